@@ -1,0 +1,39 @@
+"""An encoder-decoder Transformer built by hand, and what one needs to learn from it.
+
+The public names resolve on first use (PEP 562), so that reading a config, a vocabulary or
+a run's metrics does not import torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from transformer.checkpoint import Checkpoint
+    from transformer.config import DataConfig, TrainingConfig, TransformerConfig
+    from transformer.decoding import DecodingStep, Hypothesis, beam_search, decode, greedy
+    from transformer.errors import CheckpointError, ConfigError, UserError, VocabularyError
+    from transformer.hooks import HookPoint, ablate, record
+    from transformer.model import Transformer
+    from transformer.vocabulary import Vocabulary
+
+_MODULES = {
+    "checkpoint": ["Checkpoint"],
+    "config": ["DataConfig", "TrainingConfig", "TransformerConfig"],
+    "decoding": ["DecodingStep", "Hypothesis", "beam_search", "decode", "greedy"],
+    "errors": ["CheckpointError", "ConfigError", "UserError", "VocabularyError"],
+    "hooks": ["HookPoint", "ablate", "record"],
+    "model": ["Transformer"],
+    "vocabulary": ["Vocabulary"],
+}
+_HOME = {name: module for module, names in _MODULES.items() for name in names}
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOME})

@@ -1,0 +1,397 @@
+"""What describes a model and its training: frozen dataclasses that validate themselves.
+
+Every field carries its help text and its bounds in ``field(metadata=...)``. The command
+line makes its flags from them and the app makes its form from them, so a setting is
+described in one place only.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, field, fields, replace
+from typing import Any, Self
+
+from transformer.errors import ConfigError
+
+MAX_PARAMETERS = 500_000_000
+"""More than this is refused: 2 GB of 32-bit weights is what a small server can hold."""
+
+
+def setting(
+    help: str,
+    *,
+    default: Any,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[str, ...] = (),
+    above_minimum: bool = False,
+) -> Any:
+    """A dataclass field with its help text and the values it may take.
+
+    ``above_minimum`` excludes the minimum itself (a learning rate must be above 0).
+    """
+    return field(
+        default=default,
+        metadata={
+            "help": help,
+            "minimum": minimum,
+            "maximum": maximum,
+            "choices": choices,
+            "above_minimum": above_minimum,
+        },
+    )
+
+
+def required(help: str, *, minimum: float, maximum: float) -> Any:
+    """Like :func:`setting`, for a field that has no default."""
+    return field(
+        metadata={
+            "help": help,
+            "minimum": minimum,
+            "maximum": maximum,
+            "choices": (),
+            "above_minimum": False,
+        }
+    )
+
+
+def _shown(value: object) -> str:
+    """A value as an error message may quote it: short, on one line.
+
+    A number of thousands of digits is cut before it is turned into text, which Python
+    would refuse.
+    """
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 128:
+        return "a number of more than 38 digits"
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."
+
+
+class _SelfValidating:
+    """Checks each field's type and bounds, and reads and writes plain dictionaries."""
+
+    def __post_init__(self) -> None:
+        for item in fields(self):  # type: ignore[arg-type]
+            _check_field(item, getattr(self, item.name))
+
+    @classmethod
+    def from_dict(cls, values: object) -> Self:
+        """Build from a parsed JSON object; an unknown or missing key is an error that names it."""
+        if not isinstance(values, Mapping):
+            raise ConfigError(f"{cls.__name__} must be an object, found {_shown(values)}.")
+        known = {item.name: item for item in fields(cls)}  # type: ignore[arg-type]
+        for name in values:
+            if name not in known:
+                raise ConfigError(f"{cls.__name__} has no field {_shown(name)}; remove it.")
+        try:
+            return cls(**values)
+        except TypeError as error:  # a required field is missing
+            raise ConfigError(f"{cls.__name__} is incomplete: {error}.") from None
+
+    def to_dict(self) -> dict[str, Any]:
+        return {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed, validated again."""
+        return replace(self, **changes)  # type: ignore[type-var]
+
+
+def _check_field(item: Field[Any], value: object) -> None:
+    # `type` is the annotation itself: this module does not postpone their evaluation.
+    kind = item.type
+    accepted = (int, float) if kind is float else kind
+    if isinstance(value, bool) is not (kind is bool) or not isinstance(value, accepted):  # type: ignore[arg-type]
+        names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+        raise ConfigError(f"{item.name} = {_shown(value)}: must be {names[kind]}.")  # type: ignore[index]
+    choices = item.metadata["choices"]
+    if choices and value not in choices:
+        raise ConfigError(
+            f"{item.name} = {_shown(value)}: must be one of {', '.join(map(str, choices))}."
+        )
+    minimum, maximum = item.metadata["minimum"], item.metadata["maximum"]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{item.name} = {value}: must be a finite number.")
+        excluded = item.metadata["above_minimum"]
+        too_low = minimum is not None and (value <= minimum if excluded else value < minimum)
+        if too_low or (maximum is not None and value > maximum):
+            low = f"above {minimum:,}" if excluded else f"{minimum:,}"
+            raise ConfigError(
+                f"{item.name} = {_shown(value)}: must be between {low} and {maximum:,}."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerConfig(_SelfValidating):
+    """The architecture. Defaults are the paper's base model (table 3), post-norm.
+
+    The small presets change what trains fastest (see :mod:`transformer.presets`).
+
+    Raises:
+        ConfigError: a field is out of its bounds, two fields contradict each other, or
+            the model would have more than ``MAX_PARAMETERS`` parameters.
+    """
+
+    source_vocab_size: int = required(
+        "Tokens in the source vocabulary.", minimum=5, maximum=1 << 20
+    )
+    target_vocab_size: int = required(
+        "Tokens in the target vocabulary.", minimum=5, maximum=1 << 20
+    )
+    d_model: int = setting(
+        "Width of every token's vector; a multiple of num_heads.",
+        default=512,
+        minimum=2,
+        maximum=8192,
+    )
+    num_heads: int = setting(
+        "Attention heads a layer; each works on d_model / num_heads numbers.",
+        default=8,
+        minimum=1,
+        maximum=64,
+    )
+    num_encoder_layers: int = setting("Layers of the encoder.", default=6, minimum=1, maximum=48)
+    num_decoder_layers: int = setting("Layers of the decoder.", default=6, minimum=1, maximum=48)
+    d_ff: int = setting(
+        "Width of the hidden layer of the feed-forward network; the paper uses 4 × d_model.",
+        default=2048,
+        minimum=1,
+        maximum=32768,
+    )
+    dropout: float = setting(
+        "Share of numbers zeroed in training, after each sub-layer and after the embeddings.",
+        default=0.1,
+        minimum=0.0,
+        maximum=0.9,
+    )
+    max_length: int = setting(
+        "Longest sequence, in tokens, with its <bos> or <eos>.",
+        default=512,
+        minimum=2,
+        maximum=4096,
+    )
+    norm_first: bool = setting(
+        "Normalise before each sub-layer (pre-norm) instead of after it, as the paper does.",
+        default=False,
+    )
+    final_norm: bool = setting(
+        "One more normalisation after each stack; pre-norm models want it.", default=False
+    )
+    activation: str = setting(
+        "Non-linearity of the feed-forward network; the paper uses relu.",
+        default="relu",
+        choices=("relu", "gelu", "swish"),
+    )
+    tie_embeddings: bool = setting(
+        "Use the target embedding as the output projection too, as the paper does.", default=True
+    )
+    share_embeddings: bool = setting(
+        "Use one embedding for source and target; needs one vocabulary for both.", default=False
+    )
+    scale_embeddings: bool = setting(
+        "Multiply embeddings by √d_model, as the paper does.", default=True
+    )
+    position_layout: str = setting(
+        "Order of sines and cosines: interleaved as in the paper, or all sines first (halves).",
+        default="interleaved",
+        choices=("interleaved", "halves"),
+    )
+    output_bias: bool = setting("Add a learned bias to the logits.", default=False)
+    layer_norm_eps: float = setting(
+        "Added to the variance in LayerNorm.",
+        default=1e-5,
+        minimum=0.0,
+        maximum=0.1,
+        above_minimum=True,
+    )
+    pad_id: int = setting("Id of the padding token.", default=0, minimum=0, maximum=1 << 20)
+    bos_id: int = setting(
+        "Id of the token that starts a sequence.", default=1, minimum=0, maximum=1 << 20
+    )
+    eos_id: int = setting(
+        "Id of the token that ends a sequence.", default=2, minimum=0, maximum=1 << 20
+    )
+    unk_id: int = setting(
+        "Id that stands for unknown tokens.", default=3, minimum=0, maximum=1 << 20
+    )
+    decoder_start_id: int = setting(
+        "Id the decoder starts from.", default=1, minimum=0, maximum=1 << 20
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.d_model % self.num_heads:
+            raise ConfigError(
+                f"num_heads = {self.num_heads}: must divide d_model = {self.d_model} "
+                "without remainder."
+            )
+        if self.d_model % 2:
+            raise ConfigError(
+                f"d_model = {self.d_model}: must be even, since positions use pairs of "
+                "sine and cosine."
+            )
+        if self.share_embeddings and self.source_vocab_size != self.target_vocab_size:
+            raise ConfigError(
+                "share_embeddings = True: needs one vocabulary for both sides, but "
+                f"source_vocab_size = {self.source_vocab_size} and "
+                f"target_vocab_size = {self.target_vocab_size}."
+            )
+        smallest = min(self.source_vocab_size, self.target_vocab_size)
+        for name in ("pad_id", "bos_id", "eos_id", "unk_id", "decoder_start_id"):
+            if getattr(self, name) >= smallest:
+                raise ConfigError(
+                    f"{name} = {getattr(self, name)}: must be below the vocabulary size {smallest}."
+                )
+        if self.pad_id == self.eos_id:
+            raise ConfigError(
+                f"pad_id = eos_id = {self.pad_id}: must differ, or no sequence could end."
+            )
+        if self.num_parameters > MAX_PARAMETERS:
+            raise ConfigError(
+                f"This model would have {self.num_parameters:,} parameters; at most "
+                f"{MAX_PARAMETERS:,} are allowed. Lower d_model, d_ff or the number of layers."
+            )
+
+    @property
+    def d_k(self) -> int:
+        """Width of one head's queries, keys and values (section 3.2.2)."""
+        return self.d_model // self.num_heads
+
+    @property
+    def num_parameters(self) -> int:
+        """Parameters of the model, from arithmetic alone: nothing is allocated."""
+        attention = 4 * (self.d_model * self.d_model + self.d_model)
+        feed_forward = 2 * self.d_model * self.d_ff + self.d_ff + self.d_model
+        norm = 2 * self.d_model
+        encoder = self.num_encoder_layers * (attention + feed_forward + 2 * norm)
+        decoder = self.num_decoder_layers * (2 * attention + feed_forward + 3 * norm)
+        embeddings = self.target_vocab_size * self.d_model
+        if not self.share_embeddings:
+            embeddings += self.source_vocab_size * self.d_model
+        output = 0 if self.tie_embeddings else self.target_vocab_size * self.d_model
+        if self.output_bias:
+            output += self.target_vocab_size
+        return encoder + decoder + 2 * norm * self.final_norm + embeddings + output
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig(_SelfValidating):
+    """How a model is trained: optimiser, schedule, budget, evaluation, seed.
+
+    Raises:
+        ConfigError: a field is out of its bounds, or two fields contradict each other.
+    """
+
+    steps: int = setting("Updates to make.", default=1500, minimum=1, maximum=10_000_000)
+    batch_size: int = setting("Pairs in one update.", default=128, minimum=1, maximum=65_536)
+    learning_rate: float = setting(
+        "Highest learning rate, reached at the end of the warm-up.",
+        default=2e-3,
+        minimum=0.0,
+        maximum=10.0,
+        above_minimum=True,
+    )
+    warmup_steps: int = setting(
+        "Updates over which the learning rate rises from 0.",
+        default=100,
+        minimum=0,
+        maximum=1_000_000,
+    )
+    schedule: str = setting(
+        "After the warm-up the rate stays constant, or falls with 1/√step as in the paper.",
+        default="constant",
+        choices=("constant", "inverse-sqrt"),
+    )
+    decay_fraction: float = setting(
+        "Share of the updates, at the end, over which the rate falls to 0 in a straight line.",
+        default=0.4,
+        minimum=0.0,
+        maximum=1.0,
+    )
+    adam_beta1: float = setting("Adam's β₁.", default=0.9, minimum=0.0, maximum=0.999999)
+    adam_beta2: float = setting("Adam's β₂.", default=0.98, minimum=0.0, maximum=0.999999)
+    adam_eps: float = setting(
+        "Adam's ε.", default=1e-9, minimum=0.0, maximum=1e-2, above_minimum=True
+    )
+    label_smoothing: float = setting(
+        "Share of the target probability spread over all tokens (section 5.4).",
+        default=0.0,
+        minimum=0.0,
+        maximum=0.5,
+    )
+    gradient_clip: float = setting(
+        "Largest norm of the gradient; a longer one is scaled down to it.",
+        default=1.0,
+        minimum=0.0,
+        maximum=1e6,
+        above_minimum=True,
+    )
+    until_loss: float = setting(
+        "Stop as soon as the evaluation loss is below this; 0 trains all steps.",
+        default=0.0,
+        minimum=0.0,
+        maximum=100.0,
+    )
+    eval_every: int = setting(
+        "Updates between evaluations on held-out pairs.", default=100, minimum=1, maximum=1_000_000
+    )
+    eval_examples: int = setting(
+        "Held-out pairs that every evaluation uses.", default=200, minimum=1, maximum=100_000
+    )
+    final_examples: int = setting(
+        "Held-out pairs that the last evaluation uses.", default=1000, minimum=1, maximum=100_000
+    )
+    seed: int = setting(
+        "Starts every random choice: initial weights, order of the pairs, dropout.",
+        default=1,
+        minimum=0,
+        maximum=2**31 - 1,
+    )
+    threads: int = setting(
+        "CPU threads; 0 leaves one core to the app.", default=0, minimum=0, maximum=256
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.schedule == "inverse-sqrt" and self.warmup_steps == 0:
+            raise ConfigError(
+                "warmup_steps = 0: the inverse-sqrt schedule needs at least 1 (the paper: 4,000)."
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig(_SelfValidating):
+    """Which pairs to learn from.
+
+    Raises:
+        ConfigError: a field is out of its bounds, or two fields contradict each other.
+    """
+
+    task: str = setting("What to learn.", default="reverse")
+    min_length: int = setting(
+        "Shortest input of a generated task, in letters.", default=1, minimum=1, maximum=64
+    )
+    max_length: int = setting(
+        "Longest input of a generated task, in letters.", default=12, minimum=1, maximum=64
+    )
+    digits: int = setting("Most digits of each number to add.", default=3, minimum=1, maximum=9)
+    tokens: str = setting(
+        "How your own pairs are cut into tokens.",
+        default="words",
+        choices=("characters", "words", "bpe"),
+    )
+    bpe_size: int = setting(
+        "Most tokens a byte-pair vocabulary may have.", default=1000, minimum=50, maximum=32_000
+    )
+    held_out: float = setting(
+        "Share of your own pairs kept out of training; 0 evaluates on all of them.",
+        default=0.1,
+        minimum=0.0,
+        maximum=0.5,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.min_length > self.max_length:
+            raise ConfigError(
+                f"min_length = {self.min_length}: must not exceed max_length = {self.max_length}."
+            )

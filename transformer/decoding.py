@@ -1,0 +1,276 @@
+"""Writing the output token by token: greedy and beam search, on a key-value cache.
+
+Both are generators of :class:`DecodingStep`, batched over sentences. The command line
+drains them; the app keeps the steps and lets a person walk through them. :func:`recomputed`
+is the slow obvious version without a cache, the oracle of the fast ones.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from transformer.hooks import record
+from transformer.model import Memory, Transformer
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One output so far, or a finished one.
+
+    tokens: ids after the start token, with <eos> if finished.
+    log_prob: sum of the tokens' log-probabilities, natural logarithm.
+    score: log_prob over the length penalty; what beam search ranks by.
+    """
+
+    tokens: tuple[int, ...]
+    log_prob: float
+    score: float
+    finished: bool
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A token that could come next, with its log-probability (natural logarithm)."""
+
+    token: int
+    log_prob: float
+
+
+@dataclass(frozen=True)
+class DecodingStep:
+    """One generated position, for every sentence of a batch and every hypothesis of its beam.
+
+    position: 0 for the first generated token.
+    log_probs: what the model gave for this position, [batch, beam, vocabulary]. Row (b, k)
+        belongs to the k-th hypothesis before the step.
+    parents: which hypothesis before the step each one after it grew from, [batch, beam].
+    tokens: ids of the hypotheses after the step, [batch, beam, position + 1]; best first.
+    total: their log-probabilities, [batch, beam]; -inf for a slot not in use.
+    scores: the same over the length penalty, [batch, beam].
+    finished: whether they ended, [batch, beam].
+    cross_attention: of the new position over the source, [batch, beam, layer, head, source].
+    decoder_attention: over the positions so far, start token first,
+        [batch, beam, layer, head, position + 1].
+    """
+
+    position: int
+    log_probs: Tensor
+    parents: Tensor
+    tokens: Tensor
+    total: Tensor
+    scores: Tensor
+    finished: Tensor
+    cross_attention: Tensor | None
+    decoder_attention: Tensor | None
+
+    def candidates(self, count: int, sentence: int = 0, hypothesis: int = 0) -> list[Candidate]:
+        """The most probable next tokens of one hypothesis, best first."""
+        row = self.log_probs[sentence, hypothesis]
+        values, ids = row.topk(min(count, len(row)))
+        return [Candidate(*pair) for pair in zip(ids.tolist(), values.tolist(), strict=True)]
+
+    def hypotheses(self, eos_id: int, sentence: int = 0) -> list[Hypothesis]:
+        """The hypotheses of one sentence after this step, best first."""
+        found = []
+        for k in range(self.tokens.size(1)):
+            if self.total[sentence, k] == -torch.inf:
+                continue
+            tokens = self.tokens[sentence, k].tolist()
+            if eos_id in tokens:
+                tokens = tokens[: tokens.index(eos_id) + 1]
+            total, score = self.total[sentence, k].item(), self.scores[sentence, k].item()
+            finished = bool(self.finished[sentence, k].item())
+            found.append(Hypothesis(tuple(tokens), total, score, finished))
+        return found
+
+
+Strategy = Callable[[Transformer, Tensor], Iterable[DecodingStep]]
+"""Greedy or beam search with its options filled in, as :func:`decode` takes it."""
+
+
+def length_penalty(length: int, alpha: float) -> float:
+    """((5 + length) / 6)^α: what beam search divides log-probabilities by.
+
+    The paper cites it in section 6.1 (α = 0.6) from Wu et al. (2016), equation 14.
+    """
+    return float(((5 + length) / 6) ** alpha)
+
+
+def output_limit(model: Transformer, max_length: int | None) -> int:
+    """Most tokens to generate: as many as asked for, and no more than there are positions."""
+    room = model.config.max_length
+    return room if max_length is None else max(1, min(max_length, room))
+
+
+@torch.inference_mode()
+def greedy(
+    model: Transformer,
+    source: Tensor,
+    *,
+    prefix: Sequence[int] = (),
+    max_length: int | None = None,
+    attention: bool = False,
+    cached: bool = True,
+) -> Iterator[DecodingStep]:
+    """Take the most probable token at each position, until every sentence has ended.
+
+    Args:
+        source: ids, padded, [batch, source].
+        prefix: ids that the output must start with; their steps are yielded too, with the
+            probabilities the model gave them.
+        max_length: most tokens to generate; None goes up to the model's positions.
+        attention: record what each new position attended to.
+        cached: False recomputes everything at every step: the slow obvious way.
+    """
+    config = model.config
+    batch = source.size(0)
+    memory = model.encode(source, cached=cached)
+    written = source.new_full((batch, 1), config.decoder_start_id)  # [batch, 1 + position]
+    total = torch.zeros(batch, dtype=memory.encoded.dtype, device=source.device)
+    finished = torch.zeros(batch, dtype=torch.bool, device=source.device)
+    parents = torch.zeros(batch, 1, dtype=torch.long, device=source.device)
+    for position in range(output_limit(model, max_length)):
+        log_probs, cross, own = _next_log_probs(model, memory, written, attention)
+        if position < len(prefix):
+            chosen = written.new_full((batch,), prefix[position])
+        else:
+            chosen = log_probs.argmax(dim=-1)  # [batch]
+        chosen = torch.where(finished, config.pad_id, chosen)
+        gained = log_probs.gather(1, chosen[:, None])[:, 0]
+        total = torch.where(finished, total, total + gained)
+        finished = finished | (chosen == config.eos_id)
+        written = torch.cat([written, chosen[:, None]], dim=1)
+        yield DecodingStep(
+            position=position,
+            log_probs=log_probs[:, None],
+            parents=parents,
+            tokens=written[:, None, 1:],
+            total=total[:, None],
+            scores=total[:, None],
+            finished=finished[:, None],
+            cross_attention=None if cross is None else cross[:, None],
+            decoder_attention=None if own is None else own[:, None],
+        )
+        if finished.all():
+            return
+
+
+@torch.inference_mode()
+def beam_search(
+    model: Transformer,
+    source: Tensor,
+    *,
+    beam_size: int = 4,
+    alpha: float = 0.6,
+    max_length: int | None = None,
+    attention: bool = False,
+    cached: bool = True,
+) -> Iterator[DecodingStep]:
+    """Keep the ``beam_size`` best hypotheses at each position (section 6.1: beam 4, α 0.6).
+
+    A finished hypothesis stays in the beam with its score and competes with those that grow.
+    A sentence is done when all its hypotheses are finished, or none that grows can still
+    overtake the best finished one.
+
+    Args:
+        source: ids, padded, [batch, source].
+        alpha: of :func:`length_penalty`; 0 ranks by log-probability alone.
+        max_length, attention, cached: as for :func:`greedy`.
+    """
+    config = model.config
+    batch, limit = source.size(0), output_limit(model, max_length)
+    memory = model.encode(source, cached=cached)
+    device, dtype = source.device, memory.encoded.dtype
+    memory.select(torch.arange(batch, device=device).repeat_interleave(beam_size))
+    # Rows of the flattened batch: sentence b has rows b·beam_size to (b+1)·beam_size - 1.
+    first_row = torch.arange(batch, device=device)[:, None] * beam_size  # [batch, 1]
+    written = source.new_full((batch, beam_size, 1), config.decoder_start_id)
+    # All hypotheses start alike, so only the first may grow at the first step.
+    total = torch.full((batch, beam_size), -torch.inf, dtype=dtype, device=device)
+    total[:, 0] = 0.0
+    lengths = torch.zeros(batch, beam_size, dtype=torch.long, device=device)
+    finished = torch.zeros(batch, beam_size, dtype=torch.bool, device=device)
+    penalties = torch.tensor([length_penalty(n, alpha) for n in range(limit + 1)], dtype=dtype)
+    penalties = penalties.to(device)
+    for position in range(limit):
+        flat, cross, own = _next_log_probs(model, memory, written.flatten(0, 1), attention)
+        log_probs = flat.unflatten(0, (batch, beam_size))  # [batch, beam, vocabulary]
+        # A finished hypothesis goes on as itself: one padding token at no cost.
+        going_on = torch.full_like(log_probs, -torch.inf)
+        going_on[..., config.pad_id] = 0.0
+        extended = total[..., None] + torch.where(finished[..., None], going_on, log_probs)
+        new_lengths = lengths + ~finished  # [batch, beam]
+        ranked = extended / penalties[new_lengths][..., None]
+        scores, best = ranked.flatten(1).topk(beam_size)  # [batch, beam], best first
+        parents, chosen = best // log_probs.size(-1), best % log_probs.size(-1)
+        total = extended.flatten(1).gather(1, best)
+        lengths = new_lengths.gather(1, parents)
+        finished = finished.gather(1, parents) | (chosen == config.eos_id)
+        written = torch.cat(
+            [written.gather(1, parents[..., None].expand_as(written)), chosen[..., None]], dim=2
+        )
+        rows = (first_row + parents).flatten()
+        memory.select(rows)
+        yield DecodingStep(
+            position=position,
+            log_probs=log_probs,
+            parents=parents,
+            tokens=written[..., 1:],
+            total=total,
+            scores=scores,
+            finished=finished,
+            cross_attention=None if cross is None else cross[rows].unflatten(0, (batch, -1)),
+            decoder_attention=None if own is None else own[rows].unflatten(0, (batch, -1)),
+        )
+        # Log-probabilities only fall, so the longest length gives a growing one its best score.
+        hope = torch.where(finished, -torch.inf, total / penalties[limit]).amax(dim=1)
+        ended = torch.where(finished, scores, -torch.inf).amax(dim=1)
+        if (ended >= hope).all():
+            return
+
+
+def _next_log_probs(
+    model: Transformer, memory: Memory, written: Tensor, attention: bool
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    """Log-probabilities of the token after ``written`` [batch, length]: [batch, vocabulary].
+
+    With ``attention``, also the last position's cross- and self-attention,
+    [batch, layer, head, key] each.
+    """
+    new = written[:, memory.length :]
+    if not attention:
+        return torch.log_softmax(model.decode(new, memory)[:, -1], dim=-1), None, None
+    with record(model) as trace:
+        logits = model.decode(new, memory)
+    cross, own = (
+        torch.stack(
+            [
+                trace[f"decoder.layers.{layer}.{kind}.weights"][:, :, -1]
+                for layer in range(model.config.num_decoder_layers)
+            ],
+            dim=1,
+        )
+        for kind in ("cross_attention", "self_attention")
+    )
+    return torch.log_softmax(logits[:, -1], dim=-1), cross, own
+
+
+def decode(model: Transformer, source: Tensor, strategy: Strategy = greedy) -> list[Hypothesis]:
+    """The best output of each sentence of a padded batch: [batch, source] ids -> hypotheses."""
+    best: DecodingStep | None = None
+    for step in strategy(model, source):
+        best = step
+    assert best is not None  # every strategy yields at least one step
+    found = []
+    for sentence in range(source.size(0)):
+        hypotheses = best.hypotheses(model.config.eos_id, sentence)
+        found.append(max(hypotheses, key=lambda one: (one.finished, one.score)))
+    return found
+
+
+def pad(rows: Sequence[Sequence[int]], pad_id: int) -> Tensor:
+    """Ragged lists of ids as one tensor: [batch, longest]."""
+    longest = max(map(len, rows))
+    return torch.tensor([[*row, *[pad_id] * (longest - len(row))] for row in rows])

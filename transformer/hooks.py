@@ -1,0 +1,136 @@
+"""How one looks inside the model, and intervenes, without changing any signature.
+
+A :class:`HookPoint` is an identity module placed at every quantity worth seeing. Nothing
+happens there until someone asks: ``record()`` keeps what passes, ``ablate()`` replaces it.
+The names are the module paths, such as ``decoder.layers.0.cross_attention.weights``.
+
+Hooks belong to one module object. Threads that look at the same checkpoint at the same time
+each use a module of their own; the parameter tensors behind them may be shared.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+Hook = Callable[[Tensor], Tensor | None]
+"""Sees the value at a hook point; what it returns, unless None, takes the value's place."""
+
+
+class HookPoint(nn.Module):
+    """Identity, with a name, that hooks can observe or replace."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hooks: list[Hook] = []
+
+    def forward(self, value: Tensor) -> Tensor:
+        for hook in self.hooks:
+            replacement = hook(value)
+            if replacement is not None:
+                value = replacement
+        return value
+
+
+class Trace(dict[str, Tensor]):
+    """What ``record()`` saw: hook point name -> the value of the last forward pass."""
+
+    def _attention(self, stack: str, kind: str) -> Tensor:
+        layers = []
+        while (name := f"{stack}.layers.{len(layers)}.{kind}.weights") in self:
+            layers.append(self[name])
+        if not layers:
+            raise KeyError(f"no {stack} {kind} was recorded; run the model inside record()")
+        weights = torch.stack(layers, dim=1)  # [batch, layer, head, query, key]
+        return weights[0] if len(weights) == 1 else weights
+
+    @property
+    def encoder_attention(self) -> Tensor:
+        """Encoder self-attention: [layer, head, query, key]; batch comes first if above 1."""
+        return self._attention("encoder", "self_attention")
+
+    @property
+    def decoder_attention(self) -> Tensor:
+        """Decoder self-attention: [layer, head, query, key]; batch comes first if above 1."""
+        return self._attention("decoder", "self_attention")
+
+    @property
+    def cross_attention(self) -> Tensor:
+        """Attention of the decoder over the encoder's output, in the same shape."""
+        return self._attention("decoder", "cross_attention")
+
+
+def hook_points(model: nn.Module) -> dict[str, HookPoint]:
+    """All hook points of a model by name, in the order in which values pass them."""
+    return {name: part for name, part in model.named_modules() if isinstance(part, HookPoint)}
+
+
+def _find(model: nn.Module, name: str) -> HookPoint:
+    points = hook_points(model)
+    if name not in points:
+        raise KeyError(f"there is no hook point {name!r}; hook_points(model) lists them")
+    return points[name]
+
+
+@contextmanager
+def record(model: nn.Module, names: Sequence[str] | None = None) -> Iterator[Trace]:
+    """Keep what passes the hook points (all, or those named), detached, until the block ends.
+
+    Raises:
+        KeyError: a name is not a hook point of this model.
+    """
+    points = hook_points(model) if names is None else {name: _find(model, name) for name in names}
+    trace = Trace()
+
+    def keep(name: str) -> Hook:
+        def hook(value: Tensor) -> None:
+            trace[name] = value.detach()
+
+        return hook
+
+    hooks = {name: keep(name) for name in points}
+    for name, point in points.items():
+        point.hooks.append(hooks[name])
+    try:
+        yield trace
+    finally:
+        for name, point in points.items():
+            point.hooks.remove(hooks[name])
+
+
+@contextmanager
+def ablate(
+    model: nn.Module,
+    name: str,
+    heads: Sequence[int] | None = None,
+    replacement: Tensor | float = 0.0,
+) -> Iterator[None]:
+    """Replace the value at one hook point, or of some heads there, until the block ends.
+
+    A replacement of 0 switches a head off; a tensor recorded from another input patches it in.
+
+    Args:
+        name: a hook point; with ``heads``, one whose value is [batch, head, ...].
+        heads: the heads to replace; None replaces the whole value.
+        replacement: a number, or a tensor that broadcasts to what it replaces.
+
+    Raises:
+        KeyError: the name is not a hook point of this model.
+        IndexError: a head does not exist there.
+    """
+    point = _find(model, name)
+
+    def hook(value: Tensor) -> Tensor:
+        value = value.clone()
+        if heads is None:
+            value[...] = replacement
+        else:
+            value[:, list(heads)] = replacement
+        return value
+
+    point.hooks.append(hook)
+    try:
+        yield
+    finally:
+        point.hooks.remove(hook)

@@ -1,0 +1,102 @@
+"""What every task offers, and what tasks that generate their own pairs have in common."""
+
+import zlib
+from abc import ABC, abstractmethod
+from random import Random
+from typing import NamedTuple
+
+from transformer.vocabulary import Vocabulary
+
+
+class Pair(NamedTuple):
+    """A source text and the target text that answers it."""
+
+    source: str
+    target: str
+
+
+class Task(ABC):
+    """A source of training and held-out pairs; no source stands in both.
+
+    Attributes:
+        name: as on the command line.
+        title: as on screen.
+        description: what is asked of the model.
+        look_for: which attention pattern a model that solved it shows.
+        example: one pair.
+        default_preset: the preset that solves it.
+        default_training: what its recipe changes in that preset's training settings.
+        source_vocabulary, target_vocabulary: the tokens of either side.
+    """
+
+    name: str
+    title: str
+    description: str
+    look_for: str
+    example: Pair
+    default_preset: str
+    default_training: dict[str, int | float] = {}
+    source_vocabulary: Vocabulary
+    target_vocabulary: Vocabulary
+
+    @abstractmethod
+    def epoch(self, seed: int, number: int, batch_size: int) -> list[Pair]:
+        """The pairs of one pass, in random order: a function of its arguments alone."""
+
+    @abstractmethod
+    def held_out(self, count: int) -> list[Pair]:
+        """Up to ``count`` pairs that training never sees, the same for every run."""
+
+    def is_right(self, pair: Pair, output: str) -> bool:
+        """Whether an output answers the pair's source."""
+        return output == pair.target
+
+    def longest(self) -> tuple[int, int]:
+        """Most tokens of a source and of a target, without <bos> and <eos>."""
+        pairs = [*self.epoch(0, 0, 128), *self.held_out(1000)]
+        return (
+            max(len(self.source_vocabulary.cut(pair.source)) for pair in pairs),
+            max(len(self.target_vocabulary.cut(pair.target)) for pair in pairs),
+        )
+
+
+class GeneratedTask(Task):
+    """A task whose sources are drawn at random and whose answers are computed.
+
+    The split is made by the source itself: one source in ten, by its checksum, is held out,
+    whichever run draws it.
+    """
+
+    BATCHES_AN_EPOCH = 32
+    HELD_OUT_ONE_IN = 10
+
+    @abstractmethod
+    def draw(self, random: Random) -> str:
+        """A random source."""
+
+    @abstractmethod
+    def answer(self, source: str) -> str:
+        """The right target of a source."""
+
+    def is_held_out(self, source: str) -> bool:
+        return zlib.crc32(source.encode()) % self.HELD_OUT_ONE_IN == 0
+
+    def epoch(self, seed: int, number: int, batch_size: int) -> list[Pair]:
+        random = Random(f"{self.name}/{seed}/{number}")
+        pairs: list[Pair] = []
+        while len(pairs) < batch_size * self.BATCHES_AN_EPOCH:
+            source = self.draw(random)
+            if not self.is_held_out(source):
+                pairs.append(Pair(source, self.answer(source)))
+        return pairs
+
+    def held_out(self, count: int) -> list[Pair]:
+        random = Random(f"{self.name}/held-out")
+        found: dict[str, None] = {}
+        for _ in range(200 * count):  # a small task may have fewer than asked for
+            if len(found) == count:
+                break
+            source = self.draw(random)
+            if self.is_held_out(source):
+                found[source] = None
+        return [Pair(source, self.answer(source)) for source in found]

@@ -1,0 +1,63 @@
+"""Tasks on strings of letters: copy, reverse, sort."""
+
+from random import Random
+from string import ascii_lowercase
+
+from transformer.config import DataConfig
+from transformer.tasks.base import GeneratedTask, Pair
+from transformer.vocabulary import Vocabulary
+
+
+class LetterTask(GeneratedTask):
+    """Sources of min_length to max_length letters, every length equally likely."""
+
+    def __init__(self, data: DataConfig) -> None:
+        self.lengths = range(data.min_length, data.max_length + 1)
+        self.source_vocabulary = self.target_vocabulary = Vocabulary("characters", ascii_lowercase)
+
+    def draw(self, random: Random) -> str:
+        return "".join(random.choices(ascii_lowercase, k=random.choice(self.lengths)))
+
+
+class Reverse(LetterTask):
+    name = "reverse"
+    title = "Reverse letters"
+    description = "Write the letters backwards."
+    look_for = (
+        "Cross-attention along the anti-diagonal: the first output letter looks at the last "
+        "input letter, the second at the one before it."
+    )
+    example = Pair("transformer", "remrofsnart")
+    default_preset = "tiny"
+
+    def answer(self, source: str) -> str:
+        return source[::-1]
+
+
+class Copy(LetterTask):
+    name = "copy"
+    title = "Copy letters"
+    description = "Write the letters again, in the same order."
+    look_for = (
+        "Cross-attention along the diagonal: each output letter looks at its own input letter."
+    )
+    example = Pair("attention", "attention")
+    default_preset = "tiny"
+
+    def answer(self, source: str) -> str:
+        return source
+
+
+class Sort(LetterTask):
+    name = "sort"
+    title = "Sort letters"
+    description = "Write the letters in alphabetical order."
+    look_for = (
+        "Cross-attention by content, with no diagonal: each output letter looks at the places "
+        "where that letter stands in the input."
+    )
+    example = Pair("workbench", "bcehknorw")
+    default_preset = "small"
+
+    def answer(self, source: str) -> str:
+        return "".join(sorted(source))

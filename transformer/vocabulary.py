@@ -1,0 +1,222 @@
+"""Tokens <-> ids: characters, words or byte-pair pieces (section 5.1 uses byte pairs).
+
+The first four ids are the same everywhere: ``<pad> <bos> <eos> <unk>``. Text with a token
+the vocabulary lacks is refused with the token's name; nothing is replaced in silence.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self
+
+from transformer.errors import VocabularyError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+SPECIAL_TOKENS = ("<pad>", "<bos>", "<eos>", "<unk>")
+PAD_ID, BOS_ID, EOS_ID, UNK_ID = range(4)
+KINDS = ("characters", "words", "bpe")
+SPACE_MARK = "▁"
+"""Stands for a space inside byte-pair pieces, so that joining them gives the text back."""
+MAX_TOKENS = 1 << 20
+MAX_TOKEN_LENGTH = 1000
+
+
+class Vocabulary:
+    """An ordered list of tokens, and how text is cut into them.
+
+    Args:
+        kind: "characters", "words" (cut at white space) or "bpe".
+        tokens: all tokens in the order of their ids, without the four special ones.
+        merges: for "bpe", the pairs to join, most frequent first.
+
+    Raises:
+        VocabularyError: a token is empty, not text, repeated, or too long.
+    """
+
+    def __init__(
+        self, kind: str, tokens: Sequence[str], merges: Sequence[Sequence[str]] = ()
+    ) -> None:
+        if kind not in KINDS:
+            raise VocabularyError(f"Vocabulary kind {kind!r} is unknown; use {', '.join(KINDS)}.")
+        _check_tokens(kind, tokens)
+        self.kind = kind
+        self.tokens = (*SPECIAL_TOKENS, *tokens)
+        self.merges = tuple((left, right) for left, right in merges)
+        self._ids = {token: number for number, token in enumerate(self.tokens)}
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vocabulary) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash((self.kind, self.tokens, self.merges))
+
+    @classmethod
+    def build(cls, kind: str, texts: Iterable[str], size: int = 1000) -> Self:
+        """Collect the tokens of some texts: the most frequent first, ties in order of their code.
+
+        ``size`` bounds a byte-pair vocabulary; the others take every token they see.
+        """
+        if kind == "bpe":
+            return cls._train_bpe(texts, size)
+        counts = Counter(token for text in texts for token in _cut(kind, text))
+        return cls(kind, sorted(counts, key=lambda token: (-counts[token], token)))
+
+    @classmethod
+    def _train_bpe(cls, texts: Iterable[str], size: int) -> Self:
+        import json
+
+        from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+
+        tokenizer = Tokenizer(models.BPE())
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(SPACE_MARK)
+        trainer = trainers.BpeTrainer(vocab_size=size, show_progress=False)
+        tokenizer.train_from_iterator(texts, trainer)
+        model = json.loads(tokenizer.to_str())["model"]
+        return cls("bpe", sorted(model["vocab"], key=model["vocab"].__getitem__), model["merges"])
+
+    @cached_property
+    def _tokenizer(self) -> "Tokenizer":
+        """The byte-pair tokenizer, made from tokens and merges alone.
+
+        A file never brings its own pipeline: a pattern in it could be made to run for ever.
+        """
+        from tokenizers import Tokenizer, models, pre_tokenizers
+
+        # `tokenizers` numbers from 0 the tokens it knows; ours come after the special ones.
+        ids = {
+            token: number for token, number in self._ids.items() if number >= len(SPECIAL_TOKENS)
+        }
+        try:
+            tokenizer = Tokenizer(models.BPE(ids, list(self.merges)))
+        except Exception as error:  # the library raises bare Exceptions
+            raise VocabularyError(f"The byte-pair merges do not fit the tokens: {error}.") from None
+        tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(SPACE_MARK)
+        return tokenizer
+
+    def cut(self, text: str) -> list[str]:
+        """The text as tokens, known or not."""
+        return (
+            [self.tokens[number] for number in self.encode(text)]
+            if self.kind == "bpe"
+            else (_cut(self.kind, text))
+        )
+
+    def encode(self, text: str) -> list[int]:
+        """The text as ids, without <bos> and <eos>.
+
+        Raises:
+            VocabularyError: names every token (up to five) that the vocabulary lacks.
+        """
+        if self.kind == "bpe":
+            unknown = [mark for mark in _cut("characters", text) if not self._has_character(mark)]
+            if not unknown:
+                return list(self._tokenizer.encode(text).ids)
+        else:
+            tokens = _cut(self.kind, text)
+            unknown = [token for token in tokens if self._ids.get(token, 0) <= UNK_ID]
+            if not unknown:
+                return [self._ids[token] for token in tokens]
+        raise VocabularyError(self._unknown_message(list(dict.fromkeys(unknown))))
+
+    def _has_character(self, mark: str) -> bool:
+        return mark.isspace() and SPACE_MARK in self._ids or mark in self._ids
+
+    def _unknown_message(self, unknown: list[str]) -> str:
+        named = ", ".join(printable(token) for token in unknown[:5])
+        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+        known = sorted(self.tokens[len(SPECIAL_TOKENS) :])
+        listed = " ".join(map(printable, known[:40])) + (" …" if len(known) > 40 else "")
+        noun = "words" if self.kind == "words" else "characters"
+        return f"This model does not know {named}{more}. The {noun} it knows: {listed}"
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The ids as text; <pad>, <bos> and <eos> are left out, <unk> shows as itself.
+
+        Raises:
+            VocabularyError: an id is not in the vocabulary.
+        """
+        numbers = [number for number in ids if number not in (PAD_ID, BOS_ID, EOS_ID)]
+        if any(not 0 <= number < len(self) for number in numbers):
+            raise VocabularyError(f"An id is outside this vocabulary of {len(self)} tokens.")
+        tokens = [self.tokens[number] for number in numbers]
+        if self.kind == "bpe":
+            return "".join(tokens).replace(SPACE_MARK, " ").strip()
+        return ("" if self.kind == "characters" else " ").join(tokens)
+
+    def id_of(self, token: str) -> int:
+        """The id of one token.
+
+        Raises:
+            VocabularyError: the vocabulary lacks it.
+        """
+        if token not in self._ids:
+            raise VocabularyError(self._unknown_message([token]))
+        return self._ids[token]
+
+    def to_dict(self) -> dict[str, Any]:
+        plain: dict[str, Any] = {"kind": self.kind, "tokens": self.tokens[len(SPECIAL_TOKENS) :]}
+        if self.kind == "bpe":
+            plain["merges"] = self.merges
+        return plain
+
+    @classmethod
+    def from_dict(cls, plain: object) -> Self:
+        """Read what :meth:`to_dict` wrote.
+
+        Raises:
+            VocabularyError: it is malformed.
+        """
+        if not isinstance(plain, Mapping) or not set(plain) <= {"kind", "tokens", "merges"}:
+            raise VocabularyError("A vocabulary must be an object of kind, tokens and merges.")
+        kind, tokens, merges = (plain.get(key, ()) for key in ("kind", "tokens", "merges"))
+        if not isinstance(tokens, list | tuple) or not isinstance(merges, list | tuple):
+            raise VocabularyError("A vocabulary's tokens and merges must be lists.")
+        if not all(
+            isinstance(pair, list | tuple)
+            and len(pair) == 2
+            and all(isinstance(x, str) for x in pair)
+            for pair in merges
+        ):
+            raise VocabularyError("A vocabulary's merges must be pairs of tokens.")
+        vocabulary = cls(kind, tokens, merges)
+        if kind == "bpe":
+            vocabulary._tokenizer  # noqa: B018  made now, so that a bad one is refused here
+        return vocabulary
+
+
+def _check_tokens(kind: str, tokens: Sequence[object]) -> None:
+    if len(tokens) > MAX_TOKENS:
+        raise VocabularyError(
+            f"A vocabulary may have {MAX_TOKENS:,} tokens, found {len(tokens):,}."
+        )
+    seen = set(SPECIAL_TOKENS)
+    for token in tokens:
+        if not isinstance(token, str) or not 0 < len(token) <= MAX_TOKEN_LENGTH:
+            raise VocabularyError(
+                f"Every token must be a text of 1 to {MAX_TOKEN_LENGTH} characters; one is not."
+            )
+        if any("\ud800" <= mark <= "\udfff" for mark in token):
+            raise VocabularyError("A token holds half of a character (a lone surrogate).")
+        if token in seen:
+            raise VocabularyError(f"The token {printable(token)} stands twice in the vocabulary.")
+        if kind == "characters" and len(token) != 1:
+            raise VocabularyError(f"{printable(token)} is not a single character.")
+        seen.add(token)
+
+
+def _cut(kind: str, text: str) -> list[str]:
+    return list(text) if kind == "characters" else text.split()
+
+
+def printable(token: str) -> str:
+    """A token as a person can see it: a space as ␣, what is invisible by its code, cut at 40."""
+    shown = "".join(
+        "␣" if mark == " " else mark if mark.isprintable() else f"U+{ord(mark):04X}"
+        for mark in token
+    )
+    return shown if len(shown) <= 40 else shown[:39] + "…"
