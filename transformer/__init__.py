@@ -16,24 +16,40 @@ if TYPE_CHECKING:
     from transformer.model import Transformer
     from transformer.vocabulary import Vocabulary
 
-_MODULES = {
-    "checkpoint": ["Checkpoint"],
-    "config": ["DataConfig", "TrainingConfig", "TransformerConfig"],
-    "decoding": ["DecodingStep", "Hypothesis", "beam_search", "decode", "greedy"],
-    "errors": ["CheckpointError", "ConfigError", "UserError", "VocabularyError"],
-    "hooks": ["HookPoint", "ablate", "record"],
-    "model": ["Transformer"],
-    "vocabulary": ["Vocabulary"],
+__all__ = [
+    "Checkpoint",
+    "CheckpointError",
+    "ConfigError",
+    "DataConfig",
+    "DecodingStep",
+    "HookPoint",
+    "Hypothesis",
+    "TrainingConfig",
+    "Transformer",
+    "TransformerConfig",
+    "UserError",
+    "Vocabulary",
+    "VocabularyError",
+    "ablate",
+    "beam_search",
+    "decode",
+    "greedy",
+    "record",
+]
+
+_HOMES = {
+    "checkpoint": ("Checkpoint",),
+    "config": ("DataConfig", "TrainingConfig", "TransformerConfig"),
+    "decoding": ("DecodingStep", "Hypothesis", "beam_search", "decode", "greedy"),
+    "errors": ("CheckpointError", "ConfigError", "UserError", "VocabularyError"),
+    "hooks": ("HookPoint", "ablate", "record"),
+    "model": ("Transformer",),
+    "vocabulary": ("Vocabulary",),
 }
-_HOME = {name: module for module, names in _MODULES.items() for name in names}
-__all__ = sorted(_HOME)
+_MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOME:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)

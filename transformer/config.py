@@ -395,3 +395,42 @@ class DataConfig(_SelfValidating):
             raise ConfigError(
                 f"min_length = {self.min_length}: must not exceed max_length = {self.max_length}."
             )
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything needed to start a run again: what ``config.json`` of a run holds."""
+
+    preset: str
+    data: DataConfig
+    model: TransformerConfig
+    training: TrainingConfig
+
+    @classmethod
+    def from_dict(cls, values: object) -> Self:
+        """Read what :meth:`to_dict` wrote.
+
+        Raises:
+            ConfigError: a part is missing or invalid.
+        """
+        if not isinstance(values, Mapping) or set(values) != {
+            "preset",
+            "data",
+            "model",
+            "training",
+        }:
+            raise ConfigError("A run's config must have exactly preset, data, model and training.")
+        return cls(
+            str(values["preset"]),
+            DataConfig.from_dict(values["data"]),
+            TransformerConfig.from_dict(values["model"]),
+            TrainingConfig.from_dict(values["training"]),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "preset": self.preset,
+            "data": self.data.to_dict(),
+            "model": self.model.to_dict(),
+            "training": self.training.to_dict(),
+        }

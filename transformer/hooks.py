@@ -37,7 +37,7 @@ class Trace(dict[str, Tensor]):
     """What ``record()`` saw: hook point name -> the value of the last forward pass."""
 
     def _attention(self, stack: str, kind: str) -> Tensor:
-        layers = []
+        layers: list[Tensor] = []
         while (name := f"{stack}.layers.{len(layers)}.{kind}.weights") in self:
             layers.append(self[name])
         if not layers:

@@ -149,7 +149,7 @@ class MultiHeadAttention(nn.Module):
         scores = self.scores(attention_scores(queries, keys))  # [batch, head, query, key]
         weights = self.weights(attention_weights(scores, mask))
         head_outputs = self.head_outputs(weights @ values)  # [batch, head, query, d_k]
-        return self.output(self.merge_heads(head_outputs))  # type: ignore[no-any-return]
+        return self.output(self.merge_heads(head_outputs))
 
 
 # --- Section 3.3: position-wise feed-forward network --------------------------------------
@@ -172,7 +172,7 @@ class FeedForward(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[batch, position, d_model] -> [batch, position, d_model]"""
-        return self.outer(self.activation(self.inner(x)))  # type: ignore[no-any-return]
+        return self.outer(self.activation(self.inner(x)))
 
 
 # --- Section 3.4: embeddings ---------------------------------------------------------------
@@ -192,7 +192,7 @@ class Embedding(nn.Module):
     def forward(self, ids: Tensor, start: int = 0) -> Tensor:
         """[batch, position] -> [batch, position, d_model]; ``start`` is the first position."""
         positions = self.positions[start : start + ids.size(1)]
-        return self.dropout(self.tokens(ids) * self.scale + positions)  # type: ignore[no-any-return]
+        return self.dropout(self.tokens(ids) * self.scale + positions)
 
 
 # --- Section 3.5: positional encoding ------------------------------------------------------
@@ -254,11 +254,11 @@ class ResidualConnection(nn.Module):
             x = x + self.dropout(sublayer(self.norm(x)))
         else:
             x = self.norm(x + self.dropout(sublayer(x)))
-        return self.after(x)  # type: ignore[no-any-return]
+        return self.after(x)
 
 
 class EncoderLayer(nn.Module):
-    """Self-attention, then the feed-forward network (figure 1, left)."""
+    """Self-attention, then the feed-forward network (figure 1)."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -271,10 +271,10 @@ class EncoderLayer(nn.Module):
         """[batch, source, d_model] -> [batch, source, d_model]"""
 
         def attend(x: Tensor) -> Tensor:
-            return self.self_attention(x, *self.self_attention.project(x), source_mask)  # type: ignore[no-any-return]
+            return self.self_attention(x, *self.self_attention.project(x), source_mask)
 
         x = self.self_attention_residual(x, attend)
-        return self.feed_forward_residual(x, self.feed_forward)  # type: ignore[no-any-return]
+        return self.feed_forward_residual(x, self.feed_forward)
 
 
 class Encoder(nn.Module):
@@ -289,7 +289,7 @@ class Encoder(nn.Module):
         """[batch, source, d_model] -> [batch, source, d_model]"""
         for layer in self.layers:
             x = layer(x, source_mask)
-        return self.norm(x)  # type: ignore[no-any-return]
+        return self.norm(x)
 
 
 @dataclass
@@ -307,7 +307,7 @@ class LayerCache:
 
 
 class DecoderLayer(nn.Module):
-    """Masked self-attention, attention over the encoder's output, feed-forward (figure 1, right)."""
+    """Masked self-attention, attention over the encoder's output, feed-forward (figure 1)."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -338,7 +338,7 @@ class DecoderLayer(nn.Module):
             # Padding stands after the real tokens, where no real query can see it, so the
             # causal mask alone is enough.
             mask = causal_mask(x.size(1), keys.size(2), x.device)
-            return self.self_attention(x, keys, values, mask)  # type: ignore[no-any-return]
+            return self.self_attention(x, keys, values, mask)
 
         def attend_to_source(x: Tensor) -> Tensor:
             if cache is None:
@@ -347,11 +347,11 @@ class DecoderLayer(nn.Module):
                 if cache.cross_attention is None:
                     cache.cross_attention = self.cross_attention.project(memory)
                 projected = cache.cross_attention
-            return self.cross_attention(x, *projected, source_mask)  # type: ignore[no-any-return]
+            return self.cross_attention(x, *projected, source_mask)
 
         x = self.self_attention_residual(x, attend_to_target)
         x = self.cross_attention_residual(x, attend_to_source)
-        return self.feed_forward_residual(x, self.feed_forward)  # type: ignore[no-any-return]
+        return self.feed_forward_residual(x, self.feed_forward)
 
 
 class Decoder(nn.Module):
@@ -372,7 +372,7 @@ class Decoder(nn.Module):
         """[batch, target, d_model] -> [batch, target, d_model]"""
         for i, layer in enumerate(self.layers):
             x = layer(x, memory, source_mask, None if cache is None else cache[i])
-        return self.norm(x)  # type: ignore[no-any-return]
+        return self.norm(x)
 
 
 @dataclass
@@ -452,7 +452,7 @@ class Transformer(nn.Module):
         if memory.cache is not None:
             memory.length += target.size(1)
         x = self.decoder(x, memory.encoded, memory.mask, memory.cache)
-        return self.logits(self.output(x))  # type: ignore[no-any-return]
+        return self.logits(self.output(x))
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
         """ids [batch, source], [batch, target] -> logits [batch, target, vocabulary].

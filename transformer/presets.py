@@ -1,9 +1,14 @@
 """Named starting points. A preset changes defaults; a person's own settings change it."""
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from transformer.errors import ConfigError
+from transformer.config import DataConfig, RunConfig, TrainingConfig, TransformerConfig
+from transformer.errors import ConfigError, TaskError
+from transformer.tasks import Task, build_task, find_task
 
 _SMALL_MODEL = {
     "d_model": 64,
@@ -35,7 +40,7 @@ PRESETS = {
         model=_SMALL_MODEL | {"num_encoder_layers": 1, "num_decoder_layers": 1},
         training={
             "steps": 600,
-            "learning_rate": 3e-3,
+            "learning_rate": 4e-3,
             "warmup_steps": 20,
             "eval_every": 20,
             "decay_fraction": 0.2,
@@ -88,3 +93,65 @@ def preset(name: str) -> Preset:
     if name not in PRESETS:
         raise ConfigError(f"There is no preset {name!r}; choose one of {', '.join(PRESETS)}.")
     return PRESETS[name]
+
+
+def data_config(
+    task: str, preset_name: str, changes: Mapping[str, Any] | None = None
+) -> DataConfig:
+    """The data settings of a task under a preset, with a person's changes on top."""
+    return DataConfig(**{"task": task} | preset(preset_name).data | dict(changes or {}))
+
+
+def run_config(
+    task: Task,
+    data: DataConfig,
+    preset_name: str,
+    model: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None,
+) -> RunConfig:
+    """The full configuration of a run: defaults, preset, the task's recipe, a person's changes.
+
+    Raises:
+        ConfigError: a setting is out of its bounds.
+        TaskError: the task's longest text does not fit into the model.
+    """
+    chosen = preset(preset_name)
+    recipe = task.default_training if preset_name == task.default_preset else {}
+    full_model = TransformerConfig(
+        **{
+            "source_vocab_size": len(task.source_vocabulary),
+            "target_vocab_size": len(task.target_vocabulary),
+            **chosen.model,
+            **(model or {}),
+        }
+    )
+    full_training = TrainingConfig(**{**chosen.training, **recipe, **(training or {})})
+    if full_training.threads == 0:
+        full_training = full_training.replace(threads=max(1, (os.cpu_count() or 1) - 1))
+    for side, length in zip(("source", "target"), task.longest(), strict=True):
+        if length + 1 > full_model.max_length:
+            raise TaskError(
+                f"The longest {side} has {length} tokens, and <eos> makes {length + 1}, but the "
+                f"model's max_length is {full_model.max_length}. Raise max_length, or shorten it."
+            )
+    return RunConfig(preset_name, data, full_model, full_training)
+
+
+def prepare(
+    task: str,
+    preset_name: str | None = None,
+    *,
+    pairs: Path | None = None,
+    data: Mapping[str, Any] | None = None,
+    model: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None,
+) -> tuple[Task, RunConfig]:
+    """Task and configuration from their names and a person's changes, as flags or a form give them.
+
+    Raises:
+        ConfigError, TaskError: something does not fit; the message names it.
+    """
+    preset_name = preset_name or find_task(task).default_preset
+    settings = data_config(task, preset_name, data)
+    built = build_task(settings, pairs)
+    return built, run_config(built, settings, preset_name, model, training)

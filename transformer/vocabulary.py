@@ -124,7 +124,7 @@ class Vocabulary:
         raise VocabularyError(self._unknown_message(list(dict.fromkeys(unknown))))
 
     def _has_character(self, mark: str) -> bool:
-        return mark.isspace() and SPACE_MARK in self._ids or mark in self._ids
+        return (SPACE_MARK if mark.isspace() else mark) in self._ids
 
     def _unknown_message(self, unknown: list[str]) -> str:
         named = ", ".join(printable(token) for token in unknown[:5])

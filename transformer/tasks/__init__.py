@@ -1,26 +1,30 @@
 """What a model can learn here: a few small tasks, and a person's own pairs."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from transformer.config import DataConfig
 from transformer.errors import ConfigError, TaskError
-from transformer.tasks.addition import Addition
-from transformer.tasks.base import Pair, Task
+from transformer.tasks.addition import Addition, AdditionReversed
+from transformer.tasks.base import GeneratedTask, Pair, Task
 from transformer.tasks.letters import Copy, Reverse, Sort
 from transformer.tasks.pairs import SEVEN_PAIRS, OwnPairs, read_pairs
 
-__all__ = ["SEVEN_PAIRS", "TASKS", "Pair", "Task", "build_task", "read_pairs"]
+__all__ = ["SEVEN_PAIRS", "TASKS", "Pair", "Task", "build_task", "find_task", "read_pairs"]
 
-GENERATED: dict[str, Callable[[DataConfig], Task]] = {
-    "reverse": Reverse,
-    "copy": Copy,
-    "sort": Sort,
-    "addition": Addition,
-    "addition-reversed": lambda data: Addition(data, reverse=True),
-}
-TASKS = (*GENERATED, OwnPairs.name)
-"""All task names, in the order in which the app lists them."""
+_KINDS: tuple[type[Task], ...] = (Reverse, Copy, Sort, Addition, AdditionReversed, OwnPairs)
+TASKS: dict[str, type[Task]] = {kind.name: kind for kind in _KINDS}
+"""All tasks by name, in the order in which the app lists them."""
+
+
+def find_task(name: str) -> type[Task]:
+    """The task of that name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if name not in TASKS:
+        raise ConfigError(f"There is no task {name!r}; choose one of {', '.join(TASKS)}.")
+    return TASKS[name]
 
 
 def build_task(data: DataConfig, pairs: Path | None = None) -> Task:
@@ -34,12 +38,11 @@ def build_task(data: DataConfig, pairs: Path | None = None) -> Task:
         ConfigError: there is no such task.
         TaskError: the pairs are missing or cannot be used.
     """
-    if data.task == OwnPairs.name:
-        if pairs is None:
-            raise TaskError("The task 'pairs' needs a file of pairs (--data FILE).")
-        return OwnPairs(data, read_pairs(pairs).pairs)
-    if data.task not in GENERATED:
-        raise ConfigError(f"There is no task {data.task!r}; choose one of {', '.join(TASKS)}.")
-    if pairs is not None:
-        raise TaskError(f"The task {data.task!r} makes its own pairs; --data goes with 'pairs'.")
-    return GENERATED[data.task](data)
+    kind = find_task(data.task)
+    if issubclass(kind, GeneratedTask):
+        if pairs is not None:
+            raise TaskError(f"The task {data.task!r} makes its own pairs; --data is for 'pairs'.")
+        return kind(data)
+    if pairs is None:
+        raise TaskError("The task 'pairs' needs a file of pairs (--data FILE).")
+    return OwnPairs(data, read_pairs(pairs).pairs)

@@ -2,9 +2,12 @@
 
 import zlib
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from random import Random
+from types import MappingProxyType
 from typing import NamedTuple
 
+from transformer.config import DataConfig
 from transformer.vocabulary import Vocabulary
 
 
@@ -35,7 +38,7 @@ class Task(ABC):
     look_for: str
     example: Pair
     default_preset: str
-    default_training: dict[str, int | float] = {}
+    default_training: Mapping[str, int | float] = MappingProxyType({})
     source_vocabulary: Vocabulary
     target_vocabulary: Vocabulary
 
@@ -69,6 +72,9 @@ class GeneratedTask(Task):
 
     BATCHES_AN_EPOCH = 32
     HELD_OUT_ONE_IN = 10
+
+    @abstractmethod
+    def __init__(self, data: DataConfig) -> None: ...
 
     @abstractmethod
     def draw(self, random: Random) -> str:

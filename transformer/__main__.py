@@ -1,0 +1,198 @@
+"""The command line: train, decode, verify.
+
+Exit status: 0 done, 1 failed, 2 wrong use. Progress and messages go to standard error;
+with ``--json``, standard output carries nothing but JSON.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import MISSING, asdict, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from transformer.config import DataConfig, TrainingConfig, TransformerConfig
+from transformer.errors import UserError
+from transformer.presets import PRESETS, prepare
+from transformer.runs import Run, create_run
+from transformer.tasks import TASKS
+from transformer.tasks.pairs import read_pairs, write_pairs
+
+FORBIDDEN_FLAGS = {"source_vocab_size", "target_vocab_size", "task"}
+"""Fields that follow from the data, or have a flag of their own."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m transformer", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_train(commands.add_parser("train", help="train a model into a run directory"))
+    _add_decode(commands.add_parser("decode", help="let a checkpoint answer texts"))
+    _add_verify(commands.add_parser("verify", help="check that a checkpoint behaves as saved"))
+    options = parser.parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--task", choices=TASKS, help="what to learn")
+    parser.add_argument("--data", type=Path, help="for the task 'pairs': a TSV or CSV file")
+    parser.add_argument("--preset", choices=tuple(PRESETS), help="default: the task's own")
+    parser.add_argument("--run-dir", type=Path, help="where the run is kept; default: runs/<id>")
+    parser.add_argument("--name", default="", help="a name for the run")
+    parser.add_argument("--json", action="store_true", help="end with one JSON object")
+    for config in (DataConfig, TransformerConfig, TrainingConfig):
+        group = parser.add_argument_group(config.__name__)
+        for item in fields(config):
+            if item.name in FORBIDDEN_FLAGS or item.name.endswith("_id"):
+                continue
+            default = "" if item.default is MISSING else f" (default {item.default})"
+            group.add_argument(
+                _flag(config, item.name),
+                type=_boolean if item.type is bool else item.type,
+                choices=item.metadata["choices"] or None,
+                help=item.metadata["help"].replace("%", "%%") + default,
+                dest=f"{config.__name__}.{item.name}",
+                metavar=item.name.upper() if not item.metadata["choices"] else None,
+            )
+    parser.set_defaults(run=train)
+
+
+def _flag(config: type[Any], name: str) -> str:
+    # Both have a max_length; the model's keeps the plain name as in its config.
+    if config is DataConfig and name in ("min_length", "max_length"):
+        name = f"task_{name}"
+    return "--" + name.replace("_", "-")
+
+
+def _boolean(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise argparse.ArgumentTypeError("must be true or false")
+    return text == "true"
+
+
+def _changes(options: argparse.Namespace, config: type[Any]) -> dict[str, Any]:
+    """The fields of a config that were given as flags."""
+    prefix = f"{config.__name__}."
+    given = {name: value for name, value in vars(options).items() if value is not None}
+    return {name.removeprefix(prefix): given[name] for name in given if name.startswith(prefix)}
+
+
+def train(options: argparse.Namespace) -> int:
+    run = _open_run(options)
+    from transformer import trainer
+
+    trainer.Trainer(run, trainer.to_stderr).train()
+    result = trainer.result(run)
+    if options.json:
+        print(json.dumps(result))
+    return 0 if result["state"] in ("finished", "stopped") else 1
+
+
+def _open_run(options: argparse.Namespace) -> Run:
+    """The run that the flags describe, new or existing."""
+    exists = options.run_dir is not None and (options.run_dir / "config.json").exists()
+    if exists:
+        if options.task:
+            raise UserError(
+                f"{options.run_dir} already holds a run. Give only --run-dir to see its result, "
+                "or another directory."
+            )
+        return Run(options.run_dir)
+    if not options.task:
+        raise UserError("Nothing to train: give --task, or --run-dir of an existing run.")
+    _, config = prepare(
+        options.task,
+        options.preset,
+        pairs=options.data,
+        data=_changes(options, DataConfig),
+        model=_changes(options, TransformerConfig),
+        training=_changes(options, TrainingConfig),
+    )
+    pairs = ""
+    if options.data is not None:
+        read = read_pairs(options.data)
+        pairs = write_pairs(read.pairs)
+        for line, reason in read.refused[:10]:
+            print(f"line {line} left out: {reason}", file=sys.stderr)
+    return create_run(config, name=options.name, pairs=pairs, path=options.run_dir)
+
+
+def _add_decode(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("text", help="one input; '-' reads one a line from standard input")
+    parser.add_argument("--beam", type=int, default=1, help="beam size; 1 is greedy (default)")
+    parser.add_argument("--alpha", type=float, default=0.6, help="length penalty of the beam")
+    parser.add_argument("--json", action="store_true", help="one JSON object an input")
+    parser.set_defaults(run=decode)
+
+
+def decode(options: argparse.Namespace) -> int:
+    from transformer.checkpoint import Checkpoint
+    from transformer.decoding import Strategy, beam_search, greedy
+
+    if not 1 <= options.beam <= 64:
+        raise UserError(f"--beam {options.beam}: must be between 1 and 64.")
+    strategy: Strategy = greedy
+    if options.beam > 1:
+        strategy = partial(beam_search, beam_size=options.beam, alpha=options.alpha)
+    checkpoint = Checkpoint.load(options.checkpoint)
+    failed = False
+    for answer in _answers(checkpoint, list(_inputs(options.text)), strategy):
+        failed = failed or "error" in answer
+        if options.json:
+            print(json.dumps(answer, ensure_ascii=False))
+        elif "error" in answer:
+            print(f"error: {answer['error']}", file=sys.stderr)
+        else:
+            print(answer["output"])
+    return int(failed)
+
+
+def _inputs(text: str) -> Iterator[str]:
+    if text != "-":
+        yield text
+        return
+    for line in sys.stdin:
+        yield line.rstrip("\r\n")
+
+
+def _answers(checkpoint: Any, texts: list[str], strategy: Any) -> Iterator[dict[str, Any]]:
+    """One object a text, in order; a bad text gives its error and does not stop the others."""
+    good, errors = [], {}
+    for number, text in enumerate(texts):
+        try:
+            checkpoint.encode(text)
+            good.append(text)
+        except UserError as error:
+            errors[number] = {"source": text, "error": str(error)}
+    answers = iter(checkpoint.answers(good, strategy))
+    for number in range(len(texts)):
+        yield errors[number] if number in errors else asdict(next(answers))
+
+
+def _add_verify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    parser.set_defaults(run=verify)
+
+
+def verify(options: argparse.Namespace) -> int:
+    from transformer import checkpoint
+
+    checks = checkpoint.verify(options.checkpoint)
+    ok = all(check.ok for check in checks)
+    if options.json:
+        print(json.dumps({"ok": ok, "checks": [asdict(check) for check in checks]}))
+    else:
+        for check in checks:
+            print(f"{'ok    ' if check.ok else 'FAILED'} {check.name}: {check.detail}")
+    return 0 if ok else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,289 @@
+"""What a checkpoint says of itself, read and checked without loading a single weight.
+
+A checkpoint is one ``.safetensors`` file. Its metadata has one key, ``workbench``, holding
+sorted JSON (several keys would make the file's bytes random). Nothing in the file is
+believed before it is checked, and this module needs no torch to do so.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from transformer.config import DataConfig, TransformerConfig
+from transformer.errors import CheckpointError, ConfigError, VocabularyError
+from transformer.vocabulary import BOS_ID, EOS_ID, PAD_ID, UNK_ID, Vocabulary
+
+FORMAT = 1
+METADATA_KEY = "workbench"
+MAX_HEADER_BYTES = 4_000_000
+MAX_FILE_BYTES = 2_200_000_000
+FLOAT_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How the model came about, and how good it was when it was saved.
+
+    seconds: wall time of training, evaluations included. Losses in nats a token; exact_match
+    and token_accuracy as shares of 1, over ``examples`` held-out pairs.
+    """
+
+    preset: str
+    steps: int
+    seconds: float
+    seed: int
+    loss: float
+    token_accuracy: float
+    exact_match: float
+    examples: int
+    untrained_loss: float
+    untrained_exact_match: float
+    evaluated_on_training_pairs: bool = False
+    training: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A held-out pair, and what the model wrote for it when it was saved."""
+
+    source: str
+    target: str
+    output: str
+
+
+@dataclass(frozen=True)
+class Probe:
+    """Logits the model gave when it was saved: what proves that it still behaves the same.
+
+    logits: base64 of little-endian 32-bit floats, [len(target), target vocabulary].
+    environment: torch version, CPU capability, machine and threads they were computed with.
+    """
+
+    source: list[int]
+    target: list[int]
+    logits: str
+    environment: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Header:
+    """Everything in a checkpoint but the weights."""
+
+    config: TransformerConfig
+    source_vocabulary: Vocabulary
+    target_vocabulary: Vocabulary
+    data: DataConfig
+    summary: Summary
+    examples: list[Example]
+    probe: Probe | None
+    notes: str = ""
+    sha256: str = ""
+
+    def to_json(self) -> str:
+        plain = {
+            "format": FORMAT,
+            "config": self.config.to_dict(),
+            "source_vocabulary": self.source_vocabulary.to_dict(),
+            "target_vocabulary": self.target_vocabulary.to_dict(),
+            "data": self.data.to_dict(),
+            "summary": asdict(self.summary),
+            "examples": [asdict(example) for example in self.examples],
+            "probe": None if self.probe is None else asdict(self.probe),
+            "notes": self.notes,
+            "sha256": self.sha256,
+        }
+        return json.dumps(plain, sort_keys=True, ensure_ascii=False, allow_nan=False)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a tensor lies: its shape, and its bytes counted from the end of the header."""
+
+    shape: tuple[int, ...]
+    start: int
+    end: int
+
+
+def read_header(source: Path | bytes) -> tuple[Header, dict[str, Entry], int]:
+    """Read and check all but the weights.
+
+    Returns:
+        the header, the tensors it lists by name, and the offset of the first weight's byte.
+
+    Raises:
+        CheckpointError: the file is not one of ours, or damaged; the message says how.
+    """
+    raw, size = _header_bytes(source)
+    listing = _parse_json(raw, "The file's header")
+    metadata = listing.pop("__metadata__", None)
+    if not isinstance(metadata, Mapping) or not isinstance(metadata.get(METADATA_KEY), str):
+        raise CheckpointError(
+            "This .safetensors file was not saved by Transformer Workbench: it says nothing of "
+            "its configuration and vocabularies."
+        )
+    header = _parse_header(_parse_json(metadata[METADATA_KEY], "The file's description"))
+    entries = {name: _parse_entry(name, value) for name, value in listing.items()}
+    _check_layout(entries, size - 8 - len(raw))
+    return header, entries, 8 + len(raw)
+
+
+def _header_bytes(source: Path | bytes) -> tuple[bytes, int]:
+    """The JSON at the start of a .safetensors file, and the size of the whole file."""
+    if isinstance(source, bytes):
+        size, start = len(source), source[:8]
+    else:
+        try:
+            size = source.stat().st_size
+            with source.open("rb") as file:
+                start = file.read(8)
+        except OSError as error:
+            raise CheckpointError(
+                f"The file {source.name} could not be read: {error.strerror}."
+            ) from None
+    if size > MAX_FILE_BYTES:
+        raise CheckpointError(
+            f"The file has {size:,} bytes; at most {MAX_FILE_BYTES:,} are allowed."
+        )
+    length = int.from_bytes(start, "little")
+    if size < 8 or length < 2:
+        raise CheckpointError("This is not a .safetensors file; it is too short or has no header.")
+    if length > MAX_HEADER_BYTES:
+        raise CheckpointError(
+            "This is not a checkpoint of Transformer Workbench: its header would have "
+            f"{length:,} bytes, and at most {MAX_HEADER_BYTES:,} are allowed."
+        )
+    if 8 + length > size:
+        raise CheckpointError(
+            f"The file is cut off: its header needs {length:,} bytes, it has {size - 8:,}."
+        )
+    if isinstance(source, bytes):
+        return source[8 : 8 + length], size
+    with source.open("rb") as file:
+        file.seek(8)
+        return file.read(length), size
+
+
+def _parse_json(text: str | bytes, what: str) -> dict[str, Any]:
+    def no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            raise ValueError("a name stands twice")
+        return found
+
+    def no_constants(name: str) -> None:
+        raise ValueError(f"{name} is not a number")
+
+    try:
+        parsed = json.loads(text, object_pairs_hook=no_repeats, parse_constant=no_constants)
+    except (ValueError, RecursionError):
+        raise CheckpointError(f"{what} is not valid JSON; the file is damaged or forged.") from None
+    if not isinstance(parsed, dict):
+        raise CheckpointError(f"{what} must be a JSON object.")
+    return parsed
+
+
+def _parse_header(plain: dict[str, Any]) -> Header:
+    if plain.get("format") != FORMAT:
+        raise CheckpointError(
+            f"The checkpoint's format is {str(plain.get('format'))[:20]!r}; this version reads "
+            f"{FORMAT}."
+        )
+    try:
+        config = TransformerConfig.from_dict(plain.get("config"))
+        vocabularies = (
+            Vocabulary.from_dict(plain.get("source_vocabulary")),
+            Vocabulary.from_dict(plain.get("target_vocabulary")),
+        )
+        data = DataConfig.from_dict(plain.get("data"))
+    except (ConfigError, VocabularyError) as error:
+        raise CheckpointError(f"The checkpoint's description is wrong. {error}") from None
+    sizes = (config.source_vocab_size, config.target_vocab_size)
+    for side, vocabulary, size in zip(("source", "target"), vocabularies, sizes, strict=True):
+        if len(vocabulary) != size:
+            raise CheckpointError(
+                f"{side}_vocab_size is {size}, but the {side} vocabulary has {len(vocabulary)} "
+                "tokens."
+            )
+    ids = (config.pad_id, config.bos_id, config.eos_id, config.unk_id, config.decoder_start_id)
+    if ids != (PAD_ID, BOS_ID, EOS_ID, UNK_ID, BOS_ID):
+        raise CheckpointError(f"The ids of the special tokens are {ids}, expected (0, 1, 2, 3, 1).")
+    try:
+        summary = _typed(Summary, plain["summary"])
+        examples = [_typed(Example, example) for example in plain["examples"]]
+        probe = None if plain["probe"] is None else _typed(Probe, plain["probe"])
+        notes, sha256 = plain["notes"], plain["sha256"]
+    except (KeyError, TypeError) as error:
+        raise CheckpointError(f"The checkpoint's description is incomplete: {error}.") from None
+    if not isinstance(notes, str) or not isinstance(sha256, str) or len(examples) > 100:
+        raise CheckpointError("The checkpoint's notes, checksum or examples are malformed.")
+    if probe is not None:
+        _check_probe(probe, config)
+    return Header(config, *vocabularies, data, summary, examples, probe, notes, sha256)
+
+
+def _typed(kind: type[Any], plain: Any) -> Any:
+    """A dataclass of plain values from JSON; each must have its field's type."""
+    if not isinstance(plain, dict):
+        raise TypeError(f"{kind.__name__} must be an object")
+    made = kind(**plain)
+    for name, wanted in kind.__annotations__.items():
+        value = getattr(made, name)
+        base: Any = getattr(wanted, "__origin__", wanted)
+        accepted: Any = (int, float) if base is float else base
+        if not isinstance(value, accepted) or (isinstance(value, bool) and base is not bool):
+            raise TypeError(f"{kind.__name__}.{name} must be of type {base.__name__}")
+        if isinstance(value, int | float) and not (math.isfinite(value) and abs(value) < 1e15):
+            raise TypeError(f"{kind.__name__}.{name} is out of range")
+    return made
+
+
+def _check_probe(probe: Probe, config: TransformerConfig) -> None:
+    sides = (
+        (probe.source, config.source_vocab_size),
+        (probe.target, config.target_vocab_size),
+    )
+    for ids, size in sides:
+        if not 0 < len(ids) <= config.max_length or not all(
+            isinstance(number, int) and 0 <= number < size for number in ids
+        ):
+            raise CheckpointError("The checkpoint's probe has ids outside its vocabulary.")
+
+
+def _parse_entry(name: str, value: object) -> Entry:
+    malformed = CheckpointError(f"The tensor {name[:80]!r} is not described as it must be.")
+    if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:
+        raise malformed
+    shape, offsets = value["shape"], value["data_offsets"]
+    if not isinstance(shape, list) or not isinstance(offsets, list) or len(offsets) != 2:
+        raise malformed
+    if not all(type(number) is int and 0 <= number < 2**62 for number in [*shape, *offsets]):
+        raise malformed
+    if value["dtype"] != "F32":
+        raise CheckpointError(
+            f"The tensor {name[:80]!r} has type {str(value['dtype'])[:20]!r}; expected 'F32'."
+        )
+    return Entry(tuple(shape), offsets[0], offsets[1])
+
+
+def _check_layout(entries: Mapping[str, Entry], data_bytes: int) -> None:
+    """The tensors must fill the rest of the file, without holes or overlaps."""
+    position = 0
+    for name, entry in sorted(entries.items(), key=lambda item: item[1].start):
+        needed = FLOAT_BYTES * math.prod(entry.shape)
+        if entry.start != position or entry.end - entry.start != needed:
+            raise CheckpointError(
+                f"The tensor {name[:80]!r} needs {needed:,} bytes from byte {position:,}, but the "
+                f"header gives it {entry.start:,} to {entry.end:,}."
+            )
+        position = entry.end
+    if position > data_bytes:
+        raise CheckpointError(
+            f"The file is cut off: its weights need {position:,} bytes, it has {data_bytes:,}."
+        )
+    if position < data_bytes:
+        raise CheckpointError(
+            f"The file has {data_bytes - position:,} bytes that belong to nothing."
+        )
