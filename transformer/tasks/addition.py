@@ -21,6 +21,7 @@ class Addition(GeneratedTask):
     )
     example = Pair("128+367", "495")
     default_preset = "small"
+    data_fields = ("digits",)
     default_training = MappingProxyType({"steps": 2500})
 
     def __init__(self, data: DataConfig) -> None:

@@ -28,6 +28,7 @@ class Task(ABC):
         look_for: which attention pattern a model that solved it shows.
         example: one pair.
         default_preset: the preset that solves it.
+        data_fields: the fields of DataConfig that matter to it.
         default_training: what its recipe changes in that preset's training settings.
         source_vocabulary, target_vocabulary: the tokens of either side.
     """
@@ -38,6 +39,7 @@ class Task(ABC):
     look_for: str
     example: Pair
     default_preset: str
+    data_fields: tuple[str, ...]
     default_training: Mapping[str, int | float] = MappingProxyType({})
     source_vocabulary: Vocabulary
     target_vocabulary: Vocabulary

@@ -11,6 +11,8 @@ from transformer.vocabulary import Vocabulary
 class LetterTask(GeneratedTask):
     """Sources of min_length to max_length letters, every length equally likely."""
 
+    data_fields = ("min_length", "max_length")
+
     def __init__(self, data: DataConfig) -> None:
         self.lengths = range(data.min_length, data.max_length + 1)
         self.source_vocabulary = self.target_vocabulary = Vocabulary("characters", ascii_lowercase)

@@ -133,6 +133,7 @@ class OwnPairs(Task):
     )
     example = Pair("good morning", "guten Morgen")
     default_preset = "medium"
+    data_fields = ("tokens", "bpe_size", "held_out")
 
     def __init__(self, data: DataConfig, pairs: Sequence[Pair]) -> None:
         self.example = pairs[0]

@@ -1,0 +1,55 @@
+"""Overview: what this is, alive at first glance. Run it with ``streamlit run app.py``."""
+
+import streamlit as st
+
+from pages.components import session
+from pages.components.frame import frame, problem
+from pages.components.overview import answer, recent_runs
+from transformer.errors import UserError
+
+CARDS = (
+    ("pages/train.py", "Train", ":material/show_chart:",
+     "Pick a task or bring your own pairs, and watch the loss fall against the untrained model."),
+    ("pages/attention.py", "Inspect", ":material/grid_on:",
+     "See where every head looks: encoder, decoder and cross-attention, on your own input."),
+    ("pages/decode.py", "Decode", ":material/format_list_numbered:",
+     "Step through the output, see each token's rivals, and take another road."),
+)  # fmt: skip
+
+
+def live_answer() -> None:
+    """A bundled model answers; until torch is in, its place is kept."""
+    waiting = not session.torch_is_ready()
+
+    @st.fragment(run_every=0.3 if waiting else None)
+    def look() -> None:
+        # Always as high as the picture will be, so that nothing jumps when it comes.
+        with st.container(height=560, border=True):
+            if not session.torch_is_ready():
+                st.markdown("A trained model is about to answer here: PyTorch is loading…")
+                return
+            if waiting:
+                st.rerun()
+            try:
+                answer()
+            except UserError as error:
+                problem(error)
+
+    look()
+
+
+with frame(
+    "Transformer Workbench",
+    "The encoder-decoder Transformer of *Attention Is All You Need*, built by hand: train it in "
+    "seconds, look inside every head, decode step by step, and keep it in a file you can check.",
+):
+    left, right = st.columns([3, 2], gap="large")
+    with left:
+        live_answer()
+    with right:
+        for page, title, icon, text in CARDS:
+            with st.container(border=True):
+                st.page_link(page, label=f"**{title}**", icon=icon)
+                st.caption(text)
+        with st.container(border=True):
+            recent_runs()

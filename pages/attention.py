@@ -1,0 +1,38 @@
+"""Every head's map for one input."""
+
+import streamlit as st
+
+from pages.components import inputs, session
+from pages.components.attention_explorer import attention_explorer
+from pages.components.frame import frame
+from pages.components.inspection import inspect
+from pages.components.text import plain
+from transformer.tasks import TASKS
+
+
+def remember_head() -> None:
+    st.session_state["head"] = st.session_state["explorer"]["head"]
+
+
+with frame("Attention", "Where every head looks, in all three attentions, for an input of yours."):
+    left, right = st.columns([1, 1])
+    with left:
+        entry = session.choose_checkpoint()
+    if entry is not None:
+        checkpoint = session.load(entry)
+        with right:
+            text = inputs.source_text(checkpoint)
+        inspection = inspect(checkpoint, text)
+        st.markdown(f"The model writes **{plain(inspection.output) or '(nothing)'}**.")
+        if not inspection.complete:
+            st.warning("The output was cut: the model reached its longest length without an end.")
+        if checkpoint.task in TASKS:
+            st.markdown(f"**What to look for.** {TASKS[checkpoint.task].look_for}")
+        session.from_address("head", "")
+        attention_explorer(
+            inspection.kinds,
+            key="explorer",
+            selected=st.session_state["head"],
+            on_select=remember_head,
+        )
+        session.to_address("head", st.session_state["head"])

@@ -1,0 +1,57 @@
+"""Checkpoints: what is inside, upload, check, download."""
+
+import streamlit as st
+
+from pages.components import session, uploads
+from pages.components.checkpoint_card import checkpoint_card, checks
+from pages.components.frame import frame, problem
+from transformer.errors import UserError
+
+
+def take_upload() -> None:
+    """Check and keep the uploaded file, and choose it."""
+    uploaded = st.session_state["upload"]
+    st.session_state.pop("upload problem", None)
+    if uploaded is None:
+        return
+    try:
+        session.use_torch()
+        kept = uploads.keep(uploaded.name, uploaded.getvalue())
+        st.session_state["checkpoint"] = f"upload-{kept.sha256[:16]}"
+    except UserError as error:
+        st.session_state["upload problem"] = error
+
+
+with frame("Checkpoints", "A trained model in one file: look inside, check it, take it along."):
+    left, right = st.columns([1, 1], gap="large")
+    with right:
+        st.file_uploader(
+            "Upload a checkpoint (.safetensors, as downloaded here)",
+            key="upload",
+            on_change=take_upload,
+        )
+        if "upload problem" in st.session_state:
+            problem(st.session_state["upload problem"])
+    with left:
+        entry = session.choose_checkpoint()
+    if entry is not None:
+        checkpoint = session.load(entry)
+        with left:
+            with st.container(horizontal=True):
+                st.download_button(
+                    "Download",
+                    data=entry.path.read_bytes,
+                    file_name=f"{entry.id}.safetensors",
+                    mime="application/octet-stream",
+                    on_click="ignore",
+                    icon=":material/download:",
+                )
+                check = st.button("Check this checkpoint", type="primary", key="check")
+            for page, text, icon in (
+                ("pages/attention.py", "Look at its attention", ":material/grid_on:"),
+                ("pages/decode.py", "Decode step by step", ":material/format_list_numbered:"),
+            ):
+                st.page_link(page, label=text, icon=icon, query_params={"checkpoint": entry.id})
+        if check:
+            checks(entry.path)
+        checkpoint_card(checkpoint)

@@ -1,0 +1,133 @@
+"""A checkpoint's model card, and the evidence that it behaves as when it was saved."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import streamlit as st
+
+from pages.components.text import number, percent, plain, seconds
+from transformer.tasks import TASKS
+
+if TYPE_CHECKING:
+    from transformer.checkpoint import Checkpoint
+
+CHECK_TITLES = {
+    "file": "The file is whole",
+    "logits": "Same logits as when it was saved",
+    "outputs": "Same answers, generated token by token",
+    "cache": "Same answers with and without the cache",
+}
+
+
+def checks(path: Path) -> None:
+    """Reload the file and show each check with its evidence."""
+    from transformer.checkpoint import verify
+
+    with st.spinner("Loading the file afresh and comparing…"):
+        found = verify(path)
+    with st.container(border=True):
+        good = all(check.ok for check in found)
+        st.markdown(
+            "**This checkpoint behaves exactly as it did when it was saved.**"
+            if good
+            else "**This checkpoint does not behave as it did when it was saved.**"
+        )
+        for check in found:
+            mark = ":material/check_circle:" if check.ok else ":material/cancel:"
+            word = "holds" if check.ok else "FAILS"
+            st.markdown(f"{mark} **{CHECK_TITLES[check.name]}** ({word}): {plain(check.detail)}.")
+
+
+def checkpoint_card(checkpoint: "Checkpoint") -> None:
+    """What the model is, how good it is next to untrained, and examples of what it writes."""
+    config, summary, header = checkpoint.config, checkpoint.summary, checkpoint.header
+    title = TASKS[checkpoint.task].title if checkpoint.task in TASKS else checkpoint.task
+    st.header(plain(title))
+    _scores(checkpoint)
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.subheader("Architecture")
+        norm = "before" if config.norm_first else "after"
+        st.table(
+            _rows(
+                {
+                    "Parameters": f"{config.num_parameters:,}",
+                    "Layers": f"{config.num_encoder_layers} encoder, "
+                    f"{config.num_decoder_layers} decoder",
+                    "Width": f"d_model {config.d_model}, d_ff {config.d_ff}",
+                    "Heads": f"{config.num_heads}, each of width {config.d_k}",
+                    "Norm": f"{norm} each sub-layer",
+                    "Activation": config.activation,
+                    "Vocabulary": f"{config.source_vocab_size} source, "
+                    f"{config.target_vocab_size} target tokens "
+                    f"({checkpoint.source_vocabulary.kind})",
+                    "Longest sequence": f"{config.max_length} tokens",
+                }
+            )
+        )
+    with right:
+        st.subheader("Training")
+        st.table(
+            _rows(
+                {
+                    "Preset": summary.preset,
+                    "Updates": f"{summary.steps:,}",
+                    "Time": seconds(summary.seconds),
+                    "Seed": str(summary.seed),
+                    "Learning rate": f"{summary.training.get('learning_rate', '?')}",
+                    "Batch": f"{summary.training.get('batch_size', '?')} pairs",
+                    "Checksum": header.sha256[:16] + "…",
+                    "Saved with": f"torch {header.probe.environment.get('torch', '?')}"
+                    if header.probe
+                    else "unknown",
+                }
+            )
+        )
+    if header.examples:
+        st.subheader("Held-out examples, as answered when it was saved")
+        st.dataframe(
+            pd.DataFrame(
+                {
+                    "Input": [example.source for example in header.examples],
+                    "Target": [example.target for example in header.examples],
+                    "Output": [example.output for example in header.examples],
+                    "Right": [
+                        "✓" if example.target == example.output else "✗"
+                        for example in header.examples
+                    ],
+                }
+            ),
+            hide_index=True,
+        )
+    if header.notes:
+        st.caption(plain(header.notes))
+
+
+def _scores(checkpoint: "Checkpoint") -> None:
+    summary = checkpoint.summary
+    where = "training" if summary.evaluated_on_training_pairs else "held-out"
+    first, second, third = st.columns(3)
+    values = (
+        (
+            first,
+            "Exact match",
+            percent(summary.exact_match),
+            percent(summary.untrained_exact_match),
+        ),
+        (second, "Loss", number(summary.loss), number(summary.untrained_loss)),
+    )
+    for column, label, value, untrained in values:
+        column.metric(label, value, f"untrained {untrained}", delta_color="off", delta_arrow="off")
+    third.metric(
+        "Tokens right",
+        percent(summary.token_accuracy),
+        f"over {summary.examples:,} {where} pairs",
+        delta_color="off",
+        delta_arrow="off",
+    )
+
+
+def _rows(values: dict[str, str]) -> pd.DataFrame:
+    """A two-column table; values may come from a file, so they are shown as they are."""
+    return pd.DataFrame({"": [plain(value) for value in values.values()]}, index=list(values))

@@ -1,0 +1,62 @@
+"""What every page has: its title, the navigation, and a place where errors end."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
+from pages.components import session
+from pages.components.text import plain
+from transformer.errors import UserError
+
+PAGES = (
+    ("app.py", "Overview", ":material/home:"),
+    ("pages/train.py", "Train", ":material/show_chart:"),
+    ("pages/attention.py", "Attention", ":material/grid_on:"),
+    ("pages/decode.py", "Decode", ":material/format_list_numbered:"),
+    ("pages/checkpoints.py", "Checkpoints", ":material/inventory_2:"),
+)
+STYLE = """
+<style>
+  .block-container { padding-top: 3.2rem; padding-bottom: 3rem; max-width: 1240px; }
+  h1 { font-size: 2rem !important; }
+  h2 { font-size: 1.35rem !important; }
+  h3 { font-size: 1.1rem !important; }
+</style>
+"""
+
+
+@contextmanager
+def frame(title: str, subtitle: str) -> Iterator[None]:
+    """Every page stands inside this block: ``with frame("Train", "..."):``.
+
+    A UserError becomes its own sentence; anything else becomes an apology on the page and a
+    traceback in the terminal. Streamlit's own control flow passes through.
+    """
+    st.set_page_config(page_title=f"{title} · Transformer Workbench", page_icon="🔧", layout="wide")
+    st.html(STYLE)
+    with st.sidebar:
+        st.markdown("**Transformer Workbench**")
+        for page, label, icon in PAGES:
+            st.page_link(page, label=label, icon=icon)
+    st.title(title)
+    st.markdown(subtitle)
+    try:
+        yield
+    except UserError as error:
+        problem(error)
+    except Exception:
+        logging.getLogger(__name__).exception("The page %s failed", title)
+        st.error(
+            "Something went wrong here, and it is our fault. Nothing you made is lost; reload "
+            "the page to go on. The terminal in which the app runs says more."
+        )
+    finally:
+        # Last, so that importing torch does not hold up the first paint.
+        session.warm_up()
+
+
+def problem(error: UserError) -> None:
+    """Show what a person got wrong, in the error's own words."""
+    st.error(plain(str(error)), icon=":material/error:")

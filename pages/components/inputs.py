@@ -1,0 +1,40 @@
+"""The text a person gives a model, with examples to choose from."""
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pages.components import session
+
+if TYPE_CHECKING:
+    from transformer.checkpoint import Checkpoint
+
+MAX_CHARACTERS = 10_000
+
+
+def source_text(checkpoint: "Checkpoint") -> str:
+    """The input field, and below it a few held-out examples that fill it."""
+    examples = [example.source for example in checkpoint.header.examples]
+    # A text for one checkpoint is rarely one for another: start from its own example.
+    owner = checkpoint.header.sha256
+    if st.session_state.get("input belongs to") not in (None, owner):
+        st.session_state["input"] = examples[0] if examples else ""
+    st.session_state["input belongs to"] = owner
+    session.from_address("input", examples[0] if examples else "")
+    text = st.text_input("Input", key="input", max_chars=MAX_CHARACTERS)
+    session.to_address("input", text)
+    return text
+
+
+def example_buttons(checkpoint: "Checkpoint") -> None:
+    """Held-out examples as buttons; a click puts one into the input field."""
+    examples = [example.source for example in checkpoint.header.examples[:5]]
+
+    def fill(text: str) -> None:
+        st.session_state["input"] = text
+
+    with st.container(horizontal=True, gap="small"):
+        st.caption("Try:")
+        for number, text in enumerate(examples):
+            label = text if len(text) <= 24 else text[:23] + "…"
+            st.button(label, key=f"example {number}", on_click=fill, args=(text,), type="tertiary")

@@ -1,0 +1,47 @@
+"""The living parts of the Overview: a bundled model's answer, and the recent runs."""
+
+import streamlit as st
+
+from pages.components import session
+from pages.components.attention_explorer import attention_explorer
+from pages.components.inspection import inspect
+from pages.components.text import plain
+from transformer import runs
+from transformer.tasks import TASKS
+
+SHOWN = "reverse"
+RECENT = 5
+
+
+def answer() -> None:
+    """The bundled reverse model answers an example, or what a person types instead."""
+    entry = session.listed_checkpoints()[SHOWN]
+    checkpoint = session.load(entry)
+    text = st.text_input(
+        "Up to 12 letters, for a model that learned to reverse them",
+        value=TASKS[SHOWN].example.source,
+        key="overview input",
+        max_chars=1000,
+    )
+    inspection = inspect(checkpoint, text)
+    st.markdown(
+        f"It writes **{plain(inspection.output) or '(nothing)'}**. Below, where each letter "
+        "written looks in the input: from the last letter to the first."
+    )
+    attention_explorer(inspection.kinds[-1:], key="overview map", compact=True)
+
+
+def recent_runs() -> None:
+    """Links to the newest runs with their states."""
+    found = runs.list_runs()[:RECENT]
+    st.markdown("**Recent runs**")
+    if not found:
+        st.caption("None yet. Training the default model takes about a minute.")
+    for run in found:
+        name = run.about()["name"] or run.id
+        st.page_link(
+            "pages/train.py",
+            label=plain(f"{name}: {run.status().state}"),
+            icon=":material/history:",
+            query_params={"run": run.id},
+        )

@@ -1,0 +1,169 @@
+"""One run as it stands: state, curves against the baselines, answers, and what to do next."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from pages.components.live_curve import live_curve
+from pages.components.samples import samples_table
+from pages.components.text import number, percent, plain, seconds
+from transformer.config import RunConfig
+from transformer.runs import ACTIVE, Run, Status
+from transformer.tasks import TASKS, Task, build_task
+
+MAX_POINTS = 800
+STATE_WORDS = {
+    "starting": "starting: loading PyTorch",
+    "running": "training",
+    "stopping": "stopping: evaluating and saving what was learned",
+    "finished": "finished",
+    "stopped": "stopped; what was learned is saved",
+    "failed": "failed",
+    "diverged": "diverged",
+    "interrupted": "interrupted",
+}
+
+
+class History:
+    """A run's metrics as far as they have been read; each look reads only what is new."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.offset = 0
+        self.train: list[dict[str, Any]] = []
+        self.evaluations: dict[int, dict[str, Any]] = {}
+
+    def update(self) -> None:
+        records, self.offset = self.run.metrics(self.offset)
+        for record in records:
+            if record["kind"] == "train":
+                self.train.append(record)
+            else:
+                self.evaluations.setdefault(record["step"], {}).update(record)
+
+    def series(self, name: str) -> list[list[float]]:
+        """[step, value] of every evaluation that has the value."""
+        return [[step, e[name]] for step, e in sorted(self.evaluations.items()) if name in e]
+
+    def curves(self, config: RunConfig) -> dict[str, Any]:
+        thinned = self.train[:: max(1, len(self.train) // MAX_POINTS)]
+        losses = self.series("loss")
+        return {
+            "train": [[record["step"], record["loss"]] for record in thinned],
+            "evaluation": losses,
+            "exact": self.series("exact_match"),
+            "untrained": losses[0][1] if losses else None,
+            "uniform": math.log(config.model.target_vocab_size),
+            "steps": config.training.steps,
+            "evaluated_on": evaluated_on(config),
+        }
+
+
+def evaluated_on(config: RunConfig) -> str:
+    """What a run is evaluated on, in a few words."""
+    own = config.data.task == "pairs" and config.data.held_out == 0
+    return "the training pairs themselves" if own else "held-out pairs"
+
+
+@st.cache_resource(max_entries=50)
+def _history(path: str) -> History:
+    return History(Run(Path(path)))
+
+
+@st.cache_resource(max_entries=50)
+def _task(path: str) -> Task:
+    run = Run(Path(path))
+    return build_task(run.config().data, run.data_file)
+
+
+def run_view(run: Run) -> Status:
+    """Draw the run; returns its status, so that the caller knows whether to look again."""
+    config, status = run.config(), run.status()
+    history = _history(str(run.path.resolve()))
+    history.update()
+    _state(run, config, status, history)
+    left, right = st.columns([3, 2], gap="medium")
+    with left:
+        live_curve(history.curves(config), key=f"curve {run.id}")
+    with right:
+        _numbers(config, history)
+        _samples(run)
+    return status
+
+
+def _state(run: Run, config: RunConfig, status: Status, history: History) -> None:
+    latest = history.train[-1] if history.train else None
+    step = latest["step"] if latest else 0
+    words = STATE_WORDS.get(status.state, status.state)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(
+            f"**{TASKS[config.data.task].title}**, preset {config.preset}: {words}.",
+            width="stretch",
+        )
+        if status.state in ("starting", "running"):
+            st.button("Stop and keep what was learned", on_click=run.command, args=("stop",))
+    if status.state in ACTIVE:
+        text = f"Step {step:,} of {config.training.steps:,}"
+        if latest and latest["seconds"] > 0:
+            rate = latest["step"] / latest["seconds"]
+            left = (config.training.steps - step) / rate
+            text += (
+                f" · {rate:.0f} steps/s · {latest['tokens'] / latest['seconds']:,.0f} tokens/s · "
+                f"about {seconds(left)} left"
+            )
+        st.progress(min(step / config.training.steps, 1.0), text=text)
+    elif status.reason:
+        st.error(plain(status.reason), icon=":material/error:")
+        if log := run.log_tail():
+            with st.expander("The trainer's own output"):
+                st.code(log, language=None)
+
+
+def _numbers(config: RunConfig, history: History) -> None:
+    losses, exact = history.series("loss"), history.series("exact_match")
+    first, second, third = st.columns(3)
+    where = f"On {evaluated_on(config)}."
+    if losses:
+        first.metric(
+            "Loss",
+            number(losses[-1][1]),
+            f"untrained {number(losses[0][1])}",
+            delta_color="off",
+            delta_arrow="off",
+            help=f"Nats a token, {where.lower()}",
+        )
+    if exact:
+        second.metric(
+            "Exact match",
+            percent(exact[-1][1]),
+            f"untrained {percent(exact[0][1])}",
+            delta_color="off",
+            delta_arrow="off",
+            help=f"Share of answers right in every token. {where}",
+        )
+    if history.evaluations:
+        last = max(history.evaluations)
+        third.metric(
+            "Time",
+            seconds(history.evaluations[last]["seconds"]),
+            f"{last:,} steps",
+            delta_color="off",
+            delta_arrow="off",
+        )
+
+
+def _samples(run: Run) -> None:
+    samples = run.samples()
+    if not samples:
+        st.caption("The first answers appear after the first evaluation.")
+        return
+    st.html(
+        samples_table(
+            _task(str(run.path.resolve())).target_vocabulary,
+            samples[0]["samples"],
+            samples[-1]["samples"],
+            samples[-1]["step"],
+        )
+    )

@@ -1,0 +1,40 @@
+"""Text that came from a person or a file, made safe to show."""
+
+import html
+import re
+
+from transformer.vocabulary import printable
+
+MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:^=&@/\"'])")
+
+
+def plain(text: str) -> str:
+    """Text for a Markdown element that must show exactly as it is."""
+    return MARKDOWN.sub(lambda match: f"&#{ord(match.group())};", text)
+
+
+def code(text: str) -> str:
+    """Text for HTML that must show exactly as it is; invisible characters show by their code."""
+    return html.escape(printable(text))
+
+
+def percent(share: float) -> str:
+    """A share of 1 as a percentage; only a real 100 % shows as such."""
+    if 0.9995 <= share < 1:
+        return "99.9 %"
+    return f"{share:.1%}".replace("%", " %")
+
+
+def number(value: float) -> str:
+    """A loss, short: three significant digits."""
+    return f"{value:.3g}" if value < 100 else f"{value:,.0f}"
+
+
+def seconds(value: float) -> str:
+    """A duration in words: 42 s, 3 min 20 s, 2 h 5 min."""
+    total = round(value)
+    if total < 60:
+        return f"{total} s"
+    if total < 3600:
+        return f"{total // 60} min {total % 60} s"
+    return f"{total // 3600} h {total % 3600 // 60} min"

@@ -1,0 +1,160 @@
+"""The form of the Train page: what to learn, how large a model, every setting on demand."""
+
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from pages.components import session
+from pages.components.config_form import config_form
+from pages.components.text import plain
+from transformer import runs
+from transformer.config import DataConfig, TrainingConfig, TransformerConfig
+from transformer.presets import PRESETS, prepare
+from transformer.runs import Run
+from transformer.tasks import SEVEN_PAIRS, TASKS
+from transformer.tasks.pairs import parse_pairs, write_pairs
+
+MODEL_FIELDS = [
+    *("d_model", "num_heads", "d_ff", "num_encoder_layers", "num_decoder_layers", "dropout"),
+    *("activation", "norm_first", "final_norm", "tie_embeddings", "share_embeddings"),
+    *("scale_embeddings", "position_layout", "output_bias", "layer_norm_eps", "max_length"),
+]
+TRAINING_FIELDS = list(TrainingConfig.__dataclass_fields__)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a person asks to be trained; ``pairs`` is their own text, if any."""
+
+    task: str
+    preset: str
+    name: str
+    data: dict[str, Any] = field(default_factory=dict)
+    model: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    pairs: bytes = b""
+    comma: bool = False
+
+
+SEVEN_SENTENCES = Request(
+    "pairs",
+    "overfit",
+    "Seven sentences",
+    training={"until_loss": 1e-3},
+    pairs=SEVEN_PAIRS.read_bytes(),
+)
+
+
+def start(request: Request) -> Run:
+    """Create the run and start its trainer.
+
+    Raises:
+        ConfigError, TaskError: something in the request does not fit.
+    """
+    if not request.pairs:
+        _, config = prepare(
+            request.task,
+            request.preset,
+            data=request.data,
+            model=request.model,
+            training=request.training,
+        )
+        run = runs.create_run(config, name=request.name)
+    else:
+        text = write_pairs(parse_pairs(request.pairs, comma=request.comma).pairs)
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, "data.tsv")
+            file.write_text(text, "utf-8")
+            _, config = prepare(
+                request.task,
+                request.preset,
+                pairs=file,
+                data=request.data,
+                model=request.model,
+                training=request.training,
+            )
+        run = runs.create_run(config, name=request.name, pairs=text)
+    runs.start(run)
+    return run
+
+
+def form() -> Request | None:
+    """Draw the form; None while something is missing to start."""
+    first, second = st.columns(2)
+    with first:
+        session.from_address("task", next(iter(TASKS)))
+        if st.session_state["task"] not in TASKS:
+            st.session_state["task"] = next(iter(TASKS))
+        task = st.selectbox(
+            "Task", list(TASKS), format_func=lambda name: TASKS[name].title, key="task"
+        )
+        session.to_address("task", task)
+        kind = TASKS[task]
+        st.caption(
+            f"{kind.description} Example: {plain(kind.example.source)} → "
+            f"{plain(kind.example.target)}."
+        )
+    with second:
+        names = list(PRESETS)
+        preset = st.selectbox(
+            "Preset",
+            names,
+            index=names.index(kind.default_preset),
+            format_func=lambda name: (
+                name + (" (recommended)" if name == kind.default_preset else "")
+            ),
+            key=f"preset {task}",
+        )
+        st.caption(PRESETS[preset].description)
+    pairs, comma = _own_pairs() if task == "pairs" else (b"", False)
+    with st.expander("All settings"):
+        data, model, training = _settings(task, preset)
+    if task == "pairs" and not pairs:
+        return None
+    return Request(task, preset, _name(task, preset), data, model, training, pairs, comma)
+
+
+def _name(task: str, preset: str) -> str:
+    return f"{TASKS[task].title} ({preset})"
+
+
+def _settings(task: str, preset: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Every field of the configs, with the preset's values."""
+    chosen, kind = PRESETS[preset], TASKS[task]
+    recipe = kind.default_training if preset == kind.default_preset else {}
+    key = f"{task}.{preset}"
+    st.caption("Each setting has its explanation behind the question mark.")
+    st.markdown("**Data**")
+    data = config_form(DataConfig, chosen.data, list(kind.data_fields), key=key)
+    st.markdown("**Model**")
+    model = config_form(TransformerConfig, chosen.model, MODEL_FIELDS, key=key)
+    st.markdown("**Training**")
+    defaults = {**chosen.training, **recipe}
+    training = config_form(TrainingConfig, defaults, TRAINING_FIELDS, key=key)
+    return data, model, training
+
+
+def _own_pairs() -> tuple[bytes, bool]:
+    """Pairs typed or uploaded, and whether they are CSV."""
+    st.markdown("One pair a line: source, a tab, target. A CSV file works too.")
+    uploaded = st.file_uploader("File of pairs (.tsv, .csv or .txt)", key="pairs file")
+    typed = st.text_area(
+        "Or type or paste pairs here",
+        key="pairs text",
+        height=140,
+        placeholder="good morning\tguten Morgen",
+        persist_state="session",
+    )
+    content = uploaded.getvalue() if uploaded is not None else typed.encode("utf-8", "replace")
+    comma = uploaded is not None and uploaded.name.lower().endswith(".csv")
+    if not content.strip():
+        st.info("Give at least two pairs to train on.")
+        return b"", False
+    read = parse_pairs(content, comma=comma)
+    st.caption(f"{len(read.pairs):,} pairs read, {len(read.refused):,} lines left out.")
+    for line, reason in read.refused[:5]:
+        st.caption(f"Line {line}: {plain(reason)}.")
+    return content, comma

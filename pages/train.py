@@ -1,0 +1,88 @@
+"""Choose a task, train, and watch it learn against the untrained baseline."""
+
+import streamlit as st
+
+from pages.components import session, training_form
+from pages.components.frame import frame, problem
+from pages.components.run_view import run_view
+from pages.components.text import plain
+from transformer import runs
+from transformer.errors import UserError
+from transformer.runs import ACTIVE, Run
+
+
+def begin(request: training_form.Request) -> None:
+    """Start the run that the form describes; errors are kept for the page to show."""
+    try:
+        st.session_state["run"] = training_form.start(request).id
+        st.session_state.pop("training problem", None)
+    except UserError as error:
+        st.session_state["training problem"] = error
+
+
+def choose_run() -> Run | None:
+    """The run that the address names, else the one chosen, else the newest."""
+    known = {run.id: run for run in runs.list_runs()}
+    session.from_address("run", next(iter(known), ""))
+    wanted = st.session_state["run"]
+    if wanted and wanted not in known:
+        st.warning(f"The run {plain(wanted[:40])} is not here; it may have been deleted.")
+        st.session_state["run"] = None
+    if not known:
+        return None
+
+    def label(run_id: str) -> str:
+        run = known[run_id]
+        return f"{run.about()['name'] or run_id} · {run.status().state}"
+
+    chosen = st.selectbox("Run", list(known), index=None, format_func=label, key="run")
+    if chosen is None:
+        return None
+    session.to_address("run", chosen)
+    return known[chosen]
+
+
+def watch(run: Run) -> None:
+    """Draw the run every second while it is active, and once more when it has ended."""
+    active = run.status().state in ACTIVE
+
+    @st.fragment(run_every=1.0 if active else None)
+    def tick() -> None:
+        status = run_view(run)
+        if active and status.state not in ACTIVE:
+            st.rerun()
+
+    tick()
+    if not active and (checkpoints := run.checkpoints()):
+        name = f"run-{run.id}-{checkpoints[-1].stem.removeprefix('step-')}"
+        st.markdown("**Saved.** See what it learned:")
+        with st.container(horizontal=True):
+            for page, text, icon in (
+                ("pages/attention.py", "Look at its attention", ":material/grid_on:"),
+                ("pages/decode.py", "Decode step by step", ":material/format_list_numbered:"),
+                ("pages/checkpoints.py", "Check and download it", ":material/inventory_2:"),
+            ):
+                st.page_link(page, label=text, icon=icon, query_params={"checkpoint": name})
+
+
+with frame("Train", "Watch a Transformer learn, next to the same model untrained."):
+    request = training_form.form()
+    with st.container(horizontal=True):
+        if request is not None:
+            st.button("Train", type="primary", on_click=begin, args=(request,), key="train")
+        st.button(
+            "Seven sentences: learn them by heart",
+            on_click=begin,
+            args=(training_form.SEVEN_SENTENCES,),
+            key="seven",
+            help="Seven English sentences and their German translations. The loss should fall to "
+            "nearly zero within seconds: proof that nothing keeps this model from learning.",
+        )
+    if "training problem" in st.session_state:
+        problem(st.session_state["training problem"])
+    st.divider()
+    run = choose_run()
+    if run is None:
+        st.info("No run yet. Choose a task and press Train: the default takes about a minute.")
+    else:
+        watch(run)
