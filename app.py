@@ -23,8 +23,7 @@ def live_answer() -> None:
 
     @st.fragment(run_every=0.3 if waiting else None)
     def look() -> None:
-        # Always as high as the picture will be, so that nothing jumps when it comes.
-        with st.container(height=560, border=True):
+        with st.container(key="live-answer", border=True):
             if not session.torch_is_ready():
                 st.markdown("A trained model is about to answer here: PyTorch is loading…")
                 return

@@ -1,5 +1,7 @@
 """Choose a task, train, and watch it learn against the untrained baseline."""
 
+import time
+
 import streamlit as st
 
 from pages.components import session, training_form
@@ -32,8 +34,9 @@ def choose_run() -> Run | None:
         return None
 
     def label(run_id: str) -> str:
-        run = known[run_id]
-        return f"{run.about()['name'] or run_id} · {run.status().state}"
+        about = known[run_id].about()
+        made = time.strftime("%d %b, %H:%M", time.localtime(about["created"]))
+        return f"{about['name'] or run_id}, {made}"
 
     chosen = st.selectbox("Run", list(known), index=None, format_func=label, key="run")
     if chosen is None:
@@ -66,21 +69,10 @@ def watch(run: Run) -> None:
 
 
 with frame("Train", "Watch a Transformer learn, next to the same model untrained."):
-    request = training_form.form()
-    with st.container(horizontal=True):
-        if request is not None:
-            st.button("Train", type="primary", on_click=begin, args=(request,), key="train")
-        st.button(
-            "Seven sentences: learn them by heart",
-            on_click=begin,
-            args=(training_form.SEVEN_SENTENCES,),
-            key="seven",
-            help="Seven English sentences and their German translations. The loss should fall to "
-            "nearly zero within seconds: proof that nothing keeps this model from learning.",
-        )
+    training_form.form(begin)
     if "training problem" in st.session_state:
         problem(st.session_state["training problem"])
-    st.divider()
+    st.subheader("Runs", divider="gray")
     run = choose_run()
     if run is None:
         st.info("No run yet. Choose a task and press Train: the default takes about a minute.")

@@ -135,15 +135,15 @@ class Trainer:
         self._append("metrics.jsonl", {**record, "seconds": self._seconds()})
 
     def _append_samples(self, event: Outputs, task: Task) -> None:
-        pairs = task.held_out(SAMPLES)
+        answers = zip(task.held_out(SAMPLES), event.outputs, event.tokens, strict=False)
         samples = [
             {
                 "source": pair.source,
-                "target": pair.target,
-                "output": output,
+                "target": task.target_vocabulary.cut(pair.target),
+                "output": tokens,
                 "right": task.is_right(pair, output),
             }
-            for pair, output in zip(pairs, event.outputs, strict=False)
+            for pair, output, tokens in answers
         ]
         self._append("samples.jsonl", {"step": event.step, "samples": samples})
 

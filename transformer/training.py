@@ -82,11 +82,15 @@ class Loss:
 
 @dataclass(frozen=True)
 class Outputs:
-    """Free-running evaluation: what the model writes, greedily, and the share that is right."""
+    """Free-running evaluation: what the model writes, greedily, and the share that is right.
+
+    outputs: as text; tokens: the same, cut as the model wrote it.
+    """
 
     step: int
     exact_match: float
     outputs: list[str]
+    tokens: list[list[str]]
 
 
 Event = Update | Loss | Outputs
@@ -115,15 +119,16 @@ def evaluate_outputs(model: Transformer, task: Task, pairs: Sequence[Pair], step
     longest = max(len(task.target_vocabulary.encode(pair.target)) for pair in pairs)
     # One token more than the longest target: whatever is still going on then is wrong anyway.
     strategy = partial(greedy, max_length=longest + 2)
-    outputs = [""] * len(pairs)
+    outputs, tokens = [""] * len(pairs), [[""]] * len(pairs)
     order = sorted(range(len(pairs)), key=lambda i: len(sources[i]))
     for start in range(0, len(order), EVAL_BATCH):
         rows = order[start : start + EVAL_BATCH]
         ids = pad([[*sources[i], model.config.eos_id] for i in rows], model.config.pad_id)
         for i, found in zip(rows, decode(model, ids.to(_device(model)), strategy), strict=True):
             outputs[i] = task.target_vocabulary.decode(found.tokens)
+            tokens[i] = task.target_vocabulary.tokens_of(found.tokens)
     right = sum(map(task.is_right, pairs, outputs))
-    return Outputs(step, right / len(pairs), outputs)
+    return Outputs(step, right / len(pairs), outputs, tokens)
 
 
 def _device(model: nn.Module) -> torch.device:

@@ -135,18 +135,33 @@ class Vocabulary:
         return f"This model does not know {named}{more}. The {noun} it knows: {listed}"
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The ids as text; <pad>, <bos> and <eos> are left out, <unk> shows as itself.
+        """The ids up to <eos> as text.
+
+        A special token before that shows by its name: a model that writes <bos> in the middle
+        of a word has not written the word.
 
         Raises:
             VocabularyError: an id is not in the vocabulary.
         """
-        numbers = [number for number in ids if number not in (PAD_ID, BOS_ID, EOS_ID)]
-        if any(not 0 <= number < len(self) for number in numbers):
-            raise VocabularyError(f"An id is outside this vocabulary of {len(self)} tokens.")
-        tokens = [self.tokens[number] for number in numbers]
+        tokens = self.tokens_of(ids)
         if self.kind == "bpe":
             return "".join(tokens).replace(SPACE_MARK, " ").strip()
         return ("" if self.kind == "characters" else " ").join(tokens)
+
+    def tokens_of(self, ids: Iterable[int]) -> list[str]:
+        """The tokens of ids up to <eos>, which is left out.
+
+        Raises:
+            VocabularyError: an id is not in the vocabulary.
+        """
+        tokens = []
+        for number in ids:
+            if number == EOS_ID:
+                break
+            if not 0 <= number < len(self):
+                raise VocabularyError(f"The id {number} is outside this vocabulary of {len(self)}.")
+            tokens.append(self.tokens[number])
+        return tokens
 
     def id_of(self, token: str) -> int:
         """The id of one token.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
+from pages.components.scores import score
 from pages.components.text import number, percent, plain, seconds
 from transformer.tasks import TASKS
 
@@ -49,40 +50,36 @@ def checkpoint_card(checkpoint: "Checkpoint") -> None:
     with left:
         st.subheader("Architecture")
         norm = "before" if config.norm_first else "after"
-        st.table(
-            _rows(
-                {
-                    "Parameters": f"{config.num_parameters:,}",
-                    "Layers": f"{config.num_encoder_layers} encoder, "
-                    f"{config.num_decoder_layers} decoder",
-                    "Width": f"d_model {config.d_model}, d_ff {config.d_ff}",
-                    "Heads": f"{config.num_heads}, each of width {config.d_k}",
-                    "Norm": f"{norm} each sub-layer",
-                    "Activation": config.activation,
-                    "Vocabulary": f"{config.source_vocab_size} source, "
-                    f"{config.target_vocab_size} target tokens "
-                    f"({checkpoint.source_vocabulary.kind})",
-                    "Longest sequence": f"{config.max_length} tokens",
-                }
-            )
+        _facts(
+            {
+                "Parameters": f"{config.num_parameters:,}",
+                "Layers": f"{config.num_encoder_layers} encoder, "
+                f"{config.num_decoder_layers} decoder",
+                "Width": f"d_model {config.d_model}, d_ff {config.d_ff}",
+                "Heads": f"{config.num_heads}, each of width {config.d_k}",
+                "Norm": f"{norm} each sub-layer",
+                "Activation": config.activation,
+                "Vocabulary": f"{config.source_vocab_size} source, "
+                f"{config.target_vocab_size} target tokens "
+                f"({checkpoint.source_vocabulary.kind})",
+                "Longest sequence": f"{config.max_length} tokens",
+            }
         )
     with right:
         st.subheader("Training")
-        st.table(
-            _rows(
-                {
-                    "Preset": summary.preset,
-                    "Updates": f"{summary.steps:,}",
-                    "Time": seconds(summary.seconds),
-                    "Seed": str(summary.seed),
-                    "Learning rate": f"{summary.training.get('learning_rate', '?')}",
-                    "Batch": f"{summary.training.get('batch_size', '?')} pairs",
-                    "Checksum": header.sha256[:16] + "…",
-                    "Saved with": f"torch {header.probe.environment.get('torch', '?')}"
-                    if header.probe
-                    else "unknown",
-                }
-            )
+        _facts(
+            {
+                "Preset": summary.preset,
+                "Updates": f"{summary.steps:,}",
+                "Time": seconds(summary.seconds),
+                "Seed": str(summary.seed),
+                "Learning rate": f"{summary.training.get('learning_rate', '?')}",
+                "Batch": f"{summary.training.get('batch_size', '?')} pairs",
+                "Checksum": header.sha256[:16] + "…",
+                "Saved with": f"torch {header.probe.environment.get('torch', '?')}"
+                if header.probe
+                else "unknown",
+            }
         )
     if header.examples:
         st.subheader("Held-out examples, as answered when it was saved")
@@ -106,28 +103,20 @@ def checkpoint_card(checkpoint: "Checkpoint") -> None:
 
 def _scores(checkpoint: "Checkpoint") -> None:
     summary = checkpoint.summary
-    where = "training" if summary.evaluated_on_training_pairs else "held-out"
-    first, second, third = st.columns(3)
-    values = (
-        (
-            first,
-            "Exact match",
-            percent(summary.exact_match),
-            percent(summary.untrained_exact_match),
-        ),
-        (second, "Loss", number(summary.loss), number(summary.untrained_loss)),
+    kind = "training" if summary.evaluated_on_training_pairs else "held-out"
+    where = f"On {summary.examples:,} {kind} pairs."
+    matched, untrained_matched = (
+        percent(summary.exact_match),
+        percent(summary.untrained_exact_match),
     )
-    for column, label, value, untrained in values:
-        column.metric(label, value, f"untrained {untrained}", delta_color="off", delta_arrow="off")
-    third.metric(
-        "Tokens right",
-        percent(summary.token_accuracy),
-        f"over {summary.examples:,} {where} pairs",
-        delta_color="off",
-        delta_arrow="off",
-    )
+    with st.container(horizontal=True, gap="large"):
+        score("Exact match", matched, f"untrained {untrained_matched}", where)
+        score("Loss", number(summary.loss), f"untrained {number(summary.untrained_loss)}", where)
+        over = f"over {summary.examples:,} {kind} pairs"
+        score("Tokens right", percent(summary.token_accuracy), over, where)
 
 
-def _rows(values: dict[str, str]) -> pd.DataFrame:
+def _facts(values: dict[str, str]) -> None:
     """A two-column table; values may come from a file, so they are shown as they are."""
-    return pd.DataFrame({"": [plain(value) for value in values.values()]}, index=list(values))
+    rows = pd.DataFrame({"value": [plain(text) for text in values.values()]}, index=list(values))
+    st.table(rows, border="horizontal", hide_header=True)

@@ -19,9 +19,11 @@ PAGES = (
 )
 STYLE = """
 <style>
-  .block-container { padding-top: 3.2rem; padding-bottom: 3rem; max-width: 1240px; }
+  .block-container { padding-top: 2.5rem; padding-bottom: 3rem; max-width: 1240px; }
   h1 { font-size: 2rem !important; }
   h2 { font-size: 1.35rem !important; }
+  /* As high as the picture that comes, so that nothing jumps when it does. */
+  .st-key-live-answer { min-height: 40rem; }
   h3 { font-size: 1.1rem !important; }
 </style>
 """
@@ -34,7 +36,12 @@ def frame(title: str, subtitle: str) -> Iterator[None]:
     A UserError becomes its own sentence; anything else becomes an apology on the page and a
     traceback in the terminal. Streamlit's own control flow passes through.
     """
-    st.set_page_config(page_title=f"{title} · Transformer Workbench", page_icon="🔧", layout="wide")
+    st.set_page_config(
+        page_title=f"{title} · Transformer Workbench",
+        page_icon="🔧",
+        layout="wide",
+        initial_sidebar_state=230,
+    )
     st.html(STYLE)
     with st.sidebar:
         st.markdown("**Transformer Workbench**")

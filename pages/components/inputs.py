@@ -34,7 +34,7 @@ def example_buttons(checkpoint: "Checkpoint") -> None:
         st.session_state["input"] = text
 
     with st.container(horizontal=True, gap="small"):
-        st.caption("Try:")
+        st.caption("Try:", width="content")
         for number, text in enumerate(examples):
             label = text if len(text) <= 24 else text[:23] + "…"
             st.button(label, key=f"example {number}", on_click=fill, args=(text,), type="tertiary")

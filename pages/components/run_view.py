@@ -8,10 +8,11 @@ import streamlit as st
 
 from pages.components.live_curve import live_curve
 from pages.components.samples import samples_table
+from pages.components.scores import score
 from pages.components.text import number, percent, plain, seconds
 from transformer.config import RunConfig
 from transformer.runs import ACTIVE, Run, Status
-from transformer.tasks import TASKS, Task, build_task
+from transformer.tasks import TASKS
 
 MAX_POINTS = 800
 STATE_WORDS = {
@@ -72,24 +73,15 @@ def _history(path: str) -> History:
     return History(Run(Path(path)))
 
 
-@st.cache_resource(max_entries=50)
-def _task(path: str) -> Task:
-    run = Run(Path(path))
-    return build_task(run.config().data, run.data_file)
-
-
 def run_view(run: Run) -> Status:
     """Draw the run; returns its status, so that the caller knows whether to look again."""
     config, status = run.config(), run.status()
     history = _history(str(run.path.resolve()))
     history.update()
     _state(run, config, status, history)
-    left, right = st.columns([3, 2], gap="medium")
-    with left:
-        live_curve(history.curves(config), key=f"curve {run.id}")
-    with right:
-        _numbers(config, history)
-        _samples(run)
+    _numbers(config, history)
+    live_curve(history.curves(config), key=f"curve {run.id}")
+    _samples(run)
     return status
 
 
@@ -123,45 +115,25 @@ def _state(run: Run, config: RunConfig, status: Status, history: History) -> Non
 
 def _numbers(config: RunConfig, history: History) -> None:
     losses, exact = history.series("loss"), history.series("exact_match")
-    first, second, third = st.columns(3)
     where = f"On {evaluated_on(config)}."
-    if losses:
-        first.metric(
-            "Loss",
-            number(losses[-1][1]),
-            f"untrained {number(losses[0][1])}",
-            delta_color="off",
-            delta_arrow="off",
-            help=f"Nats a token, {where.lower()}",
-        )
-    if exact:
-        second.metric(
-            "Exact match",
-            percent(exact[-1][1]),
-            f"untrained {percent(exact[0][1])}",
-            delta_color="off",
-            delta_arrow="off",
-            help=f"Share of answers right in every token. {where}",
-        )
-    if history.evaluations:
-        last = max(history.evaluations)
-        third.metric(
-            "Time",
-            seconds(history.evaluations[last]["seconds"]),
-            f"{last:,} steps",
-            delta_color="off",
-            delta_arrow="off",
-        )
+    with st.container(horizontal=True, gap="large"):
+        if losses:
+            score("Loss", number(losses[-1][1]), f"untrained {number(losses[0][1])}", where)
+        if exact:
+            score("Exact match", percent(exact[-1][1]), f"untrained {percent(exact[0][1])}", where)
+        if history.evaluations:
+            last = max(history.evaluations)
+            score("Time", seconds(history.evaluations[last]["seconds"]), f"{last:,} steps")
 
 
 def _samples(run: Run) -> None:
     samples = run.samples()
+    st.markdown("**The same examples throughout**, before and after training")
     if not samples:
         st.caption("The first answers appear after the first evaluation.")
         return
     st.html(
         samples_table(
-            _task(str(run.path.resolve())).target_vocabulary,
             samples[0]["samples"],
             samples[-1]["samples"],
             samples[-1]["step"],

@@ -1,10 +1,10 @@
 """Held-out examples as token chips: right and wrong told apart by mark, border and colour."""
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 from pages.components.text import code
-from transformer.vocabulary import Vocabulary
 
 STYLE = """
 <style>
@@ -17,53 +17,59 @@ STYLE = """
           font-family: "Source Code Pro", monospace; white-space: pre; }
   .chip.wrong { border: 1px dashed #d9480f; background: rgba(217, 72, 15, 0.16);
                 text-decoration: underline wavy #d9480f 1px; }
-  .verdict { white-space: nowrap; font-weight: 600; margin-right: 0.3rem; }
+  .answer { display: flex; gap: 0.5rem; align-items: baseline; }
+  .verdict { white-space: nowrap; font-weight: 600; flex: none; }
   .wide { overflow-x: auto; }
 </style>
 """
 
 
 def samples_table(
-    vocabulary: Vocabulary,
-    untrained: Sequence[dict[str, Any]],
-    trained: Sequence[dict[str, Any]],
-    step: int,
+    untrained: Sequence[dict[str, Any]], trained: Sequence[dict[str, Any]], step: int
 ) -> str:
-    """HTML of the fixed examples: input, target, and what the model wrote before and after."""
+    """HTML of the fixed examples: input, target, and what the model wrote before and after.
+
+    Each sample has a "source" text, "target" and "output" tokens, and whether it is "right".
+    """
     rows = [
-        f"<tr><td>{code_cell(now['source'])}</td>"
-        f"<td>{_chips(vocabulary, now['target'], now['target'])}</td>"
-        f"<td>{_answer(vocabulary, before)}</td><td>{_answer(vocabulary, now)}</td></tr>"
+        f"<tr><td>{_text(now['source'])}</td><td>{_chips(now['target'], now['target'])}</td>"
+        f"<td>{_answer(before)}</td><td>{_answer(now)}</td></tr>"
         for before, now in zip(untrained, trained, strict=False)
     ]
     return (
         f'{STYLE}<div class="wide"><table class="samples"><thead><tr><th>Input</th><th>Target</th>'
-        f"<th>Untrained</th><th>After {step:,} steps</th></tr></thead>"
+        f"<th>Untrained model</th><th>After {step:,} steps</th></tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 
-def code_cell(text: str) -> str:
-    """A text as one chip-like piece; long ones wrap."""
+def _text(text: str) -> str:
+    """A source text; it may wrap between words."""
     return " ".join(code(word) for word in text.split(" "))
 
 
-def _answer(vocabulary: Vocabulary, sample: dict[str, Any]) -> str:
+def _answer(sample: dict[str, Any]) -> str:
     mark = "✓ right" if sample["right"] else "✗ wrong"
-    chips = _chips(vocabulary, sample["output"], sample["target"])
-    return f'<span class="verdict">{mark}</span>{chips}'
+    chips = _chips(sample["output"], sample["target"])
+    return f'<div class="answer"><span class="verdict">{mark}</span>{chips}</div>'
 
 
-def _chips(vocabulary: Vocabulary, output: str, target: str) -> str:
-    """The output's tokens; one that differs from the target's at its place is marked wrong."""
-    wanted, tokens = vocabulary.cut(target), _cut(vocabulary, output)
-    chips = [
-        f'<span class="chip{"" if wanted[i : i + 1] == [token] else " wrong"}">{code(token)}</span>'
-        for i, token in enumerate(tokens)
-    ]
+def _chips(output: Sequence[str], target: Sequence[str]) -> str:
+    """The output's tokens; one that differs from the target's at its place is marked wrong.
+
+    An untrained model often repeats one token to the end; repeats beyond two are counted.
+    """
+    chips, place = [], 0
+    for token, group in groupby(output):
+        count = len(list(group))
+        wanted = list(target[place : place + count])
+        place += count
+        if count > 2 and wanted != [token] * count:
+            chips.append(f'<span class="chip wrong">{code(token)}</span>&nbsp;× {count}')
+        else:
+            chips += [
+                f'<span class="chip{"" if wanted[i : i + 1] == [token] else " wrong"}">'
+                f"{code(token)}</span>"
+                for i in range(count)
+            ]
     return f'<span class="chips">{"".join(chips) or "(nothing)"}</span>'
-
-
-def _cut(vocabulary: Vocabulary, output: str) -> list[str]:
-    """An output as tokens. It may hold <unk>, which no text can be encoded to."""
-    return output.split() if vocabulary.kind != "characters" else list(output)

@@ -1,6 +1,7 @@
 """The form of the Train page: what to learn, how large a model, every setting on demand."""
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -81,9 +82,9 @@ def start(request: Request) -> Run:
     return run
 
 
-def form() -> Request | None:
-    """Draw the form; None while something is missing to start."""
-    first, second = st.columns(2)
+def form(begin: Callable[[Request], None]) -> None:
+    """Draw the form; ``begin`` is called with what a person asks for."""
+    first, second, third = st.columns([2, 2, 3], vertical_alignment="top")
     with first:
         session.from_address("task", next(iter(TASKS)))
         if st.session_state["task"] not in TASKS:
@@ -92,11 +93,7 @@ def form() -> Request | None:
             "Task", list(TASKS), format_func=lambda name: TASKS[name].title, key="task"
         )
         session.to_address("task", task)
-        kind = TASKS[task]
-        st.caption(
-            f"{kind.description} Example: {plain(kind.example.source)} → "
-            f"{plain(kind.example.target)}."
-        )
+    kind = TASKS[task]
     with second:
         names = list(PRESETS)
         preset = st.selectbox(
@@ -108,13 +105,32 @@ def form() -> Request | None:
             ),
             key=f"preset {task}",
         )
-        st.caption(PRESETS[preset].description)
+    buttons = third.container(horizontal=True, vertical_alignment="bottom", height=70, border=False)
+    st.caption(
+        f"{kind.description} Example: {plain(kind.example.source)} → "
+        f"{plain(kind.example.target)}. {PRESETS[preset].description}"
+    )
     pairs, comma = _own_pairs() if task == "pairs" else (b"", False)
     with st.expander("All settings"):
         data, model, training = _settings(task, preset)
-    if task == "pairs" and not pairs:
-        return None
-    return Request(task, preset, _name(task, preset), data, model, training, pairs, comma)
+    request = Request(task, preset, _name(task, preset), data, model, training, pairs, comma)
+    with buttons:
+        st.button(
+            "Train",
+            type="primary",
+            on_click=begin,
+            args=(request,),
+            key="train",
+            disabled=task == "pairs" and not pairs,
+        )
+        st.button(
+            "Seven sentences: learn them by heart",
+            on_click=begin,
+            args=(SEVEN_SENTENCES,),
+            key="seven",
+            help="Seven English sentences and their German translations. The loss should fall to "
+            "nearly zero within seconds: proof that nothing keeps this model from learning.",
+        )
 
 
 def _name(task: str, preset: str) -> str:

@@ -105,6 +105,7 @@ function build(root, view) {
   if (!view.compact) root.append(buildGrid(root, view));
   view.large = element("div", { class: "large" });
   root.append(view.large);
+  view.room = view.large.clientWidth;
   drawLarge(view);
 }
 
@@ -115,6 +116,7 @@ function buildGrid(root, view) {
     section.append(element("h3", {}, kind.title));
     for (let layer = 0; layer < kind.shape[0]; layer++) {
       const row = element("div", { class: "layer" });
+      row.style.setProperty("--heads", kind.shape[1]);
       row.append(element("span", { class: "name" }, `Layer ${layer + 1}`));
       for (let head = 0; head < kind.shape[1]; head++) {
         row.append(buildThumbnail(root, view, kind, layer, head));
@@ -155,7 +157,7 @@ function drawLarge(view) {
   const kind = findKind(view, choice);
   const [, , queries, keys] = kind.shape;
   const title = `${kind.title}, layer ${choice.layer + 1}, head ${choice.head + 1}`;
-  const side = Math.max(14, Math.min(34, Math.floor(520 / Math.max(queries, keys))));
+  const side = cellSide(view, kind);
 
   const canvas = element("canvas", { class: "map" });
   paint(canvas, view, kind, choice.layer, choice.head);
@@ -178,7 +180,7 @@ function drawLarge(view) {
   const rowLabels = kind.queries.map((token) => element("span", { title: token }, token));
   columns.style.gridTemplateColumns = `repeat(${keys}, ${side}px)`;
   rows.style.gridTemplateRows = `repeat(${queries}, ${side}px)`;
-  columns.classList.toggle("upright", kind.keys.every((token) => token.length <= 1));
+  for (const label of columnLabels) label.classList.toggle("upright", label.textContent.length === 1);
   columns.append(...columnLabels);
   rows.append(...rowLabels);
 
@@ -237,6 +239,13 @@ function drawLarge(view) {
     element("h3", {}, title), axes(kind), scroller, readout, key,
   );
   show(null, null);
+}
+
+// As large as the width allows, but no smaller than a finger or an eye can hit.
+function cellSide(view, kind) {
+  const longest = Math.max(...kind.queries.map((token) => token.length));
+  const room = view.room - Math.min(8.2 * longest, 130) - 24;
+  return Math.max(12, Math.min(view.compact ? 22 : 34, Math.floor(room / kind.keys.length)));
 }
 
 function axes(kind) {

@@ -1,7 +1,7 @@
 // Two charts on one axis of steps: the loss against its baselines, and exact match.
 
 const views = new WeakMap(); // root element -> what the person chose: zoom, logarithmic scale
-const WIDTH = 640, LEFT = 56, RIGHT = 12;
+const WIDTH = 520, HEIGHT = 260, LEFT = 56, RIGHT = 14;
 
 export default function (component) {
   const { data, parentElement } = component;
@@ -30,8 +30,11 @@ function build(root, view) {
       <button type="button" data-zoom="all" aria-pressed="true">all steps</button>
       <span class="hint">drag over the chart to zoom, double-click to see all</span>
     </div>
-    <figure><figcaption>Loss</figcaption><svg class="loss"></svg><div class="legend"></div></figure>
-    <figure><figcaption class="matching"></figcaption><svg class="exact"></svg></figure>
+    <div class="charts">
+      <figure><figcaption>Loss: lower is better</figcaption><svg class="loss"></svg></figure>
+      <figure><figcaption class="matching"></figcaption><svg class="exact"></svg></figure>
+    </div>
+    <div class="legend"></div>
     <p class="readout"></p>`;
   const find = (selector) => root.querySelector(selector);
   Object.assign(view, {
@@ -120,7 +123,7 @@ function draw(view) {
     ? logAxis(Math.max(lowest, 1e-7), tallest)
     : linearAxis(0, tallest * 1.06, 4);
   const marks = baselines.map((line) => ({ ...line, points: [[low, line.value], [high, line.value]] }));
-  chart(view.loss, 250, [low, high], lossAxis, "loss (nats a token)", [
+  chart(view.loss, [low, high], lossAxis, "loss (nats a token)", [
     ...marks.filter((line) => line.value <= lossAxis.high * 1.001 && line.value >= lossAxis.low),
     { points: train, style: "train" },
     { points: evaluation, style: "evaluation", dots: true },
@@ -137,8 +140,8 @@ function draw(view) {
     return entry;
   }));
 
-  view.matching.textContent = `Exact match on ${data.evaluated_on}`;
-  chart(view.exact, 150, [low, high], linearAxis(0, 1, 2, (v) => `${Math.round(100 * v)} %`),
+  view.matching.textContent = `Exact match on ${data.evaluated_on}: higher is better`;
+  chart(view.exact, [low, high], linearAxis(0, 1, 4, (v) => `${Math.round(100 * v)} %`),
     "right answers", [{ points: inside(data.exact), style: "evaluation", dots: true }]);
   tell(view, null);
 }
@@ -164,8 +167,8 @@ function logAxis(low, high) {
 }
 
 // Numbers only go into this markup; names are set as text.
-function chart(svg, height, [low, high], axis, unit, lines) {
-  const top = 8, bottom = 34;
+function chart(svg, [low, high], axis, unit, lines) {
+  const height = HEIGHT, top = 8, bottom = 36;
   const x = (step) => LEFT + ((step - low) / (high - low || 1)) * (WIDTH - LEFT - RIGHT);
   const y = (value) => height - bottom - axis.place(value) * (height - top - bottom);
   const parts = [];

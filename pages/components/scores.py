@@ -1,0 +1,23 @@
+"""A number in large type, with what to compare it to below."""
+
+import streamlit as st
+
+HELP = {
+    "Loss": "Cross-entropy in nats a token; 0 is perfect.",
+    "Exact match": "Share of answers right in every token, written by the model itself.",
+    "Tokens right": "Share of tokens right when the true tokens before them are given.",
+    "Time": "Wall time of training, evaluations included.",
+}
+
+
+def score(label: str, value: str, comparison: str, where: str = "") -> None:
+    """One number; ``where`` says on which pairs it was measured."""
+    st.metric(
+        label,
+        value,
+        comparison,
+        delta_color="off",
+        delta_arrow="off",
+        help=f"{HELP[label]} {where}",
+        width=190,
+    )
