@@ -11,7 +11,7 @@ from transformer.tasks import TASKS
 
 
 def remember_head() -> None:
-    st.session_state["head"] = st.session_state["explorer"]["head"]
+    session.report("head", st.session_state["explorer"]["head"])
 
 
 with frame("Attention", "Where every head looks, in all three attentions, for an input of yours."):
@@ -32,7 +32,7 @@ with frame("Attention", "Where every head looks, in all three attentions, for an
         attention_explorer(
             inspection.kinds,
             key="explorer",
-            selected=st.session_state["head"],
+            selected=session.component_start("head", "explorer"),
             on_select=remember_head,
         )
         session.to_address("head", st.session_state["head"])

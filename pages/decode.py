@@ -63,7 +63,7 @@ def decode_steps(checkpoint: "Checkpoint", text: str, prefix: list[int]) -> list
 
 
 def remember_step() -> None:
-    st.session_state["step"] = str(st.session_state["decoding"]["step"] + 1)
+    session.report("step", str(st.session_state["decoding"]["step"] + 1))
 
 
 def take_choice() -> None:
@@ -112,7 +112,7 @@ with frame("Decode", "Walk through the output token by token, and try the roads 
         if written[-1] != checkpoint.config.eos_id:
             st.warning("The output was cut: the model reached its longest length without an end.")
         session.from_address("step", "1")
-        step = st.session_state["step"]
+        step = session.component_start("step", "decoding")
         position = int(step) - 1 if step.isdecimal() and len(step) < 6 else 0
         decoding_steps(
             shown(checkpoint.source_vocabulary.tokens, source[0].tolist()),

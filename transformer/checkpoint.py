@@ -125,19 +125,31 @@ class Checkpoint:
         target_vocabulary: Vocabulary,
         data: DataConfig,
         summary: Summary,
-        examples: Sequence[Example],
+        pairs: Sequence[tuple[str, str]],
         notes: str = "",
     ) -> Self:
-        """A checkpoint of a model as it is now; its weights are copied."""
+        """A checkpoint of a model as it is now; its weights are copied.
+
+        Args:
+            pairs: a few sources with their targets. What the model writes for them, and its
+                logits for the first, are kept as the proof of how it behaves.
+        """
         tensors = {
             name: tensor.detach().to("cpu", torch.float32, copy=True)
             for name, tensor in _own_tensors(model).items()
         }
         header = Header(
-            model.config, source_vocabulary, target_vocabulary, data, summary, list(examples), None
+            model.config, source_vocabulary, target_vocabulary, data, summary, [], None, notes
         )
-        checkpoint = cls(replace(header, notes=notes), tensors)
-        if examples:
+        checkpoint = cls(header, tensors)
+        if pairs:
+            with _one_thread():
+                answers = checkpoint.answers([source for source, _ in pairs])
+            examples = [
+                Example(source, target, answer.output)
+                for (source, target), answer in zip(pairs, answers, strict=True)
+            ]
+            checkpoint.header = replace(header, examples=examples)
             checkpoint.header = replace(checkpoint.header, probe=_make_probe(checkpoint))
         return checkpoint
 

@@ -13,7 +13,7 @@ import psutil
 import torch
 
 from transformer.checkpoint import Checkpoint
-from transformer.checkpoint_header import Example, Summary
+from transformer.checkpoint_header import Summary
 from transformer.errors import UserError
 from transformer.model import Transformer
 from transformer.runs import ENDED, Run, Status
@@ -174,17 +174,13 @@ class Trainer:
             and self.config.data.task == "pairs",
             training=training.to_dict(),
         )
-        examples = [
-            Example(pair.source, pair.target, output)
-            for pair, output in zip(pairs[:SAMPLES], outputs.outputs, strict=False)
-        ]
         checkpoint = Checkpoint.of(
             model.eval(),
             task.source_vocabulary,
             task.target_vocabulary,
             self.config.data,
             summary,
-            examples,
+            pairs[:SAMPLES],
         )
         path = self.run.path / "checkpoints" / f"step-{self.step}.safetensors"
         checkpoint.save(path)

@@ -95,6 +95,23 @@ def to_address(key: str, value: str) -> None:
         del st.query_params[key]
 
 
+def report(key: str, value: str) -> None:
+    """In a component's callback: keep what the person chose there."""
+    st.session_state[key] = st.session_state[f"reported {key}"] = value
+
+
+def component_start(key: str, component: str) -> str:
+    """What a component that keeps its own choice is told to show.
+
+    It changes when the address or the page changes it, not when the component itself reported
+    it: telling a component what it said before would undo what the person did since.
+    """
+    value: str = st.session_state[key]
+    if component not in st.session_state or value != st.session_state.get(f"reported {key}"):
+        st.session_state[f"start {key}"] = value
+    return str(st.session_state.setdefault(f"start {key}", value))
+
+
 # --- checkpoints ------------------------------------------------------------------------
 
 

@@ -18,8 +18,9 @@ export default function (component) {
   if (view && view.data === data && view.theme === theme) return;
 
   const message = unpack(data);
-  view = view ?? { choice: parseHead(message.selected) };
+  view = view ?? {};
   views.set(root, view);
+  if (view.selected !== message.selected) view.choice = parseHead(message.selected);
   Object.assign(view, { data, theme, ...message });
   if (!findKind(view, view.choice)) view.choice = firstChoice(view);
   view.cell = null;

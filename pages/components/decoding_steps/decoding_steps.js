@@ -7,14 +7,14 @@ export default function (component) {
   const root = parentElement.querySelector(".decoding");
   let view = views.get(root);
   if (!view) {
-    view = { step: data.selected, layer: null };
+    view = { step: 0, layer: null };
     views.set(root, view);
     build(root, view);
   }
   const text = JSON.stringify(data);
   if (view.text !== text) {
-    if (view.text && view.asked !== data.selected) view.step = data.selected;
-    view.asked = data.selected;
+    if (view.selected !== data.selected) view.step = data.selected;
+    view.selected = data.selected;
     view.text = text;
     view.data = data;
     view.step = Math.min(view.step, data.steps.length - 1);

@@ -1,0 +1,160 @@
+"""A real server in a folder of its own, and a real Chromium that notices every fault."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from transformer.runs import ACTIVE, list_runs
+
+ROOT = Path(__file__).resolve().parents[2]
+expect.set_options(timeout=20_000)
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+]
+
+
+@dataclass
+class Server:
+    """A running app: its address, the folder it runs in, and what it has printed."""
+
+    url: str
+    folder: Path
+    process: "subprocess.Popen[bytes]"
+
+    def log(self) -> str:
+        return (self.folder / "server.log").read_text("utf-8", "replace")
+
+
+def start_server(folder: Path) -> Server:
+    """The app in an empty folder, where it keeps its runs; its config comes along."""
+    (folder / ".streamlit").symlink_to(ROOT / ".streamlit")
+    for _ in range(3):  # another process may take the port in between
+        with socket.socket() as probe:
+            probe.bind(("localhost", 0))
+            port = probe.getsockname()[1]
+        command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py")]
+        with (folder / "server.log").open("wb") as log:
+            process = subprocess.Popen(
+                [*command, "--server.port", str(port), "--server.headless", "true"],
+                cwd=folder,
+                stdout=log,
+                stderr=log,
+            )
+        url = f"http://localhost:{port}"
+        for _ in range(300):
+            try:
+                urllib.request.urlopen(f"{url}/_stcore/health", timeout=1).read()
+                return Server(url, folder, process)
+            except OSError:
+                if process.poll() is not None:
+                    break
+                time.sleep(0.1)
+        process.kill()
+    raise RuntimeError((folder / "server.log").read_text())
+
+
+def stop_server(server: Server) -> None:
+    server.process.terminate()
+    server.process.wait(10)
+    # Trainers outlive the app on purpose; a test must not leave any behind.
+    for run in list_runs(server.folder / "runs"):
+        if run.status().state in ACTIVE:
+            run.command("stop")
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for all tests that do not need a cold one."""
+    running = start_server(tmp_path_factory.mktemp("app"))
+    yield running
+    stop_server(running)
+
+
+@pytest.fixture
+def cold_server(tmp_path: Path) -> Iterator[Server]:
+    running = start_server(tmp_path)
+    yield running
+    stop_server(running)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        path = os.environ.get("WORKBENCH_BROWSER") or None
+        running = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
+        yield running
+        running.close()
+
+
+NewPage = Callable[..., Page]
+
+
+@pytest.fixture
+def new_page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[NewPage]:
+    """Makes pages, each in a browser context of its own: another person's browser.
+
+    Afterwards the test fails if a page raised an error, asked another machine for anything,
+    or made the server print a traceback.
+    """
+    contexts: list[BrowserContext] = []
+    faults: list[str] = []
+    servers = [
+        request.getfixturevalue(name)
+        for name in ("server", "cold_server")
+        if name in request.fixturenames
+    ]
+    logged = [len(server.log()) for server in servers]
+
+    def make(width: int = 1280, scheme: str = "light") -> Page:
+        context = browser.new_context(
+            viewport={"width": width, "height": 1000},
+            color_scheme="dark" if scheme == "dark" else "light",
+            accept_downloads=True,
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: faults.append(f"page error: {error}"))
+        page.on(
+            "request",
+            lambda sent: (
+                None
+                if sent.url.startswith(("http://localhost", "ws://localhost", "data:", "blob:"))
+                else faults.append(f"left the machine: {sent.url}")
+            ),
+        )
+        return page
+
+    yield make
+    for context in contexts:
+        context.close()
+    for server, length in zip(servers, logged, strict=True):
+        if "Traceback" in (new := server.log()[length:]):
+            faults.append(new)
+    assert not faults, "\n".join(faults)
+
+
+def settle(page: Page) -> None:
+    """Wait until the server has answered and nothing on the page is stale."""
+    page.wait_for_function(
+        """() => {
+          const app = document.querySelector('[data-testid=stApp]');
+          return app && app.dataset.testScriptState === 'notRunning'
+            && app.dataset.testConnectionState === 'CONNECTED'
+            && !document.querySelector('[data-stale=true], [data-testid=stSkeleton]');
+        }""",
+        timeout=30_000,
+    )
+    page.wait_for_timeout(80)

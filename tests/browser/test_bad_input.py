@@ -1,0 +1,134 @@
+"""Whatever a person types or uploads: an answer or one clear sentence, and the page goes on."""
+
+import json
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import NewPage, Server, settle
+
+TEXTS = {
+    "": "Type at least one token",
+    "a" * 10_000: "this model reads at most 127",
+    "🙂": "does not know 🙂",
+    "ABC": "does not know A, B, C",
+    "<b>bold</b><script>alert(1)</script>": "does not know <, >, /",
+    "**x** `y` $z$ :smile:": "does not know *, ␣, `",
+    "a\u202eb\u200b": "does not know U+202E, U+200B",
+    "q": None,
+}
+
+
+@pytest.mark.parametrize("path", ["attention", "decode"])
+def test_any_text_gets_its_answer_or_one_sentence(
+    server: Server, new_page: NewPage, path: str
+) -> None:
+    page = new_page()
+    page.goto(f"{server.url}/{path}?checkpoint=reverse")
+    settle(page)
+    for text, sentence in TEXTS.items():
+        field = page.get_by_label("Input")
+        field.fill(text)
+        field.press("Enter")
+        settle(page)
+        alerts = page.get_by_test_id("stAlert")
+        if sentence is None:
+            expect(page.get_by_text(f"The model writes {text}")).to_be_visible()
+            expect(alerts).to_have_count(0)
+        else:
+            expect(alerts).to_have_count(1)
+            expect(alerts).to_contain_text(sentence)
+        expect(field).to_have_value(text)  # nothing typed is lost
+    assert page.locator("script:has-text('alert(1)')").count() == 0
+
+
+@pytest.mark.parametrize(
+    ("query", "sentence"),
+    [
+        ("checkpoint=gone", "The checkpoint gone is not here"),
+        ("checkpoint=../../etc/passwd", "is not here"),
+        ("checkpoint=reverse&prefix=9999", "tokens that this model does not have"),
+        ("checkpoint=reverse&prefix=1.x.-3", "tokens that this model does not have"),
+    ],
+)
+def test_a_wrong_address_is_named(
+    server: Server, new_page: NewPage, query: str, sentence: str
+) -> None:
+    page = new_page()
+    page.goto(f"{server.url}/decode?{query}")
+    expect(page.get_by_text(sentence)).to_be_visible()
+    expect(page.get_by_role("combobox", name="Checkpoint")).to_be_visible()
+
+
+def test_odd_steps_and_heads_in_the_address_fall_back(server: Server, new_page: NewPage) -> None:
+    page = new_page()
+    page.goto(f"{server.url}/decode?checkpoint=reverse&input=abc&step=999999999999")
+    expect(page.locator(".where")).to_contain_text("Step")
+    page.goto(f"{server.url}/attention?checkpoint=reverse&input=abc&head=cross.9.x")
+    expect(page.locator(".large").get_by_role("heading")).to_contain_text("Cross-attention")
+
+
+def upload(page: Page, name: str, content: bytes) -> None:
+    field = page.locator("[data-testid=stFileUploader] input[type=file]").first
+    field.set_input_files({"name": name, "mimeType": "application/octet-stream", "buffer": content})
+    settle(page)
+
+
+def test_a_bad_upload_is_refused_in_one_sentence(server: Server, new_page: NewPage) -> None:
+    good = (Path(__file__).parents[2] / "checkpoints" / "reverse.safetensors").read_bytes()
+    length = int.from_bytes(good[:8], "little")
+    header = json.loads(good[8 : 8 + length])
+    description = json.loads(header["__metadata__"]["workbench"])
+    description["config"]["d_model"] = 10**9
+    header["__metadata__"]["workbench"] = json.dumps(description)
+    huge = json.dumps(header).encode()
+    flipped = bytearray(good)
+    flipped[-1] ^= 1
+    files = {
+        "notes.txt": (b"hello", "Upload a .safetensors file"),
+        "a.safetensors": (b"hello, world, this is no checkpoint", "not a checkpoint"),
+        "b.safetensors": (good[:-1000], "cut off"),
+        "c.safetensors": (len(huge).to_bytes(8, "little") + huge, "d_model = 1000000000"),
+        "d.safetensors": (bytes(flipped), "checksum"),
+    }
+    page = new_page()
+    page.goto(f"{server.url}/checkpoints")
+    settle(page)
+    for name, (content, sentence) in files.items():
+        upload(page, name, content)
+        expect(page.get_by_test_id("stAlert")).to_contain_text(sentence)
+    # And the page is as usable as before.
+    upload(page, "good.safetensors", good)
+    expect(page.get_by_role("combobox", name="Checkpoint")).to_have_value(
+        "good.safetensors (uploaded)"
+    )
+    expect(page.get_by_test_id("stAlert")).to_have_count(0)
+
+
+def test_settings_that_cannot_be_are_named_and_kept(server: Server, new_page: NewPage) -> None:
+    page = new_page()
+    page.goto(f"{server.url}/train?task=reverse")
+    settle(page)
+    page.get_by_text("All settings").click()
+    field = page.get_by_label("num heads", exact=True)
+    field.fill("3")
+    field.press("Enter")
+    settle(page)
+    page.get_by_role("button", name="Train", exact=True).click()
+    alert = page.get_by_test_id("stAlert").filter(has_text="num_heads = 3")
+    expect(alert).to_contain_text("must divide d_model = 64")
+    expect(field).to_have_value("3")
+
+
+def test_own_pairs_say_which_lines_were_left_out(server: Server, new_page: NewPage) -> None:
+    page = new_page()
+    page.goto(f"{server.url}/train?task=pairs")
+    settle(page)
+    expect(page.get_by_role("button", name="Train", exact=True)).to_be_disabled()
+    field = page.get_by_label("Or type or paste pairs here")
+    field.fill("good morning\tguten Morgen\nno tab here\nthank you\tdanke\nnull\tNA")
+    field.press("Control+Enter")
+    expect(page.get_by_text("3 pairs read, 1 lines left out")).to_be_visible()
+    expect(page.get_by_text("Line 2: 1 columns instead of 2")).to_be_visible()
+    expect(page.get_by_role("button", name="Train", exact=True)).to_be_enabled()

@@ -1,0 +1,227 @@
+"""The path of the product in a real browser: train, inspect, decode, save, load."""
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import NewPage, Server, settle
+from transformer.runs import ACTIVE, list_runs
+
+PAGES = {
+    "": "Transformer Workbench",
+    "train": "Train",
+    "attention": "Attention",
+    "decode": "Decode",
+    "checkpoints": "Checkpoints",
+}
+
+
+def set_steps(page: Page, steps: int) -> None:
+    """Lower the number of updates in the settings of the Train page."""
+    page.get_by_text("All settings").click()
+    field = page.get_by_label("steps", exact=True)
+    field.fill(str(steps))
+    field.press("Enter")
+    settle(page)
+
+
+def ask(page: Page, text: str) -> None:
+    """Type an input, and wait until the page has taken it: then the address has it too."""
+    field = page.get_by_label("Input")
+    field.fill(text)
+    field.press("Enter")
+    page.wait_for_url(re.compile(f"input={text}"))
+    settle(page)
+
+
+def read_steps(page: Page) -> list[str]:
+    """Every step of the Decode page as it reads: token, probability, candidates, attention."""
+    seen = []
+    count = page.locator(".output button").count()
+    assert count > 0
+    for number in range(count):
+        page.locator(".output button").nth(number).click()
+        expect(page.locator(".where")).to_contain_text(f"Step {number + 1} of {count}")
+        parts = (page.locator(part).inner_text() for part in (".where", ".candidates", ".source"))
+        seen.append(" | ".join(parts))
+    return seen
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_every_page_opens_by_its_address_on_a_cold_server(
+    cold_server: Server, new_page: NewPage, path: str
+) -> None:
+    page = new_page()
+    page.goto(f"{cold_server.url}/{path}")
+    expect(page.get_by_role("heading", name=PAGES[path], level=1)).to_be_visible()
+    # All five links of the navigation: the page was not run without its frame.
+    for label in ("Overview", "Train", "Attention", "Decode", "Checkpoints"):
+        expect(page.get_by_test_id("stSidebar").get_by_role("link", name=label)).to_be_visible()
+    settle(page)
+    expect(page.get_by_test_id("stAlert")).to_have_count(0 if path != "train" else 1)
+
+
+def test_overview_is_alive(server: Server, new_page: NewPage) -> None:
+    page = new_page()
+    page.goto(server.url)
+    expect(page.get_by_text("It writes remrofsnart")).to_be_visible()
+    expect(page.locator(".large canvas")).to_be_visible()
+    field = page.get_by_label("Up to 12 letters")
+    field.fill("abc")
+    field.press("Enter")
+    expect(page.get_by_text("It writes cba")).to_be_visible()
+
+
+def test_a_trained_model_behaves_the_same_after_download_and_upload(
+    server: Server, new_page: NewPage, tmp_path: Path
+) -> None:
+    page = new_page()
+    page.goto(f"{server.url}/train?task=reverse")
+    settle(page)
+    # Few updates: a half-trained model is unsure, so that its probabilities say something.
+    set_steps(page, 160)
+    page.get_by_role("button", name="Train", exact=True).click()
+    # The untrained baseline is on the chart from the first point on.
+    expect(page.get_by_text(re.compile(r"untrained model: \d"))).to_be_visible()
+    expect(page.get_by_text("Saved.", exact=True)).to_be_visible(timeout=90_000)
+    expect(page.get_by_text("untrained 0.0 %")).to_be_visible()
+    page.get_by_role("link", name="Decode step by step").click()
+    expect(page.locator(".where")).to_be_visible()
+    settle(page)
+    ask(page, "workbench")
+    before = read_steps(page)
+    page.get_by_role("link", name="Checkpoints").click()
+    settle(page)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download", exact=True).click()
+    file = tmp_path / "trained.safetensors"
+    download.value.save_as(file)
+
+    other = new_page()
+    other.goto(f"{server.url}/checkpoints")
+    settle(other)
+    other.locator("[data-testid=stFileUploader] input[type=file]").set_input_files(file)
+    expect(other.get_by_role("combobox", name="Checkpoint")).to_have_value(
+        "trained.safetensors (uploaded)"
+    )
+    settle(other)
+    other.get_by_role("button", name="Check this checkpoint").click()
+    expect(other.get_by_text("behaves exactly as it did when it was saved")).to_be_visible()
+    expect(other.get_by_text("equal bit for bit")).to_be_visible()
+    other.get_by_role("link", name="Decode step by step").click()
+    expect(other.locator(".where")).to_be_visible()
+    settle(other)
+    ask(other, "workbench")
+    assert read_steps(other) == before
+    assert any("100.00 %" not in step for step in before)
+
+    # A reload finds the upload again, by its address.
+    other.reload()
+    expect(other.locator(".where")).to_be_visible()
+    assert "checkpoint=upload-" in other.url
+    assert "input=workbench" in other.url
+
+
+def test_a_run_outlives_its_tab(server: Server, new_page: NewPage) -> None:
+    page = new_page()
+    page.goto(f"{server.url}/train?task=sort")
+    settle(page)
+    page.get_by_role("button", name="Train", exact=True).click()
+    expect(page.get_by_text(re.compile(r"Step \d+ of 1,500 · "))).to_be_visible()
+    run = list_runs(server.folder / "runs")[0]
+    before = run.last_step()
+    page.close()
+
+    other = new_page()
+    other.goto(f"{server.url}/train")
+    expect(other.get_by_text("Sort letters, preset small: training.")).to_be_visible()
+    assert run.status().state in ACTIVE
+    other.wait_for_timeout(1500)
+    assert run.last_step() > before
+    other.get_by_role("button", name="Stop and keep what was learned").click()
+    expect(other.get_by_text("stopped; what was learned is saved")).to_be_visible()
+    assert run.status().state == "stopped"
+    assert run.checkpoints()
+
+
+def test_seven_sentences_are_learned_by_heart(server: Server, new_page: NewPage) -> None:
+    page = new_page()
+    page.goto(f"{server.url}/train")
+    settle(page)
+    page.get_by_role("button", name="Seven sentences").click()
+    finished = page.get_by_text("Your own pairs, preset overfit: finished.")
+    expect(finished).to_be_visible(timeout=90_000)
+    expect(page.get_by_text("✓ right")).to_have_count(7)
+    expect(page.get_by_text("✗ wrong")).to_have_count(7)  # the untrained answers beside them
+    expect(page.get_by_text("the training pairs themselves").first).to_be_visible()
+    metric = page.get_by_test_id("stMetric").filter(has_text="Loss")
+    loss = float(metric.get_by_test_id("stMetricValue").inner_text())
+    assert loss < 1e-3
+
+
+def test_choosing_a_head_by_mouse_and_keyboard(server: Server, new_page: NewPage) -> None:
+    page = new_page()
+    page.goto(f"{server.url}/attention?checkpoint=sort&input=hello")
+    expect(page.get_by_text("The model writes ehllo")).to_be_visible()
+    heads = page.locator("button[data-head]")
+    expect(heads).to_have_count(24)  # 2 layers x 4 heads x 3 kinds
+    page.get_by_role("button", name="Encoder self-attention, layer 2, head 3").click()
+    large = page.locator(".large")
+    expect(large.get_by_role("heading")).to_have_text("Encoder self-attention, layer 2, head 3")
+    page.wait_for_url(re.compile("head=encoder.1.2"))
+    # Tab to the next head, choose it with Enter, walk its cells with the arrows.
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(large.get_by_role("heading")).to_have_text("Encoder self-attention, layer 2, head 4")
+    page.get_by_role("application").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".readout")).to_contain_text("(row 1) looks at")
+    page.keyboard.press("ArrowDown")
+    expect(page.locator(".readout")).to_contain_text("(row 2)")
+    page.wait_for_url(re.compile("head=encoder.1.3"))
+    # The address alone brings the same view back.
+    again = new_page()
+    again.goto(page.url)
+    expect(again.locator(".large").get_by_role("heading")).to_have_text(
+        "Encoder self-attention, layer 2, head 4"
+    )
+
+
+def test_a_row_read_cell_by_cell_sums_to_one(server: Server, new_page: NewPage) -> None:
+    page = new_page()
+    page.goto(f"{server.url}/attention?checkpoint=reverse&input=abcd&head=cross.0.1")
+    stage = page.get_by_role("application")
+    expect(stage).to_be_visible()
+    stage.focus()
+    total = 0.0
+    for _ in range(5):  # four letters and <eos>
+        page.keyboard.press("ArrowRight")
+        total += float(page.locator(".readout").inner_text().rsplit(" ", 1)[1])
+    assert abs(total - 1) < 1e-5
+
+
+def test_another_candidate_is_another_road(server: Server, new_page: NewPage) -> None:
+    page = new_page()
+    page.goto(f"{server.url}/decode?checkpoint=reverse&input=abcdef")
+    expect(page.get_by_text("The model writes fedcba")).to_be_visible()
+    settle(page)
+    original = read_steps(page)
+    page.locator(".output button").nth(2).click()
+    rival = page.locator(".candidates button").nth(1)
+    token = rival.get_attribute("data-token")
+    rival.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text(f"The model writes fe{token}")).to_be_visible()
+    expect(page.locator(".where")).to_contain_text("Step 3 of")
+    expect(page.locator(".output button.forced")).to_have_count(3)
+    # The same road by its address, in another browser.
+    page.wait_for_url(re.compile("prefix="))
+    again = new_page()
+    again.goto(page.url)
+    expect(again.get_by_text(f"The model writes fe{token}")).to_be_visible()
+    page.get_by_role("button", name="Back to the model's own choice").click()
+    expect(page.get_by_text("The model writes fedcba")).to_be_visible()
+    settle(page)
+    assert read_steps(page) == original

@@ -1,0 +1,74 @@
+"""Install what the tests need into .venv, then check style and types and run all tests.
+
+    python3 tests/run.py [pytest arguments]
+
+Needs only Python 3.11 or newer with venv. A browser is taken where there is one, else
+fetched by Playwright, else installed as Debian's package where that is allowed.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+VENV = ROOT / ".venv"
+BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+def main() -> int:
+    os.chdir(ROOT)
+    install()
+    browser = find_browser()
+    if browser:
+        os.environ["WORKBENCH_BROWSER"] = browser
+    python = str(BIN / "python")
+    checks = (
+        [python, "-m", "ruff", "check", "."],
+        [python, "-m", "ruff", "format", "--check", "."],
+        [python, "-m", "mypy", "transformer", "pages", "app.py", "tests"],
+        [python, "-m", "pytest", *sys.argv[1:]],
+    )
+    failed = [command for command in checks if subprocess.run(command, check=False).returncode]
+    for command in failed:
+        print(f"FAILED: {' '.join(command[1:])}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def install() -> None:
+    """Make .venv if it is not there, and install the pinned packages into it."""
+    if not (BIN / "python").exists():
+        made = subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=False)
+        if made.returncode:
+            sys.exit("Python's venv module is missing; on Debian: apt-get install python3-venv")
+    pip = [str(BIN / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    if subprocess.run([*pip, "-r", "tests/requirements.txt"], check=False).returncode:
+        sys.exit("The packages in tests/requirements.txt could not be installed.")
+
+
+def find_browser() -> str:
+    """The path of a Chromium; empty if Playwright brings its own.
+
+    Exits with one sentence if there is none and none can be installed.
+    """
+    for name in (os.environ.get("WORKBENCH_BROWSER", ""), *BROWSERS):
+        if name and (path := shutil.which(name)):
+            return path
+    playwright = [str(BIN / "python"), "-m", "playwright", "install", "chromium"]
+    if subprocess.run(playwright, check=False, capture_output=True).returncode == 0:
+        return ""
+    if shutil.which("apt-get") and os.geteuid() == 0:
+        for command in (["update", "-q"], ["install", "-y", "-q", "chromium"]):
+            subprocess.run(["apt-get", *command], check=False, stdout=subprocess.DEVNULL)
+        if path := shutil.which("chromium"):
+            return path
+    sys.exit(
+        "The browser tests need a Chromium: install one (on Debian: apt-get install chromium), "
+        "or name yours in the variable WORKBENCH_BROWSER."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
