@@ -5,7 +5,7 @@ import streamlit as st
 from pages.components import inputs, session
 from pages.components.attention_explorer import attention_explorer
 from pages.components.frame import frame
-from pages.components.inspection import inspect
+from pages.components.inspection import chosen_head, inspect
 from pages.components.text import plain
 from transformer.tasks import TASKS
 
@@ -36,3 +36,15 @@ with frame("Attention", "Where every head looks, in all three attentions, for an
             on_select=remember_head,
         )
         session.to_address("head", st.session_state["head"])
+        if st.toggle("This head as a figure to save"):
+            from transformer.figures import attention_map
+
+            kind, layer, head = chosen_head(inspection.kinds, st.session_state["head"])
+            figure = attention_map(
+                kind.weights[layer, head],
+                kind.query_tokens,
+                kind.key_tokens,
+                title=f"{kind.title}, layer {layer + 1}, head {head + 1}",
+            )
+            st.caption("The camera above the figure saves it as a picture.")
+            st.plotly_chart(figure)

@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages.components import session, training_form
 from pages.components.frame import frame, problem
-from pages.components.run_view import run_view
+from pages.components.run_view import loss_figure, run_view
 from pages.components.text import plain
 from transformer import runs
 from transformer.errors import UserError
@@ -58,7 +58,7 @@ def watch(run: Run) -> None:
     tick()
     if not active and (checkpoints := run.checkpoints()):
         name = f"run-{run.id}-{checkpoints[-1].stem.removeprefix('step-')}"
-        st.markdown("**Saved.** See what it learned:")
+        st.markdown("**Saved.** See what it learned, or take it along:")
         with st.container(horizontal=True):
             for page, text, icon in (
                 ("pages/attention.py", "Look at its attention", ":material/grid_on:"),
@@ -66,6 +66,9 @@ def watch(run: Run) -> None:
                 ("pages/checkpoints.py", "Check and download it", ":material/inventory_2:"),
             ):
                 st.page_link(page, label=text, icon=icon, query_params={"checkpoint": name})
+    if not active and st.toggle("The loss as a figure to save"):
+        st.caption("The camera above the figure saves it as a picture.")
+        st.plotly_chart(loss_figure(run))
 
 
 with frame("Train", "Watch a Transformer learn, next to the same model untrained."):

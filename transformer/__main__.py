@@ -157,8 +157,9 @@ def _inputs(text: str) -> Iterator[str]:
     if text != "-":
         yield text
         return
-    for line in sys.stdin:
-        yield line.rstrip("\r\n")
+    # Bytes that are not UTF-8 become U+FFFD: one more token to refuse, in its own line.
+    for line in sys.stdin.buffer:
+        yield line.decode("utf-8", "replace").rstrip("\r\n")
 
 
 def _answers(checkpoint: Any, texts: list[str], strategy: Any) -> Iterator[dict[str, Any]]:

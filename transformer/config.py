@@ -7,7 +7,7 @@ described in one place only.
 
 import math
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, field, fields, replace
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from typing import Any, Self
 
 from transformer.errors import ConfigError
@@ -62,7 +62,10 @@ def _shown(value: object) -> str:
     """
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 128:
         return "a number of more than 38 digits"
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a huge number inside, or thousands of levels
+        return f"a {type(value).__name__}"
     return text if len(text) <= 40 else text[:37] + "..."
 
 
@@ -82,10 +85,10 @@ class _SelfValidating:
         for name in values:
             if name not in known:
                 raise ConfigError(f"{cls.__name__} has no field {_shown(name)}; remove it.")
-        try:
-            return cls(**values)
-        except TypeError as error:  # a required field is missing
-            raise ConfigError(f"{cls.__name__} is incomplete: {error}.") from None
+        for name, item in known.items():
+            if item.default is MISSING and name not in values:
+                raise ConfigError(f"{cls.__name__} lacks the field {name}; add it.")
+        return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
         return {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
@@ -114,10 +117,8 @@ def _check_field(item: Field[Any], value: object) -> None:
         excluded = item.metadata["above_minimum"]
         too_low = minimum is not None and (value <= minimum if excluded else value < minimum)
         if too_low or (maximum is not None and value > maximum):
-            low = f"above {minimum:,}" if excluded else f"{minimum:,}"
-            raise ConfigError(
-                f"{item.name} = {_shown(value)}: must be between {low} and {maximum:,}."
-            )
+            bounds = f"above {minimum:,} and at most" if excluded else f"between {minimum:,} and"
+            raise ConfigError(f"{item.name} = {_shown(value)}: must be {bounds} {maximum:,}.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -420,8 +421,10 @@ class RunConfig:
             "training",
         }:
             raise ConfigError("A run's config must have exactly preset, data, model and training.")
+        if not isinstance(values["preset"], str):
+            raise ConfigError(f"preset = {_shown(values['preset'])}: must be text.")
         return cls(
-            str(values["preset"]),
+            values["preset"],
             DataConfig.from_dict(values["data"]),
             TransformerConfig.from_dict(values["model"]),
             TrainingConfig.from_dict(values["training"]),

@@ -192,6 +192,10 @@ class Embedding(nn.Module):
     def forward(self, ids: Tensor, start: int = 0) -> Tensor:
         """[batch, position] -> [batch, position, d_model]; ``start`` is the first position."""
         positions = self.positions[start : start + ids.size(1)]
+        if len(positions) < ids.size(1):
+            raise ValueError(
+                f"This model has {len(self.positions)} positions; {start + ids.size(1)} are needed."
+            )
         return self.dropout(self.tokens(ids) * self.scale + positions)
 
 

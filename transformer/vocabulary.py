@@ -39,7 +39,7 @@ class Vocabulary:
         self, kind: str, tokens: Sequence[str], merges: Sequence[Sequence[str]] = ()
     ) -> None:
         if kind not in KINDS:
-            raise VocabularyError(f"Vocabulary kind {kind!r} is unknown; use {', '.join(KINDS)}.")
+            raise VocabularyError(f"The vocabulary's kind must be one of {', '.join(KINDS)}.")
         _check_tokens(kind, tokens)
         self.kind = kind
         self.tokens = (*SPECIAL_TOKENS, *tokens)
@@ -53,7 +53,7 @@ class Vocabulary:
         return isinstance(other, Vocabulary) and self.to_dict() == other.to_dict()
 
     def __hash__(self) -> int:
-        return hash((self.kind, self.tokens, self.merges))
+        return hash((self.kind, self.tokens))
 
     @classmethod
     def build(cls, kind: str, texts: Iterable[str], size: int = 1000) -> Self:
@@ -72,6 +72,8 @@ class Vocabulary:
 
         from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
+        texts = list(texts)
+        _check_tokens("characters", sorted({mark for text in texts for mark in text}))
         tokenizer = Tokenizer(models.BPE())
         tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(SPACE_MARK)
         trainer = trainers.BpeTrainer(vocab_size=size, show_progress=False)
@@ -91,10 +93,12 @@ class Vocabulary:
         ids = {
             token: number for token, number in self._ids.items() if number >= len(SPECIAL_TOKENS)
         }
-        try:
-            tokenizer = Tokenizer(models.BPE(ids, list(self.merges)))
-        except Exception as error:  # the library raises bare Exceptions
-            raise VocabularyError(f"The byte-pair merges do not fit the tokens: {error}.") from None
+        # `tokenizers` panics, past any `except Exception`, where a part or a result is missing.
+        if not all(
+            left in ids and right in ids and left + right in ids for left, right in self.merges
+        ):
+            raise VocabularyError("The byte-pair merges do not fit the tokens.")
+        tokenizer = Tokenizer(models.BPE(ids, list(self.merges)))
         tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(SPACE_MARK)
         return tokenizer
 
@@ -124,7 +128,7 @@ class Vocabulary:
         raise VocabularyError(self._unknown_message(list(dict.fromkeys(unknown))))
 
     def _has_character(self, mark: str) -> bool:
-        return (SPACE_MARK if mark.isspace() else mark) in self._ids
+        return mark != SPACE_MARK and (SPACE_MARK if mark == " " else mark) in self._ids
 
     def _unknown_message(self, unknown: list[str]) -> str:
         named = ", ".join(printable(token) for token in unknown[:5])
@@ -209,7 +213,7 @@ def _check_tokens(kind: str, tokens: Sequence[object]) -> None:
         raise VocabularyError(
             f"A vocabulary may have {MAX_TOKENS:,} tokens, found {len(tokens):,}."
         )
-    seen = set(SPECIAL_TOKENS)
+    seen = set()
     for token in tokens:
         if not isinstance(token, str) or not 0 < len(token) <= MAX_TOKEN_LENGTH:
             raise VocabularyError(
@@ -217,6 +221,8 @@ def _check_tokens(kind: str, tokens: Sequence[object]) -> None:
             )
         if any("\ud800" <= mark <= "\udfff" for mark in token):
             raise VocabularyError("A token holds half of a character (a lone surrogate).")
+        if token in SPECIAL_TOKENS:
+            raise VocabularyError(f"The token {token} has a special meaning; write it otherwise.")
         if token in seen:
             raise VocabularyError(f"The token {printable(token)} stands twice in the vocabulary.")
         if kind == "characters" and len(token) != 1:

@@ -67,6 +67,16 @@ def inspect(checkpoint: "Checkpoint", text: str) -> Inspection:
     )
 
 
+def chosen_head(kinds: Sequence[AttentionKind], name: str) -> tuple[AttentionKind, int, int]:
+    """The head that "kind.layer.head" names; what the explorer shows first if it names none."""
+    for kind in kinds:
+        for layer in range(kind.weights.shape[0]):
+            for head in range(kind.weights.shape[1]):
+                if name == f"{kind.id}.{layer}.{head}":
+                    return kind, layer, head
+    return kinds[-1], kinds[-1].weights.shape[0] - 1, 0
+
+
 def shown(tokens: Sequence[str], ids: Sequence[int]) -> list[str]:
     """Ids as tokens that a person can see."""
     return [printable(tokens[number]) for number in ids]

@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -13,6 +13,9 @@ from pages.components.text import number, percent, plain, seconds
 from transformer.config import RunConfig
 from transformer.runs import ACTIVE, Run, Status
 from transformer.tasks import TASKS
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 MAX_POINTS = 800
 STATE_WORDS = {
@@ -83,6 +86,20 @@ def run_view(run: Run) -> Status:
     live_curve(history.curves(config), key=f"curve {run.id}")
     _samples(run)
     return status
+
+
+def loss_figure(run: Run) -> "go.Figure":
+    """The curves of a run as a Plotly figure, for export."""
+    from transformer.figures import loss_curves
+
+    curves = _history(str(run.path.resolve())).curves(run.config())
+    baselines = {"untrained model": curves["untrained"], "uniform guess, ln|V|": curves["uniform"]}
+    return loss_curves(
+        curves["train"],
+        curves["evaluation"],
+        {name: loss for name, loss in baselines.items() if loss is not None},
+        curves["evaluated_on"],
+    )
 
 
 def _state(run: Run, config: RunConfig, status: Status, history: History) -> None:

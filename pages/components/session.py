@@ -79,9 +79,11 @@ def from_address(key: str, default: str) -> None:
     else from what it was, on this page or another, else it is the default."""
     address = st.query_params.get(key)
     if address is not None and address != st.session_state.get(f"address {key}"):
-        st.session_state[key] = address
-    elif key not in st.session_state:
-        st.session_state[key] = st.session_state.get(f"kept {key}", default)
+        value = address
+    else:
+        value = st.session_state.get(key, st.session_state.get(f"kept {key}", default))
+    # Set even if it is there: the value of another page's widget would not pass to this one's.
+    st.session_state[key] = value
 
 
 def to_address(key: str, value: str) -> None:

@@ -1,0 +1,112 @@
+"""Plotly figures as pure functions of arrays and tokens: for export, notebooks and papers.
+
+Each returns a figure and shows nothing. Tokens are escaped: Plotly renders ``<b>`` or ``<s>``
+as markup, and a start token would vanish from its axis.
+"""
+
+import html
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import ArrayLike
+
+# Okabe and Ito's colours, told apart by people with any common colour blindness.
+COLOURS = {"training": "#999999", "evaluation": "#0072B2"}
+BASELINES = ("#D55E00", "#CC79A7", "#009E73")
+SEQUENTIAL = "Blues"
+
+
+def attention_map(
+    weights: ArrayLike,
+    query_tokens: Sequence[str],
+    key_tokens: Sequence[str],
+    title: str = "Attention weights",
+    query_title: str = "query: the token that looks",
+    key_title: str = "key: the token looked at",
+) -> go.Figure:
+    """One head's weights as a map: a row a query, a column a key.
+
+    Args:
+        weights: [query, key], each row summing to 1.
+
+    Raises:
+        ValueError: the weights do not fit the tokens.
+    """
+    values = np.asarray(weights)
+    if values.shape != (len(query_tokens), len(key_tokens)):
+        raise ValueError(
+            f"weights have shape {values.shape}, but there are {len(query_tokens)} query tokens "
+            f"and {len(key_tokens)} key tokens"
+        )
+    rows, columns = ([html.escape(token) for token in side] for side in (query_tokens, key_tokens))
+    figure = go.Figure(
+        go.Heatmap(
+            z=values,
+            zmin=0,
+            zmax=1,
+            colorscale=SEQUENTIAL,
+            colorbar={"title": "weight"},
+            customdata=[[[row, column] for column in columns] for row in rows],
+            hovertemplate="%{customdata[0]} → %{customdata[1]}: %{z:.6f}<extra></extra>",
+        )
+    )
+    # Places, not tokens, are the coordinates: a token may stand in several places.
+    figure.update_xaxes(
+        title=key_title, tickvals=list(range(len(columns))), ticktext=columns, constrain="domain"
+    )
+    figure.update_yaxes(
+        title=query_title,
+        tickvals=list(range(len(rows))),
+        ticktext=rows,
+        autorange="reversed",
+        scaleanchor="x",
+    )
+    figure.update_layout(title=html.escape(title), margin={"t": 60})
+    return figure
+
+
+def loss_curves(
+    training: Sequence[tuple[float, float]],
+    evaluation: Sequence[tuple[float, float]],
+    baselines: Mapping[str, float],
+    evaluated_on: str = "held-out pairs",
+    title: str = "Loss while training",
+) -> go.Figure:
+    """Loss over steps, with a horizontal line for each baseline.
+
+    Args:
+        training, evaluation: (step, loss in nats a token).
+        baselines: name -> loss.
+    """
+    figure = go.Figure()
+    for name, points, mode in (
+        ("training", training, "lines"),
+        ("evaluation", evaluation, "lines+markers"),
+    ):
+        figure.add_scatter(
+            x=[step for step, _ in points],
+            y=[loss for _, loss in points],
+            mode=mode,
+            name="training batches" if name == "training" else html.escape(evaluated_on),
+            line={"color": COLOURS[name]},
+        )
+    steps = [step for step, _ in [*training, *evaluation]] or [0]
+    for (name, loss), colour, dash in zip(
+        baselines.items(), BASELINES, ("dash", "dot", "dashdot"), strict=False
+    ):
+        figure.add_scatter(
+            x=[min(steps), max(steps)],
+            y=[loss, loss],
+            mode="lines",
+            name=f"{html.escape(name)}: {loss:.3g}",
+            line={"color": colour, "dash": dash},
+        )
+    figure.update_xaxes(title="step (updates made)")
+    figure.update_yaxes(title="loss (nats a token)", rangemode="tozero")
+    figure.update_layout(
+        title=html.escape(title),
+        legend={"orientation": "h", "y": -0.25, "yanchor": "top"},
+        margin={"t": 60},
+    )
+    return figure
