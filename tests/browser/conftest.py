@@ -1,6 +1,7 @@
 """A real server in a folder of its own, and a real Chromium that notices every fault."""
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -24,6 +25,12 @@ CHROMIUM_FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
 ]
+
+
+def find_browser() -> str | None:
+    """The path of a Chromium on this machine; None means Playwright's own."""
+    names = (os.environ.get("WORKBENCH_BROWSER", ""), "chromium", "google-chrome")
+    return next((path for name in names if name and (path := shutil.which(name))), None)
 
 
 @dataclass
@@ -93,8 +100,7 @@ def cold_server(tmp_path: Path) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        path = os.environ.get("WORKBENCH_BROWSER") or None
-        running = playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
+        running = playwright.chromium.launch(executable_path=find_browser(), args=CHROMIUM_FLAGS)
         yield running
         running.close()
 

@@ -1,0 +1,115 @@
+"""How long a person waits, in a real browser: .venv/bin/python -m benchmarks.responsiveness
+
+Medians of ten, in milliseconds, on this machine as it is; leave it idle meanwhile.
+"""
+
+import random
+import statistics
+import string
+import tempfile
+import time
+from pathlib import Path
+
+from playwright.sync_api import Page, expect, sync_playwright
+
+from tests.browser.conftest import (
+    CHROMIUM_FLAGS,
+    Server,
+    find_browser,
+    settle,
+    start_server,
+    stop_server,
+)
+from transformer.runs import ACTIVE, list_runs
+
+REPEATS = 10
+
+# Resolves with the time at which all maps of a new input are in place: the explorer has been
+# rebuilt with as many rows as the output has tokens, and the browser has painted twice.
+DRAWN = """
+async (length) => {
+  const find = (root) => {
+    for (const element of root.querySelectorAll('*')) {
+      if (element.classList.contains('explorer')) return element;
+      if (element.shadowRoot) { const found = find(element.shadowRoot); if (found) return found; }
+    }
+    return null;
+  };
+  const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
+  for (;;) {
+    const explorer = find(document);
+    if (explorer && explorer.querySelectorAll('.columns span').length === length + 1) break;
+    await frame();
+  }
+  await frame();
+  await frame();
+  return performance.now();
+}
+"""
+
+
+def click_to_first_metrics(page: Page, server: Server) -> float:
+    """From the click on Train to the first line of metrics.jsonl, the untrained loss."""
+    page.goto(f"{server.url}/train?task=reverse")
+    settle(page)
+    known = {run.id for run in list_runs(server.folder / "runs")}
+    started = time.perf_counter()
+    page.get_by_role("button", name="Train", exact=True).click()
+    while True:
+        new = [run for run in list_runs(server.folder / "runs") if run.id not in known]
+        if new and new[0].metrics()[0]:
+            break
+        time.sleep(0.01)
+    waited = time.perf_counter() - started
+    new[0].command("stop")
+    while new[0].status().state in ACTIVE:
+        time.sleep(0.1)
+    return waited
+
+
+def new_input_to_all_maps(page: Page) -> list[float]:
+    """From Enter in the input field to all maps drawn, for inputs of changing length."""
+    waited = []
+    field = page.get_by_label("Input")
+    for number in range(REPEATS + 1):
+        length = 6 + number % 7
+        field.fill("".join(random.choices(string.ascii_lowercase, k=length)))
+        before = page.evaluate("performance.now()")
+        field.press("Enter")
+        waited.append((page.evaluate(DRAWN, length) - before) / 1000)
+        settle(page)
+    return waited[1:]  # the first also compiles what it uses
+
+
+def report(name: str, seconds: list[float]) -> None:
+    milliseconds = sorted(1000 * value for value in seconds)
+    print(
+        f"{name}: median {statistics.median(milliseconds):,.0f} ms "
+        f"({milliseconds[0]:,.0f} to {milliseconds[-1]:,.0f})"
+    )
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        server = start_server(Path(folder))
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=CHROMIUM_FLAGS)
+        page = browser.new_page(viewport={"width": 1280, "height": 1000})
+        started = time.perf_counter()
+        page.goto(server.url)
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        report("first paint of a page on a cold server", [time.perf_counter() - started])
+        expect(page.locator(".large canvas")).to_be_visible()
+        report("a trained model has answered, from navigation", [time.perf_counter() - started])
+        clicks = [click_to_first_metrics(page, server) for _ in range(REPEATS)]
+        report("click on Train to first metrics", clicks)
+        for checkpoint in ("reverse", "sort"):
+            page.goto(f"{server.url}/attention?checkpoint={checkpoint}")
+            expect(page.locator(".large canvas")).to_be_visible()
+            settle(page)
+            report(f"new input to all maps, {checkpoint}", new_input_to_all_maps(page))
+        browser.close()
+        stop_server(server)
+
+
+if __name__ == "__main__":
+    main()
