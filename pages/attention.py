@@ -22,6 +22,7 @@ with frame("Attention", "Where every head looks, in all three attentions, for an
         checkpoint = session.load(entry)
         with right:
             text = inputs.source_text(checkpoint)
+        inputs.example_buttons(checkpoint)
         inspection = inspect(checkpoint, text)
         st.markdown(f"The model writes **{plain(inspection.output) or '(nothing)'}**.")
         if not inspection.complete:
@@ -32,7 +33,7 @@ with frame("Attention", "Where every head looks, in all three attentions, for an
         attention_explorer(
             inspection.kinds,
             key="explorer",
-            selected=session.component_start("head", "explorer"),
+            told=session.tell("head", "explorer"),
             on_select=remember_head,
         )
         session.to_address("head", st.session_state["head"])

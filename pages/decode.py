@@ -102,23 +102,24 @@ with frame("Decode", "Walk through the output token by token, and try the roads 
         total = sum(math.log(max(step["probability"], 1e-300)) for step in steps)
         output = plain(checkpoint.target_vocabulary.decode(written))
         with st.container(horizontal=True, vertical_alignment="center"):
+            who = "After your choice, the model" if prefix else "The model"
             st.markdown(
-                f"The model writes **{output or '(nothing)'}**, "
+                f"{who} writes **{output or '(nothing)'}**, "
                 f"log-probability {total:.4f} (probability {math.exp(total):.2%}).",
                 width="stretch",
             )
-            if prefix:
-                st.button("Back to the model's own choice", on_click=start_over)
+            st.button("Back to the model's own choice", on_click=start_over, disabled=not prefix)
         if written[-1] != checkpoint.config.eos_id:
             st.warning("The output was cut: the model reached its longest length without an end.")
         session.from_address("step", "1")
-        step = session.component_start("step", "decoding")
-        position = int(step) - 1 if step.isdecimal() and len(step) < 6 else 0
+        told = session.tell("step", "decoding")
+        wanted = int(told.value) - 1 if told.value.isdecimal() and len(told.value) < 6 else 0
         decoding_steps(
             shown(checkpoint.source_vocabulary.tokens, source[0].tolist()),
             steps,
             key="decoding",
-            selected=min(max(position, 0), len(steps) - 1),
+            selected=min(max(wanted, 0), len(steps) - 1),
+            turn=told.turn,
             on_step=remember_step,
             on_choice=take_choice,
         )

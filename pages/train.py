@@ -5,44 +5,43 @@ import time
 import streamlit as st
 
 from pages.components import session, training_form
-from pages.components.frame import frame, problem
+from pages.components.frame import frame
 from pages.components.run_view import loss_figure, run_view
-from pages.components.text import plain
 from transformer import runs
 from transformer.errors import UserError
 from transformer.runs import ACTIVE, Run
 
+DOUBLE_CLICK_SECONDS = 2.0
+
 
 def begin(request: training_form.Request) -> None:
-    """Start the run that the form describes; errors are kept for the page to show."""
+    """Start the run that the form describes; an error is kept for the form to show."""
+    last = st.session_state.get("last start")
+    if last and last[0] == request and time.monotonic() - last[1] < DOUBLE_CLICK_SECONDS:
+        return  # the second half of a double click
     try:
         st.session_state["run"] = training_form.start(request).id
+        st.session_state["last start"] = (request, time.monotonic())
         st.session_state.pop("training problem", None)
     except UserError as error:
-        st.session_state["training problem"] = error
+        st.session_state["training problem"] = (request, error)
 
 
 def choose_run() -> Run | None:
     """The run that the address names, else the one chosen, else the newest."""
     known = {run.id: run for run in runs.list_runs()}
+
+    def label(run: Run) -> str:
+        about = run.about()
+        made = time.strftime("%d %b, %H:%M:%S", time.localtime(about["created"]))
+        return f"{about['name'] or run.id}, {made}"
+
     session.from_address("run", next(iter(known), ""))
-    wanted = st.session_state["run"]
-    if wanted and wanted not in known:
-        st.warning(f"The run {plain(wanted[:40])} is not here; it may have been deleted.")
-        st.session_state["run"] = None
-    if not known:
+    if not known and not st.session_state["run"]:
+        st.info("No run yet. Choose a task and press Train: the default takes about a minute.")
         return None
-
-    def label(run_id: str) -> str:
-        about = known[run_id].about()
-        made = time.strftime("%d %b, %H:%M", time.localtime(about["created"]))
-        return f"{about['name'] or run_id}, {made}"
-
-    chosen = st.selectbox("Run", list(known), index=None, format_func=label, key="run")
-    if chosen is None:
-        return None
-    session.to_address("run", chosen)
-    return known[chosen]
+    chosen = session.choose("Run", {run.id: label(run) for run in known.values()}, "run")
+    return None if chosen is None else known[chosen]
 
 
 def watch(run: Run) -> None:
@@ -73,11 +72,7 @@ def watch(run: Run) -> None:
 
 with frame("Train", "Watch a Transformer learn, next to the same model untrained."):
     training_form.form(begin)
-    if "training problem" in st.session_state:
-        problem(st.session_state["training problem"])
     st.subheader("Runs", divider="gray")
     run = choose_run()
-    if run is None:
-        st.info("No run yet. Choose a task and press Train: the default takes about a minute.")
-    else:
+    if run is not None:
         watch(run)

@@ -125,8 +125,8 @@ def test_fields_that_contradict_each_other(changes: dict[str, Any], named: list[
 def test_contradictions_in_training_and_data() -> None:
     with pytest.raises(ConfigError, match="warmup_steps = 0"):
         TrainingConfig(schedule="inverse-sqrt", warmup_steps=0)
-    with pytest.raises(ConfigError, match=r"min_length = 9.*max_length = 3"):
-        DataConfig(min_length=9, max_length=3)
+    with pytest.raises(ConfigError, match=r"min_letters = 9.*max_letters = 3"):
+        DataConfig(min_letters=9, max_letters=3)
 
 
 # --- Junk ------------------------------------------------------------------------------------
@@ -295,7 +295,7 @@ def test_round_trip_of_every_field(kind: type[Config]) -> None:
 @given(st.integers(1, 64), st.integers(1, 64), st.integers(1, 9), st.floats(0, 0.5))
 def test_round_trip_of_random_values(low: int, high: int, digits: int, share: float) -> None:
     config = DataConfig(
-        min_length=min(low, high), max_length=max(low, high), digits=digits, held_out=share
+        min_letters=min(low, high), max_letters=max(low, high), digits=digits, held_out=share
     )
     assert DataConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 

@@ -54,7 +54,7 @@ def test_page_runs_and_has_one_title(name: str) -> None:
 def test_every_bundled_checkpoint_answers_its_own_example(name: str, checkpoint: str) -> None:
     app = open_page(name, checkpoint=checkpoint)
     assert not messages(app)
-    text = app.text_input(key="input").value
+    text = app.text_input(key="input").value or ""
     answer = text[::-1] if checkpoint == "reverse" else "".join(sorted(text))
     assert any(f"The model writes **{answer}**" in block.value for block in app.markdown)
 
@@ -92,8 +92,8 @@ def test_a_damaged_checkpoint_file_says_so_and_leaves_the_page_usable() -> None:
 
 
 def finished_run() -> Run:
-    _, config = prepare("reverse", training={"steps": 3, "final_examples": 20})
-    run = create_run(config, name="**three** <b>steps</b>")
+    _, config = prepare("reverse", training={"steps": 20, "final_examples": 20})
+    run = create_run(config, name="**twenty** <b>steps</b>")
     start(run)
     while run.status().state not in ENDED:
         time.sleep(0.1)

@@ -30,7 +30,7 @@ lengths = st.tuples(st.integers(1, 12), st.integers(1, 12)).map(sorted)
 
 def generated_task(name: str, span: list[int] | None = None, digits: int = 3) -> Task:
     low, high = span or [1, 12]
-    return build_task(DataConfig(task=name, min_length=low, max_length=high, digits=digits))
+    return build_task(DataConfig(task=name, min_letters=low, max_letters=high, digits=digits))
 
 
 # --- Generated tasks -------------------------------------------------------------------------

@@ -52,7 +52,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
                 continue
             default = "" if item.default is MISSING else f" (default {item.default})"
             group.add_argument(
-                _flag(config, item.name),
+                "--" + item.name.replace("_", "-"),
                 type=_boolean if item.type is bool else item.type,
                 choices=item.metadata["choices"] or None,
                 help=item.metadata["help"].replace("%", "%%") + default,
@@ -60,13 +60,6 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
                 metavar=item.name.upper() if not item.metadata["choices"] else None,
             )
     parser.set_defaults(run=train)
-
-
-def _flag(config: type[Any], name: str) -> str:
-    # Both have a max_length; the model's keeps the plain name as in its config.
-    if config is DataConfig and name in ("min_length", "max_length"):
-        name = f"task_{name}"
-    return "--" + name.replace("_", "-")
 
 
 def _boolean(text: str) -> bool:

@@ -171,7 +171,7 @@ class TransformerConfig(_SelfValidating):
         maximum=4096,
     )
     norm_first: bool = setting(
-        "Normalise before each sub-layer (pre-norm) instead of after it, as the paper does.",
+        "Normalise before each sub-layer (pre-norm); off is the paper's way, after it.",
         default=False,
     )
     final_norm: bool = setting(
@@ -368,12 +368,8 @@ class DataConfig(_SelfValidating):
     """
 
     task: str = setting("What to learn.", default="reverse")
-    min_length: int = setting(
-        "Shortest input of a generated task, in letters.", default=1, minimum=1, maximum=64
-    )
-    max_length: int = setting(
-        "Longest input of a generated task, in letters.", default=12, minimum=1, maximum=64
-    )
+    min_letters: int = setting("Fewest letters of an input.", default=1, minimum=1, maximum=64)
+    max_letters: int = setting("Most letters of an input.", default=12, minimum=1, maximum=64)
     digits: int = setting("Most digits of each number to add.", default=3, minimum=1, maximum=9)
     tokens: str = setting(
         "How your own pairs are cut into tokens.",
@@ -392,9 +388,10 @@ class DataConfig(_SelfValidating):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.min_length > self.max_length:
+        if self.min_letters > self.max_letters:
             raise ConfigError(
-                f"min_length = {self.min_length}: must not exceed max_length = {self.max_length}."
+                f"min_letters = {self.min_letters}: must not exceed "
+                f"max_letters = {self.max_letters}."
             )
 
 

@@ -48,12 +48,12 @@ PRESETS = {
         data={"held_out": 0.0},
     ),
     "tiny": Preset(
-        "1 + 1 layers, width 64: for letter tasks, in seconds.",
+        "1 + 1 layers, width 64: for letter tasks, in about a minute.",
         model=_SMALL_MODEL | {"num_heads": 2, "num_encoder_layers": 1, "num_decoder_layers": 1},
         training={"steps": 1500},
     ),
     "small": Preset(
-        "2 + 2 layers, width 64: for sorting, addition and short texts, in a minute or two.",
+        "2 + 2 layers, width 64: for sorting, addition and short texts, in a few minutes.",
         model=_SMALL_MODEL,
         training={"steps": 1500},
     ),

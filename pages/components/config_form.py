@@ -45,10 +45,10 @@ def _widget(item: Field[Any], default: Any, key: str) -> Any:
         choices = item.metadata["choices"]
         return st.selectbox(label, choices, index=choices.index(default), help=about, key=key)
     number: type[int] | type[float] = int if item.type is int else float
+    # No bounds here: the box would silently keep its last good value. The config refuses a bad
+    # one with a sentence.
     return st.number_input(
         label,
-        min_value=number(item.metadata["minimum"]),
-        max_value=number(item.metadata["maximum"]),
         value=number(default),
         step=None if number is int else _step(default),
         format=None if number is int else "%g",

@@ -33,7 +33,7 @@ def example_buttons(checkpoint: "Checkpoint") -> None:
     def fill(text: str) -> None:
         st.session_state["input"] = text
 
-    with st.container(horizontal=True, gap="small"):
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
         st.caption("Try:", width="content")
         for number, text in enumerate(examples):
             label = text if len(text) <= 24 else text[:23] + "…"

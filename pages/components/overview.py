@@ -18,16 +18,19 @@ def answer() -> None:
     entry = session.listed_checkpoints()[SHOWN]
     checkpoint = session.load(entry)
     text = st.text_input(
-        "Up to 12 letters, for a model that learned to reverse them",
+        "Up to 12 lower-case letters, for a model that learned to reverse them",
         value=TASKS[SHOWN].example.source,
         key="overview input",
-        max_chars=1000,
+        max_chars=40,
     )
     inspection = inspect(checkpoint, text)
     st.markdown(
         f"It writes **{plain(inspection.output) or '(nothing)'}**. Below, where each letter "
         "written looks in the input: from the last letter to the first."
     )
+    longest = checkpoint.header.data.max_letters
+    if len(text) > longest:
+        st.warning(f"It has never seen more than {longest} letters, and it shows.")
     attention_explorer(inspection.kinds[-1:], key="overview map", compact=True)
 
 

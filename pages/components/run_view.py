@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 MAX_POINTS = 800
+ENOUGH_POINTS = 8
+"""Before so many, an estimate of the time left would jump about."""
 STATE_WORDS = {
     "starting": "starting: loading PyTorch",
     "running": "training",
@@ -46,6 +48,10 @@ class History:
                 self.train.append(record)
             else:
                 self.evaluations.setdefault(record["step"], {}).update(record)
+
+    def last_step(self) -> int:
+        """The last step that anything was recorded of."""
+        return max([0, *self.evaluations, *(record["step"] for record in self.train[-1:])])
 
     def series(self, name: str) -> list[list[float]]:
         """[step, value] of every evaluation that has the value."""
@@ -103,31 +109,47 @@ def loss_figure(run: Run) -> "go.Figure":
 
 
 def _state(run: Run, config: RunConfig, status: Status, history: History) -> None:
-    latest = history.train[-1] if history.train else None
-    step = latest["step"] if latest else 0
-    words = STATE_WORDS.get(status.state, status.state)
+    step = history.last_step()
+    name = plain(run.about()["name"] or TASKS[config.data.task].title)
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(
-            f"**{TASKS[config.data.task].title}**, preset {config.preset}: {words}.",
-            width="stretch",
-        )
+        st.markdown(f"**{name}**: {_words(status, config, history)}.", width="stretch")
         if status.state in ("starting", "running"):
             st.button("Stop and keep what was learned", on_click=run.command, args=("stop",))
     if status.state in ACTIVE:
-        text = f"Step {step:,} of {config.training.steps:,}"
-        if latest and latest["seconds"] > 0:
-            rate = latest["step"] / latest["seconds"]
-            left = (config.training.steps - step) / rate
-            text += (
-                f" · {rate:.0f} steps/s · {latest['tokens'] / latest['seconds']:,.0f} tokens/s · "
-                f"about {seconds(left)} left"
-            )
-        st.progress(min(step / config.training.steps, 1.0), text=text)
+        st.progress(min(step / config.training.steps, 1.0), text=_progress(config, history))
     elif status.reason:
         st.error(plain(status.reason), icon=":material/error:")
         if log := run.log_tail():
             with st.expander("The trainer's own output"):
                 st.code(log, language=None)
+    losses = history.series("loss")
+    if status.state not in ACTIVE and losses and losses[-1][1] > losses[0][1]:
+        st.warning("The model is worse than untrained. Try a lower learning rate.")
+
+
+def _words(status: Status, config: RunConfig, history: History) -> str:
+    """The run's state in words."""
+    if status.state == "finished" and history.last_step() < config.training.steps:
+        return f"finished early, since the loss fell below {config.training.until_loss:g}"
+    if status.state == "running" and not history.evaluations:
+        return "measuring the untrained model"
+    if status.state == "running" and not history.train:
+        return "the untrained model is measured; the first updates are under way"
+    return STATE_WORDS.get(status.state, status.state)
+
+
+def _progress(config: RunConfig, history: History) -> str:
+    """Step, speed and time left, once there is enough to estimate them from."""
+    step, steps = history.last_step(), config.training.steps
+    text = f"Step {step:,} of {steps:,}"
+    if len(history.train) > ENOUGH_POINTS:
+        first, latest = history.train[0], history.train[-1]
+        elapsed = latest["seconds"] - first["seconds"]
+        rate = (latest["step"] - first["step"]) / elapsed
+        tokens = (latest["tokens"] - first["tokens"]) / elapsed
+        left = seconds((steps - step) / rate)
+        text += f" · {rate:.0f} steps/s · {tokens:,.0f} tokens/s · about {left} left"
+    return text
 
 
 def _numbers(config: RunConfig, history: History) -> None:
@@ -135,12 +157,13 @@ def _numbers(config: RunConfig, history: History) -> None:
     where = f"On {evaluated_on(config)}."
     with st.container(horizontal=True, gap="large"):
         if losses:
-            score("Loss", number(losses[-1][1]), f"untrained {number(losses[0][1])}", where)
+            measured = f"{where} Measured at step {losses[-1][0]:,}."
+            score("Loss", number(losses[-1][1]), f"untrained {number(losses[0][1])}", measured)
         if exact:
             score("Exact match", percent(exact[-1][1]), f"untrained {percent(exact[0][1])}", where)
-        if history.evaluations:
-            last = max(history.evaluations)
-            score("Time", seconds(history.evaluations[last]["seconds"]), f"{last:,} steps")
+        if records := [*history.train[-1:], *history.evaluations.values()]:
+            spent = max(record["seconds"] for record in records)
+            score("Time", seconds(spent), f"{history.last_step():,} steps")
 
 
 def _samples(run: Run) -> None:

@@ -20,6 +20,11 @@ STYLE = """
   .answer { display: flex; gap: 0.5rem; align-items: baseline; }
   .verdict { white-space: nowrap; font-weight: 600; flex: none; }
   .wide { overflow-x: auto; }
+  @media (max-width: 640px) {
+    .samples thead { display: none; }
+    .samples tr, .samples td { display: block; }
+    .samples td::before { content: attr(data-title); display: block; font-size: 0.75rem; }
+  }
 </style>
 """
 
@@ -32,14 +37,22 @@ def samples_table(
     Each sample has a "source" text, "target" and "output" tokens, and whether it is "right".
     """
     rows = [
-        f"<tr><td>{_text(now['source'])}</td><td>{_chips(now['target'], now['target'])}</td>"
-        f"<td>{_answer(before)}</td><td>{_answer(now)}</td></tr>"
+        (_text(now["source"]), _chips(now["target"], now["target"]), _answer(before), _answer(now))
         for before, now in zip(untrained, trained, strict=False)
     ]
+    titles = ("Input", "Target", "Untrained model", f"After {step:,} steps")
+    head = "".join(f"<th>{title}</th>" for title in titles)
+    body = "".join(
+        "<tr>"
+        + "".join(
+            f'<td data-title="{title}">{cell}</td>' for title, cell in zip(titles, row, strict=True)
+        )
+        + "</tr>"
+        for row in rows
+    )
     return (
-        f'{STYLE}<div class="wide"><table class="samples"><thead><tr><th>Input</th><th>Target</th>'
-        f"<th>Untrained model</th><th>After {step:,} steps</th></tr></thead>"
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
+        f'{STYLE}<div class="wide"><table class="samples"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
     )
 
 

@@ -97,21 +97,31 @@ def to_address(key: str, value: str) -> None:
         del st.query_params[key]
 
 
+@dataclass(frozen=True)
+class Told:
+    """What a component that keeps its own choice is told to show; a new turn overrides it."""
+
+    value: str
+    turn: int
+
+
 def report(key: str, value: str) -> None:
     """In a component's callback: keep what the person chose there."""
-    st.session_state[key] = st.session_state[f"reported {key}"] = value
+    st.session_state[key] = st.session_state[f"shown {key}"] = value
 
 
-def component_start(key: str, component: str) -> str:
-    """What a component that keeps its own choice is told to show.
+def tell(key: str, component: str) -> Told:
+    """What to tell the component: something new only where it does not show the value already.
 
-    It changes when the address or the page changes it, not when the component itself reported
-    it: telling a component what it said before would undo what the person did since.
+    Telling a component what it reported before would undo what the person did since.
     """
     value: str = st.session_state[key]
-    if component not in st.session_state or value != st.session_state.get(f"reported {key}"):
-        st.session_state[f"start {key}"] = value
-    return str(st.session_state.setdefault(f"start {key}", value))
+    told = st.session_state.get(f"told {key}", Told("", 0))
+    if component not in st.session_state or value != st.session_state.get(f"shown {key}"):
+        told = Told(value, told.turn + 1)
+        st.session_state[f"told {key}"] = told
+        st.session_state[f"shown {key}"] = value
+    return told
 
 
 # --- checkpoints ------------------------------------------------------------------------
@@ -155,26 +165,38 @@ def choose_checkpoint() -> Listed | None:
         st.info("There is no checkpoint yet. Train a model first, or upload a checkpoint.")
         return None
     from_address("checkpoint", next(iter(entries)))
-    wanted = st.session_state["checkpoint"]
-    if wanted not in entries:
-        if wanted is not None:
-            st.warning(
-                f"The checkpoint {plain(str(wanted)[:60])} is not here. It may have been deleted, "
-                "or belong to another server. Choose one that is."
-            )
-        st.session_state["checkpoint"] = None
-    chosen = st.selectbox(
-        "Checkpoint",
-        list(entries),
-        index=None,
-        format_func=lambda name: entries[name].label,
-        key="checkpoint",
-        placeholder="Choose a checkpoint",
+    chosen = choose(
+        "Checkpoint", {name: entry.label for name, entry in entries.items()}, "checkpoint"
     )
-    if chosen is None:
-        return None
-    to_address("checkpoint", chosen)
-    return entries[chosen]
+    return None if chosen is None else entries[chosen]
+
+
+def choose(label: str, options: dict[str, str], key: str) -> str | None:
+    """A select box over ids and their labels, its choice in the address.
+
+    An id that a link names and that is not there is named as missing, never replaced by
+    another; None until the person has chosen one that is.
+    """
+    wanted = st.session_state[key]
+    if wanted not in options:
+        if wanted:
+            st.warning(
+                f"The {label.lower()} {plain(str(wanted)[:60])} is not here. It may have been "
+                "deleted, or belong to another server. Choose one that is."
+            )
+        st.session_state[key] = None
+    chosen = st.selectbox(
+        label,
+        list(options),
+        # Without an index the box can be emptied; that is of use only while nothing is chosen.
+        index=None if st.session_state[key] is None else 0,
+        format_func=options.__getitem__,
+        key=key,
+        placeholder="Choose one",
+    )
+    if chosen is not None:
+        to_address(key, chosen)
+    return chosen
 
 
 class _Cache:

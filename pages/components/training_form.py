@@ -6,13 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from pages.components import session
 from pages.components.config_form import config_form
+from pages.components.frame import problem
 from pages.components.text import plain
 from transformer import runs
 from transformer.config import DataConfig, TrainingConfig, TransformerConfig
+from transformer.errors import TaskError
 from transformer.presets import PRESETS, prepare
 from transformer.runs import Run
 from transformer.tasks import SEVEN_PAIRS, TASKS
@@ -24,6 +27,9 @@ MODEL_FIELDS = [
     *("scale_embeddings", "position_layout", "output_bias", "layer_norm_eps", "max_length"),
 ]
 TRAINING_FIELDS = list(TrainingConfig.__dataclass_fields__)
+
+
+FEW_PAIRS = 100
 
 
 @dataclass(frozen=True)
@@ -106,9 +112,11 @@ def form(begin: Callable[[Request], None]) -> None:
             key=f"preset {task}",
         )
     buttons = third.container(horizontal=True, vertical_alignment="bottom", height=70, border=False)
+    trouble = st.container()
     st.caption(
         f"{kind.description} Example: {plain(kind.example.source)} → "
-        f"{plain(kind.example.target)}. {PRESETS[preset].description}"
+        f"{plain(kind.example.target)}. {PRESETS[preset].description} *Seven sentences* learns "
+        "seven English-German pairs by heart, to see that the loss can reach zero."
     )
     pairs, comma = _own_pairs() if task == "pairs" else (b"", False)
     with st.expander("All settings"):
@@ -128,9 +136,12 @@ def form(begin: Callable[[Request], None]) -> None:
             on_click=begin,
             args=(SEVEN_SENTENCES,),
             key="seven",
-            help="Seven English sentences and their German translations. The loss should fall to "
-            "nearly zero within seconds: proof that nothing keeps this model from learning.",
         )
+    # Shown until what it is about has changed.
+    refused = st.session_state.get("training problem")
+    if refused is not None and refused[0] in (request, SEVEN_SENTENCES):
+        with trouble:
+            problem(refused[1])
 
 
 def _name(task: str, preset: str) -> str:
@@ -154,23 +165,35 @@ def _settings(task: str, preset: str) -> tuple[dict[str, Any], dict[str, Any], d
 
 
 def _own_pairs() -> tuple[bytes, bool]:
-    """Pairs typed or uploaded, and whether they are CSV."""
-    st.markdown("One pair a line: source, a tab, target. A CSV file works too.")
+    """Pairs typed or uploaded, and whether they are CSV; empty while they cannot be used."""
+    st.markdown("One pair a line: source, then a tab or `->`, then target. Or a CSV file.")
     uploaded = st.file_uploader("File of pairs (.tsv, .csv or .txt)", key="pairs file")
     typed = st.text_area(
         "Or type or paste pairs here",
         key="pairs text",
         height=140,
-        placeholder="good morning\tguten Morgen",
+        placeholder="good morning -> guten Morgen",
         persist_state="session",
     )
+    if uploaded is not None and typed.strip():
+        st.caption("The file is used; remove it to use the typed pairs.")
     content = uploaded.getvalue() if uploaded is not None else typed.encode("utf-8", "replace")
     comma = uploaded is not None and uploaded.name.lower().endswith(".csv")
     if not content.strip():
-        st.info("Give at least two pairs to train on.")
+        st.info("The file is empty." if uploaded is not None else "Give some pairs to train on.")
         return b"", False
-    read = parse_pairs(content, comma=comma)
-    st.caption(f"{len(read.pairs):,} pairs read, {len(read.refused):,} lines left out.")
+    try:
+        read = parse_pairs(content, comma=comma)
+    except TaskError as error:
+        problem(error)
+        return b"", False
+    st.caption(f"Pairs read: {len(read.pairs):,}. Lines left out: {len(read.refused):,}.")
     for line, reason in read.refused[:5]:
         st.caption(f"Line {line}: {plain(reason)}.")
+    st.dataframe(pd.DataFrame(read.pairs[:5], columns=["Source", "Target"]), hide_index=True)
+    if len(read.pairs) < FEW_PAIRS:
+        st.caption(
+            "So few pairs can be learned by heart, but not generalised from: choose the preset "
+            "*overfit* to train and test on all of them."
+        )
     return content, comma

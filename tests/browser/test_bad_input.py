@@ -118,7 +118,17 @@ def test_settings_that_cannot_be_are_named_and_kept(server: Server, new_page: Ne
     page.get_by_role("button", name="Train", exact=True).click()
     alert = page.get_by_test_id("stAlert").filter(has_text="num_heads = 3")
     expect(alert).to_contain_text("must divide d_model = 64")
+    expect(alert).to_be_in_viewport()
     expect(field).to_have_value("3")
+    field.fill("4")  # and the sentence goes with what it was about
+    field.press("Enter")
+    expect(alert).to_have_count(0)
+    batch = page.get_by_label("batch size", exact=True)
+    batch.fill("100000")
+    batch.press("Enter")
+    settle(page)
+    page.get_by_role("button", name="Train", exact=True).click()
+    expect(page.get_by_text("batch_size = 100000: must be between 1 and 65,536")).to_be_visible()
 
 
 def test_own_pairs_say_which_lines_were_left_out(server: Server, new_page: NewPage) -> None:
@@ -129,6 +139,12 @@ def test_own_pairs_say_which_lines_were_left_out(server: Server, new_page: NewPa
     field = page.get_by_label("Or type or paste pairs here")
     field.fill("good morning\tguten Morgen\nno tab here\nthank you\tdanke\nnull\tNA")
     field.press("Control+Enter")
-    expect(page.get_by_text("3 pairs read, 1 lines left out")).to_be_visible()
-    expect(page.get_by_text("Line 2: 1 columns instead of 2")).to_be_visible()
+    expect(page.get_by_text("Pairs read: 3. Lines left out: 1.")).to_be_visible()
+    expect(page.get_by_text("Line 2: expected one tab or arrow")).to_be_visible()
     expect(page.get_by_role("button", name="Train", exact=True)).to_be_enabled()
+    # Pairs that cannot be read leave the rest of the page where it is.
+    field.fill("cat, Katze")
+    field.press("Control+Enter")
+    expect(page.get_by_text("No pair was found")).to_be_visible()
+    expect(page.get_by_role("button", name="Train", exact=True)).to_be_disabled()
+    expect(page.get_by_role("heading", name="Runs")).to_be_visible()

@@ -68,7 +68,7 @@ def test_overview_is_alive(server: Server, new_page: NewPage) -> None:
     page.goto(server.url)
     expect(page.get_by_text("It writes remrofsnart")).to_be_visible()
     expect(page.locator(".large canvas")).to_be_visible()
-    field = page.get_by_label("Up to 12 letters")
+    field = page.get_by_label("Up to 12 lower-case letters")
     field.fill("abc")
     field.press("Enter")
     expect(page.get_by_text("It writes cba")).to_be_visible()
@@ -136,7 +136,7 @@ def test_a_run_outlives_its_tab(server: Server, new_page: NewPage) -> None:
 
     other = new_page()
     other.goto(f"{server.url}/train")
-    expect(other.get_by_text("Sort letters, preset small: training.")).to_be_visible()
+    expect(other.get_by_text("Sort letters (small): training.")).to_be_visible()
     assert run.status().state in ACTIVE
     other.wait_for_timeout(1500)
     assert run.last_step() > before
@@ -151,7 +151,7 @@ def test_seven_sentences_are_learned_by_heart(server: Server, new_page: NewPage)
     page.goto(f"{server.url}/train")
     settle(page)
     page.get_by_role("button", name="Seven sentences").click()
-    finished = page.get_by_text("Your own pairs, preset overfit: finished.")
+    finished = page.get_by_text("Seven sentences: finished early")
     expect(finished).to_be_visible(timeout=90_000)
     expect(page.get_by_text("✓ right")).to_have_count(7)
     expect(page.get_by_text("✗ wrong")).to_have_count(7)  # the untrained answers beside them
@@ -213,15 +213,45 @@ def test_another_candidate_is_another_road(server: Server, new_page: NewPage) ->
     token = rival.get_attribute("data-token")
     rival.focus()
     page.keyboard.press("Enter")
-    expect(page.get_by_text(f"The model writes fe{token}")).to_be_visible()
+    expect(page.get_by_text(f"After your choice, the model writes fe{token}")).to_be_visible()
     expect(page.locator(".where")).to_contain_text("Step 3 of")
     expect(page.locator(".output button.forced")).to_have_count(3)
+    # The keyboard is where it was: on the candidate that is now written.
+    expect(page.locator(f".candidates button[data-token={token}]")).to_be_focused()
     # The same road by its address, in another browser.
     page.wait_for_url(re.compile("prefix="))
     again = new_page()
     again.goto(page.url)
-    expect(again.get_by_text(f"The model writes fe{token}")).to_be_visible()
+    expect(again.get_by_text(f"the model writes fe{token}")).to_be_visible()
     page.get_by_role("button", name="Back to the model's own choice").click()
     expect(page.get_by_text("The model writes fedcba")).to_be_visible()
     settle(page)
     assert read_steps(page) == original
+
+
+def test_the_choice_goes_along_from_page_to_page(server: Server, new_page: NewPage) -> None:
+    page = new_page()
+    page.goto(f"{server.url}/attention?checkpoint=sort&input=zebra")
+    expect(page.get_by_text("The model writes aberz")).to_be_visible()
+    order = ("Decode", "Attention", "Checkpoints", "Decode", "Train", "Attention", "Overview")
+    for label in (*order, "Checkpoints", "Attention"):
+        page.get_by_test_id("stSidebar").get_by_role("link", name=label).click()
+        settle(page)
+        if label in ("Attention", "Decode"):
+            expect(page.get_by_label("Input")).to_have_value("zebra")
+        if label in ("Attention", "Decode", "Checkpoints"):
+            chosen = page.get_by_role("combobox", name="Checkpoint")
+            expect(chosen).to_have_value("sort (bundled)")
+
+
+def test_back_and_forward_bring_back_the_head(server: Server, new_page: NewPage) -> None:
+    page = new_page()
+    page.goto(f"{server.url}/attention?checkpoint=sort&input=hello&head=cross.1.0")
+    heading = page.locator(".large").get_by_role("heading")
+    expect(heading).to_have_text("Cross-attention, layer 2, head 1")
+    page.get_by_role("button", name="Encoder self-attention, layer 1, head 2").click()
+    page.wait_for_url(re.compile("head=encoder.0.1"))
+    page.go_back()
+    expect(heading).to_have_text("Cross-attention, layer 2, head 1")
+    page.go_forward()
+    expect(heading).to_have_text("Encoder self-attention, layer 1, head 2")

@@ -29,6 +29,9 @@ class Addition(GeneratedTask):
         self.source_vocabulary = Vocabulary("characters", digits + "+")
         self.target_vocabulary = Vocabulary("characters", digits)
 
+    def longest(self) -> tuple[int, int]:
+        return 2 * self.digits[-1] + 1, self.digits[-1] + 1
+
     def draw(self, random: Random) -> str:
         numbers = [random.randrange(10 ** random.choice(self.digits)) for _ in range(2)]
         return f"{numbers[0]}+{numbers[1]}"

@@ -11,11 +11,14 @@ from transformer.vocabulary import Vocabulary
 class LetterTask(GeneratedTask):
     """Sources of min_length to max_length letters, every length equally likely."""
 
-    data_fields = ("min_length", "max_length")
+    data_fields = ("min_letters", "max_letters")
 
     def __init__(self, data: DataConfig) -> None:
-        self.lengths = range(data.min_length, data.max_length + 1)
+        self.lengths = range(data.min_letters, data.max_letters + 1)
         self.source_vocabulary = self.target_vocabulary = Vocabulary("characters", ascii_lowercase)
+
+    def longest(self) -> tuple[int, int]:
+        return self.lengths[-1], self.lengths[-1]
 
     def draw(self, random: Random) -> str:
         return "".join(random.choices(ascii_lowercase, k=random.choice(self.lengths)))

@@ -16,6 +16,7 @@ from transformer.vocabulary import Vocabulary
 SEVEN_PAIRS = Path(__file__).with_name("seven_pairs.tsv")
 """Seven English sentences and their German translations, to be learned by heart."""
 
+TYPED_SEPARATORS = ("->", "→", "|")
 MAX_PAIRS = 200_000
 MAX_TEXT = 2_000
 MAX_FILE_BYTES = 50_000_000
@@ -30,7 +31,7 @@ class PairsFile:
 
 
 def read_pairs(path: Path) -> PairsFile:
-    """Read a UTF-8 file: CSV if it is named so, else one tab between source and target.
+    """Read a UTF-8 file: CSV if it is named so, else a tab (or ->, → or |) inside each pair.
 
     Raises:
         TaskError: the file is missing, too large, not UTF-8, or holds no pair.
@@ -71,7 +72,7 @@ def parse_pairs(content: bytes, *, comma: bool = False) -> PairsFile:
             raise TaskError(f"There are more than {MAX_PAIRS:,} pairs; send fewer.")
     if not pairs:
         first = f" Line {refused[0][0]}: {refused[0][1]}." if refused else ""
-        between = "a comma" if comma else "a tab"
+        between = "a comma" if comma else "a tab or an arrow"
         raise TaskError(
             f"No pair was found. Write one pair a line: source, {between}, target.{first}"
         )
@@ -94,14 +95,22 @@ def _rows(text: str, comma: bool) -> Iterator[tuple[int, list[str]]]:
     else:
         for number, line in enumerate(text.split("\n"), start=1):
             if line.strip():
-                yield number, line.rstrip("\r").split("\t")
+                yield number, _cells(line.rstrip("\r"))
+
+
+def _cells(line: str) -> list[str]:
+    """A line at its tab; where it has none, at an arrow or a bar, which are easier to type."""
+    for separator in ("\t", *TYPED_SEPARATORS):
+        if separator in line:
+            return line.split(separator)
+    return [line]
 
 
 def _refusal(row: Sequence[str], comma: bool) -> str:
     """Why a row cannot be a pair; empty if it can."""
     if len(row) != 2:
-        between = "comma" if comma else "tab"
-        return f"{len(row)} columns instead of 2 (one {between} between source and target)"
+        between = "comma" if comma else "tab or arrow"
+        return f"expected one {between} between source and target, found {len(row) - 1}"
     for side, cell in zip(("source", "target"), row, strict=True):
         if not cell.strip():
             return f"the {side} is empty"
@@ -128,8 +137,8 @@ class OwnPairs(Task):
     title = "Your own pairs"
     description = "Learn from a file of your own: a source text and its target on each line."
     look_for = (
-        "Cross-attention from each target token to the source tokens it translates; where the "
-        "word order differs, the lines cross."
+        "Trained on many pairs, cross-attention links each target token to the source tokens it "
+        "translates. A model that learned a few pairs by heart needs no such links."
     )
     example = Pair("good morning", "guten Morgen")
     default_preset = "medium"

@@ -13,6 +13,9 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
+from pages.components.session import Told
+
+NOTHING_TOLD = Told("", 0)
 HERE = Path(__file__).parent
 
 
@@ -33,7 +36,7 @@ class AttentionKind:
     causal: bool = False
 
 
-def pack(kinds: Sequence[AttentionKind], selected: str, compact: bool) -> bytes:
+def pack(kinds: Sequence[AttentionKind], told: Told, compact: bool) -> bytes:
     """What the browser gets: the length of a JSON header, the header, then all weights."""
     header = json.dumps(
         {
@@ -48,7 +51,8 @@ def pack(kinds: Sequence[AttentionKind], selected: str, compact: bool) -> bytes:
                 }
                 for kind in kinds
             ],
-            "selected": selected,
+            "selected": told.value,
+            "turn": told.turn,
             "compact": compact,
         }
     ).encode()
@@ -72,21 +76,21 @@ def attention_explorer(
     kinds: Sequence[AttentionKind],
     *,
     key: str,
-    selected: str = "",
+    told: Told = NOTHING_TOLD,
     compact: bool = False,
     on_select: Callable[[], None] | None = None,
 ) -> None:
     """Draw the explorer.
 
     Args:
-        selected: the head shown large at first, as "kind.layer.head" counted from 0.
+        told: the head to show large, as "kind.layer.head" counted from 0.
         compact: only the large map, without the grid.
         on_select: called when a person chooses a head; its name is then in session state
             under ``key``, as ``["head"]``.
     """
     _component()(
-        data=pack(kinds, selected, compact),
+        data=pack(kinds, told, compact),
         key=key,
         on_head_change=on_select or (lambda: None),
-        default={"head": selected},
+        default={"head": told.value},
     )

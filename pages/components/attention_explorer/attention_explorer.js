@@ -20,7 +20,7 @@ export default function (component) {
   const message = unpack(data);
   view = view ?? {};
   views.set(root, view);
-  if (view.selected !== message.selected) view.choice = parseHead(message.selected);
+  if (view.turn !== message.turn) view.choice = parseHead(message.selected);
   Object.assign(view, { data, theme, ...message });
   if (!findKind(view, view.choice)) view.choice = firstChoice(view);
   view.cell = null;

@@ -29,6 +29,7 @@ def decoding_steps(
     *,
     key: str,
     selected: int,
+    turn: int,
     on_step: Callable[[], None],
     on_choice: Callable[[], None],
 ) -> None:
@@ -38,12 +39,12 @@ def decoding_steps(
         source: the source tokens as shown.
         steps: for each position "token", "probability", "forced", "candidates" (lists of
             token, id, probability) and "attention" (layer -> weights over the source).
-        selected: the step to show at first, from 0.
+        selected: the step to show, from 0; obeyed when ``turn`` is a new one.
         on_step, on_choice: called when a person walks to a step, or chooses a candidate; session
             state under ``key`` then has ``["step"]``, or ``["choice"]`` as [position, id].
     """
     _component()(
-        data={"source": list(source), "steps": list(steps), "selected": selected},
+        data={"source": list(source), "steps": list(steps), "selected": selected, "turn": turn},
         key=key,
         on_step_change=on_step,
         on_choice_change=on_choice,

@@ -13,8 +13,8 @@ export default function (component) {
   }
   const text = JSON.stringify(data);
   if (view.text !== text) {
-    if (view.selected !== data.selected) view.step = data.selected;
-    view.selected = data.selected;
+    if (view.turn !== data.turn) view.step = data.selected;
+    view.turn = data.turn;
     view.text = text;
     view.data = data;
     view.step = Math.min(view.step, data.steps.length - 1);
@@ -53,7 +53,7 @@ function build(root, view) {
       <section>
         <h3>What this step looks at in the input</h3>
         <p class="hint">Cross-attention, mean over the heads of
-          <select aria-label="Layer"></select>: the darker and the higher the bar, the more weight.</p>
+          <select aria-label="Layer"></select>: the higher the bar, the more weight.</p>
         <div class="tokens source"></div>
       </section>
     </div>`;
@@ -106,6 +106,8 @@ function drawOutput(view, steps) {
 }
 
 function drawCandidates(view, step) {
+  const root = view.candidates.getRootNode();
+  const focused = view.candidates.contains(root.activeElement);
   view.candidates.replaceChildren(
     ...step.candidates.map(([token, id, probability]) => {
       const chosen = id === step.id;
@@ -127,6 +129,8 @@ function drawCandidates(view, step) {
       return item;
     }),
   );
+  // The list is made anew: keep the keyboard where it was, on the candidate now written.
+  if (focused) view.candidates.querySelector("[aria-pressed=true]")?.focus();
 }
 
 function drawSource(view, step, source) {
