@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.components import inputs, session
+from pages.components import address, inputs
 from pages.components.attention_explorer import attention_explorer
 from pages.components.frame import frame
 from pages.components.inspection import chosen_head, inspect
@@ -11,32 +11,27 @@ from transformer.tasks import TASKS
 
 
 def remember_head() -> None:
-    session.report("head", st.session_state["explorer"]["head"])
+    address.report("head", st.session_state["explorer"]["head"])
 
 
 with frame("Attention", "Where every head looks, in all three attentions, for an input of yours."):
-    left, right = st.columns([1, 1])
-    with left:
-        entry = session.choose_checkpoint()
-    if entry is not None:
-        checkpoint = session.load(entry)
-        with right:
-            text = inputs.source_text(checkpoint)
-        inputs.example_buttons(checkpoint)
+    chosen = inputs.checkpoint_and_text()
+    if chosen is not None:
+        checkpoint, text = chosen
         inspection = inspect(checkpoint, text)
         st.markdown(f"The model writes **{plain(inspection.output) or '(nothing)'}**.")
         if not inspection.complete:
             st.warning("The output was cut: the model reached its longest length without an end.")
         if checkpoint.task in TASKS:
             st.markdown(f"**What to look for.** {TASKS[checkpoint.task].look_for}")
-        session.from_address("head", "")
+        address.read("head", "")
         attention_explorer(
             inspection.kinds,
             key="explorer",
-            told=session.tell("head", "explorer"),
+            told=address.tell("head", "explorer"),
             on_select=remember_head,
         )
-        session.to_address("head", st.session_state["head"])
+        address.write("head", st.session_state["head"])
         if st.toggle("This head as a figure to save"):
             from transformer.figures import attention_map
 

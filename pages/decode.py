@@ -1,25 +1,23 @@
 """Step through decoding: each token's probabilities, what it looked at, other roads."""
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.components import inputs, session
+from pages.components import address, inputs
 from pages.components.decoding_steps import decoding_steps
 from pages.components.frame import frame
-from pages.components.inspection import shown
+from pages.components.inspection import decode_steps, shown
 from pages.components.text import plain
 
 if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
 
-CANDIDATES = 8
-
 
 def forced_prefix(checkpoint: "Checkpoint") -> list[int]:
     """The tokens a person chose, as the address names them: ids joined by dots."""
-    session.from_address("prefix", "")
+    address.read("prefix", "")
     words = [word for word in st.session_state["prefix"].split(".") if word]
     size, longest = checkpoint.config.target_vocab_size, checkpoint.config.max_length
     if len(words) > longest or not all(
@@ -31,39 +29,8 @@ def forced_prefix(checkpoint: "Checkpoint") -> list[int]:
     return [int(word) for word in words]
 
 
-def decode_steps(checkpoint: "Checkpoint", text: str, prefix: list[int]) -> list[dict[str, Any]]:
-    """Greedy decoding after a forced prefix, as the component draws it."""
-    from transformer.decoding import greedy
-
-    tokens = checkpoint.target_vocabulary.tokens
-    steps: list[dict[str, Any]] = []
-    source = checkpoint.encode(text)
-    for step in greedy(checkpoint.model, source, prefix=prefix, attention=True):
-        assert step.cross_attention is not None  # asked for
-        written = int(step.tokens[0, 0, -1])
-        candidates = [(c.token, c.log_prob) for c in step.candidates(CANDIDATES)]
-        if written not in [token for token, _ in candidates]:
-            candidates[-1] = (written, float(step.log_probs[0, 0, written]))
-        names = shown(tokens, [token for token, _ in candidates])
-        steps.append(
-            {
-                "id": written,
-                "token": shown(tokens, [written])[0],
-                "probability": math.exp(float(step.log_probs[0, 0, written])),
-                "forced": step.position < len(prefix),
-                "candidates": [
-                    [name, token, math.exp(log_prob)]
-                    for name, (token, log_prob) in zip(names, candidates, strict=True)
-                ],
-                # Mean over the heads: [layer, source]
-                "attention": step.cross_attention[0, 0].mean(dim=1).tolist(),
-            }
-        )
-    return steps
-
-
 def remember_step() -> None:
-    session.report("step", str(st.session_state["decoding"]["step"] + 1))
+    address.report("step", str(st.session_state["decoding"]["step"] + 1))
 
 
 def take_choice() -> None:
@@ -81,14 +48,9 @@ def start_over() -> None:
 
 
 with frame("Decode", "Walk through the output token by token, and try the roads not taken."):
-    left, right = st.columns([1, 1])
-    with left:
-        entry = session.choose_checkpoint()
-    if entry is not None:
-        checkpoint = session.load(entry)
-        with right:
-            text = inputs.source_text(checkpoint)
-        inputs.example_buttons(checkpoint)
+    chosen = inputs.checkpoint_and_text()
+    if chosen is not None:
+        checkpoint, text = chosen
         source = checkpoint.encode(text)
         # A prefix belongs to the input and the model it was chosen for.
         belongs_to = (checkpoint.header.sha256, text)
@@ -99,7 +61,7 @@ with frame("Decode", "Walk through the output token by token, and try the roads 
         steps = decode_steps(checkpoint, text, prefix)
         written = [step["id"] for step in steps]
         st.session_state["written"] = written
-        total = sum(math.log(max(step["probability"], 1e-300)) for step in steps)
+        total = sum(step["log_prob"] for step in steps)
         output = plain(checkpoint.target_vocabulary.decode(written))
         with st.container(horizontal=True, vertical_alignment="center"):
             who = "After your choice, the model" if prefix else "The model"
@@ -111,8 +73,8 @@ with frame("Decode", "Walk through the output token by token, and try the roads 
             st.button("Back to the model's own choice", on_click=start_over, disabled=not prefix)
         if written[-1] != checkpoint.config.eos_id:
             st.warning("The output was cut: the model reached its longest length without an end.")
-        session.from_address("step", "1")
-        told = session.tell("step", "decoding")
+        address.read("step", "1")
+        told = address.tell("step", "decoding")
         wanted = int(told.value) - 1 if told.value.isdecimal() and len(told.value) < 6 else 0
         decoding_steps(
             shown(checkpoint.source_vocabulary.tokens, source[0].tolist()),
@@ -123,5 +85,5 @@ with frame("Decode", "Walk through the output token by token, and try the roads 
             on_step=remember_step,
             on_choice=take_choice,
         )
-        session.to_address("step", st.session_state["step"])
-        session.to_address("prefix", st.session_state["prefix"])
+        address.write("step", st.session_state["step"])
+        address.write("prefix", st.session_state["prefix"])

@@ -4,7 +4,7 @@ import time
 
 import streamlit as st
 
-from pages.components import session, training_form
+from pages.components import address, training_form
 from pages.components.frame import frame
 from pages.components.run_view import loss_figure, run_view
 from transformer import runs
@@ -36,11 +36,11 @@ def choose_run() -> Run | None:
         made = time.strftime("%d %b, %H:%M:%S", time.localtime(about["created"]))
         return f"{about['name'] or run.id}, {made}"
 
-    session.from_address("run", next(iter(known), ""))
+    address.read("run", next(iter(known), ""))
     if not known and not st.session_state["run"]:
         st.info("No run yet. Choose a task and press Train: the default takes about a minute.")
         return None
-    chosen = session.choose("Run", {run.id: label(run) for run in known.values()}, "run")
+    chosen = address.choose("Run", {run.id: label(run) for run in known.values()}, "run")
     return None if chosen is None else known[chosen]
 
 

@@ -4,12 +4,30 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.components import session
+from pages.components import address, session
 
 if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
 
 MAX_CHARACTERS = 10_000
+
+
+def checkpoint_and_text() -> "tuple[Checkpoint, str] | None":
+    """The two fields that Attention and Decode start with; None while no checkpoint is chosen.
+
+    Raises:
+        CheckpointError: the chosen file is damaged or gone.
+    """
+    left, right = st.columns(2)
+    with left:
+        entry = session.choose_checkpoint()
+    if entry is None:
+        return None
+    checkpoint = session.load(entry)
+    with right:
+        text = source_text(checkpoint)
+    example_buttons(checkpoint)
+    return checkpoint, text
 
 
 def source_text(checkpoint: "Checkpoint") -> str:
@@ -20,9 +38,9 @@ def source_text(checkpoint: "Checkpoint") -> str:
     if st.session_state.get("input belongs to") not in (None, owner):
         st.session_state["input"] = examples[0] if examples else ""
     st.session_state["input belongs to"] = owner
-    session.from_address("input", examples[0] if examples else "")
+    address.read("input", examples[0] if examples else "")
     text = st.text_input("Input", key="input", max_chars=MAX_CHARACTERS)
-    session.to_address("input", text)
+    address.write("input", text)
     return text
 
 

@@ -1,14 +1,18 @@
 """What one input makes a checkpoint's model do: its answer, and all of its attention."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pages.components.attention_explorer import AttentionKind
 from transformer.vocabulary import printable
 
 if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
+
+CANDIDATES = 8
+"""Next tokens shown at each step."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,43 @@ def inspect(checkpoint: "Checkpoint", text: str) -> Inspection:
             ),
         ],
     )
+
+
+def decode_steps(checkpoint: "Checkpoint", text: str, prefix: list[int]) -> list[dict[str, Any]]:
+    """Greedy decoding after a forced prefix, as the ``decoding_steps`` component draws it.
+
+    Raises:
+        VocabularyError: the text cannot be encoded.
+    """
+    from transformer.decoding import greedy
+
+    tokens = checkpoint.target_vocabulary.tokens
+    steps: list[dict[str, Any]] = []
+    source = checkpoint.encode(text)
+    for step in greedy(checkpoint.model, source, prefix=prefix, attention=True):
+        assert step.cross_attention is not None  # asked for
+        written = int(step.tokens[0, 0, -1])
+        candidates = [(c.token, c.log_prob) for c in step.candidates(CANDIDATES)]
+        log_prob = float(step.log_probs[0, 0, written])
+        if written not in [token for token, _ in candidates]:
+            candidates[-1] = (written, log_prob)
+        names = shown(tokens, [token for token, _ in candidates])
+        steps.append(
+            {
+                "id": written,
+                "token": shown(tokens, [written])[0],
+                "log_prob": log_prob,
+                "probability": math.exp(log_prob),
+                "forced": step.position < len(prefix),
+                "candidates": [
+                    [name, token, math.exp(value)]
+                    for name, (token, value) in zip(names, candidates, strict=True)
+                ],
+                # Mean over the heads: [layer, source]
+                "attention": step.cross_attention[0, 0].mean(dim=1).tolist(),
+            }
+        )
+    return steps
 
 
 def chosen_head(kinds: Sequence[AttentionKind], name: str) -> tuple[AttentionKind, int, int]:

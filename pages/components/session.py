@@ -1,4 +1,4 @@
-"""What one browser session holds: its own model, its choice of checkpoint, its address."""
+"""What one browser session holds: torch, loaded once, and a model of its own."""
 
 import gc
 import threading
@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.components import uploads
-from pages.components.text import plain
+from pages.components import address, uploads
 from transformer import runs
 
 if TYPE_CHECKING:
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
 BUNDLED = Path(__file__).parents[2] / "checkpoints"
 CACHE_BYTES = 1_000_000_000
 """Weights kept in memory for all sessions together."""
-ADDRESS_LIMIT = 400
-"""Longer values stay out of the address, which browsers and mail programs would cut."""
 
 
 # --- torch -------------------------------------------------------------------------------
@@ -71,59 +68,6 @@ def warm_up() -> None:
     _warm_up_once()
 
 
-# --- the address ------------------------------------------------------------------------
-
-
-def from_address(key: str, default: str) -> None:
-    """Before a widget with this key: its value comes from the address, if that has changed,
-    else from what it was, on this page or another, else it is the default."""
-    address = st.query_params.get(key)
-    if address is not None and address != st.session_state.get(f"address {key}"):
-        value = address
-    else:
-        value = st.session_state.get(key, st.session_state.get(f"kept {key}", default))
-    # Set even if it is there: the value of another page's widget would not pass to this one's.
-    st.session_state[key] = value
-
-
-def to_address(key: str, value: str) -> None:
-    """After the widget: write its value into the address, so that the view can be linked."""
-    st.session_state[f"kept {key}"] = value
-    st.session_state[f"address {key}"] = value
-    if value and len(value) <= ADDRESS_LIMIT:
-        if st.query_params.get(key) != value:
-            st.query_params[key] = value
-    elif key in st.query_params:
-        del st.query_params[key]
-
-
-@dataclass(frozen=True)
-class Told:
-    """What a component that keeps its own choice is told to show; a new turn overrides it."""
-
-    value: str
-    turn: int
-
-
-def report(key: str, value: str) -> None:
-    """In a component's callback: keep what the person chose there."""
-    st.session_state[key] = st.session_state[f"shown {key}"] = value
-
-
-def tell(key: str, component: str) -> Told:
-    """What to tell the component: something new only where it does not show the value already.
-
-    Telling a component what it reported before would undo what the person did since.
-    """
-    value: str = st.session_state[key]
-    told = st.session_state.get(f"told {key}", Told("", 0))
-    if component not in st.session_state or value != st.session_state.get(f"shown {key}"):
-        told = Told(value, told.turn + 1)
-        st.session_state[f"told {key}"] = told
-        st.session_state[f"shown {key}"] = value
-    return told
-
-
 # --- checkpoints ------------------------------------------------------------------------
 
 
@@ -164,39 +108,11 @@ def choose_checkpoint() -> Listed | None:
     if not entries:
         st.info("There is no checkpoint yet. Train a model first, or upload a checkpoint.")
         return None
-    from_address("checkpoint", next(iter(entries)))
-    chosen = choose(
+    address.read("checkpoint", next(iter(entries)))
+    chosen = address.choose(
         "Checkpoint", {name: entry.label for name, entry in entries.items()}, "checkpoint"
     )
     return None if chosen is None else entries[chosen]
-
-
-def choose(label: str, options: dict[str, str], key: str) -> str | None:
-    """A select box over ids and their labels, its choice in the address.
-
-    An id that a link names and that is not there is named as missing, never replaced by
-    another; None until the person has chosen one that is.
-    """
-    wanted = st.session_state[key]
-    if wanted not in options:
-        if wanted:
-            st.warning(
-                f"The {label.lower()} {plain(str(wanted)[:60])} is not here. It may have been "
-                "deleted, or belong to another server. Choose one that is."
-            )
-        st.session_state[key] = None
-    chosen = st.selectbox(
-        label,
-        list(options),
-        # Without an index the box can be emptied; that is of use only while nothing is chosen.
-        index=None if st.session_state[key] is None else 0,
-        format_func=options.__getitem__,
-        key=key,
-        placeholder="Choose one",
-    )
-    if chosen is not None:
-        to_address(key, chosen)
-    return chosen
 
 
 class _Cache:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from pages.components import session
+from pages.components import address
 from pages.components.config_form import config_form
 from pages.components.frame import problem
 from pages.components.text import plain
@@ -92,13 +92,13 @@ def form(begin: Callable[[Request], None]) -> None:
     """Draw the form; ``begin`` is called with what a person asks for."""
     first, second, third = st.columns([2, 2, 3], vertical_alignment="top")
     with first:
-        session.from_address("task", next(iter(TASKS)))
+        address.read("task", next(iter(TASKS)))
         if st.session_state["task"] not in TASKS:
             st.session_state["task"] = next(iter(TASKS))
         task = st.selectbox(
             "Task", list(TASKS), format_func=lambda name: TASKS[name].title, key="task"
         )
-        session.to_address("task", task)
+        address.write("task", task)
     kind = TASKS[task]
     with second:
         names = list(PRESETS)

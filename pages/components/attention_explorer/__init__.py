@@ -13,7 +13,7 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from pages.components.session import Told
+from pages.components.address import Told
 
 NOTHING_TOLD = Told("", 0)
 HERE = Path(__file__).parent

@@ -1,0 +1,92 @@
+"""The view in the address: copied, reloaded or gone back to, it opens the same again.
+
+A value goes from the address into session state before its widget is drawn, and back into the
+address after it.
+"""
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from pages.components.text import plain
+
+LIMIT = 400
+"""Longer values stay out of the address, which browsers and mail programs would cut."""
+
+
+def read(key: str, default: str) -> None:
+    """Before a widget with this key: its value comes from the address, if that has changed,
+    else from what it was, on this page or another, else it is the default."""
+    address = st.query_params.get(key)
+    if address is not None and address != st.session_state.get(f"address {key}"):
+        value = address
+    else:
+        value = st.session_state.get(key, st.session_state.get(f"kept {key}", default))
+    # Set even if it is there: the value of another page's widget would not pass to this one's.
+    st.session_state[key] = value
+
+
+def write(key: str, value: str) -> None:
+    """After the widget: write its value into the address, so that the view can be linked."""
+    st.session_state[f"kept {key}"] = value
+    st.session_state[f"address {key}"] = value
+    if value and len(value) <= LIMIT:
+        if st.query_params.get(key) != value:
+            st.query_params[key] = value
+    elif key in st.query_params:
+        del st.query_params[key]
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a component that keeps its own choice is told to show; a new turn overrides it."""
+
+    value: str
+    turn: int
+
+
+def report(key: str, value: str) -> None:
+    """In a component's callback: keep what the person chose there."""
+    st.session_state[key] = st.session_state[f"shown {key}"] = value
+
+
+def tell(key: str, component: str) -> Told:
+    """What to tell the component: something new only where it does not show the value already.
+
+    Telling a component what it reported before would undo what the person did since.
+    """
+    value: str = st.session_state[key]
+    told = st.session_state.get(f"told {key}", Told("", 0))
+    if component not in st.session_state or value != st.session_state.get(f"shown {key}"):
+        told = Told(value, told.turn + 1)
+        st.session_state[f"told {key}"] = told
+        st.session_state[f"shown {key}"] = value
+    return told
+
+
+def choose(label: str, options: dict[str, str], key: str) -> str | None:
+    """A select box over ids and their labels, its choice in the address.
+
+    An id that a link names and that is not there is named as missing, never replaced by
+    another; None until the person has chosen one that is.
+    """
+    wanted = st.session_state[key]
+    if wanted not in options:
+        if wanted:
+            st.warning(
+                f"The {label.lower()} {plain(str(wanted)[:60])} is not here. It may have been "
+                "deleted, or belong to another server. Choose one that is."
+            )
+        st.session_state[key] = None
+    chosen = st.selectbox(
+        label,
+        list(options),
+        # Without an index the box can be emptied; that is of use only while nothing is chosen.
+        index=None if st.session_state[key] is None else 0,
+        format_func=options.__getitem__,
+        key=key,
+        placeholder="Choose one",
+    )
+    if chosen is not None:
+        write(key, chosen)
+    return chosen
