@@ -178,6 +178,8 @@ def _parse_json(text: str | bytes, what: str) -> dict[str, Any]:
 
     try:
         parsed = json.loads(text, object_pairs_hook=no_repeats, parse_constant=no_constants)
+        # What cannot be written again (1e999, half of a character) is refused at once.
+        json.dumps(parsed, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         raise CheckpointError(f"{what} is not valid JSON; the file is damaged or forged.") from None
     if not isinstance(parsed, dict):
@@ -212,6 +214,8 @@ def _parse_header(plain: dict[str, Any]) -> Header:
         raise CheckpointError(f"The ids of the special tokens are {ids}, expected (0, 1, 2, 3, 1).")
     try:
         summary = _typed(Summary, plain["summary"])
+        if not isinstance(plain["examples"], list):
+            raise TypeError("examples must be a list")
         examples = [_typed(Example, example) for example in plain["examples"]]
         probe = None if plain["probe"] is None else _typed(Probe, plain["probe"])
         notes, sha256 = plain["notes"], plain["sha256"]
@@ -228,6 +232,9 @@ def _typed(kind: type[Any], plain: Any) -> Any:
     """A dataclass of plain values from JSON; each must have its field's type."""
     if not isinstance(plain, dict):
         raise TypeError(f"{kind.__name__} must be an object")
+    for name in plain:
+        if name not in kind.__annotations__:
+            raise TypeError(f"{kind.__name__} has no field {name[:40]!r}")
     made = kind(**plain)
     for name, wanted in kind.__annotations__.items():
         value = getattr(made, name)
@@ -235,8 +242,10 @@ def _typed(kind: type[Any], plain: Any) -> Any:
         accepted: Any = (int, float) if base is float else base
         if not isinstance(value, accepted) or (isinstance(value, bool) and base is not bool):
             raise TypeError(f"{kind.__name__}.{name} must be of type {base.__name__}")
-        if isinstance(value, int | float) and not (math.isfinite(value) and abs(value) < 1e15):
+        if isinstance(value, int | float) and not abs(value) < 1e15:
             raise TypeError(f"{kind.__name__}.{name} is out of range")
+        if isinstance(value, dict) and any(isinstance(x, dict | list) for x in value.values()):
+            raise TypeError(f"{kind.__name__}.{name} must hold plain values")
     return made
 
 
@@ -247,7 +256,7 @@ def _check_probe(probe: Probe, config: TransformerConfig) -> None:
     )
     for ids, size in sides:
         if not 0 < len(ids) <= config.max_length or not all(
-            isinstance(number, int) and 0 <= number < size for number in ids
+            type(number) is int and 0 <= number < size for number in ids
         ):
             raise CheckpointError("The checkpoint's probe has ids outside its vocabulary.")
 
@@ -257,7 +266,12 @@ def _parse_entry(name: str, value: object) -> Entry:
     if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:
         raise malformed
     shape, offsets = value["shape"], value["data_offsets"]
-    if not isinstance(shape, list) or not isinstance(offsets, list) or len(offsets) != 2:
+    if (
+        not isinstance(shape, list)
+        or not isinstance(offsets, list)
+        or len(offsets) != 2
+        or len(shape) > 8
+    ):
         raise malformed
     if not all(type(number) is int and 0 <= number < 2**62 for number in [*shape, *offsets]):
         raise malformed

@@ -71,7 +71,7 @@ class Run:
         """
         try:
             return RunConfig.from_dict(json.loads((self.path / "config.json").read_text("utf-8")))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             detail = str(error) if isinstance(error, ConfigError) else "config.json is unreadable."
             raise RunError(f"The run {self.id} is damaged: {detail}") from None
 
@@ -80,6 +80,8 @@ class Run:
         try:
             about = json.loads((self.path / "about.json").read_text("utf-8"))
         except (OSError, ValueError):
+            about = {}
+        if not isinstance(about, dict) or not isinstance(about.get("created", 0.0), int | float):
             about = {}
         return {"name": "", "created": 0.0, **about}
 
@@ -215,9 +217,14 @@ def create_run(
         RunError: the directory exists and is not empty.
     """
     path = path or root / secrets.token_hex(6)
-    if path.exists() and any(path.iterdir()):
-        raise RunError(f"The directory {path} is not empty; choose another for the run.")
-    (path / "checkpoints").mkdir(parents=True, exist_ok=True)
+    try:
+        if path.exists() and any(path.iterdir()):
+            raise RunError(f"The directory {path} is not empty; choose another for the run.")
+        (path / "checkpoints").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(
+            f"{path} cannot be made a directory for the run: {error.strerror}."
+        ) from None
     if pairs:
         write_atomic(path / "data.tsv", pairs.encode())
     about = {"name": name[:200], "created": time.time()}
@@ -278,6 +285,6 @@ def find_run(run_id: str, root: Path = ROOT) -> Run:
         RunError: there is none.
     """
     # Only ids of our own making are looked up, so that no text can name another path.
-    if run_id.isalnum() and (root / run_id / "config.json").is_file():
+    if len(run_id) <= 64 and run_id.isalnum() and (root / run_id / "config.json").is_file():
         return Run(root / run_id)
     raise RunError(f"There is no run {run_id[:40]!r} here; it may have been deleted.")

@@ -14,7 +14,7 @@ import torch
 
 from transformer.checkpoint import Checkpoint
 from transformer.checkpoint_header import Summary
-from transformer.errors import UserError
+from transformer.errors import RunError, UserError
 from transformer.model import Transformer
 from transformer.runs import ENDED, Run, Status
 from transformer.tasks import Task, build_task
@@ -56,6 +56,10 @@ class Trainer:
         with self.run.lock():
             if self.run.status().state in ENDED:
                 return
+            if self.run.metrics()[0]:
+                raise RunError(
+                    "This run was interrupted and cannot go on. Start a new one with its settings."
+                )
             signal.signal(signal.SIGTERM, self._on_signal)
             signal.signal(signal.SIGINT, self._on_signal)
             self._set_state("running")
@@ -156,6 +160,9 @@ class Trainer:
         training = self.config.training
         pairs = task.held_out(training.final_examples)
         loss = evaluate_loss(model, task, pairs, self.step)
+        # A loss can be finite over weights that are not; such a file could not be loaded.
+        if not all(torch.isfinite(weights).all() for weights in model.parameters()):
+            raise DivergedError
         outputs = evaluate_outputs(model, task, pairs, self.step)
         for event in (loss, outputs):
             self._write(event, task)

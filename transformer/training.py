@@ -23,7 +23,13 @@ EVAL_BATCH = 256
 
 
 class DivergedError(RuntimeError):
-    """The loss is no longer a finite number."""
+    """The loss, the gradient or the weights are no longer finite numbers."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The loss is no longer a finite number. Lower the learning rate, or lengthen the "
+            "warm-up."
+        )
 
 
 def learning_rate(step: int, config: TrainingConfig) -> float:
@@ -98,7 +104,11 @@ Event = Update | Loss | Outputs
 
 @torch.inference_mode()
 def evaluate_loss(model: Transformer, task: Task, pairs: Sequence[Pair], step: int) -> Loss:
-    """Loss and token accuracy with the true target as the decoder's input."""
+    """Loss and token accuracy with the true target as the decoder's input.
+
+    Raises:
+        DivergedError: the loss is not finite.
+    """
     model.eval()
     total = right = tokens = 0.0
     for group in by_length(encode(task, pairs), EVAL_BATCH):
@@ -109,6 +119,8 @@ def evaluate_loss(model: Transformer, task: Task, pairs: Sequence[Pair], step: i
         total += cross_entropy(logits, batch.target_out, model.config.pad_id).item() * count
         right += (logits.argmax(dim=-1) == batch.target_out)[real].sum().item()
         tokens += count
+    if not math.isfinite(total):
+        raise DivergedError
     return Loss(step, total / tokens, right / tokens)
 
 
@@ -187,9 +199,6 @@ def _update(
     loss.backward()
     norm = nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
     if not (torch.isfinite(loss) and torch.isfinite(norm)):
-        raise DivergedError(
-            "The loss is no longer a finite number. Lower the learning rate, or lengthen the "
-            "warm-up."
-        )
+        raise DivergedError
     optimizer.step()
     return loss.item()
