@@ -45,6 +45,8 @@ class Vocabulary:
         self.tokens = (*SPECIAL_TOKENS, *tokens)
         self.merges = tuple((left, right) for left, right in merges)
         self._ids = {token: number for number, token in enumerate(self.tokens)}
+        # No text may name a special token: "<eos>" typed by a person is an unknown word.
+        self._text_ids = {token: number for token, number in self._ids.items() if number > UNK_ID}
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -90,9 +92,7 @@ class Vocabulary:
         from tokenizers import Tokenizer, models, pre_tokenizers
 
         # `tokenizers` numbers from 0 the tokens it knows; ours come after the special ones.
-        ids = {
-            token: number for token, number in self._ids.items() if number >= len(SPECIAL_TOKENS)
-        }
+        ids = self._text_ids
         # `tokenizers` panics, past any `except Exception`, where a part or a result is missing.
         if not all(
             left in ids and right in ids and left + right in ids for left, right in self.merges
@@ -117,14 +117,15 @@ class Vocabulary:
             VocabularyError: names every token (up to five) that the vocabulary lacks.
         """
         if self.kind == "bpe":
-            unknown = [mark for mark in _cut("characters", text) if not self._has_character(mark)]
+            unknown = [mark for mark in text if not self._has_character(mark)]
             if not unknown:
                 return list(self._tokenizer.encode(text).ids)
         else:
             tokens = _cut(self.kind, text)
-            unknown = [token for token in tokens if self._ids.get(token, 0) <= UNK_ID]
-            if not unknown:
-                return [self._ids[token] for token in tokens]
+            try:
+                return [self._text_ids[token] for token in tokens]
+            except KeyError:
+                unknown = [token for token in tokens if token not in self._text_ids]
         raise VocabularyError(self._unknown_message(list(dict.fromkeys(unknown))))
 
     def _has_character(self, mark: str) -> bool:

@@ -1,0 +1,49 @@
+"""The goals the project was made for, each on the real thing."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from transformer.checkpoint import Checkpoint, verify
+from transformer.tasks import build_task
+from transformer.training import evaluate_outputs
+
+ROOT = Path(__file__).resolve().parents[1]
+BUNDLED = sorted((ROOT / "checkpoints").glob("*.safetensors"))
+
+
+def test_someone_who_changes_nothing_gets_a_model_that_solves_the_task(tmp_path: Path) -> None:
+    """Goal 2: reverse, with every setting left alone, from nothing to nearly everything right."""
+    command = [sys.executable, "-m", "transformer", "train", "--task", "reverse", "--json"]
+    done = subprocess.run(
+        [*command, "--run-dir", str(tmp_path / "run")],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+        text=True,
+    )
+    result = json.loads(done.stdout)
+    assert result["untrained"]["exact_match"] == 0
+    assert result["exact_match"] >= 0.995
+    assert result["loss"] < result["untrained"]["loss"] / 100
+    assert all(check.ok for check in verify(Path(result["checkpoint"])))
+
+
+@pytest.mark.parametrize("path", BUNDLED, ids=lambda path: path.stem)
+def test_a_bundled_model_is_as_good_as_its_card_says(path: Path) -> None:
+    assert all(check.ok for check in verify(path))
+    checkpoint = Checkpoint.load(path)
+    task = build_task(checkpoint.header.data)
+    found = evaluate_outputs(checkpoint.model, task, task.held_out(1000), step=0)
+    assert found.exact_match >= 0.995
+    # The card and the table in checkpoints/README.md say what was measured.
+    assert found.exact_match == checkpoint.summary.exact_match
+    row = next(
+        line
+        for line in (ROOT / "checkpoints" / "README.md").read_text("utf-8").splitlines()
+        if line.startswith(f"| `{path.name}`")
+    )
+    assert f"{found.exact_match:.1%} of 1,000".replace("%", " %") in row
