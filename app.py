@@ -3,9 +3,8 @@
 import streamlit as st
 
 from pages.components import session
-from pages.components.frame import frame, problem
+from pages.components.frame import errors_shown, frame
 from pages.components.overview import answer, recent_runs
-from transformer.errors import UserError
 
 CARDS = (
     ("pages/train.py", "Train", ":material/show_chart:",
@@ -29,10 +28,8 @@ def live_answer() -> None:
                 return
             if waiting:
                 st.rerun()
-            try:
+            with errors_shown():
                 answer()
-            except UserError as error:
-                problem(error)
 
     look()
 

@@ -1,6 +1,7 @@
 """How long a person waits, in a real browser: .venv/bin/python -m benchmarks.responsiveness
 
-Medians of ten, in milliseconds, on this machine as it is; leave it idle meanwhile.
+In milliseconds, on this machine as it is; leave it idle meanwhile. Medians of ten, but for the
+two that need a cold server.
 """
 
 import random

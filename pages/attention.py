@@ -6,7 +6,7 @@ from pages.components import address, inputs
 from pages.components.attention_explorer import attention_explorer
 from pages.components.frame import frame
 from pages.components.inspection import chosen_head, inspect
-from pages.components.text import plain
+from pages.components.text import verbatim
 from transformer.tasks import TASKS
 
 
@@ -19,7 +19,7 @@ with frame("Attention", "Where every head looks, in all three attentions, for an
     if chosen is not None:
         checkpoint, text = chosen
         inspection = inspect(checkpoint, text)
-        st.markdown(f"The model writes **{plain(inspection.output) or '(nothing)'}**.")
+        st.markdown(f"The model writes {verbatim(inspection.output)}.")
         if not inspection.complete:
             st.warning("The output was cut: the model reached its longest length without an end.")
         if checkpoint.task in TASKS:

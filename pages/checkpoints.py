@@ -20,6 +20,9 @@ def take_upload() -> None:
         st.session_state["checkpoint"] = f"upload-{kept.sha256[:16]}"
     except UserError as error:
         st.session_state["upload problem"] = error
+    except OSError as error:
+        sentence = f"The upload could not be kept: {error.strerror}."
+        st.session_state["upload problem"] = UserError(sentence)
 
 
 with frame("Checkpoints", "A trained model in one file: look inside, check it, take it along."):

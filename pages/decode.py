@@ -9,7 +9,7 @@ from pages.components import address, inputs
 from pages.components.decoding_steps import decoding_steps
 from pages.components.frame import frame
 from pages.components.inspection import decode_steps, shown
-from pages.components.text import plain
+from pages.components.text import verbatim
 
 if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
@@ -62,11 +62,11 @@ with frame("Decode", "Walk through the output token by token, and try the roads 
         written = [step["id"] for step in steps]
         st.session_state["written"] = written
         total = sum(step["log_prob"] for step in steps)
-        output = plain(checkpoint.target_vocabulary.decode(written))
+        output = verbatim(checkpoint.target_vocabulary.decode(written))
         with st.container(horizontal=True, vertical_alignment="center"):
             who = "After your choice, the model" if prefix else "The model"
             st.markdown(
-                f"{who} writes **{output or '(nothing)'}**, "
+                f"{who} writes {output}, "
                 f"log-probability {total:.4f} (probability {math.exp(total):.2%}).",
                 width="stretch",
             )

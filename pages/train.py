@@ -5,7 +5,7 @@ import time
 import streamlit as st
 
 from pages.components import address, training_form
-from pages.components.frame import frame
+from pages.components.frame import errors_shown, frame
 from pages.components.run_view import loss_figure, run_view
 from transformer import runs
 from transformer.errors import UserError
@@ -25,6 +25,9 @@ def begin(request: training_form.Request) -> None:
         st.session_state.pop("training problem", None)
     except UserError as error:
         st.session_state["training problem"] = (request, error)
+    except OSError as error:
+        sentence = f"The run could not be written: {error.strerror}. Free some space, or see to it."
+        st.session_state["training problem"] = (request, UserError(sentence))
 
 
 def choose_run() -> Run | None:
@@ -50,9 +53,10 @@ def watch(run: Run) -> None:
 
     @st.fragment(run_every=1.0 if active else None)
     def tick() -> None:
-        status = run_view(run)
-        if active and status.state not in ACTIVE:
-            st.rerun()
+        with errors_shown():
+            status = run_view(run)
+            if active and status.state not in ACTIVE:
+                st.rerun()
 
     tick()
     if not active and (checkpoints := run.checkpoints()):

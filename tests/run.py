@@ -48,21 +48,26 @@ def install() -> None:
         sys.exit("The packages in tests/requirements.txt could not be installed.")
 
 
+def installed_browser() -> str:
+    """The path of a Chromium that is on this machine; empty if there is none."""
+    names = (os.environ.get("WORKBENCH_BROWSER", ""), *BROWSERS)
+    return next((path for name in names if name and (path := shutil.which(name))), "")
+
+
 def find_browser() -> str:
     """The path of a Chromium; empty if Playwright brings its own.
 
     Exits with one sentence if there is none and none can be installed.
     """
-    for name in (os.environ.get("WORKBENCH_BROWSER", ""), *BROWSERS):
-        if name and (path := shutil.which(name)):
-            return path
+    if path := installed_browser():
+        return path
     playwright = [str(BIN / "python"), "-m", "playwright", "install", "chromium"]
     if subprocess.run(playwright, check=False, capture_output=True).returncode == 0:
         return ""
     if shutil.which("apt-get") and os.geteuid() == 0:
         for command in (["update", "-q"], ["install", "-y", "-q", "chromium"]):
             subprocess.run(["apt-get", *command], check=False, stdout=subprocess.DEVNULL)
-        if path := shutil.which("chromium"):
+        if path := installed_browser():
             return path
     sys.exit(
         "The browser tests need a Chromium: install one (on Debian: apt-get install chromium), "

@@ -295,7 +295,11 @@ def test_round_trip_of_every_field(kind: type[Config]) -> None:
 @given(st.integers(1, 64), st.integers(1, 64), st.integers(1, 9), st.floats(0, 0.5))
 def test_round_trip_of_random_values(low: int, high: int, digits: int, share: float) -> None:
     config = DataConfig(
-        min_letters=min(low, high), max_letters=max(low, high), digits=digits, held_out=share
+        task="pairs",
+        min_letters=min(low, high),
+        max_letters=max(low, high),
+        digits=digits,
+        held_out=share,
     )
     assert DataConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
@@ -329,7 +333,7 @@ def test_presets_give_valid_configs(name: str) -> None:
     assert chosen.description.endswith(".")
     model = TransformerConfig(**VOCABULARIES, **chosen.model)
     training = TrainingConfig(**chosen.training)
-    data = DataConfig(**chosen.data)
+    data = DataConfig(task="pairs" if chosen.only_pairs else "reverse", **chosen.data)
     for config in (model, training, data):
         assert type(config).from_dict(config.to_dict()) == config
     # A preset that repeats a default would go stale without anyone seeing it.

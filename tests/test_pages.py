@@ -56,7 +56,7 @@ def test_every_bundled_checkpoint_answers_its_own_example(name: str, checkpoint:
     assert not messages(app)
     text = app.text_input(key="input").value or ""
     answer = text[::-1] if checkpoint == "reverse" else "".join(sorted(text))
-    assert any(f"The model writes **{answer}**" in block.value for block in app.markdown)
+    assert any(f"The model writes `{answer}`" in block.value for block in app.markdown)
 
 
 def test_checkpoint_card_shows_model_beside_untrained() -> None:

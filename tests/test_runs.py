@@ -21,7 +21,7 @@ from transformer.checkpoint import Checkpoint
 from transformer.config import RunConfig
 from transformer.errors import RunError, UserError
 from transformer.presets import prepare
-from transformer.runs import ENDED, Run, Status, create_run, find_run, list_runs, start
+from transformer.runs import ENDED, Run, Status, create_run, list_runs, start
 
 ROOT = Path(__file__).parent.parent
 PATIENCE = 90
@@ -35,7 +35,7 @@ def tiny(**training: Any) -> RunConfig:
         "steps": 1_000_000,
         "batch_size": 4,
         "eval_every": 100,
-        "eval_examples": 5,
+        "eval_examples": 8,
         "final_examples": 12,
         "threads": 1,
     }
@@ -101,33 +101,12 @@ def test_a_name_is_data_and_never_a_path(name: str, tmp_path: Path) -> None:
     assert run.id.isalnum()
     assert run.id.isascii()
     assert run.about()["name"] == name[:200]
-    assert find_run(run.id, root).about() == run.about()
+    assert [found.about() for found in list_runs(root)] == [run.about()]
 
 
 @pytest.fixture(scope="module")
 def one_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return create_run(tiny(), root=tmp_path_factory.mktemp("one") / "runs", name="one")
-
-
-HOSTILE_IDS = [
-    *("", ".", "..", "../other", "../../etc", "/etc", "/", "a/b", "a\\b", "a\0b", "\0", "~", "-"),
-    *(" ", "run id", "*", "%2e%2e", "a\nb", "\ud800", "CON", "x" * 250, "x" * 5000, "é" * 200),
-]
-
-
-@pytest.mark.parametrize("run_id", HOSTILE_IDS)
-def test_an_id_of_another_making_finds_nothing(run_id: str, one_run: Run) -> None:
-    # There is a run outside of the root, which a path could lead to.
-    root = one_run.path.parent
-    other = root.parent / "other"
-    if not other.exists():
-        create_run(tiny(), path=other)
-    with pytest.raises(RunError, match="no run") as caught:
-        find_run(run_id, root)
-    assert len(str(caught.value)) < 200
-    assert "\n" not in str(caught.value)
-    with pytest.raises(RunError):
-        find_run(str(other), root)
 
 
 def test_runs_are_listed_newest_first(tmp_path: Path) -> None:
@@ -424,7 +403,7 @@ def test_a_trainer_outlives_who_started_it(root: Path) -> None:
         start_new_session=True,
     )
     assert app.stdout is not None
-    run = find_run(app.stdout.readline().strip(), root)
+    run = Run(root / app.stdout.readline().strip())
     wait_for(lambda: trainers(root), "the trainer")
     os.killpg(app.pid, signal.SIGKILL)
     app.wait()

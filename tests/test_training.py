@@ -38,6 +38,7 @@ QUICK: dict[str, Any] = {
     "warmup_steps": 2,
     "eval_every": 2,
     "eval_examples": 8,
+    "final_examples": 12,
     "threads": 1,
 }
 some = settings(max_examples=60)
@@ -247,7 +248,7 @@ def test_the_untrained_model_is_evaluated_first() -> None:
     assert isinstance(outputs, Outputs)
     assert loss.step == outputs.step == 0
     assert same(weights(model), before)
-    assert len(outputs.outputs) == QUICK["eval_examples"]
+    assert len(outputs.outputs) == QUICK["final_examples"]
     update = next(events)
     assert isinstance(update, Update)
     assert update.step == 1

@@ -77,7 +77,7 @@ def test_byte_pairs_join_what_is_frequent() -> None:
 @given(texts=st.lists(anything.map(tidy), max_size=4), extra=anything.map(tidy))
 def test_cut_is_encode_by_name(kind: str, texts: list[str], extra: str) -> None:
     vocabulary = Vocabulary.build(kind, [*texts, extra], 60)
-    assert vocabulary.encode(extra) == [vocabulary.id_of(token) for token in vocabulary.cut(extra)]
+    assert vocabulary.tokens_of(vocabulary.encode(extra)) == vocabulary.cut(extra)
 
 
 @given(kinds, letters)
@@ -197,13 +197,6 @@ def test_ids_outside_are_refused(text: str, number: int) -> None:
             vocabulary.decode([number])
 
 
-def test_id_of_an_unknown_token_is_an_error() -> None:
-    vocabulary = Vocabulary("words", ["one", "two"])
-    assert vocabulary.id_of("two") == 5
-    with pytest.raises(VocabularyError, match="three"):
-        vocabulary.id_of("three")
-
-
 # --- Files -----------------------------------------------------------------------------------
 
 
@@ -259,8 +252,6 @@ def test_a_hostile_file_is_refused_or_read_exactly(plain: Any) -> None:
     again = Vocabulary.from_dict(json.loads(json.dumps(written)))
     assert again == vocabulary
     assert hash(again) == hash(vocabulary)
-    for token in vocabulary.tokens[4:]:
-        assert vocabulary.tokens[vocabulary.id_of(token)] == token
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from transformer.runs import Run, create_run
 from transformer.tasks import TASKS
 from transformer.tasks.pairs import read_pairs, write_pairs
 
+MAX_ALPHA = 10
 FORBIDDEN_FLAGS = {"source_vocab_size", "target_vocab_size", "task"}
 """Fields that follow from the data, or have a flag of their own."""
 
@@ -90,7 +91,8 @@ def _open_run(options: argparse.Namespace) -> Run:
     """The run that the flags describe, new or existing."""
     exists = options.run_dir is not None and (options.run_dir / "config.json").exists()
     if exists:
-        if options.task:
+        changes = [_changes(options, c) for c in (DataConfig, TransformerConfig, TrainingConfig)]
+        if any((options.task, options.preset, options.data, options.name, *changes)):
             raise UserError(
                 f"{options.run_dir} already holds a run. Give only --run-dir to see its result, "
                 "or another directory."
@@ -130,6 +132,8 @@ def decode(options: argparse.Namespace) -> int:
 
     if not 1 <= options.beam <= 64:
         raise UserError(f"--beam {options.beam}: must be between 1 and 64.")
+    if not 0 <= options.alpha <= MAX_ALPHA:
+        raise UserError(f"--alpha {options.alpha}: must be between 0 and {MAX_ALPHA}.")
     strategy: Strategy = greedy
     if options.beam > 1:
         strategy = partial(beam_search, beam_size=options.beam, alpha=options.alpha)

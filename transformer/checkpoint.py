@@ -285,10 +285,22 @@ def environment() -> dict[str, str]:
     """What the bits of a result may depend on."""
     return {
         "torch": torch.__version__,
-        "cpu": torch.backends.cpu.get_cpu_capability(),
-        "machine": platform.machine(),
+        "cpu": f"{_processor()} with {torch.backends.cpu.get_cpu_capability()}",
         "threads": str(torch.get_num_threads()),
     }
+
+
+def _processor() -> str:
+    """Which processor this is: another model may round differently, by other instructions."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").split("\n\n")[0].splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    facts = dict(line.replace("\t", "").split(":", 1) for line in lines if ":" in line)
+    named = (
+        facts.get(key, "").strip() for key in ("model name", "cpu family", "model", "stepping")
+    )
+    return " ".join(filter(None, named)) or platform.machine()
 
 
 def tensor_shapes(config: TransformerConfig) -> dict[str, tuple[int, ...]]:

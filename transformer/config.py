@@ -336,10 +336,16 @@ class TrainingConfig(_SelfValidating):
         "Updates between evaluations on held-out pairs.", default=100, minimum=1, maximum=1_000_000
     )
     eval_examples: int = setting(
-        "Held-out pairs that every evaluation uses.", default=200, minimum=1, maximum=100_000
+        "Held-out pairs that the evaluations in between use.",
+        default=200,
+        minimum=1,
+        maximum=100_000,
     )
     final_examples: int = setting(
-        "Held-out pairs that the last evaluation uses.", default=1000, minimum=1, maximum=100_000
+        "Held-out pairs that the first and the last evaluation use.",
+        default=1000,
+        minimum=1,
+        maximum=100_000,
     )
     seed: int = setting(
         "Starts every random choice: initial weights, order of the pairs, dropout.",
@@ -388,11 +394,20 @@ class DataConfig(_SelfValidating):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.task != "pairs" and self.held_out == 0:
+            raise ConfigError(
+                "held_out = 0: training and testing on the same pairs is for the task 'pairs' only."
+            )
         if self.min_letters > self.max_letters:
             raise ConfigError(
                 f"min_letters = {self.min_letters}: must not exceed "
                 f"max_letters = {self.max_letters}."
             )
+
+    @property
+    def evaluates_on_training_pairs(self) -> bool:
+        """Whether nothing is held out, so that evaluation says how well pairs are remembered."""
+        return self.task == "pairs" and self.held_out == 0
 
 
 @dataclass(frozen=True)

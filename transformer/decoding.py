@@ -1,8 +1,8 @@
 """Writing the output token by token: greedy and beam search, on a key-value cache.
 
 Both are generators of :class:`DecodingStep`, batched over sentences. The command line
-drains them; the app keeps the steps and lets a person walk through them. :func:`recomputed`
-is the slow obvious version without a cache, the oracle of the fast ones.
+drains them; the app keeps the steps and lets a person walk through them. ``cached=False`` is
+the slow obvious version, which computes everything anew at each step: the oracle in the tests.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -426,7 +426,8 @@ class Transformer(nn.Module):
         """Xavier-uniform matrices, zero biases, embeddings of variance 1 / d_model.
 
         With embeddings of that variance, √d_model · embedding has variance 1, like the
-        positions, and tied logits start near 0: the first loss is near ln|V|.
+        positions, and so have tied logits after a norm. An untrained tied model favours the
+        token it has just read, so that its loss lies somewhat above ln|V|.
         """
         for name, parameter in self.named_parameters():
             if parameter.dim() == 1:

@@ -9,6 +9,7 @@ from typing import Any
 from transformer.config import DataConfig, RunConfig, TrainingConfig, TransformerConfig
 from transformer.errors import ConfigError, TaskError
 from transformer.tasks import Task, build_task, find_task
+from transformer.tasks.pairs import OwnPairs
 
 _SMALL_MODEL = {
     "d_model": 64,
@@ -28,6 +29,7 @@ class Preset:
     """Changes to the defaults of TransformerConfig, TrainingConfig and DataConfig."""
 
     description: str
+    only_pairs: bool = False
     model: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
@@ -37,6 +39,7 @@ PRESETS = {
     "overfit": Preset(
         "Learns a handful of pairs by heart and is tested on those same pairs, to see that the "
         "loss can reach zero.",
+        only_pairs=True,
         model=_SMALL_MODEL | {"num_encoder_layers": 1, "num_decoder_layers": 1},
         training={
             "steps": 600,
@@ -68,7 +71,7 @@ PRESETS = {
         },
     ),
     "base": Preset(
-        "The paper's base model: 6 + 6 layers, width 512. Needs a GPU, or a night.",
+        "The paper's base model: 6 + 6 layers, width 512. Needs a GPU.",
         training={
             "steps": 100_000,
             "batch_size": 256,
@@ -98,7 +101,18 @@ def preset(name: str) -> Preset:
 def data_config(
     task: str, preset_name: str, changes: Mapping[str, Any] | None = None
 ) -> DataConfig:
-    """The data settings of a task under a preset, with a person's changes on top."""
+    """The data settings of a task under a preset, with a person's changes on top.
+
+    Raises:
+        ConfigError: the preset or a setting is not for this task.
+    """
+    if preset(preset_name).only_pairs and task != OwnPairs.name:
+        raise ConfigError(f"The preset {preset_name!r} is for the task 'pairs' only.")
+    for name in changes or {}:
+        if name not in find_task(task).data_fields:
+            raise ConfigError(
+                f"The setting {name} does not apply to the task {task!r}; leave it out."
+            )
     return DataConfig(**{"task": task} | preset(preset_name).data | dict(changes or {}))
 
 
@@ -128,6 +142,11 @@ def run_config(
     full_training = TrainingConfig(**{**chosen.training, **recipe, **(training or {})})
     if full_training.threads == 0:
         full_training = full_training.replace(threads=max(1, (os.cpu_count() or 1) - 1))
+    if full_model.share_embeddings and task.source_vocabulary != task.target_vocabulary:
+        raise ConfigError(
+            "share_embeddings = True: needs one vocabulary for both sides, but source and target "
+            "have tokens of their own."
+        )
     for side, length in zip(("source", "target"), task.longest(), strict=True):
         if length + 1 > full_model.max_length:
             raise TaskError(

@@ -47,6 +47,9 @@ class Status:
     step: int = 0
 
 
+UNREADABLE = Status("interrupted", "The run's status is missing or unreadable.")
+
+
 class Run:
     """One run directory."""
 
@@ -87,18 +90,26 @@ class Run:
 
     def status(self) -> Status:
         """The trainer's last word; "interrupted" if it died without one."""
-        try:
-            status = Status(**json.loads((self.path / "status.json").read_text("utf-8")))
-        except (OSError, ValueError, TypeError):
-            return Status("interrupted", "The run's status is missing or unreadable.")
+        status = self._read_status()
         if status.state in ACTIVE and not self._alive(status):
             # It may have ended between the two looks.
-            again = Status(**json.loads((self.path / "status.json").read_text("utf-8")))
-            if again.state in ACTIVE:
-                return Status(
-                    "interrupted", "The trainer ended without a word.", step=self.last_step()
-                )
-            return again
+            status = self._read_status()
+            if status.state in ACTIVE:
+                reason = "The trainer ended without a word."
+                return Status("interrupted", reason, step=self.last_step())
+        return status
+
+    def _read_status(self) -> Status:
+        try:
+            plain = json.loads((self.path / "status.json").read_text("utf-8"))
+            status = Status(**plain)
+        except (OSError, ValueError, TypeError, RecursionError):
+            return UNREADABLE
+        kinds = {"state": str, "reason": str, "pid": int, "step": int}
+        if not all(isinstance(getattr(status, name), kind) for name, kind in kinds.items()):
+            return UNREADABLE
+        if not isinstance(status.process_started, int | float):
+            return UNREADABLE
         return status
 
     def _alive(self, status: Status) -> bool:
@@ -153,9 +164,13 @@ class Run:
             return ""
 
     def checkpoints(self) -> list[Path]:
-        """Saved checkpoints, oldest first."""
-        files = (self.path / "checkpoints").glob("step-*.safetensors")
-        return sorted(files, key=lambda file: int(file.stem.removeprefix("step-")))
+        """Saved checkpoints, oldest first; files of other names are not ours."""
+        steps = {
+            file: file.stem.removeprefix("step-")
+            for file in (self.path / "checkpoints").glob("step-*.safetensors")
+        }
+        ours = [file for file, step in steps.items() if step.isdecimal() and len(step) < 12]
+        return sorted(ours, key=lambda file: int(steps[file]))
 
     def metrics(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
         """Metric lines from a byte offset on, and the offset to go on from."""
@@ -276,15 +291,3 @@ def list_runs(root: Path = ROOT) -> list[Run]:
         return []
     runs = [Run(path) for path in root.iterdir() if (path / "config.json").is_file()]
     return sorted(runs, key=lambda run: run.about()["created"], reverse=True)
-
-
-def find_run(run_id: str, root: Path = ROOT) -> Run:
-    """The run of that id.
-
-    Raises:
-        RunError: there is none.
-    """
-    # Only ids of our own making are looked up, so that no text can name another path.
-    if len(run_id) <= 64 and run_id.isalnum() and (root / run_id / "config.json").is_file():
-        return Run(root / run_id)
-    raise RunError(f"There is no run {run_id[:40]!r} here; it may have been deleted.")

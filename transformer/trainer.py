@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -72,8 +73,8 @@ class Trainer:
             except MemoryError:
                 self._set_state("failed", "Out of memory. Choose a smaller batch or model.")
             except Exception as error:
+                traceback.print_exc()
                 self._set_state("failed", _reason(error))
-                raise
             else:
                 self._set_state(state)
 
@@ -83,6 +84,8 @@ class Trainer:
         torch.manual_seed(config.training.seed)
         task = build_task(config.data, self.run.data_file)
         model = Transformer(config.model)
+        if torch.cuda.is_available():
+            model.cuda()
         self.started = time.monotonic()
         for event in train(model, task, config.training):
             self.step = event.step
@@ -177,8 +180,7 @@ class Trainer:
             examples=len(pairs),
             untrained_loss=self.untrained["loss"],
             untrained_exact_match=self.untrained.get("exact_match", 0.0),
-            evaluated_on_training_pairs=self.config.data.held_out == 0
-            and self.config.data.task == "pairs",
+            evaluated_on_training_pairs=self.config.data.evaluates_on_training_pairs,
             training=training.to_dict(),
         )
         checkpoint = Checkpoint.of(

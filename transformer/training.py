@@ -156,9 +156,11 @@ def train(model: Transformer, task: Task, config: TrainingConfig) -> Iterator[Ev
     Raises:
         DivergedError: the loss is not finite. The weights before that update are kept.
     """
+    # The baseline uses the pairs of the last evaluation, with which it is compared.
+    baseline = task.held_out(config.final_examples)
+    yield evaluate_loss(model, task, baseline, 0)
+    yield evaluate_outputs(model, task, baseline, 0)
     held_out = task.held_out(config.eval_examples)
-    yield evaluate_loss(model, task, held_out, 0)
-    yield evaluate_outputs(model, task, held_out, 0)
     # After the first evaluation: importing the optimiser takes over a second, and nobody
     # should wait for the baseline that long.
     optimizer = torch.optim.Adam(

@@ -168,16 +168,6 @@ class Vocabulary:
             tokens.append(self.tokens[number])
         return tokens
 
-    def id_of(self, token: str) -> int:
-        """The id of one token.
-
-        Raises:
-            VocabularyError: the vocabulary lacks it.
-        """
-        if token not in self._ids:
-            raise VocabularyError(self._unknown_message([token]))
-        return self._ids[token]
-
     def to_dict(self) -> dict[str, Any]:
         plain: dict[str, Any] = {"kind": self.kind, "tokens": self.tokens[len(SPECIAL_TOKENS) :]}
         if self.kind == "bpe":

@@ -11,7 +11,7 @@ from pages.components.text import number, percent, plain, seconds
 from transformer.tasks import TASKS
 
 if TYPE_CHECKING:
-    from transformer.checkpoint import Checkpoint
+    from transformer.checkpoint import Check, Checkpoint
 
 CHECK_TITLES = {
     "file": "The file is whole",
@@ -28,16 +28,19 @@ def checks(path: Path) -> None:
     with st.spinner("Loading the file afresh and comparing…"):
         found = verify(path)
     with st.container(border=True):
-        good = all(check.ok for check in found)
-        st.markdown(
-            "**This checkpoint behaves exactly as it did when it was saved.**"
-            if good
-            else "**This checkpoint does not behave as it did when it was saved.**"
-        )
+        st.markdown(f"**{_verdict(found)}**")
         for check in found:
             mark = ":material/check_circle:" if check.ok else ":material/cancel:"
             word = "holds" if check.ok else "FAILS"
             st.markdown(f"{mark} **{CHECK_TITLES[check.name]}** ({word}): {plain(check.detail)}.")
+
+
+def _verdict(found: "list[Check]") -> str:
+    if not all(check.ok for check in found):
+        return "This checkpoint does not behave as it did when it was saved."
+    if not {"logits", "outputs"} <= {check.name for check in found}:
+        return "The file is whole, but it carries nothing to compare its behaviour with."
+    return "This checkpoint behaves exactly as it did when it was saved."
 
 
 def checkpoint_card(checkpoint: "Checkpoint") -> None:
@@ -82,7 +85,8 @@ def checkpoint_card(checkpoint: "Checkpoint") -> None:
             }
         )
     if header.examples:
-        st.subheader("Held-out examples, as answered when it was saved")
+        kind = "Training" if summary.evaluated_on_training_pairs else "Held-out"
+        st.subheader(f"{kind} examples, as answered when it was saved")
         st.dataframe(
             pd.DataFrame(
                 {

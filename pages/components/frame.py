@@ -34,7 +34,7 @@ def frame(title: str, subtitle: str) -> Iterator[None]:
     """Every page stands inside this block: ``with frame("Train", "..."):``.
 
     A UserError becomes its own sentence; anything else becomes an apology on the page and a
-    traceback in the terminal. Streamlit's own control flow passes through.
+    traceback in the terminal.
     """
     st.set_page_config(
         page_title=f"{title} · Transformer Workbench",
@@ -49,19 +49,25 @@ def frame(title: str, subtitle: str) -> Iterator[None]:
             st.page_link(page, label=label, icon=icon)
     st.title(title)
     st.markdown(subtitle)
+    with errors_shown():
+        yield
+    # Last, so that importing torch does not hold up the first paint.
+    session.warm_up()
+
+
+@contextmanager
+def errors_shown() -> Iterator[None]:
+    """What goes wrong inside is shown in its place; fragments need one of their own."""
     try:
         yield
     except UserError as error:
         problem(error)
     except Exception:
-        logging.getLogger(__name__).exception("The page %s failed", title)
+        logging.getLogger(__name__).exception("A page failed")
         st.error(
             "Something went wrong here, and it is our fault. Nothing you made is lost; reload "
             "the page to go on. The terminal in which the app runs says more."
         )
-    finally:
-        # Last, so that importing torch does not hold up the first paint.
-        session.warm_up()
 
 
 def problem(error: UserError) -> None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from pages.components import address, session
+from pages.components.text import plain
 
 if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
@@ -55,4 +56,6 @@ def example_buttons(checkpoint: "Checkpoint") -> None:
         st.caption("Try:", width="content")
         for number, text in enumerate(examples):
             label = text if len(text) <= 24 else text[:23] + "…"
-            st.button(label, key=f"example {number}", on_click=fill, args=(text,), type="tertiary")
+            st.button(
+                plain(label), key=f"example {number}", on_click=fill, args=(text,), type="tertiary"
+            )

@@ -5,7 +5,7 @@ import streamlit as st
 from pages.components import session
 from pages.components.attention_explorer import attention_explorer
 from pages.components.inspection import inspect
-from pages.components.text import plain
+from pages.components.text import plain, verbatim
 from transformer import runs
 from transformer.tasks import TASKS
 
@@ -25,7 +25,7 @@ def answer() -> None:
     )
     inspection = inspect(checkpoint, text)
     st.markdown(
-        f"It writes **{plain(inspection.output) or '(nothing)'}**. Below, where each letter "
+        f"It writes {verbatim(inspection.output)}. Below, where each letter "
         "written looks in the input: from the last letter to the first."
     )
     longest = checkpoint.header.data.max_letters

@@ -1,6 +1,7 @@
 """One run as it stands: state, curves against the baselines, answers, and what to do next."""
 
 import math
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,35 +34,43 @@ STATE_WORDS = {
 
 
 class History:
-    """A run's metrics as far as they have been read; each look reads only what is new."""
+    """A run's metrics as far as they have been read; each look reads only what is new.
+
+    All who watch a run share one, so its lock is held while it grows.
+    """
 
     def __init__(self, run: Run) -> None:
         self.run = run
         self.offset = 0
-        self.train: list[dict[str, Any]] = []
+        self.lock = threading.Lock()
+        self.train: dict[int, dict[str, Any]] = {}
         self.evaluations: dict[int, dict[str, Any]] = {}
 
     def update(self) -> None:
-        records, self.offset = self.run.metrics(self.offset)
-        for record in records:
-            if record["kind"] == "train":
-                self.train.append(record)
-            else:
-                self.evaluations.setdefault(record["step"], {}).update(record)
+        with self.lock:
+            records, self.offset = self.run.metrics(self.offset)
+            for record in records:
+                step = record.get("step")
+                if not isinstance(step, int) or not isinstance(record.get("seconds"), int | float):
+                    continue  # not a line of the trainer's
+                if record.get("kind") == "train" and {"loss", "tokens"} <= set(record):
+                    self.train[step] = record
+                elif record.get("kind") == "eval":
+                    self.evaluations[step] = self.evaluations.get(step, {}) | record
 
     def last_step(self) -> int:
         """The last step that anything was recorded of."""
-        return max([0, *self.evaluations, *(record["step"] for record in self.train[-1:])])
+        return max([0, *self.evaluations, *self.train])
 
     def series(self, name: str) -> list[list[float]]:
         """[step, value] of every evaluation that has the value."""
         return [[step, e[name]] for step, e in sorted(self.evaluations.items()) if name in e]
 
     def curves(self, config: RunConfig) -> dict[str, Any]:
-        thinned = self.train[:: max(1, len(self.train) // MAX_POINTS)]
+        points = [[step, record["loss"]] for step, record in sorted(self.train.items())]
         losses = self.series("loss")
         return {
-            "train": [[record["step"], record["loss"]] for record in thinned],
+            "train": points[:: max(1, len(points) // MAX_POINTS)],
             "evaluation": losses,
             "exact": self.series("exact_match"),
             "untrained": losses[0][1] if losses else None,
@@ -73,7 +82,7 @@ class History:
 
 def evaluated_on(config: RunConfig) -> str:
     """What a run is evaluated on, in a few words."""
-    own = config.data.task == "pairs" and config.data.held_out == 0
+    own = config.data.evaluates_on_training_pairs
     return "the training pairs themselves" if own else "held-out pairs"
 
 
@@ -143,7 +152,7 @@ def _progress(config: RunConfig, history: History) -> str:
     step, steps = history.last_step(), config.training.steps
     text = f"Step {step:,} of {steps:,}"
     if len(history.train) > ENOUGH_POINTS:
-        first, latest = history.train[0], history.train[-1]
+        first, latest = history.train[min(history.train)], history.train[max(history.train)]
         elapsed = latest["seconds"] - first["seconds"]
         rate = (latest["step"] - first["step"]) / elapsed
         tokens = (latest["tokens"] - first["tokens"]) / elapsed
@@ -161,7 +170,7 @@ def _numbers(config: RunConfig, history: History) -> None:
             score("Loss", number(losses[-1][1]), f"untrained {number(losses[0][1])}", measured)
         if exact:
             score("Exact match", percent(exact[-1][1]), f"untrained {percent(exact[0][1])}", where)
-        if records := [*history.train[-1:], *history.evaluations.values()]:
+        if records := [*history.train.values(), *history.evaluations.values()]:
             spent = max(record["seconds"] for record in records)
             score("Time", seconds(spent), f"{history.last_step():,} steps")
 

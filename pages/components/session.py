@@ -78,13 +78,12 @@ class Listed:
     id: str
     label: str
     path: Path
-    origin: str
 
 
 def listed_checkpoints() -> dict[str, Listed]:
     """Bundled checkpoints, then those of runs, newest first, then uploads."""
     found = [
-        Listed(path.stem, f"{path.stem} (bundled)", path, "bundled")
+        Listed(path.stem, f"{path.stem} (bundled)", path)
         for path in sorted(BUNDLED.glob("*.safetensors"))
     ]
     for run in runs.list_runs():
@@ -92,12 +91,10 @@ def listed_checkpoints() -> dict[str, Listed]:
             step = path.stem.removeprefix("step-")
             name = run.about()["name"] or run.id
             label = f"{name}, step {int(step):,} (run)"
-            found.append(Listed(f"run-{run.id}-{step}", label, path, "run"))
+            found.append(Listed(f"run-{run.id}-{step}", label, path))
     for upload in uploads.kept():
         found.append(
-            Listed(
-                f"upload-{upload.sha256[:16]}", f"{upload.name} (uploaded)", upload.path, "upload"
-            )
+            Listed(f"upload-{upload.sha256[:16]}", f"{upload.name} (uploaded)", upload.path)
         )
     return {entry.id: entry for entry in found}
 
@@ -116,7 +113,10 @@ def choose_checkpoint() -> Listed | None:
 
 
 class _Cache:
-    """Loaded checkpoints by file, the least recently used dropped beyond CACHE_BYTES."""
+    """Loaded checkpoints by file, the least recently used dropped beyond CACHE_BYTES.
+
+    A session that still shows a dropped one keeps it alive until it shows another.
+    """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -131,13 +131,16 @@ class _Cache:
             return Checkpoint.load(path)  # says what is wrong with the file
         key = (str(path), stat.st_mtime_ns, stat.st_size)
         with self.lock:
-            if key not in self.entries:
-                self.entries[key] = Checkpoint.load(path)
-                gc.freeze()
-            self.entries.move_to_end(key)
+            if key in self.entries:
+                self.entries.move_to_end(key)
+                return self.entries[key]
+        # Outside the lock: a large file must not keep others from theirs.
+        loaded = Checkpoint.load(path)
+        with self.lock:
+            kept = self.entries.setdefault(key, loaded)
             while len(self.entries) > 1 and sum(name[2] for name in self.entries) > CACHE_BYTES:
                 self.entries.popitem(last=False)
-            return self.entries[key]
+            return kept
 
 
 @st.cache_resource

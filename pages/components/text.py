@@ -6,11 +6,27 @@ import re
 from transformer.vocabulary import printable
 
 MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:^=&@/\"'])")
+# Streamlit turns addresses into links and `->` into an arrow even where each character is escaped;
+# an invisible joiner in between stops it.
+JOINED = re.compile(r"(?<=[-<>=~])(?=[-<>=~])|(?<=:)(?=/)|(?<=www)(?=\.)|(?<=@)|(?<=:)(?=\w)", re.I)
+JOINER = "\u2060"
 
 
 def plain(text: str) -> str:
-    """Text for a Markdown element that must show exactly as it is."""
+    """Text inside a sentence of Markdown that must show exactly as it is."""
+    text = JOINED.sub(JOINER, " ".join(text.split()))
     return MARKDOWN.sub(lambda match: f"&#{ord(match.group())};", text)
+
+
+def verbatim(text: str) -> str:
+    """What a model wrote, or a person: Markdown that shows it as code, exactly as it is."""
+    if not text:
+        return "(nothing)"
+    fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
+    shown = " ".join(text.split("\n"))
+    return (
+        f"{fence} {shown} {fence}" if "`" in shown or shown[0] == " " else f"{fence}{shown}{fence}"
+    )
 
 
 def code(text: str) -> str:

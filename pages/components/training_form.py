@@ -101,7 +101,7 @@ def form(begin: Callable[[Request], None]) -> None:
         address.write("task", task)
     kind = TASKS[task]
     with second:
-        names = list(PRESETS)
+        names = [name for name in PRESETS if task == "pairs" or not PRESETS[name].only_pairs]
         preset = st.selectbox(
             "Preset",
             names,

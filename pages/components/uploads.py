@@ -25,10 +25,23 @@ class Upload:
 
 def kept() -> list[Upload]:
     """All kept uploads, newest first."""
-    files = sorted(
-        FOLDER.glob("*.safetensors"), key=lambda path: path.stat().st_mtime, reverse=True
-    )
+    files = sorted(FOLDER.glob("*.safetensors"), key=_age, reverse=True)
     return [Upload(path.stem, _name_of(path), path) for path in files]
+
+
+def _age(path: Path) -> float:
+    """When a file was written; another session may have dropped it meanwhile."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _name_of(path: Path) -> str:
@@ -61,7 +74,7 @@ def keep(name: str, content: bytes) -> Upload:
 def _drop_oldest() -> None:
     total = 0
     for number, upload in enumerate(kept()):
-        total += upload.path.stat().st_size
+        total += _size(upload.path)
         if number >= MAX_FILES or (number > 0 and total > MAX_BYTES):
             upload.path.unlink(missing_ok=True)
             upload.path.with_suffix(".json").unlink(missing_ok=True)

@@ -1,7 +1,5 @@
 """A real server in a folder of its own, and a real Chromium that notices every fault."""
 
-import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -14,6 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
+from tests.run import installed_browser
 from transformer.runs import ACTIVE, list_runs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,8 +28,7 @@ CHROMIUM_FLAGS = [
 
 def find_browser() -> str | None:
     """The path of a Chromium on this machine; None means Playwright's own."""
-    names = (os.environ.get("WORKBENCH_BROWSER", ""), "chromium", "google-chrome")
-    return next((path for name in names if name and (path := shutil.which(name))), None)
+    return installed_browser() or None
 
 
 @dataclass

@@ -4,9 +4,15 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import NewPage, Server, settle
+from transformer.checkpoint import Checkpoint
+from transformer.checkpoint_header import Summary
+from transformer.config import DataConfig, TransformerConfig
+from transformer.model import Transformer
+from transformer.vocabulary import Vocabulary
 
 TEXTS = {
     "": "Type at least one token",
@@ -104,6 +110,41 @@ def test_a_bad_upload_is_refused_in_one_sentence(server: Server, new_page: NewPa
         "good.safetensors (uploaded)"
     )
     expect(page.get_by_test_id("stAlert")).to_have_count(0)
+
+
+MARKUP = "![](https://evil.example/x) **b** www.evil.example a -> b <b>c</b> $x$ :smile: `d`"
+
+
+def test_nothing_in_a_file_is_taken_as_markup(server: Server, new_page: NewPage) -> None:
+    """Every text that a file brings: its notes, examples, tokens. The page asks no other host."""
+    words = Vocabulary.build("words", [MARKUP, "<script>alert(1)</script>"])
+    torch.manual_seed(0)
+    config = TransformerConfig(
+        source_vocab_size=len(words),
+        target_vocab_size=len(words),
+        d_model=16,
+        num_heads=2,
+        d_ff=16,
+        max_length=24,
+        num_encoder_layers=1,
+        num_decoder_layers=1,
+    )
+    summary = Summary(MARKUP, 1, 1.0, 1, 1.0, 0.5, 0.5, 1, 2.0, 0.0)
+    model, data = Transformer(config).eval(), DataConfig(task="pairs")
+    checkpoint = Checkpoint.of(model, words, words, data, summary, [(MARKUP, MARKUP)], MARKUP)
+    page = new_page()
+    page.goto(f"{server.url}/checkpoints")
+    settle(page)
+    upload(page, "![](x)www.evil.example.safetensors", checkpoint.to_bytes())
+    expect(page.get_by_text("Architecture")).to_be_visible()
+    expect(page.locator("p, td").filter(has_text="![](https")).not_to_have_count(0)
+    for label in ("Attention", "Decode"):
+        page.get_by_test_id("stSidebar").get_by_role("link", name=label).click()
+        settle(page)
+        expect(page.get_by_text("The model writes")).to_be_visible()
+        expect(page.get_by_label("Input")).to_have_value(MARKUP)
+    assert page.locator("[data-testid=stMain] a[href*=evil]").count() == 0
+    assert page.locator("[data-testid=stMain] img[src*=evil]").count() == 0
 
 
 def test_settings_that_cannot_be_are_named_and_kept(server: Server, new_page: NewPage) -> None:
