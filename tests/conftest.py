@@ -1,10 +1,15 @@
-"""What all tests share: one thread, and the same examples at every run."""
+"""What all tests share: one thread, the same examples at every run, and a saved checkpoint."""
 
 from collections.abc import Iterator
 
 import hypothesis
 import pytest
 import torch
+
+from transformer.checkpoint import Checkpoint
+
+# Before its first import: else a failing assert in there would not say what it compared.
+pytest.register_assert_rewrite("tests.checkpoint_files")
 
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("repeatable")
@@ -17,3 +22,15 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def saved() -> Checkpoint:
+    from tests.checkpoint_files import make
+
+    return make()
+
+
+@pytest.fixture(scope="module")
+def content(saved: Checkpoint) -> bytes:
+    return saved.to_bytes()
