@@ -21,7 +21,7 @@ with frame("Attention", "Where every head looks, in all three attentions, for an
         inspection = inspect(checkpoint, text)
         st.markdown(f"The model writes {verbatim(inspection.output)}.")
         if not inspection.complete:
-            st.warning("The output was cut: the model reached its longest length without an end.")
+            st.warning("The output was cut: the model goes on without an end.")
         if checkpoint.task in TASKS:
             st.markdown(f"**What to look for.** {TASKS[checkpoint.task].look_for}")
         address.read("head", "")

@@ -72,7 +72,7 @@ with frame("Decode", "Walk through the output token by token, and try the roads 
             )
             st.button("Back to the model's own choice", on_click=start_over, disabled=not prefix)
         if written[-1] != checkpoint.config.eos_id:
-            st.warning("The output was cut: the model reached its longest length without an end.")
+            st.warning("The output was cut: the model goes on without an end.")
         address.read("step", "1")
         told = address.tell("step", "decoding")
         wanted = int(told.value) - 1 if told.value.isdecimal() and len(told.value) < 6 else 0

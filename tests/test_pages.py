@@ -2,6 +2,7 @@
 
 import math
 import os
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,9 +10,13 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from transformer.checkpoint import Checkpoint
+from transformer.config import TransformerConfig
+from transformer.model import Transformer
 from transformer.presets import prepare
 from transformer.runs import ENDED, Run, create_run, list_runs, start
 from transformer.tasks import SEVEN_PAIRS
+from transformer.vocabulary import Vocabulary
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("train", "attention", "decode", "checkpoints")
@@ -142,3 +147,75 @@ def test_settings_reach_the_run_and_a_wrong_one_is_named() -> None:
     assert (config.model.num_heads, config.training.steps) == (8, 2)
     while list_runs()[0].status().state not in ENDED:
         time.sleep(0.1)
+
+
+def run_with_checkpoint(name: str, content: bytes) -> Run:
+    _, config = prepare("reverse", training={"steps": 1})
+    run = create_run(config, name=name)
+    (run.path / "checkpoints" / "step-1.safetensors").write_bytes(content)
+    return run
+
+
+def test_runs_of_the_same_name_are_told_apart() -> None:
+    content = (ROOT / "checkpoints" / "reverse.safetensors").read_bytes()
+    older, newer = (run_with_checkpoint("twice", content) for _ in range(2))
+    for run in (older, newer):
+        app = open_page("attention", checkpoint=f"run-{run.id}-1", input="abc")
+        app.text_input(key="input").set_value("abcd").run()
+        assert app.selectbox(key="checkpoint").value == f"run-{run.id}-1"
+        assert app.text_input(key="input").value == "abcd"
+        assert not messages(app)
+
+
+DAMAGED = ["[1]", "null", '{"created": "x"}', '{"created": 1e300, "name": 5}', "[" * 100_000]
+
+
+@pytest.mark.parametrize("about", [*DAMAGED, '{"name": "\\ud800", "created": NaN}'])
+def test_one_damaged_file_takes_no_page_down(about: str) -> None:
+    run = create_run(prepare("reverse")[1])
+    (run.path / "about.json").write_text(about)
+    (run.path / "checkpoints" / "step-best.safetensors").write_bytes(b"")
+    (run.path / "metrics.jsonl").write_text('{"kind": "eval"}\n[]\n{"step": 1, "loss": NaN}\n{"st')
+    (run.path / "samples.jsonl").write_text('{"step": 1, "samples": [{}]}\n')
+    (run.path / "status.json").write_text('{"state": ["running"], "pid": "x"}')
+    for name in ("", *PAGES):
+        app = open_page(name)
+        assert not app.exception
+        assert all("our fault" not in message for message in messages(app)), name
+
+
+def test_a_run_deleted_while_it_is_watched_is_named() -> None:
+    run = create_run(prepare("reverse")[1])
+    app = open_page("train", run=run.id)
+    shutil.rmtree(run.path)
+    app.run()
+    assert run.id in messages(app)[0]
+
+
+def test_weights_that_overflow_are_named() -> None:
+    checkpoint = Checkpoint.load(ROOT / "checkpoints" / "reverse.safetensors")
+    huge = {name: tensor * 1e30 for name, tensor in checkpoint.tensors.items()}
+    run = run_with_checkpoint("huge", Checkpoint(checkpoint.header, huge).to_bytes())
+    for name in ("attention", "decode"):
+        app = open_page(name, checkpoint=f"run-{run.id}-1")
+        assert "overflow" in messages(app)[0]
+
+
+def test_more_maps_than_a_browser_can_draw_are_refused() -> None:
+    letters = Vocabulary("characters", "abc")
+    config = TransformerConfig(
+        source_vocab_size=len(letters),
+        target_vocab_size=len(letters),
+        d_model=64,
+        num_heads=64,
+        d_ff=8,
+        max_length=300,
+        num_encoder_layers=4,
+        num_decoder_layers=1,
+    )
+    checkpoint = Checkpoint.load(ROOT / "checkpoints" / "reverse.safetensors")
+    data, summary = checkpoint.header.data, checkpoint.summary
+    made = Checkpoint.of(Transformer(config), letters, letters, data, summary, [("ab", "ba")])
+    run = run_with_checkpoint("many", made.to_bytes())
+    app = open_page("attention", checkpoint=f"run-{run.id}-1", input="abc" * 90)
+    assert "Shorten the input" in messages(app)[0]

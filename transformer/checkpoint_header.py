@@ -21,6 +21,9 @@ METADATA_KEY = "workbench"
 MAX_HEADER_BYTES = 4_000_000
 MAX_FILE_BYTES = 2_200_000_000
 FLOAT_BYTES = 4
+MAX_EXAMPLES = 100
+MAX_TEXT = 50_000
+"""Characters of notes or of an example's text: more would hold up the browser."""
 
 
 @dataclass(frozen=True)
@@ -221,8 +224,13 @@ def _parse_header(plain: dict[str, Any]) -> Header:
         notes, sha256 = plain["notes"], plain["sha256"]
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"The checkpoint's description is incomplete: {error}.") from None
-    if not isinstance(notes, str) or not isinstance(sha256, str) or len(examples) > 100:
+    if not isinstance(notes, str) or not isinstance(sha256, str) or len(examples) > MAX_EXAMPLES:
         raise CheckpointError("The checkpoint's notes, checksum or examples are malformed.")
+    texts = [notes, summary.preset, data.task]
+    for example in examples:
+        texts += [example.source, example.target, example.output]
+    if max(map(len, texts)) > MAX_TEXT:
+        raise CheckpointError(f"A text in the checkpoint has more than {MAX_TEXT:,} characters.")
     if probe is not None:
         _check_probe(probe, config)
     return Header(config, *vocabularies, data, summary, examples, probe, notes, sha256)

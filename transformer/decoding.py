@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from transformer.errors import CheckpointError
 from transformer.hooks import record
 from transformer.model import Memory, Transformer
 
@@ -241,7 +242,7 @@ def _next_log_probs(
     """
     new = written[:, memory.length :]
     if not attention:
-        return torch.log_softmax(model.decode(new, memory)[:, -1], dim=-1), None, None
+        return _normalised(model.decode(new, memory)), None, None
     with record(model) as trace:
         logits = model.decode(new, memory)
     cross, own = (
@@ -254,7 +255,19 @@ def _next_log_probs(
         )
         for kind in ("cross_attention", "self_attention")
     )
-    return torch.log_softmax(logits[:, -1], dim=-1), cross, own
+    return _normalised(logits), cross, own
+
+
+def _normalised(logits: Tensor) -> Tensor:
+    """Log-probabilities at the last position: [batch, target, vocabulary] -> [batch, vocabulary].
+
+    Raises:
+        CheckpointError: the weights are finite, but what comes of them is not.
+    """
+    log_probs = torch.log_softmax(logits[:, -1], dim=-1)
+    if log_probs.isnan().any():
+        raise CheckpointError("The model's numbers overflow: its weights are far too large to use.")
+    return log_probs
 
 
 def decode(model: Transformer, source: Tensor, strategy: Strategy = greedy) -> list[Hypothesis]:

@@ -6,6 +6,7 @@ restarts of the app. This module starts the trainer as a process and imports not
 
 import json
 import os
+import re
 import secrets
 import subprocess
 import sys
@@ -29,6 +30,7 @@ ROOT = Path("runs")
 ACTIVE = ("starting", "running", "stopping")
 ENDED = ("finished", "stopped", "failed", "diverged")
 COMMANDS = ("stop",)
+STEP = re.compile("[0-9]{1,12}")
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class Status:
     step: int = 0
 
 
+LAST_SECOND = 4e9
+"""Times of files beyond the year 2096 are damage."""
 UNREADABLE = Status("interrupted", "The run's status is missing or unreadable.")
 
 
@@ -82,11 +86,16 @@ class Run:
         """What a person may change: the name and notes; and when the run was made."""
         try:
             about = json.loads((self.path / "about.json").read_text("utf-8"))
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             about = {}
-        if not isinstance(about, dict) or not isinstance(about.get("created", 0.0), int | float):
-            about = {}
-        return {"name": "", "created": 0.0, **about}
+        about = about if isinstance(about, dict) else {}
+        name, created = about.get("name"), about.get("created")
+        sound = isinstance(created, int | float) and 0 <= created < LAST_SECOND
+        return {
+            **about,
+            "name": name.encode("utf-8", "replace").decode() if isinstance(name, str) else "",
+            "created": created if sound else 0.0,
+        }
 
     def status(self) -> Status:
         """The trainer's last word; "interrupted" if it died without one."""
@@ -126,6 +135,8 @@ class Run:
                 return False
         except Timeout:
             return True
+        except OSError:  # the directory is being deleted
+            return False
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -169,7 +180,7 @@ class Run:
             file: file.stem.removeprefix("step-")
             for file in (self.path / "checkpoints").glob("step-*.safetensors")
         }
-        ours = [file for file, step in steps.items() if step.isdecimal() and len(step) < 12]
+        ours = [file for file, step in steps.items() if STEP.fullmatch(step)]
         return sorted(ours, key=lambda file: int(steps[file]))
 
     def metrics(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
@@ -206,12 +217,16 @@ def _read_lines(path: Path, offset: int) -> tuple[list[dict[str, Any]], int]:
     records = []
     for line in whole.splitlines():
         try:
-            record = json.loads(line)
-        except ValueError:
+            record = json.loads(line, parse_constant=_no_number)
+        except (ValueError, RecursionError):
             continue
-        if isinstance(record, dict):
+        if isinstance(record, dict) and isinstance(record.get("step"), int):
             records.append(record)
     return records, offset + len(whole)
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is not a number")
 
 
 def create_run(

@@ -4,6 +4,7 @@ A value goes from the address into session state before its widget is drawn, and
 address after it.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 
 import streamlit as st
@@ -70,6 +71,11 @@ def choose(label: str, options: dict[str, str], key: str) -> str | None:
     An id that a link names and that is not there is named as missing, never replaced by
     another; None until the person has chosen one that is.
     """
+    # The box tells options apart by their labels, so each must be one of its kind.
+    count = Counter(options.values())
+    options = {
+        name: text if count[text] == 1 else f"{text} [{name}]" for name, text in options.items()
+    }
     wanted = st.session_state[key]
     if wanted not in options:
         if wanted:

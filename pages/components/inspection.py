@@ -3,14 +3,21 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pages.components.attention_explorer import AttentionKind
+from transformer.errors import VocabularyError
 from transformer.vocabulary import printable
 
 if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
+    from transformer.config import TransformerConfig
 
+LONGEST_OUTPUT = 256
+"""Tokens after which a page stops an output that finds no end."""
+MOST_WEIGHTS = 8_000_000
+"""Attention weights that a browser is sent at once: 32 MB."""
 CANDIDATES = 8
 """Next tokens shown at each step."""
 
@@ -32,12 +39,13 @@ def inspect(checkpoint: "Checkpoint", text: str) -> Inspection:
     """
     import torch
 
-    from transformer.decoding import decode
+    from transformer.decoding import decode, greedy
     from transformer.hooks import record
 
     source = checkpoint.encode(text)
-    hypothesis = decode(checkpoint.model, source)[0]
     config = checkpoint.config
+    hypothesis = decode(checkpoint.model, source, partial(greedy, max_length=LONGEST_OUTPUT))[0]
+    _check_drawable(config, source.size(1), len(hypothesis.tokens))
     # A token's row is the position that wrote it: the one before it in the decoder's input.
     read = torch.tensor([[config.decoder_start_id, *hypothesis.tokens[:-1]]])
     with torch.inference_mode(), record(checkpoint.model) as trace:
@@ -71,6 +79,19 @@ def inspect(checkpoint: "Checkpoint", text: str) -> Inspection:
     )
 
 
+def _check_drawable(config: "TransformerConfig", source: int, target: int) -> None:
+    """Refuse, before they are computed, more maps than a browser can draw."""
+    weights = config.num_heads * (
+        config.num_encoder_layers * source**2
+        + config.num_decoder_layers * (target**2 + target * source)
+    )
+    if weights > MOST_WEIGHTS:
+        raise VocabularyError(
+            f"All maps together have {weights:,} weights; at most {MOST_WEIGHTS:,} can be drawn. "
+            "Shorten the input."
+        )
+
+
 def decode_steps(checkpoint: "Checkpoint", text: str, prefix: list[int]) -> list[dict[str, Any]]:
     """Greedy decoding after a forced prefix, as the ``decoding_steps`` component draws it.
 
@@ -82,7 +103,8 @@ def decode_steps(checkpoint: "Checkpoint", text: str, prefix: list[int]) -> list
     tokens = checkpoint.target_vocabulary.tokens
     steps: list[dict[str, Any]] = []
     source = checkpoint.encode(text)
-    for step in greedy(checkpoint.model, source, prefix=prefix, attention=True):
+    strategy = partial(greedy, prefix=prefix, max_length=LONGEST_OUTPUT, attention=True)
+    for step in strategy(checkpoint.model, source):
         assert step.cross_attention is not None  # asked for
         written = int(step.tokens[0, 0, -1])
         candidates = [(c.token, c.log_prob) for c in step.candidates(CANDIDATES)]

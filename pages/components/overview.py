@@ -21,7 +21,6 @@ def answer() -> None:
         "Up to 12 lower-case letters, for a model that learned to reverse them",
         value=TASKS[SHOWN].example.source,
         key="overview input",
-        max_chars=40,
     )
     inspection = inspect(checkpoint, text)
     st.markdown(

@@ -2,6 +2,7 @@
 
 import math
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from pages.components.scores import score
 from pages.components.text import number, percent, plain, seconds
 from transformer.config import RunConfig
 from transformer.runs import ACTIVE, Run, Status
-from transformer.tasks import TASKS
+from transformer.tasks import find_task
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -50,12 +51,12 @@ class History:
         with self.lock:
             records, self.offset = self.run.metrics(self.offset)
             for record in records:
-                step = record.get("step")
-                if not isinstance(step, int) or not isinstance(record.get("seconds"), int | float):
+                step, numbers = record["step"], set(record) - {"kind"}
+                if not all(isinstance(record[name], int | float) for name in numbers):
                     continue  # not a line of the trainer's
-                if record.get("kind") == "train" and {"loss", "tokens"} <= set(record):
+                if record.get("kind") == "train" and {"seconds", "loss", "tokens"} <= numbers:
                     self.train[step] = record
-                elif record.get("kind") == "eval":
+                elif record.get("kind") == "eval" and "seconds" in numbers:
                     self.evaluations[step] = self.evaluations.get(step, {}) | record
 
     def last_step(self) -> int:
@@ -119,11 +120,11 @@ def loss_figure(run: Run) -> "go.Figure":
 
 def _state(run: Run, config: RunConfig, status: Status, history: History) -> None:
     step = history.last_step()
-    name = plain(run.about()["name"] or TASKS[config.data.task].title)
+    name = plain(run.about()["name"] or find_task(config.data.task).title)
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{name}**: {_words(status, config, history)}.", width="stretch")
         if status.state in ("starting", "running"):
-            st.button("Stop and keep what was learned", on_click=run.command, args=("stop",))
+            st.button("Stop and keep what was learned", on_click=_stop, args=(run,))
     if status.state in ACTIVE:
         st.progress(min(step / config.training.steps, 1.0), text=_progress(config, history))
     elif status.reason:
@@ -134,6 +135,12 @@ def _state(run: Run, config: RunConfig, status: Status, history: History) -> Non
     losses = history.series("loss")
     if status.state not in ACTIVE and losses and losses[-1][1] > losses[0][1]:
         st.warning("The model is worse than untrained. Try a lower learning rate.")
+
+
+def _stop(run: Run) -> None:
+    # Where the directory is gone, so is what there was to stop; the page says so.
+    with suppress(OSError):
+        run.command("stop")
 
 
 def _words(status: Status, config: RunConfig, history: History) -> str:
@@ -175,8 +182,19 @@ def _numbers(config: RunConfig, history: History) -> None:
             score("Time", seconds(spent), f"{history.last_step():,} steps")
 
 
+def _well_formed(entry: dict[str, Any]) -> bool:
+    """Whether a line of the samples is one that the trainer writes."""
+    kinds = {"source": str, "target": list, "output": list, "right": bool}
+    samples = entry.get("samples")
+    return isinstance(samples, list) and all(
+        isinstance(sample, dict)
+        and all(isinstance(sample.get(name), kind) for name, kind in kinds.items())
+        for sample in samples
+    )
+
+
 def _samples(run: Run) -> None:
-    samples = run.samples()
+    samples = [entry for entry in run.samples() if _well_formed(entry)]
     st.markdown("**The same examples throughout**, before and after training")
     if not samples:
         st.caption("The first answers appear after the first evaluation.")

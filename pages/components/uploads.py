@@ -25,7 +25,8 @@ class Upload:
 
 def kept() -> list[Upload]:
     """All kept uploads, newest first."""
-    files = sorted(FOLDER.glob("*.safetensors"), key=_age, reverse=True)
+    files = [path for path in FOLDER.glob("*.safetensors") if path.is_file()]
+    files.sort(key=_age, reverse=True)
     return [Upload(path.stem, _name_of(path), path) for path in files]
 
 
@@ -46,8 +47,9 @@ def _size(path: Path) -> int:
 
 def _name_of(path: Path) -> str:
     try:
-        return str(json.loads(path.with_suffix(".json").read_text("utf-8"))["name"])
-    except (OSError, ValueError, KeyError, TypeError):
+        name = str(json.loads(path.with_suffix(".json").read_text("utf-8"))["name"])
+        return name.encode("utf-8", "replace").decode()
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return path.stem[:12]
 
 

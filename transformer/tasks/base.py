@@ -69,6 +69,8 @@ class GeneratedTask(Task):
     """
 
     BATCHES_AN_EPOCH = 32
+    PAIRS_AN_EPOCH = 8192
+    """At most, unless one batch is larger: drawing an epoch must not take long."""
     HELD_OUT_ONE_IN = 10
 
     @abstractmethod
@@ -88,7 +90,8 @@ class GeneratedTask(Task):
     def epoch(self, seed: int, number: int, batch_size: int) -> list[Pair]:
         random = Random(f"{self.name}/{seed}/{number}")
         pairs: list[Pair] = []
-        while len(pairs) < batch_size * self.BATCHES_AN_EPOCH:
+        size = min(batch_size * self.BATCHES_AN_EPOCH, max(batch_size, self.PAIRS_AN_EPOCH))
+        while len(pairs) < size:
             source = self.draw(random)
             if not self.is_held_out(source):
                 pairs.append(Pair(source, self.answer(source)))

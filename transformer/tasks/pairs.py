@@ -37,11 +37,8 @@ def read_pairs(path: Path) -> PairsFile:
         TaskError: the file is missing, too large, not UTF-8, or holds no pair.
     """
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise TaskError(
-                f"The file is larger than {MAX_FILE_BYTES // 1_000_000} MB; send fewer pairs."
-            )
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise TaskError(f"The file of pairs could not be read: {error.strerror}.") from None
     return parse_pairs(content, comma=path.suffix.lower() == ".csv")
@@ -51,8 +48,12 @@ def parse_pairs(content: bytes, *, comma: bool = False) -> PairsFile:
     """The pairs in a file's content. White space inside a text becomes one space.
 
     Raises:
-        TaskError: the content is not UTF-8 text, or holds no pair.
+        TaskError: the content is too large, not UTF-8 text, or holds no pair.
     """
+    if len(content) > MAX_FILE_BYTES:
+        raise TaskError(
+            f"The file is larger than {MAX_FILE_BYTES // 1_000_000} MB; send fewer pairs."
+        )
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -82,7 +83,7 @@ def parse_pairs(content: bytes, *, comma: bool = False) -> PairsFile:
 def _rows(text: str, comma: bool) -> Iterator[tuple[int, list[str]]]:
     """Line numbers and their cells; empty lines are passed over."""
     if comma:
-        reader = csv.reader(io.StringIO(text, newline=""))
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
         while True:
             try:
                 row = next(reader)

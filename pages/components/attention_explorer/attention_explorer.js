@@ -51,7 +51,8 @@ const headName = ({ kind, layer, head }) => `${kind}.${layer}.${head}`;
 
 function findKind(view, choice) {
   const kind = view.kinds.find((one) => one.id === choice.kind);
-  return kind && choice.layer < kind.shape[0] && choice.head < kind.shape[1] ? kind : null;
+  const within = (number, size) => Number.isInteger(number) && number >= 0 && number < size;
+  return kind && within(choice.layer, kind.shape[0]) && within(choice.head, kind.shape[1]) ? kind : null;
 }
 
 function firstChoice(view) {
