@@ -43,7 +43,7 @@ with frame("Checkpoints", "A trained model in one file: look inside, check it, t
             with st.container(horizontal=True):
                 st.download_button(
                     "Download",
-                    data=entry.path.read_bytes,
+                    data=entry.path.read_bytes(),
                     file_name=f"{entry.id}.safetensors",
                     mime="application/octet-stream",
                     on_click="ignore",

@@ -153,6 +153,8 @@ def test_seven_sentences_are_learned_by_heart(server: Server, new_page: NewPage)
     page.get_by_role("button", name="Seven sentences").click()
     finished = page.get_by_text("Seven sentences: finished early")
     expect(finished).to_be_visible(timeout=90_000)
+    expect(page.get_by_text("Saved.", exact=True)).to_be_visible()
+    settle(page)
     expect(page.get_by_text("✓ right")).to_have_count(7)
     expect(page.get_by_text("✗ wrong")).to_have_count(7)  # the untrained answers beside them
     expect(page.get_by_text("the training pairs themselves").first).to_be_visible()
