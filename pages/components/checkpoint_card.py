@@ -113,7 +113,7 @@ def _scores(checkpoint: "Checkpoint") -> None:
         percent(summary.exact_match),
         percent(summary.untrained_exact_match),
     )
-    with st.container(horizontal=True, gap="large"):
+    with st.container(horizontal=True, gap="small"):
         score("Exact match", matched, f"untrained {untrained_matched}", where)
         score("Loss", number(summary.loss), f"untrained {number(summary.untrained_loss)}", where)
         over = f"over {summary.examples:,} {kind} pairs"

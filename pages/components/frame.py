@@ -22,6 +22,7 @@ STYLE = """
   .block-container { padding-top: 2.5rem; padding-bottom: 3rem; max-width: 1240px; }
   h1 { font-size: 2rem !important; }
   h2 { font-size: 1.35rem !important; }
+  [data-testid="stMarkdownContainer"] code { font-size: 1em; font-weight: 600; }
   /* As high as the picture that comes, so that nothing jumps when it does. */
   .st-key-live-answer { min-height: 40rem; }
   h3 { font-size: 1.1rem !important; }

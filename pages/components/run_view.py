@@ -171,7 +171,7 @@ def _progress(config: RunConfig, history: History) -> str:
 def _numbers(config: RunConfig, history: History) -> None:
     losses, exact = history.series("loss"), history.series("exact_match")
     where = f"On {evaluated_on(config)}."
-    with st.container(horizontal=True, gap="large"):
+    with st.container(horizontal=True, gap="small"):
         if losses:
             measured = f"{where} Measured at step {losses[-1][0]:,}."
             score("Loss", number(losses[-1][1]), f"untrained {number(losses[0][1])}", measured)
