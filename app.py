@@ -36,8 +36,8 @@ def live_answer() -> None:
 
 with frame(
     "Transformer Workbench",
-    "The encoder-decoder Transformer of *Attention Is All You Need*, built by hand: train it in "
-    "seconds, look inside every head, decode step by step, and keep it in a file you can check.",
+    "The encoder-decoder Transformer of *Attention Is All You Need*, built by hand: train it "
+    "live, look inside every head, decode step by step, and keep it in a file you can check.",
 ):
     left, right = st.columns([3, 2], gap="large")
     with left:
