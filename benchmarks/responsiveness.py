@@ -31,7 +31,7 @@ DRAWN = """
 async (length) => {
   const find = (root) => {
     for (const element of root.querySelectorAll('*')) {
-      if (element.classList.contains('explorer')) return element;
+      if (element.classList.contains('attention_explorer')) return element;
       if (element.shadowRoot) { const found = find(element.shadowRoot); if (found) return found; }
     }
     return null;

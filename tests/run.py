@@ -28,7 +28,7 @@ def main() -> int:
     checks = (
         [python, "-m", "ruff", "check", "."],
         [python, "-m", "ruff", "format", "--check", "."],
-        [python, "-m", "mypy", "transformer", "pages", "app.py", "tests"],
+        [python, "-m", "mypy", "transformer", "pages", "app.py", "tests", "benchmarks", "docs"],
         [python, "-m", "pytest", *sys.argv[1:]],
     )
     failed = [command for command in checks if subprocess.run(command, check=False).returncode]

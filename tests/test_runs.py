@@ -415,3 +415,14 @@ def test_a_trainer_outlives_who_started_it(root: Path) -> None:
     assert Checkpoint.load(path).summary.steps == 40
     # Whoever comes later finds it in the list, and a trainer started again lets it be.
     assert [(found.id, found.status().state) for found in list_runs(root)] == [(run.id, "finished")]
+
+
+def test_a_stop_before_the_first_update_still_measures_the_untrained_model(tmp_path: Path) -> None:
+    run = create_run(tiny(), root=tmp_path / "runs")
+    run.command("stop")
+    start(run)
+    wait_for(lambda: run.status().state in ENDED, "the end")
+    assert run.status().state == "stopped"
+    # Once as the baseline, once at the end.
+    assert [entry["step"] for entry in run.samples()] == [0, 0]
+    assert Checkpoint.load(run.checkpoints()[-1]).summary.steps == 0

@@ -90,7 +90,8 @@ class Trainer:
         for event in train(model, task, config.training):
             self.step = event.step
             self._write(event, task)
-            if self._stop_wanted():
+            # Not before the baseline is complete: whatever is kept is compared with it.
+            if "exact_match" in self.untrained and self._stop_wanted():
                 self._set_state("stopping")
                 self._finish(model, task)
                 return "stopped"
@@ -179,7 +180,7 @@ class Trainer:
             exact_match=outputs.exact_match,
             examples=len(pairs),
             untrained_loss=self.untrained["loss"],
-            untrained_exact_match=self.untrained.get("exact_match", 0.0),
+            untrained_exact_match=self.untrained["exact_match"],
             evaluated_on_training_pairs=self.config.data.evaluates_on_training_pairs,
             training=training.to_dict(),
         )

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import streamlit as st
 from numpy.typing import NDArray
 
 from pages.components.address import Told
+from pages.components.mount import component
 
 NOTHING_TOLD = Told("", 0)
+
 HERE = Path(__file__).parent
 
 
@@ -62,16 +63,6 @@ def pack(kinds: Sequence[AttentionKind], told: Told, compact: bool) -> bytes:
     return b"".join([len(header).to_bytes(4, "little"), header, *weights])
 
 
-@st.cache_resource
-def _component() -> Callable[..., object]:
-    return st.components.v2.component(
-        "attention_explorer",
-        html='<div class="explorer"></div>',
-        css=(HERE / "attention_explorer.css").read_text("utf-8"),
-        js=(HERE / "attention_explorer.js").read_text("utf-8"),
-    )
-
-
 def attention_explorer(
     kinds: Sequence[AttentionKind],
     *,
@@ -88,7 +79,7 @@ def attention_explorer(
         on_select: called when a person chooses a head; its name is then in session state
             under ``key``, as ``["head"]``.
     """
-    _component()(
+    component(HERE)(
         data=pack(kinds, told, compact),
         key=key,
         on_head_change=on_select or (lambda: None),

@@ -12,7 +12,7 @@ const MASKED = { light: [232, 234, 237], dark: [45, 50, 58] };
 
 export default function (component) {
   const { data, parentElement, setStateValue } = component;
-  const root = parentElement.querySelector(".explorer");
+  const root = parentElement.querySelector(".attention_explorer");
   const theme = isDark(root) ? "dark" : "light";
   let view = views.get(root);
   if (view && view.data === data && view.theme === theme) return;

@@ -8,19 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import streamlit as st
+from pages.components.mount import component
 
 HERE = Path(__file__).parent
-
-
-@st.cache_resource
-def _component() -> Callable[..., object]:
-    return st.components.v2.component(
-        "decoding_steps",
-        html='<div class="decoding"></div>',
-        css=(HERE / "decoding_steps.css").read_text("utf-8"),
-        js=(HERE / "decoding_steps.js").read_text("utf-8"),
-    )
 
 
 def decoding_steps(
@@ -43,7 +33,7 @@ def decoding_steps(
         on_step, on_choice: called when a person walks to a step, or chooses a candidate; session
             state under ``key`` then has ``["step"]``, or ``["choice"]`` as [position, id].
     """
-    _component()(
+    component(HERE)(
         data={"source": list(source), "steps": list(steps), "selected": selected, "turn": turn},
         key=key,
         on_step_change=on_step,

@@ -4,7 +4,7 @@ const views = new WeakMap(); // root element -> what the person chose: step and 
 
 export default function (component) {
   const { data, parentElement, setStateValue, setTriggerValue } = component;
-  const root = parentElement.querySelector(".decoding");
+  const root = parentElement.querySelector(".decoding_steps");
   let view = views.get(root);
   if (!view) {
     view = { step: 0, layer: null };

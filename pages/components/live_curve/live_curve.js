@@ -5,7 +5,7 @@ const WIDTH = 520, HEIGHT = 260, LEFT = 56, RIGHT = 14;
 
 export default function (component) {
   const { data, parentElement } = component;
-  const root = parentElement.querySelector(".curves");
+  const root = parentElement.querySelector(".live_curve");
   let view = views.get(root);
   if (!view) {
     view = { zoom: null, log: false };
