@@ -5,124 +5,19 @@ line makes its flags from them and the app makes its form from them, so a settin
 described in one place only.
 """
 
-import math
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, dataclass, field, fields, replace
+from dataclasses import dataclass
 from typing import Any, Self
 
 from transformer.errors import ConfigError
+from transformer.settings import SelfValidating, required, setting, shown
 
 MAX_PARAMETERS = 500_000_000
 """More than this is refused: 2 GB of 32-bit weights is what a small server can hold."""
 
 
-def setting(
-    help: str,
-    *,
-    default: Any,
-    minimum: float | None = None,
-    maximum: float | None = None,
-    choices: tuple[str, ...] = (),
-    above_minimum: bool = False,
-) -> Any:
-    """A dataclass field with its help text and the values it may take.
-
-    ``above_minimum`` excludes the minimum itself (a learning rate must be above 0).
-    """
-    return field(
-        default=default,
-        metadata={
-            "help": help,
-            "minimum": minimum,
-            "maximum": maximum,
-            "choices": choices,
-            "above_minimum": above_minimum,
-        },
-    )
-
-
-def required(help: str, *, minimum: float, maximum: float) -> Any:
-    """Like :func:`setting`, for a field that has no default."""
-    return field(
-        metadata={
-            "help": help,
-            "minimum": minimum,
-            "maximum": maximum,
-            "choices": (),
-            "above_minimum": False,
-        }
-    )
-
-
-def _shown(value: object) -> str:
-    """A value as an error message may quote it: short, on one line.
-
-    A number of thousands of digits is cut before it is turned into text, which Python
-    would refuse.
-    """
-    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 128:
-        return "a number of more than 38 digits"
-    try:
-        text = repr(value)
-    except (ValueError, RecursionError):  # a huge number inside, or thousands of levels
-        return f"a {type(value).__name__}"
-    return text if len(text) <= 40 else text[:37] + "..."
-
-
-class _SelfValidating:
-    """Checks each field's type and bounds, and reads and writes plain dictionaries."""
-
-    def __post_init__(self) -> None:
-        for item in fields(self):  # type: ignore[arg-type]
-            _check_field(item, getattr(self, item.name))
-
-    @classmethod
-    def from_dict(cls, values: object) -> Self:
-        """Build from a parsed JSON object; an unknown or missing key is an error that names it."""
-        if not isinstance(values, Mapping):
-            raise ConfigError(f"{cls.__name__} must be an object, found {_shown(values)}.")
-        known = {item.name: item for item in fields(cls)}  # type: ignore[arg-type]
-        for name in values:
-            if name not in known:
-                raise ConfigError(f"{cls.__name__} has no field {_shown(name)}; remove it.")
-        for name, item in known.items():
-            if item.default is MISSING and name not in values:
-                raise ConfigError(f"{cls.__name__} lacks the field {name}; add it.")
-        return cls(**values)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
-
-    def replace(self, **changes: Any) -> Self:
-        """A copy with some fields changed, validated again."""
-        return replace(self, **changes)  # type: ignore[type-var]
-
-
-def _check_field(item: Field[Any], value: object) -> None:
-    # `type` is the annotation itself: this module does not postpone their evaluation.
-    kind = item.type
-    accepted = (int, float) if kind is float else kind
-    if isinstance(value, bool) is not (kind is bool) or not isinstance(value, accepted):  # type: ignore[arg-type]
-        names = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
-        raise ConfigError(f"{item.name} = {_shown(value)}: must be {names[kind]}.")  # type: ignore[index]
-    choices = item.metadata["choices"]
-    if choices and value not in choices:
-        raise ConfigError(
-            f"{item.name} = {_shown(value)}: must be one of {', '.join(map(str, choices))}."
-        )
-    minimum, maximum = item.metadata["minimum"], item.metadata["maximum"]
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ConfigError(f"{item.name} = {value}: must be a finite number.")
-        excluded = item.metadata["above_minimum"]
-        too_low = minimum is not None and (value <= minimum if excluded else value < minimum)
-        if too_low or (maximum is not None and value > maximum):
-            bounds = f"above {minimum:,} and at most" if excluded else f"between {minimum:,} and"
-            raise ConfigError(f"{item.name} = {_shown(value)}: must be {bounds} {maximum:,}.")
-
-
 @dataclass(frozen=True, kw_only=True)
-class TransformerConfig(_SelfValidating):
+class TransformerConfig(SelfValidating):
     """The architecture. Defaults are the paper's base model (table 3), post-norm.
 
     The small presets change what trains fastest (see :mod:`transformer.presets`).
@@ -275,7 +170,7 @@ class TransformerConfig(_SelfValidating):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingConfig(_SelfValidating):
+class TrainingConfig(SelfValidating):
     """How a model is trained: optimiser, schedule, budget, evaluation, seed.
 
     Raises:
@@ -366,7 +261,7 @@ class TrainingConfig(_SelfValidating):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataConfig(_SelfValidating):
+class DataConfig(SelfValidating):
     """Which pairs to learn from.
 
     Raises:
@@ -434,7 +329,7 @@ class RunConfig:
         }:
             raise ConfigError("A run's config must have exactly preset, data, model and training.")
         if not isinstance(values["preset"], str):
-            raise ConfigError(f"preset = {_shown(values['preset'])}: must be text.")
+            raise ConfigError(f"preset = {shown(values['preset'])}: must be text.")
         return cls(
             values["preset"],
             DataConfig.from_dict(values["data"]),
