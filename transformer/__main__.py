@@ -1,4 +1,4 @@
-"""The command line: train, decode, verify.
+"""The command line: train, pause, stop, runs, decode, verify.
 
 Exit status: 0 done, 1 failed, 2 wrong use. Progress and messages go to standard error;
 with ``--json``, standard output carries nothing but JSON.
@@ -6,6 +6,7 @@ with ``--json``, standard output carries nothing but JSON.
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Iterator
 from dataclasses import MISSING, asdict, fields
@@ -13,10 +14,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from transformer import run_queue
 from transformer.config import DataConfig, TrainingConfig, TransformerConfig
 from transformer.errors import UserError
 from transformer.presets import PRESETS, prepare
-from transformer.runs import Run, create_run
+from transformer.runs import ROOT, Run, create_run, list_runs
 from transformer.tasks import TASKS
 from transformer.tasks.pairs import read_pairs, write_pairs
 
@@ -28,7 +30,8 @@ FORBIDDEN_FLAGS = {"source_vocab_size", "target_vocab_size", "task"}
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m transformer", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_train(commands.add_parser("train", help="train a model into a run directory"))
+    _add_train(commands.add_parser("train", help="train a model into a run directory, or resume"))
+    _add_commands(commands)
     _add_decode(commands.add_parser("decode", help="let a checkpoint answer texts"))
     _add_verify(commands.add_parser("verify", help="check that a checkpoint behaves as saved"))
     options = parser.parse_args(arguments)
@@ -43,7 +46,15 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", choices=TASKS, help="what to learn")
     parser.add_argument("--data", type=Path, help="for the task 'pairs': a TSV or CSV file")
     parser.add_argument("--preset", choices=tuple(PRESETS), help="default: the task's own")
-    parser.add_argument("--run-dir", type=Path, help="where the run is kept; default: runs/<id>")
+    parser.add_argument(
+        "--run-dir",
+        type=Path,
+        help="where the run is kept; default: runs/<id>. With no other flag, a run that was "
+        "interrupted, paused or failed goes on from the last point it saved",
+    )
+    parser.add_argument(
+        "--parent", type=Path, help="a run to train on from, with --steps more updates"
+    )
     parser.add_argument("--name", default="", help="a name for the run")
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     for config in (DataConfig, TransformerConfig, TrainingConfig):
@@ -77,36 +88,61 @@ def _changes(options: argparse.Namespace, config: type[Any]) -> dict[str, Any]:
 
 
 def train(options: argparse.Namespace) -> int:
-    run = _open_run(options)
-    from transformer import trainer
+    # Before torch is imported: waiting threads that spin cost trainers beside this one their time.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # What is wrong with the flags is said before the seconds that torch takes.
+    run = _open_run(options) if os.environ.get("WORLD_SIZE", "1") == "1" else None
+    from transformer import distributed, trainer
 
-    trainer.Trainer(run, trainer.to_stderr).train()
-    result = trainer.result(run)
+    with distributed.join() as world:
+        run = run or _meet(options, world)
+        trainer.Trainer(run, trainer.to_stderr if world.leads else _silent, world).train()
+        if not world.leads:
+            return 0
+        result = trainer.result(run)
     if options.json:
         print(json.dumps(result))
-    return 0 if result["state"] in ("finished", "stopped") else 1
+    return 0 if result["state"] in ("finished", "stopped", "paused") else 1
+
+
+def _meet(options: argparse.Namespace, world: Any) -> Run:
+    """Of several processes, one makes or opens the run, and tells the others where it is."""
+    if not world.leads:
+        path = world.agree("")
+        if not path:
+            raise SystemExit(1)  # the leader has said why
+        return Run(Path(path))
+    try:
+        run = _open_run(options)
+    except UserError:
+        world.agree("")
+        raise
+    world.agree(str(run.path))
+    return run
+
+
+def _silent(message: str) -> None:
+    """Of several processes that train together, one reports."""
 
 
 def _open_run(options: argparse.Namespace) -> Run:
     """The run that the flags describe, new or existing."""
-    exists = options.run_dir is not None and (options.run_dir / "config.json").exists()
-    if exists:
-        changes = [_changes(options, c) for c in (DataConfig, TransformerConfig, TrainingConfig)]
-        if any((options.task, options.preset, options.data, options.name, *changes)):
+    changes = [_changes(options, c) for c in (DataConfig, TransformerConfig, TrainingConfig)]
+    given = any((options.task, options.preset, options.data, options.name, *changes))
+    if options.parent is not None:
+        return _train_on(options, changes)
+    if options.run_dir is not None and (options.run_dir / "config.json").exists():
+        if given:
             raise UserError(
-                f"{options.run_dir} already holds a run. Give only --run-dir to see its result, "
-                "or another directory."
+                f"{options.run_dir} already holds a run. Give only --run-dir to resume it or see "
+                "its result, or another directory."
             )
         return Run(options.run_dir)
     if not options.task:
         raise UserError("Nothing to train: give --task, or --run-dir of an existing run.")
+    data, model, training = changes
     _, config = prepare(
-        options.task,
-        options.preset,
-        pairs=options.data,
-        data=_changes(options, DataConfig),
-        model=_changes(options, TransformerConfig),
-        training=_changes(options, TrainingConfig),
+        options.task, options.preset, pairs=options.data, data=data, model=model, training=training
     )
     pairs = ""
     if options.data is not None:
@@ -115,6 +151,54 @@ def _open_run(options: argparse.Namespace) -> Run:
         for line, reason in read.refused[:10]:
             print(f"line {line} left out: {reason}", file=sys.stderr)
     return create_run(config, name=options.name, pairs=pairs, path=options.run_dir)
+
+
+def _train_on(options: argparse.Namespace, changes: list[dict[str, Any]]) -> Run:
+    """A new run that goes on from the one that --parent names."""
+    data, model, training = changes
+    steps, rate = training.pop("steps", None), training.pop("learning_rate", None)
+    if steps is None or data or model or training or options.task or options.preset:
+        raise UserError(
+            "--parent needs --steps, how many updates to add; besides, only --learning-rate, "
+            "--name and --run-dir go with it."
+        )
+    return run_queue.train_on(
+        Run(options.parent),
+        steps,
+        learning_rate=rate,
+        name=options.name,
+        path=options.run_dir,
+    )
+
+
+def _add_commands(commands: Any) -> None:
+    for word, text in (
+        ("pause", "let a run save and end, to be resumed with train --run-dir"),
+        ("stop", "let a run end and keep what it learned"),
+        ("save", "let a run save a point to go on from"),
+    ):
+        parser = commands.add_parser(word, help=text)
+        parser.add_argument("run_dir", type=Path)
+        parser.set_defaults(run=partial(command, word))
+    parser = commands.add_parser("runs", help="list the runs in a folder")
+    parser.add_argument("folder", type=Path, nargs="?", default=ROOT)
+    parser.add_argument("--json", action="store_true", help="one JSON object a run")
+    parser.set_defaults(run=list_all)
+
+
+def command(word: str, options: argparse.Namespace) -> int:
+    run_queue.command(Run(options.run_dir), word)
+    return 0
+
+
+def list_all(options: argparse.Namespace) -> int:
+    for run in list_runs(options.folder):
+        status, name = run.status(), run.about()["name"]
+        if options.json:
+            print(json.dumps({"run": str(run.path), "name": name, **asdict(status)}))
+        else:
+            print(f"{run.path}  {status.state:<11} step {status.step:>9,}  {name}")
+    return 0
 
 
 def _add_decode(parser: argparse.ArgumentParser) -> None:

@@ -1,7 +1,9 @@
 """Pairs as padded batches of ids, texts of similar length together."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from random import Random
 
 import torch
@@ -27,11 +29,6 @@ class Batch:
     source: Tensor
     target_in: Tensor
     target_out: Tensor
-
-    @property
-    def tokens(self) -> int:
-        """Source and target positions, padding included: the work of a step."""
-        return self.source.numel() + self.target_in.numel()
 
     def to(self, device: torch.device) -> "Batch":
         return Batch(self.source.to(device), self.target_in.to(device), self.target_out.to(device))
@@ -62,22 +59,75 @@ def by_length(encoded: Sequence[Encoded], size: int) -> list[list[Encoded]]:
     return [ordered[start : start + size] for start in range(0, len(ordered), size)]
 
 
+@dataclass(frozen=True)
+class Share:
+    """One process's part of the batch of an update.
+
+    batch: its rows.
+    targets: real target tokens of the whole batch, by which the loss is averaged.
+    tokens: source and target positions of the whole batch, padding included: the work of a step.
+    """
+
+    batch: Batch
+    targets: int
+    tokens: int
+
+
 def training_batches(
-    task: Task, config: TransformerConfig, training: TrainingConfig
-) -> Iterator[Batch]:
+    task: Task,
+    config: TransformerConfig,
+    training: TrainingConfig,
+    *,
+    start: int = 0,
+    rank: int = 0,
+    size: int = 1,
+) -> Iterator[Share]:
     """An endless stream of batches; the n-th is a function of task, seed and n alone.
 
     An epoch's pairs are cut into pools of ``POOL`` batches; inside a pool they are sorted by
     length, cut into batches, and the batches shuffled.
+
+    Args:
+        start: batches to pass over, as many as were trained on before.
+        rank, size: this process, and how many share each batch row by row.
     """
     epoch = 0
+    if start:
+        # Every epoch has as many pairs as the first.
+        first = task.epoch(training.seed, 0, training.batch_size)
+        epoch, start = divmod(start, _batches_of(first, training))
     while True:
-        pairs = task.epoch(training.seed, epoch, training.batch_size)
-        random = Random(f"batches/{training.seed}/{epoch}")
-        pool_size = training.batch_size * POOL
-        for start in range(0, len(pairs), pool_size):
-            pool = by_length(encode(task, pairs[start : start + pool_size]), training.batch_size)
-            random.shuffle(pool)
-            for group in pool:
-                yield collate(group, config)
-        epoch += 1
+        for group in islice(_groups(task, training, epoch), start, None):
+            yield _share(group, config, rank, size)
+        epoch, start = epoch + 1, 0
+
+
+def _batches_of(pairs: Sequence[Pair], training: TrainingConfig) -> int:
+    """Batches of an epoch: only the last pool can be short of pairs."""
+    pools, rest = divmod(len(pairs), training.batch_size * POOL)
+    return pools * POOL + math.ceil(rest / training.batch_size)
+
+
+def _groups(task: Task, training: TrainingConfig, epoch: int) -> Iterator[list[Encoded]]:
+    """The encoded pairs of each batch of an epoch, in order."""
+    pairs = task.epoch(training.seed, epoch, training.batch_size)
+    random = Random(f"batches/{training.seed}/{epoch}")
+    pool_size = training.batch_size * POOL
+    for start in range(0, len(pairs), pool_size):
+        pool = by_length(encode(task, pairs[start : start + pool_size]), training.batch_size)
+        random.shuffle(pool)
+        yield from pool
+
+
+def _share(group: Sequence[Encoded], config: TransformerConfig, rank: int, size: int) -> Share:
+    mine = group[rank::size]
+    # With fewer pairs than processes, the last ones compute a pair that does not count.
+    batch = collate(mine or group[:1], config)
+    if not mine:
+        batch.target_out.fill_(config.pad_id)
+    longest = [max(len(pair[side]) for pair in group) + 1 for side in range(2)]
+    return Share(
+        batch,
+        targets=sum(len(target) + 1 for _, target in group),
+        tokens=len(group) * sum(longest),
+    )

@@ -1,16 +1,14 @@
 """Run directories: the only thing a trainer and those who watch it share.
 
 The trainer writes, everyone else reads, so a run survives page changes, closed browsers and
-restarts of the app. This module starts the trainer as a process and imports nothing of it.
+restarts of the app. Who trains when is :mod:`transformer.run_queue`'s business.
 """
 
 import json
 import os
 import re
 import secrets
-import subprocess
-import sys
-import threading
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,36 +19,45 @@ from typing import Any
 import psutil
 from filelock import FileLock, Timeout
 
+from transformer.commits import commits, weights_file
 from transformer.config import RunConfig
 from transformer.errors import ConfigError, RunError
-from transformer.files import write_atomic
+from transformer.files import sync, write_atomic, write_over
 
 ROOT = Path("runs")
 """Where the app and the command line keep runs, relative to where they were started."""
 ACTIVE = ("starting", "running", "stopping")
-ENDED = ("finished", "stopped", "failed", "diverged")
-COMMANDS = ("stop",)
-STEP = re.compile("[0-9]{1,12}")
+"""A process is at work on the run."""
+RESUMABLE = ("paused", "failed", "interrupted")
+ENDED = ("finished", "stopped", "diverged")
+STATES = ("queued", *ACTIVE, *RESUMABLE, *ENDED)
+COMMANDS = ("pause", "stop", "save")
+RUN_ID = re.compile("[0-9a-f]{12}")
+MOST_REMEMBERED = 4096
+LAST_SECOND = 4e9
+"""Times of files beyond the year 2096 are damage."""
 
 
 @dataclass(frozen=True)
 class Status:
-    """What the trainer last said of itself.
+    """What the trainer, or the queue before it, last said of the run.
 
-    state: starting, running, stopping; finished, stopped, failed or diverged.
-    reason: why it failed or diverged, in a sentence.
+    state: one of STATES.
+    kind: of a failure: memory, disk, data or error.
+    reason: why it ended or failed, in a sentence.
     pid, process_started: which process it is; a pid alone may be another's by now.
+    ticket: its place in the order of the queue.
     """
 
     state: str
     reason: str = ""
+    kind: str = ""
     pid: int = 0
     process_started: float = 0.0
     step: int = 0
+    ticket: int = 0
 
 
-LAST_SECOND = 4e9
-"""Times of files beyond the year 2096 are damage."""
 UNREADABLE = Status("interrupted", "The run's status is missing or unreadable.")
 
 
@@ -83,53 +90,76 @@ class Run:
             raise RunError(f"The run {self.id} is damaged: {detail}") from None
 
     def about(self) -> dict[str, Any]:
-        """What a person may change: the name and notes; and when the run was made."""
-        try:
-            about = json.loads((self.path / "about.json").read_text("utf-8"))
-        except (OSError, ValueError, RecursionError):
-            about = {}
-        about = about if isinstance(about, dict) else {}
-        name, created = about.get("name"), about.get("created")
+        """What a person may change: "name", "notes", "shared"; and what never changes:
+
+        when the run was made, the run it goes on from ("parent"), and the hash of its owner's
+        token ("owner"; empty for a run from a terminal).
+        """
+        about = _read_object(self.path / "about.json")
+        created = about.get("created")
         sound = isinstance(created, int | float) and 0 <= created < LAST_SECOND
+        texts = {
+            name: about[name].encode("utf-8", "replace").decode()
+            if isinstance(about.get(name), str)
+            else ""
+            for name in ("name", "notes", "owner", "parent")
+        }
         return {
             **about,
-            "name": name.encode("utf-8", "replace").decode() if isinstance(name, str) else "",
+            **texts,
             "created": created if sound else 0.0,
+            "shared": about.get("shared") is True,
         }
 
+    def change(
+        self, *, name: str | None = None, notes: str | None = None, shared: bool | None = None
+    ) -> None:
+        """Change what a person may change; None leaves it as it is."""
+        given = {
+            "name": None if name is None else name[:200],
+            "notes": None if notes is None else notes[:10_000],
+            "shared": shared,
+        }
+        changes = {key: value for key, value in given.items() if value is not None}
+        write_atomic(self.path / "about.json", json.dumps(self.about() | changes).encode())
+
     def status(self) -> Status:
-        """The trainer's last word; "interrupted" if it died without one."""
-        status = self._read_status()
+        """The last word in the directory; "interrupted" if its trainer died without one."""
+        status = self.last_word()
         if status.state in ACTIVE and not self._alive(status):
             # It may have ended between the two looks.
-            status = self._read_status()
+            status = self.last_word()
             if status.state in ACTIVE:
-                reason = "The trainer ended without a word."
-                return Status("interrupted", reason, step=self.last_step())
+                return Status(
+                    "interrupted",
+                    "The trainer ended without a word: it was killed, or the machine went down. "
+                    "Resume the run to go on from the last point it saved.",
+                    step=self.last_step(),
+                )
         return status
 
-    def _read_status(self) -> Status:
+    def last_word(self) -> Status:
+        """What the status file says, whether or not who wrote it still lives."""
+        plain = _read_object(self.path / "status.json")
         try:
-            plain = json.loads((self.path / "status.json").read_text("utf-8"))
             status = Status(**plain)
-        except (OSError, ValueError, TypeError, RecursionError):
+        except TypeError:
             return UNREADABLE
-        kinds = {"state": str, "reason": str, "pid": int, "step": int}
+        kinds = {"state": str, "reason": str, "kind": str, "pid": int, "step": int, "ticket": int}
         if not all(isinstance(getattr(status, name), kind) for name, kind in kinds.items()):
             return UNREADABLE
-        if not isinstance(status.process_started, int | float):
+        if status.state not in STATES or not isinstance(status.process_started, int | float):
             return UNREADABLE
         return status
 
     def _alive(self, status: Status) -> bool:
         """Whether the trainer lives: it holds the lock, or is on its way to taking it."""
-        try:
-            process = psutil.Process(status.pid)
-            same = abs(process.create_time() - status.process_started) < 1.0
-            if same and process.status() != psutil.STATUS_ZOMBIE:
-                return True
-        except (psutil.Error, ValueError, OverflowError):
-            pass
+        if process_of(status) is not None:
+            return True
+        return self.is_locked()
+
+    def is_locked(self) -> bool:
+        """Whether a trainer holds the run: unlike clocks and pids, a lock cannot lie."""
         try:
             with self._lock.acquire(timeout=0):
                 return False
@@ -155,7 +185,12 @@ class Run:
             self._lock.release()
 
     def set_status(self, status: Status) -> None:
-        write_atomic(self.path / "status.json", json.dumps(asdict(status)).encode())
+        content = json.dumps(asdict(status)).encode()
+        try:
+            write_atomic(self.path / "status.json", content)
+        except OSError:
+            # A full disk must not keep a trainer from saying why it ended.
+            write_over(self.path / "status.json", content)
 
     def command(self, word: str) -> None:
         """Leave a command for the trainer; it reads it between two updates.
@@ -174,14 +209,13 @@ class Run:
         except (OSError, ValueError):
             return ""
 
+    def clear_command(self) -> None:
+        (self.path / "control").unlink(missing_ok=True)
+
     def checkpoints(self) -> list[Path]:
-        """Saved checkpoints, oldest first; files of other names are not ours."""
-        steps = {
-            file: file.stem.removeprefix("step-")
-            for file in (self.path / "checkpoints").glob("step-*.safetensors")
-        }
-        ours = [file for file, step in steps.items() if STEP.fullmatch(step)]
-        return sorted(ours, key=lambda file: int(steps[file]))
+        """Committed checkpoints, oldest first: the untrained model, the best, and the last two."""
+        folder = self.path / "checkpoints"
+        return [weights_file(folder, made.step) for made in commits(folder)]
 
     def metrics(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
         """Metric lines from a byte offset on, and the offset to go on from."""
@@ -191,6 +225,15 @@ class Run:
         """The fixed held-out examples with their outputs, one entry an evaluation."""
         return _read_lines(self.path / "samples.jsonl", 0)[0]
 
+    def goals(self) -> dict[str, Any]:
+        """The evidence for the three goals that the trainer has gathered so far."""
+        return _read_object(self.path / "goals.json")
+
+    def add_evidence(self, name: str, evidence: dict[str, Any]) -> None:
+        """For the trainer: put down what it found out about one of the goals."""
+        content = json.dumps({**self.goals(), name: evidence}, ensure_ascii=False)
+        write_atomic(self.path / "goals.json", content.encode())
+
     def last_step(self) -> int:
         records = self.metrics()[0]
         return int(records[-1].get("step", 0)) if records else 0
@@ -198,9 +241,44 @@ class Run:
     def log_tail(self, characters: int = 2000) -> str:
         """The end of the trainer's own output."""
         try:
-            return (self.path / "trainer.log").read_text("utf-8", "replace")[-characters:]
+            with (self.path / "trainer.log").open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - 4 * characters))
+                return file.read().decode("utf-8", "replace")[-characters:]
         except OSError:
             return ""
+
+
+def process_of(status: Status) -> psutil.Process | None:
+    """The living process a status names; None if it is gone, or its pid is another's by now."""
+    try:
+        process = psutil.Process(status.pid)
+        same = abs(process.create_time() - status.process_started) < 1.0
+        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+    except (psutil.Error, ValueError, OverflowError):
+        return None
+
+
+_objects: dict[Path, tuple[tuple[int, int, int], dict[str, Any]]] = {}
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    """A JSON object from a small file; empty if there is none that can be read.
+
+    Remembered while the file is the same: they are written anew under their name, never changed
+    in place, and the queue looks at those of all runs.
+    """
+    try:
+        stat = path.stat()
+        signature = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+        known = _objects.get(path)
+        if known is None or known[0] != signature:
+            plain = json.loads(path.read_text("utf-8"), parse_constant=_no_number)
+            if len(_objects) >= MOST_REMEMBERED:
+                _objects.clear()
+            known = _objects[path] = (signature, plain if isinstance(plain, dict) else {})
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return known[1]
 
 
 def _read_lines(path: Path, offset: int) -> tuple[list[dict[str, Any]], int]:
@@ -234,6 +312,7 @@ def create_run(
     *,
     name: str = "",
     pairs: str = "",
+    owner: str = "",
     root: Path = ROOT,
     path: Path | None = None,
 ) -> Run:
@@ -241,72 +320,70 @@ def create_run(
 
     Args:
         pairs: the person's own pairs as TSV.
+        owner: the hash of the token of the browser it belongs to.
         path: a directory to use instead of ``root``/<id>; it must be empty or new.
 
     Raises:
         RunError: the directory exists and is not empty.
     """
     path = path or root / secrets.token_hex(6)
+    with new_directory(path) as folder:
+        if pairs:
+            write_atomic(folder / "data.tsv", pairs.encode())
+        about = {"name": name[:200], "created": time.time(), "owner": owner}
+        process = psutil.Process()
+        status = Status("starting", pid=process.pid, process_started=process.create_time())
+        write_run(folder, config, about, status)
+    return Run(path)
+
+
+def write_run(folder: Path, config: RunConfig, about: dict[str, Any], status: Status) -> None:
+    """The three files that every run directory has."""
+    write_atomic(folder / "config.json", json.dumps(config.to_dict(), indent=1).encode())
+    write_atomic(folder / "about.json", json.dumps(about).encode())
+    Run(folder).set_status(status)
+
+
+@contextmanager
+def new_directory(path: Path) -> Iterator[Path]:
+    """A run directory that appears whole under its name, or not at all.
+
+    Raises:
+        RunError: the place is taken, or cannot be written.
+    """
+    draft = path.parent / f".{path.name}.{secrets.token_hex(4)}"
     try:
         if path.exists() and any(path.iterdir()):
             raise RunError(f"The directory {path} is not empty; choose another for the run.")
-        (path / "checkpoints").mkdir(parents=True, exist_ok=True)
+        (draft / "checkpoints").mkdir(parents=True)
+        yield draft
+        # Of several that make the same run, one gets the name.
+        os.replace(draft, path)
+        sync(path.parent)
     except OSError as error:
+        if path.is_dir() and any(path.iterdir()):
+            raise RunError(
+                f"The directory {path} is not empty; choose another for the run."
+            ) from None
         raise RunError(
             f"{path} cannot be made a directory for the run: {error.strerror}."
         ) from None
-    if pairs:
-        write_atomic(path / "data.tsv", pairs.encode())
-    about = {"name": name[:200], "created": time.time()}
-    write_atomic(path / "about.json", json.dumps(about).encode())
-    run = Run(path)
-    run.set_status(
-        Status("starting", pid=os.getpid(), process_started=psutil.Process().create_time())
-    )
-    # The config comes last: a directory is a run once it has one.
-    write_atomic(path / "config.json", json.dumps(config.to_dict(), indent=1).encode())
-    return run
+    finally:
+        with suppress(OSError):
+            shutil.rmtree(draft)
 
 
-def start(run: Run) -> None:
-    """Start the trainer as a process of its own, which outlives this one."""
-    environment = os.environ | {
-        # Waiting threads that spin made a step ten times slower on busy cores.
-        "OMP_WAIT_POLICY": "PASSIVE",
-        "OMP_NUM_THREADS": str(run.config().training.threads),
-        "PYTHONPATH": os.pathsep.join(
-            [str(Path(__file__).parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-        ),
-    }
-    command = [sys.executable, "-m", "transformer", "train", "--run-dir", str(run.path.resolve())]
-    with (run.path / "trainer.log").open("ab") as log:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=environment,
-            start_new_session=True,
-        )
-    # The app must answer while trainers keep every core busy.
-    if os.name == "posix":
-        with suppress(psutil.Error):
-            psutil.Process(process.pid).nice(10)
-
-    def reap() -> None:
-        code = process.wait()
-        if run.status().state == "starting":
-            reason = (
-                f"The trainer ended (exit status {code}) before it began; trainer.log says why."
-            )
-            run.set_status(Status("failed", reason))
-
-    threading.Thread(target=reap, daemon=True).start()
+def runs_in(root: Path = ROOT) -> list[Run]:
+    """All runs under a root, in no order."""
+    if not root.is_dir():
+        return []
+    return [
+        Run(path)
+        for path in root.iterdir()
+        if not path.name.startswith(".") and (path / "config.json").is_file()
+    ]
 
 
 def list_runs(root: Path = ROOT) -> list[Run]:
     """All runs under a root, newest first."""
-    if not root.is_dir():
-        return []
-    runs = [Run(path) for path in root.iterdir() if (path / "config.json").is_file()]
-    return sorted(runs, key=lambda run: run.about()["created"], reverse=True)
+    return sorted(runs_in(root), key=lambda run: run.about()["created"], reverse=True)

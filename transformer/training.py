@@ -1,11 +1,11 @@
 """The training loop: schedule, loss, evaluation, updates. It knows nothing of the architecture.
 
-:func:`train` is a generator. It yields what happens, step by step, and whoever drains it
-decides what to write down and when to stop.
+:meth:`Training.events` is a generator. It yields what happens, step by step, and whoever drains
+it decides what to write down, when to save and when to stop.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,9 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from transformer.batches import Batch, by_length, collate, encode, training_batches
+from transformer.batches import Share, by_length, collate, encode, training_batches
 from transformer.config import TrainingConfig
 from transformer.decoding import decode, greedy, pad
+from transformer.distributed import ALONE, World
 from transformer.model import Transformer
 from transformer.tasks import Pair, Task
 
@@ -52,18 +53,27 @@ def learning_rate(step: int, config: TrainingConfig) -> float:
 
 
 def cross_entropy(
-    logits: Tensor, target_out: Tensor, pad_id: int, smoothing: float = 0.0
+    logits: Tensor,
+    target_out: Tensor,
+    pad_id: int,
+    smoothing: float = 0.0,
+    reduction: str = "mean",
 ) -> Tensor:
-    """Mean loss in nats over the real target tokens, label-smoothed as in section 5.4.
+    """Loss in nats, the mean over the real target tokens, label-smoothed as in section 5.4.
 
     PyTorch spreads the smoothed share over the whole vocabulary, <pad> included.
 
     Args:
         logits: [batch, target, vocabulary]
         target_out: ids, [batch, target]
+        reduction: "mean", or "sum" over the real target tokens.
     """
     return F.cross_entropy(
-        logits.flatten(0, 1), target_out.flatten(), ignore_index=pad_id, label_smoothing=smoothing
+        logits.flatten(0, 1),
+        target_out.flatten(),
+        ignore_index=pad_id,
+        label_smoothing=smoothing,
+        reduction=reduction,
     )
 
 
@@ -99,7 +109,14 @@ class Outputs:
     tokens: list[list[str]]
 
 
-Event = Update | Loss | Outputs
+@dataclass(frozen=True)
+class StepEnd:
+    """All that belongs to a step is done: what is saved here goes on exactly from here."""
+
+    step: int
+
+
+Event = Update | Loss | Outputs | StepEnd
 
 
 @torch.inference_mode()
@@ -147,60 +164,160 @@ def _device(model: nn.Module) -> torch.device:
     return next(model.parameters()).device
 
 
-def train(model: Transformer, task: Task, config: TrainingConfig) -> Iterator[Event]:
-    """Train a freshly made model; yields what happens as it happens.
+class Training:
+    """A model on its way: everything that its next update depends on.
 
-    Step 0 is evaluated before any update: that is the untrained baseline. The generator ends
-    after ``config.steps`` updates, or once the evaluation loss is below ``config.until_loss``.
-
-    Raises:
-        DivergedError: the loss is not finite. The weights before that update are kept.
+    Attributes:
+        step: updates made. tokens: source and target positions seen.
     """
-    # The baseline uses the pairs of the last evaluation, with which it is compared.
-    baseline = task.held_out(config.final_examples)
-    yield evaluate_loss(model, task, baseline, 0)
-    yield evaluate_outputs(model, task, baseline, 0)
-    held_out = task.held_out(config.eval_examples)
-    # After the first evaluation: importing the optimiser takes over a second, and nobody
-    # should wait for the baseline that long.
-    optimizer = torch.optim.Adam(
-        model.parameters(), betas=(config.adam_beta1, config.adam_beta2), eps=config.adam_eps
-    )
-    tokens = 0
-    for step, batch in enumerate(training_batches(task, model.config, config), start=1):
-        rate = learning_rate(step, config)
-        loss = _update(model, batch.to(_device(model)), optimizer, rate, config)
-        tokens += batch.tokens
-        yield Update(step, loss, rate, tokens)
-        if step % config.eval_every == 0 and step < config.steps:
-            evaluation = evaluate_loss(model, task, held_out, step)
-            yield evaluation
-            if evaluation.loss < config.until_loss:
-                return
-            yield evaluate_outputs(model, task, held_out, step)
-        if step == config.steps:
-            return
+
+    def __init__(
+        self,
+        model: Transformer,
+        task: Task,
+        config: TrainingConfig,
+        world: World = ALONE,
+    ) -> None:
+        self.model = model
+        self.task = task
+        self.config = config
+        self.world = world
+        self.step = 0
+        self.tokens = 0
+        self._optimizer: torch.optim.Adam | None = None
+        self._called: nn.Module | None = None
+
+    def events(self) -> Iterator[Event]:
+        """Train on from where the model is; yields what happens as it happens.
+
+        Step 0 is evaluated before any update: that is the untrained baseline. The generator
+        ends after ``config.steps`` updates, or once the evaluation loss is below
+        ``config.until_loss``. Only the world's leader evaluates.
+
+        Raises:
+            DivergedError: the loss is not finite. The weights before that update are kept.
+        """
+        config = self.config
+        if self.step == 0:
+            if self.world.leads:
+                # The baseline uses the pairs of the last evaluation, with which it is compared.
+                baseline = self.task.held_out(config.final_examples)
+                yield evaluate_loss(self.model, self.task, baseline, 0)
+                yield evaluate_outputs(self.model, self.task, baseline, 0)
+            yield StepEnd(0)
+        held_out = self.task.held_out(config.eval_examples)
+        shares = training_batches(
+            self.task,
+            self.model.config,
+            config,
+            start=self.step,
+            rank=self.world.rank,
+            size=self.world.size,
+        )
+        while self.step < config.steps:
+            yield self._update(next(shares))
+            if self.step % config.eval_every == 0 and self.step < config.steps:
+                verdict = ""
+                if self.world.leads:
+                    evaluation = evaluate_loss(self.model, self.task, held_out, self.step)
+                    yield evaluation
+                    verdict = "enough" if evaluation.loss < config.until_loss else "go on"
+                if self.world.agree(verdict) == "enough":
+                    return
+                if self.world.leads:
+                    yield evaluate_outputs(self.model, self.task, held_out, self.step)
+            yield StepEnd(self.step)
+
+    @property
+    def optimizer(self) -> "torch.optim.Adam":
+        # Made at the first update: importing the optimiser takes over a second, and nobody
+        # should wait for the baseline that long.
+        if self._optimizer is None:
+            self._optimizer = torch.optim.Adam(
+                self.model.parameters(),
+                betas=(self.config.adam_beta1, self.config.adam_beta2),
+                eps=self.config.adam_eps,
+            )
+        return self._optimizer
+
+    def _update(self, share: Share) -> Update:
+        """One step of Adam (section 5.3) on one batch, of which ``share`` is our part."""
+        config, world, optimizer = self.config, self.world, self.optimizer
+        if self._called is None:
+            self._called = world.wrap(self.model)
+        batch = share.batch.to(world.device)
+        rate = learning_rate(self.step + 1, config)
+        self.model.train()
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        optimizer.zero_grad()
+        logits = self._called(batch.source, batch.target_in)
+        pad_id, smoothing = self.model.config.pad_id, config.label_smoothing
+        total = cross_entropy(logits, batch.target_out, pad_id, smoothing, reduction="sum")
+        # Each process has its part of the sum; gradients are averaged over the processes, so
+        # that the size of the world must be made up for.
+        (total * (world.size / share.targets)).backward()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), config.gradient_clip)
+        loss = world.sum(total.detach()).item() / share.targets
+        if not (math.isfinite(loss) and torch.isfinite(norm)):
+            raise DivergedError
+        optimizer.step()
+        self.step += 1
+        self.tokens += share.tokens
+        return Update(self.step, loss, rate, self.tokens)
+
+    def state(self) -> dict[str, Tensor]:
+        """What the next update depends on, besides the weights, as named tensors.
+
+        "adam.NAME.KEY" of every parameter, and "rng.RANK" of every process. All processes must
+        call it at the same moment.
+        """
+        state = {}
+        if self._optimizer is not None:
+            known = self._optimizer.state
+            for name, parameter in self.model.named_parameters():
+                for key, value in known[parameter].items():
+                    state[f"adam.{name}.{key}"] = value.detach().cpu()
+        for rank, rng in enumerate(self.world.gather(_rng(self.world.device))):
+            state[f"rng.{rank}"] = rng
+        return state
+
+    def restore(self, step: int, tokens: int, state: Mapping[str, Tensor]) -> None:
+        """Go on from a saved state; the model has its weights already."""
+        self.step, self.tokens = step, tokens
+        parameters = list(self.model.named_parameters())
+        slots: dict[int, dict[str, Tensor]] = {}
+        for number, (name, _) in enumerate(parameters):
+            prefix = f"adam.{name}."
+            found = {
+                key.removeprefix(prefix): value
+                for key, value in state.items()
+                if key.startswith(prefix)
+            }
+            if found:
+                slots[number] = found
+        if slots:
+            groups = self.optimizer.state_dict()["param_groups"]
+            self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
+        rng = state.get(f"rng.{self.world.rank}")
+        if rng is None:  # another number of processes: they must at least differ
+            torch.manual_seed(self.config.seed + step + 7919 * self.world.rank)
+        else:
+            _set_rng(self.world.device, rng)
 
 
-def _update(
-    model: Transformer,
-    batch: Batch,
-    optimizer: "torch.optim.Adam",
-    rate: float,
-    config: TrainingConfig,
-) -> float:
-    """One step of Adam (section 5.3) on one batch; returns its loss."""
-    model.train()
-    for group in optimizer.param_groups:
-        group["lr"] = rate
-    optimizer.zero_grad()
-    logits = model(batch.source, batch.target_in)
-    loss = cross_entropy(
-        logits, batch.target_out, model.config.pad_id, smoothing=config.label_smoothing
-    )
-    loss.backward()
-    norm = nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
-    if not (torch.isfinite(loss) and torch.isfinite(norm)):
-        raise DivergedError
-    optimizer.step()
-    return loss.item()
+def _rng(device: torch.device) -> Tensor:
+    """The state of the generator that dropout draws from."""
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+
+
+def _set_rng(device: torch.device, state: Tensor) -> None:
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state, device)
+    else:
+        torch.set_rng_state(state)
+
+
+def train(model: Transformer, task: Task, config: TrainingConfig) -> Iterator[Event]:
+    """Train a freshly made model in this process alone; yields what happens as it happens."""
+    return Training(model, task, config).events()

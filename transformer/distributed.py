@@ -1,0 +1,81 @@
+"""Several processes that train one model, as ``torchrun`` starts them.
+
+One process alone is a world of size 1, so that the trainer has a single way of working. Only
+the process of rank 0, the leader, evaluates and writes.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class World:
+    """This process's place among those that train the model together."""
+
+    rank: int = 0
+    size: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def leads(self) -> bool:
+        return self.rank == 0
+
+    def wrap(self, model: nn.Module) -> nn.Module:
+        """The model as it is called in training: its gradients are averaged over all processes."""
+        if self.size == 1:
+            return model
+        ids = [self.device.index] if self.device.type == "cuda" else None
+        return nn.parallel.DistributedDataParallel(model, device_ids=ids)
+
+    def sum(self, value: Tensor) -> Tensor:
+        """The sum of every process's value."""
+        if self.size > 1:
+            value = value.clone()
+            torch.distributed.all_reduce(value)
+        return value
+
+    def agree(self, word: str) -> str:
+        """What the leader says; all processes must ask at the same moment."""
+        if self.size == 1:
+            return word
+        words = [word]
+        torch.distributed.broadcast_object_list(words, src=0, device=torch.device("cpu"))
+        return words[0]
+
+    def gather(self, value: Tensor) -> list[Tensor]:
+        """Every process's value, in the order of their ranks; values have one shape."""
+        if self.size == 1:
+            return [value]
+        values = [torch.empty_like(value) for _ in range(self.size)]
+        torch.distributed.all_gather(values, value)
+        return values
+
+
+ALONE = World()
+
+
+def is_launched(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether torchrun started this process as one of several."""
+    return int(environment.get("WORLD_SIZE", "1")) > 1
+
+
+@contextmanager
+def join() -> Iterator[World]:
+    """Meet the other processes that torchrun started: gloo on CPU, nccl on GPU."""
+    cuda = torch.cuda.is_available()
+    if not is_launched():
+        yield World(device=torch.device("cuda") if cuda else torch.device("cpu"))
+        return
+    device = torch.device("cuda", int(os.environ["LOCAL_RANK"])) if cuda else torch.device("cpu")
+    if cuda:
+        torch.cuda.set_device(device)
+    torch.distributed.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
+    try:
+        yield World(torch.distributed.get_rank(), torch.distributed.get_world_size(), device)
+    finally:
+        torch.distributed.destroy_process_group()

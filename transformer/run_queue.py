@@ -1,0 +1,394 @@
+"""Who trains when: starting, queueing, pausing, resuming, stopping and deleting runs.
+
+Queued is a state on disk. There is no service: a trainer's last act, and every look at the
+list, starts whoever is next. ``queue.lock`` beside the runs lets one process at a time decide.
+"""
+
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+from filelock import FileLock, Timeout
+
+from transformer.commits import APPEND_ONLY, Commit, newest_sound, state_file, weights_file
+from transformer.config import RunConfig
+from transformer.errors import RunError
+from transformer.limits import Limits
+from transformer.runs import (
+    ACTIVE,
+    RESUMABLE,
+    ROOT,
+    RUN_ID,
+    Run,
+    Status,
+    create_run,
+    list_runs,
+    new_directory,
+    process_of,
+    runs_in,
+    write_run,
+)
+
+CLAIMED = "WORKBENCH_CLAIMED"
+"""Set for a trainer that was started for a run: it waits until the run names it."""
+TRASH = "trash"
+TRASH_KEEPS = 50
+"""Deleted runs that can be had back; the oldest give way."""
+LOOK_SECONDS = 1.0
+"""However many people look, one process looks through the runs no more often than this."""
+
+
+@contextmanager
+def _queue_lock(root: Path) -> Iterator[None]:
+    root.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(root / "queue.lock", timeout=10):
+            yield
+    except Timeout:
+        raise RunError("The queue of runs is busy. Try again in a moment.") from None
+
+
+# --- Asking for a run ----------------------------------------------------------------------
+
+
+def submit(
+    config: RunConfig,
+    *,
+    name: str = "",
+    pairs: str = "",
+    owner: str = "",
+    root: Path = ROOT,
+) -> Run:
+    """Make a run and start it, or let it wait for its turn.
+
+    Raises:
+        RunError: too many runs are waiting, or the model is larger than allowed here.
+    """
+    limits = Limits.from_environment()
+    if config.model.num_parameters > limits.parameters:
+        raise RunError(
+            f"The model would have {config.model.num_parameters:,} parameters; at most "
+            f"{limits.parameters:,} are allowed here. Lower d_model, d_ff or the number of layers."
+        )
+    if pairs and not limits.own_pairs:
+        raise RunError("Training on pairs of one's own is switched off here. Choose another task.")
+    with _queue_lock(root):
+        _check_room(root, owner, limits)
+        run = create_run(config, name=name, pairs=pairs, owner=owner, root=root)
+        _enqueue(run, root)
+    advance(root)
+    return run
+
+
+def resume(run: Run) -> None:
+    """Let a paused, failed or interrupted run go on from the last point it saved.
+
+    Raises:
+        RunError: the run is at work, or has ended; or too many runs are waiting.
+    """
+    root = run.path.parent
+    with _queue_lock(root):
+        state = run.status().state
+        if state not in RESUMABLE:
+            raise RunError(f"The run {run.id} is {state}, so there is nothing to resume.")
+        _check_room(root, run.about()["owner"], Limits.from_environment())
+        run.clear_command()
+        _enqueue(run, root)
+    advance(root)
+
+
+def train_on(
+    run: Run,
+    steps: int,
+    *,
+    learning_rate: float | None = None,
+    name: str = "",
+    owner: str = "",
+    path: Path | None = None,
+) -> Run:
+    """A new, paused run that goes on where another ended, with a longer schedule.
+
+    It has the other's history, weights and optimizer state, and stays when the other is deleted.
+
+    Args:
+        steps: updates to add.
+        learning_rate: another highest rate, for one that was too high.
+        path: where to make it; default: beside the other.
+
+    Raises:
+        RunError: the run is still at work, or has saved nothing to go on from.
+        ConfigError: the settings are out of their bounds.
+    """
+    if run.status().state in (*ACTIVE, "queued"):
+        raise RunError(f"The run {run.id} is still {run.status().state}; wait, or stop it first.")
+    start = newest_sound(run.path)
+    if start is None:
+        raise RunError(f"The run {run.id} has saved nothing to go on from.")
+    config = run.config()
+    training = config.training.replace(
+        steps=start.step + steps,
+        learning_rate=learning_rate or config.training.learning_rate,
+        # The loss that ended the other would end this one at its first evaluation.
+        until_loss=0.0,
+    )
+    about = {
+        "name": (name or f"{run.about()['name'] or run.id}, trained on")[:200],
+        "created": time.time(),
+        "owner": owner,
+        "parent": run.id,
+        "parent_step": start.step,
+    }
+    path = path or run.path.parent / secrets.token_hex(6)
+    with new_directory(path) as folder:
+        _copy_commit(run, start, folder)
+        write_run(
+            folder, replace(config, training=training), about, Status("paused", step=start.step)
+        )
+    return Run(path)
+
+
+def _copy_commit(run: Run, start: Commit, folder: Path) -> None:
+    """Everything of a run that a commit vouches for."""
+    source, target = run.path / "checkpoints", folder / "checkpoints"
+    for made in {start.step, 0}:
+        for path in (weights_file(source, made), source / f"step-{made}.json"):
+            if path.exists():
+                shutil.copyfile(path, target / path.name)
+    shutil.copyfile(state_file(source, start.step), state_file(target, start.step))
+    for name in (*APPEND_ONLY, "data.tsv", "attention.json", "goals.json"):
+        if (run.path / name).exists():
+            shutil.copyfile(run.path / name, folder / name)
+    for name, length in start.lengths.items():
+        if (folder / name).exists():
+            os.truncate(folder / name, length)
+
+
+def _check_room(root: Path, owner: str, limits: Limits) -> None:
+    waiting = [run for run, status in _statuses(root) if status.state == "queued"]
+    if len(waiting) >= limits.queue:
+        raise RunError(
+            f"{len(waiting)} runs are waiting already, the most allowed here. Try again later."
+        )
+    mine = [run for run in waiting if owner and run.about()["owner"] == owner]
+    if len(mine) >= limits.queue_per_browser:
+        raise RunError(
+            f"{len(mine)} of your runs are waiting already, the most allowed here. Wait, or stop "
+            "one of them."
+        )
+
+
+# --- Whose turn it is -----------------------------------------------------------------------
+
+
+def _statuses(root: Path) -> list[tuple[Run, Status]]:
+    return [(run, run.status()) for run in runs_in(root)]
+
+
+def _enqueue(run: Run, root: Path) -> None:
+    """Give the run the next ticket. The queue's lock is held."""
+    last = max((status.ticket for _, status in _statuses(root)), default=0)
+    run.set_status(Status("queued", step=run.last_step(), ticket=last + 1))
+
+
+def waiting(root: Path = ROOT) -> list[Run]:
+    """The queued runs, the next one first."""
+    found = [(status.ticket, run) for run, status in _statuses(root) if status.state == "queued"]
+    return [run for _, run in sorted(found, key=lambda entry: entry[0])]
+
+
+_last_look: dict[Path, float] = {}
+
+
+def look(root: Path = ROOT) -> None:
+    """What every look at the list does: start who is next, if there is room."""
+    now = time.monotonic()
+    if now - _last_look.get(root, -LOOK_SECONDS) >= LOOK_SECONDS:
+        _last_look[root] = now
+        with suppress(RunError):  # another process is at it
+            advance(root)
+
+
+def advance(root: Path = ROOT) -> None:
+    """Start queued runs, in order, while there is room for their trainers."""
+    if not waiting(root):
+        return
+    limits = Limits.from_environment()
+    with _queue_lock(root):
+        statuses = _statuses(root)
+        active = [run for run, status in statuses if status.state in ACTIVE]
+        per_owner = Counter(run.about()["owner"] for run in active)
+        for run in waiting(root):
+            if len(active) >= limits.slots:
+                return
+            owner = run.about()["owner"]
+            if owner and per_owner[owner] >= limits.runs_per_browser:
+                continue
+            try:
+                start(run)
+            except (RunError, OSError) as error:  # one that cannot start holds up no other
+                run.set_status(Status("failed", str(error), "error"))
+            else:
+                active.append(run)
+                per_owner[owner] += 1
+
+
+def start(run: Run) -> None:
+    """Start the trainer as a process of its own, which outlives this one.
+
+    Raises:
+        RunError: the run's config is damaged.
+    """
+    process = psutil.Process()
+    threads = run.config().training.threads
+    before = run.status()
+    run.set_status(
+        replace(
+            before,
+            state="starting",
+            reason="",
+            kind="",
+            pid=process.pid,
+            process_started=process.create_time(),
+        )
+    )
+    environment = os.environ | {
+        # Waiting threads that spin made a step ten times slower on busy cores.
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "OMP_NUM_THREADS": str(threads),
+        CLAIMED: "1",
+        "PYTHONPATH": os.pathsep.join(
+            [str(Path(__file__).parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+        ),
+    }
+    command = [sys.executable, "-m", "transformer", "train", "--run-dir", str(run.path.resolve())]
+    with (run.path / "trainer.log").open("ab") as log:
+        trainer = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
+            start_new_session=True,
+        )
+    claim(run, trainer.pid)
+    threading.Thread(target=_reap, args=(run, trainer), daemon=True).start()
+
+
+def claim(run: Run, pid: int) -> None:
+    """Name the process that is to train the run, so that its death is noticed."""
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        if os.name == "posix":
+            process.nice(10)  # the app must answer while trainers keep every core busy
+        run.set_status(
+            replace(run.status(), state="starting", pid=pid, process_started=process.create_time())
+        )
+
+
+def _reap(run: Run, trainer: "subprocess.Popen[bytes]") -> None:
+    """Wait for the trainer, and say so if it never began."""
+    code = trainer.wait()
+    with suppress(OSError):
+        last = run.last_word()
+        if last.state == "starting" and last.pid in (trainer.pid, os.getpid()):
+            reason = f"The trainer ended (exit status {code}) before it began; its output says why."
+            run.set_status(Status("failed", reason, "error"))
+    with suppress(RunError, OSError):
+        advance(run.path.parent)
+
+
+# --- Commands -------------------------------------------------------------------------------
+
+
+def command(run: Run, word: str) -> None:
+    """Tell a run what to do: it obeys between two updates.
+
+    Args:
+        word: "pause" (save and end, to be resumed), "stop" (end, and keep what was learned) or
+            "save". A run that waits leaves the queue.
+
+    Raises:
+        RunError: there is no such command, or nothing there to obey it.
+    """
+    if not (run.path / "config.json").is_file():
+        raise RunError(f"There is no run in {run.path}.")
+    status = run.status()
+    if status.state == "queued" and word in ("pause", "stop"):
+        with _queue_lock(run.path.parent):
+            if run.status().state == "queued":
+                state = "paused" if word == "pause" else "stopped"
+                run.set_status(Status(state, step=status.step))
+                return
+    if run.status().state not in ACTIVE:
+        raise RunError(f"The run {run.id} is not training: it is {run.status().state}.")
+    run.command(word)
+
+
+def kill(run: Run) -> None:
+    """End the trainer at once; the run can be resumed from the last point it saved."""
+    process = process_of(run.status())
+    if process is not None:
+        with suppress(psutil.Error):
+            process.kill()
+            process.wait(10)
+
+
+def delete(run: Run) -> None:
+    """Move a run to the trash, from where it can be restored; a trainer at work is ended.
+
+    Raises:
+        RunError: the run cannot be moved.
+    """
+    root = run.path.parent
+    with _queue_lock(root):
+        kill(run)
+        status = run.status()
+        if status.state == "queued":  # restored, it must not start by itself
+            run.set_status(Status("paused", step=status.step))
+        try:
+            (root / TRASH).mkdir(exist_ok=True)
+            os.replace(run.path, root / TRASH / run.id)
+            os.utime(root / TRASH / run.id)
+        except OSError as error:
+            raise RunError(f"The run {run.id} could not be deleted: {error.strerror}.") from None
+        for old in trash(root)[TRASH_KEEPS:]:
+            shutil.rmtree(old.path, ignore_errors=True)
+    advance(root)
+
+
+def trash(root: Path = ROOT) -> list[Run]:
+    """Deleted runs, the last deleted first."""
+    runs = list_runs(root / TRASH)
+    return sorted(runs, key=lambda run: _moved(run.path), reverse=True)
+
+
+def _moved(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def restore(run_id: str, root: Path = ROOT) -> Run:
+    """Take a run out of the trash.
+
+    Raises:
+        RunError: it is not there.
+    """
+    if not RUN_ID.fullmatch(run_id) or not (root / TRASH / run_id).is_dir():
+        raise RunError(f"The run {run_id[:40]} is not in the trash any more.")
+    try:
+        os.replace(root / TRASH / run_id, root / run_id)
+    except OSError as error:
+        raise RunError(f"The run {run_id} could not be restored: {error.strerror}.") from None
+    return Run(root / run_id)
