@@ -2,88 +2,29 @@
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.trainers import ROOT, ended, no_trainer_left, spawn, tiny, trainers, trains, wait_for
 from transformer.checkpoint import Checkpoint
-from transformer.config import RunConfig
 from transformer.errors import RunError, UserError
-from transformer.presets import prepare
-from transformer.runs import ENDED, Run, Status, create_run, list_runs, start
-
-ROOT = Path(__file__).parent.parent
-PATIENCE = 90
-"""Seconds before a test gives up on a process; on a busy machine importing torch takes many."""
-
-
-def tiny(**training: Any) -> RunConfig:
-    """Reverse, with a model so small that an update takes a millisecond or two."""
-    model = {"d_model": 16, "num_heads": 2, "d_ff": 16}
-    defaults = {
-        "steps": 1_000_000,
-        "batch_size": 4,
-        "eval_every": 100,
-        "eval_examples": 8,
-        "final_examples": 12,
-        "threads": 1,
-    }
-    config = prepare(
-        "reverse", "tiny", data={"max_letters": 4}, model=model, training=defaults | training
-    )
-    return config[1]
-
-
-def wait_for(condition: Callable[[], Any], what: str) -> Any:
-    """The condition's value once it holds; polling, since real processes take their time."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        if value := condition():
-            return value
-        time.sleep(0.05)
-    raise AssertionError(f"waited {PATIENCE} s for {what}")
-
-
-def trainers(path: Path) -> list[psutil.Process]:
-    """The living trainer processes of the runs under a path, whoever started them."""
-    found = []
-    for process in psutil.process_iter():
-        with suppress(psutil.Error):
-            words = process.cmdline()
-            if process.status() != psutil.STATUS_ZOMBIE and "train" in words:
-                found += [process] * any(word.startswith(str(path)) for word in words)
-    return found
+from transformer.run_queue import start
+from transformer.runs import Run, Status, create_run, list_runs
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Iterator[Path]:
     """Where runs are made; no trainer of theirs outlives the test."""
-    yield tmp_path / "runs"
-    for process in trainers(tmp_path):
-        process.kill()
-
-
-def trains(run: Run) -> bool:
-    """Whether the trainer has made updates, and written that it has."""
-    return any(record["kind"] == "train" for record in run.metrics()[0])
-
-
-def ended(run: Run, state: str) -> Status:
-    """The run's status once it has this state; any other end is told at once."""
-    wait_for(lambda: run.status().state in {state, *ENDED}, f"{run.path} to be {state}")
-    assert run.status().state == state, f"{run.status()}\n{run.log_tail()}"
-    return run.status()
+    with no_trainer_left(tmp_path):
+        yield tmp_path / "runs"
 
 
 # The directory
@@ -295,11 +236,10 @@ def test_a_killed_trainer_leaves_an_interrupted_run(root: Path) -> None:
 def test_one_trainer_trains_and_a_stop_keeps_what_it_learned(root: Path) -> None:
     """Two start at the same moment, as from two tabs; exactly one gets the run."""
     run = create_run(tiny(), root=root)
-    start(run)
-    start(run)
+    first, second = spawn(run), spawn(run)
     wait_for(lambda: len(trainers(root)) == 2, "two processes")
     wait_for(lambda: trains(run), "metrics")
-    wait_for(lambda: len(trainers(root)) == 1, "the second to give up")
+    wait_for(lambda: {first.poll(), second.poll()} == {None, 1}, "one to give up")
     assert "being trained by another process" in run.log_tail()
     assert "Traceback" not in run.log_tail()
     status = run.status()
@@ -312,8 +252,7 @@ def test_one_trainer_trains_and_a_stop_keeps_what_it_learned(root: Path) -> None
     stopped = ended(run, "stopped")
     assert stopped.pid == status.pid
     assert stopped.step >= before
-    (path,) = run.checkpoints()
-    checkpoint = Checkpoint.load(path)
+    checkpoint = Checkpoint.load(run.checkpoints()[-1])
     assert checkpoint.summary.steps == stopped.step == run.last_step()
     assert 0 < checkpoint.summary.loss < checkpoint.summary.untrained_loss
     assert checkpoint.header.data == run.config().data
@@ -335,19 +274,21 @@ def test_one_trainer_trains_and_a_stop_keeps_what_it_learned(root: Path) -> None
         assert example.output.startswith("".join(one["output"]))
 
 
-def test_sigterm_stops_and_saves(root: Path) -> None:
-    """As a cluster does before it takes the machine away."""
+@pytest.mark.parametrize(("number", "state"), [("SIGTERM", "paused"), ("SIGINT", "stopped")])
+def test_signals_save_first(number: str, state: str, root: Path) -> None:
+    """SIGTERM comes from a cluster that takes the machine away: the run can go on elsewhere.
+    SIGINT is a person's Ctrl-C, who has seen enough."""
     run = create_run(tiny(), root=root)
     start(run)
     wait_for(lambda: trains(run), "metrics")
-    os.kill(run.status().pid, signal.SIGTERM)
-    stopped = ended(run, "stopped")
-    assert stopped.reason == ""
-    assert Checkpoint.load(run.checkpoints()[-1]).summary.steps == stopped.step > 0
+    os.kill(run.status().pid, getattr(signal, number))
+    status = ended(run, state)
+    assert status.reason == ""
+    assert Checkpoint.load(run.checkpoints()[-1]).summary.steps == status.step > 0
 
 
 @pytest.mark.parametrize("steps", [1, 50])
-def test_a_diverging_run_says_so_and_saves_nothing(steps: int, root: Path) -> None:
+def test_a_diverging_run_says_so_and_keeps_the_last_good_model(steps: int, root: Path) -> None:
     """An ε that 32-bit numbers cannot hold: Adam divides 0 by 0, and the first update is ruin.
 
     With 50 steps the second update notices; with one, only the last evaluation can.
@@ -357,7 +298,8 @@ def test_a_diverging_run_says_so_and_saves_nothing(steps: int, root: Path) -> No
     status = ended(run, "diverged")
     assert "learning rate" in status.reason
     assert "\n" not in status.reason
-    assert run.checkpoints() == []
+    (path,) = run.checkpoints()
+    assert Checkpoint.load(path).summary.steps == 0
     assert "Traceback" not in run.log_tail()
 
 
@@ -372,25 +314,12 @@ def test_a_trainer_that_cannot_begin_says_why(root: Path) -> None:
     assert "Traceback" not in run.log_tail()
 
 
-def test_a_full_disk_fails_the_run(root: Path) -> None:
-    """The file system refuses every file above 8,000 bytes: metrics fit, the weights do not."""
-    run = create_run(tiny(steps=5), root=root)
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (8000, hard))  # the trainer inherits it
-    try:
-        start(run)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    status = ended(run, "failed")
-    assert "could not be written" in status.reason
-    assert os.listdir(run.path / "checkpoints") == []
-
-
 def test_a_trainer_outlives_who_started_it(root: Path) -> None:
     """The app is killed with its whole process group, and its runs go on."""
     code = (
         "import json, sys, time; from pathlib import Path;"
-        "from transformer.config import RunConfig; from transformer.runs import create_run, start;"
+        "from transformer.config import RunConfig; from transformer.runs import create_run;"
+        "from transformer.run_queue import start;"
         "config = RunConfig.from_dict(json.loads(sys.argv[2]));"
         "run = create_run(config, root=Path(sys.argv[1]));"
         "start(run); print(run.id, flush=True); time.sleep(600)"
@@ -410,7 +339,7 @@ def test_a_trainer_outlives_who_started_it(root: Path) -> None:
     app.stdout.close()
     status = ended(run, "finished")
     assert status.step == 40
-    (path,) = run.checkpoints()
+    path = run.checkpoints()[-1]
     assert path.name == "step-40.safetensors"
     assert Checkpoint.load(path).summary.steps == 40
     # Whoever comes later finds it in the list, and a trainer started again lets it be.
@@ -421,8 +350,7 @@ def test_a_stop_before_the_first_update_still_measures_the_untrained_model(tmp_p
     run = create_run(tiny(), root=tmp_path / "runs")
     run.command("stop")
     start(run)
-    wait_for(lambda: run.status().state in ENDED, "the end")
-    assert run.status().state == "stopped"
+    ended(run, "stopped")
     # Once as the baseline, once at the end.
     assert [entry["step"] for entry in run.samples()] == [0, 0]
     assert Checkpoint.load(run.checkpoints()[-1]).summary.steps == 0

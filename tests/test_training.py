@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from transformer.batches import Batch, training_batches
+from transformer.batches import Batch, Share, training_batches
 from transformer.config import RunConfig, TrainingConfig, TransformerConfig
 from transformer.model import Transformer
 from transformer.presets import prepare
@@ -23,6 +24,7 @@ from transformer.training import (
     Event,
     Loss,
     Outputs,
+    StepEnd,
     Update,
     cross_entropy,
     evaluate_loss,
@@ -150,6 +152,11 @@ def test_cross_entropy_is_the_plain_formula(seed: int, smoothing: float) -> None
 # The batches
 
 
+def some_batches(task: Task, config: RunConfig, count: int) -> list[Batch]:
+    shares = training_batches(task, config.model, config.training)
+    return [share.batch for share in islice(shares, count)]
+
+
 def rows(batch: Batch) -> Iterator[tuple[list[int], list[int], list[int]]]:
     """The rows of a batch as lists, without their padding."""
     for parts in zip(batch.source, batch.target_in, batch.target_out, strict=True):
@@ -174,8 +181,7 @@ def check_rows(batch: Batch, config: TransformerConfig) -> None:
 @given(st.integers(0, 10**6), st.integers(1, 40))
 def test_batches_of_a_generated_task(seed: int, batch_size: int) -> None:
     task, config = made(seed=seed, batch_size=batch_size)
-    first = list(islice(training_batches(task, config.model, config.training), 5))
-    again = list(islice(training_batches(task, config.model, config.training), 5))
+    first, again = some_batches(task, config, 5), some_batches(task, config, 5)
     for batch, copy in zip(first, again, strict=True):
         assert torch.equal(batch.source, copy.source)
         assert torch.equal(batch.target_in, copy.target_in)
@@ -189,8 +195,8 @@ def test_another_seed_draws_other_batches() -> None:
     task, config = made()
     drawn = []
     for seed in (1, 2):
-        batches = training_batches(task, config.model, config.training.replace(seed=seed))
-        epoch = islice(batches, 32)  # all of it, so that another order is not enough
+        changed = replace(config, training=config.training.replace(seed=seed))
+        epoch = some_batches(task, changed, 32)  # all of it, so that another order is not enough
         drawn.append({tuple(map(tuple, batch.source.tolist())) for batch in epoch})
     assert not drawn[0] & drawn[1]
 
@@ -199,11 +205,13 @@ def test_little_of_a_batch_is_padding() -> None:
     """Texts of similar length stand together; in random order a third would be padding."""
     task, config = made(batch_size=32)
     padding = total = 0
-    for batch in islice(training_batches(task, config.model, config.training), 64):
+    for share in islice(training_batches(task, config.model, config.training), 64):
+        batch = share.batch
         for ids in (batch.source, batch.target_in):
             padding += int(ids.eq(config.model.pad_id).sum())
             total += ids.numel()
-        assert batch.tokens == batch.source.numel() + batch.target_in.numel()
+        assert share.tokens == batch.source.numel() + batch.target_in.numel()
+        assert share.targets == batch.target_out.ne(config.model.pad_id).sum()
     assert padding / total < 0.15
 
 
@@ -222,7 +230,7 @@ def test_every_pair_comes_once_an_epoch(tmp_path: Path, count: int, batch_size: 
     for _ in range(2):
         seen: list[tuple[str, str]] = []
         while len(seen) < count:
-            batch = next(batches)
+            batch = next(batches).batch
             check_rows(batch, config.model)
             assert batch.source.size(0) <= batch_size
             seen += [
@@ -235,6 +243,45 @@ def test_every_pair_comes_once_an_epoch(tmp_path: Path, count: int, batch_size: 
         assert orders[0] != orders[1]  # the next epoch comes in another order
 
 
+def first_rows(share: Share) -> list[list[int]]:
+    return [source for source, _, _ in rows(share.batch)]
+
+
+@pytest.mark.parametrize(("count", "batch_size"), [(7, 2), (70, 2), (130, 4)])
+def test_a_stream_that_starts_later_goes_on_alike(
+    tmp_path: Path, count: int, batch_size: int
+) -> None:
+    """What a resumed run reads: into a pool, over its edge, and over that of an epoch."""
+    file = tmp_path / "pairs.tsv"
+    file.write_text("".join(f"s{i} {'a ' * (i % 3)}x\tt{i}\n" for i in range(count)))
+    task, config = made("pairs", pairs=file, data={"held_out": 0.0}, batch_size=batch_size)
+    whole = list(islice(training_batches(task, config.model, config.training), 80))
+    for start in (1, 3, 31, 33, 36, 70):
+        later = training_batches(task, config.model, config.training, start=start)
+        assert list(map(first_rows, islice(later, 8))) == list(
+            map(first_rows, whole[start : start + 8])
+        )
+
+
+def test_the_shares_of_several_processes_make_the_whole_batch(tmp_path: Path) -> None:
+    """Also where the last batch has fewer pairs than there are processes."""
+    file = tmp_path / "pairs.tsv"
+    file.write_text("".join(f"s{i} {'a ' * (i % 3)}x\tt{i} y\n" for i in range(9)))
+    task, config = made("pairs", pairs=file, data={"held_out": 0.0}, batch_size=4)
+    pad_id = config.model.pad_id
+    streams = [
+        training_batches(task, config.model, config.training, rank=rank, size=3)
+        for rank in range(3)
+    ]
+    whole = training_batches(task, config.model, config.training)
+    for shares in islice(zip(whole, *streams, strict=True), 6):
+        one, *parts = shares
+        assert {(part.targets, part.tokens) for part in parts} == {(one.targets, one.tokens)}
+        real = [part for part in parts if part.batch.target_out.ne(pad_id).any()]
+        found = [row for part in real for row in first_rows(part)]
+        assert Counter(map(tuple, found)) == Counter(map(tuple, first_rows(one)))
+
+
 # The loop
 
 
@@ -243,7 +290,8 @@ def test_the_untrained_model_is_evaluated_first() -> None:
     model = fresh(config)
     before = weights(model)
     events = train(model, task, config.training)
-    loss, outputs = next(events), next(events)
+    loss, outputs, end = next(events), next(events), next(events)
+    assert end == StepEnd(0)
     assert isinstance(loss, Loss)
     assert isinstance(outputs, Outputs)
     assert loss.step == outputs.step == 0
@@ -259,7 +307,7 @@ def test_the_events_come_in_order() -> None:
     task, config = made(steps=7, eval_every=3)
     events = list(train(fresh(config), task, config.training))
     kinds = [(type(event).__name__[0], event.step) for event in events]
-    expected = "L0 O0 U1 U2 U3 L3 O3 U4 U5 U6 L6 O6 U7"
+    expected = "L0 O0 S0 U1 S1 U2 S2 U3 L3 O3 S3 U4 S4 U5 S5 U6 L6 O6 S6 U7 S7"
     assert [f"{kind}{step}" for kind, step in kinds] == expected.split()
     tokens = [event.tokens for event in events if isinstance(event, Update)]
     assert tokens == sorted(set(tokens))
@@ -279,7 +327,8 @@ def test_an_update_is_a_step_of_adam() -> None:
     means = [torch.zeros_like(p) for p in parameters]
     squares = [torch.zeros_like(p) for p in parameters]
     batches = training_batches(task, config.model, settings)
-    for step, batch in enumerate(islice(batches, settings.steps), start=1):
+    for step, share in enumerate(islice(batches, settings.steps), start=1):
+        batch = share.batch
         loss = cross_entropy(plain(batch.source, batch.target_in), batch.target_out, pad_id)
         gradients = torch.autograd.grad(loss, parameters)
         norm = math.sqrt(sum(g.square().sum().item() for g in gradients))
@@ -337,11 +386,12 @@ def test_label_smoothing_is_for_training_only() -> None:
     """Otherwise the evaluation loss of two runs could not be compared."""
     task, config = made(label_smoothing=0.3)
     model = fresh(config)
-    events: list[Event] = list(islice(train(model, task, config.training), 3))
+    events: list[Event] = list(islice(train(model, task, config.training), 4))
     task, plain = made(label_smoothing=0.0)
-    others: list[Event] = list(islice(train(fresh(plain), task, plain.training), 3))
+    others: list[Event] = list(islice(train(fresh(plain), task, plain.training), 4))
     assert events[0] == others[0]
-    assert events[2] != others[2]
+    assert isinstance(events[3], Update)
+    assert events[3] != others[3]
 
 
 def test_the_evaluation_is_weighed_by_tokens() -> None:
@@ -387,7 +437,7 @@ def test_a_wild_learning_rate_is_reported(eval_every: int) -> None:
     events = train(fresh(config), task, config.training)
     losses: list[float] = []
     with pytest.raises(DivergedError):
-        losses.extend(event.loss for event in events if not isinstance(event, Outputs))
+        losses.extend(event.loss for event in events if isinstance(event, Loss | Update))
     assert all(map(math.isfinite, losses))
 
 

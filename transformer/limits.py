@@ -66,7 +66,8 @@ class Limits(SelfValidating):
         maximum=500_000_000,
     )
     commit_seconds: float = setting(
-        "What a killed trainer loses at most, unless saving takes a twentieth of the time.",
+        "Time between two points to go on from, longer where saving would take over a twentieth "
+        "of it; 0 saves after every update.",
         default=10.0,
         minimum=0.0,
         maximum=100_000.0,

@@ -188,7 +188,9 @@ class Trainer:
             return word
         if self.limits.minutes and self._seconds() > 60 * self.limits.minutes:
             return "out of time"
-        wait = max(self.limits.commit_seconds, COMMIT_SHARE * self.commit_cost)
+        wait = self.limits.commit_seconds and max(
+            self.limits.commit_seconds, COMMIT_SHARE * self.commit_cost
+        )
         if training.step not in self.evaluation:
             wait *= UNEVALUATED
         due = training.step == 0 or time.monotonic() - self.committed > wait

@@ -184,6 +184,7 @@ class Training:
         self.world = world
         self.step = 0
         self.tokens = 0
+        self._restored = False
         self._optimizer: torch.optim.Adam | None = None
         self._called: nn.Module | None = None
 
@@ -198,7 +199,7 @@ class Training:
             DivergedError: the loss is not finite. The weights before that update are kept.
         """
         config = self.config
-        if self.step == 0:
+        if not self._restored:
             if self.world.leads:
                 # The baseline uses the pairs of the last evaluation, with which it is compared.
                 baseline = self.task.held_out(config.final_examples)
@@ -284,7 +285,7 @@ class Training:
 
     def restore(self, step: int, tokens: int, state: Mapping[str, Tensor]) -> None:
         """Go on from a saved state; the model has its weights already."""
-        self.step, self.tokens = step, tokens
+        self.step, self.tokens, self._restored = step, tokens, True
         parameters = list(self.model.named_parameters())
         slots: dict[int, dict[str, Tensor]] = {}
         for number, (name, _) in enumerate(parameters):

@@ -1,0 +1,130 @@
+"""Real trainer processes for tests: small runs, waiting for them, and comparing what they wrote."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from transformer.checkpoint import Checkpoint
+from transformer.config import RunConfig
+from transformer.presets import prepare
+from transformer.runs import ACTIVE, Run, Status
+
+ROOT = Path(__file__).parent.parent
+PATIENCE = 120
+"""Seconds before a test gives up on a process; on a busy machine importing torch takes many."""
+OFTEN = {"WORKBENCH_COMMIT_SECONDS": "0"}
+"""An environment in which a trainer saves as often as its own rule for the cost allows."""
+
+
+def tiny(**training: Any) -> RunConfig:
+    """Reverse, with a model so small that an update takes a millisecond or two."""
+    model = {"d_model": 16, "num_heads": 2, "d_ff": 16, "dropout": 0.1}
+    defaults = {
+        "steps": 1_000_000,
+        "batch_size": 4,
+        "eval_every": 100,
+        "eval_examples": 8,
+        "final_examples": 12,
+        "threads": 1,
+    }
+    config = prepare(
+        "reverse", "tiny", data={"max_letters": 4}, model=model, training=defaults | training
+    )
+    return config[1]
+
+
+def wait_for(condition: Callable[[], Any], what: str) -> Any:
+    """The condition's value once it holds; polling, since real processes take their time."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"waited {PATIENCE} s for {what}")
+
+
+def ended(run: Run, state: str) -> Status:
+    """The run's status once it has this state; any other end is told at once."""
+    wait_for(lambda: run.status().state not in ("queued", *ACTIVE), f"{run.path} to end")
+    assert run.status().state == state, f"{run.status()}\n{run.log_tail()}"
+    return run.status()
+
+
+def trains(run: Run) -> bool:
+    """Whether the trainer has made updates, and written that it has."""
+    return any(record["kind"] == "train" for record in run.metrics()[0])
+
+
+def trainers(path: Path) -> list[psutil.Process]:
+    """The living trainer processes of the runs under a path, whoever started them."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            words = process.cmdline()
+            if process.status() != psutil.STATUS_ZOMBIE and "train" in words:
+                found += [process] * any(word.startswith(str(path)) for word in words)
+    return found
+
+
+@contextmanager
+def no_trainer_left(path: Path) -> Iterator[None]:
+    """No trainer of the runs under a path outlives the block."""
+    try:
+        yield
+    finally:
+        for process in trainers(path):
+            process.kill()
+
+
+def spawn(
+    run: Run, environment: Mapping[str, str] = OFTEN, *words: str
+) -> "subprocess.Popen[bytes]":
+    """A trainer as a terminal starts it, which makes a new run or resumes one."""
+    command = [sys.executable, "-m", "transformer", "train", "--run-dir", str(run.path), *words]
+    with (run.path / "trainer.log").open("ab") as log:
+        return subprocess.Popen(
+            command,
+            cwd=ROOT,
+            stdout=log,
+            stderr=log,
+            env=os.environ | dict(environment),
+        )
+
+
+def train_to_the_end(run: Run, environment: Mapping[str, str] = OFTEN) -> int:
+    """Let a trainer work in the foreground; its exit status."""
+    process = spawn(run, environment)
+    try:
+        return process.wait(PATIENCE)
+    finally:
+        process.kill()
+
+
+def written(run: Run) -> dict[str, list[dict[str, Any]]]:
+    """All that a run wrote down, without the times, which no two runs share."""
+    lines = {}
+    for name in ("metrics.jsonl", "samples.jsonl"):
+        content = (run.path / name).read_text("utf-8").splitlines()
+        lines[name] = [
+            {key: value for key, value in json.loads(line).items() if key != "seconds"}
+            for line in content
+        ]
+    return lines
+
+
+def assert_same_run(run: Run, unbroken: Run) -> None:
+    """Metrics, samples and final weights are equal, bit for bit."""
+    for name, lines in written(unbroken).items():
+        assert written(run)[name] == lines, name
+    mine, other = (Checkpoint.load(one.checkpoints()[-1]).tensors for one in (run, unbroken))
+    assert mine.keys() == other.keys()
+    for name, weights in other.items():
+        assert mine[name].equal(weights), name
