@@ -4,14 +4,18 @@ import time
 
 import streamlit as st
 
-from pages.components import address, training_form
+from pages.components import address, browser, training_form
 from pages.components.frame import errors_shown, frame
-from pages.components.run_view import loss_figure, run_view
-from transformer import runs
+from pages.components.run_controls import afterwards, undo_delete
+from pages.components.run_view import links, loss_figure, run_view
+from transformer import run_queue, runs
 from transformer.errors import UserError
 from transformer.runs import ACTIVE, Run
 
 DOUBLE_CLICK_SECONDS = 2.0
+LIVE = ("queued", *ACTIVE)
+TICK, FIRST_TICK = 1.0, 0.2
+"""Seconds between two looks at a run; until its first numbers are there, one looks more often."""
 
 
 def begin(request: training_form.Request) -> None:
@@ -20,7 +24,7 @@ def begin(request: training_form.Request) -> None:
     if last and last[0] == request and time.monotonic() - last[1] < DOUBLE_CLICK_SECONDS:
         return  # the second half of a double click
     try:
-        st.session_state["run"] = training_form.start(request).id
+        show(training_form.start(request, browser.owner()).id)
         st.session_state["last start"] = (request, time.monotonic())
         st.session_state.pop("training problem", None)
     except UserError as error:
@@ -30,9 +34,20 @@ def begin(request: training_form.Request) -> None:
         st.session_state["training problem"] = (request, UserError(sentence))
 
 
+def show(run_id: str) -> None:
+    """Have the page show another run; the newest, if no id is given."""
+    if run_id:
+        st.session_state["run"] = run_id
+        st.session_state.pop("deleted run", None)
+    else:
+        st.session_state.pop("run", None)
+        st.session_state.pop("kept run", None)
+        st.query_params.pop("run", None)
+
+
 def choose_run() -> Run | None:
     """The run that the address names, else the one chosen, else the newest."""
-    known = {run.id: run for run in runs.list_runs()}
+    known = {run.id: run for run in browser.visible(runs.list_runs())}
 
     def label(run: Run) -> str:
         about = run.about()
@@ -48,35 +63,32 @@ def choose_run() -> Run | None:
 
 
 def watch(run: Run) -> None:
-    """Draw the run every second while it is active, and once more when it has ended."""
-    active = run.status().state in ACTIVE
+    """Draw the run as it goes on while it is at work, and once more when it has ended."""
+    live = run.status().state in LIVE
+    begun = bool(run.metrics()[0])
 
-    @st.fragment(run_every=1.0 if active else None)
+    @st.fragment(run_every=(TICK if begun else FIRST_TICK) if live else None)
     def tick() -> None:
         with errors_shown():
+            run_queue.look(run.path.parent)
             status = run_view(run)
-            if active and status.state not in ACTIVE:
+            if live and (status.state not in LIVE or bool(run.metrics()[0]) is not begun):
                 st.rerun()
 
     tick()
-    if not active and (checkpoints := run.checkpoints()):
-        name = f"run-{run.id}-{checkpoints[-1].stem.removeprefix('step-')}"
-        st.markdown("**Saved.** See what it learned, or take it along:")
-        with st.container(horizontal=True):
-            for page, text, icon in (
-                ("pages/attention.py", "Look at its attention", ":material/grid_on:"),
-                ("pages/decode.py", "Decode step by step", ":material/format_list_numbered:"),
-                ("pages/checkpoints.py", "Check and download it", ":material/inventory_2:"),
-            ):
-                st.page_link(page, label=text, icon=icon, query_params={"checkpoint": name})
-    if not active and st.toggle("The loss as a figure to save"):
-        st.caption("The camera above the figure saves it as a picture.")
-        st.plotly_chart(loss_figure(run))
+    if not live:
+        if run.checkpoints():
+            links(run)
+        afterwards(run, run.status(), show)
+        if st.toggle("The loss as a figure to save"):
+            st.caption("The camera above the figure saves it as a picture.")
+            st.plotly_chart(loss_figure(run))
 
 
 with frame("Train", "Watch a Transformer learn, next to the same model untrained."):
     training_form.form(begin)
     st.subheader("Runs", divider="gray")
+    undo_delete(show)
     run = choose_run()
     if run is not None:
         watch(run)

@@ -11,10 +11,12 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from transformer.checkpoint import Checkpoint
+from transformer.commits import commit
 from transformer.config import TransformerConfig
 from transformer.model import Transformer
 from transformer.presets import prepare
-from transformer.runs import ENDED, Run, create_run, list_runs, start
+from transformer.run_queue import start
+from transformer.runs import ENDED, RESUMABLE, Run, create_run, list_runs
 from transformer.tasks import SEVEN_PAIRS
 from transformer.vocabulary import Vocabulary
 
@@ -40,6 +42,11 @@ def open_page(name: str = "", **query: str) -> AppTest:
     if name:
         app.switch_page(f"pages/{name}.py").run()
     return app
+
+
+def wait_for_the_end(run: Run) -> None:
+    while run.status().state not in (*ENDED, *RESUMABLE):
+        time.sleep(0.1)
 
 
 def messages(app: AppTest) -> list[str]:
@@ -89,7 +96,7 @@ def test_choice_of_checkpoint_and_input_goes_along_to_the_next_page() -> None:
 def test_a_damaged_checkpoint_file_says_so_and_leaves_the_page_usable() -> None:
     _, config = prepare("reverse", training={"steps": 1})
     run = create_run(config)
-    (run.path / "checkpoints" / "step-1.safetensors").write_bytes(b"\0" * 100)
+    commit(run.path, 1, 0.0, b"\0" * 100, b"")
     app = open_page("attention", checkpoint=f"run-{run.id}-1")
     assert len(messages(app)) == 1
     app.selectbox(key="checkpoint").set_value("reverse").run()
@@ -100,8 +107,7 @@ def finished_run() -> Run:
     _, config = prepare("reverse", training={"steps": 20, "final_examples": 20})
     run = create_run(config, name="**twenty** <b>steps</b>")
     start(run)
-    while run.status().state not in ENDED:
-        time.sleep(0.1)
+    wait_for_the_end(run)
     return run
 
 
@@ -122,8 +128,7 @@ def test_train_page_says_why_a_run_failed() -> None:
     # The disk has damaged the person's pairs.
     (run.path / "data.tsv").write_bytes(b"good\tgut\nbad\t\xff\n")
     start(run)
-    while run.status().state not in ENDED:
-        time.sleep(0.1)
+    wait_for_the_end(run)
     app = open_page("train", run=run.id)
     assert any("not UTF&#45;8 text &#40;line 2&#41;" in message for message in messages(app))
 
@@ -145,14 +150,13 @@ def test_settings_reach_the_run_and_a_wrong_one_is_named() -> None:
     assert not messages(app)
     config = list_runs()[0].config()
     assert (config.model.num_heads, config.training.steps) == (8, 2)
-    while list_runs()[0].status().state not in ENDED:
-        time.sleep(0.1)
+    wait_for_the_end(list_runs()[0])
 
 
 def run_with_checkpoint(name: str, content: bytes) -> Run:
     _, config = prepare("reverse", training={"steps": 1})
     run = create_run(config, name=name)
-    (run.path / "checkpoints" / "step-1.safetensors").write_bytes(content)
+    commit(run.path, 1, 0.0, content, b"")
     return run
 
 

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.components import session
+from pages.components import browser, session
 from pages.components.attention_explorer import attention_explorer
 from pages.components.inspection import inspect
 from pages.components.text import plain, verbatim
@@ -35,7 +35,7 @@ def answer() -> None:
 
 def recent_runs() -> None:
     """Links to the newest runs with their states."""
-    found = runs.list_runs()[:RECENT]
+    found = browser.visible(runs.list_runs())[:RECENT]
     st.markdown("**Recent runs**")
     if not found:
         st.caption("None yet. Training the default model takes about a minute.")

@@ -2,16 +2,17 @@
 
 import math
 import threading
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
 from pages.components.live_curve import live_curve
+from pages.components.run_controls import controls
 from pages.components.samples import samples_table
 from pages.components.scores import score
 from pages.components.text import number, percent, plain, seconds
+from transformer import run_queue
 from transformer.config import RunConfig
 from transformer.runs import ACTIVE, Run, Status
 from transformer.tasks import find_task
@@ -23,6 +24,8 @@ MAX_POINTS = 800
 ENOUGH_POINTS = 8
 """Before so many, an estimate of the time left would jump about."""
 STATE_WORDS = {
+    "queued": "waiting",
+    "paused": "paused; what was learned is saved, and Resume goes on from here",
     "starting": "starting: loading PyTorch",
     "running": "training",
     "stopping": "stopping: evaluating and saving what was learned",
@@ -118,33 +121,50 @@ def loss_figure(run: Run) -> "go.Figure":
     )
 
 
+def links(run: Run) -> None:
+    """Where to go with what a run has learned."""
+    step = run.checkpoints()[-1].stem.removeprefix("step-")
+    st.markdown("**Saved.** See what it learned, or take it along:")
+    with st.container(horizontal=True):
+        for page, text, icon in (
+            ("pages/attention.py", "Look at its attention", ":material/grid_on:"),
+            ("pages/decode.py", "Decode step by step", ":material/format_list_numbered:"),
+            ("pages/checkpoints.py", "Check and download it", ":material/inventory_2:"),
+        ):
+            query = {"checkpoint": f"run-{run.id}-{step}"}
+            st.page_link(page, label=text, icon=icon, query_params=query)
+
+
 def _state(run: Run, config: RunConfig, status: Status, history: History) -> None:
     step = history.last_step()
     name = plain(run.about()["name"] or find_task(config.data.task).title)
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**{name}**: {_words(status, config, history)}.", width="stretch")
-        if status.state in ("starting", "running"):
-            st.button("Stop and keep what was learned", on_click=_stop, args=(run,))
+    st.markdown(f"**{name}**: {_words(run, status, config, history)}.")
+    controls(run, status)
     if status.state in ACTIVE:
         st.progress(min(step / config.training.steps, 1.0), text=_progress(config, history))
     elif status.reason:
-        st.error(plain(status.reason), icon=":material/error:")
-        if log := run.log_tail():
+        shown = st.info if status.state in ("paused", "stopped") else st.error
+        shown(plain(status.reason), icon=":material/info:")
+        if status.state in ("failed", "interrupted") and (log := run.log_tail()):
             with st.expander("The trainer's own output"):
                 st.code(log, language=None)
+    if status.state == "diverged" and len(run.checkpoints()) > 0:
+        good = run.checkpoints()[-1].stem.removeprefix("step-")
+        st.caption(
+            f"The last good model, of step {int(good):,}, is kept: *Train on* goes on from it "
+            "with a lower learning rate."
+        )
     losses = history.series("loss")
     if status.state not in ACTIVE and losses and losses[-1][1] > losses[0][1]:
         st.warning("The model is worse than untrained. Try a lower learning rate.")
 
 
-def _stop(run: Run) -> None:
-    # Where the directory is gone, so is what there was to stop; the page says so.
-    with suppress(OSError):
-        run.command("stop")
-
-
-def _words(status: Status, config: RunConfig, history: History) -> str:
+def _words(run: Run, status: Status, config: RunConfig, history: History) -> str:
     """The run's state in words."""
+    if status.state == "queued":
+        line = [other.id for other in run_queue.waiting(run.path.parent)]
+        place = line.index(run.id) + 1 if run.id in line else 1
+        return f"waiting for its turn, number {place} of {len(line)} in line"
     if status.state == "finished" and history.last_step() < config.training.steps:
         return f"finished early, since the loss fell below {config.training.until_loss:g}"
     if status.state == "running" and not history.evaluations:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.components import address, uploads
+from pages.components import address, browser, uploads
 from transformer import runs
 
 if TYPE_CHECKING:
@@ -86,11 +86,12 @@ def listed_checkpoints() -> dict[str, Listed]:
         Listed(path.stem, f"{path.stem} (bundled)", path)
         for path in sorted(BUNDLED.glob("*.safetensors"))
     ]
-    for run in runs.list_runs():
+    for run in browser.visible(runs.list_runs()):
         for path in reversed(run.checkpoints()):
             step = path.stem.removeprefix("step-")
             name = run.about()["name"] or run.id
-            label = f"{name}, step {int(step):,} (run)"
+            what = "untrained" if step == "0" else f"step {int(step):,}"
+            label = f"{name}, {what} (run)"
             found.append(Listed(f"run-{run.id}-{step}", label, path))
     for upload in uploads.kept():
         found.append(

@@ -13,9 +13,10 @@ from pages.components import address
 from pages.components.config_form import config_form
 from pages.components.frame import problem
 from pages.components.text import plain
-from transformer import runs
+from transformer import run_queue
 from transformer.config import DataConfig, TrainingConfig, TransformerConfig
 from transformer.errors import TaskError
+from transformer.limits import Limits
 from transformer.presets import PRESETS, prepare
 from transformer.runs import Run
 from transformer.tasks import SEVEN_PAIRS, TASKS
@@ -55,37 +56,39 @@ SEVEN_SENTENCES = Request(
 )
 
 
-def start(request: Request) -> Run:
-    """Create the run and start its trainer.
+def start(request: Request, owner: str) -> Run:
+    """Create the run, and start its trainer or let it wait for its turn.
+
+    Args:
+        owner: the hash of the browser's token.
 
     Raises:
-        ConfigError, TaskError: something in the request does not fit.
+        ConfigError, TaskError, RunError: something in the request does not fit, or there is no
+            room for another run.
     """
+    training = {"threads": Limits.from_environment().threads} | request.training
     if not request.pairs:
         _, config = prepare(
             request.task,
             request.preset,
             data=request.data,
             model=request.model,
-            training=request.training,
+            training=training,
         )
-        run = runs.create_run(config, name=request.name)
-    else:
-        text = write_pairs(parse_pairs(request.pairs, comma=request.comma).pairs)
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder, "data.tsv")
-            file.write_text(text, "utf-8")
-            _, config = prepare(
-                request.task,
-                request.preset,
-                pairs=file,
-                data=request.data,
-                model=request.model,
-                training=request.training,
-            )
-        run = runs.create_run(config, name=request.name, pairs=text)
-    runs.start(run)
-    return run
+        return run_queue.submit(config, name=request.name, owner=owner)
+    text = write_pairs(parse_pairs(request.pairs, comma=request.comma).pairs)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "data.tsv")
+        file.write_text(text, "utf-8")
+        _, config = prepare(
+            request.task,
+            request.preset,
+            pairs=file,
+            data=request.data,
+            model=request.model,
+            training=training,
+        )
+    return run_queue.submit(config, name=request.name, pairs=text, owner=owner)
 
 
 def form(begin: Callable[[Request], None]) -> None:
