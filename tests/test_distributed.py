@@ -1,0 +1,123 @@
+"""Several processes train as one, as torchrun starts them, and resume as themselves."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.trainers import (
+    OFTEN,
+    PATIENCE,
+    ROOT,
+    assert_same_run,
+    ended,
+    no_trainer_left,
+    tiny,
+    train_to_the_end,
+    trains,
+    wait_for,
+)
+from transformer.commits import commits
+from transformer.config import RunConfig
+from transformer.runs import Run, create_run
+
+STEPS = 50
+TRAIN = ("-m", "transformer", "train")
+
+
+def config(dropout: float = 0.1) -> RunConfig:
+    """Batches of 7 pairs, which two processes share as 4 and 3."""
+    made = tiny(steps=STEPS, batch_size=7, eval_every=10)
+    return replace(made, model=made.model.replace(dropout=dropout))
+
+
+class Together:
+    """Two trainers with the variables that torchrun sets, without the seconds it takes itself."""
+
+    def __init__(self, run: Run, **environment: str) -> None:
+        with socket.socket() as probe:
+            probe.bind(("localhost", 0))
+            port = str(probe.getsockname()[1])
+        shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": port}
+        with (run.path / "trainer.log").open("ab") as log:
+            self.processes = [
+                subprocess.Popen(
+                    [sys.executable, *TRAIN, "--run-dir", str(run.path)],
+                    cwd=ROOT,
+                    stdout=log,
+                    stderr=log,
+                    env=os.environ | shared | environment | {"RANK": rank, "LOCAL_RANK": rank},
+                )
+                for rank in ("0", "1")
+            ]
+
+    def wait(self) -> list[int]:
+        return [process.wait(PATIENCE) for process in self.processes]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Iterator[Path]:
+    with no_trainer_left(tmp_path):
+        yield tmp_path / "runs"
+
+
+def losses(run: Run, kind: str) -> list[float]:
+    return [r["loss"] for r in run.metrics()[0] if r["kind"] == kind and "loss" in r]
+
+
+def test_torchrun_has_the_losses_of_one_process(root: Path) -> None:
+    one, two = (create_run(config(dropout=0.0), root=root) for _ in range(2))
+    assert train_to_the_end(one, {}) == 0
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    done = subprocess.run(
+        [*command, "--nproc-per-node", "2", *TRAIN, "--json", "--run-dir", str(two.path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count('"state": "finished"') == 1  # only the leader speaks
+    for kind, count in (("train", STEPS), ("eval", STEPS // 10 + 1)):
+        assert len(losses(one, kind)) == count
+        assert losses(two, kind) == pytest.approx(losses(one, kind), abs=1e-5)
+    # And only the leader writes: nothing stands there twice.
+    steps = [record["step"] for record in two.metrics()[0] if record["kind"] == "train"]
+    assert steps == list(range(1, STEPS + 1))
+
+
+def test_two_processes_resume_bit_for_bit(root: Path) -> None:
+    """With dropout, so that each process needs its own random numbers back."""
+    unbroken, broken = (create_run(config(), root=root) for _ in range(2))
+    assert Together(unbroken).wait() == [0, 0]
+    together = Together(broken, **OFTEN)
+    wait_for(lambda: len(commits(broken.path / "checkpoints")) > 2, "commits past the first")
+    broken.command("pause")
+    assert together.wait() == [0, 0], broken.log_tail()
+    ended(broken, "paused")
+    assert 0 < broken.last_step() < STEPS
+    assert Together(broken).wait() == [0, 0], broken.log_tail()
+    assert_same_run(broken, unbroken)
+
+
+def test_a_stop_reaches_all_processes(root: Path) -> None:
+    run = create_run(tiny(), root=root)
+    together = Together(run)
+    wait_for(lambda: trains(run), "metrics")
+    run.command("stop")
+    assert together.wait() == [0, 0], run.log_tail()
+    ended(run, "stopped")
+
+
+def test_what_the_leader_cannot_open_ends_all(tmp_path: Path) -> None:
+    run = Run(tmp_path / "none")
+    run.path.mkdir()
+    assert Together(run).wait() == [1, 1]
+    assert run.log_tail().count("error: Nothing to train") == 1
+    assert "Traceback" not in run.log_tail()
