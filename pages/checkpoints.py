@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.components import session, uploads
+from pages.components import browser, session, uploads
 from pages.components.checkpoint_card import checkpoint_card, checks
 from pages.components.frame import frame, problem
 from transformer.errors import UserError
@@ -16,8 +16,8 @@ def take_upload() -> None:
         return
     try:
         session.use_torch()
-        kept = uploads.keep(uploaded.name, uploaded.getvalue())
-        st.session_state["checkpoint"] = f"upload-{kept.sha256[:16]}"
+        kept = uploads.keep(uploaded.name, uploaded.getvalue(), browser.owner())
+        st.session_state["checkpoint"] = kept.id
     except UserError as error:
         st.session_state["upload problem"] = error
     except OSError as error:

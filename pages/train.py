@@ -8,8 +8,9 @@ from pages.components import address, browser, training_form
 from pages.components.frame import errors_shown, frame
 from pages.components.run_controls import afterwards, undo_delete
 from pages.components.run_view import links, loss_figure, run_view
-from transformer import run_queue, runs
+from transformer import run_queue, runs, trainer_process
 from transformer.errors import UserError
+from transformer.limits import Limits
 from transformer.runs import ACTIVE, Run
 
 DOUBLE_CLICK_SECONDS = 2.0
@@ -92,3 +93,5 @@ with frame("Train", "Watch a Transformer learn, next to the same model untrained
     run = choose_run()
     if run is not None:
         watch(run)
+    if Limits.from_environment().keeps_ready and (run is None or run.status().state not in LIVE):
+        trainer_process.keep_one_ready()

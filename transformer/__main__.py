@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from transformer import run_queue
+from transformer import run_queue, trainer_process
 from transformer.config import DataConfig, TrainingConfig, TransformerConfig
 from transformer.errors import UserError
 from transformer.presets import PRESETS, prepare
@@ -55,6 +55,11 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--parent", type=Path, help="a run to train on from, with --steps more updates"
     )
+    parser.add_argument(
+        "--wait",
+        action="store_true",
+        help="load everything, then read the run's directory from standard input",
+    )
     parser.add_argument("--name", default="", help="a name for the run")
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     for config in (DataConfig, TransformerConfig, TrainingConfig):
@@ -90,6 +95,10 @@ def _changes(options: argparse.Namespace, config: type[Any]) -> dict[str, Any]:
 def train(options: argparse.Namespace) -> int:
     # Before torch is imported: waiting threads that spin cost trainers beside this one their time.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if options.wait:
+        options.run_dir = trainer_process.wait_for_run()
+        if options.run_dir is None:
+            return 0
     # What is wrong with the flags is said before the seconds that torch takes.
     run = _open_run(options) if os.environ.get("WORLD_SIZE", "1") == "1" else None
     from transformer import distributed, trainer

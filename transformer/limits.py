@@ -113,6 +113,11 @@ class Limits(SelfValidating):
         return self.mode != "personal"
 
     @property
+    def keeps_ready(self) -> bool:
+        """Whether a trainer that has loaded torch waits for the next run: 250 MB for a second."""
+        return self.mode == "personal"
+
+    @property
     def own_pairs(self) -> bool:
         """Whether people may train on pairs of their own."""
         return self.mode != "demo"

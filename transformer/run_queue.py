@@ -8,7 +8,6 @@ import os
 import secrets
 import shutil
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -20,6 +19,7 @@ from pathlib import Path
 import psutil
 from filelock import FileLock, Timeout
 
+from transformer import trainer_process
 from transformer.commits import APPEND_ONLY, Commit, newest_sound, state_file, weights_file
 from transformer.config import RunConfig
 from transformer.errors import RunError
@@ -39,8 +39,7 @@ from transformer.runs import (
     write_run,
 )
 
-CLAIMED = "WORKBENCH_CLAIMED"
-"""Set for a trainer that was started for a run: it waits until the run names it."""
+NICE = 10
 TRASH = "trash"
 TRASH_KEEPS = 50
 """Deleted runs that can be had back; the oldest give way."""
@@ -261,25 +260,7 @@ def start(run: Run) -> None:
             process_started=process.create_time(),
         )
     )
-    environment = os.environ | {
-        # Waiting threads that spin made a step ten times slower on busy cores.
-        "OMP_WAIT_POLICY": "PASSIVE",
-        "OMP_NUM_THREADS": str(threads),
-        CLAIMED: "1",
-        "PYTHONPATH": os.pathsep.join(
-            [str(Path(__file__).parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-        ),
-    }
-    command = [sys.executable, "-m", "transformer", "train", "--run-dir", str(run.path.resolve())]
-    with (run.path / "trainer.log").open("ab") as log:
-        trainer = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            env=environment,
-            start_new_session=True,
-        )
+    trainer = trainer_process.launch(run.path.resolve(), threads)
     claim(run, trainer.pid)
     threading.Thread(target=_reap, args=(run, trainer), daemon=True).start()
 
@@ -288,8 +269,8 @@ def claim(run: Run, pid: int) -> None:
     """Name the process that is to train the run, so that its death is noticed."""
     with suppress(psutil.Error):
         process = psutil.Process(pid)
-        if os.name == "posix":
-            process.nice(10)  # the app must answer while trainers keep every core busy
+        if os.name == "posix" and process.nice() < NICE:
+            process.nice(NICE)  # the app must answer while trainers keep every core busy
         run.set_status(
             replace(run.status(), state="starting", pid=pid, process_started=process.create_time())
         )

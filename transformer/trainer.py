@@ -25,6 +25,7 @@ from transformer.limits import Limits
 from transformer.model import Transformer
 from transformer.runs import ENDED, RESUMABLE, Run, Status
 from transformer.tasks import Pair, Task, build_task
+from transformer.trainer_process import CLAIMED
 from transformer.training import (
     DivergedError,
     Event,
@@ -77,7 +78,7 @@ class Trainer:
             self._train()
             return
         with self.run.lock():
-            if run_queue.CLAIMED in os.environ:
+            if CLAIMED in os.environ:
                 self._await_claim()
                 _limit_memory(self.limits.memory_bytes)
             status = self.run.status()

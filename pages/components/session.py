@@ -93,10 +93,11 @@ def listed_checkpoints() -> dict[str, Listed]:
             what = "untrained" if step == "0" else f"step {int(step):,}"
             label = f"{name}, {what} (run)"
             found.append(Listed(f"run-{run.id}-{step}", label, path))
+    named = st.query_params.get("checkpoint")
     for upload in uploads.kept():
-        found.append(
-            Listed(f"upload-{upload.sha256[:16]}", f"{upload.name} (uploaded)", upload.path)
-        )
+        # Whoever has the link may open it: its checksum cannot be guessed.
+        if browser.owns(*upload.owners) or upload.id == named:
+            found.append(Listed(upload.id, f"{upload.name} (uploaded)", upload.path))
     return {entry.id: entry for entry in found}
 
 

@@ -16,18 +16,25 @@ MAX_BYTES = 2_000_000_000
 
 @dataclass(frozen=True)
 class Upload:
-    """A kept file, and the name it had on the person's machine."""
+    """A kept file: the name it had on a person's machine, and the hashes of the tokens of the
+    browsers that sent it."""
 
     sha256: str
     name: str
+    owners: tuple[str, ...]
     path: Path
+
+    @property
+    def id(self) -> str:
+        """Its name in the address: enough of the checksum that nobody guesses it."""
+        return f"upload-{self.sha256[:16]}"
 
 
 def kept() -> list[Upload]:
     """All kept uploads, newest first."""
     files = [path for path in FOLDER.glob("*.safetensors") if path.is_file()]
     files.sort(key=_age, reverse=True)
-    return [Upload(path.stem, _name_of(path), path) for path in files]
+    return [Upload(path.stem, *_told(path), path) for path in files]
 
 
 def _age(path: Path) -> float:
@@ -45,15 +52,17 @@ def _size(path: Path) -> int:
         return 0
 
 
-def _name_of(path: Path) -> str:
+def _told(path: Path) -> tuple[str, tuple[str, ...]]:
+    """The name and the owners that stand beside a kept file."""
     try:
-        name = str(json.loads(path.with_suffix(".json").read_text("utf-8"))["name"])
-        return name.encode("utf-8", "replace").decode()
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return path.stem[:12]
+        beside = json.loads(path.with_suffix(".json").read_text("utf-8"))
+        name = str(beside["name"]).encode("utf-8", "replace").decode()
+        return name, tuple(map(str, beside.get("owners", ())))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return path.stem[:12], ()
 
 
-def keep(name: str, content: bytes) -> Upload:
+def keep(name: str, content: bytes, owner: str) -> Upload:
     """Check an uploaded file and keep it; the oldest give way when there are too many.
 
     Raises:
@@ -68,9 +77,11 @@ def keep(name: str, content: bytes) -> Upload:
     FOLDER.mkdir(parents=True, exist_ok=True)
     path = FOLDER / f"{sha256}.safetensors"
     write_atomic(path, content)
-    write_atomic(path.with_suffix(".json"), json.dumps({"name": name[:100]}).encode())
+    owners = tuple(dict.fromkeys((*_told(path)[1], owner)))
+    beside = {"name": name[:100], "owners": owners}
+    write_atomic(path.with_suffix(".json"), json.dumps(beside).encode())
     _drop_oldest()
-    return Upload(sha256, name[:100], path)
+    return Upload(sha256, name[:100], owners, path)
 
 
 def _drop_oldest() -> None:
