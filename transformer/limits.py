@@ -12,7 +12,7 @@ from typing import Any, Self
 import psutil
 
 from transformer.errors import ConfigError
-from transformer.settings import SelfValidating, setting
+from transformer.settings import SelfValidating, setting, shown
 
 PREFIX = "WORKBENCH_"
 LEAST_MEMORY_MB = 1024
@@ -88,7 +88,7 @@ class Limits(SelfValidating):
             try:
                 given[item.name] = item.type(text)  # type: ignore[operator]
             except ValueError:
-                raise ConfigError(f"{name} = {text!r}: must be a number.") from None
+                raise ConfigError(f"{name} = {shown(text)}: must be a number.") from None
         return cls(**{**MODES.get(given.get("mode", ""), {}), **given})
 
     @property

@@ -1,5 +1,6 @@
 """A real server in a folder of its own, and a real Chromium that notices every fault."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -43,7 +44,7 @@ class Server:
         return (self.folder / "server.log").read_text("utf-8", "replace")
 
 
-def start_server(folder: Path) -> Server:
+def start_server(folder: Path, **environment: str) -> Server:
     """The app in an empty folder, where it keeps its runs; its config comes along."""
     (folder / ".streamlit").symlink_to(ROOT / ".streamlit")
     for _ in range(3):  # another process may take the port in between
@@ -57,6 +58,7 @@ def start_server(folder: Path) -> Server:
                 cwd=folder,
                 stdout=log,
                 stderr=log,
+                env=os.environ | environment,
             )
         url = f"http://localhost:{port}"
         for _ in range(300):
@@ -103,6 +105,14 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
+@pytest.fixture(scope="module")
+def class_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """An app that a class shares."""
+    running = start_server(tmp_path_factory.mktemp("class"), WORKBENCH_MODE="class")
+    yield running
+    stop_server(running)
+
+
 NewPage = Callable[..., Page]
 
 
@@ -117,7 +127,7 @@ def new_page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[NewPa
     faults: list[str] = []
     servers = [
         request.getfixturevalue(name)
-        for name in ("server", "cold_server")
+        for name in ("server", "cold_server", "class_server")
         if name in request.fixturenames
     ]
     logged = [len(server.log()) for server in servers]

@@ -1,0 +1,96 @@
+"""One server for a class: whose runs are whose, and who is let in at all."""
+
+import base64
+import http.client
+import os
+import re
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import NewPage, Server, settle
+from transformer.runs import list_runs
+
+
+def train(page: Page, server: Server, task: str = "reverse") -> str:
+    """Start a run; its id."""
+    page.goto(f"{server.url}/train?task={task}")
+    settle(page)
+    if task == "pairs":
+        page.get_by_label("Or type or paste pairs here").fill(
+            "ein Geheimnis -> a secret\nja -> yes"
+        )
+        page.keyboard.press("Control+Enter")
+        settle(page)
+    known = {run.id for run in list_runs(server.folder / "runs")}
+    page.get_by_role("button", name="Train", exact=True).click()
+    page.wait_for_url(lambda url: "run=" in url and url.split("run=")[1][:12] not in known)
+    settle(page)
+    return re.findall("run=([0-9a-f]{12})", page.url)[0]
+
+
+def test_a_run_is_controlled_by_the_browser_that_started_it(
+    class_server: Server, new_page: NewPage
+) -> None:
+    mine, other = new_page(), new_page()
+    run = train(mine, class_server)
+    stop = "Stop and keep what was learned"
+    expect(mine.get_by_role("button", name=stop)).to_be_visible()
+    other.goto(f"{class_server.url}/train?run={run}")
+    expect(other.get_by_text("Only the browser that started this run")).to_be_visible()
+    expect(other.get_by_role("button", name=stop)).to_have_count(0)
+    # The token is kept in the browser, and only its hash in the run.
+    [cookie] = [c for c in mine.context.cookies() if c["name"] == "workbench"]
+    assert cookie["sameSite"] == "Strict"
+    for path in (class_server.folder / "runs" / run).glob("*.json"):
+        assert cookie["value"] not in path.read_text()
+    # It is still the same browser after a reload, and in another tab.
+    tab = mine.context.new_page()
+    tab.goto(f"{class_server.url}/train?run={run}")
+    expect(tab.get_by_role("button", name=stop)).to_be_visible()
+    tab.get_by_role("button", name=stop).click()
+    expect(tab.get_by_text("stopped; what was learned is saved")).to_be_visible()
+
+
+def test_a_run_on_own_pairs_is_private(class_server: Server, new_page: NewPage) -> None:
+    mine, other = new_page(), new_page()
+    run = train(mine, class_server, "pairs")
+    expect(mine.get_by_text("Your own pairs (")).to_be_visible()
+    for path in (f"train?run={run}", f"attention?checkpoint=run-{run}-0"):
+        other.goto(f"{class_server.url}/{path}")
+        expect(other.get_by_text(f"{run}").filter(has_text="is not here")).to_be_visible()
+    other.goto(class_server.url)
+    settle(other)
+    expect(other.get_by_text("Your own pairs")).to_have_count(0)
+
+
+def handshake(server: Server, **headers: str) -> int:
+    """The server's answer to a request for its WebSocket, as a page of any site could send it."""
+    address = urlsplit(server.url)
+    connection = http.client.HTTPConnection("localhost", address.port, timeout=10)
+    key = base64.b64encode(os.urandom(16)).decode()
+    fixed = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+    connection.putrequest("GET", "/_stcore/stream", skip_host=True)
+    for name, value in {**fixed, "Sec-WebSocket-Key": key, **headers}.items():
+        connection.putheader(name, value)
+    connection.endheaders()
+    status = connection.getresponse().status
+    connection.close()
+    return status
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "let_in"),
+    [
+        ("localhost", "http://localhost", True),
+        ("evil.example", "http://evil.example", False),  # a name that resolves to this machine
+        ("localhost", "http://evil.example", False),  # another site's page
+    ],
+)
+def test_only_its_own_pages_reach_the_app(
+    server: Server, host: str, origin: str, let_in: bool
+) -> None:
+    port = urlsplit(server.url).port
+    status = handshake(server, Host=f"{host}:{port}", Origin=f"{origin}:{port}")
+    assert (status == 101) is let_in, status
