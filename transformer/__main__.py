@@ -137,15 +137,10 @@ def _silent(message: str) -> None:
 def _open_run(options: argparse.Namespace) -> Run:
     """The run that the flags describe, new or existing."""
     changes = [_changes(options, c) for c in (DataConfig, TransformerConfig, TrainingConfig)]
-    given = any((options.task, options.preset, options.data, options.name, *changes))
     if options.parent is not None:
         return _train_on(options, changes)
-    if options.run_dir is not None and (options.run_dir / "config.json").exists():
-        if given:
-            raise UserError(
-                f"{options.run_dir} already holds a run. Give only --run-dir to resume it or see "
-                "its result, or another directory."
-            )
+    exists = options.run_dir is not None and (options.run_dir / "config.json").exists()
+    if exists and not any((options.task, options.preset, options.data, options.name, *changes)):
         return Run(options.run_dir)
     if not options.task:
         raise UserError("Nothing to train: give --task, or --run-dir of an existing run.")
@@ -153,6 +148,14 @@ def _open_run(options: argparse.Namespace) -> Run:
     _, config = prepare(
         options.task, options.preset, pairs=options.data, data=data, model=model, training=training
     )
+    if exists:
+        # The very command that made a run resumes it: so a cluster starts its jobs again.
+        if Run(options.run_dir).config() == config:
+            return Run(options.run_dir)
+        raise UserError(
+            f"{options.run_dir} already holds a run of other settings. Give only --run-dir to "
+            "resume it or see its result, or another directory."
+        )
     pairs = ""
     if options.data is not None:
         read = read_pairs(options.data)
