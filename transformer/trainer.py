@@ -387,8 +387,9 @@ class Trainer:
 
     def _set_state(self, state: str, reason: str = "", kind: str = "") -> None:
         process = psutil.Process()
+        ticket = self.run.last_word().ticket
         self.run.set_status(
-            Status(state, reason, kind, process.pid, process.create_time(), self.step)
+            Status(state, reason, kind, process.pid, process.create_time(), self.step, ticket)
         )
         if reason:
             self.progress(reason)

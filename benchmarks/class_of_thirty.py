@@ -1,0 +1,182 @@
+"""Thirty people on one server: .venv/bin/python -m benchmarks.class_of_thirty [SESSIONS] [SECONDS]
+
+Each session speaks to the app as a browser does, over its WebSocket, but draws nothing: it starts
+a run, watches it with the page's own timer, and clicks every five seconds, now on this page, now
+on another. Reports what a click waits for, whether all runs were served in order, and memory.
+"""
+
+import asyncio
+import random
+import statistics
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlencode
+
+import psutil
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from websockets.asyncio.client import ClientConnection, connect
+
+from tests.browser.conftest import Server, start_server, stop_server
+from transformer.runs import ACTIVE, list_runs
+
+SESSIONS, SECONDS = 30, 120.0
+CLICK_EVERY = 5.0
+PATIENCE = 60.0
+"""A click without an answer for so long has none."""
+VIEWS: tuple[tuple[str, dict[str, str]], ...] = (
+    ("train", {}),
+    ("attention", {"checkpoint": "reverse", "input": "workbench"}),
+    ("decode", {"checkpoint": "sort", "input": "workbench"}),
+    ("checkpoints", {"checkpoint": "reverse"}),
+    ("", {}),
+)
+
+
+@dataclass
+class Person:
+    """One session: what it has seen of its page, and how long its clicks took."""
+
+    number: int
+    socket: ClientConnection
+    run: str = ""
+    query: str = ""
+    buttons: dict[str, str] = field(default_factory=dict)
+    timer: tuple[str, float] | None = None
+    finished: asyncio.Event = field(default_factory=asyncio.Event)
+    waited: list[float] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+    async def listen(self) -> None:
+        async for content in self.socket:
+            message = ForwardMsg.FromString(content if isinstance(content, bytes) else b"")
+            kind = message.WhichOneof("type")
+            if kind == "page_info_changed":
+                self.query = message.page_info_changed.query_string
+            elif kind == "auto_rerun":
+                self.timer = (message.auto_rerun.fragment_id, message.auto_rerun.interval)
+            elif kind == "stop_auto_rerun":
+                self.timer = None
+            elif kind == "delta":
+                self._see(message)
+            elif kind == "script_finished" and message.script_finished in (
+                ForwardMsg.FINISHED_SUCCESSFULLY,
+                ForwardMsg.FINISHED_WITH_COMPILE_ERROR,
+            ):
+                self.finished.set()
+
+    def _see(self, message: ForwardMsg) -> None:
+        element = message.delta.new_element
+        kind = element.WhichOneof("type")
+        if kind == "button":
+            self.buttons[element.button.label] = element.button.id
+        elif kind == "exception":
+            self.faults.append(element.exception.message)
+        elif kind == "alert" and "our fault" in element.alert.body:
+            self.faults.append(element.alert.body)
+
+    async def ask(self, page: str, query: dict[str, str], button: str = "") -> None:
+        """Open a page, or press a button on it, and wait until the page is all there."""
+        message = BackMsg()
+        state = message.rerun_script
+        state.page_name, state.query_string = page, urlencode(query)
+        if button:
+            trigger = state.widget_states.widgets.add()
+            trigger.id, trigger.trigger_value = self.buttons[button], True
+        self.finished.clear()
+        self.timer = None
+        started = time.perf_counter()
+        await self.socket.send(message.SerializeToString())
+        try:
+            await asyncio.wait_for(self.finished.wait(), PATIENCE)
+        except TimeoutError:
+            self.faults.append(f"no answer from the page {page or 'app'!r}")
+        self.waited.append(time.perf_counter() - started)
+
+    async def tick(self) -> None:
+        """What the page's timer does in a browser: draw the run again."""
+        while True:
+            fragment, interval = self.timer or ("", 1.0)
+            await asyncio.sleep(interval)
+            if fragment and self.timer is not None:
+                message = BackMsg()
+                state = message.rerun_script
+                state.page_name, state.query_string = "train", self.query
+                state.fragment_id, state.is_auto_rerun = fragment, True
+                await self.socket.send(message.SerializeToString())
+
+    async def live(self, seconds: float) -> None:
+        """Start a run, and click until the time is over."""
+        chance = random.Random(self.number)
+        await asyncio.sleep(chance.uniform(0, CLICK_EVERY))
+        await self.ask("train", {"task": chance.choice(("reverse", "copy", "sort"))})
+        await self.ask("train", {}, button="Train")
+        self.run = dict(part.split("=") for part in self.query.split("&")).get("run", "")
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            await asyncio.sleep(CLICK_EVERY)
+            page, query = chance.choice(VIEWS)
+            await self.ask(page, {**query, "run": self.run} if page == "train" else dict(query))
+
+
+async def join(server: Server, number: int, seconds: float) -> Person:
+    address = server.url.replace("http", "ws") + "/_stcore/stream"
+    token = f"workbench={random.Random(f'token {number}').randbytes(16).hex()}"
+    async with connect(
+        address,
+        subprotocols=["streamlit"],  # type: ignore[list-item]
+        additional_headers={"Cookie": token, "Origin": server.url},
+        max_size=None,
+        open_timeout=PATIENCE,
+    ) as socket:
+        person = Person(number, socket)
+        background = [asyncio.create_task(person.listen()), asyncio.create_task(person.tick())]
+        await person.live(seconds)
+        for task in background:
+            task.cancel()
+        return person
+
+
+def in_order(server: Server) -> bool:
+    """Whether every run that has begun came before every run that still waits."""
+    words = [run.last_word() for run in list_runs(server.folder / "runs")]
+    begun = [word.ticket for word in words if word.state != "queued"]
+    waits = [word.ticket for word in words if word.state == "queued"]
+    return len({*begun, *waits}) == len(words) and max(begun) < min(waits, default=len(words) + 1)
+
+
+async def main(sessions: int, seconds: float) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        server = start_server(Path(folder), WORKBENCH_MODE="class")
+        process = psutil.Process(server.process.pid)
+        before = process.memory_info().rss
+        people = await asyncio.gather(*(join(server, n, seconds) for n in range(sessions)))
+        after = process.memory_info().rss
+        states = [run.status().state for run in list_runs(server.folder / "runs")]
+        waited = sorted(1000 * wait for person in people for wait in person.waited)
+        faults = [fault for person in people for fault in person.faults]
+        print(f"{sessions} sessions, {seconds:.0f} s, {len(waited)} clicks, {len(faults)} faults")
+        print(
+            f"click to page drawn: median {statistics.median(waited):,.0f} ms, "
+            f"95th percentile {waited[int(0.95 * len(waited))]:,.0f} ms, worst {waited[-1]:,.0f} ms"
+        )
+        print(
+            f"runs: {len(states)}, "
+            + ", ".join(f"{states.count(s)} {s}" for s in sorted(set(states)))
+        )
+        print(f"served in order: {in_order(server)}")
+        print(f"memory of the server: {before / 1e6:,.0f} MB, with the class {after / 1e6:,.0f} MB")
+        for fault in faults[:5]:
+            print("fault:", fault)
+        for run in list_runs(server.folder / "runs"):
+            if run.status().state in (*ACTIVE, "queued"):
+                run.command("stop")
+        stop_server(server)
+
+
+if __name__ == "__main__":
+    given = [float(word) for word in sys.argv[1:]]
+    asyncio.run(main(int(given[0]) if given else SESSIONS, given[1] if len(given) > 1 else SECONDS))
