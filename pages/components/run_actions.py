@@ -1,0 +1,154 @@
+"""What one can do with a run: watch it, change a copy, train on, name it, share it, delete it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import streamlit as st
+
+from pages.components import run_engine
+from pages.components.frame import problem
+from pages.components.text import plain
+from transformer.errors import UserError
+from transformer.run_history import Summary
+from transformer.runs import ACTIVE, Run
+
+PROBLEM, DELETED, STARTED = "run problem", "deleted run", "run trained on"
+
+
+def attempt(action: Callable[..., Any], *arguments: Any) -> bool:
+    """Do it in a callback; what goes wrong is kept for the page to show."""
+    for key in (PROBLEM, DELETED, STARTED):
+        st.session_state.pop(key, None)
+    try:
+        action(*arguments)
+    except UserError as error:
+        st.session_state[PROBLEM] = error
+    except OSError as error:
+        sentence = f"The run could not be changed: {error.strerror}. It may have been deleted."
+        st.session_state[PROBLEM] = UserError(sentence)
+    return PROBLEM not in st.session_state
+
+
+def outcome() -> None:
+    """What the last action came to, with its undo."""
+    if PROBLEM in st.session_state:
+        problem(st.session_state[PROBLEM])
+    if DELETED in st.session_state:
+        run_id, name = st.session_state[DELETED]
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(f":material/delete: {plain(name)} is in the trash.", width="content")
+            st.button("Undo", on_click=_restore, args=(run_id,), key="undo delete")
+    if STARTED in st.session_state:
+        st.page_link(
+            "pages/train.py",
+            label="The run goes on as a new one. Watch it",
+            icon=":material/show_chart:",
+            query_params={"run": st.session_state[STARTED]},
+        )
+
+
+def run_actions(run: Run, summary: Summary, on_delete: Callable[[str], None]) -> None:
+    """Everything for one run; only whoever may control it gets more than links.
+
+    Args:
+        on_delete: called with the id once the run is in the trash.
+    """
+    if summary.reason:
+        st.caption(plain(summary.reason))
+    with st.container(horizontal=True):
+        if summary.steps is not None:
+            st.page_link(
+                "pages/train.py",
+                label="Watch it",
+                icon=":material/show_chart:",
+                query_params={"run": run.id},
+            )
+            st.page_link(
+                "pages/train.py",
+                label="Duplicate and change",
+                icon=":material/content_copy:",
+                query_params=run_engine.form_link(run.config()),
+            )
+    if not run_engine.may_control(run):
+        st.caption("Another browser started this run; only there can it be changed.")
+        return
+    left, right = st.columns(2)
+    name, notes = f"name {run.id}", f"notes {run.id}"
+    left.text_input(
+        "Name", summary.name, max_chars=200, key=name, on_change=_changed,
+        args=(run_engine.rename, run, name),
+    )  # fmt: skip
+    right.text_area(
+        "Notes", summary.notes, max_chars=10_000, height=80, key=notes, on_change=_changed,
+        args=(run_engine.set_notes, run, notes),
+    )  # fmt: skip
+    with left.container(horizontal=True, vertical_alignment="center"):
+        shared = f"shared {run.id}"
+        st.toggle(
+            "Shared with everyone who uses this server",
+            summary.shared,
+            key=shared,
+            on_change=_changed,
+            args=(run_engine.set_shared, run, shared),
+        )
+        if run_engine.can_train_on() and summary.state == "finished":
+            _train_on(run, summary)
+        active = summary.state in ACTIVE
+        st.button(
+            "Stop and delete" if active else "Delete",
+            icon=":material/delete:",
+            key=f"delete {run.id}",
+            on_click=_delete,
+            args=(run, summary, on_delete),
+            help="Moves the run to the trash, from where it can be brought back.",
+        )
+
+
+def _changed(change: Callable[..., None], run: Run, key: str) -> None:
+    attempt(change, run, st.session_state[key])
+
+
+def _delete(run: Run, summary: Summary, on_delete: Callable[[str], None]) -> None:
+    if attempt(run_engine.delete, run):
+        st.session_state[DELETED] = (run.id, summary.title)
+        on_delete(run.id)
+
+
+def _restore(run_id: str) -> None:
+    attempt(run_engine.restore, run_id)
+
+
+def _train_on(run: Run, summary: Summary) -> None:
+    with st.popover("Train on", icon=":material/resume:"):
+        st.caption(
+            "A new run that starts from this one's last weights, with a schedule of its own."
+        )
+        steps = st.number_input(
+            "More steps", 1, 1_000_000, summary.steps or 1, key=f"more {run.id}"
+        )
+        rate = st.number_input(
+            "Learning rate", value=run.config().training.learning_rate, format="%g",
+            step=1e-4, key=f"rate {run.id}",
+        )  # fmt: skip
+        st.button(
+            "Train on", type="primary", key=f"on {run.id}", on_click=_go_on, args=(run, steps, rate)
+        )
+
+
+def _go_on(run: Run, steps: int, rate: float) -> None:
+    def go_on() -> None:
+        st.session_state[STARTED] = run_engine.train_on(run, steps, rate).id
+
+    attempt(go_on)
+
+
+def trash_list() -> None:
+    """Deleted runs, each with a way back."""
+    gone = run_engine.visible(run_engine.trash())
+    if not gone:
+        return
+    with st.expander(f"Trash ({len(gone)})", icon=":material/delete:"):
+        for run in gone:
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.button("Restore", key=f"restore {run.id}", on_click=_restore, args=(run.id,))
+                st.markdown(plain(run.about()["name"] or run.id), width="content")
