@@ -11,7 +11,7 @@ from pages.components.run_comparing import comparison
 from pages.components.run_table import run_table
 from pages.components.text import plain
 from transformer import run_history, runs
-from transformer.run_history import Summaries, Summary
+from transformer.run_history import DAMAGED, Summaries, Summary
 from transformer.runs import Run
 
 MOST = 8
@@ -30,14 +30,9 @@ def _summaries() -> Summaries:
 
 def look() -> dict[str, tuple[Run, Summary]]:
     """Every run that this browser may see, by id, newest first."""
-    found = runs.list_runs()
-    seen = {run.id for run in run_engine.visible(found)}
-    summaries = _summaries().of(found)
-    return {
-        run.id: (run, summary)
-        for run, summary in zip(found, summaries, strict=True)
-        if run.id in seen
-    }
+    found = _summaries().of(runs.ROOT)
+    seen = {run.id for run in run_engine.visible([run for run, _ in found])}
+    return {run.id: (run, summary) for run, summary in found if run.id in seen}
 
 
 def chosen_ids() -> list[str]:
@@ -132,11 +127,17 @@ def details(known: dict[str, tuple[Run, Summary]]) -> None:
         return
     title = "One run" if len(picked) == 1 else f"{len(picked)} runs side by side"
     st.subheader(title, divider="gray")
-    with errors_shown():
-        comparison([run for run, _ in picked], [summary for _, summary in picked])
+    alone = len(picked) == 1
+    if not alone:
+        with errors_shown():
+            comparison([run for run, _ in picked], [summary for _, summary in picked])
     for run, summary in picked:
-        with st.expander(plain(summary.title), expanded=len(picked) == 1), errors_shown():
+        opened = alone or summary.state == DAMAGED
+        with st.expander(plain(summary.title), expanded=opened), errors_shown():
             run_actions(run, summary, leave_out)
+    if alone:
+        with errors_shown():
+            comparison([picked[0][0]], [picked[0][1]])
 
 
 def follow(drawn: dict[str, tuple[Run, Summary]]) -> None:

@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import math
+import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -83,31 +84,40 @@ class Summaries:
     """
 
     def __init__(self) -> None:
-        self._known: dict[Path, tuple[Stamp, Summary]] = {}
+        self._known: dict[Path, tuple[Stamp, Run, Summary]] = {}
         self._lock = threading.Lock()
 
-    def of(self, runs: Iterable[Run]) -> list[Summary]:
-        """One summary a run, in their order; a damaged run has one that says so."""
+    def of(self, root: Path) -> list[tuple[Run, Summary]]:
+        """Every run under a root as ``runs.list_runs`` has them, newest first, with its summary.
+
+        It lists the directory itself: to order 500 runs anew, their names and times would be
+        read at every look. A damaged run has a summary that says so.
+        """
         with self._lock:
-            fresh: dict[Path, tuple[Stamp, Summary]] = {}
-            for run in runs:
-                stamp = _stamp(run.path)
-                known = self._known.get(run.path)
+            fresh: dict[Path, tuple[Stamp, Run, Summary]] = {}
+            for path in root.absolute().iterdir() if root.is_dir() else ():
+                stamp = _stamp(path)
+                if stamp[0] is None:
+                    continue  # a directory is a run once it has a config
+                known = self._known.get(path)
                 if known is None or known[0] != stamp:
-                    known = (stamp, summarise(run))
-                elif known[1].state not in SETTLED:
+                    run = Run(path)
+                    known = (stamp, run, summarise(run))
+                elif known[2].state not in SETTLED:
+                    _, run, summary = known
                     status = run.status()
-                    known = (stamp, replace(known[1], state=status.state, reason=status.reason))
-                fresh[run.path] = known
-            self._known = fresh  # runs that are gone are forgotten
-            return [summary for _, summary in fresh.values()]
+                    known = (stamp, run, replace(summary, state=status.state, reason=status.reason))
+                fresh[path] = known
+            self._known = fresh  # those that are gone are forgotten
+            newest = sorted(fresh.values(), key=lambda known: known[2].created, reverse=True)
+            return [(run, summary) for _, run, summary in newest]
 
 
 def _stamp(path: Path) -> Stamp:
     found: list[tuple[int, int, int] | None] = []
     for name in FILES:
         try:
-            stat = (path / name).stat()
+            stat = os.stat(f"{path}/{name}")
             found.append((stat.st_mtime_ns, stat.st_size, stat.st_ino))
         except OSError:
             found.append(None)

@@ -9,7 +9,7 @@ from pages.components import run_engine
 from pages.components.frame import problem
 from pages.components.text import plain
 from transformer.errors import UserError
-from transformer.run_history import Summary
+from transformer.run_history import DAMAGED, Summary
 from transformer.runs import ACTIVE, Run
 
 PROBLEM, DELETED, STARTED = "run problem", "deleted run", "run trained on"
@@ -54,9 +54,9 @@ def run_actions(run: Run, summary: Summary, on_delete: Callable[[str], None]) ->
         on_delete: called with the id once the run is in the trash.
     """
     if summary.reason:
-        st.caption(plain(summary.reason))
+        st.markdown(plain(summary.reason))
     with st.container(horizontal=True):
-        if summary.steps is not None:
+        if summary.state != DAMAGED:
             st.page_link(
                 "pages/train.py",
                 label="Watch it",

@@ -3,13 +3,14 @@
 import html
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import streamlit as st
 
 from pages.components import address
 from pages.components.run_compare import run_compare
-from pages.components.text import code, plain
+from pages.components.text import plain
 from transformer.config import RunConfig
 from transformer.errors import RunError
 from transformer.run_comparison import (
@@ -84,21 +85,16 @@ def comparison(runs: Sequence[Run], summaries: Sequence[Summary]) -> None:
     """Draw everything about the chosen runs together."""
     sound: list[tuple[str, Run, RunConfig]] = []
     for name, run in zip(labels(summaries), runs, strict=True):
-        try:
+        with suppress(RunError):  # a damaged one says so beside what can be done with it
             sound.append((name, run, run.config()))
-        except RunError as error:
-            st.warning(plain(str(error)))
     if not sound:
         return
     names = [name for name, _, _ in sound]
-    if len(sound) > 1:
-        st.markdown("**What differs in their settings**")
-        _differences(names, differences([config for _, _, config in sound]))
-        for repeat in _repeats(
-            tuple(str(run.path.absolute()) for _, run, _ in sound),
-            tuple(_stamp(run) for _, run, _ in sound),
-        ):
-            st.markdown(_said(repeat, names))
+    for repeat in _repeats(
+        tuple(str(run.path.absolute()) for _, run, _ in sound),
+        tuple(_stamp(run) for _, run, _ in sound),
+    ):
+        st.markdown(_said(repeat, names))
     drawn = {
         name: _curves(str(run.path.absolute()), _stamp(run), config.model.target_vocab_size)
         for name, run, config in sound
@@ -124,6 +120,9 @@ def comparison(runs: Sequence[Run], summaries: Sequence[Summary]) -> None:
         save = st.toggle("A figure to save, as PNG or SVG", key="figure to save")
     if save:
         _figure(drawn, x, scale)
+    if len(sound) > 1:
+        st.markdown("**What differs in their settings**")
+        _differences(names, differences([config for _, _, config in sound]))
 
 
 def _axes() -> tuple[str, str]:
@@ -153,10 +152,10 @@ def _differences(names: Sequence[str], rows: Sequence[Difference]) -> None:
     if not rows:
         st.markdown("Nothing: all their settings are the same, the seed included.")
         return
-    head = "".join(f'<th scope="col">{code(name)}</th>' for name in names)
+    head = "".join(f'<th scope="col">{_cell(name)}</th>' for name in names)
     body = "".join(
         f'<tr><th scope="row" title="{html.escape(row.help)}">{html.escape(row.name)}</th>'
-        + "".join(f"<td>{code(value)}</td>" for value in row.values)
+        + "".join(f"<td>{_cell(value)}</td>" for value in row.values)
         + "</tr>"
         for row in rows
     )
@@ -165,6 +164,11 @@ def _differences(names: Sequence[str], rows: Sequence[Difference]) -> None:
         f'aria-label="Settings that differ"><table><thead><tr><th scope="col">Setting</th>{head}'
         f"</tr></thead><tbody>{body}</tbody></table></div>"
     )
+
+
+def _cell(text: str) -> str:
+    """A text that may run from right to left, kept from turning its neighbours around."""
+    return f"<bdi>{html.escape(text)}</bdi>"
 
 
 def _said(repeat: Repeat, names: Sequence[str]) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from pages.components.mount import component
 from transformer.run_comparison import X_AXES, Baseline, Curves
@@ -32,7 +31,9 @@ def run_compare(
                 {"name": name, "train": curves.train, "evaluation": curves.evaluation}
                 for name, curves in runs.items()
             ],
-            "baselines": [_line(line, list(runs)) for line in baselines],
+            "baselines": [
+                {"name": line.name, "loss": line.loss, "of": line.runs} for line in baselines
+            ],
             "column": list(X_AXES).index(x),
             "unit": X_AXES[x],
             "log_loss": logarithmic_loss,
@@ -40,8 +41,3 @@ def run_compare(
         },
         key=key,
     )
-
-
-def _line(line: Baseline, names: Sequence[str]) -> dict[str, Any]:
-    of = "" if len(line.runs) == len(names) else ", ".join(names[place] for place in line.runs)
-    return {"name": line.name, "loss": line.loss, "of": of}

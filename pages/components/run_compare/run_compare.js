@@ -152,7 +152,8 @@ function yAxis(chart, values, logLoss) {
 function short(value) {
   if (value === 0) return "0";
   const size = Math.abs(value);
-  return size >= 0.001 && size < 10000 ? String(Number(value.toPrecision(3))) : value.toExponential(1).replace("e+", "e");
+  if (size >= 10000) return COMPACT.format(value);
+  return size >= 0.001 ? String(Number(value.toPrecision(3))) : value.toExponential(1);
 }
 
 const COMPACT = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
@@ -220,9 +221,24 @@ function drawBaselines(view) {
   view.baselines.replaceChildren(...view.data.baselines.map((line, place) => {
     const entry = element("span");
     entry.innerHTML = `<svg viewBox="0 0 28 8" aria-hidden="true"><line class="baseline kind-${kind(view, place)}" x2="28" y1="4" y2="4"/></svg>`;
-    entry.append(`${line.name}: ${short(line.loss)}${line.of ? ` (${line.of})` : ""}`);
+    entry.append(`${line.name}: ${short(line.loss)}`);
+    if (line.of.length === view.data.runs.length) return entry;
+    for (const n of line.of) {
+      const mark = swatch(n);
+      mark.setAttribute("role", "img");
+      mark.setAttribute("aria-label", `of ${view.data.runs[n].name}`);
+      entry.append(mark);
+    }
     return entry;
   }));
+}
+
+/** The line of a run, as in a legend. */
+function swatch(n) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", "0 0 28 8");
+  svg.innerHTML = `<line class="run run-${n}" stroke-dasharray="${DASHES[n]}" x2="28" y1="4" y2="4"/>`;
+  return svg;
 }
 
 function nearest(line, x) {
@@ -254,8 +270,7 @@ function drawCursor(view) {
   const said = [];
   view.body.replaceChildren(...data.runs.map((run, n) => {
     const row = element("tr"), name = element("th", { scope: "row" });
-    name.innerHTML = `<svg viewBox="0 0 28 8" aria-hidden="true"><line class="run run-${n}" stroke-dasharray="${DASHES[n]}" x2="28" y1="4" y2="4"/></svg>`;
-    name.append(element("span", {}, run.name));
+    name.append(swatch(n), element("span", {}, run.name));
     const found = CHARTS.map((chart) => at(run, chart));
     const values = found.map((point, c) => (!point ? "–" : CHARTS[c].share ? percent(point[1]) : short(point[1])));
     row.append(name, ...[found[0] ? count(found[0][0]) : "–", ...values].map((text) => element("td", {}, text)));

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from pages.components.mount import component
-from pages.components.text import number, percent, seconds
+from pages.components.text import compact, number, percent, seconds
 from transformer.run_history import DAMAGED, Summary
 from transformer.runs import ACTIVE
 
@@ -19,7 +19,7 @@ def row(summary: Summary) -> dict[str, Any]:
     def told(value: float | None, words: Callable[[float], str], before: str = "") -> str:
         return "" if value is None else before + words(value)
 
-    size = f"{summary.layers} layers × {summary.d_model}"
+    shape = f"{summary.layers} layers × {summary.d_model}"
     steps = "" if summary.steps is None else f"{summary.step:,} / {summary.steps:,}"
     return {
         "id": summary.id,
@@ -29,14 +29,14 @@ def row(summary: Summary) -> dict[str, Any]:
         "notes": summary.notes,
         "task": summary.task,
         "size": told(summary.parameters, lambda count: f"{count:,}"),
-        "shape": "" if summary.d_model is None else size,
+        "shape": "" if summary.d_model is None else shape,
         "steps": steps,
         "loss": told(summary.loss, number),
         "untrained_loss": told(summary.untrained_loss, number, "untrained "),
         "exact": told(summary.exact_match, percent),
         "untrained_exact": told(summary.untrained_exact_match, percent, "untrained "),
         "time": told(summary.seconds, seconds),
-        "tokens": told(summary.tokens, lambda count: f"{count:,.0f}"),
+        "tokens": told(summary.tokens, lambda count: f"{compact(count)} tokens"),
         "state": summary.state,
         "tone": "live" if summary.state in ACTIVE else TONES.get(summary.state, ""),
         "reason": summary.reason,

@@ -2,11 +2,11 @@
 // walks through them by keyboard keeps their place.
 
 const views = new WeakMap(); // root element -> its parts, and the rows by run
-const COLUMNS = [ // [key to sort by, title, whether high values come first]
-  ["name", "Run", false], ["task", "Task", false], ["state", "State", false],
-  ["exact", "Exact match", true], ["loss", "Loss", false], ["step", "Steps", true],
-  ["time", "Time", true], ["tokens", "Tokens", true], ["size", "Parameters", true],
-  ["when", "Started", true],
+const COLUMNS = [ // for each: [key to sort by, title, whether high values come first], ...
+  [["name", "Run", false]], [["task", "Task", false]], [["state", "State", false]],
+  [["exact", "Exact match", true]], [["loss", "Loss", false]], [["step", "Steps", true]],
+  [["time", "Time", true], ["tokens", "tokens", true]], [["size", "Size", true]],
+  [["when", "Started", true]],
 ];
 
 export default function (component) {
@@ -39,15 +39,17 @@ function build(root, view) {
   const choose = element("th", { scope: "col", class: "choose" });
   choose.append(element("span", { class: "unseen" }, "Compare"));
   head.append(choose);
-  view.heads = COLUMNS.map(([key, title, highFirst]) => {
+  view.heads = COLUMNS.map((keys) => {
     const cell = element("th", { scope: "col" });
-    const button = element("button", { type: "button" });
-    button.append(title, element("span", { class: "arrow", "aria-hidden": "true" }));
-    button.onclick = () => {
-      const first = highFirst ? `-${key}` : key, second = highFirst ? key : `-${key}`;
-      view.send("order", view.data.order === first ? second : first);
-    };
-    cell.append(button);
+    for (const [key, title, highFirst] of keys) {
+      const button = element("button", { type: "button" });
+      button.append(title, element("span", { class: "arrow", "aria-hidden": "true" }));
+      button.onclick = () => {
+        const first = highFirst ? `-${key}` : key, second = highFirst ? key : `-${key}`;
+        view.send("order", view.data.order === first ? second : first);
+      };
+      cell.append(button);
+    }
     head.append(cell);
     return cell;
   });
@@ -63,11 +65,13 @@ function build(root, view) {
 function draw(root, view) {
   const { rows, chosen, order, most } = view.data;
   const focused = root.getRootNode().activeElement;
-  COLUMNS.forEach(([key], place) => {
-    const sorted = order.replace("-", "") === key;
-    const falling = order.startsWith("-");
-    view.heads[place].setAttribute("aria-sort", sorted ? (falling ? "descending" : "ascending") : "none");
-    view.heads[place].querySelector(".arrow").textContent = sorted ? (falling ? " ↓" : " ↑") : "";
+  COLUMNS.forEach((keys, place) => {
+    const head = view.heads[place], falling = order.startsWith("-");
+    const sorted = keys.findIndex(([key]) => order.replace("-", "") === key);
+    head.setAttribute("aria-sort", sorted < 0 ? "none" : falling ? "descending" : "ascending");
+    head.querySelectorAll(".arrow").forEach((arrow, n) => {
+      arrow.textContent = n !== sorted ? "" : falling ? " ↓" : " ↑";
+    });
   });
   const kept = new Map(rows.map((row) => [row.id, view.rows.get(row.id) ?? makeRow(view, row.id)]));
   view.rows = kept;
@@ -85,13 +89,13 @@ function makeRow(view, id) {
   const box = element("input", { type: "checkbox" });
   box.onchange = () => view.send("toggle", id);
   choose.append(box);
-  row.append(choose, ...COLUMNS.map(([key, title]) => element("td", { class: key, "data-title": title })));
+  row.append(choose, ...COLUMNS.map(([[key, title]]) => element("td", { class: key, "data-title": title })));
   const name = element("button", { type: "button", class: "link", title: "Watch it on the Train page" });
   name.onclick = () => view.send("watch", id);
   row.querySelector(".name").append(name, element("span", { class: "small" }));
   const state = row.querySelector(".state");
   state.append(element("span", { class: "chip" }), element("span", { class: "small reason" }));
-  for (const key of ["exact", "loss", "size"]) {
+  for (const key of ["exact", "loss", "time", "size"]) {
     row.querySelector(`.${key}`).append(element("span"), element("span", { class: "small" }));
   }
   // A click anywhere in the row chooses it, as in any list.
@@ -110,7 +114,7 @@ function fill(row, run, chosen, full) {
   };
   const box = row.querySelector("input");
   box.checked = chosen;
-  box.disabled = run.damaged || (full && !chosen);
+  box.disabled = !chosen && full;
   box.setAttribute("aria-label", `Compare ${run.name}`);
   row.classList.toggle("chosen", chosen);
   set(".name button", run.name);
@@ -128,8 +132,8 @@ function fill(row, run, chosen, full) {
   set(".loss span", run.loss);
   set(".loss .small", run.untrained_loss);
   set(".step", run.steps);
-  set(".time", run.time);
-  set(".tokens", run.tokens);
+  set(".time span", run.time);
+  set(".time .small", run.tokens);
   set(".size span", run.size);
   set(".size .small", run.shape);
   set(".when", run.created ? WHEN.format(new Date(1000 * run.created)) : "");
