@@ -163,10 +163,10 @@ with frame("Runs", "Everything trained here: find a run, lay several over each o
     outcome()
     if known:
         table(known)
-        details(known)
     else:
         st.info("No run yet. Choose a task on the Train page and press Train.")
         st.page_link("pages/train.py", label="Train a model", icon=":material/show_chart:")
+    details(known)
     address.write("runs", st.session_state["runs"])
     trash_list()
     follow(known)

@@ -21,7 +21,8 @@ from transformer.runs import ENDED, Run
 from transformer.tasks import TASKS
 
 HEAD_BYTES = 8192
-TAIL_BYTES = 4096
+TAIL_BYTES = (1 << 12, 1 << 15, 1 << 18, 1 << 21)
+"""How far back from its end a file is read for the last evaluation, until it is found."""
 FILES = ("config.json", "about.json", "status.json", "metrics.jsonl")
 """A summary is made of these and stands until one of them changes."""
 DAMAGED = "damaged"
@@ -180,11 +181,11 @@ def _measured(path: Path) -> dict[str, Any]:
             size = file.seek(0, io.SEEK_END)
             # Between two evaluations there may be many lines of training: look further back.
             latest: dict[str, Any] = {}
-            length = TAIL_BYTES
-            while len(latest) < len(LATEST) and length < 8 * max(size, TAIL_BYTES):
+            for length in TAIL_BYTES:
                 file.seek(max(0, size - length))
                 latest = _latest(file.read(length))
-                length *= 8
+                if len(latest) == len(LATEST) or length >= size:
+                    break
     except OSError:
         return {}
     return {**latest, **_untrained(head)}
