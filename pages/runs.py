@@ -3,14 +3,16 @@
 from urllib.parse import quote, unquote
 
 import streamlit as st
+from transformer.limits import Limits
 
-from pages.components import address, run_engine
+from pages.components import address
 from pages.components.frame import errors_shown, frame
+from pages.components.landing import visible
 from pages.components.run_actions import outcome, run_actions, trash_list
 from pages.components.run_comparing import comparison
 from pages.components.run_table import run_table
 from pages.components.text import plain
-from transformer import run_history, runs
+from transformer import run_history, run_queue, runs
 from transformer.run_history import DAMAGED, Summaries, Summary
 from transformer.runs import Run
 
@@ -30,8 +32,9 @@ def _summaries() -> Summaries:
 
 def look() -> dict[str, tuple[Run, Summary]]:
     """Every run that this browser may see, by id, newest first."""
+    run_queue.look()
     found = _summaries().of(runs.ROOT)
-    seen = {run.id for run in run_engine.visible([run for run, _ in found])}
+    seen = {run.id for run in visible([run for run, _ in found])}
     return {run.id: (run, summary) for run, summary in found if run.id in seen}
 
 
@@ -94,6 +97,7 @@ def table(known: dict[str, tuple[Run, Summary]]) -> None:
         found if everything else found[:AT_FIRST],
         chosen_ids(),
         order,
+        owned=Limits.from_environment().owned,
         most=MOST,
         key="run table",
         on_toggle=toggle,
@@ -134,7 +138,7 @@ def details(known: dict[str, tuple[Run, Summary]]) -> None:
     for run, summary in picked:
         opened = alone or summary.state == DAMAGED
         with st.expander(plain(summary.title), expanded=opened), errors_shown():
-            run_actions(run, summary, leave_out)
+            run_actions(run, summary, leave_out, owned=Limits.from_environment().owned)
     if alone:
         with errors_shown():
             comparison([picked[0][0]], [picked[0][1]])

@@ -3,12 +3,12 @@
 import csv
 import io
 import math
-import time
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from tests.trainers import PATIENCE, spawn, tiny
 from transformer.presets import prepare
 from transformer.run_comparison import (
     MAX_POINTS,
@@ -20,12 +20,10 @@ from transformer.run_comparison import (
     read_records,
     repeats,
 )
-from transformer.runs import ENDED, Run, create_run, start
+from transformer.runs import Run, create_run
 
-CONFIG = prepare("reverse", training={"steps": 20, "eval_every": 5, "final_examples": 20})[1]
-OTHER = prepare(
-    "reverse", training={"steps": 20, "eval_every": 5, "final_examples": 20, "seed": 2}
-)[1]
+CONFIG = tiny(steps=20, eval_every=5, final_examples=20)
+OTHER = tiny(steps=20, eval_every=5, final_examples=20, seed=2)
 
 
 @pytest.fixture(scope="module")
@@ -34,12 +32,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
     root = tmp_path_factory.mktemp("runs")
     runs = [create_run(config, name=n, root=root) for config, n in ((CONFIG, "a"), (CONFIG, "=b"))]
     runs.append(create_run(OTHER, name="c", root=root))
-    for run in runs:
-        start(run)
-    for run in runs:
-        while run.status().state not in ENDED:
-            time.sleep(0.1)
-        assert run.status().state == "finished"
+    for trainer in [spawn(run) for run in runs]:
+        assert trainer.wait(PATIENCE) == 0
     return runs
 
 
@@ -96,7 +90,7 @@ def test_other_pairs_or_another_parent_are_no_repeat(tmp_path: Path) -> None:
     same = [create_run(CONFIG, root=tmp_path, pairs=pairs) for pairs in ("a\tb\n", "a\tb\n")]
     other = create_run(CONFIG, root=tmp_path, pairs="a\tc\n")
     child = create_run(CONFIG, root=tmp_path, pairs="a\tb\n")
-    (child.path / "about.json").write_text('{"parent": {"run": "x", "step": 5}}')
+    (child.path / "about.json").write_text('{"parent": "x", "parent_step": 5}')
     origins = [origin(run, CONFIG) for run in (*same, other, child)]
     assert origins[0] == origins[1]
     assert len(set(origins)) == 3

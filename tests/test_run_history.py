@@ -108,7 +108,7 @@ def test_a_trainer_that_dies_without_a_word_is_noticed(tmp_path: Path) -> None:
 
 DAMAGE = [
     *("", "[1]", "null", "[" * 100_000, '{"preset": 5}', "\0" * 50, '{"created": 1e300}'),
-    *('{"name": {"a": 1}, "parent": {"run": 7}, "notes": ["x"], "shared": 3}', '"\\ud800"'),
+    *('{"name": {"a": 1}, "parent": 7, "notes": ["x"], "shared": 3}', '"\\ud800"'),
     '{"state": "running", "pid": -5, "step": 1e999}',
     '{"kind": "eval", "step": 1, "loss": 1e999, "exact_match": true}\n{"kind": "train"}\n[]\n5',
     '{"kind": "eval", "step": ' + "9" * 500 + ', "loss": 1}',
@@ -171,7 +171,7 @@ FORMULAS = [
 @pytest.mark.parametrize("text", FORMULAS)
 def test_no_text_is_a_formula_in_a_spreadsheet(tmp_path: Path, text: str) -> None:
     run = create_run(CONFIG, name=text, root=tmp_path)
-    about = run.about() | {"notes": text, "parent": {"run": text, "step": 1}}
+    about = run.about() | {"notes": text, "parent": text}
     (run.path / "about.json").write_text(json.dumps(about))
     exported = table_csv([summarise(run)]).decode()
     titles, cells = csv.reader(io.StringIO(exported, newline=""))
@@ -191,7 +191,7 @@ def test_table_csv_keeps_numbers_times_and_words(tmp_path: Path) -> None:
     assert int(row["parameters"]) == CONFIG.model.num_parameters
     created = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(run.about()["created"]))
     assert row["created"] == created
-    assert row["shared"] == "shared"
+    assert row["private"] == "False"
 
 
 def test_memory_does_not_grow_with_a_run(tmp_path: Path) -> None:

@@ -6,18 +6,33 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.components import run_engine
-from tests.test_pages import messages, open_page
+from pages.components import landing
 from tests.test_run_history import CONFIG, make, some_metrics
+from tests.trainers import ended, no_trainer_left, tiny, train_to_the_end
+from transformer import run_queue
 from transformer.presets import prepare
 from transformer.runs import ROOT, Run, Status, create_run, list_runs
 
+APP = Path(__file__).resolve().parents[1] / "app.py"
 NAME = "**bold** <b>x</b> =1 [a](http://b)"
 
 
 @pytest.fixture(autouse=True)
 def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+
+
+def open_runs(**query: str) -> AppTest:
+    # From app.py first, as Streamlit then knows all pages; the test runner needs that.
+    app = AppTest.from_file(str(APP), default_timeout=60)
+    app.run()
+    for key, value in query.items():
+        app.query_params[key] = value
+    return app.switch_page("pages/runs.py").run()
+
+
+def messages(app: AppTest) -> list[str]:
+    return [element.value for element in (*app.error, *app.warning)]
 
 
 def shown(app: AppTest) -> list[dict[str, object]]:
@@ -37,14 +52,14 @@ def texts(app: AppTest) -> str:
 
 
 def test_without_runs_the_page_says_where_to_begin() -> None:
-    app = open_page("runs")
+    app = open_runs()
     assert not app.exception
     assert "No run yet" in app.info[0].value
 
 
 def test_a_link_opens_the_comparison_it_was_copied_from() -> None:
     one, two = (make(ROOT, name, some_metrics(5)) for name in ("one", "two"))
-    app = open_page("runs", runs=f"{one.id},{two.id}", x="tokens", scale="log", order="name")
+    app = open_runs(runs=f"{one.id},{two.id}", x="tokens", scale="log", order="name")
     assert not messages(app)
     assert [row["name"] for row in shown(app)] == ["one", "two"]
     assert "2 runs side by side" in app.subheader[0].value
@@ -59,11 +74,11 @@ def test_a_link_opens_the_comparison_it_was_copied_from() -> None:
 
 def test_a_bad_link_is_named_or_put_right() -> None:
     run = make(ROOT, "one")
-    app = open_page("runs", runs=f"{run.id},0123456789ab,", x="parsecs", scale="5", order="__x")
+    app = open_runs(runs=f"{run.id},0123456789ab,", x="parsecs", scale="5", order="__x")
     assert "0123456789ab" in messages(app)[0]
     assert len(messages(app)) == 1
     assert app.query_params["x"] == "step"
-    app = open_page("runs", runs=",".join(["x"] * 500))
+    app = open_runs(runs=",".join(["x"] * 500))
     assert not app.exception
     assert len(messages(app)) <= 8
 
@@ -72,14 +87,14 @@ def test_runs_that_part_are_told_where() -> None:
     metrics = '{"kind": "eval", "step": %d, "loss": %s, "seconds": 1}\n'
     same = metrics % (0, 3.5)
     ids = [make(ROOT, "r", same + metrics % (7, loss)).id for loss in (2.25, 2.5)]
-    app = open_page("runs", runs=",".join(ids))
+    app = open_runs(runs=",".join(ids))
     assert "part at step 7: evaluation loss 2.25 against 2.5" in texts(app)
 
 
 def test_search_narrows_the_table() -> None:
     for name in ("apple", "pear"):
         make(ROOT, name)
-    app = open_page("runs")
+    app = open_runs()
     app.text_input(key="search").set_value("PEAR").run()
     assert [row["name"] for row in shown(app)] == ["pear"]
     assert app.query_params["search"] == "PEAR"
@@ -89,22 +104,35 @@ def test_search_narrows_the_table() -> None:
 
 def test_a_name_is_changed_and_shown_as_it_is() -> None:
     run = make(ROOT, "before", some_metrics(6))
-    app = open_page("runs", runs=run.id)
+    app = open_runs(runs=run.id)
     app.text_input(key=f"name {run.id}").set_value(NAME).run()
     app.text_area(key=f"notes {run.id}").set_value("first\nsecond").run()
     assert run.about()["name"] == NAME
     assert run.about()["notes"] == "first\nsecond"
     assert shown(app)[0]["name"] == NAME
     assert "**" not in app.expander[0].label
-    app.toggle(key=f"shared {run.id}").set_value(False).run()
-    assert run.about()["shared"] is False
-    assert shown(app)[0]["private"]
+    assert not app.toggle  # nothing to share: the run is not on a person's own pairs
     assert not messages(app)
+
+
+def test_a_run_on_own_pairs_is_private_until_it_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKBENCH_MODE", "class")
+    run = make(ROOT, "mine")
+    (run.path / "data.tsv").write_text("a\tb\n")
+    app = open_runs(runs=run.id)
+    assert shown(app)[0]["private"]
+    app.toggle(key=f"shared {run.id}").set_value(True).run()
+    assert run.about()["shared"] is True
+    assert not shown(app)[0]["private"]
+    monkeypatch.setenv("WORKBENCH_MODE", "personal")
+    run.change(shared=False)
+    app = open_runs(runs=run.id)
+    assert not shown(app)[0]["private"]
 
 
 def test_deleting_can_be_undone() -> None:
     gone, left = (make(ROOT, name, some_metrics(7)) for name in ("gone", "left"))
-    app = open_page("runs", runs=f"{gone.id},{left.id}")
+    app = open_runs(runs=f"{gone.id},{left.id}")
     app.button(key=f"delete {gone.id}").click().run()
     assert [run.id for run in list_runs()] == [left.id]
     assert app.query_params["runs"] == left.id
@@ -113,17 +141,17 @@ def test_deleting_can_be_undone() -> None:
     assert {run.id for run in list_runs()} == {gone.id, left.id}
     # Without the undo at hand, the trash still has it.
     app.button(key=f"delete {left.id}").click().run()
-    app = open_page("runs")
+    app = open_runs()
     app.button(key=f"restore {left.id}").click().run()
     assert {run.id for run in list_runs()} == {gone.id, left.id}
-    assert not run_engine.trash()
+    assert not run_queue.trash()
     assert not messages(app)
 
 
 def test_a_run_deleted_elsewhere_is_named_and_the_page_goes_on() -> None:
     run = make(ROOT, "one", some_metrics(8))
-    app = open_page("runs", runs=run.id)
-    run_engine.delete(run)
+    app = open_runs(runs=run.id)
+    run_queue.delete(run)
     app.text_input(key=f"name {run.id}").set_value("new name").run()
     assert not app.exception
     assert all("our fault" not in message for message in messages(app))
@@ -133,7 +161,7 @@ def test_a_run_deleted_elsewhere_is_named_and_the_page_goes_on() -> None:
 def test_a_damaged_run_stands_beside_sound_ones_and_can_be_deleted() -> None:
     sound, damaged = (make(ROOT, name, some_metrics(9)) for name in ("sound", "damaged"))
     (damaged.path / "config.json").write_text("{")
-    app = open_page("runs", runs=f"{sound.id},{damaged.id}")
+    app = open_runs(runs=f"{sound.id},{damaged.id}")
     assert not messages(app)
     assert {row["state"] for row in shown(app)} == {"finished", "damaged"}
     assert "is damaged" in texts(app)
@@ -144,8 +172,13 @@ def test_a_damaged_run_stands_beside_sound_ones_and_can_be_deleted() -> None:
 
 def test_a_private_run_of_another_browser_is_not_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     mine, theirs = make(ROOT, "mine"), make(ROOT, "theirs")
-    monkeypatch.setattr(run_engine, "visible", lambda runs: [r for r in runs if r.id == mine.id])
-    app = open_page("runs", runs=theirs.id)
+
+    def only_mine(found: list[Run]) -> list[Run]:
+        return [run for run in found if run.id == mine.id]
+
+    monkeypatch.setattr(landing, "visible", only_mine)
+    monkeypatch.setattr("pages.runs.visible", only_mine, raising=False)
+    app = open_runs(runs=theirs.id)
     assert [row["name"] for row in shown(app)] == ["mine"]
     assert theirs.id in messages(app)[0]
 
@@ -155,7 +188,30 @@ def test_runs_that_have_measured_nothing_yet_can_be_compared() -> None:
     ids = [create_run(one, root=ROOT).id for one in (CONFIG, CONFIG, config)]
     for name in ids:
         Run(ROOT / name).set_status(Status("stopped"))
-    app = open_page("runs", runs=",".join(ids), scale="log-log", x="seconds")
+    app = open_runs(runs=",".join(ids), scale="log-log", x="seconds")
     assert not app.exception
     assert not messages(app)
     assert "nothing that both recorded" in texts(app)
+
+
+def test_a_trained_run_can_be_trained_on() -> None:
+    run = create_run(tiny(steps=20), name="first", root=ROOT)
+    assert train_to_the_end(run) == 0
+    app = open_runs(runs=run.id)
+    app.number_input(key=f"more {run.id}").set_value(10).run()
+    with no_trainer_left(ROOT.resolve()):
+        app.button(key=f"on {run.id}").click().run()
+        assert not messages(app)
+        [made] = [one for one in list_runs() if one.id != run.id]
+        ended(made, "finished")
+    assert made.config().training.steps == 30
+    app.run()
+    assert [row["parent"] for row in shown(app)] == [run.id, ""]
+    assert [row["steps"] for row in shown(app)] == ["30 / 30", "20 / 20"]
+
+
+def test_a_run_with_nothing_saved_cannot_be_trained_on() -> None:
+    run = make(ROOT, "one")
+    app = open_runs(runs=run.id)
+    app.button(key=f"on {run.id}").click().run()
+    assert "saved nothing to go on from" in messages(app)[0]

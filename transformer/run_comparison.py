@@ -230,7 +230,8 @@ def origin(run: Run, config: RunConfig) -> tuple[object, ...]:
     if run.data_file is not None:
         with run.data_file.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return config, digest, repr(run.about().get("parent"))
+    about = run.about()
+    return config, digest, repr((about["parent"], about.get("parent_step")))
 
 
 def repeats(origins: Sequence[object], records: Sequence[Records]) -> list[Repeat]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from transformer.errors import RunError
-from transformer.runs import ENDED, Run
+from transformer.runs import ACTIVE, Run
 from transformer.tasks import TASKS
 
 HEAD_BYTES = 8192
@@ -26,8 +26,6 @@ TAIL_BYTES = (1 << 12, 1 << 15, 1 << 18, 1 << 21)
 FILES = ("config.json", "about.json", "status.json", "metrics.jsonl")
 """A summary is made of these and stands until one of them changes."""
 DAMAGED = "damaged"
-SETTLED = (*ENDED, "interrupted", "paused", "queued", DAMAGED)
-"""States that no longer change unless a file does; the others depend on a living process."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\0")
 """What a spreadsheet takes for the beginning of a formula (OWASP ASVS 1.2.10)."""
 LARGEST = 1e15
@@ -68,9 +66,14 @@ class Summary:
     created: float = 0.0
     seed: int | None = None
     own_pairs: bool = False
-    shared: bool = True
+    shared: bool = False
     parent: str = ""
     notes: str = ""
+
+    @property
+    def private(self) -> bool:
+        """Whether it is its owner's alone, where runs have owners."""
+        return self.own_pairs and not self.shared
 
     @property
     def title(self) -> str:
@@ -89,7 +92,7 @@ class Summaries:
         self._lock = threading.Lock()
 
     def of(self, root: Path) -> list[tuple[Run, Summary]]:
-        """Every run under a root as ``runs.list_runs`` has them, newest first, with its summary.
+        """The runs of ``runs.list_runs`` with their summaries, newest first.
 
         It lists the directory itself: to order 500 runs anew, their names and times would be
         read at every look. A damaged run has a summary that says so.
@@ -98,13 +101,13 @@ class Summaries:
             fresh: dict[Path, tuple[Stamp, Run, Summary]] = {}
             for path in root.absolute().iterdir() if root.is_dir() else ():
                 stamp = _stamp(path)
-                if stamp[0] is None:
-                    continue  # a directory is a run once it has a config
+                if stamp[0] is None or path.name.startswith("."):
+                    continue  # no run, or one that is just being made
                 known = self._known.get(path)
                 if known is None or known[0] != stamp:
                     run = Run(path)
                     known = (stamp, run, summarise(run))
-                elif known[2].state not in SETTLED:
+                elif known[2].state in ACTIVE:  # the trainer may have died without a word
                     _, run, summary = known
                     status = run.status()
                     known = (stamp, run, replace(summary, state=status.state, reason=status.reason))
@@ -128,15 +131,13 @@ def _stamp(path: Path) -> Stamp:
 def summarise(run: Run) -> Summary:
     """Read one run's summary; what cannot be read is left out, and named if it is the config."""
     about = run.about()
-    notes, parent = about.get("notes"), about.get("parent")
-    parent = parent.get("run") if isinstance(parent, dict) else parent
     summary = Summary(
         run.id,
         name=about["name"],
-        notes=_text(notes),
-        parent=_text(parent),
+        notes=about["notes"],
+        parent=about["parent"],
         created=float(about["created"]),
-        shared=about.get("shared") is not False,
+        shared=about["shared"],
         own_pairs=run.data_file is not None,
     )
     try:
@@ -310,7 +311,7 @@ def write_csv(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
 TABLE = (
     *("id", "name", "task", "preset", "parameters", "layers", "d_model", "seed", "step", "steps"),
     *("loss", "exact_match", "untrained_loss", "untrained_exact_match", "seconds", "tokens"),
-    *("state", "reason", "created", "shared", "parent", "notes"),
+    *("state", "reason", "created", "private", "parent", "notes"),
 )
 
 
@@ -321,8 +322,6 @@ def table_csv(summaries: Iterable[Summary]) -> bytes:
         if name == "created":
             made = time.gmtime(summary.created)
             return time.strftime("%Y-%m-%dT%H:%M:%SZ", made) if summary.created else ""
-        if name == "shared":
-            return "shared" if summary.shared else "private"
         return getattr(summary, name)
 
     return write_csv(TABLE, ([value(summary, name) for name in TABLE] for summary in summaries))

@@ -5,13 +5,16 @@ from typing import Any
 
 import streamlit as st
 
-from pages.components import run_engine
 from pages.components.frame import problem
+from pages.components.landing import link_of, may_control, token_hash, visible
 from pages.components.text import plain
+from transformer import run_queue
 from transformer.errors import UserError
 from transformer.run_history import DAMAGED, Summary
 from transformer.runs import ACTIVE, Run
 
+ENDS = ("finished", "stopped", "failed", "interrupted", "paused")
+"""States in which a run has weights to go on from, if it has any."""
 PROBLEM, DELETED, STARTED = "run problem", "deleted run", "run trained on"
 
 
@@ -47,10 +50,13 @@ def outcome() -> None:
         )
 
 
-def run_actions(run: Run, summary: Summary, on_delete: Callable[[str], None]) -> None:
+def run_actions(
+    run: Run, summary: Summary, on_delete: Callable[[str], None], *, owned: bool
+) -> None:
     """Everything for one run; only whoever may control it gets more than links.
 
     Args:
+        owned: whether runs belong to the browser that started them, and can be private.
         on_delete: called with the id once the run is in the trash.
     """
     if summary.reason:
@@ -67,35 +73,39 @@ def run_actions(run: Run, summary: Summary, on_delete: Callable[[str], None]) ->
                 "pages/train.py",
                 label="Duplicate and change",
                 icon=":material/content_copy:",
-                query_params=run_engine.form_link(run.config()),
+                query_params=link_of(run.config()),
             )
-    if not run_engine.may_control(run):
+    if not may_control(run):
         st.caption("Another browser started this run; only there can it be changed.")
         return
     left, right = st.columns(2)
-    name, notes = f"name {run.id}", f"notes {run.id}"
-    left.text_input(
-        "Name", summary.name, max_chars=200, key=name, on_change=_changed,
-        args=(run_engine.rename, run, name),
-    )  # fmt: skip
-    right.text_area(
-        "Notes", summary.notes, max_chars=10_000, height=80, key=notes, on_change=_changed,
-        args=(run_engine.set_notes, run, notes),
-    )  # fmt: skip
+    for column, widget, field, value, limit in (
+        (left, st.text_input, "name", summary.name, 200),
+        (right, st.text_area, "notes", summary.notes, 10_000),
+    ):
+        key = f"{field} {run.id}"
+        with column:
+            widget(
+                field.capitalize(),
+                value,
+                max_chars=limit,
+                key=key,
+                on_change=_change,
+                args=(run, field, key),
+            )
     with left.container(horizontal=True, vertical_alignment="center"):
-        shared = f"shared {run.id}"
-        st.toggle(
-            "Shared with everyone who uses this server",
-            summary.shared,
-            key=shared,
-            on_change=_changed,
-            args=(run_engine.set_shared, run, shared),
-        )
-        if run_engine.can_train_on() and summary.state == "finished":
+        if owned and summary.own_pairs:
+            st.toggle(
+                "Shared with everyone who uses this server",
+                summary.shared,
+                key=f"shared {run.id}",
+                on_change=_change,
+                args=(run, "shared", f"shared {run.id}"),
+            )
+        if summary.state in ENDS:
             _train_on(run, summary)
-        active = summary.state in ACTIVE
         st.button(
-            "Stop and delete" if active else "Delete",
+            "Stop and delete" if summary.state in ACTIVE else "Delete",
             icon=":material/delete:",
             key=f"delete {run.id}",
             on_click=_delete,
@@ -104,18 +114,21 @@ def run_actions(run: Run, summary: Summary, on_delete: Callable[[str], None]) ->
         )
 
 
-def _changed(change: Callable[..., None], run: Run, key: str) -> None:
-    attempt(change, run, st.session_state[key])
+def _change(run: Run, field: str, key: str) -> None:
+    def change() -> None:
+        run.change(**{field: st.session_state[key]})
+
+    attempt(change)
 
 
 def _delete(run: Run, summary: Summary, on_delete: Callable[[str], None]) -> None:
-    if attempt(run_engine.delete, run):
+    if attempt(run_queue.delete, run):
         st.session_state[DELETED] = (run.id, summary.title)
         on_delete(run.id)
 
 
 def _restore(run_id: str) -> None:
-    attempt(run_engine.restore, run_id)
+    attempt(run_queue.restore, run_id)
 
 
 def _train_on(run: Run, summary: Summary) -> None:
@@ -137,14 +150,16 @@ def _train_on(run: Run, summary: Summary) -> None:
 
 def _go_on(run: Run, steps: int, rate: float) -> None:
     def go_on() -> None:
-        st.session_state[STARTED] = run_engine.train_on(run, steps, rate).id
+        made = run_queue.train_on(run, steps, learning_rate=rate, owner=token_hash())
+        st.session_state[STARTED] = made.id
+        run_queue.resume(made)
 
     attempt(go_on)
 
 
 def trash_list() -> None:
     """Deleted runs, each with a way back."""
-    gone = run_engine.visible(run_engine.trash())
+    gone = visible(run_queue.trash())
     if not gone:
         return
     with st.expander(f"Trash ({len(gone)})", icon=":material/delete:"):

@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 TONES = {"failed": "bad", "diverged": "bad", DAMAGED: "bad", "interrupted": "odd"}
 
 
-def row(summary: Summary) -> dict[str, Any]:
+def row(summary: Summary, owned: bool) -> dict[str, Any]:
     """One run as the table shows it: texts, but for the time, which the browser words."""
 
     def told(value: float | None, words: Callable[[float], str], before: str = "") -> str:
@@ -24,7 +24,7 @@ def row(summary: Summary) -> dict[str, Any]:
     return {
         "id": summary.id,
         "name": summary.title,
-        "private": not summary.shared,
+        "private": owned and summary.private,
         "parent": summary.parent,
         "notes": summary.notes,
         "task": summary.task,
@@ -50,6 +50,7 @@ def run_table(
     chosen: Sequence[str],
     order: str,
     *,
+    owned: bool,
     most: int,
     key: str,
     on_toggle: Callable[[], None],
@@ -62,13 +63,14 @@ def run_table(
         summaries: the rows, in order.
         chosen: ids of the chosen runs; at most ``most`` can be.
         order: what they are sorted by, as in ``run_history.ordered``.
+        owned: whether runs belong to the browser that started them, and can be private.
         on_toggle, on_order, on_watch: called when a person chooses a run or no longer does, a
             column to sort by, or a run to watch; session state under ``key`` then has it as
             ["toggle"] (an id), ["order"] or ["watch"] (an id).
     """
     component(HERE)(
         data={
-            "rows": [row(summary) for summary in summaries],
+            "rows": [row(summary, owned) for summary in summaries],
             "chosen": list(chosen),
             "order": order,
             "most": most,
