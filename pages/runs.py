@@ -3,7 +3,6 @@
 from urllib.parse import quote, unquote
 
 import streamlit as st
-from transformer.limits import Limits
 
 from pages.components import address
 from pages.components.frame import errors_shown, frame
@@ -13,6 +12,7 @@ from pages.components.run_comparing import comparison
 from pages.components.run_table import run_table
 from pages.components.text import plain
 from transformer import run_history, run_queue, runs
+from transformer.limits import Limits
 from transformer.run_history import DAMAGED, Summaries, Summary
 from transformer.runs import Run
 

@@ -111,7 +111,7 @@ def test_a_name_is_changed_and_shown_as_it_is() -> None:
     assert run.about()["notes"] == "first\nsecond"
     assert shown(app)[0]["name"] == NAME
     assert "**" not in app.expander[0].label
-    assert not app.toggle  # nothing to share: the run is not on a person's own pairs
+    assert [toggle.key for toggle in app.toggle] == ["figure to save"]  # nothing to share: the run is not on a person's own pairs
     assert not messages(app)
 
 
@@ -195,8 +195,8 @@ def test_runs_that_have_measured_nothing_yet_can_be_compared() -> None:
 
 
 def test_a_trained_run_can_be_trained_on() -> None:
-    run = create_run(tiny(steps=20), name="first", root=ROOT)
-    assert train_to_the_end(run) == 0
+    run = create_run(tiny(steps=20), name="first", root=ROOT.resolve())
+    assert train_to_the_end(run, {}) == 0
     app = open_runs(runs=run.id)
     app.number_input(key=f"more {run.id}").set_value(10).run()
     with no_trainer_left(ROOT.resolve()):
