@@ -1,14 +1,15 @@
 """All runs: find one, compare several, keep order."""
 
+from functools import partial
 from urllib.parse import quote, unquote
 
 import streamlit as st
 
-from pages.components import address
+from pages.components import address, browser
 from pages.components.frame import errors_shown, frame
-from pages.components.landing import visible
-from pages.components.run_actions import outcome, run_actions, trash_list
+from pages.components.run_actions import problem_of_others, run_actions, trash_list
 from pages.components.run_comparing import comparison
+from pages.components.run_controls import undo_delete
 from pages.components.run_table import run_table
 from pages.components.text import plain
 from transformer import run_history, run_queue, runs
@@ -34,7 +35,7 @@ def look() -> dict[str, tuple[Run, Summary]]:
     """Every run that this browser may see, by id, newest first."""
     run_queue.look()
     found = _summaries().of(runs.ROOT)
-    seen = {run.id for run in visible([run for run, _ in found])}
+    seen = {run.id for run in browser.visible([run for run, _ in found])}
     return {run.id: (run, summary) for run, summary in found if run.id in seen}
 
 
@@ -53,6 +54,11 @@ def toggle() -> None:
     if name is not None:
         ids = chosen_ids()
         choose([one for one in ids if one != name] if name in ids else [*ids, name][:MOST])
+
+
+def add(name: str) -> None:
+    """Choose one more run: one that was trained on, or is back from the trash."""
+    choose([*chosen_ids(), name][-MOST:])
 
 
 def leave_out(name: str) -> None:
@@ -118,6 +124,14 @@ def show_all() -> None:
     st.session_state["all rows"] = True
 
 
+def go_on(before: str, after: str) -> None:
+    """A run was deleted, or another made of it."""
+    if after:
+        add(after)
+    else:
+        leave_out(before)
+
+
 def details(known: dict[str, tuple[Run, Summary]]) -> None:
     """The chosen runs: compared, and each with what can be done with it."""
     ids = chosen_ids()[:MOST]
@@ -138,7 +152,7 @@ def details(known: dict[str, tuple[Run, Summary]]) -> None:
     for run, summary in picked:
         opened = alone or summary.state == DAMAGED
         with st.expander(plain(summary.title), expanded=opened), errors_shown():
-            run_actions(run, summary, leave_out, owned=Limits.from_environment().owned)
+            run_actions(run, summary, partial(go_on, run.id))
     if alone:
         with errors_shown():
             comparison([picked[0][0]], [picked[0][1]])
@@ -164,7 +178,8 @@ with frame("Runs", "Everything trained here: find a run, lay several over each o
         st.switch_page("pages/train.py", query_params={"run": wanted})
     address.read("runs", "")
     known = look()
-    outcome()
+    undo_delete(add)
+    problem_of_others([name for name in chosen_ids() if name in known])
     if known:
         table(known)
     else:
