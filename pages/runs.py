@@ -17,10 +17,8 @@ from transformer.limits import Limits
 from transformer.run_history import DAMAGED, Summaries, Summary
 from transformer.runs import Run
 
-MOST = 8
-"""Runs that can be compared at once; more could not be told apart."""
-AT_FIRST = 100
-"""Rows the table has before one asks for all."""
+MOST = 8  # runs compared at once; more could not be told apart
+AT_FIRST = 100  # rows of the table before one asks for all
 NEWEST_FIRST = "-when"
 MOVING = ("queued", *runs.ACTIVE)
 LOOK_SECONDS = 3.0

@@ -146,7 +146,7 @@ def test_deleting_can_be_undone() -> None:
     app.button(key=f"delete {gone.id}").click().run()
     assert [run.id for run in list_runs()] == [left.id]
     assert app.query_params["runs"] == left.id
-    assert "gone is in the trash" in texts(app)
+    assert "gone is in the trash" in app.info[0].value
     app.button(key="undo delete").click().run()
     assert {run.id for run in list_runs()} == {gone.id, left.id}
     # Without the undo at hand, the trash still has it.
