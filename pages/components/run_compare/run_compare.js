@@ -266,7 +266,7 @@ function drawCursor(view) {
   }
   const unit = data.unit.replace(/ \(.*/, "");
   view.caption.textContent = cursor === null
-    ? "The last value of each run" : `The values nearest to ${unit} ${count(cursor)}`;
+    ? "The last value of each run" : `The values nearest to ${unit} ${count(data.column === 1 ? cursor : Math.round(cursor))}`;
   const said = [];
   view.body.replaceChildren(...data.runs.map((run, n) => {
     const row = element("tr"), name = element("th", { scope: "row" });

@@ -19,7 +19,7 @@ def row(summary: Summary, owned: bool) -> dict[str, Any]:
     def told(value: float | None, words: Callable[[float], str], before: str = "") -> str:
         return "" if value is None else before + words(value)
 
-    shape = f"{summary.layers} layers × {summary.d_model}"
+    shape = f"{summary.layers} × {summary.d_model}"
     steps = "" if summary.steps is None else f"{summary.step:,} / {summary.steps:,}"
     return {
         "id": summary.id,

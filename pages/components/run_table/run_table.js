@@ -43,6 +43,7 @@ function build(root, view) {
     const cell = element("th", { scope: "col" });
     for (const [key, title, highFirst] of keys) {
       const button = element("button", { type: "button" });
+      if (key === "size") button.title = "Parameters; below, layers of the encoder + decoder × width (d_model)";
       button.append(title, element("span", { class: "arrow", "aria-hidden": "true" }));
       button.onclick = () => {
         const first = highFirst ? `-${key}` : key, second = highFirst ? key : `-${key}`;
@@ -137,4 +138,5 @@ function fill(row, run, chosen, full) {
   set(".size span", run.size);
   set(".size .small", run.shape);
   set(".when", run.created ? WHEN.format(new Date(1000 * run.created)) : "");
+  for (const cell of row.children) cell.classList.toggle("blank", !cell.textContent && !cell.querySelector("input"));
 }
