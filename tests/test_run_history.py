@@ -3,17 +3,19 @@
 import csv
 import io
 import json
+import math
 import os
 import random
 import subprocess
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from pages.components.run_table import row
 from transformer.presets import prepare
 from transformer.run_history import (
     FORMULA,
@@ -127,6 +129,10 @@ def test_a_damaged_run_is_shown_and_takes_nothing_else_down(tmp_path: Path, name
     if name == "config.json":
         assert [summary.state for summary in found].count("damaged") == len(DAMAGE) + 1
         assert all("is damaged" in s.reason for s in found if s.state == "damaged")
+    for summary in found:
+        values = [value for value in asdict(summary).values() if isinstance(value, int | float)]
+        assert all(math.isfinite(value) and abs(value) < 1e16 for value in values)
+        assert row(summary, True)
     for order in ORDERS:
         assert len(ordered(found, order)) == len(found)
     assert table_csv(found)
