@@ -175,6 +175,8 @@ with frame("Runs", "Everything trained here: find a run, lay several over each o
     if wanted := st.session_state.pop("watch run", None):
         st.switch_page("pages/train.py", query_params={"run": wanted})
     address.read("runs", "")
+    # At once: a click that came before the address is new would bring back the old choice.
+    address.write("runs", st.session_state["runs"])
     known = look()
     undo_delete(add)
     problem_of_others([name for name in chosen_ids() if name in known])
@@ -184,6 +186,5 @@ with frame("Runs", "Everything trained here: find a run, lay several over each o
         st.info("No run yet. Choose a task on the Train page and press Train.")
         st.page_link("pages/train.py", label="Train a model", icon=":material/show_chart:")
     details(known)
-    address.write("runs", st.session_state["runs"])
     trash_list()
     follow(known)
