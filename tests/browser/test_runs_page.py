@@ -4,10 +4,12 @@ import csv
 import io
 import re
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
+import psutil
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
@@ -15,7 +17,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import NewPage, Server, settle
 from tests.browser.test_every_page import WCAG
 from tests.test_run_history import make, some_metrics
-from transformer.runs import Run
+from transformer.runs import Run, Status
 
 MARKUP = "<b>bold</b> **x** & =1"
 
@@ -50,6 +52,7 @@ def test_runs_are_chosen_by_keyboard_and_the_address_keeps_them(
         page.get_by_label(f"Compare {name}", exact=True).focus()
         page.keyboard.press("Space")
         settle(page)
+    page.wait_for_url(lambda url: runs[0].id in url and runs[2].id in url)
     expect(page.get_by_role("heading", name="2 runs side by side")).to_be_visible()
     # The box has kept its place while the page was drawn anew.
     expect(page.get_by_label(f"Compare {MARKUP}", exact=True)).to_be_focused()
@@ -103,6 +106,28 @@ def test_the_cursor_says_every_runs_values_and_a_zoom_is_kept(
     assert charts.get_attribute("aria-valuemax") == end
     whole.click()
     expect(charts).to_have_attribute("aria-valuemax", "4999")
+
+
+def test_a_run_at_work_moves_on_without_a_click(server: Server, new_page: NewPage) -> None:
+    run = make(server.folder / "runs", "at work", some_metrics(5))
+    process = subprocess.Popen(["sleep", "100"])
+    started = psutil.Process(process.pid).create_time()
+    run.set_status(Status("running", pid=process.pid, process_started=started))
+    try:
+        page = new_page()
+        page.goto(f"{server.url}/runs?search=at+work")
+        row = page.locator(".run_table tbody tr")
+        expect(row.locator(".chip")).to_have_text("running")
+        with (run.path / "metrics.jsonl").open("a") as file:
+            file.write('\n{"kind": "eval", "step": 4321, "loss": 0.125, "seconds": 1}\n')
+        expect(row).to_contain_text("4,321 / 5,000")
+        expect(row).to_contain_text("0.125")
+        process.kill()
+        process.wait()
+        expect(row.locator(".chip")).to_have_text("interrupted")
+    finally:
+        process.kill()
+        shutil.rmtree(run.path)
 
 
 def test_table_is_sorted_searched_and_saved(
