@@ -46,12 +46,11 @@ def choose(ids: list[str]) -> None:
     st.session_state["runs"] = ",".join(quote(name, safe="") for name in ids)
 
 
-def toggle() -> None:
-    """A person has chosen a run in the table, or no longer does."""
-    name = st.session_state["run table"]["toggle"]
-    if name is not None:
-        ids = chosen_ids()
-        choose([one for one in ids if one != name] if name in ids else [*ids, name][:MOST])
+def take_choice() -> None:
+    """A person has chosen a run in the table, or no longer does: the table tells all of them."""
+    told = st.session_state["run table"]["chosen"]
+    st.session_state["choice turn"] = told["turn"]
+    choose(told["ids"][:MOST])
 
 
 def add(name: str) -> None:
@@ -100,11 +99,12 @@ def table(known: dict[str, tuple[Run, Summary]]) -> None:
     run_table(
         found if everything else found[:AT_FIRST],
         chosen_ids(),
+        st.session_state.get("choice turn", 0),
         order,
         owned=Limits.from_environment().owned,
         most=MOST,
         key="run table",
-        on_toggle=toggle,
+        on_chosen=take_choice,
         on_order=sort,
         on_watch=watch,
     )

@@ -48,12 +48,13 @@ def row(summary: Summary, owned: bool) -> dict[str, Any]:
 def run_table(
     summaries: Sequence[Summary],
     chosen: Sequence[str],
+    turn: int,
     order: str,
     *,
     owned: bool,
     most: int,
     key: str,
-    on_toggle: Callable[[], None],
+    on_chosen: Callable[[], None],
     on_order: Callable[[], None],
     on_watch: Callable[[], None],
 ) -> None:
@@ -62,21 +63,24 @@ def run_table(
     Args:
         summaries: the rows, in order.
         chosen: ids of the chosen runs; at most ``most`` can be.
+        turn: of the person's last choice; an older one than they have made since is not obeyed.
         order: what they are sorted by, as in ``run_history.ordered``.
         owned: whether runs belong to the browser that started them, and can be private.
-        on_toggle, on_order, on_watch: called when a person chooses a run or no longer does, a
-            column to sort by, or a run to watch; session state under ``key`` then has it as
-            ["toggle"] (an id), ["order"] or ["watch"] (an id).
+        on_chosen, on_order, on_watch: called when a person chooses runs, a column to sort by, or
+            a run to watch; session state under ``key`` then has it as ["chosen"] (all ids and a
+            turn), ["order"] or ["watch"] (an id).
     """
     component(HERE)(
         data={
             "rows": [row(summary, owned) for summary in summaries],
             "chosen": list(chosen),
+            "turn": turn,
             "order": order,
             "most": most,
         },
         key=key,
-        on_toggle_change=on_toggle,
+        on_chosen_change=on_chosen,
         on_order_change=on_order,
         on_watch_change=on_watch,
+        default={"chosen": {"ids": list(chosen), "turn": turn}},
     )

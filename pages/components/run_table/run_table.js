@@ -10,19 +10,30 @@ const COLUMNS = [ // for each: [key to sort by, title, whether high values come 
 ];
 
 export default function (component) {
-  const { data, parentElement, setTriggerValue } = component;
+  const { data, parentElement, setStateValue, setTriggerValue } = component;
   const root = parentElement.querySelector(".run_table");
   let view = views.get(root);
   if (!view) {
-    view = { rows: new Map() };
+    view = { rows: new Map(), chosen: [], turn: data.turn };
     views.set(root, view);
     build(root, view);
   }
   view.send = setTriggerValue;
+  view.keep = setStateValue;
   const text = JSON.stringify(data);
   if (view.text === text) return;
   view.text = text;
   view.data = data;
+  // An answer to an earlier choice must not undo the ones made since.
+  if (data.turn >= view.turn) Object.assign(view, { turn: data.turn, chosen: data.chosen });
+  draw(root, view);
+}
+
+function toggle(root, view, id) {
+  const others = view.chosen.filter((one) => one !== id);
+  view.chosen = others.length < view.chosen.length ? others : [...others, id].slice(0, view.data.most);
+  view.turn += 1;
+  view.keep("chosen", { ids: view.chosen, turn: view.turn });
   draw(root, view);
 }
 
@@ -64,7 +75,8 @@ function build(root, view) {
 }
 
 function draw(root, view) {
-  const { rows, chosen, order, most } = view.data;
+  const { rows, order, most } = view.data;
+  const { chosen } = view;
   const focused = root.getRootNode().activeElement;
   COLUMNS.forEach((keys, place) => {
     const head = view.heads[place], falling = order.startsWith("-");
@@ -74,7 +86,7 @@ function draw(root, view) {
       arrow.textContent = n !== sorted ? "" : falling ? " ↓" : " ↑";
     });
   });
-  const kept = new Map(rows.map((row) => [row.id, view.rows.get(row.id) ?? makeRow(view, row.id)]));
+  const kept = new Map(rows.map((row) => [row.id, view.rows.get(row.id) ?? makeRow(root, view, row.id)]));
   view.rows = kept;
   const elements = [...kept.values()];
   if (elements.some((row, place) => view.body.children[place] !== row) || view.body.children.length !== elements.length) {
@@ -84,11 +96,11 @@ function draw(root, view) {
   for (const row of rows) fill(kept.get(row.id), row, chosen.includes(row.id), chosen.length >= most);
 }
 
-function makeRow(view, id) {
+function makeRow(root, view, id) {
   const row = element("tr");
   const choose = element("td", { class: "choose" });
   const box = element("input", { type: "checkbox" });
-  box.onchange = () => view.send("toggle", id);
+  box.onchange = () => toggle(root, view, id);
   choose.append(box);
   row.append(choose, ...COLUMNS.map(([[key, title]]) => element("td", { class: key, "data-title": title })));
   const name = element("button", { type: "button", class: "link", title: "Watch it on the Train page" });
