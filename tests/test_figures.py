@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from transformer.figures import attention_map, loss_curves
+from transformer.figures import attention_map, loss_curves, run_comparison
 
 
 def test_map_keeps_every_weight_and_escapes_tokens() -> None:
@@ -35,3 +35,16 @@ def test_curves_carry_points_baselines_and_units() -> None:
 def test_curves_of_a_run_without_points_are_an_empty_figure() -> None:
     figure = loss_curves([], [], {"untrained": 4.0})
     assert [len(trace.y) for trace in figure.data] == [0, 0, 2]
+
+
+def test_compared_runs_keep_their_points_and_differ_in_colour_and_dash() -> None:
+    curves = [(f"<b>{n}</b>", [(0, 4.0), (n + 1, 1.0)]) for n in range(8)]
+    figure = run_comparison(curves, [("untrained", 4.0)], logarithmic_y=True)
+    runs = figure.data[:8]
+    assert [list(trace.x) for trace in runs] == [[0, n + 1] for n in range(8)]
+    assert runs[0].name == "&lt;b&gt;0&lt;/b&gt;"
+    assert len({trace.line.color for trace in runs}) == len({t.line.dash for t in runs}) == 8
+    assert list(figure.data[8].x) == [0, 8]
+    assert figure.layout.yaxis.type == "log"
+    assert figure.layout.xaxis.title.text
+    assert len(run_comparison([("none", [])]).data[0].x) == 0

@@ -21,7 +21,7 @@ from transformer.tasks import SEVEN_PAIRS
 from transformer.vocabulary import Vocabulary
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("train", "attention", "decode", "checkpoints")
+PAGES = ("train", "runs", "attention", "decode", "checkpoints")
 
 
 @pytest.fixture(autouse=True)

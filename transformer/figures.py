@@ -110,3 +110,64 @@ def loss_curves(
         margin={"t": 60},
     )
     return figure
+
+
+# Told apart by dash as well as by colour; yellow is left out, since it vanishes on white.
+RUN_COLOURS = (
+    *("#0072B2", "#D55E00", "#009E73", "#CC79A7"),
+    *("#000000", "#E69F00", "#56B4E9", "#777777"),
+)
+RUN_DASHES = (
+    *("solid", "8px,4px", "2px,3px", "10px,3px,2px,3px"),
+    *("5px,2px", "16px,4px", "9px,3px,2px,3px,2px,3px", "1px,4px"),
+)
+
+
+def run_comparison(
+    curves: Sequence[tuple[str, Sequence[tuple[float, float]]]],
+    baselines: Sequence[tuple[str, float]] = (),
+    title: str = "Runs compared",
+    x_title: str = "step (updates made)",
+    y_title: str = "loss (nats a token)",
+    logarithmic_x: bool = False,
+    logarithmic_y: bool = False,
+) -> go.Figure:
+    """The same quantity of several runs on common axes.
+
+    Args:
+        curves: (name, points) a run, each point (x, y).
+        baselines: (name, y) of horizontal lines.
+    """
+    figure = go.Figure()
+    for place, (name, points) in enumerate(curves):
+        figure.add_scatter(
+            x=[x for x, _ in points],
+            y=[y for _, y in points],
+            mode="lines" if len(points) > 1 else "markers",
+            name=html.escape(name),
+            line={
+                "color": RUN_COLOURS[place % len(RUN_COLOURS)],
+                "dash": RUN_DASHES[place % len(RUN_DASHES)],
+            },
+        )
+    everywhere = [x for _, points in curves for x, _ in points if x > 0 or not logarithmic_x] or [1]
+    for place, (name, y) in enumerate(baselines):
+        figure.add_scatter(
+            x=[min(everywhere), max(everywhere)],
+            y=[y, y],
+            mode="lines",
+            name=f"{html.escape(name)}: {y:.3g}",
+            line={"color": "#555555", "width": 1, "dash": ("dash", "dot", "dashdot")[place % 3]},
+        )
+    figure.update_xaxes(title=html.escape(x_title), type="log" if logarithmic_x else "linear")
+    figure.update_yaxes(title=html.escape(y_title), type="log" if logarithmic_y else "linear")
+    if not logarithmic_y:
+        figure.update_yaxes(rangemode="tozero")
+    figure.update_layout(
+        template="plotly_white",
+        title=html.escape(title),
+        legend={"orientation": "h", "y": -0.25, "yanchor": "top"},
+        showlegend=True,
+        margin={"t": 60},
+    )
+    return figure

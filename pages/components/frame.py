@@ -13,6 +13,7 @@ from transformer.errors import UserError
 PAGES = (
     ("app.py", "Overview", ":material/home:"),
     ("pages/train.py", "Train", ":material/show_chart:"),
+    ("pages/runs.py", "Runs", ":material/history:"),
     ("pages/attention.py", "Attention", ":material/grid_on:"),
     ("pages/decode.py", "Decode", ":material/format_list_numbered:"),
     ("pages/checkpoints.py", "Checkpoints", ":material/inventory_2:"),

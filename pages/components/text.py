@@ -46,6 +46,14 @@ def number(value: float) -> str:
     return f"{value:.3g}" if value < 100 else f"{value:,.0f}"
 
 
+def compact(value: float) -> str:
+    """A large count, short: 950, 12.3k, 4.56M."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= 0.9995 * size:
+            return f"{value / size:.3g}{letter}"
+    return f"{value:.0f}"
+
+
 def seconds(value: float) -> str:
     """A duration in words: 42 s, 3 min 20 s, 2 h 5 min."""
     total = round(value)

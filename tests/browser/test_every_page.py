@@ -9,6 +9,7 @@ from tests.browser.conftest import NewPage, Server, settle
 ADDRESSES = {
     "overview": "",
     "train": "train",
+    "runs": "runs",
     "attention": "attention?checkpoint=sort",
     "decode": "decode?checkpoint=sort&step=2",
     "checkpoints": "checkpoints?checkpoint=reverse",

@@ -12,6 +12,7 @@ from transformer.runs import ACTIVE, list_runs
 PAGES = {
     "": "Transformer Workbench",
     "train": "Train",
+    "runs": "Runs",
     "attention": "Attention",
     "decode": "Decode",
     "checkpoints": "Checkpoints",
@@ -56,11 +57,11 @@ def test_every_page_opens_by_its_address_on_a_cold_server(
     page = new_page()
     page.goto(f"{cold_server.url}/{path}")
     expect(page.get_by_role("heading", name=PAGES[path], level=1)).to_be_visible()
-    # All five links of the navigation: the page was not run without its frame.
-    for label in ("Overview", "Train", "Attention", "Decode", "Checkpoints"):
+    # All six links of the navigation: the page was not run without its frame.
+    for label in ("Overview", "Train", "Runs", "Attention", "Decode", "Checkpoints"):
         expect(page.get_by_test_id("stSidebar").get_by_role("link", name=label)).to_be_visible()
     settle(page)
-    expect(page.get_by_test_id("stAlert")).to_have_count(0 if path != "train" else 1)
+    expect(page.get_by_test_id("stAlert")).to_have_count(1 if path in ("train", "runs") else 0)
 
 
 def test_overview_is_alive(server: Server, new_page: NewPage) -> None:

@@ -1,0 +1,154 @@
+// All runs in a table. Rows stay the same elements while their texts change, so that whoever
+// walks through them by keyboard keeps their place.
+
+const views = new WeakMap(); // root element -> its parts, and the rows by run
+const COLUMNS = [ // for each: [key to sort by, title, whether high values come first], ...
+  [["name", "Run", false]], [["task", "Task", false]], [["state", "State", false]],
+  [["exact", "Exact match", true]], [["loss", "Loss", false]], [["step", "Steps", true]],
+  [["time", "Time", true], ["tokens", "tokens", true]], [["size", "Size", true]],
+  [["when", "Started", true]],
+];
+
+export default function (component) {
+  const { data, parentElement, setStateValue, setTriggerValue } = component;
+  const root = parentElement.querySelector(".run_table");
+  let view = views.get(root);
+  if (!view) {
+    view = { rows: new Map(), chosen: [], turn: data.turn };
+    views.set(root, view);
+    build(root, view);
+  }
+  view.send = setTriggerValue;
+  view.keep = setStateValue;
+  const text = JSON.stringify(data);
+  if (view.text === text) return;
+  view.text = text;
+  view.data = data;
+  // An answer to an earlier choice must not undo the ones made since.
+  if (data.turn >= view.turn) Object.assign(view, { turn: data.turn, chosen: data.chosen });
+  draw(root, view);
+}
+
+function toggle(root, view, id) {
+  const others = view.chosen.filter((one) => one !== id);
+  view.chosen = others.length < view.chosen.length ? others : [...others, id].slice(0, view.data.most);
+  view.turn += 1;
+  view.keep("chosen", { ids: view.chosen, turn: view.turn });
+  draw(root, view);
+}
+
+function element(name, attributes = {}, text = "") {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  if (text) made.textContent = text; // never HTML: names may look like markup
+  return made;
+}
+
+function build(root, view) {
+  const table = element("table");
+  const head = element("tr");
+  const choose = element("th", { scope: "col", class: "choose" });
+  choose.append(element("span", { class: "unseen" }, "Compare"));
+  head.append(choose);
+  view.heads = COLUMNS.map((keys) => {
+    const cell = element("th", { scope: "col" });
+    for (const [key, title, highFirst] of keys) {
+      const button = element("button", { type: "button" });
+      if (key === "size") button.title = "Parameters; below, layers of the encoder + decoder × width (d_model)";
+      button.append(title, element("span", { class: "arrow", "aria-hidden": "true" }));
+      button.onclick = () => {
+        const first = highFirst ? `-${key}` : key, second = highFirst ? key : `-${key}`;
+        view.send("order", view.data.order === first ? second : first);
+      };
+      cell.append(button);
+    }
+    head.append(cell);
+    return cell;
+  });
+  const thead = element("thead");
+  thead.append(head);
+  view.body = element("tbody");
+  table.append(thead, view.body);
+  const scroll = element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table of runs" });
+  scroll.append(table);
+  root.replaceChildren(scroll);
+}
+
+function draw(root, view) {
+  const { rows, order, most } = view.data;
+  const { chosen } = view;
+  const focused = root.getRootNode().activeElement;
+  COLUMNS.forEach((keys, place) => {
+    const head = view.heads[place], falling = order.startsWith("-");
+    const sorted = keys.findIndex(([key]) => order.replace("-", "") === key);
+    head.setAttribute("aria-sort", sorted < 0 ? "none" : falling ? "descending" : "ascending");
+    head.querySelectorAll(".arrow").forEach((arrow, n) => {
+      arrow.textContent = n !== sorted ? "" : falling ? " ↓" : " ↑";
+    });
+  });
+  const kept = new Map(rows.map((row) => [row.id, view.rows.get(row.id) ?? makeRow(root, view, row.id)]));
+  view.rows = kept;
+  const elements = [...kept.values()];
+  if (elements.some((row, place) => view.body.children[place] !== row) || view.body.children.length !== elements.length) {
+    view.body.replaceChildren(...elements);
+    if (focused && root.contains(focused)) focused.focus({ preventScroll: true }); // moving a row blurs it
+  }
+  for (const row of rows) fill(kept.get(row.id), row, chosen.includes(row.id), chosen.length >= most);
+}
+
+function makeRow(root, view, id) {
+  const row = element("tr");
+  const choose = element("td", { class: "choose" });
+  const box = element("input", { type: "checkbox" });
+  box.onchange = () => toggle(root, view, id);
+  choose.append(box);
+  row.append(choose, ...COLUMNS.map(([[key, title]]) => element("td", { class: key, "data-title": title })));
+  const name = element("button", { type: "button", class: "link", title: "Watch it on the Train page" });
+  name.onclick = () => view.send("watch", id);
+  row.querySelector(".name").append(name, element("span", { class: "small" }));
+  const state = row.querySelector(".state");
+  state.append(element("span", { class: "chip" }), element("span", { class: "small reason" }));
+  for (const key of ["exact", "loss", "time", "size"]) {
+    row.querySelector(`.${key}`).append(element("span"), element("span", { class: "small" }));
+  }
+  // A click anywhere in the row chooses it, as in any list.
+  row.onclick = (event) => {
+    if (!event.target.closest("button, input") && !box.disabled && !String(getSelection())) box.click();
+  };
+  return row;
+}
+
+const WHEN = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+
+function fill(row, run, chosen, full) {
+  const set = (selector, text) => {
+    const found = row.querySelector(selector);
+    if (found.textContent !== text) found.textContent = text;
+  };
+  const box = row.querySelector("input");
+  box.checked = chosen;
+  box.disabled = !chosen && full;
+  box.setAttribute("aria-label", `Compare ${run.name}`);
+  row.classList.toggle("chosen", chosen);
+  set(".name button", run.name);
+  row.querySelector(".name button").disabled = run.damaged;
+  set(".name .small", [
+    run.private ? "private" : "", run.parent ? `trained on from ${run.parent}` : "", run.notes,
+  ].filter(Boolean).join(" · "));
+  set(".task", run.task);
+  set(".chip", run.state);
+  row.querySelector(".chip").dataset.tone = run.tone;
+  set(".reason", run.reason);
+  row.querySelector(".reason").title = run.reason;
+  set(".exact span", run.exact);
+  set(".exact .small", run.untrained_exact);
+  set(".loss span", run.loss);
+  set(".loss .small", run.untrained_loss);
+  set(".step", run.steps);
+  set(".time span", run.time);
+  set(".time .small", run.tokens);
+  set(".size span", run.size);
+  set(".size .small", run.shape);
+  set(".when", run.created ? WHEN.format(new Date(1000 * run.created)) : "");
+  for (const cell of row.children) cell.classList.toggle("blank", !cell.textContent && !cell.querySelector("input"));
+}

@@ -1,0 +1,190 @@
+"""All runs: find one, compare several, keep order."""
+
+from functools import partial
+from urllib.parse import quote, unquote
+
+import streamlit as st
+
+from pages.components import address, browser
+from pages.components.frame import errors_shown, frame
+from pages.components.run_actions import problem_of_others, run_actions, trash_list
+from pages.components.run_comparing import comparison
+from pages.components.run_controls import undo_delete
+from pages.components.run_table import run_table
+from pages.components.text import plain
+from transformer import run_history, run_queue, runs
+from transformer.limits import Limits
+from transformer.run_history import DAMAGED, Summaries, Summary
+from transformer.runs import Run
+
+MOST = 8  # runs compared at once; more could not be told apart
+AT_FIRST = 100  # rows of the table before one asks for all
+NEWEST_FIRST = "-when"
+MOVING = ("queued", *runs.ACTIVE)
+LOOK_SECONDS = 3.0
+
+
+@st.cache_resource
+def _summaries() -> Summaries:
+    return Summaries()
+
+
+def look() -> dict[str, tuple[Run, Summary]]:
+    """Every run that this browser may see, by id, newest first."""
+    run_queue.look()
+    found = _summaries().of(runs.ROOT)
+    seen = {run.id for run in browser.visible([run for run, _ in found])}
+    return {run.id: (run, summary) for run, summary in found if run.id in seen}
+
+
+def chosen_ids() -> list[str]:
+    """The chosen runs, as the address has them: ids joined by commas."""
+    return [unquote(name) for name in st.session_state.get("runs", "").split(",") if name]
+
+
+def choose(ids: list[str]) -> None:
+    st.session_state["runs"] = ",".join(quote(name, safe="") for name in ids)
+
+
+def take_choice() -> None:
+    """A person has chosen a run in the table, or no longer does: the table tells all of them."""
+    told = st.session_state["run table"]["chosen"]
+    st.session_state["choice turn"] = told["turn"]
+    choose(told["ids"][:MOST])
+
+
+def add(name: str) -> None:
+    """Choose one more run: one that was trained on, or is back from the trash."""
+    choose([*chosen_ids(), name][-MOST:])
+
+
+def leave_out(name: str) -> None:
+    choose([one for one in chosen_ids() if one != name])
+
+
+def sort() -> None:
+    if (order := st.session_state["run table"]["order"]) is not None:
+        st.session_state["order"] = order
+
+
+def watch() -> None:
+    st.session_state["watch run"] = st.session_state["run table"]["watch"]
+
+
+def table(known: dict[str, tuple[Run, Summary]]) -> None:
+    """Search, the table, and its export."""
+    address.read("search", "")
+    address.read("order", NEWEST_FIRST)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        text = st.text_input(
+            "Search in names, tasks, states and notes", key="search", max_chars=200
+        )
+        address.write("search", text)
+        order = st.session_state["order"] or NEWEST_FIRST
+        address.write("order", "" if order == NEWEST_FIRST else order)
+        found = run_history.search((summary for _, summary in known.values()), text)
+        found = run_history.ordered(found, order)
+        st.download_button(
+            "Table as CSV",
+            data=lambda: run_history.table_csv(found),
+            file_name="runs.csv",
+            mime="text/csv",
+            on_click="ignore",
+            icon=":material/download:",
+        )
+    if not found:
+        st.info("No run has all these words.")
+        return
+    everything = st.session_state.get("all rows", False) or len(found) <= AT_FIRST
+    run_table(
+        found if everything else found[:AT_FIRST],
+        chosen_ids(),
+        st.session_state.get("choice turn", 0),
+        order,
+        owned=Limits.from_environment().owned,
+        most=MOST,
+        key="run table",
+        on_chosen=take_choice,
+        on_order=sort,
+        on_watch=watch,
+    )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        many = f"{len(found):,} of {len(known):,} runs" if text else f"{len(known):,} runs"
+        picked = f", {len(chosen_ids())} chosen" if chosen_ids() else ""
+        st.caption(f"{many}{picked}. Tick up to {MOST} to compare; a name opens the run.")
+        if not everything:
+            st.button(f"Show all {len(found):,}", key="all rows button", on_click=show_all)
+        if chosen_ids():
+            st.button("Choose none", key="none", on_click=choose, args=([],))
+
+
+def show_all() -> None:
+    st.session_state["all rows"] = True
+
+
+def go_on(before: str, after: str) -> None:
+    """A run was deleted, or another made of it."""
+    if after:
+        add(after)
+    else:
+        leave_out(before)
+
+
+def details(known: dict[str, tuple[Run, Summary]]) -> None:
+    """The chosen runs: compared, and each with what can be done with it."""
+    ids = chosen_ids()[:MOST]
+    for name in (name for name in ids if name not in known):
+        st.warning(
+            f"The run {plain(name[:60])} is not here. It may have been deleted, or belong to "
+            "another server."
+        )
+    picked = [known[name] for name in dict.fromkeys(ids) if name in known]
+    if not picked:
+        return
+    title = "One run" if len(picked) == 1 else f"{len(picked)} runs side by side"
+    st.subheader(title, divider="gray")
+    alone = len(picked) == 1
+    if not alone:
+        with errors_shown():
+            comparison([run for run, _ in picked], [summary for _, summary in picked])
+    for run, summary in picked:
+        opened = alone or summary.state == DAMAGED
+        with st.expander(plain(summary.title), expanded=opened), errors_shown():
+            run_actions(run, summary, partial(go_on, run.id))
+    if alone:
+        with errors_shown():
+            comparison([picked[0][0]], [picked[0][1]])
+
+
+def follow(drawn: dict[str, tuple[Run, Summary]]) -> None:
+    """Draw the page anew when a run has moved on since, as long as any can."""
+    if not any(summary.state in MOVING for _, summary in drawn.values()):
+        return
+    before = [summary for _, summary in drawn.values()]
+
+    @st.fragment(run_every=LOOK_SECONDS)
+    def tick() -> None:
+        with errors_shown():
+            if [summary for _, summary in look().values()] != before:
+                st.rerun()
+
+    tick()
+
+
+with frame("Runs", "Everything trained here: find a run, lay several over each other, tidy up."):
+    if wanted := st.session_state.pop("watch run", None):
+        st.switch_page("pages/train.py", query_params={"run": wanted})
+    address.read("runs", "")
+    # At once: a click that came before the address is new would bring back the old choice.
+    address.write("runs", st.session_state["runs"])
+    known = look()
+    undo_delete(add)
+    problem_of_others([name for name in chosen_ids() if name in known])
+    if known:
+        table(known)
+    else:
+        st.info("No run yet. Choose a task on the Train page and press Train.")
+        st.page_link("pages/train.py", label="Train a model", icon=":material/show_chart:")
+    details(known)
+    trash_list()
+    follow(known)

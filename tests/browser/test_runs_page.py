@@ -1,0 +1,213 @@
+"""The Runs page in a real browser: choose, compare, point, zoom, sort, and save what is seen."""
+
+import csv
+import io
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree import ElementTree
+
+import psutil
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import NewPage, Server, settle
+from tests.browser.test_every_page import WCAG
+from tests.test_run_history import make, some_metrics
+from transformer.runs import Run, Status
+
+MARKUP = "<b>bold</b> **x** & =1"
+
+
+@pytest.fixture(scope="module")
+def runs(server: Server) -> Iterator[list[Run]]:
+    """Three runs of the server, two of them equal; gone again afterwards."""
+    root = server.folder / "runs"
+    found = [make(root, name, some_metrics(seed)) for name, seed in (("one", 5), ("two", 5))]
+    found.append(make(root, MARKUP, some_metrics(8)))
+    yield found
+    for run in found:
+        shutil.rmtree(run.path)
+
+
+def address(server: Server, runs: list[Run], more: str = "") -> str:
+    return f"{server.url}/runs?runs={','.join(run.id for run in runs)}{more}"
+
+
+def open_comparison(page: Page, url: str) -> None:
+    page.goto(url)
+    expect(page.locator(".run_compare figure svg").first).to_be_visible()
+    settle(page)
+
+
+def test_runs_are_chosen_by_keyboard_and_the_address_keeps_them(
+    server: Server, new_page: NewPage, runs: list[Run]
+) -> None:
+    page = new_page()
+    page.goto(f"{server.url}/runs")
+    for name in ("one", MARKUP):
+        page.get_by_label(f"Compare {name}", exact=True).focus()
+        # The second before the page has answered the first: none is lost.
+        page.keyboard.press("Space")
+    page.wait_for_url(lambda url: runs[0].id in url and runs[2].id in url)
+    expect(page.get_by_role("heading", name="2 runs side by side")).to_be_visible()
+    # The box has kept its place while the page was drawn anew.
+    expect(page.get_by_label(f"Compare {MARKUP}", exact=True)).to_be_focused()
+    page.get_by_role("radio", name="Tokens").click()
+    page.wait_for_url(re.compile("x=tokens"))
+    page.reload()
+    rows = page.locator(".run_compare tbody th")
+    expect(rows).to_have_text(["one", MARKUP])
+    expect(page.locator(".run_compare figure").first).to_contain_text("target tokens")
+
+
+def test_the_cursor_says_every_runs_values_and_a_zoom_is_kept(
+    server: Server, new_page: NewPage, runs: list[Run]
+) -> None:
+    page = new_page()
+    open_comparison(page, address(server, runs[1:]))
+    caption, charts = page.locator(".run_compare caption"), page.locator(".run_compare .charts")
+    expect(caption).to_have_text("The last value of each run")
+    charts.focus()
+    page.keyboard.press("Home")
+    expect(caption).to_have_text("The values nearest to step 0")
+    first = page.locator(".run_compare tbody tr").first
+    untrained = next(r for r in runs[1].metrics()[0] if r["kind"] == "eval")["loss"]
+    assert float(first.locator("td").nth(1).inner_text()) == pytest.approx(untrained, rel=5e-3)
+    page.keyboard.press("ArrowRight")
+    expect(caption).not_to_have_text("The values nearest to step 0")
+    # One cursor in all four charts.
+    expect(page.locator(".run_compare .cursor line")).to_have_count(4)
+
+    page.locator(".run_compare figure svg").nth(3).hover(position={"x": 200, "y": 100})
+    expect(page.locator(".run_compare .cursor line")).to_have_count(4)
+    x = page.locator(".run_compare .cursor line").evaluate_all(
+        "lines => lines.map((line) => Number(line.getAttribute('x1')))"
+    )
+    assert max(x) - min(x) < 2
+
+    box = page.locator(".run_compare figure svg").first.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 100, box["y"] + 100)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 200, box["y"] + 120, steps=4)
+    page.mouse.up()
+    whole = page.get_by_role("button", name="Whole range")
+    expect(whole).to_be_enabled()
+    end = charts.get_attribute("aria-valuemax")
+    with (runs[1].path / "metrics.jsonl").open("a") as file:
+        file.write('\n{"kind": "eval", "step": 4999, "loss": 0.1, "seconds": 1}\n')
+    page.get_by_role("radio", name="Log loss", exact=True).click()
+    page.wait_for_url(re.compile("scale=log"))
+    settle(page)
+    assert charts.get_attribute("aria-valuemax") == end
+    whole.click()
+    expect(charts).to_have_attribute("aria-valuemax", "4999")
+
+
+def test_a_run_at_work_moves_on_without_a_click(server: Server, new_page: NewPage) -> None:
+    run = make(server.folder / "runs", "at work", some_metrics(5))
+    process = subprocess.Popen(["sleep", "100"])
+    started = psutil.Process(process.pid).create_time()
+    run.set_status(Status("running", pid=process.pid, process_started=started))
+    try:
+        page = new_page()
+        page.goto(f"{server.url}/runs?search=at+work")
+        row = page.locator(".run_table tbody tr")
+        expect(row.locator(".chip")).to_have_text("running")
+        with (run.path / "metrics.jsonl").open("a") as file:
+            file.write('\n{"kind": "eval", "step": 4321, "loss": 0.125, "seconds": 1}\n')
+        expect(row).to_contain_text("4,321 / 5,000")
+        expect(row).to_contain_text("0.125")
+        process.kill()
+        process.wait()
+        expect(row.locator(".chip")).to_have_text("interrupted")
+    finally:
+        process.kill()
+        shutil.rmtree(run.path)
+
+
+def test_table_is_sorted_searched_and_saved(
+    server: Server, new_page: NewPage, runs: list[Run], tmp_path: Path
+) -> None:
+    page = new_page()
+    page.goto(f"{server.url}/runs")
+    names = page.locator(".run_table td.name button")
+    expect(page.get_by_role("button", name=MARKUP)).to_be_visible()
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.wait_for_url(re.compile("order=name"))
+    settle(page)
+    assert names.all_inner_texts() == sorted(names.all_inner_texts(), key=str.casefold)
+    expect(page.locator(".run_table th[aria-sort=ascending]")).to_contain_text("Run")
+    field = page.get_by_label("Search in names")
+    field.fill("bold")
+    field.press("Enter")
+    expect(names).to_have_text([MARKUP])
+    settle(page)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Table as CSV").click()
+    download.value.save_as(tmp_path / "runs.csv")
+    [row] = csv.DictReader(io.StringIO((tmp_path / "runs.csv").read_text("utf-8")))
+    assert (row["name"], row["id"]) == (MARKUP, runs[2].id)
+    names.first.click()
+    page.wait_for_url(re.compile(f"train.*run={runs[2].id}"))
+    expect(page.get_by_role("heading", name="Train", level=1)).to_be_visible()
+
+
+def test_curves_and_figure_are_saved_without_another_machine(
+    server: Server, new_page: NewPage, runs: list[Run], tmp_path: Path
+) -> None:
+    page = new_page()
+    open_comparison(page, address(server, runs[1:]))
+
+    def save(name: str) -> bytes:
+        with page.expect_download() as download:
+            page.get_by_role("button", name=name).click()
+        download.value.save_as(tmp_path / "file")
+        return (tmp_path / "file").read_bytes()
+
+    rows = list(csv.DictReader(io.StringIO(save("Curves as CSV").decode())))
+    assert {row["id"] for row in rows} == {run.id for run in runs[1:]}
+    assert len(rows) == sum(len(run.metrics()[0]) for run in runs[1:])
+
+    page.get_by_text("A figure to save").click()
+    expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
+    settle(page)
+    picture = save_with_camera(page, tmp_path)
+    assert picture.startswith(b"\x89PNG\r\n\x1a\n")
+    assert int.from_bytes(picture[16:20], "big") == 1800
+    page.get_by_role("radio", name="SVG").click()
+    page.get_by_text("saves it as SVG").wait_for()
+    settle(page)
+    expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
+    drawing = save_with_camera(page, tmp_path)
+    root = ElementTree.fromstring(drawing)
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    words = "".join(root.itertext())
+    assert "two" in words
+    assert MARKUP in words
+    assert "loss (nats a token)" in words
+    lines = [e for e in root.iter() if e.get("class") == "js-line"]
+    assert len(lines) >= 4
+
+
+def save_with_camera(page: Page, folder: Path) -> bytes:
+    with page.expect_download() as download:
+        page.locator(".js-plotly-plot .modebar-btn").first.click()
+    download.value.save_as(folder / "picture")
+    return (folder / "picture").read_bytes()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_comparison_is_accessible_and_fits_a_phone(
+    server: Server, new_page: NewPage, runs: list[Run], scheme: str
+) -> None:
+    page = new_page(scheme=scheme, width=400 if scheme == "dark" else 1280)
+    open_comparison(page, address(server, runs))
+    found = Axe().run(page, options=WCAG)
+    assert found.violations_count == 0, found.generate_report()
+    main = page.locator("[data-testid=stMain]")
+    assert main.evaluate("main => main.scrollWidth - main.clientWidth") <= 0
