@@ -34,6 +34,8 @@ STATES = ("queued", *ACTIVE, *RESUMABLE, *ENDED)
 COMMANDS = ("pause", "stop", "save")
 RUN_ID = re.compile("[0-9a-f]{12}")
 MOST_REMEMBERED = 4096
+END_BYTES = 65_536
+"""More than a few lines of metrics; an evaluation with many kinds of errors is the longest."""
 LAST_SECOND = 4e9
 """Times of files beyond the year 2096 are damage."""
 
@@ -235,8 +237,13 @@ class Run:
         write_atomic(self.path / "goals.json", content.encode())
 
     def last_step(self) -> int:
-        records = self.metrics()[0]
-        return int(records[-1].get("step", 0)) if records else 0
+        """The last step that the metrics tell of; only their end is read."""
+        try:
+            size = (self.path / "metrics.jsonl").stat().st_size
+        except OSError:
+            return 0
+        records = self.metrics(max(0, size - END_BYTES))[0]
+        return int(records[-1]["step"]) if records else 0
 
     def log_tail(self, characters: int = 2000) -> str:
         """The end of the trainer's own output."""
