@@ -164,7 +164,7 @@ def _words(run: Run, status: Status, config: RunConfig, history: History) -> str
     if status.state == "queued":
         line = [other.id for other in run_queue.waiting(run.path.parent)]
         place = line.index(run.id) + 1 if run.id in line else 1
-        return f"waiting for its turn, number {place} of {len(line)} in line"
+        return f"waiting for a trainer to be free, number {place} of {len(line)} in line"
     if status.state == "finished" and history.last_step() < config.training.steps:
         return f"finished early, since the loss fell below {config.training.until_loss:g}"
     if status.state == "running" and not history.evaluations:
