@@ -3,7 +3,7 @@
 // of all moments: probability and right of each target token, then the weights of each kind.
 
 const views = new WeakMap(); // root element -> what the person chose, and what is drawn
-const HEIGHT = 170, TOP = 12, RAIL = 136, LEFT = 44, RIGHT = 14;
+const HEIGHT = 190, TOP = 12, RAIL = 140, LEFT = 44, RIGHT = 14;
 const SPEEDS = [["slow", 600], ["normal", 220], ["fast", 90]]; // milliseconds a moment
 const CALM = 1000; // for those whose system asks for less motion
 
@@ -288,6 +288,8 @@ function followCells(view, stage, canvas, queries, keys) {
 function tellCell(view) {
   const { marker, readout, kindOf: kind, side, layer, head } = view.stage;
   marker.hidden = !view.cell;
+  view.legend.querySelector(".of-cell").hidden = !view.cell;
+  view.cellLine.setAttribute("points", "");
   if (!view.cell) {
     readout.textContent = "Point at a cell, or use the arrow keys, to follow its weight through training.";
     return;
@@ -296,7 +298,9 @@ function tellCell(view) {
   marker.style.transform = `translate(${column * side}px, ${row * side}px)`;
   const cell = row * kind.shape[3] + column;
   const at = (moment) => weightsOf(view.message, kind, layer, head, moment)[cell] / 255;
-  const last = view.message.steps.length - 1;
+  const { steps } = view.message, last = steps.length - 1;
+  view.cellLine.setAttribute("points",
+    steps.map((step, i) => `${view.x(step).toFixed(1)},${view.share(at(i)).toFixed(1)}`).join(" "));
   readout.textContent = `“${kind.queries[row]}” (row ${row + 1}) looks at “${kind.keys[column]}” (column ${column + 1}): ` +
     (kind.causal && column > row ? "masked, exactly 0" :
       `${at(view.index).toFixed(2)} now, ${at(0).toFixed(2)} at first, ${at(last).toFixed(2)} at last.`);
@@ -378,11 +382,14 @@ function fit(view) {
   parts.push(`<line class="rail" x1="${LEFT}" x2="${width - RIGHT}" y1="${RAIL}" y2="${RAIL}"/>`);
   parts.push(`<line class="filled" x1="${LEFT}" y1="${RAIL}" y2="${RAIL}"/>`);
   for (const step of message.steps) parts.push(`<circle class="mark" cx="${view.x(step)}" cy="${RAIL}" r="1.5"/>`);
+  parts.push(`<polyline class="cell"/>`);
   parts.push(`<line class="cursor" y1="${TOP - 8}" y2="${RAIL}"/><circle class="example at" r="5"/>`);
   parts.push(`<circle class="thumb" cy="${RAIL}" r="9"/>`);
   parts.push(`<text x="${(LEFT + width - RIGHT) / 2}" y="${HEIGHT - 1}" text-anchor="middle">step (updates made), early ones drawn wider</text>`);
   view.track.innerHTML = `<svg viewBox="0 0 ${width} ${HEIGHT}" aria-hidden="true">${parts.join("")}</svg>`;
   view.y = y;
+  view.share = (weight) => RAIL - 14 - weight * (RAIL - 14 - TOP);
+  view.cellLine = view.track.querySelector(".cell");
   view.moving = ["cursor", "thumb", "filled", "at"].map((name) => view.track.querySelector(`.${name}`));
   view.track.setAttribute("aria-valuemin", 0);
   view.track.setAttribute("aria-valuemax", message.steps.length - 1);
@@ -390,8 +397,9 @@ function fit(view) {
     ["train", "training batches", train], ["evaluation", message.evaluated_on, evaluation],
     ["example", "this example alone", examples],
   ].filter(([, , points]) => points.length);
+  legend.push(["cell", "weight of the chosen cell, from 0 at the bottom to 1 at the top"]);
   view.legend.replaceChildren(...legend.map(([name, text]) => {
-    const entry = element("span");
+    const entry = element("span", { class: `of-${name}` });
     entry.innerHTML = `<svg viewBox="0 0 26 8"><polyline class="${name}" points="0,4 26,4"/></svg>`;
     entry.append(text);
     return entry;
@@ -478,7 +486,7 @@ function tellMoment(view, step, loss) {
   });
   const verdict = count === tokens ? `✓ all ${tokens} right` : `✗ ${count} of ${tokens} right`;
   view.answers.replaceChildren(
-    ...answer("Next token, given the true ones before", predicted, verdict), ...writtenAt(message, step));
+    ...answer("Target; right where the model, given the true tokens before, would write it", predicted, verdict), ...writtenAt(message, step));
 }
 
 function answer(title, chips, verdict) {
@@ -508,10 +516,12 @@ function lossAt({ curves, evaluated_on: where }, step) {
   return training === null ? null : ["on training batches", training];
 }
 
-// A curve's value at a step, on the straight line between its two points; null before the first.
+// A curve's value at a step, on the straight line between its two points; the last value after
+// the last point, null before the first.
 function between(points, step) {
   const after = points.findIndex(([at]) => at >= step);
-  if (after < 0 || points[after][0] === step) return after < 0 ? null : points[after][1];
+  if (after < 0) return points.at(-1)?.[1] ?? null;
+  if (points[after][0] === step) return points[after][1];
   if (after === 0) return null;
   const [[s0, l0], [s1, l1]] = [points[after - 1], points[after]];
   return l0 + ((l1 - l0) * (step - s0)) / (s1 - s0);
