@@ -365,14 +365,19 @@ def _parse(content: bytes) -> tuple[_Shape, tuple[Example, ...], str]:
         header.get("version") == 1
         and len(examples) <= EXAMPLES
         and all(type(size) is int and 0 < size <= 1024 for size in asdict(shape).values())
-        and all(isinstance(text, str) for text in texts)
+        and all(map(_is_text, texts))
         and all(0 < len(side) <= RECORD_BYTES for side in sides)
-        and all(isinstance(token, str) for side in sides for token in side)
+        and all(_is_text(token) for side in sides for token in side)
         and all(len(example.read) == len(example.written) for example in examples)
     )
     if not sound:
         raise RunError(DAMAGED)
     return shape, examples, note
+
+
+def _is_text(value: object) -> bool:
+    """A string that can be written down: no half of a character (a lone surrogate)."""
+    return isinstance(value, str) and not any("\ud800" <= mark <= "\udfff" for mark in value)
 
 
 def _rising(steps: NDArray[np.int64]) -> int:

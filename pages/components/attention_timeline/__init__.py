@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
+from pages.components import address
 from pages.components.mount import component
 from pages.components.text import plain
 from transformer.attention_history import EARLY, KINDS, RECORDS, AttentionHistory
@@ -200,5 +201,6 @@ def _links(run: Run, text: str) -> None:
                 "pages/attention.py",
                 label=f"step {step:,}" if step else "step 0, untrained",
                 icon=":material/grid_on:",
-                query_params={"checkpoint": f"run-{run.id}-{step}", "input": text},
+                query_params={"checkpoint": f"run-{run.id}-{step}"}
+                | ({"input": text} if len(text) <= address.LIMIT else {}),
             )

@@ -3,7 +3,7 @@
 // of all moments: probability and right of each target token, then the weights of each kind.
 
 const views = new WeakMap(); // root element -> what the person chose, and what is drawn
-const HEIGHT = 190, TOP = 12, RAIL = 140, LEFT = 44, RIGHT = 14;
+const HEIGHT = 196, TOP = 12, RAIL = 140, LEFT = 44, RIGHT = 14;
 const SPEEDS = [["slow", 600], ["normal", 220], ["fast", 90]]; // milliseconds a moment
 const CALM = 1000; // for those whose system asks for less motion
 
@@ -385,7 +385,7 @@ function fit(view) {
   parts.push(`<polyline class="cell"/>`);
   parts.push(`<line class="cursor" y1="${TOP - 8}" y2="${RAIL}"/><circle class="example at" r="5"/>`);
   parts.push(`<circle class="thumb" cy="${RAIL}" r="9"/>`);
-  parts.push(`<text x="${(LEFT + width - RIGHT) / 2}" y="${HEIGHT - 1}" text-anchor="middle">step (updates made), early ones drawn wider</text>`);
+  parts.push(`<text x="${(LEFT + width - RIGHT) / 2}" y="${HEIGHT - 6}" text-anchor="middle">step (updates made), early ones drawn wider</text>`);
   view.track.innerHTML = `<svg viewBox="0 0 ${width} ${HEIGHT}" aria-hidden="true">${parts.join("")}</svg>`;
   view.y = y;
   view.share = (weight) => RAIL - 14 - weight * (RAIL - 14 - TOP);

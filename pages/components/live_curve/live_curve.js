@@ -17,7 +17,7 @@ export default function (component) {
   const root = parentElement.querySelector(".live_curve");
   let view = views.get(root);
   if (!view) {
-    view = { axis: "step", zoom: null, log: false, place: null, moment: null };
+    view = { axis: "step", zoom: null, third: undefined, log: false, place: null, moment: null };
     views.set(root, view);
     build(root, view);
     new ResizeObserver(() => draw(view)).observe(root);
@@ -77,6 +77,7 @@ function build(root, view) {
     button.onclick = () => {
       const end = lastPlace(view);
       view.zoom = button.dataset.zoom === "all" ? null : [(end * 2) / 3, end];
+      view.third = view.zoom;
       draw(view);
     };
   }
@@ -176,7 +177,7 @@ function draw(view) {
   const measured = data.train.every((point) => point.length > 3);
   view.select.parentElement.hidden = !measured || !data.train.length;
   for (const button of view.buttons) {
-    button.setAttribute("aria-pressed", String((button.dataset.zoom === "all") === !view.zoom));
+    button.setAttribute("aria-pressed", String(view.zoom === (button.dataset.zoom === "all" ? null : view.third)));
   }
   const ends = range(view), [low, high] = ends;
   const placed = (points) => points.map((point) => [placeOf(view, point[0]), point[1]]);
