@@ -43,14 +43,14 @@ class Server:
         return (self.folder / "server.log").read_text("utf-8", "replace")
 
 
-def start_server(folder: Path) -> Server:
-    """The app in an empty folder, where it keeps its runs; its config comes along."""
+def start_server(folder: Path, script: Path = ROOT / "app.py") -> Server:
+    """The app, or one page of it, in a folder where it keeps its runs; its config comes along."""
     (folder / ".streamlit").symlink_to(ROOT / ".streamlit")
     for _ in range(3):  # another process may take the port in between
         with socket.socket() as probe:
             probe.bind(("localhost", 0))
             port = probe.getsockname()[1]
-        command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py")]
+        command = [sys.executable, "-m", "streamlit", "run", str(script)]
         with (folder / "server.log").open("wb") as log:
             process = subprocess.Popen(
                 [*command, "--server.port", str(port), "--server.headless", "true"],
