@@ -23,6 +23,7 @@ from tests.browser.conftest import (
     settle,
     start_server,
     stop_server,
+    watch_traffic,
 )
 from tests.recorded_run import record_run
 from transformer.presets import prepare
@@ -72,15 +73,7 @@ def page_of_a_run(steps: int) -> Iterator[tuple[Page, list[str]]]:
         server: Server = start_server(Path(name), APP)
         browser = playwright.chromium.launch(executable_path=find_browser(), args=CHROMIUM_FLAGS)
         page = browser.new_page(viewport={"width": 1280, "height": 1400})
-        traffic: list[str] = []
-        page.on("request", lambda request: traffic.append(request.url))
-        page.on(
-            "websocket",
-            lambda socket: (
-                socket.on("framesent", lambda _: traffic.append("sent")),
-                socket.on("framereceived", lambda _: traffic.append("received")),
-            ),
-        )
+        traffic = watch_traffic(page)
         try:
             page.goto(server.url)
             expect(page.get_by_role("slider")).to_be_visible()

@@ -47,7 +47,7 @@ def write(run: Run, task: Task, event: Update | Loss | Outputs) -> None:
     elif isinstance(event, Loss):
         line |= {"kind": "eval", "loss": event.loss, "token_accuracy": event.token_accuracy}
         if event.step == 0:
-            line |= {"unigram": math.log(26) - 0.2}
+            line |= {"unigram": unigram(task)}
     else:
         pairs = task.held_out(len(event.outputs))
         kinds = Counter(map(task.error_kind, pairs, event.outputs))
@@ -66,6 +66,18 @@ def write(run: Run, task: Task, event: Update | Loss | Outputs) -> None:
         ]
         append(run, "samples.jsonl", {"step": event.step, "samples": samples})
     append(run, "metrics.jsonl", line)
+
+
+def unigram(task: Task) -> float:
+    """Loss in nats a token of guessing by the training targets' frequencies."""
+    counts = Counter(mark for pair in task.epoch(0, 0, 256) for mark in [*pair.target, "<eos>"])
+    total = sum(counts.values())
+    losses = [
+        -math.log(max(counts[mark], 1) / total)
+        for pair in task.held_out(200)
+        for mark in [*pair.target, "<eos>"]
+    ]
+    return sum(losses) / len(losses)
 
 
 def append(run: Run, name: str, record: dict[str, Any]) -> None:

@@ -45,7 +45,7 @@ the step: they are even on the scale log(1 + step / EARLY)."""
 EXAMPLES = 4
 CANDIDATES = 8
 """The examples come from as many held-out ones: those that a run shows throughout."""
-RECORD_BYTES = 400_000
+RECORD_BYTES = 200_000
 FILE_BYTES = 100 * RECORD_BYTES
 HEADER_BYTES = 4_000_000
 LAST_STEP = 10**12

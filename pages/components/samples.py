@@ -67,6 +67,8 @@ def samples_view(entries: Sequence[Entry], evaluations: Sequence[Entry]) -> None
         st.caption("The first answers appear after the first evaluation.")
         return
     st.html(samples_table(entries))
+    if len(entries) > 1:
+        st.caption("Each mark is one evaluation: tall and blue is right, short and orange wrong.")
     counted = [one for one in evaluations if _well_counted(one)]
     if len(counted) > 1:
         st.markdown(f"**What is still wrong.** {errors_sentence(counted[-1])}")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, WebSocket, expect, sync_playwright
 
 from tests.run import installed_browser
 from transformer.runs import ACTIVE, list_runs
@@ -162,3 +162,16 @@ def settle(page: Page) -> None:
         timeout=30_000,
     )
     page.wait_for_timeout(80)
+
+
+def watch_traffic(page: Page) -> list[str]:
+    """A list that grows with each request and each WebSocket frame from now on."""
+    traffic: list[str] = []
+
+    def follow(socket: WebSocket) -> None:
+        socket.on("framesent", lambda frame: traffic.append("sent"))
+        socket.on("framereceived", lambda frame: traffic.append("received"))
+
+    page.on("request", lambda request: traffic.append(request.url))
+    page.on("websocket", follow)
+    return traffic

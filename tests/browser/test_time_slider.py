@@ -9,7 +9,15 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import ROOT, NewPage, Server, settle, start_server, stop_server
+from tests.browser.conftest import (
+    ROOT,
+    NewPage,
+    Server,
+    settle,
+    start_server,
+    stop_server,
+    watch_traffic,
+)
 from tests.browser.test_every_page import WCAG
 from tests.recorded_run import record_run
 from transformer.attention_history import AttentionHistory, moments
@@ -54,7 +62,10 @@ def open_slider(page: Page, url: str) -> None:
 def place(page: Page) -> tuple[int, int]:
     """At which moment the slider stands, counted from 0, and which is the last."""
     slider = page.get_by_role("slider")
-    return tuple(int(slider.get_attribute(f"aria-value{end}") or -1) for end in ("now", "max"))
+    now, last = (slider.get_attribute(f"aria-value{end}") for end in ("now", "max"))
+    assert now
+    assert last
+    return int(now), int(last)
 
 
 def large_map(page: Page) -> np.ndarray:
@@ -72,15 +83,7 @@ def test_every_moment_shows_its_own_weights_and_asks_the_server_nothing(
     history = AttentionHistory.load(recorded[1].path)
     assert history is not None
     page = new_page()
-    traffic: list[str] = []
-    page.on("request", lambda request: traffic.append(request.url))
-    page.on(
-        "websocket",
-        lambda socket: (
-            socket.on("framesent", lambda _: traffic.append("sent")),
-            socket.on("framereceived", lambda _: traffic.append("received")),
-        ),
-    )
+    traffic = watch_traffic(page)
     open_slider(page, of_a_run.url)
     assert place(page) == (len(history.steps) - 1, len(history.steps) - 1)
     assert traffic

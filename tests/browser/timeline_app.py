@@ -6,6 +6,7 @@ With ``?live`` it looks again every second, as the Train page does while a run i
 import math
 import sys
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
@@ -20,7 +21,8 @@ from transformer.tasks import find_task
 
 def draw(run: Run) -> None:
     config = run.config()
-    train, evaluations = [], {}
+    train: list[list[float]] = []
+    evaluations: dict[int, dict[str, Any]] = {}
     for line in run.metrics()[0]:
         if line["kind"] == "train":
             train.append([line["step"], line["loss"], line["seconds"], line["tokens"]])

@@ -82,7 +82,7 @@ def _version(folder: Path) -> tuple[int, int]:
     return stat.st_size, stat.st_mtime_ns
 
 
-@st.cache_resource(max_entries=16, show_spinner=False)
+@st.cache_resource(max_entries=8, show_spinner=False)
 def _history(folder: str, size: int, modified: int) -> AttentionHistory | None:
     return AttentionHistory.load(Path(folder))
 

@@ -101,6 +101,7 @@ function build(view) {
   view.legend = element("div", { class: "legend" });
   view.now = element("p", { class: "now" });
   view.answers = element("div", { class: "answers" });
+  view.tallest = 0;
   view.grid = element("div", { class: "grid" });
   view.large = element("div", { class: "large" });
   const maps = element("div", { class: "maps" });
@@ -150,8 +151,10 @@ function buildGrid(view) {
   const { message } = view;
   view.maps = [];
   view.grid.replaceChildren();
-  for (const kind of message.kinds) {
-    if (view.shown !== "all" && view.shown !== kind.id) continue;
+  const kinds = message.kinds.filter((kind) => view.shown === "all" || view.shown === kind.id);
+  const rows = kinds.reduce((sum, kind) => sum + kind.shape[0], 0);
+  view.grid.style.setProperty("--side", rows > 3 ? "4.6rem" : "6.5rem");
+  for (const kind of kinds) {
     const section = element("section", { "aria-label": kind.title });
     section.append(element("h4", {}, kind.title));
     for (let layer = 0; layer < kind.shape[0]; layer++) {
@@ -256,7 +259,7 @@ function sizeLarge(view) {
   const { canvas, columns, rows, marker, kindOf } = view.stage;
   const [, , queries, keys] = kindOf.shape;
   const room = view.large.clientWidth - rows.offsetWidth - 12;
-  const side = Math.max(12, Math.min(32, Math.floor(room / keys), Math.floor(480 / queries)));
+  const side = Math.max(12, Math.min(40, Math.floor(room / keys), Math.floor(480 / queries)));
   view.stage.side = side;
   canvas.style.width = `${side * keys}px`;
   canvas.style.height = `${side * queries}px`;
@@ -349,6 +352,7 @@ function fit(view) {
   const { message } = view;
   const width = view.track.clientWidth;
   if (!width) return;
+  if (width !== view.width) view.tallest = 0;
   view.width = width;
   const end = Math.max(message.planned, message.steps.at(-1), 1);
   const scale = (step) => Math.log1p(step / message.early);
@@ -487,6 +491,9 @@ function tellMoment(view, step, loss) {
   const verdict = count === tokens ? `✓ all ${tokens} right` : `✗ ${count} of ${tokens} right`;
   view.answers.replaceChildren(
     ...answer("Target; right where the model, given the true tokens before, would write it", predicted, verdict), ...writtenAt(message, step));
+  // Answers of other lengths must not move the maps below.
+  view.tallest = Math.max(view.tallest ?? 0, view.answers.offsetHeight);
+  view.answers.style.minHeight = `${view.tallest}px`;
 }
 
 function answer(title, chips, verdict) {
@@ -495,15 +502,23 @@ function answer(title, chips, verdict) {
   return [element("span", {}, title), row];
 }
 
-// What the model wrote by itself, at the last evaluation up to this moment.
-function writtenAt(message, step) {
-  const found = message.written.filter(([at]) => at <= step).at(-1);
+// What the model wrote by itself, at the last evaluation up to this moment. An untrained model
+// often repeats one token to the end; repeats beyond two that are not wanted are counted.
+function writtenAt({ written, target }, step) {
+  const found = written.filter(([at]) => at <= step).at(-1);
   if (!found) return [];
   const [at, tokens, right] = found;
-  const shown = tokens.slice(0, 40);
-  const chips = shown.map((token, i) =>
-    element("span", { class: message.target[i] === token && i < message.target.length - 1 ? "chip" : "chip wrong" }, token));
-  if (tokens.length > shown.length) chips.push(`… ${tokens.length} tokens`);
+  const isRight = (i) => i < target.length - 1 && tokens[i] === target[i];
+  const chips = [];
+  for (let i = 0, end; i < tokens.length; i = end) {
+    end = i + 1;
+    while (end < tokens.length && tokens[end] === tokens[i] && !isRight(end)) end++;
+    const shown = end - i > 2 ? 1 : end - i;
+    for (let j = i; j < i + shown; j++) {
+      chips.push(element("span", { class: isRight(j) ? "chip" : "chip wrong" }, tokens[j]));
+    }
+    if (end - i > 2) chips.push(`× ${end - i}`);
+  }
   if (!tokens.length) chips.push("(nothing)");
   return answer(`Written by itself at step ${whole(at)}`, chips, right ? "✓ right" : "✗ wrong");
 }

@@ -60,7 +60,7 @@ function build(root, view) {
       <figure><figcaption class="matching"></figcaption><div class="plot exact" role="img"></div></figure>
     </div>
     <div class="legend"></div>
-    <p class="readout" aria-live="polite"></p>
+    <p class="readout"></p>
     <p class="verdict"></p>`;
   const find = (selector) => root.querySelector(selector);
   Object.assign(view, {
@@ -82,6 +82,9 @@ function build(root, view) {
     };
   }
   for (const plot of [view.loss, view.exact]) followPointer(plot, view);
+  // Spoken while one reads the chart by keys, not at every new point of a live run.
+  view.loss.onfocus = () => view.readout.setAttribute("aria-live", "polite");
+  view.loss.onblur = () => view.readout.removeAttribute("aria-live");
   view.loss.onkeydown = (event) => followKey(event, view);
 }
 
@@ -327,10 +330,10 @@ const compact = (v) => (v >= 1e6 ? `${Number((v / 1e6).toPrecision(4))} M` : v >
 
 // Numbers only go into this markup; names are set as text.
 function chart(plot, [low, high], axis, title, unit, lines) {
-  const width = plot.clientWidth;
+  const width = plot.clientWidth, clip = `inside-${plot.classList[1]}`;
   const x = (place) => LEFT + ((place - low) / (high - low || 1)) * (width - LEFT - RIGHT);
   const y = (value) => HEIGHT - BOTTOM - axis.place(value) * (HEIGHT - TOP - BOTTOM);
-  const parts = [`<clipPath id="inside"><rect x="${LEFT - 4}" y="${TOP - 4}" width="${width - LEFT - RIGHT + 8}" height="${HEIGHT - TOP - BOTTOM + 8}"/></clipPath>`];
+  const parts = [`<clipPath id="${clip}"><rect x="${LEFT - 4}" y="${TOP - 4}" width="${width - LEFT - RIGHT + 8}" height="${HEIGHT - TOP - BOTTOM + 8}"/></clipPath>`];
   for (const tick of axis.ticks) {
     parts.push(`<line class="grid" x1="${LEFT}" x2="${width - RIGHT}" y1="${y(tick)}" y2="${y(tick)}"/>`);
     parts.push(`<text x="${LEFT - 6}" y="${y(tick) + 4}" text-anchor="end">${axis.label(tick)}</text>`);
@@ -342,7 +345,7 @@ function chart(plot, [low, high], axis, title, unit, lines) {
   parts.push(`<text transform="translate(12 ${(HEIGHT - BOTTOM + TOP) / 2}) rotate(-90)" text-anchor="middle">${unit}</text>`);
   for (const { points, style, dots } of lines) {
     const places = points.map(([place, value]) => [x(place).toFixed(1), y(value).toFixed(1)]);
-    parts.push(`<polyline class="${style}" clip-path="url(#inside)" points="${places.join(" ")}"/>`);
+    parts.push(`<polyline class="${style}" clip-path="url(#${clip})" points="${places.join(" ")}"/>`);
     if (dots) for (const [cx, cy] of places) {
       if (cx >= LEFT - 1 && cx <= width - RIGHT + 1) parts.push(`<circle class="${style}" cx="${cx}" cy="${cy}" r="3"/>`);
     }
