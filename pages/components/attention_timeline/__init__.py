@@ -192,8 +192,8 @@ def _links(run: Run, text: str) -> None:
     if not steps:
         return
     st.markdown(
-        "The maps above are stored in steps of 1/255. **Exact values** of the same example, "
-        "from a saved checkpoint:"
+        "The maps above are stored in steps of 1/255, for the true target. **Exact values**, for "
+        "what the model itself writes, from a saved checkpoint:"
     )
     with st.container(horizontal=True):
         for step in steps:
