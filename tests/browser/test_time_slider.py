@@ -177,11 +177,13 @@ def test_new_moments_arrive_without_moving_the_person(tmp_path: Path, new_page: 
             page.keyboard.press(key)
         page.get_by_role("button", name="Encoder self-attention, layer 2, head 3").click()
         slider.focus()
+        slider.evaluate("slider => { slider.dataset.kept = 'yes'; }")
         for _ in range(3):
             next(run)
         expect(slider).to_have_attribute("aria-valuemax", "8")
         assert place(page) == (2, 8)
         expect(slider).to_be_focused()
+        expect(slider).to_have_attribute("data-kept", "yes")  # drawn on, not made anew
         expect(page.locator(".large h4")).to_have_text("Encoder self-attention, layer 2, head 3")
         page.keyboard.press("End")  # who stands at the newest moment goes on with the run
         next(run)
