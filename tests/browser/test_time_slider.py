@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -34,10 +35,13 @@ def config() -> RunConfig:
     return prepare("sort", training={**training, "eval_examples": 16, "final_examples": 16})[1]
 
 
+@contextmanager
 def served(folder: Path) -> Iterator[Server]:
     server = start_server(folder, APP)
-    yield server
-    stop_server(server)
+    try:
+        yield server
+    finally:
+        stop_server(server)
     assert "Traceback" not in server.log()
 
 
@@ -50,7 +54,8 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Run]:
 
 @pytest.fixture(scope="module")
 def of_a_run(recorded: tuple[Path, Run]) -> Iterator[Server]:
-    yield from served(recorded[0])
+    with served(recorded[0]) as server:
+        yield server
 
 
 def open_slider(page: Page, url: str) -> None:
@@ -167,7 +172,7 @@ def test_new_moments_arrive_without_moving_the_person(tmp_path: Path, new_page: 
     run = record_run(config(), tmp_path / "runs")
     for _ in range(5):
         next(run)
-    for server in served(tmp_path):
+    with served(tmp_path) as server:
         page = new_page()
         open_slider(page, f"{server.url}/?live")
         slider = page.get_by_role("slider")
@@ -242,7 +247,7 @@ def test_the_slider_of_few_moments(tmp_path: Path, new_page: NewPage) -> None:
     """The untrained model's maps, before the first update."""
     assert len(moments(1)) == 2
     next(record_run(config(), tmp_path / "runs"))
-    for server in served(tmp_path):
+    with served(tmp_path) as server:
         page = new_page()
         open_slider(page, server.url)
         assert place(page) == (1, 1)
