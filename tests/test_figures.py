@@ -32,6 +32,14 @@ def test_curves_carry_points_baselines_and_units() -> None:
     assert "nats" in figure.layout.yaxis.title.text
 
 
+def test_curves_take_three_baselines_apart_and_leave_out_what_was_not_measured() -> None:
+    baselines = {"untrained": 4.0, "ln|V|": 3.4, "unigram": 3.1}
+    lines = loss_curves([(1, 3.0, 0.1, 40)], [], baselines).data[2:]
+    assert [line.y[0] for line in lines] == [4.0, 3.4, 3.1]
+    assert len({line.line.color for line in lines}) == len({line.line.dash for line in lines}) == 3
+    assert len(loss_curves([(1, 3.0)], [], {**baselines, "unigram": None}).data) == 4
+
+
 def test_curves_of_a_run_without_points_are_an_empty_figure() -> None:
     figure = loss_curves([], [], {"untrained": 4.0})
     assert [len(trace.y) for trace in figure.data] == [0, 0, 2]

@@ -353,3 +353,84 @@ def test_both_vocabularies_know_all_pairs(tokens: str, held_out: float) -> None:
         assert task.target_vocabulary.decode(target_ids) == target
         assert len(source_ids) <= source_length
         assert len(target_ids) <= target_length
+
+
+# --- Kinds of errors -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "pair", "outputs"),
+    [
+        (
+            "sort",
+            Pair("cab", "abc"),
+            {
+                "": "nothing written",
+                "ab": "too short",
+                "abca": "too long",
+                "acb": "right letters, wrong order",
+                "abd": "one letter wrong",
+                "aab": "wrong letters",
+                "a<unk>": "too long",
+            },
+        ),
+        ("copy", Pair("a", "a"), {"b": "one letter wrong"}),
+        (
+            "addition",
+            Pair("5000+678", "5678"),
+            {
+                "678": "too short",
+                "56780": "too long",
+                "5679": "ones wrong",
+                "5668": "tens wrong",
+                "5778": "hundreds wrong",
+                "4678": "thousands wrong",
+                "8765": "several digits wrong",
+            },
+        ),
+        (
+            "addition-reversed",
+            Pair("128+367", "594"),
+            {"494": "ones wrong", "593": "hundreds wrong"},
+        ),
+    ],
+)
+def test_errors_are_told_apart(name: str, pair: Pair, outputs: dict[str, str]) -> None:
+    task = generated_task(name)
+    assert task.error_kind(pair, pair.target) == ""
+    assert {output: task.error_kind(pair, output) for output in outputs} == outputs
+
+
+def test_each_digit_of_the_longest_sum_has_a_name() -> None:
+    task = build_task(DataConfig(task="addition", digits=9))
+    pair = Pair("999999999+999999999", "1999999998")
+    kinds = [task.error_kind(pair, pair.target[:i] + "0" + pair.target[i + 1 :]) for i in range(10)]
+    assert kinds[0] == "billions wrong"
+    assert kinds[-2:] == ["tens wrong", "ones wrong"]
+    assert len(set(kinds)) == 10
+
+
+@pytest.mark.parametrize("tokens", ["characters", "words", "bpe"])
+def test_errors_of_own_pairs_are_told_apart_by_tokens(tokens: str) -> None:
+    pair = Pair("one two", "eins zwei drei")
+    task = own([pair, Pair("x", "vier")], tokens=tokens, held_out=0.0)
+    assert task.error_kind(pair, pair.target) == ""
+    assert task.error_kind(pair, "") == "nothing written"
+    assert task.error_kind(pair, "eins") == "too short"
+    # A byte-pair vocabulary cannot cut the names of special tokens; an output may hold them.
+    assert task.error_kind(pair, "<bos>" * 20 + " <unk>" * 20) in ("too long", "nothing right")
+    if tokens == "words":
+        assert task.error_kind(pair, "eins zwei vier") == "one token wrong"
+        assert task.error_kind(pair, "eins drei zwei") == "some tokens wrong"
+        assert task.error_kind(pair, "drei eins zwei") == "nothing right"
+        assert task.error_kind(pair, "eins zwei drei vier") == "too long"
+
+
+@generated
+@given(seeds, st.text("abcxyz0123456789<>", max_size=8))
+def test_an_error_has_a_kind_exactly_where_the_output_is_wrong(
+    name: str, seed: int, output: str
+) -> None:
+    task = generated_task(name)
+    pair = task.epoch(seed, 0, 1)[0]
+    assert bool(task.error_kind(pair, output)) == (output != pair.target)

@@ -67,17 +67,17 @@ def attention_map(
 
 
 def loss_curves(
-    training: Sequence[tuple[float, float]],
-    evaluation: Sequence[tuple[float, float]],
-    baselines: Mapping[str, float],
+    training: Sequence[Sequence[float]],
+    evaluation: Sequence[Sequence[float]],
+    baselines: Mapping[str, float | None],
     evaluated_on: str = "held-out pairs",
     title: str = "Loss while training",
 ) -> go.Figure:
     """Loss over steps, with a horizontal line for each baseline.
 
     Args:
-        training, evaluation: (step, loss in nats a token).
-        baselines: name -> loss.
+        training, evaluation: points of a step, a loss in nats a token, and whatever follows.
+        baselines: name -> loss; one that was not measured is None and left out.
     """
     figure = go.Figure()
     for name, points, mode in (
@@ -85,15 +85,16 @@ def loss_curves(
         ("evaluation", evaluation, "lines+markers"),
     ):
         figure.add_scatter(
-            x=[step for step, _ in points],
-            y=[loss for _, loss in points],
+            x=[point[0] for point in points],
+            y=[point[1] for point in points],
             mode=mode,
             name="training batches" if name == "training" else html.escape(evaluated_on),
             line={"color": COLOURS[name]},
         )
-    steps = [step for step, _ in [*training, *evaluation]] or [0]
+    steps = [point[0] for point in (*training, *evaluation)] or [0]
+    measured = {name: loss for name, loss in baselines.items() if loss is not None}
     for (name, loss), colour, dash in zip(
-        baselines.items(), BASELINES, ("dash", "dot", "dashdot"), strict=False
+        measured.items(), BASELINES, ("dash", "dot", "dashdot"), strict=False
     ):
         figure.add_scatter(
             x=[min(steps), max(steps)],

@@ -1,12 +1,11 @@
 """The trainer process: drains the training loop into a run directory."""
 
-import json
 import os
 import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -23,29 +22,21 @@ from transformer.distributed import ALONE, World
 from transformer.errors import UserError
 from transformer.limits import Limits
 from transformer.model import Transformer
+from transformer.run_log import SAMPLES, RunLog
 from transformer.runs import ENDED, RESUMABLE, Run, Status
-from transformer.tasks import Pair, Task, build_task
+from transformer.tasks import build_task
 from transformer.trainer_process import CLAIMED
 from transformer.training import (
     DivergedError,
     Event,
     Loss,
-    Outputs,
     StepEnd,
     Training,
-    Update,
     evaluate_loss,
     evaluate_outputs,
 )
-from transformer.training_state import Position, read_state, write_state
+from transformer.training_state import read_state, write_state
 
-SAMPLES = 8
-"""Held-out examples shown throughout a run."""
-LOGGED_FIRST = 100
-"""Updates of which each is put down, so that the curve lives from the first second on."""
-LOGGED = 2000
-"""Updates put down in all, about: which ones follows from the step alone, so that a resumed run
-writes what the unbroken one would have."""
 COMMIT_SHARE = 20
 """Saving takes at most one part in so many of the time."""
 UNEVALUATED = 6
@@ -66,9 +57,6 @@ class Trainer:
         self.world = world
         self.signalled = ""
         self.step = 0
-        self.started = time.monotonic()
-        self.position = Position()
-        self.evaluation: dict[int, dict[str, float]] = {}
         self.committed = time.monotonic()
         self.commit_cost = 0.0
 
@@ -118,51 +106,64 @@ class Trainer:
         if not world.leads:  # else every process would drop out the same places of its rows
             torch.manual_seed(config.training.seed + 7919 * world.rank)
         training = Training(model, task, config.training, world)
-        self._go_back(training)
-        self.started = time.monotonic() - self.position.seconds
+        step = self._go_back()
+        log = RunLog(self.run, config, task) if world.leads else None
+        if step >= 0:
+            self._restore(step, training, log)
         for event in training.events():
             self.step = event.step
-            if world.leads:
-                self._write(event, training)
+            if log is not None:
+                log.write(event, model)
+                self._tell(event, log)
             if isinstance(event, StepEnd):
-                word = world.agree(self._wanted(training) if world.leads else "")
+                word = world.agree(self._wanted(training, log) if log is not None else "")
                 if word == "stop":
-                    return self._end(training, "stopped")
+                    return self._end(training, log, "stopped")
                 if word == "out of time":
-                    return self._end(training, "stopped", self._out_of_time())
+                    return self._end(training, log, "stopped", self._out_of_time())
                 if word in ("commit", "pause", "save"):
-                    self._commit(training)
+                    self._commit(training, log)
                 if word == "pause":
                     return "paused", "", ""
-        return self._end(training, "finished")
+        return self._end(training, log, "finished")
+
+    def _tell(self, event: Event, log: RunLog) -> None:
+        """Report the progress to whoever reads the trainer's output."""
+        if isinstance(event, Loss):
+            self.progress(
+                f"step {event.step:,} of {self.config.training.steps:,}: loss {event.loss:.4f}, "
+                f"{log.seconds:.1f} s"
+            )
 
     # --- Going on from a commit ---------------------------------------------------------------
 
-    def _go_back(self, training: Training) -> None:
-        """Put the run's files and the training where the newest sound commit was."""
+    def _go_back(self) -> int:
+        """Put the run's files where they were at the newest sound commit; its step, or -1."""
         made = None
         if self.world.leads:
             made = commits.newest_sound(self.run.path)
             commits.go_back(self.run.path, made)
-        step = int(self.world.agree(str(made.step) if made else "-1"))
-        if step < 0:
-            return
+        return int(self.world.agree(str(made.step) if made else "-1"))
+
+    def _restore(self, step: int, training: Training, log: RunLog | None) -> None:
+        """Put model, optimizer and random state where they were at a commit."""
         folder = self.run.path / "checkpoints"
         checkpoint = Checkpoint.load(commits.weights_file(folder, step))
         parameters = dict(training.model.named_parameters())
         with torch.no_grad():
             for name, weights in checkpoint.tensors.items():
                 parameters[name].copy_(weights)
-        self.position, tensors = read_state(commits.state_file(folder, step))
-        if self.world.size != self.position.processes:
-            self.progress(
-                f"Saved by {self.position.processes} processes and resumed by {self.world.size}: "
-                "the run goes on, but not bit for bit as it would have."
-            )
-        training.restore(step, self.position.tokens, tensors)
+        position, tensors = read_state(commits.state_file(folder, step))
+        training.restore(step, position.tokens, tensors)
         self.step = step
-        self.evaluation[step] = dict(self.position.evaluation)
-        self.progress(f"Going on from step {step:,}.")
+        if log is not None:
+            log.go_on(step, position)
+            self.progress(f"Going on from step {step:,}.")
+            if self.world.size != position.processes:
+                self.progress(
+                    f"It was saved by {position.processes} processes and goes on with "
+                    f"{self.world.size}: not bit for bit as it would have."
+                )
 
     # --- Commands -----------------------------------------------------------------------------
 
@@ -180,19 +181,19 @@ class Trainer:
 
         return note
 
-    def _wanted(self, training: Training) -> str:
+    def _wanted(self, training: Training, log: RunLog) -> str:
         """What to do between two updates: a command, a commit that is due, or nothing."""
         word = self.signalled or self.run.wanted()
         if word == "save":
             self.run.clear_command()
         if word:
             return word
-        if self.limits.minutes and self._seconds() > 60 * self.limits.minutes:
+        if self.limits.minutes and log.seconds > 60 * self.limits.minutes:
             return "out of time"
         wait = self.limits.commit_seconds and max(
             self.limits.commit_seconds, COMMIT_SHARE * self.commit_cost
         )
-        if training.step not in self.evaluation:
+        if training.step not in log.evaluation:
             wait *= UNEVALUATED
         due = training.step == 0 or time.monotonic() - self.committed > wait
         return "commit" if due and training.step < self.config.training.steps else ""
@@ -201,146 +202,53 @@ class Trainer:
         minutes = f"{self.limits.minutes:g}"
         return f"The time limit of {minutes} minutes was reached; what was learned is saved."
 
-    # --- Writing ------------------------------------------------------------------------------
-
-    def _seconds(self) -> float:
-        return round(time.monotonic() - self.started, 3)
-
-    def _write(self, event: Event, training: Training) -> None:
-        if isinstance(event, Update):
-            self._write_update(event)
-        elif isinstance(event, Loss):
-            self._write_loss(event)
-        elif isinstance(event, Outputs):
-            self._write_outputs(event, training.task)
-
-    def _write_update(self, event: Update) -> None:
-        losses, steps = self.position.losses, self.config.training.steps
-        losses.append(event.loss)
-        every = max(1, steps // LOGGED)
-        if event.step > LOGGED_FIRST and event.step % every and event.step < steps:
-            return
-        self._append_metric(
-            kind="train",
-            step=event.step,
-            loss=sum(losses) / len(losses),
-            learning_rate=event.learning_rate,
-            tokens=event.tokens,
-        )
-        losses.clear()
-
-    def _write_loss(self, event: Loss) -> None:
-        if event.step == 0:
-            self.position.untrained["loss"] = event.loss
-        self._keep(event)
-        self._append_metric(
-            kind="eval", step=event.step, loss=event.loss, token_accuracy=event.token_accuracy
-        )
-        self.progress(
-            f"step {event.step:,} of {self.config.training.steps:,}: loss {event.loss:.4f}, "
-            f"{self._seconds():.1f} s"
-        )
-
-    def _write_outputs(self, event: Outputs, task: Task) -> None:
-        if event.step == 0:
-            self.position.untrained["exact_match"] = event.exact_match
-        self._keep(event)
-        self._append_metric(
-            kind="eval",
-            step=event.step,
-            exact_match=event.exact_match,
-            examples=len(event.outputs),
-        )
-        self._append_samples(event, task)
-
-    def _keep(self, event: Loss | Outputs) -> None:
-        """Remember the newest evaluation, for the checkpoint that is made of its step."""
-        known = self.evaluation.get(event.step, {})
-        if isinstance(event, Loss):
-            found = {"loss": event.loss, "token_accuracy": event.token_accuracy}
-        else:
-            found = {"exact_match": event.exact_match, "examples": len(event.outputs)}
-        self.evaluation = {event.step: {**known, **found}}
-
-    def _append_metric(self, **record: Any) -> None:
-        self._append("metrics.jsonl", {**record, "seconds": self._seconds()})
-
-    def _append_samples(self, event: Outputs, task: Task) -> None:
-        answers = zip(task.held_out(SAMPLES), event.outputs, event.tokens, strict=False)
-        samples = [
-            {
-                "source": pair.source,
-                "target": task.target_vocabulary.cut(pair.target),
-                "output": tokens,
-                "right": task.is_right(pair, output),
-            }
-            for pair, output, tokens in answers
-        ]
-        self._append("samples.jsonl", {"step": event.step, "samples": samples})
-
-    def _append(self, name: str, record: dict[str, Any]) -> None:
-        with (self.run.path / name).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record, allow_nan=False, ensure_ascii=False) + "\n")
-
     # --- Saving -------------------------------------------------------------------------------
 
-    def _commit(self, training: Training) -> None:
+    def _commit(self, training: Training, log: RunLog | None) -> None:
         """Save a point to go on from. All processes take part, the leader writes."""
         started = time.monotonic()
         state = training.state()
-        if not self.world.leads:
+        if log is None:
             return
-        if training.step not in self.evaluation:
+        step = training.step
+        if step not in log.evaluation:
             # For the checkpoint alone: a line in the metrics would differ from the unbroken run's.
             pairs = training.task.held_out(self.config.training.eval_examples)
-            self._evaluate(training, pairs)
-        checkpoint = self._checkpoint(training)
-        self.position = Position(
-            seconds=self._seconds(),
-            tokens=training.tokens,
-            processes=self.world.size,
-            losses=self.position.losses,
-            untrained=self.position.untrained,
-            evaluation=self.evaluation[training.step],
-        )
-        made = commits.commit(
+            log.keep(evaluate_loss(training.model, training.task, pairs, step))
+            log.keep(evaluate_outputs(training.model, training.task, pairs, step))
+        checkpoint = self._checkpoint(training, log)
+        position = log.position(step, training.tokens, self.world.size)
+        commits.commit(
             self.run.path,
-            training.step,
-            self.evaluation[training.step]["loss"],
+            step,
+            log.evaluation[step]["loss"],
             checkpoint.to_bytes(),
-            write_state(self.position, state),
+            write_state(position, state),
         )
-        if training.step > 0 and "reload" not in self.run.goals():
-            self._verify(made.step)
+        if step > 0 and "reload" not in self.run.goals():
+            self._verify(step)
         self.committed = time.monotonic()
         self.commit_cost = self.committed - started
 
-    def _evaluate(self, training: Training, pairs: Sequence[Pair]) -> tuple[Loss, Outputs]:
-        loss = evaluate_loss(training.model, training.task, pairs, training.step)
-        outputs = evaluate_outputs(training.model, training.task, pairs, training.step)
-        self._keep(loss)
-        self._keep(outputs)
-        return loss, outputs
-
-    def _checkpoint(self, training: Training) -> Checkpoint:
+    def _checkpoint(self, training: Training, log: RunLog) -> Checkpoint:
         """
         Raises:
             DivergedError: a weight is not finite; such a file could not be loaded.
         """
         if not all(torch.isfinite(weights).all() for weights in training.model.parameters()):
             raise DivergedError
-        task, found = training.task, self.evaluation[training.step]
+        task, found = training.task, log.evaluation[training.step]
         summary = Summary(
             preset=self.config.preset,
             steps=training.step,
-            seconds=self._seconds(),
+            seconds=log.seconds,
             seed=self.config.training.seed,
             loss=found["loss"],
             token_accuracy=found["token_accuracy"],
             exact_match=found["exact_match"],
             examples=int(found["examples"]),
-            untrained_loss=self.position.untrained["loss"],
-            untrained_exact_match=self.position.untrained["exact_match"],
+            untrained_loss=log.untrained["loss"],
+            untrained_exact_match=log.untrained["exact_match"],
             evaluated_on_training_pairs=self.config.data.evaluates_on_training_pairs,
             training=self.config.training.to_dict(),
         )
@@ -353,21 +261,25 @@ class Trainer:
             task.held_out(SAMPLES),
         )
 
-    def _end(self, training: Training, state: str, reason: str = "") -> tuple[str, str, str]:
+    def _end(
+        self, training: Training, log: RunLog | None, state: str, reason: str = ""
+    ) -> tuple[str, str, str]:
         """Evaluate on more pairs than in between, and save."""
-        if self.world.leads:
+        if log is not None:
             self._set_state("stopping")
             pairs = training.task.held_out(self.config.training.final_examples)
-            loss, outputs = self._evaluate(training, pairs)
-            self._write_loss(loss)
-            self._write_outputs(outputs, training.task)
-        self._commit(training)
-        if self.world.leads:
+            loss = evaluate_loss(training.model, training.task, pairs, training.step)
+            log.write(loss, training.model)
+            outputs = evaluate_outputs(training.model, training.task, pairs, training.step)
+            log.write(outputs, training.model)
+            log.recorder.record(training.step, training.model)
+        self._commit(training, log)
+        if log is not None:
             path = self._verify(training.step)
             self.progress(
                 f"exact match {outputs.exact_match:.1%} of {len(pairs):,} (untrained "
-                f"{self.position.untrained['exact_match']:.1%}), loss {loss.loss:.2g} (untrained "
-                f"{self.position.untrained['loss']:.3g}); saved {path}"
+                f"{log.untrained['exact_match']:.1%}), loss {loss.loss:.2g} (untrained "
+                f"{log.untrained['loss']:.3g}); saved {path}"
             )
         return state, reason, ""
 

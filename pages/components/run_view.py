@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from pages.components.attention_timeline import attention_timeline
 from pages.components.live_curve import live_curve
 from pages.components.run_controls import controls
-from pages.components.samples import samples_table
+from pages.components.samples import samples_view
 from pages.components.scores import score
 from pages.components.text import number, percent, plain, seconds
 from transformer import run_queue
+from transformer.attention_history import EARLY
 from transformer.config import RunConfig
 from transformer.runs import ACTIVE, Run, Status
 from transformer.tasks import find_task
@@ -52,15 +54,19 @@ class History:
 
     def update(self) -> None:
         with self.lock:
-            records, self.offset = self.run.metrics(self.offset)
+            before = self.offset
+            records, self.offset = self.run.metrics(before)
+            if self.offset < before:  # a resumed run was cut back, and is read from the start
+                self.train, self.evaluations = {}, {}
             for record in records:
-                step, numbers = record["step"], set(record) - {"kind"}
-                if not all(isinstance(record[name], int | float) for name in numbers):
-                    continue  # not a line of the trainer's
+                step = record["step"]
+                numbers = {name for name, value in record.items() if isinstance(value, int | float)}
                 if record.get("kind") == "train" and {"seconds", "loss", "tokens"} <= numbers:
                     self.train[step] = record
                 elif record.get("kind") == "eval" and "seconds" in numbers:
-                    self.evaluations[step] = self.evaluations.get(step, {}) | record
+                    known = numbers | ({"errors"} & record.keys())
+                    found = {name: record[name] for name in known}
+                    self.evaluations[step] = self.evaluations.get(step, {}) | found
 
     def last_step(self) -> int:
         """The last step that anything was recorded of."""
@@ -70,18 +76,38 @@ class History:
         """[step, value] of every evaluation that has the value."""
         return [[step, e[name]] for step, e in sorted(self.evaluations.items()) if name in e]
 
+    def ordered_evaluations(self) -> list[dict[str, Any]]:
+        return [self.evaluations[step] for step in sorted(self.evaluations)]
+
     def curves(self, config: RunConfig) -> dict[str, Any]:
-        points = [[step, record["loss"]] for step, record in sorted(self.train.items())]
+        """What the charts draw: training points are [step, loss, seconds, tokens]."""
         losses = self.series("loss")
+        first = self.evaluations.get(0, {})
         return {
-            "train": points[:: max(1, len(points) // MAX_POINTS)],
+            "run": self.run.id,
+            "train": [
+                [step, record["loss"], record["seconds"], record["tokens"]]
+                for step, record in _thinned(sorted(self.train.items()))
+            ],
             "evaluation": losses,
             "exact": self.series("exact_match"),
             "untrained": losses[0][1] if losses else None,
             "uniform": math.log(config.model.target_vocab_size),
+            "unigram": first.get("unigram"),
             "steps": config.training.steps,
             "evaluated_on": evaluated_on(config),
         }
+
+
+def _thinned(points: list[tuple[int, dict[str, Any]]]) -> list[tuple[int, dict[str, Any]]]:
+    """At most MAX_POINTS, the last one among them, denser where training is young."""
+    if len(points) <= MAX_POINTS:
+        return points
+    end = math.log1p(points[-1][0] / EARLY)
+    kept: dict[int, tuple[int, dict[str, Any]]] = {}
+    for point in points:
+        kept[round(MAX_POINTS * math.log1p(point[0] / EARLY) / end)] = point
+    return list(kept.values())
 
 
 def evaluated_on(config: RunConfig) -> str:
@@ -100,10 +126,14 @@ def run_view(run: Run) -> Status:
     config, status = run.config(), run.status()
     history = _history(str(run.path.resolve()))
     history.update()
+    curves = history.curves(config)
+    samples = [entry for entry in run.samples() if _well_formed(entry)]
     _state(run, config, status, history)
     _numbers(config, history)
-    live_curve(history.curves(config), key=f"curve {run.id}")
-    _samples(run)
+    live_curve(curves, key=f"curve {run.id}")
+    look_for = find_task(config.data.task).look_for
+    attention_timeline(run, curves, samples, look_for, key=f"attention {run.id}")
+    samples_view(samples, history.ordered_evaluations())
     return status
 
 
@@ -112,11 +142,15 @@ def loss_figure(run: Run) -> "go.Figure":
     from transformer.figures import loss_curves
 
     curves = _history(str(run.path.resolve())).curves(run.config())
-    baselines = {"untrained model": curves["untrained"], "uniform guess, ln|V|": curves["uniform"]}
+    baselines = {
+        "untrained model": curves["untrained"],
+        "uniform guess, ln|V|": curves["uniform"],
+        "guess by frequency (unigram)": curves["unigram"],
+    }
     return loss_curves(
         curves["train"],
         curves["evaluation"],
-        {name: loss for name, loss in baselines.items() if loss is not None},
+        baselines,
         curves["evaluated_on"],
     )
 
@@ -210,19 +244,4 @@ def _well_formed(entry: dict[str, Any]) -> bool:
         isinstance(sample, dict)
         and all(isinstance(sample.get(name), kind) for name, kind in kinds.items())
         for sample in samples
-    )
-
-
-def _samples(run: Run) -> None:
-    samples = [entry for entry in run.samples() if _well_formed(entry)]
-    st.markdown("**The same examples throughout**, before and after training")
-    if not samples:
-        st.caption("The first answers appear after the first evaluation.")
-        return
-    st.html(
-        samples_table(
-            samples[0]["samples"],
-            samples[-1]["samples"],
-            samples[-1]["step"],
-        )
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, WebSocket, expect, sync_playwright
 
 from tests.run import installed_browser
 from transformer.runs import ACTIVE, list_runs
@@ -44,14 +44,14 @@ class Server:
         return (self.folder / "server.log").read_text("utf-8", "replace")
 
 
-def start_server(folder: Path, **environment: str) -> Server:
-    """The app in an empty folder, where it keeps its runs; its config comes along."""
+def start_server(folder: Path, script: Path = ROOT / "app.py", **environment: str) -> Server:
+    """The app, or one page of it, in a folder where it keeps its runs; its config comes along."""
     (folder / ".streamlit").symlink_to(ROOT / ".streamlit")
     for _ in range(3):  # another process may take the port in between
         with socket.socket() as probe:
             probe.bind(("localhost", 0))
             port = probe.getsockname()[1]
-        command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py")]
+        command = [sys.executable, "-m", "streamlit", "run", str(script)]
         with (folder / "server.log").open("wb") as log:
             process = subprocess.Popen(
                 [*command, "--server.port", str(port), "--server.headless", "true"],
@@ -172,3 +172,16 @@ def settle(page: Page) -> None:
         timeout=30_000,
     )
     page.wait_for_timeout(80)
+
+
+def watch_traffic(page: Page) -> list[str]:
+    """A list that grows with each request and each WebSocket frame from now on."""
+    traffic: list[str] = []
+
+    def follow(socket: WebSocket) -> None:
+        socket.on("framesent", lambda frame: traffic.append("sent"))
+        socket.on("framereceived", lambda frame: traffic.append("received"))
+
+    page.on("request", lambda request: traffic.append(request.url))
+    page.on("websocket", follow)
+    return traffic

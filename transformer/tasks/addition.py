@@ -1,5 +1,6 @@
 """Adding two numbers, digit by digit."""
 
+from collections.abc import Sequence
 from random import Random
 from string import digits
 from types import MappingProxyType
@@ -7,6 +8,19 @@ from types import MappingProxyType
 from transformer.config import DataConfig
 from transformer.tasks.base import GeneratedTask, Pair
 from transformer.vocabulary import Vocabulary
+
+PLACES = (
+    "ones",
+    "tens",
+    "hundreds",
+    "thousands",
+    "ten thousands",
+    "hundred thousands",
+    "millions",
+    "ten millions",
+    "hundred millions",
+    "billions",
+)
 
 
 class Addition(GeneratedTask):
@@ -40,6 +54,16 @@ class Addition(GeneratedTask):
         left, right = source.split("+")
         return str(int(left) + int(right))
 
+    def same_length_error(self, written: Sequence[str], wanted: Sequence[str]) -> str:
+        wrong = [i for i in range(len(wanted)) if written[i] != wanted[i]]
+        if len(wrong) > 1:
+            return "several digits wrong"
+        return f"{PLACES[self.place(wrong[0], len(wanted))]} wrong"
+
+    def place(self, position: int, length: int) -> int:
+        """Which power of ten the digit at a position of the target stands for."""
+        return length - 1 - position
+
 
 class AdditionReversed(Addition):
     """The sum starts with its ones, as one adds on paper.
@@ -55,3 +79,6 @@ class AdditionReversed(Addition):
 
     def answer(self, source: str) -> str:
         return super().answer(source)[::-1]
+
+    def place(self, position: int, length: int) -> int:
+        return position

@@ -2,12 +2,14 @@
 
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from operator import ne
 from random import Random
 from types import MappingProxyType
 from typing import NamedTuple
 
 from transformer.config import DataConfig
+from transformer.errors import VocabularyError
 from transformer.vocabulary import Vocabulary
 
 
@@ -55,6 +57,31 @@ class Task(ABC):
     def is_right(self, pair: Pair, output: str) -> bool:
         """Whether an output answers the pair's source."""
         return output == pair.target
+
+    def error_kind(self, pair: Pair, output: str) -> str:
+        """What is wrong with an output, in a few words to be counted; empty if it is right."""
+        if self.is_right(pair, output):
+            return ""
+        written, wanted = self._cut(output), self._cut(pair.target)
+        if not written:
+            return "nothing written"
+        if len(written) != len(wanted):
+            return "too short" if len(written) < len(wanted) else "too long"
+        return self.same_length_error(written, wanted)
+
+    def same_length_error(self, written: Sequence[str], wanted: Sequence[str]) -> str:
+        """What is wrong with an output that has as many tokens as the target."""
+        wrong = sum(map(ne, written, wanted))
+        if wrong == len(wanted):
+            return "nothing right"
+        return "one token wrong" if wrong == 1 else "some tokens wrong"
+
+    def _cut(self, text: str) -> list[str]:
+        """A target side's text as tokens; a special token in it is one that byte pairs lack."""
+        try:
+            return self.target_vocabulary.cut(text)
+        except VocabularyError:
+            return text.split()
 
     @abstractmethod
     def longest(self) -> tuple[int, int]:

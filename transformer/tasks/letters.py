@@ -1,5 +1,7 @@
 """Tasks on strings of letters: copy, reverse, sort."""
 
+from collections.abc import Sequence
+from operator import ne
 from random import Random
 from string import ascii_lowercase
 
@@ -22,6 +24,11 @@ class LetterTask(GeneratedTask):
 
     def draw(self, random: Random) -> str:
         return "".join(random.choices(ascii_lowercase, k=random.choice(self.lengths)))
+
+    def same_length_error(self, written: Sequence[str], wanted: Sequence[str]) -> str:
+        if sorted(written) == sorted(wanted):
+            return "right letters, wrong order"
+        return "one letter wrong" if sum(map(ne, written, wanted)) == 1 else "wrong letters"
 
 
 class Reverse(LetterTask):

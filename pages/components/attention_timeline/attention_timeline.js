@@ -1,0 +1,253 @@
+// The time slider: the loss curve is the slider's track, and every map follows its thumb.
+// It reads one packed message: [length of header: uint32][header: JSON][bytes]; the bytes are,
+// of all moments: probability and right of each target token, then the weights of each kind.
+
+const views = new WeakMap(); // root element -> what the person chose, and what is drawn
+const SPEEDS = [["slow", 600], ["normal", 220], ["fast", 90]]; // milliseconds a moment
+const CALM = 1000; // for those whose system asks for less motion
+
+export default function (component) {
+  const { data, parentElement, setStateValue } = component;
+  const root = parentElement.querySelector(".attention_timeline");
+  const theme = isDark(root) ? "dark" : "light";
+  let view = views.get(root);
+  if (view && view.data === data && view.theme === theme) return;
+  if (!view) {
+    view = { root, follow: true, speed: 1, shown: null, head: null, cell: null };
+    views.set(root, view);
+    new ResizeObserver(() => view.message && fit(view)).observe(root);
+  }
+  const message = view.data === data ? view.message : unpack(data);
+  // Where the person is: at the newest moment, or at a step that later moments do not move.
+  const step = view.follow || !view.message ? Infinity : view.message.steps[view.index];
+  const shapes = message.kinds.map(({ shape, queries, keys }) => [shape, queries, keys]);
+  const signature = JSON.stringify([message.example, message.examples, shapes]);
+  const rebuild = signature !== view.signature || theme !== view.theme;
+  Object.assign(view, { data, theme, message, signature });
+  view.index = nearest(message.steps, step);
+  view.choose = (number) => setStateValue("example", number);
+  root.classList.toggle("dark", theme === "dark");
+  if (rebuild) build(view);
+  fit(view);
+}
+
+function unpack(data) {
+  const bytes = data instanceof Uint8Array ? data : new Uint8Array(data);
+  const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
+  const message = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + length)));
+  let offset = 4 + length;
+  const take = (size) => bytes.subarray(offset, (offset += size));
+  const moments = message.steps.length, tokens = message.target.length;
+  message.probability = take(moments * tokens);
+  message.right = take(moments * tokens);
+  for (const kind of message.kinds) {
+    kind.size = kind.shape.reduce((a, b) => a * b, 1);
+    kind.weights = take(moments * kind.size);
+  }
+  return message;
+}
+
+function isDark(element) {
+  const text = getComputedStyle(element).color.match(/\d+/g).map(Number);
+  return text[0] + text[1] + text[2] > 384; // light text: a dark page
+}
+
+function nearest(steps, step) {
+  let best = steps.length - 1;
+  for (let i = steps.length - 2; i >= 0; i--) {
+    if (Math.abs(steps[i] - step) < Math.abs(steps[best] - step)) best = i;
+  }
+  return best;
+}
+
+function element(name, attributes = {}, text = "") {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  if (text) made.textContent = text; // never HTML: tokens may look like markup
+  return made;
+}
+
+const whole = (number) => number.toLocaleString("en");
+const short = (value) => (value === 0 ? "0" : value < 100 ? Number(value).toPrecision(3) : whole(Math.round(value)));
+
+// --- Building, once for each example -----------------------------------------------------------
+
+function build(view) {
+  const { root, message } = view;
+  stop(view);
+  const focused = root.getRootNode().activeElement?.className;
+  root.replaceChildren();
+  view.palette = palette(view.theme);
+  if (!view.shown) view.shown = heads(message) <= 32 ? "all" : "cross";
+  if (!view.head) view.head = { kind: "cross", layer: message.kinds.at(-1).shape[0] - 1, head: 0 };
+  view.cell = null;
+
+  const help = element("p", {},
+    "Drag along the loss curve, or press Play, and watch every head form. ");
+  help.append(element("b", {}, "What to look for. "), message.look_for);
+  view.track = buildTrack(view);
+  view.legend = element("div", { class: "legend" });
+  view.now = element("p", { class: "now" });
+  view.answers = element("div", { class: "answers" });
+  view.tallest = 0;
+  view.grid = element("div", { class: "grid" });
+  view.large = element("div", { class: "large" });
+  const maps = element("div", { class: "maps" });
+  maps.append(view.grid, view.large);
+  root.append(help, buildControls(view), view.track, view.legend, view.now, view.answers, maps);
+  buildGrid(view);
+  buildLarge(view);
+  if (focused) root.querySelector(`.${focused.split(" ")[0]}`)?.focus();
+}
+
+const heads = (message) => message.kinds.reduce((sum, kind) => sum + kind.shape[0] * kind.shape[1], 0);
+
+function select(name, label, options, value, change) {
+  const box = element("select", { class: name });
+  for (const [id, text] of options) box.append(element("option", { value: id }, text));
+  box.value = value;
+  box.onchange = () => change(box.value);
+  const labelled = element("label", {}, label);
+  labelled.append(box);
+  return labelled;
+}
+
+function buildControls(view) {
+  const { message } = view;
+  const controls = element("div", { class: "controls" });
+  view.play = element("button", { type: "button", class: "play" }, "▶ Play");
+  view.play.onclick = () => (view.timer ? stop(view) : play(view));
+  const jump = element("button", { type: "button", class: "jump" }, "Where the loss fell fastest");
+  jump.onclick = () => { stop(view); move(view, steepest(message)); };
+  controls.append(view.play);
+  if (!calm()) {
+    controls.append(select("speed", "Speed", SPEEDS.map(([name], i) => [i, name]), view.speed,
+      (value) => { view.speed = Number(value); }));
+  }
+  controls.append(jump);
+  controls.append(select("shown", "Heads",
+    [["all", "all three kinds"], ...message.kinds.map((kind) => [kind.id, kind.title])], view.shown,
+    (value) => { view.shown = value; buildGrid(view); paintAll(view); }));
+  if (message.examples.length > 1) {
+    controls.append(select("example", "Example", message.examples.map((text, i) => [i, text]),
+      message.example, (value) => { stop(view); view.choose(Number(value)); }));
+  }
+  return controls;
+}
+
+// --- Moving -----------------------------------------------------------------------------------
+
+function move(view, index) {
+  const last = view.message.steps.length - 1;
+  view.index = Math.min(Math.max(index, 0), last);
+  view.follow = view.index === last;
+  draw(view);
+}
+
+function draw(view) {
+  const { message, index } = view;
+  const step = message.steps[index], loss = message.losses[index];
+  const [cursor, thumb, filled, at] = view.moving;
+  const x = view.x(step);
+  cursor.setAttribute("x1", x);
+  cursor.setAttribute("x2", x);
+  thumb.setAttribute("cx", x);
+  filled.setAttribute("x2", x);
+  at.setAttribute("cx", x);
+  at.setAttribute("cy", view.y(loss ?? 0));
+  at.setAttribute("visibility", loss === null ? "hidden" : "visible");
+  tellMoment(view, step, loss);
+  paintAll(view);
+  // The chart of the same run marks the step too, wherever it stands on the page.
+  window.dispatchEvent(new CustomEvent("workbench-moment", { detail: { run: message.run, step } }));
+}
+
+function tellMoment(view, step, loss) {
+  const { message, index } = view;
+  const tokens = message.target.length, from = index * tokens;
+  const right = message.right.subarray(from, from + tokens);
+  const count = right.reduce((sum, one) => sum + one, 0);
+  const general = lossAt(message, step);
+  const parts = [`Step ${whole(step)} of ${whole(message.planned)}`];
+  if (step === 0) parts[0] += ", untrained";
+  if (general) parts.push(`loss ${short(general[1])} ${general[0]}`);
+  if (loss !== null) parts.push(`loss of this example ${short(loss)}`);
+  const sentence = `${parts.join(" · ")} · moment ${index + 1} of ${message.steps.length}`;
+  view.now.textContent = sentence;
+  view.track.setAttribute("aria-valuenow", index);
+  view.track.setAttribute("aria-valuetext",
+    `${parts.join(", ")}, ${count} of ${tokens} tokens right`);
+
+  const predicted = message.target.map((token, i) => {
+    const share = message.probability[from + i] / 255;
+    const chip = element("span", {
+      class: right[i] ? "chip" : "chip wrong", title: `probability ${share.toFixed(2)}`,
+    }, token);
+    chip.style.setProperty("--p", `${100 * share}%`);
+    return chip;
+  });
+  const verdict = count === tokens ? `✓ all ${tokens} right` : `✗ ${count} of ${tokens} right`;
+  const title = "Target; right where the model, given the true tokens before, would write it";
+  view.answers.replaceChildren(...answer(title, predicted, verdict), ...writtenAt(message, step));
+  // Answers of other lengths must not move the maps below.
+  view.tallest = Math.max(view.tallest ?? 0, view.answers.offsetHeight);
+  view.answers.style.minHeight = `${view.tallest}px`;
+}
+
+function answer(title, chips, verdict) {
+  const row = element("span", { class: "chips" });
+  row.append(...chips, element("span", { class: "verdict" }, verdict));
+  return [element("span", {}, title), row];
+}
+
+// What the model wrote by itself, at the last evaluation up to this moment. An untrained model
+// often repeats one token to the end; repeats beyond two that are not wanted are counted.
+function writtenAt({ written, target }, step) {
+  const found = written.filter(([at]) => at <= step).at(-1);
+  if (!found) return [];
+  const [at, tokens, right] = found;
+  const isRight = (i) => i < target.length - 1 && tokens[i] === target[i];
+  const chips = [];
+  for (let i = 0, end; i < tokens.length; i = end) {
+    end = i + 1;
+    while (end < tokens.length && tokens[end] === tokens[i] && !isRight(end)) end++;
+    const shown = end - i > 2 ? 1 : end - i;
+    for (let j = i; j < i + shown; j++) {
+      chips.push(element("span", { class: isRight(j) ? "chip" : "chip wrong" }, tokens[j]));
+    }
+    if (end - i > 2) chips.push(`× ${end - i}`);
+  }
+  if (!tokens.length) chips.push("(nothing)");
+  return answer(`Written by itself at step ${whole(at)}`, chips, right ? "✓ right" : "✗ wrong");
+}
+
+// The held-out loss if one was measured at this very step, else the training loss around it.
+function lossAt({ curves, evaluated_on: where }, step) {
+  const measured = curves.evaluation.find(([at]) => at === step);
+  if (measured) return [`on ${where}`, measured[1]];
+  const training = between(curves.train, step);
+  return training === null ? null : ["on training batches", training];
+}
+
+// --- Playing ----------------------------------------------------------------------------------
+
+const calm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+
+function play(view) {
+  if (view.index === view.message.steps.length - 1) move(view, 0);
+  view.play.textContent = "❚❚ Pause";
+  const next = () => {
+    if (!view.root.isConnected) return stop(view);
+    move(view, view.index + 1);
+    if (view.index === view.message.steps.length - 1) return stop(view);
+    view.timer = setTimeout(next, wait());
+  };
+  const wait = () => (calm() ? CALM : SPEEDS[view.speed][1]);
+  view.timer = setTimeout(next, wait());
+}
+
+function stop(view) {
+  clearTimeout(view.timer);
+  view.timer = null;
+  if (view.play) view.play.textContent = "▶ Play";
+}

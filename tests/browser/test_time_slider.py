@@ -1,0 +1,256 @@
+"""The time slider, the loss curve above it and the examples below it, of a run recorded here."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import (
+    ROOT,
+    NewPage,
+    Server,
+    settle,
+    start_server,
+    stop_server,
+    watch_traffic,
+)
+from tests.browser.test_every_page import WCAG
+from tests.recorded_run import record_run
+from transformer.attention_history import AttentionHistory, moments
+from transformer.config import RunConfig
+from transformer.presets import prepare
+from transformer.runs import Run
+
+STEPS = 80
+APP = ROOT / "tests" / "browser" / "timeline_app.py"
+
+
+def config() -> RunConfig:
+    training = {"steps": STEPS, "batch_size": 16, "eval_every": 20, "threads": 1}
+    return prepare("sort", training={**training, "eval_examples": 16, "final_examples": 16})[1]
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[Server]:
+    server = start_server(folder, APP)
+    try:
+        yield server
+    finally:
+        stop_server(server)
+    assert "Traceback" not in server.log()
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Run]:
+    folder = tmp_path_factory.mktemp("recorded")
+    *_, run = record_run(config(), folder / "runs")
+    return folder, run
+
+
+@pytest.fixture(scope="module")
+def of_a_run(recorded: tuple[Path, Run]) -> Iterator[Server]:
+    with served(recorded[0]) as server:
+        yield server
+
+
+def open_slider(page: Page, url: str) -> None:
+    page.goto(url)
+    expect(page.get_by_role("slider")).to_be_visible()
+    settle(page)
+
+
+def place(page: Page) -> tuple[int, int]:
+    """At which moment the slider stands, counted from 0, and which is the last."""
+    slider = page.get_by_role("slider")
+    now, last = (slider.get_attribute(f"aria-value{end}") for end in ("now", "max"))
+    assert now
+    assert last
+    return int(now), int(last)
+
+
+def large_map(page: Page) -> np.ndarray:
+    """How dark each cell of the large map is: [query, key]."""
+    red = page.locator("canvas.map").evaluate(
+        "canvas => [canvas.height, canvas.width, Array.from(canvas.getContext('2d')"
+        ".getImageData(0, 0, canvas.width, canvas.height).data.filter((_, i) => i % 4 === 0))]"
+    )
+    return 255 - np.array(red[2]).reshape(red[0], red[1])
+
+
+def test_every_moment_shows_its_own_weights_and_asks_the_server_nothing(
+    of_a_run: Server, recorded: tuple[Path, Run], new_page: NewPage
+) -> None:
+    history = AttentionHistory.load(recorded[1].path)
+    assert history is not None
+    page = new_page()
+    traffic = watch_traffic(page)
+    open_slider(page, of_a_run.url)
+    assert place(page) == (len(history.steps) - 1, len(history.steps) - 1)
+    assert traffic
+    page.wait_for_timeout(300)
+    traffic.clear()
+    page.get_by_role("button", name="Decoder self-attention, layer 1, head 2").click()
+    slider = page.get_by_role("slider")
+    slider.focus()
+    page.keyboard.press("Home")
+    for moment in range(12):
+        assert place(page)[0] == moment
+        step = int(history.steps[moment])
+        expect(slider).to_have_attribute("aria-valuetext", re.compile(f"^Step {step} of {STEPS}"))
+        weights = history.weights(0, "decoder")[moment, 0, 1].astype(int)
+        seen = large_map(page)
+        # Of two cells that may be looked at, the darker is the one with more weight.
+        rows, columns = np.tril_indices(len(weights))
+        order = np.argsort(weights[rows, columns], kind="stable")
+        assert (np.diff(seen[rows, columns][order]) >= 0).all()
+        right = int(history.right(0)[moment].sum())
+        expect(page.locator(".answers .verdict").first).to_contain_text(f"{right}")
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("PageDown")
+    assert place(page)[0] == 2
+    page.keyboard.press("End")
+    assert place(page)[0] == len(history.steps) - 1
+    page.get_by_role("button", name="Where the loss fell fastest").click()
+    box = slider.bounding_box()
+    assert box
+    page.mouse.click(box["x"] + 46, box["y"] + 40)
+    assert place(page)[0] == 0
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] - 20, box["y"] + 40)
+    page.mouse.up()
+    assert place(page)[0] == len(history.steps) - 1
+    assert not traffic
+
+
+def test_playing_goes_to_the_end_and_can_be_paused(of_a_run: Server, new_page: NewPage) -> None:
+    page = new_page()
+    open_slider(page, of_a_run.url)
+    page.get_by_label("Speed").select_option("fast")
+    page.get_by_role("button", name="Play").click()
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    page.get_by_role("button", name="Pause").click()
+    stood = place(page)[0]
+    assert 0 <= stood < place(page)[1]
+    page.wait_for_timeout(300)
+    assert place(page)[0] == stood
+    page.get_by_role("button", name="Play").click()
+    expect(page.get_by_role("slider")).to_have_attribute("aria-valuenow", str(place(page)[1]))
+    expect(page.get_by_role("button", name="Play")).to_be_visible()
+
+
+def test_who_asks_for_less_motion_gets_a_moment_a_second(
+    of_a_run: Server, new_page: NewPage
+) -> None:
+    page = new_page()
+    page.emulate_media(reduced_motion="reduce")
+    open_slider(page, of_a_run.url)
+    expect(page.get_by_label("Speed")).to_have_count(0)
+    page.get_by_role("button", name="Play").click()
+    page.wait_for_timeout(700)
+    assert place(page)[0] == 0
+    expect(page.get_by_role("slider")).to_have_attribute("aria-valuenow", "1")
+
+
+def test_another_example_keeps_the_moment(of_a_run: Server, new_page: NewPage) -> None:
+    page = new_page()
+    open_slider(page, of_a_run.url)
+    page.get_by_role("slider").focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("PageUp")
+    before = page.locator(".rows span").all_inner_texts()
+    page.get_by_label("Example").select_option("1")
+    expect(page.locator(".rows span")).not_to_have_text(before)
+    assert place(page)[0] == 10
+
+
+def test_new_moments_arrive_without_moving_the_person(tmp_path: Path, new_page: NewPage) -> None:
+    run = record_run(config(), tmp_path / "runs")
+    for _ in range(5):
+        next(run)
+    with served(tmp_path) as server:
+        page = new_page()
+        open_slider(page, f"{server.url}/?live")
+        slider = page.get_by_role("slider")
+        assert place(page) == (5, 5)  # step 0 and five more
+        slider.focus()
+        for key in ("Home", "ArrowRight", "ArrowRight"):
+            page.keyboard.press(key)
+        page.get_by_role("button", name="Encoder self-attention, layer 2, head 3").click()
+        slider.focus()
+        slider.evaluate("slider => { slider.dataset.kept = 'yes'; }")
+        for _ in range(3):
+            next(run)
+        expect(slider).to_have_attribute("aria-valuemax", "8")
+        assert place(page) == (2, 8)
+        expect(slider).to_be_focused()
+        expect(slider).to_have_attribute("data-kept", "yes")  # drawn on, not made anew
+        expect(page.locator(".large h4")).to_have_text("Encoder self-attention, layer 2, head 3")
+        page.keyboard.press("End")  # who stands at the newest moment goes on with the run
+        next(run)
+        expect(slider).to_have_attribute("aria-valuenow", "9")
+
+
+def test_baselines_stay_on_the_chart_when_it_is_zoomed(of_a_run: Server, new_page: NewPage) -> None:
+    page = new_page()
+    open_slider(page, of_a_run.url)
+    chart = page.locator(".plot.loss")
+    lines = [chart.locator(f"polyline.{name}") for name in ("untrained", "uniform", "unigram")]
+    for line in lines:
+        expect(line).to_have_count(1)
+    expect(chart.locator(".beyond span")).to_have_count(0)
+    chart.focus()
+    page.keyboard.press("End")
+    for _ in range(4):
+        page.keyboard.press("+")
+    names = ("untrained model", "uniform guess", "guess by frequency")
+    shown = chart.locator(".beyond span").all_inner_texts()
+    for name, line in zip(names, lines, strict=True):
+        assert line.count() + sum(name in text for text in shown) == 1
+    assert any(text.startswith("▲ untrained model") for text in shown)
+    page.keyboard.press("0")
+    expect(chart.locator(".beyond span")).to_have_count(0)
+    page.get_by_label("x axis").select_option("tokens")
+    expect(chart).to_contain_text("tokens read")
+    expect(page.locator(".live_curve .verdict")).to_contain_text("below untrained")
+
+
+def test_the_chart_marks_the_moment_of_the_slider(of_a_run: Server, new_page: NewPage) -> None:
+    page = new_page()
+    open_slider(page, of_a_run.url)
+    page.get_by_role("slider").focus()
+    page.keyboard.press("Home")
+    line = page.locator(".plot.loss line.moment")
+    first = float(line.get_attribute("x1") or 0)
+    page.keyboard.press("End")
+    expect(line).to_have_attribute("visibility", "visible")
+    assert float(line.get_attribute("x1") or 0) > first + 200
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_everything_is_readable_and_fits(of_a_run: Server, new_page: NewPage, scheme: str) -> None:
+    page = new_page(scheme=scheme)
+    open_slider(page, of_a_run.url)
+    found = Axe().run(page, options=WCAG)
+    assert found.violations_count == 0, found.generate_report()
+    page.set_viewport_size({"width": 400, "height": 1000})
+    page.wait_for_timeout(300)
+    wide = page.locator("[data-testid=stMain]").evaluate("m => m.scrollWidth - m.clientWidth")
+    assert wide <= 0
+
+
+def test_the_slider_of_few_moments(tmp_path: Path, new_page: NewPage) -> None:
+    """The untrained model's maps, before the first update."""
+    assert len(moments(1)) == 2
+    next(record_run(config(), tmp_path / "runs"))
+    with served(tmp_path) as server:
+        page = new_page()
+        open_slider(page, server.url)
+        assert place(page) == (1, 1)
+        page.get_by_role("button", name="Where the loss fell fastest").click()
+        page.get_by_role("button", name="Play").click()
+        expect(page.get_by_role("slider")).to_have_attribute("aria-valuenow", "1")

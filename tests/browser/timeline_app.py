@@ -1,0 +1,53 @@
+"""The newest run of runs/ as its components draw it, for the time slider's test and benchmark.
+
+With ``?live`` it looks again every second, as the Train page does while a run is active.
+"""
+
+import math
+import sys
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from pages.components.attention_timeline import attention_timeline
+from pages.components.live_curve import live_curve
+from pages.components.samples import samples_view
+from transformer.runs import Run, list_runs
+from transformer.tasks import find_task
+
+
+def draw(run: Run) -> None:
+    config = run.config()
+    train: list[list[float]] = []
+    evaluations: dict[int, dict[str, Any]] = {}
+    for line in run.metrics()[0]:
+        if line["kind"] == "train":
+            train.append([line["step"], line["loss"], line["seconds"], line["tokens"]])
+        else:
+            evaluations[line["step"]] = evaluations.get(line["step"], {}) | line
+    first = evaluations.get(0, {})
+    curves = {
+        "run": run.id,
+        "train": train,
+        "evaluation": [[step, e["loss"]] for step, e in evaluations.items()],
+        "exact": [[step, e["exact_match"]] for step, e in evaluations.items() if "errors" in e],
+        "untrained": first.get("loss"),
+        "uniform": math.log(config.model.target_vocab_size),
+        "unigram": first.get("unigram"),
+        "steps": config.training.steps,
+        "evaluated_on": "held-out pairs",
+    }
+    samples = run.samples()
+    live_curve(curves, key="curve")
+    attention_timeline(
+        run, curves, samples, find_task(config.data.task).look_for, key=f"attention {run.id}"
+    )
+    samples_view(samples, list(evaluations.values()))
+
+
+st.set_page_config(layout="wide")
+st.title("One run")
+st.fragment(draw, run_every=1.0 if "live" in st.query_params else None)(list_runs()[0])
