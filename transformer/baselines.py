@@ -13,7 +13,7 @@ SMOOTHING = 0.5
 """Added to each token's count, so that one that was never counted costs a finite loss."""
 
 
-def unigram_loss(task: Task, pairs: Sequence[Pair]) -> float:
+def unigram_loss(task: Task, pairs: Sequence[Pair], *, ends_known: bool = False) -> float:
     """Loss of guessing each target token by its frequency in the training data, in nats a token.
 
     A model that does no better has learned how frequent tokens are, and nothing of the source
@@ -21,14 +21,18 @@ def unigram_loss(task: Task, pairs: Sequence[Pair]) -> float:
 
     Args:
         pairs: what the loss is measured on, as a model's is: <eos> counts as a token.
+        ends_known: guess with the knowledge of where each answer ends, which a model learns
+            long before anything else of the source.
     """
     # One epoch of a generated task is COUNTED_PAIRS pairs at this batch size.
     training = task.epoch(0, 0, COUNTED_PAIRS // 32)[:COUNTED_PAIRS]
-    counts = _count(task, training)
+    counts, asked = _count(task, training), _count(task, pairs)
+    tokens = sum(asked.values())
+    if ends_known:
+        del counts[EOS_ID], asked[EOS_ID]
     total = sum(counts.values()) + SMOOTHING * len(task.target_vocabulary)
-    asked = _count(task, pairs)
     nats = sum(n * -math.log((counts[token] + SMOOTHING) / total) for token, n in asked.items())
-    return nats / sum(asked.values())
+    return nats / tokens
 
 
 def _count(task: Task, pairs: Sequence[Pair]) -> Counter[int]:

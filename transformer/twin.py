@@ -30,7 +30,8 @@ PAIRS = 8
 WIDTH, LAYERS, HEADS = 64, 2, 4
 SHORT = 24
 """Tokens of a side that a pair should not exceed, where there are enough that do not."""
-STEPS = 400
+STEPS = 250
+"""Most take 30 to 80."""
 LEARNING_RATE = 4e-3
 WARMUP = 20
 SECONDS = 6.0
