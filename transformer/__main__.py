@@ -200,12 +200,14 @@ def _add_health(parser: argparse.ArgumentParser) -> None:
 
 
 def health(options: argparse.Namespace) -> int:
+    run = Run(options.run_dir)
+    run.config()  # before torch is there: whoever mistyped a path need not wait
     from transformer.health import check_run
 
     def progress(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
-    findings = check_run(Run(options.run_dir), progress)
+    findings = check_run(run, progress)
     ok = not any(finding.alarm for finding in findings)
     if options.json:
         print(json.dumps({"ok": ok, "findings": [asdict(finding) for finding in findings]}))

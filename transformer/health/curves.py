@@ -32,9 +32,7 @@ class Curve:
     with_ends: float
 
     @classmethod
-    def of(
-        cls, records: Sequence[Mapping[str, Any]], unigram: float, with_ends: float
-    ) -> "Curve":
+    def of(cls, records: Sequence[Mapping[str, Any]], unigram: float, with_ends: float) -> "Curve":
         """From the lines of ``metrics.jsonl``; of two lines of a step the later one counts."""
         train, evaluations = {}, {}
         for record in records:
@@ -95,7 +93,10 @@ def check_first_loss(loss: float | None, config: TransformerConfig) -> Finding:
     size = config.target_vocab_size
     uniform = math.log(size)
     highest, reason = untrained_loss_bound(config)
-    said = f"The untrained model's loss is {loss:.2f}; a uniform guess costs ln {size:,} = {uniform:.2f}"
+    said = (
+        f"The untrained model's loss is {loss:.2f}; a uniform guess costs ln {size:,} = "
+        f"{uniform:.2f}"
+    )
     if loss < uniform / 2:
         return Finding(
             name,
@@ -138,7 +139,7 @@ def check_twin(twin: Twin | None) -> Finding:
     if twin.cut_short:
         return Finding(
             name,
-            "warning",
+            "waiting",
             f"{story}; it was cut short after {twin.seconds:.0f} s.",
             "Check again when the machine is less busy.",
         )
@@ -197,12 +198,14 @@ def _learning(curve: Curve, run: RunConfig, far: float, lower: str) -> Finding:
             "warm-up.",
         )
     losses = [loss for _, loss, _ in curve.train]
-    # The median of the last points: one bad batch is no trend.
-    now = median(losses[-max(3, len(losses) // 8) :])
+    # Batches hold pairs of one length, short or long, so that their losses scatter: medians.
+    size = max(5, len(losses) // 8)
+    now = median(losses[-size:])
+    best = min(median(losses[i : i + size]) for i in range(max(1, len(losses) - size + 1)))
     # Label smoothing raises the training loss, that of a perfect model included.
     smoothing = run.training.label_smoothing * math.log(run.model.target_vocab_size)
     unigram, floor = curve.unigram + smoothing, curve.with_ends + smoothing
-    highest, best = max(losses), min(losses)
+    highest = max(losses)
     said = f"After {last:,} updates the training loss is {now:.3g}"
     peak = f", and it went up to {highest:.3g}" if highest > 1.5 * untrained + smoothing else ""
     if now > untrained + smoothing:
@@ -248,13 +251,17 @@ def _learning(curve: Curve, run: RunConfig, far: float, lower: str) -> Finding:
             "too high.",
             lower,
         )
-    jumps = sum(b > a + 0.25 * untrained for a, b in zip(losses, losses[1:], strict=False))
-    if jumps >= 3:
+    spikes = sum(
+        loss > untrained / 2 and median(losses[max(0, i - 9) : i]) < untrained / 5
+        for i, loss in enumerate(losses)
+        if i
+    )
+    if spikes >= 3:
         return Finding(
             name,
             "warning",
-            f"The loss is spiky: it jumped up {jumps} times by more than {0.25 * untrained:.2g} "
-            "between two points. The learning rate is too high.",
+            f"The loss is spiky: {spikes} times it jumped up to more than half of the untrained "
+            f"model's {untrained:.3g}, from less than a fifth. The learning rate is too high.",
             lower,
         )
     return Finding(

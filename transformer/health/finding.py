@@ -24,3 +24,8 @@ class Finding:
     @property
     def alarm(self) -> bool:
         return self.state in ("warning", "problem")
+
+
+def percent(share: float) -> str:
+    """A share of 1 as it stands in a sentence."""
+    return f"{share:.1%}".replace("%", " %")

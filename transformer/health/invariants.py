@@ -12,13 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from transformer.health.finding import Finding
+from transformer.health.finding import Finding, percent
 
 Model = Callable[[Tensor, Tensor], Tensor]
 
 TOLERANCE = 1e-3
 """Largest difference of logits, as a share of their spread, that rounding may cause in float32."""
 SUM_TOLERANCE = 1e-3
+NOT_FINITE = "Finite numbers"
 EXTRA = 3
 """Padding tokens appended to see whether they matter."""
 AXES = ("the sentences of a batch", "the heads", "the queries (columns)", "the keys (rows)")
@@ -50,7 +51,7 @@ def check_targets(target_in: Tensor, target_out: Tensor, pad_id: int) -> Finding
             name,
             "problem",
             "The decoder's input is not the target shifted right by one: that holds at only "
-            f"{right:.0%} of {len(shifted):,} positions.",
+            f"{percent(right)} of {len(shifted):,} positions.",
             "Position t of the input must be what is asked for at position t - 1.",
         )
     return Finding(
@@ -165,7 +166,7 @@ def check_model(
     if not torch.isfinite(logits[real]).all():
         return [
             Finding(
-                "Finite numbers",
+                NOT_FINITE,
                 "problem",
                 "The logits are not finite numbers: a weight overflowed, or a row of scores was "
                 "masked entirely with -inf.",
@@ -204,7 +205,8 @@ def _check_future(
 ) -> Finding:
     name = "No look into the future"
     tokens = target_in[real].unique()
-    positions = sorted({1, target_in.size(1) // 2, target_in.size(1) - 1} - {0})
+    length = target_in.size(1)
+    positions = sorted({p for p in (1, length // 2, length - 1) if 0 < p < length})
     worst, reach, tried = 0.0, 0, 0
     for position in positions:
         changed = target_in.clone()
@@ -220,13 +222,13 @@ def _check_future(
         return Finding(
             name, "ok", f"A changed target token moved none of the {tried:,} logits before it."
         )
-    if reach == 1 and target_in.size(1) > 2:
+    if reach == 1 and length > 2:
         return Finding(
             name,
             "problem",
             "The causal mask is off by one: each position sees the token right after its own, the "
-            f"very one it has to predict (a change there moves its logits by {worst:.0%} of their "
-            "spread).",
+            "very one it has to predict (a change there moves its logits by "
+            f"{percent(worst)} of their spread).",
             "A position may look at itself and what is before it: keep the lower triangle with "
             "its diagonal, and no more.",
         )
@@ -234,8 +236,8 @@ def _check_future(
         name,
         "problem",
         "The causal mask is missing: the decoder can see the tokens it has to predict. A changed "
-        f"target token moved logits up to {reach} positions before it, by {worst:.0%} of their "
-        "spread.",
+        f"target token moved logits up to {reach} positions before it, by {percent(worst)} of "
+        "their spread.",
         "Mask the decoder's self-attention: a position may look at itself and what is before it.",
     )
 
@@ -267,7 +269,7 @@ def _check_padding(
                 name,
                 "problem",
                 f"The padding mask of the {side} is missing: {extra} <pad> tokens after the "
-                f"{side} moved the logits by {worst:.0%} of their spread.",
+                f"{side} moved the logits by {percent(worst)} of their spread.",
                 "Mask keys that are <pad>, in the encoder and in cross-attention."
                 if side == "source"
                 else "Put target padding after the real tokens, where the causal mask hides it.",
@@ -290,7 +292,7 @@ def _check_batch(
             name,
             "problem",
             "The sentences of a batch influence each other: in another order, or alone, a "
-            f"sentence gets logits that differ by {worst:.0%} of their spread.",
+            f"sentence gets logits that differ by {percent(worst)} of their spread.",
             "Look for a reshape that mixes batch and positions, statistics over the batch, or "
             "dropout that is still on.",
         )
@@ -303,6 +305,8 @@ def _check_source(
     model: Model, source: Tensor, target_in: Tensor, logits: Tensor, real: Tensor, pad_id: int
 ) -> Finding:
     name = "The source is read"
+    if torch.equal(source, source.roll(1, dims=0)):
+        return Finding(name, "waiting", "All sources are the same, so that nothing can be told.")
     other = _moved(logits, model(source.roll(1, dims=0), target_in), real).max().item()
     if not other > TOLERANCE:
         return Finding(
@@ -360,8 +364,9 @@ def check_generation(
     shorter = sum(a < b for a, b, _ in first_wrong)
     whole = sum(b == length for _, b, length in first_wrong)
     shares = (
-        f"given the true tokens it predicts {right['forced'] / total:.1%} of them; writing by "
-        f"itself it has {right['free'] / total:.1%} right, and {whole} of {count} answers whole"
+        f"given the true tokens it predicts {percent(right['forced'] / total)} of them; writing by "
+        f"itself it has {percent(right['free'] / total)} right, and {whole} of {count} answers "
+        "whole"
     )
     # Two almost equal logits may come out the other way round in a batch of another shape.
     if further > max(1, count // 16):

@@ -14,8 +14,9 @@ from transformer.decoding import decode, greedy
 from transformer.errors import CheckpointError
 from transformer.goals import read_goals
 from transformer.health.curves import Curve, check_curve, check_first_loss, check_twin
-from transformer.health.finding import Finding
+from transformer.health.finding import Finding, percent
 from transformer.health.invariants import (
+    NOT_FINITE,
     check_attention,
     check_generation,
     check_gradients,
@@ -72,9 +73,12 @@ def check_run(run: Run, progress: Progress = lambda _: None) -> list[Finding]:
     batch = collate(encode(task, pairs[:FEW]), model.config)
     findings += check_parts(model, batch)
     progress("Letting the model write")
-    findings += _generation(model, task, pairs, step, records)
+    if not any(finding.name == NOT_FINITE for finding in findings):
+        findings += _generation(model, task, pairs, step, records)
     progress("Training the tiny twin")
-    twin = read_goals(run.path).twin or train_twin(config, task)
+    twin = read_goals(run.path).twin
+    if twin is None or twin.cut_short:
+        twin = train_twin(config, task)
     findings.append(check_twin(twin))
     progress("Reading the curve")
     held_out = task.held_out(config.training.eval_examples)
@@ -103,9 +107,7 @@ def check_parts(model: Transformer, batch: Batch) -> list[Finding]:
     with torch.enable_grad():
         model.requires_grad_(True)
         logits = model(batch.source, batch.target_in)
-        gradients = check_gradients(
-            model, cross_entropy(logits, batch.target_out, config.pad_id)
-        )
+        gradients = check_gradients(model, cross_entropy(logits, batch.target_out, config.pad_id))
     return [
         check_targets(batch.target_in, batch.target_out, config.pad_id),
         *attention,
@@ -156,7 +158,7 @@ def _pairs(task: Task, config: TransformerConfig) -> list[Pair]:
     }
     limit = min(LONG, config.max_length - 4)
     short = [pair for pair in pairs if lengths[pair] <= limit][:PAIRS]
-    found = short if len(short) >= 2 else sorted(pairs, key=lengths.__getitem__)[:PAIRS]
+    found = short if len(short) >= 2 else sorted(pairs, key=lengths.__getitem__)[:FEW]
     return found * 2 if len(found) == 1 else found
 
 
@@ -195,8 +197,8 @@ def _drift(model: Transformer, task: Task, recorded: float, step: int) -> Findin
     pairs = task.held_out(4 * PAIRS)
     now = evaluate_loss(model, task, pairs, step).token_accuracy
     said = (
-        f"Given the true tokens, the model of step {step:,} predicts {now:.1%} of them now; the "
-        f"trainer wrote down {recorded:.1%}"
+        f"Given the true tokens, the model of step {step:,} predicts {percent(now)} of them now; "
+        f"the trainer wrote down {percent(recorded)}"
     )
     if abs(now - recorded) > DRIFT:
         return Finding(
