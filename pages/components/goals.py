@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from pages.components.text import code, number, percent
-from transformer.goals import Goals, Reload, Twin, read_goals
+from transformer.goals import Reload, Twin, read_goals
 from transformer.runs import ACTIVE, Run
 
 if TYPE_CHECKING:
@@ -48,24 +48,34 @@ STYLE = """
 
 def goals_panel(run: Run, history: "History") -> None:
     """Draw the three cards from the run's files; cheap enough to be drawn every second."""
-    goals, active = read_goals(run.path), run.status().state in ACTIVE
-    own = run.config().data.evaluates_on_training_pairs
-    size = run.config().model.target_vocab_size
     st.html(STYLE)
     st.markdown("**Three goals**, which every run is to show")
-    for column, card in zip(
-        st.columns(3, border=True),
-        (_twin_card(goals.twin), _better_card(history, size, own, active), _reload_card(goals)),
-        strict=True,
-    ):
+    columns = st.columns(3, border=True)
+    for column, card in zip(columns, cards(run, history), strict=True):
         column.html(card)
-    if goals.reload is not None:
-        column.page_link(
+    if reload := read_goals(run.path).reload:
+        columns[2].page_link(
             "pages/checkpoints.py",
             label="See this checkpoint",
             icon=":material/inventory_2:",
-            query_params={"checkpoint": f"run-{run.id}-{goals.reload.step}"},
+            query_params={"checkpoint": f"run-{run.id}-{reload.step}"},
         )
+
+
+def cards(run: Run, history: "History") -> list[str]:
+    """HTML of the three cards."""
+    goals, config = read_goals(run.path), run.config()
+    active = run.status().state in ACTIVE
+    return [
+        _twin_card(goals.twin),
+        _better_card(
+            history,
+            config.model.target_vocab_size,
+            config.data.evaluates_on_training_pairs,
+            active,
+        ),
+        _reload_card(goals.reload),
+    ]
 
 
 def _card(number: int, title: str, state: str, body: str) -> str:
@@ -170,9 +180,8 @@ def _table(rows: Sequence[tuple[str, float, float | None]]) -> str:
     )
 
 
-def _reload_card(goals: Goals) -> str:
+def _reload_card(reload: Reload | None) -> str:
     title = "Reloads exactly, and writes token by token"
-    reload: Reload | None = goals.reload
     if reload is None:
         return _card(
             3,

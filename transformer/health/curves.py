@@ -198,10 +198,8 @@ def _learning(curve: Curve, run: RunConfig, far: float, lower: str) -> Finding:
             "warm-up.",
         )
     losses = [loss for _, loss, _ in curve.train]
-    # Batches hold pairs of one length, short or long, so that their losses scatter: medians.
-    size = max(5, len(losses) // 8)
-    now = median(losses[-size:])
-    best = min(median(losses[i : i + size]) for i in range(max(1, len(losses) - size + 1)))
+    # Batches hold pairs of one length, short or long, so that their losses scatter.
+    now = median(losses[-max(5, len(losses) // 8) :])
     # Label smoothing raises the training loss, that of a perfect model included.
     smoothing = run.training.label_smoothing * math.log(run.model.target_vocab_size)
     unigram, floor = curve.unigram + smoothing, curve.with_ends + smoothing
@@ -243,16 +241,19 @@ def _learning(curve: Curve, run: RunConfig, far: float, lower: str) -> Finding:
             f"untrained it was {untrained:.3g}. It has come down to {now:.3g} since.",
             lower,
         )
-    if now > best + max(0.5, best / 2):
+    evaluated = [loss for _, loss in curve.evaluations]
+    best, newest = min(evaluated), evaluated[-1]
+    if newest > best + max(0.5, best / 2) and now > newest / 2:
         return Finding(
             name,
             "warning",
-            f"The loss is rising: {lowered(said)} and was {best:.3g} before. The learning rate is "
-            "too high.",
+            f"The loss is rising: evaluated it is {newest:.3g} and was {best:.3g} before, and on "
+            f"training pairs it is {now:.3g}. The learning rate is too high.",
             lower,
         )
+    # Long pairs may be hard for long, but not harder than to one who knows nothing.
     spikes = sum(
-        loss > untrained / 2 and median(losses[max(0, i - 9) : i]) < untrained / 5
+        loss > 1.1 * unigram and median(losses[max(0, i - 9) : i]) < unigram / 2
         for i, loss in enumerate(losses)
         if i
     )
@@ -260,8 +261,8 @@ def _learning(curve: Curve, run: RunConfig, far: float, lower: str) -> Finding:
         return Finding(
             name,
             "warning",
-            f"The loss is spiky: {spikes} times it jumped up to more than half of the untrained "
-            f"model's {untrained:.3g}, from less than a fifth. The learning rate is too high.",
+            f"The loss is spiky: {spikes} times it jumped from less than half of what guessing "
+            f"by frequency costs, {unigram:.3g}, to more. The learning rate is too high.",
             lower,
         )
     return Finding(

@@ -207,7 +207,7 @@ def _check_future(
     tokens = target_in[real].unique()
     length = target_in.size(1)
     positions = sorted({p for p in (1, length // 2, length - 1) if 0 < p < length})
-    worst, reach, tried = 0.0, 0, 0
+    worst, reach, tried, to_the_start = 0.0, 0, 0, False
     for position in positions:
         changed = target_in.clone()
         place = torch.searchsorted(tokens, changed[:, position].contiguous())
@@ -217,18 +217,19 @@ def _check_future(
         leaks = (moved > TOLERANCE).any(dim=0).nonzero()[:, 0].tolist()
         if leaks:
             worst = max(worst, moved.max().item())
-            reach = max(reach, position - leaks[0])
+            reach, to_the_start = max(reach, position - leaks[0]), leaks[0] == 0
     if not reach:
         return Finding(
             name, "ok", f"A changed target token moved none of the {tried:,} logits before it."
         )
-    if reach == 1 and length > 2:
+    # Each layer looks ahead once more: a mask off by one reaches as far as there are layers.
+    if not to_the_start:
         return Finding(
             name,
             "problem",
-            "The causal mask is off by one: each position sees the token right after its own, the "
-            "very one it has to predict (a change there moves its logits by "
-            f"{percent(worst)} of their spread).",
+            "The causal mask is off by one: the decoder can see the token it has to predict. A "
+            f"changed target token moved the logits of the {reach} positions before it, by "
+            f"{percent(worst)} of their spread, and of none before those.",
             "A position may look at itself and what is before it: keep the lower triangle with "
             "its diagonal, and no more.",
         )
