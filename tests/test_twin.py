@@ -13,8 +13,8 @@ from transformer.baselines import unigram_loss
 from transformer.config import RunConfig
 from transformer.goals import Goals, Reload, Twin, add_evidence, read_goals
 from transformer.presets import data_config, prepare, run_config
-from transformer.tasks import Task
-from transformer.tasks.pairs import OwnPairs, Pair
+from transformer.tasks import Pair, Task
+from transformer.tasks.pairs import OwnPairs
 from transformer.twin import PAIRS, STEPS, choose_pairs, train_twin
 
 CHOICES: dict[str, dict[str, Any]] = {

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 
@@ -34,6 +35,8 @@ PAIRS = 32
 """Held-out pairs that the model is asked to write."""
 FEW = 8
 """Pairs in the batch that the invariants are tried on."""
+LARGE, LARGE_PAIRS, LARGE_FEW = 20_000_000, 8, 4
+"""From so many parameters on, fewer pairs: the check must not take long."""
 LONG = 48
 """Tokens of a side beyond which a pair is left out, where there are enough that are shorter."""
 DRIFT = 0.25
@@ -70,7 +73,8 @@ def check_run(run: Run, progress: Progress = lambda _: None) -> list[Finding]:
     findings = []
     progress("Trying the invariants of the model")
     pairs = _pairs(task, config.model)
-    batch = collate(encode(task, pairs[:FEW]), model.config)
+    few = FEW if config.model.num_parameters < LARGE else LARGE_FEW
+    batch = collate(encode(task, pairs[:few]), model.config)
     findings += check_parts(model, batch)
     progress("Letting the model write")
     if not any(finding.name == NOT_FINITE for finding in findings):
@@ -150,6 +154,7 @@ def _pairs(task: Task, config: TransformerConfig) -> list[Pair]:
 
     The first few have different sources, and not all of one length.
     """
+    count = PAIRS if config.num_parameters < LARGE else LARGE_PAIRS
     distinct = {pair.source: pair for pair in task.held_out(4 * PAIRS)}
     pairs = list(distinct.values())
     lengths = {
@@ -157,7 +162,7 @@ def _pairs(task: Task, config: TransformerConfig) -> list[Pair]:
         for pair, (source, target) in zip(pairs, encode(task, pairs), strict=True)
     }
     limit = min(LONG, config.max_length - 4)
-    short = [pair for pair in pairs if lengths[pair] <= limit][:PAIRS]
+    short = [pair for pair in pairs if lengths[pair] <= limit][:count]
     found = short if len(short) >= 2 else sorted(pairs, key=lengths.__getitem__)[:FEW]
     return found * 2 if len(found) == 1 else found
 
@@ -167,7 +172,7 @@ def _generation(
     task: Task,
     pairs: Sequence[Pair],
     step: int,
-    records: Sequence[dict[str, object]],
+    records: Sequence[dict[str, Any]],
 ) -> list[Finding]:
     """Teacher forcing against free running, and both against what the trainer wrote down."""
     encoded = encode(task, pairs)
@@ -182,20 +187,15 @@ def _generation(
     found = check_generation(
         logits, batch.target_out, [list(h.tokens) for h in written], model.config.pad_id
     )
-    recorded = [
-        r["token_accuracy"]
-        for r in records
-        if r["step"] == step and isinstance(r.get("token_accuracy"), float)
-    ]
+    recorded = [r["token_accuracy"] for r in records if r["step"] == step and "token_accuracy" in r]
     if not recorded:
         return [found]
-    return [found, _drift(model, task, float(recorded[-1]), step)]  # type: ignore[arg-type]
+    return [found, _drift(model, task, step, recorded[-1])]
 
 
-def _drift(model: Transformer, task: Task, recorded: float, step: int) -> Finding:
+def _drift(model: Transformer, task: Task, step: int, recorded: float) -> Finding:
     name = "The model is as it was recorded"
-    pairs = task.held_out(4 * PAIRS)
-    now = evaluate_loss(model, task, pairs, step).token_accuracy
+    now = evaluate_loss(model, task, task.held_out(PAIRS), step).token_accuracy
     said = (
         f"Given the true tokens, the model of step {step:,} predicts {percent(now)} of them now; "
         f"the trainer wrote down {percent(recorded)}"
