@@ -14,25 +14,15 @@ from transformer.runs import Run
 from transformer.twin import train_twin
 
 WCAG = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
-SETTINGS = [
-    "--max-letters",
-    "4",
-    "--d-model",
-    "32",
-    "--d-ff",
-    "64",
-    "--steps",
-    "20",
-    "--final-examples",
-    "20",
-]
+SHORT = {"max-letters": 4, "d-model": 32, "d-ff": 64, "steps": 20, "final-examples": 20}
 
 
 @pytest.fixture(scope="module")
 def run(server: Server) -> Run:
     """A short run, trained from the command line, with its twin's evidence."""
     path = server.folder / "runs" / "a1"
-    command = [sys.executable, "-m", "transformer", "train", "--task", "reverse", *SETTINGS]
+    command = [sys.executable, "-m", "transformer", "train", "--task", "reverse"]
+    command += [f"--{name}={value}" for name, value in SHORT.items()]
     subprocess.run([*command, "--run-dir", str(path)], cwd=ROOT, check=True, capture_output=True)
     run = Run(path)
     if not (path / "goals.json").exists():
