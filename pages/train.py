@@ -6,6 +6,7 @@ import streamlit as st
 
 from pages.components import address, browser, training_form
 from pages.components.frame import errors_shown, frame
+from pages.components.health import health_button
 from pages.components.run_controls import afterwards, undo_delete
 from pages.components.run_view import links, loss_figure, run_view
 from transformer import run_queue, runs, trainer_process
@@ -77,6 +78,8 @@ def watch(run: Run) -> None:
                 st.rerun()
 
     tick()
+    if run.checkpoints():
+        health_button(run)
     if not live:
         if run.checkpoints():
             links(run)

@@ -1,4 +1,4 @@
-"""The command line: train, pause, stop, runs, decode, verify.
+"""The command line: train, pause, stop, save, runs, decode, verify, health.
 
 Exit status: 0 done, 1 failed, 2 wrong use. Progress and messages go to standard error;
 with ``--json``, standard output carries nothing but JSON.
@@ -34,6 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     _add_commands(commands)
     _add_decode(commands.add_parser("decode", help="let a checkpoint answer texts"))
     _add_verify(commands.add_parser("verify", help="check that a checkpoint behaves as saved"))
+    _add_health(commands.add_parser("health", help="check a run: its model, twin and curve"))
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options))
@@ -285,6 +286,30 @@ def verify(options: argparse.Namespace) -> int:
     else:
         for check in checks:
             print(f"{'ok    ' if check.ok else 'FAILED'} {check.name}: {check.detail}")
+    return 0 if ok else 1
+
+
+def _add_health(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run_dir", type=Path, help="a run's directory, such as runs/my-reverse")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    parser.set_defaults(run=health)
+
+
+def health(options: argparse.Namespace) -> int:
+    run = Run(options.run_dir)
+    run.config()  # before torch is there: whoever mistyped a path need not wait
+    from transformer.health import check_run
+
+    def progress(text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    findings = check_run(run, progress)
+    ok = not any(finding.alarm for finding in findings)
+    if options.json:
+        print(json.dumps({"ok": ok, "findings": [asdict(finding) for finding in findings]}))
+    else:
+        for finding in findings:
+            print(f"{finding.state:8}{finding.name}: {finding.sentence} {finding.advice}".rstrip())
     return 0 if ok else 1
 
 

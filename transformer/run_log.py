@@ -10,6 +10,7 @@ from collections import Counter
 from typing import Any
 
 from transformer.attention_history import AttentionRecorder, moments
+from transformer.baselines import unigram_loss
 from transformer.config import RunConfig
 from transformer.model import Transformer
 from transformer.runs import Run
@@ -96,13 +97,16 @@ class RunLog:
     def _write_outputs(self, event: Outputs) -> None:
         pairs = self.task.held_out(len(event.outputs))
         kinds = map(self.task.error_kind, pairs, event.outputs)
-        self._append_metric(
-            kind="eval",
-            step=event.step,
-            exact_match=event.exact_match,
-            errors=dict(Counter(kind for kind in kinds if kind)),
-            examples=len(event.outputs),
-        )
+        record = {
+            "kind": "eval",
+            "step": event.step,
+            "exact_match": event.exact_match,
+            "errors": dict(Counter(kind for kind in kinds if kind)),
+            "examples": len(event.outputs),
+        }
+        if event.step == 0:
+            record["unigram"] = unigram_loss(self.task, pairs)
+        self._append_metric(**record)
         answers = zip(pairs[:SAMPLES], event.outputs, event.tokens, strict=False)
         samples = [
             {

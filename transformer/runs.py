@@ -227,15 +227,6 @@ class Run:
         """The fixed held-out examples with their outputs, one entry an evaluation."""
         return _read_lines(self.path / "samples.jsonl", 0)[0]
 
-    def goals(self) -> dict[str, Any]:
-        """The evidence for the three goals that the trainer has gathered so far."""
-        return _read_object(self.path / "goals.json")
-
-    def add_evidence(self, name: str, evidence: dict[str, Any]) -> None:
-        """For the trainer: put down what it found out about one of the goals."""
-        content = json.dumps({**self.goals(), name: evidence}, ensure_ascii=False)
-        write_atomic(self.path / "goals.json", content.encode())
-
     def last_step(self) -> int:
         """The last step that the metrics tell of; only their end is read."""
         try:

@@ -20,6 +20,7 @@ from transformer.checkpoint import Checkpoint, verify
 from transformer.checkpoint_header import Summary
 from transformer.distributed import ALONE, World
 from transformer.errors import UserError
+from transformer.goals import add_evidence, read_goals
 from transformer.limits import Limits
 from transformer.model import Transformer
 from transformer.run_log import SAMPLES, RunLog
@@ -32,10 +33,12 @@ from transformer.training import (
     Loss,
     StepEnd,
     Training,
+    Update,
     evaluate_loss,
     evaluate_outputs,
 )
 from transformer.training_state import read_state, write_state
+from transformer.twin import train_twin
 
 COMMIT_SHARE = 20
 """Saving takes at most one part in so many of the time."""
@@ -108,6 +111,7 @@ class Trainer:
         training = Training(model, task, config.training, world)
         step = self._go_back()
         log = RunLog(self.run, config, task) if world.leads else None
+        has_twin = read_goals(self.run.path).twin is not None
         if step >= 0:
             self._restore(step, training, log)
         for event in training.events():
@@ -115,6 +119,10 @@ class Trainer:
             if log is not None:
                 log.write(event, model)
                 self._tell(event, log)
+                if isinstance(event, Update) and not has_twin:
+                    # After the first point of the curve: nobody should wait for that.
+                    has_twin = True
+                    add_evidence(self.run.path, "twin", train_twin(config, task).to_dict())
             if isinstance(event, StepEnd):
                 word = world.agree(self._wanted(training, log) if log is not None else "")
                 if word == "stop":
@@ -225,7 +233,7 @@ class Trainer:
             checkpoint.to_bytes(),
             write_state(position, state),
         )
-        if step > 0 and "reload" not in self.run.goals():
+        if step > 0 and read_goals(self.run.path).reload is None:
             self._verify(step)
         self.committed = time.monotonic()
         self.commit_cost = self.committed - started
@@ -287,7 +295,8 @@ class Trainer:
         """Load what was saved afresh, and put down whether it behaves as the model in memory."""
         path = commits.weights_file(self.run.path / "checkpoints", step)
         checks = verify(path)
-        self.run.add_evidence(
+        add_evidence(
+            self.run.path,
             "reload",
             {
                 "step": step,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from pages.components.attention_timeline import attention_timeline
+from pages.components.goals import goals_panel
 from pages.components.live_curve import live_curve
 from pages.components.run_controls import controls
 from pages.components.samples import samples_view
@@ -131,6 +132,7 @@ def run_view(run: Run) -> Status:
     _state(run, config, status, history)
     _numbers(config, history)
     live_curve(curves, key=f"curve {run.id}")
+    goals_panel(run, history)
     look_for = find_task(config.data.task).look_for
     attention_timeline(run, curves, samples, look_for, key=f"attention {run.id}")
     samples_view(samples, history.ordered_evaluations())

@@ -1,0 +1,61 @@
+"""The three goals and the health check of a real run, on the page where one watches it."""
+
+import subprocess
+import sys
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from tests.browser.conftest import ROOT, NewPage, Server, settle
+from transformer.goals import add_evidence
+from transformer.presets import prepare
+from transformer.runs import Run
+from transformer.twin import train_twin
+
+WCAG = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
+SHORT = {"max-letters": 4, "d-model": 32, "d-ff": 64, "steps": 20, "final-examples": 20}
+
+
+@pytest.fixture(scope="module")
+def run(server: Server) -> Run:
+    """A short run, trained from the command line, with its twin's evidence."""
+    path = server.folder / "runs" / "a1"
+    command = [sys.executable, "-m", "transformer", "train", "--task", "reverse"]
+    command += [f"--{name}={value}" for name, value in SHORT.items()]
+    subprocess.run([*command, "--run-dir", str(path)], cwd=ROOT, check=True, capture_output=True)
+    run = Run(path)
+    if not (path / "goals.json").exists():
+        add_evidence(path, "twin", train_twin(run.config(), prepare("reverse")[0]).to_dict())
+    return run
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_goals_and_the_health_check_are_read_on_the_page(
+    server: Server, new_page: NewPage, run: Run, scheme: str
+) -> None:
+    page = new_page(width=400 if scheme == "dark" else 1280, scheme=scheme)
+    page.goto(f"{server.url}/train?run={run.id}")
+    cards = page.locator(".goal")
+    expect(cards).to_have_count(3)
+    expect(cards.nth(0)).to_contain_text("✓ proven")
+    expect(cards.nth(0)).to_contain_text("8 of 8")
+    expect(cards.nth(0).get_by_role("img")).to_be_visible()
+    expect(cards.nth(1)).to_contain_text(
+        "unigram guess" if "unigram" in metrics(run) else "uniform"
+    )
+    page.get_by_role("button", name="Check").and_(page.get_by_role("button", name="health")).click()
+    expect(page.get_by_text("All is well")).to_be_visible(timeout=120_000)
+    expect(page.locator(".findings li")).to_have_count(15)
+    settle(page)
+    found = Axe().run(page, options=WCAG)
+    assert found.violations_count == 0, found.generate_report()
+    wide = page.evaluate(
+        "() => { const m = document.querySelector('[data-testid=stMain]');"
+        " return m.scrollWidth - m.clientWidth; }"
+    )
+    assert wide <= 0
+
+
+def metrics(run: Run) -> str:
+    return (run.path / "metrics.jsonl").read_text("utf-8")

@@ -1,0 +1,42 @@
+"""What a model must beat to have learned anything: guessing by frequency alone."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+from transformer.tasks import Pair, Task
+from transformer.vocabulary import EOS_ID
+
+COUNTED_PAIRS = 8192
+"""Training pairs that are counted: enough for frequencies, few enough not to delay a run."""
+SMOOTHING = 0.5
+"""Added to each token's count, so that one that was never counted costs a finite loss."""
+
+
+def unigram_loss(task: Task, pairs: Sequence[Pair], *, ends_known: bool = False) -> float:
+    """Loss of guessing each target token by its frequency in the training data, in nats a token.
+
+    A model that does no better has learned how frequent tokens are, and nothing of the source
+    or of what stands before a token.
+
+    Args:
+        pairs: what the loss is measured on, as a model's is: <eos> counts as a token.
+        ends_known: guess with the knowledge of where each answer ends, which a model learns
+            long before anything else of the source.
+    """
+    # One epoch of a generated task is COUNTED_PAIRS pairs at this batch size.
+    training = task.epoch(0, 0, COUNTED_PAIRS // 32)[:COUNTED_PAIRS]
+    counts, asked = _count(task, training), _count(task, pairs)
+    tokens = sum(asked.values())
+    if ends_known:
+        del counts[EOS_ID], asked[EOS_ID]
+    total = sum(counts.values()) + SMOOTHING * len(task.target_vocabulary)
+    nats = sum(n * -math.log((counts[token] + SMOOTHING) / total) for token, n in asked.items())
+    return nats / tokens
+
+
+def _count(task: Task, pairs: Sequence[Pair]) -> Counter[int]:
+    counts: Counter[int] = Counter({EOS_ID: len(pairs)})
+    for pair in pairs:
+        counts.update(task.target_vocabulary.encode(pair.target))
+    return counts

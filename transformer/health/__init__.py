@@ -1,0 +1,51 @@
+"""The health check: is a Transformer right, told in words, from its behaviour alone?
+
+``check_run`` looks at a run of ours. The parts are for any implementation::
+
+    from transformer.health import check_attention, check_generation, check_model, check_targets
+
+    findings = [
+        check_targets(target_in, target_out, pad_id),
+        *check_model(my_model, source, target_in, pad_id),
+    ]
+    for finding in findings:
+        print(finding.state, finding.name, finding.sentence, finding.advice)
+
+``my_model(source, target_in)`` takes ids [batch, source] and [batch, target] and returns logits
+[batch, target, vocabulary], with dropout off.
+"""
+
+from transformer.health.curves import (
+    Curve,
+    check_curve,
+    check_first_loss,
+    check_twin,
+    untrained_loss_bound,
+)
+from transformer.health.finding import STATES, Finding
+from transformer.health.invariants import (
+    Model,
+    check_attention,
+    check_model,
+    check_targets,
+)
+from transformer.health.learning import check_generation, check_gradients
+from transformer.health.run import check_parts, check_run
+
+__all__ = [
+    "STATES",
+    "Curve",
+    "Finding",
+    "Model",
+    "check_attention",
+    "check_curve",
+    "check_first_loss",
+    "check_generation",
+    "check_gradients",
+    "check_model",
+    "check_parts",
+    "check_run",
+    "check_targets",
+    "check_twin",
+    "untrained_loss_bound",
+]

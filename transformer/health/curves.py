@@ -1,0 +1,304 @@
+"""What the record of a training says: its first loss, its curve, its baselines. Loads no torch."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from transformer.config import RunConfig, TransformerConfig
+from transformer.goals import Twin
+from transformer.health.finding import Finding
+
+FAR = 10.0
+"""A learning rate this many times the usual one is far off, if the curve is bad as well."""
+CHANCE = 0.5
+"""Nats by which chance may move the first loss of any small model."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The record of a training, by step.
+
+    train: (step, mean loss of the updates since the point before, learning rate).
+    evaluations: (step, loss); the first one, at step 0, is of the untrained model.
+    unigram: the loss of guessing by frequency; with_ends: the same, knowing where answers end
+        (:func:`transformer.baselines.unigram_loss`).
+    """
+
+    train: list[tuple[int, float, float]]
+    evaluations: list[tuple[int, float]]
+    unigram: float
+    with_ends: float
+
+    @classmethod
+    def of(cls, records: Sequence[Mapping[str, Any]], unigram: float, with_ends: float) -> "Curve":
+        """From the lines of ``metrics.jsonl``; of two lines of a step the later one counts."""
+        train, evaluations = {}, {}
+        for record in records:
+            step, loss = record["step"], record.get("loss")
+            if not isinstance(loss, int | float):
+                continue
+            if record.get("kind") == "train":
+                rate = record.get("learning_rate", 0.0)
+                train[step] = (step, float(loss), float(rate))
+            elif record.get("kind") == "eval":
+                evaluations[step] = (step, float(loss))
+        return cls(
+            [train[step] for step in sorted(train)],
+            [evaluations[step] for step in sorted(evaluations)],
+            unigram,
+            with_ends,
+        )
+
+    @property
+    def untrained(self) -> float | None:
+        first = self.evaluations[0] if self.evaluations else None
+        return first[1] if first and first[0] == 0 else None
+
+
+def untrained_loss_bound(config: TransformerConfig) -> tuple[float, str]:
+    """The most that the loss of an untrained model should be, in nats a token, and why.
+
+    The logits of an untrained model are about normal with variance s², so that the expected
+    softmax denominator over V tokens is V·exp(s²/2), and the loss is ln V + s²/2. If the output
+    projection is the target embedding, there is one token that is no draw of chance: the one
+    just read. Its embedding e stands in the residual stream as √d·e (|e| = 1) beside positions
+    of variance ½. After a norm, which gives the stream the length √d, its logit is at most
+    √d/√1.5; without one it is √d. So the loss is at most ln(V·exp(s²/2) + exp(that logit)),
+    and by chance, since the tokens asked for are few, about s more.
+    """
+    size, d = config.target_vocab_size, config.d_model
+    embedding = 1.0 if config.scale_embeddings else 1 / d  # variance of an entry in the stream
+    normed = config.final_norm or not config.norm_first
+    # Without a norm every sub-layer adds to the stream, each at most about 1.
+    sublayers = 2 * config.num_encoder_layers + 3 * config.num_decoder_layers
+    stream = 1.0 if normed else embedding + 0.5 + sublayers
+    weight = 1 / d if config.tie_embeddings else 2 / (d + size)  # variance of an output weight
+    spread = stream * weight * d
+    denominator = math.log(size) + spread / 2
+    chance = max(CHANCE, math.sqrt(spread))
+    if not config.tie_embeddings:
+        return denominator + chance, "a little more for logits drawn by chance"
+    own = math.sqrt(d * embedding) / (math.sqrt(embedding + 0.5) if normed else 1.0)
+    bound = max(denominator, own) + math.log1p(math.exp(-abs(denominator - own)))
+    return bound + chance, "more because tied embeddings favour the token just read"
+
+
+def check_first_loss(loss: float | None, config: TransformerConfig) -> Finding:
+    """Is the loss of the untrained model about ln|V|?"""
+    name = "First loss near ln|V|"
+    if loss is None:
+        return Finding(name, "waiting", "The untrained model is not evaluated yet.")
+    size = config.target_vocab_size
+    uniform = math.log(size)
+    highest, reason = untrained_loss_bound(config)
+    said = (
+        f"The untrained model's loss is {loss:.2f}; a uniform guess costs ln {size:,} = "
+        f"{uniform:.2f}"
+    )
+    if loss < uniform / 2:
+        return Finding(
+            name,
+            "problem",
+            f"The decoder can see the token it has to predict. {said}, and nothing that has "
+            "learned nothing can do so much better.",
+            "Look for targets that are not shifted right, or a loss that counts <pad> tokens.",
+        )
+    if loss > highest:
+        return Finding(
+            name,
+            "problem",
+            f"The initial weights are too large. {said}, and it should be at most {highest:.2f} "
+            f"({reason}).",
+            "Draw embeddings with variance 1 / d_model and matrices Xavier-uniform.",
+        )
+    return Finding(name, "ok", f"{said}, and up to {highest:.2f} is right here ({reason}).")
+
+
+def check_twin(twin: Twin | None) -> Finding:
+    """Did the tiny twin learn its pairs by heart, and write them by itself?"""
+    name = "A tiny twin learns eight pairs"
+    if twin is None:
+        return Finding(name, "waiting", "The twin has not been trained yet.")
+    shown = "not a finite number" if twin.loss is None else f"{twin.loss:.3g}"
+    story = (
+        f"After {twin.steps} updates on {twin.pairs} pairs its loss is {shown}, and it writes "
+        f"{twin.right} of them right"
+    )
+    if twin.proven:
+        return Finding(name, "ok", f"{story}.")
+    if twin.near_zero:
+        return Finding(
+            name,
+            "problem",
+            f"The loss goes to zero without learning: the decoder can see the token it has to "
+            f"predict. {story}.",
+            "The targets are not shifted right, or the causal mask is missing.",
+        )
+    if twin.cut_short:
+        return Finding(
+            name,
+            "waiting",
+            f"{story}; it was cut short after {twin.seconds:.0f} s.",
+            "Check again when the machine is less busy.",
+        )
+    return Finding(
+        name,
+        "problem",
+        f"Something in the model stands in the way of learning: it cannot learn {twin.pairs} "
+        f"pairs by heart. {story}.",
+        "Look at the findings above: the softmax, the masks, the gradients.",
+    )
+
+
+def check_curve(curve: Curve, run: RunConfig, state: str) -> list[Finding]:
+    """Is the loss finite, below its baselines after the warm-up, and neither rising nor spiky?
+
+    Args:
+        state: of the run; "diverged" says that a number was no longer finite.
+    """
+    usual = (run.model.d_model * 4000) ** -0.5  # the paper's highest rate, section 5.3
+    rate = max([rate for _, _, rate in curve.train], default=run.training.learning_rate)
+    far = rate / usual
+    compared = f"The rate went up to {rate:.2g}; {usual:.1g} is usual for d_model = "
+    compared += f"{run.model.d_model}" + (f", {far:.0f} times less" if far >= 2 else "")
+    lower = f"{compared}. Lower it, or lengthen the warm-up of {run.training.warmup_steps} updates."
+    last = curve.train[-1][0] if curve.train else 0
+    if state == "diverged":
+        finite = Finding(
+            "Loss and gradient finite",
+            "problem",
+            f"The learning rate is too high: after update {last:,} the loss or its gradient was "
+            "no longer a finite number.",
+            lower,
+        )
+        return [finite]
+    finite = Finding(
+        "Loss and gradient finite",
+        "ok" if curve.train else "waiting",
+        f"Every loss up to update {last:,} is a finite number."
+        if curve.train
+        else "No update has been recorded yet.",
+    )
+    return [finite, _learning(curve, run, far, lower), _overfitting(curve, run)]
+
+
+def _learning(curve: Curve, run: RunConfig, far: float, lower: str) -> Finding:
+    """The curve against its baselines after the warm-up."""
+    name = "The loss falls"
+    untrained, warmup = curve.untrained, run.training.warmup_steps
+    enough = max(100, 2 * warmup)
+    last = curve.train[-1][0] if curve.train else 0
+    if untrained is None or last < enough or len(curve.train) < 4:
+        return Finding(
+            name,
+            "waiting",
+            f"{last:,} updates are too few to judge the curve; from {enough:,} on, after the "
+            "warm-up.",
+        )
+    losses = [loss for _, loss, _ in curve.train]
+    # Batches hold pairs of one length, short or long, so that their losses scatter.
+    now = median(losses[-max(5, len(losses) // 8) :])
+    # Label smoothing raises the training loss, that of a perfect model included.
+    smoothing = run.training.label_smoothing * math.log(run.model.target_vocab_size)
+    unigram, floor = curve.unigram + smoothing, curve.with_ends + smoothing
+    highest = max(losses)
+    said = f"After {last:,} updates the training loss is {now:.3g}"
+    peak = f", and it went up to {highest:.3g}" if highest > 1.5 * untrained + smoothing else ""
+    if now > untrained + smoothing:
+        return Finding(
+            name,
+            "problem",
+            f"The learning rate is too high: the model is worse than untrained. {said}"
+            f"{peak}; untrained it was {untrained:.3g}.",
+            lower,
+        )
+    guessing = f"guessing by frequency costs {unigram:.3g}, knowing the ends as well {floor:.3g}"
+    if now > 0.8 * floor and (far >= FAR or (peak and now > 0.95 * floor)):
+        return Finding(
+            name,
+            "problem",
+            "The learning rate is too high: the model has learned how frequent tokens are and "
+            f"where answers end, and hardly more. {said}{peak}; {guessing}.",
+            lower,
+        )
+    if now > 0.95 * floor and last >= max(1000, 5 * warmup):
+        return Finding(
+            name,
+            "warning",
+            f"Hardly better than guessing by frequency: {lowered(said)}; {guessing}.",
+            f"The learning rate is {1 / far:.0f} times below the usual one; raise it."
+            if far < 1 / FAR
+            else "Train longer. If it stays there, see whether the source is read, and try a "
+            "larger model or another learning rate.",
+        )
+    if peak:
+        return Finding(
+            name,
+            "warning",
+            f"The learning rate is too high at first: the training loss went up to {highest:.3g}, "
+            f"untrained it was {untrained:.3g}. It has come down to {now:.3g} since.",
+            lower,
+        )
+    evaluated = [loss for _, loss in curve.evaluations]
+    best, newest = min(evaluated), evaluated[-1]
+    if newest > best + max(0.5, best / 2) and now > newest / 2:
+        return Finding(
+            name,
+            "warning",
+            f"The loss is rising: evaluated it is {newest:.3g} and was {best:.3g} before, and on "
+            f"training pairs it is {now:.3g}. The learning rate is too high.",
+            lower,
+        )
+    # Long pairs may be hard for long, but not harder than to one who knows nothing.
+    spikes = sum(
+        loss > 1.1 * unigram and median(losses[max(0, i - 9) : i]) < unigram / 2
+        for i, loss in enumerate(losses)
+        if i
+    )
+    if spikes >= 3:
+        return Finding(
+            name,
+            "warning",
+            f"The loss is spiky: {spikes} times it jumped from less than half of what guessing "
+            f"by frequency costs, {unigram:.3g}, to more. The learning rate is too high.",
+            lower,
+        )
+    return Finding(
+        name,
+        "ok",
+        f"{said}; untrained it was {untrained:.3g}, and guessing by frequency costs {unigram:.3g}.",
+    )
+
+
+def lowered(sentence: str) -> str:
+    """A sentence as it stands inside another."""
+    return sentence[0].lower() + sentence[1:]
+
+
+def _overfitting(curve: Curve, run: RunConfig) -> Finding:
+    """The training loss against the evaluation loss."""
+    name = "Learned, not only remembered"
+    if run.data.evaluates_on_training_pairs:
+        return Finding(name, "ok", "Nothing is held out: this run is to learn its pairs by heart.")
+    if len(curve.evaluations) < 3 or not curve.train:
+        return Finding(name, "waiting", "There are too few evaluations to compare yet.")
+    losses = [loss for _, loss in curve.evaluations]
+    now, best, train = losses[-1], min(losses), curve.train[-1][1]
+    if now > best + max(0.3, 0.3 * best) and train < now / 2:
+        step = curve.evaluations[losses.index(best)][0]
+        return Finding(
+            name,
+            "warning",
+            f"The model learns its pairs by heart (overfitting): the loss on held-out pairs rose "
+            f"from {best:.3g} at step {step:,} to {now:.3g}, while on training pairs it is "
+            f"{train:.3g}.",
+            "More pairs, more dropout, a smaller model, or stop at the best step.",
+        )
+    return Finding(
+        name,
+        "ok",
+        f"The loss on held-out pairs is {now:.3g}, its lowest {best:.3g}; on training pairs "
+        f"{train:.3g}.",
+    )

@@ -1,0 +1,210 @@
+"""The health check of a run: its newest model, its batches, its twin and its curve."""
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+
+from transformer.baselines import unigram_loss
+from transformer.batches import Batch, collate, encode
+from transformer.checkpoint import Checkpoint
+from transformer.config import RunConfig, TransformerConfig
+from transformer.decoding import decode, greedy
+from transformer.errors import CheckpointError
+from transformer.goals import read_goals
+from transformer.health.curves import Curve, check_curve, check_first_loss, check_twin
+from transformer.health.finding import Finding, percent
+from transformer.health.invariants import (
+    NOT_FINITE,
+    check_attention,
+    check_model,
+    check_targets,
+)
+from transformer.health.learning import check_generation, check_gradients
+from transformer.hooks import record
+from transformer.model import Transformer
+from transformer.runs import Run
+from transformer.tasks import Pair, Task, build_task
+from transformer.training import cross_entropy, evaluate_loss
+from transformer.twin import train_twin
+
+PAIRS = 32
+"""Held-out pairs that the model is asked to write."""
+FEW = 8
+"""Pairs in the batch that the invariants are tried on."""
+LARGE, LARGE_PAIRS, LARGE_FEW = 20_000_000, 8, 4
+"""From so many parameters on, fewer pairs: the check must not take long."""
+LONG = 48
+"""Tokens of a side beyond which a pair is left out, where there are enough that are shorter."""
+DRIFT = 0.25
+"""Difference between the token accuracy now and in the record that chance cannot explain."""
+
+Progress = Callable[[str], None]
+
+
+def check_run(run: Run, progress: Progress = lambda _: None) -> list[Finding]:
+    """All findings on a run, in the order in which one would look; a few seconds.
+
+    The model is that of the newest checkpoint, or the untrained one if there is none yet, under
+    the code as it is now.
+
+    Args:
+        progress: told what is being looked at.
+
+    Raises:
+        RunError, TaskError: the run's config or its pairs cannot be read.
+    """
+    started = time.monotonic()
+    progress("Reading the run")
+    config = run.config()
+    task = build_task(config.data, run.data_file)
+    records = run.metrics()[0]
+    try:
+        model, step = _model(run, config)
+    except CheckpointError as error:
+        return [
+            Finding(
+                "Checkpoint", "problem", str(error), "Start the run again, or use an older one."
+            )
+        ]
+    findings = []
+    progress("Trying the invariants of the model")
+    pairs = _pairs(task, config.model)
+    few = FEW if config.model.num_parameters < LARGE else LARGE_FEW
+    batch = collate(encode(task, pairs[:few]), model.config)
+    findings += check_parts(model, batch)
+    progress("Letting the model write")
+    if not any(finding.name == NOT_FINITE for finding in findings):
+        findings += _generation(model, task, pairs, step, records)
+    progress("Training the tiny twin")
+    twin = read_goals(run.path).twin
+    if twin is None or twin.cut_short:
+        twin = train_twin(config, task)
+    findings.append(check_twin(twin))
+    progress("Reading the curve")
+    held_out = task.held_out(config.training.eval_examples)
+    guesses = (unigram_loss(task, held_out, ends_known=known) for known in (False, True))
+    curve = Curve.of(records, *guesses)
+    findings.append(check_first_loss(curve.untrained, config.model))
+    findings += check_curve(curve, config, run.status().state)
+    progress(f"Done in {time.monotonic() - started:.1f} s")
+    return findings
+
+
+def check_parts(model: Transformer, batch: Batch) -> list[Finding]:
+    """The invariants of one of our own models on one batch, and of the batch itself."""
+    config = model.config
+    model.eval()
+    with torch.no_grad(), record(model) as trace:
+        model(batch.source, batch.target_in)
+    weights = {name: value for name, value in trace.items() if name.endswith(".weights")}
+    attention = check_attention(
+        {name.removesuffix(".weights"): value for name, value in weights.items()},
+        {
+            name.removesuffix(".weights"): _allowed(name, value.shape, batch, config.pad_id)
+            for name, value in weights.items()
+        },
+    )
+    with torch.enable_grad():
+        model.requires_grad_(True)
+        logits = model(batch.source, batch.target_in)
+        gradients = check_gradients(model, cross_entropy(logits, batch.target_out, config.pad_id))
+    return [
+        check_targets(batch.target_in, batch.target_out, config.pad_id),
+        *attention,
+        *check_model(
+            model,
+            batch.source,
+            batch.target_in,
+            config.pad_id,
+            room=config.max_length,
+            softmax=attention[0],
+        ),
+        gradients,
+    ]
+
+
+def _allowed(name: str, shape: torch.Size, batch: Batch, pad_id: int) -> torch.Tensor:
+    """Where this attention may look: [1, 1, query, key] or [batch, 1, 1, key].
+
+    Said here once more and not taken from the model, whose masks are what is being checked.
+    """
+    if name.startswith("decoder") and ".self_attention." in name:
+        position = torch.arange(shape[-1])
+        return (position[None, :] <= position[:, None])[None, None]
+    return (batch.source != pad_id)[:, None, None, :]
+
+
+def _model(run: Run, config: RunConfig) -> tuple[Transformer, int]:
+    """The newest saved model and its step, or the model as the run began with it."""
+    checkpoints = run.checkpoints()
+    if checkpoints:
+        checkpoint = Checkpoint.load(checkpoints[-1])
+        return checkpoint.model, checkpoint.summary.steps
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.training.seed)
+        return Transformer(config.model).eval(), 0
+
+
+def _pairs(task: Task, config: TransformerConfig) -> list[Pair]:
+    """Held-out pairs that fit the model with room to spare, the short ones first if some are long.
+
+    The first few have different sources, and not all of one length.
+    """
+    count = PAIRS if config.num_parameters < LARGE else LARGE_PAIRS
+    distinct = {pair.source: pair for pair in task.held_out(4 * PAIRS)}
+    pairs = list(distinct.values())
+    lengths = {
+        pair: max(len(source), len(target))
+        for pair, (source, target) in zip(pairs, encode(task, pairs), strict=True)
+    }
+    limit = min(LONG, config.max_length - 4)
+    short = [pair for pair in pairs if lengths[pair] <= limit][:count]
+    found = short if len(short) >= 2 else sorted(pairs, key=lengths.__getitem__)[:FEW]
+    return found * 2 if len(found) == 1 else found
+
+
+def _generation(
+    model: Transformer,
+    task: Task,
+    pairs: Sequence[Pair],
+    step: int,
+    records: Sequence[dict[str, Any]],
+) -> list[Finding]:
+    """Teacher forcing against free running, and both against what the trainer wrote down."""
+    encoded = encode(task, pairs)
+    batch = collate(encoded, model.config)
+    longest = max(len(target) for _, target in encoded)
+    with torch.no_grad():
+        logits = model(batch.source, batch.target_in)
+    try:
+        written = decode(model, batch.source, partial(greedy, max_length=longest + 2))
+    except CheckpointError as error:
+        return [Finding("Teacher forcing against free running", "problem", str(error))]
+    found = check_generation(
+        logits, batch.target_out, [list(h.tokens) for h in written], model.config.pad_id
+    )
+    recorded = [r["token_accuracy"] for r in records if r["step"] == step and "token_accuracy" in r]
+    if not recorded:
+        return [found]
+    return [found, _drift(model, task, step, recorded[-1])]
+
+
+def _drift(model: Transformer, task: Task, step: int, recorded: float) -> Finding:
+    name = "The model is as it was recorded"
+    now = evaluate_loss(model, task, task.held_out(PAIRS), step).token_accuracy
+    said = (
+        f"Given the true tokens, the model of step {step:,} predicts {percent(now)} of them now; "
+        f"the trainer wrote down {percent(recorded)}"
+    )
+    if abs(now - recorded) > DRIFT:
+        return Finding(
+            name,
+            "problem",
+            f"The model was trained by other code. {said}. It was trained to see the token it has "
+            "to predict, or the model has changed since.",
+            "Was the code changed after this run began? Train it again.",
+        )
+    return Finding(name, "ok", f"{said}.")
