@@ -1,4 +1,4 @@
-"""The command line: train, decode, verify.
+"""The command line: train, decode, verify, pairs.
 
 Exit status: 0 done, 1 failed, 2 wrong use. Progress and messages go to standard error;
 with ``--json``, standard output carries nothing but JSON.
@@ -7,6 +7,7 @@ with ``--json``, standard output carries nothing but JSON.
 import argparse
 import json
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import MISSING, asdict, fields
 from functools import partial
@@ -31,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     _add_train(commands.add_parser("train", help="train a model into a run directory"))
     _add_decode(commands.add_parser("decode", help="let a checkpoint answer texts"))
     _add_verify(commands.add_parser("verify", help="check that a checkpoint behaves as saved"))
+    _add_pairs(commands.add_parser("pairs", help="say what a file of pairs holds"))
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options))
@@ -190,6 +192,32 @@ def verify(options: argparse.Namespace) -> int:
         for check in checks:
             print(f"{'ok    ' if check.ok else 'FAILED'} {check.name}: {check.detail}")
     return 0 if ok else 1
+
+
+def _add_pairs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, help="TSV, or CSV if it is named so")
+    parser.add_argument("--bpe-size", type=int, help="most byte-pair tokens")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    parser.add_argument("--into", type=Path, help="write data.tsv and survey.json there instead")
+    parser.set_defaults(run=pairs)
+
+
+def pairs(options: argparse.Namespace) -> int:
+    from transformer.tasks.pairs_survey import limit_memory, survey, survey_into, words
+
+    limit_memory()
+
+    def report(share: float) -> None:
+        print(f"{share:.0%}", file=sys.stderr, flush=True)
+
+    if options.into is not None:
+        survey_into(options.into, options.file, report)
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder, "data.tsv")
+        found = survey(options.file, data, bpe_size=options.bpe_size, progress=report)
+    print(json.dumps(asdict(found)) if options.json else words(found))
+    return 0
 
 
 if __name__ == "__main__":
