@@ -120,7 +120,7 @@ def test_train_page_says_why_a_run_failed() -> None:
     _, config = prepare("pairs", "overfit", pairs=SEVEN_PAIRS)
     run = create_run(config, pairs=SEVEN_PAIRS.read_text("utf-8"))
     # The disk has damaged the person's pairs.
-    (run.path / "data.tsv").write_bytes(b"good\tgut\nbad\t\xff\n")
+    (run.path / "data.tsv").write_bytes(b"good\tgut\nbad\t\x81\n")
     start(run)
     while run.status().state not in ENDED:
         time.sleep(0.1)

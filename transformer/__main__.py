@@ -211,7 +211,7 @@ def pairs(options: argparse.Namespace) -> int:
         print(f"{share:.0%}", file=sys.stderr, flush=True)
 
     if options.into is not None:
-        survey_into(options.into, options.file, report)
+        survey_into(options.into, options.file, options.bpe_size, report)
         return 0
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder, "data.tsv")

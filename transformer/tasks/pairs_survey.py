@@ -5,6 +5,7 @@ not hold the pairs. ``python -m transformer pairs FILE --json`` prints one.
 """
 
 import json
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -14,22 +15,10 @@ from typing import Any, Self
 
 from transformer.errors import TaskError, UserError, VocabularyError
 from transformer.files import write_atomic
-from transformer.tasks.base import Facts, Pair
+from transformer.tasks.base import Pair
+from transformer.tasks.pairs_advice import BPE_SIZES, MANY_PAIRS, Cut, Side, Suggestion, suggest
 from transformer.tasks.pairs_file import PairsReader, is_csv, open_pairs
 from transformer.vocabulary import KINDS, Vocabulary
-
-FEW_PAIRS = 100
-"""Fewer can be learned by heart, but not generalised from."""
-SOME_PAIRS = 2_000
-MANY_PAIRS = 20_000
-SMALL_VOCABULARY = 3_000
-RARE_SHARE = 0.3
-"""Where more of the different words than that occur only once, words are a poor choice."""
-PRESET_LENGTH = 128
-"""``max_length`` of the small presets."""
-LENGTH_STEP = 32
-BPE_SIZES = (1_000, 4_000)
-"""Most byte-pair tokens suggested for fewer and for more than ``MANY_PAIRS``."""
 
 MAX_WORDS = 2_000_000
 """Different words counted; beyond, a file holds no words in any useful sense."""
@@ -41,65 +30,6 @@ MAX_MEMORY = 3 << 30
 """Bytes that the process of a survey may take, where the system can hold it to that."""
 
 Progress = Callable[[float], None]
-
-
-@dataclass(frozen=True)
-class Side:
-    """The sources or the targets under one tokeniser.
-
-    size: tokens in the vocabulary, the special ones included.
-    longest, median: tokens of a text, without <bos> and <eos>.
-    lengths: histogram, [from, to, texts]; the last bin takes all longer ones.
-    frequent, rare: tokens and how often they occur, the most frequent and the rarest.
-    once: tokens that occur only once.
-    """
-
-    size: int
-    longest: int
-    median: int
-    lengths: list[list[int]]
-    frequent: list[tuple[str, int]]
-    rare: list[tuple[str, int]]
-    once: int
-
-
-@dataclass(frozen=True)
-class Cut:
-    """Both sides under one tokeniser; ``error`` says why it cannot be used, and then no side is.
-
-    one_vocabulary: whether source and target have the same tokens.
-    """
-
-    source: Side | None = None
-    target: Side | None = None
-    one_vocabulary: bool = False
-    error: str = ""
-
-    @property
-    def facts(self) -> Facts:
-        """
-        Raises:
-            TaskError: these pairs cannot be cut this way.
-        """
-        if self.source is None or self.target is None:
-            raise TaskError(self.error)
-        return Facts(
-            (self.source.size, self.target.size),
-            (self.source.longest, self.target.longest),
-            self.one_vocabulary,
-        )
-
-
-@dataclass(frozen=True)
-class Suggestion:
-    """A tokeniser and a preset, each with its reason in a sentence."""
-
-    tokens: str
-    tokens_reason: str
-    preset: str
-    preset_reason: str
-    bpe_size: int
-    max_length: int
 
 
 @dataclass(frozen=True)
@@ -136,7 +66,8 @@ class Survey:
         """Read what ``dataclasses.asdict`` made of one."""
         cuts = {
             kind: Cut(
-                *(Side(**cut[side]) if cut[side] else None for side in ("source", "target")),
+                Side(**cut["source"]) if cut["source"] else None,
+                Side(**cut["target"]) if cut["target"] else None,
                 cut["one_vocabulary"],
                 cut["error"],
             )
@@ -186,21 +117,35 @@ def survey(
         preview=counts.preview,
         cuts={kind: cuts[kind] for kind in KINDS},
         bpe_size=size,
-        suggestion=_suggest(reader.count, len(counts.targets_of), cuts, size),
+        suggestion=suggest(reader.count, len(counts.targets_of), cuts, size),
     )
 
 
-def survey_into(folder: Path, source: Path, progress: Progress = lambda _: None) -> None:
-    """Write ``data.tsv`` and ``survey.json`` into a folder; a refusal as its sentence."""
+def survey_into(
+    folder: Path, source: Path, bpe_size: int | None = None, progress: Progress = lambda _: None
+) -> None:
+    """Write ``data.tsv`` and ``survey.json`` into a folder; a refusal as its sentence.
+
+    With a ``bpe_size``, ``survey-SIZE.json``, and the data stay as they are.
+    """
     data = folder / "data.tsv"
-    partial = folder / "data.tsv.partial"
+    with tempfile.NamedTemporaryFile(dir=folder, suffix=".tsv", delete=False) as file:
+        partial = Path(file.name)
     try:
-        found = asdict(survey(source, partial, progress=progress))
-        partial.replace(data)
+        found = asdict(survey(source, partial, bpe_size=bpe_size, progress=progress))
+        if bpe_size is None:
+            partial.chmod(0o644)
+            partial.replace(data)
     except UserError as error:
-        partial.unlink(missing_ok=True)
         found = {"error": str(error)}
-    write_atomic(folder / "survey.json", json.dumps(found).encode())
+    finally:
+        partial.unlink(missing_ok=True)
+    write_atomic(folder / survey_name(bpe_size), json.dumps(found).encode())
+
+
+def survey_name(bpe_size: int | None = None) -> str:
+    """The file in which :func:`survey_into` leaves what it found."""
+    return "survey.json" if bpe_size is None else f"survey-{bpe_size}.json"
 
 
 def limit_memory() -> None:
@@ -250,7 +195,7 @@ class _Counts:
 
     def add(self, pair: Pair) -> None:
         if len(self.preview) < SHOWN_PAIRS:
-            self.preview.append(tuple(pair))
+            self.preview.append((pair.source, pair.target))
         for side, text in enumerate(pair):
             words = text.split(" ")
             self.words[side].update(words)
@@ -295,8 +240,8 @@ def _cut(kind: str, counts: tuple[Counter[str], ...], lengths: tuple[Counter[int
         vocabularies = [Vocabulary.of_counts(kind, side) for side in counts]
     except VocabularyError as error:
         return Cut(error=str(error))
-    sides = map(_side, vocabularies, counts, lengths)
-    return Cut(*sides, one_vocabulary=vocabularies[0] == vocabularies[1])
+    source, target = map(_side, vocabularies, counts, lengths)
+    return Cut(source, target, vocabularies[0] == vocabularies[1])
 
 
 def _byte_pairs(data: Path, counts: _Counts, size: int, progress: Progress) -> Cut:
@@ -326,7 +271,7 @@ def _byte_pairs(data: Path, counts: _Counts, size: int, progress: Progress) -> C
             sides.append(_side(vocabulary, tokens, lengths))
     except VocabularyError as error:
         return Cut(error=str(error))
-    return Cut(*sides, one_vocabulary=vocabularies[0] == vocabularies[1])
+    return Cut(sides[0], sides[1], vocabularies[0] == vocabularies[1])
 
 
 def _texts(data: Path, side: int) -> Iterator[str]:
@@ -377,49 +322,3 @@ def _histogram(lengths: Counter[int]) -> list[list[int]]:
         bins[min((length - low) // width, len(bins) - 1)][2] += count
     bins[-1][1] = max(bins[-1][1], max(lengths))
     return bins
-
-
-def _suggest(pairs: int, sources: int, cuts: Mapping[str, Cut], bpe_size: int) -> Suggestion:
-    tokens, why = _suggest_tokens(pairs, cuts)
-    if pairs < FEW_PAIRS or sources < 2:
-        preset = "overfit"
-        preset_why = (
-            "So few pairs can be learned by heart, but not generalised from, so it is trained "
-            "and tested on all of them."
-        )
-    elif pairs < SOME_PAIRS:
-        preset = "small"
-        preset_why = f"A larger model would learn {pairs:,} pairs by heart."
-    else:
-        preset = "medium"
-        preset_why = f"{pairs:,} pairs are enough for a wider model."
-    cut = cuts[tokens]
-    longest = 1 + max(side.longest for side in (cut.source, cut.target) if side is not None)
-    room = -(-longest // LENGTH_STEP) * LENGTH_STEP
-    return Suggestion(tokens, why, preset, preset_why, bpe_size, max(PRESET_LENGTH, room))
-
-
-def _suggest_tokens(pairs: int, cuts: Mapping[str, Cut]) -> tuple[str, str]:
-    usable = {kind: cut for kind, cut in cuts.items() if not cut.error}
-    if not usable:
-        raise TaskError(next(cut.error for cut in cuts.values()))
-    words = usable.get("words")
-    if words is None or words.source is None or words.target is None:
-        kind = "bpe" if "bpe" in usable else "characters"
-        return kind, f"Words cannot be used here. {cuts['words'].error}"
-    sides = (words.source, words.target)
-    if all(side.median == 1 for side in sides) and "characters" in usable:
-        return "characters", "Most texts are single words, so their letters are what there is."
-    if pairs < FEW_PAIRS:
-        return "words", "So few texts are learned whole, and words keep them short."
-    once = sum(side.once for side in sides) / sum(side.size for side in sides)
-    if all(side.size <= SMALL_VOCABULARY for side in sides) and once <= RARE_SHARE:
-        sizes = " and ".join(f"{side.size - 4:,}" for side in sides)
-        return "words", f"There are only {sizes} different words, and most occur many times."
-    if "bpe" not in usable:
-        return "words", "Byte pairs cannot be used here. " + cuts["bpe"].error
-    share = f"{once:.0%}".replace("%", " %")
-    return "bpe", (
-        f"Of {sum(side.size - 4 for side in sides):,} different words, {share} occur only once; "
-        "byte pairs cut them into pieces that occur often."
-    )
