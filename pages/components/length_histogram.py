@@ -1,16 +1,29 @@
-"""How long texts are: a small histogram, drawn as SVG, which needs no script to load."""
+"""How long texts are: a small histogram in HTML, which needs no script to load."""
 
-import html
 from collections.abc import Sequence
 
-WIDTH, HEIGHT = 320, 130
-LEFT, BOTTOM, TOP = 8, 34, 20
-# Okabe-Ito's blue and vermilion: told apart by everyone, on white and on black.
-COLOURS = {"Source": "#0072B2", "Target": "#D55E00"}
+STYLE = """
+<style>
+  .lengths { max-width: 26rem; font-size: 0.8rem; margin: 0; }
+  .lengths figcaption { font-weight: 600; }
+  .lengths .bars { display: flex; align-items: flex-end; gap: 1px; height: 5.5rem;
+                   border-bottom: 1px solid currentColor; padding-top: 0.4rem; }
+  .lengths .bars div { flex: 1; min-height: 1px; }
+  .lengths .bars div:hover { opacity: 0.7; }
+  .lengths .ticks { display: flex; gap: 1px; }
+  .lengths .ticks span { flex: 1 1 0; width: 0; overflow: visible; text-align: center;
+                         white-space: nowrap; }
+  .lengths .axis { text-align: center; }
+  /* Okabe-Ito's blue and vermilion: told apart by everyone, on white and on black. */
+  .lengths .Source div { background: #0072B2; }
+  .lengths .Target div { background: #D55E00; }
+</style>
+"""
+TICKS = 6
 
 
 def length_histogram(side: str, bins: Sequence[Sequence[int]], longest: int) -> str:
-    """One side's lengths.
+    """HTML of one side's lengths.
 
     Args:
         side: "Source" or "Target".
@@ -18,31 +31,22 @@ def length_histogram(side: str, bins: Sequence[Sequence[int]], longest: int) -> 
         longest: tokens of the longest text.
     """
     most = max(count for _, _, count in bins)
-    step = (WIDTH - 2 * LEFT) / len(bins)
-    high = HEIGHT - BOTTOM - TOP
+    title = f"{side}: tokens a text, longest {longest:,}"
+    every = -(-len(bins) // TICKS)
     bars = "".join(
-        f'<rect x="{LEFT + place * step + 0.5:.1f}" y="{TOP + high * (1 - count / most):.1f}" '
-        f'width="{max(1.0, step - 1):.1f}" height="{high * count / most:.1f}">'
-        f"<title>{_span(low, top)}: {_texts(count)}</title></rect>"
-        for place, (low, top, count) in enumerate(bins)
+        f'<div style="height:{100 * count / most:.1f}%" title="{_span(low, top)}: '
+        f'{_texts(count)}"></div>'
+        for low, top, count in bins
     )
-    shown = range(0, len(bins), max(1, len(bins) // 6))
     ticks = "".join(
-        f'<text x="{LEFT + (place + 0.5) * step:.1f}" y="{HEIGHT - 20}" text-anchor="middle">'
-        f"{bins[place][0]}</text>"
-        for place in shown
+        f"<span>{low if place % every == 0 else ''}</span>"
+        for place, (low, _, _) in enumerate(bins)
     )
-    base = HEIGHT - BOTTOM
-    title = html.escape(f"{side}: tokens a text, longest {longest:,}")
     return (
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}" '
-        f'style="width:100%;max-width:26rem;display:block;font-size:11px">'
-        f'<g fill="currentColor"><text x="{LEFT}" y="12" font-weight="600">{title}</text>{ticks}'
-        f'<text x="{WIDTH / 2}" y="{HEIGHT - 4}" text-anchor="middle">length in tokens '
-        f"(height: number of texts, highest {most:,})</text></g>"
-        f'<g fill="{COLOURS[side]}">{bars}</g>'
-        f'<line x1="{LEFT}" x2="{WIDTH - LEFT}" y1="{base}" y2="{base}" stroke="currentColor"/>'
-        "</svg>"
+        f'{STYLE}<figure class="lengths"><figcaption>{title}</figcaption>'
+        f'<div class="bars {side}" role="img" aria-label="Histogram. {title}">{bars}</div>'
+        f'<div class="ticks" aria-hidden="true">{ticks}</div>'
+        f'<div class="axis">length in tokens (height: texts, highest bar {most:,})</div></figure>'
     )
 
 

@@ -262,10 +262,12 @@ def _split(survey: Survey, held_out: float) -> str:
         return plain(str(error))
     if not count:
         return f"Nothing is held out: trained and tested on all {survey.pairs:,} pairs."
-    whose = "" if survey.sources == survey.pairs else " different sources, with all their targets"
+    trained = survey.sources - count
+    if survey.sources == survey.pairs:
+        return f"{trained:,} pairs to train on; {count:,} held out, which training never sees."
     return (
-        f"{survey.sources - count:,} to train on, {count:,} held out{whose}: testing uses only "
-        "what training never saw."
+        f"Of {survey.sources:,} different sources, {trained:,} are trained on and {count:,} held "
+        "out with all their targets, which training never sees."
     )
 
 

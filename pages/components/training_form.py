@@ -130,20 +130,22 @@ def form(begin: Callable[[Request], None]) -> None:
         )
         if not choice.locked:
             st.button(
-                "Seven sentences: learn them by heart",
+                "Seven sentences by heart",
                 on_click=begin,
                 args=(SEVEN_SENTENCES,),
                 key="seven",
             )
-            with st.popover("Link to this form", icon=":material/link:"):
-                st.markdown("It opens this page with every setting as it is now:")
-                copy_link(
-                    {
-                        "Copy a link": link(chosen),
-                        "Copy a link with the settings hidden": link(replace(chosen, locked=True)),
-                    },
-                    key="copy link",
-                )
+    if not choice.locked:
+        # No popover: its content comes last in the order of the Tab key.
+        with st.expander("A link to this form"):
+            st.caption("It opens this page with every setting as it is now.")
+            copy_link(
+                {
+                    "Copy a link": link(chosen),
+                    "Copy a link with the settings hidden": link(replace(chosen, locked=True)),
+                },
+                key="copy link",
+            )
     # Shown until what it is about has changed.
     refused = st.session_state.get("training problem")
     if refused is not None and refused[0] in (request, SEVEN_SENTENCES):
@@ -302,7 +304,7 @@ Drawn = tuple[Choice, Request | None, Any, Any]
 
 def _open(choice: Choice) -> Drawn:
     """The form with all its controls."""
-    first, second, third = st.columns([2, 2, 4], vertical_alignment="top")
+    first, second, third = st.columns([2, 2, 4], vertical_alignment="bottom")
     with first:
         task = st.selectbox(
             "Task", list(TASKS), format_func=lambda name: TASKS[name].title, key="task"
@@ -317,7 +319,7 @@ def _open(choice: Choice) -> Drawn:
             ),
             key=f"preset {task}",
         )
-    buttons = third.container(horizontal=True, vertical_alignment="bottom", height=70, border=False)
+    buttons = third.container(horizontal=True)
     trouble = st.container()
     st.caption(
         f"{kind.description} Example: {plain(kind.example.source)} → "
@@ -352,7 +354,7 @@ def _locked(choice: Choice) -> Drawn:
     if words := in_words(choice):
         what += f": {plain(words)}"
     line = st.container(horizontal=True, vertical_alignment="center")
-    line.markdown(f"{what}.", width="stretch")
+    line.markdown(f"{what}.", width="content")
     trouble = st.container()
     request = None
     if choice.task == "pairs":
