@@ -31,7 +31,8 @@ MAX_QUOTED_LINES = 20
 SAMPLE_ROWS = 1_000
 CHUNK = 1 << 16
 BINARY_SHARE = 0.05
-"""A file with more control characters than that in its first kilobytes is no text."""
+"""A file with more control characters than that in its first kilobytes is hardly text."""
+TEXT_BYTES = b"\t\n\v\f\r\x1c\x1d\x1e\x1f"
 ENCODING_NAMES = {
     "utf-8": "UTF-8",
     "utf-16-le": "UTF-16",
@@ -399,11 +400,20 @@ def _refuse_binary(head: bytes) -> None:
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return
     sample = head[:4096]
-    controls = sum(byte < 32 and byte not in b"\t\n\r\f\v\x1c\x1d\x1e\x1f" for byte in sample)
-    if len(sample) >= 64 and controls > BINARY_SHARE * len(sample):
-        found = next(i for i, byte in enumerate(sample) if byte < 32 and byte not in b"\t\n\r\f\v")
-        line = sample[:found].count(b"\n") + 1
+    controls = [place for place, byte in enumerate(sample) if byte < 32 and byte not in TEXT_BYTES]
+    if len(sample) < 64 or len(controls) <= BINARY_SHARE * len(sample):
+        return
+    if b"\0" in sample or not _is_utf8(sample):
+        line = sample[: controls[0]].count(b"\n") + 1
         raise TaskError(
             f"This is not a text file (line {line} holds binary data). Save the table as CSV or "
             "TSV in UTF-8."
         )
+
+
+def _is_utf8(sample: bytes) -> bool:
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(sample)
+    except UnicodeDecodeError:
+        return False
+    return True
