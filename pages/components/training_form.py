@@ -49,7 +49,10 @@ TRAINING_FIELDS = list(TrainingConfig.__dataclass_fields__)
 KEPT_FIELDS = ("min_letters", "max_letters", "digits", "tokens", "bpe_size", "max_length")
 """Settings that follow from the data, so that another preset leaves them as they are."""
 STATE = "training choice"
+UNASKED = "unasked"
+"""For which pairs the form has taken the advice: for none, since a link has settings of its own."""
 LATE_SECONDS = 3.0
+"""A click right after a change comes with the address from before it."""
 MAX_WRITTEN = 20
 
 
@@ -163,8 +166,9 @@ def _choice() -> Choice:
     query = {name: value for name, value in st.query_params.items() if name in PARAMETERS}
     if query and _is_news(query):
         choice, state["training link problem"] = read_link(query)
-        # Whoever links settings means them; a link to pairs alone leaves them to the advice.
-        state["advised"] = choice.pairs if set(query) - {"task", "pairs"} else ""
+        # Whoever links settings means them; a link without any leaves them to the advice.
+        meant = set(query) - {"task", "pairs", "controls"}
+        state["advised"] = (choice.pairs or UNASKED) if meant else ""
         _fill(choice)
     elif STATE in state:
         choice = state[STATE]
@@ -246,7 +250,7 @@ def _write_address(choice: Choice) -> None:
 def _advised(choice: Choice) -> Choice:
     """New pairs come with the settings that suit them."""
     state = st.session_state
-    if not choice.pairs or choice.locked or state.get("advised") == choice.pairs:
+    if not choice.pairs or choice.locked or state.get("advised") in (choice.pairs, UNASKED):
         return choice
     kept = pairs_store.find(choice.pairs)
     if kept is None or kept.survey is None:
@@ -327,6 +331,8 @@ def _open(choice: Choice) -> Drawn:
         "seven English-German pairs by heart, to see that the loss can reach zero."
     )
     kept = own_pairs.bring() if task == "pairs" else None
+    if kept is not None and st.session_state.get("advised") not in (kept.id, UNASKED):
+        st.rerun()  # read a moment ago: the advice is taken before the widgets are drawn
     below = st.container()
     with st.expander("All settings"):
         changes = _settings(choice)
