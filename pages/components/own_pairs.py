@@ -1,6 +1,7 @@
 """A person's own pairs: bring them, see what was read and what was refused, get advice."""
 
-import pandas as pd
+from collections.abc import Sequence
+
 import streamlit as st
 
 from pages.components import pairs_store
@@ -18,6 +19,8 @@ from transformer.tasks.pairs_survey import Survey
 CHOSEN = "pairs"
 """Session state: the id of the pairs that the form has; empty if none."""
 MAX_TYPED = 1_000_000
+MAX_SHOWN = 300
+"""Characters of a text in the preview."""
 AT_ONCE_SECONDS = 0.4
 """Small files are read in that time, and need no progress bar."""
 TOKEN_NAMES = {"characters": "characters", "words": "words", "bpe": "byte pairs"}
@@ -29,6 +32,11 @@ STYLE = """
   .pieces b { min-width: 6.5rem; font-weight: 600; }
   .pieces span { padding: 0 0.3rem; border-radius: 3px; border: 1px solid rgba(128,128,128,0.45);
                  font-family: "Source Code Pro", monospace; white-space: pre; }
+  .rows { max-height: 22rem; overflow: auto; font-size: 0.9rem; }
+  .rows table { border-collapse: collapse; width: 100%; }
+  .rows th { text-align: left; font-weight: 600; }
+  .rows th, .rows td { padding: 0.2rem 1rem 0.2rem 0; vertical-align: top; }
+  .rows tr + tr { border-top: 1px solid rgba(128, 128, 128, 0.25); }
   .pieces i { font-style: normal; font-family: "Source Sans", sans-serif; }
 </style>
 """
@@ -278,9 +286,22 @@ def _refused(survey: Survey) -> None:
         _table([(f"{line:,}", reason) for line, reason in survey.named], ("Line", "Reason"))
 
 
-def _table(rows: list[tuple[str, str]], titles: tuple[str, str]) -> None:
-    """Every cell is text: a table reader would make numbers and gaps of 1e5 and NA."""
-    st.dataframe(pd.DataFrame(rows, columns=list(titles), dtype=object), hide_index=True)
+def _table(rows: Sequence[Sequence[str]], titles: tuple[str, str]) -> None:
+    """Text as it is, in cells that wrap; no table reader makes numbers or gaps of 1e5 and NA."""
+    head = "".join(f"<th>{title}</th>" for title in titles)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{_words(cell)}</td>" for cell in row) + "</tr>" for row in rows
+    )
+    st.html(
+        f'{STYLE}<div class="rows" tabindex="0"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def _words(text: str) -> str:
+    """A text that may wrap between words; what is invisible in it shows by its code."""
+    short = text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
+    return " ".join(code(word) for word in short.split(" "))
 
 
 def _cut(cut: Cut, tokens: str) -> None:

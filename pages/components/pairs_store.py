@@ -103,6 +103,7 @@ class Arrival:
             os.utime(folder)
         else:
             folder.mkdir(exist_ok=True)
+            _readings().forget(id)
             self._path.replace(folder / f"source{self._suffix}")
             about = {"name": self.title[:100], "typed": typed}
             write_atomic(folder / "about.json", json.dumps(about).encode())
@@ -123,6 +124,7 @@ def keep_run(data: Path, title: str) -> str:
     folder = FOLDER / checksum[:32]
     if not _is_whole(folder):
         folder.mkdir(parents=True, exist_ok=True)
+        _readings().forget(folder.name)
         link_or_copy(data, folder / "source.tsv")
         write_atomic(folder / "about.json", json.dumps({"name": title[:100]}).encode())
     return folder.name
@@ -278,9 +280,12 @@ class _Readings:
                     reading.start()
             return found
 
-    def forget(self, id: str, bpe_size: int | None) -> None:
+    def forget(self, id: str) -> None:
+        """Those of that id that are over: what they read is known, or gone."""
         with self.lock:
-            self.by_key.pop((id, bpe_size), None)
+            for key, reading in list(self.by_key.items()):
+                if key[0] == id and not reading.running():
+                    del self.by_key[key]
 
 
 @st.cache_resource
@@ -304,7 +309,7 @@ def read(id: str, bpe_size: int | None = None, *, wait: float = 0.0) -> Reading 
             reading.process.wait(wait)
     if reading.process is None or reading.running():
         return reading
-    _readings().forget(id, bpe_size)
+    _readings().forget(id)
     kept = find(id, bpe_size)
     if kept is None or (kept.survey is None and kept.problem is None):
         raise TaskError("The pairs could not be read: the process that reads them ended early.")

@@ -15,8 +15,8 @@ import streamlit as st
 from pages.components.mount import component
 
 HERE = Path(__file__).parent
-MAX_PIECE = 4 << 20
-"""Characters of a piece in base64; the script sends half as much."""
+MAX_PIECE = 2 << 20
+"""Characters of a piece in base64; the script sends two thirds of it."""
 
 
 def file_feed(

@@ -1,6 +1,6 @@
 // Sends a file in pieces: the next one goes when the server has put the last one away.
 
-const PIECE = 2 << 20; // bytes; a third more in base64
+const PIECE = 1 << 20; // bytes; a third more in base64
 const views = new WeakMap(); // root element -> the file on its way
 
 export default function (component) {
