@@ -64,9 +64,10 @@ def measure(url: str, server: psutil.Process, file: Path) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_browser(), args=CHROMIUM_FLAGS)
         page = browser.new_page()
+        page.goto(url)
+        page.get_by_text("It writes").wait_for(timeout=120_000)  # PyTorch is there and counted
         page.goto(f"{url}/train?task=pairs")
         settle(page)
-        time.sleep(10)  # PyTorch is imported in the background
         before = server.memory_info().rss
         threading.Thread(target=sample, daemon=True).start()
         started = time.monotonic()
