@@ -7,6 +7,7 @@ import streamlit as st
 from pages.components import address, browser, training_form
 from pages.components.frame import errors_shown, frame
 from pages.components.health import health_button
+from pages.components.run_actions import duplicate
 from pages.components.run_controls import afterwards, undo_delete
 from pages.components.run_view import links, loss_figure, run_view
 from transformer import run_queue, runs, trainer_process
@@ -83,6 +84,7 @@ def watch(run: Run) -> None:
     if not live:
         if run.checkpoints():
             links(run)
+        duplicate(run)
         afterwards(run, run.status(), show)
         if st.toggle("The loss as a figure to save"):
             st.caption("The camera above the figure saves it as a picture.")

@@ -88,9 +88,12 @@ def test_training_losses_over_other_steps_are_not_compared() -> None:
 
 
 def test_other_pairs_or_another_parent_are_no_repeat(tmp_path: Path) -> None:
-    same = [create_run(CONFIG, root=tmp_path, pairs=pairs) for pairs in ("a\tb\n", "a\tb\n")]
-    other = create_run(CONFIG, root=tmp_path, pairs="a\tc\n")
-    child = create_run(CONFIG, root=tmp_path, pairs="a\tb\n")
+    one, two = tmp_path / "one.tsv", tmp_path / "two.tsv"
+    one.write_text("a\tb\n")
+    two.write_text("a\tc\n")
+    same = [create_run(CONFIG, root=tmp_path / "runs", pairs=one) for _ in range(2)]
+    other = create_run(CONFIG, root=tmp_path / "runs", pairs=two)
+    child = create_run(CONFIG, root=tmp_path / "runs", pairs=one)
     (child.path / "about.json").write_text('{"parent": "x", "parent_step": 5}')
     origins = [origin(run, CONFIG) for run in (*same, other, child)]
     assert origins[0] == origins[1]

@@ -227,16 +227,6 @@ def test_an_empty_file_says_what_to_write(content: bytes, comma: bool) -> None:
         parse_pairs(content, comma=comma)
 
 
-@pytest.mark.parametrize("comma", [False, True])
-def test_a_file_that_is_not_utf8_names_the_line(comma: bool) -> None:
-    good = b"one,eins\n" if comma else b"one\teins\n"
-    bad = good.replace(b"eins", "größer".encode("latin-1"))
-    with pytest.raises(TaskError, match=r"not UTF-8.*line 3"):
-        parse_pairs(good + good + bad + good, comma=comma)
-    with pytest.raises(TaskError, match=r"not UTF-8"):
-        parse_pairs("one\teins\n".encode("utf-16"), comma=comma)
-
-
 @settings(max_examples=100)
 @given(st.binary(max_size=40), st.booleans())
 def test_any_bytes_are_read_or_refused(content: bytes, comma: bool) -> None:

@@ -35,7 +35,7 @@ CHOICES: dict[str, dict[str, Any]] = {
 def own_pairs(pairs: list[Pair], **data: Any) -> tuple[Task, RunConfig]:
     settings = data_config("pairs", "medium", data)
     task = OwnPairs(settings, pairs)
-    return task, run_config(task, settings, "medium")
+    return task, run_config(task.facts(), settings, "medium")
 
 
 @pytest.mark.parametrize("name", ["reverse", "sort", "addition"])

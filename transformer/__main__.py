@@ -1,4 +1,4 @@
-"""The command line: train, pause, stop, save, runs, decode, verify, health.
+"""The command line: train, pause, stop, save, runs, decode, verify, health, pairs.
 
 Exit status: 0 done, 1 failed, 2 wrong use. Progress and messages go to standard error;
 with ``--json``, standard output carries nothing but JSON.
@@ -8,6 +8,7 @@ import argparse
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import MISSING, asdict, fields
 from functools import partial
@@ -35,6 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     _add_decode(commands.add_parser("decode", help="let a checkpoint answer texts"))
     _add_verify(commands.add_parser("verify", help="check that a checkpoint behaves as saved"))
     _add_health(commands.add_parser("health", help="check a run: its model, twin and curve"))
+    _add_pairs(commands.add_parser("pairs", help="say what a file of pairs holds"))
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options))
@@ -157,13 +159,15 @@ def _open_run(options: argparse.Namespace) -> Run:
             f"{options.run_dir} already holds a run of other settings. Give only --run-dir to "
             "resume it or see its result, or another directory."
         )
-    pairs = ""
-    if options.data is not None:
-        read = read_pairs(options.data)
-        pairs = write_pairs(read.pairs)
-        for line, reason in read.refused[:10]:
-            print(f"line {line} left out: {reason}", file=sys.stderr)
-    return create_run(config, name=options.name, pairs=pairs, path=options.run_dir)
+    if options.data is None:
+        return create_run(config, name=options.name, path=options.run_dir)
+    read = read_pairs(options.data)
+    for line, reason in read.refused[:10]:
+        print(f"line {line} left out: {reason}", file=sys.stderr)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "data.tsv")
+        file.write_text(write_pairs(read.pairs), "utf-8")
+        return create_run(config, name=options.name, pairs=file, path=options.run_dir)
 
 
 def _train_on(options: argparse.Namespace, changes: list[dict[str, Any]]) -> Run:
@@ -311,6 +315,32 @@ def health(options: argparse.Namespace) -> int:
         for finding in findings:
             print(f"{finding.state:8}{finding.name}: {finding.sentence} {finding.advice}".rstrip())
     return 0 if ok else 1
+
+
+def _add_pairs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, help="TSV, or CSV if it is named so")
+    parser.add_argument("--bpe-size", type=int, help="most byte-pair tokens")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    parser.add_argument("--into", type=Path, help="write data.tsv and survey.json there instead")
+    parser.set_defaults(run=pairs)
+
+
+def pairs(options: argparse.Namespace) -> int:
+    from transformer.tasks.pairs_survey import limit_memory, survey, survey_into, words
+
+    limit_memory()
+
+    def report(share: float) -> None:
+        print(f"{share:.0%}", file=sys.stderr, flush=True)
+
+    if options.into is not None:
+        survey_into(options.into, options.file, options.bpe_size, report)
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder, "data.tsv")
+        found = survey(options.file, data, bpe_size=options.bpe_size, progress=report)
+    print(json.dumps(asdict(found)) if options.json else words(found))
+    return 0
 
 
 if __name__ == "__main__":

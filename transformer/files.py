@@ -1,6 +1,7 @@
 """Writing files so that a reader, or a crash, never sees half of one."""
 
 import os
+import shutil
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -49,3 +50,23 @@ def sweep(folder: Path) -> None:
     for path in folder.glob(".*"):
         if path.is_file():
             path.unlink(missing_ok=True)
+
+
+LINKED_BYTES = 1_000_000
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """The same content at another place; a large file shares its bytes on the disk.
+
+    For files that are only ever replaced as a whole, never written into.
+    """
+    if source.stat().st_size > LINKED_BYTES:
+        try:
+            os.link(source, target)
+        except OSError:  # another disk, or one without links
+            pass
+        else:
+            return
+    temporary = target.with_name(f".{target.name}.copy")
+    shutil.copyfile(source, temporary)
+    os.replace(temporary, target)

@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from transformer.config import DataConfig, RunConfig, TrainingConfig, TransformerConfig
 from transformer.errors import ConfigError, TaskError
-from transformer.tasks import Task, build_task, find_task
+from transformer.tasks import Facts, Task, build_task, find_task
 from transformer.tasks.pairs import OwnPairs
 
 _SMALL_MODEL = {
@@ -116,8 +116,29 @@ def data_config(
     return DataConfig(**{"task": task} | preset(preset_name).data | dict(changes or {}))
 
 
+def defaults(task: str, preset_name: str) -> dict[str, Any]:
+    """Every setting's value under a preset, by name, before a person changes it.
+
+    Raises:
+        ConfigError: there is no such task or preset.
+    """
+    chosen, kind = preset(preset_name), find_task(task)
+    values = {
+        item.name: item.default
+        for config in (DataConfig, TransformerConfig, TrainingConfig)
+        for item in fields(config)
+        if item.default is not MISSING
+    }
+    return {**values, **chosen.data, **chosen.model, **chosen.training, **_recipe(kind, chosen)}
+
+
+def _recipe(kind: Task | type[Task], chosen: Preset) -> Mapping[str, Any]:
+    """What a task changes in the training settings of its own preset."""
+    return kind.default_training if chosen is PRESETS[kind.default_preset] else {}
+
+
 def run_config(
-    task: Task,
+    facts: Facts,
     data: DataConfig,
     preset_name: str,
     model: Mapping[str, Any] | None = None,
@@ -130,24 +151,18 @@ def run_config(
         TaskError: the task's longest text does not fit into the model.
     """
     chosen = preset(preset_name)
-    recipe = task.default_training if preset_name == task.default_preset else {}
-    full_model = TransformerConfig(
-        **{
-            "source_vocab_size": len(task.source_vocabulary),
-            "target_vocab_size": len(task.target_vocabulary),
-            **chosen.model,
-            **(model or {}),
-        }
-    )
+    sizes = dict(zip(("source_vocab_size", "target_vocab_size"), facts.vocab_sizes, strict=True))
+    full_model = TransformerConfig(**{**sizes, **chosen.model, **(model or {})})
+    recipe = _recipe(find_task(data.task), chosen)
     full_training = TrainingConfig(**{**chosen.training, **recipe, **(training or {})})
     if full_training.threads == 0:
         full_training = full_training.replace(threads=max(1, (os.cpu_count() or 1) - 1))
-    if full_model.share_embeddings and task.source_vocabulary != task.target_vocabulary:
+    if full_model.share_embeddings and not facts.one_vocabulary:
         raise ConfigError(
             "share_embeddings = True: needs one vocabulary for both sides, but source and target "
             "have tokens of their own."
         )
-    for side, length in zip(("source", "target"), task.longest(), strict=True):
+    for side, length in zip(("source", "target"), facts.longest, strict=True):
         if length + 1 > full_model.max_length:
             raise TaskError(
                 f"The longest {side} has {length} tokens, and <eos> makes {length + 1}, but the "
@@ -167,10 +182,13 @@ def prepare(
 ) -> tuple[Task, RunConfig]:
     """Task and configuration from their names and a person's changes, as flags or a form give them.
 
+    Where the facts of the pairs are known already, :func:`data_config` and :func:`run_config`
+    do without the task.
+
     Raises:
         ConfigError, TaskError: something does not fit; the message names it.
     """
     preset_name = preset_name or find_task(task).default_preset
     settings = data_config(task, preset_name, data)
     built = build_task(settings, pairs)
-    return built, run_config(built, settings, preset_name, model, training)
+    return built, run_config(built.facts(), settings, preset_name, model, training)

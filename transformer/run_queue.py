@@ -23,6 +23,7 @@ from transformer import trainer_process
 from transformer.commits import APPEND_ONLY, Commit, newest_sound, state_file, weights_file
 from transformer.config import RunConfig
 from transformer.errors import RunError
+from transformer.files import link_or_copy
 from transformer.limits import Limits
 from transformer.runs import (
     ACTIVE,
@@ -64,8 +65,9 @@ def submit(
     config: RunConfig,
     *,
     name: str = "",
-    pairs: str = "",
+    pairs: Path | None = None,
     owner: str = "",
+    shared: bool = False,
     root: Path = ROOT,
 ) -> Run:
     """Make a run and start it, or let it wait for its turn.
@@ -79,11 +81,11 @@ def submit(
             f"The model would have {config.model.num_parameters:,} parameters; at most "
             f"{limits.parameters:,} are allowed here. Lower d_model, d_ff or the number of layers."
         )
-    if pairs and not limits.own_pairs:
+    if pairs is not None and not shared and not limits.own_pairs:
         raise RunError("Training on pairs of one's own is switched off here. Choose another task.")
     with _queue_lock(root):
         _check_room(root, owner, limits)
-        run = create_run(config, name=name, pairs=pairs, owner=owner, root=root)
+        run = create_run(config, name=name, pairs=pairs, owner=owner, shared=shared, root=root)
         _enqueue(run, root)
     advance(root)
     return run
@@ -164,7 +166,9 @@ def _copy_commit(run: Run, start: Commit, folder: Path) -> None:
             if path.exists():
                 shutil.copyfile(path, target / path.name)
     shutil.copyfile(state_file(source, start.step), state_file(target, start.step))
-    for name in (*APPEND_ONLY, "data.tsv", "attention.json", "goals.json"):
+    if run.data_file is not None:
+        link_or_copy(run.data_file, folder / "data.tsv")
+    for name in (*APPEND_ONLY, "attention.json", "goals.json"):
         if (run.path / name).exists():
             shutil.copyfile(run.path / name, folder / name)
     for name, length in start.lengths.items():

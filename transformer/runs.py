@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from transformer.commits import commits, weights_file
 from transformer.config import RunConfig
 from transformer.errors import ConfigError, RunError
-from transformer.files import sync, write_atomic, write_over
+from transformer.files import link_or_copy, sync, write_atomic, write_over
 
 ROOT = Path("runs")
 """Where the app and the command line keep runs, relative to where they were started."""
@@ -309,16 +309,18 @@ def create_run(
     config: RunConfig,
     *,
     name: str = "",
-    pairs: str = "",
+    pairs: Path | None = None,
     owner: str = "",
+    shared: bool = False,
     root: Path = ROOT,
     path: Path | None = None,
 ) -> Run:
     """Make a run directory. Its id is made here; the name is data and never part of a path.
 
     Args:
-        pairs: the person's own pairs as TSV.
+        pairs: the person's own pairs, a TSV file that nobody changes any more.
         owner: the hash of the token of the browser it belongs to.
+        shared: whether others may see it, though it is on pairs of one's own.
         path: a directory to use instead of ``root``/<id>; it must be empty or new.
 
     Raises:
@@ -326,9 +328,14 @@ def create_run(
     """
     path = path or root / secrets.token_hex(6)
     with new_directory(path) as folder:
-        if pairs:
-            write_atomic(folder / "data.tsv", pairs.encode())
-        about = {"name": name[:200], "created": time.time(), "owner": owner}
+        if pairs is not None:
+            link_or_copy(pairs, folder / "data.tsv")
+        about = {
+            "name": name[:200],
+            "created": time.time(),
+            "owner": owner,
+            "shared": shared,
+        }
         process = psutil.Process()
         status = Status("starting", pid=process.pid, process_started=process.create_time())
         write_run(folder, config, about, status)

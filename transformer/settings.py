@@ -66,7 +66,7 @@ class SelfValidating:
 
     def __post_init__(self) -> None:
         for item in fields(self):  # type: ignore[arg-type]
-            _check_field(item, getattr(self, item.name))
+            check_field(item, getattr(self, item.name))
 
     @classmethod
     def from_dict(cls, values: object) -> Self:
@@ -90,7 +90,11 @@ class SelfValidating:
         return replace(self, **changes)  # type: ignore[type-var]
 
 
-def _check_field(item: Field[Any], value: object) -> None:
+def check_field(item: Field[Any], value: object) -> None:
+    """
+    Raises:
+        ConfigError: a config's field cannot have this value, whatever the other fields are.
+    """
     # `type` is the annotation itself: this module does not postpone their evaluation.
     kind = item.type
     accepted = (int, float) if kind is float else kind

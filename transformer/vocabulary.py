@@ -5,8 +5,9 @@ the vocabulary lacks is refused with the token's name; nothing is replaced in si
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Self
 
 from transformer.errors import VocabularyError
@@ -21,6 +22,8 @@ SPACE_MARK = "▁"
 """Stands for a space inside byte-pair pieces, so that joining them gives the text back."""
 MAX_TOKENS = 1 << 20
 MAX_TOKEN_LENGTH = 1000
+BPE_BATCH = 1000
+"""Texts given to `tokenizers` at once."""
 
 
 class Vocabulary:
@@ -65,7 +68,14 @@ class Vocabulary:
         """
         if kind == "bpe":
             return cls._train_bpe(texts, size)
-        counts = Counter(token for text in texts for token in _cut(kind, text))
+        counts = Counter[str]()
+        for text in texts:
+            counts.update(text if kind == "characters" else text.split())
+        return cls.of_counts(kind, counts)
+
+    @classmethod
+    def of_counts(cls, kind: str, counts: Mapping[str, int]) -> Self:
+        """Characters or words from how often each occurs; as :meth:`build` makes of the texts."""
         return cls(kind, sorted(counts, key=lambda token: (-counts[token], token)))
 
     @classmethod
@@ -74,12 +84,21 @@ class Vocabulary:
 
         from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
-        texts = list(texts)
-        _check_tokens("characters", sorted({mark for text in texts for mark in text}))
+        marks: set[str] = set()
+
+        def batches() -> Iterator[list[str]]:
+            # Some at a time: a large file need not be in memory.
+            source = iter(texts)
+            while batch := list(islice(source, BPE_BATCH)):
+                marks.update(*batch)
+                # `tokenizers` panics at half a character, so this is checked before it reads.
+                _check_tokens("characters", sorted(marks))
+                yield batch
+
         tokenizer = Tokenizer(models.BPE())
         tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(SPACE_MARK)
         trainer = trainers.BpeTrainer(vocab_size=size, show_progress=False)
-        tokenizer.train_from_iterator(texts, trainer)
+        tokenizer.train_from_iterator(batches(), trainer)
         model = json.loads(tokenizer.to_str())["model"]
         return cls("bpe", sorted(model["vocab"], key=model["vocab"].__getitem__), model["merges"])
 
@@ -117,9 +136,9 @@ class Vocabulary:
             VocabularyError: names every token (up to five) that the vocabulary lacks.
         """
         if self.kind == "bpe":
-            unknown = [mark for mark in text if not self._has_character(mark)]
-            if not unknown:
+            if self._marks.issuperset(text):
                 return list(self._tokenizer.encode(text).ids)
+            unknown = [mark for mark in text if mark not in self._marks]
         else:
             tokens = _cut(self.kind, text)
             try:
@@ -128,8 +147,21 @@ class Vocabulary:
                 unknown = [token for token in tokens if token not in self._text_ids]
         raise VocabularyError(self._unknown_message(list(dict.fromkeys(unknown))))
 
-    def _has_character(self, mark: str) -> bool:
-        return mark != SPACE_MARK and (SPACE_MARK if mark == " " else mark) in self._ids
+    def encode_all(self, texts: Sequence[str]) -> list[list[int]]:
+        """Every text as :meth:`encode` gives it, faster for byte pairs.
+
+        Raises:
+            VocabularyError: names the tokens of the first text that has unknown ones.
+        """
+        if self.kind != "bpe" or not all(map(self._marks.issuperset, texts)):
+            return [self.encode(text) for text in texts]
+        return [list(found.ids) for found in self._tokenizer.encode_batch_fast(list(texts))]
+
+    @cached_property
+    def _marks(self) -> frozenset[str]:
+        """The characters that byte-pair pieces can write."""
+        marks = {token for token in self.tokens if len(token) == 1}
+        return frozenset(marks - {SPACE_MARK} | ({" "} if SPACE_MARK in marks else set()))
 
     def _unknown_message(self, unknown: list[str]) -> str:
         named = ", ".join(printable(token) for token in unknown[:5])

@@ -9,30 +9,54 @@ import streamlit as st
 
 
 def config_form(
-    config: type[Any], defaults: Mapping[str, Any], names: list[str], *, key: str
+    config: type[Any],
+    defaults: Mapping[str, Any],
+    changes: Mapping[str, Any],
+    names: list[str],
+    *,
+    key: str,
 ) -> dict[str, Any]:
     """Three columns of widgets.
 
     Args:
         config: a config dataclass.
-        defaults: the values to start from; a field's own default where it is not named.
+        defaults: every field's value before a person changes it.
+        changes: the values to start from where they differ.
         names: the fields to show.
-        key: with a new key, the widgets start afresh.
+        key: with a new key, the widgets start afresh; :func:`fill` sets those that are there.
 
     Returns:
         the fields whose value differs from their default.
     """
-    changes = {}
+    changed = {}
     columns = st.columns(3)
     by_name = {item.name: item for item in fields(config)}
     for position, name in enumerate(names):
         item = by_name[name]
-        default = defaults.get(name, item.default)
+        place = widget_key(config, name, key)
+        if place not in st.session_state:
+            st.session_state[place] = _as_shown(item, changes.get(name, defaults[name]))
         with columns[position % 3]:
-            value = _widget(item, default, f"{key}.{config.__name__}.{name}")
-        if value != default:
-            changes[name] = value
-    return changes
+            value = _widget(item, defaults[name], place)
+        if value != defaults[name]:
+            changed[name] = value
+    return changed
+
+
+def widget_key(config: type[Any], name: str, key: str) -> str:
+    return f"{key}.{config.__name__}.{name}"
+
+
+def fill(config: type[Any], values: Mapping[str, Any], names: list[str], *, key: str) -> None:
+    """Set the widgets before they are drawn."""
+    for item in fields(config):
+        if item.name in names:
+            place = widget_key(config, item.name, key)
+            st.session_state[place] = _as_shown(item, values[item.name])
+
+
+def _as_shown(item: Field[Any], value: Any) -> Any:
+    return float(value) if item.type is float else value
 
 
 def _widget(item: Field[Any], default: Any, key: str) -> Any:
@@ -40,18 +64,16 @@ def _widget(item: Field[Any], default: Any, key: str) -> Any:
     # The field's own name, as the papers, the command line and the files write it.
     label = label if item.name not in ("d_model", "d_ff") else item.name
     if item.type is bool:
-        return st.checkbox(label, value=default, help=about, key=key)
+        return st.checkbox(label, help=about, key=key)
     if item.metadata["choices"]:
-        choices = item.metadata["choices"]
-        return st.selectbox(label, choices, index=choices.index(default), help=about, key=key)
-    number: type[int] | type[float] = int if item.type is int else float
+        return st.selectbox(label, item.metadata["choices"], help=about, key=key)
+    whole = item.type is int
     # No bounds here: the box would silently keep its last good value. The config refuses a bad
     # one with a sentence.
     return st.number_input(
         label,
-        value=number(default),
-        step=None if number is int else _step(default),
-        format=None if number is int else "%g",
+        step=1 if whole else _step(default),
+        format=None if whole else "%g",
         help=about,
         key=key,
     )

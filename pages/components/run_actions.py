@@ -4,22 +4,27 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from pages.components import browser, training_form
+from pages.components import browser, pairs_store, training_form
 from pages.components.frame import problem
 from pages.components.run_controls import afterwards, attempt, controls
 from pages.components.text import plain
 from transformer import run_queue
-from transformer.config import RunConfig
 from transformer.limits import Limits
 from transformer.run_history import DAMAGED, Summary
 from transformer.runs import ACTIVE, Run, Status
 
 
-def form_link(config: RunConfig) -> dict[str, str]:
-    """The address of the form filled in with a config: ``training_form.link_of``, once it is."""
-    known = getattr(training_form, "link_of", None)
-    link: dict[str, str] = known(config) if known else {"task": config.data.task}
-    return link
+def duplicate(run: Run) -> None:
+    """A link to the form, filled in with the run's settings, and its pairs if it has any."""
+    kept = ""
+    if run.data_file is not None:
+        kept = pairs_store.keep_run(run.data_file, run.about()["name"] or run.id)
+    st.page_link(
+        "pages/train.py",
+        label="Duplicate and change",
+        icon=":material/content_copy:",
+        query_params=training_form.link_of(run.config(), kept),
+    )
 
 
 def run_actions(run: Run, summary: Summary, go_to: Callable[[str], None]) -> None:
@@ -33,11 +38,13 @@ def run_actions(run: Run, summary: Summary, go_to: Callable[[str], None]) -> Non
     sound = summary.state != DAMAGED
     if sound:
         with st.container(horizontal=True):
-            for label, icon, query in (
-                ("Watch it", ":material/show_chart:", {"run": run.id}),
-                ("Duplicate and change", ":material/content_copy:", form_link(run.config())),
-            ):
-                st.page_link("pages/train.py", label=label, icon=icon, query_params=query)
+            st.page_link(
+                "pages/train.py",
+                label="Watch it",
+                icon=":material/show_chart:",
+                query_params={"run": run.id},
+            )
+            duplicate(run)
     # Of a damaged run one cannot ask more than that it goes.
     status = run.status() if sound else Status(DAMAGED)
     controls(run, status)

@@ -1,26 +1,43 @@
-"""The form of the Train page: what to learn, how large a model, every setting on demand."""
+"""The form of the Train page: what to learn, how large a model, every setting on demand.
 
-import tempfile
+What is chosen stands in the address, so that a reload, a link or a run opens it again.
+"""
+
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import streamlit as st
 
-from pages.components import address
-from pages.components.config_form import config_form
+from pages.components import own_pairs, pairs_store
+from pages.components.config_form import config_form, fill
+from pages.components.copy_link import copy_link
 from pages.components.frame import problem
+from pages.components.pairs_store import Kept
 from pages.components.text import plain
+from pages.components.training_link import (
+    CONFIGS,
+    PARAMETERS,
+    Choice,
+    first_choice,
+    in_words,
+    link,
+    link_of,
+    presets_of,
+    read_link,
+)
 from transformer import run_queue
-from transformer.config import DataConfig, TrainingConfig, TransformerConfig
-from transformer.errors import TaskError
+from transformer.config import TrainingConfig
+from transformer.errors import TaskError, UserError
 from transformer.limits import Limits
-from transformer.presets import PRESETS, prepare
+from transformer.presets import PRESETS, data_config, defaults, prepare, run_config
 from transformer.runs import Run
-from transformer.tasks import SEVEN_PAIRS, TASKS
-from transformer.tasks.pairs import parse_pairs, write_pairs
+from transformer.tasks import SEVEN_PAIRS, TASKS, Facts
+from transformer.tasks.pairs_advice import Suggestion
+
+__all__ = ["SEVEN_SENTENCES", "Request", "form", "link_of", "start"]
 
 MODEL_FIELDS = [
     *("d_model", "num_heads", "d_ff", "num_encoder_layers", "num_decoder_layers", "dropout"),
@@ -28,14 +45,22 @@ MODEL_FIELDS = [
     *("scale_embeddings", "position_layout", "output_bias", "layer_norm_eps", "max_length"),
 ]
 TRAINING_FIELDS = list(TrainingConfig.__dataclass_fields__)
-
-
-FEW_PAIRS = 100
+KEPT_FIELDS = ("min_letters", "max_letters", "digits", "tokens", "bpe_size", "max_length")
+"""Settings that follow from the data, so that another preset leaves them as they are."""
+STATE = "training choice"
+UNASKED = "unasked"
+"""For which pairs the form has taken the advice: for none, since a link has settings of its own."""
+LATE_SECONDS = 3.0
+"""A click right after a change comes with the address from before it."""
+MAX_WRITTEN = 20
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a person asks to be trained; ``pairs`` is their own text, if any."""
+    """What a person asks to be trained.
+
+    pairs: their own, as a TSV file; facts: what is known of them already.
+    """
 
     task: str
     preset: str
@@ -43,8 +68,8 @@ class Request:
     data: dict[str, Any] = field(default_factory=dict)
     model: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
-    pairs: bytes = b""
-    comma: bool = False
+    pairs: Path | None = None
+    facts: Facts | None = None
 
 
 SEVEN_SENTENCES = Request(
@@ -52,7 +77,7 @@ SEVEN_SENTENCES = Request(
     "overfit",
     "Seven sentences",
     training={"until_loss": 1e-3},
-    pairs=SEVEN_PAIRS.read_bytes(),
+    pairs=SEVEN_PAIRS,
 )
 
 
@@ -66,65 +91,39 @@ def start(request: Request, owner: str) -> Run:
         ConfigError, TaskError, RunError: something in the request does not fit, or there is no
             room for another run.
     """
+    if request.pairs is not None and not request.pairs.exists():
+        raise TaskError("These pairs are no longer here; bring them again.")
     training = {"threads": Limits.from_environment().threads} | request.training
-    if not request.pairs:
+    if request.facts is not None:
+        data = data_config(request.task, request.preset, request.data)
+        config = run_config(request.facts, data, request.preset, request.model, training)
+    else:
         _, config = prepare(
             request.task,
             request.preset,
+            pairs=request.pairs,
             data=request.data,
             model=request.model,
             training=training,
         )
-        return run_queue.submit(config, name=request.name, owner=owner)
-    text = write_pairs(parse_pairs(request.pairs, comma=request.comma).pairs)
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "data.tsv")
-        file.write_text(text, "utf-8")
-        _, config = prepare(
-            request.task,
-            request.preset,
-            pairs=file,
-            data=request.data,
-            model=request.model,
-            training=training,
-        )
-    return run_queue.submit(config, name=request.name, pairs=text, owner=owner)
+    return run_queue.submit(
+        config,
+        name=request.name,
+        pairs=request.pairs,
+        owner=owner,
+        shared=request.pairs == SEVEN_PAIRS,
+    )
 
 
 def form(begin: Callable[[Request], None]) -> None:
     """Draw the form; ``begin`` is called with what a person asks for."""
-    first, second, third = st.columns([2, 2, 3], vertical_alignment="top")
-    with first:
-        address.read("task", next(iter(TASKS)))
-        if st.session_state["task"] not in TASKS:
-            st.session_state["task"] = next(iter(TASKS))
-        task = st.selectbox(
-            "Task", list(TASKS), format_func=lambda name: TASKS[name].title, key="task"
-        )
-        address.write("task", task)
-    kind = TASKS[task]
-    with second:
-        names = [name for name in PRESETS if task == "pairs" or not PRESETS[name].only_pairs]
-        preset = st.selectbox(
-            "Preset",
-            names,
-            index=names.index(kind.default_preset),
-            format_func=lambda name: (
-                name + (" (recommended)" if name == kind.default_preset else "")
-            ),
-            key=f"preset {task}",
-        )
-    buttons = third.container(horizontal=True, vertical_alignment="bottom", height=70, border=False)
-    trouble = st.container()
-    st.caption(
-        f"{kind.description} Example: {plain(kind.example.source)} → "
-        f"{plain(kind.example.target)}. {PRESETS[preset].description} *Seven sentences* learns "
-        "seven English-German pairs by heart, to see that the loss can reach zero."
-    )
-    pairs, comma = _own_pairs() if task == "pairs" else (b"", False)
-    with st.expander("All settings"):
-        data, model, training = _settings(task, preset)
-    request = Request(task, preset, _name(task, preset), data, model, training, pairs, comma)
+    choice = _choice()
+    if st.session_state["training link problem"]:
+        st.warning(plain(st.session_state["training link problem"]))
+    drawn = _locked if choice.locked else _open
+    chosen, request, buttons, trouble = drawn(choice)
+    st.session_state[STATE] = chosen
+    _write_address(chosen)
     with buttons:
         st.button(
             "Train",
@@ -132,14 +131,26 @@ def form(begin: Callable[[Request], None]) -> None:
             on_click=begin,
             args=(request,),
             key="train",
-            disabled=task == "pairs" and not pairs,
+            disabled=request is None,
         )
-        st.button(
-            "Seven sentences: learn them by heart",
-            on_click=begin,
-            args=(SEVEN_SENTENCES,),
-            key="seven",
-        )
+        if not choice.locked:
+            st.button(
+                "Seven sentences by heart",
+                on_click=begin,
+                args=(SEVEN_SENTENCES,),
+                key="seven",
+            )
+    if not choice.locked:
+        # No popover: its content comes last in the order of the Tab key.
+        with st.expander("A link to this form"):
+            st.caption("It opens this page with every setting as it is now.")
+            copy_link(
+                {
+                    "Copy a link": link(chosen),
+                    "Copy a link with the settings hidden": link(replace(chosen, locked=True)),
+                },
+                key="copy link",
+            )
     # Shown until what it is about has changed.
     refused = st.session_state.get("training problem")
     if refused is not None and refused[0] in (request, SEVEN_SENTENCES):
@@ -147,56 +158,249 @@ def form(begin: Callable[[Request], None]) -> None:
             problem(refused[1])
 
 
-def _name(task: str, preset: str) -> str:
-    return f"{TASKS[task].title} ({preset})"
+# --- What is chosen ----------------------------------------------------------------------
 
 
-def _settings(task: str, preset: str) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """Every field of the configs, with the preset's values."""
-    chosen, kind = PRESETS[preset], TASKS[task]
-    recipe = kind.default_training if preset == kind.default_preset else {}
-    key = f"{task}.{preset}"
-    st.caption("Each setting has its explanation behind the question mark.")
-    st.markdown("**Data**")
-    data = config_form(DataConfig, chosen.data, list(kind.data_fields), key=key)
-    st.markdown("**Model**")
-    model = config_form(TransformerConfig, chosen.model, MODEL_FIELDS, key=key)
-    st.markdown("**Training**")
-    defaults = {**chosen.training, **recipe}
-    training = config_form(TrainingConfig, defaults, TRAINING_FIELDS, key=key)
-    return data, model, training
+def _choice() -> Choice:
+    """From the address if that has changed, else as it was; the widgets are set to it."""
+    state = st.session_state
+    state.setdefault("training link problem", "")
+    query = {name: value for name, value in st.query_params.items() if name in PARAMETERS}
+    if query and _is_news(query):
+        choice, state["training link problem"] = read_link(query)
+        # Whoever links settings means them; a link without any leaves them to the advice.
+        meant = set(query) - {"task", "pairs", "controls"}
+        state["advised"] = (choice.pairs or UNASKED) if meant else ""
+        _fill(choice)
+    elif STATE in state:
+        choice = state[STATE]
+        task = state.get("task", choice.task)
+        preset = state.get(f"preset {task}", choice.preset if task == choice.task else None)
+        if task != choice.task:
+            choice = first_choice(task)
+            _fill(choice)
+        elif preset != choice.preset:
+            choice = _with_preset(choice, preset)
+            _fill(choice)
+    else:
+        choice = first_choice()
+        _fill(choice)
+    if choice.task == "pairs":
+        choice = _advised(replace(choice, pairs=state.get(own_pairs.CHOSEN, "")))
+    return choice
 
 
-def _own_pairs() -> tuple[bytes, bool]:
-    """Pairs typed or uploaded, and whether they are CSV; empty while they cannot be used."""
-    st.markdown("One pair a line: source, then a tab or `->`, then target. Or a CSV file.")
-    uploaded = st.file_uploader("File of pairs (.tsv, .csv or .txt)", key="pairs file")
-    typed = st.text_area(
-        "Or type or paste pairs here",
-        key="pairs text",
-        height=140,
-        placeholder="good morning -> guten Morgen",
-        persist_state="session",
-    )
-    if uploaded is not None and typed.strip():
-        st.caption("The file is used; remove it to use the typed pairs.")
-    content = uploaded.getvalue() if uploaded is not None else typed.encode("utf-8", "replace")
-    comma = uploaded is not None and uploaded.name.lower().endswith(".csv")
-    if not content.strip():
-        st.info("The file is empty." if uploaded is not None else "Give some pairs to train on.")
-        return b"", False
-    try:
-        read = parse_pairs(content, comma=comma)
-    except TaskError as error:
-        problem(error)
-        return b"", False
-    st.caption(f"Pairs read: {len(read.pairs):,}. Lines left out: {len(read.refused):,}.")
-    for line, reason in read.refused[:5]:
-        st.caption(f"Line {line}: {plain(reason)}.")
-    st.dataframe(pd.DataFrame(read.pairs[:5], columns=["Source", "Target"]), hide_index=True)
-    if len(read.pairs) < FEW_PAIRS:
-        st.caption(
-            "So few pairs can be learned by heart, but not generalised from: choose the preset "
-            "*overfit* to train and test on all of them."
+def _is_news(query: dict[str, str]) -> bool:
+    """Whether an address came from outside: a link, a reload, back and forward.
+
+    A click that follows a change at once is sent before the browser has the new address, and
+    must not undo the change.
+    """
+    written: list[dict[str, str]] = st.session_state.get("training addresses", [])
+    if not written or query not in written:
+        return True
+    late = time.monotonic() - st.session_state["training address time"] < LATE_SECONDS
+    return query != written[-1] and not late
+
+
+def _with_preset(choice: Choice, preset: str) -> Choice:
+    base = defaults(choice.task, preset)
+    kept = {name: choice.values[name] for name in KEPT_FIELDS if name in choice.changes}
+    changes = {name: value for name, value in kept.items() if value != base[name]}
+    return replace(choice, preset=preset, changes=changes)
+
+
+def _fill(choice: Choice) -> None:
+    """Set every widget, before any is drawn."""
+    state = st.session_state
+    state["task"] = choice.task
+    state[f"preset {choice.task}"] = choice.preset
+    if choice.task == "pairs" and choice.pairs:
+        state[own_pairs.CHOSEN] = choice.pairs
+    for part, names in _fields(choice.task).items():
+        fill(CONFIGS[part], choice.values, names, key=_key(choice))
+
+
+def _fields(task: str) -> dict[str, list[str]]:
+    return {
+        "data": list(TASKS[task].data_fields),
+        "model": MODEL_FIELDS,
+        "training": TRAINING_FIELDS,
+    }
+
+
+def _key(choice: Choice) -> str:
+    return f"{choice.task}.{choice.preset}"
+
+
+def _write_address(choice: Choice) -> None:
+    """In one go, so that the browser's history gets one entry."""
+    ours, state = link(choice), st.session_state
+    written = state.setdefault("training addresses", [])
+    if ours not in written[-1:]:
+        state["training addresses"] = [*written[-MAX_WRITTEN:], ours]
+        state["training address time"] = time.monotonic()
+    query = dict(st.query_params)
+    if {name: value for name, value in query.items() if name in PARAMETERS} != ours:
+        others = {name: value for name, value in query.items() if name not in PARAMETERS}
+        st.query_params.from_dict({**others, **ours})
+
+
+# --- Advice on a person's own pairs ------------------------------------------------------
+
+
+def _advised(choice: Choice) -> Choice:
+    """New pairs come with the settings that suit them."""
+    state = st.session_state
+    if not choice.pairs or choice.locked or state.get("advised") in (choice.pairs, UNASKED):
+        return choice
+    kept = pairs_store.find(choice.pairs)
+    if kept is None or kept.survey is None:
+        return choice
+    state["advised"] = choice.pairs
+    choice = _follow(choice, kept.survey.suggestion)
+    _fill(choice)
+    return choice
+
+
+def _follow(choice: Choice, suggestion: Suggestion) -> Choice:
+    """The form with what is suggested; a person's other changes to the same preset stay."""
+    base = defaults("pairs", suggestion.preset)
+    suggested = {
+        "tokens": suggestion.tokens,
+        "bpe_size": suggestion.bpe_size,
+        "max_length": max(suggestion.max_length, base["max_length"]),
+    }
+    before = choice.changes if choice.preset == suggestion.preset else {}
+    changes = {
+        name: value for name, value in {**before, **suggested}.items() if value != base[name]
+    }
+    return replace(choice, preset=suggestion.preset, changes=changes)
+
+
+def _take_advice(choice: Choice, suggestion: Suggestion) -> None:
+    followed = _follow(choice, suggestion)
+    st.session_state[STATE] = followed
+    _fill(followed)
+
+
+def _advice(choice: Choice, suggestion: Suggestion) -> None:
+    """What is suggested and why; a button where the form has something else."""
+    name = own_pairs.TOKEN_NAMES[suggestion.tokens]
+    why = f"{suggestion.tokens_reason} {suggestion.preset_reason}"
+    if _follow(choice, suggestion) == choice:
+        st.caption(f"Set for these pairs: **{name}**, preset **{suggestion.preset}**. {plain(why)}")
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.caption(f"Suggested: **{name}**, preset **{suggestion.preset}**. {plain(why)}")
+        st.button(
+            "Use what is suggested",
+            on_click=_take_advice,
+            args=(choice, suggestion),
+            key="advice",
+            width="content",
         )
-    return content, comma
+
+
+# --- Drawing -----------------------------------------------------------------------------
+
+Drawn = tuple[Choice, Request | None, Any, Any]
+"""What is chosen now, what to train if that is clear, and the places of buttons and errors."""
+
+
+def _open(choice: Choice) -> Drawn:
+    """The form with all its controls."""
+    first, second, third = st.columns([2, 2, 4], vertical_alignment="bottom")
+    with first:
+        task = st.selectbox(
+            "Task", list(TASKS), format_func=lambda name: TASKS[name].title, key="task"
+        )
+    kind = TASKS[task]
+    with second:
+        preset = st.selectbox(
+            "Preset",
+            presets_of(task),
+            format_func=lambda name: (
+                name + (" (recommended)" if name == kind.default_preset else "")
+            ),
+            key=f"preset {task}",
+        )
+    buttons = third.container(horizontal=True)
+    trouble = st.container()
+    st.caption(
+        f"{kind.description} Example: {plain(kind.example.source)} → "
+        f"{plain(kind.example.target)}. {PRESETS[preset].description} *Seven sentences* learns "
+        "seven English-German pairs by heart, to see that the loss can reach zero."
+    )
+    kept = own_pairs.bring() if task == "pairs" else None
+    if kept is not None and st.session_state.get("advised") not in (kept.id, UNASKED):
+        st.rerun()  # read a moment ago: the advice is taken before the widgets are drawn
+    below = st.container()
+    with st.expander("All settings"):
+        changes = _settings(choice)
+    pairs = st.session_state.get(own_pairs.CHOSEN, "") if task == "pairs" else ""
+    chosen = Choice(task, preset, changes, pairs)
+    request = None
+    with below:
+        if task != "pairs":
+            request = _request(chosen)
+        elif kept is not None and kept.survey is not None:
+            values = chosen.values
+            _advice(chosen, kept.survey.suggestion)
+            if values["tokens"] == "bpe":
+                kept = own_pairs.with_byte_pairs(kept, values["bpe_size"])
+            if kept is not None and kept.survey is not None:
+                own_pairs.show(kept.survey, values["tokens"], values["held_out"])
+                request = _request(chosen, kept)
+    return chosen, request, buttons, trouble
+
+
+def _locked(choice: Choice) -> Drawn:
+    """What a link with hidden controls shows: what will be trained, and the button."""
+    kept = None
+    what = f"**{TASKS[choice.task].title}**, preset **{choice.preset}**"
+    if words := in_words(choice):
+        what += f": {plain(words)}"
+    line = st.container(horizontal=True, vertical_alignment="center")
+    line.markdown(f"{what}.", width="content")
+    trouble = st.container()
+    request = None
+    if choice.task == "pairs":
+        st.session_state[own_pairs.CHOSEN] = choice.pairs
+        with trouble:
+            kept = own_pairs.linked(choice.pairs)
+            if kept is not None and choice.values["tokens"] == "bpe":
+                kept = own_pairs.with_byte_pairs(kept, choice.values["bpe_size"])
+        if kept is not None and kept.survey is not None:
+            with trouble:
+                st.caption(f"{plain(kept.title) or 'Pairs'}: {kept.survey.pairs:,} pairs.")
+            request = _request(choice, kept)
+    else:
+        request = _request(choice)
+    return choice, request, line, trouble
+
+
+def _request(choice: Choice, kept: Kept | None = None) -> Request | None:
+    name = f"{TASKS[choice.task].title} ({choice.preset})"
+    data, model, training = (choice.part(part) for part in CONFIGS)
+    if kept is None or kept.survey is None:
+        return Request(choice.task, choice.preset, name, data, model, training)
+    try:
+        facts = kept.survey.cuts[choice.values["tokens"]].facts
+    except UserError as error:
+        problem(error)
+        return None
+    if kept.title:
+        name = f"{kept.title} ({choice.preset})"
+    return Request(choice.task, choice.preset, name, data, model, training, kept.data, facts)
+
+
+def _settings(choice: Choice) -> dict[str, Any]:
+    """Every field of the configs; returns those that differ from the preset's values."""
+    base, key = defaults(choice.task, choice.preset), _key(choice)
+    st.caption("Each setting has its explanation behind the question mark.")
+    changes: dict[str, Any] = {}
+    for part, names in _fields(choice.task).items():
+        st.markdown(f"**{part.capitalize()}**")
+        changes |= config_form(CONFIGS[part], base, choice.changes, names, key=key)
+    return changes

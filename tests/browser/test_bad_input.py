@@ -181,7 +181,8 @@ def test_own_pairs_say_which_lines_were_left_out(server: Server, new_page: NewPa
     field.fill("good morning\tguten Morgen\nno tab here\nthank you\tdanke\nnull\tNA")
     field.press("Control+Enter")
     expect(page.get_by_text("Pairs read: 3. Lines left out: 1.")).to_be_visible()
-    expect(page.get_by_text("Line 2: expected one tab or arrow")).to_be_visible()
+    page.get_by_text("Lines left out, with the reasons (1)").click()
+    expect(page.get_by_role("row", name="2 expected one tab or arrow")).to_be_visible()
     expect(page.get_by_role("button", name="Train", exact=True)).to_be_enabled()
     # Pairs that cannot be read leave the rest of the page where it is.
     field.fill("cat, Katze")

@@ -5,11 +5,20 @@ from pathlib import Path
 from transformer.config import DataConfig
 from transformer.errors import ConfigError, TaskError
 from transformer.tasks.addition import Addition, AdditionReversed
-from transformer.tasks.base import GeneratedTask, Pair, Task
+from transformer.tasks.base import Facts, GeneratedTask, Pair, Task
 from transformer.tasks.letters import Copy, Reverse, Sort
 from transformer.tasks.pairs import SEVEN_PAIRS, OwnPairs, read_pairs
 
-__all__ = ["SEVEN_PAIRS", "TASKS", "Pair", "Task", "build_task", "find_task", "read_pairs"]
+__all__ = [
+    "SEVEN_PAIRS",
+    "TASKS",
+    "Facts",
+    "Pair",
+    "Task",
+    "build_task",
+    "find_task",
+    "read_pairs",
+]
 
 _KINDS: tuple[type[Task], ...] = (Reverse, Copy, Sort, Addition, AdditionReversed, OwnPairs)
 TASKS: dict[str, type[Task]] = {kind.name: kind for kind in _KINDS}

@@ -20,6 +20,19 @@ class Pair(NamedTuple):
     target: str
 
 
+class Facts(NamedTuple):
+    """What a run's config must know of its pairs.
+
+    vocab_sizes: tokens of the source and target vocabulary, the special ones included.
+    longest: most tokens of a source and of a target, without <bos> and <eos>.
+    one_vocabulary: whether both vocabularies are the same.
+    """
+
+    vocab_sizes: tuple[int, int]
+    longest: tuple[int, int]
+    one_vocabulary: bool
+
+
 class Task(ABC):
     """A source of training and held-out pairs; no source stands in both.
 
@@ -86,6 +99,10 @@ class Task(ABC):
     @abstractmethod
     def longest(self) -> tuple[int, int]:
         """Most tokens of a source and of a target, without <bos> and <eos>."""
+
+    def facts(self) -> Facts:
+        source, target = self.source_vocabulary, self.target_vocabulary
+        return Facts((len(source), len(target)), self.longest(), source == target)
 
 
 class GeneratedTask(Task):

@@ -1,0 +1,234 @@
+"""A person's own file, from the file field to a model that translates, and links to the form."""
+
+import random
+import re
+from pathlib import Path
+
+import pytest
+import sacrebleu
+import torch
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import NewPage, Server, settle
+from tests.browser.test_every_page import WCAG
+from transformer.checkpoint import Checkpoint
+from transformer.model import Transformer
+from transformer.runs import list_runs
+from transformer.tasks import build_task
+from transformer.training import evaluate_outputs
+
+SUBJECTS = {
+    "the old sailor": "der alte Seemann",
+    "my sister": "meine Schwester",
+    "the green frog": "der grüne Frosch",
+    'the "boss"': 'der "Chef"',
+    "our teacher": "unsere Lehrerin",
+    "the small child": "das kleine Kind",
+    "nobody": "niemand",
+    "the baker": "der Bäcker",
+}
+VERBS = {"sees": "sieht", "likes": "mag", "finds": "findet", "hears": "hört", "needs": "braucht"}
+OBJECTS = {
+    "a large house": "ein großes Haus",
+    "the blue door": "die blaue Tür",
+    "two cats": "zwei Katzen",
+    "the key": "den Schlüssel",
+    "some cheese": "etwas Käse",
+    "the cold river": "den kalten Fluss",
+    "an egg": "ein Ei",
+    "your bicycle": "dein Fahrrad",
+}
+TIMES = {
+    "today": "heute",
+    "every day": "jeden Tag",
+    "in summer": "im Sommer",
+    "at night": "nachts",
+    "now, at last": "jetzt endlich",
+    "on Monday": "am Montag",
+    "very often": "sehr oft",
+    "again": "schon wieder",
+    "at home": "zu Hause",
+    "in the garden": "im Garten",
+    "near the bridge": "an der Brücke",
+    "for nothing": "umsonst",
+    "without a hat": "ohne Hut",
+    "in the rain": "im Regen",
+    "after school": "nach der Schule",
+    "before lunch": "vor dem Essen",
+}
+
+
+def english_german() -> bytes:
+    """5,000 lines as a person's own file is: a BOM, umlauts, quotes, stray tabs, an empty line."""
+    all_pairs = [
+        (f"{s} {v} {o} {t}", f"{SUBJECTS[s]} {VERBS[v]} {OBJECTS[o]} {TIMES[t]}")
+        for s in SUBJECTS
+        for v in VERBS
+        for o in OBJECTS
+        for t in TIMES
+    ]
+    draw = random.Random(1)
+    lines = [f"{a}\t{b}" for a, b in draw.sample(all_pairs, 4_000)]
+    lines += [f"{a}.\t{b}." for a, b in draw.sample(all_pairs, 993)]
+    draw.shuffle(lines)
+    odd = ["", "\tstray\ttab", "\t", "no tab at all", "two\t\ttabs", "a\tb\tc", "trailing\t"]
+    for number, line in enumerate(odd):
+        lines.insert(100 + 600 * number, line)
+    lines[3] += "\t\t"  # empty columns of a spreadsheet
+    assert len(lines) == 5_000
+    return b"\xef\xbb\xbf" + "\r\n".join(lines).encode()
+
+
+def give_file(page: Page, name: str, content: bytes) -> None:
+    page.get_by_label("File of pairs").set_input_files(
+        {"name": name, "mimeType": "text/plain", "buffer": content}
+    )
+    expect(page.get_by_text("Pairs read:")).to_be_visible()
+    settle(page)
+
+
+def test_five_thousand_lines_of_ones_own_are_learned(server: Server, new_page: NewPage) -> None:
+    page = new_page()
+    query = "preset=tiny&steps=300&batch_size=64&eval_every=150&eval_examples=64&final_examples=200"
+    page.goto(f"{server.url}/train?task=pairs&{query}")
+    settle(page)
+    give_file(page, "deu.tsv", english_german())
+    expect(
+        page.get_by_text("Pairs read: 4,993. Lines left out: 5. Empty lines: 2.")
+    ).to_be_visible()
+    page.get_by_role("button", name="Train", exact=True).click()
+    expect(page.get_by_text("Saved.", exact=True)).to_be_visible(timeout=120_000)
+    expect(page.get_by_text(re.compile(r"deu.tsv \(tiny\): finished"))).to_be_visible()
+    exact = page.get_by_test_id("stMetric").filter(has_text="Exact match")
+    expect(exact).to_contain_text("untrained 0.0 %")
+    shown = exact.get_by_test_id("stMetricValue").inner_text()
+    assert float(shown.removesuffix(" %")) > 10
+
+    # The saved file against the same model untrained, made again from its seed.
+    run = list_runs(server.folder / "runs")[0]
+    config = run.config()
+    task = build_task(config.data, run.data_file)
+    pairs = task.held_out(200)
+    assert not {pair.source for pair in pairs} & {pair.source for pair in task.epoch(1, 0, 64)}
+    torch.manual_seed(config.training.seed)
+    models = {
+        "untrained": Transformer(config.model),
+        "trained": Checkpoint.load(run.checkpoints()[-1]).model,
+    }
+    found = {name: evaluate_outputs(model, task, pairs, 0) for name, model in models.items()}
+    bleu = {
+        name: sacrebleu.corpus_bleu(outputs.outputs, [[pair.target for pair in pairs]]).score
+        for name, outputs in found.items()
+    }
+    assert found["untrained"].exact_match == 0
+    assert found["trained"].exact_match > 0.1
+    assert bleu["trained"] > 40 > 5 > bleu["untrained"]
+
+
+def test_a_file_in_pieces_arrives_whole_and_survives_a_reload(
+    server: Server, new_page: NewPage
+) -> None:
+    """More than two pieces, so that their order and the last, short one matter."""
+    lines = [f"{n % 997} sheep sleep {n % 991}\t{n % 997} Schafe schlafen" for n in range(60_000)]
+    content = "\n".join(lines).encode()
+    assert len(content) > 2 << 20
+    page = new_page()
+    page.goto(f"{server.url}/train?task=pairs")
+    settle(page)
+    page.get_by_label("File of pairs").set_input_files(
+        {"name": "sheep.tsv", "mimeType": "text/plain", "buffer": content}
+    )
+    expect(page.get_by_text(re.compile("Reading the pairs: "))).to_be_visible()
+    page.wait_for_url(re.compile("pairs="))
+    page.reload()  # while it is being read
+    expect(page.get_by_text("Pairs read: 60,000.")).to_be_visible(timeout=60_000)
+    settle(page)
+    id = re.search("pairs=([0-9a-f]{32})", page.url)
+    assert id is not None
+    kept = server.folder / "runs" / "uploads" / "pairs" / id[1] / "data.tsv"
+    assert kept.read_bytes() == content + b"\n"
+    other = new_page()
+    other.goto(page.url)
+    expect(other.get_by_text("Pairs read: 60,000.")).to_be_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_messy_file_is_explained_accessibly(
+    server: Server, new_page: NewPage, scheme: str
+) -> None:
+    page = new_page(scheme=scheme, width=400 if scheme == "dark" else 1280)
+    page.goto(f"{server.url}/train?task=pairs")
+    settle(page)
+    page.get_by_label("File of pairs").set_input_files(
+        {"name": "no.tsv", "mimeType": "text/plain", "buffer": b"PK\x03\x04" + b"\0" * 100}
+    )
+    expect(page.get_by_test_id("stAlert").filter(has_text="Excel workbook")).to_be_visible()
+    bad = "".join("nothing\n" for _ in range(150))
+    give_file(
+        page, "<b>messy.csv", f"NA is;null\ngrün is;green\n{bad}1e5 is;<s> x\n".encode("cp1252")
+    )
+    expect(page.get_by_text("Read as Windows-1252")).to_be_visible()
+    expect(page.get_by_text("separated by semicolons")).to_be_visible()
+    expect(page.get_by_text("<b>messy.csv")).to_be_visible()
+    page.get_by_text("Lines left out, with the reasons (150)").click()
+    expect(page.get_by_text("The first 100 of 150:")).to_be_visible()
+    page.get_by_text("The pairs as they were read").click()
+    expect(page.locator(".pieces").first).to_contain_text("NA")
+    page.get_by_text("A link to this form").click()
+    expect(page.get_by_role("button", name="Copy a link", exact=True)).to_be_visible()
+    settle(page)
+    found = Axe().run(page, options=WCAG)
+    assert found.violations_count == 0, found.generate_report()
+    wide = "main => main.scrollWidth - main.clientWidth"
+    assert page.get_by_test_id("stMain").evaluate(wide) <= 0
+
+
+def test_a_link_to_the_form_is_copied_with_the_keyboard(
+    server: Server, new_page: NewPage, tmp_path: Path
+) -> None:
+    page = new_page()
+    page.goto(f"{server.url}/train?task=sort")
+    settle(page)
+    page.get_by_text("All settings").click()
+    steps = page.get_by_label("steps", exact=True)
+    steps.fill("7")
+    steps.press("Enter")
+    page.wait_for_url(re.compile("steps=7"))
+    settle(page)
+    page.locator("summary", has_text="A link to this form").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Copy a link", exact=True)).to_be_visible()
+    for _ in range(3):  # the first button, its address, the second button
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Copied")).to_be_visible()
+    page.context.grant_permissions(["clipboard-read"])
+    url = page.evaluate("navigator.clipboard.readText()")
+    assert url == f"{server.url}/train?task=sort&steps=7&controls=hidden"
+    student = new_page()
+    student.goto(url)
+    expect(student.get_by_text("Sort letters, preset small: steps 7.")).to_be_visible()
+    expect(student.get_by_role("button", name="Train", exact=True)).to_be_enabled()
+    expect(student.get_by_text("All settings")).to_have_count(0)
+    # Back and forward fill the form in as well.
+    steps.fill("9")
+    steps.press("Enter")
+    page.wait_for_url(re.compile("steps=9"))
+    page.wait_for_timeout(3_200)  # an older address that soon may only be late
+    page.go_back()
+    expect(steps).to_have_value("7")
+
+
+def test_a_change_and_train_at_once_keep_the_change(server: Server, new_page: NewPage) -> None:
+    page = new_page()
+    page.goto(f"{server.url}/train?task=copy&final_examples=8&eval_examples=8")
+    settle(page)
+    page.get_by_text("All settings").click()
+    steps = page.get_by_label("steps", exact=True)
+    steps.fill("3")
+    page.get_by_role("button", name="Train", exact=True).click()
+    expect(page.get_by_text(re.compile("Copy letters.*: "))).to_be_visible()
+    settle(page)
+    expect(steps).to_have_value("3")
+    assert "steps=3" in page.url
