@@ -144,6 +144,7 @@ def test_baselines_that_agree_are_one_line(trained: list[Run]) -> None:
         ("untrained model", (0, 1)),
         ("untrained model", (2,)),
         ("uniform guess, ln|V|", (0, 1, 2)),
+        ("unigram guess", (0, 1, 2)),
     }
 
 
