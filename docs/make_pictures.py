@@ -19,14 +19,15 @@ from tests.browser.conftest import (  # noqa: E402
     start_server,
     stop_server,
 )
+from transformer.runs import list_runs  # noqa: E402
 
 
-def picture(page: Page, name: str) -> None:
-    """Save the whole page, as high as it is."""
+def picture(page: Page, name: str, highest: int = 1100) -> None:
+    """Save the page, as high as it is."""
     settle(page)
     page.mouse.move(0, 0)
     height = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
-    page.set_viewport_size({"width": 1280, "height": min(height, 1100)})
+    page.set_viewport_size({"width": 1280, "height": min(height, highest)})
     page.wait_for_timeout(500)
     page.screenshot(path=DOCS / f"{name}.png")
     page.set_viewport_size({"width": 1280, "height": 900})
@@ -37,10 +38,20 @@ def main() -> None:
         server = start_server(Path(folder))
         browser = playwright.chromium.launch(executable_path=find_browser(), args=CHROMIUM_FLAGS)
         page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.goto(f"{server.url}/train?task=reverse")
-        page.get_by_role("button", name="Train", exact=True).click()
-        expect(page.get_by_text("Saved.", exact=True)).to_be_visible(timeout=300_000)
-        picture(page, "train")
+        for task in ("reverse", "sort"):
+            page.goto(f"{server.url}/train?task={task}")
+            settle(page)
+            page.get_by_role("button", name="Train", exact=True).click()
+            expect(page.get_by_text("Saved.", exact=True)).to_be_visible(timeout=300_000)
+            settle(page)
+        picture(page, "train", 1500)
+        slider = page.locator(".attention_timeline")
+        slider.scroll_into_view_if_needed()
+        slider.screenshot(path=DOCS / "time_slider.png")
+        runs = ",".join(run.id for run in list_runs(server.folder / "runs"))
+        page.goto(f"{server.url}/runs?runs={runs}")
+        expect(page.get_by_text("What differs in their settings")).to_be_visible()
+        picture(page, "runs", 1500)
         page.goto(server.url)
         expect(page.locator(".large canvas")).to_be_visible()
         picture(page, "overview")

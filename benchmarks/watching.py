@@ -1,0 +1,62 @@
+"""What an open Train page costs the trainer: .venv/bin/python -m benchmarks.watching
+
+One trainer on one thread. A browser looks at its run and away again, in turns; each turn's steps
+a second come from the run's own metrics. Leave the machine idle meanwhile.
+"""
+
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from playwright.sync_api import expect, sync_playwright
+
+from tests.browser.conftest import CHROMIUM_FLAGS, find_browser, start_server, stop_server
+from transformer.presets import prepare
+from transformer.run_queue import submit
+from transformer.runs import Run
+
+TURNS, SECONDS = 6, 12.0
+
+
+def speed(run: Run) -> float:
+    """Steps a second over the next SECONDS."""
+    first, started = run.last_step(), time.perf_counter()
+    time.sleep(SECONDS)
+    return (run.last_step() - first) / (time.perf_counter() - started)
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        server = start_server(Path(folder))
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=CHROMIUM_FLAGS)
+        page = browser.new_page(viewport={"width": 1280, "height": 1000})
+        # 2,000 planned steps, so that each is put down; no evaluation falls into a turn.
+        settings = {"steps": 2000, "eval_every": 1_000_000, "threads": 1, "batch_size": 128}
+        run = submit(prepare("sort", training=settings)[1], root=Path(folder) / "runs")
+        page.goto(f"{server.url}/train?run={run.id}")
+        expect(page.get_by_text("steps/s")).to_be_visible(timeout=120_000)
+        expect(page.get_by_text("Three goals")).to_be_visible()
+        watched, alone = [], []
+        for _ in range(TURNS):
+            page.goto(f"{server.url}/train?run={run.id}")
+            expect(page.get_by_text("steps/s")).to_be_visible(timeout=60_000)
+            time.sleep(2)
+            watched.append(speed(run))
+            page.goto("about:blank")
+            time.sleep(2)
+            alone.append(speed(run))
+        browser.close()
+        stop_server(server)
+    ratios = sorted(a / b for a, b in zip(watched, alone, strict=True))
+    print(
+        f"steps/s watched: {statistics.median(watched):.1f}, alone: {statistics.median(alone):.1f}"
+    )
+    print(
+        f"watched over alone, each turn: median {statistics.median(ratios):.2f} "
+        f"({ratios[0]:.2f} to {ratios[-1]:.2f})"
+    )
+
+
+if __name__ == "__main__":
+    main()
