@@ -29,7 +29,8 @@ def main() -> int:
         [python, "-m", "ruff", "check", "."],
         [python, "-m", "ruff", "format", "--check", "."],
         [python, "-m", "mypy", "transformer", "pages", "app.py", "tests", "benchmarks", "docs"],
-        [python, "-m", "pytest", *sys.argv[1:]],
+        # Two at once wherever there is a second core; what is long is one test file.
+        [python, "-m", "pytest", "-n", "auto", "--dist", "loadfile", *sys.argv[1:]],
     )
     failed = [command for command in checks if subprocess.run(command, check=False).returncode]
     for command in failed:
