@@ -20,7 +20,14 @@ from pathlib import Path
 import psutil
 from filelock import FileLock, Timeout
 
-from transformer.commits import APPEND_ONLY, Commit, newest_sound, state_file, weights_file
+from transformer.commits import (
+    APPEND_ONLY,
+    Commit,
+    newest_sound,
+    state_file,
+    weights_file,
+    write_manifest,
+)
 from transformer.config import RunConfig
 from transformer.errors import RunError
 from transformer.limits import Limits
@@ -168,6 +175,7 @@ def _copy_commit(run: Run, start: Commit, folder: Path) -> None:
     for name in (*APPEND_ONLY, "data.tsv", "attention.json", "goals.json"):
         if (run.path / name).exists():
             shutil.copyfile(run.path / name, folder / name)
+    write_manifest(target, replace(start, ended=""))
     for name, length in start.lengths.items():
         if (folder / name).exists():
             os.truncate(folder / name, length)

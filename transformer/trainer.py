@@ -117,8 +117,10 @@ class Trainer:
         if not world.leads:  # else every process would drop out the same places of its rows
             torch.manual_seed(config.training.seed + 7919 * world.rank)
         training = Training(model, task, config.training, world)
-        self._go_back(training)
+        ended = self._go_back(training)
         self.started = time.monotonic() - self.position.seconds
+        if ended:  # it was killed between its last commit and its last word
+            return self._conclude(training.step, ended)
         for event in training.events():
             self.step = event.step
             if world.leads:
@@ -137,15 +139,21 @@ class Trainer:
 
     # --- Going on from a commit ---------------------------------------------------------------
 
-    def _go_back(self, training: Training) -> None:
-        """Put the run's files and the training where the newest sound commit was."""
+    def _go_back(self, training: Training) -> str:
+        """Put the run's files and the training where the newest sound commit was.
+
+        Returns the state in which the run ended there; empty if it is to go on.
+        """
         made = None
         if self.world.leads:
             made = commits.newest_sound(self.run.path)
             commits.go_back(self.run.path, made)
-        step = int(self.world.agree(str(made.step) if made else "-1"))
+        number, _, ended = self.world.agree(
+            f"{made.step} {made.ended}" if made else "-1"
+        ).partition(" ")
+        step = int(number)
         if step < 0:
-            return
+            return ""
         folder = self.run.path / "checkpoints"
         checkpoint = Checkpoint.load(commits.weights_file(folder, step))
         parameters = dict(training.model.named_parameters())
@@ -162,6 +170,7 @@ class Trainer:
         self.step = step
         self.evaluation[step] = dict(self.position.evaluation)
         self.progress(f"Going on from step {step:,}.")
+        return ended
 
     # --- Commands -----------------------------------------------------------------------------
 
@@ -283,8 +292,8 @@ class Trainer:
 
     # --- Saving -------------------------------------------------------------------------------
 
-    def _commit(self, training: Training) -> None:
-        """Save a point to go on from. All processes take part, the leader writes."""
+    def _commit(self, training: Training, ended: str = "") -> None:
+        """Save a point to go on from, or the end. All processes take part, the leader writes."""
         started = time.monotonic()
         state = training.state()
         if not self.world.leads:
@@ -308,6 +317,7 @@ class Trainer:
             self.evaluation[training.step]["loss"],
             checkpoint.to_bytes(),
             write_state(self.position, state),
+            ended,
         )
         if training.step > 0 and "reload" not in self.run.goals():
             self._verify(made.step)
@@ -360,13 +370,18 @@ class Trainer:
             loss, outputs = self._evaluate(training, pairs)
             self._write_loss(loss)
             self._write_outputs(outputs, training.task)
-        self._commit(training)
+        self._commit(training, ended=state)
+        return self._conclude(training.step, state, reason)
+
+    def _conclude(self, step: int, state: str, reason: str = "") -> tuple[str, str, str]:
+        """Check what was saved, and sum it up."""
         if self.world.leads:
-            path = self._verify(training.step)
+            path = self._verify(step)
+            found, untrained = self.evaluation[step], self.position.untrained
             self.progress(
-                f"exact match {outputs.exact_match:.1%} of {len(pairs):,} (untrained "
-                f"{self.position.untrained['exact_match']:.1%}), loss {loss.loss:.2g} (untrained "
-                f"{self.position.untrained['loss']:.3g}); saved {path}"
+                f"exact match {found['exact_match']:.1%} of {found['examples']:,} (untrained "
+                f"{untrained['exact_match']:.1%}), loss {found['loss']:.2g} (untrained "
+                f"{untrained['loss']:.3g}); saved {path}"
             )
         return state, reason, ""
 
