@@ -35,7 +35,6 @@ from transformer.runs import (
     ACTIVE,
     RESUMABLE,
     ROOT,
-    RUN_ID,
     Run,
     Status,
     create_run,
@@ -43,6 +42,7 @@ from transformer.runs import (
     new_directory,
     process_of,
     runs_in,
+    started,
     write_run,
 )
 
@@ -93,7 +93,7 @@ def submit(
         _check_room(root, owner, limits)
         run = create_run(config, name=name, pairs=pairs, owner=owner, root=root)
         _enqueue(run, root)
-    advance(root)
+    _advance_unless_busy(root)
     return run
 
 
@@ -111,7 +111,7 @@ def resume(run: Run) -> None:
         _check_room(root, run.about()["owner"], Limits.from_environment())
         run.clear_command()
         _enqueue(run, root)
-    advance(root)
+    _advance_unless_busy(root)
 
 
 def train_on(
@@ -136,6 +136,8 @@ def train_on(
         RunError: the run is still at work, or has saved nothing to go on from.
         ConfigError: the settings are out of their bounds.
     """
+    if steps < 1:
+        raise RunError(f"A run cannot be trained on for {steps} steps; add at least 1.")
     if run.status().state in (*ACTIVE, "queued"):
         raise RunError(f"The run {run.id} is still {run.status().state}; wait, or stop it first.")
     start = newest_sound(run.path)
@@ -222,8 +224,12 @@ def look(root: Path = ROOT) -> None:
     now = time.monotonic()
     if now - _last_look.get(root, -LOOK_SECONDS) >= LOOK_SECONDS:
         _last_look[root] = now
-        with suppress(RunError):  # another process is at it
-            advance(root)
+        _advance_unless_busy(root)
+
+
+def _advance_unless_busy(root: Path) -> None:
+    with suppress(RunError):  # another process is at it
+        advance(root)
 
 
 def advance(root: Path = ROOT) -> None:
@@ -244,7 +250,8 @@ def advance(root: Path = ROOT) -> None:
             try:
                 start(run)
             except (RunError, OSError) as error:  # one that cannot start holds up no other
-                run.set_status(Status("failed", str(error), "error"))
+                with suppress(OSError):
+                    run.set_status(Status("failed", str(error), "error"))
             else:
                 active.append(run)
                 per_owner[owner] += 1
@@ -266,7 +273,7 @@ def start(run: Run) -> None:
             reason="",
             kind="",
             pid=process.pid,
-            process_started=process.create_time(),
+            process_started=started(process),
         )
     )
     environment = os.environ | {
@@ -299,7 +306,7 @@ def claim(run: Run, pid: int) -> None:
         if os.name == "posix":
             process.nice(10)  # the app must answer while trainers keep every core busy
         run.set_status(
-            replace(run.status(), state="starting", pid=pid, process_started=process.create_time())
+            replace(run.status(), state="starting", pid=pid, process_started=started(process))
         )
 
 
@@ -308,7 +315,8 @@ def _reap(run: Run, trainer: "subprocess.Popen[bytes]") -> None:
     code = trainer.wait()
     with suppress(OSError):
         last = run.last_word()
-        if last.state == "starting" and last.pid in (trainer.pid, os.getpid()):
+        mine = last.state == "starting" and last.pid in (trainer.pid, os.getpid())
+        if mine and not run.is_locked():  # by one from a terminal, which came first
             reason = f"The trainer ended (exit status {code}) before it began; its output says why."
             run.set_status(Status("failed", reason, "error"))
     with suppress(RunError, OSError):
@@ -345,7 +353,7 @@ def command(run: Run, word: str) -> None:
 def kill(run: Run) -> None:
     """End the trainer at once; the run can be resumed from the last point it saved."""
     process = process_of(run.status())
-    if process is not None:
+    if process is not None and process.pid != os.getpid():
         with suppress(psutil.Error):
             process.kill()
             process.wait(10)
@@ -355,11 +363,16 @@ def delete(run: Run) -> None:
     """Move a run to the trash, from where it can be restored; a trainer at work is ended.
 
     Raises:
-        RunError: the run cannot be moved.
+        RunError: the run cannot be moved, or its trainer cannot be ended from here.
     """
     root = run.path.parent
     with _queue_lock(root):
         kill(run)
+        try:
+            with run.lock():
+                pass
+        except RunError as error:
+            raise RunError(f"{error} It could not be deleted; stop it first.") from None
         status = run.status()
         if status.state == "queued":  # restored, it must not start by itself
             run.set_status(Status("paused", step=status.step))
@@ -393,7 +406,7 @@ def restore(run_id: str, root: Path = ROOT) -> Run:
     Raises:
         RunError: it is not there.
     """
-    if not RUN_ID.fullmatch(run_id) or not (root / TRASH / run_id).is_dir():
+    if run_id not in {run.id for run in trash(root)}:
         raise RunError(f"The run {run_id[:40]} is not in the trash any more.")
     try:
         os.replace(root / TRASH / run_id, root / run_id)

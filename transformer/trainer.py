@@ -23,7 +23,7 @@ from transformer.distributed import ALONE, World
 from transformer.errors import UserError
 from transformer.limits import Limits
 from transformer.model import Transformer
-from transformer.runs import ENDED, RESUMABLE, Run, Status
+from transformer.runs import ENDED, RESUMABLE, Run, Status, started
 from transformer.tasks import Pair, Task, build_task
 from transformer.training import (
     DivergedError,
@@ -401,9 +401,7 @@ class Trainer:
 
     def _set_state(self, state: str, reason: str = "", kind: str = "") -> None:
         process = psutil.Process()
-        self.run.set_status(
-            Status(state, reason, kind, process.pid, process.create_time(), self.step)
-        )
+        self.run.set_status(Status(state, reason, kind, process.pid, started(process), self.step))
         if reason:
             self.progress(reason)
 
