@@ -21,12 +21,12 @@ ROOT = Path(__file__).parent.parent
 PATIENCE = 120
 """Seconds before a test gives up on a process; on a busy machine importing torch takes many."""
 OFTEN = {"WORKBENCH_COMMIT_SECONDS": "0"}
-"""An environment in which a trainer saves as often as its own rule for the cost allows."""
+"""An environment in which a trainer saves after every update."""
 
 
 def tiny(**training: Any) -> RunConfig:
     """Reverse, with a model so small that an update takes a millisecond or two."""
-    model = {"d_model": 16, "num_heads": 2, "d_ff": 16, "dropout": 0.1}
+    model = {"d_model": 16, "num_heads": 2, "d_ff": 16, "dropout": 0.1, "max_length": 8}
     defaults = {
         "steps": 1_000_000,
         "batch_size": 4,

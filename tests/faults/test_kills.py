@@ -1,0 +1,123 @@
+"""``kill -9`` at random moments: the run goes on, and ends as the one that nobody killed.
+
+Most kills hit a trainer that saves after every update, so that many land inside the writing of a
+checkpoint. All the while a reader looks at every file, and never finds half of one.
+"""
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from tests.faults.nursery import Child, Nursery
+from tests.trainers import OFTEN, assert_same_run, ended, spawn, tiny, wait_for
+from transformer.commits import newest_sound
+from transformer.presets import prepare
+from transformer.runs import Run, create_run
+
+SOMETIMES = {"WORKBENCH_COMMIT_SECONDS": "0.1"}
+"""Several updates are lost at each kill, and made again."""
+
+Make = Callable[[Path, int], Run]
+
+
+def reverse(path: Path, seed: int, **training: Any) -> Run:
+    return create_run(tiny(steps=24, eval_every=7, seed=seed, **training), path=path)
+
+
+def own_pairs(path: Path, seed: int, **training: Any) -> Run:
+    """Seventeen pairs to learn in batches of four: every epoch ends with a short one."""
+    text = "".join(f"{'abcdef'[i % 6] * (1 + i % 5)} {i}\t{i} {'xyz'[i % 3]}\n" for i in range(19))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.with_suffix(".tsv")
+    file.write_text(text)
+    _, config = prepare(
+        "pairs",
+        "tiny",
+        pairs=file,
+        data={"tokens": "characters"},
+        model={"d_model": 16, "num_heads": 2, "d_ff": 16, "dropout": 0.3, "max_length": 10},
+        training={"threads": 1, "steps": 24, "batch_size": 4, "eval_every": 5, "seed": seed}
+        | training,
+    )
+    return create_run(config, pairs=text, path=path)
+
+
+def until_loss(path: Path, seed: int) -> Run:
+    """Ends long before its last step, and after the first hundred not every update is told."""
+    fast = {"learning_rate": 0.02, "warmup_steps": 10, "until_loss": 1.9}
+    return own_pairs(path, seed, steps=40_000, eval_every=18, **fast)
+
+
+def made_progress(run: Run, child: Child, log_start: int, start: int) -> bool:
+    """Whether this trainer has gone back to the commit, and written metrics beyond it."""
+    word = "step 0 of" if start < 0 else "Going on"
+    begun = word in child.output()[log_start:]
+    return child.poll() is not None or (begun and run.last_step() > start)
+
+
+def kill_at_random(run: Run, nursery: Nursery, random: Random, environment: dict[str, str]) -> int:
+    """Start trainers of a run and kill them until one ends by itself; the kills that count.
+
+    A kill counts if the trainer had written metrics of its own, and had not finished.
+    """
+    kills = 0
+    while True:
+        sound = newest_sound(run.path)
+        start = sound.step if sound else -1
+        log_start = len(run.log_tail(10**9))
+        child = nursery.train(run, environment=environment)
+        started = time.monotonic()
+        if random.random() < 0.1:  # while it begins, goes back, or not long after
+            time.sleep(random.uniform(0, 0.4))
+        else:
+            wait_for(lambda: made_progress(run, child, log_start, start), "metrics")
+            # On a busy machine all takes longer, also what is to be hit.
+            time.sleep(random.expovariate(1) * 0.5 * (time.monotonic() - started))
+        counts = made_progress(run, child, log_start, start) and child.poll() is None
+        child.kill()
+        state = run.status().state
+        if state == "finished":
+            return kills
+        assert state == ("interrupted" if child.poll() == -9 else "unexpected"), run.log_tail()
+        kills += counts
+
+
+def unbroken(make: Make, path: Path, seed: int, nursery: Nursery) -> Run:
+    run = make(path, seed)
+    assert nursery.train(run, environment={}).wait() == 0, run.log_tail()
+    return run
+
+
+@pytest.mark.parametrize(
+    ("make", "environment"), [(reverse, OFTEN), (own_pairs, OFTEN), (until_loss, SOMETIMES)]
+)
+def test_a_killed_run_ends_as_the_unbroken_one(
+    make: Make, environment: dict[str, str], nursery: Nursery, root: Path
+) -> None:
+    other = unbroken(make, root / "unbroken", 1, nursery)
+    run = make(root / "killed", 1)
+    with nursery.watched(run):
+        kills = kill_at_random(run, nursery, Random(make.__name__), environment)
+    assert kills >= 5
+    assert_same_run(run, other)
+
+
+@pytest.mark.long
+def test_a_hundred_kills(nursery: Nursery, root: Path) -> None:
+    kills, seed = 0, 0
+    while kills < 100:
+        seed += 1
+        for make in (reverse, own_pairs, until_loss):
+            for name, environment in (("often", OFTEN), ("sometimes", SOMETIMES)):
+                other = unbroken(make, root / f"{make.__name__}-{seed}", seed, nursery)
+                run = make(root / f"{make.__name__}-{seed}-{name}", seed)
+                with nursery.watched(run):
+                    here = kill_at_random(run, nursery, Random(f"{run.id}"), environment)
+                assert_same_run(run, other)
+                kills += here
+                print(json.dumps({"run": run.id, "kills": here, "all": kills}))
