@@ -91,8 +91,8 @@ def newest_sound(run: Path) -> Commit | None:
     """The newest commit whose files are, bit for bit, what was committed; None before the first.
 
     A flipped bit, a file that is gone, or a metrics file that lost its end, and it is the
-    commit before. Damage to the metrics that is older than every commit costs the curve a point
-    and the run nothing.
+    commit before. Damage to the metrics that every commit saw costs the curve a point and the
+    run nothing.
 
     Raises:
         RunError: there are commits, and none of them is sound.
@@ -120,7 +120,6 @@ def _is_whole(run: Path, made: Commit) -> bool:
     return (
         _file_sha256(weights_file(folder, made.step)) == made.weights
         and _file_sha256(state_file(folder, made.step)) == made.state
-        and all(_size(run / name) >= length for name, length in made.lengths.items())
     )
 
 
@@ -133,6 +132,8 @@ def go_back(run: Path, made: Commit | None) -> None:
         length = made.lengths[name] if made else 0
         if _size(run / name) > length:
             os.truncate(run / name, length)
+        elif 0 < _size(run / name) < length and name.endswith(".jsonl"):
+            os.truncate(run / name, (run / name).read_bytes().rfind(b"\n") + 1)
     folder = run / "checkpoints"
     sweep(folder)
     known = {one.step for one in commits(folder) if made and one.step <= made.step}

@@ -1,5 +1,6 @@
 """The trainer process: drains the training loop into a run directory."""
 
+import errno
 import json
 import os
 import signal
@@ -88,7 +89,6 @@ class Trainer:
                 self.run.clear_command()  # it was for the process before
             for number, word in ((signal.SIGTERM, "pause"), (signal.SIGINT, "stop")):
                 signal.signal(number, self._on_signal(word))
-            self._set_state("running")
             self._set_state(*self._outcome())
             self.run.clear_command()
         with suppress(UserError, OSError):
@@ -97,13 +97,16 @@ class Trainer:
     def _outcome(self) -> tuple[str, str, str]:
         """Train; how it ended: state, reason, and the kind of a failure."""
         try:
+            self._set_state("running")
             return self._train()
         except DivergedError as error:
             return "diverged", str(error), ""
         except UserError as error:
             return "failed", str(error), "data"
         except Exception as error:
-            traceback.print_exc()
+            _limit_memory(None)  # a last word takes some, too
+            with suppress(OSError):  # the output is on the disk that may be full
+                traceback.print_exc()
             return "failed", *_diagnosis(error)
 
     def _train(self) -> tuple[str, str, str]:
@@ -406,14 +409,17 @@ class Trainer:
             self.progress(reason)
 
 
-def _limit_memory(limit: int) -> None:
-    """Let a trainer that grows too large fail by itself, rather than the machine choose whom."""
+def _limit_memory(limit: int | None) -> None:
+    """Let a trainer that grows too large fail by itself, rather than the machine choose whom.
+
+    None lifts the limit.
+    """
     if os.name != "posix" or torch.cuda.is_available():  # CUDA reserves more than it uses
         return
     import resource
 
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+    resource.setrlimit(resource.RLIMIT_DATA, (hard if limit is None else limit, hard))
     with suppress(OSError):  # Linux alone has it
         Path("/proc/self/oom_score_adj").write_text("900")
 
@@ -422,6 +428,7 @@ def _diagnosis(error: Exception) -> tuple[str, str]:
     """Why a trainer failed, in a sentence for the person who started it; and the kind."""
     if (
         isinstance(error, MemoryError)
+        or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
         or "can't allocate memory" in str(error)
         or "out of memory" in str(error)
     ):
@@ -464,4 +471,5 @@ def result(run: Run) -> dict[str, Any]:
 
 
 def to_stderr(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
+    with suppress(OSError):  # where the output goes may be full, or gone
+        print(message, file=sys.stderr, flush=True)
