@@ -12,8 +12,9 @@ import os
 import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,10 @@ class Nursery:
         self.children.append(child)
         return child
 
+    def submit(self, root: Path, log: Path, environment: Mapping[str, str]) -> Child:
+        """A process that asks for a run and ends, as one that serves an app might."""
+        return self.spawn(["submit", str(root)], log, environment)
+
     def train(
         self,
         run: Run,
@@ -148,7 +153,7 @@ def main() -> None:
 
     from tests.faults import watcher
     from transformer import __main__ as command_line
-    from transformer import trainer
+    from transformer import run_queue, trainer
     from transformer.checkpoint import tensor_shapes
 
     assert trainer
@@ -175,18 +180,21 @@ def main() -> None:
                     words = request["words"]
                     if words[0] == "watch":
                         code = watcher.main(Path(words[1]))
+                    elif words[0] == "submit":
+                        print(run_queue.submit(tiny(), root=Path(words[1])).id)
+                        code = 0
                     else:
                         code = command_line.main(words)
                 except SystemExit as end:
                     code = end.code if isinstance(end.code, int) else 1
                 except BaseException:
-                    import traceback
-
-                    traceback.print_exc()
                     code = 1
+                    with suppress(OSError):
+                        traceback.print_exc()
                 finally:
                     for stream in (sys.stdout, sys.stderr):
-                        stream.flush()
+                        with suppress(OSError):
+                            stream.flush()
                     os._exit(code)
         print(json.dumps(answer), flush=True)
 

@@ -4,9 +4,9 @@ Most kills hit a trainer that saves after every update, so that many land inside
 checkpoint. All the while a reader looks at every file, and never finds half of one.
 """
 
-import json
 import time
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from tests.faults.nursery import Child, Nursery
-from tests.trainers import OFTEN, assert_same_run, ended, spawn, tiny, wait_for
+from tests.trainers import OFTEN, assert_same_run, tiny, wait_for
 from transformer.commits import newest_sound
 from transformer.presets import prepare
 from transformer.runs import Run, create_run
 
-SOMETIMES = {"WORKBENCH_COMMIT_SECONDS": "0.1"}
+SOMETIMES = {"WORKBENCH_COMMIT_SECONDS": "0.01"}
 """Several updates are lost at each kill, and made again."""
 
 Make = Callable[[Path, int], Run]
@@ -29,7 +29,7 @@ def reverse(path: Path, seed: int, **training: Any) -> Run:
     return create_run(tiny(steps=24, eval_every=7, seed=seed, **training), path=path)
 
 
-def own_pairs(path: Path, seed: int, **training: Any) -> Run:
+def own_pairs(path: Path, seed: int, held_out: float = 0.1, **training: Any) -> Run:
     """Seventeen pairs to learn in batches of four: every epoch ends with a short one."""
     text = "".join(f"{'abcdef'[i % 6] * (1 + i % 5)} {i}\t{i} {'xyz'[i % 3]}\n" for i in range(19))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ def own_pairs(path: Path, seed: int, **training: Any) -> Run:
         "pairs",
         "tiny",
         pairs=file,
-        data={"tokens": "characters"},
+        data={"tokens": "characters", "held_out": held_out},
         model={"d_model": 16, "num_heads": 2, "d_ff": 16, "dropout": 0.3, "max_length": 10},
         training={"threads": 1, "steps": 24, "batch_size": 4, "eval_every": 5, "seed": seed}
         | training,
@@ -49,8 +49,8 @@ def own_pairs(path: Path, seed: int, **training: Any) -> Run:
 
 def until_loss(path: Path, seed: int) -> Run:
     """Ends long before its last step, and after the first hundred not every update is told."""
-    fast = {"learning_rate": 0.02, "warmup_steps": 10, "until_loss": 1.9}
-    return own_pairs(path, seed, steps=40_000, eval_every=18, **fast)
+    fast = {"learning_rate": 0.01, "warmup_steps": 10, "until_loss": 0.7}
+    return own_pairs(path, seed, held_out=0.0, steps=40_000, eval_every=18, **fast)
 
 
 def made_progress(run: Run, child: Child, log_start: int, start: int) -> bool:
@@ -61,30 +61,33 @@ def made_progress(run: Run, child: Child, log_start: int, start: int) -> bool:
 
 
 def kill_at_random(run: Run, nursery: Nursery, random: Random, environment: dict[str, str]) -> int:
-    """Start trainers of a run and kill them until one ends by itself; the kills that count.
-
-    A kill counts if the trainer had written metrics of its own, and had not finished.
-    """
+    """Start trainers of a run and kill them until one ends by itself; the kills that count."""
     kills = 0
-    while True:
-        sound = newest_sound(run.path)
-        start = sound.step if sound else -1
-        log_start = len(run.log_tail(10**9))
-        child = nursery.train(run, environment=environment)
-        started = time.monotonic()
-        if random.random() < 0.1:  # while it begins, goes back, or not long after
-            time.sleep(random.uniform(0, 0.4))
-        else:
-            wait_for(lambda: made_progress(run, child, log_start, start), "metrics")
-            # On a busy machine all takes longer, also what is to be hit.
-            time.sleep(random.expovariate(1) * 0.5 * (time.monotonic() - started))
-        counts = made_progress(run, child, log_start, start) and child.poll() is None
-        child.kill()
-        state = run.status().state
-        if state == "finished":
-            return kills
-        assert state == ("interrupted" if child.poll() == -9 else "unexpected"), run.log_tail()
-        kills += counts
+    while run.status().state != "finished":
+        kills += is_killed(run, nursery, random, environment)
+        assert run.status().state in ("interrupted", "finished"), run.log_tail()
+    return kills
+
+
+def is_killed(run: Run, nursery: Nursery, random: Random, environment: dict[str, str]) -> bool:
+    """Start a trainer and kill it; whether that counts.
+
+    It does if the trainer had written metrics of its own, and had not finished.
+    """
+    sound = newest_sound(run.path)
+    start = sound.step if sound else -1
+    log_start = len(run.log_tail(10**9))
+    began = time.monotonic()
+    child = nursery.train(run, environment=environment)
+    if random.random() < 0.1:  # while it begins, goes back, or not long after
+        time.sleep(random.uniform(0, 0.4))
+    else:
+        wait_for(lambda: made_progress(run, child, log_start, start), "metrics")
+        # On a busy machine all takes longer, also what is to be hit.
+        time.sleep(random.expovariate(1) * 0.5 * (time.monotonic() - began))
+    progress = made_progress(run, child, log_start, start)
+    child.kill()
+    return progress and child.poll() == -9 and run.status().state == "interrupted"
 
 
 def unbroken(make: Make, path: Path, seed: int, nursery: Nursery) -> Run:
@@ -109,15 +112,17 @@ def test_a_killed_run_ends_as_the_unbroken_one(
 
 @pytest.mark.long
 def test_a_hundred_kills(nursery: Nursery, root: Path) -> None:
-    kills, seed = 0, 0
-    while kills < 100:
-        seed += 1
-        for make in (reverse, own_pairs, until_loss):
-            for name, environment in (("often", OFTEN), ("sometimes", SOMETIMES)):
-                other = unbroken(make, root / f"{make.__name__}-{seed}", seed, nursery)
-                run = make(root / f"{make.__name__}-{seed}-{name}", seed)
-                with nursery.watched(run):
-                    here = kill_at_random(run, nursery, Random(f"{run.id}"), environment)
-                assert_same_run(run, other)
-                kills += here
-                print(json.dumps({"run": run.id, "kills": here, "all": kills}))
+    kills = 0
+    for number in count():
+        seed, kind = divmod(number, 3)
+        make = (until_loss, own_pairs, reverse)[kind]
+        other = unbroken(make, root / f"{number}-unbroken", seed, nursery)
+        for name, environment in (("often", OFTEN), ("sometimes", SOMETIMES)):
+            run = make(root / f"{number}-{name}", seed)
+            with nursery.watched(run):
+                here = kill_at_random(run, nursery, Random(run.id), environment)
+            assert_same_run(run, other)
+            kills += here
+            print(f"{make.__name__} {run.id}: {here} kills, {kills} so far", flush=True)
+        if kills >= 100:
+            return
