@@ -51,6 +51,7 @@ CLAIMED = "WORKBENCH_CLAIMED"
 TRASH = "trash"
 TRASH_KEEPS = 50
 """Deleted runs that can be had back; the oldest give way."""
+KILL_SECONDS = 10.0
 LOOK_SECONDS = 1.0
 """However many people look, one process looks through the runs no more often than this."""
 
@@ -352,11 +353,15 @@ def command(run: Run, word: str) -> None:
 
 def kill(run: Run) -> None:
     """End the trainer at once; the run can be resumed from the last point it saved."""
-    process = process_of(run.status())
+    status = run.status()
+    process = process_of(status)
     if process is not None and process.pid != os.getpid():
         with suppress(psutil.Error):
             process.kill()
-            process.wait(10)
+        deadline = time.monotonic() + KILL_SECONDS
+        # Not `wait`: a parent that never asks how its child ended leaves it there for good.
+        while process_of(status) is not None and time.monotonic() < deadline:
+            time.sleep(0.005)
 
 
 def delete(run: Run) -> None:

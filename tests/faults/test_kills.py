@@ -90,39 +90,35 @@ def is_killed(run: Run, nursery: Nursery, random: Random, environment: dict[str,
     return progress and child.poll() == -9 and run.status().state == "interrupted"
 
 
-def unbroken(make: Make, path: Path, seed: int, nursery: Nursery) -> Run:
-    run = make(path, seed)
-    assert nursery.train(run, environment={}).wait() == 0, run.log_tail()
-    return run
+CASES = [(reverse, OFTEN), (own_pairs, OFTEN), (until_loss, SOMETIMES)]
 
 
-@pytest.mark.parametrize(
-    ("make", "environment"), [(reverse, OFTEN), (own_pairs, OFTEN), (until_loss, SOMETIMES)]
-)
+@pytest.mark.parametrize(("make", "environment"), CASES)
 def test_a_killed_run_ends_as_the_unbroken_one(
     make: Make, environment: dict[str, str], nursery: Nursery, root: Path
 ) -> None:
-    other = unbroken(make, root / "unbroken", 1, nursery)
-    run = make(root / "killed", 1)
-    with nursery.watched(run):
-        kills = kill_at_random(run, nursery, Random(make.__name__), environment)
-    assert kills >= 5
-    assert_same_run(run, other)
+    assert compare(make, environment, 1, nursery, root) >= 5
 
 
 @pytest.mark.long
 def test_a_hundred_kills(nursery: Nursery, root: Path) -> None:
     kills = 0
-    for number in count():
-        seed, kind = divmod(number, 3)
-        make = (until_loss, own_pairs, reverse)[kind]
-        other = unbroken(make, root / f"{number}-unbroken", seed, nursery)
-        for name, environment in (("often", OFTEN), ("sometimes", SOMETIMES)):
-            run = make(root / f"{number}-{name}", seed)
-            with nursery.watched(run):
-                here = kill_at_random(run, nursery, Random(run.id), environment)
-            assert_same_run(run, other)
+    for seed in count(2):
+        for make, environment in CASES:
+            here = compare(make, environment, seed, nursery, root)
             kills += here
-            print(f"{make.__name__} {run.id}: {here} kills, {kills} so far", flush=True)
+            print(f"{make.__name__}, seed {seed}: {here} kills, {kills} so far", flush=True)
         if kills >= 100:
             return
+
+
+def compare(
+    make: Make, environment: dict[str, str], seed: int, nursery: Nursery, root: Path
+) -> int:
+    """Kill the trainers of a run, and compare it with one that nobody killed; the kills."""
+    run, unbroken = (make(root / f"{make.__name__}-{seed}-{name}", seed) for name in "ab")
+    assert nursery.train(unbroken, environment={}).wait() == 0, unbroken.log_tail()
+    with nursery.watched(run):
+        kills = kill_at_random(run, nursery, Random(run.id), environment)
+    assert_same_run(run, unbroken)
+    return kills
