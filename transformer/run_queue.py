@@ -52,15 +52,17 @@ TRASH = "trash"
 TRASH_KEEPS = 50
 """Deleted runs that can be had back; the oldest give way."""
 KILL_SECONDS = 10.0
+QUEUE_SECONDS = 30.0
+"""Thirty who ask at the same moment are served one after the other, on a busy machine too."""
 LOOK_SECONDS = 1.0
 """However many people look, one process looks through the runs no more often than this."""
 
 
 @contextmanager
-def _queue_lock(root: Path) -> Iterator[None]:
+def _queue_lock(root: Path, wait: float = QUEUE_SECONDS) -> Iterator[None]:
     root.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(root / "queue.lock", timeout=10):
+        with FileLock(root / "queue.lock", timeout=wait):
             yield
     except Timeout:
         raise RunError("The queue of runs is busy. Try again in a moment.") from None
@@ -225,20 +227,24 @@ def look(root: Path = ROOT) -> None:
     now = time.monotonic()
     if now - _last_look.get(root, -LOOK_SECONDS) >= LOOK_SECONDS:
         _last_look[root] = now
-        _advance_unless_busy(root)
+        _advance_unless_busy(root, wait=0.0)
 
 
-def _advance_unless_busy(root: Path) -> None:
+def _advance_unless_busy(root: Path, wait: float = QUEUE_SECONDS) -> None:
     with suppress(RunError):  # another process is at it
-        advance(root)
+        advance(root, wait)
 
 
-def advance(root: Path = ROOT) -> None:
-    """Start queued runs, in order, while there is room for their trainers."""
+def advance(root: Path = ROOT, wait: float = QUEUE_SECONDS) -> None:
+    """Start queued runs, in order, while there is room for their trainers.
+
+    Raises:
+        RunError: others have held the queue for ``wait`` seconds.
+    """
     if not waiting(root):
         return
     limits = Limits.from_environment()
-    with _queue_lock(root):
+    with _queue_lock(root, wait):
         statuses = _statuses(root)
         active = [run for run, status in statuses if status.state in ACTIVE]
         per_owner = Counter(run.about()["owner"] for run in active)
