@@ -1,8 +1,10 @@
 """A disk that is full: the run fails with what to do, keeps what it saved, and goes on later."""
 
+import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from tests.faults.nursery import Nursery
 from tests.trainers import assert_same_run
 from transformer.commits import newest_sound
 from transformer.config import RunConfig
+from transformer.files import write_over
 from transformer.runs import Run, create_run
 
 PAGE = 4096
@@ -109,3 +112,25 @@ def test_a_full_disk(
     filler.unlink()
     assert nursery.train(run).wait() == 0
     assert_same_run(run, unbroken)
+
+
+def test_a_word_in_place_of_another_is_never_half(tmp_path: Path) -> None:
+    """On a full disk a status cannot be written beside the old one; readers look all the same."""
+    file = tmp_path / "status.json"
+    words = [json.dumps({"state": "failed", "reason": "x" * length}) for length in (400, 3, 150)]
+    file.write_text(words[0])
+    end = threading.Event()
+
+    def write() -> None:
+        while not end.is_set():
+            for word in words:
+                write_over(file, word.encode())
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(3000):
+            assert json.loads(file.read_bytes())["state"] == "failed"
+    finally:
+        end.set()
+        writer.join()
