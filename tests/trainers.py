@@ -14,6 +14,7 @@ import psutil
 
 from transformer.checkpoint import Checkpoint
 from transformer.config import RunConfig
+from transformer.goals import read_goals
 from transformer.presets import prepare
 from transformer.runs import ACTIVE, Run, Status
 
@@ -21,12 +22,12 @@ ROOT = Path(__file__).parent.parent
 PATIENCE = 120
 """Seconds before a test gives up on a process; on a busy machine importing torch takes many."""
 OFTEN = {"WORKBENCH_COMMIT_SECONDS": "0"}
-"""An environment in which a trainer saves as often as its own rule for the cost allows."""
+"""An environment in which a trainer saves after every update."""
 
 
 def tiny(**training: Any) -> RunConfig:
     """Reverse, with a model so small that an update takes a millisecond or two."""
-    model = {"d_model": 16, "num_heads": 2, "d_ff": 16, "dropout": 0.1}
+    model = {"d_model": 16, "num_heads": 2, "d_ff": 16, "dropout": 0.1, "max_length": 8}
     defaults = {
         "steps": 1_000_000,
         "batch_size": 4,
@@ -121,10 +122,16 @@ def written(run: Run) -> dict[str, list[dict[str, Any]]]:
 
 
 def assert_same_run(run: Run, unbroken: Run) -> None:
-    """Metrics, samples and final weights are equal, bit for bit."""
+    """Metrics, samples, attention, the twin and the final weights are equal, bit for bit."""
+    recorded = [(one.path / "attention.bin").read_bytes() for one in (run, unbroken)]
+    assert recorded[0] == recorded[1]
+    mine, other = (read_goals(one.path).twin for one in (run, unbroken))
+    assert mine is not None
+    assert other is not None
+    assert mine.curve == other.curve
     for name, lines in written(unbroken).items():
         assert written(run)[name] == lines, name
-    mine, other = (Checkpoint.load(one.checkpoints()[-1]).tensors for one in (run, unbroken))
-    assert mine.keys() == other.keys()
-    for name, weights in other.items():
-        assert mine[name].equal(weights), name
+    tensors, others = (Checkpoint.load(one.checkpoints()[-1]).tensors for one in (run, unbroken))
+    assert tensors.keys() == others.keys()
+    for name, weights in others.items():
+        assert tensors[name].equal(weights), name

@@ -30,6 +30,8 @@ class Commit:
     loss: of the evaluation at this step, in nats a token.
     weights, state: sha256 of the two files.
     lengths: bytes of each append-only file, and 0 for one that was not there.
+    history: sha256 of that much of each.
+    ended: the state in which the run ended here; empty if it was to go on.
     """
 
     step: int
@@ -37,6 +39,8 @@ class Commit:
     weights: str
     state: str
     lengths: dict[str, int]
+    history: dict[str, str]
+    ended: str = ""
 
 
 def weights_file(folder: Path, step: int) -> Path:
@@ -47,7 +51,9 @@ def state_file(folder: Path, step: int) -> Path:
     return folder / f"step-{step}.state.safetensors"
 
 
-def commit(run: Path, step: int, loss: float, weights: bytes, state: bytes) -> Commit:
+def commit(
+    run: Path, step: int, loss: float, weights: bytes, state: bytes, ended: str = ""
+) -> Commit:
     """Make a commit of a run, then drop those it makes superfluous.
 
     Raises:
@@ -60,12 +66,19 @@ def commit(run: Path, step: int, loss: float, weights: bytes, state: bytes) -> C
         lengths[name] = path.stat().st_size if path.exists() else 0
         if lengths[name]:
             sync(path)
-    made = Commit(step, loss, _sha256(weights), _sha256(state), lengths)
+    history = {name: _file_sha256(run / name, length) for name, length in lengths.items()}
+    made = Commit(step, loss, _sha256(weights), _sha256(state), lengths, history, ended)
     write_atomic(weights_file(folder, step), weights)
     write_atomic(state_file(folder, step), state)
-    write_atomic(folder / f"step-{step}.json", json.dumps(asdict(made)).encode())
+    write_manifest(folder, made)
     _prune(folder)
     return made
+
+
+def write_manifest(folder: Path, made: Commit) -> None:
+    """With a checksum of its own: one damaged digit would cut a run's history in its midst."""
+    plain = {**asdict(made), "sha256": _manifest_sha256(made)}
+    write_atomic(folder / f"step-{made.step}.json", json.dumps(plain).encode())
 
 
 def commits(folder: Path) -> list[Commit]:
@@ -78,28 +91,36 @@ def newest_sound(run: Path) -> Commit | None:
     """The newest commit whose files are, bit for bit, what was committed; None before the first.
 
     A flipped bit, a file that is gone, or a metrics file that lost its end, and it is the
-    commit before.
+    commit before. Damage to the metrics that every commit saw costs the curve a point and the
+    run nothing.
 
     Raises:
         RunError: there are commits, and none of them is sound.
     """
     folder = run / "checkpoints"
-    found = commits(folder)
-    for made in reversed(found):
-        files = {
-            weights_file(folder, made.step): made.weights,
-            state_file(folder, made.step): made.state,
-        }
-        if all(_file_sha256(path) == checksum for path, checksum in files.items()) and all(
-            _size(run / name) >= length for name, length in made.lengths.items()
+    whole = [made for made in reversed(commits(folder)) if _is_whole(run, made)]
+    for made in whole:
+        if all(
+            _file_sha256(run / name, length) == made.history[name]
+            for name, length in made.lengths.items()
         ):
             return made
-    if found:
+    if whole:
+        return whole[0]
+    if any(MANIFEST.fullmatch(name) for name in _names(folder)):
         raise RunError(
             "None of the points this run saved is sound any more, so it cannot go on. Start it "
             "again with the same settings: the same seed gives the same run."
         )
     return None
+
+
+def _is_whole(run: Path, made: Commit) -> bool:
+    folder = run / "checkpoints"
+    return (
+        _file_sha256(weights_file(folder, made.step)) == made.weights
+        and _file_sha256(state_file(folder, made.step)) == made.state
+    )
 
 
 def go_back(run: Path, made: Commit | None) -> None:
@@ -111,10 +132,13 @@ def go_back(run: Path, made: Commit | None) -> None:
         length = made.lengths[name] if made else 0
         if _size(run / name) > length:
             os.truncate(run / name, length)
+        elif 0 < _size(run / name) < length and name.endswith(".jsonl"):
+            os.truncate(run / name, (run / name).read_bytes().rfind(b"\n") + 1)
     folder = run / "checkpoints"
     sweep(folder)
     known = {one.step for one in commits(folder) if made and one.step <= made.step}
-    for path in folder.glob("step-*"):
+    # Manifests go first, as in _prune.
+    for path in sorted(folder.glob("step-*"), key=lambda path: path.suffix != ".json"):
         number = path.name.split(".")[0].removeprefix("step-")
         if number.isdecimal() and int(number) not in known:
             path.unlink()
@@ -143,16 +167,21 @@ def _names(folder: Path) -> Iterator[str]:
 
 def _read(path: Path) -> Commit | None:
     try:
-        made = Commit(**json.loads(path.read_text("utf-8")))
+        plain = json.loads(path.read_text("utf-8"))
+        checksum = plain.pop("sha256")
+        made = Commit(**plain)
         numbers = [made.step, *(made.lengths[name] for name in APPEND_ONLY)]
         sound = (
             path.name == f"step-{made.step}.json"
+            and checksum == _manifest_sha256(made)
             and all(type(number) is int and number >= 0 for number in numbers)
             and isinstance(made.loss, int | float)
             and isinstance(made.weights, str)
             and isinstance(made.state, str)
+            and isinstance(made.ended, str)
+            and made.history.keys() >= made.lengths.keys()
         )
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
     return made if sound else None
 
@@ -168,9 +197,19 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _file_sha256(path: Path) -> str:
+def _manifest_sha256(made: Commit) -> str:
+    return _sha256(json.dumps(asdict(made)).encode())
+
+
+def _file_sha256(path: Path, length: int | None = None) -> str:
+    """Of a file, or of its first bytes; empty if it cannot be read."""
+    digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            left = _size(path) if length is None else length
+            while left > 0 and (chunk := file.read(min(left, 1 << 20))):
+                digest.update(chunk)
+                left -= len(chunk)
     except OSError:
         return ""
+    return digest.hexdigest()

@@ -25,13 +25,13 @@ def write_atomic(path: Path, content: bytes) -> None:
 
 
 def write_over(path: Path, content: bytes) -> None:
-    """Write into the file that is there: for a last word on a disk that has no room for a second.
+    """Write JSON into the file that is there: a last word on a disk with no room for a second.
 
-    Not atomic, but it needs no new space while the content is no longer than a block.
+    It needs no new space while the content is no longer than a block. Blanks cover the rest of
+    what was there, in the same write, so that a reader sees no half.
     """
-    with path.open("r+b") as file:
-        file.write(content)
-        file.truncate()
+    with path.open("r+b", buffering=0) as file:
+        file.write(content.ljust(path.stat().st_size))
 
 
 def sync(path: Path) -> None:

@@ -208,6 +208,8 @@ def sinusoids(config: TransformerConfig) -> Tensor:
     Interleaved as the paper writes them, or all sines before all cosines (MarianMT).
     Computed in float64 and rounded once.
     """
+    if torch.get_default_device().type == "meta":  # only shapes are asked for
+        return torch.empty(config.max_length, config.d_model)
     position = torch.arange(config.max_length, dtype=torch.float64)[:, None]
     i = torch.arange(config.d_model // 2, dtype=torch.float64)
     angle = position / 10000 ** (2 * i / config.d_model)  # [max_length, d_model / 2]
@@ -401,17 +403,25 @@ class Memory:
             layer.select(rows)
 
 
+def _empty_embedding(tokens: int, d_model: int) -> nn.Embedding:
+    """An embedding whose vectors ``reset_parameters`` draws.
+
+    Drawing them on the meta device, as nn.Embedding does, takes PyTorch over a second at first.
+    """
+    return nn.Embedding.from_pretrained(torch.empty(tokens, d_model), freeze=False)
+
+
 class Transformer(nn.Module):
     """The whole model of figure 1."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.config = config
-        target_tokens = nn.Embedding(config.target_vocab_size, config.d_model)
+        target_tokens = _empty_embedding(config.target_vocab_size, config.d_model)
         if config.share_embeddings:
             source_tokens = target_tokens
         else:
-            source_tokens = nn.Embedding(config.source_vocab_size, config.d_model)
+            source_tokens = _empty_embedding(config.source_vocab_size, config.d_model)
         self.source_embedding = Embedding(config, source_tokens)
         self.target_embedding = Embedding(config, target_tokens)
         self.encoder = Encoder(config)
@@ -420,7 +430,8 @@ class Transformer(nn.Module):
         if config.tie_embeddings:
             self.output.weight = target_tokens.weight
         self.logits = HookPoint()  # [batch, target, vocabulary]
-        self.reset_parameters()
+        if not self.output.weight.is_meta:  # there, no parameter has a value
+            self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Xavier-uniform matrices, zero biases, embeddings of variance 1 / d_model.

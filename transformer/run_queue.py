@@ -20,7 +20,14 @@ import psutil
 from filelock import FileLock, Timeout
 
 from transformer import trainer_process
-from transformer.commits import APPEND_ONLY, Commit, newest_sound, state_file, weights_file
+from transformer.commits import (
+    APPEND_ONLY,
+    Commit,
+    newest_sound,
+    state_file,
+    weights_file,
+    write_manifest,
+)
 from transformer.config import RunConfig
 from transformer.errors import RunError
 from transformer.files import link_or_copy
@@ -29,7 +36,6 @@ from transformer.runs import (
     ACTIVE,
     RESUMABLE,
     ROOT,
-    RUN_ID,
     Run,
     Status,
     create_run,
@@ -37,6 +43,7 @@ from transformer.runs import (
     new_directory,
     process_of,
     runs_in,
+    started,
     write_run,
 )
 
@@ -44,15 +51,18 @@ NICE = 10
 TRASH = "trash"
 TRASH_KEEPS = 50
 """Deleted runs that can be had back; the oldest give way."""
+KILL_SECONDS = 10.0
+QUEUE_SECONDS = 30.0
+"""Thirty who ask at the same moment are served one after the other, on a busy machine too."""
 LOOK_SECONDS = 1.0
 """However many people look, one process looks through the runs no more often than this."""
 
 
 @contextmanager
-def _queue_lock(root: Path) -> Iterator[None]:
+def _queue_lock(root: Path, wait: float = QUEUE_SECONDS) -> Iterator[None]:
     root.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(root / "queue.lock", timeout=10):
+        with FileLock(root / "queue.lock", timeout=wait):
             yield
     except Timeout:
         raise RunError("The queue of runs is busy. Try again in a moment.") from None
@@ -87,7 +97,7 @@ def submit(
         _check_room(root, owner, limits)
         run = create_run(config, name=name, pairs=pairs, owner=owner, shared=shared, root=root)
         _enqueue(run, root)
-    advance(root)
+    _advance_unless_busy(root)
     return run
 
 
@@ -105,7 +115,7 @@ def resume(run: Run) -> None:
         _check_room(root, run.about()["owner"], Limits.from_environment())
         run.clear_command()
         _enqueue(run, root)
-    advance(root)
+    _advance_unless_busy(root)
 
 
 def train_on(
@@ -130,6 +140,8 @@ def train_on(
         RunError: the run is still at work, or has saved nothing to go on from.
         ConfigError: the settings are out of their bounds.
     """
+    if steps < 1:
+        raise RunError(f"A run cannot be trained on for {steps} steps; add at least 1.")
     if run.status().state in (*ACTIVE, "queued"):
         raise RunError(f"The run {run.id} is still {run.status().state}; wait, or stop it first.")
     start = newest_sound(run.path)
@@ -171,6 +183,7 @@ def _copy_commit(run: Run, start: Commit, folder: Path) -> None:
     for name in (*APPEND_ONLY, "attention.json", "goals.json"):
         if (run.path / name).exists():
             shutil.copyfile(run.path / name, folder / name)
+    write_manifest(target, replace(start, ended=""))
     for name, length in start.lengths.items():
         if (folder / name).exists():
             os.truncate(folder / name, length)
@@ -217,16 +230,24 @@ def look(root: Path = ROOT) -> None:
     now = time.monotonic()
     if now - _last_look.get(root, -LOOK_SECONDS) >= LOOK_SECONDS:
         _last_look[root] = now
-        with suppress(RunError):  # another process is at it
-            advance(root)
+        _advance_unless_busy(root, wait=0.0)
 
 
-def advance(root: Path = ROOT) -> None:
-    """Start queued runs, in order, while there is room for their trainers."""
+def _advance_unless_busy(root: Path, wait: float = QUEUE_SECONDS) -> None:
+    with suppress(RunError):  # another process is at it
+        advance(root, wait)
+
+
+def advance(root: Path = ROOT, wait: float = QUEUE_SECONDS) -> None:
+    """Start queued runs, in order, while there is room for their trainers.
+
+    Raises:
+        RunError: others have held the queue for ``wait`` seconds.
+    """
     if not waiting(root):
         return
     limits = Limits.from_environment()
-    with _queue_lock(root):
+    with _queue_lock(root, wait):
         statuses = _statuses(root)
         active = [run for run, status in statuses if status.state in ACTIVE]
         per_owner = Counter(run.about()["owner"] for run in active)
@@ -239,7 +260,8 @@ def advance(root: Path = ROOT) -> None:
             try:
                 start(run)
             except (RunError, OSError) as error:  # one that cannot start holds up no other
-                run.set_status(Status("failed", str(error), "error"))
+                with suppress(OSError):
+                    run.set_status(Status("failed", str(error), "error"))
             else:
                 active.append(run)
                 per_owner[owner] += 1
@@ -261,7 +283,7 @@ def start(run: Run) -> None:
             reason="",
             kind="",
             pid=process.pid,
-            process_started=process.create_time(),
+            process_started=started(process),
         )
     )
     trainer = trainer_process.launch(run.path.resolve(), threads)
@@ -276,7 +298,7 @@ def claim(run: Run, pid: int) -> None:
         if os.name == "posix" and process.nice() < NICE:
             process.nice(NICE)  # the app must answer while trainers keep every core busy
         run.set_status(
-            replace(run.status(), state="starting", pid=pid, process_started=process.create_time())
+            replace(run.status(), state="starting", pid=pid, process_started=started(process))
         )
 
 
@@ -285,7 +307,8 @@ def _reap(run: Run, trainer: "subprocess.Popen[bytes]") -> None:
     code = trainer.wait()
     with suppress(OSError):
         last = run.last_word()
-        if last.state == "starting" and last.pid in (trainer.pid, os.getpid()):
+        mine = last.state == "starting" and last.pid in (trainer.pid, os.getpid())
+        if mine and not run.is_locked():  # by one from a terminal, which came first
             reason = f"The trainer ended (exit status {code}) before it began; its output says why."
             run.set_status(Status("failed", reason, "error"))
     with suppress(RunError, OSError):
@@ -321,22 +344,31 @@ def command(run: Run, word: str) -> None:
 
 def kill(run: Run) -> None:
     """End the trainer at once; the run can be resumed from the last point it saved."""
-    process = process_of(run.status())
-    if process is not None:
+    status = run.status()
+    process = process_of(status)
+    if process is not None and process.pid != os.getpid():
         with suppress(psutil.Error):
             process.kill()
-            process.wait(10)
+        deadline = time.monotonic() + KILL_SECONDS
+        # Not `wait`: a parent that never asks how its child ended leaves it there for good.
+        while process_of(status) is not None and time.monotonic() < deadline:
+            time.sleep(0.005)
 
 
 def delete(run: Run) -> None:
     """Move a run to the trash, from where it can be restored; a trainer at work is ended.
 
     Raises:
-        RunError: the run cannot be moved.
+        RunError: the run cannot be moved, or its trainer cannot be ended from here.
     """
     root = run.path.parent
     with _queue_lock(root):
         kill(run)
+        try:
+            with run.lock():
+                pass
+        except RunError as error:
+            raise RunError(f"{error} It could not be deleted; stop it first.") from None
         status = run.status()
         if status.state == "queued":  # restored, it must not start by itself
             run.set_status(Status("paused", step=status.step))
@@ -370,7 +402,7 @@ def restore(run_id: str, root: Path = ROOT) -> Run:
     Raises:
         RunError: it is not there.
     """
-    if not RUN_ID.fullmatch(run_id) or not (root / TRASH / run_id).is_dir():
+    if run_id not in {run.id for run in trash(root)}:
         raise RunError(f"The run {run_id[:40]} is not in the trash any more.")
     try:
         os.replace(root / TRASH / run_id, root / run_id)

@@ -6,7 +6,6 @@ restarts of the app. Who trains when is :mod:`transformer.run_queue`'s business.
 
 import json
 import os
-import re
 import secrets
 import shutil
 import time
@@ -32,7 +31,6 @@ RESUMABLE = ("paused", "failed", "interrupted")
 ENDED = ("finished", "stopped", "diverged")
 STATES = ("queued", *ACTIVE, *RESUMABLE, *ENDED)
 COMMANDS = ("pause", "stop", "save")
-RUN_ID = re.compile("[0-9a-f]{12}")
 MOST_REMEMBERED = 4096
 END_BYTES = 65_536
 """More than a few lines of metrics; an evaluation with many kinds of errors is the longest."""
@@ -47,7 +45,8 @@ class Status:
     state: one of STATES.
     kind: of a failure: memory, disk, data or error.
     reason: why it ended or failed, in a sentence.
-    pid, process_started: which process it is; a pid alone may be another's by now.
+    pid, process_started: which process it is; a pid alone may be another's by now. The time is
+        that of :func:`started`.
     ticket: its place in the order of the queue.
     """
 
@@ -128,6 +127,8 @@ class Run:
     def status(self) -> Status:
         """The last word in the directory; "interrupted" if its trainer died without one."""
         status = self.last_word()
+        if status is UNREADABLE and self.is_locked():
+            return Status("running", UNREADABLE.reason, step=self.last_step())
         if status.state in ACTIVE and not self._alive(status):
             # It may have ended between the two looks.
             status = self.last_word()
@@ -162,6 +163,8 @@ class Run:
 
     def is_locked(self) -> bool:
         """Whether a trainer holds the run: unlike clocks and pids, a lock cannot lie."""
+        if not (self.path / "run.lock").exists():  # a look must make nothing, not even a folder
+            return False
         try:
             with self._lock.acquire(timeout=0):
                 return False
@@ -175,16 +178,22 @@ class Run:
         """Held by the trainer as long as it lives.
 
         Raises:
-            RunError: another process holds it.
+            RunError: another process holds it, or the run was deleted.
         """
         try:
+            self._check_exists()
             self._lock.acquire(timeout=2)
         except Timeout:
             raise RunError(f"The run {self.id} is being trained by another process.") from None
         try:
+            self._check_exists()
             yield
         finally:
             self._lock.release()
+
+    def _check_exists(self) -> None:
+        if not (self.path / "config.json").is_file():
+            raise RunError(f"The run {self.id} is not there any more: it was deleted.")
 
     def set_status(self, status: Status) -> None:
         content = json.dumps(asdict(status)).encode()
@@ -246,11 +255,20 @@ class Run:
             return ""
 
 
+def started(process: psutil.Process) -> float:
+    """When a process was started, by a measure that does not move with the clock.
+
+    Linux counts from the start of the machine, to which psutil adds when it thinks that was.
+    """
+    moment = process.create_time()
+    return moment - psutil.boot_time() if psutil.LINUX else moment
+
+
 def process_of(status: Status) -> psutil.Process | None:
     """The living process a status names; None if it is gone, or its pid is another's by now."""
     try:
         process = psutil.Process(status.pid)
-        same = abs(process.create_time() - status.process_started) < 1.0
+        same = abs(started(process) - status.process_started) < 0.1
         return process if same and process.status() != psutil.STATUS_ZOMBIE else None
     except (psutil.Error, ValueError, OverflowError):
         return None
@@ -337,7 +355,7 @@ def create_run(
             "shared": shared,
         }
         process = psutil.Process()
-        status = Status("starting", pid=process.pid, process_started=process.create_time())
+        status = Status("starting", pid=process.pid, process_started=started(process))
         write_run(folder, config, about, status)
     return Run(path)
 

@@ -1,5 +1,6 @@
 """The trainer process: drains the training loop into a run directory."""
 
+import errno
 import os
 import signal
 import sys
@@ -24,7 +25,7 @@ from transformer.goals import add_evidence, read_goals
 from transformer.limits import Limits
 from transformer.model import Transformer
 from transformer.run_log import SAMPLES, RunLog
-from transformer.runs import ENDED, RESUMABLE, Run, Status
+from transformer.runs import ENDED, RESUMABLE, Run, Status, started
 from transformer.tasks import build_task
 from transformer.trainer_process import CLAIMED
 from transformer.training import (
@@ -80,7 +81,6 @@ class Trainer:
                 self.run.clear_command()  # it was for the process before
             for number, word in ((signal.SIGTERM, "pause"), (signal.SIGINT, "stop")):
                 signal.signal(number, self._on_signal(word))
-            self._set_state("running")
             self._set_state(*self._outcome())
             self.run.clear_command()
         with suppress(UserError, OSError):
@@ -89,13 +89,16 @@ class Trainer:
     def _outcome(self) -> tuple[str, str, str]:
         """Train; how it ended: state, reason, and the kind of a failure."""
         try:
+            self._set_state("running")
             return self._train()
         except DivergedError as error:
             return "diverged", str(error), ""
         except UserError as error:
             return "failed", str(error), "data"
         except Exception as error:
-            traceback.print_exc()
+            _limit_memory(None)  # a last word takes some, too
+            with suppress(OSError):  # the output is on the disk that may be full
+                traceback.print_exc()
             return "failed", *_diagnosis(error)
 
     def _train(self) -> tuple[str, str, str]:
@@ -109,11 +112,13 @@ class Trainer:
         if not world.leads:  # else every process would drop out the same places of its rows
             torch.manual_seed(config.training.seed + 7919 * world.rank)
         training = Training(model, task, config.training, world)
-        step = self._go_back()
+        step, ended = self._go_back()
         log = RunLog(self.run, config, task) if world.leads else None
         has_twin = read_goals(self.run.path).twin is not None
         if step >= 0:
             self._restore(step, training, log)
+        if ended:  # it was killed between its last commit and its last word
+            return self._conclude(log, ended)
         for event in training.events():
             self.step = event.step
             if log is not None:
@@ -145,13 +150,20 @@ class Trainer:
 
     # --- Going on from a commit ---------------------------------------------------------------
 
-    def _go_back(self) -> int:
-        """Put the run's files where they were at the newest sound commit; its step, or -1."""
+    def _go_back(self) -> tuple[int, str]:
+        """Put the run's files where they were at the newest sound commit.
+
+        Returns its step, or -1 if there is none; and the state in which the run ended there,
+        empty if it is to go on.
+        """
         made = None
         if self.world.leads:
             made = commits.newest_sound(self.run.path)
             commits.go_back(self.run.path, made)
-        return int(self.world.agree(str(made.step) if made else "-1"))
+        step, _, ended = self.world.agree(f"{made.step} {made.ended}" if made else "-1").partition(
+            " "
+        )
+        return int(step), ended
 
     def _restore(self, step: int, training: Training, log: RunLog | None) -> None:
         """Put model, optimizer and random state where they were at a commit."""
@@ -212,8 +224,8 @@ class Trainer:
 
     # --- Saving -------------------------------------------------------------------------------
 
-    def _commit(self, training: Training, log: RunLog | None) -> None:
-        """Save a point to go on from. All processes take part, the leader writes."""
+    def _commit(self, training: Training, log: RunLog | None, ended: str = "") -> None:
+        """Save a point to go on from, or the end. All processes take part, the leader writes."""
         started = time.monotonic()
         state = training.state()
         if log is None:
@@ -232,6 +244,7 @@ class Trainer:
             log.evaluation[step]["loss"],
             checkpoint.to_bytes(),
             write_state(position, state),
+            ended,
         )
         if step > 0 and read_goals(self.run.path).reload is None:
             self._verify(step)
@@ -281,13 +294,18 @@ class Trainer:
             outputs = evaluate_outputs(training.model, training.task, pairs, training.step)
             log.write(outputs, training.model)
             log.recorder.record(training.step, training.model)
-        self._commit(training, log)
+        self._commit(training, log, ended=state)
+        return self._conclude(log, state, reason)
+
+    def _conclude(self, log: RunLog | None, state: str, reason: str = "") -> tuple[str, str, str]:
+        """Check what was saved, and sum it up."""
         if log is not None:
-            path = self._verify(training.step)
+            path = self._verify(self.step)
+            found, untrained = log.evaluation[self.step], log.untrained
             self.progress(
-                f"exact match {outputs.exact_match:.1%} of {len(pairs):,} (untrained "
-                f"{log.untrained['exact_match']:.1%}), loss {loss.loss:.2g} (untrained "
-                f"{log.untrained['loss']:.3g}); saved {path}"
+                f"exact match {found['exact_match']:.1%} of {found['examples']:,} (untrained "
+                f"{untrained['exact_match']:.1%}), loss {found['loss']:.2g} (untrained "
+                f"{untrained['loss']:.3g}); saved {path}"
             )
         return state, reason, ""
 
@@ -310,20 +328,23 @@ class Trainer:
         process = psutil.Process()
         ticket = self.run.last_word().ticket
         self.run.set_status(
-            Status(state, reason, kind, process.pid, process.create_time(), self.step, ticket)
+            Status(state, reason, kind, process.pid, started(process), self.step, ticket)
         )
         if reason:
             self.progress(reason)
 
 
-def _limit_memory(limit: int) -> None:
-    """Let a trainer that grows too large fail by itself, rather than the machine choose whom."""
+def _limit_memory(limit: int | None) -> None:
+    """Let a trainer that grows too large fail by itself, rather than the machine choose whom.
+
+    None lifts the limit.
+    """
     if os.name != "posix" or torch.cuda.is_available():  # CUDA reserves more than it uses
         return
     import resource
 
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+    resource.setrlimit(resource.RLIMIT_DATA, (hard if limit is None else limit, hard))
     with suppress(OSError):  # Linux alone has it
         Path("/proc/self/oom_score_adj").write_text("900")
 
@@ -332,6 +353,7 @@ def _diagnosis(error: Exception) -> tuple[str, str]:
     """Why a trainer failed, in a sentence for the person who started it; and the kind."""
     if (
         isinstance(error, MemoryError)
+        or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
         or "can't allocate memory" in str(error)
         or "out of memory" in str(error)
     ):
@@ -374,4 +396,5 @@ def result(run: Run) -> dict[str, Any]:
 
 
 def to_stderr(message: str) -> None:
-    print(message, file=sys.stderr, flush=True)
+    with suppress(OSError):  # where the output goes may be full, or gone
+        print(message, file=sys.stderr, flush=True)

@@ -1,0 +1,106 @@
+"""Trainers that run out of memory, or whose numbers are no longer finite."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.faults.nursery import Nursery
+from tests.trainers import OFTEN, ended, tiny, trains, wait_for
+from transformer import run_queue, trainer_process
+from transformer.checkpoint import Checkpoint
+from transformer.config import RunConfig
+from transformer.runs import Run, create_run
+
+
+def large(**training: int) -> RunConfig:
+    """A batch whose numbers take most of a GB, of a model that is small."""
+    small = tiny(batch_size=6_000, **training)
+    model = small.model.replace(d_model=64, d_ff=1024)
+    return type(small)(small.preset, small.data, model, small.training)
+
+
+def assert_out_of_memory(run: Run) -> None:
+    status = run.status()
+    assert (status.state, status.kind) == ("failed", "memory"), f"{status}\n{run.log_tail()}"
+    assert "smaller batch" in status.reason
+    assert "\n" not in status.reason
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA counts all memory on Linux only")
+def test_a_run_beyond_its_memory_fails_and_goes_on_with_more(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORKBENCH_MEMORY_MB", "600")
+    run = run_queue.submit(large(steps=1), root=root)
+    ended(run, "failed")
+    assert_out_of_memory(run)
+    first = [path.name for path in run.checkpoints()]
+    assert first == ["step-0.safetensors"]
+    monkeypatch.setenv("WORKBENCH_MEMORY_MB", "6000")
+    run_queue.resume(run)
+    assert ended(run, "finished").step == 1
+    assert "Going on from step 0." in run.log_tail()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA counts all memory on Linux only")
+@pytest.mark.parametrize("megabytes", [10, 300])
+def test_whatever_the_limit_a_last_word_is_said(
+    megabytes: int, nursery: Nursery, root: Path
+) -> None:
+    """Also where it is below what PyTorch has taken already."""
+    run = create_run(large(steps=1), root=root)
+    limits = {"WORKBENCH_MEMORY_MB": str(megabytes), trainer_process.CLAIMED: "1"}
+    child = nursery.train(run, environment=limits)
+    run_queue.claim(run, child.pid)
+    assert child.wait() == 1
+    assert_out_of_memory(run)
+
+
+def test_a_trainer_killed_for_the_memory_of_the_machine_can_go_on(
+    nursery: Nursery, root: Path
+) -> None:
+    run = create_run(tiny(), root=root)
+    child = nursery.train(run)
+    wait_for(lambda: trains(run), "metrics")
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    status = run.status()
+    assert status.state == "interrupted"
+    assert "Resume" in status.reason
+    child = nursery.train(run)
+    wait_for(lambda: run.last_step() > status.step, "the run to go on")
+    run_queue.command(run, "stop")
+    assert child.wait() == 0
+    assert run.status().state == "stopped"
+
+
+def test_a_diverged_run_keeps_its_last_good_model_and_is_trained_on_more_slowly(
+    nursery: Nursery, root: Path
+) -> None:
+    """Adam without a memory of the squares: what a batch lacks is divided by almost nothing.
+
+    Times a rate of 10 that is beyond what 32 bits can hold; times a tiny one it is harmless.
+    """
+    run = create_run(
+        tiny(steps=50, learning_rate=10.0, warmup_steps=0, adam_beta2=0.0, adam_eps=1e-30),
+        root=root,
+    )
+    assert nursery.train(run, environment=OFTEN).wait() == 1
+    status = run.status()
+    assert status.state == "diverged", run.log_tail()
+    assert "learning rate" in status.reason
+    assert "Traceback" not in run.log_tail()
+    assert all(record.get("loss", 0.0) < float("inf") for record in run.metrics()[0])
+    last = [Checkpoint.load(path) for path in run.checkpoints()][-1]
+    assert last.summary.steps < 50
+
+    slower = run_queue.train_on(run, 5, learning_rate=1e-29)
+    assert slower.status().state == "paused"
+    assert slower.about()["parent"] == run.id
+    assert nursery.train(slower).wait() == 0, slower.log_tail()
+    assert slower.status().step == last.summary.steps + 5
+    assert Checkpoint.load(slower.checkpoints()[-1]).summary.steps == last.summary.steps + 5
+    assert run.status() == status

@@ -1,0 +1,148 @@
+"""``kill -9`` at random moments: the run goes on, and ends as the one that nobody killed.
+
+Most kills hit a trainer that saves after every update, so that many land inside the writing of a
+checkpoint. All the while a reader looks at every file, and never finds half of one.
+"""
+
+import time
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from tests.faults.nursery import Child, Nursery
+from tests.trainers import OFTEN, assert_same_run, tiny, wait_for
+from transformer.commits import newest_sound
+from transformer.presets import prepare
+from transformer.runs import Run, create_run
+
+SOMETIMES = {"WORKBENCH_COMMIT_SECONDS": "0.01"}
+"""Several updates are lost at each kill, and made again."""
+
+Make = Callable[[Path, int], Run]
+
+
+def reverse(path: Path, seed: int) -> Run:
+    return create_run(tiny(steps=10, eval_every=4, seed=seed), path=path)
+
+
+def own_pairs(path: Path, seed: int, held_out: float = 0.1, **training: Any) -> Run:
+    """Seventeen pairs to learn in batches of four: every epoch ends with a short one."""
+    text = "".join(f"{'abcdef'[i % 6] * (1 + i % 5)} {i}\t{i} {'xyz'[i % 3]}\n" for i in range(19))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.with_suffix(".tsv")
+    file.write_text(text)
+    _, config = prepare(
+        "pairs",
+        "tiny",
+        pairs=file,
+        data={"tokens": "characters", "held_out": held_out},
+        model={"d_model": 16, "num_heads": 2, "d_ff": 16, "dropout": 0.3, "max_length": 10},
+        training={"threads": 1, "steps": 12, "batch_size": 4, "eval_every": 5, "seed": seed}
+        | training,
+    )
+    return create_run(config, pairs=file, path=path)
+
+
+def until_loss(path: Path, seed: int) -> Run:
+    """Ends long before its last step, and after the first hundred not every update is told."""
+    fast = {"learning_rate": 0.01, "warmup_steps": 10, "until_loss": 0.7}
+    return own_pairs(path, seed, held_out=0.0, steps=40_000, eval_every=18, **fast)
+
+
+def made_progress(run: Run, child: Child, log_start: int, start: int) -> bool:
+    """Whether this trainer has gone back to the commit, and written metrics beyond it."""
+    word = "step 0 of" if start < 0 else "Going on"
+    begun = word in child.output()[log_start:]
+    return child.poll() is not None or (begun and run.last_step() > start)
+
+
+def kill_at_random(
+    run: Run, nursery: Nursery, random: Random, environment: dict[str, str], most: int
+) -> int:
+    """Start trainers of a run and kill them until one ends by itself; the kills that count."""
+    kills = 0
+    while run.status().state != "finished" and kills < most:
+        kills += is_killed(run, nursery, random, environment)
+        assert run.status().state in ("interrupted", "finished"), run.log_tail()
+    assert nursery.train(run, environment=environment).wait() == 0, run.log_tail()
+    return kills
+
+
+def is_killed(run: Run, nursery: Nursery, random: Random, environment: dict[str, str]) -> bool:
+    """Start a trainer and kill it; whether that counts.
+
+    It does if the trainer had written metrics of its own, and had not finished.
+    """
+    sound = newest_sound(run.path)
+    start = sound.step if sound else -1
+    log_start = len(run.log_tail(10**9))
+    began = time.monotonic()
+    child = nursery.train(run, environment=environment)
+    if random.random() < 0.1:  # while it begins, goes back, or not long after
+        time.sleep(random.uniform(0, 0.4))
+    else:
+        wait_for(lambda: made_progress(run, child, log_start, start), "metrics")
+        # On a busy machine all takes longer, also what is to be hit.
+        time.sleep(random.expovariate(1) * 0.5 * (time.monotonic() - began))
+    progress = made_progress(run, child, log_start, start)
+    child.kill()
+    return progress and child.poll() == -9 and run.status().state == "interrupted"
+
+
+CASES = [(reverse, OFTEN), (own_pairs, OFTEN), (until_loss, SOMETIMES)]
+
+
+@pytest.mark.parametrize(("make", "environment"), CASES)
+def test_a_killed_run_ends_as_the_unbroken_one(
+    make: Make, environment: dict[str, str], nursery: Nursery, root: Path
+) -> None:
+    assert compare(make, environment, 1, nursery, root, most=12) >= 5
+
+
+@pytest.mark.parametrize("loss", [0.0, 100.0])
+def test_a_run_killed_between_its_last_commit_and_its_last_word(
+    loss: float, nursery: Nursery, root: Path
+) -> None:
+    """It does not evaluate itself twice; and one that had reached its loss trains no further."""
+    config = tiny(steps=8, eval_every=4, until_loss=loss)
+    last = 4 if loss else 8
+    run, unbroken = (create_run(config, root=root) for _ in range(2))
+    assert nursery.train(unbroken).wait() == 0, unbroken.log_tail()
+    assert unbroken.status().step == last
+    child = nursery.train(run)
+    manifest = run.path / "checkpoints" / f"step-{last}.json"
+    while not manifest.exists() and child.poll() is None:
+        pass
+    child.kill()
+    assert run.status().state == "interrupted"
+    assert nursery.train(run).wait() == 0, run.log_tail()
+    assert (run.status().state, run.status().step) == ("finished", last)
+    assert_same_run(run, unbroken)
+
+
+@pytest.mark.long
+def test_a_hundred_kills(nursery: Nursery, root: Path) -> None:
+    kills = 0
+    for seed in count(2):
+        for make, environment in CASES:
+            here = compare(make, environment, seed, nursery, root, most=1000)
+            kills += here
+            print(f"{make.__name__}, seed {seed}: {here} kills, {kills} so far", flush=True)
+        if kills >= 100:
+            return
+
+
+def compare(
+    make: Make, environment: dict[str, str], seed: int, nursery: Nursery, root: Path, most: int
+) -> int:
+    """Kill the trainers of a run, and compare it with one that nobody killed; the kills."""
+    run, unbroken = (make(root / f"{make.__name__}-{seed}-{name}", seed) for name in "ab")
+    assert nursery.train(unbroken, environment={}).wait() == 0, unbroken.log_tail()
+    with nursery.watched(run):
+        kills = kill_at_random(run, nursery, Random(run.id), environment, most)
+    assert_same_run(run, unbroken)
+    return kills

@@ -1,0 +1,118 @@
+"""Thirty people, two trainers, and an app that is killed: the queue lives on the disk alone."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.faults.nursery import Nursery
+from tests.trainers import ROOT, ended, trainers, trains, wait_for
+from transformer import run_queue
+from transformer.errors import RunError
+from transformer.runs import ACTIVE, Run, runs_in
+
+SLOTS = {"WORKBENCH_TRAINERS": "2"}
+APP = """
+import sys, time
+from pathlib import Path
+from transformer.run_queue import look
+print("looks", flush=True)
+while True:
+    look(Path(sys.argv[1]))
+    time.sleep(0.05)
+"""
+
+
+def active(root: Path) -> list[Run]:
+    return [run for run in runs_in(root) if run.status().state in ACTIVE]
+
+
+def as_a_new_process_sees(root: Path) -> list[dict[str, object]]:
+    """The list as the command line tells it, from nothing but the disk."""
+    done = subprocess.run(
+        [sys.executable, "-m", "transformer", "runs", str(root), "--json"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    runs = [json.loads(line) for line in done.stdout.splitlines()]
+    keys = ("run", "state", "ticket")
+    return sorted(
+        ({key: run[key] for key in keys} for run in runs), key=lambda run: str(run["run"])
+    )
+
+
+def test_thirty_ask_and_two_train(
+    nursery: Nursery, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORKBENCH_TRAINERS", "2")
+    root.mkdir()
+    app = subprocess.Popen(
+        [sys.executable, "-c", APP, str(root)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+        env=os.environ | SLOTS,
+    )
+    assert app.stdout is not None
+    app.stdout.readline()
+
+    # All thirty at once: nobody is lost, nobody is there twice, and the rest wait in order.
+    asking = [nursery.submit(root, tmp_path / f"{i}.log", SLOTS) for i in range(30)]
+    codes = [child.wait() for child in asking]
+    assert codes == [0] * 30, "".join(child.output() for child in asking)
+    ids = {child.output().strip() for child in asking}
+    assert len(ids) == 30
+    assert {run.id for run in runs_in(root)} == ids
+    wait_for(lambda: len(active(root)) == 2, "two trainers")
+    queue = run_queue.waiting(root)
+    assert len(queue) == 28
+    tickets = [run.status().ticket for run in queue]
+    assert tickets == sorted(set(tickets))
+    assert len(trainers(root)) <= 2
+
+    # The app is killed with all its group while two train and the others wait.
+    first, second = active(root)
+    wait_for(lambda: trains(first) and trains(second), "both to train")
+    before = as_a_new_process_sees(root)
+    os.killpg(app.pid, signal.SIGKILL)
+    app.wait()
+    app.stdout.close()
+    assert as_a_new_process_sees(root) == before
+    assert [run.id for run in run_queue.waiting(root)] == [run.id for run in queue]
+    step = first.last_step()
+    wait_for(lambda: first.last_step() > step, "training to go on")
+
+    # A trainer's last act is to start the next, with no app there. Who is next may not be asked
+    # here with `advance`: that would start it.
+    run_queue.command(first, "stop")
+    ended(first, "stopped")
+    wait_for(lambda: queue[0].status().state in ACTIVE, "the next one to start")
+    assert [run.id for run in run_queue.waiting(root)] == [run.id for run in queue[1:]]
+    assert {run.id for run in active(root)} == {second.id, queue[0].id}
+
+    # One that trains is deleted: its trainer ends at once, the next one starts.
+    pid = second.status().pid
+    run_queue.delete(second)
+    wait_for(lambda: pid not in {process.pid for process in trainers(root)}, "its end")
+    wait_for(lambda: queue[1].status().state in ACTIVE, "the next one to start")
+    assert [run.id for run in run_queue.trash(root)] == [second.id]
+    assert not second.path.exists()
+    # Restored, it waits for someone to resume it, and then for its turn.
+    back = run_queue.restore(second.id, root)
+    assert back.status().state == "interrupted"
+    run_queue.resume(back)
+    assert back.status().state == "queued"
+    assert run_queue.waiting(root)[-1].id == back.id
+    with pytest.raises(RunError, match="queued"):
+        run_queue.resume(back)
+
+    # One that waits is deleted: restored, it does not start by itself.
+    run_queue.delete(queue[2])
+    assert run_queue.restore(queue[2].id, root).status().state == "paused"
+    assert len(run_queue.waiting(root)) == 26
+    assert len(active(root)) == 2
