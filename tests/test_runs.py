@@ -308,7 +308,9 @@ def test_a_trainer_that_cannot_begin_says_why(root: Path) -> None:
     run = create_run(tiny(), root=root)
     start(run)
     (run.path / "config.json").write_bytes(b"{")
-    status = ended(run, "failed")
+    # Who started it says so, a moment after the process is gone.
+    wait_for(lambda: run.status().state == "failed", "the reason")
+    status = run.status()
     assert "exit status 1" in status.reason
     assert "is damaged" in run.log_tail()
     assert "Traceback" not in run.log_tail()
