@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.trainers import ROOT, ended, no_trainer_left, spawn, tiny, trainers, trains, wait_for
 from transformer.checkpoint import Checkpoint
 from transformer.errors import RunError, UserError
-from transformer.run_queue import start
+from transformer.run_queue import delete, start, trash
 from transformer.runs import Run, Status, create_run, list_runs
 
 
@@ -109,6 +109,14 @@ def test_a_used_directory_is_not_used_again(tmp_path: Path) -> None:
     with pytest.raises(UserError):
         create_run(tiny(), path=tmp_path / "file")
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_run_of_a_name_that_was_deleted_before_can_be_deleted(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        run = create_run(tiny(), name=name, path=tmp_path / "my-reverse")
+        run.set_status(Status("stopped"))
+        delete(run)
+    assert [gone.about()["name"] for gone in trash(tmp_path)] == ["second"]
 
 
 @pytest.mark.parametrize(

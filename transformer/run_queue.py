@@ -342,6 +342,8 @@ def delete(run: Run) -> None:
             run.set_status(Status("paused", step=status.step))
         try:
             (root / TRASH).mkdir(exist_ok=True)
+            # A terminal may give a run the name of one deleted before, which gives way.
+            shutil.rmtree(root / TRASH / run.id, ignore_errors=True)
             os.replace(run.path, root / TRASH / run.id)
             os.utime(root / TRASH / run.id)
         except OSError as error:
