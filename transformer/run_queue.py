@@ -24,7 +24,7 @@ from transformer.commits import APPEND_ONLY, Commit, newest_sound, state_file, w
 from transformer.config import RunConfig
 from transformer.errors import RunError
 from transformer.files import link_or_copy
-from transformer.limits import Limits
+from transformer.limits import NO_OWN_PAIRS, Limits
 from transformer.runs import (
     ACTIVE,
     RESUMABLE,
@@ -82,7 +82,7 @@ def submit(
             f"{limits.parameters:,} are allowed here. Lower d_model, d_ff or the number of layers."
         )
     if pairs is not None and not shared and not limits.own_pairs:
-        raise RunError("Training on pairs of one's own is switched off here. Choose another task.")
+        raise RunError(NO_OWN_PAIRS)
     with _queue_lock(root):
         _check_room(root, owner, limits)
         run = create_run(config, name=name, pairs=pairs, owner=owner, shared=shared, root=root)
