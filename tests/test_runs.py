@@ -267,7 +267,7 @@ def test_one_trainer_trains_and_a_stop_keeps_what_it_learned(root: Path) -> None
     wait_for(lambda: not trainers(root), "the trainer's end")
 
     # The same examples at every evaluation, none of them trained on.
-    samples = run.samples()
+    samples = run.samples()[0]
     assert samples[0]["step"] == 0
     assert samples[-1]["step"] == stopped.step
     assert len({tuple(one["source"] for one in entry["samples"]) for entry in samples[:-1]}) == 1
@@ -360,5 +360,5 @@ def test_a_stop_before_the_first_update_still_measures_the_untrained_model(tmp_p
     start(run)
     ended(run, "stopped")
     # Once as the baseline, once at the end.
-    assert [entry["step"] for entry in run.samples()] == [0, 0]
+    assert [entry["step"] for entry in run.samples()[0]] == [0, 0]
     assert Checkpoint.load(run.checkpoints()[-1]).summary.steps == 0
