@@ -74,6 +74,8 @@ def watch(run: Run) -> None:
     def tick() -> None:
         with errors_shown():
             run_queue.look(run.path.parent)
+            if not browser.may_see(run):  # its owner shares it no longer
+                st.rerun()
             status = run_view(run)
             if live and (status.state not in LIVE or bool(run.metrics()[0]) is not begun):
                 st.rerun()

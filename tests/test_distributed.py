@@ -24,6 +24,7 @@ from tests.trainers import (
 )
 from transformer.commits import commits
 from transformer.config import RunConfig
+from transformer.run_queue import start
 from transformer.runs import Run, create_run
 
 STEPS = 50
@@ -113,6 +114,28 @@ def test_a_stop_reaches_all_processes(root: Path) -> None:
     run.command("stop")
     assert together.wait() == [0, 0], run.log_tail()
     ended(run, "stopped")
+
+
+def test_a_signal_to_all_processes_saves_first(root: Path) -> None:
+    """torchrun passes on what a cluster sends before it takes the machines away."""
+    run = create_run(tiny(), root=root)
+    together = Together(run)
+    wait_for(lambda: trains(run), "metrics")
+    for process in reversed(together.processes):
+        process.terminate()
+    assert together.wait() == [0, 0], run.log_tail()
+    assert commits(run.path / "checkpoints")[-1].step == ended(run, "paused").step > 0
+
+
+def test_a_trainer_started_by_one_of_several_is_alone(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when a run under torchrun ends, and its leader starts who is next in the queue."""
+    for name, value in {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    run = create_run(tiny(steps=1), root=root)
+    start(run)
+    ended(run, "finished")
 
 
 def test_what_the_leader_cannot_open_ends_all(tmp_path: Path) -> None:

@@ -305,6 +305,16 @@ def test_typed_pairs_come_with_advice_and_survive_a_reload() -> None:
     )
 
 
+@pytest.mark.parametrize("link", [{}, {"controls": "hidden"}])
+def test_a_demo_takes_no_pairs(link: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKBENCH_MODE", "demo")
+    app = open_page("train", task="pairs", pairs="0" * 32, **link)
+    said = [block.value for block in (*app.info, *app.error)]
+    assert any("switched off here" in sentence for sentence in said)
+    assert not app.text_area
+    assert app.button(key="train").disabled
+
+
 def test_pairs_that_cannot_be_read_are_named_and_kept() -> None:
     app = open_page("train", task="pairs")
     typed_pairs(app, "cat, Katze")

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tests.trainers import ROOT, ended, no_trainer_left, spawn, tiny, trainers, trains, wait_for
 from transformer.checkpoint import Checkpoint
 from transformer.errors import RunError, UserError
-from transformer.run_queue import start
+from transformer.run_queue import delete, start, trash
 from transformer.runs import Run, Status, create_run, list_runs
 
 
@@ -109,6 +109,14 @@ def test_a_used_directory_is_not_used_again(tmp_path: Path) -> None:
     with pytest.raises(UserError):
         create_run(tiny(), path=tmp_path / "file")
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_run_of_a_name_that_was_deleted_before_can_be_deleted(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        run = create_run(tiny(), name=name, path=tmp_path / "my-reverse")
+        run.set_status(Status("stopped"))
+        delete(run)
+    assert [gone.about()["name"] for gone in trash(tmp_path)] == ["second"]
 
 
 @pytest.mark.parametrize(
@@ -259,7 +267,7 @@ def test_one_trainer_trains_and_a_stop_keeps_what_it_learned(root: Path) -> None
     wait_for(lambda: not trainers(root), "the trainer's end")
 
     # The same examples at every evaluation, none of them trained on.
-    samples = run.samples()
+    samples = run.samples()[0]
     assert samples[0]["step"] == 0
     assert samples[-1]["step"] == stopped.step
     assert len({tuple(one["source"] for one in entry["samples"]) for entry in samples[:-1]}) == 1
@@ -354,5 +362,5 @@ def test_a_stop_before_the_first_update_still_measures_the_untrained_model(tmp_p
     start(run)
     ended(run, "stopped")
     # Once as the baseline, once at the end.
-    assert [entry["step"] for entry in run.samples()] == [0, 0]
+    assert [entry["step"] for entry in run.samples()[0]] == [0, 0]
     assert Checkpoint.load(run.checkpoints()[-1]).summary.steps == 0

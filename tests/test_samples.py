@@ -1,10 +1,13 @@
 """The held-out examples on the page: when each was learned, and which errors are left."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pages.components.run_view import History
 from pages.components.samples import (
     MOST_MARKS,
     errors_sentence,
@@ -12,6 +15,7 @@ from pages.components.samples import (
     samples_table,
     when_learned,
 )
+from transformer.runs import Run
 
 
 def entry(step: int, *rights: bool, token: str = "a") -> dict[str, Any]:
@@ -105,3 +109,22 @@ def test_many_evaluations_show_the_first_the_last_and_some_between() -> None:
     table = errors_table(evaluations)
     assert [f"Step {step}<" in table for step in (5, 30, 65, 95)] == [False, True, True, True]
     assert "Untrained" in table
+
+
+def test_entries_are_read_once_each_while_the_file_grows_and_is_cut_back(tmp_path: Path) -> None:
+    history = History(Run(tmp_path))
+    entries = [entry(step, step > 2) for step in range(5)]
+    lines = [json.dumps(one) + "\n" for one in entries]
+    file = tmp_path / "samples.jsonl"
+    for content, known in (
+        ("", []),
+        (lines[0] + lines[1][:9], entries[:1]),
+        (lines[0] + lines[1], entries[:2]),
+        (lines[0] + lines[1] + '{"step": 2, "samples": [1]}\n', entries[:2]),
+        (lines[0], entries[:1]),  # a resumed run goes on from its commit
+        ("".join(lines), entries),
+    ):
+        file.write_text(content)
+        for _ in range(2):
+            history.update()
+            assert history.samples == known

@@ -17,6 +17,7 @@ from transformer.settings import SelfValidating, setting, shown
 PREFIX = "WORKBENCH_"
 LEAST_MEMORY_MB = 1024
 """PyTorch alone takes a quarter of this."""
+NO_OWN_PAIRS = "Training on pairs of one's own is switched off here. Choose another task."
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,7 +31,7 @@ from transformer.commits import (
 from transformer.config import RunConfig
 from transformer.errors import RunError
 from transformer.files import link_or_copy
-from transformer.limits import Limits
+from transformer.limits import NO_OWN_PAIRS, Limits
 from transformer.runs import (
     ACTIVE,
     RESUMABLE,
@@ -92,7 +92,7 @@ def submit(
             f"{limits.parameters:,} are allowed here. Lower d_model, d_ff or the number of layers."
         )
     if pairs is not None and not shared and not limits.own_pairs:
-        raise RunError("Training on pairs of one's own is switched off here. Choose another task.")
+        raise RunError(NO_OWN_PAIRS)
     with _queue_lock(root):
         _check_room(root, owner, limits)
         run = create_run(config, name=name, pairs=pairs, owner=owner, shared=shared, root=root)
@@ -374,6 +374,8 @@ def delete(run: Run) -> None:
             run.set_status(Status("paused", step=status.step))
         try:
             (root / TRASH).mkdir(exist_ok=True)
+            # A terminal may give a run the name of one deleted before, which gives way.
+            shutil.rmtree(root / TRASH / run.id, ignore_errors=True)
             os.replace(run.path, root / TRASH / run.id)
             os.utime(root / TRASH / run.id)
         except OSError as error:

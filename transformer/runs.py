@@ -232,9 +232,10 @@ class Run:
         """Metric lines from a byte offset on, and the offset to go on from."""
         return _read_lines(self.path / "metrics.jsonl", offset)
 
-    def samples(self) -> list[dict[str, Any]]:
-        """The fixed held-out examples with their outputs, one entry an evaluation."""
-        return _read_lines(self.path / "samples.jsonl", 0)[0]
+    def samples(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
+        """The fixed held-out examples with their outputs, an entry an evaluation, from a byte
+        offset on, and the offset to go on from."""
+        return _read_lines(self.path / "samples.jsonl", offset)
 
     def last_step(self) -> int:
         """The last step that the metrics tell of; only their end is read."""

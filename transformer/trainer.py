@@ -67,6 +67,9 @@ class Trainer:
     def train(self) -> None:
         """Run to the end, or until told to stop or pause; leaves a last word either way."""
         if not self.world.leads:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                # The leader obeys for all: whoever ended before it would leave it without a step.
+                signal.signal(number, signal.SIG_IGN)
             self._train()
             return
         with self.run.lock():

@@ -14,6 +14,9 @@ from pathlib import Path
 CLAIMED = "WORKBENCH_CLAIMED"
 """Set for a trainer that was started for a run: it waits until the run names it."""
 
+TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
+"""Who of several processes one is: true of whoever starts a trainer, and not of the trainer."""
+
 _lock = threading.Lock()
 _ready: "subprocess.Popen[bytes] | None" = None
 
@@ -45,7 +48,8 @@ def keep_one_ready() -> None:
 
 
 def _spawn(words: list[str], stdin: int, output: int, threads: int) -> "subprocess.Popen[bytes]":
-    environment = os.environ | {
+    inherited = {name: os.environ[name] for name in os.environ if name not in TORCHRUN}
+    environment = inherited | {
         # Waiting threads that spin made a step ten times slower on busy cores.
         "OMP_WAIT_POLICY": "PASSIVE",
         "OMP_NUM_THREADS": str(threads),

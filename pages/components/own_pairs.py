@@ -11,6 +11,7 @@ from pages.components.length_histogram import length_histogram
 from pages.components.pairs_store import Arrival, Kept
 from pages.components.text import code, plain, seconds
 from transformer.errors import TaskError, UserError
+from transformer.limits import NO_OWN_PAIRS, Limits
 from transformer.tasks.pairs import held_out_count
 from transformer.tasks.pairs_advice import Cut
 from transformer.tasks.pairs_file import ENCODING_NAMES, MAX_FILE_BYTES, MAX_NAMED
@@ -47,6 +48,9 @@ def bring() -> Kept | None:
 
     Session state ``CHOSEN`` says which, and is changed by what a person brings.
     """
+    if not Limits.from_environment().own_pairs:  # else people would send what cannot be used
+        st.info(NO_OWN_PAIRS)
+        return None
     id = st.session_state.get(CHOSEN, "")
     kept = pairs_store.find(id) if id else None
     if id and kept is None:
@@ -65,6 +69,9 @@ def bring() -> Kept | None:
 
 def linked(id: str) -> Kept | None:
     """The pairs that an address names, without the fields; None while there are none to use."""
+    if not Limits.from_environment().own_pairs:
+        problem(TaskError(NO_OWN_PAIRS))
+        return None
     kept = pairs_store.find(id)
     if kept is None:
         problem(TaskError("The pairs of this link are not here; ask for a new link."))

@@ -41,17 +41,18 @@ STATE_WORDS = {
 
 
 class History:
-    """A run's metrics as far as they have been read; each look reads only what is new.
+    """A run's metrics and samples as far as they have been read; a look reads only what is new.
 
     All who watch a run share one, so its lock is held while it grows.
     """
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self.offset = 0
+        self.offset = self.samples_offset = 0
         self.lock = threading.Lock()
         self.train: dict[int, dict[str, Any]] = {}
         self.evaluations: dict[int, dict[str, Any]] = {}
+        self.samples: list[dict[str, Any]] = []
 
     def update(self) -> None:
         with self.lock:
@@ -68,6 +69,11 @@ class History:
                     known = numbers | ({"errors"} & record.keys())
                     found = {name: record[name] for name in known}
                     self.evaluations[step] = self.evaluations.get(step, {}) | found
+            before = self.samples_offset
+            entries, self.samples_offset = self.run.samples(before)
+            earlier = [] if self.samples_offset < before else self.samples
+            # A new list: another session may be drawing the one before.
+            self.samples = [*earlier, *filter(_well_formed, entries)] if entries else earlier
 
     def last_step(self) -> int:
         """The last step that anything was recorded of."""
@@ -117,18 +123,23 @@ def evaluated_on(config: RunConfig) -> str:
     return "the training pairs themselves" if own else "held-out pairs"
 
 
+def _history(run: Run) -> History:
+    # A deleted run's path may be another's by now, if a terminal named both.
+    return _known_history(str(run.path.resolve()), run.about()["created"])
+
+
 @st.cache_resource(max_entries=50)
-def _history(path: str) -> History:
+def _known_history(path: str, created: float) -> History:
     return History(Run(Path(path)))
 
 
 def run_view(run: Run) -> Status:
     """Draw the run; returns its status, so that the caller knows whether to look again."""
     config, status = run.config(), run.status()
-    history = _history(str(run.path.resolve()))
+    history = _history(run)
     history.update()
     curves = history.curves(config)
-    samples = [entry for entry in run.samples() if _well_formed(entry)]
+    samples = history.samples
     _state(run, config, status, history)
     _numbers(config, history)
     live_curve(curves, key=f"curve {run.id}")
@@ -143,7 +154,7 @@ def loss_figure(run: Run) -> "go.Figure":
     """The curves of a run as a Plotly figure, for export."""
     from transformer.figures import loss_curves
 
-    curves = _history(str(run.path.resolve())).curves(run.config())
+    curves = _history(run).curves(run.config())
     baselines = {
         "untrained model": curves["untrained"],
         "uniform guess, ln|V|": curves["uniform"],

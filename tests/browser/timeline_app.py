@@ -40,7 +40,7 @@ def draw(run: Run) -> None:
         "steps": config.training.steps,
         "evaluated_on": "held-out pairs",
     }
-    samples = run.samples()
+    samples = run.samples()[0]
     live_curve(curves, key="curve")
     attention_timeline(
         run, curves, samples, find_task(config.data.task).look_for, key=f"attention {run.id}"
