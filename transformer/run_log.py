@@ -24,6 +24,8 @@ LOGGED_FIRST = 100
 """Updates of which each is put down, so that the curve lives from the first second on."""
 LOGGED = 2000
 """Updates put down in all, about."""
+SAMPLED = 500
+"""Evaluations whose samples are put down in all, about."""
 
 
 class RunLog:
@@ -37,6 +39,9 @@ class RunLog:
     def __init__(self, run: Run, config: RunConfig, task: Task) -> None:
         self.run = run
         self.steps = config.training.steps
+        # A multiple of the steps between two evaluations.
+        evaluations = self.steps // config.training.eval_every
+        self.sampled_every = config.training.eval_every * max(1, evaluations // SAMPLED)
         self.task = task
         self.recorder = AttentionRecorder(run.path, config.model, task)
         self.moments = set(moments(self.steps))
@@ -63,8 +68,8 @@ class RunLog:
             self.seconds, tokens, processes, self.losses, self.untrained, self.evaluation[step]
         )
 
-    def write(self, event: Event, model: Transformer) -> None:
-        """Put an event down, if its step is one of those that are."""
+    def write(self, event: Event, model: Transformer, *, last: bool = False) -> None:
+        """Put an event down, if its step is one of those that are, or the last of all."""
         if isinstance(event, Update):
             self._write_update(event)
             if event.step in self.moments:
@@ -76,9 +81,9 @@ class RunLog:
             )
         elif isinstance(event, Outputs):
             self.keep(event)
-            self._write_outputs(event)
-            if event.step == 0:
-                self.recorder.record(0, model)
+            self._write_outputs(event, last)
+            if event.step == 0 or last:
+                self.recorder.record(event.step, model)
 
     def _write_update(self, event: Update) -> None:
         self.losses.append(event.loss)
@@ -94,7 +99,7 @@ class RunLog:
         )
         self.losses.clear()
 
-    def _write_outputs(self, event: Outputs) -> None:
+    def _write_outputs(self, event: Outputs, last: bool) -> None:
         pairs = self.task.held_out(len(event.outputs))
         kinds = map(self.task.error_kind, pairs, event.outputs)
         record = {
@@ -107,6 +112,8 @@ class RunLog:
         if event.step == 0:
             record["unigram"] = unigram_loss(self.task, pairs)
         self._append_metric(**record)
+        if event.step % self.sampled_every and not last:
+            return
         answers = zip(pairs[:SAMPLES], event.outputs, event.tokens, strict=False)
         samples = [
             {

@@ -93,6 +93,10 @@ def submit(
         )
     if pairs is not None and not shared and not limits.own_pairs:
         raise RunError(NO_OWN_PAIRS)
+    if limits.owned and config.training.threads > limits.threads:
+        raise RunError(
+            f"threads = {config.training.threads}: at most {limits.threads} are allowed here."
+        )
     with _queue_lock(root):
         _check_room(root, owner, limits)
         run = create_run(config, name=name, pairs=pairs, owner=owner, shared=shared, root=root)
@@ -134,10 +138,10 @@ def train_on(
     Args:
         steps: updates to add.
         learning_rate: another highest rate, for one that was too high.
-        path: where to make it; default: beside the other.
+        path: where to make it; default: beside the other, if there is room in the queue.
 
     Raises:
-        RunError: the run is still at work, or has saved nothing to go on from.
+        RunError: the run is still at work, has saved nothing to go on from, or too many wait.
         ConfigError: the settings are out of their bounds.
     """
     if steps < 1:
@@ -160,14 +164,23 @@ def train_on(
         "owner": owner,
         "parent": run.id,
         "parent_step": start.step,
+        "parent_seconds": _seconds(run, start.step),
     }
-    path = path or run.path.parent / secrets.token_hex(6)
+    if path is None:
+        path = run.path.parent / secrets.token_hex(6)
+        _check_room(run.path.parent, owner, Limits.from_environment())
     with new_directory(path) as folder:
         _copy_commit(run, start, folder)
         write_run(
             folder, replace(config, training=training), about, Status("paused", step=start.step)
         )
     return Run(path)
+
+
+def _seconds(run: Run, step: int) -> float:
+    """How long the run had trained at a step; the limit on time is for each run anew."""
+    records = run.metrics()[0]
+    return max((record["seconds"] for record in records if record["step"] <= step), default=0.0)
 
 
 def _copy_commit(run: Run, start: Commit, folder: Path) -> None:

@@ -97,8 +97,11 @@ class Run:
         token ("owner"; empty for a run from a terminal).
         """
         about = _read_object(self.path / "about.json")
-        created = about.get("created")
-        sound = isinstance(created, int | float) and 0 <= created < LAST_SECOND
+        numbers = {}
+        for name in ("created", "parent_seconds"):
+            value = about.get(name)
+            sound = isinstance(value, int | float) and 0 <= value < LAST_SECOND
+            numbers[name] = value if sound else 0.0
         texts = {
             name: about[name].encode("utf-8", "replace").decode()
             if isinstance(about.get(name), str)
@@ -108,7 +111,7 @@ class Run:
         return {
             **about,
             **texts,
-            "created": created if sound else 0.0,
+            **numbers,
             "shared": about.get("shared") is True,
         }
 

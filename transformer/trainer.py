@@ -26,7 +26,7 @@ from transformer.limits import Limits
 from transformer.model import Transformer
 from transformer.run_log import SAMPLES, RunLog
 from transformer.runs import ENDED, RESUMABLE, Run, Status, started
-from transformer.tasks import build_task
+from transformer.tasks import Task, build_task
 from transformer.trainer_process import CLAIMED
 from transformer.training import (
     DivergedError,
@@ -60,6 +60,7 @@ class Trainer:
         self.progress = progress
         self.world = world
         self.signalled = ""
+        self.inherited = run.about()["parent_seconds"]
         self.step = 0
         self.committed = time.monotonic()
         self.commit_cost = 0.0
@@ -130,7 +131,7 @@ class Trainer:
                 if isinstance(event, Update) and not has_twin:
                     # After the first point of the curve: nobody should wait for that.
                     has_twin = True
-                    add_evidence(self.run.path, "twin", train_twin(config, task).to_dict())
+                    self._train_twin(task)
             if isinstance(event, StepEnd):
                 word = world.agree(self._wanted(training, log) if log is not None else "")
                 if word == "stop":
@@ -142,6 +143,15 @@ class Trainer:
                 if word == "pause":
                     return "paused", "", ""
         return self._end(training, log, "finished")
+
+    def _train_twin(self, task: Task) -> None:
+        """Evidence for goal 1. What goes wrong with it is no reason to end the run."""
+        try:
+            twin = train_twin(self.config, task)
+        except Exception:
+            traceback.print_exc()
+        else:
+            add_evidence(self.run.path, "twin", twin.to_dict())
 
     def _tell(self, event: Event, log: RunLog) -> None:
         """Report the progress to whoever reads the trainer's output."""
@@ -211,7 +221,7 @@ class Trainer:
             self.run.clear_command()
         if word:
             return word
-        if self.limits.minutes and log.seconds > 60 * self.limits.minutes:
+        if self.limits.minutes and log.seconds - self.inherited > 60 * self.limits.minutes:
             return "out of time"
         wait = self.limits.commit_seconds and max(
             self.limits.commit_seconds, COMMIT_SHARE * self.commit_cost
@@ -293,10 +303,9 @@ class Trainer:
             self._set_state("stopping")
             pairs = training.task.held_out(self.config.training.final_examples)
             loss = evaluate_loss(training.model, training.task, pairs, training.step)
-            log.write(loss, training.model)
+            log.write(loss, training.model, last=True)
             outputs = evaluate_outputs(training.model, training.task, pairs, training.step)
-            log.write(outputs, training.model)
-            log.recorder.record(training.step, training.model)
+            log.write(outputs, training.model, last=True)
         self._commit(training, log, ended=state)
         return self._conclude(log, state, reason)
 
@@ -347,7 +356,9 @@ def _limit_memory(limit: int | None) -> None:
     import resource
 
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (hard if limit is None else limit, hard))
+    if limit is None or hard != resource.RLIM_INFINITY:
+        limit = hard if limit is None else min(limit, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
     with suppress(OSError):  # Linux alone has it
         Path("/proc/self/oom_score_adj").write_text("900")
 

@@ -10,12 +10,15 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 CLAIMED = "WORKBENCH_CLAIMED"
 """Set for a trainer that was started for a run: it waits until the run names it."""
 
 TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
 """Who of several processes one is: true of whoever starts a trainer, and not of the trainer."""
+
+LOG_BYTES = 1_000_000
 
 _lock = threading.Lock()
 _ready: "subprocess.Popen[bytes] | None" = None
@@ -35,8 +38,15 @@ def launch(run: Path, threads: int) -> "subprocess.Popen[bytes]":
             process.stdin.write(os.fsencode(run) + b"\n")
             process.stdin.close()
             return process
-    with (run / "trainer.log").open("ab") as log:
+    with _open_log(run) as log:
         return _spawn(["--run-dir", str(run)], subprocess.DEVNULL, log.fileno(), threads)
+
+
+def _open_log(run: Path) -> BinaryIO:
+    """Where a trainer's output goes: after what was there, unless that is long already."""
+    path = run / "trainer.log"
+    long = path.exists() and path.stat().st_size > LOG_BYTES
+    return path.open("wb" if long else "ab")
 
 
 def keep_one_ready() -> None:
@@ -82,7 +92,7 @@ def wait_for_run() -> Path | None:
     run = os.fsdecode(sys.stdin.buffer.readline().rstrip(b"\n"))
     if not run:
         return None
-    with Path(run, "trainer.log").open("ab") as log:
+    with _open_log(Path(run)) as log:
         for stream in (sys.stdout, sys.stderr):
             os.dup2(log.fileno(), stream.fileno())
     return Path(run)

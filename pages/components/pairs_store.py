@@ -127,6 +127,7 @@ def keep_run(data: Path, title: str) -> str:
         _readings().forget(folder.name)
         link_or_copy(data, folder / "source.tsv")
         write_atomic(folder / "about.json", json.dumps({"name": title[:100]}).encode())
+        _drop_oldest()
     return folder.name
 
 

@@ -96,7 +96,7 @@ def _train_on(run: Run, status: Status, go_to: Callable[[str], None]) -> None:
     training = run.config().training
     st.markdown(
         "A new run goes on from the last point this one saved, with its weights, optimizer and "
-        "history. The learning rate rises to its highest again, and falls at the new end."
+        "history. The learning rate follows the schedule of the longer run, and falls at its end."
     )
     steps = st.number_input(
         "Updates to add", value=training.steps, step=100, key=f"more steps {run.id}"

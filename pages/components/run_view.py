@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from pages.components import browser
 from pages.components.attention_timeline import attention_timeline
 from pages.components.goals import goals_panel
 from pages.components.live_curve import live_curve
@@ -192,7 +193,9 @@ def _state(run: Run, config: RunConfig, status: Status, history: History) -> Non
     elif status.reason:
         shown = st.info if status.state in ("paused", "stopped") else st.error
         shown(plain(status.reason), icon=":material/info:")
-        if status.state in ("failed", "interrupted") and (log := run.log_tail()):
+        # It names paths of the server.
+        shows_log = status.state in ("failed", "interrupted") and browser.may_control(run)
+        if shows_log and (log := run.log_tail()):
             with st.expander("The trainer's own output"):
                 st.code(log, language=None)
     if status.state == "diverged" and len(run.checkpoints()) > 0:
