@@ -64,8 +64,19 @@ def attention_timeline(
     state = st.session_state.get(key) or {}
     chosen = state.get("example", 0)
     example = chosen if type(chosen) is int and 0 <= chosen < len(history.examples) else 0
+    drawn = sum(entry["step"] <= history.steps[-1] for entry in samples)
     component(HERE)(
-        data=pack(history, example, run.id, curves, samples, look_for),
+        data=_packed(
+            str(run.path.resolve()),
+            _version(run.path),
+            example,
+            drawn,
+            _history=history,
+            _run_id=run.id,
+            _curves=curves,
+            _samples=samples,
+            look_for=look_for,
+        ),
         key=key,
         on_example_change=lambda: None,
         default={"example": example},
@@ -85,6 +96,23 @@ def _version(folder: Path) -> tuple[int, int]:
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _history(folder: str, size: int, modified: int) -> AttentionHistory | None:
     return AttentionHistory.load(Path(folder))
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _packed(
+    folder: str,
+    version: tuple[int, int],
+    example: int,
+    drawn: int,
+    *,
+    _history: AttentionHistory,
+    _run_id: str,
+    _curves: Mapping[str, Any],
+    _samples: Sequence[Mapping[str, Any]],
+    look_for: str,
+) -> bytes:
+    """The message, made anew only when a moment was added or an example of them evaluated."""
+    return pack(_history, example, _run_id, _curves, _samples, look_for)
 
 
 def pack(
