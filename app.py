@@ -9,7 +9,7 @@ from pages.components.overview import answer, recent_runs
 CARDS = (
     ("pages/train.py", "Train", ":material/show_chart:",
      "Pick a task or bring your own pairs, and watch the loss fall against the untrained model."),
-    ("pages/attention.py", "Inspect", ":material/grid_on:",
+    ("pages/attention.py", "Attention", ":material/grid_on:",
      "See where every head looks: encoder, decoder and cross-attention, on your own input."),
     ("pages/decode.py", "Decode", ":material/format_list_numbered:",
      "Step through the output, see each token's rivals, and take another road."),

@@ -9,7 +9,7 @@ from pages.components.frame import errors_shown, frame
 from pages.components.health import health_button
 from pages.components.run_actions import duplicate
 from pages.components.run_controls import afterwards, undo_delete
-from pages.components.run_view import links, loss_figure, run_view
+from pages.components.run_view import evidence_view, links, loss_figure, state_view
 from transformer import run_queue, runs, trainer_process
 from transformer.errors import UserError
 from transformer.limits import Limits
@@ -57,7 +57,9 @@ def choose_run() -> Run | None:
         made = time.strftime("%d %b, %H:%M:%S", time.localtime(about["created"]))
         return f"{about['name'] or run.id}, {made}"
 
-    address.read("run", next(iter(known), ""))
+    # A teacher's link is for a run to come, not for the newest that happens to be there.
+    default = "" if training_form.is_locked() else next(iter(known), "")
+    address.read("run", default)
     if not known and not st.session_state["run"]:
         st.info("No run yet. Choose a task and press Train: the default takes about a minute.")
         return None
@@ -68,7 +70,14 @@ def choose_run() -> Run | None:
 def watch(run: Run) -> None:
     """Draw the run as it goes on while it is at work, and once more when it has ended."""
     live = run.status().state in LIVE
-    begun = bool(run.metrics()[0])
+    begun = run.has_begun()
+    if not live:  # what to do next stands above the evidence, which is long
+        state_view(run)
+        with st.container(horizontal=True, vertical_alignment="center"):
+            if run.checkpoints():
+                links(run)
+            duplicate(run)
+        afterwards(run, run.status(), show)
 
     @st.fragment(run_every=(TICK if begun else FIRST_TICK) if live else None)
     def tick() -> None:
@@ -76,21 +85,18 @@ def watch(run: Run) -> None:
             run_queue.look(run.path.parent)
             if not browser.may_see(run):  # its owner shares it no longer
                 st.rerun()
-            status = run_view(run)
-            if live and (status.state not in LIVE or bool(run.metrics()[0]) is not begun):
-                st.rerun()
+            if live:
+                status = state_view(run)
+                if status.state not in LIVE or run.has_begun() is not begun:
+                    st.rerun()
+            evidence_view(run)
 
     tick()
     if run.checkpoints():
         health_button(run)
-    if not live:
-        if run.checkpoints():
-            links(run)
-        duplicate(run)
-        afterwards(run, run.status(), show)
-        if st.toggle("The loss as a figure to save"):
-            st.caption("The camera above the figure saves it as a picture.")
-            st.plotly_chart(loss_figure(run))
+    if not live and st.toggle("The loss as a figure to save"):
+        st.caption("The camera above the figure saves it as a picture.")
+        st.plotly_chart(loss_figure(run))
 
 
 with frame("Train", "Watch a Transformer learn, next to the same model untrained."):

@@ -235,6 +235,13 @@ class Run:
         """Metric lines from a byte offset on, and the offset to go on from."""
         return _read_lines(self.path / "metrics.jsonl", offset)
 
+    def has_begun(self) -> bool:
+        """Whether the trainer has written anything down."""
+        try:
+            return (self.path / "metrics.jsonl").stat().st_size > 0
+        except OSError:
+            return False
+
     def samples(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
         """The fixed held-out examples with their outputs, an entry an evaluation, from a byte
         offset on, and the offset to go on from."""

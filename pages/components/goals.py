@@ -49,7 +49,7 @@ STYLE = """
 def goals_panel(run: Run, history: "History") -> None:
     """Draw the three cards from the run's files; cheap enough to be drawn every second."""
     st.html(STYLE)
-    st.markdown("**Three goals**, which every run is to show")
+    st.markdown("**Three goals**: what every run should prove")
     columns = st.columns(3, border=True)
     for column, card in zip(columns, cards(run, history), strict=True):
         column.html(card)

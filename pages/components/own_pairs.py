@@ -232,6 +232,11 @@ def _wait(id: str, bpe_size: int | None = None) -> None:
 def show(survey: Survey, tokens: str, held_out: float) -> None:
     """What was read and refused, lengths and vocabularies, and the split."""
     st.markdown(_counts(survey))
+    if survey.refused > survey.pairs:
+        line, reason = survey.named[0]
+        st.warning(
+            f"More lines were left out than read. The first, line {line:,}: {plain(reason)}."
+        )
     if notes := _notes(survey):
         st.caption(" ".join(notes))
     st.caption(_split(survey, held_out))

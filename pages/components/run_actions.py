@@ -1,6 +1,7 @@
 """What the Runs page offers for one run beside its controls: links, name, notes, sharing, trash."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import streamlit as st
 
@@ -19,11 +20,15 @@ def duplicate(run: Run) -> None:
     kept = ""
     if run.data_file is not None:
         kept = pairs_store.keep_run(run.data_file, run.about()["name"] or run.id)
+    config = run.config()
+    if config.training.threads == Limits.from_environment().threads:
+        # It was this server's choice, which another server makes anew.
+        config = replace(config, training=config.training.replace(threads=0))
     st.page_link(
         "pages/train.py",
         label="Duplicate and change",
         icon=":material/content_copy:",
-        query_params=training_form.link_of(run.config(), kept),
+        query_params=training_form.link_of(config, kept),
     )
 
 

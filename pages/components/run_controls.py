@@ -38,8 +38,9 @@ def controls(run: Run, status: Status) -> None:
         return
     with st.container(horizontal=True, key=f"controls {run.id}"):
         if status.state in ("starting", "running"):
-            _button(run, "Stop and keep what was learned", ":material/stop:", _tell, "stop")
+            # First, since it comes where Resume was: a double click there must not stop the run.
             _button(run, "Pause", ":material/pause:", _tell, "pause")
+            _button(run, "Stop and keep what was learned", ":material/stop:", _tell, "stop")
         if status.state == "queued":
             _button(run, "Leave the queue", ":material/close:", run_queue.command, "pause")
         if status.state in RESUMABLE:

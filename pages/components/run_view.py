@@ -134,21 +134,26 @@ def _known_history(path: str, created: float) -> History:
     return History(Run(Path(path)))
 
 
-def run_view(run: Run) -> Status:
-    """Draw the run; returns its status, so that the caller knows whether to look again."""
-    config, status = run.config(), run.status()
-    history = _history(run)
+def state_view(run: Run) -> Status:
+    """Draw the run's state and its controls; returns the status, to know whether to look again."""
+    status, history = run.status(), _history(run)
+    history.update()
+    _state(run, run.config(), status, history)
+    return status
+
+
+def evidence_view(run: Run) -> None:
+    """Draw what the run has shown so far: numbers, curves, goals, attention, answers."""
+    config, history = run.config(), _history(run)
     history.update()
     curves = history.curves(config)
     samples = history.samples
-    _state(run, config, status, history)
     _numbers(config, history)
     live_curve(curves, key=f"curve {run.id}")
     goals_panel(run, history)
     look_for = find_task(config.data.task).look_for
     attention_timeline(run, curves, samples, look_for, key=f"attention {run.id}")
     samples_view(samples, history.ordered_evaluations())
-    return status
 
 
 def loss_figure(run: Run) -> "go.Figure":
@@ -172,15 +177,14 @@ def loss_figure(run: Run) -> "go.Figure":
 def links(run: Run) -> None:
     """Where to go with what a run has learned."""
     step = run.checkpoints()[-1].stem.removeprefix("step-")
-    st.markdown("**Saved.** See what it learned, or take it along:")
-    with st.container(horizontal=True):
-        for page, text, icon in (
-            ("pages/attention.py", "Look at its attention", ":material/grid_on:"),
-            ("pages/decode.py", "Decode step by step", ":material/format_list_numbered:"),
-            ("pages/checkpoints.py", "Check and download it", ":material/inventory_2:"),
-        ):
-            query = {"checkpoint": f"run-{run.id}-{step}"}
-            st.page_link(page, label=text, icon=icon, query_params=query)
+    st.markdown("**Saved.**", width="content")
+    for page, text, icon in (
+        ("pages/attention.py", "Look at its attention", ":material/grid_on:"),
+        ("pages/decode.py", "Decode step by step", ":material/format_list_numbered:"),
+        ("pages/checkpoints.py", "Check and download it", ":material/inventory_2:"),
+    ):
+        query = {"checkpoint": f"run-{run.id}-{step}"}
+        st.page_link(page, label=text, icon=icon, query_params=query)
 
 
 def _state(run: Run, config: RunConfig, status: Status, history: History) -> None:
@@ -249,7 +253,8 @@ def _numbers(config: RunConfig, history: History) -> None:
             score("Exact match", percent(exact[-1][1]), f"untrained {percent(exact[0][1])}", where)
         if records := [*history.train.values(), *history.evaluations.values()]:
             spent = max(record["seconds"] for record in records)
-            score("Time", seconds(spent), f"{history.last_step():,} steps")
+            steps = history.last_step()
+            score("Time", seconds(spent), f"{steps:,} step{'' if steps == 1 else 's'}")
 
 
 def _well_formed(entry: dict[str, Any]) -> bool:

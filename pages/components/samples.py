@@ -22,6 +22,7 @@ STYLE = """
   .chips { display: flex; flex-wrap: wrap; gap: 2px; }
   .chip { padding: 0 0.28rem; border-radius: 3px; border: 1px solid rgba(128,128,128,0.45);
           font-family: "Source Code Pro", monospace; white-space: pre; }
+  .repeated { white-space: nowrap; }
   .chip.wrong { border: 1px dashed #d9480f; background: rgba(217, 72, 15, 0.16);
                 text-decoration: underline wavy #d9480f 1px; }
   .answer { display: flex; gap: 0.5rem; align-items: baseline; }
@@ -62,7 +63,7 @@ def samples_view(entries: Sequence[Entry], evaluations: Sequence[Entry]) -> None
         evaluations: the run's evaluations by step, as far as they have "exact_match", "errors"
             (kind -> count) and "examples" (how many were evaluated).
     """
-    st.markdown("**The same examples throughout**, before and after training")
+    st.markdown("**Answers the model writes by itself**, before and after training")
     if not entries:
         st.caption("The first answers appear after the first evaluation.")
         return
@@ -163,7 +164,10 @@ def _chips(output: Sequence[str], target: Sequence[str]) -> str:
         wanted = list(target[place : place + count])
         place += count
         if count > 2 and wanted != [token] * count:
-            chips.append(f'<span class="chip wrong">{code(token)}</span>&nbsp;× {count}')
+            chips.append(
+                f'<span class="repeated"><span class="chip wrong">{code(token)}</span>'
+                f"&nbsp;× {count}</span>"
+            )
         else:
             chips += [
                 f'<span class="chip{"" if wanted[i : i + 1] == [token] else " wrong"}">'

@@ -158,6 +158,12 @@ def form(begin: Callable[[Request], None]) -> None:
             problem(refused[1])
 
 
+def is_locked() -> bool:
+    """Whether the form that was drawn hides its controls."""
+    chosen = st.session_state.get(STATE)
+    return isinstance(chosen, Choice) and chosen.locked
+
+
 # --- What is chosen ----------------------------------------------------------------------
 
 

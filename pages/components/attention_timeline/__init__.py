@@ -17,7 +17,7 @@ from pages.components.mount import component
 from pages.components.text import plain
 from transformer.attention_history import EARLY, KINDS, RECORDS, AttentionHistory
 from transformer.errors import UserError
-from transformer.runs import Run
+from transformer.runs import ACTIVE, Run
 from transformer.vocabulary import printable
 
 HERE = Path(__file__).parent
@@ -53,13 +53,16 @@ def attention_timeline(
         st.warning(plain(str(error)))
         return
     if history is None:
-        st.caption("No attention was recorded while this model trained.")
+        if run.status().state in ("queued", *ACTIVE):
+            st.caption("The first attention maps appear when the untrained model is measured.")
+        else:
+            st.caption("No attention was recorded while this model trained.")
         return
     if history.note:
         st.info(plain(history.note))
         return
     if not len(history.steps):
-        st.caption("The first maps appear when the untrained model has been measured.")
+        st.caption("The first attention maps appear when the untrained model is measured.")
         return
     state = st.session_state.get(key) or {}
     chosen = state.get("example", 0)
@@ -220,8 +223,8 @@ def _links(run: Run, text: str) -> None:
     if not steps:
         return
     st.markdown(
-        "The maps above are stored in steps of 1/255, for the true target. **Exact values**, for "
-        "what the model itself writes, from a saved checkpoint:"
+        "The maps above are rounded, to 1/255, and read the true target. **Exact maps**, for what "
+        "the model itself writes, from a saved checkpoint:"
     )
     with st.container(horizontal=True):
         for step in steps:

@@ -82,9 +82,10 @@ function build(view) {
   if (!view.head) view.head = { kind: "cross", layer: message.kinds.at(-1).shape[0] - 1, head: 0 };
   view.cell = null;
 
-  const help = element("p", {},
-    "Drag along the loss curve, or press Play, and watch every head form. ");
-  help.append(element("b", {}, "What to look for. "), message.look_for);
+  const help = element("p");
+  help.append(element("b", {}, "Time slider. "),
+    "Drag along the loss curve, or press Play, and watch every head form. ",
+    element("b", {}, "What to look for. "), message.look_for);
   view.track = buildTrack(view);
   view.legend = element("div", { class: "legend" });
   view.now = element("p", { class: "now" });
@@ -187,7 +188,7 @@ function tellMoment(view, step, loss) {
     return chip;
   });
   const verdict = count === tokens ? `✓ all ${tokens} right` : `✗ ${count} of ${tokens} right`;
-  const title = "Target; right where the model, given the true tokens before, would write it";
+  const title = "Next token right, given the true ones before";
   view.answers.replaceChildren(...answer(title, predicted, verdict), ...writtenAt(message, step));
   // Answers of other lengths must not move the maps below.
   view.tallest = Math.max(view.tallest ?? 0, view.answers.offsetHeight);
