@@ -17,6 +17,9 @@ from torch import Tensor, nn
 Hook = Callable[[Tensor], Tensor | None]
 """Sees the value at a hook point; what it returns, unless None, takes the value's place."""
 
+Replacement = Tensor | float | Callable[[Tensor], Tensor]
+"""A number, a tensor that broadcasts to what it replaces, or a function of what it replaces."""
+
 
 class HookPoint(nn.Module):
     """Identity, with a name, that hooks can observe or replace."""
@@ -104,16 +107,18 @@ def ablate(
     model: nn.Module,
     name: str,
     heads: Sequence[int] | None = None,
-    replacement: Tensor | float = 0.0,
+    replacement: Replacement = 0.0,
 ) -> Iterator[None]:
     """Replace the value at one hook point, or of some heads there, until the block ends.
 
-    A replacement of 0 switches a head off; a tensor recorded from another input patches it in.
+    A replacement of 0 switches a head off; a tensor recorded from another input patches it in;
+    a function can do either according to what it is given.
 
     Args:
         name: a hook point; with ``heads``, one whose value is [batch, head, ...].
         heads: the heads to replace; None replaces the whole value.
-        replacement: a number, or a tensor that broadcasts to what it replaces.
+        replacement: a number, a tensor that broadcasts to what it replaces ([batch, ...], or
+            [batch, len(heads), ...]), or a function from that to its replacement.
 
     Raises:
         KeyError: the name is not a hook point of this model.
@@ -123,10 +128,12 @@ def ablate(
 
     def hook(value: Tensor) -> Tensor:
         value = value.clone()
+        part = value if heads is None else value[:, list(heads)]
+        new = replacement(part) if callable(replacement) else replacement
         if heads is None:
-            value[...] = replacement
+            value[...] = new
         else:
-            value[:, list(heads)] = replacement
+            value[:, list(heads)] = new
         return value
 
     point.hooks.append(hook)
