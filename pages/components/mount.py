@@ -10,6 +10,9 @@ import streamlit as st
 def component(folder: Path) -> Callable[..., object]:
     """The component of a folder: NAME/NAME.js and NAME/NAME.css, drawn into one <div class="NAME">.
 
+    A long script may be cut into several: all others of the folder go before NAME.js, in the
+    order of their names, and together they are one module. They import and export nothing.
+
     Registered once a server; registering it at every rerun would send it to the browser again.
     """
     name = folder.name
@@ -17,5 +20,12 @@ def component(folder: Path) -> Callable[..., object]:
         name,
         html=f'<div class="{name}"></div>',
         css=(folder / f"{name}.css").read_text("utf-8"),
-        js=(folder / f"{name}.js").read_text("utf-8"),
+        js=script(folder),
     )
+
+
+def script(folder: Path) -> str:
+    """The scripts of a folder as one module."""
+    own = folder / f"{folder.name}.js"
+    others = sorted(path for path in folder.glob("*.js") if path != own)
+    return "\n".join(path.read_text("utf-8") for path in (*others, own))

@@ -148,8 +148,11 @@ def _cache() -> _Cache:
     return _Cache()
 
 
-def load(entry: Listed) -> "Checkpoint":
+def load(entry: Listed, slot: str = "own") -> "Checkpoint":
     """This session's own module objects over weights that all sessions share.
+
+    Args:
+        slot: which of the session's models it becomes: its "own", or one "compared" with it.
 
     Raises:
         CheckpointError: the file is damaged or gone.
@@ -158,8 +161,8 @@ def load(entry: Listed) -> "Checkpoint":
         with st.spinner("Loading PyTorch, once after the start of the app: about 3 s…"):
             use_torch()
     shared = _cache().load(entry.path)
-    own: tuple[Checkpoint, Checkpoint] | None = st.session_state.get("own checkpoint")
+    own: tuple[Checkpoint, Checkpoint] | None = st.session_state.get(f"{slot} checkpoint")
     if own is None or own[0] is not shared:
         own = (shared, shared.twin())
-        st.session_state["own checkpoint"] = own
+        st.session_state[f"{slot} checkpoint"] = own
     return own[1]

@@ -219,10 +219,11 @@ def knock_out(
     found: list[float] = []
 
     def without_these(off: Sequence[Head]) -> Iterator[float]:
-        right = 0
+        rights = []
         for done, right in exact_match(checkpoint, pairs, replacements(off), is_right):
             yield (len(found) * len(pairs) + done) / total
-        found.append(right / len(pairs))
+            rights.append(right)
+        found.append(rights[-1] / len(pairs))
 
     for off in trials:
         yield from without_these(off)
