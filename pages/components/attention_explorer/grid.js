@@ -135,20 +135,20 @@ function paintThumb(view, pixels, start, stride, kind, map, [down, across], diff
   }
 }
 
+// Which heads are shown, and where Tab enters; untouched buttons stay as they are, for speed.
 function markGrid(view) {
+  const shown = [view.choice, ...view.added].map(headName);
   for (const [choice, button] of view.buttons) {
-    const name = headName(choice);
-    const shown = [view.choice, ...view.added].map(headName);
-    const place = shown.indexOf(name);
+    const place = shown.indexOf(headName(choice));
+    const entry = choice.kind === view.choice.kind ? place === 0 : choice.layer === 0 && choice.head === 0;
+    const state = `${place} ${entry} ${view.theme}`;
+    if (button.state === state) continue;
+    button.state = state;
     button.setAttribute("aria-pressed", String(place >= 0));
-    button.classList.toggle("chosen", place === 0);
     button.style.borderColor = place >= 0 ? HEAD_COLOURS[view.theme][place] : "";
-    const entry = choice.kind === view.choice.kind ? place === 0 : isFirst(view, choice);
     button.tabIndex = entry ? 0 : -1;
   }
 }
-
-const isFirst = (view, { layer, head }) => layer === 0 && head === 0;
 
 // The cursor in every picture: the rows and columns of the lit tokens.
 function lightGrid(view) {

@@ -11,6 +11,7 @@ const COLUMNS = [
 // Which columns a kind joins: [where its queries stand, where its keys stand].
 const BANDS = { encoder: [1, 0], cross: [2, 1], decoder: [2, 3] };
 const FAINT = 0.004; // fainter lines could not be seen: less than 1 of 255 shades
+const MOST = 1200; // lines of a head that are drawn at once, the strongest; more are a grey cloud
 const LEVELS = 24; // shades of a head's lines, each drawn in one go
 const STRIP = 7; // width of the strips beside the tokens
 
@@ -29,9 +30,11 @@ function buildLines(view) {
     if (titles[i]) picture.append(element("span", { class: "band" }, titles[i]));
   });
   view.bands = picture;
+  view.drawnNote = element("p", { class: "hint" });
   section.append(
     view.chips,
     picture,
+    view.drawnNote,
     element(
       "p",
       { class: "hint" },
@@ -142,10 +145,31 @@ function drawLines(view) {
     : displayed(view);
   const lit = litTokens(view);
   const counts = {};
+  view.drawnWeight = view.allWeight = 0;
   for (const head of heads) {
     counts[head.kind] = (counts[head.kind] ?? -1) + 1;
     drawHead(view, context, head, lit, counts[head.kind]);
   }
+  if (!lit.size && heads.length) sayDrawn(view);
+}
+
+function sayDrawn(view) {
+  const share = Math.floor((100 * view.drawnWeight) / view.allWeight);
+  const says =
+    `The lines carry ${share} % of these heads' weight. ` +
+    (share < 99 ? "Weaker links are left out; point at a token to see all of its own." : "");
+  if (view.drawnNote.textContent !== says) view.drawnNote.textContent = says;
+}
+
+// The weight from which a head's links are drawn, so that they are MOST at most.
+function strongest(map) {
+  if (map.length <= MOST) return FAINT;
+  const bins = new Uint32Array(1001);
+  for (let i = 0; i < map.length; i++) bins[Math.floor(map[i] * 1000)]++;
+  let bin = 1000;
+  let count = bins[bin];
+  while (bin > 4 && count + bins[bin - 1] <= MOST) count += bins[--bin];
+  return Math.max(bin / 1000, FAINT);
 }
 
 function drawHead(view, context, head, lit, number) {
@@ -160,15 +184,19 @@ function drawHead(view, context, head, lit, number) {
   const y = (column, place) => view.edges[column].top + (place + 0.5) * view.pitch;
   const litQuery = Array.from({ length: queries }, (_, i) => lit.has(`${asks}${i}`));
   const litKey = Array.from({ length: keys }, (_, i) => lit.has(`${asked}${i}`));
-  const least = Math.max(view.hide, FAINT);
+  const least = Math.max(view.hide, lit.size ? FAINT : strongest(map));
   const levels = Array.from({ length: LEVELS + 1 }, () => []);
   for (let query = 0; query < queries; query++) {
     for (let key = 0; key < keys; key++) {
       if (lit.size && !litQuery[query] && !litKey[key]) continue;
       const weight = map[query * keys + key];
-      if (weight >= least) levels[Math.round(weight * LEVELS)].push(query, key);
+      if (weight >= least) {
+        levels[Math.round(weight * LEVELS)].push(query, key);
+        view.drawnWeight += weight;
+      }
     }
   }
+  view.allWeight += queries; // each row sums to 1
   context.strokeStyle = head.colour;
   levels.forEach((ends, level) => {
     if (!ends.length) return;

@@ -18,8 +18,8 @@ function buildMap(view, show) {
   paintMap(view, canvas, kind, map, show === "difference");
   canvas.style.width = `${side * keys}px`;
   canvas.style.height = `${side * queries}px`;
-  const marker = element("div", { class: "marker", hidden: "" });
-  const kept = element("div", { class: "marker kept", hidden: "" });
+  const marker = element("div", { class: "marker" });
+  const kept = element("div", { class: "marker kept" });
   for (const one of [marker, kept]) one.style.width = one.style.height = `${side}px`;
   const stage = element("div", {
     class: "stage",
@@ -134,7 +134,8 @@ function lightMap(view, drawn) {
   }
   const [, , queries, keys] = drawn.kind.shape;
   for (const [marker, cell] of [[drawn.marker, view.pointedCell], [drawn.kept, view.cell]]) {
-    marker.hidden = !cell || cell[0] >= queries || cell[1] >= keys;
+    const shown = cell && cell[0] < queries && cell[1] < keys;
+    marker.style.visibility = shown ? "visible" : "hidden"; // costs no layout
     if (cell) marker.style.transform = `translate(${cell[1] * drawn.side}px, ${cell[0] * drawn.side}px)`;
   }
   paintSums(view, drawn);

@@ -4,10 +4,12 @@
 
 function unpack(data) {
   const bytes = data instanceof Uint8Array ? data : new Uint8Array(data);
-  const buffer = bytes.slice().buffer; // a copy of its own, so that floats are aligned
-  const length = new DataView(buffer).getUint32(0, true);
-  const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
-  let offset = 4 + length;
+  const own = bytes.byteOffset % 4 ? bytes.slice() : bytes; // floats must be aligned
+  const buffer = own.buffer;
+  const start = own.byteOffset + 4;
+  const length = new DataView(buffer).getUint32(own.byteOffset, true);
+  const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, start, length)));
+  let offset = start + length;
   for (const side of header.sides) {
     for (const kind of side.kinds) {
       const size = kind.shape.reduce((a, b) => a * b, 1);
@@ -39,14 +41,22 @@ function mapOf(kind, layer, head) {
   }
   if ((layer !== MEAN && layer >= layers) || (head !== MEAN && head >= heads)) return null;
   const name = `${layer}.${head}`;
-  if (!kind.means.has(name)) {
-    const some = (chosen, count) => (chosen === MEAN ? [...Array(count).keys()] : [chosen]);
-    const parts = some(layer, layers).flatMap((l) => some(head, heads).map((h) => mapOf(kind, l, h)));
-    const sum = new Float64Array(size);
-    for (const part of parts) for (let i = 0; i < size; i++) sum[i] += part[i];
-    kind.means.set(name, Float32Array.from(sum, (value) => value / parts.length));
-  }
+  if (!kind.means.has(name)) kind.means.set(name, meanOf(kind, layer, head, size));
   return kind.means.get(name);
+}
+
+// The mean of all is that of the layers' means, which are there already.
+function meanOf(kind, layer, head, size) {
+  const [layers, heads] = kind.shape;
+  const count = layer === MEAN ? layers : heads;
+  const sum = new Float64Array(size);
+  for (let number = 0; number < count; number++) {
+    const part = layer === MEAN ? mapOf(kind, number, head) : mapOf(kind, layer, number);
+    for (let i = 0; i < size; i++) sum[i] += part[i];
+  }
+  const mean = new Float32Array(size);
+  for (let i = 0; i < size; i++) mean[i] = sum[i] / count;
+  return mean;
 }
 
 // What a head's picture shows: the first side, the second, or the first minus the second.
@@ -54,5 +64,11 @@ function shownMap(view, show, id, layer, head) {
   const [a, b] = view.sides.map((side) => mapOf(kindOf(side, id), layer, head));
   if (show === "b") return b ?? null;
   if (show !== "difference") return a;
-  return a && b ? a.map((weight, i) => weight - b[i]) : null;
+  return a && b ? minus(a, b) : null;
+}
+
+function minus(a, b) {
+  const difference = new Float32Array(a.length);
+  for (let i = 0; i < a.length; i++) difference[i] = a[i] - b[i];
+  return difference;
 }
