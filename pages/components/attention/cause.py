@@ -132,9 +132,9 @@ def _draw_effect(checkpoint: "Checkpoint", found: "Effect") -> None:
 
     vocabulary = checkpoint.target_vocabulary
     before, after = vocabulary.decode(found.before), vocabulary.decode(found.after)
-    changed = "It writes the same without." if before == after else ""
+    changed = "The change makes no difference here." if before == after else ""
     st.markdown(
-        f"With all heads the model writes {verbatim(before)}, so changed it writes "
+        f"With all heads the model writes {verbatim(before)}; with this change it writes "
         f"{verbatim(after)}. {changed}"
     )
     tokens = as_shown(vocabulary.tokens, [one.token for one in found.tokens])

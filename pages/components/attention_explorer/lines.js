@@ -3,10 +3,10 @@
 // the first two, the cross-attention's between the middle ones, the decoder's on the right.
 
 const COLUMNS = [
-  { letter: "s", title: "input, looked at" },
+  { letter: "s", title: "looked at" },
   { letter: "s", title: "input" },
   { letter: "w", title: "written" },
-  { letter: "r", title: "read before" },
+  { letter: "r", title: "read" },
 ];
 // Which columns a kind joins: [where its queries stand, where its keys stand].
 const BANDS = { encoder: [1, 0], cross: [2, 1], decoder: [2, 3] };
