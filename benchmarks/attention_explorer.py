@@ -118,7 +118,7 @@ def new_inputs(page: Page, tokens: int, repeats: int) -> tuple[list[float], list
     """Seconds until all is drawn, and until the checks below it are, too."""
     drawn, done = [], []
     for name, letter in (("Output to look at", "w"), ("Input", "s")):
-        field = page.get_by_label(name, exact=True)
+        field = page.get_by_role("textbox", name=name, exact=True)
         for number in range(repeats + 1 if letter == "s" else 1):
             text = letters(tokens - 1)
             field.fill(text)

@@ -47,8 +47,13 @@ class Told:
 
 
 def report(key: str, value: str) -> None:
-    """In a component's callback: keep what the person chose there."""
+    """In a component's callback: keep what the person chose there.
+
+    The address this run came with is older than that: a quick second choice can be here
+    before the browser has heard of the first.
+    """
     st.session_state[key] = st.session_state[f"shown {key}"] = value
+    st.session_state[f"address {key}"] = st.query_params.get(key)
 
 
 def tell(key: str, component: str) -> Told:

@@ -31,7 +31,7 @@ def remember() -> None:
     """The explorer's callback: the person has moved."""
     given = dict(parse_qsl(st.session_state["explorer"]["place"]))
     for field in FIELDS:
-        st.session_state[field] = given.get(field, "")
+        address.report(field, given.get(field, ""))
     address.report("place", _joined())
 
 

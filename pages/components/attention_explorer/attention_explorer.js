@@ -47,6 +47,7 @@ function build(view) {
   view.large = element("div", { class: "large" });
   if (!view.compact) root.append(buildGrid(view));
   root.append(view.large);
+  buildLarge(view);
   if (!view.compact) {
     root.append(buildLines(view));
     paintGrid(view);
@@ -73,28 +74,36 @@ function resized(view) {
 
 // --- the chosen head, large -----------------------------------------------------------------
 
+// What stays when another head is shown: a control under the fingers must not be replaced.
+function buildLarge(view) {
+  const part = (name, attributes) => (view.parts[name] = element("div", { class: name, ...attributes }));
+  view.parts = {};
+  view.readout = element("p", { class: "readout", "aria-live": "polite" });
+  const parts = [part("about"), part("maps"), view.readout, part("key")];
+  if (view.sides.length > 1) parts.splice(1, 0, buildSideSwitch(view));
+  if (!view.compact) parts.push(buildControls(view), buildTable(view));
+  view.large.replaceChildren(...parts);
+}
+
 function drawLarge(view) {
   const choice = view.previewed ?? view.choice;
   const kind = kindOf(view.sides[0], choice.kind);
-  view.maps = [];
   const label = view.labels[headName(choice)];
-  const heading = element("h3", {}, headTitle(view, choice));
-  const maps = element("div", { class: "maps" });
+  const focused = view.root.getRootNode().activeElement;
+  const place = [...view.parts.maps.querySelectorAll("[tabindex]")].indexOf(focused);
+  view.maps = [];
+  view.parts.about.replaceChildren(
+    element("h3", {}, headTitle(view, choice)),
+    ...(label ? [element("p", { class: "label" }, label)] : []),
+    axes(kind, view.show === "difference" ? 0 : 1),
+  );
   const shows = view.sides.length < 2 ? [""] : view.show ? [view.show] : ["", "b"];
-  maps.append(...shows.map((show) => buildMap(view, show)));
-  view.readout = element("p", { class: "readout", "aria-live": "polite" });
-  const open = view.table?.details.open;
-  const parts = [heading];
-  if (label) parts.push(element("p", { class: "label" }, label));
-  parts.push(axes(kind, view.show === "difference" ? 0 : 1));
-  if (view.sides.length > 1) parts.push(buildSideSwitch(view));
-  parts.push(maps, view.readout, buildKey(view, kind));
-  if (!view.compact) parts.push(buildControls(view), buildTable(view));
-  view.large.replaceChildren(...parts);
-  if (open) {
-    view.table.details.open = true;
-    fillTable(view);
-  }
+  view.parts.maps.replaceChildren(...shows.map((show) => buildMap(view, show)));
+  if (place >= 0) view.parts.maps.querySelectorAll("[tabindex]")[place]?.focus();
+  fillKey(view, kind);
+  if (view.compact) return;
+  view.sayHidden();
+  fillTable(view);
 }
 
 function axes(kind, sum) {
@@ -106,33 +115,33 @@ function buildSideSwitch(view) {
   const box = element("div", { class: "switch", role: "group", "aria-label": "What is compared" });
   const options = [["", "side by side"], ["b", view.sides[1].label]];
   if (view.comparable) options.push(["difference", "difference"]);
-  for (const [show, label] of options) {
-    const button = element("button", { type: "button", "aria-pressed": String(view.show === show), "data-show": show }, label);
+  const buttons = options.map(([show, label]) => {
+    const button = element("button", { type: "button", "data-show": show }, label);
     button.onclick = () => {
       view.show = show;
+      mark();
       paintGrid(view);
       drawLarge(view);
       light(view);
-      view.large.querySelector(`[data-show="${show}"]`).focus();
       view.tell();
     };
-    box.append(button);
-  }
+    return button;
+  });
+  const mark = () => buttons.forEach((one) => one.setAttribute("aria-pressed", String(one.dataset.show === view.show)));
+  mark();
+  box.append(...buttons);
   return box;
 }
 
-function buildKey(view, kind) {
-  const key = element("div", { class: "key" });
+function fillKey(view, kind) {
   const bar = element("span", { class: "bar", "aria-hidden": "true" });
   const difference = view.show === "difference";
   bar.style.background = `linear-gradient(to right, ${stops((difference ? DIVERGING : SCALES)[view.theme])})`;
-  key.append(difference ? "weight −1" : "weight 0", bar, "1");
-  if (kind.causal) {
-    const swatch = element("span", { class: "swatch", "aria-hidden": "true" });
-    swatch.style.background = `rgb(${MASKED[view.theme].join(",")})`;
-    key.append(swatch, "masked (not written yet)");
-  }
-  return key;
+  view.parts.key.replaceChildren(difference ? "weight −1" : "weight 0", bar, "1");
+  if (!kind.causal) return;
+  const swatch = element("span", { class: "swatch", "aria-hidden": "true" });
+  swatch.style.background = `rgb(${MASKED[view.theme].join(",")})`;
+  view.parts.key.append(swatch, "masked (not written yet)");
 }
 
 function buildControls(view) {
@@ -140,28 +149,26 @@ function buildControls(view) {
   const label = element("label", {}, "Hide links below ");
   const slider = element("input", { type: "range", min: "0", max: "0.5", step: "0.01", value: String(view.hide) });
   const says = element("output");
-  const say = () => {
-    if (!view.maps.length) return;
-    const { links, share } = hiddenWeight(view, view.maps[0]);
+  view.sayHidden = () => {
+    const { links, share } = view.maps.length ? hiddenWeight(view, view.maps[0]) : { links: 0, share: 0 };
     const percent = (100 * share).toFixed(share < 0.1 ? 1 : 0);
     says.textContent = view.hide ? `${view.hide.toFixed(2)}: hides ${links} links with ${percent} % of the weight` : "0: nothing is hidden";
   };
   slider.oninput = () => {
     view.hide = Number(slider.value);
     for (const drawn of view.maps) paintMap(view, drawn.canvas, drawn.kind, drawn.map, drawn.show === "difference");
-    say();
+    view.sayHidden();
     drawLines(view);
   };
   slider.onchange = () => view.tell();
   label.append(slider);
-  const png = element("button", { type: "button" }, "PNG");
-  const svg = element("button", { type: "button" }, "SVG");
-  png.onclick = () => savePng(view);
-  svg.onclick = () => saveSvg(view);
   const save = element("span", { class: "save" }, "Save this map: ");
-  save.append(png, svg);
+  for (const [name, action] of [["PNG", savePng], ["SVG", saveSvg]]) {
+    const button = element("button", { type: "button" }, name);
+    button.onclick = () => action(view);
+    save.append(button);
+  }
   box.append(label, says, save);
-  say();
   return box;
 }
 

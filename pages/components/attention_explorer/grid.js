@@ -61,7 +61,9 @@ function buildButton(view, choice) {
   button.ondblclick = () => isolate(view, choice);
   button.onpointerenter = () => preview(view, choice);
   button.onfocus = () => preview(view, choice);
-  button.onblur = () => preview(view, null);
+  // After the next element has the focus, which what is drawn anew must not take from it.
+  button.onblur = () =>
+    setTimeout(() => view.root.getRootNode().activeElement?.dataset?.head || preview(view, null));
   view.buttons.push([choice, button]);
   return button;
 }
