@@ -14,6 +14,7 @@ Medians in milliseconds, on this machine as it is; leave it idle meanwhile.
 """
 
 import argparse
+import importlib
 import os
 import random
 import statistics
@@ -24,6 +25,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
@@ -190,9 +192,7 @@ def bertviz(
     browser: Browser, view: str, tokens: int, repeats: int, libraries: dict[str, bytes]
 ) -> list[float]:
     """Seconds from opening its page to its lines drawn, for one attention of 6 x 8 heads."""
-    import bertviz as package
-
-    draw: Callable[..., object] = getattr(package, view)
+    draw: Callable[..., Any] = getattr(importlib.import_module("bertviz"), view)
     weights = torch.rand(LAYERS, 1, HEADS, tokens, tokens).softmax(dim=-1)
     made = draw(list(weights), list(letters(tokens)), html_action="return")
     # Its head view shows one layer at a time, the model view all.
@@ -204,7 +204,7 @@ def bertviz(
 
     waited = []
     with tempfile.NamedTemporaryFile("w", suffix=".html", encoding="utf-8") as file:
-        file.write(f"<!doctype html><meta charset=utf-8><body>{made.data}")  # type: ignore[attr-defined]
+        file.write(f"<!doctype html><meta charset=utf-8><body>{made.data}")
         file.flush()
         for _ in range(repeats):
             page = browser.new_page(viewport={"width": 1280, "height": 1000})

@@ -16,6 +16,7 @@ import torch
 
 from transformer.analysis.ablation import (
     KnockOut,
+    Replacements,
     effect,
     exact_match,
     knock_out,
@@ -34,7 +35,7 @@ from transformer.decoding import decode, greedy
 from transformer.errors import UserError
 from transformer.hooks import ablate, hook_points, record
 from transformer.model import Transformer
-from transformer.tasks import build_task
+from transformer.tasks import Pair, build_task
 from transformer.training import evaluate_loss, evaluate_outputs
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -59,7 +60,7 @@ def answered(checkpoint: Checkpoint, text: str) -> tuple[torch.Tensor, torch.Ten
     return source, read, list(answer.tokens)
 
 
-def held_out(checkpoint: Checkpoint, count: int = 200):
+def held_out(checkpoint: Checkpoint, count: int = 200) -> list[Pair]:
     return build_task(checkpoint.header.data).held_out(count)
 
 
@@ -71,8 +72,9 @@ def logits(checkpoint: Checkpoint, source: torch.Tensor, read: torch.Tensor) -> 
 def test_knocking_out_finds_the_heads_of_the_bundled_model_that_matter(reverse: Checkpoint) -> None:
     """What is true of it: one head is indispensable, and, with six heads in all, none is spare."""
     *shares, found = knock_out(reverse, held_out(reverse))
-    assert shares == sorted(shares)
-    assert shares[-1] == 1
+    done = [share for share in shares if isinstance(share, float)]
+    assert done == sorted(done)
+    assert done[-1] == 1
     assert isinstance(found, KnockOut)
     assert found.whole >= 0.995
     assert len(found.without) == 6
@@ -263,7 +265,7 @@ def test_trust_notices_every_kind_of_lie(sort: Checkpoint) -> None:
         "cross": trace.cross_attention.numpy(),
     }
 
-    def failing(weights, model=sort) -> list[str]:
+    def failing(weights: dict[str, np.ndarray], model: Checkpoint = sort) -> list[str]:
         ids = source[0].tolist(), read[0].tolist()
         return [check.name for check in trust(model, *ids, weights) if not check.ok]
 
@@ -290,7 +292,7 @@ def work(checkpoint: Checkpoint, number: int) -> list[np.ndarray]:
     heads = [Head("cross", 1, number % 4), Head("encoder", 0, (number + 1) % 4)]
     with torch.inference_mode(), record(own.model) as trace:
         own.model(source, read)
-    replacements: list[Callable[[], dict[Head, object]]] = [
+    replacements: list[Callable[[], Replacements]] = [
         partial(zeros, heads),
         partial(patches, own, heads, source, read, own.encode("zyxwvutsr")),
     ]

@@ -1,5 +1,7 @@
 """Figures say what the arrays say, and swallow no token."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -57,7 +59,7 @@ def test_head_view_draws_the_links_above_the_threshold_and_says_what_is_hidden()
 
 
 @pytest.mark.parametrize("draw", [attention_grid, head_view])
-def test_shapes_that_do_not_fit_are_named(draw) -> None:
+def test_shapes_that_do_not_fit_are_named(draw: Callable[..., object]) -> None:
     with pytest.raises(ValueError, match="expected"):
         draw(np.ones((2, 2)), ["a", "b"], ["a", "b"])
 

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ EOS = "<eos>"
 
 
 def one(
-    kind: str, weights: np.ndarray, queries: list[str], keys: list[str], **options
+    kind: str, weights: np.ndarray, queries: list[str], keys: list[str], **options: Any
 ) -> HeadScores:
     return score_heads(kind, weights[None, None].astype("f4"), queries, keys, **options)[0]
 

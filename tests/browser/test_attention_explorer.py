@@ -385,6 +385,16 @@ def _(explorer: Explorer, truth: Truth) -> None:
     expect(strip.last).to_contain_text(f"all {sum(w.size for w in truth.values()):,} weights")
 
 
+@row("Keyboard navigation")
+def _(explorer: Explorer, truth: Truth) -> None:
+    """The whole of it is a test of its own, below."""
+    explorer.open()
+    explorer.stage.focus()
+    press(explorer.page, "ArrowRight", "ArrowDown", "ArrowDown", "ArrowRight")
+    expect(explorer.readout).to_contain_text(f"{truth['cross'][1, 0, 2, 1]:.6f}")
+    explorer.page.evaluate("document.activeElement.blur()")
+
+
 @row("Permalink")
 def _(explorer: Explorer, truth: Truth) -> None:
     query = {"with": "cross.1.1 encoder.0.2", "cell": "2.5", "hide": "0.05", "tokens": "w2 w4"}
