@@ -69,11 +69,12 @@ def hook_points(model: nn.Module) -> dict[str, HookPoint]:
     return {name: part for name, part in model.named_modules() if isinstance(part, HookPoint)}
 
 
-def _find(model: nn.Module, name: str) -> HookPoint:
+def _find(model: nn.Module, names: Sequence[str]) -> dict[str, HookPoint]:
     points = hook_points(model)
-    if name not in points:
-        raise KeyError(f"there is no hook point {name!r}; hook_points(model) lists them")
-    return points[name]
+    for name in names:
+        if name not in points:
+            raise KeyError(f"there is no hook point {name!r}; hook_points(model) lists them")
+    return {name: points[name] for name in names}
 
 
 @contextmanager
@@ -83,7 +84,7 @@ def record(model: nn.Module, names: Sequence[str] | None = None) -> Iterator[Tra
     Raises:
         KeyError: a name is not a hook point of this model.
     """
-    points = hook_points(model) if names is None else {name: _find(model, name) for name in names}
+    points = hook_points(model) if names is None else _find(model, names)
     trace = Trace()
 
     def keep(name: str) -> Hook:
@@ -124,7 +125,7 @@ def ablate(
         KeyError: the name is not a hook point of this model.
         IndexError: a head does not exist there.
     """
-    point = _find(model, name)
+    point = _find(model, [name])[name]
 
     def hook(value: Tensor) -> Tensor:
         value = value.clone()

@@ -21,7 +21,8 @@ from transformer.figures import attention_grid, attention_map, head_view
 from transformer.hooks import record
 
 ROOT = Path(__file__).resolve().parents[2]
-HEAD = re.compile("cross.1.0")
+OKABE_ITO, OKABE_ITO_DARK = "rgb(0, 114, 178)", "rgb(86, 180, 233)"
+"""The first head's colour on a light page and on a dark one."""
 
 
 class Explorer:
@@ -480,11 +481,14 @@ def _(explorer: Explorer, truth: Truth) -> None:
         return found
 
     light = corner()
+    assert min(light[:3]) > 200
+    # The whole explorer is painted anew when the theme changes.
     explorer.page.emulate_media(color_scheme="dark")
-    explorer.page.wait_for_timeout(500)
-    assert sum(corner()[:3]) < sum(light[:3]) - 300
+    expect(explorer.page.locator(".square").first).to_have_css("background-color", OKABE_ITO_DARK)
+    assert max(corner()[:3]) < 100
     explorer.page.emulate_media(color_scheme="light")
-    explorer.page.wait_for_timeout(300)
+    expect(explorer.page.locator(".square").first).to_have_css("background-color", OKABE_ITO)
+    assert corner() == light
 
 
 @row("Any own PyTorch attention tensor")
