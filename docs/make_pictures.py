@@ -3,11 +3,13 @@
 .venv/bin/python docs/make_pictures.py
 """
 
+import io
 import sys
 import tempfile
 from pathlib import Path
 from typing import Literal
 
+from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 DOCS = Path(__file__).resolve().parent
@@ -78,16 +80,17 @@ def attention_picture(browser: Browser, address: str, name: str) -> None:
     assert bottom is not None
     main = page.locator("[data-testid=stMain]").bounding_box()
     assert main is not None
-    page.screenshot(
-        path=DOCS / f"{name}.png",
+    taken = page.screenshot(
         clip={
             "x": main["x"],
             "y": top["y"] - 10,
             "width": main["width"],
-            "height": min(bottom["y"] + bottom["height"] - top["y"] + 20, 2200),
-        },
+            "height": min(bottom["y"] + bottom["height"] - top["y"] + 20, 1700),
+        }
     )
     page.close()
+    # A palette is a quarter of the bytes, and enough for two scales and eight colours.
+    Image.open(io.BytesIO(taken)).quantize(128).save(DOCS / f"{name}.png", optimize=True)
 
 
 def main() -> None:

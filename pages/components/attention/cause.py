@@ -288,15 +288,15 @@ def finding(found: "KnockOut") -> str:
     )
     said = (
         f"Most hangs on {top.short}: without it exact match falls from {percent(found.whole)} to "
-        f"{percent(found.without[top])}, by {points:.0f} points."
+        f"{percent(found.without[top])}, by {points:.1f} points."
         if points >= 1
         else "No single head matters here: others make up for each one."
     )
     if not found.least:
         return said
     said += (
-        f" The {len(found.least)} heads that matter least cost at most {alone:.0f} points one by "
-        f"one, and {together:.0f} points all together."
+        f" The {len(found.least)} heads that matter least cost at most {alone:.1f} points one by "
+        f"one, and {together:.1f} points all together."
     )
     if together < 5:
         return f"{said} They are spare, for this task."

@@ -23,8 +23,7 @@ def read() -> Told:
 
 def write() -> None:
     """After the explorer: where the person is now."""
-    for field in FIELDS:
-        address.write(field, st.session_state[field])
+    address.write_together({field: st.session_state[field] for field in FIELDS})
 
 
 def remember() -> None:

@@ -3,10 +3,10 @@
 // the first two, the cross-attention's between the middle ones, the decoder's on the right.
 
 const COLUMNS = [
-  { letter: "s", title: "looked at" },
-  { letter: "s", title: "input" },
-  { letter: "w", title: "written" },
-  { letter: "r", title: "read" },
+  { letter: "s", title: "looked at", name: "Source tokens looked at" },
+  { letter: "s", title: "input", name: "Source tokens" },
+  { letter: "w", title: "written", name: "Tokens written" },
+  { letter: "r", title: "read", name: "Tokens read by the decoder" },
 ];
 // Which columns a kind joins: [where its queries stand, where its keys stand].
 const BANDS = { encoder: [1, 0], cross: [2, 1], decoder: [2, 3] };
@@ -46,9 +46,9 @@ function buildLines(view) {
   return section;
 }
 
-function buildTokens(view, { letter, title }) {
+function buildTokens(view, { letter, title, name }) {
   const tokens = { s: view.sides[0].source, w: view.sides[0].written, r: view.sides[0].read }[letter];
-  const box = element("div", { class: "tokens", role: "group", "aria-label": title });
+  const box = element("div", { class: "tokens", role: "group", "aria-label": name });
   box.append(element("span", { class: "column-title" }, title));
   const pitch = Math.max(12, Math.min(22, Math.floor(900 / Math.max(...view.lengths))));
   box.style.setProperty("--pitch", `${pitch}px`);
