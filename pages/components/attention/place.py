@@ -15,6 +15,13 @@ FIELDS = ("head", "with", "alone", "off", "cell", "hide", "tokens", "show")
 
 def read() -> Told:
     """Before the explorer: what the address says, as one text for the component."""
+    now = {field: st.query_params.get(field, "") for field in FIELDS}
+    known = {field: st.session_state.get(f"address {field}") or "" for field in FIELDS}
+    # One that has changed, by a step back or a link, is true as a whole: what it leaves out is
+    # not there. Without any of these, the person comes from another page.
+    if any(now.values()) and now != known:
+        for field, value in now.items():
+            st.session_state[field] = st.session_state[f"address {field}"] = value
     for field in FIELDS:
         address.read(field, "")
     st.session_state["place"] = _joined()
