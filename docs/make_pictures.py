@@ -3,11 +3,14 @@
 .venv/bin/python docs/make_pictures.py
 """
 
+import io
 import sys
 import tempfile
 from pathlib import Path
+from typing import Literal
 
-from playwright.sync_api import Page, expect, sync_playwright
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent))
@@ -33,6 +36,64 @@ def picture(page: Page, name: str, highest: int = 1100) -> None:
     page.set_viewport_size({"width": 1280, "height": 900})
 
 
+WORD = "checkpoint=sort&input=workbench"
+LONG = (
+    "thequickbrownfoxjumpsoverthelazydogandrunsawayfromthegreybear"
+    "intothedarkandsilentforestbeforesunset"
+)
+ATTENTION = {
+    "attention-lines": f"{WORD}&with=cross.1.1+cross.1.2",
+    "attention-difference": f"{WORD}&compare=untrained&show=difference",
+    "attention-cause": "checkpoint=reverse&input=workbench&panel=cause&without=encoder.0.1",
+    "attention-number": f"{WORD}&panel=number&cell=2.5",
+    "attention-32": f"checkpoint=sort&input={LONG[:31]}&output={''.join(sorted(LONG[:31]))}",
+    "attention-100": f"checkpoint=sort&input={LONG[:99]}&output={''.join(sorted(LONG[:99]))}",
+    "attention-phone": "checkpoint=reverse&input=streams",
+    "attention-phone-32": f"checkpoint=reverse&input={LONG[:31]}&output={LONG[30::-1]}",
+}
+"""Pictures of the explorer: their addresses. Some are of the dark theme, some of a telephone."""
+DARK = ("attention-difference", "attention-100", "attention-phone-32")
+
+
+def attention_picture(browser: Browser, address: str, name: str) -> None:
+    """Save the part of the page that the picture is about."""
+    width = 400 if "phone" in name else 1280
+    scheme: Literal["dark", "light"] = "dark" if name in DARK else "light"
+    page = browser.new_page(viewport={"width": width, "height": 1000}, color_scheme=scheme)
+    page.goto(address)
+    expect(page.locator(".large canvas").first).to_be_visible(timeout=60_000)
+    settle(page)
+    if name == "attention-cause":
+        page.get_by_role("button", name="Knock out each").click()
+        expect(page.get_by_text("Most hangs on")).to_be_visible(timeout=60_000)
+        page.get_by_role("button", name="Exact match on").click()
+        expect(page.get_by_test_id("stMetricValue")).to_be_visible(timeout=60_000)
+    height = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
+    page.set_viewport_size({"width": width, "height": height})
+    settle(page)
+    page.wait_for_timeout(800)
+    start, end = ".attention_explorer", ".trust"
+    if name in ("attention-cause", "attention-number"):
+        start, end = ".trust", "[data-testid=stMainBlockContainer]"
+    top = page.locator(start).first.bounding_box()
+    bottom = page.locator(end).last.bounding_box()
+    assert top is not None
+    assert bottom is not None
+    main = page.locator("[data-testid=stMain]").bounding_box()
+    assert main is not None
+    taken = page.screenshot(
+        clip={
+            "x": main["x"],
+            "y": top["y"] - 10,
+            "width": main["width"],
+            "height": min(bottom["y"] + bottom["height"] - top["y"] + 20, 1700),
+        }
+    )
+    page.close()
+    # A palette is a quarter of the bytes, and enough for two scales and eight colours.
+    Image.open(io.BytesIO(taken)).quantize(128).save(DOCS / f"{name}.png", optimize=True)
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         server = start_server(Path(folder))
@@ -53,11 +114,13 @@ def main() -> None:
         expect(page.get_by_text("What differs in their settings")).to_be_visible()
         picture(page, "runs", 1500)
         page.goto(server.url)
-        expect(page.locator(".large canvas")).to_be_visible()
+        expect(page.locator(".large canvas").first).to_be_visible()
         picture(page, "overview")
         page.goto(f"{server.url}/attention?checkpoint=sort&input=workbench&head=cross.1.0")
-        expect(page.locator(".large canvas")).to_be_visible()
+        expect(page.locator(".large canvas").first).to_be_visible()
         picture(page, "attention")
+        for name, query in ATTENTION.items():
+            attention_picture(browser, f"{server.url}/attention?{query}", name)
         page.goto(f"{server.url}/decode?checkpoint=sort&input=workbench&step=4")
         expect(page.locator(".where")).to_be_visible()
         picture(page, "decode")

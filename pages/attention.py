@@ -1,46 +1,78 @@
-"""Every head's map for one input."""
+"""Every head's map for one input, what each head does, and what depends on it."""
 
 import streamlit as st
 
 from pages.components import address, inputs
+from pages.components.attention import (
+    cause,
+    evidence,
+    export,
+    number,
+    place,
+    roles,
+    sides,
+)
+from pages.components.attention.trust import trust_strip
 from pages.components.attention_explorer import attention_explorer
-from pages.components.frame import frame
-from pages.components.inspection import chosen_head, inspect
+from pages.components.frame import errors_shown, frame
 from pages.components.text import verbatim
 from transformer.tasks import TASKS
 
-
-def remember_head() -> None:
-    address.report("head", st.session_state["explorer"]["head"])
-
+PANELS = {
+    "look": "What to look for",
+    "number": "How a number comes about",
+    "cause": "Cause",
+    "evidence": "Saliency and rollout",
+    "export": "Take it along",
+}
 
 with frame("Attention", "Where every head looks, in all three attentions, for an input of yours."):
     chosen = inputs.checkpoint_and_text()
     if chosen is not None:
         checkpoint, text = chosen
-        inspection = inspect(checkpoint, text)
-        st.markdown(f"The model writes {verbatim(inspection.output)}.")
-        if not inspection.complete:
+        left, right = st.columns(2)
+        with left:
+            output = sides.output_field()
+        with right:
+            comparison = sides.comparison_field()
+        shown = sides.show(sides.name_of(comparison, text), checkpoint, text, output)
+        other = None
+        with right, errors_shown():
+            other = sides.comparison(comparison, shown)
+        found = shown.inspection
+        if found.given:
+            st.markdown(f"The maps are for the output you gave, {verbatim(found.output)}.")
+        else:
+            st.markdown(f"The model writes {verbatim(found.output)}.")
+        if not found.complete:
             st.warning("The output was cut: the model goes on without an end.")
         if checkpoint.task in TASKS:
             st.markdown(f"**What to look for.** {TASKS[checkpoint.task].look_for}")
-        address.read("head", "")
+        both = [shown] if other is None else [shown, other]
+        told = place.read()
         attention_explorer(
-            inspection.kinds,
-            key="explorer",
-            told=address.tell("head", "explorer"),
-            on_select=remember_head,
+            [one.side for one in both], key="explorer", told=told, on_place=place.remember
         )
-        address.write("head", st.session_state["head"])
-        if st.toggle("This head as a figure to save"):
-            from transformer.figures import attention_map
-
-            kind, layer, head = chosen_head(inspection.kinds, st.session_state["head"])
-            figure = attention_map(
-                kind.weights[layer, head],
-                kind.query_tokens,
-                kind.key_tokens,
-                title=f"{kind.title}, layer {layer + 1}, head {head + 1}",
-            )
-            st.caption("The camera above the figure saves it as a picture.")
-            st.plotly_chart(figure)
+        place.write()
+        head = place.chosen_head(checkpoint.config)
+        roles.sentence(shown, head)
+        trust_strip(both)
+        address.read("panel", "look")
+        if st.session_state["panel"] not in PANELS:
+            st.session_state["panel"] = "look"
+        panel = st.segmented_control(
+            "More about these heads", list(PANELS), format_func=PANELS.__getitem__, key="panel"
+        )
+        address.write("panel", panel if panel and panel != "look" else "")
+        st.session_state["kept panel"] = panel
+        with errors_shown():
+            if panel == "look":
+                roles.panel(shown)
+            elif panel == "number":
+                number.panel(shown, head)
+            elif panel == "cause":
+                cause.panel(shown, head)
+            elif panel == "evidence":
+                evidence.panel(shown, head)
+            elif panel == "export":
+                export.panel(both, st.session_state["place"], head)

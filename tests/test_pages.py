@@ -72,6 +72,90 @@ def test_every_bundled_checkpoint_answers_its_own_example(name: str, checkpoint:
     assert any(f"The model writes `{answer}`" in block.value for block in app.markdown)
 
 
+PANELS = ("look", "number", "cause", "evidence", "export")
+
+
+@pytest.mark.parametrize("compare", ["", "untrained", "checkpoint", "input"])
+def test_every_panel_of_attention_runs(compare: str) -> None:
+    app = open_page("attention", checkpoint="sort", input="hello", compare=compare, cell="1.2")
+    for panel in PANELS:
+        app.query_params["panel"] = panel
+        app.run()
+        assert not app.exception
+        assert not messages(app)
+
+
+HOSTILE = {
+    "head": "cross.99999.9",
+    "with": "x cross.0.0 <b> cross.0.0.0.0",
+    "cell": "-1.2",
+    "hide": "nan",
+    "tokens": "s99999 <img>",
+    "show": "difference",
+    "panel": "nowhere",
+    "compare": "<script>",
+    "sort": "no such measure",
+    "token": "-3",
+    "without": "cross.9.9 <b>",
+    "write": "no such way",
+}
+
+
+def test_a_mistaken_address_of_attention_does_no_harm() -> None:
+    app = open_page("attention", checkpoint="reverse", input="abc", **HOSTILE)
+    for panel in PANELS:
+        for key, value in {**HOSTILE, "panel": panel}.items():
+            app.query_params[key] = value
+        app.run()
+        assert not app.exception
+        assert not messages(app)
+
+
+def test_an_output_of_ones_own_is_shown_instead_of_the_models() -> None:
+    app = open_page("attention", checkpoint="reverse", input="abc", output="abc")
+    assert any("for the output you gave, `abc`" in block.value for block in app.markdown)
+    app.text_input(key="output").set_value("a b").run()
+    assert "␣" in messages(app)[0] or "space" in messages(app)[0]
+    app.text_input(key="output").set_value("x" * 500).run()
+    assert "at most 127" in messages(app)[0]
+
+
+def test_a_patch_that_cannot_fit_says_why() -> None:
+    app = open_page(
+        "attention",
+        checkpoint="reverse",
+        input="abc",
+        panel="cause",
+        without="encoder.0.0",
+        write="patch",
+        patch="abcdef",
+    )
+    assert "6 tokens and this one 3" in messages(app)[0]
+    app.text_input(key="patch").set_value("xyz").run()
+    assert not messages(app)
+
+
+def test_the_knock_out_study_ends_with_what_it_found() -> None:
+    app = open_page("attention", checkpoint="reverse", input="abc", panel="cause")
+    app.button(key="knock out").click().run()
+    study = app.session_state["knock-out study"]
+    while study.running:
+        time.sleep(0.1)
+    app.run()
+    assert any("Most hangs on encoder 1" in block.value for block in app.markdown)
+    assert any("no spare heads" in block.value for block in app.markdown)
+    assert not messages(app)
+
+
+def test_a_study_of_another_choice_is_not_shown() -> None:
+    app = open_page("attention", checkpoint="reverse", input="abc", panel="cause")
+    app.button(key="knock out").click().run()
+    study = app.session_state["knock-out study"]
+    app.selectbox(key="checkpoint").set_value("sort").run()
+    assert study.cancelled
+    assert "knock-out study" not in app.session_state
+
+
 def test_checkpoint_card_shows_model_beside_untrained() -> None:
     app = open_page("checkpoints", checkpoint="reverse")
     shown = {metric.label: (metric.value, metric.delta) for metric in app.metric}

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 COLOURS = {"training": "#999999", "evaluation": "#0072B2"}
 BASELINES = ("#D55E00", "#CC79A7", "#009E73")
 SEQUENTIAL = "Blues"
+HEADS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#666666", "#000000")
 
 
 def attention_map(
@@ -64,6 +65,153 @@ def attention_map(
     )
     figure.update_layout(title=html.escape(title), margin={"t": 60})
     return figure
+
+
+def attention_grid(
+    weights: ArrayLike,
+    query_tokens: Sequence[str],
+    key_tokens: Sequence[str],
+    title: str = "Attention weights of all heads",
+) -> go.Figure:
+    """Every head's map in one figure: a row a layer, a column a head.
+
+    All maps are one image with gaps, since a subplot for each would take seconds to draw.
+
+    Args:
+        weights: [layer, head, query, key], each row summing to 1.
+
+    Raises:
+        ValueError: the weights do not fit the tokens.
+    """
+    values = np.asarray(weights, dtype=float)
+    _check_shape(values, 4, query_tokens, key_tokens)
+    layers, heads, queries, keys = values.shape
+    gap = max(1, round(max(queries, keys) / 12))
+    rows, columns = [*map(html.escape, query_tokens)], [*map(html.escape, key_tokens)]
+    picture = np.full((layers * (queries + gap) - gap, heads * (keys + gap) - gap), np.nan)
+    says = np.full(picture.shape, "", dtype=object)
+    tokens = np.array([[f"{row} → {column}" for column in columns] for row in rows], dtype=object)
+    for layer in range(layers):
+        for head in range(heads):
+            place = np.s_[
+                layer * (queries + gap) : layer * (queries + gap) + queries,
+                head * (keys + gap) : head * (keys + gap) + keys,
+            ]
+            picture[place] = values[layer, head]
+            says[place] = np.char.add(f"layer {layer + 1}, head {head + 1}: ", tokens.astype(str))
+    figure = go.Figure(
+        go.Heatmap(
+            z=picture,
+            zmin=0,
+            zmax=1,
+            colorscale=SEQUENTIAL,
+            colorbar={"title": "weight"},
+            customdata=says,
+            hovertemplate="%{customdata}: %{z:.6f}<extra></extra>",
+            hoverongaps=False,
+        )
+    )
+    figure.update_xaxes(
+        title="head",
+        tickvals=[head * (keys + gap) + (keys - 1) / 2 for head in range(heads)],
+        ticktext=[str(head + 1) for head in range(heads)],
+        constrain="domain",
+        showgrid=False,
+    )
+    figure.update_yaxes(
+        title="layer",
+        tickvals=[layer * (queries + gap) + (queries - 1) / 2 for layer in range(layers)],
+        ticktext=[str(layer + 1) for layer in range(layers)],
+        autorange="reversed",
+        scaleanchor="x",
+        showgrid=False,
+    )
+    figure.update_layout(title=html.escape(title), margin={"t": 60})
+    return figure
+
+
+def head_view(
+    weights: ArrayLike,
+    query_tokens: Sequence[str],
+    key_tokens: Sequence[str],
+    title: str = "Attention as lines",
+    threshold: float = 0.05,
+) -> go.Figure:
+    """Lines from each token that looks (left) to those it looks at (right), a colour a head.
+
+    Args:
+        weights: [head, query, key]; more weight, a thicker and stronger line.
+        threshold: links below it are left out; the title says how much weight that is.
+
+    Raises:
+        ValueError: the weights do not fit the tokens.
+    """
+    values = np.asarray(weights, dtype=float)
+    _check_shape(values, 3, query_tokens, key_tokens)
+    hidden = values[values < threshold].sum() / max(values.sum(), 1e-12)
+    figure = go.Figure()
+    levels = 8  # a trace can have only one width and opacity
+    for head, links in enumerate(values):
+        colour = HEADS[head % len(HEADS)]
+        strength = np.ceil(links * levels).astype(int)
+        for level in range(1, levels + 1):
+            ends = np.argwhere((strength == level) & (links >= threshold))
+            if not len(ends):
+                continue
+            figure.add_scatter(
+                x=np.tile([0, 1, None], len(ends)),
+                y=np.array([[query, key, np.nan] for query, key in ends]).reshape(-1),
+                mode="lines",
+                line={"color": colour, "width": 0.5 + 3 * level / levels},
+                opacity=0.15 + 0.85 * level / levels,
+                hoverinfo="skip",
+                legendgroup=str(head),
+                showlegend=False,
+            )
+        figure.add_scatter(
+            x=[None],
+            y=[None],
+            mode="lines",
+            line={"color": colour, "width": 3},
+            name=f"head {head + 1}",
+            legendgroup=str(head),
+        )
+    for x, tokens, side in ((0, query_tokens, "middle left"), (1, key_tokens, "middle right")):
+        figure.add_scatter(
+            x=[x] * len(tokens),
+            y=list(range(len(tokens))),
+            mode="text",
+            text=[html.escape(token) for token in tokens],
+            textposition=side,
+            hoverinfo="skip",
+            showlegend=False,
+        )
+    figure.update_xaxes(
+        title="left: the token that looks; right: the token looked at",
+        range=[-0.4, 1.4],
+        showticklabels=False,
+        showgrid=False,
+        zeroline=False,
+    )
+    figure.update_yaxes(autorange="reversed", visible=False)
+    figure.update_layout(
+        title=f"{html.escape(title)} (below {threshold:g} hidden: {hidden:.1%} of the weight)",
+        legend={"orientation": "h", "y": -0.15, "yanchor": "top"},
+        height=max(320, 60 + 24 * max(len(query_tokens), len(key_tokens))),
+        margin={"t": 60},
+    )
+    return figure
+
+
+def _check_shape(
+    values: np.ndarray, dimensions: int, query_tokens: Sequence[str], key_tokens: Sequence[str]
+) -> None:
+    if values.ndim != dimensions or values.shape[-2:] != (len(query_tokens), len(key_tokens)):
+        names = ["layer", "head", "query", "key"][4 - dimensions :]
+        raise ValueError(
+            f"weights have shape {values.shape}; expected [{', '.join(names)}] with "
+            f"{len(query_tokens)} query tokens and {len(key_tokens)} key tokens"
+        )
 
 
 def loss_curves(

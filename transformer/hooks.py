@@ -17,6 +17,9 @@ from torch import Tensor, nn
 Hook = Callable[[Tensor], Tensor | None]
 """Sees the value at a hook point; what it returns, unless None, takes the value's place."""
 
+Replacement = Tensor | float | Callable[[Tensor], Tensor]
+"""A number, a tensor that broadcasts to what it replaces, or a function of what it replaces."""
+
 
 class HookPoint(nn.Module):
     """Identity, with a name, that hooks can observe or replace."""
@@ -66,11 +69,12 @@ def hook_points(model: nn.Module) -> dict[str, HookPoint]:
     return {name: part for name, part in model.named_modules() if isinstance(part, HookPoint)}
 
 
-def _find(model: nn.Module, name: str) -> HookPoint:
+def _find(model: nn.Module, names: Sequence[str]) -> dict[str, HookPoint]:
     points = hook_points(model)
-    if name not in points:
-        raise KeyError(f"there is no hook point {name!r}; hook_points(model) lists them")
-    return points[name]
+    for name in names:
+        if name not in points:
+            raise KeyError(f"there is no hook point {name!r}; hook_points(model) lists them")
+    return {name: points[name] for name in names}
 
 
 @contextmanager
@@ -80,7 +84,7 @@ def record(model: nn.Module, names: Sequence[str] | None = None) -> Iterator[Tra
     Raises:
         KeyError: a name is not a hook point of this model.
     """
-    points = hook_points(model) if names is None else {name: _find(model, name) for name in names}
+    points = hook_points(model) if names is None else _find(model, names)
     trace = Trace()
 
     def keep(name: str) -> Hook:
@@ -104,29 +108,33 @@ def ablate(
     model: nn.Module,
     name: str,
     heads: Sequence[int] | None = None,
-    replacement: Tensor | float = 0.0,
+    replacement: Replacement = 0.0,
 ) -> Iterator[None]:
     """Replace the value at one hook point, or of some heads there, until the block ends.
 
-    A replacement of 0 switches a head off; a tensor recorded from another input patches it in.
+    A replacement of 0 switches a head off; a tensor recorded from another input patches it in;
+    a function can do either according to what it is given.
 
     Args:
         name: a hook point; with ``heads``, one whose value is [batch, head, ...].
         heads: the heads to replace; None replaces the whole value.
-        replacement: a number, or a tensor that broadcasts to what it replaces.
+        replacement: a number, a tensor that broadcasts to what it replaces ([batch, ...], or
+            [batch, len(heads), ...]), or a function from that to its replacement.
 
     Raises:
         KeyError: the name is not a hook point of this model.
         IndexError: a head does not exist there.
     """
-    point = _find(model, name)
+    point = _find(model, [name])[name]
 
     def hook(value: Tensor) -> Tensor:
         value = value.clone()
+        part = value if heads is None else value[:, list(heads)]
+        new = replacement(part) if callable(replacement) else replacement
         if heads is None:
-            value[...] = replacement
+            value[...] = new
         else:
-            value[:, list(heads)] = replacement
+            value[:, list(heads)] = new
         return value
 
     point.hooks.append(hook)

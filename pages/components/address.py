@@ -38,6 +38,18 @@ def write(key: str, value: str) -> None:
         del st.query_params[key]
 
 
+def write_together(values: dict[str, str]) -> None:
+    """Several at once, so that one step back undoes what was one step."""
+    for key, value in values.items():
+        st.session_state[f"kept {key}"] = value
+        st.session_state[f"address {key}"] = value
+    now = st.query_params.to_dict()
+    wanted = {key: value for key, value in now.items() if key not in values}
+    wanted |= {key: value for key, value in values.items() if value and len(value) <= LIMIT}
+    if wanted != now:
+        st.query_params.from_dict(wanted)
+
+
 @dataclass(frozen=True)
 class Told:
     """What a component that keeps its own choice is told to show; a new turn overrides it."""
@@ -47,8 +59,13 @@ class Told:
 
 
 def report(key: str, value: str) -> None:
-    """In a component's callback: keep what the person chose there."""
+    """In a component's callback: keep what the person chose there.
+
+    The address this run came with is older than that: a quick second choice can be here
+    before the browser has heard of the first.
+    """
     st.session_state[key] = st.session_state[f"shown {key}"] = value
+    st.session_state[f"address {key}"] = st.query_params.get(key)
 
 
 def tell(key: str, component: str) -> Told:

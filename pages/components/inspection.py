@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pages.components.attention_explorer import AttentionKind
+from transformer.analysis.heads import KINDS, all_heads
 from transformer.errors import VocabularyError
 from transformer.vocabulary import printable
 
@@ -24,18 +25,32 @@ CANDIDATES = 8
 
 @dataclass(frozen=True)
 class Inspection:
-    """A source text, what the model wrote for it, and the three attentions."""
+    """A source text, what was written for it, and the three attentions.
 
+    source, read, written: ids the encoder read, the decoder read, and each position wrote.
+    complete: False where the output was cut because it found no end.
+    given: whether the output was given by a person rather than written by the model.
+    """
+
+    source: list[int]
+    read: list[int]
+    written: list[int]
     output: str
     complete: bool
+    given: bool
     kinds: list[AttentionKind]
 
 
-def inspect(checkpoint: "Checkpoint", text: str) -> Inspection:
+def inspect(
+    checkpoint: "Checkpoint", text: str, output: str | Sequence[int] | None = None
+) -> Inspection:
     """Let the model answer, then run it once over its own answer and keep every map.
 
+    Args:
+        output: run over this text (or over these ids) instead of the model's own answer.
+
     Raises:
-        VocabularyError: the text cannot be encoded.
+        VocabularyError: a text cannot be encoded.
     """
     import torch
 
@@ -44,37 +59,50 @@ def inspect(checkpoint: "Checkpoint", text: str) -> Inspection:
 
     source = checkpoint.encode(text)
     config = checkpoint.config
-    hypothesis = decode(checkpoint.model, source, partial(greedy, max_length=LONGEST_OUTPUT))[0]
-    _check_drawable(config, source.size(1), len(hypothesis.tokens))
+    complete = True
+    if output is None:
+        strategy = partial(greedy, max_length=LONGEST_OUTPUT)
+        hypothesis = decode(checkpoint.model, source, strategy)[0]
+        written, complete = list(hypothesis.tokens), hypothesis.finished
+    elif isinstance(output, str):
+        written = [*checkpoint.target_vocabulary.encode(output), config.eos_id]
+    else:
+        written = list(output)
+    if len(written) > config.max_length:
+        raise VocabularyError(
+            f"The output has {len(written) - 1:,} tokens; this model writes at most "
+            f"{config.max_length - 1}. Shorten it."
+        )
+    _check_drawable(config, source.size(1), len(written))
     # A token's row is the position that wrote it: the one before it in the decoder's input.
-    read = torch.tensor([[config.decoder_start_id, *hypothesis.tokens[:-1]]])
-    with torch.inference_mode(), record(checkpoint.model) as trace:
-        checkpoint.model(source, read)
+    read = [config.decoder_start_id, *written[:-1]]
+    maps = [
+        head.point("weights")
+        for head in all_heads(config)
+        if head.head == 0  # a layer's heads are in one tensor
+    ]
+    with torch.inference_mode(), record(checkpoint.model, maps) as trace:
+        checkpoint.model(source, torch.tensor([read]))
     sources = shown(checkpoint.source_vocabulary.tokens, source[0].tolist())
-    reads = shown(checkpoint.target_vocabulary.tokens, read[0].tolist())
-    writes = shown(checkpoint.target_vocabulary.tokens, hypothesis.tokens)
+    reads = shown(checkpoint.target_vocabulary.tokens, read)
+    writes = shown(checkpoint.target_vocabulary.tokens, written)
+    found = {
+        "encoder": (trace.encoder_attention, sources, sources),
+        "decoder": (trace.decoder_attention, writes, reads),
+        "cross": (trace.cross_attention, writes, sources),
+    }
     return Inspection(
-        checkpoint.target_vocabulary.decode(hypothesis.tokens),
-        hypothesis.finished,
+        source[0].tolist(),
+        read,
+        written,
+        checkpoint.target_vocabulary.decode(written),
+        complete,
+        output is not None,
         [
             AttentionKind(
-                "encoder",
-                "Encoder self-attention",
-                trace.encoder_attention.numpy(),
-                sources,
-                sources,
-            ),
-            AttentionKind(
-                "decoder",
-                "Decoder self-attention",
-                trace.decoder_attention.numpy(),
-                writes,
-                reads,
-                causal=True,
-            ),
-            AttentionKind(
-                "cross", "Cross-attention", trace.cross_attention.numpy(), writes, sources
-            ),
+                kind, KINDS[kind][0], weights.numpy(), queries, keys, causal=kind == "decoder"
+            )
+            for kind, (weights, queries, keys) in found.items()
         ],
     )
 
@@ -128,16 +156,6 @@ def decode_steps(checkpoint: "Checkpoint", text: str, prefix: list[int]) -> list
             }
         )
     return steps
-
-
-def chosen_head(kinds: Sequence[AttentionKind], name: str) -> tuple[AttentionKind, int, int]:
-    """The head that "kind.layer.head" names; what the explorer shows first if it names none."""
-    for kind in kinds:
-        for layer in range(kind.weights.shape[0]):
-            for head in range(kind.weights.shape[1]):
-                if name == f"{kind.id}.{layer}.{head}":
-                    return kind, layer, head
-    return kinds[-1], kinds[-1].weights.shape[0] - 1, 0
 
 
 def shown(tokens: Sequence[str], ids: Sequence[int]) -> list[str]:

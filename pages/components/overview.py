@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages.components import browser, session
-from pages.components.attention_explorer import attention_explorer
+from pages.components.attention_explorer import Side, attention_explorer
 from pages.components.inspection import inspect
 from pages.components.text import plain, verbatim
 from transformer import runs
@@ -30,7 +30,7 @@ def answer() -> None:
     longest = checkpoint.header.data.max_letters
     if len(text) > longest:
         st.warning(f"It has never seen more than {longest} letters, and it shows.")
-    attention_explorer(inspection.kinds[-1:], key="overview map", compact=True)
+    attention_explorer([Side("", inspection.kinds[-1:])], key="overview map", compact=True)
 
 
 def recent_runs() -> None:

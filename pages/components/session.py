@@ -1,6 +1,7 @@
 """What one browser session holds: torch, loaded once, and a model of its own."""
 
 import gc
+import os
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 BUNDLED = Path(__file__).parents[2] / "checkpoints"
 CACHE_BYTES = 1_000_000_000
 """Weights kept in memory for all sessions together."""
+
+# Before numpy comes in: its second thread would only get in the way of trainers, and waiting
+# for it, spinning, costs ten times what it saves.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
 # --- torch -------------------------------------------------------------------------------
@@ -150,8 +155,11 @@ def _cache() -> _Cache:
     return _Cache()
 
 
-def load(entry: Listed) -> "Checkpoint":
+def load(entry: Listed, slot: str = "own") -> "Checkpoint":
     """This session's own module objects over weights that all sessions share.
+
+    Args:
+        slot: which of the session's models it becomes: its "own", or one "compared" with it.
 
     Raises:
         CheckpointError: the file is damaged or gone.
@@ -160,8 +168,8 @@ def load(entry: Listed) -> "Checkpoint":
         with st.spinner("Loading PyTorch, once after the start of the app: about 3 s…"):
             use_torch()
     shared = _cache().load(entry.path)
-    own: tuple[Checkpoint, Checkpoint] | None = st.session_state.get("own checkpoint")
+    own: tuple[Checkpoint, Checkpoint] | None = st.session_state.get(f"{slot} checkpoint")
     if own is None or own[0] is not shared:
         own = (shared, shared.twin())
-        st.session_state["own checkpoint"] = own
+        st.session_state[f"{slot} checkpoint"] = own
     return own[1]

@@ -26,7 +26,7 @@ def test_page_has_no_accessibility_violation(
     page.goto(f"{server.url}/{ADDRESSES[name]}")
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     if name in ("overview", "attention"):
-        expect(page.locator(".large canvas")).to_be_visible()
+        expect(page.locator(".large canvas").first).to_be_visible()
     settle(page)
     found = Axe().run(page, options=WCAG)
     assert found.violations_count == 0, found.generate_report()
@@ -50,8 +50,8 @@ def test_tokens_that_look_like_markup_are_shown_as_they_are(
 ) -> None:
     """<eos> stands on the axes of every map; as markup it would vanish."""
     page = new_page()
-    page.goto(f"{server.url}/attention?checkpoint=reverse&input=abc")
+    page.goto(f"{server.url}/attention?checkpoint=reverse&input=abc&panel=export")
     expect(page.locator(".columns span").last).to_have_text("<eos>")
-    page.get_by_text("This head as a figure to save").click()
+    page.get_by_text("This head as a Plotly figure").click()
     expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
     expect(page.locator(".js-plotly-plot .xtick text").last).to_have_text("<eos>")

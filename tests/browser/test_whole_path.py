@@ -68,7 +68,7 @@ def test_overview_is_alive(server: Server, new_page: NewPage) -> None:
     page = new_page()
     page.goto(server.url)
     expect(page.get_by_text("It writes remrofsnart")).to_be_visible()
-    expect(page.locator(".large canvas")).to_be_visible()
+    expect(page.locator(".large canvas").first).to_be_visible()
     field = page.get_by_label("Up to 12 lower-case letters")
     field.fill("abc")
     field.press("Enter")
@@ -169,13 +169,13 @@ def test_choosing_a_head_by_mouse_and_keyboard(server: Server, new_page: NewPage
     page.goto(f"{server.url}/attention?checkpoint=sort&input=hello")
     expect(page.get_by_text("The model writes ehllo")).to_be_visible()
     heads = page.locator("button[data-head]")
-    expect(heads).to_have_count(24)  # 2 layers x 4 heads x 3 kinds
+    expect(heads).to_have_count(45)  # 2 layers x 4 heads x 3 kinds, and their means
     page.get_by_role("button", name="Encoder self-attention, layer 2, head 3").click()
     large = page.locator(".large")
     expect(large.get_by_role("heading")).to_have_text("Encoder self-attention, layer 2, head 3")
     page.wait_for_url(re.compile("head=encoder.1.2"))
-    # Tab to the next head, choose it with Enter, walk its cells with the arrows.
-    page.keyboard.press("Tab")
+    # Walk to the next head, choose it with Enter, walk its cells with the arrows.
+    page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
     expect(large.get_by_role("heading")).to_have_text("Encoder self-attention, layer 2, head 4")
     page.get_by_role("application").focus()

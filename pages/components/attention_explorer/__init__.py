@@ -1,12 +1,13 @@
-"""The grid of all heads and the chosen head, large: one canvas component, drawn in the browser.
+"""The explorer of attention: the grid of all heads, one large, and lines between tokens.
 
-The weights travel once, as raw 32-bit floats, so that hovering and choosing a head need no
-server and every value shown is exact.
+All weights travel once, as raw 32-bit floats, so that hovering and choosing need no server and
+every value shown is exact. Where the person is (``place``) goes back and forth as the address
+writes it: ``head=cross.0.1&cell=2.3``.
 """
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -37,51 +38,86 @@ class AttentionKind:
     causal: bool = False
 
 
-def pack(kinds: Sequence[AttentionKind], told: Told, compact: bool) -> bytes:
+@dataclass(frozen=True)
+class Side:
+    """One model with one input: what is shown, or what it is compared with.
+
+    label: which of the two, as on screen.
+    kinds: encoder, decoder, cross.
+    labels: head name ("cross.0.1") -> what it does, in a few words.
+    """
+
+    label: str
+    kinds: Sequence[AttentionKind]
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        return [kind.weights.shape for kind in self.kinds]
+
+
+def pack(sides: Sequence[Side], told: Told, compact: bool = False) -> bytes:
     """What the browser gets: the length of a JSON header, the header, then all weights."""
     header = json.dumps(
         {
-            "kinds": [
-                {
-                    "id": kind.id,
-                    "title": kind.title,
-                    "shape": kind.weights.shape,
-                    "queries": list(kind.query_tokens),
-                    "keys": list(kind.key_tokens),
-                    "causal": kind.causal,
-                }
-                for kind in kinds
-            ],
-            "selected": told.value,
+            "sides": [_side(side) for side in sides],
+            "labels": dict(sides[0].labels),
+            "comparable": len({tuple(side.shapes) for side in sides}) == 1,
+            "place": told.value,
             "turn": told.turn,
             "compact": compact,
         }
     ).encode()
     # Padded so that the floats are aligned to four bytes.
     header += b" " * (-len(header) % 4)
-    weights = [np.ascontiguousarray(kind.weights, "<f4").tobytes() for kind in kinds]
+    weights = [
+        np.ascontiguousarray(kind.weights, "<f4").tobytes() for side in sides for kind in side.kinds
+    ]
     return b"".join([len(header).to_bytes(4, "little"), header, *weights])
 
 
+def _side(side: Side) -> dict[str, object]:
+    """The header's part of a side. Without a decoder's map, nothing was read or written."""
+    by_id = {kind.id: kind for kind in side.kinds}
+    return {
+        "label": side.label,
+        "source": list(by_id["cross"].key_tokens),
+        "written": list(by_id["cross"].query_tokens),
+        "read": list(by_id["decoder"].key_tokens) if "decoder" in by_id else [],
+        "kinds": [
+            {
+                "id": kind.id,
+                "title": kind.title,
+                "shape": kind.weights.shape,
+                "queries": list(kind.query_tokens),
+                "keys": list(kind.key_tokens),
+                "causal": kind.causal,
+            }
+            for kind in side.kinds
+        ],
+    }
+
+
 def attention_explorer(
-    kinds: Sequence[AttentionKind],
+    sides: Sequence[Side],
     *,
     key: str,
     told: Told = NOTHING_TOLD,
     compact: bool = False,
-    on_select: Callable[[], None] | None = None,
+    on_place: Callable[[], None] | None = None,
 ) -> None:
     """Draw the explorer.
 
     Args:
-        told: the head to show large, as "kind.layer.head" counted from 0.
-        compact: only the large map, without the grid.
-        on_select: called when a person chooses a head; its name is then in session state
-            under ``key``, as ``["head"]``.
+        sides: one, or two to compare.
+        told: where to be, as ``head=…&cell=…``; obeyed when its turn is a new one.
+        compact: only the large map, without the grid and the lines.
+        on_place: called when the person has moved; session state under ``key`` then has
+            ``["place"]``, written as ``told``.
     """
     component(HERE)(
-        data=pack(kinds, told, compact),
+        data=pack(sides, told, compact),
         key=key,
-        on_head_change=on_select or (lambda: None),
-        default={"head": told.value},
+        on_place_change=on_place or (lambda: None),
+        default={"place": told.value},
     )

@@ -1,14 +1,14 @@
-// The grid of heads and the chosen head. Everything below reads one packed message:
-// [length of header: uint32][header: JSON][weights of all kinds: float32].
+// The explorer: the grid of all heads, the chosen one large, and the lines between tokens.
+// The weights are here already, so that nothing below needs the server but to tell it where
+// the person is. The other scripts of this folder stand before this one, in one module.
 
-const views = new WeakMap(); // root element -> what the person chose: kind, layer, head
+const views = new WeakMap(); // root element -> what is drawn there, and where the person is
 
-// Lightness alone carries the value, so the scale reads without colour vision.
-const SCALES = {
-  light: [[255, 255, 255], [198, 219, 239], [107, 174, 214], [33, 113, 181], [8, 48, 107]],
-  dark: [[24, 30, 38], [20, 66, 114], [45, 117, 190], [124, 178, 240], [235, 244, 255]],
+const AXES = {
+  encoder: ["input token that asks", "input token it looks at"],
+  decoder: ["token being written", "token written before"],
+  cross: ["token being written", "input token it looks at"],
 };
-const MASKED = { light: [232, 234, 237], dark: [45, 50, 58] };
 
 export default function (component) {
   const { data, parentElement, setStateValue } = component;
@@ -18,80 +18,18 @@ export default function (component) {
   if (view && view.data === data && view.theme === theme) return;
 
   const message = unpack(data);
-  view = view ?? {};
+  const isNew = !view;
+  view = view ?? { turn: -1 };
   views.set(root, view);
-  if (view.turn !== message.turn) view.choice = parseHead(message.selected);
-  Object.assign(view, { data, theme, ...message });
-  if (!findKind(view, view.choice)) view.choice = firstChoice(view);
-  view.cell = null;
-  view.tell = (name) => setStateValue("head", name);
-  build(root, view);
-}
-
-function unpack(data) {
-  const bytes = data instanceof Uint8Array ? data : new Uint8Array(data);
-  const buffer = bytes.slice().buffer; // a copy of its own, so that floats are aligned
-  const length = new DataView(buffer).getUint32(0, true);
-  const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
-  let offset = 4 + length;
-  for (const kind of header.kinds) {
-    const size = kind.shape.reduce((a, b) => a * b, 1);
-    kind.weights = new Float32Array(buffer, offset, size);
-    offset += 4 * size;
-  }
-  return header;
-}
-
-const parseHead = (name) => {
-  const [kind, layer, head] = (name || "").split(".");
-  return { kind, layer: Number(layer), head: Number(head) };
-};
-
-const headName = ({ kind, layer, head }) => `${kind}.${layer}.${head}`;
-
-function findKind(view, choice) {
-  const kind = view.kinds.find((one) => one.id === choice.kind);
-  const within = (number, size) => Number.isInteger(number) && number >= 0 && number < size;
-  return kind && within(choice.layer, kind.shape[0]) && within(choice.head, kind.shape[1]) ? kind : null;
-}
-
-function firstChoice(view) {
-  const kind = view.kinds.at(-1);
-  return { kind: kind.id, layer: kind.shape[0] - 1, head: 0 };
-}
-
-function mapOf(kind, layer, head) {
-  const [, heads, queries, keys] = kind.shape;
-  const size = queries * keys;
-  return kind.weights.subarray((layer * heads + head) * size, (layer * heads + head + 1) * size);
-}
-
-function isDark(element) {
-  const text = getComputedStyle(element).color.match(/\d+/g).map(Number);
-  return text[0] + text[1] + text[2] > 384; // light text: a dark page
-}
-
-function colour(theme, weight) {
-  const scale = SCALES[theme];
-  const place = Math.min(Math.max(weight, 0), 1) * (scale.length - 1);
-  const low = Math.min(Math.floor(place), scale.length - 2);
-  return scale[low].map((part, i) => part + (scale[low + 1][i] - part) * (place - low));
-}
-
-// One pixel a cell; CSS enlarges it without smoothing.
-function paint(canvas, view, kind, layer, head) {
-  const [, , queries, keys] = kind.shape;
-  canvas.width = keys;
-  canvas.height = queries;
-  const context = canvas.getContext("2d");
-  const image = context.createImageData(keys, queries);
-  const map = mapOf(kind, layer, head);
-  for (let cell = 0; cell < map.length; cell++) {
-    const masked = kind.causal && cell % keys > Math.floor(cell / keys);
-    const parts = masked ? MASKED[view.theme] : colour(view.theme, map[cell]);
-    image.data.set([...parts, 255], 4 * cell);
-  }
-  context.putImageData(image, 0, 0);
+  // Told where to be: only then, else what the person did since would be undone.
+  const told = isNew || view.turn !== message.turn;
+  const place = told ? message.place : writePlace(view);
+  Object.assign(view, { data, theme, root, ...message });
+  view.lengths = view.sides[0].kinds.flatMap((kind) => kind.shape.slice(2));
+  readPlace(view, place);
+  Object.assign(view, { previewed: null, pointed: null, pointedCell: null });
+  view.tell = () => setStateValue("place", writePlace(view));
+  build(view);
 }
 
 function element(name, attributes = {}, text = "") {
@@ -101,157 +39,211 @@ function element(name, attributes = {}, text = "") {
   return made;
 }
 
-function build(root, view) {
-  root.replaceChildren();
+function build(view) {
+  const { root } = view;
   root.classList.toggle("compact", view.compact);
-  if (!view.compact) root.append(buildGrid(root, view));
+  root.classList.toggle("long", Math.max(...view.lengths) > 40);
+  root.replaceChildren();
   view.large = element("div", { class: "large" });
+  if (!view.compact) root.append(buildGrid(view));
   root.append(view.large);
+  buildLarge(view);
+  if (!view.compact) {
+    root.append(buildLines(view));
+    paintGrid(view);
+    markGrid(view);
+    buildChips(view);
+    measureLines(view);
+    view.observer?.disconnect();
+    view.observer = new ResizeObserver(() => resized(view));
+    view.observer.observe(root);
+  }
   view.room = view.large.clientWidth;
   drawLarge(view);
+  light(view);
 }
 
-function buildGrid(root, view) {
-  const grid = element("div", { class: "grid" });
-  for (const kind of view.kinds) {
-    const section = element("section", { "aria-label": kind.title });
-    section.append(element("h3", {}, kind.title));
-    for (let layer = 0; layer < kind.shape[0]; layer++) {
-      const row = element("div", { class: "layer" });
-      row.style.setProperty("--heads", kind.shape[1]);
-      row.append(element("span", { class: "name" }, `Layer ${layer + 1}`));
-      for (let head = 0; head < kind.shape[1]; head++) {
-        row.append(buildThumbnail(root, view, kind, layer, head));
-      }
-      section.append(row);
-    }
-    grid.append(section);
-  }
-  return grid;
-}
-
-function buildThumbnail(root, view, kind, layer, head) {
-  const choice = { kind: kind.id, layer, head };
-  const button = element("button", {
-    type: "button",
-    "data-head": headName(choice),
-    "aria-pressed": String(headName(choice) === headName(view.choice)),
-    "aria-label": `${kind.title}, layer ${layer + 1}, head ${head + 1}`,
-    title: `Layer ${layer + 1}, head ${head + 1}`,
-  });
-  const canvas = element("canvas");
-  paint(canvas, view, kind, layer, head);
-  button.append(canvas, element("span", {}, `Head ${head + 1}`));
-  button.onclick = () => {
-    view.choice = choice;
-    view.cell = null;
-    for (const other of root.querySelectorAll("button[data-head]")) {
-      other.setAttribute("aria-pressed", String(other === button));
-    }
+function resized(view) {
+  if (view.large.clientWidth !== view.room) {
+    view.room = view.large.clientWidth;
     drawLarge(view);
-    view.tell(headName(choice));
-  };
-  return button;
+  }
+  measureLines(view);
+  light(view);
+}
+
+// --- the chosen head, large -----------------------------------------------------------------
+
+// What stays when another head is shown: a control under the fingers must not be replaced.
+function buildLarge(view) {
+  const part = (name, attributes) => (view.parts[name] = element("div", { class: name, ...attributes }));
+  view.parts = {};
+  view.readout = element("p", { class: "readout", "aria-live": "polite" });
+  const parts = [part("about"), part("maps"), view.readout, part("key")];
+  if (view.sides.length > 1) parts.splice(1, 0, buildSideSwitch(view));
+  if (!view.compact) parts.push(buildControls(view), buildTable(view));
+  view.large.replaceChildren(...parts);
 }
 
 function drawLarge(view) {
-  const { choice } = view;
-  const kind = findKind(view, choice);
-  const [, , queries, keys] = kind.shape;
-  const title = `${kind.title}, layer ${choice.layer + 1}, head ${choice.head + 1}`;
-  const side = cellSide(view, kind);
-
-  const canvas = element("canvas", { class: "map" });
-  paint(canvas, view, kind, choice.layer, choice.head);
-  canvas.style.width = `${side * keys}px`;
-  canvas.style.height = `${side * queries}px`;
-  const marker = element("div", { class: "marker" });
-  marker.style.width = marker.style.height = `${side}px`;
-  const stage = element("div", {
-    class: "stage",
-    tabindex: "0",
-    role: "application",
-    "aria-roledescription": "attention map",
-    "aria-label": `${title}: ${queries} rows by ${keys} columns. Arrow keys move from cell to cell.`,
-  });
-  stage.append(canvas, marker);
-
-  const columns = element("div", { class: "columns" });
-  const rows = element("div", { class: "rows" });
-  const columnLabels = kind.keys.map((token) => element("span", { title: token }, token));
-  const rowLabels = kind.queries.map((token) => element("span", { title: token }, token));
-  columns.style.gridTemplateColumns = `repeat(${keys}, ${side}px)`;
-  rows.style.gridTemplateRows = `repeat(${queries}, ${side}px)`;
-  for (const label of columnLabels) label.classList.toggle("upright", label.textContent.length === 1);
-  columns.append(...columnLabels);
-  rows.append(...rowLabels);
-
-  const readout = element("p", { class: "readout", "aria-live": "polite" });
-  const map = mapOf(kind, choice.layer, choice.head);
-  const show = (row, column) => {
-    view.cell = row === null ? null : [row, column];
-    marker.hidden = row === null;
-    for (const [i, label] of rowLabels.entries()) label.classList.toggle("lit", i === row);
-    for (const [i, label] of columnLabels.entries()) label.classList.toggle("lit", i === column);
-    if (row === null) {
-      readout.textContent = "Point at a cell, or use the arrow keys, to read its weight.";
-      return;
-    }
-    marker.style.transform = `translate(${column * side}px, ${row * side}px)`;
-    const masked = kind.causal && column > row;
-    const weight = map[row * keys + column];
-    readout.textContent =
-      `“${kind.queries[row]}” (row ${row + 1}) looks at “${kind.keys[column]}” ` +
-      `(column ${column + 1}): ` + (masked ? "masked, exactly 0" : weight.toFixed(6));
-  };
-  stage.onpointermove = (event) => {
-    const box = canvas.getBoundingClientRect();
-    const column = Math.floor(((event.clientX - box.left) / box.width) * keys);
-    const row = Math.floor(((event.clientY - box.top) / box.height) * queries);
-    if (row >= 0 && row < queries && column >= 0 && column < keys) show(row, column);
-  };
-  stage.onpointerleave = () => show(null, null);
-  stage.onkeydown = (event) => {
-    const moves = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
-    const move = moves[event.key];
-    if (!move) return;
-    event.preventDefault();
-    const [row, column] = view.cell ?? [-move[0], -move[1]];
-    show(
-      Math.min(Math.max(row + move[0], 0), queries - 1),
-      Math.min(Math.max(column + move[1], 0), keys - 1),
-    );
-  };
-
-  const frame = element("div", { class: "frame" });
-  frame.append(element("div", { class: "corner" }), columns, rows, stage);
-  const scroller = element("div", { class: "scroller" });
-  scroller.append(frame);
-  const key = element("div", { class: "key" });
-  const bar = element("span", { class: "bar", "aria-hidden": "true" });
-  const stops = SCALES[view.theme].map((parts) => `rgb(${parts.join(",")})`);
-  bar.style.background = `linear-gradient(to right, ${stops.join(",")})`;
-  key.append("weight 0", bar, "1");
-  if (kind.causal) {
-    const swatch = element("span", { class: "swatch", "aria-hidden": "true" });
-    swatch.style.background = `rgb(${MASKED[view.theme].join(",")})`;
-    key.append(swatch, "masked (not written yet)");
-  }
-  view.large.replaceChildren(
-    element("h3", {}, title), axes(kind), scroller, readout, key,
+  const choice = view.previewed ?? view.choice;
+  const kind = kindOf(view.sides[0], choice.kind);
+  const label = view.labels[headName(choice)];
+  const focused = view.root.getRootNode().activeElement;
+  const place = [...view.parts.maps.querySelectorAll("[tabindex]")].indexOf(focused);
+  view.maps = [];
+  view.parts.about.replaceChildren(
+    element("h3", {}, headTitle(view, choice)),
+    ...(label ? [element("p", { class: "label" }, label)] : []),
+    axes(kind, view.show === "difference" ? 0 : 1),
   );
-  show(null, null);
+  const shows = view.sides.length < 2 ? [""] : view.show ? [view.show] : ["", "b"];
+  view.parts.maps.replaceChildren(...shows.map((show) => buildMap(view, show)));
+  if (place >= 0) view.parts.maps.querySelectorAll("[tabindex]")[place]?.focus();
+  fillKey(view, kind);
+  if (view.compact) return;
+  view.sayHidden();
+  fillTable(view);
 }
 
-// As large as the width allows, but no smaller than a finger or an eye can hit.
-function cellSide(view, kind) {
-  const longest = Math.max(...kind.queries.map((token) => token.length));
-  const room = view.room - Math.min(8.2 * longest, 130) - 24;
-  return Math.max(12, Math.min(view.compact ? 22 : 34, Math.floor(room / kind.keys.length)));
+function axes(kind, sum) {
+  const [rows, columns] = AXES[kind.id];
+  return element("p", { class: "axes" }, `Rows: ${rows}. Columns: ${columns}. Each row sums to ${sum}.`);
 }
 
-function axes(kind) {
-  const asks = { encoder: "input token that asks", decoder: "token being written", cross: "token being written" };
-  const looked = { encoder: "input token it looks at", decoder: "token written before", cross: "input token it looks at" };
-  return element("p", { class: "axes" }, `Rows: ${asks[kind.id]}. Columns: ${looked[kind.id]}. Each row sums to 1.`);
+function buildSideSwitch(view) {
+  const box = element("div", { class: "switch", role: "group", "aria-label": "What is compared" });
+  const options = [["", "side by side"], ["b", view.sides[1].label]];
+  if (view.comparable) options.push(["difference", "difference"]);
+  const buttons = options.map(([show, label]) => {
+    const button = element("button", { type: "button", "data-show": show }, label);
+    button.onclick = () => {
+      view.show = show;
+      mark();
+      paintGrid(view);
+      drawLarge(view);
+      light(view);
+      view.tell();
+    };
+    return button;
+  });
+  const mark = () => buttons.forEach((one) => one.setAttribute("aria-pressed", String(one.dataset.show === view.show)));
+  mark();
+  box.append(...buttons);
+  return box;
+}
+
+function fillKey(view, kind) {
+  const bar = element("span", { class: "bar", "aria-hidden": "true" });
+  const difference = view.show === "difference";
+  bar.style.background = `linear-gradient(to right, ${stops((difference ? DIVERGING : SCALES)[view.theme])})`;
+  view.parts.key.replaceChildren(difference ? "weight −1" : "weight 0", bar, "1");
+  if (!kind.causal) return;
+  const swatch = element("span", { class: "swatch", "aria-hidden": "true" });
+  swatch.style.background = `rgb(${MASKED[view.theme].join(",")})`;
+  view.parts.key.append(swatch, "masked (not written yet)");
+}
+
+function buildControls(view) {
+  const box = element("div", { class: "controls" });
+  const label = element("label", {}, "Hide links below ");
+  const slider = element("input", { type: "range", min: "0", max: "0.5", step: "0.01", value: String(view.hide) });
+  const says = element("output");
+  view.sayHidden = () => {
+    const { links, share } = view.maps.length ? hiddenWeight(view, view.maps[0]) : { links: 0, share: 0 };
+    const percent = (100 * share).toFixed(share < 0.1 ? 1 : 0);
+    says.textContent = view.hide ? `${view.hide.toFixed(2)}: hides ${links} links with ${percent} % of the weight` : "0: nothing is hidden";
+  };
+  slider.oninput = () => {
+    view.hide = Number(slider.value);
+    for (const drawn of view.maps) paintMap(view, drawn.canvas, drawn.kind, drawn.map, drawn.show === "difference");
+    view.sayHidden();
+    drawLines(view);
+  };
+  slider.onchange = () => view.tell();
+  label.append(slider);
+  const save = element("span", { class: "save" }, "Save this map: ");
+  for (const [name, action] of [["PNG", savePng], ["SVG", saveSvg]]) {
+    const button = element("button", { type: "button" }, name);
+    button.onclick = () => action(view);
+    save.append(button);
+  }
+  box.append(label, says, save);
+  return box;
+}
+
+// --- what a person does ---------------------------------------------------------------------
+
+function preview(view, choice) {
+  const before = view.previewed && headName(view.previewed);
+  if ((choice && headName(choice)) === before) return;
+  view.previewed = choice && headName(choice) !== headName(view.choice) ? choice : null;
+  if ((view.previewed && headName(view.previewed)) === before) return;
+  drawLarge(view);
+  light(view);
+}
+
+function chooseHead(view, choice) {
+  view.added = view.isolated ? view.added : view.added.filter((one) => one.kind !== choice.kind && one.kind !== view.choice.kind);
+  if (choice.kind !== view.choice.kind && !view.isolated) view.added.unshift(view.choice);
+  if (choice.kind !== view.choice.kind) view.cell = null;
+  view.choice = choice;
+  headsChanged(view);
+}
+
+function addHead(view, choice) {
+  const name = headName(choice);
+  if (name === headName(view.choice)) return;
+  const without = view.added.filter((one) => headName(one) !== name);
+  view.added = without.length < view.added.length ? without : [...without, choice].slice(-7);
+  headsChanged(view);
+}
+
+// Alone; a second time, as before.
+function isolate(view, choice) {
+  view.isolated = !view.isolated;
+  if (view.isolated) view.choice = choice;
+  headsChanged(view);
+}
+
+function headsChanged(view) {
+  view.previewed = null;
+  view.off.clear();
+  markGrid(view);
+  buildChips(view);
+  drawLarge(view);
+  light(view);
+  view.tell();
+}
+
+function point(view, tokens, cell) {
+  view.pointed = tokens && new Set(tokens);
+  view.pointedCell = cell;
+  light(view);
+}
+
+function pick(view, id, several) {
+  if (id === null) view.picked = new Set();
+  else if (several) view.picked.has(id) ? view.picked.delete(id) : view.picked.add(id);
+  else view.picked = view.picked.size === 1 && view.picked.has(id) ? new Set() : new Set([id]);
+  light(view);
+  view.tell();
+}
+
+function keepCell(view, cell) {
+  const same = cell && view.cell && cell.join() === view.cell.join();
+  view.cell = same ? null : cell;
+  light(view);
+  view.tell();
+}
+
+// Show what is lit, everywhere at once.
+function light(view) {
+  for (const drawn of view.maps) lightMap(view, drawn);
+  view.readout.textContent = view.maps
+    .map((drawn) => (view.maps.length > 1 ? `${sideTitle(view, drawn.show)}: ` : "") + readOut(view, drawn))
+    .join("\n");
+  if (view.compact) return;
+  lightGrid(view);
+  lightLines(view);
 }

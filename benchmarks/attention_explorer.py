@@ -1,0 +1,307 @@
+"""How fast the attention explorer is, beside BertViz in the same run and browser:
+
+    .venv/bin/pip install ipython==9.10.0 && .venv/bin/pip install --no-deps bertviz==1.4.1
+    .venv/bin/python -m benchmarks.attention_explorer
+
+A model with random weights, 6 + 6 layers of 8 heads, d_model 128: 144 maps. For ours, the
+clock runs from Enter in the input field (the output to look at is given) through the model's
+forward pass, the wire and the drawing of all three attentions, to two frames after. For
+BertViz, it runs from opening the page its own Python made, with *one* of the three attentions,
+until all its lines are there and two frames later; its Python, its model and the network are
+left out (npm must be installed: its three libraries are fetched once, then served from disk).
+
+Medians in milliseconds, on this machine as it is; leave it idle meanwhile. Beside them the time
+that processors spent, in the server and the browser together: on a busy machine that is the
+figure to compare. Ours includes what the page does after the maps are drawn.
+"""
+
+import argparse
+import contextlib
+import importlib
+import os
+import random
+import statistics
+import string
+import subprocess
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+
+from tests.browser.conftest import (
+    CHROMIUM_FLAGS,
+    find_browser,
+    settle,
+    start_server,
+    stop_server,
+)
+from transformer.checkpoint import Checkpoint
+from transformer.config import TransformerConfig
+from transformer.model import Transformer
+from transformer.presets import prepare
+from transformer.runs import create_run
+
+ROOT = Path(__file__).resolve().parents[1]
+LAYERS, HEADS, D_MODEL = 6, 8, 128
+
+FIND = """
+  const find = (root) => {
+    for (const element of root.querySelectorAll('*')) {
+      if (element.classList.contains('attention_explorer')) return element;
+      if (element.shadowRoot) { const found = find(element.shadowRoot); if (found) return found; }
+    }
+    return null;
+  };
+  const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
+"""
+# The explorer draws everything in one go, so the new tokens are there when all maps are.
+DRAWN = (
+    "async ([text, letter]) => {"
+    + FIND
+    + """
+  const explorer = find(document);
+  for (;;) {
+    const tokens = [...explorer.querySelectorAll(`.tokens button[data-token^=${letter}]`)];
+    const shown = tokens.map((token) => token.textContent).join('');
+    if (shown.startsWith(text)) break;
+    await frame();
+  }
+  await frame();
+  await frame();
+  return performance.now();
+}"""
+)
+# From a real event's own time stamp until two frames after it.
+AFTER_EVENT = (
+    "(type) => {"
+    + FIND
+    + """
+  const explorer = find(document);
+  window.waited = new Promise((resolve) => {
+    explorer.addEventListener(type, async (event) => {
+      await frame();
+      await frame();
+      resolve(performance.now() - event.timeStamp);
+    }, { once: true, capture: true });
+  });
+}"""
+)
+
+
+def many_headed(folder: Path) -> str:
+    """A checkpoint with random weights in a run of its own; returns its id in the address."""
+    bundled = Checkpoint.load(ROOT / "checkpoints" / "reverse.safetensors")
+    letters = bundled.source_vocabulary
+    config = TransformerConfig(
+        source_vocab_size=len(letters),
+        target_vocab_size=len(letters),
+        d_model=D_MODEL,
+        num_heads=HEADS,
+        num_encoder_layers=LAYERS,
+        num_decoder_layers=LAYERS,
+        d_ff=4 * D_MODEL,
+        max_length=128,
+    )
+    torch.manual_seed(1)
+    data, summary = bundled.header.data, bundled.summary
+    made = Checkpoint.of(Transformer(config), letters, letters, data, summary, [("ab", "ba")])
+    run = create_run(prepare("reverse", training={"steps": 1})[1], root=folder / "runs")
+    made.save(run.path / "checkpoints" / "step-1.safetensors")
+    return f"run-{run.id}-1"
+
+
+def spent() -> float:
+    """Processor seconds of the server and the browser so far: all processes started here."""
+    total = 0.0
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            times = process.cpu_times()
+            total += times.user + times.system
+    return total
+
+
+def letters(count: int) -> str:
+    return "".join(random.choices(string.ascii_lowercase, k=count))
+
+
+def new_inputs(page: Page, tokens: int, repeats: int) -> tuple[list[float], ...]:
+    """Seconds until all is drawn, until the rest of the page is, and of processors until then."""
+    drawn, done, processors = [], [], []
+    for name, letter in (("Output to look at", "w"), ("Input", "s")):
+        field = page.get_by_role("textbox", name=name, exact=True)
+        for number in range(repeats + 1 if letter == "s" else 1):
+            text = letters(tokens - 1)
+            field.fill(text)
+            busy = spent()
+            before = page.evaluate("performance.now()")
+            field.press("Enter")
+            after = page.evaluate(DRAWN, [text, letter])
+            settle(page)
+            if letter == "s" and number:  # the first also compiles what it uses
+                drawn.append((after - before) / 1000)
+                done.append((page.evaluate("performance.now()") - before) / 1000 - 0.08)
+                processors.append(spent() - busy)
+    return drawn, done, processors
+
+
+def choosing(page: Page, repeats: int) -> list[float]:
+    """From the click on a head to its map drawn large."""
+    waited = []
+    for number in range(repeats):
+        button = page.locator(f"button[data-head='encoder.{number % LAYERS}.{number % HEADS}']")
+        button.scroll_into_view_if_needed()
+        button.hover()
+        page.wait_for_timeout(100)
+        page.evaluate(AFTER_EVENT, "click")
+        button.click()
+        waited.append(page.evaluate("window.waited") / 1000)
+        settle(page)
+    return waited
+
+
+def hovering(page: Page, repeats: int, sent: list[int]) -> tuple[list[float], int]:
+    """From a movement over the map until the cursor is lit everywhere; and messages it cost."""
+    waited = []
+    box = page.locator(".stage canvas").first.bounding_box()
+    assert box is not None
+    page.locator(".stage canvas").first.scroll_into_view_if_needed()
+    box = page.locator(".stage canvas").first.bounding_box()
+    assert box is not None
+    settle(page)
+    before = len(sent)
+    for number in range(repeats):
+        page.evaluate(AFTER_EVENT, "pointermove")
+        page.mouse.move(box["x"] + 20 + 17 * number, box["y"] + 20 + 11 * number)
+        waited.append(page.evaluate("window.waited") / 1000)
+    return waited, len(sent) - before
+
+
+# --- BertViz --------------------------------------------------------------------------------
+
+
+def fetch_libraries(folder: Path) -> dict[str, bytes]:
+    """What BertViz loads from a server of its own choice, from npm; by a part of the address."""
+    packages = {
+        "require": ("requirejs@2.3.6", "package/require.js"),
+        "d3": ("d3@5.7.0", "package/dist/d3.min.js"),
+        "jquery": ("jquery@2.1.4", "package/dist/jquery.min.js"),
+    }
+    found = {}
+    for name, (package, member) in packages.items():
+        packed = subprocess.run(
+            ["npm", "pack", "--silent", package], cwd=folder, check=True, capture_output=True
+        )
+        with tarfile.open(folder / packed.stdout.decode().strip()) as archive:
+            file = archive.extractfile(member)
+            assert file is not None
+            found[name] = file.read()
+    return found
+
+
+def bertviz(
+    browser: Browser, view: str, tokens: int, repeats: int, libraries: dict[str, bytes]
+) -> tuple[list[float], list[float]]:
+    """Seconds from opening its page to its lines drawn, for one attention of 6 x 8 heads; and
+    of processors in the meantime."""
+    draw: Callable[..., Any] = getattr(importlib.import_module("bertviz"), view)
+    weights = torch.rand(LAYERS, 1, HEADS, tokens, tokens).softmax(dim=-1)
+    made = draw(list(weights), list(letters(tokens)), html_action="return")
+    # Its head view shows one layer at a time, the model view all.
+    lines = HEADS * tokens**2 * (LAYERS if view == "model_view" else 1)
+
+    def serve(route: Route) -> None:
+        wanted = next(name for name in libraries if f"/{name}" in route.request.url)
+        route.fulfill(body=libraries[wanted], content_type="text/javascript")
+
+    waited, processors = [], []
+    with tempfile.NamedTemporaryFile("w", suffix=".html", encoding="utf-8") as file:
+        file.write(f"<!doctype html><meta charset=utf-8><body>{made.data}")
+        file.flush()
+        for _ in range(repeats):
+            page = browser.new_page(viewport={"width": 1280, "height": 1000})
+            page.route("https://cdnjs.cloudflare.com/**", serve)
+            busy = spent()
+            started = time.perf_counter()
+            page.goto(f"file://{file.name}", wait_until="commit")
+            page.evaluate(
+                """async (lines) => {
+                  const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
+                  while (document.getElementsByTagName('line').length < lines) await frame();
+                  await frame();
+                  await frame();
+                }""",
+                lines,
+            )
+            waited.append(time.perf_counter() - started)
+            processors.append(spent() - busy)
+            page.close()
+    return waited, processors
+
+
+def report(name: str, seconds: list[float]) -> float:
+    milliseconds = sorted(1000 * value for value in seconds)
+    median = statistics.median(milliseconds)
+    print(
+        f"{name}: median {median:,.0f} ms of {len(seconds)} "
+        f"({milliseconds[0]:,.0f} to {milliseconds[-1]:,.0f})",
+        flush=True,
+    )
+    return median
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--without-bertviz", action="store_true")
+    chosen = parser.parse_args()
+    random.seed(1)
+    ours: dict[int, float] = {}
+    work: dict[int, float] = {}
+    sent: list[int] = []
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        checkpoint = many_headed(Path(folder))
+        server = start_server(Path(folder))
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=CHROMIUM_FLAGS)
+        page = browser.new_page(viewport={"width": 1280, "height": 1000})
+        page.on(
+            "websocket",
+            lambda socket: socket.on("framesent", lambda payload: sent.append(len(payload))),
+        )
+        page.goto(f"{server.url}/attention?checkpoint={checkpoint}&input=abc&output=abc")
+        expect(page.locator(".large canvas").first).to_be_visible(timeout=60_000)
+        settle(page)
+        for tokens in (32, 50, 64, 100):
+            drawn, done, processors = new_inputs(page, tokens, chosen.repeats)
+            ours[tokens] = report(f"ours, {tokens} tokens, 144 maps drawn", drawn)
+            report(f"ours, {tokens} tokens, checks and panel too", done)
+            work[tokens] = report(f"ours, {tokens} tokens, processors", processors)
+            if tokens in (50, 100):
+                report(f"ours, {tokens} tokens, choosing a head", choosing(page, chosen.repeats))
+                waited, messages = hovering(page, chosen.repeats, sent)
+                report(f"ours, {tokens} tokens, hover ({messages} messages sent)", waited)
+        page.close()
+        stop_server(server)
+        if not chosen.without_bertviz:
+            libraries = fetch_libraries(Path(folder))
+            for view in ("model_view", "head_view"):
+                for tokens in (32, 64):
+                    name = f"BertViz {view}, {tokens} tokens, 48 maps"
+                    theirs, processors = bertviz(browser, view, tokens, chosen.repeats, libraries)
+                    median = report(name, theirs)
+                    busy = report(f"{name}, processors", processors)
+                    print(
+                        f"  ours is {median / ours[tokens]:.1f} times as fast, and works "
+                        f"{busy / work[tokens]:.1f} times less"
+                    )
+        browser.close()
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    main()

@@ -1,0 +1,322 @@
+"""Cause, not only looks: heads switched off or patched, and what the model then does."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import streamlit as st
+
+from pages.components import address, session, study
+from pages.components.attention import place
+from pages.components.attention.sides import Shown
+from pages.components.inspection import LONGEST_OUTPUT
+from pages.components.inspection import shown as as_shown
+from pages.components.text import percent, plain, verbatim
+from transformer.analysis.heads import Head, all_heads
+from transformer.errors import UserError
+from transformer.runs import Run
+from transformer.tasks import Pair, build_task
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from transformer.analysis.ablation import Effect, IsRight, KnockOut, Replacements
+    from transformer.checkpoint import Checkpoint
+
+HELD_OUT = 200
+"""Examples on which exact match is measured."""
+METHODS = {
+    "zero": "nothing (zero)",
+    "mean": "its mean over held-out examples",
+    "patch": "what it wrote for another input",
+}
+
+
+class Examples(NamedTuple):
+    """Pairs to measure exact match on, who judges an answer, and what they are, in words."""
+
+    pairs: list[Pair]
+    is_right: "IsRight"
+    words: str
+
+
+def panel(shown: Shown, head: Head | None) -> None:
+    """Which heads are off, how, and all that follows."""
+    heads, method = _choices(shown, head)
+    examples = held_out(shown.checkpoint)
+    other = ""
+    if method == "patch":
+        address.read("patch", shown.text[::-1] if shown.text else "")
+        other = st.text_input("The other input", key="patch", max_chars=10_000)
+        address.write("patch", other)
+    if heads:
+        _effect_here(shown, heads, method, other, examples)
+    else:
+        st.info("Choose at least one head to switch off.")
+    left, right = st.columns(2)
+    with left:
+        if heads and method != "patch":
+            _exact_match(shown, heads, method, examples)
+    with right:
+        _knock_out(shown, "zero" if method == "patch" else method, examples)
+
+
+def _choices(shown: Shown, head: Head | None) -> tuple[list[Head], str]:
+    """The heads switched off, at first the one on screen, and what they write instead."""
+    known = {str(one): one for one in all_heads(shown.checkpoint.config)}
+    address.read("without", "")
+    names = st.session_state["without"]
+    # A list for the widget, a text for the address.
+    st.session_state["heads off"] = [name for name in names.split(" ") if name in known] or (
+        [str(head)] if head is not None and not names else []
+    )
+    left, right = st.columns([3, 2])
+    with left:
+        chosen: list[str] = st.multiselect(
+            "Heads to switch off (at first, the one on screen)",
+            list(known),
+            format_func=lambda name: known[name].short,
+            key="heads off",
+            on_change=_remember_heads,
+        )
+    with right:
+        address.read("write", "zero")
+        if st.session_state["write"] not in METHODS:
+            st.session_state["write"] = "zero"
+        method = st.selectbox(
+            "They write instead", list(METHODS), format_func=METHODS.__getitem__, key="write"
+        )
+        address.write("write", method if method != "zero" else "")
+        st.session_state["kept write"] = method
+    address.write("without", st.session_state["without"])
+    return [known[name] for name in chosen], method
+
+
+def _remember_heads() -> None:
+    st.session_state["without"] = " ".join(st.session_state["heads off"]) or "none"
+
+
+def _replacements(
+    checkpoint: "Checkpoint", method: str, examples: Examples
+) -> "Callable[[Sequence[Head]], Replacements]":
+    from transformer.analysis.ablation import means, zeros
+
+    if method == "mean":
+        return lambda heads: means(checkpoint, heads, examples.pairs) if heads else {}
+    return zeros
+
+
+# --- the input on screen ----------------------------------------------------------------------
+
+
+def _effect_here(
+    shown: Shown, heads: list[Head], method: str, other: str, examples: Examples
+) -> None:
+    import torch
+
+    from transformer.analysis.ablation import effect, patches
+
+    checkpoint, found = shown.checkpoint, shown.inspection
+    source = torch.tensor([found.source])
+    if method == "patch":
+        read: Tensor = torch.tensor([found.read])
+        replacements = patches(checkpoint, heads, source, read, checkpoint.encode(other))
+    else:
+        replacements = _replacements(checkpoint, method, examples)(heads)
+    longest = min(LONGEST_OUTPUT, 2 * len(found.written) + 10)
+    _draw_effect(checkpoint, effect(checkpoint.model, source, replacements, longest))
+
+
+def _draw_effect(checkpoint: "Checkpoint", found: "Effect") -> None:
+    from transformer.head_figures import before_after
+
+    vocabulary = checkpoint.target_vocabulary
+    before, after = vocabulary.decode(found.before), vocabulary.decode(found.after)
+    changed = "The change makes no difference here." if before == after else ""
+    st.markdown(
+        f"With all heads the model writes {verbatim(before)}; with this change it writes "
+        f"{verbatim(after)}. {changed}"
+    )
+    tokens = as_shown(vocabulary.tokens, [one.token for one in found.tokens])
+    preferred = as_shown(vocabulary.tokens, [one.preferred for one in found.tokens])
+    st.plotly_chart(
+        before_after(
+            tokens,
+            [one.before for one in found.tokens],
+            [one.after for one in found.tokens],
+            preferred,
+        ),
+        key="before after",
+    )
+    worst = min(found.tokens, key=lambda one: one.after - one.before)
+    lost = worst.before - worst.after
+    st.caption(
+        "The probability of each token of the unchanged output, given the same tokens before it. "
+        + (
+            f"Look at the gaps: the largest is {percent(lost)[:-2]} points."
+            if lost >= 0.01
+            else "No token loses as much as 1 point: on this input nothing hangs on it."
+        )
+    )
+
+
+# --- held-out examples ------------------------------------------------------------------------
+
+
+def held_out(checkpoint: "Checkpoint") -> Examples:
+    """Up to 200 held-out examples of the checkpoint's task; else those in its file."""
+    from transformer.analysis.ablation import equals_target
+
+    data = checkpoint.header.data
+    try:
+        task = build_task(data, _data_file())
+        pairs = task.held_out(HELD_OUT)
+        vocabularies = (task.source_vocabulary, task.target_vocabulary)
+        if vocabularies == (checkpoint.source_vocabulary, checkpoint.target_vocabulary) and pairs:
+            what = "training pairs" if data.evaluates_on_training_pairs else "held-out examples"
+            return Examples(pairs, task.is_right, f"{len(pairs)} {what}")
+    except UserError:
+        pass  # pairs of its own that are not here
+    kept = [Pair(example.source, example.target) for example in checkpoint.header.examples]
+    return Examples(kept, equals_target, f"the {len(kept)} examples in the file")
+
+
+def _data_file() -> Path | None:
+    """The pairs of the run that the chosen checkpoint belongs to, if it has its own."""
+    entry = session.listed_checkpoints().get(st.session_state.get("checkpoint") or "")
+    if (
+        entry is None
+        or entry.path.parent.name != "checkpoints"
+        or entry.path.parent == session.BUNDLED
+    ):
+        return None
+    return Run(entry.path.parents[1]).data_file
+
+
+def _exact_match(shown: Shown, heads: list[Head], method: str, examples: Examples) -> None:
+    name = (shown.checkpoint.header.sha256, tuple(heads), method)
+    st.markdown("**Without these heads, on many inputs**")
+    if not examples.pairs:
+        st.info("This checkpoint holds no examples to measure on.")
+        return
+    _forget_other("exact match study", name)
+    if st.button(f"Exact match on {examples.words}", key="measure"):
+        twin = shown.checkpoint.twin()  # hooks of its own, for a thread of its own
+
+        def work() -> Iterator[object]:
+            from transformer.analysis.ablation import exact_match
+
+            count = len(examples.pairs)
+            shares = []
+            for number, off in enumerate(([], heads)):
+                replacements = _replacements(twin, method, examples)(off)
+                rights = []
+                for done, right in exact_match(
+                    twin, examples.pairs, replacements, examples.is_right
+                ):
+                    yield (number + done / count) / 2
+                    rights.append(right)
+                shares.append(rights[-1] / count)
+            yield tuple(shares)
+
+        st.session_state["exact match study"] = study.start(name, work)
+    result = study.show("exact match study", "Decoding")
+    if isinstance(result, tuple):
+        whole, without = result
+        st.metric(
+            f"Exact match on {examples.words}",
+            percent(without),
+            f"{100 * (without - whole):+.1f} points; all heads: {percent(whole)}",
+            delta_color="off",
+        )
+
+
+def _knock_out(shown: Shown, method: str, examples: Examples) -> None:
+    name = (shown.checkpoint.header.sha256, method)
+    st.markdown("**Which heads matter at all?**")
+    if not examples.pairs:
+        return
+    _forget_other("knock-out study", name)
+    count = len(all_heads(shown.checkpoint.config))
+    if st.button(f"Knock out each of the {count} heads in turn", key="knock out"):
+        twin = shown.checkpoint.twin()
+
+        def work() -> Iterator[object]:
+            from transformer.analysis.ablation import knock_out
+
+            replacements = _replacements(twin, method, examples)
+            yield from knock_out(twin, examples.pairs, replacements, examples.is_right)
+
+        st.session_state["knock-out study"] = study.start(name, work)
+    result = study.show("knock-out study", f"{count} heads, {examples.words}")
+    if result is not None:
+        _draw_ranking(result, examples)  # type: ignore[arg-type]
+
+
+def _draw_ranking(found: "KnockOut", examples: Examples) -> None:
+    from transformer.head_figures import ranked_bars
+
+    ranked = found.ranked
+    st.plotly_chart(
+        ranked_bars(
+            [head.short for head in ranked],
+            [100 * found.without[head] for head in ranked],
+            100 * found.whole,
+            title=f"Exact match without one head ({examples.words})",
+            value_title="exact match (%)",
+            reference="all heads",
+        ),
+        key="ranking",
+    )
+    st.markdown(plain(finding(found)))
+    st.selectbox(
+        "Show one of them",
+        [None, *ranked],
+        format_func=lambda head: "…" if head is None else head.title,
+        key="go to ranked",
+        on_change=_go,
+    )
+
+
+def finding(found: "KnockOut") -> str:
+    """What the ranking says, and what it does not."""
+    top = found.ranked[0]
+    points = 100 * (found.whole - found.without[top])
+    together = 100 * (found.whole - found.without_least)
+    alone = (
+        max(100 * (found.whole - found.without[head]) for head in found.least) if found.least else 0
+    )
+    said = (
+        f"Most hangs on {top.short}: without it exact match falls from {percent(found.whole)} to "
+        f"{percent(found.without[top])}, by {points:.1f} points."
+        if points >= 1
+        else "No single head matters here: others make up for each one."
+    )
+    if not found.least:
+        return said
+    said += (
+        f" The {len(found.least)} heads that matter least cost at most {alone:.1f} points one by "
+        f"one, and {together:.1f} points all together."
+    )
+    if together < 5:
+        return f"{said} They are spare, for this task."
+    if together > 2 * alone + 5:
+        return (
+            f"{said} So they are not spare: they share their work, and each one's loss was made "
+            "up for by the others."
+        )
+    return f"{said} So this model has no spare heads: all of them take part."
+
+
+def _go() -> None:
+    head = st.session_state["go to ranked"]
+    if head is not None:
+        place.go_to(head)
+
+
+def _forget_other(key: str, name: object) -> None:
+    """Drop a study of something else, and stop it if it is under way."""
+    kept: study.Study | None = st.session_state.get(key)
+    if kept is not None and kept.name != name:
+        kept.cancelled = True
+        del st.session_state[key]

@@ -1,0 +1,195 @@
+"""Take it along: a page that works offline, the numbers, figures for a paper, and the address."""
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from pages.components.address import Told
+from pages.components.attention.sides import Shown
+from pages.components.attention_explorer import HERE, pack
+from pages.components.mount import script
+from transformer.analysis.heads import Head
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none';
+  script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:">
+<title>{title}</title>
+<style>
+:root {{
+  color-scheme: light dark;
+  --st-font: system-ui, sans-serif; --st-code-font: ui-monospace, monospace;
+  --st-base-radius: 0.4rem; --st-primary-color: #0b57d0; --st-background-color: #ffffff;
+  --st-secondary-background-color: #f2f5f9; --st-text-color: #0d1116; --st-border-color: #c4c9d0;
+}}
+@media (prefers-color-scheme: dark) {{
+  :root {{
+    --st-primary-color: #8ab8ff; --st-background-color: #11151a;
+    --st-secondary-background-color: #1b2129; --st-text-color: #e6eaef; --st-border-color: #4a525c;
+  }}
+}}
+body {{
+  margin: 1.5rem auto; padding: 0 1rem; max-width: 1240px; font-family: var(--st-font);
+  background: var(--st-background-color); color: var(--st-text-color);
+}}
+{css}
+</style>
+</head>
+<body>
+<h1>{title}</h1>
+<p>{summary}</p>
+<main id="here"><div class="attention_explorer"></div></main>
+<script>
+{js}
+const packed = atob("{data}");
+draw({{
+  data: Uint8Array.from(packed, (letter) => letter.charCodeAt(0)),
+  parentElement: document.getElementById("here"),
+  setStateValue() {{}},
+}});
+</script>
+</body>
+</html>
+"""
+
+
+def panel(sides: Sequence[Shown], told: str, head: Head | None) -> None:
+    """Downloads; each is made when it is asked for."""
+    shown = sides[0]
+    name = f"attention-{shown.checkpoint.task}"
+    st.markdown(
+        "The map on screen as **PNG** or **SVG**: the buttons below it. The view as an "
+        "**address**: copy it from the browser; it opens this checkpoint, input, head and cell."
+    )
+    with st.container(horizontal=True):
+        st.download_button(
+            "This page, offline (HTML)",
+            data=lambda: offline_page(sides, told),
+            file_name=f"{name}.html",
+            mime="text/html",
+            on_click="ignore",
+        )
+        st.download_button(
+            "All weights (NPZ)",
+            data=lambda: as_npz(shown),
+            file_name=f"{name}.npz",
+            mime="application/octet-stream",
+            on_click="ignore",
+        )
+        if head is not None:
+            st.download_button(
+                "This head (CSV)",
+                data=lambda: weights_as_csv(shown, head),
+                file_name=f"{name}-{head}.csv",
+                mime="text/csv",
+                on_click="ignore",
+            )
+        st.download_button(
+            "Scores of all heads (CSV)",
+            data=lambda: scores_as_csv(shown),
+            file_name=f"{name}-heads.csv",
+            mime="text/csv",
+            on_click="ignore",
+        )
+    st.markdown("In a notebook, from the NPZ or from any array of your own:")
+    st.code(
+        "import numpy as np\n"
+        "from transformer.figures import attention_grid, attention_map, head_view\n\n"
+        f'saved = np.load("{name}.npz")\n'
+        'weights, queries, keys = saved["cross"], saved["written"], saved["source"]\n'
+        "attention_map(weights[0, 0], queries, keys)   # one head\n"
+        "attention_grid(weights, queries, keys)        # every layer and head\n"
+        "head_view(weights[0], queries, keys)          # lines, a colour a head",
+        language="python",
+    )
+    if head is not None and st.toggle("This head as a Plotly figure"):
+        from transformer.figures import attention_map
+
+        kind = next(kind for kind in shown.inspection.kinds if kind.id == head.kind)
+        st.plotly_chart(
+            attention_map(
+                kind.weights[head.layer, head.head],
+                kind.query_tokens,
+                kind.key_tokens,
+                title=head.title,
+            )
+        )
+        st.caption("The camera above the figure saves it as a picture.")
+
+
+def offline_page(sides: Sequence[Shown], told: str) -> bytes:
+    """The explorer with its data in one file that asks nothing of any server."""
+    shown = sides[0]
+    data = pack([one.side for one in sides], Told(told, 1))
+    title = f"Attention of a model for the task {shown.checkpoint.task}"
+    # In Streamlit the module's export is called; here it has a name.
+    js = script(HERE).replace("export default function (", "function draw(", 1)
+    page = PAGE.format(
+        title=html.escape(title),
+        summary=html.escape(f"Input: {shown.text} · Output: {shown.inspection.output}"),
+        css=(HERE / f"{HERE.name}.css").read_text("utf-8"),
+        js=js.replace("</", "<\\/"),
+        data=base64.b64encode(data).decode(),
+    )
+    return page.encode("utf-8", "backslashreplace")
+
+
+def as_npz(shown: Shown) -> bytes:
+    """encoder, decoder, cross: [layer, head, query, key]; source, read, written: tokens."""
+    encoder, decoder, cross = shown.inspection.kinds
+    file = io.BytesIO()
+    np.savez_compressed(
+        file,
+        encoder=encoder.weights,
+        decoder=decoder.weights,
+        cross=cross.weights,
+        source=np.array(cross.key_tokens),
+        read=np.array(decoder.key_tokens),
+        written=np.array(cross.query_tokens),
+    )
+    return file.getvalue()
+
+
+def weights_as_csv(shown: Shown, head: Head) -> bytes:
+    """One line a weight: places counted from 1, tokens, the weight in full."""
+    kind = next(kind for kind in shown.inspection.kinds if kind.id == head.kind)
+    weights = kind.weights[head.layer, head.head]
+    rows, columns = np.indices(weights.shape).reshape(2, -1)
+    frame = pd.DataFrame(
+        {
+            "row": rows + 1,
+            "query": [kind.query_tokens[row] for row in rows],
+            "column": columns + 1,
+            "key": [kind.key_tokens[column] for column in columns],
+            "weight": weights.reshape(-1),
+        }
+    )
+    return frame.to_csv(index=False, float_format="%.9g").encode()
+
+
+def scores_as_csv(shown: Shown) -> bytes:
+    """One line a head: its label, its measures, its share on every pattern."""
+    frame = pd.DataFrame(
+        {
+            "kind": one.head.kind,
+            "layer": one.head.layer + 1,
+            "head": one.head.head + 1,
+            "label": one.label,
+            "entropy_bits": one.entropy,
+            "distance": one.distance,
+            "confidence": one.confidence,
+            "uniform": one.uniform,
+            **{f"on_{name}": share for name, share in one.patterns.items()},
+            **{f"chance_{name}": share for name, share in one.chance.items()},
+        }
+        for one in shown.scores.values()
+    )
+    return frame.to_csv(index=False, float_format="%.6g").encode()

@@ -1,0 +1,75 @@
+"""Where a person is in the explorer, kept in the address so that a link opens the same view."""
+
+from urllib.parse import parse_qsl, urlencode
+
+import streamlit as st
+
+from pages.components import address
+from pages.components.address import Told
+from transformer.analysis.heads import Head
+from transformer.config import TransformerConfig
+
+FIELDS = ("head", "with", "alone", "off", "cell", "hide", "tokens", "show")
+"""As the explorer's own script names them, in its order."""
+
+
+def read() -> Told:
+    """Before the explorer: what the address says, as one text for the component."""
+    now = {field: st.query_params.get(field, "") for field in FIELDS}
+    known = {field: st.session_state.get(f"address {field}") or "" for field in FIELDS}
+    # One that has changed, by a step back or a link, is true as a whole: what it leaves out is
+    # not there. Without any of these, the person comes from another page.
+    if any(now.values()) and now != known:
+        for field, value in now.items():
+            st.session_state[field] = st.session_state[f"address {field}"] = value
+    for field in FIELDS:
+        address.read(field, "")
+    st.session_state["place"] = _joined()
+    return address.tell("place", "explorer")
+
+
+def write() -> None:
+    """After the explorer: where the person is now."""
+    address.write_together({field: st.session_state[field] for field in FIELDS})
+
+
+def remember() -> None:
+    """The explorer's callback: the person has moved."""
+    given = dict(parse_qsl(st.session_state["explorer"]["place"]))
+    for field in FIELDS:
+        address.report(field, given.get(field, ""))
+    address.report("place", _joined())
+
+
+def go_to(head: Head) -> None:
+    """Show this head; what is picked besides stays."""
+    st.session_state["head"] = str(head)
+
+
+def chosen_head(config: TransformerConfig) -> Head | None:
+    """The head shown large; None where that is a mean over several."""
+    name = st.session_state["head"]
+    if not name:
+        return Head("cross", config.num_decoder_layers - 1, 0)  # as the explorer's script does
+    try:
+        head = Head.parse(name)
+    except ValueError:
+        return None if "mean" in name else Head("cross", config.num_decoder_layers - 1, 0)
+    layers = config.num_encoder_layers if head.kind == "encoder" else config.num_decoder_layers
+    if head.layer >= layers or head.head >= config.num_heads:
+        return Head("cross", config.num_decoder_layers - 1, 0)
+    return head
+
+
+def kept_cell(rows: int, columns: int) -> tuple[int, int] | None:
+    """The cell a person has clicked, if it is on this map."""
+    row, _, column = st.session_state["cell"].partition(".")
+    if not (row.isdecimal() and column.isdecimal() and len(row + column) < 10):
+        return None
+    return (int(row), int(column)) if int(row) < rows and int(column) < columns else None
+
+
+def _joined() -> str:
+    return urlencode(
+        {field: st.session_state[field] for field in FIELDS if st.session_state[field]}
+    )

@@ -1,0 +1,169 @@
+"""What the Attention page shows: an input and a model, and what they are compared with."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pages.components import address, session
+from pages.components.attention_explorer import Side
+from pages.components.inspection import Inspection, inspect
+from transformer.analysis.heads import Head
+from transformer.analysis.ideal import ideal_places
+from transformer.analysis.patterns import HeadScores, score_heads
+
+if TYPE_CHECKING:
+    from transformer.checkpoint import Check, Checkpoint
+
+KEPT = 4
+"""Inspections a session keeps, so that a click computes none anew."""
+COMPARISONS = {
+    "": "nothing",
+    "untrained": "the same model untrained",
+    "checkpoint": "another checkpoint",
+    "input": "another input",
+}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One model with one input, and what follows from its weights, each computed once."""
+
+    label: str
+    checkpoint: "Checkpoint"
+    text: str
+    inspection: Inspection
+
+    @cached_property
+    def scores(self) -> dict[Head, HeadScores]:
+        encoder, decoder, cross = self.inspection.kinds
+        ideal = ideal_places(self.checkpoint.task, cross.key_tokens, cross.query_tokens)
+        found = [
+            *score_heads("encoder", encoder.weights, encoder.query_tokens, encoder.key_tokens),
+            # A decoder's position is what it reads, not what it writes.
+            *score_heads(
+                "decoder", decoder.weights, decoder.key_tokens, decoder.key_tokens, causal=True
+            ),
+            *score_heads("cross", cross.weights, cross.query_tokens, cross.key_tokens, ideal=ideal),
+        ]
+        return {one.head: one for one in found}
+
+    @cached_property
+    def checks(self) -> "list[Check]":
+        from transformer.analysis.trust import trust
+
+        found = self.inspection
+        weights = {kind.id: kind.weights for kind in found.kinds}
+        return trust(self.checkpoint, found.source, found.read, weights)
+
+    @cached_property
+    def side(self) -> Side:
+        labels = {str(head): scores.label for head, scores in self.scores.items()}
+        return Side(self.label, self.inspection.kinds, labels)
+
+
+def show(
+    label: str,
+    checkpoint: "Checkpoint",
+    text: str,
+    output: str | Sequence[int] | None = None,
+) -> Shown:
+    """Inspect, or take what this session has inspected before.
+
+    Raises:
+        VocabularyError: a text cannot be encoded.
+    """
+    kept: dict[tuple[object, ...], Shown] = st.session_state.setdefault("inspections", {})
+    # The checkpoint itself belongs to the name: its twin of another session is not this one's.
+    given = output if output is None or isinstance(output, str) else tuple(output)
+    name = (id(checkpoint), label, text, given)
+    if name not in kept or kept[name].checkpoint is not checkpoint:
+        kept[name] = Shown(label, checkpoint, text, inspect(checkpoint, text, output))
+    kept[name] = kept.pop(name)  # the newest last
+    while len(kept) > KEPT:
+        del kept[next(iter(kept))]
+    return kept[name]
+
+
+def output_field() -> str | None:
+    """A text to look at in place of the model's own answer; None if left empty."""
+    address.read("output", "")
+    text = st.text_input(
+        "Output to look at",
+        key="output",
+        max_chars=10_000,
+        placeholder="the model's own answer",
+        help="Leave it empty, and the model answers. Type a text, and the maps show how the model "
+        "would attend if it had written that.",
+    )
+    address.write("output", text)
+    return text or None
+
+
+def comparison_field() -> str:
+    """The widget that chooses what to compare with."""
+    address.read("compare", "")
+    if st.session_state["compare"] not in COMPARISONS:
+        st.session_state["compare"] = ""
+    choice: str = st.selectbox(
+        "Compare with", list(COMPARISONS), format_func=COMPARISONS.__getitem__, key="compare"
+    )
+    address.write("compare", choice)
+    return choice
+
+
+def name_of(comparison: str, text: str) -> str:
+    """What the first side is called beside the second."""
+    return {"untrained": "trained", "input": f"“{text}”"}.get(comparison, "the one chosen above")
+
+
+def comparison(choice: str, shown: Shown) -> Shown | None:
+    """The side to compare with; None for a comparison with nothing.
+
+    Raises:
+        UserError: the other text or checkpoint cannot be used.
+    """
+    written = shown.inspection.written
+    if choice == "untrained":
+        # Both run over the same output, so that the maps can be told apart cell by cell.
+        return show("untrained", _untrained(shown.checkpoint), shown.text, written)
+    if choice == "checkpoint":
+        return _other_checkpoint(shown)
+    if choice == "input":
+        address.read("other", shown.text)
+        text = st.text_input("Other input", key="other", max_chars=10_000)
+        address.write("other", text)
+        return show(f"“{text}”", shown.checkpoint, text)
+    return None
+
+
+def _other_checkpoint(shown: Shown) -> Shown | None:
+    entries = session.listed_checkpoints()
+    address.read("with checkpoint", next(iter(entries)))
+    chosen = address.choose(
+        "Other checkpoint",
+        {name: entry.label for name, entry in entries.items()},
+        "with checkpoint",
+    )
+    if chosen is None:
+        return None
+    other = session.load(entries[chosen], slot="compared")
+    same = (
+        other.target_vocabulary == shown.checkpoint.target_vocabulary
+        and other.source_vocabulary == shown.checkpoint.source_vocabulary
+    )
+    written = shown.inspection.written if same else None
+    return show(entries[chosen].label, other, shown.text, written)
+
+
+def _untrained(checkpoint: "Checkpoint") -> "Checkpoint":
+    """Its initial weights, made once for the checkpoint a session shows."""
+    from transformer.analysis.untrained import untrained
+
+    made: tuple[Checkpoint, Checkpoint] | None = st.session_state.get("untrained twin")
+    if made is None or made[0] is not checkpoint:
+        made = (checkpoint, untrained(checkpoint))
+        st.session_state["untrained twin"] = made
+    return made[1]

@@ -1,0 +1,181 @@
+// All heads of all kinds: one picture a kind, with a real button on each head.
+
+const THUMB = 64; // pixels of a head's picture
+const GAP = 4; // room between them, for the ring of the chosen one
+
+function buildGrid(view) {
+  const grid = element("div", { class: "grid" });
+  view.buttons = [];
+  view.pictures = [];
+  for (const kind of view.sides[0].kinds) grid.append(buildSection(view, kind));
+  grid.append(
+    element(
+      "p",
+      { class: "hint" },
+      "Point at a head to see it, click to keep it; Shift adds it to the lines below, a double " +
+        "click shows it alone. Keys: arrows, Enter, Shift + Enter, I.",
+    ),
+  );
+  return grid;
+}
+
+function buildSection(view, kind) {
+  const [layers, heads] = kind.shape;
+  const section = element("section", { "aria-label": kind.title });
+  const rows = [...Array(layers).keys(), ...(layers > 1 ? [MEAN] : [])];
+  const columns = [...Array(heads).keys(), ...(heads > 1 ? [MEAN] : [])];
+  const label = (part) => (part === MEAN ? "mean" : String(part + 1));
+  const table = element("div", { class: "heads" });
+  table.style.setProperty("--columns", columns.length);
+  table.style.setProperty("--rows", rows.length);
+  const top = element("div", { class: "over", "aria-hidden": "true" });
+  top.append(...columns.map((head) => element("span", {}, label(head))));
+  const left = element("div", { class: "beside", "aria-hidden": "true" });
+  left.append(...rows.map((layer) => element("span", {}, layer === MEAN ? "mean" : `layer ${layer + 1}`)));
+  const field = element("div", { class: "field" });
+  const picture = { kind, rows, columns, canvas: element("canvas"), cursor: element("canvas", { class: "cursor" }) };
+  view.pictures.push(picture);
+  const buttons = rows.map((layer) =>
+    columns.map((head) => buildButton(view, { kind: kind.id, layer, head })),
+  );
+  field.append(picture.canvas, picture.cursor, ...buttons.flat());
+  field.onkeydown = (event) => moveFocus(view, event, buttons);
+  field.onpointerleave = () => preview(view, null);
+  table.append(element("span"), top, left, field);
+  section.append(element("h3", {}, kind.title), table);
+  return section;
+}
+
+function buildButton(view, choice) {
+  const name = headName(choice);
+  const title = headTitle(view, choice);
+  const label = view.labels[name];
+  const button = element("button", {
+    type: "button",
+    "data-head": name,
+    "aria-label": title,
+    title: label ? `${title}: ${label}` : title,
+    tabindex: "-1",
+  });
+  button.onclick = (event) => (event.shiftKey ? addHead : chooseHead)(view, choice);
+  button.ondblclick = () => isolate(view, choice);
+  button.onpointerenter = () => preview(view, choice);
+  button.onfocus = () => preview(view, choice);
+  // After the next element has the focus, which what is drawn anew must not take from it.
+  button.onblur = () =>
+    setTimeout(() => view.root.getRootNode().activeElement?.dataset?.head || preview(view, null));
+  view.buttons.push([choice, button]);
+  return button;
+}
+
+// One stop for Tab in each kind; arrows walk inside.
+function moveFocus(view, event, buttons) {
+  const moves = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+  const row = buttons.findIndex((line) => line.includes(event.target));
+  if (row < 0) return;
+  const column = buttons[row].indexOf(event.target);
+  if (event.key === "i" || event.key === "I") {
+    isolate(view, parseHead(event.target.dataset.head));
+  } else if (moves[event.key]) {
+    event.preventDefault();
+    const next = buttons[row + moves[event.key][0]]?.[column + moves[event.key][1]];
+    next?.focus();
+  }
+}
+
+function paintGrid(view) {
+  const difference = view.show === "difference";
+  for (const picture of view.pictures) {
+    const { kind, rows, columns, canvas, cursor } = picture;
+    canvas.width = cursor.width = columns.length * (THUMB + GAP);
+    canvas.height = cursor.height = rows.length * (THUMB + GAP);
+    const context = canvas.getContext("2d");
+    const image = context.createImageData(canvas.width, canvas.height);
+    const pixels = new Uint32Array(image.data.buffer);
+    const spans = kind.shape.slice(2).map(thumbSpans);
+    rows.forEach((layer, i) =>
+      columns.forEach((head, j) => {
+        const start = (i * (THUMB + GAP) + GAP / 2) * canvas.width + j * (THUMB + GAP) + GAP / 2;
+        const map = shownMap(view, view.show, kind.id, layer, head);
+        // Another side may have other lengths.
+        const own = view.show === "b" ? kindOf(view.sides[1], kind.id) : kind;
+        const fit = own === kind ? spans : own.shape.slice(2).map(thumbSpans);
+        if (map) paintThumb(view, pixels, start, canvas.width, own, map, fit, difference);
+      }),
+    );
+    context.putImageData(image, 0, 0);
+  }
+}
+
+// Which cells a pixel covers: from, to.
+function thumbSpans(cells) {
+  return Array.from({ length: THUMB }, (_, i) => [
+    Math.floor((i * cells) / THUMB),
+    Math.max(Math.ceil(((i + 1) * cells) / THUMB), Math.floor((i * cells) / THUMB) + 1),
+  ]);
+}
+
+// A pixel shows the strongest cell it covers, so that a thin diagonal never falls between two.
+function paintThumb(view, pixels, start, stride, kind, map, [down, across], difference) {
+  const table = tableOf(view, difference);
+  const masked = pixel(MASKED[view.theme]);
+  const keys = kind.shape[3];
+  for (let y = 0; y < THUMB; y++) {
+    const [top, bottom] = down[y];
+    for (let x = 0; x < THUMB; x++) {
+      const [left, right] = across[x];
+      let strongest = 0;
+      for (let row = top; row < bottom; row++) {
+        for (let cell = row * keys + left; cell < row * keys + right; cell++) {
+          if (Math.abs(map[cell]) > Math.abs(strongest)) strongest = map[cell];
+        }
+      }
+      pixels[start + y * stride + x] = isMasked(kind, bottom - 1, left)
+        ? masked
+        : table[placeIn(strongest, difference)];
+    }
+  }
+}
+
+// Which heads are shown, and where Tab enters; untouched buttons stay as they are, for speed.
+function markGrid(view) {
+  const shown = [view.choice, ...view.added].map(headName);
+  for (const [choice, button] of view.buttons) {
+    const place = shown.indexOf(headName(choice));
+    const entry = choice.kind === view.choice.kind ? place === 0 : choice.layer === 0 && choice.head === 0;
+    const state = `${place} ${entry} ${view.theme}`;
+    if (button.state === state) continue;
+    button.state = state;
+    button.setAttribute("aria-pressed", String(place >= 0));
+    button.style.borderColor = place >= 0 ? HEAD_COLOURS[view.theme][place] : "";
+    button.tabIndex = entry ? 0 : -1;
+  }
+}
+
+// The cursor in every picture: the rows and columns of the lit tokens.
+function lightGrid(view) {
+  const lit = litTokens(view);
+  for (const { kind, rows, columns, cursor } of view.pictures) {
+    const context = cursor.getContext("2d");
+    context.clearRect(0, 0, cursor.width, cursor.height);
+    if (!lit.size) continue;
+    context.fillStyle = "#ff9f1c";
+    const [asks, asked] = SIDES_OF[kind.id];
+    const [queries, keys] = kind.shape.slice(2);
+    rows.forEach((_, i) =>
+      columns.forEach((_, j) => {
+        const x = j * (THUMB + GAP) + GAP / 2;
+        const y = i * (THUMB + GAP) + GAP / 2;
+        for (const id of lit) {
+          const place = Number(id.slice(1));
+          if (id[0] === asks && place < queries) {
+            context.fillRect(x - 1, y + ((place + 0.5) / queries) * THUMB - 0.5, THUMB + 2, 1);
+          }
+          if (id[0] === asked && place < keys) {
+            context.fillRect(x + ((place + 0.5) / keys) * THUMB - 0.5, y - 1, 1, THUMB + 2);
+          }
+        }
+      }),
+    );
+  }
+}

@@ -1,0 +1,74 @@
+// What Python sends, once: [length of header: uint32][header: JSON][weights: float32].
+// The weights of all sides (the input shown, and what it is compared with) follow each other,
+// kind by kind, each [layer, head, query, key].
+
+function unpack(data) {
+  const bytes = data instanceof Uint8Array ? data : new Uint8Array(data);
+  const own = bytes.byteOffset % 4 ? bytes.slice() : bytes; // floats must be aligned
+  const buffer = own.buffer;
+  const start = own.byteOffset + 4;
+  const length = new DataView(buffer).getUint32(own.byteOffset, true);
+  const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, start, length)));
+  let offset = start + length;
+  for (const side of header.sides) {
+    for (const kind of side.kinds) {
+      const size = kind.shape.reduce((a, b) => a * b, 1);
+      kind.weights = new Float32Array(buffer, offset, size);
+      kind.means = new Map(); // "layer.head" with "mean" in one or both -> a map, made once
+      offset += 4 * size;
+    }
+  }
+  return header;
+}
+
+const MEAN = "mean"; // stands for a layer or a head: the mean over all of them
+
+// Where the rows and columns of a kind stand: s = source, w = written, r = read by the decoder.
+const SIDES_OF = { encoder: ["s", "s"], decoder: ["w", "r"], cross: ["w", "s"] };
+
+const kindOf = (side, id) => side.kinds.find((kind) => kind.id === id);
+
+const isMasked = (kind, row, column) => kind.causal && column > row;
+
+// The weights of one head, [query * keys + key]; null where this side has no such head.
+function mapOf(kind, layer, head) {
+  const [layers, heads, queries, keys] = kind.shape;
+  const size = queries * keys;
+  if (layer !== MEAN && head !== MEAN) {
+    if (layer >= layers || head >= heads) return null;
+    const start = (layer * heads + head) * size;
+    return kind.weights.subarray(start, start + size);
+  }
+  if ((layer !== MEAN && layer >= layers) || (head !== MEAN && head >= heads)) return null;
+  const name = `${layer}.${head}`;
+  if (!kind.means.has(name)) kind.means.set(name, meanOf(kind, layer, head, size));
+  return kind.means.get(name);
+}
+
+// The mean of all is that of the layers' means, which are there already.
+function meanOf(kind, layer, head, size) {
+  const [layers, heads] = kind.shape;
+  const count = layer === MEAN ? layers : heads;
+  const sum = new Float64Array(size);
+  for (let number = 0; number < count; number++) {
+    const part = layer === MEAN ? mapOf(kind, number, head) : mapOf(kind, layer, number);
+    for (let i = 0; i < size; i++) sum[i] += part[i];
+  }
+  const mean = new Float32Array(size);
+  for (let i = 0; i < size; i++) mean[i] = sum[i] / count;
+  return mean;
+}
+
+// What a head's picture shows: the first side, the second, or the first minus the second.
+function shownMap(view, show, id, layer, head) {
+  const [a, b] = view.sides.map((side) => mapOf(kindOf(side, id), layer, head));
+  if (show === "b") return b ?? null;
+  if (show !== "difference") return a;
+  return a && b ? minus(a, b) : null;
+}
+
+function minus(a, b) {
+  const difference = new Float32Array(a.length);
+  for (let i = 0; i < a.length; i++) difference[i] = a[i] - b[i];
+  return difference;
+}

@@ -1,0 +1,112 @@
+"""Work of seconds to minutes in a thread of its own: progress, an estimate, a way to stop it.
+
+The thread never touches Streamlit. A page keeps the study in its session state and draws it
+in a fragment that looks again every half second.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import streamlit as st
+
+from pages.components.frame import errors_shown, problem
+from pages.components.text import seconds
+from transformer.errors import UserError
+
+AT_ONCE = 2
+"""Studies that may run at the same time; others wait, as all share one processor."""
+
+Work = Callable[[], Iterator[object]]
+"""Yields floats, the share done from 0 to 1, and last its result."""
+
+
+@st.cache_resource
+def _turns() -> threading.Semaphore:
+    return threading.Semaphore(AT_ONCE)
+
+
+@dataclass
+class Study:
+    """A study under way or done.
+
+    name: what it studies; a page shows it only while that is still what is asked for.
+    result: None until it has ended well; error: what a person is told if it did not.
+    """
+
+    name: object
+    share: float = 0.0
+    started: float = 0.0
+    running: bool = True
+    cancelled: bool = False
+    result: object = None
+    error: UserError | None = None
+    failed: bool = False
+
+    def left(self) -> str:
+        """How long it may still take, in words."""
+        if not self.started:
+            return "waiting for another study to end"
+        if self.share < 0.02:
+            return "starting"
+        passed = time.monotonic() - self.started
+        return f"about {seconds(max(passed / self.share - passed, 1))} left"
+
+
+def start(name: object, work: Work) -> Study:
+    """Begin a study."""
+    study = Study(name)
+    turns = _turns()
+
+    def run() -> None:
+        try:
+            with turns:
+                study.started = time.monotonic()
+                for step in work():
+                    if study.cancelled:
+                        return
+                    if isinstance(step, float):
+                        study.share = step
+                    else:
+                        study.result = step
+        except UserError as error:
+            study.error = error
+        except Exception:
+            logging.getLogger(__name__).exception("A study failed")
+            study.failed = True
+        finally:
+            study.running = False
+
+    threading.Thread(target=run, name="study", daemon=True).start()
+    return study
+
+
+def show(key: str, title: str) -> object:
+    """Draw the study kept under this key in session state; its result once there is one."""
+    study: Study | None = st.session_state.get(key)
+    if study is None:
+        return None
+    if study.running:
+        _follow(key, title)
+        return None
+    if study.error is not None:
+        problem(study.error)
+    elif study.failed:
+        st.error("The study failed, and it is our fault. The terminal says more.")
+    elif study.cancelled:
+        st.info("Stopped before it was done.")
+    return study.result
+
+
+@st.fragment(run_every=0.5)
+def _follow(key: str, title: str) -> None:
+    with errors_shown():
+        study: Study = st.session_state[key]
+        if not study.running:
+            st.rerun(scope="app")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.progress(min(study.share, 1.0), text=f"{title}: {study.share:.0%}, {study.left()}")
+            if st.button("Stop", key=f"stop {key}"):
+                study.cancelled = True

@@ -1,0 +1,622 @@
+"""The attention explorer in a real browser: a line for each thing that others have, and more."""
+
+import io
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlencode
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Download, Locator, Page, expect
+
+from tests.browser.conftest import NewPage, Server, settle
+from tests.browser.test_every_page import WCAG
+from transformer.checkpoint import Checkpoint
+from transformer.figures import attention_grid, attention_map, head_view
+from transformer.hooks import record
+
+ROOT = Path(__file__).resolve().parents[2]
+OKABE_ITO, OKABE_ITO_DARK = "rgb(0, 114, 178)", "rgb(86, 180, 233)"
+"""The first head's colour on a light page and on a dark one."""
+
+
+class Explorer:
+    """The Attention page of one browser, opened anew only where a test needs another address."""
+
+    def __init__(self, page: Page, server: Server) -> None:
+        self.page, self.url = page, server.url
+        self.large = page.locator(".large")
+        self.readout = page.locator(".readout")
+        self.stage = page.get_by_role("application").first
+        self.opened = ("", "")
+
+    def open(self, **query: str) -> None:
+        query = {"checkpoint": "sort", "input": "workbench", "head": "cross.1.0", **query}
+        address = f"{self.url}/attention?{urlencode(query)}"
+        # Whatever a person keeps is in the address: as long as that is the same, so is the view.
+        if self.opened == (address, self.page.url):
+            self.page.mouse.move(0, 0)
+            return
+        self.page.goto(address)
+        expect(self.page.locator(".large canvas").first).to_be_visible(timeout=60_000)
+        settle(self.page)
+        self.opened = address, self.page.url
+
+    def head(self, name: str) -> Locator:
+        return self.page.locator(f"button[data-head='{name}']")
+
+    def token(self, name: str) -> Locator:
+        """Source tokens stand in two columns; the one that looks is the second."""
+        return self.page.locator(f".tokens button[data-token='{name}']").last
+
+    def point_at(self, row: int, column: int, size: int = 10) -> None:
+        canvas = self.page.locator(".stage canvas").first
+        canvas.scroll_into_view_if_needed()
+        box = canvas.bounding_box()
+        assert box is not None
+        side = box["width"] / size
+        self.page.mouse.move(box["x"] + (column + 0.5) * side, box["y"] + (row + 0.5) * side)
+
+    def ink(self, selector: str = ".bands canvas") -> int:
+        """How many pixels of a canvas are drawn on."""
+        count: int = self.page.locator(selector).first.evaluate(
+            """(canvas) => canvas.getContext('2d')
+              .getImageData(0, 0, canvas.width, canvas.height).data
+              .reduce((sum, value, i) => sum + (i % 4 === 3 && value > 0), 0)"""
+        )
+        return count
+
+    def download(self, name: str) -> Download:
+        with self.page.expect_download() as started:
+            self.page.get_by_role("button", name=name, exact=True).click()
+        return started.value
+
+
+@pytest.fixture(scope="module")
+def explorer(server: Server, browser: Browser) -> Iterator[Explorer]:
+    context = browser.new_context(viewport={"width": 1280, "height": 1400}, accept_downloads=True)
+    page = context.new_page()
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    yield Explorer(page, server)
+    context.close()
+    assert not faults
+    assert "Traceback" not in server.log()
+
+
+@pytest.fixture(scope="module")
+def truth() -> dict[str, np.ndarray]:
+    """The weights of the view that most tests open, from the library alone."""
+    checkpoint = Checkpoint.load(ROOT / "checkpoints" / "sort.safetensors")
+    source = checkpoint.encode("workbench")
+    written = checkpoint.target_vocabulary.encode("bcehknorw")
+    read = torch.tensor([[checkpoint.config.decoder_start_id, *written]])
+    with torch.inference_mode(), record(checkpoint.model) as trace:
+        checkpoint.model(source, read)
+    return {
+        "encoder": trace.encoder_attention.numpy(),
+        "decoder": trace.decoder_attention.numpy(),
+        "cross": trace.cross_attention.numpy(),
+    }
+
+
+Truth = dict[str, np.ndarray]
+Check = Callable[[Explorer, Truth], None]
+ROWS: dict[str, Check] = {}
+
+
+def row(name: str) -> Callable[[Check], Check]:
+    """A row of the table of features, as it is named there."""
+
+    def keep(check: Check) -> Check:
+        ROWS[name] = check
+        return check
+
+    return keep
+
+
+@row("Token-labelled heatmap per head")
+def _(explorer: Explorer, truth: Truth) -> None:
+    explorer.open()
+    assert explorer.page.locator(".columns span").all_inner_texts() == [*"workbench", "<eos>"]
+    assert explorer.page.locator(".rows span").all_inner_texts() == [*"bcehknorw", "<eos>"]
+
+
+@row("Head-view lines")
+def _(explorer: Explorer, truth: Truth) -> None:
+    explorer.open()
+    assert explorer.ink() > 1000
+    before = explorer.ink()
+    explorer.token("w2").hover()
+    assert 0 < explorer.ink() < before  # only the lines of that token
+
+
+@row("Several heads overlaid, toggles")
+def _(explorer: Explorer, truth: Truth) -> None:
+    explorer.open()
+    explorer.head("cross.1.1").click(modifiers=["Shift"])
+    explorer.head("cross.1.2").click(modifiers=["Shift"])
+    chips = explorer.page.locator(".chip")
+    expect(chips).to_have_count(5)  # three heads, and a grey mean of each other attention
+    explorer.page.mouse.move(0, 0)
+    drawn = explorer.ink()
+    chips.nth(1).click()
+    expect(chips.nth(1)).to_have_attribute("aria-pressed", "false")
+    assert explorer.ink() < drawn
+    chips.nth(0).dblclick()
+    expect(chips).to_have_count(1)
+
+
+@row("Layers×heads grid")
+def _(explorer: Explorer, truth: Truth) -> None:
+    explorer.open()
+    for kind in ("encoder", "decoder", "cross"):
+        for layer in range(2):
+            for head in range(4):
+                expect(explorer.head(f"{kind}.{layer}.{head}")).to_be_visible()
+
+
+@row("Enc-self + dec-self + cross")
+def _(explorer: Explorer, truth: Truth) -> None:
+    """One cursor in all three: a token written is lit as a query, and where it is read."""
+    explorer.open()
+    explorer.token("w3").hover()
+    for name in ("w3", "r4"):
+        expect(explorer.token(name)).to_have_class(re.compile("lit"))
+    explorer.token("s3").hover()
+    lit = explorer.page.locator(".tokens button.lit")
+    expect(lit).to_have_count(2)  # as what looks, and as what is looked at
+    expect(explorer.page.locator(".columns span.lit")).to_have_text("k")
+    assert explorer.ink(".cursor") > 0
+
+
+@row("Neuron view q·k")
+def _(explorer: Explorer, truth: Truth) -> None:
+    explorer.open(panel="number", cell="2.5")
+    numbers = explorer.page.locator(".steps").first.locator("tr")
+    values = [
+        [float(value) for value in numbers.nth(i).locator("td").all_inner_texts()] for i in range(4)
+    ]
+    assert len(values[1]) == 16  # d_k
+    for q, k, product in zip(*values[1:], strict=True):
+        assert abs(q * k - product) < 0.01
+    said = explorer.page.get_by_text("q·k = ").inner_text()
+    total = float(re.search(r"q·k = (-?\d+\.\d+)", said)[1])  # type: ignore[index]
+    assert abs(total - sum(values[3])) < 0.02
+
+
+@row("Raw scores → mask → softmax stages")
+def _(explorer: Explorer, truth: Truth) -> None:
+    explorer.open(panel="number", head="decoder.0.1", cell="1.3")
+    table = explorer.page.locator(".steps").nth(1)
+    rows = [line.locator("td").all_inner_texts() for line in table.locator("tr").all()[1:]]
+    assert [cells[1] == "−∞" for cells in rows] == [False] * 2 + [True] * 8
+    for column, cells in enumerate(rows):
+        assert abs(float(cells[3]) - float(cells[4])) < 2e-6  # the formula, and the model
+        assert abs(float(cells[4]) - truth["decoder"][0, 1, 1, column]) < 1e-6
+    expect(explorer.page.get_by_text("its score becomes −∞")).to_be_visible()
+
+
+@row("Exact value on hover")
+def _(explorer: Explorer, truth: Truth) -> None:
+    explorer.open()
+    for cell in ((0, 7), (2, 5), (9, 9)):
+        explorer.point_at(*cell)
+        expect(explorer.readout).to_contain_text(f"{truth['cross'][1, 0][cell]:.6f}")
+
+
+@row("Hover previews, click locks")
+def _(explorer: Explorer, truth: Truth) -> None:
+    explorer.open()
+    heading = explorer.large.get_by_role("heading").first
+    explorer.head("encoder.0.2").hover()
+    expect(heading).to_have_text("Encoder self-attention, layer 1, head 3")
+    explorer.page.mouse.move(0, 0)
+    expect(heading).to_have_text("Cross-attention, layer 2, head 1")
+    explorer.head("encoder.0.2").click()
+    explorer.page.mouse.move(0, 0)
+    expect(heading).to_have_text("Encoder self-attention, layer 1, head 3")
+    explorer.head("decoder.1.1").dblclick()
+    expect(explorer.page.locator(".chip")).to_have_count(1)
+    explorer.head("decoder.1.1").dblclick()
+    expect(explorer.page.locator(".chip")).to_have_count(3)
+
+
+@row("Multi-token select + sum")
+def _(explorer: Explorer, truth: Truth) -> None:
+    explorer.open()
+    explorer.token("w2").click()
+    explorer.token("w4").click(modifiers=["Shift"])
+    explorer.page.mouse.move(0, 0)
+    total = truth["cross"][1, 0, [2, 4]].sum(axis=0)
+    expect(explorer.readout).to_contain_text(f"{total.max():.6f}")
+    expect(explorer.page.locator(".sum-name")).to_have_text("sum of 2")
+    explorer.page.keyboard.press("Escape")
+    expect(explorer.page.locator(".sum-name")).to_have_text("mean")
+
+
+@row("Mean/sum over heads or layers")
+def _(explorer: Explorer, truth: Truth) -> None:
+    means = {
+        "cross.1.mean": truth["cross"][1].mean(axis=0),
+        "cross.mean.2": truth["cross"][:, 2].mean(axis=0),
+        "cross.mean.mean": truth["cross"].mean(axis=(0, 1)),
+    }
+    explorer.open()
+    for name, expected in means.items():
+        explorer.head(name).click()
+        explorer.point_at(2, 5)
+        expect(explorer.readout).to_contain_text(f"{expected[2, 5]:.6f}"[:-1])
+
+
+@row("Weak-link threshold")
+def _(explorer: Explorer, truth: Truth) -> None:
+    explorer.open(hide="0.1")
+    weights = truth["cross"][1, 0]
+    weak = weights[weights < 0.1]
+    said = explorer.page.locator(".controls output")
+    expect(said).to_contain_text(f"hides {len(weak)} links with {100 * weak.sum() / 10:.1f}"[:-2])
+    shown = explorer.ink()
+    explorer.page.get_by_label("Hide links below").fill("0.5")
+    assert explorer.ink() < shown
+
+
+@row("Rollout / contribution flow")
+def _(explorer: Explorer, truth: Truth) -> None:
+    explorer.open(panel="evidence", token="3")
+    chart = explorer.page.locator(".js-plotly-plot")
+    expect(chart.get_by_text("Attention rollout, share")).to_be_visible()
+    expect(explorer.page.get_by_text("where information could flow")).to_be_visible()
+
+
+@row("Head-role scores/labels")
+def _(explorer: Explorer, truth: Truth) -> None:
+    explorer.open()
+    expect(explorer.page.locator(".large .label")).to_have_text(re.compile(r"sorts \d+ %"))
+    expect(explorer.page.get_by_text("On this input, cross-attention, layer 2")).to_be_visible()
+    box = explorer.page.get_by_role("combobox", name="Heads, largest first")
+    box.press("ArrowDown")
+    first = explorer.page.get_by_role("option").nth(1)
+    expect(first).to_contain_text("sorts")
+    first.click()
+    expect(explorer.page).to_have_url(re.compile("head=cross.1.1"))
+
+
+@row("Joint Q/K map")
+def _(explorer: Explorer, truth: Truth) -> None:
+    explorer.open(panel="number", cell="2.5")
+    explorer.page.get_by_text("Queries and keys of this head in one picture").click()
+    expect(explorer.page.locator(".js-plotly-plot .textpoint text").first).to_be_visible()
+
+
+@row("Type your own input")
+def _(explorer: Explorer, truth: Truth) -> None:
+    explorer.open()
+    explorer.page.get_by_label("Input", exact=True).fill("zebra")
+    explorer.page.get_by_label("Input", exact=True).press("Enter")
+    expect(explorer.page.get_by_text("The model writes aberz")).to_be_visible()
+    field = explorer.page.get_by_role("textbox", name="Output to look at")
+    field.fill("zzz")
+    field.press("Enter")
+    expect(explorer.page.locator(".rows span")).to_have_text(["z", "z", "z", "<eos>"])
+
+
+@row("Live head ablation")
+def _(explorer: Explorer, truth: Truth) -> None:
+    explorer.open(checkpoint="reverse", input="abcdefgh", panel="cause", without="encoder.0.1")
+    said = explorer.page.get_by_text("with this change it writes")
+    expect(said).to_contain_text("the model writes hgfedcba")
+    assert said.inner_text().count("hgfedcba") == 1  # it does not write that any more
+    explorer.page.get_by_role("button", name="Exact match on 200").click()
+    metric = explorer.page.get_by_test_id("stMetricValue")
+    expect(metric).to_be_visible(timeout=60_000)
+    assert float(metric.inner_text().removesuffix(" %")) < 50
+
+
+@row("Activation patching")
+def _(explorer: Explorer, truth: Truth) -> None:
+    explorer.open(
+        checkpoint="reverse",
+        input="abcdef",
+        panel="cause",
+        without="cross.0.0 cross.0.1",
+        write="patch",
+        patch="uvwxyz",
+    )
+    said = explorer.page.get_by_text("with this change it writes")
+    assert re.search(r"it writes z", said.inner_text())
+
+
+@row("Mask/replace-token what-if")
+def _(explorer: Explorer, truth: Truth) -> None:
+    explorer.open(compare="input", other="workbencz", show="difference")
+    expect(explorer.page.locator(".one h4")).to_have_text("“workbench” minus “workbencz”")
+    explorer.point_at(2, 5)
+    expect(explorer.readout).to_contain_text(re.compile(r": -?0\.\d{6}"))
+
+
+@row("Gradient saliency / IG")
+def _(explorer: Explorer, truth: Truth) -> None:
+    explorer.open(panel="evidence", token="3")
+    chart = explorer.page.locator(".js-plotly-plot")
+    expect(chart.get_by_text("Gradient × input, why e and not")).to_be_visible()
+
+
+@row('Contrastive "why A not B"')
+def _(explorer: Explorer, truth: Truth) -> None:
+    explorer.open(panel="evidence", token="3")
+    expect(explorer.page.get_by_text("its logit leads that of the closest rival")).to_be_visible()
+
+
+@row("Compare two models side by side")
+def _(explorer: Explorer, truth: Truth) -> None:
+    explorer.open(compare="untrained")
+    expect(explorer.page.locator(".one h4")).to_have_text(["trained", "untrained"])
+    explorer.point_at(2, 5)
+    one, two = explorer.readout.inner_text().splitlines()
+    assert float(one.rsplit(" ", 1)[1]) == pytest.approx(truth["cross"][1, 0, 2, 5], abs=1e-6)
+    explorer.page.get_by_role("button", name="difference", exact=True).click()
+    explorer.point_at(2, 5)
+    expect(explorer.page.locator(".one")).to_have_count(1)
+    difference = float(explorer.readout.inner_text().rsplit(" ", 1)[1])
+    assert difference == pytest.approx(
+        float(one.rsplit(" ", 1)[1]) - float(two.rsplit(" ", 1)[1]), abs=2e-6
+    )
+
+
+@row("Formula next to the number")
+def _(explorer: Explorer, truth: Truth) -> None:
+    explorer.open(panel="number", cell="2.5")
+    expect(explorer.page.locator(".katex").first).to_be_visible()
+    expect(explorer.page.get_by_text("√16 = 4.0000")).to_be_visible()
+
+
+@row("All numbers real")
+def _(explorer: Explorer, truth: Truth) -> None:
+    explorer.open()
+    strip = explorer.page.locator(".trust li")
+    expect(strip).to_have_count(4)
+    for text in strip.all_inner_texts():
+        assert text.startswith("✓"), text
+    expect(strip.last).to_contain_text(f"all {sum(w.size for w in truth.values()):,} weights")
+
+
+@row("Keyboard navigation")
+def _(explorer: Explorer, truth: Truth) -> None:
+    """The whole of it is a test of its own, below."""
+    explorer.open()
+    explorer.stage.focus()
+    press(explorer.page, "ArrowRight", "ArrowDown", "ArrowDown", "ArrowRight")
+    expect(explorer.readout).to_contain_text(f"{truth['cross'][1, 0, 2, 1]:.6f}")
+    explorer.page.evaluate("document.activeElement.blur()")
+
+
+@row("Permalink")
+def _(explorer: Explorer, truth: Truth) -> None:
+    query = {"with": "cross.1.1 encoder.0.2", "cell": "2.5", "hide": "0.05", "tokens": "w2 w4"}
+    explorer.open(panel="number", compare="untrained", show="b", **query)
+    view = explorer.page.locator(".attention_explorer")
+    state = view.inner_html()
+    assert explorer.page.locator(".chip").count() == 4
+    explorer.page.goto("about:blank")
+    explorer.page.go_back()
+    expect(explorer.page.locator(".large canvas").first).to_be_visible()
+    settle(explorer.page)
+    assert view.inner_html() == state
+
+
+@row("Export PNG/SVG")
+def _(explorer: Explorer, truth: Truth) -> None:
+    explorer.open()
+    svg = Path(explorer.download("SVG").path()).read_text("utf-8")
+    assert "&lt;eos&gt;" in svg  # a token that looks like markup
+    assert f"{truth['cross'][1, 0, 2, 5]:.6f}" in svg
+    assert svg.count("<rect") > 100
+    png = Path(explorer.download("PNG").path()).read_bytes()
+    assert png.startswith(b"\x89PNG")
+    assert len(png) > 5000
+
+
+@row("Export HTML")
+def _(explorer: Explorer, truth: Truth) -> None:
+    explorer.open(panel="export", hide="0.05")
+    file = explorer.download("This page, offline (HTML)")
+    context = explorer.page.context.browser.new_context(offline=True)  # type: ignore[union-attr]
+    page = context.new_page()
+    asked: list[str] = []
+    page.on("request", lambda sent: asked.append(sent.url))
+    page.set_content(Path(file.path()).read_text("utf-8"))
+    page.get_by_role("application").focus()
+    for _ in range(6):
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    expect(page.locator(".readout")).to_contain_text(f"{truth['cross'][1, 0, 2, 5]:.6f}")
+    page.locator("button[data-head='encoder.0.2']").click()
+    expect(page.locator(".large h3")).to_have_text("Encoder self-attention, layer 1, head 3")
+    assert not [url for url in asked if not url.startswith(("data:", "blob:", "about:"))]
+    context.close()
+
+
+@row("Export CSV/JSON/NPZ")
+def _(explorer: Explorer, truth: Truth) -> None:
+    explorer.open(panel="export")
+    with np.load(io.BytesIO(Path(explorer.download("All weights (NPZ)").path()).read_bytes())) as z:
+        for kind, weights in truth.items():
+            assert np.abs(z[kind] - weights).max() < 1e-6
+        assert z["source"].tolist() == [*"workbench", "<eos>"]
+    table = pd.read_csv(Path(explorer.download("This head (CSV)").path()))
+    assert np.abs(table["weight"].to_numpy() - truth["cross"][1, 0].reshape(-1)).max() < 1e-6
+    scores = pd.read_csv(Path(explorer.download("Scores of all heads (CSV)").path()))
+    assert len(scores) == 24
+
+
+@row("Colour-blind care")
+def _(explorer: Explorer, truth: Truth) -> None:
+    """More weight is darker, whatever the hue: read from the pixels."""
+    explorer.open()
+    pixels = explorer.page.locator(".stage canvas").first.evaluate(
+        "(canvas) => [...canvas.getContext('2d').getImageData(0, 0, 10, 10).data]"
+    )
+    colours = np.array(pixels).reshape(100, 4)[:, :3]
+    lightness = colours @ [0.2126, 0.7152, 0.0722]
+    order = np.argsort(truth["cross"][1, 0].reshape(-1))
+    assert (np.diff(lightness[order]) <= 1).all()
+    assert lightness.max() - lightness.min() > 150
+
+
+@row("Dark/light")
+def _(explorer: Explorer, truth: Truth) -> None:
+    explorer.open()
+
+    def corner() -> list[int]:
+        found: list[int] = explorer.page.locator(".stage canvas").first.evaluate(
+            "(canvas) => [...canvas.getContext('2d').getImageData(0, 0, 1, 1).data]"
+        )
+        return found
+
+    light = corner()
+    assert min(light[:3]) > 200
+    # The whole explorer is painted anew when the theme changes.
+    explorer.page.emulate_media(color_scheme="dark")
+    expect(explorer.page.locator(".square").first).to_have_css("background-color", OKABE_ITO_DARK)
+    assert max(corner()[:3]) < 100
+    explorer.page.emulate_media(color_scheme="light")
+    expect(explorer.page.locator(".square").first).to_have_css("background-color", OKABE_ITO)
+    assert corner() == light
+
+
+@row("Any own PyTorch attention tensor")
+def _(explorer: Explorer, truth: Truth) -> None:
+    weights = torch.rand(2, 3, 4, 5).softmax(dim=-1)
+    tokens = (list("abcd"), list("vwxyz"))
+    assert np.allclose(attention_map(weights[0, 0], *tokens).data[0].z, weights[0, 0])
+    assert attention_grid(weights, *tokens).data
+    assert head_view(weights[0], *tokens).data
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_what_others_have_is_here(explorer: Explorer, truth: Truth, name: str) -> None:
+    ROWS[name](explorer, truth)
+
+
+def test_every_row_is_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    for name in ROWS:
+        assert f"| {name} | yes |" in readme
+
+
+# --- by keyboard alone ------------------------------------------------------------------------
+
+
+def press(page: Page, *keys: str) -> None:
+    for key in keys:
+        page.keyboard.press(key)
+
+
+def test_every_action_by_keyboard(server: Server, new_page: NewPage, truth: Truth) -> None:
+    page = new_page()
+    page.goto(
+        f"{server.url}/attention?checkpoint=sort&input=workbench&head=cross.1.0&compare=untrained"
+    )
+    explorer = Explorer(page, server)
+    heading = explorer.large.get_by_role("heading").first
+    expect(heading).to_be_visible(timeout=60_000)
+    settle(page)
+    # Heads: one stop for Tab in each attention, arrows inside; a focused head is previewed.
+    explorer.head("encoder.0.0").focus()
+    press(page, "ArrowRight", "ArrowDown")
+    expect(heading).to_have_text("Encoder self-attention, layer 2, head 2")
+    press(page, "Enter", "ArrowRight", "Shift+Enter")
+    expect(page.locator(".chip")).to_have_count(4)
+    expect(explorer.head("encoder.1.2")).to_have_attribute("aria-pressed", "true")
+    press(page, "i")
+    expect(page.locator(".chip")).to_have_count(1)
+    press(page, "i")
+    expect(page.locator(".chip").first).to_be_visible()
+    press(page, "Tab")  # out of this attention and into the next
+    expect(explorer.head("decoder.0.0")).to_be_focused()
+    # Two models: side by side, one, the difference.
+    page.locator("[data-show=difference]").focus()
+    press(page, "Enter")
+    expect(page.locator(".one")).to_have_count(1)
+    expect(page.locator("[data-show=difference]")).to_be_focused()
+    page.locator("[data-show='']").focus()
+    press(page, "Enter")
+    # Cells: arrows walk, Enter keeps, Escape lets go.
+    explorer.stage.focus()
+    press(page, "ArrowRight", "ArrowDown", "Enter")
+    page.wait_for_url(re.compile(r"cell=1\.0"))
+    press(page, "Escape")
+    page.wait_for_url(lambda url: "cell=" not in url)
+    # The threshold, the table, the pictures.
+    page.get_by_label("Hide links below").focus()
+    press(page, *["ArrowRight"] * 5)
+    expect(page.locator(".controls output")).to_contain_text("0.05: hides")
+    page.locator("summary").filter(has_text="as a table").focus()
+    press(page, "Enter")
+    cell = page.locator(".table tbody tr").first.locator("td").first
+    expect(cell).to_have_text(re.compile(r"^\d\.\d{4}$"))
+    for name in ("PNG", "SVG"):
+        page.get_by_role("button", name=name, exact=True).focus()
+        with page.expect_download():
+            press(page, "Enter")
+    # Heads' lines on and off; tokens walked, picked, added, let go.
+    page.locator(".chip").first.focus()
+    press(page, "Enter")
+    expect(page.locator(".chip").first).to_have_attribute("aria-pressed", "false")
+    explorer.token("s0").focus()
+    press(page, "ArrowDown", "Enter", "ArrowDown", "Shift+Enter")
+    page.wait_for_url(re.compile(r"tokens=s1(\+|%20)s2"))
+    press(page, "Escape")
+    page.wait_for_url(lambda url: "tokens=" not in url)
+    # The panels below, and a study in one of them.
+    page.get_by_role("radio", name="What to look for").focus()
+    press(page, "ArrowRight", "ArrowRight", "Space")
+    settle(page)
+    page.get_by_role("button", name="Exact match on 200").focus()
+    press(page, "Enter")
+    expect(page.get_by_test_id("stMetricValue")).to_be_visible(timeout=60_000)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_accessibility_violation_in_any_panel(
+    server: Server, new_page: NewPage, scheme: str
+) -> None:
+    page = new_page(scheme=scheme)
+    explorer = Explorer(page, server)
+    for panel, compare in (
+        ("look", ""),
+        ("number", "untrained"),
+        ("cause", "input"),
+        ("evidence", ""),
+        ("export", ""),
+    ):
+        explorer.open(panel=panel, compare=compare, cell="2.5", tokens="w2", with_="cross.1.1")
+        page.locator("summary").filter(has_text="as a table").click()
+        if panel in ("look", "cause", "evidence"):
+            expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
+        settle(page)
+        found = Axe().run(page, options=WCAG)
+        assert found.violations_count == 0, f"{panel}: {found.generate_report()}"
+
+
+def test_a_hundred_tokens_fit_a_phone(server: Server, new_page: NewPage) -> None:
+    page = new_page(width=400)
+    text = "abcdefghij" * 10
+    page.goto(f"{server.url}/attention?checkpoint=sort&input={text[:99]}&output={text[:99]}")
+    expect(page.locator(".large canvas").first).to_be_visible()
+    settle(page)
+    wide = page.evaluate(
+        "() => [...document.querySelectorAll('[data-testid=stMain]')]"
+        ".map((main) => main.scrollWidth - main.clientWidth)"
+    )
+    assert max(wide) <= 0
+    assert (
+        json.loads(page.locator(".tokens").first.evaluate("(box) => box.children.length + ''")) > 99
+    )

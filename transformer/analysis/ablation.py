@@ -1,0 +1,234 @@
+"""What happens without a head, or with its output from another input.
+
+A map shows where a head looks, not whether anything depends on it. Here the head's output
+(``head_outputs``, before W^O) is replaced, and what the model then writes is compared with
+what it wrote before. Every function works on the module it is given and leaves no hook behind;
+threads use a module each (``Checkpoint.twin``).
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from transformer.analysis.heads import Head, all_heads
+from transformer.checkpoint import Checkpoint
+from transformer.decoding import decode, greedy, pad
+from transformer.errors import UserError
+from transformer.hooks import Replacement, ablate, record
+from transformer.model import Transformer
+from transformer.tasks import Pair
+
+CHUNK = 50
+"""Held-out examples decoded between two signs of progress."""
+
+Replacements = Mapping[Head, Replacement]
+IsRight = Callable[[Pair, str], bool]
+
+
+def equals_target(pair: Pair, output: str) -> bool:
+    """Exact match, as most tasks judge an output."""
+    return output == pair.target
+
+
+@contextmanager
+def replaced(model: Transformer, heads: Replacements) -> Iterator[None]:
+    """Replace the outputs of some heads until the block ends.
+
+    Raises:
+        KeyError, IndexError: the model has no such head.
+    """
+    with ExitStack() as stack:
+        for head, replacement in heads.items():
+            if head.head >= model.config.num_heads:
+                raise IndexError(f"there is no {head.title}")
+            stack.enter_context(ablate(model, head.point("head_outputs"), [head.head], replacement))
+        yield
+
+
+def zeros(heads: Sequence[Head]) -> Replacements:
+    """Heads that write nothing but W^O's bias."""
+    return dict.fromkeys(heads, 0.0)
+
+
+@torch.inference_mode()
+def means(checkpoint: Checkpoint, heads: Sequence[Head], pairs: Sequence[Pair]) -> Replacements:
+    """Heads that always write their mean output over a reference set: [d_k] each.
+
+    The mean is over every real position of every pair, the decoder reading the true target.
+    """
+    config = checkpoint.config
+    source = pad(
+        [[*checkpoint.source_vocabulary.encode(p.source), config.eos_id] for p in pairs],
+        config.pad_id,
+    )
+    read = pad(
+        [[config.decoder_start_id, *checkpoint.target_vocabulary.encode(p.target)] for p in pairs],
+        config.pad_id,
+    )
+    real = {"encoder": source != config.pad_id, "decoder": read != config.pad_id}
+    real["decoder"][:, 0] = True  # a decoder may start with the padding token
+    real["cross"] = real["decoder"]
+    with record(checkpoint.model, [head.point("head_outputs") for head in heads]) as trace:
+        checkpoint.model(source, read)
+    return {
+        head: trace[head.point("head_outputs")][:, head.head][real[head.kind]].mean(dim=0)
+        for head in heads
+    }
+
+
+@torch.inference_mode()
+def patches(
+    checkpoint: Checkpoint, heads: Sequence[Head], source: Tensor, read: Tensor, other: Tensor
+) -> Replacements:
+    """Heads that write, at each position, what they wrote there for another input.
+
+    Args:
+        source, read: ids of the input to be changed, [1, source] and [1, target].
+        other: ids of the other input, [1, source]; the decoder reads its own answer to it.
+
+    Raises:
+        UserError: an encoder head is patched from an input of another length.
+    """
+    lengths = source.size(1), other.size(1)
+    if lengths[0] != lengths[1] and any(head.kind == "encoder" for head in heads):
+        raise UserError(
+            f"The other input has {lengths[1] - 1} tokens and this one {lengths[0] - 1}. An "
+            "encoder head writes at every input position, so both need the same number."
+        )
+    model, config = checkpoint.model, checkpoint.config
+    [answer] = decode(model, other, partial(greedy, max_length=read.size(1)))
+    other_read = torch.tensor([[config.decoder_start_id, *answer.tokens[:-1]]])
+    with record(model, [head.point("head_outputs") for head in heads]) as trace:
+        model(other, other_read)
+
+    def patch(taken: Tensor) -> Callable[[Tensor], Tensor]:
+        def hook(value: Tensor) -> Tensor:
+            """Where the other output has ended, the head keeps its own."""
+            both = min(value.size(2), taken.size(2))
+            return torch.cat([taken[:, :, :both], value[:, :, both:]], dim=2)
+
+        return hook
+
+    return {
+        head: patch(trace[head.point("head_outputs")][:, head.head : head.head + 1])
+        for head in heads
+    }
+
+
+@dataclass(frozen=True)
+class TokenEffect:
+    """One token of the output before, and what becomes of it when the model has written so far.
+
+    before, after: its probability. preferred: the id that is then the most probable.
+    """
+
+    token: int
+    before: float
+    after: float
+    preferred: int
+
+
+@dataclass(frozen=True)
+class Effect:
+    """Output ids before and after, both greedy, and the probabilities of the tokens before."""
+
+    before: list[int]
+    after: list[int]
+    tokens: list[TokenEffect]
+
+
+def effect(
+    model: Transformer, source: Tensor, heads: Replacements, max_length: int | None = None
+) -> Effect:
+    """Decode one input without and with the heads replaced: [1, source] ids."""
+    # Without the cache, so that a patch meets all positions of the output so far.
+    strategy = partial(greedy, max_length=max_length, cached=False)
+    before = list(decode(model, source, strategy)[0].tokens)
+    read = torch.tensor([[model.config.decoder_start_id, *before[:-1]]])
+    with torch.inference_mode():
+        own = torch.softmax(model(source, read)[0], dim=-1)  # [target, vocabulary]
+        with replaced(model, heads):
+            after = list(decode(model, source, strategy)[0].tokens)
+            changed = torch.softmax(model(source, read)[0], dim=-1)
+    return Effect(
+        before,
+        after,
+        [
+            TokenEffect(
+                token, own[i, token].item(), changed[i, token].item(), int(changed[i].argmax())
+            )
+            for i, token in enumerate(before)
+        ],
+    )
+
+
+def exact_match(
+    checkpoint: Checkpoint,
+    pairs: Sequence[Pair],
+    heads: Replacements,
+    is_right: IsRight = equals_target,
+) -> Iterator[tuple[int, int]]:
+    """Decode held-out examples with heads replaced; yields (done, right) after each chunk."""
+    longest = max(len(checkpoint.target_vocabulary.encode(pair.target)) for pair in pairs)
+    strategy = partial(greedy, max_length=longest + 2)
+    right = 0
+    for start in range(0, len(pairs), CHUNK):
+        chunk = pairs[start : start + CHUNK]
+        with replaced(checkpoint.model, heads):
+            answers = checkpoint.answers([pair.source for pair in chunk], strategy)
+        right += sum(is_right(p, a.output) for p, a in zip(chunk, answers, strict=True))
+        yield start + len(chunk), right
+
+
+@dataclass(frozen=True)
+class KnockOut:
+    """Exact match over the examples, as a share of 1: whole, and without each head.
+
+    without_least: with the half of the heads that matter least switched off together.
+    """
+
+    examples: int
+    whole: float
+    without: dict[Head, float]
+    least: tuple[Head, ...]
+    without_least: float
+
+    @property
+    def ranked(self) -> list[Head]:
+        """The heads that matter most first."""
+        return sorted(self.without, key=lambda head: self.without[head])
+
+
+def knock_out(
+    checkpoint: Checkpoint,
+    pairs: Sequence[Pair],
+    replacements: Callable[[Sequence[Head]], Replacements] = zeros,
+    is_right: IsRight = equals_target,
+) -> Iterator[float | KnockOut]:
+    """Switch off each head in turn, then the less important half of them together.
+
+    Yields the share done, from 0 to 1, and last the result.
+    """
+    heads = all_heads(checkpoint.config)
+    trials: list[tuple[Head, ...]] = [(), *((head,) for head in heads)]
+    total = (len(trials) + 1) * len(pairs)
+    found: list[float] = []
+
+    def without_these(off: Sequence[Head]) -> Iterator[float]:
+        rights = []
+        for done, right in exact_match(checkpoint, pairs, replacements(off), is_right):
+            yield (len(found) * len(pairs) + done) / total
+            rights.append(right)
+        found.append(rights[-1] / len(pairs))
+
+    for off in trials:
+        yield from without_these(off)
+    without = dict(zip(heads, found[1:], strict=True))
+    ranked = sorted(heads, key=lambda head: without[head])
+    least = tuple(ranked[len(ranked) - len(ranked) // 2 :])
+    yield from without_these(least)
+    yield KnockOut(len(pairs), found[0], without, least, found[-1])

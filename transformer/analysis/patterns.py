@@ -1,0 +1,247 @@
+"""How well each head fits patterns that matter, and one sentence that says no more than that.
+
+A pattern is a set of places [query, key] where a head of that kind would look. A head's score
+is the share of its weight on those places, averaged over the rows for which the pattern says
+anything; ``chance`` is what a head would score that spreads its weight evenly. Both are of one
+input: other inputs may show another picture.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transformer.analysis.heads import Head
+
+CLEAR = 0.6
+"""Share of the weight from which a head is named after a pattern."""
+ABOVE_CHANCE = 1.5
+"""And the pattern must hold this many times what an even spread would give it."""
+EVEN = 0.8
+"""Overlap with an even spread from which a head is called that."""
+TIE = 0.03
+"""Patterns whose shares differ by less are not told apart."""
+
+Places = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """Places where a head would look, [query, key]; rows without any are not judged.
+
+    label: after "97 %", for lists. phrase: after "of its weight", in a sentence.
+    """
+
+    name: str
+    label: str
+    phrase: str
+    places: Places
+
+
+@dataclass(frozen=True)
+class HeadScores:
+    """What one head does on one input.
+
+    patterns: name -> share of the weight on the pattern's places, from 0 to 1.
+    chance: the same for an even spread over the keys that may be looked at.
+    uniform: overlap with an even spread, 1 if it is one.
+    entropy: of a row's weights, mean over the rows, in bits.
+    distance: between query and key, mean by weight, in positions.
+    confidence: the largest weight of a row, mean over the rows.
+    """
+
+    head: Head
+    patterns: dict[str, float]
+    chance: dict[str, float]
+    labels: dict[str, str] = field(repr=False)
+    phrases: dict[str, str] = field(repr=False)
+    uniform: float
+    entropy: float
+    distance: float
+    confidence: float
+
+    @property
+    def fitting(self) -> list[str]:
+        """The patterns the head is named after, best first; several if they tie; none is common."""
+        clear = [
+            name
+            for name, share in self.patterns.items()
+            if share >= CLEAR and share >= ABOVE_CHANCE * self.chance[name]
+        ]
+        best = max((self.patterns[name] for name in clear), default=0.0)
+        return sorted(
+            (name for name in clear if self.patterns[name] > best - TIE),
+            # What the task asks for comes before what merely coincides with it.
+            key=lambda name: (name != "ideal", -self.patterns[name]),
+        )
+
+    @property
+    def label(self) -> str:
+        """Two or three words and a share, such as "reverses 97 %"."""
+        if self.fitting:
+            best = self.fitting[0]
+            return f"{self.labels[best]} {_percent(self.patterns[best])}"
+        if self.uniform >= EVEN:
+            return f"spread evenly {_percent(self.uniform)}"
+        return "no clear pattern"
+
+    @property
+    def value(self) -> float:
+        """By what heads are sorted: the share their label states, 0 without one."""
+        if self.fitting:
+            return self.patterns[self.fitting[0]]
+        return 0.0
+
+    def sentence(self) -> str:
+        """What the head does on this input, with the number that an even spread would give."""
+        if self.fitting:
+            best = self.fitting[0]
+            said = (
+                f"puts {_percent(self.patterns[best])} of its weight {self.phrases[best]}; "
+                f"spread evenly it would be {_percent(self.chance[best])}"
+            )
+            if others := [self.phrases[name] for name in self.fitting[1:]]:
+                said += f". On this input that cannot be told apart from weight {others[0]}"
+        elif self.uniform >= EVEN:
+            said = (
+                f"spreads its weight almost evenly ({_percent(self.uniform)} overlap with an "
+                "even spread)"
+            )
+        elif self.patterns:
+            best = max(self.patterns, key=lambda name: self.patterns[name])
+            said = (
+                f"fits no pattern clearly; the nearest gets {_percent(self.patterns[best])} of "
+                f"its weight ({self.phrases[best]}), of which an even spread would put "
+                f"{_percent(self.chance[best])} there"
+            )
+        else:
+            said = "has too short an input here to show a pattern"
+        return (
+            f"On this input, {self.head.title[0].lower()}{self.head.title[1:]} {said}. A row's "
+            f"largest weight is {_percent(self.confidence)} on average. What the model would do "
+            "without it, only switching it off can tell."
+        )
+
+
+def score_heads(
+    kind: str,
+    weights: NDArray[np.float32],
+    query_tokens: Sequence[str],
+    key_tokens: Sequence[str],
+    *,
+    causal: bool = False,
+    ideal: tuple[str, Places] | None = None,
+) -> list[HeadScores]:
+    """Score every head of one attention.
+
+    Args:
+        weights: [layer, head, query, key]
+        query_tokens: what each position itself is: for self-attention the tokens it reads, for
+            cross-attention the tokens being written.
+        ideal: for cross-attention, the verb and the places that solve the task.
+    """
+    layers, heads, queries, keys = weights.shape
+    visible = np.tri(queries, keys, dtype=bool) if causal else np.ones((queries, keys), dtype=bool)
+    patterns = [
+        pattern
+        for pattern in find_patterns(kind, query_tokens, key_tokens, ideal)
+        if (pattern.places & visible).any()
+    ]
+    flat = weights.reshape(layers * heads, queries, keys).astype(np.float64)
+    even = visible / visible.sum(axis=1, keepdims=True)
+    places = np.array([(p.places & visible) for p in patterns], dtype=np.float64)
+    places = places.reshape(len(patterns), queries * keys)
+    rows = np.array([(p.places & visible).any(axis=1).sum() for p in patterns])
+    shares = flat.reshape(len(flat), -1) @ places.T / np.maximum(rows, 1)
+    chance = places @ even.reshape(-1) / np.maximum(rows, 1)
+    with np.errstate(divide="ignore"):
+        logs = np.where(flat > 0, np.log2(np.where(flat > 0, flat, 1.0)), 0.0)
+    entropy = -(flat * logs).sum(axis=-1).mean(axis=-1)
+    away = np.abs(np.arange(queries)[:, None] - np.arange(keys))
+    distance = (flat * away).sum(axis=-1).mean(axis=-1)
+    confidence = flat.max(axis=-1).mean(axis=-1)
+    uniform = np.minimum(flat, even).sum(axis=-1).mean(axis=-1)
+    names = [pattern.name for pattern in patterns]
+    labels = {pattern.name: pattern.label for pattern in patterns}
+    phrases = {pattern.name: pattern.phrase for pattern in patterns}
+    expected = dict(zip(names, chance.tolist(), strict=True))
+    return [
+        HeadScores(
+            Head(kind, number // heads, number % heads),
+            dict(zip(names, shares[number].tolist(), strict=True)),
+            expected,
+            labels,
+            phrases,
+            float(uniform[number]),
+            float(entropy[number]),
+            float(distance[number]),
+            float(confidence[number]),
+        )
+        for number in range(len(flat))
+    ]
+
+
+def find_patterns(
+    kind: str,
+    query_tokens: Sequence[str],
+    key_tokens: Sequence[str],
+    ideal: tuple[str, Places] | None = None,
+) -> Iterable[Pattern]:
+    """The patterns that make sense for one attention on one input."""
+    queries, keys = len(query_tokens), len(key_tokens)
+    row, column = np.arange(queries)[:, None], np.arange(keys)
+    same = np.array([[a == b for b in key_tokens] for a in query_tokens], dtype=bool)
+    if kind == "cross":
+        if ideal is not None:
+            verb, places = ideal
+            yield Pattern("ideal", verb, "where the answer of the task stands in the input", places)
+        # The last source token is <eos>; the diagonals are those of the text before it.
+        text = (row < keys - 1) & (column < keys - 1)
+        yield Pattern(
+            "diagonal", "diagonal", "at the place it writes to itself", (row == column) & text
+        )
+        yield Pattern(
+            "anti-diagonal",
+            "anti-diagonal",
+            "at the same place counted from the end",
+            (column == keys - 2 - row) & text,
+        )
+        yield Pattern("content", "same token", "on input tokens equal to the one it writes", same)
+    else:
+        yield Pattern("same", "own position", "on its own position", row == column)
+        yield Pattern(
+            "previous", "token before", "on the position before its own", column == row - 1
+        )
+        yield Pattern(
+            "content",
+            "same token elsewhere",
+            "on the same token in another place",
+            same & (row != column),
+        )
+        if kind == "encoder":
+            yield Pattern("next", "token after", "on the position after its own", column == row + 1)
+            yield Pattern(
+                "anti-diagonal",
+                "anti-diagonal",
+                "at the mirrored position",
+                (column == keys - 2 - row) & (row < keys - 1),
+            )
+    yield Pattern(
+        "first", "first token", "on the first token", np.broadcast_to(column == 0, same.shape)
+    )
+    if kind != "decoder":
+        yield Pattern(
+            "last",
+            "last token",
+            "on the last token",
+            np.broadcast_to(column == keys - 1, same.shape),
+        )
+
+
+def _percent(share: float) -> str:
+    """Whole percent, without claiming all or nothing where something is missing."""
+    if 0.995 <= share < 1:
+        return "99 %"
+    return f"{share:.0%}".replace("%", " %")

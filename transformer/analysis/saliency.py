@@ -1,0 +1,72 @@
+"""Gradient x input (Shrikumar et al., 2016) for one output token against its closest rival.
+
+The logit's lead over the runner-up is what is explained, not the probability: where a model is
+sure, the gradient of a probability all but vanishes.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from transformer.hooks import Hook, hook_points
+from transformer.model import Transformer
+
+
+@dataclass(frozen=True)
+class Saliency:
+    """How much each token read pushed one output token ahead of its rival, to first order.
+
+    rival: the most probable other token. lead: the token's logit minus the rival's.
+    source: [source]; read: [position + 1], what the decoder had read until then. Signed, in
+    logits: positive pushes towards the token. Positions are part of a token's vector here.
+    """
+
+    rival: int
+    lead: float
+    source: NDArray[np.float32]
+    read: NDArray[np.float32]
+
+
+def saliency(
+    model: Transformer, source: Tensor, read: Tensor, position: int, token: int
+) -> Saliency:
+    """The gradient of the token's lead at a position, times the input vectors it belongs to.
+
+    Args:
+        source, read: ids, [1, source] and [1, target]; ``read`` starts with the start token.
+        position: which output, from 0; ``token``: the id that is explained.
+    """
+    points = hook_points(model)
+    inputs: dict[str, Tensor] = {}
+
+    def leaf(name: str) -> Hook:
+        def hook(value: Tensor) -> Tensor:
+            inputs[name] = value.detach().requires_grad_()
+            return inputs[name]
+
+        return hook
+
+    # What the first layers read: token vectors with their positions, before any norm.
+    entries = [
+        f"{stack}.layers.0.self_attention_residual.before" for stack in ("encoder", "decoder")
+    ]
+    hooks = {name: leaf(name) for name in entries}
+    for name, hook in hooks.items():
+        points[name].hooks.append(hook)
+    try:
+        with torch.enable_grad():
+            logits = model(source, read[:, : position + 1])
+            rival = next(int(i) for i in logits[0, -1].topk(2).indices if i != token)
+            lead = logits[0, -1, token] - logits[0, -1, rival]
+            gradients = torch.autograd.grad(lead, [inputs[name] for name in entries])
+    finally:
+        for name, hook in hooks.items():
+            points[name].hooks.remove(hook)
+    from_source, from_read = (
+        (gradient * inputs[name]).sum(dim=-1)[0].detach().numpy()
+        for gradient, name in zip(gradients, entries, strict=True)
+    )
+    return Saliency(rival, lead.item(), from_source, from_read)
