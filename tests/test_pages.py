@@ -204,7 +204,8 @@ def test_train_page_shows_a_finished_run_with_its_baselines() -> None:
     assert shown["Exact match"] == "untrained 0.0 %"
     assert shown["Loss"].startswith("untrained ")
     untrained = float(shown["Loss"].removeprefix("untrained "))
-    assert abs(untrained - math.log(30)) < 1.6
+    # Tied embeddings: an untrained model favours the token it has just read.
+    assert 0 < untrained - math.log(30) < 2.5
 
 
 def test_train_page_says_why_a_run_failed() -> None:
