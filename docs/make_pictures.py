@@ -94,6 +94,17 @@ def attention_picture(browser: Browser, address: str, name: str) -> None:
     Image.open(io.BytesIO(taken)).quantize(128).save(DOCS / f"{name}.png", optimize=True)
 
 
+def part(page: Page, selector: str, name: str) -> None:
+    """Save one part of the page, as high as it is."""
+    height = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
+    page.set_viewport_size({"width": 1280, "height": height})
+    page.wait_for_timeout(1000)
+    box = page.locator(selector).bounding_box()
+    assert box is not None
+    page.screenshot(path=DOCS / f"{name}.png", clip=box)
+    page.set_viewport_size({"width": 1280, "height": 900})
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         server = start_server(Path(folder))
@@ -106,9 +117,7 @@ def main() -> None:
             expect(page.get_by_text("Saved.", exact=True)).to_be_visible(timeout=300_000)
             settle(page)
         picture(page, "train", 1500)
-        slider = page.locator(".attention_timeline")
-        slider.scroll_into_view_if_needed()
-        slider.screenshot(path=DOCS / "time_slider.png")
+        part(page, ".attention_timeline", "time_slider")
         runs = ",".join(run.id for run in list_runs(server.folder / "runs"))
         page.goto(f"{server.url}/runs?runs={runs}")
         expect(page.get_by_text("What differs in their settings")).to_be_visible()
