@@ -29,13 +29,26 @@ def main() -> int:
         [python, "-m", "ruff", "check", "."],
         [python, "-m", "ruff", "format", "--check", "."],
         [python, "-m", "mypy", "transformer", "pages", "app.py", "tests", "benchmarks", "docs"],
-        # Two at once wherever there is a second core; what is long is one test file.
-        [python, "-m", "pytest", "-n", "auto", "--dist", "loadfile", *sys.argv[1:]],
+        *tests([python, "-m", "pytest"], sys.argv[1:]),
     )
     failed = [command for command in checks if subprocess.run(command, check=False).returncode]
     for command in failed:
         print(f"FAILED: {' '.join(command[1:])}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def tests(pytest: list[str], arguments: list[str]) -> list[list[str]]:
+    """All tests, or those that the arguments choose.
+
+    On every core at once, but for those in a browser: they start trainers and wait for them.
+    """
+    if arguments:
+        return [[*pytest, *arguments]]
+    browser = "tests/browser"
+    return [
+        [*pytest, "-n", "auto", "--dist", "loadfile", f"--ignore={browser}"],
+        [*pytest, browser],
+    ]
 
 
 def install() -> None:

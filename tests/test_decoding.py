@@ -119,7 +119,7 @@ def test_the_models_here_write_varied_sentences_that_end_or_do_not() -> None:
         found += decode(model, batch_of(model, sentences(model, 3)))
     assert len({len(one.tokens) for one in found}) >= 4
     assert {one.finished for one in found} == {True, False}
-    assert len({one.tokens for one in found}) >= len(found) / 4
+    assert len({one.tokens for one in found}) >= len(found) / 5
 
 
 # --- Ways that must agree --------------------------------------------------------------------

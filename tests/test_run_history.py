@@ -28,7 +28,7 @@ from transformer.run_history import (
     summarise,
     table_csv,
 )
-from transformer.runs import Run, Status, create_run
+from transformer.runs import Run, Status, create_run, started
 
 CONFIG = prepare("reverse", training={"steps": 5000})[1]
 
@@ -99,8 +99,8 @@ def test_an_unchanged_run_is_not_read_again_and_a_changed_file_is(tmp_path: Path
 def test_a_trainer_that_dies_without_a_word_is_noticed(tmp_path: Path) -> None:
     run = make(tmp_path)
     process = subprocess.Popen(["sleep", "60"])
-    started = psutil.Process(process.pid).create_time()
-    run.set_status(Status("running", pid=process.pid, process_started=started))
+    began = started(psutil.Process(process.pid))
+    run.set_status(Status("running", pid=process.pid, process_started=began))
     known = Summaries()
     assert known.of(tmp_path)[0][1].state == "running"
     process.kill()
