@@ -40,7 +40,7 @@ def begin(request: training_form.Request) -> None:
 
 def show(run_id: str) -> None:
     """Have the page show another run; the newest, if no id is given."""
-    st.session_state["left run"] = (st.query_params.get("run"), time.monotonic())
+    st.session_state["shown run"] = (run_id, time.monotonic())
     if run_id:
         st.session_state["run"] = run_id
         st.session_state.pop("deleted run", None)
@@ -59,11 +59,11 @@ def choose_run() -> Run | None:
         made = time.strftime("%d %b, %H:%M:%S", time.localtime(about["created"]))
         return f"{about['name'] or run.id}, {made}"
 
-    left, since = st.session_state.get("left run", (None, 0.0))
-    late = time.monotonic() - since < LATE_SECONDS and st.query_params.get("run") == left
-    if late and st.session_state.get("run"):
-        # The page's own timer was faster than the browser's address, and brings the old one.
-        st.query_params["run"] = st.session_state["address run"] = st.session_state["run"]
+    wanted, since = st.session_state.get("shown run", ("", 0.0))
+    if wanted in known and time.monotonic() - since < LATE_SECONDS:
+        # The page's own timer was faster than the browser's answer, and brings the old choice.
+        st.query_params["run"] = st.session_state["address run"] = wanted
+        st.session_state["run"] = wanted
     # A teacher's link is for a run to come, not for the newest that happens to be there.
     default = "" if training_form.is_locked() else next(iter(known), "")
     address.read("run", default)
