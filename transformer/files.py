@@ -28,7 +28,7 @@ def write_over(path: Path, content: bytes) -> None:
     """Write JSON into the file that is there: a last word on a disk with no room for a second.
 
     It needs no new space while the content is no longer than a block. Blanks cover the rest of
-    what was there, in the same write, so that a reader sees no half.
+    what was there, in the same write; who reads in just that moment sees half, and looks again.
     """
     with path.open("r+b", buffering=0) as file:
         file.write(content.ljust(path.stat().st_size))

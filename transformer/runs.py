@@ -60,6 +60,8 @@ class Status:
 
 
 UNREADABLE = Status("interrupted", "The run's status is missing or unreadable.")
+LOOKS, LOOKS_APART = 3, 0.001
+"""How often one looks at a status that cannot be read, and the seconds in between."""
 
 
 class Run:
@@ -146,6 +148,14 @@ class Run:
 
     def last_word(self) -> Status:
         """What the status file says, whether or not who wrote it still lives."""
+        for _ in range(LOOKS):  # on a full disk it is written in place: a look may see half of it
+            status = self._read_status()
+            if status is not UNREADABLE:
+                break
+            time.sleep(LOOKS_APART)
+        return status
+
+    def _read_status(self) -> Status:
         plain = _read_object(self.path / "status.json")
         try:
             status = Status(**plain)

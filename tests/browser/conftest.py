@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, WebSocket, expect, sync_playwright
 
 from tests.run import installed_browser
+from transformer import run_queue
 from transformer.runs import ACTIVE, list_runs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,10 +77,17 @@ def start_server(folder: Path, script: Path = ROOT / "app.py", **environment: st
 def stop_server(server: Server) -> None:
     server.process.terminate()
     server.process.wait(10)
-    # Trainers outlive the app on purpose; a test must not leave any behind.
-    for run in list_runs(server.folder / "runs"):
+    end_runs(server)
+
+
+def end_runs(server: Server) -> None:
+    """Trainers outlive the app, and its pages, on purpose; a test must not leave any behind."""
+    root = server.folder / "runs"
+    for run in run_queue.waiting(root):  # first, or the end of one would start the next
+        run_queue.command(run, "stop")
+    for run in list_runs(root):
         if run.status().state in ACTIVE:
-            run.command("stop")
+            run_queue.kill(run)
 
 
 @pytest.fixture(scope="session")
@@ -154,6 +162,8 @@ def new_page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[NewPa
     yield make
     for context in contexts:
         context.close()
+    for server in servers:
+        end_runs(server)
     for server, length in zip(servers, logged, strict=True):
         if "Traceback" in (new := server.log()[length:]):
             faults.append(new)

@@ -62,7 +62,7 @@ def test_a_run_on_own_pairs_is_private(class_server: Server, new_page: NewPage) 
         expect(other.get_by_text(f"{run}").filter(has_text="is not here")).to_be_visible()
     other.goto(class_server.url)
     settle(other)
-    expect(other.get_by_text("Your own pairs")).to_have_count(0)
+    expect(other.get_by_text("Your own pairs (")).to_have_count(0)
 
 
 def handshake(server: Server, **headers: str) -> int:

@@ -17,7 +17,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import NewPage, Server, settle
 from tests.browser.test_every_page import WCAG
 from tests.test_run_history import make, some_metrics
-from transformer.runs import Run, Status
+from transformer.runs import Run, Status, started
 
 MARKUP = "<b>bold</b> **x** & =1"
 
@@ -111,8 +111,8 @@ def test_the_cursor_says_every_runs_values_and_a_zoom_is_kept(
 def test_a_run_at_work_moves_on_without_a_click(server: Server, new_page: NewPage) -> None:
     run = make(server.folder / "runs", "at work", some_metrics(5))
     process = subprocess.Popen(["sleep", "100"])
-    started = psutil.Process(process.pid).create_time()
-    run.set_status(Status("running", pid=process.pid, process_started=started))
+    begun = started(psutil.Process(process.pid))
+    run.set_status(Status("running", pid=process.pid, process_started=begun))
     try:
         page = new_page()
         page.goto(f"{server.url}/runs?search=at+work")

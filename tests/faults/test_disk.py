@@ -114,9 +114,10 @@ def test_a_full_disk(
     assert_same_run(run, unbroken)
 
 
-def test_a_word_in_place_of_another_is_never_half(tmp_path: Path) -> None:
+def test_a_word_in_place_of_another_is_never_half(config: RunConfig, root: Path) -> None:
     """On a full disk a status cannot be written beside the old one; readers look all the same."""
-    file = tmp_path / "status.json"
+    run = create_run(config, root=root)
+    file = run.path / "status.json"
     words = [json.dumps({"state": "failed", "reason": "x" * length}) for length in (400, 3, 150)]
     file.write_text(words[0])
     end = threading.Event()
@@ -130,7 +131,7 @@ def test_a_word_in_place_of_another_is_never_half(tmp_path: Path) -> None:
     writer.start()
     try:
         for _ in range(3000):
-            assert json.loads(file.read_bytes())["state"] == "failed"
+            assert run.last_word().state == "failed"
     finally:
         end.set()
         writer.join()
