@@ -16,7 +16,6 @@ from transformer.limits import Limits
 from transformer.runs import ACTIVE, Run
 
 DOUBLE_CLICK_SECONDS = 2.0
-LATE_SECONDS = 3.0
 LIVE = ("queued", *ACTIVE)
 TICK, FIRST_TICK = 1.0, 0.2
 """Seconds between two looks at a run; until its first numbers are there, one looks more often."""
@@ -40,14 +39,27 @@ def begin(request: training_form.Request) -> None:
 
 def show(run_id: str) -> None:
     """Have the page show another run; the newest, if no id is given."""
-    st.session_state["shown run"] = (run_id, time.monotonic())
     if run_id:
+        st.session_state["just shown"] = (run_id, st.session_state.get("run"))
         st.session_state["run"] = run_id
         st.session_state.pop("deleted run", None)
     else:
+        st.session_state.pop("just shown", None)
         st.session_state.pop("run", None)
         st.session_state.pop("kept run", None)
         st.query_params.pop("run", None)
+
+
+def not_yet_drawn() -> str:
+    """The run that the browser was told to show and has not drawn; empty if it has.
+
+    Until then the page's own timer sends the old choice along, and it would be taken for new.
+    """
+    wanted, before = st.session_state.get("just shown", ("", None))
+    if st.query_params.get("run") == wanted and st.session_state.get("run") != before:
+        st.session_state.pop("just shown", None)
+        return ""
+    return str(wanted)
 
 
 def choose_run() -> Run | None:
@@ -59,9 +71,8 @@ def choose_run() -> Run | None:
         made = time.strftime("%d %b, %H:%M:%S", time.localtime(about["created"]))
         return f"{about['name'] or run.id}, {made}"
 
-    wanted, since = st.session_state.get("shown run", ("", 0.0))
-    if wanted in known and time.monotonic() - since < LATE_SECONDS:
-        # The page's own timer was faster than the browser's answer, and brings the old choice.
+    wanted = not_yet_drawn()
+    if wanted in known:
         st.query_params["run"] = st.session_state["address run"] = wanted
         st.session_state["run"] = wanted
     # A teacher's link is for a run to come, not for the newest that happens to be there.
@@ -89,6 +100,7 @@ def watch(run: Run) -> None:
     @st.fragment(run_every=(TICK if begun else FIRST_TICK) if live else None)
     def tick() -> None:
         with errors_shown():
+            not_yet_drawn()
             run_queue.look(run.path.parent)
             if not browser.may_see(run):  # its owner shares it no longer
                 st.rerun()
