@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 
+from transformer import run_queue
 from transformer.checkpoint import Checkpoint
 from transformer.config import RunConfig
 from transformer.goals import read_goals
@@ -81,8 +82,19 @@ def no_trainer_left(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        for process in trainers(path):
-            process.kill()
+        end_runs(path)
+
+
+def end_runs(path: Path) -> None:
+    """End all runs under a path: a queue goes on without its app, and without its tests."""
+    found = [Run(file.parent) for file in path.rglob("status.json")]
+    for run in found:  # first, or the end of one would start the next
+        if run.last_word().state == "queued":
+            run.set_status(Status("stopped"))
+    for run in found:
+        run_queue.kill(run)
+    for process in trainers(path):  # those that no status names
+        process.kill()
 
 
 def spawn(

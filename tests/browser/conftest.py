@@ -14,8 +14,7 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, WebSocket, expect, sync_playwright
 
 from tests.run import installed_browser
-from transformer import run_queue
-from transformer.runs import ACTIVE, list_runs
+from tests.trainers import end_runs
 
 ROOT = Path(__file__).resolve().parents[2]
 expect.set_options(timeout=20_000)
@@ -77,17 +76,8 @@ def start_server(folder: Path, script: Path = ROOT / "app.py", **environment: st
 def stop_server(server: Server) -> None:
     server.process.terminate()
     server.process.wait(10)
-    end_runs(server)
-
-
-def end_runs(server: Server) -> None:
-    """Trainers outlive the app, and its pages, on purpose; a test must not leave any behind."""
-    root = server.folder / "runs"
-    for run in run_queue.waiting(root):  # first, or the end of one would start the next
-        run_queue.command(run, "stop")
-    for run in list_runs(root):
-        if run.status().state in ACTIVE:
-            run_queue.kill(run)
+    # Trainers outlive the app, and its pages, on purpose; a test must not leave any behind.
+    end_runs(server.folder / "runs")
 
 
 @pytest.fixture(scope="session")
@@ -163,7 +153,7 @@ def new_page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[NewPa
     for context in contexts:
         context.close()
     for server in servers:
-        end_runs(server)
+        end_runs(server.folder / "runs")
     for server, length in zip(servers, logged, strict=True):
         if "Traceback" in (new := server.log()[length:]):
             faults.append(new)
