@@ -12,6 +12,7 @@ from pages.components.run_controls import afterwards, undo_delete
 from pages.components.run_view import evidence_view, links, loss_figure, state_view
 from transformer import run_queue, runs, trainer_process
 from transformer.errors import UserError
+from transformer.files import remedy
 from transformer.limits import Limits
 from transformer.runs import ACTIVE, Run
 
@@ -33,7 +34,7 @@ def begin(request: training_form.Request) -> None:
     except UserError as error:
         st.session_state["training problem"] = (request, error)
     except OSError as error:
-        sentence = f"The run could not be written: {error.strerror}. Free some space, or see to it."
+        sentence = f"The run could not be written: {error.strerror}. {remedy(error)}; try again."
         st.session_state["training problem"] = (request, UserError(sentence))
 
 

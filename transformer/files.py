@@ -1,5 +1,6 @@
 """Writing files so that a reader, or a crash, never sees half of one."""
 
+import errno
 import os
 import shutil
 import tempfile
@@ -32,6 +33,17 @@ def write_over(path: Path, content: bytes) -> None:
     """
     with path.open("r+b", buffering=0) as file:
         file.write(content.ljust(path.stat().st_size))
+
+
+FULL = ("ENOSPC", "EDQUOT", "EFBIG")
+"""Names of the errors of a disk that is full, or of one's share of it."""
+
+
+def remedy(error: OSError) -> str:
+    """What to do about a file that could not be written."""
+    if error.errno in (getattr(errno, name, None) for name in FULL):
+        return "Free some space"
+    return "See to it that its folder can be written to"
 
 
 def sync(path: Path) -> None:

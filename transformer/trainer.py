@@ -21,6 +21,7 @@ from transformer.checkpoint import Checkpoint, verify
 from transformer.checkpoint_header import Summary
 from transformer.distributed import ALONE, World
 from transformer.errors import UserError
+from transformer.files import remedy
 from transformer.goals import add_evidence, read_goals
 from transformer.limits import Limits
 from transformer.model import Transformer
@@ -377,7 +378,7 @@ def _diagnosis(error: Exception) -> tuple[str, str]:
         )
     if isinstance(error, OSError) and error.strerror:
         return (
-            f"A file could not be written: {error.strerror}. Free some space, then resume the run.",
+            f"A file could not be written: {error.strerror}. {remedy(error)}, then resume the run.",
             "disk",
         )
     return (

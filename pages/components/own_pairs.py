@@ -11,6 +11,7 @@ from pages.components.length_histogram import length_histogram
 from pages.components.pairs_store import Arrival, Kept
 from pages.components.text import code, plain, seconds
 from transformer.errors import TaskError, UserError
+from transformer.files import remedy
 from transformer.limits import NO_OWN_PAIRS, Limits
 from transformer.tasks.pairs import held_out_count
 from transformer.tasks.pairs_advice import Cut
@@ -200,7 +201,7 @@ def _put_away() -> None:
         state["pairs refused"], state["pairs arrived"] = error, True
     except OSError as error:
         state.pop("pairs arrival", None)
-        sentence = f"The file could not be kept: {error.strerror}. Free some space, or see to it."
+        sentence = f"The file could not be kept: {error.strerror}. {remedy(error)}; try again."
         state["pairs refused"], state["pairs arrived"] = TaskError(sentence), True
 
 

@@ -146,6 +146,9 @@ def evidence_view(run: Run) -> None:
     """Draw what the run has shown so far: numbers, curves, goals, attention, answers."""
     config, history = run.config(), _history(run)
     history.update()
+    if not history.evaluations and run.status().state == "queued":
+        st.caption("It begins by itself when its turn comes, whether or not this page is open.")
+        return
     curves = history.curves(config)
     samples = history.samples
     _numbers(config, history)
@@ -244,17 +247,17 @@ def _progress(config: RunConfig, history: History) -> str:
 
 def _numbers(config: RunConfig, history: History) -> None:
     losses, exact = history.series("loss"), history.series("exact_match")
-    where = f"On {evaluated_on(config)}."
     with st.container(horizontal=True, gap="small"):
         if losses:
-            measured = f"{where} Measured at step {losses[-1][0]:,}."
-            score("Loss", number(losses[-1][1]), f"untrained {number(losses[0][1])}", measured)
+            score("Loss", number(losses[-1][1]), f"untrained {number(losses[0][1])}")
         if exact:
-            score("Exact match", percent(exact[-1][1]), f"untrained {percent(exact[0][1])}", where)
+            score("Exact match", percent(exact[-1][1]), f"untrained {percent(exact[0][1])}")
         if records := [*history.train.values(), *history.evaluations.values()]:
             spent = max(record["seconds"] for record in records)
             steps = history.last_step()
             score("Time", seconds(spent), f"{steps:,} step{'' if steps == 1 else 's'}")
+    if losses:
+        st.caption(f"Loss and exact match on {evaluated_on(config)}, at step {losses[-1][0]:,}.")
 
 
 def _well_formed(entry: dict[str, Any]) -> bool:
