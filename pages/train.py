@@ -1,6 +1,7 @@
 """Choose a task, train, and watch it learn against the untrained baseline."""
 
 import time
+from collections.abc import Mapping
 
 import streamlit as st
 
@@ -17,6 +18,8 @@ from transformer.limits import Limits
 from transformer.runs import ACTIVE, Run
 
 DOUBLE_CLICK_SECONDS = 2.0
+LATE_SECONDS = 3.0
+"""A run may have ended before the browser has drawn that it is there."""
 LIVE = ("queued", *ACTIVE)
 TICK, FIRST_TICK = 1.0, 0.2
 """Seconds between two looks at a run; until its first numbers are there, one looks more often."""
@@ -41,7 +44,7 @@ def begin(request: training_form.Request) -> None:
 def show(run_id: str) -> None:
     """Have the page show another run; the newest, if no id is given."""
     if run_id:
-        st.session_state["just shown"] = (run_id, st.session_state.get("run"))
+        st.session_state["just shown"] = (run_id, st.session_state.get("run"), time.monotonic())
         st.session_state["run"] = run_id
         st.session_state.pop("deleted run", None)
     else:
@@ -51,16 +54,27 @@ def show(run_id: str) -> None:
         st.query_params.pop("run", None)
 
 
-def not_yet_drawn() -> str:
+def not_yet_drawn(known: Mapping[str, Run]) -> str:
     """The run that the browser was told to show and has not drawn; empty if it has.
 
-    Until then the page's own timer sends the old choice along, and it would be taken for new.
+    Until then the page's own timer sends the old choice along, which would be taken for a new one.
     """
-    wanted, before = st.session_state.get("just shown", ("", None))
+    wanted, before, since = st.session_state.get("just shown", ("", "", 0.0))
+    if wanted not in known:
+        return ""
+    sent = {st.query_params.get("run", before), st.session_state.get("run", before)}
+    live = known[wanted].status().state in LIVE or time.monotonic() - since < LATE_SECONDS
+    if sent <= {wanted, before} and live:
+        return str(wanted)
+    del st.session_state["just shown"]
+    return ""
+
+
+def drawn() -> None:
+    """On the page's own timer: what the browser sends along tells what it has drawn."""
+    wanted, before, _ = st.session_state.get("just shown", ("", "", 0.0))
     if st.query_params.get("run") == wanted and st.session_state.get("run") != before:
         st.session_state.pop("just shown", None)
-        return ""
-    return str(wanted)
 
 
 def choose_run() -> Run | None:
@@ -72,8 +86,7 @@ def choose_run() -> Run | None:
         made = time.strftime("%d %b, %H:%M:%S", time.localtime(about["created"]))
         return f"{about['name'] or run.id}, {made}"
 
-    wanted = not_yet_drawn()
-    if wanted in known:
+    if wanted := not_yet_drawn(known):
         st.query_params["run"] = st.session_state["address run"] = wanted
         st.session_state["run"] = wanted
     # A teacher's link is for a run to come, not for the newest that happens to be there.
@@ -98,10 +111,15 @@ def watch(run: Run) -> None:
             duplicate(run)
         afterwards(run, run.status(), show)
 
+    first = True
+
     @st.fragment(run_every=(TICK if begun else FIRST_TICK) if live else None)
     def tick() -> None:
+        nonlocal first
         with errors_shown():
-            not_yet_drawn()
+            if not first:
+                drawn()
+            first = False
             run_queue.look(run.path.parent)
             if not browser.may_see(run):  # its owner shares it no longer
                 st.rerun()

@@ -46,14 +46,15 @@ def main() -> int:
 def tests(pytest: list[str], arguments: list[str]) -> list[list[str]]:
     """All tests, or those that the arguments choose.
 
-    On every core at once, a file on one of them, in the order of their names: the longest do
-    not come last then. Those in a browser wait for pages, and go by themselves.
+    On every core at once. Most go by file, for what the tests of a file share, in the order of
+    their names: the longest do not come last then. Those in a browser wait for pages, and go
+    by themselves.
     """
     if arguments:
         return [[*pytest, *arguments]]
     browser = "tests/browser"
-    at_once = ["-n", "auto", "--dist", "loadfile", "--no-loadscope-reorder"]
-    return [[*pytest, *at_once, f"--ignore={browser}"], [*pytest, *at_once, browser]]
+    by_file = ["--dist", "loadfile", "--no-loadscope-reorder", f"--ignore={browser}"]
+    return [[*pytest, "-n", "auto", *by_file], [*pytest, "-n", "auto", "--dist=worksteal", browser]]
 
 
 def install() -> None:

@@ -1,7 +1,7 @@
 """Widgets for the fields of a config, made from the fields' own help and bounds."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import Field, fields
 from typing import Any
 
@@ -55,6 +55,16 @@ def fill(config: type[Any], values: Mapping[str, Any], names: list[str], *, key:
             st.session_state[place] = _as_shown(item, values[item.name])
 
 
+def index_of(options: Sequence[str], key: str) -> int:
+    """Where a select box stands that has its value in session state, as its default too.
+
+    The browser is told a value in session state once. If the page is drawn anew before it has
+    shown that, it shows the default, and sends that back as if it were chosen.
+    """
+    value = st.session_state.get(key)
+    return options.index(value) if value in options else 0
+
+
 def _as_shown(item: Field[Any], value: Any) -> Any:
     return float(value) if item.type is float else value
 
@@ -63,15 +73,18 @@ def _widget(item: Field[Any], default: Any, key: str) -> Any:
     label, about = item.name.replace("_", " "), item.metadata["help"]
     # The field's own name, as the papers, the command line and the files write it.
     label = label if item.name not in ("d_model", "d_ff") else item.name
+    # As the default too: see `index_of`.
+    value = st.session_state[key]
     if item.type is bool:
-        return st.checkbox(label, help=about, key=key)
-    if item.metadata["choices"]:
-        return st.selectbox(label, item.metadata["choices"], help=about, key=key)
+        return st.checkbox(label, value, help=about, key=key)
+    if choices := item.metadata["choices"]:
+        return st.selectbox(label, choices, index_of(choices, key), help=about, key=key)
     whole = item.type is int
     # No bounds here: the box would silently keep its last good value. The config refuses a bad
     # one with a sentence.
     return st.number_input(
         label,
+        value=value,
         step=1 if whole else _step(default),
         format=None if whole else "%g",
         help=about,

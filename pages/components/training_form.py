@@ -12,7 +12,7 @@ from typing import Any
 import streamlit as st
 
 from pages.components import own_pairs, pairs_store
-from pages.components.config_form import config_form, fill
+from pages.components.config_form import config_form, fill, index_of
 from pages.components.copy_link import copy_link
 from pages.components.frame import problem
 from pages.components.pairs_store import Kept
@@ -319,13 +319,18 @@ def _open(choice: Choice) -> Drawn:
     first, second, third = st.columns([2, 2, 4], vertical_alignment="bottom")
     with first:
         task = st.selectbox(
-            "Task", list(TASKS), format_func=lambda name: TASKS[name].title, key="task"
+            "Task",
+            list(TASKS),
+            index_of(list(TASKS), "task"),
+            format_func=lambda name: TASKS[name].title,
+            key="task",
         )
     kind = TASKS[task]
     with second:
         preset = st.selectbox(
             "Preset",
             presets_of(task),
+            index_of(presets_of(task), f"preset {task}"),
             format_func=lambda name: (
                 name + (" (recommended)" if name == kind.default_preset else "")
             ),
