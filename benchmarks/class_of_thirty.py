@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -47,7 +48,7 @@ class Person:
     buttons: dict[str, str] = field(default_factory=dict)
     timer: tuple[str, float] | None = None
     finished: asyncio.Event = field(default_factory=asyncio.Event)
-    waited: list[float] = field(default_factory=list)
+    waited: list[tuple[str, float]] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
     async def listen(self) -> None:
@@ -94,7 +95,7 @@ class Person:
             await asyncio.wait_for(self.finished.wait(), PATIENCE)
         except TimeoutError:
             self.faults.append(f"no answer from the page {page or 'app'!r}")
-        self.waited.append(time.perf_counter() - started)
+        self.waited.append((button or page or "app", time.perf_counter() - started))
 
     async def tick(self) -> None:
         """What the page's timer does in a browser: draw the run again."""
@@ -153,16 +154,24 @@ async def main(sessions: int, seconds: float) -> None:
         server = start_server(Path(folder), WORKBENCH_MODE="class")
         process = psutil.Process(server.process.pid)
         before = process.memory_info().rss
+        await join(server, -1, 0.0)  # the teacher was here first, and started a run
         people = await asyncio.gather(*(join(server, n, seconds) for n in range(sessions)))
         after = process.memory_info().rss
         states = [run.status().state for run in list_runs(server.folder / "runs")]
-        waited = sorted(1000 * wait for person in people for wait in person.waited)
+        waited: dict[str, list[float]] = {}
+        for person in people:
+            for what, wait in person.waited:
+                waited.setdefault(what, []).append(1000 * wait)
+        clicks = sum(map(len, waited.values()))
         faults = [fault for person in people for fault in person.faults]
-        print(f"{sessions} sessions, {seconds:.0f} s, {len(waited)} clicks, {len(faults)} faults")
-        print(
-            f"click to page drawn: median {statistics.median(waited):,.0f} ms, "
-            f"95th percentile {waited[int(0.95 * len(waited))]:,.0f} ms, worst {waited[-1]:,.0f} ms"
-        )
+        print(f"{sessions} sessions, {seconds:.0f} s, {clicks} clicks, {len(faults)} faults")
+        for what, waits in [*sorted(waited.items()), ("all", [*chain(*waited.values())])]:
+            waits.sort()
+            print(
+                f"{what:12} {len(waits):4} clicks, drawn after: median "
+                f"{statistics.median(waits):,.0f} ms, 95th percentile "
+                f"{waits[int(0.95 * len(waits))]:,.0f} ms, worst {waits[-1]:,.0f} ms"
+            )
         print(
             f"runs: {len(states)}, "
             + ", ".join(f"{states.count(s)} {s}" for s in sorted(set(states)))

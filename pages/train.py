@@ -21,8 +21,8 @@ DOUBLE_CLICK_SECONDS = 2.0
 LATE_SECONDS = 3.0
 """A run may have ended before the browser has drawn that it is there."""
 LIVE = ("queued", *ACTIVE)
-TICK, FIRST_TICK = 1.0, 0.2
-"""Seconds between two looks at a run; until its first numbers are there, one looks more often."""
+TICK, FIRST_TICK, QUEUE_TICK = 1.0, 0.2, 3.0
+"""Seconds between two looks at a run: at work, until its first numbers are there, and waiting."""
 
 
 def begin(request: training_form.Request) -> None:
@@ -101,8 +101,8 @@ def choose_run() -> Run | None:
 
 def watch(run: Run) -> None:
     """Draw the run as it goes on while it is at work, and once more when it has ended."""
-    live = run.status().state in LIVE
-    begun = run.has_begun()
+    state, begun = run.status().state, run.has_begun()
+    live = state in LIVE
     if not live:  # what to do next stands above the evidence, which is long
         state_view(run)
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -112,8 +112,9 @@ def watch(run: Run) -> None:
         afterwards(run, run.status(), show)
 
     first = True
+    every = QUEUE_TICK if state == "queued" else TICK if begun else FIRST_TICK
 
-    @st.fragment(run_every=(TICK if begun else FIRST_TICK) if live else None)
+    @st.fragment(run_every=every if live else None)
     def tick() -> None:
         nonlocal first
         with errors_shown():
@@ -125,7 +126,8 @@ def watch(run: Run) -> None:
                 st.rerun()
             if live:
                 status = state_view(run)
-                if status.state not in LIVE or run.has_begun() is not begun:
+                turned = (status.state == "queued") is not (state == "queued")
+                if turned or status.state not in LIVE or run.has_begun() is not begun:
                     st.rerun()
             evidence_view(run)
 
