@@ -54,6 +54,7 @@ TRASH_KEEPS = 50
 KILL_SECONDS = 10.0
 QUEUE_SECONDS = 30.0
 """Thirty who ask at the same moment are served one after the other, on a busy machine too."""
+Statuses = list[tuple[Run, Status]]
 LOOK_SECONDS = 1.0
 """However many people look, one process looks through the runs no more often than this."""
 
@@ -62,7 +63,7 @@ LOOK_SECONDS = 1.0
 def _queue_lock(root: Path, wait: float = QUEUE_SECONDS) -> Iterator[None]:
     root.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(root / "queue.lock", timeout=wait):
+        with FileLock(root / "queue.lock", timeout=wait, poll_interval=0.01):
             yield
     except Timeout:
         raise RunError("The queue of runs is busy. Try again in a moment.") from None
@@ -98,9 +99,10 @@ def submit(
             f"threads = {config.training.threads}: at most {limits.threads} are allowed here."
         )
     with _queue_lock(root):
-        _check_room(root, owner, limits)
+        statuses = _statuses(root)
+        _check_room(statuses, owner, limits)
         run = create_run(config, name=name, pairs=pairs, owner=owner, shared=shared, root=root)
-        _enqueue(run, root)
+        _enqueue(run, statuses)
     _advance_unless_busy(root)
     return run
 
@@ -116,9 +118,10 @@ def resume(run: Run) -> None:
         state = run.status().state
         if state not in RESUMABLE:
             raise RunError(f"The run {run.id} is {state}, so there is nothing to resume.")
-        _check_room(root, run.about()["owner"], Limits.from_environment())
+        statuses = _statuses(root)
+        _check_room(statuses, run.about()["owner"], Limits.from_environment())
         run.clear_command()
-        _enqueue(run, root)
+        _enqueue(run, statuses)
     _advance_unless_busy(root)
 
 
@@ -168,7 +171,7 @@ def train_on(
     }
     if path is None:
         path = run.path.parent / secrets.token_hex(6)
-        _check_room(run.path.parent, owner, Limits.from_environment())
+        _check_room(_statuses(run.path.parent), owner, Limits.from_environment())
     with new_directory(path) as folder:
         _copy_commit(run, start, folder)
         write_run(
@@ -202,13 +205,13 @@ def _copy_commit(run: Run, start: Commit, folder: Path) -> None:
             os.truncate(folder / name, length)
 
 
-def _check_room(root: Path, owner: str, limits: Limits) -> None:
-    waiting = [run for run, status in _statuses(root) if status.state == "queued"]
-    if len(waiting) >= limits.queue:
+def _check_room(statuses: Statuses, owner: str, limits: Limits) -> None:
+    queued = _in_line(statuses)
+    if len(queued) >= limits.queue:
         raise RunError(
-            f"{len(waiting)} runs are waiting already, the most allowed here. Try again later."
+            f"{len(queued)} runs are waiting already, the most allowed here. Try again later."
         )
-    mine = [run for run in waiting if owner and run.about()["owner"] == owner]
+    mine = [run for run in queued if owner and run.about()["owner"] == owner]
     if len(mine) >= limits.queue_per_browser:
         raise RunError(
             f"{len(mine)} of your runs are waiting already, the most allowed here. Wait, or stop "
@@ -219,19 +222,23 @@ def _check_room(root: Path, owner: str, limits: Limits) -> None:
 # --- Whose turn it is -----------------------------------------------------------------------
 
 
-def _statuses(root: Path) -> list[tuple[Run, Status]]:
+def _statuses(root: Path) -> Statuses:
     return [(run, run.status()) for run in runs_in(root)]
 
 
-def _enqueue(run: Run, root: Path) -> None:
+def _enqueue(run: Run, statuses: Statuses) -> None:
     """Give the run the next ticket. The queue's lock is held."""
-    last = max((status.ticket for _, status in _statuses(root)), default=0)
+    last = max((status.ticket for _, status in statuses), default=0)
     run.set_status(Status("queued", step=run.last_step(), ticket=last + 1))
 
 
 def waiting(root: Path = ROOT) -> list[Run]:
     """The queued runs, the next one first."""
-    found = [(status.ticket, run) for run, status in _statuses(root) if status.state == "queued"]
+    return _in_line(_statuses(root))
+
+
+def _in_line(statuses: Statuses) -> list[Run]:
+    found = [(status.ticket, run) for run, status in statuses if status.state == "queued"]
     return [run for _, run in sorted(found, key=lambda entry: entry[0])]
 
 
@@ -264,7 +271,7 @@ def advance(root: Path = ROOT, wait: float = QUEUE_SECONDS) -> None:
         statuses = _statuses(root)
         active = [run for run, status in statuses if status.state in ACTIVE]
         per_owner = Counter(run.about()["owner"] for run in active)
-        for run in waiting(root):
+        for run in _in_line(statuses):
             if len(active) >= limits.slots:
                 return
             owner = run.about()["owner"]

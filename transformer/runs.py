@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,11 @@ class Run:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = FileLock(path / "run.lock", thread_local=False)
+
+    @cached_property
+    def _lock(self) -> FileLock:
+        """Made when first asked for: a look at all runs asks few for it."""
+        return FileLock(self.path / "run.lock", thread_local=False)
 
     @property
     def id(self) -> str:
