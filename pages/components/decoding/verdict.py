@@ -84,8 +84,8 @@ def verdict(
         f"({_share(error.probability)}); right is {right}, its "
         f"{_ordinal(error.rank)} choice ({_share(error.wanted_probability)}).",
         "" if forced else _how_sure(road, error),
-        _unlike_training(checkpoint, text),
-        _looked(checkpoint, text, road, wanted, error),
+        "" if forced else _unlike_training(checkpoint, text),
+        "" if forced else _looked(checkpoint, text, road, wanted, error),
         "" if forced else _afterwards(checkpoint, text, road, wanted, error),
     ]
     st.error("  \n".join(filter(None, sentences)), icon=":material/close:")

@@ -61,9 +61,9 @@ function build(view) {
     <section>
       <h3>Candidates for this step</h3>
       <div class="controls" role="group" aria-label="Temperature, top-k, top-p">
-        <label>Temperature <input type="range" min="0.1" max="3" step="0.1" data-control="temperature"><output></output></label>
-        <label>Top-k <input type="range" min="1" max="40" step="1" data-control="topK"><output></output></label>
-        <label>Top-p <input type="range" min="0.05" max="1" step="0.05" data-control="topP"><output></output></label>
+        <label>Temperature <input type="range" min="0.1" max="3" step="0.1" aria-label="Temperature" data-control="temperature"><output></output></label>
+        <label>Top-k <input type="range" min="1" max="40" step="1" aria-label="Top-k" data-control="topK"><output></output></label>
+        <label>Top-p <input type="range" min="0.05" max="1" step="0.05" aria-label="Top-p" data-control="topP"><output></output></label>
         <button type="button" data-control="reset">Reset</button>
       </div>
       <div class="controls" role="group" aria-label="The model's road">
@@ -187,6 +187,16 @@ function drawLegend(view) {
     name.append(element("span", { class: "square", "aria-hidden": "true" }), `${s ? "lower" : "upper"} row: ${side.label}`);
     return name;
   });
-  const words = parting < 0 ? "Both write the same." : `They part at step ${parting + 1} (≠).`;
+  const words = parting >= 0 ? `They part at step ${parting + 1} (≠).` : sides[1].forced < sides[1].ids.length ? "Both write the same." : wouldHaveWritten(view, sides[1]);
   view.legend.replaceChildren(...names, element("strong", {}, words));
+}
+
+// For a side that was given the other's tokens: how often it would have gone its own way.
+function wouldHaveWritten(view, side) {
+  const best = (step) => {
+    const row = side.logits.subarray(step * side.candidates, (step + 1) * side.candidates);
+    return idAt(side, step, row.indexOf(row.reduce((a, b) => Math.max(a, b))));
+  };
+  const others = side.ids.filter((id, step) => best(step) !== id).length;
+  return `Given the same tokens, “${side.label}” would have written another at ${others} of ${side.ids.length} steps.`;
 }
