@@ -34,9 +34,8 @@ function tableOf({ rows, step }, act) {
   const longest = Math.max(...rows.map((row) => row.tokens.length));
   const table = element("table");
   const head = element("tr");
-  head.append(element("th", { scope: "col" }, "branch"));
+  for (const title of ["branch", "compare", "log-probability", "answer"]) head.append(element("th", { scope: "col" }, title));
   for (let i = 0; i < longest; i++) head.append(element("th", { scope: "col", class: i === step ? "now" : "" }, i + 1));
-  for (const title of ["log-probability", "answer", "compare"]) head.append(element("th", { scope: "col" }, title));
   const top = element("thead");
   top.append(head);
   const body = element("tbody");
@@ -56,11 +55,6 @@ function rowOf(row, index, longest, step, act) {
   open.onclick = () => act("open", index, null);
   head.append(open);
   line.append(head);
-  for (let i = 0; i < longest; i++) line.append(tokenCell(row, index, i, step, act));
-  line.append(
-    element("td", { class: "number" }, row.log_prob.toFixed(4)),
-    element("td", { class: row.verdict }, { right: "✓ right", wrong: "✗ wrong", "": "" }[row.verdict]),
-  );
   const last = element("td");
   if (!row.open) {
     const compare = element("button", { type: "button", "data-focus": `compare ${row.name}`, "aria-pressed": String(row.compared), "aria-label": `Compare ${row.name} with the branch shown` });
@@ -70,7 +64,12 @@ function rowOf(row, index, longest, step, act) {
   } else {
     last.textContent = "shown";
   }
-  line.append(last);
+  line.append(
+    last,
+    element("td", { class: "number" }, row.log_prob.toFixed(4)),
+    element("td", { class: row.verdict }, { right: "✓ right", wrong: "✗ wrong", "": "" }[row.verdict]),
+  );
+  for (let i = 0; i < longest; i++) line.append(tokenCell(row, index, i, step, act));
   return line;
 }
 

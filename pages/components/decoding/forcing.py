@@ -1,6 +1,7 @@
 """Teacher forcing beside running free: three tests of the same model on the true target."""
 
 import html
+import math
 from collections.abc import Sequence
 
 import streamlit as st
@@ -18,9 +19,9 @@ STYLE = """
   .forcing th[scope=row] { text-align: left; white-space: nowrap; }
   .forcing td { font-family: monospace; }
   .forcing tr + tr { border-top: 1px solid rgba(128, 128, 128, 0.4); }
-  .forcing td.wrong { font-weight: 700; text-decoration: underline wavy; }
+  .forcing td.wrong { font-weight: 700; }
   .forcing td.parts { border-left: 3px solid currentColor; }
-  .forcing small { display: block; font-family: sans-serif; }
+  .forcing small { display: block; font-family: sans-serif; font-weight: 400; white-space: nowrap; }
   .forcing-box { overflow-x: auto; }
 </style>
 """
@@ -48,7 +49,8 @@ def panel(view: View) -> None:
     st.markdown(
         "The model is given the true target (**1** in one pass, as in training; **2** token by "
         "token) or goes on from its own tokens (**3**, running free). Shown is the token it finds "
-        "most probable, with its probability; where that is not the true one, it is underlined."
+        "most probable, with its probability; **✗** where that is not the true one, **≠** where 3 "
+        "first parts from it."
     )
     rows = [
         (ROWS[0], forced, whole.max(dim=-1).values.exp().tolist(), -1),
@@ -56,7 +58,7 @@ def panel(view: View) -> None:
         (
             ROWS[2],
             free.written,
-            [float(row) for row in _probabilities(free.log_probs)],
+            [math.exp(value) for value in free.log_probs],
             shared(free.written, wanted),
         ),
     ]
@@ -66,7 +68,7 @@ def panel(view: View) -> None:
     parts = shared(free.written, wanted)
     st.markdown(
         f"- **1 and 2 agree**: their log-probabilities differ by at most {difference:.1e}. The "
-        "causal mask hides what comes later, so the cache may replace it.\n"
+        "causal mask hides what comes later, so one pass says what step after step would.\n"
         f"- {_given_truth(wrong, len(wanted))}\n"
         f"- {_left_alone(parts, free.written, wanted, wrong)}"
     )
@@ -98,12 +100,6 @@ def _left_alone(
     )
 
 
-def _probabilities(log_probs: Sequence[float]) -> list[float]:
-    import math
-
-    return [math.exp(value) for value in log_probs]
-
-
 def _table(view: View, rows: Sequence[tuple[str, Sequence[int], Sequence[float], int]]) -> str:
     tokens = view.checkpoint.target_vocabulary.tokens
     steps = max(len(view.wanted), *(len(ids) for _, ids, _, _ in rows))
@@ -128,5 +124,5 @@ def _table(view: View, rows: Sequence[tuple[str, Sequence[int], Sequence[float],
 def _cell(name: str, share: float, i: int, token: int, wanted: Sequence[int], parts: bool) -> str:
     wrong = i >= len(wanted) or token != wanted[i]
     classes = " ".join(filter(None, ["wrong" if wrong else "", "parts" if parts else ""]))
-    mark = "≠ parts here " if parts else "✗ " if wrong else ""
+    mark = "≠ " if parts else "✗ " if wrong else ""
     return f"<td class='{classes}'>{code(name)}<small>{mark}{share:.0%}</small></td>"
