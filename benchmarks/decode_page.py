@@ -23,7 +23,8 @@ WATCH = """([type, selector, text]) => {
   const find = (root, wanted) => {
     for (const element of root.querySelectorAll('*')) {
       if (element.matches(wanted)) return element;
-      if (element.shadowRoot) { const found = find(element.shadowRoot, wanted); if (found) return found; }
+      const inside = element.shadowRoot && find(element.shadowRoot, wanted);
+      if (inside) return inside;
     }
     return null;
   };

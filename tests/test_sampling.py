@@ -2,6 +2,7 @@
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -136,8 +137,12 @@ def test_the_same_seed_writes_the_same_and_top_1_is_greedy(seed: int) -> None:
     assert torch.equal(first[-1].tokens, again[-1].tokens)
     assert torch.equal(first[-1].tokens, slow[-1].tokens)
     best = list(greedy(model, source))
-    for options in ({"top_k": 1}, {"top_p": 1e-9}, {"temperature": 0.01}):
-        [*_, last] = sample(model, source, seed=seed, **options)
+    for single in (
+        sample(model, source, seed=seed, top_k=1),
+        sample(model, source, seed=seed, top_p=1e-9),
+        sample(model, source, seed=seed, temperature=0.01),
+    ):
+        [*_, last] = single
         assert torch.equal(last.tokens, best[-1].tokens)
 
 
@@ -174,6 +179,7 @@ def test_a_branch_taken_and_walked_back_leaves_the_original_bit_for_bit(
         shared = min(position, len(written))
         for one, other in zip(before[:shared], branch, strict=False):
             assert torch.equal(one.log_probs, other.log_probs)
+            assert one.cross_attention is not None and other.cross_attention is not None
             assert torch.equal(one.cross_attention, other.cross_attention)
 
 
@@ -211,7 +217,7 @@ def test_a_forced_tokens_probability_is_the_models_for_that_prefix(
         ("seed", 2**70),
     ],
 )
-def test_a_bad_setting_is_named_before_anything_is_computed(field: str, value: object) -> None:
+def test_a_bad_setting_is_named_before_anything_is_computed(field: str, value: Any) -> None:
     model = wild_model(1)
     with pytest.raises(ConfigError, match=field):
         sample(model, torch.tensor([[5]]), **{field: value})

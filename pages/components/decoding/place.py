@@ -4,7 +4,7 @@ The prefix names the road; the other fields are those of the ``decoding_steps`` 
 its own script writes them.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlencode
 
 import streamlit as st
@@ -50,7 +50,7 @@ def way(checkpoint: "Checkpoint") -> Way:
 
 def _sampling() -> SamplingConfig | None:
     """As the address names it; None for the greedy road. What cannot be is named and left out."""
-    numbers: dict[str, float] = {}
+    numbers: dict[str, Any] = {}
     for field, kind in (("temperature", float), ("top_p", float), ("top_k", int), ("seed", int)):
         text = st.session_state[field]
         try:
