@@ -2,29 +2,35 @@
 
 import math
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from pages.components import address, inputs
 from pages.components.decoding import beside, branch_store, branches, forcing, place, verdict
-from pages.components.decoding.roads import decode_road
+from pages.components.decoding.roads import Road, decode_road
 from pages.components.decoding.view import View
 from pages.components.decoding_steps import decoding_steps
 from pages.components.frame import errors_shown, frame
 from pages.components.inspection import shown
 from pages.components.text import verbatim
 
+if TYPE_CHECKING:
+    from transformer.checkpoint import Checkpoint
+
 PANELS: dict[str, tuple[str, Callable[[View], None]]] = {
     "branches": ("Branches", branches.panel),
     "forcing": ("Teacher forcing", forcing.panel),
 }
-"""Name in the address -> its title, and what draws it."""
+"""Name in the address -> its title, and what draws it. The first is open at the start."""
 
-with frame("Decode", "Walk through the output token by token, and try the roads not taken."):
-    chosen = inputs.checkpoint_and_text()
-    if chosen is not None:
-        checkpoint, text = chosen
-        vocabulary = checkpoint.target_vocabulary
+
+@st.fragment
+def walk(checkpoint: "Checkpoint", text: str) -> None:
+    """Everything about one input. A fragment: another road leaves the rest of the page alone."""
+    if st.session_state["input"] != text:
+        st.rerun()  # a panel has opened another input
+    with errors_shown():
         source = checkpoint.encode(text)[0].tolist()
         place.read(checkpoint, text)
         way = place.way(checkpoint)
@@ -38,46 +44,63 @@ with frame("Decode", "Walk through the output token by token, and try the roads 
         with right:
             compared = beside.field(checkpoint, way, wanted)
         road = decode_road(checkpoint, text, way)
+        summary(checkpoint, road, wanted)
         error = verdict.find_error(road, wanted)
-        with st.container(horizontal=True, vertical_alignment="center"):
-            who = "After your choice, the model" if way.prefix else "The model"
-            judged = ", which is right" if road.written == wanted else ""
-            st.markdown(
-                f"{who} writes {verbatim(vocabulary.decode(road.written))}{judged}; "
-                f"log-probability {road.total:.4f} (probability {math.exp(road.total):.2%}).",
-                width="stretch",
-            )
-            st.button(
-                "Back to the model's own choice", on_click=place.start_over, disabled=not way.prefix
-            )
-        if road.written[-1] != checkpoint.config.eos_id:
-            st.warning("The output was cut: the model goes on without an end.")
-        if error is not None:
-            verdict.verdict(checkpoint, text, road, wanted, error)
+        judgement = st.container()  # filled below: it may decode once more
         sides = beside.sides(compared, checkpoint, text, road, wanted)
         decoding_steps(
-            shown(vocabulary.tokens, range(len(vocabulary))),
+            shown(checkpoint.target_vocabulary.tokens, range(checkpoint.config.target_vocab_size)),
             shown(checkpoint.source_vocabulary.tokens, source),
             sides,
             wanted=wanted,
-            told=place.tell(error.position if error else 0, max(len(side.ids) for side in sides)),
+            told=place.tell(error.position if error else 0, max(len(one.ids) for one in sides)),
             key="decoding",
             on_place=place.remember,
             on_choice=place.take_choice,
         )
+        if error is not None:
+            with judgement:
+                verdict.verdict(checkpoint, text, road, wanted, error)
         place.write()
-        view = View(checkpoint, text, way.prefix, road.written, place.step(), way.sampling, wanted)
-        address.read("panel", next(iter(PANELS)))
-        if st.session_state["panel"] not in PANELS:
-            st.session_state["panel"] = next(iter(PANELS))
-        panel = st.segmented_control(
-            "More about this output",
-            list(PANELS),
-            format_func=lambda name: PANELS[name][0],
-            key="panel",
+        panels(View(checkpoint, text, way.prefix, road.written, place.step(), way.sampling, wanted))
+
+
+def summary(checkpoint: "Checkpoint", road: Road, wanted: tuple[int, ...]) -> None:
+    """What was written, and the way back to what the model writes by itself."""
+    prefix = road.way.prefix
+    with st.container(horizontal=True, vertical_alignment="center"):
+        who = "After your choice, the model" if prefix else "The model"
+        judged = ", which is right" if road.written == wanted else ""
+        st.markdown(
+            f"{who} writes {verbatim(checkpoint.target_vocabulary.decode(road.written))}{judged}; "
+            f"log-probability {road.total:.4f} (probability {math.exp(road.total):.2%}).",
+            width="stretch",
         )
-        address.write("panel", panel if panel and panel != next(iter(PANELS)) else "")
-        st.session_state["kept panel"] = panel
-        if panel:
-            with errors_shown():
-                PANELS[panel][1](view)
+        st.button("Back to the model's own choice", on_click=place.start_over, disabled=not prefix)
+    if road.written[-1] != checkpoint.config.eos_id:
+        st.warning("The output was cut: the model goes on without an end.")
+
+
+def panels(view: View) -> None:
+    """The chooser of panels, and the one chosen."""
+    first = next(iter(PANELS))
+    address.read("panel", first)
+    if st.session_state["panel"] not in PANELS:
+        st.session_state["panel"] = first
+    panel = st.segmented_control(
+        "More about this output",
+        list(PANELS),
+        format_func=lambda name: PANELS[name][0],
+        key="panel",
+    )
+    address.write("panel", panel if panel and panel != first else "")
+    st.session_state["kept panel"] = panel
+    if panel:
+        with errors_shown():
+            PANELS[panel][1](view)
+
+
+with frame("Decode", "Walk through the output token by token, and try the roads not taken."):
+    chosen = inputs.checkpoint_and_text()
+    if chosen is not None:
+        walk(*chosen)

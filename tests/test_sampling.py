@@ -179,7 +179,8 @@ def test_a_branch_taken_and_walked_back_leaves_the_original_bit_for_bit(
         shared = min(position, len(written))
         for one, other in zip(before[:shared], branch, strict=False):
             assert torch.equal(one.log_probs, other.log_probs)
-            assert one.cross_attention is not None and other.cross_attention is not None
+            assert one.cross_attention is not None
+            assert other.cross_attention is not None
             assert torch.equal(one.cross_attention, other.cross_attention)
 
 
