@@ -306,17 +306,17 @@ def _next_log_probs(
     new = written[:, memory.length :]
     if not attention:
         return _normalised(model.decode(new, memory)), None, None
-    with record(model) as trace:
+    names = [
+        [
+            f"decoder.layers.{layer}.{kind}.weights"
+            for layer in range(model.config.num_decoder_layers)
+        ]
+        for kind in ("cross_attention", "self_attention")
+    ]
+    with record(model, names[0] + names[1]) as trace:
         logits = model.decode(new, memory)
     cross, own = (
-        torch.stack(
-            [
-                trace[f"decoder.layers.{layer}.{kind}.weights"][:, :, -1]
-                for layer in range(model.config.num_decoder_layers)
-            ],
-            dim=1,
-        )
-        for kind in ("cross_attention", "self_attention")
+        torch.stack([trace[name][:, :, -1] for name in layers], dim=1) for layers in names
     )
     return _normalised(logits), cross, own
 
