@@ -2,8 +2,8 @@
 
     python -m benchmarks.decode_page
 
-From the key or the click, as the browser stamps it, to two frames after the new picture is
-there; medians of 10, in headless Chromium, for `reverse` and the largest bundled checkpoint.
+From the key, as the browser stamps it, to the frame after the one that paints the new step;
+medians of 10, in headless Chromium, for `reverse` and the largest bundled checkpoint.
 Leave the machine idle meanwhile.
 """
 
@@ -35,7 +35,6 @@ WATCH = """([type, selector, text]) => {
         if (find(document, selector)?.textContent.includes(text)) break;
         await frame();
       }
-      await frame();
       await frame();
       resolve(performance.now() - event.timeStamp);
     }, { once: true, capture: true });

@@ -1,6 +1,7 @@
 """The Decode page in a real browser: steps, their arithmetic, branches, what went wrong."""
 
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -186,6 +187,11 @@ def test_branches_are_made_named_compared_and_walked_by_keyboard(
     page.wait_for_url(re.compile("branches=.*"))
     page.wait_for_url(re.compile("beside=branch"))
     settle(page)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="All branches, step by step (CSV)").click()
+    lines = Path(download.value.path()).read_text("utf-8").splitlines()
+    assert lines[0].startswith("branch,step,token")
+    assert any(line.startswith("with <b>q</b>!~*,3,q,True,-") for line in lines)
     # All of it by its address, in another browser.
     again = new_page()
     again.goto(page.url)

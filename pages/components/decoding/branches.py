@@ -12,6 +12,7 @@ from pages.components.decoding.branch_store import Branch
 from pages.components.decoding.roads import Road, Way, decode_road, prefix_text
 from pages.components.decoding.view import View
 from pages.components.inspection import shown
+from transformer.run_history import write_csv
 
 if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
@@ -78,8 +79,34 @@ def panel(view: View) -> None:
             )
         )
     branch_tree(rows, step=view.step, key="branch tree", on_act=_act)
+    st.download_button(
+        "All branches, step by step (CSV)",
+        data=lambda: as_csv(checkpoint, branches, roads),
+        file_name=f"branches-{checkpoint.task}.csv",
+        mime="text/csv",
+        on_click="ignore",
+    )
     if len(branches) >= branch_store.MOST:
         st.warning(f"A tree holds {branch_store.MOST} branches; remove some to keep more.")
+
+
+def as_csv(checkpoint: "Checkpoint", branches: Sequence[Branch], roads: Sequence[Road]) -> bytes:
+    """One line a step of a branch: its token, whether a person gave it, the log-probabilities."""
+    titles = ("branch", "step", "token", "given", "log_probability", "log_probability_so_far")
+    tokens = checkpoint.target_vocabulary.tokens
+    rows = [
+        (
+            name_of(branch, checkpoint),
+            step + 1,
+            tokens[number],
+            step < len(branch.way.prefix),
+            log_prob,
+            sum(road.log_probs[: step + 1]),
+        )
+        for branch, road in zip(branches, roads, strict=True)
+        for step, (number, log_prob) in enumerate(zip(road.written, road.log_probs, strict=True))
+    ]
+    return write_csv(titles, rows)
 
 
 def tree_order(
