@@ -70,6 +70,15 @@ def measure(page: Page, url: str, name: str, repeats: int) -> None:
         for number in range(1, repeats + 1)
     ]
     report(f"{name}: temperature", heat)
+    for what, when in (
+        ("branch, the step itself", ""),
+        ("branch, and all that follows", ":not(.pending) "),
+    ):
+        report(f"{name}: {what}", branching(page, f".decoding_steps{when or ' '}.where", repeats))
+
+
+def branching(page: Page, where: str, repeats: int) -> list[float]:
+    """From choosing another candidate until it stands in the output."""
     branches = []
     for number in range(1, repeats + 1):
         rival = page.locator(".candidates button").nth(number % 8)
@@ -77,8 +86,10 @@ def measure(page: Page, url: str, name: str, repeats: int) -> None:
             rival = page.locator(".candidates button").nth((number + 1) % 8)
         token = rival.get_attribute("data-token")
         rival.focus()
-        branches.append(waited(page, "keydown", ".where", f"given “{token}”", "Enter"))
-    report(f"{name}: branch", branches)
+        branches.append(waited(page, "keydown", where, f"given “{token}”", "Enter"))
+        expect(page.locator(".decoding_steps.pending")).to_have_count(0)
+        settle(page)
+    return branches
 
 
 def main() -> None:

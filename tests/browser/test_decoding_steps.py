@@ -152,6 +152,32 @@ def test_a_road_by_chance_is_drawn_again_by_its_seed(server: Server, new_page: N
     expect(wrote).not_to_have_text(first)
 
 
+def test_a_choice_is_drawn_before_the_server_has_answered(
+    server: Server, new_page: NewPage
+) -> None:
+    """What is known already is drawn in the same task as the click, and is then confirmed."""
+    page = new_page()
+    open_decode(page, server, "checkpoint=reverse&input=abcdef&step=3")
+    rival = page.locator(".candidates button").nth(1)
+    token = rival.get_attribute("data-token")
+    at_once = rival.evaluate(
+        """(button) => {
+          const root = button.getRootNode();
+          button.click();
+          return [...root.querySelectorAll(".output button, .where")].map((one) => one.textContent);
+        }"""
+    )
+    assert len(at_once) == 4  # three tokens; what follows is not there yet
+    assert at_once[3].startswith(f"Step 3 of …: given “{token}”")
+    expect(page.locator(".decoding_steps.pending")).to_have_count(0)
+    settle(page)
+    confirmed = page.locator(".where").inner_text()
+    assert confirmed.split(": ", 1)[1] == at_once[3].split(": ", 1)[1]
+    shown = page.locator(".output button").all_text_contents()
+    assert shown[:3] == at_once[:3]
+    assert len(shown) > 3
+
+
 def test_branches_are_made_named_compared_and_walked_by_keyboard(
     server: Server, new_page: NewPage
 ) -> None:

@@ -81,7 +81,7 @@ function rowOf(view, side, s, found, column) {
   if (s === 0) {
     const button = element("button", { type: "button", "data-token": name, "aria-pressed": String(written), "aria-label": label.filter(Boolean).join(", ") });
     button.append(element("span", { class: "name" }, name));
-    button.onclick = () => { if (!written) choose(view, id); };
+    button.onclick = () => { if (!written && !side.pending) choose(view, id); };
     button.onfocus = () => point(view, s, column);
     button.onkeydown = (event) => stepThroughRows(event, button);
     cell.append(button);

@@ -23,7 +23,6 @@ export default function (component) {
     view.turn = view.data.turn;
   }
   clampPlace(view);
-  view.anyWrong = view.data.sides[0].ids.some((_, i) => isWrong(view, i));
   listTokens(view);
   draw(view);
   view.justChosen = false;
@@ -128,12 +127,26 @@ function tellSoon(view) {
   view.timer = setTimeout(() => view.tellPlace(), 400);
 }
 
-// Write this token at this step; the model goes on from there.
+// Write this token at this step; the model goes on from there. What this step looks at and its
+// candidates stay, and the token's probability is known: all that is drawn before the server
+// has answered. Only what follows is not there yet.
 function choose(view, id) {
   view.justChosen = true;
   clearTimeout(view.timer);
-  const before = view.data.sides[0].ids.slice(0, view.step);
-  view.write([...before, id]);
+  const side = view.data.sides[0];
+  const ids = [...side.ids.slice(0, view.step), id];
+  view.write(ids);
+  if (view.step >= side.ids.length) return; // nothing is known of a step past its end
+  const column = columnOf(side, view.step, id);
+  if (column < 0) return;
+  const { divided, top, sum } = nextToken(logitsOf(side, view.step), NEUTRAL);
+  const logProb = divided[column] - top - Math.log(sum);
+  Object.assign(side, {
+    ids, forced: ids.length, pending: true,
+    logProbs: [...side.logProbs.slice(0, view.step), logProb],
+  });
+  clampPlace(view);
+  draw(view);
 }
 
 function listTokens(view) {
@@ -148,7 +161,9 @@ function writeTyped(view) {
   const text = view.typed.value.replaceAll(" ", "␣");
   const id = view.data.vocabulary.indexOf(text);
   view.refused.textContent = "";
-  if (view.step > view.data.sides[0].ids.length) {
+  if (view.data.sides[0].pending) {
+    view.refused.textContent = "The model is still going on from the last choice.";
+  } else if (view.step > view.data.sides[0].ids.length) {
     view.refused.textContent = "This output has ended before this step.";
   } else if (id < 0) {
     const known = view.data.vocabulary.slice(4, 34).join(" ");
@@ -163,6 +178,7 @@ function writeTyped(view) {
 
 function draw(view) {
   const { sides } = view.data;
+  view.anyWrong = sides[0].ids.some((_, i) => isWrong(view, i));
   view.slider.max = view.steps - 1;
   view.slider.value = view.step;
   view.slider.setAttribute("aria-valuetext", `step ${view.step + 1} of ${view.steps}`);
@@ -175,6 +191,7 @@ function draw(view) {
   drawControls(view);
   drawCandidates(view);
   view.root.classList.toggle("two", sides.length > 1);
+  view.root.classList.toggle("pending", Boolean(sides[0].pending));
 }
 
 function drawLegend(view) {

@@ -23,14 +23,16 @@ function unpack(data) {
   return header;
 }
 
+const logitsOf = (side, step) =>
+  side.logits.subarray(step * side.candidates, (step + 1) * side.candidates);
+
 // The arithmetic of one step of one side; `places` are the candidates' columns, not their ids.
 function stepOf(view, side, step) {
   const { temperature, topK, topP } = view.settings;
   const name = [step, temperature, topK, topP].join(" ");
   if (!side.found.has(name)) {
     if (side.found.size > 200) side.found.clear();
-    const start = step * side.candidates;
-    side.found.set(name, nextToken(side.logits.subarray(start, start + side.candidates), view.settings));
+    side.found.set(name, nextToken(logitsOf(side, step), view.settings));
   }
   return side.found.get(name);
 }
@@ -40,8 +42,7 @@ const idAt = (side, step, column) =>
 
 function columnOf(side, step, id) {
   if (!side.listedIds) return id;
-  const start = step * side.candidates;
-  return side.listedIds.subarray(start, start + side.candidates).indexOf(id);
+  return side.listedIds.subarray(step * side.candidates, (step + 1) * side.candidates).indexOf(id);
 }
 
 const MEAN = "mean";

@@ -78,5 +78,5 @@ function describeStep(view) {
     const verb = view.step < side.forced ? `given “${name}”, which has` : `writes “${name}” with`;
     return `${who}${verb} probability ${percent(Math.exp(side.logProbs[view.step]))}; log-probability so far ${so.toFixed(4)}`;
   });
-  view.where.textContent = `Step ${view.step + 1} of ${view.steps}: ${said.join(" · ")}`;
+  view.where.textContent = `Step ${view.step + 1} of ${sides[0].pending ? "…" : view.steps}: ${said.join(" · ")}`;
 }
