@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
-    from transformer.config import DataConfig, TrainingConfig, TransformerConfig
-    from transformer.decoding import DecodingStep, Hypothesis, beam_search, decode, greedy
+    from transformer.config import DataConfig, SamplingConfig, TrainingConfig, TransformerConfig
+    from transformer.decoding import (
+        DecodingStep,
+        Hypothesis,
+        beam_search,
+        decode,
+        greedy,
+        sample,
+    )
     from transformer.errors import CheckpointError, ConfigError, UserError, VocabularyError
     from transformer.hooks import HookPoint, ablate, record
     from transformer.model import Transformer
@@ -24,6 +31,7 @@ __all__ = [
     "DecodingStep",
     "HookPoint",
     "Hypothesis",
+    "SamplingConfig",
     "TrainingConfig",
     "Transformer",
     "TransformerConfig",
@@ -35,12 +43,13 @@ __all__ = [
     "decode",
     "greedy",
     "record",
+    "sample",
 ]
 
 _HOMES = {
     "checkpoint": ("Checkpoint",),
-    "config": ("DataConfig", "TrainingConfig", "TransformerConfig"),
-    "decoding": ("DecodingStep", "Hypothesis", "beam_search", "decode", "greedy"),
+    "config": ("DataConfig", "SamplingConfig", "TrainingConfig", "TransformerConfig"),
+    "decoding": ("DecodingStep", "Hypothesis", "beam_search", "decode", "greedy", "sample"),
     "errors": ("CheckpointError", "ConfigError", "UserError", "VocabularyError"),
     "hooks": ("HookPoint", "ablate", "record"),
     "model": ("Transformer",),

@@ -306,6 +306,38 @@ class DataConfig(SelfValidating):
 
 
 @dataclass(frozen=True)
+class SamplingConfig(SelfValidating):
+    """How the next token is drawn: logits over the temperature, then top-k, top-p, softmax.
+
+    Raises:
+        ConfigError: a field is out of its bounds.
+    """
+
+    temperature: float = setting(
+        "Divides the logits: below 1 the likely gets likelier, above 1 all get more alike.",
+        default=1.0,
+        minimum=0.01,
+        maximum=100.0,
+    )
+    top_k: int = setting(
+        "Only so many tokens, those with the highest logits, stay; 0 keeps all.",
+        default=0,
+        minimum=0,
+        maximum=10_000_000,
+    )
+    top_p: float = setting(
+        "Only the most probable tokens that together reach this probability stay.",
+        default=1.0,
+        minimum=0.0,
+        maximum=1.0,
+        above_minimum=True,
+    )
+    seed: int = setting(
+        "The same seed draws the same output.", default=0, minimum=0, maximum=2**31 - 1
+    )
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """Everything needed to start a run again: what ``config.json`` of a run holds."""
 

@@ -1,6 +1,6 @@
-"""Writing the output token by token: greedy and beam search, on a key-value cache.
+"""Writing the output token by token: greedy, sampling and beam search, on a key-value cache.
 
-Both are generators of :class:`DecodingStep`, batched over sentences. The command line
+All are generators of :class:`DecodingStep`, batched over sentences. The command line
 drains them; the app keeps the steps and lets a person walk through them. ``cached=False`` is
 the slow obvious version, which computes everything anew at each step: the oracle in the tests.
 """
@@ -11,9 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from transformer.config import SamplingConfig
 from transformer.errors import CheckpointError
 from transformer.hooks import record
 from transformer.model import Memory, Transformer
+from transformer.next_token import draw, next_token
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class DecodingStep:
 
 
 Strategy = Callable[[Transformer, Tensor], Iterable[DecodingStep]]
-"""Greedy or beam search with its options filled in, as :func:`decode` takes it."""
+"""Greedy, sampling or beam search with its options filled in, as :func:`decode` takes it."""
 
 
 def length_penalty(length: int, alpha: float) -> float:
@@ -105,7 +107,6 @@ def output_limit(model: Transformer, max_length: int | None) -> int:
     return room if max_length is None else max(1, min(max_length, room))
 
 
-@torch.inference_mode()
 def greedy(
     model: Transformer,
     source: Tensor,
@@ -125,6 +126,68 @@ def greedy(
         attention: record what each new position attended to.
         cached: False recomputes everything at every step: the slow obvious way.
     """
+
+    def best(position: int, log_probs: Tensor) -> Tensor:
+        return log_probs.argmax(dim=-1)
+
+    return _one_road(model, source, best, prefix, max_length, attention, cached)
+
+
+def sample(
+    model: Transformer,
+    source: Tensor,
+    *,
+    temperature: float = 1.0,
+    top_k: int = 0,
+    top_p: float = 1.0,
+    seed: int = 0,
+    prefix: Sequence[int] = (),
+    max_length: int | None = None,
+    attention: bool = False,
+    cached: bool = True,
+) -> Iterator[DecodingStep]:
+    """Draw each token by its probability, until every sentence has ended.
+
+    The number drawn at a position depends on the seed and on where in the batch it stands,
+    not on what was written before: with another prefix or temperature, the same luck meets
+    other probabilities. The steps' log-probabilities are the model's own, before temperature,
+    top-k and top-p.
+
+    Args:
+        temperature, top_k, top_p, seed: as :class:`SamplingConfig` says.
+        source, prefix, max_length, attention, cached: as for :func:`greedy`.
+
+    Raises:
+        ConfigError: temperature, top-k, top-p or the seed has a value it cannot have.
+    """
+    sampling = SamplingConfig(temperature, top_k, top_p, seed)
+    generator = torch.Generator().manual_seed(seed)
+    # All at once, so that a position's number hangs on no other position.
+    rolled = torch.rand(
+        output_limit(model, max_length), source.size(0), generator=generator, dtype=torch.float64
+    )
+
+    def drawn(position: int, log_probs: Tensor) -> Tensor:
+        return draw(next_token(log_probs, sampling), rolled[position].to(log_probs.device))
+
+    return _one_road(model, source, drawn, prefix, max_length, attention, cached)
+
+
+Choose = Callable[[int, Tensor], Tensor]
+"""From the position and log-probabilities [batch, vocabulary] to the tokens written, [batch]."""
+
+
+@torch.inference_mode()
+def _one_road(
+    model: Transformer,
+    source: Tensor,
+    choose: Choose,
+    prefix: Sequence[int],
+    max_length: int | None,
+    attention: bool,
+    cached: bool,
+) -> Iterator[DecodingStep]:
+    """One hypothesis a sentence, which grows by what ``choose`` chooses."""
     config = model.config
     batch = source.size(0)
     memory = model.encode(source, cached=cached)
@@ -137,7 +200,7 @@ def greedy(
         if position < len(prefix):
             chosen = written.new_full((batch,), prefix[position])
         else:
-            chosen = log_probs.argmax(dim=-1)  # [batch]
+            chosen = choose(position, log_probs)  # [batch]
         chosen = torch.where(finished, config.pad_id, chosen)
         gained = log_probs.gather(1, chosen[:, None])[:, 0]
         total = torch.where(finished, total, total + gained)
@@ -243,17 +306,17 @@ def _next_log_probs(
     new = written[:, memory.length :]
     if not attention:
         return _normalised(model.decode(new, memory)), None, None
-    with record(model) as trace:
+    names = [
+        [
+            f"decoder.layers.{layer}.{kind}.weights"
+            for layer in range(model.config.num_decoder_layers)
+        ]
+        for kind in ("cross_attention", "self_attention")
+    ]
+    with record(model, names[0] + names[1]) as trace:
         logits = model.decode(new, memory)
     cross, own = (
-        torch.stack(
-            [
-                trace[f"decoder.layers.{layer}.{kind}.weights"][:, :, -1]
-                for layer in range(model.config.num_decoder_layers)
-            ],
-            dim=1,
-        )
-        for kind in ("cross_attention", "self_attention")
+        torch.stack([trace[name][:, :, -1] for name in layers], dim=1) for layers in names
     )
     return _normalised(logits), cross, own
 

@@ -70,11 +70,16 @@ def hook_points(model: nn.Module) -> dict[str, HookPoint]:
 
 
 def _find(model: nn.Module, names: Sequence[str]) -> dict[str, HookPoint]:
-    points = hook_points(model)
+    found = {}
     for name in names:
-        if name not in points:
+        try:
+            point = model.get_submodule(name)
+        except AttributeError:
+            point = model
+        if not isinstance(point, HookPoint):
             raise KeyError(f"there is no hook point {name!r}; hook_points(model) lists them")
-    return {name: points[name] for name in names}
+        found[name] = point
+    return found
 
 
 @contextmanager

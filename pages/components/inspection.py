@@ -1,10 +1,9 @@
 """What one input makes a checkpoint's model do: its answer, and all of its attention."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pages.components.attention_explorer import AttentionKind
 from transformer.analysis.heads import KINDS, all_heads
@@ -19,8 +18,6 @@ LONGEST_OUTPUT = 256
 """Tokens after which a page stops an output that finds no end."""
 MOST_WEIGHTS = 8_000_000
 """Attention weights that a browser is sent at once: 32 MB."""
-CANDIDATES = 8
-"""Next tokens shown at each step."""
 
 
 @dataclass(frozen=True)
@@ -118,44 +115,6 @@ def _check_drawable(config: "TransformerConfig", source: int, target: int) -> No
             f"All maps together have {weights:,} weights; at most {MOST_WEIGHTS:,} can be drawn. "
             "Shorten the input."
         )
-
-
-def decode_steps(checkpoint: "Checkpoint", text: str, prefix: list[int]) -> list[dict[str, Any]]:
-    """Greedy decoding after a forced prefix, as the ``decoding_steps`` component draws it.
-
-    Raises:
-        VocabularyError: the text cannot be encoded.
-    """
-    from transformer.decoding import greedy
-
-    tokens = checkpoint.target_vocabulary.tokens
-    steps: list[dict[str, Any]] = []
-    source = checkpoint.encode(text)
-    strategy = partial(greedy, prefix=prefix, max_length=LONGEST_OUTPUT, attention=True)
-    for step in strategy(checkpoint.model, source):
-        assert step.cross_attention is not None  # asked for
-        written = int(step.tokens[0, 0, -1])
-        candidates = [(c.token, c.log_prob) for c in step.candidates(CANDIDATES)]
-        log_prob = float(step.log_probs[0, 0, written])
-        if written not in [token for token, _ in candidates]:
-            candidates[-1] = (written, log_prob)
-        names = shown(tokens, [token for token, _ in candidates])
-        steps.append(
-            {
-                "id": written,
-                "token": shown(tokens, [written])[0],
-                "log_prob": log_prob,
-                "probability": math.exp(log_prob),
-                "forced": step.position < len(prefix),
-                "candidates": [
-                    [name, token, math.exp(value)]
-                    for name, (token, value) in zip(names, candidates, strict=True)
-                ],
-                # Mean over the heads: [layer, source]
-                "attention": step.cross_attention[0, 0].mean(dim=1).tolist(),
-            }
-        )
-    return steps
 
 
 def shown(tokens: Sequence[str], ids: Sequence[int]) -> list[str]:

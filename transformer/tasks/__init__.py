@@ -17,7 +17,9 @@ __all__ = [
     "Task",
     "build_task",
     "find_task",
+    "longest_source",
     "read_pairs",
+    "right_answer",
 ]
 
 _KINDS: tuple[type[Task], ...] = (Reverse, Copy, Sort, Addition, AdditionReversed, OwnPairs)
@@ -55,3 +57,26 @@ def build_task(data: DataConfig, pairs: Path | None = None) -> Task:
     if pairs is None:
         raise TaskError("The task 'pairs' needs a file of pairs (--data FILE).")
     return OwnPairs(data, read_pairs(pairs).pairs)
+
+
+def right_answer(data: DataConfig, source: str) -> str | None:
+    """What a task that computes its answers asks for; None where it cannot say.
+
+    A person's own pairs have no answer for a source outside them, and a text that is no source
+    of the task (two plus signs) has none either.
+    """
+    kind = TASKS.get(data.task)
+    if kind is None or not issubclass(kind, GeneratedTask):
+        return None
+    try:
+        return kind(data).answer(source)
+    except ValueError:
+        return None
+
+
+def longest_source(data: DataConfig) -> int | None:
+    """Most tokens of a source that a task generates; None for a person's own pairs."""
+    kind = TASKS.get(data.task)
+    if kind is None or not issubclass(kind, GeneratedTask):
+        return None
+    return kind(data).longest()[0]

@@ -8,6 +8,7 @@ import streamlit as st
 
 if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
+    from transformer.config import SamplingConfig
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,8 @@ class View:
     prefix: ids that the person chose; the model went on after them.
     written: ids of the whole output, the prefix included, with <eos> where it ended.
     step: the position shown, from 0.
+    sampling: how the model went on after the prefix; None is greedily.
+    wanted: ids of the true target with <eos>; empty where it is not known.
     """
 
     checkpoint: "Checkpoint"
@@ -25,10 +28,19 @@ class View:
     prefix: tuple[int, ...]
     written: tuple[int, ...]
     step: int
+    sampling: "SamplingConfig | None" = None
+    wanted: tuple[int, ...] = ()
 
 
 def open_at(text: str, prefix: Sequence[int] = (), step: int = 0) -> None:
-    """In a callback: have the page show another input, road or step."""
+    """In a callback: have the page show another input, greedy road or step."""
+    # Or the page would take what is opened here for what belonged to the input before.
+    owner, before = st.session_state.get("road belongs to", (None, text))
+    if owner is not None and before != text:
+        st.session_state["road belongs to"] = (owner, text)
+        for field in ("target", "beside", "branches"):
+            st.session_state[field] = ""
     st.session_state["input"] = text
+    st.session_state["seed"] = ""
     st.session_state["prefix"] = ".".join(map(str, prefix))
     st.session_state["step"] = str(step + 1)

@@ -1,42 +1,140 @@
-"""The output token by token: candidates, probabilities, and the source each step looked at.
+"""The output token by token: candidates, their arithmetic, and the source each step looked at.
 
-All steps travel at once, so walking through them needs no server; choosing another
-candidate does, since the model must go on from there.
+All steps travel at once with the model's logits, so walking through them, and temperature,
+top-k and top-p, need no server; writing another token does, since the model must go on from
+there. Where the person is (``place``) goes back and forth as the address writes it:
+``step=3&temperature=0.8``.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from pages.components.address import Told
 from pages.components.mount import component
 
 HERE = Path(__file__).parent
+MOST_LOGITS = 4_000_000
+"""Logits that a browser is sent at once: 16 MB. Beyond, only the highest of each step."""
+MOST_WEIGHTS = 4_000_000
+"""Attention weights that it is sent; beyond, each layer's mean over its heads."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One road through the decoding: what is shown, or what it is compared with.
+
+    label: which of the two, as on screen.
+    ids: what each step wrote.
+    log_probs: the model's log-probability of each.
+    forced: how many of the first steps were given rather than written by the model.
+    logits: [step, vocabulary]
+    attention: over the source, [step, layer, head, source]
+    given_by: who forced those steps, as on screen.
+    """
+
+    label: str
+    ids: Sequence[int]
+    log_probs: Sequence[float]
+    forced: int
+    logits: NDArray[np.float32]
+    attention: NDArray[np.float32]
+    given_by: str = "chosen by you"
+
+
+def pack(
+    vocabulary: Sequence[str],
+    source: Sequence[str],
+    sides: Sequence[Side],
+    wanted: Sequence[int],
+    told: Told,
+) -> bytes:
+    """What the browser gets: the length of a JSON header, the header, then all numbers.
+
+    For each side its logits [step, candidate], the candidates' ids if not all are sent, and
+    its attention [step, layer, head, source].
+    """
+    most = MOST_LOGITS // max(1, sum(len(side.ids) for side in sides))
+    headers: list[dict[str, object]] = []
+    numbers: list[bytes] = []
+    for side in sides:
+        logits, ids = _highest(side.logits, most)
+        attention = side.attention
+        if attention.size > MOST_WEIGHTS:
+            attention = attention.mean(axis=2, keepdims=True)
+        headers.append(
+            {
+                "label": side.label,
+                "ids": list(side.ids),
+                "logProbs": list(side.log_probs),
+                "forced": side.forced,
+                "givenBy": side.given_by,
+                "candidates": logits.shape[1],
+                "listed": ids is not None,
+                "layers": attention.shape[1],
+                "heads": attention.shape[2],
+            }
+        )
+        numbers.append(np.ascontiguousarray(logits, "<f4").tobytes())
+        if ids is not None:
+            numbers.append(np.ascontiguousarray(ids, "<i4").tobytes())
+        numbers.append(np.ascontiguousarray(attention, "<f4").tobytes())
+    header = json.dumps(
+        {
+            "vocabulary": list(vocabulary),
+            "source": list(source),
+            "sides": headers,
+            "wanted": list(wanted),
+            "place": told.value,
+            "turn": told.turn,
+        }
+    ).encode()
+    # Padded so that the numbers are aligned to four bytes.
+    header += b" " * (-len(header) % 4)
+    return b"".join([len(header).to_bytes(4, "little"), header, *numbers])
+
+
+def _highest(
+    logits: NDArray[np.float32], most: int
+) -> tuple[NDArray[np.float32], NDArray[np.int32] | None]:
+    """The highest logits of each step in the order of their ids, and those ids; None for all."""
+    if logits.shape[1] <= most:
+        return logits, None
+    ids = np.sort(np.argpartition(-logits, most, axis=1)[:, :most], axis=1)
+    return np.take_along_axis(logits, ids, axis=1), ids.astype(np.int32)
 
 
 def decoding_steps(
+    vocabulary: Sequence[str],
     source: Sequence[str],
-    steps: Sequence[Mapping[str, Any]],
+    sides: Sequence[Side],
     *,
+    wanted: Sequence[int],
+    told: Told,
     key: str,
-    selected: int,
-    turn: int,
-    on_step: Callable[[], None],
+    on_place: Callable[[], None],
     on_choice: Callable[[], None],
 ) -> None:
     """Draw the steps.
 
     Args:
+        vocabulary: every token of the target side as shown, by its id.
         source: the source tokens as shown.
-        steps: for each position "token", "probability", "forced", "candidates" (lists of
-            token, id, probability) and "attention" (layer -> weights over the source).
-        selected: the step to show, from 0; obeyed when ``turn`` is a new one.
-        on_step, on_choice: called when a person walks to a step, or chooses a candidate; session
-            state under ``key`` then has ``["step"]``, or ``["choice"]`` as [position, id].
+        sides: one road, or two to compare.
+        wanted: the true target's ids; empty where it is not known.
+        told: where to be, as ``step=…&temperature=…``; obeyed when its turn is a new one.
+        on_place, on_choice: called when the person has moved, or writes another token; session
+            state under ``key`` then has ``["place"]``, written as ``told``, or ``["choice"]``,
+            the ids of the output up to that token.
     """
     component(HERE)(
-        data={"source": list(source), "steps": list(steps), "selected": selected, "turn": turn},
+        data=pack(vocabulary, source, sides, wanted, told),
         key=key,
-        on_step_change=on_step,
+        on_place_change=on_place,
         on_choice_change=on_choice,
-        default={"step": selected},
+        default={"place": told.value},
     )

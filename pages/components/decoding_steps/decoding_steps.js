@@ -1,42 +1,49 @@
 // One step of decoding at a time: the output so far, what the step looked at, its candidates.
 
-const views = new WeakMap(); // root element -> what the person chose: step and layer
+const views = new WeakMap(); // root element -> what the person chose, and what is drawn
 
 export default function (component) {
   const { data, parentElement, setStateValue, setTriggerValue } = component;
   const root = parentElement.querySelector(".decoding_steps");
   let view = views.get(root);
   if (!view) {
-    view = { step: 0, layer: null };
+    view = { root, turn: null };
     views.set(root, view);
-    build(root, view);
+    build(view);
   }
-  const text = JSON.stringify(data);
-  if (view.text !== text) {
-    if (view.turn !== data.turn) view.step = data.selected;
-    view.turn = data.turn;
-    view.text = text;
-    view.data = data;
-    view.step = Math.min(view.step, data.steps.length - 1);
-    view.layer = Math.min(view.layer ?? Infinity, data.steps[0].attention.length - 1);
+  view.tellPlace = () => setStateValue("place", writePlace(view));
+  view.write = (ids) => setTriggerValue("choice", ids);
+  root.classList.toggle("dark", isDark(root));
+  if (view.raw === data) return;
+  view.raw = data;
+  view.data = unpack(data);
+  if (view.turn !== view.data.turn) {
+    clearTimeout(view.timer); // what was about to be told is no longer so
+    readPlace(view, view.data.place);
+    view.turn = view.data.turn;
   }
-  view.tellStep = () => setStateValue("step", view.step);
-  view.choose = (id) => setTriggerValue("choice", [view.step, id]);
+  clampPlace(view);
+  listTokens(view);
   draw(view);
+  view.justChosen = false;
+}
+
+function isDark(node) {
+  const text = getComputedStyle(node).color.match(/\d+/g).map(Number);
+  return text[0] + text[1] + text[2] > 384; // light text: a dark page
 }
 
 function element(name, attributes = {}, text = "") {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  if (text) made.textContent = text; // never HTML: tokens may look like markup
+  if (text !== "") made.textContent = text; // never HTML: tokens may look like markup
   return made;
 }
 
-const percent = (share) => `${(100 * share).toFixed(2)} %`;
-
-function build(root, view) {
-  root.innerHTML = `
-    <h3 id="output-title">Output: choose a step</h3>
+function build(view) {
+  view.root.innerHTML = `
+    <h3 id="output-title">Output: choose a step <span class="hint">(← → walk; the fuller the shade, the more probable)</span></h3>
+    <p class="legend"></p>
     <div class="tokens output" role="group" aria-labelledby="output-title"></div>
     <div class="walk">
       <button type="button" class="back">◀ Back</button>
@@ -44,113 +51,169 @@ function build(root, view) {
       <button type="button" class="forward">Forward ▶</button>
       <span class="where" aria-live="polite"></span>
     </div>
-    <div class="halves">
-      <section>
-        <h3>Candidates for this step</h3>
-        <p class="hint">Choose one to write it instead and decode on from there.</p>
-        <ol class="candidates"></ol>
-      </section>
-      <section>
-        <h3>What this step looks at in the input</h3>
-        <p class="hint">Cross-attention, mean over the heads of
-          <select aria-label="Layer"></select>: the higher the bar, the more weight.</p>
-        <div class="tokens source"></div>
-      </section>
-    </div>`;
-  const find = (selector) => root.querySelector(selector);
+    <section>
+      <h3>What this step looks at in the input</h3>
+      <p class="hint">Cross-attention, <select aria-label="Layer"></select> <select aria-label="Head"></select>:
+        the longer the bar under a token, the more weight.</p>
+      <div class="tokens source"></div>
+    </section>
+    <section>
+      <h3>Candidates for this step</h3>
+      <div class="controls" role="group" aria-label="Temperature, top-k, top-p">
+        <label>Temperature <input type="range" min="0.1" max="3" step="0.1" aria-label="Temperature" data-control="temperature"><output></output></label>
+        <label>Top-k <input type="range" min="1" max="40" step="1" aria-label="Top-k" data-control="topK"><output></output></label>
+        <label>Top-p <input type="range" min="0.05" max="1" step="0.05" aria-label="Top-p" data-control="topP"><output></output></label>
+        <button type="button" data-control="reset">Reset</button>
+      </div>
+      <div class="controls" role="group" aria-label="The model's road">
+        <span>The model goes on</span>
+        <label><input type="radio" name="road" value="greedy"> greedily</label>
+        <label><input type="radio" name="road" value="sampled"> by chance, with these settings and seed</label>
+        <input type="number" min="0" max="2147483647" aria-label="Seed" data-control="seed">
+        <button type="button" data-control="again">Draw again</button>
+      </div>
+      <div class="tables"></div>
+      <ol class="readout" aria-live="polite" aria-label="The arithmetic of one candidate"></ol>
+      <form class="type">
+        <label>Write another token <input type="text" list="decoding-tokens" autocomplete="off" spellcheck="false" class="typed"></label>
+        <datalist id="decoding-tokens"></datalist>
+        <button type="submit">Write it</button>
+        <span class="refused" role="status"></span>
+      </form>
+    </section>`;
+  const find = (selector) => view.root.querySelector(selector);
   Object.assign(view, {
-    output: find(".output"), slider: find("input"), where: find(".where"), back: find(".back"),
-    forward: find(".forward"), candidates: find(".candidates"), source: find(".source"), layers: find("select"),
+    output: find(".output"), slider: find(".walk input"), where: find(".where"), back: find(".back"),
+    forward: find(".forward"), tables: find(".tables"), source: find(".source"), readout: find(".readout"),
+    layers: find("select[aria-label=Layer]"), heads: find("select[aria-label=Head]"), legend: find(".legend"),
+    typed: find(".typed"), tokens: find("datalist"), refused: find(".refused"),
   });
   view.slider.oninput = () => walk(view, Number(view.slider.value));
   view.back.onclick = () => walk(view, view.step - 1);
   view.forward.onclick = () => walk(view, view.step + 1);
-  view.layers.onchange = () => { view.layer = Number(view.layers.value); draw(view); };
+  view.layers.onchange = () => look(view, { layer: Number(view.layers.value) });
+  view.heads.onchange = () => look(view, { head: view.heads.value === MEAN ? MEAN : Number(view.heads.value) });
+  view.root.onkeydown = (event) => walkByKey(view, event);
+  find(".type").onsubmit = (event) => {
+    event.preventDefault();
+    writeTyped(view);
+  };
+  buildControls(view);
+}
+
+function walkByKey(view, event) {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select")) return;
+  const to = { ArrowLeft: view.step - 1, ArrowRight: view.step + 1, Home: 0, End: view.steps - 1 }[event.key];
+  if (to === undefined) return;
+  event.preventDefault();
+  walk(view, to);
 }
 
 function walk(view, step) {
-  view.step = Math.min(Math.max(step, 0), view.data.steps.length - 1);
+  view.step = Math.min(Math.max(step, 0), view.steps - 1);
   draw(view);
-  clearTimeout(view.timer); // the address follows once the walking pauses
-  view.timer = setTimeout(() => view.tellStep(), 400);
+  tellSoon(view);
+}
+
+function look(view, change) {
+  Object.assign(view.look, change);
+  drawSource(view);
+  tellSoon(view);
+}
+
+// The address follows once the walking pauses.
+function tellSoon(view) {
+  clearTimeout(view.timer);
+  view.timer = setTimeout(() => view.tellPlace(), 400);
+}
+
+// Write this token at this step; the model goes on from there. What this step looks at and its
+// candidates stay, and the token's probability is known: all that is drawn before the server
+// has answered. Only what follows is not there yet.
+function choose(view, id) {
+  view.justChosen = true;
+  clearTimeout(view.timer);
+  const side = view.data.sides[0];
+  const ids = [...side.ids.slice(0, view.step), id];
+  view.write(ids);
+  if (view.step >= side.ids.length) return; // nothing is known of a step past its end
+  const column = columnOf(side, view.step, id);
+  if (column < 0) return;
+  const { divided, top, sum } = nextToken(logitsOf(side, view.step), NEUTRAL);
+  const logProb = divided[column] - top - Math.log(sum);
+  Object.assign(side, {
+    ids, forced: ids.length, pending: true,
+    logProbs: [...side.logProbs.slice(0, view.step), logProb],
+  });
+  clampPlace(view);
+  draw(view);
+}
+
+function listTokens(view) {
+  const names = view.data.vocabulary.slice(0, 500);
+  const name = names.join("\n");
+  if (view.listed === name) return;
+  view.listed = name;
+  view.tokens.replaceChildren(...names.map((token) => element("option", { value: token })));
+}
+
+function writeTyped(view) {
+  const text = view.typed.value.replaceAll(" ", "␣");
+  const id = view.data.vocabulary.indexOf(text);
+  view.refused.textContent = "";
+  if (view.data.sides[0].pending) {
+    view.refused.textContent = "The model is still going on from the last choice.";
+  } else if (view.step > view.data.sides[0].ids.length) {
+    view.refused.textContent = "This output has ended before this step.";
+  } else if (id < 0) {
+    const known = view.data.vocabulary.slice(4, 34).join(" ");
+    view.refused.textContent = text
+      ? `The model has no token “${text.slice(0, 40)}”. It has: ${known}${view.data.vocabulary.length > 34 ? " …" : ""}`
+      : "Type a token first.";
+  } else {
+    view.typed.value = "";
+    choose(view, id);
+  }
 }
 
 function draw(view) {
-  const { steps, source } = view.data;
-  const step = steps[view.step];
-  view.slider.max = steps.length - 1;
+  const { sides } = view.data;
+  view.anyWrong = sides[0].ids.some((_, i) => isWrong(view, i));
+  view.slider.max = view.steps - 1;
   view.slider.value = view.step;
+  view.slider.setAttribute("aria-valuetext", `step ${view.step + 1} of ${view.steps}`);
   view.back.disabled = view.step === 0;
-  view.forward.disabled = view.step === steps.length - 1;
-  view.where.textContent = `Step ${view.step + 1} of ${steps.length}: writes “${step.token}” with probability ${percent(step.probability)}`;
-  drawOutput(view, steps);
-  drawCandidates(view, step);
-  drawSource(view, step, source);
+  view.forward.disabled = view.step === view.steps - 1;
+  drawLegend(view);
+  drawOutput(view);
+  describeStep(view);
+  drawSource(view);
+  drawControls(view);
+  drawCandidates(view);
+  view.root.classList.toggle("two", sides.length > 1);
+  view.root.classList.toggle("pending", Boolean(sides[0].pending));
 }
 
-function drawOutput(view, steps) {
-  // Kept where they are, so that the keyboard's focus stays on the button pressed.
-  while (view.output.childElementCount > steps.length) view.output.lastChild.remove();
-  steps.forEach((step, i) => {
-    const button = view.output.children[i] ?? view.output.appendChild(element("button", { type: "button" }));
-    button.onclick = () => walk(view, i);
-    button.setAttribute("aria-pressed", String(i === view.step));
-    button.className = `token${step.forced ? " forced" : ""}${i > view.step ? " later" : ""}`;
-    const note = step.forced ? ", chosen by you" : "";
-    button.title = `step ${i + 1}: ${step.token}, probability ${percent(step.probability)}${note}`;
-    button.replaceChildren(
-      element("span", {}, step.token),
-      element("small", {}, `${(100 * step.probability).toFixed(0)} %`),
-    );
+function drawLegend(view) {
+  const { sides } = view.data;
+  view.legend.hidden = sides.length < 2;
+  if (sides.length < 2) return;
+  const parting = partingOf(sides);
+  const names = sides.map((side, s) => {
+    const name = element("span", { class: `key ${"ab"[s]}` });
+    name.append(element("span", { class: "square", "aria-hidden": "true" }), `${s ? "lower" : "upper"} row: ${side.label}`);
+    return name;
   });
+  const words = parting >= 0 ? `They part at step ${parting + 1} (≠).` : sides[1].forced < sides[1].ids.length ? "Both write the same." : wouldHaveWritten(view, sides[1]);
+  view.legend.replaceChildren(...names, element("strong", {}, words));
 }
 
-function drawCandidates(view, step) {
-  const root = view.candidates.getRootNode();
-  const focused = view.candidates.contains(root.activeElement);
-  view.candidates.replaceChildren(
-    ...step.candidates.map(([token, id, probability]) => {
-      const chosen = id === step.id;
-      const button = element("button", { type: "button", "data-token": token });
-      button.setAttribute("aria-pressed", String(chosen));
-      button.setAttribute("aria-label", `${token}, ${percent(probability)}${chosen ? ", written here" : ", write this instead"}`);
-      const bar = element("span", { class: "bar" });
-      bar.style.width = `${100 * probability}%`;
-      button.append(
-        element("span", { class: "name" }, token),
-        element("span", { class: "track" }),
-        element("span", { class: "share" }, percent(probability)),
-        element("span", { class: "mark" }, chosen ? "✓ written" : ""),
-      );
-      button.children[1].append(bar);
-      button.onclick = () => { if (!chosen) view.choose(id); };
-      const item = element("li");
-      item.append(button);
-      return item;
-    }),
-  );
-  // The list is made anew: keep the keyboard where it was, on the candidate now written.
-  if (focused) view.candidates.querySelector("[aria-pressed=true]")?.focus();
-}
-
-function drawSource(view, step, source) {
-  const layers = step.attention.length;
-  if (view.layers.childElementCount !== layers) {
-    view.layers.replaceChildren(...step.attention.map((_, i) => element("option", { value: i }, `layer ${i + 1}`)));
-  }
-  view.layers.value = view.layer;
-  const weights = step.attention[view.layer];
-  view.source.replaceChildren(
-    ...source.map((token, i) => {
-      const chip = element("span", { class: "weighed", title: `${token}: ${weights[i].toFixed(4)}` });
-      const column = element("span", { class: "column" });
-      const bar = element("span", { class: "height" });
-      bar.style.height = `${100 * weights[i]}%`;
-      column.append(bar);
-      const name = element("span", { class: "name" }, token);
-      name.style.setProperty("--weight", `${Math.round(85 * weights[i])}%`);
-      chip.append(column, name, element("small", {}, weights[i].toFixed(2)));
-      return chip;
-    }),
-  );
+// For a side that was given the other's tokens: how often it would have gone its own way.
+function wouldHaveWritten(view, side) {
+  const best = (step) => {
+    const row = side.logits.subarray(step * side.candidates, (step + 1) * side.candidates);
+    return idAt(side, step, row.indexOf(row.reduce((a, b) => Math.max(a, b))));
+  };
+  const others = side.ids.filter((id, step) => best(step) !== id).length;
+  return `Given the same tokens, “${side.label}” would have written another at ${others} of ${side.ids.length} steps.`;
 }

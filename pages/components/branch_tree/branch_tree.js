@@ -1,0 +1,125 @@
+// Branches as a table: a row each, a column for each step, so that what they share lines up.
+
+export default function (component) {
+  const { data, parentElement, setTriggerValue } = component;
+  const root = parentElement.querySelector(".branch_tree");
+  const text = JSON.stringify(data);
+  const dark = getComputedStyle(root).color.match(/\d+/g).map(Number).reduce((a, b) => a + b) > 384;
+  root.classList.toggle("dark", dark);
+  if (root.dataset.shown === text) return; // a rerun must not take the focus away
+  root.dataset.shown = text;
+  draw(root, data, (...act) => setTriggerValue("act", act));
+}
+
+function element(name, attributes = {}, text = "") {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  if (text !== "") made.textContent = text; // never HTML: tokens may look like markup
+  return made;
+}
+
+const percent = (share) => `${(100 * share).toFixed(2)} %`;
+
+function draw(root, data, act) {
+  const focused = root.getRootNode().activeElement?.dataset?.focus;
+  const scroller = element("div", { class: "scroller", tabindex: "0", role: "region", "aria-label": "Tree of branches" });
+  scroller.append(tableOf(data, act));
+  root.replaceChildren(scroller, editorOf(data, act));
+  // Made anew: keep the keyboard where it was.
+  const again = focused && [...root.querySelectorAll("[data-focus]")].find((one) => one.dataset.focus === focused);
+  (again || null)?.focus();
+}
+
+function tableOf({ rows, step }, act) {
+  const longest = Math.max(...rows.map((row) => row.tokens.length));
+  const table = element("table");
+  const head = element("tr");
+  for (const title of ["branch", "compare", "log-probability", "answer"]) head.append(element("th", { scope: "col" }, title));
+  for (let i = 0; i < longest; i++) head.append(element("th", { scope: "col", class: i === step ? "now" : "" }, i + 1));
+  const top = element("thead");
+  top.append(head);
+  const body = element("tbody");
+  rows.forEach((row, index) => body.append(rowOf(row, index, longest, step, act)));
+  table.append(top, body);
+  table.onkeydown = walkRows;
+  return table;
+}
+
+function rowOf(row, index, longest, step, act) {
+  const line = element("tr", { class: row.open ? "open" : "" });
+  const head = element("th", { scope: "row" });
+  const open = element("button", { type: "button", class: "name", "data-focus": `open ${row.name}`, "aria-pressed": String(row.open) });
+  open.style.marginLeft = `${0.9 * row.depth}rem`;
+  open.append(element("span", { "aria-hidden": "true" }, row.depth ? "└ " : ""), row.name);
+  open.title = row.open ? "shown above" : "show this branch above";
+  open.onclick = () => act("open", index, null);
+  head.append(open);
+  line.append(head);
+  const last = element("td");
+  if (!row.open) {
+    const compare = element("button", { type: "button", "data-focus": `compare ${row.name}`, "aria-pressed": String(row.compared), "aria-label": `Compare ${row.name} with the branch shown` });
+    compare.textContent = row.compared ? "✓ beside" : "beside";
+    compare.onclick = () => act("compare", index, null);
+    last.append(compare);
+  } else {
+    last.textContent = "shown";
+  }
+  line.append(
+    last,
+    element("td", { class: "number" }, row.log_prob.toFixed(4)),
+    element("td", { class: row.verdict }, { right: "✓ right", wrong: "✗ wrong", "": "" }[row.verdict]),
+  );
+  for (let i = 0; i < longest; i++) line.append(tokenCell(row, index, i, step, act));
+  return line;
+}
+
+// What a branch shares with the one above it is drawn there; here only a line leads past it.
+function tokenCell(row, index, i, step, act) {
+  const cell = element("td", { class: i === step ? "token now" : "token" });
+  if (i >= row.tokens.length) return cell;
+  if (row.depth && i < row.parts) {
+    cell.classList.add("shared");
+    cell.append(element("span", { class: "unseen" }, row.tokens[i]));
+    return cell;
+  }
+  const token = element("span", {}, row.tokens[i]);
+  token.style.setProperty("--shade", `${Math.round(45 * row.probabilities[i])}%`);
+  if (i < row.forced) token.classList.add("forced");
+  if (i === row.wrong) token.classList.add("wrong");
+  if (row.depth && i === row.parts) cell.classList.add("parts");
+  cell.title = `${row.name}, step ${i + 1}: ${row.tokens[i]}, probability ${percent(row.probabilities[i])}`;
+  cell.append(token);
+  cell.onclick = () => act("open", index, i);
+  return cell;
+}
+
+function walkRows(event) {
+  const move = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  const button = event.target.closest("button.name");
+  if (!move || !button) return;
+  event.preventDefault();
+  const all = [...button.closest("tbody").querySelectorAll("button.name")];
+  all[all.indexOf(button) + move]?.focus();
+}
+
+function editorOf({ rows }, act) {
+  const index = rows.findIndex((row) => row.open);
+  const row = rows[index];
+  const form = element("form", { class: "editor" });
+  const label = element("label", {}, "Name of the branch shown ");
+  const field = element("input", { type: "text", maxlength: "40", "data-focus": "name" });
+  field.value = row.name;
+  label.append(field);
+  const save = element("button", { type: "submit", "data-focus": "save" }, row.kept ? "Name it" : "Keep it under this name");
+  form.append(label, save);
+  form.onsubmit = (event) => {
+    event.preventDefault();
+    act("name", index, field.value);
+  };
+  if (row.kept && index > 0) {
+    const remove = element("button", { type: "button", "data-focus": "remove" }, "Remove it");
+    remove.onclick = () => act("remove", index, null);
+    form.append(remove);
+  }
+  return form;
+}

@@ -1,0 +1,187 @@
+"""The tree of branches: walk it, name its branches, put two beside each other."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pages.components.branch_tree import Row, branch_tree
+from pages.components.decoding import branch_store, verdict
+from pages.components.decoding.branch_store import Branch
+from pages.components.decoding.roads import Road, Way, decode_road, prefix_text
+from pages.components.decoding.view import View
+from pages.components.inspection import shown
+from transformer.run_history import write_csv
+
+if TYPE_CHECKING:
+    from transformer.checkpoint import Checkpoint
+
+PREFIX = "branch "
+"""Before a branch's code, where something else may stand instead (``beside``)."""
+
+
+def name_of(branch: Branch, checkpoint: "Checkpoint") -> str:
+    """What a person calls it, else what was chosen: “step 3: k”."""
+    if branch.name:
+        return branch.name
+    tokens = checkpoint.target_vocabulary.tokens
+    drawn = branch.way.sampling
+    chance = "" if drawn is None else f"seed {drawn.seed}, T {drawn.temperature:g}"
+    if not branch.way.prefix:
+        return chance or "the model's own"
+    step = f"step {len(branch.way.prefix)}: {shown(tokens, branch.way.prefix[-1:])[0]}"
+    return f"{step}, {chance}" if chance else step
+
+
+def all_branches(checkpoint: "Checkpoint", way: Way) -> list[Branch]:
+    """Those kept and, last, the one shown if it is not among them."""
+    branches = branch_store.kept(checkpoint)
+    return branches if any(one.way == way for one in branches) else [*branches, Branch(way)]
+
+
+def panel(view: View) -> None:
+    """The tree, and what can be done with its branches."""
+    checkpoint = view.checkpoint
+    way = Way(view.prefix, view.sampling)
+    branches = all_branches(checkpoint, way)
+    roads = [decode_road(checkpoint, view.text, branch.way) for branch in branches]
+    st.markdown(
+        "Every token you wrote in place of the model's has begun a branch. **Open** one to walk "
+        "it above, or put it **beside** the one shown. Shade is probability, dashes are yours; "
+        "where a branch parts from the one it hangs on, a line marks it."
+    )
+    order, parents = tree_order([road.written for road in roads])
+    st.session_state["tree"] = [branches[i] for i in order]
+    kept = {branch.way for branch in branch_store.kept(checkpoint)}
+    depth: dict[int, int] = {}
+    rows: list[Row] = []
+    for i in order:
+        parent = parents[i]
+        depth[i] = 0 if parent is None else depth[parent] + 1
+        parts = 0 if parent is None else shared(roads[parent].written, roads[i].written)
+        branch, road = branches[i], roads[i]
+        error = verdict.find_error(road, view.wanted)
+        rows.append(
+            Row(
+                name=name_of(branch, checkpoint),
+                depth=depth[i],
+                parts=parts,
+                tokens=shown(checkpoint.target_vocabulary.tokens, road.written),
+                probabilities=[math.exp(value) for value in road.log_probs],
+                forced=len(branch.way.prefix),
+                log_prob=road.total,
+                verdict=_judged(road, view.wanted),
+                wrong=-1 if error is None else error.position,
+                open=branch.way == way,
+                compared=st.session_state["beside"] == beside_code(branch),
+                kept=branch.way in kept,
+            )
+        )
+    branch_tree(rows, step=view.step, key="branch tree", on_act=_act)
+    st.download_button(
+        "All branches, step by step (CSV)",
+        data=lambda: as_csv(checkpoint, branches, roads),
+        file_name=f"branches-{checkpoint.task}.csv",
+        mime="text/csv",
+        on_click="ignore",
+    )
+    if len(branches) >= branch_store.MOST:
+        st.warning(f"A tree holds {branch_store.MOST} branches; remove some to keep more.")
+
+
+def as_csv(checkpoint: "Checkpoint", branches: Sequence[Branch], roads: Sequence[Road]) -> bytes:
+    """One line a step of a branch: its token, whether a person gave it, the log-probabilities."""
+    titles = ("branch", "step", "token", "given", "log_probability", "log_probability_so_far")
+    tokens = checkpoint.target_vocabulary.tokens
+    rows = [
+        (
+            name_of(branch, checkpoint),
+            step + 1,
+            tokens[number],
+            step < len(branch.way.prefix),
+            log_prob,
+            sum(road.log_probs[: step + 1]),
+        )
+        for branch, road in zip(branches, roads, strict=True)
+        for step, (number, log_prob) in enumerate(zip(road.written, road.log_probs, strict=True))
+    ]
+    return write_csv(titles, rows)
+
+
+def tree_order(
+    written: Sequence[Sequence[int]],
+) -> tuple[list[int], list[int | None]]:
+    """Hang each output on the earlier one with which it shares most.
+
+    Returns:
+        The order in which to draw them, each below its parent; and each one's parent.
+    """
+    parents: list[int | None] = [None]
+    for i in range(1, len(written)):
+        parents.append(max(range(i), key=lambda j: (shared(written[j], written[i]), -j)))
+    order: list[int] = []
+
+    def visit(i: int) -> None:
+        order.append(i)
+        for child, parent in enumerate(parents):
+            if parent == i:
+                visit(child)
+
+    visit(0)
+    return order, parents
+
+
+def shared(a: Sequence[int], b: Sequence[int]) -> int:
+    """How many tokens two outputs begin with alike."""
+    return next(
+        (i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b))
+    )
+
+
+def _judged(road: Road, wanted: tuple[int, ...]) -> str:
+    if not wanted:
+        return ""
+    return "right" if road.written == wanted else "wrong"
+
+
+def beside_code(branch: Branch) -> str:
+    """What ``beside`` says for this branch: without its name, which may change."""
+    return PREFIX + branch_store.code(Branch(branch.way))
+
+
+def _act() -> None:
+    """The tree's callback."""
+    act = st.session_state["branch tree"]["act"]
+    branches: list[Branch] = st.session_state["tree"]
+    if not act or not 0 <= int(act[1]) < len(branches):
+        return
+    what, index, value = act
+    branch = branches[int(index)]
+    if what == "open":
+        open_branch(branch, value)
+    elif what == "compare":
+        chosen = beside_code(branch)
+        st.session_state["beside"] = "" if st.session_state["beside"] == chosen else chosen
+    elif what == "name":
+        named = Branch(branch.way, " ".join(str(value).split())[: branch_store.LONGEST_NAME])
+        branch_store.keep([named if one.way == branch.way else one for one in branches])
+    elif what == "remove":
+        branch_store.keep([one for one in branches if one.way != branch.way])
+        st.session_state["prefix"] = st.session_state["seed"] = ""
+
+
+def open_branch(branch: Branch, step: object = None) -> None:
+    """In a callback: show a branch, at a step or where the person is."""
+    st.session_state["prefix"] = prefix_text(branch.way.prefix)
+    drawn = branch.way.sampling
+    st.session_state["seed"] = "" if drawn is None else str(drawn.seed)
+    if drawn is not None:
+        neutral = type(drawn)()
+        for field in ("temperature", "top_k", "top_p"):
+            value = getattr(drawn, field)
+            st.session_state[field] = "" if value == getattr(neutral, field) else f"{value:g}"
+    if isinstance(step, int):
+        st.session_state["step"] = str(step + 1)
+    if st.session_state["beside"] == beside_code(branch):
+        st.session_state["beside"] = ""

@@ -1,0 +1,114 @@
+"""Where a person is on the Decode page: all of it in the address, so that a link opens it again.
+
+The prefix names the road; the other fields are those of the ``decoding_steps`` component, as
+its own script writes them.
+"""
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlencode
+
+import streamlit as st
+
+from pages.components import address
+from pages.components.address import Told
+from pages.components.decoding import branch_store
+from pages.components.decoding.roads import Way, parse_prefix, prefix_text
+from pages.components.text import plain
+from transformer.config import SamplingConfig
+from transformer.errors import ConfigError
+
+if TYPE_CHECKING:
+    from transformer.checkpoint import Checkpoint
+
+FIELDS = ("step", "temperature", "top_k", "top_p", "seed", "look")
+"""As the component's script names them, in its order."""
+OF_THE_INPUT = ("prefix", "step", "target", "beside", "branches")
+"""What belongs to one input of one model, and is forgotten with it."""
+PLACE = "decoding place"
+
+
+def read(checkpoint: "Checkpoint", text: str) -> None:
+    """Before all else: take what the address says, and forget what belonged to another input."""
+    belongs_to = (checkpoint.header.sha256, text)
+    if st.session_state.get("road belongs to", belongs_to) != belongs_to:
+        for field in OF_THE_INPUT:
+            st.session_state[field] = st.session_state[f"kept {field}"] = ""
+    st.session_state["road belongs to"] = belongs_to
+    for field in (*FIELDS, "prefix", "branches", "beside"):
+        address.read(field, "")
+
+
+def way(checkpoint: "Checkpoint") -> Way:
+    """What the person chose: the tokens given, and how the model goes on."""
+    prefix = parse_prefix(st.session_state["prefix"], checkpoint)
+    if prefix is None:
+        st.warning("The address names tokens that this model does not have; decoding starts anew.")
+        st.session_state["prefix"] = ""
+        prefix = ()
+    return Way(prefix, _sampling())
+
+
+def _sampling() -> SamplingConfig | None:
+    """As the address names it; None for the greedy road. What cannot be is named and left out."""
+    numbers: dict[str, Any] = {}
+    for field, kind in (("temperature", float), ("top_p", float), ("top_k", int), ("seed", int)):
+        text = st.session_state[field]
+        try:
+            if text:
+                numbers[field] = kind(text[:20])
+                SamplingConfig(**{field: numbers[field]})
+        except (ConfigError, ValueError) as error:
+            said = str(error) if isinstance(error, ConfigError) else f"{field} = {text[:20]!r}."
+            st.warning(plain(f"The address asks for what cannot be, and it is left out: {said}"))
+            numbers.pop(field, None)
+            st.session_state[field] = ""
+    return SamplingConfig(**numbers) if "seed" in numbers else None
+
+
+def tell(first_step: int, steps: int) -> Told:
+    """What to tell the component; without a step in the address, it opens at ``first_step``."""
+    text = st.session_state["step"]
+    step = int(text) if text.isdecimal() and len(text) < 6 else first_step + 1
+    st.session_state["step"] = str(min(max(step, 1), steps))
+    st.session_state[PLACE] = _joined()
+    return address.tell(PLACE, "decoding")
+
+
+def step() -> int:
+    """The position shown, from 0."""
+    return int(st.session_state["step"]) - 1
+
+
+def write() -> None:
+    """After the component: where the person is now."""
+    address.write_together(
+        {field: st.session_state[field] for field in (*FIELDS, "prefix", "branches")}
+    )
+
+
+def remember() -> None:
+    """The component's callback: the person has moved."""
+    given = dict(parse_qsl(st.session_state["decoding"]["place"]))
+    for field in FIELDS:
+        address.report(field, given.get(field, ""))
+    address.report(PLACE, _joined())
+
+
+def take_choice() -> None:
+    """The component's callback: a token was chosen or typed; the model goes on from there."""
+    prefix = st.session_state["decoding"]["choice"]
+    if prefix:
+        st.session_state["prefix"] = prefix_text([int(token) for token in prefix])
+        branch_store.choose(tuple(int(token) for token in prefix))
+        st.session_state["step"] = str(len(prefix))
+
+
+def start_over() -> None:
+    """Back to the model's own road."""
+    st.session_state["prefix"] = ""
+
+
+def _joined() -> str:
+    return urlencode(
+        {field: st.session_state[field] for field in FIELDS if st.session_state[field]}
+    )

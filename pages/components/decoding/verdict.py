@@ -1,0 +1,179 @@
+"""Right or wrong, and if wrong: at which step, how sure the model was, and what it looked at."""
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pages.components import address
+from pages.components.decoding.roads import Road, Way, decode_road, prefix_text
+from pages.components.inspection import shown
+from pages.components.text import percent, verbatim
+from transformer.analysis.first_error import FirstError, first_error
+from transformer.analysis.ideal import ideal_places
+from transformer.errors import VocabularyError
+from transformer.tasks import longest_source, right_answer
+
+if TYPE_CHECKING:
+    from transformer.checkpoint import Checkpoint
+
+
+def known_target(checkpoint: "Checkpoint", text: str) -> str | None:
+    """The right answer, where it can be computed or came with the checkpoint."""
+    for example in checkpoint.header.examples:
+        if example.source == text:
+            return example.target
+    return right_answer(checkpoint.header.data, text)
+
+
+def target_field(checkpoint: "Checkpoint", text: str) -> str | None:
+    """The widget for the true target: a person's own, else the known one; None without either."""
+    known = known_target(checkpoint, text)
+    address.read("target", "")
+    given = st.text_input(
+        "True target",
+        key="target",
+        max_chars=10_000,
+        placeholder="not known; type one to compare with" if known is None else known,
+        help="What the output is judged by, and what teacher forcing gives the model. "
+        "Left empty, it is the task's own answer where that can be computed.",
+    )
+    address.write("target", given)
+    return given or known
+
+
+def target_ids(checkpoint: "Checkpoint", target: str | None) -> tuple[int, ...]:
+    """The target's tokens and <eos>; empty without a target, or for one that cannot be written.
+
+    Raises:
+        VocabularyError: a person's own target has unknown tokens, or too many.
+    """
+    if target is None:
+        return ()
+    config = checkpoint.config
+    own = bool(st.session_state["target"])
+    try:
+        ids = (*checkpoint.target_vocabulary.encode(target), config.eos_id)
+    except VocabularyError:
+        if own:
+            raise
+        return ()
+    if len(ids) <= config.max_length:
+        return ids
+    if own:
+        raise VocabularyError(
+            f"The true target has {len(ids) - 1:,} tokens; this model writes at most "
+            f"{config.max_length - 1}. Shorten it."
+        )
+    return ()
+
+
+def find_error(road: Road, wanted: tuple[int, ...]) -> FirstError | None:
+    return first_error(road.written, wanted, road.logits) if wanted else None
+
+
+def verdict(
+    checkpoint: "Checkpoint", text: str, road: Road, wanted: tuple[int, ...], error: FirstError
+) -> None:
+    """What went wrong first, and why, with a way to go there and a way to put it right."""
+    written, right = (verbatim(name) for name in _names(checkpoint, error.written, error.wanted))
+    step = error.position + 1
+    forced = error.position < len(road.way.prefix)
+    who = "you wrote" if forced else "the model wrote"
+    sentences = [
+        f"**Wrong from step {step} on:** there {who} {written} "
+        f"({_share(error.probability)}); right is {right}, its "
+        f"{_ordinal(error.rank)} choice ({_share(error.wanted_probability)}).",
+        "" if forced else _how_sure(road, error),
+        "" if forced else _unlike_training(checkpoint, text),
+        "" if forced else _looked(checkpoint, text, road, wanted, error),
+        "" if forced else _afterwards(checkpoint, text, road, wanted, error),
+    ]
+    st.error("  \n".join(filter(None, sentences)), icon=":material/close:")
+    with st.container(horizontal=True):
+        st.button(f"Go to step {step}", on_click=_go_to, args=(error.position,))
+        st.button(
+            f"Write {_names(checkpoint, error.wanted)[0]} there instead",
+            on_click=_put_right,
+            args=(wanted[:step],),
+            disabled=wanted[:step] == road.way.prefix,
+        )
+
+
+def _how_sure(road: Road, error: FirstError) -> str:
+    if road.way.sampling is not None and error.rank == 1:
+        return "The right token was its first choice; chance drew another."
+    lead = error.probability - error.wanted_probability
+    if lead < 0.2:
+        return "A close call: the two were nearly as probable."
+    if error.probability > 0.9:
+        return "It was sure, and wrong."
+    return "It was not sure."
+
+
+def _unlike_training(checkpoint: "Checkpoint", text: str) -> str:
+    """Whether the input is longer than any the model has learned from."""
+    longest = longest_source(checkpoint.header.data)
+    length = len(checkpoint.source_vocabulary.encode(text))
+    if longest is None or length <= longest:
+        return ""
+    return (
+        f"The input has {length} tokens; those it learned from had at most {longest}. It has "
+        "never seen the positions beyond."
+    )
+
+
+def _looked(
+    checkpoint: "Checkpoint", text: str, road: Road, wanted: tuple[int, ...], error: FirstError
+) -> str:
+    """Where the last layer looked, beside where the answer stands, for tasks that say so."""
+    source = checkpoint.encode(text)[0].tolist()
+    tokens = shown(checkpoint.source_vocabulary.tokens, source)
+    weights = road.attention[error.position, -1].mean(axis=0)
+    most = int(weights.argmax())
+    said = (
+        f"It looked most at {verbatim(tokens[most])}, input token {most + 1} "
+        f"(weight {weights[most]:.2f}, last layer"
+    )
+    names = [checkpoint.target_vocabulary.tokens[number] for number in wanted]
+    sources = [checkpoint.source_vocabulary.tokens[number] for number in source]
+    ideal = ideal_places(checkpoint.task, sources, names)
+    places = [] if ideal is None else ideal[1][error.position].nonzero()[0].tolist()
+    if not places:
+        return f"{said})."
+    where = " and ".join(f"{verbatim(tokens[place])}, token {place + 1}" for place in places)
+    return f"{said}); what it needed stands at {where} (weight {weights[places].sum():.2f})."
+
+
+def _afterwards(
+    checkpoint: "Checkpoint", text: str, road: Road, wanted: tuple[int, ...], error: FirstError
+) -> str:
+    """Whether the rest would have been right, had this one token been."""
+    way = Way(wanted[: error.position + 1], road.way.sampling)
+    other = find_error(decode_road(checkpoint, text, way), wanted)
+    if error.position + 1 == len(wanted):
+        return ""
+    if other is None:
+        return "Given the right token there, it writes the rest right."
+    return f"Even given the right token there, it errs again at step {other.position + 1}."
+
+
+def _names(checkpoint: "Checkpoint", *ids: int) -> list[str]:
+    return shown(checkpoint.target_vocabulary.tokens, ids)
+
+
+def _share(probability: float) -> str:
+    return "less than 0.1 %" if probability < 0.001 else percent(probability)
+
+
+def _ordinal(rank: int) -> str:
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(rank % 10, "th")
+    return f"{rank}{'th' if rank % 100 in (11, 12, 13) else ending}"
+
+
+def _go_to(position: int) -> None:
+    st.session_state["step"] = str(position + 1)
+
+
+def _put_right(prefix: tuple[int, ...]) -> None:
+    st.session_state["prefix"] = prefix_text(prefix)
+    st.session_state["step"] = str(len(prefix))

@@ -1,0 +1,82 @@
+// The growing output: one button a step, its shade the probability the model gave it.
+
+function drawOutput(view) {
+  const { sides, wanted } = view.data;
+  const root = view.output.getRootNode();
+  const focused = view.output.contains(root.activeElement);
+  // Kept where they are, so that the keyboard's focus stays on the button pressed.
+  while (view.output.childElementCount > view.steps) view.output.lastChild.remove();
+  const parting = partingOf(sides);
+  for (let i = 0; i < view.steps; i++) {
+    const button = view.output.children[i] ?? view.output.appendChild(element("button", { type: "button" }));
+    button.onclick = () => walk(view, i);
+    drawStep(view, button, i, parting, wanted);
+  }
+  const current = view.output.children[view.step];
+  for (const button of view.output.children) button.tabIndex = button === current ? 0 : -1;
+  if (focused) current.focus();
+}
+
+// The first step at which two roads differ; -1 where they do not, or there is one only.
+function partingOf(sides) {
+  if (sides.length < 2) return -1;
+  const [a, b] = sides.map((side) => side.ids);
+  const length = Math.max(a.length, b.length);
+  for (let i = 0; i < length; i++) if (a[i] !== b[i]) return i;
+  return -1;
+}
+
+function drawStep(view, button, i, parting, wanted) {
+  const { sides } = view.data;
+  const side = sides[0];
+  const wrong = isWrong(view, i);
+  button.setAttribute("aria-pressed", String(i === view.step));
+  button.className = [
+    "token", i < side.forced && "forced", i > view.step && "later", wrong && "wrong", i === parting && "parting",
+  ].filter(Boolean).join(" ");
+  const lines = sides.map((one) => lineOf(view, one, i));
+  const right = wrong && wanted[i] !== undefined ? nameOf(view, wanted[i]) : "";
+  const notes = [
+    `step ${i + 1}: ${lines.map((line) => line.words).join("; ")}`,
+    i < side.forced ? side.givenBy : "",
+    wrong ? (right ? `wrong, right is ${right}` : "wrong, the answer has ended") : "",
+    i === parting ? "here the two part" : "",
+  ];
+  button.title = notes.filter(Boolean).join(", ");
+  button.setAttribute("aria-label", button.title);
+  button.replaceChildren(...lines.flatMap((line) => line.parts));
+  if (view.anyWrong) button.append(element("small", { class: "right" }, wrong ? `✗ ${right || "—"}` : "\u00a0"));
+}
+
+const isWrong = (view, i) =>
+  view.data.wanted.length > 0 && i < view.data.sides[0].ids.length && view.data.sides[0].ids[i] !== view.data.wanted[i];
+
+function lineOf(view, side, i) {
+  if (i >= side.ids.length) {
+    return { words: `${side.label} has ended`, parts: [element("span", { class: "name" }, "·"), element("small", {}, "\u00a0")] };
+  }
+  const probability = Math.exp(side.logProbs[i]);
+  const name = nameOf(view, side.ids[i]);
+  const shown = element("span", { class: "name" }, name);
+  shown.style.setProperty("--shade", `${Math.round(45 * probability)}%`);
+  const label = view.data.sides.length > 1 ? `${side.label} ` : "";
+  return {
+    words: `${label}${name}, probability ${percent(probability)}`,
+    parts: [shown, element("small", {}, `${(100 * probability).toFixed(0)} %`)],
+  };
+}
+
+const nameOf = (view, id) => view.data.vocabulary[id] ?? "?";
+
+function describeStep(view) {
+  const { sides } = view.data;
+  const said = sides.map((side) => {
+    const who = sides.length > 1 ? `${side.label}: ` : "";
+    if (view.step >= side.ids.length) return `${who}has ended`;
+    const so = side.logProbs.slice(0, view.step + 1).reduce((sum, value) => sum + value, 0);
+    const name = nameOf(view, side.ids[view.step]);
+    const verb = view.step < side.forced ? `given “${name}”, which has` : `writes “${name}” with`;
+    return `${who}${verb} probability ${percent(Math.exp(side.logProbs[view.step]))}; log-probability so far ${so.toFixed(4)}`;
+  });
+  view.where.textContent = `Step ${view.step + 1} of ${sides[0].pending ? "…" : view.steps}: ${said.join(" · ")}`;
+}

@@ -1,0 +1,41 @@
+// Where a person is: step, temperature, cuts, seed, the head looked at. It goes into the page's
+// address, written as the address writes it: step=3&temperature=0.8&seed=7
+
+const NEUTRAL = { temperature: 1, topK: 0, topP: 1 };
+
+function readPlace(view, text) {
+  const given = new URLSearchParams(text);
+  const number = (name, otherwise) => (given.get(name) ? Number(given.get(name)) : otherwise);
+  view.step = number("step", 1) - 1;
+  view.settings = {
+    temperature: number("temperature", NEUTRAL.temperature),
+    topK: number("top_k", NEUTRAL.topK),
+    topP: number("top_p", NEUTRAL.topP),
+  };
+  view.seed = given.get("seed") ? Number(given.get("seed")) : null; // null: the greedy road
+  const [layer, head] = (given.get("look") ?? "").split(".");
+  view.look = { layer: layer ? Number(layer) : Infinity, head: /^\d+$/.test(head) ? Number(head) : MEAN };
+}
+
+function writePlace(view) {
+  const { temperature, topK, topP } = view.settings;
+  const last = view.look.layer === view.data.sides[0].layers - 1 && view.look.head === MEAN;
+  const all = {
+    step: view.step + 1,
+    temperature: temperature === NEUTRAL.temperature ? "" : plainNumber(temperature),
+    top_k: topK || "",
+    top_p: topP === NEUTRAL.topP ? "" : plainNumber(topP),
+    seed: view.seed ?? "",
+    look: last ? "" : `${view.look.layer}.${view.look.head}`,
+  };
+  return new URLSearchParams(Object.entries(all).filter(([, value]) => value !== "")).toString();
+}
+
+// What cannot be, falls back: a link may come from a longer output or a deeper model.
+function clampPlace(view) {
+  const { sides } = view.data;
+  view.steps = Math.max(...sides.map((side) => side.ids.length));
+  view.step = Math.min(Math.max(view.step || 0, 0), view.steps - 1);
+  view.look.layer = Math.min(view.look.layer, sides[0].layers - 1);
+  if (view.look.head !== MEAN && view.look.head >= sides[0].heads) view.look.head = MEAN;
+}

@@ -1,0 +1,315 @@
+"""The Decode page in a real browser: steps, their arithmetic, branches, what went wrong."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+
+from pages.components.decoding_steps import HERE
+from tests.browser.conftest import NewPage, Server, settle
+from transformer.checkpoint import Checkpoint
+from transformer.config import SamplingConfig
+from transformer.next_token import next_token
+
+WCAG = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
+SAMPLINGS = (
+    SamplingConfig(),
+    SamplingConfig(temperature=0.35),
+    SamplingConfig(temperature=2.7, top_k=4),
+    SamplingConfig(temperature=1.3, top_p=0.6),
+    SamplingConfig(temperature=0.8, top_k=7, top_p=0.45),
+    SamplingConfig(top_k=1000, top_p=0.999),
+)
+LONG = "abcdefghijklmnopqrstuvwxyz"
+"""More letters than `reverse` has learned from: it goes wrong."""
+
+
+def open_decode(page: Page, server: Server, query: str) -> None:
+    page.goto(f"{server.url}/decode?{query}")
+    expect(page.locator(".where")).to_be_visible()
+    settle(page)
+
+
+def test_the_browser_computes_what_the_library_does(browser: Browser) -> None:
+    torch.manual_seed(5)
+    rows = [*(4 * torch.randn(6, 23)), torch.tensor([1.0, 3.0, 3.0, 1.0, 3.0])]
+    page = browser.new_page()
+    script = (HERE / "arithmetic.js").read_text("utf-8")
+    for logits in rows:
+        for sampling in SAMPLINGS:
+            given = {
+                "temperature": sampling.temperature,
+                "topK": sampling.top_k,
+                "topP": sampling.top_p,
+            }
+            found = page.evaluate(
+                f"""([logits, settings]) => {{
+                  {script}
+                  const found = nextToken(Float32Array.from(logits), settings);
+                  return Object.fromEntries(
+                    ["divided", "rank", "inTopK", "before", "kept", "probabilities"]
+                      .map((name) => [name, [...found[name]]]));
+                }}""",
+                [logits.tolist(), given],
+            )
+            expected = next_token(logits, sampling)
+            assert found["rank"] == expected.rank.tolist()
+            assert found["inTopK"] == expected.in_top_k.tolist()
+            assert found["kept"] == expected.kept.tolist()
+            for name in ("divided", "before", "probabilities"):
+                torch.testing.assert_close(
+                    torch.tensor(found[name], dtype=torch.float64),
+                    getattr(expected, name),
+                    rtol=0,
+                    atol=1e-12,
+                )
+    page.close()
+
+
+def test_steps_temperature_and_cuts_by_keyboard(server: Server, new_page: NewPage) -> None:
+    page = new_page()
+    open_decode(page, server, "checkpoint=sort&input=workbench")
+    where = page.locator(".where")
+    expect(where).to_contain_text("Step 1 of 10")
+    page.locator(".output button").first.focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    expect(where).to_contain_text("Step 3 of 10: writes “e”")
+    expect(page.locator(".output button").nth(2)).to_be_focused()
+    page.keyboard.press("End")
+    expect(where).to_contain_text("Step 10 of 10: writes “<eos>”")
+    page.keyboard.press("Home")
+    page.get_by_label("Step", exact=True).focus()
+    page.keyboard.press("ArrowRight")
+    expect(where).to_contain_text("Step 2 of 10")
+    # Temperature, top-k and top-p change the sums at once, without the server.
+    readout = page.locator(".readout")
+    expect(readout).to_contain_text("÷ 1 =")
+    page.get_by_label("Temperature", exact=True).focus()
+    page.keyboard.press("ArrowRight")
+    expect(readout).to_contain_text("÷ 1.1 =")
+    page.get_by_label("Top-k", exact=True).focus()
+    page.keyboard.press("Home")
+    expect(readout).to_contain_text("Top-k 1:")
+    expect(readout).to_contain_text("over the 1 kept")
+    page.wait_for_url(re.compile("temperature=1.1"))
+    page.wait_for_url(re.compile("top_k=1"))
+    # Each candidate's own arithmetic, by the keyboard ...
+    page.locator(".candidates button").first.focus()
+    page.keyboard.press("ArrowDown")
+    expect(readout).to_contain_text("ranks 2 of 30, so it is cut")
+    expect(readout).to_contain_text("cut, so its probability is 0")
+    # ... and by the mouse, the column pointed at in bold.
+    page.locator(".candidates tbody tr").first.locator("td.divided").hover()
+    expect(readout.locator("li.lit")).to_contain_text("÷ 1.1 =")
+    # The address alone brings the same view back.
+    settle(page)
+    again = new_page()
+    again.goto(page.url)
+    expect(again.locator(".where")).to_contain_text("Step 2 of 10")
+    expect(again.locator(".readout")).to_contain_text("÷ 1.1 =")
+    expect(again.locator(".readout")).to_contain_text("Top-k 1:")
+
+
+def test_shown_numbers_are_the_models(server: Server, new_page: NewPage) -> None:
+    checkpoint = Checkpoint.load("checkpoints/sort.safetensors")
+    with torch.inference_mode():
+        source = checkpoint.encode("hello")
+        read = torch.tensor([[checkpoint.config.decoder_start_id]])
+        row = checkpoint.model(source, read)[0, 0]
+    expected = next_token(row, SamplingConfig(temperature=2.0, top_k=6, top_p=0.99))
+    page = new_page()
+    open_decode(page, server, "checkpoint=sort&input=hello&step=1&temperature=2&top_k=6&top_p=0.99")
+    rows = page.locator(".candidates tbody tr")
+    names = checkpoint.target_vocabulary.tokens
+    for place, token in enumerate(row.argsort(descending=True)[:8].tolist()):
+        cells = rows.nth(place).locator("td").all_inner_texts()
+        assert rows.nth(place).locator("button").get_attribute("data-token") == names[token]
+        assert cells[0] == f"{row[token]:.2f}"
+        assert cells[1] == f"{row[token] / 2:.2f}"
+        assert float(cells[4].split()[0]) == pytest.approx(
+            100 * expected.probabilities[token].item(), abs=0.006
+        )
+
+
+def test_a_road_by_chance_is_drawn_again_by_its_seed(server: Server, new_page: NewPage) -> None:
+    page = new_page()
+    open_decode(page, server, f"checkpoint=reverse&input={LONG}&temperature=3&seed=4")
+    wrote = page.get_by_text("The model writes")
+    expect(page.get_by_label("by chance, with these settings and seed")).to_be_checked()
+    first = wrote.inner_text()
+    page.get_by_role("button", name="Draw again").click()
+    expect(wrote).not_to_have_text(first)
+    page.wait_for_url(re.compile("seed=5"))
+    page.get_by_label("Seed", exact=True).fill("4")
+    page.keyboard.press("Enter")
+    expect(wrote).to_have_text(first)
+    page.get_by_label("greedily").check()
+    page.wait_for_url(lambda url: "seed=" not in url)
+    expect(wrote).not_to_have_text(first)
+
+
+def test_a_choice_is_drawn_before_the_server_has_answered(
+    server: Server, new_page: NewPage
+) -> None:
+    """What is known already is drawn in the same task as the click, and is then confirmed."""
+    page = new_page()
+    open_decode(page, server, "checkpoint=reverse&input=abcdef&step=3")
+    rival = page.locator(".candidates button").nth(1)
+    token = rival.get_attribute("data-token")
+    at_once = rival.evaluate(
+        """(button) => {
+          const root = button.getRootNode();
+          button.click();
+          return [...root.querySelectorAll(".output button, .where")].map((one) => one.textContent);
+        }"""
+    )
+    assert len(at_once) == 4  # three tokens; what follows is not there yet
+    assert at_once[3].startswith(f"Step 3 of …: given “{token}”")
+    expect(page.locator(".decoding_steps.pending")).to_have_count(0)
+    settle(page)
+    confirmed = page.locator(".where").inner_text()
+    assert confirmed.split(": ", 1)[1] == at_once[3].split(": ", 1)[1]
+    shown = page.locator(".output button").all_text_contents()
+    assert shown[:3] == at_once[:3]
+    assert len(shown) > 3
+
+
+def test_branches_are_made_named_compared_and_walked_by_keyboard(
+    server: Server, new_page: NewPage
+) -> None:
+    page = new_page()
+    open_decode(page, server, "checkpoint=reverse&input=abcdef&step=3")
+    original = page.locator(".decoding_steps").inner_text()
+    # Write another candidate, then type a token at a later step of that branch.
+    page.locator(".candidates button").nth(1).focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("After your choice, the model writes")).to_be_visible()
+    settle(page)
+    page.get_by_label("Write another token").fill("nonsense")
+    page.keyboard.press("Enter")
+    expect(page.locator(".refused")).to_contain_text("no token “nonsense”")
+    page.get_by_label("Write another token").fill("q")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("After your choice, the model writes feq")).to_be_visible()
+    settle(page)
+    tree = page.locator(".branch_tree")
+    expect(tree.locator("tbody tr")).to_have_count(3)
+    # Name it, and put the model's own beside it.
+    tree.get_by_label("Name of the branch shown").fill("with <b>q</b>!~*")
+    page.keyboard.press("Enter")
+    named = tree.get_by_role("button", name="with <b>q</b>!~*", exact=False).first
+    expect(named).to_be_visible()
+    compare = tree.get_by_role("button", name="Compare the model's own with the branch shown")
+    compare.focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".legend")).to_contain_text("They part at step 3")
+    expect(page.locator(".candidates")).to_have_count(2)
+    expect(page.locator(".source .weighed").first.locator(".height")).to_have_count(2)
+    expect(page.locator(".output button.parting")).to_have_count(1)
+    page.wait_for_url(re.compile("branches=.*"))
+    page.wait_for_url(re.compile("beside=branch"))
+    settle(page)
+    with page.expect_download() as download:
+        page.get_by_role("button", name="All branches, step by step (CSV)").click()
+    lines = Path(download.value.path()).read_text("utf-8").splitlines()
+    assert lines[0].startswith("branch,step,token")
+    assert any(line.startswith("with <b>q</b>!~*,3,q,True,-") for line in lines)
+    # All of it by its address, in another browser.
+    again = new_page()
+    again.goto(page.url)
+    expect(again.locator(".legend")).to_contain_text("They part at step 3")
+    expect(again.locator(".branch_tree tbody tr")).to_have_count(3)
+    expect(again.locator(".branch_tree")).to_contain_text("with <b>q</b>!~*")
+    # Walk back to the model's own: not a digit has changed.
+    tree.locator("button.name").nth(2).focus()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("The model writes fedcba")).to_be_visible()
+    settle(page)
+    page.locator(".output button").nth(2).click()
+    assert page.locator(".decoding_steps").inner_text() == original
+    assert page.locator(".branch_tree tbody tr").count() == 3
+
+
+def test_a_wrong_answer_says_where_and_why(server: Server, new_page: NewPage) -> None:
+    page = new_page()
+    page.goto(f"{server.url}/decode?checkpoint=reverse&input={LONG}")
+    alert = page.get_by_test_id("stAlert")
+    expect(alert).to_contain_text(re.compile(r"Wrong from step \d+ on: there the model wrote \w"))
+    expect(alert).to_contain_text(re.compile(r"right is \w, its \d+\w\w choice \("))
+    expect(alert).to_contain_text("those it learned from had at most 12")
+    expect(alert).to_contain_text("It looked most at")
+    settle(page)
+    # The page opens at the step that went wrong, and marks it.
+    step = int(re.search(r"step (\d+)", alert.inner_text())[1])  # type: ignore[index]
+    expect(page.locator(".where")).to_contain_text(f"Step {step} of")
+    wrong = page.locator(".output button.wrong")
+    expect(wrong.first).to_have_attribute("aria-pressed", "true")
+    expect(page.locator(".candidates tr", has_text="◎ right")).to_have_count(1)
+    page.get_by_role("button", name=re.compile("Write . there instead")).click()
+    expect(page.get_by_text("After your choice")).to_be_visible()
+    # Another input forgets what belonged to this one.
+    page.get_by_label("Input").fill("abc")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("The model writes cba, which is right")).to_be_visible()
+    expect(page.get_by_test_id("stAlert")).to_have_count(0)
+    expect(page.locator(".where")).to_contain_text("Step 1 of 4")
+
+
+def test_teacher_forcing_and_the_untrained_beside_the_road(
+    server: Server, new_page: NewPage
+) -> None:
+    page = new_page()
+    open_decode(page, server, f"checkpoint=reverse&input={LONG}&beside=target&panel=forcing")
+    expect(page.locator(".legend")).to_contain_text("lower row: true target given")
+    expect(page.locator(".legend")).to_contain_text("They part at step")
+    expect(page.locator(".output button")).to_have_count(27)
+    table = page.locator("table.forcing")
+    expect(table.locator("tbody tr")).to_have_count(4)
+    expect(table.locator("td.parts")).to_have_count(1)
+    expect(page.get_by_text("1 and 2 agree")).to_be_visible()
+    open_decode(page, server, "checkpoint=sort&input=hello&beside=untrained")
+    expect(page.locator(".legend")).to_contain_text(
+        re.compile("would have written another at [3-6] of 6 steps")
+    )
+    shares = page.locator(".output button").first.locator("small").all_inner_texts()
+    assert shares[0] == "100 %"
+    assert float(shares[1].split()[0]) < 50
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_two_sides_and_every_panel_are_accessible(
+    server: Server, new_page: NewPage, scheme: str
+) -> None:
+    page = new_page(scheme=scheme)
+    for panel in ("branches", "forcing"):
+        open_decode(
+            page,
+            server,
+            f"checkpoint=reverse&input={LONG}&beside=target&panel={panel}&branches=5.6~7&prefix=8",
+        )
+        found = Axe().run(page, options=WCAG)
+        assert found.violations_count == 0, found.generate_report()
+
+
+def test_what_the_address_cannot_mean_is_named_and_left_out(
+    server: Server, new_page: NewPage
+) -> None:
+    page = new_page()
+    open_decode(
+        page,
+        server,
+        "checkpoint=reverse&input=abc&temperature=0&top_k=-3&top_p=nan&seed=x&look=9.99"
+        "&beside=<script>&branches=99999~1*2_3~x!y&panel=nowhere&step=-4",
+    )
+    alerts = page.get_by_test_id("stAlert")
+    expect(alerts).to_have_count(4)
+    for number, name in enumerate(("temperature", "top_p", "top_k", "seed")):
+        expect(alerts.nth(number)).to_contain_text(name)
+    expect(page.locator(".where")).to_contain_text("Step 1 of 4")
+    expect(page.locator(".branch_tree tbody tr")).to_have_count(1)

@@ -1,0 +1,34 @@
+"""The same target given to the model in two ways, which must agree: teacher forcing.
+
+A decoder with a causal mask computes all positions of a known target at once, as in training;
+given the true tokens one by one, on the cache, it must say the same at each position.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from transformer.decoding import greedy
+from transformer.model import Transformer
+
+
+@torch.inference_mode()
+def whole_target(model: Transformer, source: Tensor, target: Sequence[int]) -> Tensor:
+    """Log-probabilities of every position in one pass over the true target.
+
+    Args:
+        source: ids, [1, source].
+        target: ids with their <eos>.
+
+    Returns:
+        [position, vocabulary]
+    """
+    read = source.new_tensor([[model.config.decoder_start_id, *target[:-1]]])
+    return torch.log_softmax(model(source, read)[0], dim=-1)
+
+
+def true_tokens(model: Transformer, source: Tensor, target: Sequence[int]) -> Tensor:
+    """The same, one position after the other, each given the true tokens before it."""
+    steps = greedy(model, source, prefix=target, max_length=len(target))
+    return torch.stack([step.log_probs[0, 0] for step in steps])
