@@ -1,18 +1,26 @@
 """Step through decoding: each token's probabilities, what it looked at, other roads."""
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from pages.components import address, inputs
+from pages.components.decoding import strategies
+from pages.components.decoding.view import View
 from pages.components.decoding_steps import decoding_steps
-from pages.components.frame import frame
+from pages.components.frame import errors_shown, frame
 from pages.components.inspection import decode_steps, shown
 from pages.components.text import verbatim
 
 if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
+
+PANELS: dict[str, tuple[str, Callable[[View], None]]] = {
+    "strategies": ("Strategies", strategies.panel),
+}
+"""Name in the address -> its title, and what draws it."""
 
 
 def forced_prefix(checkpoint: "Checkpoint") -> list[int]:
@@ -87,3 +95,28 @@ with frame("Decode", "Walk through the output token by token, and try the roads 
         )
         address.write("step", st.session_state["step"])
         address.write("prefix", st.session_state["prefix"])
+        targets = {one.source: one.target for one in checkpoint.header.examples}
+        wanted: tuple[int, ...] = ()
+        if text in targets:
+            wanted = (
+                *checkpoint.target_vocabulary.encode(targets[text]),
+                checkpoint.config.eos_id,
+            )
+        kept = st.session_state["step"]
+        step = int(kept) - 1 if kept.isdecimal() and len(kept) < 6 else 0
+        step = min(max(step, 0), len(steps) - 1)
+        view = View(checkpoint, text, tuple(prefix), tuple(written), step, wanted=wanted)
+        address.read("panel", next(iter(PANELS)))
+        if st.session_state["panel"] not in PANELS:
+            st.session_state["panel"] = next(iter(PANELS))
+        panel = st.segmented_control(
+            "More about this output",
+            list(PANELS),
+            format_func=lambda name: PANELS[name][0],
+            key="panel",
+        )
+        address.write("panel", panel if panel and panel != next(iter(PANELS)) else "")
+        st.session_state["kept panel"] = panel
+        if panel:
+            with errors_shown():
+                PANELS[panel][1](view)

@@ -18,6 +18,7 @@ class View:
     prefix: ids that the person chose; the model went on after them.
     written: ids of the whole output, the prefix included, with <eos> where it ended.
     step: the position shown, from 0.
+    wanted: ids of the true target with <eos>; empty where it is not known.
     """
 
     checkpoint: "Checkpoint"
@@ -25,6 +26,7 @@ class View:
     prefix: tuple[int, ...]
     written: tuple[int, ...]
     step: int
+    wanted: tuple[int, ...] = ()
 
 
 def open_at(text: str, prefix: Sequence[int] = (), step: int = 0) -> None:
