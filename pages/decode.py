@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from pages.components import address, inputs
-from pages.components.decoding import strategies
+from pages.components.decoding import lens, strategies, what_if, why
 from pages.components.decoding.view import View
 from pages.components.decoding_steps import decoding_steps
 from pages.components.frame import errors_shown, frame
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 PANELS: dict[str, tuple[str, Callable[[View], None]]] = {
     "strategies": ("Strategies", strategies.panel),
+    "lens": ("Lens", lens.panel),
+    "why": ("Why this token", why.panel),
+    "what_if": ("What if", what_if.panel),
 }
 """Name in the address -> its title, and what draws it."""
 

@@ -11,7 +11,7 @@ from pages.components import address
 from pages.components.beam_tree import beam_tree as draw_tree
 from pages.components.decoding.view import View, open_at
 from pages.components.inspection import LONGEST_OUTPUT, shown
-from pages.components.text import code, verbatim
+from pages.components.text import code
 from transformer.run_history import write_csv
 
 if TYPE_CHECKING:
