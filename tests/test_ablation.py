@@ -27,7 +27,7 @@ from transformer.analysis.ablation import (
 )
 from transformer.analysis.arithmetic import arithmetic
 from transformer.analysis.heads import Head, all_heads
-from transformer.analysis.saliency import saliency
+from transformer.analysis.saliency import occlusion, saliency
 from transformer.analysis.trust import trust
 from transformer.analysis.untrained import untrained
 from transformer.checkpoint import Checkpoint
@@ -227,6 +227,24 @@ def test_saliency_is_the_slope_of_the_lead(sort: Checkpoint, rival: int | None) 
         for place, value in enumerate(values):
             assert (lead(stack, place) - found.lead) / epsilon == pytest.approx(value, abs=1e-3)
     assert all(not point.hooks for point in points.values())
+
+
+def test_occlusion_is_the_lead_lost_by_hiding_one_token(sort: Checkpoint) -> None:
+    source, read, written = answered(sort, "workbench")
+    token, rival = written[3], written[5]
+    found = occlusion(sort.model, source, read, 3, token, rival)
+    assert found.shape == (source.size(1),)
+
+    def lead(ids: torch.Tensor) -> float:
+        last = logits(sort, ids, read[:, :4])[0, -1]
+        return float(last[token] - last[rival])
+
+    for place in range(source.size(1)):
+        hidden = source.clone()
+        hidden[0, place] = sort.config.pad_id
+        assert lead(source) - lead(hidden) == pytest.approx(found[place], abs=1e-4)
+    # It sorts: the letter to be written is the one that matters.
+    assert int(found.argmax()) == "workbench".index("h")
 
 
 def test_leads_over_several_rivals_add_up(sort: Checkpoint) -> None:

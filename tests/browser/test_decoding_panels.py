@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.browser.conftest import ROOT, NewPage, Server, settle
 from transformer.analysis.beam_tree import beam_tree
 from transformer.analysis.lens import lens
-from transformer.analysis.saliency import saliency
+from transformer.analysis.saliency import occlusion, saliency
 from transformer.analysis.what_if import Forced, masked, what_if
 from transformer.checkpoint import Checkpoint
 from transformer.decoding import decode
@@ -140,10 +140,11 @@ def test_why_explains_the_difference_of_two_candidates(
     rival = sort.target_vocabulary.tokens.index("w")
     found = saliency(sort.model, source, read, 3, answer.tokens[3], rival)
     open_panel(page, server, "why", f"{PANELS['why']}&not={rival}")
+    hidden = occlusion(sort.model, source, read, 3, answer.tokens[3], rival)
     numbers = page.locator(".row .tile small")
-    expect(numbers).to_have_count(len(found.source) + len(found.read))
+    expect(numbers).to_have_count(2 * len(found.source) + len(found.read))
     shown = [float(text.replace("−", "-")) for text in numbers.all_inner_texts()]
-    expected = [*found.source.tolist(), *found.read.tolist()]
+    expected = [*hidden.tolist(), *found.source.tolist(), *found.read.tolist()]
     assert shown == pytest.approx(expected, abs=0.0051)
     # By keyboard, another rival.
     box = page.get_by_role("combobox", name="and not")

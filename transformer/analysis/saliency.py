@@ -1,4 +1,4 @@
-"""Gradient x input (Shrikumar et al., 2016): why one output token, and not another.
+"""Why one output token, and not another: gradient x input (Shrikumar et al., 2016), occlusion.
 
 The lead of one logit over the other is what is explained, not the probability: where a model is
 sure, the gradient of a probability all but vanishes.
@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from transformer.analysis.what_if import masked
 from transformer.hooks import Hook, hook_points
 from transformer.model import Transformer
 
@@ -77,3 +78,20 @@ def saliency(
         for gradient, name in zip(gradients, entries, strict=True)
     )
     return Saliency(rival, lead.item(), from_source, from_read)
+
+
+@torch.inference_mode()
+def occlusion(
+    model: Transformer, source: Tensor, read: Tensor, position: int, token: int, rival: int
+) -> NDArray[np.float32]:
+    """How much of the lead goes when each source token is hidden, one at a time: [source].
+
+    Not to first order but what really happens; it, too, misses tokens that stand in for each
+    other. Arguments as for :func:`saliency`.
+    """
+    places = range(source.size(1))
+    sources = torch.cat([source, *(masked(model, source, place) for place in places)])
+    rows = read[:, : position + 1].expand(len(sources), -1)
+    last = model(sources, rows)[:, -1]
+    leads = last[:, token] - last[:, rival]
+    return (leads[0] - leads[1:]).numpy()

@@ -28,6 +28,12 @@ STYLE = """
                    gap: 0.4rem; padding: 0.1rem 0.4rem; }
   .lens td b { font-family: "Source Code Pro", monospace; white-space: pre; }
   .lens td span { text-align: right; }
+  @media (max-width: 640px) {
+    .lens table { font-size: 0.72rem; border-spacing: 2px; }
+    .lens th { padding: 0 0.1rem; }
+    .lens td > div { grid-template-columns: minmax(0.9rem, auto) 3.1rem 1.7rem; gap: 0.15rem;
+                     padding: 0.1rem 0.2rem; }
+  }
   .lens td.written { border: 2px solid #d55e00; }
 </style>
 """
