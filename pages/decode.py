@@ -99,16 +99,16 @@ with frame("Decode", "Walk through the output token by token, and try the roads 
         address.write("step", st.session_state["step"])
         address.write("prefix", st.session_state["prefix"])
         targets = {one.source: one.target for one in checkpoint.header.examples}
-        wanted: tuple[int, ...] = ()
+        target: tuple[int, ...] = ()
         if text in targets:
-            wanted = (
+            target = (
                 *checkpoint.target_vocabulary.encode(targets[text]),
                 checkpoint.config.eos_id,
             )
         kept = st.session_state["step"]
         step = int(kept) - 1 if kept.isdecimal() and len(kept) < 6 else 0
         step = min(max(step, 0), len(steps) - 1)
-        view = View(checkpoint, text, tuple(prefix), tuple(written), step, wanted=wanted)
+        view = View(checkpoint, text, tuple(prefix), tuple(written), step, wanted=target)
         address.read("panel", next(iter(PANELS)))
         if st.session_state["panel"] not in PANELS:
             st.session_state["panel"] = next(iter(PANELS))

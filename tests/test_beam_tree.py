@@ -52,12 +52,12 @@ def test_the_tree_is_that_of_the_search(seed: int, beam_size: int, alpha: float)
             assert tree.nodes[node].finished == one.finished
     [answer] = decode(model, torch.tensor([source]), search)
     assert tuple(tree.tokens(tree.answer)) == answer.tokens
-    for place, node in enumerate(tree.nodes):
-        assert node.total == pytest.approx(
+    for place, grown in enumerate(tree.nodes):
+        assert grown.total == pytest.approx(
             log_probability(model, source, tree.tokens(place)), rel=0, abs=TOLERANCE
         )
-        before = 0.0 if node.parent is None else tree.nodes[node.parent].total
-        assert node.log_prob == pytest.approx(node.total - before, rel=0, abs=TOLERANCE)
+        before = 0.0 if grown.parent is None else tree.nodes[grown.parent].total
+        assert grown.log_prob == pytest.approx(grown.total - before, rel=0, abs=TOLERANCE)
 
 
 def plainly_dropped(

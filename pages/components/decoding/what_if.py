@@ -63,7 +63,7 @@ def panel(view: View) -> None:
     _draw(view, found)
     st.caption(_explain(kind))
     with st.container(horizontal=True):
-        if kind == "replace":
+        if kind == "replace" and changed is not None:
             text = view.checkpoint.source_vocabulary.decode(changed[0].tolist())
             st.button(
                 "Open the changed input in the steps above",
