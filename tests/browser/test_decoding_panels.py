@@ -25,7 +25,7 @@ PANELS = {
     "strategies": f"checkpoint=reverse&input={HARD}",
     "lens": "checkpoint=sort&input=workbench&step=4",
     "why": "checkpoint=sort&input=workbench&step=4",
-    "what_if": "checkpoint=sort&input=workbench&step=4&change=force&place=4",
+    "what_if": "checkpoint=sort&input=workbench&step=4&change=force&input_token=4",
 }
 
 
@@ -188,7 +188,7 @@ def test_what_if_shows_both_outputs_and_where_they_part(
 NONSENSE = {
     "strategies": "beam=99&alpha=nan",
     "why": "this=abc&not=-5",
-    "what_if": "change=force&heads=9.9&place=77&when=never&instead=9999999999",
+    "what_if": "change=force&heads=9.9&input_token=77&when=never&instead=9999999999",
 }
 
 

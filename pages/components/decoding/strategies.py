@@ -198,8 +198,8 @@ def _finding(rows: Sequence[Row], wanted: tuple[int, ...]) -> str:
             else "no more probable, but longer, than"
         )
         said = (
-            f"{best.name.capitalize()} finds an output that is {more} greedy's: the best first "
-            "token is not always the beginning of the best output."
+            f"{best.name.capitalize()} finds an output that is {more} greedy's: the best token "
+            "at each step does not always lead to the best output."
         )
     target = next((row for row in rows if row.name == TARGET), None)
     if target is None or best.tokens == wanted:

@@ -98,13 +98,13 @@ def _radio(label: str, key: str, options: dict[str, str]) -> str:
 def _place(names: Sequence[str], label: str) -> int:
     """A token of the input, counted from 1 in the address."""
     options = [str(i + 1) for i in range(len(names))]
-    address.read("place", "1")
-    if st.session_state["place"] not in options:
-        st.session_state["place"] = "1"
+    address.read("input_token", "1")
+    if st.session_state["input_token"] not in options:
+        st.session_state["input_token"] = "1"
     chosen = st.selectbox(
-        label, options, format_func=lambda one: f"{one}: {names[int(one) - 1]}", key="place"
+        label, options, format_func=lambda one: f"{one}: {names[int(one) - 1]}", key="input_token"
     )
-    address.write("place", chosen)
+    address.write("input_token", chosen)
     return int(chosen) - 1
 
 
