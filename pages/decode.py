@@ -7,7 +7,18 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from pages.components import address, inputs
-from pages.components.decoding import beside, branch_store, branches, forcing, place, verdict
+from pages.components.decoding import (
+    beside,
+    branch_store,
+    branches,
+    forcing,
+    lens,
+    place,
+    strategies,
+    verdict,
+    what_if,
+    why,
+)
 from pages.components.decoding.roads import Road, decode_road
 from pages.components.decoding.view import View
 from pages.components.decoding_steps import decoding_steps
@@ -20,6 +31,10 @@ if TYPE_CHECKING:
 
 PANELS: dict[str, tuple[str, Callable[[View], None]]] = {
     "branches": ("Branches", branches.panel),
+    "strategies": ("Strategies", strategies.panel),
+    "lens": ("Lens", lens.panel),
+    "why": ("Why this token", why.panel),
+    "what_if": ("What if", what_if.panel),
     "forcing": ("Teacher forcing", forcing.panel),
 }
 """Name in the address -> its title, and what draws it. The first is open at the start."""

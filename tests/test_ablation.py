@@ -27,7 +27,7 @@ from transformer.analysis.ablation import (
 )
 from transformer.analysis.arithmetic import arithmetic
 from transformer.analysis.heads import Head, all_heads
-from transformer.analysis.saliency import saliency
+from transformer.analysis.saliency import occlusion, saliency
 from transformer.analysis.trust import trust
 from transformer.analysis.untrained import untrained
 from transformer.checkpoint import Checkpoint
@@ -196,7 +196,8 @@ def test_the_untrained_model_is_the_one_training_began_with(sort: Checkpoint) ->
     assert all(torch.equal(first.tensors[name], again.tensors[name]) for name in first.tensors)
 
 
-def test_saliency_is_the_slope_of_the_lead(sort: Checkpoint) -> None:
+@pytest.mark.parametrize("rival", [None, 10])
+def test_saliency_is_the_slope_of_the_lead(sort: Checkpoint, rival: int | None) -> None:
     """Scaling one input vector by 1 + ε moves the lead by ε times its saliency."""
     double = Transformer(sort.config).double()
     double.load_state_dict(
@@ -207,7 +208,8 @@ def test_saliency_is_the_slope_of_the_lead(sort: Checkpoint) -> None:
     double.target_embedding.positions = sort.model.target_embedding.positions.double()
     source, read, written = answered(sort, "workbench")
     position, token = 3, written[3]
-    found = saliency(double, source, read, position, token)
+    found = saliency(double, source, read, position, token, rival)
+    assert found.rival == rival or rival is None
     points = hook_points(double)
     epsilon = 1e-5
 
@@ -230,6 +232,41 @@ def test_saliency_is_the_slope_of_the_lead(sort: Checkpoint) -> None:
         for place, value in enumerate(values):
             assert (lead(stack, place) - found.lead) / epsilon == pytest.approx(value, abs=1e-3)
     assert all(not point.hooks for point in points.values())
+
+
+def test_occlusion_is_the_lead_lost_by_hiding_one_token(sort: Checkpoint) -> None:
+    source, read, written = answered(sort, "workbench")
+    token, rival = written[3], written[5]
+    found = occlusion(sort.model, source, read, 3, token, rival)
+    assert found.shape == (source.size(1),)
+
+    def lead(ids: torch.Tensor) -> float:
+        last = logits(sort, ids, read[:, :4])[0, -1]
+        return float(last[token] - last[rival])
+
+    for place in range(source.size(1)):
+        hidden = source.clone()
+        hidden[0, place] = sort.config.pad_id
+        assert lead(source) - lead(hidden) == pytest.approx(found[place], abs=1e-4)
+    # It sorts: the letter to be written is the one that matters.
+    assert int(found.argmax()) == "workbench".index("h")
+
+
+def test_leads_over_several_rivals_add_up(sort: Checkpoint) -> None:
+    """a - c = (a - b) + (b - c), in each token's share too; and no token leads itself."""
+    source, read, written = answered(sort, "workbench")
+    a, b, c = written[3], written[5], 4
+    whole, first, second, back, none = (
+        saliency(sort.model, source, read, 3, token, rival)
+        for token, rival in ((a, c), (a, b), (b, c), (c, a), (a, a))
+    )
+    assert whole.lead == pytest.approx(first.lead + second.lead, abs=1e-4)
+    for part in ("source", "read"):
+        shares = getattr(whole, part)
+        assert abs(shares).max() > 0.1
+        assert shares == pytest.approx(getattr(first, part) + getattr(second, part), abs=1e-4)
+        assert shares == pytest.approx(-getattr(back, part), abs=1e-5)
+        assert not getattr(none, part).any()
 
 
 @pytest.mark.parametrize(

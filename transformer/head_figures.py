@@ -137,17 +137,19 @@ def before_after(
     before: Sequence[float],
     after: Sequence[float],
     preferred: Sequence[str],
+    names: tuple[str, str] = ("all heads", "changed"),
 ) -> go.Figure:
-    """The probability of each output token, before and after a change to the model.
+    """The probability of each output token, before and after a change.
 
     Args:
         preferred: the most probable token after the change, shown on hover.
+        names: of the two in the legend.
     """
     figure = go.Figure()
     places = list(range(len(tokens)))
     for name, values, colour, pattern in (
-        ("all heads", before, "#999999", ""),
-        ("changed", after, HEADS[1], "/"),
+        (names[0], before, "#999999", ""),
+        (names[1], after, HEADS[1], "/"),
     ):
         figure.add_bar(
             x=places,

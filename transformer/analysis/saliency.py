@@ -1,6 +1,6 @@
-"""Gradient x input (Shrikumar et al., 2016) for one output token against its closest rival.
+"""Why one output token, and not another: gradient x input (Shrikumar et al., 2016), occlusion.
 
-The logit's lead over the runner-up is what is explained, not the probability: where a model is
+The lead of one logit over the other is what is explained, not the probability: where a model is
 sure, the gradient of a probability all but vanishes.
 """
 
@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from transformer.analysis.what_if import masked
 from transformer.hooks import Hook, hook_points
 from transformer.model import Transformer
 
@@ -19,7 +20,7 @@ from transformer.model import Transformer
 class Saliency:
     """How much each token read pushed one output token ahead of its rival, to first order.
 
-    rival: the most probable other token. lead: the token's logit minus the rival's.
+    rival: the token it is compared with. lead: the token's logit minus the rival's.
     source: [source]; read: [position + 1], what the decoder had read until then. Signed, in
     logits: positive pushes towards the token. Positions are part of a token's vector here.
     """
@@ -31,13 +32,19 @@ class Saliency:
 
 
 def saliency(
-    model: Transformer, source: Tensor, read: Tensor, position: int, token: int
+    model: Transformer,
+    source: Tensor,
+    read: Tensor,
+    position: int,
+    token: int,
+    rival: int | None = None,
 ) -> Saliency:
     """The gradient of the token's lead at a position, times the input vectors it belongs to.
 
     Args:
         source, read: ids, [1, source] and [1, target]; ``read`` starts with the start token.
         position: which output, from 0; ``token``: the id that is explained.
+        rival: the id it is compared with; None is the most probable other one.
     """
     points = hook_points(model)
     inputs: dict[str, Tensor] = {}
@@ -59,7 +66,8 @@ def saliency(
     try:
         with torch.enable_grad():
             logits = model(source, read[:, : position + 1])
-            rival = next(int(i) for i in logits[0, -1].topk(2).indices if i != token)
+            if rival is None:
+                rival = next(int(i) for i in logits[0, -1].topk(2).indices if i != token)
             lead = logits[0, -1, token] - logits[0, -1, rival]
             gradients = torch.autograd.grad(lead, [inputs[name] for name in entries])
     finally:
@@ -70,3 +78,20 @@ def saliency(
         for gradient, name in zip(gradients, entries, strict=True)
     )
     return Saliency(rival, lead.item(), from_source, from_read)
+
+
+@torch.inference_mode()
+def occlusion(
+    model: Transformer, source: Tensor, read: Tensor, position: int, token: int, rival: int
+) -> NDArray[np.float32]:
+    """How much of the lead goes when each source token is hidden, one at a time: [source].
+
+    Not to first order but what really happens; it, too, misses tokens that stand in for each
+    other. Arguments as for :func:`saliency`.
+    """
+    places = range(source.size(1))
+    sources = torch.cat([source, *(masked(model, source, place) for place in places)])
+    rows = read[:, : position + 1].expand(len(sources), -1)
+    last = model(sources, rows)[:, -1]
+    leads = last[:, token] - last[:, rival]
+    return (leads[0] - leads[1:]).numpy()

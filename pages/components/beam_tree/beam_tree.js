@@ -1,0 +1,131 @@
+// A beam search, walked by mouse or arrow keys; the sentence below says what became of a hypothesis.
+
+const views = new WeakMap(); // root element -> what the person looks at
+
+export default function (component) {
+  const { data, parentElement, setTriggerValue } = component;
+  const root = parentElement.querySelector(".beam_tree");
+  let view = views.get(root);
+  if (!view) {
+    view = {};
+    views.set(root, view);
+    build(root, view);
+  }
+  const text = JSON.stringify(data);
+  if (view.text !== text) {
+    Object.assign(view, { text, data });
+    // Begin where the answer ends.
+    const column = data.beams.length - 1;
+    view.chosen = { column, slot: data.beams[column].indexOf(data.answer) };
+    fillTable(view);
+  }
+  view.open = () => setTriggerValue("open", data.beams[view.chosen.column][view.chosen.slot]);
+  draw(view, false);
+}
+
+function element(name, attributes = {}, text = "") {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  if (text) made.textContent = text; // never HTML: tokens may look like markup
+  return made;
+}
+
+function build(root, view) {
+  root.innerHTML = `
+    <h3></h3>
+    <p class="hint">Each column is the beam after one step, the best score on top. Walk with the
+      arrow keys: left to what a hypothesis grew from, right to what grew from it.</p>
+    <div class="scroll"></div>
+    <p class="legend">Thick: the way to the answer ★ · ✕ dashed: dropped at the next step ·
+      ■ round: ended, and outscored · … dotted: still growing when the search stopped.
+      The number is the score: log-probability over the length penalty.</p>
+    <div class="why" aria-live="polite"><p class="what"></p><p class="reason"></p></div>
+    <div class="do">
+      <button type="button" class="open">Open it in the steps above</button>
+      <button type="button" class="save">Picture (SVG)</button>
+    </div>
+    <details><summary>Every hypothesis that came to an end, as a table</summary>
+      <div class="scroll" tabindex="0" role="region" aria-label="Hypotheses"><table></table></div>
+    </details>`;
+  const find = (selector) => root.querySelector(selector);
+  Object.assign(view, {
+    root, title: find("h3"), box: find(".scroll"), what: find(".what"), reason: find(".reason"), table: find("table"),
+  });
+  find(".open").onclick = () => view.open();
+  find(".save").onclick = () => save(view);
+  view.box.onclick = (event) => {
+    const cell = event.target.closest("g[role=button]");
+    if (cell) choose(view, Number(cell.dataset.column), Number(cell.dataset.slot));
+  };
+  view.box.onkeydown = (event) => {
+    const step = walk(view, event.key);
+    if (event.key === "Enter" || event.key === " ") view.open();
+    else if (step) choose(view, ...step);
+    else return;
+    event.preventDefault();
+  };
+}
+
+// Where a key leads from the place one is at: [column, slot].
+function walk(view, key) {
+  const { beams, nodes } = view.data;
+  const { column, slot } = view.chosen;
+  const bounded = (at, row) => [at, Math.min(row, beams[at].length - 1)];
+  if (key === "ArrowUp") return [column, Math.max(slot - 1, 0)];
+  if (key === "ArrowDown") return bounded(column, slot + 1);
+  if (key === "Home") return bounded(0, slot);
+  if (key === "End") return bounded(beams.length - 1, slot);
+  if (key === "ArrowLeft") return column === 0 ? [0, slot] : [column - 1, cameFrom(view.data, column, slot)];
+  if (key === "ArrowRight") {
+    const node = beams[column][slot];
+    const next = (beams[column + 1] ?? []).findIndex((one) => one === node || nodes[one].parent === node);
+    return next < 0 ? [column, slot] : [column + 1, next];
+  }
+  return null;
+}
+
+function choose(view, column, slot) {
+  view.chosen = { column, slot };
+  draw(view, true);
+}
+
+function draw(view, focus) {
+  const { data, chosen } = view;
+  view.title.textContent = data.title;
+  view.box.replaceChildren(drawTree(data, inks(view.root), chosen));
+  if (focus) view.box.querySelector('[tabindex="0"]').focus();
+  const node = data.nodes[data.beams[chosen.column][chosen.slot]];
+  view.what.replaceChildren(
+    element("code", {}, node.text),
+    `: step ${node.position + 1}, written with probability ${(100 * Math.exp(node.log_prob)).toFixed(2)} %; ` +
+      `log-probability ${minus(node.total)}, score ${minus(node.score)}.`,
+  );
+  view.reason.textContent = node.why;
+}
+
+function fillTable(view) {
+  const head = element("tr");
+  head.append(...["Hypothesis", "Log-probability", "Score", "What became of it"].map((title) => element("th", { scope: "col" }, title)));
+  const ends = view.data.nodes.filter((node) => node.kind);
+  ends.sort((a, b) => (b.kind === "answer") - (a.kind === "answer") || b.decided - a.decided || b.score - a.score);
+  const rows = ends.map((node) => {
+    const row = element("tr");
+    const name = element("td");
+    name.append(element("code", {}, node.text));
+    row.append(
+      name, element("td", { class: "number" }, minus(node.total)), element("td", { class: "number" }, minus(node.score)),
+      element("td", { class: "reason" }, node.why),
+    );
+    return row;
+  });
+  view.table.replaceChildren(head, ...rows);
+}
+
+function save(view) {
+  const svg = drawTree(view.data, inks(view.root), view.chosen);
+  svg.setAttribute("font-family", "sans-serif");
+  const blob = new Blob([new XMLSerializer().serializeToString(svg)], { type: "image/svg+xml" });
+  const link = element("a", { download: "beam.svg", href: URL.createObjectURL(blob) });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}

@@ -1,0 +1,107 @@
+// The picture: columns are steps, rows are places in the beam. Also what is saved as a file.
+
+const SVG = "http://www.w3.org/2000/svg";
+const BOX = { left: 44, top: 30, width: 92, height: 28, column: 124, row: 40 };
+const MARKS = { dropped: "✕", stopped: "…", outscored: "■", answer: "★" };
+
+function svgElement(name, attributes, text) {
+  const made = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  if (text !== undefined) made.textContent = text; // never markup: tokens may look like it
+  return made;
+}
+
+const minus = (value, digits = 4) => value.toFixed(digits).replace("-", "−");
+const short = (token, most) => (token.length > most ? `${token.slice(0, most - 1)}…` : token);
+const placeOf = (column, slot) => ({ x: BOX.left + column * BOX.column, y: BOX.top + slot * BOX.row });
+
+// Colours as they are now, written into the picture, so that a saved file keeps them.
+function inks(root) {
+  const style = getComputedStyle(root);
+  const read = (name) => style.getPropertyValue(`--st-${name}`).trim() || "currentColor";
+  return {
+    text: read("text-color"), line: read("border-color"), strong: read("primary-color"),
+    box: read("secondary-background-color"), ground: read("background-color"),
+  };
+}
+
+// The nodes on the way to one, itself included.
+function pathTo(nodes, node) {
+  const path = new Set();
+  for (let at = node; at !== null; at = nodes[at].parent) path.add(at);
+  return path;
+}
+
+function drawTree(data, ink, chosen) {
+  const { nodes, beams, answer } = data;
+  const rows = Math.max(...beams.map((beam) => beam.length));
+  const width = BOX.left + beams.length * BOX.column;
+  const height = BOX.top + rows * BOX.row + 4;
+  const svg = svgElement("svg", { xmlns: SVG, width, height, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": data.title });
+  svg.append(svgElement("rect", { width, height, fill: ink.ground }));
+  const best = pathTo(nodes, answer);
+  const walked = pathTo(nodes, beams[chosen.column][chosen.slot]);
+  for (let slot = 0; slot < rows; slot++) {
+    svg.append(svgElement("text", { x: 8, y: placeOf(0, slot).y + 18, "font-size": 11, fill: ink.text }, `${slot + 1}.`));
+  }
+  beams.forEach((_, column) =>
+    svg.append(svgElement("text", { x: placeOf(column, 0).x, y: 18, "font-size": 11, fill: ink.text }, `step ${column + 1}`)),
+  );
+  const cells = [];
+  beams.forEach((beam, column) => beam.forEach((node, slot) => {
+    svg.append(edge(data, ink, column, slot, best, walked));
+    cells.push(cell(data, ink, column, slot, best, chosen));
+  }));
+  svg.append(...cells);
+  return svg;
+}
+
+// What a place in one column came from: a place in the column before.
+function cameFrom(data, column, slot) {
+  if (column === 0) return null;
+  const node = data.beams[column][slot];
+  const before = data.beams[column - 1];
+  const ended = before.indexOf(node); // it ended earlier and kept a place
+  return ended >= 0 ? ended : before.indexOf(data.nodes[node].parent);
+}
+
+function edge(data, ink, column, slot, best, walked) {
+  const to = placeOf(column, slot);
+  const from = cameFrom(data, column, slot);
+  const node = data.beams[column][slot];
+  const start = from === null ? { x: 26, y: placeOf(0, 0).y + 14 } : { x: placeOf(column - 1, from).x + BOX.width, y: placeOf(column - 1, from).y + 14 };
+  const middle = (start.x + to.x) / 2;
+  const stays = from !== null && data.beams[column - 1][from] === node;
+  const marked = best.has(node) ? ink.strong : walked.has(node) ? ink.text : ink.line;
+  return svgElement("path", {
+    d: `M${start.x},${start.y} C${middle},${start.y} ${middle},${to.y + 14} ${to.x},${to.y + 14}`,
+    fill: "none", stroke: marked, "stroke-width": best.has(node) ? 3 : walked.has(node) ? 2 : 1.5, "stroke-dasharray": stays ? "2 3" : "none",
+  });
+}
+
+function cell(data, ink, column, slot, best, chosen) {
+  const number = data.beams[column][slot];
+  const node = data.nodes[number];
+  const { x, y } = placeOf(column, slot);
+  const here = column === chosen.column && slot === chosen.slot;
+  // A node is drawn once for each step it kept a place; what became of it stands at the last.
+  const last = !(data.beams[column + 1] ?? []).includes(number);
+  const kind = last ? node.kind : "";
+  const group = svgElement("g", {
+    role: "button", tabindex: here ? 0 : -1, "aria-pressed": here,
+    "data-column": column, "data-slot": slot, "data-kind": kind,
+    "aria-label": `Step ${column + 1}, place ${slot + 1}: ${node.text}, score ${minus(node.score)}. ${last ? node.why : ""}`,
+  });
+  group.append(svgElement("rect", {
+    x, y, width: BOX.width, height: BOX.height, rx: node.ended ? 14 : 5, fill: here ? ink.box : ink.ground,
+    stroke: best.has(number) ? ink.strong : ink.text, "stroke-width": best.has(number) ? 3 : 1,
+    "stroke-dasharray": kind === "dropped" ? "5 3" : kind === "stopped" ? "1 3" : "none",
+  }));
+  const mark = MARKS[kind] ? `${MARKS[kind]} ` : "";
+  group.append(
+    svgElement("text", { x: x + 8, y: y + 19, "font-size": 13, "font-family": "monospace", "font-weight": 700, fill: ink.text, style: "white-space: pre" }, mark + short(node.token, mark ? 3 : 5)),
+    svgElement("text", { x: x + BOX.width - 7, y: y + 18, "font-size": 10.5, "text-anchor": "end", fill: ink.text }, minus(node.score, 2)),
+    svgElement("title", {}, `${node.text}: score ${minus(node.score)}`),
+  );
+  return group;
+}

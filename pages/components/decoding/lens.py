@@ -1,0 +1,175 @@
+"""The candidates as each decoder layer would give them, and how undecided each layer is."""
+
+import math
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pages.components.decoding.chips import source_and_read
+from pages.components.decoding.view import View
+from pages.components.inspection import CANDIDATES, shown
+from pages.components.text import code, verbatim
+from transformer.run_history import write_csv
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from transformer.analysis.lens import Lens
+
+STYLE = """
+<style>
+  .lens { overflow-x: auto; }
+  .lens table { border-collapse: separate; border-spacing: 3px; font-size: 0.85rem;
+                font-variant-numeric: tabular-nums; }
+  .lens th { text-align: left; font-weight: 600; padding: 0 0.4rem; white-space: nowrap; }
+  .lens td { border: 1px solid rgba(128, 128, 128, 0.35); border-radius: 4px; padding: 0; }
+  .lens td > div { display: grid; grid-template-columns: minmax(1.4rem, auto) 4.2rem 3rem;
+                   gap: 0.4rem; padding: 0.1rem 0.4rem; }
+  .lens td b { font-family: "Source Code Pro", monospace; white-space: pre; }
+  .lens td span { text-align: right; }
+  @media (max-width: 640px) {
+    .lens table { font-size: 0.72rem; border-spacing: 2px; }
+    .lens th { padding: 0 0.1rem; }
+    .lens td > div { grid-template-columns: minmax(0.9rem, auto) 3.1rem 1.7rem; gap: 0.15rem;
+                     padding: 0.1rem 0.2rem; }
+  }
+  .lens td.written { border: 2px solid #d55e00; }
+</style>
+"""
+
+
+def panel(view: View) -> None:
+    """The step shown, layer by layer, then all steps."""
+    from transformer.analysis.lens import lens
+
+    found = lens(view.checkpoint.model, *source_and_read(view))
+    ranks = found.ranks(view.step)
+    st.markdown(_finding(view, ranks))
+    st.html(_table(view, found, ranks))
+    st.caption(
+        "What the model would write at this step if each layer were the last: probability, and "
+        "how many places the token rose (↑) or fell (↓) since the layer before. Framed: the token "
+        "that is written. Before layer 1 there is only the token just read, with its position."
+    )
+    _entropy(view, found)
+    st.markdown(_caveat(view))
+    st.download_button(
+        "Ranks and probabilities (CSV)",
+        data=lambda: _csv(view, found),
+        file_name=f"lens-step-{view.step + 1}.csv",
+        mime="text/csv",
+        on_click="ignore",
+    )
+
+
+def layer_name(layer: int) -> str:
+    return f"layer {layer}" if layer else "before layer 1"
+
+
+def _finding(view: View, ranks: "NDArray[np.int64]") -> str:
+    """From which layer on the written token is first."""
+    token = view.written[view.step]
+    [name] = shown(view.checkpoint.target_vocabulary.tokens, [token])
+    places = ranks[:, token].tolist()
+    said = f"Step {view.step + 1} writes {verbatim(name)}. "
+    if places[-1] != 1:
+        return f"{said}It is not the model's first choice, but its choice no. {places[-1]}."
+    since = next(i for i in range(len(places)) if all(place == 1 for place in places[i:]))
+    if since == 0:
+        return f"{said}It is in first place all along, even before the first layer."
+    before = layer_name(since - 1) if since == 1 else f"after {layer_name(since - 1)}"
+    return (
+        f"{said}It is in first place from **layer {since}** on; {before} it was "
+        f"no. {places[since - 1]} of {ranks.shape[1]}."
+    )
+
+
+def _table(view: View, found: "Lens", ranks: "NDArray[np.int64]") -> str:
+    """HTML: one column a layer, its candidates from the most probable down."""
+    written = view.written[view.step]
+    probabilities = found.probabilities[:, view.step]
+    layers, size = probabilities.shape
+    names = shown(view.checkpoint.target_vocabulary.tokens, range(size))
+    head = "".join(f"<th scope='col'>{layer_name(layer)}</th>" for layer in range(layers))
+    order = ranks.argsort(axis=1)  # [layer, place] -> token
+    rows = []
+    for place in range(min(CANDIDATES, size)):
+        cells = []
+        for layer in range(layers):
+            token = int(order[layer, place])
+            change = int(ranks[layer - 1, token] - ranks[layer, token]) if layer else 0
+            kind = ' class="written"' if token == written else ""
+            cells.append(
+                f"<td{kind}><div><b>{code(names[token])}</b>"
+                f"<span>{_share(float(probabilities[layer, token]))}</span>"
+                f"<span>{_arrow(change) if layer else ''}</span></div></td>"
+            )
+        rows.append(f"<tr><th scope='row'>{place + 1}.</th>{''.join(cells)}</tr>")
+    return (
+        f"{STYLE}<div class='lens' tabindex='0' role='region' aria-label='Candidates by layer'>"
+        f"<table><tr><td style='border: 0'></td>{head}</tr>{''.join(rows)}</table></div>"
+    )
+
+
+def _arrow(change: int) -> str:
+    if change == 0:
+        return "="
+    return f"↑{change}" if change > 0 else f"↓{-change}"
+
+
+def _share(probability: float) -> str:
+    return f"{100 * probability:.2f} %" if probability >= 0.0001 else "< 0.01 %"
+
+
+def _entropy(view: View, found: "Lens") -> None:
+    from transformer.decoding_figures import entropy_lines
+
+    entropy = found.entropy
+    tokens = shown(view.checkpoint.target_vocabulary.tokens, view.written)
+    st.plotly_chart(
+        entropy_lines(
+            tokens,
+            {layer_name(layer): entropy[layer] for layer in range(len(entropy))},
+            view.step,
+        ),
+        key="entropy",
+    )
+    most = int(entropy[-1].argmax())
+    size = view.checkpoint.config.target_vocab_size
+    st.caption(
+        f"0 bits: all on one token; {math.log2(size):.1f} bits: all {size} equally probable. "
+        f"After the last layer the model is least decided at step {most + 1} "
+        f"({entropy[-1, most]:.2f} bits), where it writes {verbatim(tokens[most])}."
+    )
+
+
+def _caveat(view: View) -> str:
+    config = view.checkpoint.config
+    kind = (
+        "This model is pre-norm: all layers add to one stream that is normalised at the end, "
+        "which is the case the lens was made for."
+        if config.norm_first
+        else "This model is post-norm, as in the paper: each layer ends in a norm with a gain and "
+        "bias of its own, so layers need not agree on scale or direction. Compare the order "
+        "of candidates rather than their probabilities."
+    )
+    return (
+        "**What a lens can tell, and what not.** Every layer is read with the last layer's "
+        f"{'norm and ' if config.final_norm else ''}output projection. A token that is first "
+        "early was settled early. A token that is *not* there may still be known to the layer, "
+        f"written in a way that only later layers read. {kind}"
+    )
+
+
+def _csv(view: View, found: "Lens") -> bytes:
+    ranks, probabilities = found.ranks(view.step), found.probabilities[:, view.step]
+    names = shown(view.checkpoint.target_vocabulary.tokens, range(ranks.shape[1]))
+    return write_csv(
+        ("layer", "token", "id", "rank", "probability"),
+        (
+            (layer, names[token], token, int(ranks[layer, token]), float(row[token]))
+            for layer, row in enumerate(probabilities)
+            for token in ranks[layer].argsort().tolist()
+        ),
+    )

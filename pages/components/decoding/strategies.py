@@ -1,0 +1,338 @@
+"""The same input under several strategies: what each writes, and the beam as a tree."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from pages.components import address
+from pages.components.beam_tree import beam_tree as draw_tree
+from pages.components.decoding.view import View, open_at
+from pages.components.inspection import LONGEST_OUTPUT, shown
+from pages.components.text import code
+from transformer.run_history import write_csv
+
+if TYPE_CHECKING:
+    from transformer.analysis.beam_tree import BeamTree
+    from transformer.checkpoint import Checkpoint
+
+BEAMS = ("2", "4", "8")
+ALPHAS = tuple(f"{tenth / 10:.1f}" for tenth in range(21))
+TARGET = "the true target"
+STYLE = """
+<style>
+  .strategies { overflow-x: auto; }
+  .strategies table { border-collapse: collapse; font-size: 0.875rem; width: 100%;
+                      font-variant-numeric: tabular-nums; }
+  .strategies th, .strategies td { padding: 0.25rem 0.6rem; text-align: left; }
+  .strategies tr + tr { border-top: 1px solid rgba(128, 128, 128, 0.25); }
+  .strategies td.number, .strategies th.number { text-align: right; }
+  .strategies td.number, .strategies th[scope="row"] { white-space: nowrap; }
+  .strategies td.output { font-family: "Source Code Pro", monospace; white-space: pre-wrap;
+                          overflow-wrap: anywhere; min-width: 9rem; }
+  .strategies td.best { font-weight: 700; }
+  @media (max-width: 640px) {
+    .strategies th, .strategies td { padding: 0.25rem 0.2rem; font-size: 0.8rem; }
+    .strategies td.output { min-width: 5rem; }
+  }
+</style>
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one strategy wrote: ids with <eos> where it ended, and how probable they are."""
+
+    name: str
+    tokens: tuple[int, ...]
+    log_prob: float
+    score: float
+    finished: bool
+
+
+def panel(view: View) -> None:
+    """A table of strategies, what it shows, and one of the beams as a tree."""
+    beam, alpha = _choices()
+    checkpoint = view.checkpoint
+    rows, trees = _searched(
+        checkpoint.header.sha256, view.text, float(alpha), view.wanted, checkpoint
+    )
+    if view.prefix:
+        st.caption("Strategies start from the beginning; the tokens you chose do not count here.")
+    st.html(_table(checkpoint, rows, view.wanted))
+    st.markdown(_finding(rows, view.wanted))
+    tree = trees[beam]
+    key = "beam tree"
+    draw_tree(
+        _nodes(checkpoint, tree),
+        tree.beams,
+        tree.answer,
+        key=key,
+        title=f"Beam of {beam} with length penalty α = {alpha}",
+        on_open=lambda: _open(view.text, tree, st.session_state[key]["open"]),
+    )
+    _downloads(checkpoint, rows, tree, view.wanted)
+
+
+def _choices() -> tuple[str, str]:
+    left, right = st.columns(2)
+    with left:
+        address.read("beam", "4")
+        if st.session_state["beam"] not in BEAMS:
+            st.session_state["beam"] = "4"
+        # Pressed again, the chosen one is given up; then it is the usual one.
+        beam = st.segmented_control("Beam drawn below", BEAMS, key="beam") or "4"
+        address.write("beam", beam if beam != "4" else "")
+        st.session_state["kept beam"] = beam
+    with right:
+        address.read("alpha", "0.6")
+        if st.session_state["alpha"] not in ALPHAS:
+            st.session_state["alpha"] = "0.6"
+        alpha = st.select_slider(
+            "Length penalty α",
+            ALPHAS,
+            key="alpha",
+            help="The score is log-probability ÷ ((5 + length) / 6)^α. 0 ranks by probability "
+            "alone, which favours short outputs; the paper takes 0.6.",
+        )
+        address.write("alpha", alpha if alpha != "0.6" else "")
+        st.session_state["kept alpha"] = alpha
+    return beam, alpha
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _searched(
+    sha256: str, text: str, alpha: float, wanted: tuple[int, ...], _checkpoint: "Checkpoint"
+) -> "tuple[list[Row], dict[str, BeamTree]]":
+    """Decode with every strategy; a search that is drawn again is not run again."""
+    from transformer.analysis.beam_tree import beam_tree
+    from transformer.decoding import Strategy, decode, greedy, length_penalty
+
+    model, source = _checkpoint.model, _checkpoint.encode(text)
+
+    def row(name: str, tokens: Sequence[int], log_prob: float) -> Row:
+        score = log_prob / length_penalty(len(tokens), alpha)
+        return Row(name, tuple(tokens), log_prob, score, tokens[-1] == _checkpoint.config.eos_id)
+
+    strategies: dict[str, Strategy] = {
+        "greedy": lambda *given: greedy(*given, max_length=LONGEST_OUTPUT),
+    }
+    rows = []
+    for name, strategy in strategies.items():
+        [found] = decode(model, source, strategy)
+        rows.append(row(name, found.tokens, found.log_prob))
+    trees = {}
+    for size in BEAMS:
+        tree = trees[size] = beam_tree(
+            model, source, beam_size=int(size), alpha=alpha, max_length=LONGEST_OUTPUT
+        )
+        rows.append(row(f"beam {size}", tree.tokens(tree.answer), tree.nodes[tree.answer].total))
+    if wanted:
+        rows.append(row(TARGET, wanted, _log_prob(_checkpoint, text, wanted)))
+    return rows, trees
+
+
+def _log_prob(checkpoint: "Checkpoint", text: str, tokens: Sequence[int]) -> float:
+    """What the model gives an output, token by token on itself: log-probability."""
+    import torch
+
+    read = torch.tensor([[checkpoint.config.decoder_start_id, *tokens[:-1]]])
+    with torch.inference_mode():
+        log_probs = checkpoint.model(checkpoint.encode(text), read)[0].log_softmax(-1)
+    return float(log_probs[range(len(tokens)), list(tokens)].sum())
+
+
+# --- the table ----------------------------------------------------------------------------------
+
+
+def _table(checkpoint: "Checkpoint", rows: Sequence[Row], wanted: tuple[int, ...]) -> str:
+    """HTML: one line a strategy; the best score of those that were found is bold."""
+    best = _best(rows)
+    titles = ["Strategy", "Output", *(["Right?"] if wanted else [])]
+    numbers = ["Tokens", "Log-<wbr>probability", "Score"]
+    head = "".join(f"<th scope='col'>{title}</th>" for title in titles)
+    head += "".join(f"<th scope='col' class='number'>{title}</th>" for title in numbers)
+    lines = []
+    for row in rows:
+        text = code(checkpoint.target_vocabulary.decode(row.tokens)) or "(nothing)"
+        judged = ""
+        if wanted:
+            judged = f"<td>{'✓ right' if row.tokens == wanted else '✗ wrong'}</td>"
+            judged = "<td></td>" if row.name == TARGET else judged
+        marked = " best" if row.tokens == best.tokens and row.name != TARGET else ""
+        lines.append(
+            f"<tr><th scope='row'>{row.name}</th>"
+            f"<td class='output'>{text}{'' if row.finished else ' … (cut)'}</td>{judged}"
+            f"<td class='number'>{len(row.tokens)}</td>"
+            f"<td class='number'>{_minus(row.log_prob)}</td>"
+            f"<td class='number{marked}'>{_minus(row.score)}</td></tr>"
+        )
+    return (
+        f"{STYLE}<div class='strategies' tabindex='0' role='region' aria-label='Strategies'>"
+        f"<table><tr>{head}</tr>{''.join(lines)}</table></div>"
+    )
+
+
+def _best(rows: Sequence[Row]) -> Row:
+    """The best of those that a strategy found."""
+    return max(
+        (row for row in rows if row.name != TARGET), key=lambda row: (row.finished, row.score)
+    )
+
+
+def _finding(rows: Sequence[Row], wanted: tuple[int, ...]) -> str:
+    """What the table says, and whom to blame for a wrong output: the search or the model."""
+    found = [row for row in rows if row.name != TARGET]
+    greedy, best = found[0], _best(rows)
+    if len({row.tokens for row in found}) == 1:
+        said = "All strategies write the same."
+    elif best.tokens == greedy.tokens:
+        said = "Searching wider finds nothing with a better score than greedy does."
+    else:
+        times = math.exp(min(best.log_prob - greedy.log_prob, 700))
+        more = (
+            f"{times:,.1f} times as probable as"
+            if times >= 1.05
+            else "no more probable, but longer, than"
+        )
+        said = (
+            f"{best.name.capitalize()} finds an output that is {more} greedy's: the best token "
+            "at each step does not always lead to the best output."
+        )
+    target = next((row for row in rows if row.name == TARGET), None)
+    if target is None or best.tokens == wanted:
+        return said
+    if target.score > best.score:
+        return (
+            f"{said} The true target has the better score and was not found: this is the "
+            "**search's** error."
+        )
+    return (
+        f"{said} The true target scores worse than what was found: this is the **model's** error, "
+        "and no wider search can put it right."
+    )
+
+
+# --- the tree -----------------------------------------------------------------------------------
+
+
+def _nodes(checkpoint: "Checkpoint", tree: "BeamTree") -> list[dict[str, Any]]:
+    """The tree's nodes as the component draws them."""
+    tokens = checkpoint.target_vocabulary.tokens
+    nodes = []
+    for place, node in enumerate(tree.nodes):
+        end = tree.ends.get(place)
+        nodes.append(
+            {
+                "parent": node.parent,
+                "token": shown(tokens, [node.token])[0],
+                "text": _text(checkpoint, tree.tokens(place)),
+                "position": node.position,
+                "log_prob": node.log_prob,
+                "total": node.total,
+                "score": node.score,
+                "ended": node.finished,
+                "kind": "" if end is None else end.kind,
+                "decided": node.position if end is None else end.position,
+                "why": "Others grow from it." if end is None else _why(checkpoint, tree, place),
+            }
+        )
+    return nodes
+
+
+def _text(checkpoint: "Checkpoint", ids: Sequence[int]) -> str:
+    """A hypothesis as one text, an end included, so that one that ended can be told apart."""
+    ended = ids[-1] == checkpoint.config.eos_id
+    text = checkpoint.target_vocabulary.decode(ids)
+    return f"{text} <eos>" if ended else text or "(nothing)"
+
+
+def _why(checkpoint: "Checkpoint", tree: "BeamTree", place: int) -> str:
+    """What became of a hypothesis, in one or two sentences."""
+    end = tree.ends[place]
+    node = tree.nodes[place]
+    if end.against is None:
+        if node.finished:
+            return f"The answer: of all that ended, it has the best score, {_minus(node.score)}."
+        return f"Nothing had ended after {tree.limit} tokens; this one scores best, and is cut."
+    rival = tree.nodes[end.against]
+    name = f"“{_text(checkpoint, tree.tokens(end.against))}”, with {_minus(rival.score)}"
+    if end.kind == "outscored":
+        return (
+            f"It ended and kept its place, but scores {_minus(end.score)}; the answer scores "
+            f"{_minus(rival.score)}."
+        )
+    if end.kind == "stopped":
+        if len(tree.beams) == tree.limit:
+            return f"Cut: it had not ended after {tree.limit} tokens, the most there may be."
+        return (
+            "Still growing when the search stopped. Were all it may still write certain, it "
+            f"would score {_minus(end.score)}; the answer scores {_minus(rival.score)}."
+        )
+    step = end.position + 1
+    if end.token is None:
+        return f"It ended, and lost its place at step {step}: the last one went to {name}."
+    [token] = shown(checkpoint.target_vocabulary.tokens, [end.token])
+    return (
+        f"Dropped at step {step}: its best continuation, “{token}”, would score "
+        f"{_minus(end.score)}. The last place went to {name}."
+    )
+
+
+def _open(text: str, tree: "BeamTree", place: int | None) -> None:
+    if place is not None:
+        open_at(text, tree.tokens(place), tree.nodes[place].position)
+
+
+# --- to keep ------------------------------------------------------------------------------------
+
+
+def _downloads(
+    checkpoint: "Checkpoint", rows: Sequence[Row], tree: "BeamTree", wanted: tuple[int, ...]
+) -> None:
+    decode = checkpoint.target_vocabulary.decode
+
+    def strategies() -> bytes:
+        return write_csv(
+            ("strategy", "output", "right", "tokens", "log_probability", "score"),
+            (
+                (
+                    row.name,
+                    decode(row.tokens),
+                    str(row.tokens == wanted).lower() if wanted else None,
+                    len(row.tokens),
+                    row.log_prob,
+                    row.score,
+                )
+                for row in rows
+            ),
+        )
+
+    def hypotheses() -> bytes:
+        return write_csv(
+            ("hypothesis", "step", "log_probability", "score", "end", "why"),
+            (
+                (
+                    decode(tree.tokens(place)),
+                    node.position + 1,
+                    node.total,
+                    node.score,
+                    tree.ends[place].kind if place in tree.ends else "",
+                    _why(checkpoint, tree, place) if place in tree.ends else "",
+                )
+                for place, node in enumerate(tree.nodes)
+            ),
+        )
+
+    with st.container(horizontal=True):
+        for label, data, name in (
+            ("Strategies (CSV)", strategies, "strategies.csv"),
+            ("Hypotheses (CSV)", hypotheses, "beam.csv"),
+        ):
+            st.download_button(label, data=data, file_name=name, mime="text/csv", on_click="ignore")
+
+
+def _minus(value: float) -> str:
+    return f"{value:.4f}".replace("-", "−")

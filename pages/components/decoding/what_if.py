@@ -1,0 +1,251 @@
+"""What if a source token were another, or hidden, or a head had to look at it."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pages.components import address
+from pages.components.decoding.chips import tiles
+from pages.components.decoding.view import View, open_at
+from pages.components.inspection import LONGEST_OUTPUT, shown
+from pages.components.text import percent, verbatim
+from transformer.run_history import write_csv
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from transformer.analysis.what_if import Forced, WhatIf
+
+CHANGES = {
+    "replace": "Change a token",
+    "mask": "Hide a token",
+    "force": "Force attention",
+}
+WHEN = {"here": "at this step only", "always": "at every step"}
+
+
+def panel(view: View) -> None:
+    """Choose a change; then both outputs, and where they part."""
+    from transformer.analysis.what_if import masked, replaced_token, what_if
+
+    source = view.checkpoint.encode(view.text)
+    kind = _radio("What changes", "change", CHANGES)
+    names = shown(view.checkpoint.source_vocabulary.tokens, source[0].tolist())
+    changed: Tensor | None = None
+    force: Forced | None = None
+    left, middle, right = st.columns(3)
+    if kind == "force":
+        with left:
+            layer, heads = _heads(view)
+        with middle:
+            place = _place(names, "looks only at")
+        with right:
+            when = _radio("When", "when", WHEN)
+        force = _force(layer, heads, place, view.step if when == "here" else None)
+    else:
+        with left:
+            place = _place(names, "Token of the input")
+        if kind == "mask":
+            changed = masked(view.checkpoint.model, source, place)
+        else:
+            with middle:
+                token = _instead(view, int(source[0, place]))
+            changed = replaced_token(source, place, token)
+    found = what_if(
+        view.checkpoint.model,
+        source,
+        changed=changed,
+        force=force,
+        prefix=view.prefix,
+        max_length=min(LONGEST_OUTPUT, 2 * len(view.written) + 10),
+    )
+    _draw(view, found)
+    st.caption(_explain(kind))
+    with st.container(horizontal=True):
+        if kind == "replace" and changed is not None:
+            text = view.checkpoint.source_vocabulary.decode(changed[0].tolist())
+            st.button(
+                "Open the changed input in the steps above",
+                on_click=open_at,
+                args=(text, view.prefix, found.parts_at or 0),
+            )
+        st.download_button(
+            "Both outputs (CSV)",
+            data=lambda: _csv(view, found),
+            file_name="what-if.csv",
+            mime="text/csv",
+            on_click="ignore",
+        )
+
+
+# --- choices ------------------------------------------------------------------------------------
+
+
+def _radio(label: str, key: str, options: dict[str, str]) -> str:
+    usual = next(iter(options))
+    address.read(key, usual)
+    if st.session_state[key] not in options:
+        st.session_state[key] = usual
+    chosen: str = st.radio(
+        label, list(options), format_func=options.__getitem__, key=key, horizontal=True
+    )
+    address.write(key, chosen if chosen != usual else "")
+    st.session_state[f"kept {key}"] = chosen
+    return chosen
+
+
+def _place(names: Sequence[str], label: str) -> int:
+    """A token of the input, counted from 1 in the address."""
+    options = [str(i + 1) for i in range(len(names))]
+    address.read("input_token", "1")
+    if st.session_state["input_token"] not in options:
+        st.session_state["input_token"] = "1"
+    chosen = st.selectbox(
+        label, options, format_func=lambda one: f"{one}: {names[int(one) - 1]}", key="input_token"
+    )
+    address.write("input_token", chosen)
+    return int(chosen) - 1
+
+
+def _instead(view: View, now: int) -> int:
+    """Another token of the vocabulary, by its id in the address."""
+    config = view.checkpoint.config
+    tokens = view.checkpoint.source_vocabulary.tokens
+    special = {config.pad_id, config.bos_id, config.eos_id, config.unk_id, now}
+    options = [str(token) for token in range(len(tokens)) if token not in special]
+    if not options:
+        return now  # a vocabulary of one token
+    address.read("instead", options[0])
+    if st.session_state["instead"] not in options:
+        st.session_state["instead"] = options[0]
+    chosen = st.selectbox(
+        "becomes", options, format_func=lambda one: shown(tokens, [int(one)])[0], key="instead"
+    )
+    address.write("instead", chosen)
+    return int(chosen)
+
+
+def _heads(view: View) -> tuple[int, tuple[int, ...] | None]:
+    """A layer of cross-attention, and one of its heads or all: ``2`` or ``2.1`` in the address."""
+    config = view.checkpoint.config
+    options: dict[str, tuple[int, tuple[int, ...] | None]] = {}
+    for layer in reversed(range(config.num_decoder_layers)):
+        options[f"{layer + 1}"] = (layer, None)
+        for head in range(config.num_heads):
+            options[f"{layer + 1}.{head + 1}"] = (layer, (head,))
+    usual = next(iter(options))
+    address.read("heads", usual)
+    if st.session_state["heads"] not in options:
+        st.session_state["heads"] = usual
+
+    def name(option: str) -> str:
+        layer, _, head = option.partition(".")
+        return f"layer {layer}, head {head}" if head else f"layer {layer}, all heads"
+
+    chosen = st.selectbox("Cross-attention of", list(options), format_func=name, key="heads")
+    address.write("heads", chosen)
+    return options[chosen]
+
+
+def _force(layer: int, heads: tuple[int, ...] | None, place: int, position: int | None) -> "Forced":
+    from transformer.analysis.what_if import Forced
+
+    return Forced(layer, heads, place, position)
+
+
+# --- results ------------------------------------------------------------------------------------
+
+
+def _draw(view: View, found: "WhatIf") -> None:
+    from transformer.head_figures import before_after
+
+    tokens = view.checkpoint.target_vocabulary.tokens
+    st.markdown(_finding(view, found))
+    # Once they have parted, the same position no longer means the same: all of it is marked.
+    start = len(found.before.tokens) if found.parts_at is None else found.parts_at
+    for title, one in (("Before", found.before), ("With the change", found.after)):
+        st.markdown(f"**{title}**")
+        tiles(
+            f"{title}: output tokens with their probabilities",
+            shown(tokens, one.tokens),
+            [percent(share) for share in one.probabilities],
+            marked=range(start, len(one.tokens)),
+        )
+    before = shown(tokens, found.before.tokens)
+    st.plotly_chart(
+        before_after(
+            before,
+            found.before.probabilities,
+            found.kept.tolist(),
+            shown(tokens, found.preferred),
+            names=("before", "with the change"),
+        ),
+        key="what if",
+    )
+    lost = [now - then for now, then in zip(found.before.probabilities, found.kept, strict=True)]
+    worst = max(range(len(lost)), key=lost.__getitem__)
+    st.caption(
+        "The probability of each token of the output before, given the same tokens before it. "
+        + (
+            f"The change costs most at step {worst + 1}, {verbatim(before[worst])}: "
+            f"{100 * lost[worst]:.1f} points."
+            if lost[worst] >= 0.001
+            else "The change costs no token as much as 0.1 points."
+        )
+    )
+
+
+def _finding(view: View, found: "WhatIf") -> str:
+    """Both outputs, and the first step at which they part."""
+    vocabulary = view.checkpoint.target_vocabulary
+    before, after = (verbatim(vocabulary.decode(one.tokens)) for one in (found.before, found.after))
+    if found.parts_at is None:
+        return f"The model writes {before} with the change, too."
+    at = found.parts_at
+
+    def there(one: Sequence[int], shares: Sequence[float]) -> str:
+        if at >= len(one):
+            return "nothing"
+        return f"{verbatim(shown(vocabulary.tokens, [one[at]])[0])} ({percent(shares[at])})"
+
+    return (
+        f"With the change the model writes {after} instead of {before}. They part at "
+        f"**step {at + 1}**: {there(found.before.tokens, found.before.probabilities)} becomes "
+        f"{there(found.after.tokens, found.after.probabilities)}."
+    )
+
+
+def _explain(kind: str) -> str:
+    if kind == "replace":
+        return "Both outputs are decoded greedily; the other input tokens stay as they are."
+    if kind == "mask":
+        return (
+            "Nothing can look at a hidden token, neither the encoder's other positions nor the "
+            "decoder: the weights over the others still sum to 1. They keep their positions, so "
+            "this is not the same as deleting it."
+        )
+    return (
+        "The forced heads put a weight of 1 on that token and 0 on all others; everything after "
+        "them is computed as always. Other heads and layers may make up for it."
+    )
+
+
+def _csv(view: View, found: "WhatIf") -> bytes:
+    tokens = view.checkpoint.target_vocabulary.tokens
+    longest = max(len(found.before.tokens), len(found.after.tokens))
+
+    def side(ids: Sequence[int], shares: Sequence[float], at: int) -> tuple[object, object]:
+        return (shown(tokens, [ids[at]])[0], shares[at]) if at < len(ids) else (None, None)
+
+    return write_csv(
+        ("step", "before", "probability", "with the change", "probability with it"),
+        (
+            (
+                at + 1,
+                *side(found.before.tokens, found.before.probabilities, at),
+                *side(found.after.tokens, found.after.probabilities, at),
+            )
+            for at in range(longest)
+        ),
+    )

@@ -1,0 +1,139 @@
+"""Why this token and not that one: what each token read has to do with the lead of one."""
+
+import math
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pages.components import address
+from pages.components.decoding.chips import source_and_read, tiles
+from pages.components.decoding.view import View
+from pages.components.inspection import shown
+from pages.components.text import verbatim
+from transformer.run_history import write_csv
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+OFFERED = 50
+"""Candidates to choose from, the most probable first."""
+
+
+def panel(view: View) -> None:
+    """Two candidates of the step shown, and the tokens that speak for either."""
+    import torch
+
+    from transformer.analysis.saliency import occlusion, saliency
+
+    checkpoint = view.checkpoint
+    source, read = source_and_read(view)
+    with torch.inference_mode():
+        logits = checkpoint.model(source, read[:, : view.step + 1])[0, -1]
+    ranked = logits.argsort(descending=True)[:OFFERED].tolist()
+    left, right = st.columns(2)
+    with left:
+        token = _choice(view, "Why", "this", ranked, view.written[view.step], "written here")
+    with right:
+        closest = next(one for one in ranked if one != token)
+        rival = _choice(view, "and not", "not", ranked, closest, "the closest rival")
+    if token == rival:
+        st.info("A token does not lead itself. Choose two different ones.")
+        return
+    found = saliency(checkpoint.model, source, read, view.step, token, rival)
+    names = shown(checkpoint.target_vocabulary.tokens, [token, rival])
+    this, that = map(verbatim, names)
+    times = math.exp(min(abs(found.lead), 50))
+    st.markdown(
+        f"At step {view.step + 1}, {this} is **{_times(times)}** "
+        f"{'more' if found.lead >= 0 else 'less'} probable than {that}: its logit is "
+        f"{abs(found.lead):.2f} {'higher' if found.lead >= 0 else 'lower'}."
+    )
+    hidden = occlusion(checkpoint.model, source, read, view.step, token, rival)
+    inputs = shown(checkpoint.source_vocabulary.tokens, source[0].tolist())
+    outputs = shown(checkpoint.target_vocabulary.tokens, read[0, : view.step + 1].tolist())
+    st.markdown(f"Blue, upwards, speaks for {this}; orange, downwards, for {that}.")
+    st.markdown("**Hide it and see:** how much of the lead goes with each input token, in logits")
+    _row("Input tokens: lead lost without each, in logits", inputs, hidden, abs(hidden).max())
+    gone = int(hidden.argmax())
+    if hidden[gone] > found.lead > 0:
+        st.markdown(
+            f"Without {verbatim(inputs[gone])} (input token {gone + 1}) the lead of {this} turns "
+            f"into a lead of {that}."
+        )
+    most = max(abs(found.source).max(), abs(found.read).max())
+    st.markdown("**Gradient × input:** what a small change of each token would do, in logits")
+    for title, tokens, values in (
+        ("the input", inputs, found.source),
+        ("the output so far", outputs, found.read),
+    ):
+        st.markdown(f"{title.capitalize()}, {_signed(float(values.sum()))} together")
+        _row(f"Gradient × input of {title}, in logits", tokens, values, most)
+    st.caption(_caveat(float(found.source.sum() + found.read.sum()), found.lead))
+    rows = [
+        (measure, side, place + 1, name, value)
+        for measure, side, tokens, values in (
+            ("hidden", "input", inputs, hidden.tolist()),
+            ("gradient × input", "input", inputs, found.source.tolist()),
+            ("gradient × input", "output", outputs, found.read.tolist()),
+        )
+        for place, (name, value) in enumerate(zip(tokens, values, strict=True))
+    ]
+    st.download_button(
+        "Shares (CSV)",
+        data=lambda: write_csv(("measure", "side", "place", "token", "logits"), rows),
+        file_name=f"why-step-{view.step + 1}.csv",
+        mime="text/csv",
+        on_click="ignore",
+    )
+
+
+def _row(label: str, tokens: list[str], values: "NDArray[np.float32]", most: float) -> None:
+    """Shares of the lead under their tokens; ``most`` fills a bar."""
+    tiles(
+        label,
+        tokens,
+        [_signed(value) for value in values.tolist()],
+        bars=(values / max(float(most), 1e-12)).tolist(),
+    )
+
+
+def _caveat(explained: float, lead: float) -> str:
+    """How far the gradient can be trusted here: its shares against the lead they should explain."""
+    said = (
+        f"To first order only: the shares add up to {_signed(explained)}, the lead is "
+        f"{_signed(lead)}. "
+    )
+    if explained * lead < 0 or abs(explained) < abs(lead) / 2:
+        return said + (
+            "They are far apart: norms undo much of a small change, and saturated attention "
+            "hides it. Here, believe what hiding shows."
+        )
+    return said + "Tokens that stand in for each other escape both measures."
+
+
+def _choice(view: View, label: str, key: str, ranked: list[int], usual: int, what: str) -> int:
+    """A candidate of the step; until one is chosen, the usual one, whichever the step is."""
+    address.read(key, "")
+    tokens = view.checkpoint.target_vocabulary.tokens
+    options = ["", *map(str, ranked)]
+    if st.session_state[key] not in options:
+        st.session_state[key] = ""
+
+    def name(option: str) -> str:
+        [token] = shown(tokens, [int(option) if option else usual])
+        return token if option else f"{token} ({what})"
+
+    chosen: str = st.selectbox(label, options, format_func=name, key=key)
+    address.write(key, chosen)
+    return int(chosen) if chosen else usual
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "−")
+
+
+def _times(value: float) -> str:
+    if value >= 1e6:
+        return "over a million times"
+    return f"{value:,.0f} times" if value >= 10 else f"{value:.1f} times"

@@ -1,0 +1,221 @@
+"""Strategies, lens, why and what if, in a real browser, against the library's own numbers."""
+
+import csv
+import io
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Locator, Page, expect
+
+from tests.browser.conftest import ROOT, NewPage, Server, settle
+from transformer.analysis.beam_tree import beam_tree
+from transformer.analysis.lens import lens
+from transformer.analysis.saliency import occlusion, saliency
+from transformer.analysis.what_if import Forced, masked, what_if
+from transformer.checkpoint import Checkpoint
+from transformer.decoding import decode
+
+WCAG = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
+HARD = "cpwjkqugacpwjk"
+"""Longer than what the reverse checkpoint learned from, so that its beam has rivals."""
+PANELS = {
+    "strategies": f"checkpoint=reverse&input={HARD}",
+    "lens": "checkpoint=sort&input=workbench&step=4",
+    "why": "checkpoint=sort&input=workbench&step=4",
+    "what_if": "checkpoint=sort&input=workbench&step=4&change=force&input_token=4",
+}
+
+
+@pytest.fixture(scope="module")
+def reverse() -> Checkpoint:
+    return Checkpoint.load(ROOT / "checkpoints" / "reverse.safetensors")
+
+
+@pytest.fixture(scope="module")
+def sort() -> Checkpoint:
+    return Checkpoint.load(ROOT / "checkpoints" / "sort.safetensors")
+
+
+def open_panel(page: Page, server: Server, panel: str, query: str) -> None:
+    page.goto(f"{server.url}/decode?{query}&panel={panel}")
+    expect(page.get_by_text("More about this output")).to_be_visible()
+    settle(page)
+
+
+def cell(page: Page) -> Locator:
+    """The hypothesis of the beam's picture that the keyboard stands on."""
+    return page.locator(".beam_tree g[tabindex='0']")
+
+
+def test_the_beam_is_walked_by_keyboard_and_says_why(
+    server: Server, new_page: NewPage, reverse: Checkpoint
+) -> None:
+    page = new_page()
+    open_panel(page, server, "strategies", PANELS["strategies"])
+    tree = beam_tree(reverse.model, reverse.encode(HARD))
+    steps = len(tree.beams)
+    expect(page.locator(".beam_tree g[role=button]")).to_have_count(sum(map(len, tree.beams)))
+    # It begins at the answer; from there to its first token.
+    expect(cell(page)).to_have_attribute("data-column", str(steps - 1))
+    expect(page.locator(".beam_tree .why .reason")).to_contain_text("The answer")
+    cell(page).focus()
+    for _ in range(steps - 1):
+        page.keyboard.press("ArrowLeft")
+    expect(cell(page)).to_be_focused()
+    expect(cell(page)).to_have_attribute("data-column", "0")
+    expect(page.locator(".beam_tree .why .reason")).to_have_text("Others grow from it.")
+    # Down to one that was dropped.
+    place = next(i for i, node in enumerate(tree.beams[0]) if node in tree.ends)
+    for _ in range(place):
+        page.keyboard.press("ArrowDown")
+    end = tree.ends[tree.beams[0][place]]
+    expect(page.locator(".beam_tree .why .reason")).to_contain_text(
+        f"Dropped at step {end.position + 1}"
+    )
+    expect(page.locator(".beam_tree .why .reason")).to_contain_text(
+        f"{end.score:.4f}".replace("-", "−")
+    )
+    # The table says the same, once for each that came to an end.
+    page.locator(".beam_tree summary").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".beam_tree td.reason")).to_have_count(len(tree.ends))
+    # Enter opens it in the steps; the address has the way there.
+    cell(page).focus()
+    page.keyboard.press("Enter")
+    token = tree.nodes[tree.beams[0][place]].token
+    page.wait_for_url(re.compile(rf"prefix={token}(&|$)"))
+    settle(page)
+    page.reload()
+    expect(page.get_by_text("the tokens you chose do not count here")).to_be_visible()
+
+
+def test_the_table_of_strategies_is_what_they_write(
+    server: Server, new_page: NewPage, reverse: Checkpoint
+) -> None:
+    page = new_page()
+    open_panel(page, server, "strategies", PANELS["strategies"] + "&beam=8&alpha=1.0")
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Strategies (CSV)").click()
+    rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text("utf-8"))))
+    by_name = {row["strategy"]: row for row in rows}
+    [greedy] = decode(reverse.model, reverse.encode(HARD))
+    assert by_name["greedy"]["output"] == reverse.target_vocabulary.decode(greedy.tokens)
+    assert float(by_name["greedy"]["log_probability"]) == pytest.approx(greedy.log_prob, abs=1e-5)
+    for size in (2, 4, 8):
+        tree = beam_tree(reverse.model, reverse.encode(HARD), beam_size=size, alpha=1.0)
+        row = by_name[f"beam {size}"]
+        assert row["output"] == reverse.target_vocabulary.decode(tree.tokens(tree.answer))
+        assert float(row["score"]) == pytest.approx(tree.nodes[tree.answer].score, abs=1e-5)
+    expect(page.locator(".strategies tr")).to_have_count(len(rows) + 1)
+    expect(page.locator(".beam_tree h3")).to_have_text("Beam of 8 with length penalty α = 1.0")
+
+
+def test_the_lens_shows_each_layers_candidates(
+    server: Server, new_page: NewPage, sort: Checkpoint
+) -> None:
+    page = new_page()
+    open_panel(page, server, "lens", PANELS["lens"])
+    source = sort.encode("workbench")
+    [answer] = decode(sort.model, source)
+    read = torch.tensor([[sort.config.decoder_start_id, *answer.tokens[:-1]]])
+    found = lens(sort.model, source, read)
+    expect(page.locator(".lens th[scope=col]")).to_have_count(3)
+    first = page.locator(".lens tr").nth(1).locator("b")
+    tokens = sort.target_vocabulary.tokens
+    order = found.ranks(3).argsort(axis=1)
+    assert first.all_inner_texts() == [tokens[int(row[0])] for row in order]
+    share = page.locator(".lens tr").nth(1).locator("td").last.locator("span").first
+    expect(share).to_have_text(f"{100 * found.probabilities[2, 3].max():.2f} %")
+    expect(page.get_by_text("What a lens can tell, and what not.")).to_be_visible()
+    expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
+
+
+def test_why_explains_the_difference_of_two_candidates(
+    server: Server, new_page: NewPage, sort: Checkpoint
+) -> None:
+    page = new_page()
+    source = sort.encode("workbench")
+    [answer] = decode(sort.model, source)
+    read = torch.tensor([[sort.config.decoder_start_id, *answer.tokens[:-1]]])
+    rival = sort.target_vocabulary.tokens.index("w")
+    found = saliency(sort.model, source, read, 3, answer.tokens[3], rival)
+    open_panel(page, server, "why", f"{PANELS['why']}&not={rival}")
+    hidden = occlusion(sort.model, source, read, 3, answer.tokens[3], rival)
+    numbers = page.locator(".row .tile small")
+    expect(numbers).to_have_count(2 * len(found.source) + len(found.read))
+    shown = [float(text.replace("−", "-")) for text in numbers.all_inner_texts()]
+    expected = [*hidden.tolist(), *found.source.tolist(), *found.read.tolist()]
+    assert shown == pytest.approx(expected, abs=0.0051)
+    # By keyboard, another rival.
+    box = page.get_by_role("combobox", name="and not")
+    box.focus()
+    page.keyboard.type("closest")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("more probable than")).not_to_contain_text("w")
+    settle(page)
+    assert f"not={rival}" not in page.url
+
+
+def test_what_if_shows_both_outputs_and_where_they_part(
+    server: Server, new_page: NewPage, sort: Checkpoint
+) -> None:
+    page = new_page()
+    source = sort.encode("workbench")
+    forced = what_if(sort.model, source, force=Forced(1, None, 3, 3), max_length=30)
+    assert forced.parts_at == 3
+    open_panel(page, server, "what_if", PANELS["what_if"])
+    expect(page.get_by_text("They part at step 4")).to_be_visible()
+    tiles = page.locator(".row .tile b")
+    tokens = sort.target_vocabulary.tokens
+    expected = [tokens[token] for one in (forced.before, forced.after) for token in one.tokens]
+    assert tiles.all_inner_texts() == expected
+    marked = len(forced.before.tokens) + len(forced.after.tokens) - 2 * 3
+    expect(page.locator(".row .tile.marked")).to_have_count(marked)
+    # By keyboard to hiding the token instead.
+    page.get_by_role("radio", name="Force attention").focus()
+    page.keyboard.press("ArrowUp")
+    expect(page.get_by_text("They keep their positions")).to_be_visible()
+    settle(page)
+    hidden = what_if(sort.model, source, changed=masked(sort.model, source, 3), max_length=30)
+    expected = [tokens[token] for one in (hidden.before, hidden.after) for token in one.tokens]
+    assert tiles.all_inner_texts() == expected
+    assert "change=mask" in page.url
+
+
+NONSENSE = {
+    "strategies": "beam=99&alpha=nan",
+    "why": "this=abc&not=-5",
+    "what_if": "change=force&heads=9.9&input_token=77&when=never&instead=9999999999",
+}
+
+
+def test_a_bad_address_falls_back(server: Server, new_page: NewPage) -> None:
+    page = new_page()
+    for panel, nonsense in NONSENSE.items():
+        open_panel(page, server, panel, f"checkpoint=sort&input=workbench&{nonsense}")
+        expect(page.get_by_role("button", name="(CSV)").first).to_be_visible()
+        expect(page.get_by_test_id("stAlert")).to_have_count(0)
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 400)])
+def test_panels_are_accessible_and_nothing_is_cut_off(
+    server: Server, new_page: NewPage, scheme: str, width: int
+) -> None:
+    page = new_page(width=width, scheme=scheme)
+    for panel, query in PANELS.items():
+        open_panel(page, server, panel, query)
+        if panel == "strategies":
+            page.locator(".beam_tree summary").click()
+        elif panel != "why":
+            expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
+        settle(page)
+        found = Axe().run(page, options=WCAG)
+        assert found.violations_count == 0, f"{panel}: {found.generate_report()}"
+        wide = page.evaluate(
+            "() => { const m = document.querySelector('[data-testid=stMain]');"
+            " return m.scrollWidth - m.clientWidth; }"
+        )
+        assert wide <= 0, panel

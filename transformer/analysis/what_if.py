@@ -1,0 +1,155 @@
+"""What the model would have written had the input, or where a head looks, been otherwise.
+
+Masking a token gives it the padding id: the mask then hides it from every attention, in the
+encoder and from the decoder, while all others keep their positions.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from transformer.decoding import greedy
+from transformer.hooks import ablate
+from transformer.model import Transformer
+
+
+@dataclass(frozen=True)
+class Forced:
+    """Cross-attention heads of one layer that put all their weight on one source token.
+
+    heads: None takes all of the layer. place: of the source token. position: of the output
+    token at which they do so, from 0; None is at every one.
+    """
+
+    layer: int
+    heads: tuple[int, ...] | None
+    place: int
+    position: int | None = None
+
+
+@dataclass(frozen=True)
+class Written:
+    """An output, and the probability the model gave each of its tokens when it wrote it."""
+
+    tokens: tuple[int, ...]
+    probabilities: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class WhatIf:
+    """Two outputs, without and with a change.
+
+    parts_at: the first position at which they differ; None if they are the same.
+    kept: the probability, with the change, of each token of the output before, given the same
+        tokens before it: [position]. preferred: what is then the most probable, ids.
+    """
+
+    before: Written
+    after: Written
+    parts_at: int | None
+    kept: NDArray[np.float32]
+    preferred: tuple[int, ...]
+
+
+def masked(model: Transformer, source: Tensor, place: int) -> Tensor:
+    """The source with one token hidden from every attention: ids, [1, source]."""
+    return replaced_token(source, place, model.config.pad_id)
+
+
+def replaced_token(source: Tensor, place: int, token: int) -> Tensor:
+    """The source with another token at one place: ids, [1, source]."""
+    changed = source.clone()
+    changed[:, place] = token
+    return changed
+
+
+@contextmanager
+def forced(model: Transformer, force: Forced) -> Iterator[None]:
+    """Until the block ends, some cross-attention heads look at one source token alone.
+
+    The model must compute all positions at every call: with a cache, it would be told of one
+    position at a time, and not which.
+
+    Raises:
+        KeyError, IndexError: there is no such layer, head or source token.
+    """
+    heads = range(model.config.num_heads) if force.heads is None else force.heads
+
+    def look_there(weights: Tensor) -> Tensor:
+        """[batch, head, query, key] weights, all of them or those of one query made one-hot."""
+        if force.position is not None and force.position >= weights.size(2):
+            return weights  # not there yet
+        rows = slice(None) if force.position is None else force.position
+        weights = weights.clone()
+        weights[:, :, rows] = 0.0
+        weights[:, :, rows, force.place] = 1.0
+        return weights
+
+    if not 0 <= min(heads) <= max(heads) < model.config.num_heads:
+        raise IndexError(f"the heads are 0 to {model.config.num_heads - 1}")
+    point = f"decoder.layers.{force.layer}.cross_attention.weights"
+    with ablate(model, point, list(heads), look_there):
+        yield
+
+
+@torch.inference_mode()
+def what_if(
+    model: Transformer,
+    source: Tensor,
+    *,
+    changed: Tensor | None = None,
+    force: Forced | None = None,
+    prefix: Sequence[int] = (),
+    max_length: int | None = None,
+) -> WhatIf:
+    """Decode one input greedily without and with a change.
+
+    Args:
+        source: ids, [1, source]. changed: what is read instead, [1, source].
+        force: where heads look instead.
+        prefix: ids that both outputs start with.
+        max_length: most tokens of an output.
+    """
+    other = source if changed is None else changed
+
+    def write(ids: Tensor) -> Written:
+        steps = list(greedy(model, ids, prefix=prefix, max_length=max_length, cached=False))
+        tokens = steps[-1].tokens[0, 0].tolist()
+        return Written(
+            tuple(tokens),
+            tuple(
+                float(step.log_probs[0, 0, token].exp())
+                for step, token in zip(steps, tokens, strict=True)
+            ),
+        )
+
+    before = write(source)
+    read = torch.tensor([[model.config.decoder_start_id, *before.tokens[:-1]]])
+    with _in_force(model, force):
+        after = write(other)
+        probabilities = torch.softmax(model(other, read)[0], dim=-1)  # [position, vocabulary]
+    kept = probabilities[range(len(before.tokens)), list(before.tokens)]
+    preferred = tuple(probabilities.argmax(dim=-1).tolist())
+    return WhatIf(before, after, parting(before.tokens, after.tokens), kept.numpy(), preferred)
+
+
+@contextmanager
+def _in_force(model: Transformer, force: Forced | None) -> Iterator[None]:
+    if force is None:
+        yield
+        return
+    with forced(model, force):
+        yield
+
+
+def parting(one: Sequence[int], other: Sequence[int]) -> int | None:
+    """The first position at which two outputs differ; None if they are the same."""
+    for position, (left, right) in enumerate(zip(one, other, strict=False)):
+        if left != right:
+            return position
+    return None if len(one) == len(other) else min(len(one), len(other))
