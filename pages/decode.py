@@ -6,13 +6,19 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from pages.components import address, inputs
+from pages.components.decoding import batch, errors
+from pages.components.decoding.view import View
 from pages.components.decoding_steps import decoding_steps
-from pages.components.frame import frame
+from pages.components.frame import errors_shown, frame
 from pages.components.inspection import decode_steps, shown
 from pages.components.text import verbatim
 
 if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
+
+
+PANELS = {"errors": ("Errors", errors.panel), "batch": ("Many inputs", batch.panel)}
+"""Name in the address -> its title, and what draws it."""
 
 
 def forced_prefix(checkpoint: "Checkpoint") -> list[int]:
@@ -87,3 +93,20 @@ with frame("Decode", "Walk through the output token by token, and try the roads 
         )
         address.write("step", st.session_state["step"])
         address.write("prefix", st.session_state["prefix"])
+        view = View(
+            checkpoint, text, tuple(prefix), tuple(written), int(st.session_state["step"]) - 1
+        )
+        address.read("panel", next(iter(PANELS)))
+        if st.session_state["panel"] not in PANELS:
+            st.session_state["panel"] = next(iter(PANELS))
+        panel = st.segmented_control(
+            "More about this output",
+            list(PANELS),
+            format_func=lambda name: PANELS[name][0],
+            key="panel",
+        )
+        address.write("panel", panel if panel and panel != next(iter(PANELS)) else "")
+        st.session_state["kept panel"] = panel
+        if panel:
+            with errors_shown():
+                PANELS[panel][1](view)

@@ -149,13 +149,12 @@ def greedy(
         log_probs, cross, own = _next_log_probs(model, memory, written, attention)
         if position < len(prefix):
             chosen = written.new_full((len(written),), prefix[position])
-            margin = torch.full_like(total, torch.inf)
         else:
-            best = log_probs.topk(2)
-            chosen = best.indices[:, 0]  # [batch]
-            margin = torch.where(finished, torch.inf, best.values[:, 0] - best.values[:, 1])
+            chosen = log_probs.argmax(dim=-1)  # [batch]
         chosen = torch.where(finished, config.pad_id, chosen)
         gained = log_probs.gather(1, chosen[:, None])[:, 0]
+        first, second = log_probs.topk(2).values.unbind(dim=1)
+        margin = torch.where(finished | (position < len(prefix)), torch.inf, first - second)
         total = torch.where(finished, total, total + gained)
         finished = finished | (chosen == config.eos_id)
         written = torch.cat([written, chosen[:, None]], dim=1)
