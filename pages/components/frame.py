@@ -27,6 +27,9 @@ STYLE = """
   /* As high as the picture that comes, so that nothing jumps when it does. */
   .st-key-live-answer { min-height: 40rem; }
   h3 { font-size: 1.1rem !important; }
+  /* The dark theme's primary colour carries white text; as text itself it is too dark. */
+  [data-testid="stButtonGroup"] button[data-selected="true"] p,
+  [data-testid="stSliderThumbValue"] p { color: light-dark(#0b57d0, #8ab8ff); }
 </style>
 """
 

@@ -11,7 +11,7 @@ from pages.components.mount import component
 from transformer.vocabulary import printable
 
 HERE = Path(__file__).parent
-MAX_SHOWN = 300
+MAX_SHOWN = 160
 """Characters of a text in a cell."""
 PAGE = 50
 """Rows shown at once."""
@@ -81,7 +81,7 @@ def _cell(cell: str | Tokens) -> object:
 
 
 def page_of(rows: Sequence[T], key: str) -> tuple[int, Sequence[T]]:
-    """One page of many rows, and the number of its first; a field chooses where there are several."""
+    """One page of many rows and the number of its first row; a field chooses among several."""
     pages = max(1, -(-len(rows) // PAGE))
     if pages == 1:
         return 0, rows

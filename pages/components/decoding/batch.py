@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
 
 MAX_BEAM = 16
+WHAT_THEY_ARE = {
+    "Not read": "These have tokens that the model does not know, too many of them, or none.",
+    "Cut": f"These outputs were stopped at {LONGEST_OUTPUT} tokens, or at the model's last "
+    "position: they found no end.",
+    "Close calls": "Here the best two candidates were closer than 0.0001 in log-probability, "
+    "which is within reach of rounding: decoded alone, the output may be another.",
+}
 BROUGHT = "batch inputs"
 """Session state: what a person brought last, as :class:`Inputs` or the error in it."""
 
@@ -269,15 +276,16 @@ def _show(checkpoint: "Checkpoint", results: Results, key: str) -> None:
     if st.session_state.get(place) not in kinds:
         st.session_state[place] = next(iter(kinds))
     if len(kinds) > 1:
-        chosen = st.segmented_control(
+        st.segmented_control(
             "Show",
             list(kinds),
             format_func=lambda kind: f"{kind} ({len(kinds[kind]):,})",
             key=place,
             required=True,
         )
-    else:
-        chosen = next(iter(kinds))
+    chosen: str = st.session_state[place]
+    if chosen in WHAT_THEY_ARE:
+        st.caption(WHAT_THEY_ARE[chosen])
     first, shown = page_of(kinds[chosen], "batch page")
     st.session_state["batch shown"] = results
     columns = ("Input", "Output", *(("Target",) if results.inputs.targets else ()))
@@ -310,8 +318,11 @@ def _show(checkpoint: "Checkpoint", results: Results, key: str) -> None:
 def _scores(checkpoint: "Checkpoint", results: Results) -> None:
     if not results.scorer.outputs:
         return
-    with st.spinner("Comparing with the targets…"):
-        found = results.score(_is_text(checkpoint.target_vocabulary))
+    text = _is_text(checkpoint.target_vocabulary)
+    if results.scores is None or results.scores.count != len(results.scorer.outputs):
+        with st.spinner("Comparing with the targets…"):
+            results.score(text)
+    found = results.score(text)
     assert found is not None  # there are outputs
     right = round(found.exact_match * found.count)
     where = f"On {found.count:,} inputs with a target that the model could read."

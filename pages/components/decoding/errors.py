@@ -161,7 +161,9 @@ def _kinds(tried: Tried) -> str:
     if task is None:
         return ""
     kinds = Counter(task.error_kind(one.pair, one.answer.output) for one in tried.mistakes.found)
-    return " " + ", ".join(f"{plain(kind)}: {n:,}" for kind, n in kinds.most_common(4)) + "."
+    return (
+        " Kinds: " + ", ".join(f"{plain(kind)} ({n:,})" for kind, n in kinds.most_common(4)) + "."
+    )
 
 
 def _harder(checkpoint: "Checkpoint") -> None:
@@ -215,11 +217,15 @@ def _open(key: str) -> None:
         st.session_state["target"] = mistake.pair.target
 
 
+TITLES = (
+    *("input", "target", "output", "log_probability", "probability"),
+    *("first_wrong_step", "written", "written_probability", "right", "right_probability"),
+)
+
+
 def as_csv(checkpoint: "Checkpoint", mistakes: "list[Mistake]") -> bytes:
     """One line an error; the step counts from 1."""
     names = checkpoint.target_vocabulary.tokens
-    titles = ("input", "target", "output", "log_probability", "probability", "first_wrong_step")
-    titles += ("written", "written_probability", "right", "right_probability")
     rows = []
     for one in mistakes:
         row: list[object] = [one.pair.source, one.pair.target, one.answer.output]
@@ -227,5 +233,5 @@ def as_csv(checkpoint: "Checkpoint", mistakes: "list[Mistake]") -> bytes:
         if (error := one.error) is not None:
             row += [error.position + 1, names[error.written], error.probability]
             row += [names[error.wanted], error.wanted_probability]
-        rows.append(row + [None] * (len(titles) - len(row)))
-    return write_csv(titles, rows)
+        rows.append(row + [None] * (len(TITLES) - len(row)))
+    return write_csv(TITLES, rows)
