@@ -8,9 +8,11 @@ import streamlit as st
 
 from pages.components import address, inputs
 from pages.components.decoding import (
+    batch,
     beside,
     branch_store,
     branches,
+    errors,
     forcing,
     lens,
     place,
@@ -36,6 +38,8 @@ PANELS: dict[str, tuple[str, Callable[[View], None]]] = {
     "why": ("Why this token", why.panel),
     "what_if": ("What if", what_if.panel),
     "forcing": ("Teacher forcing", forcing.panel),
+    "errors": ("Errors", errors.panel),
+    "batch": ("Many inputs", batch.panel),
 }
 """Name in the address -> its title, and what draws it. The first is open at the start."""
 

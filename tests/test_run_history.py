@@ -16,9 +16,9 @@ import psutil
 import pytest
 
 from pages.components.run_table import row
+from transformer.csv_files import FORMULA
 from transformer.presets import prepare
 from transformer.run_history import (
-    FORMULA,
     ORDERS,
     Summaries,
     Summary,

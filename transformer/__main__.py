@@ -24,6 +24,8 @@ from transformer.tasks import TASKS
 from transformer.tasks.pairs import read_pairs, write_pairs
 
 MAX_ALPHA = 10
+ANSWER = ("output", "tokens", "log_prob")
+"""What ``decode --json`` says of an output."""
 FORBIDDEN_FLAGS = {"source_vocab_size", "target_vocab_size", "task"}
 """Fields that follow from the data, or have a flag of their own."""
 
@@ -228,27 +230,28 @@ def _add_decode(parser: argparse.ArgumentParser) -> None:
 
 
 def decode(options: argparse.Namespace) -> int:
+    from transformer.batch_decoding import BatchAnswer, answer_many
     from transformer.checkpoint import Checkpoint
-    from transformer.decoding import Strategy, beam_search, greedy
 
     if not 1 <= options.beam <= 64:
         raise UserError(f"--beam {options.beam}: must be between 1 and 64.")
     if not 0 <= options.alpha <= MAX_ALPHA:
         raise UserError(f"--alpha {options.alpha}: must be between 0 and {MAX_ALPHA}.")
-    strategy: Strategy = greedy
-    if options.beam > 1:
-        strategy = partial(beam_search, beam_size=options.beam, alpha=options.alpha)
     checkpoint = Checkpoint.load(options.checkpoint)
-    failed = False
-    for answer in _answers(checkpoint, list(_inputs(options.text)), strategy):
-        failed = failed or "error" in answer
+    found: dict[int, BatchAnswer] = {}
+    for progress in answer_many(
+        checkpoint, list(_inputs(options.text)), beam_size=options.beam, alpha=options.alpha
+    ):
+        found.update(progress.new)
+    for _, answer in sorted(found.items()):
         if options.json:
-            print(json.dumps(answer, ensure_ascii=False))
-        elif "error" in answer:
-            print(f"error: {answer['error']}", file=sys.stderr)
+            fields = ("source", "error") if answer.error else ("source", *ANSWER)
+            print(json.dumps({name: getattr(answer, name) for name in fields}, ensure_ascii=False))
+        elif answer.error:
+            print(f"error: {answer.error}", file=sys.stderr)
         else:
-            print(answer["output"])
-    return int(failed)
+            print(answer.output)
+    return int(any(answer.error for answer in found.values()))
 
 
 def _inputs(text: str) -> Iterator[str]:
@@ -258,20 +261,6 @@ def _inputs(text: str) -> Iterator[str]:
     # Bytes that are not UTF-8 become U+FFFD: one more token to refuse, in its own line.
     for line in sys.stdin.buffer:
         yield line.decode("utf-8", "replace").rstrip("\r\n")
-
-
-def _answers(checkpoint: Any, texts: list[str], strategy: Any) -> Iterator[dict[str, Any]]:
-    """One object a text, in order; a bad text gives its error and does not stop the others."""
-    good, errors = [], {}
-    for number, text in enumerate(texts):
-        try:
-            checkpoint.encode(text)
-            good.append(text)
-        except UserError as error:
-            errors[number] = {"source": text, "error": str(error)}
-    answers = iter(checkpoint.answers(good, strategy))
-    for number in range(len(texts)):
-        yield errors[number] if number in errors else asdict(next(answers))
 
 
 def _add_verify(parser: argparse.ArgumentParser) -> None:

@@ -56,6 +56,10 @@ class DecodingStep:
     cross_attention: of the new position over the source, [batch, beam, layer, head, source].
     decoder_attention: over the positions so far, start token first,
         [batch, beam, layer, head, position + 1].
+    margin: how far the last candidate that was kept is above the first that was not, in what
+        the search ranks by, [batch]; inf where nothing was to be chosen. What is nearer than
+        rounding errors may come out otherwise in another batch.
+    sentences: which rows of the source these are, [batch]; all, unless what is done is dropped.
     """
 
     position: int
@@ -67,6 +71,8 @@ class DecodingStep:
     finished: Tensor
     cross_attention: Tensor | None
     decoder_attention: Tensor | None
+    margin: Tensor | None = None
+    sentences: Tensor | None = None
 
     def candidates(self, count: int, sentence: int = 0, hypothesis: int = 0) -> list[Candidate]:
         """The most probable next tokens of one hypothesis, best first."""
@@ -88,6 +94,9 @@ class DecodingStep:
             found.append(Hypothesis(tuple(tokens), total, score, finished))
         return found
 
+
+DROPPED_FROM = 1 / 8
+"""Done sentences are dropped once they are that share of a batch: each time costs a copy."""
 
 Strategy = Callable[[Transformer, Tensor], Iterable[DecodingStep]]
 """Greedy, sampling or beam search with its options filled in, as :func:`decode` takes it."""
@@ -115,6 +124,7 @@ def greedy(
     max_length: int | None = None,
     attention: bool = False,
     cached: bool = True,
+    drop_done: bool = False,
 ) -> Iterator[DecodingStep]:
     """Take the most probable token at each position, until every sentence has ended.
 
@@ -125,6 +135,8 @@ def greedy(
         max_length: most tokens to generate; None goes up to the model's positions.
         attention: record what each new position attended to.
         cached: False recomputes everything at every step: the slow obvious way.
+        drop_done: leave sentences that have ended out of the later steps, where they would
+            only cost time. What a sentence came to is then in the last step that has it.
     """
 
     def best(position: int, log_probs: Tensor) -> Tensor:
@@ -195,14 +207,17 @@ def _one_road(
     total = torch.zeros(batch, dtype=memory.encoded.dtype, device=source.device)
     finished = torch.zeros(batch, dtype=torch.bool, device=source.device)
     parents = torch.zeros(batch, 1, dtype=torch.long, device=source.device)
+    sentences = torch.arange(batch, device=source.device)
     for position in range(output_limit(model, max_length)):
         log_probs, cross, own = _next_log_probs(model, memory, written, attention)
         if position < len(prefix):
-            chosen = written.new_full((batch,), prefix[position])
+            chosen = written.new_full((len(written),), prefix[position])
         else:
             chosen = choose(position, log_probs)  # [batch]
         chosen = torch.where(finished, config.pad_id, chosen)
         gained = log_probs.gather(1, chosen[:, None])[:, 0]
+        first, second = log_probs.topk(2).values.unbind(dim=1)
+        margin = torch.where(finished | (position < len(prefix)), torch.inf, first - second)
         total = torch.where(finished, total, total + gained)
         finished = finished | (chosen == config.eos_id)
         written = torch.cat([written, chosen[:, None]], dim=1)
@@ -216,9 +231,16 @@ def _one_road(
             finished=finished[:, None],
             cross_attention=None if cross is None else cross[:, None],
             decoder_attention=None if own is None else own[:, None],
+            margin=margin,
+            sentences=sentences,
         )
         if finished.all():
             return
+        if drop_done and finished.sum() >= DROPPED_FROM * len(finished):
+            going = ~finished
+            memory.select(going)
+            written, total, finished = written[going], total[going], finished[going]
+            parents, sentences = parents[going], sentences[going]
 
 
 @torch.inference_mode()
@@ -231,6 +253,7 @@ def beam_search(
     max_length: int | None = None,
     attention: bool = False,
     cached: bool = True,
+    drop_done: bool = False,
 ) -> Iterator[DecodingStep]:
     """Keep the ``beam_size`` best hypotheses at each position (section 6.1: beam 4, α 0.6).
 
@@ -241,33 +264,40 @@ def beam_search(
     Args:
         source: ids, padded, [batch, source].
         alpha: of :func:`length_penalty`; 0 ranks by log-probability alone.
-        max_length, attention, cached: as for :func:`greedy`.
+        max_length, attention, cached, drop_done: as for :func:`greedy`.
     """
     config = model.config
     batch, limit = source.size(0), output_limit(model, max_length)
     memory = model.encode(source, cached=cached)
     device, dtype = source.device, memory.encoded.dtype
-    memory.select(torch.arange(batch, device=device).repeat_interleave(beam_size))
+    sentences = torch.arange(batch, device=device)
+    memory.select(sentences.repeat_interleave(beam_size))
     # Rows of the flattened batch: sentence b has rows b·beam_size to (b+1)·beam_size - 1.
-    first_row = torch.arange(batch, device=device)[:, None] * beam_size  # [batch, 1]
+    first_row = sentences[:, None] * beam_size  # [batch, 1]
     written = source.new_full((batch, beam_size, 1), config.decoder_start_id)
     # All hypotheses start alike, so only the first may grow at the first step.
     total = torch.full((batch, beam_size), -torch.inf, dtype=dtype, device=device)
     total[:, 0] = 0.0
     lengths = torch.zeros(batch, beam_size, dtype=torch.long, device=device)
     finished = torch.zeros(batch, beam_size, dtype=torch.bool, device=device)
+    done = torch.zeros(batch, dtype=torch.bool, device=device)
     penalties = torch.tensor([length_penalty(n, alpha) for n in range(limit + 1)], dtype=dtype)
     penalties = penalties.to(device)
     for position in range(limit):
         flat, cross, own = _next_log_probs(model, memory, written.flatten(0, 1), attention)
-        log_probs = flat.unflatten(0, (batch, beam_size))  # [batch, beam, vocabulary]
+        log_probs = flat.unflatten(0, (len(written), beam_size))  # [batch, beam, vocabulary]
         # A finished hypothesis goes on as itself: one padding token at no cost.
         going_on = torch.full_like(log_probs, -torch.inf)
         going_on[..., config.pad_id] = 0.0
         extended = total[..., None] + torch.where(finished[..., None], going_on, log_probs)
         new_lengths = lengths + ~finished  # [batch, beam]
         ranked = extended / penalties[new_lengths][..., None]
-        scores, best = ranked.flatten(1).topk(beam_size)  # [batch, beam], best first
+        # One more than is kept: [batch, beam + 1], best first.
+        ranked_scores, ranked_places = ranked.flatten(1).topk(beam_size + 1)
+        scores, best = ranked_scores[:, :-1], ranked_places[:, :-1]  # [batch, beam]
+        # Nothing hangs on the beam of a sentence that is done, or on slots not in use.
+        idle = done | (ranked_scores[:, -1] == -torch.inf)
+        margin = torch.where(idle, torch.inf, scores[:, -1] - ranked_scores[:, -1])
         parents, chosen = best // log_probs.size(-1), best % log_probs.size(-1)
         total = extended.flatten(1).gather(1, best)
         lengths = new_lengths.gather(1, parents)
@@ -275,6 +305,11 @@ def beam_search(
         written = torch.cat(
             [written.gather(1, parents[..., None].expand_as(written)), chosen[..., None]], dim=2
         )
+        # Log-probabilities only fall, so the longest length gives a growing one its best score.
+        hope = torch.where(finished, -torch.inf, total / penalties[limit]).amax(dim=1)
+        ended = torch.where(finished, scores, -torch.inf).amax(dim=1)
+        was_done, done = done, ended >= hope  # [batch]
+        margin = torch.where(done & ~was_done, torch.minimum(margin, ended - hope), margin)
         rows = (first_row + parents).flatten()
         memory.select(rows)
         yield DecodingStep(
@@ -285,14 +320,19 @@ def beam_search(
             total=total,
             scores=scores,
             finished=finished,
-            cross_attention=None if cross is None else cross[rows].unflatten(0, (batch, -1)),
-            decoder_attention=None if own is None else own[rows].unflatten(0, (batch, -1)),
+            cross_attention=None if cross is None else cross[rows].unflatten(0, parents.shape),
+            decoder_attention=None if own is None else own[rows].unflatten(0, parents.shape),
+            margin=margin,
+            sentences=sentences,
         )
-        # Log-probabilities only fall, so the longest length gives a growing one its best score.
-        hope = torch.where(finished, -torch.inf, total / penalties[limit]).amax(dim=1)
-        ended = torch.where(finished, scores, -torch.inf).amax(dim=1)
-        if (ended >= hope).all():
+        if done.all():
             return
+        if drop_done and done.sum() >= DROPPED_FROM * len(done):
+            going = ~done
+            memory.select(going.repeat_interleave(beam_size))
+            written, total, lengths = written[going], total[going], lengths[going]
+            finished, done, sentences = finished[going], done[going], sentences[going]
+            first_row = first_row[: len(sentences)]
 
 
 def _next_log_probs(

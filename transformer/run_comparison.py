@@ -9,7 +9,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from transformer.config import DataConfig, RunConfig, TrainingConfig, TransformerConfig
-from transformer.run_history import parse_record, task_title, write_csv
+from transformer.csv_files import write_csv
+from transformer.run_history import parse_record, task_title
 from transformer.runs import Run
 
 MAX_POINTS = 600

@@ -4,18 +4,17 @@ A summary costs the same for a short run and a long one: of the metrics only the
 untrained model) and the end are read, and nothing is kept that grows with the run.
 """
 
-import csv
 import io
 import json
-import math
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from transformer.csv_files import write_csv
 from transformer.errors import RunError
 from transformer.runs import ACTIVE, Run
 from transformer.tasks import TASKS
@@ -26,8 +25,6 @@ TAIL_BYTES = (1 << 12, 1 << 15, 1 << 18, 1 << 21)
 FILES = ("config.json", "about.json", "status.json", "metrics.jsonl")
 """A summary is made of these and stands until one of them changes."""
 DAMAGED = "damaged"
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\0")
-"""What a spreadsheet takes for the beginning of a formula (OWASP ASVS 1.2.10)."""
 LARGEST = 1e15
 """Larger numbers in a file are damage."""
 
@@ -287,25 +284,6 @@ def ordered(summaries: Iterable[Summary], order: str) -> list[Summary]:
 
 
 # --- export ---------------------------------------------------------------------------------
-
-
-def cell(value: object) -> object:
-    """A value for a CSV file; text that a spreadsheet would run as a formula gets a ' in front."""
-    if isinstance(value, str):
-        text = _text(value)
-        return f"'{text}" if text.lstrip(" \n\v\f").startswith(FORMULA) else text
-    if isinstance(value, float) and not math.isfinite(value):
-        return ""
-    return "" if value is None else value
-
-
-def write_csv(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
-    """A CSV file (RFC 4180, UTF-8) in which no text is a formula."""
-    file = io.StringIO()
-    writer = csv.writer(file)
-    writer.writerow(titles)
-    writer.writerows([cell(value) for value in row] for row in rows)
-    return file.getvalue().encode()
 
 
 TABLE = (

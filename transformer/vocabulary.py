@@ -166,10 +166,14 @@ class Vocabulary:
     def _unknown_message(self, unknown: list[str]) -> str:
         named = ", ".join(printable(token) for token in unknown[:5])
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
-        known = sorted(self.tokens[len(SPECIAL_TOKENS) :])
-        listed = " ".join(map(printable, known[:40])) + (" …" if len(known) > 40 else "")
         noun = "words" if self.kind == "words" else "characters"
-        return f"This model does not know {named}{more}. The {noun} it knows: {listed}"
+        return f"This model does not know {named}{more}. The {noun} it knows: {self._listed}"
+
+    @cached_property
+    def _listed(self) -> str:
+        """The first tokens; kept, since a thousand texts may each be told."""
+        known = sorted(self.tokens[len(SPECIAL_TOKENS) :])
+        return " ".join(map(printable, known[:40])) + (" …" if len(known) > 40 else "")
 
     def decode(self, ids: Iterable[int]) -> str:
         """The ids up to <eos> as text.

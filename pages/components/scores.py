@@ -6,6 +6,10 @@ HELP = {
     "Loss": "Cross-entropy in nats a token; 0 is perfect.",
     "Exact match": "Share of answers right in every token, written by the model itself.",
     "Tokens right": "Share of tokens right when the true tokens before them are given.",
+    "Token error rate": "Edits that turn the outputs into their targets, as a share of the "
+    "targets' tokens; 0 is perfect.",
+    "BLEU": "Words and phrases shared with the targets (sacrebleu's default); 100 is perfect.",
+    "chrF": "Pieces of words shared with the targets (sacrebleu's default); 100 is perfect.",
     "Time": "Wall time of training, evaluations included.",
 }
 

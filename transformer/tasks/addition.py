@@ -9,6 +9,8 @@ from transformer.config import DataConfig
 from transformer.tasks.base import GeneratedTask, Pair
 from transformer.vocabulary import Vocabulary
 
+MOST_DIGITS = 9
+"""As DataConfig bounds them."""
 PLACES = (
     "ones",
     "tens",
@@ -42,6 +44,14 @@ class Addition(GeneratedTask):
         self.digits = range(1, data.digits + 1)
         self.source_vocabulary = Vocabulary("characters", digits + "+")
         self.target_vocabulary = Vocabulary("characters", digits)
+
+    def harder(self) -> "Addition | None":
+        longest = self.digits[-1]
+        if longest == MOST_DIGITS:
+            return None
+        harder = type(self)(DataConfig(task=self.name, digits=min(2 * longest, MOST_DIGITS)))
+        harder.digits = range(longest + 1, harder.digits[-1] + 1)
+        return harder
 
     def longest(self) -> tuple[int, int]:
         return 2 * self.digits[-1] + 1, self.digits[-1] + 1

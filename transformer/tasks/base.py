@@ -67,6 +67,10 @@ class Task(ABC):
     def held_out(self, count: int) -> list[Pair]:
         """Up to ``count`` pairs that training never sees, the same for every run."""
 
+    def harder(self) -> "Task | None":
+        """The same task with longer sources than any it trains on; None if it cannot make them."""
+        return None
+
     def is_right(self, pair: Pair, output: str) -> bool:
         """Whether an output answers the pair's source."""
         return output == pair.target

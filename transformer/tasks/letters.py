@@ -9,6 +9,9 @@ from transformer.config import DataConfig
 from transformer.tasks.base import GeneratedTask, Pair
 from transformer.vocabulary import Vocabulary
 
+MOST_LETTERS = 64
+"""As DataConfig bounds them."""
+
 
 class LetterTask(GeneratedTask):
     """Sources of min_length to max_length letters, every length equally likely."""
@@ -18,6 +21,13 @@ class LetterTask(GeneratedTask):
     def __init__(self, data: DataConfig) -> None:
         self.lengths = range(data.min_letters, data.max_letters + 1)
         self.source_vocabulary = self.target_vocabulary = Vocabulary("characters", ascii_lowercase)
+
+    def harder(self) -> "LetterTask | None":
+        longest = self.lengths[-1]
+        if longest == MOST_LETTERS:
+            return None
+        most = min(2 * longest, MOST_LETTERS)
+        return type(self)(DataConfig(task=self.name, min_letters=longest + 1, max_letters=most))
 
     def longest(self) -> tuple[int, int]:
         return self.lengths[-1], self.lengths[-1]

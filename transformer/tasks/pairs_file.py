@@ -123,7 +123,7 @@ class PairsReader:
             raise TaskError(
                 f"The file is larger than {MAX_FILE_BYTES // 1_000_000} MB; send fewer pairs."
             )
-        self._lines = _Lines(file)
+        self._lines = TextLines(file)
         self.encoding = self._lines.encoding
         self._find_shape()
 
@@ -270,7 +270,7 @@ def _quoted_cells(
         record += "\n" + following[1]
 
 
-class _Lines:
+class TextLines:
     """The decoded lines of a file with their numbers; None for one that is too long.
 
     Every iteration starts at the beginning.

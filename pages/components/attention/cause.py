@@ -1,43 +1,30 @@
 """Cause, not only looks: heads switched off or patched, and what the model then does."""
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.components import address, session, study
+from pages.components import address, study
 from pages.components.attention import place
 from pages.components.attention.sides import Shown
+from pages.components.examples import Examples, held_out
 from pages.components.inspection import LONGEST_OUTPUT
 from pages.components.inspection import shown as as_shown
 from pages.components.text import percent, plain, verbatim
 from transformer.analysis.heads import Head, all_heads
-from transformer.errors import UserError
-from transformer.runs import Run
-from transformer.tasks import Pair, build_task
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from transformer.analysis.ablation import Effect, IsRight, KnockOut, Replacements
+    from transformer.analysis.ablation import Effect, KnockOut, Replacements
     from transformer.checkpoint import Checkpoint
 
-HELD_OUT = 200
-"""Examples on which exact match is measured."""
 METHODS = {
     "zero": "nothing (zero)",
     "mean": "its mean over held-out examples",
     "patch": "what it wrote for another input",
 }
-
-
-class Examples(NamedTuple):
-    """Pairs to measure exact match on, who judges an answer, and what they are, in words."""
-
-    pairs: list[Pair]
-    is_right: "IsRight"
-    words: str
 
 
 def panel(shown: Shown, head: Head | None) -> None:
@@ -161,36 +148,6 @@ def _draw_effect(checkpoint: "Checkpoint", found: "Effect") -> None:
 
 
 # --- held-out examples ------------------------------------------------------------------------
-
-
-def held_out(checkpoint: "Checkpoint") -> Examples:
-    """Up to 200 held-out examples of the checkpoint's task; else those in its file."""
-    from transformer.analysis.ablation import equals_target
-
-    data = checkpoint.header.data
-    try:
-        task = build_task(data, _data_file())
-        pairs = task.held_out(HELD_OUT)
-        vocabularies = (task.source_vocabulary, task.target_vocabulary)
-        if vocabularies == (checkpoint.source_vocabulary, checkpoint.target_vocabulary) and pairs:
-            what = "training pairs" if data.evaluates_on_training_pairs else "held-out examples"
-            return Examples(pairs, task.is_right, f"{len(pairs)} {what}")
-    except UserError:
-        pass  # pairs of its own that are not here
-    kept = [Pair(example.source, example.target) for example in checkpoint.header.examples]
-    return Examples(kept, equals_target, f"the {len(kept)} examples in the file")
-
-
-def _data_file() -> Path | None:
-    """The pairs of the run that the chosen checkpoint belongs to, if it has its own."""
-    entry = session.listed_checkpoints().get(st.session_state.get("checkpoint") or "")
-    if (
-        entry is None
-        or entry.path.parent.name != "checkpoints"
-        or entry.path.parent == session.BUNDLED
-    ):
-        return None
-    return Run(entry.path.parents[1]).data_file
 
 
 def _exact_match(shown: Shown, heads: list[Head], method: str, examples: Examples) -> None:

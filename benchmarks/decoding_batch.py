@@ -1,0 +1,91 @@
+"""Many inputs in batches against one at a time, on one thread, in the same run.
+
+    python -m benchmarks.decoding_batch [INPUTS] [BEAM] [CHECKPOINT ...]
+
+Times are CPU seconds, which other work on the machine changes least. Ends with status 1 if an
+output differs though its best two candidates were not close.
+"""
+
+import random
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from transformer.batch_decoding import CLOSE, BatchAnswer, answer_many
+from transformer.checkpoint import Answer, Checkpoint
+from transformer.decoding import Strategy, beam_search, greedy
+from transformer.tasks import build_task
+from transformer.vocabulary import SPECIAL_TOKENS
+
+BUNDLED = Path(__file__).parents[1] / "checkpoints"
+WARM_UP = 20
+
+
+def inputs(checkpoint: Checkpoint, count: int) -> list[str]:
+    """Half held-out examples; half random tokens, up to three times as long, where it guesses."""
+    draw = random.Random(1)
+    found = [pair.source for pair in build_task(checkpoint.header.data).held_out(count // 2)]
+    longest = max(map(len, found))
+    tokens = checkpoint.source_vocabulary.tokens[len(SPECIAL_TOKENS) :]
+    while len(found) < count:
+        found.append("".join(draw.choices(tokens, k=draw.randint(1, 3 * longest))))
+    draw.shuffle(found)
+    return found
+
+
+def one_at_a_time(checkpoint: Checkpoint, texts: list[str], beam: int) -> list[Answer]:
+    strategy: Strategy = greedy if beam == 1 else partial(beam_search, beam_size=beam)
+    return [checkpoint.answers([text], strategy)[0] for text in texts]
+
+
+def batched(checkpoint: Checkpoint, texts: list[str], beam: int) -> list[BatchAnswer]:
+    found: dict[int, BatchAnswer] = {}
+    for progress in answer_many(checkpoint, texts, beam_size=beam):
+        found |= progress.new
+    return [found[number] for number in range(len(texts))]
+
+
+def compare(checkpoint: Checkpoint, count: int, beam: int) -> bool:
+    """Print times, their ratio, and every output that is close or differs; whether all is well."""
+    texts = inputs(checkpoint, count)
+    batched(checkpoint, texts[:WARM_UP], beam)
+    one_at_a_time(checkpoint, texts[:WARM_UP], beam)
+    started = time.process_time()
+    many = batched(checkpoint, texts, beam)
+    between = time.process_time()
+    single = one_at_a_time(checkpoint, texts, beam)
+    ended = time.process_time()
+    ratio = (ended - between) / (between - started)
+    print(
+        f"{checkpoint.task}, beam {beam}: {count:,} inputs one at a time {ended - between:.1f} s, "
+        f"batched {between - started:.2f} s, {ratio:.1f} times as fast"
+    )
+    pairs = list(zip(many, single, strict=True))
+    differ = [(a, b) for a, b in pairs if a.tokens != tuple(b.tokens)]
+    close = [a for a, _ in pairs if a.close]
+    print(
+        f"  {count - len(differ):,} outputs are the same; margins below {CLOSE:g}: {len(close)}; "
+        "largest difference of a log-probability "
+        f"{max(abs(a.log_prob - b.log_prob) for a, b in pairs if a.tokens == tuple(b.tokens)):.1e}"
+    )
+    for answer in close:
+        print(f"  close   {answer.source!r} -> {answer.output!r}, margin {answer.margin:.1e}")
+    for answer, alone in differ:
+        print(f"  differs {answer.source!r}: {answer.output!r}, alone {alone.output!r}")
+    return all(answer.close for answer, _ in differ)
+
+
+def main() -> int:
+    torch.set_num_threads(1)
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
+    beam = int(sys.argv[2]) if len(sys.argv) > 2 else 1
+    paths = [Path(path) for path in sys.argv[3:]] or sorted(BUNDLED.glob("*.safetensors"))
+    well = [compare(Checkpoint.load(path), count, beam) for path in paths]
+    return int(not all(well))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,398 @@
+"""Many inputs at once: brought as text or file, decoded, scored, and taken along as CSV."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pages.components import study
+from pages.components.answer_table import Row, Tokens, answer_table, page_of
+from pages.components.decoding.view import View, open_at
+from pages.components.frame import problem
+from pages.components.inspection import LONGEST_OUTPUT
+from pages.components.scores import score
+from pages.components.text import percent, plain
+from transformer.csv_files import write_csv
+from transformer.errors import TaskError, UserError
+from transformer.scores import Scorer, Scores
+from transformer.tasks.inputs_file import MAX_BYTES, MAX_INPUTS, Input, Inputs, parse_inputs
+from transformer.tasks.pairs_file import ENCODING_NAMES
+from transformer.vocabulary import SPECIAL_TOKENS, Vocabulary
+
+if TYPE_CHECKING:
+    from transformer.batch_decoding import BatchAnswer
+    from transformer.checkpoint import Checkpoint
+
+MAX_BEAM = 16
+WHAT_THEY_ARE = {
+    "Not read": "These have tokens that the model does not know, too many of them, or none.",
+    "Cut": f"These outputs were stopped at {LONGEST_OUTPUT} tokens, or at the model's last "
+    "position: they found no end.",
+    "Close calls": "Here the best two candidates were closer than 0.0001 in log-probability, "
+    "which is within reach of rounding: decoded alone, the output may be another.",
+}
+BROUGHT = "batch inputs"
+"""Session state: what a person brought last, as :class:`Inputs` or the error in it."""
+
+
+@dataclass
+class Results:
+    """Inputs with what was written for them so far, by their place.
+
+    first_wrong: by place, the first token that is not the target's, for those with a target.
+    """
+
+    inputs: Inputs
+    beam_size: int
+    alpha: float
+    answers: "dict[int, BatchAnswer]" = field(default_factory=dict)
+    first_wrong: dict[int, int] = field(default_factory=dict)
+    scorer: Scorer = field(default_factory=Scorer)
+    scores: Scores | None = None
+
+    @property
+    def left(self) -> list[int]:
+        """Places of the inputs that were not decoded yet."""
+        return [place for place in range(len(self.inputs.inputs)) if place not in self.answers]
+
+    def is_right(self, place: int) -> bool:
+        return self.answers[place].output == self.inputs.inputs[place].target
+
+    def score(self, text: bool) -> Scores | None:
+        """The scores of all that was decoded so far; those of words take a second."""
+        if self.scores is None or self.scores.count != len(self.scorer.outputs):
+            self.scores = self.scorer.scores(text=text)
+        return self.scores
+
+
+def panel(view: View) -> None:
+    """Bring inputs, decode them, see and take along what came of it."""
+    checkpoint = view.checkpoint
+    key = f"batch {checkpoint.header.sha256}"
+    inputs = _bring()
+    running = (kept := st.session_state.get(key)) is not None and kept.running
+    _search(checkpoint, inputs, key, running)
+    results = study.show(key, "Decoding")
+    if isinstance(results, Results):
+        _show(checkpoint, results, key)
+
+
+# --- bringing ---------------------------------------------------------------------------------
+
+
+def _bring() -> Inputs | None:
+    """The fields to bring inputs with; what was brought last, once it can be used."""
+    st.markdown(
+        f"One input a line, up to {MAX_INPUTS:,}. Where you know the right output, write it after "
+        "a tab: outputs are then compared with it."
+    )
+    left, right = st.columns(2)
+    with left:
+        st.text_area(
+            "Type or paste inputs here",
+            key="batch text",
+            height=140,
+            placeholder="one input a line",
+            persist_state="session",
+            on_change=_typed,
+        )
+    with right:
+        st.file_uploader(
+            "Or a file of inputs (.txt or .tsv, in UTF-8)",
+            type=["txt", "tsv", "tab"],
+            key="batch file",
+            max_upload_size=MAX_BYTES // 1_000_000,
+            on_change=_uploaded,
+        )
+    brought: tuple[str, Inputs | UserError] | None = st.session_state.get(BROUGHT)
+    if brought is None:
+        return None
+    name, found = brought
+    if isinstance(found, UserError):
+        problem(found)
+        return None
+    st.caption(_words(name, found))
+    return found
+
+
+def _typed() -> None:
+    text = st.session_state["batch text"]
+    if text.strip():
+        _take("", text.encode("utf-8", "replace"))
+    else:
+        st.session_state.pop(BROUGHT, None)
+
+
+def _uploaded() -> None:
+    file = st.session_state["batch file"]
+    if file is None:  # taken away: what is typed counts again
+        _typed()
+    elif file.size > MAX_BYTES:
+        sentence = f"{file.name} is larger than {MAX_BYTES // 1_000_000} MB; bring it in parts."
+        st.session_state[BROUGHT] = file.name, TaskError(sentence)
+    else:
+        _take(file.name, file.getvalue())
+
+
+def _take(name: str, content: bytes) -> None:
+    try:
+        st.session_state[BROUGHT] = name, parse_inputs(content)
+    except UserError as error:
+        st.session_state[BROUGHT] = name, error
+
+
+def _words(name: str, inputs: Inputs) -> str:
+    """What was read, in a sentence or two."""
+    count, unusable = len(inputs.inputs), sum(bool(one.problem) for one in inputs.inputs)
+    said = [
+        f"{count:,} {'input' if count == 1 else 'inputs'}"
+        + (f" from {plain(name)}" if name else "")
+        + (f", {inputs.targets:,} with a target." if inputs.targets else ".")
+    ]
+    if inputs.extra:
+        said.append(f"In {inputs.extra:,} lines there are more than two cells; two are used.")
+    if unusable:
+        said.append(f"Lines that are too long, and left out: {unusable:,}.")
+    if inputs.encoding != "utf-8":
+        said.append(
+            f"Read as {ENCODING_NAMES[inputs.encoding]}; if letters look wrong, save it as UTF-8."
+        )
+    return " ".join(said)
+
+
+# --- decoding ---------------------------------------------------------------------------------
+
+
+def _search(checkpoint: "Checkpoint", inputs: Inputs | None, key: str, running: bool) -> None:
+    """How to decode, and the button that starts it."""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        beam_size = st.number_input(
+            "Beam size (1 is greedy)",
+            min_value=1,
+            max_value=MAX_BEAM,
+            value=1,
+            key="batch beam",
+            persist_state="session",
+            width=190,
+        )
+        alpha = 0.6
+        if beam_size > 1:
+            alpha = st.number_input(
+                "Length penalty α",
+                min_value=0.0,
+                max_value=2.0,
+                value=0.6,
+                step=0.1,
+                key="batch alpha",
+                persist_state="session",
+                width=170,
+            )
+        count = len(inputs.inputs) if inputs else 0
+        label = f"Decode {count:,} {'input' if count == 1 else 'inputs'}" if count else "Decode"
+        if st.button(label, type="primary", disabled=inputs is None or running) and inputs:
+            _start(checkpoint, Results(inputs, beam_size, alpha), key)
+            st.rerun()
+
+
+def _start(checkpoint: "Checkpoint", results: Results, key: str) -> None:
+    """Decode what is not decoded yet, in a thread of its own."""
+    twin = checkpoint.twin()
+    vocabulary = twin.target_vocabulary
+
+    def work() -> Iterator[object]:
+        from transformer.batch_decoding import BatchAnswer, answer_many
+
+        yield results
+        places = []
+        for place in results.left:
+            one = results.inputs.inputs[place]
+            if one.problem:
+                results.answers[place] = BatchAnswer(one.text, error=one.problem)
+            else:
+                places.append(place)
+        for progress in answer_many(
+            twin,
+            [results.inputs.inputs[place].text for place in places],
+            beam_size=results.beam_size,
+            alpha=results.alpha,
+            max_length=LONGEST_OUTPUT,
+        ):
+            for number, answer in progress.new.items():
+                results.answers[places[number]] = answer
+                _compare(results, places[number], vocabulary)
+            yield progress.share
+        results.score(_is_text(vocabulary))
+
+    st.session_state[key] = study.start(checkpoint.header.sha256, work)
+
+
+def _compare(results: Results, place: int, vocabulary: Vocabulary) -> None:
+    """Count an output, and find its first wrong token, where there is a target."""
+    answer, target = results.answers[place], results.inputs.inputs[place].target
+    if target is None or answer.error:
+        return
+    try:
+        wanted = vocabulary.cut(target)
+    except UserError:  # byte pairs that cannot write it
+        wanted = target.split()
+    written = _without_end(answer.tokens)
+    results.scorer.add(answer.output, target, written, wanted)
+    if answer.output != target:
+        pairs = zip(written, wanted, strict=False)
+        shorter = min(len(written), len(wanted))
+        results.first_wrong[place] = next(
+            (i for i, (one, other) in enumerate(pairs) if one != other), shorter
+        )
+
+
+def _without_end(tokens: Sequence[str]) -> Sequence[str]:
+    return tokens[:-1] if tokens and tokens[-1] == SPECIAL_TOKENS[2] else tokens
+
+
+def _is_text(vocabulary: Vocabulary) -> bool:
+    """Whether outputs are words, for which BLEU and chrF were made."""
+    return vocabulary.kind != "characters"
+
+
+# --- what came of it --------------------------------------------------------------------------
+
+
+def _show(checkpoint: "Checkpoint", results: Results, key: str) -> None:
+    left = len(results.left)
+    if left:
+        st.markdown(
+            f"**{len(results.answers):,} of {len(results.inputs.inputs):,} inputs are decoded** "
+            "and kept."
+        )
+        if st.button(f"Decode the other {left:,}"):
+            _start(checkpoint, results, key)
+            st.rerun()
+    if not results.answers:
+        return
+    _scores(checkpoint, results)
+    kinds = _kinds(results)
+    place = "batch shows"
+    if st.session_state.get(place) not in kinds:
+        st.session_state[place] = next(iter(kinds))
+    if len(kinds) > 1:
+        st.segmented_control(
+            "Show",
+            list(kinds),
+            format_func=lambda kind: f"{kind} ({len(kinds[kind]):,})",
+            key=place,
+            required=True,
+        )
+    chosen: str = st.session_state[place]
+    if chosen in WHAT_THEY_ARE:
+        st.caption(WHAT_THEY_ARE[chosen])
+    first, shown = page_of(kinds[chosen], "batch page")
+    st.session_state["batch shown"] = results
+    columns = ("Input", "Output", *(("Target",) if results.inputs.targets else ()))
+    name = f"batch table {chosen} {first}"
+    answer_table(
+        "Inputs and outputs",
+        (*columns, "Log-probability"),
+        [Row(one, *_cells(results, one)) for one in shown],
+        key=name,
+        on_open=lambda: _open(name),
+    )
+    st.caption(
+        "Choose an input to walk through its steps above. The log-probability is that of the whole "
+        "output, in nats: 0 is certainty."
+        + (
+            " The first token that differs from the target is marked."
+            if results.first_wrong
+            else ""
+        )
+    )
+    st.download_button(
+        f"{'What is decoded' if left else 'All of it'} (CSV)",
+        data=lambda: as_csv(results),
+        file_name=f"decoded-{checkpoint.task}.csv",
+        mime="text/csv",
+        on_click="ignore",
+    )
+
+
+def _scores(checkpoint: "Checkpoint", results: Results) -> None:
+    if not results.scorer.outputs:
+        return
+    text = _is_text(checkpoint.target_vocabulary)
+    if results.scores is None or results.scores.count != len(results.scorer.outputs):
+        with st.spinner("Comparing with the targets…"):
+            results.score(text)
+    found = results.score(text)
+    assert found is not None  # there are outputs
+    right = round(found.exact_match * found.count)
+    where = f"On {found.count:,} inputs with a target that the model could read."
+    with st.container(horizontal=True, gap="small"):
+        score("Exact match", percent(found.exact_match), f"{right:,} of {found.count:,}", where)
+        if found.token_error_rate is not None:
+            score("Token error rate", percent(found.token_error_rate), "lower is better", where)
+        if found.bleu is not None:
+            score("BLEU", f"{found.bleu:.1f}", "of 100", where)
+        if found.chrf is not None:
+            score("chrF", f"{found.chrf:.1f}", "of 100", where)
+
+
+def _kinds(results: Results) -> dict[str, list[int]]:
+    """What can be shown: places in the order of the inputs, by the name of the choice."""
+    every = sorted(results.answers)
+    tests: dict[str, Callable[[int], bool]] = {
+        "Wrong": results.first_wrong.__contains__,
+        "Not read": lambda place: bool(results.answers[place].error),
+        "Cut": lambda place: not results.answers[place].complete,
+        "Close calls": lambda place: results.answers[place].close,
+    }
+    found = {name: [place for place in every if test(place)] for name, test in tests.items()}
+    return {"All": every, **{name: places for name, places in found.items() if places}}
+
+
+def _cells(results: Results, place: int) -> tuple[list[str | Tokens], str]:
+    """The cells of a row, and the problem that stands instead of all but the first."""
+    answer, given = results.answers[place], results.inputs.inputs[place]
+    if answer.error:
+        return [f"{given.text}"], f"Line {given.line:,}: {answer.error}"
+    output: str | Tokens = answer.output
+    if place in results.first_wrong:
+        wrong = results.first_wrong[place]
+        written = _without_end(answer.tokens)
+        output = Tokens(answer.tokens if wrong == len(written) else written, wrong)
+    elif given.target is not None:
+        output = f"✓ {answer.output}"
+    cells: list[str | Tokens] = [given.text, output]
+    if results.inputs.targets:
+        cells.append(given.target or "")
+    cut = "" if answer.complete else " (cut)"
+    return [*cells, f"{answer.log_prob:.4f}{cut}"], ""
+
+
+def _open(name: str) -> None:
+    results: Results | None = st.session_state.get("batch shown")
+    place = st.session_state[name]["open"]
+    if results is not None and place in results.answers:
+        given: Input = results.inputs.inputs[place]
+        open_at(given.text, (), results.first_wrong.get(place, 0))
+        st.session_state["target"] = given.target or ""
+
+
+TITLES = ("line", "input", "output", "log_probability", "complete", "margin")
+
+
+def as_csv(results: Results) -> bytes:
+    """One line an input, in their order; with targets, whether the output is the target."""
+    targets = bool(results.inputs.targets)
+    rows = []
+    for place, answer in sorted(results.answers.items()):
+        given = results.inputs.inputs[place]
+        row: list[object] = [given.line, given.text]
+        if answer.error:
+            row += [None] * 4
+        else:
+            row += [answer.output, answer.log_prob, answer.complete, answer.margin]
+        if targets:
+            judged = given.target is not None and not answer.error
+            row += [given.target, results.is_right(place) if judged else None]
+        rows.append([*row, answer.error])
+    return write_csv((*TITLES, *(("target", "exact_match") if targets else ()), "error"), rows)

@@ -1,0 +1,237 @@
+"""Examples that the model gets wrong, the most confident first; each opens where it went wrong."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pages.components import address, study
+from pages.components.answer_table import Row, Tokens, answer_table, page_of
+from pages.components.decoding.view import View, open_at
+from pages.components.examples import Examples, data_file, examples_of, has_longer
+from pages.components.inspection import LONGEST_OUTPUT
+from pages.components.text import percent, plain
+from transformer.csv_files import write_csv
+from transformer.vocabulary import printable
+
+if TYPE_CHECKING:
+    from transformer.analysis.mistakes import Mistake, Mistakes
+    from transformer.checkpoint import Checkpoint
+
+STUDY = "errors study"
+COUNTS = ("200", "1000", "5000")
+LONGER = "longer"
+COLUMNS = ("Input", "Output, first wrong token marked", "Target", "Confidence", "First wrong step")
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What was tried, and what came of it so far."""
+
+    examples: Examples
+    mistakes: "Mistakes"
+
+
+def panel(view: View) -> None:
+    """Choose the examples; the model answers them at once, and those it got wrong are listed."""
+    checkpoint = view.checkpoint
+    count, longer = _choices(checkpoint)
+    name = (checkpoint.header.sha256, count, longer)
+    kept: study.Study | None = st.session_state.get(STUDY)
+    if kept is None or kept.name != name:
+        if kept is not None:
+            kept.cancelled = True
+        _start(checkpoint, count, longer)
+    found = study.show(STUDY, "Answering examples")
+    if isinstance(found, Tried):
+        _show(checkpoint, found)
+    if st.session_state[STUDY].cancelled:
+        st.button("Try them all again", on_click=_again)
+
+
+def _choices(checkpoint: "Checkpoint") -> tuple[int, bool]:
+    """How many examples, and whether of those longer than any it was trained on."""
+    address.read("examples", COUNTS[0])
+    address.read("length", "")
+    offers_longer = has_longer(checkpoint)
+    if st.session_state["examples"] not in COUNTS:
+        st.session_state["examples"] = COUNTS[0]
+    if st.session_state["length"] not in ("", LONGER) or not offers_longer:
+        st.session_state["length"] = ""
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        count = st.selectbox(
+            "Examples to try",
+            COUNTS,
+            format_func=lambda text: f"{int(text):,}",
+            key="examples",
+            width=160,
+        )
+        longer = ""
+        if offers_longer:
+            longer = st.selectbox(
+                "Length of the inputs",
+                ("", LONGER),
+                format_func=lambda name: (
+                    "longer than it was trained on" if name else "as it was trained on"
+                ),
+                key="length",
+                width=290,
+            )
+    address.write("examples", count if count != COUNTS[0] else "")
+    st.session_state["kept examples"] = count
+    address.write("length", longer)
+    return int(count), bool(longer)
+
+
+def _start(checkpoint: "Checkpoint", count: int, longer: bool) -> None:
+    twin = checkpoint.twin()  # hooks of its own, for a thread of its own
+    pairs = data_file()
+
+    def work() -> Iterator[object]:
+        from transformer.analysis.mistakes import Mistakes, find_mistakes
+
+        examples = examples_of(twin, pairs, count, longer=longer)
+        for step in find_mistakes(twin, examples.pairs, examples.is_right, LONGEST_OUTPUT):
+            yield Tried(examples, step) if isinstance(step, Mistakes) else step
+
+    name = (checkpoint.header.sha256, count, longer)
+    st.session_state[STUDY] = study.start(name, work)
+
+
+def _again() -> None:
+    st.session_state.pop(STUDY, None)
+
+
+# --- what was found ---------------------------------------------------------------------------
+
+
+def _show(checkpoint: "Checkpoint", tried: Tried) -> None:
+    mistakes = tried.mistakes
+    if mistakes.unread:
+        st.caption(
+            f"{mistakes.unread:,} of {tried.examples.words} are left out: they have tokens that "
+            "this model does not know, or more of them than it reads."
+        )
+    if not mistakes.tried:
+        st.info("This checkpoint holds no examples to try.")
+        return
+    words = tried.examples.words
+    if mistakes.tried < len(tried.examples.pairs):
+        words = f"the {mistakes.tried:,} examples tried so far"
+    if not mistakes.found:
+        st.success(f"{words[0].upper()}{words[1:]}, all right.", icon=":material/check_circle:")
+        _harder(checkpoint)
+        return
+    wrong, share = len(mistakes.found), len(mistakes.found) / mistakes.tried
+    st.markdown(
+        f"**{wrong:,} of {words} {'is' if wrong == 1 else 'are'} wrong** ({percent(share)})."
+        f"{_kinds(tried)} The most confident stand first: choose one to see, in the steps above, "
+        "where it went wrong."
+    )
+    ranked = mistakes.ranked
+    first, shown = page_of(ranked, "errors page")
+    st.session_state["errors shown"] = shown
+    answer_table(
+        "Wrong answers, the most confident first",
+        COLUMNS,
+        [Row(number, _cells(checkpoint, one)) for number, one in enumerate(shown)],
+        key=f"errors {first}",
+        on_open=lambda: _open(f"errors {first}"),
+    )
+    st.caption(
+        "Confidence is the probability that the model gives its whole output. Look for outputs of "
+        "high confidence: there the model has learned something else than the task. Where it is "
+        "low, it hesitated, often between the wrong token and the right one."
+    )
+    st.download_button(
+        "These errors (CSV)",
+        data=lambda: as_csv(checkpoint, ranked),
+        file_name=f"errors-{checkpoint.task}.csv",
+        mime="text/csv",
+        on_click="ignore",
+    )
+
+
+def _kinds(tried: Tried) -> str:
+    """How many of each kind of error, as the task tells them apart."""
+    task = tried.examples.task
+    if task is None:
+        return ""
+    kinds = Counter(task.error_kind(one.pair, one.answer.output) for one in tried.mistakes.found)
+    return (
+        " Kinds: " + ", ".join(f"{plain(kind)} ({n:,})" for kind, n in kinds.most_common(4)) + "."
+    )
+
+
+def _harder(checkpoint: "Checkpoint") -> None:
+    """What else to try where nothing is wrong."""
+    more = [count for count in COUNTS if int(count) > int(st.session_state["examples"])]
+
+    def choose(key: str, value: str) -> None:
+        st.session_state[key] = value
+
+    with st.container(horizontal=True):
+        if more:
+            label = f"Try {int(more[0]):,} examples"
+            st.button(label, on_click=choose, args=("examples", more[0]))
+        if has_longer(checkpoint) and not st.session_state["length"]:
+            label = "Try inputs longer than it was trained on"
+            st.button(label, on_click=choose, args=("length", LONGER))
+
+
+def _cells(checkpoint: "Checkpoint", mistake: "Mistake") -> list[str | Tokens]:
+    tokens, target = list(mistake.answer.tokens), list(mistake.target_tokens)
+    error, end = mistake.error, checkpoint.target_vocabulary.tokens[checkpoint.config.eos_id]
+    place = error.position if error else None
+    # The end is shown only where it matters: where it came too early, or not.
+    if tokens and tokens[-1] == end and place != len(tokens) - 1:
+        tokens.pop()
+    if place == len(target):
+        target.append(end)
+    where = "It was cut before it went wrong." if error is None else ""
+    if error is not None:
+        names = checkpoint.target_vocabulary.tokens
+        where = (
+            f"{error.position + 1}: wrote {printable(names[error.written])} "
+            f"({percent(error.probability)}), right is {printable(names[error.wanted])} "
+            f"({percent(error.wanted_probability)})"
+        )
+    return [
+        mistake.pair.source,
+        Tokens(tokens, place),
+        Tokens(target, place, "right") if target else mistake.pair.target,
+        percent(mistake.probability),
+        where,
+    ]
+
+
+def _open(key: str) -> None:
+    shown: list[Mistake] = st.session_state.get("errors shown", [])
+    number = st.session_state[key]["open"]
+    if isinstance(number, int) and 0 <= number < len(shown):
+        mistake = shown[number]
+        open_at(mistake.pair.source, (), mistake.step)
+        st.session_state["target"] = mistake.pair.target
+
+
+TITLES = (
+    *("input", "target", "output", "log_probability", "probability"),
+    *("first_wrong_step", "written", "written_probability", "right", "right_probability"),
+)
+
+
+def as_csv(checkpoint: "Checkpoint", mistakes: "list[Mistake]") -> bytes:
+    """One line an error; the step counts from 1."""
+    names = checkpoint.target_vocabulary.tokens
+    rows = []
+    for one in mistakes:
+        row: list[object] = [one.pair.source, one.pair.target, one.answer.output]
+        row += [one.answer.log_prob, math.exp(one.answer.log_prob)]
+        if (error := one.error) is not None:
+            row += [error.position + 1, names[error.written], error.probability]
+            row += [names[error.wanted], error.wanted_probability]
+        rows.append(row + [None] * (len(TITLES) - len(row)))
+    return write_csv(TITLES, rows)

@@ -1,0 +1,79 @@
+"""How good outputs are next to their targets: exact match, token error rate, BLEU and chrF."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Of so many outputs with a target.
+
+    exact_match: share of 1.
+    token_error_rate: edits that turn outputs into targets, over the targets' tokens; it can be
+        above 1. None where the targets have no tokens.
+    bleu, chrf: of the whole, from 0 to 100, as sacrebleu computes them by default; None where
+        they were not asked for.
+    """
+
+    count: int
+    exact_match: float
+    token_error_rate: float | None
+    bleu: float | None = None
+    chrf: float | None = None
+
+
+def edit_distance(left: Sequence[str], right: Sequence[str]) -> int:
+    """Fewest insertions, deletions and replacements of tokens that make one into the other."""
+    start, most = 0, min(len(left), len(right))
+    while start < most and left[start] == right[start]:
+        start += 1
+    end = 0
+    while end < most - start and left[-1 - end] == right[-1 - end]:
+        end += 1
+    left, right = left[start : len(left) - end], right[start : len(right) - end]
+    row = list(range(len(right) + 1))
+    for i, token in enumerate(left, start=1):
+        diagonal, row[0] = row[0], i
+        for j, other in enumerate(right, start=1):
+            diagonal, row[j] = (
+                row[j],
+                min(row[j] + 1, row[j - 1] + 1, diagonal + (token != other)),
+            )
+    return row[-1]
+
+
+class Scorer:
+    """Takes outputs one by one, so that scoring goes along with decoding."""
+
+    def __init__(self) -> None:
+        self.outputs: list[str] = []
+        self.targets: list[str] = []
+        self._right = self._edits = self._tokens = 0
+
+    def add(
+        self, output: str, target: str, output_tokens: Sequence[str], target_tokens: Sequence[str]
+    ) -> None:
+        """One output and its target, as texts and as tokens without <eos>."""
+        self.outputs.append(output)
+        self.targets.append(target)
+        self._right += output == target
+        self._edits += edit_distance(output_tokens, target_tokens)
+        self._tokens += len(target_tokens)
+
+    def scores(self, *, text: bool) -> Scores | None:
+        """None while there is nothing to score.
+
+        Args:
+            text: whether these are words, for which BLEU and chrF were made.
+        """
+        count = len(self.outputs)
+        if not count:
+            return None
+        rate = self._edits / self._tokens if self._tokens else None
+        if not text:
+            return Scores(count, self._right / count, rate)
+        import sacrebleu  # here, since few need it and it takes a while to import
+
+        bleu = sacrebleu.corpus_bleu(self.outputs, [self.targets]).score
+        chrf = sacrebleu.corpus_chrf(self.outputs, [self.targets]).score
+        return Scores(count, self._right / count, rate, bleu, chrf)
