@@ -142,7 +142,7 @@ def greedy(
     def best(position: int, log_probs: Tensor) -> Tensor:
         return log_probs.argmax(dim=-1)
 
-    return _one_road(model, source, best, prefix, max_length, attention, cached)
+    return _one_road(model, source, best, prefix, max_length, attention, cached, drop_done)
 
 
 def sample(
@@ -198,6 +198,7 @@ def _one_road(
     max_length: int | None,
     attention: bool,
     cached: bool,
+    drop_done: bool = False,
 ) -> Iterator[DecodingStep]:
     """One hypothesis a sentence, which grows by what ``choose`` chooses."""
     config = model.config

@@ -12,7 +12,7 @@ from pages.components.decoding.branch_store import Branch
 from pages.components.decoding.roads import Road, Way, decode_road, prefix_text
 from pages.components.decoding.view import View
 from pages.components.inspection import shown
-from transformer.run_history import write_csv
+from transformer.csv_files import write_csv
 
 if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint

@@ -7,9 +7,9 @@ import streamlit as st
 
 from pages.components.decoding.chips import source_and_read
 from pages.components.decoding.view import View
-from pages.components.inspection import CANDIDATES, shown
+from pages.components.inspection import shown
 from pages.components.text import code, verbatim
-from transformer.run_history import write_csv
+from transformer.csv_files import write_csv
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from transformer.analysis.lens import Lens
 
+CANDIDATES = 8
+"""Tokens shown for each layer."""
 STYLE = """
 <style>
   .lens { overflow-x: auto; }

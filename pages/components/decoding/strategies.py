@@ -12,7 +12,7 @@ from pages.components.beam_tree import beam_tree as draw_tree
 from pages.components.decoding.view import View, open_at
 from pages.components.inspection import LONGEST_OUTPUT, shown
 from pages.components.text import code
-from transformer.run_history import write_csv
+from transformer.csv_files import write_csv
 
 if TYPE_CHECKING:
     from transformer.analysis.beam_tree import BeamTree

@@ -10,7 +10,7 @@ from pages.components.decoding.chips import tiles
 from pages.components.decoding.view import View, open_at
 from pages.components.inspection import LONGEST_OUTPUT, shown
 from pages.components.text import percent, verbatim
-from transformer.run_history import write_csv
+from transformer.csv_files import write_csv
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,7 +10,7 @@ from pages.components.decoding.chips import source_and_read, tiles
 from pages.components.decoding.view import View
 from pages.components.inspection import shown
 from pages.components.text import verbatim
-from transformer.run_history import write_csv
+from transformer.csv_files import write_csv
 
 if TYPE_CHECKING:
     import numpy as np
