@@ -11,7 +11,7 @@ from pages.components.mount import component
 from transformer.vocabulary import printable
 
 HERE = Path(__file__).parent
-MAX_SHOWN = 160
+MAX_SHOWN = 300
 """Characters of a text in a cell."""
 PAGE = 50
 """Rows shown at once."""
