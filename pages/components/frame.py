@@ -1,6 +1,5 @@
 """What every page has: its title, the navigation, and a place where errors end."""
 
-import gc
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,18 +59,6 @@ def frame(title: str, subtitle: str) -> Iterator[None]:
         yield
     # Last, so that importing torch does not hold up the first paint.
     session.warm_up()
-    if session.torch_is_ready():
-        _freeze_once(title)
-
-
-@st.cache_resource(show_spinner=False)
-def _freeze_once(title: str) -> None:
-    """What a page has loaded at its first run stays; no later click need look through it.
-
-    Streamlit collects garbage after every run: 30 ms for what the Decode page alone imports.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 @contextmanager

@@ -48,8 +48,7 @@ def use_torch() -> None:
         import transformer.checkpoint  # noqa: F401
 
         torch.set_num_threads(1)
-        # Streamlit collects garbage after every script run; torch's hundreds of thousands of
-        # objects would make that the slowest part of each click.
+        # No collection need look again through torch's hundreds of thousands of objects.
         gc.collect()
         gc.freeze()
         _torch_ready().set()

@@ -12,6 +12,7 @@ from pages.components.beam_tree import beam_tree as draw_tree
 from pages.components.decoding.view import View, open_at
 from pages.components.inspection import LONGEST_OUTPUT, shown
 from pages.components.text import code
+from transformer.config import SamplingConfig
 from transformer.csv_files import write_csv
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ STYLE = """
   .strategies th, .strategies td { padding: 0.25rem 0.6rem; text-align: left; }
   .strategies tr + tr { border-top: 1px solid rgba(128, 128, 128, 0.25); }
   .strategies td.number, .strategies th.number { text-align: right; }
-  .strategies td.number, .strategies th[scope="row"] { white-space: nowrap; }
+  .strategies td.number { white-space: nowrap; }
   .strategies td.output { font-family: "Source Code Pro", monospace; white-space: pre-wrap;
                           overflow-wrap: anywhere; min-width: 9rem; }
   .strategies td.best { font-weight: 700; }
@@ -56,8 +57,9 @@ def panel(view: View) -> None:
     """A table of strategies, what it shows, and one of the beams as a tree."""
     beam, alpha = _choices()
     checkpoint = view.checkpoint
+    sampling = view.sampling or SamplingConfig()
     rows, trees = _searched(
-        checkpoint.header.sha256, view.text, float(alpha), view.wanted, checkpoint
+        checkpoint.header.sha256, view.text, float(alpha), view.wanted, sampling, checkpoint
     )
     if view.prefix:
         st.caption("Strategies start from the beginning; the tokens you chose do not count here.")
@@ -104,11 +106,16 @@ def _choices() -> tuple[str, str]:
 
 @st.cache_data(max_entries=64, show_spinner=False)
 def _searched(
-    sha256: str, text: str, alpha: float, wanted: tuple[int, ...], _checkpoint: "Checkpoint"
+    sha256: str,
+    text: str,
+    alpha: float,
+    wanted: tuple[int, ...],
+    sampling: SamplingConfig,
+    _checkpoint: "Checkpoint",
 ) -> "tuple[list[Row], dict[str, BeamTree]]":
     """Decode with every strategy; a search that is drawn again is not run again."""
     from transformer.analysis.beam_tree import beam_tree
-    from transformer.decoding import Strategy, decode, greedy, length_penalty
+    from transformer.decoding import Strategy, decode, greedy, length_penalty, sample
 
     model, source = _checkpoint.model, _checkpoint.encode(text)
 
@@ -118,6 +125,9 @@ def _searched(
 
     strategies: dict[str, Strategy] = {
         "greedy": lambda *given: greedy(*given, max_length=LONGEST_OUTPUT),
+        _sampled(sampling): lambda *given: sample(
+            *given, **vars(sampling), max_length=LONGEST_OUTPUT
+        ),
     }
     rows = []
     for name, strategy in strategies.items():
@@ -132,6 +142,13 @@ def _searched(
     if wanted:
         rows.append(row(TARGET, wanted, _log_prob(_checkpoint, text, wanted)))
     return rows, trees
+
+
+def _sampled(sampling: SamplingConfig) -> str:
+    """The name of a draw: all that it depends on."""
+    cuts = f", top-k {sampling.top_k}" if sampling.top_k else ""
+    cuts += f", top-p {sampling.top_p:g}" if sampling.top_p < 1 else ""
+    return f"by chance: temperature {sampling.temperature:g}{cuts}, seed {sampling.seed}"
 
 
 def _log_prob(checkpoint: "Checkpoint", text: str, tokens: Sequence[int]) -> float:
