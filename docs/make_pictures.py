@@ -105,6 +105,17 @@ def part(page: Page, selector: str, name: str) -> None:
     page.set_viewport_size({"width": 1280, "height": 900})
 
 
+def decode_pictures(page: Page, url: str) -> None:
+    """A wrong answer and where it went wrong; what a beam finds that greedy does not."""
+    page.goto(f"{url}/decode?checkpoint=reverse&input=cpwjkqugacpwjk")
+    expect(page.locator(".where")).to_be_visible()
+    picture(page, "decode", 1200)
+    page.goto(f"{url}/decode?checkpoint=reverse&input=cpwjkqugacpwjk&panel=strategies")
+    expect(page.locator(".beam_tree svg").first).to_be_visible()
+    settle(page)
+    part(page, "[data-testid=stMain] .beam_tree", "decode-beam")
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         server = start_server(Path(folder))
@@ -130,9 +141,7 @@ def main() -> None:
         picture(page, "attention")
         for name, query in ATTENTION.items():
             attention_picture(browser, f"{server.url}/attention?{query}", name)
-        page.goto(f"{server.url}/decode?checkpoint=sort&input=workbench&step=4")
-        expect(page.locator(".where")).to_be_visible()
-        picture(page, "decode")
+        decode_pictures(page, server.url)
         page.goto(f"{server.url}/checkpoints?checkpoint=reverse")
         page.get_by_role("button", name="Check this checkpoint").click()
         expect(page.get_by_text("behaves exactly as it did")).to_be_visible()
