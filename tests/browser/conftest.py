@@ -17,7 +17,7 @@ from tests.run import installed_browser
 from tests.trainers import end_runs
 
 ROOT = Path(__file__).resolve().parents[2]
-expect.set_options(timeout=20_000)
+expect.set_options(timeout=40_000)  # on a busy machine, a page may take long
 CHROMIUM_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -169,7 +169,7 @@ def settle(page: Page) -> None:
             && app.dataset.testConnectionState === 'CONNECTED'
             && !document.querySelector('[data-stale=true], [data-testid=stSkeleton]');
         }""",
-        timeout=30_000,
+        timeout=60_000,
     )
     page.wait_for_timeout(80)
 
