@@ -21,7 +21,7 @@ from tests.test_decoding import (
     wild_model,
 )
 from transformer import batch_decoding
-from transformer.batch_decoding import CLOSE, Decoded, answer_many, decode_many
+from transformer.batch_decoding import CLOSE, BatchAnswer, Decoded, answer_many, decode_many
 from transformer.checkpoint import Checkpoint
 from transformer.config import TransformerConfig
 from transformer.decoding import DROPPED_FROM, beam_search, decode, greedy
@@ -188,7 +188,7 @@ def test_who_stops_keeps_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_texts_that_cannot_be_read_are_named_in_their_place(bundled: Checkpoint) -> None:
     texts = ["abc", "", "a1", "workbench", "b" * 1000]
-    found = {}
+    found: dict[int, BatchAnswer] = {}
     for progress in answer_many(bundled, texts):
         found |= progress.new
     assert [found[number].source for number in range(5)] == texts
@@ -201,7 +201,7 @@ def test_texts_that_cannot_be_read_are_named_in_their_place(bundled: Checkpoint)
 
 def test_in_single_precision_only_what_is_close_may_differ(bundled: Checkpoint) -> None:
     texts = [LETTERS[i % 26 :][: 1 + i % 20] for i in range(60)]
-    found = {}
+    found: dict[int, BatchAnswer] = {}
     for progress in answer_many(bundled, texts):
         found |= progress.new
     for number, text in enumerate(texts):

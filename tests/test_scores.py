@@ -50,7 +50,8 @@ def test_scores_of_words_are_those_of_sacrebleu() -> None:
         scorer.add(output, target, output.split(), target.split())
     found = scorer.scores(text=True)
     assert found is not None
-    assert (found.count, found.exact_match) == (3, pytest.approx(1 / 3))
+    assert found.count == 3
+    assert found.exact_match == pytest.approx(1 / 3)
     assert found.token_error_rate == pytest.approx((1 + 0 + 2) / (7 + 2 + 2))
     assert found.bleu == sacrebleu.corpus_bleu(outputs, [targets]).score
     assert found.chrf == sacrebleu.corpus_chrf(outputs, [targets]).score
