@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, WebSocket, expect
 
 from tests.run import installed_browser
 from tests.trainers import end_runs
+from transformer.runs import list_runs
 
 ROOT = Path(__file__).resolve().parents[2]
 expect.set_options(timeout=40_000)  # on a busy machine, a page may take long
@@ -158,6 +159,16 @@ def new_page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[NewPa
         if "Traceback" in (new := server.log()[length:]):
             faults.append(new)
     assert not faults, "\n".join(faults)
+
+
+def press_train(page: Page, server: Server, button: str = "Train") -> None:
+    """Start a run, and wait until the page shows it and no longer the run before."""
+    known = {run.id for run in list_runs(server.folder / "runs")}
+    page.get_by_role("button", name=button, exact=True).click()
+    page.wait_for_url(
+        lambda url: "run=" in url and url.split("run=")[1][:12] not in known, timeout=60_000
+    )
+    settle(page)
 
 
 def settle(page: Page) -> None:

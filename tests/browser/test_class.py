@@ -9,8 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import NewPage, Server, settle
-from transformer.runs import list_runs
+from tests.browser.conftest import NewPage, Server, press_train, settle
 
 
 def train(page: Page, server: Server, task: str = "reverse") -> str:
@@ -24,10 +23,7 @@ def train(page: Page, server: Server, task: str = "reverse") -> str:
         )
         page.keyboard.press("Control+Enter")
         settle(page)
-    known = {run.id for run in list_runs(server.folder / "runs")}
-    page.get_by_role("button", name="Train", exact=True).click()
-    page.wait_for_url(lambda url: "run=" in url and url.split("run=")[1][:12] not in known)
-    settle(page)
+    press_train(page, server)
     return re.findall("run=([0-9a-f]{12})", page.url)[0]
 
 

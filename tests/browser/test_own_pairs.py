@@ -10,7 +10,7 @@ import torch
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import NewPage, Server, settle
+from tests.browser.conftest import NewPage, Server, press_train, settle
 from tests.browser.test_every_page import WCAG
 from transformer.checkpoint import Checkpoint
 from transformer.model import Transformer
@@ -97,7 +97,7 @@ def test_five_thousand_lines_of_ones_own_are_learned(server: Server, new_page: N
     expect(
         page.get_by_text("Pairs read: 4,993. Lines left out: 5. Empty lines: 2.")
     ).to_be_visible()
-    page.get_by_role("button", name="Train", exact=True).click()
+    press_train(page, server)
     expect(page.get_by_text("Saved.", exact=True)).to_be_visible(timeout=120_000)
     expect(page.get_by_text(re.compile(r"deu.tsv \(tiny\): finished"))).to_be_visible()
     exact = page.get_by_test_id("stMetric").filter(has_text="Exact match")

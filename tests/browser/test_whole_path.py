@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import NewPage, Server, settle
+from tests.browser.conftest import NewPage, Server, press_train, settle
 from transformer.runs import ACTIVE, list_runs
 
 PAGES = {
@@ -40,6 +40,7 @@ def ask(page: Page, text: str) -> None:
 def read_steps(page: Page) -> list[str]:
     """The first steps of the Decode page as they read: token, candidates, attention."""
     seen = []
+    expect(page.locator(".output button").first).to_be_visible()
     count = page.locator(".output button").count()
     assert count > 0
     for number in range(min(count, 12)):
@@ -87,7 +88,7 @@ def test_a_trained_model_behaves_the_same_after_download_and_upload(
     settle(page)
     # Few updates: a half-trained model is unsure, so that its probabilities say something.
     set_steps(page, 160)
-    page.get_by_role("button", name="Train", exact=True).click()
+    press_train(page, server)
     # The untrained baseline is on the chart from the first point on.
     expect(page.get_by_text(re.compile(r"untrained model: \d"))).to_be_visible()
     expect(page.get_by_text("Saved.", exact=True)).to_be_visible(timeout=90_000)
@@ -133,7 +134,7 @@ def test_a_run_outlives_its_tab(server: Server, new_page: NewPage) -> None:
     page = new_page()
     page.goto(f"{server.url}/train?task=sort")
     settle(page)
-    page.get_by_role("button", name="Train", exact=True).click()
+    press_train(page, server)
     expect(page.get_by_text(re.compile(r"Step \d+ of 1,500 · \d+ steps/s"))).to_be_visible()
     run = list_runs(server.folder / "runs")[0]
     before = run.last_step()
@@ -155,7 +156,7 @@ def test_seven_sentences_are_learned_by_heart(server: Server, new_page: NewPage)
     page = new_page()
     page.goto(f"{server.url}/train")
     settle(page)
-    page.get_by_role("button", name="Seven sentences").click()
+    press_train(page, server, "Seven sentences by heart")
     finished = page.get_by_text("Seven sentences: finished early")
     expect(finished).to_be_visible(timeout=90_000)
     expect(page.get_by_text("Saved.", exact=True)).to_be_visible()

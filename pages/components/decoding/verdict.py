@@ -7,7 +7,7 @@ import streamlit as st
 from pages.components import address
 from pages.components.decoding.roads import Road, Way, decode_road, prefix_text
 from pages.components.inspection import shown
-from pages.components.text import percent, verbatim
+from pages.components.text import percent, plain, verbatim
 from transformer.analysis.first_error import FirstError, first_error
 from transformer.analysis.ideal import ideal_places
 from transformer.errors import VocabularyError
@@ -92,7 +92,7 @@ def verdict(
     with st.container(horizontal=True):
         st.button(f"Go to step {step}", on_click=_go_to, args=(error.position,))
         st.button(
-            f"Write {_names(checkpoint, error.wanted)[0]} there instead",
+            f"Write {plain(_names(checkpoint, error.wanted)[0])} there instead",
             on_click=_put_right,
             args=(wanted[:step],),
             disabled=wanted[:step] == road.way.prefix,
