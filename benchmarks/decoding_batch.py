@@ -82,8 +82,8 @@ def compare(checkpoint: Checkpoint, kind: str, texts: list[str], beam: int) -> b
     )
     for answer in close:
         print(f"  close   {answer.source!r} -> {answer.output!r}, margin {answer.margin:.1e}")
-    for answer, alone in differ:
-        print(f"  differs {answer.source!r}: {answer.output!r}, alone {alone.output!r}")
+    for answer, other in differ:
+        print(f"  differs {answer.source!r}: {answer.output!r}, alone {other.output!r}")
     return all(answer.close for answer, _ in differ)
 
 
