@@ -110,7 +110,7 @@ def decode_pictures(page: Page, url: str) -> None:
     page.goto(f"{url}/decode?checkpoint=reverse&input=cpwjkqugacpwjk")
     expect(page.locator(".where")).to_be_visible()
     picture(page, "decode", 1200)
-    page.goto(f"{url}/decode?checkpoint=reverse&input=cpwjkqugacpwjk&panel=strategies")
+    page.goto(f"{url}/decode?checkpoint=reverse&input=cpwjkqugacpwjk&part=strategies")
     expect(page.locator(".beam_tree svg").first).to_be_visible()
     settle(page)
     part(page, "[data-testid=stMain] .beam_tree", "decode-beam")

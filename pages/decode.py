@@ -103,20 +103,20 @@ def summary(checkpoint: "Checkpoint", road: Road, wanted: tuple[int, ...]) -> No
 def panels(view: View) -> None:
     """The chooser of panels, and the one chosen."""
     first = next(iter(PANELS))
-    address.read("panel", first)
-    if st.session_state["panel"] not in PANELS:
-        st.session_state["panel"] = first
-    panel = st.segmented_control(
+    address.read("part", first)
+    if st.session_state["part"] not in PANELS:
+        st.session_state["part"] = first
+    part = st.segmented_control(
         "More about this output",
         list(PANELS),
         format_func=lambda name: PANELS[name][0],
-        key="panel",
+        key="part",
     )
-    address.write("panel", panel if panel and panel != first else "")
-    st.session_state["kept panel"] = panel
-    if panel:
+    address.write("part", part if part and part != first else "")
+    st.session_state["kept part"] = part
+    if part:
         with errors_shown():
-            PANELS[panel][1](view)
+            PANELS[part][1](view)
 
 
 with frame("Decode", "Walk through the output token by token, and try the roads not taken."):

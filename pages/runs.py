@@ -109,7 +109,8 @@ def table(known: dict[str, tuple[Run, Summary]]) -> None:
         on_watch=watch,
     )
     with st.container(horizontal=True, vertical_alignment="center"):
-        many = f"{len(found):,} of {len(known):,} runs" if text else f"{len(known):,} runs"
+        many = f"{len(known):,} run{'' if len(known) == 1 else 's'}"
+        many = f"{len(found):,} of {many}" if text else many
         picked = f", {len(chosen_ids())} chosen" if chosen_ids() else ""
         st.caption(f"{many}{picked}. Tick up to {MOST} to compare; a name opens the run.")
         if not everything:

@@ -39,12 +39,6 @@ def main() -> int:
         *tests([python, "-m", "pytest"], sys.argv[1:]),
     )
     failed = [command for command in checks if subprocess.run(command, check=False).returncode]
-    if BROWSER_TESTS in (command[-1] for command in failed) and not sys.argv[1:]:
-        # On busy cores a page may be late; by themselves, those that failed must pass.
-        print("Once more, one at a time: the tests in a browser that failed.", file=sys.stderr)
-        again = [python, "-m", "pytest", "--last-failed", "--last-failed-no-failures=none"]
-        late = subprocess.run([*again, BROWSER_TESTS], check=False).returncode == 0
-        failed = [command for command in failed if not (late and command[-1] == BROWSER_TESTS)]
     for command in failed:
         print(f"FAILED: {' '.join(command[1:])}", file=sys.stderr)
     return 1 if failed else 0

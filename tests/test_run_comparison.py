@@ -123,7 +123,7 @@ def test_tokens_at_an_evaluation_lie_between_those_of_training() -> None:
         9,
     )
     assert [point[2] for point in found.evaluation] == [0, 200, 300]
-    assert found.baselines["unigram guess"] == 2.5
+    assert found.baselines["guess by frequency"] == 2.5
 
 
 @pytest.mark.parametrize("count", [0, 1, MAX_POINTS, MAX_POINTS + 1, 10 * MAX_POINTS + 3])
@@ -144,7 +144,7 @@ def test_baselines_that_agree_are_one_line(trained: list[Run]) -> None:
         ("untrained model", (0, 1)),
         ("untrained model", (2,)),
         ("uniform guess, ln|V|", (0, 1, 2)),
-        ("unigram guess", (0, 1, 2)),
+        ("guess by frequency", (0, 1, 2)),
     }
 
 

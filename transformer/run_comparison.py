@@ -119,7 +119,7 @@ def curves(records: Records, target_vocab_size: int) -> Curves:
     baselines = {
         "untrained model": untrained.get("loss"),
         "uniform guess, ln|V|": math.log(target_vocab_size),
-        "unigram guess": untrained.get("unigram"),
+        "guess by frequency": untrained.get("unigram"),
     }
     return Curves(
         train=[

@@ -143,7 +143,7 @@ def _better_card(history: "History", size: int, own: bool, active: bool) -> str:
     rows = [
         ("untrained", losses[0], exact.get(0)),
         ("uniform guess", math.log(size), None),
-        *([("unigram guess", unigram, None)] if unigram is not None else []),
+        *([("guess by frequency", unigram, None)] if unigram is not None else []),
     ]
     step = max(losses)
     if step == 0:

@@ -99,16 +99,16 @@ def _train_on(run: Run, status: Status, go_to: Callable[[str], None]) -> None:
         "A new run goes on from the last point this one saved, with its weights, optimizer and "
         "history. The learning rate follows the schedule of the longer run, and falls at its end."
     )
-    steps = st.number_input(
-        "Updates to add", value=training.steps, step=100, key=f"more steps {run.id}"
-    )
+    st.number_input("Updates to add", value=training.steps, step=100, key=f"more steps {run.id}")
     # A rate that ruined the run would ruin the next.
     rate = training.learning_rate / 10 if status.state == "diverged" else training.learning_rate
-    rate = st.number_input(
+    st.number_input(
         "Highest learning rate", value=rate, format="%g", step=rate / 10, key=f"rate {run.id}"
     )
 
     def begin(run: Run) -> None:
+        # As they are at the click, which may come with a change.
+        steps, rate = (st.session_state[f"{name} {run.id}"] for name in ("more steps", "rate"))
         made = run_queue.train_on(run, int(steps), learning_rate=rate, owner=browser.owner())
         run_queue.resume(made)
         go_to(made.id)

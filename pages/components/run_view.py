@@ -143,7 +143,7 @@ def state_view(run: Run) -> Status:
 
 
 def evidence_view(run: Run) -> None:
-    """Draw what the run has shown so far: numbers, curves, goals, attention, answers."""
+    """Draw what the run has shown so far: curves, numbers, goals, attention, answers."""
     config, history = run.config(), _history(run)
     history.update()
     if not history.evaluations and run.status().state == "queued":
@@ -151,8 +151,9 @@ def evidence_view(run: Run) -> None:
         return
     curves = history.curves(config)
     samples = history.samples
-    _numbers(config, history)
+    # First, so that on a low screen, too, one sees the loss fall.
     live_curve(curves, key=f"curve {run.id}")
+    _numbers(config, history)
     goals_panel(run, history)
     look_for = find_task(config.data.task).look_for
     attention_timeline(run, curves, samples, look_for, key=f"attention {run.id}")

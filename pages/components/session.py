@@ -172,3 +172,14 @@ def load(entry: Listed, slot: str = "own") -> "Checkpoint":
         own = (shared, shared.twin())
         st.session_state[f"{slot} checkpoint"] = own
     return own[1]
+
+
+def untrained_twin(checkpoint: "Checkpoint") -> "Checkpoint":
+    """A checkpoint's model before training, made once for the one that a session shows."""
+    from transformer.analysis.untrained import untrained
+
+    made: tuple[Checkpoint, Checkpoint] | None = st.session_state.get("untrained twin")
+    if made is None or made[0] is not checkpoint:
+        made = (checkpoint, untrained(checkpoint))
+        st.session_state["untrained twin"] = made
+    return made[1]

@@ -8,7 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import streamlit as st
 
@@ -18,6 +18,9 @@ from transformer.errors import UserError
 
 AT_ONCE = 2
 """Studies that may run at the same time; others wait, as all share one processor."""
+UNWATCHED = 150.0
+"""Seconds after which a study that no page follows gives way to others. A page in the background
+is let look once a minute by its browser."""
 
 Work = Callable[[], Iterator[object]]
 """Yields floats, the share done from 0 to 1, and last its result."""
@@ -34,6 +37,7 @@ class Study:
 
     name: what it studies; a page shows it only while that is still what is asked for.
     result: None until it has ended well; error: what a person is told if it did not.
+    watched: when a page last followed it, by the monotonic clock.
     """
 
     name: object
@@ -44,6 +48,12 @@ class Study:
     result: object = None
     error: UserError | None = None
     failed: bool = False
+    watched: float = field(default_factory=time.monotonic)
+
+    @property
+    def unwanted(self) -> bool:
+        """Whether it was stopped, or nobody has followed it for long."""
+        return self.cancelled or time.monotonic() - self.watched > UNWATCHED
 
     def left(self) -> str:
         """How long it may still take, in words."""
@@ -65,7 +75,8 @@ def start(name: object, work: Work) -> Study:
             with turns:
                 study.started = time.monotonic()
                 for step in work():
-                    if study.cancelled:
+                    if study.unwanted:
+                        study.cancelled = True
                         return
                     if isinstance(step, float):
                         study.share = step
@@ -104,6 +115,7 @@ def show(key: str, title: str) -> object:
 def _follow(key: str, title: str) -> None:
     with errors_shown():
         study: Study = st.session_state[key]
+        study.watched = time.monotonic()
         if not study.running:
             st.rerun(scope="app")
         with st.container(horizontal=True, vertical_alignment="center"):

@@ -43,7 +43,7 @@ def percent(share: float) -> str:
 
 def number(value: float) -> str:
     """A loss, short: three significant digits."""
-    return f"{value:.3g}" if value < 100 else f"{value:,.0f}"
+    return f"{value:#.3g}" if value < 100 else f"{value:,.0f}"
 
 
 def compact(value: float) -> str:

@@ -125,21 +125,12 @@ def form(begin: Callable[[Request], None]) -> None:
     st.session_state[STATE] = chosen
     _write_address(chosen)
     with buttons:
-        st.button(
-            "Train",
-            type="primary",
-            on_click=begin,
-            args=(request,),
-            key="train",
-            disabled=request is None,
-        )
-        if not choice.locked:
-            st.button(
-                "Seven sentences by heart",
-                on_click=begin,
-                args=(SEVEN_SENTENCES,),
-                key="seven",
-            )
+        # No callback: a click right after a change comes with it, and a callback would still
+        # have the request from before.
+        if st.button("Train", type="primary", key="train", disabled=request is None) and request:
+            begin(request)
+        if not choice.locked and st.button("Seven sentences by heart", key="seven"):
+            begin(SEVEN_SENTENCES)
     if not choice.locked:
         # No popover: its content comes last in the order of the Tab key.
         with st.expander("A link to this form"):

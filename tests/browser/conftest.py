@@ -10,11 +10,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from playwright.sync_api import Browser, BrowserContext, Page, WebSocket, expect, sync_playwright
 
 from tests.run import installed_browser
 from tests.trainers import end_runs
+from transformer.checkpoint import Checkpoint
+from transformer.hooks import record
 from transformer.runs import list_runs
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -110,6 +114,22 @@ def class_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running = start_server(tmp_path_factory.mktemp("class"), WORKBENCH_MODE="class")
     yield running
     stop_server(running)
+
+
+@pytest.fixture(scope="module")
+def truth() -> dict[str, np.ndarray]:
+    """The weights of the view that most tests open, from the library alone."""
+    checkpoint = Checkpoint.load(ROOT / "checkpoints" / "sort.safetensors")
+    source = checkpoint.encode("workbench")
+    written = checkpoint.target_vocabulary.encode("bcehknorw")
+    read = torch.tensor([[checkpoint.config.decoder_start_id, *written]])
+    with torch.inference_mode(), record(checkpoint.model) as trace:
+        checkpoint.model(source, read)
+    return {
+        "encoder": trace.encoder_attention.numpy(),
+        "decoder": trace.decoder_attention.numpy(),
+        "cross": trace.cross_attention.numpy(),
+    }
 
 
 NewPage = Callable[..., Page]

@@ -1,80 +1,23 @@
 """The attention explorer in a real browser: a line for each thing that others have, and more."""
 
 import io
-import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import urlencode
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Download, Locator, Page, expect
+from playwright.sync_api import Browser, expect
 
-from tests.browser.conftest import NewPage, Server, settle
-from tests.browser.test_every_page import WCAG
-from transformer.checkpoint import Checkpoint
+from tests.browser.conftest import Server, settle
+from tests.browser.explorer import Explorer, Truth, press
 from transformer.figures import attention_grid, attention_map, head_view
-from transformer.hooks import record
 
 ROOT = Path(__file__).resolve().parents[2]
 OKABE_ITO, OKABE_ITO_DARK = "rgb(0, 114, 178)", "rgb(86, 180, 233)"
 """The first head's colour on a light page and on a dark one."""
-
-
-class Explorer:
-    """The Attention page of one browser, opened anew only where a test needs another address."""
-
-    def __init__(self, page: Page, server: Server) -> None:
-        self.page, self.url = page, server.url
-        self.large = page.locator(".large")
-        self.readout = page.locator(".readout")
-        self.stage = page.get_by_role("application").first
-        self.opened = ("", "")
-
-    def open(self, **query: str) -> None:
-        query = {"checkpoint": "sort", "input": "workbench", "head": "cross.1.0", **query}
-        address = f"{self.url}/attention?{urlencode(query)}"
-        # Whatever a person keeps is in the address: as long as that is the same, so is the view.
-        if self.opened == (address, self.page.url):
-            self.page.mouse.move(0, 0)
-            return
-        self.page.goto(address)
-        expect(self.page.locator(".large canvas").first).to_be_visible(timeout=60_000)
-        settle(self.page)
-        self.opened = address, self.page.url
-
-    def head(self, name: str) -> Locator:
-        return self.page.locator(f"button[data-head='{name}']")
-
-    def token(self, name: str) -> Locator:
-        """Source tokens stand in two columns; the one that looks is the second."""
-        return self.page.locator(f".tokens button[data-token='{name}']").last
-
-    def point_at(self, row: int, column: int, size: int = 10) -> None:
-        canvas = self.page.locator(".stage canvas").first
-        canvas.scroll_into_view_if_needed()
-        box = canvas.bounding_box()
-        assert box is not None
-        side = box["width"] / size
-        self.page.mouse.move(box["x"] + (column + 0.5) * side, box["y"] + (row + 0.5) * side)
-
-    def ink(self, selector: str = ".bands canvas") -> int:
-        """How many pixels of a canvas are drawn on."""
-        count: int = self.page.locator(selector).first.evaluate(
-            """(canvas) => canvas.getContext('2d')
-              .getImageData(0, 0, canvas.width, canvas.height).data
-              .reduce((sum, value, i) => sum + (i % 4 === 3 && value > 0), 0)"""
-        )
-        return count
-
-    def download(self, name: str) -> Download:
-        with self.page.expect_download() as started:
-            self.page.get_by_role("button", name=name, exact=True).click()
-        return started.value
 
 
 @pytest.fixture(scope="module")
@@ -89,23 +32,6 @@ def explorer(server: Server, browser: Browser) -> Iterator[Explorer]:
     assert "Traceback" not in server.log()
 
 
-@pytest.fixture(scope="module")
-def truth() -> dict[str, np.ndarray]:
-    """The weights of the view that most tests open, from the library alone."""
-    checkpoint = Checkpoint.load(ROOT / "checkpoints" / "sort.safetensors")
-    source = checkpoint.encode("workbench")
-    written = checkpoint.target_vocabulary.encode("bcehknorw")
-    read = torch.tensor([[checkpoint.config.decoder_start_id, *written]])
-    with torch.inference_mode(), record(checkpoint.model) as trace:
-        checkpoint.model(source, read)
-    return {
-        "encoder": trace.encoder_attention.numpy(),
-        "decoder": trace.decoder_attention.numpy(),
-        "cross": trace.cross_attention.numpy(),
-    }
-
-
-Truth = dict[str, np.ndarray]
 Check = Callable[[Explorer, Truth], None]
 ROWS: dict[str, Check] = {}
 
@@ -512,111 +438,3 @@ def test_every_row_is_in_the_readme() -> None:
 
 
 # --- by keyboard alone ------------------------------------------------------------------------
-
-
-def press(page: Page, *keys: str) -> None:
-    for key in keys:
-        page.keyboard.press(key)
-
-
-def test_every_action_by_keyboard(server: Server, new_page: NewPage, truth: Truth) -> None:
-    page = new_page()
-    page.goto(
-        f"{server.url}/attention?checkpoint=sort&input=workbench&head=cross.1.0&compare=untrained"
-    )
-    explorer = Explorer(page, server)
-    heading = explorer.large.get_by_role("heading").first
-    expect(heading).to_be_visible(timeout=60_000)
-    settle(page)
-    # Heads: one stop for Tab in each attention, arrows inside; a focused head is previewed.
-    explorer.head("encoder.0.0").focus()
-    press(page, "ArrowRight", "ArrowDown")
-    expect(heading).to_have_text("Encoder self-attention, layer 2, head 2")
-    press(page, "Enter", "ArrowRight", "Shift+Enter")
-    expect(page.locator(".chip")).to_have_count(4)
-    expect(explorer.head("encoder.1.2")).to_have_attribute("aria-pressed", "true")
-    press(page, "i")
-    expect(page.locator(".chip")).to_have_count(1)
-    press(page, "i")
-    expect(page.locator(".chip").first).to_be_visible()
-    press(page, "Tab")  # out of this attention and into the next
-    expect(explorer.head("decoder.0.0")).to_be_focused()
-    # Two models: side by side, one, the difference.
-    page.locator("[data-show=difference]").focus()
-    press(page, "Enter")
-    expect(page.locator(".one")).to_have_count(1)
-    expect(page.locator("[data-show=difference]")).to_be_focused()
-    page.locator("[data-show='']").focus()
-    press(page, "Enter")
-    # Cells: arrows walk, Enter keeps, Escape lets go.
-    explorer.stage.focus()
-    press(page, "ArrowRight", "ArrowDown", "Enter")
-    page.wait_for_url(re.compile(r"cell=1\.0"))
-    press(page, "Escape")
-    page.wait_for_url(lambda url: "cell=" not in url)
-    # The threshold, the table, the pictures.
-    page.get_by_label("Hide links below").focus()
-    press(page, *["ArrowRight"] * 5)
-    expect(page.locator(".controls output")).to_contain_text("0.05: hides")
-    page.locator("summary").filter(has_text="as a table").focus()
-    press(page, "Enter")
-    cell = page.locator(".table tbody tr").first.locator("td").first
-    expect(cell).to_have_text(re.compile(r"^\d\.\d{4}$"))
-    for name in ("PNG", "SVG"):
-        page.get_by_role("button", name=name, exact=True).focus()
-        with page.expect_download():
-            press(page, "Enter")
-    # Heads' lines on and off; tokens walked, picked, added, let go.
-    page.locator(".chip").first.focus()
-    press(page, "Enter")
-    expect(page.locator(".chip").first).to_have_attribute("aria-pressed", "false")
-    explorer.token("s0").focus()
-    press(page, "ArrowDown", "Enter", "ArrowDown", "Shift+Enter")
-    page.wait_for_url(re.compile(r"tokens=s1(\+|%20)s2"))
-    press(page, "Escape")
-    page.wait_for_url(lambda url: "tokens=" not in url)
-    # The panels below, and a study in one of them.
-    page.get_by_role("radio", name="What to look for").focus()
-    press(page, "ArrowRight", "ArrowRight", "Space")
-    settle(page)
-    page.get_by_role("button", name="Exact match on 200").focus()
-    press(page, "Enter")
-    expect(page.get_by_test_id("stMetricValue")).to_be_visible(timeout=60_000)
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_accessibility_violation_in_any_panel(
-    server: Server, new_page: NewPage, scheme: str
-) -> None:
-    page = new_page(scheme=scheme)
-    explorer = Explorer(page, server)
-    for panel, compare in (
-        ("look", ""),
-        ("number", "untrained"),
-        ("cause", "input"),
-        ("evidence", ""),
-        ("export", ""),
-    ):
-        explorer.open(panel=panel, compare=compare, cell="2.5", tokens="w2", with_="cross.1.1")
-        page.locator("summary").filter(has_text="as a table").click()
-        if panel in ("look", "cause", "evidence"):
-            expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
-        settle(page)
-        found = Axe().run(page, options=WCAG)
-        assert found.violations_count == 0, f"{panel}: {found.generate_report()}"
-
-
-def test_a_hundred_tokens_fit_a_phone(server: Server, new_page: NewPage) -> None:
-    page = new_page(width=400)
-    text = "abcdefghij" * 10
-    page.goto(f"{server.url}/attention?checkpoint=sort&input={text[:99]}&output={text[:99]}")
-    expect(page.locator(".large canvas").first).to_be_visible()
-    settle(page)
-    wide = page.evaluate(
-        "() => [...document.querySelectorAll('[data-testid=stMain]')]"
-        ".map((main) => main.scrollWidth - main.clientWidth)"
-    )
-    assert max(wide) <= 0
-    assert (
-        json.loads(page.locator(".tokens").first.evaluate("(box) => box.children.length + ''")) > 99
-    )

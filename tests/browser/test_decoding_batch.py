@@ -87,7 +87,7 @@ def test_errors_are_listed_by_confidence_and_open_where_they_began(
     ranked = library_mistakes(reverse, 1000).ranked
     assert 2 <= len(ranked) <= 50
     page = new_page()
-    open_panel(page, server, "checkpoint=reverse&panel=errors&examples=1000")
+    open_panel(page, server, "checkpoint=reverse&part=errors&examples=1000")
     words = f"{len(ranked)} of 1,000 held-out examples are wrong"
     expect(page.get_by_text(words)).to_be_visible()
     shown = rows(page)
@@ -112,7 +112,7 @@ def test_where_nothing_is_wrong_harder_examples_are_offered(
     server: Server, new_page: NewPage
 ) -> None:
     page = new_page()
-    open_panel(page, server, "checkpoint=sort&panel=errors")
+    open_panel(page, server, "checkpoint=sort&part=errors")
     expect(page.get_by_text("200 held-out examples, all right.")).to_be_visible()
     expect(page.get_by_role("button", name="Try 1,000 examples")).to_be_visible()
     press(page, "Try inputs longer than it was trained on")
@@ -139,10 +139,10 @@ def test_a_run_on_own_pairs_has_its_errors_and_its_scores_of_words(
     pairs = read_pairs(SEVEN_PAIRS).pairs
     page = new_page()
     checkpoint = own_pairs(server)
-    open_panel(page, server, f"checkpoint={checkpoint}&input={pairs[0].source}&panel=errors")
+    open_panel(page, server, f"checkpoint={checkpoint}&input={pairs[0].source}&part=errors")
     expect(page.get_by_text("7 of 7 training pairs are wrong")).to_be_visible()
     assert {row[0] for row in rows(page)} == {pair.source for pair in pairs}
-    page.goto(f"{server.url}/decode?checkpoint={checkpoint}&input={pairs[0].source}&panel=batch")
+    page.goto(f"{server.url}/decode?checkpoint={checkpoint}&input={pairs[0].source}&part=batch")
     settle(page)
     type_inputs(page, "\n".join(f"{pair.source}\t{pair.target}" for pair in pairs))
     press(page, "Decode 7 inputs")
@@ -158,7 +158,7 @@ def test_many_inputs_are_decoded_scored_and_taken_along(
     lines = [f"{text}\t{text[::-1]}" for text in good]
     lines += ["=SUM(A1)\t=1", "abc\tcbx", "plain"]
     page = new_page()
-    open_panel(page, server, "checkpoint=reverse&panel=batch")
+    open_panel(page, server, "checkpoint=reverse&part=batch")
     type_inputs(page, "\n".join(lines))
     expect(page.get_by_text("7 inputs, 6 with a target.")).to_be_visible()
     press(page, "Decode 7 inputs")
@@ -201,7 +201,7 @@ def test_files_that_cannot_be_used_are_named_and_nothing_is_lost(
     server: Server, new_page: NewPage
 ) -> None:
     page = new_page()
-    open_panel(page, server, "checkpoint=reverse&panel=batch")
+    open_panel(page, server, "checkpoint=reverse&part=batch")
     type_inputs(page, "abc")
     for content, says in (
         ("gr\u00fcn\n".encode() + b"gr\xfcn", "not UTF-8 text (line 2)"),
@@ -225,7 +225,7 @@ def test_who_stops_keeps_what_is_done_and_may_go_on(server: Server, new_page: Ne
     draw = random.Random(1)
     words = ["".join(draw.choices("abcdefghijklm", k=1 + n % 16)) for n in range(MANY)]
     page = new_page()
-    open_panel(page, server, "checkpoint=sort&panel=batch")
+    open_panel(page, server, "checkpoint=sort&part=batch")
     give_file(page, "\n".join(words).encode())
     press(page, "Decode 10,000 inputs")
     expect(page.get_by_text(re.compile(r"Decoding: [1-9]\d?%, about .* left"))).to_be_visible()
@@ -246,7 +246,7 @@ def test_who_stops_keeps_what_is_done_and_may_go_on(server: Server, new_page: Ne
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_panels_are_readable_and_fit(server: Server, new_page: NewPage, scheme: str) -> None:
     page = new_page(scheme=scheme)
-    open_panel(page, server, "checkpoint=reverse&panel=errors&length=longer")
+    open_panel(page, server, "checkpoint=reverse&part=errors&length=longer")
     assert len(rows(page)) > 10
     check_readable(page)
     page.get_by_role("radio", name="Many inputs").click()

@@ -265,7 +265,7 @@ def test_teacher_forcing_and_the_untrained_beside_the_road(
     server: Server, new_page: NewPage
 ) -> None:
     page = new_page()
-    open_decode(page, server, f"checkpoint=reverse&input={LONG}&beside=target&panel=forcing")
+    open_decode(page, server, f"checkpoint=reverse&input={LONG}&beside=target&part=forcing")
     expect(page.locator(".legend")).to_contain_text("lower row: true target given")
     expect(page.locator(".legend")).to_contain_text("They part at step")
     expect(page.locator(".output button")).to_have_count(27)
@@ -291,7 +291,7 @@ def test_two_sides_and_every_panel_are_accessible(
         open_decode(
             page,
             server,
-            f"checkpoint=reverse&input={LONG}&beside=target&panel={panel}&branches=5.6~7&prefix=8",
+            f"checkpoint=reverse&input={LONG}&beside=target&part={panel}&branches=5.6~7&prefix=8",
         )
         found = Axe().run(page, options=WCAG)
         assert found.violations_count == 0, found.generate_report()
@@ -305,7 +305,7 @@ def test_what_the_address_cannot_mean_is_named_and_left_out(
         page,
         server,
         "checkpoint=reverse&input=abc&temperature=0&top_k=-3&top_p=nan&seed=x&look=9.99"
-        "&beside=<script>&branches=99999~1*2_3~x!y&panel=nowhere&step=-4",
+        "&beside=<script>&branches=99999~1*2_3~x!y&part=nowhere&step=-4",
     )
     alerts = page.get_by_test_id("stAlert")
     expect(alerts).to_have_count(4)

@@ -42,7 +42,7 @@ def test_the_goals_and_the_health_check_are_read_on_the_page(
     expect(cards.nth(0)).to_contain_text("8 of 8")
     expect(cards.nth(0).get_by_role("img")).to_be_visible()
     expect(cards.nth(1)).to_contain_text(
-        "unigram guess" if "unigram" in metrics(run) else "uniform"
+        "guess by frequency" if "unigram" in metrics(run) else "uniform"
     )
     page.get_by_role("button", name="Check").and_(page.get_by_role("button", name="health")).click()
     expect(page.get_by_text("All is well")).to_be_visible(timeout=120_000)

@@ -16,13 +16,6 @@ export default function (component) {
   });
 }
 
-function element(name, attributes = {}, text = "") {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  if (text) made.textContent = text; // never HTML: a token may look like markup
-  return made;
-}
-
 function draw(root, data, open) {
   const head = element("tr");
   head.append(...data.columns.map((title) => element("th", { scope: "col" }, title)));

@@ -128,7 +128,7 @@ def comparison(choice: str, shown: Shown) -> Shown | None:
     written = shown.inspection.written
     if choice == "untrained":
         # Both run over the same output, so that the maps can be told apart cell by cell.
-        return show("untrained", _untrained(shown.checkpoint), shown.text, written)
+        return show("untrained", session.untrained_twin(shown.checkpoint), shown.text, written)
     if choice == "checkpoint":
         return _other_checkpoint(shown)
     if choice == "input":
@@ -156,14 +156,3 @@ def _other_checkpoint(shown: Shown) -> Shown | None:
     )
     written = shown.inspection.written if same else None
     return show(entries[chosen].label, other, shown.text, written)
-
-
-def _untrained(checkpoint: "Checkpoint") -> "Checkpoint":
-    """Its initial weights, made once for the checkpoint a session shows."""
-    from transformer.analysis.untrained import untrained
-
-    made: tuple[Checkpoint, Checkpoint] | None = st.session_state.get("untrained twin")
-    if made is None or made[0] is not checkpoint:
-        made = (checkpoint, untrained(checkpoint))
-        st.session_state["untrained twin"] = made
-    return made[1]

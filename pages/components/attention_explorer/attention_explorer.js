@@ -32,13 +32,6 @@ export default function (component) {
   build(view);
 }
 
-function element(name, attributes = {}, text = "") {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  if (text) made.textContent = text; // never HTML: tokens may look like markup
-  return made;
-}
-
 function build(view) {
   const { root } = view;
   root.classList.toggle("compact", view.compact);

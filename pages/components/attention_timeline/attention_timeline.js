@@ -60,13 +60,6 @@ function nearest(steps, step) {
   return best;
 }
 
-function element(name, attributes = {}, text = "") {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  if (text) made.textContent = text; // never HTML: tokens may look like markup
-  return made;
-}
-
 const whole = (number) => number.toLocaleString("en");
 const short = (value) => (value === 0 ? "0" : value < 100 ? Number(value).toPrecision(3) : whole(Math.round(value)));
 

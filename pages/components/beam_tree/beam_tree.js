@@ -23,13 +23,6 @@ export default function (component) {
   draw(view, false);
 }
 
-function element(name, attributes = {}, text = "") {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  if (text) made.textContent = text; // never HTML: tokens may look like markup
-  return made;
-}
-
 function build(root, view) {
   root.innerHTML = `
     <h3></h3>

@@ -11,13 +11,6 @@ export default function (component) {
   draw(root, data, (...act) => setTriggerValue("act", act));
 }
 
-function element(name, attributes = {}, text = "") {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  if (text !== "") made.textContent = text; // never HTML: tokens may look like markup
-  return made;
-}
-
 const percent = (share) => `${(100 * share).toFixed(2)} %`;
 
 function draw(root, data, act) {

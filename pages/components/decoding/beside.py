@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.components import address
+from pages.components import address, session
 from pages.components.decoding import branches
 from pages.components.decoding.branch_store import Branch
 from pages.components.decoding.roads import Road, Way, decode_road
@@ -50,7 +50,9 @@ def sides(
         other = decode_road(checkpoint, text, Way(wanted), most=len(wanted))
         return [_side("running on its own", road), _side("true target given", other, "given")]
     if choice == UNTRAINED:
-        other = decode_road(_untrained(checkpoint), text, Way(road.written), most=len(road.written))
+        other = decode_road(
+            session.untrained_twin(checkpoint), text, Way(road.written), most=len(road.written)
+        )
         return [_side("trained", road), _side("untrained", other, "given")]
     found = {
         branches.beside_code(branch): branch
@@ -74,14 +76,3 @@ def _side(label: str, road: Road, given_by: str = "chosen by you") -> Side:
         road.attention,
         given_by,
     )
-
-
-def _untrained(checkpoint: "Checkpoint") -> "Checkpoint":
-    """Its initial weights, made once for the checkpoint a session shows."""
-    from transformer.analysis.untrained import untrained
-
-    made: tuple[Checkpoint, Checkpoint] | None = st.session_state.get("untrained twin")
-    if made is None or made[0] is not checkpoint:
-        made = (checkpoint, untrained(checkpoint))
-        st.session_state["untrained twin"] = made
-    return made[1]

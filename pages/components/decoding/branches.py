@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from pages.components import address
 from pages.components.branch_tree import Row, branch_tree
 from pages.components.decoding import branch_store, verdict
 from pages.components.decoding.branch_store import Branch
@@ -88,6 +89,11 @@ def panel(view: View) -> None:
     )
     if len(branches) >= branch_store.MOST:
         st.warning(f"A tree holds {branch_store.MOST} branches; remove some to keep more.")
+    if len(st.session_state[branch_store.KEY]) > address.LIMIT:
+        st.caption(
+            "The branches are too long for the address: they stay while this tab is open, but a "
+            "link does not have them."
+        )
 
 
 def as_csv(checkpoint: "Checkpoint", branches: Sequence[Branch], roads: Sequence[Road]) -> bytes:

@@ -1,5 +1,6 @@
 """Roads through the decoding of one input: what was written, and what each step gave."""
 
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,8 +15,8 @@ from transformer.config import SamplingConfig
 if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
 
-KEPT = 64
-"""Roads a session keeps, so that going back to one computes nothing."""
+KEPT_BYTES = 64_000_000
+"""Of the roads a session keeps, so that going back to one computes nothing."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,10 @@ class Road:
     def total(self) -> float:
         return sum(self.log_probs)
 
+    @property
+    def nbytes(self) -> int:
+        return self.logits.nbytes + self.attention.nbytes
+
 
 def decode_road(
     checkpoint: "Checkpoint", text: str, way: Way = Way(), most: int | None = None
@@ -62,14 +67,14 @@ def decode_road(
     Raises:
         VocabularyError: the text cannot be encoded.
     """
-    kept: dict[tuple[object, ...], tuple[Checkpoint, Road]]
+    kept: dict[tuple[object, ...], tuple[weakref.ref[Checkpoint], Road]]
     kept = st.session_state.setdefault("roads", {})
-    # The checkpoint itself belongs to the name: its twin of another session is not this one's.
+    # An id may be another's by now; and a road must not keep the weights of a model alive.
     name = (id(checkpoint), text, way, most)
-    if name not in kept or kept[name][0] is not checkpoint:
-        kept[name] = (checkpoint, _decode(checkpoint, text, way, most))
+    if name not in kept or kept[name][0]() is not checkpoint:
+        kept[name] = (weakref.ref(checkpoint), _decode(checkpoint, text, way, most))
     kept[name] = kept.pop(name)  # the newest last
-    while len(kept) > KEPT:
+    while len(kept) > 1 and sum(road.nbytes for _, road in kept.values()) > KEPT_BYTES:
         del kept[next(iter(kept))]
     return kept[name][1]
 

@@ -33,13 +33,6 @@ function isDark(node) {
   return text[0] + text[1] + text[2] > 384; // light text: a dark page
 }
 
-function element(name, attributes = {}, text = "") {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  if (text !== "") made.textContent = text; // never HTML: tokens may look like markup
-  return made;
-}
-
 function build(view) {
   view.root.innerHTML = `
     <h3 id="output-title">Output: choose a step <span class="hint">(← → walk; the fuller the shade, the more probable)</span></h3>

@@ -35,13 +35,6 @@ function isDark(element) {
   return text[0] + text[1] + text[2] > 384; // light text: a dark page
 }
 
-function element(name, attributes = {}, text = "") {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  if (text) made.textContent = text; // never HTML: names may look like markup
-  return made;
-}
-
 function build(root, view) {
   root.innerHTML = `
     <div class="scroll" tabindex="0" role="region" aria-label="Values of the chosen runs">

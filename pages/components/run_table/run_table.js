@@ -37,13 +37,6 @@ function toggle(root, view, id) {
   draw(root, view);
 }
 
-function element(name, attributes = {}, text = "") {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  if (text) made.textContent = text; // never HTML: names may look like markup
-  return made;
-}
-
 function build(root, view) {
   const table = element("table");
   const head = element("tr");

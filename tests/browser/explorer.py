@@ -1,0 +1,67 @@
+"""The Attention page as the tests of it handle it."""
+
+from urllib.parse import urlencode
+
+import numpy as np
+from playwright.sync_api import Download, Locator, Page, expect
+
+from tests.browser.conftest import Server, settle
+
+Truth = dict[str, np.ndarray]
+
+
+def press(page: Page, *keys: str) -> None:
+    for key in keys:
+        page.keyboard.press(key)
+
+
+class Explorer:
+    """The Attention page of one browser, opened anew only where a test needs another address."""
+
+    def __init__(self, page: Page, server: Server) -> None:
+        self.page, self.url = page, server.url
+        self.large = page.locator(".large")
+        self.readout = page.locator(".readout")
+        self.stage = page.get_by_role("application").first
+        self.opened = ("", "")
+
+    def open(self, **query: str) -> None:
+        query = {"checkpoint": "sort", "input": "workbench", "head": "cross.1.0", **query}
+        address = f"{self.url}/attention?{urlencode(query)}"
+        # Whatever a person keeps is in the address: as long as that is the same, so is the view.
+        if self.opened == (address, self.page.url):
+            self.page.mouse.move(0, 0)
+            return
+        self.page.goto(address)
+        expect(self.page.locator(".large canvas").first).to_be_visible(timeout=60_000)
+        settle(self.page)
+        self.opened = address, self.page.url
+
+    def head(self, name: str) -> Locator:
+        return self.page.locator(f"button[data-head='{name}']")
+
+    def token(self, name: str) -> Locator:
+        """Source tokens stand in two columns; the one that looks is the second."""
+        return self.page.locator(f".tokens button[data-token='{name}']").last
+
+    def point_at(self, row: int, column: int, size: int = 10) -> None:
+        canvas = self.page.locator(".stage canvas").first
+        canvas.scroll_into_view_if_needed()
+        box = canvas.bounding_box()
+        assert box is not None
+        side = box["width"] / size
+        self.page.mouse.move(box["x"] + (column + 0.5) * side, box["y"] + (row + 0.5) * side)
+
+    def ink(self, selector: str = ".bands canvas") -> int:
+        """How many pixels of a canvas are drawn on."""
+        count: int = self.page.locator(selector).first.evaluate(
+            """(canvas) => canvas.getContext('2d')
+              .getImageData(0, 0, canvas.width, canvas.height).data
+              .reduce((sum, value, i) => sum + (i % 4 === 3 && value > 0), 0)"""
+        )
+        return count
+
+    def download(self, name: str) -> Download:
+        with self.page.expect_download() as started:
+            self.page.get_by_role("button", name=name, exact=True).click()
+        return started.value

@@ -1,0 +1,115 @@
+"""The attention explorer for everyone: by keyboard alone, for screen readers, on a telephone."""
+
+import json
+import re
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from tests.browser.conftest import NewPage, Server, settle
+from tests.browser.explorer import Explorer, Truth, press
+from tests.browser.test_every_page import WCAG
+
+
+def test_every_action_by_keyboard(server: Server, new_page: NewPage, truth: Truth) -> None:
+    page = new_page()
+    page.goto(
+        f"{server.url}/attention?checkpoint=sort&input=workbench&head=cross.1.0&compare=untrained"
+    )
+    explorer = Explorer(page, server)
+    heading = explorer.large.get_by_role("heading").first
+    expect(heading).to_be_visible(timeout=60_000)
+    settle(page)
+    # Heads: one stop for Tab in each attention, arrows inside; a focused head is previewed.
+    explorer.head("encoder.0.0").focus()
+    press(page, "ArrowRight", "ArrowDown")
+    expect(heading).to_have_text("Encoder self-attention, layer 2, head 2")
+    press(page, "Enter", "ArrowRight", "Shift+Enter")
+    expect(page.locator(".chip")).to_have_count(4)
+    expect(explorer.head("encoder.1.2")).to_have_attribute("aria-pressed", "true")
+    press(page, "i")
+    expect(page.locator(".chip")).to_have_count(1)
+    press(page, "i")
+    expect(page.locator(".chip").first).to_be_visible()
+    press(page, "Tab")  # out of this attention and into the next
+    expect(explorer.head("decoder.0.0")).to_be_focused()
+    # Two models: side by side, one, the difference.
+    page.locator("[data-show=difference]").focus()
+    press(page, "Enter")
+    expect(page.locator(".one")).to_have_count(1)
+    expect(page.locator("[data-show=difference]")).to_be_focused()
+    page.locator("[data-show='']").focus()
+    press(page, "Enter")
+    # Cells: arrows walk, Enter keeps, Escape lets go.
+    explorer.stage.focus()
+    press(page, "ArrowRight", "ArrowDown", "Enter")
+    page.wait_for_url(re.compile(r"cell=1\.0"))
+    press(page, "Escape")
+    page.wait_for_url(lambda url: "cell=" not in url)
+    # The threshold, the table, the pictures.
+    page.get_by_label("Hide links below").focus()
+    press(page, *["ArrowRight"] * 5)
+    expect(page.locator(".controls output")).to_contain_text("0.05: hides")
+    page.locator("summary").filter(has_text="as a table").focus()
+    press(page, "Enter")
+    cell = page.locator(".table tbody tr").first.locator("td").first
+    expect(cell).to_have_text(re.compile(r"^\d\.\d{4}$"))
+    for name in ("PNG", "SVG"):
+        page.get_by_role("button", name=name, exact=True).focus()
+        with page.expect_download():
+            press(page, "Enter")
+    # Heads' lines on and off; tokens walked, picked, added, let go.
+    page.locator(".chip").first.focus()
+    press(page, "Enter")
+    expect(page.locator(".chip").first).to_have_attribute("aria-pressed", "false")
+    explorer.token("s0").focus()
+    press(page, "ArrowDown", "Enter", "ArrowDown", "Shift+Enter")
+    page.wait_for_url(re.compile(r"tokens=s1(\+|%20)s2"))
+    press(page, "Escape")
+    page.wait_for_url(lambda url: "tokens=" not in url)
+    # The panels below, and a study in one of them.
+    page.get_by_role("radio", name="What to look for").focus()
+    press(page, "ArrowRight", "ArrowRight", "Space")
+    settle(page)
+    page.get_by_role("button", name="Exact match on 200").focus()
+    press(page, "Enter")
+    expect(page.get_by_test_id("stMetricValue")).to_be_visible(timeout=60_000)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_accessibility_violation_in_any_panel(
+    server: Server, new_page: NewPage, scheme: str
+) -> None:
+    page = new_page(scheme=scheme)
+    explorer = Explorer(page, server)
+    for panel, compare in (
+        ("look", ""),
+        ("number", "untrained"),
+        ("cause", "input"),
+        ("evidence", ""),
+        ("export", ""),
+    ):
+        explorer.open(panel=panel, compare=compare, cell="2.5", tokens="w2", with_="cross.1.1")
+        page.locator("summary").filter(has_text="as a table").click()
+        if panel in ("look", "cause", "evidence"):
+            expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
+        settle(page)
+        found = Axe().run(page, options=WCAG)
+        assert found.violations_count == 0, f"{panel}: {found.generate_report()}"
+
+
+def test_a_hundred_tokens_fit_a_phone(server: Server, new_page: NewPage) -> None:
+    page = new_page(width=400)
+    text = "abcdefghij" * 10
+    page.goto(f"{server.url}/attention?checkpoint=sort&input={text[:99]}&output={text[:99]}")
+    expect(page.locator(".large canvas").first).to_be_visible()
+    settle(page)
+    wide = page.evaluate(
+        "() => [...document.querySelectorAll('[data-testid=stMain]')]"
+        ".map((main) => main.scrollWidth - main.clientWidth)"
+    )
+    assert max(wide) <= 0
+    assert (
+        json.loads(page.locator(".tokens").first.evaluate("(box) => box.children.length + ''")) > 99
+    )

@@ -1,0 +1,44 @@
+"""Work in a thread of its own, as pages start it."""
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from pages.components import study
+
+
+def endless() -> Iterator[object]:
+    while True:
+        time.sleep(0.01)
+        yield 0.5
+
+
+def finished(one: study.Study, within: float) -> bool:
+    deadline = time.monotonic() + within
+    while one.running and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return not one.running
+
+
+def test_a_study_that_nobody_follows_gives_way_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when its tab is closed: two of them would keep all others waiting for good."""
+    left = [study.start(number, endless) for number in range(study.AT_ONCE)]
+    waiting = study.start("waiting", lambda: iter([1.0, "found"]))
+    assert not finished(waiting, 0.2)
+    monkeypatch.setattr(study, "UNWATCHED", 0.05)
+    assert all(finished(one, 10) for one in left)
+    assert all(one.cancelled for one in left)
+    monkeypatch.undo()
+    assert finished(study.start("next", lambda: iter([1.0, "found"])), 10)
+
+
+def test_a_study_that_is_followed_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(study, "UNWATCHED", 0.3)
+    one = study.start("followed", endless)
+    for _ in range(10):
+        one.watched = time.monotonic()  # what each look of a page does
+        time.sleep(0.1)
+    assert one.running
+    one.cancelled = True
+    assert finished(one, 10)
