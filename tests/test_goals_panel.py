@@ -93,8 +93,8 @@ def test_the_numbers_stand_beside_their_baselines(run: Run) -> None:
     card = shown(run, *evaluated(100, 2.0, 0.25))[1]
     rows = re.findall(r'<th scope="row">(.*?)</th><td>(.*?)</td><td>(.*?)</td>', card)
     assert rows == [
-        ("this model", "2", "25.0 %"),
-        ("untrained", "4.9", "0.0 %"),
+        ("this model", "2.00", "25.0 %"),
+        ("untrained", "4.90", "0.0 %"),
         ("uniform guess", "3.4", ""),
         ("guess by frequency", "3.20", ""),
     ]
