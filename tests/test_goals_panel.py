@@ -95,7 +95,7 @@ def test_the_numbers_stand_beside_their_baselines(run: Run) -> None:
     assert rows == [
         ("this model", "2.00", "25.0 %"),
         ("untrained", "4.90", "0.0 %"),
-        ("uniform guess", "3.4", ""),
+        ("uniform guess", "3.40", ""),
         ("guess by frequency", "3.20", ""),
     ]
 
