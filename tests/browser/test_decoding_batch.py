@@ -192,7 +192,7 @@ def test_many_inputs_are_decoded_scored_and_taken_along(
     settle(page)
     page.get_by_role("link", name="Decode").click()
     settle(page)
-    page.get_by_role("radio", name="Many inputs").click()
+    expect(page.get_by_role("radio", name="Many inputs")).to_be_checked()
     expect(page.get_by_text("7 inputs, 6 with a target.")).to_be_visible()
     assert len(rows(page)) == 7
 
