@@ -203,7 +203,9 @@ def _(explorer: Explorer, truth: Truth) -> None:
 @row("Head-role scores/labels")
 def _(explorer: Explorer, truth: Truth) -> None:
     explorer.open()
-    expect(explorer.page.locator(".large .label")).to_have_text(re.compile(r"sorts \d+ %"))
+    label = explorer.page.locator(".large .label")
+    expect(label).to_have_text(re.compile(r"sorts \d+ %"))
+    assert f'"{label.inner_text()}"' in (ROOT / "README.md").read_text("utf-8")
     expect(explorer.page.get_by_text("On this input, cross-attention, layer 2")).to_be_visible()
     box = explorer.page.get_by_role("combobox", name="Heads, largest first")
     box.press("ArrowDown")
