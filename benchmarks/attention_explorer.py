@@ -17,6 +17,7 @@ figure to compare. Ours includes what the page does after the maps are drawn.
 
 import argparse
 import contextlib
+import hashlib
 import importlib
 import os
 import random
@@ -44,8 +45,6 @@ from tests.browser.conftest import (
 from transformer.checkpoint import Checkpoint
 from transformer.config import TransformerConfig
 from transformer.model import Transformer
-from transformer.presets import prepare
-from transformer.runs import create_run
 
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS, HEADS, D_MODEL = 6, 8, 128
@@ -95,7 +94,7 @@ AFTER_EVENT = (
 
 
 def many_headed(folder: Path) -> str:
-    """A checkpoint with random weights in a run of its own; returns its id in the address."""
+    """A checkpoint with random weights, as if uploaded; returns its id in the address."""
     bundled = Checkpoint.load(ROOT / "checkpoints" / "reverse.safetensors")
     letters = bundled.source_vocabulary
     config = TransformerConfig(
@@ -111,9 +110,12 @@ def many_headed(folder: Path) -> str:
     torch.manual_seed(1)
     data, summary = bundled.header.data, bundled.summary
     made = Checkpoint.of(Transformer(config), letters, letters, data, summary, [("ab", "ba")])
-    run = create_run(prepare("reverse", training={"steps": 1})[1], root=folder / "runs")
-    made.save(run.path / "checkpoints" / "step-1.safetensors")
-    return f"run-{run.id}-1"
+    content = made.to_bytes()
+    sha256 = hashlib.sha256(content).hexdigest()
+    uploads = folder / "runs" / "uploads"
+    uploads.mkdir(parents=True)
+    (uploads / f"{sha256}.safetensors").write_bytes(content)
+    return f"upload-{sha256[:16]}"
 
 
 def spent() -> float:
