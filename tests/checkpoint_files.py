@@ -318,3 +318,9 @@ def an_overlap(content: bytes) -> bytes:
     for entry in parts.listing.values():
         entry["data_offsets"] = [n - (end - start) * (n >= end) for n in entry["data_offsets"]]
     return parts.sealed().whole()
+
+
+def summary_of(checkpoint: Checkpoint) -> Summary:
+    """How a checkpoint that was trained here came about."""
+    assert checkpoint.summary is not None
+    return checkpoint.summary

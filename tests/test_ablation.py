@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.checkpoint_files import summary_of
 from transformer.analysis.ablation import (
     KnockOut,
     Replacements,
@@ -191,7 +192,7 @@ def test_the_untrained_model_is_the_one_training_began_with(sort: Checkpoint) ->
     first = untrained(sort)
     assert torch.equal(torch.random.get_rng_state(), state)
     baseline = evaluate_loss(first.model, task, task.held_out(1000), 0)
-    assert baseline.loss == pytest.approx(sort.summary.untrained_loss, rel=1e-6)
+    assert baseline.loss == pytest.approx(summary_of(sort).untrained_loss, rel=1e-6)
     again = untrained(sort)
     assert all(torch.equal(first.tensors[name], again.tensors[name]) for name in first.tensors)
 

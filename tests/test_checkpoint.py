@@ -23,6 +23,7 @@ from torch import Tensor
 from tests.checkpoint_files import (
     MEGABYTE,
     SUMMARY,
+    WORDS,
     assert_same,
     assert_sentence,
     changed,
@@ -33,7 +34,7 @@ from tests.checkpoint_files import (
     wild_model,
 )
 from transformer.checkpoint import Checkpoint, tensor_shapes, verify
-from transformer.config import TransformerConfig
+from transformer.config import DataConfig, TransformerConfig
 from transformer.decoding import beam_search
 from transformer.errors import CheckpointError
 from transformer.files import write_atomic
@@ -124,6 +125,34 @@ def test_ties_survive(tie: bool, share: bool) -> None:
         assert named.keys() == loaded.tensors.keys()
     embeddings = [name for name in loaded.tensors if "tokens" in name or name == "output.weight"]
     assert len(embeddings) == 3 - tie - share
+
+
+def test_weights_of_16_bits_load_as_they_were_rounded(saved: Checkpoint, content: bytes) -> None:
+    half = Checkpoint.of(
+        saved.model, WORDS, WORDS, saved.header.data, SUMMARY, [("abc", "cba")], precision="float16"
+    )
+    assert 0 < len(content) - len(half.to_bytes()) - 2 * saved.config.num_parameters < 5000
+    loaded = Checkpoint.load(half.to_bytes())
+    assert_same(half, loaded)
+    assert all(check.ok for check in verify(half.to_bytes()))
+    for name, tensor in saved.tensors.items():
+        assert torch.equal(loaded.tensors[name], tensor.half().float())
+    rounded = [
+        name for name in loaded.tensors if not torch.equal(half.tensors[name], saved.tensors[name])
+    ]
+    assert rounded
+
+
+def test_a_model_trained_elsewhere_has_no_summary(saved: Checkpoint) -> None:
+    data = DataConfig(task="imported")
+    origin = "Imported from model.pt."
+    made = Checkpoint.of(
+        saved.model, WORDS, WORDS, data, None, [("abc", "")], origin=origin, licence="Apache-2.0"
+    )
+    loaded = Checkpoint.load(made.to_bytes())
+    assert_same(made, loaded)
+    assert loaded.summary is None
+    assert (loaded.header.origin, loaded.header.licence) == (origin, "Apache-2.0")
 
 
 def test_the_same_checkpoint_gives_the_same_bytes(saved: Checkpoint, content: bytes) -> None:

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.checkpoint_files import summary_of
 from tests.trainers import ROOT, ended, no_trainer_left, spawn, tiny, trainers, trains, wait_for
 from transformer.checkpoint import Checkpoint
 from transformer.errors import RunError, UserError
@@ -261,8 +262,8 @@ def test_one_trainer_trains_and_a_stop_keeps_what_it_learned(root: Path) -> None
     assert stopped.pid == status.pid
     assert stopped.step >= before
     checkpoint = Checkpoint.load(run.checkpoints()[-1])
-    assert checkpoint.summary.steps == stopped.step == run.last_step()
-    assert 0 < checkpoint.summary.loss < checkpoint.summary.untrained_loss
+    assert summary_of(checkpoint).steps == stopped.step == run.last_step()
+    assert 0 < summary_of(checkpoint).loss < summary_of(checkpoint).untrained_loss
     assert checkpoint.header.data == run.config().data
     wait_for(lambda: not trainers(root), "the trainer's end")
 
@@ -292,7 +293,7 @@ def test_signals_save_first(number: str, state: str, root: Path) -> None:
     os.kill(run.status().pid, getattr(signal, number))
     status = ended(run, state)
     assert status.reason == ""
-    assert Checkpoint.load(run.checkpoints()[-1]).summary.steps == status.step > 0
+    assert summary_of(Checkpoint.load(run.checkpoints()[-1])).steps == status.step > 0
 
 
 @pytest.mark.parametrize("steps", [1, 50])
@@ -307,7 +308,7 @@ def test_a_diverging_run_says_so_and_keeps_the_last_good_model(steps: int, root:
     assert "learning rate" in status.reason
     assert "\n" not in status.reason
     (path,) = run.checkpoints()
-    assert Checkpoint.load(path).summary.steps == 0
+    assert summary_of(Checkpoint.load(path)).steps == 0
     assert "Traceback" not in run.log_tail()
 
 
@@ -351,7 +352,7 @@ def test_a_trainer_outlives_who_started_it(root: Path) -> None:
     assert status.step == 40
     path = run.checkpoints()[-1]
     assert path.name == "step-40.safetensors"
-    assert Checkpoint.load(path).summary.steps == 40
+    assert summary_of(Checkpoint.load(path)).steps == 40
     # Whoever comes later finds it in the list, and a trainer started again lets it be.
     assert [(found.id, found.status().state) for found in list_runs(root)] == [(run.id, "finished")]
 
@@ -363,4 +364,4 @@ def test_a_stop_before_the_first_update_still_measures_the_untrained_model(tmp_p
     ended(run, "stopped")
     # Once as the baseline, once at the end.
     assert [entry["step"] for entry in run.samples()[0]] == [0, 0]
-    assert Checkpoint.load(run.checkpoints()[-1]).summary.steps == 0
+    assert summary_of(Checkpoint.load(run.checkpoints()[-1])).steps == 0

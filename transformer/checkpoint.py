@@ -85,7 +85,7 @@ class Checkpoint:
         return self.header.data.task
 
     @property
-    def summary(self) -> Summary:
+    def summary(self) -> Summary | None:
         return self.header.summary
 
     @classmethod
@@ -115,7 +115,7 @@ class Checkpoint:
             raise CheckpointError(
                 "The checksum does not match: the file was changed after it was saved."
             )
-        return cls(header, tensors)
+        return cls(header, {name: tensor.float() for name, tensor in tensors.items()})
 
     @classmethod
     def of(
@@ -124,22 +124,41 @@ class Checkpoint:
         source_vocabulary: Vocabulary,
         target_vocabulary: Vocabulary,
         data: DataConfig,
-        summary: Summary,
+        summary: Summary | None,
         pairs: Sequence[tuple[str, str]],
         notes: str = "",
+        *,
+        origin: str = "",
+        licence: str = "",
+        precision: str = "float32",
     ) -> Self:
         """A checkpoint of a model as it is now; its weights are copied.
 
         Args:
+            summary: how the model was trained here; None if it was trained elsewhere.
             pairs: a few sources with their targets. What the model writes for them, and its
                 logits for the first, are kept as the proof of how it behaves.
+            precision: how the weights are to lie on disk. With "float16" they are rounded now,
+                so that the proof is made with the weights that will be loaded.
         """
         tensors = {
             name: tensor.detach().to("cpu", torch.float32, copy=True)
             for name, tensor in _own_tensors(model).items()
         }
+        if precision == "float16":
+            tensors = {name: tensor.half().float() for name, tensor in tensors.items()}
         header = Header(
-            model.config, source_vocabulary, target_vocabulary, data, summary, [], None, notes
+            model.config,
+            source_vocabulary,
+            target_vocabulary,
+            data,
+            summary,
+            [],
+            None,
+            notes,
+            origin=origin,
+            licence=licence,
+            precision=precision,
         )
         checkpoint = cls(header, tensors)
         if pairs:
@@ -157,7 +176,10 @@ class Checkpoint:
         """The file's content. The same checkpoint gives the same bytes."""
 
         def serialise(header: Header) -> bytes:
-            return safetensors.torch.save(self.tensors, {METADATA_KEY: header.to_json()})
+            return safetensors.torch.save(stored, {METADATA_KEY: header.to_json()})
+
+        dtype = torch.float16 if self.header.precision == "float16" else torch.float32
+        stored = {name: tensor.to(dtype) for name, tensor in self.tensors.items()}
 
         draft = serialise(replace(self.header, sha256=""))
         start = 8 + int.from_bytes(draft[:8], "little")

@@ -20,7 +20,9 @@ FORMAT = 1
 METADATA_KEY = "workbench"
 MAX_HEADER_BYTES = 4_000_000
 MAX_FILE_BYTES = 2_200_000_000
-FLOAT_BYTES = 4
+FLOAT_BYTES = {"F32": 4, "F16": 2}
+"""The types a weight may have on disk; in memory all are 32-bit."""
+PRECISIONS = {"float32": "F32", "float16": "F16"}
 MAX_EXAMPLES = 100
 MAX_TEXT = 50_000
 """Characters of notes or of an example's text: more would hold up the browser."""
@@ -73,17 +75,25 @@ class Probe:
 
 @dataclass(frozen=True)
 class Header:
-    """Everything in a checkpoint but the weights."""
+    """Everything in a checkpoint but the weights.
+
+    summary: None for a model that was trained elsewhere.
+    origin: where such a model comes from, in a sentence; licence: of a model that is passed on.
+    precision: how the weights lie on disk, "float32" or "float16".
+    """
 
     config: TransformerConfig
     source_vocabulary: Vocabulary
     target_vocabulary: Vocabulary
     data: DataConfig
-    summary: Summary
+    summary: Summary | None
     examples: list[Example]
     probe: Probe | None
     notes: str = ""
     sha256: str = ""
+    origin: str = ""
+    licence: str = ""
+    precision: str = "float32"
 
     def to_json(self) -> str:
         plain = {
@@ -92,19 +102,27 @@ class Header:
             "source_vocabulary": self.source_vocabulary.to_dict(),
             "target_vocabulary": self.target_vocabulary.to_dict(),
             "data": self.data.to_dict(),
-            "summary": asdict(self.summary),
+            "summary": None if self.summary is None else asdict(self.summary),
             "examples": [asdict(example) for example in self.examples],
             "probe": None if self.probe is None else asdict(self.probe),
             "notes": self.notes,
             "sha256": self.sha256,
         }
+        # Left out where they say nothing: files saved before there were such fields keep their
+        # checksum.
+        for name in ("origin", "licence"):
+            if getattr(self, name):
+                plain[name] = getattr(self, name)
+        if self.precision != "float32":
+            plain["precision"] = self.precision
         return json.dumps(plain, sort_keys=True, ensure_ascii=False, allow_nan=False)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a tensor lies: its shape, and its bytes counted from the end of the header."""
+    """Where a tensor lies: its type and shape, and its bytes counted from the header's end."""
 
+    dtype: str
     shape: tuple[int, ...]
     start: int
     end: int
@@ -129,6 +147,12 @@ def read_header(source: Path | bytes) -> tuple[Header, dict[str, Entry], int]:
         )
     header = _parse_header(_parse_json(metadata[METADATA_KEY], "The file's description"))
     entries = {name: _parse_entry(name, value) for name, value in listing.items()}
+    for name, entry in entries.items():
+        if entry.dtype != PRECISIONS[header.precision]:
+            raise CheckpointError(
+                f"The tensor {name[:80]!r} has type {entry.dtype!r}; expected "
+                f"{PRECISIONS[header.precision]!r}."
+            )
     _check_layout(entries, size - 8 - len(raw))
     return header, entries, 8 + len(raw)
 
@@ -216,24 +240,45 @@ def _parse_header(plain: dict[str, Any]) -> Header:
     if ids != (PAD_ID, BOS_ID, EOS_ID, UNK_ID, BOS_ID):
         raise CheckpointError(f"The ids of the special tokens are {ids}, expected (0, 1, 2, 3, 1).")
     try:
-        summary = _typed(Summary, plain["summary"])
+        summary = None if plain["summary"] is None else _typed(Summary, plain["summary"])
         if not isinstance(plain["examples"], list):
             raise TypeError("examples must be a list")
         examples = [_typed(Example, example) for example in plain["examples"]]
         probe = None if plain["probe"] is None else _typed(Probe, plain["probe"])
         notes, sha256 = plain["notes"], plain["sha256"]
+        origin, licence = plain.get("origin", ""), plain.get("licence", "")
+        precision = plain.get("precision", "float32")
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"The checkpoint's description is incomplete: {error}.") from None
-    if not isinstance(notes, str) or not isinstance(sha256, str) or len(examples) > MAX_EXAMPLES:
+    texts = [notes, sha256, origin, licence, precision, data.task]
+    if not all(isinstance(text, str) for text in texts) or len(examples) > MAX_EXAMPLES:
         raise CheckpointError("The checkpoint's notes, checksum or examples are malformed.")
-    texts = [notes, summary.preset, data.task]
+    if precision not in PRECISIONS:
+        raise CheckpointError(
+            f"The checkpoint's precision is {precision[:20]!r}; this version reads "
+            f"{' and '.join(PRECISIONS)}."
+        )
+    if summary is not None:
+        texts.append(summary.preset)
     for example in examples:
         texts += [example.source, example.target, example.output]
     if max(map(len, texts)) > MAX_TEXT:
         raise CheckpointError(f"A text in the checkpoint has more than {MAX_TEXT:,} characters.")
     if probe is not None:
         _check_probe(probe, config)
-    return Header(config, *vocabularies, data, summary, examples, probe, notes, sha256)
+    return Header(
+        config,
+        *vocabularies,
+        data,
+        summary,
+        examples,
+        probe,
+        notes,
+        sha256,
+        origin,
+        licence,
+        precision,
+    )
 
 
 def _typed(kind: type[Any], plain: Any) -> Any:
@@ -283,18 +328,20 @@ def _parse_entry(name: str, value: object) -> Entry:
         raise malformed
     if not all(type(number) is int and 0 <= number < 2**62 for number in [*shape, *offsets]):
         raise malformed
-    if value["dtype"] != "F32":
+    dtype = value["dtype"]
+    if not isinstance(dtype, str) or dtype not in FLOAT_BYTES:
         raise CheckpointError(
-            f"The tensor {name[:80]!r} has type {str(value['dtype'])[:20]!r}; expected 'F32'."
+            f"The tensor {name[:80]!r} has type {str(dtype)[:20]!r}; expected "
+            f"{' or '.join(FLOAT_BYTES)}."
         )
-    return Entry(tuple(shape), offsets[0], offsets[1])
+    return Entry(dtype, tuple(shape), offsets[0], offsets[1])
 
 
 def _check_layout(entries: Mapping[str, Entry], data_bytes: int) -> None:
     """The tensors must fill the rest of the file, without holes or overlaps."""
     position = 0
     for name, entry in sorted(entries.items(), key=lambda item: item[1].start):
-        needed = FLOAT_BYTES * math.prod(entry.shape)
+        needed = FLOAT_BYTES[entry.dtype] * math.prod(entry.shape)
         if entry.start != position or entry.end - entry.start != needed:
             raise CheckpointError(
                 f"The tensor {name[:80]!r} needs {needed:,} bytes from byte {position:,}, but the "

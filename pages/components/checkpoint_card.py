@@ -12,6 +12,7 @@ from transformer.tasks import TASKS
 
 if TYPE_CHECKING:
     from transformer.checkpoint import Check, Checkpoint
+    from transformer.checkpoint_header import Summary
 
 CHECK_TITLES = {
     "file": "The file is whole",
@@ -45,10 +46,11 @@ def _verdict(found: "list[Check]") -> str:
 
 def checkpoint_card(checkpoint: "Checkpoint") -> None:
     """What the model is, how good it is next to untrained, and examples of what it writes."""
-    config, summary, header = checkpoint.config, checkpoint.summary, checkpoint.header
+    config, header = checkpoint.config, checkpoint.header
     title = TASKS[checkpoint.task].title if checkpoint.task in TASKS else checkpoint.task
     st.header(plain(title))
-    _scores(checkpoint)
+    if checkpoint.summary is not None:
+        _scores(checkpoint.summary)
     left, right = st.columns(2, gap="large")
     with left:
         st.subheader("Architecture")
@@ -69,24 +71,9 @@ def checkpoint_card(checkpoint: "Checkpoint") -> None:
             }
         )
     with right:
-        st.subheader("Training")
-        _facts(
-            {
-                "Preset": summary.preset,
-                "Updates": f"{summary.steps:,}",
-                "Time": seconds(summary.seconds),
-                "Seed": str(summary.seed),
-                "Learning rate": f"{summary.training.get('learning_rate', '?')}",
-                "Batch": f"{summary.training.get('batch_size', '?')} pairs",
-                "Checksum": header.sha256[:16] + "…",
-                "Saved with": f"torch {header.probe.environment.get('torch', '?')}"
-                if header.probe
-                else "unknown",
-            }
-        )
+        _provenance(checkpoint)
     if header.examples:
-        kind = "Training" if summary.evaluated_on_training_pairs else "Held-out"
-        st.subheader(f"{kind} examples, as answered when it was saved")
+        st.subheader(f"{_kind_of_examples(checkpoint)} as answered when it was saved")
         st.dataframe(
             pd.DataFrame(
                 {
@@ -105,8 +92,36 @@ def checkpoint_card(checkpoint: "Checkpoint") -> None:
         st.caption(plain(header.notes))
 
 
-def _scores(checkpoint: "Checkpoint") -> None:
-    summary = checkpoint.summary
+def _provenance(checkpoint: "Checkpoint") -> None:
+    """How it was trained here, or where it was brought from."""
+    header, summary = checkpoint.header, checkpoint.summary
+    facts = {"Origin": header.origin} if header.origin else {}
+    if summary is not None:
+        facts |= {
+            "Preset": summary.preset,
+            "Updates": f"{summary.steps:,}",
+            "Time": seconds(summary.seconds),
+            "Seed": str(summary.seed),
+            "Learning rate": f"{summary.training.get('learning_rate', '?')}",
+            "Batch": f"{summary.training.get('batch_size', '?')} pairs",
+        }
+    facts["Checksum"] = header.sha256[:16] + "…"
+    torch_version = header.probe.environment.get("torch", "?") if header.probe else ""
+    facts["Saved with"] = f"torch {torch_version}" if torch_version else "unknown"
+    if header.licence:
+        facts["Licence"] = header.licence
+    st.subheader("Training" if summary else "Origin")
+    _facts(facts)
+
+
+def _kind_of_examples(checkpoint: "Checkpoint") -> str:
+    if checkpoint.summary is None:
+        return "Examples"
+    kind = "Training" if checkpoint.summary.evaluated_on_training_pairs else "Held-out"
+    return f"{kind} examples,"
+
+
+def _scores(summary: "Summary") -> None:
     kind = "training" if summary.evaluated_on_training_pairs else "held-out"
     where = f"On {summary.examples:,} {kind} pairs."
     matched, untrained_matched = (

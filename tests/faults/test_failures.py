@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.checkpoint_files import summary_of
 from tests.faults.nursery import Nursery
 from tests.trainers import OFTEN, ended, tiny, trains, wait_for
 from transformer import run_queue, trainer_process
@@ -95,12 +96,12 @@ def test_a_diverged_run_keeps_its_last_good_model_and_is_trained_on_more_slowly(
     assert "Traceback" not in run.log_tail()
     assert all(record.get("loss", 0.0) < float("inf") for record in run.metrics()[0])
     last = [Checkpoint.load(path) for path in run.checkpoints()][-1]
-    assert last.summary.steps < 50
+    assert summary_of(last).steps < 50
 
     slower = run_queue.train_on(run, 5, learning_rate=1e-29)
     assert slower.status().state == "paused"
     assert slower.about()["parent"] == run.id
     assert nursery.train(slower).wait() == 0, slower.log_tail()
-    assert slower.status().step == last.summary.steps + 5
-    assert Checkpoint.load(slower.checkpoints()[-1]).summary.steps == last.summary.steps + 5
+    assert slower.status().step == summary_of(last).steps + 5
+    assert summary_of(Checkpoint.load(slower.checkpoints()[-1])).steps == summary_of(last).steps + 5
     assert run.status() == status

@@ -142,7 +142,7 @@ def _model(run: Run, config: RunConfig) -> tuple[Transformer, int]:
     checkpoints = run.checkpoints()
     if checkpoints:
         checkpoint = Checkpoint.load(checkpoints[-1])
-        return checkpoint.model, checkpoint.summary.steps
+        return checkpoint.model, int(checkpoints[-1].stem.removeprefix("step-"))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.training.seed)
         return Transformer(config.model).eval(), 0
