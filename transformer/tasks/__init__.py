@@ -8,6 +8,9 @@ from transformer.tasks.addition import Addition, AdditionReversed
 from transformer.tasks.base import Facts, GeneratedTask, Pair, Task
 from transformer.tasks.letters import Copy, Reverse, Sort
 from transformer.tasks.pairs import SEVEN_PAIRS, OwnPairs, read_pairs
+from transformer.tasks.pronunciation import Pronunciation
+from transformer.tasks.scan import ScanAddJump, ScanLength, ScanSimple
+from transformer.tasks.shipped import ShippedTask
 
 __all__ = [
     "SEVEN_PAIRS",
@@ -22,7 +25,18 @@ __all__ = [
     "right_answer",
 ]
 
-_KINDS: tuple[type[Task], ...] = (Reverse, Copy, Sort, Addition, AdditionReversed, OwnPairs)
+_KINDS: tuple[type[Task], ...] = (
+    Reverse,
+    Copy,
+    Sort,
+    Addition,
+    AdditionReversed,
+    Pronunciation,
+    ScanSimple,
+    ScanLength,
+    ScanAddJump,
+    OwnPairs,
+)
 TASKS: dict[str, type[Task]] = {kind.name: kind for kind in _KINDS}
 """All tasks by name, in the order in which the app lists them."""
 
@@ -50,9 +64,9 @@ def build_task(data: DataConfig, pairs: Path | None = None) -> Task:
         TaskError: the pairs are missing or cannot be used.
     """
     kind = find_task(data.task)
-    if issubclass(kind, GeneratedTask):
+    if issubclass(kind, GeneratedTask | ShippedTask):
         if pairs is not None:
-            raise TaskError(f"The task {data.task!r} makes its own pairs; --data is for 'pairs'.")
+            raise TaskError(f"The task {data.task!r} has its own pairs; --data is for 'pairs'.")
         return kind(data)
     if pairs is None:
         raise TaskError("The task 'pairs' needs a file of pairs (--data FILE).")
@@ -66,7 +80,7 @@ def right_answer(data: DataConfig, source: str) -> str | None:
     of the task (two plus signs) has none either.
     """
     kind = TASKS.get(data.task)
-    if kind is None or not issubclass(kind, GeneratedTask):
+    if kind is None or not issubclass(kind, GeneratedTask | ShippedTask):
         return None
     try:
         return kind(data).answer(source)
@@ -75,8 +89,8 @@ def right_answer(data: DataConfig, source: str) -> str | None:
 
 
 def longest_source(data: DataConfig) -> int | None:
-    """Most tokens of a source that a task generates; None for a person's own pairs."""
+    """Most tokens of a source that a task trains on; None for a person's own pairs."""
     kind = TASKS.get(data.task)
-    if kind is None or not issubclass(kind, GeneratedTask):
+    if kind is None or not issubclass(kind, GeneratedTask | ShippedTask):
         return None
     return kind(data).longest()[0]

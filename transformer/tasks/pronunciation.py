@@ -1,0 +1,73 @@
+"""English spelling to sounds, from the CMU Pronouncing Dictionary (licence: data/cmudict)."""
+
+import lzma
+import re
+from functools import cache
+from string import ascii_lowercase
+from types import MappingProxyType
+
+from transformer.tasks.base import Pair
+from transformer.tasks.shipped import DATA, ShippedTask, Split
+from transformer.vocabulary import Vocabulary
+
+DICTIONARY = DATA / "cmudict" / "cmudict.dict.xz"
+_VOWELS = "AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW"
+_CONSONANTS = "B CH D DH F G HH JH K L M N NG P R S SH T TH V W Y Z ZH"
+PHONES = sorted(f"{_VOWELS} {_CONSONANTS}".split())
+
+
+@cache
+def dictionary() -> dict[str, tuple[str, ...]]:
+    """Every word in the order of the file, with its pronunciations: phones without stress."""
+    found: dict[str, dict[str, None]] = {}
+    for line in lzma.decompress(DICTIONARY.read_bytes()).decode().splitlines():
+        word, *phones = line.partition("#")[0].split()
+        word = re.sub(r"\(\d+\)$", "", word)  # a variant: read(2)
+        found.setdefault(word, {})[re.sub(r"\d", "", " ".join(phones))] = None
+    return {word: tuple(variants) for word, variants in found.items()}
+
+
+class Pronunciation(ShippedTask):
+    """Of every twenty words in the order of the file, 18 and 19 are the test, 20 is held out.
+
+    That is the rule of the published g2p-seq2seq results. All pronunciations of a word are
+    learned, and any of them is a right answer.
+    """
+
+    name = "pronunciation"
+    title = "English pronunciation"
+    description = "Write the sounds of an English word, as the CMU Pronouncing Dictionary does."
+    look_for = (
+        "Cross-attention near the diagonal: each sound looks at the letters that spell it, and "
+        "silent letters are passed over."
+    )
+    example = Pair("transformer", "T R AE N S F AO R M ER")
+    default_preset = "medium"
+    default_training = MappingProxyType({"learning_rate": 1.5e-3, "warmup_steps": 300})
+    source_vocabulary = Vocabulary("characters", f"{ascii_lowercase}'-.")
+    target_vocabulary = Vocabulary("words", PHONES)
+    longest_pair = (28, 28)
+
+    @classmethod
+    @cache
+    def split(cls) -> Split:
+        train: list[Pair] = []
+        held_out: list[Pair] = []
+        test: list[Pair] = []
+        for number, (word, variants) in enumerate(dictionary().items()):
+            if number % 20 == 19:
+                held_out.append(Pair(word, variants[0]))
+            elif number % 20 >= 17:
+                test.append(Pair(word, variants[0]))
+            else:
+                train.extend(Pair(word, variant) for variant in variants)
+        return Split(train, held_out, test)
+
+    @classmethod
+    def answer(cls, source: str) -> str:
+        if source not in dictionary():
+            raise ValueError(f"{source!r} is not in the dictionary.")
+        return dictionary()[source][0]
+
+    def is_right(self, pair: Pair, output: str) -> bool:
+        return output in dictionary().get(pair.source, (pair.target,))
