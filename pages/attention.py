@@ -67,7 +67,7 @@ with frame("Attention", "Where every head looks, in all three attentions, for an
         st.session_state["kept panel"] = panel
         with errors_shown():
             if panel == "look":
-                roles.panel(shown)
+                roles.panel(shown, head)
             elif panel == "number":
                 number.panel(shown, head)
             elif panel == "cause":

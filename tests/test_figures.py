@@ -15,7 +15,6 @@ from transformer.figures import (
 from transformer.head_figures import (
     before_after,
     evidence_bars,
-    head_scatter,
     query_key_map,
     ranked_bars,
 )
@@ -82,9 +81,7 @@ def test_queries_and_keys_keep_their_dot_products_where_two_directions_are_all()
 
 
 def test_figures_of_heads_escape_names_and_have_units() -> None:
-    heads = [("encoder", "<b>one</b>", "x"), ("cross", "two", "<i>y</i>")]
     figures = [
-        head_scatter(heads, [1, 2], [3, 4], "entropy (bits)", "weight"),
         ranked_bars(["<b>one</b>", "two"], [10, 90], 100, "t", "exact match (%)", "all heads"),
         before_after(["<s>", "a"], [0.9, 0.8], [0.1, 0.7], ["<b>", "a"]),
         evidence_bars(["<s>", "a"], {"weight": [1, 2], "<i>share</i>": [3, 4]}, "t"),

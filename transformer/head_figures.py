@@ -56,43 +56,6 @@ def query_key_map(
     return figure
 
 
-def head_scatter(
-    heads: Sequence[tuple[str, str, str]],
-    x: Sequence[float],
-    y: Sequence[float],
-    x_title: str,
-    y_title: str,
-) -> go.Figure:
-    """Every head as a point; its title is the point's first custom datum.
-
-    Args:
-        heads: (kind, title, label) each.
-    """
-    figure = go.Figure()
-    symbols = {"encoder": "circle", "decoder": "square", "cross": "diamond"}
-    for (kind, symbol), colour in zip(symbols.items(), HEADS, strict=False):
-        own = [i for i, head in enumerate(heads) if head[0] == kind]
-        figure.add_scatter(
-            x=[x[i] for i in own],
-            y=[y[i] for i in own],
-            mode="markers",
-            name=kind,
-            customdata=[[html.escape(text) for text in heads[i][1:]] for i in own],
-            marker={"symbol": symbol, "color": colour, "size": 11},
-            hovertemplate="%{customdata[0]}<br>%{customdata[1]}<br>%{x:.3f}, %{y:.3f}"
-            "<extra></extra>",
-        )
-    figure.update_xaxes(title=html.escape(x_title))
-    figure.update_yaxes(title=html.escape(y_title))
-    figure.update_layout(
-        title="All heads of this model on this input",
-        legend={"orientation": "h", "y": -0.25, "yanchor": "top"},
-        margin={"t": 60},
-        height=380,
-    )
-    return figure
-
-
 def ranked_bars(
     names: Sequence[str],
     values: Sequence[float],

@@ -5,6 +5,7 @@ import streamlit as st
 from pages.components import address
 from pages.components.attention import place
 from pages.components.attention.sides import Shown
+from pages.components.head_scatter import head_scatter
 from pages.components.text import plain
 from transformer.analysis.heads import Head
 from transformer.analysis.patterns import HeadScores
@@ -37,7 +38,7 @@ def sentence(shown: Shown, head: Head | None) -> None:
         st.markdown(plain(shown.scores[head].sentence()))
 
 
-def panel(shown: Shown) -> None:
+def panel(shown: Shown, head: Head | None) -> None:
     """The sorted list, and the scatter whose points lead to their heads."""
     scores = shown.scores
     options = names(scores)
@@ -74,38 +75,33 @@ def panel(shown: Shown) -> None:
             height=320,
         )
     with right:
-        from transformer.head_figures import head_scatter
-
         across, down = st.columns(2)
         with across:
             x = _choose("Across", options, "across", "distance")
         with down:
             y = _choose("Up", options, "up", "confidence")
-        event = st.plotly_chart(
-            head_scatter(
-                [(one.head.kind, one.head.title, one.label) for one in ranked],
-                [measure(one, x) for one in ranked],
-                [measure(one, y) for one in ranked],
-                x_title=options[x],
-                y_title=options[y],
-            ),
+        head_scatter(
+            [
+                {
+                    "head": str(one.head),
+                    "kind": one.head.kind,
+                    "title": one.head.title,
+                    "label": one.label,
+                    "x": measure(one, x),
+                    "y": measure(one, y),
+                }
+                for one in ranked
+            ],
+            options[x],
+            options[y],
+            chosen=str(head or ""),
             key="head scatter",
-            on_select="rerun",
-            selection_mode="points",
+            on_choose=_go_to_point,
         )
-        points = event.selection.points if event else []
         st.caption(
             "Every point is a head; click one to see it above. The heads at the edges differ most "
             "from the others, so start there."
         )
-        if points:
-            head = next(one.head for one in ranked if one.head.title == points[0]["customdata"][0])
-            if st.session_state.get("scatter went to") != str(head):
-                st.session_state["scatter went to"] = str(head)
-                place.go_to(head)
-                st.rerun()
-        else:
-            st.session_state["scatter went to"] = ""
 
 
 def _choose(label: str, options: dict[str, str], key: str, default: str) -> str:
@@ -123,3 +119,7 @@ def _go() -> None:
     head = st.session_state["go to head"]
     if head is not None:
         place.go_to(head)
+
+
+def _go_to_point() -> None:
+    place.go_to(Head.parse(st.session_state["head scatter"]["choose"]))
