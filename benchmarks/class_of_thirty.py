@@ -11,6 +11,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -48,6 +49,7 @@ class Person:
     buttons: dict[str, str] = field(default_factory=dict)
     timer: tuple[str, float] | None = None
     finished: asyncio.Event = field(default_factory=asyncio.Event)
+    arrival: list[tuple[str, float]] = field(default_factory=list)
     waited: list[tuple[str, float]] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
 
@@ -115,6 +117,7 @@ class Person:
         await asyncio.sleep(chance.uniform(0, CLICK_EVERY))
         await self.ask("train", {"task": chance.choice(("reverse", "copy", "sort"))})
         await self.ask("train", {}, button="Train")
+        self.arrival, self.waited = self.waited, []
         self.run = dict(part.split("=") for part in self.query.split("&")).get("run", "")
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -141,6 +144,21 @@ async def join(server: Server, number: int, seconds: float) -> Person:
         return person
 
 
+def report(waited: Iterable[tuple[str, float]]) -> None:
+    """How long the clicks took, by what was clicked and all together."""
+    found: dict[str, list[float]] = {}
+    for what, seconds in waited:
+        for name in (what, "all"):
+            found.setdefault(name, []).append(1000 * seconds)
+    for what, waits in sorted(found.items(), key=lambda item: (item[0] == "all", item[0])):
+        waits.sort()
+        print(
+            f"  {what:12} {len(waits):4} clicks, drawn after: median "
+            f"{statistics.median(waits):,.0f} ms, 95th percentile "
+            f"{waits[int(0.95 * len(waits))]:,.0f} ms, worst {waits[-1]:,.0f} ms"
+        )
+
+
 def in_order(server: Server) -> bool:
     """Whether every run that has begun came before every run that still waits."""
     words = [run.last_word() for run in list_runs(server.folder / "runs")]
@@ -158,20 +176,12 @@ async def main(sessions: int, seconds: float) -> None:
         people = await asyncio.gather(*(join(server, n, seconds) for n in range(sessions)))
         after = process.memory_info().rss
         states = [run.status().state for run in list_runs(server.folder / "runs")]
-        waited: dict[str, list[float]] = {}
-        for person in people:
-            for what, wait in person.waited:
-                waited.setdefault(what, []).append(1000 * wait)
-        clicks = sum(map(len, waited.values()))
         faults = [fault for person in people for fault in person.faults]
-        print(f"{sessions} sessions, {seconds:.0f} s, {clicks} clicks, {len(faults)} faults")
-        for what, waits in [*sorted(waited.items()), ("all", [*chain(*waited.values())])]:
-            waits.sort()
-            print(
-                f"{what:12} {len(waits):4} clicks, drawn after: median "
-                f"{statistics.median(waits):,.0f} ms, 95th percentile "
-                f"{waits[int(0.95 * len(waits))]:,.0f} ms, worst {waits[-1]:,.0f} ms"
-            )
+        print(f"{sessions} sessions, {seconds:.0f} s, {len(faults)} faults")
+        print(f"All arrive, and each starts a run, within {CLICK_EVERY:g} s:")
+        report(chain.from_iterable(person.arrival for person in people))
+        print("From then on:")
+        report(chain.from_iterable(person.waited for person in people))
         print(
             f"runs: {len(states)}, "
             + ", ".join(f"{states.count(s)} {s}" for s in sorted(set(states)))
