@@ -19,6 +19,8 @@ from transformer.vocabulary import BOS_ID, EOS_ID, PAD_ID, UNK_ID, Vocabulary
 FORMAT = 1
 METADATA_KEY = "workbench"
 MAX_HEADER_BYTES = 4_000_000
+MAX_JSON_PARTS = 300_000
+"""Objects, lists or names in a header: read, each takes thirty times its bytes."""
 MAX_FILE_BYTES = 2_200_000_000
 FLOAT_BYTES = {"F32": 4, "F16": 2}
 """The types a weight may have on disk; in memory all are 32-bit."""
@@ -137,28 +139,32 @@ def read_header(source: Path | bytes) -> tuple[Header, dict[str, Entry], int]:
     Raises:
         CheckpointError: the file is not one of ours, or damaged; the message says how.
     """
-    raw, size = _header_bytes(source)
-    listing = _parse_json(raw, "The file's header")
+    raw, size = header_bytes(source)
+    listing = parse_json(raw, "The file's header")
     metadata = listing.pop("__metadata__", None)
     if not isinstance(metadata, Mapping) or not isinstance(metadata.get(METADATA_KEY), str):
         raise CheckpointError(
             "This .safetensors file was not saved by Transformer Workbench: it says nothing of "
             "its configuration and vocabularies."
         )
-    header = _parse_header(_parse_json(metadata[METADATA_KEY], "The file's description"))
-    entries = {name: _parse_entry(name, value) for name, value in listing.items()}
+    header = _parse_header(parse_json(metadata[METADATA_KEY], "The file's description"))
+    entries = {name: parse_entry(name, value) for name, value in listing.items()}
     for name, entry in entries.items():
         if entry.dtype != PRECISIONS[header.precision]:
             raise CheckpointError(
                 f"The tensor {name[:80]!r} has type {entry.dtype!r}; expected "
                 f"{PRECISIONS[header.precision]!r}."
             )
-    _check_layout(entries, size - 8 - len(raw))
+    check_layout(entries, size - 8 - len(raw))
     return header, entries, 8 + len(raw)
 
 
-def _header_bytes(source: Path | bytes) -> tuple[bytes, int]:
-    """The JSON at the start of a .safetensors file, and the size of the whole file."""
+def header_bytes(source: Path | bytes) -> tuple[bytes, int]:
+    """The JSON at the start of a .safetensors file, and the size of the whole file.
+
+    Raises:
+        CheckpointError: the file cannot be read, or its sizes cannot be.
+    """
     if isinstance(source, bytes):
         size, start = len(source), source[:8]
     else:
@@ -193,7 +199,20 @@ def _header_bytes(source: Path | bytes) -> tuple[bytes, int]:
         return file.read(length), size
 
 
-def _parse_json(text: str | bytes, what: str) -> dict[str, Any]:
+def parse_json(text: str | bytes, what: str) -> dict[str, Any]:
+    """JSON of one object, read more strictly than JSON is wont to be.
+
+    Args:
+        what: what the text is, for the message.
+
+    Raises:
+        CheckpointError: it is no JSON object, names something twice, or cannot be written again.
+    """
+
+    marks = "{[:" if isinstance(text, str) else b"{[:"
+    if any(text.count(marks[i : i + 1]) > MAX_JSON_PARTS for i in range(3)):  # type: ignore[arg-type]
+        raise CheckpointError(f"{what} has too many parts; the file is damaged or forged.")
+
     def no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):
@@ -314,7 +333,15 @@ def _check_probe(probe: Probe, config: TransformerConfig) -> None:
             raise CheckpointError("The checkpoint's probe has ids outside its vocabulary.")
 
 
-def _parse_entry(name: str, value: object) -> Entry:
+def parse_entry(name: str, value: object, sizes: Mapping[str, int] = FLOAT_BYTES) -> Entry:
+    """What a .safetensors header says of one tensor.
+
+    Args:
+        sizes: the types that are taken, and the bytes of a number of each.
+
+    Raises:
+        CheckpointError: it is malformed, or of another type.
+    """
     malformed = CheckpointError(f"The tensor {name[:80]!r} is not described as it must be.")
     if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:
         raise malformed
@@ -329,19 +356,25 @@ def _parse_entry(name: str, value: object) -> Entry:
     if not all(type(number) is int and 0 <= number < 2**62 for number in [*shape, *offsets]):
         raise malformed
     dtype = value["dtype"]
-    if not isinstance(dtype, str) or dtype not in FLOAT_BYTES:
+    if not isinstance(dtype, str) or dtype not in sizes:
         raise CheckpointError(
             f"The tensor {name[:80]!r} has type {str(dtype)[:20]!r}; expected "
-            f"{' or '.join(FLOAT_BYTES)}."
+            f"{' or '.join(sizes)}."
         )
     return Entry(dtype, tuple(shape), offsets[0], offsets[1])
 
 
-def _check_layout(entries: Mapping[str, Entry], data_bytes: int) -> None:
-    """The tensors must fill the rest of the file, without holes or overlaps."""
+def check_layout(
+    entries: Mapping[str, Entry], data_bytes: int, sizes: Mapping[str, int] = FLOAT_BYTES
+) -> None:
+    """The tensors must fill the rest of the file, without holes or overlaps.
+
+    Raises:
+        CheckpointError: they do not.
+    """
     position = 0
     for name, entry in sorted(entries.items(), key=lambda item: item[1].start):
-        needed = FLOAT_BYTES[entry.dtype] * math.prod(entry.shape)
+        needed = sizes[entry.dtype] * math.prod(entry.shape)
         if entry.start != position or entry.end - entry.start != needed:
             raise CheckpointError(
                 f"The tensor {name[:80]!r} needs {needed:,} bytes from byte {position:,}, but the "

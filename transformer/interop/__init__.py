@@ -1,0 +1,1 @@
+"""Models that were made elsewhere, and ours made ready for elsewhere."""
