@@ -1,49 +1,26 @@
-"""Checkpoints: what is inside, upload, check, download."""
+"""Checkpoints: what is inside, bring one, check, download."""
 
 import streamlit as st
 
-from pages.components import browser, session, uploads
+from pages.components import session
 from pages.components.checkpoint_card import checkpoint_card, checks
-from pages.components.frame import frame, problem
-from transformer.errors import UserError
-
-
-def take_upload() -> None:
-    """Check and keep the uploaded file, and choose it."""
-    uploaded = st.session_state["upload"]
-    st.session_state.pop("upload problem", None)
-    if uploaded is None:
-        return
-    try:
-        session.use_torch()
-        kept = uploads.keep(uploaded.name, uploaded.getvalue(), browser.owner())
-        st.session_state["checkpoint"] = kept.id
-    except UserError as error:
-        st.session_state["upload problem"] = error
-    except OSError as error:
-        sentence = f"The upload could not be kept: {error.strerror}."
-        st.session_state["upload problem"] = UserError(sentence)
-
+from pages.components.frame import frame
+from pages.components.importing.door import door, questions
 
 with frame("Checkpoints", "A trained model in one file: look inside, check it, take it along."):
     left, right = st.columns([1, 1], gap="large")
     with right:
-        st.file_uploader(
-            "Upload a checkpoint (.safetensors, as downloaded here)",
-            key="upload",
-            on_change=take_upload,
-        )
-        if "upload problem" in st.session_state:
-            problem(st.session_state["upload problem"])
+        door()
     with left:
         entry = session.choose_checkpoint()
+    questions()
     if entry is not None:
         checkpoint = session.load(entry)
         with left:
             with st.container(horizontal=True):
                 st.download_button(
                     "Download",
-                    data=entry.path.read_bytes(),
+                    data=entry.path.read_bytes,  # read when it is asked for
                     file_name=f"{entry.id}.safetensors",
                     mime="application/octet-stream",
                     on_click="ignore",

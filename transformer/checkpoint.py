@@ -103,7 +103,7 @@ class Checkpoint:
             source = Path(source)
         header, entries, offset = read_header(source)
         _check_tensors(header.config, entries)
-        content = source if isinstance(source, bytes) else _read(source)
+        content = source if isinstance(source, bytes) else read(source)
         try:
             tensors = safetensors.torch.load(content)
         except Exception:  # whatever the library minds, the file is not sound
@@ -368,7 +368,8 @@ def _check_tensors(config: TransformerConfig, entries: Mapping[str, Entry]) -> N
             raise CheckpointError(f"The file has a tensor {name[:80]!r} that this model lacks.")
 
 
-def _read(path: Path) -> bytes:
+def read(path: Path) -> bytes:
+    """A file's content; raises CheckpointError, in a sentence, where it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:

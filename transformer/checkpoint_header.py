@@ -358,8 +358,7 @@ def parse_entry(name: str, value: object, sizes: Mapping[str, int] = FLOAT_BYTES
     dtype = value["dtype"]
     if not isinstance(dtype, str) or dtype not in sizes:
         raise CheckpointError(
-            f"The tensor {name[:80]!r} has type {str(dtype)[:20]!r}; expected "
-            f"{' or '.join(sizes)}."
+            f"The tensor {name[:80]!r} has type {str(dtype)[:20]!r}; expected {' or '.join(sizes)}."
         )
     return Entry(dtype, tuple(shape), offsets[0], offsets[1])
 

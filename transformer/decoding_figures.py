@@ -1,11 +1,11 @@
 """Plotly figures about one output as it is written, token by token."""
 
-import html
 from collections.abc import Mapping, Sequence
 
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
+from transformer.figure_text import label
 from transformer.figures import HEADS
 
 
@@ -31,12 +31,12 @@ def entropy_lines(
                 "width": 3 if number == last else 1.5,
                 "dash": "solid" if number == last else "dot",
             },
-            customdata=[html.escape(token) for token in tokens],
-            hovertemplate="%{customdata}: %{y:.3f} bits<extra>" + html.escape(name) + "</extra>",
+            customdata=[label(token) for token in tokens],
+            hovertemplate="%{customdata}: %{y:.3f} bits<extra>" + label(name) + "</extra>",
         )
     figure.add_vline(x=step, line={"dash": "dash", "width": 1, "color": "#888888"})
     figure.update_xaxes(
-        title="output token", tickvals=places, ticktext=[html.escape(token) for token in tokens]
+        title="output token", tickvals=places, ticktext=[label(token) for token in tokens]
     )
     figure.update_yaxes(title="entropy (bits)", rangemode="tozero")
     figure.update_layout(

@@ -4,12 +4,13 @@ Each returns a figure and shows nothing. Tokens are escaped: Plotly renders ``<b
 as markup, and a start token would vanish from its axis.
 """
 
-import html
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike
+
+from transformer.figure_text import label
 
 # Okabe and Ito's colours, told apart by people with any common colour blindness.
 COLOURS = {"training": "#999999", "evaluation": "#0072B2"}
@@ -40,7 +41,7 @@ def attention_map(
             f"weights have shape {values.shape}, but there are {len(query_tokens)} query tokens "
             f"and {len(key_tokens)} key tokens"
         )
-    rows, columns = ([html.escape(token) for token in side] for side in (query_tokens, key_tokens))
+    rows, columns = ([label(token) for token in side] for side in (query_tokens, key_tokens))
     figure = go.Figure(
         go.Heatmap(
             z=values,
@@ -63,7 +64,7 @@ def attention_map(
         autorange="reversed",
         scaleanchor="x",
     )
-    figure.update_layout(title=html.escape(title), margin={"t": 60})
+    figure.update_layout(title=label(title), margin={"t": 60})
     return figure
 
 
@@ -87,7 +88,7 @@ def attention_grid(
     _check_shape(values, 4, query_tokens, key_tokens)
     layers, heads, queries, keys = values.shape
     gap = max(1, round(max(queries, keys) / 12))
-    rows, columns = [*map(html.escape, query_tokens)], [*map(html.escape, key_tokens)]
+    rows, columns = [*map(label, query_tokens)], [*map(label, key_tokens)]
     picture = np.full((layers * (queries + gap) - gap, heads * (keys + gap) - gap), np.nan)
     says = np.full(picture.shape, "", dtype=object)
     tokens = np.array([[f"{row} → {column}" for column in columns] for row in rows], dtype=object)
@@ -126,7 +127,7 @@ def attention_grid(
         scaleanchor="x",
         showgrid=False,
     )
-    figure.update_layout(title=html.escape(title), margin={"t": 60})
+    figure.update_layout(title=label(title), margin={"t": 60})
     return figure
 
 
@@ -181,7 +182,7 @@ def head_view(
             x=[x] * len(tokens),
             y=list(range(len(tokens))),
             mode="text",
-            text=[html.escape(token) for token in tokens],
+            text=[label(token) for token in tokens],
             textposition=side,
             hoverinfo="skip",
             showlegend=False,
@@ -195,7 +196,7 @@ def head_view(
     )
     figure.update_yaxes(autorange="reversed", visible=False)
     figure.update_layout(
-        title=f"{html.escape(title)} (below {threshold:g} hidden: {hidden:.1%} of the weight)",
+        title=f"{label(title)} (below {threshold:g} hidden: {hidden:.1%} of the weight)",
         legend={"orientation": "h", "y": -0.15, "yanchor": "top"},
         height=max(320, 60 + 24 * max(len(query_tokens), len(key_tokens))),
         margin={"t": 60},
@@ -236,7 +237,7 @@ def loss_curves(
             x=[point[0] for point in points],
             y=[point[1] for point in points],
             mode=mode,
-            name="training batches" if name == "training" else html.escape(evaluated_on),
+            name="training batches" if name == "training" else label(evaluated_on),
             line={"color": COLOURS[name]},
         )
     steps = [point[0] for point in (*training, *evaluation)] or [0]
@@ -248,13 +249,13 @@ def loss_curves(
             x=[min(steps), max(steps)],
             y=[loss, loss],
             mode="lines",
-            name=f"{html.escape(name)}: {loss:.3g}",
+            name=f"{label(name)}: {loss:.3g}",
             line={"color": colour, "dash": dash},
         )
     figure.update_xaxes(title="step (updates made)")
     figure.update_yaxes(title="loss (nats a token)", rangemode="tozero")
     figure.update_layout(
-        title=html.escape(title),
+        title=label(title),
         legend={"orientation": "h", "y": -0.25, "yanchor": "top"},
         margin={"t": 60},
     )
@@ -293,7 +294,7 @@ def run_comparison(
             x=[x for x, _ in points],
             y=[y for _, y in points],
             mode="lines" if len(points) > 1 else "markers",
-            name=html.escape(name),
+            name=label(name),
             line={
                 "color": RUN_COLOURS[place % len(RUN_COLOURS)],
                 "dash": RUN_DASHES[place % len(RUN_DASHES)],
@@ -305,16 +306,16 @@ def run_comparison(
             x=[min(everywhere), max(everywhere)],
             y=[y, y],
             mode="lines",
-            name=f"{html.escape(name)}: {y:.3g}",
+            name=f"{label(name)}: {y:.3g}",
             line={"color": "#555555", "width": 1, "dash": ("dash", "dot", "dashdot")[place % 3]},
         )
-    figure.update_xaxes(title=html.escape(x_title), type="log" if logarithmic_x else "linear")
-    figure.update_yaxes(title=html.escape(y_title), type="log" if logarithmic_y else "linear")
+    figure.update_xaxes(title=label(x_title), type="log" if logarithmic_x else "linear")
+    figure.update_yaxes(title=label(y_title), type="log" if logarithmic_y else "linear")
     if not logarithmic_y:
         figure.update_yaxes(rangemode="tozero")
     figure.update_layout(
         template="plotly_white",
-        title=html.escape(title),
+        title=label(title),
         legend={"orientation": "h", "y": -0.25, "yanchor": "top"},
         showlegend=True,
         margin={"t": 60},

@@ -1,6 +1,5 @@
 """Plotly figures about what heads do and what depends on them; see ``figures`` for their maps."""
 
-import html
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -8,6 +7,7 @@ import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 from plotly.subplots import make_subplots
 
+from transformer.figure_text import label
 from transformer.figures import HEADS
 
 
@@ -41,7 +41,7 @@ def query_key_map(
             y=part[:, 1],
             mode="markers+text",
             name=name,
-            text=[html.escape(token) for token in tokens],
+            text=[label(token) for token in tokens],
             textposition="top center",
             marker={"symbol": symbol, "color": colour, "size": 9},
             hovertemplate="%{text}<extra>" + name + "</extra>",
@@ -49,7 +49,7 @@ def query_key_map(
     figure.update_xaxes(title="first principal direction", zeroline=True)
     figure.update_yaxes(title="second", zeroline=True)
     figure.update_layout(
-        title=f"Queries and keys: {html.escape(title)} ({kept:.0%} of their length squared)",
+        title=f"Queries and keys: {label(title)} ({kept:.0%} of their length squared)",
         legend={"orientation": "h", "y": -0.2, "yanchor": "top"},
         margin={"t": 60},
     )
@@ -72,25 +72,25 @@ def ranked_bars(
             y=list(range(len(names))),
             orientation="h",
             marker={"color": HEADS[0]},
-            customdata=[html.escape(name) for name in names],
+            customdata=[label(name) for name in names],
             hovertemplate="without %{customdata}: %{x:.1f}<extra></extra>",
         )
     )
     figure.add_vline(
         x=whole,
         line={"color": HEADS[1], "dash": "dash"},
-        annotation={"text": f"{html.escape(reference)}: {whole:.1f}", "yref": "paper", "y": 1.02},
+        annotation={"text": f"{label(reference)}: {whole:.1f}", "yref": "paper", "y": 1.02},
         annotation_position="top left",
     )
-    figure.update_xaxes(title=html.escape(value_title), range=[0, 105])
+    figure.update_xaxes(title=label(value_title), range=[0, 105])
     figure.update_yaxes(
         title="head switched off",
         tickvals=list(range(len(names))),
-        ticktext=[html.escape(name) for name in names],
+        ticktext=[label(name) for name in names],
         autorange="reversed",
     )
     figure.update_layout(
-        title=html.escape(title), margin={"t": 80}, height=max(260, 130 + 20 * len(names))
+        title=label(title), margin={"t": 80}, height=max(260, 130 + 20 * len(names))
     )
     return figure
 
@@ -120,14 +120,14 @@ def before_after(
             name=name,
             marker={"color": colour, "pattern": {"shape": pattern}},
             customdata=[
-                [html.escape(a), html.escape(b)] for a, b in zip(tokens, preferred, strict=True)
+                [label(a), label(b)] for a, b in zip(tokens, preferred, strict=True)
             ],
             hovertemplate="%{customdata[0]}: %{y:.4f}"
             + ("<br>now most probable: %{customdata[1]}" if pattern else "")
             + f"<extra>{name}</extra>",
         )
     figure.update_xaxes(
-        title="output token", tickvals=places, ticktext=[html.escape(token) for token in tokens]
+        title="output token", tickvals=places, ticktext=[label(token) for token in tokens]
     )
     figure.update_yaxes(title="probability", range=[0, 1.02])
     figure.update_layout(
@@ -149,7 +149,7 @@ def evidence_bars(
         cols=1,
         shared_xaxes=True,
         vertical_spacing=0.12,
-        subplot_titles=[html.escape(name) for name in measures],
+        subplot_titles=[label(name) for name in measures],
     )
     places = list(range(len(tokens)))
     for row, (values, colour) in enumerate(zip(measures.values(), HEADS, strict=False), start=1):
@@ -157,15 +157,15 @@ def evidence_bars(
             x=places,
             y=np.asarray(values, float),
             marker={"color": colour},
-            customdata=[html.escape(token) for token in tokens],
+            customdata=[label(token) for token in tokens],
             hovertemplate="%{customdata}: %{y:.4f}<extra></extra>",
             row=row,
             col=1,
         )
-    figure.update_xaxes(tickvals=places, ticktext=[html.escape(token) for token in tokens])
+    figure.update_xaxes(tickvals=places, ticktext=[label(token) for token in tokens])
     figure.update_xaxes(title="input token", row=len(measures), col=1)
     figure.update_layout(
-        title=html.escape(title),
+        title=label(title),
         showlegend=False,
         height=130 + 140 * len(measures),
         margin={"t": 90},

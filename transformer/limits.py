@@ -17,6 +17,10 @@ from transformer.settings import SelfValidating, setting, shown
 PREFIX = "WORKBENCH_"
 LEAST_MEMORY_MB = 1024
 """PyTorch alone takes a quarter of this."""
+NO_FOREIGN_FILES = (
+    "This public demo takes only checkpoints that were saved by Transformer Workbench "
+    "(.safetensors). To import other models, run the app on your own machine."
+)
 NO_OWN_PAIRS = "Training on pairs of one's own is switched off here. Choose another task."
 
 
@@ -117,6 +121,16 @@ class Limits(SelfValidating):
     def keeps_ready(self) -> bool:
         """Whether a trainer that has loaded torch waits for the next run: 250 MB for a second."""
         return self.mode == "personal"
+
+    @property
+    def foreign_files(self) -> bool:
+        """Whether models that were made elsewhere may be imported."""
+        return self.mode != "demo"
+
+    @property
+    def upload_mb(self) -> int:
+        """Largest checkpoint, or model from elsewhere, that may be uploaded."""
+        return 64 if self.mode == "demo" else 512
 
     @property
     def own_pairs(self) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import streamlit as st
 
 from pages.components.text import plain
+from transformer.vocabulary import visible
 
 LIMIT = 400
 """Longer values stay out of the address, which browsers and mail programs would cut."""
@@ -91,7 +92,8 @@ def choose(label: str, options: dict[str, str], key: str) -> str | None:
     # The box tells options apart by their labels, so each must be one of its kind.
     count = Counter(options.values())
     options = {
-        name: text if count[text] == 1 else f"{text} [{name}]" for name, text in options.items()
+        name: visible(text if count[text] == 1 else f"{text} [{name}]")
+        for name, text in options.items()
     }
     wanted = st.session_state[key]
     if wanted not in options:

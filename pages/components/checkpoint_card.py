@@ -9,6 +9,7 @@ import streamlit as st
 from pages.components.scores import score
 from pages.components.text import number, percent, plain, seconds
 from transformer.tasks import TASKS
+from transformer.vocabulary import visible
 
 if TYPE_CHECKING:
     from transformer.checkpoint import Check, Checkpoint
@@ -77,9 +78,9 @@ def checkpoint_card(checkpoint: "Checkpoint") -> None:
         st.dataframe(
             pd.DataFrame(
                 {
-                    "Input": [example.source for example in header.examples],
-                    "Target": [example.target for example in header.examples],
-                    "Output": [example.output for example in header.examples],
+                    "Input": [visible(example.source) for example in header.examples],
+                    "Target": [visible(example.target) for example in header.examples],
+                    "Output": [visible(example.output) for example in header.examples],
                     "Right": [
                         "✓" if example.target == example.output else "✗"
                         for example in header.examples

@@ -4,10 +4,13 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from transformer import runs
-from transformer.errors import CheckpointError
 from transformer.files import write_atomic
+
+if TYPE_CHECKING:
+    from transformer.checkpoint import Checkpoint
 
 FOLDER = runs.ROOT / "uploads"
 MAX_FILES = 50
@@ -62,17 +65,23 @@ def _told(path: Path) -> tuple[str, tuple[str, ...]]:
         return path.stem[:12], ()
 
 
-def keep(name: str, content: bytes, owner: str) -> Upload:
-    """Check an uploaded file and keep it; the oldest give way when there are too many.
+def keep(name: str, brought: "bytes | Path | Checkpoint", owner: str) -> Upload:
+    """Check what was brought and keep it; the oldest give way when there are too many.
+
+    Args:
+        name: what it was called on the person's machine.
+        brought: the bytes of a file of ours, where it lies, or a model that was imported.
 
     Raises:
         CheckpointError: it is not a checkpoint we can trust.
     """
-    from transformer.checkpoint import Checkpoint
+    from transformer.checkpoint import Checkpoint, read
 
-    if not name.lower().endswith(".safetensors"):
-        raise CheckpointError("Upload a .safetensors file, as the Checkpoints page saves it.")
-    Checkpoint.load(content)
+    if isinstance(brought, Checkpoint):
+        content = brought.to_bytes()
+    else:
+        content = brought if isinstance(brought, bytes) else read(brought)
+        Checkpoint.load(content)
     sha256 = hashlib.sha256(content).hexdigest()
     FOLDER.mkdir(parents=True, exist_ok=True)
     path = FOLDER / f"{sha256}.safetensors"

@@ -21,9 +21,9 @@ from torch import Tensor
 from transformer.checkpoint_header import MAX_FILE_BYTES
 from transformer.errors import CheckpointError
 from transformer.interop.archives import Archive
-from transformer.interop.kinds import has_torch_magic, is_zip, is_torch_zip
+from transformer.interop.kinds import has_torch_magic, is_torch_zip, is_zip
 from transformer.interop.tensor_files import read_tensors
-from transformer.interop.unpickling import BREACH, MAX_TENSORS, SPARE_BYTES
+from transformer.interop.unpickling import BREACH, MAX_ENTRIES, SPARE_BYTES
 from transformer.vocabulary import printable
 
 SECONDS = 20
@@ -62,7 +62,7 @@ SENTENCES = {
     ),
     "no tensors": f"The file holds no weights: it has no tensor of floating point. {ADVICE}",
     "twice": f"Two tensors of the file have the same name{{detail}}. {ADVICE}",
-    "many": f"The file has more than the {MAX_TENSORS:,} tensors that are taken.",
+    "many": f"The file has more than the {MAX_ENTRIES:,} entries that are taken. {ADVICE}",
     "parameters": "The file has more parameters than the 500,000,000 that are allowed.",
     "storage": "The tensors of the file are larger than the file itself; it is damaged or forged.",
     "aliases": "The file shows the same few numbers as many tensors; it is damaged or forged.",

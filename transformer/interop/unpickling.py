@@ -13,6 +13,7 @@ import re
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,7 +24,7 @@ from transformer.config import MAX_PARAMETERS
 
 WRAPPINGS = ("state_dict", "model_state_dict", "model")
 DEPTH = 6
-MAX_TENSORS = 20_000
+MAX_ENTRIES = 20_000
 ALIASES = 4
 """A tied embedding stands under four names at most; a bomb shows one tensor a thousand times."""
 DTYPES = {
@@ -151,11 +152,9 @@ def flat(content: object, size: int) -> dict[str, Tensor]:
     if not isinstance(content, Mapping):
         raise Refused("no mapping", type(content).__name__)
     found: dict[str, Tensor] = {}
-    for name, tensor in _tensors(content, "", 0):
+    for name, tensor in _tensors(content, "", 0, count(1)):
         if name in found:
             raise Refused("twice", name)
-        if len(found) == MAX_TENSORS:
-            raise Refused("many")
         if _is_weight(name, tensor):
             found[name] = tensor
     kept = [tensor.untyped_storage() for tensor in found.values()]
@@ -172,14 +171,19 @@ def flat(content: object, size: int) -> dict[str, Tensor]:
     return found
 
 
-def _tensors(content: Mapping[Any, Any], prefix: str, depth: int) -> Iterator[tuple[str, Tensor]]:
+def _tensors(
+    content: Mapping[Any, Any], prefix: str, depth: int, seen: Iterator[int]
+) -> Iterator[tuple[str, Tensor]]:
     for key, value in content.items():
+        # All that is looked at counts: six mappings, each a hundred times in the next, are 10^12.
+        if next(seen) > MAX_ENTRIES:
+            raise Refused("many")
         if not isinstance(key, str):
             continue  # the state of an optimizer is numbered
         if isinstance(value, Tensor):
             yield prefix + key, value
         elif isinstance(value, Mapping) and depth < DEPTH:
-            yield from _tensors(value, f"{prefix}{key}.", depth + 1)
+            yield from _tensors(value, f"{prefix}{key}.", depth + 1, seen)
 
 
 def _is_weight(name: str, tensor: Tensor) -> bool:

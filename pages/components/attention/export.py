@@ -14,6 +14,8 @@ from pages.components.attention.sides import Shown
 from pages.components.attention_explorer import HERE, pack
 from pages.components.mount import script
 from transformer.analysis.heads import Head
+from transformer.csv_files import cell
+from transformer.vocabulary import visible
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -133,8 +135,8 @@ def offline_page(sides: Sequence[Shown], told: str) -> bytes:
     # In Streamlit the module's export is called; here it has a name.
     js = script(HERE).replace("export default function (", "function draw(", 1)
     page = PAGE.format(
-        title=html.escape(title),
-        summary=html.escape(f"Input: {shown.text} · Output: {shown.inspection.output}"),
+        title=html.escape(visible(title)),
+        summary=html.escape(visible(f"Input: {shown.text} · Output: {shown.inspection.output}")),
         css=(HERE / f"{HERE.name}.css").read_text("utf-8"),
         js=js.replace("</", "<\\/"),
         data=base64.b64encode(data).decode(),
@@ -166,9 +168,9 @@ def weights_as_csv(shown: Shown, head: Head) -> bytes:
     frame = pd.DataFrame(
         {
             "row": rows + 1,
-            "query": [kind.query_tokens[row] for row in rows],
+            "query": [cell(kind.query_tokens[row]) for row in rows],
             "column": columns + 1,
-            "key": [kind.key_tokens[column] for column in columns],
+            "key": [cell(kind.key_tokens[column]) for column in columns],
             "weight": weights.reshape(-1),
         }
     )

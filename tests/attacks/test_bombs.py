@@ -1,0 +1,65 @@
+"""Bombs: each refused in one sentence, soon, and with no memory of the server taken."""
+
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.attacks.bombs import BOMBS
+from tests.checkpoint_files import MEGABYTE, assert_sentence, little_memory
+from transformer.checkpoint import Checkpoint
+from transformer.errors import CheckpointError
+from transformer.interop.archives import Archive
+from transformer.interop.kinds import kind_of
+from transformer.interop.state_dicts import read_state_dict
+
+MOST_SECONDS = 30
+SAMPLE = (
+    *("packed tensors", "a bytearray of 3 GiB", "10^12 paths", "a storage of 3 GiB"),
+    *("one tensor under thousands of names", "members on top of each other", "60,000 members"),
+    *("a member larger than it says", "a header of a million lists", "55,000 empty tensors"),
+)
+
+
+def open_it(path: Path) -> None:
+    """What the app does with a file: as its kind says."""
+    kind = kind_of(path)
+    if kind == "state dict":
+        read_state_dict(path)
+    elif kind == "own":
+        Checkpoint.load(path)
+    else:
+        with Archive(path) as archive:
+            archive.read("config.json", 1_000_000)
+
+
+def assert_defused(name: str, folder: Path) -> None:
+    path = folder / "bomb"
+    path.write_bytes(BOMBS[name]())
+    started = time.monotonic()
+    with little_memory(100 * MEGABYTE), pytest.raises(CheckpointError) as caught:
+        open_it(path)
+    assert time.monotonic() - started < MOST_SECONDS
+    assert_sentence(caught.value)
+
+
+@pytest.mark.parametrize("name", SAMPLE)
+def test_a_bomb_is_refused(name: str, tmp_path: Path) -> None:
+    assert_defused(name, tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", BOMBS)
+def test_every_bomb_is_refused(name: str, tmp_path: Path) -> None:
+    assert_defused(name, tmp_path)
+
+
+def test_a_large_sound_file_is_no_bomb(tmp_path: Path) -> None:
+    """The limits leave room for what is real: 80 MB in 16 bits, 40 million parameters."""
+    path = tmp_path / "model.pt"
+    weights = torch.randn(40, 1_000_000).half()
+    torch.save({"model": dict(enumerate(weights)) | {"weight": weights}}, path)
+    found = read_state_dict(path)
+    assert found.keys() == {"weight"}
+    assert torch.equal(found["weight"], weights.float())
