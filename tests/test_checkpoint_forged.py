@@ -394,20 +394,86 @@ def test_the_checksum_covers_the_description(
         Checkpoint.load(forged.whole())
 
 
+def assert_noticed_or_harmless(saved: Checkpoint, damaged: bytes) -> bool:
+    """Refused in a sentence, or loaded as what was saved; whether it was refused."""
+    try:
+        loaded = Checkpoint.load(damaged)
+    except CheckpointError as error:
+        assert_sentence(error)
+        return True
+    assert_same(loaded, saved)
+    return False
+
+
+def mutated(content: bytes, draw: random.Random) -> bytes:
+    """A file changed as files are damaged, or as somebody tries what happens."""
+    damaged = bytearray(content)
+    header = 8 + struct.unpack("<Q", content[:8])[0]
+    for _ in range(draw.choice([1, 1, 1, 2, 5])):
+        # Half of them in the header, where a change means something.
+        place = draw.randrange(header if draw.random() < 0.5 else len(damaged))
+        length = draw.choice([1, 1, 1, 2, 8, 100])
+        kind = draw.randrange(6)
+        if kind == 0:
+            damaged[place] ^= 1 << draw.randrange(8)
+        elif kind == 1:
+            damaged[place : place + length] = draw.randbytes(len(damaged[place : place + length]))
+        elif kind == 2:
+            del damaged[place : place + length]
+        elif kind == 3:
+            damaged[place:place] = draw.randbytes(length)
+        elif kind == 4:
+            other = draw.randrange(len(damaged))
+            damaged[place : place + length] = damaged[other : other + length]
+        else:
+            digits = [n for n in range(header) if chr(content[n]).isdigit()]
+            damaged[draw.choice(digits) % len(damaged)] = draw.choice(b"0123456789-e.")
+        header = min(header, len(damaged))
+    return bytes(damaged)
+
+
 def test_a_byte_changed_is_noticed_or_without_effect(saved: Checkpoint, content: bytes) -> None:
     draw = random.Random(7)
-    header = 8 + struct.unpack("<Q", content[:8])[0]
-    for number in range(300):
-        damaged = bytearray(content)
-        # Half of them in the header, where a change means something.
-        place = draw.randrange(header if number % 2 else len(content))
-        damaged[place] = draw.choice([draw.randrange(256), damaged[place] ^ 1 << draw.randrange(8)])
-        try:
-            loaded = Checkpoint.load(bytes(damaged))
-        except CheckpointError as error:
-            assert_sentence(error)
-        else:
-            assert_same(loaded, saved)
+    for _ in range(300):
+        assert_noticed_or_harmless(saved, mutated(content, draw))
+
+
+@pytest.mark.long
+def test_twenty_thousand_mutations(saved: Checkpoint, content: bytes) -> None:
+    draw = random.Random(11)
+    damaged = (mutated(content, draw) for _ in range(20_000))
+    refused = sum(assert_noticed_or_harmless(saved, one) for one in damaged)
+    print(f"{refused:,} of 20,000 refused")
+    assert refused > 18_000
+
+
+def assert_refused_or_sound(damaged: bytes) -> None:
+    """Other weights or notes with the right checksum are another file; it must be a sound one."""
+    try:
+        loaded = Checkpoint.load(damaged)
+    except CheckpointError as error:
+        assert_sentence(error)
+    else:
+        assert_same(Checkpoint.load(loaded.to_bytes()), loaded)
+
+
+@pytest.mark.parametrize("count", [200, pytest.param(5000, marks=pytest.mark.long)])
+def test_a_mutation_that_is_sealed_again(content: bytes, count: int) -> None:
+    """With the checksum right, every other check must do its work alone."""
+    draw = random.Random(13)
+    sealed = 0
+    while sealed < count:
+        damaged, done = sealed_again(mutated(content, draw))
+        sealed += done
+        assert_refused_or_sound(damaged)
+
+
+def sealed_again(damaged: bytes) -> tuple[bytes, bool]:
+    """The file with its checksum right, as somebody who forges one would make it."""
+    try:
+        return taken_apart(damaged).sealed().whole(), True
+    except Exception:  # no JSON, no such key: nothing to seal
+        return damaged, False
 
 
 JUNK: list[Any] = [

@@ -2,6 +2,7 @@
 
 import io
 import json
+import pickle
 import struct
 import zipfile
 from pathlib import Path
@@ -176,10 +177,7 @@ OTHERS: dict[str, tuple[bytes, str]] = {
     "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(99), "PNG"),
     "packed": (b"\x1f\x8b\x08" + bytes(99), "gzip"),
     "noise": (bytes(range(255, 0, -1)) * 4, "unknown kind"),
-    "a pickle": (
-        b"\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00}\x94\x8c\x01a\x94K\x01s.",
-        "pickle",
-    ),
+    "a pickle": (pickle.dumps({"a": 1}), "a Python pickle"),
     "a zip of texts": (zipped(**{"a.txt": b"1", "b.txt": b"2"}), "neither a config.json"),
     "an empty zip": (zipped(), "none"),
     "half a zip": (zipped(**{"config.json": b"{}"})[:40], "directory cannot be read"),

@@ -92,8 +92,8 @@ def test_a_bad_upload_is_refused_in_one_sentence(server: Server, new_page: NewPa
     flipped = bytearray(good)
     flipped[-1] ^= 1
     files = {
-        "notes.txt": (b"hello", "Upload a .safetensors file"),
-        "a.safetensors": (b"hello, world, this is no checkpoint", "not a checkpoint"),
+        "notes.txt": (b"hello", "This is a text file"),
+        "a.safetensors": (b"hello, world, this is no checkpoint", "a text file"),
         "b.safetensors": (good[:-1000], "cut off"),
         "c.safetensors": (len(huge).to_bytes(8, "little") + huge, "d_model = 1000000000"),
         "d.safetensors": (bytes(flipped), "checksum"),

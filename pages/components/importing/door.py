@@ -4,6 +4,7 @@ In session state: "arrival", the file that is being brought; "outcome", what bec
 one; "arrived", a checkpoint to choose at the next run, before the box that chooses is drawn.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -178,10 +179,8 @@ def _keep(arrival: Arrival, brought: "Path | Checkpoint") -> str:
     example = None
     if checkpoint.header.examples:
         source = checkpoint.header.examples[0].source
-        try:
+        with suppress(UserError):  # it cannot read it; the check of the checkpoint says so
             example = (source, checkpoint.answers([source])[0].output)
-        except UserError:
-            pass  # its vocabulary cannot read it; the check of the checkpoint says so
     st.session_state["outcome"] = Outcome(arrival.name, upload.id, example)
     return upload.id
 

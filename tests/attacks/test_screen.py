@@ -1,0 +1,195 @@
+"""120 texts on screen: 20 tokens that are not what they seem, each in six places."""
+
+import io
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from streamlit.testing.v1 import AppTest
+
+from pages.components import uploads
+from pages.components.attention.export import as_npz, offline_page, weights_as_csv
+from pages.components.attention.sides import Shown
+from pages.components.inspection import inspect
+from tests.attacks.strings import HIDDEN, MARKS, WORDS
+from transformer.checkpoint import Checkpoint
+from transformer.config import DataConfig, TransformerConfig
+from transformer.errors import VocabularyError
+from transformer.figures import attention_map
+from transformer.model import Transformer
+from transformer.vocabulary import Vocabulary, printable
+
+ROOT = Path(__file__).resolve().parents[2]
+KINDS = {"characters": MARKS, "words": WORDS}
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(tmp_path: Path) -> Iterator[None]:
+    before = Path.cwd()
+    os.chdir(tmp_path)
+    yield
+    os.chdir(before)
+
+
+def hostile(kind: str) -> Checkpoint:
+    """A model that reads and writes nothing but such tokens; its texts are made of them too."""
+    tokens = list(KINDS[kind].values())
+    vocabulary = Vocabulary(kind, tokens)
+    torch.manual_seed(0)
+    config = TransformerConfig(
+        source_vocab_size=len(vocabulary),
+        target_vocab_size=len(vocabulary),
+        d_model=16,
+        num_heads=2,
+        d_ff=16,
+        max_length=24,
+        num_encoder_layers=1,
+        num_decoder_layers=1,
+    )
+    text = ("" if kind == "characters" else " ").join(tokens)
+    model, data = Transformer(config).eval(), DataConfig(task="imported")
+    told = f"From {text}"
+    checkpoint = Checkpoint.of(
+        model, vocabulary, vocabulary, data, None, [(text, text)], told, origin=told, licence=told
+    )
+    return Checkpoint.load(checkpoint.to_bytes())
+
+
+def opened(name: str, kind: str, **query: str) -> AppTest:
+    kept = uploads.keep(f"{''.join(KINDS[kind].values())}.safetensors"[-100:], hostile(kind), "me")
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app.run()
+    for key, value in (query | {"checkpoint": kept.id}).items():
+        app.query_params[key] = value
+    app.switch_page(f"pages/{name}.py").run()
+    assert not app.exception
+    assert not app.error
+    return app
+
+
+def sent(
+    app: AppTest, skip: tuple[str, ...] = ("text_input", "text_area")
+) -> list[tuple[str, str]]:
+    """Every text that the page sends to the browser, with the kind of element it is in.
+
+    Not what stands in a field to be typed into, which is the person's own.
+    """
+    found: list[tuple[str, str]] = []
+
+    def strings(kind: str, message: Any) -> None:
+        for field, value in message.ListFields():
+            values = value if isinstance(value, list) or hasattr(value, "append") else [value]
+            if field.type == field.TYPE_STRING and not hasattr(value, "items"):
+                found.extend((kind, str(text)) for text in values)
+            elif field.type == field.TYPE_MESSAGE and not hasattr(value, "items"):
+                for inner in values:
+                    strings(kind, inner)
+
+    def walk(node: Any) -> None:
+        if (
+            node.type not in ("text_input", "text_area")
+            and getattr(node, "proto", None) is not None
+        ):
+            strings(node.type, node.proto)
+        for child in getattr(node, "children", {}).values():
+            walk(child)
+
+    walk(app._tree)
+    assert len(found) > 20
+    return found
+
+
+def tables(app: AppTest) -> list[str]:
+    frames = [*(element.value for element in app.dataframe), *(one.value for one in app.table)]
+    return [str(cell) for frame in frames for cell in frame.to_numpy().ravel()]
+
+
+def assert_seen(texts: list[tuple[str, str]]) -> None:
+    """Nothing invisible, and nothing that a browser would take for markup."""
+    for kind, text in texts:
+        assert not HIDDEN.intersection(text), (kind, text)
+        if kind in ("html", "arrow_table"):
+            continue
+        outside = re.sub(r"(`+).*?\1", "", text, flags=re.DOTALL)
+        if kind in ("markdown", "alert", "caption", "heading", "success", "info", "header"):
+            for word in WORDS.values():
+                assert word not in outside or word == "=1+1", (kind, text)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_card_shows_what_is_there(kind: str) -> None:
+    app = opened("checkpoints", kind)
+    assert_seen(sent(app))
+    assert_seen([("cell", text) for text in tables(app)])
+    said = " ".join(block.value for block in (*app.markdown, *app.caption, *app.success))
+    for mark in MARKS.values() if kind == "characters" else "\u202e":
+        if not mark.isspace():
+            assert f"U+{ord(mark):04X}" in said
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_table_of_examples_shows_what_is_there(kind: str) -> None:
+    cells = tables(opened("checkpoints", kind))
+    for mark in MARKS.values() if kind == "characters" else "\u202e":
+        assert any(f"U+{ord(mark):04X}" in cell for cell in cells)
+    if kind == "words":  # a canvas draws them, so they are text as they are
+        assert any("<script>alert(1)</script>" in cell for cell in cells)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_labels_of_attention_show_what_is_there(kind: str) -> None:
+    checkpoint = hostile(kind)
+    shown = inspect(checkpoint, checkpoint.header.examples[0].source)
+    labels = [token for one in shown.kinds for token in (*one.query_tokens, *one.key_tokens)]
+    assert {printable(token) for token in KINDS[kind].values()} <= set(labels)
+    assert all(label.isprintable() and 0 < len(label) <= 40 for label in labels)
+    assert_seen(sent(opened("attention", kind)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_tokens_of_decode_show_what_is_there(kind: str) -> None:
+    forced = ".".join(str(number) for number in range(4, 14))
+    for part in ("", "strategies", "why", "what_if", "forcing"):
+        assert_seen(sent(opened("decode", kind, prefix=forced, part=part)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_box_of_choices_shows_what_is_there(kind: str) -> None:
+    app = opened("decode", kind, part="what_if")
+    options = [option for box in app.selectbox for option in box.options]
+    assert options
+    assert all(option.isprintable() for option in options)
+    assert any("(uploaded)" in option for option in options)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_figures_and_exports_show_what_is_there(kind: str) -> None:
+    tokens = list(KINDS[kind].values())
+    figure = attention_map(np.eye(len(tokens)), tokens, tokens, title="".join(tokens))
+    labels = [*figure.layout.xaxis.ticktext, figure.layout.title.text]
+    assert not any(HIDDEN.intersection(label) or "<" in label for label in labels)
+    checkpoint = hostile(kind)
+    text = checkpoint.header.examples[0].source
+    shown = Shown("this model", checkpoint, text, inspect(checkpoint, text))
+    head = next(head for head in shown.scores if head.kind == "cross")
+    page = offline_page([shown], "cross").decode()
+    assert not (HIDDEN - {"\t"}).intersection(page)
+    assert "<script>alert(1)" not in page
+    frame = pd.read_csv(io.BytesIO(weights_as_csv(shown, head)), keep_default_na=False, dtype=str)
+    cells = [*frame["query"], *frame["key"]]
+    assert not any(cell.startswith(("=", "+", "-", "@")) for cell in cells)
+    assert not any(HIDDEN.intersection(cell) for cell in cells)
+    saved = np.load(io.BytesIO(as_npz(shown)))
+    assert all(token.isprintable() for token in saved["source"])
+
+
+def test_half_a_character_is_refused() -> None:
+    for kind in KINDS:
+        with pytest.raises(VocabularyError, match="surrogate"):
+            Vocabulary(kind, ["\ud800"])

@@ -1,0 +1,132 @@
+"""Every door of the Checkpoints page: what comes in, what does not, and the page after it."""
+
+import io
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from playwright.sync_api import Page, expect
+
+from tests.attacks.bombs import bytearray_of_3_gib
+from tests.attacks.gadgets import FORMS, GADGETS
+from tests.browser.conftest import NewPage, Server, settle, start_server, stop_server
+
+BUNDLED = Path(__file__).parents[2] / "checkpoints"
+NAME = "model\u202egpj.pt"
+"""A name that would show as "modeltp.jpg"."""
+
+
+def bring(page: Page, name: str, content: bytes) -> None:
+    field = page.locator("[data-testid=stFileUploader] input[type=file]")
+    field.set_input_files({"name": name, "mimeType": "application/octet-stream", "buffer": content})
+    settle(page)
+
+
+def open_page(new_page: NewPage, server: Server, **looks: object) -> Page:
+    page = new_page(**looks)
+    page.goto(f"{server.url}/checkpoints?checkpoint=sort")
+    settle(page)
+    return page
+
+
+def assert_usable(page: Page) -> None:
+    """What was shown is still there, and our own file still comes in."""
+    expect(page.get_by_role("combobox", name="Checkpoint")).to_have_value("sort (bundled)")
+    expect(page.get_by_text("Architecture")).to_be_visible()
+    bring(page, "mine.safetensors", (BUNDLED / "reverse.safetensors").read_bytes())
+    expect(page.get_by_role("combobox", name="Checkpoint")).to_have_value(
+        "mine.safetensors (uploaded)"
+    )
+    expect(page.get_by_test_id("stAlert")).to_contain_text("is here and chosen")
+    expect(page.get_by_test_id("stAlert")).to_contain_text("It reads")
+
+
+def zip_bomb() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("config.json", "{}")
+        archive.writestr("model.safetensors", bytes(50_000_000))
+    return buffer.getvalue()
+
+
+def climbing_zip() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("config.json", "{}")
+        archive.writestr("../../app.py", "print('mine')")
+    return buffer.getvalue()
+
+
+def test_our_own_file_comes_in_and_answers(server: Server, new_page: NewPage) -> None:
+    page = open_page(new_page, server)
+    bring(page, "mine.bin", (BUNDLED / "reverse.safetensors").read_bytes())  # any name will do
+    expect(page.get_by_role("combobox", name="Checkpoint")).to_have_value("mine.bin (uploaded)")
+    told = page.get_by_test_id("stAlert")
+    expect(told).to_have_count(1)
+    reads, writes = (told.locator("code").nth(n).inner_text() for n in range(2))
+    assert writes == reads[::-1]
+    expect(page.get_by_role("heading", name="Reverse")).to_be_visible()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_file_that_would_run_a_program_does_not(
+    form: str, server: Server, new_page: NewPage, tmp_path: Path
+) -> None:
+    canary = tmp_path / "canary"
+    page = open_page(new_page, server)
+    bring(page, NAME, FORMS[form](GADGETS["os.system"](canary)))
+    told = page.get_by_test_id("stAlert")
+    expect(told).to_have_count(1)
+    expect(told).to_contain_text("was not taken. The file holds more than tensors (posix.system)")
+    expect(told).to_contain_text("modelU+202Egpj.pt")
+    assert "weights_only" not in told.inner_text()
+    assert not canary.exists()
+    assert_usable(page)
+
+
+def test_other_files_are_named_and_refused(server: Server, new_page: NewPage) -> None:
+    good = (BUNDLED / "reverse.safetensors").read_bytes()
+    flipped = bytearray(good)
+    flipped[-2] ^= 1
+    files = {
+        "bomb.pt": (bytearray_of_3_gib(), "more memory than its own size"),
+        "opus-mt.zip": (zip_bomb(), "more than 100 times"),
+        "climbing.zip": (climbing_zip(), "points outside the archive"),
+        "notes.pt": (b"source\ttarget\nhello\tworld\n", "This is a text file. Taken are"),
+        "flipped.safetensors": (bytes(flipped), "checksum does not match"),
+        "empty.ckpt": (b"", "an empty file"),
+    }
+    page = open_page(new_page, server)
+    for name, (content, sentence) in files.items():
+        bring(page, name, content)
+        told = page.get_by_test_id("stAlert")
+        expect(told).to_contain_text(f"{name} was not taken.")
+        expect(told).to_contain_text(sentence)
+        expect(told).to_have_count(1)
+    assert_usable(page)
+
+
+def test_a_refused_file_leaves_nothing_behind(server: Server, new_page: NewPage) -> None:
+    page = open_page(new_page, server)
+    bring(page, "notes.pt", b"hello")
+    expect(page.get_by_test_id("stAlert")).to_contain_text("This is a text file")
+    assert not list((server.folder / "runs" / "uploads" / "arriving").glob("*"))
+
+
+@pytest.fixture(scope="module")
+def demo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    running = start_server(tmp_path_factory.mktemp("demo"), WORKBENCH_MODE="demo")
+    yield running
+    stop_server(running)
+
+
+def test_a_public_demo_takes_our_own_files_alone(demo_server: Server, new_page: NewPage) -> None:
+    page = open_page(new_page, demo_server)
+    expect(page.get_by_text("Limit 64MB per file").or_(page.get_by_text("64MB"))).to_be_visible()
+    weights = io.BytesIO()
+    torch.save({"weight": torch.zeros(4)}, weights)
+    bring(page, "model.pt", weights.getvalue())
+    expect(page.get_by_test_id("stAlert")).to_contain_text("run the app on your own machine")
+    assert_usable(page)
