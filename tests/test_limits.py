@@ -17,6 +17,8 @@ def test_the_defaults_suit_one_person() -> None:
     assert limits == Limits()
     assert not limits.owned
     assert limits.own_pairs
+    assert limits.foreign_files
+    assert limits.upload_mb == 512
     assert limits.slots == (os.cpu_count() or 1)
     assert limits.threads == 1
     assert limits.memory_bytes >= 1_000_000_000
@@ -29,6 +31,8 @@ def test_modes_are_stricter_and_single_limits_override_them() -> None:
     assert demo.owned
     assert shared.own_pairs
     assert not demo.own_pairs
+    assert not demo.foreign_files
+    assert demo.upload_mb == 64
     assert 0 < demo.minutes < shared.minutes
     assert demo.parameters < shared.parameters < Limits().parameters
     changed = {"WORKBENCH_MODE": "class", "WORKBENCH_MINUTES": "7.5", "WORKBENCH_TRAINERS": "3"}

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 from pages.components import uploads
 
@@ -34,19 +35,19 @@ class Arrival:
             self.path.unlink(missing_ok=True)
 
 
-def put(name: str, content: memoryview) -> Arrival:
-    """Write what was brought to the disk; others make way where there is no more room.
+def put(name: str, content: BinaryIO, size: int) -> Arrival:
+    """Write what was brought to the disk, a piece at a time; older files make way for it.
 
     Raises:
         OSError: the disk is full, or the folder cannot be written to.
     """
     FOLDER.mkdir(parents=True, exist_ok=True)
-    _make_room(len(content))
+    _make_room(size)
     arrival = Arrival(name[:100], _free_place())
     try:
         with arrival.path.open("wb") as file:
-            for start in range(0, len(content), PIECE):
-                file.write(content[start : start + PIECE])
+            while piece := content.read(PIECE):
+                file.write(piece)
     except BaseException:
         arrival.drop()
         raise

@@ -111,7 +111,7 @@ def _take(turn: int) -> None:
     _leave()
     st.session_state["upload turn"] = turn + 1
     try:
-        st.session_state["arrival"] = arrivals.put(uploaded.name, uploaded.getbuffer())
+        st.session_state["arrival"] = arrivals.put(uploaded.name, uploaded, uploaded.size)
     except OSError as error:
         st.session_state["outcome"] = Outcome(uploaded.name, problem=_sentence(error))
     context = get_script_run_ctx()
