@@ -109,7 +109,8 @@ def test_a_bad_upload_is_refused_in_one_sentence(server: Server, new_page: NewPa
     expect(page.get_by_role("combobox", name="Checkpoint")).to_have_value(
         "good.safetensors (uploaded)"
     )
-    expect(page.get_by_test_id("stAlert")).to_have_count(0)
+    expect(page.get_by_test_id("stAlert")).to_have_count(1)
+    expect(page.get_by_test_id("stAlert")).to_contain_text("is here and chosen")
 
 
 MARKUP = "![](https://evil.example/x) **b** www.evil.example a -> b <b>c</b> $x$ :smile: `d`"
