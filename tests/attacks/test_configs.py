@@ -158,7 +158,7 @@ def test_two_thousand_generated_configs(content: bytes) -> None:
 def test_the_limits_themselves_are_met() -> None:
     """A model of just under the budget is described, and nothing is allocated for it."""
     with little_memory():
-        config = TransformerConfig(source_vocab_size=60_000, target_vocab_size=60_000, d_model=2048)
+        config = TransformerConfig(source_vocab_size=60_000, target_vocab_size=60_000, d_model=1024)
         assert config.num_parameters < MAX_PARAMETERS
         with pytest.raises(ConfigError, match="parameters"):
             TransformerConfig(source_vocab_size=2**20, target_vocab_size=2**20, d_model=512)

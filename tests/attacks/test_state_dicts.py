@@ -4,6 +4,7 @@ import io
 import json
 import pickle
 import struct
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -164,7 +165,8 @@ def zipped(**members: bytes) -> bytes:
 
 def torchscript() -> bytes:
     buffer = io.BytesIO()
-    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), buffer)
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
+        torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), buffer)
     return buffer.getvalue()
 
 
@@ -221,7 +223,8 @@ def named(name: str, **fields: Any) -> bytes:
         info.filename = name
         for field, value in fields.items():
             setattr(info, field, value)
-        archive.writestr(info, b"x")
+        with warnings.catch_warnings(action="ignore", category=UserWarning):  # a name twice
+            archive.writestr(info, b"x")
     return buffer.getvalue()
 
 
@@ -250,7 +253,6 @@ ARCHIVES: dict[str, bytes] = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize("content", ARCHIVES.values(), ids=ARCHIVES)
 def test_an_archive_that_reaches_out_is_refused(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "model.zip"
