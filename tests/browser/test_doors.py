@@ -124,7 +124,7 @@ def demo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def test_a_public_demo_takes_our_own_files_alone(demo_server: Server, new_page: NewPage) -> None:
     page = open_page(new_page, demo_server)
-    expect(page.get_by_text("Limit 64MB per file").or_(page.get_by_text("64MB"))).to_be_visible()
+    expect(page.get_by_text("(.safetensors). Up to 64 MB.")).to_be_visible()
     weights = io.BytesIO()
     torch.save({"weight": torch.zeros(4)}, weights)
     bring(page, "model.pt", weights.getvalue())
