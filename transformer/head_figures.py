@@ -119,9 +119,7 @@ def before_after(
             y=list(values),
             name=name,
             marker={"color": colour, "pattern": {"shape": pattern}},
-            customdata=[
-                [label(a), label(b)] for a, b in zip(tokens, preferred, strict=True)
-            ],
+            customdata=[[label(a), label(b)] for a, b in zip(tokens, preferred, strict=True)],
             hovertemplate="%{customdata[0]}: %{y:.4f}"
             + ("<br>now most probable: %{customdata[1]}" if pattern else "")
             + f"<extra>{name}</extra>",
