@@ -17,7 +17,9 @@ from transformer.model import Transformer
 DEPTHS = [(1, 3), (4, 2), (3, 1)]
 
 
-def random_model(depths: tuple[int, int], seed: int, norm_first: bool) -> Transformer:
+def random_model(
+    depths: tuple[int, int], seed: int, norm_first: bool, layout: str = ""
+) -> Transformer:
     config = TransformerConfig(
         source_vocab_size=11,
         target_vocab_size=13,
@@ -30,7 +32,7 @@ def random_model(depths: tuple[int, int], seed: int, norm_first: bool) -> Transf
         final_norm=norm_first,
         tie_embeddings=not norm_first,
         activation="relu" if norm_first else "gelu",
-        position_layout="interleaved" if norm_first else "halves",
+        position_layout=layout or ("interleaved" if norm_first else "halves"),
         max_length=20,
     )
     torch.manual_seed(seed)
@@ -61,6 +63,9 @@ def by_formula(model: Transformer, source: list[int], read: list[int]) -> dict[s
         rows = []
         for position, number in enumerate(ids):
             row = weights[f"{side}_embedding.tokens.weight"][number] * math.sqrt(config.d_model)
+            if config.position_layout == "learned":
+                rows.append(row + weights[f"{side}_embedding.positions"][position])
+                continue
             for i in range(config.d_model // 2):
                 angle = position / 10000 ** (2 * i / config.d_model)
                 sine, cosine = (
@@ -142,9 +147,12 @@ def test_every_captured_weight_is_the_papers(depths: tuple[int, int], norm_first
         assert np.abs(weights.numpy() - expected[kind]).max() < 1e-6
 
 
+@pytest.mark.parametrize("layout", ["", "learned"])
 @pytest.mark.parametrize("norm_first", [True, False])
-def test_the_reference_behind_the_trust_strip_is_the_papers_too(norm_first: bool) -> None:
-    model = random_model((2, 3), seed=8, norm_first=norm_first)
+def test_the_reference_behind_the_trust_strip_is_the_papers_too(
+    norm_first: bool, layout: str
+) -> None:
+    model = random_model((2, 3), seed=8, norm_first=norm_first, layout=layout)
     source, read = [5, 9, 4, 2], [1, 12, 3, 8, 7]
     parameters = {name: p.detach().numpy() for name, p in model.named_parameters()}
     ours = Reference(model.config, parameters).attention(source, read)

@@ -51,6 +51,7 @@ def configs(draw: st.DrawFn, /, **fixed: Any) -> TransformerConfig:
         "final_norm": draw(st.booleans()),
         "activation": draw(st.sampled_from(["relu", "gelu", "swish"])),
         "output_bias": draw(st.booleans()),
+        "position_layout": draw(st.sampled_from(["interleaved", "learned"])),
         "pad_id": pad_id,
         "bos_id": bos_id,
         "eos_id": eos_id,

@@ -67,7 +67,7 @@ class Example:
     """A recorded example as tokens.
 
     text: the source as typed.
-    source: its tokens and <eos>.
+    source: its tokens, and those around them, mostly <eos>.
     read: what the decoder reads: the start token and the target.
     written: what it should write: the target and <eos>.
     """
@@ -132,7 +132,7 @@ class AttentionRecorder:
     def __init__(self, folder: Path, config: TransformerConfig, task: Task) -> None:
         self.folder = folder
         shape = _Shape(config.num_encoder_layers, config.num_decoder_layers, config.num_heads)
-        self.pairs = _choose(shape, task)
+        self.pairs = _choose(shape, task, config)
         self.examples = [_example(task, pair, config) for pair in self.pairs]
         self.dtype = shape.record(_lengths(self.examples))
         self.task = task
@@ -215,12 +215,12 @@ class AttentionRecorder:
         return found
 
 
-def _choose(shape: _Shape, task: Task) -> list[Pair]:
+def _choose(shape: _Shape, task: Task, config: TransformerConfig) -> list[Pair]:
     """The longest of the candidates that fit, since they show most, in their own order."""
 
     def lengths(pair: Pair) -> tuple[int, int]:
         source, target = task.source_vocabulary, task.target_vocabulary
-        return len(source.encode(pair.source)) + 1, len(target.encode(pair.target)) + 1
+        return len(config.framed(source.encode(pair.source))), len(target.encode(pair.target)) + 1
 
     candidates = task.held_out(CANDIDATES)
     room = RECORD_BYTES - 8
@@ -235,11 +235,11 @@ def _choose(shape: _Shape, task: Task) -> list[Pair]:
 
 def _example(task: Task, pair: Pair, config: TransformerConfig) -> Example:
     target_tokens = task.target_vocabulary.tokens
-    source = task.source_vocabulary.tokens_of(task.source_vocabulary.encode(pair.source))
+    source = config.framed(task.source_vocabulary.encode(pair.source))
     target = task.target_vocabulary.tokens_of(task.target_vocabulary.encode(pair.target))
     return Example(
         pair.source,
-        (*source, task.source_vocabulary.tokens[config.eos_id]),
+        tuple(task.source_vocabulary.tokens[number] for number in source),
         (target_tokens[config.decoder_start_id], *target),
         (*target, target_tokens[config.eos_id]),
     )

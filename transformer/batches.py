@@ -21,7 +21,7 @@ POOL = 32
 class Batch:
     """Padded ids.
 
-    source: [batch, source], each ending in <eos>.
+    source: [batch, source], each as ``config.source_frame`` says, ending in <eos> mostly.
     target_in: [batch, target], the start token and then the target: what the decoder reads.
     target_out: [batch, target], the target and then <eos>: what it should write.
     """
@@ -47,7 +47,7 @@ def encode(task: Task, pairs: Sequence[Pair]) -> list[Encoded]:
 
 def collate(encoded: Sequence[Encoded], config: TransformerConfig) -> Batch:
     """One padded batch of some pairs."""
-    sources = [[*source, config.eos_id] for source, _ in encoded]
+    sources = [config.framed(source) for source, _ in encoded]
     inputs = [[config.decoder_start_id, *target] for _, target in encoded]
     outputs = [[*target, config.eos_id] for _, target in encoded]
     return Batch(*(pad(rows, config.pad_id) for rows in (sources, inputs, outputs)))

@@ -196,7 +196,7 @@ class Checkpoint:
         return type(self)(self.header, self.tensors)
 
     def encode(self, text: str) -> Tensor:
-        """A source text as ids ending in <eos>: [1, source].
+        """A source text as ids, with <eos> or what else the model reads around it: [1, source].
 
         Raises:
             VocabularyError: a token is unknown, there is none, or there are too many.
@@ -204,12 +204,13 @@ class Checkpoint:
         ids = self.source_vocabulary.encode(text)
         if not ids:
             raise VocabularyError("There is nothing to read. Type at least one token.")
-        if len(ids) + 1 > self.config.max_length:
+        framed = self.config.framed(ids)
+        if len(framed) > self.config.max_length:
             raise VocabularyError(
                 f"The input has {len(ids):,} tokens; this model reads at most "
-                f"{self.config.max_length - 1}. Shorten it."
+                f"{self.config.max_length - (len(framed) - len(ids))}. Shorten it."
             )
-        return torch.tensor([[*ids, self.config.eos_id]])
+        return torch.tensor([framed])
 
     def answers(self, texts: Sequence[str], strategy: Strategy = greedy) -> list[Answer]:
         """Decode several texts in batches, in their order.
@@ -348,8 +349,9 @@ def _assemble(config: TransformerConfig, tensors: Mapping[str, Tensor]) -> Trans
         model.target_embedding.tokens = model.source_embedding.tokens
     if config.tie_embeddings:
         model.output.weight = model.target_embedding.tokens.weight
-    model.source_embedding.positions = sinusoids(config)
-    model.target_embedding.positions = model.source_embedding.positions
+    if config.position_layout != "learned":
+        model.source_embedding.positions = sinusoids(config)
+        model.target_embedding.positions = model.source_embedding.positions
     return model.requires_grad_(False).eval()
 
 

@@ -5,7 +5,7 @@ line makes its flags from them and the app makes its form from them, so a settin
 described in one place only.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -14,6 +14,8 @@ from transformer.settings import SelfValidating, required, setting, shown
 
 MAX_PARAMETERS = 500_000_000
 """More than this is refused: 2 GB of 32-bit weights is what a small server can hold."""
+LATER_FIELDS = {"source_frame": "eos"}
+"""Fields of :class:`TransformerConfig` that files may lack, and what they then mean."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,9 +89,10 @@ class TransformerConfig(SelfValidating):
         "Multiply embeddings by √d_model, as the paper does.", default=True
     )
     position_layout: str = setting(
-        "Order of sines and cosines: interleaved as in the paper, or all sines first (halves).",
+        "Positions as sines and cosines, interleaved as in the paper or all sines first (halves); "
+        "or as a learned table a side.",
         default="interleaved",
-        choices=("interleaved", "halves"),
+        choices=("interleaved", "halves", "learned"),
     )
     output_bias: bool = setting("Add a learned bias to the logits.", default=False)
     layer_norm_eps: float = setting(
@@ -112,6 +115,11 @@ class TransformerConfig(SelfValidating):
     decoder_start_id: int = setting(
         "Id the decoder starts from.", default=1, minimum=0, maximum=1 << 20
     )
+    source_frame: str = setting(
+        "What the encoder reads around a text: <eos> after it, <bos> and <eos>, or nothing.",
+        default="eos",
+        choices=("eos", "bos-eos", "none"),
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -120,7 +128,7 @@ class TransformerConfig(SelfValidating):
                 f"num_heads = {self.num_heads}: must divide d_model = {self.d_model} "
                 "without remainder."
             )
-        if self.d_model % 2:
+        if self.d_model % 2 and self.position_layout != "learned":
             raise ConfigError(
                 f"d_model = {self.d_model}: must be even, since positions use pairs of "
                 "sine and cosine."
@@ -152,6 +160,22 @@ class TransformerConfig(SelfValidating):
         """Width of one head's queries, keys and values (section 3.2.2)."""
         return self.d_model // self.num_heads
 
+    def framed(self, source: Sequence[int]) -> list[int]:
+        """The ids of a text as the encoder reads them, with what ``source_frame`` puts around."""
+        start = [self.bos_id] if self.source_frame == "bos-eos" else []
+        end = [] if self.source_frame == "none" else [self.eos_id]
+        return [*start, *source, *end]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field, but for those that came later and say nothing: old files keep their
+        checksum."""
+        plain = super().to_dict()
+        return {
+            name: value
+            for name, value in plain.items()
+            if name not in LATER_FIELDS or value != LATER_FIELDS[name]
+        }
+
     @property
     def num_parameters(self) -> int:
         """Parameters of the model, from arithmetic alone: nothing is allocated."""
@@ -163,6 +187,8 @@ class TransformerConfig(SelfValidating):
         embeddings = self.target_vocab_size * self.d_model
         if not self.share_embeddings:
             embeddings += self.source_vocab_size * self.d_model
+        if self.position_layout == "learned":
+            embeddings += 2 * self.max_length * self.d_model
         output = 0 if self.tie_embeddings else self.target_vocab_size * self.d_model
         if self.output_bias:
             output += self.target_vocab_size

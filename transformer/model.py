@@ -186,8 +186,11 @@ class Embedding(nn.Module):
         self.tokens = tokens
         self.scale = math.sqrt(config.d_model) if config.scale_embeddings else 1.0
         self.dropout = nn.Dropout(config.dropout)
-        self.register_buffer("positions", sinusoids(config), persistent=False)
         self.positions: Tensor
+        if config.position_layout == "learned":
+            self.positions = nn.Parameter(torch.empty(config.max_length, config.d_model))
+        else:
+            self.register_buffer("positions", sinusoids(config), persistent=False)
 
     def forward(self, ids: Tensor, start: int = 0) -> Tensor:
         """[batch, position] -> [batch, position, d_model]; ``start`` is the first position."""
@@ -443,7 +446,7 @@ class Transformer(nn.Module):
         for name, parameter in self.named_parameters():
             if parameter.dim() == 1:
                 nn.init.constant_(parameter, 1.0 if name.endswith("gain") else 0.0)
-            elif name.endswith("tokens.weight"):
+            elif name.endswith(("tokens.weight", "positions")):
                 nn.init.normal_(parameter, std=self.config.d_model**-0.5)
             else:
                 nn.init.xavier_uniform_(parameter)

@@ -162,10 +162,11 @@ def run_config(
             "share_embeddings = True: needs one vocabulary for both sides, but source and target "
             "have tokens of their own."
         )
-    for side, length in zip(("source", "target"), facts.longest, strict=True):
-        if length + 1 > full_model.max_length:
+    around = (len(full_model.framed(())), 1)
+    for side, length, more in zip(("source", "target"), facts.longest, around, strict=True):
+        if length + more > full_model.max_length:
             raise TaskError(
-                f"The longest {side} has {length} tokens, and <eos> makes {length + 1}, but the "
+                f"The longest {side} has {length} tokens, and <eos> makes {length + more}, but the "
                 f"model's max_length is {full_model.max_length}. Raise max_length, or shorten it."
             )
     return RunConfig(preset_name, data, full_model, full_training)

@@ -152,7 +152,7 @@ def evaluate_outputs(model: Transformer, task: Task, pairs: Sequence[Pair], step
     order = sorted(range(len(pairs)), key=lambda i: len(sources[i]))
     for start in range(0, len(order), EVAL_BATCH):
         rows = order[start : start + EVAL_BATCH]
-        ids = pad([[*sources[i], model.config.eos_id] for i in rows], model.config.pad_id)
+        ids = pad([model.config.framed(sources[i]) for i in rows], model.config.pad_id)
         for i, found in zip(rows, decode(model, ids.to(_device(model)), strategy), strict=True):
             outputs[i] = task.target_vocabulary.decode(found.tokens)
             tokens[i] = task.target_vocabulary.tokens_of(found.tokens)

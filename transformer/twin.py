@@ -160,7 +160,7 @@ def _is_logged(step: int) -> bool:
 def _count_right(model: Transformer, encoded: Sequence[Encoded]) -> int:
     """How many of its pairs the twin writes exactly, greedily, from the sources alone."""
     eos = model.config.eos_id
-    source = pad([[*source, eos] for source, _ in encoded], model.config.pad_id)
+    source = pad([model.config.framed(source) for source, _ in encoded], model.config.pad_id)
     longest = max(len(target) for _, target in encoded)
     try:
         written = decode(model.eval(), source, partial(greedy, max_length=longest + 2))

@@ -62,7 +62,7 @@ def means(checkpoint: Checkpoint, heads: Sequence[Head], pairs: Sequence[Pair]) 
     """
     config = checkpoint.config
     source = pad(
-        [[*checkpoint.source_vocabulary.encode(p.source), config.eos_id] for p in pairs],
+        [config.framed(checkpoint.source_vocabulary.encode(p.source)) for p in pairs],
         config.pad_id,
     )
     read = pad(

@@ -64,6 +64,8 @@ class Reference:
         if table is None:  # shared: stored under the side that comes first
             table = self.tensors["source_embedding.tokens.weight"]
         vectors = table[ids] * (math.sqrt(d_model) if self.config.scale_embeddings else 1.0)
+        if self.config.position_layout == "learned":
+            return vectors + self.tensors[f"{side}_embedding.positions"][: len(ids)]
         angles = np.arange(len(ids))[:, None] / 10000 ** (np.arange(0, d_model, 2) / d_model)
         positions = np.empty((len(ids), d_model))
         if self.config.position_layout == "interleaved":

@@ -70,17 +70,18 @@ def untrained_loss_bound(config: TransformerConfig) -> tuple[float, str]:
     """
     size, d = config.target_vocab_size, config.d_model
     embedding = 1.0 if config.scale_embeddings else 1 / d  # variance of an entry in the stream
+    positions = 1 / d if config.position_layout == "learned" else 0.5
     normed = config.final_norm or not config.norm_first
     # Without a norm every sub-layer adds to the stream, each at most about 1.
     sublayers = 2 * config.num_encoder_layers + 3 * config.num_decoder_layers
-    stream = 1.0 if normed else embedding + 0.5 + sublayers
+    stream = 1.0 if normed else embedding + positions + sublayers
     weight = 1 / d if config.tie_embeddings else 2 / (d + size)  # variance of an output weight
     spread = stream * weight * d
     denominator = math.log(size) + spread / 2
     chance = max(CHANCE, math.sqrt(spread))
     if not config.tie_embeddings:
         return denominator + chance, "a little more for logits drawn by chance"
-    own = math.sqrt(d * embedding) / (math.sqrt(embedding + 0.5) if normed else 1.0)
+    own = math.sqrt(d * embedding) / (math.sqrt(embedding + positions) if normed else 1.0)
     bound = max(denominator, own) + math.log1p(math.exp(-abs(denominator - own)))
     return bound + chance, "more because tied embeddings favour the token just read"
 
