@@ -66,7 +66,7 @@ class Checkpoint:
     def __init__(self, header: Header, tensors: dict[str, Tensor]) -> None:
         self.header = header
         self.tensors = tensors
-        self.model = _assemble(header.config, tensors)
+        self.model = assemble(header.config, tensors)
 
     @property
     def config(self) -> TransformerConfig:
@@ -137,7 +137,8 @@ class Checkpoint:
         Args:
             summary: how the model was trained here; None if it was trained elsewhere.
             pairs: a few sources with their targets. What the model writes for them, and its
-                logits for the first, are kept as the proof of how it behaves.
+                logits for the first, are kept as the proof of how it behaves. Of a model
+                trained elsewhere that has none, the logits for some ids are.
             precision: how the weights are to lie on disk. With "float16" they are rounded now,
                 so that the proof is made with the weights that will be loaded.
         """
@@ -161,6 +162,9 @@ class Checkpoint:
             precision=precision,
         )
         checkpoint = cls(header, tensors)
+        if not pairs and summary is None:
+            probe = _make_probe(checkpoint, *_any_ids(model.config))
+            checkpoint.header = replace(header, probe=probe)
         if pairs:
             with _one_thread():
                 answers = checkpoint.answers([source for source, _ in pairs])
@@ -169,7 +173,10 @@ class Checkpoint:
                 for (source, target), answer in zip(pairs, answers, strict=True)
             ]
             checkpoint.header = replace(header, examples=examples)
-            checkpoint.header = replace(checkpoint.header, probe=_make_probe(checkpoint))
+            source = checkpoint.encode(examples[0].source)[0].tolist()
+            target = checkpoint.target_vocabulary.encode(examples[0].target)
+            probe = _make_probe(checkpoint, source, target)
+            checkpoint.header = replace(checkpoint.header, probe=probe)
         return checkpoint
 
     def to_bytes(self) -> bytes:
@@ -339,7 +346,7 @@ def _own_tensors(model: Transformer) -> dict[str, Tensor]:
     return dict(model.named_parameters())
 
 
-def _assemble(config: TransformerConfig, tensors: Mapping[str, Tensor]) -> Transformer:
+def assemble(config: TransformerConfig, tensors: Mapping[str, Tensor]) -> Transformer:
     """A model in evaluation mode whose parameters are these tensors themselves, not copies."""
     with torch.device("meta"):
         model = Transformer(config)
@@ -391,14 +398,25 @@ def _logits(model: Transformer, source: Sequence[int], target: Sequence[int]) ->
     return model(torch.tensor([source]), torch.tensor([target]))[0]
 
 
-def _make_probe(checkpoint: Checkpoint) -> Probe:
-    config, example = checkpoint.config, checkpoint.header.examples[0]
-    source = checkpoint.encode(example.source)[0].tolist()
-    target = [config.decoder_start_id, *checkpoint.target_vocabulary.encode(example.target)]
-    target = target[: max(1, PROBE_NUMBERS // config.target_vocab_size)]
+def _make_probe(checkpoint: Checkpoint, source: list[int], target: Sequence[int]) -> Probe:
+    """The logits for one source as the encoder reads it, and the start of one target."""
+    config = checkpoint.config
+    read = [config.decoder_start_id, *target]
+    read = read[: min(config.max_length, max(1, PROBE_NUMBERS // config.target_vocab_size))]
     with _one_thread():
-        numbers = _logits(checkpoint.model, source, target).numpy().astype("<f4").tobytes()
-        return Probe(source, target, base64.b64encode(numbers).decode(), environment())
+        numbers = _logits(checkpoint.model, source, read).numpy().astype("<f4").tobytes()
+        return Probe(source, read, base64.b64encode(numbers).decode(), environment())
+
+
+def _any_ids(config: TransformerConfig) -> tuple[list[int], list[int]]:
+    """Some ids of each side, for a model that comes without examples: they prove as well that it
+    still behaves as it did."""
+    special = {config.pad_id, config.bos_id, config.eos_id, config.unk_id}
+    source, target = (
+        [number for number in range(min(size, 16)) if number not in special][:8]
+        for size in (config.source_vocab_size, config.target_vocab_size)
+    )
+    return config.framed(source[: config.max_length - 2]) or [config.eos_id], target
 
 
 @contextmanager

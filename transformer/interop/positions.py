@@ -1,0 +1,48 @@
+"""Tables of positions: whether one holds the paper's sines and cosines, and in which order."""
+
+import torch
+from torch import Tensor
+
+LAYOUTS = ("interleaved", "halves")
+FAR = 512
+"""Rows of which the deviation is told: few models are ever fed more."""
+
+
+def as_table(tensor: Tensor, d_model: int) -> Tensor | None:
+    """[length, d_model] of a table kept as [length, d], [length, 1, d] or [1, length, d]; else
+    None."""
+    if tensor.dim() not in (2, 3) or tensor.size(-1) != d_model or not tensor.is_floating_point():
+        return None
+    if tensor.dim() == 3:
+        if 1 not in tensor.shape[:2]:
+            return None
+        tensor = tensor.flatten(0, 1)
+    return tensor if len(tensor) else None
+
+
+def by_formula(length: int, d_model: int, layout: str) -> Tensor:
+    """The paper's table (section 3.5) in float64, [length, d_model]."""
+    position = torch.arange(length, dtype=torch.float64)[:, None]
+    i = torch.arange(d_model // 2, dtype=torch.float64)
+    angle = position / 10000 ** (2 * i / d_model)
+    pair = (angle.sin(), angle.cos())
+    return torch.stack(pair, -1).flatten(-2) if layout == "interleaved" else torch.cat(pair, -1)
+
+
+def layout_of(table: Tensor) -> tuple[str, float] | None:
+    """The order of sines and cosines in a table [length, d_model], and by how much its first
+    rows deviate from the formula; None if it holds something else.
+
+    What tutorials compute in 32 bits drifts from the formula with the position, since the
+    angle's own rounding grows with it; so much is allowed, for each row.
+    """
+    length, d_model = table.shape
+    if d_model % 2 or length < 2:
+        return None
+    rounding = max(torch.finfo(table.dtype).eps, torch.finfo(torch.float32).eps)
+    allowed = (rounding * 8 * (1 + torch.arange(length, dtype=torch.float64))).clamp(max=0.1)
+    for layout in LAYOUTS:
+        deviation = (table.double() - by_formula(length, d_model, layout)).abs().amax(dim=1)
+        if bool((deviation <= allowed).all()):
+            return layout, float(deviation[:FAR].max())
+    return None
