@@ -1,4 +1,4 @@
-"""The command line: train, pause, stop, save, runs, decode, verify, health, pairs.
+"""The command line: train, pause, stop, save, runs, decode, verify, health, pairs, import, export.
 
 Exit status: 0 done, 1 failed, 2 wrong use. Progress and messages go to standard error;
 with ``--json``, standard output carries nothing but JSON.
@@ -18,6 +18,7 @@ from typing import Any
 from transformer import run_queue, trainer_process
 from transformer.config import DataConfig, TrainingConfig, TransformerConfig
 from transformer.errors import UserError
+from transformer.interop.commands import add_commands
 from transformer.presets import PRESETS, prepare
 from transformer.runs import ROOT, Run, create_run, list_runs
 from transformer.tasks import TASKS
@@ -39,6 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     _add_verify(commands.add_parser("verify", help="check that a checkpoint behaves as saved"))
     _add_health(commands.add_parser("health", help="check a run: its model, twin and curve"))
     _add_pairs(commands.add_parser("pairs", help="say what a file of pairs holds"))
+    add_commands(commands)
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from transformer.errors import CheckpointError
+from transformer.interop.foreign_vocabulary import Special
 from transformer.interop.name_mapping import (
     BOTH,
     LEFT_OUT,
@@ -73,13 +74,15 @@ class Sizes:
 class Survey:
     """What was found in a state dict.
 
-    guesses: an answer to everything that shapes cannot tell; reasons: why, for each.
+    guesses: an answer to everything that shapes cannot tell; special: ids of the special tokens
+        where there is no vocabulary; reasons: why, for each.
     rows: the tensors outside the stacks, with what each is taken for.
     """
 
     stacks: Stacks
     rows: tuple[Row, ...]
     guesses: Choices
+    special: Special
     reasons: Mapping[str, str]
 
     @property
@@ -121,7 +124,9 @@ def survey(tensors: Mapping[str, Tensor]) -> Survey:
             "that holds all three."
         )
     rows = tuple(propose(tensors, outside, stacks.d_model))
-    return Survey(stacks, rows, *_guess(tensors, stacks, rows))
+    guesses, reasons = _guess(tensors, stacks, rows)
+    special, reasons["special"] = _guess_special(tensors, rows)
+    return Survey(stacks, rows, guesses, special, reasons)
 
 
 def _is_bare(outside: list[str], shapes: Mapping[str, tuple[int, ...]], stacks: Stacks) -> bool:
@@ -217,6 +222,18 @@ def _guess_scale(
     if size * d_model**0.5 < 4:
         return True, f"entries of size {size:.2g} would drown in the positions otherwise"
     return False, f"entries of size {size:.2g} stand out beside the positions as they are"
+
+
+def _guess_special(tensors: Mapping[str, Tensor], rows: tuple[Row, ...]) -> tuple[Special, str]:
+    """Ids of the special tokens, where no vocabulary names them."""
+    for row in rows:
+        if row.role in (SOURCE, TARGET, BOTH):
+            zeros = (tensors[row.name] == 0).all(dim=1).nonzero().flatten().tolist()
+            if zeros in ([0], [1]):
+                why = f"row {zeros[0]} is zeros, as padding_idx = {zeros[0]} leaves it; then the "
+                why += "tutorials' order"
+                return (Special(0, 1, 2, 3) if zeros == [0] else Special(1, 2, 3, 0)), why
+    return Special(1, 2, 3, 0), "the order of PyTorch's translation tutorial"
 
 
 def _sizes(found: Survey, roles: Mapping[str, str]) -> Sizes:
