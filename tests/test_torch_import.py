@@ -1,7 +1,8 @@
 """State dicts of nn.Transformer: imported with equal logits, or refused in one sentence."""
 
 import dataclasses
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +10,27 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.tutorials import (
-    TUTORIALS,
-    Shape,
-    lightning_file,
-    randomised,
-)
+from tests.tutorials import TUTORIALS, Seq2SeqTransformer, Shape, lightning_file, randomised
+from transformer.checkpoint import Checkpoint, verify
+from transformer.errors import UserError, VocabularyError
 from transformer.interop.foreign_vocabulary import (
+    ForeignVocabulary,
+    Special,
+    find_special,
     numbered,
+    read_vocabularies,
 )
-from transformer.interop.torch_transformer import Converted, converted, survey
+from transformer.interop.name_mapping import (
+    BOTH,
+    LEFT_OUT,
+    OUTPUT,
+    SOURCE,
+    SOURCE_POSITIONS,
+    TARGET,
+    UNKNOWN,
+)
+from transformer.interop.rows import ADDED, SILENCE, arrange
+from transformer.interop.torch_transformer import Converted, convert, converted, survey
 
 Tensors = dict[str, Tensor]
 
@@ -127,7 +139,7 @@ def test_logits_are_equal(name: str, number: int, precision: torch.dtype, tmp_pa
 # --- What is made of it ---------------------------------------------------------------------
 
 
-def answers(module: Any, made: Checkpoint) -> None:
+def answers(made: Checkpoint) -> None:
     """The checkpoint is a file like any other: it loads, proves itself, and answers."""
     again = Checkpoint.load(made.to_bytes())
     assert again.header == made.header
@@ -157,7 +169,7 @@ def test_a_checkpoint_is_made_of_it(name: str, tmp_path: Path) -> None:
     assert checkpoint.config.scale_embeddings is module.scaled, found.reasons["scale_embeddings"]
     layout = {"shared": "learned", "lightning": "halves"}.get(name, "interleaved")
     assert checkpoint.config.position_layout == layout
-    answers(module, checkpoint)
+    answers(checkpoint)
     # Without a vocabulary the tokens are the file's own ids.
     rows = converted(tensors, choices, sides).source.rows
     assert checkpoint.source_vocabulary.tokens[4:] == tuple(str(row) for row in rows[4:])
@@ -322,14 +334,19 @@ def good() -> tuple[Any, Tensors]:
 
 def refusal(tensors: Tensors, special: Special = Seq2SeqTransformer.special, **changes: Any) -> str:
     """The sentence with which an import ends."""
-    with pytest.raises(UserError) as caught:
+
+    def attempt() -> None:
         found = survey(tensors)
-        sizes = found.sizes(found.guesses.roles)
+        choices = dataclasses.replace(found.guesses, **changes)
+        sizes = found.sizes(choices.roles)
         sides = (
             numbered(sizes.source_vocab_size, special),
             numbered(sizes.target_vocab_size, special),
         )
-        convert(tensors, dataclasses.replace(found.guesses, **changes), sides)
+        convert(tensors, choices, sides)
+
+    with pytest.raises(UserError) as caught:
+        attempt()
     message = str(caught.value)
     assert message.endswith(".")
     assert "\n" not in message
@@ -535,7 +552,7 @@ def test_vocabularies_are_read(content: str) -> None:
 
 
 def test_both_sides_may_be_in_one_file() -> None:
-    content = json.dumps({"source": TOKENS, "target": {"tokens": list("ab[") + ["[PAD]", "[SEP]"]}})
+    content = json.dumps({"source": TOKENS, "target": {"tokens": [*"ab[", "[PAD]", "[SEP]"]}})
     source, target = read_vocabularies(content.encode(), "vocab.json")
     assert source.tokens == tuple(TOKENS)
     assert target.special == Special(pad=3, bos=None, eos=4, unk=None)
@@ -570,7 +587,7 @@ def test_broken_vocabularies_are_refused_in_a_sentence(content: bytes, named: li
 
 
 def test_a_vocabulary_must_fit_its_embedding() -> None:
-    module, tensors = good()
+    _, tensors = good()
     found = survey(tensors)
     whole = [*TOKENS, *(f"w{number}" for number in range(16))]
 
