@@ -574,7 +574,7 @@ def test_both_sides_may_be_in_one_file() -> None:
         (b"a\n\nb\n", ["Line 2"]),
         (b"a\nb\na\n", ["a", "twice"]),
         (b"[" * 100_000, ["JSON"]),
-        (b'{"source": 3, "target": []}', ["source"]),
+        (b'{"source": 3, "target": []}', ["target", "whole number"]),
     ],
 )
 def test_broken_vocabularies_are_refused_in_a_sentence(content: bytes, named: list[str]) -> None:
@@ -601,8 +601,12 @@ def test_a_vocabulary_must_fit_its_embedding() -> None:
         ((whole[:22], whole[:19]), "source vocabulary has 22 tokens"),
         ((whole, whole[:20]), "target embedding has 19 rows"),
         ((whole, [*whole[:3], "fin", *whole[4:19]]), "target vocabulary has no eos token"),
-        ((whole, [*whole[:18], "<bos>"]), "<bos>"),
         ((whole, [*whole[:18], "half \ud800"]), "surrogate"),
     ):
         with pytest.raises(VocabularyError, match=said):
             attempt(*wrong)
+    # <s> was said to be bos, so that <bos> is a word: which none of ours may be.
+    odd = ForeignVocabulary((*whole[:18], "<bos>"), Special(pad=1, bos=2, eos=3, unk=0))
+    even = ForeignVocabulary(tuple(whole), find_special(whole))
+    with pytest.raises(VocabularyError, match="token <bos> that is not its bos"):
+        convert(tensors, found.guesses, (even, odd))

@@ -110,6 +110,8 @@ def read_vocabularies(content: bytes, name: str) -> Sides:
     if text.lstrip()[:1] in ("{", "["):
         try:
             plain = json.loads(text, object_pairs_hook=_no_repeats)
+        except VocabularyError:
+            raise
         except (ValueError, RecursionError):
             # Such a line may also be the first of a list of tokens: [PAD].
             if text.lstrip()[:1] == "[" and "\n" in text.strip():

@@ -161,10 +161,10 @@ def _by_neighbours(rows: dict[str, Row], d_model: int) -> None:
     for row in list(rows.values()):
         weight = rows.get(f"{row.name.removesuffix('bias')}weight")
         if len(row.shape) == 1 and row.name.endswith("bias") and weight is not None:
-            fits = weight.role == OUTPUT and weight.shape[:1] == row.shape
-            if fits:
+            if weight.role == OUTPUT:
+                sure = "sure" if weight.shape[:1] == row.shape else "likely"
                 why = "beside the output projection"
-                rows[row.name] = replace(row, role=OUTPUT_BIAS, sure="sure", why=why)
+                rows[row.name] = replace(row, role=OUTPUT_BIAS, sure=sure, why=why)
             elif row.role == OUTPUT_BIAS:
                 rows[row.name] = replace(row, role=UNKNOWN, sure="a guess", why="fits nothing")
 

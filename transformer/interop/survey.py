@@ -117,7 +117,7 @@ def survey(tensors: Mapping[str, Tensor]) -> Survey:
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     stacks = find_stacks(shapes)
     outside = [name for name in tensors if name not in stacks.names]
-    if outside and _is_bare(outside, shapes, stacks):
+    if not any(len(shapes[name]) == 2 for name in outside):
         raise CheckpointError(
             "This is an nn.Transformer alone: it maps vectors to vectors, without embeddings and "
             "without an output projection there are no tokens. Save the state dict of the module "
@@ -127,10 +127,6 @@ def survey(tensors: Mapping[str, Tensor]) -> Survey:
     guesses, reasons = _guess(tensors, stacks, rows)
     special, reasons["special"] = _guess_special(tensors, rows)
     return Survey(stacks, rows, guesses, special, reasons)
-
-
-def _is_bare(outside: list[str], shapes: Mapping[str, tuple[int, ...]], stacks: Stacks) -> bool:
-    return not any(len(shapes[name]) == 2 for name in outside)
 
 
 def _guess(
