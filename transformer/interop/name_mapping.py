@@ -55,7 +55,7 @@ def propose(tensors: Mapping[str, Tensor], names: Iterable[str], d_model: int) -
     """A role for each of these tensors, in their order."""
     names = list(names)
     rows = {name: _by_itself(name, tensors[name], d_model) for name in names}
-    _by_neighbours(rows, d_model)
+    _by_neighbours(rows)
     _copies(rows, tensors)
     for role in ONCE:
         # The surest keeps the role.
@@ -132,7 +132,7 @@ def _is_mask(tensor: Tensor) -> bool:
     )
 
 
-def _by_neighbours(rows: dict[str, Row], d_model: int) -> None:
+def _by_neighbours(rows: dict[str, Row]) -> None:
     """Settle what could be several things: by a bias beside it, by the side, by what is missing."""
     open_rows = [row for row in rows.values() if not row.role]
     for row in open_rows:
