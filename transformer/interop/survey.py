@@ -134,16 +134,16 @@ def _guess(
 ) -> tuple[Choices, dict[str, str]]:
     d_model = stacks.d_model
     reasons = {
-        "norm_first": "nn.Transformer's default; shapes cannot tell",
-        "activation": "nn.Transformer's default; shapes cannot tell",
-        "layer_norm_eps": "nn.Transformer's default",
+        "norm_first": "the default of nn.Transformer; shapes cannot tell",
+        "activation": "the default of nn.Transformer; shapes cannot tell",
+        "layer_norm_eps": "the default of nn.Transformer",
         "source_frame": "the tutorials on translation put both around the source too",
     }
     heads = next(number for number in (8, 4, 2, 1) if d_model % number == 0)
     while heads > 1 and d_model // heads < 8:
         heads //= 2
     reasons["num_heads"] = (
-        "nn.Transformer's default; shapes cannot tell"
+        "the default of nn.Transformer; shapes cannot tell"
         if heads == 8
         else f"divides d_model = {d_model}; shapes cannot tell"
     )

@@ -28,6 +28,8 @@ SURVEY = "import survey"
 """Session state: the file that was looked at, and what was found in it."""
 MOST_ROWS = 30
 """Tensors that can be told apart on a page; whatever else there is can be left out together."""
+LARGEST_MB = 32
+"""Of a vocabulary's file."""
 NORMS = {False: "After each sub-layer (post-norm)", True: "Before each sub-layer (pre-norm)"}
 SCALES = {True: "Multiplied by √d_model", False: "As they are"}
 
@@ -209,13 +211,17 @@ def _vocabularies(found: "Survey", sizes: "Sizes", path: Path) -> Sides:
     help = "JSON (a list, or an object of token to id), or text with one token a line, in UTF-8."
     with left:
         both = st.file_uploader(
-            "Vocabulary of the source, or of both", key=f"vocabulary {path.name}", help=help
+            "Vocabulary of the source, or of both",
+            key=f"vocabulary {path.name}",
+            help=help,
+            max_upload_size=LARGEST_MB,
         )
     with right:
         own = st.file_uploader(
             "Vocabulary of the target, if it has its own",
             key=f"target vocabulary {path.name}",
             help=help,
+            max_upload_size=LARGEST_MB,
         )
     read: list[ForeignVocabulary | None] = [None, None]
     if both is not None:
@@ -265,5 +271,5 @@ def _special(
         )
         chosen = given[name]
         if vocabulary is not None and chosen is not None:
-            column.caption(verbatim(printable(vocabulary.tokens[chosen])))
+            column.caption(plain(printable(vocabulary.tokens[chosen])))
     return Special(**given)
