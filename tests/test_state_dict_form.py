@@ -13,8 +13,6 @@ from tests.tutorials import Seq2SeqTransformer, Shape, SharedEmbedding, randomis
 from transformer.__main__ import main
 from transformer.checkpoint import Checkpoint
 
-pytest.importorskip("transformer.interop.state_dicts")
-
 FORM = """
 from pathlib import Path
 import streamlit as st
@@ -154,7 +152,8 @@ def test_the_command_takes_vocabularies_and_roles(capsys: pytest.CaptureFixture[
     names = ["<unk>", "<pad>", "<bos>", "<eos>"]
     Path("de.json").write_text(json.dumps(names + [f"w{i}" for i in range(19)]))
     Path("en.txt").write_text("\n".join(names + [f"v{i}" for i in range(15)]))
-    words = "import model.safetensors imported.safetensors --vocabulary de.json --target-vocabulary en.txt"
+    words = "import model.safetensors imported.safetensors"
+    words += " --vocabulary de.json --target-vocabulary en.txt"
     assert main(words.split()) == 1
     assert "extra" in capsys.readouterr().err
     assert main([*words.split(), "--role", "extra=left-out"]) == 0
