@@ -156,9 +156,9 @@ def test_a_checkpoint_is_made_of_it(name: str, tmp_path: Path) -> None:
     tensors = saved(name, module, tmp_path)
     found = survey(tensors)
     sizes = found.sizes(found.guesses.roles)
-    sides = tuple(
-        numbered(size, module.special)
-        for size in (sizes.source_vocab_size, sizes.target_vocab_size)
+    sides = (
+        numbered(sizes.source_vocab_size, module.special),
+        numbered(sizes.target_vocab_size, module.special),
     )
     choices = dataclasses.replace(found.guesses, num_heads=2)
     checkpoint = convert(tensors, choices, sides, origin="Imported from a test.")
@@ -192,7 +192,7 @@ def test_an_added_token_is_never_written_and_shared_ones_are_written_once() -> N
     assert (logits.softmax(-1)[..., [0, 1, 3]] == 0).all()
     theirs = torch.tensor([[4, made.source.rows[7], made.source.rows[8], 4]])
     read = torch.tensor([[4, made.target.rows[9], made.target.rows[5]]])
-    module.special = Special(pad=99)
+    module.pad = 99
     with torch.inference_mode():
         expected = module.logits(theirs, read)
     assert (logits[..., 2] - expected[..., 4]).abs().max() < 1e-5
@@ -472,7 +472,7 @@ def test_tensors_nobody_knows_must_be_spoken_for() -> None:
     message = refusal(tensors)
     assert "adapter.down.weight" in message
     assert "left out" in message
-    roles = survey(tensors).guesses.roles | {"adapter.down.weight": LEFT_OUT}
+    roles = {**survey(tensors).guesses.roles, "adapter.down.weight": LEFT_OUT}
     assert roles["generator.weight"] == OUTPUT
     assert difference(module, imported(module, Shape(), tensors, roles=roles)) < 1e-5
     assert "output projection" in refusal(tensors, roles=roles | {"adapter.down.weight": OUTPUT})

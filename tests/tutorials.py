@@ -91,7 +91,8 @@ class TutorialPositions(nn.Module):
 
 
 class Seq2SeqTransformer(nn.Module):
-    special = Special(pad=1, bos=2, eos=3, unk=0)
+    pad = 1
+    special = Special(pad=pad, bos=2, eos=3, unk=0)
     scaled = True
 
     def __init__(self, shape: Shape) -> None:
@@ -110,7 +111,7 @@ class Seq2SeqTransformer(nn.Module):
         table = self.positional_encoding.pos_embedding[:, 0]
         src = self.src_tok_emb(source) + table[: source.size(1)]
         tgt = self.tgt_tok_emb(target) + table[: target.size(1)]
-        padded = source == self.special.pad
+        padded = source.eq(self.pad)
         return self.generator(run(self.transformer, src, tgt, padded, self.batch_first))
 
 
@@ -118,7 +119,8 @@ class Seq2SeqTransformer(nn.Module):
 
 
 class SharedEmbedding(nn.Module):
-    special = Special(pad=0, bos=1, eos=2, unk=3)
+    pad = 0
+    special = Special(pad=pad, bos=1, eos=2, unk=3)
     scaled = False
 
     def __init__(self, shape: Shape, length: int = 40) -> None:
@@ -135,7 +137,7 @@ class SharedEmbedding(nn.Module):
             self.embedding(ids) + self.pos_embedding(torch.arange(ids.size(1)))
             for ids in (source, target)
         )
-        padded = source == self.special.pad
+        padded = source.eq(self.pad)
         return self.fc_out(run(self.transformer, src, tgt, padded, self.batch_first))
 
 
@@ -177,7 +179,8 @@ class Generator(nn.Module):
 
 
 class AnnotatedStyle(nn.Module):
-    special = Special(pad=2, bos=0, eos=1, unk=3)  # its vocabulary: <s>, </s>, <blank>, <unk>
+    pad = 2
+    special = Special(pad=pad, bos=0, eos=1, unk=3)  # its vocabulary: <s>, </s>, <blank>, <unk>
     scaled = True
 
     def __init__(self, shape: Shape) -> None:
@@ -196,7 +199,7 @@ class AnnotatedStyle(nn.Module):
         src, tgt, padded = (
             self.src_embed(source),
             self.tgt_embed(target),
-            source == self.special.pad,
+            source.eq(self.pad),
         )
         return self.generator(run(self.model, src, tgt, padded, self.batch_first))
 
@@ -207,7 +210,8 @@ class AnnotatedStyle(nn.Module):
 class TiedModel(nn.Module):
     """Halves of sines and cosines, [length, d], and no bias of the output."""
 
-    special = Special(pad=0, bos=2, eos=3, unk=None)  # it has no <unk>
+    pad = 0
+    special = Special(pad=pad, bos=2, eos=3, unk=None)  # it has no <unk>
     scaled = True
 
     def __init__(self, shape: Shape, length: int = 60) -> None:
@@ -235,7 +239,7 @@ class TiedModel(nn.Module):
                 (self.decoder_embedding, target),
             )
         )
-        padded = source == self.special.pad
+        padded = source.eq(self.pad)
         return self.out(run(self.transformer, src, tgt, padded, self.batch_first))
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -72,7 +72,6 @@ def _survey(path: Path) -> "Survey":
     if kept is None or kept[0] != key:
         session.use_torch()
         from transformer.interop.state_dicts import read_state_dict
-
         from transformer.interop.survey import survey
 
         with st.spinner("Looking at the names and shapes of its tensors…"):
@@ -83,7 +82,6 @@ def _survey(path: Path) -> "Survey":
 
 def _convert(path: Path, name: str, choices: "Choices", sides: Sides) -> "Checkpoint":
     from transformer.interop.state_dicts import read_state_dict
-
     from transformer.interop.torch_transformer import convert
 
     origin = f"Imported from {name}, the state dict of a torch.nn.Transformer."
@@ -140,7 +138,7 @@ def _questions(found: "Survey", path: Path, roles: dict[str, str]) -> "Choices":
     def why(name: str) -> None:
         st.caption(plain(f"{found.reasons[name][0].upper()}{found.reasons[name][1:]}."))
 
-    def choose(name: str, label: str, options: dict) -> object:
+    def choose(name: str, label: str, options: dict[Any, str]) -> Any:
         keys = list(options)
         chosen = st.selectbox(
             label,
