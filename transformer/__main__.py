@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from transformer import run_queue, trainer_process
-from transformer.config import DataConfig, TrainingConfig, TransformerConfig
+from transformer.config import LATER_FIELDS, DataConfig, TrainingConfig, TransformerConfig
 from transformer.errors import UserError
 from transformer.interop.commands import add_commands
 from transformer.presets import PRESETS, prepare
@@ -72,7 +72,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     for config in (DataConfig, TransformerConfig, TrainingConfig):
         group = parser.add_argument_group(config.__name__)
         for item in fields(config):
-            if item.name in FORBIDDEN_FLAGS or item.name.endswith("_id"):
+            if item.name in (*FORBIDDEN_FLAGS, *LATER_FIELDS) or item.name.endswith("_id"):
                 continue
             default = "" if item.default is MISSING else f" (default {item.default})"
             group.add_argument(

@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Sequence
 
 from transformer.tasks import Pair, Task
-from transformer.vocabulary import EOS_ID
 
 COUNTED_PAIRS = 8192
 """Training pairs that are counted: enough for frequencies, few enough not to delay a run."""
@@ -29,14 +28,15 @@ def unigram_loss(task: Task, pairs: Sequence[Pair], *, ends_known: bool = False)
     counts, asked = _count(task, training), _count(task, pairs)
     tokens = sum(asked.values())
     if ends_known:
-        del counts[EOS_ID], asked[EOS_ID]
+        eos = task.target_vocabulary.special.eos
+        del counts[eos], asked[eos]
     total = sum(counts.values()) + SMOOTHING * len(task.target_vocabulary)
     nats = sum(n * -math.log((counts[token] + SMOOTHING) / total) for token, n in asked.items())
     return nats / tokens
 
 
 def _count(task: Task, pairs: Sequence[Pair]) -> Counter[int]:
-    counts: Counter[int] = Counter({EOS_ID: len(pairs)})
+    counts: Counter[int] = Counter({task.target_vocabulary.special.eos: len(pairs)})
     for pair in pairs:
         counts.update(task.target_vocabulary.encode(pair.target))
     return counts

@@ -140,7 +140,7 @@ def _groups(
 def _numbers(config: TransformerConfig, length: int, beam_size: int, longest_output: int) -> int:
     """Floats that one input takes: the encoder's attention, the cache, the next token's scores."""
     cached = 2 * config.num_decoder_layers * config.d_model * (length + longest_output)
-    scores = 3 * config.target_vocab_size
+    scores = (3 if config.length_penalty == "paper" else 5) * config.target_vocab_size
     return config.num_heads * length**2 + beam_size * (cached + scores)
 
 

@@ -35,6 +35,8 @@ PROBE_NUMBERS = 16_384
 TOLERANCE = 1e-4
 """Largest difference of a logit on another machine or version of torch."""
 DECODE_BATCH = 256
+PROOF_TOKENS = 32
+"""Most tokens of an example's answer, of a model that was trained elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -161,23 +163,26 @@ class Checkpoint:
             licence=licence,
             precision=precision,
         )
-        checkpoint = cls(header, tensors)
-        if not pairs and summary is None:
-            probe = _make_probe(checkpoint, *_any_ids(model.config))
-            checkpoint.header = replace(header, probe=probe)
+        return cls(header, tensors).proven(pairs)
+
+    def proven(self, pairs: Sequence[tuple[str, str]]) -> Self:
+        """This checkpoint, with the proof of how it behaves that :meth:`of` describes."""
+        if not pairs and self.summary is None:
+            probe = _make_probe(self, *_any_ids(self.config))
+            self.header = replace(self.header, probe=probe)
         if pairs:
             with _one_thread():
-                answers = checkpoint.answers([source for source, _ in pairs])
+                answers = self.answers([source for source, _ in pairs], _proof_strategy(self))
             examples = [
                 Example(source, target, answer.output)
                 for (source, target), answer in zip(pairs, answers, strict=True)
             ]
-            checkpoint.header = replace(header, examples=examples)
-            source = checkpoint.encode(examples[0].source)[0].tolist()
-            target = checkpoint.target_vocabulary.encode(examples[0].target)
-            probe = _make_probe(checkpoint, source, target)
-            checkpoint.header = replace(checkpoint.header, probe=probe)
-        return checkpoint
+            self.header = replace(self.header, examples=examples)
+            source = self.encode(examples[0].source)[0].tolist()
+            target = self.target_vocabulary.encode(examples[0].target)
+            probe = _make_probe(self, source, target)
+            self.header = replace(self.header, probe=probe)
+        return self
 
     def to_bytes(self) -> bytes:
         """The file's content. The same checkpoint gives the same bytes."""
@@ -286,15 +291,22 @@ def _check_probe(checkpoint: Checkpoint, probe: Probe) -> Check:
     )
 
 
+def _proof_strategy(checkpoint: Checkpoint) -> Strategy:
+    """How examples are answered: greedily, and not beyond a few tokens by a model from elsewhere,
+    which may be large and find no end."""
+    return greedy if checkpoint.summary else partial(greedy, max_length=PROOF_TOKENS)
+
+
 def _check_outputs(checkpoint: Checkpoint) -> list[Check]:
     examples = checkpoint.header.examples
     texts = [example.source for example in examples]
+    fast = _proof_strategy(checkpoint)
     try:
-        answers = checkpoint.answers(texts)
+        answers = checkpoint.answers(texts, fast)
     except VocabularyError:
         raise CheckpointError("The model cannot read the checkpoint's own examples.") from None
     same = [a.output == e.output for a, e in zip(answers, examples, strict=True)]
-    slow = checkpoint.answers(texts, partial(greedy, cached=False))
+    slow = checkpoint.answers(texts, partial(fast, cached=False))
     agree = [a.tokens == b.tokens for a, b in zip(answers, slow, strict=True)]
     count = len(examples)
     return [

@@ -14,13 +14,16 @@ from typing import Any
 
 from transformer.config import DataConfig, TransformerConfig
 from transformer.errors import CheckpointError, ConfigError, VocabularyError
-from transformer.vocabulary import BOS_ID, EOS_ID, PAD_ID, UNK_ID, Vocabulary
+from transformer.vocabulary import Vocabulary
 
 FORMAT = 1
 METADATA_KEY = "workbench"
-MAX_HEADER_BYTES = 4_000_000
+MAX_HEADER_BYTES = 12_000_000
+"""Two vocabularies of 60,000 pieces with their scores have a third to a half of it."""
 MAX_JSON_PARTS = 300_000
 """Objects, lists or names in a header: read, each takes thirty times its bytes."""
+MAX_JSON_ITEMS = 700_000
+"""Commas in a header: read, what stands between two may take twenty times its bytes."""
 MAX_FILE_BYTES = 2_200_000_000
 FLOAT_BYTES = {"F32": 4, "F16": 2}
 """The types a weight may have on disk; in memory all are 32-bit."""
@@ -212,6 +215,9 @@ def parse_json(text: str | bytes, what: str) -> dict[str, Any]:
     marks = "{[:" if isinstance(text, str) else b"{[:"
     if any(text.count(marks[i : i + 1]) > MAX_JSON_PARTS for i in range(3)):  # type: ignore[arg-type]
         raise CheckpointError(f"{what} has too many parts; the file is damaged or forged.")
+    comma = "," if isinstance(text, str) else b","
+    if text.count(comma) > MAX_JSON_ITEMS:  # type: ignore[arg-type]
+        raise CheckpointError(f"{what} lists too many things; the file is damaged or forged.")
 
     def no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -256,8 +262,12 @@ def _parse_header(plain: dict[str, Any]) -> Header:
                 "tokens."
             )
     ids = (config.pad_id, config.bos_id, config.eos_id, config.unk_id, config.decoder_start_id)
-    if ids != (PAD_ID, BOS_ID, EOS_ID, UNK_ID, BOS_ID):
-        raise CheckpointError(f"The ids of the special tokens are {ids}, expected (0, 1, 2, 3, 1).")
+    for vocabulary in vocabularies:
+        expected = (*vocabulary.special, vocabulary.special.bos)
+        if ids != expected:
+            raise CheckpointError(
+                f"The ids of the special tokens are {ids}, expected {expected}."
+            )
     try:
         summary = None if plain["summary"] is None else _typed(Summary, plain["summary"])
         if not isinstance(plain["examples"], list):

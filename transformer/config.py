@@ -14,7 +14,14 @@ from transformer.settings import SelfValidating, required, setting, shown
 
 MAX_PARAMETERS = 500_000_000
 """More than this is refused: 2 GB of 32-bit weights is what a small server can hold."""
-LATER_FIELDS = {"source_frame": "eos"}
+LATER_FIELDS: dict[str, Any] = {
+    "source_frame": "eos",
+    "pad_in_output": "allowed",
+    "longest_output": 0,
+    "forces_end": False,
+    "length_penalty": "paper",
+    "early_stopping": "estimate",
+}
 """Fields of :class:`TransformerConfig` that files may lack, and what they then mean."""
 
 
@@ -119,6 +126,34 @@ class TransformerConfig(SelfValidating):
         "What the encoder reads around a text: <eos> after it, <bos> and <eos>, or nothing.",
         default="eos",
         choices=("eos", "bos-eos", "none"),
+    )
+    pad_in_output: str = setting(
+        "Whether padding may be written: allowed as any token, cut from the probabilities, or cut "
+        "with the others made to sum to 1 again (renormalised).",
+        default="allowed",
+        choices=("allowed", "cut", "renormalised"),
+    )
+    longest_output: int = setting(
+        "Most tokens of an output; 0 stands for all of max_length.",
+        default=0,
+        minimum=0,
+        maximum=4096,
+    )
+    forces_end: bool = setting(
+        "Write <eos> as the last token of an output as long as it may be.", default=False
+    )
+    length_penalty: str = setting(
+        "What beam search divides log-probabilities by: ((5 + n) / 6)^α as the paper does, or the "
+        "length alone, n^α, with finished outputs in a pool of their own, as Hugging Face's "
+        "generate does.",
+        default="paper",
+        choices=("paper", "length"),
+    )
+    early_stopping: str = setting(
+        "When a beam search with a pool ends: once it is full, by an estimate of what is growing "
+        "at its present length, or at its greatest length (never).",
+        default="estimate",
+        choices=("full", "estimate", "never"),
     )
 
     def __post_init__(self) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from transformer.config import SamplingConfig
+from transformer.config import SamplingConfig, TransformerConfig
 from transformer.errors import CheckpointError
 from transformer.hooks import record
 from transformer.model import Memory, Transformer
@@ -102,18 +102,26 @@ Strategy = Callable[[Transformer, Tensor], Iterable[DecodingStep]]
 """Greedy, sampling or beam search with its options filled in, as :func:`decode` takes it."""
 
 
-def length_penalty(length: int, alpha: float) -> float:
+def length_penalty(length: int, alpha: float, kind: str = "paper") -> float:
     """((5 + length) / 6)^α: what beam search divides log-probabilities by.
 
-    The paper cites it in section 6.1 (α = 0.6) from Wu et al. (2016), equation 14.
+    The paper cites it in section 6.1 (α = 0.6) from Wu et al. (2016), equation 14. The other
+    kind, "length", is length^α, as Hugging Face's ``generate`` has it.
     """
-    return float(((5 + length) / 6) ** alpha)
+    return float((length if kind == "length" else (5 + length) / 6) ** alpha)
 
 
 def output_limit(model: Transformer, max_length: int | None) -> int:
     """Most tokens to generate: as many as asked for, and no more than there are positions."""
     room = model.config.max_length
-    return room if max_length is None else max(1, min(max_length, room))
+    if max_length is None:
+        return min(model.config.longest_output or room, room)
+    return max(1, min(max_length, room))
+
+
+def ends_by_force(model: Transformer, max_length: int | None, force_end: bool | None) -> bool:
+    """Whether the last token that fits is to be <eos>, as for :func:`greedy`."""
+    return model.config.forces_end and max_length is None if force_end is None else force_end
 
 
 def greedy(
@@ -125,6 +133,7 @@ def greedy(
     attention: bool = False,
     cached: bool = True,
     drop_done: bool = False,
+    force_end: bool | None = None,
 ) -> Iterator[DecodingStep]:
     """Take the most probable token at each position, until every sentence has ended.
 
@@ -137,12 +146,16 @@ def greedy(
         cached: False recomputes everything at every step: the slow obvious way.
         drop_done: leave sentences that have ended out of the later steps, where they would
             only cost time. What a sentence came to is then in the last step that has it.
+        force_end: write <eos> as the last of ``max_length`` tokens. None does so where the model
+            asks for it and goes up to its own limit: what a page cuts has found no end.
     """
 
     def best(position: int, log_probs: Tensor) -> Tensor:
         return log_probs.argmax(dim=-1)
 
-    return _one_road(model, source, best, prefix, max_length, attention, cached, drop_done)
+    return _one_road(
+        model, source, best, prefix, max_length, attention, cached, drop_done, force_end
+    )
 
 
 def sample(
@@ -199,18 +212,21 @@ def _one_road(
     attention: bool,
     cached: bool,
     drop_done: bool = False,
+    force_end: bool | None = None,
 ) -> Iterator[DecodingStep]:
     """One hypothesis a sentence, which grows by what ``choose`` chooses."""
     config = model.config
     batch = source.size(0)
+    limit, forced = output_limit(model, max_length), ends_by_force(model, max_length, force_end)
     memory = model.encode(source, cached=cached)
     written = source.new_full((batch, 1), config.decoder_start_id)  # [batch, 1 + position]
     total = torch.zeros(batch, dtype=memory.encoded.dtype, device=source.device)
     finished = torch.zeros(batch, dtype=torch.bool, device=source.device)
     parents = torch.zeros(batch, 1, dtype=torch.long, device=source.device)
     sentences = torch.arange(batch, device=source.device)
-    for position in range(output_limit(model, max_length)):
-        log_probs, cross, own = _next_log_probs(model, memory, written, attention)
+    for position in range(limit):
+        end = forced and position == limit - 1
+        log_probs, cross, own = next_log_probs(model, memory, written, attention, end)
         if position < len(prefix):
             chosen = written.new_full((len(written),), prefix[position])
         else:
@@ -251,10 +267,12 @@ def beam_search(
     *,
     beam_size: int = 4,
     alpha: float = 0.6,
+    penalty: str | None = None,
     max_length: int | None = None,
     attention: bool = False,
     cached: bool = True,
     drop_done: bool = False,
+    force_end: bool | None = None,
 ) -> Iterator[DecodingStep]:
     """Keep the ``beam_size`` best hypotheses at each position (section 6.1: beam 4, α 0.6).
 
@@ -265,9 +283,27 @@ def beam_search(
     Args:
         source: ids, padded, [batch, source].
         alpha: of :func:`length_penalty`; 0 ranks by log-probability alone.
-        max_length, attention, cached, drop_done: as for :func:`greedy`.
+        penalty: "paper" is the search described above; "length" is Hugging Face's, of
+            :mod:`transformer.pooled_search`; None is the model's own.
+        max_length, attention, cached, drop_done, force_end: as for :func:`greedy`.
     """
     config = model.config
+    if (penalty or config.length_penalty) == "length":
+        from transformer.pooled_search import pooled_search
+
+        yield from pooled_search(
+            model,
+            source,
+            beam_size=beam_size,
+            alpha=alpha,
+            max_length=max_length,
+            attention=attention,
+            cached=cached,
+            drop_done=drop_done,
+            force_end=force_end,
+        )
+        return
+    forced = ends_by_force(model, max_length, force_end)
     batch, limit = source.size(0), output_limit(model, max_length)
     memory = model.encode(source, cached=cached)
     device, dtype = source.device, memory.encoded.dtype
@@ -285,7 +321,8 @@ def beam_search(
     penalties = torch.tensor([length_penalty(n, alpha) for n in range(limit + 1)], dtype=dtype)
     penalties = penalties.to(device)
     for position in range(limit):
-        flat, cross, own = _next_log_probs(model, memory, written.flatten(0, 1), attention)
+        end = forced and position == limit - 1
+        flat, cross, own = next_log_probs(model, memory, written.flatten(0, 1), attention, end)
         log_probs = flat.unflatten(0, (len(written), beam_size))  # [batch, beam, vocabulary]
         # A finished hypothesis goes on as itself: one padding token at no cost.
         going_on = torch.full_like(log_probs, -torch.inf)
@@ -336,17 +373,17 @@ def beam_search(
             first_row = first_row[: len(sentences)]
 
 
-def _next_log_probs(
-    model: Transformer, memory: Memory, written: Tensor, attention: bool
+def next_log_probs(
+    model: Transformer, memory: Memory, written: Tensor, attention: bool, end: bool = False
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Log-probabilities of the token after ``written`` [batch, length]: [batch, vocabulary].
 
     With ``attention``, also the last position's cross- and self-attention,
-    [batch, layer, head, key] each.
+    [batch, layer, head, key] each. With ``end``, nothing but <eos> is possible.
     """
     new = written[:, memory.length :]
     if not attention:
-        return _normalised(model.decode(new, memory)), None, None
+        return _normalised(model.decode(new, memory), model.config, end), None, None
     names = [
         [
             f"decoder.layers.{layer}.{kind}.weights"
@@ -359,11 +396,13 @@ def _next_log_probs(
     cross, own = (
         torch.stack([trace[name][:, :, -1] for name in layers], dim=1) for layers in names
     )
-    return _normalised(logits), cross, own
+    return _normalised(logits, model.config, end), cross, own
 
 
-def _normalised(logits: Tensor) -> Tensor:
+def _normalised(logits: Tensor, config: TransformerConfig, end: bool) -> Tensor:
     """Log-probabilities at the last position: [batch, target, vocabulary] -> [batch, vocabulary].
+
+    Padding gets none where the config says so; with ``end``, <eos> gets all.
 
     Raises:
         CheckpointError: the weights are finite, but what comes of them is not.
@@ -371,6 +410,13 @@ def _normalised(logits: Tensor) -> Tensor:
     log_probs = torch.log_softmax(logits[:, -1], dim=-1)
     if log_probs.isnan().any():
         raise CheckpointError("The model's numbers overflow: its weights are far too large to use.")
+    if config.pad_in_output != "allowed":
+        log_probs[:, config.pad_id] = -torch.inf
+        if config.pad_in_output == "renormalised":
+            log_probs = torch.log_softmax(log_probs, dim=-1)
+    if end:
+        log_probs = torch.full_like(log_probs, -torch.inf)
+        log_probs[:, config.eos_id] = 0.0
     return log_probs
 
 

@@ -91,17 +91,18 @@ def beam_tree(
     # The node in each slot of the beam; at first one slot holds the empty hypothesis.
     before: list[int | None] = [None]
     search = beam_search(model, source, beam_size=beam_size, alpha=alpha, max_length=limit)
+    kind = model.config.length_penalty
     for step in search:
         kept = _grow(step, before, nodes)
         grown = set(step.parents[0, : len(kept)].tolist())
         for slot, node in enumerate(before):
             if node is not None and slot not in grown:
-                ends[node] = _dropped(step, slot, nodes[node], kept[-1], alpha)
+                ends[node] = _dropped(step, slot, nodes[node], kept[-1], alpha, kind)
         beams.append(kept)
         before = list(kept)
     answer = max(beams[-1], key=lambda node: (nodes[node].finished, nodes[node].score))
     for node in beams[-1]:
-        ends[node] = _last(nodes, node, answer, len(beams) - 1, limit, alpha)
+        ends[node] = _last(nodes, node, answer, len(beams) - 1, limit, alpha, kind)
     return BeamTree(nodes, beams, ends, answer, limit)
 
 
@@ -126,22 +127,32 @@ def _grow(step: DecodingStep, before: list[int | None], nodes: list[Node]) -> li
     return kept
 
 
-def _dropped(step: DecodingStep, slot: int, node: Node, last: int, alpha: float) -> End:
+def _dropped(
+    step: DecodingStep, slot: int, node: Node, last: int, alpha: float, kind: str
+) -> End:
     """Why a node that was in a slot before the step has no place after it."""
     if node.finished:
         return End("dropped", step.position, None, node.score, last)
     best = step.candidates(1, hypothesis=slot)[0]
-    score = (node.total + best.log_prob) / length_penalty(step.position + 1, alpha)
+    score = (node.total + best.log_prob) / length_penalty(step.position + 1, alpha, kind)
     return End("dropped", step.position, best.token, score, last)
 
 
 def _last(
-    nodes: list[Node], node: int, answer: int, position: int, limit: int, alpha: float
+    nodes: list[Node],
+    node: int,
+    answer: int,
+    position: int,
+    limit: int,
+    alpha: float,
+    kind: str,
 ) -> End:
     """Why a node of the last beam grows no further."""
     if node == answer:
         return End("answer", position, None, nodes[node].score, None)
     if nodes[node].finished:
         return End("outscored", position, None, nodes[node].score, answer)
-    hope = nodes[node].total / length_penalty(limit, alpha)
+    # Hugging Face's search judges what grows by its present length, the paper's by the longest.
+    length = position + 1 if kind == "length" else limit
+    hope = nodes[node].total / length_penalty(length, alpha, kind)
     return End("stopped", position, None, hope, answer)

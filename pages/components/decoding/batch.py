@@ -18,7 +18,7 @@ from transformer.errors import TaskError, UserError
 from transformer.scores import Scorer, Scores
 from transformer.tasks.inputs_file import MAX_BYTES, MAX_INPUTS, Input, Inputs, parse_inputs
 from transformer.tasks.pairs_file import ENCODING_NAMES
-from transformer.vocabulary import SPECIAL_TOKENS, Vocabulary
+from transformer.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from transformer.batch_decoding import BatchAnswer
@@ -236,7 +236,7 @@ def _compare(results: Results, place: int, vocabulary: Vocabulary) -> None:
         wanted = vocabulary.cut(target)
     except UserError:  # byte pairs that cannot write it
         wanted = target.split()
-    written = _without_end(answer.tokens)
+    written = _without_end(answer.tokens, vocabulary)
     results.scorer.add(answer.output, target, written, wanted)
     if answer.output != target:
         pairs = zip(written, wanted, strict=False)
@@ -246,8 +246,9 @@ def _compare(results: Results, place: int, vocabulary: Vocabulary) -> None:
         )
 
 
-def _without_end(tokens: Sequence[str]) -> Sequence[str]:
-    return tokens[:-1] if tokens and tokens[-1] == SPECIAL_TOKENS[2] else tokens
+def _without_end(tokens: Sequence[str], vocabulary: Vocabulary) -> Sequence[str]:
+    end = vocabulary.tokens[vocabulary.special.eos]
+    return tokens[:-1] if tokens and tokens[-1] == end else tokens
 
 
 def _is_text(vocabulary: Vocabulary) -> bool:
@@ -357,7 +358,7 @@ def _cells(results: Results, place: int) -> tuple[list[str | Tokens], str]:
     output: str | Tokens = answer.output
     if place in results.first_wrong:
         wrong = results.first_wrong[place]
-        written = _without_end(answer.tokens)
+        written = _without_end(answer.tokens, vocabulary)
         output = Tokens(answer.tokens if wrong == len(written) else written, wrong)
     elif given.target is not None:
         output = f"✓ {answer.output}"

@@ -1,0 +1,274 @@
+"""Text cut as SentencePiece cuts it: normalised, then the best pieces by score.
+
+A file brings pieces, scores and a table of characters, never a pipeline: the steps are written
+here, and the table is walked with every index checked. ``tokenizers`` finds the pieces.
+"""
+
+import base64
+import binascii
+import math
+import re
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from transformer.errors import VocabularyError
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+MARK = "▁"
+"""Stands for a space in pieces."""
+ALGORITHMS = ("unigram", "bpe")
+MAX_MAP_BYTES = 2_000_000
+MAX_SCORE = 1e9
+UNKNOWN = "\x00unknown"
+"""Name of what no piece can write, inside `tokenizers` alone: no piece can have it."""
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class PieceModel:
+    """The pieces of one side, with what text is put through before.
+
+    algorithm: "unigram" (the most probable pieces) or "bpe" (join the best pair, again and again).
+    pieces: each with its score, a log-probability or a rank.
+    character_map: SentencePiece's table of characters to replace; empty for none.
+    dummy_prefix: whether a space is put before the text.
+    squeeze: whether spaces are stripped, and several made one.
+
+    Raises:
+        VocabularyError: a score or the table is malformed.
+    """
+
+    algorithm: str
+    pieces: Mapping[str, float]
+    character_map: bytes = b""
+    dummy_prefix: bool = True
+    squeeze: bool = True
+
+    def __post_init__(self) -> None:
+        if self.algorithm not in ALGORITHMS:
+            raise VocabularyError(f"Pieces are found by {' or '.join(ALGORITHMS)}, nothing else.")
+        if not self.pieces:
+            raise VocabularyError("A SentencePiece model must have pieces; this one has none.")
+        for piece, score in self.pieces.items():
+            if not piece or "\x00" in piece:
+                raise VocabularyError("A piece of the SentencePiece model is empty or holds U+0000.")
+            if isinstance(score, bool) or not isinstance(score, int | float):
+                raise VocabularyError("A piece's score must be a number.")
+            if not (math.isfinite(score) and abs(score) <= MAX_SCORE):
+                raise VocabularyError("A piece's score is not a usable number.")
+        CharacterMap(self.character_map)
+
+    @cached_property
+    def _map(self) -> "CharacterMap":
+        return CharacterMap(self.character_map)
+
+    def normalise(self, text: str) -> str:
+        """The text as the pieces write it: characters replaced, spaces as marks."""
+        text = self._map.replace(text)
+        if self.squeeze:
+            text = re.sub(" {2,}", " ", text.strip(" "))
+        if text and self.dummy_prefix:
+            text = " " + text
+        return text.replace(" ", MARK)
+
+    def cut(self, texts: Sequence[str]) -> list[list[tuple[str, bool]]]:
+        """Each text as pieces, and whether each is known; runs that no piece can write stay one.
+
+        Raises:
+            VocabularyError: a text holds half of a character.
+        """
+        for text in texts:
+            if any("\ud800" <= mark <= "\udfff" for mark in text):
+                raise VocabularyError("The text holds half of a character (a lone surrogate).")
+        ready = [self.normalise(text) for text in texts]
+        encoded = guarded(lambda: self._tokenizer.encode_batch(ready))
+        return [
+            [
+                (text[start:end], token != UNKNOWN)
+                for token, (start, end) in zip(one.tokens, one.offsets, strict=True)
+            ]
+            for text, one in zip(ready, encoded, strict=True)
+        ]
+
+    @cached_property
+    def _tokenizer(self) -> "Tokenizer":
+        from tokenizers import Tokenizer, models
+
+        # SentencePiece computes with 32-bit scores; what was written shorter is made the same.
+        scores = {
+            piece: struct.unpack("<f", struct.pack("<f", score))[0]
+            for piece, score in self.pieces.items()
+        }
+        # What is unknown costs 10 more than the worst piece, in both programs.
+        listed = [(UNKNOWN, min(scores.values())), *scores.items()]
+        if self.algorithm == "unigram":
+            return guarded(lambda: Tokenizer(models.Unigram(listed, 0, False)))
+        ids = {piece: number for number, (piece, _) in enumerate(listed)}
+        return guarded(
+            lambda: Tokenizer(
+                models.BPE(ids, _merges(scores), unk_token=UNKNOWN, fuse_unk=True)
+            )
+        )
+
+    def check(self) -> None:
+        """Build what cuts now, so that a model that cannot be built is refused now.
+
+        Raises:
+            VocabularyError: it cannot be built.
+        """
+        self._tokenizer  # noqa: B018
+
+    def to_dict(self, tokens: Sequence[str]) -> dict[str, Any]:
+        """Plain values: the scores stand in the order of the vocabulary's tokens."""
+        known = set(tokens)
+        return {
+            "algorithm": self.algorithm,
+            "scores": [self.pieces.get(token) for token in tokens],
+            "others": {p: score for p, score in self.pieces.items() if p not in known},
+            "character_map": base64.b64encode(self.character_map).decode(),
+            "dummy_prefix": self.dummy_prefix,
+            "squeeze": self.squeeze,
+        }
+
+    @classmethod
+    def from_dict(cls, plain: object, tokens: Sequence[str]) -> Self:
+        """Read what :meth:`to_dict` wrote.
+
+        Raises:
+            VocabularyError: it is malformed.
+        """
+        names = {"algorithm", "scores", "others", "character_map", "dummy_prefix", "squeeze"}
+        if not isinstance(plain, Mapping) or set(plain) != names:
+            raise VocabularyError(f"A SentencePiece model must have exactly {sorted(names)}.")
+        scores, others, encoded = plain["scores"], plain["others"], plain["character_map"]
+        if not isinstance(scores, list) or len(scores) != len(tokens):
+            raise VocabularyError("A SentencePiece model must have a score, or null, a token.")
+        if not isinstance(others, Mapping) or not isinstance(encoded, str):
+            raise VocabularyError("A SentencePiece model's other pieces or characters are wrong.")
+        if not isinstance(plain["dummy_prefix"], bool) or not isinstance(plain["squeeze"], bool):
+            raise VocabularyError("A SentencePiece model's switches must be true or false.")
+        try:
+            character_map = base64.b64decode(encoded, validate=True)
+        except (binascii.Error, ValueError):
+            raise VocabularyError("A SentencePiece model's characters are not base64.") from None
+        pieces = {t: s for t, s in zip(tokens, scores, strict=True) if s is not None}
+        if len(others) + len(pieces) != len({*others, *pieces}):
+            raise VocabularyError("A piece of the SentencePiece model stands twice.")
+        return cls(
+            str(plain["algorithm"]),
+            {**pieces, **others},
+            character_map,
+            plain["dummy_prefix"],
+            plain["squeeze"],
+        )
+
+
+def _merges(scores: Mapping[str, float]) -> list[tuple[str, str]]:
+    """The pairs to join, best first: SentencePiece joins any two pieces that make a third."""
+    found = [
+        (-score, piece[:cut], piece[cut:])
+        for piece, score in scores.items()
+        for cut in range(1, len(piece))
+        if piece[:cut] in scores and piece[cut:] in scores
+    ]
+    return [(left, right) for _, left, right in sorted(found, key=lambda one: one[0])]
+
+
+class CharacterMap:
+    """SentencePiece's table of what to replace: a double array of a trie, then the replacements.
+
+    Raises:
+        VocabularyError: its sizes do not fit.
+    """
+
+    def __init__(self, content: bytes) -> None:
+        self.units: tuple[int, ...] = ()
+        self.replacements = b""
+        self._plain: bool | None = None
+        if not content:
+            return
+        size = int.from_bytes(content[:4], "little")
+        if len(content) > MAX_MAP_BYTES or size % 4 or not 0 < size <= len(content) - 4:
+            raise VocabularyError("The SentencePiece model's table of characters is malformed.")
+        self.units = struct.unpack(f"<{size // 4}I", content[4 : 4 + size])
+        self.replacements = content[4 + size :]
+
+    def replace(self, text: str) -> str:
+        """The text with the longest sequences that the table knows replaced, from the left."""
+        if not self.units or (text.isascii() and text.isprintable() and self._ascii_is_plain()):
+            return text
+        content, place, found = text.encode(), 0, []
+        while place < len(content):
+            length, replacement = self._longest(content, place)
+            if replacement is None:
+                # One character goes on as it is.
+                length = _width(content[place])
+                replacement = content[place : place + length]
+            found.append(replacement)
+            place += length
+        return b"".join(found).decode("utf-8", "replace")
+
+    def _longest(self, content: bytes, start: int) -> tuple[int, bytes | None]:
+        """How many bytes from ``start`` on the longest known sequence has, and what it becomes."""
+        units, best = self.units, (0, None)
+        node = _offset(units[0])
+        for place in range(start, len(content)):
+            node ^= content[place]
+            if node >= len(units):
+                break
+            unit = units[node]
+            if unit & 0x800000FF != content[place]:
+                break
+            node ^= _offset(unit)
+            if unit >> 8 & 1:
+                if node >= len(units):
+                    break
+                begin = units[node] & 0x7FFFFFFF
+                end = self.replacements.find(b"\0", begin)
+                if end < 0:
+                    break
+                # A sequence may end only where a character does.
+                after = place + 1
+                if after == len(content) or content[after] & 0xC0 != 0x80:
+                    best = (after - start, self.replacements[begin:end])
+        return best
+
+    def _ascii_is_plain(self) -> bool:
+        """Whether no sequence of printable ASCII alone is replaced."""
+        if self._plain is None:
+            marks = [bytes([mark]) for mark in range(32, 127)]
+            self._plain = all(self._longest(mark, 0)[1] is None for mark in marks) and all(
+                self._longest(one + other, 0)[1] is None for one in marks for other in marks
+            )
+        return self._plain
+
+
+def _offset(unit: int) -> int:
+    return (unit >> 10) << ((unit & 0x200) >> 6)
+
+
+def _width(first: int) -> int:
+    """Bytes of a character by its first."""
+    return 1 if first < 0x80 else 2 if first < 0xE0 else 3 if first < 0xF0 else 4
+
+
+def guarded(work: Callable[[], Result]) -> Result:
+    """Call into `tokenizers`, whose panics pass any ``except Exception``.
+
+    Raises:
+        VocabularyError: it cannot do the work.
+    """
+    try:
+        return work()
+    except Exception:
+        raise VocabularyError("The pieces of the SentencePiece model do not fit together.") from None
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise VocabularyError("The pieces of the SentencePiece model do not fit together.") from None
