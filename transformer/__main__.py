@@ -38,6 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
     _add_commands(commands)
     _add_decode(commands.add_parser("decode", help="let a checkpoint answer texts"))
     _add_verify(commands.add_parser("verify", help="check that a checkpoint behaves as saved"))
+    _add_import(commands.add_parser("import", help="make a checkpoint of a model from elsewhere"))
+    _add_export(commands.add_parser("export", help="write a checkpoint for other programs"))
     _add_health(commands.add_parser("health", help="check a run: its model, twin and curve"))
     _add_pairs(commands.add_parser("pairs", help="say what a file of pairs holds"))
     add_commands(commands)
@@ -282,6 +284,42 @@ def verify(options: argparse.Namespace) -> int:
         for check in checks:
             print(f"{'ok    ' if check.ok else 'FAILED'} {check.name}: {check.detail}")
     return 0 if ok else 1
+
+
+def _add_import(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "source", help="a MarianMT folder or zip, or its name on the Hugging Face hub"
+    )
+    parser.add_argument("out", type=Path, help="the checkpoint to write, .safetensors")
+    parser.set_defaults(run=import_model)
+
+
+def import_model(options: argparse.Namespace) -> int:
+    from transformer.interop import hub
+    from transformer.interop.marian import import_marian
+
+    source = hub.fetch(options.source) if hub.is_name(options.source) else Path(options.source)
+    if not source.exists():
+        raise UserError(f"There is no file or folder {options.source}.")
+    import_marian(source).save(options.out)
+    print(f"imported into {options.out}", file=sys.stderr)
+    return 0
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("out", type=Path, help="what to write; for marian, a new folder")
+    parser.add_argument("--format", choices=("marian",), required=True)
+    parser.set_defaults(run=export)
+
+
+def export(options: argparse.Namespace) -> int:
+    from transformer.checkpoint import Checkpoint
+    from transformer.interop.marian_export import export_marian
+
+    export_marian(Checkpoint.load(options.checkpoint), options.out)
+    print(f"exported to {options.out}", file=sys.stderr)
+    return 0
 
 
 def _add_health(parser: argparse.ArgumentParser) -> None:

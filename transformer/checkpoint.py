@@ -291,10 +291,11 @@ def _check_probe(checkpoint: Checkpoint, probe: Probe) -> Check:
     )
 
 
-def _proof_strategy(checkpoint: Checkpoint) -> Strategy:
+def _proof_strategy(checkpoint: Checkpoint, cached: bool = True) -> Strategy:
     """How examples are answered: greedily, and not beyond a few tokens by a model from elsewhere,
     which may be large and find no end."""
-    return greedy if checkpoint.summary else partial(greedy, max_length=PROOF_TOKENS)
+    longest = None if checkpoint.summary else PROOF_TOKENS
+    return partial(greedy, max_length=longest, cached=cached)
 
 
 def _check_outputs(checkpoint: Checkpoint) -> list[Check]:
@@ -306,7 +307,7 @@ def _check_outputs(checkpoint: Checkpoint) -> list[Check]:
     except VocabularyError:
         raise CheckpointError("The model cannot read the checkpoint's own examples.") from None
     same = [a.output == e.output for a, e in zip(answers, examples, strict=True)]
-    slow = checkpoint.answers(texts, partial(fast, cached=False))
+    slow = checkpoint.answers(texts, _proof_strategy(checkpoint, cached=False))
     agree = [a.tokens == b.tokens for a, b in zip(answers, slow, strict=True)]
     count = len(examples)
     return [

@@ -265,9 +265,7 @@ def _parse_header(plain: dict[str, Any]) -> Header:
     for vocabulary in vocabularies:
         expected = (*vocabulary.special, vocabulary.special.bos)
         if ids != expected:
-            raise CheckpointError(
-                f"The ids of the special tokens are {ids}, expected {expected}."
-            )
+            raise CheckpointError(f"The ids of the special tokens are {ids}, expected {expected}.")
     try:
         summary = None if plain["summary"] is None else _typed(Summary, plain["summary"])
         if not isinstance(plain["examples"], list):

@@ -57,7 +57,9 @@ class PieceModel:
             raise VocabularyError("A SentencePiece model must have pieces; this one has none.")
         for piece, score in self.pieces.items():
             if not piece or "\x00" in piece:
-                raise VocabularyError("A piece of the SentencePiece model is empty or holds U+0000.")
+                raise VocabularyError(
+                    "A piece of the SentencePiece model is empty or holds U+0000."
+                )
             if isinstance(score, bool) or not isinstance(score, int | float):
                 raise VocabularyError("A piece's score must be a number.")
             if not (math.isfinite(score) and abs(score) <= MAX_SCORE):
@@ -111,9 +113,7 @@ class PieceModel:
             return guarded(lambda: Tokenizer(models.Unigram(listed, 0, False)))
         ids = {piece: number for number, (piece, _) in enumerate(listed)}
         return guarded(
-            lambda: Tokenizer(
-                models.BPE(ids, _merges(scores), unk_token=UNKNOWN, fuse_unk=True)
-            )
+            lambda: Tokenizer(models.BPE(ids, _merges(scores), unk_token=UNKNOWN, fuse_unk=True))
         )
 
     def check(self) -> None:
@@ -216,7 +216,8 @@ class CharacterMap:
 
     def _longest(self, content: bytes, start: int) -> tuple[int, bytes | None]:
         """How many bytes from ``start`` on the longest known sequence has, and what it becomes."""
-        units, best = self.units, (0, None)
+        units = self.units
+        best: tuple[int, bytes | None] = (0, None)
         node = _offset(units[0])
         for place in range(start, len(content)):
             node ^= content[place]
@@ -267,8 +268,12 @@ def guarded(work: Callable[[], Result]) -> Result:
     try:
         return work()
     except Exception:
-        raise VocabularyError("The pieces of the SentencePiece model do not fit together.") from None
+        raise VocabularyError(
+            "The pieces of the SentencePiece model do not fit together."
+        ) from None
     except BaseException as error:
         if type(error).__name__ != "PanicException":
             raise
-        raise VocabularyError("The pieces of the SentencePiece model do not fit together.") from None
+        raise VocabularyError(
+            "The pieces of the SentencePiece model do not fit together."
+        ) from None

@@ -331,9 +331,7 @@ def _special(plain: object) -> SpecialIds:
     return SpecialIds(**plain)
 
 
-def _check_tokens(
-    kind: str, tokens: Sequence[object], special: SpecialIds | None = None
-) -> None:
+def _check_tokens(kind: str, tokens: Sequence[object], special: SpecialIds | None = None) -> None:
     if len(tokens) > MAX_TOKENS:
         raise VocabularyError(
             f"A vocabulary may have {MAX_TOKENS:,} tokens, found {len(tokens):,}."

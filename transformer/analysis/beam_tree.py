@@ -127,9 +127,7 @@ def _grow(step: DecodingStep, before: list[int | None], nodes: list[Node]) -> li
     return kept
 
 
-def _dropped(
-    step: DecodingStep, slot: int, node: Node, last: int, alpha: float, kind: str
-) -> End:
+def _dropped(step: DecodingStep, slot: int, node: Node, last: int, alpha: float, kind: str) -> End:
     """Why a node that was in a slot before the step has no place after it."""
     if node.finished:
         return End("dropped", step.position, None, node.score, last)

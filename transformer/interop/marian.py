@@ -187,12 +187,11 @@ def _import(files: _Files) -> Checkpoint:
             target_vocab_size=len(target),
             **architecture(said, len(source), len(target)),
             **searching(generation, source.special),
-            **{
-                f"{name}_id": number
-                for name, number in source.special._asdict().items()
-            },
+            **{f"{name}_id": number for name, number in source.special._asdict().items()},
             decoder_start_id=source.special.bos,
         )
+        if config.longest_output >= config.max_length:
+            config = config.replace(longest_output=0)
     except ConfigError as error:
         raise CheckpointError(f"config.json cannot be used. {error}") from None
     tensors = files.weights(weights)
@@ -342,9 +341,7 @@ def _converted(
         )
     found["output.bias"] = bias.flatten()
     source, target, output = _tables(left, bool(said.get("tie_word_embeddings", True)), said)
-    config = config.replace(
-        share_embeddings=source is target, tie_embeddings=target is output
-    )
+    config = config.replace(share_embeddings=source is target, tie_embeddings=target is output)
     found["source_embedding.tokens.weight"] = source
     if not config.share_embeddings:
         found["target_embedding.tokens.weight"] = target
@@ -382,7 +379,9 @@ def _tables(
         )
     together = bool(said.get("share_encoder_decoder_embeddings", True))
     if tied:
-        if not _same(target, output) or (shared is not None and together and not _same(shared, target)):
+        if not _same(target, output) or (
+            shared is not None and together and not _same(shared, target)
+        ):
             raise CheckpointError(
                 "config.json says that embeddings and output are one table, but the weights hold "
                 "several that differ."

@@ -68,8 +68,8 @@ def architecture(said: Mapping[str, Any], source: int, target: int) -> dict[str,
         if told[one] != told[other]:
             raise CheckpointError(
                 f"config.json gives encoder and decoder different sizes ({one} = "
-                f"{str(told[one])[:20]}, {other} = {str(told[other])[:20]}); the model here has one "
-                "for both."
+                f"{str(told[one])[:20]}, {other} = {str(told[other])[:20]}); the model here has "
+                "one for both."
             )
     activation = told["activation_function"]
     if activation not in ACTIVATIONS:
@@ -125,12 +125,16 @@ def check_generation(told: Mapping[str, Any], name: str) -> None:
             )
     beams = told.get("num_beams")
     if beams is not None and (type(beams) is not int or not 1 <= beams <= MAX_BEAMS):
-        raise CheckpointError(f"{name} asks for {str(beams)[:20]} beams; 1 to {MAX_BEAMS} are taken.")
+        raise CheckpointError(
+            f"{name} asks for {str(beams)[:20]} beams; 1 to {MAX_BEAMS} are taken."
+        )
     alpha = told.get("length_penalty")
     if alpha is not None and (
         isinstance(alpha, bool) or not isinstance(alpha, int | float) or not 0 <= alpha <= 10
     ):
-        raise CheckpointError(f"{name} asks for length_penalty = {str(alpha)[:20]}; 0 to 10 are taken.")
+        raise CheckpointError(
+            f"{name} asks for length_penalty = {str(alpha)[:20]}; 0 to 10 are taken."
+        )
 
 
 def searching(told: Mapping[str, Any], special: SpecialIds) -> dict[str, Any]:
@@ -147,8 +151,7 @@ def searching(told: Mapping[str, Any], special: SpecialIds) -> dict[str, Any]:
     forced = told.get("forced_eos_token_id")
     if forced not in (None, special.eos, [special.eos]):
         raise CheckpointError(
-            f"forced_eos_token_id = {str(forced)[:20]} is not the end of a sequence, "
-            f"{special.eos}."
+            f"forced_eos_token_id = {str(forced)[:20]} is not the end of a sequence, {special.eos}."
         )
     longest = told.get("max_length")
     if longest is not None and (type(longest) is not int or not 1 < longest < 1 << 20):

@@ -55,7 +55,9 @@ def read_piece_model(content: bytes, name: str) -> PieceModel:
         elif field.number == 2:
             algorithm = _numbers(_bytes(field, name), name).get(3, 1)
             if _numbers(_bytes(field, name), name).get(24):
-                raise CheckpointError(f"{name} marks spaces at the end of words, which is not supported.")
+                raise CheckpointError(
+                    f"{name} marks spaces at the end of words, which is not supported."
+                )
         elif field.number == 3:
             normaliser = _bytes(field, name)
     if algorithm not in ALGORITHMS:
@@ -118,7 +120,9 @@ def _numbers(content: bytes, name: str) -> dict[int, int]:
 
 def _bytes(field: Field, name: str) -> bytes:
     if not isinstance(field.value, bytes):
-        raise CheckpointError(f"{name} is not a SentencePiece model; its fields are of other types.")
+        raise CheckpointError(
+            f"{name} is not a SentencePiece model; its fields are of other types."
+        )
     return field.value
 
 
@@ -166,7 +170,9 @@ def write_piece_model(model: PieceModel) -> bytes:
     first = (("<unk>", 0.0, UNKNOWN), ("<s>", 0.0, CONTROL), ("</s>", 0.0, CONTROL))
     normal = ((piece, score, NORMAL) for piece, score in model.pieces.items())
     pieces = [
-        _written(1, _written(1, piece.encode()) + b"\x15" + struct.pack("<f", score) + _whole(3, kind))
+        _written(
+            1, _written(1, piece.encode()) + b"\x15" + struct.pack("<f", score) + _whole(3, kind)
+        )
         for piece, score, kind in (*first, *normal)
     ]
     kinds = {algorithm: number for number, algorithm in ALGORITHMS.items()}

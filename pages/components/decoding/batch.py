@@ -294,7 +294,7 @@ def _show(checkpoint: "Checkpoint", results: Results, key: str) -> None:
     answer_table(
         "Inputs and outputs",
         (*columns, "Log-probability"),
-        [Row(one, *_cells(results, one)) for one in shown],
+        [Row(one, *_cells(results, one, checkpoint.target_vocabulary)) for one in shown],
         key=name,
         on_open=lambda: _open(name),
     )
@@ -350,7 +350,9 @@ def _kinds(results: Results) -> dict[str, list[int]]:
     return {"All": every, **{name: places for name, places in found.items() if places}}
 
 
-def _cells(results: Results, place: int) -> tuple[list[str | Tokens], str]:
+def _cells(
+    results: Results, place: int, vocabulary: Vocabulary
+) -> tuple[list[str | Tokens], str]:
     """The cells of a row, and the problem that stands instead of all but the first."""
     answer, given = results.answers[place], results.inputs.inputs[place]
     if answer.error:

@@ -1,0 +1,117 @@
+"""MarianMT models with random weights, made with Hugging Face's own programs."""
+
+import json
+import os
+import random
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # nothing here is fetched
+
+import sentencepiece
+import torch
+from transformers import MarianConfig, MarianMTModel, MarianTokenizer
+
+ENGLISH, GERMAN = "etaoinshrdlucmwfgyp", "enisratdhulcgmobwfkzäöü"
+
+
+def sentences(count: int, seed: int, letters: str = ENGLISH) -> list[str]:
+    """Made-up sentences of a made-up language that has words, some more frequent than others."""
+    world, chance = random.Random(letters), random.Random(seed)
+    words = ["".join(world.choices(letters, k=world.randint(1, 8))) for _ in range(500)]
+    rare_last = [1 / (rank + 1) for rank in range(len(words))]
+    return [
+        " ".join(chance.choices(words, rare_last, k=chance.randint(1, 14))).capitalize()
+        + chance.choice([".", "!", " ?", ""])
+        for _ in range(count)
+    ]
+
+
+def train_pieces(path: Path, texts: Sequence[str], size: int, algorithm: str = "unigram") -> None:
+    """Train a SentencePiece model and write it to ``path``."""
+    with path.open("wb") as file:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(texts),
+            model_writer=file,
+            vocab_size=size,
+            model_type=algorithm,
+            minloglevel=2,
+        )
+
+
+def make_marian(
+    folder: Path,
+    *,
+    seed: int = 0,
+    pieces: int = 300,
+    algorithm: str = "unigram",
+    ends: float = 0.0,
+    separate: bool = False,
+    generation: dict[str, Any] | None = None,
+    **settings: Any,
+) -> None:
+    """Write a MarianMT folder.
+
+    Args:
+        pieces: of each SentencePiece model, <unk>, <s> and </s> included.
+        ends: added to the logit of </s>, so that outputs end here and there.
+        separate: give the target a vocabulary of its own.
+        generation: what generation_config.json says besides the ids.
+        settings: of MarianConfig.
+    """
+    folder.mkdir(parents=True)
+    lists: list[dict[str, int]] = []
+    for side, letters in (("source", ENGLISH), ("target", GERMAN)):
+        train_pieces(folder / f"{side}.spm", sentences(3000, seed, letters), pieces, algorithm)
+        processor = sentencepiece.SentencePieceProcessor(model_file=str(folder / f"{side}.spm"))
+        known = [processor.id_to_piece(i) for i in range(processor.get_piece_size())]
+        lists.append(dict.fromkeys(known[3:], 0))
+    if not separate:
+        lists = [lists[0] | lists[1]]
+    size = 3 + max(map(len, lists))
+    for name, listed in zip(("vocab.json", "target_vocab.json"), lists, strict=False):
+        filler = [f"filler{n}" for n in range(size - 3 - len(listed))]
+        tokens = ["</s>", "<unk>", *listed, *filler, "<pad>"]
+        (folder / name).write_text(json.dumps({t: n for n, t in enumerate(tokens)}), "utf-8")
+    config = MarianConfig(
+        **{
+            "vocab_size": size,
+            "pad_token_id": size - 1,
+            "decoder_start_token_id": size - 1,
+            "eos_token_id": 0,
+            "bos_token_id": 0,
+            "forced_eos_token_id": 0,
+            "activation_function": "swish",
+            "share_encoder_decoder_embeddings": not separate,
+            **settings,
+        }
+    )
+    torch.manual_seed(seed)
+    model = MarianMTModel(config).eval()
+    with torch.no_grad():
+        model.final_logits_bias.normal_(std=0.5)
+        model.final_logits_bias[0, 0] += ends
+    for name, value in (generation or {}).items():
+        setattr(model.generation_config, name, value)
+    if generation and "bad_words_ids" in generation:
+        model.generation_config.bad_words_ids = [[size - 1]]
+    model.save_pretrained(folder)
+    files = [str(folder / name) for name in ("source.spm", "target.spm", "vocab.json")]
+    own = str(folder / "target_vocab.json") if separate else None
+    tokenizer = MarianTokenizer(  # type: ignore[call-arg, misc]
+        *files,  # type: ignore[arg-type]
+        own,
+        source_lang="en",
+        target_lang="de",
+        separate_vocabs=separate,
+    )
+    tokenizer.save_pretrained(folder)
+
+
+@cache
+def load_marian(folder: Path) -> tuple[MarianMTModel, MarianTokenizer]:
+    """The model and its tokenizer as `transformers` loads them; a folder is read once."""
+    model = MarianMTModel.from_pretrained(folder).eval()
+    return model, MarianTokenizer.from_pretrained(folder)
