@@ -30,6 +30,7 @@ from tests.browser.conftest import CHROMIUM_FLAGS, find_browser, start_server, s
 from transformer.checkpoint import Checkpoint
 from transformer.checkpoint_header import Header
 from transformer.config import DataConfig, TransformerConfig
+from transformer.decoding import greedy
 from transformer.interop.marian_export import export_marian
 from transformer.model import Transformer
 from transformer.sentencepiece import MARK, PieceModel
@@ -79,10 +80,22 @@ def make(folder: Path) -> list[str]:
         decoder_start_id=TOKENS - 1,
         **{f"{name}_id": number for name, number in source.special._asdict().items()},
     )
-    model = Transformer(config)
+    model = Transformer(config).eval()
+    end_somewhere(model, source, words)
     header = Header(config, source, target, DataConfig(task="imported"), None, [], None)
     export_marian(Checkpoint(header, dict(model.named_parameters())), folder)
     return words
+
+
+@torch.inference_mode()
+def end_somewhere(model: Transformer, vocabulary: Vocabulary, words: list[str]) -> None:
+    """Favour </s> just so much that answers end, as a trained model's do, after some tokens."""
+    source = torch.tensor([[*vocabulary.encode(" ".join(words[:WORDS])), 0]])
+    gaps = []
+    for step in greedy(model, source, max_length=20):
+        row = step.log_probs[0, 0]
+        gaps.append(float(row.max() - row[0]))
+    model.output.bias[0] += gaps[max(n for n, gap in enumerate(gaps) if gap == min(gaps))] + 1e-3
 
 
 def zipped(folder: Path, target: Path) -> Path:
@@ -91,3 +104,120 @@ def zipped(folder: Path, target: Path) -> Path:
         for file in sorted(folder.iterdir()):
             archive.write(file, f"{folder.name}/{file.name}")
     return target
+
+
+# The maps are drawn in one go, and the tokens beside them with them.
+DRAWN = """async (text) => {
+  const find = (root) => {
+    for (const element of root.querySelectorAll('*')) {
+      if (element.classList.contains('attention_explorer')) return element;
+      if (element.shadowRoot) { const found = find(element.shadowRoot); if (found) return found; }
+    }
+    return null;
+  };
+  const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
+  for (;;) {
+    const explorer = find(document);
+    const tokens = explorer ? [...explorer.querySelectorAll('.tokens button[data-token^=s]')] : [];
+    const shown = tokens.map((token) => token.textContent).join('');
+    if (tokens.length && (!text || shown.startsWith(text))) break;
+    await frame();
+  }
+  await frame();
+  await frame();
+  const heads = [...find(document).querySelectorAll('button[data-head]')];
+  return new Set(heads.map((head) => head.dataset.head)).size;
+}"""
+
+
+def resident(process: psutil.Process) -> float:
+    """Megabytes that the server holds."""
+    return float(process.memory_info().rss) / 1e6
+
+
+def processor(process: psutil.Process) -> float:
+    """Seconds of processors that the server has spent."""
+    times = process.cpu_times()
+    return float(times.user + times.system)
+
+
+def measure(page: Page, url: str, file: Path, words: list[str], repeats: int, pid: int) -> None:
+    server = psutil.Process(pid)
+    page.goto(f"{url}/checkpoints")
+    expect(page.get_by_role("heading", name="Checkpoints", level=1)).to_be_visible()
+    page.wait_for_timeout(8000)  # PyTorch comes in in the background
+    print(f"server before: {resident(server):,.0f} MB")
+    start, busy = time.perf_counter(), processor(server)
+    page.locator("input[type=file]").set_input_files(file)
+    expect(page.get_by_text("is here and chosen")).to_be_visible(timeout=120_000)
+    told(f"uploaded, imported and kept ({file.stat().st_size / 1e6:,.0f} MB)", start, busy, server)
+    text = " ".join(words[:WORDS])
+    page.get_by_role("link", name="Look at its attention").click()
+    # Its own example comes first, with what the model itself writes for it.
+    heads = page.evaluate(DRAWN, "")
+    told(f"and {heads} maps of a first sentence", start, busy, server)
+    page.get_by_role("link", name="Decode", exact=True).first.click()
+    page.get_by_text("log-probability").first.wait_for(timeout=60_000)
+    told("and the first steps of decoding", start, busy, server)
+    print(f"server after: {resident(server):,.0f} MB")
+    page.get_by_role("link", name="Attention", exact=True).first.click()
+    page.evaluate(DRAWN, "")
+    page.wait_for_timeout(4000)
+    field = page.get_by_role("textbox", name="Output to look at", exact=True)
+    field.fill(text)
+    field.press("Enter")
+    page.wait_for_timeout(4000)
+    spans, spent = [], []
+    for number in range(repeats):
+        chance = random.Random(number)
+        sentence = chance.sample(words, WORDS)
+        field = page.get_by_role("textbox", name="Input", exact=True)
+        field.fill(" ".join(sentence))
+        page.wait_for_timeout(500)
+        busy, start = processor(server), time.perf_counter()
+        field.press("Enter")
+        page.evaluate(DRAWN, f"{MARK}{sentence[0]}")
+        spans.append(time.perf_counter() - start)
+        spent.append(processor(server) - busy)
+        page.wait_for_timeout(2500)
+    print(
+        f"144 maps of a new sentence: {statistics.median(spans):.2f} s, of the server's processor "
+        f"{statistics.median(spent):.2f} s (median of {repeats}; longest {max(spans):.2f} s)"
+    )
+    print(f"server at the end: {resident(server):,.0f} MB")
+
+
+def told(what: str, start: float, busy: float, server: psutil.Process) -> None:
+    print(
+        f"{what}: {time.perf_counter() - start:.1f} s, of the server's processor "
+        f"{processor(server) - busy:.1f} s",
+        flush=True,
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--zip", type=Path, help="made by an earlier run, to save the making")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
+        file = options.zip or Path(scratch, "base.zip")
+        if file.exists():
+            words = vocabularies()[2]
+        else:
+            words = make(Path(scratch, "base"))
+            zipped(Path(scratch, "base"), file)
+        folder = Path(scratch, "app")
+        folder.mkdir()
+        server = start_server(folder)
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=CHROMIUM_FLAGS)
+        try:
+            page = browser.new_page(viewport={"width": 1280, "height": 900})
+            measure(page, server.url, file, words, options.repeats, server.process.pid)
+        finally:
+            browser.close()
+            stop_server(server)
+
+
+if __name__ == "__main__":
+    main()

@@ -228,7 +228,12 @@ def _add_decode(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("text", help="one input; '-' reads one a line from standard input")
     parser.add_argument("--beam", type=int, default=1, help="beam size; 1 is greedy (default)")
-    parser.add_argument("--alpha", type=float, default=0.6, help="length penalty of the beam")
+    parser.add_argument(
+        "--alpha",
+        type=float,
+        help="length penalty of the beam; default 0.6, the paper's, or 1.0, "
+        "generate's, for a MarianMT model",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object an input")
     parser.set_defaults(run=decode)
 
@@ -239,12 +244,14 @@ def decode(options: argparse.Namespace) -> int:
 
     if not 1 <= options.beam <= 64:
         raise UserError(f"--beam {options.beam}: must be between 1 and 64.")
-    if not 0 <= options.alpha <= MAX_ALPHA:
+    if options.alpha is not None and not 0 <= options.alpha <= MAX_ALPHA:
         raise UserError(f"--alpha {options.alpha}: must be between 0 and {MAX_ALPHA}.")
     checkpoint = Checkpoint.load(options.checkpoint)
+    usual = 1.0 if checkpoint.config.length_penalty == "length" else 0.6
+    alpha = usual if options.alpha is None else options.alpha
     found: dict[int, BatchAnswer] = {}
     for progress in answer_many(
-        checkpoint, list(_inputs(options.text)), beam_size=options.beam, alpha=options.alpha
+        checkpoint, list(_inputs(options.text)), beam_size=options.beam, alpha=alpha
     ):
         found.update(progress.new)
     for _, answer in sorted(found.items()):

@@ -35,7 +35,7 @@ PROBE_NUMBERS = 16_384
 TOLERANCE = 1e-4
 """Largest difference of a logit on another machine or version of torch."""
 DECODE_BATCH = 256
-PROOF_TOKENS = 32
+PROOF_TOKENS = 20
 """Most tokens of an example's answer, of a model that was trained elsewhere."""
 
 
@@ -172,7 +172,7 @@ class Checkpoint:
             self.header = replace(self.header, probe=probe)
         if pairs:
             with _one_thread():
-                answers = self.answers([source for source, _ in pairs], _proof_strategy(self))
+                answers = self.answers([source for source, _ in pairs], proof_strategy(self))
             examples = [
                 Example(source, target, answer.output)
                 for (source, target), answer in zip(pairs, answers, strict=True)
@@ -193,11 +193,17 @@ class Checkpoint:
         dtype = torch.float16 if self.header.precision == "float16" else torch.float32
         stored = {name: tensor.to(dtype) for name, tensor in self.tensors.items()}
 
-        draft = serialise(replace(self.header, sha256=""))
+        # Written once, with room for the checksum: a large model is copied no more than it must.
+        blank = "0" * 64
+        draft = bytearray(serialise(replace(self.header, sha256=blank)))
         start = 8 + int.from_bytes(draft[:8], "little")
         checksum = _checksum(self.header, memoryview(draft)[start:])
         self.header = replace(self.header, sha256=checksum)
-        return serialise(self.header)
+        # As JSON within JSON has it; no text of the header can hold quotes so written.
+        name = b'\\"sha256\\": \\"'
+        place = draft.index(name + blank.encode(), 8, start) + len(name)
+        draft[place : place + 64] = checksum.encode()
+        return bytes(draft)
 
     def save(self, path: Path | str) -> None:
         """Write the file; a reader sees the old one or the new one, never half."""
@@ -291,7 +297,7 @@ def _check_probe(checkpoint: Checkpoint, probe: Probe) -> Check:
     )
 
 
-def _proof_strategy(checkpoint: Checkpoint, cached: bool = True) -> Strategy:
+def proof_strategy(checkpoint: Checkpoint, cached: bool = True) -> Strategy:
     """How examples are answered: greedily, and not beyond a few tokens by a model from elsewhere,
     which may be large and find no end."""
     longest = None if checkpoint.summary else PROOF_TOKENS
@@ -301,13 +307,13 @@ def _proof_strategy(checkpoint: Checkpoint, cached: bool = True) -> Strategy:
 def _check_outputs(checkpoint: Checkpoint) -> list[Check]:
     examples = checkpoint.header.examples
     texts = [example.source for example in examples]
-    fast = _proof_strategy(checkpoint)
+    fast = proof_strategy(checkpoint)
     try:
         answers = checkpoint.answers(texts, fast)
     except VocabularyError:
         raise CheckpointError("The model cannot read the checkpoint's own examples.") from None
     same = [a.output == e.output for a, e in zip(answers, examples, strict=True)]
-    slow = checkpoint.answers(texts, _proof_strategy(checkpoint, cached=False))
+    slow = checkpoint.answers(texts, proof_strategy(checkpoint, cached=False))
     agree = [a.tokens == b.tokens for a, b in zip(answers, slow, strict=True)]
     count = len(examples)
     return [

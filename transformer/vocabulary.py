@@ -344,12 +344,13 @@ def _check_tokens(kind: str, tokens: Sequence[object], special: SpecialIds | Non
         if special.pad in (special.eos, special.unk) or special.eos in (special.bos, special.unk):
             raise VocabularyError("The ids of padding, of the end and of the unknown must differ.")
     seen = set()
+    is_whole = _is_whole(tokens)
     for number, token in enumerate(tokens):
         if not isinstance(token, str) or not 0 < len(token) <= MAX_TOKEN_LENGTH:
             raise VocabularyError(
                 f"Every token must be a text of 1 to {MAX_TOKEN_LENGTH} characters; one is not."
             )
-        if any("\ud800" <= mark <= "\udfff" for mark in token):
+        if not is_whole and any("\ud800" <= mark <= "\udfff" for mark in token):
             raise VocabularyError("A token holds half of a character (a lone surrogate).")
         if token in SPECIAL_TOKENS and special is None:
             raise VocabularyError(f"The token {token} has a special meaning; write it otherwise.")
@@ -361,12 +362,23 @@ def _check_tokens(kind: str, tokens: Sequence[object], special: SpecialIds | Non
         seen.add(token)
 
 
+def _is_whole(tokens: Sequence[object]) -> bool:
+    """Whether no token holds half of a character, told quickly: there may be 60,000."""
+    try:
+        "".join(token for token in tokens if isinstance(token, str)).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _cut(kind: str, text: str) -> list[str]:
     return list(text) if kind == "characters" else text.split()
 
 
 def printable(token: str) -> str:
     """A token as a person can see it: a space as ␣, what is invisible by its code, cut at 40."""
+    if len(token) <= 40 and " " not in token and token.isprintable():
+        return token  # nearly all, and there may be 60,000
     shown = "".join(
         "␣" if mark == " " else mark if mark.isprintable() else f"U+{ord(mark):04X}"
         for mark in token

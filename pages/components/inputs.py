@@ -1,11 +1,14 @@
 """The text a person gives a model, with examples to choose from."""
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from pages.components import address, session
-from pages.components.text import plain
+from pages.components.text import plain, verbatim
+from transformer.errors import VocabularyError
+from transformer.vocabulary import printable
 
 if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
@@ -27,6 +30,7 @@ def checkpoint_and_text() -> "tuple[Checkpoint, str] | None":
     checkpoint = session.load(entry)
     with right:
         text = source_text(checkpoint)
+        unknown_note(checkpoint, text)
     example_buttons(checkpoint)
     return checkpoint, text
 
@@ -43,6 +47,18 @@ def source_text(checkpoint: "Checkpoint") -> str:
     text = st.text_input("Input", key="input", max_chars=MAX_CHARACTERS)
     address.write("input", text)
     return text
+
+
+def unknown_note(checkpoint: "Checkpoint", text: str) -> None:
+    """What the model reads as its unknown token, where it has one, rather than refuse it."""
+    with suppress(VocabularyError):  # said where the text is read
+        names = checkpoint.source_vocabulary.unknown(text)
+        if names:
+            listed = ", ".join(verbatim(printable(name)) for name in names[:5])
+            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+            vocabulary = checkpoint.source_vocabulary
+            token = verbatim(vocabulary.tokens[vocabulary.special.unk])
+            st.caption(f"This model does not know {listed}{more}, and reads {token} instead.")
 
 
 def example_buttons(checkpoint: "Checkpoint") -> None:

@@ -148,10 +148,23 @@ class _Cache:
                 self.entries.popitem(last=False)
             return kept
 
+    def put(self, path: Path, loaded: "Checkpoint") -> None:
+        """Take a checkpoint that was just written to ``path``, and need not be read again."""
+        stat = path.stat()
+        with self.lock:
+            self.entries.setdefault((str(path), stat.st_mtime_ns, stat.st_size), loaded)
+            while len(self.entries) > 1 and sum(name[2] for name in self.entries) > CACHE_BYTES:
+                self.entries.popitem(last=False)
+
 
 @st.cache_resource
 def _cache() -> _Cache:
     return _Cache()
+
+
+def remember(path: Path, checkpoint: "Checkpoint") -> None:
+    """Keep a checkpoint that was made here and just written, for whoever opens its file."""
+    _cache().put(path, checkpoint)
 
 
 def load(entry: Listed, slot: str = "own") -> "Checkpoint":

@@ -24,7 +24,7 @@ class Reference:
 
     def __init__(self, config: TransformerConfig, tensors: Mapping[str, ArrayLike]) -> None:
         self.config = config
-        self.tensors = {name: np.asarray(value, np.float64) for name, value in tensors.items()}
+        self.tensors = tensors
 
     def attention(self, source: list[int], read: list[int]) -> dict[str, Floats]:
         """All weights for one sentence.
@@ -50,22 +50,27 @@ class Reference:
             x = self._feed_forward(x, f"{at}.feed_forward")
         return {kind: np.stack(layers) for kind, layers in found.items()}
 
+    def _number(self, name: str) -> Floats:
+        """A tensor in float64. Not kept: all of a large model would take twice its memory."""
+        return np.asarray(self.tensors[name], np.float64)
+
     def _linear(self, x: Floats, name: str) -> Floats:
-        return x @ self.tensors[f"{name}.weight"].T + self.tensors[f"{name}.bias"]
+        return x @ self._number(f"{name}.weight").T + self._number(f"{name}.bias")
 
     def _norm(self, x: Floats, name: str) -> Floats:
         deviation = x - x.mean(axis=-1, keepdims=True)
         scale = np.sqrt((deviation**2).mean(axis=-1, keepdims=True) + self.config.layer_norm_eps)
-        return deviation / scale * self.tensors[f"{name}.gain"] + self.tensors[f"{name}.bias"]
+        return deviation / scale * self._number(f"{name}.gain") + self._number(f"{name}.bias")
 
     def _embed(self, side: str, ids: list[int]) -> Floats:
         d_model = self.config.d_model
         table = self.tensors.get(f"{side}_embedding.tokens.weight")
         if table is None:  # shared: stored under the side that comes first
             table = self.tensors["source_embedding.tokens.weight"]
-        vectors = table[ids] * (math.sqrt(d_model) if self.config.scale_embeddings else 1.0)
+        rows = np.asarray(np.asarray(table)[ids], np.float64)
+        vectors = rows * (math.sqrt(d_model) if self.config.scale_embeddings else 1.0)
         if self.config.position_layout == "learned":
-            return vectors + self.tensors[f"{side}_embedding.positions"][: len(ids)]
+            return vectors + self._number(f"{side}_embedding.positions")[: len(ids)]
         angles = np.arange(len(ids))[:, None] / 10000 ** (np.arange(0, d_model, 2) / d_model)
         positions = np.empty((len(ids), d_model))
         if self.config.position_layout == "interleaved":

@@ -19,9 +19,11 @@ from transformer.checkpoint import Checkpoint, tensor_shapes
 from transformer.checkpoint_header import MAX_FILE_BYTES, Header, parse_json
 from transformer.config import DataConfig, TransformerConfig
 from transformer.errors import CheckpointError, ConfigError, VocabularyError
+from transformer.interop.archives import Archive
 from transformer.interop.marian_settings import architecture, check_generation, searching
 from transformer.interop.sentencepiece_model import MAX_BYTES as MAX_SPM_BYTES
 from transformer.interop.sentencepiece_model import read_piece_model
+from transformer.interop.state_dicts import read_state_dict
 from transformer.model import sinusoids
 from transformer.sentencepiece import MARK, PieceModel
 from transformer.vocabulary import SENTENCEPIECE, SpecialIds, Vocabulary, printable
@@ -105,11 +107,6 @@ class _Files:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[_Files]:
-    try:
-        from transformer.interop.state_dicts import read_state_dict
-    except ImportError:  # until it is there
-        from safetensors.torch import load_file as read_state_dict
-
     if path.is_dir():
         names = frozenset(file.name for file in path.iterdir() if file.is_file())
         yield _Files(
@@ -119,8 +116,6 @@ def _opened(path: Path) -> Iterator[_Files]:
             lambda name: read_state_dict(path / name),
         )
         return
-    from transformer.interop.archives import Archive
-
     with Archive(path) as archive, tempfile.TemporaryDirectory() as scratch:
         configs = [name for name in archive.members() if name.split("/")[-1] == "config.json"]
         if not configs:
@@ -195,7 +190,7 @@ def _import(files: _Files) -> Checkpoint:
     except ConfigError as error:
         raise CheckpointError(f"config.json cannot be used. {error}") from None
     tensors = files.weights(weights)
-    config, tensors, half = _converted(config, tensors, said)
+    config, tensors = _converted(config, tensors, said)
     beams, alpha = generation.get("num_beams") or 1, generation.get("length_penalty")
     header = Header(
         config,
@@ -208,7 +203,6 @@ def _import(files: _Files) -> Checkpoint:
         f"Its own settings for decoding: a beam of {beams} with length penalty α = "
         f"{1.0 if alpha is None else alpha:g} over n^α.",
         origin=f"MarianMT model imported from {printable(files.name)}",
-        precision="float16" if half else "float32",
     )
     return Checkpoint(header, tensors).proven([(_sentence(source), "")])
 
@@ -318,9 +312,8 @@ def _sentence(vocabulary: Vocabulary) -> str:
 
 def _converted(
     config: TransformerConfig, tensors: Mapping[str, Tensor], said: Mapping[str, Any]
-) -> tuple[TransformerConfig, dict[str, Tensor], bool]:
-    """Our tensors by name, the config with its tables as they turned out, and whether all lay in
-    16 bits."""
+) -> tuple[TransformerConfig, dict[str, Tensor]]:
+    """Our tensors by name, and the config with its tables as they turned out."""
     left = dict(tensors)
     names = tensor_names(config)
     missing = [name for name in names if name not in left]
@@ -358,11 +351,7 @@ def _converted(
                 f"The tensor for {name!r} has shape {list(found[name].shape)}; config.json demands "
                 f"{list(shape)}."
             )
-        if not torch.isfinite(found[name]).all():
-            raise CheckpointError(f"The tensor for {name!r} holds NaN or infinity.")
-    half = all(tensor.dtype == torch.float16 for tensor in tensors.values())
-    ready = {name: found[name].detach().float().contiguous() for name in tensor_shapes(config)}
-    return config, ready, half
+    return config, {name: found[name].contiguous() for name in tensor_shapes(config)}
 
 
 def _tables(

@@ -6,7 +6,6 @@ anything is cut out, and nothing is nested deeper than the file format is.
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from transformer.errors import CheckpointError, VocabularyError
 from transformer.sentencepiece import PieceModel
@@ -18,12 +17,8 @@ NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 ALGORITHMS = {1: "unigram", 2: "bpe"}
 
 
-@dataclass(frozen=True)
-class Field:
-    """One field of a protobuf message: its number, and a number or bytes."""
-
-    number: int
-    value: int | bytes
+Field = tuple[int, int | bytes]
+"""One field of a protobuf message: its number, and a number or bytes."""
 
 
 def read_piece_model(content: bytes, name: str) -> PieceModel:
@@ -41,9 +36,9 @@ def read_piece_model(content: bytes, name: str) -> PieceModel:
         )
     pieces: dict[str, float] = {}
     algorithm, normaliser = 1, b""
-    for field in _fields(content, name):
-        if field.number == 1:
-            piece, score, kind = _piece(_bytes(field, name), name)
+    for number, value in _fields(content, name):
+        if number == 1:
+            piece, score, kind = _piece(_bytes(value, name), name)
             if kind in (USER_DEFINED, BYTE):
                 what = "pieces of the user's" if kind == USER_DEFINED else "bytes as pieces"
                 raise CheckpointError(f"{name} has {what}, which this program cannot cut by.")
@@ -52,23 +47,23 @@ def read_piece_model(content: bytes, name: str) -> PieceModel:
             if piece in pieces or len(pieces) == MAX_PIECES:
                 raise CheckpointError(f"{name} has a piece twice, or more than {MAX_PIECES:,}.")
             pieces[piece] = score
-        elif field.number == 2:
-            algorithm = _numbers(_bytes(field, name), name).get(3, 1)
-            if _numbers(_bytes(field, name), name).get(24):
+        elif number == 2:
+            algorithm = _numbers(_bytes(value, name), name).get(3, 1)
+            if _numbers(_bytes(value, name), name).get(24):
                 raise CheckpointError(
                     f"{name} marks spaces at the end of words, which is not supported."
                 )
-        elif field.number == 3:
-            normaliser = _bytes(field, name)
+        elif number == 3:
+            normaliser = _bytes(value, name)
     if algorithm not in ALGORITHMS:
         raise CheckpointError(f"{name} cuts by characters or words; unigram and bpe are supported.")
     switches = _numbers(normaliser, name)
     if not switches.get(5, 1):
         raise CheckpointError(f"{name} keeps spaces as they are, which is not supported.")
     character_map = b""
-    for field in _fields(normaliser, name):
-        if field.number == 2:
-            character_map = _bytes(field, name)
+    for number, value in _fields(normaliser, name):
+        if number == 2:
+            character_map = _bytes(value, name)
     try:
         model = PieceModel(
             ALGORITHMS[algorithm],
@@ -86,13 +81,13 @@ def read_piece_model(content: bytes, name: str) -> PieceModel:
 def _piece(content: bytes, name: str) -> tuple[str, float, int]:
     """One piece: its text, its score and its kind."""
     text, score, kind = b"", 0.0, NORMAL
-    for field in _fields(content, name):
-        if field.number == 1:
-            text = _bytes(field, name)
-        elif field.number == 2 and isinstance(field.value, bytes) and len(field.value) == 4:
-            score = _short(field.value)
-        elif field.number == 3 and isinstance(field.value, int):
-            kind = field.value
+    for number, value in _fields(content, name):
+        if number == 1:
+            text = _bytes(value, name)
+        elif number == 2 and isinstance(value, bytes) and len(value) == 4:
+            score = _short(value)
+        elif number == 3 and isinstance(value, int):
+            kind = value
     try:
         return text.decode(), score, kind
     except UnicodeDecodeError:
@@ -111,19 +106,15 @@ def _short(content: bytes) -> float:
 
 def _numbers(content: bytes, name: str) -> dict[int, int]:
     """The whole numbers and switches of a message, by their field; the last of each counts."""
-    return {
-        field.number: field.value
-        for field in _fields(content, name)
-        if isinstance(field.value, int)
-    }
+    return {number: value for number, value in _fields(content, name) if isinstance(value, int)}
 
 
-def _bytes(field: Field, name: str) -> bytes:
-    if not isinstance(field.value, bytes):
+def _bytes(value: int | bytes, name: str) -> bytes:
+    if not isinstance(value, bytes):
         raise CheckpointError(
             f"{name} is not a SentencePiece model; its fields are of other types."
         )
-    return field.value
+    return value
 
 
 def _fields(content: bytes, name: str) -> Iterator[Field]:
@@ -148,7 +139,7 @@ def _fields(content: bytes, name: str) -> Iterator[Field]:
         key = varint()
         number, wire = key >> 3, key & 7
         if wire == VARINT:
-            yield Field(number, varint())
+            yield number, varint()
             continue
         if wire == BYTES:
             length = varint()
@@ -158,7 +149,7 @@ def _fields(content: bytes, name: str) -> Iterator[Field]:
             raise damaged
         if length > len(content) - place:
             raise damaged
-        yield Field(number, content[place : place + length])
+        yield number, content[place : place + length]
         place += length
 
 

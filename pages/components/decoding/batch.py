@@ -8,6 +8,7 @@ import streamlit as st
 
 from pages.components import study
 from pages.components.answer_table import Row, Tokens, answer_table, page_of
+from pages.components.decoding.strategies import PENALTY_HELP, USUAL_ALPHA
 from pages.components.decoding.view import View, open_at
 from pages.components.frame import problem
 from pages.components.inspection import LONGEST_OUTPUT
@@ -176,15 +177,17 @@ def _search(checkpoint: "Checkpoint", inputs: Inputs | None, key: str, running: 
             persist_state="session",
             width=190,
         )
-        alpha = 0.6
+        penalty = checkpoint.config.length_penalty
+        alpha = float(USUAL_ALPHA[penalty])
         if beam_size > 1:
             alpha = st.number_input(
                 "Length penalty α",
                 min_value=0.0,
                 max_value=2.0,
-                value=0.6,
+                value=alpha,
                 step=0.1,
-                key="batch alpha",
+                key="batch alpha" if penalty == "paper" else f"batch alpha {penalty}",
+                help=PENALTY_HELP[penalty],
                 persist_state="session",
                 width=170,
             )
@@ -350,9 +353,7 @@ def _kinds(results: Results) -> dict[str, list[int]]:
     return {"All": every, **{name: places for name, places in found.items() if places}}
 
 
-def _cells(
-    results: Results, place: int, vocabulary: Vocabulary
-) -> tuple[list[str | Tokens], str]:
+def _cells(results: Results, place: int, vocabulary: Vocabulary) -> tuple[list[str | Tokens], str]:
     """The cells of a row, and the problem that stands instead of all but the first."""
     answer, given = results.answers[place], results.inputs.inputs[place]
     if answer.error:

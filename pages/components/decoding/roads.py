@@ -113,9 +113,13 @@ def _decode(checkpoint: "Checkpoint", text: str, way: Way, most: int | None) -> 
 def parse_prefix(text: str, checkpoint: "Checkpoint") -> tuple[int, ...] | None:
     """Ids joined by dots, as the address names them; None if this model has no such tokens."""
     words = [word for word in text.split(".") if word]
-    size, longest = checkpoint.config.target_vocab_size, checkpoint.config.max_length
+    config = checkpoint.config
+    size, longest = config.target_vocab_size, config.max_length
+    # What cannot be written has no probability to show.
+    barred = {config.pad_id} if config.pad_in_output != "allowed" else set()
     if len(words) > longest or not all(
-        word.isdecimal() and len(word) < 8 and int(word) < size for word in words
+        word.isdecimal() and len(word) < 8 and int(word) < size and int(word) not in barred
+        for word in words
     ):
         return None
     return tuple(int(word) for word in words)

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 
 BEAMS = ("2", "4", "8")
 ALPHAS = tuple(f"{tenth / 10:.1f}" for tenth in range(21))
+USUAL_ALPHA = {"paper": "0.6", "length": "1.0"}
+PENALTY_HELP = {
+    "paper": "The score is log-probability ÷ ((5 + length) / 6)^α. 0 ranks by probability alone, "
+    "which favours short outputs; the paper takes 0.6.",
+    "length": "The score is log-probability ÷ length^α, as Hugging Face's generate has it, since "
+    "this model comes from there. 0 ranks by probability alone; 1 is usual.",
+}
 TARGET = "the true target"
 STYLE = """
 <style>
@@ -55,8 +62,8 @@ class Row:
 
 def panel(view: View) -> None:
     """A table of strategies, what it shows, and one of the beams as a tree."""
-    beam, alpha = _choices()
     checkpoint = view.checkpoint
+    beam, alpha = _choices(checkpoint.config.length_penalty)
     sampling = view.sampling or SamplingConfig()
     rows, trees = _searched(
         checkpoint.header.sha256, view.text, float(alpha), view.wanted, sampling, checkpoint
@@ -78,7 +85,8 @@ def panel(view: View) -> None:
     _downloads(checkpoint, rows, tree, view.wanted)
 
 
-def _choices() -> tuple[str, str]:
+def _choices(penalty: str) -> tuple[str, str]:
+    usual = USUAL_ALPHA[penalty]
     left, right = st.columns(2)
     with left:
         address.read("beam", "4")
@@ -89,17 +97,16 @@ def _choices() -> tuple[str, str]:
         address.write("beam", beam if beam != "4" else "")
         st.session_state["kept beam"] = beam
     with right:
-        address.read("alpha", "0.6")
+        address.read("alpha", usual)
         if st.session_state["alpha"] not in ALPHAS:
-            st.session_state["alpha"] = "0.6"
+            st.session_state["alpha"] = usual
         alpha = st.select_slider(
             "Length penalty α",
             ALPHAS,
             key="alpha",
-            help="The score is log-probability ÷ ((5 + length) / 6)^α. 0 ranks by probability "
-            "alone, which favours short outputs; the paper takes 0.6.",
+            help=PENALTY_HELP[penalty],
         )
-        address.write("alpha", alpha if alpha != "0.6" else "")
+        address.write("alpha", alpha if alpha != usual else "")
         st.session_state["kept alpha"] = alpha
     return beam, alpha
 
@@ -120,7 +127,7 @@ def _searched(
     model, source = _checkpoint.model, _checkpoint.encode(text)
 
     def row(name: str, tokens: Sequence[int], log_prob: float) -> Row:
-        score = log_prob / length_penalty(len(tokens), alpha)
+        score = log_prob / length_penalty(len(tokens), alpha, model.config.length_penalty)
         return Row(name, tuple(tokens), log_prob, score, tokens[-1] == _checkpoint.config.eos_id)
 
     strategies: dict[str, Strategy] = {
@@ -284,6 +291,11 @@ def _why(checkpoint: "Checkpoint", tree: "BeamTree", place: int) -> str:
     if end.kind == "stopped":
         if len(tree.beams) == tree.limit:
             return f"Cut: it had not ended after {tree.limit} tokens, the most there may be."
+        if checkpoint.config.length_penalty == "length":
+            return (
+                f"Still growing when the search stopped: at its length it scores "
+                f"{_minus(end.score)}, no better than the worst of those that had ended."
+            )
         return (
             "Still growing when the search stopped. Were all it may still write certain, it "
             f"would score {_minus(end.score)}; the answer scores {_minus(rival.score)}."

@@ -184,12 +184,20 @@ def _keep(arrival: Arrival, brought: "Path | Checkpoint") -> str:
     """Keep the checkpoint, and let it answer one of its own examples; its id."""
     upload = uploads.keep(arrival.name, brought, browser.owner())
     _leave()
-    checkpoint = session.load(session.Listed(upload.id, upload.name, upload.path))
     example = None
-    if checkpoint.header.examples:
+    if not isinstance(brought, Path):
+        # Just made, checked and written: reading 300 MB again would tell nothing new.
+        session.remember(upload.path, brought)
+        first = brought.header.examples[:1]
+        example = (first[0].source, first[0].output) if first else None
+    checkpoint = session.load(session.Listed(upload.id, upload.name, upload.path))
+    if example is None and checkpoint.header.examples:
         source = checkpoint.header.examples[0].source
         with suppress(UserError):  # it cannot read it; the check of the checkpoint says so
-            example = (source, checkpoint.answers([source])[0].output)
+            from transformer.checkpoint import proof_strategy
+
+            answer = checkpoint.answers([source], proof_strategy(checkpoint))[0]
+            example = (source, answer.output)
     st.session_state["outcome"] = Outcome(arrival.name, upload.id, example)
     return upload.id
 

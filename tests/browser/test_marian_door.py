@@ -1,0 +1,107 @@
+"""A MarianMT zip through the upload: what then answers writes what `generate` writes."""
+
+import zipfile
+from functools import partial
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import NewPage, Server, settle
+from tests.marian_models import load_marian, make_marian, sentences
+from transformer import Checkpoint, beam_search, decode, greedy
+from transformer.decoding import Strategy, pad
+
+LONGEST = 40
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("door") / "opus-mt-made-up"
+    make_marian(
+        folder,
+        seed=4,
+        ends=3.5,
+        d_model=64,
+        encoder_layers=2,
+        decoder_layers=2,
+        encoder_attention_heads=4,
+        decoder_attention_heads=4,
+        encoder_ffn_dim=96,
+        decoder_ffn_dim=96,
+        max_position_embeddings=64,
+        scale_embedding=True,
+        init_std=0.2,
+        generation={"bad_words_ids": []},
+    )
+    return folder
+
+
+def zipped(folder: Path) -> bytes:
+    target = folder.with_suffix(".zip")
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in folder.iterdir():
+            archive.write(file, f"{folder.name}/{file.name}")
+        archive.writestr(f"{folder.name}/README.md", "what else lies there does no harm")
+    return target.read_bytes()
+
+
+def test_a_marian_zip_is_imported_and_writes_what_generate_writes(
+    new_page: NewPage, server: Server, folder: Path
+) -> None:
+    page = new_page()
+    page.goto(f"{server.url}/checkpoints?checkpoint=sort")
+    settle(page)
+    field = page.locator("[data-testid=stFileUploader] input[type=file]")
+    field.set_input_files(
+        {"name": "opus.zip", "mimeType": "application/zip", "buffer": zipped(folder)}
+    )
+    expect(page.get_by_test_id("stAlert")).to_contain_text("opus.zip is here and chosen")
+    expect(page.get_by_role("combobox", name="Checkpoint")).to_have_value("opus.zip (uploaded)")
+    expect(page.get_by_text("MarianMT model imported from").first).to_be_visible()
+
+    # What was kept, on 100 sentences, token by token.
+    uploads = (server.folder / "runs" / "uploads").glob("*.safetensors")
+    kept = Checkpoint.load(max(uploads, key=lambda path: path.stat().st_mtime))
+    texts = sentences(100, seed=5)
+    model, tokenizer = load_marian(folder)
+    rows = [kept.encode(text)[0].tolist() for text in texts]
+    assert rows == [tokenizer(text).input_ids for text in texts]
+    source = pad(rows, kept.config.pad_id)
+    searches: dict[int, Strategy] = {
+        1: partial(greedy, max_length=LONGEST, force_end=True),
+        4: partial(beam_search, beam_size=4, alpha=1.0, max_length=LONGEST, force_end=True),
+    }
+    for beams, search in searches.items():
+        theirs = model.generate(
+            input_ids=source,
+            attention_mask=(source != kept.config.pad_id).long(),
+            num_beams=beams,
+            do_sample=False,
+            max_length=LONGEST + 1,
+        )[:, 1:].tolist()
+        ours = [list(found.tokens) for found in decode(kept.model, source, search)]
+        assert ours == [row[: row.index(0) + 1] for row in theirs]
+
+    # And what is on screen: the table of strategies, for a sentence that soon ends.
+    found = decode(kept.model, source, searches[4])
+    short = min(range(100), key=lambda i: (abs(len(found[i].tokens) - 6), i))
+    page.goto(page.url.replace("/checkpoints", "/decode"))
+    settle(page)
+    box = page.get_by_role("textbox", name="Input", exact=True)
+    box.fill(f"{texts[short]}")
+    box.press("Enter")
+    settle(page)
+    page.get_by_role("radio", name="Strategies").or_(
+        page.get_by_role("button", name="Strategies")
+    ).first.click()
+    settle(page)
+    row = page.locator(".strategies tr", has_text="beam 4")
+    output = kept.target_vocabulary.decode(found[short].tokens)
+    expect(row.locator("td.output")).to_have_text(output.replace(" ", "␣"))
+
+    # What it does not know is said, and read as its unknown token.
+    box.fill("日本 tea")
+    box.press("Enter")
+    expect(page.get_by_text("This model does not know")).to_contain_text("日本")
+    expect(page.get_by_text("The model writes").first).to_be_visible()
