@@ -88,8 +88,8 @@ LONGEST = 30
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("marian")
-    for number, (size, given) in enumerate(SIZES.items()):
-        make_marian(root / size, seed=number, **given)  # type: ignore[arg-type]
+    for number, (size, wanted) in enumerate(SIZES.items()):
+        make_marian(root / size, seed=number, **wanted)  # type: ignore[arg-type]
     return {size: root / size for size in SIZES}
 
 
@@ -317,7 +317,8 @@ def test_pieces_are_those_of_sentencepiece(tmp_path: Path, algorithm: str) -> No
     train_pieces(tmp_path / "a.spm", sentences(3000, 1), 300, algorithm)
     content = (tmp_path / "a.spm").read_bytes()
     written = write_piece_model(read_piece_model(content, "a.spm"))
-    marks = "etaoinsh EA.,!?’“…ﬁ①Ⅳ½㌔ \u00a0\u3000\t\n\u200b日本カ\u3099각\u1100\u1161e\u0301🙂<>▁\u00ad"
+    marks = "etaoinsh EA.,!?’“…ﬁ①Ⅳ½㌔ \u00a0\u3000\t\n\u200b日本カ\u3099각\u1100\u1161"
+    marks += "e\u0301🙂<>▁\u00ad"
     chance = random.Random(0)
     texts = ["".join(chance.choices(marks, k=chance.randint(0, 20))) for _ in range(3000)]
     for proto in (content, written):
