@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from transformer import run_queue, trainer_process
-from transformer.config import LATER_FIELDS, DataConfig, TrainingConfig, TransformerConfig
+from transformer.config import DataConfig, TrainingConfig, TransformerConfig
 from transformer.errors import UserError
 from transformer.interop.commands import add_commands
 from transformer.presets import PRESETS, prepare
@@ -38,8 +38,6 @@ def main(arguments: list[str] | None = None) -> int:
     _add_commands(commands)
     _add_decode(commands.add_parser("decode", help="let a checkpoint answer texts"))
     _add_verify(commands.add_parser("verify", help="check that a checkpoint behaves as saved"))
-    _add_import(commands.add_parser("import", help="make a checkpoint of a model from elsewhere"))
-    _add_export(commands.add_parser("export", help="write a checkpoint for other programs"))
     _add_health(commands.add_parser("health", help="check a run: its model, twin and curve"))
     _add_pairs(commands.add_parser("pairs", help="say what a file of pairs holds"))
     add_commands(commands)
@@ -74,7 +72,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     for config in (DataConfig, TransformerConfig, TrainingConfig):
         group = parser.add_argument_group(config.__name__)
         for item in fields(config):
-            if item.name in (*FORBIDDEN_FLAGS, *LATER_FIELDS) or item.name.endswith("_id"):
+            if item.name in FORBIDDEN_FLAGS or item.name.endswith("_id"):
                 continue
             default = "" if item.default is MISSING else f" (default {item.default})"
             group.add_argument(
@@ -291,42 +289,6 @@ def verify(options: argparse.Namespace) -> int:
         for check in checks:
             print(f"{'ok    ' if check.ok else 'FAILED'} {check.name}: {check.detail}")
     return 0 if ok else 1
-
-
-def _add_import(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "source", help="a MarianMT folder or zip, or its name on the Hugging Face hub"
-    )
-    parser.add_argument("out", type=Path, help="the checkpoint to write, .safetensors")
-    parser.set_defaults(run=import_model)
-
-
-def import_model(options: argparse.Namespace) -> int:
-    from transformer.interop import hub
-    from transformer.interop.marian import import_marian
-
-    source = hub.fetch(options.source) if hub.is_name(options.source) else Path(options.source)
-    if not source.exists():
-        raise UserError(f"There is no file or folder {options.source}.")
-    import_marian(source).save(options.out)
-    print(f"imported into {options.out}", file=sys.stderr)
-    return 0
-
-
-def _add_export(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("out", type=Path, help="what to write; for marian, a new folder")
-    parser.add_argument("--format", choices=("marian",), required=True)
-    parser.set_defaults(run=export)
-
-
-def export(options: argparse.Namespace) -> int:
-    from transformer.checkpoint import Checkpoint
-    from transformer.interop.marian_export import export_marian
-
-    export_marian(Checkpoint.load(options.checkpoint), options.out)
-    print(f"exported to {options.out}", file=sys.stderr)
-    return 0
 
 
 def _add_health(parser: argparse.ArgumentParser) -> None:

@@ -39,7 +39,12 @@ def add_commands(commands: Any) -> None:
 
 def _add_import(parser: argparse.ArgumentParser) -> None:
     config = {item.name: item.metadata for item in fields(TransformerConfig)}
-    parser.add_argument("source", type=Path, help="a state dict: .pt, .pth, .bin or .safetensors")
+    parser.add_argument(
+        "source",
+        type=Path,
+        help="a state dict (.pt, .pth, .bin or .safetensors); or a MarianMT model: a folder, a "
+        "zip of one, or its name on the Hugging Face hub, such as Helsinki-NLP/opus-mt-en-de",
+    )
     parser.add_argument(
         "out", type=Path, nargs="?", help="a .safetensors file; without it, say what was found"
     )
@@ -107,6 +112,8 @@ def import_model(options: argparse.Namespace) -> int:
     from transformer.interop.state_dicts import read_state_dict
     from transformer.interop.torch_transformer import convert, survey
 
+    if (marian := _marian(options.source)) is not None:
+        return _import_marian(marian, options)
     tensors = read_state_dict(options.source)
     found = survey(tensors)
     choices = _choices(found, options)
@@ -118,6 +125,30 @@ def import_model(options: argparse.Namespace) -> int:
     sides = _vocabularies(found, choices, options)
     origin = f"Imported from {options.source.name}, the state dict of a torch.nn.Transformer."
     checkpoint = convert(tensors, choices, sides, origin=origin)
+    checkpoint.save(options.out)
+    _done(checkpoint, options)
+    return 0
+
+
+def _marian(source: Path) -> Path | None:
+    """The folder or zip of a MarianMT model, fetched where a name on the hub is given."""
+    from transformer.interop import hub
+    from transformer.interop.kinds import kind_of
+
+    if hub.is_name(str(source)):
+        return hub.fetch(str(source))
+    if not source.exists():
+        raise UserError(f"There is no file or folder {source}.")
+    return source if kind_of(source) == "marian" else None
+
+
+def _import_marian(source: Path, options: argparse.Namespace) -> int:
+    from transformer.interop.marian import import_marian
+
+    checkpoint = import_marian(source)
+    if options.out is None:
+        print(f"{checkpoint.header.origin}. {checkpoint.header.notes}", file=sys.stderr)
+        return 0
     checkpoint.save(options.out)
     _done(checkpoint, options)
     return 0
@@ -206,8 +237,10 @@ def _done(checkpoint: "Checkpoint", options: argparse.Namespace) -> None:
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("out", type=Path, help="for a state dict: .pt, .pth or .safetensors")
-    parser.add_argument("--format", choices=("state-dict",), required=True)
+    parser.add_argument(
+        "out", type=Path, help="for a state dict: .pt, .pth or .safetensors; for marian a folder"
+    )
+    parser.add_argument("--format", choices=("state-dict", "marian"), required=True)
     parser.add_argument("--json", action="store_true", help="one JSON object: the files written")
     parser.set_defaults(run=export_model)
 
@@ -216,10 +249,26 @@ def export_model(options: argparse.Namespace) -> int:
     from transformer.checkpoint import Checkpoint
     from transformer.interop.state_dict_export import export_state_dict
 
+    if options.format == "marian":
+        return _export_marian(options)
     try:
         written = export_state_dict(Checkpoint.load(options.checkpoint), options.out)
     except OSError as error:
         raise UserError(f"{options.out} could not be written: {error.strerror}.") from None
+    if options.json:
+        print(json.dumps({"files": [str(path) for path in written]}))
+    else:
+        for path in written:
+            print(path)
+    return 0
+
+
+def _export_marian(options: argparse.Namespace) -> int:
+    from transformer.checkpoint import Checkpoint
+    from transformer.interop.marian_export import export_marian
+
+    export_marian(Checkpoint.load(options.checkpoint), options.out)
+    written = sorted(options.out.iterdir())
     if options.json:
         print(json.dumps({"files": [str(path) for path in written]}))
     else:
