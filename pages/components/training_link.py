@@ -110,7 +110,8 @@ def link_of(config: RunConfig, pairs: str = "") -> dict[str, str]:
     known = config.preset in presets_of(task)
     preset = config.preset if known else TASKS[task].default_preset
     base = defaults(task, preset)
-    values = {**config.data.to_dict(), **config.model.to_dict(), **config.training.to_dict()}
+    # Every field: a dictionary to be written leaves out some that say nothing.
+    values = {**vars(config.data), **vars(config.model), **vars(config.training)}
     changes = {name: values[name] for name in SETTINGS if values[name] != base[name]}
     return link(Choice(task, preset, changes, pairs))
 
