@@ -38,6 +38,7 @@ from transformer.vocabulary import SENTENCEPIECE, SpecialIds, Vocabulary
 
 TOKENS, PIECES = 58_000, 32_000
 WORDS = 10
+MAPS = 144
 
 
 def vocabularies() -> tuple[Vocabulary, Vocabulary, list[str]]:
@@ -135,6 +136,12 @@ def resident(process: psutil.Process) -> float:
     return float(process.memory_info().rss) / 1e6
 
 
+def peak(pid: int) -> float:
+    """Megabytes that the server held at most, as Linux counts."""
+    status = Path(f"/proc/{pid}/status").read_text("utf-8")
+    return next(int(line.split()[1]) / 1e3 for line in status.splitlines() if "VmHWM" in line)
+
+
 def processor(process: psutil.Process) -> float:
     """Seconds of processors that the server has spent."""
     times = process.cpu_times()
@@ -154,13 +161,13 @@ def measure(page: Page, url: str, file: Path, words: list[str], repeats: int, pi
     text = " ".join(words[:WORDS])
     page.get_by_role("link", name="Look at its attention").click()
     # Its own example comes first, with what the model itself writes for it.
-    heads = page.evaluate(DRAWN, "")
-    told(f"and {heads} maps of a first sentence", start, busy, server)
+    assert page.evaluate(DRAWN, "") >= MAPS
+    told(f"and {MAPS} maps of a first sentence", start, busy, server)
     page.get_by_role("link", name="Decode", exact=True).first.click()
     expect(page.get_by_role("heading", name="Decode", level=1)).to_be_visible(timeout=60_000)
     page.locator(".decoding_steps").first.wait_for(timeout=60_000)
     told("and the first steps of decoding", start, busy, server)
-    print(f"server after: {resident(server):,.0f} MB")
+    print(f"server after: {resident(server):,.0f} MB; at most {peak(pid):,.0f} MB in between")
     page.get_by_role("link", name="Attention", exact=True).first.click()
     page.evaluate(DRAWN, "")
     page.wait_for_timeout(4000)
@@ -182,8 +189,8 @@ def measure(page: Page, url: str, file: Path, words: list[str], repeats: int, pi
         spent.append(processor(server) - busy)
         page.wait_for_timeout(2500)
     print(
-        f"144 maps of a new sentence: {statistics.median(spans):.2f} s, of the server's processor "
-        f"{statistics.median(spent):.2f} s (median of {repeats}; longest {max(spans):.2f} s)"
+        f"{MAPS} maps of a new sentence: {statistics.median(spans):.2f} s, of the server's "
+        f"processor {statistics.median(spent):.2f} s (median of {repeats}; longest {max(spans):.2f} s)"
     )
     print(f"server at the end: {resident(server):,.0f} MB")
 

@@ -209,6 +209,16 @@ def test_the_file_of_ours_says_the_same(folder: Path, tmp_path: Path) -> None:
         assert torch.equal(again.encode(text), checkpoint.encode(text))
 
 
+def test_old_weights_and_a_zip_are_read_too(folders: dict[str, Path], tmp_path: Path) -> None:
+    """Most models on the hub have a pickle, in which the sinusoids and copies of tables lie too."""
+    shutil.copytree(folders["medium"], tmp_path / "old")
+    (tmp_path / "old" / "model.safetensors").unlink()
+    model, _ = load_marian(folders["medium"])
+    torch.save(model.state_dict(), tmp_path / "old" / "pytorch_model.bin")
+    path = shutil.make_archive(str(tmp_path / "old"), "zip", tmp_path, "old")
+    assert largest_difference(folders["medium"], import_marian(Path(path))) < 1e-4
+
+
 TABLES = [
     {"tie_word_embeddings": False},
     {"separate": True},
