@@ -190,7 +190,8 @@ def measure(page: Page, url: str, file: Path, words: list[str], repeats: int, pi
         page.wait_for_timeout(2500)
     print(
         f"{MAPS} maps of a new sentence: {statistics.median(spans):.2f} s, of the server's "
-        f"processor {statistics.median(spent):.2f} s (median of {repeats}; longest {max(spans):.2f} s)"
+        f"processor {statistics.median(spent):.2f} s (median of {repeats}; longest "
+        f"{max(spans):.2f} s)"
     )
     print(f"server at the end: {resident(server):,.0f} MB")
 
