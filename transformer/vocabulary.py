@@ -268,3 +268,17 @@ def printable(token: str) -> str:
         for mark in token
     )
     return shown if len(shown) <= 40 else shown[:39] + "…"
+
+
+JOINERS = "\u200c\u200d"
+"""Invisible, but part of how Persian, Hindi and many emoji are written."""
+
+
+def visible(text: str) -> str:
+    """A text from a file as a person can read it: what is invisible, or turns the direction of
+    what follows, by its code; spaces and joiners as they are."""
+    if text.isprintable():
+        return text
+    return "".join(
+        mark if mark.isprintable() or mark in JOINERS else f"U+{ord(mark):04X}" for mark in text
+    )

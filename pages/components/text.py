@@ -3,7 +3,7 @@
 import html
 import re
 
-from transformer.vocabulary import printable
+from transformer.vocabulary import printable, visible
 
 MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:^=&@/\"'])")
 # Streamlit turns addresses into links and `->` into an arrow even where each character is escaped;
@@ -13,8 +13,9 @@ JOINER = "\u2060"
 
 
 def plain(text: str) -> str:
-    """Text inside a sentence of Markdown that must show exactly as it is."""
-    text = JOINED.sub(JOINER, " ".join(text.split()))
+    """Text inside a sentence of Markdown that must show exactly as it is, what is invisible by
+    its code."""
+    text = JOINED.sub(JOINER, visible(" ".join(text.split())))
     return MARKDOWN.sub(lambda match: f"&#{ord(match.group())};", text)
 
 
@@ -23,7 +24,7 @@ def verbatim(text: str) -> str:
     if not text:
         return "(nothing)"
     fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
-    shown = " ".join(text.split("\n"))
+    shown = visible(" ".join(text.split("\n")))
     return (
         f"{fence} {shown} {fence}" if "`" in shown or shown[0] == " " else f"{fence}{shown}{fence}"
     )
