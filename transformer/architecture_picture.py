@@ -56,7 +56,7 @@ def _heads(config: TransformerConfig) -> str:
 
 
 def architecture_svg(config: TransformerConfig) -> str:
-    """The picture as an ``<svg>`` element, to be put into a page; it scales with its width."""
+    """The picture as an ``<svg>`` element, to be put into a page, where it shrinks with it."""
     encoder = _Column(ENCODER)
     encoder.text("source tokens")
     encoder.arrow()
@@ -114,7 +114,7 @@ def architecture_svg(config: TransformerConfig) -> str:
         lines.append(_label(right + 24, turned, "tied", size=10, turn=True))
     # Everything was measured from below; a picture is measured from above.
     return (
-        f'<svg viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" role="img" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" role="img" '
         f'aria-label="{html.escape(architecture_words(config))}" '
         'style="max-width:100%;height:auto;font-family:inherit" fill="none" '
         'stroke="currentColor" stroke-width="1">'
@@ -174,8 +174,10 @@ def _dashed(path: str) -> str:
 
 def _head(x: float, y: float, way: str) -> str:
     """The head of an arrow; y from below."""
-    path = f"M{x - 6} {y - 3.5}L{x} {y}L{x - 6} {y + 3.5}z" if way == "right" else (
-        f"M{x - 3.5} {y - 6}L{x} {y}L{x + 3.5} {y - 6}z"
+    path = (
+        f"M{x - 6} {y - 3.5}L{x} {y}L{x - 6} {y + 3.5}z"
+        if way == "right"
+        else (f"M{x - 3.5} {y - 6}L{x} {y}L{x + 3.5} {y - 6}z")
     )
     return f'<path d="{path}" fill="currentColor" stroke="none"/>'
 

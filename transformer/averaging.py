@@ -43,7 +43,9 @@ class Averaged:
         pairs = f"{self.average.examples:,} pairs"
         if wins == losses:
             return f"The score stayed: {sum(best.right):,} of {pairs}, as many as the best. {loss}"
-        chance = ", a difference that chance alone makes often" if may_be_chance(wins, losses) else ""
+        chance = (
+            ", a difference that chance alone makes often" if may_be_chance(wins, losses) else ""
+        )
         return (
             f"The score {'rose' if wins > losses else 'fell'}: {sum(self.average.right):,} of "
             f"{pairs} right, the best of them {sum(best.right):,}{chance}. {loss}"

@@ -56,12 +56,12 @@ def evaluate(options: argparse.Namespace) -> int:
     task = evaluation.task_of(checkpoint, options.data or evaluation.own_pairs(options.checkpoint))
     pairs = evaluation.held_out(checkpoint, task, options.examples)
     found: Evaluation = _drain(
-        evaluation.evaluating(
-            checkpoint, task, pairs, beam_size=options.beam, alpha=options.alpha
-        )
+        evaluation.evaluating(checkpoint, task, pairs, beam_size=options.beam, alpha=options.alpha)
     )
     if options.json:
-        print(json.dumps({"checkpoint": str(options.checkpoint), "task": task.name, **_told(found)}))
+        print(
+            json.dumps({"checkpoint": str(options.checkpoint), "task": task.name, **_told(found)})
+        )
     else:
         print(f"{options.checkpoint}: {_words(found)}")
     return 0

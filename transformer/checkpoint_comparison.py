@@ -39,8 +39,10 @@ class Line:
 
 def compare(left: Header, right: Header) -> list[Line]:
     """Scores, training, architecture, parameters and file of both, in this order."""
-    scores = [{title: getattr(one.summary, name, None) for name, title in SCORES.items()}
-              for one in (left, right)]
+    scores = [
+        {title: getattr(one.summary, name, None) for name, title in SCORES.items()}
+        for one in (left, right)
+    ]
     configs = (left.config.to_dict(), right.config.to_dict())
     lines = [
         *_lines("Scores", *scores),
