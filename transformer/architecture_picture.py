@@ -114,7 +114,8 @@ def architecture_svg(config: TransformerConfig) -> str:
         lines.append(_label(right + 24, turned, "tied", size=10, turn=True))
     # Everything was measured from below; a picture is measured from above.
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" role="img" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
+        f'width="{WIDTH}" role="img" '
         f'aria-label="{html.escape(architecture_words(config))}" '
         'style="max-width:100%;height:auto;font-family:inherit" fill="none" '
         'stroke="currentColor" stroke-width="1">'

@@ -78,7 +78,7 @@ def _table(lines: list[Line], left: str, right: str) -> str:
             mark = "<span title='differs' aria-label='differs'>≠</span>" if line.differs else ""
             rows.append(
                 f"<tr class='{'differs' if line.differs else 'same'}'>"
-                f"<th scope='row'>{code(line.name.replace('_', ' '))}</th>"
+                f"<th scope='row'>{_text(line.name)}</th>"
                 f"<td>{_value(line, line.left)}</td><td>{_value(line, line.right)}</td>"
                 f"<td class='mark'>{mark}</td></tr>"
             )
