@@ -196,7 +196,7 @@ def test_every_part_of_the_card_is_drawn(card: str) -> None:
     if card == "examples":
         assert set(app.dataframe[0].value["Right"]) == {"✓"}
     if card == "<b>":
-        assert app.session_state["card"] == "parameters"
+        assert app.session_state["card"] == "examples"
 
 
 def test_the_curve_of_a_file_is_drawn_up_to_its_step() -> None:
@@ -209,7 +209,9 @@ def test_the_curve_of_a_file_is_drawn_up_to_its_step() -> None:
     )
     kept = uploads.keep("a.safetensors", Checkpoint(header, checkpoint.tensors).to_bytes(), ME)
     app = open_page(checkpoint=kept.id, card="training")
-    losses, exact = (json.loads(chart.proto.spec) for chart in app.get("plotly_chart"))
+    charts = [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
+    parameters, losses, exact = charts
+    assert len(parameters["data"][0]["y"]) == 9
     assert losses["data"][1]["y"] == [5.0, 1.0, 0.1]
     assert losses["data"][2]["name"].startswith("untrained model")
     assert exact["data"][0]["y"] == [0, 50, 100]
@@ -298,7 +300,7 @@ def test_several_are_averaged_scored_and_kept() -> None:
         time.sleep(0.2)
         app.run()
     bars = [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
-    assert [len(one["data"][0]["y"]) for one in bars] == [3, 3]
+    assert [len(one["data"][0]["y"]) for one in bars] == [9, 3, 3]
     app.button(key="keep average").click().run()
     [kept] = uploads.kept()
     assert app.selectbox(key="checkpoint").value == kept.id

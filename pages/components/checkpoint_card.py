@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.components.architecture import architecture
+from pages.components.card import parameters
 from pages.components.card.care import note_of
 from pages.components.scores import score
 from pages.components.session import Listed
@@ -35,6 +36,7 @@ def checkpoint_card(entry: Listed, checkpoint: "Checkpoint") -> None:
         _provenance(checkpoint)
         if header.notes:
             st.caption(plain(header.notes))
+        parameters.chart(config)
 
 
 def _decoded_now(checkpoint: "Checkpoint") -> None:
@@ -74,7 +76,6 @@ def _provenance(checkpoint: "Checkpoint") -> None:
             f"{summary.steps:,} updates in {seconds(summary.seconds)}, preset {summary.preset}, "
             f"seed {summary.seed}"
         )
-    facts["Parameters"] = f"{checkpoint.config.num_parameters:,}"
     torch_version = header.probe.environment.get("torch", "?") if header.probe else ""
     facts["Saved with"] = f"torch {torch_version}" if torch_version else "unknown"
     if header.precision != "float32":

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
 
 PANELS: "dict[str, tuple[str, Callable[[Listed, Checkpoint], None]]]" = {
-    "parameters": ("Parameters", parameters.panel),
-    "training": ("Training", training.panel),
-    "vocabulary": ("Vocabulary", vocabulary.panel),
     "examples": ("Examples", examples.panel),
+    "training": ("Training", training.panel),
+    "parameters": ("Parameters", parameters.panel),
+    "vocabulary": ("Vocabulary", vocabulary.panel),
     "average": ("Average", averaging.panel),
     "compare": ("Compare", comparing.panel),
 }
@@ -36,8 +36,9 @@ def panels(entry: Listed, checkpoint: "Checkpoint") -> None:
     """The chooser, and the part chosen. A fragment: the card above it stays as it is."""
     averaging.follow_kept()
     first = next(iter(PANELS))
-    # A link to a comparison opens it.
-    address.read("card", "compare" if st.query_params.get("compare") else first)
+    address.read("card", first)
+    if "compare" in st.query_params and "card" not in st.query_params:
+        st.session_state["card"] = "compare"  # a link to a comparison opens it
     if st.session_state["card"] not in PANELS:
         st.session_state["card"] = first
     chosen = st.segmented_control(
