@@ -11,7 +11,7 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from pages.components import browser, uploads
+from pages.components import uploads
 from tests.checkpoint_files import make
 from transformer.checkpoint import Checkpoint
 from transformer.commits import commit
@@ -62,7 +62,8 @@ def moved(checkpoint: Checkpoint, seed: int) -> Checkpoint:
         name: tensor + 0.02 * torch.randn(tensor.shape, generator=generator)
         for name, tensor in checkpoint.tensors.items()
     }
-    return Checkpoint(replace(checkpoint.header, sha256=""), tensors)
+    summary = replace(checkpoint.summary, steps=seed + 1)  # type: ignore[type-var]
+    return Checkpoint(replace(checkpoint.header, summary=summary, sha256=""), tensors)
 
 
 def run_of(*contents: bytes, **about: str) -> Run:
@@ -151,8 +152,7 @@ def test_at_first_glance_the_model_answers_as_it_did() -> None:
     example = bundled().header.examples[0]
     assert f"Decoded now: `{example.source}` → `{example.output}`" in said(app)
     assert "Equal to what it gave when it was saved" in said(app)
-    [drawn] = app.get("bidi_component")
-    assert "2 heads × d_k 32" in str(drawn.proto)
+    assert any("d_k 32" in str(drawn.proto) for drawn in app.get("bidi_component"))
     assert not messages(app)
 
 
@@ -227,7 +227,7 @@ def test_an_upload_is_renamed_noted_deleted_and_back() -> None:
     app.text_input(key=f"name {kept.id}").set_value("Mine").run()
     app.text_area(key=f"note {kept.id}").set_value("**not** bold <b>").run()
     assert uploads.kept()[0].name == "Mine"
-    assert app.selectbox(key="checkpoint").format_func(kept.id) == "Mine (uploaded)"
+    assert "Mine (uploaded)" in app.selectbox(key="checkpoint").options
     assert "&#42;&#42;not&#42;&#42; bold" in said(app)
     app.text_input(key=f"name {kept.id}").set_value(" ").run()
     assert "at least one letter" in messages(app)[0]
@@ -264,7 +264,6 @@ def test_in_a_class_only_its_owner_may_change_it(monkeypatch: pytest.MonkeyPatch
     assert "Only the browser that started this run" in said(app)
     uploads.delete(theirs.sha256, YOU)
     assert not [one for one in open_page().button if one.key == f"restore {theirs.id}"]
-    assert not browser.owns(YOU)
 
 
 # --- the check ------------------------------------------------------------------------------------
@@ -276,7 +275,7 @@ def test_the_check_stays_and_can_be_saved() -> None:
     assert "behaves exactly as it did" in said(app)
     app.run()
     assert "behaves exactly as it did" in said(app)
-    labels = [button.label for button in app.get("download_button")]
+    labels = [button.proto.label for button in app.get("download_button")]
     assert {"Download", "Evidence to print", "Evidence as JSON"} <= set(labels)
     app.selectbox(key="checkpoint").set_value("sort").run()
     assert "behaves exactly as it did" not in said(app)

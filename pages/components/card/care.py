@@ -149,7 +149,7 @@ def _delete(upload: Upload) -> None:
 def undo() -> None:
     """At the top of the page: what went wrong, or that one was deleted and can be had back."""
     if PROBLEM in st.session_state:
-        problem(st.session_state[PROBLEM])
+        problem(st.session_state.pop(PROBLEM))
     if "deleted upload" not in st.session_state:
         return
     sha256, name = st.session_state["deleted upload"]
