@@ -1,4 +1,4 @@
-"""The command line: train, pause, stop, save, runs, decode, verify, health, pairs, import, export.
+"""The command line: train, decode, verify, evaluate and more; ``--help`` lists all commands.
 
 Exit status: 0 done, 1 failed, 2 wrong use. Progress and messages go to standard error;
 with ``--json``, standard output carries nothing but JSON.
@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from transformer import run_queue, trainer_process
+from transformer import checkpoint_commands, run_queue, trainer_process
 from transformer.config import DataConfig, TrainingConfig, TransformerConfig
 from transformer.errors import UserError
 from transformer.interop.commands import add_commands
@@ -38,6 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     _add_commands(commands)
     _add_decode(commands.add_parser("decode", help="let a checkpoint answer texts"))
     _add_verify(commands.add_parser("verify", help="check that a checkpoint behaves as saved"))
+    checkpoint_commands.add_commands(commands)
     _add_health(commands.add_parser("health", help="check a run: its model, twin and curve"))
     _add_pairs(commands.add_parser("pairs", help="say what a file of pairs holds"))
     add_commands(commands)
@@ -275,16 +276,23 @@ def _inputs(text: str) -> Iterator[str]:
 def _add_verify(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--json", action="store_true", help="one JSON object")
+    parser.add_argument(
+        "--report", type=Path, help="write the evidence to this file: .html, .md or .json"
+    )
     parser.set_defaults(run=verify)
 
 
 def verify(options: argparse.Namespace) -> int:
-    from transformer import checkpoint
+    from transformer import checkpoint, evidence
 
+    if options.report is not None:
+        evidence.check_name(options.report)
     checks = checkpoint.verify(options.checkpoint)
     ok = all(check.ok for check in checks)
+    if options.report is not None:
+        evidence.save(evidence.report(options.checkpoint, checks), options.report)
     if options.json:
-        print(json.dumps({"ok": ok, "checks": [asdict(check) for check in checks]}))
+        print(json.dumps({"ok": ok, "checks": [check.verdict() for check in checks]}))
     else:
         for check in checks:
             print(f"{'ok    ' if check.ok else 'FAILED'} {check.name}: {check.detail}")

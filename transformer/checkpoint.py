@@ -5,10 +5,10 @@ import hashlib
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import safetensors.torch
 import torch
@@ -51,11 +51,16 @@ class Answer:
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was checked: whether it holds, and the evidence."""
+    """One thing that was checked: whether it holds, and the evidence, in words and in numbers."""
 
     name: str
     ok: bool
     detail: str
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+    def verdict(self) -> dict[str, Any]:
+        """Without the numbers: name, ok and detail."""
+        return {"name": self.name, "ok": self.ok, "detail": self.detail}
 
 
 class Checkpoint:
@@ -266,6 +271,7 @@ def verify(source: Path | bytes) -> list[Check]:
             True,
             f"{size:,} bytes, {header.config.num_parameters:,} parameters, all finite, "
             f"checksum {header.sha256[:12]}… matches",
+            {"bytes": size, "parameters": header.config.num_parameters, "sha256": header.sha256},
         )
     ]
     if header.probe is not None:
@@ -282,11 +288,21 @@ def _check_probe(checkpoint: Checkpoint, probe: Probe) -> Check:
         here = environment()
     difference = (saved - now).abs().max().item()
     same = ", ".join(f"{key} {value}" for key, value in here.items())
+    evidence = {
+        "logits": saved.numel(),
+        "largest_difference": difference,
+        "equal_bit_for_bit": torch.equal(saved, now),
+        "saved_in": probe.environment,
+        "compared_in": here,
+    }
     if here == probe.environment:
         ok = torch.equal(saved, now)
         word = "equal bit for bit" if ok else f"differ by up to {difference:.1e}"
         return Check(
-            "logits", ok, f"{saved.numel():,} logits {word} in the same environment ({same})"
+            "logits",
+            ok,
+            f"{saved.numel():,} logits {word} in the same environment ({same})",
+            evidence | {"allowed_difference": 0.0},
         )
     saved_in = ", ".join(f"{key} {value}" for key, value in probe.environment.items())
     return Check(
@@ -294,6 +310,7 @@ def _check_probe(checkpoint: Checkpoint, probe: Probe) -> Check:
         difference <= TOLERANCE,
         f"{saved.numel():,} logits differ by at most {difference:.1e} (allowed {TOLERANCE:.0e}); "
         f"saved with {saved_in}, here {same}",
+        evidence | {"allowed_difference": TOLERANCE},
     )
 
 
@@ -321,6 +338,12 @@ def _check_outputs(checkpoint: Checkpoint) -> list[Check]:
             "outputs",
             all(same),
             f"{sum(same)} of {count} examples written token by token as when it was saved",
+            {
+                "examples": [
+                    {"source": e.source, "target": e.target, "then": e.output, "now": a.output}
+                    for e, a in zip(examples, answers, strict=True)
+                ]
+            },
         ),
         Check(
             "cache",

@@ -29,6 +29,8 @@ FLOAT_BYTES = {"F32": 4, "F16": 2}
 """The types a weight may have on disk; in memory all are 32-bit."""
 PRECISIONS = {"float32": "F32", "float16": "F16"}
 MAX_EXAMPLES = 100
+MAX_CURVE = 100
+"""Points of a training curve: as many as one can tell apart on a chart."""
 MAX_TEXT = 50_000
 """Characters of notes or of an example's text: more would hold up the browser."""
 
@@ -39,6 +41,9 @@ class Summary:
 
     seconds: wall time of training, evaluations included. Losses in nats a token; exact_match
     and token_accuracy as shares of 1, over ``examples`` held-out pairs.
+
+    curve: [step, loss, exact_match] of evaluations along the way, at most MAX_CURVE of them, the
+        untrained model first; empty where nobody wrote them down.
     """
 
     preset: str
@@ -53,6 +58,15 @@ class Summary:
     untrained_exact_match: float
     evaluated_on_training_pairs: bool = False
     training: dict[str, Any] = field(default_factory=dict)
+    curve: list[list[float]] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in the file: without a curve that says nothing, so that older files keep their
+        checksum."""
+        plain = asdict(self)
+        if not self.curve:
+            del plain["curve"]
+        return plain
 
 
 @dataclass(frozen=True)
@@ -107,7 +121,7 @@ class Header:
             "source_vocabulary": self.source_vocabulary.to_dict(),
             "target_vocabulary": self.target_vocabulary.to_dict(),
             "data": self.data.to_dict(),
-            "summary": None if self.summary is None else asdict(self.summary),
+            "summary": None if self.summary is None else self.summary.to_dict(),
             "examples": [asdict(example) for example in self.examples],
             "probe": None if self.probe is None else asdict(self.probe),
             "notes": self.notes,
@@ -287,6 +301,7 @@ def _parse_header(plain: dict[str, Any]) -> Header:
         )
     if summary is not None:
         texts.append(summary.preset)
+        _check_curve(summary.curve)
     for example in examples:
         texts += [example.source, example.target, example.output]
     if max(map(len, texts)) > MAX_TEXT:
@@ -327,6 +342,24 @@ def _typed(kind: type[Any], plain: Any) -> Any:
         if isinstance(value, dict) and any(isinstance(x, dict | list) for x in value.values()):
             raise TypeError(f"{kind.__name__}.{name} must hold plain values")
     return made
+
+
+def _check_curve(curve: list[Any]) -> None:
+    def sound(point: object) -> bool:
+        return (
+            isinstance(point, list)
+            and len(point) == 3
+            and all(type(number) in (int, float) and 0 <= number < 1e15 for number in point)
+            and type(point[0]) is int
+            and point[2] <= 1
+        )
+
+    steps = [point[0] for point in curve if sound(point)]
+    if len(steps) != len(curve) or len(curve) > MAX_CURVE or steps != sorted(set(steps)):
+        raise CheckpointError(
+            f"The checkpoint's curve is malformed: it must be at most {MAX_CURVE} points of a "
+            "rising step, a loss and a share of right answers."
+        )
 
 
 def _check_probe(probe: Probe, config: TransformerConfig) -> None:

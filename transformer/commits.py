@@ -19,7 +19,10 @@ from transformer.files import sweep, sync, write_atomic
 APPEND_ONLY = ("metrics.jsonl", "samples.jsonl", "attention.bin")
 """Files of a run that only grow; going on from a commit cuts them back to what it saw."""
 KEPT = 2
-"""The newest commits that are kept whole; of older ones, the first and the best keep weights."""
+"""The newest commits that are kept whole; of older ones, some keep their weights alone: the first,
+the best, and as many of the newest as one averages."""
+AVERAGED = 5
+"""Of the newest commits the weights are there to be averaged, as the paper does (section 6.1)."""
 MANIFEST = re.compile(r"step-([0-9]{1,12})\.json")
 
 
@@ -149,10 +152,11 @@ def _prune(folder: Path) -> None:
     found = commits(folder)
     best = min(found, key=lambda made: made.loss)
     whole = {made.step for made in found[-KEPT:]}
+    weighed = {made.step for made in (found[0], best, *found[-AVERAGED:])}
     for made in found:
         if made.step in whole:
             continue
-        if made.step not in (found[0].step, best.step):
+        if made.step not in weighed:
             (folder / f"step-{made.step}.json").unlink(missing_ok=True)
             weights_file(folder, made.step).unlink(missing_ok=True)
         state_file(folder, made.step).unlink(missing_ok=True)

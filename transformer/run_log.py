@@ -7,10 +7,12 @@ writes what the unbroken one would have. Only times differ.
 import json
 import time
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from transformer.attention_history import AttentionRecorder, moments
 from transformer.baselines import unigram_loss
+from transformer.checkpoint_header import MAX_CURVE
 from transformer.config import RunConfig
 from transformer.model import Transformer
 from transformer.runs import Run
@@ -26,6 +28,37 @@ LOGGED = 2000
 """Updates put down in all, about."""
 SAMPLED = 500
 """Evaluations whose samples are put down in all, about."""
+
+
+def curve(run: Run, step: int, last: Mapping[str, float]) -> list[list[float]]:
+    """[step, loss, exact_match] of a run's evaluations up to a step, as a checkpoint keeps them.
+
+    Args:
+        last: what was measured at that step, whether or not the metrics have it.
+    """
+    found: dict[int, dict[str, Any]] = {}
+    for record in run.metrics()[0]:
+        if record.get("kind") == "eval" and record["step"] < step:
+            found.setdefault(record["step"], {}).update(record)
+    found[step] = dict(last)
+    points = [
+        [at, measured["loss"], measured["exact_match"]]
+        for at, measured in sorted(found.items())
+        if all(_is_score(measured.get(name)) for name in ("loss", "exact_match"))
+    ]
+    return thinned(points, MAX_CURVE)
+
+
+def _is_score(value: object) -> bool:
+    """A damaged line of the metrics costs the curve a point, never the checkpoint."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9
+
+
+def thinned(points: list[list[float]], most: int) -> list[list[float]]:
+    """At most so many of them, evenly spread, the first and the last among them."""
+    if len(points) <= most:
+        return points
+    return [points[round(i * (len(points) - 1) / (most - 1))] for i in range(most)]
 
 
 class RunLog:

@@ -242,7 +242,7 @@ class Run:
         (self.path / "control").unlink(missing_ok=True)
 
     def checkpoints(self) -> list[Path]:
-        """Committed checkpoints, oldest first: the untrained model, the best, and the last two."""
+        """Committed checkpoints, oldest first: the untrained model, the best, and the last five."""
         folder = self.path / "checkpoints"
         return [weights_file(folder, made.step) for made in commits(folder)]
 

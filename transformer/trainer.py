@@ -8,7 +8,6 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -25,7 +24,7 @@ from transformer.files import remedy
 from transformer.goals import add_evidence, read_goals
 from transformer.limits import Limits
 from transformer.model import Transformer
-from transformer.run_log import SAMPLES, RunLog
+from transformer.run_log import SAMPLES, RunLog, curve
 from transformer.runs import ENDED, RESUMABLE, Run, Status, started
 from transformer.tasks import Task, build_task
 from transformer.trainer_process import CLAIMED
@@ -286,6 +285,7 @@ class Trainer:
             untrained_exact_match=log.untrained["exact_match"],
             evaluated_on_training_pairs=self.config.data.evaluates_on_training_pairs,
             training=self.config.training.to_dict(),
+            curve=curve(self.run, training.step, found),
         )
         return Checkpoint.of(
             training.model.eval(),
@@ -332,7 +332,7 @@ class Trainer:
             {
                 "step": step,
                 "ok": all(check.ok for check in checks),
-                "checks": [asdict(check) for check in checks],
+                "checks": [check.verdict() for check in checks],
             },
         )
         return str(path)

@@ -15,11 +15,14 @@ from transformer.vocabulary import visible
 LIMIT = 400
 """Longer values stay out of the address, which browsers and mail programs would cut."""
 
+NAMES = {"compared card": "compare"}
+"""Keys of widgets whose name in the address is another, since two pages use it for two things."""
+
 
 def read(key: str, default: str) -> None:
     """Before a widget with this key: its value comes from the address, if that has changed,
     else from what it was, on this page or another, else it is the default."""
-    address = st.query_params.get(key)
+    address = st.query_params.get(NAMES.get(key, key))
     if address is not None and address != st.session_state.get(f"address {key}"):
         value = address
     else:
@@ -32,11 +35,12 @@ def write(key: str, value: str) -> None:
     """After the widget: write its value into the address, so that the view can be linked."""
     st.session_state[f"kept {key}"] = value
     st.session_state[f"address {key}"] = value
+    name = NAMES.get(key, key)
     if value and len(value) <= LIMIT:
-        if st.query_params.get(key) != value:
-            st.query_params[key] = value
-    elif key in st.query_params:
-        del st.query_params[key]
+        if st.query_params.get(name) != value:
+            st.query_params[name] = value
+    elif name in st.query_params:
+        del st.query_params[name]
 
 
 def write_together(values: dict[str, str]) -> None:

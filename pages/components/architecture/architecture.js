@@ -1,0 +1,10 @@
+// The picture comes as SVG; a rerun leaves it as it is.
+
+export default function (component) {
+  const { data, parentElement } = component;
+  const root = parentElement.querySelector(".architecture");
+  if (root.dataset.shown === data.svg) return;
+  root.dataset.shown = data.svg;
+  const parsed = new DOMParser().parseFromString(data.svg, "image/svg+xml");
+  root.replaceChildren(document.importNode(parsed.documentElement, true));
+}

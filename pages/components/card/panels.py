@@ -1,0 +1,57 @@
+"""The card's parts below its first glance; the address names the one that is open."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pages.components import address
+from pages.components.card import (
+    averaging,
+    comparing,
+    examples,
+    parameters,
+    training,
+    vocabulary,
+)
+from pages.components.frame import errors_shown
+from pages.components.session import Listed
+
+if TYPE_CHECKING:
+    from transformer.checkpoint import Checkpoint
+
+PANELS: "dict[str, tuple[str, Callable[[Listed, Checkpoint], None]]]" = {
+    "examples": ("Examples", examples.panel),
+    "training": ("Training", training.panel),
+    "parameters": ("Parameters", parameters.panel),
+    "vocabulary": ("Vocabulary", vocabulary.panel),
+    "average": ("Average", averaging.panel),
+    "compare": ("Compare", comparing.panel),
+}
+"""Name in the address -> its title, and what draws it. The first is open at the start."""
+
+
+@st.fragment
+def panels(entry: Listed, checkpoint: "Checkpoint") -> None:
+    """The chooser, and the part chosen. A fragment: the card above it stays as it is."""
+    averaging.follow_kept()
+    first = next(iter(PANELS))
+    address.read("card", first)
+    if "compare" in st.query_params and "card" not in st.query_params:
+        st.session_state["card"] = "compare"  # a link to a comparison opens it
+    if st.session_state["card"] not in PANELS:
+        st.session_state["card"] = first
+    chosen = st.segmented_control(
+        "More about this checkpoint",
+        list(PANELS),
+        format_func=lambda name: PANELS[name][0],
+        key="card",
+    )
+    address.write("card", chosen if chosen and chosen != first else "")
+    st.session_state["kept card"] = chosen
+    if chosen != "compare":
+        address.write("compared card", "")
+        st.session_state.pop("compared card", None)
+    if chosen:
+        with errors_shown():
+            PANELS[chosen][1](entry, checkpoint)

@@ -1,0 +1,191 @@
+"""A checkpoint's card in a real browser: seen, by keyboard, in both themes, on a telephone."""
+
+import json
+import re
+import time
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import ROOT, NewPage, Server, settle
+from tests.browser.explorer import press
+from tests.browser.test_every_page import WCAG
+from transformer.checkpoint import Checkpoint
+from transformer.config import DataConfig, TransformerConfig
+from transformer.model import Transformer
+from transformer.vocabulary import Vocabulary
+
+PARTS = ("parameters", "training", "vocabulary", "examples", "average", "compare")
+WORDS = 58_000
+
+
+def upload(page: Page, server: Server, file: Path) -> None:
+    page.goto(f"{server.url}/checkpoints")
+    settle(page)
+    page.locator("[data-testid=stFileUploader] input[type=file]").set_input_files(file)
+    page.wait_for_url(re.compile("checkpoint=upload-"))
+    settle(page)
+
+
+@pytest.fixture(scope="module")
+def curved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundled reverse model with a curve in its file, and so another than the bundled one."""
+    from dataclasses import replace
+
+    whole = Checkpoint.load(ROOT / "checkpoints" / "reverse.safetensors")
+    assert whole.summary is not None
+    curve: list[list[float]] = [[0, 5.2, 0.0], [500, 1.0, 0.4], [1500, 0.002, 0.997]]
+    header = replace(whole.header, summary=replace(whole.summary, curve=curve), sha256="")
+    path = tmp_path_factory.mktemp("curved") / "curved.safetensors"
+    Checkpoint(header, whole.tensors).save(path)
+    return path
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_part_has_an_accessibility_violation(
+    server: Server, new_page: NewPage, curved: Path, scheme: str
+) -> None:
+    page = new_page(scheme=scheme)
+    upload(page, server, curved)
+    page.get_by_role("button", name="Check this checkpoint").click()
+    expect(page.get_by_text("behaves exactly as it did")).to_be_visible()
+    settle(page)
+    for part in PARTS:
+        page.get_by_role("radio", name=part.capitalize()).click()
+        charts = {"training": 3, "compare": 2}.get(part, 1)
+        expect(page.locator(".js-plotly-plot")).to_have_count(charts)
+        settle(page)
+        found = Axe().run(page, options=WCAG)
+        assert found.violations_count == 0, f"{part}: {found.generate_report()}"
+
+
+def test_the_architecture_is_drawn_in_the_colours_of_the_theme(
+    server: Server, new_page: NewPage
+) -> None:
+    seen = []
+    for scheme in ("light", "dark"):
+        page = new_page(scheme=scheme)
+        page.goto(f"{server.url}/checkpoints?checkpoint=sort")
+        picture = page.get_by_role("img", name=re.compile("2 layers of self-attention"))
+        expect(picture).to_be_visible()
+        for said in ("4 heads × d_k 16", "64 → 256 → 64, relu", "30 tokens × 64", "tied"):
+            expect(picture.get_by_text(said, exact=True).first).to_be_visible()
+        seen.append(
+            picture.evaluate(
+                """(svg) => [getComputedStyle(svg.querySelector('text')).fill,
+                  getComputedStyle(document.querySelector('[data-testid=stApp]')).color]"""
+            )
+        )
+    (light, text), (dark, other) = seen
+    assert (light, dark) == (text, other)
+    assert light != dark
+
+
+def test_the_card_by_keyboard(server: Server, new_page: NewPage, tmp_path: Path) -> None:
+    page = new_page()
+    page.goto(f"{server.url}/checkpoints?checkpoint=reverse")
+    expect(page.get_by_text("Equal to what it gave when it was saved")).to_be_visible()
+    settle(page)
+    page.get_by_role("radio", name="Training").focus()
+    press(page, "ArrowRight", "ArrowRight", "Space")
+    page.wait_for_url(re.compile("card=vocabulary"))
+    field = page.get_by_label("Search for a token")
+    field.focus()
+    page.keyboard.type("special")
+    press(page, "Enter")
+    expect(page.get_by_text("4 of 30", exact=True)).to_be_visible()
+    settle(page)
+    page.get_by_role("button", name="Check this checkpoint").focus()
+    press(page, "Enter")
+    expect(page.get_by_text("behaves exactly as it did")).to_be_visible()
+    settle(page)
+    for name, ending in (("Evidence as JSON", "json"), ("Evidence to print", "html")):
+        page.get_by_role("button", name=name).focus()
+        with page.expect_download() as download:
+            press(page, "Enter")
+        assert download.value.suggested_filename == f"reverse-checked.{ending}"
+        download.value.save_as(tmp_path / f"evidence.{ending}")
+    told = json.loads((tmp_path / "evidence.json").read_text("utf-8"))
+    assert told["ok"]
+    # It opens as a page of its own, without asking anything of anyone.
+    page.goto(f"file://{tmp_path}/evidence.html")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("behaves exactly as it did")
+    expect(page.get_by_text(told["file"]["sha256"])).to_be_visible()
+
+
+def test_an_upload_is_renamed_deleted_and_back(
+    server: Server, new_page: NewPage, curved: Path
+) -> None:
+    page = new_page()
+    upload(page, server, curved)
+    page.get_by_role("button", name="Edit").click()
+    name = page.get_by_label("Name", exact=True)
+    name.fill("My <b>best</b> model")
+    name.press("Enter")
+    box = page.get_by_role("combobox", name="Checkpoint")
+    expect(box).to_have_value("My <b>best</b> model (uploaded)")
+    settle(page)
+    page.get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("My <b>best</b> model is in the trash")).to_be_visible()
+    expect(box).not_to_have_value(re.compile("best"))
+    page.get_by_role("button", name="Undo").click()
+    expect(box).to_have_value("My <b>best</b> model (uploaded)")
+    settle(page)
+    page.reload()
+    expect(box).to_have_value("My <b>best</b> model (uploaded)")
+
+
+def test_a_vocabulary_of_58000_answers_a_search_at_once(
+    server: Server, new_page: NewPage, tmp_path: Path
+) -> None:
+    words = Vocabulary("words", [f"word{number}" for number in range(WORDS)])
+    config = TransformerConfig(
+        source_vocab_size=len(words),
+        target_vocab_size=len(words),
+        d_model=2,
+        num_heads=1,
+        num_encoder_layers=1,
+        num_decoder_layers=1,
+        d_ff=2,
+        share_embeddings=True,
+        max_length=16,
+    )
+    made = Checkpoint.of(
+        Transformer(config).eval(),
+        words,
+        words,
+        DataConfig(task="imported"),
+        None,
+        [("word1", "word2")],
+        origin="Random weights.",
+    )
+    made.save(tmp_path / "large.safetensors")
+    page = new_page()
+    upload(page, server, tmp_path / "large.safetensors")
+    page.get_by_role("radio", name="Vocabulary").click()
+    expect(page.get_by_text("In the order of the ids.")).to_be_visible()
+    settle(page)
+    field = page.get_by_label("Search for a token")
+    waited = []
+    for text, count in (("word57999", "1 of 58,004"), ("word579", "111 of 58,004")):
+        field.fill(text)
+        started = time.monotonic()
+        field.press("Enter")
+        expect(page.get_by_text(count, exact=True)).to_be_visible()
+        waited.append(time.monotonic() - started)
+    assert min(waited) < 2, waited  # 0.1 to 0.3 s where nothing else runs
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_no_part_is_cut_off_on_a_phone(server: Server, new_page: NewPage, part: str) -> None:
+    page = new_page(width=390)
+    page.goto(f"{server.url}/checkpoints?checkpoint=sort&card={part}")
+    expect(page.get_by_role("img", name=re.compile("Encoder-decoder"))).to_be_visible()
+    settle(page)
+    wide = page.evaluate(
+        "() => [...document.querySelectorAll('[data-testid=stMain]')]"
+        ".map((main) => main.scrollWidth - main.clientWidth)"
+    )
+    assert max(wide) <= 0
