@@ -26,7 +26,10 @@ PLACES = (
 
 
 class Addition(GeneratedTask):
-    """Two numbers of up to ``digits`` digits, each number of digits equally likely."""
+    """Two numbers of up to ``digits`` digits, each number of digits equally likely.
+
+    The split is by the two numbers: where 12+7 is held out, so is 7+12.
+    """
 
     name = "addition"
     title = "Addition"
@@ -63,6 +66,9 @@ class Addition(GeneratedTask):
     def answer(self, source: str) -> str:
         left, right = source.split("+")
         return str(int(left) + int(right))
+
+    def split_by(self, pair: Pair) -> str:
+        return "+".join(sorted(pair.source.split("+")))
 
     def same_length_error(self, written: Sequence[str], wanted: Sequence[str]) -> str:
         wrong = [i for i in range(len(wanted)) if written[i] != wanted[i]]
