@@ -16,6 +16,7 @@ from transformer.tasks import Pair, build_task, right_answer
 from transformer.tasks.base import GeneratedTask
 from transformer.tasks.data.dates import make_dates
 from transformer.tasks.dates import FIRST, LAST, Dates, Format, formats
+from transformer.tasks.number_places import digit_places
 from transformer.tasks.number_words import LANGUAGES, LIMIT, german, longest, read_number
 
 DATES, NUMBERS = DataConfig(task="dates"), DataConfig(task="numbers")
@@ -142,6 +143,41 @@ def test_numbers_that_people_know() -> None:
     assert right_answer(NUMBERS, "zweiundvierzig") == "42"
     assert right_answer(NUMBERS, "quatre-vingt-dix-sept") == "97"
     assert right_answer(NUMBERS, "one thousand, nine hundred and eighty-four") == "1984"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("zweiundvierzig", {1: "vierzig", 0: "zwei"}),
+        ("einhundertelf", {2: "ein", 1: "elf", 0: "elf"}),
+        ("siebzehntausendfünfhundertacht", {4: "siebzehn", 3: "siebzehn", 2: "fünf", 0: "acht"}),
+        ("quatre-vingt-dix-sept", {1: "quatre-vingtdix-sept", 0: "dix-sept"}),
+        ("deux cent mille cent un", {5: "deux", 2: "cent", 0: "un"}),
+        ("mille neuf cents", {3: "mille", 2: "neuf"}),
+        ("soixante et onze", {1: "soixanteonze", 0: "onze"}),
+        (
+            "thirty-four thousand and sixty",
+            {4: "thirty", 3: "four", 1: "sixty"},
+        ),
+    ],
+)
+def test_which_word_gives_which_digit(text: str, words: dict[int, str]) -> None:
+    places = digit_places(text)
+    assert places is not None
+    assert {power: "".join(text[i] for i in where) for power, where in places.items()} == words
+
+
+@given(st.integers(1, LIMIT - 1), st.sampled_from(list(LANGUAGES)))
+def test_every_digit_but_a_zero_has_a_word(number: int, language: str) -> None:
+    places = digit_places(LANGUAGES[language][0](number))
+    assert places is not None
+    spoken = {power for power in range(6) if number // 10**power % 10}
+    # A ten speaks of its zero too.
+    assert spoken <= places.keys() <= {power for power in range(6) if number >= 10**power}
+    # A word of the hundreds speaks of nothing else.
+    for power in (2, 5):
+        others = {i for other, where in places.items() if other != power for i in where}
+        assert not others & set(places.get(power, ()))
 
 
 # --- Both ------------------------------------------------------------------------------------

@@ -66,6 +66,13 @@ class Format:
             return None
         return day if self.write(day) == text else None  # else another day of the week
 
+    def places(self, text: str) -> dict[str, range] | None:
+        """Where year, month and day stand in a text; None if it is no day written so."""
+        found = self._pattern.fullmatch(text)
+        if found is None or self.read(text) is None:
+            return None
+        return {name: range(*found.span(name)) for name in ("year", "month", "day")}
+
     @property
     def longest(self) -> int:
         """Characters of the longest date: month, weekday and number of digits are independent."""
@@ -87,6 +94,11 @@ def formats() -> tuple[Format, ...]:
         for language in json.loads(FORMATS.read_text("utf-8"))
         for one in language["formats"]
     )
+
+
+def places(text: str) -> dict[str, range] | None:
+    """Where year, month and day stand in a text; None if it is no date of any language."""
+    return next((found for one in formats() if (found := one.places(text)) is not None), None)
 
 
 def _letters() -> list[str]:

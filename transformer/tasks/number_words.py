@@ -5,21 +5,26 @@ from functools import cache
 
 LIMIT = 1_000_000
 
-_GERMAN = (
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+_GERMAN = _words(
     "null ein zwei drei vier fünf sechs sieben acht neun zehn elf zwölf dreizehn vierzehn "
     "fünfzehn sechzehn siebzehn achtzehn neunzehn"
-).split()
-_GERMAN_TENS = "zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig".split()
-_FRENCH = (
+)
+_GERMAN_TENS = _words("zwanzig dreißig vierzig fünfzig sechzig siebzig achtzig neunzig")
+_FRENCH = _words(
     "zéro un deux trois quatre cinq six sept huit neuf dix onze douze treize quatorze quinze "
     "seize dix-sept dix-huit dix-neuf"
-).split()
-_FRENCH_TENS = "vingt trente quarante cinquante soixante".split()
-_ENGLISH = (
+)
+_FRENCH_TENS = _words("vingt trente quarante cinquante soixante")
+_ENGLISH = _words(
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen "
     "fifteen sixteen seventeen eighteen nineteen"
-).split()
-_ENGLISH_TENS = "twenty thirty forty fifty sixty seventy eighty ninety".split()
+)
+_ENGLISH_TENS = _words("twenty thirty forty fifty sixty seventy eighty ninety")
 
 
 def german(number: int) -> str:

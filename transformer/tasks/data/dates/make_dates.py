@@ -1,7 +1,7 @@
 """Writes dates.json: how 26 languages write a date, as the CLDR knows it, through Babel.
 
-Run ``python transformer/tasks/data/dates/make_dates.py`` with the Babel of tests/requirements.txt; the
-same version gives the same bytes. The app itself needs no Babel: it reads the file.
+Run ``python transformer/tasks/data/dates/make_dates.py`` with the Babel of
+tests/requirements.txt: the same version gives the same bytes. The app needs no Babel.
 """
 
 import json
