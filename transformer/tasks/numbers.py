@@ -29,7 +29,7 @@ class NumberWords(GeneratedTask):
     example = Pair("zweiundvierzig", "42")
     default_preset = "small"
     data_fields = ()
-    default_training = MappingProxyType({"steps": 2000})
+    default_training = MappingProxyType({"steps": 4000})
     source_vocabulary = Vocabulary("characters", LETTERS)
     target_vocabulary = Vocabulary("characters", digits)
 
