@@ -1,6 +1,7 @@
 """Making a checkpoint ready to be passed on: its licence, notes, and 16 bits a weight if wanted."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -8,10 +9,11 @@ from transformer.checkpoint import Checkpoint, verify
 from transformer.checkpoint_header import MAX_TEXT, PRECISIONS, Example, Summary
 from transformer.errors import CheckpointError, TaskError
 from transformer.tasks import Pair, Task, build_task
+from transformer.tasks.base import GeneratedTask
 from transformer.training import evaluate_loss, evaluate_outputs
 
-SEARCHED = 20_000
-"""Held-out pairs among which an example is looked for."""
+SEARCHED = 100_000
+"""Held-out pairs of a list among which an example is looked for."""
 
 
 @dataclass(frozen=True)
@@ -101,13 +103,23 @@ def _examples(kept: Sequence[Example], wanted: Sequence[str], task: Task | None)
     pairs = [Pair(example.source, example.target) for example in kept]
     if task is None:
         return pairs
-    held_out = {pair.source: pair for pair in task.held_out(SEARCHED)} if wanted else {}
-    for text in wanted:
-        if text not in held_out:
-            raise TaskError(f"The example {text[:40]!r} is not a held-out input of this task.")
-    first = [held_out[text] for text in dict.fromkeys(wanted)]
+    first = [_held_out(task, text) for text in dict.fromkeys(wanted)]
     rest = [pair for pair in pairs if pair.source not in wanted]
     return [*first, *rest][: max(len(pairs), len(first))]
+
+
+def _held_out(task: Task, source: str) -> Pair:
+    """The pair of a held-out source, drawn or listed."""
+    if isinstance(task, GeneratedTask):
+        with suppress(ValueError):  # no source of this task
+            pair = Pair(source, task.answer(source))
+            if task.is_held_out(pair):
+                return pair
+    else:
+        for pair in task.held_out(SEARCHED):
+            if pair.source == source:
+                return pair
+    raise TaskError(f"The example {source[:40]!r} is not a held-out input of this task.")
 
 
 def _scored(checkpoint: Checkpoint, before: Summary, task: Task) -> Summary:
