@@ -28,8 +28,8 @@ class NumberWords(GeneratedTask):
     look_for = (
         "Cross-attention lines that cross: German says the ones before the tens, so the 4 of "
         "“zweiundvierzig” looks at the end, at “vierzig”, and the 2 back at “zwei”. In the bundled "
-        "model, three of the four heads of layer 2 have 86 to 92 % of their weight on the word that "
-        "their digit comes from."
+        "model, three of the four heads of layer 2 have 86 to 92 % of their weight on the word "
+        "that the digit comes from."
     )
     example = Pair("zweiundvierzig", "42")
     default_preset = "small"
