@@ -3,10 +3,16 @@
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
+from pages.components.attention.sides import Shown
+from pages.components.inspection import inspect
+from transformer.analysis.ideal import EOS, ideal_places
 from transformer.checkpoint import Checkpoint, verify
 from transformer.checkpoint_header import read_header
+from transformer.hooks import record
 from transformer.tasks import Pair, Task, build_task
 from transformer.tasks.base import GeneratedTask
 from transformer.training import evaluate_loss, evaluate_outputs
@@ -94,3 +100,59 @@ def test_its_examples_were_never_trained_on(name: str) -> None:
     for example in checkpoint.header.examples:
         assert task.answer(example.source) == example.target
         assert task.is_held_out(Pair(example.source, example.target))
+
+
+def share_on(name: str, layer: int, head: int, *, shift: int = 0) -> float:
+    """Weight of a cross-attention head on where the answer stands, as mean over held-out pairs.
+
+    shift: how many output tokens earlier the answer is the one that is looked at.
+    """
+    checkpoint, task = load(name)
+    start = checkpoint.config.decoder_start_id
+    shares = []
+    for pair in task.held_out(40):
+        target = torch.tensor([[start, *checkpoint.target_vocabulary.encode(pair.target)]])
+        with torch.inference_mode(), record(checkpoint.model) as trace:
+            checkpoint.model(checkpoint.encode(pair.source), target)
+        weights = trace.cross_attention[layer, head].numpy()
+        ideal = ideal_places(checkpoint.task, [*pair.source, EOS], [*pair.target, EOS])
+        assert ideal is not None
+        for row in range(shift, len(pair.target)):
+            # A row is judged where it has an answer of its own to look for.
+            if ideal[1][row].any() and ideal[1][row - shift].any():
+                shares.append(weights[row, ideal[1][row - shift]].sum())
+    return float(np.mean(shares))
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "head", "shift", "share"),
+    [
+        ("dates", 2, 1, 0, "95 %"),
+        ("numbers", 2, 1, 0, "92 %"),
+        ("numbers", 2, 4, 0, "86"),
+        ("addition-reversed", 1, 1, 0, "99 %"),
+        ("addition-reversed", 1, 2, 1, "86 %"),
+    ],
+)
+def test_what_to_look_for_is_there(
+    name: str, layer: int, head: int, shift: int, share: str
+) -> None:
+    """As its page says, on a sample of what was measured."""
+    task = load(name)[1]
+    assert share in task.look_for
+    found = share_on(name, layer - 1, head - 1, shift=shift)
+    assert found == pytest.approx(int(share.split()[0]) / 100, abs=0.04)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "verb"),
+    [
+        ("dates", "Montag, 8. März 2021", "reads the field"),
+        ("numbers", "deux cent mille trois", "reads the digit's word"),
+    ],
+)
+def test_the_page_names_heads_after_what_they_read(name: str, text: str, verb: str) -> None:
+    """With spaces in the input, which the maps show as another mark."""
+    checkpoint = load(name)[0]
+    shown = Shown("", checkpoint, text, inspect(checkpoint, text))
+    assert any(scores.label.startswith(verb) for scores in shown.scores.values())
