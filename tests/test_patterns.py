@@ -85,6 +85,19 @@ def test_every_head_is_scored_for_itself() -> None:
         ("sort", "bab", "abb", [[1], [0, 2], [0, 2], []]),
         ("addition", "28+7", "35", [[0], [1, 3], []]),
         ("addition-reversed", "28+7", "53", [[1, 3], [0], []]),
+        (
+            "dates",
+            "8. März 2021",
+            "2021-03-08",
+            [[8], [9], [10], [11], [], [3, 4, 5, 6], [3, 4, 5, 6], [], [0], [0], []],
+        ),
+        (
+            "dates",
+            "28.03.2021",
+            "2021-03-28",
+            [[6], [7], [8], [9], [], [3], [4], [], [0], [1], []],
+        ),
+        ("numbers", "vierhundertzwei", "402", [[0, 1, 2, 3], [], [11, 12, 13, 14], []]),
         # A wrong or longer output is judged by where the right answer would come from.
         ("reverse", "ab", "bazz", [[1], [0], [], [], []]),
     ],
@@ -97,12 +110,14 @@ def test_ideal_places_of_tasks(
     assert [np.flatnonzero(row).tolist() for row in found[1]] == places
 
 
-@pytest.mark.parametrize("task", ["pairs", "dates", "no such task"])
+@pytest.mark.parametrize("task", ["pairs", "no such task"])
 def test_no_ideal_is_made_up(task: str) -> None:
     assert ideal_places(task, ["a", EOS], ["b", EOS]) is None
 
 
-def test_an_addition_without_a_plus_has_no_ideal() -> None:
+def test_what_is_no_input_of_the_task_has_no_ideal() -> None:
+    assert ideal_places("numbers", [*"zwei vierzig", EOS], [*"42", EOS]) is None
+    assert ideal_places("dates", [*"30. Februar 2021", EOS], [*"2021", EOS]) is None
     assert ideal_places("addition", ["1", "2", EOS], ["3", EOS]) is None
 
 

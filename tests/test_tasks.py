@@ -77,7 +77,7 @@ def test_answers_are_right_and_can_be_written(
         elif name == "sort":
             assert all(left <= right for left, right in pairwise(target))
             assert {m: target.count(m) for m in target} == {m: source.count(m) for m in source}
-        else:
+        elif name.startswith("addition"):
             left, right = map(int, source.split("+"))
             in_order = target if name == "addition" else "".join(reversed(target))
             assert in_order == str(left + right)
@@ -88,7 +88,7 @@ def test_answers_are_right_and_can_be_written(
     for source, _ in pairs[:-1]:
         if "+" in source:
             assert all(len(number) <= digits for number in source.split("+"))
-        else:
+        elif "min_letters" in task.data_fields:
             assert span[0] <= len(source) <= span[1]
 
 

@@ -39,6 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     _add_decode(commands.add_parser("decode", help="let a checkpoint answer texts"))
     _add_verify(commands.add_parser("verify", help="check that a checkpoint behaves as saved"))
     checkpoint_commands.add_commands(commands)
+    _add_bundle(commands.add_parser("bundle", help="write a checkpoint to be passed on"))
     _add_health(commands.add_parser("health", help="check a run: its model, twin and curve"))
     _add_pairs(commands.add_parser("pairs", help="say what a file of pairs holds"))
     add_commands(commands)
@@ -297,6 +298,47 @@ def verify(options: argparse.Namespace) -> int:
         for check in checks:
             print(f"{'ok    ' if check.ok else 'FAILED'} {check.name}: {check.detail}")
     return 0 if ok else 1
+
+
+def _add_bundle(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("out", type=Path, help="the file to write")
+    parser.add_argument("--licence", required=True, help="of the weights and of their data")
+    parser.add_argument("--notes", default="", help="what else a person should know")
+    parser.add_argument("--precision", choices=("float32", "float16"), default="float32")
+    parser.add_argument(
+        "--example",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="a held-out input that is to stand first among the file's examples; may be repeated",
+    )
+    parser.add_argument("--data", type=Path, help="for a model of your own pairs: their file")
+    parser.set_defaults(run=bundle)
+
+
+def bundle(options: argparse.Namespace) -> int:
+    from transformer.bundling import bundle
+
+    bundled = bundle(
+        options.checkpoint,
+        options.out,
+        licence=options.licence,
+        notes=options.notes,
+        precision=options.precision,
+        examples=options.example,
+        data=options.data,
+    )
+    if bundled.before is not None and (after := bundled.checkpoint.summary):
+        print(
+            f"with {options.precision} weights: exact match {after.exact_match:.2%} of "
+            f"{after.examples:,} (before {bundled.before.exact_match:.2%} of "
+            f"{bundled.before.examples:,}), loss {after.loss:.3g} (before "
+            f"{bundled.before.loss:.3g})",
+            file=sys.stderr,
+        )
+    print(options.out)
+    return 0
 
 
 def _add_health(parser: argparse.ArgumentParser) -> None:

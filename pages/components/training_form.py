@@ -403,6 +403,8 @@ def _settings(choice: Choice) -> dict[str, Any]:
     st.caption("Each setting has its explanation behind the question mark.")
     changes: dict[str, Any] = {}
     for part, names in _fields(choice.task).items():
+        if not names:
+            continue
         st.markdown(f"**{part.capitalize()}**")
         changes |= config_form(CONFIGS[part], base, choice.changes, names, key=key)
     return changes

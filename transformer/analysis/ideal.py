@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from transformer.tasks.dates import places as date_places
+from transformer.tasks.number_places import digit_places
 from transformer.vocabulary import EOS_ID, SPECIAL_TOKENS
 
 EOS = SPECIAL_TOKENS[EOS_ID]
@@ -50,22 +52,50 @@ def _column_of_digits(source: Sequence[str], column: int) -> list[int]:
     return [place for place, least in zip(places, (0, plus + 1), strict=True) if place >= least]
 
 
-def _addition(source: Sequence[str], written: Sequence[str]) -> Places:
+def _addition(source: Sequence[str], written: Sequence[str]) -> Places | None:
+    if source.count("+") != 1:
+        return None
     return _places(
         len(written), len(source), lambda i: _column_of_digits(source, len(written) - 1 - i)
     )
 
 
-def _addition_reversed(source: Sequence[str], written: Sequence[str]) -> Places:
+def _addition_reversed(source: Sequence[str], written: Sequence[str]) -> Places | None:
+    if source.count("+") != 1:
+        return None
     return _places(len(written), len(source), lambda i: _column_of_digits(source, i))
 
 
-IDEALS: dict[str, tuple[str, Callable[[Sequence[str], Sequence[str]], Places]]] = {
+def _dates(source: Sequence[str], written: Sequence[str]) -> Places | None:
+    """A digit's own place where the field has as many digits, else the whole field: a name."""
+    fields = date_places("".join(source))
+    if fields is None:
+        return None
+    found: dict[int, Sequence[int]] = {}
+    for name, rows in (("year", range(4)), ("month", range(5, 7)), ("day", range(8, 10))):
+        field = fields[name]
+        digits = len(field) == len(rows) and all(source[i].isdecimal() for i in field)
+        for i, row in enumerate(rows):
+            found[row] = [field[i]] if digits else field
+    return _places(len(written), len(source), lambda i: found.get(i, ()))
+
+
+def _numbers(source: Sequence[str], written: Sequence[str]) -> Places | None:
+    """No word speaks of a zero, so that its row is not judged."""
+    found = digit_places("".join(source))
+    if found is None:
+        return None
+    return _places(len(written), len(source), lambda i: found.get(len(written) - 1 - i, ()))
+
+
+IDEALS: dict[str, tuple[str, Callable[[Sequence[str], Sequence[str]], Places | None]]] = {
     "reverse": ("reverses", _reverse),
     "copy": ("copies", _copy),
     "sort": ("sorts", _sort),
     "addition": ("reads the column", _addition),
     "addition-reversed": ("reads the column", _addition_reversed),
+    "dates": ("reads the field", _dates),
+    "numbers": ("reads the digit's word", _numbers),
 }
 """Task -> the verb of a head that does it, and its places from source and written tokens."""
 
@@ -83,8 +113,9 @@ def ideal_places(
     verb, places = IDEALS[task]
     letters = [token for token in source if token != EOS]
     answer = [token for token in written if token != EOS]
-    if task.startswith("addition") and letters.count("+") != 1:
+    known = places(letters, answer)
+    if known is None:
         return None
     found = np.zeros((len(written), len(source)), dtype=bool)
-    found[: len(answer), : len(letters)] = places(letters, answer)
+    found[: len(answer), : len(letters)] = known
     return verb, found

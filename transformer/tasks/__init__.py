@@ -6,7 +6,9 @@ from transformer.config import DataConfig
 from transformer.errors import ConfigError, TaskError
 from transformer.tasks.addition import Addition, AdditionReversed
 from transformer.tasks.base import Facts, GeneratedTask, Pair, Task
+from transformer.tasks.dates import Dates
 from transformer.tasks.letters import Copy, Reverse, Sort
+from transformer.tasks.numbers import NumberWords
 from transformer.tasks.pairs import SEVEN_PAIRS, OwnPairs, read_pairs
 from transformer.tasks.pronunciation import Pronunciation
 from transformer.tasks.scan import ScanAddJump, ScanLength, ScanSimple
@@ -31,6 +33,8 @@ _KINDS: tuple[type[Task], ...] = (
     Sort,
     Addition,
     AdditionReversed,
+    Dates,
+    NumberWords,
     Pronunciation,
     ScanSimple,
     ScanLength,

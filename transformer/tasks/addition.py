@@ -26,7 +26,10 @@ PLACES = (
 
 
 class Addition(GeneratedTask):
-    """Two numbers of up to ``digits`` digits, each number of digits equally likely."""
+    """Two numbers of up to ``digits`` digits, each number of digits equally likely.
+
+    The split is by the two numbers: where 12+7 is held out, so is 7+12.
+    """
 
     name = "addition"
     title = "Addition"
@@ -38,7 +41,7 @@ class Addition(GeneratedTask):
     example = Pair("128+367", "495")
     default_preset = "small"
     data_fields = ("digits",)
-    default_training = MappingProxyType({"steps": 2500})
+    default_training = MappingProxyType({"steps": 3500})
 
     def __init__(self, data: DataConfig) -> None:
         self.digits = range(1, data.digits + 1)
@@ -64,6 +67,9 @@ class Addition(GeneratedTask):
         left, right = source.split("+")
         return str(int(left) + int(right))
 
+    def split_by(self, pair: Pair) -> str:
+        return "+".join(sorted(pair.source.split("+")))
+
     def same_length_error(self, written: Sequence[str], wanted: Sequence[str]) -> str:
         wrong = [i for i in range(len(wanted)) if written[i] != wanted[i]]
         if len(wrong) > 1:
@@ -84,8 +90,13 @@ class AdditionReversed(Addition):
     name = "addition-reversed"
     title = "Addition, sum reversed"
     description = "Add two numbers and write the sum from its ones upwards."
-    look_for = "Cross-attention of the last layer on the two digits of the column being added."
+    look_for = (
+        "Cross-attention on the two digits of the column being added, and one head on the column "
+        "before it, where the carry comes from. In the bundled model these are heads 1 and 2 of "
+        "layer 1, with 99 % and 86 % of their weight."
+    )
     example = Pair("128+367", "594")
+    default_training = MappingProxyType({"steps": 2500})
 
     def answer(self, source: str) -> str:
         return super().answer(source)[::-1]

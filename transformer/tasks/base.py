@@ -119,8 +119,8 @@ class Task(ABC):
 class GeneratedTask(Task):
     """A task whose sources are drawn at random and whose answers are computed.
 
-    The split is made by the source itself: one source in ten, by its checksum, is held out,
-    whichever run draws it.
+    The split is made by the pair itself: one in ten, by the checksum of its source (or of what
+    :meth:`split_by` names), is held out, whichever run draws it.
     """
 
     BATCHES_AN_EPOCH = 32
@@ -139,26 +139,35 @@ class GeneratedTask(Task):
     def answer(self, source: str) -> str:
         """The right target of a source."""
 
-    def is_held_out(self, source: str) -> bool:
-        return zlib.crc32(source.encode()) % self.HELD_OUT_ONE_IN == 0
+    def draw_pair(self, random: Random) -> Pair:
+        """A random source with its answer."""
+        source = self.draw(random)
+        return Pair(source, self.answer(source))
+
+    def split_by(self, pair: Pair) -> str:
+        """What must not stand both in training and held out."""
+        return pair.source
+
+    def is_held_out(self, pair: Pair) -> bool:
+        return zlib.crc32(self.split_by(pair).encode()) % self.HELD_OUT_ONE_IN == 0
 
     def epoch(self, seed: int, number: int, batch_size: int) -> list[Pair]:
         random = Random(f"{self.name}/{seed}/{number}")
         pairs: list[Pair] = []
         size = min(batch_size * self.BATCHES_AN_EPOCH, max(batch_size, self.PAIRS_AN_EPOCH))
         while len(pairs) < size:
-            source = self.draw(random)
-            if not self.is_held_out(source):
-                pairs.append(Pair(source, self.answer(source)))
+            pair = self.draw_pair(random)
+            if not self.is_held_out(pair):
+                pairs.append(pair)
         return pairs
 
     def held_out(self, count: int) -> list[Pair]:
         random = Random(f"{self.name}/held-out")
-        found: dict[str, None] = {}
+        found: dict[str, Pair] = {}
         for _ in range(200 * count):  # a small task may have fewer than asked for
             if len(found) == count:
                 break
-            source = self.draw(random)
-            if self.is_held_out(source):
-                found[source] = None
-        return [Pair(source, self.answer(source)) for source in found]
+            pair = self.draw_pair(random)
+            if self.is_held_out(pair):
+                found.setdefault(pair.source, pair)
+        return list(found.values())

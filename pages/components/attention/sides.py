@@ -39,7 +39,13 @@ class Shown:
     @cached_property
     def scores(self) -> dict[Head, HeadScores]:
         encoder, decoder, cross = self.inspection.kinds
-        ideal = ideal_places(self.checkpoint.task, cross.key_tokens, cross.query_tokens)
+        # The tokens themselves: those of the maps are made visible, a space as ␣.
+        sources, targets = self.checkpoint.source_vocabulary, self.checkpoint.target_vocabulary
+        ideal = ideal_places(
+            self.checkpoint.task,
+            [sources.tokens[number] for number in self.inspection.source],
+            [targets.tokens[number] for number in self.inspection.written],
+        )
         found = [
             *score_heads("encoder", encoder.weights, encoder.query_tokens, encoder.key_tokens),
             # A decoder's position is what it reads, not what it writes.
