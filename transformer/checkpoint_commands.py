@@ -25,6 +25,11 @@ def add_commands(commands: Any) -> None:
     _add_scoring(parser)
     parser.add_argument("--beam", type=int, default=1, help="beam size; 1 is greedy (default)")
     parser.add_argument("--alpha", type=float, default=0.6, help="length penalty of the beam")
+    parser.add_argument(
+        "--test",
+        action="store_true",
+        help="on a published benchmark's test pairs: once, at the end",
+    )
     parser.set_defaults(run=evaluate)
     parser = commands.add_parser("average", help="average the weights of several checkpoints")
     parser.add_argument("checkpoints", type=Path, nargs="+", metavar="CHECKPOINT")
@@ -54,16 +59,18 @@ def evaluate(options: argparse.Namespace) -> int:
 
     checkpoint = Checkpoint.load(options.checkpoint)
     task = evaluation.task_of(checkpoint, options.data or evaluation.own_pairs(options.checkpoint))
-    pairs = evaluation.held_out(checkpoint, task, options.examples)
+    if options.test:
+        pairs = evaluation.test_pairs(task)[: options.examples]
+    else:
+        pairs = evaluation.held_out(checkpoint, task, options.examples)
     found: Evaluation = _drain(
         evaluation.evaluating(checkpoint, task, pairs, beam_size=options.beam, alpha=options.alpha)
     )
     if options.json:
-        print(
-            json.dumps({"checkpoint": str(options.checkpoint), "task": task.name, **_told(found)})
-        )
+        said = {"checkpoint": str(options.checkpoint), "task": task.name, "test": options.test}
+        print(json.dumps({**said, **_told(found)}))
     else:
-        print(f"{options.checkpoint}: {_words(found)}")
+        print(f"{options.checkpoint}: {_words(found, 'test' if options.test else '')}")
     return 0
 
 
@@ -126,8 +133,8 @@ def _told(found: "Evaluation") -> dict[str, Any]:
     return plain
 
 
-def _words(found: "Evaluation") -> str:
-    kind = "training" if found.on_training_pairs else "held-out"
+def _words(found: "Evaluation", kind: str = "") -> str:
+    kind = kind or ("training" if found.on_training_pairs else "held-out")
     search = "greedy" if found.beam == 1 else f"beam {found.beam}"
     return (
         f"exact match {found.exact_match:.2%} of {found.examples:,} {kind} pairs ({search}), "

@@ -15,6 +15,7 @@ from transformer.errors import TaskError, UserError
 from transformer.runs import Run
 from transformer.tasks import Pair, Task, build_task
 from transformer.tasks.base import GeneratedTask
+from transformer.tasks.shipped import ShippedTask
 from transformer.training import evaluate_loss
 
 GENERATED = 1000
@@ -94,6 +95,17 @@ def held_out(checkpoint: Checkpoint, task: Task, examples: int | None = None) ->
     if not pairs:
         raise TaskError("The task holds no pair out that the checkpoint could be scored on.")
     return pairs
+
+
+def test_pairs(task: Task) -> list[Pair]:
+    """The test set of a published benchmark.
+
+    Raises:
+        TaskError: the task is none.
+    """
+    if not isinstance(task, ShippedTask):
+        raise TaskError(f"The task {task.name!r} has no published test pairs; leave out --test.")
+    return task.test_pairs()
 
 
 def evaluating(

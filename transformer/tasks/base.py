@@ -12,9 +12,6 @@ from transformer.config import DataConfig
 from transformer.errors import VocabularyError
 from transformer.vocabulary import Vocabulary
 
-TEST_PAIRS = 1000
-"""Pairs that score a finished model, where no published test set says otherwise."""
-
 
 class Pair(NamedTuple):
     """A source text and the target text that answers it."""
@@ -69,10 +66,6 @@ class Task(ABC):
     @abstractmethod
     def held_out(self, count: int) -> list[Pair]:
         """Up to ``count`` pairs that training never sees, the same for every run."""
-
-    def test_pairs(self) -> list[Pair]:
-        """The pairs by which a finished model is scored, once: the published ones, if there are."""
-        return self.held_out(TEST_PAIRS)
 
     def harder(self) -> "Task | None":
         """The same task with longer sources than any it trains on; None if it cannot make them."""

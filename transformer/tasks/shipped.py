@@ -60,6 +60,7 @@ class ShippedTask(Task):
         return pairs[:count]
 
     def test_pairs(self) -> list[Pair]:
+        """The published test set: what a finished model is scored on, once."""
         return list(self.split().test)
 
     def longest(self) -> tuple[int, int]:
