@@ -28,7 +28,7 @@ def add_commands(commands: Any) -> None:
     parser.add_argument(
         "--test",
         action="store_true",
-        help="on a published benchmark's test pairs: once, at the end",
+        help="on the test set of a published benchmark",
     )
     parser.set_defaults(run=evaluate)
     parser = commands.add_parser("average", help="average the weights of several checkpoints")
