@@ -201,3 +201,12 @@ def test_rollout_rows_are_shares_and_follow_a_single_road() -> None:
     found = rollout(eye, eye, eye)
     assert np.allclose(found.from_source, np.eye(3) / 2)
     assert np.allclose(found.from_target, np.eye(3) / 2)
+
+
+def test_a_pattern_of_one_row_names_no_head() -> None:
+    """Digits written from words: only <eos> is the same token on both sides."""
+    words, digits = [*"acht", "<eos>"], ["8", "0", "<eos>"]
+    weights = looking([0, 1, 4], 5)
+    scores = score_heads("cross", weights[None, None], digits, words)[0]
+    assert "content" not in scores.patterns
+    assert "equal to the one it writes" not in scores.sentence()

@@ -147,7 +147,8 @@ def score_heads(
     patterns = [
         pattern
         for pattern in find_patterns(kind, query_tokens, key_tokens, ideal)
-        if (pattern.places & visible).any()
+        # What speaks of a single row, such as that of <eos>, says little of a head.
+        if (pattern.places & visible).any(axis=1).sum() > 1
     ]
     flat = weights.reshape(layers * heads, queries, keys).astype(np.float64)
     even = visible / visible.sum(axis=1, keepdims=True)
