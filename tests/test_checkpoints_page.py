@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -66,7 +67,7 @@ def moved(checkpoint: Checkpoint, seed: int) -> Checkpoint:
     return Checkpoint(replace(checkpoint.header, summary=summary, sha256=""), tensors)
 
 
-def run_of(*contents: bytes, **about: str) -> Run:
+def run_of(*contents: bytes, **about: Any) -> Run:
     """A run with a commit for each of these files, at step 1, 2 and so on."""
     _, config = prepare("reverse", training={"steps": len(contents)})
     run = create_run(config, **about)

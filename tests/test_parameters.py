@@ -3,6 +3,7 @@
 import math
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -78,7 +79,7 @@ def test_nothing_of_the_card_loads_torch() -> None:
 # --- the picture ----------------------------------------------------------------------------------
 
 
-def base(**changes: bool | int | str) -> TransformerConfig:
+def base(**changes: Any) -> TransformerConfig:
     return TransformerConfig(**{"source_vocab_size": 58101, "target_vocab_size": 58101} | changes)
 
 

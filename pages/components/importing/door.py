@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 from streamlit import config
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from pages.components import browser, session, uploads
@@ -124,8 +125,9 @@ def _take(turn: int) -> None:
     except OSError as error:
         st.session_state["outcome"] = Outcome(uploaded.name, problem=_sentence(error))
     context = get_script_run_ctx()
-    if context is not None:
-        context.uploaded_file_mgr.remove_file(context.session_id, uploaded.file_id)
+    files = context.uploaded_file_mgr if context is not None else None
+    if context is not None and isinstance(files, MemoryUploadedFileManager):
+        files.remove_file(context.session_id, uploaded.file_id)
 
 
 def _leave() -> None:
