@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 from streamlit import config
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from pages.components import browser, session, uploads
@@ -97,7 +98,9 @@ def questions() -> None:
         try:
             if not arrival.path.exists():
                 raise CheckpointError("The file has made way for newer ones. Bring it again.")
-            from pages.components.importing.state_dict_form import state_dict_form
+            from pages.components.importing.state_dict_form import (  # type: ignore[import-not-found,unused-ignore]
+                state_dict_form,
+            )
 
             checkpoint = state_dict_form(arrival.path, arrival.name)
         except UserError as error:
@@ -124,7 +127,7 @@ def _take(turn: int) -> None:
     except OSError as error:
         st.session_state["outcome"] = Outcome(uploaded.name, problem=_sentence(error))
     context = get_script_run_ctx()
-    if context is not None:
+    if context is not None and isinstance(context.uploaded_file_mgr, MemoryUploadedFileManager):
         context.uploaded_file_mgr.remove_file(context.session_id, uploaded.file_id)
 
 
@@ -152,7 +155,9 @@ def _receive(arrival: Arrival, limits: Limits) -> None:
             elif kind == "own":
                 st.session_state["checkpoint"] = _keep(arrival, arrival.path)
             else:
-                from transformer.interop.marian import import_marian
+                from transformer.interop.marian import (  # type: ignore[import-not-found,unused-ignore]
+                    import_marian,
+                )
 
                 checkpoint = import_marian(arrival.path)
                 st.session_state["checkpoint"] = _keep(arrival, checkpoint)
