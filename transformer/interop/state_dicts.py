@@ -26,8 +26,10 @@ from transformer.interop.tensor_files import read_tensors
 from transformer.interop.unpickling import BREACH, MAX_ENTRIES, SPARE_BYTES
 from transformer.vocabulary import printable
 
-SECONDS = 20
-"""Time for a small file, of the processor; a large one has more, and waiting counts for less."""
+SECONDS = 10
+"""Of the processor's time, for a small file, once torch is loaded; a large one has more."""
+PATIENCE = 60
+"""Seconds more on the clock: on a busy machine, loading torch alone takes twenty."""
 BYTES_A_SECOND = 20_000_000
 WAIT_SECONDS = 120
 MAX_PICKLE_BYTES = 8_000_000
@@ -181,7 +183,7 @@ def _run(path: Path, target: Path, folder: Path, size: int) -> tuple[str, str]:
             start_new_session=True,
         )
     try:
-        problem = _wait(process, 1.25 * seconds, 3 * size + 2 * SPARE_BYTES)
+        problem = _wait(process, seconds + PATIENCE, 3 * size + 2 * SPARE_BYTES)
     finally:
         process.kill()
         process.wait()

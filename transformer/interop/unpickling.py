@@ -100,8 +100,6 @@ def limit(size: int, seconds: int) -> None:
             hard = resource.getrlimit(kind)[1]
             most = most if hard == resource.RLIM_INFINITY else min(most, hard)
             resource.setrlimit(kind, (most, most))
-    with suppress(OSError):
-        os.nice(5)
 
 
 def confine() -> None:
