@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
 
 BUNDLED = Path(__file__).parents[2] / "checkpoints"
+FIRST = "reverse"
+"""What is shown until a person chooses: the simplest, whose attention says at once what it does."""
 CACHE_BYTES = 1_000_000_000
 """Weights kept in memory for all sessions together."""
 
@@ -111,7 +113,7 @@ def choose_checkpoint() -> Listed | None:
     if not entries:
         st.info("There is no checkpoint yet. Train a model first, or upload a checkpoint.")
         return None
-    address.read("checkpoint", next(iter(entries)))
+    address.read("checkpoint", FIRST if FIRST in entries else next(iter(entries)))
     chosen = address.choose(
         "Checkpoint", {name: entry.label for name, entry in entries.items()}, "checkpoint"
     )

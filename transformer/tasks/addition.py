@@ -35,8 +35,9 @@ class Addition(GeneratedTask):
     title = "Addition"
     description = "Add two numbers."
     look_for = (
-        "Cross-attention of the last layer on the two digits of the column being added, and on "
-        "the columns right of it, where a carry may come from."
+        "Cross-attention on the two digits of the column being added and, in part, on the column "
+        "right of it, where a carry comes from. In the bundled model, head 1 of layer 1 has 49 % "
+        "of its weight on its own column and 37 % on the one right of it."
     )
     example = Pair("128+367", "495")
     default_preset = "small"

@@ -13,6 +13,7 @@ from pages.components.inspection import Inspection, inspect
 from transformer.analysis.heads import Head
 from transformer.analysis.ideal import ideal_places
 from transformer.analysis.patterns import HeadScores, score_heads
+from transformer.checkpoint_header import read_header
 
 if TYPE_CHECKING:
     from transformer.checkpoint import Check, Checkpoint
@@ -145,13 +146,26 @@ def comparison(choice: str, shown: Shown) -> Shown | None:
     return None
 
 
+def _like(checkpoint: "Checkpoint", entries: dict[str, session.Listed]) -> str:
+    """A bundled checkpoint that reads the same inputs, best another one; else the first of all."""
+    same = [
+        (header.sha256 == checkpoint.header.sha256, entry.id)
+        for entry in entries.values()
+        if entry.path.parent == session.BUNDLED
+        and (header := read_header(entry.path)[0]).source_vocabulary == checkpoint.source_vocabulary
+    ]
+    return min(same)[1] if same else next(iter(entries))
+
+
 def _other_checkpoint(shown: Shown) -> Shown | None:
     entries = session.listed_checkpoints()
-    address.read("with checkpoint", next(iter(entries)))
+    key = "with checkpoint"
+    known = key in st.session_state or f"kept {key}" in st.session_state
+    address.read(key, "" if known else _like(shown.checkpoint, entries))
     chosen = address.choose(
         "Other checkpoint",
         {name: entry.label for name, entry in entries.items()},
-        "with checkpoint",
+        key,
     )
     if chosen is None:
         return None
