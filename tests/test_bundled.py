@@ -15,11 +15,13 @@ from transformer.checkpoint_header import read_header
 from transformer.hooks import record
 from transformer.tasks import Pair, Task, build_task
 from transformer.tasks.base import GeneratedTask
+from transformer.tasks.shipped import ShippedTask
 from transformer.training import evaluate_loss, evaluate_outputs
 
 FOLDER = Path(__file__).parent.parent / "checkpoints"
 CARD = (FOLDER / "README.md").read_text("utf-8")
 NAMES = ("reverse", "sort", "dates", "numbers", "addition-plain", "addition-reversed")
+PUBLISHED = ("pronunciation", "scan-simple", "scan-length", "scan-add-jump")
 SAMPLE = 100
 
 every = pytest.mark.parametrize("name", sorted(path.stem for path in FOLDER.glob("*.safetensors")))
@@ -90,6 +92,42 @@ def test_the_card_says_the_number_of_the_file(name: str) -> None:
     assert f"| {summary.seed} |" in row
     # The commands of the card make and bundle this very file.
     assert re.search(rf"checkpoints/step-{summary.steps}\.safetensors .*{name}\.safetensors", CARD)
+
+
+def published(name: str) -> tuple[float, list[Pair]]:
+    """The share of its published test set that the card says it gets right, and that set."""
+    [row] = [line for line in CARD.splitlines() if line.startswith(f"| `{name}.safetensors`")]
+    [(kind, percent, count)] = re.findall(
+        r"\| (exact match|word error) ([\d.]+) % of ([\d,]+)", row
+    )
+    task = build_task(Checkpoint.load(FOLDER / f"{name}.safetensors").header.data)
+    assert isinstance(task, ShippedTask)
+    pairs = task.test_pairs()
+    assert f"{len(pairs):,}" == count
+    share = float(percent) / 100
+    return (1 - share if kind == "word error" else share), pairs
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_published_number_is_reproduced_on_a_sample(name: str) -> None:
+    said, pairs = published(name)
+    checkpoint, task = load(name)
+    sample = pairs[:: len(pairs) // 300][:300]
+    answers = checkpoint.answers([pair.source for pair in sample])
+    right = sum(
+        task.is_right(pair, answer.output) for pair, answer in zip(sample, answers, strict=True)
+    )
+    error = (said * (1 - said) / len(sample)) ** 0.5
+    assert abs(right / len(sample) - said) < 4 * error + 1 / len(sample)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_published_number_is_reproduced(name: str) -> None:
+    said, pairs = published(name)
+    checkpoint, task = load(name)
+    found = evaluate_outputs(checkpoint.model, task, pairs, 0).exact_match
+    assert found == pytest.approx(said, abs=6e-4)
 
 
 @every

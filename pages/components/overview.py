@@ -9,27 +9,24 @@ from pages.components.text import plain, verbatim
 from transformer import runs
 from transformer.tasks import TASKS
 
-SHOWN = "reverse"
+SHOWN = "pronunciation"
 RECENT = 5
 
 
 def answer() -> None:
-    """The bundled reverse model answers an example, or what a person types instead."""
+    """The bundled model of pronunciation answers an example, or what a person types instead."""
     entry = session.listed_checkpoints()[SHOWN]
     checkpoint = session.load(entry)
     text = st.text_input(
-        "Up to 12 lower-case letters, for a model that learned to reverse them",
+        "An English word, or a made-up one, for a model that learned to pronounce",
         value=TASKS[SHOWN].example.source,
         key="overview input",
     )
-    inspection = inspect(checkpoint, text)
+    inspection = inspect(checkpoint, text.strip().lower())
     st.markdown(
-        f"It writes {verbatim(inspection.output)}. Below, where each letter "
-        "written looks in the input: from the last letter to the first."
+        f"It says {verbatim(inspection.output)}: AE as in *cat*, AO as in *dog*, ER as in *her*. Below, "
+        "which letters each sound looks at."
     )
-    longest = checkpoint.header.data.max_letters
-    if len(text) > longest:
-        st.warning(f"It has never seen more than {longest} letters, and it shows.")
     attention_explorer([Side("", inspection.kinds[-1:])], key="overview map", compact=True)
 
 

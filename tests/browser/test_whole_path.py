@@ -72,12 +72,12 @@ def test_every_page_opens_by_its_address_on_a_cold_server(
 def test_overview_is_alive(server: Server, new_page: NewPage) -> None:
     page = new_page()
     page.goto(server.url)
-    expect(page.get_by_text("It writes remrofsnart")).to_be_visible()
+    expect(page.get_by_text("It says T R AE N S F AO R M ER")).to_be_visible()
     expect(page.locator(".large canvas").first).to_be_visible()
-    field = page.get_by_label("Up to 12 lower-case letters")
-    field.fill("abc")
+    field = page.get_by_label("An English word")
+    field.fill("Laughter")
     field.press("Enter")
-    expect(page.get_by_text("It writes cba")).to_be_visible()
+    expect(page.get_by_text("It says L AE F T ER")).to_be_visible()
 
 
 def test_a_trained_model_behaves_the_same_after_download_and_upload(
