@@ -216,22 +216,26 @@ def test_the_task_judges_each_output(reverse: Checkpoint, monkeypatch: pytest.Mo
 
 
 def test_a_beam_is_a_beam(reverse: Checkpoint) -> None:
-    weak = near(reverse, 3, 0.08)
-    task = task_of(weak)
-    pairs = task.held_out(40)
-    greedy, beam = (list(evaluating(weak, task, pairs, beam_size=size))[-1] for size in (1, 4))
-    assert isinstance(greedy, Evaluation)
-    assert isinstance(beam, Evaluation)
-    assert (greedy.beam, beam.beam) == (1, 4)
-    assert greedy.loss == beam.loss
-    assert greedy.right != beam.right
+    """Same loss; and of some unsure models, not all answer alike with either search."""
+    found = []
+    for noise in (0.03, 0.04, 0.05, 0.06):
+        weak = near(reverse, 3, noise)
+        task = task_of(weak)
+        pairs = task.held_out(100)
+        greedy, beam = (list(evaluating(weak, task, pairs, beam_size=size))[-1] for size in (1, 4))
+        assert isinstance(greedy, Evaluation)
+        assert isinstance(beam, Evaluation)
+        assert (greedy.beam, beam.beam) == (1, 4)
+        assert greedy.loss == beam.loss
+        found.append((greedy.right, beam.right))
+    assert any(one != other for one, other in found)
 
 
 def test_pairs_of_ones_own_are_all_scored_or_refused(tmp_path: Path) -> None:
     data = DataConfig(task="pairs", tokens="characters", held_out=0.3)
     task = build_task(data, SEVEN_PAIRS)
     sizes = [len(task.source_vocabulary), len(task.target_vocabulary)]
-    model = wild_model(source_vocab_size=sizes[0], target_vocab_size=sizes[1], max_length=64)
+    model = wild_model(source_vocab_size=sizes[0], target_vocab_size=sizes[1], max_length=256)
     made = Checkpoint.of(
         model, task.source_vocabulary, task.target_vocabulary, data, None, task.held_out(1)
     )

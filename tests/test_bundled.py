@@ -189,7 +189,7 @@ def test_what_to_look_for_is_there(
     ("name", "text", "verb"),
     [
         ("dates", "Montag, 8. März 2021", "reads the field"),
-        ("numbers", "deux cent mille trois", "reads the digit's word"),
+        ("numbers", "two hundred and forty-one", "reads the digit's word"),
     ],
 )
 def test_the_page_names_heads_after_what_they_read(name: str, text: str, verb: str) -> None:

@@ -16,6 +16,7 @@ from transformer.checkpoint import Checkpoint
 from transformer.checkpoint_header import Summary
 from transformer.errors import CheckpointError, TaskError
 from transformer.evaluation import Evaluation, evaluating, held_out, task_of
+from transformer.model import Transformer
 from transformer.tasks import Pair, Task
 
 MOST = 20
@@ -78,12 +79,20 @@ def mean_weights(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
         for name in last.tensors
     }
     made = Checkpoint(replace(last.header, examples=[], probe=None), tensors)
+    return _proved(made.model, checkpoints, None)
+
+
+def _proved(
+    model: Transformer, checkpoints: Sequence[Checkpoint], summary: Summary | None
+) -> Checkpoint:
+    """The average's model with its proof, which depends on whether there is a summary."""
+    last = checkpoints[-1]
     return Checkpoint.of(
-        made.model,
+        model,
         last.source_vocabulary,
         last.target_vocabulary,
         last.header.data,
-        None,
+        summary,
         [(example.source, example.target) for example in last.header.examples],
         origin=_origin(checkpoints),
         licence=last.header.licence,
@@ -164,7 +173,7 @@ def averaging(
                 yield (number + step) / len(scored)
     average = found[len(checkpoints)]
     if last is not None:
-        made.header = replace(made.header, summary=_summary(last, average, found[-1]))
+        made = _proved(made.model, checkpoints, _summary(last, average, found[-1]))
     yield Averaged(made, average, tuple(found[: len(checkpoints)]))
 
 

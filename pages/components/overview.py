@@ -24,8 +24,8 @@ def answer() -> None:
     )
     inspection = inspect(checkpoint, text.strip().lower())
     st.markdown(
-        f"It says {verbatim(inspection.output)}: AE as in *cat*, AO as in *dog*, ER as in *her*. Below, "
-        "which letters each sound looks at."
+        f"It says {verbatim(inspection.output)}: AE as in *cat*, AO as in *dog*, ER as in *her*. "
+        "Below, which letters each sound looks at."
     )
     attention_explorer([Side("", inspection.kinds[-1:])], key="overview map", compact=True)
 

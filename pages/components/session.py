@@ -4,6 +4,7 @@ import gc
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -107,13 +108,18 @@ def listed_checkpoints() -> dict[str, Listed]:
     return {entry.id: entry for entry in found}
 
 
+def first(entries: Mapping[str, Listed]) -> str | None:
+    """The checkpoint that a page opens on where nobody has said which."""
+    return FIRST if FIRST in entries else next(iter(entries), None)
+
+
 def choose_checkpoint() -> Listed | None:
     """The widget that chooses a checkpoint; None while there is nothing sensible to show."""
     entries = listed_checkpoints()
     if not entries:
         st.info("There is no checkpoint yet. Train a model first, or upload a checkpoint.")
         return None
-    address.read("checkpoint", FIRST if FIRST in entries else next(iter(entries)))
+    address.read("checkpoint", first(entries))
     chosen = address.choose(
         "Checkpoint", {name: entry.label for name, entry in entries.items()}, "checkpoint"
     )

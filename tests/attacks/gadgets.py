@@ -9,7 +9,6 @@ import marshal
 import operator
 import pickle
 import runpy
-import types
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -122,8 +121,11 @@ def _inside_torch(canary: Path) -> bytes:
 
 def _function(canary: Path) -> bytes:
     body = marshal.dumps(compile(_code(canary), "x", "exec"))
-    function = Calls(types.FunctionType, Calls(marshal.loads, body), Calls(dict))
-    # A function of no arguments, called by what makes an empty iterator of it.
+    # Pickle finds no name for the type of functions: it is taken from its module at the end.
+    kind = Calls(getattr, Calls(importlib.import_module, "types"), "FunctionType")
+    made = Calls(map, kind, [Calls(marshal.loads, body)], [Calls(dict)])
+    # What there is of functions of no arguments, called by what makes an empty iterator of it.
+    function = Calls(next, made)
     return _pickled(Calls(list, Calls(iter, function, None)))
 
 
@@ -131,7 +133,7 @@ def _setstate(canary: Path) -> bytes:
     """BUILD on an object whose class has been given os.system as its __setstate__."""
     command = _command(canary).encode()
     return (
-        b"\x80\x02cargparse\nNamespace\n)R(X\x0c\x00\x00\x00__setstate__cos\nsystem\nubX"
+        b"\x80\x02cargparse\nNamespace\n)R}(X\x0c\x00\x00\x00__setstate__cos\nsystem\nubX"
         + len(command).to_bytes(4, "little")
         + command
         + b"b."

@@ -219,7 +219,7 @@ def write(tensors: Mapping[str, Tensor], file: BinaryIO) -> None:
     file.write(len(raw).to_bytes(8, "little") + raw)
     for tensor in tensors.values():
         if tensor.numel():
-            file.write(tensor.detach().reshape(-1).view(torch.uint8).numpy().data)
+            file.write(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     file.flush()
 
 

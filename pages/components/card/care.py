@@ -141,7 +141,7 @@ def _delete(upload: Upload) -> None:
         uploads.delete(upload.sha256, _owner())
         st.session_state["deleted upload"] = (upload.sha256, upload.name)
         # A link to it would now name what is missing; the list's first is a fair next one.
-        st.session_state["checkpoint"] = next(iter(session.listed_checkpoints()), None)
+        st.session_state["checkpoint"] = session.first(session.listed_checkpoints())
 
     _attempt(move, upload)
 
