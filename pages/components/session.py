@@ -119,7 +119,7 @@ def choose_checkpoint() -> Listed | None:
     if not entries:
         st.info("There is no checkpoint yet. Train a model first, or upload a checkpoint.")
         return None
-    address.read("checkpoint", first(entries))
+    address.read("checkpoint", first(entries) or "")
     chosen = address.choose(
         "Checkpoint", {name: entry.label for name, entry in entries.items()}, "checkpoint"
     )
