@@ -135,6 +135,10 @@ def truth() -> dict[str, np.ndarray]:
 NewPage = Callable[..., Page]
 
 
+LOCAL = ("http://localhost", "ws://localhost", "data:", "blob:", "file:")
+"""What a page may ask for; a file is one that a test opens by itself."""
+
+
 @pytest.fixture
 def new_page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[NewPage]:
     """Makes pages, each in a browser context of its own: another person's browser.
@@ -164,7 +168,7 @@ def new_page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[NewPa
             "request",
             lambda sent: (
                 None
-                if sent.url.startswith(("http://localhost", "ws://localhost", "data:", "blob:"))
+                if sent.url.startswith(LOCAL)
                 else faults.append(f"left the machine: {sent.url}")
             ),
         )

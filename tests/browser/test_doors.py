@@ -34,7 +34,7 @@ def open_page(new_page: NewPage, server: Server, **looks: object) -> Page:
 def assert_usable(page: Page) -> None:
     """What was shown is still there, and our own file still comes in."""
     expect(page.get_by_role("combobox", name="Checkpoint")).to_have_value("sort (bundled)")
-    expect(page.get_by_text("Architecture")).to_be_visible()
+    expect(page.get_by_text("More about this checkpoint")).to_be_visible()
     bring(page, "mine.safetensors", (BUNDLED / "reverse.safetensors").read_bytes())
     expect(page.get_by_role("combobox", name="Checkpoint")).to_have_value(
         "mine.safetensors (uploaded)"

@@ -86,6 +86,7 @@ def panel(shown: Shown, head: Head | None) -> None:
                     "head": str(one.head),
                     "kind": one.head.kind,
                     "title": one.head.title,
+                    "short": one.head.short,
                     "label": one.label,
                     "x": measure(one, x),
                     "y": measure(one, y),

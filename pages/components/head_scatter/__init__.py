@@ -25,8 +25,8 @@ def head_scatter(
     """Draw the points.
 
     Args:
-        points: for each head its "head" (as an address names it), "kind", "title", "label" and
-            the two measures "x" and "y".
+        points: for each head its "head" (as an address names it), "kind", "title", "short" (a
+            shorter title), "label" and the two measures "x" and "y".
         chosen: the head shown large.
         on_choose: called when a person chooses a point; session state under ``key`` then has
             its head as ``["choose"]``.

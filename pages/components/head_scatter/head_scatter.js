@@ -39,7 +39,7 @@ function make(root) {
     entry.append(picture, ` ${kind}`);
     legend.append(entry);
   }
-  view.plot = svgElement("svg", { role: "group", "aria-label": "All heads of this model on this input" });
+  view.plot = svgElement("svg", { role: "group", "aria-label": "Heads by two measures" });
   view.told = element("p", { class: "told", "aria-live": "polite" });
   root.append(element("h3", {}, "All heads of this model on this input"), legend, view.plot, view.told);
   view.plot.addEventListener("keydown", (event) => onKey(view, event));
@@ -93,7 +93,7 @@ function shape(view, point, x, y, i) {
   if (chosen) made.classList.add("chosen");
   for (const [name, value] of Object.entries({
     role: "button", tabindex: i === view.at ? 0 : -1, "data-head": point.head,
-    "aria-label": said(view, point), "aria-pressed": chosen,
+    "aria-label": said(view, point, point.short), "aria-pressed": chosen,
   })) made.setAttribute(name, value);
   made.addEventListener("click", () => view.choose(point.head));
   made.addEventListener("pointerenter", () => tell(view, i));
@@ -101,11 +101,11 @@ function shape(view, point, x, y, i) {
   return made;
 }
 
-const said = (view, point) =>
-  `${point.title}: ${point.label}; ${view.data.x_title} ${point.x.toFixed(2)}, ${view.data.y_title} ${point.y.toFixed(2)}`;
+const said = (view, point, name) =>
+  `${name}: ${point.label}; ${view.data.x_title} ${point.x.toFixed(2)}, ${view.data.y_title} ${point.y.toFixed(2)}`;
 
 function tell(view, i) {
-  view.told.textContent = view.points.length ? said(view, view.points[i]) : "";
+  view.told.textContent = view.points.length ? said(view, view.points[i], view.points[i].title) : "";
 }
 
 function onKey(view, event) {
