@@ -39,7 +39,7 @@ def panel(entry: Listed, checkpoint: "Checkpoint") -> None:
     if not entries:
         st.info("There is no other checkpoint yet. Train one, or upload one.")
         return
-    address.read("compared card", _proposed(entry, entries))
+    address.read("compared card", _proposed(entry, entries, checkpoint.task))
     left, right = st.columns(2, vertical_alignment="bottom")
     with left:
         chosen = address.choose(
@@ -63,10 +63,12 @@ def panel(entry: Listed, checkpoint: "Checkpoint") -> None:
     _weights(checkpoint, other)
 
 
-def _proposed(entry: Listed, entries: dict[str, Listed]) -> str:
-    """Another point of the same run, if there is one; else the first of the list."""
+def _proposed(entry: Listed, entries: dict[str, Listed], task: str) -> str:
+    """Another point of the same run, or the bundled model of the task; else the first listed."""
     own = [one for one in entries.values() if one.path.parent == entry.path.parent]
-    return own[0].id if own else next(iter(entries))
+    if own and entry.id.startswith("run-"):
+        return own[0].id
+    return task if task in entries else next(iter(entries))
 
 
 def _table(lines: list[Line], left: str, right: str) -> str:
