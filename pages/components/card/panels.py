@@ -51,7 +51,9 @@ def panels(entry: Listed, checkpoint: "Checkpoint") -> None:
     st.session_state["kept card"] = chosen
     if chosen != "compare":
         address.write("compared card", "")
-        st.session_state.pop("compared card", None)
+        # Nothing is kept: the next comparison begins with the one that is proposed.
+        for name in ("compared card", "kept compared card"):
+            st.session_state.pop(name, None)
     if chosen:
         with errors_shown():
             PANELS[chosen][1](entry, checkpoint)
