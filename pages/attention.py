@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.components import address, inputs
+from pages.components import inputs
 from pages.components.attention import (
     cause,
     evidence,
@@ -15,6 +15,7 @@ from pages.components.attention import (
 from pages.components.attention.trust import trust_strip
 from pages.components.attention_explorer import attention_explorer
 from pages.components.frame import errors_shown, frame
+from pages.components.panel_choice import choose_panel
 from pages.components.text import verbatim
 from transformer.tasks import TASKS
 
@@ -57,14 +58,7 @@ with frame("Attention", "Where every head looks, in all three attentions, for an
         head = place.chosen_head(checkpoint.config)
         roles.sentence(shown, head)
         trust_strip(both)
-        address.read("panel", "look")
-        if st.session_state["panel"] not in PANELS:
-            st.session_state["panel"] = "look"
-        panel = st.segmented_control(
-            "More about these heads", list(PANELS), format_func=PANELS.__getitem__, key="panel"
-        )
-        address.write("panel", panel if panel and panel != "look" else "")
-        st.session_state["kept panel"] = panel
+        panel = choose_panel("More about these heads", PANELS, "panel")
         with errors_shown():
             if panel == "look":
                 roles.panel(shown, head)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.components import address, inputs
+from pages.components import inputs
 from pages.components.decoding import (
     batch,
     beside,
@@ -26,6 +26,7 @@ from pages.components.decoding.view import View
 from pages.components.decoding_steps import decoding_steps
 from pages.components.frame import errors_shown, frame
 from pages.components.inspection import shown
+from pages.components.panel_choice import choose_panel
 from pages.components.text import verbatim
 
 if TYPE_CHECKING:
@@ -102,18 +103,8 @@ def summary(checkpoint: "Checkpoint", road: Road, wanted: tuple[int, ...]) -> No
 
 def panels(view: View) -> None:
     """The chooser of panels, and the one chosen."""
-    first = next(iter(PANELS))
-    address.read("part", first)
-    if st.session_state["part"] not in PANELS:
-        st.session_state["part"] = first
-    part = st.segmented_control(
-        "More about this output",
-        list(PANELS),
-        format_func=lambda name: PANELS[name][0],
-        key="part",
-    )
-    address.write("part", part if part and part != first else "")
-    st.session_state["kept part"] = part
+    titles = {name: title for name, (title, _) in PANELS.items()}
+    part = choose_panel("More about this output", titles, "part")
     if part:
         with errors_shown():
             PANELS[part][1](view)

@@ -98,7 +98,7 @@ def test_a_model_that_changed_is_not_passed_on(tmp_path: Path) -> None:
 
 
 def test_a_model_of_other_tokens_than_its_task_is_not_scored(file: Path, tmp_path: Path) -> None:
-    with pytest.raises(TaskError, match="other tokens"):
+    with pytest.raises(TaskError, match="other vocabularies"):
         bundle(file, tmp_path / "out.safetensors", licence="MIT", precision="float16")
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from transformer.checkpoint import Checkpoint, verify
 from transformer.checkpoint_header import MAX_TEXT, PRECISIONS, Example, Summary
 from transformer.errors import CheckpointError, TaskError
-from transformer.tasks import Pair, Task, build_task
+from transformer.evaluation import Evaluation, evaluating, held_out, task_of
+from transformer.tasks import Pair, Task
 from transformer.tasks.base import GeneratedTask
-from transformer.training import evaluate_loss, evaluate_outputs
 
 SEARCHED = 100_000
 """Held-out pairs of a list among which an example is looked for."""
@@ -66,7 +66,7 @@ def bundle(
     given = Checkpoint.load(source)
     header = given.header
     rounds = precision != header.precision
-    task = _task(given, data) if examples or (rounds and header.summary) else None
+    task = task_of(given, data) if examples or (rounds and header.summary) else None
     pairs = _examples(header.examples, examples, task)
     made = Checkpoint.of(
         given.model,
@@ -86,17 +86,6 @@ def bundle(
         made.header = replace(made.header, summary=_scored(made, before, task))
     made.save(out)
     return Bundled(made, before)
-
-
-def _task(checkpoint: Checkpoint, data: Path | None) -> Task:
-    task = build_task(checkpoint.header.data, data)
-    ours = (checkpoint.source_vocabulary, checkpoint.target_vocabulary)
-    if (task.source_vocabulary, task.target_vocabulary) != ours:
-        raise TaskError(
-            "The task's pairs have other tokens than this model, so it cannot be scored on them. "
-            "Give the pairs it was trained on."
-        )
-    return task
 
 
 def _examples(kept: Sequence[Example], wanted: Sequence[str], task: Task | None) -> list[Pair]:
@@ -123,13 +112,12 @@ def _held_out(task: Task, source: str) -> Pair:
 
 
 def _scored(checkpoint: Checkpoint, before: Summary, task: Task) -> Summary:
-    pairs = task.held_out(before.examples)
-    loss = evaluate_loss(checkpoint.model, task, pairs, before.steps)
-    outputs = evaluate_outputs(checkpoint.model, task, pairs, before.steps)
+    *_, found = evaluating(checkpoint, task, held_out(checkpoint, task, before.examples))
+    assert isinstance(found, Evaluation)
     return replace(
         before,
-        loss=loss.loss,
-        token_accuracy=loss.token_accuracy,
-        exact_match=outputs.exact_match,
-        examples=len(pairs),
+        loss=found.loss,
+        token_accuracy=found.token_accuracy,
+        exact_match=found.exact_match,
+        examples=found.examples,
     )

@@ -15,6 +15,7 @@ from pages.components.card import (
     vocabulary,
 )
 from pages.components.frame import errors_shown
+from pages.components.panel_choice import choose_panel
 from pages.components.session import Listed
 
 if TYPE_CHECKING:
@@ -35,20 +36,10 @@ PANELS: "dict[str, tuple[str, Callable[[Listed, Checkpoint], None]]]" = {
 def panels(entry: Listed, checkpoint: "Checkpoint") -> None:
     """The chooser, and the part chosen. A fragment: the card above it stays as it is."""
     averaging.follow_kept()
-    first = next(iter(PANELS))
-    address.read("card", first)
     if "compare" in st.query_params and "card" not in st.query_params:
         st.session_state["card"] = "compare"  # a link to a comparison opens it
-    if st.session_state["card"] not in PANELS:
-        st.session_state["card"] = first
-    chosen = st.segmented_control(
-        "More about this checkpoint",
-        list(PANELS),
-        format_func=lambda name: PANELS[name][0],
-        key="card",
-    )
-    address.write("card", chosen if chosen and chosen != first else "")
-    st.session_state["kept card"] = chosen
+    titles = {name: title for name, (title, _) in PANELS.items()}
+    chosen = choose_panel("More about this checkpoint", titles, "card")
     if chosen != "compare":
         address.write("compared card", "")
         # Nothing is kept: the next comparison begins with the one that is proposed.
