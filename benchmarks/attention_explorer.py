@@ -35,6 +35,7 @@ import psutil
 import torch
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
+from benchmarks.in_page import FIND
 from tests.browser.conftest import (
     CHROMIUM_FLAGS,
     find_browser,
@@ -49,16 +50,6 @@ from transformer.model import Transformer
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS, HEADS, D_MODEL = 6, 8, 128
 
-FIND = """
-  const find = (root) => {
-    for (const element of root.querySelectorAll('*')) {
-      if (element.classList.contains('attention_explorer')) return element;
-      if (element.shadowRoot) { const found = find(element.shadowRoot); if (found) return found; }
-    }
-    return null;
-  };
-  const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
-"""
 # The explorer draws everything in one go, so the new tokens are there when all maps are.
 DRAWN = (
     "async ([text, letter]) => {"

@@ -26,6 +26,7 @@ import psutil
 import torch
 from playwright.sync_api import Page, expect, sync_playwright
 
+from benchmarks.in_page import FIND
 from tests.browser.conftest import CHROMIUM_FLAGS, find_browser, start_server, stop_server
 from transformer.checkpoint import Checkpoint
 from transformer.checkpoint_header import Header
@@ -108,15 +109,11 @@ def zipped(folder: Path, target: Path) -> Path:
 
 
 # The maps are drawn in one go, and the tokens beside them with them.
-DRAWN = """async (text) => {
-  const find = (root) => {
-    for (const element of root.querySelectorAll('*')) {
-      if (element.classList.contains('attention_explorer')) return element;
-      if (element.shadowRoot) { const found = find(element.shadowRoot); if (found) return found; }
-    }
-    return null;
-  };
-  const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
+DRAWN = (
+    """async (text) => {
+"""
+    + FIND
+    + """
   for (;;) {
     const explorer = find(document);
     const tokens = explorer ? [...explorer.querySelectorAll('.tokens button[data-token^=s]')] : [];
@@ -129,6 +126,7 @@ DRAWN = """async (text) => {
   const heads = [...find(document).querySelectorAll('button[data-head]')];
   return new Set(heads.map((head) => head.dataset.head)).size;
 }"""
+)
 
 
 def resident(process: psutil.Process) -> float:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, expect, sync_playwright
 
+from benchmarks.in_page import FIND
 from tests.browser.conftest import (
     CHROMIUM_FLAGS,
     Server,
@@ -27,16 +28,12 @@ REPEATS = 10
 
 # Resolves with the time at which all maps of a new input are in place: the explorer has been
 # rebuilt with as many rows as the output has tokens, and the browser has painted twice.
-DRAWN = """
+DRAWN = (
+    """
 async (length) => {
-  const find = (root) => {
-    for (const element of root.querySelectorAll('*')) {
-      if (element.classList.contains('attention_explorer')) return element;
-      if (element.shadowRoot) { const found = find(element.shadowRoot); if (found) return found; }
-    }
-    return null;
-  };
-  const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
+"""
+    + FIND
+    + """
   for (;;) {
     const explorer = find(document);
     if (explorer && explorer.querySelectorAll('.columns span').length === length + 1) break;
@@ -47,6 +44,7 @@ async (length) => {
   return performance.now();
 }
 """
+)
 
 
 def click_to_first_metrics(page: Page, server: Server) -> float:

@@ -1,0 +1,13 @@
+"""JavaScript that the benchmarks run in a page."""
+
+FIND = """
+  const find = (root) => {
+    for (const element of root.querySelectorAll('*')) {
+      if (element.classList.contains('attention_explorer')) return element;
+      if (element.shadowRoot) { const found = find(element.shadowRoot); if (found) return found; }
+    }
+    return null;
+  };
+  const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
+"""
+"""`find(document)` gives the attention explorer, through shadow roots; `frame()` the next frame."""
