@@ -149,20 +149,19 @@ class _Cache:
                 self.entries.move_to_end(key)
                 return self.entries[key]
         # Outside the lock: a large file must not keep others from theirs.
-        loaded = Checkpoint.load(path)
+        return self._put(key, Checkpoint.load(path))
+
+    def put(self, path: Path, loaded: "Checkpoint") -> None:
+        """Take a checkpoint that was just written to ``path``, and need not be read again."""
+        stat = path.stat()
+        self._put((str(path), stat.st_mtime_ns, stat.st_size), loaded)
+
+    def _put(self, key: tuple[str, int, int], loaded: "Checkpoint") -> "Checkpoint":
         with self.lock:
             kept = self.entries.setdefault(key, loaded)
             while len(self.entries) > 1 and sum(name[2] for name in self.entries) > CACHE_BYTES:
                 self.entries.popitem(last=False)
             return kept
-
-    def put(self, path: Path, loaded: "Checkpoint") -> None:
-        """Take a checkpoint that was just written to ``path``, and need not be read again."""
-        stat = path.stat()
-        with self.lock:
-            self.entries.setdefault((str(path), stat.st_mtime_ns, stat.st_size), loaded)
-            while len(self.entries) > 1 and sum(name[2] for name in self.entries) > CACHE_BYTES:
-                self.entries.popitem(last=False)
 
 
 @st.cache_resource

@@ -50,10 +50,11 @@ def kept() -> list[Upload]:
 def _found(folder: Path) -> list[Upload]:
     files = [path for path in folder.glob("*.safetensors") if path.is_file()]
     files.sort(key=_age, reverse=True)
-    return [_upload(path) for path in files]
+    return [of(path) for path in files]
 
 
-def _upload(path: Path) -> Upload:
+def of(path: Path) -> Upload:
+    """The upload that a kept file is, with what stands beside it."""
     name, owners, note = _told(path)
     return Upload(path.stem, name, owners, path, note)
 
@@ -142,7 +143,7 @@ def change(sha256: str, *, name: str | None = None, note: str | None = None) -> 
     Raises:
         CheckpointError: it is not there any more, or would have no name.
     """
-    upload = _upload(_file(FOLDER, sha256))
+    upload = of(_file(FOLDER, sha256))
     if name is not None:
         name = " ".join(name.split())[:MAX_NAME]
         if not name:
@@ -166,7 +167,7 @@ def delete(sha256: str, owner: str = "") -> bool:
     Raises:
         CheckpointError: it is not there any more, or cannot be moved.
     """
-    upload = _upload(_file(FOLDER, sha256))
+    upload = of(_file(FOLDER, sha256))
     others = tuple(one for one in upload.owners if one != owner)
     if owner and others and len(others) < len(upload.owners):
         _tell(replace(upload, owners=others))
@@ -205,7 +206,7 @@ def restore(sha256: str, owner: str = "") -> Upload:
                     os.replace(path, FOLDER / path.name)
         except OSError as error:
             raise CheckpointError(f"The upload could not be restored: {error.strerror}.") from None
-    back = _upload(there)
+    back = of(there)
     if owner and owner not in back.owners:
         back = replace(back, owners=(*back.owners, owner))
         _tell(back)

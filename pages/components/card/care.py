@@ -18,7 +18,7 @@ PROBLEM = "care problem"
 
 def upload_of(entry: Listed) -> Upload | None:
     """The upload that an entry of the list is; None for a bundled one or a run's."""
-    return next((one for one in uploads.kept() if one.id == entry.id), None)
+    return uploads.of(entry.path) if entry.id.startswith("upload-") else None
 
 
 def run_of(entry: Listed) -> Run | None:
@@ -140,7 +140,7 @@ def _delete(upload: Upload) -> None:
     def move() -> None:
         uploads.delete(upload.sha256, _owner())
         st.session_state["deleted upload"] = (upload.sha256, upload.name)
-        # A link to it would now name what is missing; the list's first is a fair next one.
+        # A link to it would now name what is missing.
         st.session_state["checkpoint"] = session.first(session.listed_checkpoints())
 
     _attempt(move, upload)
