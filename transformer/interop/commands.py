@@ -247,28 +247,18 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
 
 def export_model(options: argparse.Namespace) -> int:
     from transformer.checkpoint import Checkpoint
+    from transformer.interop.marian_export import export_marian
     from transformer.interop.state_dict_export import export_state_dict
 
-    if options.format == "marian":
-        return _export_marian(options)
+    checkpoint = Checkpoint.load(options.checkpoint)
     try:
-        written = export_state_dict(Checkpoint.load(options.checkpoint), options.out)
+        if options.format == "marian":
+            export_marian(checkpoint, options.out)
+            written = sorted(options.out.iterdir())
+        else:
+            written = export_state_dict(checkpoint, options.out)
     except OSError as error:
         raise UserError(f"{options.out} could not be written: {error.strerror}.") from None
-    if options.json:
-        print(json.dumps({"files": [str(path) for path in written]}))
-    else:
-        for path in written:
-            print(path)
-    return 0
-
-
-def _export_marian(options: argparse.Namespace) -> int:
-    from transformer.checkpoint import Checkpoint
-    from transformer.interop.marian_export import export_marian
-
-    export_marian(Checkpoint.load(options.checkpoint), options.out)
-    written = sorted(options.out.iterdir())
     if options.json:
         print(json.dumps({"files": [str(path) for path in written]}))
     else:
