@@ -13,7 +13,8 @@ from transformer.tasks import build_task
 from transformer.training import evaluate_outputs
 
 ROOT = Path(__file__).resolve().parents[1]
-BUNDLED = sorted((ROOT / "checkpoints").glob("*.safetensors"))
+# Published benchmarks are bundled too, some because they fail.
+SOLVED = ("reverse", "sort", "dates", "numbers", "addition-plain", "addition-reversed")
 
 
 def test_someone_who_changes_nothing_gets_a_model_that_solves_the_task(tmp_path: Path) -> None:
@@ -33,18 +34,13 @@ def test_someone_who_changes_nothing_gets_a_model_that_solves_the_task(tmp_path:
     assert all(check.ok for check in verify(Path(result["checkpoint"])))
 
 
-@pytest.mark.parametrize("path", BUNDLED, ids=lambda path: path.stem)
-def test_a_bundled_model_is_as_good_as_its_card_says(path: Path) -> None:
+@pytest.mark.parametrize("name", SOLVED)
+def test_a_bundled_model_solves_its_task_as_well_as_its_file_says(name: str) -> None:
+    """Goal 3 on the whole evaluation. test_bundled.py holds the card to the file, and a sample."""
+    path = ROOT / "checkpoints" / f"{name}.safetensors"
     assert all(check.ok for check in verify(path))
     checkpoint = Checkpoint.load(path)
     task = build_task(checkpoint.header.data)
     found = evaluate_outputs(checkpoint.model, task, task.held_out(1000), step=0)
     assert found.exact_match >= 0.995
-    # The card and the table in checkpoints/README.md say what was measured.
     assert found.exact_match == summary_of(checkpoint).exact_match
-    row = next(
-        line
-        for line in (ROOT / "checkpoints" / "README.md").read_text("utf-8").splitlines()
-        if line.startswith(f"| `{path.name}`")
-    )
-    assert f"{found.exact_match:.1%} of 1,000".replace("%", " %") in row
