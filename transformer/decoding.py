@@ -7,15 +7,16 @@ the slow obvious version, which computes everything anew at each step: the oracl
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from transformer.config import SamplingConfig, TransformerConfig
 from transformer.errors import CheckpointError
-from transformer.hooks import record
-from transformer.model import Memory, Transformer
+from transformer.model import Transformer
 from transformer.next_token import draw, next_token
+from transformer.step_decoder import step_decoder
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ class DecodingStep:
     """One generated position, for every sentence of a batch and every hypothesis of its beam.
 
     position: 0 for the first generated token.
-    log_probs: what the model gave for this position, [batch, beam, vocabulary]. Row (b, k)
-        belongs to the k-th hypothesis before the step.
+    given: what the model gave for this position, [batch, growing, vocabulary]: of the hypotheses
+        before the step that could grow.
     parents: which hypothesis before the step each one after it grew from, [batch, beam].
     tokens: ids of the hypotheses after the step, [batch, beam, position + 1]; best first.
     total: their log-probabilities, [batch, beam]; -inf for a slot not in use.
@@ -60,10 +61,12 @@ class DecodingStep:
         the search ranks by, [batch]; inf where nothing was to be chosen. What is nearer than
         rounding errors may come out otherwise in another batch.
     sentences: which rows of the source these are, [batch]; all, unless what is done is dropped.
+    listed: where the step before listed those of ``given``, [batch, growing], and the id of
+        padding; None where it listed no others.
     """
 
     position: int
-    log_probs: Tensor
+    given: Tensor
     parents: Tensor
     tokens: Tensor
     total: Tensor
@@ -73,6 +76,22 @@ class DecodingStep:
     decoder_attention: Tensor | None
     margin: Tensor | None = None
     sentences: Tensor | None = None
+    listed: tuple[Tensor, int] | None = None
+
+    @cached_property
+    def log_probs(self) -> Tensor:
+        """[batch, beam, vocabulary]; row (b, k) belongs to the k-th hypothesis before the step.
+
+        A finished one goes on as itself: one padding token at no cost. Made when asked for,
+        since a search alone has no use for it.
+        """
+        if self.listed is None:
+            return self.given
+        places, pad_id = self.listed
+        batch, growing, vocabulary = self.given.shape
+        found = self.given.new_full((batch, 2 * growing, vocabulary), -torch.inf)
+        found[..., pad_id] = 0.0
+        return found.scatter(1, places[..., None].expand_as(self.given), self.given)
 
     def candidates(self, count: int, sentence: int = 0, hypothesis: int = 0) -> list[Candidate]:
         """The most probable next tokens of one hypothesis, best first."""
@@ -218,15 +237,16 @@ def _one_road(
     config = model.config
     batch = source.size(0)
     limit, forced = output_limit(model, max_length), ends_by_force(model, max_length, force_end)
-    memory = model.encode(source, cached=cached)
+    steps = step_decoder(model, source, attention=attention, cached=cached)
     written = source.new_full((batch, 1), config.decoder_start_id)  # [batch, 1 + position]
-    total = torch.zeros(batch, dtype=memory.encoded.dtype, device=source.device)
+    total = torch.zeros(batch, dtype=model.output.weight.dtype, device=source.device)
     finished = torch.zeros(batch, dtype=torch.bool, device=source.device)
     parents = torch.zeros(batch, 1, dtype=torch.long, device=source.device)
     sentences = torch.arange(batch, device=source.device)
     for position in range(limit):
         end = forced and position == limit - 1
-        log_probs, cross, own = next_log_probs(model, memory, written, attention, end)
+        log_probs = normalised(steps.logits(written[:, None]), config, end)[:, 0]
+        cross, own = steps.attention() if attention else (None, None)
         if position < len(prefix):
             chosen = written.new_full((len(written),), prefix[position])
         else:
@@ -240,14 +260,14 @@ def _one_road(
         written = torch.cat([written, chosen[:, None]], dim=1)
         yield DecodingStep(
             position=position,
-            log_probs=log_probs[:, None],
+            given=log_probs[:, None],
             parents=parents,
             tokens=written[:, None, 1:],
             total=total[:, None],
             scores=total[:, None],
             finished=finished[:, None],
-            cross_attention=None if cross is None else cross[:, None],
-            decoder_attention=None if own is None else own[:, None],
+            cross_attention=cross,
+            decoder_attention=own,
             margin=margin,
             sentences=sentences,
         )
@@ -255,7 +275,7 @@ def _one_road(
             return
         if drop_done and finished.sum() >= DROPPED_FROM * len(finished):
             going = ~finished
-            memory.select(going)
+            steps.keep(going)
             written, total, finished = written[going], total[going], finished[going]
             parents, sentences = parents[going], sentences[going]
 
@@ -305,12 +325,9 @@ def beam_search(
         return
     forced = ends_by_force(model, max_length, force_end)
     batch, limit = source.size(0), output_limit(model, max_length)
-    memory = model.encode(source, cached=cached)
-    device, dtype = source.device, memory.encoded.dtype
+    steps = step_decoder(model, source, beam_size=beam_size, attention=attention, cached=cached)
+    device, dtype = source.device, model.output.weight.dtype
     sentences = torch.arange(batch, device=device)
-    memory.select(sentences.repeat_interleave(beam_size))
-    # Rows of the flattened batch: sentence b has rows b·beam_size to (b+1)·beam_size - 1.
-    first_row = sentences[:, None] * beam_size  # [batch, 1]
     written = source.new_full((batch, beam_size, 1), config.decoder_start_id)
     # All hypotheses start alike, so only the first may grow at the first step.
     total = torch.full((batch, beam_size), -torch.inf, dtype=dtype, device=device)
@@ -322,8 +339,9 @@ def beam_search(
     penalties = penalties.to(device)
     for position in range(limit):
         end = forced and position == limit - 1
-        flat, cross, own = next_log_probs(model, memory, written.flatten(0, 1), attention, end)
-        log_probs = flat.unflatten(0, (len(written), beam_size))  # [batch, beam, vocabulary]
+        # [batch, beam, vocabulary]
+        log_probs = normalised(steps.logits(written), config, end)
+        cross, own = steps.attention() if attention else (None, None)
         # A finished hypothesis goes on as itself: one padding token at no cost.
         going_on = torch.full_like(log_probs, -torch.inf)
         going_on[..., config.pad_id] = 0.0
@@ -348,18 +366,17 @@ def beam_search(
         ended = torch.where(finished, scores, -torch.inf).amax(dim=1)
         was_done, done = done, ended >= hope  # [batch]
         margin = torch.where(done & ~was_done, torch.minimum(margin, ended - hope), margin)
-        rows = (first_row + parents).flatten()
-        memory.select(rows)
+        steps.follow(parents)
         yield DecodingStep(
             position=position,
-            log_probs=log_probs,
+            given=log_probs,
             parents=parents,
             tokens=written[..., 1:],
             total=total,
             scores=scores,
             finished=finished,
-            cross_attention=None if cross is None else cross[rows].unflatten(0, parents.shape),
-            decoder_attention=None if own is None else own[rows].unflatten(0, parents.shape),
+            cross_attention=None if cross is None else chosen_of(cross, parents),
+            decoder_attention=None if own is None else chosen_of(own, parents),
             margin=margin,
             sentences=sentences,
         )
@@ -367,56 +384,35 @@ def beam_search(
             return
         if drop_done and done.sum() >= DROPPED_FROM * len(done):
             going = ~done
-            memory.select(going.repeat_interleave(beam_size))
+            steps.keep(going)
             written, total, lengths = written[going], total[going], lengths[going]
             finished, done, sentences = finished[going], done[going], sentences[going]
-            first_row = first_row[: len(sentences)]
 
 
-def next_log_probs(
-    model: Transformer, memory: Memory, written: Tensor, attention: bool, end: bool = False
-) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """Log-probabilities of the token after ``written`` [batch, length]: [batch, vocabulary].
-
-    With ``attention``, also the last position's cross- and self-attention,
-    [batch, layer, head, key] each. With ``end``, nothing but <eos> is possible.
-    """
-    new = written[:, memory.length :]
-    if not attention:
-        return _normalised(model.decode(new, memory), model.config, end), None, None
-    names = [
-        [
-            f"decoder.layers.{layer}.{kind}.weights"
-            for layer in range(model.config.num_decoder_layers)
-        ]
-        for kind in ("cross_attention", "self_attention")
-    ]
-    with record(model, names[0] + names[1]) as trace:
-        logits = model.decode(new, memory)
-    cross, own = (
-        torch.stack([trace[name][:, :, -1] for name in layers], dim=1) for layers in names
-    )
-    return _normalised(logits, model.config, end), cross, own
+def chosen_of(values: Tensor, which: Tensor) -> Tensor:
+    """[batch, beam, ...] by places [batch, chosen] -> [batch, chosen, ...]."""
+    return values[torch.arange(len(which), device=which.device)[:, None], which]
 
 
-def _normalised(logits: Tensor, config: TransformerConfig, end: bool) -> Tensor:
-    """Log-probabilities at the last position: [batch, target, vocabulary] -> [batch, vocabulary].
+def normalised(logits: Tensor, config: TransformerConfig, end: bool = False) -> Tensor:
+    """Log-probabilities of the next token, [..., vocabulary].
 
     Padding gets none where the config says so; with ``end``, <eos> gets all.
 
     Raises:
         CheckpointError: the weights are finite, but what comes of them is not.
     """
-    log_probs = torch.log_softmax(logits[:, -1], dim=-1)
-    if log_probs.isnan().any():
+    log_probs = torch.log_softmax(logits, dim=-1)
+    # One that is not a number makes all of its row so.
+    if log_probs[..., 0].isnan().any():
         raise CheckpointError("The model's numbers overflow: its weights are far too large to use.")
     if config.pad_in_output != "allowed":
-        log_probs[:, config.pad_id] = -torch.inf
+        log_probs[..., config.pad_id] = -torch.inf
         if config.pad_in_output == "renormalised":
             log_probs = torch.log_softmax(log_probs, dim=-1)
     if end:
         log_probs = torch.full_like(log_probs, -torch.inf)
-        log_probs[:, config.eos_id] = 0.0
+        log_probs[..., config.eos_id] = 0.0
     return log_probs
 
 

@@ -16,12 +16,14 @@ from torch import Tensor
 from transformer.decoding import (
     DROPPED_FROM,
     DecodingStep,
+    chosen_of,
     ends_by_force,
     length_penalty,
-    next_log_probs,
+    normalised,
     output_limit,
 )
 from transformer.model import Transformer
+from transformer.step_decoder import step_decoder
 
 
 @torch.inference_mode()
@@ -44,11 +46,9 @@ def pooled_search(
     config = model.config
     batch, limit = source.size(0), output_limit(model, max_length)
     forced = ends_by_force(model, max_length, force_end)
-    memory = model.encode(source, cached=cached)
-    device, dtype = source.device, memory.encoded.dtype
+    steps = step_decoder(model, source, beam_size=beam_size, attention=attention, cached=cached)
+    device, dtype = source.device, model.output.weight.dtype
     sentences = torch.arange(batch, device=device)
-    memory.select(sentences.repeat_interleave(beam_size))
-    first_row = sentences[:, None] * beam_size  # [batch, 1]
     written = source.new_full((batch, beam_size, 1), config.decoder_start_id)
     pool = written.clone()  # as long as ``written``, padded
     total = torch.full((batch, beam_size), -torch.inf, dtype=dtype, device=device)
@@ -60,10 +60,9 @@ def pooled_search(
     places = torch.arange(2 * beam_size, device=device).expand(batch, -1)
     for position in range(limit):
         last = position == limit - 1
-        flat, cross, own = next_log_probs(
-            model, memory, written.flatten(0, 1), attention, forced and last
-        )
-        log_probs = flat.unflatten(0, (len(written), beam_size))  # [batch, beam, vocabulary]
+        # [batch, beam, vocabulary]
+        log_probs = normalised(steps.logits(written), config, forced and last)
+        cross, own = steps.attention() if attention else (None, None)
         size = log_probs.size(-1)
         extended = (total[..., None] + log_probs).flatten(1)
         top, best = extended.topk(min(2 * beam_size + 1, extended.size(1)))
@@ -120,31 +119,31 @@ def pooled_search(
         )
         came_from = torch.cat([parents, pool_from], 1).gather(1, order)
         growing = torch.zeros_like(pool_ended)
-        rows = (first_row + came_from.clamp(max=beam_size - 1)).flatten()
+        seen_by = came_from.clamp(max=beam_size - 1)
         yield DecodingStep(
             position=position,
-            log_probs=_by_place(log_probs, places, config.pad_id),
+            given=log_probs,
             parents=places.gather(1, came_from),
             tokens=_rows(torch.cat([written, pool], 1), order)[..., 1:],
             total=everything.gather(1, order),
             scores=scores,
             finished=torch.cat([growing, pool_ended], 1).gather(1, order),
-            cross_attention=None if cross is None else cross[rows].unflatten(0, order.shape),
-            decoder_attention=None if own is None else own[rows].unflatten(0, order.shape),
+            cross_attention=None if cross is None else chosen_of(cross, seen_by),
+            decoder_attention=None if own is None else chosen_of(own, seen_by),
             margin=margin,
             sentences=sentences,
+            listed=(places[:, :beam_size], config.pad_id),
         )
         if done.all() or last:
             return
         places = order.argsort(1)
-        memory.select((first_row + parents).flatten())
+        steps.follow(parents)
         if drop_done and done.sum() >= DROPPED_FROM * len(done):
             going = ~done
-            memory.select(going.repeat_interleave(beam_size))
+            steps.keep(going)
             written, total, pool, places = written[going], total[going], pool[going], places[going]
             pool_total, pool_scores = pool_total[going], pool_scores[going]
             pool_ended, done, sentences = pool_ended[going], done[going], sentences[going]
-            first_row = first_row[: len(sentences)]
 
 
 def _rows(values: Tensor, which: Tensor) -> Tensor:
@@ -155,18 +154,6 @@ def _rows(values: Tensor, which: Tensor) -> Tensor:
 def _grown(written: Tensor, parents: Tensor, tokens: Tensor) -> Tensor:
     """Hypotheses with a token more: [batch, chosen, length + 1]."""
     return torch.cat([_rows(written, parents), tokens[..., None]], dim=2)
-
-
-def _by_place(log_probs: Tensor, places: Tensor, pad_id: int) -> Tensor:
-    """The step's log-probabilities in the order in which the step before listed hypotheses.
-
-    A finished one goes on as itself: one padding token at no cost.
-    """
-    batch, beam_size, size = log_probs.shape
-    found = log_probs.new_full((batch, 2 * beam_size, size), -torch.inf)
-    found[..., pad_id] = 0.0
-    where = places[:, :beam_size, None].expand(-1, -1, size)
-    return found.scatter(1, where, log_probs)
 
 
 def _margin(top: Tensor, beam_size: int, penalty: float) -> Tensor:

@@ -1,0 +1,90 @@
+"""The fast decoder against the model itself, position by position."""
+
+import random
+from typing import Any
+
+import pytest
+import torch
+
+from tests.checkpoint_files import wild_model
+from transformer.fast_steps import FIRST_ROOM, FastSteps
+from transformer.hooks import ablate, record
+from transformer.model import Transformer
+from transformer.step_decoder import WIDEST, ModelSteps, step_decoder
+
+# What a layer may look like, each of which takes another path.
+LAYOUTS: dict[str, dict[str, Any]] = {
+    "paper": {"norm_first": False, "final_norm": False},
+    "pre-norm, gelu": {"activation": "gelu"},
+    "marian": {"position_layout": "halves", "activation": "swish", "output_bias": True},
+    "learned, deep": {"position_layout": "learned", "num_decoder_layers": 3},
+    "unscaled, tied": {"scale_embeddings": False, "tie_embeddings": True},
+}
+
+
+def model_of(layout: str, seed: int) -> Transformer:
+    changes = LAYOUTS[layout] | {"max_length": 3 * FIRST_ROOM}
+    return wild_model(seed, **changes).double()
+
+
+def sources(model: Transformer, batch: int, draw: random.Random) -> torch.Tensor:
+    """Of unequal lengths, or of equal ones every second time."""
+    longest = draw.randint(2, 9)
+    ids = torch.randint(4, model.config.source_vocab_size, (batch, longest))
+    if draw.random() < 0.5:
+        for row in range(1, batch):
+            ids[row, draw.randint(1, longest) :] = model.config.pad_id
+    return ids
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("seed", range(4))
+@torch.inference_mode()
+def test_it_is_the_model(layout: str, seed: int) -> None:
+    """Through a search that goes anywhere: hypotheses change places and die, sentences end."""
+    draw = random.Random(seed)
+    torch.manual_seed(seed)
+    model = model_of(layout, seed)
+    batch, beam = draw.choice([(1, 1), (5, 1), (1, 4), (4, 3)])
+    source = sources(model, batch, draw)
+    fast, plain = FastSteps(model, source, beam), ModelSteps(model, source, beam, attention=True)
+    written = torch.full((batch, beam, 1), model.config.decoder_start_id)
+    for _ in range(2 * FIRST_ROOM + 3):  # it makes more room twice
+        logits = fast.logits(written)
+        assert torch.allclose(logits, plain.logits(written), rtol=0, atol=1e-10)
+        for ours, theirs in zip(fast.attention(), plain.attention(), strict=True):
+            assert ours.shape == theirs.shape
+            assert torch.allclose(ours, theirs, rtol=0, atol=1e-10)
+        parents = torch.randint(beam, (len(written), beam))
+        new = torch.randint(4, model.config.target_vocab_size, (len(written), beam, 1))
+        rows = torch.arange(len(written))[:, None]
+        written = torch.cat([written[rows, parents], new], dim=2)
+        for steps in (fast, plain):
+            steps.follow(parents)
+        if len(written) > 2 and draw.random() < 0.1:
+            going = torch.arange(len(written)) != draw.randrange(len(written))
+            written = written[going]
+            for steps in (fast, plain):
+                steps.keep(going)
+
+
+def test_whoever_hooked_into_the_model_gets_the_model() -> None:
+    model = wild_model()
+    source = torch.tensor([[4, 5, 3]])
+    assert isinstance(step_decoder(model, source), FastSteps)
+    with ablate(model, "decoder.layers.0.cross_attention.head_outputs"):
+        assert isinstance(step_decoder(model, source), ModelSteps)
+    with record(model, ["encoder.layers.0.self_attention.weights"]):
+        assert isinstance(step_decoder(model, source), ModelSteps)
+    assert isinstance(step_decoder(model, source, cached=False), ModelSteps)
+    assert isinstance(step_decoder(model, source, beam_size=WIDEST + 1), ModelSteps)
+
+
+def test_more_positions_than_there_are_is_an_error() -> None:
+    model = wild_model(max_length=3)
+    steps = FastSteps(model, torch.tensor([[4, 3]]))
+    written = torch.full((1, 1, 1), model.config.decoder_start_id)
+    for _ in range(3):
+        steps.logits(written)
+    with pytest.raises(ValueError, match="3 positions"):
+        steps.logits(written)
