@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
 
 MOST = 200
-"""Tokens offered at once: with 58,000, every click would send a megabyte."""
+"""Tokens offered at once: with 58,000, every click took five seconds."""
 
 
 @st.cache_resource(max_entries=8)
