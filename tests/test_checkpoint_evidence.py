@@ -19,7 +19,7 @@ from transformer.checkpoint_comparison import compare, weights_distance
 from transformer.checkpoint_header import MAX_CURVE, read_header
 from transformer.errors import CheckpointError
 from transformer.run_log import thinned
-from transformer.vocabulary import SPACE_MARK, Vocabulary
+from transformer.vocabulary import SPACE_MARK, SpecialIds, Vocabulary
 from transformer.vocabulary_entries import entries, search
 
 BUNDLED = Path(__file__).resolve().parents[1] / "checkpoints"
@@ -203,6 +203,12 @@ def test_every_token_is_listed_as_it_can_be_seen() -> None:
     ]
     words = entries(Vocabulary("words", ["cat", "1984", "?!", "it's"]))
     assert [entry.kind for entry in words[4:]] == ["word", "number", "sign", "word"]
+
+
+def test_special_tokens_are_where_the_vocabulary_has_them() -> None:
+    """A MarianMT model has its end first and its padding last."""
+    own = Vocabulary("words", ["</s>", "?", "cat", "<pad>"], special=SpecialIds(3, 3, 0, 1))
+    assert [entry.kind for entry in entries(own)] == ["special", "special", "word", "special"]
 
 
 def test_a_search_puts_the_exact_hit_first() -> None:

@@ -7,7 +7,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from transformer.analysis.what_if import Forced, forced, masked, parting, replaced_token, what_if
+from transformer.analysis.what_if import (
+    Forced,
+    forced,
+    masked,
+    most_alike,
+    parting,
+    replaced_token,
+    what_if,
+)
 from transformer.checkpoint import Checkpoint
 from transformer.decoding import decode, greedy
 from transformer.hooks import hook_points, record
@@ -175,6 +183,15 @@ def test_what_is_not_there_is_refused_and_no_hook_stays(sort: Checkpoint, force:
     with pytest.raises((KeyError, IndexError)):
         what_if(sort.model, ids(sort, "bench"), force=force)
     assert not any(point.hooks for point in hook_points(sort.model).values())
+
+
+def test_tokens_are_alike_by_the_angle_of_their_embeddings(sort: Checkpoint) -> None:
+    vectors = sort.model.source_embedding.tokens.weight
+    found = most_alike(sort.model, 7, 100)
+    assert sorted([7, *found]) == list(range(sort.config.source_vocab_size))
+    cosines = [float(torch.cosine_similarity(vectors[7], vectors[i], dim=0)) for i in found]
+    assert cosines == sorted(cosines, reverse=True)
+    assert most_alike(sort.model, 7, 3) == found[:3]
 
 
 def test_parting() -> None:

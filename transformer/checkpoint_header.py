@@ -71,7 +71,10 @@ class Summary:
 
 @dataclass(frozen=True)
 class Example:
-    """A held-out pair, and what the model wrote for it when it was saved."""
+    """A held-out pair, and what the model wrote for it when it was saved.
+
+    target: empty where nobody knows it, as of a model that was trained elsewhere.
+    """
 
     source: str
     target: str

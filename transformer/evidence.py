@@ -189,14 +189,21 @@ def as_html(found: Mapping[str, Any]) -> bytes:
 
 def _evidence(evidence: Mapping[str, Any]) -> str:
     if examples := evidence.get("examples"):
+        columns = {
+            "Input": "source",
+            "Target": "target",
+            "Output when saved": "then",
+            "Output now": "now",
+        }
+        if not any(one["target"] for one in examples):  # of a model from elsewhere, none is known
+            del columns["Target"]
         rows = "".join(
             "<tr>"
-            + "".join(f"<td>{_text(one[key])}</td>" for key in ("source", "target", "then", "now"))
+            + "".join(f"<td>{_text(one[key])}</td>" for key in columns.values())
             + f"<td>{'✓' if one['then'] == one['now'] else '✗ differs'}</td></tr>"
             for one in examples
         )
-        heads = ("Input", "Target", "Output when saved", "Output now", "Same")
-        head = "".join(f"<th>{name}</th>" for name in heads)
+        head = "".join(f"<th>{name}</th>" for name in (*columns, "Same"))
         return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
     if "largest_difference" not in evidence:
         return ""

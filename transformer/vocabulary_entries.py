@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from transformer.vocabulary import SPACE_MARK, SPECIAL_TOKENS, Vocabulary, printable
+from transformer.vocabulary import SPACE_MARK, Vocabulary, printable
 
 
 class Entry(NamedTuple):
@@ -16,15 +16,18 @@ class Entry(NamedTuple):
 
 def entries(vocabulary: Vocabulary) -> list[Entry]:
     """All tokens in the order of their ids."""
+    special = set(vocabulary.special)
     return [
-        Entry(number, printable(token), _kind(number, token, vocabulary.kind))
+        Entry(
+            number,
+            printable(token),
+            "special" if number in special else _kind(token, vocabulary.kind),
+        )
         for number, token in enumerate(vocabulary.tokens)
     ]
 
 
-def _kind(number: int, token: str, vocabulary: str) -> str:
-    if number < len(SPECIAL_TOKENS):
-        return "special"
+def _kind(token: str, vocabulary: str) -> str:
     if vocabulary not in ("characters", "words"):
         if token.startswith(SPACE_MARK):
             return "starts a word"

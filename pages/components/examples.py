@@ -54,7 +54,7 @@ def examples_of(
     if task is not None and (found := task.held_out(count)):
         what = "training pairs" if data.evaluates_on_training_pairs else "held-out examples"
         return Examples(found, task.is_right, f"{len(found):,} {what}", task)
-    kept = [Pair(example.source, example.target) for example in checkpoint.header.examples]
+    kept = [Pair(one.source, one.target) for one in checkpoint.header.examples if one.target]
     return Examples(kept, _equals_target, f"the {len(kept)} examples in the file")
 
 

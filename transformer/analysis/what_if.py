@@ -68,6 +68,21 @@ def replaced_token(source: Tensor, place: int, token: int) -> Tensor:
     return changed
 
 
+@torch.inference_mode()
+def most_alike(model: Transformer, token: int, count: int) -> list[int]:
+    """The source tokens whose embeddings point most nearly the same way, nearest first.
+
+    Args:
+        token: an id of the source vocabulary; it is not among them.
+        count: how many; fewer if the vocabulary has no more.
+    """
+    vectors = model.source_embedding.tokens.weight  # [vocabulary, d_model]
+    lengths = torch.linalg.vector_norm(vectors, dim=1).clamp_min(1e-12)
+    cosines = vectors @ vectors[token] / lengths
+    cosines[token] = -torch.inf
+    return cosines.topk(min(count, len(vectors) - 1)).indices.tolist()
+
+
 @contextmanager
 def forced(model: Transformer, force: Forced) -> Iterator[None]:
     """Until the block ends, some cross-attention heads look at one source token alone.

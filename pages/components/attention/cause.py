@@ -29,11 +29,13 @@ METHODS = {
 
 def panel(shown: Shown, head: Head | None) -> None:
     """Which heads are off, how, and all that follows."""
-    heads, method = _choices(shown, head)
     examples = held_out(shown.checkpoint)
+    heads, method = _choices(shown, head, examples)
     other = ""
     if method == "patch":
-        address.read("patch", shown.text[::-1] if shown.text else "")
+        vocabulary = shown.checkpoint.source_vocabulary
+        backwards = vocabulary.decode(reversed(vocabulary.encode(shown.text)))
+        address.read("patch", backwards)
         other = st.text_input("The other input", key="patch", max_chars=10_000)
         address.write("patch", other)
     if heads:
@@ -48,7 +50,7 @@ def panel(shown: Shown, head: Head | None) -> None:
         _knock_out(shown, "zero" if method == "patch" else method, examples)
 
 
-def _choices(shown: Shown, head: Head | None) -> tuple[list[Head], str]:
+def _choices(shown: Shown, head: Head | None, examples: Examples) -> tuple[list[Head], str]:
     """The heads switched off, at first the one on screen, and what they write instead."""
     known = {str(one): one for one in all_heads(shown.checkpoint.config)}
     address.read("without", "")
@@ -68,10 +70,12 @@ def _choices(shown: Shown, head: Head | None) -> tuple[list[Head], str]:
         )
     with right:
         address.read("write", "zero")
-        if st.session_state["write"] not in METHODS:
+        # A model from elsewhere may bring no pairs, which have no mean.
+        methods = [name for name in METHODS if name != "mean" or examples.pairs]
+        if st.session_state["write"] not in methods:
             st.session_state["write"] = "zero"
         method = st.selectbox(
-            "They write instead", list(METHODS), format_func=METHODS.__getitem__, key="write"
+            "They write instead", methods, format_func=METHODS.__getitem__, key="write"
         )
         address.write("write", method if method != "zero" else "")
         st.session_state["kept write"] = method

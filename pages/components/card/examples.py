@@ -1,11 +1,13 @@
 """The examples that a checkpoint brings, as it answered them when it was saved."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import streamlit as st
 
 from pages.components.session import Listed
+from transformer.checkpoint_header import Example
 from transformer.config import DataConfig
 from transformer.errors import UserError
 from transformer.tasks import Pair, Task, build_task
@@ -35,21 +37,25 @@ def panel(entry: Listed, checkpoint: "Checkpoint") -> None:
         training = "Training" if summary.evaluated_on_training_pairs else "Held-out"
         kind = f"{training} examples"
     st.markdown(f"{kind}, as the model answered them when it was saved.")
-    task = _judge(checkpoint.header.data)
-    right = [
-        task.is_right(Pair(one.source, one.target), one.output)
-        if task is not None
-        else one.target == one.output
+    columns = {
+        "Input": [visible(one.source) for one in found],
+        "Target": [visible(one.target) for one in found],
+        "Output": [visible(one.output) for one in found],
+        "Right": _right(found, _judge(checkpoint.header.data)),
+    }
+    if not any(one.target for one in found):  # a model from elsewhere: nobody knows them
+        del columns["Target"], columns["Right"]
+    st.dataframe(pd.DataFrame(columns), hide_index=True)
+
+
+def _right(found: Sequence[Example], task: Task | None) -> list[str]:
+    return [
+        "✓"
+        if (
+            task.is_right(Pair(one.source, one.target), one.output)
+            if task is not None
+            else one.target == one.output
+        )
+        else "✗"
         for one in found
     ]
-    st.dataframe(
-        pd.DataFrame(
-            {
-                "Input": [visible(one.source) for one in found],
-                "Target": [visible(one.target) for one in found],
-                "Output": [visible(one.output) for one in found],
-                "Right": ["✓" if one else "✗" for one in right],
-            }
-        ),
-        hide_index=True,
-    )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def known_target(checkpoint: "Checkpoint", text: str) -> str | None:
     """The right answer, where it can be computed or came with the checkpoint."""
     for example in checkpoint.header.examples:
-        if example.source == text:
+        if example.source == text and example.target:
             return example.target
     return right_answer(checkpoint.header.data, text)
 

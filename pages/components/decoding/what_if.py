@@ -7,6 +7,7 @@ import streamlit as st
 
 from pages.components import address
 from pages.components.decoding.chips import tiles
+from pages.components.decoding.instead import choose_token
 from pages.components.decoding.view import View, open_at
 from pages.components.inspection import LONGEST_OUTPUT, shown
 from pages.components.text import percent, verbatim
@@ -50,7 +51,7 @@ def panel(view: View) -> None:
             changed = masked(view.checkpoint.model, source, place)
         else:
             with middle:
-                token = _instead(view, int(source[0, place]))
+                token = choose_token(view.checkpoint, int(source[0, place]))
             changed = replaced_token(source, place, token)
     found = what_if(
         view.checkpoint.model,
@@ -106,24 +107,6 @@ def _place(names: Sequence[str], label: str) -> int:
     )
     address.write("input_token", chosen)
     return int(chosen) - 1
-
-
-def _instead(view: View, now: int) -> int:
-    """Another token of the vocabulary, by its id in the address."""
-    config = view.checkpoint.config
-    tokens = view.checkpoint.source_vocabulary.tokens
-    special = {config.pad_id, config.bos_id, config.eos_id, config.unk_id, now}
-    options = [str(token) for token in range(len(tokens)) if token not in special]
-    if not options:
-        return now  # a vocabulary of one token
-    address.read("instead", options[0])
-    if st.session_state["instead"] not in options:
-        st.session_state["instead"] = options[0]
-    chosen = st.selectbox(
-        "becomes", options, format_func=lambda one: shown(tokens, [int(one)])[0], key="instead"
-    )
-    address.write("instead", chosen)
-    return int(chosen)
 
 
 def _heads(view: View) -> tuple[int, tuple[int, ...] | None]:

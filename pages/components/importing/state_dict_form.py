@@ -21,6 +21,8 @@ from transformer.interop.foreign_vocabulary import (
 from transformer.vocabulary import printable
 
 if TYPE_CHECKING:
+    from streamlit.runtime.uploaded_file_manager import UploadedFile
+
     from transformer.checkpoint import Checkpoint
     from transformer.interop.survey import Choices, Sizes, Survey
 
@@ -44,17 +46,14 @@ def state_dict_form(path: Path, name: str) -> "Checkpoint | None":
     Raises:
         UserError: it holds no ``nn.Transformer`` that can be imported.
     """
+    _keep_typed(path)
     found = _survey(path)
     st.markdown(plain(found.sentence))
     roles = _roles(found, path)
     choices = _questions(found, path, roles)
+    files = _vocabulary_files(path)
     try:
-        sizes = found.sizes(roles)
-    except UserError as error:
-        problem(error)
-        return None
-    try:
-        sides = _vocabularies(found, sizes, path)
+        sides = _vocabularies(found, found.sizes(roles), path, *files)
         if not st.button("Import", type="primary", key=f"import {path.name}"):
             return None
         with st.spinner("Converting every tensor…"):
@@ -62,6 +61,13 @@ def state_dict_form(path: Path, name: str) -> "Checkpoint | None":
     except UserError as error:
         problem(error)
         return None
+
+
+def _keep_typed(path: Path) -> None:
+    """Streamlit forgets a field that is not drawn, and below a wrong answer some are not."""
+    for key, value in st.session_state.items():
+        if str(key).startswith(f"special {path.name} "):
+            st.session_state[key] = value
 
 
 def _survey(path: Path) -> "Survey":
@@ -201,7 +207,8 @@ def _questions(found: "Survey", path: Path, roles: dict[str, str]) -> "Choices":
 # --- Vocabularies ----------------------------------------------------------------------------
 
 
-def _vocabularies(found: "Survey", sizes: "Sizes", path: Path) -> Sides:
+def _vocabulary_files(path: Path) -> "tuple[UploadedFile | None, UploadedFile | None]":
+    """The fields for the file of the source or of both, and of the target alone."""
     st.markdown(
         "**Its vocabularies.** Without a file, the ids themselves are the tokens: `7 12 9`."
     )
@@ -221,6 +228,21 @@ def _vocabularies(found: "Survey", sizes: "Sizes", path: Path) -> Sides:
             help=help,
             max_upload_size=LARGEST_MB,
         )
+    return both, own
+
+
+def _vocabularies(
+    found: "Survey",
+    sizes: "Sizes",
+    path: Path,
+    both: "UploadedFile | None",
+    own: "UploadedFile | None",
+) -> Sides:
+    """What the files hold, and the special tokens as the person says; ids where there are none.
+
+    Raises:
+        VocabularyError: a file holds no vocabulary.
+    """
     read: list[ForeignVocabulary | None] = [None, None]
     if both is not None:
         read = list(read_vocabularies(both.getvalue(), both.name))
@@ -258,13 +280,14 @@ def _special(
     guessed = f" Guessed: {plain(why)}." if why else ""
     st.caption(f"{what}; leave empty what it does not have.{guessed}")
     for column, name in zip(st.columns(4), SPECIAL, strict=True):
-        number = getattr(guess, name)
+        number, key = getattr(guess, name), f"special {path.name} {side} {name} {named}"
+        st.session_state.setdefault(key, None if number is None or number >= size else number)
         given[name] = column.number_input(
             f"{name} ({side})" if side != "ids" else name,
             0,
             size - 1,
-            None if number is None or number >= size else number,
-            key=f"special {path.name} {side} {name} {named}",
+            None,
+            key=key,
             placeholder="none",
         )
         chosen = given[name]
