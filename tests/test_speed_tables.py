@@ -43,9 +43,13 @@ def test_arithmetic_counts_every_matrix_product_once() -> None:
     tiny = SIZES[0]
     one, two = (type(tiny)("", 128, layers, batch=3, words=-4) for layers in (1, 2))
     assert flops(two, 10, 10) == 2 * flops(one, 10, 10)
+    # A source position more costs what the encoder does there, and its keys and values.
+    d = 128
+    longer = (2 * 12 + 2 * 2) * d * d + 4 * (11 * 11 - 10 * 10) * d + 4 * 10 * d
+    assert flops(one, 11, 10) - flops(one, 10, 10) == 3 * 3 * longer
     # 4 d² (self) + 4 d² (cross) + 8 d² (feed-forward) of the decoder, 4 d² + 8 d² of the encoder,
     # 2 FLOP each, 4 n² d for each of three attentions, three times for the backward pass.
-    d, n = 128, 10
+    n = 10
     assert flops(one, n, n) == 3 * 3 * (2 * n * 28 * d * d + 3 * 4 * n * n * d)
 
 

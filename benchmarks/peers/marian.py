@@ -19,9 +19,10 @@ from transformer.vocabulary import SENTENCEPIECE, SpecialIds, Vocabulary
 
 NEVER = -1e4
 """Added to the logit of what must not be written, so that all outputs are equally long."""
-MIXING, SHARPNESS = 2.0, 6.0
+MIXING, SHARPNESS = 2.0, 4.0
 """Weights of what sub-layers write, and of queries and keys, are so much larger than drawn. As
-drawn, an untrained model attends everywhere alike and repeats one token, whoever computes it."""
+drawn, an untrained model attends everywhere alike and repeats one token, whoever computes it; with
+still larger ones rounding decides too often."""
 LARGER = {
     "attention.output.weight": MIXING,
     "feed_forward.outer.weight": MIXING,

@@ -22,7 +22,7 @@ td.number { text-align: right; white-space: nowrap }
 
 def page(machine: Mapping[str, Any], rows: Sequence[Row]) -> str:
     """The whole page as HTML."""
-    said = "; ".join(f"{name}: {value}" for name, value in machine.items())
+    said = "; ".join(f"{name}: {_plain(value)}" for name, value in machine.items())
     parts = list(dict.fromkeys(row.part for row in rows))
     figures = [figure(part, [row for row in rows if row.part == part]) for part in parts]
     body = []
@@ -93,7 +93,11 @@ def ratio_bars(part: str, rows: Sequence[Row]) -> go.Figure:
             offsetgroup=name,
             visible=any(aim is not None for _, aim in known),
         )
-    title = "Time with capture over time without" if part == "capture" else "Times as fast as"
+    title = (
+        "Time with capture over time without"
+        if part == "capture"
+        else "How many times as fast we are"
+    )
     drawn.add_hline(y=1, line_dash="dot", line_color="#666666")
     drawn.update_layout(
         title=f"{part.capitalize()}: {title.lower()}",
@@ -103,7 +107,7 @@ def ratio_bars(part: str, rows: Sequence[Row]) -> go.Figure:
         height=520,
     )
     drawn.update_xaxes(title="case and size")
-    drawn.update_yaxes(title=f"{title.lower()} (ratio, no unit)", rangemode="tozero")
+    drawn.update_yaxes(title="ratio of times (no unit)", rangemode="tozero")
     return drawn
 
 
@@ -188,6 +192,15 @@ def _details(row: Row) -> str:
             f"<td class='number'>{len(samples)}</td><td>{escape(row.notes.get(name, ''))}</td></tr>"
         )
     return "".join([*lines, "</table>"])
+
+
+def _plain(value: Any) -> str:
+    """A value of the machine's description as a person would write it."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {one or '–'}" for name, one in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return "none" if value is None else str(value)
 
 
 def _markdown_table(text: str) -> str:

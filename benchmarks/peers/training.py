@@ -51,7 +51,7 @@ OWN = (
         OURS,
         note=f"fp32; {SITES}; clips the gradient, checks that it is finite, makes its batches",
     ),
-    # Another precision, once the trainer can be told one, is one more line here.
+    # Another precision, once a run can be told one, is one more line here; OURS stays fp32.
 )
 
 
