@@ -62,7 +62,7 @@ def first_metrics() -> float:
 
 
 def measure(plan: Plan) -> Iterator[Row]:
-    rounds = 3 if plan.quick else 9
+    rounds = 2 if plan.quick else 9
     known = {name: code for name, code in IMPORTS.items() if name != MARIAN}
     if installed("transformers", MARIAN):
         known[MARIAN] = IMPORTS[MARIAN]

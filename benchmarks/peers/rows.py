@@ -67,7 +67,7 @@ class Plan:
 
     @property
     def seconds(self) -> float:
-        return 3.0 if self.quick else 60.0
+        return 2.0 if self.quick else 60.0
 
     def measure(self, samples: Mapping[str, Sample], warm: bool = False) -> dict[str, list[float]]:
         return interleave(samples, self.rounds, self.seconds, self.device, warm)
