@@ -1,0 +1,146 @@
+"""What was promised, and the table that says what became of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from benchmarks.peers import capture, cold, decoding, training
+from benchmarks.peers.measure import Spread
+from benchmarks.peers.rows import OURS, Row
+from benchmarks.peers.sizes import SIZES
+
+INT8, BF16 = "ours, int8", "ours, bf16"
+MET, MISSED = "✓", "✗"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A ratio to reach in one comparison, at each size that has one.
+
+    what: as the table calls it. variant: which of ours. aims: one for each of SIZES.
+    """
+
+    what: str
+    part: str
+    case: str
+    peer: str
+    aims: Sequence[float | None]
+    variant: str = OURS
+    at_most: bool = False
+
+    def verdict(self, found: Spread, aim: float) -> str:
+        reached = found.median <= aim if self.at_most else found.median >= aim
+        return MET if reached else MISSED
+
+
+def _decoding(batch: int, beam: int, peer: str, *aims: float | None, variant: str = OURS) -> Target:
+    case = decoding.case_name(batch, beam)
+    how = variant.removeprefix(OURS)
+    return Target(f"{case}{how}, against {peer}", "decoding", case, peer, aims, variant)
+
+
+_EQUAL, _VARIABLE = "equal lengths", "lengths 4 to 32"
+TARGETS = (
+    Target(
+        "training, fp32, against nn.Transformer eager",
+        training.PART,
+        _EQUAL,
+        training.NN,
+        (1.25, 1.15, 1.1),
+    ),
+    Target(
+        "training, bf16, against the same in fp32",
+        training.PART,
+        _EQUAL,
+        OURS,
+        (2.1, 2.1, 2.0),
+        BF16,
+    ),
+    Target(
+        "training, lengths 4 to 32, against the tutorial's batches",
+        training.PART,
+        _VARIABLE,
+        training.NN,
+        (2.5, 2.5, 2.5),
+    ),
+    Target(
+        "training, lengths 4 to 32, bf16, against the tutorial's batches",
+        training.PART,
+        _VARIABLE,
+        training.NN,
+        (2.5, 2.5, 2.5),
+        BF16,
+    ),
+    Target(
+        "training, fp32, against MarianMT",
+        training.PART,
+        _EQUAL,
+        training.MARIAN,
+        (1.0, 1.0, 1.0),
+    ),
+    Target("training, fp32, against x-transformers", training.PART, _EQUAL, training.X, ()),
+    Target("training, fp32, against JoeyNMT", training.PART, _EQUAL, training.JOEY, ()),
+    _decoding(1, 1, decoding.HF, 6, 2.7, 1.4),
+    _decoding(1, 1, decoding.HF, None, None, 3.5, variant=INT8),
+    _decoding(32, 1, decoding.HF, 2.1, 1.4, 1.1),
+    _decoding(32, 1, decoding.HF, None, None, 2.0, variant=BF16),
+    _decoding(1, 4, decoding.HF, 4.5, 1.8, 1.2),
+    _decoding(32, 4, decoding.HF),
+    _decoding(1, 1, decoding.CT2),
+    _decoding(32, 1, decoding.CT2),
+    _decoding(1, 4, decoding.CT2),
+    _decoding(32, 4, decoding.CT2, 0.7, 0.9, 0.9),
+    Target(
+        "capture of every attention map, time over that without (at most)",
+        capture.PART,
+        "evaluation forward",
+        capture.MAPS,
+        (1.05, 1.05, 1.05),
+        capture.OFF,
+        True,
+    ),
+)
+"""The lines of the table; one without aims is shown all the same."""
+
+
+def cell(target: Target, row: Row | None, aim: float | None) -> str:
+    """The measured ratio with its quartiles, the aim, and whether it was reached."""
+    if row is None or not {target.variant, target.peer} <= set(row.samples):
+        return "not measured" if aim is not None else "–"
+    found = row.ratio(target.peer, target.variant)
+    text = f"{found.median:.2f} ({found.lower:.2f}–{found.upper:.2f})"
+    return text if aim is None else f"{text} of {aim:g} {target.verdict(found, aim)}"
+
+
+def table(rows: Sequence[Row]) -> str:
+    """The README's table, in Markdown: the aims, met and missed."""
+    known: Mapping[tuple[str, str, str], Row] = {(r.part, r.case, r.size): r for r in rows}
+    lines = [
+        "| how many times as fast | " + " | ".join(size.title for size in SIZES) + " |",
+        "|---|" + "---|" * len(SIZES),
+    ]
+    for target in TARGETS:
+        aims = [*target.aims, *[None] * (len(SIZES) - len(target.aims))]
+        cells = [
+            cell(target, known.get((target.part, target.case, size.name)), aim)
+            for size, aim in zip(SIZES, aims, strict=True)
+        ]
+        lines.append(f"| {target.what} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", *_further(rows)])
+
+
+def _further(rows: Sequence[Row]) -> list[str]:
+    """What is no ratio: cold starts, and how cost grows."""
+    found = []
+    for row in rows:
+        if row.part == cold.PART:
+            seconds = ", ".join(
+                f"{name} {Spread.of(samples).median:.2f} s" for name, samples in row.samples.items()
+            )
+            found.append(f"- {row.part}, {row.case}: {seconds}")
+        if row.part == "growth":
+            found.append(
+                f"- a step's time grows with {row.case} to the power "
+                f"{row.facts['measured exponent']}; by arithmetic "
+                f"{row.facts['exponent of the arithmetic']}"
+            )
+    return found

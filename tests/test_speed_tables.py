@@ -1,0 +1,76 @@
+"""The arithmetic behind the tables of ``python -m benchmarks``; nothing is measured here."""
+
+import pytest
+
+from benchmarks.peers.growth import flops
+from benchmarks.peers.measure import Spread, exponent, interleave, ratios
+from benchmarks.peers.rows import OURS, Row
+from benchmarks.peers.sizes import SIZES
+from benchmarks.peers.targets import MET, MISSED, Target, cell, table
+from benchmarks.peers.training import MARIAN, NN, PART
+
+
+def test_the_exponent_of_a_power_law_is_found_whatever_its_factor() -> None:
+    sizes = [8.0, 16.0, 64.0]
+    assert exponent(sizes, [3 * size**1.7 for size in sizes]) == pytest.approx(1.7)
+
+
+def test_a_ratio_is_taken_within_each_round() -> None:
+    """Load that makes one round three times as slow for both changes no ratio."""
+    assert ratios([1.0, 3.0, 1.0], [2.0, 6.0, 2.0]) == Spread(2.0, 2.0, 2.0)
+    spread = ratios([1.0] * 5, [1.0, 2.0, 3.0, 4.0, 5.0])
+    assert (spread.lower, spread.median, spread.upper) == (2.0, 3.0, 4.0)
+    with pytest.raises(ValueError, match=r"shorter|longer"):
+        ratios([1.0, 2.0], [1.0])
+
+
+def test_variants_take_turns_and_another_begins_each_round() -> None:
+    called: list[str] = []
+
+    def sample(name: str) -> float:
+        called.append(name)
+        return 1.0
+
+    samples = {name: (lambda name=name: sample(name)) for name in "abc"}
+    found = interleave(samples, 3, seconds=60)
+    assert "".join(called) == "cababcbcacab"  # a round to warm up, then three
+    assert all(len(seconds) == 3 for seconds in found.values())
+    assert all(len(s) == 2 for s in interleave(samples, 9, seconds=0).values())
+
+
+def test_arithmetic_counts_every_matrix_product_once() -> None:
+    """In a model without words, twice the layers are twice the work; so is twice the batch."""
+    tiny = SIZES[0]
+    one, two = (type(tiny)("", 128, layers, batch=3, words=-4) for layers in (1, 2))
+    assert flops(two, 10, 10) == 2 * flops(one, 10, 10)
+    # A source position more costs what the encoder does there, and its keys and values.
+    d = 128
+    longer = (2 * 12 + 2 * 2) * d * d + 4 * (11 * 11 - 10 * 10) * d + 4 * 10 * d
+    assert flops(one, 11, 10) - flops(one, 10, 10) == 3 * 3 * longer
+    # 4 d² (self) + 4 d² (cross) + 8 d² (feed-forward) of the decoder, 4 d² + 8 d² of the encoder,
+    # 2 FLOP each, 4 n² d for each of three attentions, three times for the backward pass.
+    n = 10
+    assert flops(one, n, n) == 3 * 3 * (2 * n * 28 * d * d + 3 * 4 * n * n * d)
+
+
+def row(size: str, ours: float, theirs: float) -> Row:
+    return Row(PART, "equal lengths", size, "token", {OURS: [ours] * 3, NN: [theirs] * 3})
+
+
+def test_the_table_marks_what_is_met_and_what_is_missed() -> None:
+    lines = table([row("tiny", 1.0, 1.3), row("small", 1.0, 1.1)]).splitlines()
+    line = next(line for line in lines if NN in line and "fp32" in line)
+    assert "1.30 (1.30–1.30) of 1.25 ✓ | 1.10 (1.10–1.10) of 1.15 ✗ | not measured |" in line
+    missing = next(line for line in lines if MARIAN in line)
+    assert "not measured" in missing
+
+
+def test_a_cost_is_met_from_below() -> None:
+    cheap = Target("", PART, "equal lengths", NN, (1.05,), at_most=True)
+    assert cell(cheap, row("tiny", 1.0, 1.04), 1.05).endswith(MET)
+    assert cell(cheap, row("tiny", 1.0, 1.2), 1.05).endswith(MISSED)
+
+
+def test_a_row_is_the_same_after_the_json() -> None:
+    one = row("tiny", 1.0, 1.3)
+    assert Row.from_dict(one.to_dict()).ratio(NN) == one.ratio(NN)
