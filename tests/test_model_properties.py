@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 import transformer
 from transformer.config import TransformerConfig
+from transformer.dropout import Dropout
 from transformer.hooks import Trace, ablate, hook_points, record
 from transformer.model import MultiHeadAttention, Transformer, attention_weights
 
@@ -277,7 +278,7 @@ def test_dropout_follows_both_embeddings_and_every_sub_layer(
     """Section 5.4 names the places; each is switched on alone, and has to be noticed."""
     model = random_model(config, seed)
     words, past = sentences(model, 4, 4), written(model, 4, 4)
-    places = [part for part in model.modules() if isinstance(part, nn.Dropout)]
+    places = [part for part in model.modules() if isinstance(part, Dropout)]
     assert len(places) == 2 + 2 * config.num_encoder_layers + 3 * config.num_decoder_layers
     still = model(words, past)
     for place in places:

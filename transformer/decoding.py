@@ -59,7 +59,8 @@ class DecodingStep:
         [batch, beam, layer, head, position + 1].
     margin: how far the last candidate that was kept is above the first that was not, in what
         the search ranks by, [batch]; inf where nothing was to be chosen. What is nearer than
-        rounding errors may come out otherwise in another batch.
+        rounding errors may come out otherwise in another batch. One road says it only where it
+        drops what is done, which is where many go together.
     sentences: which rows of the source these are, [batch]; all, unless what is done is dropped.
     listed: where the step before listed those of ``given``, [batch, growing], and the id of
         padding; None where it listed no others.
@@ -253,8 +254,10 @@ def _one_road(
             chosen = choose(position, log_probs)  # [batch]
         chosen = torch.where(finished, config.pad_id, chosen)
         gained = log_probs.gather(1, chosen[:, None])[:, 0]
-        first, second = log_probs.topk(2).values.unbind(dim=1)
-        margin = torch.where(finished | (position < len(prefix)), torch.inf, first - second)
+        margin = None
+        if drop_done:
+            first, second = log_probs.topk(2).values.unbind(dim=1)
+            margin = torch.where(finished | (position < len(prefix)), torch.inf, first - second)
         total = torch.where(finished, total, total + gained)
         finished = finished | (chosen == config.eos_id)
         written = torch.cat([written, chosen[:, None]], dim=1)

@@ -2,7 +2,7 @@
 
 Read it from top to bottom: it follows the paper's order, section 3.2 (attention) to 3.5
 (positions), then 3.1 (the stacks) that join the parts. Built from tensor operations,
-``nn.Linear``, ``nn.Embedding`` and ``nn.Dropout``; nothing here comes from PyTorch's own
+``nn.Linear`` and ``nn.Embedding``; nothing here comes from PyTorch's own
 attention or Transformer modules, which serve as oracles in the tests.
 
 Dimensions, as the comments name them:
@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from transformer.config import TransformerConfig
+from transformer.dropout import Dropout
 from transformer.hooks import HookPoint
 
 # --- Section 3.2.1: scaled dot-product attention ------------------------------------------
@@ -185,7 +186,7 @@ class Embedding(nn.Module):
         super().__init__()
         self.tokens = tokens
         self.scale = math.sqrt(config.d_model) if config.scale_embeddings else 1.0
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.positions: Tensor
         if config.position_layout == "learned":
             self.positions = nn.Parameter(torch.empty(config.max_length, config.d_model))
@@ -194,12 +195,15 @@ class Embedding(nn.Module):
 
     def forward(self, ids: Tensor, start: int = 0) -> Tensor:
         """[batch, position] -> [batch, position, d_model]; ``start`` is the first position."""
-        positions = self.positions[start : start + ids.size(1)]
-        if len(positions) < ids.size(1):
+        return self.dropout(self.tokens(ids) * self.scale + self.places(start, ids.size(1)))
+
+    def places(self, start: int, count: int) -> Tensor:
+        """The vectors of positions ``start`` and after: [count, d_model]."""
+        if start + count > len(self.positions):
             raise ValueError(
-                f"This model has {len(self.positions)} positions; {start + ids.size(1)} are needed."
+                f"This model has {len(self.positions)} positions; {start + count} are needed."
             )
-        return self.dropout(self.tokens(ids) * self.scale + positions)
+        return self.positions[start : start + count]
 
 
 # --- Section 3.5: positional encoding ------------------------------------------------------
@@ -253,7 +257,7 @@ class ResidualConnection(nn.Module):
         super().__init__()
         self.norm = LayerNorm(config)
         self.norm_first = config.norm_first
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.before = HookPoint()  # [batch, position, d_model]: the residual stream
         self.after = HookPoint()  # [batch, position, d_model]
 

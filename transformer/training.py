@@ -238,6 +238,7 @@ class Training:
                 self.model.parameters(),
                 betas=(self.config.adam_beta1, self.config.adam_beta2),
                 eps=self.config.adam_eps,
+                fused=True,
             )
         return self._optimizer
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from transformer.analysis.heads import KINDS
 from transformer.analysis.reference import Reference
 from transformer.checkpoint import Check, Checkpoint
+from transformer.dropout import Dropout
 
 ROUNDING = 1e-5
 """What 32-bit rounding may add up to over a row."""
@@ -32,7 +33,7 @@ def trust(
     future = np.triu(np.ones(weights["decoder"].shape[-2:], dtype=bool), 1)
     masked = float(np.abs(weights["decoder"][..., future]).max(initial=0.0))
     model = checkpoint.model
-    rates = [part.p for part in model.modules() if isinstance(part, torch.nn.Dropout)]
+    rates = [part.p for part in model.modules() if isinstance(part, Dropout)]
     dropout = f"dropout is off (the model trained with {rates[0]:g})"
     reference = Reference(checkpoint.config, checkpoint.tensors).attention(list(source), list(read))
     apart = max(float(np.abs(weights[kind] - reference[kind]).max()) for kind in KINDS)

@@ -1,0 +1,86 @@
+"""What the fast encoder and the fast decoder are made of: sub-layers in few operations.
+
+The queries', keys' and values' products of one input are one product, the division by √d_k is in
+the weights, masks are added and left out where nothing is masked, and norms are PyTorch's own.
+``model.py`` is what one reads, and what the tests hold these to.
+"""
+
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from transformer.model import FeedForward, LayerNorm, MultiHeadAttention
+
+Function = Callable[[Tensor], Tensor]
+"""From [rows, width] to [rows, width]."""
+
+
+def linear(*parts: nn.Linear, scale: float = 1.0) -> Function:
+    """Several projections of the same input in one; the first one's result times ``scale``."""
+    weights: list[Tensor] = [part.weight for part in parts]
+    biases: list[Tensor | None] = [part.bias for part in parts]
+    if scale != 1.0:
+        weights[0], biases[0] = weights[0] * scale, parts[0].bias * scale
+    weight = weights[0] if len(parts) == 1 else torch.cat(weights)
+    bias = (
+        biases[0] if len(parts) == 1 else torch.cat([part for part in biases if part is not None])
+    )
+    # What nn.Linear comes to in the end.
+    if bias is None:
+        return partial(torch.mm, mat2=weight.t())
+    return partial(torch.addmm, bias, mat2=weight.t())
+
+
+def norm_of(norm: nn.Module) -> Function:
+    if not isinstance(norm, LayerNorm):
+        return norm
+    shape = tuple(norm.gain.shape)
+    return partial(
+        torch.layer_norm, normalized_shape=shape, weight=norm.gain, bias=norm.bias, eps=norm.eps
+    )
+
+
+def scale_of(attention: MultiHeadAttention) -> float:
+    """1 / √d_k."""
+    return (attention.query.in_features // attention.num_heads) ** -0.5
+
+
+def residual(x: Tensor, sublayer: Function, norm: Function, norm_first: bool) -> Tensor:
+    return x + sublayer(norm(x)) if norm_first else norm(x + sublayer(x))
+
+
+def feed_forward(network: FeedForward) -> Function:
+    """W₁, the activation, W₂ (section 3.3)."""
+    inner, outer, activation = linear(network.inner), linear(network.outer), network.activation
+    return lambda x: outer(activation(inner(x)))
+
+
+def attend(
+    queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Softmax(QKᵀ)V, of queries that were divided by √d_k before (section 3.2.1).
+
+    Args:
+        queries: [batch, head, query, d_k]
+        keys, values: [batch·head, key, d_k]
+        mask: what is added to scores, [batch, query or 1, key].
+
+    Returns:
+        [batch·query, d_model] and the weights, [batch·head, query, key].
+    """
+    batch, heads, count, d_k = queries.shape
+    scores = torch.bmm(queries.reshape(-1, count, d_k), keys.mT)
+    if mask is not None:
+        scores = (scores.view(batch, heads, count, -1) + mask[:, None]).flatten(0, 1)
+    weights = torch.softmax(scores, dim=-1)
+    mixed = torch.bmm(weights, values).view(batch, heads, count, d_k)
+    return mixed.transpose(1, 2).reshape(batch * count, heads * d_k), weights
+
+
+def added_mask(allowed: Tensor, like: Tensor) -> Tensor | None:
+    """What is added to scores: nothing where it is allowed; None if it is everywhere."""
+    if allowed.all():
+        return None
+    return like.new_zeros(allowed.shape).masked_fill(~allowed, torch.finfo(like.dtype).min)
