@@ -1,6 +1,6 @@
 """Many inputs at once: the same answers as one at a time, in less work, and what is close said."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from tests.test_decoding import (
     MAX_LENGTH,
@@ -24,7 +25,7 @@ from transformer import batch_decoding
 from transformer.batch_decoding import CLOSE, BatchAnswer, Decoded, answer_many, decode_many
 from transformer.checkpoint import Checkpoint
 from transformer.config import TransformerConfig
-from transformer.decoding import DROPPED_FROM, beam_search, decode, greedy
+from transformer.decoding import DROPPED_FROM, beam_search, decode, greedy, pad
 from transformer.model import Transformer
 
 BEAMS = (1, 3)
@@ -81,7 +82,12 @@ def test_small_batches_whose_last_go_on_together_answer_the_same(
     rows = letters(bundled, 60)
     whole = drained(bundled.model, rows, beam_size=beam_size)
     sizes: list[int] = []
-    bundled.model.encoder.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
+
+    def counted(rows: Sequence[Sequence[int]], pad_id: int) -> Tensor:
+        sizes.append(len(rows))
+        return pad(rows, pad_id)
+
+    monkeypatch.setattr(batch_decoding, "pad", counted)
     monkeypatch.setattr(batch_decoding, "MOST_ROWS", 16)
     cut = drained(bundled.model, rows, beam_size=beam_size)
     assert [one.hypothesis.tokens for one in cut] == [one.hypothesis.tokens for one in whole]

@@ -55,6 +55,7 @@ def step_decoder(
 ) -> StepDecoder:
     """The fast one, unless somebody hooked into the model, or asked for the slow obvious way.
 
+    Hooks are those of :mod:`transformer.hooks`; with PyTorch's own, ask for ``cached=False``.
     In a wide beam it would not be fast: there each hypothesis scores the slots of all others.
     """
     # Here, so that each of the two can be read without the other.
