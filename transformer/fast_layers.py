@@ -19,14 +19,11 @@ Function = Callable[[Tensor], Tensor]
 
 def linear(*parts: nn.Linear, scale: float = 1.0) -> Function:
     """Several projections of the same input in one; the first one's result times ``scale``."""
-    weights: list[Tensor] = [part.weight for part in parts]
-    biases: list[Tensor | None] = [part.bias for part in parts]
-    if scale != 1.0:
-        weights[0], biases[0] = weights[0] * scale, parts[0].bias * scale
-    weight = weights[0] if len(parts) == 1 else torch.cat(weights)
-    bias = (
-        biases[0] if len(parts) == 1 else torch.cat([part for part in biases if part is not None])
-    )
+    first, *others = parts
+    weight, bias = first.weight, first.bias
+    if others or scale != 1.0:
+        weight = torch.cat([weight * scale, *(part.weight for part in others)])
+        bias = torch.cat([bias * scale, *(part.bias for part in others)])
     # What nn.Linear comes to in the end.
     if bias is None:
         return partial(torch.mm, mat2=weight.t())
