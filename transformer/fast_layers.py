@@ -20,7 +20,8 @@ Function = Callable[[Tensor], Tensor]
 def linear(*parts: nn.Linear, scale: float = 1.0) -> Function:
     """Several projections of the same input in one; the first one's result times ``scale``."""
     first, *others = parts
-    weight, bias = first.weight, first.bias
+    weight: Tensor = first.weight
+    bias: Tensor = first.bias
     if others or scale != 1.0:
         weight = torch.cat([weight * scale, *(part.weight for part in others)])
         bias = torch.cat([bias * scale, *(part.bias for part in others)])
