@@ -54,7 +54,7 @@ def tests(pytest: list[str], arguments: list[str]) -> list[list[str]]:
     if arguments:
         return [[*pytest, *arguments]]
     by_file = ["--dist=loadfile", "--no-loadscope-reorder", f"--ignore={BROWSER_TESTS}"]
-    at_once = [*pytest, "-n", "auto"]
+    at_once = [*pytest, "-n", "auto", "--durations=12"]
     return [[*at_once, *by_file], [*at_once, "--dist=worksteal", BROWSER_TESTS]]
 
 
