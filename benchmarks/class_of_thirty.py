@@ -2,7 +2,8 @@
 
 Each session speaks to the app as a browser does, over its WebSocket, but draws nothing: it starts
 a run, watches it with the page's own timer, and clicks every five seconds, now on this page, now
-on another. Reports what a click waits for, whether all runs were served in order, and memory.
+on another. A teacher was there first and opened every page, so that PyTorch is loaded. Reports
+what a click waits for, whether all runs were served in order, and memory.
 """
 
 import asyncio

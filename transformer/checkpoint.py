@@ -33,6 +33,7 @@ from transformer.model import Transformer, sinusoids
 from transformer.vocabulary import Vocabulary
 
 Module = TypeVar("Module", bound=nn.Module)
+CONTAINERS = (dict, list, set)
 PROBE_NUMBERS = 16_384
 """Most logits a probe keeps: enough to prove equality, few enough for the header."""
 TOLERANCE = 1e-4
@@ -421,7 +422,7 @@ def _own_modules(module: Module, made: dict[nn.Module, nn.Module]) -> Module:
         return cast(Module, made[module])
     twin = made[module] = type(module).__new__(type(module))
     for name, value in vars(module).items():
-        vars(twin)[name] = value.copy() if isinstance(value, dict | list | set) else value
+        vars(twin)[name] = value.copy() if isinstance(value, CONTAINERS) else value
     for name, part in module._modules.items():
         if part is not None:
             twin._modules[name] = _own_modules(part, made)
