@@ -2,7 +2,8 @@
 
 Each session speaks to the app as a browser does, over its WebSocket, but draws nothing: it starts
 a run, watches it with the page's own timer, and clicks every five seconds, now on this page, now
-on another. Reports what a click waits for, whether all runs were served in order, and memory.
+on another. A teacher was there first and opened every page, so that PyTorch is loaded. Reports
+what a click waits for, whether all runs were served in order, and memory.
 """
 
 import asyncio
@@ -27,6 +28,7 @@ from transformer.runs import ACTIVE, list_runs
 
 SESSIONS, SECONDS = 30, 120.0
 CLICK_EVERY = 5.0
+TEACHER = -1
 PATIENCE = 60.0
 """A click without an answer for so long has none."""
 VIEWS: tuple[tuple[str, dict[str, str]], ...] = (
@@ -113,6 +115,9 @@ class Person:
 
     async def live(self, seconds: float) -> None:
         """Start a run, and click until the time is over."""
+        if self.number == TEACHER:  # sees for themselves that each page is there
+            for page, query in VIEWS:
+                await self.ask(page, dict(query))
         chance = random.Random(self.number)
         await asyncio.sleep(chance.uniform(0, CLICK_EVERY))
         await self.ask("train", {"task": chance.choice(("reverse", "copy", "sort"))})
@@ -172,7 +177,7 @@ async def main(sessions: int, seconds: float) -> None:
         server = start_server(Path(folder), WORKBENCH_MODE="class")
         process = psutil.Process(server.process.pid)
         before = process.memory_info().rss
-        await join(server, -1, 0.0)  # the teacher was here first, and started a run
+        await join(server, TEACHER, 0.0)  # was here first, and started a run
         people = await asyncio.gather(*(join(server, n, seconds) for n in range(sessions)))
         after = process.memory_info().rss
         states = [run.status().state for run in list_runs(server.folder / "runs")]

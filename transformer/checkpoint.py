@@ -1,6 +1,7 @@
 """A trained model in one file: save, load, and check that it behaves as when it was saved."""
 
 import base64
+import copy
 import hashlib
 import platform
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,11 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar, cast
 
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from transformer.checkpoint_header import (
     METADATA_KEY,
@@ -27,9 +28,12 @@ from transformer.config import DataConfig, TransformerConfig
 from transformer.decoding import Hypothesis, Strategy, decode, greedy, pad
 from transformer.errors import CheckpointError, VocabularyError
 from transformer.files import write_atomic
+from transformer.hooks import HookPoint
 from transformer.model import Transformer, sinusoids
 from transformer.vocabulary import Vocabulary
 
+Module = TypeVar("Module", bound=nn.Module)
+CONTAINERS = (dict, list, set)
 PROBE_NUMBERS = 16_384
 """Most logits a probe keeps: enough to prove equality, few enough for the header."""
 TOLERANCE = 1e-4
@@ -216,7 +220,9 @@ class Checkpoint:
 
     def twin(self) -> Self:
         """The same weights behind module objects of its own, for another thread's hooks."""
-        return type(self)(self.header, self.tensors)
+        twin = copy.copy(self)
+        twin.model = _own_modules(self.model, {})
+        return twin
 
     def encode(self, text: str) -> Tensor:
         """A source text as ids, with <eos> or what else the model reads around it: [1, source].
@@ -402,6 +408,27 @@ def assemble(config: TransformerConfig, tensors: Mapping[str, Tensor]) -> Transf
         model.source_embedding.positions = sinusoids(config)
         model.target_embedding.positions = model.source_embedding.positions
     return model.requires_grad_(False).eval()
+
+
+def _own_modules(module: Module, made: dict[nn.Module, nn.Module]) -> Module:
+    """A module as it is, without its hooks: the same tensors, all else its own.
+
+    Constructing a model takes many times as long, which a class feels at every change of page.
+
+    Args:
+        made: what was copied before; a module that stands in two places stays one.
+    """
+    if module in made:
+        return cast(Module, made[module])
+    twin = made[module] = type(module).__new__(type(module))
+    for name, value in vars(module).items():
+        vars(twin)[name] = value.copy() if isinstance(value, CONTAINERS) else value
+    for name, part in module._modules.items():
+        if part is not None:
+            twin._modules[name] = _own_modules(part, made)
+    if isinstance(twin, HookPoint):
+        twin.hooks.clear()
+    return twin
 
 
 def _check_tensors(config: TransformerConfig, entries: Mapping[str, Entry]) -> None:
