@@ -357,3 +357,20 @@ def test_examples_that_the_model_cannot_read_are_refused(content: bytes, source:
     with pytest.raises(CheckpointError) as caught:
         verify(changed(content, "examples", 0, "source", to=source))
     assert_sentence(caught.value)
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_twin_shares_weights_and_nothing_else(shared: bool) -> None:
+    checkpoint = make(share_embeddings=shared)
+    with record(checkpoint.model) as seen:
+        twin = checkpoint.twin()
+        source, target = torch.tensor([[4, 5, 3]]), torch.tensor([[1, 4]])
+        logits = twin.model(source, target)
+        assert not seen  # a hook of the one is none of the other's
+    assert torch.equal(logits, checkpoint.model(source, target))
+    assert set(twin.model.modules()).isdisjoint(checkpoint.model.modules())
+    assert len(list(twin.model.modules())) == len(list(checkpoint.model.modules()))
+    one, other = twin.model.state_dict(), checkpoint.model.state_dict()
+    assert {name: t.data_ptr() for name, t in one.items()} == {
+        name: t.data_ptr() for name, t in other.items()
+    }
