@@ -35,10 +35,10 @@ def harder(checkpoint: Checkpoint, count: int) -> list[str]:
     and now and then finds no end."""
     draw = random.Random(1)
     found = held_out(checkpoint, count // 2)
-    longest = max(map(len, found))
+    longest = min(3 * max(map(len, found)), checkpoint.config.max_length - 1)
     tokens = checkpoint.source_vocabulary.tokens[len(SPECIAL_TOKENS) :]
     while len(found) < count:
-        found.append("".join(draw.choices(tokens, k=draw.randint(1, 3 * longest))))
+        found.append("".join(draw.choices(tokens, k=draw.randint(1, longest))))
     draw.shuffle(found)
     return found
 

@@ -5,6 +5,7 @@ drains them; the app keeps the steps and lets a person walk through them. ``cach
 the slow obvious version, which computes everything anew at each step: the oracle in the tests.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -103,14 +104,13 @@ class DecodingStep:
     def hypotheses(self, eos_id: int, sentence: int = 0) -> list[Hypothesis]:
         """The hypotheses of one sentence after this step, best first."""
         found = []
-        for k in range(self.tokens.size(1)):
-            if self.total[sentence, k] == -torch.inf:
+        beam = (self.tokens, self.total, self.scores, self.finished)
+        rows = (part[sentence].tolist() for part in beam)
+        for tokens, total, score, finished in zip(*rows, strict=True):
+            if total == -math.inf:  # a slot not in use
                 continue
-            tokens = self.tokens[sentence, k].tolist()
             if eos_id in tokens:
                 tokens = tokens[: tokens.index(eos_id) + 1]
-            total, score = self.total[sentence, k].item(), self.scores[sentence, k].item()
-            finished = bool(self.finished[sentence, k].item())
             found.append(Hypothesis(tuple(tokens), total, score, finished))
         return found
 
