@@ -3,7 +3,6 @@
 import json
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -25,13 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ME, YOU = "1" * 64, "2" * 64
 
 
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path) -> Iterator[None]:
-    """Runs and uploads of a test go into a folder of its own."""
-    before = Path.cwd()
-    os.chdir(tmp_path)
-    yield
-    os.chdir(before)
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def open_page(**query: str) -> AppTest:

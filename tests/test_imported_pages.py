@@ -1,7 +1,5 @@
 """A model from elsewhere on the pages: a large vocabulary, and nobody who knows what is right."""
 
-import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +21,7 @@ WORDS = 5000
 TEXT = "w17 w4 w99"
 
 
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path) -> Iterator[None]:
-    before = Path.cwd()
-    os.chdir(tmp_path)
-    yield
-    os.chdir(before)
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 @pytest.fixture(scope="module")

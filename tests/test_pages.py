@@ -1,10 +1,8 @@
 """Every page through Streamlit's own test runner: what the browser tests need not repeat."""
 
 import math
-import os
 import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,13 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("train", "runs", "attention", "decode", "checkpoints")
 
 
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path) -> Iterator[None]:
-    """Runs and uploads of a test go into a folder of its own."""
-    before = Path.cwd()
-    os.chdir(tmp_path)
-    yield
-    os.chdir(before)
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def open_page(name: str = "", **query: str) -> AppTest:

@@ -17,9 +17,7 @@ APP = Path(__file__).resolve().parents[1] / "app.py"
 NAME = "**bold** <b>x</b> =1 [a](http://b)"
 
 
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def open_runs(**query: str) -> AppTest:

@@ -27,9 +27,7 @@ with errors_shown():
 """
 
 
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def save(kind: type, shape: Shape | None = None, **more: torch.Tensor) -> Any:

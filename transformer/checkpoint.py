@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self
 
 import safetensors.torch
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from transformer.checkpoint_header import (
     METADATA_KEY,
@@ -28,12 +28,10 @@ from transformer.config import DataConfig, TransformerConfig
 from transformer.decoding import Hypothesis, Strategy, decode, greedy, pad
 from transformer.errors import CheckpointError, VocabularyError
 from transformer.files import write_atomic
-from transformer.hooks import HookPoint
+from transformer.hooks import own_modules
 from transformer.model import Transformer, sinusoids
 from transformer.vocabulary import Vocabulary
 
-Module = TypeVar("Module", bound=nn.Module)
-CONTAINERS = (dict, list, set)
 PROBE_NUMBERS = 16_384
 """Most logits a probe keeps: enough to prove equality, few enough for the header."""
 TOLERANCE = 1e-4
@@ -221,7 +219,7 @@ class Checkpoint:
     def twin(self) -> Self:
         """The same weights behind module objects of its own, for another thread's hooks."""
         twin = copy.copy(self)
-        twin.model = _own_modules(self.model, {})
+        twin.model = own_modules(self.model)
         return twin
 
     def encode(self, text: str) -> Tensor:
@@ -408,27 +406,6 @@ def assemble(config: TransformerConfig, tensors: Mapping[str, Tensor]) -> Transf
         model.source_embedding.positions = sinusoids(config)
         model.target_embedding.positions = model.source_embedding.positions
     return model.requires_grad_(False).eval()
-
-
-def _own_modules(module: Module, made: dict[nn.Module, nn.Module]) -> Module:
-    """A module as it is, without its hooks: the same tensors, all else its own.
-
-    Constructing a model takes many times as long, which a class feels at every change of page.
-
-    Args:
-        made: what was copied before; a module that stands in two places stays one.
-    """
-    if module in made:
-        return cast(Module, made[module])
-    twin = made[module] = type(module).__new__(type(module))
-    for name, value in vars(module).items():
-        vars(twin)[name] = value.copy() if isinstance(value, CONTAINERS) else value
-    for name, part in module._modules.items():
-        if part is not None:
-            twin._modules[name] = _own_modules(part, made)
-    if isinstance(twin, HookPoint):
-        twin.hooks.clear()
-    return twin
 
 
 def _check_tensors(config: TransformerConfig, entries: Mapping[str, Entry]) -> None:

@@ -25,8 +25,8 @@ def fast_encode(model: Transformer, source: Tensor) -> tuple[Tensor, Tensor | No
     No hook is called, and nothing is dropped out.
     """
     embedding = model.source_embedding
-    places = embedding.places(0, source.size(1))
-    x = (embedding.tokens(source) * embedding.scale + places).flatten(0, 1)
+    positions = embedding.positional_encoding(0, source.size(1))
+    x = (embedding.tokens(source) * embedding.scale + positions).flatten(0, 1)
     mask = added_mask(padding_mask(source, model.config.pad_id)[:, 0], x)
     norm_first = model.config.norm_first
     for layer in cast("Sequence[EncoderLayer]", model.encoder.layers):

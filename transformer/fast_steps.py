@@ -62,7 +62,8 @@ def _prepared(layer: DecoderLayer) -> _Layer:
 class FastSteps:
     """A :class:`transformer.step_decoder.StepDecoder` that runs no module of the decoder.
 
-    The weights are those that the model has now. No hook is called.
+    The weights are those that the model has now, copied where several are one product: kept
+    from call to call they would double a large model, and be stale in training. No hook is called.
 
     Raises:
         ValueError: more positions are asked for than the model has.
@@ -87,7 +88,9 @@ class FastSteps:
         )
         self.past = [empty.clone() for _ in layers]  # keys, values: [2, batch·head, slot, d_k]
         self.ancestry = self._own_slots(room, empty)  # [batch, beam, slot]; see :meth:`follow`
-        self.seen: list[tuple[Tensor, Tensor]] = []
+        # The weights of the last position, a layer each: [batch·head, beam, key].
+        self.own_weights: list[Tensor] = []
+        self.cross_weights: list[Tensor] = []
 
     def _projected(self, attention: MultiHeadAttention, encoded: Tensor) -> tuple[Tensor, Tensor]:
         """The source's keys and values, [batch·head, source, d_k] each."""
@@ -96,17 +99,16 @@ class FastSteps:
 
     def _own_slots(self, positions: int, like: Tensor) -> Tensor:
         """What is added to scores where each hypothesis descends from itself."""
-        others = like.new_full((self.beam, self.beam), torch.finfo(like.dtype).min).fill_diagonal_(
-            0.0
-        )
+        others = like.new_full((self.beam, self.beam), torch.finfo(like.dtype).min)
+        others.fill_diagonal_(0.0)
         return others.repeat(1, positions).expand(self.batch, -1, -1).contiguous()
 
     def logits(self, written: Tensor) -> Tensor:
         self._make_room()
         embedding = self.embedding
         tokens = F.embedding(written[..., -1].flatten(), embedding.tokens.weight)
-        x = tokens * embedding.scale + embedding.places(self.length, 1)  # [rows, d_model]
-        self.seen = []
+        x = tokens * embedding.scale + embedding.positional_encoding(self.length, 1)
+        self.own_weights, self.cross_weights = [], []
         for number, layer in enumerate(self.layers):
             past = partial(self._attend_to_past, layer, number)
             x = residual(x, past, layer.own_norm, self.norm_first)
@@ -126,14 +128,14 @@ class FastSteps:
         keys, values = past[:, :, : slots + self.beam].unbind()
         mask = self.ancestry[:, :, : slots + self.beam] if self.beam > 1 else None
         mixed, weights = attend(parts[0], keys, values, mask)
-        self.seen.append((weights, weights))
+        self.own_weights.append(weights)
         return layer.own_output(mixed)
 
     def _attend_to_source(self, layer: _Layer, number: int, x: Tensor) -> Tensor:
         queries = layer.queries(x).view(self.batch, self.beam, self.heads, -1)
         keys, values = self.source[number]
         mixed, weights = attend(queries.transpose(1, 2), keys, values, self.source_mask)
-        self.seen[-1] = (weights, self.seen[-1][1])
+        self.cross_weights.append(weights)
         return layer.cross_output(mixed)
 
     def _make_room(self) -> None:
@@ -145,9 +147,8 @@ class FastSteps:
         self.past = [torch.cat([past, torch.empty_like(past)], dim=2) for past in self.past]
 
     def attention(self) -> tuple[Tensor, Tensor]:
-        cross = torch.stack([weights for weights, _ in self.seen])
+        cross, own = torch.stack(self.cross_weights), torch.stack(self.own_weights)
         # Of the slots of a position all but the ancestor's weigh nothing.
-        own = torch.stack([weights for _, weights in self.seen])
         own = own.unflatten(-1, (-1, self.beam)).sum(-1)
         shape = (len(self.layers), self.batch, self.heads, self.beam, -1)
         return cross.view(shape).permute(1, 3, 0, 2, 4), own.view(shape).permute(1, 3, 0, 2, 4)

@@ -10,6 +10,7 @@ each use a module of their own; the parameter tensors behind them may be shared.
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,9 @@ Hook = Callable[[Tensor], Tensor | None]
 
 Replacement = Tensor | float | Callable[[Tensor], Tensor]
 """A number, a tensor that broadcasts to what it replaces, or a function of what it replaces."""
+
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 class HookPoint(nn.Module):
@@ -147,3 +151,25 @@ def ablate(
         yield
     finally:
         point.hooks.remove(hook)
+
+
+def own_modules(module: Module, made: dict[nn.Module, nn.Module] | None = None) -> Module:
+    """Other module objects over the same tensors, with nothing hooked into their hook points.
+
+    Constructing them anew takes many times as long, which a class feels at every change of page.
+
+    Args:
+        made: what was copied already; a module that stands in two places stays one.
+    """
+    made = {} if made is None else made
+    if module in made:
+        return cast(Module, made[module])
+    twin = made[module] = type(module).__new__(type(module))
+    for name, value in vars(module).items():
+        vars(twin)[name] = value.copy() if isinstance(value, dict | list | set) else value
+    for name, part in module._modules.items():
+        if part is not None:
+            twin._modules[name] = own_modules(part, made)
+    if isinstance(twin, HookPoint):
+        twin.hooks.clear()
+    return twin

@@ -195,9 +195,10 @@ class Embedding(nn.Module):
 
     def forward(self, ids: Tensor, start: int = 0) -> Tensor:
         """[batch, position] -> [batch, position, d_model]; ``start`` is the first position."""
-        return self.dropout(self.tokens(ids) * self.scale + self.places(start, ids.size(1)))
+        positions = self.positional_encoding(start, ids.size(1))
+        return self.dropout(self.tokens(ids) * self.scale + positions)
 
-    def places(self, start: int, count: int) -> Tensor:
+    def positional_encoding(self, start: int, count: int) -> Tensor:
         """The vectors of positions ``start`` and after: [count, d_model]."""
         if start + count > len(self.positions):
             raise ValueError(

@@ -12,11 +12,13 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from transformer.fast_steps import FastSteps
 from transformer.hooks import hook_points, record
 from transformer.model import Transformer
 
 ATTENTION = ("cross_attention", "self_attention")
 WIDEST = 16
+"""Beam that :class:`FastSteps` takes: its work grows with the square of it."""
 
 
 class StepDecoder(Protocol):
@@ -56,11 +58,7 @@ def step_decoder(
     """The fast one, unless somebody hooked into the model, or asked for the slow obvious way.
 
     Hooks are those of :mod:`transformer.hooks`; with PyTorch's own, ask for ``cached=False``.
-    In a wide beam it would not be fast: there each hypothesis scores the slots of all others.
     """
-    # Here, so that each of the two can be read without the other.
-    from transformer.fast_steps import FastSteps
-
     if (
         cached
         and beam_size <= WIDEST

@@ -1,9 +1,7 @@
 """120 texts on screen: 20 tokens that are not what they seem, each in six places."""
 
 import io
-import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 KINDS = {"characters": MARKS, "words": WORDS}
 
 
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path: Path) -> Iterator[None]:
-    before = Path.cwd()
-    os.chdir(tmp_path)
-    yield
-    os.chdir(before)
+pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def hostile(kind: str) -> Checkpoint:
