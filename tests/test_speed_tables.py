@@ -7,7 +7,8 @@ from benchmarks.peers.measure import Spread, exponent, interleave, ratios
 from benchmarks.peers.rows import OURS, Row
 from benchmarks.peers.sizes import SIZES
 from benchmarks.peers.targets import MET, MISSED, Target, cell, table
-from benchmarks.peers.training import MARIAN, NN, PART
+from benchmarks.peers.training import PART
+from benchmarks.peers.training_peers import MARIAN, NN
 
 
 def test_the_exponent_of_a_power_law_is_found_whatever_its_factor() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.peers.measure import Sample, interleave
 from benchmarks.peers.rows import OURS, Plan, Row
-from benchmarks.peers.training import MARIAN, installed
+from benchmarks.peers.training_peers import MARIAN, installed
 
 PART = "cold start"
 ROOT = Path(__file__).parents[2]

@@ -12,7 +12,7 @@ from benchmarks.peers.marian import Marian, ctranslate2_translator, hugging_face
 from benchmarks.peers.measure import Sample
 from benchmarks.peers.rows import OURS, Plan, Row
 from benchmarks.peers.sizes import Size
-from benchmarks.peers.training import installed
+from benchmarks.peers.training_peers import installed
 from transformer.batch_decoding import Decoded, decode_many
 from transformer.decoding import Strategy, beam_search, decode, greedy
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.peers import capture, cold, decoding, training
+from benchmarks.peers import capture, cold, decoding, training, training_peers
 from benchmarks.peers.measure import Spread
 from benchmarks.peers.rows import OURS, Row
 from benchmarks.peers.sizes import SIZES
@@ -44,7 +44,7 @@ TARGETS = (
         "training, fp32, against nn.Transformer eager",
         training.PART,
         _EQUAL,
-        training.NN,
+        training_peers.NN,
         (1.25, 1.15, 1.1),
     ),
     Target(
@@ -59,14 +59,14 @@ TARGETS = (
         "training, lengths 4 to 32, against the tutorial's batches",
         training.PART,
         _VARIABLE,
-        training.NN,
+        training_peers.NN,
         (2.5, 2.5, 2.5),
     ),
     Target(
         "training, lengths 4 to 32, bf16, against the tutorial's batches",
         training.PART,
         _VARIABLE,
-        training.NN,
+        training_peers.NN,
         (2.5, 2.5, 2.5),
         BF16,
     ),
@@ -74,11 +74,11 @@ TARGETS = (
         "training, fp32, against MarianMT",
         training.PART,
         _EQUAL,
-        training.MARIAN,
+        training_peers.MARIAN,
         (1.0, 1.0, 1.0),
     ),
-    Target("training, fp32, against x-transformers", training.PART, _EQUAL, training.X, ()),
-    Target("training, fp32, against JoeyNMT", training.PART, _EQUAL, training.JOEY, ()),
+    Target("training, fp32, against x-transformers", training.PART, _EQUAL, training_peers.X, ()),
+    Target("training, fp32, against JoeyNMT", training.PART, _EQUAL, training_peers.JOEY, ()),
     _decoding(1, 1, decoding.HF, 6, 2.7, 1.4),
     _decoding(1, 1, decoding.HF, None, None, 3.5, variant=INT8),
     _decoding(32, 1, decoding.HF, 2.1, 1.4, 1.1),
