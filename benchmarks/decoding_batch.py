@@ -35,10 +35,12 @@ def harder(checkpoint: Checkpoint, count: int) -> list[str]:
     and now and then finds no end."""
     draw = random.Random(1)
     found = held_out(checkpoint, count // 2)
-    longest = min(3 * max(map(len, found)), checkpoint.config.max_length - 1)
-    tokens = checkpoint.source_vocabulary.tokens[len(SPECIAL_TOKENS) :]
+    vocabulary = checkpoint.source_vocabulary
+    longest = 3 * max(len(vocabulary.encode(text)) for text in found)
+    longest = min(longest, checkpoint.config.max_length - 1)
+    ids = range(len(SPECIAL_TOKENS), len(vocabulary))
     while len(found) < count:
-        found.append("".join(draw.choices(tokens, k=draw.randint(1, longest))))
+        found.append(vocabulary.decode(draw.choices(ids, k=draw.randint(1, longest))))
     draw.shuffle(found)
     return found
 
