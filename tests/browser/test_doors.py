@@ -20,6 +20,7 @@ NAME = "model\u202egpj.pt"
 
 def bring(page: Page, name: str, content: bytes) -> None:
     field = page.locator("[data-testid=stFileUploader] input[type=file]")
+    expect(field).to_have_count(1)  # after a file, an empty field takes the place of the old one
     field.set_input_files({"name": name, "mimeType": "application/octet-stream", "buffer": content})
     settle(page)
 
