@@ -80,6 +80,7 @@ def test_whoever_hooked_into_the_model_gets_the_model() -> None:
     assert isinstance(step_decoder(model, source, beam_size=WIDEST + 1), ModelSteps)
 
 
+@torch.inference_mode()
 def test_more_positions_than_there_are_is_an_error() -> None:
     model = wild_model(max_length=3)
     steps = FastSteps(model, torch.tensor([[4, 3]]))

@@ -244,43 +244,48 @@ def _one_road(
     finished = torch.zeros(batch, dtype=torch.bool, device=source.device)
     parents = torch.zeros(batch, 1, dtype=torch.long, device=source.device)
     sentences = torch.arange(batch, device=source.device)
+    ended = 0  # how many sentences have
     for position in range(limit):
         end = forced and position == limit - 1
-        log_probs = normalised(steps.logits(written[:, None]), config, end)[:, 0]
+        log_probs = normalised(steps.logits(written.unsqueeze(1)), config, end).squeeze(1)
         cross, own = steps.attention() if attention else (None, None)
         if position < len(prefix):
             chosen = written.new_full((len(written),), prefix[position])
         else:
             chosen = choose(position, log_probs)  # [batch]
-        chosen = torch.where(finished, config.pad_id, chosen)
-        gained = log_probs.gather(1, chosen[:, None])[:, 0]
+        if ended:
+            chosen = chosen.masked_fill(finished, config.pad_id)
+        gained = log_probs.gather(1, chosen.unsqueeze(1)).squeeze(1)
         margin = None
         if drop_done:
             first, second = log_probs.topk(2).values.unbind(dim=1)
             margin = torch.where(finished | (position < len(prefix)), torch.inf, first - second)
-        total = torch.where(finished, total, total + gained)
+        total = total + (gained.masked_fill(finished, 0.0) if ended else gained)
         finished = finished | (chosen == config.eos_id)
-        written = torch.cat([written, chosen[:, None]], dim=1)
+        written = torch.cat([written, chosen.unsqueeze(1)], dim=1)
+        totals = total.unsqueeze(1)
         yield DecodingStep(
             position=position,
-            given=log_probs[:, None],
+            given=log_probs.unsqueeze(1),
             parents=parents,
-            tokens=written[:, None, 1:],
-            total=total[:, None],
-            scores=total[:, None],
-            finished=finished[:, None],
+            tokens=written.narrow(1, 1, position + 1).unsqueeze(1),
+            total=totals,
+            scores=totals,
+            finished=finished.unsqueeze(1),
             cross_attention=cross,
             decoder_attention=own,
             margin=margin,
             sentences=sentences,
         )
-        if finished.all():
+        ended = int(finished.sum())
+        if ended == len(finished):
             return
-        if drop_done and finished.sum() >= DROPPED_FROM * len(finished):
+        if drop_done and ended >= DROPPED_FROM * len(finished):
             going = ~finished
             steps.keep(going)
             written, total, finished = written[going], total[going], finished[going]
             parents, sentences = parents[going], sentences[going]
+            ended = 0
 
 
 @torch.inference_mode()
@@ -406,8 +411,8 @@ def normalised(logits: Tensor, config: TransformerConfig, end: bool = False) -> 
         CheckpointError: the weights are finite, but what comes of them is not.
     """
     log_probs = torch.log_softmax(logits, dim=-1)
-    # One that is not a number makes all of its row so.
-    if log_probs[..., 0].isnan().any():
+    # One that is not a number makes all of its row so, and any sum with it.
+    if math.isnan(log_probs.select(-1, 0).sum()):
         raise CheckpointError("The model's numbers overflow: its weights are far too large to use.")
     if config.pad_in_output != "allowed":
         log_probs[..., config.pad_id] = -torch.inf

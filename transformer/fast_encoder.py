@@ -51,5 +51,6 @@ def _attention(
 ) -> Tensor:
     """Self-attention (section 3.2.2): [rows, d_model] -> [rows, d_model]"""
     parts = project(x).view(batch, -1, 3, heads, x.size(1) // heads)
-    queries, keys, values = parts.permute(2, 0, 3, 1, 4)  # [batch, head, source, d_k] each
-    return output(attend(queries, keys.flatten(0, 1), values.flatten(0, 1), mask)[0])
+    # [batch·head, source, d_k] each
+    queries, keys, values = parts.permute(2, 0, 3, 1, 4).flatten(1, 2)
+    return output(attend(queries, keys, values, heads, mask)[0])

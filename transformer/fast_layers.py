@@ -7,6 +7,7 @@ the weights, masks are added and left out where nothing is masked, and norms are
 
 from collections.abc import Callable
 from functools import partial
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +18,13 @@ Function = Callable[[Tensor], Tensor]
 """From [rows, width] to [rows, width]."""
 
 
-def linear(*parts: nn.Linear, scale: float = 1.0) -> Function:
+class Product(Protocol):
+    """A linear function, [rows, width] -> [rows, other width]; it may write where one says."""
+
+    def __call__(self, x: Tensor, *, out: Tensor | None = None) -> Tensor: ...
+
+
+def linear(*parts: nn.Linear, scale: float = 1.0) -> Product:
     """Several projections of the same input in one; the first one's result times ``scale``."""
     first, *others = parts
     weight: Tensor = first.weight
@@ -56,25 +63,25 @@ def feed_forward(network: FeedForward) -> Function:
 
 
 def attend(
-    queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None
+    queries: Tensor, keys: Tensor, values: Tensor, heads: int, mask: Tensor | None
 ) -> tuple[Tensor, Tensor]:
     """Softmax(QKᵀ)V, of queries that were divided by √d_k before (section 3.2.1).
 
     Args:
-        queries: [batch, head, query, d_k]
+        queries: [batch·head, query, d_k]
         keys, values: [batch·head, key, d_k]
         mask: what is added to scores, [batch, query or 1, key].
 
     Returns:
         [batch·query, d_model] and the weights, [batch·head, query, key].
     """
-    batch, heads, count, d_k = queries.shape
-    scores = torch.bmm(queries.reshape(-1, count, d_k), keys.mT)
+    count, d_k = queries.shape[1:]
+    scores = torch.bmm(queries, keys.mT)
     if mask is not None:
-        scores = (scores.view(batch, heads, count, -1) + mask[:, None]).flatten(0, 1)
+        scores = (scores.view(-1, heads, count, keys.size(1)) + mask[:, None]).flatten(0, 1)
     weights = torch.softmax(scores, dim=-1)
-    mixed = torch.bmm(weights, values).view(batch, heads, count, d_k)
-    return mixed.transpose(1, 2).reshape(batch * count, heads * d_k), weights
+    mixed = torch.bmm(weights, values).view(-1, heads, count, d_k)
+    return mixed.transpose(1, 2).reshape(-1, heads * d_k), weights
 
 
 def added_mask(allowed: Tensor, like: Tensor) -> Tensor | None:
