@@ -30,6 +30,7 @@ def add_commands(commands: Any) -> None:
         action="store_true",
         help="on the test set of a published benchmark",
     )
+    parser.add_argument("--int8", action="store_true", help="with linear layers in 8 bits")
     parser.set_defaults(run=evaluate)
     parser = commands.add_parser("average", help="average the weights of several checkpoints")
     parser.add_argument("checkpoints", type=Path, nargs="+", metavar="CHECKPOINT")
@@ -58,6 +59,10 @@ def evaluate(options: argparse.Namespace) -> int:
     from transformer.checkpoint import Checkpoint
 
     checkpoint = Checkpoint.load(options.checkpoint)
+    if options.int8:
+        from transformer.int8 import int8_twin
+
+        checkpoint = int8_twin(checkpoint)
     task = evaluation.task_of(checkpoint, options.data or evaluation.own_pairs(options.checkpoint))
     if options.test:
         pairs = evaluation.test_pairs(task)[: options.examples]

@@ -240,7 +240,9 @@ def _one_road(
     limit, forced = output_limit(model, max_length), ends_by_force(model, max_length, force_end)
     steps = step_decoder(model, source, attention=attention, cached=cached)
     written = source.new_full((batch, 1), config.decoder_start_id)  # [batch, 1 + position]
-    total = torch.zeros(batch, dtype=model.output.weight.dtype, device=source.device)
+    total = torch.zeros(
+        batch, dtype=model.target_embedding.tokens.weight.dtype, device=source.device
+    )
     finished = torch.zeros(batch, dtype=torch.bool, device=source.device)
     parents = torch.zeros(batch, 1, dtype=torch.long, device=source.device)
     sentences = torch.arange(batch, device=source.device)
@@ -334,7 +336,7 @@ def beam_search(
     forced = ends_by_force(model, max_length, force_end)
     batch, limit = source.size(0), output_limit(model, max_length)
     steps = step_decoder(model, source, beam_size=beam_size, attention=attention, cached=cached)
-    device, dtype = source.device, model.output.weight.dtype
+    device, dtype = source.device, model.target_embedding.tokens.weight.dtype
     sentences = torch.arange(batch, device=device)
     written = source.new_full((batch, beam_size, 1), config.decoder_start_id)
     # All hypotheses start alike, so only the first may grow at the first step.

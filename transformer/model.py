@@ -245,7 +245,8 @@ class LayerNorm(nn.Module):
         """[..., d_model] -> [..., d_model]"""
         centred = x - x.mean(dim=-1, keepdim=True)
         variance = centred.square().mean(dim=-1, keepdim=True)
-        return centred * torch.rsqrt(variance + self.eps) * self.gain + self.bias
+        normalised = centred * torch.rsqrt(variance + self.eps)
+        return torch.addcmul(self.bias, normalised, self.gain)  # bias + normalised · gain
 
 
 class ResidualConnection(nn.Module):

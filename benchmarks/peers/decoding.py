@@ -3,6 +3,7 @@
 import gc
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,13 +16,14 @@ from benchmarks.peers.sizes import Size
 from benchmarks.peers.training_peers import installed
 from transformer.batch_decoding import Decoded, decode_many
 from transformer.decoding import Strategy, beam_search, decode, greedy
+from transformer.int8 import WORTH_IT, int8_copy
 
 PART = "decoding"
 LENGTH = 32
 """Tokens of a source, </s> included, and of an output."""
 CASES = ((1, 1), (32, 1), (1, 4), (32, 4))
 """Batch and beam."""
-HF, CT2 = "HF generate", "CTranslate2"
+HF, CT2, INT8 = "HF generate", "CTranslate2", "ours, int8"
 
 Outputs = list[tuple[int, ...]]
 Decode = Callable[[], Outputs]
@@ -49,6 +51,10 @@ def ours(marian: Marian, rows: list[list[int]], beam: int, device: str) -> Decod
         return [found[number].hypothesis.tokens for number in range(len(rows))]
 
     return many
+
+
+def ours_int8(marian: Marian, rows: list[list[int]], beam: int, device: str) -> Decode:
+    return ours(replace(marian, model=int8_copy(marian.model)), rows, beam, device)
 
 
 def theirs(marian: Marian, rows: list[list[int]], beam: int, device: str) -> Decode:
@@ -83,6 +89,7 @@ def ctranslate2(marian: Marian, rows: list[list[int]], beam: int, device: str) -
 
 VARIANTS: dict[str, tuple[str, str, Callable[[Marian, list[list[int]], int, str], Decode]]] = {
     OURS: ("torch", "fp32; every step's candidates are kept for whoever looks", ours),
+    INT8: ("torch", "linear layers in 8 bits, the rest in fp32", ours_int8),
     HF: ("transformers", "fp32; generate() with its cache, fused attention", theirs),
     CT2: ("ctranslate2", "fp32; C++, cannot show its steps", ctranslate2),
 }
@@ -98,10 +105,11 @@ def agreement(one: Outputs, other: Outputs) -> float:
 
 def compare(marian: Marian, size: Size, batch: int, beam: int, plan: Plan) -> Row:
     rows = marian.sources(batch, LENGTH)
+    in_int8 = size.d_model >= WORTH_IT and plan.device == "cpu"
     present = {
         name: (note, start(marian, rows, beam, plan.device))
         for name, (module, note, start) in VARIANTS.items()
-        if installed(module, name)
+        if installed(module, name) and (name != INT8 or in_int8)
     }
     outputs = {name: run() for name, (_, run) in present.items()}
     facts = {

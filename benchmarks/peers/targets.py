@@ -8,7 +8,7 @@ from benchmarks.peers.measure import Spread
 from benchmarks.peers.rows import OURS, Row
 from benchmarks.peers.sizes import SIZES
 
-INT8, BF16 = "ours, int8", "ours, bf16"
+BF16 = "ours, bf16"
 MET, MISSED = "✓", "✗"
 
 
@@ -80,7 +80,7 @@ TARGETS = (
     Target("training, fp32, against x-transformers", training.PART, _EQUAL, training_peers.X, ()),
     Target("training, fp32, against JoeyNMT", training.PART, _EQUAL, training_peers.JOEY, ()),
     _decoding(1, 1, decoding.HF, 6, 2.7, 1.4),
-    _decoding(1, 1, decoding.HF, None, None, 3.5, variant=INT8),
+    _decoding(1, 1, decoding.HF, None, None, 3.5, variant=decoding.INT8),
     _decoding(32, 1, decoding.HF, 2.1, 1.4, 1.1),
     _decoding(32, 1, decoding.HF, None, None, 2.0, variant=BF16),
     _decoding(1, 4, decoding.HF, 4.5, 1.8, 1.2),

@@ -41,12 +41,14 @@ BROUGHT = "batch inputs"
 class Results:
     """Inputs with what was written for them so far, by their place.
 
+    int8: whether linear layers compute in 8 bits.
     first_wrong: by place, the first token that is not the target's, for those with a target.
     """
 
     inputs: Inputs
     beam_size: int
     alpha: float
+    int8: bool = False
     answers: "dict[int, BatchAnswer]" = field(default_factory=dict)
     first_wrong: dict[int, int] = field(default_factory=dict)
     scorer: Scorer = field(default_factory=Scorer)
@@ -191,11 +193,26 @@ def _search(checkpoint: "Checkpoint", inputs: Inputs | None, key: str, running: 
                 persist_state="session",
                 width=170,
             )
+        int8 = _in_8_bits(checkpoint)
         count = len(inputs.inputs) if inputs else 0
         label = f"Decode {count:,} {'input' if count == 1 else 'inputs'}" if count else "Decode"
         if st.button(label, type="primary", disabled=inputs is None or running) and inputs:
-            _start(checkpoint, Results(inputs, beam_size, alpha), key)
+            _start(checkpoint, Results(inputs, beam_size, alpha, int8), key)
             st.rerun()
+
+
+def _in_8_bits(checkpoint: "Checkpoint") -> bool:
+    """Whether a person wants that; asked where it is faster."""
+    from transformer.int8 import WORTH_IT
+
+    return checkpoint.config.d_model >= WORTH_IT and st.checkbox(
+        "In 8 bits",
+        key="batch int8",
+        help="Rounds the weights of linear layers to 8 bits, which is faster for a model of this "
+        "size. Where two tokens are almost equally probable, the other may be written.",
+        persist_state="session",
+        width="content",
+    )
 
 
 def _start(checkpoint: "Checkpoint", results: Results, key: str) -> None:
@@ -205,8 +222,10 @@ def _start(checkpoint: "Checkpoint", results: Results, key: str) -> None:
 
     def work() -> Iterator[object]:
         from transformer.batch_decoding import BatchAnswer, answer_many
+        from transformer.int8 import int8_twin
 
         yield results
+        reader = int8_twin(twin) if results.int8 else twin
         places = []
         for place in results.left:
             one = results.inputs.inputs[place]
@@ -215,7 +234,7 @@ def _start(checkpoint: "Checkpoint", results: Results, key: str) -> None:
             else:
                 places.append(place)
         for progress in answer_many(
-            twin,
+            reader,
             [results.inputs.inputs[place].text for place in places],
             beam_size=results.beam_size,
             alpha=results.alpha,

@@ -1,0 +1,83 @@
+"""Models in 8 bits: as good as in 32, and no harm to those they were made of."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.checkpoint_files import wild_model
+from transformer.__main__ import main
+from transformer.batch_decoding import answer_many
+from transformer.checkpoint import Checkpoint
+from transformer.evaluation import Evaluation, evaluating, held_out, task_of
+from transformer.hooks import ablate, record
+from transformer.int8 import int8_copy, int8_twin
+from transformer.tasks.shipped import ShippedTask
+
+BUNDLED = Path(__file__).parents[1] / "checkpoints"
+SAMPLE = ("reverse", "dates")
+
+
+def exact_match(checkpoint: Checkpoint, examples: int | None) -> float:
+    task = task_of(checkpoint)
+    pairs = task.test_pairs() if isinstance(task, ShippedTask) else held_out(checkpoint, task)
+    *_, found = evaluating(checkpoint, task, pairs[:examples])
+    assert isinstance(found, Evaluation)
+    return found.exact_match
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(path.stem, marks=() if path.stem in SAMPLE else pytest.mark.long)
+        for path in sorted(BUNDLED.glob("*.safetensors"))
+    ],
+)
+def test_a_trained_model_loses_no_more_than_a_fifth_of_a_point(name: str) -> None:
+    checkpoint = Checkpoint.load(BUNDLED / f"{name}.safetensors")
+    examples = 500 if name in SAMPLE else None
+    eight = exact_match(int8_twin(checkpoint), examples)
+    assert eight >= exact_match(checkpoint, examples) - 0.002
+
+
+def test_every_linear_layer_is_in_8_bits_and_the_model_it_is_made_of_stays() -> None:
+    model = wild_model(1)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    eight = int8_copy(model)
+    assert not [name for name, module in eight.named_modules() if type(module) is torch.nn.Linear]
+    assert {name: type(m) for name, m in model.named_modules() if isinstance(m, torch.nn.Linear)}
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, before[name])
+    source, target = torch.tensor([[4, 5, 3]]), torch.tensor([[1, 4]])
+    near = (eight(source, target) - model(source, target)).abs().max()
+    assert 0 < near < 0.2
+
+
+def test_it_can_be_looked_into_and_intervened_in() -> None:
+    eight = int8_copy(wild_model(1))
+    source, target = torch.tensor([[4, 5, 3]]), torch.tensor([[1, 4]])
+    with torch.inference_mode():
+        with record(eight) as trace:
+            whole = eight(source, target)
+        assert torch.allclose(trace.cross_attention.sum(-1), torch.ones(()), atol=1e-5)
+        with ablate(eight, "decoder.layers.0.cross_attention.head_outputs", [0]):
+            assert not torch.equal(eight(source, target), whole)
+
+
+def test_one_at_a_time_and_together_it_writes_what_the_model_writes() -> None:
+    checkpoint = Checkpoint.load(BUNDLED / "sort.safetensors")
+    texts = ["workbench", "zebra", "a"]
+    twin = int8_twin(checkpoint)
+    for group in (texts, *([text] for text in texts)):
+        found: dict[str, str] = {}
+        for progress in answer_many(twin, group):
+            found |= {answer.source: answer.output for answer in progress.new.values()}
+        assert found == {text: "".join(sorted(text)) for text in group}
+
+
+def test_the_commands_take_it(capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(BUNDLED / "reverse.safetensors")
+    assert main(["decode", path, "hello", "--int8"]) == 0
+    assert capsys.readouterr().out == "olleh\n"
+    assert main(["evaluate", path, "--examples", "20", "--int8", "--json"]) == 0
+    assert '"exact_match": 1.0' in capsys.readouterr().out
