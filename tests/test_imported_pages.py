@@ -1,5 +1,6 @@
 """A model from elsewhere on the pages: a large vocabulary, and nobody who knows what is right."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,14 @@ from streamlit.testing.v1 import AppTest
 
 from pages.components import uploads
 from pages.components.decoding.instead import MOST
+from pages.components.inspection import LONGEST_OUTPUT
+from tests.checkpoint_files import make
 from transformer.analysis.what_if import most_alike
+from transformer.batch_decoding import BatchAnswer, answer_many
 from transformer.checkpoint import Checkpoint, verify
 from transformer.config import DataConfig, TransformerConfig
 from transformer.evidence import as_html, report
+from transformer.int8 import WORTH_IT, int8_twin
 from transformer.model import Transformer
 from transformer.vocabulary import Vocabulary
 
@@ -134,3 +139,26 @@ def test_a_token_in_the_address_is_offered(
         assert becomes.value == address
         assert becomes.options[0] == chosen
     assert not app.error
+
+
+# --- many inputs in 8 bits ------------------------------------------------------------------------
+
+
+def test_many_inputs_are_decoded_in_8_bits_where_that_is_faster(imported: Checkpoint) -> None:
+    app = opened(imported, "decode", part="batch")
+    assert not app.checkbox
+    large = make(d_model=WORTH_IT, num_heads=2)
+    app = opened(large, "decode", part="batch")
+    app.checkbox(key="batch int8").check()
+    app.text_area(key="batch text").set_value("abc\nfed").run()
+    next(button for button in app.button if button.label == "Decode 2 inputs").click().run()
+    end = time.monotonic() + 60
+    while "batch shown" not in app.session_state and time.monotonic() < end:
+        app.run()
+
+    def written(by: Checkpoint) -> dict[str, BatchAnswer]:
+        found = answer_many(by, ["abc", "fed"], max_length=LONGEST_OUTPUT)
+        return {answer.source: answer for progress in found for answer in progress.new.values()}
+
+    shown = {answer.source: answer for answer in app.session_state["batch shown"].answers.values()}
+    assert shown == written(int8_twin(large)) != written(large)
