@@ -245,8 +245,7 @@ class LayerNorm(nn.Module):
         """[..., d_model] -> [..., d_model]"""
         centred = x - x.mean(dim=-1, keepdim=True)
         variance = centred.square().mean(dim=-1, keepdim=True)
-        normalised = centred * torch.rsqrt(variance + self.eps)
-        return torch.addcmul(self.bias, normalised, self.gain)  # bias + normalised · gain
+        return centred * torch.rsqrt(variance + self.eps) * self.gain + self.bias
 
 
 class ResidualConnection(nn.Module):
