@@ -1,6 +1,5 @@
 """The trainer process: drains the training loop into a run directory."""
 
-import errno
 import os
 import signal
 import sys
@@ -8,7 +7,6 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -20,13 +18,13 @@ from transformer.checkpoint import Checkpoint, verify
 from transformer.checkpoint_header import Summary
 from transformer.distributed import ALONE, World
 from transformer.errors import UserError
-from transformer.files import remedy
 from transformer.goals import add_evidence, read_goals
 from transformer.limits import Limits
 from transformer.model import Transformer
 from transformer.run_log import SAMPLES, RunLog, curve
 from transformer.runs import ENDED, RESUMABLE, Run, Status, started
 from transformer.tasks import Task, build_task
+from transformer.trainer_failures import diagnosis, limit_memory
 from transformer.trainer_process import CLAIMED
 from transformer.training import (
     DivergedError,
@@ -76,7 +74,7 @@ class Trainer:
         with self.run.lock():
             if CLAIMED in os.environ:
                 self._await_claim()
-                _limit_memory(self.limits.memory_bytes)
+                limit_memory(self.limits.memory_bytes)
             status = self.run.status()
             if status.state in ENDED:
                 self.world.agree("nothing to do")
@@ -100,10 +98,10 @@ class Trainer:
         except UserError as error:
             return "failed", str(error), "data"
         except Exception as error:
-            _limit_memory(None)  # a last word takes some, too
+            limit_memory(None)  # a last word takes some, too
             with suppress(OSError):  # the output is on the disk that may be full
                 traceback.print_exc()
-            return "failed", *_diagnosis(error)
+            return "failed", *diagnosis(error)
 
     def _train(self) -> tuple[str, str, str]:
         config, world = self.config, self.world
@@ -345,46 +343,6 @@ class Trainer:
         )
         if reason:
             self.progress(reason)
-
-
-def _limit_memory(limit: int | None) -> None:
-    """Let a trainer that grows too large fail by itself, rather than the machine choose whom.
-
-    None lifts the limit.
-    """
-    if os.name != "posix" or torch.cuda.is_available():  # CUDA reserves more than it uses
-        return
-    import resource
-
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    if limit is None or hard != resource.RLIM_INFINITY:
-        limit = hard if limit is None else min(limit, hard)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
-    with suppress(OSError):  # Linux alone has it
-        Path("/proc/self/oom_score_adj").write_text("900")
-
-
-def _diagnosis(error: Exception) -> tuple[str, str]:
-    """Why a trainer failed, in a sentence for the person who started it; and the kind."""
-    if (
-        isinstance(error, MemoryError)
-        or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
-        or "can't allocate memory" in str(error)
-        or "out of memory" in str(error)
-    ):
-        return (
-            "Out of memory. Start it again with a smaller batch or model; what was saved is kept.",
-            "memory",
-        )
-    if isinstance(error, OSError) and error.strerror:
-        return (
-            f"A file could not be written: {error.strerror}. {remedy(error)}, then resume the run.",
-            "disk",
-        )
-    return (
-        f"The trainer stopped with an error ({type(error).__name__}); its output says more.",
-        "error",
-    )
 
 
 def result(run: Run) -> dict[str, Any]:
