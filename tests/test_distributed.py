@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.trainers import (
     OFTEN,
@@ -24,6 +25,8 @@ from tests.trainers import (
 )
 from transformer.commits import commits
 from transformer.config import RunConfig
+from transformer.distributed import World
+from transformer.errors import ConfigError
 from transformer.run_queue import start
 from transformer.runs import Run, create_run
 
@@ -37,14 +40,19 @@ def config(dropout: float = 0.1) -> RunConfig:
     return replace(made, model=made.model.replace(dropout=dropout))
 
 
+def torchrun_variables() -> dict[str, str]:
+    """What torchrun tells both of two processes."""
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = str(probe.getsockname()[1])
+    return {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": port}
+
+
 class Together:
     """Two trainers with the variables that torchrun sets, without the seconds it takes itself."""
 
     def __init__(self, run: Run, **environment: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("localhost", 0))
-            port = str(probe.getsockname()[1])
-        shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": port}
+        shared = torchrun_variables()
         with (run.path / "trainer.log").open("ab") as log:
             self.processes = [
                 subprocess.Popen(
@@ -136,6 +144,34 @@ def test_a_trainer_started_by_one_of_several_is_alone(
     run = create_run(tiny(steps=1), root=root)
     start(run)
     ended(run, "finished")
+
+
+no_card = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a graphics card")
+
+
+def test_a_run_may_name_its_device() -> None:
+    card = World(device=torch.device("cuda", 0))
+    assert card.on("auto") == card.on("cuda") == card
+    assert card.on("cpu") == World(device=torch.device("cpu"))
+    assert World().on("auto") == World().on("cpu") == World()
+    with pytest.raises(ConfigError, match="no CUDA graphics card"):
+        World().on("cuda")
+
+
+@no_card
+def test_a_card_that_is_not_there_is_named(root: Path) -> None:
+    run = create_run(tiny(steps=2, device="cuda"), root=root)
+    assert train_to_the_end(run) == 1
+    assert "no CUDA graphics card" in ended(run, "failed").reason
+    assert "Traceback" not in run.log_tail()
+
+
+@no_card
+def test_a_card_that_is_not_there_ends_all(root: Path) -> None:
+    run = create_run(tiny(steps=2, device="cuda"), root=root)
+    assert Together(run).wait() == [1, 1], run.log_tail()
+    assert "no CUDA graphics card" in ended(run, "failed").reason
+    assert "Traceback" not in run.log_tail()
 
 
 def test_what_the_leader_cannot_open_ends_all(tmp_path: Path) -> None:

@@ -312,6 +312,12 @@ class TrainingConfig(SelfValidating):
     threads: int = setting(
         "CPU threads; 0 leaves one core to the app.", default=0, minimum=0, maximum=256
     )
+    device: str = setting(
+        "What trains: the processor (cpu) or a graphics card (cuda); auto takes a graphics card "
+        "where PyTorch finds one.",
+        default="auto",
+        choices=("auto", "cpu", "cuda"),
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

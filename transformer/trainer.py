@@ -107,6 +107,7 @@ class Trainer:
         config, world = self.config, self.world
         if world.agree("train" if world.leads else "") != "train":
             return "stopped", "", ""
+        world = self.world = world.on(config.training.device)
         torch.set_num_threads(config.training.threads)
         torch.manual_seed(config.training.seed)
         task = build_task(config.data, self.run.data_file)
@@ -282,7 +283,7 @@ class Trainer:
             untrained_loss=log.untrained["loss"],
             untrained_exact_match=log.untrained["exact_match"],
             evaluated_on_training_pairs=self.config.data.evaluates_on_training_pairs,
-            training=self.config.training.to_dict(),
+            training=self.config.training.to_dict() | {"device": self.world.device.type},
             curve=curve(self.run, training.step, found),
         )
         return Checkpoint.of(
