@@ -23,6 +23,7 @@ from tests.trainers import (
     trains,
     wait_for,
 )
+from transformer.checkpoint import Checkpoint
 from transformer.commits import commits
 from transformer.config import RunConfig
 from transformer.distributed import World
@@ -34,9 +35,9 @@ STEPS = 50
 TRAIN = ("-m", "transformer", "train")
 
 
-def config(dropout: float = 0.1) -> RunConfig:
+def config(dropout: float = 0.1, precision: str = "fp32") -> RunConfig:
     """Batches of 7 pairs, which two processes share as 4 and 3."""
-    made = tiny(steps=STEPS, batch_size=7, eval_every=10)
+    made = tiny(steps=STEPS, batch_size=7, eval_every=10, precision=precision)
     return replace(made, model=made.model.replace(dropout=dropout))
 
 
@@ -101,9 +102,11 @@ def test_torchrun_has_the_losses_of_one_process(root: Path) -> None:
     assert steps == list(range(1, STEPS + 1))
 
 
-def test_two_processes_resume_bit_for_bit(root: Path) -> None:
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_two_processes_resume_bit_for_bit(precision: str, root: Path) -> None:
     """With dropout, so that each process needs its own random numbers back."""
-    unbroken, broken = (create_run(config(), root=root) for _ in range(2))
+    made = config(precision=precision)
+    unbroken, broken = (create_run(made, root=root) for _ in range(2))
     assert Together(unbroken).wait() == [0, 0]
     together = Together(broken, **OFTEN)
     wait_for(lambda: len(commits(broken.path / "checkpoints")) > 2, "commits past the first")
@@ -113,6 +116,41 @@ def test_two_processes_resume_bit_for_bit(root: Path) -> None:
     assert 0 < broken.last_step() < STEPS
     assert Together(broken).wait() == [0, 0], broken.log_tail()
     assert_same_run(broken, unbroken)
+    summary = Checkpoint.load(broken.checkpoints()[-1]).summary
+    assert summary is not None
+    assert summary.training["precision"] == precision
+
+
+SETTLE = """
+import sys
+from tests.small_training import fresh, made
+from transformer.distributed import join
+from transformer.training import Training, Update
+
+with join() as world:
+    # As if a trial had found bfloat16 faster in one process and slower in the other.
+    task, config = made(precision=("bf16", "fp32")[world.rank])
+    training = Training(fresh(config), task, config.training, world)
+    losses = [event.loss for event in training.events() if isinstance(event, Update)]
+    print(training.precision, losses, flush=True)
+"""
+
+
+def test_all_processes_train_in_what_the_leader_found() -> None:
+    shared = torchrun_variables()
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", SETTLE],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | shared | {"RANK": rank, "LOCAL_RANK": rank},
+        )
+        for rank in ("0", "1")
+    ]
+    said = [process.communicate(timeout=PATIENCE)[0] for process in processes]
+    assert said[0] == said[1]
+    assert said[0].startswith("bf16 [")
 
 
 def test_a_stop_reaches_all_processes(root: Path) -> None:

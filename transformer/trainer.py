@@ -13,7 +13,8 @@ from typing import Any
 import psutil
 import torch
 
-from transformer import commits, run_queue
+from transformer import arithmetic, commits, run_queue
+from transformer.arithmetic import Arithmetic
 from transformer.checkpoint import Checkpoint, verify
 from transformer.checkpoint_header import Summary
 from transformer.distributed import ALONE, World
@@ -27,6 +28,7 @@ from transformer.tasks import Task, build_task
 from transformer.trainer_failures import diagnosis, limit_memory
 from transformer.trainer_process import CLAIMED
 from transformer.training import (
+    Begin,
     DivergedError,
     Event,
     Loss,
@@ -159,6 +161,9 @@ class Trainer:
                 f"step {event.step:,} of {self.config.training.steps:,}: loss {event.loss:.4f}, "
                 f"{log.seconds:.1f} s"
             )
+        elif isinstance(event, Begin):
+            arithmetic.write(self.run.path, event.arithmetic)
+            self.progress(event.arithmetic.sentence)
 
     # --- Going on from a commit ---------------------------------------------------------------
 
@@ -186,16 +191,24 @@ class Trainer:
             for name, weights in checkpoint.tensors.items():
                 parameters[name].copy_(weights)
         position, tensors = read_state(commits.state_file(folder, step))
-        training.restore(step, position.tokens, tensors)
+        training.restore(step, position.tokens, tensors, position.precision)
         self.step = step
         if log is not None:
             log.go_on(step, position)
             self.progress(f"Going on from step {step:,}.")
+            self._keep_arithmetic(training)
             if self.world.size != position.processes:
                 self.progress(
                     f"It was saved by {position.processes} processes and goes on with "
                     f"{self.world.size}: not bit for bit as it would have."
                 )
+
+    def _keep_arithmetic(self, training: Training) -> None:
+        """Let the run's page say what it goes on in, even if its file was lost, or is another's."""
+        device, precision = self.world.device.type, training.precision
+        known = arithmetic.read(self.run.path)
+        if precision and (known is None or (known.device, known.precision) != (device, precision)):
+            arithmetic.write(self.run.path, Arithmetic(device, precision, "as the run began"))
 
     # --- Commands -----------------------------------------------------------------------------
 
@@ -249,7 +262,7 @@ class Trainer:
             log.keep(evaluate_loss(training.model, training.task, pairs, step))
             log.keep(evaluate_outputs(training.model, training.task, pairs, step))
         checkpoint = self._checkpoint(training, log)
-        position = log.position(step, training.tokens, self.world.size)
+        position = log.position(step, training.tokens, self.world.size, training.precision)
         commits.commit(
             self.run.path,
             step,
@@ -283,7 +296,7 @@ class Trainer:
             untrained_loss=log.untrained["loss"],
             untrained_exact_match=log.untrained["exact_match"],
             evaluated_on_training_pairs=self.config.data.evaluates_on_training_pairs,
-            training=self.config.training.to_dict() | {"device": self.world.device.type},
+            training=self.config.training.to_dict() | self._found(training),
             curve=curve(self.run, training.step, found),
         )
         return Checkpoint.of(
@@ -294,6 +307,11 @@ class Trainer:
             summary,
             task.held_out(SAMPLES),
         )
+
+    def _found(self, training: Training) -> dict[str, str]:
+        """What the settings may leave open, as it came out."""
+        precision = {"precision": training.precision} if training.precision else {}
+        return {"device": self.world.device.type, **precision}
 
     def _end(
         self, training: Training, log: RunLog | None, state: str, reason: str = ""
