@@ -19,6 +19,7 @@ QUICK: dict[str, Any] = {
     "eval_examples": 8,
     "final_examples": 12,
     "threads": 1,
+    "precision": "fp32",  # else a trial decides, which two runs may settle differently
 }
 
 

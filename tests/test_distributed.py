@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.trainers import (
     OFTEN,
@@ -22,8 +23,11 @@ from tests.trainers import (
     trains,
     wait_for,
 )
+from transformer.checkpoint import Checkpoint
 from transformer.commits import commits
 from transformer.config import RunConfig
+from transformer.distributed import World
+from transformer.errors import ConfigError
 from transformer.run_queue import start
 from transformer.runs import Run, create_run
 
@@ -31,20 +35,25 @@ STEPS = 50
 TRAIN = ("-m", "transformer", "train")
 
 
-def config(dropout: float = 0.1) -> RunConfig:
+def config(dropout: float = 0.1, precision: str = "fp32") -> RunConfig:
     """Batches of 7 pairs, which two processes share as 4 and 3."""
-    made = tiny(steps=STEPS, batch_size=7, eval_every=10)
+    made = tiny(steps=STEPS, batch_size=7, eval_every=10, precision=precision)
     return replace(made, model=made.model.replace(dropout=dropout))
+
+
+def torchrun_variables() -> dict[str, str]:
+    """What torchrun tells both of two processes."""
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port = str(probe.getsockname()[1])
+    return {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": port}
 
 
 class Together:
     """Two trainers with the variables that torchrun sets, without the seconds it takes itself."""
 
     def __init__(self, run: Run, **environment: str) -> None:
-        with socket.socket() as probe:
-            probe.bind(("localhost", 0))
-            port = str(probe.getsockname()[1])
-        shared = {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": port}
+        shared = torchrun_variables()
         with (run.path / "trainer.log").open("ab") as log:
             self.processes = [
                 subprocess.Popen(
@@ -93,9 +102,11 @@ def test_torchrun_has_the_losses_of_one_process(root: Path) -> None:
     assert steps == list(range(1, STEPS + 1))
 
 
-def test_two_processes_resume_bit_for_bit(root: Path) -> None:
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_two_processes_resume_bit_for_bit(precision: str, root: Path) -> None:
     """With dropout, so that each process needs its own random numbers back."""
-    unbroken, broken = (create_run(config(), root=root) for _ in range(2))
+    made = config(precision=precision)
+    unbroken, broken = (create_run(made, root=root) for _ in range(2))
     assert Together(unbroken).wait() == [0, 0]
     together = Together(broken, **OFTEN)
     wait_for(lambda: len(commits(broken.path / "checkpoints")) > 2, "commits past the first")
@@ -105,6 +116,41 @@ def test_two_processes_resume_bit_for_bit(root: Path) -> None:
     assert 0 < broken.last_step() < STEPS
     assert Together(broken).wait() == [0, 0], broken.log_tail()
     assert_same_run(broken, unbroken)
+    summary = Checkpoint.load(broken.checkpoints()[-1]).summary
+    assert summary is not None
+    assert summary.training["precision"] == precision
+
+
+SETTLE = """
+import sys
+from tests.small_training import fresh, made
+from transformer.distributed import join
+from transformer.training import Training, Update
+
+with join() as world:
+    # As if a trial had found bfloat16 faster in one process and slower in the other.
+    task, config = made(precision=("bf16", "fp32")[world.rank])
+    training = Training(fresh(config), task, config.training, world)
+    losses = [event.loss for event in training.events() if isinstance(event, Update)]
+    print(training.precision, losses, flush=True)
+"""
+
+
+def test_all_processes_train_in_what_the_leader_found() -> None:
+    shared = torchrun_variables()
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", SETTLE],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | shared | {"RANK": rank, "LOCAL_RANK": rank},
+        )
+        for rank in ("0", "1")
+    ]
+    said = [process.communicate(timeout=PATIENCE)[0] for process in processes]
+    assert said[0] == said[1]
+    assert said[0].startswith("bf16 [")
 
 
 def test_a_stop_reaches_all_processes(root: Path) -> None:
@@ -136,6 +182,34 @@ def test_a_trainer_started_by_one_of_several_is_alone(
     run = create_run(tiny(steps=1), root=root)
     start(run)
     ended(run, "finished")
+
+
+no_card = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a graphics card")
+
+
+def test_a_run_may_name_its_device() -> None:
+    card = World(device=torch.device("cuda", 0))
+    assert card.on("auto") == card.on("cuda") == card
+    assert card.on("cpu") == World(device=torch.device("cpu"))
+    assert World().on("auto") == World().on("cpu") == World()
+    with pytest.raises(ConfigError, match="no CUDA graphics card"):
+        World().on("cuda")
+
+
+@no_card
+def test_a_card_that_is_not_there_is_named(root: Path) -> None:
+    run = create_run(tiny(steps=2, device="cuda"), root=root)
+    assert train_to_the_end(run) == 1
+    assert "no CUDA graphics card" in ended(run, "failed").reason
+    assert "Traceback" not in run.log_tail()
+
+
+@no_card
+def test_a_card_that_is_not_there_ends_all(root: Path) -> None:
+    run = create_run(tiny(steps=2, device="cuda"), root=root)
+    assert Together(run).wait() == [1, 1], run.log_tail()
+    assert "no CUDA graphics card" in ended(run, "failed").reason
+    assert "Traceback" not in run.log_tail()
 
 
 def test_what_the_leader_cannot_open_ends_all(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from pages.components import pairs_store, training_form
+from transformer import arithmetic
 from transformer.checkpoint import Checkpoint
 from transformer.commits import commit
 from transformer.config import TransformerConfig
@@ -209,6 +210,16 @@ def test_train_page_says_why_a_run_failed() -> None:
     wait_for_the_end(run)
     app = open_page("train", run=run.id)
     assert any("not UTF&#45;8 text &#40;line 2&#41;" in message for message in messages(app))
+
+
+def test_train_page_says_what_a_run_computes_on_and_in() -> None:
+    run = finished_run()
+    captions = [caption.value for caption in open_page("train", run=run.id).caption]
+    assert sum(text.startswith("On the processor, in ") for text in captions) == 1
+    (run.path / arithmetic.FILE).write_text('{"device": "**cpu**", "precision": 3}')
+    app = open_page("train", run=run.id)
+    assert not messages(app)
+    assert not any(caption.value.startswith("On the") for caption in app.caption)
 
 
 def test_a_missing_run_is_named() -> None:

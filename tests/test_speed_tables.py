@@ -1,14 +1,18 @@
 """The arithmetic behind the tables of ``python -m benchmarks``; nothing is measured here."""
 
+from dataclasses import replace
+
 import pytest
+import torch
 
 from benchmarks.peers.growth import flops
 from benchmarks.peers.measure import Spread, exponent, interleave, ratios
 from benchmarks.peers.rows import OURS, Row
 from benchmarks.peers.sizes import SIZES
-from benchmarks.peers.targets import MET, MISSED, Target, cell, table
-from benchmarks.peers.training import PART
+from benchmarks.peers.targets import BF16, MET, MISSED, Target, cell, table
+from benchmarks.peers.training import PART, own_variants
 from benchmarks.peers.training_peers import MARIAN, NN
+from transformer.precision import has_bf16
 
 
 def test_the_exponent_of_a_power_law_is_found_whatever_its_factor() -> None:
@@ -64,6 +68,16 @@ def test_the_table_marks_what_is_met_and_what_is_missed() -> None:
     assert "1.30 (1.30–1.30) of 1.25 ✓ | 1.10 (1.10–1.10) of 1.15 ✗ | not measured |" in line
     missing = next(line for line in lines if MARIAN in line)
     assert "not measured" in missing
+
+
+def test_bfloat16_is_left_out_where_it_is_imitated_and_the_table_says_so() -> None:
+    native = has_bf16(torch.device("cpu"))
+    able, left_out = own_variants("cpu")
+    assert [variant.name for variant in able] == [OURS, BF16][: 1 + native]
+    assert left_out == ({} if native else {BF16: "not probed faster here"})
+    without = replace(row("tiny", 1.0, 1.3), facts={BF16: "not probed faster here"})
+    lines = [line for line in table([without]).splitlines() if "bf16" in line]
+    assert "| not probed faster here | not measured | not measured |" in lines[0]
 
 
 def test_a_cost_is_met_from_below() -> None:

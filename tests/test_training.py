@@ -17,6 +17,7 @@ from transformer.model import Transformer
 from transformer.presets import prepare
 from transformer.tasks import SEVEN_PAIRS, Task, read_pairs
 from transformer.training import (
+    Begin,
     DivergedError,
     Event,
     Loss,
@@ -122,6 +123,7 @@ def test_the_untrained_model_is_evaluated_first() -> None:
     assert loss.step == outputs.step == 0
     assert same(weights(model), before)
     assert len(outputs.outputs) == QUICK["final_examples"]
+    assert isinstance(next(events), Begin)
     update = next(events)
     assert isinstance(update, Update)
     assert update.step == 1
@@ -132,7 +134,7 @@ def test_the_events_come_in_order() -> None:
     task, config = made(steps=7, eval_every=3)
     events = list(train(fresh(config), task, config.training))
     kinds = [(type(event).__name__[0], event.step) for event in events]
-    expected = "L0 O0 S0 U1 S1 U2 S2 U3 L3 O3 S3 U4 S4 U5 S5 U6 L6 O6 S6 U7 S7"
+    expected = "L0 O0 S0 B0 U1 S1 U2 S2 U3 L3 O3 S3 U4 S4 U5 S5 U6 L6 O6 S6 U7 S7"
     assert [f"{kind}{step}" for kind, step in kinds] == expected.split()
     tokens = [event.tokens for event in events if isinstance(event, Update)]
     assert tokens == sorted(set(tokens))
@@ -211,12 +213,12 @@ def test_label_smoothing_is_for_training_only() -> None:
     """Otherwise the evaluation loss of two runs could not be compared."""
     task, config = made(label_smoothing=0.3)
     model = fresh(config)
-    events: list[Event] = list(islice(train(model, task, config.training), 4))
+    events: list[Event] = list(islice(train(model, task, config.training), 5))
     task, plain = made(label_smoothing=0.0)
-    others: list[Event] = list(islice(train(fresh(plain), task, plain.training), 4))
+    others: list[Event] = list(islice(train(fresh(plain), task, plain.training), 5))
     assert events[0] == others[0]
-    assert isinstance(events[3], Update)
-    assert events[3] != others[3]
+    assert isinstance(events[4], Update)
+    assert events[4] != others[4]
 
 
 def test_the_evaluation_is_weighed_by_tokens() -> None:

@@ -312,6 +312,18 @@ class TrainingConfig(SelfValidating):
     threads: int = setting(
         "CPU threads; 0 leaves one core to the app.", default=0, minimum=0, maximum=256
     )
+    precision: str = setting(
+        "What matrix products compute in while training: 32-bit numbers (fp32) or coarser 16-bit "
+        "ones (bf16); auto takes bf16 where a short trial finds it faster.",
+        default="auto",
+        choices=("auto", "fp32", "bf16"),
+    )
+    device: str = setting(
+        "What trains: the processor (cpu) or a graphics card (cuda); auto takes a graphics card "
+        "where PyTorch finds one.",
+        default="auto",
+        choices=("auto", "cpu", "cuda"),
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

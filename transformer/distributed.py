@@ -7,10 +7,12 @@ the process of rank 0, the leader, evaluates and writes.
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
+
+from transformer.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,21 @@ class World:
     @property
     def leads(self) -> bool:
         return self.rank == 0
+
+    def on(self, device: str) -> "World":
+        """The same place, on the device that a run's settings name; "auto" is the one found here.
+
+        Raises:
+            ConfigError: a graphics card is asked for and there is none.
+        """
+        if device == "cpu":
+            return replace(self, device=torch.device("cpu"))
+        if device == "cuda" and self.device.type != "cuda":
+            raise ConfigError(
+                "device = cuda: PyTorch finds no CUDA graphics card on this machine. Train with "
+                "device = auto or cpu."
+            )
+        return self
 
     def wrap(self, model: nn.Module) -> nn.Module:
         """The model as it is called in training: its gradients are averaged over all processes."""

@@ -95,10 +95,16 @@ class RunLog:
         self.untrained = dict(position.untrained)
         self.evaluation = {step: dict(position.evaluation)}
 
-    def position(self, step: int, tokens: int, processes: int) -> Position:
+    def position(self, step: int, tokens: int, processes: int, precision: str) -> Position:
         """What :meth:`go_on` needs."""
         return Position(
-            self.seconds, tokens, processes, self.losses, self.untrained, self.evaluation[step]
+            self.seconds,
+            tokens,
+            processes,
+            self.losses,
+            self.untrained,
+            self.evaluation[step],
+            precision,
         )
 
     def write(self, event: Event, model: Transformer, *, last: bool = False) -> None:

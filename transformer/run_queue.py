@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 from filelock import FileLock, Timeout
 
-from transformer import trainer_process
+from transformer import arithmetic, trainer_process
 from transformer.commits import (
     APPEND_ONLY,
     Commit,
@@ -196,7 +196,7 @@ def _copy_commit(run: Run, start: Commit, folder: Path) -> None:
     shutil.copyfile(state_file(source, start.step), state_file(target, start.step))
     if run.data_file is not None:
         link_or_copy(run.data_file, folder / "data.tsv")
-    for name in (*APPEND_ONLY, "attention.json", "goals.json"):
+    for name in (*APPEND_ONLY, "attention.json", "goals.json", arithmetic.FILE):
         if (run.path / name).exists():
             shutil.copyfile(run.path / name, folder / name)
     write_manifest(target, replace(start, ended=""))

@@ -1,6 +1,5 @@
 """The trainer process: drains the training loop into a run directory."""
 
-import errno
 import os
 import signal
 import sys
@@ -8,27 +7,28 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import psutil
 import torch
 
-from transformer import commits, run_queue
+from transformer import arithmetic, commits, run_queue
+from transformer.arithmetic import Arithmetic
 from transformer.checkpoint import Checkpoint, verify
 from transformer.checkpoint_header import Summary
 from transformer.distributed import ALONE, World
 from transformer.errors import UserError
-from transformer.files import remedy
 from transformer.goals import add_evidence, read_goals
 from transformer.limits import Limits
 from transformer.model import Transformer
 from transformer.run_log import SAMPLES, RunLog, curve
 from transformer.runs import ENDED, RESUMABLE, Run, Status, started
 from transformer.tasks import Task, build_task
+from transformer.trainer_failures import diagnosis, limit_memory
 from transformer.trainer_process import CLAIMED
 from transformer.training import (
+    Begin,
     DivergedError,
     Event,
     Loss,
@@ -76,7 +76,7 @@ class Trainer:
         with self.run.lock():
             if CLAIMED in os.environ:
                 self._await_claim()
-                _limit_memory(self.limits.memory_bytes)
+                limit_memory(self.limits.memory_bytes)
             status = self.run.status()
             if status.state in ENDED:
                 self.world.agree("nothing to do")
@@ -100,15 +100,16 @@ class Trainer:
         except UserError as error:
             return "failed", str(error), "data"
         except Exception as error:
-            _limit_memory(None)  # a last word takes some, too
+            limit_memory(None)  # a last word takes some, too
             with suppress(OSError):  # the output is on the disk that may be full
                 traceback.print_exc()
-            return "failed", *_diagnosis(error)
+            return "failed", *diagnosis(error)
 
     def _train(self) -> tuple[str, str, str]:
         config, world = self.config, self.world
         if world.agree("train" if world.leads else "") != "train":
             return "stopped", "", ""
+        world = self.world = world.on(config.training.device)
         torch.set_num_threads(config.training.threads)
         torch.manual_seed(config.training.seed)
         task = build_task(config.data, self.run.data_file)
@@ -160,6 +161,9 @@ class Trainer:
                 f"step {event.step:,} of {self.config.training.steps:,}: loss {event.loss:.4f}, "
                 f"{log.seconds:.1f} s"
             )
+        elif isinstance(event, Begin):
+            arithmetic.write(self.run.path, event.arithmetic)
+            self.progress(event.arithmetic.sentence)
 
     # --- Going on from a commit ---------------------------------------------------------------
 
@@ -187,16 +191,24 @@ class Trainer:
             for name, weights in checkpoint.tensors.items():
                 parameters[name].copy_(weights)
         position, tensors = read_state(commits.state_file(folder, step))
-        training.restore(step, position.tokens, tensors)
+        training.restore(step, position.tokens, tensors, position.precision)
         self.step = step
         if log is not None:
             log.go_on(step, position)
             self.progress(f"Going on from step {step:,}.")
+            self._keep_arithmetic(training)
             if self.world.size != position.processes:
                 self.progress(
                     f"It was saved by {position.processes} processes and goes on with "
                     f"{self.world.size}: not bit for bit as it would have."
                 )
+
+    def _keep_arithmetic(self, training: Training) -> None:
+        """Let the run's page say what it goes on in, even if its file was lost, or is another's."""
+        device, precision = self.world.device.type, training.precision
+        known = arithmetic.read(self.run.path)
+        if precision and (known is None or (known.device, known.precision) != (device, precision)):
+            arithmetic.write(self.run.path, Arithmetic(device, precision, "as the run began"))
 
     # --- Commands -----------------------------------------------------------------------------
 
@@ -250,7 +262,7 @@ class Trainer:
             log.keep(evaluate_loss(training.model, training.task, pairs, step))
             log.keep(evaluate_outputs(training.model, training.task, pairs, step))
         checkpoint = self._checkpoint(training, log)
-        position = log.position(step, training.tokens, self.world.size)
+        position = log.position(step, training.tokens, self.world.size, training.precision)
         commits.commit(
             self.run.path,
             step,
@@ -284,7 +296,7 @@ class Trainer:
             untrained_loss=log.untrained["loss"],
             untrained_exact_match=log.untrained["exact_match"],
             evaluated_on_training_pairs=self.config.data.evaluates_on_training_pairs,
-            training=self.config.training.to_dict(),
+            training=self.config.training.to_dict() | self._found(training),
             curve=curve(self.run, training.step, found),
         )
         return Checkpoint.of(
@@ -295,6 +307,11 @@ class Trainer:
             summary,
             task.held_out(SAMPLES),
         )
+
+    def _found(self, training: Training) -> dict[str, str]:
+        """What the settings may leave open, as it came out."""
+        precision = {"precision": training.precision} if training.precision else {}
+        return {"device": self.world.device.type, **precision}
 
     def _end(
         self, training: Training, log: RunLog | None, state: str, reason: str = ""
@@ -345,46 +362,6 @@ class Trainer:
         )
         if reason:
             self.progress(reason)
-
-
-def _limit_memory(limit: int | None) -> None:
-    """Let a trainer that grows too large fail by itself, rather than the machine choose whom.
-
-    None lifts the limit.
-    """
-    if os.name != "posix" or torch.cuda.is_available():  # CUDA reserves more than it uses
-        return
-    import resource
-
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    if limit is None or hard != resource.RLIM_INFINITY:
-        limit = hard if limit is None else min(limit, hard)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
-    with suppress(OSError):  # Linux alone has it
-        Path("/proc/self/oom_score_adj").write_text("900")
-
-
-def _diagnosis(error: Exception) -> tuple[str, str]:
-    """Why a trainer failed, in a sentence for the person who started it; and the kind."""
-    if (
-        isinstance(error, MemoryError)
-        or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
-        or "can't allocate memory" in str(error)
-        or "out of memory" in str(error)
-    ):
-        return (
-            "Out of memory. Start it again with a smaller batch or model; what was saved is kept.",
-            "memory",
-        )
-    if isinstance(error, OSError) and error.strerror:
-        return (
-            f"A file could not be written: {error.strerror}. {remedy(error)}, then resume the run.",
-            "disk",
-        )
-    return (
-        f"The trainer stopped with an error ({type(error).__name__}); its output says more.",
-        "error",
-    )
 
 
 def result(run: Run) -> dict[str, Any]:

@@ -6,18 +6,21 @@ it decides what to write down, when to save and when to stop.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain, islice
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from transformer.arithmetic import Arithmetic
 from transformer.batches import Share, by_length, collate, encode, training_batches
 from transformer.config import TrainingConfig
 from transformer.decoding import decode, greedy, pad
 from transformer.distributed import ALONE, World
 from transformer.model import Transformer
+from transformer.precision import BATCHES, decide
 from transformer.tasks import Pair, Task
 
 EVAL_BATCH = 256
@@ -116,7 +119,15 @@ class StepEnd:
     step: int
 
 
-Event = Update | Loss | Outputs | StepEnd
+@dataclass(frozen=True)
+class Begin:
+    """What the updates compute on and in was settled; the first of them comes next."""
+
+    step: int
+    arithmetic: Arithmetic
+
+
+Event = Update | Loss | Outputs | StepEnd | Begin
 
 
 @torch.inference_mode()
@@ -169,6 +180,7 @@ class Training:
 
     Attributes:
         step: updates made. tokens: source and target positions seen.
+        precision: what the updates compute in, "fp32" or "bf16"; "" until the first.
     """
 
     def __init__(
@@ -182,6 +194,7 @@ class Training:
         self.task = task
         self.config = config
         self.world = world
+        self.precision = ""
         self.step = 0
         self.tokens = 0
         self._restored = False
@@ -215,6 +228,10 @@ class Training:
             rank=self.world.rank,
             size=self.world.size,
         )
+        if not self.precision:  # after the baseline, for which nobody should wait
+            tried = list(islice(shares, BATCHES))
+            shares = chain(tried, shares)
+            yield from self._settle(tried)
         while self.step < config.steps:
             yield self._update(next(shares))
             if self.step % config.eval_every == 0 and self.step < config.steps:
@@ -228,6 +245,17 @@ class Training:
                 if self.world.leads:
                     yield evaluate_outputs(self.model, self.task, held_out, self.step)
             yield StepEnd(self.step)
+
+    def _settle(self, tried: Sequence[Share]) -> Iterator[Begin]:
+        """The leader finds on these batches what to compute in, and tells the others."""
+        if not self.world.leads:
+            self.precision = self.world.agree("")
+            return
+        device = self.world.device
+        shares = [replace(share, batch=share.batch.to(device)) for share in tried]
+        found = decide(self.config.precision, self.model, shares, self.loss, device)
+        self.precision = self.world.agree(found.precision)
+        yield Begin(self.step, found)
 
     @property
     def optimizer(self) -> "torch.optim.Adam":
@@ -247,15 +275,13 @@ class Training:
         config, world, optimizer = self.config, self.world, self.optimizer
         if self._called is None:
             self._called = world.wrap(self.model)
-        batch = share.batch.to(world.device)
+        share = replace(share, batch=share.batch.to(world.device))
         rate = learning_rate(self.step + 1, config)
         self.model.train()
         for group in optimizer.param_groups:
             group["lr"] = rate
         optimizer.zero_grad()
-        logits = self._called(batch.source, batch.target_in)
-        pad_id, smoothing = self.model.config.pad_id, config.label_smoothing
-        total = cross_entropy(logits, batch.target_out, pad_id, smoothing, reduction="sum")
+        total = self.loss(self._called, share, self.precision)
         # Each process has its part of the sum; gradients are averaged over the processes, so
         # that the size of the world must be made up for.
         (total * (world.size / share.targets)).backward()
@@ -267,6 +293,18 @@ class Training:
         self.step += 1
         self.tokens += share.tokens
         return Update(self.step, loss, rate, self.tokens)
+
+    def loss(self, model: nn.Module, share: Share, precision: str) -> Tensor:
+        """The loss summed over our part of a batch, in nats.
+
+        bf16 is for the matrix products: what they yield is added up, normalised and compared
+        with the target in float32.
+        """
+        batch, pad_id = share.batch, self.model.config.pad_id
+        with torch.autocast(self.world.device.type, torch.bfloat16, enabled=precision == "bf16"):
+            logits = model(batch.source, batch.target_in)
+        smoothing = self.config.label_smoothing
+        return cross_entropy(logits.float(), batch.target_out, pad_id, smoothing, reduction="sum")
 
     def state(self) -> dict[str, Tensor]:
         """What the next update depends on, besides the weights, as named tensors.
@@ -284,9 +322,16 @@ class Training:
             state[f"rng.{rank}"] = rng
         return state
 
-    def restore(self, step: int, tokens: int, state: Mapping[str, Tensor]) -> None:
-        """Go on from a saved state; the model has its weights already."""
+    def restore(
+        self, step: int, tokens: int, state: Mapping[str, Tensor], precision: str = "fp32"
+    ) -> None:
+        """Go on from a saved state; the model has its weights already.
+
+        Args:
+            precision: what the updates computed in; "" if there were none.
+        """
         self.step, self.tokens, self._restored = step, tokens, True
+        self.precision = precision
         parameters = list(self.model.named_parameters())
         slots: dict[int, dict[str, Tensor]] = {}
         for number, (name, _) in enumerate(parameters):

@@ -18,7 +18,8 @@ class Row:
     unit: of the work; samples are seconds for one.
     samples: variant -> seconds a unit, round by round.
     notes: variant -> what is not equal to the others.
-    facts: further numbers to be shown, such as how many tokens agreed.
+    facts: further numbers to be shown, such as how many tokens agreed; or a variant that was
+    left out, and why.
     ours: the variant that the others are compared with.
     """
 

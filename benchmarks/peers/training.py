@@ -31,11 +31,13 @@ from benchmarks.peers.training_peers import (
 from transformer.batches import Encoded, collate, encode, training_batches
 from transformer.distributed import World
 from transformer.model import Transformer
+from transformer.precision import has_bf16
 from transformer.tasks.pairs import OwnPairs
 from transformer.training import Training, Update
 from transformer.vocabulary import PAD_ID
 
 PART = "training"
+NOT_FASTER = "not probed faster here"
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,22 @@ class OwnVariant:
 OWN = (
     OwnVariant(
         OURS,
+        {"precision": "fp32"},
         note=f"fp32; {SITES}; clips the gradient, checks that it is finite, makes its batches",
     ),
-    # Another precision, once a run can be told one, is one more line here; OURS stays fp32.
+    OwnVariant(
+        f"{OURS}, bf16",
+        {"precision": "bf16"},
+        note=f"bf16 in forward and loss, weights and Adam fp32; {SITES}",
+    ),
 )
+
+
+def own_variants(device: str) -> tuple[list[OwnVariant], dict[str, str]]:
+    """Ours; and of those left out, why: where bfloat16 is imitated, a step would take forever."""
+    native = has_bf16(torch.device(device))
+    able = [variant for variant in OWN if native or variant.changes["precision"] == "fp32"]
+    return able, {variant.name: NOT_FASTER for variant in OWN if variant not in able}
 
 
 def own_steps(
@@ -107,14 +121,16 @@ def equal_lengths(size: Size, plan: Plan) -> Row:
 
         return sample
 
-    samples = {variant.name: own(variant) for variant in OWN}
+    variants, left_out = own_variants(plan.device)
+    samples = {variant.name: own(variant) for variant in variants}
     present = {name: peer for name, peer in PEERS.items() if installed(peer.module, name)}
     samples |= {name: their(peer) for name, peer in present.items()}
-    notes = {variant.name: variant.note for variant in OWN}
+    notes = {variant.name: variant.note for variant in variants}
     notes |= {name: peer.note for name, peer in present.items()}
     found = plan.measure(samples)
     case = f"{size.batch} pairs of {LENGTH} + {LENGTH} tokens, {tokens} in the vocabulary"
-    return Row(PART, "equal lengths", size.name, "token", found, notes, {"batch": case})
+    facts = {"batch": case} | left_out
+    return Row(PART, "equal lengths", size.name, "token", found, notes, facts)
 
 
 def variable_lengths(size: Size, plan: Plan) -> Row:
@@ -159,14 +175,17 @@ def variable_lengths(size: Size, plan: Plan) -> Row:
             done += sum(map(real_tokens, group))
         return float(done)
 
-    samples: dict[str, Sample] = {variant.name: own(variant) for variant in OWN}
+    variants, left_out = own_variants(plan.device)
+    samples: dict[str, Sample] = {variant.name: own(variant) for variant in variants}
     found = plan.measure(samples | {NN: theirs})
-    notes = {variant.name: f"{variant.note}; batches by length" for variant in OWN}
+    notes = {variant.name: f"{variant.note}; batches by length" for variant in variants}
     notes[NN] = PEERS[NN].note.replace("made beforehand", "made as they come, padded")
     case = (
         f"{size.batch} pairs of {SHORTEST} to {LONGEST} tokens a side, {tokens} in the vocabulary"
     )
-    return Row(PART, "lengths 4 to 32", size.name, "real token", found, notes, {"batch": case})
+    return Row(
+        PART, "lengths 4 to 32", size.name, "real token", found, notes, {"batch": case} | left_out
+    )
 
 
 def real_tokens(pair: Encoded) -> int:

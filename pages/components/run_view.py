@@ -15,7 +15,7 @@ from pages.components.run_controls import controls
 from pages.components.samples import samples_view
 from pages.components.scores import score
 from pages.components.text import number, percent, plain, seconds
-from transformer import run_queue
+from transformer import arithmetic, run_queue
 from transformer.attention_history import EARLY
 from transformer.config import RunConfig
 from transformer.runs import ACTIVE, Run, Status
@@ -195,6 +195,8 @@ def _state(run: Run, config: RunConfig, status: Status, history: History) -> Non
     step = history.last_step()
     name = plain(run.about()["name"] or find_task(config.data.task).title)
     st.markdown(f"**{name}**: {_words(run, status, config, history)}.")
+    if known := arithmetic.read(run.path):
+        st.caption(plain(known.sentence))
     controls(run, status)
     if status.state in ACTIVE:
         st.progress(min(step / config.training.steps, 1.0), text=_progress(config, history))

@@ -130,7 +130,7 @@ def test_when_every_commit_is_damaged_nothing_is_destroyed(
     assert contents(run) == before
 
 
-@pytest.mark.parametrize("name", ["status.json", "goals.json", "about.json"])
+@pytest.mark.parametrize("name", ["status.json", "goals.json", "about.json", "arithmetic.json"])
 def test_damage_to_what_can_be_done_without(
     name: str, run: Run, unbroken: Run, nursery: Nursery
 ) -> None:

@@ -1,0 +1,84 @@
+"""A run in bfloat16 goes on in bfloat16, whatever became of the file that says so."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.faults.nursery import Nursery
+from tests.trainers import assert_same_run, tiny, wait_for
+from transformer import arithmetic, run_queue
+from transformer.arithmetic import Arithmetic
+from transformer.checkpoint import Checkpoint
+from transformer.runs import Run, create_run
+
+BEGAN = Arithmetic("cpu", "bf16", "as the run began")
+
+
+@pytest.fixture(scope="module")
+def runs(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, Run]:
+    """One trained from beginning to end, and the same one paused on its way."""
+    config = tiny(steps=30, eval_every=10, precision="bf16")
+    root = tmp_path_factory.mktemp("runs")
+    unbroken, paused = (create_run(config, root=root) for _ in range(2))
+    assert nursery.train(unbroken).wait() == 0, unbroken.log_tail()
+    child = nursery.train(paused)
+    wait_for(lambda: paused.last_step() >= 2, "updates")
+    run_queue.command(paused, "pause")
+    assert child.wait() == 0
+    assert paused.status().state == "paused"
+    return unbroken, paused
+
+
+def lose(path: Path) -> None:
+    path.unlink()
+
+
+def damage(path: Path) -> None:
+    path.write_bytes(b"\xfb" + path.read_bytes()[:20])
+
+
+def say_otherwise(path: Path) -> None:
+    arithmetic.write(path.parent, Arithmetic("cpu", "fp32", "a person wrote so"))
+
+
+@pytest.mark.parametrize("fault", [lose, damage, say_otherwise])
+def test_a_run_goes_on_as_it_began(
+    fault: Callable[[Path], None], runs: tuple[Run, Run], nursery: Nursery, tmp_path: Path
+) -> None:
+    unbroken, paused = runs
+    run = Run(shutil.copytree(paused.path, tmp_path / "run"))
+    fault(run.path / arithmetic.FILE)
+    assert nursery.train(run).wait() == 0, run.log_tail()
+    assert_same_run(run, unbroken)
+    assert arithmetic.read(run.path) == BEGAN
+
+
+def test_it_goes_on_as_it_began_though_its_settings_say_otherwise(
+    runs: tuple[Run, Run], nursery: Nursery, tmp_path: Path
+) -> None:
+    """As where a trial decides, and would decide otherwise by now."""
+    unbroken, paused = runs
+    run = Run(shutil.copytree(paused.path, tmp_path / "run"))
+    plain = run.config().to_dict()
+    plain["training"]["precision"] = "auto"
+    (run.path / "config.json").write_text(json.dumps(plain))
+    assert nursery.train(run).wait() == 0, run.log_tail()
+    assert_same_run(run, unbroken)
+    assert arithmetic.read(run.path) == arithmetic.read(unbroken.path)
+
+
+def test_a_run_that_is_trained_on_keeps_its_precision(
+    runs: tuple[Run, Run], nursery: Nursery, tmp_path: Path
+) -> None:
+    longer = run_queue.train_on(runs[0], 3, path=tmp_path / "longer")
+    assert nursery.train(longer).wait() == 0, longer.log_tail()
+    known = arithmetic.read(longer.path)
+    assert known is not None
+    assert known == arithmetic.read(runs[0].path)
+    assert known.precision == "bf16"
+    summary = Checkpoint.load(longer.checkpoints()[-1]).summary
+    assert summary is not None
+    assert (summary.training["precision"], summary.training["device"]) == ("bf16", "cpu")

@@ -1,0 +1,50 @@
+"""How a trainer fails: by its own limit on memory, and with a sentence on what went wrong."""
+
+import errno
+import os
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+
+from transformer.files import remedy
+
+
+def limit_memory(limit: int | None) -> None:
+    """Let a trainer that grows too large fail by itself, rather than the machine choose whom.
+
+    None lifts the limit.
+    """
+    if os.name != "posix" or torch.cuda.is_available():  # CUDA reserves more than it uses
+        return
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    if limit is None or hard != resource.RLIM_INFINITY:
+        limit = hard if limit is None else min(limit, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+    with suppress(OSError):  # Linux alone has it
+        Path("/proc/self/oom_score_adj").write_text("900")
+
+
+def diagnosis(error: Exception) -> tuple[str, str]:
+    """Why a trainer failed, in a sentence for the person who started it; and the kind."""
+    if (
+        isinstance(error, MemoryError)
+        or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+        or "can't allocate memory" in str(error)
+        or "out of memory" in str(error)
+    ):
+        return (
+            "Out of memory. Start it again with a smaller batch or model; what was saved is kept.",
+            "memory",
+        )
+    if isinstance(error, OSError) and error.strerror:
+        return (
+            f"A file could not be written: {error.strerror}. {remedy(error)}, then resume the run.",
+            "disk",
+        )
+    return (
+        f"The trainer stopped with an error ({type(error).__name__}); its output says more.",
+        "error",
+    )
