@@ -7,6 +7,7 @@ import hypothesis
 import pytest
 import torch
 
+from tests.faults.nursery import Nursery, open_nursery
 from transformer.checkpoint import Checkpoint
 
 # Before its first import: else a failing assert in there would not say what it compared.
@@ -29,6 +30,13 @@ def _one_thread() -> Iterator[None]:
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs and uploads of a test go into a folder of its own."""
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """Starts trainers of which none need import torch."""
+    with open_nursery() as made:
+        yield made
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Several processes train as one, as torchrun starts them, and resume as themselves."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.faults.nursery import Nursery
 from tests.trainers import (
     OFTEN,
     PATIENCE,
@@ -19,7 +21,6 @@ from tests.trainers import (
     ended,
     no_trainer_left,
     tiny,
-    train_to_the_end,
     trains,
     wait_for,
 )
@@ -52,22 +53,15 @@ def torchrun_variables() -> dict[str, str]:
 class Together:
     """Two trainers with the variables that torchrun sets, without the seconds it takes itself."""
 
-    def __init__(self, run: Run, **environment: str) -> None:
-        shared = torchrun_variables()
-        with (run.path / "trainer.log").open("ab") as log:
-            self.processes = [
-                subprocess.Popen(
-                    [sys.executable, *TRAIN, "--run-dir", str(run.path)],
-                    cwd=ROOT,
-                    stdout=log,
-                    stderr=log,
-                    env=os.environ | shared | environment | {"RANK": rank, "LOCAL_RANK": rank},
-                )
-                for rank in ("0", "1")
-            ]
+    def __init__(self, nursery: Nursery, run: Run, **environment: str) -> None:
+        shared = torchrun_variables() | environment
+        self.processes = [
+            nursery.train(run, environment=shared | {"RANK": rank, "LOCAL_RANK": rank})
+            for rank in ("0", "1")
+        ]
 
     def wait(self) -> list[int]:
-        return [process.wait(PATIENCE) for process in self.processes]
+        return [process.wait() for process in self.processes]
 
 
 @pytest.fixture
@@ -80,9 +74,9 @@ def losses(run: Run, kind: str) -> list[float]:
     return [r["loss"] for r in run.metrics()[0] if r["kind"] == kind and "loss" in r]
 
 
-def test_torchrun_has_the_losses_of_one_process(root: Path) -> None:
+def test_torchrun_has_the_losses_of_one_process(root: Path, nursery: Nursery) -> None:
     one, two = (create_run(config(dropout=0.0), root=root) for _ in range(2))
-    assert train_to_the_end(one, {}) == 0
+    assert nursery.train(one, environment={}).wait() == 0
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     done = subprocess.run(
         [*command, "--nproc-per-node", "2", *TRAIN, "--json", "--run-dir", str(two.path)],
@@ -103,18 +97,18 @@ def test_torchrun_has_the_losses_of_one_process(root: Path) -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_two_processes_resume_bit_for_bit(precision: str, root: Path) -> None:
+def test_two_processes_resume_bit_for_bit(precision: str, root: Path, nursery: Nursery) -> None:
     """With dropout, so that each process needs its own random numbers back."""
     made = config(precision=precision)
     unbroken, broken = (create_run(made, root=root) for _ in range(2))
-    assert Together(unbroken).wait() == [0, 0]
-    together = Together(broken, **OFTEN)
+    assert Together(nursery, unbroken).wait() == [0, 0]
+    together = Together(nursery, broken, **OFTEN)
     wait_for(lambda: len(commits(broken.path / "checkpoints")) > 2, "commits past the first")
     broken.command("pause")
     assert together.wait() == [0, 0], broken.log_tail()
     ended(broken, "paused")
     assert 0 < broken.last_step() < STEPS
-    assert Together(broken).wait() == [0, 0], broken.log_tail()
+    assert Together(nursery, broken).wait() == [0, 0], broken.log_tail()
     assert_same_run(broken, unbroken)
     summary = Checkpoint.load(broken.checkpoints()[-1]).summary
     assert summary is not None
@@ -153,22 +147,22 @@ def test_all_processes_train_in_what_the_leader_found() -> None:
     assert said[0].startswith("bf16 [")
 
 
-def test_a_stop_reaches_all_processes(root: Path) -> None:
+def test_a_stop_reaches_all_processes(root: Path, nursery: Nursery) -> None:
     run = create_run(tiny(), root=root)
-    together = Together(run)
+    together = Together(nursery, run)
     wait_for(lambda: trains(run), "metrics")
     run.command("stop")
     assert together.wait() == [0, 0], run.log_tail()
     ended(run, "stopped")
 
 
-def test_a_signal_to_all_processes_saves_first(root: Path) -> None:
+def test_a_signal_to_all_processes_saves_first(root: Path, nursery: Nursery) -> None:
     """torchrun passes on what a cluster sends before it takes the machines away."""
     run = create_run(tiny(), root=root)
-    together = Together(run)
+    together = Together(nursery, run)
     wait_for(lambda: trains(run), "metrics")
     for process in reversed(together.processes):
-        process.terminate()
+        os.kill(process.pid, signal.SIGTERM)
     assert together.wait() == [0, 0], run.log_tail()
     assert commits(run.path / "checkpoints")[-1].step == ended(run, "paused").step > 0
 
@@ -197,24 +191,24 @@ def test_a_run_may_name_its_device() -> None:
 
 
 @no_card
-def test_a_card_that_is_not_there_is_named(root: Path) -> None:
+def test_a_card_that_is_not_there_is_named(root: Path, nursery: Nursery) -> None:
     run = create_run(tiny(steps=2, device="cuda"), root=root)
-    assert train_to_the_end(run) == 1
+    assert nursery.train(run).wait() == 1
     assert "no CUDA graphics card" in ended(run, "failed").reason
     assert "Traceback" not in run.log_tail()
 
 
 @no_card
-def test_a_card_that_is_not_there_ends_all(root: Path) -> None:
+def test_a_card_that_is_not_there_ends_all(root: Path, nursery: Nursery) -> None:
     run = create_run(tiny(steps=2, device="cuda"), root=root)
-    assert Together(run).wait() == [1, 1], run.log_tail()
+    assert Together(nursery, run).wait() == [1, 1], run.log_tail()
     assert "no CUDA graphics card" in ended(run, "failed").reason
     assert "Traceback" not in run.log_tail()
 
 
-def test_what_the_leader_cannot_open_ends_all(tmp_path: Path) -> None:
+def test_what_the_leader_cannot_open_ends_all(tmp_path: Path, nursery: Nursery) -> None:
     run = Run(tmp_path / "none")
     run.path.mkdir()
-    assert Together(run).wait() == [1, 1]
+    assert Together(nursery, run).wait() == [1, 1]
     assert run.log_tail().count("error: Nothing to train") == 1
     assert "Traceback" not in run.log_tail()

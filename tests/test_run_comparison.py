@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.trainers import PATIENCE, spawn, tiny
+from tests.faults.nursery import Nursery
+from tests.trainers import tiny
 from transformer.presets import prepare
 from transformer.run_comparison import (
     MAX_POINTS,
@@ -27,13 +28,13 @@ OTHER = tiny(steps=20, eval_every=5, final_examples=20, seed=2)
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> list[Run]:
+def trained(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> list[Run]:
     """Three real runs: the same one twice, and one of another seed."""
     root = tmp_path_factory.mktemp("runs")
     runs = [create_run(config, name=n, root=root) for config, n in ((CONFIG, "a"), (CONFIG, "=b"))]
     runs.append(create_run(OTHER, name="c", root=root))
-    for trainer in [spawn(run, {}) for run in runs]:
-        assert trainer.wait(PATIENCE) == 0
+    for trainer in [nursery.train(run, environment={}) for run in runs]:
+        assert trainer.wait() == 0
     return runs
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.trainers import no_trainer_left, tiny, train_to_the_end
+from tests.faults.nursery import Nursery
+from tests.trainers import no_trainer_left, tiny
 from transformer import run_queue
 from transformer.errors import ConfigError, RunError
 from transformer.runs import STATES, Run, Status, create_run, started
@@ -46,12 +47,12 @@ OTHERWISE = {
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+def trained(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Iterator[Run]:
     """A run with commits."""
     folder = tmp_path_factory.mktemp("trained")
     with no_trainer_left(folder):
         run = create_run(tiny(steps=2), root=folder / "runs")
-        assert train_to_the_end(run) == 0, run.log_tail()
+        assert nursery.train(run).wait() == 0, run.log_tail()
         yield run
 
 

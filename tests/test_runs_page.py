@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from tests.faults.nursery import Nursery
 from tests.test_run_history import CONFIG, make, some_metrics
-from tests.trainers import ended, no_trainer_left, tiny, train_to_the_end
+from tests.trainers import ended, no_trainer_left, tiny
 from transformer import run_queue
 from transformer.presets import prepare
 from transformer.runs import ROOT, Run, Status, create_run, list_runs
@@ -203,9 +204,9 @@ def test_runs_that_have_measured_nothing_yet_can_be_compared() -> None:
     assert "nothing that both recorded" in texts(app)
 
 
-def test_a_trained_run_can_be_trained_on() -> None:
+def test_a_trained_run_can_be_trained_on(nursery: Nursery) -> None:
     run = create_run(tiny(steps=20), name="first", root=ROOT.resolve())
-    assert train_to_the_end(run, {}) == 0
+    assert nursery.train(run, environment={}).wait() == 0
     app = open_runs(runs=run.id)
     app.number_input(key=f"more steps {run.id}").set_value(10).run()
     with no_trainer_left(ROOT.resolve()):

@@ -113,15 +113,6 @@ def spawn(
         )
 
 
-def train_to_the_end(run: Run, environment: Mapping[str, str] = OFTEN) -> int:
-    """Let a trainer work in the foreground; its exit status."""
-    process = spawn(run, environment)
-    try:
-        return process.wait(PATIENCE)
-    finally:
-        process.kill()
-
-
 def written(run: Run) -> dict[str, list[dict[str, Any]]]:
     """All that a run wrote down, without the times, which no two runs share."""
     lines = {}

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from playwright.sync_api import Browser, BrowserContext, Page, WebSocket, expect, sync_playwright
+from playwright.sync_api import Browser, Page, WebSocket, expect, sync_playwright
+from playwright.sync_api import Error as PlaywrightError
 
 from tests.run import installed_browser
 from tests.trainers import end_runs
@@ -49,13 +50,20 @@ class Server:
         return (self.folder / "server.log").read_text("utf-8", "replace")
 
 
-def start_server(folder: Path, script: Path = ROOT / "app.py", **environment: str) -> Server:
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def start_server(
+    folder: Path, script: Path = ROOT / "app.py", port: int = 0, **environment: str
+) -> Server:
     """The app, or one page of it, in a folder where it keeps its runs; its config comes along."""
     (folder / ".streamlit").symlink_to(ROOT / ".streamlit")
     for _ in range(3):  # another process may take the port in between
-        with socket.socket() as probe:
-            probe.bind(("localhost", 0))
-            port = probe.getsockname()[1]
+        port = port or free_port()
         command = [sys.executable, "-m", "streamlit", "run", str(script)]
         with (folder / "server.log").open("wb") as log:
             process = subprocess.Popen(
@@ -75,6 +83,7 @@ def start_server(folder: Path, script: Path = ROOT / "app.py", **environment: st
                     break
                 time.sleep(0.1)
         process.kill()
+        port = 0
     raise RuntimeError((folder / "server.log").read_text())
 
 
@@ -93,9 +102,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     stop_server(running)
 
 
+@pytest.fixture(scope="session")
+def cold_port() -> int:
+    """Of all cold servers, one after another: what browsers keep of the app is kept by address."""
+    return free_port()
+
+
 @pytest.fixture
-def cold_server(tmp_path: Path) -> Iterator[Server]:
-    running = start_server(tmp_path)
+def cold_server(tmp_path: Path, cold_port: int) -> Iterator[Server]:
+    running = start_server(tmp_path, port=cold_port)
     yield running
     stop_server(running)
 
@@ -103,7 +118,9 @@ def cold_server(tmp_path: Path) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=find_browser(), args=CHROMIUM_FLAGS)
+        # A page that is opened again finds the app's scripts compiled.
+        flags = [*CHROMIUM_FLAGS, "--js-flags=--no-flush-bytecode"]
+        running = playwright.chromium.launch(executable_path=find_browser(), args=flags)
         yield running
         running.close()
 
@@ -139,15 +156,62 @@ LOCAL = ("http://localhost", "ws://localhost", "data:", "blob:", "file:")
 """What a page may ask for; a file is one that a test opens by itself."""
 
 
+class Person:
+    """A browser context that one test after another gets as it was new, with a page in it.
+
+    The scripts of the app stay in its cache, and compiled in the page's process: opening a page
+    costs a third of what it costs in a new context.
+    """
+
+    def __init__(self, browser: Browser) -> None:
+        self.faults: list[str] = []
+        self.context = browser.new_context(accept_downloads=True)
+        self.context.on("weberror", lambda e: self.faults.append(f"page error: {e.error}"))
+        self.context.on("request", lambda sent: self.check(sent.url))
+        self.page: Page | None = None
+
+    def check(self, url: str) -> None:
+        if not url.startswith(LOCAL):
+            self.faults.append(f"left the machine: {url}")
+
+    def arrive(self, width: int, scheme: str) -> Page:
+        if self.page is None or self.page.is_closed():
+            self.page = self.context.new_page()
+        self.page.set_viewport_size({"width": width, "height": 1000})
+        self.page.emulate_media(
+            color_scheme="dark" if scheme == "dark" else "light", reduced_motion="no-preference"
+        )
+        return self.page
+
+    def leave(self) -> None:
+        """Nothing is left of a test: no tab, nothing stored, no pointer over what comes next."""
+        for page in self.context.pages:
+            if page is not self.page:
+                page.close()
+            elif page.url.startswith("http"):
+                page.evaluate("() => { localStorage.clear(); sessionStorage.clear(); }")
+                page.goto("about:blank")
+                page.mouse.move(0, 0)
+        self.context.clear_cookies()
+        self.context.clear_permissions()
+
+
+@pytest.fixture(scope="session")
+def people(browser: Browser) -> list[Person]:
+    """All that were needed so far."""
+    return []
+
+
 @pytest.fixture
-def new_page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[NewPage]:
-    """Makes pages, each in a browser context of its own: another person's browser.
+def new_page(
+    browser: Browser, people: list[Person], request: pytest.FixtureRequest
+) -> Iterator[NewPage]:
+    """Gives pages, each in a browser context of its own: another person's browser.
 
     Afterwards the test fails if a page raised an error, asked another machine for anything,
     or made the server print a traceback.
     """
-    contexts: list[BrowserContext] = []
-    faults: list[str] = []
+    here: list[Person] = []
     servers = [
         request.getfixturevalue(name)
         for name in ("server", "cold_server", "class_server")
@@ -155,28 +219,21 @@ def new_page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[NewPa
     ]
     logged = [len(server.log()) for server in servers]
 
-    def make(width: int = 1280, scheme: str = "light") -> Page:
-        context = browser.new_context(
-            viewport={"width": width, "height": 1000},
-            color_scheme="dark" if scheme == "dark" else "light",
-            accept_downloads=True,
-        )
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: faults.append(f"page error: {error}"))
-        page.on(
-            "request",
-            lambda sent: (
-                None
-                if sent.url.startswith(LOCAL)
-                else faults.append(f"left the machine: {sent.url}")
-            ),
-        )
-        return page
+    def arrive(width: int = 1280, scheme: str = "light") -> Page:
+        here.append(people.pop() if people else Person(browser))
+        return here[-1].arrive(width, scheme)
 
-    yield make
-    for context in contexts:
-        context.close()
+    yield arrive
+    faults: list[str] = []
+    for person in reversed(here):  # who came first is the next to be asked
+        try:
+            person.leave()
+            people.append(person)
+        except PlaywrightError as error:  # not fit for another test
+            faults.append(f"the page could not be left: {error}")
+            person.context.close()
+        faults += person.faults
+        person.faults.clear()
     for server in servers:
         end_runs(server.folder / "runs")
     for server, length in zip(servers, logged, strict=True):

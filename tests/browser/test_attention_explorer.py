@@ -176,6 +176,7 @@ def _(explorer: Explorer, truth: Truth) -> None:
     explorer.open()
     for name, expected in means.items():
         explorer.head(name).click()
+        settle(explorer.page)
         explorer.point_at(2, 5)
         expect(explorer.readout).to_contain_text(f"{expected[2, 5]:.6f}"[:-1])
 

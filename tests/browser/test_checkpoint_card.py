@@ -6,12 +6,11 @@ import time
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from tests.browser.access import assert_accessible_in_both_themes, assert_not_cut_off, turn
 from tests.browser.conftest import ROOT, NewPage, Server, settle
 from tests.browser.explorer import press
-from tests.browser.test_every_page import WCAG
 from transformer.checkpoint import Checkpoint
 from transformer.config import DataConfig, TransformerConfig
 from transformer.model import Transformer
@@ -43,11 +42,10 @@ def curved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_no_part_has_an_accessibility_violation(
-    server: Server, new_page: NewPage, curved: Path, scheme: str
+    server: Server, new_page: NewPage, curved: Path
 ) -> None:
-    page = new_page(scheme=scheme)
+    page = new_page()
     upload(page, server, curved)
     page.get_by_role("button", name="Check this checkpoint").click()
     expect(page.get_by_text("behaves exactly as it did")).to_be_visible()
@@ -60,17 +58,18 @@ def test_no_part_has_an_accessibility_violation(
             charts = 3 if part == "training" else 1
             expect(page.locator(".js-plotly-plot")).to_have_count(charts)
         settle(page)
-        found = Axe().run(page, options=WCAG)
-        assert found.violations_count == 0, f"{part}: {found.generate_report()}"
+        assert_accessible_in_both_themes(page, part)
 
 
 def test_the_architecture_is_drawn_in_the_colours_of_the_theme(
     server: Server, new_page: NewPage
 ) -> None:
     seen = []
+    page = new_page()
+    page.goto(f"{server.url}/checkpoints?checkpoint=sort")
+    settle(page)
     for scheme in ("light", "dark"):
-        page = new_page(scheme=scheme)
-        page.goto(f"{server.url}/checkpoints?checkpoint=sort")
+        turn(page, scheme)
         picture = page.get_by_role("img", name=re.compile("2 layers of self-attention"))
         expect(picture).to_be_visible()
         for said in ("4 heads × d_k 16", "64 → 256 → 64, relu", "30 tokens × 64", "tied"):
@@ -182,14 +181,10 @@ def test_a_vocabulary_of_58000_answers_a_search_at_once(
     assert min(waited) < 2, waited  # 0.1 to 0.3 s where nothing else runs
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_no_part_is_cut_off_on_a_phone(server: Server, new_page: NewPage, part: str) -> None:
+def test_no_part_is_cut_off_on_a_phone(server: Server, new_page: NewPage) -> None:
     page = new_page(width=390)
-    page.goto(f"{server.url}/checkpoints?checkpoint=sort&card={part}")
-    expect(page.get_by_role("img", name=re.compile("Encoder-decoder"))).to_be_visible()
-    settle(page)
-    wide = page.evaluate(
-        "() => [...document.querySelectorAll('[data-testid=stMain]')]"
-        ".map((main) => main.scrollWidth - main.clientWidth)"
-    )
-    assert max(wide) <= 0
+    for part in PARTS:
+        page.goto(f"{server.url}/checkpoints?checkpoint=sort&card={part}")
+        expect(page.get_by_role("img", name=re.compile("Encoder-decoder"))).to_be_visible()
+        settle(page)
+        assert_not_cut_off(page, part)

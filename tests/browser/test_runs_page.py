@@ -11,11 +11,10 @@ from xml.etree import ElementTree
 
 import psutil
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from tests.browser.access import PHONE, assert_fit_for_all
 from tests.browser.conftest import NewPage, Server, settle
-from tests.browser.test_every_page import WCAG
 from tests.test_run_history import make, some_metrics
 from transformer.runs import Run, Status, started
 
@@ -201,13 +200,9 @@ def save_with_camera(page: Page, folder: Path) -> bytes:
     return (folder / "picture").read_bytes()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_comparison_is_accessible_and_fits_a_phone(
-    server: Server, new_page: NewPage, runs: list[Run], scheme: str
+    server: Server, new_page: NewPage, runs: list[Run]
 ) -> None:
-    page = new_page(scheme=scheme, width=400 if scheme == "dark" else 1280)
+    page = new_page(scheme="dark", width=PHONE)
     open_comparison(page, address(server, runs))
-    found = Axe().run(page, options=WCAG)
-    assert found.violations_count == 0, found.generate_report()
-    main = page.locator("[data-testid=stMain]")
-    assert main.evaluate("main => main.scrollWidth - main.clientWidth") <= 0
+    assert_fit_for_all(page)

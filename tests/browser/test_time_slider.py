@@ -2,14 +2,17 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from tests.browser.access import (
+    PHONE,
+    assert_accessible_in_both_themes,
+    assert_not_cut_off,
+    resize,
+)
 from tests.browser.conftest import (
     ROOT,
     NewPage,
@@ -19,7 +22,6 @@ from tests.browser.conftest import (
     stop_server,
     watch_traffic,
 )
-from tests.browser.test_every_page import WCAG
 from tests.recorded_run import record_run
 from transformer.attention_history import AttentionHistory, moments
 from transformer.config import RunConfig
@@ -35,9 +37,10 @@ def config() -> RunConfig:
     return prepare("sort", training={**training, "eval_examples": 16, "final_examples": 16})[1]
 
 
-@contextmanager
-def served(folder: Path) -> Iterator[Server]:
-    server = start_server(folder, APP)
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of recorded runs."""
+    server = start_server(tmp_path_factory.mktemp("recorded"), APP)
     try:
         yield server
     finally:
@@ -46,20 +49,13 @@ def served(folder: Path) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Run]:
-    folder = tmp_path_factory.mktemp("recorded")
-    *_, run = record_run(config(), folder / "runs")
-    return folder, run
+def run(runs: Server) -> Run:
+    *_, run = record_run(config(), runs.folder / "runs")
+    return run
 
 
-@pytest.fixture(scope="module")
-def of_a_run(recorded: tuple[Path, Run]) -> Iterator[Server]:
-    with served(recorded[0]) as server:
-        yield server
-
-
-def open_slider(page: Page, url: str) -> None:
-    page.goto(url)
+def open_slider(page: Page, runs: Server, run: Run, more: str = "") -> None:
+    page.goto(f"{runs.url}/?run={run.id}{more}")
     expect(page.get_by_role("slider")).to_be_visible()
     settle(page)
 
@@ -83,13 +79,13 @@ def large_map(page: Page) -> np.ndarray:
 
 
 def test_every_moment_shows_its_own_weights_and_asks_the_server_nothing(
-    of_a_run: Server, recorded: tuple[Path, Run], new_page: NewPage
+    runs: Server, run: Run, new_page: NewPage
 ) -> None:
-    history = AttentionHistory.load(recorded[1].path)
+    history = AttentionHistory.load(run.path)
     assert history is not None
     page = new_page()
     traffic = watch_traffic(page)
-    open_slider(page, of_a_run.url)
+    open_slider(page, runs, run)
     assert place(page) == (len(history.steps) - 1, len(history.steps) - 1)
     assert traffic
     page.wait_for_timeout(300)
@@ -127,9 +123,11 @@ def test_every_moment_shows_its_own_weights_and_asks_the_server_nothing(
     assert not traffic
 
 
-def test_playing_goes_to_the_end_and_can_be_paused(of_a_run: Server, new_page: NewPage) -> None:
+def test_playing_goes_to_the_end_and_can_be_paused(
+    runs: Server, run: Run, new_page: NewPage
+) -> None:
     page = new_page()
-    open_slider(page, of_a_run.url)
+    open_slider(page, runs, run)
     page.get_by_label("Speed").select_option("fast")
     page.get_by_role("button", name="Play").click()
     expect(page.get_by_role("button", name="Pause")).to_be_visible()
@@ -144,11 +142,11 @@ def test_playing_goes_to_the_end_and_can_be_paused(of_a_run: Server, new_page: N
 
 
 def test_who_asks_for_less_motion_gets_a_moment_a_second(
-    of_a_run: Server, new_page: NewPage
+    runs: Server, run: Run, new_page: NewPage
 ) -> None:
     page = new_page()
     page.emulate_media(reduced_motion="reduce")
-    open_slider(page, of_a_run.url)
+    open_slider(page, runs, run)
     expect(page.get_by_label("Speed")).to_have_count(0)
     page.get_by_role("button", name="Play").click()
     page.wait_for_timeout(700)
@@ -156,9 +154,9 @@ def test_who_asks_for_less_motion_gets_a_moment_a_second(
     expect(page.get_by_role("slider")).to_have_attribute("aria-valuenow", "1")
 
 
-def test_another_example_keeps_the_moment(of_a_run: Server, new_page: NewPage) -> None:
+def test_another_example_keeps_the_moment(runs: Server, run: Run, new_page: NewPage) -> None:
     page = new_page()
-    open_slider(page, of_a_run.url)
+    open_slider(page, runs, run)
     page.get_by_role("slider").focus()
     page.keyboard.press("Home")
     page.keyboard.press("PageUp")
@@ -168,36 +166,37 @@ def test_another_example_keeps_the_moment(of_a_run: Server, new_page: NewPage) -
     assert place(page)[0] == 10
 
 
-def test_new_moments_arrive_without_moving_the_person(tmp_path: Path, new_page: NewPage) -> None:
-    run = record_run(config(), tmp_path / "runs")
+def test_new_moments_arrive_without_moving_the_person(runs: Server, new_page: NewPage) -> None:
+    at_work = record_run(config(), runs.folder / "runs")
     for _ in range(5):
-        next(run)
-    with served(tmp_path) as server:
-        page = new_page()
-        open_slider(page, f"{server.url}/?live")
-        slider = page.get_by_role("slider")
-        assert place(page) == (5, 5)  # step 0 and five more
-        slider.focus()
-        for key in ("Home", "ArrowRight", "ArrowRight"):
-            page.keyboard.press(key)
-        page.get_by_role("button", name="Encoder self-attention, layer 2, head 3").click()
-        slider.focus()
-        slider.evaluate("slider => { slider.dataset.kept = 'yes'; }")
-        for _ in range(3):
-            next(run)
-        expect(slider).to_have_attribute("aria-valuemax", "8")
-        assert place(page) == (2, 8)
-        expect(slider).to_be_focused()
-        expect(slider).to_have_attribute("data-kept", "yes")  # drawn on, not made anew
-        expect(page.locator(".large h4")).to_have_text("Encoder self-attention, layer 2, head 3")
-        page.keyboard.press("End")  # who stands at the newest moment goes on with the run
-        next(run)
-        expect(slider).to_have_attribute("aria-valuenow", "9")
-
-
-def test_baselines_stay_on_the_chart_when_it_is_zoomed(of_a_run: Server, new_page: NewPage) -> None:
+        run = next(at_work)
     page = new_page()
-    open_slider(page, of_a_run.url)
+    open_slider(page, runs, run, "&live")
+    slider = page.get_by_role("slider")
+    assert place(page) == (5, 5)  # step 0 and five more
+    slider.focus()
+    for key in ("Home", "ArrowRight", "ArrowRight"):
+        page.keyboard.press(key)
+    page.get_by_role("button", name="Encoder self-attention, layer 2, head 3").click()
+    slider.focus()
+    slider.evaluate("slider => { slider.dataset.kept = 'yes'; }")
+    for _ in range(3):
+        next(at_work)
+    expect(slider).to_have_attribute("aria-valuemax", "8")
+    assert place(page) == (2, 8)
+    expect(slider).to_be_focused()
+    expect(slider).to_have_attribute("data-kept", "yes")  # drawn on, not made anew
+    expect(page.locator(".large h4")).to_have_text("Encoder self-attention, layer 2, head 3")
+    page.keyboard.press("End")  # who stands at the newest moment goes on with the run
+    next(at_work)
+    expect(slider).to_have_attribute("aria-valuenow", "9")
+
+
+def test_baselines_stay_on_the_chart_when_it_is_zoomed(
+    runs: Server, run: Run, new_page: NewPage
+) -> None:
+    page = new_page()
+    open_slider(page, runs, run)
     chart = page.locator(".plot.loss")
     lines = [chart.locator(f"polyline.{name}") for name in ("untrained", "uniform", "unigram")]
     for line in lines:
@@ -219,9 +218,11 @@ def test_baselines_stay_on_the_chart_when_it_is_zoomed(of_a_run: Server, new_pag
     expect(page.locator(".live_curve .verdict")).to_contain_text("below untrained")
 
 
-def test_the_chart_marks_the_moment_of_the_slider(of_a_run: Server, new_page: NewPage) -> None:
+def test_the_chart_marks_the_moment_of_the_slider(
+    runs: Server, run: Run, new_page: NewPage
+) -> None:
     page = new_page()
-    open_slider(page, of_a_run.url)
+    open_slider(page, runs, run)
     page.get_by_role("slider").focus()
     page.keyboard.press("Home")
     line = page.locator(".plot.loss line.moment")
@@ -231,26 +232,20 @@ def test_the_chart_marks_the_moment_of_the_slider(of_a_run: Server, new_page: Ne
     assert float(line.get_attribute("x1") or 0) > first + 200
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_everything_is_readable_and_fits(of_a_run: Server, new_page: NewPage, scheme: str) -> None:
-    page = new_page(scheme=scheme)
-    open_slider(page, of_a_run.url)
-    found = Axe().run(page, options=WCAG)
-    assert found.violations_count == 0, found.generate_report()
-    page.set_viewport_size({"width": 400, "height": 1000})
-    page.wait_for_timeout(300)
-    wide = page.locator("[data-testid=stMain]").evaluate("m => m.scrollWidth - m.clientWidth")
-    assert wide <= 0
+def test_everything_is_readable_and_fits(runs: Server, run: Run, new_page: NewPage) -> None:
+    page = new_page()
+    open_slider(page, runs, run)
+    assert_accessible_in_both_themes(page)
+    resize(page, PHONE)
+    assert_not_cut_off(page)
 
 
-def test_the_slider_of_few_moments(tmp_path: Path, new_page: NewPage) -> None:
+def test_the_slider_of_few_moments(runs: Server, new_page: NewPage) -> None:
     """The untrained model's maps, before the first update."""
     assert len(moments(1)) == 2
-    next(record_run(config(), tmp_path / "runs"))
-    with served(tmp_path) as server:
-        page = new_page()
-        open_slider(page, server.url)
-        assert place(page) == (1, 1)
-        page.get_by_role("button", name="Where the loss fell fastest").click()
-        page.get_by_role("button", name="Play").click()
-        expect(page.get_by_role("slider")).to_have_attribute("aria-valuenow", "1")
+    page = new_page()
+    open_slider(page, runs, next(record_run(config(), runs.folder / "runs")))
+    assert place(page) == (1, 1)
+    page.get_by_role("button", name="Where the loss fell fastest").click()
+    page.get_by_role("button", name="Play").click()
+    expect(page.get_by_role("slider")).to_have_attribute("aria-valuenow", "1")

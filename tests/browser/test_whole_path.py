@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import NewPage, Server, press_train, settle
+from tests.trainers import wait_for
 from transformer.runs import ACTIVE, list_runs
 
 PAGES = {
@@ -84,7 +85,7 @@ def test_a_trained_model_behaves_the_same_after_download_and_upload(
     server: Server, new_page: NewPage, tmp_path: Path
 ) -> None:
     page = new_page()
-    page.goto(f"{server.url}/train?task=reverse")
+    page.goto(f"{server.url}/train?task=reverse&eval_examples=32&final_examples=100")
     settle(page)
     # Few updates: a half-trained model is unsure, so that its probabilities say something.
     set_steps(page, 160)
@@ -132,20 +133,20 @@ def test_a_trained_model_behaves_the_same_after_download_and_upload(
 
 def test_a_run_outlives_its_tab(server: Server, new_page: NewPage) -> None:
     page = new_page()
-    page.goto(f"{server.url}/train?task=sort")
+    # Few examples: a stop measures them all before it is done.
+    page.goto(f"{server.url}/train?task=sort&eval_examples=16&final_examples=16")
     settle(page)
     press_train(page, server)
     expect(page.get_by_text(re.compile(r"Step \d+ of 1,500 · \d+ steps/s"))).to_be_visible()
     run = list_runs(server.folder / "runs")[0]
-    before = run.last_step()
     page.close()
+    before = run.last_step()
+    wait_for(lambda: run.last_step() > before, "more steps")
 
     other = new_page()
     other.goto(f"{server.url}/train")
     expect(other.get_by_text("Sort letters (small): training.")).to_be_visible()
     assert run.status().state in ACTIVE
-    other.wait_for_timeout(1500)
-    assert run.last_step() > before
     other.get_by_role("button", name="Stop and keep what was learned").click()
     expect(other.get_by_text("stopped; what was learned is saved")).to_be_visible()
     assert run.status().state == "stopped"

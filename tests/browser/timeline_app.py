@@ -1,6 +1,7 @@
-"""The newest run of runs/ as its components draw it, for the time slider's test and benchmark.
+"""A run of runs/ as its components draw it, for the time slider's test and benchmark.
 
-With ``?live`` it looks again every second, as the Train page does while a run is active.
+The newest, or the one that ``?run=`` names. With ``?live`` it looks again every second,
+as the Train page does while a run is active.
 """
 
 import math
@@ -15,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from pages.components.attention_timeline import attention_timeline
 from pages.components.live_curve import live_curve
 from pages.components.samples import samples_view
-from transformer.runs import Run, list_runs
+from transformer.runs import ROOT, Run, list_runs
 from transformer.tasks import find_task
 
 
@@ -50,4 +51,5 @@ def draw(run: Run) -> None:
 
 st.set_page_config(layout="wide")
 st.title("One run")
-st.fragment(draw, run_every=1.0 if "live" in st.query_params else None)(list_runs()[0])
+chosen = Run(ROOT / st.query_params["run"]) if "run" in st.query_params else list_runs()[0]
+st.fragment(draw, run_every=1.0 if "live" in st.query_params else None)(chosen)

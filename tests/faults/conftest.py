@@ -1,20 +1,14 @@
-"""One nursery for all of these tests: torch is imported once. And a run that nothing befell."""
+"""Where these tests make their runs, and a run that nothing befell."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.faults.nursery import Nursery, open_nursery
+from tests.faults.nursery import Nursery
 from tests.trainers import no_trainer_left, tiny
 from transformer.config import RunConfig
 from transformer.runs import Run, create_run
-
-
-@pytest.fixture(scope="session")
-def nursery() -> Iterator[Nursery]:
-    with open_nursery() as made:
-        yield made
 
 
 @pytest.fixture

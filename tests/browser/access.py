@@ -1,0 +1,67 @@
+"""What every page must be: accessible in both themes, and whole on a telephone."""
+
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import settle
+
+WCAG = {
+    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"],
+    "resultTypes": ["violations"],  # all rules are checked, but what passes is not written down
+}
+BACKGROUNDS = {"light": "rgb(255, 255, 255)", "dark": "rgb(17, 21, 26)"}
+"""Of .streamlit/config.toml."""
+PHONE, DESK = 400, 1280
+
+
+def turn(page: Page, scheme: str) -> None:
+    """Change the theme of an open page, as a system does in the evening."""
+    page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+    expect(page.get_by_test_id("stApp")).to_have_css("background-color", BACKGROUNDS[scheme])
+    settle(page)
+
+
+def assert_accessible(page: Page, what: str = "") -> None:
+    """axe finds no violation of WCAG 2.1 AA, in the theme that the page is in."""
+    found = Axe().run(page, options=WCAG)
+    assert found.violations_count == 0, f"{what}: {found.generate_report()}"
+
+
+def turn_over(page: Page) -> str:
+    """Change to the theme that the page is not in; its name."""
+    dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+    turn(page, other := "light" if dark else "dark")
+    return other
+
+
+def assert_accessible_in_both_themes(page: Page, what: str = "") -> None:
+    """The theme that it was opened in first; afterwards the page is in the other."""
+    assert_accessible(page, what)
+    assert_accessible(page, f"{what} {turn_over(page)}")
+
+
+def assert_fit_for_all(page: Page, what: str = "") -> None:
+    """Accessible and whole: as it was opened, then of the other width and in the other theme."""
+    assert page.viewport_size is not None
+    other = DESK if page.viewport_size["width"] == PHONE else PHONE
+    assert_not_cut_off(page, what)
+    assert_accessible(page, what)
+    resize(page, other)
+    what = f"{what} {turn_over(page)} {other}"
+    assert_not_cut_off(page, what)
+    assert_accessible(page, what)
+
+
+def resize(page: Page, width: int) -> None:
+    """Another width, and what the page draws for it."""
+    page.set_viewport_size({"width": width, "height": 1000})
+    page.evaluate(  # what watches its size is told before the next frame, and draws in it
+        "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    )
+    settle(page)
+
+
+def assert_not_cut_off(page: Page, what: str = "", selector: str = "[data-testid=stMain]") -> None:
+    """Nothing is wider than the screen."""
+    wide = page.locator(selector).evaluate("main => main.scrollWidth - main.clientWidth")
+    assert wide <= 0, f"{what} {selector} is {wide} pixels too wide"
