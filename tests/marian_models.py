@@ -6,13 +6,15 @@ import random
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # nothing here is fetched
 
 import sentencepiece
 import torch
-from transformers import MarianConfig, MarianMTModel, MarianTokenizer
+
+if TYPE_CHECKING:
+    from transformers import MarianMTModel, MarianTokenizer
 
 ENGLISH, GERMAN = "etaoinshrdlucmwfgyp", "enisratdhulcgmobwfkzäöü"
 
@@ -75,6 +77,9 @@ def make_marian(
         filler = [f"filler{n}" for n in range(size - 3 - len(listed))]
         tokens = ["</s>", "<unk>", *listed, *filler, "<pad>"]
         (folder / name).write_text(json.dumps({t: n for n, t in enumerate(tokens)}), "utf-8")
+    # Seconds, which only a process that makes one of these should spend.
+    from transformers import MarianConfig, MarianMTModel, MarianTokenizer
+
     config = MarianConfig(
         **{
             "vocab_size": size,
@@ -111,7 +116,9 @@ def make_marian(
 
 
 @cache
-def load_marian(folder: Path) -> tuple[MarianMTModel, MarianTokenizer]:
+def load_marian(folder: Path) -> "tuple[MarianMTModel, MarianTokenizer]":
     """The model and its tokenizer as `transformers` loads them; a folder is read once."""
+    from transformers import MarianMTModel, MarianTokenizer
+
     model = MarianMTModel.from_pretrained(folder).eval()
     return model, MarianTokenizer.from_pretrained(folder)
