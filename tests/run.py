@@ -48,14 +48,15 @@ def tests(pytest: list[str], arguments: list[str]) -> list[list[str]]:
     """All tests, or those that the arguments choose.
 
     On every core at once. Most go by file, for what the tests of a file share, in the order of
-    their names: the longest do not come last then. Those in a browser wait for pages, and go
-    by themselves.
+    their names: the longest do not come last then. Those in a browser go by themselves; as each
+    waits for its page now and then, there is one more of them than cores.
     """
     if arguments:
         return [[*pytest, *arguments]]
     by_file = ["--dist=loadfile", "--no-loadscope-reorder", f"--ignore={BROWSER_TESTS}"]
-    at_once = [*pytest, "-n", "auto", "--durations=12"]
-    return [[*at_once, *by_file], [*at_once, "--dist=worksteal", BROWSER_TESTS]]
+    slowest = "--durations=12"
+    in_browsers = ["-n", str((os.cpu_count() or 1) + 1), "--dist=worksteal", BROWSER_TESTS]
+    return [[*pytest, "-n", "auto", *by_file, slowest], [*pytest, *in_browsers, slowest]]
 
 
 def install() -> None:
