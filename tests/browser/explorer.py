@@ -28,7 +28,10 @@ class Explorer:
     def open(self, **query: str) -> None:
         query = {"checkpoint": "sort", "input": "workbench", "head": "cross.1.0", **query}
         address = f"{self.url}/attention?{urlencode(query)}"
-        # Whatever a person keeps is in the address: as long as that is the same, so is the view.
+        # Whatever a person keeps is in the address, as soon as the server has answered: as long as
+        # that is the same, so is the view.
+        if self.opened[0]:
+            settle(self.page)
         if self.opened == (address, self.page.url):
             self.page.mouse.move(0, 0)
             return
