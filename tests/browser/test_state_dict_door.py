@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import pytest
 import safetensors.torch
@@ -61,9 +62,11 @@ def bring(page: Page, server: Server, name: str, content: bytes) -> None:
 
 def give(field: Locator, name: str, content: bytes | str) -> None:
     buffer = content.encode() if isinstance(content, str) else content
-    field.locator("input[type=file]").set_input_files(
-        {"name": name, "mimeType": "application/octet-stream", "buffer": buffer}
-    )
+    # Its name is shown before it has arrived.
+    with field.page.expect_response(re.compile("/_stcore/upload_file/")):
+        field.locator("input[type=file]").set_input_files(
+            {"name": name, "mimeType": "application/octet-stream", "buffer": buffer}
+        )
     expect(field.get_by_text(name)).to_be_visible()
     settle(field.page)
 
