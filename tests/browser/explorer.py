@@ -55,6 +55,17 @@ class Explorer:
         side = box["width"] / size
         self.page.mouse.move(box["x"] + (column + 0.5) * side, box["y"] + (row + 0.5) * side)
 
+    def expect_at(self, row: int, column: int, text: str) -> None:
+        """What is read where one points, though the server's answer may draw the map anew."""
+        for _ in range(3):
+            try:
+                self.point_at(row, column)
+                expect(self.readout).to_contain_text(text, timeout=3_000)
+                return
+            except AssertionError:
+                settle(self.page)
+        expect(self.readout).to_contain_text(text)
+
     def ink(self, selector: str = ".bands canvas") -> int:
         """How many pixels of a canvas are drawn on."""
         count: int = self.page.locator(selector).first.evaluate(

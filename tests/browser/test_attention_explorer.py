@@ -176,9 +176,8 @@ def _(explorer: Explorer, truth: Truth) -> None:
     explorer.open()
     for name, expected in means.items():
         explorer.head(name).click()
-        settle(explorer.page)
-        explorer.point_at(2, 5)
-        expect(explorer.readout).to_contain_text(f"{expected[2, 5]:.6f}"[:-1])
+        explorer.page.wait_for_url(re.compile(f"head={re.escape(name)}"))
+        explorer.expect_at(2, 5, f"{expected[2, 5]:.6f}"[:-1])
 
 
 @row("Weak-link threshold")
