@@ -1,6 +1,7 @@
 """A real server in a folder of its own, and a real Chromium that notices every fault."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -264,6 +265,17 @@ def settle(page: Page) -> None:
         timeout=60_000,
     )
     page.wait_for_timeout(80)
+
+
+def upload(page: Page, name: str, content: bytes) -> None:
+    """Give a file to the page's field for one, and wait until it was dealt with."""
+    field = page.locator("[data-testid=stFileUploader] input[type=file]")
+    expect(field).to_have_count(1)  # after a file, an empty field takes the place of the old one
+    with page.expect_response(re.compile("/_stcore/upload_file/")):
+        field.set_input_files(
+            {"name": name, "mimeType": "application/octet-stream", "buffer": content}
+        )
+    settle(page)
 
 
 def watch_traffic(page: Page) -> list[str]:

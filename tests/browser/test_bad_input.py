@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
-from tests.browser.conftest import NewPage, Server, settle
+from tests.browser.conftest import NewPage, Server, settle, upload
 from transformer.checkpoint import Checkpoint
 from transformer.checkpoint_header import Summary
 from transformer.config import DataConfig, TransformerConfig
@@ -73,12 +73,6 @@ def test_odd_steps_and_heads_in_the_address_fall_back(server: Server, new_page: 
     expect(page.locator(".where")).to_contain_text("Step")
     page.goto(f"{server.url}/attention?checkpoint=reverse&input=abc&head=cross.9.x")
     expect(page.locator(".large").get_by_role("heading")).to_contain_text("Cross-attention")
-
-
-def upload(page: Page, name: str, content: bytes) -> None:
-    field = page.locator("[data-testid=stFileUploader] input[type=file]").first
-    field.set_input_files({"name": name, "mimeType": "application/octet-stream", "buffer": content})
-    settle(page)
 
 
 def test_a_bad_upload_is_refused_in_one_sentence(server: Server, new_page: NewPage) -> None:

@@ -11,18 +11,11 @@ from playwright.sync_api import Page, expect
 
 from tests.attacks.bombs import bytearray_of_3_gib
 from tests.attacks.gadgets import FORMS, GADGETS
-from tests.browser.conftest import NewPage, Server, settle, start_server, stop_server
+from tests.browser.conftest import NewPage, Server, settle, start_server, stop_server, upload
 
 BUNDLED = Path(__file__).parents[2] / "checkpoints"
 NAME = "model\u202egpj.pt"
 """A name that would show as "modeltp.jpg"."""
-
-
-def bring(page: Page, name: str, content: bytes) -> None:
-    field = page.locator("[data-testid=stFileUploader] input[type=file]")
-    expect(field).to_have_count(1)  # after a file, an empty field takes the place of the old one
-    field.set_input_files({"name": name, "mimeType": "application/octet-stream", "buffer": content})
-    settle(page)
 
 
 def open_page(new_page: NewPage, server: Server, **looks: object) -> Page:
@@ -36,7 +29,7 @@ def assert_usable(page: Page) -> None:
     """What was shown is still there, and our own file still comes in."""
     expect(page.get_by_role("combobox", name="Checkpoint")).to_have_value("sort (bundled)")
     expect(page.get_by_text("More about this checkpoint")).to_be_visible()
-    bring(page, "mine.safetensors", (BUNDLED / "reverse.safetensors").read_bytes())
+    upload(page, "mine.safetensors", (BUNDLED / "reverse.safetensors").read_bytes())
     expect(page.get_by_role("combobox", name="Checkpoint")).to_have_value(
         "mine.safetensors (uploaded)"
     )
@@ -62,7 +55,7 @@ def climbing_zip() -> bytes:
 
 def test_our_own_file_comes_in_and_answers(server: Server, new_page: NewPage) -> None:
     page = open_page(new_page, server)
-    bring(page, "mine.bin", (BUNDLED / "reverse.safetensors").read_bytes())  # any name will do
+    upload(page, "mine.bin", (BUNDLED / "reverse.safetensors").read_bytes())  # any name will do
     expect(page.get_by_role("combobox", name="Checkpoint")).to_have_value("mine.bin (uploaded)")
     told = page.get_by_test_id("stAlert")
     expect(told).to_have_count(1)
@@ -77,7 +70,7 @@ def test_a_file_that_would_run_a_program_does_not(
 ) -> None:
     canary = tmp_path / "canary"
     page = open_page(new_page, server)
-    bring(page, NAME, FORMS[form](GADGETS["os.system"](canary)))
+    upload(page, NAME, FORMS[form](GADGETS["os.system"](canary)))
     told = page.get_by_test_id("stAlert")
     expect(told).to_have_count(1)
     expect(told).to_contain_text("was not taken. The file holds more than tensors (posix.system)")
@@ -101,7 +94,7 @@ def test_other_files_are_named_and_refused(server: Server, new_page: NewPage) ->
     }
     page = open_page(new_page, server)
     for name, (content, sentence) in files.items():
-        bring(page, name, content)
+        upload(page, name, content)
         told = page.get_by_test_id("stAlert")
         expect(told).to_contain_text(f"{name} was not taken.")
         expect(told).to_contain_text(sentence)
@@ -113,7 +106,7 @@ def test_a_refused_file_leaves_nothing_behind(server: Server, new_page: NewPage)
     arriving = server.folder / "runs" / "uploads" / "arriving"
     before = set(arriving.glob("*"))  # of people with a form half filled in
     page = open_page(new_page, server)
-    bring(page, "notes.pt", b"hello")
+    upload(page, "notes.pt", b"hello")
     expect(page.get_by_test_id("stAlert")).to_contain_text("This is a text file")
     assert set(arriving.glob("*")) <= before
 
@@ -130,6 +123,6 @@ def test_a_public_demo_takes_our_own_files_alone(demo_server: Server, new_page: 
     expect(page.get_by_text("(.safetensors). Up to 64 MB.")).to_be_visible()
     weights = io.BytesIO()
     torch.save({"weight": torch.zeros(4)}, weights)
-    bring(page, "model.pt", weights.getvalue())
+    upload(page, "model.pt", weights.getvalue())
     expect(page.get_by_test_id("stAlert")).to_contain_text("run the app on your own machine")
     assert_usable(page)

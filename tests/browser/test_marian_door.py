@@ -101,6 +101,7 @@ def test_a_marian_zip_is_imported_and_writes_what_generate_writes(
     expect(row.locator("td.output")).to_have_text(output.replace(" ", "␣"))
 
     # What it does not know is said, and read as its unknown token.
+    settle(page)
     box.fill("日本 tea")
     box.press("Enter")
     expect(page.get_by_text("This model does not know")).to_contain_text("日本")

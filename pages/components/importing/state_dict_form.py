@@ -46,7 +46,6 @@ def state_dict_form(path: Path, name: str) -> "Checkpoint | None":
     Raises:
         UserError: it holds no ``nn.Transformer`` that can be imported.
     """
-    _keep_typed(path)
     found = _survey(path)
     st.markdown(plain(found.sentence))
     roles = _roles(found, path)
@@ -61,13 +60,6 @@ def state_dict_form(path: Path, name: str) -> "Checkpoint | None":
     except UserError as error:
         problem(error)
         return None
-
-
-def _keep_typed(path: Path) -> None:
-    """Streamlit forgets a field that is not drawn, and below a wrong answer some are not."""
-    for key, value in st.session_state.items():
-        if str(key).startswith(f"special {path.name} "):
-            st.session_state[key] = value
 
 
 def _survey(path: Path) -> "Survey":
@@ -289,6 +281,7 @@ def _special(
             None,
             key=key,
             placeholder="none",
+            persist_state="session",  # below a wrong vocabulary it is not drawn
         )
         chosen = given[name]
         if vocabulary is not None and chosen is not None:
