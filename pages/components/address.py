@@ -21,9 +21,15 @@ NAMES = {"compared card": "compare"}
 
 def read(key: str, default: str) -> None:
     """Before a widget with this key: its value comes from the address, if that has changed,
-    else from what it was, on this page or another, else it is the default."""
+    else from what it was, on this page or another, else it is the default.
+
+    What a person has just typed or chosen is newer than any address: the browser may have sent
+    it before it heard of the last one.
+    """
     address = st.query_params.get(NAMES.get(key, key))
-    if address is not None and address != st.session_state.get(f"address {key}"):
+    kept = st.session_state.get(f"kept {key}")
+    chosen = kept is not None and st.session_state.get(key, kept) != kept
+    if address is not None and address != st.session_state.get(f"address {key}") and not chosen:
         value = address
     else:
         value = st.session_state.get(key, st.session_state.get(f"kept {key}", default))
