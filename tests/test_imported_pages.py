@@ -17,7 +17,7 @@ from transformer.batch_decoding import BatchAnswer, answer_many
 from transformer.checkpoint import Checkpoint, verify
 from transformer.config import DataConfig, TransformerConfig
 from transformer.evidence import as_html, report
-from transformer.int8 import WORTH_IT, int8_twin
+from transformer.int8 import FASTER_FROM, int8_twin
 from transformer.model import Transformer
 from transformer.vocabulary import Vocabulary
 
@@ -147,7 +147,7 @@ def test_a_token_in_the_address_is_offered(
 def test_many_inputs_are_decoded_in_8_bits_where_that_is_faster(imported: Checkpoint) -> None:
     app = opened(imported, "decode", part="batch")
     assert not app.checkbox
-    large = make(d_model=WORTH_IT, num_heads=2)
+    large = make(d_model=FASTER_FROM, num_heads=2)
     app = opened(large, "decode", part="batch")
     app.checkbox(key="batch int8").check()
     app.text_area(key="batch text").set_value("abc\nfed").run()

@@ -1,17 +1,20 @@
 """Models in 8 bits: as good as in 32, and no harm to those they were made of."""
 
+import json
 from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
-from tests.checkpoint_files import wild_model
+from tests.checkpoint_files import make, wild_model
 from transformer.__main__ import main
 from transformer.batch_decoding import answer_many
 from transformer.checkpoint import Checkpoint
+from transformer.errors import CheckpointError, UserError
 from transformer.evaluation import Evaluation, evaluating, held_out, task_of
 from transformer.hooks import ablate, record
-from transformer.int8 import int8_copy, int8_twin
+from transformer.int8 import Int8Linear, int8_copy, int8_twin
 from transformer.tasks.shipped import ShippedTask
 
 BUNDLED = Path(__file__).parents[1] / "checkpoints"
@@ -44,8 +47,9 @@ def test_every_linear_layer_is_in_8_bits_and_the_model_it_is_made_of_stays() -> 
     model = wild_model(1)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     eight = int8_copy(model)
-    assert not [name for name, module in eight.named_modules() if type(module) is torch.nn.Linear]
-    assert {name: type(m) for name, m in model.named_modules() if isinstance(m, torch.nn.Linear)}
+    linear = {name for name, module in model.named_modules() if type(module) is nn.Linear}
+    rounded = {name for name, module in eight.named_modules() if type(module) is Int8Linear}
+    assert linear == rounded != set()
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name])
     source, target = torch.tensor([[4, 5, 3]]), torch.tensor([[1, 4]])
@@ -75,9 +79,31 @@ def test_one_at_a_time_and_together_it_writes_what_the_model_writes() -> None:
         assert found == {text: "".join(sorted(text)) for text in group}
 
 
+@pytest.mark.parametrize("texts", [["abc"], ["abc", "f"]])
+def test_numbers_that_overflow_are_told_in_a_sentence(texts: list[str]) -> None:
+    checkpoint = make()
+    with torch.no_grad():
+        for parameter in checkpoint.model.parameters():
+            parameter.mul_(1e18)
+    with pytest.raises(CheckpointError, match="numbers overflow"):
+        list(answer_many(int8_twin(checkpoint), texts))
+
+
+def test_where_it_cannot_be_computed_a_sentence_says_so() -> None:
+    with pytest.raises(UserError, match="cannot compute in 8 bits"):
+        int8_copy(wild_model().to("meta"))
+
+
 def test_the_commands_take_it(capsys: pytest.CaptureFixture[str]) -> None:
     path = str(BUNDLED / "reverse.safetensors")
-    assert main(["decode", path, "hello", "--int8"]) == 0
-    assert capsys.readouterr().out == "olleh\n"
-    assert main(["evaluate", path, "--examples", "20", "--int8", "--json"]) == 0
-    assert '"exact_match": 1.0' in capsys.readouterr().out
+    found = {}
+    for options in ([], ["--int8"]):
+        assert main(["decode", path, "hello", "--json", *options]) == 0
+        decoded = json.loads(capsys.readouterr().out)
+        assert main(["evaluate", path, "--examples", "20", "--json", *options]) == 0
+        scored = json.loads(capsys.readouterr().out)
+        assert (decoded["output"], scored["exact_match"]) == ("olleh", 1.0)
+        found[bool(options)] = decoded["log_prob"], scored["loss"]
+    # The same, but for what was rounded.
+    assert found[True] == pytest.approx(found[False], abs=0.01)
+    assert not set(found[True]) & set(found[False])

@@ -234,24 +234,19 @@ def _add_decode(parser: argparse.ArgumentParser) -> None:
         help="length penalty of the beam; default 0.6, the paper's, or 1.0, "
         "generate's, for a MarianMT model",
     )
-    parser.add_argument("--int8", action="store_true", help="with linear layers in 8 bits")
+    checkpoint_commands.add_int8(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object an input")
     parser.set_defaults(run=decode)
 
 
 def decode(options: argparse.Namespace) -> int:
     from transformer.batch_decoding import BatchAnswer, answer_many
-    from transformer.checkpoint import Checkpoint
 
     if not 1 <= options.beam <= 64:
         raise UserError(f"--beam {options.beam}: must be between 1 and 64.")
     if options.alpha is not None and not 0 <= options.alpha <= MAX_ALPHA:
         raise UserError(f"--alpha {options.alpha}: must be between 0 and {MAX_ALPHA}.")
-    checkpoint = Checkpoint.load(options.checkpoint)
-    if options.int8:
-        from transformer.int8 import int8_twin
-
-        checkpoint = int8_twin(checkpoint)
+    checkpoint = checkpoint_commands.loaded(options)
     usual = 1.0 if checkpoint.config.length_penalty == "length" else 0.6
     alpha = usual if options.alpha is None else options.alpha
     found: dict[int, BatchAnswer] = {}

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from transformer.errors import UserError
 
 if TYPE_CHECKING:
+    from transformer.checkpoint import Checkpoint
     from transformer.evaluation import Evaluation
 
 MAX_BEAM = 64
@@ -30,7 +31,7 @@ def add_commands(commands: Any) -> None:
         action="store_true",
         help="on the test set of a published benchmark",
     )
-    parser.add_argument("--int8", action="store_true", help="with linear layers in 8 bits")
+    add_int8(parser)
     parser.set_defaults(run=evaluate)
     parser = commands.add_parser("average", help="average the weights of several checkpoints")
     parser.add_argument("checkpoints", type=Path, nargs="+", metavar="CHECKPOINT")
@@ -49,6 +50,22 @@ def _add_scoring(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
+def add_int8(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--int8", action="store_true", help="with linear layers in 8 bits")
+
+
+def loaded(options: argparse.Namespace) -> "Checkpoint":
+    """The checkpoint that a command names, as :func:`add_int8` lets a person have it."""
+    from transformer.checkpoint import Checkpoint
+
+    checkpoint = Checkpoint.load(options.checkpoint)
+    if not options.int8:
+        return checkpoint
+    from transformer.int8 import int8_twin
+
+    return int8_twin(checkpoint)
+
+
 def evaluate(options: argparse.Namespace) -> int:
     _check(options)
     if not 1 <= options.beam <= MAX_BEAM:
@@ -56,13 +73,8 @@ def evaluate(options: argparse.Namespace) -> int:
     if not 0 <= options.alpha <= MAX_ALPHA:
         raise UserError(f"--alpha {options.alpha}: must be between 0 and {MAX_ALPHA}.")
     from transformer import evaluation
-    from transformer.checkpoint import Checkpoint
 
-    checkpoint = Checkpoint.load(options.checkpoint)
-    if options.int8:
-        from transformer.int8 import int8_twin
-
-        checkpoint = int8_twin(checkpoint)
+    checkpoint = loaded(options)
     task = evaluation.task_of(checkpoint, options.data or evaluation.own_pairs(options.checkpoint))
     if options.test:
         pairs = evaluation.test_pairs(task)[: options.examples]

@@ -115,6 +115,7 @@ class DecodingStep:
         return found
 
 
+OVERFLOWING = "The model's numbers overflow: its weights are far too large to use."
 DROPPED_FROM = 1 / 8
 """Done sentences are dropped once they are that share of a batch: each time costs a copy."""
 
@@ -240,9 +241,7 @@ def _one_road(
     limit, forced = output_limit(model, max_length), ends_by_force(model, max_length, force_end)
     steps = step_decoder(model, source, attention=attention, cached=cached)
     written = source.new_full((batch, 1), config.decoder_start_id)  # [batch, 1 + position]
-    total = torch.zeros(
-        batch, dtype=model.target_embedding.tokens.weight.dtype, device=source.device
-    )
+    total = torch.zeros(batch, dtype=model.dtype, device=source.device)
     finished = torch.zeros(batch, dtype=torch.bool, device=source.device)
     parents = torch.zeros(batch, 1, dtype=torch.long, device=source.device)
     sentences = torch.arange(batch, device=source.device)
@@ -336,7 +335,7 @@ def beam_search(
     forced = ends_by_force(model, max_length, force_end)
     batch, limit = source.size(0), output_limit(model, max_length)
     steps = step_decoder(model, source, beam_size=beam_size, attention=attention, cached=cached)
-    device, dtype = source.device, model.target_embedding.tokens.weight.dtype
+    device, dtype = source.device, model.dtype
     sentences = torch.arange(batch, device=device)
     written = source.new_full((batch, beam_size, 1), config.decoder_start_id)
     # All hypotheses start alike, so only the first may grow at the first step.
@@ -415,7 +414,7 @@ def normalised(logits: Tensor, config: TransformerConfig, end: bool = False) -> 
     log_probs = torch.log_softmax(logits, dim=-1)
     # One that is not a number makes all of its row so, and any sum with it.
     if math.isnan(log_probs.select(-1, 0).sum()):
-        raise CheckpointError("The model's numbers overflow: its weights are far too large to use.")
+        raise CheckpointError(OVERFLOWING)
     if config.pad_in_output != "allowed":
         log_probs[..., config.pad_id] = -torch.inf
         if config.pad_in_output == "renormalised":

@@ -35,6 +35,9 @@ class PastOfOne:
         queries, keys, values = rows.view(count, 3, self.heads, -1).permute(1, 2, 0, 3)
         return queries[:, used:], keys, values
 
+    def keep(self, rows: Tensor) -> None:
+        """Who is alone goes on, or nobody does."""
+
 
 class PastOfMany:
     """Many sentences', each with a beam of the same size; as :class:`PastOfOne` else.

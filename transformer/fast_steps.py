@@ -68,8 +68,7 @@ class _Layer:
 
     def keep(self, rows: Tensor) -> None:
         """Only these of batch·head: boolean."""
-        if isinstance(self.past, PastOfMany):
-            self.past.keep(rows)
+        self.past.keep(rows)
         self.source = [part[rows] for part in self.source]
 
 
@@ -140,8 +139,9 @@ class FastSteps:
 
     def keep(self, going: Tensor) -> None:
         self.batch = int(going.sum())
+        rows = going.repeat_interleave(self.heads)
         for layer in self.layers:
-            layer.keep(going.repeat_interleave(self.heads))
+            layer.keep(rows)
         self.ancestry = self.ancestry[going]
         if self.source_mask is not None:
             self.source_mask = self.source_mask[going]

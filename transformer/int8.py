@@ -11,16 +11,38 @@ PyTorch means to move this to a package of its own one day, and warns; requireme
 import copy
 import warnings
 
-from torch import nn
+from torch import Tensor, nn
+from torch.ao.nn.quantized import dynamic
 from torch.ao.quantization import per_channel_dynamic_qconfig, quantize_dynamic
 
 from transformer.checkpoint import Checkpoint
-from transformer.errors import UserError
+from transformer.decoding import OVERFLOWING
+from transformer.errors import CheckpointError, UserError
 from transformer.hooks import own_modules
 from transformer.model import Transformer
 
-WORTH_IT = 512
-"""d_model from which it is faster: below, rounding what comes in costs more than it saves."""
+# Not around the call: what a thread changes there, another would change back.
+warnings.filterwarnings("ignore", r"torch\.ao\.quantization is deprecated", DeprecationWarning)
+warnings.filterwarnings("ignore", r"torch\.quantize_per_tensor", UserWarning)
+
+FASTER_FROM = 512
+"""d_model from which it is: below, rounding what comes in costs more than it saves."""
+
+
+class Int8Linear(dynamic.Linear):
+    """PyTorch's, with a sentence for what it cannot round."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., inputs] -> [..., outputs]
+
+        Raises:
+            CheckpointError: a number that comes in is not finite.
+        """
+        try:
+            found: Tensor = super().forward(x)  # type: ignore[no-untyped-call]
+            return found
+        except RuntimeError as error:
+            raise CheckpointError(OVERFLOWING) from error
 
 
 def int8_twin(checkpoint: Checkpoint) -> Checkpoint:
@@ -38,9 +60,12 @@ def int8_copy(model: Transformer) -> Transformer:
     """
     twin = own_modules(model)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            quantize_dynamic(twin, {nn.Linear: per_channel_dynamic_qconfig}, inplace=True)
+        quantize_dynamic(
+            twin,
+            {nn.Linear: per_channel_dynamic_qconfig},
+            mapping={nn.Linear: Int8Linear},
+            inplace=True,
+        )
     except (NotImplementedError, RuntimeError) as error:
         raise UserError("This machine cannot compute in 8 bits; decode without it.") from error
     return twin

@@ -441,6 +441,11 @@ class Transformer(nn.Module):
         if not self.output.weight.is_meta:  # there, no parameter has a value
             self.reset_parameters()
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the numbers that go from layer to layer; what a layer computes in may be another."""
+        return self.target_embedding.tokens.weight.dtype
+
     def reset_parameters(self) -> None:
         """Xavier-uniform matrices, zero biases, embeddings of variance 1 / d_model.
 

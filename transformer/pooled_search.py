@@ -47,7 +47,7 @@ def pooled_search(
     batch, limit = source.size(0), output_limit(model, max_length)
     forced = ends_by_force(model, max_length, force_end)
     steps = step_decoder(model, source, beam_size=beam_size, attention=attention, cached=cached)
-    device, dtype = source.device, model.target_embedding.tokens.weight.dtype
+    device, dtype = source.device, model.dtype
     sentences = torch.arange(batch, device=device)
     written = source.new_full((batch, beam_size, 1), config.decoder_start_id)
     pool = written.clone()  # as long as ``written``, padded

@@ -76,7 +76,7 @@ class Trainer:
         with self.run.lock():
             if CLAIMED in os.environ:
                 self._await_claim()
-                limit_memory(self.limits.memory_bytes)
+                limit_memory(self.limits.memory_bytes, self.config.training.device)
             status = self.run.status()
             if status.state in ENDED:
                 self.world.agree("nothing to do")
@@ -100,7 +100,7 @@ class Trainer:
         except UserError as error:
             return "failed", str(error), "data"
         except Exception as error:
-            limit_memory(None)  # a last word takes some, too
+            limit_memory(None, self.config.training.device)  # a last word takes some, too
             with suppress(OSError):  # the output is on the disk that may be full
                 traceback.print_exc()
             return "failed", *diagnosis(error)

@@ -10,12 +10,15 @@ import torch
 from transformer.files import remedy
 
 
-def limit_memory(limit: int | None) -> None:
+def limit_memory(limit: int | None, device: str) -> None:
     """Let a trainer that grows too large fail by itself, rather than the machine choose whom.
 
-    None lifts the limit.
+    Args:
+        limit: in bytes; None lifts the limit.
+        device: what the run's settings name.
     """
-    if os.name != "posix" or torch.cuda.is_available():  # CUDA reserves more than it uses
+    on_card = device != "cpu" and torch.cuda.is_available()  # CUDA reserves more than it uses
+    if os.name != "posix" or on_card:
         return
     import resource
 

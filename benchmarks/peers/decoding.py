@@ -16,7 +16,7 @@ from benchmarks.peers.sizes import Size
 from benchmarks.peers.training_peers import installed
 from transformer.batch_decoding import Decoded, decode_many
 from transformer.decoding import Strategy, beam_search, decode, greedy
-from transformer.int8 import WORTH_IT, int8_copy
+from transformer.int8 import FASTER_FROM, int8_copy
 
 PART = "decoding"
 LENGTH = 32
@@ -105,7 +105,7 @@ def agreement(one: Outputs, other: Outputs) -> float:
 
 def compare(marian: Marian, size: Size, batch: int, beam: int, plan: Plan) -> Row:
     rows = marian.sources(batch, LENGTH)
-    in_int8 = size.d_model >= WORTH_IT and plan.device == "cpu"
+    in_int8 = size.d_model >= FASTER_FROM and plan.device == "cpu"
     present = {
         name: (note, start(marian, rows, beam, plan.device))
         for name, (module, note, start) in VARIANTS.items()

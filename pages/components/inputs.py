@@ -41,6 +41,7 @@ def source_text(checkpoint: "Checkpoint") -> str:
     # A text for one checkpoint is rarely one for another: start from its own example.
     owner = checkpoint.header.sha256
     if st.session_state.get("input belongs to") not in (None, owner):
+        # Kept as well: nobody typed it, and an address that names another input still counts.
         st.session_state["input"] = st.session_state["kept input"] = examples[0] if examples else ""
     st.session_state["input belongs to"] = owner
     address.read("input", examples[0] if examples else "")

@@ -203,9 +203,9 @@ def _search(checkpoint: "Checkpoint", inputs: Inputs | None, key: str, running: 
 
 def _in_8_bits(checkpoint: "Checkpoint") -> bool:
     """Whether a person wants that; asked where it is faster."""
-    from transformer.int8 import WORTH_IT
+    from transformer.int8 import FASTER_FROM
 
-    return checkpoint.config.d_model >= WORTH_IT and st.checkbox(
+    return checkpoint.config.d_model >= FASTER_FROM and st.checkbox(
         "In 8 bits",
         key="batch int8",
         help="Rounds the weights of linear layers to 8 bits, which is faster for a model of this "
