@@ -254,17 +254,25 @@ def press_train(page: Page, server: Server, button: str = "Train") -> None:
 
 
 def settle(page: Page) -> None:
-    """Wait until the server has answered and nothing on the page is stale."""
+    """Wait until the server has answered and nothing on the page is stale.
+
+    That must hold for some frames on end: what was just given may still be on its way to the
+    server, and until it has left, the page looks as settled as it ever will.
+    """
     page.wait_for_function(
-        """() => {
+        """call => {
           const app = document.querySelector('[data-testid=stApp]');
-          return app && app.dataset.testScriptState === 'notRunning'
+          const still = app && app.dataset.testScriptState === 'notRunning'
             && app.dataset.testConnectionState === 'CONNECTED'
             && !document.querySelector('[data-stale=true], [data-testid=stSkeleton]');
+          if (!still || window.still?.call !== call)
+            window.still = {call, since: performance.now(), frames: 0};
+          window.still.frames += 1;
+          return still && window.still.frames > 5 && performance.now() - window.still.since > 80;
         }""",
+        arg=time.monotonic_ns(),  # each call counts its own frames
         timeout=60_000,
     )
-    page.wait_for_timeout(80)
 
 
 def upload(page: Page, name: str, content: bytes) -> None:
