@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import cast
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from transformer.errors import CheckpointError, UserError
 from transformer.evaluation import Evaluation, evaluating, held_out, task_of
 from transformer.hooks import ablate, record
 from transformer.int8 import Int8Linear, int8_copy, int8_twin
+from transformer.model import DecoderLayer
 from transformer.tasks.shipped import ShippedTask
 
 BUNDLED = Path(__file__).parents[1] / "checkpoints"
@@ -107,3 +109,17 @@ def test_the_commands_take_it(capsys: pytest.CaptureFixture[str]) -> None:
     # The same, but for what was rounded.
     assert found[True] == pytest.approx(found[False], abs=0.01)
     assert not set(found[True]) & set(found[False])
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_a_product_of_several_layers_is_theirs_side_by_side(rows: int) -> None:
+    attention = cast("DecoderLayer", int8_copy(wild_model(1)).decoder.layers[0]).self_attention
+    first, *others = cast("list[Int8Linear]", [attention.query, attention.key, attention.value])
+    width = first.in_features
+    x = torch.randn(rows, width)
+    apart = torch.cat([first(x) * 0.5, *(layer(x) for layer in others)], dim=1)
+    together = first.product(others, 0.5)
+    assert torch.allclose(together(x), apart, atol=1e-6)
+    room = torch.empty(rows, 3 * width)
+    assert together(x, out=room) is room
+    assert torch.equal(room, together(x))

@@ -5,7 +5,7 @@ the weights, masks are added and left out where nothing is masked, and norms are
 ``model.py`` is what one reads, and what the tests hold these to.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
@@ -26,12 +26,10 @@ class Product(Protocol):
 
 def linear(*parts: nn.Linear, scale: float = 1.0) -> Product:
     """Several projections of the same input in one; the first one's result times ``scale``."""
-    if not all(isinstance(part, nn.Linear) for part in parts):
-        # An 8-bit layer keeps its weights to itself.
-        return (
-            parts[0] if len(parts) == 1 and scale == 1.0 else partial(_side_by_side, parts, scale)
-        )
     first, *others = parts
+    if not isinstance(first, nn.Linear):  # an 8-bit layer keeps its weights to itself
+        made: Product = first.product(others, scale)
+        return made
     weight: Tensor = first.weight
     bias: Tensor = first.bias
     if others or scale != 1.0:
@@ -41,14 +39,6 @@ def linear(*parts: nn.Linear, scale: float = 1.0) -> Product:
     if bias is None:
         return partial(torch.mm, mat2=weight.t())
     return partial(torch.addmm, bias, mat2=weight.t())
-
-
-def _side_by_side(
-    parts: Sequence[nn.Module], scale: float, x: Tensor, *, out: Tensor | None = None
-) -> Tensor:
-    first, *others = (part(x) for part in parts)
-    first *= scale
-    return torch.cat([first, *others], dim=1, out=out) if others else first
 
 
 def norm_of(norm: nn.Module) -> Function:
