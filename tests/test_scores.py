@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pages.components.decoding import batch
+from pages.components.decoding.batch_inputs import Brought
 from transformer.batch_decoding import BatchAnswer
 from transformer.csv_files import FORMULA
 from transformer.errors import TaskError
@@ -101,7 +102,7 @@ def test_what_cannot_be_read_is_refused_in_a_sentence(content: bytes, says: str)
 def test_in_the_csv_of_results_no_text_is_a_formula() -> None:
     texts = [*("=SUM(A1)", "+1", "-1+1", "@x"), '=HYPERLINK("http://x")']
     lines = "\n".join(f"{text}\t{text}" for text in texts)
-    results = batch.Results(parse_inputs(lines.encode()), 1, 0.6)
+    results = batch.Results(Brought("", parse_inputs(lines.encode())), 1, 0.6)
     for place, text in enumerate(texts):
         error = "-3 is no word." if place == 2 else ""
         results.answers[place] = BatchAnswer(text, text, (text,), -1.5, error=error)

@@ -5,10 +5,12 @@ in a fragment that looks again every half second.
 """
 
 import logging
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import streamlit as st
 
@@ -18,6 +20,8 @@ from transformer.errors import UserError
 
 AT_ONCE = 2
 """Studies that may run at the same time; others wait, as all share one processor."""
+KEPT = 30
+"""Studies that the server remembers for those who reload a page; the oldest are forgotten first."""
 UNWATCHED = 150.0
 """Seconds after which a study that no page follows gives way to others. A page in the background
 is let look once a minute by its browser."""
@@ -38,6 +42,7 @@ class Study:
     name: what it studies; a page shows it only while that is still what is asked for.
     result: None until it has ended well; error: what a person is told if it did not.
     watched: when a page last followed it, by the monotonic clock.
+    token: what leads back to it, not to be guessed.
     """
 
     name: object
@@ -49,6 +54,7 @@ class Study:
     error: UserError | None = None
     failed: bool = False
     watched: float = field(default_factory=time.monotonic)
+    token: str = field(default_factory=partial(secrets.token_urlsafe, 12))
 
     @property
     def unwanted(self) -> bool:
@@ -92,6 +98,24 @@ def start(name: object, work: Work) -> Study:
 
     threading.Thread(target=run, name="study", daemon=True).start()
     return study
+
+
+@st.cache_resource
+def _kept() -> dict[str, Study]:
+    return {}
+
+
+def keep(study: Study) -> None:
+    """Remember it beyond its session."""
+    kept = _kept()
+    kept[study.token] = study
+    for oldest in list(kept)[:-KEPT]:
+        kept.pop(oldest, None)
+
+
+def recall(token: str) -> Study | None:
+    """The study with this token, if it was kept and still is."""
+    return _kept().get(token)
 
 
 def show(key: str, title: str) -> object:

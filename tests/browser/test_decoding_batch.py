@@ -200,6 +200,16 @@ def test_many_inputs_are_decoded_scored_and_taken_along(
     expect(page.get_by_role("radio", name="Many inputs")).to_be_checked()
     expect(page.get_by_text("7 inputs, 6 with a target.")).to_be_visible()
     assert len(rows(page)) == 7
+    # After a reload, too, with what was typed.
+    page.reload()
+    settle(page)
+    expect(page.get_by_label("Type or paste inputs here")).to_have_value("\n".join(lines))
+    expect(page.get_by_role("button", name="Decode 7 inputs")).to_be_enabled()
+    assert len(rows(page)) == 7
+    page.goto(re.sub("decoded=[^&]*", "decoded=another", page.url))
+    settle(page)
+    expect(page.get_by_text("What was decoded here is gone")).to_be_visible()
+    expect(page.locator(".answer_table")).to_have_count(0)
 
 
 def test_files_that_cannot_be_used_are_named_and_nothing_is_lost(
@@ -234,6 +244,9 @@ def test_who_stops_keeps_what_is_done_and_may_go_on(server: Server, new_page: Ne
     give_file(page, "\n".join(words).encode())
     press(page, "Decode 10,000 inputs")
     expect(page.get_by_text(re.compile(r"Decoding: [1-9]\d?%, about .* left"))).to_be_visible()
+    page.reload()
+    settle(page)
+    expect(page.get_by_text(re.compile(r"Decoding: \d\d?%, about .* left"))).to_be_visible()
     press(page, "Stop")
     expect(page.get_by_text(re.compile("of 10,000 inputs are decoded"))).to_be_visible()
     left = page.get_by_role("button", name=re.compile("Decode the other"))

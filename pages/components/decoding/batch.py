@@ -1,24 +1,24 @@
 """Many inputs at once: brought as text or file, decoded, scored, and taken along as CSV."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from pages.components import study
 from pages.components.answer_table import Row, Tokens, answer_table, page_of
+from pages.components.decoding.batch_inputs import Brought, bring, put_back
 from pages.components.decoding.strategies import PENALTY_HELP, USUAL_ALPHA
 from pages.components.decoding.view import View, open_at
-from pages.components.frame import problem
 from pages.components.inspection import LONGEST_OUTPUT
 from pages.components.scores import score
-from pages.components.text import percent, plain
+from pages.components.text import percent
 from transformer.csv_files import write_csv
-from transformer.errors import TaskError, UserError
+from transformer.errors import UserError
 from transformer.scores import Scorer, Scores
-from transformer.tasks.inputs_file import MAX_BYTES, MAX_INPUTS, Input, Inputs, parse_inputs
-from transformer.tasks.pairs_file import ENCODING_NAMES
+from transformer.tasks.inputs_file import Input, Inputs
 from transformer.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -33,19 +33,19 @@ WHAT_THEY_ARE = {
     "Close calls": "Here the best two candidates were closer than 0.0001 in log-probability, "
     "which is within reach of rounding: decoded alone, the output may be another.",
 }
-BROUGHT = "batch inputs"
-"""Session state: what a person brought last, as :class:`Inputs` or the error in it."""
+DECODED = "decoded"
+"""In the address: the token of what was decoded, which a reload finds again."""
 
 
 @dataclass
 class Results:
-    """Inputs with what was written for them so far, by their place.
+    """What was brought, with what was written for each input so far, by its place.
 
     int8: whether linear layers compute in 8 bits.
     first_wrong: by place, the first token that is not the target's, for those with a target.
     """
 
-    inputs: Inputs
+    brought: Brought
     beam_size: int
     alpha: float
     int8: bool = False
@@ -55,9 +55,18 @@ class Results:
     scores: Scores | None = None
 
     @property
+    def inputs(self) -> Inputs:
+        return self.brought.inputs
+
+    @property
     def left(self) -> list[int]:
         """Places of the inputs that were not decoded yet."""
         return [place for place in range(len(self.inputs.inputs)) if place not in self.answers]
+
+    def to_go_on(self) -> "Results":
+        """A copy that may grow, whoever else looks at this one."""
+        answers, first_wrong = dict(self.answers), dict(self.first_wrong)
+        return replace(self, answers=answers, first_wrong=first_wrong, scorer=deepcopy(self.scorer))
 
     def is_right(self, place: int) -> bool:
         return self.answers[place].output == self.inputs.inputs[place].target
@@ -73,101 +82,38 @@ def panel(view: View) -> None:
     """Bring inputs, decode them, see and take along what came of it."""
     checkpoint = view.checkpoint
     key = f"batch {checkpoint.header.sha256}"
-    inputs = _bring()
+    _recall(checkpoint, key)
+    brought = bring()
     running = (kept := st.session_state.get(key)) is not None and kept.running
-    _search(checkpoint, inputs, key, running)
+    _search(checkpoint, brought, key, running)
     results = study.show(key, "Decoding")
     if isinstance(results, Results):
         _show(checkpoint, results, key)
 
 
-# --- bringing ---------------------------------------------------------------------------------
-
-
-def _bring() -> Inputs | None:
-    """The fields to bring inputs with; what was brought last, once it can be used."""
-    st.markdown(
-        f"One input a line, up to {MAX_INPUTS:,}. Where you know the right output, write it after "
-        "a tab: outputs are then compared with it."
-    )
-    left, right = st.columns(2)
-    with left:
-        st.text_area(
-            "Type or paste inputs here",
-            key="batch text",
-            height=140,
-            placeholder="one input a line",
-            persist_state="session",
-            on_change=_typed,
-        )
-    with right:
-        st.file_uploader(
-            "Or a file of inputs (.txt or .tsv, in UTF-8)",
-            type=["txt", "tsv", "tab"],
-            key="batch file",
-            max_upload_size=MAX_BYTES // 1_000_000,
-            on_change=_uploaded,
-        )
-    brought: tuple[str, Inputs | UserError] | None = st.session_state.get(BROUGHT)
-    if brought is None:
-        return None
-    name, found = brought
-    if isinstance(found, UserError):
-        problem(found)
-        return None
-    st.caption(_words(name, found))
-    return found
-
-
-def _typed() -> None:
-    text = st.session_state["batch text"]
-    if text.strip():
-        _take("", text.encode("utf-8", "replace"))
-    else:
-        st.session_state.pop(BROUGHT, None)
-
-
-def _uploaded() -> None:
-    file = st.session_state["batch file"]
-    if file is None:  # taken away: what is typed counts again
-        _typed()
-    elif file.size > MAX_BYTES:
-        sentence = f"{file.name} is larger than {MAX_BYTES // 1_000_000} MB; bring it in parts."
-        st.session_state[BROUGHT] = file.name, TaskError(sentence)
-    else:
-        _take(file.name, file.getvalue())
-
-
-def _take(name: str, content: bytes) -> None:
-    try:
-        st.session_state[BROUGHT] = name, parse_inputs(content)
-    except UserError as error:
-        st.session_state[BROUGHT] = name, error
-
-
-def _words(name: str, inputs: Inputs) -> str:
-    """What was read, in a sentence or two."""
-    count, unusable = len(inputs.inputs), sum(bool(one.problem) for one in inputs.inputs)
-    said = [
-        f"{count:,} {'input' if count == 1 else 'inputs'}"
-        + (f" from {plain(name)}" if name else "")
-        + (f", {inputs.targets:,} with a target." if inputs.targets else ".")
-    ]
-    if inputs.extra:
-        said.append(f"In {inputs.extra:,} lines there are more than two cells; two are used.")
-    if unusable:
-        said.append(f"Lines that are too long, and left out: {unusable:,}.")
-    if inputs.encoding != "utf-8":
-        said.append(
-            f"Read as {ENCODING_NAMES[inputs.encoding]}; if letters look wrong, save it as UTF-8."
-        )
-    return " ".join(said)
+def _recall(checkpoint: "Checkpoint", key: str) -> None:
+    """In a session that began anew, by a reload say: what the address leads to."""
+    found: study.Study | None = st.session_state.get(key)
+    token = st.query_params.get(DECODED)
+    if found is None and token is not None:
+        found = study.recall(token)
+        if found is None:
+            del st.query_params[DECODED]
+            st.info("What was decoded here is gone: the server keeps the latest, until it ends.")
+        elif found.name != checkpoint.header.sha256:
+            found = None
+        else:
+            st.session_state[key] = found
+            if isinstance(found.result, Results):
+                put_back(found.result.brought)
+    if found is not None and token != found.token:
+        st.query_params[DECODED] = found.token
 
 
 # --- decoding ---------------------------------------------------------------------------------
 
 
-def _search(checkpoint: "Checkpoint", inputs: Inputs | None, key: str, running: bool) -> None:
+def _search(checkpoint: "Checkpoint", brought: Brought | None, key: str, running: bool) -> None:
     """How to decode, and the button that starts it."""
     with st.container(horizontal=True, vertical_alignment="bottom"):
         beam_size = st.number_input(
@@ -194,10 +140,10 @@ def _search(checkpoint: "Checkpoint", inputs: Inputs | None, key: str, running: 
                 width=170,
             )
         int8 = _in_8_bits(checkpoint)
-        count = len(inputs.inputs) if inputs else 0
+        count = len(brought.inputs.inputs) if brought else 0
         label = f"Decode {count:,} {'input' if count == 1 else 'inputs'}" if count else "Decode"
-        if st.button(label, type="primary", disabled=inputs is None or running) and inputs:
-            _start(checkpoint, Results(inputs, beam_size, alpha, int8), key)
+        if st.button(label, type="primary", disabled=brought is None or running) and brought:
+            _start(checkpoint, Results(brought, beam_size, alpha, int8), key)
             st.rerun()
 
 
@@ -246,7 +192,8 @@ def _start(checkpoint: "Checkpoint", results: Results, key: str) -> None:
             yield progress.share
         results.score(_is_text(vocabulary))
 
-    st.session_state[key] = study.start(checkpoint.header.sha256, work)
+    st.session_state[key] = begun = study.start(checkpoint.header.sha256, work)
+    study.keep(begun)
 
 
 def _compare(results: Results, place: int, vocabulary: Vocabulary) -> None:
@@ -289,7 +236,7 @@ def _show(checkpoint: "Checkpoint", results: Results, key: str) -> None:
             "and kept."
         )
         if st.button(f"Decode the other {left:,}"):
-            _start(checkpoint, results, key)
+            _start(checkpoint, results.to_go_on(), key)
             st.rerun()
     if not results.answers:
         return
