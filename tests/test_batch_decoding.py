@@ -91,7 +91,7 @@ def test_small_batches_whose_last_go_on_together_answer_the_same(
     monkeypatch.setattr(batch_decoding, "MOST_ROWS", 16)
     cut = drained(bundled.model, rows, beam_size=beam_size)
     assert [one.hypothesis.tokens for one in cut] == [one.hypothesis.tokens for one in whole]
-    assert len({len(one.hypothesis.tokens) for one in cut}) > 15
+    assert len({len(one.hypothesis.tokens) for one in cut}) > 12
     assert max(sizes) == 16
     assert 60 < sum(sizes) < 80  # some were put aside and begun again
 

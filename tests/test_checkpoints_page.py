@@ -209,7 +209,7 @@ def test_the_curve_of_a_file_is_drawn_up_to_its_step() -> None:
     assert losses["data"][1]["y"] == [5.0, 1.0, 0.1]
     assert losses["data"][2]["name"].startswith("untrained model")
     assert exact["data"][0]["y"] == [0, 50, 100]
-    assert "carries no curve" in said(open_page(checkpoint="reverse", card="training"))
+    assert "carries no curve" in said(open_page(checkpoint="sort", card="training"))
 
 
 # --- edit, delete, undo ---------------------------------------------------------------------------
