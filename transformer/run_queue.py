@@ -7,7 +7,6 @@ list, starts whoever is next. ``queue.lock`` beside the runs lets one process at
 import os
 import secrets
 import shutil
-import subprocess
 import threading
 import time
 from collections import Counter
@@ -306,9 +305,27 @@ def start(run: Run) -> None:
             process_started=started(process),
         )
     )
+    if trainer_process.has_one_ready():  # which may have to load first
+        threading.Thread(target=_see_through, args=(run, threads), daemon=True).start()
+    else:
+        trainer = _begin(run, threads)
+        threading.Thread(target=_reap, args=(run, trainer), daemon=True).start()
+
+
+def _see_through(run: Run, threads: int) -> None:
+    try:
+        trainer = _begin(run, threads)
+    except (RunError, OSError) as error:
+        with suppress(OSError):
+            run.set_status(Status("failed", str(error), "error"))
+    else:
+        _reap(run, trainer)
+
+
+def _begin(run: Run, threads: int) -> trainer_process.Trainer:
     trainer = trainer_process.launch(run.path.resolve(), threads)
     claim(run, trainer.pid)
-    threading.Thread(target=_reap, args=(run, trainer), daemon=True).start()
+    return trainer
 
 
 def claim(run: Run, pid: int) -> None:
@@ -322,14 +339,15 @@ def claim(run: Run, pid: int) -> None:
         )
 
 
-def _reap(run: Run, trainer: "subprocess.Popen[bytes]") -> None:
+def _reap(run: Run, trainer: trainer_process.Trainer) -> None:
     """Wait for the trainer, and say so if it never began."""
     code = trainer.wait()
     with suppress(OSError):
         last = run.last_word()
         mine = last.state == "starting" and last.pid in (trainer.pid, os.getpid())
         if mine and not run.is_locked():  # by one from a terminal, which came first
-            reason = f"The trainer ended (exit status {code}) before it began; its output says why."
+            how = "" if code is None else f" (exit status {code})"
+            reason = f"The trainer ended{how} before it began; its output says why."
             run.set_status(Status("failed", reason, "error"))
     with suppress(RunError, OSError):
         advance(run.path.parent)

@@ -1,16 +1,21 @@
 """Starting trainers as processes that outlive whoever starts them.
 
-One may be kept ready: it has loaded torch and waits, so that the next run begins at once. It
-ends by itself when the process that keeps it does.
+One process may be kept that has loaded torch, so that a run begins at once. On Linux it forks
+every run's trainer; elsewhere, where libraries do not bear that, it becomes the next one itself.
+It ends when the process that keeps it does, and gives way when the package's code was changed.
 """
 
+import gc
 import os
+import signal
 import subprocess
 import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
+
+import psutil
 
 CLAIMED = "WORKBENCH_CLAIMED"
 """Set for a trainer that was started for a run: it waits until the run names it."""
@@ -20,26 +25,85 @@ TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
 
 LOG_BYTES = 1_000_000
 
+FORKS = sys.platform == "linux"
+
+PACKAGE = Path(__file__).parent
+
+Trainer = subprocess.Popen[bytes] | psutil.Process
+"""Both have a pid, and can be waited for."""
+
 _lock = threading.Lock()
 _ready: "subprocess.Popen[bytes] | None" = None
+_loaded: set[tuple[str, int]] = set()
+"""The code that the process kept ready has loaded, or loads; see :func:`_code`."""
 
 
-def launch(run: Path, threads: int) -> "subprocess.Popen[bytes]":
-    """A trainer for a run directory: the one kept ready, or a new one.
+def launch(run: Path, threads: int) -> Trainer:
+    """A trainer for a run directory: from the process kept ready, which may take the seconds
+    that it needs to load, or a new one.
 
     Args:
         threads: CPU threads it is going to use.
     """
-    global _ready
     with _lock:
-        process, _ready = _ready, None
-    if process is not None and process.stdin is not None and process.poll() is None:
-        with suppress(OSError):  # it died in between
-            process.stdin.write(os.fsencode(run) + b"\n")
-            process.stdin.close()
-            return process
+        pid = _ask(run)
+    if pid:
+        with suppress(psutil.Error):  # it died in between
+            return psutil.Process(pid)
     with _open_log(run) as log:
         return _spawn(["--run-dir", str(run)], subprocess.DEVNULL, log.fileno(), threads)
+
+
+def _ask(run: Path) -> int:
+    """The pid of a trainer for this run, from the process kept ready; 0 if there is none."""
+    global _ready
+    _dismiss_outdated()
+    if _ready is None:
+        return 0
+    process = _ready
+    if not FORKS:
+        _ready = None
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with suppress(OSError):  # it died in between
+        process.stdin.write(os.fsencode(run) + b"\n")
+        process.stdin.flush()
+        return int(process.stdout.readline() or 0)
+    return 0
+
+
+def keep_one_ready() -> None:
+    """See to it that there is a process that has loaded torch, or loads it."""
+    global _ready, _loaded
+    if not _lock.acquire(blocking=False):
+        return  # it is there, and being asked
+    try:
+        _dismiss_outdated()
+        if _ready is None:
+            _loaded = _code()
+            _ready = _spawn(["--wait"], subprocess.PIPE, subprocess.PIPE, 1)
+    finally:
+        _lock.release()
+
+
+def has_one_ready() -> bool:
+    """Whether this process keeps one."""
+    return _ready is not None
+
+
+def _dismiss_outdated() -> None:
+    """Let the process go that has ended, or has loaded other code than there is now."""
+    global _ready
+    if _ready is not None and (_ready.poll() is not None or _code() != _loaded):
+        assert _ready.stdin is not None
+        with suppress(OSError):
+            _ready.stdin.close()
+        _ready = None
+
+
+def _code() -> set[tuple[str, int]]:
+    """The package's files, and when each was changed."""
+    return {(str(file), file.stat().st_mtime_ns) for file in PACKAGE.rglob("*.py")}
 
 
 def _open_log(run: Path) -> BinaryIO:
@@ -47,14 +111,6 @@ def _open_log(run: Path) -> BinaryIO:
     path = run / "trainer.log"
     long = path.exists() and path.stat().st_size > LOG_BYTES
     return path.open("wb" if long else "ab")
-
-
-def keep_one_ready() -> None:
-    """See to it that a trainer waits for the next run."""
-    global _ready
-    with _lock:
-        if _ready is None or _ready.poll() is not None:
-            _ready = _spawn(["--wait"], subprocess.PIPE, subprocess.DEVNULL, 1)
 
 
 def _spawn(words: list[str], stdin: int, output: int, threads: int) -> "subprocess.Popen[bytes]":
@@ -72,27 +128,44 @@ def _spawn(words: list[str], stdin: int, output: int, threads: int) -> "subproce
         [sys.executable, "-m", "transformer", "train", *words],
         stdin=stdin,
         stdout=output,
-        stderr=output,
+        stderr=subprocess.DEVNULL if output == subprocess.PIPE else output,
         env=environment,
         start_new_session=True,
     )
 
 
 def wait_for_run() -> Path | None:
-    """In the process that is kept ready: load everything, then wait for a run directory.
+    """In the process that is kept ready: load everything, then wait for run directories.
 
-    Its output goes where that run's output belongs. None if whoever kept it has ended.
+    Returns in a trainer, whose output goes where its run's belongs; or None, if whoever kept it
+    has ended.
     """
     if os.name == "posix":
         os.nice(10)
-    import torch.optim  # noqa: F401  # what the first update would load
+    # What a trainer loads sooner or later. Nothing here may start a thread: a fork has one.
+    import torch
 
     import transformer.trainer  # noqa: F401
 
-    run = os.fsdecode(sys.stdin.buffer.readline().rstrip(b"\n"))
-    if not run:
-        return None
-    with _open_log(Path(run)) as log:
-        for stream in (sys.stdout, sys.stderr):
-            os.dup2(log.fileno(), stream.fileno())
-    return Path(run)
+    torch.optim.Adam([torch.zeros(1)])  # loads more
+    if FORKS:
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
+        gc.freeze()  # who collects garbage writes to pages that are shared
+    while line := sys.stdin.buffer.readline():
+        pid = os.fork() if FORKS else os.getpid()
+        if pid:
+            print(pid, flush=True)
+        if pid in (0, os.getpid()):
+            return _become_trainer(Path(os.fsdecode(line.rstrip(b"\n"))))
+    return None
+
+
+def _become_trainer(run: Path) -> Path:
+    """Leave the process kept ready for a session, an output and signals of its own."""
+    if FORKS:
+        os.setsid()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    with _open_log(run) as log, open(os.devnull, "rb") as nothing:
+        for stream, new in ((sys.stdin, nothing), (sys.stdout, log), (sys.stderr, log)):
+            os.dup2(new.fileno(), stream.fileno())
+    return run
