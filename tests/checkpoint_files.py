@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from transformer.checkpoint import Checkpoint
@@ -20,6 +21,9 @@ from transformer.model import Transformer
 from transformer.vocabulary import Vocabulary
 
 MEGABYTE = 1_000_000
+DEEP: Any = "bottom"
+for _ in range(600):  # not deep enough for the JSON reader to mind
+    DEEP = {"a": DEEP}
 SMALL: dict[str, Any] = {
     "d_model": 8,
     "num_heads": 2,
@@ -324,3 +328,12 @@ def summary_of(checkpoint: Checkpoint) -> Summary:
     """How a checkpoint that was trained here came about."""
     assert checkpoint.summary is not None
     return checkpoint.summary
+
+
+def assert_refused(content: bytes, tmp_path: Path, says: str) -> None:
+    """Refused from memory and from disk, in a sentence, and without taking memory for it."""
+    (tmp_path / "hostile.safetensors").write_bytes(content)
+    for source in (content, tmp_path / "hostile.safetensors"):
+        with little_memory(), pytest.raises(CheckpointError, match=says) as caught:
+            Checkpoint.load(source)
+        assert_sentence(caught.value)

@@ -11,7 +11,7 @@ from tests.faults.nursery import Nursery, open_nursery
 from transformer.checkpoint import Checkpoint
 
 # Before its first import: else a failing assert in there would not say what it compared.
-pytest.register_assert_rewrite("tests.checkpoint_files")
+pytest.register_assert_rewrite("tests.checkpoint_files", "tests.pytorch_twins", "tests.wild_models")
 
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("repeatable")
@@ -24,6 +24,14 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def float64() -> Iterator[None]:
+    """For a whole module. The default and not .double(): positions, too, must be born in it."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)
 
 
 @pytest.fixture

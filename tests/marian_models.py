@@ -1,8 +1,9 @@
-"""MarianMT models with random weights, made with Hugging Face's own programs."""
+"""MarianMT models with random weights, made with Hugging Face's own programs, the oracle."""
 
 import json
 import os
 import random
+import warnings
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -13,9 +14,66 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # nothing here is fetched
 import sentencepiece
 import torch
 
+from transformer.checkpoint import Checkpoint
+from transformer.decoding import pad
+
+warnings.filterwarnings("ignore", message="Recommended: pip install sacremoses")
+
 if TYPE_CHECKING:
     from transformers import MarianMTModel, MarianTokenizer
 
+SIZES: dict[str, dict[str, object]] = {
+    "small": {
+        "d_model": 32,
+        "encoder_layers": 1,
+        "decoder_layers": 1,
+        "encoder_attention_heads": 2,
+        "decoder_attention_heads": 2,
+        "encoder_ffn_dim": 48,
+        "decoder_ffn_dim": 48,
+        "max_position_embeddings": 64,
+        "init_std": 0.4,
+        "activation_function": "relu",
+        "ends": 2.0,
+    },
+    "medium": {
+        "d_model": 64,
+        "encoder_layers": 2,
+        "decoder_layers": 3,
+        "encoder_attention_heads": 4,
+        "decoder_attention_heads": 4,
+        "encoder_ffn_dim": 128,
+        "decoder_ffn_dim": 128,
+        "max_position_embeddings": 128,
+        "scale_embedding": True,
+        "init_std": 0.2,
+        "pieces": 500,
+        "ends": 3.5,
+        "generation": {"bad_words_ids": [], "num_beams": 6, "max_length": 100},
+    },
+    "large": {
+        "d_model": 128,
+        "encoder_layers": 3,
+        "decoder_layers": 2,
+        "encoder_attention_heads": 8,
+        "decoder_attention_heads": 8,
+        "encoder_ffn_dim": 256,
+        "decoder_ffn_dim": 256,
+        "max_position_embeddings": 128,
+        "scale_embedding": True,
+        "init_std": 0.15,
+        "activation_function": "gelu",
+        "pieces": 700,
+        "algorithm": "bpe",
+        "ends": 6.0,
+        "generation": {
+            "bad_words_ids": [],
+            "renormalize_logits": True,
+            "early_stopping": True,
+            "num_beams": 4,
+        },
+    },
+}
 ENGLISH, GERMAN = "etaoinshrdlucmwfgyp", "enisratdhulcgmobwfkzäöü"
 
 
@@ -29,6 +87,13 @@ def sentences(count: int, seed: int, letters: str = ENGLISH) -> list[str]:
         + chance.choice([".", "!", " ?", ""])
         for _ in range(count)
     ]
+
+
+TEXTS = sentences(100, seed=9)
+ODD = [
+    "", "  two  spaces ", "日本", "na日本 ta", "“tea” – ﬁ ① ㌔", "e\u0301 か\u3099", ">>fra<< tea",
+    ">>a b<< tea", "tea >>fra<<", "\u00a0tea\u2003", "tea\ttea\n", "🙂", "▁tea", "TEA", "tea\u0000",
+]  # fmt: skip
 
 
 def train_pieces(path: Path, texts: Sequence[str], size: int, algorithm: str = "unigram") -> None:
@@ -122,3 +187,26 @@ def load_marian(folder: Path) -> "tuple[MarianMTModel, MarianTokenizer]":
 
     model = MarianMTModel.from_pretrained(folder).eval()
     return model, MarianTokenizer.from_pretrained(folder)
+
+
+def batch(checkpoint: Checkpoint, texts: list[str]) -> torch.Tensor:
+    return pad([checkpoint.encode(text)[0].tolist() for text in texts], checkpoint.config.pad_id)
+
+
+def largest_difference(folder: Path, checkpoint: Checkpoint) -> float:
+    """Of a logit, over all texts in batches, on targets of random tokens."""
+    model, _ = load_marian(folder)
+    config, worst = checkpoint.config, 0.0
+    generator = torch.Generator().manual_seed(0)
+    for start in range(0, len(TEXTS), 25):
+        source = batch(checkpoint, TEXTS[start : start + 25])
+        read = torch.randint(config.target_vocab_size, (len(source), 12), generator=generator)
+        read[:, 0] = config.decoder_start_id
+        with torch.inference_mode():
+            theirs = model(
+                input_ids=source,
+                attention_mask=(source != config.pad_id).long(),
+                decoder_input_ids=read,
+            ).logits
+            worst = max(worst, (theirs - checkpoint.model(source, read)).abs().max().item())
+    return worst

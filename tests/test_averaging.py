@@ -53,7 +53,7 @@ def near(checkpoint: Checkpoint, seed: int, size: float = 0.01) -> Checkpoint:
     generator = torch.Generator().manual_seed(seed)
     tensors = {
         name: tensor + size * torch.randn(tensor.shape, generator=generator)
-        for name, tensor in checkpoint.tensors.items()
+        for name, tensor in sorted(checkpoint.tensors.items())  # a file gives them in any order
     }
     return Checkpoint(replace(checkpoint.header, sha256=""), tensors)
 

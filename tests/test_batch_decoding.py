@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tests.test_decoding import (
+from tests.wild_models import (
     MAX_LENGTH,
     TOLERANCE,
     batch_of,
@@ -32,12 +32,7 @@ BEAMS = (1, 3)
 LETTERS = "etaoinshrdlucmfwypvbgkqjxz" * 2
 BUNDLED = Path(__file__).parents[1] / "checkpoints" / "reverse.safetensors"
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _float64() -> Iterator[None]:
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def letters(checkpoint: Checkpoint, count: int) -> list[list[int]]:

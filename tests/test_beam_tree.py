@@ -1,12 +1,11 @@
 """The beam as a tree, against a plain search that writes down whom it drops."""
 
-from collections.abc import Iterator
 from functools import partial
 
 import pytest
 import torch
 
-from tests.test_decoding import (
+from tests.wild_models import (
     MAX_LENGTH,
     TOLERANCE,
     log_probabilities,
@@ -23,12 +22,7 @@ Tokens = tuple[int, ...]
 CASES = [(seed, 1 + seed % 5, (0.0, 0.6, 1.0, 4.0)[seed % 4]) for seed in range(30)]
 every_case = pytest.mark.parametrize(("seed", "beam_size", "alpha"), CASES)
 
-
-@pytest.fixture(autouse=True, scope="module")
-def _float64() -> Iterator[None]:
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def searched(seed: int, beam_size: int, alpha: float) -> tuple[Transformer, list[int], BeamTree]:

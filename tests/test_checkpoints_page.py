@@ -54,7 +54,7 @@ def moved(checkpoint: Checkpoint, seed: int) -> Checkpoint:
     generator = torch.Generator().manual_seed(seed)
     tensors = {
         name: tensor + 0.02 * torch.randn(tensor.shape, generator=generator)
-        for name, tensor in checkpoint.tensors.items()
+        for name, tensor in sorted(checkpoint.tensors.items())  # a file gives them in any order
     }
     summary = replace(checkpoint.summary, steps=seed + 1)  # type: ignore[type-var]
     return Checkpoint(replace(checkpoint.header, summary=summary, sha256=""), tensors)

@@ -1,14 +1,21 @@
-"""The command line, as real processes: what it prints, how it ends, what it imports."""
+"""The command line, as real processes: what it prints, how it ends, what it imports.
 
+A process spends seconds on importing torch. Where it is only asked what it prints, the command
+runs in this one.
+"""
+
+import io
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from transformer.__main__ import main
 from transformer.checkpoint import Checkpoint
 from transformer.tasks import SEVEN_PAIRS, read_pairs
 
@@ -46,6 +53,22 @@ def assert_failed_in_one_line(done: Any) -> None:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("command-line")
+
+
+@pytest.fixture
+def here(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Any]:
+    """The same in this process, in the folder."""
+
+    def run(*arguments: str, stdin: bytes = b"") -> Any:
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        code = main(list(arguments))
+        out, err = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, code, out, err)
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +109,10 @@ def test_train_prints_one_object(trained: Any, result: dict[str, Any], folder: P
 
 
 def test_a_finished_run_prints_its_result_again(
-    folder: Path, result: dict[str, Any], checkpoint: str
+    folder: Path, result: dict[str, Any], checkpoint: str, here: Callable[..., Any]
 ) -> None:
     before = {path: path.stat().st_mtime_ns for path in (folder / "seven").rglob("*.*")}
-    again = command("train", "--run-dir", "seven", "--json", cwd=folder)
+    again = here("train", "--run-dir", "seven", "--json")
     assert again.returncode == 0
     assert json.loads(again.stdout) == result
     assert {path: path.stat().st_mtime_ns for path in before} == before
@@ -102,10 +125,10 @@ def test_another_task_does_not_overwrite_a_run(folder: Path, result: dict[str, A
     assert "already holds a run" in done.stderr
 
 
-def test_the_seven_pairs_come_back(folder: Path, checkpoint: str) -> None:
+def test_the_seven_pairs_come_back(checkpoint: str, here: Callable[..., Any]) -> None:
     pairs = read_pairs(SEVEN_PAIRS).pairs
     lines = "".join(pair.source + "\n" for pair in pairs)
-    done = command("decode", checkpoint, "-", cwd=folder, stdin=lines.encode())
+    done = here("decode", checkpoint, "-", stdin=lines.encode())
     assert done.returncode == 0
     assert done.stdout.splitlines() == [pair.target for pair in pairs]
 
@@ -155,8 +178,8 @@ def test_one_text_is_decoded(folder: Path, checkpoint: str) -> None:
     }
 
 
-def test_verify_finds_all_in_order(folder: Path, checkpoint: str) -> None:
-    done = command("verify", checkpoint, "--json", cwd=folder)
+def test_verify_finds_all_in_order(checkpoint: str, here: Callable[..., Any]) -> None:
+    done = here("verify", checkpoint, "--json")
     assert done.returncode == 0
     found = json.loads(done.stdout)
     assert found["ok"] is True
@@ -164,8 +187,8 @@ def test_verify_finds_all_in_order(folder: Path, checkpoint: str) -> None:
     assert all(check["ok"] for check in found["checks"])
 
 
-def test_what_is_no_checkpoint_is_refused(folder: Path) -> None:
-    assert_failed_in_one_line(command("verify", str(SEVEN_PAIRS), cwd=folder))
+def test_what_is_no_checkpoint_is_refused(here: Callable[..., Any]) -> None:
+    assert_failed_in_one_line(here("verify", str(SEVEN_PAIRS)))
 
 
 @pytest.mark.parametrize(

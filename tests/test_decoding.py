@@ -1,21 +1,31 @@
-"""Greedy and beam search, against recomputation, enumeration and the model's own word."""
+"""Greedy and beam search, against recomputation and the model's own word."""
 
 import math
-from collections.abc import Iterator
 from functools import partial
 from itertools import product
-from typing import Any
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
-from transformer.config import TransformerConfig
+from tests.wild_models import (
+    MAX_LENGTH,
+    TOLERANCE,
+    alphas,
+    assert_same,
+    batch_of,
+    beams,
+    few,
+    log_probabilities,
+    log_probability,
+    penalty,
+    seeds,
+    sentences,
+    wild_model,
+)
 from transformer.decoding import (
     DecodingStep,
-    Hypothesis,
     beam_search,
     decode,
     greedy,
@@ -24,91 +34,8 @@ from transformer.decoding import (
     pad,
 )
 from transformer.hooks import record
-from transformer.model import Transformer
 
-few = settings(max_examples=12)
-seeds = st.integers(0, 10**6)
-beams = st.integers(1, 5)
-alphas = st.sampled_from([0.0, 0.6])
-TOLERANCE = 1e-10
-MAX_LENGTH = 9
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _float64() -> Iterator[None]:
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
-
-
-def wild_model(seed: int, **changes: Any) -> Transformer:
-    """A model that writes varied sentences, some of which end early.
-
-    A fresh model repeats one token for ever. Noise on all parameters varies what it writes,
-    and a raised bias of <eos> makes it stop sometimes.
-    """
-    torch.manual_seed(seed)
-    values: dict[str, Any] = {
-        "source_vocab_size": 9,
-        "target_vocab_size": 8,
-        "d_model": 8,
-        "num_heads": 2,
-        "num_encoder_layers": 1,
-        "num_decoder_layers": 2,
-        "d_ff": 12,
-        "max_length": MAX_LENGTH,
-        "norm_first": seed % 2 == 0,
-        "output_bias": True,
-        "tie_embeddings": seed % 3 == 0,
-        # Not the usual ids, so that none is taken for granted.
-        "pad_id": 4,
-        "bos_id": 0,
-        "eos_id": 1,
-        "unk_id": 2,
-        "decoder_start_id": 4 if seed % 5 == 0 else 0,
-    }
-    model = Transformer(TransformerConfig(**values | changes)).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.5)
-        model.output.bias[model.config.eos_id] += 1.0
-    return model
-
-
-def sentences(model: Transformer, count: int) -> list[list[int]]:
-    """Random sources of random lengths, without padding."""
-    known = [id_ for id_ in range(model.config.source_vocab_size) if id_ != model.config.pad_id]
-    lengths = torch.randint(1, 7, (count,)).tolist()
-    return [[known[i] for i in torch.randint(len(known), (n,)).tolist()] for n in lengths]
-
-
-def batch_of(model: Transformer, rows: list[list[int]]) -> Tensor:
-    return pad(rows, model.config.pad_id)
-
-
-@torch.inference_mode()
-def log_probabilities(model: Transformer, source: list[int], tokens: list[int]) -> Tensor:
-    """What one teacher-forced pass gives each position of an output: [position, vocabulary]."""
-    past = torch.tensor([[model.config.decoder_start_id, *tokens[:-1]]])
-    return model(torch.tensor([source]), past)[0].log_softmax(-1)
-
-
-def log_probability(model: Transformer, source: list[int], tokens: list[int]) -> float:
-    rows = log_probabilities(model, source, tokens)
-    return sum(rows[position, token].item() for position, token in enumerate(tokens))
-
-
-def penalty(length: int, alpha: float) -> float:
-    """Wu et al. (2016), equation 14."""
-    return (5 + length) ** alpha / (5 + 1) ** alpha
-
-
-def assert_same(left: list[Hypothesis], right: list[Hypothesis]) -> None:
-    assert [one.tokens for one in left] == [one.tokens for one in right]
-    assert [one.finished for one in left] == [one.finished for one in right]
-    for one, other in zip(left, right, strict=True):
-        assert one.log_prob == pytest.approx(other.log_prob, rel=0, abs=TOLERANCE)
-        assert one.score == pytest.approx(other.score, rel=0, abs=TOLERANCE)
+pytestmark = pytest.mark.usefixtures("float64")
 
 
 def test_the_models_here_write_varied_sentences_that_end_or_do_not() -> None:
@@ -334,101 +261,6 @@ def test_a_prefix_of_greedys_own_output_changes_nothing(seed: int, length: int) 
     free = decode(model, source)
     forced = decode(model, source, partial(greedy, prefix=free[0].tokens[:length]))
     assert_same(free, forced)
-
-
-# --- The whole space -------------------------------------------------------------------------
-
-
-def every_output(
-    model: Transformer, source: Tensor, longest: int, alpha: float
-) -> dict[tuple[int, ...], float]:
-    """All finished outputs up to a length, with their scores, by enumeration."""
-    eos, size = model.config.eos_id, model.config.target_vocab_size
-    written = torch.tensor(list(product(range(size), repeat=longest)))
-    start = written.new_full((len(written), 1), model.config.decoder_start_id)
-    past = torch.cat([start, written[:, :-1]], dim=1)
-    with torch.inference_mode():
-        log_probs = model(source.expand(len(written), -1), past).log_softmax(-1)
-    steps = log_probs.gather(2, written[..., None])[..., 0].tolist()
-    scores = {}
-    for tokens, gained in zip(written.tolist(), steps, strict=True):
-        if eos in tokens:
-            length = tokens.index(eos) + 1
-            scores[tuple(tokens[:length])] = math.fsum(gained[:length]) / penalty(length, alpha)
-    return scores
-
-
-@pytest.mark.parametrize("seed", range(50))
-def test_a_beam_that_holds_everything_finds_the_best_of_all_outputs(seed: int) -> None:
-    """200 cases: 50 models, 4 sources each; 5 tokens, outputs of up to 5."""
-    vocabulary, longest, alpha = 5, 5, (0.0, 0.6, 1.0, 4.0)[seed % 4]
-    model = wild_model(seed, target_vocab_size=vocabulary, num_decoder_layers=1)
-    # Sentences that all end at once would leave nothing to search for.
-    with torch.no_grad():
-        model.output.bias[model.config.eos_id] -= 1.0 + seed % 3
-    rows = sentences(model, 4)
-    # What ended, at any length, and what did not: nothing is ever left out.
-    everything = sum(4**n for n in range(longest)) + 4**longest
-    search = partial(beam_search, beam_size=everything, alpha=alpha, max_length=longest)
-    *_, last = search(model, batch_of(model, rows))
-    answers = decode(model, batch_of(model, rows), search)
-    for sentence, (source, found) in enumerate(zip(rows, answers, strict=True)):
-        scores = every_output(model, torch.tensor([source]), longest, alpha)
-        best = max(scores, key=scores.__getitem__)
-        ended = [one for one in last.hypotheses(model.config.eos_id, sentence) if one.finished]
-        assert len({one.tokens for one in ended}) == len(ended)
-        for one in ended:
-            assert one.score == pytest.approx(scores[one.tokens], rel=0, abs=TOLERANCE)
-        assert found.tokens == best
-        assert found.score == pytest.approx(scores[best], rel=0, abs=TOLERANCE)
-        assert found.finished
-
-
-def plain_beam_search(
-    model: Transformer, source: list[int], beam_size: int, alpha: float
-) -> tuple[tuple[int, ...], float]:
-    """Beam search as one would explain it: lists, one sentence, never stopping early."""
-    eos = model.config.eos_id
-    beam: list[tuple[tuple[int, ...], float]] = [((), 0.0)]
-
-    def ended(tokens: tuple[int, ...]) -> bool:
-        return tokens[-1:] == (eos,)
-
-    def score(one: tuple[tuple[int, ...], float]) -> float:
-        return one[1] / penalty(len(one[0]), alpha)
-
-    for _ in range(MAX_LENGTH):
-        grown = [one for one in beam if ended(one[0])]
-        for tokens, total in beam:
-            if not ended(tokens):
-                # The row of the next token does not depend on which token that will be.
-                following = log_probabilities(model, source, [*tokens, eos])[-1].tolist()
-                grown += [((*tokens, token), total + p) for token, p in enumerate(following)]
-        beam = sorted(grown, key=score, reverse=True)[:beam_size]
-    best = max(beam, key=lambda one: (ended(one[0]), score(one)))
-    return best[0], score(best)
-
-
-def assert_plain(model: Transformer, beam_size: int, alpha: float) -> None:
-    rows = sentences(model, 3)
-    strategy = partial(beam_search, beam_size=beam_size, alpha=alpha)
-    for source, found in zip(rows, decode(model, batch_of(model, rows), strategy), strict=True):
-        tokens, score = plain_beam_search(model, source, beam_size, alpha)
-        assert found.tokens == tokens
-        assert found.score == pytest.approx(score, rel=0, abs=TOLERANCE)
-
-
-@settings(max_examples=25)
-@given(seeds, beams, st.sampled_from([0.0, 0.6, 1.0]))
-def test_beam_search_is_the_plain_one(seed: int, beam_size: int, alpha: float) -> None:
-    """In a batch, where some sentences are done before others."""
-    assert_plain(wild_model(seed), beam_size, alpha)
-
-
-@pytest.mark.parametrize("seed", range(20))
-def test_stopping_early_misses_no_late_overtaker(seed: int) -> None:
-    """A large α favours length so much that a growing output overtakes one that has ended."""
-    assert_plain(wild_model(seed), beam_size=5, alpha=4.0)
 
 
 # --- Limits ----------------------------------------------------------------------------------

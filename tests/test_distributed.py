@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from tests.faults.nursery import Nursery
+from tests.small_training import fresh, made
 from tests.trainers import (
     OFTEN,
     PATIENCE,
@@ -27,10 +28,11 @@ from tests.trainers import (
 from transformer.checkpoint import Checkpoint
 from transformer.commits import commits
 from transformer.config import RunConfig
-from transformer.distributed import World
+from transformer.distributed import World, join
 from transformer.errors import ConfigError
 from transformer.run_queue import start
 from transformer.runs import Run, create_run
+from transformer.training import Training, Update
 
 STEPS = 50
 TRAIN = ("-m", "transformer", "train")
@@ -115,34 +117,27 @@ def test_two_processes_resume_bit_for_bit(precision: str, root: Path, nursery: N
     assert summary.training["precision"] == precision
 
 
-SETTLE = """
-import sys
-from tests.small_training import fresh, made
-from transformer.distributed import join
-from transformer.training import Training, Update
-
-with join() as world:
-    # As if a trial had found bfloat16 faster in one process and slower in the other.
-    task, config = made(precision=("bf16", "fp32")[world.rank])
-    training = Training(fresh(config), task, config.training, world)
-    losses = [event.loss for event in training.events() if isinstance(event, Update)]
-    print(training.precision, losses, flush=True)
-"""
+def settle() -> None:
+    """In each of two processes: train, and print what in and with which losses."""
+    with join() as world:
+        # As if a trial had found bfloat16 faster in one process and slower in the other.
+        task, config = made(precision=("bf16", "fp32")[world.rank])
+        training = Training(fresh(config), task, config.training, world)
+        losses = [event.loss for event in training.events() if isinstance(event, Update)]
+        print(training.precision, losses, flush=True)
 
 
-def test_all_processes_train_in_what_the_leader_found() -> None:
+def test_all_processes_train_in_what_the_leader_found(tmp_path: Path, nursery: Nursery) -> None:
     shared = torchrun_variables()
     processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", SETTLE],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ | shared | {"RANK": rank, "LOCAL_RANK": rank},
+        nursery.call(
+            *(__name__, "settle"), tmp_path / rank, shared | {"RANK": rank, "LOCAL_RANK": rank}
         )
         for rank in ("0", "1")
     ]
-    said = [process.communicate(timeout=PATIENCE)[0] for process in processes]
+    assert [process.wait() for process in processes] == [0, 0]
+    # A backend may have its own say in the same output.
+    said = [process.output().splitlines()[-1] for process in processes]
     assert said[0] == said[1]
     assert said[0].startswith("bf16 [")
 

@@ -1,7 +1,6 @@
 """The health check names real faults in real trainings, and keeps quiet about healthy ones."""
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -148,15 +147,16 @@ def test_a_healthy_run_raises_no_alarm(seed: int, tmp_path: Path) -> None:
     assert alarms(check_run(trained(tmp_path, seed))) == []
 
 
-def test_the_command_line_tells_findings_and_progress(tmp_path: Path) -> None:
+def test_the_command_line_tells_findings_and_progress(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = trained(tmp_path, steps=2)
-    arguments = [sys.executable, "-m", "transformer", "health", str(run.path), "--json"]
-    healthy = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False)
-    found = json.loads(healthy.stdout)
-    assert healthy.returncode == 0
+    assert main(["health", str(run.path), "--json"]) == 0
+    said = capsys.readouterr()
+    found = json.loads(said.out)
     assert found["ok"]
     assert {finding["state"] for finding in found["findings"]} == {"ok", "waiting"}
-    assert "Training the tiny twin" in healthy.stderr
+    assert "Training the tiny twin" in said.err
 
 
 def test_a_damaged_checkpoint_is_a_finding(

@@ -3,20 +3,22 @@
 import math
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from pages.components import pairs_store, training_form
+from tests.faults.nursery import Nursery
+from tests.trainers import no_trainer_left
 from transformer import arithmetic
 from transformer.checkpoint import Checkpoint
 from transformer.commits import commit
 from transformer.config import TransformerConfig
 from transformer.model import Transformer
 from transformer.presets import prepare
-from transformer.run_queue import start
-from transformer.runs import ENDED, RESUMABLE, Run, create_run, list_runs
+from transformer.runs import ENDED, Run, create_run, list_runs
 from transformer.tasks import SEVEN_PAIRS
 from transformer.vocabulary import Vocabulary
 
@@ -24,7 +26,11 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("train", "runs", "attention", "decode", "checkpoints")
 
 
-pytestmark = pytest.mark.usefixtures("own_folder")
+@pytest.fixture(autouse=True)
+def _own_folder(own_folder: None, tmp_path: Path) -> Iterator[None]:
+    """No run that a page has started outlives its test."""
+    with no_trainer_left(tmp_path):
+        yield
 
 
 def open_page(name: str = "", **query: str) -> AppTest:
@@ -36,11 +42,6 @@ def open_page(name: str = "", **query: str) -> AppTest:
     if name:
         app.switch_page(f"pages/{name}.py").run()
     return app
-
-
-def wait_for_the_end(run: Run) -> None:
-    while run.status().state not in (*ENDED, *RESUMABLE):
-        time.sleep(0.1)
 
 
 def messages(app: AppTest) -> list[str]:
@@ -181,17 +182,24 @@ def test_a_damaged_checkpoint_file_says_so_and_leaves_the_page_usable() -> None:
     assert not messages(app)
 
 
-def finished_run() -> Run:
+@pytest.fixture(scope="module")
+def trained(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where a run lies that has come to its end."""
     _, config = prepare("reverse", training={"steps": 20, "final_examples": 20})
-    run = create_run(config, name="**twenty** <b>steps</b>")
-    start(run)
-    wait_for_the_end(run)
-    return run
+    root = tmp_path_factory.mktemp("trained")
+    run = create_run(config, name="**twenty** <b>steps</b>", root=root)
+    assert nursery.train(run, environment={}).wait() == 0, run.log_tail()
+    return run.path
 
 
-def test_train_page_shows_a_finished_run_with_its_baselines() -> None:
-    run = finished_run()
-    app = open_page("train", run=run.id)
+@pytest.fixture
+def finished(trained: Path, own_folder: None) -> Run:
+    """A copy of that run, among the runs of the test's own folder."""
+    return Run(shutil.copytree(trained, Path("runs") / trained.name))
+
+
+def test_train_page_shows_a_finished_run_with_its_baselines(finished: Run) -> None:
+    app = open_page("train", run=finished.id)
     assert not messages(app)
     shown = {metric.label: metric.delta for metric in app.metric}
     assert shown["Exact match"] == "untrained 0.0 %"
@@ -201,23 +209,21 @@ def test_train_page_shows_a_finished_run_with_its_baselines() -> None:
     assert 0 < untrained - math.log(30) < 2.5
 
 
-def test_train_page_says_why_a_run_failed() -> None:
+def test_train_page_says_why_a_run_failed(nursery: Nursery) -> None:
     _, config = prepare("pairs", "overfit", pairs=SEVEN_PAIRS)
-    run = create_run(config, pairs=SEVEN_PAIRS)
+    run = create_run(config, pairs=SEVEN_PAIRS, root=Path("runs").resolve())
     # The disk has damaged the person's pairs.
     (run.path / "data.tsv").write_bytes(b"good\tgut\nbad\t\x81\n")
-    start(run)
-    wait_for_the_end(run)
+    assert nursery.train(run, environment={}).wait() == 1
     app = open_page("train", run=run.id)
     assert any("not UTF&#45;8 text &#40;line 2&#41;" in message for message in messages(app))
 
 
-def test_train_page_says_what_a_run_computes_on_and_in() -> None:
-    run = finished_run()
-    captions = [caption.value for caption in open_page("train", run=run.id).caption]
+def test_train_page_says_what_a_run_computes_on_and_in(finished: Run) -> None:
+    captions = [caption.value for caption in open_page("train", run=finished.id).caption]
     assert sum(text.startswith("On the processor, in ") for text in captions) == 1
-    (run.path / arithmetic.FILE).write_text('{"device": "**cpu**", "precision": 3}')
-    app = open_page("train", run=run.id)
+    (finished.path / arithmetic.FILE).write_text('{"device": "**cpu**", "precision": 3}')
+    app = open_page("train", run=finished.id)
     assert not messages(app)
     assert not any(caption.value.startswith("On the") for caption in app.caption)
 
@@ -239,7 +245,6 @@ def test_settings_reach_the_run_and_a_wrong_one_is_named() -> None:
     assert not messages(app)
     config = list_runs()[0].config()
     assert (config.model.num_heads, config.training.steps) == (8, 2)
-    wait_for_the_end(list_runs()[0])
 
 
 def run_with_checkpoint(name: str, content: bytes) -> Run:
@@ -271,8 +276,10 @@ def test_one_damaged_file_takes_no_page_down(about: str) -> None:
     (run.path / "metrics.jsonl").write_text('{"kind": "eval"}\n[]\n{"step": 1, "loss": NaN}\n{"st')
     (run.path / "samples.jsonl").write_text('{"step": 1, "samples": [{}]}\n')
     (run.path / "status.json").write_text('{"state": ["running"], "pid": "x"}')
+    app = open_page()
     for name in ("", *PAGES):
-        app = open_page(name)
+        if name:
+            app.switch_page(f"pages/{name}.py").run()
         assert not app.exception
         assert all("our fault" not in message for message in messages(app)), name
 
@@ -347,8 +354,6 @@ def test_a_link_with_hidden_controls_shows_one_line_and_one_button() -> None:
     app.button(key="train").click().run()
     config = list_runs()[0].config()
     assert (config.data.task, config.training.steps) == ("sort", 2)
-    while list_runs()[0].status().state not in ENDED:
-        time.sleep(0.1)
     # And the form of another link opens as that link says.
     assert app.query_params["controls"] == "hidden"
 
@@ -446,5 +451,3 @@ def test_the_link_of_a_run_on_own_pairs_opens_the_form_with_them() -> None:
     assert copy.config() == config
     assert copy.data_file is not None
     assert copy.data_file.read_bytes() == run.data_file.read_bytes()
-    while copy.status().state not in ENDED:
-        time.sleep(0.1)

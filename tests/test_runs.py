@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.checkpoint_files import summary_of
-from tests.trainers import ROOT, ended, no_trainer_left, spawn, tiny, trainers, trains, wait_for
+from tests.faults.nursery import Nursery
+from tests.trainers import ROOT, ended, no_trainer_left, tiny, trainers, trains, wait_for
 from transformer.checkpoint import Checkpoint
 from transformer.errors import RunError, UserError
 from transformer.run_queue import delete, start, trash
@@ -212,17 +213,19 @@ def test_a_damaged_line_costs_only_itself(tmp_path: Path) -> None:
     assert content[offset:] == b'{"step": 3'
 
 
-# Trainers
+# Trainers. Who starts them matters to two of these tests; those of the others come from the
+# nursery, where none need import torch.
 
 
-def test_a_killed_trainer_leaves_an_interrupted_run(root: Path) -> None:
+def test_a_killed_trainer_leaves_an_interrupted_run(root: Path, nursery: Nursery) -> None:
     run = create_run(tiny(), root=root)
     assert run.status().state == "starting"
-    start(run)
+    trainer = nursery.train(run, environment={})
     wait_for(lambda: trains(run), "metrics")
     status = run.status()
     assert status.state == "running"
-    os.kill(status.pid, signal.SIGKILL)
+    assert status.pid == trainer.pid
+    trainer.kill()
     status = ended(run, "interrupted")
     assert status.step == run.last_step() > 0
     assert status.reason
@@ -242,18 +245,18 @@ def test_a_killed_trainer_leaves_an_interrupted_run(root: Path) -> None:
     assert offset <= (run.path / "metrics.jsonl").stat().st_size
 
 
-def test_one_trainer_trains_and_a_stop_keeps_what_it_learned(root: Path) -> None:
+def test_one_trainer_trains_and_a_stop_keeps_what_it_learned(root: Path, nursery: Nursery) -> None:
     """Two start at the same moment, as from two tabs; exactly one gets the run."""
     run = create_run(tiny(), root=root)
-    first, second = spawn(run), spawn(run)
-    wait_for(lambda: len(trainers(root)) == 2, "two processes")
+    both = [nursery.train(run) for _ in range(2)]
     wait_for(lambda: trains(run), "metrics")
-    wait_for(lambda: {first.poll(), second.poll()} == {None, 1}, "one to give up")
+    wait_for(lambda: {one.poll() for one in both} == {None, 1}, "one to give up")
+    [trainer] = [one for one in both if one.poll() is None]
     assert "being trained by another process" in run.log_tail()
     assert "Traceback" not in run.log_tail()
     status = run.status()
     assert status.state == "running"
-    assert status.pid == trainers(root)[0].pid
+    assert status.pid == trainer.pid
     before = run.last_step()
     wait_for(lambda: run.last_step() > before, "training to go on")
 
@@ -265,7 +268,7 @@ def test_one_trainer_trains_and_a_stop_keeps_what_it_learned(root: Path) -> None
     assert summary_of(checkpoint).steps == stopped.step == run.last_step()
     assert 0 < summary_of(checkpoint).loss < summary_of(checkpoint).untrained_loss
     assert checkpoint.header.data == run.config().data
-    wait_for(lambda: not trainers(root), "the trainer's end")
+    assert trainer.wait() == 0
 
     # The same examples at every evaluation, none of them trained on.
     samples = run.samples()[0]
@@ -284,11 +287,11 @@ def test_one_trainer_trains_and_a_stop_keeps_what_it_learned(root: Path) -> None
 
 
 @pytest.mark.parametrize(("number", "state"), [("SIGTERM", "paused"), ("SIGINT", "stopped")])
-def test_signals_save_first(number: str, state: str, root: Path) -> None:
+def test_signals_save_first(number: str, state: str, root: Path, nursery: Nursery) -> None:
     """SIGTERM comes from a cluster that takes the machine away: the run can go on elsewhere.
     SIGINT is a person's Ctrl-C, who has seen enough."""
     run = create_run(tiny(), root=root)
-    start(run)
+    nursery.train(run, environment={})
     wait_for(lambda: trains(run), "metrics")
     os.kill(run.status().pid, getattr(signal, number))
     status = ended(run, state)
@@ -297,13 +300,15 @@ def test_signals_save_first(number: str, state: str, root: Path) -> None:
 
 
 @pytest.mark.parametrize("steps", [1, 50])
-def test_a_diverging_run_says_so_and_keeps_the_last_good_model(steps: int, root: Path) -> None:
+def test_a_diverging_run_says_so_and_keeps_the_last_good_model(
+    steps: int, root: Path, nursery: Nursery
+) -> None:
     """An ε that 32-bit numbers cannot hold: Adam divides 0 by 0, and the first update is ruin.
 
     With 50 steps the second update notices; with one, only the last evaluation can.
     """
     run = create_run(tiny(steps=steps, adam_eps=1e-60), root=root)
-    start(run)
+    nursery.train(run, environment={})
     status = ended(run, "diverged")
     assert "learning rate" in status.reason
     assert "\n" not in status.reason
@@ -357,10 +362,12 @@ def test_a_trainer_outlives_who_started_it(root: Path) -> None:
     assert [(found.id, found.status().state) for found in list_runs(root)] == [(run.id, "finished")]
 
 
-def test_a_stop_before_the_first_update_still_measures_the_untrained_model(tmp_path: Path) -> None:
-    run = create_run(tiny(), root=tmp_path / "runs")
+def test_a_stop_before_the_first_update_still_measures_the_untrained_model(
+    root: Path, nursery: Nursery
+) -> None:
+    run = create_run(tiny(), root=root)
     run.command("stop")
-    start(run)
+    nursery.train(run, environment={})
     ended(run, "stopped")
     # Once as the baseline, once at the end.
     assert [entry["step"] for entry in run.samples()[0]] == [0, 0]

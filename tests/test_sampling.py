@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tests.test_decoding import (
-    _float64,  # noqa: F401  64-bit numbers here too
+from tests.wild_models import (
     batch_of,
     few,
     log_probability,
@@ -25,6 +24,7 @@ from transformer.decoding import greedy, sample
 from transformer.errors import ConfigError
 from transformer.next_token import draw, next_token
 
+pytestmark = pytest.mark.usefixtures("float64")
 DRAWS = 20_000
 
 samplings = st.builds(

@@ -92,7 +92,8 @@ def test_a_trained_model_behaves_the_same_after_download_and_upload(
     server: Server, new_page: NewPage, tmp_path: Path
 ) -> None:
     page = new_page()
-    page.goto(f"{server.url}/train?task=reverse&eval_examples=32&final_examples=100")
+    few = "batch_size=16&eval_examples=32&final_examples=100"
+    page.goto(f"{server.url}/train?task=reverse&{few}")
     settle(page)
     # Few updates: a half-trained model is unsure, so that its probabilities say something.
     set_steps(page, 160)
@@ -140,11 +141,13 @@ def test_a_trained_model_behaves_the_same_after_download_and_upload(
 
 def test_a_run_outlives_its_tab(server: Server, new_page: NewPage) -> None:
     page = new_page()
-    # Few examples: a stop measures them all before it is done.
-    page.goto(f"{server.url}/train?task=sort&eval_examples=16&final_examples=16")
+    # Few examples: a stop measures them all before it is done. And more steps than it can make
+    # until then, however late the person comes back.
+    few = "preset=tiny&steps=100000&batch_size=16&eval_examples=16&final_examples=16"
+    page.goto(f"{server.url}/train?task=sort&{few}")
     settle(page)
     press_train(page, server)
-    expect(page.get_by_text(re.compile(r"Step \d+ of 1,500 · \d+ steps/s"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"Step [\d,]+ of 100,000 · \d+ steps/s"))).to_be_visible()
     run = list_runs(server.folder / "runs")[0]
     page.close()
     before = run.last_step()
@@ -152,7 +155,7 @@ def test_a_run_outlives_its_tab(server: Server, new_page: NewPage) -> None:
 
     other = new_page()
     other.goto(f"{server.url}/train")
-    expect(other.get_by_text("Sort letters (small): training.")).to_be_visible()
+    expect(other.get_by_text("Sort letters (tiny): training.")).to_be_visible()
     assert run.status().state in ACTIVE
     other.get_by_role("button", name="Stop and keep what was learned").click()
     expect(other.get_by_text("stopped; what was learned is saved")).to_be_visible()

@@ -7,6 +7,7 @@ that runs the command line as ``python -m transformer`` does, and is killed as a
     python -m tests.faults.nursery        reads requests from standard input, a JSON object a line
 """
 
+import importlib
 import json
 import os
 import signal
@@ -95,6 +96,10 @@ class Nursery:
         """A process that asks for a run and ends, as one that serves an app might."""
         return self.spawn(["submit", str(root)], log, environment)
 
+    def call(self, module: str, function: str, log: Path, environment: Mapping[str, str]) -> Child:
+        """A process that calls a function without arguments, and ends."""
+        return self.spawn(["call", module, function], log, environment)
+
     def train(
         self,
         run: Run,
@@ -182,6 +187,9 @@ def main() -> None:
                         code = watcher.main(Path(words[1]))
                     elif words[0] == "submit":
                         print(run_queue.submit(tiny(), root=Path(words[1])).id)
+                        code = 0
+                    elif words[0] == "call":
+                        getattr(importlib.import_module(words[1]), words[2])()
                         code = 0
                     else:
                         code = command_line.main(words)
