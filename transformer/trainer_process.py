@@ -142,12 +142,9 @@ def wait_for_run() -> Path | None:
     """
     if os.name == "posix":
         os.nice(10)
-    # What a trainer loads sooner or later. Nothing here may start a thread: a fork has one.
-    import torch
-
+    # Nothing here may start a thread: a fork has one.
     import transformer.trainer  # noqa: F401
 
-    torch.optim.Adam([torch.zeros(1)])  # loads more
     if FORKS:
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
         gc.freeze()  # who collects garbage writes to pages that are shared
