@@ -103,7 +103,11 @@ def _dismiss_outdated() -> None:
 
 def _code() -> set[tuple[str, int]]:
     """The package's files, and when each was changed."""
-    return {(str(file), file.stat().st_mtime_ns) for file in PACKAGE.rglob("*.py")}
+    found = set()
+    for file in PACKAGE.rglob("*.py"):
+        with suppress(OSError):  # an editor may be replacing it
+            found.add((str(file), file.stat().st_mtime_ns))
+    return found
 
 
 def _open_log(run: Path) -> BinaryIO:
