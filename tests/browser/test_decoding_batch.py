@@ -10,6 +10,7 @@ import pytest
 import torch
 from playwright.sync_api import Page, expect
 
+from pages.components.text import probability
 from tests.browser.access import (
     DESK,
     PHONE,
@@ -98,7 +99,7 @@ def test_errors_are_listed_by_confidence_and_open_where_they_began(
     shown = rows(page)
     assert [row[0] for row in shown] == [one.pair.source for one in ranked]
     for row, one in zip(shown, ranked, strict=True):
-        assert row[3] == f"{one.probability:.1%}".replace("%", " %")
+        assert row[3] == probability(one.probability)
         assert row[4].startswith(f"{one.step + 1}: wrote ")
     marks = page.locator(".answer_table tbody tr").nth(1).locator("mark")
     expect(marks).to_have_class(["wrong", "right"])
