@@ -27,7 +27,7 @@ from pages.components.decoding_steps import decoding_steps
 from pages.components.frame import errors_shown, frame
 from pages.components.inspection import shown
 from pages.components.panel_choice import choose_panel
-from pages.components.text import verbatim
+from pages.components.text import probability, verbatim
 
 if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
@@ -74,6 +74,7 @@ def walk(checkpoint: "Checkpoint", text: str) -> None:
             sides,
             wanted=wanted,
             told=place.tell(error.position if error else 0, max(len(one.ids) for one in sides)),
+            seed=place.last_seed(),
             key="decoding",
             on_place=place.remember,
             on_choice=place.take_choice,
@@ -93,7 +94,7 @@ def summary(checkpoint: "Checkpoint", road: Road, wanted: tuple[int, ...]) -> No
         judged = ", which is right" if road.written == wanted else ""
         st.markdown(
             f"{who} writes {verbatim(checkpoint.target_vocabulary.decode(road.written))}{judged}; "
-            f"log-probability {road.total:.4f} (probability {math.exp(road.total):.2%}).",
+            f"log-probability {road.total:.4f} (probability {probability(math.exp(road.total))}).",
             width="stretch",
         )
         st.button("Back to the model's own choice", on_click=place.start_over, disabled=not prefix)

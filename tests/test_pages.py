@@ -77,6 +77,30 @@ def test_every_panel_of_attention_runs(compare: str) -> None:
         app.run()
         assert not app.exception
         assert not messages(app)
+        sides = [block.value for block in app.markdown if block.value.startswith("Checked for ")]
+        assert len(sides) == (2 if compare else 0)
+
+
+def test_a_change_that_leaves_the_output_says_what_it_does_to_its_probabilities() -> None:
+    place = {"input": "hello", "panel": "cause", "without": "decoder.0.0"}
+    app = open_page("attention", checkpoint="sort", **place)
+    said = "The model writes `ehllo` with all heads and with this change, too: the output stays, "
+    said += "the probabilities of its tokens change by up to 45."
+    assert any(block.value.startswith(said) for block in app.markdown)
+    app = open_page("attention", checkpoint="reverse", input="abc", panel="cause", write="patch")
+    app.text_input(key="patch").set_value("abc").run()
+    said = "the probability of each of its tokens changes by less than 0.1 points."
+    assert any(said in block.value for block in app.markdown)
+
+
+def test_what_if_says_how_both_outputs_came_about() -> None:
+    for query, said in (
+        ({}, "Both outputs are decoded greedily. "),
+        ({"prefix": "6.7"}, "Both outputs keep the first 2 tokens of your branch, "),
+        ({"seed": "3"}, "Both outputs are decoded greedily, not by chance as the one above. "),
+    ):
+        app = open_page("decode", checkpoint="reverse", input="abc", part="what_if", **query)
+        assert any(block.value.startswith(said) for block in app.caption), said
 
 
 HOSTILE = {
@@ -107,7 +131,7 @@ def test_a_mistaken_address_of_attention_does_no_harm() -> None:
 
 def test_an_output_of_ones_own_is_shown_instead_of_the_models() -> None:
     app = open_page("attention", checkpoint="reverse", input="abc", output="abc")
-    assert any("for the output you gave, `abc`" in block.value for block in app.markdown)
+    assert any("for `abc`, the output you gave" in block.value for block in app.markdown)
     app.text_input(key="output").set_value("a b").run()
     assert "␣" in messages(app)[0] or "space" in messages(app)[0]
     app.text_input(key="output").set_value("x" * 500).run()

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from pathlib import Path
 
 import pytest
 import sacrebleu
@@ -11,11 +12,13 @@ from hypothesis import strategies as st
 from pages.components.decoding import batch
 from pages.components.decoding.batch_inputs import Brought
 from transformer.batch_decoding import BatchAnswer
+from transformer.checkpoint import Checkpoint
 from transformer.csv_files import FORMULA
 from transformer.errors import TaskError
 from transformer.scores import Scorer, edit_distance
-from transformer.tasks.inputs_file import MAX_BYTES, MAX_INPUTS, parse_inputs
+from transformer.tasks.inputs_file import ARROW, MAX_BYTES, MAX_INPUTS, as_line, parse_inputs
 
+BUNDLED = Path(__file__).parents[1] / "checkpoints"
 words = st.lists(st.sampled_from("abc"), max_size=7)
 
 
@@ -73,6 +76,45 @@ def test_lines_become_inputs_with_their_numbers_and_targets() -> None:
     ]
     assert (found.targets, found.extra) == (3, 1)
     assert not any(one.problem for one in found.inputs)
+
+
+@pytest.mark.parametrize(
+    ("line", "text", "target"),
+    [
+        ("a => b", "a", "b"),
+        ("  12  +  3   =>  15 ", "12 + 3", "15"),
+        ("a => b => c", "a", "b => c"),
+        ("a => b\tc", "a => b", "c"),
+        ("a\tb => c", "a", "b => c"),
+        ("a =>", "a", None),
+        ("=> b", "", "b"),
+        ("a=>b", "a=>b", None),
+        ("a =>b", "a =>b", None),
+        ("f(x) >= 2", "f(x) >= 2", None),
+    ],
+)
+def test_an_arrow_between_spaces_parts_a_line_that_has_no_tab(
+    line: str, text: str, target: str | None
+) -> None:
+    found = parse_inputs(line.encode())
+    [one] = found.inputs
+    assert (one.text, one.target, found.extra) == (text, target, 0)
+
+
+texts = st.lists(st.sampled_from(["a", "b", "=", ">", ARROW]), min_size=1).map(" ".join)
+
+
+@given(texts, st.none() | texts)
+def test_what_was_read_is_written_so_that_it_is_read_again(text: str, target: str | None) -> None:
+    [one] = parse_inputs(as_line(text, target).encode()).inputs
+    assert (one.text, one.target) == (text, target)
+
+
+def test_no_bundled_task_has_the_arrow_in_its_inputs() -> None:
+    for path in sorted(BUNDLED.glob("*.safetensors")):
+        vocabulary = Checkpoint.load(path).source_vocabulary
+        ordinary = (t for i, t in enumerate(vocabulary.tokens) if i not in vocabulary.special)
+        assert ">" not in "".join(ordinary), path.stem
 
 
 def test_a_line_that_is_too_long_costs_itself_alone() -> None:

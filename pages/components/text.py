@@ -42,6 +42,21 @@ def percent(share: float) -> str:
     return f"{share:.1%}".replace("%", " %")
 
 
+def probability(share: float) -> str:
+    """A token's probability, the same wherever it stands on the Decode page. What is rounded to
+    all or nothing says that it is not; ``decoding_steps`` writes it alike."""
+    if 0.99995 <= share < 1:
+        return "> 99.99 %"
+    if 0 < share < 0.00005:
+        return "< 0.01 %"
+    return f"{100 * share:.2f} %"
+
+
+def full_stop(text: str) -> str:
+    """What ends a sentence whose last words are this text."""
+    return "" if text.rstrip().endswith((".", "!", "?", "…")) else "."
+
+
 def number(value: float) -> str:
     """A loss, short: three significant digits."""
     return f"{value:#.3g}" if value < 100 else f"{value:,.0f}"

@@ -9,6 +9,7 @@ import pytest
 import torch
 from playwright.sync_api import Locator, Page, expect
 
+from pages.components.text import probability
 from tests.browser.access import PHONE, assert_fit_for_all
 from tests.browser.conftest import ROOT, NewPage, Server, settle
 from transformer.analysis.beam_tree import beam_tree
@@ -127,7 +128,7 @@ def test_the_lens_shows_each_layers_candidates(
     order = found.ranks(3).argsort(axis=1)
     assert first.all_inner_texts() == [tokens[int(row[0])] for row in order]
     share = page.locator(".lens tr").nth(1).locator("td").last.locator("span").first
-    expect(share).to_have_text(f"{100 * found.probabilities[2, 3].max():.2f} %")
+    expect(share).to_have_text(probability(float(found.probabilities[2, 3].max())))
     expect(page.get_by_text("What a lens can tell, and what not.")).to_be_visible()
     expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
 

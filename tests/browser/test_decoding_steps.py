@@ -8,6 +8,7 @@ import torch
 from playwright.sync_api import Browser, Page, expect
 
 from pages.components.decoding_steps import HERE
+from pages.components.text import probability
 from tests.browser.access import assert_accessible_in_both_themes
 from tests.browser.conftest import NewPage, Server, settle
 from transformer.checkpoint import Checkpoint
@@ -65,6 +66,15 @@ def test_the_browser_computes_what_the_library_does(browser: Browser) -> None:
                     rtol=0,
                     atol=1e-12,
                 )
+    shares = [0.0, 1e-12, 4.99e-5, 5.01e-5, 0.123, 0.9998, 0.99994, 0.99996, 1.0]
+    for place in ("decoding_steps/arithmetic.js", "branch_tree/branch_tree.js"):
+        script = (
+            (HERE.parent / place)
+            .read_text("utf-8")
+            .replace("export default function", "function all")
+        )
+        said = page.evaluate(f"(shares) => {{ {script}; return shares.map(percent); }}", shares)
+        assert said == [probability(share) for share in shares]
     page.close()
 
 
@@ -149,6 +159,13 @@ def test_a_road_by_chance_is_drawn_again_by_its_seed(server: Server, new_page: N
     page.get_by_label("greedily").check()
     page.wait_for_url(lambda url: "seed=" not in url)
     expect(wrote).not_to_have_text(first)
+    # The seed in the field is that of the draw among the strategies, too.
+    page.get_by_role("radio", name="Strategies").click()
+    expect(page.get_by_label("Seed", exact=True)).to_have_value("4")
+    expect(page.locator(".strategies")).to_contain_text("seed 4")
+    open_decode(page, server, f"checkpoint=reverse&input={LONG}&part=strategies")
+    expect(page.get_by_label("Seed", exact=True)).to_have_value("1")
+    expect(page.locator(".strategies")).to_contain_text("seed 1")
 
 
 def test_a_choice_is_drawn_before_the_server_has_answered(
@@ -197,6 +214,9 @@ def test_branches_are_made_named_compared_and_walked_by_keyboard(
     settle(page)
     tree = page.locator(".branch_tree")
     expect(tree.locator("tbody tr")).to_have_count(3)
+    # f and e are given with the choice, but are what the model writes by itself.
+    expect(page.locator(".output button.forced")).to_have_text(re.compile("^q"))
+    expect(tree.locator("td.token span.forced")).to_have_count(2)
     # Name it, and put the model's own beside it.
     tree.get_by_label("Name of the branch shown").fill("with <b>q</b>!~*")
     page.keyboard.press("Enter")
@@ -240,7 +260,7 @@ def test_a_wrong_answer_says_where_and_why(server: Server, new_page: NewPage) ->
     page.goto(f"{server.url}/decode?checkpoint=reverse&input={LONG}")
     alert = page.get_by_test_id("stAlert")
     expect(alert).to_contain_text(re.compile(r"Wrong from step \d+ on: there the model wrote \w"))
-    expect(alert).to_contain_text(re.compile(r"right is \w, its \d+\w\w choice \("))
+    expect(alert).to_contain_text(re.compile(r"the target has \w, its \d+\w\w choice \("))
     expect(alert).to_contain_text("those it learned from had at most 12")
     expect(alert).to_contain_text("It looked most at")
     settle(page)
@@ -277,7 +297,7 @@ def test_teacher_forcing_and_the_untrained_beside_the_road(
         re.compile("would have written another at [3-6] of 6 steps")
     )
     shares = page.locator(".output button").first.locator("small").all_inner_texts()
-    assert shares[0] == "100 %"
+    assert shares[0] == "99.97 %"
     assert float(shares[1].split()[0]) < 50
 
 

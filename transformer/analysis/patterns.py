@@ -99,8 +99,8 @@ class HeadScores:
         if self.fitting:
             best = self.fitting[0]
             said = (
-                f"puts {_percent(self.patterns[best])} of its weight {self.phrases[best]}; "
-                f"spread evenly it would be {_percent(self.chance[best])}"
+                f"puts {_percent(self.patterns[best])} of its weight {self.phrases[best]}; if "
+                f"it were spread evenly, {_percent(self.chance[best])} would be there"
             )
             if others := [self.phrases[name] for name in self.fitting[1:]]:
                 said += f". On this input that cannot be told apart from weight {others[0]}"
@@ -112,9 +112,9 @@ class HeadScores:
         elif self.patterns:
             best = max(self.patterns, key=lambda name: self.patterns[name])
             said = (
-                f"fits no pattern clearly; the nearest gets {_percent(self.patterns[best])} of "
-                f"its weight ({self.phrases[best]}), of which an even spread would put "
-                f"{_percent(self.chance[best])} there"
+                f"fits no pattern clearly. The nearest: {_percent(self.patterns[best])} of its "
+                f"weight is {self.phrases[best]}; if it were spread evenly, "
+                f"{_percent(self.chance[best])} would be there"
             )
         else:
             said = "has too short an input here to show a pattern"
@@ -201,12 +201,15 @@ def find_patterns(
         # The last source token is <eos>; the diagonals are those of the text before it.
         text = (row < keys - 1) & (column < keys - 1)
         yield Pattern(
-            "diagonal", "diagonal", "at the place it writes to itself", (row == column) & text
+            "diagonal",
+            "diagonal",
+            "on the input token at the same place as the token it writes",
+            (row == column) & text,
         )
         yield Pattern(
             "anti-diagonal",
             "anti-diagonal",
-            "at the same place counted from the end",
+            "on the input token at the same place, counted from the end",
             (column == keys - 2 - row) & text,
         )
         yield Pattern("content", "same token", "on input tokens equal to the one it writes", same)

@@ -1,4 +1,4 @@
-"""Reading many inputs: one a line, or input and target with a tab between them."""
+"""Reading many inputs: one a line, or input and target with a tab or an arrow between them."""
 
 import io
 from dataclasses import dataclass
@@ -8,6 +8,9 @@ from transformer.tasks.pairs_file import MAX_LINE_BYTES, MAX_TEXT, TextLines
 
 MAX_INPUTS = 10_000
 MAX_BYTES = 10_000_000
+ARROW = "=>"
+"""Between input and target where a tab cannot be typed: as a word by itself, the first of a line.
+No bundled task's inputs have it. A tab in the line wins."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,7 @@ def parse_inputs(content: bytes) -> Inputs:
             problem = f"The line has more than {MAX_LINE_BYTES:,} bytes; shorten it."
             found.append(Input(number, "", None, problem))
             continue
-        cells = [" ".join(cell.split()) for cell in line.split("\t")]
+        cells = _cells(line)
         extra += len(cells) > 2 and any(cells[2:])
         target = (cells[1] or None) if len(cells) > 1 else None
         problem = ""
@@ -84,3 +87,21 @@ def parse_inputs(content: bytes) -> Inputs:
     if not found:
         raise TaskError("There is no input yet. Write one a line.")
     return Inputs(tuple(found), lines.encoding, extra)
+
+
+def _cells(line: str) -> list[str]:
+    """A line's texts: the input, and what follows a tab or else the first arrow."""
+    if "\t" in line:
+        return [" ".join(cell.split()) for cell in line.split("\t")]
+    words = line.split()
+    if ARROW not in words:
+        return [" ".join(words)]
+    at = words.index(ARROW)
+    return [" ".join(words[:at]), " ".join(words[at + 1 :])]
+
+
+def as_line(text: str, target: str | None) -> str:
+    """What :func:`parse_inputs` reads as these two again."""
+    if target is None and ARROW not in text.split():
+        return text
+    return f"{text}\t{target or ''}"

@@ -11,7 +11,7 @@ from pages.components.attention.sides import Shown
 from pages.components.examples import Examples, held_out
 from pages.components.inspection import LONGEST_OUTPUT
 from pages.components.inspection import shown as as_shown
-from pages.components.text import percent, plain, verbatim
+from pages.components.text import full_stop, percent, plain, verbatim
 from transformer.analysis.heads import Head, all_heads
 
 if TYPE_CHECKING:
@@ -123,11 +123,16 @@ def _draw_effect(checkpoint: "Checkpoint", found: "Effect") -> None:
 
     vocabulary = checkpoint.target_vocabulary
     before, after = vocabulary.decode(found.before), vocabulary.decode(found.after)
-    changed = "The change makes no difference here." if before == after else ""
-    st.markdown(
-        f"With all heads the model writes {verbatim(before)}; with this change it writes "
-        f"{verbatim(after)}. {changed}"
-    )
+    if before == after:
+        st.markdown(
+            f"The model writes {verbatim(before)} with all heads and with this change, too: "
+            f"the output stays, {_most_changed(found)}."
+        )
+    else:
+        st.markdown(
+            f"With all heads the model writes {verbatim(before)}; with this change it writes "
+            f"{verbatim(after)}{full_stop(after)}"
+        )
     tokens = as_shown(vocabulary.tokens, [one.token for one in found.tokens])
     preferred = as_shown(vocabulary.tokens, [one.preferred for one in found.tokens])
     st.plotly_chart(
@@ -149,6 +154,14 @@ def _draw_effect(checkpoint: "Checkpoint", found: "Effect") -> None:
             else "No token loses as much as 1 point: on this input nothing hangs on it."
         )
     )
+
+
+def _most_changed(found: "Effect") -> str:
+    """By how much the probability of a token of the output changes at most."""
+    most = 100 * max(abs(one.after - one.before) for one in found.tokens)
+    if most < 0.1:
+        return "and the probability of each of its tokens changes by less than 0.1 points"
+    return f"the probabilities of its tokens change by up to {most:.1f} points"
 
 
 # --- held-out examples ------------------------------------------------------------------------

@@ -5,6 +5,7 @@ import html
 import streamlit as st
 
 from pages.components.attention.sides import Shown
+from pages.components.text import plain
 
 STYLE = """
 <style>
@@ -26,6 +27,8 @@ def trust_strip(sides: list[Shown]) -> None:
             f"({html.escape(check.detail)})</li>"
             for check in checks
         )
+        if len(sides) > 1:
+            st.markdown(f"Checked for **{plain(shown.label)}**:")
         label = f"Checked for {shown.label}" if len(sides) > 1 else "Checked for these maps"
         st.html(f"{STYLE}<ul class='trust' aria-label='{html.escape(label)}'>{items}</ul>")
         if not all(check.ok for check in checks):

@@ -62,7 +62,7 @@ def pack(sides: Sequence[Side], told: Told, compact: bool = False) -> bytes:
         {
             "sides": [_side(side) for side in sides],
             "labels": dict(sides[0].labels),
-            "comparable": len({tuple(side.shapes) for side in sides}) == 1,
+            "noDifference": _why_no_difference(sides),
             "place": told.value,
             "turn": told.turn,
             "compact": compact,
@@ -74,6 +74,17 @@ def pack(sides: Sequence[Side], told: Told, compact: bool = False) -> bytes:
         np.ascontiguousarray(kind.weights, "<f4").tobytes() for side in sides for kind in side.kinds
     ]
     return b"".join([len(header).to_bytes(4, "little"), header, *weights])
+
+
+def _why_no_difference(sides: Sequence[Side]) -> str:
+    """Why one map cannot be taken from the other, cell by cell; empty where it can."""
+    one, other = sides[0].shapes, sides[-1].shapes
+    reasons = []
+    if [shape[:2] for shape in one] != [shape[:2] for shape in other]:
+        reasons.append("have not as many layers and heads")
+    if [shape[2:] for shape in one] != [shape[2:] for shape in other]:
+        reasons.append("read or write texts that are not equally long")
+    return f"No difference is drawn: the two {' and '.join(reasons)}." if reasons else ""
 
 
 def _side(side: Side) -> dict[str, object]:

@@ -107,7 +107,7 @@ function axes(kind, sum) {
 function buildSideSwitch(view) {
   const box = element("div", { class: "switch", role: "group", "aria-label": "What is compared" });
   const options = [["", "side by side"], ["b", view.sides[1].label]];
-  if (view.comparable) options.push(["difference", "difference"]);
+  if (!view.noDifference) options.push(["difference", "difference"]);
   const buttons = options.map(([show, label]) => {
     const button = element("button", { type: "button", "data-show": show }, label);
     button.onclick = () => {
@@ -123,6 +123,7 @@ function buildSideSwitch(view) {
   const mark = () => buttons.forEach((one) => one.setAttribute("aria-pressed", String(one.dataset.show === view.show)));
   mark();
   box.append(...buttons);
+  if (view.noDifference) box.append(element("span", {}, view.noDifference));
   return box;
 }
 

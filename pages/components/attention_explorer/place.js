@@ -44,7 +44,7 @@ function readPlace(view, text) {
   view.hide = hide > 0 && hide <= 1 ? hide : 0;
   view.picked = new Set((given.get("tokens") ?? "").split(" ").filter((id) => /^[swr]\d{1,4}$/.test(id)));
   view.show = ["b", "difference"].includes(given.get("show")) && view.sides.length > 1 ? given.get("show") : "";
-  if (view.show === "difference" && !view.comparable) view.show = "";
+  if (view.show === "difference" && view.noDifference) view.show = "";
 }
 
 function writePlace(view) {

@@ -15,7 +15,7 @@ class Row(TypedDict):
     depth: how many branches it hangs below the first.
     parts: the step at which it parts from the one above it, from 0; 0 for the first.
     tokens, probabilities: of each step.
-    forced: how many steps were given.
+    dashed: the steps given in place of the model's first choice.
     verdict: "right", "wrong", or empty where the target is not known.
     wrong: the first wrong step, -1 where there is none.
     """
@@ -25,7 +25,7 @@ class Row(TypedDict):
     parts: int
     tokens: Sequence[str]
     probabilities: Sequence[float]
-    forced: int
+    dashed: Sequence[int]
     log_prob: float
     verdict: str
     wrong: int

@@ -11,16 +11,35 @@ export default function (component) {
   draw(root, data, (...act) => setTriggerValue("act", act));
 }
 
-const percent = (share) => `${(100 * share).toFixed(2)} %`;
+// As pages/components/text.py has it: what is rounded to all or nothing says that it is not.
+function percent(share) {
+  if (share >= 0.99995 && share < 1) return "> 99.99 %";
+  if (share > 0 && share < 0.00005) return "< 0.01 %";
+  return `${(100 * share).toFixed(2)} %`;
+}
 
 function draw(root, data, act) {
   const focused = root.getRootNode().activeElement?.dataset?.focus;
   const scroller = element("div", { class: "scroller", tabindex: "0", role: "region", "aria-label": "Tree of branches" });
   scroller.append(tableOf(data, act));
-  root.replaceChildren(scroller, editorOf(data, act));
+  const more = element("p", { class: "more", hidden: "" }, "The table goes on to the right: swipe or scroll it sideways.");
+  root.replaceChildren(scroller, more, editorOf(data, act));
+  watchEdges(scroller, more);
   // Made anew: keep the keyboard where it was.
   const again = focused && [...root.querySelectorAll("[data-focus]")].find((one) => one.dataset.focus === focused);
   (again || null)?.focus();
+}
+
+// While steps are off the edge, a line says so, and a shadow marks the edge they are behind.
+function watchEdges(scroller, more) {
+  const look = () => {
+    const hidden = scroller.scrollWidth - scroller.clientWidth;
+    more.hidden = hidden <= 1;
+    scroller.classList.toggle("goes-on", hidden - scroller.scrollLeft > 1);
+  };
+  scroller.onscroll = look;
+  new ResizeObserver(look).observe(scroller);
+  look();
 }
 
 function tableOf({ rows, step }, act) {
@@ -60,10 +79,16 @@ function rowOf(row, index, longest, step, act) {
   line.append(
     last,
     element("td", { class: "number" }, row.log_prob.toFixed(4)),
-    element("td", { class: row.verdict }, { right: "✓ right", wrong: "✗ wrong", "": "" }[row.verdict]),
+    verdictCell(row.verdict),
   );
   for (let i = 0; i < longest; i++) line.append(tokenCell(row, index, i, step, act));
   return line;
+}
+
+function verdictCell(verdict) {
+  const cell = element("td", { class: verdict });
+  if (verdict) cell.append(verdict === "right" ? "✓" : "✗", element("span", { class: "word" }, ` ${verdict}`));
+  return cell;
 }
 
 // What a branch shares with the one above it is drawn there; here only a line leads past it.
@@ -77,7 +102,7 @@ function tokenCell(row, index, i, step, act) {
   }
   const token = element("span", {}, row.tokens[i]);
   token.style.setProperty("--shade", `${Math.round(45 * row.probabilities[i])}%`);
-  if (i < row.forced) token.classList.add("forced");
+  if (row.dashed.includes(i)) token.classList.add("forced");
   if (i === row.wrong) token.classList.add("wrong");
   if (row.depth && i === row.parts) cell.classList.add("parts");
   cell.title = `${row.name}, step ${i + 1}: ${row.tokens[i]}, probability ${percent(row.probabilities[i])}`;

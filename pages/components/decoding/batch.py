@@ -9,7 +9,7 @@ import streamlit as st
 
 from pages.components import study
 from pages.components.answer_table import Row, Tokens, answer_table, page_of
-from pages.components.decoding.batch_inputs import Brought, bring, put_back
+from pages.components.decoding.batch_inputs import Brought, bring, brought, put_back, say
 from pages.components.decoding.strategies import PENALTY_HELP, USUAL_ALPHA
 from pages.components.decoding.view import View, open_at
 from pages.components.inspection import LONGEST_OUTPUT
@@ -83,9 +83,10 @@ def panel(view: View) -> None:
     checkpoint = view.checkpoint
     key = f"batch {checkpoint.header.sha256}"
     _recall(checkpoint, key)
-    brought = bring()
+    bring(checkpoint)
     running = (kept := st.session_state.get(key)) is not None and kept.running
-    _search(checkpoint, brought, key, running)
+    _search(checkpoint, key, running)
+    say(brought())
     results = study.show(key, "Decoding")
     if isinstance(results, Results):
         _show(checkpoint, results, key)
@@ -113,8 +114,12 @@ def _recall(checkpoint: "Checkpoint", key: str) -> None:
 # --- decoding ---------------------------------------------------------------------------------
 
 
-def _search(checkpoint: "Checkpoint", brought: Brought | None, key: str, running: bool) -> None:
-    """How to decode, and the button that starts it."""
+def _search(checkpoint: "Checkpoint", key: str, running: bool) -> None:
+    """How to decode, and the button that starts it.
+
+    What is typed comes to the server as the box is left, by the very click on the button: so it
+    can be pressed before, and keeps its place and its key as its label changes under the press.
+    """
     with st.container(horizontal=True, vertical_alignment="bottom"):
         beam_size = st.number_input(
             "Beam size (1 is greedy)",
@@ -140,11 +145,19 @@ def _search(checkpoint: "Checkpoint", brought: Brought | None, key: str, running
                 width=170,
             )
         int8 = _in_8_bits(checkpoint)
-        count = len(brought.inputs.inputs) if brought else 0
-        label = f"Decode {count:,} {'input' if count == 1 else 'inputs'}" if count else "Decode"
-        if st.button(label, type="primary", disabled=brought is None or running) and brought:
-            _start(checkpoint, Results(brought, beam_size, alpha, int8), key)
+        found = brought()
+        label = f"Decode {_counted(found.inputs)}" if isinstance(found, Brought) else "Decode"
+        pressed = st.button(label, type="primary", disabled=running, key="batch decode")
+        if pressed and isinstance(found, Brought):
+            _start(checkpoint, Results(found, beam_size, alpha, int8), key)
             st.rerun()
+    if pressed and found is None:
+        st.info("There is nothing to decode yet: type an input above, or bring a file.")
+
+
+def _counted(inputs: Inputs) -> str:
+    count = len(inputs.inputs)
+    return f"{count:,} {'input' if count == 1 else 'inputs'}"
 
 
 def _in_8_bits(checkpoint: "Checkpoint") -> bool:
@@ -230,6 +243,11 @@ def _is_text(vocabulary: Vocabulary) -> bool:
 
 def _show(checkpoint: "Checkpoint", results: Results, key: str) -> None:
     left = len(results.left)
+    if (now := brought()) != results.brought:
+        st.info(
+            f"These are the outputs of the {_counted(results.inputs)} decoded before"
+            + (", not of those above." if now is not None else ".")
+        )
     if left:
         st.markdown(
             f"**{len(results.answers):,} of {len(results.inputs.inputs):,} inputs are decoded** "
@@ -304,6 +322,11 @@ def _scores(checkpoint: "Checkpoint", results: Results) -> None:
             score("BLEU", f"{found.bleu:.1f}", "of 100", where)
         if found.chrf is not None:
             score("chrF", f"{found.chrf:.1f}", "of 100", where)
+    inputs, answers = results.inputs.inputs, results.answers
+    unread = sum(inputs[i].target is not None and bool(answers[i].error) for i in answers)
+    if unread:
+        what = "1 input with a target" if unread == 1 else f"{unread:,} inputs with a target"
+        st.caption(f"{what} could not be read and {'is' if unread == 1 else 'are'} not counted.")
 
 
 def _kinds(results: Results) -> dict[str, list[int]]:

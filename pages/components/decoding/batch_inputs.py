@@ -1,14 +1,25 @@
 """The fields in which many inputs are brought, typed or in a file, and what was brought last."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from pages.components.frame import problem
-from pages.components.text import plain
+from pages.components.text import plain, verbatim
 from transformer.errors import TaskError, UserError
-from transformer.tasks.inputs_file import MAX_BYTES, MAX_INPUTS, Inputs, parse_inputs
+from transformer.tasks.inputs_file import (
+    ARROW,
+    MAX_BYTES,
+    MAX_INPUTS,
+    Inputs,
+    as_line,
+    parse_inputs,
+)
 from transformer.tasks.pairs_file import ENCODING_NAMES
+
+if TYPE_CHECKING:
+    from transformer.checkpoint import Checkpoint
 
 BROUGHT, TYPED, FILE = "batch inputs", "batch text", "batch file"
 """Session state: what a person brought last, as :class:`Brought` or the error in it; the fields."""
@@ -22,11 +33,13 @@ class Brought:
     inputs: Inputs
 
 
-def bring() -> Brought | None:
-    """The fields to bring inputs with; what was brought last, once it can be used."""
+def bring(checkpoint: "Checkpoint") -> None:
+    """The fields to bring inputs with; what is in them is said by :func:`brought`."""
+    example = _example(checkpoint)
     st.markdown(
         f"One input a line, up to {MAX_INPUTS:,}. Where you know the right output, write it after "
-        "a tab: outputs are then compared with it."
+        f"{verbatim(ARROW)} with a space on either side, or after a tab: outputs are then compared "
+        f"with it.{f' For example: {verbatim(example)}' if example else ''}"
     )
     left, right = st.columns(2)
     with left:
@@ -34,7 +47,7 @@ def bring() -> Brought | None:
             "Type or paste inputs here",
             key=TYPED,
             height=140,
-            placeholder="one input a line",
+            placeholder=example or "one input a line",
             persist_state="session",
             on_change=_typed,
         )
@@ -46,13 +59,27 @@ def bring() -> Brought | None:
             max_upload_size=MAX_BYTES // 1_000_000,
             on_change=_uploaded,
         )
-    brought: Brought | UserError | None = st.session_state.get(BROUGHT)
-    if isinstance(brought, UserError):
-        problem(brought)
-        return None
-    if brought is not None:
-        st.caption(_words(brought.name, brought.inputs))
-    return brought
+
+
+def brought() -> Brought | UserError | None:
+    """What was brought last, or why it cannot be used; None for nothing yet."""
+    found: Brought | UserError | None = st.session_state.get(BROUGHT)
+    return found
+
+
+def say(found: Brought | UserError | None) -> None:
+    """What was read. Below all that can be clicked: as it appears, nothing may move away from
+    under a pointer that is already pressed."""
+    if isinstance(found, UserError):
+        problem(found)
+    elif found is not None:
+        st.caption(_words(found.name, found.inputs))
+
+
+def _example(checkpoint: "Checkpoint") -> str:
+    """A line as it may be typed: the model's own first example that has a target."""
+    pairs = ((one.source, one.target) for one in checkpoint.header.examples)
+    return next((f"{source} {ARROW} {target}" for source, target in pairs if target), "")
 
 
 def put_back(brought: Brought) -> None:
@@ -61,9 +88,7 @@ def put_back(brought: Brought) -> None:
         return
     st.session_state[BROUGHT] = brought
     if not brought.name:
-        lines = (
-            f"{one.text}\t{one.target}" if one.target else one.text for one in brought.inputs.inputs
-        )
+        lines = (as_line(one.text, one.target) for one in brought.inputs.inputs)
         st.session_state[TYPED] = "\n".join(lines)
 
 

@@ -48,12 +48,12 @@ def sides(
         return [_side("shown", road)]
     if choice == TARGET:
         other = decode_road(checkpoint, text, Way(wanted), most=len(wanted))
-        return [_side("running on its own", road), _side("true target given", other, "given")]
+        return [_side("running on its own", road), _side("true target given", other)]
     if choice == UNTRAINED:
         other = decode_road(
             session.untrained_twin(checkpoint), text, Way(road.written), most=len(road.written)
         )
-        return [_side("trained", road), _side("untrained", other, "given")]
+        return [_side("trained", road), _side("untrained", other)]
     found = {
         branches.beside_code(branch): branch
         for branch in branches.all_branches(checkpoint, road.way)
@@ -66,7 +66,7 @@ def sides(
     ]
 
 
-def _side(label: str, road: Road, given_by: str = "chosen by you") -> Side:
+def _side(label: str, road: Road) -> Side:
     return Side(
         label,
         road.written,
@@ -74,5 +74,4 @@ def _side(label: str, road: Road, given_by: str = "chosen by you") -> Side:
         len(road.way.prefix),
         road.logits,
         road.attention,
-        given_by,
     )

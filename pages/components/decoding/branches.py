@@ -49,8 +49,9 @@ def panel(view: View) -> None:
     roads = [decode_road(checkpoint, view.text, branch.way) for branch in branches]
     st.markdown(
         "Every token you wrote in place of the model's has begun a branch. **Open** one to walk "
-        "it above, or put it **beside** the one shown. Shade is probability, dashes are yours; "
-        "where a branch parts from the one it hangs on, a line marks it."
+        "it above, or put it **beside** the one shown. Shade is probability; a dashed token was "
+        "given in place of the model's first choice; where a branch parts from the one it hangs "
+        "on, a line marks it."
     )
     order, parents = tree_order([road.written for road in roads])
     st.session_state["tree"] = [branches[i] for i in order]
@@ -70,7 +71,11 @@ def panel(view: View) -> None:
                 parts=parts,
                 tokens=shown(checkpoint.target_vocabulary.tokens, road.written),
                 probabilities=[math.exp(value) for value in road.log_probs],
-                forced=len(branch.way.prefix),
+                dashed=[
+                    i
+                    for i in range(len(branch.way.prefix))
+                    if int(road.logits[i].argmax()) != road.written[i]
+                ],
                 log_prob=road.total,
                 verdict=_judged(road, view.wanted),
                 wrong=-1 if error is None else error.position,

@@ -13,7 +13,7 @@ from pages.components.answer_table import Row, Tokens, answer_table, page_of
 from pages.components.decoding.view import View, open_at
 from pages.components.examples import Examples, data_file, examples_of, has_longer
 from pages.components.inspection import LONGEST_OUTPUT
-from pages.components.text import percent, plain
+from pages.components.text import percent, plain, probability
 from transformer.csv_files import write_csv
 from transformer.vocabulary import printable
 
@@ -196,14 +196,14 @@ def _cells(checkpoint: "Checkpoint", mistake: "Mistake") -> list[str | Tokens]:
         names = checkpoint.target_vocabulary.tokens
         where = (
             f"{error.position + 1}: wrote {printable(names[error.written])} "
-            f"({percent(error.probability)}), right is {printable(names[error.wanted])} "
-            f"({percent(error.wanted_probability)})"
+            f"({probability(error.probability)}), right is {printable(names[error.wanted])} "
+            f"({probability(error.wanted_probability)})"
         )
     return [
         mistake.pair.source,
         Tokens(tokens, place),
         Tokens(target, place, "right") if target else mistake.pair.target,
-        percent(mistake.probability),
+        probability(mistake.probability),
         where,
     ]
 

@@ -10,7 +10,7 @@ from pages.components.decoding.branches import shared
 from pages.components.decoding.roads import Way, decode_road
 from pages.components.decoding.view import View
 from pages.components.inspection import shown
-from pages.components.text import code
+from pages.components.text import code, probability
 
 STYLE = """
 <style>
@@ -125,4 +125,5 @@ def _cell(name: str, share: float, i: int, token: int, wanted: Sequence[int], pa
     wrong = i >= len(wanted) or token != wanted[i]
     classes = " ".join(filter(None, ["wrong" if wrong else "", "parts" if parts else ""]))
     mark = "≠ " if parts else "✗ " if wrong else ""
-    return f"<td class='{classes}'>{code(name)}<small>{mark}{share:.0%}</small></td>"
+    said = f"{mark}{html.escape(probability(share))}"
+    return f"<td class='{classes}'>{code(name)}<small>{said}</small></td>"

@@ -1,5 +1,6 @@
 """The candidates as each decoder layer would give them, and how undecided each layer is."""
 
+import html
 import math
 from typing import TYPE_CHECKING
 
@@ -8,7 +9,7 @@ import streamlit as st
 from pages.components.decoding.chips import source_and_read
 from pages.components.decoding.view import View
 from pages.components.inspection import shown
-from pages.components.text import code, verbatim
+from pages.components.text import code, probability, verbatim
 from transformer.csv_files import write_csv
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ def _table(view: View, found: "Lens", ranks: "NDArray[np.int64]") -> str:
             kind = ' class="written"' if token == written else ""
             cells.append(
                 f"<td{kind}><div><b>{code(names[token])}</b>"
-                f"<span>{_share(float(probabilities[layer, token]))}</span>"
+                f"<span>{html.escape(probability(float(probabilities[layer, token])))}</span>"
                 f"<span>{_arrow(change) if layer else ''}</span></div></td>"
             )
         rows.append(f"<tr><th scope='row'>{place + 1}.</th>{''.join(cells)}</tr>")
@@ -118,10 +119,6 @@ def _arrow(change: int) -> str:
     if change == 0:
         return "="
     return f"↑{change}" if change > 0 else f"↓{-change}"
-
-
-def _share(probability: float) -> str:
-    return f"{100 * probability:.2f} %" if probability >= 0.0001 else "< 0.01 %"
 
 
 def _entropy(view: View, found: "Lens") -> None:

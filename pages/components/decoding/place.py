@@ -25,6 +25,7 @@ FIELDS = ("step", "temperature", "top_k", "top_p", "seed", "look")
 OF_THE_INPUT = ("prefix", "step", "target", "beside", "branches")
 """What belongs to one input of one model, and is forgotten with it."""
 PLACE = "decoding place"
+FIRST_SEED = 1
 
 
 def read(checkpoint: "Checkpoint", text: str) -> None:
@@ -62,7 +63,16 @@ def _sampling() -> SamplingConfig | None:
             st.warning(plain(f"The address asks for what cannot be, and it is left out: {said}"))
             numbers.pop(field, None)
             st.session_state[field] = ""
-    return SamplingConfig(**numbers) if "seed" in numbers else None
+    if "seed" not in numbers:
+        return None
+    st.session_state["last seed"] = numbers["seed"]
+    return SamplingConfig(**numbers)
+
+
+def last_seed() -> int:
+    """The seed to draw with where none is asked for: the last one that was."""
+    seed: int = st.session_state.get("last seed", FIRST_SEED)
+    return seed
 
 
 def tell(first_step: int, steps: int) -> Told:

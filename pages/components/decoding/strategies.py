@@ -9,6 +9,7 @@ import streamlit as st
 
 from pages.components import address
 from pages.components.beam_tree import beam_tree as draw_tree
+from pages.components.decoding.place import last_seed
 from pages.components.decoding.view import View, open_at
 from pages.components.inspection import LONGEST_OUTPUT, shown
 from pages.components.text import code
@@ -64,7 +65,7 @@ def panel(view: View) -> None:
     """A table of strategies, what it shows, and one of the beams as a tree."""
     checkpoint = view.checkpoint
     beam, alpha = _choices(checkpoint.config.length_penalty)
-    sampling = view.sampling or SamplingConfig()
+    sampling = view.sampling or SamplingConfig(seed=last_seed())
     rows, trees = _searched(
         checkpoint.header.sha256, view.text, float(alpha), view.wanted, sampling, checkpoint
     )

@@ -7,7 +7,7 @@ import streamlit as st
 from pages.components import address
 from pages.components.decoding.roads import Road, Way, decode_road, prefix_text
 from pages.components.inspection import shown
-from pages.components.text import percent, plain, verbatim
+from pages.components.text import plain, probability, verbatim
 from transformer.analysis.first_error import FirstError, first_error
 from transformer.analysis.ideal import ideal_places
 from transformer.errors import VocabularyError
@@ -81,8 +81,8 @@ def verdict(
     who = "you wrote" if forced else "the model wrote"
     sentences = [
         f"**Wrong from step {step} on:** there {who} {written} "
-        f"({_share(error.probability)}); right is {right}, its "
-        f"{_ordinal(error.rank)} choice ({_share(error.wanted_probability)}).",
+        f"({probability(error.probability)}); the target has {right}, its "
+        f"{_ordinal(error.rank)} choice ({probability(error.wanted_probability)}).",
         "" if forced else _how_sure(road, error),
         "" if forced else _unlike_training(checkpoint, text),
         "" if forced else _looked(checkpoint, text, road, wanted, error),
@@ -159,10 +159,6 @@ def _afterwards(
 
 def _names(checkpoint: "Checkpoint", *ids: int) -> list[str]:
     return shown(checkpoint.target_vocabulary.tokens, ids)
-
-
-def _share(probability: float) -> str:
-    return "less than 0.1 %" if probability < 0.001 else percent(probability)
 
 
 def _ordinal(rank: int) -> str:

@@ -10,7 +10,7 @@ from pages.components.decoding.chips import tiles
 from pages.components.decoding.instead import choose_token
 from pages.components.decoding.view import View, open_at
 from pages.components.inspection import LONGEST_OUTPUT, shown
-from pages.components.text import percent, verbatim
+from pages.components.text import full_stop, probability, verbatim
 from transformer.csv_files import write_csv
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def panel(view: View) -> None:
         max_length=min(LONGEST_OUTPUT, 2 * len(view.written) + 10),
     )
     _draw(view, found)
-    st.caption(_explain(kind))
+    st.caption(f"{_decoded(view)} {_explain(kind)}")
     with st.container(horizontal=True):
         if kind == "replace" and changed is not None:
             text = view.checkpoint.source_vocabulary.decode(changed[0].tolist())
@@ -152,7 +152,7 @@ def _draw(view: View, found: "WhatIf") -> None:
         tiles(
             f"{title}: output tokens with their probabilities",
             shown(tokens, one.tokens),
-            [percent(share) for share in one.probabilities],
+            [probability(share) for share in one.probabilities],
             marked=range(start, len(one.tokens)),
         )
     before = shown(tokens, found.before.tokens)
@@ -182,26 +182,40 @@ def _draw(view: View, found: "WhatIf") -> None:
 def _finding(view: View, found: "WhatIf") -> str:
     """Both outputs, and the first step at which they part."""
     vocabulary = view.checkpoint.target_vocabulary
-    before, after = (verbatim(vocabulary.decode(one.tokens)) for one in (found.before, found.after))
+    before, after = (vocabulary.decode(one.tokens) for one in (found.before, found.after))
     if found.parts_at is None:
-        return f"The model writes {before} with the change, too."
+        return f"The model writes {verbatim(before)} with the change, too."
     at = found.parts_at
 
     def there(one: Sequence[int], shares: Sequence[float]) -> str:
         if at >= len(one):
             return "nothing"
-        return f"{verbatim(shown(vocabulary.tokens, [one[at]])[0])} ({percent(shares[at])})"
+        return f"{verbatim(shown(vocabulary.tokens, [one[at]])[0])} ({probability(shares[at])})"
 
     return (
-        f"With the change the model writes {after} instead of {before}. They part at "
+        f"With the change the model writes {verbatim(after)} instead of "
+        f"{verbatim(before)}{full_stop(before)} They part at "
         f"**step {at + 1}**: {there(found.before.tokens, found.before.probabilities)} becomes "
         f"{there(found.after.tokens, found.after.probabilities)}."
     )
 
 
+def _decoded(view: View) -> str:
+    """How both outputs came about."""
+    if given := len(view.prefix):
+        first = "first token" if given == 1 else f"first {given} tokens"
+        return (
+            f"Both outputs keep the {first} of your branch, whatever the change, and go on "
+            "greedily from there."
+        )
+    if view.sampling is not None:
+        return "Both outputs are decoded greedily, not by chance as the one above."
+    return "Both outputs are decoded greedily."
+
+
 def _explain(kind: str) -> str:
     if kind == "replace":
-        return "Both outputs are decoded greedily; the other input tokens stay as they are."
+        return "The other input tokens stay as they are."
     if kind == "mask":
         return (
             "Nothing can look at a hidden token, neither the encoder's other positions nor the "

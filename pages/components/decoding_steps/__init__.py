@@ -34,7 +34,6 @@ class Side:
     forced: how many of the first steps were given rather than written by the model.
     logits: [step, vocabulary]
     attention: over the source, [step, layer, head, source]
-    given_by: who forced those steps, as on screen.
     """
 
     label: str
@@ -43,7 +42,6 @@ class Side:
     forced: int
     logits: NDArray[np.float32]
     attention: NDArray[np.float32]
-    given_by: str = "chosen by you"
 
 
 def pack(
@@ -52,6 +50,7 @@ def pack(
     sides: Sequence[Side],
     wanted: Sequence[int],
     told: Told,
+    seed: int,
 ) -> bytes:
     """What the browser gets: the length of a JSON header, the header, then all numbers.
 
@@ -72,7 +71,6 @@ def pack(
                 "ids": list(side.ids),
                 "logProbs": list(side.log_probs),
                 "forced": side.forced,
-                "givenBy": side.given_by,
                 "candidates": logits.shape[1],
                 "listed": ids is not None,
                 "layers": attention.shape[1],
@@ -91,6 +89,7 @@ def pack(
             "wanted": list(wanted),
             "place": told.value,
             "turn": told.turn,
+            "seed": seed,
         }
     ).encode()
     # Padded so that the numbers are aligned to four bytes.
@@ -115,6 +114,7 @@ def decoding_steps(
     *,
     wanted: Sequence[int],
     told: Told,
+    seed: int,
     key: str,
     on_place: Callable[[], None],
     on_choice: Callable[[], None],
@@ -127,12 +127,13 @@ def decoding_steps(
         sides: one road, or two to compare.
         wanted: the true target's ids; empty where it is not known.
         told: where to be, as ``step=…&temperature=…``; obeyed when its turn is a new one.
+        seed: what the seed's field has while the model goes on greedily.
         on_place, on_choice: called when the person has moved, or writes another token; session
             state under ``key`` then has ``["place"]``, written as ``told``, or ``["choice"]``,
             the ids of the output up to that token.
     """
     component(HERE)(
-        data=pack(vocabulary, source, sides, wanted, told),
+        data=pack(vocabulary, source, sides, wanted, told, seed),
         key=key,
         on_place_change=on_place,
         on_choice_change=on_choice,

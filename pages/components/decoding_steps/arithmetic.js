@@ -60,7 +60,12 @@ function inWords(found, i, name, { temperature, topK, topP }) {
   return lines;
 }
 
-const percent = (value) => `${(100 * value).toFixed(2)} %`;
+// As pages/components/text.py has it: what is rounded to all or nothing says that it is not.
+function percent(value) {
+  if (value >= 0.99995 && value < 1) return "> 99.99 %";
+  if (value > 0 && value < 0.00005) return "< 0.01 %";
+  return `${(100 * value).toFixed(2)} %`;
+}
 
 const share = (value) => value.toFixed(3);
 

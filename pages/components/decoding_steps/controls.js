@@ -17,7 +17,7 @@ function buildControls(view) {
     settingsChanged(view);
   };
   for (const radio of view.root.querySelectorAll("input[name=road]")) {
-    radio.onchange = () => takeRoad(view, radio.value === "sampled" ? view.lastSeed ?? 1 : null);
+    radio.onchange = () => takeRoad(view, radio.value === "sampled" ? view.lastSeed ?? view.data.seed : null);
   }
   find("seed").onchange = () => {
     const seed = Math.round(Number(find("seed").value));
@@ -59,6 +59,6 @@ function drawControls(view) {
   if (view.seed !== null) view.lastSeed = view.seed;
   const sampled = view.seed !== null;
   for (const radio of view.root.querySelectorAll("input[name=road]")) radio.checked = (radio.value === "sampled") === sampled;
-  find("seed").value = view.seed ?? view.lastSeed ?? 1;
+  find("seed").value = view.seed ?? view.lastSeed ?? view.data.seed;
   find("seed").disabled = find("again").disabled = !sampled;
 }

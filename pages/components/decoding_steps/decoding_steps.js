@@ -35,7 +35,7 @@ function isDark(node) {
 
 function build(view) {
   view.root.innerHTML = `
-    <h3 id="output-title">Output: choose a step <span class="hint">(← → walk; the fuller the shade, the more probable)</span></h3>
+    <h3 id="output-title">Output: choose a step <span class="hint">(← → walk; the fuller the shade, the more probable<span class="dashes" hidden>; dashed: given in place of the model's first choice</span>)</span></h3>
     <p class="legend"></p>
     <div class="tokens output" role="group" aria-labelledby="output-title"></div>
     <div class="walk">
@@ -78,7 +78,7 @@ function build(view) {
   Object.assign(view, {
     output: find(".output"), slider: find(".walk input"), where: find(".where"), back: find(".back"),
     forward: find(".forward"), tables: find(".tables"), source: find(".source"), readout: find(".readout"),
-    layers: find("select[aria-label=Layer]"), heads: find("select[aria-label=Head]"), legend: find(".legend"),
+    layers: find("select[aria-label=Layer]"), heads: find("select[aria-label=Head]"), legend: find(".legend"), dashes: find(".dashes"),
     typed: find(".typed"), tokens: find("datalist"), refused: find(".refused"),
   });
   view.slider.oninput = () => walk(view, Number(view.slider.value));
@@ -179,6 +179,7 @@ function draw(view) {
   view.forward.disabled = view.step === view.steps - 1;
   drawLegend(view);
   drawOutput(view);
+  view.dashes.hidden = !view.output.querySelector(".forced");
   describeStep(view);
   drawSource(view);
   drawControls(view);
@@ -203,10 +204,6 @@ function drawLegend(view) {
 
 // For a side that was given the other's tokens: how often it would have gone its own way.
 function wouldHaveWritten(view, side) {
-  const best = (step) => {
-    const row = side.logits.subarray(step * side.candidates, (step + 1) * side.candidates);
-    return idAt(side, step, row.indexOf(row.reduce((a, b) => Math.max(a, b))));
-  };
-  const others = side.ids.filter((id, step) => best(step) !== id).length;
+  const others = side.ids.filter((id, step) => firstChoice(side, step) !== id).length;
   return `Given the same tokens, “${side.label}” would have written another at ${others} of ${side.ids.length} steps.`;
 }

@@ -32,20 +32,35 @@ function drawStep(view, button, i, parting, wanted) {
   const wrong = isWrong(view, i);
   button.setAttribute("aria-pressed", String(i === view.step));
   button.className = [
-    "token", i < side.forced && "forced", i > view.step && "later", wrong && "wrong", i === parting && "parting",
+    "token", isSwapped(side, i) && "forced", i > view.step && "later", wrong && "wrong", i === parting && "parting",
   ].filter(Boolean).join(" ");
   const lines = sides.map((one) => lineOf(view, one, i));
   const right = wrong && wanted[i] !== undefined ? nameOf(view, wanted[i]) : "";
   const notes = [
     `step ${i + 1}: ${lines.map((line) => line.words).join("; ")}`,
-    i < side.forced ? side.givenBy : "",
-    wrong ? (right ? `wrong, right is ${right}` : "wrong, the answer has ended") : "",
+    isSwapped(side, i) ? "given in place of the model's first choice" : i < side.forced ? "given" : "",
+    wrong ? (right ? `wrong, the target has ${right}` : "wrong, the target has ended") : "",
     i === parting ? "here the two part" : "",
   ];
   button.title = notes.filter(Boolean).join(", ");
   button.setAttribute("aria-label", button.title);
   button.replaceChildren(...lines.flatMap((line) => line.parts));
-  if (view.anyWrong) button.append(element("small", { class: "right" }, wrong ? `✗ ${right || "—"}` : "\u00a0"));
+  if (view.anyWrong) button.append(markOf(wrong, right));
+}
+
+function markOf(wrong, right) {
+  const mark = element("small", { class: "instead" });
+  if (wrong) mark.append(element("span", { class: "cross" }, "✗"), ` ${right || "—"}`);
+  else mark.append("\u00a0");
+  return mark;
+}
+
+// Given where the model's first choice was another: the tokens before a choice are given, too.
+const isSwapped = (side, i) => i < side.forced && firstChoice(side, i) !== side.ids[i];
+
+function firstChoice(side, step) {
+  const row = logitsOf(side, step);
+  return idAt(side, step, row.indexOf(row.reduce((a, b) => Math.max(a, b))));
 }
 
 const isWrong = (view, i) =>
@@ -62,7 +77,7 @@ function lineOf(view, side, i) {
   const label = view.data.sides.length > 1 ? `${side.label} ` : "";
   return {
     words: `${label}${name}, probability ${percent(probability)}`,
-    parts: [shown, element("small", {}, `${(100 * probability).toFixed(0)} %`)],
+    parts: [shown, element("small", {}, percent(probability))],
   };
 }
 
