@@ -93,7 +93,7 @@ def choose_run() -> Run | None:
     default = "" if training_form.is_locked() else next(iter(known), "")
     address.read("run", default)
     if not known and not st.session_state["run"]:
-        st.info("No run yet. Choose a task and press Train: the default takes about a minute.")
+        st.info("No run yet. Choose a task and press Train: the default takes a minute or two.")
         return None
     chosen = address.choose("Run", {run.id: label(run) for run in known.values()}, "run")
     return None if chosen is None else known[chosen]

@@ -93,7 +93,7 @@ def test_its_own_example_is_not_called_wrong(imported: Checkpoint) -> None:
 def test_heads_are_switched_off_without_examples(imported: Checkpoint, method: str) -> None:
     app = opened(imported, "attention", panel="cause", write=method)
     assert not app.error
-    assert "With all heads the model writes" in said(app)
+    assert "with all heads and with this change, too" in said(app)
     assert "mean" not in str(box(app, "They write instead").options)
 
 

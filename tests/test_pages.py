@@ -243,6 +243,20 @@ def test_train_page_says_why_a_run_failed(nursery: Nursery) -> None:
     assert any("not UTF&#45;8 text &#40;line 2&#41;" in message for message in messages(app))
 
 
+def test_a_point_that_its_run_no_longer_keeps_is_told_from_one_that_never_was(
+    finished: Run,
+) -> None:
+    for name, says in ((finished.id, "the best and the last five"), ("none", "belong to another")):
+        assert says in messages(open_page("decode", checkpoint=f"run-{name}-7"))[0]
+
+
+def test_a_finished_run_is_duplicated_into_the_form(finished: Run) -> None:
+    app = open_page("train", run=finished.id)
+    app.button(key=f"duplicate {finished.id}").click().run()
+    steps = finished.config().training.steps
+    assert app.number_input(key="reverse.tiny.TrainingConfig.steps").value == steps
+
+
 def test_train_page_says_what_a_run_computes_on_and_in(finished: Run) -> None:
     captions = [caption.value for caption in open_page("train", run=finished.id).caption]
     assert sum(text.startswith("On the processor, in ") for text in captions) == 1

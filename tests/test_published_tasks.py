@@ -7,7 +7,7 @@ import pytest
 from transformer.config import DataConfig
 from transformer.presets import prepare
 from transformer.tasks import Pair, build_task, right_answer
-from transformer.tasks.pronunciation import Pronunciation, dictionary
+from transformer.tasks.pronunciation import PHONES, WORDS, Pronunciation, dictionary
 from transformer.tasks.scan import Scan, ScanAddJump, ScanLength, ScanSimple, meanings
 from transformer.tasks.shipped import ShippedTask
 
@@ -136,3 +136,9 @@ def test_epochs_are_the_same_pairs_in_another_order(kind: type[ShippedTask]) -> 
 def test_scan_tokens_are_those_of_its_grammar() -> None:
     assert len(Scan.source_vocabulary) == 4 + 13
     assert len(Scan.target_vocabulary) == 4 + 6
+
+
+def test_in_the_word_for_a_phone_one_hears_it() -> None:
+    assert set(WORDS) <= set(PHONES)
+    for phone, word in WORDS.items():
+        assert any(phone in spoken.split() for spoken in dictionary()[word])

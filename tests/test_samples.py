@@ -100,7 +100,8 @@ def test_errors_are_shares_of_all_examples() -> None:
     for share in ("100.0 %", "15.0 %", "10.0 %", "75.0 %", "0.5 %", "99.5 %"):
         assert share in table
     assert "199 of 200 are right" in errors_sentence(evaluations[-1])
-    assert "(1 of 1)" in errors_sentence(evaluations[-1])
+    assert errors_sentence(evaluations[-1]).endswith("Wrong in the other: “one letter wrong”.")
+    assert "The most frequent error is “too short” (30 of 50)" in errors_sentence(evaluations[1])
     assert errors_sentence({"step": 7, "errors": {}, "examples": 3}).endswith("no error is left.")
 
 

@@ -1,7 +1,10 @@
 """The training loop: its schedule, its loss, its batches, and that it learns what it should."""
 
 import math
+import subprocess
+import sys
 from itertools import islice, pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.small_training import QUICK, fresh, made, same, weights
+from transformer.adam import Adam
 from transformer.batches import training_batches
 from transformer.config import RunConfig, TrainingConfig
 from transformer.model import Transformer
@@ -169,6 +173,50 @@ def test_an_update_is_a_step_of_adam() -> None:
                 p.sub_(change, alpha=learning_rate(step, settings))
     for left, right in zip(model.parameters(), parameters, strict=True):
         torch.testing.assert_close(left, right, rtol=1e-4, atol=1e-6)
+
+
+def test_adam_is_that_of_pytorch_bit_for_bit() -> None:
+    """Both start from a parameter that has no gradient at first, and go on from a saved state."""
+    torch.manual_seed(1)
+    ours = [torch.randn(shape, requires_grad=True) for shape in ((5, 3), (7,), (2, 2))]
+    theirs = [parameter.detach().clone().requires_grad_() for parameter in ours]
+    how: dict[str, Any] = {"betas": (0.9, 0.98), "eps": 1e-9}
+    adam, pytorch = Adam(ours, **how), torch.optim.Adam(theirs, fused=True, **how)
+    for step in range(1, 8):
+        rate = 1e-3 * step
+        pytorch.param_groups[0]["lr"] = rate
+        adam.zero_grad()
+        pytorch.zero_grad()
+        for parameters in (ours, theirs):
+            torch.manual_seed(step)
+            for one in parameters[step < 3 :]:
+                one.backward(torch.randn_like(one))
+        adam.step(rate)
+        pytorch.step()
+        if step == 4:
+            kept, adam = adam.state, Adam(ours, **how)
+            adam.state = {one: dict(slots) for one, slots in kept.items()}
+    for one, other in zip(ours, theirs, strict=True):
+        assert torch.equal(one, other)
+        assert adam.state[one].keys() == pytorch.state[other].keys()
+        for key, value in pytorch.state[other].items():
+            assert torch.equal(adam.state[one][key], value)
+
+
+def test_no_trainer_imports_a_compiler(tmp_path: Path) -> None:
+    """PyTorch's takes as long to import as PyTorch, and several of its parts ask for it."""
+    flags = ["--steps=1", "--max-letters=2", "--d-model=8", "--num-heads=1", "--final-examples=2"]
+    code = (
+        "import sys; from transformer.__main__ import main; "
+        f"main(['train', '--task=reverse', *{flags}, '--run-dir=' + sys.argv[1]]); "
+        "sys.exit('torch._dynamo' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "run")],
+        cwd=Path(__file__).parents[1],
+        check=False,
+    )
+    assert done.returncode == 0
 
 
 def trained(config: RunConfig, task: Task) -> tuple[list[float], dict[str, Tensor]]:

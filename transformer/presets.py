@@ -51,7 +51,7 @@ PRESETS = {
         data={"held_out": 0.0},
     ),
     "tiny": Preset(
-        "1 + 1 layers, width 64: for letter tasks, in about a minute.",
+        "1 + 1 layers, width 64: for letter tasks, in a minute or two.",
         model=_SMALL_MODEL | {"num_heads": 2, "num_encoder_layers": 1, "num_decoder_layers": 1},
         training={"steps": 1500},
     ),

@@ -41,6 +41,7 @@ class Summary:
     seconds: wall time, evaluations included.  tokens: target tokens trained on.
     created: seconds since 1970; 0 if unknown.
     parent: id of the run that this one was trained on from, or "".
+    on_training_pairs: whether what is measured is measured on the pairs it learns.
     """
 
     id: str
@@ -63,6 +64,7 @@ class Summary:
     created: float = 0.0
     seed: int | None = None
     own_pairs: bool = False
+    on_training_pairs: bool = False
     shared: bool = False
     parent: str = ""
     notes: str = ""
@@ -152,6 +154,7 @@ def summarise(run: Run) -> Summary:
         d_model=model.d_model,
         steps=config.training.steps,
         seed=config.training.seed,
+        on_training_pairs=config.data.evaluates_on_training_pairs,
         state=status.state,
         reason=status.reason,
         **_measured(run.path / "metrics.jsonl"),

@@ -103,7 +103,11 @@ def _dismiss_outdated() -> None:
 
 def _code() -> set[tuple[str, int]]:
     """The package's files, and when each was changed."""
-    return {(str(file), file.stat().st_mtime_ns) for file in PACKAGE.rglob("*.py")}
+    found = set()
+    for file in PACKAGE.rglob("*.py"):
+        with suppress(OSError):  # an editor may be replacing it
+            found.add((str(file), file.stat().st_mtime_ns))
+    return found
 
 
 def _open_log(run: Path) -> BinaryIO:
@@ -142,12 +146,9 @@ def wait_for_run() -> Path | None:
     """
     if os.name == "posix":
         os.nice(10)
-    # What a trainer loads sooner or later. Nothing here may start a thread: a fork has one.
-    import torch
-
+    # Nothing here may start a thread: a fork has one.
     import transformer.trainer  # noqa: F401
 
-    torch.optim.Adam([torch.zeros(1)])  # loads more
     if FORKS:
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
         gc.freeze()  # who collects garbage writes to pages that are shared

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from transformer.adam import Adam
 from transformer.arithmetic import Arithmetic
 from transformer.batches import Share, by_length, collate, encode, training_batches
 from transformer.config import TrainingConfig
@@ -198,7 +199,9 @@ class Training:
         self.step = 0
         self.tokens = 0
         self._restored = False
-        self._optimizer: torch.optim.Adam | None = None
+        self.optimizer = Adam(
+            model.parameters(), (config.adam_beta1, config.adam_beta2), config.adam_eps
+        )
         self._called: nn.Module | None = None
 
     def events(self) -> Iterator[Event]:
@@ -257,19 +260,6 @@ class Training:
         self.precision = self.world.agree(found.precision)
         yield Begin(self.step, found)
 
-    @property
-    def optimizer(self) -> "torch.optim.Adam":
-        # Made at the first update: importing the optimiser takes over a second, and nobody
-        # should wait for the baseline that long.
-        if self._optimizer is None:
-            self._optimizer = torch.optim.Adam(
-                self.model.parameters(),
-                betas=(self.config.adam_beta1, self.config.adam_beta2),
-                eps=self.config.adam_eps,
-                fused=True,
-            )
-        return self._optimizer
-
     def _update(self, share: Share) -> Update:
         """One step of Adam (section 5.3) on one batch, of which ``share`` is our part."""
         config, world, optimizer = self.config, self.world, self.optimizer
@@ -278,8 +268,6 @@ class Training:
         share = replace(share, batch=share.batch.to(world.device))
         rate = learning_rate(self.step + 1, config)
         self.model.train()
-        for group in optimizer.param_groups:
-            group["lr"] = rate
         optimizer.zero_grad()
         total = self.loss(self._called, share, self.precision)
         # Each process has its part of the sum; gradients are averaged over the processes, so
@@ -289,7 +277,7 @@ class Training:
         loss = world.sum(total.detach()).item() / share.targets
         if not (math.isfinite(loss) and torch.isfinite(norm)):
             raise DivergedError
-        optimizer.step()
+        optimizer.step(rate)
         self.step += 1
         self.tokens += share.tokens
         return Update(self.step, loss, rate, self.tokens)
@@ -313,11 +301,9 @@ class Training:
         call it at the same moment.
         """
         state = {}
-        if self._optimizer is not None:
-            known = self._optimizer.state
-            for name, parameter in self.model.named_parameters():
-                for key, value in known[parameter].items():
-                    state[f"adam.{name}.{key}"] = value.detach().cpu()
+        for name, parameter in self.model.named_parameters():
+            for key, value in self.optimizer.state.get(parameter, {}).items():
+                state[f"adam.{name}.{key}"] = value.cpu()
         for rank, rng in enumerate(self.world.gather(_rng(self.world.device))):
             state[f"rng.{rank}"] = rng
         return state
@@ -332,20 +318,15 @@ class Training:
         """
         self.step, self.tokens, self._restored = step, tokens, True
         self.precision = precision
-        parameters = list(self.model.named_parameters())
-        slots: dict[int, dict[str, Tensor]] = {}
-        for number, (name, _) in enumerate(parameters):
+        for name, parameter in self.model.named_parameters():
             prefix = f"adam.{name}."
             found = {
-                key.removeprefix(prefix): value
+                key.removeprefix(prefix): value.to(parameter.device, copy=True)
                 for key, value in state.items()
                 if key.startswith(prefix)
             }
             if found:
-                slots[number] = found
-        if slots:
-            groups = self.optimizer.state_dict()["param_groups"]
-            self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
+                self.optimizer.state[parameter] = found
         rng = state.get(f"rng.{self.world.rank}")
         if rng is None:  # another number of processes: they must at least differ
             torch.manual_seed(self.config.seed + step + 7919 * self.world.rank)

@@ -17,6 +17,7 @@ from functools import partial
 import torch
 from torch import nn
 
+from transformer.adam import Adam
 from transformer.batches import Encoded, collate, encode
 from transformer.config import RunConfig, TransformerConfig
 from transformer.decoding import decode, greedy, pad
@@ -137,19 +138,17 @@ def _shrink(
 def _losses(model: Transformer, encoded: Sequence[Encoded]) -> Iterator[tuple[int, float]]:
     """Step and loss, from step 0 on; each loss is measured before that step's update."""
     batch = collate(encoded, model.config)
-    optimizer = torch.optim.Adam(model.parameters(), betas=(0.9, 0.98), eps=1e-9)
+    optimizer = Adam(model.parameters(), (0.9, 0.98), 1e-9)
     model.train()
     for step in range(STEPS + 1):
         loss = cross_entropy(
             model(batch.source, batch.target_in), batch.target_out, model.config.pad_id
         )
         yield step, loss.item()
-        for group in optimizer.param_groups:
-            group["lr"] = LEARNING_RATE * min(1.0, (step + 1) / WARMUP)
         optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
+        optimizer.step(LEARNING_RATE * min(1.0, (step + 1) / WARMUP))
 
 
 def _is_logged(step: int) -> bool:

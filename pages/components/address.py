@@ -93,7 +93,12 @@ def tell(key: str, component: str) -> Told:
     return told
 
 
-def choose(label: str, options: dict[str, str], key: str) -> str | None:
+def choose(
+    label: str,
+    options: dict[str, str],
+    key: str,
+    why_gone: str = "It may have been deleted, or belong to another server.",
+) -> str | None:
     """A select box over ids and their labels, its choice in the address.
 
     An id that a link names and that is not there is named as missing, never replaced by
@@ -109,8 +114,8 @@ def choose(label: str, options: dict[str, str], key: str) -> str | None:
     if wanted not in options:
         if wanted:
             st.warning(
-                f"The {label.lower()} {plain(str(wanted)[:60])} is not here. It may have been "
-                "deleted, or belong to another server. Choose one that is."
+                f"The {label.lower()} {plain(str(wanted)[:60])} is not here. {why_gone} Choose one "
+                "that is."
             )
         st.session_state[key] = None
     chosen = st.selectbox(

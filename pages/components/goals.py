@@ -108,6 +108,8 @@ def _twin_card(twin: Twin | None) -> str:
         story += " A loss of zero without right answers: it sees what it has to predict."
     elif not twin.proven:
         story += " Something in the model stands in the way of learning."
+    else:
+        story += " The same code and the same masks as this model's: they can learn."
     return _card(1, title, state, f"{_sparkline(twin.curve)}<p>{story}</p>")
 
 

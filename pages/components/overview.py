@@ -8,9 +8,11 @@ from pages.components.inspection import inspect
 from pages.components.text import plain, verbatim
 from transformer import runs
 from transformer.tasks import TASKS
+from transformer.tasks.pronunciation import WORDS
 
 SHOWN = "pronunciation"
 RECENT = 5
+EXPLAINED = 4
 
 
 def answer() -> None:
@@ -24,10 +26,17 @@ def answer() -> None:
     )
     inspection = inspect(checkpoint, text.strip().lower())
     st.markdown(
-        f"It says {verbatim(inspection.output)}: AE as in *cat*, AO as in *dog*, ER as in *her*. "
+        f"It says {verbatim(inspection.output)}{_as_in(inspection.output)}. "
         "Below, which letters each sound looks at."
     )
     attention_explorer([Side("", inspection.kinds[-1:])], key="overview map", compact=True)
+
+
+def _as_in(sounds: str) -> str:
+    """Words in which one hears the first sounds whose names do not say it."""
+    known = [sound for sound in dict.fromkeys(sounds.split()) if sound in WORDS][:EXPLAINED]
+    told = ", ".join(f"{sound} as in *{WORDS[sound]}*" for sound in known)
+    return f": {told}" if told else ""
 
 
 def recent_runs() -> None:
@@ -35,7 +44,7 @@ def recent_runs() -> None:
     found = browser.visible(runs.list_runs())[:RECENT]
     st.markdown("**Recent runs**")
     if not found:
-        st.caption("None yet. Training the default model takes about a minute.")
+        st.caption("None yet. Training the default model takes a minute or two.")
     for run in found:
         name = run.about()["name"] or run.id
         st.page_link(

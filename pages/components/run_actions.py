@@ -16,7 +16,17 @@ from transformer.runs import ACTIVE, Run, Status
 
 
 def duplicate(run: Run) -> None:
-    """A link to the form, filled in with the run's settings, and its pairs if it has any."""
+    """A button that opens the form, filled in with the run's settings, and its pairs if any.
+
+    Not a link: on the page of the form it would look like the page one is on.
+    """
+    if not st.button(
+        "Duplicate and change",
+        icon=":material/content_copy:",
+        type="tertiary",
+        key=f"duplicate {run.id}",
+    ):
+        return
     kept = ""
     if run.data_file is not None:
         kept = pairs_store.keep_run(run.data_file, run.about()["name"] or run.id)
@@ -24,12 +34,7 @@ def duplicate(run: Run) -> None:
     if config.training.threads == Limits.from_environment().threads:
         # It was this server's choice, which another server makes anew.
         config = replace(config, training=config.training.replace(threads=0))
-    st.page_link(
-        "pages/train.py",
-        label="Duplicate and change",
-        icon=":material/content_copy:",
-        query_params=training_form.link_of(config, kept),
-    )
+    st.switch_page("pages/train.py", query_params=training_form.link_of(config, kept))
 
 
 def run_actions(run: Run, summary: Summary, go_to: Callable[[str], None]) -> None:
@@ -42,7 +47,7 @@ def run_actions(run: Run, summary: Summary, go_to: Callable[[str], None]) -> Non
         st.markdown(plain(summary.reason))
     sound = summary.state != DAMAGED
     if sound:
-        with st.container(horizontal=True):
+        with st.container(horizontal=True, vertical_alignment="center"):
             st.page_link(
                 "pages/train.py",
                 label="Watch it",

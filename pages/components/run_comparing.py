@@ -99,6 +99,12 @@ def comparison(runs: Sequence[Run], summaries: Sequence[Summary]) -> None:
         name: _curves(str(run.path.absolute()), _stamp(run), config.model.target_vocab_size)
         for name, run, config in sound
     }
+    learned = [name for name, _, config in sound if config.data.evaluates_on_training_pairs]
+    if 0 < len(learned) < len(sound):
+        st.info(
+            f"Measured on the very pairs they learn: {', '.join(map(plain, learned))}. The others "
+            "are measured on pairs held out, which is harder: do not rank one kind by the other."
+        )
     x, scale = _axes()
     run_compare(
         drawn,

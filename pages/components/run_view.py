@@ -260,7 +260,15 @@ def _numbers(config: RunConfig, history: History) -> None:
             steps = history.last_step()
             score("Time", seconds(spent), f"{steps:,} step{'' if steps == 1 else 's'}")
     if losses:
-        st.caption(f"Loss and exact match on {evaluated_on(config)}, at step {losses[-1][0]:,}.")
+        zigzag = ""
+        if not config.data.evaluates_on_training_pairs:
+            zigzag = (
+                " The grey line jumps up and down, as a batch holds inputs of about one length, "
+                "and short ones are easier."
+            )
+        st.caption(
+            f"Loss and exact match on {evaluated_on(config)}, at step {losses[-1][0]:,}.{zigzag}"
+        )
 
 
 def _well_formed(entry: dict[str, Any]) -> bool:

@@ -199,6 +199,8 @@ def errors_sentence(evaluation: Entry) -> str:
     if not wrong:
         return f"{start}: no error is left."
     kind = max(errors, key=errors.__getitem__)
+    if errors[kind] == wrong:
+        return f"{start}. Wrong in the {'other' if wrong == 1 else 'others'}: “{plain(kind)}”."
     most = f"“{plain(kind)}” ({errors[kind]:,} of {wrong:,})"
     return f"{start}. The most frequent error is {most}."
 

@@ -120,9 +120,13 @@ def choose_checkpoint() -> Listed | None:
         st.info("There is no checkpoint yet. Train a model first, or upload a checkpoint.")
         return None
     address.read("checkpoint", first(entries) or "")
-    chosen = address.choose(
-        "Checkpoint", {name: entry.label for name, entry in entries.items()}, "checkpoint"
-    )
+    labels = {name: entry.label for name, entry in entries.items()}
+    run, _, step = str(st.session_state["checkpoint"]).rpartition("-")
+    if step.isdecimal() and any(name.startswith(f"{run}-") for name in entries):
+        thinned = "Its run keeps the untrained model, the best and the last five."
+        chosen = address.choose("Checkpoint", labels, "checkpoint", thinned)
+    else:
+        chosen = address.choose("Checkpoint", labels, "checkpoint")
     return None if chosen is None else entries[chosen]
 
 

@@ -85,7 +85,7 @@ def test_overview_is_alive(server: Server, new_page: NewPage) -> None:
     field = page.get_by_label("An English word")
     field.fill("Laughter")
     field.press("Enter")
-    expect(page.get_by_text("It says L AE F T ER")).to_be_visible()
+    expect(page.get_by_text("It says L AE F T ER: AE as in cat, ER as in her.")).to_be_visible()
 
 
 def test_a_trained_model_behaves_the_same_after_download_and_upload(

@@ -163,7 +163,6 @@ def main() -> None:
 
     assert trainer
     torch.set_num_threads(1)
-    torch.optim.Adam([torch.zeros(1)])
     tensor_shapes(tiny().model)
 
     codes: dict[int, int] = {}

@@ -1,6 +1,5 @@
 """The health check of a run: its newest model, its batches, its twin and its curve."""
 
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -56,7 +55,6 @@ def check_run(run: Run, progress: Progress = lambda _: None) -> list[Finding]:
     Raises:
         RunError, TaskError: the run's config or its pairs cannot be read.
     """
-    started = time.monotonic()
     progress("Reading the run")
     config = run.config()
     task = build_task(config.data, run.data_file)
@@ -89,7 +87,6 @@ def check_run(run: Run, progress: Progress = lambda _: None) -> list[Finding]:
     curve = Curve.of(records, *guesses)
     findings.append(check_first_loss(curve.untrained, config.model))
     findings += check_curve(curve, config, run.status().state)
-    progress(f"Done in {time.monotonic() - started:.1f} s")
     return findings
 
 

@@ -13,6 +13,33 @@ from transformer.vocabulary import Vocabulary
 DICTIONARY = DATA / "cmudict" / "cmudict.dict.xz"
 _VOWELS = "AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW"
 _CONSONANTS = "B CH D DH F G HH JH K L M N NG P R S SH T TH V W Y Z ZH"
+WORDS = {
+    "AA": "odd",
+    "AE": "cat",
+    "AH": "cut",
+    "AO": "dog",
+    "AW": "cow",
+    "AY": "eye",
+    "EH": "bed",
+    "ER": "her",
+    "EY": "day",
+    "IH": "sit",
+    "IY": "see",
+    "OW": "go",
+    "OY": "toy",
+    "UH": "book",
+    "UW": "two",
+    "CH": "cheese",
+    "DH": "this",
+    "HH": "house",
+    "JH": "judge",
+    "NG": "sing",
+    "SH": "she",
+    "TH": "thin",
+    "Y": "yes",
+    "ZH": "vision",
+}
+"""A word in which one hears it, for each phone whose name does not say it."""
 PHONES = sorted(f"{_VOWELS} {_CONSONANTS}".split())
 
 

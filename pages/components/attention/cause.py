@@ -158,7 +158,7 @@ def _draw_effect(checkpoint: "Checkpoint", found: "Effect") -> None:
 
 def _most_changed(found: "Effect") -> str:
     """By how much the probability of a token of the output changes at most."""
-    most = 100 * max(abs(one.after - one.before) for one in found.tokens)
+    most = 100 * max((abs(one.after - one.before) for one in found.tokens), default=0.0)
     if most < 0.1:
         return "and the probability of each of its tokens changes by less than 0.1 points"
     return f"but the probabilities of its tokens change by up to {most:.1f} points"

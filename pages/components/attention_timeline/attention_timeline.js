@@ -175,13 +175,13 @@ function tellMoment(view, step, loss) {
   const predicted = message.target.map((token, i) => {
     const share = message.probability[from + i] / 255;
     const chip = element("span", {
-      class: right[i] ? "chip" : "chip wrong", title: `probability ${share.toFixed(2)}`,
+      class: right[i] ? "chip" : "chip wrong", title: `${right[i] ? "the likeliest here" : "another is likelier here"}; probability ${share.toFixed(2)}`,
     }, token);
     chip.style.setProperty("--p", `${100 * share}%`);
     return chip;
   });
   const verdict = count === tokens ? `✓ all ${tokens} right` : `✗ ${count} of ${tokens} right`;
-  const title = "Next token right, given the true ones before";
+  const title = "The target, token by token: is it the likeliest, given the true ones before?";
   view.answers.replaceChildren(...answer(title, predicted, verdict), ...writtenAt(message, step));
   // Answers of other lengths must not move the maps below.
   view.tallest = Math.max(view.tallest ?? 0, view.answers.offsetHeight);

@@ -293,7 +293,7 @@ function verdict({ evaluation, untrained, uniform, unigram, evaluated_on: where 
     `${times(likelier)} as likely as before training`,
   ];
   if (typeof unigram === "number" && loss < Math.min(unigram, uniform)) {
-    words.push(`it is below guessing by frequency (${short(unigram)}), so the model uses its input`);
+    words.push(`it is below guessing by frequency (${short(unigram)}), so the model uses what it reads: the input, or the tokens before`);
   } else if (typeof unigram === "number" && loss < uniform) {
     words.push(`that is better than a uniform guess (${short(uniform)}), not yet than guessing by frequency (${short(unigram)})`);
   } else {

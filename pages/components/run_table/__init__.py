@@ -19,6 +19,7 @@ def row(summary: Summary, owned: bool) -> dict[str, Any]:
     def told(value: float | None, words: Callable[[float], str], before: str = "") -> str:
         return "" if value is None else before + words(value)
 
+    untrained_exact = told(summary.untrained_exact_match, percent, "untrained ")
     shape = f"{summary.layers} × {summary.d_model}"
     steps = "" if summary.steps is None else f"{summary.step:,} / {summary.steps:,}"
     return {
@@ -34,7 +35,7 @@ def row(summary: Summary, owned: bool) -> dict[str, Any]:
         "loss": told(summary.loss, number),
         "untrained_loss": told(summary.untrained_loss, number, "untrained "),
         "exact": told(summary.exact_match, percent),
-        "untrained_exact": told(summary.untrained_exact_match, percent, "untrained "),
+        "untrained_exact": "on pairs it learns" if summary.on_training_pairs else untrained_exact,
         "time": told(summary.seconds, seconds),
         "tokens": told(summary.tokens, lambda count: f"{compact(count)} tokens"),
         "state": summary.state,
