@@ -90,11 +90,11 @@ def library_mistakes(checkpoint: Checkpoint, count: int) -> Mistakes:
 def test_errors_are_listed_by_confidence_and_open_where_they_began(
     server: Server, new_page: NewPage, reverse: Checkpoint
 ) -> None:
-    ranked = library_mistakes(reverse, 1000).ranked
+    ranked = library_mistakes(reverse, 5000).ranked
     assert 2 <= len(ranked) <= 50
     page = new_page()
-    open_panel(page, server, "checkpoint=reverse&part=errors&examples=1000")
-    words = f"{len(ranked)} of 1,000 held-out examples are wrong"
+    open_panel(page, server, "checkpoint=reverse&part=errors&examples=5000")
+    words = f"{len(ranked)} of 5,000 held-out examples are wrong"
     expect(page.get_by_text(words)).to_be_visible()
     shown = rows(page)
     assert [row[0] for row in shown] == [one.pair.source for one in ranked]
