@@ -85,7 +85,7 @@ def test_a_change_that_leaves_the_output_says_what_it_does_to_its_probabilities(
     place = {"input": "hello", "panel": "cause", "without": "decoder.0.0"}
     app = open_page("attention", checkpoint="sort", **place)
     said = "The model writes `ehllo` with all heads and with this change, too: the output stays, "
-    said += "the probabilities of its tokens change by up to 45."
+    said += "but the probabilities of its tokens change by up to 45."
     assert any(block.value.startswith(said) for block in app.markdown)
     app = open_page("attention", checkpoint="reverse", input="abc", panel="cause", write="patch")
     app.text_input(key="patch").set_value("abc").run()

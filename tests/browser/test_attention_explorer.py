@@ -301,7 +301,7 @@ def _(explorer: Explorer, truth: Truth) -> None:
         float(one.rsplit(" ", 1)[1]) - float(two.rsplit(" ", 1)[1]), abs=2e-6
     )
     explorer.open(compare="input", other="abc")
-    said = "No difference is drawn: the two read or write texts that are not equally long."
+    said = "No difference is drawn: the two differ in the length of what they read or write."
     expect(explorer.page.get_by_text(said)).to_be_visible()
     expect(explorer.page.get_by_role("button", name="difference", exact=True)).to_have_count(0)
 

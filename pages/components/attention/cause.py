@@ -161,7 +161,7 @@ def _most_changed(found: "Effect") -> str:
     most = 100 * max((abs(one.after - one.before) for one in found.tokens), default=0.0)
     if most < 0.1:
         return "and the probability of each of its tokens changes by less than 0.1 points"
-    return f"the probabilities of its tokens change by up to {most:.1f} points"
+    return f"but the probabilities of its tokens change by up to {most:.1f} points"
 
 
 # --- held-out examples ------------------------------------------------------------------------

@@ -81,10 +81,10 @@ def _why_no_difference(sides: Sequence[Side]) -> str:
     one, other = sides[0].shapes, sides[-1].shapes
     reasons = []
     if [shape[:2] for shape in one] != [shape[:2] for shape in other]:
-        reasons.append("have not as many layers and heads")
+        reasons.append("in the number of layers or heads")
     if [shape[2:] for shape in one] != [shape[2:] for shape in other]:
-        reasons.append("read or write texts that are not equally long")
-    return f"No difference is drawn: the two {' and '.join(reasons)}." if reasons else ""
+        reasons.append("in the length of what they read or write")
+    return f"No difference is drawn: the two differ {' and '.join(reasons)}." if reasons else ""
 
 
 def _side(side: Side) -> dict[str, object]:
