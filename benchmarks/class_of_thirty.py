@@ -24,7 +24,8 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import ClientConnection, connect
 
 from tests.browser.conftest import Server, start_server, stop_server
-from transformer.runs import ACTIVE, list_runs
+from tests.trainers import end_runs
+from transformer.runs import list_runs
 
 SESSIONS, SECONDS = 30, 120.0
 CLICK_EVERY = 5.0
@@ -175,30 +176,30 @@ def in_order(server: Server) -> bool:
 async def main(sessions: int, seconds: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
         server = start_server(Path(folder), WORKBENCH_MODE="class")
-        process = psutil.Process(server.process.pid)
-        before = process.memory_info().rss
-        await join(server, TEACHER, 0.0)  # was here first, and started a run
-        people = await asyncio.gather(*(join(server, n, seconds) for n in range(sessions)))
-        after = process.memory_info().rss
-        states = [run.status().state for run in list_runs(server.folder / "runs")]
-        faults = [fault for person in people for fault in person.faults]
-        print(f"{sessions} sessions, {seconds:.0f} s, {len(faults)} faults")
-        print(f"All arrive, and each starts a run, within {CLICK_EVERY:g} s:")
-        report(chain.from_iterable(person.arrival for person in people))
-        print("From then on:")
-        report(chain.from_iterable(person.waited for person in people))
-        print(
-            f"runs: {len(states)}, "
-            + ", ".join(f"{states.count(s)} {s}" for s in sorted(set(states)))
-        )
-        print(f"served in order: {in_order(server)}")
-        print(f"memory of the server: {before / 1e6:,.0f} MB, with the class {after / 1e6:,.0f} MB")
-        for fault in faults[:5]:
-            print("fault:", fault)
-        for run in list_runs(server.folder / "runs"):
-            if run.status().state in (*ACTIVE, "queued"):
-                run.command("stop")
-        stop_server(server)
+        try:
+            process = psutil.Process(server.process.pid)
+            before = process.memory_info().rss
+            await join(server, TEACHER, 0.0)  # was here first, and started a run
+            people = await asyncio.gather(*(join(server, n, seconds) for n in range(sessions)))
+            after = process.memory_info().rss
+            states = [run.status().state for run in list_runs(server.folder / "runs")]
+            faults = [fault for person in people for fault in person.faults]
+            print(f"{sessions} sessions, {seconds:.0f} s, {len(faults)} faults")
+            print(f"All arrive, and each starts a run, within {CLICK_EVERY:g} s:")
+            report(chain.from_iterable(person.arrival for person in people))
+            print("From then on:")
+            report(chain.from_iterable(person.waited for person in people))
+            print(
+                f"runs: {len(states)}, "
+                + ", ".join(f"{states.count(s)} {s}" for s in sorted(set(states)))
+            )
+            print(f"served in order: {in_order(server)}")
+            print(f"memory of the server: {before / 1e6:,.0f} MB, then {after / 1e6:,.0f} MB")
+            for fault in faults[:5]:
+                print("fault:", fault)
+        finally:  # trainers outlive their app, and the queue goes on without it
+            end_runs(server.folder)
+            stop_server(server)
 
 
 if __name__ == "__main__":

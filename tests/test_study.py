@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pages.components import study
+from pages.components import browser, study
 
 
 def endless() -> Iterator[object]:
@@ -42,3 +42,25 @@ def test_a_study_that_is_followed_goes_on(monkeypatch: pytest.MonkeyPatch) -> No
     assert one.running
     one.cancelled = True
     assert finished(one, 10)
+
+
+def test_an_address_that_is_passed_on_does_not_take_a_study_along(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In a class, what a person brought to be decoded is theirs."""
+    monkeypatch.setenv("WORKBENCH_MODE", "class")
+    monkeypatch.setattr(browser, "owner", lambda: "mine")
+    one = study.Study("kept")
+    study.keep(one)
+    assert study.recall(one.token) is one
+    assert study.recall("another") is None
+    monkeypatch.setattr(browser, "owner", lambda: "another's")
+    assert study.recall(one.token) is None
+
+
+def test_the_oldest_studies_are_forgotten() -> None:
+    first = study.Study("first")
+    for one in (first, *(study.Study(number) for number in range(study.KEPT))):
+        study.keep(one)
+    assert study.recall(first.token) is None
+    assert study.recall(one.token) is one

@@ -12,6 +12,8 @@ import streamlit as st
 from pages.components.text import plain
 from transformer.vocabulary import visible
 
+GONE = "It may have been deleted, or belong to another server."
+
 LIMIT = 400
 """Longer values stay out of the address, which browsers and mail programs would cut."""
 
@@ -97,7 +99,7 @@ def choose(
     label: str,
     options: dict[str, str],
     key: str,
-    why_gone: str = "It may have been deleted, or belong to another server.",
+    why_gone: str = GONE,
 ) -> str | None:
     """A select box over ids and their labels, its choice in the address.
 

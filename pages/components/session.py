@@ -122,11 +122,10 @@ def choose_checkpoint() -> Listed | None:
     address.read("checkpoint", first(entries) or "")
     labels = {name: entry.label for name, entry in entries.items()}
     run, _, step = str(st.session_state["checkpoint"]).rpartition("-")
+    why_gone = address.GONE
     if step.isdecimal() and any(name.startswith(f"{run}-") for name in entries):
-        thinned = "Its run keeps the untrained model, the best and the last five."
-        chosen = address.choose("Checkpoint", labels, "checkpoint", thinned)
-    else:
-        chosen = address.choose("Checkpoint", labels, "checkpoint")
+        why_gone = "Its run keeps the untrained model, the best and the last five."
+    chosen = address.choose("Checkpoint", labels, "checkpoint", why_gone)
     return None if chosen is None else entries[chosen]
 
 

@@ -14,6 +14,7 @@ from functools import partial
 
 import streamlit as st
 
+from pages.components import browser
 from pages.components.frame import errors_shown, problem
 from pages.components.text import seconds
 from transformer.errors import UserError
@@ -43,6 +44,7 @@ class Study:
     result: None until it has ended well; error: what a person is told if it did not.
     watched: when a page last followed it, by the monotonic clock.
     token: what leads back to it, not to be guessed.
+    owner: the browser that it was kept for.
     """
 
     name: object
@@ -55,6 +57,7 @@ class Study:
     failed: bool = False
     watched: float = field(default_factory=time.monotonic)
     token: str = field(default_factory=partial(secrets.token_urlsafe, 12))
+    owner: str = ""
 
     @property
     def unwanted(self) -> bool:
@@ -106,16 +109,18 @@ def _kept() -> dict[str, Study]:
 
 
 def keep(study: Study) -> None:
-    """Remember it beyond its session."""
+    """Remember it beyond its session, for this browser: an address is soon passed on."""
     kept = _kept()
+    study.owner = browser.owner()
     kept[study.token] = study
     for oldest in list(kept)[:-KEPT]:
         kept.pop(oldest, None)
 
 
 def recall(token: str) -> Study | None:
-    """The study with this token, if it was kept and still is."""
-    return _kept().get(token)
+    """The study with this token, if it was kept for this browser and still is."""
+    found = _kept().get(token)
+    return found if found is not None and browser.owns(found.owner) else None
 
 
 def show(key: str, title: str) -> object:

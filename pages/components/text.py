@@ -44,7 +44,7 @@ def percent(share: float) -> str:
 
 def probability(share: float) -> str:
     """A token's probability, the same wherever it stands on the Decode page. What is rounded to
-    all or nothing says that it is not; ``decoding_steps`` writes it alike."""
+    all or nothing says that it is not; ``element.js`` writes it alike."""
     if 0.99995 <= share < 1:
         return "> 99.99 %"
     if 0 < share < 0.00005:

@@ -11,13 +11,6 @@ export default function (component) {
   draw(root, data, (...act) => setTriggerValue("act", act));
 }
 
-// As pages/components/text.py has it: what is rounded to all or nothing says that it is not.
-function percent(share) {
-  if (share >= 0.99995 && share < 1) return "> 99.99 %";
-  if (share > 0 && share < 0.00005) return "< 0.01 %";
-  return `${(100 * share).toFixed(2)} %`;
-}
-
 function draw(root, data, act) {
   const focused = root.getRootNode().activeElement?.dataset?.focus;
   const scroller = element("div", { class: "scroller", tabindex: "0", role: "region", "aria-label": "Tree of branches" });
@@ -105,7 +98,7 @@ function tokenCell(row, index, i, step, act) {
   if (row.dashed.includes(i)) token.classList.add("forced");
   if (i === row.wrong) token.classList.add("wrong");
   if (row.depth && i === row.parts) cell.classList.add("parts");
-  cell.title = `${row.name}, step ${i + 1}: ${row.tokens[i]}, probability ${percent(row.probabilities[i])}`;
+  cell.title = `${row.name}, step ${i + 1}: ${row.tokens[i]}, probability ${inPercent(row.probabilities[i])}`;
   cell.append(token);
   cell.onclick = () => act("open", index, i);
   return cell;

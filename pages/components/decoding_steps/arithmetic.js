@@ -54,17 +54,10 @@ function inWords(found, i, name, { temperature, topK, topP }) {
         ? `Top-p ${plainNumber(topP)}: those before it have ${before} together, ${found.kept[i] ? (found.rank[i] ? "less than that, so it stays" : "and the first always stays") : "which reaches that, so it is cut"}.`
         : `Top-p keeps all; those before it have ${before} together.`,
     probability: found.kept[i]
-      ? `Softmax over the ${keptCount} kept: exp(${found.divided[i].toFixed(3)} − ${found.top.toFixed(3)}) ÷ ${found.sum.toFixed(4)} = ${percent(found.probabilities[i])}.`
+      ? `Softmax over the ${keptCount} kept: exp(${found.divided[i].toFixed(3)} − ${found.top.toFixed(3)}) ÷ ${found.sum.toFixed(4)} = ${inPercent(found.probabilities[i])}.`
       : "Softmax: cut, so its probability is 0.",
   };
   return lines;
-}
-
-// As pages/components/text.py has it: what is rounded to all or nothing says that it is not.
-function percent(value) {
-  if (value >= 0.99995 && value < 1) return "> 99.99 %";
-  if (value > 0 && value < 0.00005) return "< 0.01 %";
-  return `${(100 * value).toFixed(2)} %`;
 }
 
 const share = (value) => value.toFixed(3);

@@ -77,7 +77,7 @@ function rowOf(view, side, s, found, column) {
   const row = element("tr", { class: [written && "written", !found.kept[column] && "cut"].filter(Boolean).join(" ") });
   const head = element("th", { scope: "row" });
   const cell = head.appendChild(element("div", { class: "candidate" }));
-  const label = [name, percent(found.probabilities[column]), right ? "the right token" : "", written ? "written here" : s ? "" : "write this instead"];
+  const label = [name, inPercent(found.probabilities[column]), right ? "the right token" : "", written ? "written here" : s ? "" : "write this instead"];
   if (s === 0) {
     const button = element("button", { type: "button", "data-token": name, "aria-pressed": String(written), "aria-label": label.filter(Boolean).join(", ") });
     button.append(element("span", { class: "name" }, name));
@@ -111,7 +111,7 @@ function cellOf(view, s, found, column, name) {
     bar.style.width = `${100 * found.probabilities[column]}%`;
     const track = element("span", { class: "track", "aria-hidden": "true" });
     track.append(bar);
-    cell.append(track, element("span", {}, percent(found.probabilities[column])));
+    cell.append(track, element("span", {}, inPercent(found.probabilities[column])));
   } else {
     cell.textContent = {
       logit: () => found.logits[column].toFixed(2),

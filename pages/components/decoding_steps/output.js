@@ -76,8 +76,8 @@ function lineOf(view, side, i) {
   shown.style.setProperty("--shade", `${Math.round(45 * probability)}%`);
   const label = view.data.sides.length > 1 ? `${side.label} ` : "";
   return {
-    words: `${label}${name}, probability ${percent(probability)}`,
-    parts: [shown, element("small", {}, percent(probability))],
+    words: `${label}${name}, probability ${inPercent(probability)}`,
+    parts: [shown, element("small", {}, inPercent(probability))],
   };
 }
 
@@ -91,7 +91,7 @@ function describeStep(view) {
     const so = side.logProbs.slice(0, view.step + 1).reduce((sum, value) => sum + value, 0);
     const name = nameOf(view, side.ids[view.step]);
     const verb = view.step < side.forced ? `given “${name}”, which has` : `writes “${name}” with`;
-    return `${who}${verb} probability ${percent(Math.exp(side.logProbs[view.step]))}; log-probability so far ${so.toFixed(4)}`;
+    return `${who}${verb} probability ${inPercent(Math.exp(side.logProbs[view.step]))}; log-probability so far ${so.toFixed(4)}`;
   });
   view.where.textContent = `Step ${view.step + 1} of ${sides[0].pending ? "…" : view.steps}: ${said.join(" · ")}`;
 }
