@@ -8,6 +8,7 @@ import torch
 from playwright.sync_api import Browser, Page, expect
 
 from pages.components.decoding_steps import HERE
+from pages.components.mount import SHARED
 from pages.components.text import probability
 from tests.browser.access import assert_accessible_in_both_themes
 from tests.browser.conftest import NewPage, Server, settle
@@ -67,14 +68,9 @@ def test_the_browser_computes_what_the_library_does(browser: Browser) -> None:
                     atol=1e-12,
                 )
     shares = [0.0, 1e-12, 4.99e-5, 5.01e-5, 0.123, 0.9998, 0.99994, 0.99996, 1.0]
-    for place in ("decoding_steps/arithmetic.js", "branch_tree/branch_tree.js"):
-        script = (
-            (HERE.parent / place)
-            .read_text("utf-8")
-            .replace("export default function", "function all")
-        )
-        said = page.evaluate(f"(shares) => {{ {script}; return shares.map(percent); }}", shares)
-        assert said == [probability(share) for share in shares]
+    script = SHARED.read_text("utf-8")
+    said = page.evaluate(f"(shares) => {{ {script}; return shares.map(inPercent); }}", shares)
+    assert said == [probability(share) for share in shares]
     page.close()
 
 
