@@ -153,6 +153,20 @@ def _(explorer: Explorer, truth: Truth) -> None:
     expect(explorer.page.locator(".chip")).to_have_count(3)
 
 
+def test_the_map_stands_still_while_one_sweeps_over_the_heads(explorer: Explorer) -> None:
+    explorer.open()
+    explorer.head("cross.1.mean").scroll_into_view_if_needed()
+    places = set()
+    for name in ("cross.1.3", "cross.1.mean", "decoder.1.3", "encoder.mean.mean"):
+        explorer.head(name).hover()
+        tops = [
+            one.evaluate("(one) => one.getBoundingClientRect().top")
+            for one in (explorer.page.locator(".stage"), explorer.head("cross.1.mean"))
+        ]
+        places.add(tops[0] - tops[1])  # however far the page is scrolled
+    assert len(places) == 1
+
+
 @row("Multi-token select + sum")
 def _(explorer: Explorer, truth: Truth) -> None:
     explorer.open()
@@ -177,7 +191,8 @@ def _(explorer: Explorer, truth: Truth) -> None:
     for name, expected in means.items():
         explorer.head(name).click()
         explorer.page.wait_for_url(re.compile(f"head={re.escape(name)}"))
-        explorer.expect_at(2, 5, f"{expected[2, 5]:.6f}"[:-1])
+        explorer.point_at(2, 5)
+        expect(explorer.readout).to_contain_text(f"{expected[2, 5]:.6f}"[:-1])
 
 
 @row("Weak-link threshold")

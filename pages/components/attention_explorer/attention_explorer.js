@@ -25,9 +25,13 @@ export default function (component) {
   const told = isNew || view.turn !== message.turn;
   const place = told ? message.place : writePlace(view);
   Object.assign(view, { data, theme, root, ...message });
-  view.lengths = view.sides[0].kinds.flatMap((kind) => kind.shape.slice(2));
+  const shapes = view.sides[0].kinds.map((kind) => kind.shape);
+  // An answer to what the person did finds the pointer where it was.
+  if (told || shapes.join() !== view.shapes.join())
+    Object.assign(view, { previewed: null, pointed: null, pointedCell: null });
+  view.shapes = shapes;
+  view.longest = Math.max(...shapes.flatMap(([, , ...lengths]) => lengths));
   readPlace(view, place);
-  Object.assign(view, { previewed: null, pointed: null, pointedCell: null });
   view.tell = () => setStateValue("place", writePlace(view));
   build(view);
 }
@@ -35,7 +39,7 @@ export default function (component) {
 function build(view) {
   const { root } = view;
   root.classList.toggle("compact", view.compact);
-  root.classList.toggle("long", Math.max(...view.lengths) > 40);
+  root.classList.toggle("long", view.longest > 40);
   root.replaceChildren();
   view.large = element("div", { class: "large" });
   if (!view.compact) root.append(buildGrid(view));
@@ -81,13 +85,13 @@ function buildLarge(view) {
 function drawLarge(view) {
   const choice = view.previewed ?? view.choice;
   const kind = kindOf(view.sides[0], choice.kind);
-  const label = view.labels[headName(choice)];
   const focused = view.root.getRootNode().activeElement;
   const place = [...view.parts.maps.querySelectorAll("[tabindex]")].indexOf(focused);
   view.maps = [];
   view.parts.about.replaceChildren(
     element("h3", {}, headTitle(view, choice)),
-    ...(label ? [element("p", { class: "label" }, label)] : []),
+    // Its line is there without one too, or the map would jump as one sweeps over the heads.
+    element("p", { class: "label" }, view.labels[headName(choice)] ?? ""),
     axes(kind, view.show === "difference" ? 0 : 1),
   );
   const shows = view.sides.length < 2 ? [""] : view.show ? [view.show] : ["", "b"];
@@ -101,7 +105,7 @@ function drawLarge(view) {
 
 function axes(kind, sum) {
   const [rows, columns] = AXES[kind.id];
-  return element("p", { class: "axes" }, `Rows: ${rows}. Columns: ${columns}. Each row sums to ${sum}.`);
+  return element("p", { class: "axes" }, `Rows: ${rows}. Columns: ${columns}.\nEach row sums to ${sum}.`);
 }
 
 function buildSideSwitch(view) {

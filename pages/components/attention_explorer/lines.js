@@ -50,7 +50,7 @@ function buildTokens(view, { letter, title, name }) {
   const tokens = { s: view.sides[0].source, w: view.sides[0].written, r: view.sides[0].read }[letter];
   const box = element("div", { class: "tokens", role: "group", "aria-label": name });
   box.append(element("span", { class: "column-title" }, title));
-  const pitch = Math.max(12, Math.min(22, Math.floor(900 / Math.max(...view.lengths))));
+  const pitch = Math.max(12, Math.min(22, Math.floor(900 / view.longest)));
   box.style.setProperty("--pitch", `${pitch}px`);
   view.pitch = pitch;
   const buttons = tokens.map((token, i) =>

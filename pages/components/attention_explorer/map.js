@@ -105,7 +105,8 @@ function listenToMap(view, stage, drawn) {
   };
   const show = (cell) =>
     point(view, cell && [`${drawn.asks}${cell[0]}`, `${drawn.asked}${cell[1]}`].flatMap(everywhere), cell);
-  stage.onpointermove = (event) => show(cellAt(event));
+  // Who comes straight from a head that was previewed still tells the map of that one, which is gone.
+  stage.onpointermove = (event) => stage.isConnected && show(cellAt(event));
   stage.onpointerleave = () => show(null);
   stage.onclick = (event) => keepCell(view, cellAt(event));
   stage.onkeydown = (event) => {
