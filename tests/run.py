@@ -49,13 +49,15 @@ def tests(pytest: list[str], arguments: list[str]) -> list[list[str]]:
 
     On every core at once. Most go by file, for what the tests of a file share, in the order of
     their names: the longest do not come last then. Those in a browser go by themselves; as each
-    waits for its page now and then, there is one more of them than cores.
+    waits for its page now and then, there is one more of them than cores. One that fails on a
+    busy machine is tried once more, and named in the summary all the same.
     """
     if arguments:
         return [[*pytest, *arguments]]
     by_file = ["--dist=loadfile", "--no-loadscope-reorder", f"--ignore={BROWSER_TESTS}"]
     slowest = "--durations=12"
     in_browsers = ["-n", str((os.cpu_count() or 1) + 1), "--dist=worksteal", BROWSER_TESTS]
+    in_browsers += ["--reruns", "1", "-rfER"]
     return [[*pytest, "-n", "auto", *by_file, slowest], [*pytest, *in_browsers, slowest]]
 
 

@@ -39,6 +39,14 @@ def find_browser() -> str | None:
     return installed_browser() or None
 
 
+LEFT_WHILE_CONNECTING = re.compile(
+    r"Exception in ASGI application\n"
+    r"(?:Traceback .*\n(?: .*\n)+starlette\.websockets\.WebSocketDisconnected.*\n"
+    r"(?:\s*During handling of .*\n\s*)?)+"
+)
+"""What Streamlit's server prints when a tab is closed at the very moment in which it connects."""
+
+
 @dataclass
 class Server:
     """A running app: its address, the folder it runs in, and what it has printed."""
@@ -49,6 +57,11 @@ class Server:
 
     def log(self) -> str:
         return (self.folder / "server.log").read_text("utf-8", "replace")
+
+    def faults(self, start: int = 0) -> str:
+        """What the log says from there on, if an exception is in it that is the app's."""
+        said = LEFT_WHILE_CONNECTING.sub("", self.log()[start:])
+        return said if "Traceback" in said else ""
 
 
 def free_port() -> int:
@@ -238,9 +251,8 @@ def new_page(
     for server in servers:
         end_runs(server.folder / "runs")
     for server, length in zip(servers, logged, strict=True):
-        if "Traceback" in (new := server.log()[length:]):
-            faults.append(new)
-    assert not faults, "\n".join(faults)
+        faults.append(server.faults(length))
+    assert not any(faults), "\n".join(faults)
 
 
 def press_train(page: Page, server: Server, button: str = "Train") -> None:

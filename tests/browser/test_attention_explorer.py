@@ -29,7 +29,7 @@ def explorer(server: Server, browser: Browser) -> Iterator[Explorer]:
     yield Explorer(page, server)
     context.close()
     assert not faults
-    assert "Traceback" not in server.log()
+    assert not server.faults()
 
 
 Check = Callable[[Explorer, Truth], None]

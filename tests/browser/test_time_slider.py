@@ -45,7 +45,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
     finally:
         stop_server(server)
-    assert "Traceback" not in server.log()
+    assert not server.faults()
 
 
 @pytest.fixture(scope="module")
