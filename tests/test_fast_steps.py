@@ -1,4 +1,4 @@
-"""The fast decoder against the model itself, position by position."""
+"""The fast decoders against the model itself, position by position."""
 
 import random
 from typing import Any
@@ -9,8 +9,10 @@ import torch
 from tests.checkpoint_files import wild_model
 from transformer.fast_steps import FIRST_ROOM, FastSteps
 from transformer.hooks import ablate, record
+from transformer.int8 import int8_copy
 from transformer.model import Transformer
-from transformer.step_decoder import WIDEST, ModelSteps, step_decoder
+from transformer.numpy_steps import NumpySteps
+from transformer.step_decoder import WIDEST, ModelSteps, StepDecoder, step_decoder
 
 # What a layer may look like, each of which takes another path.
 LAYOUTS: dict[str, dict[str, Any]] = {
@@ -47,7 +49,26 @@ def test_it_is_the_model(layout: str, seed: int) -> None:
     model = model_of(layout, seed)
     batch, beam = draw.choice([(1, 1), (5, 1), (1, 4), (4, 3)])
     source = sources(model, batch, draw)
-    fast, plain = FastSteps(model, source, beam), ModelSteps(model, source, beam, attention=True)
+    walk_together(FastSteps(model, source, beam), model, source, beam, draw)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@torch.inference_mode()
+def test_one_alone_is_the_model(layout: str) -> None:
+    draw = random.Random(layout)
+    torch.manual_seed(len(layout))
+    model = model_of(layout, 0)
+    source = sources(model, 1, draw)
+    source = torch.cat([source, torch.full((1, 2), model.config.pad_id)], dim=1)
+    assert NumpySteps.takes(model, source, 1)
+    walk_together(NumpySteps(model, source), model, source, 1, draw)
+
+
+def walk_together(
+    fast: StepDecoder, model: Transformer, source: torch.Tensor, beam: int, draw: random.Random
+) -> None:
+    """A step of ``fast`` is one of the model's, wherever both go."""
+    batch, plain = len(source), ModelSteps(model, source, beam, attention=True)
     written = torch.full((batch, beam, 1), model.config.decoder_start_id)
     for _ in range(2 * FIRST_ROOM + 3):  # it makes more room twice
         logits = fast.logits(written)
@@ -68,10 +89,15 @@ def test_it_is_the_model(layout: str, seed: int) -> None:
                 steps.keep(going)
 
 
+@torch.inference_mode()
 def test_whoever_hooked_into_the_model_gets_the_model() -> None:
     model = wild_model()
     source = torch.tensor([[4, 5, 3]])
-    assert isinstance(step_decoder(model, source), FastSteps)
+    assert isinstance(step_decoder(model, source), NumpySteps)
+    assert isinstance(step_decoder(model, source, beam_size=2), FastSteps)
+    assert isinstance(step_decoder(model, source.repeat(2, 1)), FastSteps)
+    assert isinstance(step_decoder(int8_copy(model), source), FastSteps)
+    assert isinstance(step_decoder(wild_model().bfloat16(), source), FastSteps)
     with ablate(model, "decoder.layers.0.cross_attention.head_outputs"):
         assert isinstance(step_decoder(model, source), ModelSteps)
     with record(model, ["encoder.layers.0.self_attention.weights"]):
@@ -80,10 +106,11 @@ def test_whoever_hooked_into_the_model_gets_the_model() -> None:
     assert isinstance(step_decoder(model, source, beam_size=WIDEST + 1), ModelSteps)
 
 
+@pytest.mark.parametrize("kind", [FastSteps, NumpySteps])
 @torch.inference_mode()
-def test_more_positions_than_there_are_is_an_error() -> None:
+def test_more_positions_than_there_are_is_an_error(kind: type[StepDecoder]) -> None:
     model = wild_model(max_length=3)
-    steps = FastSteps(model, torch.tensor([[4, 3]]))
+    steps = kind(model, torch.tensor([[4, 3]]))
     written = torch.full((1, 1, 1), model.config.decoder_start_id)
     for _ in range(3):
         steps.logits(written)

@@ -1,9 +1,10 @@
 """The decoder, asked for one position after the other: what every search stands on.
 
-Two do the same work. :class:`ModelSteps` runs the model as ``model.py`` has it, with or without
+Three do the same work. :class:`ModelSteps` runs the model as ``model.py`` has it, with or without
 its cache, and so obeys every hook; it is the oracle.
 :class:`transformer.fast_steps.FastSteps` makes the same numbers, up to rounding, in a fraction
-of the operations.
+of the operations; :class:`transformer.numpy_steps.NumpySteps` does so in cheaper ones, for one
+hypothesis alone.
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from torch import Tensor
 from transformer.fast_steps import FastSteps
 from transformer.hooks import hook_points, record
 from transformer.model import Transformer
+from transformer.numpy_steps import NumpySteps
 
 ATTENTION = ("cross_attention", "self_attention")
 WIDEST = 16
@@ -55,7 +57,7 @@ def step_decoder(
     attention: bool = False,
     cached: bool = True,
 ) -> StepDecoder:
-    """The fast one, unless somebody hooked into the model, or asked for the slow obvious way.
+    """A fast one, unless somebody hooked into the model, or asked for the slow obvious way.
 
     Hooks are those of :mod:`transformer.hooks`; with PyTorch's own, ask for ``cached=False``.
     """
@@ -64,6 +66,8 @@ def step_decoder(
         and beam_size <= WIDEST
         and not any(point.hooks for point in hook_points(model).values())
     ):
+        if NumpySteps.takes(model, source, beam_size):
+            return NumpySteps(model, source)
         return FastSteps(model, source, beam_size)
     return ModelSteps(model, source, beam_size, attention=attention, cached=cached)
 
