@@ -1,6 +1,7 @@
 """The fast decoders against the model itself, position by position."""
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -108,7 +109,9 @@ def test_whoever_hooked_into_the_model_gets_the_model() -> None:
 
 @pytest.mark.parametrize("kind", [FastSteps, NumpySteps])
 @torch.inference_mode()
-def test_more_positions_than_there_are_is_an_error(kind: type[StepDecoder]) -> None:
+def test_more_positions_than_there_are_is_an_error(
+    kind: Callable[[Transformer, torch.Tensor], StepDecoder],
+) -> None:
     model = wild_model(max_length=3)
     steps = kind(model, torch.tensor([[4, 3]]))
     written = torch.full((1, 1, 1), model.config.decoder_start_id)

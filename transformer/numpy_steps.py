@@ -97,9 +97,8 @@ class Attention:
     def hold(self, keys: Vector, values: Vector) -> None:
         self.keys, self.values = keys, values
         # The same memory, head by head: [head, d_k, slot] and [head, slot, d_k].
-        slots, d_model = keys.shape
-        self.keys_by_head = keys.reshape(slots, self.heads, -1).transpose(1, 2, 0)
-        self.values_by_head = values.reshape(slots, self.heads, -1).transpose(1, 0, 2)
+        self.keys_by_head = keys.reshape(len(keys), self.heads, -1).transpose(1, 2, 0)
+        self.values_by_head = values.reshape(len(keys), self.heads, -1).transpose(1, 0, 2)
 
     def __call__(self, x: Vector, slots: int) -> Vector:
         """What x finds in the first ``slots``."""
@@ -108,9 +107,9 @@ class Attention:
         scores = queries.reshape(self.by_head) @ self.keys_by_head[:, :, :slots]
         if self.mask is not None:
             scores += self.mask
-        scores -= np.maximum.reduce(scores, 2, None, None, True)
+        scores -= np.maximum.reduce(scores, axis=2, keepdims=True)
         weights = np.exp(scores, scores)
-        weights /= np.add.reduce(weights, 2, None, None, True)
+        weights /= np.add.reduce(weights, axis=2, keepdims=True)
         self.weights = weights
         return self.output((weights @ self.values_by_head[:, :slots]).reshape(-1))
 
@@ -162,7 +161,7 @@ class NumpySteps:
     def __init__(self, model: Transformer, source: Tensor) -> None:
         embedding = model.target_embedding
         self.tokens, self.scale = embedding.tokens.weight.detach().numpy(), embedding.scale
-        self.position = embedding.positional_encoding
+        self.positions = embedding.positions.detach().numpy()
         encoded, mask = fast_encode(model, source)
         source_mask = None if mask is None else mask.numpy()  # [1, 1, source]
         room = min(FIRST_ROOM, model.config.max_length)
@@ -183,14 +182,15 @@ class NumpySteps:
         )
 
     def logits(self, written: Tensor) -> Tensor:
-        x = self.tokens[written[0, 0, -1].item()] * self.scale
-        x += self.position(self.length, 1)[0].detach().numpy()
+        if self.length == len(self.positions):
+            raise ValueError(f"This model has {self.length} positions; one more is needed.")
+        x = self.tokens[written.numpy()[0, 0, -1]] * self.scale + self.positions[self.length]
         with np.errstate(all="ignore"):  # what overflows is found in the logits
             for part in self.parts:
                 x = part(x)
             found = self.output(self.norm(x))
         self.length += 1
-        return torch.from_numpy(found)[None, None]
+        return torch.from_numpy(found.reshape(1, 1, -1))
 
     def attention(self) -> tuple[Tensor, Tensor]:
         cross = torch.from_numpy(np.stack([layer.cross.weights for layer in self.layers]))
