@@ -132,7 +132,12 @@ def assert_same_run(run: Run, unbroken: Run) -> None:
     mine, other = (read_goals(one.path).twin for one in (run, unbroken))
     assert mine is not None
     assert other is not None
-    assert mine.curve == other.curve
+    if mine.cut_short or other.cut_short:  # by a machine that stood still: equal as far as both got
+        far = min(mine.steps, other.steps)
+        curves = [[point for point in twin.curve if point[0] < far] for twin in (mine, other)]
+        assert curves[0] == curves[1]
+    else:
+        assert mine.curve == other.curve
     for name, lines in written(unbroken).items():
         assert written(run)[name] == lines, name
     tensors, others = (Checkpoint.load(one.checkpoints()[-1]).tensors for one in (run, unbroken))
