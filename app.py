@@ -24,7 +24,7 @@ def live_answer() -> None:
     def look() -> None:
         with st.container(key="live-answer", border=True):
             if not session.torch_is_ready():
-                st.markdown("A trained model is about to answer here: PyTorch is loading, about 3 s…")
+                st.markdown("A trained model is about to answer here: PyTorch loads, about 3 s…")
                 return
             if waiting:
                 st.rerun()
