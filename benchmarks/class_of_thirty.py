@@ -125,9 +125,13 @@ class Person:
         await self.ask("train", {}, button="Train")
         self.arrival, self.waited = self.waited, []
         self.run = dict(part.split("=") for part in self.query.split("&")).get("run", "")
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            await asyncio.sleep(CLICK_EVERY)
+        # On a clock of their own: who counted from the last answer would, after one pause of the
+        # machine, click at the same moment as all others ever after.
+        due = time.monotonic()
+        end = due + seconds
+        while due < end:
+            due += CLICK_EVERY
+            await asyncio.sleep(due - time.monotonic())
             page, query = chance.choice(VIEWS)
             await self.ask(page, {**query, "run": self.run} if page == "train" else dict(query))
 

@@ -18,6 +18,7 @@ sys.path.insert(0, str(DOCS.parent))
 from tests.browser.conftest import (  # noqa: E402
     CHROMIUM_FLAGS,
     find_browser,
+    press_train,
     settle,
     start_server,
     stop_server,
@@ -132,7 +133,7 @@ def main() -> None:
         for task in ("reverse", "sort"):
             page.goto(f"{server.url}/train?task={task}")
             settle(page)
-            page.get_by_role("button", name="Train", exact=True).click()
+            press_train(page, server)
             expect(page.get_by_text("Saved.", exact=True)).to_be_visible(timeout=300_000)
             settle(page)
         picture(page, "train", 1500)
