@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from tests.checkpoint_files import wild_model
+from transformer.decoding import greedy
+from transformer.errors import CheckpointError
 from transformer.fast_steps import FIRST_ROOM, FastSteps
 from transformer.hooks import ablate, record
 from transformer.int8 import int8_copy
@@ -105,6 +107,16 @@ def test_whoever_hooked_into_the_model_gets_the_model() -> None:
         assert isinstance(step_decoder(model, source), ModelSteps)
     assert isinstance(step_decoder(model, source, cached=False), ModelSteps)
     assert isinstance(step_decoder(model, source, beam_size=WIDEST + 1), ModelSteps)
+
+
+@pytest.mark.parametrize("sentences", [1, 2])
+def test_a_norm_that_divides_by_zero_is_named(sentences: int) -> None:
+    """Weights of zero, and an ε too small for their precision: a forged file may have both."""
+    model = wild_model(layer_norm_eps=1e-60, position_layout="learned")
+    for parameter in model.parameters():
+        parameter.data.zero_()
+    with pytest.raises(CheckpointError, match="overflow"):
+        list(greedy(model, torch.tensor([[4, 3]] * sentences)))
 
 
 @pytest.mark.parametrize("kind", [FastSteps, NumpySteps])

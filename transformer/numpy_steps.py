@@ -8,7 +8,6 @@ this to.
 """
 
 from collections.abc import Callable, Sequence
-from math import sqrt
 from typing import Any, cast
 
 import numpy as np
@@ -58,7 +57,7 @@ def norm_of(norm: nn.Module) -> Function:
 
     def apply(x: Vector) -> Vector:
         y = x - x.dot(mean)
-        y *= 1 / sqrt(y.dot(y) / width + eps)
+        y *= 1 / np.sqrt(y.dot(y) / width + eps)
         y *= gain
         y += bias
         return y
