@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from transformer.fast_encoder import fast_encode
 from transformer.fast_layers import scale_of
+from transformer.fast_steps import FIRST_ROOM
 from transformer.model import (
     DecoderLayer,
     FeedForward,
@@ -28,9 +29,6 @@ from transformer.model import (
 
 Vector = NDArray[Any]
 Function = Callable[[Vector], Vector]
-
-FIRST_ROOM = 16
-"""Positions there is room for at first; it doubles when they are used up."""
 
 
 def linear(layer: nn.Linear) -> Callable[..., Vector]:
