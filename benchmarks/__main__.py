@@ -39,7 +39,7 @@ def main() -> int:
             print(f"There is no {path.name} in {path.parent}; run without --table first.")
             return 1
         rows = json.loads(path.read_text("utf-8"))["rows"]
-        print(table([Row.from_dict(row) for row in rows]))
+        print(table([Row.from_dict(row) for row in rows], options.device))
         return 0
     # Before torch is loaded: one thread, and none that spins.
     os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1"}

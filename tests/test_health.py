@@ -3,7 +3,6 @@
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +79,7 @@ def put_everywhere(
 def targets_not_shifted(monkeypatch: pytest.MonkeyPatch) -> None:
     def fault(*arguments: Any) -> Batch:
         batch = collate(*arguments)
-        return replace(batch, target_in=batch.target_out)
+        return batch._replace(target_in=batch.target_out)
 
     put_everywhere(monkeypatch, batches.collate, fault)
 

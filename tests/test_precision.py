@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from tests.small_training import fresh, made, same, weights
 from transformer import arithmetic, precision
 from transformer.arithmetic import Arithmetic
-from transformer.batches import Share, training_batches
+from transformer.batches import Batch, training_batches
 from transformer.config import RunConfig
 from transformer.model import LayerNorm
 from transformer.presets import prepare
@@ -43,16 +43,18 @@ def test_the_choice_follows_times_and_losses(
     assert precision.choose("cpu", fp32, bf16, 4.0, loss).precision == chosen
 
 
-def on_trial() -> tuple[Training, list[Share]]:
+def on_trial() -> tuple[Training, list[Batch]]:
     task, config = made(model={"dropout": 0.1})
     shares = training_batches(task, config.model, config.training)
-    return Training(fresh(config), task, config.training), list(islice(shares, 2))
+    return Training(fresh(config), task, config.training), [
+        share.batch for share in islice(shares, 2)
+    ]
 
 
 def test_a_trial_leaves_no_trace() -> None:
-    training, shares = on_trial()
+    training, batches = on_trial()
     before, rng = weights(training.model), torch.get_rng_state()
-    found = precision.measure(training.model, shares, training.loss, CPU)
+    found = precision.measure(training.model, batches, training.loss, CPU)
     assert min(found.fp32_seconds, found.bf16_seconds) > 0
     assert same(before, weights(training.model))
     assert torch.get_rng_state().equal(rng)
@@ -60,44 +62,44 @@ def test_a_trial_leaves_no_trace() -> None:
 
 
 def test_a_trial_without_time_measures_once() -> None:
-    training, shares = on_trial()
+    training, batches = on_trial()
     tried: list[str] = []
 
-    def loss_of(model: nn.Module, share: Share, kind: str) -> Tensor:
+    def loss_of(model: nn.Module, batch: Batch, kind: str) -> Tensor:
         tried.append(kind)
-        return training.loss(model, share, kind)
+        return training.loss(model, batch, kind)
 
-    precision.measure(training.model, shares, loss_of, CPU, seconds=0)
+    precision.measure(training.model, batches, loss_of, CPU, seconds=0)
     assert tried == ["fp32", "bf16"] * 3  # two batches to warm up, then one that counts
 
 
 def test_a_trial_that_fails_ends_in_float32() -> None:
-    training, shares = on_trial()
+    training, batches = on_trial()
 
-    def loss_of(model: nn.Module, share: Share, kind: str) -> Tensor:
+    def loss_of(model: nn.Module, batch: Batch, kind: str) -> Tensor:
         if kind == "bf16":
             raise torch.OutOfMemoryError
-        return training.loss(model, share, kind)
+        return training.loss(model, batch, kind)
 
-    assert precision.measure(training.model, shares, loss_of, CPU).precision == "fp32"
+    assert precision.measure(training.model, batches, loss_of, CPU).precision == "fp32"
 
 
-def never(model: nn.Module, share: Share, kind: str) -> Tensor:
+def never(model: nn.Module, batch: Batch, kind: str) -> Tensor:
     raise AssertionError("nothing is to be tried")
 
 
 @on_an_older_processor
 def test_where_bfloat16_is_imitated_nothing_is_tried() -> None:
-    training, shares = on_trial()
-    found = precision.decide("auto", training.model, shares, never, CPU)
+    training, batches = on_trial()
+    found = precision.decide("auto", training.model, batches, never, CPU)
     assert (found.precision, found.bf16_seconds) == ("fp32", 0)
     assert "no bfloat16" in found.sentence
 
 
 @pytest.mark.parametrize("wanted", ["fp32", "bf16"])
 def test_what_is_asked_for_is_not_tried(wanted: str) -> None:
-    training, shares = on_trial()
-    found = precision.decide(wanted, training.model, shares, never, CPU)
+    training, batches = on_trial()
+    found = precision.decide(wanted, training.model, batches, never, CPU)
     assert found.precision == wanted
     assert "as its settings ask" in found.sentence
     assert ("only imitates" in found.sentence) == (wanted == "bf16" and not NATIVE)

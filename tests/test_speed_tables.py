@@ -8,7 +8,7 @@ import torch
 from benchmarks.peers.growth import flops
 from benchmarks.peers.measure import Spread, exponent, interleave, ratios
 from benchmarks.peers.rows import OURS, Row
-from benchmarks.peers.sizes import SIZES
+from benchmarks.peers.sizes import SIZES, made_up_pairs
 from benchmarks.peers.targets import BF16, MET, MISSED, Target, cell, table
 from benchmarks.peers.training import PART, own_variants
 from benchmarks.peers.training_peers import MARIAN, NN
@@ -70,14 +70,21 @@ def test_the_table_marks_what_is_met_and_what_is_missed() -> None:
     assert "not measured" in missing
 
 
+@pytest.mark.skipif(has_bf16(torch.device("cpu")), reason="this processor has bfloat16")
 def test_bfloat16_is_left_out_where_it_is_imitated_and_the_table_says_so() -> None:
-    native = has_bf16(torch.device("cpu"))
-    able, left_out = own_variants("cpu")
-    assert [variant.name for variant in able] == [OURS, BF16][: 1 + native]
-    assert left_out == ({} if native else {BF16: "not probed faster here"})
-    without = replace(row("tiny", 1.0, 1.3), facts={BF16: "not probed faster here"})
+    size = replace(SIZES[0], batch=2)
+    able, left_out = own_variants(size, made_up_pairs(size, 4, 4, batches=1), "cpu")
+    assert [variant.name for variant in able] == [OURS]
+    without = replace(row("tiny", 1.0, 1.3), facts=left_out)
     lines = [line for line in table([without]).splitlines() if "bf16" in line]
     assert "| not probed faster here | not measured | not measured |" in lines[0]
+
+
+def test_of_a_graphics_card_the_table_tells_no_aims_but_what_is_done_a_second() -> None:
+    lines = table([row("tiny", 0.001, 0.0013)], "cuda").splitlines()
+    line = next(line for line in lines if NN in line and "fp32" in line)
+    assert line.endswith("| 1.30 (1.30–1.30); 1,000 | – | – |")
+    assert not any(MARIAN in line for line in lines)
 
 
 def test_a_cost_is_met_from_below() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from random import Random
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,8 +18,7 @@ POOL = 32
 """Batches drawn at once, sorted by length and cut: enough to leave little padding."""
 
 
-@dataclass(frozen=True)
-class Batch:
+class Batch(NamedTuple):
     """Padded ids.
 
     source: [batch, source], each as ``config.source_frame`` says, ending in <eos> mostly.
@@ -31,7 +31,7 @@ class Batch:
     target_out: Tensor
 
     def to(self, device: torch.device) -> "Batch":
-        return Batch(self.source.to(device), self.target_in.to(device), self.target_out.to(device))
+        return Batch(*(ids.to(device) for ids in self))
 
 
 Encoded = tuple[list[int], list[int]]

@@ -8,12 +8,15 @@ import copy
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from transformer.arithmetic import Arithmetic
-from transformer.batches import Share
+from transformer.batches import Batch
+from transformer.cuda_graphs import GraphedBackward
+from transformer.model import Transformer
 
 FASTER = 1.2
 """bfloat16 must be so many times as fast; below, the loss of digits is not worth it."""
@@ -25,7 +28,7 @@ SECONDS = 0.3
 BATCHES = 2
 """How many batches are tried, in turn."""
 
-LossOf = Callable[[nn.Module, Share, str], Tensor]
+LossOf = Callable[[nn.Module, Batch, str], Tensor]
 """The training step's own loss: of a model, on a batch, in "fp32" or "bf16"."""
 
 
@@ -38,13 +41,19 @@ def has_bf16(device: torch.device) -> bool:
 
 
 def decide(
-    wanted: str, model: nn.Module, shares: Sequence[Share], loss_of: LossOf, device: torch.device
+    wanted: str,
+    model: Transformer,
+    batches: Sequence[Batch],
+    loss_of: LossOf,
+    device: torch.device,
+    graphed: bool = False,
 ) -> Arithmetic:
     """What to train in.
 
     Args:
         wanted: "fp32", "bf16", or "auto": whichever is measured to be faster.
-        shares: batches of the run, on the device.
+        batches: of the run, on the device.
+        graphed: whether the run replays CUDA graphs, so that the trial must, too.
     """
     native = has_bf16(device)
     if wanted != "auto":
@@ -54,15 +63,16 @@ def decide(
         return Arithmetic(device.type, wanted, why)
     if not native:  # at once: to time what is imitated could take many seconds
         return Arithmetic(device.type, "fp32", "it has no bfloat16 arithmetic of its own")
-    return measure(model, shares, loss_of, device)
+    return measure(model, batches, loss_of, device, graphed=graphed)
 
 
 def measure(
-    model: nn.Module,
-    shares: Sequence[Share],
+    model: Transformer,
+    batches: Sequence[Batch],
     loss_of: LossOf,
     device: torch.device,
     seconds: float = SECONDS,
+    graphed: bool = False,
 ) -> Arithmetic:
     """Time both precisions on a copy of the model; model and random state stay as they were."""
     cuda = [device] if device.type == "cuda" else []
@@ -71,17 +81,19 @@ def measure(
     try:
         with torch.random.fork_rng(cuda):
             scratch = copy.deepcopy(model).train()
+            passes = {kind: _pass(scratch, loss_of, kind, graphed) for kind in times}
+            # Over all batches once, or twice where they are recorded the second time.
+            warming_up = len(batches) * (2 if graphed else 1)
             began = time.perf_counter()
-            for number in range(len(shares) + ROUNDS):
-                warm = number >= len(shares)  # the first pass over the batches warms up
+            for number in range(warming_up + ROUNDS):
+                warm = number >= warming_up
                 if times["bf16"] and time.perf_counter() - began > seconds:
                     break
                 for precision, taken in times.items():
                     torch.manual_seed(number)  # both drop out the same places
                     scratch.zero_grad()
                     start = time.perf_counter()
-                    loss = loss_of(scratch, shares[number % len(shares)], precision)
-                    loss.backward()
+                    loss = passes[precision](batches[number % len(batches)])
                     losses[precision] += loss.item()
                     if cuda:
                         torch.cuda.synchronize(device)
@@ -90,6 +102,19 @@ def measure(
     except RuntimeError:  # no kernel for it, or no room for the copy: a trial ends no run
         return Arithmetic(device.type, "fp32", "a trial of bfloat16 did not succeed")
     return choose(device.type, times["fp32"], times["bf16"], losses["fp32"], losses["bf16"])
+
+
+def _pass(
+    model: Transformer, loss_of: LossOf, precision: str, graphed: bool
+) -> Callable[[Batch], Tensor]:
+    """Forward and backward pass of a batch; returns its loss."""
+
+    def backward(batch: Batch, scale: float | Tensor) -> Tensor:
+        loss = loss_of(model, batch, precision)
+        (loss * scale).backward()
+        return loss.detach()
+
+    return partial(GraphedBackward(backward, model) if graphed else backward, scale=1.0)
 
 
 def choose(

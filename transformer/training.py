@@ -6,7 +6,7 @@ it decides what to write down, when to save and when to stop.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 
@@ -16,8 +16,9 @@ from torch.nn import functional as F
 
 from transformer.adam import Adam
 from transformer.arithmetic import Arithmetic
-from transformer.batches import Share, by_length, collate, encode, training_batches
+from transformer.batches import Batch, Share, by_length, collate, encode, training_batches
 from transformer.config import TrainingConfig
+from transformer.cuda_graphs import GraphedBackward
 from transformer.decoding import decode, greedy, pad
 from transformer.distributed import ALONE, World
 from transformer.model import Transformer
@@ -203,6 +204,9 @@ class Training:
             model.parameters(), (config.adam_beta1, config.adam_beta2), config.adam_eps
         )
         self._called: nn.Module | None = None
+        self._graphed = None
+        if world.device.type == "cuda" and world.size == 1:
+            self._graphed = GraphedBackward(self._backward, model)
 
     def events(self) -> Iterator[Event]:
         """Train on from where the model is; yields what happens as it happens.
@@ -235,8 +239,12 @@ class Training:
             tried = list(islice(shares, BATCHES))
             shares = chain(tried, shares)
             yield from self._settle(tried)
+        share = next(shares)
         while self.step < config.steps:
-            yield self._update(next(shares))
+            total, norm = self._differentiate(share)
+            upcoming = next(shares)  # meanwhile a graphics card computes; nothing waited for it yet
+            yield self._update(share, total, norm)
+            share = upcoming
             if self.step % config.eval_every == 0 and self.step < config.steps:
                 verdict = ""
                 if self.world.leads:
@@ -255,40 +263,56 @@ class Training:
             self.precision = self.world.agree("")
             return
         device = self.world.device
-        shares = [replace(share, batch=share.batch.to(device)) for share in tried]
-        found = decide(self.config.precision, self.model, shares, self.loss, device)
+        batches = [share.batch.to(device) for share in tried]
+        graphed = self._graphed is not None
+        found = decide(self.config.precision, self.model, batches, self.loss, device, graphed)
         self.precision = self.world.agree(found.precision)
         yield Begin(self.step, found)
 
-    def _update(self, share: Share) -> Update:
-        """One step of Adam (section 5.3) on one batch, of which ``share`` is our part."""
-        config, world, optimizer = self.config, self.world, self.optimizer
-        if self._called is None:
-            self._called = world.wrap(self.model)
-        share = replace(share, batch=share.batch.to(world.device))
-        rate = learning_rate(self.step + 1, config)
+    def _differentiate(self, share: Share) -> tuple[Tensor, Tensor]:
+        """The gradient of a batch, of which ``share`` is our part, left in the parameters.
+
+        Returns:
+            the loss summed over our part, and the norm that the gradient had before it was clipped
+        """
         self.model.train()
-        optimizer.zero_grad()
-        total = self.loss(self._called, share, self.precision)
+        self.optimizer.zero_grad()
         # Each process has its part of the sum; gradients are averaged over the processes, so
         # that the size of the world must be made up for.
-        (total * (world.size / share.targets)).backward()
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), config.gradient_clip)
-        loss = world.sum(total.detach()).item() / share.targets
+        scale = self.world.size / share.targets
+        if self._graphed is not None:
+            total = self._graphed(share.batch, scale)
+        else:
+            total = self._backward(share.batch.to(self.world.device), scale)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
+        return self.world.sum(total), norm
+
+    def _backward(self, batch: Batch, scale: float | Tensor) -> Tensor:
+        """Add the gradient of a batch's loss, times ``scale``, to the parameters."""
+        if self._called is None:
+            self._called = self.world.wrap(self.model)
+        total = self.loss(self._called, batch, self.precision)
+        (total * scale).backward()
+        return total.detach()
+
+    def _update(self, share: Share, total: Tensor, norm: Tensor) -> Update:
+        """One step of Adam (section 5.3) along that gradient."""
+        rate = learning_rate(self.step + 1, self.config)
+        loss = total.item() / share.targets
         if not (math.isfinite(loss) and torch.isfinite(norm)):
             raise DivergedError
-        optimizer.step(rate)
+        self.optimizer.step(rate)
         self.step += 1
         self.tokens += share.tokens
         return Update(self.step, loss, rate, self.tokens)
 
-    def loss(self, model: nn.Module, share: Share, precision: str) -> Tensor:
+    def loss(self, model: nn.Module, batch: Batch, precision: str) -> Tensor:
         """The loss summed over our part of a batch, in nats.
 
         bf16 is for the matrix products: what they yield is added up, normalised and compared
         with the target in float32.
         """
-        batch, pad_id = share.batch, self.model.config.pad_id
+        pad_id = self.model.config.pad_id
         with torch.autocast(self.world.device.type, torch.bfloat16, enabled=precision == "bf16"):
             logits = model(batch.source, batch.target_in)
         smoothing = self.config.label_smoothing

@@ -68,7 +68,9 @@ class Plan:
 
     @property
     def seconds(self) -> float:
-        return 2.0 if self.quick else 60.0
+        if self.quick:
+            return 2.0
+        return 60.0 if self.device == "cpu" else 8.0  # a graphics card is quick, and often lent
 
     def measure(self, samples: Mapping[str, Sample], warm: bool = False) -> dict[str, list[float]]:
         return interleave(samples, self.rounds, self.seconds, self.device, warm)

@@ -50,7 +50,9 @@ def run(options: argparse.Namespace, path: Path) -> int:
     plain = {"machine": machine, "rows": [row.to_dict() for row in rows]}
     path.write_text(json.dumps(plain, indent=1, ensure_ascii=False) + "\n", "utf-8")
     path.with_suffix(".html").write_text(page(machine, rows), "utf-8")
-    print(f"\n{table(rows)}\n\nWritten: {path} and {path.with_suffix('.html').name}")
+    print(
+        f"\n{table(rows, options.device)}\n\nWritten: {path} and {path.with_suffix('.html').name}"
+    )
     return 0
 
 

@@ -103,30 +103,46 @@ TARGETS = (
 """The lines of the table; one without aims is shown all the same."""
 
 
-def cell(target: Target, row: Row | None, aim: float | None) -> str:
-    """The measured ratio with its quartiles, the aim, and whether it was reached."""
+def cell(target: Target, row: Row | None, aim: float | None, rates: bool = False) -> str:
+    """The measured ratio with its quartiles, the aim, and whether it was reached.
+
+    rates: say how much our variant does a second, too.
+    """
     if row is not None and target.variant in row.facts:
         return row.facts[target.variant]  # why it was left out
     if row is None or not {target.variant, target.peer} <= set(row.samples):
         return "not measured" if aim is not None else "–"
     found = row.ratio(target.peer, target.variant)
     text = f"{found.median:.2f} ({found.lower:.2f}–{found.upper:.2f})"
+    if rates:
+        text += f"; {row.rate(target.variant):,.0f}"
     return text if aim is None else f"{text} of {aim:g} {target.verdict(found, aim)}"
 
 
-def table(rows: Sequence[Row]) -> str:
-    """The README's table, in Markdown: the aims, met and missed."""
+def table(rows: Sequence[Row], device: str = "cpu") -> str:
+    """The README's table, in Markdown: the aims, met and missed.
+
+    The aims are a processor's; of a graphics card, what ours does a second is told instead.
+    """
+    on_card = device != "cpu"
+    what = "how many times as fast; ours a second" if on_card else "how many times as fast"
     known: Mapping[tuple[str, str, str], Row] = {(r.part, r.case, r.size): r for r in rows}
     lines = [
-        "| how many times as fast | " + " | ".join(size.title for size in SIZES) + " |",
+        f"| {what} | " + " | ".join(size.title for size in SIZES) + " |",
         "|---|" + "---|" * len(SIZES),
     ]
     for target in TARGETS:
         aims = [*target.aims, *[None] * (len(SIZES) - len(target.aims))]
         cells = [
-            cell(target, known.get((target.part, target.case, size.name)), aim)
-            for size, aim in zip(SIZES, aims, strict=True)
+            cell(target, row, None if on_card else aim, rates=on_card)
+            for row, aim in zip(
+                [known.get((target.part, target.case, size.name)) for size in SIZES],
+                aims,
+                strict=True,
+            )
         ]
+        if on_card and set(cells) == {"–"}:
+            continue
         lines.append(f"| {target.what} | {' | '.join(cells)} |")
     return "\n".join([*lines, "", *_further(rows)])
 

@@ -33,7 +33,7 @@ from transformer.distributed import World
 from transformer.model import Transformer
 from transformer.precision import has_bf16
 from transformer.tasks.pairs import OwnPairs
-from transformer.training import Training, Update
+from transformer.training import Begin, Training, Update
 from transformer.vocabulary import PAD_ID
 
 PART = "training"
@@ -63,24 +63,37 @@ OWN = (
 )
 
 
-def own_variants(device: str) -> tuple[list[OwnVariant], dict[str, str]]:
-    """Ours; and of those left out, why: where bfloat16 is imitated, a step would take forever."""
-    native = has_bf16(torch.device(device))
-    able = [variant for variant in OWN if native or variant.changes["precision"] == "fp32"]
-    return able, {variant.name: NOT_FASTER for variant in OWN if variant not in able}
+def training_of(
+    size: Size, task: OwnPairs, changes: dict[str, Any], device: str, **model: Any
+) -> Training:
+    """A run as the trainer begins it."""
+    torch.manual_seed(1)
+    vocabulary = len(task.source_vocabulary), len(task.target_vocabulary)
+    config = size.config(source_vocab_size=vocabulary[0], target_vocab_size=vocabulary[1], **model)
+    world = World(device=torch.device(device))
+    network = Transformer(config).to(world.device)
+    return Training(network, task, training_config(size.batch, **changes), world)
+
+
+def own_variants(
+    size: Size, task: OwnPairs, device: str
+) -> tuple[list[OwnVariant], dict[str, str]]:
+    """Ours; and of those left out, why: bfloat16 where a run's own trial does not choose it."""
+    if not has_bf16(torch.device(device)):  # imitated, a step would take forever
+        return [OWN[0]], {OWN[1].name: NOT_FASTER}
+    events = training_of(size, task, {"precision": "auto"}, device).events()
+    found = next(event.arithmetic for event in events if isinstance(event, Begin))
+    if found.precision == "bf16" or not found.bf16_seconds:
+        return list(OWN), {}
+    trial = f"{NOT_FASTER}: {found.fp32_seconds / found.bf16_seconds:.2f} in the trial"
+    return [OWN[0]], {OWN[1].name: trial}
 
 
 def own_steps(
     size: Size, task: OwnPairs, changes: dict[str, Any], device: str, **model: Any
 ) -> Iterator[Update]:
     """The updates of a run as the trainer makes them; its evaluation of step 0 is over."""
-    torch.manual_seed(1)
-    vocabulary = len(task.source_vocabulary), len(task.target_vocabulary)
-    config = size.config(source_vocab_size=vocabulary[0], target_vocab_size=vocabulary[1], **model)
-    world = World(device=torch.device(device))
-    network = Transformer(config).to(world.device)
-    settings = training_config(size.batch, **changes)
-    for event in Training(network, task, settings, world).events():
+    for event in training_of(size, task, changes, device, **model).events():
         if isinstance(event, Update):
             yield event
 
@@ -121,7 +134,7 @@ def equal_lengths(size: Size, plan: Plan) -> Row:
 
         return sample
 
-    variants, left_out = own_variants(plan.device)
+    variants, left_out = own_variants(size, task, plan.device)
     samples = {variant.name: own(variant) for variant in variants}
     present = {name: peer for name, peer in PEERS.items() if installed(peer.module, name)}
     samples |= {name: their(peer) for name, peer in present.items()}
@@ -175,7 +188,7 @@ def variable_lengths(size: Size, plan: Plan) -> Row:
             done += sum(map(real_tokens, group))
         return float(done)
 
-    variants, left_out = own_variants(plan.device)
+    variants, left_out = own_variants(size, task, plan.device)
     samples: dict[str, Sample] = {variant.name: own(variant) for variant in variants}
     found = plan.measure(samples | {NN: theirs})
     notes = {variant.name: f"{variant.note}; batches by length" for variant in variants}

@@ -156,13 +156,19 @@ def installed(module: str, what: str) -> bool:
     return True
 
 
-def usual_step(model: nn.Module, logits: Logits) -> Callable[[Tensor, Tensor, Tensor], float]:
-    """The loop body of PyTorch's tutorial, with label smoothing; returns the loss in nats."""
+def usual_step(
+    model: nn.Module, logits: Logits, dtype: torch.dtype = torch.float32
+) -> Callable[[Tensor, Tensor, Tensor], float]:
+    """The loop body of PyTorch's tutorial, with label smoothing; returns the loss in nats.
+
+    dtype: of the matrix products; what is not float32 runs under autocast, the loss apart.
+    """
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, betas=(0.9, 0.98), eps=1e-9)
     model.train()
 
     def step(source: Tensor, target_in: Tensor, target_out: Tensor) -> float:
-        out = logits(source, target_in)
+        with torch.autocast(source.device.type, dtype, enabled=dtype != torch.float32):
+            out = logits(source, target_in).float()
         optimizer.zero_grad()
         loss = F.cross_entropy(
             out.reshape(-1, out.size(-1)),
