@@ -20,6 +20,7 @@ PARTS = ("training", "decoding", "capture", "growth", "cold")
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="under 3 minutes: no base size")
+    parser.add_argument("--seconds", type=float, default=60, help="for each comparison's rounds")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART")
     parser.add_argument("--sizes", nargs="+", choices=("tiny", "small", "base"), metavar="SIZE")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")

@@ -83,7 +83,7 @@ def test_small_batches_whose_last_go_on_together_answer_the_same(
         return pad(rows, pad_id)
 
     monkeypatch.setattr(batch_decoding, "pad", counted)
-    monkeypatch.setattr(batch_decoding, "MOST_ROWS", 16)
+    monkeypatch.setattr(batch_decoding, "MOST_ROWS", {"cpu": 16})
     cut = drained(bundled.model, rows, beam_size=beam_size)
     assert [one.hypothesis.tokens for one in cut] == [one.hypothesis.tokens for one in whole]
     assert len({len(one.hypothesis.tokens) for one in cut}) > 12
@@ -94,7 +94,7 @@ def test_small_batches_whose_last_go_on_together_answer_the_same(
 def test_a_large_model_with_long_inputs_is_given_few_at_a_time() -> None:
     config = TransformerConfig(source_vocab_size=32_000, target_vocab_size=32_000, max_length=4096)
     rows = [[5] * length for length in (10, 10, 4000, 4000)]
-    for group in batch_decoding._groups(range(4), rows, config, 4, 256):
+    for group in batch_decoding._groups(range(4), rows, config, 4, 256, 128):
         longest = max(len(rows[i]) for i in group)
         assert len(group) == 1 or len(group) * config.num_heads * longest**2 < 1 << 26
 
@@ -170,7 +170,7 @@ def test_the_margin_of_a_beam_is_that_of_a_plain_search(seed: int) -> None:
 
 
 def test_who_stops_keeps_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch_decoding, "MOST_ROWS", 5)
+    monkeypatch.setattr(batch_decoding, "MOST_ROWS", {"cpu": 5})
     model = wild_model(1)
     rows = sentences(model, 20)
     whole = drained(model, rows)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from transformer.__main__ import main
 from transformer.checkpoint import Checkpoint
@@ -251,3 +252,18 @@ def test_the_library_does_not_import_the_app(tmp_path: Path) -> None:
     )
     done = python("-c", code, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a graphics card")
+def test_a_card_is_taken_where_there_is_one_and_missed_in_a_sentence(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    few = ["evaluate", str(ROOT / "checkpoints/reverse.safetensors"), "--examples", "5"]
+    assert main([*few, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["device"] == "cpu"
+    assert main(few) == 0
+    assert capsys.readouterr().out.endswith(" s on the processor\n")
+    assert main([*few, "--device", "cuda"]) == 1
+    assert "finds no CUDA graphics card" in capsys.readouterr().err
+    assert main([*few, "--device", "cuda", "--int8"]) == 1
+    assert "--int8 is for the processor" in capsys.readouterr().err

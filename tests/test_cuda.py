@@ -1,5 +1,6 @@
 """A graphics card computes what the processor does. Without one, all of this is skipped."""
 
+import json
 import random
 from collections.abc import Iterator
 from functools import partial
@@ -17,16 +18,19 @@ from tests.small_training import fresh, made, same, weights
 from tests.test_fast_steps import LAYOUTS
 from tests.trainers import ended, no_trainer_left, spawn, tiny
 from transformer import arithmetic, commits
-from transformer.batch_decoding import Decoded, decode_many
+from transformer.__main__ import main
+from transformer.batch_decoding import Decoded, answer_many, decode_many
 from transformer.batches import Batch
 from transformer.checkpoint import Checkpoint, verify
 from transformer.decoding import Hypothesis, Strategy, beam_search, decode, greedy, sample
+from transformer.devices import on_card as card_twin
 from transformer.distributed import World
 from transformer.hooks import ablate, record
 from transformer.model import Transformer
 from transformer.runs import Run, create_run
 from transformer.training import Begin, Loss, Training, Update
 
+BUNDLED = Path(__file__).parents[1] / "checkpoints"
 CARD = torch.device("cuda")
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no graphics card")
 
@@ -112,6 +116,23 @@ def test_many_inputs_are_written_the_same(beam_size: int) -> None:
             done |= progress.new
         found.append([done[number].hypothesis for number in range(len(rows))])
     assert all(map(alike, *found))
+
+
+def test_a_checkpoint_is_scored_on_the_card(capsys: pytest.CaptureFixture[str]) -> None:
+    path = BUNDLED / "reverse.safetensors"
+    found = []
+    for device in ("auto", "cpu"):
+        assert main(["evaluate", str(path), "--json", "--device", device]) == 0
+        found.append(json.loads(capsys.readouterr().out))
+    assert [one["device"] for one in found] == ["cuda", "cpu"]
+    assert found[0]["exact_match"] == found[1]["exact_match"] > 0.99
+    assert found[0]["loss"] == pytest.approx(found[1]["loss"], rel=1e-4)
+    checkpoint = Checkpoint.load(path)
+    twin = card_twin(checkpoint)
+    assert next(twin.model.parameters()).device.type == "cuda"
+    assert next(checkpoint.model.parameters()).device.type == "cpu"
+    *_, last = answer_many(twin, ["workbench"])
+    assert [answer.output for answer in last.new.values()] == ["hcnebkrow"]
 
 
 # --- Training -----------------------------------------------------------------------------

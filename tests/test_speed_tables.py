@@ -9,7 +9,7 @@ from benchmarks.peers.growth import flops
 from benchmarks.peers.measure import Spread, exponent, interleave, ratios
 from benchmarks.peers.rows import OURS, Row
 from benchmarks.peers.sizes import SIZES, made_up_pairs
-from benchmarks.peers.targets import BF16, MET, MISSED, Target, cell, table
+from benchmarks.peers.targets import MET, MISSED, Target, cell, table
 from benchmarks.peers.training import PART, own_variants
 from benchmarks.peers.training_peers import MARIAN, NN
 from transformer.precision import has_bf16

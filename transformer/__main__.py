@@ -234,7 +234,7 @@ def _add_decode(parser: argparse.ArgumentParser) -> None:
         help="length penalty of the beam; default 0.6, the paper's, or 1.0, "
         "generate's, for a MarianMT model",
     )
-    checkpoint_commands.add_int8(parser)
+    checkpoint_commands.add_arithmetic(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object an input")
     parser.set_defaults(run=decode)
 
@@ -246,7 +246,7 @@ def decode(options: argparse.Namespace) -> int:
         raise UserError(f"--beam {options.beam}: must be between 1 and 64.")
     if options.alpha is not None and not 0 <= options.alpha <= MAX_ALPHA:
         raise UserError(f"--alpha {options.alpha}: must be between 0 and {MAX_ALPHA}.")
-    checkpoint = checkpoint_commands.loaded(options)
+    checkpoint = checkpoint_commands.loaded(options, many=options.text == "-")
     usual = 1.0 if checkpoint.config.length_penalty == "length" else 0.6
     alpha = usual if options.alpha is None else options.alpha
     found: dict[int, BatchAnswer] = {}

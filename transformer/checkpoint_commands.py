@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from transformer.arithmetic import DEVICES
 from transformer.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def add_commands(commands: Any) -> None:
         action="store_true",
         help="on the test set of a published benchmark",
     )
-    add_int8(parser)
+    add_arithmetic(parser)
     parser.set_defaults(run=evaluate)
     parser = commands.add_parser("average", help="average the weights of several checkpoints")
     parser.add_argument("checkpoints", type=Path, nargs="+", metavar="CHECKPOINT")
@@ -50,20 +51,38 @@ def _add_scoring(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
-def add_int8(parser: argparse.ArgumentParser) -> None:
+def add_arithmetic(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--int8", action="store_true", help="with linear layers in 8 bits")
+    parser.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="auto (default) takes a graphics card for many inputs, where PyTorch finds one",
+    )
 
 
-def loaded(options: argparse.Namespace) -> "Checkpoint":
-    """The checkpoint that a command names, as :func:`add_int8` lets a person have it."""
+def loaded(options: argparse.Namespace, many: bool = True) -> "Checkpoint":
+    """The checkpoint that a command names, as :func:`add_arithmetic` lets a person have it.
+
+    Args:
+        many: whether it is to read many inputs, or one.
+
+    Raises:
+        UserError: what is asked for cannot be had together, or not here.
+    """
+    if options.int8 and options.device == "cuda":
+        raise UserError("--int8 is for the processor: leave it out, or --device cuda.")
     from transformer.checkpoint import Checkpoint
 
     checkpoint = Checkpoint.load(options.checkpoint)
-    if not options.int8:
-        return checkpoint
-    from transformer.int8 import int8_twin
+    if options.int8:
+        from transformer.int8 import int8_twin
 
-    return int8_twin(checkpoint)
+        return int8_twin(checkpoint)
+    from transformer.devices import has_card, on_card
+
+    wanted = options.device == "cuda" or (options.device == "auto" and many and has_card())
+    return on_card(checkpoint) if wanted else checkpoint
 
 
 def evaluate(options: argparse.Namespace) -> int:
@@ -75,6 +94,7 @@ def evaluate(options: argparse.Namespace) -> int:
     from transformer import evaluation
 
     checkpoint = loaded(options)
+    device = next(checkpoint.model.parameters()).device.type
     task = evaluation.task_of(checkpoint, options.data or evaluation.own_pairs(options.checkpoint))
     if options.test:
         pairs = evaluation.test_pairs(task)[: options.examples]
@@ -85,9 +105,10 @@ def evaluate(options: argparse.Namespace) -> int:
     )
     if options.json:
         said = {"checkpoint": str(options.checkpoint), "task": task.name, "test": options.test}
-        print(json.dumps({**said, **_told(found)}))
+        print(json.dumps({**said, "device": device, **_told(found)}))
     else:
-        print(f"{options.checkpoint}: {_words(found, 'test' if options.test else '')}")
+        where = f" on {DEVICES[device]}"
+        print(f"{options.checkpoint}: {_words(found, 'test' if options.test else '')}{where}")
     return 0
 
 

@@ -55,12 +55,14 @@ class Row:
 class Plan:
     """How much to measure.
 
-    sizes: of the models. rounds: at most; seconds: for the rounds of a comparison, two apart.
+    sizes: of the models. rounds: at most; seconds: for the rounds of a comparison, two apart;
+    patience: that, where it is not to be quick.
     """
 
     sizes: Sequence[Size] = SIZES
     quick: bool = False
     device: str = "cpu"
+    patience: float = 60.0
 
     @property
     def rounds(self) -> int:
@@ -68,9 +70,7 @@ class Plan:
 
     @property
     def seconds(self) -> float:
-        if self.quick:
-            return 2.0
-        return 60.0 if self.device == "cpu" else 8.0  # a graphics card is quick, and often lent
+        return 2.0 if self.quick else self.patience
 
     def measure(self, samples: Mapping[str, Sample], warm: bool = False) -> dict[str, list[float]]:
         return interleave(samples, self.rounds, self.seconds, self.device, warm)

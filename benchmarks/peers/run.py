@@ -35,7 +35,7 @@ def run(options: argparse.Namespace, path: Path) -> int:
     torch.set_num_threads(1)
     names = options.sizes or [size.name for size in SIZES[: 2 if options.quick else None]]
     sizes = [size for size in SIZES if size.name in names]
-    plan = Plan(sizes, options.quick, options.device)
+    plan = Plan(sizes, options.quick, options.device, options.seconds)
     machine, rows, began = describe(options.device), list[Row](), time.perf_counter()
     for part in options.only:
         for row in MEASURES[part](plan):

@@ -41,7 +41,7 @@ DECODED = "decoded"
 class Results:
     """What was brought, with what was written for each input so far, by its place.
 
-    int8: whether linear layers compute in 8 bits.
+    int8: whether linear layers compute in 8 bits. on_card: whether a graphics card computes.
     first_wrong: by place, the first token that is not the target's, for those with a target.
     """
 
@@ -49,6 +49,7 @@ class Results:
     beam_size: int
     alpha: float
     int8: bool = False
+    on_card: bool = False
     answers: "dict[int, BatchAnswer]" = field(default_factory=dict)
     first_wrong: dict[int, int] = field(default_factory=dict)
     scorer: Scorer = field(default_factory=Scorer)
@@ -144,12 +145,13 @@ def _search(checkpoint: "Checkpoint", key: str, running: bool) -> None:
                 persist_state="session",
                 width=170,
             )
-        int8 = _in_8_bits(checkpoint)
+        on_card = _on_card()
+        int8 = not on_card and _in_8_bits(checkpoint)
         found = brought()
         label = f"Decode {_counted(found.inputs)}" if isinstance(found, Brought) else "Decode"
         pressed = st.button(label, type="primary", disabled=running, key="batch decode")
         if pressed and isinstance(found, Brought):
-            _start(checkpoint, Results(found, beam_size, alpha, int8), key)
+            _start(checkpoint, Results(found, beam_size, alpha, int8, on_card), key)
             st.rerun()
     if pressed and found is None:
         st.info("There is nothing to decode yet: type an input above, or bring a file.")
@@ -158,6 +160,21 @@ def _search(checkpoint: "Checkpoint", key: str, running: bool) -> None:
 def _counted(inputs: Inputs) -> str:
     count = len(inputs.inputs)
     return f"{count:,} {'input' if count == 1 else 'inputs'}"
+
+
+def _on_card() -> bool:
+    """Whether a graphics card is to decode; asked where there is one."""
+    from transformer.devices import has_card
+
+    return has_card() and st.checkbox(
+        "On the graphics card",
+        value=True,
+        key="batch card",
+        help="It decodes many inputs at once, faster than the processor. Where two tokens are "
+        "almost equally probable, the other may be written.",
+        persist_state="session",
+        width="content",
+    )
 
 
 def _in_8_bits(checkpoint: "Checkpoint") -> bool:
@@ -181,10 +198,15 @@ def _start(checkpoint: "Checkpoint", results: Results, key: str) -> None:
 
     def work() -> Iterator[object]:
         from transformer.batch_decoding import BatchAnswer, answer_many
+        from transformer.devices import on_card
         from transformer.int8 import int8_twin
 
         yield results
-        reader = int8_twin(twin) if results.int8 else twin
+        reader = twin
+        if results.on_card:
+            reader = on_card(twin)
+        elif results.int8:
+            reader = int8_twin(twin)
         places = []
         for place in results.left:
             one = results.inputs.inputs[place]
