@@ -25,7 +25,8 @@ from transformer.model import Transformer
 from transformer.precision import BATCHES, decide
 from transformer.tasks import Pair, Task
 
-EVAL_BATCH = 256
+EVAL_BATCH = 128
+"""Pairs evaluated together: what is computed of more does not stay in a processor's cache."""
 
 
 class DivergedError(RuntimeError):
