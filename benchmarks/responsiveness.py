@@ -1,7 +1,7 @@
 """How long a person waits, in a real browser: .venv/bin/python -m benchmarks.responsiveness
 
-In milliseconds, on this machine as it is; leave it idle meanwhile. Medians of ten, but for the
-two that need a cold server.
+In milliseconds, on this machine as it is; leave it idle meanwhile. Medians of ten, but for what
+needs a cold server.
 """
 
 import random
@@ -47,10 +47,32 @@ async (length) => {
 )
 
 
+def first_paint(page: Page, server: Server) -> float:
+    """From navigation to the page's heading."""
+    started = time.perf_counter()
+    page.goto(server.url)
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    return time.perf_counter() - started
+
+
+def switches(page: Page) -> list[float]:
+    """From a click in the sidebar to the other page's heading, there and back."""
+    headings = {"Train": "Train", "Overview": "Transformer Workbench"}
+    waited = []
+    for name in [*headings] * (1 + REPEATS // 2):
+        page.wait_for_timeout(1000)
+        started = time.perf_counter()
+        page.get_by_test_id("stSidebar").get_by_role("link", name=name, exact=True).click()
+        expect(page.get_by_role("heading", level=1, name=headings[name])).to_be_visible()
+        waited.append(time.perf_counter() - started)
+    return waited[2:]  # the first also loads what they use
+
+
 def click_to_first_metrics(page: Page, server: Server) -> float:
     """From the click on Train to the first line of metrics.jsonl, the untrained loss."""
     page.goto(f"{server.url}/train?task=reverse")
     settle(page)
+    page.wait_for_timeout(1000)  # and until the cores are idle
     runs = server.folder / "runs"
     known = set(runs.glob("*/metrics.jsonl"))
     started = time.perf_counter()
@@ -96,13 +118,14 @@ def main() -> None:
         browser = playwright.chromium.launch(executable_path=find_browser(), args=CHROMIUM_FLAGS)
         page = browser.new_page(viewport={"width": 1280, "height": 1000})
         started = time.perf_counter()
-        page.goto(server.url)
-        expect(page.get_by_role("heading", level=1)).to_be_visible()
-        report("first paint of a page on a cold server", [time.perf_counter() - started])
+        report("first paint of a page on a cold server", [first_paint(page, server)])
         expect(page.locator(".large canvas").first).to_be_visible()
         report("a trained model has answered, from navigation", [time.perf_counter() - started])
+        report("the same, reloaded", [first_paint(page, server) for _ in range(REPEATS)])
+        report("another page by the sidebar", switches(page))
+        report("click on Train to first metrics, cold", [click_to_first_metrics(page, server)])
         clicks = [click_to_first_metrics(page, server) for _ in range(REPEATS)]
-        report("click on Train to first metrics", clicks)
+        report("click on Train to first metrics, warm", clicks)
         for checkpoint in ("reverse", "sort"):
             page.goto(f"{server.url}/attention?checkpoint={checkpoint}")
             expect(page.locator(".large canvas").first).to_be_visible()

@@ -148,7 +148,12 @@ def wait_for_run() -> Path | None:
         os.nice(10)
     # Nothing here may start a thread: a fork has one.
     import transformer.trainer  # noqa: F401
+    from transformer.presets import prepare
+    from transformer.tasks import TASKS
 
+    # What the form is filled in with when the page opens: its first numbers need these pairs.
+    task, config = prepare(next(iter(TASKS)))
+    task.held_out(config.training.final_examples)
     if FORKS:
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
         gc.freeze()  # who collects garbage writes to pages that are shared

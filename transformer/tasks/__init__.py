@@ -1,5 +1,6 @@
 """What a model can learn here: a few small tasks, and a person's own pairs."""
 
+from functools import lru_cache
 from pathlib import Path
 
 from transformer.config import DataConfig
@@ -71,10 +72,16 @@ def build_task(data: DataConfig, pairs: Path | None = None) -> Task:
     if issubclass(kind, GeneratedTask | ShippedTask):
         if pairs is not None:
             raise TaskError(f"The task {data.task!r} has its own pairs; --data is for 'pairs'.")
-        return kind(data)
+        return _generated(kind, data) if issubclass(kind, GeneratedTask) else kind(data)
     if pairs is None:
         raise TaskError("The task 'pairs' needs a file of pairs (--data FILE).")
     return OwnPairs(data, read_pairs(pairs).pairs)
+
+
+@lru_cache(maxsize=8)
+def _generated(kind: type[GeneratedTask], data: DataConfig) -> GeneratedTask:
+    """One task for each setting, which keeps what it has drawn to hold out."""
+    return kind(data)
 
 
 def right_answer(data: DataConfig, source: str) -> str | None:

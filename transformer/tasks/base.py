@@ -3,6 +3,7 @@
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from operator import ne
 from random import Random
 from types import MappingProxyType
@@ -155,12 +156,18 @@ class GeneratedTask(Task):
         return pairs
 
     def held_out(self, count: int) -> list[Pair]:
-        random = Random(f"{self.name}/held-out")
-        found: dict[str, Pair] = {}
-        for _ in range(200 * count):  # a small task may have fewer than asked for
-            if len(found) == count:
-                break
-            pair = self.draw_pair(random)
-            if self.is_held_out(pair):
-                found.setdefault(pair.source, pair)
-        return list(found.values())
+        return list(_held_out(self, count))
+
+
+@lru_cache(maxsize=8)
+def _held_out(task: GeneratedTask, count: int) -> tuple[Pair, ...]:
+    """Drawn once: nine of ten that are drawn are no use, and each evaluation asks for the same."""
+    random = Random(f"{task.name}/held-out")
+    found: dict[str, Pair] = {}
+    for _ in range(200 * count):  # a small task may have fewer than asked for
+        if len(found) == count:
+            break
+        pair = task.draw_pair(random)
+        if task.is_held_out(pair):
+            found.setdefault(pair.source, pair)
+    return tuple(found.values())
