@@ -133,13 +133,10 @@ def table(rows: Sequence[Row], device: str = "cpu") -> str:
     ]
     for target in TARGETS:
         aims = [*target.aims, *[None] * (len(SIZES) - len(target.aims))]
+        found = [known.get((target.part, target.case, size.name)) for size in SIZES]
         cells = [
             cell(target, row, None if on_card else aim, rates=on_card)
-            for row, aim in zip(
-                [known.get((target.part, target.case, size.name)) for size in SIZES],
-                aims,
-                strict=True,
-            )
+            for row, aim in zip(found, aims, strict=True)
         ]
         if on_card and set(cells) == {"–"}:
             continue
