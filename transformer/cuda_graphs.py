@@ -92,6 +92,7 @@ class GraphedBackward:
         """The batch padded to lengths that many share, which changes no real position."""
         sides = []
         for ids in batch:
-            length = min(-(-ids.size(1) // LENGTHS) * LENGTHS, self.config.max_length)
-            sides.append(F.pad(ids, (0, length - ids.size(1)), value=self.config.pad_id))
+            wide = min(-(-ids.size(1) // LENGTHS) * LENGTHS, self.config.max_length)
+            more = max(0, wide - ids.size(1))  # what is too long for the model says so itself
+            sides.append(F.pad(ids, (0, more), value=self.config.pad_id))
         return Batch(*sides)
