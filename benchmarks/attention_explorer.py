@@ -7,9 +7,11 @@ A model with random weights, 6 + 6 layers of 8 heads, d_model 128: 144 maps. For
 clock runs from Enter in the input field (the output to look at is given) through the model's
 forward pass, the wire and the drawing of all three attentions, to two frames after; for a head
 chosen and the pointer moved, from the event to the end of the frame that shows it. For
-BertViz, it runs from opening the page its own Python made, with *one* of the three attentions,
-until all its lines are there and two frames later; its Python, its model and the network are
-left out (npm must be installed: its three libraries are fetched once, then served from disk).
+BertViz, it runs from opening the page its own Python made of the same three attentions. It draws
+one of them at a time: the clock is read when all its lines are there and two frames later, and
+again when all 144 maps were: the other attentions, and in its head view every layer, chosen in its
+own menus and drawn likewise. Its Python, its model and the network are left out (npm must be
+installed: its three libraries are fetched once, then served from disk).
 
 Medians in milliseconds, on this machine as it is; leave it idle meanwhile. Beside them the time
 that processors spent, in the server and the browser together: on a busy machine that is the
@@ -205,44 +207,70 @@ def fetch_libraries(folder: Path) -> dict[str, bytes]:
     return found
 
 
+# Resolves once all lines are there, at first; and once something else was chosen and drawn.
+OPENED = """async (lines) => {
+  const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
+  while (document.getElementsByTagName('line').length < lines) await frame();
+  await frame();
+  await frame();
+}"""
+CHOSEN = """async ([name, number, lines]) => {
+  const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
+  const before = document.getElementsByTagName('line')[0];
+  const menu = document.querySelector(`select[id=${name}]`);
+  menu.value = number;
+  menu.dispatchEvent(new Event('change', {bubbles: true}));
+  while (before.isConnected || document.getElementsByTagName('line').length < lines) await frame();
+  await frame();
+  await frame();
+}"""
+
+
 def bertviz(
     browser: Browser, view: str, tokens: int, repeats: int, libraries: dict[str, bytes]
-) -> tuple[list[float], list[float]]:
-    """Seconds from opening its page to its lines drawn, for one attention of 6 x 8 heads; and
-    of processors in the meantime."""
+) -> tuple[list[float], list[float], list[float]]:
+    """Seconds from opening its page to the first lines, and to those of all maps; and of
+    processors until then."""
     draw: Callable[..., Any] = getattr(importlib.import_module("bertviz"), view)
-    weights = torch.rand(LAYERS, 1, HEADS, tokens, tokens).softmax(dim=-1)
-    made = draw(list(weights), list(letters(tokens)), html_action="return")
+    texts = {f"{side}_tokens": list(letters(tokens)) for side in ("encoder", "decoder")}
+    weights = {
+        f"{kind}_attention": list(torch.rand(LAYERS, 1, HEADS, tokens, tokens).softmax(dim=-1))
+        for kind in ("encoder", "decoder", "cross")
+    }
+    made = draw(**weights, **texts, html_action="return")
     # Its head view shows one layer at a time, the model view all.
-    lines = HEADS * tokens**2 * (LAYERS if view == "model_view" else 1)
+    by_layer = view == "head_view"
+    lines = HEADS * tokens**2 * (1 if by_layer else LAYERS)
+    layers = [("layer", str(number)) for number in range(LAYERS)] if by_layer else []
+    steps = [*layers[1:]]
+    for kind in ("1", "2"):
+        # The layer stays as it was chosen: there and back.
+        layers.reverse()
+        steps += [("filter", kind), *layers[1:]]
 
     def serve(route: Route) -> None:
         wanted = next(name for name in libraries if f"/{name}" in route.request.url)
         route.fulfill(body=libraries[wanted], content_type="text/javascript")
 
-    waited, processors = [], []
+    first, all_maps, processors = [], [], []
     with tempfile.NamedTemporaryFile("w", suffix=".html", encoding="utf-8") as file:
         file.write(f"<!doctype html><meta charset=utf-8><body>{made.data}")
         file.flush()
         for _ in range(repeats):
             page = browser.new_page(viewport={"width": 1280, "height": 1000})
             page.route("https://cdnjs.cloudflare.com/**", serve)
+            page.wait_for_timeout(500)  # until the page before is gone, and its processes
             busy = spent()
             started = time.perf_counter()
             page.goto(f"file://{file.name}", wait_until="commit")
-            page.evaluate(
-                """async (lines) => {
-                  const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
-                  while (document.getElementsByTagName('line').length < lines) await frame();
-                  await frame();
-                  await frame();
-                }""",
-                lines,
-            )
-            waited.append(time.perf_counter() - started)
+            page.evaluate(OPENED, lines)
+            first.append(time.perf_counter() - started)
+            for menu, number in steps:
+                page.evaluate(CHOSEN, [menu, number, lines])
+            all_maps.append(time.perf_counter() - started)
             processors.append(spent() - busy)
             page.close()
-    return waited, processors
+    return first, all_maps, processors
 
 
 def report(name: str, seconds: list[float]) -> float:
@@ -292,9 +320,12 @@ def main() -> None:
             libraries = fetch_libraries(Path(folder))
             for view in ("model_view", "head_view"):
                 for tokens in (32, 64):
-                    name = f"BertViz {view}, {tokens} tokens, 48 maps"
-                    theirs, processors = bertviz(browser, view, tokens, chosen.repeats, libraries)
-                    median = report(name, theirs)
+                    name = f"BertViz {view}, {tokens} tokens"
+                    first, theirs, processors = bertviz(
+                        browser, view, tokens, chosen.repeats, libraries
+                    )
+                    report(f"{name}, first lines", first)
+                    median = report(f"{name}, 144 maps drawn", theirs)
                     busy = report(f"{name}, processors", processors)
                     print(
                         f"  ours is {median / ours[tokens]:.1f} times as fast, and works "
