@@ -11,10 +11,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.small_training import made
+from tests.small_training import fresh, made
 from transformer.batches import Batch, Share, training_batches
 from transformer.config import RunConfig, TransformerConfig
+from transformer.cuda_graphs import widened
 from transformer.tasks import Task, read_pairs
+from transformer.training import Training
 
 few = settings(max_examples=15)
 
@@ -147,3 +149,24 @@ def test_the_shares_of_several_processes_make_the_whole_batch(tmp_path: Path) ->
         real = [part for part in parts if part.batch.target_out.ne(pad_id).any()]
         found = [row for part in real for row in first_rows(part)]
         assert Counter(map(tuple, found)) == Counter(map(tuple, first_rows(one)))
+
+
+def test_a_widened_batch_has_the_same_loss() -> None:
+    """What a graphics card pads, so that many batches share a shape, must not be seen."""
+    task, config = made(model={"max_length": 13})
+    training = Training(fresh(config).double(), task, config.training)
+    shapes = set()
+    for share in islice(training_batches(task, config.model, config.training), 20):
+        wide = widened(share.batch, config.model)
+        shapes |= {ids.shape for ids in wide}
+        for ids, more in zip(share.batch, wide, strict=True):
+            assert more[:, : ids.size(1)].equal(ids)
+        loss = training.loss(training.model, share.batch, "fp32").item()
+        assert training.loss(training.model, wide, "fp32").item() == pytest.approx(loss, rel=1e-6)
+    assert {shape[1] for shape in shapes} == {8, 13}
+
+
+def test_a_batch_too_long_for_the_model_is_not_cut() -> None:
+    _, config = made(model={"max_length": 13})
+    long = Batch(*torch.ones(3, 2, 14, dtype=torch.long))
+    assert widened(long, config.model).source.shape == (2, 14)

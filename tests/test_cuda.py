@@ -55,9 +55,12 @@ def ids(rows: int, length: int) -> Tensor:
 def test_logits_and_gradients_are_the_same(layout: str) -> None:
     here, there = twins(layout)
     batch = Batch(ids(3, 7), ids(3, 5), ids(3, 5))
+    found = []
     for model, fed in ((here, batch), (there, batch.to(CARD))):
         logits = model(fed.source, fed.target_in)
         F.cross_entropy(logits.flatten(0, 1), fed.target_out.flatten(), ignore_index=0).backward()
+        found.append(logits.detach().cpu())
+    assert torch.allclose(found[0], found[1], rtol=0, atol=1e-10)
     for (name, ours), theirs in zip(here.named_parameters(), there.parameters(), strict=True):
         assert ours.grad is not None
         assert theirs.grad is not None

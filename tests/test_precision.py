@@ -45,10 +45,9 @@ def test_the_choice_follows_times_and_losses(
 
 def on_trial() -> tuple[Training, list[Batch]]:
     task, config = made(model={"dropout": 0.1})
-    shares = training_batches(task, config.model, config.training)
-    return Training(fresh(config), task, config.training), [
-        share.batch for share in islice(shares, 2)
-    ]
+    shares = islice(training_batches(task, config.model, config.training), 2)
+    batches = [share.batch for share in shares]
+    return Training(fresh(config), task, config.training), batches
 
 
 def test_a_trial_leaves_no_trace() -> None:

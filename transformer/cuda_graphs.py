@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from transformer.batches import Batch
+from transformer.config import TransformerConfig
 from transformer.model import Transformer
 
 LENGTHS = 8
@@ -58,7 +59,7 @@ class GraphedBackward:
 
         They must have none. The loss is overwritten by the next call.
         """
-        batch = self._widened(batch).to(self.parameters[0].device)
+        batch = widened(batch, self.config).to(self.parameters[0].device)
         shape = batch.source.shape, batch.target_in.shape
         if shape in self._seen and self._seen[shape] is None and self._room > 0:
             self._seen[shape] = self._record(batch)
@@ -88,11 +89,12 @@ class GraphedBackward:
         self._room -= 1
         return Recorded(graph, batch, scale, loss, [one.grad for one in self.parameters])
 
-    def _widened(self, batch: Batch) -> Batch:
-        """The batch padded to lengths that many share, which changes no real position."""
-        sides = []
-        for ids in batch:
-            wide = min(-(-ids.size(1) // LENGTHS) * LENGTHS, self.config.max_length)
-            more = max(0, wide - ids.size(1))  # what is too long for the model says so itself
-            sides.append(F.pad(ids, (0, more), value=self.config.pad_id))
-        return Batch(*sides)
+
+def widened(batch: Batch, config: TransformerConfig) -> Batch:
+    """The batch padded to lengths that many share, which changes no real position."""
+    sides = []
+    for ids in batch:
+        wide = min(-(-ids.size(1) // LENGTHS) * LENGTHS, config.max_length)
+        more = max(0, wide - ids.size(1))  # what is too long for the model says so itself
+        sides.append(F.pad(ids, (0, more), value=config.pad_id))
+    return Batch(*sides)
