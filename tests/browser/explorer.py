@@ -55,14 +55,43 @@ class Explorer:
         side = box["width"] / size
         canvas.hover(position={"x": (column + 0.5) * side, "y": (row + 0.5) * side})
 
-    def ink(self, selector: str = ".bands canvas") -> int:
-        """How many pixels of a canvas are drawn on."""
-        count: int = self.page.locator(selector).first.evaluate(
-            """(canvas) => canvas.getContext('2d')
+    def ink(self, selector: str = ".bands canvas", least: int = 1) -> int:
+        """How many pixels of a canvas are drawn on, which it is once it is in sight.
+
+        least: alpha from which a pixel counts, to 255.
+        """
+        canvas = self.page.locator(selector).first
+        canvas.scroll_into_view_if_needed()
+        self.next_frame()
+        count: int = canvas.evaluate(
+            """(canvas, least) => canvas.getContext('2d')
               .getImageData(0, 0, canvas.width, canvas.height).data
-              .reduce((sum, value, i) => sum + (i % 4 === 3 && value > 0), 0)"""
+              .reduce((sum, value, i) => sum + (i % 4 === 3 && value >= least), 0)""",
+            least,
         )
         return count
+
+    def next_frame(self) -> None:
+        self.page.evaluate(
+            "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
+        )
+
+    def lit(self, tokens: str) -> list[str]:
+        """Which of the tokens that a selector finds lie on the colour of the cursor."""
+        self.next_frame()
+        found: list[str] = self.page.locator(tokens).evaluate_all(
+            """(tokens) => tokens.filter((token) => {
+              const canvas = token.closest('.bands, .frame').querySelector('canvas');
+              const box = canvas.getBoundingClientRect();
+              const own = token.getBoundingClientRect();
+              const x = own.left - box.left + own.width / 2;
+              const y = own.top - box.top + own.height / 2;
+              const scale = canvas.width / box.width;
+              const context = canvas.getContext('2d');
+              return context.getImageData(x * scale, y * scale, 1, 1).data[3] > 0;
+            }).map((token) => token.dataset.token)"""
+        )
+        return found
 
     def download(self, name: str) -> Download:
         with self.page.expect_download() as started:

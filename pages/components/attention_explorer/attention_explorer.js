@@ -24,7 +24,7 @@ export default function (component) {
   // Told where to be: only then, else what the person did since would be undone.
   const told = isNew || view.turn !== message.turn;
   const place = told ? message.place : writePlace(view);
-  Object.assign(view, { data, theme, root, ...message });
+  Object.assign(view, { data, theme, root, tag: tagStyle(root), ...message });
   const shapes = view.sides[0].kinds.map((kind) => kind.shape);
   // An answer to what the person did finds the pointer where it was.
   if (told || shapes.join() !== view.shapes.join())
@@ -34,6 +34,13 @@ export default function (component) {
   readPlace(view, place);
   view.tell = () => setStateValue("place", writePlace(view));
   build(view);
+}
+
+// How the page writes, for what is written on a canvas.
+function tagStyle(root) {
+  const style = getComputedStyle(root);
+  const ground = style.getPropertyValue("--st-background-color");
+  return { font: `12px ${style.fontFamily}`, ground, ink: style.color };
 }
 
 function build(view) {
@@ -50,14 +57,28 @@ function build(view) {
     paintGrid(view);
     markGrid(view);
     buildChips(view);
+    markPickedTokens(view);
     measureLines(view);
-    view.observer?.disconnect();
-    view.observer = new ResizeObserver(() => resized(view));
-    view.observer.observe(root);
+    watch(view);
   }
   view.room = view.large.clientWidth;
   drawLarge(view);
   light(view);
+}
+
+// A pointer that moves redraws only what is in sight; the rest when it comes into sight.
+function watch(view) {
+  for (const observer of view.observers ?? []) observer.disconnect();
+  const canvases = [view.linesCanvas, ...view.pictures.map((picture) => picture.cursor)];
+  const size = new ResizeObserver(() => resized(view));
+  const sight = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) view.inSight[isIntersecting ? "add" : "delete"](target);
+    light(view);
+  });
+  view.inSight = new Set(canvases);
+  view.observers = [size, sight];
+  size.observe(view.root);
+  for (const canvas of canvases) sight.observe(canvas);
 }
 
 function resized(view) {
@@ -75,7 +96,7 @@ function resized(view) {
 function buildLarge(view) {
   const part = (name, attributes) => (view.parts[name] = element("div", { class: name, ...attributes }));
   view.parts = {};
-  view.readout = element("p", { class: "readout", "aria-live": "polite" });
+  view.readout = element("p", { class: "readout", "aria-live": "polite" }, " ");
   const parts = [part("about"), part("maps"), view.readout, part("key")];
   if (view.sides.length > 1) parts.splice(1, 0, buildSideSwitch(view));
   if (!view.compact) parts.push(buildControls(view), buildTable(view));
@@ -96,6 +117,7 @@ function drawLarge(view) {
   );
   const shows = view.sides.length < 2 ? [""] : view.show ? [view.show] : ["", "b"];
   view.parts.maps.replaceChildren(...shows.map((show) => buildMap(view, show)));
+  for (const drawn of view.maps) markPicked(view, drawn);
   if (place >= 0) view.parts.maps.querySelectorAll("[tabindex]")[place]?.focus();
   fillKey(view, kind);
   if (view.compact) return;
@@ -224,6 +246,8 @@ function pick(view, id, several) {
   if (id === null) view.picked = new Set();
   else if (several) view.picked.has(id) ? view.picked.delete(id) : view.picked.add(id);
   else view.picked = view.picked.size === 1 && view.picked.has(id) ? new Set() : new Set([id]);
+  for (const drawn of view.maps) markPicked(view, drawn);
+  if (!view.compact) markPickedTokens(view);
   light(view);
   view.tell();
 }
@@ -237,11 +261,12 @@ function keepCell(view, cell) {
 
 // Show what is lit, everywhere at once.
 function light(view) {
-  for (const drawn of view.maps) lightMap(view, drawn);
-  view.readout.textContent = view.maps
+  for (const drawn of view.maps) paintCursor(view, drawn);
+  // Into the text that is there: another text node would cost the page's layout.
+  view.readout.firstChild.data = view.maps
     .map((drawn) => (view.maps.length > 1 ? `${sideTitle(view, drawn.show)}: ` : "") + readOut(view, drawn))
     .join("\n");
   if (view.compact) return;
   lightGrid(view);
-  lightLines(view);
+  drawLines(view);
 }

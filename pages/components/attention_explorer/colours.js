@@ -15,6 +15,10 @@ const HEAD_COLOURS = {
   light: ["#0072B2", "#D55E00", "#009E73", "#A6527F", "#8A6D00", "#3C8DBC", "#7A7A7A", "#000000"],
   dark: ["#56B4E9", "#E69F00", "#2BC79A", "#E0A0C8", "#F0E442", "#8AB8FF", "#B0B0B0", "#FFFFFF"],
 };
+// The cursor: the cell pointed at, the one kept, and the background of lit tokens.
+const CURSOR = "#ff9f1c";
+const KEPT = "#d55e00";
+const LIT = "rgba(255, 159, 28, 0.35)";
 const MEAN_COLOUR = { light: "#8a9099", dark: "#7d8590" };
 
 function isDark(element) {

@@ -152,30 +152,22 @@ function markGrid(view) {
   }
 }
 
-// The cursor in every picture: the rows and columns of the lit tokens.
+// The cursor in every picture: the rows and columns of the lit tokens, straight across all heads.
 function lightGrid(view) {
   const lit = litTokens(view);
   for (const { kind, rows, columns, cursor } of view.pictures) {
+    if (!view.inSight.has(cursor)) continue;
     const context = cursor.getContext("2d");
-    context.clearRect(0, 0, cursor.width, cursor.height);
-    if (!lit.size) continue;
-    context.fillStyle = "#ff9f1c";
+    const { width, height } = cursor;
+    context.clearRect(0, 0, width, height);
+    context.fillStyle = CURSOR;
     const [asks, asked] = SIDES_OF[kind.id];
     const [queries, keys] = kind.shape.slice(2);
-    rows.forEach((_, i) =>
-      columns.forEach((_, j) => {
-        const x = j * (THUMB + GAP) + GAP / 2;
-        const y = i * (THUMB + GAP) + GAP / 2;
-        for (const id of lit) {
-          const place = Number(id.slice(1));
-          if (id[0] === asks && place < queries) {
-            context.fillRect(x - 1, y + ((place + 0.5) / queries) * THUMB - 0.5, THUMB + 2, 1);
-          }
-          if (id[0] === asked && place < keys) {
-            context.fillRect(x + ((place + 0.5) / keys) * THUMB - 0.5, y - 1, 1, THUMB + 2);
-          }
-        }
-      }),
-    );
+    const at = (thumb, place, cells) => thumb * (THUMB + GAP) + GAP / 2 + ((place + 0.5) / cells) * THUMB - 0.5;
+    for (const id of lit) {
+      const place = Number(id.slice(1));
+      if (id[0] === asks && place < queries) rows.forEach((_, i) => context.fillRect(0, at(i, place, queries), width, 1));
+      if (id[0] === asked && place < keys) columns.forEach((_, j) => context.fillRect(at(j, place, keys), 0, 1, height));
+    }
   }
 }

@@ -107,27 +107,29 @@ function buildChips(view) {
   );
 }
 
-function lightLines(view) {
-  const lit = litTokens(view);
+function markPickedTokens(view) {
   for (const { buttons } of view.tokenColumns) {
     for (const button of buttons) {
-      button.classList.toggle("lit", lit.has(button.dataset.token));
       const picked = String(view.picked.has(button.dataset.token));
       if (button.getAttribute("aria-pressed") !== picked) button.setAttribute("aria-pressed", picked);
     }
   }
-  drawLines(view);
 }
 
-function measureLines(view) {
-  const box = view.bands.getBoundingClientRect();
-  const canvas = view.linesCanvas;
+// As large as what it lies over, and as sharp as the screen; then drawn on in CSS pixels.
+function fitCanvas(canvas, over) {
+  const box = over.getBoundingClientRect();
   const scale = window.devicePixelRatio || 1;
   canvas.width = Math.round(box.width * scale);
   canvas.height = Math.round(box.height * scale);
   canvas.style.width = `${box.width}px`;
   canvas.style.height = `${box.height}px`;
-  view.linesScale = scale;
+  canvas.getContext("2d").setTransform(scale, 0, 0, scale, 0, 0);
+  return box;
+}
+
+function measureLines(view) {
+  const box = fitCanvas(view.linesCanvas, view.bands);
   view.edges = view.tokenColumns.map(({ box: column, buttons }) => {
     const own = column.getBoundingClientRect();
     const first = buttons[0].getBoundingClientRect();
@@ -136,14 +138,14 @@ function measureLines(view) {
 }
 
 function drawLines(view) {
-  if (!view.edges) return;
+  if (!view.edges || !view.inSight.has(view.linesCanvas)) return;
   const context = view.linesCanvas.getContext("2d");
-  context.setTransform(view.linesScale, 0, 0, view.linesScale, 0, 0);
   context.clearRect(0, 0, view.linesCanvas.width, view.linesCanvas.height);
   const heads = view.previewed
     ? [...displayed(view).filter((one) => one.kind !== view.previewed.kind), { ...view.previewed, colour: HEAD_COLOURS[view.theme][0] }]
     : displayed(view);
   const lit = litTokens(view);
+  lightTokens(view, context, lit);
   const counts = {};
   view.drawnWeight = view.allWeight = 0;
   for (const head of heads) {
@@ -151,6 +153,18 @@ function drawLines(view) {
     drawHead(view, context, head, lit, counts[head.kind]);
   }
   if (!lit.size && heads.length) sayDrawn(view);
+}
+
+function lightTokens(view, context, lit) {
+  context.fillStyle = LIT;
+  view.tokenColumns.forEach(({ letter, buttons }, column) => {
+    const { left, right, top } = view.edges[column];
+    for (const id of lit) {
+      const place = Number(id.slice(1));
+      if (id[0] !== letter || place >= buttons.length) continue;
+      context.fillRect(left, top + place * view.pitch, right - left, view.pitch);
+    }
+  });
 }
 
 function sayDrawn(view) {

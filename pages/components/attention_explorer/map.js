@@ -18,9 +18,6 @@ function buildMap(view, show) {
   paintMap(view, canvas, kind, map, show === "difference");
   canvas.style.width = `${side * keys}px`;
   canvas.style.height = `${side * queries}px`;
-  const marker = element("div", { class: "marker" });
-  const kept = element("div", { class: "marker kept" });
-  for (const one of [marker, kept]) one.style.width = one.style.height = `${side}px`;
   const stage = element("div", {
     class: "stage",
     tabindex: "0",
@@ -30,7 +27,7 @@ function buildMap(view, show) {
       `${headTitle(view, choice)}: ${queries} rows by ${keys} columns. Arrow keys move from ` +
       "cell to cell; Enter shows how the weight comes about.",
   });
-  stage.append(canvas, marker, kept);
+  stage.append(canvas);
   const columns = buildLabels(view, kind.keys, asked, "columns", side);
   const rows = buildLabels(view, kind.queries, asks, "rows", side);
   const sums = element("canvas", { class: "map sums" });
@@ -38,11 +35,12 @@ function buildMap(view, show) {
   sums.style.height = `${Math.max(side, 10)}px`;
   const sumName = element("span", { class: "sum-name" });
   const frame = element("div", { class: "frame" });
-  frame.append(element("div", { class: "corner" }), columns.box, rows.box, stage, sumName, sums);
+  const cursor = element("canvas", { class: "cursor", "aria-hidden": "true" });
+  frame.append(cursor, element("div", { class: "corner" }), columns.box, rows.box, stage, sumName, sums);
   const scroller = element("div", { class: "scroller", tabindex: "0", role: "region", "aria-label": "The map" });
   scroller.append(frame);
   box.append(scroller);
-  const drawn = { show, kind, map, canvas, marker, kept, side, columns, rows, sums, sumName, asks, asked };
+  const drawn = { show, kind, map, canvas, stage, cursor, side, columns, rows, sums, sumName, asks, asked };
   view.maps.push(drawn);
   listenToMap(view, stage, drawn);
   return box;
@@ -125,22 +123,73 @@ function listenToMap(view, stage, drawn) {
   };
 }
 
-function lightMap(view, drawn) {
-  const lit = litTokens(view);
+// Which tokens are picked, beside the map and in the sums below it.
+function markPicked(view, drawn) {
   for (const { labels } of [drawn.rows, drawn.columns]) {
-    for (const label of labels) {
-      label.classList.toggle("lit", lit.has(label.dataset.token));
-      label.classList.toggle("picked", view.picked.has(label.dataset.token));
-    }
-  }
-  const [, , queries, keys] = drawn.kind.shape;
-  for (const [marker, cell] of [[drawn.marker, view.pointedCell], [drawn.kept, view.cell]]) {
-    const shown = cell && cell[0] < queries && cell[1] < keys;
-    marker.style.visibility = shown ? "visible" : "hidden"; // costs no layout
-    if (cell) marker.style.transform = `translate(${cell[1] * drawn.side}px, ${cell[0] * drawn.side}px)`;
+    for (const label of labels) label.classList.toggle("picked", view.picked.has(label.dataset.token));
   }
   paintSums(view, drawn);
 }
+
+// The cell pointed at, the one kept, and the lit tokens beside them. A canvas of its own: a cursor
+// made of elements would have the browser paint, or even lay out, the page at every movement.
+function paintCursor(view, drawn) {
+  const { cursor, side, stage } = drawn;
+  const lit = litTokens(view);
+  if (!lit.size && !view.cell && !drawn.origin) return; // nothing to measure for
+  if (!drawn.origin) {
+    fitCanvas(cursor, cursor.parentElement);
+    drawn.origin = [stage.offsetLeft, stage.offsetTop];
+  }
+  const [left, top] = drawn.origin;
+  const [, , queries, keys] = drawn.kind.shape;
+  const context = cursor.getContext("2d");
+  context.clearRect(0, 0, cursor.width, cursor.height);
+  context.fillStyle = LIT;
+  for (const id of lit) {
+    const place = Number(id.slice(1));
+    if (id[0] === drawn.asks && place < queries) context.fillRect(0, top + place * side, left, side);
+    if (id[0] === drawn.asked && place < keys) context.fillRect(left + place * side, 0, side, top);
+  }
+  const ring = (cell, colour, width, grown) => {
+    if (!within(drawn, cell)) return;
+    context.strokeStyle = colour;
+    context.lineWidth = width;
+    const inset = width / 2 - grown;
+    context.strokeRect(left + cell[1] * side + inset, top + cell[0] * side + inset, side - 2 * inset, side - 2 * inset);
+  };
+  ring(view.cell, "#fff", 1, 1);
+  ring(view.cell, KEPT, 2, 0);
+  ring(view.pointedCell, CURSOR, 2, 0);
+  if (within(drawn, view.pointedCell)) writeValue(view, drawn, context);
+}
+
+// The weight itself, beside the cell pointed at: at a long input the line of words is out of sight.
+function writeValue(view, drawn, context) {
+  const { side, origin, kind } = drawn;
+  const [row, column] = view.pointedCell;
+  const [left, top] = origin;
+  const words = valueAt(drawn, row, column);
+  const { font, ground, ink } = view.tag;
+  context.font = font;
+  const width = context.measureText(words).width + 10;
+  const right = left + (column + 1) * side + 4;
+  const fits = right + width <= left + kind.shape[3] * side;
+  const x = fits ? right : Math.max(right - side - width - 8, 0);
+  const y = Math.max(top + row * side - 22, 0);
+  context.fillStyle = ground;
+  context.fillRect(x, y, width, 20);
+  context.strokeStyle = CURSOR;
+  context.lineWidth = 1;
+  context.strokeRect(x + 0.5, y + 0.5, width - 1, 19);
+  context.fillStyle = ink;
+  context.fillText(words, x + 5, y + 14);
+}
+
+const within = ({ kind }, cell) => Boolean(cell) && cell[0] < kind.shape[2] && cell[1] < kind.shape[3];
+
+const valueAt = ({ kind, map }, row, column) =>
+  isMasked(kind, row, column) ? "masked, exactly 0" : map[row * kind.shape[3] + column].toFixed(6);
 
 // Below each column: the sum over the picked rows, or the mean over all rows.
 function paintSums(view, drawn) {
@@ -177,14 +226,13 @@ function sumRows(drawn, rows) {
 
 // What the pointer is on, in words and exact numbers.
 function readOut(view, drawn) {
-  const { kind, map } = drawn;
-  const keys = kind.shape[3];
+  const { kind } = drawn;
   const cell = view.pointedCell ?? view.cell;
-  if (cell && cell[0] < kind.shape[2] && cell[1] < keys) {
+  if (within(drawn, cell)) {
     const [row, column] = cell;
-    const value = isMasked(kind, row, column) ? "masked, exactly 0" : map[row * keys + column].toFixed(6);
     return (
-      `“${kind.queries[row]}” (row ${row + 1}) looks at “${kind.keys[column]}” (column ${column + 1}): ${value}`
+      `“${kind.queries[row]}” (row ${row + 1}) looks at “${kind.keys[column]}” (column ${column + 1}): ` +
+      valueAt(drawn, row, column)
     );
   }
   const rows = pickedRows(view, drawn);
