@@ -1,15 +1,19 @@
 """Many inputs in batches against one at a time, on one thread, in the same run.
 
-    python -m benchmarks.decoding_batch [INPUTS] [BEAM] [CHECKPOINT ...]
+    python -m benchmarks.decoding_batch [--inputs N] [--beam N] [--device cuda] [CHECKPOINT ...]
 
-Times are CPU seconds, which other work on the machine changes least. Ends with status 1 if an
-output differs though its best two candidates were not close.
+One at a time is decoded where the app does it: on the processor, in NumPy if that can. Times are
+CPU seconds, which other work on the machine changes least; on a graphics card, for both, seconds
+by the clock, the copy of the model to the card included. Ends with status 1 if an output differs
+though its best two candidates were not close.
 """
 
+import argparse
 import random
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +22,7 @@ import torch
 from transformer.batch_decoding import CLOSE, BatchAnswer, answer_many
 from transformer.checkpoint import Answer, Checkpoint
 from transformer.decoding import Strategy, beam_search, greedy
+from transformer.devices import on_card
 from transformer.tasks import build_task
 from transformer.vocabulary import SPECIAL_TOKENS
 
@@ -50,29 +55,31 @@ def one_at_a_time(checkpoint: Checkpoint, texts: list[str], beam: int) -> list[A
     return [checkpoint.answers([text], strategy)[0] for text in texts]
 
 
-def batched(checkpoint: Checkpoint, texts: list[str], beam: int) -> list[BatchAnswer]:
+def batched(checkpoint: Checkpoint, texts: list[str], beam: int, device: str) -> list[BatchAnswer]:
     found: dict[int, BatchAnswer] = {}
-    for progress in answer_many(checkpoint, texts, beam_size=beam):
+    model = on_card(checkpoint) if device == "cuda" else checkpoint
+    for progress in answer_many(model, texts, beam_size=beam):
         found |= progress.new
     return [found[number] for number in range(len(texts))]
 
 
-def compare(checkpoint: Checkpoint, kind: str, texts: list[str], beam: int) -> bool:
+def compare(checkpoint: Checkpoint, kind: str, texts: list[str], beam: int, device: str) -> bool:
     """Print times, their ratio, and every output that is close or differs; whether all is well."""
-    batched(checkpoint, texts[:WARM_UP], beam)
+    clock: Callable[[], float] = time.perf_counter if device == "cuda" else time.process_time
+    batched(checkpoint, texts[:WARM_UP], beam, device)
     one_at_a_time(checkpoint, texts[:WARM_UP], beam)
     times = []
     for _ in range(REPEATS):
-        started = time.process_time()
-        many = batched(checkpoint, texts, beam)
-        times.append(time.process_time() - started)
-    started = time.process_time()
+        started = clock()
+        many = batched(checkpoint, texts, beam, device)
+        times.append(clock() - started)
+    started = clock()
     single = one_at_a_time(checkpoint, texts, beam)
-    alone, together = time.process_time() - started, statistics.median(times)
+    alone, together = clock() - started, statistics.median(times)
     count = len(texts)
     print(
         f"{checkpoint.task}, {kind}, beam {beam}: {count:,} inputs one at a time {alone:.1f} s, "
-        f"batched {together:.2f} s, {alone / together:.1f} times as fast"
+        f"batched ({device}) {together:.2f} s, {alone / together:.1f} times as fast"
     )
     pairs = list(zip(many, single, strict=True))
     differ = [(a, b) for a, b in pairs if a.tokens != tuple(b.tokens)]
@@ -90,12 +97,16 @@ def compare(checkpoint: Checkpoint, kind: str, texts: list[str], beam: int) -> b
 
 
 def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--inputs", type=int, default=1000)
+    parser.add_argument("--beam", type=int, default=1)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("checkpoints", type=Path, nargs="*")
+    chosen = parser.parse_args()
     torch.set_num_threads(1)
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 1000
-    beam = int(sys.argv[2]) if len(sys.argv) > 2 else 1
-    paths = [Path(path) for path in sys.argv[3:]] or sorted(BUNDLED.glob("*.safetensors"))
+    paths = chosen.checkpoints or sorted(BUNDLED.glob("*.safetensors"))
     well = [
-        compare(checkpoint, kind, make(checkpoint, count), beam)
+        compare(checkpoint, kind, make(checkpoint, chosen.inputs), chosen.beam, chosen.device)
         for checkpoint in map(Checkpoint.load, paths)
         for kind, make in (("held-out inputs", held_out), ("harder inputs", harder))
     ]

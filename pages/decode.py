@@ -51,7 +51,7 @@ def walk(checkpoint: "Checkpoint", text: str) -> None:
     if st.session_state["input"] != text:
         st.rerun()  # a panel has opened another input
     with errors_shown():
-        source = checkpoint.encode(text)[0].tolist()
+        source = checkpoint.source_ids(text)
         place.read(checkpoint, text)
         way = place.way(checkpoint)
         branch_store.notice(way, checkpoint)

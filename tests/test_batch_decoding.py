@@ -94,9 +94,16 @@ def test_small_batches_whose_last_go_on_together_answer_the_same(
 def test_a_large_model_with_long_inputs_is_given_few_at_a_time() -> None:
     config = TransformerConfig(source_vocab_size=32_000, target_vocab_size=32_000, max_length=4096)
     rows = [[5] * length for length in (10, 10, 4000, 4000)]
-    for group in batch_decoding._groups(range(4), rows, config, 4, 256, 128):
+    for group in batch_decoding._groups(range(4), rows, config, 4, 256, "cpu"):
         longest = max(len(rows[i]) for i in group)
         assert len(group) == 1 or len(group) * config.num_heads * longest**2 < 1 << 26
+
+
+def test_long_inputs_are_read_fewer_at_a_time() -> None:
+    config = TransformerConfig(source_vocab_size=9, target_vocab_size=9, d_model=8, num_heads=1)
+    rows = [[5] * 4] * 300 + [[5] * 50] * 300
+    groups = batch_decoding._groups(range(600), rows, config, 1, 16, "cpu")
+    assert [len(group) for group in groups] == [192, 96, 96, 96, 96, 24]
 
 
 @pytest.mark.parametrize("search", [greedy, beam_search])

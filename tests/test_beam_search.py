@@ -63,10 +63,11 @@ def test_a_beam_that_holds_everything_finds_the_best_of_all_outputs(seed: int) -
     search = partial(beam_search, beam_size=everything, alpha=alpha, max_length=longest)
     *_, last = search(model, batch_of(model, rows))
     answers = decode(model, batch_of(model, rows), search)
-    for sentence, (source, found) in enumerate(zip(rows, answers, strict=True)):
+    beams = last.hypotheses(model.config.eos_id, range(len(rows)))
+    for source, found, beam in zip(rows, answers, beams, strict=True):
         scores = every_output(model, torch.tensor([source]), longest, alpha)
         best = max(scores, key=scores.__getitem__)
-        ended = [one for one in last.hypotheses(model.config.eos_id, sentence) if one.finished]
+        ended = [one for one in beam if one.finished]
         assert len({one.tokens for one in ended}) == len(ended)
         for one in ended:
             assert one.score == pytest.approx(scores[one.tokens], rel=0, abs=TOLERANCE)

@@ -39,7 +39,7 @@ def test_the_tree_is_that_of_the_search(seed: int, beam_size: int, alpha: float)
     steps = list(search(model, torch.tensor([source])))
     assert len(tree.beams) == len(steps)
     for step, beam in zip(steps, tree.beams, strict=True):
-        kept = step.hypotheses(model.config.eos_id)
+        [kept] = step.hypotheses(model.config.eos_id, [0])
         assert [tuple(tree.tokens(node)) for node in beam] == [one.tokens for one in kept]
         for node, one in zip(beam, kept, strict=True):
             assert tree.nodes[node].score == one.score

@@ -110,8 +110,8 @@ def test_log_probabilities_are_the_models(seed: int, beam_size: int, alpha: floa
     model = wild_model(seed)
     rows = sentences(model, 2)
     for step in beam_search(model, batch_of(model, rows), beam_size=beam_size, alpha=alpha):
-        for sentence, source in enumerate(rows):
-            hypotheses = step.hypotheses(model.config.eos_id, sentence)
+        beams = step.hypotheses(model.config.eos_id, [0, 1])
+        for source, hypotheses in zip(rows, beams, strict=True):
             scores = [one.score for one in hypotheses]
             assert scores == sorted(scores, reverse=True)
             assert len({one.tokens for one in hypotheses}) == len(hypotheses)

@@ -152,8 +152,7 @@ def test_steps_of_a_sample_carry_the_models_log_probabilities(seed: int) -> None
     model = wild_model(seed)
     rows = sentences(model, 2)
     *_, step = sample(model, batch_of(model, rows), temperature=2.0, top_k=5, seed=seed)
-    for sentence, source in enumerate(rows):
-        [found] = step.hypotheses(model.config.eos_id, sentence)
+    for source, [found] in zip(rows, step.hypotheses(model.config.eos_id, [0, 1]), strict=True):
         expected = log_probability(model, source, list(found.tokens))
         assert found.log_prob == pytest.approx(expected, rel=0, abs=1e-10)
 

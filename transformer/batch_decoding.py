@@ -20,9 +20,10 @@ from transformer.model import Transformer
 if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
 
-MOST_ROWS = {"cpu": 128, "cuda": 1024}
-"""Inputs decoded together: what is computed of more does not stay in a processor's cache, while a
-graphics card takes as long for a few as for many."""
+MOST_ROWS = {"cpu": 192, "cuda": 1024}
+MOST_TOKENS = {"cpu": 6144, "cuda": 1 << 20}
+"""Inputs decoded together, and the tokens that these are read from: what is computed of more does
+not stay in a processor's cache, while a graphics card takes as long for a few as for many."""
 FEW = 1 / 8
 """Share of a batch that is put aside to go on, from its beginning, with what is left of others:
 a step for few inputs takes nearly as long as one for many."""
@@ -104,7 +105,7 @@ def decode_many(
     most = output_limit(model, max_length)
     work, done = sum(map(len, rows)), 0
     while order:
-        groups = list(_groups(order, rows, config, beam_size, most, MOST_ROWS[device.type]))
+        groups = list(_groups(order, rows, config, beam_size, most, device.type))
         order = []
         for group in groups:
             few = FEW * len(group) if len(groups) > 1 else 0
@@ -123,18 +124,20 @@ def _groups(
     config: TransformerConfig,
     beam_size: int,
     longest_output: int,
-    most_rows: int,
+    device: str,
 ) -> Iterator[Sequence[int]]:
-    """Inputs of ascending length, cut into batches that fit into memory."""
+    """Inputs of ascending length, cut into batches that fit into the cache and the memory."""
     start = 0
     while start < len(order):
-        end = start + most_rows
-        # A batch is padded to its last input.
-        while end > start + 1:
-            length = len(rows[order[min(end, len(order)) - 1]])
-            if (end - start) * _numbers(config, length, beam_size, longest_output) <= MOST_NUMBERS:
+        count = MOST_ROWS[device]
+        while count > 1:
+            # A batch is padded to its last input.
+            length = len(rows[order[min(start + count, len(order)) - 1]])
+            numbers = _numbers(config, length, beam_size, longest_output)
+            if count * length <= MOST_TOKENS[device] and count * numbers <= MOST_NUMBERS:
                 break
-            end = start + (end - start) // 2
+            count //= 2
+        end = start + count
         yield order[start:end]
         start = end
 
@@ -173,17 +176,20 @@ def _gone(
 ) -> dict[int, Decoded]:
     """What those sentences of a step came to that do not go on."""
     assert last.sentences is not None
+    places = {
+        place: sentence
+        for place, sentence in enumerate(last.sentences.tolist())
+        if sentence not in going
+    }
     found = {}
-    for place, sentence in enumerate(last.sentences.tolist()):
-        if sentence in going:
-            continue
-        ranked = sorted(
-            last.hypotheses(eos_id, place), key=lambda one: (one.finished, one.score), reverse=True
-        )
-        margin = margins[sentence].item()
-        if len(ranked) > 1 and ranked[1].finished == ranked[0].finished:
-            margin = min(margin, ranked[0].score - ranked[1].score)
-        found[sentence] = Decoded(ranked[0], margin)
+    beams = last.hypotheses(eos_id, list(places))
+    for sentence, beam, margin in zip(
+        places.values(), beams, margins[list(places.values())].tolist(), strict=True
+    ):
+        best, *others = sorted(beam, key=lambda one: (one.finished, one.score), reverse=True)
+        if others and others[0].finished == best.finished:
+            margin = min(margin, best.score - others[0].score)
+        found[sentence] = Decoded(best, margin)
     return found
 
 
@@ -203,7 +209,7 @@ def answer_many(
     refused: dict[int, BatchAnswer] = {}
     for number, text in enumerate(texts):
         try:
-            rows[number] = checkpoint.encode(text)[0].tolist()
+            rows[number] = checkpoint.source_ids(text)
         except UserError as error:
             refused[number] = BatchAnswer(text, error=str(error))
     yield Progress(0.0 if rows else 1.0, refused)

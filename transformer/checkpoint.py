@@ -185,7 +185,7 @@ class Checkpoint:
                 for (source, target), answer in zip(pairs, answers, strict=True)
             ]
             self.header = replace(self.header, examples=examples)
-            source = self.encode(examples[0].source)[0].tolist()
+            source = self.source_ids(examples[0].source)
             target = self.target_vocabulary.encode(examples[0].target)
             probe = _make_probe(self, source, target)
             self.header = replace(self.header, probe=probe)
@@ -223,7 +223,11 @@ class Checkpoint:
         return twin
 
     def encode(self, text: str) -> Tensor:
-        """A source text as ids, with <eos> or what else the model reads around it: [1, source].
+        """A source text as a batch of one, [1, source]; of :meth:`source_ids`."""
+        return torch.tensor([self.source_ids(text)])
+
+    def source_ids(self, text: str) -> list[int]:
+        """A source text as ids, with <eos> or what else the model reads around it.
 
         Raises:
             VocabularyError: a token is unknown, there is none, or there are too many.
@@ -237,7 +241,7 @@ class Checkpoint:
                 f"The input has {len(ids):,} tokens; this model reads at most "
                 f"{self.config.max_length - (len(framed) - len(ids))}. Shorten it."
             )
-        return torch.tensor([framed])
+        return framed
 
     def answers(self, texts: Sequence[str], strategy: Strategy = greedy) -> list[Answer]:
         """Decode several texts in batches, in their order.
@@ -245,7 +249,7 @@ class Checkpoint:
         Raises:
             VocabularyError: a text cannot be encoded.
         """
-        rows = [self.encode(text)[0].tolist() for text in texts]
+        rows = [self.source_ids(text) for text in texts]
         found: dict[int, Hypothesis] = {}
         order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
         for start in range(0, len(order), DECODE_BATCH):

@@ -101,18 +101,25 @@ class DecodingStep:
         values, ids = row.topk(min(count, len(row)))
         return [Candidate(*pair) for pair in zip(ids.tolist(), values.tolist(), strict=True)]
 
-    def hypotheses(self, eos_id: int, sentence: int = 0) -> list[Hypothesis]:
-        """The hypotheses of one sentence after this step, best first."""
-        found = []
+    def hypotheses(self, eos_id: int, sentences: Sequence[int]) -> list[list[Hypothesis]]:
+        """The hypotheses of some sentences after this step, best first."""
         beam = (self.tokens, self.total, self.scores, self.finished)
-        rows = (part[sentence].tolist() for part in beam)
-        for tokens, total, score, finished in zip(*rows, strict=True):
-            if total == -math.inf:  # a slot not in use
-                continue
-            if eos_id in tokens:
-                tokens = tokens[: tokens.index(eos_id) + 1]
-            found.append(Hypothesis(tuple(tokens), total, score, finished))
-        return found
+        chosen = torch.tensor(sentences, dtype=torch.long, device=self.tokens.device)
+        # A few large copies: row by row they would cost more than the search's last step.
+        parts = zip(*(part[chosen].tolist() for part in beam), strict=True)
+        return [
+            [
+                Hypothesis(_up_to(eos_id, tokens), total, score, finished)
+                for tokens, total, score, finished in zip(*rows, strict=True)
+                if total != -math.inf  # a slot not in use
+            ]
+            for rows in parts
+        ]
+
+
+def _up_to(eos_id: int, tokens: list[int]) -> tuple[int, ...]:
+    """The tokens as far as the first <eos>, which is the last of them."""
+    return tuple(tokens[: tokens.index(eos_id) + 1] if eos_id in tokens else tokens)
 
 
 OVERFLOWING = "The model's numbers overflow: its weights are far too large to use."
@@ -431,11 +438,8 @@ def decode(model: Transformer, source: Tensor, strategy: Strategy = greedy) -> l
     for step in strategy(model, source):
         best = step
     assert best is not None  # every strategy yields at least one step
-    found = []
-    for sentence in range(source.size(0)):
-        hypotheses = best.hypotheses(model.config.eos_id, sentence)
-        found.append(max(hypotheses, key=lambda one: (one.finished, one.score)))
-    return found
+    found = best.hypotheses(model.config.eos_id, range(source.size(0)))
+    return [max(beam, key=lambda one: (one.finished, one.score)) for beam in found]
 
 
 def pad(rows: Sequence[Sequence[int]], pad_id: int) -> Tensor:

@@ -134,7 +134,7 @@ def evaluating(
         loss, accuracy = loss + weight * found.loss, accuracy + weight * found.token_accuracy
         tokens += weight
         yield LOSS_SHARE * (start + len(group)) / len(pairs)
-    rows = [checkpoint.encode(pair.source)[0].tolist() for pair in pairs]
+    rows = [checkpoint.source_ids(pair.source) for pair in pairs]
     longest = max(len(task.target_vocabulary.encode(pair.target)) for pair in pairs)
     right = [False] * len(pairs)
     # As in training: what is still going on one token past the longest target is wrong anyway.

@@ -269,13 +269,15 @@ class Vocabulary:
         Raises:
             VocabularyError: an id is not in the vocabulary.
         """
-        tokens = []
+        known, eos, tokens = self.tokens, self.special.eos, []
         for number in ids:
-            if number == self.special.eos:
+            if number == eos:
                 break
-            if not 0 <= number < len(self):
-                raise VocabularyError(f"The id {number} is outside this vocabulary of {len(self)}.")
-            tokens.append(self.tokens[number])
+            if not 0 <= number < len(known):
+                raise VocabularyError(
+                    f"The id {number} is outside this vocabulary of {len(known)}."
+                )
+            tokens.append(known[number])
         return tokens
 
     def to_dict(self) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def test_a_marian_zip_is_imported_and_writes_what_generate_writes(
     kept = Checkpoint.load(max(uploads, key=lambda path: path.stat().st_mtime))
     texts = sentences(100, seed=5)
     model, tokenizer = load_marian(folder)
-    rows = [kept.encode(text)[0].tolist() for text in texts]
+    rows = [kept.source_ids(text) for text in texts]
     assert rows == [tokenizer(text).input_ids for text in texts]
     source = pad(rows, kept.config.pad_id)
     searches: dict[int, Strategy] = {

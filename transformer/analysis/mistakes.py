@@ -85,7 +85,7 @@ def _located(checkpoint: Checkpoint, wrong: Sequence[tuple[Pair, BatchAnswer]]) 
     config, vocabulary = checkpoint.config, checkpoint.target_vocabulary
     ids = {token: number for number, token in enumerate(vocabulary.tokens)}
     written = [[ids[token] for token in answer.tokens] for _, answer in wrong]
-    source = pad([checkpoint.encode(pair.source)[0].tolist() for pair, _ in wrong], config.pad_id)
+    source = pad([checkpoint.source_ids(pair.source) for pair, _ in wrong], config.pad_id)
     read = pad([[config.decoder_start_id, *row[:-1]] for row in written], config.pad_id)
     log_probs = checkpoint.model(source, read).log_softmax(dim=-1)  # [wrong, step, vocabulary]
     found = []

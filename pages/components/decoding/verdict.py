@@ -126,7 +126,7 @@ def _looked(
     checkpoint: "Checkpoint", text: str, road: Road, wanted: tuple[int, ...], error: FirstError
 ) -> str:
     """Where the last layer looked, beside where the answer stands, for tasks that say so."""
-    source = checkpoint.encode(text)[0].tolist()
+    source = checkpoint.source_ids(text)
     tokens = shown(checkpoint.source_vocabulary.tokens, source)
     weights = road.attention[error.position, -1].mean(axis=0)
     most = int(weights.argmax())
