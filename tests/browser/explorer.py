@@ -54,6 +54,7 @@ class Explorer:
         assert box is not None
         side = box["width"] / size
         canvas.hover(position={"x": (column + 0.5) * side, "y": (row + 0.5) * side})
+        self.next_frame()  # the words come after the cursor
 
     def ink(self, selector: str = ".bands canvas", least: int = 1) -> int:
         """How many pixels of a canvas are drawn on, which it is once it is in sight.

@@ -216,8 +216,9 @@ def test_a_row_read_cell_by_cell_sums_to_one(server: Server, new_page: NewPage) 
     expect(stage).to_be_visible()
     stage.focus()
     total = 0.0
-    for _ in range(5):  # four letters and <eos>
+    for column in range(1, 6):  # four letters and <eos>
         page.keyboard.press("ArrowRight")
+        expect(page.locator(".readout")).to_contain_text(f"(column {column})")
         total += float(page.locator(".readout").inner_text().rsplit(" ", 1)[1])
     assert abs(total - 1) < 1e-5
 

@@ -96,7 +96,7 @@ function resized(view) {
 function buildLarge(view) {
   const part = (name, attributes) => (view.parts[name] = element("div", { class: name, ...attributes }));
   view.parts = {};
-  view.readout = element("p", { class: "readout", "aria-live": "polite" }, " ");
+  view.readout = element("p", { class: "readout", "aria-live": "polite" });
   const parts = [part("about"), part("maps"), view.readout, part("key")];
   if (view.sides.length > 1) parts.splice(1, 0, buildSideSwitch(view));
   if (!view.compact) parts.push(buildControls(view), buildTable(view));
@@ -262,11 +262,16 @@ function keepCell(view, cell) {
 // Show what is lit, everywhere at once.
 function light(view) {
   for (const drawn of view.maps) paintCursor(view, drawn);
-  // Into the text that is there: another text node would cost the page's layout.
-  view.readout.firstChild.data = view.maps
-    .map((drawn) => (view.maps.length > 1 ? `${sideTitle(view, drawn.show)}: ` : "") + readOut(view, drawn))
-    .join("\n");
+  // Text has the page laid out and painted anew, so it comes after the frame with the cursor.
+  view.saying ??= setTimeout(() => sayPointed(view));
   if (view.compact) return;
   lightGrid(view);
   drawLines(view);
+}
+
+function sayPointed(view) {
+  view.saying = null;
+  view.readout.textContent = view.maps
+    .map((drawn) => (view.maps.length > 1 ? `${sideTitle(view, drawn.show)}: ` : "") + readOut(view, drawn))
+    .join("\n");
 }
