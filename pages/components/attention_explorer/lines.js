@@ -116,18 +116,6 @@ function markPickedTokens(view) {
   }
 }
 
-// As large as what it lies over, and as sharp as the screen; then drawn on in CSS pixels.
-function fitCanvas(canvas, over) {
-  const box = over.getBoundingClientRect();
-  const scale = window.devicePixelRatio || 1;
-  canvas.width = Math.round(box.width * scale);
-  canvas.height = Math.round(box.height * scale);
-  canvas.style.width = `${box.width}px`;
-  canvas.style.height = `${box.height}px`;
-  canvas.getContext("2d").setTransform(scale, 0, 0, scale, 0, 0);
-  return box;
-}
-
 function measureLines(view) {
   const box = fitCanvas(view.linesCanvas, view.bands);
   view.edges = view.tokenColumns.map(({ box: column, buttons }) => {

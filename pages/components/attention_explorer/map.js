@@ -137,11 +137,11 @@ function paintCursor(view, drawn) {
   const { cursor, side, stage } = drawn;
   const lit = litTokens(view);
   if (!lit.size && !view.cell && !drawn.origin) return; // nothing to measure for
-  if (!drawn.origin) {
-    fitCanvas(cursor, cursor.parentElement);
-    drawn.origin = [stage.offsetLeft, stage.offsetTop];
+  const [left, top] = [stage.offsetLeft, stage.offsetTop];
+  if (drawn.origin?.join() !== `${left},${top}`) {
+    fitCanvas(cursor, cursor.parentElement); // new, or its labels came to another size
+    drawn.origin = [left, top];
   }
-  const [left, top] = drawn.origin;
   const [, , queries, keys] = drawn.kind.shape;
   const context = cursor.getContext("2d");
   context.clearRect(0, 0, cursor.width, cursor.height);
