@@ -15,7 +15,6 @@ import os
 import sys
 import time
 from dataclasses import replace
-from itertools import cycle
 from typing import Any
 
 import torch
@@ -25,9 +24,8 @@ from benchmarks.peers.growth import flops
 from benchmarks.peers.machine import describe
 from benchmarks.peers.measure import Sample, Spread, clock, interleave
 from benchmarks.peers.sizes import SIZES, Size, made_up_pairs
-from benchmarks.peers.training import own_steps
-from benchmarks.peers.training_peers import NN, PEERS, usual_step
-from transformer.batches import collate, encode
+from benchmarks.peers.training import full_batches, own_sample, own_steps, peer_sample
+from benchmarks.peers.training_peers import NN, PEERS
 
 LENGTH = 32
 WORDS = 37_000
@@ -61,37 +59,18 @@ def variants(size: Size, device: str) -> dict[str, Sample]:
     """Each does some updates, and returns the tokens they saw."""
     task = made_up_pairs(size, LENGTH, LENGTH, batches=4)
     tokens = max(len(task.source_vocabulary), len(task.target_vocabulary))
-    encoded = encode(task, task.epoch(1, 0, size.batch))
-    batches = [
-        collate(encoded[start : start + size.batch], size.config()).to(torch.device(device))
-        for start in range(0, len(encoded), size.batch)
-    ]
-
-    def ours(precision: str) -> Sample:
-        updates = own_steps(size, task, {"precision": precision}, device)
-
-        def sample() -> float:
-            for _ in range(STEPS):
-                next(updates)
-            return float(STEPS * 2 * size.batch * LENGTH)
-
-        return sample
-
-    def theirs(precision: str) -> Sample:
-        torch.manual_seed(1)
-        model, logits = PEERS[NN].make(size, tokens)
-        step, data = usual_step(model.to(device), logits, PRECISIONS[precision]), cycle(batches)
-
-        def sample() -> float:
-            for _ in range(STEPS):
-                batch = next(data)
-                step(batch.source, batch.target_in, batch.target_out)
-            return float(STEPS * 2 * size.batch * LENGTH)
-
-        return sample
-
-    found = {f"ours, {precision}": ours(precision) for precision in PRECISIONS}
-    return found | {f"{NN}, {precision}": theirs(precision) for precision in PRECISIONS}
+    batches = full_batches(size, task, 4, device)
+    worth = float(STEPS * 2 * size.batch * LENGTH)
+    found = {
+        f"ours, {name}": own_sample(
+            own_steps(size, task, {"precision": name}, device), STEPS, worth
+        )
+        for name in PRECISIONS
+    }
+    return found | {
+        f"{NN}, {name}": peer_sample(PEERS[NN], size, tokens, batches, STEPS, worth, dtype)
+        for name, dtype in PRECISIONS.items()
+    }
 
 
 def main() -> int:

@@ -11,7 +11,7 @@ import torch
 from tests.checkpoint_files import WORDS, assert_same, make, wild_model
 from transformer.__main__ import main
 from transformer.averaging import Averaged, average, averaging, check, may_be_chance, mean_weights
-from transformer.checkpoint import Checkpoint, verify
+from transformer.checkpoint import Checkpoint
 from transformer.config import DataConfig
 from transformer.errors import CheckpointError, TaskError
 from transformer.evaluation import Evaluation, evaluate, evaluating, held_out, own_pairs, task_of
@@ -20,6 +20,7 @@ from transformer.runs import Run, create_run
 from transformer.tasks import SEVEN_PAIRS, build_task
 from transformer.trainer import Trainer
 from transformer.training import evaluate_loss, evaluate_outputs
+from transformer.verification import verify
 
 BUNDLED = Path(__file__).resolve().parents[1] / "checkpoints"
 

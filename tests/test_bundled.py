@@ -10,13 +10,14 @@ import torch
 from pages.components.attention.sides import Shown
 from pages.components.inspection import inspect
 from transformer.analysis.ideal import EOS, ideal_places
-from transformer.checkpoint import Checkpoint, verify
+from transformer.checkpoint import Checkpoint
 from transformer.checkpoint_header import read_header
 from transformer.hooks import record
 from transformer.tasks import Pair, Task, build_task
 from transformer.tasks.base import GeneratedTask
 from transformer.tasks.shipped import ShippedTask
 from transformer.training import evaluate_loss, evaluate_outputs
+from transformer.verification import verify
 
 FOLDER = Path(__file__).parent.parent / "checkpoints"
 CARD = (FOLDER / "README.md").read_text("utf-8")

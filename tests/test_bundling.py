@@ -9,9 +9,10 @@ import torch
 from tests.checkpoint_files import make
 from transformer.__main__ import main
 from transformer.bundling import bundle
-from transformer.checkpoint import Checkpoint, verify
+from transformer.checkpoint import Checkpoint
 from transformer.errors import CheckpointError, TaskError
 from transformer.tasks import build_task
+from transformer.verification import verify
 
 BUNDLED = Path(__file__).parent.parent / "checkpoints"
 

@@ -33,13 +33,14 @@ from tests.checkpoint_files import (
     taken_apart,
     wild_model,
 )
-from transformer.checkpoint import Checkpoint, tensor_shapes, verify
+from transformer.checkpoint import Checkpoint, tensor_shapes
 from transformer.config import DataConfig, TransformerConfig
 from transformer.decoding import beam_search
 from transformer.errors import CheckpointError
 from transformer.files import write_atomic
 from transformer.hooks import ablate, record
 from transformer.model import Transformer
+from transformer.verification import verify
 
 # Saving and loading
 

@@ -16,8 +16,9 @@ from tests.checkpoint_files import (
     changed,
     taken_apart,
 )
-from transformer.checkpoint import Checkpoint, verify
+from transformer.checkpoint import Checkpoint
 from transformer.errors import CheckpointError
+from transformer.verification import verify
 
 
 @settings(max_examples=120)

@@ -14,11 +14,12 @@ import torch
 from tests.checkpoint_files import SUMMARY, make
 from transformer import evidence
 from transformer.__main__ import main
-from transformer.checkpoint import Checkpoint, verify
+from transformer.checkpoint import Checkpoint
 from transformer.checkpoint_comparison import compare, weights_distance
 from transformer.checkpoint_header import MAX_CURVE, read_header
 from transformer.errors import CheckpointError
 from transformer.run_log import thinned
+from transformer.verification import verify
 from transformer.vocabulary import SPACE_MARK, SpecialIds, Vocabulary
 from transformer.vocabulary_entries import entries, search
 

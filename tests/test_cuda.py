@@ -21,7 +21,7 @@ from transformer import arithmetic, commits
 from transformer.__main__ import main
 from transformer.batch_decoding import Decoded, answer_many, decode_many
 from transformer.batches import Batch
-from transformer.checkpoint import Checkpoint, verify
+from transformer.checkpoint import Checkpoint
 from transformer.decoding import Hypothesis, Strategy, beam_search, decode, greedy, sample
 from transformer.devices import on_card as card_twin
 from transformer.distributed import World
@@ -29,6 +29,7 @@ from transformer.hooks import ablate, record
 from transformer.model import Transformer
 from transformer.runs import Run, create_run
 from transformer.training import Begin, Loss, Training, Update
+from transformer.verification import verify
 
 BUNDLED = Path(__file__).parents[1] / "checkpoints"
 CARD = torch.device("cuda")

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.checkpoint_files import summary_of
-from transformer.checkpoint import Checkpoint, verify
+from transformer.checkpoint import Checkpoint
 from transformer.tasks import build_task
 from transformer.training import evaluate_outputs
+from transformer.verification import verify
 
 ROOT = Path(__file__).resolve().parents[1]
 # Published benchmarks are bundled too, some because they fail.

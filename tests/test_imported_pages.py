@@ -14,11 +14,12 @@ from pages.components.inspection import LONGEST_OUTPUT
 from tests.checkpoint_files import make
 from transformer.analysis.what_if import most_alike
 from transformer.batch_decoding import BatchAnswer, answer_many
-from transformer.checkpoint import Checkpoint, verify
+from transformer.checkpoint import Checkpoint
 from transformer.config import DataConfig, TransformerConfig
 from transformer.evidence import as_html, report
 from transformer.int8 import FASTER_FROM, int8_twin
 from transformer.model import Transformer
+from transformer.verification import verify
 from transformer.vocabulary import Vocabulary
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -10,11 +10,12 @@ from torch import nn
 
 from tests.torch_imports import Tensors, build, difference, imported
 from tests.tutorials import TUTORIALS, Shape, lightning_file
-from transformer.checkpoint import Checkpoint, verify
+from transformer.checkpoint import Checkpoint
 from transformer.interop.foreign_vocabulary import Special, numbered
 from transformer.interop.name_mapping import BOTH, LEFT_OUT, OUTPUT, SOURCE, TARGET
 from transformer.interop.rows import ADDED, SILENCE
 from transformer.interop.torch_transformer import convert, converted, survey
+from transformer.verification import verify
 
 SHAPES = [
     Shape(

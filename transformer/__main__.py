@@ -284,11 +284,11 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
 
 
 def verify(options: argparse.Namespace) -> int:
-    from transformer import checkpoint, evidence
+    from transformer import evidence, verification
 
     if options.report is not None:
         evidence.check_name(options.report)
-    checks = checkpoint.verify(options.checkpoint)
+    checks = verification.verify(options.checkpoint)
     ok = all(check.ok for check in checks)
     if options.report is not None:
         evidence.save(evidence.report(options.checkpoint, checks), options.report)

@@ -5,12 +5,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from transformer.checkpoint import Checkpoint, verify
+from transformer.checkpoint import Checkpoint
 from transformer.checkpoint_header import MAX_TEXT, PRECISIONS, Example, Summary
 from transformer.errors import CheckpointError, TaskError
 from transformer.evaluation import Evaluation, evaluating, held_out, task_of
 from transformer.tasks import Pair, Task
 from transformer.tasks.base import GeneratedTask
+from transformer.verification import verify
 
 SEARCHED = 100_000
 """Held-out pairs of a list among which an example is looked for."""

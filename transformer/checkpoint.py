@@ -1,15 +1,12 @@
-"""A trained model in one file: save, load, and check that it behaves as when it was saved."""
+"""A trained model in one file: save, load, and ask."""
 
-import base64
 import copy
 import hashlib
-import platform
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import safetensors.torch
 import torch
@@ -20,7 +17,6 @@ from transformer.checkpoint_header import (
     Entry,
     Example,
     Header,
-    Probe,
     Summary,
     read_header,
 )
@@ -30,12 +26,9 @@ from transformer.errors import CheckpointError, VocabularyError
 from transformer.files import write_atomic
 from transformer.hooks import own_modules
 from transformer.model import Transformer, sinusoids
+from transformer.probe import any_ids, make_probe, one_thread
 from transformer.vocabulary import Vocabulary
 
-PROBE_NUMBERS = 16_384
-"""Most logits a probe keeps: enough to prove equality, few enough for the header."""
-TOLERANCE = 1e-4
-"""Largest difference of a logit on another machine or version of torch."""
 DECODE_BATCH = 256
 PROOF_TOKENS = 20
 """Most tokens of an example's answer, of a model that was trained elsewhere."""
@@ -49,20 +42,6 @@ class Answer:
     output: str
     tokens: list[str]
     log_prob: float
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that was checked: whether it holds, and the evidence, in words and in numbers."""
-
-    name: str
-    ok: bool
-    detail: str
-    evidence: dict[str, Any] = field(default_factory=dict)
-
-    def verdict(self) -> dict[str, Any]:
-        """Without the numbers: name, ok and detail."""
-        return {"name": self.name, "ok": self.ok, "detail": self.detail}
 
 
 class Checkpoint:
@@ -175,10 +154,10 @@ class Checkpoint:
     def proven(self, pairs: Sequence[tuple[str, str]]) -> Self:
         """This checkpoint, with the proof of how it behaves that :meth:`of` describes."""
         if not pairs and self.summary is None:
-            probe = _make_probe(self, *_any_ids(self.config))
+            probe = make_probe(self.model, *any_ids(self.config))
             self.header = replace(self.header, probe=probe)
         if pairs:
-            with _one_thread():
+            with one_thread():
                 answers = self.answers([source for source, _ in pairs], proof_strategy(self))
             examples = [
                 Example(source, target, answer.output)
@@ -187,7 +166,7 @@ class Checkpoint:
             self.header = replace(self.header, examples=examples)
             source = self.source_ids(examples[0].source)
             target = self.target_vocabulary.encode(examples[0].target)
-            probe = _make_probe(self, source, target)
+            probe = make_probe(self.model, source, target)
             self.header = replace(self.header, probe=probe)
         return self
 
@@ -264,123 +243,11 @@ class Checkpoint:
         return Answer(source, output, tokens, hypothesis.log_prob)
 
 
-def verify(source: Path | bytes) -> list[Check]:
-    """Load a file afresh and check that the model behaves as it did when it was saved.
-
-    Raises:
-        CheckpointError: the file cannot be loaded at all.
-    """
-    checkpoint = Checkpoint.load(source)
-    header = checkpoint.header
-    size = len(source) if isinstance(source, bytes) else source.stat().st_size
-    checks = [
-        Check(
-            "file",
-            True,
-            f"{size:,} bytes, {header.config.num_parameters:,} parameters, all finite, "
-            f"checksum {header.sha256[:12]}… matches",
-            {"bytes": size, "parameters": header.config.num_parameters, "sha256": header.sha256},
-        )
-    ]
-    if header.probe is not None:
-        checks.append(_check_probe(checkpoint, header.probe))
-    if header.examples:
-        checks.extend(_check_outputs(checkpoint))
-    return checks
-
-
-def _check_probe(checkpoint: Checkpoint, probe: Probe) -> Check:
-    saved = _probe_logits(probe, checkpoint.config)
-    with _one_thread():
-        now = _logits(checkpoint.model, probe.source, probe.target)
-        here = environment()
-    difference = (saved - now).abs().max().item()
-    same = ", ".join(f"{key} {value}" for key, value in here.items())
-    evidence = {
-        "logits": saved.numel(),
-        "largest_difference": difference,
-        "equal_bit_for_bit": torch.equal(saved, now),
-        "saved_in": probe.environment,
-        "compared_in": here,
-    }
-    if here == probe.environment:
-        ok = torch.equal(saved, now)
-        word = "equal bit for bit" if ok else f"differ by up to {difference:.1e}"
-        return Check(
-            "logits",
-            ok,
-            f"{saved.numel():,} logits {word} in the same environment ({same})",
-            evidence | {"allowed_difference": 0.0},
-        )
-    saved_in = ", ".join(f"{key} {value}" for key, value in probe.environment.items())
-    return Check(
-        "logits",
-        difference <= TOLERANCE,
-        f"{saved.numel():,} logits differ by at most {difference:.1e} (allowed {TOLERANCE:.0e}); "
-        f"saved with {saved_in}, here {same}",
-        evidence | {"allowed_difference": TOLERANCE},
-    )
-
-
 def proof_strategy(checkpoint: Checkpoint, cached: bool = True) -> Strategy:
     """How examples are answered: greedily, and not beyond a few tokens by a model from elsewhere,
     which may be large and find no end."""
     longest = None if checkpoint.summary else PROOF_TOKENS
     return partial(greedy, max_length=longest, cached=cached)
-
-
-def _check_outputs(checkpoint: Checkpoint) -> list[Check]:
-    examples = checkpoint.header.examples
-    texts = [example.source for example in examples]
-    fast = proof_strategy(checkpoint)
-    try:
-        answers = checkpoint.answers(texts, fast)
-    except VocabularyError:
-        raise CheckpointError("The model cannot read the checkpoint's own examples.") from None
-    same = [a.output == e.output for a, e in zip(answers, examples, strict=True)]
-    slow = checkpoint.answers(texts, proof_strategy(checkpoint, cached=False))
-    agree = [a.tokens == b.tokens for a, b in zip(answers, slow, strict=True)]
-    count = len(examples)
-    return [
-        Check(
-            "outputs",
-            all(same),
-            f"{sum(same)} of {count} examples written token by token as when it was saved",
-            {
-                "examples": [
-                    {"source": e.source, "target": e.target, "then": e.output, "now": a.output}
-                    for e, a in zip(examples, answers, strict=True)
-                ]
-            },
-        ),
-        Check(
-            "cache",
-            all(agree),
-            f"{sum(agree)} of {count} examples the same with and without the key-value cache",
-        ),
-    ]
-
-
-def environment() -> dict[str, str]:
-    """What the bits of a result may depend on."""
-    return {
-        "torch": torch.__version__,
-        "cpu": f"{_processor()} with {torch.backends.cpu.get_cpu_capability()}",
-        "threads": str(torch.get_num_threads()),
-    }
-
-
-def _processor() -> str:
-    """Which processor this is: another model may round differently, by other instructions."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").split("\n\n")[0].splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    facts = dict(line.replace("\t", "").split(":", 1) for line in lines if ":" in line)
-    named = (
-        facts.get(key, "").strip() for key in ("model name", "cpu family", "model", "stepping")
-    )
-    return " ".join(filter(None, named)) or platform.machine()
 
 
 def tensor_shapes(config: TransformerConfig) -> dict[str, tuple[int, ...]]:
@@ -441,49 +308,3 @@ def _checksum(header: Header, weights: memoryview) -> str:
     digest = hashlib.sha256(replace(header, sha256="").to_json().encode("utf-8", "surrogatepass"))
     digest.update(weights)
     return digest.hexdigest()
-
-
-@torch.inference_mode()
-def _logits(model: Transformer, source: Sequence[int], target: Sequence[int]) -> Tensor:
-    return model(torch.tensor([source]), torch.tensor([target]))[0]
-
-
-def _make_probe(checkpoint: Checkpoint, source: list[int], target: Sequence[int]) -> Probe:
-    """The logits for one source as the encoder reads it, and the start of one target."""
-    config = checkpoint.config
-    read = [config.decoder_start_id, *target]
-    read = read[: min(config.max_length, max(1, PROBE_NUMBERS // config.target_vocab_size))]
-    with _one_thread():
-        numbers = _logits(checkpoint.model, source, read).numpy().astype("<f4").tobytes()
-        return Probe(source, read, base64.b64encode(numbers).decode(), environment())
-
-
-def _any_ids(config: TransformerConfig) -> tuple[list[int], list[int]]:
-    """Some ids of each side, for a model that comes without examples: they prove as well that it
-    still behaves as it did."""
-    special = {config.pad_id, config.bos_id, config.eos_id, config.unk_id}
-    source, target = (
-        [number for number in range(min(size, 16)) if number not in special][:8]
-        for size in (config.source_vocab_size, config.target_vocab_size)
-    )
-    return config.framed(source[: config.max_length - 2]) or [config.eos_id], target
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Probes are made and compared on one thread: the number of threads can change the bits."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-def _probe_logits(probe: Probe, config: TransformerConfig) -> Tensor:
-    try:
-        content = base64.b64decode(probe.logits, validate=True)
-        numbers = torch.frombuffer(bytearray(content), dtype=torch.float32)
-        return numbers.view(len(probe.target), config.target_vocab_size)
-    except (ValueError, RuntimeError):
-        raise CheckpointError("The checkpoint's probe does not fit its configuration.") from None

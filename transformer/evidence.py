@@ -1,7 +1,7 @@
 """Evidence that a checkpoint behaves as when it was saved, to be kept: as JSON, or as a page.
 
-What was checked is :func:`transformer.checkpoint.verify`'s; this writes it down, with what it takes
-to check it again elsewhere. Loads no torch.
+What was checked is what :func:`transformer.verification.verify` did; this writes it down, with what
+it takes to check it again elsewhere. Loads no torch.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from transformer.errors import CheckpointError
 from transformer.files import write_atomic
 
 if TYPE_CHECKING:
-    from transformer.checkpoint import Check
+    from transformer.verification import Check
 
 TITLES = {
     "file": "The file is whole",

@@ -15,7 +15,7 @@ import torch
 
 from transformer import arithmetic, commits, run_queue
 from transformer.arithmetic import Arithmetic
-from transformer.checkpoint import Checkpoint, verify
+from transformer.checkpoint import Checkpoint
 from transformer.checkpoint_header import Summary
 from transformer.distributed import ALONE, World
 from transformer.errors import UserError
@@ -40,6 +40,7 @@ from transformer.training import (
 )
 from transformer.training_state import read_state, write_state
 from transformer.twin import train_twin
+from transformer.verification import verify
 
 COMMIT_SHARE = 20
 """Saving takes at most one part in so many of the time."""

@@ -1,7 +1,7 @@
 """Training: our trainer's own steps against other people's models in the usual loop."""
 
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import cycle, islice
 from typing import Any
@@ -28,7 +28,7 @@ from benchmarks.peers.training_peers import (
     installed,
     usual_step,
 )
-from transformer.batches import Encoded, collate, encode, training_batches
+from transformer.batches import Batch, Encoded, collate, encode, training_batches
 from transformer.distributed import World
 from transformer.model import Transformer
 from transformer.precision import has_bf16
@@ -98,46 +98,66 @@ def own_steps(
             yield event
 
 
+def full_batches(size: Size, task: OwnPairs, count: int, device: str) -> list[Batch]:
+    """Batches of texts that are all equally long, on the device."""
+    encoded = encode(task, task.epoch(1, 0, size.batch))
+    return [
+        collate(encoded[start : start + size.batch], size.config()).to(torch.device(device))
+        for start in range(0, count * size.batch, size.batch)
+    ]
+
+
+def own_sample(updates: Iterator[Update], steps: int, worth: float) -> Sample:
+    """Some updates of ours; ``worth`` is what they count for."""
+
+    def sample() -> float:
+        for _ in range(steps):
+            next(updates)
+        return worth
+
+    return sample
+
+
+def peer_sample(
+    peer: Peer,
+    size: Size,
+    tokens: int,
+    batches: Sequence[Batch],
+    steps: int,
+    worth: float,
+    dtype: torch.dtype = torch.float32,
+) -> Sample:
+    """Some updates of another's model, of so many tokens, on these batches over and over."""
+    torch.manual_seed(1)
+    model, logits = peer.make(size, tokens)
+    step, data = usual_step(model.to(batches[0].source.device), logits, dtype), cycle(batches)
+
+    def sample() -> float:
+        for _ in range(steps):
+            batch = next(data)
+            step(batch.source, batch.target_in, batch.target_out)
+        return worth
+
+    return sample
+
+
 def equal_lengths(size: Size, plan: Plan) -> Row:
     """All texts equally long, so that nothing is padded: the models and the loop alone."""
     task = made_up_pairs(size, LENGTH, LENGTH)
     tokens = len(task.source_vocabulary)
     steps = 1 if plan.quick or size.layers > 3 else 4
     worth = float(steps * 2 * size.batch * LENGTH)
-    encoded = encode(task, task.epoch(1, 0, size.batch))
-    config = size.config()
-    batches = [
-        collate(encoded[start : start + size.batch], config).to(torch.device(plan.device))
-        for start in range(0, 8 * size.batch, size.batch)
-    ]
-
-    def own(variant: OwnVariant) -> Sample:
-        updates = own_steps(size, task, variant.changes, plan.device)
-
-        def sample() -> float:
-            for _ in range(steps):
-                next(updates)
-            return worth
-
-        return sample
-
-    def their(peer: Peer) -> Sample:
-        torch.manual_seed(1)
-        model, logits = peer.make(size, tokens)
-        step, data = usual_step(model.to(plan.device), logits), cycle(batches)
-
-        def sample() -> float:
-            for _ in range(steps):
-                batch = next(data)
-                step(batch.source, batch.target_in, batch.target_out)
-            return worth
-
-        return sample
-
+    batches = full_batches(size, task, 8, plan.device)
     variants, left_out = own_variants(size, task, plan.device)
-    samples = {variant.name: own(variant) for variant in variants}
+    samples = {
+        variant.name: own_sample(own_steps(size, task, variant.changes, plan.device), steps, worth)
+        for variant in variants
+    }
     present = {name: peer for name, peer in PEERS.items() if installed(peer.module, name)}
-    samples |= {name: their(peer) for name, peer in present.items()}
+    samples |= {
+        name: peer_sample(peer, size, tokens, batches, steps, worth)
+        for name, peer in present.items()
+    }
     notes = {variant.name: variant.note for variant in variants}
     notes |= {name: peer.note for name, peer in present.items()}
     found = plan.measure(samples)

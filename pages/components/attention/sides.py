@@ -16,7 +16,8 @@ from transformer.analysis.patterns import HeadScores, score_heads
 from transformer.checkpoint_header import read_header
 
 if TYPE_CHECKING:
-    from transformer.checkpoint import Check, Checkpoint
+    from transformer.checkpoint import Checkpoint
+    from transformer.verification import Check
 
 KEPT = 4
 """Inspections a session keeps, so that a click computes none anew."""

@@ -10,7 +10,7 @@ from pages.components.text import plain
 from transformer import evidence
 
 if TYPE_CHECKING:
-    from transformer.checkpoint import Check
+    from transformer.verification import Check
 
 PROOF = "proof"
 
@@ -31,7 +31,7 @@ def check(entry: Listed) -> None:
     Raises:
         CheckpointError: it cannot be loaded at all.
     """
-    from transformer.checkpoint import verify
+    from transformer.verification import verify
 
     st.session_state.pop(PROOF, None)
     with st.spinner("Loading the file afresh and comparing…"):
