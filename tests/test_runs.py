@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tests.checkpoint_files import summary_of
 from tests.faults.nursery import Nursery
 from tests.trainers import ROOT, ended, no_trainer_left, tiny, trainers, trains, wait_for
+from transformer import trainer_process
 from transformer.checkpoint import Checkpoint
 from transformer.errors import RunError, UserError
 from transformer.run_queue import delete, start, trash
@@ -317,8 +318,10 @@ def test_a_diverging_run_says_so_and_keeps_the_last_good_model(
     assert "Traceback" not in run.log_tail()
 
 
-def test_a_trainer_that_cannot_begin_says_why(root: Path) -> None:
+def test_a_trainer_that_cannot_begin_says_why(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The config is damaged after `start` read it, and before the trainer does."""
+    # A child of this process: only its parent learns a process's exit status.
+    monkeypatch.setattr(trainer_process, "_ready", None)
     run = create_run(tiny(), root=root)
     start(run)
     (run.path / "config.json").write_bytes(b"{")
