@@ -453,6 +453,14 @@ def _(explorer: Explorer, truth: Truth) -> None:
     assert head_view(weights[0], *tokens).data
 
 
+def test_the_cursor_reaches_the_far_end_of_a_map_that_scrolls(explorer: Explorer) -> None:
+    explorer.page.set_viewport_size({"width": 390, "height": 900})
+    explorer.open(input="workbench" * 6)
+    explorer.page.locator(".columns span").last.hover()
+    assert explorer.lit(".columns span") == ["s54"]
+    explorer.page.set_viewport_size({"width": 1280, "height": 1400})
+
+
 @pytest.mark.parametrize("name", ROWS)
 def test_what_others_have_is_here(explorer: Explorer, truth: Truth, name: str) -> None:
     ROWS[name](explorer, truth)

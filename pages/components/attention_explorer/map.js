@@ -40,7 +40,7 @@ function buildMap(view, show) {
   const scroller = element("div", { class: "scroller", tabindex: "0", role: "region", "aria-label": "The map" });
   scroller.append(frame);
   box.append(scroller);
-  const drawn = { show, kind, map, canvas, stage, cursor, side, columns, rows, sums, sumName, asks, asked };
+  const drawn = { show, kind, map, canvas, stage, cursor, scroller, side, columns, rows, sums, sumName, asks, asked };
   view.maps.push(drawn);
   listenToMap(view, stage, drawn);
   return box;
@@ -166,7 +166,7 @@ function paintCursor(view, drawn) {
 
 // The weight itself, beside the cell pointed at: at a long input the line of words is out of sight.
 function writeValue(view, drawn, context) {
-  const { side, origin, kind } = drawn;
+  const { side, origin, kind, scroller } = drawn;
   const [row, column] = view.pointedCell;
   const [left, top] = origin;
   const words = valueAt(drawn, row, column);
@@ -174,7 +174,8 @@ function writeValue(view, drawn, context) {
   context.font = font;
   const width = context.measureText(words).width + 10;
   const right = left + (column + 1) * side + 4;
-  const fits = right + width <= left + kind.shape[3] * side;
+  const room = Math.min(left + kind.shape[3] * side, scroller.scrollLeft + scroller.clientWidth);
+  const fits = right + width <= room;
   const x = fits ? right : Math.max(right - side - width - 8, 0);
   const y = Math.max(top + row * side - 22, 0);
   context.fillStyle = ground;
