@@ -103,7 +103,7 @@ def test_long_inputs_are_read_fewer_at_a_time() -> None:
     config = TransformerConfig(source_vocab_size=9, target_vocab_size=9, d_model=8, num_heads=1)
     rows = [[5] * 4] * 300 + [[5] * 50] * 300
     groups = batch_decoding._groups(range(600), rows, config, 1, 16, "cpu")
-    assert [len(group) for group in groups] == [192, 96, 96, 96, 96, 24]
+    assert [len(group) for group in groups] == [192, 96, 96, 96, 120]
 
 
 @pytest.mark.parametrize("search", [greedy, beam_search])

@@ -1,7 +1,7 @@
 """The stream of batches: what is in it, in which order, and how several processes share it."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -12,10 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.small_training import fresh, made
-from transformer.batches import Batch, Share, training_batches
+from transformer import batches
+from transformer.batches import Batch, Encoded, Share, encode, training_batches
 from transformer.config import RunConfig, TransformerConfig
 from transformer.cuda_graphs import widened
-from transformer.tasks import Task, read_pairs
+from transformer.tasks import Pair, Task, read_pairs
 from transformer.training import Training
 
 few = settings(max_examples=15)
@@ -130,6 +131,23 @@ def test_a_stream_that_starts_later_goes_on_alike(
         assert list(map(first_rows, islice(later, 8))) == list(
             map(first_rows, whole[start : start + 8])
         )
+
+
+def test_the_next_pool_is_encoded_little_by_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All at once, it would keep a graphics card waiting."""
+    task, config = made("reverse", batch_size=4)
+    sizes: list[int] = []
+
+    def counted(task: Task, pairs: Sequence[Pair]) -> list[Encoded]:
+        sizes.append(len(pairs))
+        return encode(task, pairs)
+
+    monkeypatch.setattr(batches, "encode", counted)
+    some_batches(task, config, 5 * batches.POOL)
+    first, *others = sizes
+    assert first == 4 * batches.POOL
+    assert max(others) == 4
+    assert sum(others) == 5 * first - 4  # the part for the batch after these is still to come
 
 
 def test_the_shares_of_several_processes_make_the_whole_batch(tmp_path: Path) -> None:

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
 
 MOST_ROWS = {"cpu": 192, "cuda": 1024}
+"""Inputs decoded together: what is computed of more does not stay in a processor's cache, while a
+graphics card takes as long for a few as for many."""
 MOST_TOKENS = {"cpu": 6144, "cuda": 1 << 20}
-"""Inputs decoded together, and the tokens that these are read from: what is computed of more does
-not stay in a processor's cache, while a graphics card takes as long for a few as for many."""
+"""Their tokens, padding included, for the same reason."""
 FEW = 1 / 8
 """Share of a batch that is put aside to go on, from its beginning, with what is left of others:
 a step for few inputs takes nearly as long as one for many."""
@@ -129,10 +130,10 @@ def _groups(
     """Inputs of ascending length, cut into batches that fit into the cache and the memory."""
     start = 0
     while start < len(order):
-        count = MOST_ROWS[device]
+        count = min(MOST_ROWS[device], len(order) - start)
         while count > 1:
             # A batch is padded to its last input.
-            length = len(rows[order[min(start + count, len(order)) - 1]])
+            length = len(rows[order[start + count - 1]])
             numbers = _numbers(config, length, beam_size, longest_output)
             if count * length <= MOST_TOKENS[device] and count * numbers <= MOST_NUMBERS:
                 break

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from random import Random
 from typing import NamedTuple
 
@@ -96,10 +96,8 @@ def training_batches(
         # Every epoch has as many pairs as the first.
         first = task.epoch(training.seed, 0, training.batch_size)
         epoch, start = divmod(start, _batches_of(first, training))
-    while True:
-        for group in islice(_groups(task, training, epoch), start, None):
-            yield _share(group, config, rank, size)
-        epoch, start = epoch + 1, 0
+    for group in islice(_groups(task, training, epoch), start, None):
+        yield _share(group, config, rank, size)
 
 
 def _batches_of(pairs: Sequence[Pair], training: TrainingConfig) -> int:
@@ -109,14 +107,36 @@ def _batches_of(pairs: Sequence[Pair], training: TrainingConfig) -> int:
 
 
 def _groups(task: Task, training: TrainingConfig, epoch: int) -> Iterator[list[Encoded]]:
-    """The encoded pairs of each batch of an epoch, in order."""
-    pairs = task.epoch(training.seed, epoch, training.batch_size)
-    random = Random(f"batches/{training.seed}/{epoch}")
-    pool_size = training.batch_size * POOL
-    for start in range(0, len(pairs), pool_size):
-        pool = by_length(encode(task, pairs[start : start + pool_size]), training.batch_size)
-        random.shuffle(pool)
-        yield from pool
+    """The encoded pairs of each batch from an epoch on, in order.
+
+    Before each batch but the first a part of the next pool is encoded: all at once, it would keep
+    a graphics card waiting.
+    """
+    pools = _pools(task, training, epoch)
+    pairs, random = next(pools)
+    encoded = encode(task, pairs)
+    while True:
+        groups = by_length(encoded, training.batch_size)
+        random.shuffle(groups)
+        yield groups[0]
+        pairs, random = next(pools)
+        part = math.ceil(len(pairs) / len(groups))
+        encoded = encode(task, pairs[:part])
+        for number, group in enumerate(groups[1:], start=1):
+            yield group
+            encoded += encode(task, pairs[number * part : (number + 1) * part])
+
+
+def _pools(
+    task: Task, training: TrainingConfig, epoch: int
+) -> Iterator[tuple[Sequence[Pair], Random]]:
+    """The pairs of each pool from an epoch on, with what is to shuffle its batches."""
+    size = training.batch_size * POOL
+    for number in count(epoch):
+        pairs = task.epoch(training.seed, number, training.batch_size)
+        random = Random(f"batches/{training.seed}/{number}")
+        for start in range(0, len(pairs), size):
+            yield pairs[start : start + size], random
 
 
 def _share(group: Sequence[Encoded], config: TransformerConfig, rank: int, size: int) -> Share:

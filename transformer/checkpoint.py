@@ -202,7 +202,11 @@ class Checkpoint:
         return twin
 
     def encode(self, text: str) -> Tensor:
-        """A source text as a batch of one, [1, source]; of :meth:`source_ids`."""
+        """A source text as a batch of one, [1, source].
+
+        Raises:
+            VocabularyError: as :meth:`source_ids`.
+        """
         return torch.tensor([self.source_ids(text)])
 
     def source_ids(self, text: str) -> list[int]:

@@ -41,10 +41,16 @@ def any_ids(config: TransformerConfig) -> tuple[list[int], list[int]]:
 
 @torch.inference_mode()
 def logits(model: Transformer, source: Sequence[int], target: Sequence[int]) -> Tensor:
+    """What the model gives for one source and what is read of its target, [target, vocabulary]."""
     return model(torch.tensor([source]), torch.tensor([target]))[0]
 
 
 def saved_logits(probe: Probe, config: TransformerConfig) -> Tensor:
+    """Those that a probe keeps, [target, vocabulary].
+
+    Raises:
+        CheckpointError: they are damaged, or of another size.
+    """
     try:
         content = base64.b64decode(probe.logits, validate=True)
         numbers = torch.frombuffer(bytearray(content), dtype=torch.float32)

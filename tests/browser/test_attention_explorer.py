@@ -454,11 +454,15 @@ def _(explorer: Explorer, truth: Truth) -> None:
 
 
 def test_the_cursor_reaches_the_far_end_of_a_map_that_scrolls(explorer: Explorer) -> None:
+    whole = explorer.page.viewport_size
+    assert whole is not None
     explorer.page.set_viewport_size({"width": 390, "height": 900})
-    explorer.open(input="workbench" * 6)
-    explorer.page.locator(".columns span").last.hover()
-    assert explorer.lit(".columns span") == ["s54"]
-    explorer.page.set_viewport_size({"width": 1280, "height": 1400})
+    try:
+        explorer.open(input="workbench" * 6)
+        explorer.page.locator(".columns span").last.hover()
+        assert explorer.lit(".columns span") == ["s54"]
+    finally:
+        explorer.page.set_viewport_size(whole)
 
 
 @pytest.mark.parametrize("name", ROWS)

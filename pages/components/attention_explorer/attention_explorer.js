@@ -66,14 +66,16 @@ function build(view) {
   light(view);
 }
 
-// A pointer that moves redraws only what is in sight; the rest when it comes into sight.
+// A pointer that moves redraws the cursors of the grid and the lines only where they are in sight;
+// the rest when it comes into sight.
 function watch(view) {
   for (const observer of view.observers ?? []) observer.disconnect();
   const canvases = [view.linesCanvas, ...view.pictures.map((picture) => picture.cursor)];
   const size = new ResizeObserver(() => resized(view));
   const sight = new IntersectionObserver((entries) => {
     for (const { target, isIntersecting } of entries) view.inSight[isIntersecting ? "add" : "delete"](target);
-    light(view);
+    lightGrid(view);
+    drawLines(view);
   });
   view.inSight = new Set(canvases);
   view.observers = [size, sight];
@@ -262,7 +264,7 @@ function keepCell(view, cell) {
 // Show what is lit, everywhere at once.
 function light(view) {
   for (const drawn of view.maps) paintCursor(view, drawn);
-  // Text has the page laid out and painted anew, so it comes after the frame with the cursor.
+  // Text has the page laid out and painted anew, so it does not hold up the frame with the cursor.
   view.saying ??= setTimeout(() => sayPointed(view));
   if (view.compact) return;
   lightGrid(view);
@@ -271,7 +273,8 @@ function light(view) {
 
 function sayPointed(view) {
   view.saying = null;
-  view.readout.textContent = view.maps
+  const says = view.maps
     .map((drawn) => (view.maps.length > 1 ? `${sideTitle(view, drawn.show)}: ` : "") + readOut(view, drawn))
     .join("\n");
+  if (view.readout.textContent !== says) view.readout.textContent = says; // else it would be read out again
 }

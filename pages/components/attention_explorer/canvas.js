@@ -1,7 +1,9 @@
+const MOST_PIXELS = 16e6; // a browser may draw nothing on a larger canvas
+
 // As large as what it lies over, and as sharp as the screen; then drawn on in CSS pixels.
 function fitCanvas(canvas, over) {
   const box = over.getBoundingClientRect();
-  const scale = window.devicePixelRatio || 1;
+  const scale = Math.min(window.devicePixelRatio || 1, Math.sqrt(MOST_PIXELS / Math.max(box.width * box.height, 1)));
   canvas.width = Math.round(box.width * scale);
   canvas.height = Math.round(box.height * scale);
   canvas.style.width = `${box.width}px`;

@@ -136,11 +136,12 @@ function markPicked(view, drawn) {
 function paintCursor(view, drawn) {
   const { cursor, side, stage } = drawn;
   const lit = litTokens(view);
-  if (!lit.size && !view.cell && !drawn.origin) return; // nothing to measure for
+  if (!lit.size && !view.cell && !drawn.fitted) return; // nothing to measure for
   const [left, top] = [stage.offsetLeft, stage.offsetTop];
-  if (drawn.origin?.join() !== `${left},${top}`) {
-    fitCanvas(cursor, cursor.parentElement); // new, or its labels came to another size
-    drawn.origin = [left, top];
+  const fitted = `${left} ${top} ${devicePixelRatio}`;
+  if (drawn.fitted !== fitted) {
+    fitCanvas(cursor, cursor.parentElement); // new, or its labels or the screen are others
+    drawn.fitted = fitted;
   }
   const [, , queries, keys] = drawn.kind.shape;
   const context = cursor.getContext("2d");
@@ -161,14 +162,13 @@ function paintCursor(view, drawn) {
   ring(view.cell, "#fff", 1, 1);
   ring(view.cell, KEPT, 2, 0);
   ring(view.pointedCell, CURSOR, 2, 0);
-  if (within(drawn, view.pointedCell)) writeValue(view, drawn, context);
+  if (within(drawn, view.pointedCell)) writeValue(view, drawn, context, left, top);
 }
 
 // The weight itself, beside the cell pointed at: at a long input the line of words is out of sight.
-function writeValue(view, drawn, context) {
-  const { side, origin, kind, scroller } = drawn;
+function writeValue(view, drawn, context, left, top) {
+  const { side, kind, scroller } = drawn;
   const [row, column] = view.pointedCell;
-  const [left, top] = origin;
   const words = valueAt(drawn, row, column);
   const { font, ground, ink } = view.tag;
   context.font = font;
@@ -177,7 +177,7 @@ function writeValue(view, drawn, context) {
   const room = Math.min(left + kind.shape[3] * side, scroller.scrollLeft + scroller.clientWidth);
   const fits = right + width <= room;
   const x = fits ? right : Math.max(right - side - width - 8, 0);
-  const y = Math.max(top + row * side - 22, 0);
+  const y = top + (row * side >= 22 ? row * side - 22 : (row + 1) * side + 2); // no label is hidden
   context.fillStyle = ground;
   context.fillRect(x, y, width, 20);
   context.strokeStyle = CURSOR;
