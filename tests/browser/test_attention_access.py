@@ -45,8 +45,13 @@ def test_every_action_by_keyboard(server: Server, new_page: NewPage, truth: Trut
     page.wait_for_url(re.compile(r"cell=1\.0"))
     press(page, "Escape")
     page.wait_for_url(lambda url: "cell=" not in url)
+    expect(explorer.readout).to_contain_text("Point at a cell")
+    # The cursor goes with the focus.
+    press(page, "ArrowRight")
+    expect(explorer.readout).to_contain_text("(row 1) looks at")
     # The threshold, the table, the pictures.
     page.get_by_label("Hide links below").focus()
+    expect(explorer.readout).to_contain_text("Point at a cell")
     press(page, *["ArrowRight"] * 5)
     expect(page.locator(".controls output")).to_contain_text("0.05: hides")
     page.locator("summary").filter(has_text="as a table").focus()
@@ -62,7 +67,9 @@ def test_every_action_by_keyboard(server: Server, new_page: NewPage, truth: Trut
     press(page, "Enter")
     expect(page.locator(".chip").first).to_have_attribute("aria-pressed", "false")
     explorer.token("s0").focus()
-    press(page, "ArrowDown", "Enter", "ArrowDown", "Shift+Enter")
+    press(page, "ArrowDown")
+    assert explorer.lit(".tokens button") == ["s1", "s1"]
+    press(page, "Enter", "ArrowDown", "Shift+Enter")
     page.wait_for_url(re.compile(r"tokens=s1(\+|%20)s2"))
     press(page, "Escape")
     page.wait_for_url(lambda url: "tokens=" not in url)

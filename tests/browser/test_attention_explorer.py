@@ -341,7 +341,7 @@ def _(explorer: Explorer, truth: Truth) -> None:
 
 @row("Keyboard navigation")
 def _(explorer: Explorer, truth: Truth) -> None:
-    """The whole of it is a test of its own, below."""
+    """The whole of it is ``test_attention_access.py``."""
     explorer.open()
     explorer.stage.focus()
     press(explorer.page, "ArrowRight", "ArrowDown", "ArrowDown", "ArrowRight")
@@ -474,6 +474,3 @@ def test_every_row_is_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
     for name in ROWS:
         assert f"| {name} | yes |" in readme
-
-
-# --- by keyboard alone ------------------------------------------------------------------------

@@ -251,7 +251,7 @@ def test_files_that_cannot_be_used_are_named_and_nothing_is_lost(
         page.get_by_role("button", name=re.compile("Remove|Delete")).first.click()
         expect(page.get_by_text("1 input.")).to_be_visible()
     give_file(page, b"abc\n" + b"x" * 2_001 + b"\nde\n")
-    expect(page.get_by_text("3 inputs from many.tsv. Lines that are too long")).to_be_visible()
+    expect(page.get_by_text("3 inputs from many.tsv. Of these too long")).to_be_visible()
     press(page, "Decode 3 inputs")
     assert "more than 2,000 characters" in rows(page)[1][1]
     expect(page.get_by_label("Type or paste inputs here")).to_have_value("abc")

@@ -64,8 +64,11 @@ function buildTokens(view, { letter, title, name }) {
   const id = (event) => event.target.dataset?.token;
   box.onpointerover = (event) => point(view, id(event) ? everywhere(id(event)) : null, null);
   box.onpointerleave = () => point(view, null, null);
-  box.onfocusin = (event) => id(event) && event.target.matches(":focus-visible") && point(view, everywhere(id(event)), null);
-  box.onfocusout = () => point(view, null, null);
+  // There is no onfocusin to assign to.
+  box.addEventListener("focusin", (event) => {
+    if (id(event) && event.target.matches(":focus-visible")) point(view, everywhere(id(event)), null);
+  });
+  box.addEventListener("focusout", () => point(view, null, null));
   box.onclick = (event) => id(event) && pick(view, id(event), event.shiftKey);
   box.onkeydown = (event) => {
     const step = { ArrowUp: -1, ArrowDown: 1 }[event.key];

@@ -106,13 +106,17 @@ function listenToMap(view, stage, drawn) {
   // Who comes straight from a head that was previewed still tells the map of that one, which is gone.
   stage.onpointermove = (event) => stage.isConnected && show(cellAt(event));
   stage.onpointerleave = () => show(null);
+  stage.onblur = () => stage.isConnected && show(null);
+  drawn.scroller.onscroll = () => paintCursor(view, drawn); // the row labels stay where they are seen
   stage.onclick = (event) => keepCell(view, cellAt(event));
   stage.onkeydown = (event) => {
     const moves = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
     const move = moves[event.key];
     if (event.key === "Enter" && view.pointedCell) keepCell(view, view.pointedCell);
-    else if (event.key === "Escape") keepCell(view, null);
-    else if (!move) return;
+    else if (event.key === "Escape") {
+      show(null);
+      keepCell(view, null);
+    } else if (!move) return;
     event.preventDefault();
     if (!move) return;
     const [row, column] = view.pointedCell ?? [-move[0], -move[1]];
@@ -134,7 +138,7 @@ function markPicked(view, drawn) {
 // The cell pointed at, the one kept, and the lit tokens beside them. A canvas of its own: a cursor
 // made of elements would have the browser paint, or even lay out, the page at every movement.
 function paintCursor(view, drawn) {
-  const { cursor, side, stage } = drawn;
+  const { cursor, side, stage, scroller } = drawn;
   const lit = litTokens(view);
   if (!lit.size && !view.cell && !drawn.fitted) return; // nothing to measure for
   const [left, top] = [stage.offsetLeft, stage.offsetTop];
@@ -149,7 +153,7 @@ function paintCursor(view, drawn) {
   context.fillStyle = LIT;
   for (const id of lit) {
     const place = Number(id.slice(1));
-    if (id[0] === drawn.asks && place < queries) context.fillRect(0, top + place * side, left, side);
+    if (id[0] === drawn.asks && place < queries) context.fillRect(scroller.scrollLeft, top + place * side, left, side);
     if (id[0] === drawn.asked && place < keys) context.fillRect(left + place * side, 0, side, top);
   }
   const ring = (cell, colour, width, grown) => {
@@ -167,17 +171,17 @@ function paintCursor(view, drawn) {
 
 // The weight itself, beside the cell pointed at: at a long input the line of words is out of sight.
 function writeValue(view, drawn, context, left, top) {
-  const { side, kind, scroller } = drawn;
+  const { side, cursor, scroller } = drawn;
   const [row, column] = view.pointedCell;
-  const words = valueAt(drawn, row, column);
+  const words = valueAt(drawn, row, column).split(",")[0];
   const { font, ground, ink } = view.tag;
   context.font = font;
   const width = context.measureText(words).width + 10;
   const right = left + (column + 1) * side + 4;
-  const room = Math.min(left + kind.shape[3] * side, scroller.scrollLeft + scroller.clientWidth);
-  const fits = right + width <= room;
-  const x = fits ? right : Math.max(right - side - width - 8, 0);
-  const y = top + (row * side >= 22 ? row * side - 22 : (row + 1) * side + 2); // no label is hidden
+  const room = Math.min(cursor.offsetWidth, scroller.scrollLeft + scroller.clientWidth);
+  const x = right + width <= room ? right : Math.max(right - side - width - 8, scroller.scrollLeft);
+  // Level with its row, so that it hides neither labels nor the next cell of a diagonal.
+  const y = top + Math.max((row + 0.5) * side - 10, 0);
   context.fillStyle = ground;
   context.fillRect(x, y, width, 20);
   context.strokeStyle = CURSOR;

@@ -129,7 +129,7 @@ def _words(name: str, inputs: Inputs) -> str:
     if inputs.extra:
         said.append(f"In {inputs.extra:,} lines there are more than two cells; two are used.")
     if unusable:
-        said.append(f"Lines that are too long, and left out: {unusable:,}.")
+        said.append(f"Of these too long to be read: {unusable:,}.")
     if inputs.encoding != "utf-8":
         said.append(
             f"Read as {ENCODING_NAMES[inputs.encoding]}; if letters look wrong, save it as UTF-8."
