@@ -6,8 +6,8 @@
 A model with random weights, 6 + 6 layers of 8 heads, d_model 128: 144 maps. For ours, the
 clock runs from Enter in the input field (the output to look at is given) through the model's
 forward pass, the wire and the drawing of all three attentions, to two frames after; for a head
-chosen and the pointer moved, from the event to the end of the frame that shows it (the weight beside
-the cell is in that frame; the same in words, below the map, follows in a task of its own). For
+chosen and the pointer moved, from the event to the end of the frame that shows it. The weight
+beside the cell is in that frame; the same in words, below the map, follows in its own task. For
 BertViz, it runs from opening the page its own Python made of the same three attentions. It draws
 one of them at a time: the clock is read when all its lines are there and two frames later, and
 again when all 144 maps were: the other attentions, and in its head view every layer, chosen in its
