@@ -144,6 +144,15 @@ def test_a_pid_used_again_does_not_revive_a_run(tmp_path: Path) -> None:
     assert run.status().state == "interrupted"
 
 
+def test_a_trainer_that_died_on_its_way_never_began(tmp_path: Path) -> None:
+    """Whoever looks first, before whoever started it has noticed, reads the same."""
+    run = create_run(tiny(), root=tmp_path)
+    run.set_status(Status("starting", pid=2**22 - 1, process_started=1.0))
+    status = run.status()
+    assert (status.state, status.kind) == ("failed", "error")
+    assert "before it began" in status.reason
+
+
 def test_only_known_commands_are_written(one_run: Run) -> None:
     assert one_run.wanted() == ""
     for word in ("", "rm -rf", "../stop", "STOP"):

@@ -39,6 +39,7 @@ from transformer.runs import (
     Status,
     create_run,
     list_runs,
+    never_began,
     new_directory,
     process_of,
     runs_in,
@@ -346,9 +347,7 @@ def _reap(run: Run, trainer: trainer_process.Trainer) -> None:
         last = run.last_word()
         mine = last.state == "starting" and last.pid in (trainer.pid, os.getpid())
         if mine and not run.is_locked():  # by one from a terminal, which came first
-            how = "" if code is None else f" (exit status {code})"
-            reason = f"The trainer ended{how} before it began; its output says why."
-            run.set_status(Status("failed", reason, "error"))
+            run.set_status(never_began(code))
     with suppress(RunError, OSError):
         advance(run.path.parent)
 

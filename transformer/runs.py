@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,13 @@ class Status:
 UNREADABLE = Status("interrupted", "The run's status is missing or unreadable.")
 LOOKS, LOOKS_APART = 3, 0.001
 """How often one looks at a status that cannot be read, and the seconds in between."""
+
+
+def never_began(exit_status: int | None = None) -> Status:
+    """Of a run whose trainer died before it said anything; its exit status, where known."""
+    how = "" if exit_status is None else f" (exit status {exit_status})"
+    reason = f"The trainer ended{how} before it began; its output says why."
+    return Status("failed", reason, "error")
 
 
 class Run:
@@ -135,13 +142,16 @@ class Run:
         write_atomic(self.path / "about.json", json.dumps(self.about() | changes).encode())
 
     def status(self) -> Status:
-        """The last word in the directory; "interrupted" if its trainer died without one."""
+        """The last word in the directory. If its trainer died without one: "interrupted", or
+        "failed" if it never began."""
         status = self.last_word()
         if status is UNREADABLE and self.is_locked():
             return Status("running", UNREADABLE.reason, step=self.last_step())
         if status.state in ACTIVE and not self._alive(status):
             # It may have ended between the two looks.
             status = self.last_word()
+            if status.state == "starting":
+                return replace(never_began(), step=self.last_step())
             if status.state in ACTIVE:
                 return Status(
                     "interrupted",
