@@ -52,7 +52,7 @@ def plain_probabilities(
     for token in inside:
         nucleus.append(token)
         reached += shares[token] / everything
-        if reached >= top_p:
+        if reached >= top_p and top_p < 1:
             break
     found = np.zeros(len(logits))
     for token in nucleus:
@@ -81,6 +81,14 @@ def test_temperature_one_without_a_cut_is_the_models_own() -> None:
     found = next_token(logits)
     torch.testing.assert_close(found.probabilities, logits.double().softmax(-1))
     assert found.kept.all()
+
+
+@pytest.mark.parametrize("top_k", [0, 7])
+def test_with_p_of_one_rounding_cuts_nothing(top_k: int) -> None:
+    """In 64 bits, 1 is reached by a few of the likeliest; the others are no less possible."""
+    found = next_token(20 * torch.randn(50, 40), SamplingConfig(temperature=0.3, top_k=top_k))
+    assert (found.before >= 1).any()
+    assert found.kept.equal(found.in_top_k)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 1.7])

@@ -51,8 +51,10 @@ def next_token(logits: Tensor, sampling: SamplingConfig = PLAIN) -> NextToken:
     shares = _softmax(divided, in_top_k)
     ordered = shares.gather(-1, order)
     before = (ordered.cumsum(dim=-1) - ordered).gather(-1, rank)
-    # The smallest set that reaches p: a token is in it while those before it do not reach p.
-    kept = in_top_k & ((before < sampling.top_p) | (rank == 0))
+    kept = in_top_k
+    if sampling.top_p < 1:  # else rounding, which lets a sum reach 1 early, would cut the last
+        # The smallest set that reaches p: a token is in it while those before it do not reach p.
+        kept = kept & ((before < sampling.top_p) | (rank == 0))
     return NextToken(logits, divided, rank, in_top_k, before, kept, _softmax(divided, kept))
 
 

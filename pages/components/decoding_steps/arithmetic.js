@@ -17,7 +17,8 @@ function nextToken(logits, { temperature, topK, topP }) {
     sum += shares[token];
   }
   // The smallest set that reaches p: a token is in it while those before it do not reach p.
-  const kept = inTopK.map((inside, i) => inside && (before[i] < topP || rank[i] === 0));
+  // With p = 1 that is all, though rounding lets the sum reach 1 before the last.
+  const kept = inTopK.map((inside, i) => inside && (topP >= 1 || before[i] < topP || rank[i] === 0));
   const final = softmax(divided, kept);
   return { logits, divided, order, rank, inTopK, before, kept, probabilities: final.values, top: final.top, sum: final.sum };
 }
