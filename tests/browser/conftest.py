@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -22,6 +23,9 @@ from tests.trainers import end_runs
 from transformer.checkpoint import Checkpoint
 from transformer.hooks import record
 from transformer.runs import list_runs
+
+if TYPE_CHECKING:
+    from tests.browser.explorer import Explorer
 
 ROOT = Path(__file__).resolve().parents[2]
 expect.set_options(timeout=40_000)  # on a busy machine, a page may take long
@@ -161,6 +165,20 @@ def truth() -> dict[str, np.ndarray]:
         "decoder": trace.decoder_attention.numpy(),
         "cross": trace.cross_attention.numpy(),
     }
+
+
+@pytest.fixture(scope="module")
+def explorer(server: Server, browser: Browser) -> "Iterator[Explorer]":
+    from tests.browser.explorer import Explorer  # which stands on this module
+
+    context = browser.new_context(viewport={"width": 1280, "height": 1400}, accept_downloads=True)
+    page = context.new_page()
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    yield Explorer(page, server)
+    context.close()
+    assert not faults
+    assert not server.faults()
 
 
 NewPage = Callable[..., Page]

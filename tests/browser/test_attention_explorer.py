@@ -2,34 +2,22 @@
 
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 
-from tests.browser.conftest import Server, settle
+from tests.browser.conftest import settle
 from tests.browser.explorer import Explorer, Truth, press
 from transformer.figures import attention_grid, attention_map, head_view
 
 ROOT = Path(__file__).resolve().parents[2]
 OKABE_ITO, OKABE_ITO_DARK = "rgb(0, 114, 178)", "rgb(86, 180, 233)"
 """The first head's colour on a light page and on a dark one."""
-
-
-@pytest.fixture(scope="module")
-def explorer(server: Server, browser: Browser) -> Iterator[Explorer]:
-    context = browser.new_context(viewport={"width": 1280, "height": 1400}, accept_downloads=True)
-    page = context.new_page()
-    faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    yield Explorer(page, server)
-    context.close()
-    assert not faults
-    assert not server.faults()
 
 
 Check = Callable[[Explorer, Truth], None]
@@ -152,20 +140,6 @@ def _(explorer: Explorer, truth: Truth) -> None:
     expect(explorer.page.locator(".chip")).to_have_count(1)
     explorer.head("decoder.1.1").dblclick()
     expect(explorer.page.locator(".chip")).to_have_count(3)
-
-
-def test_the_map_stands_still_while_one_sweeps_over_the_heads(explorer: Explorer) -> None:
-    explorer.open()
-    explorer.head("cross.1.mean").scroll_into_view_if_needed()
-    places = set()
-    for name in ("cross.1.3", "cross.1.mean", "decoder.1.3", "encoder.mean.mean"):
-        explorer.head(name).hover()
-        tops = [
-            one.evaluate("(one) => one.getBoundingClientRect().top")
-            for one in (explorer.page.locator(".stage"), explorer.head("cross.1.mean"))
-        ]
-        places.add(tops[0] - tops[1])  # however far the page is scrolled
-    assert len(places) == 1
 
 
 @row("Multi-token select + sum")
@@ -451,18 +425,6 @@ def _(explorer: Explorer, truth: Truth) -> None:
     assert np.allclose(attention_map(weights[0, 0], *tokens).data[0].z, weights[0, 0])
     assert attention_grid(weights, *tokens).data
     assert head_view(weights[0], *tokens).data
-
-
-def test_the_cursor_reaches_the_far_end_of_a_map_that_scrolls(explorer: Explorer) -> None:
-    whole = explorer.page.viewport_size
-    assert whole is not None
-    explorer.page.set_viewport_size({"width": 390, "height": 900})
-    try:
-        explorer.open(input="workbench" * 6)
-        explorer.page.locator(".columns span").last.hover()
-        assert explorer.lit(".columns span") == ["s54"]
-    finally:
-        explorer.page.set_viewport_size(whole)
 
 
 @pytest.mark.parametrize("name", ROWS)

@@ -46,7 +46,8 @@ function tagStyle(root) {
 function build(view) {
   const { root } = view;
   root.classList.toggle("compact", view.compact);
-  root.classList.toggle("long", view.longest > 40);
+  // The grids above the head, not beside it, where that needs the width.
+  root.classList.toggle("wide", view.longest > 40 || view.sides.length > 1);
   root.replaceChildren();
   view.large = element("div", { class: "large" });
   if (!view.compact) root.append(buildGrid(view));

@@ -1,5 +1,7 @@
 // One head, large: a row a query, a column a key, and below them what each key gets in all.
 
+const TALL = 400; // pixels: the labels of a taller map may be out of sight
+
 function buildMap(view, show) {
   const choice = view.previewed ?? view.choice;
   const first = kindOf(view.sides[0], choice.kind);
@@ -25,7 +27,8 @@ function buildMap(view, show) {
     "aria-roledescription": "attention map",
     "aria-label":
       `${headTitle(view, choice)}: ${queries} rows by ${keys} columns. Arrow keys move from ` +
-      "cell to cell; Enter shows how the weight comes about.",
+      "cell to cell, Home and End along the row, with Control to the corners; Enter shows how the " +
+      "weight comes about.",
   });
   stage.append(canvas);
   const columns = buildLabels(view, kind.keys, asked, "columns", side);
@@ -68,12 +71,14 @@ function buildLabels(view, tokens, letter, name, side) {
   return { box, labels };
 }
 
-// As large as the width allows, but no smaller than an eye can tell apart.
+// As large as the width allows, but no smaller than an eye can tell apart. Two maps stand below
+// each other where they would be small beside each other.
 function cellSide(view, kind) {
   const longest = Math.max(...kind.queries.map((token) => token.length));
-  const share = view.sides.length > 1 && !view.show && view.room > 560 ? 2 : 1;
-  const room = view.room / share - Math.min(8.2 * longest, 130) - 24;
-  return Math.max(8, Math.min(view.compact ? 22 : 34, Math.floor(room / kind.keys.length)));
+  const labels = Math.min(Math.max(8.2 * longest, 60), 130);
+  const fits = (maps) => Math.floor((view.room / maps - labels - 24) / kind.keys.length);
+  const two = view.sides.length > 1 && !view.show && fits(2) >= 14;
+  return Math.max(8, Math.min(view.compact ? 22 : 34, fits(two ? 2 : 1)));
 }
 
 // One pixel a cell; CSS enlarges it without smoothing.
@@ -103,14 +108,37 @@ function listenToMap(view, stage, drawn) {
   };
   const show = (cell) =>
     point(view, cell && [`${drawn.asks}${cell[0]}`, `${drawn.asked}${cell[1]}`].flatMap(everywhere), cell);
-  // Who comes straight from a head that was previewed still tells the map of that one, which is gone.
-  stage.onpointermove = (event) => stage.isConnected && show(cellAt(event));
-  stage.onpointerleave = () => show(null);
+  // Where the pointer is, while it is on the map: a page that scrolls moves the map under it.
+  let pointer = null;
+  const scrolled = () => {
+    if (!stage.isConnected) document.removeEventListener("scroll", scrolled, true);
+    else if (pointer) show(cellAt(pointer));
+    else paintCursor(view, drawn); // the row labels stay where they are seen
+  };
+  stage.onpointermove = (event) => {
+    // Who comes straight from a head that was previewed still tells the map of that one, which is gone.
+    if (!stage.isConnected) return;
+    if (!pointer) document.addEventListener("scroll", scrolled, true);
+    pointer = event;
+    show(cellAt(event));
+  };
+  stage.onpointerleave = () => {
+    document.removeEventListener("scroll", scrolled, true);
+    pointer = null;
+    show(null);
+  };
   stage.onblur = () => stage.isConnected && show(null);
-  drawn.scroller.onscroll = () => paintCursor(view, drawn); // the row labels stay where they are seen
+  drawn.scroller.onscroll = scrolled;
   stage.onclick = (event) => keepCell(view, cellAt(event));
   stage.onkeydown = (event) => {
-    const moves = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
+    const moves = {
+      ArrowUp: [-1, 0],
+      ArrowDown: [1, 0],
+      ArrowLeft: [0, -1],
+      ArrowRight: [0, 1],
+      Home: [event.ctrlKey ? -queries : 0, -keys],
+      End: [event.ctrlKey ? queries : 0, keys],
+    };
     const move = moves[event.key];
     if (event.key === "Enter" && view.pointedCell) keepCell(view, view.pointedCell);
     else if (event.key === "Escape") {
@@ -119,7 +147,7 @@ function listenToMap(view, stage, drawn) {
     } else if (!move) return;
     event.preventDefault();
     if (!move) return;
-    const [row, column] = view.pointedCell ?? [-move[0], -move[1]];
+    const [row, column] = view.pointedCell ?? view.cell ?? [-move[0], -move[1]];
     show([
       Math.min(Math.max(row + move[0], 0), queries - 1),
       Math.min(Math.max(column + move[1], 0), keys - 1),
@@ -169,19 +197,26 @@ function paintCursor(view, drawn) {
   if (within(drawn, view.pointedCell)) writeValue(view, drawn, context, left, top);
 }
 
-// The weight itself, beside the cell pointed at: at a long input the line of words is out of sight.
+// The weight itself, beside the cell pointed at: at a long input the line of words is out of sight,
+// and so may be the labels.
 function writeValue(view, drawn, context, left, top) {
-  const { side, cursor, scroller } = drawn;
+  const { kind, side, cursor, scroller } = drawn;
   const [row, column] = view.pointedCell;
-  const words = valueAt(drawn, row, column).split(",")[0];
+  const names = side * kind.shape[2] > TALL ? `${short(kind.queries[row])} → ${short(kind.keys[column])}  ` : "";
+  const words = names + valueAt(drawn, row, column).split(",")[0];
   const { font, ground, ink } = view.tag;
   context.font = font;
   const width = context.measureText(words).width + 10;
-  const right = left + (column + 1) * side + 4;
+  const [begin, end] = [left + column * side - 4, left + (column + 1) * side + 4];
   const room = Math.min(cursor.offsetWidth, scroller.scrollLeft + scroller.clientWidth);
-  const x = right + width <= room ? right : Math.max(right - side - width - 8, scroller.scrollLeft);
   // Level with its row, so that it hides neither labels nor the next cell of a diagonal.
-  const y = top + Math.max((row + 0.5) * side - 10, 0);
+  let [x, y] = [end, top + Math.max((row + 0.5) * side - 10, 0)];
+  if (x + width > room) x = begin - width;
+  if (x < scroller.scrollLeft) {
+    // Neither side has room for it: above the cell, or below in the first rows.
+    x = Math.max(room - width, scroller.scrollLeft);
+    y = top + (row * side > 24 ? row * side - 24 : (row + 1) * side + 4);
+  }
   context.fillStyle = ground;
   context.fillRect(x, y, width, 20);
   context.strokeStyle = CURSOR;
@@ -190,6 +225,8 @@ function writeValue(view, drawn, context, left, top) {
   context.fillStyle = ink;
   context.fillText(words, x + 5, y + 14);
 }
+
+const short = (token) => (token.length > 12 ? `${token.slice(0, 11)}…` : token);
 
 const within = ({ kind }, cell) => Boolean(cell) && cell[0] < kind.shape[2] && cell[1] < kind.shape[3];
 

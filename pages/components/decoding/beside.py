@@ -34,7 +34,7 @@ def field(checkpoint: "Checkpoint", way: Way, wanted: tuple[int, ...]) -> str:
     if st.session_state["beside"] not in options:
         st.session_state["beside"] = NOTHING
     choice: str = st.selectbox(
-        "Put beside it", list(options), format_func=options.__getitem__, key="beside"
+        "Compare with", list(options), format_func=options.__getitem__, key="beside"
     )
     address.write("beside", choice)
     return choice
