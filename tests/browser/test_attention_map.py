@@ -1,9 +1,20 @@
 """The large map of the attention explorer: where it stands, and where its cursor goes."""
 
+import re
+from pathlib import Path
+
 import pytest
+import torch
 from playwright.sync_api import expect
 
 from tests.browser.explorer import Explorer, Truth, press
+from transformer.checkpoint import Checkpoint
+from transformer.decoding import decode
+from transformer.hooks import record
+
+SORT = Path(__file__).resolve().parents[2] / "checkpoints" / "sort.safetensors"
+STRONGEST = [8, 48, 107]
+"""The colour at the end of the scale, on a light page."""
 
 
 def test_the_map_stands_still_while_one_sweeps_over_the_heads(explorer: Explorer) -> None:
@@ -79,3 +90,38 @@ def test_two_models_stand_beside_each_other(explorer: Explorer, text: str) -> No
     assert two is not None
     assert one["y"] == two["y"]
     assert one["x"] + one["width"] < two["x"]
+
+
+def test_a_long_input_is_shaded_up_to_its_largest_weight(explorer: Explorer) -> None:
+    """Of 50 tokens none gets a weight near 1, whose colour all others would fall short of."""
+    text = "thequickbrownfoxjumpsoverthelazydogandrunsawayfast"
+    weights = written_alone(text)
+    most = weights.argmax().item()
+    pixel = """(canvas, cell) => [...canvas.getContext('2d').getImageData(
+        cell % canvas.width, Math.floor(cell / canvas.width), 1, 1).data].slice(0, 3)"""
+    explorer.open(input=text)
+    canvas = explorer.stage.locator("canvas")
+    box = explorer.page.get_by_label("Shade each map up to its largest weight")
+    expect(box).to_be_checked()
+    said = explorer.page.locator(".key").inner_text()
+    assert float(re.search(r"([\d.]+), the largest here", said)[1]) == pytest.approx(  # type: ignore[index]
+        weights.max().item(), rel=0.05
+    )
+    assert canvas.evaluate(pixel, most) == STRONGEST
+    box.press("Space")
+    assert canvas.evaluate(pixel, most) != STRONGEST
+    expect(explorer.page.locator(".key")).to_have_text("weight 01")
+    explorer.page.wait_for_url(re.compile("shade=whole"))
+    explorer.page.reload()
+    expect(box).not_to_be_checked()
+
+
+def written_alone(text: str) -> torch.Tensor:
+    """Cross-attention of the last layer's first head over what the model writes for a text."""
+    checkpoint = Checkpoint.load(SORT)
+    source = checkpoint.encode(text)
+    with torch.inference_mode(), record(checkpoint.model) as trace:
+        written = decode(checkpoint.model, source)[0].tokens
+        start = checkpoint.config.decoder_start_id
+        checkpoint.model(source, torch.tensor([[start, *written[:-1]]]))
+    return trace.cross_attention[1, 0]

@@ -9,7 +9,7 @@ from pages.components.address import Told
 from transformer.analysis.heads import Head
 from transformer.config import TransformerConfig
 
-FIELDS = ("head", "with", "alone", "off", "cell", "hide", "tokens", "show")
+FIELDS = ("head", "with", "alone", "off", "cell", "hide", "tokens", "show", "shade")
 """As the explorer's own script names them, in its order."""
 
 

@@ -4,6 +4,7 @@
 
 const views = new WeakMap(); // root element -> what is drawn there, and where the person is
 
+const LONG = 40; // tokens from which the grids stand above the map, and its shades are stretched
 const AXES = {
   encoder: ["input token that asks", "input token it looks at"],
   decoder: ["token being written", "token written before"],
@@ -47,7 +48,7 @@ function build(view) {
   const { root } = view;
   root.classList.toggle("compact", view.compact);
   // The grids above the head, not beside it, where that needs the width.
-  root.classList.toggle("wide", view.longest > 40 || view.sides.length > 1);
+  root.classList.toggle("wide", view.longest > LONG || view.sides.length > 1);
   root.replaceChildren();
   view.large = element("div", { class: "large" });
   if (!view.compact) root.append(buildGrid(view));
@@ -119,6 +120,8 @@ function drawLarge(view) {
     axes(kind, view.show === "difference" ? 0 : 1),
   );
   const shows = view.sides.length < 2 ? [""] : view.show ? [view.show] : ["", "b"];
+  const maps = shows.map((show) => shownMap(view, show, choice.kind, choice.layer, choice.head));
+  view.top = topWeight(view, maps.filter(Boolean)); // the same for both, to be compared
   view.parts.maps.replaceChildren(...shows.map((show) => buildMap(view, show)));
   for (const drawn of view.maps) markPicked(view, drawn);
   if (place >= 0) view.parts.maps.querySelectorAll("[tabindex]")[place]?.focus();
@@ -160,7 +163,9 @@ function fillKey(view, kind) {
   const bar = element("span", { class: "bar", "aria-hidden": "true" });
   const difference = view.show === "difference";
   bar.style.background = `linear-gradient(to right, ${stops((difference ? DIVERGING : SCALES)[view.theme])})`;
-  view.parts.key.replaceChildren(difference ? "weight −1" : "weight 0", bar, "1");
+  const top = topText(view);
+  const says = view.stretched ? `${top}, the largest here` : top;
+  view.parts.key.replaceChildren(difference ? `weight −${top}` : "weight 0", bar, says);
   if (!kind.causal) return;
   const swatch = element("span", { class: "swatch", "aria-hidden": "true" });
   swatch.style.background = `rgb(${MASKED[view.theme].join(",")})`;
@@ -191,8 +196,24 @@ function buildControls(view) {
     button.onclick = () => action(view);
     save.append(button);
   }
-  box.append(label, says, save);
+  box.append(label, says, buildStretch(view), save);
   return box;
+}
+
+// Of a long input no weight is near 1: most maps would be a single shade.
+function buildStretch(view) {
+  const box = element("input", { type: "checkbox" });
+  box.checked = view.stretched;
+  box.onchange = () => {
+    view.stretched = box.checked;
+    paintGrid(view);
+    drawLarge(view);
+    light(view);
+    view.tell();
+  };
+  const label = element("label");
+  label.append(box, "Shade each map up to its largest weight");
+  return label;
 }
 
 // --- what a person does ---------------------------------------------------------------------

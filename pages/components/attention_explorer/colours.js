@@ -55,5 +55,16 @@ function tableOf(view, difference) {
   return view[name];
 }
 
-const placeIn = (weight, difference) =>
-  Math.min(Math.max(Math.round((difference ? (weight + 1) / 2 : weight) * TABLE_SIZE), 0), TABLE_SIZE);
+// Where a weight is in the table, whose end is for the weight ``top``.
+const placeIn = (weight, top, difference) =>
+  Math.min(Math.max(Math.round((difference ? (weight / top + 1) / 2 : weight / top) * TABLE_SIZE), 0), TABLE_SIZE);
+
+const topText = (view) => (view.stretched ? view.top.toPrecision(2) : "1");
+
+// The weight of the strongest colour: 1, or the largest in these maps.
+function topWeight(view, maps) {
+  if (!view.stretched) return 1;
+  let top = 0;
+  for (const map of maps) for (let cell = 0; cell < map.length; cell++) top = Math.max(top, Math.abs(map[cell]));
+  return top || 1;
+}

@@ -118,21 +118,22 @@ function thumbSpans(cells) {
 // A pixel shows the strongest cell it covers, so that a thin diagonal never falls between two.
 function paintThumb(view, pixels, start, stride, kind, map, [down, across], difference) {
   const table = tableOf(view, difference);
+  const top = topWeight(view, [map]);
   const masked = pixel(MASKED[view.theme]);
   const keys = kind.shape[3];
   for (let y = 0; y < THUMB; y++) {
-    const [top, bottom] = down[y];
+    const [first, end] = down[y];
     for (let x = 0; x < THUMB; x++) {
       const [left, right] = across[x];
       let strongest = 0;
-      for (let row = top; row < bottom; row++) {
+      for (let row = first; row < end; row++) {
         for (let cell = row * keys + left; cell < row * keys + right; cell++) {
           if (Math.abs(map[cell]) > Math.abs(strongest)) strongest = map[cell];
         }
       }
-      pixels[start + y * stride + x] = isMasked(kind, bottom - 1, left)
+      pixels[start + y * stride + x] = isMasked(kind, end - 1, left)
         ? masked
-        : table[placeIn(strongest, difference)];
+        : table[placeIn(strongest, top, difference)];
     }
   }
 }

@@ -93,7 +93,7 @@ function paintMap(view, canvas, kind, map, difference) {
   const masked = pixel(MASKED[view.theme]);
   for (let cell = 0; cell < map.length; cell++) {
     const weight = Math.abs(map[cell]) < view.hide ? 0 : map[cell];
-    pixels[cell] = isMasked(kind, Math.floor(cell / keys), cell % keys) ? masked : table[placeIn(weight, difference)];
+    pixels[cell] = isMasked(kind, Math.floor(cell / keys), cell % keys) ? masked : table[placeIn(weight, view.top, difference)];
   }
   context.putImageData(image, 0, 0);
 }
@@ -249,7 +249,7 @@ function paintSums(view, drawn) {
   const pixels = new Uint32Array(image.data.buffer);
   const difference = drawn.show === "difference";
   const table = tableOf(view, difference);
-  drawn.total.forEach((value, i) => (pixels[i] = table[placeIn(value / (rows.length || 1), difference)]));
+  drawn.total.forEach((value, i) => (pixels[i] = table[placeIn(value / (rows.length || 1), view.top, difference)]));
   context.putImageData(image, 0, 0);
 }
 

@@ -27,7 +27,8 @@ function mapAsSvg(view, drawn) {
     for (let column = 0; column < keys; column++) {
       const weight = map[row * keys + column];
       const shown = Math.abs(weight) < view.hide ? 0 : weight;
-      const parts = isMasked(kind, row, column) ? MASKED.light : between(scale, show === "difference" ? (shown + 1) / 2 : shown);
+      const share = shown / view.top;
+      const parts = isMasked(kind, row, column) ? MASKED.light : between(scale, show === "difference" ? (share + 1) / 2 : share);
       const cell = svgElement("rect", {
         x: left + column * side, y: top + row * side, width: side, height: side,
         fill: `rgb(${parts.join(",")})`, stroke: "#d0d4da", "stroke-width": 0.5,
@@ -48,19 +49,20 @@ function mapAsSvg(view, drawn) {
   svg.append(
     svgElement("text", { transform: `translate(14,${top + (side * queries) / 2}) rotate(-90)`, "text-anchor": "middle", "font-size": 12, fill: "#444" }, `rows: ${AXES[kind.id][0]}`),
   );
-  svg.append(buildSvgKey(scale, left, height - 32, show === "difference"));
+  svg.append(buildSvgKey(view, scale, left, height - 32, show === "difference"));
   return svg;
 }
 
-function buildSvgKey(scale, x, y, difference) {
+function buildSvgKey(view, scale, x, y, difference) {
+  const top = topText(view);
   const group = svgElement("g", { "font-size": 12, fill: "#444" });
   const steps = 40;
   for (let i = 0; i < steps; i++) {
     const fill = `rgb(${between(scale, i / (steps - 1)).join(",")})`;
     group.append(svgElement("rect", { x: x + 60 + 3 * i, y, width: 3, height: 12, fill }));
   }
-  group.append(svgElement("text", { x, y: y + 11 }, difference ? "weight −1" : "weight 0"));
-  group.append(svgElement("text", { x: x + 66 + 3 * steps, y: y + 11 }, "1"));
+  group.append(svgElement("text", { x, y: y + 11 }, difference ? `weight −${top}` : "weight 0"));
+  group.append(svgElement("text", { x: x + 66 + 3 * steps, y: y + 11 }, top));
   return group;
 }
 

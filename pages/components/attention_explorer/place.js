@@ -1,7 +1,7 @@
 // Where a person is: the head chosen, heads added, cell, threshold, tokens. It goes into the
 // page's address, written as the address writes it: head=cross.0.1&with=cross.0.0&cell=2.3
 
-const FIELDS = ["head", "with", "alone", "off", "cell", "hide", "tokens", "show"];
+const FIELDS = ["head", "with", "alone", "off", "cell", "hide", "tokens", "show", "shade"];
 
 function parseHead(name) {
   const [kind, layer, head] = (name || "").split(".");
@@ -45,6 +45,7 @@ function readPlace(view, text) {
   view.picked = new Set((given.get("tokens") ?? "").split(" ").filter((id) => /^[swr]\d{1,4}$/.test(id)));
   view.show = ["b", "difference"].includes(given.get("show")) && view.sides.length > 1 ? given.get("show") : "";
   if (view.show === "difference" && view.noDifference) view.show = "";
+  view.stretched = { whole: false, largest: true }[given.get("shade")] ?? isStretchedAtFirst(view);
 }
 
 function writePlace(view) {
@@ -57,9 +58,12 @@ function writePlace(view) {
     hide: view.hide ? String(view.hide) : "",
     tokens: [...view.picked].join(" "),
     show: view.show,
+    shade: view.stretched === isStretchedAtFirst(view) ? "" : view.stretched ? "largest" : "whole",
   };
   return new URLSearchParams(FIELDS.filter((name) => all[name]).map((name) => [name, all[name]])).toString();
 }
+
+const isStretchedAtFirst = (view) => !view.compact && view.longest > LONG;
 
 // The heads on display with their colours; a kind without any shows its last layer's mean in grey.
 function displayed(view) {
