@@ -67,6 +67,11 @@ def resize(page: Page, width: int) -> None:
 
 
 def assert_not_cut_off(page: Page, what: str = "", selector: str = "[data-testid=stMain]") -> None:
-    """Nothing is wider than the screen."""
+    """Nothing is wider than the screen, and the page ends where what is on it ends."""
     wide = page.locator(selector).evaluate("main => main.scrollWidth - main.clientWidth")
     assert wide <= 0, f"{what} {selector} is {wide} pixels too wide"
+    empty = page.get_by_test_id("stMain").evaluate(
+        """main => main.scrollHeight - Math.max(main.clientHeight,
+            main.querySelector('[data-testid=stMainBlockContainer]').offsetHeight)"""
+    )
+    assert empty <= 1, f"{what}: the page goes on for {empty} pixels below its end"
