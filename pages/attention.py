@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.components import inputs
+from pages.components import address, inputs
 from pages.components.attention import (
     cause,
     evidence,
@@ -27,7 +27,9 @@ PANELS = {
     "export": "Take it along",
 }
 
-with frame("Attention", "Where every head looks, in all three attentions, for an input of yours."):
+SUBTITLE = "Where every head looks, in all three attentions, for an input of yours."
+
+with frame("Attention", SUBTITLE), address.together("Attention"):
     chosen = inputs.checkpoint_and_text()
     if chosen is not None:
         checkpoint, text = chosen

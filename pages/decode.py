@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.components import inputs
+from pages.components import address, inputs
 from pages.components.decoding import (
     batch,
     beside,
@@ -50,7 +50,7 @@ def walk(checkpoint: "Checkpoint", text: str) -> None:
     """Everything about one input. A fragment: another road leaves the rest of the page alone."""
     if st.session_state["input"] != text:
         st.rerun()  # a panel has opened another input
-    with errors_shown():
+    with errors_shown(), address.together("Decode"):
         source = checkpoint.source_ids(text)
         place.read(checkpoint, text)
         way = place.way(checkpoint)
@@ -111,7 +111,9 @@ def panels(view: View) -> None:
             PANELS[part][1](view)
 
 
-with frame("Decode", "Walk through the output token by token, and try the roads not taken."):
+SUBTITLE = "Walk through the output token by token, and try the roads not taken."
+
+with frame("Decode", SUBTITLE), address.together("Decode"):
     chosen = inputs.checkpoint_and_text()
     if chosen is not None:
         walk(*chosen)

@@ -5,11 +5,15 @@ address after it.
 """
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 
 import streamlit as st
 
 from pages.components.text import plain
+from transformer.errors import UserError
 from transformer.vocabulary import visible
 
 GONE = "It may have been deleted, or belong to another server."
@@ -20,6 +24,73 @@ LIMIT = 400
 NAMES = {"compared card": "compare"}
 """Keys of widgets whose name in the address is another, since two pages use it for two things."""
 
+WHOSE = "address is of"
+"""The page that last wrote the address as a whole; empty as soon as another is opened."""
+
+
+@dataclass
+class _Step:
+    """What one run of a page writes.
+
+    followed: whether the person went back, forward, or to another address of the same page.
+    """
+
+    page: str
+    written: dict[str, str] = field(default_factory=dict)
+    followed: bool = False
+
+
+_step: ContextVar[_Step | None] = ContextVar("step", default=None)
+
+
+@contextmanager
+def together(page: str) -> Iterator[None]:
+    """All that is written inside reaches the browser as one address, at the end: one step back
+    undoes one thing the person did, and what lies between was never there to go back to.
+    """
+    if _step.get() is not None:  # a fragment, in a run of the whole page
+        yield
+        return
+    step = _Step(page)
+    token = _step.set(step)
+    try:
+        yield
+    except UserError:
+        _send(step)
+        raise
+    else:
+        _send(step)
+    finally:
+        _step.reset(token)
+
+
+def _send(step: _Step) -> None:
+    now = st.query_params.to_dict()
+    names = {key: NAMES.get(key, key) for key in step.written}
+    wanted = {name: value for name, value in now.items() if name not in names.values()}
+    wanted |= {
+        names[key]: value for key, value in step.written.items() if value and len(value) <= LIMIT
+    }
+    if step.followed:
+        wanted = now  # a new address would cut off the way forward
+    elif wanted != now:
+        st.query_params.from_dict(wanted)
+    for key, name in names.items():
+        st.session_state[f"address {key}"] = wanted.get(name)
+    st.session_state[WHOSE] = step.page
+
+
+def opened(page: str) -> None:
+    """At the top of every page."""
+    if st.session_state.get(WHOSE) != page:
+        st.session_state[WHOSE] = ""
+
+
+def followed() -> bool:
+    """Whether the person went back, forward, or to another address, as far as was read by now."""
+    step = _step.get()
+    return step is not None and step.followed
+
 
 def read(key: str, default: str) -> None:
     """Before a widget with this key: its value comes from the address, if that has changed,
@@ -28,10 +99,15 @@ def read(key: str, default: str) -> None:
     What a person has just typed or chosen is newer than any address: the browser may have sent
     it before it heard of the last one.
     """
-    address = st.query_params.get(NAMES.get(key, key))
+    address, last = st.query_params.get(NAMES.get(key, key)), st.session_state.get(f"address {key}")
     kept = st.session_state.get(f"kept {key}")
     chosen = kept is not None and st.session_state.get(key, kept) != kept
-    if address is not None and address != st.session_state.get(f"address {key}") and not chosen:
+    step = _step.get()
+    stayed = step is not None and st.session_state.get(WHOSE) == step.page
+    if step is not None and stayed and address != last and not chosen:
+        step.followed = True
+        value = default if address is None else address
+    elif address is not None and address != last and not chosen:
         value = address
     else:
         value = st.session_state.get(key, st.session_state.get(f"kept {key}", default))
@@ -42,6 +118,9 @@ def read(key: str, default: str) -> None:
 def write(key: str, value: str) -> None:
     """After the widget: write its value into the address, so that the view can be linked."""
     st.session_state[f"kept {key}"] = value
+    if step := _step.get():
+        step.written[key] = value
+        return
     st.session_state[f"address {key}"] = value
     name = NAMES.get(key, key)
     if value and len(value) <= LIMIT:
@@ -49,18 +128,6 @@ def write(key: str, value: str) -> None:
             st.query_params[name] = value
     elif name in st.query_params:
         del st.query_params[name]
-
-
-def write_together(values: dict[str, str]) -> None:
-    """Several at once, so that one step back undoes what was one step."""
-    for key, value in values.items():
-        st.session_state[f"kept {key}"] = value
-        st.session_state[f"address {key}"] = value
-    now = st.query_params.to_dict()
-    wanted = {key: value for key, value in now.items() if key not in values}
-    wanted |= {key: value for key, value in values.items() if value and len(value) <= LIMIT}
-    if wanted != now:
-        st.query_params.from_dict(wanted)
 
 
 @dataclass(frozen=True)

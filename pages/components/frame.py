@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import streamlit as st
 
-from pages.components import browser, session
+from pages.components import address, browser, session
 from pages.components.text import plain
 from transformer.errors import UserError
 
@@ -54,6 +54,7 @@ def frame(title: str, subtitle: str) -> Iterator[None]:
             st.page_link(page, label=label, icon=icon)
     st.title(title)
     st.markdown(subtitle)
+    address.opened(title)
     browser.remember()
     with errors_shown():
         yield

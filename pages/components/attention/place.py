@@ -30,7 +30,8 @@ def read() -> Told:
 
 def write() -> None:
     """After the explorer: where the person is now."""
-    address.write_together({field: st.session_state[field] for field in FIELDS})
+    for field in FIELDS:
+        address.write(field, st.session_state[field])
 
 
 def remember() -> None:

@@ -34,6 +34,8 @@ def read(checkpoint: "Checkpoint", text: str) -> None:
     if st.session_state.get("road belongs to", belongs_to) != belongs_to:
         for field in OF_THE_INPUT:
             st.session_state[field] = st.session_state[f"kept {field}"] = ""
+            if address.followed():  # then what the address names belongs to the other input
+                st.session_state[f"address {field}"] = None
     st.session_state["road belongs to"] = belongs_to
     for field in (*FIELDS, "prefix", "branches", "beside"):
         address.read(field, "")
@@ -91,9 +93,8 @@ def step() -> int:
 
 def write() -> None:
     """After the component: where the person is now."""
-    address.write_together(
-        {field: st.session_state[field] for field in (*FIELDS, "prefix", "branches")}
-    )
+    for field in (*FIELDS, "prefix", "branches"):
+        address.write(field, st.session_state[field])
 
 
 def remember() -> None:

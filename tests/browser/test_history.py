@@ -1,0 +1,85 @@
+"""The browser's Back and Forward: each undoes one thing the person did, whole."""
+
+import re
+from urllib.parse import parse_qs, urlsplit
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import NewPage, Server, settle
+
+
+def named(page: Page) -> dict[str, str]:
+    """What the address names."""
+    return {name: values[0] for name, values in parse_qs(urlsplit(page.url).query).items()}
+
+
+def test_a_wrong_answer_goes_back_with_its_own_target(server: Server, new_page: NewPage) -> None:
+    page = new_page()
+    page.goto(
+        f"{server.url}/decode?checkpoint=pronunciation&part=errors&input=laughter&examples=200"
+    )
+    rows = page.locator(".answer_table tbody button")
+    expect(rows.first).to_be_visible()
+    settle(page)
+    first, entries = named(page), page.evaluate("history.length")
+    opened = []
+    for number in (0, 1):
+        rows.nth(number).click()
+        page.wait_for_url(re.compile(f"input={rows.nth(number).inner_text()}&"))
+        settle(page)
+        opened.append(named(page))
+    assert opened[0]["target"] != opened[1]["target"]
+    assert page.evaluate("history.length") == entries + 2
+    for view in (opened[0], first):
+        page.go_back()
+        expect(page.get_by_label("Input", exact=True)).to_have_value(view["input"])
+        settle(page)
+        assert named(page) == view
+        expect(page.get_by_role("textbox", name="True target")).to_have_value(
+            view.get("target", "")
+        )
+    page.go_forward()
+    expect(page.get_by_role("textbox", name="True target")).to_have_value(opened[0]["target"])
+    settle(page)
+    assert named(page) == opened[0]
+
+
+def test_a_checkpoint_goes_back_with_its_input(server: Server, new_page: NewPage) -> None:
+    page = new_page()
+    page.goto(f"{server.url}/decode?checkpoint=pronunciation&input=island")
+    expect(page.locator(".where")).to_be_visible()
+    settle(page)
+    before = named(page)
+    page.get_by_role("combobox", name="Checkpoint").click()
+    page.get_by_role("option", name="dates (bundled)").click()
+    page.wait_for_url(re.compile("checkpoint=dates"))
+    settle(page)
+    page.go_back()
+    expect(page.get_by_label("Input", exact=True)).to_have_value("island")
+    settle(page)
+    assert named(page) == before
+
+
+def test_what_was_not_there_goes_again(server: Server, new_page: NewPage) -> None:
+    """A head, a panel, a branch: the address before did not name them."""
+    page = new_page()
+    page.goto(f"{server.url}/attention?checkpoint=sort&input=hello")
+    heading = page.locator(".large").get_by_role("heading")
+    expect(heading).to_have_text("Cross-attention, layer 2, head 1")
+    settle(page)
+    page.get_by_role("button", name="Encoder self-attention, layer 1, head 2").click()
+    page.wait_for_url(re.compile("head=encoder.0.1"))
+    settle(page)
+    page.mouse.move(0, 0)
+    page.get_by_role("radio", name="Cause").click()
+    page.wait_for_url(re.compile("panel=cause"))
+    settle(page)
+    page.go_back()
+    expect(page.get_by_role("radio", name="What to look for")).to_be_checked()
+    expect(heading).to_have_text("Encoder self-attention, layer 1, head 2")
+    page.go_back()
+    expect(heading).to_have_text("Cross-attention, layer 2, head 1")
+    settle(page)
+    assert "head" not in named(page)
+    page.go_forward()
+    expect(heading).to_have_text("Encoder self-attention, layer 1, head 2")
