@@ -145,12 +145,15 @@ def test_a_pid_used_again_does_not_revive_a_run(tmp_path: Path) -> None:
 
 
 def test_a_trainer_that_died_on_its_way_never_began(tmp_path: Path) -> None:
-    """Whoever looks first, before whoever started it has noticed, reads the same."""
+    """Whoever looks first, before whoever started it has noticed, reads that it failed."""
     run = create_run(tiny(), root=tmp_path)
     run.set_status(Status("starting", pid=2**22 - 1, process_started=1.0))
     status = run.status()
     assert (status.state, status.kind) == ("failed", "error")
     assert "before it began" in status.reason
+    # One that was resumed has begun before, and has a point to go on from.
+    (run.path / "metrics.jsonl").write_text('{"kind": "train", "step": 900}\n')
+    assert (run.status().state, run.status().step) == ("interrupted", 900)
 
 
 def test_only_known_commands_are_written(one_run: Run) -> None:
@@ -335,9 +338,8 @@ def test_a_trainer_that_cannot_begin_says_why(root: Path, monkeypatch: pytest.Mo
     start(run)
     (run.path / "config.json").write_bytes(b"{")
     # Who started it says so, a moment after the process is gone.
-    wait_for(lambda: run.status().state == "failed", "the reason")
-    status = run.status()
-    assert "exit status 1" in status.reason
+    wait_for(lambda: "(exit status 1)" in run.status().reason, "the reason")
+    assert run.status().state == "failed"
     assert "is damaged" in run.log_tail()
     assert "Traceback" not in run.log_tail()
 

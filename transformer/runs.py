@@ -11,7 +11,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -143,16 +143,16 @@ class Run:
 
     def status(self) -> Status:
         """The last word in the directory. If its trainer died without one: "interrupted", or
-        "failed" if it never began."""
+        "failed" where the run has not begun."""
         status = self.last_word()
         if status is UNREADABLE and self.is_locked():
             return Status("running", UNREADABLE.reason, step=self.last_step())
         if status.state in ACTIVE and not self._alive(status):
             # It may have ended between the two looks.
             status = self.last_word()
-            if status.state == "starting":
-                return replace(never_began(), step=self.last_step())
-            if status.state in ACTIVE:
+            if status.state in ACTIVE and not self._alive(status):
+                if status.state == "starting" and not self.has_begun():
+                    return never_began()
                 return Status(
                     "interrupted",
                     "The trainer ended without a word: it was killed, or the machine went down. "

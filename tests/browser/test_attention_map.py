@@ -57,7 +57,6 @@ def test_the_keys_of_a_table_move_in_the_map(explorer: Explorer, truth: Truth) -
     explorer.open()
     explorer.stage.focus()
     moves = {
-        "ArrowDown": (0, 0),
         "End": (0, 9),
         "Control+End": (9, 9),
         "Home": (9, 0),
@@ -93,7 +92,7 @@ def test_two_models_stand_beside_each_other(explorer: Explorer, text: str) -> No
 
 
 def test_a_long_input_is_shaded_up_to_its_largest_weight(explorer: Explorer) -> None:
-    """Of 50 tokens none gets a weight near 1, whose colour all others would fall short of."""
+    """Of 50 tokens each gets little, which would be next to no colour."""
     text = "thequickbrownfoxjumpsoverthelazydogandrunsawayfast"
     weights = written_alone(text)
     most = weights.argmax().item()

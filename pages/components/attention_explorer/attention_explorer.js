@@ -4,7 +4,7 @@
 
 const views = new WeakMap(); // root element -> what is drawn there, and where the person is
 
-const LONG = 40; // tokens from which the grids stand above the map, and its shades are stretched
+const LONG = 40; // tokens; of more, the grids stand above the map, and its shades are stretched
 const AXES = {
   encoder: ["input token that asks", "input token it looks at"],
   decoder: ["token being written", "token written before"],
@@ -26,7 +26,7 @@ export default function (component) {
   const told = isNew || view.turn !== message.turn;
   const place = told ? message.place : writePlace(view);
   Object.assign(view, { data, theme, root, tag: tagStyle(root), ...message });
-  const shapes = view.sides[0].kinds.map((kind) => kind.shape);
+  const shapes = view.sides.flatMap((side) => side.kinds.map((kind) => kind.shape));
   // An answer to what the person did finds the pointer where it was.
   if (told || shapes.join() !== view.shapes.join())
     Object.assign(view, { previewed: null, pointed: null, pointedCell: null });
@@ -121,7 +121,7 @@ function drawLarge(view) {
   );
   const shows = view.sides.length < 2 ? [""] : view.show ? [view.show] : ["", "b"];
   const maps = shows.map((show) => shownMap(view, show, choice.kind, choice.layer, choice.head));
-  view.top = topWeight(view, maps.filter(Boolean)); // the same for both, to be compared
+  view.top = topWeight(view, kind, maps.filter(Boolean)); // the same for both, to be compared
   view.parts.maps.replaceChildren(...shows.map((show) => buildMap(view, show)));
   for (const drawn of view.maps) markPicked(view, drawn);
   if (place >= 0) view.parts.maps.querySelectorAll("[tabindex]")[place]?.focus();
@@ -164,7 +164,7 @@ function fillKey(view, kind) {
   const difference = view.show === "difference";
   bar.style.background = `linear-gradient(to right, ${stops((difference ? DIVERGING : SCALES)[view.theme])})`;
   const top = topText(view);
-  const says = view.stretched ? `${top}, the largest here` : top;
+  const says = view.top < 1 ? `${top}, the largest here` : top;
   view.parts.key.replaceChildren(difference ? `weight −${top}` : "weight 0", bar, says);
   if (!kind.causal) return;
   const swatch = element("span", { class: "swatch", "aria-hidden": "true" });
@@ -200,12 +200,12 @@ function buildControls(view) {
   return box;
 }
 
-// Of a long input no weight is near 1: most maps would be a single shade.
+// Of a long input most weights are small: many maps would be a single shade.
 function buildStretch(view) {
   const box = element("input", { type: "checkbox" });
-  box.checked = view.stretched;
+  box.checked = isStretched(view);
   box.onchange = () => {
-    view.stretched = box.checked;
+    view.shade = box.checked ? "largest" : "whole";
     paintGrid(view);
     drawLarge(view);
     light(view);

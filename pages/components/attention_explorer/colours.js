@@ -59,12 +59,13 @@ function tableOf(view, difference) {
 const placeIn = (weight, top, difference) =>
   Math.min(Math.max(Math.round((difference ? (weight / top + 1) / 2 : weight / top) * TABLE_SIZE), 0), TABLE_SIZE);
 
-const topText = (view) => (view.stretched ? view.top.toPrecision(2) : "1");
+const topText = (view) => (view.top < 1 ? view.top.toPrecision(2) : "1");
 
-// The weight of the strongest colour: 1, or the largest in these maps.
-function topWeight(view, maps) {
-  if (!view.stretched) return 1;
+// The weight of the strongest colour: 1, or the largest in these maps. The first row of a causal
+// map has one key, whose weight is always 1; and a difference of nothing but rounding stays pale.
+function topWeight(view, kind, maps) {
+  if (!isStretched(view)) return 1;
   let top = 0;
-  for (const map of maps) for (let cell = 0; cell < map.length; cell++) top = Math.max(top, Math.abs(map[cell]));
-  return top || 1;
+  for (const map of maps) for (let cell = kind.causal ? 1 : 0; cell < map.length; cell++) top = Math.max(top, Math.abs(map[cell]));
+  return top > 1e-5 ? top : 1;
 }

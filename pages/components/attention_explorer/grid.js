@@ -118,7 +118,7 @@ function thumbSpans(cells) {
 // A pixel shows the strongest cell it covers, so that a thin diagonal never falls between two.
 function paintThumb(view, pixels, start, stride, kind, map, [down, across], difference) {
   const table = tableOf(view, difference);
-  const top = topWeight(view, [map]);
+  const top = topWeight(view, kind, [map]);
   const masked = pixel(MASKED[view.theme]);
   const keys = kind.shape[3];
   for (let y = 0; y < THUMB; y++) {

@@ -147,12 +147,22 @@ function listenToMap(view, stage, drawn) {
     } else if (!move) return;
     event.preventDefault();
     if (!move) return;
-    const [row, column] = view.pointedCell ?? view.cell ?? [-move[0], -move[1]];
-    show([
+    // From nowhere, an arrow goes to the first cell.
+    const from = event.key.startsWith("Arrow") ? [-move[0], -move[1]] : [0, 0];
+    const [row, column] = view.pointedCell ?? view.cell ?? from;
+    const cell = [
       Math.min(Math.max(row + move[0], 0), queries - 1),
       Math.min(Math.max(column + move[1], 0), keys - 1),
-    ]);
+    ];
+    show(cell);
+    bringIntoSight(drawn, cell[1]);
   };
+}
+
+// A map that is too wide scrolls under its row labels.
+function bringIntoSight({ scroller, stage, side }, column) {
+  const room = scroller.clientWidth - stage.offsetLeft - side;
+  scroller.scrollLeft = Math.min(Math.max(scroller.scrollLeft, column * side - room), column * side);
 }
 
 // Which tokens are picked, beside the map and in the sums below it.

@@ -45,7 +45,7 @@ function readPlace(view, text) {
   view.picked = new Set((given.get("tokens") ?? "").split(" ").filter((id) => /^[swr]\d{1,4}$/.test(id)));
   view.show = ["b", "difference"].includes(given.get("show")) && view.sides.length > 1 ? given.get("show") : "";
   if (view.show === "difference" && view.noDifference) view.show = "";
-  view.stretched = { whole: false, largest: true }[given.get("shade")] ?? isStretchedAtFirst(view);
+  view.shade = ["whole", "largest"].includes(given.get("shade")) ? given.get("shade") : "";
 }
 
 function writePlace(view) {
@@ -58,12 +58,13 @@ function writePlace(view) {
     hide: view.hide ? String(view.hide) : "",
     tokens: [...view.picked].join(" "),
     show: view.show,
-    shade: view.stretched === isStretchedAtFirst(view) ? "" : view.stretched ? "largest" : "whole",
+    shade: view.shade,
   };
   return new URLSearchParams(FIELDS.filter((name) => all[name]).map((name) => [name, all[name]])).toString();
 }
 
-const isStretchedAtFirst = (view) => !view.compact && view.longest > LONG;
+// Whether each map is shaded up to its largest weight: as chosen, else for a long input.
+const isStretched = (view) => (view.shade ? view.shade === "largest" : !view.compact && view.longest > LONG);
 
 // The heads on display with their colours; a kind without any shows its last layer's mean in grey.
 function displayed(view) {
