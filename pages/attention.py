@@ -16,7 +16,7 @@ from pages.components.attention.trust import trust_strip
 from pages.components.attention_explorer import attention_explorer
 from pages.components.frame import errors_shown, frame
 from pages.components.panel_choice import choose_panel
-from pages.components.text import full_stop, verbatim
+from pages.components.text import verbatim
 from transformer.tasks import TASKS
 
 PANELS = {
@@ -46,7 +46,7 @@ with frame("Attention", SUBTITLE), address.together("Attention"):
         if found.given:
             st.markdown(f"The maps are for {verbatim(found.output)}, the output you gave.")
         else:
-            st.markdown(f"The model writes {verbatim(found.output)}{full_stop(found.output)}")
+            sides.judgement(shown)
         if not found.complete:
             st.warning("The output was cut: the model goes on without an end.")
         if checkpoint.task in TASKS:

@@ -119,6 +119,11 @@ def test_every_pair_can_be_encoded_and_fits(kind: type[ShippedTask]) -> None:
         longest = [max(known, size) for known, size in zip(longest, sizes, strict=True)]
     assert tuple(longest) == kind.longest_pair
     assert max(longest) < config.model.max_length
+    most_of_source, most_of_target = task.longest_trained()
+    trained = [len(task.target_vocabulary.encode(pair.target)) for pair in split.train]
+    assert max(trained) == most_of_target or kind.name == "pronunciation"
+    assert max(trained) <= most_of_target
+    assert max(len(task.source_vocabulary.encode(p.source)) for p in split.train) <= most_of_source
     assert right_answer(DataConfig(task=kind.name), kind.example.source) == kind.example.target
     assert right_answer(DataConfig(task=kind.name), "nothing of the kind") is None
 

@@ -251,6 +251,16 @@ def test_branches_are_made_named_compared_and_walked_by_keyboard(
     assert page.locator(".branch_tree tbody tr").count() == 3
 
 
+def test_a_true_target_longer_than_any_learned_is_named(server: Server, new_page: NewPage) -> None:
+    page = new_page()
+    text = "jump around right thrice after jump around left thrice"
+    open_decode(page, server, f"checkpoint=scan-length&input={text}")
+    alert = page.get_by_test_id("stAlert")
+    expect(alert).to_contain_text(
+        "The true target has 48 tokens; those it learned from had at most 22"
+    )
+
+
 def test_a_wrong_answer_says_where_and_why(server: Server, new_page: NewPage) -> None:
     page = new_page()
     page.goto(f"{server.url}/decode?checkpoint=reverse&input={LONG}")

@@ -23,7 +23,7 @@ __all__ = [
     "Task",
     "build_task",
     "find_task",
-    "longest_source",
+    "longest_trained",
     "read_pairs",
     "right_answer",
 ]
@@ -84,24 +84,31 @@ def _generated(kind: type[GeneratedTask], data: DataConfig) -> GeneratedTask:
     return kind(data)
 
 
-def right_answer(data: DataConfig, source: str) -> str | None:
+def right_answer(data: DataConfig, source: str, written: str | None = None) -> str | None:
     """What a task that computes its answers asks for; None where it cannot say.
 
     A person's own pairs have no answer for a source outside them, and a text that is no source
     of the task (two plus signs) has none either.
+
+    Args:
+        written: where several answers are right, this is the one if it is among them.
     """
     kind = TASKS.get(data.task)
     if kind is None or not issubclass(kind, GeneratedTask | ShippedTask):
         return None
+    task = kind(data)
     try:
-        return kind(data).answer(source)
+        answer = task.answer(source)
     except ValueError:
         return None
+    if written is not None and task.is_right(Pair(source, answer), written):
+        return written
+    return answer
 
 
-def longest_source(data: DataConfig) -> int | None:
-    """Most tokens of a source that a task trains on; None for a person's own pairs."""
+def longest_trained(data: DataConfig) -> tuple[int, int] | None:
+    """Most tokens of a source and of a target that a task trains on; None for own pairs."""
     kind = TASKS.get(data.task)
     if kind is None or not issubclass(kind, GeneratedTask | ShippedTask):
         return None
-    return kind(data).longest()[0]
+    return kind(data).longest_trained()

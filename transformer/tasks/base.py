@@ -105,6 +105,10 @@ class Task(ABC):
     def longest(self) -> tuple[int, int]:
         """Most tokens of a source and of a target, without <bos> and <eos>."""
 
+    def longest_trained(self) -> tuple[int, int]:
+        """The same, of what it trains on alone."""
+        return self.longest()
+
     def facts(self) -> Facts:
         source, target = self.source_vocabulary, self.target_vocabulary
         return Facts((len(source), len(target)), self.longest(), source == target)

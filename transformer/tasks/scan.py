@@ -118,6 +118,9 @@ class ScanLength(Scan):
             }
         )
 
+    def longest_trained(self) -> tuple[int, int]:
+        return self.longest_pair[0], LONGEST_TRAINED
+
 
 class ScanAddJump(Scan):
     name = "scan-add-jump"

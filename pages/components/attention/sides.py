@@ -1,6 +1,7 @@
 """What the Attention page shows: an input and a model, and what they are compared with."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -10,10 +11,13 @@ import streamlit as st
 from pages.components import address, session
 from pages.components.attention_explorer import Side
 from pages.components.inspection import Inspection, inspect
+from pages.components.right_answer import known_target, unlike_training
+from pages.components.text import full_stop, verbatim
 from transformer.analysis.heads import Head
 from transformer.analysis.ideal import ideal_places
 from transformer.analysis.patterns import HeadScores, score_heads
 from transformer.checkpoint_header import read_header
+from transformer.errors import VocabularyError
 
 if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
@@ -21,6 +25,8 @@ if TYPE_CHECKING:
 
 KEPT = 4
 """Inspections a session keeps, so that a click computes none anew."""
+DECODE_ICON = ":material/format_list_numbered:"
+"""Of the Decode page, as in the navigation."""
 COMPARISONS = {
     "": "nothing",
     "untrained": "the same model untrained",
@@ -108,6 +114,24 @@ def output_field() -> str | None:
     )
     address.write("output", text)
     return text or None
+
+
+def judgement(shown: Shown) -> None:
+    """What the model writes, and whether that is right: a wrong answer's maps are read as such."""
+    checkpoint, written = shown.checkpoint, shown.inspection.output
+    says = f"The model writes {verbatim(written)}"
+    target = known_target(checkpoint, shown.text, written)
+    if target is None:
+        st.markdown(f"{says}{full_stop(written)}")
+    elif target == written:
+        st.markdown(f"{says}, which is right.")
+    else:
+        length = 0
+        with suppress(VocabularyError):  # a target it cannot write is none that is too long
+            length = len(checkpoint.target_vocabulary.encode(target))
+        why = unlike_training(checkpoint, shown.text, length)
+        st.markdown(f"{says}, which is **wrong**: right is {verbatim(target)}. {why}")
+        st.page_link("pages/decode.py", label="See where it goes wrong", icon=DECODE_ICON)
 
 
 def comparison_field() -> str:

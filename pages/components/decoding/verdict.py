@@ -7,27 +7,20 @@ import streamlit as st
 from pages.components import address
 from pages.components.decoding.roads import Road, Way, decode_road, prefix_text
 from pages.components.inspection import shown
+from pages.components.right_answer import known_target, unlike_training
 from pages.components.text import plain, probability, verbatim
 from transformer.analysis.first_error import FirstError, first_error
 from transformer.analysis.ideal import ideal_places
 from transformer.errors import VocabularyError
-from transformer.tasks import longest_source, right_answer
 
 if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
 
 
-def known_target(checkpoint: "Checkpoint", text: str) -> str | None:
-    """The right answer, where it can be computed or came with the checkpoint."""
-    for example in checkpoint.header.examples:
-        if example.source == text and example.target:
-            return example.target
-    return right_answer(checkpoint.header.data, text)
-
-
 def target_field(checkpoint: "Checkpoint", text: str) -> str | None:
     """The widget for the true target: a person's own, else the known one; None without either."""
-    known = known_target(checkpoint, text)
+    own = checkpoint.target_vocabulary.decode(decode_road(checkpoint, text).written)
+    known = known_target(checkpoint, text, own)
     address.read("target", "")
     given = st.text_input(
         "True target",
@@ -84,7 +77,7 @@ def verdict(
         f"({probability(error.probability)}); the target has {right}, its "
         f"{_ordinal(error.rank)} choice ({probability(error.wanted_probability)}).",
         "" if forced else _how_sure(road, error),
-        "" if forced else _unlike_training(checkpoint, text),
+        "" if forced else unlike_training(checkpoint, text, len(wanted) - 1),
         "" if forced else _looked(checkpoint, text, road, wanted, error),
         "" if forced else _afterwards(checkpoint, text, road, wanted, error),
     ]
@@ -108,18 +101,6 @@ def _how_sure(road: Road, error: FirstError) -> str:
     if error.probability > 0.9:
         return "It was sure, and wrong."
     return "It was not sure."
-
-
-def _unlike_training(checkpoint: "Checkpoint", text: str) -> str:
-    """Whether the input is longer than any the model has learned from."""
-    longest = longest_source(checkpoint.header.data)
-    length = len(checkpoint.source_vocabulary.encode(text))
-    if longest is None or length <= longest:
-        return ""
-    return (
-        f"The input has {length} tokens; those it learned from had at most {longest}. It has "
-        "never seen the positions beyond."
-    )
 
 
 def _looked(
