@@ -241,7 +241,10 @@ class Vocabulary:
         named = ", ".join(printable(token) for token in unknown[:5])
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
         noun = "words" if self.kind == "words" else "characters"
-        return f"This model does not know {named}{more}. The {noun} it knows: {self._listed}"
+        hint = " ␣ is a space." if " " in unknown[:5] else ""
+        if any(token.lower() in self._text_ids for token in unknown):
+            hint += " Try lower case."
+        return f"This model does not know {named}{more}.{hint} The {noun} it knows: {self._listed}"
 
     @cached_property
     def _listed(self) -> str:

@@ -41,6 +41,6 @@ def unlike_training(checkpoint: "Checkpoint", text: str, target_tokens: int) -> 
     if target_tokens > longest[1]:
         return (
             f"The true target has {target_tokens} tokens; those it learned from had at most "
-            f"{longest[1]}. It has never written on from there."
+            f"{longest[1]}: it has never written one so long."
         )
     return ""

@@ -18,7 +18,7 @@ TEXTS = {
     "": "Type at least one token",
     "a" * 10_000: "this model reads at most 127",
     "🙂": "does not know 🙂",
-    "ABC": "does not know A, B, C",
+    "ABC": "does not know A, B, C. Try lower case.",
     "<b>bold</b><script>alert(1)</script>": "does not know <, >, /",
     "**x** `y` $z$ :smile:": "does not know *, ␣, `",
     "a\u202eb\u200b": "does not know U+202E, U+200B",

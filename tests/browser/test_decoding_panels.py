@@ -210,3 +210,18 @@ def test_panels_are_accessible_and_nothing_is_cut_off(server: Server, new_page: 
             expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
         settle(page)
         assert_fit_for_all(page, panel)
+
+
+def test_long_outputs_are_shown_from_where_they_differ(server: Server, new_page: NewPage) -> None:
+    page = new_page()
+    text = "jump around right thrice after jump around left thrice"
+    page.goto(f"{server.url}/decode?checkpoint=scan-length&part=strategies&input={text}")
+    table = page.get_by_role("region", name="Strategies")
+    # It goes wrong at step 17; two tokens before that are left, to find one's place.
+    expect(table).to_contain_text("All begin with the same 14 tokens, which are left out.")
+    outputs = table.locator("td.output").all_inner_texts()
+    assert outputs[0] != outputs[-1]
+    assert all(output.startswith("… I_TURN") for output in outputs)
+    # Its long tokens are told apart in the tree too.
+    drawn = page.locator(".beam_tree svg text").all_text_contents()
+    assert {"I_TURN_LEFT", "I_TURN_RIGHT"} <= set(drawn)

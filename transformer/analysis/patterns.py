@@ -110,12 +110,14 @@ class HeadScores:
                 "even spread)"
             )
         elif self.patterns:
-            best = max(self.patterns, key=lambda name: self.patterns[name])
-            said = (
-                f"fits no pattern clearly. The nearest: {_percent(self.patterns[best])} of its "
-                f"weight is {self.phrases[best]}; if it were spread evenly, "
-                f"{_percent(self.chance[best])} would be there"
-            )
+            best = max(self.patterns, key=lambda name: self.patterns[name] - self.chance[name])
+            said = "fits no pattern clearly"
+            if self.patterns[best] > self.chance[best]:
+                said += (
+                    f". The nearest: {_percent(self.patterns[best])} of its weight is "
+                    f"{self.phrases[best]}; if it were spread evenly, "
+                    f"{_percent(self.chance[best])} would be there"
+                )
         else:
             said = "has too short an input here to show a pattern"
         return (

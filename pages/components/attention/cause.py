@@ -246,7 +246,7 @@ def _draw_ranking(found: "KnockOut", examples: Examples) -> None:
     st.selectbox(
         "Show one of them",
         [None, *ranked],
-        format_func=lambda head: "…" if head is None else head.title,
+        format_func=lambda head: "choose one" if head is None else head.title,
         key="go to ranked",
         on_change=_go,
     )

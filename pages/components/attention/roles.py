@@ -50,7 +50,7 @@ def panel(shown: Shown, head: Head | None) -> None:
             "Heads, largest first: choose one to see it",
             [None, *(one.head for one in ranked)],
             format_func=lambda head: (
-                "…"
+                "choose one"
                 if head is None
                 else f"{head.short}: {scores[head].label} ({measure(scores[head], by):.2f})"
             ),

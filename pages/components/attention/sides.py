@@ -199,5 +199,13 @@ def _other_checkpoint(shown: Shown) -> Shown | None:
         other.target_vocabulary == shown.checkpoint.target_vocabulary
         and other.source_vocabulary == shown.checkpoint.source_vocabulary
     )
-    written = shown.inspection.written if same else None
-    return show(entries[chosen].label, other, shown.text, written)
+    label = entries[chosen].label
+    if not same:
+        return show(label, other, shown.text)
+    own = show("own", other, shown.text).inspection.output
+    if own != shown.inspection.output:
+        st.caption(
+            "Its maps are for the same output, so that they can be told apart cell by cell; by "
+            f"itself it writes {verbatim(own)}{full_stop(own)}"
+        )
+    return show(label, other, shown.text, shown.inspection.written)

@@ -31,7 +31,7 @@ function build(root, view) {
     <div class="scroll"></div>
     <p class="legend">Thick: the way to the answer ★ · ✕ dashed: dropped at the next step ·
       ■ round: ended, and outscored · … dotted: still growing when the search stopped.
-      The number is the score: log-probability over the length penalty.</p>
+      The number is the score: log-probability over the length penalty. A long tree scrolls sideways.</p>
     <div class="why" aria-live="polite"><p class="what"></p><p class="reason"></p></div>
     <div class="do">
       <button type="button" class="open">Open it in the steps above</button>

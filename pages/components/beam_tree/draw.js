@@ -1,7 +1,9 @@
 // The picture: columns are steps, rows are places in the beam. Also what is saved as a file.
 
 const SVG = "http://www.w3.org/2000/svg";
-const BOX = { left: 44, top: 30, width: 92, height: 28, column: 124, row: 40 };
+const BOX = { left: 44, top: 30, height: 28, row: 40 };
+const GAP = 32; // between columns, for the edges
+const LETTER = 8; // wide
 const MARKS = { dropped: "✕", stopped: "…", outscored: "■", answer: "★" };
 
 function svgElement(name, attributes, text) {
@@ -13,7 +15,11 @@ function svgElement(name, attributes, text) {
 
 const minus = (value, digits = 4) => value.toFixed(digits).replace("-", "−");
 const short = (token, most) => (token.length > most ? `${token.slice(0, most - 1)}…` : token);
-const placeOf = (column, slot) => ({ x: BOX.left + column * BOX.column, y: BOX.top + slot * BOX.row });
+// Tokens that begin alike, such as I_TURN_LEFT and I_TURN_RIGHT, must be told apart.
+const lettersOf = (data) =>
+  (data.letters ??= Math.min(Math.max(...data.nodes.map((node) => node.token.length), 5), 14));
+const widthOf = (data) => 52 + LETTER * lettersOf(data);
+const placeOf = (data, column, slot) => ({ x: BOX.left + column * (widthOf(data) + GAP), y: BOX.top + slot * BOX.row });
 
 // Colours as they are now, written into the picture, so that a saved file keeps them.
 function inks(root) {
@@ -35,17 +41,17 @@ function pathTo(nodes, node) {
 function drawTree(data, ink, chosen) {
   const { nodes, beams, answer } = data;
   const rows = Math.max(...beams.map((beam) => beam.length));
-  const width = BOX.left + beams.length * BOX.column;
+  const width = BOX.left + beams.length * (widthOf(data) + GAP);
   const height = BOX.top + rows * BOX.row + 4;
   const svg = svgElement("svg", { xmlns: SVG, width, height, viewBox: `0 0 ${width} ${height}`, role: "group", "aria-label": data.title });
   svg.append(svgElement("rect", { width, height, fill: ink.ground }));
   const best = pathTo(nodes, answer);
   const walked = pathTo(nodes, beams[chosen.column][chosen.slot]);
   for (let slot = 0; slot < rows; slot++) {
-    svg.append(svgElement("text", { x: 8, y: placeOf(0, slot).y + 18, "font-size": 11, fill: ink.text }, `${slot + 1}.`));
+    svg.append(svgElement("text", { x: 8, y: placeOf(data, 0, slot).y + 18, "font-size": 11, fill: ink.text }, `${slot + 1}.`));
   }
   beams.forEach((_, column) =>
-    svg.append(svgElement("text", { x: placeOf(column, 0).x, y: 18, "font-size": 11, fill: ink.text }, `step ${column + 1}`)),
+    svg.append(svgElement("text", { x: placeOf(data, column, 0).x, y: 18, "font-size": 11, fill: ink.text }, `step ${column + 1}`)),
   );
   const cells = [];
   beams.forEach((beam, column) => beam.forEach((node, slot) => {
@@ -66,10 +72,10 @@ function cameFrom(data, column, slot) {
 }
 
 function edge(data, ink, column, slot, best, walked) {
-  const to = placeOf(column, slot);
+  const to = placeOf(data, column, slot);
   const from = cameFrom(data, column, slot);
   const node = data.beams[column][slot];
-  const start = from === null ? { x: 26, y: placeOf(0, 0).y + 14 } : { x: placeOf(column - 1, from).x + BOX.width, y: placeOf(column - 1, from).y + 14 };
+  const start = from === null ? { x: 26, y: placeOf(data, 0, 0).y + 14 } : { x: placeOf(data, column - 1, from).x + widthOf(data), y: placeOf(data, column - 1, from).y + 14 };
   const middle = (start.x + to.x) / 2;
   const stays = from !== null && data.beams[column - 1][from] === node;
   const marked = best.has(node) ? ink.strong : walked.has(node) ? ink.text : ink.line;
@@ -82,7 +88,7 @@ function edge(data, ink, column, slot, best, walked) {
 function cell(data, ink, column, slot, best, chosen) {
   const number = data.beams[column][slot];
   const node = data.nodes[number];
-  const { x, y } = placeOf(column, slot);
+  const { x, y } = placeOf(data, column, slot);
   const here = column === chosen.column && slot === chosen.slot;
   // A node is drawn once for each step it kept a place; what became of it stands at the last.
   const last = !(data.beams[column + 1] ?? []).includes(number);
@@ -93,14 +99,14 @@ function cell(data, ink, column, slot, best, chosen) {
     "aria-label": `Step ${column + 1}, place ${slot + 1}: ${node.text}, score ${minus(node.score)}. ${last ? node.why : ""}`,
   });
   group.append(svgElement("rect", {
-    x, y, width: BOX.width, height: BOX.height, rx: node.ended ? 14 : 5, fill: here ? ink.box : ink.ground,
+    x, y, width: widthOf(data), height: BOX.height, rx: node.ended ? 14 : 5, fill: here ? ink.box : ink.ground,
     stroke: best.has(number) ? ink.strong : ink.text, "stroke-width": best.has(number) ? 3 : 1,
     "stroke-dasharray": kind === "dropped" ? "5 3" : kind === "stopped" ? "1 3" : "none",
   }));
   const mark = MARKS[kind] ? `${MARKS[kind]} ` : "";
   group.append(
-    svgElement("text", { x: x + 8, y: y + 19, "font-size": 13, "font-family": "monospace", "font-weight": 700, fill: ink.text, style: "white-space: pre" }, mark + short(node.token, mark ? 3 : 5)),
-    svgElement("text", { x: x + BOX.width - 7, y: y + 18, "font-size": 10.5, "text-anchor": "end", fill: ink.text }, minus(node.score, 2)),
+    svgElement("text", { x: x + 8, y: y + 19, "font-size": 13, "font-family": "monospace", "font-weight": 700, fill: ink.text, style: "white-space: pre" }, mark + short(node.token, lettersOf(data) - (mark ? 2 : 0))),
+    svgElement("text", { x: x + widthOf(data) - 7, y: y + 18, "font-size": 10.5, "text-anchor": "end", fill: ink.text }, minus(node.score, 2)),
     svgElement("title", {}, `${node.text}: score ${minus(node.score)}`),
   );
   return group;

@@ -22,7 +22,12 @@ STYLE = """
   .forcing td.wrong { font-weight: 700; }
   .forcing td.parts { border-left: 3px solid currentColor; }
   .forcing small { display: block; font-family: sans-serif; font-weight: 400; white-space: nowrap; }
-  .forcing-box { overflow-x: auto; }
+  /* A shadow at the edge behind which the table goes on; at its end, the page's ground hides it. */
+  .forcing-box { overflow-x: auto; background:
+      linear-gradient(to left, light-dark(#ffffff, #11151a) 40%, transparent)
+        right / 3rem 100% no-repeat local,
+      linear-gradient(to left, rgba(128, 128, 128, 0.65), transparent)
+        right / 1.2rem 100% no-repeat scroll; }
 </style>
 """
 ROWS = (
@@ -50,7 +55,7 @@ def panel(view: View) -> None:
         "The model is given the true target (**1** in one pass, as in training; **2** token by "
         "token) or goes on from its own tokens (**3**, running free). Shown is the token it finds "
         "most probable, with its probability; **✗** where that is not the true one, **≠** where 3 "
-        "first parts from it."
+        "first parts from it. A long table scrolls sideways."
     )
     rows = [
         (ROWS[0], forced, whole.max(dim=-1).values.exp().tolist(), -1),
@@ -77,8 +82,8 @@ def panel(view: View) -> None:
 def _given_truth(wrong: Sequence[int], steps: int) -> str:
     if not wrong:
         return "Given the true tokens, it is **right at every step**."
-    named = ", ".join(map(str, wrong[:8])) + ("…" if len(wrong) > 8 else "")
-    return f"Given the true tokens, it is wrong at **{len(wrong)} of {steps} steps**: {named}."
+    named = ", ".join(map(str, wrong[:8])) + (" …" if len(wrong) > 8 else ".")
+    return f"Given the true tokens, it is wrong at **{len(wrong)} of {steps} steps**: {named}"
 
 
 def _left_alone(

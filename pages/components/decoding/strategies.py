@@ -19,6 +19,7 @@ from transformer.csv_files import write_csv
 if TYPE_CHECKING:
     from transformer.analysis.beam_tree import BeamTree
     from transformer.checkpoint import Checkpoint
+    from transformer.vocabulary import Vocabulary
 
 BEAMS = ("2", "4", "8")
 ALPHAS = tuple(f"{tenth / 10:.1f}" for tenth in range(21))
@@ -30,9 +31,14 @@ PENALTY_HELP = {
     "this model comes from there. 0 ranks by probability alone; 1 is usual.",
 }
 TARGET = "the true target"
+LONGEST_SHOWN = 40
+"""Characters of an output; longer ones are cut."""
+KEPT_ALIKE = 2
+"""Tokens before the first that differs, to find one's place by."""
 STYLE = """
 <style>
   .strategies { overflow-x: auto; }
+  .strategies p { margin: 0.3rem 0.6rem; font-size: 0.8rem; }
   .strategies table { border-collapse: collapse; font-size: 0.875rem; width: 100%;
                       font-variant-numeric: tabular-nums; }
   .strategies th, .strategies td { padding: 0.25rem 0.6rem; text-align: left; }
@@ -180,8 +186,10 @@ def _table(checkpoint: "Checkpoint", rows: Sequence[Row], wanted: tuple[int, ...
     head = "".join(f"<th scope='col'>{title}</th>" for title in titles)
     head += "".join(f"<th scope='col' class='number'>{title}</th>" for title in numbers)
     lines = []
+    start = _alike([row.tokens for row in rows], checkpoint.target_vocabulary)
     for row in rows:
-        text = code(checkpoint.target_vocabulary.decode(row.tokens)) or "(nothing)"
+        text = code(checkpoint.target_vocabulary.decode(row.tokens[start:])) or "(nothing)"
+        text = f"… {text}" if start else text
         judged = ""
         if wanted:
             judged = f"<td>{'✓ right' if row.tokens == wanted else '✗ wrong'}</td>"
@@ -194,10 +202,20 @@ def _table(checkpoint: "Checkpoint", rows: Sequence[Row], wanted: tuple[int, ...
             f"<td class='number'>{_minus(row.log_prob)}</td>"
             f"<td class='number{marked}'>{_minus(row.score)}</td></tr>"
         )
+    note = f"<p>All begin with the same {start} tokens, which are left out.</p>" if start else ""
     return (
         f"{STYLE}<div class='strategies' tabindex='0' role='region' aria-label='Strategies'>"
-        f"<table><tr>{head}</tr>{''.join(lines)}</table></div>"
+        f"<table><tr>{head}</tr>{''.join(lines)}</table>{note}</div>"
     )
+
+
+def _alike(outputs: Sequence[Sequence[int]], vocabulary: "Vocabulary") -> int:
+    """How many first tokens to leave out: where outputs are cut, what differs must be seen."""
+    if max(len(vocabulary.decode(tokens)) for tokens in outputs) <= LONGEST_SHOWN:
+        return 0
+    columns = zip(*outputs, strict=False)
+    differs = (place for place, column in enumerate(columns) if len(set(column)) > 1)
+    return max(next(differs, 0) - KEPT_ALIKE, 0)
 
 
 def _best(rows: Sequence[Row]) -> Row:
