@@ -24,18 +24,26 @@ LIMIT = 400
 NAMES = {"compared card": "compare"}
 """Keys of widgets whose name in the address is another, since two pages use it for two things."""
 
-WHOSE = "address is of"
+WHOSE = "page of the address"
 """The page that last wrote the address as a whole; empty as soon as another is opened."""
+
+LEFT = "left by the last run"
+"""Where that run left what it wrote: what is another by now, the person has changed."""
 
 
 @dataclass
 class _Step:
     """What one run of a page writes.
 
-    followed: whether the person went back, forward, or to another address of the same page.
+    stayed: whether the run before was of the same page.
+    acted: whether the person typed or chose something there, so that an address that is not the
+        last one is older, not one that they went to.
+    followed: whether they went back, forward, or to another address.
     """
 
     page: str
+    stayed: bool
+    acted: bool
     written: dict[str, str] = field(default_factory=dict)
     followed: bool = False
 
@@ -51,7 +59,8 @@ def together(page: str) -> Iterator[None]:
     if _step.get() is not None:  # a fragment, in a run of the whole page
         yield
         return
-    step = _Step(page)
+    stayed = st.session_state.get(WHOSE) == page
+    step = _Step(page, stayed, acted=stayed and _has_acted())
     token = _step.set(step)
     try:
         yield
@@ -62,6 +71,11 @@ def together(page: str) -> Iterator[None]:
         _send(step)
     finally:
         _step.reset(token)
+
+
+def _has_acted() -> bool:
+    left: dict[str, object] = st.session_state.get(LEFT, {})
+    return any(st.session_state.get(key, value) != value for key, value in left.items())
 
 
 def _send(step: _Step) -> None:
@@ -78,6 +92,7 @@ def _send(step: _Step) -> None:
     for key, name in names.items():
         st.session_state[f"address {key}"] = wanted.get(name)
     st.session_state[WHOSE] = step.page
+    st.session_state[LEFT] = {key: st.session_state.get(key) for key in step.written}
 
 
 def opened(page: str) -> None:
@@ -103,11 +118,10 @@ def read(key: str, default: str) -> None:
     kept = st.session_state.get(f"kept {key}")
     chosen = kept is not None and st.session_state.get(key, kept) != kept
     step = _step.get()
-    stayed = step is not None and st.session_state.get(WHOSE) == step.page
-    if step is not None and stayed and address != last and not chosen:
+    if step is not None and step.stayed and address != last and not step.acted:
         step.followed = True
         value = default if address is None else address
-    elif address is not None and address != last and not chosen:
+    elif address is not None and address != last and not chosen and not (step and step.acted):
         value = address
     else:
         value = st.session_state.get(key, st.session_state.get(f"kept {key}", default))

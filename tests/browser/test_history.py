@@ -83,3 +83,26 @@ def test_what_was_not_there_goes_again(server: Server, new_page: NewPage) -> Non
     assert "head" not in named(page)
     page.go_forward()
     expect(heading).to_have_text("Encoder self-attention, layer 1, head 2")
+
+
+def test_a_closed_panel_keeps_its_settings_over_another_page(
+    server: Server, new_page: NewPage
+) -> None:
+    """They are not in the address meanwhile, which is not to have gone back."""
+    page = new_page()
+    page.goto(f"{server.url}/decode?checkpoint=reverse&input=abc&part=strategies&beam=8")
+    tree = page.get_by_role("heading", name="Beam of 8")
+    expect(tree).to_be_visible()
+    page.get_by_role("radio", name="Branches").click()
+    expect(page.get_by_role("region", name="Tree of branches")).to_be_visible()
+    settle(page)
+    for name in ("Train", "Decode"):
+        page.get_by_test_id("stSidebar").get_by_role("link", name=name).click()
+        expect(page.get_by_role("heading", name=name, exact=True)).to_be_visible()
+        settle(page)
+    expect(page.get_by_role("region", name="Tree of branches")).to_be_visible()
+    assert "beam" not in named(page)
+    page.get_by_role("radio", name="Strategies").click()
+    expect(tree).to_be_visible()
+    settle(page)
+    assert {"part": "strategies", "beam": "8"}.items() <= named(page).items()
