@@ -43,6 +43,8 @@ function inWords(found, i, name, { temperature, topK, topP }) {
   const place = found.rank[i] + 1;
   const cutByK = !found.inTopK[i];
   const before = share(found.before[i]);
+  const said = inPercent(found.probabilities[i]);
+  const comesTo = /^[<>]/.test(said) ? said : `= ${said}`;
   const lines = {
     logit: `The decoder gives ${name} the logit ${found.logits[i].toFixed(3)}.`,
     divided: `Over the temperature: ${found.logits[i].toFixed(3)} ÷ ${plainNumber(temperature)} = ${found.divided[i].toFixed(3)}.`,
@@ -55,7 +57,7 @@ function inWords(found, i, name, { temperature, topK, topP }) {
         ? `Top-p ${plainNumber(topP)}: those before it have ${before} together, ${found.kept[i] ? (found.rank[i] ? "less than that, so it stays" : "and the first always stays") : "which reaches that, so it is cut"}.`
         : `Top-p keeps all; those before it have ${before} together.`,
     probability: found.kept[i]
-      ? `Softmax over the ${keptCount} kept: exp(${found.divided[i].toFixed(3)} − ${found.top.toFixed(3)}) ÷ ${found.sum.toFixed(4)} = ${inPercent(found.probabilities[i])}.`
+      ? `Softmax over the ${keptCount} kept: exp(${found.divided[i].toFixed(3)} − ${found.top.toFixed(3)}) ÷ ${found.sum.toFixed(4)} ${comesTo}.`
       : "Softmax: cut, so its probability is 0.",
   };
   return lines;
