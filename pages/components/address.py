@@ -28,7 +28,7 @@ WHOSE = "page of the address"
 """The page that last wrote the address as a whole; empty as soon as another is opened."""
 
 LEFT = "left by the last run"
-"""Where that run left what it wrote: what is another by now, the person has changed."""
+"""Where the page's runs left what they wrote: what is another by now, the person has changed."""
 
 
 @dataclass
@@ -92,13 +92,21 @@ def _send(step: _Step) -> None:
     for key, name in names.items():
         st.session_state[f"address {key}"] = wanted.get(name)
     st.session_state[WHOSE] = step.page
-    st.session_state[LEFT] = {key: st.session_state.get(key) for key in step.written}
+    # A fragment writes a part; the rest is as the run of the whole page left it.
+    before = st.session_state.get(LEFT, {}) if step.stayed else {}
+    st.session_state[LEFT] = before | {key: st.session_state.get(key) for key in step.written}
 
 
 def opened(page: str) -> None:
     """At the top of every page."""
     if st.session_state.get(WHOSE) != page:
         st.session_state[WHOSE] = ""
+
+
+def arrived() -> bool:
+    """Whether the person has come from another page."""
+    step = _step.get()
+    return step is not None and not step.stayed
 
 
 def followed() -> bool:

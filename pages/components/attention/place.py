@@ -17,9 +17,9 @@ def read() -> Told:
     """Before the explorer: what the address says, as one text for the component."""
     now = {field: st.query_params.get(field, "") for field in FIELDS}
     known = {field: st.session_state.get(f"address {field}") or "" for field in FIELDS}
-    # One that has changed, by a step back or a link, is true as a whole: what it leaves out is
-    # not there. Without any of these, the person comes from another page.
-    if any(now.values()) and now != known:
+    # A link from another page is true as a whole: what it leaves out is not there. Without any
+    # of these, the person comes back to what they left.
+    if address.arrived() and any(now.values()) and now != known:
         for field, value in now.items():
             st.session_state[field] = st.session_state[f"address {field}"] = value
     for field in FIELDS:

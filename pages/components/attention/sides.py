@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 KEPT = 4
 """Inspections a session keeps, so that a click computes none anew."""
-DECODE_ICON = ":material/format_list_numbered:"
-"""Of the Decode page, as in the navigation."""
 COMPARISONS = {
     "": "nothing",
     "untrained": "the same model untrained",
@@ -131,7 +129,11 @@ def judgement(shown: Shown) -> None:
             length = len(checkpoint.target_vocabulary.encode(target))
         why = unlike_training(checkpoint, shown.text, length)
         st.markdown(f"{says}, which is **wrong**: right is {verbatim(target)}. {why}")
-        st.page_link("pages/decode.py", label="See where it goes wrong", icon=DECODE_ICON)
+        st.page_link(
+            "pages/decode.py",
+            label="See where it goes wrong",
+            icon=":material/format_list_numbered:",
+        )
 
 
 def comparison_field() -> str:
