@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from pages.components import session
-from pages.components.frame import errors_shown, frame
-from pages.components.overview import answer, recent_runs
+from pages.components.overview.answer import answer, recent_runs
+from pages.components.shell import session
+from pages.components.shell.frame import errors_shown, frame
 
 CARDS = (
     ("pages/train.py", "Train", ":material/show_chart:",

@@ -24,8 +24,8 @@ from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import ClientConnection, connect
 
 from tests.browser.conftest import Server, start_server, stop_server
-from tests.trainers import end_runs
-from transformer.runs import list_runs
+from tests.support.trainers import end_runs
+from transformer.runs.directory import list_runs
 
 SESSIONS, SECONDS = 30, 120.0
 CLICK_EVERY = 5.0

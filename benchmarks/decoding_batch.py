@@ -19,12 +19,12 @@ from pathlib import Path
 
 import torch
 
-from transformer.batch_decoding import CLOSE, BatchAnswer, answer_many
-from transformer.checkpoint import Answer, Checkpoint
-from transformer.decoding import Strategy, beam_search, greedy
-from transformer.devices import on_card
+from transformer.checkpoint.checkpoint import Answer, Checkpoint
+from transformer.checkpoint.placement import on_card
+from transformer.decoding.many import CLOSE, BatchAnswer, answer_many
+from transformer.decoding.strategies import Strategy, beam_search, greedy
 from transformer.tasks import build_task
-from transformer.vocabulary import SPECIAL_TOKENS
+from transformer.vocabulary.vocabulary import SPECIAL_TOKENS
 
 BUNDLED = Path(__file__).parents[1] / "checkpoints"
 WARM_UP = 20

@@ -28,14 +28,14 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from benchmarks.in_page import FIND
 from tests.browser.conftest import CHROMIUM_FLAGS, find_browser, start_server, stop_server
-from transformer.checkpoint import Checkpoint
-from transformer.checkpoint_header import Header
-from transformer.config import DataConfig, TransformerConfig
-from transformer.decoding import greedy
-from transformer.interop.marian_export import export_marian
+from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint.header import Header
+from transformer.config.architecture import DataConfig, TransformerConfig
+from transformer.decoding.strategies import greedy
+from transformer.interop.marian.export import export_marian
 from transformer.model import Transformer
-from transformer.sentencepiece import MARK, PieceModel
-from transformer.vocabulary import SENTENCEPIECE, SpecialIds, Vocabulary
+from transformer.vocabulary.pieces import MARK, PieceModel
+from transformer.vocabulary.vocabulary import SENTENCEPIECE, SpecialIds, Vocabulary
 
 TOKENS, PIECES = 58_000, 32_000
 WORDS = 10

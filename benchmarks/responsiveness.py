@@ -22,7 +22,7 @@ from tests.browser.conftest import (
     start_server,
     stop_server,
 )
-from transformer.runs import ACTIVE, Run
+from transformer.runs.directory import ACTIVE, Run
 
 REPEATS = 10
 

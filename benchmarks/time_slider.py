@@ -25,8 +25,8 @@ from tests.browser.conftest import (
     stop_server,
     watch_traffic,
 )
-from tests.recorded_run import record_run
-from transformer.presets import prepare
+from tests.support.recorded_run import record_run
+from transformer.tasks.presets import prepare
 
 REPEATS = 10
 APP = ROOT / "tests" / "browser" / "timeline_app.py"

@@ -12,9 +12,9 @@ from pathlib import Path
 from playwright.sync_api import expect, sync_playwright
 
 from tests.browser.conftest import CHROMIUM_FLAGS, find_browser, start_server, stop_server
-from transformer.presets import prepare
-from transformer.run_queue import submit
-from transformer.runs import Run
+from transformer.runs.directory import Run
+from transformer.runs.queue import submit
+from transformer.tasks.presets import prepare
 
 TURNS, SECONDS = 6, 12.0
 

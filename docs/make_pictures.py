@@ -23,7 +23,7 @@ from tests.browser.conftest import (  # noqa: E402
     start_server,
     stop_server,
 )
-from transformer.runs import list_runs  # noqa: E402
+from transformer.runs.directory import list_runs  # noqa: E402
 
 
 def picture(page: Page, name: str, highest: int = 1100) -> None:

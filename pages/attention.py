@@ -2,21 +2,22 @@
 
 import streamlit as st
 
-from pages.components import address, inputs
 from pages.components.attention import (
-    cause,
-    evidence,
+    ablation,
     export,
-    number,
+    one_weight,
+    patterns,
     place,
-    roles,
+    saliency,
     sides,
 )
-from pages.components.attention.trust import trust_strip
-from pages.components.attention_explorer import attention_explorer
-from pages.components.frame import errors_shown, frame
-from pages.components.panel_choice import choose_panel
-from pages.components.text import verbatim
+from pages.components.attention.checks import trust_strip
+from pages.components.shared import inputs
+from pages.components.shared.panel_choice import choose_panel
+from pages.components.shell import address
+from pages.components.shell.frame import errors_shown, frame
+from pages.components.shell.text import verbatim
+from pages.components.widgets.attention_explorer import attention_explorer
 from transformer.tasks import TASKS
 
 PANELS = {
@@ -58,17 +59,17 @@ with frame("Attention", SUBTITLE), address.together("Attention"):
         )
         place.write()
         head = place.chosen_head(checkpoint.config)
-        roles.sentence(shown, head)
+        patterns.sentence(shown, head)
         trust_strip(both)
         panel = choose_panel("More about these heads", PANELS, "panel")
         with errors_shown():
             if panel == "look":
-                roles.panel(shown, head)
+                patterns.panel(shown, head)
             elif panel == "number":
-                number.panel(shown, head)
+                one_weight.panel(shown, head)
             elif panel == "cause":
-                cause.panel(shown, head)
+                ablation.panel(shown, head)
             elif panel == "evidence":
-                evidence.panel(shown, head)
+                saliency.panel(shown, head)
             elif panel == "export":
                 export.panel(both, st.session_state["place"], head)

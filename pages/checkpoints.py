@@ -2,15 +2,15 @@
 
 import streamlit as st
 
-from pages.components import session
-from pages.components.card import care, proof
-from pages.components.card.panels import panels
-from pages.components.checkpoint_card import checkpoint_card
-from pages.components.frame import frame
-from pages.components.importing.door import door, questions
+from pages.components.checkpoints import kept, verification
+from pages.components.checkpoints.card import checkpoint_card
+from pages.components.checkpoints.panels import panels
+from pages.components.checkpoints.upload import door, questions
+from pages.components.shell import session
+from pages.components.shell.frame import frame
 
 with frame("Checkpoints", "A trained model in one file: look inside, check it, take it along."):
-    care.undo()
+    kept.undo()
     left, right = st.columns([1, 1], gap="large")
     with right:
         door()
@@ -30,7 +30,7 @@ with frame("Checkpoints", "A trained model in one file: look inside, check it, t
                     icon=":material/download:",
                 )
                 check = st.button("Check this checkpoint", type="primary", key="check")
-                care.care(entry)
+                kept.care(entry)
             with st.container(horizontal=True):
                 for page, text, icon in (
                     ("pages/attention.py", "Look at its attention", ":material/grid_on:"),
@@ -38,8 +38,8 @@ with frame("Checkpoints", "A trained model in one file: look inside, check it, t
                 ):
                     st.page_link(page, label=text, icon=icon, query_params={"checkpoint": entry.id})
         if check:
-            proof.check(entry)
-        proof.proof(entry)
+            verification.check(entry)
+        verification.proof(entry)
         checkpoint_card(entry, checkpoint)
         panels(entry, checkpoint)
-    care.trash()
+    kept.trash()

@@ -6,31 +6,32 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.components import address, inputs
 from pages.components.decoding import (
-    batch,
-    beside,
     branch_store,
     branches,
+    comparison,
     errors,
-    forcing,
     lens,
+    many_inputs,
     place,
     strategies,
+    teacher_forcing,
     verdict,
     what_if,
     why,
 )
-from pages.components.decoding.roads import Road, decode_road
+from pages.components.decoding.paths import Road, decode_road
 from pages.components.decoding.view import View
-from pages.components.decoding_steps import decoding_steps
-from pages.components.frame import errors_shown, frame
-from pages.components.inspection import shown
-from pages.components.panel_choice import choose_panel
-from pages.components.text import probability, verbatim
+from pages.components.shared import inputs
+from pages.components.shared.inspection import shown
+from pages.components.shared.panel_choice import choose_panel
+from pages.components.shell import address
+from pages.components.shell.frame import errors_shown, frame
+from pages.components.shell.text import probability, verbatim
+from pages.components.widgets.decoding_steps import decoding_steps
 
 if TYPE_CHECKING:
-    from transformer.checkpoint import Checkpoint
+    from transformer.checkpoint.checkpoint import Checkpoint
 
 PANELS: dict[str, tuple[str, Callable[[View], None]]] = {
     "branches": ("Branches", branches.panel),
@@ -38,9 +39,9 @@ PANELS: dict[str, tuple[str, Callable[[View], None]]] = {
     "lens": ("Lens", lens.panel),
     "why": ("Why this token", why.panel),
     "what_if": ("What if", what_if.panel),
-    "forcing": ("Teacher forcing", forcing.panel),
+    "forcing": ("Teacher forcing", teacher_forcing.panel),
     "errors": ("Errors", errors.panel),
-    "batch": ("Many inputs", batch.panel),
+    "batch": ("Many inputs", many_inputs.panel),
 }
 """Name in the address -> its title, and what draws it. The first is open at the start."""
 
@@ -62,12 +63,12 @@ def walk(checkpoint: "Checkpoint", text: str) -> None:
             with errors_shown():
                 wanted = verdict.target_ids(checkpoint, target)
         with right:
-            compared = beside.field(checkpoint, way, wanted)
+            compared = comparison.field(checkpoint, way, wanted)
         road = decode_road(checkpoint, text, way)
         summary(checkpoint, road, wanted)
         error = verdict.find_error(road, wanted)
         judgement = st.container()  # filled below: it may decode once more
-        sides = beside.sides(compared, checkpoint, text, road, wanted)
+        sides = comparison.sides(compared, checkpoint, text, road, wanted)
         decoding_steps(
             shown(checkpoint.target_vocabulary.tokens, range(checkpoint.config.target_vocab_size)),
             shown(checkpoint.source_vocabulary.tokens, source),

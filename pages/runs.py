@@ -5,22 +5,23 @@ from urllib.parse import quote, unquote
 
 import streamlit as st
 
-from pages.components import address, browser
-from pages.components.frame import errors_shown, frame
-from pages.components.run_actions import problem_of_others, run_actions, trash_list
-from pages.components.run_comparing import comparison
-from pages.components.run_controls import undo_delete
-from pages.components.run_table import run_table
-from pages.components.text import plain
-from transformer import run_history, run_queue, runs
-from transformer.limits import Limits
-from transformer.run_history import DAMAGED, Summaries, Summary
-from transformer.runs import Run
+from pages.components.runs.actions import problem_of_others, run_actions, trash_list
+from pages.components.runs.comparison import comparison
+from pages.components.runs.controls import undo_delete
+from pages.components.shell import address, browser
+from pages.components.shell.frame import errors_shown, frame
+from pages.components.shell.text import plain
+from pages.components.widgets.run_table import run_table
+from transformer.config.limits import Limits
+from transformer.runs import directory, queue
+from transformer.runs import table as run_history
+from transformer.runs.directory import Run
+from transformer.runs.table import DAMAGED, Summaries, Summary
 
 MOST = 8  # runs compared at once; more could not be told apart
 AT_FIRST = 100  # rows of the table before one asks for all
 NEWEST_FIRST = "-when"
-MOVING = ("queued", *runs.ACTIVE)
+MOVING = ("queued", *directory.ACTIVE)
 LOOK_SECONDS = 3.0
 
 
@@ -31,8 +32,8 @@ def _summaries() -> Summaries:
 
 def look() -> dict[str, tuple[Run, Summary]]:
     """Every run that this browser may see, by id, newest first."""
-    run_queue.look()
-    found = _summaries().of(runs.ROOT)
+    queue.look()
+    found = _summaries().of(directory.ROOT)
     seen = {run.id for run in browser.visible([run for run, _ in found])}
     return {run.id: (run, summary) for run, summary in found if run.id in seen}
 

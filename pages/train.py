@@ -5,17 +5,18 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from pages.components import address, browser, training_form
-from pages.components.frame import errors_shown, frame
-from pages.components.health import health_button
-from pages.components.run_actions import duplicate
-from pages.components.run_controls import afterwards, undo_delete
-from pages.components.run_view import evidence_view, links, loss_figure, state_view
-from transformer import run_queue, runs, trainer_process
+from pages.components.runs.actions import duplicate
+from pages.components.runs.controls import afterwards, undo_delete
+from pages.components.runs.health import health_button
+from pages.components.runs.view import evidence_view, links, loss_figure, state_view
+from pages.components.shell import address, browser
+from pages.components.shell.frame import errors_shown, frame
+from pages.components.training import form
+from transformer.config.limits import Limits
 from transformer.errors import UserError
 from transformer.files import remedy
-from transformer.limits import Limits
-from transformer.runs import ACTIVE, Run
+from transformer.runs import directory, launch, queue
+from transformer.runs.directory import ACTIVE, Run
 
 DOUBLE_CLICK_SECONDS = 2.0
 LATE_SECONDS = 3.0
@@ -25,13 +26,13 @@ TICK, FIRST_TICK, QUEUE_TICK = 1.0, 0.2, 3.0
 """Seconds between two looks at a run: at work, until its first numbers are there, and waiting."""
 
 
-def begin(request: training_form.Request) -> None:
+def begin(request: form.Request) -> None:
     """Start the run that the form describes; an error is kept for the form to show."""
     last = st.session_state.get("last start")
     if last and last[0] == request and time.monotonic() - last[1] < DOUBLE_CLICK_SECONDS:
         return  # the second half of a double click
     try:
-        show(training_form.start(request, browser.owner()).id)
+        show(form.start(request, browser.owner()).id)
         st.session_state["last start"] = (request, time.monotonic())
         st.session_state.pop("training problem", None)
     except UserError as error:
@@ -79,7 +80,7 @@ def drawn() -> None:
 
 def choose_run() -> Run | None:
     """The run that the address names, else the one chosen, else the newest."""
-    known = {run.id: run for run in browser.visible(runs.list_runs())}
+    known = {run.id: run for run in browser.visible(directory.list_runs())}
 
     def label(run: Run) -> str:
         about = run.about()
@@ -90,7 +91,7 @@ def choose_run() -> Run | None:
         st.query_params["run"] = st.session_state["address run"] = wanted
         st.session_state["run"] = wanted
     # A teacher's link is for a run to come, not for the newest that happens to be there.
-    default = "" if training_form.is_locked() else next(iter(known), "")
+    default = "" if form.is_locked() else next(iter(known), "")
     address.read("run", default)
     if not known and not st.session_state["run"]:
         st.info("No run yet. Choose a task and press Train: the default takes a minute or two.")
@@ -121,7 +122,7 @@ def watch(run: Run) -> None:
             if not first:
                 drawn()
             first = False
-            run_queue.look(run.path.parent)
+            queue.look(run.path.parent)
             if not browser.may_see(run):  # its owner shares it no longer
                 st.rerun()
             if live:
@@ -140,11 +141,11 @@ def watch(run: Run) -> None:
 
 
 with frame("Train", "Watch a Transformer learn, next to the same model untrained."):
-    training_form.form(begin)
+    form.form(begin)
     st.subheader("Runs", divider="gray")
     undo_delete(show)
     run = choose_run()
     if run is not None:
         watch(run)
     if Limits.from_environment().keeps_ready and (run is None or run.status().state not in LIVE):
-        trainer_process.keep_one_ready()
+        launch.keep_one_ready()

@@ -7,11 +7,13 @@ import hypothesis
 import pytest
 import torch
 
-from tests.faults.nursery import Nursery, open_nursery
-from transformer.checkpoint import Checkpoint
+from tests.support.nursery import Nursery, open_nursery
+from transformer.checkpoint.checkpoint import Checkpoint
 
 # Before its first import: else a failing assert in there would not say what it compared.
-pytest.register_assert_rewrite("tests.checkpoint_files", "tests.pytorch_twins", "tests.wild_models")
+pytest.register_assert_rewrite(
+    "tests.support.checkpoint_files", "tests.support.pytorch_models", "tests.support.wild_models"
+)
 
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("repeatable")
@@ -49,7 +51,7 @@ def nursery() -> Iterator[Nursery]:
 
 @pytest.fixture(scope="module")
 def saved() -> Checkpoint:
-    from tests.checkpoint_files import make
+    from tests.support.checkpoint_files import make
 
     return make()
 

@@ -1,16 +1,22 @@
 """An encoder-decoder Transformer built by hand, and what one needs to learn from it.
 
-The public names resolve on first use (PEP 562), so that reading a config, a vocabulary or
-a run's metrics does not import torch.
+The public names resolve on first use, so that reading a config, a vocabulary or a run's
+metrics does not import torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from transformer.lazy import lazy
 
 if TYPE_CHECKING:
-    from transformer.checkpoint import Checkpoint
-    from transformer.config import DataConfig, SamplingConfig, TrainingConfig, TransformerConfig
-    from transformer.decoding import (
+    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.config.architecture import (
+        DataConfig,
+        SamplingConfig,
+        TrainingConfig,
+        TransformerConfig,
+    )
+    from transformer.decoding.strategies import (
         DecodingStep,
         Hypothesis,
         beam_search,
@@ -21,7 +27,7 @@ if TYPE_CHECKING:
     from transformer.errors import CheckpointError, ConfigError, UserError, VocabularyError
     from transformer.hooks import HookPoint, ablate, record
     from transformer.model import Transformer
-    from transformer.vocabulary import Vocabulary
+    from transformer.vocabulary.vocabulary import Vocabulary
 
 __all__ = [
     "Checkpoint",
@@ -47,18 +53,24 @@ __all__ = [
 ]
 
 _HOMES = {
-    "checkpoint": ("Checkpoint",),
-    "config": ("DataConfig", "SamplingConfig", "TrainingConfig", "TransformerConfig"),
-    "decoding": ("DecodingStep", "Hypothesis", "beam_search", "decode", "greedy", "sample"),
+    "checkpoint.checkpoint": ("Checkpoint",),
+    "config.architecture": (
+        "DataConfig",
+        "SamplingConfig",
+        "TrainingConfig",
+        "TransformerConfig",
+    ),
+    "decoding.strategies": (
+        "DecodingStep",
+        "Hypothesis",
+        "beam_search",
+        "decode",
+        "greedy",
+        "sample",
+    ),
     "errors": ("CheckpointError", "ConfigError", "UserError", "VocabularyError"),
     "hooks": ("HookPoint", "ablate", "record"),
     "model": ("Transformer",),
-    "vocabulary": ("Vocabulary",),
+    "vocabulary.vocabulary": ("Vocabulary",),
 }
-_MODULE_OF = {name: module for module, names in _HOMES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULE_OF:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_MODULE_OF[name]}"), name)
+__getattr__ = lazy(__name__, _HOMES)

@@ -15,14 +15,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from transformer import checkpoint_commands, run_queue, trainer_process
-from transformer.config import DataConfig, TrainingConfig, TransformerConfig
+from transformer.cli import checkpoints
+from transformer.cli.interop import add_commands
+from transformer.config.architecture import DataConfig, TrainingConfig, TransformerConfig
 from transformer.errors import UserError
-from transformer.interop.commands import add_commands
-from transformer.presets import PRESETS, prepare
-from transformer.runs import ROOT, Run, create_run, list_runs
+from transformer.runs import launch, queue
+from transformer.runs.directory import ROOT, Run, create_run, list_runs
 from transformer.tasks import TASKS
-from transformer.tasks.pairs import read_pairs, write_pairs
+from transformer.tasks.own_pairs.task import read_pairs, write_pairs
+from transformer.tasks.presets import PRESETS, prepare
 
 MAX_ALPHA = 10
 ANSWER = ("output", "tokens", "log_prob")
@@ -38,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     _add_commands(commands)
     _add_decode(commands.add_parser("decode", help="let a checkpoint answer texts"))
     _add_verify(commands.add_parser("verify", help="check that a checkpoint behaves as saved"))
-    checkpoint_commands.add_commands(commands)
+    checkpoints.add_commands(commands)
     _add_bundle(commands.add_parser("bundle", help="write a checkpoint to be passed on"))
     _add_health(commands.add_parser("health", help="check a run: its model, twin and curve"))
     _add_pairs(commands.add_parser("pairs", help="say what a file of pairs holds"))
@@ -105,12 +106,13 @@ def train(options: argparse.Namespace) -> int:
     # Before torch is imported: waiting threads that spin cost trainers beside this one their time.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if options.wait:
-        options.run_dir = trainer_process.wait_for_run()
+        options.run_dir = launch.wait_for_run()
         if options.run_dir is None:
             return 0
     # What is wrong with the flags is said before the seconds that torch takes.
     run = _open_run(options) if os.environ.get("WORLD_SIZE", "1") == "1" else None
-    from transformer import distributed, trainer
+    from transformer.trainer import trainer
+    from transformer.training import distributed
 
     with distributed.join() as world:
         run = run or _meet(options, world)
@@ -185,7 +187,7 @@ def _train_on(options: argparse.Namespace, changes: list[dict[str, Any]]) -> Run
             "--parent needs --steps, how many updates to add; besides, only --learning-rate, "
             "--name and --run-dir go with it."
         )
-    return run_queue.train_on(
+    return queue.train_on(
         Run(options.parent),
         steps,
         learning_rate=rate,
@@ -210,7 +212,7 @@ def _add_commands(commands: Any) -> None:
 
 
 def command(word: str, options: argparse.Namespace) -> int:
-    run_queue.command(Run(options.run_dir), word)
+    queue.command(Run(options.run_dir), word)
     return 0
 
 
@@ -234,19 +236,19 @@ def _add_decode(parser: argparse.ArgumentParser) -> None:
         help="length penalty of the beam; default 0.6, the paper's, or 1.0, "
         "generate's, for a MarianMT model",
     )
-    checkpoint_commands.add_arithmetic(parser)
+    checkpoints.add_arithmetic(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object an input")
     parser.set_defaults(run=decode)
 
 
 def decode(options: argparse.Namespace) -> int:
-    from transformer.batch_decoding import BatchAnswer, answer_many
+    from transformer.decoding.many import BatchAnswer, answer_many
 
     if not 1 <= options.beam <= 64:
         raise UserError(f"--beam {options.beam}: must be between 1 and 64.")
     if options.alpha is not None and not 0 <= options.alpha <= MAX_ALPHA:
         raise UserError(f"--alpha {options.alpha}: must be between 0 and {MAX_ALPHA}.")
-    checkpoint = checkpoint_commands.loaded(options, many=options.text == "-")
+    checkpoint = checkpoints.loaded(options, many=options.text == "-")
     usual = 1.0 if checkpoint.config.length_penalty == "length" else 0.6
     alpha = usual if options.alpha is None else options.alpha
     found: dict[int, BatchAnswer] = {}
@@ -284,7 +286,8 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
 
 
 def verify(options: argparse.Namespace) -> int:
-    from transformer import evidence, verification
+    from transformer.checkpoint import report as evidence
+    from transformer.checkpoint import verification
 
     if options.report is not None:
         evidence.check_name(options.report)
@@ -318,7 +321,7 @@ def _add_bundle(parser: argparse.ArgumentParser) -> None:
 
 
 def bundle(options: argparse.Namespace) -> int:
-    from transformer.bundling import bundle
+    from transformer.evaluation.bundling import bundle
 
     bundled = bundle(
         options.checkpoint,
@@ -374,7 +377,7 @@ def _add_pairs(parser: argparse.ArgumentParser) -> None:
 
 
 def pairs(options: argparse.Namespace) -> int:
-    from transformer.tasks.pairs_survey import limit_memory, survey, survey_into, words
+    from transformer.tasks.own_pairs.survey import limit_memory, survey, survey_into, words
 
     limit_memory()
 

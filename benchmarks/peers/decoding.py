@@ -14,9 +14,9 @@ from benchmarks.peers.measure import Sample
 from benchmarks.peers.rows import OURS, Plan, Row
 from benchmarks.peers.sizes import Size
 from benchmarks.peers.training_peers import installed
-from transformer.batch_decoding import Decoded, decode_many
-from transformer.decoding import Strategy, beam_search, decode, greedy
-from transformer.int8 import FASTER_FROM, int8_copy
+from transformer.decoding.engines.int8 import FASTER_FROM, int8_copy
+from transformer.decoding.many import Decoded, decode_many
+from transformer.decoding.strategies import Strategy, beam_search, decode, greedy
 
 PART = "decoding"
 LENGTH = 32

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from transformer.config import DataConfig, TrainingConfig, TransformerConfig
+from transformer.config.architecture import DataConfig, TrainingConfig, TransformerConfig
 from transformer.tasks import Pair
-from transformer.tasks.pairs import OwnPairs
+from transformer.tasks.own_pairs.task import OwnPairs
 
 LENGTH = 20
 """Tokens of a source and of a target, with <eos>, where all are equally long."""

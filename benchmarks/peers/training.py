@@ -28,13 +28,13 @@ from benchmarks.peers.training_peers import (
     installed,
     usual_step,
 )
-from transformer.batches import Batch, Encoded, collate, encode, training_batches
-from transformer.distributed import World
 from transformer.model import Transformer
-from transformer.precision import has_bf16
-from transformer.tasks.pairs import OwnPairs
-from transformer.training import Begin, Training, Update
-from transformer.vocabulary import PAD_ID
+from transformer.tasks.own_pairs.task import OwnPairs
+from transformer.training.batches import Batch, Encoded, collate, encode, training_batches
+from transformer.training.distributed import World
+from transformer.training.loop import Begin, Training, Update
+from transformer.training.precision import has_bf16
+from transformer.vocabulary.vocabulary import PAD_ID
 
 PART = "training"
 NOT_FASTER = "not probed faster here"

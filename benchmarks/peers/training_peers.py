@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from benchmarks.peers import tutorial
 from benchmarks.peers.sizes import DROPOUT, SMOOTHING, Size
-from transformer.vocabulary import EOS_ID, PAD_ID
+from transformer.vocabulary.vocabulary import EOS_ID, PAD_ID
 
 NN = "nn.Transformer"
 MARIAN, X, JOEY = "MarianMT", "x-transformers", "JoeyNMT"

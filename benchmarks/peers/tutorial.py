@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from benchmarks.peers.sizes import DROPOUT, Size
-from transformer.batches import Encoded
-from transformer.vocabulary import BOS_ID, EOS_ID, PAD_ID
+from transformer.training.batches import Encoded
+from transformer.vocabulary.vocabulary import BOS_ID, EOS_ID, PAD_ID
 
 
 class TokenEmbedding(nn.Module):

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from tests.attacks.gadgets import as_legacy, as_zip
-from tests.checkpoint_files import joined
+from tests.support.checkpoint_files import joined
 
 GIGABYTE = 1 << 30
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from tests.attacks.bombs import BOMBS
-from tests.checkpoint_files import MEGABYTE, assert_sentence, little_memory
-from transformer.checkpoint import Checkpoint
+from tests.support.checkpoint_files import MEGABYTE, assert_sentence, little_memory
+from transformer.checkpoint.checkpoint import Checkpoint
 from transformer.errors import CheckpointError
-from transformer.interop.archives import Archive
-from transformer.interop.kinds import kind_of
-from transformer.interop.state_dicts import read_state_dict
+from transformer.interop.files.archives import Archive
+from transformer.interop.files.kinds import kind_of
+from transformer.interop.files.state_dicts import read_state_dict
 
 MOST_SECONDS = 30
 SAMPLE = (

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.checkpoint_files import (
+from tests.support.checkpoint_files import (
     Change,
     assert_same,
     assert_sentence,
@@ -20,8 +20,8 @@ from tests.checkpoint_files import (
     value,
     without,
 )
-from transformer.checkpoint import Checkpoint, tensor_shapes
-from transformer.config import MAX_PARAMETERS, TransformerConfig
+from transformer.checkpoint.checkpoint import Checkpoint, tensor_shapes
+from transformer.config.architecture import MAX_PARAMETERS, TransformerConfig
 from transformer.errors import CheckpointError, ConfigError
 
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from tests.attacks.gadgets import FORMS, GADGETS, as_legacy, as_zip
-from tests.checkpoint_files import assert_sentence
+from tests.support.checkpoint_files import assert_sentence
 from transformer.errors import CheckpointError
-from transformer.interop.kinds import kind_of
-from transformer.interop.state_dicts import read_state_dict
+from transformer.interop.files.kinds import kind_of
+from transformer.interop.files.state_dicts import read_state_dict
 
 ROOT = Path(__file__).resolve().parents[2]
 ALL = [(name, form) for name in GADGETS for form in FORMS]
@@ -103,12 +103,12 @@ BREAKOUTS = (
 
 def test_the_second_wall_holds_alone(tmp_path: Path) -> None:
     """Were there a hole in torch's own check: the process still could not reach out."""
-    from transformer.interop.unpickling import BREACH
+    from transformer.interop.files.unpickling import BREACH
 
     canary = tmp_path / "canary"
     script = (
         "import os, sys\n"
-        "from transformer.interop.unpickling import confine\n"
+        "from transformer.interop.files.unpickling import confine\n"
         "for code in sys.argv[1:]:\n"
         "    if os.fork() == 0:\n"
         "        confine()\n"
@@ -131,7 +131,7 @@ def test_the_second_wall_holds_alone(tmp_path: Path) -> None:
 
 
 def test_the_process_inherits_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    from transformer.interop.state_dicts import _environment
+    from transformer.interop.files.state_dicts import _environment
 
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
     monkeypatch.setenv("HOME", "/home/somebody")

@@ -11,17 +11,17 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from pages.components import uploads
 from pages.components.attention.export import as_npz, offline_page, weights_as_csv
 from pages.components.attention.sides import Shown
-from pages.components.inspection import inspect
+from pages.components.shared.inspection import inspect
+from pages.components.stores import uploads
 from tests.attacks.strings import HIDDEN, MARKS, WORDS
-from transformer.checkpoint import Checkpoint
-from transformer.config import DataConfig, TransformerConfig
+from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.config.architecture import DataConfig, TransformerConfig
 from transformer.errors import VocabularyError
-from transformer.figures import attention_map
+from transformer.figures.attention import attention_map
 from transformer.model import Transformer
-from transformer.vocabulary import Vocabulary, printable
+from transformer.vocabulary.vocabulary import Vocabulary, printable
 
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = {"characters": MARKS, "words": WORDS}

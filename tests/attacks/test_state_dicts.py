@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 
 from tests.attacks.gadgets import as_legacy
-from tests.checkpoint_files import assert_sentence, joined, make
+from tests.support.checkpoint_files import assert_sentence, joined, make
 from transformer.errors import CheckpointError
-from transformer.interop.archives import Archive
-from transformer.interop.kinds import kind_of
-from transformer.interop.state_dicts import read_state_dict, to_safetensors
-from transformer.interop.tensor_files import read_tensors
+from transformer.interop.files.archives import Archive
+from transformer.interop.files.kinds import kind_of
+from transformer.interop.files.state_dicts import read_state_dict, to_safetensors
+from transformer.interop.files.tensor_files import read_tensors
 
 
 def state_dict() -> dict[str, Tensor]:

@@ -19,13 +19,13 @@ from playwright.sync_api import Browser, Page, WebSocket, expect, sync_playwrigh
 from playwright.sync_api import Error as PlaywrightError
 
 from tests.run import installed_browser
-from tests.trainers import end_runs
-from transformer.checkpoint import Checkpoint
+from tests.support.trainers import end_runs
+from transformer.checkpoint.checkpoint import Checkpoint
 from transformer.hooks import record
-from transformer.runs import list_runs
+from transformer.runs.directory import list_runs
 
 if TYPE_CHECKING:
-    from tests.browser.explorer import Explorer
+    from tests.support.explorer import Explorer
 
 ROOT = Path(__file__).resolve().parents[2]
 expect.set_options(timeout=40_000)  # on a busy machine, a page may take long
@@ -169,7 +169,7 @@ def truth() -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def explorer(server: Server, browser: Browser) -> "Iterator[Explorer]":
-    from tests.browser.explorer import Explorer  # which stands on this module
+    from tests.support.explorer import Explorer  # which stands on this module
 
     context = browser.new_context(viewport={"width": 1280, "height": 1400}, accept_downloads=True)
     page = context.new_page()

@@ -12,8 +12,8 @@ import torch
 from playwright.sync_api import expect
 
 from tests.browser.conftest import settle
-from tests.browser.explorer import Explorer, Truth, press
-from transformer.figures import attention_grid, attention_map, head_view
+from tests.support.explorer import Explorer, Truth, press
+from transformer.figures.attention import attention_grid, attention_map, head_view
 
 ROOT = Path(__file__).resolve().parents[2]
 OKABE_ITO, OKABE_ITO_DARK = "rgb(0, 114, 178)", "rgb(86, 180, 233)"

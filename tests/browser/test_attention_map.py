@@ -7,9 +7,9 @@ import pytest
 import torch
 from playwright.sync_api import expect
 
-from tests.browser.explorer import Explorer, Truth, press
-from transformer.checkpoint import Checkpoint
-from transformer.decoding import decode
+from tests.support.explorer import Explorer, Truth, press
+from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.decoding.strategies import decode
 from transformer.hooks import record
 
 SORT = Path(__file__).resolve().parents[2] / "checkpoints" / "sort.safetensors"

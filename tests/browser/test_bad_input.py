@@ -8,11 +8,11 @@ import torch
 from playwright.sync_api import expect
 
 from tests.browser.conftest import NewPage, Server, settle, upload
-from transformer.checkpoint import Checkpoint
-from transformer.checkpoint_header import Summary
-from transformer.config import DataConfig, TransformerConfig
+from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint.header import Summary
+from transformer.config.architecture import DataConfig, TransformerConfig
 from transformer.model import Transformer
-from transformer.vocabulary import Vocabulary
+from transformer.vocabulary.vocabulary import Vocabulary
 
 TEXTS = {
     "": "Type at least one token",

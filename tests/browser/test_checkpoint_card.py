@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.access import assert_accessible_in_both_themes, assert_not_cut_off, turn
 from tests.browser.conftest import ROOT, NewPage, Server, settle
-from tests.browser.explorer import press
-from transformer.checkpoint import Checkpoint
-from transformer.config import DataConfig, TransformerConfig
+from tests.support.access import assert_accessible_in_both_themes, assert_not_cut_off, turn
+from tests.support.explorer import press
+from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.config.architecture import DataConfig, TransformerConfig
 from transformer.model import Transformer
-from transformer.vocabulary import Vocabulary
+from transformer.vocabulary.vocabulary import Vocabulary
 
 PARTS = ("parameters", "training", "vocabulary", "examples", "average", "compare")
 WORDS = 58_000

@@ -10,23 +10,23 @@ import pytest
 import torch
 from playwright.sync_api import Page, expect
 
-from pages.components.text import probability
-from tests.browser.access import (
+from pages.components.shell.text import probability
+from tests.browser.conftest import ROOT, NewPage, Server, settle
+from tests.support.access import (
     DESK,
     PHONE,
     assert_accessible_in_both_themes,
     assert_not_cut_off,
     resize,
 )
-from tests.browser.conftest import ROOT, NewPage, Server, settle
 from transformer.analysis.mistakes import Mistakes, find_mistakes
-from transformer.checkpoint import Checkpoint
-from transformer.checkpoint_header import Summary
-from transformer.commits import commit
+from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint.header import Summary
 from transformer.model import Transformer
-from transformer.presets import prepare
-from transformer.runs import create_run
+from transformer.runs.directory import create_run
+from transformer.runs.snapshots import commit
 from transformer.tasks import SEVEN_PAIRS, build_task, read_pairs
+from transformer.tasks.presets import prepare
 
 MANY = 10_000
 

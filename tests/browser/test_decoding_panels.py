@@ -9,15 +9,15 @@ import pytest
 import torch
 from playwright.sync_api import Locator, Page, expect
 
-from pages.components.text import probability
-from tests.browser.access import PHONE, assert_fit_for_all
+from pages.components.shell.text import probability
 from tests.browser.conftest import ROOT, NewPage, Server, settle
-from transformer.analysis.beam_tree import beam_tree
+from tests.support.access import PHONE, assert_fit_for_all
+from transformer.analysis.attribution import occlusion, saliency
 from transformer.analysis.lens import lens
-from transformer.analysis.saliency import occlusion, saliency
 from transformer.analysis.what_if import Forced, masked, what_if
-from transformer.checkpoint import Checkpoint
-from transformer.decoding import decode
+from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.decoding.beam_tree import beam_tree
+from transformer.decoding.strategies import decode
 
 HARD = "cpwjkqugacpwjk"
 """Longer than what the reverse checkpoint learned from, so that its beam has rivals."""

@@ -7,14 +7,14 @@ import pytest
 import torch
 from playwright.sync_api import Browser, Page, expect
 
-from pages.components.decoding_steps import HERE
-from pages.components.mount import SHARED
-from pages.components.text import probability
-from tests.browser.access import assert_accessible_in_both_themes
+from pages.components.shell.mount import SHARED
+from pages.components.shell.text import probability
+from pages.components.widgets.decoding_steps import HERE
 from tests.browser.conftest import NewPage, Server, settle
-from transformer.checkpoint import Checkpoint
-from transformer.config import SamplingConfig
-from transformer.next_token import next_token
+from tests.support.access import assert_accessible_in_both_themes
+from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.config.architecture import SamplingConfig
+from transformer.decoding.next_token import next_token
 
 SAMPLINGS = (
     SamplingConfig(),

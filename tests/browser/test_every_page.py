@@ -5,14 +5,14 @@ from itertools import cycle
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.access import (
+from tests.browser.conftest import NewPage, Server, settle
+from tests.support.access import (
     DESK,
     PHONE,
     assert_accessible_in_both_themes,
     assert_not_cut_off,
     resize,
 )
-from tests.browser.conftest import NewPage, Server, settle
 
 ADDRESSES = {
     "overview": "",

@@ -6,12 +6,12 @@ import sys
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.access import PHONE, assert_fit_for_all
 from tests.browser.conftest import ROOT, NewPage, Server, settle
-from transformer.goals import add_evidence
-from transformer.presets import prepare
-from transformer.runs import Run
-from transformer.twin import train_twin
+from tests.support.access import PHONE, assert_fit_for_all
+from transformer.runs.directory import Run
+from transformer.runs.goals import add_evidence
+from transformer.tasks.presets import prepare
+from transformer.trainer.overfit import train_twin
 
 SHORT = {"max-letters": 4, "d-model": 32, "d-ff": 64, "steps": 20, "final-examples": 20}
 

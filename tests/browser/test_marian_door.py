@@ -8,9 +8,9 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import NewPage, Server, settle
-from tests.marian_models import load_marian, make_marian, sentences
+from tests.support.marian_models import load_marian, make_marian, sentences
 from transformer import Checkpoint, beam_search, decode, greedy
-from transformer.decoding import Strategy, pad
+from transformer.decoding.strategies import Strategy, pad
 
 LONGEST = 40
 

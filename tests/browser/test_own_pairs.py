@@ -8,13 +8,13 @@ import sacrebleu
 import torch
 from playwright.sync_api import Page, expect
 
-from tests.browser.access import PHONE, assert_fit_for_all
 from tests.browser.conftest import NewPage, Server, press_train, settle
-from transformer.checkpoint import Checkpoint
+from tests.support.access import PHONE, assert_fit_for_all
+from transformer.checkpoint.checkpoint import Checkpoint
 from transformer.model import Transformer
-from transformer.runs import list_runs
+from transformer.runs.directory import list_runs
 from transformer.tasks import build_task
-from transformer.training import evaluate_outputs
+from transformer.training.loop import evaluate_outputs
 
 SUBJECTS = {
     "the old sailor": "der alte Seemann",

@@ -10,8 +10,8 @@ import torch
 from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import NewPage, Server, settle
-from tests.tutorials import Seq2SeqTransformer, Shape, randomised
-from transformer.checkpoint import Checkpoint
+from tests.support.tutorials import Seq2SeqTransformer, Shape, randomised
+from transformer.checkpoint.checkpoint import Checkpoint
 
 SHAPE = Shape(num_heads=4, norm_first=True, activation="gelu", batch_first=True)
 """None of which is what the app would guess."""

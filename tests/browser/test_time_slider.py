@@ -7,12 +7,6 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.access import (
-    PHONE,
-    assert_accessible_in_both_themes,
-    assert_not_cut_off,
-    resize,
-)
 from tests.browser.conftest import (
     ROOT,
     NewPage,
@@ -22,11 +16,12 @@ from tests.browser.conftest import (
     stop_server,
     watch_traffic,
 )
-from tests.recorded_run import record_run
-from transformer.attention_history import AttentionHistory, moments
-from transformer.config import RunConfig
-from transformer.presets import prepare
-from transformer.runs import Run
+from tests.support.access import PHONE, assert_accessible_in_both_themes, assert_not_cut_off, resize
+from tests.support.recorded_run import record_run
+from transformer.config.architecture import RunConfig
+from transformer.runs.attention import AttentionHistory, moments
+from transformer.runs.directory import Run
+from transformer.tasks.presets import prepare
 
 STEPS = 80
 APP = ROOT / "tests" / "browser" / "timeline_app.py"

@@ -7,8 +7,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import NewPage, Server, press_train, settle
-from tests.trainers import wait_for
-from transformer.runs import ACTIVE, list_runs
+from tests.support.trainers import wait_for
+from transformer.runs.directory import ACTIVE, list_runs
 
 PAGES = {
     "": "Transformer Workbench",

@@ -13,10 +13,10 @@ import streamlit as st
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from pages.components.attention_timeline import attention_timeline
-from pages.components.live_curve import live_curve
-from pages.components.samples import samples_view
-from transformer.runs import ROOT, Run, list_runs
+from pages.components.runs.samples import samples_view
+from pages.components.widgets.attention_timeline import attention_timeline
+from pages.components.widgets.live_curve import live_curve
+from transformer.runs.directory import ROOT, Run, list_runs
 from transformer.tasks import find_task
 
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.nursery import Nursery
-from tests.trainers import no_trainer_left, tiny
-from transformer.config import RunConfig
-from transformer.runs import Run, create_run
+from tests.support.nursery import Nursery
+from tests.support.trainers import no_trainer_left, tiny
+from transformer.config.architecture import RunConfig
+from transformer.runs.directory import Run, create_run
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ from random import Random
 
 import pytest
 
-from tests.faults.nursery import Nursery
-from tests.trainers import OFTEN, assert_same_run, wait_for, written
-from transformer import run_queue
-from transformer.commits import commits, newest_sound
-from transformer.config import RunConfig
-from transformer.runs import Run, create_run
+from tests.support.nursery import Nursery
+from tests.support.trainers import OFTEN, assert_same_run, wait_for, written
+from transformer.config.architecture import RunConfig
+from transformer.runs import queue
+from transformer.runs.directory import Run, create_run
+from transformer.runs.snapshots import commits, newest_sound
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def paused(config: RunConfig, nursery: Nursery, tmp_path_factory: pytest.TempPat
     run = create_run(config, root=tmp_path_factory.mktemp("paused"))
     child = nursery.train(run)
     wait_for(lambda: run.last_step() >= 6, "updates")
-    run_queue.command(run, "pause")
+    queue.command(run, "pause")
     assert child.wait() == 0
     assert run.status().state == "paused"
     return run

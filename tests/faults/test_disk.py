@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.nursery import Nursery
-from tests.trainers import assert_same_run
-from transformer.commits import newest_sound
-from transformer.config import RunConfig
+from tests.support.nursery import Nursery
+from tests.support.trainers import assert_same_run
+from transformer.config.architecture import RunConfig
 from transformer.files import write_over
-from transformer.runs import Run, create_run
+from transformer.runs.directory import Run, create_run
+from transformer.runs.snapshots import newest_sound
 
 PAGE = 4096
 CAN_MOUNT = sys.platform == "linux" and os.geteuid() == 0

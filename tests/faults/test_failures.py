@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.checkpoint_files import summary_of
-from tests.faults.nursery import Nursery
-from tests.trainers import OFTEN, ended, tiny, trains, wait_for
-from transformer import run_queue, trainer_process
-from transformer.checkpoint import Checkpoint
-from transformer.config import RunConfig
-from transformer.runs import Run, create_run
+from tests.support.checkpoint_files import summary_of
+from tests.support.nursery import Nursery
+from tests.support.trainers import OFTEN, ended, tiny, trains, wait_for
+from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.config.architecture import RunConfig
+from transformer.runs import launch, queue
+from transformer.runs.directory import Run, create_run
 
 
 def large(**training: int) -> RunConfig:
@@ -35,13 +35,13 @@ def test_a_run_beyond_its_memory_fails_and_goes_on_with_more(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WORKBENCH_MEMORY_MB", "600")
-    run = run_queue.submit(large(steps=1), root=root)
+    run = queue.submit(large(steps=1), root=root)
     ended(run, "failed")
     assert_out_of_memory(run)
     first = [path.name for path in run.checkpoints()]
     assert first == ["step-0.safetensors"]
     monkeypatch.setenv("WORKBENCH_MEMORY_MB", "6000")
-    run_queue.resume(run)
+    queue.resume(run)
     assert ended(run, "finished").step == 1
     assert "Going on from step 0." in run.log_tail()
 
@@ -53,9 +53,9 @@ def test_whatever_the_limit_a_last_word_is_said(
 ) -> None:
     """Also where it is below what PyTorch has taken already."""
     run = create_run(large(steps=1), root=root)
-    limits = {"WORKBENCH_MEMORY_MB": str(megabytes), trainer_process.CLAIMED: "1"}
+    limits = {"WORKBENCH_MEMORY_MB": str(megabytes), launch.CLAIMED: "1"}
     child = nursery.train(run, environment=limits)
-    run_queue.claim(run, child.pid)
+    queue.claim(run, child.pid)
     assert child.wait() == 1
     assert_out_of_memory(run)
 
@@ -73,7 +73,7 @@ def test_a_trainer_killed_for_the_memory_of_the_machine_can_go_on(
     assert "Resume" in status.reason
     child = nursery.train(run)
     wait_for(lambda: run.last_step() > status.step, "the run to go on")
-    run_queue.command(run, "stop")
+    queue.command(run, "stop")
     assert child.wait() == 0
     assert run.status().state == "stopped"
 
@@ -98,7 +98,7 @@ def test_a_diverged_run_keeps_its_last_good_model_and_is_trained_on_more_slowly(
     last = [Checkpoint.load(path) for path in run.checkpoints()][-1]
     assert summary_of(last).steps < 50
 
-    slower = run_queue.train_on(run, 5, learning_rate=1e-29)
+    slower = queue.train_on(run, 5, learning_rate=1e-29)
     assert slower.status().state == "paused"
     assert slower.about()["parent"] == run.id
     assert nursery.train(slower).wait() == 0, slower.log_tail()

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from tests.faults.nursery import Child, Nursery
-from tests.trainers import OFTEN, assert_same_run, tiny, wait_for
-from transformer.commits import newest_sound
-from transformer.presets import prepare
-from transformer.runs import Run, create_run
+from tests.support.nursery import Child, Nursery
+from tests.support.trainers import OFTEN, assert_same_run, tiny, wait_for
+from transformer.runs.directory import Run, create_run
+from transformer.runs.snapshots import newest_sound
+from transformer.tasks.presets import prepare
 
 SOMETIMES = {"WORKBENCH_COMMIT_SECONDS": "0.01"}
 """Several updates are lost at each kill, and made again."""

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.nursery import Nursery
-from tests.trainers import assert_same_run, tiny, wait_for
-from transformer import arithmetic, run_queue
-from transformer.arithmetic import Arithmetic
-from transformer.checkpoint import Checkpoint
-from transformer.runs import Run, create_run
+from tests.support.nursery import Nursery
+from tests.support.trainers import assert_same_run, tiny, wait_for
+from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.runs import queue
+from transformer.runs.directory import Run, create_run
+from transformer.training import compute
+from transformer.training.compute import Arithmetic
 
 BEGAN = Arithmetic("cpu", "bf16", "as the run began")
 
@@ -26,7 +27,7 @@ def runs(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ru
     assert nursery.train(unbroken).wait() == 0, unbroken.log_tail()
     child = nursery.train(paused)
     wait_for(lambda: paused.last_step() >= 2, "updates")
-    run_queue.command(paused, "pause")
+    queue.command(paused, "pause")
     assert child.wait() == 0
     assert paused.status().state == "paused"
     return unbroken, paused
@@ -41,7 +42,7 @@ def damage(path: Path) -> None:
 
 
 def say_otherwise(path: Path) -> None:
-    arithmetic.write(path.parent, Arithmetic("cpu", "fp32", "a person wrote so"))
+    compute.write(path.parent, Arithmetic("cpu", "fp32", "a person wrote so"))
 
 
 @pytest.mark.parametrize("fault", [lose, damage, say_otherwise])
@@ -50,10 +51,10 @@ def test_a_run_goes_on_as_it_began(
 ) -> None:
     unbroken, paused = runs
     run = Run(shutil.copytree(paused.path, tmp_path / "run"))
-    fault(run.path / arithmetic.FILE)
+    fault(run.path / compute.FILE)
     assert nursery.train(run).wait() == 0, run.log_tail()
     assert_same_run(run, unbroken)
-    assert arithmetic.read(run.path) == BEGAN
+    assert compute.read(run.path) == BEGAN
 
 
 def test_it_goes_on_as_it_began_though_its_settings_say_otherwise(
@@ -67,17 +68,17 @@ def test_it_goes_on_as_it_began_though_its_settings_say_otherwise(
     (run.path / "config.json").write_text(json.dumps(plain))
     assert nursery.train(run).wait() == 0, run.log_tail()
     assert_same_run(run, unbroken)
-    assert arithmetic.read(run.path) == arithmetic.read(unbroken.path)
+    assert compute.read(run.path) == compute.read(unbroken.path)
 
 
 def test_a_run_that_is_trained_on_keeps_its_precision(
     runs: tuple[Run, Run], nursery: Nursery, tmp_path: Path
 ) -> None:
-    longer = run_queue.train_on(runs[0], 3, path=tmp_path / "longer")
+    longer = queue.train_on(runs[0], 3, path=tmp_path / "longer")
     assert nursery.train(longer).wait() == 0, longer.log_tail()
-    known = arithmetic.read(longer.path)
+    known = compute.read(longer.path)
     assert known is not None
-    assert known == arithmetic.read(runs[0].path)
+    assert known == compute.read(runs[0].path)
     assert known.precision == "bf16"
     summary = Checkpoint.load(longer.checkpoints()[-1]).summary
     assert summary is not None

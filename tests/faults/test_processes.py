@@ -10,12 +10,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.faults.nursery import Child, Nursery
-from tests.trainers import OFTEN, assert_same_run, tiny, trains, wait_for
-from transformer import run_queue
-from transformer.config import RunConfig
+from tests.support.nursery import Child, Nursery
+from tests.support.trainers import OFTEN, assert_same_run, tiny, trains, wait_for
+from transformer.config.architecture import RunConfig
 from transformer.errors import RunError
-from transformer.runs import Run, Status, create_run, list_runs, process_of, started
+from transformer.runs import queue
+from transformer.runs.directory import Run, Status, create_run, list_runs, process_of, started
 
 DAY = 86_400
 
@@ -71,7 +71,7 @@ def test_a_trainer_is_known_after_the_clock_was_moved(
     assert process is not None
     assert process.pid == child.pid
     assert run.status().state == "running"
-    run_queue.kill(run)
+    queue.kill(run)
     assert child.wait() == -9
     assert run.status().state == "interrupted"
 
@@ -91,7 +91,7 @@ def test_times_of_files_decide_nothing(seconds: int, living: tuple[Run, Child]) 
         if path.name != "run.lock":
             os.utime(path, (then, then))
     assert Run(run.path).status().state == "running"
-    assert [other.id for other in run_queue.waiting(root)] == [other.id for other in others]
+    assert [other.id for other in queue.waiting(root)] == [other.id for other in others]
     assert len(list_runs(root)) == 4
     before = run.last_step()
     wait_for(lambda: run.last_step() > before, "training to go on")
@@ -112,7 +112,7 @@ def innocent() -> Iterator[psutil.Process]:
     process.wait()
 
 
-@pytest.mark.parametrize("act", [run_queue.kill, run_queue.delete])
+@pytest.mark.parametrize("act", [queue.kill, queue.delete])
 def test_a_process_that_has_the_pid_by_now_is_left_alone(
     act: Callable[[Run], None], innocent: psutil.Process, root: Path
 ) -> None:
@@ -129,9 +129,9 @@ def test_who_asks_is_not_who_trains(root: Path) -> None:
     """Between being started and being named, a trainer goes by the pid of who starts it."""
     run = create_run(tiny(), root=root)
     assert run.status().pid == os.getpid()
-    run_queue.kill(run)
-    run_queue.delete(run)
-    assert [deleted.id for deleted in run_queue.trash(root)] == [run.id]
+    queue.kill(run)
+    queue.delete(run)
+    assert [deleted.id for deleted in queue.trash(root)] == [run.id]
 
 
 def test_a_lock_file_without_a_holder_holds_up_nobody(
@@ -164,14 +164,14 @@ def test_a_trainer_that_no_status_names(living: tuple[Run, Child]) -> None:
     (run.path / "status.json").write_bytes(b'{"state": "runn')
     assert run.status().state == "running"
     with pytest.raises(RunError, match="running"):
-        run_queue.resume(run)
+        queue.resume(run)
     with pytest.raises(RunError, match="stop it first"):
-        run_queue.delete(run)
+        queue.delete(run)
     assert run.path.is_dir()
-    run_queue.command(run, "stop")
+    queue.command(run, "stop")
     assert child.wait() == 0
     assert run.status().state == "stopped"
-    run_queue.delete(run)
+    queue.delete(run)
 
 
 def test_a_trainer_whose_run_was_taken_away_ends(living: tuple[Run, Child]) -> None:
@@ -183,13 +183,13 @@ def test_a_trainer_whose_run_was_taken_away_ends(living: tuple[Run, Child]) -> N
 
 def test_a_look_at_a_deleted_run_does_not_bring_back_its_folder(root: Path) -> None:
     run = create_run(tiny(), root=root)
-    run_queue.delete(run)
+    queue.delete(run)
     assert not run.is_locked()
     assert run.status().state == "interrupted"
     with pytest.raises(RunError, match="deleted"), run.lock():
         pass
     assert not run.path.exists()
-    assert run_queue.restore(run.id, root).path.is_dir()
+    assert queue.restore(run.id, root).path.is_dir()
 
 
 # Races
@@ -219,7 +219,7 @@ def test_twenty_start_one_run(nursery: Nursery, root: Path) -> None:
     children = start_at_once(nursery, [words] * 20, root / "logs")
     wait_for(lambda: sum(child.poll() is None for child in children) == 1, "nineteen to give up")
     wait_for(lambda: trains(run), "metrics")
-    run_queue.command(run, "stop")
+    queue.command(run, "stop")
     assert_one_trained(children, "trained by another process")
     steps = [record["step"] for record in run.metrics()[0] if record["kind"] == "train"]
     assert steps == list(range(1, len(steps) + 1))
@@ -235,7 +235,7 @@ def test_twenty_make_one_run(nursery: Nursery, root: Path) -> None:
     wait_for(lambda: sum(child.poll() is None for child in children) == 1, "nineteen to give up")
     run = Run(path)
     wait_for(lambda: trains(run), "metrics")
-    run_queue.command(run, "stop")
+    queue.command(run, "stop")
     # None of the others took part in a run that is not the one it asked for.
     assert_one_trained(children, "already holds a run", "is not empty")
     assert run.status().state == "stopped"

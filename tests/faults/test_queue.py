@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.nursery import Nursery
-from tests.trainers import ROOT, ended, trainers, trains, wait_for
-from transformer import run_queue
+from tests.support.nursery import Nursery
+from tests.support.trainers import ROOT, ended, trainers, trains, wait_for
 from transformer.errors import RunError
-from transformer.runs import ACTIVE, Run, runs_in
+from transformer.runs import queue as run_queue
+from transformer.runs.directory import ACTIVE, Run, runs_in
 
 SLOTS = {"WORKBENCH_TRAINERS": "2"}
 APP = """
 import sys, time
 from pathlib import Path
-from transformer.run_queue import look
+from transformer.runs.queue import look
 print("looks", flush=True)
 while True:
     look(Path(sys.argv[1]))

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from transformer.analysis.heads import Head, all_heads
-from transformer.checkpoint import Checkpoint
-from transformer.decoding import decode, greedy, pad
+from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.decoding.strategies import decode, greedy, pad
 from transformer.errors import UserError
 from transformer.hooks import Replacement, ablate, record
 from transformer.model import Transformer

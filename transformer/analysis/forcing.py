@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from transformer.decoding import greedy
+from transformer.decoding.strategies import greedy
 from transformer.model import Transformer
 
 

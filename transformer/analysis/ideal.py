@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from transformer.tasks.dates import places as date_places
 from transformer.tasks.number_places import digit_places
-from transformer.vocabulary import EOS_ID, SPECIAL_TOKENS
+from transformer.vocabulary.vocabulary import EOS_ID, SPECIAL_TOKENS
 
 EOS = SPECIAL_TOKENS[EOS_ID]
 

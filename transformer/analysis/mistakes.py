@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import torch
 
 from transformer.analysis.first_error import FirstError, first_error
-from transformer.batch_decoding import BatchAnswer, answer_many
-from transformer.checkpoint import Checkpoint
-from transformer.decoding import pad
+from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.decoding.many import BatchAnswer, answer_many
+from transformer.decoding.strategies import pad
 from transformer.errors import VocabularyError
 from transformer.tasks import Pair
 

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 
 from transformer.analysis.heads import KINDS
 from transformer.analysis.reference import Reference
-from transformer.checkpoint import Checkpoint
+from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint.verification import Check
 from transformer.dropout import Dropout
-from transformer.verification import Check
 
 ROUNDING = 1e-5
 """What 32-bit rounding may add up to over a row."""

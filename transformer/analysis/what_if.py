@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from transformer.decoding import greedy
+from transformer.decoding.strategies import greedy
 from transformer.hooks import ablate
 from transformer.model import Transformer
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from transformer.config import RunConfig, TransformerConfig
-from transformer.goals import Twin
+from transformer.config.architecture import RunConfig, TransformerConfig
 from transformer.health.finding import Finding
+from transformer.runs.goals import Twin
 
 FAR = 10.0
 """A learning rate this many times the usual one is far off, if the curve is bad as well."""
@@ -23,7 +23,7 @@ class Curve:
     train: (step, mean loss of the updates since the point before, learning rate).
     evaluations: (step, loss); the first one, at step 0, is of the untrained model.
     unigram: the loss of guessing by frequency; with_ends: the same, knowing where answers end
-        (:func:`transformer.baselines.unigram_loss`).
+        (:func:`unigram_loss`).
     """
 
     train: list[tuple[int, float, float]]

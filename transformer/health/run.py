@@ -6,13 +6,10 @@ from typing import Any
 
 import torch
 
-from transformer.baselines import unigram_loss
-from transformer.batches import Batch, collate, encode
-from transformer.checkpoint import Checkpoint
-from transformer.config import RunConfig, TransformerConfig
-from transformer.decoding import decode, greedy
+from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.config.architecture import RunConfig, TransformerConfig
+from transformer.decoding.strategies import decode, greedy
 from transformer.errors import CheckpointError
-from transformer.goals import read_goals
 from transformer.health.curves import Curve, check_curve, check_first_loss, check_twin
 from transformer.health.finding import Finding, percent
 from transformer.health.invariants import (
@@ -24,10 +21,13 @@ from transformer.health.invariants import (
 from transformer.health.learning import check_generation, check_gradients
 from transformer.hooks import record
 from transformer.model import Transformer
-from transformer.runs import Run
+from transformer.runs.directory import Run
+from transformer.runs.goals import read_goals
 from transformer.tasks import Pair, Task, build_task
-from transformer.training import cross_entropy, evaluate_loss
-from transformer.twin import train_twin
+from transformer.tasks.baselines import unigram_loss
+from transformer.trainer.overfit import train_twin
+from transformer.training.batches import Batch, collate, encode
+from transformer.training.loop import cross_entropy, evaluate_loss
 
 PAIRS = 32
 """Held-out pairs that the model is asked to write."""

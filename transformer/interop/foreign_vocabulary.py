@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from transformer.errors import VocabularyError
-from transformer.vocabulary import MAX_TOKENS, printable
+from transformer.vocabulary.vocabulary import MAX_TOKENS, printable
 
 SPECIAL = ("pad", "bos", "eos", "unk")
 MAX_BYTES = 32_000_000
@@ -37,7 +37,7 @@ class Special:
 class ForeignVocabulary:
     """Tokens in the order of their ids, special ones included.
 
-    kind, merges: as :class:`transformer.vocabulary.Vocabulary` has them.
+    kind, merges: as :class:`Vocabulary` has them.
     """
 
     tokens: tuple[str, ...]

@@ -3,14 +3,14 @@
 from functools import lru_cache
 from pathlib import Path
 
-from transformer.config import DataConfig
+from transformer.config.architecture import DataConfig
 from transformer.errors import ConfigError, TaskError
 from transformer.tasks.addition import Addition, AdditionReversed
 from transformer.tasks.base import Facts, GeneratedTask, Pair, Task
 from transformer.tasks.dates import Dates
 from transformer.tasks.letters import Copy, Reverse, Sort
 from transformer.tasks.numbers import NumberWords
-from transformer.tasks.pairs import SEVEN_PAIRS, OwnPairs, read_pairs
+from transformer.tasks.own_pairs.task import SEVEN_PAIRS, OwnPairs, read_pairs
 from transformer.tasks.pronunciation import Pronunciation
 from transformer.tasks.scan import ScanAddJump, ScanLength, ScanSimple
 from transformer.tasks.shipped import ShippedTask

@@ -5,9 +5,9 @@ from random import Random
 from string import digits
 from types import MappingProxyType
 
-from transformer.config import DataConfig
+from transformer.config.architecture import DataConfig
 from transformer.tasks.base import GeneratedTask, Pair
-from transformer.vocabulary import Vocabulary
+from transformer.vocabulary.vocabulary import Vocabulary
 
 MOST_DIGITS = 9
 """As DataConfig bounds them."""

@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from pages.components.address import Told
 from pages.components.attention.sides import Shown
-from pages.components.attention_explorer import HERE, pack
-from pages.components.mount import script
+from pages.components.shell.address import Told
+from pages.components.shell.mount import script
+from pages.components.widgets.attention_explorer import HERE, pack
 from transformer.analysis.heads import Head
 from transformer.csv_files import cell
-from transformer.vocabulary import visible
+from transformer.vocabulary.vocabulary import visible
 
 PAGE = """<!doctype html>
 <html lang="en">
@@ -104,7 +104,7 @@ def panel(sides: Sequence[Shown], told: str, head: Head | None) -> None:
     st.markdown("In a notebook, from the NPZ or from any array of your own:")
     st.code(
         "import numpy as np\n"
-        "from transformer.figures import attention_grid, attention_map, head_view\n\n"
+        "from transformer.figures.attention import attention_grid, attention_map, head_view\n\n"
         f'saved = np.load("{name}.npz")\n'
         'weights, queries, keys = saved["cross"], saved["written"], saved["source"]\n'
         "attention_map(weights[0, 0], queries, keys)   # one head\n"
@@ -113,7 +113,7 @@ def panel(sides: Sequence[Shown], told: str, head: Head | None) -> None:
         language="python",
     )
     if head is not None and st.toggle("This head as a Plotly figure"):
-        from transformer.figures import attention_map
+        from transformer.figures.attention import attention_map
 
         kind = next(kind for kind in shown.inspection.kinds if kind.id == head.kind)
         st.plotly_chart(

@@ -4,10 +4,10 @@ from urllib.parse import parse_qsl, urlencode
 
 import streamlit as st
 
-from pages.components import address
-from pages.components.address import Told
+from pages.components.shell import address
+from pages.components.shell.address import Told
 from transformer.analysis.heads import Head
-from transformer.config import TransformerConfig
+from transformer.config.architecture import TransformerConfig
 
 FIELDS = ("head", "with", "alone", "off", "cell", "hide", "tokens", "show", "shade")
 """As the explorer's own script names them, in its order."""

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.components import address, session
-from pages.components.attention_explorer import Side
-from pages.components.inspection import Inspection, inspect
-from pages.components.right_answer import known_target, unlike_training
-from pages.components.text import full_stop, verbatim
+from pages.components.shared.inspection import Inspection, inspect
+from pages.components.shared.right_answer import known_target, unlike_training
+from pages.components.shell import address, session
+from pages.components.shell.text import full_stop, verbatim
+from pages.components.widgets.attention_explorer import Side
 from transformer.analysis.heads import Head
 from transformer.analysis.ideal import ideal_places
 from transformer.analysis.patterns import HeadScores, score_heads
-from transformer.checkpoint_header import read_header
+from transformer.checkpoint.header import read_header
 from transformer.errors import VocabularyError
 
 if TYPE_CHECKING:
-    from transformer.checkpoint import Checkpoint
-    from transformer.verification import Check
+    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.checkpoint.verification import Check
 
 KEPT = 4
 """Inspections a session keeps, so that a click computes none anew."""

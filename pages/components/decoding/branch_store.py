@@ -11,12 +11,12 @@ from urllib.parse import quote, unquote
 
 import streamlit as st
 
-from pages.components.decoding.roads import Way, parse_prefix, prefix_text
-from transformer.config import SamplingConfig
+from pages.components.decoding.paths import Way, parse_prefix, prefix_text
+from transformer.config.architecture import SamplingConfig
 from transformer.errors import ConfigError
 
 if TYPE_CHECKING:
-    from transformer.checkpoint import Checkpoint
+    from transformer.checkpoint.checkpoint import Checkpoint
 
 KEY = "branches"
 MOST = 40

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.components import address
-from pages.components.branch_tree import Row, branch_tree
 from pages.components.decoding import branch_store, verdict
 from pages.components.decoding.branch_store import Branch
-from pages.components.decoding.roads import Road, Way, decode_road, prefix_text
+from pages.components.decoding.paths import Road, Way, decode_road, prefix_text
 from pages.components.decoding.view import View
-from pages.components.inspection import shown
+from pages.components.shared.inspection import shown
+from pages.components.shell import address
+from pages.components.widgets.branch_tree import Row, branch_tree
 from transformer.csv_files import write_csv
 
 if TYPE_CHECKING:
-    from transformer.checkpoint import Checkpoint
+    from transformer.checkpoint.checkpoint import Checkpoint
 
 PREFIX = "branch "
 """Before a branch's code, where something else may stand instead (``beside``)."""

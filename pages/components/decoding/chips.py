@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from pages.components.decoding.view import View
-from pages.components.text import code
+from pages.components.shell.text import code
 
 if TYPE_CHECKING:
     from torch import Tensor

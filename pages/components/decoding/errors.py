@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.components import address, study
-from pages.components.answer_table import Row, Tokens, answer_table, page_of
 from pages.components.decoding.view import View, open_at
-from pages.components.examples import Examples, data_file, examples_of, has_longer
-from pages.components.inspection import LONGEST_OUTPUT
-from pages.components.text import percent, plain, probability
+from pages.components.shared.examples import Examples, data_file, examples_of, has_longer
+from pages.components.shared.inspection import LONGEST_OUTPUT
+from pages.components.shell import address, jobs
+from pages.components.shell.text import percent, plain, probability
+from pages.components.widgets.answer_table import Row, Tokens, answer_table, page_of
 from transformer.csv_files import write_csv
-from transformer.vocabulary import printable
+from transformer.vocabulary.vocabulary import printable
 
 if TYPE_CHECKING:
     from transformer.analysis.mistakes import Mistake, Mistakes
-    from transformer.checkpoint import Checkpoint
+    from transformer.checkpoint.checkpoint import Checkpoint
 
 STUDY = "errors study"
 COUNTS = ("200", "1000", "5000")
@@ -40,12 +40,12 @@ def panel(view: View) -> None:
     checkpoint = view.checkpoint
     count, longer = _choices(checkpoint)
     name = (checkpoint.header.sha256, count, longer)
-    kept: study.Study | None = st.session_state.get(STUDY)
+    kept: jobs.Study | None = st.session_state.get(STUDY)
     if kept is None or kept.name != name:
         if kept is not None:
             kept.cancelled = True
         _start(checkpoint, count, longer)
-    found = study.show(STUDY, "Answering examples")
+    found = jobs.show(STUDY, "Answering examples")
     if isinstance(found, Tried):
         _show(checkpoint, found)
     if st.session_state[STUDY].cancelled:
@@ -98,7 +98,7 @@ def _start(checkpoint: "Checkpoint", count: int, longer: bool) -> None:
             yield Tried(examples, step) if isinstance(step, Mistakes) else step
 
     name = (checkpoint.header.sha256, count, longer)
-    st.session_state[STUDY] = study.start(name, work)
+    st.session_state[STUDY] = jobs.start(name, work)
 
 
 def _again() -> None:

@@ -8,8 +8,8 @@ import streamlit as st
 
 from pages.components.decoding.chips import source_and_read
 from pages.components.decoding.view import View
-from pages.components.inspection import shown
-from pages.components.text import code, probability, verbatim
+from pages.components.shared.inspection import shown
+from pages.components.shell.text import code, probability, verbatim
 from transformer.csv_files import write_csv
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _arrow(change: int) -> str:
 
 
 def _entropy(view: View, found: "Lens") -> None:
-    from transformer.decoding_figures import entropy_lines
+    from transformer.figures.decoding import entropy_lines
 
     entropy = found.entropy
     tokens = shown(view.checkpoint.target_vocabulary.tokens, view.written)

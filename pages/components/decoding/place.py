@@ -9,16 +9,16 @@ from urllib.parse import parse_qsl, urlencode
 
 import streamlit as st
 
-from pages.components import address
-from pages.components.address import Told
 from pages.components.decoding import branch_store
-from pages.components.decoding.roads import Way, parse_prefix, prefix_text
-from pages.components.text import plain
-from transformer.config import SamplingConfig
+from pages.components.decoding.paths import Way, parse_prefix, prefix_text
+from pages.components.shell import address
+from pages.components.shell.address import Told
+from pages.components.shell.text import plain
+from transformer.config.architecture import SamplingConfig
 from transformer.errors import ConfigError
 
 if TYPE_CHECKING:
-    from transformer.checkpoint import Checkpoint
+    from transformer.checkpoint.checkpoint import Checkpoint
 
 FIELDS = ("step", "temperature", "top_k", "top_p", "seed", "look")
 """As the component's script names them, in its order."""

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from pages.components import address
-from pages.components.beam_tree import beam_tree as draw_tree
 from pages.components.decoding.place import last_seed
 from pages.components.decoding.view import View, open_at
-from pages.components.inspection import LONGEST_OUTPUT, shown
-from pages.components.text import code
-from transformer.config import SamplingConfig
+from pages.components.shared.inspection import LONGEST_OUTPUT, shown
+from pages.components.shell import address
+from pages.components.shell.text import code
+from pages.components.widgets.beam_tree import beam_tree as draw_tree
+from transformer.config.architecture import SamplingConfig
 from transformer.csv_files import write_csv
 
 if TYPE_CHECKING:
-    from transformer.analysis.beam_tree import BeamTree
-    from transformer.checkpoint import Checkpoint
-    from transformer.vocabulary import Vocabulary
+    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.decoding.beam_tree import BeamTree
+    from transformer.vocabulary.vocabulary import Vocabulary
 
 BEAMS = ("2", "4", "8")
 ALPHAS = tuple(f"{tenth / 10:.1f}" for tenth in range(21))
@@ -128,8 +128,8 @@ def _searched(
     _checkpoint: "Checkpoint",
 ) -> "tuple[list[Row], dict[str, BeamTree]]":
     """Decode with every strategy; a search that is drawn again is not run again."""
-    from transformer.analysis.beam_tree import beam_tree
-    from transformer.decoding import Strategy, decode, greedy, length_penalty, sample
+    from transformer.decoding.beam_tree import beam_tree
+    from transformer.decoding.strategies import Strategy, decode, greedy, length_penalty, sample
 
     model, source = _checkpoint.model, _checkpoint.encode(text)
 

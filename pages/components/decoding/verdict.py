@@ -4,17 +4,17 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.components import address
-from pages.components.decoding.roads import Road, Way, decode_road, prefix_text
-from pages.components.inspection import shown
-from pages.components.right_answer import known_target, unlike_training
-from pages.components.text import plain, probability, verbatim
+from pages.components.decoding.paths import Road, Way, decode_road, prefix_text
+from pages.components.shared.inspection import shown
+from pages.components.shared.right_answer import known_target, unlike_training
+from pages.components.shell import address
+from pages.components.shell.text import plain, probability, verbatim
 from transformer.analysis.first_error import FirstError, first_error
 from transformer.analysis.ideal import ideal_places
 from transformer.errors import VocabularyError
 
 if TYPE_CHECKING:
-    from transformer.checkpoint import Checkpoint
+    from transformer.checkpoint.checkpoint import Checkpoint
 
 
 def target_field(checkpoint: "Checkpoint", text: str) -> str | None:

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.components import address
 from pages.components.decoding.chips import tiles
-from pages.components.decoding.instead import choose_token
+from pages.components.decoding.token_choice import choose_token
 from pages.components.decoding.view import View, open_at
-from pages.components.inspection import LONGEST_OUTPUT, shown
-from pages.components.text import full_stop, probability, verbatim
+from pages.components.shared.inspection import LONGEST_OUTPUT, shown
+from pages.components.shell import address
+from pages.components.shell.text import full_stop, probability, verbatim
 from transformer.csv_files import write_csv
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _force(layer: int, heads: tuple[int, ...] | None, place: int, position: int 
 
 
 def _draw(view: View, found: "WhatIf") -> None:
-    from transformer.head_figures import before_after
+    from transformer.figures.heads import before_after
 
     tokens = view.checkpoint.target_vocabulary.tokens
     st.markdown(_finding(view, found))

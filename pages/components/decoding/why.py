@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.components import address
 from pages.components.decoding.chips import source_and_read, tiles
 from pages.components.decoding.view import View
-from pages.components.inspection import shown
-from pages.components.text import verbatim
+from pages.components.shared.inspection import shown
+from pages.components.shell import address
+from pages.components.shell.text import verbatim
 from transformer.csv_files import write_csv
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def panel(view: View) -> None:
     """Two candidates of the step shown, and the tokens that speak for either."""
     import torch
 
-    from transformer.analysis.saliency import occlusion, saliency
+    from transformer.analysis.attribution import occlusion, saliency
 
     checkpoint = view.checkpoint
     source, read = source_and_read(view)

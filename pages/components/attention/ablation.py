@@ -1,0 +1,296 @@
+"""Cause, not only looks: heads switched off or patched, and what the model then does."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pages.components.attention import place
+from pages.components.attention.sides import Shown
+from pages.components.shared.examples import Examples, held_out
+from pages.components.shared.inspection import LONGEST_OUTPUT
+from pages.components.shared.inspection import shown as as_shown
+from pages.components.shell import address, jobs
+from pages.components.shell.text import full_stop, percent, plain, verbatim
+from transformer.analysis.heads import Head, all_heads
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from transformer.analysis.ablation import Effect, KnockOut, Replacements
+    from transformer.checkpoint.checkpoint import Checkpoint
+
+METHODS = {
+    "zero": "nothing (zero)",
+    "mean": "its mean over held-out examples",
+    "patch": "what it wrote for another input",
+}
+
+
+def panel(shown: Shown, head: Head | None) -> None:
+    """Which heads are off, how, and all that follows."""
+    examples = held_out(shown.checkpoint)
+    heads, method = _choices(shown, head, examples)
+    other = ""
+    if method == "patch":
+        vocabulary = shown.checkpoint.source_vocabulary
+        backwards = vocabulary.decode(reversed(vocabulary.encode(shown.text)))
+        address.read("patch", backwards)
+        other = st.text_input("The other input", key="patch", max_chars=10_000)
+        address.write("patch", other)
+    if heads:
+        _effect_here(shown, heads, method, other, examples)
+    else:
+        st.info("Choose at least one head to switch off.")
+    left, right = st.columns(2)
+    with left:
+        if heads and method != "patch":
+            _exact_match(shown, heads, method, examples)
+    with right:
+        _knock_out(shown, "zero" if method == "patch" else method, examples)
+
+
+def _choices(shown: Shown, head: Head | None, examples: Examples) -> tuple[list[Head], str]:
+    """The heads switched off, at first the one on screen, and what they write instead."""
+    known = {str(one): one for one in all_heads(shown.checkpoint.config)}
+    address.read("without", "")
+    names = st.session_state["without"]
+    # A list for the widget, a text for the address.
+    st.session_state["heads off"] = [name for name in names.split(" ") if name in known] or (
+        [str(head)] if head is not None and not names else []
+    )
+    left, right = st.columns([3, 2])
+    with left:
+        chosen: list[str] = st.multiselect(
+            "Heads to switch off (at first, the one on screen)",
+            list(known),
+            format_func=lambda name: known[name].short,
+            key="heads off",
+            on_change=_remember_heads,
+        )
+    with right:
+        address.read("write", "zero")
+        # A model from elsewhere may bring no pairs, which have no mean.
+        methods = [name for name in METHODS if name != "mean" or examples.pairs]
+        if st.session_state["write"] not in methods:
+            st.session_state["write"] = "zero"
+        method = st.selectbox(
+            "They write instead", methods, format_func=METHODS.__getitem__, key="write"
+        )
+        address.write("write", method if method != "zero" else "")
+        st.session_state["kept write"] = method
+    address.write("without", st.session_state["without"])
+    return [known[name] for name in chosen], method
+
+
+def _remember_heads() -> None:
+    st.session_state["without"] = " ".join(st.session_state["heads off"]) or "none"
+
+
+def _replacements(
+    checkpoint: "Checkpoint", method: str, examples: Examples
+) -> "Callable[[Sequence[Head]], Replacements]":
+    from transformer.analysis.ablation import means, zeros
+
+    if method == "mean":
+        return lambda heads: means(checkpoint, heads, examples.pairs) if heads else {}
+    return zeros
+
+
+# --- the input on screen ----------------------------------------------------------------------
+
+
+def _effect_here(
+    shown: Shown, heads: list[Head], method: str, other: str, examples: Examples
+) -> None:
+    import torch
+
+    from transformer.analysis.ablation import effect, patches
+
+    checkpoint, found = shown.checkpoint, shown.inspection
+    source = torch.tensor([found.source])
+    if method == "patch":
+        read: Tensor = torch.tensor([found.read])
+        replacements = patches(checkpoint, heads, source, read, checkpoint.encode(other))
+    else:
+        replacements = _replacements(checkpoint, method, examples)(heads)
+    longest = min(LONGEST_OUTPUT, 2 * len(found.written) + 10)
+    _draw_effect(checkpoint, effect(checkpoint.model, source, replacements, longest))
+
+
+def _draw_effect(checkpoint: "Checkpoint", found: "Effect") -> None:
+    from transformer.figures.heads import before_after
+
+    vocabulary = checkpoint.target_vocabulary
+    before, after = vocabulary.decode(found.before), vocabulary.decode(found.after)
+    if before == after:
+        st.markdown(
+            f"The model writes {verbatim(before)} with all heads and with this change, too: "
+            f"the output stays, {_most_changed(found)}."
+        )
+    else:
+        st.markdown(
+            f"With all heads the model writes {verbatim(before)}; with this change it writes "
+            f"{verbatim(after)}{full_stop(after)}"
+        )
+    tokens = as_shown(vocabulary.tokens, [one.token for one in found.tokens])
+    preferred = as_shown(vocabulary.tokens, [one.preferred for one in found.tokens])
+    st.plotly_chart(
+        before_after(
+            tokens,
+            [one.before for one in found.tokens],
+            [one.after for one in found.tokens],
+            preferred,
+        ),
+        key="before after",
+    )
+    worst = min(found.tokens, key=lambda one: one.after - one.before)
+    lost = worst.before - worst.after
+    st.caption(
+        "The probability of each token of the unchanged output, given the same tokens before it. "
+        + (
+            f"Look at the gaps: the largest is {percent(lost)[:-2]} points."
+            if lost >= 0.01
+            else "No token loses as much as 1 point: on this input nothing hangs on it."
+        )
+    )
+
+
+def _most_changed(found: "Effect") -> str:
+    """By how much the probability of a token of the output changes at most."""
+    most = 100 * max((abs(one.after - one.before) for one in found.tokens), default=0.0)
+    if most < 0.1:
+        return "and the probability of each of its tokens changes by less than 0.1 points"
+    return f"but the probabilities of its tokens change by up to {most:.1f} points"
+
+
+# --- held-out examples ------------------------------------------------------------------------
+
+
+def _exact_match(shown: Shown, heads: list[Head], method: str, examples: Examples) -> None:
+    name = (shown.checkpoint.header.sha256, tuple(heads), method)
+    st.markdown("**Without these heads, on many inputs**")
+    if not examples.pairs:
+        st.info("This checkpoint holds no examples to measure on.")
+        return
+    _forget_other("exact match study", name)
+    if st.button(f"Exact match on {examples.words}", key="measure"):
+        twin = shown.checkpoint.twin()  # hooks of its own, for a thread of its own
+
+        def work() -> Iterator[object]:
+            from transformer.analysis.ablation import exact_match
+
+            count = len(examples.pairs)
+            shares = []
+            for number, off in enumerate(([], heads)):
+                replacements = _replacements(twin, method, examples)(off)
+                rights = []
+                for done, right in exact_match(
+                    twin, examples.pairs, replacements, examples.is_right
+                ):
+                    yield (number + done / count) / 2
+                    rights.append(right)
+                shares.append(rights[-1] / count)
+            yield tuple(shares)
+
+        st.session_state["exact match study"] = jobs.start(name, work)
+    result = jobs.show("exact match study", "Decoding")
+    if isinstance(result, tuple):
+        whole, without = result
+        st.metric(
+            f"Exact match on {examples.words}",
+            percent(without),
+            f"{100 * (without - whole):+.1f} points; all heads: {percent(whole)}",
+            delta_color="off",
+        )
+
+
+def _knock_out(shown: Shown, method: str, examples: Examples) -> None:
+    name = (shown.checkpoint.header.sha256, method)
+    st.markdown("**Which heads matter at all?**")
+    if not examples.pairs:
+        return
+    _forget_other("knock-out study", name)
+    count = len(all_heads(shown.checkpoint.config))
+    if st.button(f"Knock out each of the {count} heads in turn", key="knock out"):
+        twin = shown.checkpoint.twin()
+
+        def work() -> Iterator[object]:
+            from transformer.analysis.ablation import knock_out
+
+            replacements = _replacements(twin, method, examples)
+            yield from knock_out(twin, examples.pairs, replacements, examples.is_right)
+
+        st.session_state["knock-out study"] = jobs.start(name, work)
+    result = jobs.show("knock-out study", f"{count} heads, {examples.words}")
+    if result is not None:
+        _draw_ranking(result, examples)  # type: ignore[arg-type]
+
+
+def _draw_ranking(found: "KnockOut", examples: Examples) -> None:
+    from transformer.figures.heads import ranked_bars
+
+    ranked = found.ranked
+    st.plotly_chart(
+        ranked_bars(
+            [head.short for head in ranked],
+            [100 * found.without[head] for head in ranked],
+            100 * found.whole,
+            title=f"Exact match without one head ({examples.words})",
+            value_title="exact match (%)",
+            reference="all heads",
+        ),
+        key="ranking",
+    )
+    st.markdown(plain(finding(found)))
+    st.selectbox(
+        "Show one of them",
+        [None, *ranked],
+        format_func=lambda head: "choose one" if head is None else head.title,
+        key="go to ranked",
+        on_change=_go,
+    )
+
+
+def finding(found: "KnockOut") -> str:
+    """What the ranking says, and what it does not."""
+    top = found.ranked[0]
+    points = 100 * (found.whole - found.without[top])
+    together = 100 * (found.whole - found.without_least)
+    alone = (
+        max(100 * (found.whole - found.without[head]) for head in found.least) if found.least else 0
+    )
+    said = (
+        f"Most hangs on {top.short}: without it exact match falls from {percent(found.whole)} to "
+        f"{percent(found.without[top])}, by {points:.1f} points."
+        if points >= 1
+        else "No single head matters here: others make up for each one."
+    )
+    if not found.least:
+        return said
+    said += (
+        f" The {len(found.least)} heads that matter least cost at most {alone:.1f} points one by "
+        f"one, and {together:.1f} points all together."
+    )
+    if together < 5:
+        return f"{said} They are spare, for this task."
+    if together > 2 * alone + 5:
+        return (
+            f"{said} So they are not spare: they share their work, and each one's loss was made "
+            "up for by the others."
+        )
+    return f"{said} So this model has no spare heads: all of them take part."
+
+
+def _go() -> None:
+    head = st.session_state["go to ranked"]
+    if head is not None:
+        place.go_to(head)
+
+
+def _forget_other(key: str, name: object) -> None:
+    """Drop a study of something else, and stop it if it is under way."""
+    kept: jobs.Study | None = st.session_state.get(key)
+    if kept is not None and kept.name != name:
+        kept.cancelled = True
+        del st.session_state[key]

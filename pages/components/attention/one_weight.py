@@ -1,0 +1,169 @@
+"""How a number comes about: every step from two vectors to a weight, and to what it changes."""
+
+import html
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from pages.components.attention import place
+from pages.components.attention.sides import Shown
+from pages.components.shell.text import code, verbatim
+from transformer.analysis.heads import Head
+
+STYLE = """
+<style>
+  .steps { overflow-x: auto; }
+  .steps table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.8rem; }
+  .steps th, .steps td { padding: 0.15rem 0.45rem; text-align: right; white-space: pre; }
+  .steps th { font-weight: 600; text-align: left; }
+  .steps tr.here td, .steps tr.here th { border: 2px solid #d55e00; border-width: 2px 0; }
+</style>
+"""
+MOST_VALUES = 512
+"""Numbers of a vector that are shown; a wider model's vector is cut, and said to be."""
+
+
+def panel(shown: Shown, head: Head | None) -> None:
+    """The steps for the cell that was clicked."""
+    if head is None:
+        st.info("A mean over several heads has no arithmetic of its own. Choose one head.")
+        return
+    kind = next(kind for kind in shown.inspection.kinds if kind.id == head.kind)
+    cell = place.kept_cell(len(kind.query_tokens), len(kind.key_tokens))
+    if cell is None:
+        st.info("Click a cell of the large map (or walk to it and press Enter).")
+        return
+    import torch
+
+    from transformer.analysis.one_weight import arithmetic
+
+    row, column = cell
+    found = arithmetic(
+        shown.checkpoint.model,
+        torch.tensor([shown.inspection.source]),
+        torch.tensor([shown.inspection.read]),
+        head,
+        row,
+    )
+    query, key = kind.query_tokens[row], kind.key_tokens[column]
+    st.markdown(
+        f"{head.title}: how much {verbatim(query)} (row {row + 1}) looks at {verbatim(key)} "
+        f"(column {column + 1})."
+    )
+    st.latex(
+        r"\mathrm{weight} = \mathrm{softmax}\left(\frac{q \cdot k}{\sqrt{d_k}} + "
+        r"\mathrm{mask}\right), \qquad \mathrm{output} = \sum_{\mathrm{keys}} \mathrm{weight} "
+        r"\cdot v"
+    )
+    d_k = len(found.query)
+    allowed = bool(found.allowed[column])
+    product, score = float(found.products[column]), float(found.scores[column])
+    st.markdown(
+        f"**1. Query times key.** Dimension by dimension, then summed: "
+        f"q·k = **{product:.4f}**. Bright products pull the two together, or push them apart."
+    )
+    vectors = {
+        "q": found.query,
+        "k": found.keys[column],
+        "q × k": found.query * found.keys[column],
+    }
+    _vectors(vectors, range(1, d_k + 1))
+    st.markdown(
+        f"**2. Divide by √d_k** = √{d_k} = {found.sqrt_d_k:.4f}: the score is **{score:.4f}**.  \n"
+        "**3. Mask.** "
+        + (
+            "This key may be looked at: the score stays."
+            if allowed
+            else "This key is not written yet: its score becomes −∞, and its weight exactly 0."
+        )
+    )
+    st.markdown(
+        "**4. Softmax over the row.** e to the power of each score, over their sum. Below, the "
+        "whole row; the marked line is the cell."
+    )
+    _row(found.scores, found.allowed, found.weights, kind.key_tokens, column)
+    weight = float(found.weights[column])
+    added, stream = (float(np.linalg.norm(vector)) for vector in (found.written, found.stream))
+    st.markdown(
+        f"**5. What the head writes.** Weight times value, summed over all keys (this one gives "
+        f"{weight:.4f} of its value), then times this head's part of W^O. It adds a vector of "
+        f"length {added:.3f} to the residual stream, which is {stream:.3f} long there: "
+        f"{added / max(stream, 1e-12):.1%} of it."
+    )
+    _vectors(
+        {
+            "v of the key": found.values[column],
+            "weight × v": weight * found.values[column],
+            "output": found.output,
+        },
+        range(1, d_k + 1),
+    )
+    with st.expander(f"The vector it adds to the residual stream, {len(found.written)} numbers"):
+        _vectors(
+            {"written": found.written, "stream before": found.stream},
+            range(1, len(found.written) + 1),
+        )
+    with st.expander("Queries and keys of this head in one picture"):
+        from transformer.figures.heads import query_key_map
+
+        st.plotly_chart(
+            query_key_map(
+                found.queries, found.keys, kind.query_tokens, kind.key_tokens, title=head.title
+            )
+        )
+        st.caption(
+            "The two directions in which this head's queries and keys differ most. A query looks "
+            "at keys that lie far out in its own direction from the origin; how close the two "
+            "points are says little."
+        )
+
+
+def _vectors(rows: dict[str, NDArray[np.float32]], columns: Iterable[int]) -> None:
+    """Vectors as lines of numbers; the stronger the colour, the larger the number."""
+    numbers = list(columns)[:MOST_VALUES]
+    head = "".join(f"<td>{number}</td>" for number in numbers)
+    lines = [f"<tr><th>dimension</th>{head}</tr>"]
+    for name, vector in rows.items():
+        most = float(np.abs(vector).max()) or 1.0
+        cells = "".join(
+            f"<td style='background: rgba({'86,180,233' if value >= 0 else '230,159,0'},"
+            f"{0.45 * abs(value) / most:.2f})'>{value:.3f}</td>"
+            for value in vector[: len(numbers)].tolist()
+        )
+        lines.append(f"<tr><th>{html.escape(name)}</th>{cells}</tr>")
+    _table(lines)
+
+
+def _row(
+    scores: NDArray[np.float32],
+    allowed: NDArray[np.bool_],
+    weights: NDArray[np.float32],
+    keys: Sequence[str],
+    here: int,
+) -> None:
+    """The softmax of a row, key by key."""
+    highest = float(scores[allowed].max())
+    powers = np.where(allowed, np.exp(scores.astype(np.float64) - highest), 0.0)
+    total = powers.sum()
+    lines = [
+        "<tr><th>key</th><th>q·k / √d_k</th><th>after the mask</th>"
+        f"<th>e^(score − {highest:.4f})</th><th>÷ {total:.4f}</th><th>weight in the model</th></tr>"
+    ]
+    for i, key in enumerate(keys):
+        masked = f"{scores[i]:.4f}" if allowed[i] else "−∞"
+        lines.append(
+            f"<tr{' class=here' if i == here else ''}><th>{code(key)}</th><td>{scores[i]:.4f}</td>"
+            f"<td>{masked}</td><td>{powers[i]:.6f}</td><td>{powers[i] / total:.6f}</td>"
+            f"<td>{weights[i]:.6f}</td></tr>"
+        )
+    _table(lines)
+
+
+def _table(lines: list[str]) -> None:
+    body = "".join(lines)
+    st.html(
+        f"{STYLE}<div class='steps' tabindex='0' role='region' aria-label='Numbers'>"
+        f"<table>{body}</table></div>"
+    )

@@ -1,0 +1,126 @@
+"""What to look for: every head scored, sorted and labelled, and a picture of all of them."""
+
+import streamlit as st
+
+from pages.components.attention import place
+from pages.components.attention.sides import Shown
+from pages.components.shell import address
+from pages.components.shell.text import plain
+from pages.components.widgets.head_scatter import head_scatter
+from transformer.analysis.heads import Head
+from transformer.analysis.patterns import HeadScores
+
+MEASURES = {
+    "value": "fit to its pattern",
+    "entropy": "entropy (bits)",
+    "distance": "distance looked (positions)",
+    "confidence": "largest weight of a row",
+    "uniform": "overlap with an even spread",
+}
+
+
+def measure(scores: HeadScores, name: str) -> float:
+    """One number of a head: a measure, or its share on a pattern; 0 where that has no meaning."""
+    if name in MEASURES:
+        return float(getattr(scores, name))
+    return scores.patterns.get(name, 0.0)
+
+
+def names(scores: dict[Head, HeadScores]) -> dict[str, str]:
+    """All measures of this input's heads: those of every head, then the patterns'."""
+    patterns = {name: f"on: {one.labels[name]}" for one in scores.values() for name in one.patterns}
+    return {**MEASURES, **patterns}
+
+
+def sentence(shown: Shown, head: Head | None) -> None:
+    """The generated sentence for the head on screen."""
+    if head is not None:
+        st.markdown(plain(shown.scores[head].sentence()))
+
+
+def panel(shown: Shown, head: Head | None) -> None:
+    """The sorted list, and the scatter whose points lead to their heads."""
+    scores = shown.scores
+    options = names(scores)
+    left, right = st.columns([2, 3])
+    with left:
+        by = _choose("Sort heads by", options, "sort", "value")
+        ranked = sorted(scores.values(), key=lambda one: -measure(one, by))
+        st.selectbox(
+            "Heads, largest first: choose one to see it",
+            [None, *(one.head for one in ranked)],
+            format_func=lambda head: (
+                "choose one"
+                if head is None
+                else f"{head.short}: {scores[head].label} ({measure(scores[head], by):.2f})"
+            ),
+            key="go to head",
+            on_change=_go,
+        )
+        st.dataframe(
+            [
+                {
+                    "head": one.head.short,
+                    "what it does here": one.label,
+                    options[by]: round(measure(one, by), 3),
+                    **{
+                        MEASURES[name]: round(measure(one, name), 3)
+                        for name in MEASURES
+                        if name != by
+                    },
+                }
+                for one in ranked
+            ],
+            hide_index=True,
+            height=320,
+        )
+    with right:
+        across, down = st.columns(2)
+        with across:
+            x = _choose("Across", options, "across", "distance")
+        with down:
+            y = _choose("Up", options, "up", "confidence")
+        head_scatter(
+            [
+                {
+                    "head": str(one.head),
+                    "kind": one.head.kind,
+                    "title": one.head.title,
+                    "short": one.head.short,
+                    "label": one.label,
+                    "x": measure(one, x),
+                    "y": measure(one, y),
+                }
+                for one in ranked
+            ],
+            options[x],
+            options[y],
+            chosen=str(head or ""),
+            key="head scatter",
+            on_choose=_go_to_point,
+        )
+        st.caption(
+            "Every point is a head; click one to see it above. The heads at the edges differ most "
+            "from the others, so start there."
+        )
+
+
+def _choose(label: str, options: dict[str, str], key: str, default: str) -> str:
+    """A measure, kept in the address."""
+    address.read(key, default)
+    if st.session_state[key] not in options:
+        st.session_state[key] = default
+    chosen: str = st.selectbox(label, list(options), format_func=options.__getitem__, key=key)
+    address.write(key, chosen if chosen != default else "")
+    st.session_state[f"kept {key}"] = chosen
+    return chosen
+
+
+def _go() -> None:
+    head = st.session_state["go to head"]
+    if head is not None:
+        place.go_to(head)
+
+
+def _go_to_point() -> None:
+    place.go_to(Head.parse(st.session_state["head scatter"]["choose"]))

@@ -1,0 +1,92 @@
+"""Other answers to "what did this token come from": gradient x input, and attention rollout."""
+
+import numpy as np
+import streamlit as st
+
+from pages.components.attention import place
+from pages.components.attention.sides import Shown
+from pages.components.shared.inspection import shown as as_shown
+from pages.components.shell import address
+from pages.components.shell.text import verbatim
+from transformer.analysis.heads import Head
+from transformer.analysis.rollout import rollout
+
+
+def panel(shown: Shown, head: Head | None) -> None:
+    """One output token, and three ways to say what it came from, side by side."""
+    import torch
+
+    from transformer.analysis.attribution import saliency
+    from transformer.figures.heads import evidence_bars
+
+    found = shown.inspection
+    encoder, decoder, cross = found.kinds
+    position = _position(shown)
+    result = saliency(
+        shown.checkpoint.model,
+        torch.tensor([found.source]),
+        torch.tensor([found.read]),
+        position,
+        found.written[position],
+    )
+    rolled = rollout(encoder.weights, decoder.weights, cross.weights)
+    written = cross.query_tokens[position]
+    [rival] = as_shown(shown.checkpoint.target_vocabulary.tokens, [result.rival])
+    # The head on screen if it is a cross-attention, else the mean of the last layer.
+    if head is not None and head.kind == "cross":
+        raw, name = cross.weights[head.layer, head.head, position], head.title
+    else:
+        raw = cross.weights[-1, :, position].mean(axis=0)
+        name = "Cross-attention, last layer, mean over the heads"
+    st.markdown(
+        f"The model writes {verbatim(written)} at position {position + 1}; its logit leads that "
+        f"of the closest rival, {verbatim(rival)}, by {result.lead:.2f}."
+    )
+    st.plotly_chart(
+        evidence_bars(
+            cross.key_tokens,
+            {
+                f"Attention weight: {name[0].lower()}{name[1:]}": raw,
+                "Attention rollout, share": rolled.from_source[position],
+                f"Gradient × input, why {written} and not {rival} (logits)": result.source,
+            },
+            title=f"What the input tokens had to do with {written} at position {position + 1}",
+        ),
+        key="evidence",
+    )
+    own = float(np.sum(result.read))
+    st.caption(
+        f"The output written so far is not in the picture: rollout gives it "
+        f"{rolled.from_target[position].sum():.0%}, gradient × input {own:+.2f} logits."
+    )
+    st.markdown(
+        "- **Attention weight** is what one head mixed, at its own layer. It does not say whether "
+        "the result was used, nor what the positions it looked at stood for by then.\n"
+        "- **Rollout** multiplies all layers, residual connections as half. It says where "
+        "information *could* flow; it knows neither values nor feed-forward networks, and cannot "
+        "say that a token counted *against* the output.\n"
+        "- **Gradient × input** is signed and goes through the whole model, but only to first "
+        "order: it says what a small change would do, and can miss what is saturated or acts "
+        "through several tokens at once.\n"
+        "- Where all three agree, look closer; to know what the output depends on, switch heads "
+        "off under *Cause*."
+    )
+
+
+def _position(shown: Shown) -> int:
+    """Which output token is explained; kept in the address, counted from 1 there."""
+    tokens = shown.inspection.kinds[-1].query_tokens
+    cell = place.kept_cell(10**6, 10**6)
+    default = cell[0] if cell is not None and st.session_state["head"][:5] != "encod" else 0
+    address.read("token", str(min(default, len(tokens) - 1) + 1))
+    value = st.session_state["token"]
+    if not (str(value).isdecimal() and 1 <= int(value) <= len(tokens)):
+        st.session_state["token"] = "1"
+    chosen: str = st.selectbox(
+        "Output token",
+        [str(i + 1) for i in range(len(tokens))],
+        format_func=lambda number: f"{number}: {tokens[int(number) - 1]}",
+        key="token",
+    )
+    address.write("token", chosen)
+    return int(chosen) - 1

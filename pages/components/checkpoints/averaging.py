@@ -1,0 +1,222 @@
+"""Average several checkpoints, and see whether the held-out score rises (section 6.1)."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import streamlit as st
+
+from pages.components.checkpoints.headers import header_of
+from pages.components.checkpoints.kept import run_of
+from pages.components.shell import browser, jobs, session
+from pages.components.shell.frame import problem
+from pages.components.shell.session import Listed
+from pages.components.shell.text import number, percent, plain
+from pages.components.stores import uploads
+from transformer.checkpoint.header import Header
+from transformer.errors import CheckpointError, UserError
+
+if TYPE_CHECKING:
+    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.evaluation.averaging import Averaged
+
+STUDY = "averaging study"
+AT_FIRST = 5
+"""As many as the paper averages of its base models."""
+MOST = 20
+MOST_NUMBERS = 300_000_000
+"""Weights of all chosen models together: they are in memory at the same time."""
+
+
+def panel(entry: Listed, checkpoint: "Checkpoint") -> None:
+    """Choose, measure, look, keep."""
+    st.markdown(
+        "One model whose weights are the mean of several points of the same training. The paper "
+        "averages its last 5. Here each of them and the average are scored on the same held-out "
+        "pairs, so that one sees whether it helped."
+    )
+    options = _candidates(entry, checkpoint.header)
+    if len(options) < 2:
+        st.info(
+            "There is nothing to average this one with: it takes two or more checkpoints of the "
+            "same architecture, vocabularies and data. A run trained here keeps its last five."
+        )
+        return
+    labels = {one.id: one.label for one in options}
+    key = f"averaged {checkpoint.header.sha256}"
+    chosen = st.multiselect(
+        "Checkpoints to average",
+        list(labels),
+        default=_proposed(entry, options),
+        format_func=labels.__getitem__,
+        key=key,
+        max_selections=MOST,
+    )
+    picked = [one for one in options if one.id in chosen]
+    numbers = len(picked) * checkpoint.config.num_parameters
+    if numbers > MOST_NUMBERS:
+        most = MOST_NUMBERS // checkpoint.config.num_parameters
+        st.warning(
+            f"So many models of this size do not fit into memory together; choose {most} or use "
+            "python -m transformer average on a larger machine."
+            if most > 1
+            else "Models of this size are averaged from a terminal: python -m transformer average."
+        )
+        return
+    name = tuple(one.id for one in picked)
+    kept: jobs.Study | None = st.session_state.get(STUDY)
+    if kept is not None and kept.name != name:
+        kept.cancelled = True
+        del st.session_state[STUDY]
+    if st.button(
+        f"Average {len(picked)} and score them" if picked else "Average and score them",
+        type="primary",
+        disabled=len(picked) < 2,
+        icon=":material/join:",
+    ):
+        st.session_state[STUDY] = jobs.start(
+            name, lambda: _work([one.path for one in picked], _pairs(picked[-1]))
+        )
+    result = jobs.show(STUDY, "Scoring each of them, the average, and the untrained model")
+    if result is not None:
+        _result(result, _short(picked))  # type: ignore[arg-type]
+
+
+def _candidates(entry: Listed, header: Header) -> list[Listed]:
+    """Those that can be averaged with this one: its own run's first, by rising step."""
+    found = []
+    for one in session.listed_checkpoints().values():
+        other = header_of(one)
+        if (
+            other is not None
+            and other.config == header.config
+            and other.data == header.data
+            and other.licence == header.licence
+            and other.source_vocabulary == header.source_vocabulary
+            and other.target_vocabulary == header.target_vocabulary
+        ):
+            found.append((one, other))
+
+    def order(pair: tuple[Listed, Header]) -> tuple[bool, str, int]:
+        one, other = pair
+        return (
+            one.path.parent != entry.path.parent or not one.id.startswith("run-"),
+            str(one.path.parent),
+            other.summary.steps if other.summary else 0,
+        )
+
+    return [one for one, _ in sorted(found, key=order)]
+
+
+def _proposed(entry: Listed, options: Sequence[Listed]) -> list[str]:
+    """Of a run the last five that were trained; else this one alone."""
+    if run_of(entry) is None:
+        return [entry.id]
+    own = [one for one in options if one.path.parent == entry.path.parent]
+    return [one.id for one in own if not one.id.endswith("-0")][-AT_FIRST:]
+
+
+def _short(picked: Sequence[Listed]) -> list[str]:
+    """What each is called on a chart: of one run, by its step alone."""
+    if len({one.path.parent for one in picked}) > 1 or run_of(picked[0]) is None:
+        return [one.label for one in picked]
+    steps = [int(one.id.rsplit("-", 1)[1]) for one in picked]
+    return [f"step {step:,}" if step else "untrained" for step in steps]
+
+
+def _pairs(entry: Listed) -> Path | None:
+    run = run_of(entry)
+    return run.data_file if run is not None else None
+
+
+def _work(paths: Sequence[Path], pairs: Path | None) -> Iterator[object]:
+    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.evaluation.averaging import averaging
+    from transformer.evaluation.held_out import held_out, task_of
+
+    checkpoints = [Checkpoint.load(path) for path in paths]
+    task = task_of(checkpoints[-1], pairs)
+    yield from averaging(checkpoints, task, held_out(checkpoints[-1], task))
+
+
+def _result(found: "Averaged", labels: Sequence[str]) -> None:
+    """The sentence, both scores as bars, the table, and the way to keep it."""
+    from transformer.figures.checkpoint import bars
+
+    st.markdown(f"**{plain(found.verdict)}**")
+    names = [*labels, f"Average of {len(labels)}"]
+    scored = [*found.members, found.average]
+    kind = "training" if found.average.on_training_pairs else "held-out"
+    where = f"{found.average.examples:,} {kind} pairs"
+    left, right = st.columns(2)
+    with left:
+        st.plotly_chart(
+            bars(
+                names,
+                [100 * one.exact_match for one in scored],
+                [percent(one.exact_match) for one in scored],
+                title=f"Exact match on {where}",
+                value_title="exact match (%)",
+                marked=len(labels),
+                highest=125,
+            ),
+            key="average exact",
+            config={"displayModeBar": False},
+        )
+    with right:
+        st.plotly_chart(
+            bars(
+                names,
+                [one.loss for one in scored],
+                [number(one.loss) for one in scored],
+                title=f"Loss on {where}",
+                value_title="loss (nats a token)",
+                marked=len(labels),
+            ),
+            key="average loss",
+            config={"displayModeBar": False},
+        )
+    with st.expander("The same as a table"):
+        st.dataframe(
+            pd.DataFrame(
+                {
+                    "Checkpoint": names,
+                    "Right": [sum(one.right) for one in scored],
+                    "Exact match": [percent(one.exact_match) for one in scored],
+                    "Loss": [one.loss for one in scored],
+                    "Tokens right": [percent(one.token_accuracy) for one in scored],
+                }
+            ),
+            hide_index=True,
+        )
+    st.button(
+        "Keep the average",
+        icon=":material/save:",
+        key="keep average",
+        on_click=_keep,
+        args=(found, len(labels)),
+        help="As an upload of yours, with the scores measured here.",
+    )
+    if "average problem" in st.session_state:
+        problem(st.session_state.pop("average problem"))
+
+
+def _keep(found: "Averaged", count: int) -> None:
+    name = f"{found.checkpoint.task}, average of {count}.safetensors"
+    try:
+        kept = uploads.keep(name, found.checkpoint.to_bytes(), browser.owner())
+        st.session_state["checkpoint"] = kept.id
+        st.session_state["kept average"] = kept.id
+        st.session_state.pop(STUDY, None)
+    except UserError as error:
+        st.session_state["average problem"] = error
+    except OSError as error:
+        sentence = f"The average could not be kept: {error.strerror}."
+        st.session_state["average problem"] = CheckpointError(sentence)
+
+
+def follow_kept() -> None:
+    """Once an average was kept from inside the card's fragment, show it on the whole page."""
+    if st.session_state.pop("kept average", None) is not None:
+        st.rerun(scope="app")

@@ -1,0 +1,105 @@
+"""A checkpoint's model card at first glance: what it is, how good, and that it is alive."""
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import streamlit as st
+
+from pages.components.checkpoints import parameters
+from pages.components.checkpoints.kept import note_of
+from pages.components.shared.scores import score
+from pages.components.shell.session import Listed
+from pages.components.shell.text import number, percent, plain, seconds, verbatim
+from pages.components.widgets.architecture import architecture
+from transformer.errors import UserError
+from transformer.tasks import TASKS
+
+if TYPE_CHECKING:
+    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.checkpoint.header import Summary
+
+
+def checkpoint_card(entry: Listed, checkpoint: "Checkpoint") -> None:
+    """Scores, an answer given now and where it comes from, beside the architecture drawn."""
+    config, header = checkpoint.config, checkpoint.header
+    title = TASKS[checkpoint.task].title if checkpoint.task in TASKS else checkpoint.task
+    st.header(plain(title.capitalize() if title == "imported" else title))
+    if note := note_of(entry):
+        st.markdown(plain(note))
+    if checkpoint.summary is not None:
+        _scores(checkpoint.summary)
+    left, right = st.columns(2, gap="large")
+    with right:
+        architecture(config, key="architecture")
+    with left:
+        _decoded_now(checkpoint)
+        _provenance(checkpoint)
+        if header.notes:
+            st.caption(plain(header.notes))
+        parameters.chart(config)
+
+
+def _decoded_now(checkpoint: "Checkpoint") -> None:
+    """The first example, decoded by this page's own model, beside what it gave when saved."""
+    examples = checkpoint.header.examples
+    with st.container(border=True):
+        if not examples:
+            st.markdown("This file brings no example; give it an input on the Decode page.")
+            return
+        example = examples[0]
+        known: tuple[str, str] | None = st.session_state.get("decoded now")
+        if known is None or known[0] != checkpoint.header.sha256:
+            try:
+                with st.spinner("Decoding an example…"):
+                    known = (
+                        checkpoint.header.sha256,
+                        checkpoint.answers([example.source])[0].output,
+                    )
+            except UserError as error:
+                st.markdown(f"It cannot read its own example: {plain(str(error))}")
+                return
+            st.session_state["decoded now"] = known
+        output = known[1]
+        st.markdown(f"Decoded now: {verbatim(example.source)} → {verbatim(output)}")
+        if output == example.output:
+            st.caption(":material/check_circle: Equal to what it gave when it was saved.")
+        else:
+            st.caption(f":material/cancel: When it was saved, it gave {verbatim(example.output)}.")
+
+
+def _provenance(checkpoint: "Checkpoint") -> None:
+    """How it was trained here, or where it was brought from."""
+    header, summary = checkpoint.header, checkpoint.summary
+    facts = {"Origin": header.origin} if header.origin else {}
+    if summary is not None:
+        facts["Trained"] = (
+            f"{summary.steps:,} updates in {seconds(summary.seconds)}, preset {summary.preset}, "
+            f"seed {summary.seed}"
+        )
+    torch_version = header.probe.environment.get("torch", "?") if header.probe else ""
+    facts["Saved with"] = f"torch {torch_version}" if torch_version else "unknown"
+    if header.precision != "float32":
+        facts["On disk"] = header.precision
+    facts["Licence"] = header.licence or "none stated"
+    facts["Checksum"] = header.sha256[:16] + "…"
+    _facts(facts)
+
+
+def _scores(summary: "Summary") -> None:
+    kind = "training" if summary.evaluated_on_training_pairs else "held-out"
+    where = f"On {summary.examples:,} {kind} pairs."
+    matched, untrained_matched = (
+        percent(summary.exact_match),
+        percent(summary.untrained_exact_match),
+    )
+    with st.container(horizontal=True, gap="small"):
+        score("Exact match", matched, f"untrained {untrained_matched}", where)
+        score("Loss", number(summary.loss), f"untrained {number(summary.untrained_loss)}", where)
+        over = f"over {summary.examples:,} {kind} pairs"
+        score("Tokens right", percent(summary.token_accuracy), over, where)
+
+
+def _facts(values: dict[str, str]) -> None:
+    """A two-column table; values may come from a file, so they are shown as they are."""
+    rows = pd.DataFrame({"value": [plain(text) for text in values.values()]}, index=list(values))
+    st.table(rows, border="horizontal", hide_header=True)

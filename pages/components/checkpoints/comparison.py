@@ -1,0 +1,147 @@
+"""Two cards side by side: what differs in what they say, and how far their weights are apart."""
+
+import html
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import streamlit as st
+
+from pages.components.shell import address, session
+from pages.components.shell.session import Listed
+from pages.components.shell.text import percent, seconds
+from transformer.checkpoint.comparison import Line, compare, weights_distance
+from transformer.runs.comparison import in_words
+from transformer.vocabulary.vocabulary import visible
+
+if TYPE_CHECKING:
+    from transformer.checkpoint.checkpoint import Checkpoint
+
+STYLE = """
+<style>
+  .cards { overflow-x: auto; }
+  .cards table { border-collapse: collapse; font-size: 0.9rem; width: 100%; }
+  .cards th, .cards td { text-align: left; padding: 0.3rem 0.8rem 0.3rem 0.4rem;
+    border-bottom: 1px solid rgba(128, 128, 128, 0.25); vertical-align: top;
+    overflow-wrap: anywhere; font-weight: 400; }
+  .cards thead th, .cards .group th { font-weight: 600; }
+  .cards .group th { padding-top: 0.9rem; }
+  .cards .differs td { background: rgba(230, 159, 0, 0.18); }
+  .cards .mark { width: 1.5rem; }
+</style>
+"""
+SHARES = {"exact match", "untrained exact match", "tokens right"}
+
+
+def panel(entry: Listed, checkpoint: "Checkpoint") -> None:
+    """Choose the other one; then scores, settings and weights of both."""
+    entries = {name: one for name, one in session.listed_checkpoints().items() if name != entry.id}
+    if not entries:
+        st.info("There is no other checkpoint yet. Train one, or upload one.")
+        return
+    address.read("compared card", _proposed(entry, entries, checkpoint.task))
+    left, right = st.columns(2, vertical_alignment="bottom")
+    with left:
+        chosen = address.choose(
+            "Compare with", {name: one.label for name, one in entries.items()}, "compared card"
+        )
+    if chosen is None:
+        return
+    with right:
+        everything = st.toggle("Show what is equal, too", key="compare everything")
+    other_entry = entries[chosen]
+    other = session.load(other_entry, slot="compared")
+    lines = compare(checkpoint.header, other.header)
+    unlike = [line for line in lines if line.differs]
+    shown = lines if everything else unlike
+    st.markdown(
+        f"{len(unlike)} of {len(lines)} lines differ"
+        + (", marked ≠." if everything else "; only these are shown.")
+    )
+    if shown:
+        st.html(STYLE + _table(shown, entry.label, other_entry.label))
+    _weights(checkpoint, other)
+
+
+def _proposed(entry: Listed, entries: dict[str, Listed], task: str) -> str:
+    """Another point of the same run, or the bundled model of the task; else the first listed."""
+    own = [one for one in entries.values() if one.path.parent == entry.path.parent]
+    if own and entry.id.startswith("run-"):
+        return own[0].id
+    return task if task in entries else next(iter(entries))
+
+
+def _table(lines: list[Line], left: str, right: str) -> str:
+    """As HTML, since a row that differs is marked, by a sign and a colour."""
+    rows = []
+    for group, members in groupby(lines, lambda line: line.group):
+        rows.append(f"<tr class='group'><th colspan='4' scope='rowgroup'>{group}</th></tr>")
+        for line in members:
+            mark = "<span title='differs' aria-label='differs'>≠</span>" if line.differs else ""
+            rows.append(
+                f"<tr class='{'differs' if line.differs else 'same'}'>"
+                f"<th scope='row'>{_text(line.name)}</th>"
+                f"<td>{_value(line, line.left)}</td><td>{_value(line, line.right)}</td>"
+                f"<td class='mark'>{mark}</td></tr>"
+            )
+    heads = "".join(f"<th scope='col'>{_text(text)}</th>" for text in (left, right))
+    return (
+        f"<div class='cards' tabindex='0' role='region' aria-label='Both checkpoints'><table>"
+        f"<thead><tr><td></td>{heads}<td></td></tr></thead>"
+        f"<tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _value(line: Line, value: Any) -> str:
+    if value is None:
+        return "–"
+    if line.name in SHARES:
+        return percent(value)
+    if line.name == "seconds":
+        return seconds(value)
+    if line.name in ("loss", "untrained loss"):
+        return f"{value:.4g}"
+    text = in_words(value)
+    return _text(text[:16] + "…" if line.name == "sha256" else text)
+
+
+def _text(text: str) -> str:
+    return html.escape(visible(text[:500]))
+
+
+def _weights(checkpoint: "Checkpoint", other: "Checkpoint") -> None:
+    from transformer.figures.checkpoint import bars
+
+    st.markdown("**How far their weights are apart**")
+    found = weights_distance(checkpoint, other)
+    if found is None:
+        st.caption("Their weights have other shapes, so they cannot be laid over each other.")
+        return
+    left, right = st.columns(2, gap="large")
+    with left:
+        st.plotly_chart(
+            bars(
+                [one.title for one in found],
+                [one.relative for one in found],
+                [f"{one.relative:.3g}" for one in found],
+                title="Distance by part",
+                value_title="length of the difference / length of the weights",
+            ),
+            key="weights apart",
+            config={"displayModeBar": False},
+        )
+    with right:
+        st.dataframe(
+            pd.DataFrame(
+                {
+                    "Part": [one.title for one in found],
+                    "Distance": [f"{one.relative:.4g}" for one in found],
+                    "Cosine": ["–" if one.cosine is None else f"{one.cosine:.4f}" for one in found],
+                }
+            ),
+            hide_index=True,
+        )
+        st.caption(
+            "0 is equal. Two models that have nothing to do with each other are about 1.41 apart, "
+            "with a cosine of 0: trained from other seeds, even equally good ones look like that."
+        )

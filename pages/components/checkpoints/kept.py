@@ -1,0 +1,187 @@
+"""What one may do with a checkpoint that is kept here: name it, note something, delete it."""
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from pages.components.shell import browser, session
+from pages.components.shell.frame import problem
+from pages.components.shell.session import Listed
+from pages.components.shell.text import plain
+from pages.components.stores import uploads
+from pages.components.stores.uploads import Upload
+from transformer.config.limits import Limits
+from transformer.errors import CheckpointError, UserError
+from transformer.runs.directory import Run
+
+PROBLEM = "care problem"
+
+
+def upload_of(entry: Listed) -> Upload | None:
+    """The upload that an entry of the list is; None for a bundled one or a run's."""
+    return uploads.of(entry.path) if entry.id.startswith("upload-") else None
+
+
+def run_of(entry: Listed) -> Run | None:
+    """The run that an entry of the list belongs to; None for any other."""
+    return Run(entry.path.parents[1]) if entry.id.startswith("run-") else None
+
+
+def note_of(entry: Listed) -> str:
+    """What a person wrote about it, or about its run."""
+    if (upload := upload_of(entry)) is not None:
+        return upload.note
+    run = run_of(entry)
+    return str(run.about()["notes"]) if run is not None else ""
+
+
+def care(entry: Listed) -> None:
+    """Behind a button: a name, a note, and the way to the trash, for whoever may."""
+    upload, run = upload_of(entry), run_of(entry)
+    with st.popover("Edit", icon=":material/edit:", help="Rename, note, delete"):
+        if upload is not None:
+            _upload(upload)
+        elif run is not None:
+            _run(run)
+        else:
+            st.markdown(
+                "A bundled checkpoint is part of the app, so it keeps its name and stays. To have "
+                "one of your own, download it and upload it again."
+            )
+
+
+def _upload(upload: Upload) -> None:
+    if not browser.owns(*upload.owners):
+        st.markdown("Only the browser that uploaded it can change it.")
+        return
+
+    def change(field: str) -> None:
+        text = st.session_state[f"{field} {upload.id}"]
+        _attempt(lambda: uploads.change(upload.sha256, **{field: text}), upload)
+
+    _fields(upload.id, {"name": upload.name, "note": upload.note}, change)
+    st.button(
+        "Delete",
+        icon=":material/delete:",
+        key=f"delete {upload.id}",
+        on_click=_delete,
+        args=(upload,),
+    )
+    st.caption("It goes to the trash, from where you can have it back.")
+
+
+def _run(run: Run) -> None:
+    if not browser.may_control(run):
+        st.markdown("Only the browser that started this run can change it.")
+        return
+    about = run.about()
+
+    def change(field: str) -> None:
+        text = st.session_state[f"{field} {run.id}"]
+        key = {"name": "name", "note": "notes"}[field]
+
+        def attempt() -> None:
+            if not browser.may_control(run):
+                raise CheckpointError("Only the browser that started this run can change it.")
+            run.change(**{key: text})
+
+        _attempt(attempt)
+
+    _fields(run.id, {"name": about["name"], "note": about["notes"]}, change)
+    st.caption("Name and note are the run's, and so those of all its checkpoints.")
+    st.page_link(
+        "pages/runs.py",
+        label="Delete it with its run",
+        icon=":material/delete:",
+        query_params={"runs": run.id},
+    )
+
+
+def _fields(owner: str, values: dict[str, str], change: Callable[[str], None]) -> None:
+    """The two fields; keyed by their owner, so that another checkpoint's never shows in them."""
+    st.text_input(
+        "Name",
+        values["name"],
+        max_chars=uploads.MAX_NAME,
+        key=f"name {owner}",
+        on_change=change,
+        args=("name",),
+    )
+    st.text_area(
+        "Note",
+        values["note"],
+        max_chars=uploads.MAX_NOTE,
+        height=100,
+        key=f"note {owner}",
+        on_change=change,
+        args=("note",),
+    )
+
+
+def _attempt(action: Callable[[], object], upload: Upload | None = None) -> None:
+    """Do something; what goes wrong is kept, and shown at the top of the page."""
+    st.session_state.pop(PROBLEM, None)
+    try:
+        if upload is not None and not browser.owns(*upload.owners):
+            raise CheckpointError("Only the browser that uploaded it can change it.")
+        action()
+    except UserError as error:
+        st.session_state[PROBLEM] = error
+    except OSError as error:
+        sentence = f"It could not be written down: {error.strerror}."
+        st.session_state[PROBLEM] = CheckpointError(sentence)
+
+
+def _owner() -> str:
+    """Whose upload it no longer is; for one person, simply nobody's."""
+    return browser.owner() if Limits.from_environment().owned else ""
+
+
+def _delete(upload: Upload) -> None:
+    def move() -> None:
+        uploads.delete(upload.sha256, _owner())
+        st.session_state["deleted upload"] = (upload.sha256, upload.name)
+        # A link to it would now name what is missing.
+        st.session_state["checkpoint"] = session.first(session.listed_checkpoints())
+
+    _attempt(move, upload)
+
+
+def undo() -> None:
+    """At the top of the page: what went wrong, or that one was deleted and can be had back."""
+    if PROBLEM in st.session_state:
+        problem(st.session_state.pop(PROBLEM))
+    if "deleted upload" not in st.session_state:
+        return
+    sha256, name = st.session_state["deleted upload"]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.info(f"{plain(name)} is in the trash.", icon=":material/delete:", width="stretch")
+        st.button(
+            "Undo", on_click=_restore, args=(sha256,), key="undo delete", icon=":material/undo:"
+        )
+
+
+def _restore(sha256: str) -> None:
+    st.session_state.pop("deleted upload", None)
+
+    def back() -> None:
+        st.session_state["checkpoint"] = uploads.restore(sha256, _owner()).id
+
+    _attempt(back)
+
+
+def trash() -> None:
+    """At the end of the page: what was deleted, each with a way back."""
+    gone = [one for one in uploads.trash() if browser.owns(*one.owners)]
+    if not gone:
+        return
+    with st.expander(f"Trash ({len(gone)})", icon=":material/delete:"):
+        for upload in gone:
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.button(
+                    "Restore",
+                    key=f"restore {upload.id}",
+                    on_click=_restore,
+                    args=(upload.sha256,),
+                )
+                st.markdown(plain(upload.name), width="content")

@@ -1,0 +1,51 @@
+"""Where the parameters of a model are: bars at first glance, and a table with their sums."""
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+import streamlit as st
+
+from pages.components.shell.session import Listed
+from pages.components.shell.text import compact, percent
+from transformer.config.architecture import TransformerConfig
+from transformer.config.parameters import parameters_by_part
+
+if TYPE_CHECKING:
+    from transformer.checkpoint.checkpoint import Checkpoint
+
+
+def chart(config: TransformerConfig) -> None:
+    """A bar a part, in the order in which data passes through them."""
+    from transformer.figures.checkpoint import bars
+
+    parts, total = parameters_by_part(config), config.num_parameters
+    st.plotly_chart(
+        bars(
+            [part.title for part in parts],
+            [part.count for part in parts],
+            [f"{compact(part.count)}, {percent(part.count / total)}" for part in parts],
+            title=f"{total:,} parameters by part",
+            value_title="parameters",
+        ),
+        key="parameters bars",
+        config={"displayModeBar": False},
+    )
+
+
+def panel(entry: Listed, checkpoint: "Checkpoint") -> None:
+    """The table."""
+    config = checkpoint.config
+    total = config.num_parameters
+    rows = [
+        {
+            "Part": part.title,
+            "Parameters": f"{part.count:,}",
+            "Share": percent(part.count / total),
+            "How it comes about": part.formula,
+        }
+        for part in parameters_by_part(config)
+    ]
+    rows.append(
+        {"Part": "Together", "Parameters": f"{total:,}", "Share": "", "How it comes about": ""}
+    )
+    st.table(pd.DataFrame(rows).set_index("Part"), border="horizontal")

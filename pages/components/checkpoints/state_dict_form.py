@@ -1,0 +1,289 @@
+"""What only a person knows of a state dict: what its tensors are for, its heads, its vocabulary."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+
+from pages.components.shell import session
+from pages.components.shell.frame import problem
+from pages.components.shell.text import plain, verbatim
+from transformer.errors import UserError
+from transformer.interop.foreign_vocabulary import (
+    SPECIAL,
+    ForeignVocabulary,
+    Sides,
+    Special,
+    numbered,
+    read_vocabularies,
+)
+from transformer.vocabulary.vocabulary import printable
+
+if TYPE_CHECKING:
+    from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.interop.nn_transformer.survey import Choices, Sizes, Survey
+
+SURVEY = "import survey"
+"""Session state: the file that was looked at, and what was found in it."""
+MOST_ROWS = 30
+"""Tensors that can be told apart on a page; whatever else there is can be left out together."""
+LARGEST_MB = 32
+"""Of a vocabulary's file."""
+NORMS = {False: "After each sub-layer (post-norm)", True: "Before each sub-layer (pre-norm)"}
+SCALES = {True: "Multiplied by √d_model", False: "As they are"}
+
+
+def state_dict_form(path: Path, name: str) -> "Checkpoint | None":
+    """Show what a state dict holds, ask the rest, and import it when asked to.
+
+    Args:
+        path: the file, which has been checked to be one.
+        name: what it was called on the person's machine.
+
+    Raises:
+        UserError: it holds no ``nn.Transformer`` that can be imported.
+    """
+    found = _survey(path)
+    st.markdown(plain(found.sentence))
+    roles = _roles(found, path)
+    choices = _questions(found, path, roles)
+    files = _vocabulary_files(path)
+    try:
+        sides = _vocabularies(found, found.sizes(roles), path, *files)
+        if not st.button("Import", type="primary", key=f"import {path.name}"):
+            return None
+        with st.spinner("Converting every tensor…"):
+            return _convert(path, name, choices, sides)
+    except UserError as error:
+        problem(error)
+        return None
+
+
+def _survey(path: Path) -> "Survey":
+    """What is in the file; its weights are let go again, and read anew when it is imported."""
+    stat = path.stat()
+    key = (str(path), stat.st_mtime_ns, stat.st_size)
+    kept = st.session_state.get(SURVEY)
+    if kept is None or kept[0] != key:
+        session.use_torch()
+        from transformer.interop.files.state_dicts import read_state_dict
+        from transformer.interop.nn_transformer.survey import survey
+
+        with st.spinner("Looking at the names and shapes of its tensors…"):
+            kept = (key, survey(read_state_dict(path)))
+        st.session_state[SURVEY] = kept
+    return kept[1]
+
+
+def _convert(path: Path, name: str, choices: "Choices", sides: Sides) -> "Checkpoint":
+    from transformer.interop.files.state_dicts import read_state_dict
+    from transformer.interop.nn_transformer.convert import convert
+
+    origin = f"Imported from {name}, the state dict of a torch.nn.Transformer."
+    checkpoint = convert(read_state_dict(path), choices, sides, origin=origin)
+    st.session_state.pop(SURVEY, None)
+    return checkpoint
+
+
+# --- The tensors outside the stacks ----------------------------------------------------------
+
+
+def _roles(found: "Survey", path: Path) -> dict[str, str]:
+    """The table of names, which a person may correct."""
+    from transformer.interop.nn_transformer.name_mapping import LEFT_OUT, ROLES, UNKNOWN
+
+    st.markdown("**What its other tensors are for.** Correct what is taken wrongly.")
+    roles = {row.name: row.role for row in found.rows}
+    # What nobody can name comes first, copies and masks last.
+    order = sorted(found.rows, key=lambda row: (row.role != UNKNOWN, row.role == LEFT_OUT))
+    for row in order[:MOST_ROWS]:
+        left, middle, right = st.columns([4, 3, 4], vertical_alignment="center")
+        shape = " × ".join(map(str, row.shape)) or "a number"
+        left.markdown(f"{verbatim(_short(row.name))}  \n{shape}")
+        roles[row.name] = middle.selectbox(
+            f"What {_short(row.name)} is for",
+            ROLES,
+            index=ROLES.index(row.role),
+            key=f"role {path.name} {row.name}",
+            label_visibility="collapsed",
+        )
+        right.caption(plain(f"{row.sure.capitalize()}: {row.why}."))
+    rest = order[MOST_ROWS:]
+    if rest and st.checkbox(f"Leave the other {len(rest):,} tensors out", key=f"rest {path.name}"):
+        roles |= {row.name: LEFT_OUT for row in rest if row.role == UNKNOWN}
+    return roles
+
+
+def _short(name: str) -> str:
+    shown = "".join(map(printable, name))
+    return shown if len(shown) <= 60 else "…" + shown[-59:]
+
+
+# --- What shapes cannot tell -----------------------------------------------------------------
+
+
+def _questions(found: "Survey", path: Path, roles: dict[str, str]) -> "Choices":
+    from transformer.interop.nn_transformer.survey import FRAMES, POSITION_CHOICES
+
+    guesses, d_model = found.guesses, found.stacks.d_model
+
+    def key(name: str) -> str:
+        return f"{name} {path.name}"
+
+    def why(name: str) -> None:
+        st.caption(plain(f"{found.reasons[name][0].upper()}{found.reasons[name][1:]}."))
+
+    def choose(name: str, label: str, options: dict[Any, str]) -> Any:
+        keys = list(options)
+        chosen = st.selectbox(
+            label,
+            keys,
+            index=keys.index(getattr(guesses, name)),
+            format_func=lambda option: options[option],
+            key=key(name),
+        )
+        why(name)
+        return chosen
+
+    st.markdown("**What shapes cannot tell.** Each is a guess, with its reason.")
+    heads = {n: str(n) for n in range(1, 65) if d_model % n == 0}
+    activations = {name: name for name in ("relu", "gelu", "swish")}
+    columns = st.columns(3, gap="medium")
+    with columns[0]:
+        num_heads = choose("num_heads", "Heads in each layer", heads)
+        positions = choose("positions", "Positions", POSITION_CHOICES)
+    with columns[1]:
+        norm_first = choose("norm_first", "Norms", NORMS)
+        scaled = choose("scale_embeddings", "Embeddings", SCALES)
+    with columns[2]:
+        activation = choose("activation", "Activation", activations)
+        frame = choose("source_frame", "What the encoder reads", FRAMES)
+    with st.expander("Less often different"):
+        left, right = st.columns(2, gap="medium")
+        with left:
+            length = st.number_input(
+                "Longest sequence, in tokens",
+                2,
+                4096,
+                guesses.max_length,
+                key=key("max_length"),
+            )
+            why("max_length")
+        with right:
+            eps = st.number_input(
+                "ε of the norms",
+                1e-12,
+                0.1,
+                guesses.layer_norm_eps,
+                format="%.1e",
+                key=key("layer_norm_eps"),
+            )
+            why("layer_norm_eps")
+    return replace(
+        guesses,
+        roles=roles,
+        num_heads=num_heads,
+        positions=positions,
+        norm_first=norm_first,
+        scale_embeddings=scaled,
+        activation=activation,
+        source_frame=frame,
+        max_length=int(length),
+        layer_norm_eps=float(eps),
+    )
+
+
+# --- Vocabularies ----------------------------------------------------------------------------
+
+
+def _vocabulary_files(path: Path) -> "tuple[UploadedFile | None, UploadedFile | None]":
+    """The fields for the file of the source or of both, and of the target alone."""
+    st.markdown(
+        "**Its vocabularies.** Without a file, the ids themselves are the tokens: `7 12 9`."
+    )
+    left, right = st.columns(2, gap="medium")
+    help = "JSON (a list, or an object of token to id), or text with one token a line, in UTF-8."
+    with left:
+        both = st.file_uploader(
+            "Vocabulary of the source, or of both",
+            key=f"vocabulary {path.name}",
+            help=help,
+            max_upload_size=LARGEST_MB,
+        )
+    with right:
+        own = st.file_uploader(
+            "Vocabulary of the target, if it has its own",
+            key=f"target vocabulary {path.name}",
+            help=help,
+            max_upload_size=LARGEST_MB,
+        )
+    return both, own
+
+
+def _vocabularies(
+    found: "Survey",
+    sizes: "Sizes",
+    path: Path,
+    both: "UploadedFile | None",
+    own: "UploadedFile | None",
+) -> Sides:
+    """What the files hold, and the special tokens as the person says; ids where there are none.
+
+    Raises:
+        VocabularyError: a file holds no vocabulary.
+    """
+    read: list[ForeignVocabulary | None] = [None, None]
+    if both is not None:
+        read = list(read_vocabularies(both.getvalue(), both.name))
+    if own is not None:
+        read[1] = read_vocabularies(own.getvalue(), own.name)[1]
+    counts = sizes.source_vocab_size, sizes.target_vocab_size
+    if read[0] is None and read[1] is None:
+        special = _special(found.special, None, max(counts), path, "ids", found.reasons["special"])
+        return numbered(counts[0], special), numbered(counts[1], special)
+    made = []
+    for side, vocabulary, size in zip(("source", "target"), read, counts, strict=True):
+        if vocabulary is None:
+            special = _special(found.special, None, size, path, side, found.reasons["special"])
+            made.append(numbered(size, special))
+        else:
+            special = _special(
+                vocabulary.special, vocabulary, len(vocabulary.tokens), path, side, ""
+            )
+            made.append(replace(vocabulary, special=special))
+    return made[0], made[1]
+
+
+def _special(
+    guess: Special,
+    vocabulary: ForeignVocabulary | None,
+    size: int,
+    path: Path,
+    side: str,
+    why: str,
+) -> Special:
+    """Which ids the special tokens have; an empty field means that there is no such token."""
+    what = "Ids of the special tokens" if side == "ids" else f"Special tokens of the {side}"
+    named = "" if vocabulary is None else str(hash(vocabulary.tokens))
+    given: dict[str, int | None] = {}
+    guessed = f" Guessed: {plain(why)}." if why else ""
+    st.caption(f"{what}; leave empty what it does not have.{guessed}")
+    for column, name in zip(st.columns(4), SPECIAL, strict=True):
+        number, key = getattr(guess, name), f"special {path.name} {side} {name} {named}"
+        st.session_state.setdefault(key, None if number is None or number >= size else number)
+        given[name] = column.number_input(
+            f"{name} ({side})" if side != "ids" else name,
+            0,
+            size - 1,
+            None,
+            key=key,
+            placeholder="none",
+            persist_state="session",  # below a wrong vocabulary it is not drawn
+        )
+        chosen = given[name]
+        if vocabulary is not None and chosen is not None:
+            column.caption(plain(printable(vocabulary.tokens[chosen])))
+    return Special(**given)

@@ -1,0 +1,228 @@
+"""One field for every file: what it is shows in its bytes, and it becomes a checkpoint of ours.
+
+In session state: "arrival", the file that is being brought; "outcome", what became of the last
+one; "arrived", a checkpoint to choose at the next run, before the box that chooses is drawn.
+"""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import streamlit as st
+from streamlit import config
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+from pages.components.shell import browser, session
+from pages.components.shell.frame import problem
+from pages.components.shell.text import plain, verbatim
+from pages.components.stores import arrivals, uploads
+from pages.components.stores.arrivals import Arrival
+from transformer.config.limits import NO_FOREIGN_FILES, Limits
+from transformer.errors import CheckpointError, UserError
+from transformer.files import remedy
+from transformer.vocabulary.vocabulary import visible
+
+if TYPE_CHECKING:
+    from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+    from transformer.checkpoint.checkpoint import Checkpoint
+
+LABEL = "Bring a model: drop a file here"
+KINDS = (
+    "A checkpoint of this app (.safetensors), a state dict of PyTorch (.pt, .pth, .bin, .ckpt, "
+    ".safetensors), or a MarianMT translation model (.zip)."
+)
+ONLY_OURS = "A checkpoint of this app (.safetensors)."
+STYLE = """
+<style>
+  /* Streamlit rounds 512 MB to "1GB"; the line below the field says it right. */
+  .st-key-door [data-testid="stFileUploaderDropzoneInstructions"] { display: none; }
+</style>
+"""
+WORK = {
+    "own": "Checking {}: size, structure, every weight, and the checksum…",
+    "state dict": "Opening {} in a process of its own, in which no program can run…",
+    "marian": "Importing the translation model {}: its weights, vocabularies and sentence "
+    "pieces. A large one takes half a minute…",
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a file: the id of its checkpoint and what it wrote, or what is wrong."""
+
+    name: str
+    id: str = ""
+    example: tuple[str, str] | None = None
+    problem: UserError | None = None
+
+
+def door() -> None:
+    """The field, and what became of the last file. Call it before the box that chooses."""
+    state, limits = st.session_state, Limits.from_environment()
+    if (chosen := state.pop("arrived", None)) is not None:
+        state["checkpoint"] = chosen
+    if config.get_option("server.maxUploadSize") > limits.upload_mb:
+        config.set_option("server.maxUploadSize", limits.upload_mb)  # a demo holds less in memory
+    # A field of its own for every file: the one before is then free to go from memory.
+    turn = state.setdefault("upload turn", 0)
+    st.html(STYLE)
+    with st.container(key="door"):
+        st.file_uploader(
+            LABEL,
+            key=f"upload {turn}",
+            max_upload_size=limits.upload_mb,
+            on_change=_take,
+            args=(turn,),
+        )
+    kinds = KINDS if limits.foreign_files else ONLY_OURS
+    st.caption(f"{kinds} Up to {limits.upload_mb} MB.")
+    arrival: Arrival | None = state.get("arrival")
+    if arrival is not None and not arrival.checked:
+        _receive(arrival, limits)
+    _tell(state.get("outcome"))
+
+
+def questions() -> None:
+    """What only the person knows of a state dict that was brought; nothing where there is none."""
+    arrival: Arrival | None = st.session_state.get("arrival")
+    if arrival is None or not arrival.checked:
+        return
+    checkpoint: Checkpoint | None = None
+    with st.container(border=True):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.subheader(f"Import {plain(arrival.name)}")
+            st.button("Leave this file", on_click=_leave, key="leave", icon=":material/close:")
+        try:
+            if not arrival.path.exists():
+                raise CheckpointError("The file has made way for newer ones. Bring it again.")
+            from pages.components.checkpoints.state_dict_form import state_dict_form
+
+            checkpoint = state_dict_form(arrival.path, arrival.name)
+        except UserError as error:
+            problem(error)
+    if checkpoint is None:
+        return
+    try:
+        st.session_state["arrived"] = _keep(arrival, checkpoint)
+    except (UserError, OSError) as error:
+        problem(_sentence(error))
+        return
+    st.rerun()
+
+
+def _take(turn: int) -> None:
+    """The file from memory to the disk, and a new field."""
+    uploaded: UploadedFile | None = st.session_state[f"upload {turn}"]
+    if uploaded is None:
+        return
+    _leave()
+    st.session_state["upload turn"] = turn + 1
+    try:
+        st.session_state["arrival"] = arrivals.put(uploaded.name, uploaded, uploaded.size)
+    except OSError as error:
+        st.session_state["outcome"] = Outcome(uploaded.name, problem=_sentence(error))
+    context = get_script_run_ctx()
+    files = context.uploaded_file_mgr if context is not None else None
+    if context is not None and isinstance(files, MemoryUploadedFileManager):
+        files.remove_file(context.session_id, uploaded.file_id)
+
+
+def _leave() -> None:
+    """Forget the file that is being brought, and what became of the last."""
+    arrival: Arrival | None = st.session_state.pop("arrival", None)
+    st.session_state.pop("outcome", None)
+    if arrival is not None:
+        arrival.drop()
+
+
+def _receive(arrival: Arrival, limits: Limits) -> None:
+    """Make a checkpoint of what was brought, or find out what must be asked first.
+
+    A click in the meantime begins this page anew; the file is then still there, and is taken up
+    again.
+    """
+    try:
+        with st.spinner(f"Looking at {plain(arrival.name)}…"):
+            session.use_torch()
+            kind = _kind(arrival.path, limits)
+        with st.spinner(WORK[kind].format(plain(arrival.name))):
+            if kind == "state dict":
+                st.session_state["arrival"] = arrivals.unpickled(arrival)
+            elif kind == "own":
+                st.session_state["checkpoint"] = _keep(arrival, arrival.path)
+            else:
+                from transformer.interop.marian.convert import import_marian
+
+                checkpoint = import_marian(arrival.path)
+                st.session_state["checkpoint"] = _keep(arrival, checkpoint)
+    except Exception as error:
+        # Whatever it was, it must not happen again at every click.
+        _leave()
+        if not isinstance(error, UserError | OSError):
+            raise
+        st.session_state["outcome"] = Outcome(arrival.name, problem=_sentence(error))
+
+
+def _kind(path: Path, limits: Limits) -> str:
+    from transformer.interop.files.kinds import kind_of
+
+    if path.stat().st_size > limits.upload_mb << 20:
+        raise CheckpointError(f"The file is larger than the {limits.upload_mb} MB that are taken.")
+    try:
+        kind = kind_of(path)
+    except CheckpointError:
+        if limits.foreign_files:
+            raise
+        kind = ""
+    if kind != "own" and not limits.foreign_files:
+        raise CheckpointError(NO_FOREIGN_FILES)
+    return kind
+
+
+def _keep(arrival: Arrival, brought: "Path | Checkpoint") -> str:
+    """Keep the checkpoint, and let it answer one of its own examples; its id."""
+    upload = uploads.keep(arrival.name, brought, browser.owner())
+    _leave()
+    example = None
+    if not isinstance(brought, Path):
+        # Just made, checked and written: reading 300 MB again would tell nothing new.
+        session.remember(upload.path, brought)
+        first = brought.header.examples[:1]
+        example = (first[0].source, first[0].output) if first else None
+    checkpoint = session.load(session.Listed(upload.id, upload.name, upload.path))
+    if example is None and checkpoint.header.examples:
+        source = checkpoint.header.examples[0].source
+        with suppress(UserError):  # it cannot read it; the check of the checkpoint says so
+            from transformer.checkpoint.checkpoint import proof_strategy
+
+            answer = checkpoint.answers([source], proof_strategy(checkpoint))[0]
+            example = (source, answer.output)
+    st.session_state["outcome"] = Outcome(arrival.name, upload.id, example)
+    return upload.id
+
+
+def _sentence(error: UserError | OSError) -> UserError:
+    if isinstance(error, UserError):
+        return error
+    return UserError(f"The file could not be kept: {error.strerror}. {remedy(error)}.")
+
+
+def _tell(outcome: Outcome | None) -> None:
+    if outcome is None:
+        return
+    name = visible(outcome.name)
+    if outcome.problem is not None:
+        problem(UserError(f"{name} was not taken. {outcome.problem}"))
+    elif outcome.id == st.session_state.get("checkpoint"):
+        said = f"**{plain(name)}** is here and chosen."
+        if outcome.example is not None:
+            source, output = outcome.example
+            said += f" It reads {verbatim(_short(source))} and writes {verbatim(_short(output))}."
+        st.success(said, icon=":material/check_circle:")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 200 else text[:199] + "…"

@@ -1,0 +1,413 @@
+"""Many inputs at once: brought as text or file, decoded, scored, and taken along as CSV."""
+
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pages.components.decoding.many_inputs_fields import Brought, bring, brought, put_back, say
+from pages.components.decoding.strategies import PENALTY_HELP, USUAL_ALPHA
+from pages.components.decoding.view import View, open_at
+from pages.components.shared.inspection import LONGEST_OUTPUT
+from pages.components.shared.scores import score
+from pages.components.shell import jobs
+from pages.components.shell.text import percent
+from pages.components.widgets.answer_table import Row, Tokens, answer_table, page_of
+from transformer.csv_files import write_csv
+from transformer.errors import UserError
+from transformer.evaluation.text_scores import Scorer, Scores
+from transformer.tasks.own_pairs.inputs import Input, Inputs
+from transformer.vocabulary.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.decoding.many import BatchAnswer
+
+MAX_BEAM = 16
+WHAT_THEY_ARE = {
+    "Not read": "These have tokens that the model does not know, too many of them, or none.",
+    "Cut": f"These outputs were stopped at {LONGEST_OUTPUT} tokens, or at the model's last "
+    "position: they found no end.",
+    "Close calls": "Here the best two candidates were closer than 0.0001 in log-probability, "
+    "which is within reach of rounding: decoded alone, the output may be another.",
+}
+DECODED = "decoded"
+"""In the address: the token of what was decoded, which a reload finds again."""
+
+
+@dataclass
+class Results:
+    """What was brought, with what was written for each input so far, by its place.
+
+    int8: whether linear layers compute in 8 bits. on_card: whether a graphics card computes.
+    first_wrong: by place, the first token that is not the target's, for those with a target.
+    """
+
+    brought: Brought
+    beam_size: int
+    alpha: float
+    int8: bool = False
+    on_card: bool = False
+    answers: "dict[int, BatchAnswer]" = field(default_factory=dict)
+    first_wrong: dict[int, int] = field(default_factory=dict)
+    scorer: Scorer = field(default_factory=Scorer)
+    scores: Scores | None = None
+
+    @property
+    def inputs(self) -> Inputs:
+        return self.brought.inputs
+
+    @property
+    def left(self) -> list[int]:
+        """Places of the inputs that were not decoded yet."""
+        return [place for place in range(len(self.inputs.inputs)) if place not in self.answers]
+
+    def to_go_on(self) -> "Results":
+        """A copy that may grow, whoever else looks at this one."""
+        answers, first_wrong = dict(self.answers), dict(self.first_wrong)
+        return replace(self, answers=answers, first_wrong=first_wrong, scorer=deepcopy(self.scorer))
+
+    def is_right(self, place: int) -> bool:
+        return self.answers[place].output == self.inputs.inputs[place].target
+
+    def score(self, text: bool) -> Scores | None:
+        """The scores of all that was decoded so far; those of words take a second."""
+        if self.scores is None or self.scores.count != len(self.scorer.outputs):
+            self.scores = self.scorer.scores(text=text)
+        return self.scores
+
+
+def panel(view: View) -> None:
+    """Bring inputs, decode them, see and take along what came of it."""
+    checkpoint = view.checkpoint
+    key = f"batch {checkpoint.header.sha256}"
+    _recall(checkpoint, key)
+    bring(checkpoint)
+    running = (kept := st.session_state.get(key)) is not None and kept.running
+    _search(checkpoint, key, running)
+    say(brought())
+    results = jobs.show(key, "Decoding")
+    if isinstance(results, Results):
+        _show(checkpoint, results, key)
+
+
+def _recall(checkpoint: "Checkpoint", key: str) -> None:
+    """In a session that began anew, by a reload say: what the address leads to."""
+    found: jobs.Study | None = st.session_state.get(key)
+    token = st.query_params.get(DECODED)
+    if found is None and token is not None:
+        found = jobs.recall(token)
+        if found is None:
+            del st.query_params[DECODED]
+            st.info("What was decoded here is gone: the server keeps the latest, until it ends.")
+        elif found.name != checkpoint.header.sha256:
+            found = None
+        else:
+            st.session_state[key] = found
+            if isinstance(found.result, Results):
+                put_back(found.result.brought)
+    if found is not None and token != found.token:
+        st.query_params[DECODED] = found.token
+
+
+# --- decoding ---------------------------------------------------------------------------------
+
+
+def _search(checkpoint: "Checkpoint", key: str, running: bool) -> None:
+    """How to decode, and the button that starts it.
+
+    What is typed comes to the server as the box is left, by the very click on the button: so it
+    can be pressed before, and keeps its place and its key as its label changes under the press.
+    """
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        beam_size = st.number_input(
+            "Beam size (1 is greedy)",
+            min_value=1,
+            max_value=MAX_BEAM,
+            value=1,
+            key="batch beam",
+            persist_state="session",
+            width=190,
+        )
+        penalty = checkpoint.config.length_penalty
+        alpha = float(USUAL_ALPHA[penalty])
+        if beam_size > 1:
+            alpha = st.number_input(
+                "Length penalty α",
+                min_value=0.0,
+                max_value=2.0,
+                value=alpha,
+                step=0.1,
+                key="batch alpha" if penalty == "paper" else f"batch alpha {penalty}",
+                help=PENALTY_HELP[penalty],
+                persist_state="session",
+                width=170,
+            )
+        on_card = _on_card()
+        int8 = not on_card and _in_8_bits(checkpoint)
+        found = brought()
+        label = f"Decode {_counted(found.inputs)}" if isinstance(found, Brought) else "Decode"
+        pressed = st.button(label, type="primary", disabled=running, key="batch decode")
+        if pressed and isinstance(found, Brought):
+            _start(checkpoint, Results(found, beam_size, alpha, int8, on_card), key)
+            st.rerun()
+    if pressed and found is None:
+        st.info("There is nothing to decode yet: type an input above, or bring a file.")
+
+
+def _counted(inputs: Inputs) -> str:
+    count = len(inputs.inputs)
+    return f"{count:,} {'input' if count == 1 else 'inputs'}"
+
+
+def _on_card() -> bool:
+    """Whether a graphics card is to decode; asked where there is one."""
+    from transformer.checkpoint.placement import has_card
+
+    return has_card() and st.checkbox(
+        "On the graphics card",
+        value=True,
+        key="batch card",
+        help="It decodes many inputs at once, faster than the processor. Where two tokens are "
+        "almost equally probable, the other may be written.",
+        persist_state="session",
+        width="content",
+    )
+
+
+def _in_8_bits(checkpoint: "Checkpoint") -> bool:
+    """Whether a person wants that; asked where it is faster."""
+    from transformer.decoding.engines.int8 import FASTER_FROM
+
+    return checkpoint.config.d_model >= FASTER_FROM and st.checkbox(
+        "In 8 bits",
+        key="batch int8",
+        help="Rounds the weights of linear layers to 8 bits, which is faster for a model of this "
+        "size. Where two tokens are almost equally probable, the other may be written.",
+        persist_state="session",
+        width="content",
+    )
+
+
+def _start(checkpoint: "Checkpoint", results: Results, key: str) -> None:
+    """Decode what is not decoded yet, in a thread of its own."""
+    twin = checkpoint.twin()
+    vocabulary = twin.target_vocabulary
+
+    def work() -> Iterator[object]:
+        from transformer.checkpoint.placement import on_card
+        from transformer.decoding.engines.int8 import int8_twin
+        from transformer.decoding.many import BatchAnswer, answer_many
+
+        yield results
+        reader = twin
+        if results.on_card:
+            reader = on_card(twin)
+        elif results.int8:
+            reader = int8_twin(twin)
+        places = []
+        for place in results.left:
+            one = results.inputs.inputs[place]
+            if one.problem:
+                results.answers[place] = BatchAnswer(one.text, error=one.problem)
+            else:
+                places.append(place)
+        for progress in answer_many(
+            reader,
+            [results.inputs.inputs[place].text for place in places],
+            beam_size=results.beam_size,
+            alpha=results.alpha,
+            max_length=LONGEST_OUTPUT,
+        ):
+            for number, answer in progress.new.items():
+                results.answers[places[number]] = answer
+                _compare(results, places[number], vocabulary)
+            yield progress.share
+        results.score(_is_text(vocabulary))
+
+    st.session_state[key] = begun = jobs.start(checkpoint.header.sha256, work)
+    jobs.keep(begun)
+
+
+def _compare(results: Results, place: int, vocabulary: Vocabulary) -> None:
+    """Count an output, and find its first wrong token, where there is a target."""
+    answer, target = results.answers[place], results.inputs.inputs[place].target
+    if target is None or answer.error:
+        return
+    try:
+        wanted = vocabulary.cut(target)
+    except UserError:  # byte pairs that cannot write it
+        wanted = target.split()
+    written = _without_end(answer.tokens, vocabulary)
+    results.scorer.add(answer.output, target, written, wanted)
+    if answer.output != target:
+        pairs = zip(written, wanted, strict=False)
+        shorter = min(len(written), len(wanted))
+        results.first_wrong[place] = next(
+            (i for i, (one, other) in enumerate(pairs) if one != other), shorter
+        )
+
+
+def _without_end(tokens: Sequence[str], vocabulary: Vocabulary) -> Sequence[str]:
+    end = vocabulary.tokens[vocabulary.special.eos]
+    return tokens[:-1] if tokens and tokens[-1] == end else tokens
+
+
+def _is_text(vocabulary: Vocabulary) -> bool:
+    """Whether outputs are words, for which BLEU and chrF were made."""
+    return vocabulary.kind != "characters"
+
+
+# --- what came of it --------------------------------------------------------------------------
+
+
+def _show(checkpoint: "Checkpoint", results: Results, key: str) -> None:
+    left = len(results.left)
+    if (now := brought()) != results.brought:
+        st.info(
+            f"These are the outputs of the {_counted(results.inputs)} decoded before"
+            + (", not of those above." if now is not None else ".")
+        )
+    if left:
+        st.markdown(
+            f"**{len(results.answers):,} of {len(results.inputs.inputs):,} inputs are decoded** "
+            "and kept."
+        )
+        if st.button(f"Decode the other {left:,}"):
+            _start(checkpoint, results.to_go_on(), key)
+            st.rerun()
+    if not results.answers:
+        return
+    _scores(checkpoint, results)
+    kinds = _kinds(results)
+    place = "batch shows"
+    if st.session_state.get(place) not in kinds:
+        st.session_state[place] = next(iter(kinds))
+    if len(kinds) > 1:
+        st.segmented_control(
+            "Show",
+            list(kinds),
+            format_func=lambda kind: f"{kind} ({len(kinds[kind]):,})",
+            key=place,
+            required=True,
+        )
+    chosen: str = st.session_state[place]
+    if chosen in WHAT_THEY_ARE:
+        st.caption(WHAT_THEY_ARE[chosen])
+    first, shown = page_of(kinds[chosen], "batch page")
+    st.session_state["batch shown"] = results
+    columns = ("Input", "Output", *(("Target",) if results.inputs.targets else ()))
+    name = f"batch table {chosen} {first}"
+    answer_table(
+        "Inputs and outputs",
+        (*columns, "Log-probability"),
+        [Row(one, *_cells(results, one, checkpoint.target_vocabulary)) for one in shown],
+        key=name,
+        on_open=lambda: _open(name),
+    )
+    st.caption(
+        "Choose an input to walk through its steps above. The log-probability is that of the whole "
+        "output, in nats: 0 is certainty."
+        + (
+            " The first token that differs from the target is marked."
+            if results.first_wrong
+            else ""
+        )
+    )
+    st.download_button(
+        f"{'What is decoded' if left else 'All of it'} (CSV)",
+        data=lambda: as_csv(results),
+        file_name=f"decoded-{checkpoint.task}.csv",
+        mime="text/csv",
+        on_click="ignore",
+    )
+
+
+def _scores(checkpoint: "Checkpoint", results: Results) -> None:
+    if not results.scorer.outputs:
+        return
+    text = _is_text(checkpoint.target_vocabulary)
+    if results.scores is None or results.scores.count != len(results.scorer.outputs):
+        with st.spinner("Comparing with the targets…"):
+            results.score(text)
+    found = results.score(text)
+    assert found is not None  # there are outputs
+    right = round(found.exact_match * found.count)
+    where = f"On {found.count:,} inputs with a target that the model could read."
+    with st.container(horizontal=True, gap="small"):
+        score("Exact match", percent(found.exact_match), f"{right:,} of {found.count:,}", where)
+        if found.token_error_rate is not None:
+            score("Token error rate", percent(found.token_error_rate), "lower is better", where)
+        if found.bleu is not None:
+            score("BLEU", f"{found.bleu:.1f}", "of 100", where)
+        if found.chrf is not None:
+            score("chrF", f"{found.chrf:.1f}", "of 100", where)
+    inputs, answers = results.inputs.inputs, results.answers
+    unread = sum(inputs[i].target is not None and bool(answers[i].error) for i in answers)
+    if unread:
+        what = "1 input with a target" if unread == 1 else f"{unread:,} inputs with a target"
+        st.caption(f"{what} could not be read and {'is' if unread == 1 else 'are'} not counted.")
+
+
+def _kinds(results: Results) -> dict[str, list[int]]:
+    """What can be shown: places in the order of the inputs, by the name of the choice."""
+    every = sorted(results.answers)
+    tests: dict[str, Callable[[int], bool]] = {
+        "Wrong": results.first_wrong.__contains__,
+        "Not read": lambda place: bool(results.answers[place].error),
+        "Cut": lambda place: not results.answers[place].complete,
+        "Close calls": lambda place: results.answers[place].close,
+    }
+    found = {name: [place for place in every if test(place)] for name, test in tests.items()}
+    return {"All": every, **{name: places for name, places in found.items() if places}}
+
+
+def _cells(results: Results, place: int, vocabulary: Vocabulary) -> tuple[list[str | Tokens], str]:
+    """The cells of a row, and the problem that stands instead of all but the first."""
+    answer, given = results.answers[place], results.inputs.inputs[place]
+    if answer.error:
+        return [f"{given.text}"], f"Line {given.line:,}: {answer.error}"
+    output: str | Tokens = answer.output
+    if place in results.first_wrong:
+        wrong = results.first_wrong[place]
+        written = _without_end(answer.tokens, vocabulary)
+        output = Tokens(answer.tokens if wrong == len(written) else written, wrong)
+    elif given.target is not None:
+        output = f"✓ {answer.output}"
+    cells: list[str | Tokens] = [given.text, output]
+    if results.inputs.targets:
+        cells.append(given.target or "")
+    cut = "" if answer.complete else " (cut)"
+    return [*cells, f"{answer.log_prob:.4f}{cut}"], ""
+
+
+def _open(name: str) -> None:
+    results: Results | None = st.session_state.get("batch shown")
+    place = st.session_state[name]["open"]
+    if results is not None and place in results.answers:
+        given: Input = results.inputs.inputs[place]
+        open_at(given.text, (), results.first_wrong.get(place, 0))
+        st.session_state["target"] = given.target or ""
+
+
+TITLES = ("line", "input", "output", "log_probability", "complete", "margin")
+
+
+def as_csv(results: Results) -> bytes:
+    """One line an input, in their order; with targets, whether the output is the target."""
+    targets = bool(results.inputs.targets)
+    rows = []
+    for place, answer in sorted(results.answers.items()):
+        given = results.inputs.inputs[place]
+        row: list[object] = [given.line, given.text]
+        if answer.error:
+            row += [None] * 4
+        else:
+            row += [answer.output, answer.log_prob, answer.complete, answer.margin]
+        if targets:
+            judged = given.target is not None and not answer.error
+            row += [given.target, results.is_right(place) if judged else None]
+        rows.append([*row, answer.error])
+    return write_csv((*TITLES, *(("target", "exact_match") if targets else ()), "error"), rows)

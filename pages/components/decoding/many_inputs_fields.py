@@ -1,0 +1,137 @@
+"""The fields in which many inputs are brought, typed or in a file, and what was brought last."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pages.components.shell.frame import problem
+from pages.components.shell.text import plain, verbatim
+from transformer.errors import TaskError, UserError
+from transformer.tasks.own_pairs.file import ENCODING_NAMES
+from transformer.tasks.own_pairs.inputs import (
+    ARROW,
+    MAX_BYTES,
+    MAX_INPUTS,
+    Inputs,
+    as_line,
+    parse_inputs,
+)
+
+if TYPE_CHECKING:
+    from transformer.checkpoint.checkpoint import Checkpoint
+
+BROUGHT, TYPED, FILE = "batch inputs", "batch text", "batch file"
+"""Session state: what a person brought last, as :class:`Brought` or the error in it; the fields."""
+
+
+@dataclass(frozen=True)
+class Brought:
+    """Inputs, and the name of their file; empty where they were typed."""
+
+    name: str
+    inputs: Inputs
+
+
+def bring(checkpoint: "Checkpoint") -> None:
+    """The fields to bring inputs with; what is in them is said by :func:`brought`."""
+    example = _example(checkpoint)
+    st.markdown(
+        f"One input a line, up to {MAX_INPUTS:,}. Where you know the right output, write it after "
+        f"{verbatim(ARROW)} with a space on either side, or after a tab: outputs are then compared "
+        f"with it.{f' For example: {verbatim(example)}' if example else ''}"
+    )
+    left, right = st.columns(2)
+    with left:
+        st.text_area(
+            "Type or paste inputs here",
+            key=TYPED,
+            height=140,
+            placeholder=example or "one input a line",
+            persist_state="session",
+            on_change=_typed,
+        )
+    with right:
+        st.file_uploader(
+            "Or a file of inputs (.txt or .tsv, in UTF-8)",
+            type=["txt", "tsv", "tab"],
+            key=FILE,
+            max_upload_size=MAX_BYTES // 1_000_000,
+            on_change=_uploaded,
+        )
+
+
+def brought() -> Brought | UserError | None:
+    """What was brought last, or why it cannot be used; None for nothing yet."""
+    found: Brought | UserError | None = st.session_state.get(BROUGHT)
+    return found
+
+
+def say(found: Brought | UserError | None) -> None:
+    """What was read. Below all that can be clicked: as it appears, nothing may move away from
+    under a pointer that is already pressed."""
+    if isinstance(found, UserError):
+        problem(found)
+    elif found is not None:
+        st.caption(_words(found.name, found.inputs))
+
+
+def _example(checkpoint: "Checkpoint") -> str:
+    """A line as it may be typed: the model's own first example that has a target."""
+    pairs = ((one.source, one.target) for one in checkpoint.header.examples)
+    return next((f"{source} {ARROW} {target}" for source, target in pairs if target), "")
+
+
+def put_back(brought: Brought) -> None:
+    """Before :func:`bring`, in a session that began anew: as if this had been brought in it."""
+    if BROUGHT in st.session_state:
+        return
+    st.session_state[BROUGHT] = brought
+    if not brought.name:
+        lines = (as_line(one.text, one.target) for one in brought.inputs.inputs)
+        st.session_state[TYPED] = "\n".join(lines)
+
+
+def _typed() -> None:
+    text = st.session_state[TYPED]
+    if text.strip():
+        _take("", text.encode("utf-8", "replace"))
+    else:
+        st.session_state.pop(BROUGHT, None)
+
+
+def _uploaded() -> None:
+    file = st.session_state[FILE]
+    if file is None:  # taken away: what is typed counts again
+        _typed()
+    elif file.size > MAX_BYTES:
+        sentence = f"{file.name} is larger than {MAX_BYTES // 1_000_000} MB; bring it in parts."
+        st.session_state[BROUGHT] = TaskError(sentence)
+    else:
+        _take(file.name, file.getvalue())
+
+
+def _take(name: str, content: bytes) -> None:
+    try:
+        st.session_state[BROUGHT] = Brought(name, parse_inputs(content))
+    except UserError as error:
+        st.session_state[BROUGHT] = error
+
+
+def _words(name: str, inputs: Inputs) -> str:
+    """What was read, in a sentence or two."""
+    count, unusable = len(inputs.inputs), sum(bool(one.problem) for one in inputs.inputs)
+    said = [
+        f"{count:,} {'input' if count == 1 else 'inputs'}"
+        + (f" from {plain(name)}" if name else "")
+        + (f", {inputs.targets:,} with a target." if inputs.targets else ".")
+    ]
+    if inputs.extra:
+        said.append(f"In {inputs.extra:,} lines there are more than two cells; two are used.")
+    if unusable:
+        said.append(f"Of these too long to be read: {unusable:,}.")
+    if inputs.encoding != "utf-8":
+        said.append(
+            f"Read as {ENCODING_NAMES[inputs.encoding]}; if letters look wrong, save it as UTF-8."
+        )
+    return " ".join(said)

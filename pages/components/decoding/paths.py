@@ -1,0 +1,129 @@
+"""Roads through the decoding of one input: what was written, and what each step gave."""
+
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import streamlit as st
+from numpy.typing import NDArray
+
+from pages.components.shared.inspection import LONGEST_OUTPUT
+from transformer.config.architecture import SamplingConfig
+
+if TYPE_CHECKING:
+    from transformer.checkpoint.checkpoint import Checkpoint
+
+KEPT_BYTES = 64_000_000
+"""Of the roads a session keeps, so that going back to one computes nothing."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a road comes about: what is given, and how the model goes on from there.
+
+    prefix: ids that the output starts with.
+    sampling: None goes on greedily.
+    """
+
+    prefix: tuple[int, ...] = ()
+    sampling: SamplingConfig | None = None
+
+
+@dataclass(frozen=True)
+class Road:
+    """One output, step by step.
+
+    written: ids, with <eos> where it ended.
+    log_probs: the model's log-probability of each.
+    logits: [step, vocabulary]
+    attention: over the source, [step, layer, head, source]
+    """
+
+    way: Way
+    written: tuple[int, ...]
+    log_probs: tuple[float, ...]
+    logits: NDArray[np.float32]
+    attention: NDArray[np.float32]
+
+    @property
+    def total(self) -> float:
+        return sum(self.log_probs)
+
+    @property
+    def nbytes(self) -> int:
+        return self.logits.nbytes + self.attention.nbytes
+
+
+def decode_road(
+    checkpoint: "Checkpoint", text: str, way: Way = Way(), most: int | None = None
+) -> Road:
+    """Decode, or take what this session has decoded before.
+
+    Args:
+        most: tokens to stop after; None is as many as a page shows.
+
+    Raises:
+        VocabularyError: the text cannot be encoded.
+    """
+    kept: dict[tuple[object, ...], tuple[weakref.ref[Checkpoint], Road]]
+    kept = st.session_state.setdefault("roads", {})
+    # An id may be another's by now; and a road must not keep the weights of a model alive.
+    name = (id(checkpoint), text, way, most)
+    if name not in kept or kept[name][0]() is not checkpoint:
+        kept[name] = (weakref.ref(checkpoint), _decode(checkpoint, text, way, most))
+    kept[name] = kept.pop(name)  # the newest last
+    while len(kept) > 1 and sum(road.nbytes for _, road in kept.values()) > KEPT_BYTES:
+        del kept[next(iter(kept))]
+    return kept[name][1]
+
+
+def _decode(checkpoint: "Checkpoint", text: str, way: Way, most: int | None) -> Road:
+    from transformer.decoding.strategies import greedy, sample
+    from transformer.hooks import record
+
+    model, source = checkpoint.model, checkpoint.encode(text)
+    longest = most or max(LONGEST_OUTPUT, len(way.prefix))
+    if way.sampling is None:
+        steps = greedy(model, source, prefix=way.prefix, max_length=longest, attention=True)
+    else:
+        steps = sample(
+            model,
+            source,
+            **way.sampling.to_dict(),
+            prefix=way.prefix,
+            max_length=longest,
+            attention=True,
+        )
+    written: list[int] = []
+    log_probs: list[float] = []
+    logits: list[NDArray[np.float32]] = []
+    attention: list[NDArray[np.float32]] = []
+    with record(model, ["logits"]) as trace:
+        for step in steps:
+            assert step.cross_attention is not None  # asked for
+            written.append(int(step.tokens[0, 0, -1]))
+            log_probs.append(float(step.log_probs[0, 0, written[-1]]))
+            logits.append(trace["logits"][0, -1].numpy())
+            attention.append(step.cross_attention[0, 0].numpy())
+    return Road(way, tuple(written), tuple(log_probs), np.stack(logits), np.stack(attention))
+
+
+def parse_prefix(text: str, checkpoint: "Checkpoint") -> tuple[int, ...] | None:
+    """Ids joined by dots, as the address names them; None if this model has no such tokens."""
+    words = [word for word in text.split(".") if word]
+    config = checkpoint.config
+    size, longest = config.target_vocab_size, config.max_length
+    # What cannot be written has no probability to show.
+    barred = {config.pad_id} if config.pad_in_output != "allowed" else set()
+    if len(words) > longest or not all(
+        word.isdecimal() and len(word) < 8 and int(word) < size and int(word) not in barred
+        for word in words
+    ):
+        return None
+    return tuple(int(word) for word in words)
+
+
+def prefix_text(prefix: Sequence[int]) -> str:
+    return ".".join(map(str, prefix))

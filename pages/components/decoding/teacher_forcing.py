@@ -1,0 +1,134 @@
+"""Teacher forcing beside running free: three tests of the same model on the true target."""
+
+import html
+import math
+from collections.abc import Sequence
+
+import streamlit as st
+
+from pages.components.decoding.branches import shared
+from pages.components.decoding.paths import Way, decode_road
+from pages.components.decoding.view import View
+from pages.components.shared.inspection import shown
+from pages.components.shell.text import code, probability
+
+STYLE = """
+<style>
+  .forcing { border-collapse: collapse; font-size: 0.875rem; font-variant-numeric: tabular-nums; }
+  .forcing th, .forcing td { padding: 0.2rem 0.5rem; text-align: center; font-weight: 400; }
+  .forcing th[scope=row] { text-align: left; white-space: nowrap; }
+  .forcing td { font-family: monospace; }
+  .forcing tr + tr { border-top: 1px solid rgba(128, 128, 128, 0.4); }
+  .forcing td.wrong { font-weight: 700; }
+  .forcing td.parts { border-left: 3px solid currentColor; }
+  .forcing small { display: block; font-family: sans-serif; font-weight: 400; white-space: nowrap; }
+  /* A shadow at the edge behind which the table goes on; at its end, the page's ground hides it. */
+  .forcing-box { overflow-x: auto; background:
+      linear-gradient(to left, light-dark(#ffffff, #11151a) 40%, transparent)
+        right / 3rem 100% no-repeat local,
+      linear-gradient(to left, rgba(128, 128, 128, 0.65), transparent)
+        right / 1.2rem 100% no-repeat scroll; }
+</style>
+"""
+ROWS = (
+    "1 · the whole target at once",
+    "2 · the true tokens one by one",
+    "3 · its own tokens one by one",
+)
+
+
+def panel(view: View) -> None:
+    """What the model would write at each position, given the truth or left alone."""
+    from transformer.analysis.forcing import true_tokens, whole_target
+
+    if not view.wanted:
+        st.info("The true target is not known here. Type it above to give it to the model.")
+        return
+    checkpoint, wanted = view.checkpoint, view.wanted
+    source = checkpoint.encode(view.text)
+    whole = whole_target(checkpoint.model, source, wanted)
+    single = true_tokens(checkpoint.model, source, wanted)
+    free = decode_road(checkpoint, view.text, Way())
+    forced = whole.argmax(dim=-1).tolist()
+    alike = single.argmax(dim=-1).tolist()
+    st.markdown(
+        "The model is given the true target (**1** in one pass, as in training; **2** token by "
+        "token) or goes on from its own tokens (**3**, running free). Shown is the token it finds "
+        "most probable, with its probability; **✗** where that is not the true one, **≠** where 3 "
+        "first parts from it. A long table scrolls sideways."
+    )
+    rows = [
+        (ROWS[0], forced, whole.max(dim=-1).values.exp().tolist(), -1),
+        (ROWS[1], alike, single.max(dim=-1).values.exp().tolist(), -1),
+        (
+            ROWS[2],
+            free.written,
+            [math.exp(value) for value in free.log_probs],
+            shared(free.written, wanted),
+        ),
+    ]
+    st.html(_table(view, rows))
+    difference = float((whole - single).abs().max())
+    wrong = [i + 1 for i, (a, b) in enumerate(zip(forced, wanted, strict=True)) if a != b]
+    parts = shared(free.written, wanted)
+    st.markdown(
+        f"- **1 and 2 agree**: their log-probabilities differ by at most {difference:.1e}. The "
+        "causal mask hides what comes later, so one pass says what step after step would.\n"
+        f"- {_given_truth(wrong, len(wanted))}\n"
+        f"- {_left_alone(parts, free.written, wanted, wrong)}"
+    )
+
+
+def _given_truth(wrong: Sequence[int], steps: int) -> str:
+    if not wrong:
+        return "Given the true tokens, it is **right at every step**."
+    named = ", ".join(map(str, wrong[:8])) + (" …" if len(wrong) > 8 else ".")
+    return f"Given the true tokens, it is wrong at **{len(wrong)} of {steps} steps**: {named}"
+
+
+def _left_alone(
+    parts: int, written: Sequence[int], wanted: Sequence[int], wrong: Sequence[int]
+) -> str:
+    if tuple(written) == tuple(wanted):
+        return "Running free, it **never parts** from the true target."
+    after = sum(1 for step in wrong if step > parts + 1)
+    rest = len(wanted) - parts - 1
+    said = f"Running free, it **parts from the true target at step {parts + 1}**"
+    if rest <= 0:
+        return f"{said}."
+    own = sum(
+        1 for i in range(parts + 1, len(wanted)) if i >= len(written) or written[i] != wanted[i]
+    )
+    return (
+        f"{said}: of the {rest} steps after that, {own} are wrong, and {after} where the truth "
+        "is given. The difference is what its own mistake costs."
+    )
+
+
+def _table(view: View, rows: Sequence[tuple[str, Sequence[int], Sequence[float], int]]) -> str:
+    tokens = view.checkpoint.target_vocabulary.tokens
+    steps = max(len(view.wanted), *(len(ids) for _, ids, _, _ in rows))
+    head = "".join(f"<th scope='col'>{i + 1}</th>" for i in range(steps))
+    truth = "".join(f"<td>{code(name)}</td>" for name in shown(tokens, view.wanted))
+    body = "".join(
+        f"<tr><th scope='row'>{html.escape(title)}</th>"
+        + "".join(
+            _cell(shown(tokens, [ids[i]])[0], share[i], i, ids[i], view.wanted, i == parts)
+            for i in range(len(ids))
+        )
+        + "</tr>"
+        for title, ids, share, parts in rows
+    )
+    return (
+        f"{STYLE}<div class='forcing-box' tabindex='0' role='region' aria-label='Three tests'>"
+        f"<table class='forcing'><thead><tr><th scope='col'>step</th>{head}</tr></thead>"
+        f"<tbody><tr><th scope='row'>true target</th>{truth}</tr>{body}</tbody></table></div>"
+    )
+
+
+def _cell(name: str, share: float, i: int, token: int, wanted: Sequence[int], parts: bool) -> str:
+    wrong = i >= len(wanted) or token != wanted[i]
+    classes = " ".join(filter(None, ["wrong" if wrong else "", "parts" if parts else ""]))
+    mark = "≠ " if parts else "✗ " if wrong else ""
+    said = f"{mark}{html.escape(probability(share))}"
+    return f"<td class='{classes}'>{code(name)}<small>{said}</small></td>"

@@ -1,0 +1,124 @@
+"""What the Runs page offers for one run beside its controls: links, name, notes, sharing, trash."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import streamlit as st
+
+from pages.components.runs.controls import afterwards, attempt, controls
+from pages.components.shell import browser
+from pages.components.shell.frame import problem
+from pages.components.shell.text import plain
+from pages.components.stores import pairs
+from pages.components.training import form
+from transformer.config.limits import Limits
+from transformer.runs import queue
+from transformer.runs.directory import ACTIVE, Run, Status
+from transformer.runs.table import DAMAGED, Summary
+
+
+def duplicate(run: Run) -> None:
+    """A button that opens the form, filled in with the run's settings, and its pairs if any.
+
+    Not a link: on the page of the form it would look like the page one is on.
+    """
+    if not st.button(
+        "Duplicate and change",
+        icon=":material/content_copy:",
+        type="tertiary",
+        key=f"duplicate {run.id}",
+    ):
+        return
+    kept = ""
+    if run.data_file is not None:
+        kept = pairs.keep_run(run.data_file, run.about()["name"] or run.id)
+    config = run.config()
+    if config.training.threads == Limits.from_environment().threads:
+        # It was this server's choice, which another server makes anew.
+        config = replace(config, training=config.training.replace(threads=0))
+    st.switch_page("pages/train.py", query_params=form.link_of(config, kept))
+
+
+def run_actions(run: Run, summary: Summary, go_to: Callable[[str], None]) -> None:
+    """Everything for one run; only whoever may control it gets more than links.
+
+    Args:
+        go_to: called with the id of a run that was made of this one, or "" once it is deleted.
+    """
+    if summary.reason:
+        st.markdown(plain(summary.reason))
+    sound = summary.state != DAMAGED
+    if sound:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.page_link(
+                "pages/train.py",
+                label="Watch it",
+                icon=":material/show_chart:",
+                query_params={"run": run.id},
+            )
+            duplicate(run)
+    # Of a damaged run one cannot ask more than that it goes.
+    status = run.status() if sound else Status(DAMAGED)
+    controls(run, status)
+    if browser.may_control(run):
+        _about(run, summary)
+        if status.state not in (*ACTIVE, "queued"):
+            afterwards(run, status, go_to)
+
+
+def _about(run: Run, summary: Summary) -> None:
+    """Name, notes, and whether others see it."""
+    left, right = st.columns(2)
+    with left:
+        key = f"name {run.id}"
+        st.text_input(
+            "Name", summary.name, max_chars=200, key=key, on_change=_change, args=(run, "name", key)
+        )
+        if Limits.from_environment().owned and summary.own_pairs:
+            key = f"shared {run.id}"
+            st.toggle(
+                "Shared with everyone who uses this server",
+                summary.shared,
+                key=key,
+                on_change=_change,
+                args=(run, "shared", key),
+            )
+    with right:
+        key = f"notes {run.id}"
+        st.text_area(
+            "Notes",
+            summary.notes,
+            max_chars=10_000,
+            height=80,
+            key=key,
+            on_change=_change,
+            args=(run, "notes", key),
+        )
+
+
+def _change(run: Run, field: str, key: str) -> None:
+    attempt(run, lambda run: run.change(**{field: st.session_state[key]}))
+
+
+def problem_of_others(shown: list[str]) -> None:
+    """What went wrong with a run that is not shown; its own place is beside its controls."""
+    refused = st.session_state.get("run problem")
+    if refused is not None and refused[0] not in shown:
+        problem(refused[1])
+
+
+def trash_list() -> None:
+    """Deleted runs, each with a way back."""
+    gone = browser.visible(queue.trash())
+    if not gone:
+        return
+    with st.expander(f"Trash ({len(gone)})", icon=":material/delete:"):
+        for run in gone:
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.button("Restore", key=f"restore {run.id}", on_click=_restore, args=(run,))
+                st.markdown(plain(run.about()["name"] or run.id), width="content")
+
+
+def _restore(run: Run) -> None:
+    st.session_state.pop("deleted run", None)
+    attempt(run, lambda run: queue.restore(run.id))

@@ -1,0 +1,149 @@
+"""What one can do with a run: pause, resume, stop, train on, delete, and take that back."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import streamlit as st
+
+from pages.components.shell import browser
+from pages.components.shell.frame import problem
+from pages.components.shell.text import plain
+from transformer.errors import RunError, UserError
+from transformer.runs import queue
+from transformer.runs.directory import ACTIVE, ENDED, RESUMABLE, Run, Status
+
+PATIENCE = 30.0
+"""Seconds after which a trainer that does not obey may be ended at once."""
+
+
+def attempt(run: Run, action: Callable[..., Any], *arguments: Any) -> None:
+    """Do something with the run; what goes wrong is kept, and shown beside the run."""
+    st.session_state.pop("run problem", None)
+    try:
+        if not browser.may_control(run):
+            raise RunError("Only the browser that started this run can do that.")
+        action(run, *arguments)
+    except UserError as error:
+        st.session_state["run problem"] = (run.id, error)
+    except OSError as error:
+        sentence = f"The run's directory could not be written: {error.strerror}."
+        st.session_state["run problem"] = (run.id, RunError(sentence))
+
+
+def controls(run: Run, status: Status) -> None:
+    """The buttons that fit the run's state."""
+    if not browser.may_control(run):
+        st.caption("Only the browser that started this run can control it.")
+        return
+    with st.container(horizontal=True, key=f"controls {run.id}"):
+        if status.state in ("starting", "running"):
+            # First, since it comes where Resume was: a double click there must not stop the run.
+            _button(run, "Pause", ":material/pause:", _tell, "pause")
+            _button(run, "Stop and keep what was learned", ":material/stop:", _tell, "stop")
+        if status.state == "queued":
+            _button(run, "Leave the queue", ":material/close:", queue.command, "pause")
+        if status.state in RESUMABLE:
+            _button(run, "Resume", ":material/play_arrow:", queue.resume)
+        if status.state in ACTIVE and _overdue(run):
+            _button(run, "End it at once", ":material/dangerous:", queue.kill)
+    refused = st.session_state.get("run problem")
+    if refused is not None and refused[0] == run.id:
+        problem(refused[1])
+
+
+def _button(run: Run, label: str, icon: str, action: Callable[..., Any], *arguments: Any) -> None:
+    st.button(
+        label,
+        icon=icon,
+        key=f"{label} {run.id}",
+        on_click=attempt,
+        args=(run, action, *arguments),
+    )
+
+
+def _tell(run: Run, word: str) -> None:
+    queue.command(run, word)
+    st.session_state[f"told {run.id}"] = time.monotonic()
+
+
+def _overdue(run: Run) -> bool:
+    """Whether the trainer has been told something, and long not obeyed."""
+    return time.monotonic() - st.session_state.get(f"told {run.id}", float("inf")) > PATIENCE
+
+
+def afterwards(run: Run, status: Status, go_to: Callable[[str], None]) -> None:
+    """For a run that is not at work: train on from it, or delete it.
+
+    Args:
+        go_to: shows another run; called with its id, or "" for the newest.
+    """
+    if not browser.may_control(run):
+        return
+    with st.container(horizontal=True):
+        if status.state in (*ENDED, *RESUMABLE) and run.checkpoints():
+            with st.popover("Train on…", icon=":material/fast_forward:"):
+                _train_on(run, status, go_to)
+        st.button(
+            "Delete",
+            icon=":material/delete:",
+            key=f"delete {run.id}",
+            on_click=_delete,
+            args=(run, go_to),
+        )
+
+
+def _train_on(run: Run, status: Status, go_to: Callable[[str], None]) -> None:
+    training = run.config().training
+    st.markdown(
+        "A new run goes on from the last point this one saved, with its weights, optimizer and "
+        "history. The learning rate follows the schedule of the longer run, and falls at its end."
+    )
+    st.number_input("Updates to add", value=training.steps, step=100, key=f"more steps {run.id}")
+    # A rate that ruined the run would ruin the next.
+    rate = training.learning_rate / 10 if status.state == "diverged" else training.learning_rate
+    st.number_input(
+        "Highest learning rate", value=rate, format="%g", step=rate / 10, key=f"rate {run.id}"
+    )
+
+    def begin(run: Run) -> None:
+        # As they are at the click, which may come with a change.
+        steps, rate = (st.session_state[f"{name} {run.id}"] for name in ("more steps", "rate"))
+        made = queue.train_on(run, int(steps), learning_rate=rate, owner=browser.owner())
+        queue.resume(made)
+        go_to(made.id)
+
+    st.button(
+        "Train on", type="primary", key=f"train on {run.id}", on_click=attempt, args=(run, begin)
+    )
+
+
+def _delete(run: Run, go_to: Callable[[str], None]) -> None:
+    def move(run: Run) -> None:
+        name = run.about()["name"] or run.id
+        queue.delete(run)
+        st.session_state["deleted run"] = (run.id, name)
+        go_to("")
+
+    attempt(run, move)
+
+
+def undo_delete(go_to: Callable[[str], None]) -> None:
+    """After a run was deleted: say so, and offer to have it back."""
+    deleted = st.session_state.get("deleted run")
+    if deleted is None:
+        return
+    run_id, name = deleted
+
+    def restore() -> None:
+        del st.session_state["deleted run"]
+        try:
+            go_to(queue.restore(run_id).id)
+        except UserError as error:
+            st.session_state["run problem"] = (run_id, error)
+
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.info(
+            f"The run {plain(name)} is in the trash.", icon=":material/delete:", width="stretch"
+        )
+        st.button("Undo", on_click=restore, key="undo delete", icon=":material/undo:")

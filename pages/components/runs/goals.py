@@ -1,0 +1,203 @@
+"""The three goals of a run as three cards, which fill in as evidence arrives."""
+
+import math
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pages.components.shell.text import code, number, percent
+from transformer.runs.directory import ACTIVE, Run
+from transformer.runs.goals import Reload, Twin, read_goals
+
+if TYPE_CHECKING:
+    from pages.components.runs.view import History
+
+STATES = {
+    "proven": "✓ proven",
+    "not yet": "◔ not yet",
+    "refuted": "✗ refuted",
+    "waiting": "… waiting for evidence",
+}
+STYLE = """
+<style>
+  .goal { font-size: 0.875rem; border-left: 4px solid var(--mark); padding-left: 0.75rem; }
+  .goal.proven { --mark: #009e73; } .goal.refuted { --mark: #d55e00; }
+  .goal.not-yet { --mark: #e69f00; } .goal.waiting { --mark: #8a94a3; }
+  .goal h4 { font-size: 0.95rem; margin: 0; padding: 0; }
+  .goal p { margin: 0.35rem 0 0; font-size: 0.875rem; }
+  .goal .state { font-weight: 600; margin: 0.1rem 0 0; }
+  .goal .spark { height: 3rem; margin-top: 0.5rem; border-bottom: 1px solid currentColor; }
+  .goal .spark div { height: 100%; background: currentColor; opacity: 0.45; }
+  .goal .ends { display: flex; justify-content: space-between; font-size: 0.8rem;
+                font-variant-numeric: tabular-nums; }
+  .goal table { width: 100%; border-collapse: collapse; margin-top: 0.35rem; }
+  .goal th, .goal td { padding: 0.1rem 0 0.1rem 0.5rem; text-align: right; font-weight: 400;
+                       font-variant-numeric: tabular-nums; white-space: nowrap; }
+  .goal th:first-child { text-align: left; padding-left: 0; white-space: normal; }
+  .goal thead th { font-size: 0.8rem; }
+  .goal .self th, .goal .self td { font-weight: 700; }
+  .goal ul { list-style: none !important; margin: 0.35rem 0 0 !important; padding: 0 !important; }
+  .goal li { margin: 0.15rem 0 0 !important; padding: 0 0 0 1.3rem; text-indent: -1.3rem;
+             font-size: 0.875rem; overflow-wrap: anywhere; }
+  .goal .check { display: inline-block; width: 1.3rem; text-indent: 0; font-weight: 700; }
+</style>
+"""
+
+
+def goals_panel(run: Run, history: "History") -> None:
+    """Draw the three cards from the run's files; cheap enough to be drawn every second."""
+    st.html(STYLE)
+    st.markdown("**Three goals**: what every run should prove")
+    columns = st.columns(3, border=True)
+    for column, card in zip(columns, cards(run, history), strict=True):
+        column.html(card)
+    if reload := read_goals(run.path).reload:
+        columns[2].page_link(
+            "pages/checkpoints.py",
+            label="See this checkpoint",
+            icon=":material/inventory_2:",
+            query_params={"checkpoint": f"run-{run.id}-{reload.step}"},
+        )
+
+
+def cards(run: Run, history: "History") -> list[str]:
+    """HTML of the three cards."""
+    goals, config = read_goals(run.path), run.config()
+    active = run.status().state in ACTIVE
+    return [
+        _twin_card(goals.twin),
+        _better_card(
+            history,
+            config.model.target_vocab_size,
+            config.data.evaluates_on_training_pairs,
+            active,
+        ),
+        _reload_card(goals.reload),
+    ]
+
+
+def _card(number: int, title: str, state: str, body: str) -> str:
+    return (
+        f'<section class="goal {state.replace(" ", "-")}"><h4>{number}. {title}</h4>'
+        f'<p class="state">{STATES[state]}</p>{body}</section>'
+    )
+
+
+def _twin_card(twin: Twin | None) -> str:
+    title = "Near-zero loss on a tiny set"
+    if twin is None:
+        return _card(
+            1,
+            title,
+            "waiting",
+            "<p>A small twin of this model learns eight of its pairs by heart, right after the "
+            "first point of the curve. It takes a second or two.</p>",
+        )
+    state = "proven" if twin.proven else "not yet" if twin.cut_short else "refuted"
+    end = "is no longer a finite number" if twin.loss is None else f"is {number(twin.loss)}"
+    story = (
+        f"A small twin of this model, after {twin.steps:,} updates on {twin.pairs} of its pairs: "
+        f"the loss {end} nats a token, and it writes <b>{twin.right}&nbsp;of&nbsp;{twin.pairs}</b> "
+        "right."
+    )
+    if twin.cut_short:
+        story += f" It was cut short after {twin.seconds:.0f} s."
+    elif twin.near_zero and not twin.proven:
+        story += " A loss of zero without right answers: it sees what it has to predict."
+    elif not twin.proven:
+        story += " Something in the model stands in the way of learning."
+    else:
+        story += " The same code and the same masks as this model's: they can learn."
+    return _card(1, title, state, f"{_sparkline(twin.curve)}<p>{story}</p>")
+
+
+def _sparkline(curve: Sequence[Sequence[float]]) -> str:
+    """The twin's loss by update, from 0 up, with its first and last value below."""
+    if len(curve) < 2:
+        return ""
+    last, highest = curve[-1][0] or 1, max(loss for _, loss in curve) or 1
+    # Streamlit lets no SVG through; an area cut out of a box is as good here.
+    edge = ", ".join(
+        f"{100 * step / last:.1f}% {100 * (1 - loss / highest):.1f}%" for step, loss in curve
+    )
+    (_, first), (steps, end) = curve[0], curve[-1]
+    told = f"The twin's loss, from {number(first)} to {number(end)} in {steps:.0f} updates"
+    return (
+        f'<div class="spark" role="img" aria-label="{told}">'
+        f'<div style="clip-path: polygon(0% 100%, {edge}, 100% 100%)"></div></div>'
+        f'<div class="ends"><span>loss {number(first)} untrained</span>'
+        f"<span>{number(end)} after {steps:.0f} updates</span></div>"
+    )
+
+
+def _better_card(history: "History", size: int, own: bool, active: bool) -> str:
+    title = "Better than untrained"
+    losses = {int(step): loss for step, loss in history.series("loss")}
+    exact = {int(step): share for step, share in history.series("exact_match")}
+    where = "the pairs it learns" if own else "held-out pairs"
+    if 0 not in losses:
+        return _card(
+            2, title, "waiting", f"<p>The untrained model is being measured on {where}.</p>"
+        )
+    unigram = history.evaluations[0].get("unigram")
+    rows = [
+        ("untrained", losses[0], exact.get(0)),
+        ("uniform guess", math.log(size), None),
+        *([("guess by frequency", unigram, None)] if unigram is not None else []),
+    ]
+    step = max(losses)
+    if step == 0:
+        table = _table(rows)
+        return _card(
+            2, title, "waiting", f"{table}<p>The first evaluation on {where} is to come.</p>"
+        )
+    now, right = losses[step], exact[max(exact)] if exact and max(exact) > 0 else None
+    better = now < min(loss for _, loss, _ in rows)
+    more = right is not None and right > exact.get(0, 0.0)
+    if better and more:
+        state, story = "proven", f"lower loss, and more answers right in full, on {where}."
+    elif now > losses[0] and not active:
+        state, story = "refuted", f"the loss on {where} is higher than that of the untrained model."
+    elif better:
+        state = "not yet"
+        story = f"the loss on {where} is lower, but not one more answer is right in full."
+    else:
+        state, story = "not yet", f"on {where} the loss is not yet below all of these."
+    table = _table([("this model", now, right), *rows])
+    return _card(2, title, state, f"{table}<p>At step {step:,}: {story}</p>")
+
+
+def _table(rows: Sequence[tuple[str, float, float | None]]) -> str:
+    """Names with their loss and exact match; the model's own row stands out."""
+    cells = "".join(
+        f'<tr{" class=self" if name.startswith("this") else ""}><th scope="row">{name}</th>'
+        f"<td>{number(loss)}</td><td>{'' if exact is None else percent(exact)}</td></tr>"
+        for name, loss, exact in rows
+    )
+    return (
+        '<table><thead><tr><th scope="col"></th><th scope="col">loss (nats)</th>'
+        f'<th scope="col">exact match</th></tr></thead><tbody>{cells}</tbody></table>'
+    )
+
+
+def _reload_card(reload: Reload | None) -> str:
+    title = "Reloads exactly, and writes token by token"
+    if reload is None:
+        return _card(
+            3,
+            title,
+            "waiting",
+            "<p>The first checkpoint saved will be loaded afresh: the same logits, and the same "
+            "answers, token by token, with and without the cache.</p>",
+        )
+    # The environment, in brackets, is for the Checkpoints page, unless something failed.
+    checks = "".join(
+        f'<li><span class="check">{"✓" if ok else "✗"}</span><b>{code(name)}</b>: '
+        f"{escape(detail.split(' (')[0] if ok else detail)}</li>"
+        for name, ok, detail in reload.checks
+    )
+    ok = reload.ok and all(ok for _, ok, _ in reload.checks)
+    story = f"<p>The checkpoint of step {reload.step:,}, loaded afresh:</p><ul>{checks}</ul>"
+    return _card(3, title, "proven" if ok else "refuted", story)

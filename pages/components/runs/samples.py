@@ -1,0 +1,234 @@
+"""Held-out examples as token chips, when each was learned, and which errors are left."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from itertools import groupby, pairwise
+from typing import Any
+
+import streamlit as st
+
+from pages.components.shell.text import code, percent, plain
+
+MOST_MARKS = 40
+"""Evaluations shown of one example; of more, the first, the last and some between."""
+COLUMNS = 4
+"""Evaluations whose errors are laid side by side."""
+STYLE = """
+<style>
+  .samples { border-collapse: collapse; width: 100%; font-size: 0.85rem; }
+  .samples th { text-align: left; font-weight: 600; padding: 0.25rem 0.5rem; }
+  .samples td { padding: 0.3rem 0.5rem; vertical-align: top; }
+  .samples tr + tr { border-top: 1px solid rgba(128, 128, 128, 0.25); }
+  .chips { display: flex; flex-wrap: wrap; gap: 2px; }
+  .chip { padding: 0 0.28rem; border-radius: 3px; border: 1px solid rgba(128,128,128,0.45);
+          font-family: "Source Code Pro", monospace; white-space: pre; }
+  .repeated { white-space: nowrap; }
+  .chip.wrong { border: 1px dashed #d9480f; background: rgba(217, 72, 15, 0.16);
+                text-decoration: underline wavy #d9480f 1px; }
+  .answer { display: flex; gap: 0.5rem; align-items: baseline; }
+  .verdict { white-space: nowrap; font-weight: 600; flex: none; }
+  .wide { overflow-x: auto; }
+  .marks { display: flex; gap: 1px; height: 1.1rem; align-items: flex-end; margin-bottom: 2px; }
+  .marks i { flex: 1 1 3px; min-width: 2px; max-width: 10px; height: 35%; border-radius: 1px;
+             background: #e0692f; }
+  .marks i.right { height: 100%; background: #2f7de1; }
+  .learned { min-width: 9rem; }
+  .errors td, .errors th { white-space: nowrap; }
+  .errors td.share { min-width: 7rem; }
+  .share span { display: block; font-variant-numeric: tabular-nums; }
+  .share b { display: block; height: 0.45rem; min-width: 1px; border-radius: 2px;
+             background: #e0692f; }
+  .share.right b { background: #2f7de1; }
+  @media (max-width: 640px) {
+    .samples:not(.errors) thead { display: none; }
+    .samples:not(.errors) tr, .samples:not(.errors) td { display: block; }
+    .samples:not(.errors) td::before { content: attr(data-title); display: block;
+                                       font-size: 0.75rem; }
+    .errors td, .errors th { padding: 0.25rem 0.3rem; }
+    .errors td.share { min-width: 3.6rem; }
+    .errors td, .errors th { white-space: normal; }
+  }
+</style>
+"""
+
+Entry = Mapping[str, Any]
+
+
+def samples_view(entries: Sequence[Entry], evaluations: Sequence[Entry]) -> None:
+    """Draw the same held-out examples throughout, and the errors of all that were evaluated.
+
+    Args:
+        entries: well-formed lines of samples.jsonl, by step: "step", and "samples", each with
+            a "source" text, "target" and "output" tokens, and whether it is "right".
+        evaluations: the run's evaluations by step, as far as they have "exact_match", "errors"
+            (kind -> count) and "examples" (how many were evaluated).
+    """
+    st.markdown("**Answers the model writes by itself**, before and after training")
+    if not entries:
+        st.caption("The first answers appear after the first evaluation.")
+        return
+    st.html(samples_table(entries))
+    if len(entries) > 1:
+        st.caption("Each mark is one evaluation: tall and blue is right, short and orange wrong.")
+    counted = [one for one in evaluations if _well_counted(one)]
+    if len(counted) > 1:
+        st.markdown(f"**What is still wrong.** {errors_sentence(counted[-1])}")
+        st.html(errors_table(counted))
+
+
+# --- Examples ---------------------------------------------------------------------------------
+
+
+def samples_table(entries: Sequence[Entry]) -> str:
+    """HTML of the examples: input, target, what was written before and now, when it was learned."""
+    first, last = entries[0], entries[-1]
+    titles = ["Input", "Target", "Untrained model"]
+    if len(entries) > 1:
+        titles += [f"After {last['step']:,} steps", "Right at each evaluation"]
+    rows = []
+    for number, (before, now) in enumerate(zip(first["samples"], last["samples"], strict=False)):
+        row = [_text(now["source"]), _chips(now["target"], now["target"]), _answer(before)]
+        if len(entries) > 1:
+            seen = [
+                (entry["step"], entry["samples"][number]["right"])
+                for entry in entries
+                if number < len(entry["samples"])
+            ]
+            row += [_answer(now), f'<div class="learned">{_marks(seen)}{when_learned(seen)}</div>']
+        rows.append(row)
+    head = "".join(f"<th>{title}</th>" for title in titles)
+    body = "".join(
+        "<tr>"
+        + "".join(
+            f'<td data-title="{title}">{cell}</td>' for title, cell in zip(titles, row, strict=True)
+        )
+        + "</tr>"
+        for row in rows
+    )
+    return (
+        f'{STYLE}<div class="wide"><table class="samples"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def when_learned(seen: Sequence[tuple[int, bool]]) -> str:
+    """In words, when an example was learned and forgotten: from (step, right) by step."""
+    rights = [step for step, right in seen if right]
+    if not rights:
+        return "not yet"
+    turns = [step for (_, was), (step, right) in pairwise(seen) if was > right]
+    often = "once" if len(turns) == 1 else f"{len(turns)} times"
+    lost = f", lost {often}" if turns else ""
+    if not seen[-1][1]:
+        return f"was right from step {rights[0]:,}{lost}; wrong now"
+    since = seen[-1][0]
+    for step, right in reversed(seen):
+        if not right:
+            break
+        since = step
+    return f"since step {since:,}" + (f"; first at {rights[0]:,}{lost}" if lost else "")
+
+
+def _marks(seen: Sequence[tuple[int, bool]]) -> str:
+    """A row of marks, one an evaluation: tall and blue is right, short and orange wrong."""
+    if len(seen) > MOST_MARKS:
+        last = len(seen) - 1
+        seen = [seen[round(i * last / (MOST_MARKS - 1))] for i in range(MOST_MARKS)]
+    marks = "".join(
+        f'<i{" class=right" if right else ""} title="step {step:,}: '
+        f'{"right" if right else "wrong"}"></i>'
+        for step, right in seen
+    )
+    return f'<div class="marks" aria-hidden="true">{marks}</div>'
+
+
+def _text(text: str) -> str:
+    """A source text; it may wrap between words."""
+    return " ".join(code(word) for word in text.split(" "))
+
+
+def _answer(sample: Mapping[str, Any]) -> str:
+    mark = "✓ right" if sample["right"] else "✗ wrong"
+    chips = _chips(sample["output"], sample["target"])
+    return f'<div class="answer"><span class="verdict">{mark}</span>{chips}</div>'
+
+
+def _chips(output: Sequence[str], target: Sequence[str]) -> str:
+    """The output's tokens; one that differs from the target's at its place is marked wrong.
+
+    An untrained model often repeats one token to the end; repeats beyond two are counted.
+    """
+    chips, place = [], 0
+    for token, group in groupby(output):
+        count = len(list(group))
+        wanted = list(target[place : place + count])
+        place += count
+        if count > 2 and wanted != [token] * count:
+            chips.append(
+                f'<span class="repeated"><span class="chip wrong">{code(token)}</span>'
+                f"&nbsp;× {count}</span>"
+            )
+        else:
+            chips += [
+                f'<span class="chip{"" if wanted[i : i + 1] == [token] else " wrong"}">'
+                f"{code(token)}</span>"
+                for i in range(count)
+            ]
+    return f'<span class="chips">{"".join(chips) or "(nothing)"}</span>'
+
+
+# --- Errors -----------------------------------------------------------------------------------
+
+
+def _well_counted(evaluation: Entry) -> bool:
+    errors, examples = evaluation.get("errors"), evaluation.get("examples")
+    return (
+        isinstance(errors, dict)
+        and type(examples) is int
+        and examples > 0
+        and all(type(count) is int and 0 <= count <= examples for count in errors.values())
+        and sum(errors.values()) <= examples
+    )
+
+
+def errors_sentence(evaluation: Entry) -> str:
+    """How many are right, and which error is the most frequent."""
+    errors, examples = evaluation["errors"], evaluation["examples"]
+    wrong = sum(errors.values())
+    start = f"At step {evaluation['step']:,}, {examples - wrong:,} of {examples:,} are right"
+    if not wrong:
+        return f"{start}: no error is left."
+    kind = max(errors, key=errors.__getitem__)
+    if errors[kind] == wrong:
+        return f"{start}. Wrong in the {'other' if wrong == 1 else 'others'}: “{plain(kind)}”."
+    most = f"“{plain(kind)}” ({errors[kind]:,} of {wrong:,})"
+    return f"{start}. The most frequent error is {most}."
+
+
+def errors_table(evaluations: Sequence[Entry]) -> str:
+    """HTML: each kind of error as a share of all examples, at a few evaluations."""
+    last = len(evaluations) - 1
+    places = sorted({round(i * last / (COLUMNS - 1)) for i in range(COLUMNS)})
+    shown = [evaluations[place] for place in places]
+    kinds = {kind: None for one in reversed(shown) for kind in _by_count(one["errors"])}
+    steps = [f"Step {one['step']:,}" if one["step"] else "Untrained" for one in shown]
+    head = "".join(f"<th>{step}</th>" for step in steps)
+    right = [_share(one["examples"] - sum(one["errors"].values()), one, True) for one in shown]
+    rows = [f"<tr><th>right</th>{''.join(right)}</tr>"]
+    for kind in kinds:
+        cells = "".join(_share(one["errors"].get(kind, 0), one) for one in shown)
+        rows.append(f"<tr><th>{escape(kind)}</th>{cells}</tr>")
+    return (
+        f'{STYLE}<div class="wide"><table class="samples errors"><thead><tr><th>Share of examples'
+        f"</th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+    )
+
+
+def _by_count(errors: Mapping[str, int]) -> list[str]:
+    return sorted((kind for kind in errors if errors[kind]), key=lambda kind: -errors[kind])
+
+
+def _share(count: int, evaluation: Entry, right: bool = False) -> str:
+    share = count / evaluation["examples"]
+    bar = f'<b style="width: {100 * share:.1f}%" aria-hidden="true"></b>' if count else ""
+    return f'<td class="share{" right" if right else ""}"><span>{percent(share)}</span>{bar}</td>'

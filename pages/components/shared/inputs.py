@@ -1,0 +1,78 @@
+"""The text a person gives a model, with examples to choose from."""
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pages.components.shell import address, session
+from pages.components.shell.text import plain, verbatim
+from transformer.errors import VocabularyError
+from transformer.vocabulary.vocabulary import printable
+
+if TYPE_CHECKING:
+    from transformer.checkpoint.checkpoint import Checkpoint
+
+MAX_CHARACTERS = 10_000
+
+
+def checkpoint_and_text() -> "tuple[Checkpoint, str] | None":
+    """The two fields that Attention and Decode start with; None while no checkpoint is chosen.
+
+    Raises:
+        CheckpointError: the chosen file is damaged or gone.
+    """
+    left, right = st.columns(2)
+    with left:
+        entry = session.choose_checkpoint()
+    if entry is None:
+        return None
+    checkpoint = session.load(entry)
+    with right:
+        text = source_text(checkpoint)
+        unknown_note(checkpoint, text)
+    example_buttons(checkpoint)
+    return checkpoint, text
+
+
+def source_text(checkpoint: "Checkpoint") -> str:
+    """The input field, and below it a few held-out examples that fill it."""
+    examples = [example.source for example in checkpoint.header.examples]
+    # A text for one checkpoint is rarely one for another: start from its own example.
+    owner = checkpoint.header.sha256
+    if st.session_state.get("input belongs to") not in (None, owner):
+        # Kept as well: nobody typed it, and an address that names another input still counts.
+        st.session_state["input"] = st.session_state["kept input"] = examples[0] if examples else ""
+    st.session_state["input belongs to"] = owner
+    address.read("input", examples[0] if examples else "")
+    text = st.text_input("Input", key="input", max_chars=MAX_CHARACTERS)
+    address.write("input", text)
+    return text
+
+
+def unknown_note(checkpoint: "Checkpoint", text: str) -> None:
+    """What the model reads as its unknown token, where it has one, rather than refuse it."""
+    with suppress(VocabularyError):  # said where the text is read
+        names = checkpoint.source_vocabulary.unknown(text)
+        if names:
+            listed = ", ".join(verbatim(printable(name)) for name in names[:5])
+            more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+            vocabulary = checkpoint.source_vocabulary
+            token = verbatim(vocabulary.tokens[vocabulary.special.unk])
+            st.caption(f"This model does not know {listed}{more}, and reads {token} instead.")
+
+
+def example_buttons(checkpoint: "Checkpoint") -> None:
+    """Held-out examples as buttons; a click puts one into the input field."""
+    examples = [example.source for example in checkpoint.header.examples[:5]]
+
+    def fill(text: str) -> None:
+        st.session_state["input"] = text
+
+    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
+        st.caption("Try:", width="content")
+        for number, text in enumerate(examples):
+            label = text if len(text) <= 24 else text[:23] + "…"
+            st.button(
+                plain(label), key=f"example {number}", on_click=fill, args=(text,), type="tertiary"
+            )

@@ -1,0 +1,122 @@
+"""What one input makes a checkpoint's model do: its answer, and all of its attention."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pages.components.widgets.attention_explorer import AttentionKind
+from transformer.analysis.heads import KINDS, all_heads
+from transformer.errors import VocabularyError
+from transformer.vocabulary.vocabulary import printable
+
+if TYPE_CHECKING:
+    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.config.architecture import TransformerConfig
+
+LONGEST_OUTPUT = 256
+"""Tokens after which a page stops an output that finds no end."""
+MOST_WEIGHTS = 8_000_000
+"""Attention weights that a browser is sent at once: 32 MB."""
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A source text, what was written for it, and the three attentions.
+
+    source, read, written: ids the encoder read, the decoder read, and each position wrote.
+    complete: False where the output was cut because it found no end.
+    given: whether the output was given by a person rather than written by the model.
+    """
+
+    source: list[int]
+    read: list[int]
+    written: list[int]
+    output: str
+    complete: bool
+    given: bool
+    kinds: list[AttentionKind]
+
+
+def inspect(
+    checkpoint: "Checkpoint", text: str, output: str | Sequence[int] | None = None
+) -> Inspection:
+    """Let the model answer, then run it once over its own answer and keep every map.
+
+    Args:
+        output: run over this text (or over these ids) instead of the model's own answer.
+
+    Raises:
+        VocabularyError: a text cannot be encoded.
+    """
+    import torch
+
+    from transformer.decoding.strategies import decode, greedy
+    from transformer.hooks import record
+
+    source = checkpoint.encode(text)
+    config = checkpoint.config
+    complete = True
+    if output is None:
+        strategy = partial(greedy, max_length=LONGEST_OUTPUT)
+        hypothesis = decode(checkpoint.model, source, strategy)[0]
+        written, complete = list(hypothesis.tokens), hypothesis.finished
+    elif isinstance(output, str):
+        written = [*checkpoint.target_vocabulary.encode(output), config.eos_id]
+    else:
+        written = list(output)
+    if len(written) > config.max_length:
+        raise VocabularyError(
+            f"The output has {len(written) - 1:,} tokens; this model writes at most "
+            f"{config.max_length - 1}. Shorten it."
+        )
+    _check_drawable(config, source.size(1), len(written))
+    # A token's row is the position that wrote it: the one before it in the decoder's input.
+    read = [config.decoder_start_id, *written[:-1]]
+    maps = [
+        head.point("weights")
+        for head in all_heads(config)
+        if head.head == 0  # a layer's heads are in one tensor
+    ]
+    with torch.inference_mode(), record(checkpoint.model, maps) as trace:
+        checkpoint.model(source, torch.tensor([read]))
+    sources = shown(checkpoint.source_vocabulary.tokens, source[0].tolist())
+    reads = shown(checkpoint.target_vocabulary.tokens, read)
+    writes = shown(checkpoint.target_vocabulary.tokens, written)
+    found = {
+        "encoder": (trace.encoder_attention, sources, sources),
+        "decoder": (trace.decoder_attention, writes, reads),
+        "cross": (trace.cross_attention, writes, sources),
+    }
+    return Inspection(
+        source[0].tolist(),
+        read,
+        written,
+        checkpoint.target_vocabulary.decode(written),
+        complete,
+        output is not None,
+        [
+            AttentionKind(
+                kind, KINDS[kind][0], weights.numpy(), queries, keys, causal=kind == "decoder"
+            )
+            for kind, (weights, queries, keys) in found.items()
+        ],
+    )
+
+
+def _check_drawable(config: "TransformerConfig", source: int, target: int) -> None:
+    """Refuse, before they are computed, more maps than a browser can draw."""
+    weights = config.num_heads * (
+        config.num_encoder_layers * source**2
+        + config.num_decoder_layers * (target**2 + target * source)
+    )
+    if weights > MOST_WEIGHTS:
+        raise VocabularyError(
+            f"All maps together have {weights:,} weights; at most {MOST_WEIGHTS:,} can be drawn. "
+            "Shorten the input."
+        )
+
+
+def shown(tokens: Sequence[str], ids: Sequence[int]) -> list[str]:
+    """Ids as tokens that a person can see."""
+    return [printable(tokens[number]) for number in ids]

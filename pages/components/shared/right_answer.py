@@ -1,0 +1,46 @@
+"""What is the right answer to an input, where one can know, and whether it is a fair question."""
+
+from typing import TYPE_CHECKING
+
+from transformer.tasks import longest_trained, right_answer
+
+if TYPE_CHECKING:
+    from transformer.checkpoint.checkpoint import Checkpoint
+
+
+def known_target(checkpoint: "Checkpoint", text: str, written: str) -> str | None:
+    """The right answer, where it can be computed or came with the checkpoint.
+
+    Args:
+        written: what the model writes; it is the answer where several are right and it is one.
+    """
+    computed = right_answer(checkpoint.header.data, text, written)
+    if computed is not None:
+        return computed
+    for example in checkpoint.header.examples:
+        if example.source == text and example.target:
+            return example.target
+    return None
+
+
+def unlike_training(checkpoint: "Checkpoint", text: str, target_tokens: int) -> str:
+    """How an input, or its true target, is longer than any the model has learned from; else "".
+
+    Args:
+        target_tokens: of the true target, without <eos>; 0 if it is not known.
+    """
+    longest = longest_trained(checkpoint.header.data)
+    if longest is None:
+        return ""
+    length = len(checkpoint.source_vocabulary.encode(text))
+    if length > longest[0]:
+        return (
+            f"The input has {length} tokens; those it learned from had at most {longest[0]}. "
+            "It has never seen the positions beyond."
+        )
+    if target_tokens > longest[1]:
+        return (
+            f"The true target has {target_tokens} tokens; those it learned from had at most "
+            f"{longest[1]}: it has never written one so long."
+        )
+    return ""

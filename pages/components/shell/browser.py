@@ -1,0 +1,73 @@
+"""Which browser this is, by a random token in a cookie, and which runs are its own.
+
+The server never keeps the token: a run directory holds its hash.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+
+import streamlit as st
+
+from pages.components.shell.mount import component
+from transformer.config.limits import Limits
+from transformer.runs.directory import Run
+
+COOKIE = "workbench"
+TOKEN = re.compile("[0-9a-f]{32}")
+KEY = "browser token"
+
+
+def _cookie() -> str | None:
+    """The token in the cookie that came with this session's connection."""
+    cookie: object = st.context.cookies.get(COOKIE)
+    return cookie if isinstance(cookie, str) and TOKEN.fullmatch(cookie) else None
+
+
+def _token() -> str:
+    """From the cookie; at the first visit, one that the page is about to make a cookie of."""
+    reported = getattr(st.session_state.get(KEY), "token", None)
+    if isinstance(reported, str) and TOKEN.fullmatch(reported):
+        return reported
+    proposed: str = st.session_state.setdefault("proposed token", secrets.token_hex(16))
+    return _cookie() or proposed
+
+
+def remember() -> None:
+    """Make sure that the browser has its token; draws nothing that is seen."""
+    if _cookie() is None:
+        component(Path(__file__).parent / "browser_token")(
+            data={"token": _token()}, key=KEY, on_token_change=lambda: None
+        )
+
+
+def owner() -> str:
+    """The hash by which this browser's runs are known."""
+    return hashlib.sha256(_token().encode()).hexdigest()
+
+
+def owns(*hashes: str) -> bool:
+    """Whether something is this browser's, by the hashes it carries; for one person, all is."""
+    if not Limits.from_environment().owned:
+        return True
+    mine = owner().encode()
+    return any(hmac.compare_digest(known.encode(), mine) for known in hashes)
+
+
+def may_control(run: Run) -> bool:
+    """Whether this browser may pause, stop, change or delete the run."""
+    return owns(run.about()["owner"])
+
+
+def may_see(run: Run) -> bool:
+    """Whether this browser may look at the run: in a class, own pairs are private unless shared."""
+    about = run.about()
+    return run.data_file is None or about["shared"] or owns(about["owner"])
+
+
+def visible(found: Iterable[Run]) -> list[Run]:
+    """Those of some runs that this browser may look at."""
+    return [run for run in found if may_see(run)]

@@ -1,0 +1,209 @@
+"""What one browser session holds: torch, loaded once, and a model of its own."""
+
+import gc
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pages.components.shell import address, browser
+from pages.components.stores import uploads
+from transformer.runs import directory
+
+if TYPE_CHECKING:
+    from transformer.checkpoint.checkpoint import Checkpoint
+
+BUNDLED = Path(__file__).parents[3] / "checkpoints"
+FIRST = "reverse"
+"""What is shown until a person chooses: the simplest, whose attention says at once what it does."""
+CACHE_BYTES = 1_000_000_000
+"""Weights kept in memory for all sessions together."""
+
+# Before numpy comes in: its second thread would only get in the way of trainers, and waiting
+# for it, spinning, costs ten times what it saves.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+
+# --- torch -------------------------------------------------------------------------------
+
+
+@st.cache_resource
+def _torch_lock() -> threading.Lock:
+    return threading.Lock()
+
+
+@st.cache_resource
+def _torch_ready() -> threading.Event:
+    return threading.Event()
+
+
+def use_torch() -> None:
+    """Import what needs torch, once a server. One thread: trainers want the other cores."""
+    with _torch_lock():
+        if _torch_ready().is_set():
+            return
+        import torch
+
+        import transformer.checkpoint.checkpoint  # noqa: F401
+
+        torch.set_num_threads(1)
+        # No collection need look again through torch's hundreds of thousands of objects.
+        gc.collect()
+        gc.freeze()
+        _torch_ready().set()
+
+
+def torch_is_ready() -> bool:
+    return _torch_ready().is_set()
+
+
+@st.cache_resource
+def _warm_up_once() -> threading.Thread:
+    thread = threading.Thread(target=use_torch, name="import-torch", daemon=True)
+    thread.start()
+    return thread
+
+
+def warm_up() -> None:
+    """Import torch in the background, so that the next page has it already."""
+    # Made here, on the script's thread: their caches need its context.
+    _torch_lock(), _torch_ready()
+    _warm_up_once()
+
+
+# --- checkpoints ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A checkpoint that can be chosen: its name in the address, on screen, and its file."""
+
+    id: str
+    label: str
+    path: Path
+
+
+def listed_checkpoints() -> dict[str, Listed]:
+    """Bundled checkpoints, then those of runs, newest first, then uploads."""
+    found = [
+        Listed(path.stem, f"{path.stem} (bundled)", path)
+        for path in sorted(BUNDLED.glob("*.safetensors"))
+    ]
+    for run in browser.visible(directory.list_runs()):
+        for path in reversed(run.checkpoints()):
+            step = path.stem.removeprefix("step-")
+            name = run.about()["name"] or run.id
+            what = "untrained" if step == "0" else f"step {int(step):,}"
+            label = f"{name}, {what} (run)"
+            found.append(Listed(f"run-{run.id}-{step}", label, path))
+    named = st.query_params.get("checkpoint")
+    for upload in uploads.kept():
+        # Whoever has the link may open it: its checksum cannot be guessed.
+        if browser.owns(*upload.owners) or upload.id == named:
+            found.append(Listed(upload.id, f"{upload.name} (uploaded)", upload.path))
+    return {entry.id: entry for entry in found}
+
+
+def first(entries: Mapping[str, Listed]) -> str | None:
+    """The checkpoint that a page opens on where nobody has said which."""
+    return FIRST if FIRST in entries else next(iter(entries), None)
+
+
+def choose_checkpoint() -> Listed | None:
+    """The widget that chooses a checkpoint; None while there is nothing sensible to show."""
+    entries = listed_checkpoints()
+    if not entries:
+        st.info("There is no checkpoint yet. Train a model first, or upload a checkpoint.")
+        return None
+    address.read("checkpoint", first(entries) or "")
+    labels = {name: entry.label for name, entry in entries.items()}
+    run, _, step = str(st.session_state["checkpoint"]).rpartition("-")
+    why_gone = address.GONE
+    if step.isdecimal() and any(name.startswith(f"{run}-") for name in entries):
+        why_gone = "Its run keeps the untrained model, the best and the last five."
+    chosen = address.choose("Checkpoint", labels, "checkpoint", why_gone)
+    return None if chosen is None else entries[chosen]
+
+
+class _Cache:
+    """Loaded checkpoints by file, the least recently used dropped beyond CACHE_BYTES.
+
+    A session that still shows a dropped one keeps it alive until it shows another.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.entries: OrderedDict[tuple[str, int, int], Checkpoint] = OrderedDict()
+
+    def load(self, path: Path) -> "Checkpoint":
+        from transformer.checkpoint.checkpoint import Checkpoint
+
+        try:
+            stat = path.stat()
+        except OSError:
+            return Checkpoint.load(path)  # says what is wrong with the file
+        key = (str(path), stat.st_mtime_ns, stat.st_size)
+        with self.lock:
+            if key in self.entries:
+                self.entries.move_to_end(key)
+                return self.entries[key]
+        # Outside the lock: a large file must not keep others from theirs.
+        return self._put(key, Checkpoint.load(path))
+
+    def put(self, path: Path, loaded: "Checkpoint") -> None:
+        """Take a checkpoint that was just written to ``path``, and need not be read again."""
+        stat = path.stat()
+        self._put((str(path), stat.st_mtime_ns, stat.st_size), loaded)
+
+    def _put(self, key: tuple[str, int, int], loaded: "Checkpoint") -> "Checkpoint":
+        with self.lock:
+            kept = self.entries.setdefault(key, loaded)
+            while len(self.entries) > 1 and sum(name[2] for name in self.entries) > CACHE_BYTES:
+                self.entries.popitem(last=False)
+            return kept
+
+
+@st.cache_resource
+def _cache() -> _Cache:
+    return _Cache()
+
+
+def remember(path: Path, checkpoint: "Checkpoint") -> None:
+    """Keep a checkpoint that was made here and just written, for whoever opens its file."""
+    _cache().put(path, checkpoint)
+
+
+def load(entry: Listed, slot: str = "own") -> "Checkpoint":
+    """This session's own module objects over weights that all sessions share.
+
+    Args:
+        slot: which of the session's models it becomes: its "own", or one "compared" with it.
+
+    Raises:
+        CheckpointError: the file is damaged or gone.
+    """
+    if not torch_is_ready():
+        with st.spinner("Loading PyTorch, once after the start of the app: about 3 s…"):
+            use_torch()
+    shared = _cache().load(entry.path)
+    own: tuple[Checkpoint, Checkpoint] | None = st.session_state.get(f"{slot} checkpoint")
+    if own is None or own[0] is not shared:
+        own = (shared, shared.twin())
+        st.session_state[f"{slot} checkpoint"] = own
+    return own[1]
+
+
+def untrained_twin(checkpoint: "Checkpoint") -> "Checkpoint":
+    """A checkpoint's model before training, made once for the one that a session shows."""
+    from transformer.checkpoint.untrained import untrained
+
+    made: tuple[Checkpoint, Checkpoint] | None = st.session_state.get("untrained twin")
+    if made is None or made[0] is not checkpoint:
+        made = (checkpoint, untrained(checkpoint))
+        st.session_state["untrained twin"] = made
+    return made[1]

@@ -1,0 +1,80 @@
+"""Text that came from a person or a file, made safe to show."""
+
+import html
+import re
+
+from transformer.vocabulary.vocabulary import printable, visible
+
+MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:^=&@/\"'])")
+# Streamlit turns addresses into links and `->` into an arrow even where each character is escaped;
+# an invisible joiner in between stops it.
+JOINED = re.compile(r"(?<=[-<>=~])(?=[-<>=~])|(?<=:)(?=/)|(?<=www)(?=\.)|(?<=@)|(?<=:)(?=\w)", re.I)
+JOINER = "\u2060"
+
+
+def plain(text: str) -> str:
+    """Text inside a sentence of Markdown that must show exactly as it is, what is invisible by
+    its code."""
+    text = JOINED.sub(JOINER, visible(" ".join(text.split())))
+    return MARKDOWN.sub(lambda match: f"&#{ord(match.group())};", text)
+
+
+def verbatim(text: str) -> str:
+    """What a model wrote, or a person: Markdown that shows it as code, exactly as it is."""
+    if not text:
+        return "(nothing)"
+    fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
+    shown = visible(" ".join(text.split("\n")))
+    return (
+        f"{fence} {shown} {fence}" if "`" in shown or shown[0] == " " else f"{fence}{shown}{fence}"
+    )
+
+
+def code(text: str) -> str:
+    """Text for HTML that must show exactly as it is; invisible characters show by their code."""
+    return html.escape(printable(text))
+
+
+def percent(share: float) -> str:
+    """A share of 1 as a percentage; only a real 100 % shows as such."""
+    if 0.9995 <= share < 1:
+        return "99.9 %"
+    return f"{share:.1%}".replace("%", " %")
+
+
+def probability(share: float) -> str:
+    """A token's probability, the same wherever it stands on the Decode page. What is rounded to
+    all or nothing says that it is not; ``element.js`` writes it alike."""
+    if 0.99995 <= share < 1:
+        return "> 99.99 %"
+    if 0 < share < 0.00005:
+        return "< 0.01 %"
+    return f"{100 * share:.2f} %"
+
+
+def full_stop(text: str) -> str:
+    """What ends a sentence whose last words are this text."""
+    return "" if text.rstrip().endswith((".", "!", "?", "…")) else "."
+
+
+def number(value: float) -> str:
+    """A loss, short: three significant digits."""
+    return f"{value:#.3g}" if value < 100 else f"{value:,.0f}"
+
+
+def compact(value: float) -> str:
+    """A large count, short: 950, 12.3k, 4.56M."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= 0.9995 * size:
+            return f"{value / size:.3g}{letter}"
+    return f"{value:.0f}"
+
+
+def seconds(value: float) -> str:
+    """A duration in words: 42 s, 3 min 20 s, 2 h 5 min."""
+    total = round(value)
+    if total < 60:
+        return f"{total} s"
+    if total < 3600:
+        return f"{total // 60} min {total % 60} s"
+    return f"{total // 3600} h {total % 3600 // 60} min"

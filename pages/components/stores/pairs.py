@@ -1,0 +1,319 @@
+"""Pairs that people bring, kept under a checksum, and read by a process of their own.
+
+The app never holds a file: it writes what arrives to the disk, piece by piece, and reads the
+survey that ``python -m transformer pairs`` leaves beside it.
+
+    runs/uploads/pairs/<id>/      id: 128 bits of the content's SHA-256, so that nobody guesses it
+      source.tsv or .csv          as it came; goes once it is read, unless it was typed
+      about.json                  the file's name, or that it was typed
+      data.tsv, survey.json       the pairs as a run keeps them; what they are, or why not
+"""
+
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import streamlit as st
+
+from transformer.errors import TaskError
+from transformer.files import link_or_copy, write_atomic
+from transformer.runs import directory
+from transformer.tasks.own_pairs.file import MAX_FILE_BYTES
+from transformer.tasks.own_pairs.survey import Survey, survey_name
+
+FOLDER = directory.ROOT / "uploads" / "pairs"
+ID = re.compile("[0-9a-f]{32}")
+MAX_KEPT = 200
+MAX_BYTES = 2_000_000_000
+MAX_READINGS = 2
+"""Files read at the same time for all sessions; others wait."""
+FORGOTTEN_SECONDS = 86_400.0
+"""An arrival that old was broken off."""
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Pairs that are here.
+
+    text: what was typed, None for a file.
+    data: the pairs as a run keeps them; there once they are read.
+    survey: None while they are being read, or where ``problem`` says what is wrong.
+    """
+
+    id: str
+    title: str
+    text: str | None
+    data: Path
+    survey: Survey | None
+    problem: TaskError | None
+
+
+# --- Arriving ----------------------------------------------------------------------------
+
+
+class Arrival:
+    """A file on its way in."""
+
+    def __init__(self, title: str) -> None:
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        _sweep()
+        self.title = title
+        self.received = 0
+        self._suffix = ".csv" if title.lower().endswith(".csv") else ".tsv"
+        self._path = FOLDER / f"arriving-{secrets.token_hex(8)}"
+        self._hash = hashlib.sha256()
+
+    def add(self, content: bytes) -> None:
+        """
+        Raises:
+            TaskError: it grew larger than any file may be.
+        """
+        self.received += len(content)
+        if self.received > MAX_FILE_BYTES:
+            self.drop()
+            limit = MAX_FILE_BYTES // 1_000_000
+            raise TaskError(f"The file is larger than {limit} MB; send fewer pairs.")
+        self._hash.update(content)
+        with self._path.open("ab") as file:
+            file.write(content)
+
+    def drop(self) -> None:
+        self._path.unlink(missing_ok=True)
+
+    def keep(self, *, typed: bool = False) -> str:
+        """The file under its checksum; returns the id."""
+        self.add(b"")
+        if self._suffix == ".csv":
+            self._hash.update(b"\0csv")  # the same bytes mean other pairs
+        id = self._hash.hexdigest()[:32]
+        folder = FOLDER / id
+        if _is_whole(folder):
+            self.drop()
+            os.utime(folder)
+        else:
+            folder.mkdir(exist_ok=True)
+            _readings().forget(id)
+            self._path.replace(folder / f"source{self._suffix}")
+            about = {"name": self.title[:100], "typed": typed}
+            write_atomic(folder / "about.json", json.dumps(about).encode())
+        _drop_oldest()
+        return id
+
+
+def keep_text(text: str) -> str:
+    """Pairs that were typed; returns their id."""
+    arrival = Arrival("")
+    arrival.add(text.encode("utf-8", "replace"))
+    return arrival.keep(typed=True)
+
+
+def keep_run(data: Path, title: str) -> str:
+    """A run's own pairs, kept here again without a copy where the disk allows; returns their id."""
+    checksum = _checksum(str(data), data.stat().st_mtime_ns, data.stat().st_size)
+    folder = FOLDER / checksum[:32]
+    if not _is_whole(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        _readings().forget(folder.name)
+        link_or_copy(data, folder / "source.tsv")
+        write_atomic(folder / "about.json", json.dumps({"name": title[:100]}).encode())
+        _drop_oldest()
+    return folder.name
+
+
+@st.cache_data(max_entries=500, show_spinner=False)
+def _checksum(path: str, changed: int, size: int) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether there is something to read, or it has been read."""
+    return (folder / "about.json").exists() and (
+        (folder / "survey.json").exists() or _source(folder) is not None
+    )
+
+
+def _source(folder: Path) -> Path | None:
+    return next((path for path in folder.glob("source.*")), None)
+
+
+def _sweep() -> None:
+    """Remove what broken-off arrivals left."""
+    for path in FOLDER.glob("arriving-*"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > FORGOTTEN_SECONDS:
+                path.unlink()
+
+
+def _drop_oldest() -> None:
+    folders = sorted(
+        (path for path in FOLDER.iterdir() if ID.fullmatch(path.name)), key=_age, reverse=True
+    )
+    total = 0
+    for number, folder in enumerate(folders):
+        total += sum(_size(path) for path in folder.iterdir())
+        if number >= MAX_KEPT or (number > 0 and total > MAX_BYTES):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _age(path: Path) -> float:
+    """When a folder was last used; another session may have dropped it meanwhile."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+# --- Finding and reading -----------------------------------------------------------------
+
+
+def find(id: str, bpe_size: int | None = None) -> Kept | None:
+    """The pairs of that id; None if there are none here.
+
+    Args:
+        bpe_size: with this, only a survey with byte pairs of that size counts.
+    """
+    folder = FOLDER / id
+    if not ID.fullmatch(id) or not _is_whole(folder):
+        return None
+    try:
+        about = json.loads((folder / "about.json").read_text("utf-8"))
+        source = _source(folder)
+        text = source.read_text("utf-8") if about.get("typed") and source is not None else None
+    except (OSError, ValueError):
+        return None
+    found, problem = _survey(folder / survey_name())
+    if found is not None and bpe_size not in (None, found.bpe_size):
+        found, problem = _survey(folder / survey_name(bpe_size))
+    return Kept(id, str(about.get("name") or ""), text, folder / "data.tsv", found, problem)
+
+
+def _survey(path: Path) -> tuple[Survey | None, TaskError | None]:
+    try:
+        plain = json.loads(path.read_text("utf-8"))
+        if "error" in plain:
+            return None, TaskError(plain["error"])
+        return Survey.from_dict(plain), None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None, None
+
+
+class Reading:
+    """A process that reads one file of pairs; it is started when there is a place for it."""
+
+    def __init__(self, folder: Path, bpe_size: int | None) -> None:
+        self.folder = folder
+        self.bpe_size = bpe_size
+        self.process: subprocess.Popen[bytes] | None = None
+        self.started = 0.0
+
+    def start(self) -> None:
+        data = self.folder / "data.tsv"
+        source = data if self.bpe_size is not None else _source(self.folder) or data
+        size = [] if self.bpe_size is None else ["--bpe-size", str(self.bpe_size)]
+        command = [sys.executable, "-m", "transformer", "pairs", str(source.resolve())]
+        with (self.folder / "reading.log").open("wb") as log:
+            self.process = subprocess.Popen(
+                [*command, *size, "--into", str(self.folder.resolve())],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, _python_path()))},
+            )
+        if os.name == "posix":
+            with suppress(psutil.Error):
+                psutil.Process(self.process.pid).nice(5)
+        self.started = time.monotonic()
+
+    def running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def share(self) -> float:
+        """How much of the work is done."""
+        try:
+            with (self.folder / "reading.log").open("rb") as log:
+                log.seek(max(0, log.seek(0, os.SEEK_END) - 20))
+                return int(log.read().split()[-1].rstrip(b"%")) / 100
+        except (OSError, ValueError, IndexError):
+            return 0.0
+
+    def seconds_left(self) -> float | None:
+        """An estimate, once there is something to make it of."""
+        share, spent = self.share(), time.monotonic() - self.started
+        return spent * (1 - share) / share if share >= 0.05 else None
+
+
+def _python_path() -> list[str | None]:
+    return [str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH")]
+
+
+class _Readings:
+    """All that are read or wait, for every session of this server."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.by_key: dict[tuple[str, int | None], Reading] = {}
+
+    def of(self, id: str, bpe_size: int | None) -> Reading:
+        with self.lock:
+            found = self.by_key.setdefault((id, bpe_size), Reading(FOLDER / id, bpe_size))
+            for reading in self.by_key.values():
+                busy = sum(other.running() for other in self.by_key.values())
+                if reading.process is None and busy < MAX_READINGS:
+                    reading.start()
+            return found
+
+    def forget(self, id: str) -> None:
+        """Those of that id that are over: what they read is known, or gone."""
+        with self.lock:
+            for key, reading in list(self.by_key.items()):
+                if key[0] == id and not reading.running():
+                    del self.by_key[key]
+
+
+@st.cache_resource
+def _readings() -> _Readings:
+    return _Readings()
+
+
+def read(id: str, bpe_size: int | None = None, *, wait: float = 0.0) -> Reading | None:
+    """Have pairs read that are not; None once they are.
+
+    Args:
+        bpe_size: the most byte-pair tokens; None leaves the choice to the survey.
+        wait: seconds to wait, for files that take no longer.
+
+    Raises:
+        TaskError: they could not be read, for a reason that is not theirs.
+    """
+    reading = _readings().of(id, bpe_size)
+    if reading.process is not None and wait:
+        with suppress(subprocess.TimeoutExpired):
+            reading.process.wait(wait)
+    if reading.process is None or reading.running():
+        return reading
+    _readings().forget(id)
+    kept = find(id, bpe_size)
+    if kept is None or (kept.survey is None and kept.problem is None):
+        raise TaskError("The pairs could not be read: the process that reads them ended early.")
+    if kept.text is None and kept.problem is None and (source := _source(reading.folder)):
+        source.unlink(missing_ok=True)  # data.tsv has all that is needed
+    return None

@@ -1,0 +1,344 @@
+"""A person's own pairs: bring them, see what was read and what was refused, get advice."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from pages.components.shell.frame import problem
+from pages.components.shell.text import code, plain, seconds
+from pages.components.stores import pairs
+from pages.components.stores.pairs import Arrival, Kept
+from pages.components.widgets.file_feed import file_feed, piece
+from pages.components.widgets.length_histogram import length_histogram
+from transformer.config.limits import NO_OWN_PAIRS, Limits
+from transformer.errors import TaskError, UserError
+from transformer.files import remedy
+from transformer.tasks.own_pairs.advice import Cut
+from transformer.tasks.own_pairs.file import ENCODING_NAMES, MAX_FILE_BYTES, MAX_NAMED
+from transformer.tasks.own_pairs.survey import Survey
+from transformer.tasks.own_pairs.task import held_out_count
+
+CHOSEN = "pairs"
+"""Session state: the id of the pairs that the form has; empty if none."""
+MAX_TYPED = 1_000_000
+MAX_SHOWN = 300
+"""Characters of a text in the preview."""
+AT_ONCE_SECONDS = 0.4
+"""Small files are read in that time, and need no progress bar."""
+TOKEN_NAMES = {"characters": "characters", "words": "words", "bpe": "byte pairs"}
+MARK_NAMES = {"\t": "tabs", ",": "commas", ";": "semicolons"}
+STYLE = """
+<style>
+  .pieces { display: flex; flex-wrap: wrap; gap: 3px; align-items: baseline; font-size: 0.85rem;
+            margin-bottom: 0.3rem; }
+  .pieces b { min-width: 6.5rem; font-weight: 600; }
+  .pieces span { padding: 0 0.3rem; border-radius: 3px; border: 1px solid rgba(128,128,128,0.45);
+                 font-family: "Source Code Pro", monospace; white-space: pre; }
+  .rows { max-height: 22rem; overflow: auto; font-size: 0.9rem; }
+  .rows table { border-collapse: collapse; width: 100%; }
+  .rows th { text-align: left; font-weight: 600; }
+  .rows th, .rows td { padding: 0.2rem 1rem 0.2rem 0; vertical-align: top; }
+  .rows tr + tr { border-top: 1px solid rgba(128, 128, 128, 0.25); }
+  .pieces i { font-style: normal; font-family: "Source Sans", sans-serif; }
+</style>
+"""
+
+
+def bring() -> Kept | None:
+    """The fields to bring pairs with; the pairs once they are read and usable.
+
+    Session state ``CHOSEN`` says which, and is changed by what a person brings.
+    """
+    if not Limits.from_environment().own_pairs:  # else people would send what cannot be used
+        st.info(NO_OWN_PAIRS)
+        return None
+    id = st.session_state.get(CHOSEN, "")
+    kept = pairs.find(id) if id else None
+    if id and kept is None:
+        st.warning(
+            "The pairs of this address are not here: they were brought to another server, or made "
+            "way for newer ones. Bring them again."
+        )
+    if kept is not None and kept.text is None and kept.problem is None:
+        _file_card(kept)
+    else:
+        _fields(kept)
+    if (refused := st.session_state.get("pairs refused")) is not None:
+        problem(refused)
+    return _usable(kept)
+
+
+def linked(id: str) -> Kept | None:
+    """The pairs that an address names, without the fields; None while there are none to use."""
+    if not Limits.from_environment().own_pairs:
+        problem(TaskError(NO_OWN_PAIRS))
+        return None
+    kept = pairs.find(id)
+    if kept is None:
+        problem(TaskError("The pairs of this link are not here; ask for a new link."))
+    return _usable(kept)
+
+
+def _usable(kept: Kept | None, bpe_size: int | None = None) -> Kept | None:
+    """Pairs that are read; until then, progress or what is wrong with them is shown."""
+    if kept is None:
+        return None
+    if kept.problem is not None:
+        problem(kept.problem)
+        return None
+    if kept.survey is None:
+        _wait(kept.id, bpe_size)
+        return None
+    return kept
+
+
+def with_byte_pairs(kept: Kept, bpe_size: int) -> Kept | None:
+    """The same pairs, surveyed with byte pairs of another size; None until that is done."""
+    if kept.survey is not None and kept.survey.bpe_size == bpe_size:
+        return kept
+    return _usable(pairs.find(kept.id, bpe_size), bpe_size)
+
+
+# --- Bringing ----------------------------------------------------------------------------
+
+
+def _choose(id: str) -> None:
+    st.session_state[CHOSEN] = id
+    st.session_state.pop("pairs refused", None)
+    if id and (kept := pairs.find(id)) and kept.survey is None and kept.problem is None:
+        pairs.read(id, wait=AT_ONCE_SECONDS)
+
+
+def _file_card(kept: Kept) -> None:
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"**{plain(kept.title) or 'Pairs'}**", width="content")
+        st.button("Bring other pairs", on_click=_choose, args=("",), key="other pairs")
+
+
+def _fields(kept: Kept | None) -> None:
+    st.markdown(
+        "One pair a line: source, then a tab or `->`, then target; a CSV file has a comma or "
+        "semicolon there."
+    )
+    left, right = st.columns(2)
+    with left:
+        _feed()
+    if (
+        kept is not None
+        and kept.text is not None
+        and st.session_state.get("pairs shown") != kept.id
+    ):
+        st.session_state["pairs text"] = kept.text
+        st.session_state["pairs shown"] = kept.id
+    with right:
+        st.text_area(
+            "Or type or paste pairs here",
+            key="pairs text",
+            height=140,
+            max_chars=MAX_TYPED,
+            placeholder="good morning -> guten Morgen",
+            persist_state="session",
+            on_change=_typed,
+        )
+    if kept is None:
+        st.info("Give some pairs to train on.")
+
+
+def _typed() -> None:
+    text = st.session_state["pairs text"]
+    id = ""
+    try:
+        if text.strip():
+            id = pairs.keep_text(text)
+        st.session_state["pairs shown"] = id
+        _choose(id)
+    except UserError as error:
+        st.session_state["pairs refused"] = error
+
+
+@st.fragment
+def _feed() -> None:
+    """In a fragment of its own, since every piece is a rerun."""
+    arrival: Arrival | None = st.session_state.get("pairs arrival")
+    file_feed(
+        "File of pairs (.tsv, .csv or .txt)",
+        received=arrival.received if arrival else 0,
+        turn=st.session_state.get("pairs turn", ""),
+        max_bytes=MAX_FILE_BYTES,
+        accept=".tsv,.csv,.txt,.tab,text/*",
+        key="pairs file",
+        on_piece=_put_away,
+    )
+    if st.session_state.pop("pairs arrived", False):
+        st.rerun()
+
+
+def _put_away() -> None:
+    """Take the next piece of the file that arrives."""
+    sent = piece("pairs file")
+    if sent is None:
+        return
+    turn, name, size, place, content = sent
+    state = st.session_state
+    arrival: Arrival | None = state.get("pairs arrival")
+    try:
+        if arrival is None or turn != state.get("pairs turn"):
+            if arrival is not None:
+                arrival.drop()
+            arrival = Arrival(name)
+            state["pairs arrival"], state["pairs turn"] = arrival, turn
+        if place != arrival.received:
+            return  # sent twice
+        arrival.add(content)
+        if arrival.received < size and content:
+            return
+        del state["pairs arrival"]
+        state["pairs arrived"] = True
+        _choose(arrival.keep())
+        state.pop("pairs shown", None)
+    except UserError as error:
+        state.pop("pairs arrival", None)
+        state["pairs refused"], state["pairs arrived"] = error, True
+    except OSError as error:
+        state.pop("pairs arrival", None)
+        sentence = f"The file could not be kept: {error.strerror}. {remedy(error)}; try again."
+        state["pairs refused"], state["pairs arrived"] = TaskError(sentence), True
+
+
+def _wait(id: str, bpe_size: int | None = None) -> None:
+    """Progress of the reading, until it is done."""
+
+    @st.fragment(run_every=0.3)
+    def look() -> None:
+        try:
+            reading = pairs.read(id, bpe_size)
+        except UserError as error:
+            problem(error)
+            return
+        if reading is None:
+            st.rerun()
+        if reading.process is None:
+            st.progress(0.0, text="Other files are being read; this one waits for its turn.")
+            return
+        left = reading.seconds_left()
+        about = f", about {seconds(left)} left" if left is not None else ""
+        st.progress(reading.share(), text=f"Reading the pairs: {reading.share():.0%}{about}")
+
+    look()
+
+
+# --- Showing -----------------------------------------------------------------------------
+
+
+def show(survey: Survey, tokens: str, held_out: float) -> None:
+    """What was read and refused, lengths and vocabularies, and the split."""
+    st.markdown(_counts(survey))
+    if survey.refused > survey.pairs:
+        line, reason = survey.named[0]
+        st.warning(
+            f"More lines were left out than read. The first, line {line:,}: {plain(reason)}."
+        )
+    if notes := _notes(survey):
+        st.caption(" ".join(notes))
+    st.caption(_split(survey, held_out))
+    if survey.refused:
+        _refused(survey)
+    with st.expander("The pairs as they were read: first lines, lengths, vocabularies"):
+        _table(survey.preview, ("Source", "Target"))
+        _cut(survey.cuts[tokens], tokens)
+
+
+def _counts(survey: Survey) -> str:
+    parts = [f"**Pairs read: {survey.pairs:,}.**"]
+    parts.append(f"Lines left out: {survey.refused:,}.")
+    if survey.empty_lines:
+        parts.append(f"Empty lines: {survey.empty_lines:,}.")
+    return " ".join(parts)
+
+
+def _notes(survey: Survey) -> list[str]:
+    notes = []
+    if survey.duplicates:
+        notes.append(f"Pairs that repeat an earlier one, and count again: {survey.duplicates:,}.")
+    if survey.ambiguous:
+        notes.append(
+            f"Sources with several targets: {survey.ambiguous:,}; no model can be right about all."
+        )
+    if survey.encoding != "utf-8":
+        notes.append(
+            f"Read as {ENCODING_NAMES[survey.encoding]}; if letters look wrong below, save the "
+            "file as UTF-8."
+        )
+    if survey.delimiter not in ("\t", ","):
+        notes.append(f"Cells are separated by {MARK_NAMES[survey.delimiter]}.")
+    if survey.columns > 2:
+        notes.append(f"The lines have {survey.columns} columns; the first two are used.")
+    return notes
+
+
+def _split(survey: Survey, held_out: float) -> str:
+    try:
+        count = held_out_count(survey.sources, held_out)
+    except TaskError as error:
+        return plain(str(error))
+    if not count:
+        return f"Nothing is held out: trained and tested on all {survey.pairs:,} pairs."
+    trained = survey.sources - count
+    if survey.sources == survey.pairs:
+        return f"{trained:,} pairs to train on; {count:,} held out, which training never sees."
+    return (
+        f"Of {survey.sources:,} different sources, {trained:,} are trained on and {count:,} held "
+        "out with all their targets, which training never sees."
+    )
+
+
+def _refused(survey: Survey) -> None:
+    with st.expander(f"Lines left out, with the reasons ({survey.refused:,})"):
+        if survey.refused > MAX_NAMED:
+            st.caption(f"The first {MAX_NAMED} of {survey.refused:,}:")
+        _table([(f"{line:,}", reason) for line, reason in survey.named], ("Line", "Reason"))
+
+
+def _table(rows: Sequence[Sequence[str]], titles: tuple[str, str]) -> None:
+    """Text as it is, in cells that wrap; no table reader makes numbers or gaps of 1e5 and NA."""
+    head = "".join(f"<th>{title}</th>" for title in titles)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{_words(cell)}</td>" for cell in row) + "</tr>" for row in rows
+    )
+    st.html(
+        f'{STYLE}<div class="rows" tabindex="0"><table><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def _words(text: str) -> str:
+    """A text that may wrap between words; what is invisible in it shows by its code."""
+    short = text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
+    return " ".join(code(word) for word in short.split(" "))
+
+
+def _cut(cut: Cut, tokens: str) -> None:
+    if cut.source is None or cut.target is None:
+        problem(TaskError(cut.error))
+        return
+    st.caption(
+        f"Cut into {TOKEN_NAMES[tokens]}. Look for a long tail: memory and time grow with the "
+        "longest texts. And for rare tokens: what occurs once is hardly learned."
+    )
+    for column, (title, side) in zip(
+        st.columns(2), (("Source", cut.source), ("Target", cut.target)), strict=True
+    ):
+        with column:
+            st.html(length_histogram(title, side.lengths, side.longest))
+            st.markdown(
+                f"**{title} vocabulary: {side.size:,} tokens** (4 of them special), "
+                f"{side.once:,} occur only once."
+            )
+            st.html(STYLE + _pieces("Most frequent", side.frequent) + _pieces("Rarest", side.rare))
+
+
+def _pieces(title: str, counted: list[tuple[str, int]]) -> str:
+    if not counted:
+        return ""
+    chips = "".join(f"<span>{code(token)} <i>{count:,}</i></span>" for token, count in counted)
+    return f'<div class="pieces"><b>{title}</b>{chips}</div>'

@@ -1,0 +1,92 @@
+"""A table of inputs and what a model wrote for them; each can be opened in the steps."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import streamlit as st
+
+from pages.components.shell.mount import component
+from transformer.vocabulary.vocabulary import printable
+
+HERE = Path(__file__).parent
+MAX_SHOWN = 300
+"""Characters of a text in a cell."""
+PAGE = 50
+"""Rows shown at once."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """A cell of tokens, one of which may be marked, counted from 0.
+
+    tone: "wrong" or "right", what the mark means.
+    """
+
+    tokens: Sequence[str]
+    marked: int | None = None
+    tone: str = "wrong"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One input.
+
+    id: what ``on_open`` is told. cells: under the columns; the first is what opens it.
+    problem: instead of the cells after the first, why there are none.
+    """
+
+    id: int
+    cells: Sequence[str | Tokens]
+    problem: str = ""
+
+
+def answer_table(
+    label: str,
+    columns: Sequence[str],
+    rows: Sequence[Row],
+    *,
+    key: str,
+    on_open: Callable[[], None],
+) -> None:
+    """Draw the table.
+
+    Args:
+        label: what the table is, for those who hear it.
+        on_open: called when a person opens a row; session state under ``key`` then has its id as
+            ["open"].
+    """
+    component(HERE)(
+        data={
+            "label": label,
+            "columns": list(columns),
+            "rows": [
+                {"id": row.id, "cells": list(map(_cell, row.cells)), "problem": row.problem}
+                for row in rows
+            ],
+        },
+        key=key,
+        on_open_change=on_open,
+    )
+
+
+def _cell(cell: str | Tokens) -> object:
+    if isinstance(cell, str):
+        return cell if len(cell) <= MAX_SHOWN else cell[: MAX_SHOWN - 1] + "…"
+    shown = [printable(token) for token in cell.tokens[:MAX_SHOWN]]
+    return {"tokens": shown, "marked": cell.marked, "tone": cell.tone}
+
+
+def page_of(rows: Sequence[T], key: str) -> tuple[int, Sequence[T]]:
+    """One page of many rows and the number of its first row; a field chooses among several."""
+    pages = max(1, -(-len(rows) // PAGE))
+    if pages == 1:
+        return 0, rows
+    if st.session_state.get(key, 1) > pages:  # of more rows than there are now
+        st.session_state[key] = 1
+    page = st.number_input(f"Page (of {pages:,})", min_value=1, max_value=pages, key=key, width=160)
+    first = (page - 1) * PAGE
+    return first, rows[first : first + PAGE]

@@ -1,0 +1,134 @@
+"""The explorer of attention: the grid of all heads, one large, and lines between tokens.
+
+All weights travel once, as raw 32-bit floats, so that hovering and choosing need no server and
+every value shown is exact. Where the person is (``place``) goes back and forth as the address
+writes it: ``head=cross.0.1&cell=2.3``.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pages.components.shell.address import Told
+from pages.components.shell.mount import component
+
+NOTHING_TOLD = Told("", 0)
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class AttentionKind:
+    """One of the three attentions of a model, for one input.
+
+    weights: [layer, head, query, key]
+    query_tokens, key_tokens: what asks and what is looked at, as shown on the axes.
+    causal: whether keys after the query are masked, to be drawn as such.
+    """
+
+    id: str
+    title: str
+    weights: NDArray[np.float32]
+    query_tokens: Sequence[str]
+    key_tokens: Sequence[str]
+    causal: bool = False
+
+
+@dataclass(frozen=True)
+class Side:
+    """One model with one input: what is shown, or what it is compared with.
+
+    label: which of the two, as on screen.
+    kinds: encoder, decoder, cross.
+    labels: head name ("cross.0.1") -> what it does, in a few words.
+    """
+
+    label: str
+    kinds: Sequence[AttentionKind]
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def shapes(self) -> list[tuple[int, ...]]:
+        return [kind.weights.shape for kind in self.kinds]
+
+
+def pack(sides: Sequence[Side], told: Told, compact: bool = False) -> bytes:
+    """What the browser gets: the length of a JSON header, the header, then all weights."""
+    header = json.dumps(
+        {
+            "sides": [_side(side) for side in sides],
+            "labels": dict(sides[0].labels),
+            "noDifference": _why_no_difference(sides),
+            "place": told.value,
+            "turn": told.turn,
+            "compact": compact,
+        }
+    ).encode()
+    # Padded so that the floats are aligned to four bytes.
+    header += b" " * (-len(header) % 4)
+    weights = [
+        np.ascontiguousarray(kind.weights, "<f4").tobytes() for side in sides for kind in side.kinds
+    ]
+    return b"".join([len(header).to_bytes(4, "little"), header, *weights])
+
+
+def _why_no_difference(sides: Sequence[Side]) -> str:
+    """Why one map cannot be taken from the other, cell by cell; empty where it can."""
+    one, other = sides[0].shapes, sides[-1].shapes
+    reasons = []
+    if [shape[:2] for shape in one] != [shape[:2] for shape in other]:
+        reasons.append("in the number of layers or heads")
+    if [shape[2:] for shape in one] != [shape[2:] for shape in other]:
+        reasons.append("in the length of what they read or write")
+    return f"No difference is drawn: the two differ {' and '.join(reasons)}." if reasons else ""
+
+
+def _side(side: Side) -> dict[str, object]:
+    """The header's part of a side. Without a decoder's map, nothing was read or written."""
+    by_id = {kind.id: kind for kind in side.kinds}
+    return {
+        "label": side.label,
+        "source": list(by_id["cross"].key_tokens),
+        "written": list(by_id["cross"].query_tokens),
+        "read": list(by_id["decoder"].key_tokens) if "decoder" in by_id else [],
+        "kinds": [
+            {
+                "id": kind.id,
+                "title": kind.title,
+                "shape": kind.weights.shape,
+                "queries": list(kind.query_tokens),
+                "keys": list(kind.key_tokens),
+                "causal": kind.causal,
+            }
+            for kind in side.kinds
+        ],
+    }
+
+
+def attention_explorer(
+    sides: Sequence[Side],
+    *,
+    key: str,
+    told: Told = NOTHING_TOLD,
+    compact: bool = False,
+    on_place: Callable[[], None] | None = None,
+) -> None:
+    """Draw the explorer.
+
+    Args:
+        sides: one, or two to compare.
+        told: where to be, as ``head=…&cell=…``; obeyed when its turn is a new one.
+        compact: only the large map, without the grid and the lines.
+        on_place: called when the person has moved; session state under ``key`` then has
+            ``["place"]``, written as ``told``.
+    """
+    component(HERE)(
+        data=pack(sides, told, compact),
+        key=key,
+        on_place_change=on_place or (lambda: None),
+        default={"place": told.value},
+    )

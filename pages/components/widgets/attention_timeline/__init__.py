@@ -1,0 +1,237 @@
+"""The time slider: drag along the loss curve and watch every head form.
+
+All moments of one example travel once, as bytes; moving between them asks the server nothing.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from pages.components.shell import address
+from pages.components.shell.mount import component
+from pages.components.shell.text import plain
+from transformer.errors import UserError
+from transformer.runs.attention import EARLY, KINDS, RECORDS, AttentionHistory
+from transformer.runs.directory import ACTIVE, Run
+from transformer.vocabulary.vocabulary import printable
+
+HERE = Path(__file__).parent
+TITLES = {
+    "encoder": "Encoder self-attention",
+    "decoder": "Decoder self-attention",
+    "cross": "Cross-attention",
+}
+CURVE_POINTS = 300
+LABEL = 40
+"""Characters of an example's text in the list that chooses one."""
+
+
+def attention_timeline(
+    run: Run,
+    curves: Mapping[str, Any],
+    samples: Sequence[Mapping[str, Any]],
+    look_for: str,
+    *,
+    key: str,
+) -> None:
+    """Draw the slider, and links to the checkpoints that hold exact values.
+
+    Args:
+        curves: of ``History.curves``: "train", "evaluation", "untrained", "uniform", "unigram",
+            "steps", "evaluated_on".
+        samples: the run's well-formed entries of samples.jsonl.
+        look_for: which pattern to look for, in a sentence.
+    """
+    try:
+        history = _history(str(run.path.resolve()), *_version(run.path))
+    except UserError as error:
+        st.warning(plain(str(error)))
+        return
+    if history is None:
+        if run.status().state in ("queued", *ACTIVE):
+            st.caption("The first attention maps appear when the untrained model is measured.")
+        else:
+            st.caption("No attention was recorded while this model trained.")
+        return
+    if history.note:
+        st.info(plain(history.note))
+        return
+    if not len(history.steps):
+        st.caption("The first attention maps appear when the untrained model is measured.")
+        return
+    state = st.session_state.get(key) or {}
+    chosen = state.get("example", 0)
+    example = chosen if type(chosen) is int and 0 <= chosen < len(history.examples) else 0
+    drawn = sum(entry["step"] <= history.steps[-1] for entry in samples)
+    component(HERE)(
+        data=_packed(
+            str(run.path.resolve()),
+            _version(run.path),
+            example,
+            drawn,
+            _history=history,
+            _run_id=run.id,
+            _curves=curves,
+            _samples=samples,
+            look_for=look_for,
+        ),
+        key=key,
+        on_example_change=lambda: None,
+        default={"example": example},
+    )
+    _links(run, history.examples[example].text)
+
+
+def _version(folder: Path) -> tuple[int, int]:
+    """What changes whenever a moment was added, or the file cut back."""
+    try:
+        stat = (folder / RECORDS).stat()
+    except OSError:
+        return 0, 0
+    return stat.st_size, stat.st_mtime_ns
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _history(folder: str, size: int, modified: int) -> AttentionHistory | None:
+    return AttentionHistory.load(Path(folder))
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _packed(
+    folder: str,
+    version: tuple[int, int],
+    example: int,
+    drawn: int,
+    *,
+    _history: AttentionHistory,
+    _run_id: str,
+    _curves: Mapping[str, Any],
+    _samples: Sequence[Mapping[str, Any]],
+    look_for: str,
+) -> bytes:
+    """The message, made anew only when a moment was added or an example of them evaluated."""
+    return pack(_history, example, _run_id, _curves, _samples, look_for)
+
+
+def pack(
+    history: AttentionHistory,
+    example: int,
+    run_id: str,
+    curves: Mapping[str, Any],
+    samples: Sequence[Mapping[str, Any]],
+    look_for: str,
+) -> bytes:
+    """What the browser gets: the length of a JSON header, the header, then bytes.
+
+    The bytes are, of all moments: probability and right of each target token, then the weights
+    of each kind. The curves end at the last moment, so that the message changes, and is sent
+    again, only when there is a new one.
+    """
+    steps, tokens = history.steps.tolist(), history.examples[example]
+    sides = {
+        "encoder": (tokens.source, tokens.source),
+        "decoder": (tokens.written, tokens.read),
+        "cross": (tokens.written, tokens.source),
+    }
+    weights = {kind: history.weights(example, kind) for kind in KINDS}
+    header = {
+        "run": run_id,
+        "example": example,
+        "examples": [_label(one.text) for one in history.examples],
+        "target": _shown(tokens.written),
+        "steps": steps,
+        "losses": [
+            round(loss, 4) if math.isfinite(loss) else None
+            for loss in history.loss(example).tolist()
+        ],
+        "kinds": [
+            {
+                "id": kind,
+                "title": TITLES[kind],
+                "shape": weights[kind].shape[1:],
+                "queries": _shown(sides[kind][0]),
+                "keys": _shown(sides[kind][1]),
+                "causal": kind == "decoder",
+            }
+            for kind in KINDS
+        ],
+        "written": _written(samples, tokens.text, steps[-1]),
+        "curves": {
+            name: _thinned([point[:2] for point in curves[name] if point[0] <= steps[-1]])
+            for name in ("train", "evaluation")
+        },
+        "baselines": {name: curves.get(name) for name in ("untrained", "uniform", "unigram")},
+        "planned": curves["steps"],
+        "early": EARLY,
+        "evaluated_on": curves["evaluated_on"],
+        "look_for": look_for,
+    }
+    encoded = json.dumps(header).encode()
+    parts = [history.probability(example), history.right(example), *weights.values()]
+    return b"".join(
+        [
+            len(encoded).to_bytes(4, "little"),
+            encoded,
+            *(np.ascontiguousarray(part, np.uint8).tobytes() for part in parts),
+        ]
+    )
+
+
+def _shown(tokens: Sequence[str]) -> list[str]:
+    return [printable(token) for token in tokens]
+
+
+def _label(text: str) -> str:
+    shown = " ".join(printable(word) for word in text.split(" "))
+    return shown if len(shown) <= LABEL else shown[: LABEL - 1] + "…"
+
+
+def _written(
+    samples: Sequence[Mapping[str, Any]], text: str, last: int
+) -> list[tuple[int, list[str], bool]]:
+    """What the model wrote for the example by itself, at each evaluation: step, tokens, right."""
+    return [
+        (entry["step"], _shown(sample["output"]), sample["right"])
+        for entry in samples
+        if entry["step"] <= last
+        for sample in entry["samples"]
+        if sample["source"] == text
+    ]
+
+
+def _thinned(points: list[list[float]]) -> list[list[float]]:
+    """At most about CURVE_POINTS, as evenly spaced on the slider's axis as there are points."""
+    if len(points) <= CURVE_POINTS:
+        return points
+    span = math.log1p(max(points[-1][0], 1) / EARLY)
+    kept, wanted = [], 0.0
+    for point in points:
+        if math.log1p(point[0] / EARLY) >= wanted:
+            kept.append(point)
+            wanted = math.log1p(point[0] / EARLY) + span / CURVE_POINTS
+    return kept if kept[-1] is points[-1] else [*kept, points[-1]]
+
+
+def _links(run: Run, text: str) -> None:
+    """The checkpoints of the run, whose attention is exact."""
+    steps = [int(path.stem.removeprefix("step-")) for path in run.checkpoints()]
+    if not steps:
+        return
+    st.markdown(
+        "The maps above are rounded, to 1/255, and read the true target. **Exact maps**, for what "
+        "the model itself writes, from a saved checkpoint:"
+    )
+    with st.container(horizontal=True):
+        for step in steps:
+            st.page_link(
+                "pages/attention.py",
+                label=f"step {step:,}" if step else "step 0, untrained",
+                icon=":material/grid_on:",
+                query_params={"checkpoint": f"run-{run.id}-{step}"}
+                | ({"input": text} if len(text) <= address.LIMIT else {}),
+            )

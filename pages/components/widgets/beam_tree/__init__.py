@@ -1,0 +1,46 @@
+"""A beam search as a picture: one column a step, best on top, with whoever was dropped, and why.
+
+It is walked with the arrow keys without asking the server; a list below says the same.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pages.components.shell.mount import component
+
+HERE = Path(__file__).parent
+
+
+def beam_tree(
+    nodes: Sequence[dict[str, Any]],
+    beams: Sequence[Sequence[int]],
+    answer: int,
+    *,
+    key: str,
+    title: str,
+    on_open: Callable[[], None],
+) -> None:
+    """Draw the tree.
+
+    Args:
+        nodes: for each hypothesis its "parent" (a place in this list, or None), its last
+            "token", the "text" of all its tokens, "position" (from 0), "log_prob" (of the
+            token), "total", "score", "kind" (why it ends; empty if others grow from it) and
+            "why", one sentence.
+        beams: the places of the nodes kept after each step, best first.
+        answer: the place of the answer.
+        title: of the picture, and of the file it is saved as.
+        on_open: called when a person wants to walk a hypothesis; session state under ``key``
+            then has its place as ``["open"]``.
+    """
+    component(HERE)(
+        data={
+            "nodes": list(nodes),
+            "beams": [list(beam) for beam in beams],
+            "answer": answer,
+            "title": title,
+        },
+        key=key,
+        on_open_change=on_open,
+    )

@@ -1,0 +1,18 @@
+"""Addresses to copy: a button each, which works from the keyboard and says that it has."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from pages.components.shell.mount import component
+
+HERE = Path(__file__).parent
+
+
+def copy_link(links: Mapping[str, Mapping[str, str]], *, key: str) -> None:
+    """Draw the buttons.
+
+    Args:
+        links: label -> query parameters of this page.
+    """
+    data = [{"label": label, "query": dict(query)} for label, query in links.items()]
+    component(HERE)(data={"links": data}, key=key)

@@ -1,0 +1,141 @@
+"""The output token by token: candidates, their arithmetic, and the source each step looked at.
+
+All steps travel at once with the model's logits, so walking through them, and temperature,
+top-k and top-p, need no server; writing another token does, since the model must go on from
+there. Where the person is (``place``) goes back and forth as the address writes it:
+``step=3&temperature=0.8``.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pages.components.shell.address import Told
+from pages.components.shell.mount import component
+
+HERE = Path(__file__).parent
+MOST_LOGITS = 4_000_000
+"""Logits that a browser is sent at once: 16 MB. Beyond, only the highest of each step."""
+MOST_WEIGHTS = 4_000_000
+"""Attention weights that it is sent; beyond, each layer's mean over its heads."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """One road through the decoding: what is shown, or what it is compared with.
+
+    label: which of the two, as on screen.
+    ids: what each step wrote.
+    log_probs: the model's log-probability of each.
+    forced: how many of the first steps were given rather than written by the model.
+    logits: [step, vocabulary]
+    attention: over the source, [step, layer, head, source]
+    """
+
+    label: str
+    ids: Sequence[int]
+    log_probs: Sequence[float]
+    forced: int
+    logits: NDArray[np.float32]
+    attention: NDArray[np.float32]
+
+
+def pack(
+    vocabulary: Sequence[str],
+    source: Sequence[str],
+    sides: Sequence[Side],
+    wanted: Sequence[int],
+    told: Told,
+    seed: int,
+) -> bytes:
+    """What the browser gets: the length of a JSON header, the header, then all numbers.
+
+    For each side its logits [step, candidate], the candidates' ids if not all are sent, and
+    its attention [step, layer, head, source].
+    """
+    most = MOST_LOGITS // max(1, sum(len(side.ids) for side in sides))
+    headers: list[dict[str, object]] = []
+    numbers: list[bytes] = []
+    for side in sides:
+        logits, ids = _highest(side.logits, most)
+        attention = side.attention
+        if attention.size > MOST_WEIGHTS:
+            attention = attention.mean(axis=2, keepdims=True)
+        headers.append(
+            {
+                "label": side.label,
+                "ids": list(side.ids),
+                "logProbs": list(side.log_probs),
+                "forced": side.forced,
+                "candidates": logits.shape[1],
+                "listed": ids is not None,
+                "layers": attention.shape[1],
+                "heads": attention.shape[2],
+            }
+        )
+        numbers.append(np.ascontiguousarray(logits, "<f4").tobytes())
+        if ids is not None:
+            numbers.append(np.ascontiguousarray(ids, "<i4").tobytes())
+        numbers.append(np.ascontiguousarray(attention, "<f4").tobytes())
+    header = json.dumps(
+        {
+            "vocabulary": list(vocabulary),
+            "source": list(source),
+            "sides": headers,
+            "wanted": list(wanted),
+            "place": told.value,
+            "turn": told.turn,
+            "seed": seed,
+        }
+    ).encode()
+    # Padded so that the numbers are aligned to four bytes.
+    header += b" " * (-len(header) % 4)
+    return b"".join([len(header).to_bytes(4, "little"), header, *numbers])
+
+
+def _highest(
+    logits: NDArray[np.float32], most: int
+) -> tuple[NDArray[np.float32], NDArray[np.int32] | None]:
+    """The highest logits of each step in the order of their ids, and those ids; None for all."""
+    if logits.shape[1] <= most:
+        return logits, None
+    ids = np.sort(np.argpartition(-logits, most, axis=1)[:, :most], axis=1)
+    return np.take_along_axis(logits, ids, axis=1), ids.astype(np.int32)
+
+
+def decoding_steps(
+    vocabulary: Sequence[str],
+    source: Sequence[str],
+    sides: Sequence[Side],
+    *,
+    wanted: Sequence[int],
+    told: Told,
+    seed: int,
+    key: str,
+    on_place: Callable[[], None],
+    on_choice: Callable[[], None],
+) -> None:
+    """Draw the steps.
+
+    Args:
+        vocabulary: every token of the target side as shown, by its id.
+        source: the source tokens as shown.
+        sides: one road, or two to compare.
+        wanted: the true target's ids; empty where it is not known.
+        told: where to be, as ``step=…&temperature=…``; obeyed when its turn is a new one.
+        seed: what the seed's field has while the model goes on greedily.
+        on_place, on_choice: called when the person has moved, or writes another token; session
+            state under ``key`` then has ``["place"]``, written as ``told``, or ``["choice"]``,
+            the ids of the output up to that token.
+    """
+    component(HERE)(
+        data=pack(vocabulary, source, sides, wanted, told, seed),
+        key=key,
+        on_place_change=on_place,
+        on_choice_change=on_choice,
+        default={"place": told.value},
+    )

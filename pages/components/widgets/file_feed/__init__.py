@@ -1,0 +1,66 @@
+"""A file field that sends its file in pieces, so that the server never holds the whole of it.
+
+Streamlit's own uploader keeps every file in the server's memory; this one waits with each piece
+until the one before has been put away.
+"""
+
+import base64
+import binascii
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from pages.components.shell.mount import component
+
+HERE = Path(__file__).parent
+MAX_PIECE = 2 << 20
+"""Characters of a piece in base64; the script sends two thirds of it."""
+
+
+def file_feed(
+    label: str,
+    *,
+    received: int,
+    turn: str,
+    max_bytes: int,
+    accept: str,
+    key: str,
+    on_piece: Callable[[], None],
+) -> None:
+    """Draw the field.
+
+    Args:
+        received, turn: bytes put away of the file whose pieces carry that turn; the field then
+            sends the next.
+        on_piece: called when a piece has come; :func:`piece` gives it.
+    """
+    component(HERE)(
+        data={
+            "label": label,
+            "received": received,
+            "turn": turn,
+            "max_bytes": max_bytes,
+            "accept": accept,
+        },
+        key=key,
+        on_piece_change=on_piece,
+    )
+
+
+def piece(key: str) -> tuple[str, str, int, int, bytes] | None:
+    """In the callback: turn, file name, size of the file, place of the piece, its bytes.
+
+    None if it is not what the script sends.
+    """
+    state: Any = st.session_state.get(key)
+    sent: Any = state.get("piece") if state else None
+    try:
+        fields = ("turn", "name", "size", "place", "data")
+        turn, name, size, place, data = (sent[name] for name in fields)
+        if len(data) > MAX_PIECE or not all(isinstance(x, int) and x >= 0 for x in (size, place)):
+            return None
+        return str(turn), str(name), size, place, base64.b64decode(data, validate=True)
+    except (TypeError, KeyError, ValueError, binascii.Error):
+        return None

@@ -1,0 +1,38 @@
+"""All heads as points in a plane of two measures; a click, or Enter, leads to the head.
+
+Our own rather than a Plotly chart: that one is drawn anew with every input, for longer than all
+the maps above it take, and cannot be walked with the keyboard.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pages.components.shell.mount import component
+
+HERE = Path(__file__).parent
+
+
+def head_scatter(
+    points: Sequence[dict[str, Any]],
+    x_title: str,
+    y_title: str,
+    *,
+    chosen: str,
+    key: str,
+    on_choose: Callable[[], None],
+) -> None:
+    """Draw the points.
+
+    Args:
+        points: for each head its "head" (as an address names it), "kind", "title", "short" (a
+            shorter title), "label" and the two measures "x" and "y".
+        chosen: the head shown large.
+        on_choose: called when a person chooses a point; session state under ``key`` then has
+            its head as ``["choose"]``.
+    """
+    component(HERE)(
+        data={"points": list(points), "x_title": x_title, "y_title": y_title, "chosen": chosen},
+        key=key,
+        on_choose_change=on_choose,
+    )

@@ -1,0 +1,22 @@
+"""Loss and exact match while a model trains; the zoom survives every new point."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pages.components.shell.mount import component
+
+HERE = Path(__file__).parent
+
+
+def live_curve(curves: Mapping[str, Any], *, key: str) -> None:
+    """Draw the curves of one run.
+
+    Args:
+        curves: "train": a list of [step, loss, seconds, tokens], or of [step, loss], which
+            leaves out the choice of axis; "evaluation" and "exact": lists of [step, value];
+            "untrained", "uniform" and "unigram": losses of the baselines or None; "steps": the
+            planned end of the axis; "evaluated_on": what the evaluation uses, in a few words;
+            "run": its id, by which the time slider of the same run is followed, if there is one.
+    """
+    component(HERE)(data=dict(curves), key=key)

@@ -1,0 +1,43 @@
+"""Chosen runs laid over each other: four charts on one axis, one cursor, one table of values."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from pages.components.shell.mount import component
+from transformer.runs.comparison import X_AXES, Baseline, Curves
+
+HERE = Path(__file__).parent
+
+
+def run_compare(
+    runs: Mapping[str, Curves],
+    baselines: Sequence[Baseline],
+    *,
+    x: str,
+    logarithmic_loss: bool,
+    logarithmic_x: bool,
+    key: str,
+) -> None:
+    """Draw the runs.
+
+    Args:
+        runs: name -> curves.
+        baselines: the losses to draw as lines, with the places of the runs they hold for.
+        x: what the curves are drawn over, a key of ``X_AXES``.
+    """
+    component(HERE)(
+        data={
+            "runs": [
+                {"name": name, "train": curves.train, "evaluation": curves.evaluation}
+                for name, curves in runs.items()
+            ],
+            "baselines": [
+                {"name": line.name, "loss": line.loss, "of": line.runs} for line in baselines
+            ],
+            "column": list(X_AXES).index(x),
+            "unit": X_AXES[x],
+            "log_loss": logarithmic_loss,
+            "log_x": logarithmic_x,
+        },
+        key=key,
+    )

@@ -1,0 +1,87 @@
+"""All runs in a table: choose some, sort by a column, watch one."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from pages.components.shell.mount import component
+from pages.components.shell.text import compact, number, percent, seconds
+from transformer.runs.directory import ACTIVE
+from transformer.runs.table import DAMAGED, Summary
+
+HERE = Path(__file__).parent
+TONES = {"failed": "bad", "diverged": "bad", DAMAGED: "bad", "interrupted": "odd"}
+
+
+def row(summary: Summary, owned: bool) -> dict[str, Any]:
+    """One run as the table shows it: texts, but for the time, which the browser words."""
+
+    def told(value: float | None, words: Callable[[float], str], before: str = "") -> str:
+        return "" if value is None else before + words(value)
+
+    untrained_exact = told(summary.untrained_exact_match, percent, "untrained ")
+    shape = f"{summary.layers} × {summary.d_model}"
+    steps = "" if summary.steps is None else f"{summary.step:,} / {summary.steps:,}"
+    return {
+        "id": summary.id,
+        "name": summary.title,
+        "private": owned and summary.private,
+        "parent": summary.parent,
+        "notes": summary.notes,
+        "task": summary.task,
+        "size": told(summary.parameters, lambda count: f"{count:,}"),
+        "shape": "" if summary.d_model is None else shape,
+        "steps": steps,
+        "loss": told(summary.loss, number),
+        "untrained_loss": told(summary.untrained_loss, number, "untrained "),
+        "exact": told(summary.exact_match, percent),
+        "untrained_exact": "on pairs it learns" if summary.on_training_pairs else untrained_exact,
+        "time": told(summary.seconds, seconds),
+        "tokens": told(summary.tokens, lambda count: f"{compact(count)} tokens"),
+        "state": summary.state,
+        "tone": "live" if summary.state in ACTIVE else TONES.get(summary.state, ""),
+        "reason": summary.reason,
+        "created": summary.created,
+        "damaged": summary.state == DAMAGED,
+    }
+
+
+def run_table(
+    summaries: Sequence[Summary],
+    chosen: Sequence[str],
+    turn: int,
+    order: str,
+    *,
+    owned: bool,
+    most: int,
+    key: str,
+    on_chosen: Callable[[], None],
+    on_order: Callable[[], None],
+    on_watch: Callable[[], None],
+) -> None:
+    """Draw the table.
+
+    Args:
+        summaries: the rows, in order.
+        chosen: ids of the chosen runs; at most ``most`` can be.
+        turn: of the person's last choice; an older one than they have made since is not obeyed.
+        order: what they are sorted by, as in ``run_history.ordered``.
+        owned: whether runs belong to the browser that started them, and can be private.
+        on_chosen, on_order, on_watch: called when a person chooses runs, a column to sort by, or
+            a run to watch; session state under ``key`` then has it as ["chosen"] (all ids and a
+            turn), ["order"] or ["watch"] (an id).
+    """
+    component(HERE)(
+        data={
+            "rows": [row(summary, owned) for summary in summaries],
+            "chosen": list(chosen),
+            "turn": turn,
+            "order": order,
+            "most": most,
+        },
+        key=key,
+        on_chosen_change=on_chosen,
+        on_order_change=on_order,
+        on_watch_change=on_watch,
+        default={"chosen": {"ids": list(chosen), "turn": turn}},
+    )

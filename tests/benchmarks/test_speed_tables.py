@@ -1,0 +1,98 @@
+"""The arithmetic behind the tables of ``python -m benchmarks``; nothing is measured here."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from benchmarks.peers.growth import flops
+from benchmarks.peers.measure import Spread, exponent, interleave, ratios
+from benchmarks.peers.rows import OURS, Row
+from benchmarks.peers.sizes import SIZES, made_up_pairs
+from benchmarks.peers.targets import MET, MISSED, Target, cell, table
+from benchmarks.peers.training import PART, own_variants
+from benchmarks.peers.training_peers import MARIAN, NN
+from transformer.training.precision import has_bf16
+
+
+def test_the_exponent_of_a_power_law_is_found_whatever_its_factor() -> None:
+    sizes = [8.0, 16.0, 64.0]
+    assert exponent(sizes, [3 * size**1.7 for size in sizes]) == pytest.approx(1.7)
+
+
+def test_a_ratio_is_taken_within_each_round() -> None:
+    """Load that makes one round three times as slow for both changes no ratio."""
+    assert ratios([1.0, 3.0, 1.0], [2.0, 6.0, 2.0]) == Spread(2.0, 2.0, 2.0)
+    spread = ratios([1.0] * 5, [1.0, 2.0, 3.0, 4.0, 5.0])
+    assert (spread.lower, spread.median, spread.upper) == (2.0, 3.0, 4.0)
+    with pytest.raises(ValueError, match=r"shorter|longer"):
+        ratios([1.0, 2.0], [1.0])
+
+
+def test_variants_take_turns_and_another_begins_each_round() -> None:
+    called: list[str] = []
+
+    def sample(name: str) -> float:
+        called.append(name)
+        return 1.0
+
+    samples = {name: (lambda name=name: sample(name)) for name in "abc"}
+    found = interleave(samples, 3, seconds=60)
+    assert "".join(called) == "cababcbcacab"  # a round to warm up, then three
+    assert all(len(seconds) == 3 for seconds in found.values())
+    assert all(len(s) == 2 for s in interleave(samples, 9, seconds=0).values())
+
+
+def test_arithmetic_counts_every_matrix_product_once() -> None:
+    """In a model without words, twice the layers are twice the work; so is twice the batch."""
+    tiny = SIZES[0]
+    one, two = (type(tiny)("", 128, layers, batch=3, words=-4) for layers in (1, 2))
+    assert flops(two, 10, 10) == 2 * flops(one, 10, 10)
+    # A source position more costs what the encoder does there, and its keys and values.
+    d = 128
+    longer = (2 * 12 + 2 * 2) * d * d + 4 * (11 * 11 - 10 * 10) * d + 4 * 10 * d
+    assert flops(one, 11, 10) - flops(one, 10, 10) == 3 * 3 * longer
+    # 4 d² (self) + 4 d² (cross) + 8 d² (feed-forward) of the decoder, 4 d² + 8 d² of the encoder,
+    # 2 FLOP each, 4 n² d for each of three attentions, three times for the backward pass.
+    n = 10
+    assert flops(one, n, n) == 3 * 3 * (2 * n * 28 * d * d + 3 * 4 * n * n * d)
+
+
+def row(size: str, ours: float, theirs: float) -> Row:
+    return Row(PART, "equal lengths", size, "token", {OURS: [ours] * 3, NN: [theirs] * 3})
+
+
+def test_the_table_marks_what_is_met_and_what_is_missed() -> None:
+    lines = table([row("tiny", 1.0, 1.3), row("small", 1.0, 1.1)]).splitlines()
+    line = next(line for line in lines if NN in line and "fp32" in line)
+    assert "1.30 (1.30–1.30) of 1.25 ✓ | 1.10 (1.10–1.10) of 1.15 ✗ | not measured |" in line
+    missing = next(line for line in lines if MARIAN in line)
+    assert "not measured" in missing
+
+
+@pytest.mark.skipif(has_bf16(torch.device("cpu")), reason="this processor has bfloat16")
+def test_bfloat16_is_left_out_where_it_is_imitated_and_the_table_says_so() -> None:
+    size = replace(SIZES[0], batch=2)
+    able, left_out = own_variants(size, made_up_pairs(size, 4, 4, batches=1), "cpu")
+    assert [variant.name for variant in able] == [OURS]
+    without = replace(row("tiny", 1.0, 1.3), facts=left_out)
+    lines = [line for line in table([without]).splitlines() if "bf16" in line]
+    assert "| not probed faster here | not measured | not measured |" in lines[0]
+
+
+def test_of_a_graphics_card_the_table_tells_no_aims_but_what_is_done_a_second() -> None:
+    lines = table([row("tiny", 0.001, 0.0013)], "cuda").splitlines()
+    line = next(line for line in lines if NN in line and "fp32" in line)
+    assert line.endswith("| 1.30 (1.30–1.30); 1,000 | – | – |")
+    assert not any(MARIAN in line for line in lines)
+
+
+def test_a_cost_is_met_from_below() -> None:
+    cheap = Target("", PART, "equal lengths", NN, (1.05,), at_most=True)
+    assert cell(cheap, row("tiny", 1.0, 1.04), 1.05).endswith(MET)
+    assert cell(cheap, row("tiny", 1.0, 1.2), 1.05).endswith(MISSED)
+
+
+def test_a_row_is_the_same_after_the_json() -> None:
+    one = row("tiny", 1.0, 1.3)
+    assert Row.from_dict(one.to_dict()).ratio(NN) == one.ratio(NN)

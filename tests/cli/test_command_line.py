@@ -1,0 +1,269 @@
+"""The command line, as real processes: what it prints, how it ends, what it imports.
+
+A process spends seconds on importing torch. Where it is only asked what it prints, the command
+runs in this one.
+"""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from transformer.__main__ import main
+from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.tasks import SEVEN_PAIRS, read_pairs
+
+ROOT = Path(__file__).parents[2]
+RESULT = {"run", "state", "steps", "seconds", "loss", "exact_match", "untrained", "checkpoint"}
+
+
+def python(*arguments: str, cwd: Path, stdin: bytes = b"", **environment: str) -> Any:
+    """A Python process that finds the library from any directory; its output as text."""
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        input=stdin,
+        capture_output=True,
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"} | environment,
+        timeout=120,
+    )
+    out, err = done.stdout.decode(), done.stderr.decode()
+    return subprocess.CompletedProcess(done.args, done.returncode, out, err)
+
+
+def command(*arguments: str, cwd: Path, stdin: bytes = b"", **environment: str) -> Any:
+    return python("-m", "transformer", *arguments, cwd=cwd, stdin=stdin, **environment)
+
+
+def assert_failed_in_one_line(done: Any) -> None:
+    """An error for a person: one line, no traceback, nothing where results go."""
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert "Traceback" not in done.stderr
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("command-line")
+
+
+@pytest.fixture
+def here(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Any]:
+    """The same in this process, in the folder."""
+
+    def run(*arguments: str, stdin: bytes = b"") -> Any:
+        monkeypatch.chdir(folder)
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        code = main(list(arguments))
+        out, err = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, code, out, err)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def trained(folder: Path) -> Any:
+    """The seven bundled pairs, learned through the command line until the loss is below 0.003."""
+    flags = "--task pairs --preset overfit --until-loss 0.003 --threads 1 --run-dir seven --json"
+    return command("train", *flags.split(), "--data", str(SEVEN_PAIRS), cwd=folder)
+
+
+@pytest.fixture(scope="module")
+def result(trained: Any) -> dict[str, Any]:
+    return json.loads(trained.stdout)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(folder: Path, result: dict[str, Any]) -> str:
+    """Its path, from the folder the command ran in."""
+    return str(folder / result["checkpoint"])
+
+
+def test_train_prints_one_object(trained: Any, result: dict[str, Any], folder: Path) -> None:
+    assert trained.returncode == 0
+    assert trained.stdout.count("\n") == 1
+    assert result.keys() >= RESULT
+    assert result["state"] == "finished"
+    assert 0 < result["steps"] < 600  # it stopped when the loss was low
+    assert result["seconds"] > 0
+    assert result["exact_match"] == 1.0
+    assert 0 < result["loss"] < 0.003
+    assert result["untrained"] == {"loss": result["untrained"]["loss"], "exact_match": 0.0}
+    assert result["untrained"]["loss"] > 3
+    assert "step 0 of 600" in trained.stderr
+    # --run-dir is where it went, and nothing else was written.
+    assert folder / result["run"] == folder / "seven"
+    assert [entry.name for entry in folder.iterdir()] == ["seven"]
+    assert (folder / result["checkpoint"]).parent == folder / "seven" / "checkpoints"
+    assert (folder / "seven" / "metrics.jsonl").exists()
+
+
+def test_a_finished_run_prints_its_result_again(
+    folder: Path, result: dict[str, Any], checkpoint: str, here: Callable[..., Any]
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (folder / "seven").rglob("*.*")}
+    again = here("train", "--run-dir", "seven", "--json")
+    assert again.returncode == 0
+    assert json.loads(again.stdout) == result
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert Path(checkpoint).exists()
+
+
+def test_another_task_does_not_overwrite_a_run(folder: Path, result: dict[str, Any]) -> None:
+    done = command("train", "--task", "copy", "--run-dir", "seven", cwd=folder)
+    assert_failed_in_one_line(done)
+    assert "already holds a run" in done.stderr
+
+
+def test_the_seven_pairs_come_back(checkpoint: str, here: Callable[..., Any]) -> None:
+    pairs = read_pairs(SEVEN_PAIRS).pairs
+    lines = "".join(pair.source + "\n" for pair in pairs)
+    done = here("decode", checkpoint, "-", stdin=lines.encode())
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == [pair.target for pair in pairs]
+
+
+def test_a_bad_line_does_not_stop_the_others(folder: Path, checkpoint: str) -> None:
+    """Each line has its answer in its place; what failed is known at the end."""
+    pairs = read_pairs(SEVEN_PAIRS).pairs
+    good = [pairs[index] for index in (2, 0, 2)]
+    bad = ["of platypuses", "", "a " * 1000]
+    texts = [
+        text for pair in zip((pair.source for pair in good), bad, strict=True) for text in pair
+    ]
+    # A byte that is no UTF-8 is one more bad line, also where Python is strict about it.
+    stdin = "\r\n".join(texts).encode() + b"\n\xff\n"
+    done = command(
+        "decode",
+        checkpoint,
+        "-",
+        "--json",
+        cwd=folder,
+        stdin=stdin,
+        PYTHONIOENCODING="utf-8:strict",
+    )
+    assert done.returncode == 1, done.stderr
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [one["source"] for one in found[:6]] == texts
+    assert len(found) == 7
+    assert [one["output"] for one in found[::2][:3]] == [pair.target for pair in good]
+    for one in (*found[1::2], found[6]):
+        assert one.keys() == {"source", "error"}
+        assert one["error"]
+    assert "platypuses" in found[1]["error"]
+    assert "Traceback" not in done.stderr
+
+
+def test_one_text_is_decoded(folder: Path, checkpoint: str) -> None:
+    """The same answer as in this process, to the last bit of its probability."""
+    pair = read_pairs(SEVEN_PAIRS).pairs[2]
+    done = command("decode", checkpoint, pair.source, "--json", cwd=folder)
+    assert done.returncode == 0
+    (answer,) = Checkpoint.load(checkpoint).answers([pair.source])
+    assert json.loads(done.stdout) == {
+        "source": pair.source,
+        "output": pair.target,
+        "tokens": answer.tokens,
+        "log_prob": answer.log_prob,
+    }
+
+
+def test_verify_finds_all_in_order(checkpoint: str, here: Callable[..., Any]) -> None:
+    done = here("verify", checkpoint, "--json")
+    assert done.returncode == 0
+    found = json.loads(done.stdout)
+    assert found["ok"] is True
+    assert [check["name"] for check in found["checks"]] == ["file", "logits", "outputs", "cache"]
+    assert all(check["ok"] for check in found["checks"])
+
+
+def test_what_is_no_checkpoint_is_refused(here: Callable[..., Any]) -> None:
+    assert_failed_in_one_line(here("verify", str(SEVEN_PAIRS)))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "train --task reverse --no-such-flag 1",
+        "train --task reverse --steps many",
+        "decode",
+        "",
+    ],
+)
+def test_wrong_use_exits_with_2(arguments: str, tmp_path: Path) -> None:
+    done = command(*arguments.split(), cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "usage:" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ("--task reverse --steps 0", "steps = 0"),
+        ("--task reverse --learning-rate nan", "learning_rate"),
+        ("--task reverse --d-model 30 --num-heads 4", "num_heads = 4"),
+        ("--task pairs --data missing.tsv", "could not be read"),
+        ("--task copy --run-dir file/run", "file"),
+        ("--task copy --run-dir file", "file"),
+        ("", "--task"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused(arguments: str, says: str, tmp_path: Path) -> None:
+    """Before a run is made, and before torch is imported."""
+    (tmp_path / "file").write_text("mine")
+    done = command("train", *arguments.split(), cwd=tmp_path)
+    assert_failed_in_one_line(done)
+    assert says in done.stderr
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_light_modules_do_not_import_torch(tmp_path: Path) -> None:
+    """The app's pages draw in a moment because none of these waits for torch."""
+    code = (
+        "import sys; from transformer import config, vocabulary, tasks, errors, files, __main__\n"
+        "from transformer.runs import directory; from transformer.checkpoint import header\n"
+        "assert not {'torch', 'numpy', 'safetensors'} & sys.modules.keys()"
+    )
+    done = python("-c", code, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_library_does_not_import_the_app(tmp_path: Path) -> None:
+    code = (
+        "import pkgutil, sys, transformer\n"
+        "for found in pkgutil.walk_packages(transformer.__path__, 'transformer.'):\n"
+        "    __import__(found.name)\n"
+        "for name in transformer.__all__: getattr(transformer, name)\n"
+        "assert 'torch' in sys.modules\n"
+        "assert not {'streamlit', 'pages', 'app'} & sys.modules.keys()"
+    )
+    done = python("-c", code, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a graphics card")
+def test_a_card_is_taken_where_there_is_one_and_missed_in_a_sentence(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    few = ["evaluate", str(ROOT / "checkpoints/reverse.safetensors"), "--examples", "5"]
+    assert main([*few, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["device"] == "cpu"
+    assert main(few) == 0
+    assert capsys.readouterr().out.endswith(" s on the processor\n")
+    assert main([*few, "--device", "cuda"]) == 1
+    assert "finds no CUDA graphics card" in capsys.readouterr().err
+    assert main([*few, "--device", "cuda", "--int8"]) == 1
+    assert "--int8 is for the processor" in capsys.readouterr().err

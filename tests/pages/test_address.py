@@ -1,0 +1,50 @@
+"""Which is newer: what stands in the address, or what a person has just typed."""
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.pages.test_pages import ROOT, open_page
+from transformer.checkpoint.header import read_header
+
+SORT = read_header(ROOT / "checkpoints" / "sort.safetensors")[0]
+
+pytestmark = pytest.mark.usefixtures("own_folder")
+
+
+def read(app: AppTest) -> str:
+    """The input, which is in the address too."""
+    assert not app.exception
+    text = app.text_input(key="input").value
+    assert text is not None
+    assert app.query_params["input"] in (text, [text])
+    return text
+
+
+@pytest.fixture
+def app() -> AppTest:
+    opened = open_page("decode", checkpoint="reverse", input="abc")
+    assert read(opened) == "abc"
+    return opened
+
+
+def test_what_was_just_typed_wins_over_an_older_address(app: AppTest) -> None:
+    """The browser may send it before it has heard of the address that the server wrote last."""
+    app.query_params["input"] = "older"
+    assert read(app.text_input(key="input").set_value("typed").run()) == "typed"
+    assert read(app.run()) == "typed"
+
+
+def test_an_address_that_was_gone_back_to_counts(app: AppTest) -> None:
+    assert read(app.text_input(key="input").set_value("typed").run()) == "typed"
+    app.query_params["input"] = "abc"
+    assert read(app.run()) == "abc"
+
+
+def test_an_address_of_another_checkpoint_brings_its_input(app: AppTest) -> None:
+    app.query_params["checkpoint"] = "sort"
+    app.query_params["input"] = "zyx"
+    assert read(app.run()) == "zyx"
+
+
+def test_another_checkpoint_that_was_chosen_brings_its_example(app: AppTest) -> None:
+    assert read(app.selectbox(key="checkpoint").set_value("sort").run()) == SORT.examples[0].source

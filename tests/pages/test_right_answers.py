@@ -1,0 +1,57 @@
+"""Whether an output is right, where the pages can know."""
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.pages.test_pages import ROOT, open_page
+from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.config.architecture import DataConfig
+from transformer.tasks import longest_trained, right_answer
+from transformer.tasks.pronunciation import dictionary
+
+PRONUNCIATION = DataConfig(task="pronunciation")
+
+
+def texts(app: AppTest) -> str:
+    return "\n".join(one.value for one in app.markdown)
+
+
+def test_of_several_answers_the_one_that_was_written() -> None:
+    first, second = dictionary()["read"][:2]
+    assert right_answer(PRONUNCIATION, "read") == first
+    assert right_answer(PRONUNCIATION, "read", second) == second
+    assert right_answer(PRONUNCIATION, "read", "R EH") == first
+    assert right_answer(DataConfig(task="reverse"), "abc", "abc") == "cba"
+
+
+def test_what_was_trained_on_may_be_shorter_than_what_is_tested() -> None:
+    assert longest_trained(DataConfig(task="scan-length")) == (9, 22)
+    assert longest_trained(DataConfig(task="scan-simple")) == (9, 48)
+    assert longest_trained(DataConfig(task="pairs")) is None
+
+
+@pytest.mark.usefixtures("own_folder")
+def test_a_second_pronunciation_is_right_on_both_pages() -> None:
+    """Any of a word's pronunciations is, not only the dictionary's first."""
+    model = Checkpoint.load(ROOT / "checkpoints" / "pronunciation.safetensors")
+    words = [word for word, variants in dictionary().items() if len(variants) > 1][:100]
+    answers = [answer.output for answer in model.answers(words)]
+    word, answer = next(
+        (word, answer)
+        for word, answer in zip(words, answers, strict=True)
+        if answer in dictionary()[word][1:]
+    )
+    for page in ("decode", "attention"):
+        app = open_page(page, checkpoint="pronunciation", input=word)
+        assert answer in texts(app)
+        assert "which is right" in texts(app)
+        assert not app.error
+
+
+@pytest.mark.usefixtures("own_folder")
+def test_the_maps_of_a_wrong_answer_are_called_that() -> None:
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    said = texts(open_page("attention", checkpoint="reverse", input=letters))
+    assert "which is **wrong**: right is" in said
+    assert letters[::-1] in said
+    assert "those it learned from had at most 12" in said

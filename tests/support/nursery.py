@@ -1,0 +1,226 @@
+"""Trainer processes by the hundred: forked from one process that has imported torch already.
+
+A trainer takes seconds to import torch and milliseconds for the rest of what these tests are
+about. The nursery has imported it; each of its children is a process, and a session, of its own
+that runs the command line as ``python -m transformer`` does, and is killed as any other.
+
+    python -m tests.support.nursery        reads requests from standard input, a JSON object a line
+"""
+
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from tests.support.trainers import OFTEN, PATIENCE, ROOT, tiny, wait_for
+from transformer.runs.directory import Run
+
+SEEN = ("status.json", "metrics.jsonl", "manifest", "checkpoint")
+
+
+class Child:
+    """A process that the nursery started."""
+
+    def __init__(self, nursery: "Nursery", pid: int, log: Path) -> None:
+        self.nursery = nursery
+        self.pid = pid
+        self.log = log
+        self._code: int | None = None
+
+    def poll(self) -> int | None:
+        """Its exit status, negative for a signal; None while it lives."""
+        if self._code is None:
+            self._code = self.nursery.ask(poll=self.pid)
+        return self._code
+
+    def wait(self) -> int:
+        wait_for(lambda: self.poll() is not None, f"process {self.pid} to end")
+        assert self._code is not None
+        return self._code
+
+    def kill(self) -> None:
+        """End it at once, as the kernel does when memory is short, and see it gone."""
+        if self.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)
+        self.wait()
+
+    def output(self) -> str:
+        return self.log.read_text("utf-8", "replace")
+
+
+class Nursery:
+    """Starts processes that need not import torch."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+        self.children: list[Child] = []
+
+    def ask(self, **request: Any) -> Any:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
+
+    def spawn(
+        self,
+        words: Sequence[str],
+        log: Path,
+        environment: Mapping[str, str] = OFTEN,
+        file_bytes: int | None = None,
+    ) -> Child:
+        """Run the command line with these words.
+
+        Args:
+            file_bytes: no file of the process may grow larger (RLIMIT_FSIZE), as if the disk
+                were full.
+        """
+        log.touch()
+        pid = self.ask(
+            words=list(words), log=str(log), environment=dict(environment), file_bytes=file_bytes
+        )
+        child = Child(self, pid, log)
+        self.children.append(child)
+        return child
+
+    def submit(self, root: Path, log: Path, environment: Mapping[str, str]) -> Child:
+        """A process that asks for a run and ends, as one that serves an app might."""
+        return self.spawn(["submit", str(root)], log, environment)
+
+    def call(self, module: str, function: str, log: Path, environment: Mapping[str, str]) -> Child:
+        """A process that calls a function without arguments, and ends."""
+        return self.spawn(["call", module, function], log, environment)
+
+    def train(
+        self,
+        run: Run,
+        *words: str,
+        environment: Mapping[str, str] = OFTEN,
+        file_bytes: int | None = None,
+    ) -> Child:
+        """A trainer as a terminal starts it, which makes a new run or resumes one."""
+        command = ("train", "--run-dir", str(run.path), *words)
+        return self.spawn(command, run.path / "trainer.log", environment, file_bytes)
+
+    @contextmanager
+    def watched(self, run: Run) -> Iterator[None]:
+        """A reader looks at every file of the run all the while, and must find no fault."""
+        stop = run.path.with_name(f"{run.path.name}.stop")
+        reader = self.spawn(["watch", str(run.path)], stop.with_suffix(".log"))
+        yield
+        stop.touch()
+        code = reader.wait()
+        *faults, looks = reader.output().splitlines()
+        assert (code, faults) == (0, [])
+        # It did look, and found the run at work.
+        assert all(json.loads(looks)["looks"].get(name, 0) for name in SEEN), looks
+
+
+@contextmanager
+def open_nursery() -> Iterator[Nursery]:
+    """A nursery, none of whose children outlives the block."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.support.nursery"],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "1"},
+    )
+    made = Nursery(process)
+    try:
+        yield made
+    finally:
+        for child in psutil.Process(process.pid).children():
+            child.kill()
+        assert process.stdin is not None
+        process.stdin.close()
+        process.wait(PATIENCE)
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+# --- In the nursery itself --------------------------------------------------------------------
+
+
+def main() -> None:
+    # All that a trainer imports sooner or later; nothing here may start a thread.
+    import torch
+
+    from tests.support import watcher
+    from transformer import __main__ as command_line
+    from transformer.checkpoint.checkpoint import tensor_shapes
+    from transformer.runs import queue
+    from transformer.trainer import trainer
+
+    assert trainer
+    torch.set_num_threads(1)
+    tensor_shapes(tiny().model)
+
+    codes: dict[int, int] = {}
+    for line in sys.stdin:
+        request = json.loads(line)
+        if "poll" in request:
+            pid = request["poll"]
+            if pid not in codes:
+                found, status = os.waitpid(pid, os.WNOHANG)
+                if found:
+                    codes[pid] = os.waitstatus_to_exitcode(status)
+            answer = codes.get(pid)
+        else:
+            answer = os.fork()
+            if answer == 0:
+                code = 70
+                try:
+                    _become(request)
+                    words = request["words"]
+                    if words[0] == "watch":
+                        code = watcher.main(Path(words[1]))
+                    elif words[0] == "submit":
+                        print(queue.submit(tiny(), root=Path(words[1])).id)
+                        code = 0
+                    elif words[0] == "call":
+                        getattr(importlib.import_module(words[1]), words[2])()
+                        code = 0
+                    else:
+                        code = command_line.main(words)
+                except SystemExit as end:
+                    code = end.code if isinstance(end.code, int) else 1
+                except BaseException:
+                    code = 1
+                    with suppress(OSError):
+                        traceback.print_exc()
+                finally:
+                    for stream in (sys.stdout, sys.stderr):
+                        with suppress(OSError):
+                            stream.flush()
+                    os._exit(code)
+        print(json.dumps(answer), flush=True)
+
+
+def _become(request: dict[str, Any]) -> None:
+    """Make a fork of the nursery a process of its own."""
+    os.setsid()
+    log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    null = os.open(os.devnull, os.O_RDONLY)
+    for old, new in ((null, 0), (log, 1), (log, 2)):
+        os.dup2(old, new)
+    os.environ.update(request["environment"])
+    if request["file_bytes"] is not None:
+        import resource
+
+        _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (request["file_bytes"], hard))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""Configurations and models drawn at random, with inputs that fit them."""
+
+from typing import Any
+
+import torch
+from hypothesis import settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from transformer.config.architecture import TransformerConfig
+from transformer.model import Transformer
+
+few = settings(max_examples=20)
+seeds = st.integers(0, 10**6)
+lengths = st.integers(1, 7)
+batches = st.integers(1, 3)
+
+
+@st.composite
+def configs(draw: st.DrawFn, /, **fixed: Any) -> TransformerConfig:
+    # Not narrower than 4: a norm over two numbers leaves little but their signs.
+    heads, d_k = draw(st.sampled_from([(1, 4), (1, 6), (2, 2), (2, 3), (3, 2), (4, 1)]))
+    pad_id, bos_id, eos_id, unk_id, start_id = draw(st.permutations(range(5)))
+    values: dict[str, Any] = {
+        "source_vocab_size": draw(st.integers(6, 12)),
+        "target_vocab_size": draw(st.integers(6, 12)),
+        "d_model": heads * d_k,
+        "num_heads": heads,
+        "num_encoder_layers": draw(st.integers(1, 3)),
+        "num_decoder_layers": draw(st.integers(1, 3)),
+        "d_ff": draw(st.integers(1, 8)),
+        "dropout": 0.5,  # must not matter in eval mode
+        "max_length": 24,
+        "norm_first": draw(st.booleans()),
+        "final_norm": draw(st.booleans()),
+        "activation": draw(st.sampled_from(["relu", "gelu", "swish"])),
+        "output_bias": draw(st.booleans()),
+        "position_layout": draw(st.sampled_from(["interleaved", "learned"])),
+        "pad_id": pad_id,
+        "bos_id": bos_id,
+        "eos_id": eos_id,
+        "unk_id": unk_id,
+        "decoder_start_id": start_id,
+    }
+    return TransformerConfig(**values | fixed)
+
+
+def random_model(config: TransformerConfig, seed: int) -> Transformer:
+    """In eval mode, with random weights, biases and gains; what is drawn next is seeded too."""
+    torch.manual_seed(seed)
+    model = Transformer(config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.3)
+    return model
+
+
+def sentences(model: Transformer, batch: int, length: int) -> Tensor:
+    """Random source ids without padding, [batch, length]."""
+    ids = torch.randint(0, model.config.source_vocab_size - 1, (batch, length))
+    return ids + (ids >= model.config.pad_id)
+
+
+def written(model: Transformer, batch: int, length: int) -> Tensor:
+    """Random decoder inputs: the start token, then anything, [batch, length]."""
+    ids = torch.randint(0, model.config.target_vocab_size, (batch, length))
+    ids[:, 0] = model.config.decoder_start_id
+    return ids
+
+
+def padded(model: Transformer, source: Tensor, more: int) -> Tensor:
+    return torch.cat([source, source.new_full((len(source), more), model.config.pad_id)], dim=1)
+
+
+def close(actual: Tensor, expected: Tensor, tolerance: float = 1e-10) -> None:
+    torch.testing.assert_close(actual, expected, rtol=0, atol=tolerance)

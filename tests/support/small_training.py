@@ -1,0 +1,51 @@
+"""Tasks, configurations and models of a few thousand weights, for tests of training."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from transformer.config.architecture import RunConfig
+from transformer.model import Transformer
+from transformer.tasks import Task
+from transformer.tasks.presets import prepare
+
+SMALL: dict[str, Any] = {"d_model": 16, "num_heads": 2, "d_ff": 16}
+QUICK: dict[str, Any] = {
+    "steps": 6,
+    "batch_size": 8,
+    "warmup_steps": 2,
+    "eval_every": 2,
+    "eval_examples": 8,
+    "final_examples": 12,
+    "threads": 1,
+    "precision": "fp32",  # else a trial decides, which two runs may settle differently
+}
+
+
+def made(task: str = "reverse", preset: str = "tiny", **changes: Any) -> tuple[Task, RunConfig]:
+    """A task and a configuration of a few thousand weights."""
+    return prepare(
+        task,
+        preset,
+        pairs=changes.pop("pairs", None),
+        data=changes.pop("data", {}),
+        model=SMALL | changes.pop("model", {}),
+        training=QUICK | changes,
+    )
+
+
+def fresh(config: RunConfig) -> Transformer:
+    """A model as the trainer makes it."""
+    torch.manual_seed(config.training.seed)
+    return Transformer(config.model)
+
+
+def weights(model: Transformer) -> dict[str, Tensor]:
+    return {name: tensor.detach().clone() for name, tensor in model.named_parameters()}
+
+
+def same(left: dict[str, Tensor], right: dict[str, Tensor]) -> bool:
+    return left.keys() == right.keys() and all(
+        torch.equal(left[name], right[name]) for name in left
+    )

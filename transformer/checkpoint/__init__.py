@@ -1,0 +1,12 @@
+"""A trained model in one file: what it says of itself, its proof, and what follows from both."""
+
+from typing import TYPE_CHECKING
+
+from transformer.lazy import lazy
+
+if TYPE_CHECKING:
+    from transformer.checkpoint.checkpoint import Answer, Checkpoint
+
+__all__ = ["Answer", "Checkpoint"]
+
+__getattr__ = lazy(__name__, {"checkpoint": tuple(__all__)})

@@ -1,0 +1,307 @@
+"""A trained model in one file: save, load, and ask."""
+
+import copy
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from transformer.checkpoint.header import METADATA_KEY, Entry, Example, Header, Summary, read_header
+from transformer.checkpoint.probe import any_ids, make_probe, one_thread
+from transformer.config.architecture import DataConfig, TransformerConfig
+from transformer.decoding.strategies import Hypothesis, Strategy, decode, greedy, pad
+from transformer.errors import CheckpointError, VocabularyError
+from transformer.files import write_atomic
+from transformer.hooks import own_modules
+from transformer.model import Transformer, sinusoids
+from transformer.vocabulary.vocabulary import Vocabulary
+
+DECODE_BATCH = 256
+PROOF_TOKENS = 20
+"""Most tokens of an example's answer, of a model that was trained elsewhere."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model wrote for one source text."""
+
+    source: str
+    output: str
+    tokens: list[str]
+    log_prob: float
+
+
+class Checkpoint:
+    """A model with its vocabularies and its history.
+
+    The model is in evaluation mode. ``tensors`` are the model's own parameters by name;
+    treat them as read-only where a :meth:`twin` shares them.
+    """
+
+    def __init__(self, header: Header, tensors: dict[str, Tensor]) -> None:
+        self.header = header
+        self.tensors = tensors
+        self.model = assemble(header.config, tensors)
+
+    @property
+    def config(self) -> TransformerConfig:
+        return self.header.config
+
+    @property
+    def source_vocabulary(self) -> Vocabulary:
+        return self.header.source_vocabulary
+
+    @property
+    def target_vocabulary(self) -> Vocabulary:
+        return self.header.target_vocabulary
+
+    @property
+    def task(self) -> str:
+        return self.header.data.task
+
+    @property
+    def summary(self) -> Summary | None:
+        return self.header.summary
+
+    @classmethod
+    def load(cls, source: Path | str | bytes) -> Self:
+        """Load a file, from its path or its bytes, and believe nothing in it unchecked.
+
+        The file is read, never mapped: a mapped file that is cut while in use kills the
+        process. Order of the checks: size, header, config and vocabularies, names and shapes
+        of the tensors, and only then the weights: finite, and last the checksum.
+
+        Raises:
+            CheckpointError: one sentence that says what is wrong.
+        """
+        if isinstance(source, str):
+            source = Path(source)
+        header, entries, offset = read_header(source)
+        _check_tensors(header.config, entries)
+        content = source if isinstance(source, bytes) else read(source)
+        try:
+            tensors = safetensors.torch.load(content)
+        except Exception:  # whatever the library minds, the file is not sound
+            raise CheckpointError("The file's weights cannot be read.") from None
+        for name, tensor in tensors.items():
+            if not torch.isfinite(tensor).all():
+                raise CheckpointError(f"The tensor {name!r} holds NaN or infinity.")
+        if header.sha256 != _checksum(header, memoryview(content)[offset:]):
+            raise CheckpointError(
+                "The checksum does not match: the file was changed after it was saved."
+            )
+        return cls(header, {name: tensor.float() for name, tensor in tensors.items()})
+
+    @classmethod
+    def of(
+        cls,
+        model: Transformer,
+        source_vocabulary: Vocabulary,
+        target_vocabulary: Vocabulary,
+        data: DataConfig,
+        summary: Summary | None,
+        pairs: Sequence[tuple[str, str]],
+        notes: str = "",
+        *,
+        origin: str = "",
+        licence: str = "",
+        precision: str = "float32",
+    ) -> Self:
+        """A checkpoint of a model as it is now; its weights are copied.
+
+        Args:
+            summary: how the model was trained here; None if it was trained elsewhere.
+            pairs: a few sources with their targets. What the model writes for them, and its
+                logits for the first, are kept as the proof of how it behaves. Of a model
+                trained elsewhere that has none, the logits for some ids are.
+            precision: how the weights are to lie on disk. With "float16" they are rounded now,
+                so that the proof is made with the weights that will be loaded.
+        """
+        tensors = {
+            name: tensor.detach().to("cpu", torch.float32, copy=True)
+            for name, tensor in _own_tensors(model).items()
+        }
+        if precision == "float16":
+            tensors = {name: tensor.half().float() for name, tensor in tensors.items()}
+        header = Header(
+            model.config,
+            source_vocabulary,
+            target_vocabulary,
+            data,
+            summary,
+            [],
+            None,
+            notes,
+            origin=origin,
+            licence=licence,
+            precision=precision,
+        )
+        return cls(header, tensors).proven(pairs)
+
+    def proven(self, pairs: Sequence[tuple[str, str]]) -> Self:
+        """This checkpoint, with the proof of how it behaves that :meth:`of` describes."""
+        if not pairs and self.summary is None:
+            probe = make_probe(self.model, *any_ids(self.config))
+            self.header = replace(self.header, probe=probe)
+        if pairs:
+            with one_thread():
+                answers = self.answers([source for source, _ in pairs], proof_strategy(self))
+            examples = [
+                Example(source, target, answer.output)
+                for (source, target), answer in zip(pairs, answers, strict=True)
+            ]
+            self.header = replace(self.header, examples=examples)
+            source = self.source_ids(examples[0].source)
+            target = self.target_vocabulary.encode(examples[0].target)
+            probe = make_probe(self.model, source, target)
+            self.header = replace(self.header, probe=probe)
+        return self
+
+    def to_bytes(self) -> bytes:
+        """The file's content. The same checkpoint gives the same bytes."""
+
+        def serialise(header: Header) -> bytes:
+            return safetensors.torch.save(stored, {METADATA_KEY: header.to_json()})
+
+        dtype = torch.float16 if self.header.precision == "float16" else torch.float32
+        stored = {name: tensor.to(dtype) for name, tensor in self.tensors.items()}
+
+        # Written once, with room for the checksum: a large model is copied no more than it must.
+        blank = "0" * 64
+        draft = bytearray(serialise(replace(self.header, sha256=blank)))
+        start = 8 + int.from_bytes(draft[:8], "little")
+        checksum = _checksum(self.header, memoryview(draft)[start:])
+        self.header = replace(self.header, sha256=checksum)
+        # As JSON within JSON has it; no text of the header can hold quotes so written.
+        name = b'\\"sha256\\": \\"'
+        place = draft.index(name + blank.encode(), 8, start) + len(name)
+        draft[place : place + 64] = checksum.encode()
+        return bytes(draft)
+
+    def save(self, path: Path | str) -> None:
+        """Write the file; a reader sees the old one or the new one, never half."""
+        write_atomic(Path(path), self.to_bytes())
+
+    def twin(self) -> Self:
+        """The same weights behind module objects of its own, for another thread's hooks."""
+        twin = copy.copy(self)
+        twin.model = own_modules(self.model)
+        return twin
+
+    def encode(self, text: str) -> Tensor:
+        """A source text as a batch of one, [1, source].
+
+        Raises:
+            VocabularyError: as :meth:`source_ids`.
+        """
+        return torch.tensor([self.source_ids(text)])
+
+    def source_ids(self, text: str) -> list[int]:
+        """A source text as ids, with <eos> or what else the model reads around it.
+
+        Raises:
+            VocabularyError: a token is unknown, there is none, or there are too many.
+        """
+        ids = self.source_vocabulary.encode(text)
+        if not ids:
+            raise VocabularyError("There is nothing to read. Type at least one token.")
+        framed = self.config.framed(ids)
+        if len(framed) > self.config.max_length:
+            raise VocabularyError(
+                f"The input has {len(ids):,} tokens; this model reads at most "
+                f"{self.config.max_length - (len(framed) - len(ids))}. Shorten it."
+            )
+        return framed
+
+    def answers(self, texts: Sequence[str], strategy: Strategy = greedy) -> list[Answer]:
+        """Decode several texts in batches, in their order.
+
+        Raises:
+            VocabularyError: a text cannot be encoded.
+        """
+        rows = [self.source_ids(text) for text in texts]
+        found: dict[int, Hypothesis] = {}
+        order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
+        for start in range(0, len(order), DECODE_BATCH):
+            group = order[start : start + DECODE_BATCH]
+            batch = pad([rows[i] for i in group], self.config.pad_id)
+            found.update(zip(group, decode(self.model, batch, strategy), strict=True))
+        return [self._answer(text, found[i]) for i, text in enumerate(texts)]
+
+    def _answer(self, source: str, hypothesis: Hypothesis) -> Answer:
+        tokens = [self.target_vocabulary.tokens[number] for number in hypothesis.tokens]
+        output = self.target_vocabulary.decode(hypothesis.tokens)
+        return Answer(source, output, tokens, hypothesis.log_prob)
+
+
+def proof_strategy(checkpoint: Checkpoint, cached: bool = True) -> Strategy:
+    """How examples are answered: greedily, and not beyond a few tokens by a model from elsewhere,
+    which may be large and find no end."""
+    longest = None if checkpoint.summary else PROOF_TOKENS
+    return partial(greedy, max_length=longest, cached=cached)
+
+
+def tensor_shapes(config: TransformerConfig) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every tensor a checkpoint of this config must hold; allocates nothing."""
+    with torch.device("meta"):
+        return {
+            name: tuple(tensor.shape) for name, tensor in _own_tensors(Transformer(config)).items()
+        }
+
+
+def _own_tensors(model: Transformer) -> dict[str, Tensor]:
+    """The model's parameters by name; one that stands under two names only under its first."""
+    return dict(model.named_parameters())
+
+
+def assemble(config: TransformerConfig, tensors: Mapping[str, Tensor]) -> Transformer:
+    """A model in evaluation mode whose parameters are these tensors themselves, not copies."""
+    with torch.device("meta"):
+        model = Transformer(config)
+    model.load_state_dict(dict(tensors), strict=False, assign=True)
+    # Assigning breaks the ties that the constructor made.
+    if config.share_embeddings:
+        model.target_embedding.tokens = model.source_embedding.tokens
+    if config.tie_embeddings:
+        model.output.weight = model.target_embedding.tokens.weight
+    if config.position_layout != "learned":
+        model.source_embedding.positions = sinusoids(config)
+        model.target_embedding.positions = model.source_embedding.positions
+    return model.requires_grad_(False).eval()
+
+
+def _check_tensors(config: TransformerConfig, entries: Mapping[str, Entry]) -> None:
+    expected = tensor_shapes(config)
+    for name, shape in expected.items():
+        if name not in entries:
+            raise CheckpointError(f"The tensor {name!r} is missing.")
+        if entries[name].shape != shape:
+            raise CheckpointError(
+                f"The tensor {name!r} has shape {list(entries[name].shape)}; the configuration "
+                f"demands {list(shape)}."
+            )
+    for name in entries:
+        if name not in expected:
+            raise CheckpointError(f"The file has a tensor {name[:80]!r} that this model lacks.")
+
+
+def read(path: Path) -> bytes:
+    """A file's content; raises CheckpointError, in a sentence, where it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(
+            f"The file {path.name} could not be read: {error.strerror}."
+        ) from None
+
+
+def _checksum(header: Header, weights: memoryview) -> str:
+    digest = hashlib.sha256(replace(header, sha256="").to_json().encode("utf-8", "surrogatepass"))
+    digest.update(weights)
+    return digest.hexdigest()

@@ -1,0 +1,35 @@
+"""A graphics card for many inputs at once, where PyTorch finds one.
+
+One input alone is decoded on the processor everywhere: its steps are too small for a card.
+"""
+
+import copy
+
+import torch
+
+from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.errors import UserError
+
+
+def has_card() -> bool:
+    return torch.cuda.is_available()
+
+
+def on_card(checkpoint: Checkpoint) -> Checkpoint:
+    """The same checkpoint with a copy of its model on the graphics card, for reading only.
+
+    Raises:
+        UserError: there is no card, or no room on it.
+    """
+    if not has_card():
+        raise UserError(
+            "PyTorch finds no CUDA graphics card on this machine; compute on the processor."
+        )
+    twin = checkpoint.twin()
+    try:
+        twin.model = copy.deepcopy(twin.model).to("cuda")
+    except torch.OutOfMemoryError as error:
+        raise UserError(
+            "There is no room for this model on the graphics card; compute on the processor."
+        ) from error
+    return twin

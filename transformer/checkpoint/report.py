@@ -1,0 +1,238 @@
+"""Evidence that a checkpoint behaves as when it was saved, to be kept: as JSON, or as a page.
+
+What was checked is what :func:`verify` did; this writes it down, with what
+it takes to check it again elsewhere. Loads no torch.
+"""
+
+import hashlib
+import html
+import json
+import math
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transformer.checkpoint.header import read_header
+from transformer.errors import CheckpointError
+from transformer.files import write_atomic
+
+if TYPE_CHECKING:
+    from transformer.checkpoint.verification import Check
+
+TITLES = {
+    "file": "The file is whole",
+    "logits": "Same logits as when it was saved",
+    "outputs": "Same answers, generated token by token",
+    "cache": "Same answers with and without the cache",
+}
+"""What each check says, if it holds."""
+FORMATS = (".html", ".json")
+PACKAGES = ("torch", "safetensors", "tokenizers", "numpy")
+CHUNK = 1 << 20
+
+
+def verdict(checks: "Sequence[Check]") -> str:
+    """What all checks say together, in a sentence."""
+    if not all(check.ok for check in checks):
+        return "This checkpoint does not behave as it did when it was saved."
+    if not {"logits", "outputs"} <= {check.name for check in checks}:
+        return "The file is whole, but it carries nothing to compare its behaviour with."
+    return "This checkpoint behaves exactly as it did when it was saved."
+
+
+def report(path: Path, checks: "Sequence[Check]", name: str = "") -> dict[str, Any]:
+    """Everything that was found out about a file, as plain values.
+
+    Args:
+        name: what the file is called where its own name says nothing.
+
+    Raises:
+        CheckpointError: the file cannot be read any more.
+    """
+    header, _, _ = read_header(path)
+    digest, size = hashlib.sha256(), 0
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                digest.update(chunk)
+                size += len(chunk)
+    except OSError as error:
+        raise CheckpointError(
+            f"The file {path.name} could not be read: {error.strerror}."
+        ) from None
+    return {
+        "report": "Transformer Workbench: does a checkpoint behave as when it was saved?",
+        "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "verdict": verdict(checks),
+        "ok": all(check.ok for check in checks),
+        "file": {
+            "name": name or path.name,
+            "bytes": size,
+            "sha256": digest.hexdigest(),
+            "sha256_of_weights_and_description": header.sha256,
+        },
+        "model": {
+            "task": header.data.task,
+            "parameters": header.config.num_parameters,
+            "config": header.config.to_dict(),
+            "origin": header.origin,
+        },
+        "checks": [
+            {**check.verdict(), "title": TITLES.get(check.name, check.name)}
+            | {"evidence": _finite(check.evidence)}
+            for check in checks
+        ],
+        "versions": versions(),
+        "again": f"python -m transformer verify {name or path.name}",
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of what a result may depend on."""
+    found = {"python": platform.python_version(), "system": platform.platform()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no NaN and no infinity: they become their names."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: _finite(one) for key, one in value.items()}
+    return [_finite(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def as_json(found: Mapping[str, Any]) -> bytes:
+    return json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False).encode()
+
+
+def check_name(path: Path) -> None:
+    """
+    Raises:
+        CheckpointError: there is no report of that kind.
+    """
+    if path.suffix not in FORMATS:
+        raise CheckpointError(
+            f"The report {path.name} must end in {' or '.join(FORMATS)}, which says what it is."
+        )
+
+
+def save(found: Mapping[str, Any], path: Path) -> None:
+    """Write a report; its ending says as what."""
+    check_name(path)
+    write_atomic(path, as_json(found) if path.suffix == ".json" else as_html(found))
+
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>{title}</title>
+<style>
+:root {{ color-scheme: light dark; }}
+body {{ font: 1rem/1.5 system-ui, sans-serif; margin: 2rem auto; padding: 0 1rem;
+  max-width: 60rem; }}
+table {{ border-collapse: collapse; width: 100%; margin: 0.5rem 0 1.5rem; }}
+th, td {{ text-align: left; vertical-align: top; padding: 0.3rem 0.8rem 0.3rem 0;
+  border-bottom: 1px solid #8888; overflow-wrap: anywhere; white-space: pre-wrap; }}
+code {{ font-family: ui-monospace, monospace; overflow-wrap: anywhere; }}
+h1 {{ font-size: 1.5rem; }} h2 {{ font-size: 1.15rem; }}
+@media print {{ :root {{ color-scheme: light; }} body {{ margin: 0; }}
+  tr {{ break-inside: avoid; }} }}
+</style>
+</head>
+<body>
+<h1>{title}</h1>
+{body}
+</body>
+</html>
+"""
+
+
+def as_html(found: Mapping[str, Any]) -> bytes:
+    """A page that prints well and asks nothing of any server."""
+    file, model = found["file"], found["model"]
+    parts = [
+        _table(
+            {
+                "File": file["name"],
+                "Size": f"{file['bytes']:,} bytes",
+                "SHA-256 of the file": file["sha256"],
+                "SHA-256 of weights and description": file["sha256_of_weights_and_description"],
+                "Model": f"{model['task']}, {model['parameters']:,} parameters",
+                **({"Origin": model["origin"]} if model["origin"] else {}),
+                "Checked at": found["date"],
+            }
+        )
+    ]
+    for check in found["checks"]:
+        parts.append(
+            f"<h2>{'✓' if check['ok'] else '✗'} {_text(check['title'])} "
+            f"({'holds' if check['ok'] else 'FAILS'})</h2><p>{_text(check['detail'])}.</p>"
+        )
+        parts.append(_evidence(check["evidence"]))
+    parts.append("<h2>Versions here</h2>" + _table(found["versions"]))
+    parts.append(f"<p>To check it again: <code>{_text(found['again'])}</code></p>")
+    page = PAGE.format(title=_text(found["verdict"]), body="\n".join(parts))
+    return page.encode("utf-8", "backslashreplace")
+
+
+def _evidence(evidence: Mapping[str, Any]) -> str:
+    if examples := evidence.get("examples"):
+        columns = {
+            "Input": "source",
+            "Target": "target",
+            "Output when saved": "then",
+            "Output now": "now",
+        }
+        if not any(one["target"] for one in examples):  # of a model from elsewhere, none is known
+            del columns["Target"]
+        rows = "".join(
+            "<tr>"
+            + "".join(f"<td>{_text(one[key])}</td>" for key in columns.values())
+            + f"<td>{'✓' if one['then'] == one['now'] else '✗ differs'}</td></tr>"
+            for one in examples
+        )
+        head = "".join(f"<th>{name}</th>" for name in (*columns, "Same"))
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    if "largest_difference" not in evidence:
+        return ""
+    return _table(
+        {
+            "Logits compared": f"{evidence['logits']:,}",
+            "Largest difference": str(evidence["largest_difference"]),
+            "Allowed": str(evidence["allowed_difference"]),
+            "Saved with": _listed(evidence["saved_in"]),
+            "Compared with": _listed(evidence["compared_in"]),
+        }
+    )
+
+
+def _listed(values: Mapping[str, str]) -> str:
+    return ", ".join(f"{key} {value}" for key, value in values.items())
+
+
+def _table(values: Mapping[str, str]) -> str:
+    rows = "".join(
+        f"<tr><th scope='row'>{_text(key)}</th><td>{_text(value)}</td></tr>"
+        for key, value in values.items()
+    )
+    return f"<table>{rows}</table>"
+
+
+def _text(text: str) -> str:
+    """As it is; what cannot be seen shows by its code."""
+    shown = (
+        mark if mark.isprintable() or mark in " \n" else f"U+{ord(mark):04X}" for mark in str(text)
+    )
+    return html.escape("".join(shown))

@@ -1,0 +1,119 @@
+"""Whether a checkpoint behaves as it did when it was saved."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from transformer.checkpoint.checkpoint import Checkpoint, proof_strategy
+from transformer.checkpoint.header import Probe
+from transformer.checkpoint.probe import environment, logits, one_thread, saved_logits
+from transformer.errors import CheckpointError, VocabularyError
+
+TOLERANCE = 1e-4
+"""Largest difference of a logit on another machine or version of torch."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was checked: whether it holds, and the evidence, in words and in numbers."""
+
+    name: str
+    ok: bool
+    detail: str
+    evidence: dict[str, Any] = field(default_factory=dict)
+
+    def verdict(self) -> dict[str, Any]:
+        """Without the numbers: name, ok and detail."""
+        return {"name": self.name, "ok": self.ok, "detail": self.detail}
+
+
+def verify(source: Path | bytes) -> list[Check]:
+    """Load a file afresh and check that the model behaves as it did when it was saved.
+
+    Raises:
+        CheckpointError: the file cannot be loaded at all.
+    """
+    checkpoint = Checkpoint.load(source)
+    header = checkpoint.header
+    size = len(source) if isinstance(source, bytes) else source.stat().st_size
+    checks = [
+        Check(
+            "file",
+            True,
+            f"{size:,} bytes, {header.config.num_parameters:,} parameters, all finite, "
+            f"checksum {header.sha256[:12]}… matches",
+            {"bytes": size, "parameters": header.config.num_parameters, "sha256": header.sha256},
+        )
+    ]
+    if header.probe is not None:
+        checks.append(_check_probe(checkpoint, header.probe))
+    if header.examples:
+        checks.extend(_check_outputs(checkpoint))
+    return checks
+
+
+def _check_probe(checkpoint: Checkpoint, probe: Probe) -> Check:
+    saved = saved_logits(probe, checkpoint.config)
+    with one_thread():
+        now = logits(checkpoint.model, probe.source, probe.target)
+        here = environment()
+    difference = (saved - now).abs().max().item()
+    same = ", ".join(f"{key} {value}" for key, value in here.items())
+    evidence = {
+        "logits": saved.numel(),
+        "largest_difference": difference,
+        "equal_bit_for_bit": torch.equal(saved, now),
+        "saved_in": probe.environment,
+        "compared_in": here,
+    }
+    if here == probe.environment:
+        ok = torch.equal(saved, now)
+        word = "equal bit for bit" if ok else f"differ by up to {difference:.1e}"
+        return Check(
+            "logits",
+            ok,
+            f"{saved.numel():,} logits {word} in the same environment ({same})",
+            evidence | {"allowed_difference": 0.0},
+        )
+    saved_in = ", ".join(f"{key} {value}" for key, value in probe.environment.items())
+    return Check(
+        "logits",
+        difference <= TOLERANCE,
+        f"{saved.numel():,} logits differ by at most {difference:.1e} (allowed {TOLERANCE:.0e}); "
+        f"saved with {saved_in}, here {same}",
+        evidence | {"allowed_difference": TOLERANCE},
+    )
+
+
+def _check_outputs(checkpoint: Checkpoint) -> list[Check]:
+    examples = checkpoint.header.examples
+    texts = [example.source for example in examples]
+    fast = proof_strategy(checkpoint)
+    try:
+        answers = checkpoint.answers(texts, fast)
+    except VocabularyError:
+        raise CheckpointError("The model cannot read the checkpoint's own examples.") from None
+    same = [a.output == e.output for a, e in zip(answers, examples, strict=True)]
+    slow = checkpoint.answers(texts, proof_strategy(checkpoint, cached=False))
+    agree = [a.tokens == b.tokens for a, b in zip(answers, slow, strict=True)]
+    count = len(examples)
+    return [
+        Check(
+            "outputs",
+            all(same),
+            f"{sum(same)} of {count} examples written token by token as when it was saved",
+            {
+                "examples": [
+                    {"source": e.source, "target": e.target, "then": e.output, "now": a.output}
+                    for e, a in zip(examples, answers, strict=True)
+                ]
+            },
+        ),
+        Check(
+            "cache",
+            all(agree),
+            f"{sum(agree)} of {count} examples the same with and without the key-value cache",
+        ),
+    ]

@@ -1,0 +1,267 @@
+"""``python -m transformer import`` and ``export``: models from elsewhere, and ours for elsewhere.
+
+No torch until one of them runs: the command line starts quickly.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transformer.config.architecture import TransformerConfig
+from transformer.errors import UserError
+from transformer.interop.foreign_vocabulary import (
+    SPECIAL,
+    ForeignVocabulary,
+    Sides,
+    checked,
+    numbered,
+    read_vocabularies,
+)
+
+if TYPE_CHECKING:
+    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.interop.nn_transformer.convert import Choices, Survey
+
+POSITIONS = ("interleaved", "halves", "table", "none")
+ASKED = ("num_heads", "norm_first", "activation", "scale_embeddings", "positions", "source_frame")
+"""What shapes cannot tell, in the order in which it is told."""
+
+
+def add_commands(commands: Any) -> None:
+    """Both commands, to the command line's own."""
+    _add_import(commands.add_parser("import", help="make a checkpoint of a model from elsewhere"))
+    _add_export(commands.add_parser("export", help="write a checkpoint for use elsewhere"))
+
+
+def _add_import(parser: argparse.ArgumentParser) -> None:
+    config = {item.name: item.metadata for item in fields(TransformerConfig)}
+    parser.add_argument(
+        "source",
+        type=Path,
+        help="a state dict (.pt, .pth, .bin or .safetensors); or a MarianMT model: a folder, a "
+        "zip of one, or its name on the Hugging Face hub, such as Helsinki-NLP/opus-mt-en-de",
+    )
+    parser.add_argument(
+        "out", type=Path, nargs="?", help="a .safetensors file; without it, say what was found"
+    )
+    parser.add_argument("--num-heads", type=int, help=config["num_heads"]["help"])
+    parser.add_argument("--norm-first", action="store_true", help=config["norm_first"]["help"])
+    parser.add_argument("--activation", choices=config["activation"]["choices"])
+    parser.add_argument(
+        "--scale-embeddings",
+        type=_boolean,
+        metavar="true|false",
+        help=config["scale_embeddings"]["help"],
+    )
+    parser.add_argument(
+        "--positions",
+        choices=POSITIONS,
+        help="sines and cosines by the formula, the file's own table, or none at all",
+    )
+    parser.add_argument(
+        "--source-frame",
+        choices=config["source_frame"]["choices"],
+        help=config["source_frame"]["help"],
+    )
+    parser.add_argument("--max-length", type=int, help=config["max_length"]["help"])
+    parser.add_argument("--layer-norm-eps", type=float, help=config["layer_norm_eps"]["help"])
+    parser.add_argument(
+        "--role",
+        action="append",
+        default=[],
+        metavar="TENSOR=ROLE",
+        help="what a tensor is for, such as fc.weight=output-projection or x.weight=left-out",
+    )
+    parser.add_argument(
+        "--vocabulary", type=Path, help="of both sides: JSON, or one token a line; else ids"
+    )
+    parser.add_argument("--target-vocabulary", type=Path, help="where the target has its own")
+    for side in ("", "source-", "target-"):
+        parser.add_argument(
+            f"--{side}special",
+            type=_special,
+            default={},
+            metavar="pad=1,bos=2,eos=3,unk=none",
+            help=f"ids of the {side.strip('-') or 'both vocabularies'}'s special tokens",
+        )
+    parser.add_argument("--json", action="store_true", help="end with one JSON object")
+    parser.set_defaults(run=import_model)
+
+
+def _boolean(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise argparse.ArgumentTypeError("must be true or false")
+    return text == "true"
+
+
+def _special(text: str) -> dict[str, int | None]:
+    found: dict[str, int | None] = {}
+    for part in text.split(","):
+        name, _, number = part.partition("=")
+        if name not in SPECIAL or not (number == "none" or number.isdecimal()):
+            raise argparse.ArgumentTypeError("must be like pad=1,bos=2,eos=3,unk=none")
+        found[name] = None if number == "none" else int(number[:9])
+    return found
+
+
+def import_model(options: argparse.Namespace) -> int:
+    from transformer.interop.files.state_dicts import read_state_dict
+    from transformer.interop.nn_transformer.convert import convert, survey
+
+    if (marian := _marian(options.source)) is not None:
+        return _import_marian(marian, options)
+    tensors = read_state_dict(options.source)
+    found = survey(tensors)
+    choices = _choices(found, options)
+    _tell(found, choices)
+    if options.out is None:
+        return 0
+    if options.out.suffix != ".safetensors":
+        raise UserError(f"{options.out}: a checkpoint's name must end in .safetensors.")
+    sides = _vocabularies(found, choices, options)
+    origin = f"Imported from {options.source.name}, the state dict of a torch.nn.Transformer."
+    checkpoint = convert(tensors, choices, sides, origin=origin)
+    checkpoint.save(options.out)
+    _done(checkpoint, options)
+    return 0
+
+
+def _marian(source: Path) -> Path | None:
+    """The folder or zip of a MarianMT model, fetched where a name on the hub is given."""
+    from transformer.interop.files.kinds import kind_of
+    from transformer.interop.marian import hub
+
+    if hub.is_name(str(source)):
+        return hub.fetch(str(source))
+    if not source.exists():
+        raise UserError(f"There is no file or folder {source}.")
+    return source if kind_of(source) == "marian" else None
+
+
+def _import_marian(source: Path, options: argparse.Namespace) -> int:
+    from transformer.interop.marian.convert import import_marian
+
+    checkpoint = import_marian(source)
+    if options.out is None:
+        print(f"{checkpoint.header.origin}. {checkpoint.header.notes}", file=sys.stderr)
+        return 0
+    checkpoint.save(options.out)
+    _done(checkpoint, options)
+    return 0
+
+
+def _choices(found: "Survey", options: argparse.Namespace) -> "Choices":
+    """The survey's guesses, but for what was given."""
+    guesses = found.guesses
+    given = {
+        item.name: value
+        for item in fields(guesses)
+        if (value := getattr(options, item.name, None)) not in (None, False)
+        or (item.name == "scale_embeddings" and value is not None)
+    }
+    roles = dict(guesses.roles)
+    for text in options.role:
+        name, _, role = text.rpartition("=")
+        if name not in roles:
+            raise UserError(
+                f"--role {text}: no tensor outside the encoder and the decoder is named {name!r}."
+            )
+        roles[name] = role.replace("-", " ")
+    return replace(guesses, **given, roles=roles)
+
+
+def _tell(found: "Survey", choices: "Choices") -> None:
+    """What was found and what is guessed, on standard error."""
+
+    def tell(text: str) -> None:
+        print(text, file=sys.stderr)
+
+    tell(found.sentence)
+    for row in found.rows:
+        role = choices.roles[row.name]
+        why = f"{row.sure}: {row.why}" if role == row.role else "as you said"
+        tell(f"  {row.name} {list(row.shape)}: {role} ({why})")
+    for name in (*ASKED, "max_length", "layer_norm_eps"):
+        value, guess = getattr(choices, name), getattr(found.guesses, name)
+        why = f"guessed: {found.reasons[name]}" if value == guess else "as you said"
+        tell(f"  {name} = {value} ({why})")
+
+
+def _vocabularies(found: "Survey", choices: "Choices", options: argparse.Namespace) -> Sides:
+    sizes = found.sizes(choices.roles)
+    read: list[ForeignVocabulary | None] = [None, None]
+    if options.vocabulary is not None:
+        read = list(_read(options.vocabulary))
+    if options.target_vocabulary is not None:
+        read[1] = _read(options.target_vocabulary)[1]
+    made = []
+    for side, vocabulary, size in zip(
+        ("source", "target"), read, (sizes.source_vocab_size, sizes.target_vocab_size), strict=True
+    ):
+        given: Mapping[str, int | None] = {**options.special, **getattr(options, f"{side}_special")}
+        if vocabulary is None:
+            special = replace(found.special, **given)
+            if not given:
+                print(
+                    f"  {side} special ids: {special} (guessed: {found.reasons['special']})",
+                    file=sys.stderr,
+                )
+            made.append(numbered(size, special))
+        else:
+            special = checked(replace(vocabulary.special, **given), len(vocabulary.tokens))
+            made.append(replace(vocabulary, special=special))
+    return made[0], made[1]
+
+
+def _read(path: Path) -> Sides:
+    try:
+        return read_vocabularies(path.read_bytes(), path.name)
+    except OSError as error:
+        raise UserError(f"The file {path.name} could not be read: {error.strerror}.") from None
+
+
+def _done(checkpoint: "Checkpoint", options: argparse.Namespace) -> None:
+    header = checkpoint.header
+    if options.json:
+        plain = {"out": str(options.out), "config": header.config.to_dict(), "notes": header.notes}
+        print(json.dumps(plain, ensure_ascii=False))
+        return
+    if header.notes:
+        print(header.notes, file=sys.stderr)
+    print(f"{options.out}: {header.config.num_parameters:,} parameters.", file=sys.stderr)
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument(
+        "out", type=Path, help="for a state dict: .pt, .pth or .safetensors; for marian a folder"
+    )
+    parser.add_argument("--format", choices=("state-dict", "marian"), required=True)
+    parser.add_argument("--json", action="store_true", help="one JSON object: the files written")
+    parser.set_defaults(run=export_model)
+
+
+def export_model(options: argparse.Namespace) -> int:
+    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.interop.marian.export import export_marian
+    from transformer.interop.nn_transformer.export import export_state_dict
+
+    checkpoint = Checkpoint.load(options.checkpoint)
+    try:
+        if options.format == "marian":
+            export_marian(checkpoint, options.out)
+            written = sorted(options.out.iterdir())
+        else:
+            written = export_state_dict(checkpoint, options.out)
+    except OSError as error:
+        raise UserError(f"{options.out} could not be written: {error.strerror}.") from None
+    if options.json:
+        print(json.dumps({"files": [str(path) for path in written]}))
+    else:
+        for path in written:
+            print(path)
+    return 0

@@ -1,0 +1,156 @@
+"""The beam of one sentence as a tree: every hypothesis it held, and what became of each."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from transformer.decoding.strategies import DecodingStep, beam_search, length_penalty, output_limit
+from transformer.model import Transformer
+
+
+@dataclass(frozen=True)
+class Node:
+    """A hypothesis, by the token that made it out of its parent.
+
+    parent: its place among the tree's nodes; None for a first token.
+    position: of its last token, from 0. log_prob: of that token alone.
+    total, score: of the whole hypothesis, as in :class:`Hypothesis`.
+    """
+
+    parent: int | None
+    token: int
+    position: int
+    log_prob: float
+    total: float
+    score: float
+    finished: bool
+
+
+@dataclass(frozen=True)
+class End:
+    """Why nothing grows from a node.
+
+    kind: "answer". "outscored": it ended and kept its place, but the answer scores better.
+        "dropped": at the step ``position``, others took all places of the beam. "stopped": it
+        was still growing when the search was over.
+    position: the step at which this was decided, from 0.
+    token: what a dropped one would have written next; None if it had ended.
+    score: the best it had to offer: its own score, that of the dropped one with ``token``, or
+        what a stopped one would reach if all tokens it may still write were certain.
+    against: the node it had to beat: the last that was kept, or the answer; None for the answer.
+    """
+
+    kind: Literal["answer", "outscored", "dropped", "stopped"]
+    position: int
+    token: int | None
+    score: float
+    against: int | None
+
+
+@dataclass(frozen=True)
+class BeamTree:
+    """A whole beam search.
+
+    beams: the nodes kept after each step, best first; a finished one is named again at each
+        step at which it kept its place.
+    ends: for each node without children, why.
+    limit: most tokens an output may have.
+    """
+
+    nodes: list[Node]
+    beams: list[list[int]]
+    ends: dict[int, End]
+    answer: int
+    limit: int
+
+    def tokens(self, node: int) -> list[int]:
+        """The ids of a hypothesis, from its first token on."""
+        place: int | None = node
+        found: list[int] = []
+        while place is not None:
+            found.append(self.nodes[place].token)
+            place = self.nodes[place].parent
+        return found[::-1]
+
+
+def beam_tree(
+    model: Transformer,
+    source: Tensor,
+    *,
+    beam_size: int = 4,
+    alpha: float = 0.6,
+    max_length: int | None = None,
+) -> BeamTree:
+    """Search one sentence, [1, source] ids, and keep what :func:`beam_search` forgets."""
+    limit = output_limit(model, max_length)
+    nodes: list[Node] = []
+    beams: list[list[int]] = []
+    ends: dict[int, End] = {}
+    # The node in each slot of the beam; at first one slot holds the empty hypothesis.
+    before: list[int | None] = [None]
+    search = beam_search(model, source, beam_size=beam_size, alpha=alpha, max_length=limit)
+    kind = model.config.length_penalty
+    for step in search:
+        kept = _grow(step, before, nodes)
+        grown = set(step.parents[0, : len(kept)].tolist())
+        for slot, node in enumerate(before):
+            if node is not None and slot not in grown:
+                ends[node] = _dropped(step, slot, nodes[node], kept[-1], alpha, kind)
+        beams.append(kept)
+        before = list(kept)
+    answer = max(beams[-1], key=lambda node: (nodes[node].finished, nodes[node].score))
+    for node in beams[-1]:
+        ends[node] = _last(nodes, node, answer, len(beams) - 1, limit, alpha, kind)
+    return BeamTree(nodes, beams, ends, answer, limit)
+
+
+def _grow(step: DecodingStep, before: list[int | None], nodes: list[Node]) -> list[int]:
+    """The node in each used slot after a step; new ones are appended to ``nodes``."""
+    kept = []
+    for slot, (total, score) in enumerate(
+        zip(step.total[0].tolist(), step.scores[0].tolist(), strict=True)
+    ):
+        if total == -torch.inf:
+            continue  # only the last slots can be unused
+        came_from = int(step.parents[0, slot])
+        parent = before[came_from]
+        if parent is not None and nodes[parent].finished:
+            kept.append(parent)
+            continue
+        token = int(step.tokens[0, slot, -1])
+        log_prob = float(step.log_probs[0, came_from, token])
+        finished = bool(step.finished[0, slot])
+        nodes.append(Node(parent, token, step.position, log_prob, total, score, finished))
+        kept.append(len(nodes) - 1)
+    return kept
+
+
+def _dropped(step: DecodingStep, slot: int, node: Node, last: int, alpha: float, kind: str) -> End:
+    """Why a node that was in a slot before the step has no place after it."""
+    if node.finished:
+        return End("dropped", step.position, None, node.score, last)
+    best = step.candidates(1, hypothesis=slot)[0]
+    score = (node.total + best.log_prob) / length_penalty(step.position + 1, alpha, kind)
+    return End("dropped", step.position, best.token, score, last)
+
+
+def _last(
+    nodes: list[Node],
+    node: int,
+    answer: int,
+    position: int,
+    limit: int,
+    alpha: float,
+    kind: str,
+) -> End:
+    """Why a node of the last beam grows no further."""
+    if node == answer:
+        return End("answer", position, None, nodes[node].score, None)
+    if nodes[node].finished:
+        return End("outscored", position, None, nodes[node].score, answer)
+    # Hugging Face's search judges what grows by its present length, the paper's by the longest.
+    length = position + 1 if kind == "length" else limit
+    hope = nodes[node].total / length_penalty(length, alpha, kind)
+    return End("stopped", position, None, hope, answer)

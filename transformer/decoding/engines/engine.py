@@ -1,0 +1,127 @@
+"""The decoder, asked for one position after the other: what every search stands on.
+
+Three do the same work. :class:`ModelSteps` runs the model as ``model.py`` has it, with or without
+its cache, and so obeys every hook; it is the oracle.
+:class:`FastSteps` makes the same numbers, up to rounding, in a fraction
+of the operations; :class:`NumpySteps` does so in cheaper ones, for one
+hypothesis alone.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from transformer.decoding.engines.fused import FastSteps
+from transformer.decoding.engines.single import NumpySteps
+from transformer.hooks import hook_points, record
+from transformer.model import Transformer
+
+ATTENTION = ("cross_attention", "self_attention")
+WIDEST = 16
+"""Beam that :class:`FastSteps` takes: its work grows with the square of it."""
+
+
+class StepDecoder(Protocol):
+    """Encoded sources, and for each of them ``beam`` hypotheses that grow token by token."""
+
+    def logits(self, written: Tensor) -> Tensor:
+        """Of the token after each hypothesis, which grew by one since the last call.
+
+        Args:
+            written: ids, start token first, [batch, beam, length].
+
+        Returns:
+            [batch, beam, vocabulary]
+        """
+
+    def attention(self) -> tuple[Tensor, Tensor]:
+        """Of the last position: over the source, and over the positions so far.
+
+        [batch, beam, layer, head, key] each.
+        """
+
+    def follow(self, parents: Tensor) -> None:
+        """The k-th hypothesis goes on from what was number ``parents[b, k]``: [batch, beam]."""
+
+    def keep(self, going: Tensor) -> None:
+        """Only these sentences go on: boolean, [batch]."""
+
+
+def step_decoder(
+    model: Transformer,
+    source: Tensor,
+    *,
+    beam_size: int = 1,
+    attention: bool = False,
+    cached: bool = True,
+) -> StepDecoder:
+    """A fast one, unless somebody hooked into the model, or asked for the slow obvious way.
+
+    Hooks are those of :mod:`hooks`; with PyTorch's own, ask for ``cached=False``.
+    """
+    if (
+        cached
+        and beam_size <= WIDEST
+        and not any(point.hooks for point in hook_points(model).values())
+    ):
+        if NumpySteps.takes(model, source, beam_size):
+            return NumpySteps(model, source)
+        return FastSteps(model, source, beam_size)
+    return ModelSteps(model, source, beam_size, attention=attention, cached=cached)
+
+
+class ModelSteps:
+    """The model itself, step by step.
+
+    cached: False computes every position anew at each step.
+    attention: whether :meth:`attention` will be asked for.
+    """
+
+    def __init__(
+        self,
+        model: Transformer,
+        source: Tensor,
+        beam_size: int = 1,
+        *,
+        attention: bool = False,
+        cached: bool = True,
+    ) -> None:
+        self.model = model
+        self.memory = model.encode(source, cached=cached)
+        # Rows of the flattened batch: sentence b has rows b·beam to (b+1)·beam - 1.
+        self.shape = (source.size(0), beam_size)
+        self.memory.select(
+            torch.arange(source.size(0), device=source.device).repeat_interleave(beam_size)
+        )
+        layers = range(model.config.num_decoder_layers) if attention else ()
+        self._names = {
+            kind: [f"decoder.layers.{layer}.{kind}.weights" for layer in layers]
+            for kind in ATTENTION
+        }
+        self._seen: dict[str, Tensor] = {}
+
+    def logits(self, written: Tensor) -> Tensor:
+        new = written.flatten(0, 1)[:, self.memory.length :]
+        names = [name for kind in self._names.values() for name in kind]
+        with record(self.model, names) as self._seen:
+            logits = self.model.decode(new, self.memory)
+        return logits[:, -1].unflatten(0, self.shape)
+
+    def attention(self) -> tuple[Tensor, Tensor]:
+        cross, own = (self._last(self._names[kind]) for kind in ATTENTION)
+        return cross, own
+
+    def _last(self, names: Sequence[str]) -> Tensor:
+        layers = torch.stack([self._seen[name][:, :, -1] for name in names], dim=1)
+        return layers.unflatten(0, self.shape)
+
+    def follow(self, parents: Tensor) -> None:
+        first_row = torch.arange(len(parents), device=parents.device)[:, None] * parents.size(1)
+        self.memory.select((first_row + parents).flatten())
+
+    def keep(self, going: Tensor) -> None:
+        beam = self.shape[1]
+        self.memory.select(going.repeat_interleave(beam))
+        self.shape = (int(going.sum()), beam)

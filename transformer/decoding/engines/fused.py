@@ -1,0 +1,154 @@
+"""The decoder of ``model.py`` for one position, in as few operations as it takes.
+
+What it saves besides what ``fused_layers`` does: keys and values are written into room that is
+there already; those of the source are computed once a sentence, however many hypotheses look at
+them; and a beam moves no cache. Each hypothesis keeps writing into its own slot, and a mask says
+which slots of the past are its ancestors'.
+"""
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from transformer.decoding.engines.fused_cache import PastOfMany, PastOfOne
+from transformer.decoding.engines.fused_encoder import fast_encode
+from transformer.decoding.engines.fused_layers import (
+    attend,
+    feed_forward,
+    linear,
+    norm_of,
+    residual,
+    scale_of,
+)
+from transformer.model import DecoderLayer, Transformer
+
+FIRST_ROOM = 16
+"""Positions there is room for at first; it doubles when they are used up."""
+
+
+class _Layer:
+    """One decoder layer, with the keys and values that its two attentions look at.
+
+    own_weights, cross_weights: of the last position, [batch·head, beam, key].
+    """
+
+    def __init__(self, layer: DecoderLayer, encoded: Tensor, room: int) -> None:
+        own, cross = layer.self_attention, layer.cross_attention
+        self.heads, scale = own.num_heads, scale_of(own)
+        self.norm_first = layer.self_attention_residual.norm_first
+        project = linear(own.query, own.key, own.value, scale=scale)
+        kind = PastOfOne if len(encoded) == 1 else PastOfMany
+        self.past = kind(project, self.heads, room, encoded)
+        self.own_output = linear(own.output)
+        self.own_norm = norm_of(layer.self_attention_residual.norm)
+        self.cross_queries = linear(cross.query, scale=scale)
+        self.source = [part.flatten(0, 1).contiguous() for part in cross.project(encoded)]
+        self.cross_output = linear(cross.output)
+        self.cross_norm = norm_of(layer.cross_attention_residual.norm)
+        self.feed_forward = feed_forward(layer.feed_forward)
+        self.feed_forward_norm = norm_of(layer.feed_forward_residual.norm)
+        self.own_weights = self.cross_weights = encoded.new_empty(0)
+
+    def __call__(
+        self, x: Tensor, used: int, ancestry: Tensor | None, source_mask: Tensor | None
+    ) -> Tensor:
+        """One position more: [rows, d_model] -> [rows, d_model]; ``used`` slots are taken."""
+
+        def look_back(x: Tensor) -> Tensor:
+            queries, keys, values = self.past.extend(x, used)
+            mixed, self.own_weights = attend(queries, keys, values, self.heads, ancestry)
+            return self.own_output(mixed)
+
+        def look_over(x: Tensor) -> Tensor:
+            keys, values = self.source
+            d_k = keys.size(2)
+            queries = self.cross_queries(x).view(len(keys) // self.heads, -1, self.heads, d_k)
+            queries = queries.transpose(1, 2).flatten(0, 1)
+            mixed, self.cross_weights = attend(queries, keys, values, self.heads, source_mask)
+            return self.cross_output(mixed)
+
+        x = residual(x, look_back, self.own_norm, self.norm_first)
+        x = residual(x, look_over, self.cross_norm, self.norm_first)
+        return residual(x, self.feed_forward, self.feed_forward_norm, self.norm_first)
+
+    def keep(self, rows: Tensor) -> None:
+        """Only these of batch·head: boolean."""
+        self.past.keep(rows)
+        self.source = [part[rows] for part in self.source]
+
+
+class FastSteps:
+    """A :class:`StepDecoder` that runs no module of the decoder.
+
+    The weights are those that the model has now, copied where several are one product: kept
+    from call to call they would double a large model, and be stale in training. No hook is called.
+    It has no gradient, and wants ``torch.inference_mode()``.
+
+    Raises:
+        ValueError: more positions are asked for than the model has.
+    """
+
+    def __init__(self, model: Transformer, source: Tensor, beam_size: int = 1) -> None:
+        self.batch, self.beam = source.size(0), beam_size
+        self.heads = model.config.num_heads
+        self.embedding = model.target_embedding
+        encoded, self.source_mask = fast_encode(model, source)
+        room = min(FIRST_ROOM, model.config.max_length)
+        layers = cast("Sequence[DecoderLayer]", model.decoder.layers)
+        self.layers = [_Layer(layer, encoded, room * beam_size) for layer in layers]
+        self.norm = norm_of(model.decoder.norm)
+        self.output = linear(model.output)
+        self.length = 0
+        self.ancestry = self._own_slots(room, encoded)  # [batch, beam, slot]; see :meth:`follow`
+
+    def _own_slots(self, positions: int, like: Tensor) -> Tensor:
+        """What is added to scores where each hypothesis descends from itself."""
+        others = like.new_full((self.beam, self.beam), torch.finfo(like.dtype).min)
+        others.fill_diagonal_(0.0)
+        return others.repeat(1, positions).expand(self.batch, -1, -1).contiguous()
+
+    def logits(self, written: Tensor) -> Tensor:
+        embedding = self.embedding
+        tokens = embedding.tokens.weight[written[..., -1].flatten()]
+        x = tokens * embedding.scale + embedding.positional_encoding(self.length, 1)
+        used = self.length * self.beam
+        ancestry = self._ancestry(used + self.beam)
+        for layer in self.layers:
+            x = layer(x, used, ancestry, self.source_mask)
+        self.length += 1
+        return self.output(self.norm(x)).view(self.batch, self.beam, -1)
+
+    def _ancestry(self, slots: int) -> Tensor | None:
+        """The mask of that many slots; one hypothesis alone needs none."""
+        if self.beam == 1:
+            return None
+        if slots > self.ancestry.size(2):
+            more = self._own_slots(self.length, self.ancestry)
+            self.ancestry = torch.cat([self.ancestry, more], dim=2)
+        return self.ancestry[..., :slots]
+
+    def attention(self) -> tuple[Tensor, Tensor]:
+        cross = torch.stack([layer.cross_weights for layer in self.layers])
+        own = torch.stack([layer.own_weights for layer in self.layers])
+        # Of the slots of a position all but the ancestor's weigh nothing.
+        own = own.unflatten(-1, (-1, self.beam)).sum(-1)
+        shape = (len(self.layers), self.batch, self.heads, self.beam, -1)
+        return cross.view(shape).permute(1, 3, 0, 2, 4), own.view(shape).permute(1, 3, 0, 2, 4)
+
+    def follow(self, parents: Tensor) -> None:
+        if self.beam == 1:
+            return
+        used = self.length * self.beam
+        where = parents[..., None].expand(-1, -1, used)
+        self.ancestry[..., :used] = self.ancestry[..., :used].gather(1, where)
+
+    def keep(self, going: Tensor) -> None:
+        self.batch = int(going.sum())
+        rows = going.repeat_interleave(self.heads)
+        for layer in self.layers:
+            layer.keep(rows)
+        self.ancestry = self.ancestry[going]
+        if self.source_mask is not None:
+            self.source_mask = self.source_mask[going]

@@ -1,0 +1,202 @@
+"""The decoder of ``model.py`` for one hypothesis of one sentence, in NumPy.
+
+One position alone is many small operations: a call costs in NumPy a third of what it does in
+PyTorch, and the product of a matrix and one vector, which takes a large model's time, half. The
+weights are the model's own memory, seen as arrays: nothing is copied, and nothing can be stale.
+Every function is of one vector, [width]; ``model.py`` is what one reads, and what the tests hold
+this to.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from transformer.decoding.engines.fused import FIRST_ROOM
+from transformer.decoding.engines.fused_encoder import fast_encode
+from transformer.decoding.engines.fused_layers import scale_of
+from transformer.model import (
+    DecoderLayer,
+    FeedForward,
+    LayerNorm,
+    MultiHeadAttention,
+    ResidualConnection,
+    Transformer,
+)
+
+Vector = NDArray[Any]
+Function = Callable[[Vector], Vector]
+
+
+def linear(layer: nn.Linear) -> Callable[..., Vector]:
+    """xWᵀ + b; it may write where one says."""
+    weight = layer.weight.detach().numpy()
+    if layer.bias is None:
+        return weight.dot
+    bias = layer.bias.detach().numpy()
+
+    def apply(x: Vector, out: Vector | None = None) -> Vector:
+        y = weight.dot(x, out)
+        y += bias
+        return y
+
+    return apply
+
+
+def norm_of(norm: nn.Module) -> Function:
+    if not isinstance(norm, LayerNorm):
+        return lambda x: x
+    gain, bias, eps = norm.gain.detach().numpy(), norm.bias.detach().numpy(), norm.eps
+    width = len(gain)
+    mean = np.full(width, 1 / width, gain.dtype)  # a product is the quickest sum
+
+    def apply(x: Vector) -> Vector:
+        y = x - x.dot(mean)
+        y *= 1 / np.sqrt(y.dot(y) / width + eps)
+        y *= gain
+        y += bias
+        return y
+
+    return apply
+
+
+def feed_forward(network: FeedForward) -> Function:
+    """W₁, the activation, W₂ (section 3.3)."""
+    inner, outer, activation = linear(network.inner), linear(network.outer), network.activation
+    if activation is torch.relu:
+        return lambda x: outer(np.maximum(inner(x), 0))
+    return lambda x: outer(activation(torch.from_numpy(inner(x))).numpy())
+
+
+def residual(connection: ResidualConnection, sublayer: Function) -> Function:
+    norm = norm_of(connection.norm)
+    if connection.norm_first:
+        return lambda x: x + sublayer(norm(x))
+    return lambda x: norm(x + sublayer(x))
+
+
+class Attention:
+    """Multi-head attention over the keys and values it holds (section 3.2.2).
+
+    keys, values: [slot, d_model].
+    weights: of the last query, [head, 1, slot].
+    """
+
+    def __init__(self, attention: MultiHeadAttention, mask: Vector | None = None) -> None:
+        self.heads, self.scale, self.mask = attention.num_heads, scale_of(attention), mask
+        self.query, self.output = linear(attention.query), linear(attention.output)
+        self.by_head = (self.heads, 1, attention.query.in_features // self.heads)
+        self.weights = np.empty(0)
+
+    def hold(self, keys: Vector, values: Vector) -> None:
+        self.keys, self.values = keys, values
+        # The same memory, head by head: [head, d_k, slot] and [head, slot, d_k].
+        self.keys_by_head = keys.reshape(len(keys), self.heads, -1).transpose(1, 2, 0)
+        self.values_by_head = values.reshape(len(keys), self.heads, -1).transpose(1, 0, 2)
+
+    def __call__(self, x: Vector, slots: int) -> Vector:
+        """What x finds in the first ``slots``."""
+        queries = self.query(x)
+        queries *= self.scale
+        scores = queries.reshape(self.by_head) @ self.keys_by_head[:, :, :slots]
+        if self.mask is not None:
+            scores += self.mask
+        scores -= np.maximum.reduce(scores, axis=2, keepdims=True)
+        weights = np.exp(scores, scores)
+        weights /= np.add.reduce(weights, axis=2, keepdims=True)
+        self.weights = weights
+        return self.output((weights @ self.values_by_head[:, :slots]).reshape(-1))
+
+
+class Layer:
+    """One decoder layer, with the keys and values that its two attentions look at."""
+
+    def __init__(
+        self, layer: DecoderLayer, encoded: Tensor, source_mask: Vector | None, room: int
+    ) -> None:
+        own, cross = layer.self_attention, layer.cross_attention
+        self.own, self.cross = Attention(own), Attention(cross, source_mask)
+        self.key, self.value = linear(own.key), linear(own.value)
+        self.own.hold(*np.empty((2, room, encoded.size(1)), encoded.numpy().dtype))
+        self.cross.hold(cross.key(encoded).numpy(), cross.value(encoded).numpy())
+        self.written, self.source = 0, len(encoded)
+        self.parts = (
+            residual(layer.self_attention_residual, self.look_back),
+            residual(layer.cross_attention_residual, self.look_over),
+            residual(layer.feed_forward_residual, feed_forward(layer.feed_forward)),
+        )
+
+    def look_back(self, x: Vector) -> Vector:
+        """At all positions written, and this one."""
+        keys, values = self.own.keys, self.own.values
+        place = self.written
+        if place == len(keys):
+            self.own.hold(*(np.concatenate([past, np.empty_like(past)]) for past in (keys, values)))
+            keys, values = self.own.keys, self.own.values
+        self.key(x, keys[place])
+        self.value(x, values[place])
+        self.written += 1
+        return self.own(x, self.written)
+
+    def look_over(self, x: Vector) -> Vector:
+        return self.cross(x, self.source)
+
+
+class NumpySteps:
+    """A :class:`StepDecoder` of one sentence, with a beam of one.
+
+    As :class:`FastSteps` it runs no module of the decoder and calls no
+    hook.
+
+    Raises:
+        ValueError: more positions are asked for than the model has.
+    """
+
+    def __init__(self, model: Transformer, source: Tensor) -> None:
+        embedding = model.target_embedding
+        self.tokens, self.scale = embedding.tokens.weight.detach().numpy(), embedding.scale
+        self.positions = embedding.positions.detach().numpy()
+        encoded, mask = fast_encode(model, source)
+        source_mask = None if mask is None else mask.numpy()  # [1, 1, source]
+        room = min(FIRST_ROOM, model.config.max_length)
+        layers = cast("Sequence[DecoderLayer]", model.decoder.layers)
+        self.layers = [Layer(layer, encoded[0], source_mask, room) for layer in layers]
+        self.parts = [part for layer in self.layers for part in layer.parts]
+        self.norm, self.output = norm_of(model.decoder.norm), linear(model.output)
+        self.length = 0
+
+    @staticmethod
+    def takes(model: Transformer, source: Tensor, beam_size: int) -> bool:
+        """Whether that is one hypothesis alone, of a model whose weights NumPy can read."""
+        return (
+            len(source) == beam_size == 1
+            and source.device.type == "cpu"
+            and model.dtype in (torch.float32, torch.float64)
+            and isinstance(model.output, nn.Linear)
+        )
+
+    def logits(self, written: Tensor) -> Tensor:
+        if self.length == len(self.positions):
+            raise ValueError(f"This model has {self.length} positions; one more is needed.")
+        x = self.tokens[written.numpy()[0, 0, -1]] * self.scale + self.positions[self.length]
+        with np.errstate(all="ignore"):  # what overflows is found in the logits
+            for part in self.parts:
+                x = part(x)
+            found = self.output(self.norm(x))
+        self.length += 1
+        return torch.from_numpy(found.reshape(1, 1, -1))
+
+    def attention(self) -> tuple[Tensor, Tensor]:
+        cross = torch.from_numpy(np.stack([layer.cross.weights for layer in self.layers]))
+        own = torch.from_numpy(np.stack([layer.own.weights for layer in self.layers]))
+        # [layer, head, 1, key] -> [1, 1, layer, head, key]
+        return cross[None].movedim(3, 1), own[None].movedim(3, 1)
+
+    def follow(self, parents: Tensor) -> None:
+        """One alone follows itself."""
+
+    def keep(self, going: Tensor) -> None:
+        """Who is alone goes on, or nobody does."""

@@ -1,0 +1,124 @@
+"""Making a checkpoint ready to be passed on: its licence, notes, and 16 bits a weight if wanted."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint.header import MAX_TEXT, PRECISIONS, Example, Summary
+from transformer.checkpoint.verification import verify
+from transformer.errors import CheckpointError, TaskError
+from transformer.evaluation.held_out import Evaluation, evaluating, held_out, task_of
+from transformer.tasks import Pair, Task
+from transformer.tasks.base import GeneratedTask
+
+SEARCHED = 100_000
+"""Held-out pairs of a list among which an example is looked for."""
+
+
+@dataclass(frozen=True)
+class Bundled:
+    """What was written: the checkpoint, and its training's scores before it was rounded.
+
+    before: None where nothing was rounded, or the model was trained elsewhere.
+    """
+
+    checkpoint: Checkpoint
+    before: Summary | None = None
+
+
+def bundle(
+    source: Path,
+    out: Path,
+    *,
+    licence: str,
+    notes: str = "",
+    precision: str = "float32",
+    examples: Sequence[str] = (),
+    data: Path | None = None,
+) -> Bundled:
+    """Write a checkpoint again, with its licence and notes.
+
+    Rounded weights are another model: it is scored anew, on as many held-out pairs as the last
+    evaluation of its training, and the file carries the new scores.
+
+    Args:
+        examples: held-out sources that are to stand first among the file's examples, and so are
+            what the pages offer; they take the place of the last ones.
+        data: a person's own pairs, for a model of these.
+
+    Raises:
+        CheckpointError: the file is damaged, its model no longer behaves as when it was saved, or
+            a text is too long.
+        TaskError: the task's pairs are needed and not here or not those it was trained on, or an
+            example is not held out.
+    """
+    if precision not in PRECISIONS:
+        raise CheckpointError(f"The precision must be one of {', '.join(PRECISIONS)}.")
+    if max(len(licence), len(notes)) > MAX_TEXT:
+        raise CheckpointError(f"Licence and notes may have {MAX_TEXT:,} characters each.")
+    # The proof of how it behaves is made anew below; it must not hide that the old one failed.
+    if failed := [check.name for check in verify(source) if not check.ok]:
+        raise CheckpointError(
+            f"{source.name} does not behave as when it was saved ({', '.join(failed)}); it is not "
+            "passed on."
+        )
+    given = Checkpoint.load(source)
+    header = given.header
+    rounds = precision != header.precision
+    task = task_of(given, data) if examples or (rounds and header.summary) else None
+    pairs = _examples(header.examples, examples, task)
+    made = Checkpoint.of(
+        given.model,
+        header.source_vocabulary,
+        header.target_vocabulary,
+        header.data,
+        header.summary,
+        pairs,
+        notes or header.notes,
+        origin=header.origin,
+        licence=licence,
+        precision=precision,
+    )
+    before = None
+    if rounds and header.summary is not None and task is not None:
+        before = header.summary
+        made.header = replace(made.header, summary=_scored(made, before, task))
+    made.save(out)
+    return Bundled(made, before)
+
+
+def _examples(kept: Sequence[Example], wanted: Sequence[str], task: Task | None) -> list[Pair]:
+    pairs = [Pair(example.source, example.target) for example in kept]
+    if task is None:
+        return pairs
+    first = [_held_out(task, text) for text in dict.fromkeys(wanted)]
+    rest = [pair for pair in pairs if pair.source not in wanted]
+    return [*first, *rest][: max(len(pairs), len(first))]
+
+
+def _held_out(task: Task, source: str) -> Pair:
+    """The pair of a held-out source, drawn or listed."""
+    if isinstance(task, GeneratedTask):
+        with suppress(ValueError):  # no source of this task
+            pair = Pair(source, task.answer(source))
+            if task.is_held_out(pair):
+                return pair
+    else:
+        for pair in task.held_out(SEARCHED):
+            if pair.source == source:
+                return pair
+    raise TaskError(f"The example {source[:40]!r} is not a held-out input of this task.")
+
+
+def _scored(checkpoint: Checkpoint, before: Summary, task: Task) -> Summary:
+    *_, found = evaluating(checkpoint, task, held_out(checkpoint, task, before.examples))
+    assert isinstance(found, Evaluation)
+    return replace(
+        before,
+        loss=found.loss,
+        token_accuracy=found.token_accuracy,
+        exact_match=found.exact_match,
+        examples=found.examples,
+    )

@@ -1,0 +1,177 @@
+"""How good a checkpoint is on the held-out pairs of its task: what its card says, measured again.
+
+The numbers are those of the trainer's own evaluation: the same pairs, the same loss, outputs
+written token by token and judged by the task.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.decoding.many import decode_many
+from transformer.errors import TaskError, UserError
+from transformer.runs.directory import Run
+from transformer.tasks import Pair, Task, build_task
+from transformer.tasks.base import GeneratedTask
+from transformer.tasks.shipped import ShippedTask
+from transformer.training.loop import evaluate_loss
+
+GENERATED = 1000
+"""Held-out pairs of a task without end, where the file does not say how many it was scored on."""
+EVERY_PAIR = 1 << 31
+LOSS_SHARE = 0.1
+"""Part of the time that the loss takes; writing the outputs takes the rest."""
+LOSS_PAIRS = 1024
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a checkpoint scores on held-out pairs.
+
+    loss in nats a token; token_accuracy and exact_match as shares of 1.
+    beam: hypotheses the outputs were searched with; 1 is greedy.
+    right: of each pair, whether its output was right.
+    """
+
+    examples: int
+    loss: float
+    token_accuracy: float
+    exact_match: float
+    beam: int
+    seconds: float
+    on_training_pairs: bool
+    right: tuple[bool, ...]
+
+
+def task_of(checkpoint: Checkpoint, pairs: Path | None = None) -> Task:
+    """The task whose held-out pairs measure a checkpoint.
+
+    Args:
+        pairs: a person's own, for a model of these.
+
+    Raises:
+        TaskError: its pairs are not here, or are not those that the model was trained on.
+    """
+    data = checkpoint.header.data
+    if data.task == "imported":
+        raise TaskError(
+            "This model was trained elsewhere, so there are no held-out pairs to score it on."
+        )
+    try:
+        task = build_task(data, pairs)
+    except UserError as error:
+        raise TaskError(f"The checkpoint cannot be scored. {error}") from None
+    known = (checkpoint.source_vocabulary, checkpoint.target_vocabulary)
+    if (task.source_vocabulary, task.target_vocabulary) != known:
+        raise TaskError(
+            "These are not the pairs that the checkpoint was trained on: they give other "
+            "vocabularies."
+        )
+    return task
+
+
+def own_pairs(path: Path) -> Path | None:
+    """The pairs of the run that a checkpoint's file lies in, if it has its own."""
+    folder = path.resolve().parent
+    if folder.name != "checkpoints" or not (folder.parent / "config.json").is_file():
+        return None
+    return Run(folder.parent).data_file
+
+
+def held_out(checkpoint: Checkpoint, task: Task, examples: int | None = None) -> list[Pair]:
+    """The pairs to score on: so many of them, or all that the task holds out.
+
+    A task that draws its pairs holds out pairs without end: of these, as many as the last
+    evaluation of the training used, so that its numbers come out again.
+
+    Raises:
+        TaskError: there is none.
+    """
+    if examples is None and isinstance(task, GeneratedTask):
+        examples = checkpoint.summary.examples if checkpoint.summary else GENERATED
+    pairs = task.held_out(EVERY_PAIR if examples is None else examples)
+    if not pairs:
+        raise TaskError("The task holds no pair out that the checkpoint could be scored on.")
+    return pairs
+
+
+def test_pairs(task: Task) -> list[Pair]:
+    """The test set of a published benchmark.
+
+    Raises:
+        TaskError: the task is none.
+    """
+    if not isinstance(task, ShippedTask):
+        raise TaskError(f"The task {task.name!r} has no published test pairs; leave out --test.")
+    return task.test_pairs()
+
+
+def evaluating(
+    checkpoint: Checkpoint,
+    task: Task,
+    pairs: Sequence[Pair],
+    *,
+    beam_size: int = 1,
+    alpha: float = 0.6,
+) -> Iterator[float | Evaluation]:
+    """Score a checkpoint; yields the share done, from 0 to 1, and last the evaluation.
+
+    Args:
+        beam_size, alpha: how outputs are searched; a beam of 1 is greedy.
+
+    Raises:
+        DivergedError: the loss is not finite.
+    """
+    started = time.monotonic()
+    loss = accuracy = tokens = 0.0
+    for start in range(0, len(pairs), LOSS_PAIRS):
+        group = pairs[start : start + LOSS_PAIRS]
+        found = evaluate_loss(checkpoint.model, task, group, 0)
+        # The mean is over tokens, <eos> among them.
+        weight = sum(len(task.target_vocabulary.encode(pair.target)) + 1 for pair in group)
+        loss, accuracy = loss + weight * found.loss, accuracy + weight * found.token_accuracy
+        tokens += weight
+        yield LOSS_SHARE * (start + len(group)) / len(pairs)
+    rows = [checkpoint.source_ids(pair.source) for pair in pairs]
+    longest = max(len(task.target_vocabulary.encode(pair.target)) for pair in pairs)
+    right = [False] * len(pairs)
+    # As in training: what is still going on one token past the longest target is wrong anyway.
+    for progress in decode_many(
+        checkpoint.model, rows, beam_size=beam_size, alpha=alpha, max_length=longest + 2
+    ):
+        for place, decoded in progress.new.items():
+            output = checkpoint.target_vocabulary.decode(decoded.hypothesis.tokens)
+            right[place] = task.is_right(pairs[place], output)
+        yield LOSS_SHARE + (1 - LOSS_SHARE) * progress.share
+    yield Evaluation(
+        len(pairs),
+        loss / tokens,
+        accuracy / tokens,
+        sum(right) / len(right),
+        beam_size,
+        round(time.monotonic() - started, 3),
+        checkpoint.header.data.evaluates_on_training_pairs,
+        tuple(right),
+    )
+
+
+def evaluate(
+    checkpoint: Checkpoint,
+    pairs: Path | None = None,
+    *,
+    examples: int | None = None,
+    beam_size: int = 1,
+    alpha: float = 0.6,
+) -> Evaluation:
+    """Score a checkpoint on all held-out pairs of its task, or on so many.
+
+    Raises:
+        TaskError: the task's pairs are not here.
+    """
+    task = task_of(checkpoint, pairs)
+    chosen = held_out(checkpoint, task, examples)
+    *_, last = evaluating(checkpoint, task, chosen, beam_size=beam_size, alpha=alpha)
+    assert isinstance(last, Evaluation)
+    return last

@@ -1,0 +1,264 @@
+"""A model drawn as in the paper's figure 1, with its own sizes on it: SVG, from the config alone.
+
+The picture takes the colour of the text around it, so that it follows a light and a dark theme, and
+says in words what it shows. Loads no torch.
+"""
+
+import html
+from dataclasses import dataclass, field
+
+from transformer.config.architecture import TransformerConfig
+
+WIDTH = 440
+COLUMN = 176
+ENCODER, DECODER = 22, 234
+"""Left edges of the two columns of boxes."""
+BOX, THIN, GAP, AIR = 42, 24, 8, 16
+"""Heights of a box with two lines and with one, and of what is between boxes and sub-layers."""
+PLUS = 9
+"""Radius of the circle in which a residual connection is added."""
+COLOURS = {
+    "embedding": "#CC79A7",
+    "attention": "#E69F00",
+    "feed-forward": "#56B4E9",
+    "norm": "#F0E442",
+    "output": "#009E73",
+}
+"""Okabe and Ito's; each box also says in words what it is."""
+
+
+def architecture_words(config: TransformerConfig) -> str:
+    """What the picture shows, in sentences: its text alternative."""
+    norm = "before" if config.norm_first else "after"
+    shared = "one embedding for both sides" if config.share_embeddings else "two embeddings"
+    tied = "is the target embedding again" if config.tie_embeddings else "has weights of its own"
+    return (
+        f"Encoder-decoder Transformer with {config.num_parameters:,} parameters. "
+        f"Encoder: {_layers(config.num_encoder_layers)} of self-attention and feed-forward. "
+        f"Decoder: {_layers(config.num_decoder_layers)} of masked self-attention, cross-attention "
+        f"to the encoder's output, and feed-forward. "
+        f"d_model {config.d_model:,}; {_heads(config)}; d_ff {config.d_ff:,} with "
+        f"{config.activation}; LayerNorm {norm} each sub-layer"
+        f"{', and once more after each stack' if config.final_norm else ''}. "
+        f"Vocabulary: {config.source_vocab_size:,} source and {config.target_vocab_size:,} target "
+        f"tokens, {shared}; the output projection {tied}. "
+        f"Positions: {config.max_length:,}, sines and cosines."
+    )
+
+
+def _layers(count: int) -> str:
+    return f"{count} layer{'' if count == 1 else 's'}"
+
+
+def _heads(config: TransformerConfig) -> str:
+    plural = "" if config.num_heads == 1 else "s"
+    return f"{config.num_heads} head{plural} × d_k {config.d_k}"
+
+
+def architecture_svg(config: TransformerConfig) -> str:
+    """The picture as an ``<svg>`` element, to be put into a page, where it shrinks with it."""
+    encoder = _Column(ENCODER)
+    encoder.text("source tokens")
+    encoder.arrow()
+    source_embedding = encoder.box(
+        "embedding", "Embedding", f"{config.source_vocab_size:,} tokens × {config.d_model:,}"
+    )
+    _positions(encoder, config)
+    start = encoder.open_stack()
+    _sublayer(encoder, config, "attention", "Self-attention", _heads(config))
+    _sublayer(encoder, config, "feed-forward", "Feed-forward", _feed_forward(config))
+    encoder.close_stack(start, _layers(config.num_encoder_layers))
+    if config.final_norm:
+        encoder.arrow()
+        encoder.thin("norm", "Norm")
+    top_of_encoder = encoder.up
+
+    decoder = _Column(DECODER)
+    decoder.text("target tokens so far")
+    decoder.arrow()
+    target_embedding = decoder.box(
+        "embedding", "Embedding", f"{config.target_vocab_size:,} tokens × {config.d_model:,}"
+    )
+    _positions(decoder, config)
+    start = decoder.open_stack()
+    _sublayer(decoder, config, "attention", "Masked self-attention", _heads(config))
+    cross = _sublayer(decoder, config, "attention", "Cross-attention", _heads(config))
+    _sublayer(decoder, config, "feed-forward", "Feed-forward", _feed_forward(config))
+    decoder.close_stack(start, _layers(config.num_decoder_layers))
+    if config.final_norm:
+        decoder.arrow()
+        decoder.thin("norm", "Norm")
+    decoder.arrow()
+    what = "target embedding again" if config.tie_embeddings else "weights of its own"
+    bias = " + bias" if config.output_bias else ""
+    output = decoder.box(
+        "output",
+        f"Linear {config.d_model:,} → {config.target_vocab_size:,}",
+        what + bias,
+    )
+    decoder.arrow()
+    decoder.thin("output", "Softmax")
+    decoder.arrow()
+    decoder.text("probabilities of the next token")
+
+    height = decoder.up + 4
+    lines = [*encoder.lines, *decoder.lines, _memory(top_of_encoder, cross)]
+    if config.share_embeddings:
+        middle = (source_embedding + target_embedding) / 2
+        lines.append(_dashed(f"M{ENCODER + COLUMN} {middle}H{DECODER}"))
+        lines.append(_label((ENCODER + COLUMN + DECODER) / 2, middle + 6, "shared", size=10))
+    if config.tie_embeddings:
+        right = DECODER + COLUMN
+        lines.append(_dashed(f"M{right} {target_embedding}h14V{output}h-14"))
+        turned = (target_embedding + output) / 2
+        lines.append(_label(right + 24, turned, "tied", size=10, turn=True))
+    # Everything was measured from below; a picture is measured from above.
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
+        f'width="{WIDTH}" role="img" '
+        f'aria-label="{html.escape(architecture_words(config))}" '
+        'style="max-width:100%;height:auto;font-family:inherit" fill="none" '
+        'stroke="currentColor" stroke-width="1">'
+        f'<g transform="translate(0 {height}) scale(1 -1)">{"".join(lines)}</g></svg>'
+    )
+
+
+def _feed_forward(config: TransformerConfig) -> str:
+    return f"{config.d_model:,} → {config.d_ff:,} → {config.d_model:,}, {config.activation}"
+
+
+def _positions(column: "_Column", config: TransformerConfig) -> None:
+    column.arrow()
+    column.thin("", f"+ positions, up to {config.max_length:,}")
+    column.arrow()
+
+
+def _sublayer(
+    column: "_Column", config: TransformerConfig, kind: str, title: str, sizes: str
+) -> float:
+    """One sub-layer with its norm and its residual connection; where its middle is, from below."""
+    before = column.up - AIR / 2
+    if config.norm_first:
+        column.thin("norm", "Norm")
+        column.arrow(GAP)
+        middle = column.box(kind, title, sizes)
+        column.arrow(GAP)
+        add = column.plus()
+        end = column.middle - PLUS
+    else:
+        middle = column.box(kind, title, sizes)
+        column.arrow(GAP)
+        add = column.thin("norm", "Add and norm")
+        end = column.left
+    left = column.left - 9
+    column.lines.append(
+        f'<path d="M{column.middle} {before}H{left}V{add}H{end}" stroke-opacity=".55"/>'
+    )
+    column.lines.append(_head(end, add, "right"))
+    column.arrow()
+    return middle
+
+
+def _memory(top: float, cross: float) -> str:
+    """From the encoder's output to the decoder's cross-attention."""
+    between = (ENCODER + COLUMN + DECODER) / 2 - 3
+    middle = ENCODER + COLUMN / 2
+    # A little below the middle: the residual connection ends nearby.
+    end = cross - 6
+    path = f"M{middle} {top}v14H{between}V{end}H{DECODER}"
+    return f'<path d="{path}" stroke-width="1.5"/>' + _head(DECODER, end, "right")
+
+
+def _dashed(path: str) -> str:
+    return f'<path d="{path}" stroke-dasharray="4 3"/>'
+
+
+def _head(x: float, y: float, way: str) -> str:
+    """The head of an arrow; y from below."""
+    path = (
+        f"M{x - 6} {y - 3.5}L{x} {y}L{x - 6} {y + 3.5}z"
+        if way == "right"
+        else (f"M{x - 3.5} {y - 6}L{x} {y}L{x + 3.5} {y - 6}z")
+    )
+    return f'<path d="{path}" fill="currentColor" stroke="none"/>'
+
+
+def _label(
+    x: float, y: float, text: str, *, size: int = 12, bold: bool = False, turn: bool = False
+) -> str:
+    """Text around a point; y from below."""
+    weight = ' font-weight="600"' if bold else ""
+    turned = " rotate(-90)" if turn else ""
+    return (
+        f'<text transform="translate({x} {y}) scale(1 -1){turned}" font-size="{size}"{weight} '
+        f'text-anchor="middle" fill="currentColor" stroke="none">{html.escape(text)}</text>'
+    )
+
+
+@dataclass
+class _Column:
+    """Boxes stacked from below; ``up`` is where the next one starts, counted from below."""
+
+    left: float
+    up: float = 4
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def middle(self) -> float:
+        return self.left + COLUMN / 2
+
+    def text(self, text: str) -> None:
+        self.lines.append(_label(self.middle, self.up + 4, text))
+        self.up += 18
+
+    def arrow(self, length: float = AIR) -> None:
+        end = self.up + length
+        self.lines.append(f'<path d="M{self.middle} {self.up}V{end - 2}"/>')
+        if length >= AIR:
+            self.lines.append(_head(self.middle, end, "up"))
+        self.up = end
+
+    def box(self, kind: str, title: str, sizes: str) -> float:
+        """A box with a title and sizes; returns where its middle is."""
+        self._frame(kind, BOX)
+        self.lines.append(_label(self.middle, self.up + 25, title, size=13, bold=True))
+        self.lines.append(_label(self.middle, self.up + 9, sizes, size=12))
+        self.up += BOX
+        return self.up - BOX / 2
+
+    def thin(self, kind: str, text: str) -> float:
+        """A box with one line; returns where its middle is."""
+        if kind:
+            self._frame(kind, THIN)
+        self.lines.append(_label(self.middle, self.up + 8, text, size=12))
+        self.up += THIN
+        return self.up - THIN / 2
+
+    def plus(self) -> float:
+        """Where a residual connection is added; returns where its middle is."""
+        middle = self.up + PLUS
+        self.lines.append(f'<circle cx="{self.middle}" cy="{middle}" r="{PLUS}"/>')
+        self.lines.append(_label(self.middle, middle - 5, "+", size=15))
+        self.up += 2 * PLUS
+        return middle
+
+    def _frame(self, kind: str, height: float) -> None:
+        self.lines.append(
+            f'<rect x="{self.left}" y="{self.up}" width="{COLUMN}" height="{height}" rx="5" '
+            f'fill="{COLOURS[kind]}" fill-opacity=".25" stroke-opacity=".6"/>'
+        )
+
+    def open_stack(self) -> float:
+        """The layers begin; what is drawn until they close is one of them."""
+        start = self.up
+        self.arrow()
+        return start
+
+    def close_stack(self, start: float, layers: str) -> None:
+        self.lines.append(
+            f'<rect x="{self.left - 15}" y="{start}" width="{COLUMN + 22}" '
+            f'height="{self.up - start + 18}" rx="9" stroke-opacity=".35"/>'
+        )
+        self.lines.append(_label(self.left + COLUMN - 26, self.up + 4, layers, bold=True))
+        self.lines.append(f'<path d="M{self.middle} {self.up}v18"/>')
+        self.up += 18

@@ -1,0 +1,1 @@
+"""Files from elsewhere, measured and opened so that nothing in them runs."""

@@ -1,0 +1,235 @@
+"""State dicts that were saved elsewhere: `.pt`, `.pth`, `.bin`, `.ckpt`, or `.safetensors`.
+
+A file that torch.save wrote is a program for a small machine. It is opened in a process of its
+own (:mod:`interop.files.unpickling`), and what comes back is checked like any other file.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+from torch import Tensor
+
+from transformer.checkpoint.header import MAX_FILE_BYTES
+from transformer.errors import CheckpointError
+from transformer.interop.files.archives import Archive
+from transformer.interop.files.kinds import has_torch_magic, is_torch_zip, is_zip
+from transformer.interop.files.tensor_files import read_tensors
+from transformer.interop.files.unpickling import BREACH, MAX_ENTRIES, SPARE_BYTES
+from transformer.vocabulary.vocabulary import printable
+
+SECONDS = 10
+"""Of the processor's time, for a small file, once torch is loaded; a large one has more."""
+PATIENCE = 60
+"""Seconds more on the clock: on a busy machine, loading torch alone takes twenty."""
+BYTES_A_SECOND = 20_000_000
+WAIT_SECONDS = 120
+MAX_PICKLE_BYTES = 8_000_000
+"""The names and shapes of 20,000 tensors are half of that."""
+INHERITED = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "TEMP", "TMP")
+ROOT = Path(__file__).resolve().parents[3]
+
+ADVICE = 'Save the weights alone, torch.save(model.state_dict(), "model.pt"), and bring that file.'
+DAMAGED = (
+    "The file is damaged, or not what torch.save writes: its tensors cannot be read. Save or "
+    "download it again."
+)
+OBJECTS = (
+    "The file holds more than tensors{detail}: opening that could run any program, so it is not "
+    f"done. {ADVICE}"
+)
+SENTENCES = {
+    "objects": OBJECTS,
+    "unsound": DAMAGED,
+    "protocol": (
+        "The file was pickled in a way that torch.save does not use by itself, or it is damaged. "
+        f"{ADVICE}"
+    ),
+    "memory": (
+        "The file asks for more memory than its own size accounts for, so it was not opened "
+        f"further. {ADVICE}"
+    ),
+    "time": f"Opening the file took too long, so it was given up. {ADVICE}",
+    "no mapping": (
+        "The file holds one object{detail}, where a state dict was expected: names and their "
+        f"tensors. {ADVICE}"
+    ),
+    "no tensors": f"The file holds no weights: it has no tensor of floating point. {ADVICE}",
+    "twice": f"Two tensors of the file have the same name{{detail}}. {ADVICE}",
+    "many": f"The file has more than the {MAX_ENTRIES:,} entries that are taken. {ADVICE}",
+    "parameters": "The file has more parameters than the 500,000,000 that are allowed.",
+    "storage": "The tensors of the file are larger than the file itself; it is damaged or forged.",
+    "aliases": "The file shows the same few numbers as many tensors; it is damaged or forged.",
+    "kind": (
+        "A tensor of the file{detail} is sparse, quantised, or has no numbers; expected ordinary "
+        f"ones. {ADVICE}"
+    ),
+    "dtype": (
+        "A tensor of the file has a type that is not taken{detail}; expected float32, float16, "
+        f"bfloat16 or float64. {ADVICE}"
+    ),
+}
+
+_turn = threading.Lock()
+"""One file at a time: each may take a gigabyte."""
+
+
+def read_state_dict(path: Path, *, keep_float64: bool = False) -> dict[str, Tensor]:
+    """The weights of a file by flat dotted name; whole numbers and all else are left out.
+
+    One level of wrapping ("state_dict", "model_state_dict", "model") is undone.
+
+    Args:
+        keep_float64: leave 64-bit tensors as they are; all others become float32.
+
+    Raises:
+        CheckpointError: the file cannot be trusted, or holds no weights; one sentence.
+    """
+    if not is_pickled(path):
+        return read_tensors(path, keep_float64=keep_float64)
+    with tempfile.TemporaryDirectory(prefix="workbench-") as folder:
+        target = Path(folder) / "tensors.safetensors"
+        to_safetensors(path, target)
+        return read_tensors(target, keep_float64=keep_float64)
+
+
+def is_pickled(path: Path) -> bool:
+    """Whether torch.save wrote the file, as far as its first bytes tell."""
+    return is_zip(path) or has_torch_magic(path)
+
+
+def to_safetensors(path: Path, target: Path) -> None:
+    """Open what torch.save wrote, in a process of its own, and write its tensors to a file.
+
+    The file is not believed by having come out of that process: read it with
+    :func:`read_tensors`.
+
+    Raises:
+        CheckpointError: one sentence; the target is then not there.
+    """
+    size = _checked_size(path)
+    if not _turn.acquire(timeout=WAIT_SECONDS):
+        raise CheckpointError("Other files are being opened. Try again in a minute.")
+    try:
+        with tempfile.TemporaryDirectory(prefix="workbench-") as folder:
+            problem, detail = _run(path, target, Path(folder), size)
+    except OSError as error:
+        raise CheckpointError(f"The file could not be opened: {error.strerror}.") from None
+    finally:
+        _turn.release()
+    if problem:
+        target.unlink(missing_ok=True)
+        shown = f" ({printable(detail)})" if detail else ""
+        raise CheckpointError(SENTENCES.get(problem, DAMAGED).format(detail=shown))
+
+
+def _checked_size(path: Path) -> int:
+    """The file's size, once all is checked that can be without opening it."""
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise CheckpointError(
+            f"The file {printable(path.name)} could not be read: {error.strerror}."
+        ) from None
+    if size > MAX_FILE_BYTES:
+        raise CheckpointError(
+            f"The file has {size:,} bytes; at most {MAX_FILE_BYTES:,} are allowed."
+        )
+    if is_zip(path):
+        with Archive(path) as archive:
+            _check_archive(archive)
+    elif not has_torch_magic(path):
+        raise CheckpointError(f"This is not a file that torch.save wrote. {ADVICE}")
+    return size
+
+
+def _check_archive(archive: Archive) -> None:
+    members = archive.members()
+    is_torch_zip(members)
+    if not archive.stored():
+        raise CheckpointError(
+            "The file's tensors are packed, and torch.save packs nothing; it is damaged or "
+            f"forged. {ADVICE}"
+        )
+    pickles = sum(length for name, length in members.items() if name.endswith(".pkl"))
+    if pickles > MAX_PICKLE_BYTES:
+        raise CheckpointError(
+            f"The list of the file's tensors has {pickles:,} bytes; at most "
+            f"{MAX_PICKLE_BYTES:,} are taken."
+        )
+
+
+def _run(path: Path, target: Path, folder: Path, size: int) -> tuple[str, str]:
+    """Start the process and wait for it: what it minds, and a name; both empty if it is done."""
+    seconds = SECONDS + size // BYTES_A_SECOND
+    words = ["-P", "-m", "transformer.interop.files.unpickling", str(path.resolve())]
+    said = folder / "said"
+    with said.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, *words, str(target.resolve()), str(seconds)],
+            cwd=folder,
+            env=_environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    try:
+        problem = _wait(process, seconds + PATIENCE, 3 * size + 2 * SPARE_BYTES)
+    finally:
+        process.kill()
+        process.wait()
+    if problem:
+        return problem, ""
+    if process.returncode:
+        return _ended(process.returncode), ""
+    try:
+        with said.open("rb") as output:
+            told = json.loads(output.read(10_000))
+        return str(told.get("problem", "")), str(told.get("detail", ""))
+    except (ValueError, AttributeError, RecursionError):
+        return "unsound", ""
+
+
+def _environment() -> dict[str, str]:
+    """What Python and torch need to start, and nothing that belongs to whoever runs the app."""
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    return inherited | {
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "CUDA_VISIBLE_DEVICES": "",
+        "OMP_NUM_THREADS": "1",
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+
+
+def _wait(process: "subprocess.Popen[bytes]", seconds: float, most_bytes: int) -> str:
+    """Wait for the process to end; "time" or "memory" if it takes too much of it."""
+    end = time.monotonic() + seconds
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(0.05)
+            return ""
+        if time.monotonic() > end:
+            return "time"
+        if sys.platform != "linux":  # there, the system itself holds the process to its memory
+            with suppress(psutil.Error):
+                if psutil.Process(process.pid).memory_info().rss > most_bytes:
+                    return "memory"
+
+
+def _ended(status: int) -> str:
+    """Why a process that said nothing may have ended."""
+    if status == BREACH:
+        return "objects"
+    if status == -getattr(signal, "SIGXCPU", 24):
+        return "time"
+    return "memory" if status in (-getattr(signal, "SIGKILL", 9), -signal.SIGABRT) else "unsound"

@@ -1,0 +1,228 @@
+"""Opens one file that torch.save wrote, in a process that lives for nothing else.
+
+    python -m transformer.interop.files.unpickling SOURCE TARGET SECONDS
+
+`torch.load` runs with ``weights_only=True``, under limits, and can neither start a program nor
+open a connection or another file to write. What comes out are tensors alone, in TARGET as
+.safetensors, and one line of JSON on standard output. Whoever started it believes neither.
+"""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from torch import Tensor
+
+from transformer.config.architecture import MAX_PARAMETERS
+
+WRAPPINGS = ("state_dict", "model_state_dict", "model")
+DEPTH = 6
+MAX_ENTRIES = 20_000
+ALIASES = 4
+"""A tied embedding stands under four names at most; a bomb shows one tensor a thousand times."""
+DTYPES = {
+    torch.float64: "F64",
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+}
+SPARE_BYTES = 300_000_000
+"""What unpickling may take beyond three times the file's size."""
+BREACH = 77
+"""The exit status of a process in which something tried to get out."""
+OUTWARD = (
+    *("os.system", "os.exec", "os.fork", "os.posix_spawn", "os.spawn", "os.startfile"),
+    *("os.kill", "os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link", "os.symlink"),
+    *("os.chmod", "os.chown", "os.truncate", "os.putenv", "subprocess.", "pty.", "shutil."),
+    *("socket.", "urllib.", "http.", "ftplib.", "smtplib.", "webbrowser.", "ctypes.", "winreg."),
+)
+UNSUPPORTED = re.compile(r"GLOBAL ([\w.]{1,200})")
+FOREIGN = ("unrecognized function", "Can only create new object", "Can only build Tensor")
+"""What torch says of other objects than tensors, where it does not name them."""
+
+
+class Refused(Exception):
+    """Why the file is not taken: one of the words that state_dicts.py has sentences for."""
+
+    def __init__(self, problem: str, detail: str = "") -> None:
+        super().__init__(problem)
+        self.problem, self.detail = problem, detail
+
+
+def main(source: str, target: str, seconds: str) -> None:
+    size = os.stat(source).st_size
+    with open(target, "wb") as file:
+        limit(size, int(seconds))
+        confine()
+        try:
+            write(flat(opened(source), size), file)
+            said = {}
+        except Refused as refused:
+            said = {"problem": refused.problem, "detail": refused.detail[:200]}
+        except MemoryError:
+            said = {"problem": "memory"}
+    print(json.dumps(said), flush=True)
+
+
+def limit(size: int, seconds: int) -> None:
+    """Bounds on memory, time and files, where the system has them.
+
+    Args:
+        size: of the file that is going to be opened, in bytes.
+        seconds: of the processor's time, from now on.
+    """
+    if os.name != "posix":
+        return
+    import resource
+
+    used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
+    limits = {
+        "RLIMIT_CPU": int(used) + seconds,
+        "RLIMIT_FSIZE": ALIASES * size + 10_000_000,
+        "RLIMIT_NOFILE": 32,
+        "RLIMIT_CORE": 0,
+    }
+    statistics = Path("/proc/self/statm")
+    if statistics.exists():
+        # PyTorch's own libraries take gigabytes of addresses on some machines: counted from here.
+        mapped = int(statistics.read_text().split()[0]) * resource.getpagesize()
+        limits["RLIMIT_AS"] = mapped + 3 * size + SPARE_BYTES
+    for name, most in limits.items():
+        with suppress(ValueError, OSError, AttributeError):  # not all systems take all
+            kind = getattr(resource, name)
+            hard = resource.getrlimit(kind)[1]
+            most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+            resource.setrlimit(kind, (most, most))
+
+
+def confine() -> None:
+    """End the process the moment anything in it reaches out; nothing in Python can undo this.
+
+    A second wall: `weights_only` lets no code run that could try.
+    """
+    leave, writing = os._exit, os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+
+    def watch(event: str, arguments: tuple[Any, ...]) -> None:
+        if event.startswith(OUTWARD):
+            leave(BREACH)
+        if event == "open" and isinstance(arguments[2], int) and arguments[2] & writing:
+            leave(BREACH)
+
+    sys.addaudithook(watch)
+
+
+def opened(source: str) -> object:
+    """What the file holds, by torch.load with weights_only.
+
+    Raises:
+        Refused: it cannot be opened so.
+    """
+    try:
+        return torch.load(source, map_location="cpu", weights_only=True, mmap=False)
+    except MemoryError:
+        raise
+    except Exception as error:  # a dozen kinds, with advice that must not reach anybody
+        text = str(error)
+        if "DefaultCPUAllocator" in text or "alloc" in text:
+            raise MemoryError from None
+        name = UNSUPPORTED.search(text)
+        if name or any(sign in text for sign in FOREIGN):
+            raise Refused("objects", name[1] if name else "") from None
+        raise Refused("protocol" if "Unsupported operand" in text else "unsound") from None
+
+
+def flat(content: object, size: int) -> dict[str, Tensor]:
+    """The tensors of floating point under dotted names, once all of them are found sound.
+
+    Raises:
+        Refused: they are none, too many, or not what they seem.
+    """
+    if isinstance(content, Mapping):
+        inner = [content[name] for name in WRAPPINGS if isinstance(content.get(name), Mapping)]
+        content = inner[0] if inner else content
+    if not isinstance(content, Mapping):
+        raise Refused("no mapping", type(content).__name__)
+    found: dict[str, Tensor] = {}
+    for name, tensor in _tensors(content, "", 0, count(1)):
+        if name in found:
+            raise Refused("twice", name)
+        if _is_weight(name, tensor):
+            found[name] = tensor
+    kept = [tensor.untyped_storage() for tensor in found.values()]
+    storages = {storage.data_ptr(): storage.nbytes() for storage in kept}
+    if sum(storages.values()) > size:
+        raise Refused("storage")
+    # Counted before any is copied: strides of 0 make 10^12 numbers of one.
+    if sum(tensor.numel() for tensor in found.values()) > MAX_PARAMETERS:
+        raise Refused("parameters")
+    if sum(tensor.nbytes for tensor in found.values()) > ALIASES * sum(storages.values()):
+        raise Refused("aliases")
+    if not found:
+        raise Refused("no tensors")
+    return found
+
+
+def _tensors(
+    content: Mapping[Any, Any], prefix: str, depth: int, seen: Iterator[int]
+) -> Iterator[tuple[str, Tensor]]:
+    for key, value in content.items():
+        # All that is looked at counts: six mappings, each a hundred times in the next, are 10^12.
+        if next(seen) > MAX_ENTRIES:
+            raise Refused("many")
+        if not isinstance(key, str):
+            continue  # the state of an optimizer is numbered
+        if isinstance(value, Tensor):
+            yield prefix + key, value
+        elif isinstance(value, Mapping) and depth < DEPTH:
+            yield from _tensors(value, f"{prefix}{key}.", depth + 1, seen)
+
+
+def _is_weight(name: str, tensor: Tensor) -> bool:
+    """Whether it is one to keep; False for whole numbers and truth values.
+
+    Raises:
+        Refused: it is of a kind that no model here is made of.
+    """
+    if type(tensor) not in (Tensor, torch.nn.Parameter) or tensor.layout is not torch.strided:
+        raise Refused("kind", name)
+    if tensor.device.type != "cpu" or tensor.is_quantized or tensor.is_nested:
+        raise Refused("kind", name)
+    if tensor.dtype in DTYPES:
+        return True
+    if tensor.is_complex() or tensor.is_floating_point():
+        raise Refused("dtype", f"{name}: {str(tensor.dtype).removeprefix('torch.')}")
+    return False
+
+
+def write(tensors: Mapping[str, Tensor], file: BinaryIO) -> None:
+    """Write .safetensors, one tensor after the other: no second copy of all of them in memory."""
+    header: dict[str, Any] = {}
+    position = 0
+    for name, tensor in tensors.items():
+        end = position + tensor.nbytes
+        shape = list(tensor.shape)
+        header[name] = {
+            "dtype": DTYPES[tensor.dtype],
+            "shape": shape,
+            "data_offsets": [position, end],
+        }
+        position = end
+    raw = json.dumps(header).encode()
+    raw += b" " * (-len(raw) % 8)
+    file.write(len(raw).to_bytes(8, "little") + raw)
+    for tensor in tensors.values():
+        if tensor.numel():
+            file.write(tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    file.flush()
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main(*sys.argv[1:])

@@ -1,0 +1,1 @@
+"""State dicts of ``torch.nn.Transformer``, in and out."""

@@ -1,0 +1,289 @@
+"""The import of ``torch.nn.Transformer`` into the hand-built model, with equal logits.
+
+:func:`survey` looks at a state dict; a person corrects its guesses; :func:`convert` makes a
+checkpoint of it. What ``nn.Transformer`` packs (queries, keys and values in one matrix) is taken
+apart, and the rows of the vocabularies are put in our order, with the special tokens first.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from transformer.checkpoint.checkpoint import Checkpoint, assemble
+from transformer.config.architecture import DataConfig, TransformerConfig
+from transformer.errors import CheckpointError
+from transformer.interop.foreign_vocabulary import Sides
+from transformer.interop.nn_transformer.name_mapping import (
+    BOTH,
+    ONCE,
+    OUTPUT,
+    OUTPUT_BIAS,
+    POSITIONS,
+    SOURCE,
+    SOURCE_POSITIONS,
+    TARGET,
+    TARGET_POSITIONS,
+)
+from transformer.interop.nn_transformer.positions import as_table
+from transformer.interop.nn_transformer.rows import ADDED, SILENCE, Arrangement, arrange, told
+from transformer.interop.nn_transformer.stacks import Stack, shown, tensors_of
+from transformer.interop.nn_transformer.survey import NONE, TABLE, Choices, Sizes, Survey, survey
+from transformer.model import Transformer
+
+__all__ = ["Choices", "Converted", "Survey", "convert", "converted", "survey"]
+
+NEEDS = {"bos-eos": ("bos", "eos"), "eos": ("eos",), "none": ()}
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A foreign model in our terms, in the precision it came in.
+
+    tensors: our parameters by name.
+    source, target: which foreign row each of our ids is.
+    notes: what was added or assumed, in sentences.
+    """
+
+    config: TransformerConfig
+    tensors: dict[str, Tensor]
+    source: Arrangement
+    target: Arrangement
+    notes: tuple[str, ...]
+
+    def model(self) -> Transformer:
+        """The model itself, in evaluation mode, of the tensors' own precision."""
+        return assemble(self.config, self.tensors)
+
+
+def convert(
+    tensors: Mapping[str, Tensor],
+    choices: Choices,
+    vocabularies: Sides,
+    *,
+    origin: str = "",
+) -> Checkpoint:
+    """A checkpoint of a foreign model, in 32 bits.
+
+    Args:
+        vocabularies: source and target; see :func:`foreign_vocabulary.numbered` where there are
+            none.
+        origin: where the model comes from, in a sentence.
+
+    Raises:
+        CheckpointError: the tensors do not fit what the choices take them for.
+        VocabularyError: a vocabulary does not fit its embedding.
+        ConfigError: the choices contradict each other, or the model is too large.
+    """
+    made = converted(tensors, choices, vocabularies)
+    return Checkpoint.of(
+        made.model(),
+        made.source.vocabulary,
+        made.target.vocabulary,
+        DataConfig(task="imported"),
+        None,
+        [],
+        " ".join(made.notes),
+        origin=origin or "Imported from the state dict of a torch.nn.Transformer.",
+    )
+
+
+def converted(tensors: Mapping[str, Tensor], choices: Choices, vocabularies: Sides) -> Converted:
+    """As :func:`convert`, in the precision of the file; raises the same."""
+    found = survey(tensors)
+    sizes = found.sizes(choices.roles)
+    _check_weights(tensors, [*found.stacks.names, *_used(sizes)])
+    source, target = _arranged(sizes, choices, vocabularies)
+    shared = _is_shared(tensors, sizes, source, target)
+    tied = OUTPUT not in sizes.names or _same(
+        tensors, sizes.names[OUTPUT], _of(sizes, TARGET, BOTH)
+    )
+    config = _config(found, choices, sizes, source, target, shared=shared, tied=tied)
+    dtype = _dtype(tensors[name] for name in (*found.stacks.names, *_used(sizes)))
+
+    made: dict[str, Tensor] = {}
+    for side, role, rows in (("source", SOURCE, source), ("target", TARGET, target)):
+        if not (shared and side == "target"):
+            made[f"{side}_embedding.tokens.weight"] = _picked(
+                tensors[_of(sizes, role, BOTH)], rows, dtype
+            )
+        if config.position_layout == "learned":
+            made[f"{side}_embedding.positions"] = _positions(
+                tensors, sizes, side, config, choices, dtype
+            )
+    for stack in (found.stacks.encoder, found.stacks.decoder):
+        made |= _stack(tensors, stack, dtype)
+    if not tied:
+        made["output.weight"] = _picked(tensors[sizes.names[OUTPUT]], target, dtype)
+    if config.output_bias:
+        made["output.bias"] = _bias(tensors, sizes, target, dtype)
+    notes = _notes(found, choices, sizes, vocabularies, source, target)
+    return Converted(config, made, source, target, notes)
+
+
+# --- Checks ---------------------------------------------------------------------------------
+
+
+def _used(sizes: Sizes) -> list[str]:
+    return [name for role, name in sizes.names.items() if role in ONCE]
+
+
+def _check_weights(tensors: Mapping[str, Tensor], names: list[str]) -> None:
+    for name in names:
+        if not tensors[name].is_floating_point():
+            kind = str(tensors[name].dtype).removeprefix("torch.")
+            raise CheckpointError(
+                f"The tensor {shown(name)} holds {kind}; expected floating-point numbers."
+            )
+        if not torch.isfinite(tensors[name]).all():
+            raise CheckpointError(f"The tensor {shown(name)} holds NaN or infinity.")
+
+
+def _arranged(
+    sizes: Sizes, choices: Choices, vocabularies: Sides
+) -> tuple[Arrangement, Arrangement]:
+    if choices.source_frame not in NEEDS:
+        raise CheckpointError(
+            f"source_frame = {choices.source_frame[:20]!r}: must be one of {', '.join(NEEDS)}."
+        )
+    return (
+        arrange(vocabularies[0], sizes.source_vocab_size, "source", NEEDS[choices.source_frame]),
+        arrange(vocabularies[1], sizes.target_vocab_size, "target", ("bos", "eos")),
+    )
+
+
+def _is_shared(
+    tensors: Mapping[str, Tensor], sizes: Sizes, source: Arrangement, target: Arrangement
+) -> bool:
+    """One embedding for both sides: the same numbers, in the same order."""
+    return source.rows == target.rows and _same(
+        tensors, _of(sizes, SOURCE, BOTH), _of(sizes, TARGET, BOTH)
+    )
+
+
+def _of(sizes: Sizes, role: str, both: str) -> str:
+    return sizes.names.get(role) or sizes.names[both]
+
+
+def _same(tensors: Mapping[str, Tensor], left: str, right: str) -> bool:
+    return left == right or torch.equal(tensors[left], tensors[right])
+
+
+def _dtype(tensors: Iterable[Tensor]) -> torch.dtype:
+    """64 bits if any of them has so many, else 32."""
+    return torch.float64 if any(t.dtype == torch.float64 for t in tensors) else torch.float32
+
+
+def _config(
+    found: Survey,
+    choices: Choices,
+    sizes: Sizes,
+    source: Arrangement,
+    target: Arrangement,
+    *,
+    shared: bool,
+    tied: bool,
+) -> TransformerConfig:
+    table = choices.positions in (TABLE, NONE)
+    if choices.positions == TABLE and sizes.places is None:
+        raise CheckpointError(
+            "The file's own table of positions is to be kept, but no tensor is given as one."
+        )
+    if choices.positions == TABLE and choices.max_length > (sizes.places or 0):
+        raise CheckpointError(
+            f"max_length = {choices.max_length:,}: the table of positions has only "
+            f"{sizes.places:,} rows."
+        )
+    return TransformerConfig(
+        source_vocab_size=len(source.rows),
+        target_vocab_size=len(target.rows),
+        d_model=found.stacks.d_model,
+        num_heads=choices.num_heads,
+        num_encoder_layers=found.stacks.encoder.layers,
+        num_decoder_layers=found.stacks.decoder.layers,
+        d_ff=found.stacks.d_ff,
+        dropout=0.0,
+        max_length=choices.max_length,
+        norm_first=choices.norm_first,
+        final_norm=found.stacks.final_norm,
+        activation=choices.activation,
+        tie_embeddings=tied,
+        share_embeddings=shared,
+        scale_embeddings=choices.scale_embeddings,
+        position_layout="learned" if table else choices.positions,
+        output_bias=OUTPUT_BIAS in sizes.names or bool(target.silent),
+        layer_norm_eps=choices.layer_norm_eps,
+        source_frame=choices.source_frame,
+    )
+
+
+# --- Tensors --------------------------------------------------------------------------------
+
+
+def _picked(tensor: Tensor, rows: Arrangement, dtype: torch.dtype) -> Tensor:
+    """The rows in our order; added ones hold zeros."""
+    numbers = torch.tensor(rows.rows)
+    picked = tensor.to("cpu", dtype)[numbers.clamp(min=0)]
+    picked[numbers == ADDED] = 0
+    return picked
+
+
+def _bias(
+    tensors: Mapping[str, Tensor], sizes: Sizes, target: Arrangement, dtype: torch.dtype
+) -> Tensor:
+    """The logits' bias, which keeps what must never be written from being so."""
+    name = sizes.names.get(OUTPUT_BIAS)
+    theirs = torch.zeros(sizes.target_vocab_size) if name is None else tensors[name]
+    bias = _picked(theirs, target, dtype)
+    bias[list(target.silent)] = SILENCE
+    return bias
+
+
+def _positions(
+    tensors: Mapping[str, Tensor],
+    sizes: Sizes,
+    side: str,
+    config: TransformerConfig,
+    choices: Choices,
+    dtype: torch.dtype,
+) -> Tensor:
+    if choices.positions == NONE:
+        return torch.zeros(config.max_length, config.d_model, dtype=dtype)
+    name = _of(sizes, SOURCE_POSITIONS if side == "source" else TARGET_POSITIONS, POSITIONS)
+    table = as_table(tensors[name], config.d_model)
+    assert table is not None  # its shape was checked
+    return table[: config.max_length].to("cpu", dtype, copy=True)
+
+
+def _stack(tensors: Mapping[str, Tensor], stack: Stack, dtype: torch.dtype) -> dict[str, Tensor]:
+    made: dict[str, Tensor] = {}
+    for theirs, ours in tensors_of(stack):
+        parts = tensors[theirs].to("cpu", dtype).chunk(len(ours))
+        made |= {name: part.clone() for name, part in zip(ours, parts, strict=True)}
+    if not stack.bias:  # a bias of zero is none
+        for name, tensor in list(made.items()):
+            at, _, kind = name.rpartition(".")
+            if kind in ("weight", "gain"):
+                made[f"{at}.bias"] = tensor.new_zeros(tensor.size(0))
+    return made
+
+
+def _notes(
+    found: Survey,
+    choices: Choices,
+    sizes: Sizes,
+    vocabularies: Sides,
+    source: Arrangement,
+    target: Arrangement,
+) -> tuple[str, ...]:
+    notes = []
+    for side, foreign, rows in zip(
+        ("source", "target"), vocabularies, (source, target), strict=True
+    ):
+        notes += told(rows, foreign.special, side)
+    if not (found.stacks.encoder.bias and found.stacks.decoder.bias):
+        notes.append("Its layers have no biases; here they are zero.")
+    if OUTPUT not in sizes.names:
+        notes.append("It has no output projection of its own: the target embedding serves as it.")
+    return tuple(notes)

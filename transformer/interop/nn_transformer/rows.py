@@ -1,0 +1,121 @@
+"""Which row of a foreign embedding becomes which of ours: <pad>, <bos>, <eos>, <unk> come first."""
+
+from dataclasses import dataclass
+
+from transformer.errors import VocabularyError
+from transformer.interop.foreign_vocabulary import SPECIAL, ForeignVocabulary, Special
+from transformer.vocabulary.vocabulary import SPECIAL_TOKENS, Vocabulary, printable
+
+ADDED = -1
+SILENCE = -10_000.0
+"""The logit of a token that must never be written: its probability is 0 in 32 and in 64 bits, and
+it fits into 16."""
+
+
+@dataclass(frozen=True)
+class Arrangement:
+    """The rows of one side.
+
+    rows: for each of our ids the foreign one, or ADDED for a row of zeros.
+    silent: our ids that the model must never write: rows that were added, and second uses of one
+        row, where two special tokens share it.
+    """
+
+    vocabulary: Vocabulary
+    rows: tuple[int, ...]
+    silent: tuple[int, ...]
+
+    @property
+    def ids(self) -> dict[int, int]:
+        """Foreign ids to ours."""
+        return {
+            row: number
+            for number, row in reversed(list(enumerate(self.rows)))
+            if row != ADDED and number not in self.silent
+        }
+
+
+def arrange(
+    foreign: ForeignVocabulary, size: int, side: str, needs: tuple[str, ...]
+) -> Arrangement:
+    """Put the special tokens first, add those that are missing, and make a vocabulary of it.
+
+    Args:
+        size: rows of the embedding, which the vocabulary must fit.
+        side: "source" or "target", for messages.
+        needs: special tokens that cannot be missing.
+
+    Raises:
+        VocabularyError: the vocabulary does not fit, or lacks a token that is needed.
+    """
+    special = foreign.special
+    if len(foreign.tokens) != size:
+        raise VocabularyError(
+            f"The {side} vocabulary has {len(foreign.tokens):,} tokens, but the {side} embedding "
+            f"has {size:,} rows; expected one token for each row."
+        )
+    for name in needs:
+        if getattr(special, name) is None:
+            raise VocabularyError(
+                f"The {side} vocabulary has no {name} token, {_purpose(name)}; say which token or "
+                "id it is."
+            )
+    if special.pad is not None and special.pad == special.eos:
+        raise VocabularyError(
+            f"On the {side} side pad and eos are the same token, {_named(foreign, special.pad)}: "
+            "no sequence could end. Say which ids they are."
+        )
+    first = [getattr(special, name) for name in SPECIAL]
+    others = [number for number in range(size) if number not in first]
+    tokens = [foreign.tokens[number] for number in others]
+    for token in tokens:
+        if token in SPECIAL_TOKENS:
+            raise VocabularyError(
+                f"The {side} vocabulary has a token {token} that is not its "
+                f"{token.strip('<>')} token; choose it as that, or rename it."
+            )
+    if not others:
+        raise VocabularyError(f"The {side} vocabulary has no token besides its special ones.")
+    rows = [ADDED if number is None else number for number in first] + others
+    silent, spoken = [], set[int]()
+    for number in (2, 0, 1, 3):  # of two that share a row, <eos> is written first of all
+        if rows[number] == ADDED or rows[number] in spoken:
+            silent.append(number)
+        spoken.add(rows[number])
+    vocabulary = Vocabulary(foreign.kind, tokens, foreign.merges)
+    return Arrangement(vocabulary, tuple(rows), tuple(sorted(silent)))
+
+
+def told(arrangement: Arrangement, special: Special, side: str) -> list[str]:
+    """What was added or shared on one side, in sentences."""
+    sentences = []
+    missing = [name for name in SPECIAL if getattr(special, name) is None]
+    if missing:
+        sentences.append(
+            f"The {side} vocabulary has no {' or '.join(missing)} token: a row was added that is "
+            "never written."
+        )
+    used: dict[int, str] = {}
+    for name in ("eos", "pad", "bos", "unk"):
+        number = getattr(special, name)
+        if number is not None and number in used:
+            sentences.append(
+                f"On the {side} side {name} and {used[number]} are one token, id {number}: {name} "
+                "got a copy of it that is never written."
+            )
+        elif number is not None:
+            used[number] = name
+    return sentences
+
+
+def _purpose(name: str) -> str:
+    return {
+        "eos": "which ends a sequence",
+        "bos": "which starts a sequence",
+        "pad": "which fills up short sequences",
+        "unk": "which stands for unknown tokens",
+    }[name]
+
+
+def _named(foreign: ForeignVocabulary, number: int) -> str:
+    return f"{printable(foreign.tokens[number])} with id {number}"

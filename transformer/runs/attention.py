@@ -1,0 +1,386 @@
+"""How attention forms: the weights of a few held-out examples at some moments of training.
+
+The trainer records, the app reads. A run directory has two files of it: ``attention.json``,
+written once, with the examples' tokens and the model's shape; and ``attention.bin``, to which
+each moment appends one record of fixed length:
+
+    step         int64
+    for each example, teacher-forced:
+      loss         float32, nats a target token
+      probability  uint8 [target], what the model gave each true token, in 255ths
+      right        uint8 [target], 1 where the true token was the likeliest
+      encoder      uint8 [layer, head, source, source], weights in 255ths
+      decoder      uint8 [layer, head, target, target]
+      cross        uint8 [layer, head, target, source]
+
+A record that is torn at the end of the file is passed over. Reading loads no torch.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transformer.config.architecture import TransformerConfig
+from transformer.errors import RunError
+from transformer.files import write_atomic
+from transformer.tasks import Pair, Task
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from transformer.model import Transformer
+
+HEADER, RECORDS = "attention.json", "attention.bin"
+KINDS = ("encoder", "decoder", "cross")
+MOMENTS = 60
+EARLY = 30
+"""Updates. Before it moments are about evenly spaced, long after it their distance grows with
+the step: they are even on the scale log(1 + step / EARLY)."""
+EXAMPLES = 4
+CANDIDATES = 8
+"""The examples come from as many held-out ones: those that a run shows throughout."""
+RECORD_BYTES = 200_000
+FILE_BYTES = 100 * RECORD_BYTES
+HEADER_BYTES = 4_000_000
+LAST_STEP = 10**12
+
+
+def moments(steps: int) -> list[int]:
+    """The steps at which to record a run of so many updates: 0, the last, up to 58 between.
+
+    A function of the planned steps alone, so that a resumed run records what an unbroken one
+    does. Of 1,500 updates, the first moments are 2 apart and the last 100.
+    """
+    end = math.log1p(steps / EARLY)
+    places = (end * i / (MOMENTS - 1) for i in range(MOMENTS))
+    return sorted({min(round(EARLY * math.expm1(place)), steps) for place in places} | {steps})
+
+
+@dataclass(frozen=True)
+class Example:
+    """A recorded example as tokens.
+
+    text: the source as typed.
+    source: its tokens, and those around them, mostly <eos>.
+    read: what the decoder reads: the start token and the target.
+    written: what it should write: the target and <eos>.
+    """
+
+    text: str
+    source: tuple[str, ...]
+    read: tuple[str, ...]
+    written: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Shape:
+    """The part of a model's config that decides the length of a record."""
+
+    num_encoder_layers: int
+    num_decoder_layers: int
+    num_heads: int
+
+    def maps(self, source: int, target: int) -> dict[str, tuple[int, int, int, int]]:
+        """Kind -> [layer, head, query, key]."""
+        encoder, decoder = self.num_encoder_layers, self.num_decoder_layers
+        return {
+            "encoder": (encoder, self.num_heads, source, source),
+            "decoder": (decoder, self.num_heads, target, target),
+            "cross": (decoder, self.num_heads, target, source),
+        }
+
+    def bytes_of(self, source: int, target: int) -> int:
+        """What one example adds to a record."""
+        return 4 + 2 * target + sum(map(math.prod, self.maps(source, target).values()))
+
+    def record(self, lengths: Sequence[tuple[int, int]]) -> np.dtype[np.void]:
+        """A record as numpy reads it, for examples of these (source, target) lengths."""
+        fields: list[tuple[Any, ...]] = [("step", "<i8")]
+        for number, (source, target) in enumerate(lengths):
+            fields.append((f"loss {number}", "<f4"))
+            fields += [(f"{name} {number}", "u1", (target,)) for name in ("probability", "right")]
+            maps = self.maps(source, target)
+            fields += [(f"{kind} {number}", "u1", shape) for kind, shape in maps.items()]
+        return np.dtype(fields)
+
+
+def _lengths(examples: Sequence[Example]) -> list[tuple[int, int]]:
+    return [(len(example.source), len(example.written)) for example in examples]
+
+
+# --- Writing --------------------------------------------------------------------------------
+
+
+class AttentionRecorder:
+    """Appends records to a run directory. Draws no random number and changes no weight.
+
+    Model too large, or examples too long: fewer examples are recorded, or none, and the header
+    has a sentence that says so.
+
+    Args:
+        folder: the run directory.
+        config: of the model that will be recorded.
+        task: where the held-out examples come from.
+    """
+
+    def __init__(self, folder: Path, config: TransformerConfig, task: Task) -> None:
+        self.folder = folder
+        shape = _Shape(config.num_encoder_layers, config.num_decoder_layers, config.num_heads)
+        self.pairs = _choose(shape, task, config)
+        self.examples = [_example(task, pair, config) for pair in self.pairs]
+        self.dtype = shape.record(_lengths(self.examples))
+        self.task = task
+        note = ""
+        if not self.pairs:
+            note = (
+                "This model's attention is not recorded while it trains: the maps of one example "
+                f"would take more than {RECORD_BYTES // 1000} kB at each moment."
+            )
+        header = {
+            "version": 1,
+            "shape": asdict(shape),
+            "examples": [asdict(example) for example in self.examples],
+            "note": note,
+        }
+        content = json.dumps(header, ensure_ascii=False).encode("utf-8", "replace")
+        if not (folder / HEADER).exists():
+            write_atomic(folder / HEADER, content)
+        elif (folder / HEADER).read_bytes() != content:
+            self.pairs = []  # another program's records: never mixed with ours
+
+    def record(self, step: int, model: "Transformer") -> None:
+        """Append the model's attention as it is after ``step`` updates.
+
+        A step that is in the file already is left as it is: a resumed run would record the
+        same again.
+
+        Raises:
+            OSError: the file cannot be written; what it held is intact.
+        """
+        if not self.pairs:
+            return
+        with (self.folder / RECORDS).open("a+b") as file:
+            size = file.seek(0, 2)
+            size -= size % self.dtype.itemsize
+            file.truncate(size)  # what a torn write left
+            if size:
+                file.seek(size - self.dtype.itemsize)
+                if step <= int.from_bytes(file.read(8), "little"):
+                    return
+            if size + self.dtype.itemsize <= FILE_BYTES:
+                file.write(self._look(step, model).tobytes())
+
+    def _look(self, step: int, model: "Transformer") -> NDArray[np.void]:
+        import torch
+
+        from transformer.hooks import record
+        from transformer.training.batches import collate, encode
+
+        found = np.zeros((), self.dtype)
+        found["step"] = step
+        batch = collate(encode(self.task, self.pairs), model.config)
+        device = next(model.parameters()).device
+        was_training = model.training
+        model.eval()
+        try:
+            with torch.inference_mode(), record(model) as trace:
+                on_device = batch.to(device)
+                logits = model(on_device.source, on_device.target_in).float().cpu()
+        finally:
+            model.train(was_training)
+        with torch.inference_mode():
+            log_probs = logits.log_softmax(dim=-1)
+            true = log_probs.gather(-1, batch.target_out[..., None]).squeeze(-1)
+            right = logits.argmax(dim=-1) == batch.target_out
+            probability = _in_255ths(true.exp())
+            layers = {
+                "encoder": ("encoder", "self_attention"),
+                "decoder": ("decoder", "self_attention"),
+                "cross": ("decoder", "cross_attention"),
+            }
+            maps = {kind: _weights(trace, *place) for kind, place in layers.items()}
+            for i, (source, target) in enumerate(_lengths(self.examples)):
+                found[f"loss {i}"] = -true[i, :target].mean().item()
+                found[f"probability {i}"] = probability[i, :target]
+                found[f"right {i}"] = right[i, :target].numpy()
+                found[f"encoder {i}"] = maps["encoder"][i, :, :, :source, :source]
+                found[f"decoder {i}"] = maps["decoder"][i, :, :, :target, :target]
+                found[f"cross {i}"] = maps["cross"][i, :, :, :target, :source]
+        return found
+
+
+def _choose(shape: _Shape, task: Task, config: TransformerConfig) -> list[Pair]:
+    """The longest of the candidates that fit, since they show most, in their own order."""
+
+    def lengths(pair: Pair) -> tuple[int, int]:
+        source, target = task.source_vocabulary, task.target_vocabulary
+        return len(config.framed(source.encode(pair.source))), len(target.encode(pair.target)) + 1
+
+    candidates = task.held_out(CANDIDATES)
+    room = RECORD_BYTES - 8
+    chosen: list[int] = []
+    for i in sorted(range(len(candidates)), key=lambda i: -sum(lengths(candidates[i]))):
+        size = shape.bytes_of(*lengths(candidates[i]))
+        if len(chosen) < EXAMPLES and size <= room:
+            chosen.append(i)
+            room -= size
+    return [candidates[i] for i in sorted(chosen)]
+
+
+def _example(task: Task, pair: Pair, config: TransformerConfig) -> Example:
+    target_tokens = task.target_vocabulary.tokens
+    source = config.framed(task.source_vocabulary.encode(pair.source))
+    target = task.target_vocabulary.tokens_of(task.target_vocabulary.encode(pair.target))
+    return Example(
+        pair.source,
+        tuple(task.source_vocabulary.tokens[number] for number in source),
+        (target_tokens[config.decoder_start_id], *target),
+        (*target, target_tokens[config.eos_id]),
+    )
+
+
+def _weights(trace: Mapping[str, "Tensor"], stack: str, kind: str) -> NDArray[np.uint8]:
+    """[batch, layer, head, query, key] in 255ths."""
+    import torch
+
+    layers: list[Tensor] = []
+    while (name := f"{stack}.layers.{len(layers)}.{kind}.weights") in trace:
+        layers.append(trace[name])
+    return _in_255ths(torch.stack(layers, dim=1).cpu())
+
+
+def _in_255ths(share: "Tensor") -> NDArray[np.uint8]:
+    """Numbers from 0 to 1 as bytes; those of a diverged model, which are none, as 0."""
+    import torch
+
+    found: NDArray[np.uint8] = share.float().nan_to_num().mul(255).round().to(torch.uint8).numpy()
+    return found
+
+
+# --- Reading --------------------------------------------------------------------------------
+
+DAMAGED = "The attention history of this run is damaged and cannot be shown; the run itself is not."
+
+
+@dataclass(frozen=True)
+class AttentionHistory:
+    """What was recorded so far.
+
+    note: why there are no examples, in a sentence; empty where there are some.
+    records: one a moment, their steps rising.
+    """
+
+    examples: tuple[Example, ...]
+    note: str
+    records: NDArray[np.void]
+
+    @classmethod
+    def load(cls, folder: Path) -> Self | None:
+        """Read a run directory; None where nothing was ever recorded.
+
+        Nothing in the files is believed: sizes are checked before anything is allocated.
+
+        Raises:
+            RunError: the files are damaged.
+        """
+        content = _read(folder / HEADER, HEADER_BYTES)
+        if content is None:
+            return None
+        shape, examples, note = _parse(content)
+        if not examples:
+            return cls((), note, np.zeros(0, np.dtype([("step", "<i8")])))
+        lengths = _lengths(examples)
+        size = 8 + sum(shape.bytes_of(*length) for length in lengths)
+        if size > RECORD_BYTES:
+            raise RunError(DAMAGED)
+        dtype = shape.record(lengths)
+        content = _read(folder / RECORDS, FILE_BYTES) or b""
+        records = np.frombuffer(content, dtype, count=len(content) // dtype.itemsize)
+        return cls(examples, note, records[: _rising(records["step"])])
+
+    @property
+    def steps(self) -> NDArray[np.int64]:
+        """[moment]"""
+        return self.records["step"]
+
+    def loss(self, example: int) -> NDArray[np.float32]:
+        """The example's own loss in nats a token: [moment]. Not finite if the model diverged."""
+        return self.records[f"loss {example}"]
+
+    def probability(self, example: int) -> NDArray[np.uint8]:
+        """What each true target token was given, in 255ths: [moment, target]."""
+        return self.records[f"probability {example}"]
+
+    def right(self, example: int) -> NDArray[np.bool_]:
+        """Whether each true target token was the likeliest: [moment, target]."""
+        return self.records[f"right {example}"] != 0
+
+    def weights(self, example: int, kind: str) -> NDArray[np.uint8]:
+        """Attention weights in 255ths: [moment, layer, head, query, key]."""
+        return self.records[f"{kind} {example}"]
+
+
+def _read(path: Path, most: int) -> bytes | None:
+    """A file's content; None if there is no file.
+
+    Raises:
+        RunError: it cannot be read, or is larger than any we write.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(most + 1)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        raise RunError(DAMAGED) from None
+    if len(content) > most:
+        raise RunError(DAMAGED)
+    return content
+
+
+def _parse(content: bytes) -> tuple[_Shape, tuple[Example, ...], str]:
+    """
+    Raises:
+        RunError: the header is not one that a recorder writes.
+    """
+    try:
+        header = json.loads(content)
+        shape = _Shape(**header["shape"])
+        examples = tuple(
+            Example(plain["text"], *(tuple(plain[side]) for side in ("source", "read", "written")))
+            for plain in header["examples"]
+        )
+        note = header["note"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise RunError(DAMAGED) from None
+    texts = [note, *(example.text for example in examples)]
+    sides = [side for e in examples for side in (e.source, e.read, e.written)]
+    sound = (
+        header.get("version") == 1
+        and len(examples) <= EXAMPLES
+        and all(type(size) is int and 0 < size <= 1024 for size in asdict(shape).values())
+        and all(map(_is_text, texts))
+        and all(0 < len(side) <= RECORD_BYTES for side in sides)
+        and all(_is_text(token) for side in sides for token in side)
+        and all(len(example.read) == len(example.written) for example in examples)
+    )
+    if not sound:
+        raise RunError(DAMAGED)
+    return shape, examples, note
+
+
+def _is_text(value: object) -> bool:
+    """A string that can be written down: no half of a character (a lone surrogate)."""
+    return isinstance(value, str) and not any("\ud800" <= mark <= "\udfff" for mark in value)
+
+
+def _rising(steps: NDArray[np.int64]) -> int:
+    """How many records to believe: up to the first whose step does not come after the last's."""
+    wrong = (np.diff(steps, prepend=-1) <= 0) | (steps < 0) | (steps > LAST_STEP)
+    return int(wrong.argmax()) if wrong.any() else len(steps)

@@ -1,0 +1,278 @@
+"""Runs side by side: which settings differ, curves on one axis, where repeats part."""
+
+import hashlib
+import math
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from transformer.config.architecture import DataConfig, RunConfig, TrainingConfig, TransformerConfig
+from transformer.csv_files import write_csv
+from transformer.runs.directory import Run
+from transformer.runs.table import parse_record, task_title
+
+MAX_POINTS = 600
+"""Points of one curve that a chart is given; a screen shows no more."""
+SAME_DIGITS = 6
+"""Baselines that agree in so many digits are one line."""
+
+X_AXES = {"step": "step (updates made)", "seconds": "seconds", "tokens": "target tokens"}
+"""What curves can be drawn over."""
+
+
+# --- configs --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A setting in which some of the runs differ: its name, its help, its value in each run."""
+
+    name: str
+    help: str
+    values: tuple[str, ...]
+
+
+PARTS: tuple[tuple[str, type[Any]], ...] = (
+    ("data", DataConfig),
+    ("model", TransformerConfig),
+    ("training", TrainingConfig),
+)
+
+
+def differences(configs: Sequence[RunConfig]) -> list[Difference]:
+    """The settings in which the configs are not all alike, in the order of the form."""
+    if not configs:
+        return []
+    rows: list[tuple[str, str, list[object]]] = [
+        ("preset", "The named set of settings it started from.", [c.preset for c in configs]),
+        (
+            "parameters",
+            "Numbers that training adjusts; follows from the other settings.",
+            [c.model.num_parameters for c in configs],
+        ),
+    ]
+    for part, kind in PARTS:
+        for item in fields(kind):
+            values = [getattr(getattr(config, part), item.name) for config in configs]
+            if item.name == "task":
+                values = [task_title(name) for name in values]
+            # As the form writes it; these two are symbols, not words.
+            plain = item.name in ("d_model", "d_ff")
+            name = item.name if plain else item.name.replace("_", " ")
+            rows.append((name, item.metadata["help"], values))
+    return [
+        Difference(name, help, tuple(map(in_words, values)))
+        for name, help, values in rows
+        if any(value != values[0] for value in values)
+    ]
+
+
+def in_words(value: object) -> str:
+    """A setting's value as a person writes it."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+# --- curves ---------------------------------------------------------------------------------
+
+Records = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Curves:
+    """A run's curves, ready to be laid over others'.
+
+    train: [step, seconds, tokens, loss, learning rate] a point.
+    evaluation: [step, seconds, tokens, loss, exact match] a point, None where not measured.
+    baselines: name -> loss in nats.
+    """
+
+    train: list[list[float | None]]
+    evaluation: list[list[float | None]]
+    baselines: dict[str, float]
+
+
+def read_records(run: Run) -> Records:
+    """Every sound line of a run's metrics, in the order of the file."""
+    try:
+        with (run.path / "metrics.jsonl").open("rb") as file:
+            return [record for line in file if (record := parse_record(line)) is not None]
+    except OSError:
+        return []
+
+
+def curves(records: Records, target_vocab_size: int) -> Curves:
+    """The curves of a run. Evaluations get the tokens that training had seen by then."""
+    train: dict[int, dict[str, Any]] = {}
+    evaluations: dict[int, dict[str, Any]] = {}
+    for record in records:
+        kept = train if record["kind"] == "train" else evaluations
+        kept[record["step"]] = kept.get(record["step"], {}) | record
+    steps = sorted(train)
+    seen = _Line([(0, 0), *((step, train[step].get("tokens")) for step in steps)])
+    untrained = evaluations.get(0, {})
+    baselines = {
+        "untrained model": untrained.get("loss"),
+        "uniform guess, ln|V|": math.log(target_vocab_size),
+        "guess by frequency": untrained.get("unigram"),
+    }
+    return Curves(
+        train=[
+            [step, *(train[step].get(n) for n in ("seconds", "tokens", "loss", "learning_rate"))]
+            for step in _thinned(steps)
+        ],
+        evaluation=[
+            [
+                step,
+                evaluations[step].get("seconds"),
+                seen.at(step),
+                evaluations[step].get("loss"),
+                evaluations[step].get("exact_match"),
+            ]
+            for step in _thinned(sorted(evaluations))
+        ],
+        baselines={name: loss for name, loss in baselines.items() if loss is not None},
+    )
+
+
+def _thinned(steps: list[int]) -> list[int]:
+    """At most MAX_POINTS of the steps, evenly, the last among them."""
+    stride = math.ceil(len(steps) / MAX_POINTS) or 1
+    return steps[::-1][::stride][::-1]
+
+
+class _Line:
+    """A function known at rising places, straight in between."""
+
+    def __init__(self, points: Iterable[tuple[float, float | None]]) -> None:
+        known = [(x, y) for x, y in points if y is not None]
+        self.x = [x for x, _ in known]
+        self.y = [y for _, y in known]
+
+    def at(self, x: float) -> float:
+        after = bisect_left(self.x, x)
+        if after == len(self.x):
+            return self.y[-1]
+        if self.x[after] == x:
+            return self.y[after]
+        left, right = self.x[after - 1], self.x[after]
+        share = (x - left) / (right - left)
+        return self.y[after - 1] + share * (self.y[after] - self.y[after - 1])
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A loss that needs no training, and the runs (by their place) that it holds for."""
+
+    name: str
+    loss: float
+    runs: tuple[int, ...]
+
+
+def baselines(of: Sequence[Curves]) -> list[Baseline]:
+    """Each baseline once where runs agree on it."""
+    found: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for place, one in enumerate(of):
+        for name, loss in one.baselines.items():
+            found[name, f"{loss:.{SAME_DIGITS}g}"].append(place)
+    return [
+        Baseline(name, of[places[0]].baselines[name], tuple(places))
+        for (name, _), places in found.items()
+    ]
+
+
+COLUMNS = ("run", "id", "step", "seconds", "tokens", "kind", "loss", "exact_match")
+
+
+def curves_csv(runs: Sequence[tuple[str, Run]]) -> bytes:
+    """Every recorded point of the runs as tidy CSV, a row a point, with the learning rate."""
+    names = (*COLUMNS[2:], "token_accuracy", "learning_rate")
+    return write_csv(
+        (*COLUMNS, "token_accuracy", "learning_rate"),
+        (
+            (title, run.id, *(record.get(name) for name in names))
+            for title, run in runs
+            for record in read_records(run)
+        ),
+    )
+
+
+# --- repeats --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """Two runs that were to be the same, by their places, and whether they were.
+
+    step: the last step up to which both are recorded; or, if they part, the first that differs.
+    points: recorded values compared, all equal unless ``differs`` names one.
+    differs: the quantity and its two values, or None.
+    """
+
+    first: int
+    second: int
+    step: int
+    points: int
+    differs: tuple[str, float, float] | None
+
+
+def origin(run: Run, config: RunConfig) -> tuple[object, ...]:
+    """What decides every number of a run: config with seed, pairs, and where it went on from.
+
+    Raises:
+        OSError: the run's pairs cannot be read.
+    """
+    digest = ""
+    if run.data_file is not None:
+        with run.data_file.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    about = run.about()
+    return config, digest, repr((about["parent"], about.get("parent_step")))
+
+
+def repeats(origins: Sequence[object], records: Sequence[Records]) -> list[Repeat]:
+    """Every run compared to the first one before it that was to be the same."""
+    found, first = [], dict[object, int]()
+    for place, one in enumerate(origins):
+        earlier = first.setdefault(one, place)
+        if earlier != place:
+            found.append(_compare(earlier, place, records[earlier], records[place]))
+    return found
+
+
+def _compare(first: int, second: int, before: Records, after: Records) -> Repeat:
+    """Bit for bit, all but the wall time."""
+    sides = (_values(before), _values(after))
+    common = sorted(sides[0].keys() & sides[1].keys())
+    for points, key in enumerate(common):
+        values = sides[0][key], sides[1][key]
+        if values[0] != values[1]:
+            step, kind, name, _ = key
+            names = {"eval": "evaluation ", "train": "training "}
+            word = (names[kind] if name == "loss" else "") + name.replace("_", " ")
+            return Repeat(first, second, step, points, (word, *values))
+    last = common[-1][0] if common else 0
+    return Repeat(first, second, last, len(common), None)
+
+
+def _values(records: Records) -> dict[tuple[int, str, str, int], float]:
+    """(step, kind, quantity, since) -> value.
+
+    A training loss is the mean since the line before it, so only those over the same steps can
+    be compared; ``since`` is that line's step.
+    """
+    values: dict[tuple[int, str, str, int], float] = {}
+    since = 0
+    for record in records:
+        for name, value in record.items():
+            if name not in ("kind", "step", "seconds", "examples"):
+                mean = record["kind"] == "train" and name == "loss"
+                values[record["step"], record["kind"], name, since if mean else 0] = value
+        if record["kind"] == "train":
+            since = record["step"]
+    return values

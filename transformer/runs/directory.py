@@ -1,0 +1,448 @@
+"""Run directories: the only thing a trainer and those who watch it share.
+
+The trainer writes, everyone else reads, so a run survives page changes, closed browsers and
+restarts of the app. Who trains when is :mod:`runs.queue`'s business.
+"""
+
+import json
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import psutil
+from filelock import FileLock, Timeout
+
+from transformer.config.architecture import RunConfig
+from transformer.errors import ConfigError, RunError
+from transformer.files import link_or_copy, sync, write_atomic, write_over
+from transformer.runs.snapshots import commits, weights_file
+
+ROOT = Path("runs")
+"""Where the app and the command line keep runs, relative to where they were started."""
+ACTIVE = ("starting", "running", "stopping")
+"""A process is at work on the run."""
+RESUMABLE = ("paused", "failed", "interrupted")
+ENDED = ("finished", "stopped", "diverged")
+STATES = ("queued", *ACTIVE, *RESUMABLE, *ENDED)
+COMMANDS = ("pause", "stop", "save")
+MOST_REMEMBERED = 4096
+END_BYTES = 65_536
+"""More than a few lines of metrics; an evaluation with many kinds of errors is the longest."""
+LAST_SECOND = 4e9
+"""Times of files beyond the year 2096 are damage."""
+
+
+@dataclass(frozen=True)
+class Status:
+    """What the trainer, or the queue before it, last said of the run.
+
+    state: one of STATES.
+    kind: of a failure: memory, disk, data or error.
+    reason: why it ended or failed, in a sentence.
+    pid, process_started: which process it is; a pid alone may be another's by now. The time is
+        that of :func:`started`.
+    ticket: its place in the order of the queue.
+    """
+
+    state: str
+    reason: str = ""
+    kind: str = ""
+    pid: int = 0
+    process_started: float = 0.0
+    step: int = 0
+    ticket: int = 0
+
+
+UNREADABLE = Status("interrupted", "The run's status is missing or unreadable.")
+LOOKS, LOOKS_APART = 3, 0.001
+"""How often one looks at a status that cannot be read, and the seconds in between."""
+
+
+def never_began(exit_status: int | None = None) -> Status:
+    """Of a run whose trainer died before it said anything; its exit status, where known."""
+    how = "" if exit_status is None else f" (exit status {exit_status})"
+    reason = f"The trainer ended{how} before it began; its output says why."
+    return Status("failed", reason, "error")
+
+
+class Run:
+    """One run directory."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @cached_property
+    def _lock(self) -> FileLock:
+        """Made when first asked for: a look at all runs asks few for it."""
+        return FileLock(self.path / "run.lock", thread_local=False)
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    @property
+    def data_file(self) -> Path | None:
+        """The person's own pairs, if the run has any."""
+        file = self.path / "data.tsv"
+        return file if file.exists() else None
+
+    def config(self) -> RunConfig:
+        """
+        Raises:
+            RunError: the directory holds no valid config.
+        """
+        try:
+            return RunConfig.from_dict(json.loads((self.path / "config.json").read_text("utf-8")))
+        except (OSError, ValueError, RecursionError) as error:
+            detail = str(error) if isinstance(error, ConfigError) else "config.json is unreadable."
+            raise RunError(f"The run {self.id} is damaged: {detail}") from None
+
+    def about(self) -> dict[str, Any]:
+        """What a person may change: "name", "notes", "shared"; and what never changes:
+
+        when the run was made, the run it goes on from ("parent"), and the hash of its owner's
+        token ("owner"; empty for a run from a terminal).
+        """
+        about = _read_object(self.path / "about.json")
+        numbers = {}
+        for name in ("created", "parent_seconds"):
+            value = about.get(name)
+            sound = isinstance(value, int | float) and 0 <= value < LAST_SECOND
+            numbers[name] = value if sound else 0.0
+        texts = {
+            name: about[name].encode("utf-8", "replace").decode()
+            if isinstance(about.get(name), str)
+            else ""
+            for name in ("name", "notes", "owner", "parent")
+        }
+        return {
+            **about,
+            **texts,
+            **numbers,
+            "shared": about.get("shared") is True,
+        }
+
+    def change(
+        self, *, name: str | None = None, notes: str | None = None, shared: bool | None = None
+    ) -> None:
+        """Change what a person may change; None leaves it as it is."""
+        given = {
+            "name": None if name is None else name[:200],
+            "notes": None if notes is None else notes[:10_000],
+            "shared": shared,
+        }
+        changes = {key: value for key, value in given.items() if value is not None}
+        write_atomic(self.path / "about.json", json.dumps(self.about() | changes).encode())
+
+    def status(self) -> Status:
+        """The last word in the directory. If its trainer died without one: "interrupted", or
+        "failed" where the run has not begun."""
+        status = self.last_word()
+        if status is UNREADABLE and self.is_locked():
+            return Status("running", UNREADABLE.reason, step=self.last_step())
+        if status.state in ACTIVE and not self._alive(status):
+            # It may have ended between the two looks.
+            status = self.last_word()
+            if status.state in ACTIVE and not self._alive(status):
+                if status.state == "starting" and not self.has_begun():
+                    return never_began()
+                return Status(
+                    "interrupted",
+                    "The trainer ended without a word: it was killed, or the machine went down. "
+                    "Resume the run to go on from the last point it saved.",
+                    step=self.last_step(),
+                )
+        return status
+
+    def last_word(self) -> Status:
+        """What the status file says, whether or not who wrote it still lives."""
+        for _ in range(LOOKS):  # on a full disk it is written in place: a look may see half of it
+            status = self._read_status()
+            if status is not UNREADABLE:
+                break
+            time.sleep(LOOKS_APART)
+        return status
+
+    def _read_status(self) -> Status:
+        plain = _read_object(self.path / "status.json")
+        try:
+            status = Status(**plain)
+        except TypeError:
+            return UNREADABLE
+        kinds = {"state": str, "reason": str, "kind": str, "pid": int, "step": int, "ticket": int}
+        if not all(isinstance(getattr(status, name), kind) for name, kind in kinds.items()):
+            return UNREADABLE
+        if status.state not in STATES or not isinstance(status.process_started, int | float):
+            return UNREADABLE
+        return status
+
+    def _alive(self, status: Status) -> bool:
+        """Whether the trainer lives: it holds the lock, or is on its way to taking it."""
+        if process_of(status) is not None:
+            return True
+        return self.is_locked()
+
+    def is_locked(self) -> bool:
+        """Whether a trainer holds the run: unlike clocks and pids, a lock cannot lie."""
+        if not (self.path / "run.lock").exists():  # a look must make nothing, not even a folder
+            return False
+        try:
+            with self._lock.acquire(timeout=0):
+                return False
+        except Timeout:
+            return True
+        except OSError:  # the directory is being deleted
+            return False
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Held by the trainer as long as it lives.
+
+        Raises:
+            RunError: another process holds it, or the run was deleted.
+        """
+        try:
+            self._check_exists()
+            self._lock.acquire(timeout=2)
+        except Timeout:
+            raise RunError(f"The run {self.id} is being trained by another process.") from None
+        try:
+            self._check_exists()
+            yield
+        finally:
+            self._lock.release()
+
+    def _check_exists(self) -> None:
+        if not (self.path / "config.json").is_file():
+            raise RunError(f"The run {self.id} is not there any more: it was deleted.")
+
+    def set_status(self, status: Status) -> None:
+        content = json.dumps(asdict(status)).encode()
+        try:
+            write_atomic(self.path / "status.json", content)
+        except OSError:
+            # A full disk must not keep a trainer from saying why it ended.
+            write_over(self.path / "status.json", content)
+
+    def command(self, word: str) -> None:
+        """Leave a command for the trainer; it reads it between two updates.
+
+        Raises:
+            RunError: there is no such command.
+        """
+        if word not in COMMANDS:
+            raise RunError(f"There is no command {word!r}; use one of {', '.join(COMMANDS)}.")
+        write_atomic(self.path / "control", word.encode())
+
+    def wanted(self) -> str:
+        """The command left in the directory, empty if none."""
+        try:
+            return (self.path / "control").read_text("utf-8").strip()
+        except (OSError, ValueError):
+            return ""
+
+    def clear_command(self) -> None:
+        (self.path / "control").unlink(missing_ok=True)
+
+    def checkpoints(self) -> list[Path]:
+        """Committed checkpoints, oldest first: the untrained model, the best, and the last five."""
+        folder = self.path / "checkpoints"
+        return [weights_file(folder, made.step) for made in commits(folder)]
+
+    def metrics(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
+        """Metric lines from a byte offset on, and the offset to go on from."""
+        return _read_lines(self.path / "metrics.jsonl", offset)
+
+    def has_begun(self) -> bool:
+        """Whether the trainer has written anything down."""
+        try:
+            return (self.path / "metrics.jsonl").stat().st_size > 0
+        except OSError:
+            return False
+
+    def samples(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
+        """The fixed held-out examples with their outputs, an entry an evaluation, from a byte
+        offset on, and the offset to go on from."""
+        return _read_lines(self.path / "samples.jsonl", offset)
+
+    def last_step(self) -> int:
+        """The last step that the metrics tell of; only their end is read."""
+        try:
+            size = (self.path / "metrics.jsonl").stat().st_size
+        except OSError:
+            return 0
+        records = self.metrics(max(0, size - END_BYTES))[0]
+        return int(records[-1]["step"]) if records else 0
+
+    def log_tail(self, characters: int = 2000) -> str:
+        """The end of the trainer's own output."""
+        try:
+            with (self.path / "trainer.log").open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - 4 * characters))
+                return file.read().decode("utf-8", "replace")[-characters:]
+        except OSError:
+            return ""
+
+
+def started(process: psutil.Process) -> float:
+    """When a process was started, by a measure that does not move with the clock.
+
+    Linux counts from the start of the machine, to which psutil adds when it thinks that was.
+    """
+    moment = process.create_time()
+    return moment - psutil.boot_time() if psutil.LINUX else moment
+
+
+def process_of(status: Status) -> psutil.Process | None:
+    """The living process a status names; None if it is gone, or its pid is another's by now."""
+    try:
+        process = psutil.Process(status.pid)
+        same = abs(started(process) - status.process_started) < 0.1
+        return process if same and process.status() != psutil.STATUS_ZOMBIE else None
+    except (psutil.Error, ValueError, OverflowError):
+        return None
+
+
+_objects: dict[Path, tuple[tuple[int, int, int], dict[str, Any]]] = {}
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    """A JSON object from a small file; empty if there is none that can be read.
+
+    Remembered while the file is the same: they are written anew under their name, never changed
+    in place, and the queue looks at those of all runs.
+    """
+    try:
+        stat = path.stat()
+        signature = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
+        known = _objects.get(path)
+        if known is None or known[0] != signature:
+            plain = json.loads(path.read_text("utf-8"), parse_constant=_no_number)
+            if len(_objects) >= MOST_REMEMBERED:
+                _objects.clear()
+            known = _objects[path] = (signature, plain if isinstance(plain, dict) else {})
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return known[1]
+
+
+def _read_lines(path: Path, offset: int) -> tuple[list[dict[str, Any]], int]:
+    """Whole JSON lines from an offset on; a torn last line waits for the next call."""
+    try:
+        with path.open("rb") as file:
+            if offset > file.seek(0, os.SEEK_END):
+                offset = 0  # the file was cut back: start again
+            file.seek(offset)
+            content = file.read()
+    except OSError:
+        return [], 0
+    whole = content[: content.rfind(b"\n") + 1]
+    records = []
+    for line in whole.splitlines():
+        try:
+            record = json.loads(line, parse_constant=_no_number)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(record, dict) and isinstance(record.get("step"), int):
+            records.append(record)
+    return records, offset + len(whole)
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is not a number")
+
+
+def create_run(
+    config: RunConfig,
+    *,
+    name: str = "",
+    pairs: Path | None = None,
+    owner: str = "",
+    shared: bool = False,
+    root: Path = ROOT,
+    path: Path | None = None,
+) -> Run:
+    """Make a run directory. Its id is made here; the name is data and never part of a path.
+
+    Args:
+        pairs: the person's own pairs, a TSV file that nobody changes any more.
+        owner: the hash of the token of the browser it belongs to.
+        shared: whether others may see it, though it is on pairs of one's own.
+        path: a directory to use instead of ``root``/<id>; it must be empty or new.
+
+    Raises:
+        RunError: the directory exists and is not empty.
+    """
+    path = path or root / secrets.token_hex(6)
+    with new_directory(path) as folder:
+        if pairs is not None:
+            link_or_copy(pairs, folder / "data.tsv")
+        about = {
+            "name": name[:200],
+            "created": time.time(),
+            "owner": owner,
+            "shared": shared,
+        }
+        process = psutil.Process()
+        status = Status("starting", pid=process.pid, process_started=started(process))
+        write_run(folder, config, about, status)
+    return Run(path)
+
+
+def write_run(folder: Path, config: RunConfig, about: dict[str, Any], status: Status) -> None:
+    """The three files that every run directory has."""
+    write_atomic(folder / "config.json", json.dumps(config.to_dict(), indent=1).encode())
+    write_atomic(folder / "about.json", json.dumps(about).encode())
+    Run(folder).set_status(status)
+
+
+@contextmanager
+def new_directory(path: Path) -> Iterator[Path]:
+    """A run directory that appears whole under its name, or not at all.
+
+    Raises:
+        RunError: the place is taken, or cannot be written.
+    """
+    draft = path.parent / f".{path.name}.{secrets.token_hex(4)}"
+    try:
+        if path.exists() and any(path.iterdir()):
+            raise RunError(f"The directory {path} is not empty; choose another for the run.")
+        (draft / "checkpoints").mkdir(parents=True)
+        yield draft
+        # Of several that make the same run, one gets the name.
+        os.replace(draft, path)
+        sync(path.parent)
+    except OSError as error:
+        if path.is_dir() and any(path.iterdir()):
+            raise RunError(
+                f"The directory {path} is not empty; choose another for the run."
+            ) from None
+        raise RunError(
+            f"{path} cannot be made a directory for the run: {error.strerror}."
+        ) from None
+    finally:
+        with suppress(OSError):
+            shutil.rmtree(draft)
+
+
+def runs_in(root: Path = ROOT) -> list[Run]:
+    """All runs under a root, in no order."""
+    if not root.is_dir():
+        return []
+    return [
+        Run(path)
+        for path in root.iterdir()
+        if not path.name.startswith(".") and (path / "config.json").is_file()
+    ]
+
+
+def list_runs(root: Path = ROOT) -> list[Run]:
+    """All runs under a root, newest first."""
+    return sorted(runs_in(root), key=lambda run: run.about()["created"], reverse=True)

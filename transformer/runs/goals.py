@@ -1,0 +1,130 @@
+"""``goals.json`` of a run: the evidence for the three goals, as the trainer finds it.
+
+Goal 1, near-zero loss on a tiny set, is shown by the twin (:mod:`trainer.overfit`); goal 3, a
+saved model works after loading, by the checks of the run's first and last checkpoint. Goal 2,
+better than untrained, needs no file: the metrics hold both. Loads no torch.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from transformer.files import write_atomic
+
+FILE = "goals.json"
+NEAR_ZERO = 0.01
+"""A loss below this, in nats a token, is (nearly) zero: every token is given 99 % on average."""
+
+
+@dataclass(frozen=True)
+class Twin:
+    """What became of the tiny twin.
+
+    pairs: how many pairs it learned by heart; right: how many of them it then wrote exactly.
+    curve: [step, loss in nats a token], from step 0, before any update.
+    loss: the last of the curve; None if it was no longer a finite number.
+    cut_short: it ran out of time before it ran out of steps.
+    """
+
+    pairs: int
+    right: int
+    curve: list[list[float]]
+    loss: float | None
+    steps: int
+    seconds: float
+    cut_short: bool = False
+
+    @property
+    def near_zero(self) -> bool:
+        return self.loss is not None and self.loss < NEAR_ZERO
+
+    @property
+    def proven(self) -> bool:
+        """Near-zero loss, and every pair written right from its source alone."""
+        return self.near_zero and self.right == self.pairs
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, plain: object) -> Self | None:
+        """Read what :meth:`to_dict` wrote; None if it is something else."""
+        if not isinstance(plain, Mapping) or not set(cls.__match_args__[:-1]) <= set(plain):
+            return None
+        loss, curve = plain["loss"], plain["curve"]
+        counts = [plain["pairs"], plain["right"], plain["steps"]]
+        sound = (
+            all(_is_number(value) for value in (*counts, plain["seconds"]))
+            and (loss is None or _is_number(loss))
+            and isinstance(curve, list)
+            and all(
+                isinstance(point, list) and len(point) == 2 and all(map(_is_number, point))
+                for point in curve
+            )
+        )
+        if not sound:
+            return None
+        pairs, right, steps = map(int, counts)
+        seconds, cut_short = plain["seconds"], bool(plain.get("cut_short"))
+        return cls(pairs, right, curve, loss, steps, seconds, cut_short)
+
+
+@dataclass(frozen=True)
+class Reload:
+    """How a checkpoint fared when it was loaded afresh: each check's name, verdict and evidence."""
+
+    step: int
+    ok: bool
+    checks: list[tuple[str, bool, str]]
+
+    @classmethod
+    def from_dict(cls, plain: object) -> Self | None:
+        """Read {"step", "ok", "checks": [{"name", "ok", "detail"}]}; None if it is not that."""
+        if not isinstance(plain, Mapping) or not isinstance(plain.get("step"), int):
+            return None
+        checks = plain.get("checks")
+        if not isinstance(checks, list) or not all(
+            isinstance(check, Mapping)
+            and isinstance(check.get("name"), str)
+            and isinstance(check.get("ok"), bool)
+            and isinstance(check.get("detail"), str)
+            for check in checks
+        ):
+            return None
+        found = [(check["name"], check["ok"], check["detail"]) for check in checks]
+        return cls(plain["step"], plain.get("ok") is True, found)
+
+
+@dataclass(frozen=True)
+class Goals:
+    """The evidence so far; None where there is none yet."""
+
+    twin: Twin | None = None
+    reload: Reload | None = None
+
+
+def _read(run_path: Path) -> dict[str, Any]:
+    try:
+        plain = json.loads((run_path / FILE).read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return plain if isinstance(plain, dict) else {}
+
+
+def read_goals(run_path: Path) -> Goals:
+    """The evidence in a run directory. A missing or damaged file is no evidence."""
+    plain = _read(run_path)
+    return Goals(Twin.from_dict(plain.get("twin")), Reload.from_dict(plain.get("reload")))
+
+
+def add_evidence(run_path: Path, goal: str, evidence: Mapping[str, Any]) -> None:
+    """Put "twin" or "reload" into the file, beside what is there; a reader never sees half."""
+    content = _read(run_path) | {goal: dict(evidence)}
+    write_atomic(run_path / FILE, json.dumps(content, allow_nan=False, indent=1).encode())
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

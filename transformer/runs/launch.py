@@ -1,0 +1,177 @@
+"""Starting trainers as processes that outlive whoever starts them.
+
+One process may be kept that has loaded torch, so that a run begins at once. On Linux it forks
+every run's trainer; elsewhere, where libraries do not bear that, it becomes the next one itself.
+It ends when the process that keeps it does, and gives way when the package's code was changed.
+"""
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+import psutil
+
+CLAIMED = "WORKBENCH_CLAIMED"
+"""Set for a trainer that was started for a run: it waits until the run names it."""
+
+TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
+"""Who of several processes one is: true of whoever starts a trainer, and not of the trainer."""
+
+LOG_BYTES = 1_000_000
+
+FORKS = sys.platform == "linux"
+
+PACKAGE = Path(__file__).parents[1]
+
+Trainer = subprocess.Popen[bytes] | psutil.Process
+"""Both have a pid, and can be waited for."""
+
+_lock = threading.Lock()
+_ready: "subprocess.Popen[bytes] | None" = None
+_loaded: set[tuple[str, int]] = set()
+"""The code that the process kept ready has loaded, or loads; see :func:`_code`."""
+
+
+def launch(run: Path, threads: int) -> Trainer:
+    """A trainer for a run directory: from the process kept ready, which may take the seconds
+    that it needs to load, or a new one.
+
+    Args:
+        threads: CPU threads it is going to use.
+    """
+    with _lock:
+        pid = _ask(run)
+    if pid:
+        with suppress(psutil.Error):  # it died in between
+            return psutil.Process(pid)
+    with _open_log(run) as log:
+        return _spawn(["--run-dir", str(run)], subprocess.DEVNULL, log.fileno(), threads)
+
+
+def _ask(run: Path) -> int:
+    """The pid of a trainer for this run, from the process kept ready; 0 if there is none."""
+    global _ready
+    _dismiss_outdated()
+    if _ready is None:
+        return 0
+    process = _ready
+    if not FORKS:
+        _ready = None
+    assert process.stdin is not None
+    assert process.stdout is not None
+    with suppress(OSError):  # it died in between
+        process.stdin.write(os.fsencode(run) + b"\n")
+        process.stdin.flush()
+        return int(process.stdout.readline() or 0)
+    return 0
+
+
+def keep_one_ready() -> None:
+    """See to it that there is a process that has loaded torch, or loads it."""
+    global _ready, _loaded
+    if not _lock.acquire(blocking=False):
+        return  # it is there, and being asked
+    try:
+        _dismiss_outdated()
+        if _ready is None:
+            _loaded = _code()
+            _ready = _spawn(["--wait"], subprocess.PIPE, subprocess.PIPE, 1)
+    finally:
+        _lock.release()
+
+
+def has_one_ready() -> bool:
+    """Whether this process keeps one."""
+    return _ready is not None
+
+
+def _dismiss_outdated() -> None:
+    """Let the process go that has ended, or has loaded other code than there is now."""
+    global _ready
+    if _ready is not None and (_ready.poll() is not None or _code() != _loaded):
+        assert _ready.stdin is not None
+        with suppress(OSError):
+            _ready.stdin.close()
+        _ready = None
+
+
+def _code() -> set[tuple[str, int]]:
+    """The package's files, and when each was changed."""
+    found = set()
+    for file in PACKAGE.rglob("*.py"):
+        with suppress(OSError):  # an editor may be replacing it
+            found.add((str(file), file.stat().st_mtime_ns))
+    return found
+
+
+def _open_log(run: Path) -> BinaryIO:
+    """Where a trainer's output goes: after what was there, unless that is long already."""
+    path = run / "trainer.log"
+    long = path.exists() and path.stat().st_size > LOG_BYTES
+    return path.open("wb" if long else "ab")
+
+
+def _spawn(words: list[str], stdin: int, output: int, threads: int) -> "subprocess.Popen[bytes]":
+    inherited = {name: os.environ[name] for name in os.environ if name not in TORCHRUN}
+    environment = inherited | {
+        # Waiting threads that spin made a step ten times slower on busy cores.
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "OMP_NUM_THREADS": str(threads),
+        CLAIMED: "1",
+        "PYTHONPATH": os.pathsep.join(
+            [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+        ),
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "transformer", "train", *words],
+        stdin=stdin,
+        stdout=output,
+        stderr=subprocess.DEVNULL if output == subprocess.PIPE else output,
+        env=environment,
+        start_new_session=True,
+    )
+
+
+def wait_for_run() -> Path | None:
+    """In the process that is kept ready: load everything, then wait for run directories.
+
+    Returns in a trainer, whose output goes where its run's belongs; or None, if whoever kept it
+    has ended.
+    """
+    if os.name == "posix":
+        os.nice(10)
+    # Nothing here may start a thread: a fork has one.
+    import transformer.trainer.trainer  # noqa: F401
+    from transformer.tasks import TASKS
+    from transformer.tasks.presets import prepare
+
+    # What the form is filled in with when the page opens: its first numbers need these pairs.
+    task, config = prepare(next(iter(TASKS)))
+    task.held_out(config.training.final_examples)
+    if FORKS:
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
+        gc.freeze()  # who collects garbage writes to pages that are shared
+    while line := sys.stdin.buffer.readline():
+        pid = os.fork() if FORKS else os.getpid()
+        if pid:
+            print(pid, flush=True)
+        if pid in (0, os.getpid()):
+            return _become_trainer(Path(os.fsdecode(line.rstrip(b"\n"))))
+    return None
+
+
+def _become_trainer(run: Path) -> Path:
+    """Leave the process kept ready for a session, an output and signals of its own."""
+    if FORKS:
+        os.setsid()
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    with _open_log(run) as log, open(os.devnull, "rb") as nothing:
+        for stream, new in ((sys.stdin, nothing), (sys.stdout, log), (sys.stderr, log)):
+            os.dup2(new.fileno(), stream.fileno())
+    return run

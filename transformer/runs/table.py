@@ -1,0 +1,308 @@
+"""All runs at a glance: what each was and what it came to, for a table, a search and a CSV file.
+
+A summary costs the same for a short run and a long one: of the metrics only the beginning (the
+untrained model) and the end are read, and nothing is kept that grows with the run.
+"""
+
+import io
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from transformer.csv_files import write_csv
+from transformer.errors import RunError
+from transformer.runs.directory import ACTIVE, Run
+from transformer.tasks import TASKS
+
+HEAD_BYTES = 8192
+TAIL_BYTES = (1 << 12, 1 << 15, 1 << 18, 1 << 21)
+"""How far back from its end a file is read for the last evaluation, until it is found."""
+FILES = ("config.json", "about.json", "status.json", "metrics.jsonl")
+"""A summary is made of these and stands until one of them changes."""
+DAMAGED = "damaged"
+LARGEST = 1e15
+"""Larger numbers in a file are damage."""
+
+Stamp = tuple[tuple[int, int, int] | None, ...]
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One run in a row. A number is None where nothing was measured yet, or it cannot be read.
+
+    parameters, layers: size of the model; layers as "encoder + decoder".
+    step, steps: updates made and planned.
+    loss, exact_match: of the last evaluation; ``untrained_*`` of the one before any update.
+    seconds: wall time, evaluations included.  tokens: target tokens trained on.
+    created: seconds since 1970; 0 if unknown.
+    parent: id of the run that this one was trained on from, or "".
+    on_training_pairs: whether what is measured is measured on the pairs it learns.
+    """
+
+    id: str
+    name: str = ""
+    task: str = ""
+    preset: str = ""
+    parameters: int | None = None
+    layers: str = ""
+    d_model: int | None = None
+    step: int = 0
+    steps: int | None = None
+    loss: float | None = None
+    exact_match: float | None = None
+    untrained_loss: float | None = None
+    untrained_exact_match: float | None = None
+    seconds: float | None = None
+    tokens: int | None = None
+    state: str = ""
+    reason: str = ""
+    created: float = 0.0
+    seed: int | None = None
+    own_pairs: bool = False
+    on_training_pairs: bool = False
+    shared: bool = False
+    parent: str = ""
+    notes: str = ""
+
+    @property
+    def private(self) -> bool:
+        """Whether it is its owner's alone, where runs have owners."""
+        return self.own_pairs and not self.shared
+
+    @property
+    def title(self) -> str:
+        """What the run is called: its name, else its task, else its id."""
+        return self.name or self.task or self.id
+
+
+class Summaries:
+    """Summaries of runs, each made anew only when one of its files has changed.
+
+    All who look at the app share one, so it may be asked from several threads.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[Path, tuple[Stamp, Run, Summary]] = {}
+        self._lock = threading.Lock()
+
+    def of(self, root: Path) -> list[tuple[Run, Summary]]:
+        """The runs of ``runs.list_runs`` with their summaries, newest first.
+
+        It lists the directory itself: to order 500 runs anew, their names and times would be
+        read at every look. A damaged run has a summary that says so.
+        """
+        with self._lock:
+            fresh: dict[Path, tuple[Stamp, Run, Summary]] = {}
+            for path in root.absolute().iterdir() if root.is_dir() else ():
+                stamp = _stamp(path)
+                if stamp[0] is None or path.name.startswith("."):
+                    continue  # no run, or one that is just being made
+                known = self._known.get(path)
+                if known is None or known[0] != stamp:
+                    run = Run(path)
+                    known = (stamp, run, summarise(run))
+                elif known[2].state in ACTIVE:  # the trainer may have died without a word
+                    _, run, summary = known
+                    status = run.status()
+                    known = (stamp, run, replace(summary, state=status.state, reason=status.reason))
+                fresh[path] = known
+            self._known = fresh  # those that are gone are forgotten
+            newest = sorted(fresh.values(), key=lambda known: known[2].created, reverse=True)
+            return [(run, summary) for _, run, summary in newest]
+
+
+def _stamp(path: Path) -> Stamp:
+    found: list[tuple[int, int, int] | None] = []
+    for name in FILES:
+        try:
+            stat = os.stat(f"{path}/{name}")
+            found.append((stat.st_mtime_ns, stat.st_size, stat.st_ino))
+        except OSError:
+            found.append(None)
+    return tuple(found)
+
+
+def summarise(run: Run) -> Summary:
+    """Read one run's summary; what cannot be read is left out, and named if it is the config."""
+    about = run.about()
+    summary = Summary(
+        run.id,
+        name=about["name"],
+        notes=about["notes"],
+        parent=about["parent"],
+        created=float(about["created"]),
+        shared=about["shared"],
+        own_pairs=run.data_file is not None,
+    )
+    try:
+        config = run.config()
+    except RunError as error:
+        return replace(summary, state=DAMAGED, reason=str(error))
+    status = run.status()
+    model = config.model
+    return replace(
+        summary,
+        task=task_title(config.data.task),
+        preset=config.preset,
+        parameters=model.num_parameters,
+        layers=f"{model.num_encoder_layers} + {model.num_decoder_layers}",
+        d_model=model.d_model,
+        steps=config.training.steps,
+        seed=config.training.seed,
+        on_training_pairs=config.data.evaluates_on_training_pairs,
+        state=status.state,
+        reason=status.reason,
+        **_measured(run.path / "metrics.jsonl"),
+    )
+
+
+def task_title(name: str) -> str:
+    """A task's title; its name if this version does not know it."""
+    return TASKS[name].title if name in TASKS else name
+
+
+def _text(value: object) -> str:
+    """A text from a file, without the halves of characters that no file can be written with."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
+
+
+LATEST = ("step", "seconds", "tokens", "loss", "exact_match")
+
+
+def _measured(path: Path) -> dict[str, Any]:
+    """What the metrics say of the untrained model and of the latest, from both their ends."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+            size = file.seek(0, io.SEEK_END)
+            # Between two evaluations there may be many lines of training: look further back.
+            latest: dict[str, Any] = {}
+            for length in TAIL_BYTES:
+                file.seek(max(0, size - length))
+                latest = _latest(file.read(length))
+                if len(latest) == len(LATEST) or length >= size:
+                    break
+    except OSError:
+        return {}
+    return {**latest, **_untrained(head)}
+
+
+def _latest(content: bytes) -> dict[str, Any]:
+    """The last value of each quantity, found from the end; "loss" is that of evaluations."""
+    found: dict[str, Any] = {}
+    for line in reversed(content.splitlines()):
+        record = parse_record(line)
+        if record is not None:
+            if record["kind"] == "train":
+                del record["loss"]
+            found = {name: record[name] for name in LATEST if name in record} | found
+            if len(found) == len(LATEST):
+                break
+    return found
+
+
+def _untrained(content: bytes) -> dict[str, Any]:
+    """What was measured before the first update: the lines before the first of training."""
+    found: dict[str, Any] = {}
+    for line in content.splitlines():
+        record = parse_record(line)
+        if record is not None:
+            if record["step"] > 0:
+                break
+            found |= record
+    return {f"untrained_{name}": found[name] for name in ("loss", "exact_match") if name in found}
+
+
+def parse_record(line: bytes) -> dict[str, Any] | None:
+    """One line of the metrics, with the numbers in it that can be true; None if it is not one."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(record, dict) or record.get("kind") not in ("train", "eval"):
+        return None
+    numbers = {
+        name: value
+        for name, value in record.items()
+        if isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and abs(value) <= LARGEST  # neither NaN nor infinite
+    }
+    if not isinstance(numbers.get("step"), int) or numbers["step"] < 0:
+        return None
+    if record["kind"] == "train" and "loss" not in numbers:
+        return None
+    return {"kind": record["kind"], **numbers}
+
+
+# --- search and order -----------------------------------------------------------------------
+
+
+def search(summaries: Iterable[Summary], text: str) -> list[Summary]:
+    """Those that have every word of the text in their name, task, state, notes or id."""
+    words = text.casefold().split()
+
+    def matches(summary: Summary) -> bool:
+        parts = (summary.name, summary.task, summary.state, summary.notes, summary.id)
+        searched = "\n".join(parts).casefold()
+        return all(word in searched for word in words)
+
+    return [summary for summary in summaries if matches(summary)]
+
+
+ORDERS: dict[str, Callable[[Summary], Any]] = {
+    "name": lambda summary: summary.title.casefold(),
+    "task": lambda summary: summary.task.casefold() or None,
+    "size": lambda summary: summary.parameters,
+    "step": lambda summary: summary.step,
+    "loss": lambda summary: summary.loss,
+    "exact": lambda summary: summary.exact_match,
+    "time": lambda summary: summary.seconds,
+    "tokens": lambda summary: summary.tokens,
+    "state": lambda summary: summary.state,
+    "when": lambda summary: summary.created,
+}
+"""By what a table of runs can be sorted."""
+
+
+def ordered(summaries: Iterable[Summary], order: str) -> list[Summary]:
+    """Sorted by a key of :data:`ORDERS`, falling if it begins with "-"; the unknown come last.
+
+    A key that is not there sorts as "-when": newest first.
+    """
+    name = order.removeprefix("-")
+    if name not in ORDERS:
+        order, name = "-when", "when"
+    key = ORDERS[name]
+    known: list[Summary] = []
+    unknown: list[Summary] = []
+    for summary in summaries:
+        (unknown if key(summary) is None else known).append(summary)
+    return sorted(known, key=key, reverse=order.startswith("-")) + unknown
+
+
+# --- export ---------------------------------------------------------------------------------
+
+
+TABLE = (
+    *("id", "name", "task", "preset", "parameters", "layers", "d_model", "seed", "step", "steps"),
+    *("loss", "exact_match", "untrained_loss", "untrained_exact_match", "seconds", "tokens"),
+    *("state", "reason", "created", "private", "parent", "notes"),
+)
+
+
+def table_csv(summaries: Iterable[Summary]) -> bytes:
+    """The table as CSV: one row a run, the fields of :class:`Summary`, the time in UTC."""
+
+    def value(summary: Summary, name: str) -> object:
+        if name == "created":
+            made = time.gmtime(summary.created)
+            return time.strftime("%Y-%m-%dT%H:%M:%SZ", made) if summary.created else ""
+        return getattr(summary, name)
+
+    return write_csv(TABLE, ([value(summary, name) for name in TABLE] for summary in summaries))

@@ -1,0 +1,324 @@
+"""What a file of pairs holds, found by streaming over it: counts, lengths, vocabularies, advice.
+
+A survey has all that a form must show and a run's config must know, so that whoever asks need
+not hold the pairs. ``python -m transformer pairs FILE --json`` prints one.
+"""
+
+import json
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Self
+
+from transformer.errors import TaskError, UserError, VocabularyError
+from transformer.files import write_atomic
+from transformer.tasks.base import Pair
+from transformer.tasks.own_pairs.advice import BPE_SIZES, MANY_PAIRS, Cut, Side, Suggestion, suggest
+from transformer.tasks.own_pairs.file import PairsReader, is_csv, open_pairs
+from transformer.vocabulary.vocabulary import KINDS, Vocabulary
+
+MAX_WORDS = 2_000_000
+"""Different words counted; beyond, a file holds no words in any useful sense."""
+BINS = 16
+SHOWN_TOKENS = 12
+SHOWN_PAIRS = 5
+REPORT_EVERY = 5_000
+MAX_MEMORY = 3 << 30
+"""Bytes that the process of a survey may take, where the system can hold it to that."""
+
+Progress = Callable[[float], None]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was found in a file of pairs.
+
+    pairs, empty_lines, refused: counts of lines.
+    named: the first refused lines, each with its reason.
+    sources: different sources; duplicates: pairs that occurred before; ambiguous: sources with
+    more than one target.
+    encoding, delimiter, columns: how the file was read.
+    preview: the first pairs.
+    cuts: by tokeniser.
+    bpe_size: which the byte pairs were limited to.
+    """
+
+    pairs: int
+    empty_lines: int
+    refused: int
+    named: list[tuple[int, str]]
+    sources: int
+    duplicates: int
+    ambiguous: int
+    encoding: str
+    delimiter: str
+    columns: int
+    preview: list[tuple[str, str]]
+    cuts: dict[str, Cut]
+    bpe_size: int
+    suggestion: Suggestion
+
+    @classmethod
+    def from_dict(cls, plain: Mapping[str, Any]) -> Self:
+        """Read what ``dataclasses.asdict`` made of one."""
+        cuts = {
+            kind: Cut(
+                Side(**cut["source"]) if cut["source"] else None,
+                Side(**cut["target"]) if cut["target"] else None,
+                cut["one_vocabulary"],
+                cut["error"],
+            )
+            for kind, cut in plain["cuts"].items()
+        }
+        return cls(**{**plain, "cuts": cuts, "suggestion": Suggestion(**plain["suggestion"])})
+
+
+def survey(
+    source: Path, data: Path, *, bpe_size: int | None = None, progress: Progress = lambda _: None
+) -> Survey:
+    """Read a file of pairs, write them to ``data`` as TSV, and say what they are.
+
+    Args:
+        source: TSV, or CSV if it is named so.
+        data: where the pairs go, in the form in which a run keeps them.
+        bpe_size: most byte-pair tokens; chosen by the number of pairs if None.
+        progress: told the share of the work that is done.
+
+    Raises:
+        TaskError: the file holds no pairs, or cannot be read.
+    """
+    try:
+        counts = _Counts()
+        with open_pairs(source) as file, data.open("w", encoding="utf-8", newline="\n") as out:
+            reader = PairsReader(file, comma=is_csv(source))
+            for pair in reader:
+                out.write(f"{pair.source}\t{pair.target}\n")
+                counts.add(pair)
+                if reader.count % REPORT_EVERY == 0:
+                    progress(0.5 * reader.done / max(1, reader.size))
+        size = bpe_size or BPE_SIZES[reader.count > MANY_PAIRS]
+        cuts = counts.cuts() | {"bpe": _byte_pairs(data, counts, size, progress)}
+    except MemoryError:
+        raise TaskError("The file has more different texts than fit into memory.") from None
+    return Survey(
+        pairs=reader.count,
+        empty_lines=reader.empty_lines,
+        refused=reader.refused_count,
+        named=reader.refused,
+        sources=len(counts.targets_of),
+        duplicates=counts.duplicates,
+        ambiguous=len(counts.ambiguous),
+        encoding=reader.encoding,
+        delimiter=reader.delimiter,
+        columns=reader.columns,
+        preview=counts.preview,
+        cuts={kind: cuts[kind] for kind in KINDS},
+        bpe_size=size,
+        suggestion=suggest(reader.count, len(counts.targets_of), cuts, size),
+    )
+
+
+def survey_into(
+    folder: Path, source: Path, bpe_size: int | None = None, progress: Progress = lambda _: None
+) -> None:
+    """Write ``data.tsv`` and ``survey.json`` into a folder; a refusal as its sentence.
+
+    With a ``bpe_size``, ``survey-SIZE.json``, and the data stay as they are.
+    """
+    data = folder / "data.tsv"
+    with tempfile.NamedTemporaryFile(dir=folder, suffix=".tsv", delete=False) as file:
+        partial = Path(file.name)
+    try:
+        found = asdict(survey(source, partial, bpe_size=bpe_size, progress=progress))
+        if bpe_size is None:
+            partial.chmod(0o644)
+            partial.replace(data)
+    except UserError as error:
+        found = {"error": str(error)}
+    finally:
+        partial.unlink(missing_ok=True)
+    write_atomic(folder / survey_name(bpe_size), json.dumps(found).encode())
+
+
+def survey_name(bpe_size: int | None = None) -> str:
+    """The file in which :func:`survey_into` leaves what it found."""
+    return "survey.json" if bpe_size is None else f"survey-{bpe_size}.json"
+
+
+def limit_memory() -> None:
+    """Keep this process from taking the machine's memory along with its own."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    resource.setrlimit(
+        resource.RLIMIT_DATA, (MAX_MEMORY, resource.getrlimit(resource.RLIMIT_DATA)[1])
+    )
+
+
+def words(found: Survey) -> str:
+    """A survey for the terminal."""
+    lines = [
+        f"{found.pairs:,} pairs of {found.sources:,} different sources; left out: {found.refused:,}"
+        f" lines, empty: {found.empty_lines:,}, twice: {found.duplicates:,}",
+        *(f"line {number} left out: {reason}" for number, reason in found.named[:10]),
+        *(
+            f"{kind}: {cut.source.size:,} and {cut.target.size:,} tokens, the longest texts have "
+            f"{cut.source.longest} and {cut.target.longest}"
+            if cut.source and cut.target
+            else f"{kind}: {cut.error}"
+            for kind, cut in found.cuts.items()
+        ),
+        f"suggested: --preset {found.suggestion.preset} --tokens {found.suggestion.tokens}",
+    ]
+    return "\n".join(lines)
+
+
+class _Counts:
+    """What one pass over the pairs collects."""
+
+    def __init__(self) -> None:
+        self.words = Counter[str](), Counter[str]()
+        self.characters = Counter[str](), Counter[str]()
+        self.word_lengths = Counter[int](), Counter[int]()
+        self.character_lengths = Counter[int](), Counter[int]()
+        self.too_many_words = False
+        self.preview: list[tuple[str, str]] = []
+        # Hashes in place of texts: a large file's sources would not fit.
+        self.targets_of: dict[int, int] = {}
+        self.ambiguous: set[int] = set()
+        self.seen: set[int] = set()
+        self.duplicates = 0
+
+    def add(self, pair: Pair) -> None:
+        if len(self.preview) < SHOWN_PAIRS:
+            self.preview.append((pair.source, pair.target))
+        for side, text in enumerate(pair):
+            words = text.split(" ")
+            self.words[side].update(words)
+            self.word_lengths[side][len(words)] += 1
+            self.character_lengths[side][len(text)] += 1
+            if len(self.words[side]) > MAX_WORDS:
+                self._fold(side)
+                self.too_many_words = True
+                self.words[side].clear()
+        source, target, both = hash(pair.source), hash(pair.target), hash(pair)
+        if self.targets_of.setdefault(source, target) != target:
+            self.ambiguous.add(source)
+        if both in self.seen:
+            self.duplicates += 1
+        self.seen.add(both)
+
+    def _fold(self, side: int) -> None:
+        """Count the characters of the words so far: each different word is looked at once."""
+        for word, count in self.words[side].items():
+            for mark in word:
+                self.characters[side][mark] += count
+
+    def cuts(self) -> dict[str, Cut]:
+        for side in range(2):
+            self._fold(side)
+            spaces = sum((n - 1) * count for n, count in self.word_lengths[side].items())
+            if spaces:
+                self.characters[side][" "] = spaces
+        words = (
+            Cut(error=f"There are more than {MAX_WORDS:,} different words; use characters.")
+            if self.too_many_words
+            else _cut("words", self.words, self.word_lengths)
+        )
+        return {
+            "characters": _cut("characters", self.characters, self.character_lengths),
+            "words": words,
+        }
+
+
+def _cut(kind: str, counts: tuple[Counter[str], ...], lengths: tuple[Counter[int], ...]) -> Cut:
+    try:
+        vocabularies = [Vocabulary.of_counts(kind, side) for side in counts]
+    except VocabularyError as error:
+        return Cut(error=str(error))
+    source, target = map(_side, vocabularies, counts, lengths)
+    return Cut(source, target, vocabularies[0] == vocabularies[1])
+
+
+def _byte_pairs(data: Path, counts: _Counts, size: int, progress: Progress) -> Cut:
+    if counts.too_many_words:
+        return Cut(error=f"There are more than {MAX_WORDS:,} different words; use characters.")
+    vocabularies, sides = [], []
+    try:
+        for side, words in enumerate(counts.words):
+            begun = 0.5 + 0.25 * side
+            total = sum(words.values())
+            vocabulary = Vocabulary.build(
+                "bpe", _reported(_texts(data, side), total, begun, progress), size
+            )
+            # A byte-pair token never goes over a space, so each different word is cut once.
+            tokens, pieces = Counter[str](), dict[str, int]()
+            source = iter(words)
+            while batch := list(islice(source, REPORT_EVERY)):
+                for word, ids in zip(batch, vocabulary.encode_all(batch), strict=True):
+                    pieces[word] = len(ids)
+                    for number in ids:
+                        tokens[vocabulary.tokens[number]] += words[word]
+            progress(begun + 0.2)
+            lengths = Counter(
+                sum(map(pieces.__getitem__, text.split(" "))) for text in _texts(data, side)
+            )
+            vocabularies.append(vocabulary)
+            sides.append(_side(vocabulary, tokens, lengths))
+    except VocabularyError as error:
+        return Cut(error=str(error))
+    return Cut(sides[0], sides[1], vocabularies[0] == vocabularies[1])
+
+
+def _texts(data: Path, side: int) -> Iterator[str]:
+    """One side of the TSV that a survey wrote."""
+    with data.open(encoding="utf-8", newline="\n") as file:
+        for line in file:
+            yield line.rstrip("\n").split("\t")[side]
+
+
+def _reported(texts: Iterable[str], words: int, begun: float, progress: Progress) -> Iterator[str]:
+    done = 0
+    for number, text in enumerate(texts, start=1):
+        done += text.count(" ") + 1
+        if number % REPORT_EVERY == 0:
+            progress(begun + 0.1 * done / max(1, words))
+        yield text
+
+
+def _side(vocabulary: Vocabulary, counts: Counter[str], lengths: Counter[int]) -> Side:
+    ranked = counts.most_common()
+    return Side(
+        size=len(vocabulary),
+        longest=max(lengths),
+        median=_quantile(lengths, 0.5),
+        lengths=_histogram(lengths),
+        frequent=ranked[:SHOWN_TOKENS],
+        rare=ranked[SHOWN_TOKENS:][-SHOWN_TOKENS:][::-1],
+        once=sum(count == 1 for count in counts.values()),
+    )
+
+
+def _quantile(lengths: Counter[int], share: float) -> int:
+    """The length that this share of the texts does not exceed."""
+    left = share * lengths.total()
+    for length in sorted(lengths):
+        left -= lengths[length]
+        if left <= 0:
+            return length
+    return max(lengths)
+
+
+def _histogram(lengths: Counter[int]) -> list[list[int]]:
+    """At most ``BINS`` equally wide bins up to the 99th percentile; the last takes the rest."""
+    low, high = min(lengths), _quantile(lengths, 0.99)
+    width = max(1, -(-(high - low + 1) // BINS))
+    bins = [[start, start + width - 1, 0] for start in range(low, high + 1, width)]
+    for length, count in lengths.items():
+        bins[min((length - low) // width, len(bins) - 1)][2] += count
+    bins[-1][1] = max(bins[-1][1], max(lengths))
+    return bins

@@ -1,0 +1,90 @@
+"""A person's own pairs: a TSV or CSV file, one source and its target a line."""
+
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+
+from transformer.config.architecture import DataConfig
+from transformer.errors import TaskError
+from transformer.tasks.base import Pair, Task
+from transformer.tasks.own_pairs.file import (
+    MAX_TEXT,
+    PairsFile,
+    parse_pairs,
+    read_pairs,
+    write_pairs,
+)
+from transformer.vocabulary.vocabulary import Vocabulary
+
+__all__ = [
+    "MAX_TEXT",
+    "SEVEN_PAIRS",
+    "OwnPairs",
+    "PairsFile",
+    "held_out_count",
+    "parse_pairs",
+    "read_pairs",
+    "write_pairs",
+]
+
+SEVEN_PAIRS = Path(__file__).parents[1] / "seven_pairs.tsv"
+"""Seven English sentences and their German translations, to be learned by heart."""
+
+
+def held_out_count(sources: int, share: float) -> int:
+    """How many of so many different sources are kept out of training.
+
+    Raises:
+        TaskError: there are too few to keep one.
+    """
+    if share == 0:
+        return 0
+    if sources < 2:
+        raise TaskError("At least two different sources are needed to hold one out.")
+    return max(1, round(sources * share))
+
+
+class OwnPairs(Task):
+    """Pairs from a file, cut into characters, words or byte-pair pieces.
+
+    With ``held_out`` above 0, that share of the distinct sources is kept out of training,
+    chosen by their checksums; with 0, the model is evaluated on the pairs it learns from.
+    """
+
+    name = "pairs"
+    title = "Your own pairs"
+    description = "Learn from a file of your own: a source text and its target on each line."
+    look_for = (
+        "Trained on many pairs, cross-attention links each target token to the source tokens it "
+        "translates. A model that learned a few pairs by heart needs no such links."
+    )
+    example = Pair("good morning", "guten Morgen")
+    default_preset = "medium"
+    data_fields = ("tokens", "bpe_size", "held_out")
+
+    def __init__(self, data: DataConfig, pairs: Sequence[Pair]) -> None:
+        self.example = pairs[0]
+        sources = sorted({pair.source for pair in pairs}, key=lambda s: (zlib.crc32(s.encode()), s))
+        held_out = set(sources[: held_out_count(len(sources), data.held_out)])
+        self._train = [pair for pair in pairs if pair.source not in held_out]
+        self._held_out = [pair for pair in pairs if pair.source in held_out] or self._train
+        self.source_vocabulary, self.target_vocabulary = (
+            Vocabulary.build(data.tokens, (pair[side] for pair in pairs), data.bpe_size)
+            for side in range(2)
+        )
+
+    def epoch(self, seed: int, number: int, batch_size: int) -> list[Pair]:
+        pairs = list(self._train)
+        Random(f"{self.name}/{seed}/{number}").shuffle(pairs)
+        return pairs
+
+    def held_out(self, count: int) -> list[Pair]:
+        return self._held_out[:count]
+
+    def longest(self) -> tuple[int, int]:
+        pairs = {*self._train, *self._held_out}
+        return (
+            max(len(self.source_vocabulary.cut(pair.source)) for pair in pairs),
+            max(len(self.target_vocabulary.cut(pair.target)) for pair in pairs),
+        )

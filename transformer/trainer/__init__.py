@@ -1,0 +1,1 @@
+"""The process that drains the training loop into a run directory."""

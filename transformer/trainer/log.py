@@ -1,0 +1,185 @@
+"""What a trainer writes down as it goes: metrics, samples, attention.
+
+Which steps are put down follows from the step alone, never from the clock, so that a resumed run
+writes what the unbroken one would have. Only times differ.
+"""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from transformer.checkpoint.header import MAX_CURVE
+from transformer.config.architecture import RunConfig
+from transformer.model import Transformer
+from transformer.runs.attention import AttentionRecorder, moments
+from transformer.runs.directory import Run
+from transformer.tasks import Task
+from transformer.tasks.baselines import unigram_loss
+from transformer.trainer.state import Position
+from transformer.training.loop import Event, Loss, Outputs, Update
+
+SAMPLES = 8
+"""Held-out examples shown throughout a run."""
+LOGGED_FIRST = 100
+"""Updates of which each is put down, so that the curve lives from the first second on."""
+LOGGED = 2000
+"""Updates put down in all, about."""
+SAMPLED = 500
+"""Evaluations whose samples are put down in all, about."""
+
+
+def curve(run: Run, step: int, last: Mapping[str, float]) -> list[list[float]]:
+    """[step, loss, exact_match] of a run's evaluations up to a step, as a checkpoint keeps them.
+
+    Args:
+        last: what was measured at that step, whether or not the metrics have it.
+    """
+    found: dict[int, dict[str, Any]] = {}
+    for record in run.metrics()[0]:
+        if record.get("kind") == "eval" and record["step"] < step:
+            found.setdefault(record["step"], {}).update(record)
+    found[step] = dict(last)
+    points = [
+        [at, measured["loss"], measured["exact_match"]]
+        for at, measured in sorted(found.items())
+        if all(_is_score(measured.get(name)) for name in ("loss", "exact_match"))
+    ]
+    return thinned(points, MAX_CURVE)
+
+
+def _is_score(value: object) -> bool:
+    """A damaged line of the metrics costs the curve a point, never the checkpoint."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9
+
+
+def thinned(points: list[list[float]], most: int) -> list[list[float]]:
+    """At most so many of them, evenly spread, the first and the last among them."""
+    if len(points) <= most:
+        return points
+    return [points[round(i * (len(points) - 1) / (most - 1))] for i in range(most)]
+
+
+class RunLog:
+    """The append-only files of one run.
+
+    Attributes:
+        untrained: what the baseline measured.
+        evaluation: what the newest evaluation measured, by its step.
+    """
+
+    def __init__(self, run: Run, config: RunConfig, task: Task) -> None:
+        self.run = run
+        self.steps = config.training.steps
+        # A multiple of the steps between two evaluations.
+        evaluations = self.steps // config.training.eval_every
+        self.sampled_every = config.training.eval_every * max(1, evaluations // SAMPLED)
+        self.task = task
+        self.recorder = AttentionRecorder(run.path, config.model, task)
+        self.moments = set(moments(self.steps))
+        self.started = time.monotonic()
+        self.losses: list[float] = []
+        self.untrained: dict[str, float] = {}
+        self.evaluation: dict[int, dict[str, float]] = {}
+
+    @property
+    def seconds(self) -> float:
+        """Of training so far, those before a pause included."""
+        return round(time.monotonic() - self.started, 3)
+
+    def go_on(self, step: int, position: Position) -> None:
+        """Go on as the log was at a commit."""
+        self.started = time.monotonic() - position.seconds
+        self.losses = list(position.losses)
+        self.untrained = dict(position.untrained)
+        self.evaluation = {step: dict(position.evaluation)}
+
+    def position(self, step: int, tokens: int, processes: int, precision: str) -> Position:
+        """What :meth:`go_on` needs."""
+        return Position(
+            self.seconds,
+            tokens,
+            processes,
+            self.losses,
+            self.untrained,
+            self.evaluation[step],
+            precision,
+        )
+
+    def write(self, event: Event, model: Transformer, *, last: bool = False) -> None:
+        """Put an event down, if its step is one of those that are, or the last of all."""
+        if isinstance(event, Update):
+            self._write_update(event)
+            if event.step in self.moments:
+                self.recorder.record(event.step, model)
+        elif isinstance(event, Loss):
+            self.keep(event)
+            self._append_metric(
+                kind="eval", step=event.step, loss=event.loss, token_accuracy=event.token_accuracy
+            )
+        elif isinstance(event, Outputs):
+            self.keep(event)
+            self._write_outputs(event, last)
+            if event.step == 0 or last:
+                self.recorder.record(event.step, model)
+
+    def _write_update(self, event: Update) -> None:
+        self.losses.append(event.loss)
+        every = max(1, self.steps // LOGGED)
+        if event.step > LOGGED_FIRST and event.step % every and event.step < self.steps:
+            return
+        self._append_metric(
+            kind="train",
+            step=event.step,
+            loss=sum(self.losses) / len(self.losses),
+            learning_rate=event.learning_rate,
+            tokens=event.tokens,
+        )
+        self.losses.clear()
+
+    def _write_outputs(self, event: Outputs, last: bool) -> None:
+        pairs = self.task.held_out(len(event.outputs))
+        kinds = map(self.task.error_kind, pairs, event.outputs)
+        record = {
+            "kind": "eval",
+            "step": event.step,
+            "exact_match": event.exact_match,
+            "errors": dict(Counter(kind for kind in kinds if kind)),
+            "examples": len(event.outputs),
+        }
+        if event.step == 0:
+            record["unigram"] = unigram_loss(self.task, pairs)
+        self._append_metric(**record)
+        if event.step % self.sampled_every and not last:
+            return
+        answers = zip(pairs[:SAMPLES], event.outputs, event.tokens, strict=False)
+        samples = [
+            {
+                "source": pair.source,
+                "target": self.task.target_vocabulary.cut(pair.target),
+                "output": tokens,
+                "right": self.task.is_right(pair, output),
+            }
+            for pair, output, tokens in answers
+        ]
+        self._append("samples.jsonl", {"step": event.step, "samples": samples})
+
+    def keep(self, event: Loss | Outputs) -> None:
+        """Remember an evaluation without writing it, for the checkpoint made of its step."""
+        known = self.evaluation.get(event.step, {})
+        found: dict[str, float]
+        if isinstance(event, Loss):
+            found = {"loss": event.loss, "token_accuracy": event.token_accuracy}
+        else:
+            found = {"exact_match": event.exact_match, "examples": len(event.outputs)}
+        self.evaluation = {event.step: {**known, **found}}
+        if event.step == 0 and not self.untrained.keys() >= found.keys():
+            self.untrained |= found
+
+    def _append_metric(self, **record: Any) -> None:
+        self._append("metrics.jsonl", {**record, "seconds": self.seconds})
+
+    def _append(self, name: str, record: dict[str, Any]) -> None:
+        with (self.run.path / name).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record, allow_nan=False, ensure_ascii=False) + "\n")

@@ -1,0 +1,171 @@
+"""The tiny twin: a small model built as the run's is, which learns eight of its pairs by heart.
+
+If the loss goes to zero on a few pairs, and the model then writes each of them from its source
+alone, nothing in its construction stands in the way of learning. A run of any size can be
+asked this in a second or two.
+
+The twin shares the run's code and every choice of its architecture (norms, activation, ties,
+positions), but not its size: width 64, at most 2 + 2 layers and 4 heads, and only the tokens
+that occur in the eight pairs. So a model of any width, with any vocabulary, costs the same.
+"""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+import torch
+from torch import nn
+
+from transformer.config.architecture import RunConfig, TransformerConfig
+from transformer.decoding.strategies import decode, greedy, pad
+from transformer.errors import CheckpointError
+from transformer.model import Transformer
+from transformer.runs.goals import NEAR_ZERO, Twin
+from transformer.tasks import Pair, Task
+from transformer.training.batches import Encoded, collate, encode
+from transformer.training.loop import cross_entropy
+from transformer.training.optimizer import Adam
+
+PAIRS = 8
+WIDTH, LAYERS, HEADS = 64, 2, 4
+SHORT = 24
+"""Tokens of a side that a pair should not exceed, where there are enough that do not."""
+STEPS = 250
+"""Most take 30 to 80."""
+LEARNING_RATE = 4e-3
+WARMUP = 20
+CPU_SECONDS, SECONDS = 6.0, 20.0
+"""After this it is cut short, and says so: a run must not wait for its twin.
+
+Of the processor's time mostly, so that a busy machine changes nothing; of the clock's, more.
+"""
+
+
+def train_twin(config: RunConfig, task: Task, cpu_seconds: float = CPU_SECONDS) -> Twin:
+    """Train and test the twin of a run; the same result every time, but for its ``seconds``.
+
+    Deterministic as long as it is not cut short: what it draws comes from the run's seed, and
+    the global random state is left as it was found. It runs on the CPU.
+
+    Args:
+        cpu_seconds: the most of the processor's time that it may take.
+    """
+    started, cpu_started = time.monotonic(), time.process_time()
+    pairs = choose_pairs(config, task)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.training.seed)
+        encoded, model_config = _shrink(config.model, encode(task, pairs))
+        model = Transformer(model_config)
+        curve: list[list[float]] = []
+        steps, loss = 0, math.nan
+        for steps, loss in _losses(model, encoded):
+            if math.isfinite(loss) and _is_logged(steps):
+                curve.append([steps, round(loss, 6)])
+            cut_short = (
+                time.process_time() - cpu_started > cpu_seconds
+                or time.monotonic() - started > SECONDS
+            )
+            if not math.isfinite(loss) or loss < NEAR_ZERO or cut_short:
+                break
+        if math.isfinite(loss) and not _is_logged(steps):
+            curve.append([steps, round(loss, 6)])
+        right = _count_right(model, encoded)
+    return Twin(
+        pairs=len(pairs),
+        right=right,
+        curve=curve,
+        loss=round(loss, 6) if math.isfinite(loss) else None,
+        steps=steps,
+        seconds=round(time.monotonic() - started, 2),
+        cut_short=cut_short and steps < STEPS and not loss < NEAR_ZERO,
+    )
+
+
+def choose_pairs(config: RunConfig, task: Task) -> list[Pair]:
+    """The first eight training pairs of the run with sources of their own, none of them long.
+
+    One source with two targets could not be learned by heart.
+    """
+    epoch = task.epoch(config.training.seed, 0, config.training.batch_size)
+    found: dict[str, Pair] = {}
+    long: dict[str, Pair] = {}
+    for pair in epoch:
+        sides = (task.source_vocabulary.cut(pair.source), task.target_vocabulary.cut(pair.target))
+        (found if max(map(len, sides)) <= SHORT else long).setdefault(pair.source, pair)
+        if len(found) == PAIRS:
+            break
+        if len(long) == 64 * PAIRS:  # a file of long texts: look no further
+            break
+    by_length = sorted(long.values(), key=lambda pair: len(pair.source) + len(pair.target))
+    return [*found.values(), *by_length][:PAIRS]
+
+
+def _shrink(
+    config: TransformerConfig, encoded: Sequence[Encoded]
+) -> tuple[list[Encoded], TransformerConfig]:
+    """The pairs in the ids of a vocabulary of their own, and the twin's configuration."""
+    special = [config.pad_id, config.bos_id, config.eos_id, config.unk_id, config.decoder_start_id]
+    sources, targets = ({i for pair in encoded for i in pair[side]} for side in range(2))
+    if config.share_embeddings:
+        sources = targets = sources | targets
+    tokens = [list(dict.fromkeys([*special, *sorted(side)])) for side in (sources, targets)]
+    # The special ids stand first on both sides, in the same order.
+    ids = [{old: new for new, old in enumerate(side)} for side in tokens]
+    small = [
+        ([ids[0][token] for token in source], [ids[1][token] for token in target])
+        for source, target in encoded
+    ]
+    longest = max(len(side) for pair in small for side in pair)
+    heads = next(n for n in (HEADS, 2, 1) if n <= config.num_heads)
+    return small, config.replace(
+        source_vocab_size=max(5, len(tokens[0])),
+        target_vocab_size=max(5, len(tokens[1])),
+        d_model=WIDTH,
+        d_ff=4 * WIDTH,
+        num_heads=heads,
+        num_encoder_layers=min(config.num_encoder_layers, LAYERS),
+        num_decoder_layers=min(config.num_decoder_layers, LAYERS),
+        dropout=0.0,
+        max_length=max(2, longest + 2),
+        **{
+            name: ids[1][getattr(config, name)]
+            for name in ("pad_id", "bos_id", "eos_id", "unk_id", "decoder_start_id")
+        },
+    )
+
+
+def _losses(model: Transformer, encoded: Sequence[Encoded]) -> Iterator[tuple[int, float]]:
+    """Step and loss, from step 0 on; each loss is measured before that step's update."""
+    batch = collate(encoded, model.config)
+    optimizer = Adam(model.parameters(), (0.9, 0.98), 1e-9)
+    model.train()
+    for step in range(STEPS + 1):
+        loss = cross_entropy(
+            model(batch.source, batch.target_in), batch.target_out, model.config.pad_id
+        )
+        yield step, loss.item()
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step(LEARNING_RATE * min(1.0, (step + 1) / WARMUP))
+
+
+def _is_logged(step: int) -> bool:
+    """Every step at first, then every fifth: enough for a small curve."""
+    return step <= 20 or step % 5 == 0
+
+
+def _count_right(model: Transformer, encoded: Sequence[Encoded]) -> int:
+    """How many of its pairs the twin writes exactly, greedily, from the sources alone."""
+    eos = model.config.eos_id
+    source = pad([model.config.framed(source) for source, _ in encoded], model.config.pad_id)
+    longest = max(len(target) for _, target in encoded)
+    try:
+        written = decode(model.eval(), source, partial(greedy, max_length=longest + 2))
+    except CheckpointError:  # its numbers overflow
+        return 0
+    return sum(
+        list(found.tokens) == [*target, eos]
+        for found, (_, target) in zip(written, encoded, strict=True)
+    )

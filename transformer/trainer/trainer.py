@@ -1,0 +1,394 @@
+"""The trainer process: drains the training loop into a run directory."""
+
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
+from typing import Any
+
+import psutil
+import torch
+
+from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint.header import Summary
+from transformer.checkpoint.verification import verify
+from transformer.config.limits import Limits
+from transformer.errors import UserError
+from transformer.model import Transformer
+from transformer.runs import queue, snapshots
+from transformer.runs.directory import ENDED, RESUMABLE, Run, Status, started
+from transformer.runs.goals import add_evidence, read_goals
+from transformer.runs.launch import CLAIMED
+from transformer.tasks import Task, build_task
+from transformer.trainer.failures import diagnosis, limit_memory
+from transformer.trainer.log import SAMPLES, RunLog, curve
+from transformer.trainer.overfit import train_twin
+from transformer.trainer.state import read_state, write_state
+from transformer.training import compute
+from transformer.training.compute import Arithmetic
+from transformer.training.distributed import ALONE, World
+from transformer.training.loop import (
+    Begin,
+    DivergedError,
+    Event,
+    Loss,
+    StepEnd,
+    Training,
+    Update,
+    evaluate_loss,
+    evaluate_outputs,
+)
+
+COMMIT_SHARE = 20
+"""Saving takes at most one part in so many of the time."""
+UNEVALUATED = 6
+"""A commit waits so many times longer where it needs an evaluation of its own."""
+CLAIM_SECONDS = 5.0
+
+Progress = Callable[[str], None]
+
+
+class Trainer:
+    """Trains one run, writing everything it learns into the run's directory."""
+
+    def __init__(self, run: Run, progress: Progress, world: World = ALONE) -> None:
+        self.run = run
+        self.config = run.config()
+        self.limits = Limits.from_environment()
+        self.progress = progress
+        self.world = world
+        self.signalled = ""
+        self.inherited = run.about()["parent_seconds"]
+        self.step = 0
+        self.committed = time.monotonic()
+        self.commit_cost = 0.0
+
+    def train(self) -> None:
+        """Run to the end, or until told to stop or pause; leaves a last word either way."""
+        if not self.world.leads:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                # The leader obeys for all: whoever ended before it would leave it without a step.
+                signal.signal(number, signal.SIG_IGN)
+            self._train()
+            return
+        with self.run.lock():
+            if CLAIMED in os.environ:
+                self._await_claim()
+                limit_memory(self.limits.memory_bytes, self.config.training.device)
+            status = self.run.status()
+            if status.state in ENDED:
+                self.world.agree("nothing to do")
+                return
+            if status.state in RESUMABLE:
+                self.run.clear_command()  # it was for the process before
+            for number, word in ((signal.SIGTERM, "pause"), (signal.SIGINT, "stop")):
+                signal.signal(number, self._on_signal(word))
+            self._set_state(*self._outcome())
+            self.run.clear_command()
+        with suppress(UserError, OSError):
+            queue.advance(self.run.path.resolve().parent)
+
+    def _outcome(self) -> tuple[str, str, str]:
+        """Train; how it ended: state, reason, and the kind of a failure."""
+        try:
+            self._set_state("running")
+            return self._train()
+        except DivergedError as error:
+            return "diverged", str(error), ""
+        except UserError as error:
+            return "failed", str(error), "data"
+        except Exception as error:
+            limit_memory(None, self.config.training.device)  # a last word takes some, too
+            with suppress(OSError):  # the output is on the disk that may be full
+                traceback.print_exc()
+            return "failed", *diagnosis(error)
+
+    def _train(self) -> tuple[str, str, str]:
+        config, world = self.config, self.world
+        if world.agree("train" if world.leads else "") != "train":
+            return "stopped", "", ""
+        world = self.world = world.on(config.training.device)
+        torch.set_num_threads(config.training.threads)
+        torch.manual_seed(config.training.seed)
+        task = build_task(config.data, self.run.data_file)
+        model = Transformer(config.model).to(world.device)
+        if not world.leads:  # else every process would drop out the same places of its rows
+            torch.manual_seed(config.training.seed + 7919 * world.rank)
+        training = Training(model, task, config.training, world)
+        step, ended = self._go_back()
+        log = RunLog(self.run, config, task) if world.leads else None
+        has_twin = read_goals(self.run.path).twin is not None
+        if step >= 0:
+            self._restore(step, training, log)
+        if ended:  # it was killed between its last commit and its last word
+            return self._conclude(log, ended)
+        for event in training.events():
+            self.step = event.step
+            if log is not None:
+                log.write(event, model)
+                self._tell(event, log)
+                if isinstance(event, Update) and not has_twin:
+                    # After the first point of the curve: nobody should wait for that.
+                    has_twin = True
+                    self._train_twin(task)
+            if isinstance(event, StepEnd):
+                word = world.agree(self._wanted(training, log) if log is not None else "")
+                if word == "stop":
+                    return self._end(training, log, "stopped")
+                if word == "out of time":
+                    return self._end(training, log, "stopped", self._out_of_time())
+                if word in ("commit", "pause", "save"):
+                    self._commit(training, log)
+                if word == "pause":
+                    return "paused", "", ""
+        return self._end(training, log, "finished")
+
+    def _train_twin(self, task: Task) -> None:
+        """Evidence for goal 1. What goes wrong with it is no reason to end the run."""
+        try:
+            twin = train_twin(self.config, task)
+        except Exception:
+            traceback.print_exc()
+        else:
+            add_evidence(self.run.path, "twin", twin.to_dict())
+
+    def _tell(self, event: Event, log: RunLog) -> None:
+        """Report the progress to whoever reads the trainer's output."""
+        if isinstance(event, Loss):
+            self.progress(
+                f"step {event.step:,} of {self.config.training.steps:,}: loss {event.loss:.4f}, "
+                f"{log.seconds:.1f} s"
+            )
+        elif isinstance(event, Begin):
+            compute.write(self.run.path, event.arithmetic)
+            self.progress(event.arithmetic.sentence)
+
+    # --- Going on from a commit ---------------------------------------------------------------
+
+    def _go_back(self) -> tuple[int, str]:
+        """Put the run's files where they were at the newest sound commit.
+
+        Returns its step, or -1 if there is none; and the state in which the run ended there,
+        empty if it is to go on.
+        """
+        made = None
+        if self.world.leads:
+            made = snapshots.newest_sound(self.run.path)
+            snapshots.go_back(self.run.path, made)
+        step, _, ended = self.world.agree(f"{made.step} {made.ended}" if made else "-1").partition(
+            " "
+        )
+        return int(step), ended
+
+    def _restore(self, step: int, training: Training, log: RunLog | None) -> None:
+        """Put model, optimizer and random state where they were at a commit."""
+        folder = self.run.path / "checkpoints"
+        checkpoint = Checkpoint.load(snapshots.weights_file(folder, step))
+        parameters = dict(training.model.named_parameters())
+        with torch.no_grad():
+            for name, weights in checkpoint.tensors.items():
+                parameters[name].copy_(weights)
+        position, tensors = read_state(snapshots.state_file(folder, step))
+        training.restore(step, position.tokens, tensors, position.precision)
+        self.step = step
+        if log is not None:
+            log.go_on(step, position)
+            self.progress(f"Going on from step {step:,}.")
+            self._keep_arithmetic(training)
+            if self.world.size != position.processes:
+                self.progress(
+                    f"It was saved by {position.processes} processes and goes on with "
+                    f"{self.world.size}: not bit for bit as it would have."
+                )
+
+    def _keep_arithmetic(self, training: Training) -> None:
+        """Let the run's page say what it goes on in, even if its file was lost, or is another's."""
+        device, precision = self.world.device.type, training.precision
+        known = compute.read(self.run.path)
+        if precision and (known is None or (known.device, known.precision) != (device, precision)):
+            compute.write(self.run.path, Arithmetic(device, precision, "as the run began"))
+
+    # --- Commands -----------------------------------------------------------------------------
+
+    def _await_claim(self) -> None:
+        """Wait until whoever started this process has named it in the run's status."""
+        deadline = time.monotonic() + CLAIM_SECONDS
+        while time.monotonic() < deadline:
+            if self.run.last_word().pid == os.getpid():
+                return
+            time.sleep(0.005)
+
+    def _on_signal(self, word: str) -> Callable[[int, FrameType | None], None]:
+        def note(number: int, frame: FrameType | None) -> None:
+            self.signalled = word
+
+        return note
+
+    def _wanted(self, training: Training, log: RunLog) -> str:
+        """What to do between two updates: a command, a commit that is due, or nothing."""
+        word = self.signalled or self.run.wanted()
+        if word == "save":
+            self.run.clear_command()
+        if word:
+            return word
+        if self.limits.minutes and log.seconds - self.inherited > 60 * self.limits.minutes:
+            return "out of time"
+        wait = self.limits.commit_seconds and max(
+            self.limits.commit_seconds, COMMIT_SHARE * self.commit_cost
+        )
+        if training.step not in log.evaluation:
+            wait *= UNEVALUATED
+        due = training.step == 0 or time.monotonic() - self.committed > wait
+        return "commit" if due and training.step < self.config.training.steps else ""
+
+    def _out_of_time(self) -> str:
+        minutes = f"{self.limits.minutes:g}"
+        return f"The time limit of {minutes} minutes was reached; what was learned is saved."
+
+    # --- Saving -------------------------------------------------------------------------------
+
+    def _commit(self, training: Training, log: RunLog | None, ended: str = "") -> None:
+        """Save a point to go on from, or the end. All processes take part, the leader writes."""
+        started = time.monotonic()
+        state = training.state()
+        if log is None:
+            return
+        step = training.step
+        if step not in log.evaluation:
+            # For the checkpoint alone: a line in the metrics would differ from the unbroken run's.
+            pairs = training.task.held_out(self.config.training.eval_examples)
+            log.keep(evaluate_loss(training.model, training.task, pairs, step))
+            log.keep(evaluate_outputs(training.model, training.task, pairs, step))
+        checkpoint = self._checkpoint(training, log)
+        position = log.position(step, training.tokens, self.world.size, training.precision)
+        snapshots.commit(
+            self.run.path,
+            step,
+            log.evaluation[step]["loss"],
+            checkpoint.to_bytes(),
+            write_state(position, state),
+            ended,
+        )
+        if step > 0 and read_goals(self.run.path).reload is None:
+            self._verify(step)
+        self.committed = time.monotonic()
+        self.commit_cost = self.committed - started
+
+    def _checkpoint(self, training: Training, log: RunLog) -> Checkpoint:
+        """
+        Raises:
+            DivergedError: a weight is not finite; such a file could not be loaded.
+        """
+        if not all(torch.isfinite(weights).all() for weights in training.model.parameters()):
+            raise DivergedError
+        task, found = training.task, log.evaluation[training.step]
+        summary = Summary(
+            preset=self.config.preset,
+            steps=training.step,
+            seconds=log.seconds,
+            seed=self.config.training.seed,
+            loss=found["loss"],
+            token_accuracy=found["token_accuracy"],
+            exact_match=found["exact_match"],
+            examples=int(found["examples"]),
+            untrained_loss=log.untrained["loss"],
+            untrained_exact_match=log.untrained["exact_match"],
+            evaluated_on_training_pairs=self.config.data.evaluates_on_training_pairs,
+            training=self.config.training.to_dict() | self._found(training),
+            curve=curve(self.run, training.step, found),
+        )
+        return Checkpoint.of(
+            training.model.eval(),
+            task.source_vocabulary,
+            task.target_vocabulary,
+            self.config.data,
+            summary,
+            task.held_out(SAMPLES),
+        )
+
+    def _found(self, training: Training) -> dict[str, str]:
+        """What the settings may leave open, as it came out."""
+        precision = {"precision": training.precision} if training.precision else {}
+        return {"device": self.world.device.type, **precision}
+
+    def _end(
+        self, training: Training, log: RunLog | None, state: str, reason: str = ""
+    ) -> tuple[str, str, str]:
+        """Evaluate on more pairs than in between, and save."""
+        if log is not None:
+            self._set_state("stopping")
+            pairs = training.task.held_out(self.config.training.final_examples)
+            loss = evaluate_loss(training.model, training.task, pairs, training.step)
+            log.write(loss, training.model, last=True)
+            outputs = evaluate_outputs(training.model, training.task, pairs, training.step)
+            log.write(outputs, training.model, last=True)
+        self._commit(training, log, ended=state)
+        return self._conclude(log, state, reason)
+
+    def _conclude(self, log: RunLog | None, state: str, reason: str = "") -> tuple[str, str, str]:
+        """Check what was saved, and sum it up."""
+        if log is not None:
+            path = self._verify(self.step)
+            found, untrained = log.evaluation[self.step], log.untrained
+            self.progress(
+                f"exact match {found['exact_match']:.1%} of {found['examples']:,} (untrained "
+                f"{untrained['exact_match']:.1%}), loss {found['loss']:.2g} (untrained "
+                f"{untrained['loss']:.3g}); saved {path}"
+            )
+        return state, reason, ""
+
+    def _verify(self, step: int) -> str:
+        """Load what was saved afresh, and put down whether it behaves as the model in memory."""
+        path = snapshots.weights_file(self.run.path / "checkpoints", step)
+        checks = verify(path)
+        add_evidence(
+            self.run.path,
+            "reload",
+            {
+                "step": step,
+                "ok": all(check.ok for check in checks),
+                "checks": [check.verdict() for check in checks],
+            },
+        )
+        return str(path)
+
+    def _set_state(self, state: str, reason: str = "", kind: str = "") -> None:
+        process = psutil.Process()
+        ticket = self.run.last_word().ticket
+        self.run.set_status(
+            Status(state, reason, kind, process.pid, started(process), self.step, ticket)
+        )
+        if reason:
+            self.progress(reason)
+
+
+def result(run: Run) -> dict[str, Any]:
+    """What ``train --json`` prints: the run, its state, and its last evaluation."""
+    status, checkpoints = run.status(), run.checkpoints()
+    first: dict[str, Any] = {}
+    last: dict[str, Any] = {}
+    for record in run.metrics()[0]:
+        if record["kind"] == "eval":
+            last = last | record
+            if record["step"] == 0:
+                first = first | record
+    return {
+        "run": str(run.path),
+        "state": status.state,
+        "reason": status.reason,
+        "steps": last.get("step", 0),
+        "seconds": last.get("seconds", 0.0),
+        "loss": last.get("loss"),
+        "exact_match": last.get("exact_match"),
+        "untrained": {"loss": first.get("loss"), "exact_match": first.get("exact_match")},
+        "checkpoint": str(checkpoints[-1]) if checkpoints else None,
+    }
+
+
+def to_stderr(message: str) -> None:
+    with suppress(OSError):  # where the output goes may be full, or gone
+        print(message, file=sys.stderr, flush=True)

@@ -1,0 +1,153 @@
+"""Pairs as padded batches of ids, texts of similar length together."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count, islice
+from random import Random
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from transformer.config.architecture import TrainingConfig, TransformerConfig
+from transformer.decoding.strategies import pad
+from transformer.tasks import Pair, Task
+
+POOL = 32
+"""Batches drawn at once, sorted by length and cut: enough to leave little padding."""
+
+
+class Batch(NamedTuple):
+    """Padded ids.
+
+    source: [batch, source], each as ``config.source_frame`` says, ending in <eos> mostly.
+    target_in: [batch, target], the start token and then the target: what the decoder reads.
+    target_out: [batch, target], the target and then <eos>: what it should write.
+    """
+
+    source: Tensor
+    target_in: Tensor
+    target_out: Tensor
+
+    def to(self, device: torch.device) -> "Batch":
+        return Batch(*(ids.to(device) for ids in self))
+
+
+Encoded = tuple[list[int], list[int]]
+"""Ids of a source and of its target, without special tokens."""
+
+
+def encode(task: Task, pairs: Sequence[Pair]) -> list[Encoded]:
+    return [
+        (task.source_vocabulary.encode(source), task.target_vocabulary.encode(target))
+        for source, target in pairs
+    ]
+
+
+def collate(encoded: Sequence[Encoded], config: TransformerConfig) -> Batch:
+    """One padded batch of some pairs."""
+    sources = [config.framed(source) for source, _ in encoded]
+    inputs = [[config.decoder_start_id, *target] for _, target in encoded]
+    outputs = [[*target, config.eos_id] for _, target in encoded]
+    return Batch(*(pad(rows, config.pad_id) for rows in (sources, inputs, outputs)))
+
+
+def by_length(encoded: Sequence[Encoded], size: int) -> list[list[Encoded]]:
+    """Groups of up to ``size`` pairs of similar length, for evaluation; order is not kept."""
+    ordered = sorted(encoded, key=lambda pair: (len(pair[1]), len(pair[0])))
+    return [ordered[start : start + size] for start in range(0, len(ordered), size)]
+
+
+@dataclass(frozen=True)
+class Share:
+    """One process's part of the batch of an update.
+
+    batch: its rows.
+    targets: real target tokens of the whole batch, by which the loss is averaged.
+    tokens: source and target positions of the whole batch, padding included: the work of a step.
+    """
+
+    batch: Batch
+    targets: int
+    tokens: int
+
+
+def training_batches(
+    task: Task,
+    config: TransformerConfig,
+    training: TrainingConfig,
+    *,
+    start: int = 0,
+    rank: int = 0,
+    size: int = 1,
+) -> Iterator[Share]:
+    """An endless stream of batches; the n-th is a function of task, seed and n alone.
+
+    An epoch's pairs are cut into pools of ``POOL`` batches; inside a pool they are sorted by
+    length, cut into batches, and the batches shuffled.
+
+    Args:
+        start: batches to pass over, as many as were trained on before.
+        rank, size: this process, and how many share each batch row by row.
+    """
+    epoch = 0
+    if start:
+        # Every epoch has as many pairs as the first.
+        first = task.epoch(training.seed, 0, training.batch_size)
+        epoch, start = divmod(start, _batches_of(first, training))
+    for group in islice(_groups(task, training, epoch), start, None):
+        yield _share(group, config, rank, size)
+
+
+def _batches_of(pairs: Sequence[Pair], training: TrainingConfig) -> int:
+    """Batches of an epoch: only the last pool can be short of pairs."""
+    pools, rest = divmod(len(pairs), training.batch_size * POOL)
+    return pools * POOL + math.ceil(rest / training.batch_size)
+
+
+def _groups(task: Task, training: TrainingConfig, epoch: int) -> Iterator[list[Encoded]]:
+    """The encoded pairs of each batch from an epoch on, in order.
+
+    Before each batch but the first a part of the next pool is encoded: all at once, it would keep
+    a graphics card waiting.
+    """
+    pools = _pools(task, training, epoch)
+    pairs, random = next(pools)
+    encoded = encode(task, pairs)
+    while True:
+        groups = by_length(encoded, training.batch_size)
+        random.shuffle(groups)
+        yield groups[0]
+        pairs, random = next(pools)
+        part = math.ceil(len(pairs) / len(groups))
+        encoded = encode(task, pairs[:part])
+        for number, group in enumerate(groups[1:], start=1):
+            yield group
+            encoded += encode(task, pairs[number * part : (number + 1) * part])
+
+
+def _pools(
+    task: Task, training: TrainingConfig, epoch: int
+) -> Iterator[tuple[Sequence[Pair], Random]]:
+    """The pairs of each pool from an epoch on, with what is to shuffle its batches."""
+    size = training.batch_size * POOL
+    for number in count(epoch):
+        pairs = task.epoch(training.seed, number, training.batch_size)
+        random = Random(f"batches/{training.seed}/{number}")
+        for start in range(0, len(pairs), size):
+            yield pairs[start : start + size], random
+
+
+def _share(group: Sequence[Encoded], config: TransformerConfig, rank: int, size: int) -> Share:
+    mine = group[rank::size]
+    # With fewer pairs than processes, the last ones compute a pair that does not count.
+    batch = collate(mine or group[:1], config)
+    if not mine:
+        batch.target_out.fill_(config.pad_id)
+    longest = [max(len(pair[side]) for pair in group) + 1 for side in range(2)]
+    return Share(
+        batch,
+        targets=sum(len(target) + 1 for _, target in group),
+        tokens=len(group) * sum(longest),
+    )

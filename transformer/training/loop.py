@@ -1,0 +1,376 @@
+"""The training loop: schedule, loss, evaluation, updates. It knows nothing of the architecture.
+
+:meth:`Training.events` is a generator. It yields what happens, step by step, and whoever drains
+it decides what to write down, when to save and when to stop.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain, islice
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from transformer.config.architecture import TrainingConfig
+from transformer.decoding.strategies import decode, greedy, pad
+from transformer.model import Transformer
+from transformer.tasks import Pair, Task
+from transformer.training.batches import Batch, Share, by_length, collate, encode, training_batches
+from transformer.training.compute import Arithmetic
+from transformer.training.cuda_graphs import GraphedBackward
+from transformer.training.distributed import ALONE, World
+from transformer.training.optimizer import Adam
+from transformer.training.precision import BATCHES, decide
+
+EVAL_BATCH = 128
+"""Pairs evaluated together: what is computed of more does not stay in a processor's cache."""
+
+
+class DivergedError(RuntimeError):
+    """The loss, the gradient or the weights are no longer finite numbers."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The loss is no longer a finite number. Lower the learning rate, or lengthen the "
+            "warm-up."
+        )
+
+
+def learning_rate(step: int, config: TrainingConfig) -> float:
+    """The rate of update ``step``, counted from 1.
+
+    A linear warm-up to ``config.learning_rate``, then constant or falling with 1/√step as in
+    section 5.3, and over the last ``decay_fraction`` of the steps a straight line towards 0.
+    The paper's own schedule is inverse-sqrt with learning_rate = (d_model · warmup_steps)^-½.
+    """
+    rate = config.learning_rate
+    if step < config.warmup_steps:
+        rate *= step / config.warmup_steps
+    elif config.schedule == "inverse-sqrt":
+        rate *= math.sqrt(config.warmup_steps / step)
+    decay_steps = config.steps * config.decay_fraction
+    remaining = config.steps - step + 1
+    if remaining < decay_steps:
+        rate *= remaining / decay_steps
+    return rate
+
+
+def cross_entropy(
+    logits: Tensor,
+    target_out: Tensor,
+    pad_id: int,
+    smoothing: float = 0.0,
+    reduction: str = "mean",
+) -> Tensor:
+    """Loss in nats, the mean over the real target tokens, label-smoothed as in section 5.4.
+
+    PyTorch spreads the smoothed share over the whole vocabulary, <pad> included.
+
+    Args:
+        logits: [batch, target, vocabulary]
+        target_out: ids, [batch, target]
+        reduction: "mean", or "sum" over the real target tokens.
+    """
+    return F.cross_entropy(
+        logits.flatten(0, 1),
+        target_out.flatten(),
+        ignore_index=pad_id,
+        label_smoothing=smoothing,
+        reduction=reduction,
+    )
+
+
+@dataclass(frozen=True)
+class Update:
+    """One update of the weights. Loss in nats a token, tokens since the start."""
+
+    step: int
+    loss: float
+    learning_rate: float
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Teacher-forced evaluation: loss in nats a token, share of tokens predicted right."""
+
+    step: int
+    loss: float
+    token_accuracy: float
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Free-running evaluation: what the model writes, greedily, and the share that is right.
+
+    outputs: as text; tokens: the same, cut as the model wrote it.
+    """
+
+    step: int
+    exact_match: float
+    outputs: list[str]
+    tokens: list[list[str]]
+
+
+@dataclass(frozen=True)
+class StepEnd:
+    """All that belongs to a step is done: what is saved here goes on exactly from here."""
+
+    step: int
+
+
+@dataclass(frozen=True)
+class Begin:
+    """What the updates compute on and in was settled; the first of them comes next."""
+
+    step: int
+    arithmetic: Arithmetic
+
+
+Event = Update | Loss | Outputs | StepEnd | Begin
+
+
+@torch.inference_mode()
+def evaluate_loss(model: Transformer, task: Task, pairs: Sequence[Pair], step: int) -> Loss:
+    """Loss and token accuracy with the true target as the decoder's input.
+
+    Raises:
+        DivergedError: the loss is not finite.
+    """
+    model.eval()
+    total = right = tokens = 0.0
+    for group in by_length(encode(task, pairs), EVAL_BATCH):
+        batch = collate(group, model.config).to(_device(model))
+        logits = model(batch.source, batch.target_in)
+        real = batch.target_out != model.config.pad_id
+        count = real.sum().item()
+        total += cross_entropy(logits, batch.target_out, model.config.pad_id).item() * count
+        right += (logits.argmax(dim=-1) == batch.target_out)[real].sum().item()
+        tokens += count
+    if not math.isfinite(total):
+        raise DivergedError
+    return Loss(step, total / tokens, right / tokens)
+
+
+def evaluate_outputs(model: Transformer, task: Task, pairs: Sequence[Pair], step: int) -> Outputs:
+    """Exact match of what the model writes by itself, token by token."""
+    model.eval()
+    sources = [task.source_vocabulary.encode(pair.source) for pair in pairs]
+    longest = max(len(task.target_vocabulary.encode(pair.target)) for pair in pairs)
+    # One token more than the longest target: whatever is still going on then is wrong anyway.
+    strategy = partial(greedy, max_length=longest + 2)
+    outputs, tokens = [""] * len(pairs), [[""]] * len(pairs)
+    order = sorted(range(len(pairs)), key=lambda i: len(sources[i]))
+    for start in range(0, len(order), EVAL_BATCH):
+        rows = order[start : start + EVAL_BATCH]
+        ids = pad([model.config.framed(sources[i]) for i in rows], model.config.pad_id)
+        for i, found in zip(rows, decode(model, ids.to(_device(model)), strategy), strict=True):
+            outputs[i] = task.target_vocabulary.decode(found.tokens)
+            tokens[i] = task.target_vocabulary.tokens_of(found.tokens)
+    right = sum(map(task.is_right, pairs, outputs))
+    return Outputs(step, right / len(pairs), outputs, tokens)
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
+
+
+class Training:
+    """A model on its way: everything that its next update depends on.
+
+    Attributes:
+        step: updates made. tokens: source and target positions seen.
+        precision: what the updates compute in, "fp32" or "bf16"; "" until the first.
+    """
+
+    def __init__(
+        self,
+        model: Transformer,
+        task: Task,
+        config: TrainingConfig,
+        world: World = ALONE,
+    ) -> None:
+        self.model = model
+        self.task = task
+        self.config = config
+        self.world = world
+        self.precision = ""
+        self.step = 0
+        self.tokens = 0
+        self._restored = False
+        self.optimizer = Adam(
+            model.parameters(), (config.adam_beta1, config.adam_beta2), config.adam_eps
+        )
+        self._called: nn.Module | None = None
+        self._graphed = None
+        if world.device.type == "cuda" and world.size == 1:
+            self._graphed = GraphedBackward(self._backward, model)
+
+    def events(self) -> Iterator[Event]:
+        """Train on from where the model is; yields what happens as it happens.
+
+        Step 0 is evaluated before any update: that is the untrained baseline. The generator
+        ends after ``config.steps`` updates, or once the evaluation loss is below
+        ``config.until_loss``. Only the world's leader evaluates.
+
+        Raises:
+            DivergedError: the loss is not finite. The weights before that update are kept.
+        """
+        config = self.config
+        if not self._restored:
+            if self.world.leads:
+                # The baseline uses the pairs of the last evaluation, with which it is compared.
+                baseline = self.task.held_out(config.final_examples)
+                yield evaluate_loss(self.model, self.task, baseline, 0)
+                yield evaluate_outputs(self.model, self.task, baseline, 0)
+            yield StepEnd(0)
+        held_out = self.task.held_out(config.eval_examples)
+        shares = training_batches(
+            self.task,
+            self.model.config,
+            config,
+            start=self.step,
+            rank=self.world.rank,
+            size=self.world.size,
+        )
+        if not self.precision:  # after the baseline, for which nobody should wait
+            tried = list(islice(shares, BATCHES))
+            shares = chain(tried, shares)
+            yield from self._settle(tried)
+        share = next(shares)
+        while self.step < config.steps:
+            total, norm = self._differentiate(share)
+            upcoming = next(shares)  # meanwhile a graphics card computes; nothing waited for it yet
+            yield self._update(share, total, norm)
+            share = upcoming
+            if self.step % config.eval_every == 0 and self.step < config.steps:
+                verdict = ""
+                if self.world.leads:
+                    evaluation = evaluate_loss(self.model, self.task, held_out, self.step)
+                    yield evaluation
+                    verdict = "enough" if evaluation.loss < config.until_loss else "go on"
+                if self.world.agree(verdict) == "enough":
+                    return
+                if self.world.leads:
+                    yield evaluate_outputs(self.model, self.task, held_out, self.step)
+            yield StepEnd(self.step)
+
+    def _settle(self, tried: Sequence[Share]) -> Iterator[Begin]:
+        """The leader finds on these batches what to compute in, and tells the others."""
+        if not self.world.leads:
+            self.precision = self.world.agree("")
+            return
+        device = self.world.device
+        batches = [share.batch.to(device) for share in tried]
+        graphed = self._graphed is not None
+        found = decide(self.config.precision, self.model, batches, self.loss, device, graphed)
+        self.precision = self.world.agree(found.precision)
+        yield Begin(self.step, found)
+
+    def _differentiate(self, share: Share) -> tuple[Tensor, Tensor]:
+        """The gradient of a batch, of which ``share`` is our part, left in the parameters.
+
+        Returns:
+            the loss summed over our part, and the norm that the gradient had before it was clipped
+        """
+        self.model.train()
+        self.optimizer.zero_grad()
+        # Each process has its part of the sum; gradients are averaged over the processes, so
+        # that the size of the world must be made up for.
+        scale = self.world.size / share.targets
+        if self._graphed is not None:
+            total = self._graphed(share.batch, scale)
+        else:
+            total = self._backward(share.batch.to(self.world.device), scale)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
+        return self.world.sum(total), norm
+
+    def _backward(self, batch: Batch, scale: float | Tensor) -> Tensor:
+        """Add the gradient of a batch's loss, times ``scale``, to the parameters."""
+        if self._called is None:
+            self._called = self.world.wrap(self.model)
+        total = self.loss(self._called, batch, self.precision)
+        (total * scale).backward()
+        return total.detach()
+
+    def _update(self, share: Share, total: Tensor, norm: Tensor) -> Update:
+        """One step of Adam (section 5.3) along that gradient."""
+        rate = learning_rate(self.step + 1, self.config)
+        loss = total.item() / share.targets
+        if not (math.isfinite(loss) and torch.isfinite(norm)):
+            raise DivergedError
+        self.optimizer.step(rate)
+        self.step += 1
+        self.tokens += share.tokens
+        return Update(self.step, loss, rate, self.tokens)
+
+    def loss(self, model: nn.Module, batch: Batch, precision: str) -> Tensor:
+        """The loss summed over our part of a batch, in nats.
+
+        bf16 is for the matrix products: what they yield is added up, normalised and compared
+        with the target in float32.
+        """
+        pad_id = self.model.config.pad_id
+        with torch.autocast(self.world.device.type, torch.bfloat16, enabled=precision == "bf16"):
+            logits = model(batch.source, batch.target_in)
+        smoothing = self.config.label_smoothing
+        return cross_entropy(logits.float(), batch.target_out, pad_id, smoothing, reduction="sum")
+
+    def state(self) -> dict[str, Tensor]:
+        """What the next update depends on, besides the weights, as named tensors.
+
+        "adam.NAME.KEY" of every parameter, and "rng.RANK" of every process. All processes must
+        call it at the same moment.
+        """
+        state = {}
+        for name, parameter in self.model.named_parameters():
+            for key, value in self.optimizer.state.get(parameter, {}).items():
+                state[f"adam.{name}.{key}"] = value.cpu()
+        for rank, rng in enumerate(self.world.gather(_rng(self.world.device))):
+            state[f"rng.{rank}"] = rng
+        return state
+
+    def restore(
+        self, step: int, tokens: int, state: Mapping[str, Tensor], precision: str = "fp32"
+    ) -> None:
+        """Go on from a saved state; the model has its weights already.
+
+        Args:
+            precision: what the updates computed in; "" if there were none.
+        """
+        self.step, self.tokens, self._restored = step, tokens, True
+        self.precision = precision
+        for name, parameter in self.model.named_parameters():
+            prefix = f"adam.{name}."
+            found = {
+                key.removeprefix(prefix): value.to(parameter.device, copy=True)
+                for key, value in state.items()
+                if key.startswith(prefix)
+            }
+            if found:
+                self.optimizer.state[parameter] = found
+        rng = state.get(f"rng.{self.world.rank}")
+        if rng is None:  # another number of processes: they must at least differ
+            torch.manual_seed(self.config.seed + step + 7919 * self.world.rank)
+        else:
+            _set_rng(self.world.device, rng)
+
+
+def _rng(device: torch.device) -> Tensor:
+    """The state of the generator that dropout draws from."""
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+
+
+def _set_rng(device: torch.device, state: Tensor) -> None:
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state, device)
+    else:
+        torch.set_rng_state(state)
+
+
+def train(model: Transformer, task: Task, config: TrainingConfig) -> Iterator[Event]:
+    """Train a freshly made model in this process alone; yields what happens as it happens."""
+    return Training(model, task, config).events()

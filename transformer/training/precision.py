@@ -1,0 +1,137 @@
+"""Whether a run trains in float32, or in bfloat16 since that was measured to be faster.
+
+Weights, gradients, Adam, evaluation and what is saved are float32 either way; the model's code
+knows nothing of it.
+"""
+
+import copy
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from transformer.model import Transformer
+from transformer.training.batches import Batch
+from transformer.training.compute import Arithmetic
+from transformer.training.cuda_graphs import GraphedBackward
+
+FASTER = 1.2
+"""bfloat16 must be so many times as fast; below, the loss of digits is not worth it."""
+AGREEMENT = 0.02
+"""Largest relative difference of the two losses."""
+ROUNDS = 5
+SECONDS = 0.3
+"""After this no further round begins."""
+BATCHES = 2
+"""How many batches are tried, in turn."""
+
+LossOf = Callable[[nn.Module, Batch, str], Tensor]
+"""The training step's own loss: of a model, on a batch, in "fp32" or "bf16"."""
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether the device has bfloat16 arithmetic, rather than imitating it."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    found = torch.cpu.get_capabilities()
+    return any(found.get(name) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def decide(
+    wanted: str,
+    model: Transformer,
+    batches: Sequence[Batch],
+    loss_of: LossOf,
+    device: torch.device,
+    graphed: bool = False,
+) -> Arithmetic:
+    """What to train in.
+
+    Args:
+        wanted: "fp32", "bf16", or "auto": whichever is measured to be faster.
+        batches: of the run, on the device.
+        graphed: whether the run replays CUDA graphs, so that the trial must, too.
+    """
+    native = has_bf16(device)
+    if wanted != "auto":
+        why = "as its settings ask"
+        if wanted == "bf16" and not native:
+            why += ", though it only imitates bfloat16 and would be faster in float32"
+        return Arithmetic(device.type, wanted, why)
+    if not native:  # at once: to time what is imitated could take many seconds
+        return Arithmetic(device.type, "fp32", "it has no bfloat16 arithmetic of its own")
+    return measure(model, batches, loss_of, device, graphed=graphed)
+
+
+def measure(
+    model: Transformer,
+    batches: Sequence[Batch],
+    loss_of: LossOf,
+    device: torch.device,
+    seconds: float = SECONDS,
+    graphed: bool = False,
+) -> Arithmetic:
+    """Time both precisions on a copy of the model; model and random state stay as they were."""
+    cuda = [device] if device.type == "cuda" else []
+    times: dict[str, list[float]] = {"fp32": [], "bf16": []}
+    losses = {"fp32": 0.0, "bf16": 0.0}
+    try:
+        with torch.random.fork_rng(cuda):
+            scratch = copy.deepcopy(model).train()
+            passes = {kind: _pass(scratch, loss_of, kind, graphed) for kind in times}
+            # Over all batches once, or twice where they are recorded the second time.
+            warming_up = len(batches) * (2 if graphed else 1)
+            began = time.perf_counter()
+            for number in range(warming_up + ROUNDS):
+                warm = number >= warming_up
+                if times["bf16"] and time.perf_counter() - began > seconds:
+                    break
+                for precision, taken in times.items():
+                    torch.manual_seed(number)  # both drop out the same places
+                    scratch.zero_grad()
+                    start = time.perf_counter()
+                    loss = passes[precision](batches[number % len(batches)])
+                    losses[precision] += loss.item()
+                    if cuda:
+                        torch.cuda.synchronize(device)
+                    if warm:
+                        taken.append(time.perf_counter() - start)
+    except RuntimeError:  # no kernel for it, or no room for the copy: a trial ends no run
+        return Arithmetic(device.type, "fp32", "a trial of bfloat16 did not succeed")
+    return choose(device.type, times["fp32"], times["bf16"], losses["fp32"], losses["bf16"])
+
+
+def _pass(
+    model: Transformer, loss_of: LossOf, precision: str, graphed: bool
+) -> Callable[[Batch], Tensor]:
+    """Forward and backward pass of a batch; returns its loss."""
+
+    def backward(batch: Batch, scale: float | Tensor) -> Tensor:
+        loss = loss_of(model, batch, precision)
+        (loss * scale).backward()
+        return loss.detach()
+
+    return partial(GraphedBackward(backward, model) if graphed else backward, scale=1.0)
+
+
+def choose(
+    device: str,
+    fp32_times: Sequence[float],
+    bf16_times: Sequence[float],
+    fp32_loss: float,
+    bf16_loss: float,
+) -> Arithmetic:
+    """What measured times (seconds a batch) and losses (nats) lead to."""
+    fp32, bf16 = statistics.median(fp32_times), statistics.median(bf16_times)
+    ratio = fp32 / bf16
+    # Written so that a loss that is not a number disagrees.
+    if not abs(bf16_loss - fp32_loss) <= AGREEMENT * abs(fp32_loss):
+        return Arithmetic(device, "fp32", "in bfloat16 the loss came out differently", fp32, bf16)
+    if ratio < FASTER:
+        why = f"bfloat16 was only {ratio:.2f} times as fast in a trial at the start"
+        return Arithmetic(device, "fp32", why, fp32, bf16)
+    why = f"{ratio:.1f} times as fast as float32 in a trial at the start"
+    return Arithmetic(device, "bf16", why, fp32, bf16)
