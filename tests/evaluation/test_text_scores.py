@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from pages.components.decoding import many_inputs
 from pages.components.decoding.many_inputs_fields import Brought
 from transformer.checkpoint.checkpoint import Checkpoint
-from transformer.csv_files import FORMULA
 from transformer.decoding.many import BatchAnswer
 from transformer.errors import TaskError
 from transformer.evaluation.text_scores import Scorer, edit_distance
+from transformer.files import FORMULA
 from transformer.tasks.own_pairs.inputs import ARROW, MAX_BYTES, MAX_INPUTS, as_line, parse_inputs
 
 BUNDLED = Path(__file__).parents[2] / "checkpoints"

@@ -1,4 +1,4 @@
-"""Addresses that an earlier version wrote open the same view: links in courses and papers live on."""
+"""Addresses that an earlier version wrote open the same view: links in courses live on."""
 
 import shutil
 from collections.abc import Mapping

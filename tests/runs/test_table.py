@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from pages.components.widgets.run_table import row
-from transformer.csv_files import FORMULA
+from transformer.files import FORMULA
 from transformer.runs.directory import Run, Status, create_run, started
 from transformer.runs.table import (
     ORDERS,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from transformer.config.architecture import DataConfig, RunConfig, TrainingConfig, TransformerConfig
-from transformer.csv_files import write_csv
+from transformer.files import write_csv
 from transformer.runs.directory import Run
 from transformer.runs.table import parse_record, task_title
 

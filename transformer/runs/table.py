@@ -14,8 +14,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from transformer.csv_files import write_csv
 from transformer.errors import RunError
+from transformer.files import write_csv
 from transformer.runs.directory import ACTIVE, Run
 from transformer.tasks import TASKS
 

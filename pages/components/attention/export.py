@@ -14,7 +14,7 @@ from pages.components.shell.address import Told
 from pages.components.shell.mount import script
 from pages.components.widgets.attention_explorer import HERE, pack
 from transformer.analysis.heads import Head
-from transformer.csv_files import cell
+from transformer.files import cell
 from transformer.vocabulary.vocabulary import visible
 
 PAGE = """<!doctype html>

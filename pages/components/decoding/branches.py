@@ -13,7 +13,7 @@ from pages.components.decoding.view import View
 from pages.components.shared.inspection import shown
 from pages.components.shell import address
 from pages.components.widgets.branch_tree import Row, branch_tree
-from transformer.csv_files import write_csv
+from transformer.files import write_csv
 
 if TYPE_CHECKING:
     from transformer.checkpoint.checkpoint import Checkpoint

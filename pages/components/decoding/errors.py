@@ -14,7 +14,7 @@ from pages.components.shared.inspection import LONGEST_OUTPUT
 from pages.components.shell import address, jobs
 from pages.components.shell.text import percent, plain, probability
 from pages.components.widgets.answer_table import Row, Tokens, answer_table, page_of
-from transformer.csv_files import write_csv
+from transformer.files import write_csv
 from transformer.vocabulary.vocabulary import printable
 
 if TYPE_CHECKING:

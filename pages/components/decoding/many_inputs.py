@@ -15,9 +15,9 @@ from pages.components.shared.scores import score
 from pages.components.shell import jobs
 from pages.components.shell.text import percent
 from pages.components.widgets.answer_table import Row, Tokens, answer_table, page_of
-from transformer.csv_files import write_csv
 from transformer.errors import UserError
 from transformer.evaluation.text_scores import Scorer, Scores
+from transformer.files import write_csv
 from transformer.tasks.own_pairs.inputs import Input, Inputs
 from transformer.vocabulary.vocabulary import Vocabulary
 

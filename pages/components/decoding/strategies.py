@@ -14,7 +14,7 @@ from pages.components.shell import address
 from pages.components.shell.text import code
 from pages.components.widgets.beam_tree import beam_tree as draw_tree
 from transformer.config.architecture import SamplingConfig
-from transformer.csv_files import write_csv
+from transformer.files import write_csv
 
 if TYPE_CHECKING:
     from transformer.checkpoint.checkpoint import Checkpoint

@@ -11,7 +11,7 @@ from pages.components.decoding.view import View, open_at
 from pages.components.shared.inspection import LONGEST_OUTPUT, shown
 from pages.components.shell import address
 from pages.components.shell.text import full_stop, probability, verbatim
-from transformer.csv_files import write_csv
+from transformer.files import write_csv
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -10,7 +10,7 @@ from pages.components.decoding.view import View
 from pages.components.shared.inspection import shown
 from pages.components.shell import address
 from pages.components.shell.text import verbatim
-from transformer.csv_files import write_csv
+from transformer.files import write_csv
 
 if TYPE_CHECKING:
     import numpy as np
