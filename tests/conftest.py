@@ -19,6 +19,22 @@ hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=Tr
 hypothesis.settings.load_profile("repeatable")
 
 
+TESTS = Path(__file__).parent
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A marker for each folder of tests, so that several can be chosen or left out at once."""
+    for folder in sorted(path.name for path in TESTS.iterdir() if (path / "__init__.py").exists()):
+        config.addinivalue_line("markers", f"{folder}: the tests in tests/{folder}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        folder, *rest = item.path.relative_to(TESTS).parts
+        if rest:
+            item.add_marker(folder)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> Iterator[None]:
     """The tensors are tiny, so a second thread only costs, and it could reorder sums."""

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,17 +32,37 @@ def main() -> int:
     browser = find_browser()
     if browser:
         os.environ["WORKBENCH_BROWSER"] = browser
-    python = str(BIN / "python")
-    checks = (
-        [python, "-m", "ruff", "check", "."],
-        [python, "-m", "ruff", "format", "--check", "."],
-        [python, "-m", "mypy", "transformer", "pages", "app.py", "tests", "benchmarks", "docs"],
-        *tests([python, "-m", "pytest"], sys.argv[1:]),
-    )
-    failed = [command for command in checks if subprocess.run(command, check=False).returncode]
-    for command in failed:
-        print(f"FAILED: {' '.join(command[1:])}", file=sys.stderr)
+    python = [str(BIN / "python"), "-m"]
+    with ThreadPoolExecutor() as beside:  # one core is seldom kept busy by tests that wait
+        checked = beside.submit(lambda: [*map(quietly, style(python))])
+        tested = [run(command) for command in tests([*python, "pytest"], sys.argv[1:])]
+        done = [*checked.result(), *tested]
+    failed = [process for process in done if process.returncode]
+    for process in failed:
+        print(process.stdout or "", end="")
+        print(f"FAILED: {' '.join(process.args[1:])}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def run(command: list[str]) -> "subprocess.CompletedProcess[str]":
+    """A command whose output is shown as it comes."""
+    return subprocess.run(command, check=False, text=True)
+
+
+def quietly(command: list[str]) -> "subprocess.CompletedProcess[str]":
+    """A command whose output is kept, to be shown if it fails."""
+    return subprocess.run(
+        command, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+
+
+def style(python: list[str]) -> list[list[str]]:
+    """The checks of style and types."""
+    return [
+        [*python, "ruff", "check", "."],
+        [*python, "ruff", "format", "--check", "."],
+        [*python, "mypy", "transformer", "pages", "app.py", "tests", "benchmarks", "docs"],
+    ]
 
 
 def tests(pytest: list[str], arguments: list[str]) -> list[list[str]]:
