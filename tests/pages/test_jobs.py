@@ -1,56 +1,63 @@
 """Work in a thread of its own, as pages start it."""
 
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 
 import pytest
 
 from pages.components.shell import browser, jobs
 
 
-def endless() -> Iterator[object]:
+def endless() -> Generator[object, None, None]:
     while True:
         time.sleep(0.01)
         yield 0.5
 
 
-def finished(one: jobs.Study, within: float) -> bool:
+def found() -> Generator[object, None, None]:
+    yield 1.0
+    yield ["found"]
+
+
+def finished(one: jobs.Job, within: float) -> bool:
     deadline = time.monotonic() + within
     while one.running and time.monotonic() < deadline:
         time.sleep(0.01)
     return not one.running
 
 
-def test_a_study_that_nobody_follows_gives_way_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_that_nobody_follows_gives_way_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
     """As when its tab is closed: two of them would keep all others waiting for good."""
-    left = [jobs.start(number, endless) for number in range(jobs.AT_ONCE)]
-    waiting = jobs.start("waiting", lambda: iter([1.0, "found"]))
+    left = [jobs.start(number, endless) for number in range(jobs.STUDIES.at_once)]
+    waiting = jobs.start("waiting", found)
     assert not finished(waiting, 0.2)
     monkeypatch.setattr(jobs, "UNWATCHED", 0.05)
     assert all(finished(one, 10) for one in left)
     assert all(one.cancelled for one in left)
     monkeypatch.undo()
-    assert finished(jobs.start("next", lambda: iter([1.0, "found"])), 10)
+    assert finished(jobs.start("next", found), 10)
 
 
-def test_a_study_that_is_followed_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_that_is_followed_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "UNWATCHED", 0.3)
     one = jobs.start("followed", endless)
     for _ in range(10):
         one.watched = time.monotonic()  # what each look of a page does
         time.sleep(0.1)
     assert one.running
-    one.cancelled = True
+    one.cancel()
     assert finished(one, 10)
 
 
-def test_an_address_that_is_passed_on_does_not_take_a_study_along(
+def test_an_address_that_is_passed_on_does_not_take_a_job_along(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """In a class, what a person brought to be decoded is theirs."""
     monkeypatch.setenv("WORKBENCH_MODE", "class")
     monkeypatch.setattr(browser, "owner", lambda: "mine")
-    one = jobs.Study("kept")
+    one = jobs.Job("kept")
     jobs.keep(one)
     assert jobs.recall(one.token) is one
     assert jobs.recall("another") is None
@@ -58,9 +65,58 @@ def test_an_address_that_is_passed_on_does_not_take_a_study_along(
     assert jobs.recall(one.token) is None
 
 
-def test_the_oldest_studies_are_forgotten() -> None:
-    first = jobs.Study("first")
-    for one in (first, *(jobs.Study(number) for number in range(jobs.KEPT))):
+def test_the_oldest_jobs_are_forgotten() -> None:
+    first = jobs.Job("first")
+    for one in (first, *(jobs.Job(number) for number in range(jobs.KEPT))):
         jobs.keep(one)
     assert jobs.recall(first.token) is None
     assert jobs.recall(one.token) is one
+
+
+def test_stopping_a_job_ends_its_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    class Watched(subprocess.Popen[bytes]):
+        def __init__(self, *arguments: object, **options: object) -> None:
+            endless = [sys.executable, "-c", "import time; time.sleep(600)"]
+            super().__init__(endless, **options)  # type: ignore[call-overload]
+            started.append(self)
+
+    monkeypatch.setattr(subprocess, "Popen", Watched)
+
+    def work() -> Generator[object, None, None]:
+        yield (yield from jobs.command("health"))
+
+    one = jobs.start("a process", work)
+    deadline = time.monotonic() + 10
+    while not started and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert one.running
+    one.cancel()
+    assert finished(one, 10)
+    assert started[0].poll() is not None
+
+
+def test_a_process_says_what_it_does_and_its_error_is_the_jobs_own() -> None:
+    def work() -> Generator[object, None, None]:
+        yield (yield from jobs.command("pairs", "no such file.tsv"))
+
+    one = jobs.start("an error", work)
+    assert finished(one, 60)
+    assert one.result is None
+    assert str(one.error).startswith("The file of pairs could not be read")
+
+
+def test_a_shared_job_is_one_for_all_and_begins_anew_once_it_is_forgotten() -> None:
+    queue = jobs.Queue(1, "waiting for another")
+    one = jobs.share("shared", endless, queue)
+    assert jobs.share("shared", endless, queue) is one
+    jobs.forget("shared")  # it is under way
+    assert jobs.shared("shared") is one
+    waiting = jobs.share("another", found, queue)
+    assert waiting.progress() == (0.0, "waiting for another")
+    one.cancel()
+    assert finished(waiting, 10)
+    assert waiting.result == ["found"]
+    jobs.forget("shared")
+    assert jobs.shared("shared") is None

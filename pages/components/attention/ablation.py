@@ -1,6 +1,6 @@
 """Cause, not only looks: heads switched off or patched, and what the model then does."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -173,11 +173,11 @@ def _exact_match(shown: Shown, heads: list[Head], method: str, examples: Example
     if not examples.pairs:
         st.info("This checkpoint holds no examples to measure on.")
         return
-    _forget_other("exact match study", name)
+    job = jobs.current("exact match study", name)
     if st.button(f"Exact match on {examples.words}", key="measure"):
         twin = shown.checkpoint.twin()  # hooks of its own, for a thread of its own
 
-        def work() -> Iterator[object]:
+        def work() -> Generator[object, None, None]:
             from transformer.analysis.ablation import exact_match
 
             count = len(examples.pairs)
@@ -193,8 +193,8 @@ def _exact_match(shown: Shown, heads: list[Head], method: str, examples: Example
                 shares.append(rights[-1] / count)
             yield tuple(shares)
 
-        st.session_state["exact match study"] = jobs.start(name, work)
-    result = jobs.show("exact match study", "Decoding")
+        st.session_state["exact match study"] = job = jobs.start(name, work)
+    result = jobs.show(job, "Decoding")
     if isinstance(result, tuple):
         whole, without = result
         st.metric(
@@ -210,19 +210,19 @@ def _knock_out(shown: Shown, method: str, examples: Examples) -> None:
     st.markdown("**Which heads matter at all?**")
     if not examples.pairs:
         return
-    _forget_other("knock-out study", name)
+    job = jobs.current("knock-out study", name)
     count = len(all_heads(shown.checkpoint.config))
     if st.button(f"Knock out each of the {count} heads in turn", key="knock out"):
         twin = shown.checkpoint.twin()
 
-        def work() -> Iterator[object]:
+        def work() -> Generator[object, None, None]:
             from transformer.analysis.ablation import knock_out
 
             replacements = _replacements(twin, method, examples)
             yield from knock_out(twin, examples.pairs, replacements, examples.is_right)
 
-        st.session_state["knock-out study"] = jobs.start(name, work)
-    result = jobs.show("knock-out study", f"{count} heads, {examples.words}")
+        st.session_state["knock-out study"] = job = jobs.start(name, work)
+    result = jobs.show(job, f"{count} heads, {examples.words}")
     if result is not None:
         _draw_ranking(result, examples)  # type: ignore[arg-type]
 
@@ -286,11 +286,3 @@ def _go() -> None:
     head = st.session_state["go to ranked"]
     if head is not None:
         place.go_to(head)
-
-
-def _forget_other(key: str, name: object) -> None:
-    """Drop a study of something else, and stop it if it is under way."""
-    kept: jobs.Study | None = st.session_state.get(key)
-    if kept is not None and kept.name != name:
-        kept.cancelled = True
-        del st.session_state[key]

@@ -1,6 +1,6 @@
 """Average several checkpoints, and see whether the held-out score rises (section 6.1)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from transformer.checkpoint.checkpoint import Checkpoint
     from transformer.evaluation.averaging import Averaged
 
-STUDY = "averaging study"
+JOB = "averaging study"
 AT_FIRST = 5
 """As many as the paper averages of its base models."""
 MOST = 20
@@ -65,20 +65,17 @@ def panel(entry: Listed, checkpoint: "Checkpoint") -> None:
         )
         return
     name = tuple(one.id for one in picked)
-    kept: jobs.Study | None = st.session_state.get(STUDY)
-    if kept is not None and kept.name != name:
-        kept.cancelled = True
-        del st.session_state[STUDY]
+    job = jobs.current(JOB, name)
     if st.button(
         f"Average {len(picked)} and score them" if picked else "Average and score them",
         type="primary",
         disabled=len(picked) < 2,
         icon=":material/join:",
     ):
-        st.session_state[STUDY] = jobs.start(
+        st.session_state[JOB] = job = jobs.start(
             name, lambda: _work([one.path for one in picked], _pairs(picked[-1]))
         )
-    result = jobs.show(STUDY, "Scoring each of them, the average, and the untrained model")
+    result = jobs.show(job, "Scoring each of them, the average, and the untrained model")
     if result is not None:
         _result(result, _short(picked))  # type: ignore[arg-type]
 
@@ -130,7 +127,7 @@ def _pairs(entry: Listed) -> Path | None:
     return run.data_file if run is not None else None
 
 
-def _work(paths: Sequence[Path], pairs: Path | None) -> Iterator[object]:
+def _work(paths: Sequence[Path], pairs: Path | None) -> Generator[object, None, None]:
     from transformer.checkpoint.checkpoint import Checkpoint
     from transformer.evaluation.averaging import averaging
     from transformer.evaluation.held_out import held_out, task_of
@@ -208,7 +205,7 @@ def _keep(found: "Averaged", count: int) -> None:
         kept = uploads.keep(name, found.checkpoint.to_bytes(), browser.owner())
         st.session_state["checkpoint"] = kept.id
         st.session_state["kept average"] = kept.id
-        st.session_state.pop(STUDY, None)
+        st.session_state.pop(JOB, None)
     except UserError as error:
         st.session_state["average problem"] = error
     except OSError as error:

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from transformer.analysis.mistakes import Mistake, Mistakes
     from transformer.checkpoint.checkpoint import Checkpoint
 
-STUDY = "errors study"
+JOB = "errors study"
 COUNTS = ("200", "1000", "5000")
 LONGER = "longer"
 COLUMNS = ("Input", "Output, first wrong token marked", "Target", "Confidence", "First wrong step")
@@ -40,15 +40,11 @@ def panel(view: View) -> None:
     checkpoint = view.checkpoint
     count, longer = _choices(checkpoint)
     name = (checkpoint.header.sha256, count, longer)
-    kept: jobs.Study | None = st.session_state.get(STUDY)
-    if kept is None or kept.name != name:
-        if kept is not None:
-            kept.cancelled = True
-        _start(checkpoint, count, longer)
-    found = jobs.show(STUDY, "Answering examples")
+    job = jobs.current(JOB, name) or _start(checkpoint, count, longer)
+    found = jobs.show(job, "Answering examples")
     if isinstance(found, Tried):
         _show(checkpoint, found)
-    if st.session_state[STUDY].cancelled:
+    if job.cancelled:
         st.button("Try them all again", on_click=_again)
 
 
@@ -86,11 +82,11 @@ def _choices(checkpoint: "Checkpoint") -> tuple[int, bool]:
     return int(count), bool(longer)
 
 
-def _start(checkpoint: "Checkpoint", count: int, longer: bool) -> None:
+def _start(checkpoint: "Checkpoint", count: int, longer: bool) -> jobs.Job:
     twin = checkpoint.twin()  # hooks of its own, for a thread of its own
     pairs = data_file()
 
-    def work() -> Iterator[object]:
+    def work() -> Generator[object, None, None]:
         from transformer.analysis.mistakes import Mistakes, find_mistakes
 
         examples = examples_of(twin, pairs, count, longer=longer)
@@ -98,11 +94,12 @@ def _start(checkpoint: "Checkpoint", count: int, longer: bool) -> None:
             yield Tried(examples, step) if isinstance(step, Mistakes) else step
 
     name = (checkpoint.header.sha256, count, longer)
-    st.session_state[STUDY] = jobs.start(name, work)
+    st.session_state[JOB] = job = jobs.start(name, work)
+    return job
 
 
 def _again() -> None:
-    st.session_state.pop(STUDY, None)
+    st.session_state.pop(JOB, None)
 
 
 # --- what was found ---------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Many inputs at once: brought as text or file, decoded, scored, and taken along as CSV."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -88,14 +88,14 @@ def panel(view: View) -> None:
     running = (kept := st.session_state.get(key)) is not None and kept.running
     _search(checkpoint, key, running)
     say(brought())
-    results = jobs.show(key, "Decoding")
+    results = jobs.show(st.session_state.get(key), "Decoding")
     if isinstance(results, Results):
         _show(checkpoint, results, key)
 
 
 def _recall(checkpoint: "Checkpoint", key: str) -> None:
     """In a session that began anew, by a reload say: what the address leads to."""
-    found: jobs.Study | None = st.session_state.get(key)
+    found: jobs.Job | None = st.session_state.get(key)
     token = st.query_params.get(DECODED)
     if found is None and token is not None:
         found = jobs.recall(token)
@@ -196,7 +196,7 @@ def _start(checkpoint: "Checkpoint", results: Results, key: str) -> None:
     twin = checkpoint.twin()
     vocabulary = twin.target_vocabulary
 
-    def work() -> Iterator[object]:
+    def work() -> Generator[object, None, None]:
         from transformer.checkpoint.placement import on_card
         from transformer.decoding.engines.int8 import int8_twin
         from transformer.decoding.many import BatchAnswer, answer_many

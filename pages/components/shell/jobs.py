@@ -1,153 +1,306 @@
-"""Work of seconds to minutes in a thread of its own: progress, an estimate, a way to stop it.
+"""Work of seconds to minutes beside the pages: progress, an estimate, a way to stop it.
 
-The thread never touches Streamlit. A page keeps the study in its session state and draws it
-in a fragment that looks again every half second.
+A job is a generator in a thread of its own, which never touches Streamlit. What needs memory of its
+own, or would hold up the server, runs in a process that the generator starts by :func:`command`. A
+page draws a job by :func:`show`, in a fragment that looks again every half second.
 """
 
 import logging
+import os
 import secrets
+import subprocess
+import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
+import psutil
 import streamlit as st
 
 from pages.components.shell import browser
 from pages.components.shell.frame import errors_shown, problem
-from pages.components.shell.text import seconds
+from pages.components.shell.text import plain, seconds
 from transformer.errors import UserError
 
-AT_ONCE = 2
-"""Studies that may run at the same time; others wait, as all share one processor."""
-KEPT = 30
-"""Studies that the server remembers for those who reload a page; the oldest are forgotten first."""
+ROOT = Path(__file__).resolve().parents[3]
+KEPT, SHARED = 30, 100
+"""Jobs that the server remembers for those who reload a page, and for all who look at the same
+thing; the oldest are forgotten first."""
 UNWATCHED = 150.0
-"""Seconds after which a study that no page follows gives way to others. A page in the background
+"""Seconds after which a job that no page follows gives way to others. A page in the background
 is let look once a minute by its browser."""
+POLL_SECONDS = 0.05
 
-Work = Callable[[], Iterator[object]]
-"""Yields floats, the share done from 0 to 1, and last its result."""
-
-
-@st.cache_resource
-def _turns() -> threading.Semaphore:
-    return threading.Semaphore(AT_ONCE)
+Work = Callable[[], Generator[object, None, None]]
+"""Yields numbers, the share done from 0 to 1; texts, what it is about to do; and its result, which
+is neither."""
 
 
-@dataclass
-class Study:
-    """A study under way or done.
+class Queue:
+    """Jobs that wait for each other.
 
-    name: what it studies; a page shows it only while that is still what is asked for.
+    at_once: how many run at the same time; others wait, as all share one machine.
+    waiting: why a job waits, in words.
+    usual_seconds: how long a job takes that cannot say what share is done; 0 where it can.
+    """
+
+    def __init__(self, at_once: int, waiting: str, usual_seconds: float = 0.0) -> None:
+        self.at_once, self.waiting, self.usual_seconds = at_once, waiting, usual_seconds
+        self.places = threading.Semaphore(at_once)
+
+
+STUDIES = Queue(2, "waiting for another study to end")
+
+
+@dataclass(eq=False)
+class Job:
+    """A job that waits, is under way, or is done.
+
+    name: what it is about; a page shows it only while that is still what is asked for.
+    share, stage: how much is done, and what it is doing, as far as it says so.
     result: None until it has ended well; error: what a person is told if it did not.
+    abandoned: whether it was stopped since no page followed it, not by a person.
     watched: when a page last followed it, by the monotonic clock.
     token: what leads back to it, not to be guessed.
     owner: the browser that it was kept for.
     """
 
     name: object
+    queue: Queue = STUDIES
     share: float = 0.0
+    stage: str = ""
     started: float = 0.0
-    running: bool = True
     cancelled: bool = False
+    abandoned: bool = False
     result: object = None
     error: UserError | None = None
-    failed: bool = False
     watched: float = field(default_factory=time.monotonic)
     token: str = field(default_factory=partial(secrets.token_urlsafe, 12))
     owner: str = ""
+    ended: threading.Event = field(default_factory=threading.Event)
 
     @property
+    def running(self) -> bool:
+        return not self.ended.is_set()
+
+    def cancel(self) -> None:
+        """Stop it at its next step, and its process with it."""
+        self.cancelled = True
+
     def unwanted(self) -> bool:
         """Whether it was stopped, or nobody has followed it for long."""
-        return self.cancelled or time.monotonic() - self.watched > UNWATCHED
+        if not self.cancelled and time.monotonic() - self.watched > UNWATCHED:
+            self.cancelled = self.abandoned = True
+        return self.cancelled
 
-    def left(self) -> str:
-        """How long it may still take, in words."""
+    def progress(self) -> tuple[float, str]:
+        """The share that is done, and how long it may still take, in words."""
         if not self.started:
-            return "waiting for another study to end"
+            return 0.0, self.queue.waiting
+        spent, usual = time.monotonic() - self.started, self.queue.usual_seconds
+        if usual:
+            left = usual - spent
+            words = (
+                f"about {seconds(left)} left"
+                if left > 0
+                else "longer than usual: the machine is busy"
+            )
+            return min(spent / usual, 0.95), words
         if self.share < 0.02:
-            return "starting"
-        passed = time.monotonic() - self.started
-        return f"about {seconds(max(passed / self.share - passed, 1))} left"
+            return self.share, "starting"
+        left = spent / self.share - spent
+        return min(self.share, 1.0), f"about {seconds(max(left, 1))} left"
 
 
-def start(name: object, work: Work) -> Study:
-    """Begin a study."""
-    study = Study(name)
-    turns = _turns()
+# --- Starting ----------------------------------------------------------------------------
 
+
+def start(name: object, work: Work, queue: Queue = STUDIES) -> Job:
+    """Begin a job."""
+    job = Job(name, queue)
+    _launch(job, work)
+    return job
+
+
+def _launch(job: Job, work: Work) -> None:
     def run() -> None:
         try:
-            with turns:
-                study.started = time.monotonic()
-                for step in work():
-                    if study.unwanted:
-                        study.cancelled = True
-                        return
-                    if isinstance(step, float):
-                        study.share = step
-                    else:
-                        study.result = step
+            while not job.queue.places.acquire(timeout=0.2):
+                if job.unwanted():
+                    return
+            try:
+                job.started = time.monotonic()
+                _drain(job, work)
+            finally:
+                job.queue.places.release()
         except UserError as error:
-            study.error = error
+            job.error = error
         except Exception:
-            logging.getLogger(__name__).exception("A study failed")
-            study.failed = True
+            logging.getLogger(__name__).exception("A job failed")
+            job.error = UserError("This failed, and it is our fault. The terminal says more.")
         finally:
-            study.running = False
+            job.ended.set()
 
-    threading.Thread(target=run, name="study", daemon=True).start()
-    return study
+    threading.Thread(target=run, name="job", daemon=True).start()
+
+
+def _drain(job: Job, work: Work) -> None:
+    with closing(work()) as steps:
+        for step in steps:
+            if job.unwanted():
+                return
+            if isinstance(step, float):
+                job.share = step
+            elif isinstance(step, str):
+                job.stage = step or job.stage
+            else:
+                job.result = step
+
+
+def command(*words: str, limit_seconds: float = float("inf")) -> Generator[str, None, str]:
+    """Run ``python -m transformer WORDS`` in a process of its own, which gives way to others.
+
+    Yields the last line that it has written to standard error, again and again until it ends;
+    returns its standard output. Closing the generator ends the process, and so does the limit.
+
+    Raises:
+        UserError: it cannot be started, or it ended with such an error.
+    """
+    environment = os.environ | {
+        "OMP_NUM_THREADS": "1",
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "PYTHONIOENCODING": "utf-8",
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+    }
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        output, errors = Path(folder, "output"), Path(folder, "errors")
+
+        def last_line() -> str:
+            return errors.read_text("utf-8", "replace").rstrip().rpartition("\n")[2].strip()
+
+        try:
+            with output.open("wb") as out, errors.open("wb") as err:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "transformer", *words],
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=err,
+                    env=environment,
+                )
+        except OSError as error:
+            raise UserError(f"The process could not be started: {error.strerror}.") from None
+        try:
+            if os.name == "posix":
+                with suppress(psutil.Error):
+                    psutil.Process(process.pid).nice(5)
+            end = time.monotonic() + limit_seconds
+            while process.poll() is None and time.monotonic() < end:
+                yield last_line()
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(POLL_SECONDS)
+        finally:
+            process.kill()
+            process.wait()
+        if last_line().startswith("error: "):
+            raise UserError(last_line().removeprefix("error: "))
+        return output.read_text("utf-8", "replace")
+
+
+# --- Finding again -----------------------------------------------------------------------
+
+
+def current(key: str, name: object) -> Job | None:
+    """The session's job under a key, if it has this name; one of another name is stopped and
+    forgotten."""
+    job: Job | None = st.session_state.get(key)
+    if job is not None and job.name != name:
+        job.cancel()
+        del st.session_state[key]
+        return None
+    return job
 
 
 @st.cache_resource
-def _kept() -> dict[str, Study]:
+def _remembered(by: str) -> dict[object, Job]:
+    """The jobs that outlive a session, by their "token" or their "name"."""
     return {}
 
 
-def keep(study: Study) -> None:
+def keep(job: Job) -> None:
     """Remember it beyond its session, for this browser: an address is soon passed on."""
-    kept = _kept()
-    study.owner = browser.owner()
-    kept[study.token] = study
+    kept = _remembered("token")
+    job.owner = browser.owner()
+    kept[job.token] = job
     for oldest in list(kept)[:-KEPT]:
         kept.pop(oldest, None)
 
 
-def recall(token: str) -> Study | None:
-    """The study with this token, if it was kept for this browser and still is."""
-    found = _kept().get(token)
+def recall(token: str) -> Job | None:
+    """The job with this token, if it was kept for this browser and still is."""
+    found = _remembered("token").get(token)
     return found if found is not None and browser.owns(found.owner) else None
 
 
-def show(key: str, title: str) -> object:
-    """Draw the study kept under this key in session state; its result once there is one."""
-    study: Study | None = st.session_state.get(key)
-    if study is None:
+def share(name: object, work: Work, queue: Queue) -> Job:
+    """The one job of this name for all sessions, begun if there is none."""
+    known = _remembered("name")
+    if (before := known.get(name)) is not None and before.abandoned:
+        forget(name)
+    new = Job(name, queue)
+    job = known.setdefault(name, new)
+    if job is new:
+        _launch(job, work)
+        for oldest in list(known)[:-SHARED]:
+            forget(oldest)
+    return job
+
+
+def shared(name: object) -> Job | None:
+    """The one job of this name, if any session has begun it."""
+    return _remembered("name").get(name)
+
+
+def forget(name: object) -> None:
+    """Let the next who shares a job of this name begin anew; not while it is under way."""
+    known = _remembered("name")
+    if name in known and not known[name].running:
+        known.pop(name, None)
+
+
+# --- Drawing -----------------------------------------------------------------------------
+
+
+def show(job: Job | None, title: str = "") -> object:
+    """Draw a job; its result once there is one.
+
+    Args:
+        title: what it is doing, where it does not say so itself.
+    """
+    if job is None:
         return None
-    if study.running:
-        _follow(key, title)
+    if job.running:
+        _follow(job, title)
         return None
-    if study.error is not None:
-        problem(study.error)
-    elif study.failed:
-        st.error("The study failed, and it is our fault. The terminal says more.")
-    elif study.cancelled:
+    if job.error is not None:
+        problem(job.error)
+    elif job.cancelled:
         st.info("Stopped before it was done.")
-    return study.result
+    return job.result
 
 
 @st.fragment(run_every=0.5)
-def _follow(key: str, title: str) -> None:
+def _follow(job: Job, title: str) -> None:
     with errors_shown():
-        study: Study = st.session_state[key]
-        study.watched = time.monotonic()
-        if not study.running:
+        job.watched = time.monotonic()
+        if not job.running:
             st.rerun(scope="app")
+        share, left = job.progress()
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.progress(min(study.share, 1.0), text=f"{title}: {study.share:.0%}, {study.left()}")
-            if st.button("Stop", key=f"stop {key}"):
-                study.cancelled = True
+            st.progress(share, text=f"{plain(job.stage) or title}: {share:.0%}, {left}")
+            if st.button("Stop", key=f"stop {job.token}"):
+                job.cancel()

@@ -1,7 +1,7 @@
-"""Pairs that people bring, kept under a checksum, and read by a process of their own.
+"""Pairs that people bring, kept under a checksum.
 
 The app never holds a file: it writes what arrives to the disk, piece by piece, and reads the
-survey that ``python -m transformer pairs`` leaves beside it.
+survey that ``python -m transformer pairs`` leaves beside it (``training.reading`` starts that).
 
     runs/uploads/pairs/<id>/      id: 128 bits of the content's SHA-256, so that nobody guesses it
       source.tsv or .csv          as it came; goes once it is read, unless it was typed
@@ -15,15 +15,11 @@ import os
 import re
 import secrets
 import shutil
-import subprocess
-import sys
-import threading
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import streamlit as st
 
 from transformer.errors import TaskError
@@ -36,8 +32,6 @@ FOLDER = directory.ROOT / "uploads" / "pairs"
 ID = re.compile("[0-9a-f]{32}")
 MAX_KEPT = 200
 MAX_BYTES = 2_000_000_000
-MAX_READINGS = 2
-"""Files read at the same time for all sessions; others wait."""
 FORGOTTEN_SECONDS = 86_400.0
 """An arrival that old was broken off."""
 
@@ -103,7 +97,6 @@ class Arrival:
             os.utime(folder)
         else:
             folder.mkdir(exist_ok=True)
-            _readings().forget(id)
             self._path.replace(folder / f"source{self._suffix}")
             about = {"name": self.title[:100], "typed": typed}
             write_atomic(folder / "about.json", json.dumps(about).encode())
@@ -124,7 +117,6 @@ def keep_run(data: Path, title: str) -> str:
     folder = FOLDER / checksum[:32]
     if not _is_whole(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        _readings().forget(folder.name)
         link_or_copy(data, folder / "source.tsv")
         write_atomic(folder / "about.json", json.dumps({"name": title[:100]}).encode())
         _drop_oldest()
@@ -140,11 +132,12 @@ def _checksum(path: str, changed: int, size: int) -> str:
 def _is_whole(folder: Path) -> bool:
     """Whether there is something to read, or it has been read."""
     return (folder / "about.json").exists() and (
-        (folder / "survey.json").exists() or _source(folder) is not None
+        (folder / "survey.json").exists() or source_of(folder) is not None
     )
 
 
-def _source(folder: Path) -> Path | None:
+def source_of(folder: Path) -> Path | None:
+    """What was brought, as it came; None once it is read."""
     return next((path for path in folder.glob("source.*")), None)
 
 
@@ -182,7 +175,7 @@ def _size(path: Path) -> int:
         return 0
 
 
-# --- Finding and reading -----------------------------------------------------------------
+# --- Finding -----------------------------------------------------------------------------
 
 
 def find(id: str, bpe_size: int | None = None) -> Kept | None:
@@ -196,7 +189,7 @@ def find(id: str, bpe_size: int | None = None) -> Kept | None:
         return None
     try:
         about = json.loads((folder / "about.json").read_text("utf-8"))
-        source = _source(folder)
+        source = source_of(folder)
         text = source.read_text("utf-8") if about.get("typed") and source is not None else None
     except (OSError, ValueError):
         return None
@@ -214,106 +207,3 @@ def _survey(path: Path) -> tuple[Survey | None, TaskError | None]:
         return Survey.from_dict(plain), None
     except (OSError, ValueError, KeyError, TypeError):
         return None, None
-
-
-class Reading:
-    """A process that reads one file of pairs; it is started when there is a place for it."""
-
-    def __init__(self, folder: Path, bpe_size: int | None) -> None:
-        self.folder = folder
-        self.bpe_size = bpe_size
-        self.process: subprocess.Popen[bytes] | None = None
-        self.started = 0.0
-
-    def start(self) -> None:
-        data = self.folder / "data.tsv"
-        source = data if self.bpe_size is not None else _source(self.folder) or data
-        size = [] if self.bpe_size is None else ["--bpe-size", str(self.bpe_size)]
-        command = [sys.executable, "-m", "transformer", "pairs", str(source.resolve())]
-        with (self.folder / "reading.log").open("wb") as log:
-            self.process = subprocess.Popen(
-                [*command, *size, "--into", str(self.folder.resolve())],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, _python_path()))},
-            )
-        if os.name == "posix":
-            with suppress(psutil.Error):
-                psutil.Process(self.process.pid).nice(5)
-        self.started = time.monotonic()
-
-    def running(self) -> bool:
-        return self.process is not None and self.process.poll() is None
-
-    def share(self) -> float:
-        """How much of the work is done."""
-        try:
-            with (self.folder / "reading.log").open("rb") as log:
-                log.seek(max(0, log.seek(0, os.SEEK_END) - 20))
-                return int(log.read().split()[-1].rstrip(b"%")) / 100
-        except (OSError, ValueError, IndexError):
-            return 0.0
-
-    def seconds_left(self) -> float | None:
-        """An estimate, once there is something to make it of."""
-        share, spent = self.share(), time.monotonic() - self.started
-        return spent * (1 - share) / share if share >= 0.05 else None
-
-
-def _python_path() -> list[str | None]:
-    return [str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH")]
-
-
-class _Readings:
-    """All that are read or wait, for every session of this server."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.by_key: dict[tuple[str, int | None], Reading] = {}
-
-    def of(self, id: str, bpe_size: int | None) -> Reading:
-        with self.lock:
-            found = self.by_key.setdefault((id, bpe_size), Reading(FOLDER / id, bpe_size))
-            for reading in self.by_key.values():
-                busy = sum(other.running() for other in self.by_key.values())
-                if reading.process is None and busy < MAX_READINGS:
-                    reading.start()
-            return found
-
-    def forget(self, id: str) -> None:
-        """Those of that id that are over: what they read is known, or gone."""
-        with self.lock:
-            for key, reading in list(self.by_key.items()):
-                if key[0] == id and not reading.running():
-                    del self.by_key[key]
-
-
-@st.cache_resource
-def _readings() -> _Readings:
-    return _Readings()
-
-
-def read(id: str, bpe_size: int | None = None, *, wait: float = 0.0) -> Reading | None:
-    """Have pairs read that are not; None once they are.
-
-    Args:
-        bpe_size: the most byte-pair tokens; None leaves the choice to the survey.
-        wait: seconds to wait, for files that take no longer.
-
-    Raises:
-        TaskError: they could not be read, for a reason that is not theirs.
-    """
-    reading = _readings().of(id, bpe_size)
-    if reading.process is not None and wait:
-        with suppress(subprocess.TimeoutExpired):
-            reading.process.wait(wait)
-    if reading.process is None or reading.running():
-        return reading
-    _readings().forget(id)
-    kept = find(id, bpe_size)
-    if kept is None or (kept.survey is None and kept.problem is None):
-        raise TaskError("The pairs could not be read: the process that reads them ended early.")
-    if kept.text is None and kept.problem is None and (source := _source(reading.folder)):
-        source.unlink(missing_ok=True)  # data.tsv has all that is needed
-    return None

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from pages.components.shell import jobs
 from pages.components.shell.frame import problem
-from pages.components.shell.text import code, plain, seconds
+from pages.components.shell.text import code, plain
 from pages.components.stores import pairs
 from pages.components.stores.pairs import Arrival, Kept
+from pages.components.training import reading
 from pages.components.widgets.file_feed import file_feed, piece
 from pages.components.widgets.length_histogram import length_histogram
 from transformer.config.limits import NO_OWN_PAIRS, Limits
@@ -106,7 +108,8 @@ def _choose(id: str) -> None:
     st.session_state[CHOSEN] = id
     st.session_state.pop("pairs refused", None)
     if id and (kept := pairs.find(id)) and kept.survey is None and kept.problem is None:
-        pairs.read(id, wait=AT_ONCE_SECONDS)
+        reading.start_over(id)
+        reading.read(id, wait=AT_ONCE_SECONDS)
 
 
 def _file_card(kept: Kept) -> None:
@@ -207,24 +210,16 @@ def _put_away() -> None:
 
 def _wait(id: str, bpe_size: int | None = None) -> None:
     """Progress of the reading, until it is done."""
-
-    @st.fragment(run_every=0.3)
-    def look() -> None:
-        try:
-            reading = pairs.read(id, bpe_size)
-        except UserError as error:
-            problem(error)
-            return
-        if reading is None:
-            st.rerun()
-        if reading.process is None:
-            st.progress(0.0, text="Other files are being read; this one waits for its turn.")
-            return
-        left = reading.seconds_left()
-        about = f", about {seconds(left)} left" if left is not None else ""
-        st.progress(reading.share(), text=f"Reading the pairs: {reading.share():.0%}{about}")
-
-    look()
+    try:
+        job = reading.read(id, bpe_size)
+    except UserError as error:
+        problem(error)
+        return
+    if job is None:
+        st.rerun()
+    jobs.show(job, "Reading the pairs")
+    if job.cancelled and not job.running:
+        st.button("Read them", on_click=reading.start_over, args=(id, bpe_size), key="read pairs")
 
 
 # --- Showing -----------------------------------------------------------------------------

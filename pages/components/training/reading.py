@@ -1,0 +1,60 @@
+"""Pairs that were brought are read by a process of their own, one for all who brought the same."""
+
+from collections.abc import Generator
+from functools import partial
+
+from pages.components.shell import jobs
+from pages.components.stores import pairs
+from transformer.errors import TaskError
+
+READING = jobs.Queue(2, "waiting for other files to be read")
+
+
+def read(id: str, bpe_size: int | None = None, *, wait: float = 0.0) -> jobs.Job | None:
+    """Have pairs read that are not; None once they are.
+
+    Args:
+        bpe_size: the most byte-pair tokens; None leaves the choice to the survey.
+        wait: seconds to wait, for files that take no longer.
+
+    Raises:
+        UserError: they could not be read, for a reason that is not theirs.
+    """
+    name = _name(id, bpe_size)
+    job = jobs.share(name, partial(_work, id, bpe_size), READING)
+    job.ended.wait(wait)
+    if job.running or job.cancelled:
+        return job
+    jobs.forget(name)
+    if job.error is not None:
+        raise job.error
+    return None
+
+
+def start_over(id: str, bpe_size: int | None = None) -> None:
+    """Let a reading that was stopped begin anew when it is next asked for."""
+    jobs.forget(_name(id, bpe_size))
+
+
+def _name(id: str, bpe_size: int | None) -> object:
+    return "pairs", id, bpe_size
+
+
+def _work(id: str, bpe_size: int | None) -> Generator[object, None, None]:
+    folder = pairs.FOLDER / id
+    source = data = folder / "data.tsv"
+    size = [] if bpe_size is None else ["--bpe-size", str(bpe_size)]
+    if bpe_size is None:
+        source = pairs.source_of(folder) or data
+        for path in folder.glob("tmp*.tsv"):  # of a reading that was stopped
+            path.unlink(missing_ok=True)
+    into = ["--into", str(folder.resolve())]
+    for said in jobs.command("pairs", str(source.resolve()), *size, *into):
+        if (share := said.removesuffix("%")).isdecimal():
+            yield int(share) / 100
+        yield ""
+    kept = pairs.find(id, bpe_size)
+    if kept is None or (kept.survey is None and kept.problem is None):
+        raise TaskError("The pairs could not be read: the process that reads them ended early.")
+    if kept.text is None and kept.problem is None and source != data:
+        source.unlink(missing_ok=True)  # data.tsv has all that is needed
