@@ -16,8 +16,9 @@ from pages.components.attention.sides import Shown
 from pages.components.shared.inspection import inspect
 from pages.components.stores import uploads
 from tests.attacks.strings import HIDDEN, MARKS, WORDS
+from tests.support.random_models import small_config
 from transformer.checkpoint.checkpoint import Checkpoint
-from transformer.config.architecture import DataConfig, TransformerConfig
+from transformer.config.architecture import DataConfig
 from transformer.errors import VocabularyError
 from transformer.figures.attention import attention_map
 from transformer.model import Transformer
@@ -35,16 +36,7 @@ def hostile(kind: str) -> Checkpoint:
     tokens = list(KINDS[kind].values())
     vocabulary = Vocabulary(kind, tokens)
     torch.manual_seed(0)
-    config = TransformerConfig(
-        source_vocab_size=len(vocabulary),
-        target_vocab_size=len(vocabulary),
-        d_model=16,
-        num_heads=2,
-        d_ff=16,
-        max_length=24,
-        num_encoder_layers=1,
-        num_decoder_layers=1,
-    )
+    config = small_config(vocabulary)
     text = ("" if kind == "characters" else " ").join(tokens)
     model, data = Transformer(config).eval(), DataConfig(task="imported")
     told = f"From {text}"

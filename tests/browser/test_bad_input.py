@@ -8,9 +8,10 @@ import torch
 from playwright.sync_api import expect
 
 from tests.browser.conftest import NewPage, Server, settle, upload
+from tests.support.random_models import small_config
 from transformer.checkpoint.checkpoint import Checkpoint
 from transformer.checkpoint.header import Summary
-from transformer.config.architecture import DataConfig, TransformerConfig
+from transformer.config.architecture import DataConfig
 from transformer.model import Transformer
 from transformer.vocabulary.vocabulary import Vocabulary
 
@@ -114,16 +115,7 @@ def test_nothing_in_a_file_is_taken_as_markup(server: Server, new_page: NewPage)
     """Every text that a file brings: its notes, examples, tokens. The page asks no other host."""
     words = Vocabulary.build("words", [MARKUP, "<script>alert(1)</script>"])
     torch.manual_seed(0)
-    config = TransformerConfig(
-        source_vocab_size=len(words),
-        target_vocab_size=len(words),
-        d_model=16,
-        num_heads=2,
-        d_ff=16,
-        max_length=24,
-        num_encoder_layers=1,
-        num_decoder_layers=1,
-    )
+    config = small_config(words)
     summary = Summary(MARKUP, 1, 1.0, 1, 1.0, 0.5, 0.5, 1, 2.0, 0.0)
     model, data = Transformer(config).eval(), DataConfig(task="pairs")
     checkpoint = Checkpoint.of(model, words, words, data, summary, [(MARKUP, MARKUP)], MARKUP)

@@ -11,8 +11,9 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import ROOT, NewPage, Server, settle
 from tests.support.access import assert_accessible_in_both_themes, assert_not_cut_off, turn
 from tests.support.explorer import press
+from tests.support.random_models import small_config
 from transformer.checkpoint.checkpoint import Checkpoint
-from transformer.config.architecture import DataConfig, TransformerConfig
+from transformer.config.architecture import DataConfig
 from transformer.model import Transformer
 from transformer.vocabulary.vocabulary import Vocabulary
 
@@ -144,16 +145,8 @@ def test_a_vocabulary_of_58000_answers_a_search_at_once(
     server: Server, new_page: NewPage, tmp_path: Path
 ) -> None:
     words = Vocabulary("words", [f"word{number}" for number in range(WORDS)])
-    config = TransformerConfig(
-        source_vocab_size=len(words),
-        target_vocab_size=len(words),
-        d_model=2,
-        num_heads=1,
-        num_encoder_layers=1,
-        num_decoder_layers=1,
-        d_ff=2,
-        share_embeddings=True,
-        max_length=16,
+    config = small_config(
+        words, d_model=2, num_heads=1, d_ff=2, share_embeddings=True, max_length=16
     )
     made = Checkpoint.of(
         Transformer(config).eval(),

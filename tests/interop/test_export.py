@@ -13,9 +13,10 @@ import pytest
 import torch
 
 from tests.support.checkpoint_files import make
+from tests.support.random_models import small_config
 from transformer.__main__ import main
 from transformer.checkpoint.checkpoint import Checkpoint
-from transformer.config.architecture import DataConfig, TransformerConfig
+from transformer.config.architecture import DataConfig
 from transformer.errors import UserError
 from transformer.interop.foreign_vocabulary import read_vocabularies
 from transformer.interop.nn_transformer.convert import converted, survey
@@ -120,16 +121,7 @@ def test_what_was_exported_is_imported_again(kind: str, tmp_path: Path) -> None:
 def test_byte_pairs_survive(tmp_path: Path) -> None:
     texts = ["the cat sat on the mat", "a cat and a mat"] * 4
     words = Vocabulary.build("bpe", texts, 60)
-    config = TransformerConfig(
-        source_vocab_size=len(words),
-        target_vocab_size=len(words),
-        d_model=8,
-        num_heads=2,
-        num_encoder_layers=1,
-        num_decoder_layers=1,
-        d_ff=8,
-        max_length=32,
-    )
+    config = small_config(words, d_model=8, d_ff=8, max_length=32)
     data = DataConfig(task="pairs")
     checkpoint = Checkpoint.of(Transformer(config), words, words, data, None, [])
     _, _, vocabulary = export_state_dict(checkpoint, tmp_path / "small.pt")

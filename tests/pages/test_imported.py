@@ -12,11 +12,12 @@ from pages.components.decoding.token_choice import MOST
 from pages.components.shared.inspection import LONGEST_OUTPUT
 from pages.components.stores import uploads
 from tests.support.checkpoint_files import make
+from tests.support.random_models import small_config
 from transformer.analysis.what_if import most_alike
 from transformer.checkpoint.checkpoint import Checkpoint
 from transformer.checkpoint.report import as_html, report
 from transformer.checkpoint.verification import verify
-from transformer.config.architecture import DataConfig, TransformerConfig
+from transformer.config.architecture import DataConfig
 from transformer.decoding.engines.int8 import FASTER_FROM, int8_twin
 from transformer.decoding.many import BatchAnswer, answer_many
 from transformer.model import Transformer
@@ -34,16 +35,7 @@ pytestmark = pytest.mark.usefixtures("own_folder")
 def imported() -> Checkpoint:
     vocabulary = Vocabulary("words", [f"w{number}" for number in range(WORDS)])
     torch.manual_seed(1)
-    config = TransformerConfig(
-        source_vocab_size=len(vocabulary),
-        target_vocab_size=len(vocabulary),
-        d_model=16,
-        num_heads=2,
-        d_ff=16,
-        max_length=12,
-        num_encoder_layers=1,
-        num_decoder_layers=1,
-    )
+    config = small_config(vocabulary, max_length=12)
     model, data = Transformer(config).eval(), DataConfig(task="imported")
     return Checkpoint.of(
         model, vocabulary, vocabulary, data, None, [(TEXT, "")], origin="From elsewhere."

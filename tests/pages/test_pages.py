@@ -12,9 +12,9 @@ from streamlit.testing.v1 import AppTest
 from pages.components.stores import pairs as pairs_store
 from pages.components.training import form
 from tests.support.nursery import Nursery
+from tests.support.random_models import small_config
 from tests.support.trainers import no_trainer_left
 from transformer.checkpoint.checkpoint import Checkpoint
-from transformer.config.architecture import TransformerConfig
 from transformer.model import Transformer
 from transformer.runs.directory import ENDED, Run, create_run, list_runs
 from transformer.runs.snapshots import commit
@@ -342,15 +342,8 @@ def test_weights_that_overflow_are_named() -> None:
 
 def test_more_maps_than_a_browser_can_draw_are_refused() -> None:
     letters = Vocabulary("characters", "abc")
-    config = TransformerConfig(
-        source_vocab_size=len(letters),
-        target_vocab_size=len(letters),
-        d_model=64,
-        num_heads=64,
-        d_ff=8,
-        max_length=300,
-        num_encoder_layers=4,
-        num_decoder_layers=1,
+    config = small_config(
+        letters, d_model=64, num_heads=64, d_ff=8, max_length=300, num_encoder_layers=4
     )
     checkpoint = Checkpoint.load(ROOT / "checkpoints" / "reverse.safetensors")
     data, summary = checkpoint.header.data, checkpoint.summary

@@ -9,11 +9,27 @@ from torch import Tensor
 
 from transformer.config.architecture import TransformerConfig
 from transformer.model import Transformer
+from transformer.vocabulary.vocabulary import Vocabulary
 
 few = settings(max_examples=20)
 seeds = st.integers(0, 10**6)
 lengths = st.integers(1, 7)
 batches = st.integers(1, 3)
+
+
+def small_config(vocabulary: Vocabulary, **changes: Any) -> TransformerConfig:
+    """One layer a side, a few thousand weights, the same tokens on both sides."""
+    values: dict[str, Any] = {
+        "source_vocab_size": len(vocabulary),
+        "target_vocab_size": len(vocabulary),
+        "d_model": 16,
+        "num_heads": 2,
+        "num_encoder_layers": 1,
+        "num_decoder_layers": 1,
+        "d_ff": 16,
+        "max_length": 24,
+    }
+    return TransformerConfig(**values | changes)
 
 
 @st.composite
