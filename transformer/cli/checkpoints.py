@@ -1,4 +1,7 @@
-"""The commands that score and average checkpoints, as :mod:`__main__` offers them."""
+"""The commands on checkpoint files: decode, verify, evaluate, average and bundle.
+
+No torch until one of them runs: the command line starts quickly.
+"""
 
 import argparse
 import json
@@ -9,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from transformer.cli.terminal import note, note_share
 from transformer.errors import UserError
 from transformer.training.compute import DEVICES
 
@@ -18,11 +22,61 @@ if TYPE_CHECKING:
 
 MAX_BEAM = 64
 MAX_ALPHA = 10
+ANSWER = ("output", "tokens", "log_prob")
+"""What ``decode --json`` says of an output."""
 
 
 def add_commands(commands: Any) -> None:
-    """``evaluate`` and ``average``."""
-    parser = commands.add_parser("evaluate", help="score a checkpoint on held-out pairs")
+    """``decode``, ``verify``, ``evaluate``, ``average`` and ``bundle``."""
+    _add_decode(commands.add_parser("decode", help="let a checkpoint answer texts"))
+    _add_verify(commands.add_parser("verify", help="check that a checkpoint behaves as saved"))
+    _add_evaluate(commands.add_parser("evaluate", help="score a checkpoint on held-out pairs"))
+    _add_average(commands.add_parser("average", help="average the weights of several checkpoints"))
+    _add_bundle(commands.add_parser("bundle", help="write a checkpoint to be passed on"))
+
+
+def _add_decode(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("text", help="one input; '-' reads one a line from standard input")
+    parser.add_argument("--beam", type=int, default=1, help="beam size; 1 is greedy (default)")
+    parser.add_argument(
+        "--alpha",
+        type=float,
+        help="length penalty of the beam; default 0.6, the paper's, or 1.0, "
+        "generate's, for a MarianMT model",
+    )
+    _add_arithmetic(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object an input")
+    parser.set_defaults(run=decode)
+
+
+def _add_verify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    parser.add_argument(
+        "--report", type=Path, help="write the evidence to this file: .html or .json"
+    )
+    parser.set_defaults(run=verify)
+
+
+def _add_bundle(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("out", type=Path, help="the file to write")
+    parser.add_argument("--licence", required=True, help="of the weights and of their data")
+    parser.add_argument("--notes", default="", help="what else a person should know")
+    parser.add_argument("--precision", choices=("float32", "float16"), default="float32")
+    parser.add_argument(
+        "--example",
+        action="append",
+        default=[],
+        metavar="TEXT",
+        help="a held-out input that is to stand first among the file's examples; may be repeated",
+    )
+    parser.add_argument("--data", type=Path, help="for a model of your own pairs: their file")
+    parser.set_defaults(run=bundle)
+
+
+def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", type=Path)
     _add_scoring(parser)
     parser.add_argument("--beam", type=int, default=1, help="beam size; 1 is greedy (default)")
@@ -32,9 +86,11 @@ def add_commands(commands: Any) -> None:
         action="store_true",
         help="on the test set of a published benchmark",
     )
-    add_arithmetic(parser)
+    _add_arithmetic(parser)
     parser.set_defaults(run=evaluate)
-    parser = commands.add_parser("average", help="average the weights of several checkpoints")
+
+
+def _add_average(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoints", type=Path, nargs="+", metavar="CHECKPOINT")
     parser.add_argument("out", type=Path, metavar="OUT", help="the .safetensors file to write")
     _add_scoring(parser)
@@ -51,7 +107,7 @@ def _add_scoring(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
-def add_arithmetic(parser: argparse.ArgumentParser) -> None:
+def _add_arithmetic(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--int8", action="store_true", help="with linear layers in 8 bits")
     parser.add_argument(
         "--device",
@@ -61,8 +117,8 @@ def add_arithmetic(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def loaded(options: argparse.Namespace, many: bool = True) -> "Checkpoint":
-    """The checkpoint that a command names, as :func:`add_arithmetic` lets a person have it.
+def _loaded(options: argparse.Namespace, many: bool = True) -> "Checkpoint":
+    """The checkpoint that a command names, as :func:`_add_arithmetic` lets a person have it.
 
     Args:
         many: whether it is to read many inputs, or one.
@@ -85,15 +141,85 @@ def loaded(options: argparse.Namespace, many: bool = True) -> "Checkpoint":
     return on_card(checkpoint) if wanted else checkpoint
 
 
+def decode(options: argparse.Namespace) -> int:
+    _check_search(options)
+    from transformer.decoding.many import BatchAnswer, answer_many
+
+    checkpoint = _loaded(options, many=options.text == "-")
+    usual = 1.0 if checkpoint.config.length_penalty == "length" else 0.6
+    alpha = usual if options.alpha is None else options.alpha
+    found: dict[int, BatchAnswer] = {}
+    for progress in answer_many(
+        checkpoint, list(_inputs(options.text)), beam_size=options.beam, alpha=alpha
+    ):
+        found.update(progress.new)
+    for _, answer in sorted(found.items()):
+        if options.json:
+            fields = ("source", "error") if answer.error else ("source", *ANSWER)
+            print(json.dumps({name: getattr(answer, name) for name in fields}, ensure_ascii=False))
+        elif answer.error:
+            note(f"error: {answer.error}")
+        else:
+            print(answer.output)
+    return int(any(answer.error for answer in found.values()))
+
+
+def _inputs(text: str) -> Iterator[str]:
+    if text != "-":
+        yield text
+        return
+    # Bytes that are not UTF-8 become U+FFFD: one more token to refuse, in its own line.
+    for line in sys.stdin.buffer:
+        yield line.decode("utf-8", "replace").rstrip("\r\n")
+
+
+def verify(options: argparse.Namespace) -> int:
+    from transformer.checkpoint import report as evidence
+    from transformer.checkpoint import verification
+
+    if options.report is not None:
+        evidence.check_name(options.report)
+    checks = verification.verify(options.checkpoint)
+    ok = all(check.ok for check in checks)
+    if options.report is not None:
+        evidence.save(evidence.report(options.checkpoint, checks), options.report)
+    if options.json:
+        print(json.dumps({"ok": ok, "checks": [check.verdict() for check in checks]}))
+    else:
+        for check in checks:
+            print(f"{'ok    ' if check.ok else 'FAILED'} {check.name}: {check.detail}")
+    return 0 if ok else 1
+
+
+def bundle(options: argparse.Namespace) -> int:
+    from transformer.evaluation.bundling import bundle
+
+    bundled = bundle(
+        options.checkpoint,
+        options.out,
+        licence=options.licence,
+        notes=options.notes,
+        precision=options.precision,
+        examples=options.example,
+        data=options.data,
+    )
+    if bundled.before is not None and (after := bundled.checkpoint.summary):
+        note(
+            f"with {options.precision} weights: exact match {after.exact_match:.2%} of "
+            f"{after.examples:,} (before {bundled.before.exact_match:.2%} of "
+            f"{bundled.before.examples:,}), loss {after.loss:.3g} (before "
+            f"{bundled.before.loss:.3g})"
+        )
+    print(options.out)
+    return 0
+
+
 def evaluate(options: argparse.Namespace) -> int:
-    _check(options)
-    if not 1 <= options.beam <= MAX_BEAM:
-        raise UserError(f"--beam {options.beam}: must be between 1 and {MAX_BEAM}.")
-    if not 0 <= options.alpha <= MAX_ALPHA:
-        raise UserError(f"--alpha {options.alpha}: must be between 0 and {MAX_ALPHA}.")
+    _check_scoring(options)
+    _check_search(options)
     from transformer.evaluation import held_out
 
-    checkpoint = loaded(options)
+    checkpoint = _loaded(options)
     device = next(checkpoint.model.parameters()).device.type
     task = held_out.task_of(checkpoint, options.data or held_out.own_pairs(options.checkpoint))
     if options.test:
@@ -104,8 +230,8 @@ def evaluate(options: argparse.Namespace) -> int:
         held_out.evaluating(checkpoint, task, pairs, beam_size=options.beam, alpha=options.alpha)
     )
     if options.json:
-        said = {"checkpoint": str(options.checkpoint), "task": task.name, "test": options.test}
-        print(json.dumps({**said, "device": device, **_told(found)}))
+        about = {"checkpoint": str(options.checkpoint), "task": task.name, "test": options.test}
+        print(json.dumps({**about, "device": device, **_plain(found)}))
     else:
         where = f" on {DEVICES[device]}"
         print(f"{options.checkpoint}: {_words(found, 'test' if options.test else '')}{where}")
@@ -113,7 +239,7 @@ def evaluate(options: argparse.Namespace) -> int:
 
 
 def average(options: argparse.Namespace) -> int:
-    _check(options)
+    _check_scoring(options)
     from transformer.checkpoint.checkpoint import Checkpoint
     from transformer.errors import TaskError
     from transformer.evaluation import averaging, held_out
@@ -127,7 +253,7 @@ def average(options: argparse.Namespace) -> int:
     except TaskError as error:
         if options.data is not None:
             raise
-        print(f"{error} The average is written without scores.", file=sys.stderr)
+        note(f"{error} The average is written without scores.")
         averaging.mean_weights(checkpoints).save(options.out)
         result: dict[str, Any] = {"average": None, "members": [], "verdict": ""}
     else:
@@ -135,19 +261,26 @@ def average(options: argparse.Namespace) -> int:
         made: averaging.Averaged = _drain(averaging.averaging(checkpoints, task, pairs))
         made.checkpoint.save(options.out)
         for path, member in zip(options.checkpoints, made.members, strict=True):
-            print(f"{path}: {_words(member)}", file=sys.stderr)
-        print(f"{options.out}: {_words(made.average)}", file=sys.stderr)
-        print(made.verdict, file=sys.stderr)
+            note(f"{path}: {_words(member)}")
+        note(f"{options.out}: {_words(made.average)}")
+        note(made.verdict)
         result = {
-            "average": _told(made.average),
-            "members": [_told(member) for member in made.members],
+            "average": _plain(made.average),
+            "members": [_plain(member) for member in made.members],
             "verdict": made.verdict,
         }
     print(json.dumps({"checkpoint": str(options.out), **result}) if options.json else options.out)
     return 0
 
 
-def _check(options: argparse.Namespace) -> None:
+def _check_search(options: argparse.Namespace) -> None:
+    if not 1 <= options.beam <= MAX_BEAM:
+        raise UserError(f"--beam {options.beam}: must be between 1 and {MAX_BEAM}.")
+    if options.alpha is not None and not 0 <= options.alpha <= MAX_ALPHA:
+        raise UserError(f"--alpha {options.alpha}: must be between 0 and {MAX_ALPHA}.")
+
+
+def _check_scoring(options: argparse.Namespace) -> None:
     """What is wrong with the flags is said before the seconds that torch takes."""
     # Threads that wait spin otherwise, and keep each other from the little there is to do.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -157,18 +290,18 @@ def _check(options: argparse.Namespace) -> None:
 
 def _drain(steps: Iterator[Any]) -> Any:
     """The last of what a study yields; what share is done goes to standard error."""
-    told, last = -1, None
+    shown, last = -1, None
     for last in steps:
-        if isinstance(last, float) and int(20 * last) > told:
-            told = int(20 * last)
-            print(f"{last:.0%}", file=sys.stderr, flush=True)
+        if isinstance(last, float) and int(20 * last) > shown:
+            shown = int(20 * last)
+            note_share(last)
     return last
 
 
-def _told(found: "Evaluation") -> dict[str, Any]:
-    plain = asdict(found)
-    del plain["right"]
-    return plain
+def _plain(found: "Evaluation") -> dict[str, Any]:
+    fields = asdict(found)
+    del fields["right"]
+    return fields
 
 
 def _words(found: "Evaluation", kind: str = "") -> str:

@@ -5,12 +5,12 @@ No torch until one of them runs: the command line starts quickly.
 
 import argparse
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from transformer.cli.terminal import boolean, note
 from transformer.config.architecture import TransformerConfig
 from transformer.errors import UserError
 from transformer.interop.foreign_vocabulary import (
@@ -53,7 +53,7 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--activation", choices=config["activation"]["choices"])
     parser.add_argument(
         "--scale-embeddings",
-        type=_boolean,
+        type=boolean,
         metavar="true|false",
         help=config["scale_embeddings"]["help"],
     )
@@ -90,12 +90,6 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
         )
     parser.add_argument("--json", action="store_true", help="end with one JSON object")
     parser.set_defaults(run=import_model)
-
-
-def _boolean(text: str) -> bool:
-    if text not in ("true", "false"):
-        raise argparse.ArgumentTypeError("must be true or false")
-    return text == "true"
 
 
 def _special(text: str) -> dict[str, int | None]:
@@ -147,7 +141,7 @@ def _import_marian(source: Path, options: argparse.Namespace) -> int:
 
     checkpoint = import_marian(source)
     if options.out is None:
-        print(f"{checkpoint.header.origin}. {checkpoint.header.notes}", file=sys.stderr)
+        note(f"{checkpoint.header.origin}. {checkpoint.header.notes}")
         return 0
     checkpoint.save(options.out)
     _done(checkpoint, options)
@@ -176,19 +170,15 @@ def _choices(found: "Survey", options: argparse.Namespace) -> "Choices":
 
 def _tell(found: "Survey", choices: "Choices") -> None:
     """What was found and what is guessed, on standard error."""
-
-    def tell(text: str) -> None:
-        print(text, file=sys.stderr)
-
-    tell(found.sentence)
+    note(found.sentence)
     for row in found.rows:
         role = choices.roles[row.name]
         why = f"{row.sure}: {row.why}" if role == row.role else "as you said"
-        tell(f"  {row.name} {list(row.shape)}: {role} ({why})")
+        note(f"  {row.name} {list(row.shape)}: {role} ({why})")
     for name in (*ASKED, "max_length", "layer_norm_eps"):
         value, guess = getattr(choices, name), getattr(found.guesses, name)
         why = f"guessed: {found.reasons[name]}" if value == guess else "as you said"
-        tell(f"  {name} = {value} ({why})")
+        note(f"  {name} = {value} ({why})")
 
 
 def _vocabularies(found: "Survey", choices: "Choices", options: argparse.Namespace) -> Sides:
@@ -206,10 +196,7 @@ def _vocabularies(found: "Survey", choices: "Choices", options: argparse.Namespa
         if vocabulary is None:
             special = replace(found.special, **given)
             if not given:
-                print(
-                    f"  {side} special ids: {special} (guessed: {found.reasons['special']})",
-                    file=sys.stderr,
-                )
+                note(f"  {side} special ids: {special} (guessed: {found.reasons['special']})")
             made.append(numbered(size, special))
         else:
             special = checked(replace(vocabulary.special, **given), len(vocabulary.tokens))
@@ -231,8 +218,8 @@ def _done(checkpoint: "Checkpoint", options: argparse.Namespace) -> None:
         print(json.dumps(plain, ensure_ascii=False))
         return
     if header.notes:
-        print(header.notes, file=sys.stderr)
-    print(f"{options.out}: {header.config.num_parameters:,} parameters.", file=sys.stderr)
+        note(header.notes)
+    note(f"{options.out}: {header.config.num_parameters:,} parameters.")
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:

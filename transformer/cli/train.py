@@ -1,0 +1,244 @@
+"""The commands around runs: train one, steer it, list and check them; and look at pairs.
+
+No torch until one of them needs it: the command line starts quickly.
+"""
+
+import argparse
+import json
+import os
+import tempfile
+from dataclasses import MISSING, asdict, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from transformer.cli.terminal import boolean, note, note_share
+from transformer.config.architecture import DataConfig, TrainingConfig, TransformerConfig
+from transformer.errors import UserError
+from transformer.runs import launch, queue
+from transformer.runs.directory import ROOT, Run, create_run, list_runs
+from transformer.tasks import TASKS
+from transformer.tasks.own_pairs.task import read_pairs, write_pairs
+from transformer.tasks.presets import PRESETS, prepare
+
+FORBIDDEN_FLAGS = {"source_vocab_size", "target_vocab_size", "task"}
+"""Fields that follow from the data, or have a flag of their own."""
+
+
+def add_commands(commands: Any) -> None:
+    """``train``, ``pause``, ``stop``, ``save``, ``runs``, ``health`` and ``pairs``."""
+    _add_train(commands.add_parser("train", help="train a model into a run directory, or resume"))
+    _add_run_commands(commands)
+    _add_health(commands.add_parser("health", help="check a run: its model, twin and curve"))
+    _add_pairs(commands.add_parser("pairs", help="say what a file of pairs holds"))
+
+
+def _add_train(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--task", choices=TASKS, help="what to learn")
+    parser.add_argument("--data", type=Path, help="for the task 'pairs': a TSV or CSV file")
+    parser.add_argument("--preset", choices=tuple(PRESETS), help="default: the task's own")
+    parser.add_argument(
+        "--run-dir",
+        type=Path,
+        help="where the run is kept; default: runs/<id>. With no other flag, a run that was "
+        "interrupted, paused or failed goes on from the last point it saved",
+    )
+    parser.add_argument(
+        "--parent", type=Path, help="a run to train on from, with --steps more updates"
+    )
+    parser.add_argument(
+        "--wait",
+        action="store_true",
+        help="load everything, then read the run's directory from standard input",
+    )
+    parser.add_argument("--name", default="", help="a name for the run")
+    parser.add_argument("--json", action="store_true", help="end with one JSON object")
+    for config in (DataConfig, TransformerConfig, TrainingConfig):
+        group = parser.add_argument_group(config.__name__)
+        for item in fields(config):
+            if item.name in FORBIDDEN_FLAGS or item.name.endswith("_id"):
+                continue
+            default = "" if item.default is MISSING else f" (default {item.default})"
+            group.add_argument(
+                "--" + item.name.replace("_", "-"),
+                type=boolean if item.type is bool else item.type,
+                choices=item.metadata["choices"] or None,
+                help=item.metadata["help"].replace("%", "%%") + default,
+                dest=f"{config.__name__}.{item.name}",
+                metavar=item.name.upper() if not item.metadata["choices"] else None,
+            )
+    parser.set_defaults(run=train)
+
+
+def _add_run_commands(commands: Any) -> None:
+    for word, text in (
+        ("pause", "let a run save and end, to be resumed with train --run-dir"),
+        ("stop", "let a run end and keep what it learned"),
+        ("save", "let a run save a point to go on from"),
+    ):
+        parser = commands.add_parser(word, help=text)
+        parser.add_argument("run_dir", type=Path)
+        parser.set_defaults(run=partial(command, word))
+    parser = commands.add_parser("runs", help="list the runs in a folder")
+    parser.add_argument("folder", type=Path, nargs="?", default=ROOT)
+    parser.add_argument("--json", action="store_true", help="one JSON object a run")
+    parser.set_defaults(run=list_all)
+
+
+def _add_health(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run_dir", type=Path, help="a run's directory, such as runs/my-reverse")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    parser.set_defaults(run=health)
+
+
+def _add_pairs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, help="TSV, or CSV if it is named so")
+    parser.add_argument("--bpe-size", type=int, help="most byte-pair tokens")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    parser.add_argument("--into", type=Path, help="write data.tsv and survey.json there instead")
+    parser.set_defaults(run=pairs)
+
+
+def _changed_fields(options: argparse.Namespace, config: type[Any]) -> dict[str, Any]:
+    """The fields of a config that were given as flags."""
+    prefix = f"{config.__name__}."
+    given = {name: value for name, value in vars(options).items() if value is not None}
+    return {name.removeprefix(prefix): given[name] for name in given if name.startswith(prefix)}
+
+
+def train(options: argparse.Namespace) -> int:
+    # Before torch is imported: waiting threads that spin cost trainers beside this one their time.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if options.wait:
+        options.run_dir = launch.wait_for_run()
+        if options.run_dir is None:
+            return 0
+    # What is wrong with the flags is said before the seconds that torch takes.
+    run = _open_run(options) if os.environ.get("WORLD_SIZE", "1") == "1" else None
+    from transformer.trainer import trainer
+    from transformer.training import distributed
+
+    with distributed.join() as world:
+        run = run or _meet(options, world)
+        trainer.Trainer(run, trainer.to_stderr if world.leads else _silent, world).train()
+        if not world.leads:
+            return 0
+        result = trainer.result(run)
+    if options.json:
+        print(json.dumps(result))
+    return 0 if result["state"] in ("finished", "stopped", "paused") else 1
+
+
+def _meet(options: argparse.Namespace, world: Any) -> Run:
+    """Of several processes, one makes or opens the run, and tells the others where it is."""
+    if not world.leads:
+        path = world.agree("")
+        if not path:
+            raise SystemExit(1)  # the leader has said why
+        return Run(Path(path))
+    try:
+        run = _open_run(options)
+    except UserError:
+        world.agree("")
+        raise
+    world.agree(str(run.path))
+    return run
+
+
+def _silent(message: str) -> None:
+    """Of several processes that train together, one reports."""
+
+
+def _open_run(options: argparse.Namespace) -> Run:
+    """The run that the flags describe, new or existing."""
+    changes = [_changed_fields(options, c) for c in (DataConfig, TransformerConfig, TrainingConfig)]
+    if options.parent is not None:
+        return _train_on(options, changes)
+    exists = options.run_dir is not None and (options.run_dir / "config.json").exists()
+    if exists and not any((options.task, options.preset, options.data, options.name, *changes)):
+        return Run(options.run_dir)
+    if not options.task:
+        raise UserError("Nothing to train: give --task, or --run-dir of an existing run.")
+    data, model, training = changes
+    _, config = prepare(
+        options.task, options.preset, pairs=options.data, data=data, model=model, training=training
+    )
+    if exists:
+        # The very command that made a run resumes it: so a cluster starts its jobs again.
+        if Run(options.run_dir).config() == config:
+            return Run(options.run_dir)
+        raise UserError(
+            f"{options.run_dir} already holds a run of other settings. Give only --run-dir to "
+            "resume it or see its result, or another directory."
+        )
+    if options.data is None:
+        return create_run(config, name=options.name, path=options.run_dir)
+    read = read_pairs(options.data)
+    for line, reason in read.refused[:10]:
+        note(f"line {line} left out: {reason}")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "data.tsv")
+        file.write_text(write_pairs(read.pairs), "utf-8")
+        return create_run(config, name=options.name, pairs=file, path=options.run_dir)
+
+
+def _train_on(options: argparse.Namespace, changes: list[dict[str, Any]]) -> Run:
+    """A new run that goes on from the one that --parent names."""
+    data, model, training = changes
+    steps, rate = training.pop("steps", None), training.pop("learning_rate", None)
+    if steps is None or data or model or training or options.task or options.preset:
+        raise UserError(
+            "--parent needs --steps, how many updates to add; besides, only --learning-rate, "
+            "--name and --run-dir go with it."
+        )
+    return queue.train_on(
+        Run(options.parent),
+        steps,
+        learning_rate=rate,
+        name=options.name,
+        path=options.run_dir,
+    )
+
+
+def command(word: str, options: argparse.Namespace) -> int:
+    queue.command(Run(options.run_dir), word)
+    return 0
+
+
+def list_all(options: argparse.Namespace) -> int:
+    for run in list_runs(options.folder):
+        status, name = run.status(), run.about()["name"]
+        if options.json:
+            print(json.dumps({"run": str(run.path), "name": name, **asdict(status)}))
+        else:
+            print(f"{run.path}  {status.state:<11} step {status.step:>9,}  {name}")
+    return 0
+
+
+def health(options: argparse.Namespace) -> int:
+    run = Run(options.run_dir)
+    run.config()  # before torch is there: whoever mistyped a path need not wait
+    from transformer.health import check_run
+
+    findings = check_run(run, note)
+    ok = not any(finding.alarm for finding in findings)
+    if options.json:
+        print(json.dumps({"ok": ok, "findings": [asdict(finding) for finding in findings]}))
+    else:
+        for finding in findings:
+            print(f"{finding.state:8}{finding.name}: {finding.sentence} {finding.advice}".rstrip())
+    return 0 if ok else 1
+
+
+def pairs(options: argparse.Namespace) -> int:
+    from transformer.tasks.own_pairs.survey import limit_memory, survey, survey_into, words
+
+    limit_memory()
+    if options.into is not None:
+        survey_into(options.into, options.file, options.bpe_size, note_share)
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder, "data.tsv")
+        found = survey(options.file, data, bpe_size=options.bpe_size, progress=note_share)
+    print(json.dumps(asdict(found)) if options.json else words(found))
+    return 0
