@@ -40,7 +40,7 @@ import torch
 from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
 
 from benchmarks.in_page import FIND
-from tests.browser.conftest import (
+from tests.support.server import (
     CHROMIUM_FLAGS,
     find_browser,
     settle,

@@ -23,7 +23,7 @@ from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from websockets.asyncio.client import ClientConnection, connect
 
-from tests.browser.conftest import Server, start_server, stop_server
+from tests.support.server import Server, start_server, stop_server
 from tests.support.trainers import end_runs
 from transformer.runs.directory import list_runs
 

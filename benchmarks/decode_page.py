@@ -14,7 +14,13 @@ from pathlib import Path
 from playwright.sync_api import Page, expect, sync_playwright
 
 from benchmarks.attention_explorer import report
-from tests.browser.conftest import CHROMIUM_FLAGS, find_browser, settle, start_server, stop_server
+from tests.support.server import (
+    CHROMIUM_FLAGS,
+    find_browser,
+    settle,
+    start_server,
+    stop_server,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 

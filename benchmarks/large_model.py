@@ -27,7 +27,7 @@ import torch
 from playwright.sync_api import Page, expect, sync_playwright
 
 from benchmarks.in_page import FIND
-from tests.browser.conftest import CHROMIUM_FLAGS, find_browser, start_server, stop_server
+from tests.support.server import CHROMIUM_FLAGS, find_browser, start_server, stop_server
 from transformer.checkpoint.checkpoint import Checkpoint
 from transformer.checkpoint.header import Header
 from transformer.config.architecture import DataConfig, TransformerConfig

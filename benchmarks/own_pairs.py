@@ -16,7 +16,13 @@ from pathlib import Path
 import psutil
 from playwright.sync_api import sync_playwright
 
-from tests.browser.conftest import CHROMIUM_FLAGS, find_browser, settle, start_server, stop_server
+from tests.support.server import (
+    CHROMIUM_FLAGS,
+    find_browser,
+    settle,
+    start_server,
+    stop_server,
+)
 
 MEGABYTE = 1e6
 WORDS = 50_000

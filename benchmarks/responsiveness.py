@@ -14,7 +14,7 @@ from pathlib import Path
 from playwright.sync_api import Page, expect, sync_playwright
 
 from benchmarks.in_page import FIND
-from tests.browser.conftest import (
+from tests.support.server import (
     CHROMIUM_FLAGS,
     Server,
     find_browser,

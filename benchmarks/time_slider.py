@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 from playwright.sync_api import Page, expect, sync_playwright
 
-from tests.browser.conftest import (
+from tests.support.recorded_run import record_run
+from tests.support.server import (
     CHROMIUM_FLAGS,
     ROOT,
     Server,
@@ -25,11 +26,10 @@ from tests.browser.conftest import (
     stop_server,
     watch_traffic,
 )
-from tests.support.recorded_run import record_run
 from transformer.tasks.presets import prepare
 
 REPEATS = 10
-APP = ROOT / "tests" / "browser" / "timeline_app.py"
+APP = ROOT / "tests" / "support" / "timeline_app.py"
 
 # Resolves with [milliseconds until drawn, milliseconds of script] of the next key press.
 NEXT_MOVE = """

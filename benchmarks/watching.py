@@ -11,7 +11,7 @@ from pathlib import Path
 
 from playwright.sync_api import expect, sync_playwright
 
-from tests.browser.conftest import CHROMIUM_FLAGS, find_browser, start_server, stop_server
+from tests.support.server import CHROMIUM_FLAGS, find_browser, start_server, stop_server
 from transformer.runs.directory import Run
 from transformer.runs.queue import submit
 from transformer.tasks.presets import prepare

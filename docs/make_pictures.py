@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent))
 
-from tests.browser.conftest import (  # noqa: E402
+from tests.support.server import (  # noqa: E402
     CHROMIUM_FLAGS,
     find_browser,
     press_train,

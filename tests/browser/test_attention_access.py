@@ -5,9 +5,10 @@ import re
 
 from playwright.sync_api import expect
 
-from tests.browser.conftest import NewPage, Server, settle
+from tests.browser.conftest import NewPage
 from tests.support.access import assert_accessible_in_both_themes, assert_not_cut_off
 from tests.support.explorer import Explorer, Truth, press
+from tests.support.server import Server, settle
 
 
 def test_every_action_by_keyboard(server: Server, new_page: NewPage, truth: Truth) -> None:

@@ -11,8 +11,8 @@ import pytest
 import torch
 from playwright.sync_api import expect
 
-from tests.browser.conftest import settle
 from tests.support.explorer import Explorer, Truth, press
+from tests.support.server import settle
 from transformer.figures.attention import attention_grid, attention_map, head_view
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,8 +7,9 @@ import pytest
 import torch
 from playwright.sync_api import expect
 
-from tests.browser.conftest import NewPage, Server, settle, upload
+from tests.browser.conftest import NewPage
 from tests.support.random_models import small_config
+from tests.support.server import Server, settle, upload
 from transformer.checkpoint.checkpoint import Checkpoint
 from transformer.checkpoint.header import Summary
 from transformer.config.architecture import DataConfig

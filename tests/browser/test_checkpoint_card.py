@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import ROOT, NewPage, Server, settle
+from tests.browser.conftest import NewPage
 from tests.support.access import assert_accessible_in_both_themes, assert_not_cut_off, turn
 from tests.support.explorer import press
 from tests.support.random_models import small_config
+from tests.support.server import ROOT, Server, settle
 from transformer.checkpoint.checkpoint import Checkpoint
 from transformer.config.architecture import DataConfig
 from transformer.model import Transformer

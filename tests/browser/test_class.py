@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import NewPage, Server, press_train, settle
+from tests.browser.conftest import NewPage
+from tests.support.server import Server, press_train, settle
 
 
 def train(page: Page, server: Server, task: str = "reverse") -> str:

@@ -11,7 +11,7 @@ import torch
 from playwright.sync_api import Page, expect
 
 from pages.components.shell.text import probability
-from tests.browser.conftest import ROOT, NewPage, Server, settle
+from tests.browser.conftest import NewPage
 from tests.support.access import (
     DESK,
     PHONE,
@@ -19,6 +19,7 @@ from tests.support.access import (
     assert_not_cut_off,
     resize,
 )
+from tests.support.server import ROOT, Server, settle
 from transformer.analysis.mistakes import Mistakes, find_mistakes
 from transformer.checkpoint.checkpoint import Checkpoint
 from transformer.checkpoint.header import Summary

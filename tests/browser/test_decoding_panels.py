@@ -10,8 +10,9 @@ import torch
 from playwright.sync_api import Locator, Page, expect
 
 from pages.components.shell.text import probability
-from tests.browser.conftest import ROOT, NewPage, Server, settle
+from tests.browser.conftest import NewPage
 from tests.support.access import PHONE, assert_fit_for_all
+from tests.support.server import ROOT, Server, settle
 from transformer.analysis.attribution import occlusion, saliency
 from transformer.analysis.lens import lens
 from transformer.analysis.what_if import Forced, masked, what_if

@@ -10,8 +10,9 @@ from playwright.sync_api import Browser, Page, expect
 from pages.components.shell.mount import SHARED
 from pages.components.shell.text import probability
 from pages.components.widgets.decoding_steps import HERE
-from tests.browser.conftest import NewPage, Server, settle
+from tests.browser.conftest import NewPage
 from tests.support.access import assert_accessible_in_both_themes
+from tests.support.server import Server, settle
 from transformer.checkpoint.checkpoint import Checkpoint
 from transformer.config.architecture import SamplingConfig
 from transformer.decoding.next_token import next_token

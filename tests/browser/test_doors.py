@@ -11,7 +11,8 @@ from playwright.sync_api import Page, expect
 
 from tests.attacks.bombs import bytearray_of_3_gib
 from tests.attacks.gadgets import FORMS, GADGETS
-from tests.browser.conftest import NewPage, Server, settle, start_server, stop_server, upload
+from tests.browser.conftest import NewPage
+from tests.support.server import Server, settle, start_server, stop_server, upload
 
 BUNDLED = Path(__file__).parents[2] / "checkpoints"
 NAME = "model\u202egpj.pt"

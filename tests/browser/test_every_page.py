@@ -5,7 +5,7 @@ from itertools import cycle
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import NewPage, Server, settle
+from tests.browser.conftest import NewPage
 from tests.support.access import (
     DESK,
     PHONE,
@@ -13,6 +13,7 @@ from tests.support.access import (
     assert_not_cut_off,
     resize,
 )
+from tests.support.server import Server, settle
 
 ADDRESSES = {
     "overview": "",

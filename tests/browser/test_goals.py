@@ -6,8 +6,9 @@ import sys
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import ROOT, NewPage, Server, settle
+from tests.browser.conftest import NewPage
 from tests.support.access import PHONE, assert_fit_for_all
+from tests.support.server import ROOT, Server, settle
 from transformer.runs.directory import Run
 from transformer.runs.goals import add_evidence
 from transformer.tasks.presets import prepare

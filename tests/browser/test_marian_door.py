@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import NewPage, Server, settle
+from tests.browser.conftest import NewPage
 from tests.support.marian_models import load_marian, make_marian, sentences
+from tests.support.server import Server, settle
 from transformer import Checkpoint, beam_search, decode, greedy
 from transformer.decoding.strategies import Strategy, pad
 

@@ -2,7 +2,8 @@
 
 from playwright.sync_api import Browser
 
-from tests.browser.conftest import Person, Server, settle
+from tests.browser.conftest import Person
+from tests.support.server import Server, settle
 
 KEPT = """() => [
   localStorage.getItem('mine'), sessionStorage.getItem('mine'),

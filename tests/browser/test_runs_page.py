@@ -13,9 +13,10 @@ import psutil
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import NewPage, Server, settle
+from tests.browser.conftest import NewPage
 from tests.runs.test_table import make, some_metrics
 from tests.support.access import PHONE, assert_fit_for_all
+from tests.support.server import Server, settle
 from transformer.runs.directory import Run, Status, started
 
 MARKUP = "<b>bold</b> **x** & =1"

@@ -9,7 +9,8 @@ import safetensors.torch
 import torch
 from playwright.sync_api import Locator, Page, expect
 
-from tests.browser.conftest import NewPage, Server, settle
+from tests.browser.conftest import NewPage
+from tests.support.server import Server, settle
 from tests.support.tutorials import Seq2SeqTransformer, Shape, randomised
 from transformer.checkpoint.checkpoint import Checkpoint
 

@@ -7,24 +7,24 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import (
+from tests.browser.conftest import NewPage
+from tests.support.access import PHONE, assert_accessible_in_both_themes, assert_not_cut_off, resize
+from tests.support.recorded_run import record_run
+from tests.support.server import (
     ROOT,
-    NewPage,
     Server,
     settle,
     start_server,
     stop_server,
     watch_traffic,
 )
-from tests.support.access import PHONE, assert_accessible_in_both_themes, assert_not_cut_off, resize
-from tests.support.recorded_run import record_run
 from transformer.config.architecture import RunConfig
 from transformer.runs.attention import AttentionHistory, moments
 from transformer.runs.directory import Run
 from transformer.tasks.presets import prepare
 
 STEPS = 80
-APP = ROOT / "tests" / "browser" / "timeline_app.py"
+APP = ROOT / "tests" / "support" / "timeline_app.py"
 
 
 def config() -> RunConfig:

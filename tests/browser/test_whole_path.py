@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import NewPage, Server, press_train, settle
+from tests.browser.conftest import NewPage
+from tests.support.server import Server, press_train, settle
 from tests.support.trainers import wait_for
 from transformer.runs.directory import ACTIVE, list_runs
 

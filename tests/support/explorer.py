@@ -5,7 +5,7 @@ from urllib.parse import urlencode
 import numpy as np
 from playwright.sync_api import Download, Locator, Page, expect
 
-from tests.browser.conftest import Server, settle
+from tests.support.server import Server, settle
 
 Truth = dict[str, np.ndarray]
 
