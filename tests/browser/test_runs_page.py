@@ -75,7 +75,7 @@ def test_the_cursor_says_every_runs_values_and_a_zoom_is_kept(
     page.keyboard.press("Home")
     expect(caption).to_have_text("The values nearest to step 0")
     first = page.locator(".run_compare tbody tr").first
-    untrained = next(r for r in runs[1].metrics()[0] if r["kind"] == "eval")["loss"]
+    untrained = next(r for r in runs[1].metrics() if r.kind == "eval").loss
     assert float(first.locator("td").nth(1).inner_text()) == pytest.approx(untrained, rel=5e-3)
     page.keyboard.press("ArrowRight")
     expect(caption).not_to_have_text("The values nearest to step 0")
@@ -171,7 +171,7 @@ def test_curves_and_figure_are_saved_without_another_machine(
 
     rows = list(csv.DictReader(io.StringIO(save("Curves as CSV").decode())))
     assert {row["id"] for row in rows} == {run.id for run in runs[1:]}
-    assert len(rows) == sum(len(run.metrics()[0]) for run in runs[1:])
+    assert len(rows) == sum(len(run.metrics()) for run in runs[1:])
 
     page.get_by_text("A figure to save").click()
     expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()

@@ -19,7 +19,6 @@ from transformer.checkpoint.comparison import compare, weights_distance
 from transformer.checkpoint.header import MAX_CURVE, read_header
 from transformer.checkpoint.verification import verify
 from transformer.errors import CheckpointError
-from transformer.trainer.log import thinned
 from transformer.vocabulary.entries import entries, search
 from transformer.vocabulary.vocabulary import SPACE_MARK, SpecialIds, Vocabulary
 
@@ -72,16 +71,6 @@ def test_a_file_without_one_is_as_it_was() -> None:
 def test_a_curve_that_is_none_is_refused(curve: list[Any]) -> None:
     with pytest.raises(CheckpointError, match="curve is malformed"):
         read_header(with_curve(curve))
-
-
-def test_a_long_curve_is_thinned_with_both_its_ends() -> None:
-    points = [[float(step)] for step in range(1234)]
-    for most in (2, 7, 100):
-        kept = thinned(points, most)
-        assert len(kept) == most
-        assert (kept[0], kept[-1]) == (points[0], points[-1])
-        assert kept == sorted(kept)
-    assert thinned(points[:100], 100) == points[:100]
 
 
 # --- evidence -------------------------------------------------------------------------------------

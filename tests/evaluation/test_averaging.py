@@ -31,6 +31,7 @@ from transformer.evaluation.held_out import (
     task_of,
 )
 from transformer.runs.directory import Run, create_run
+from transformer.runs.metrics import by_step
 from transformer.tasks import SEVEN_PAIRS, build_task
 from transformer.tasks.presets import prepare
 from transformer.trainer.trainer import Trainer
@@ -274,12 +275,9 @@ def test_a_run_keeps_its_last_five_and_their_curve(run: Run) -> None:
     assert states == ["step-11.state.safetensors", "step-12.state.safetensors"]
     summary = Checkpoint.load(run.checkpoints()[-1]).summary
     assert summary is not None
-    evaluated: dict[int, dict[str, float]] = {}
-    for record in run.metrics()[0]:
-        if record["kind"] == "eval":
-            evaluated.setdefault(record["step"], {}).update(record)
+    evaluated = by_step(run.metrics(), "eval")
     assert summary.curve == [
-        [step, found["loss"], found["exact_match"]] for step, found in evaluated.items()
+        [step, found.loss, found.exact_match] for step, found in evaluated.items()
     ]
     assert [point[0] for point in summary.curve] == [0, 2, 4, 6, 8, 10, 12]
     assert summary.curve[0][1] == summary.untrained_loss

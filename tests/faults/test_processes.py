@@ -95,7 +95,7 @@ def test_times_of_files_decide_nothing(seconds: int, living: tuple[Run, Child]) 
     assert len(list_runs(root)) == 4
     before = run.last_step()
     wait_for(lambda: run.last_step() > before, "training to go on")
-    steps = [record["step"] for record in run.metrics()[0]]
+    steps = [record.step for record in run.metrics()]
     assert steps == sorted(steps)
     assert child.poll() is None
 
@@ -221,7 +221,7 @@ def test_twenty_start_one_run(nursery: Nursery, root: Path) -> None:
     wait_for(lambda: trains(run), "metrics")
     queue.command(run, "stop")
     assert_one_trained(children, "trained by another process")
-    steps = [record["step"] for record in run.metrics()[0] if record["kind"] == "train"]
+    steps = [record.step for record in run.metrics() if record.kind == "train"]
     assert steps == list(range(1, len(steps) + 1))
 
 

@@ -11,10 +11,10 @@ import pytest
 
 from pages.components.runs.goals import cards
 from pages.components.runs.health import check, findings_list
-from pages.components.runs.view import History
 from transformer.errors import UserError
 from transformer.runs.directory import Run, Status, create_run
 from transformer.runs.goals import Twin, add_evidence
+from transformer.runs.metrics import History
 from transformer.tasks.presets import prepare
 
 TWIN = Twin(8, 8, [[0, 4.5], [20, 1.0], [40, 0.009]], 0.009, 40, 1.2)
@@ -37,7 +37,7 @@ def states(run: Run, *records: dict[str, Any]) -> list[str]:
 def shown(run: Run, *records: dict[str, Any]) -> list[str]:
     lines = [json.dumps(record) + "\n" for record in (*UNTRAINED, *records)]
     (run.path / "metrics.jsonl").write_text("".join(lines))
-    history = History(run)
+    history = History(run.path)
     history.update()
     return cards(run, history)
 

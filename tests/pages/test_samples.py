@@ -2,24 +2,23 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pages.components.runs.samples import (
     MOST_MARKS,
+    Errors,
     errors_sentence,
     errors_table,
     samples_table,
     when_learned,
 )
-from pages.components.runs.view import History
-from transformer.runs.directory import Run
+from transformer.runs.metrics import History, Sample, Samples
 
 
-def entry(step: int, *rights: bool, token: str = "a") -> dict[str, Any]:
-    samples = [
+def entry(step: int, *rights: bool, token: str = "a") -> Samples:
+    samples: list[Sample] = [
         {
             "source": "s",
             "target": [token, "b"],
@@ -82,16 +81,16 @@ def test_a_long_run_has_a_bounded_row_of_marks() -> None:
 def test_tokens_and_kinds_are_shown_as_they_are() -> None:
     table = samples_table([entry(0, True, token="<b>"), entry(1, True, token="<b>")])
     assert "<b>" not in table
-    evaluation = {"step": 5, "errors": {"<b>*x*": 2}, "examples": 4}
+    evaluation = Errors(5, 4, {"<b>*x*": 2})
     assert "<b>*x*" not in errors_table([evaluation])
     assert "*x*" not in errors_sentence(evaluation)
 
 
 def test_errors_are_shares_of_all_examples() -> None:
     evaluations = [
-        {"step": 0, "errors": {"too long": 400}, "examples": 400},
-        {"step": 50, "errors": {"too short": 30, "one letter wrong": 20}, "examples": 200},
-        {"step": 100, "errors": {"one letter wrong": 1}, "examples": 200},
+        Errors(0, 400, {"too long": 400}),
+        Errors(50, 200, {"too short": 30, "one letter wrong": 20}),
+        Errors(100, 200, {"one letter wrong": 1}),
     ]
     table = errors_table(evaluations)
     assert [table.index(kind) for kind in ("one letter wrong", "too short", "too long")] == sorted(
@@ -102,18 +101,18 @@ def test_errors_are_shares_of_all_examples() -> None:
     assert "199 of 200 are right" in errors_sentence(evaluations[-1])
     assert errors_sentence(evaluations[-1]).endswith("Wrong in the other: “one letter wrong”.")
     assert "The most frequent error is “too short” (30 of 50)" in errors_sentence(evaluations[1])
-    assert errors_sentence({"step": 7, "errors": {}, "examples": 3}).endswith("no error is left.")
+    assert errors_sentence(Errors(7, 3, {})).endswith("no error is left.")
 
 
 def test_many_evaluations_show_the_first_the_last_and_some_between() -> None:
-    evaluations = [{"step": step, "errors": {"x": 1}, "examples": 2} for step in range(0, 100, 5)]
+    evaluations = [Errors(step, 2, {"x": 1}) for step in range(0, 100, 5)]
     table = errors_table(evaluations)
     assert [f"Step {step}<" in table for step in (5, 30, 65, 95)] == [False, True, True, True]
     assert "Untrained" in table
 
 
 def test_entries_are_read_once_each_while_the_file_grows_and_is_cut_back(tmp_path: Path) -> None:
-    history = History(Run(tmp_path))
+    history = History(tmp_path)
     entries = [entry(step, step > 2) for step in range(5)]
     lines = [json.dumps(one) + "\n" for one in entries]
     file = tmp_path / "samples.jsonl"

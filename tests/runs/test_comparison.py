@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -17,10 +18,10 @@ from transformer.runs.comparison import (
     curves_csv,
     differences,
     origin,
-    read_records,
     repeats,
 )
 from transformer.runs.directory import Run, create_run
+from transformer.runs.metrics import Record
 from transformer.tasks.presets import prepare
 
 CONFIG = tiny(steps=20, eval_every=5, final_examples=20)
@@ -59,7 +60,7 @@ def test_only_settings_that_differ_are_told_in_words() -> None:
 
 def test_a_rerun_is_recognised_and_equal_bit_for_bit(trained: list[Run]) -> None:
     origins = [origin(run, run.config()) for run in trained]
-    records = [read_records(run) for run in trained]
+    records = [run.metrics() for run in trained]
     [repeat] = repeats(origins, records)
     assert (repeat.first, repeat.second, repeat.differs) == (0, 1, None)
     assert repeat.step == 20
@@ -68,10 +69,10 @@ def test_a_rerun_is_recognised_and_equal_bit_for_bit(trained: list[Run]) -> None
 
 
 def test_the_first_number_that_differs_is_named(trained: list[Run]) -> None:
-    records = [read_records(run) for run in trained[:2]]
-    late = [record for record in records[1] if record["kind"] == "eval" and "loss" in record]
-    for record in late[2:]:
-        record["loss"] = math.nextafter(record["loss"], 9)
+    records = [run.metrics() for run in trained[:2]]
+    for place, record in enumerate(records[1]):
+        if record.kind == "eval" and record.step >= 10 and record.loss is not None:
+            records[1][place] = replace(record, loss=math.nextafter(record.loss, 9))
     [repeat] = repeats([1, 1], records)
     assert repeat.differs is not None
     assert (repeat.step, repeat.differs[0]) == (10, "evaluation loss")
@@ -80,11 +81,11 @@ def test_the_first_number_that_differs_is_named(trained: list[Run]) -> None:
 
 def test_training_losses_over_other_steps_are_not_compared() -> None:
     """Each is a mean since the line before it."""
-    ahead = [{"kind": "train", "step": 5, "loss": 2.0}, {"kind": "train", "step": 9, "loss": 1.0}]
-    once = [{"kind": "train", "step": 9, "loss": 1.5}]
+    ahead = [Record("train", 5, loss=2.0), Record("train", 9, loss=1.0)]
+    once = [Record("train", 9, loss=1.5)]
     [repeat] = repeats([1, 1], [ahead, once])
     assert (repeat.points, repeat.differs) == (0, None)
-    [repeat] = repeats([1, 1], [ahead, [*ahead[:1], {**ahead[1], "loss": 1.5}]])
+    [repeat] = repeats([1, 1], [ahead, [*ahead[:1], replace(ahead[1], loss=1.5)]])
     assert repeat.differs == ("training loss", 1.0, 1.5)
 
 
@@ -102,7 +103,7 @@ def test_other_pairs_or_another_parent_are_no_repeat(tmp_path: Path) -> None:
 
 
 def test_curves_have_every_point_on_each_axis(trained: list[Run]) -> None:
-    found = curves(read_records(trained[0]), CONFIG.model.target_vocab_size)
+    found = curves(trained[0].metrics(), CONFIG.model.target_vocab_size)
     assert [point[0] for point in found.evaluation] == [0, 5, 10, 15, 20]
     tokens = [point[2] for point in found.evaluation]
     assert tokens[0] == 0
@@ -115,11 +116,11 @@ def test_curves_have_every_point_on_each_axis(trained: list[Run]) -> None:
 def test_tokens_at_an_evaluation_lie_between_those_of_training() -> None:
     found = curves(
         [
-            {"kind": "eval", "step": 0, "loss": 4.0, "unigram": 2.5},
-            {"kind": "train", "step": 10, "loss": 3.0, "tokens": 100},
-            {"kind": "eval", "step": 15, "loss": 2.0},
-            {"kind": "train", "step": 20, "loss": 3.0, "tokens": 300},
-            {"kind": "eval", "step": 30, "loss": 2.0},
+            Record("eval", 0, loss=4.0, unigram=2.5),
+            Record("train", 10, loss=3.0, tokens=100),
+            Record("eval", 15, loss=2.0),
+            Record("train", 20, loss=3.0, tokens=300),
+            Record("eval", 30, loss=2.0),
         ],
         9,
     )
@@ -129,7 +130,7 @@ def test_tokens_at_an_evaluation_lie_between_those_of_training() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, MAX_POINTS, MAX_POINTS + 1, 10 * MAX_POINTS + 3])
 def test_long_curves_are_thinned_and_keep_their_end(count: int) -> None:
-    records = [{"kind": "train", "step": step, "loss": 1.0} for step in range(1, count + 1)]
+    records = [Record("train", step, loss=1.0) for step in range(1, count + 1)]
     found = curves(records, 9)
     assert len(found.train) <= MAX_POINTS
     assert len(found.train) >= min(count, MAX_POINTS // 2)
@@ -139,7 +140,7 @@ def test_long_curves_are_thinned_and_keep_their_end(count: int) -> None:
 
 def test_baselines_that_agree_are_one_line(trained: list[Run]) -> None:
     size = CONFIG.model.target_vocab_size
-    drawn = [curves(read_records(run), size) for run in trained]
+    drawn = [curves(run.metrics(), size) for run in trained]
     found = {(line.name, line.runs) for line in baselines(drawn)}
     assert found == {
         ("untrained model", (0, 1)),
@@ -158,6 +159,7 @@ def test_curves_csv_is_tidy_and_holds_every_number(trained: list[Run]) -> None:
     assert {row["run"] for row in rows} == {"a", "'=b", "c"}
     for run in trained:
         mine = [row for row in rows if row["id"] == run.id]
-        for row, record in zip(mine, run.metrics()[0], strict=True):
+        for row, record in zip(mine, run.metrics(), strict=True):
             for name in ("step", "seconds", "tokens", "loss", "exact_match"):
-                assert row[name] == ("" if name not in record else str(record[name]))
+                value = getattr(record, name)
+                assert row[name] == ("" if value is None else str(value))

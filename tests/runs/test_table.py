@@ -18,12 +18,12 @@ import pytest
 from pages.components.widgets.run_table import row
 from transformer.files import FORMULA
 from transformer.runs.directory import Run, Status, create_run, started
+from transformer.runs.metrics import Record
 from transformer.runs.table import (
     ORDERS,
     Summaries,
     Summary,
     ordered,
-    parse_record,
     search,
     summarise,
     table_csv,
@@ -67,13 +67,13 @@ def some_metrics(seed: int) -> str:
 def test_both_ends_say_what_the_whole_file_says(tmp_path: Path, seed: int) -> None:
     text = some_metrics(seed)
     found = summarise(make(tmp_path, metrics=text))
-    records = [r for line in text.splitlines() if (r := parse_record(line.encode()))]
+    records = [r for line in text.splitlines() if (r := Record.parse(line.encode()))]
 
     def values(name: str, kind: str) -> list[Any]:
-        return [r[name] for r in records if r["kind"] == kind and name in r]
+        return [v for r in records if r.kind == kind and (v := getattr(r, name)) is not None]
 
-    assert found.step == records[-1]["step"]
-    assert found.seconds == records[-1]["seconds"]
+    assert found.step == records[-1].step
+    assert found.seconds == records[-1].seconds
     assert found.loss == values("loss", "eval")[-1]
     assert found.untrained_loss == values("loss", "eval")[0]
     assert found.exact_match == values("exact_match", "eval")[-1]

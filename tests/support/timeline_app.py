@@ -4,10 +4,8 @@ The newest, or the one that ``?run=`` names. With ``?live`` it looks again every
 as the Train page does while a run is active.
 """
 
-import math
 import sys
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
 
@@ -17,36 +15,24 @@ from pages.components.runs.samples import samples_view
 from pages.components.widgets.attention_timeline import attention_timeline
 from pages.components.widgets.live_curve import live_curve
 from transformer.runs.directory import ROOT, Run, list_runs
+from transformer.runs.metrics import History
 from transformer.tasks import find_task
 
 
 def draw(run: Run) -> None:
     config = run.config()
-    train: list[list[float]] = []
-    evaluations: dict[int, dict[str, Any]] = {}
-    for line in run.metrics()[0]:
-        if line["kind"] == "train":
-            train.append([line["step"], line["loss"], line["seconds"], line["tokens"]])
-        else:
-            evaluations[line["step"]] = evaluations.get(line["step"], {}) | line
-    first = evaluations.get(0, {})
-    curves = {
-        "run": run.id,
-        "train": train,
-        "evaluation": [[step, e["loss"]] for step, e in evaluations.items()],
-        "exact": [[step, e["exact_match"]] for step, e in evaluations.items() if "errors" in e],
-        "untrained": first.get("loss"),
-        "uniform": math.log(config.model.target_vocab_size),
-        "unigram": first.get("unigram"),
-        "steps": config.training.steps,
-        "evaluated_on": "held-out pairs",
-    }
-    samples = run.samples()[0]
+    history = History(run.path)
+    history.update()
+    curves = history.curves(config)
     live_curve(curves, key="curve")
     attention_timeline(
-        run, curves, samples, find_task(config.data.task).look_for, key=f"attention {run.id}"
+        run,
+        curves,
+        history.samples,
+        find_task(config.data.task).look_for,
+        key=f"attention {run.id}",
     )
-    samples_view(samples, list(evaluations.values()))
+    samples_view(history.samples, list(history.evaluations.values()))
 
 
 st.set_page_config(layout="wide")

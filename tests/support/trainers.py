@@ -63,7 +63,7 @@ def ended(run: Run, state: str) -> Status:
 
 def trains(run: Run) -> bool:
     """Whether the trainer has made updates, and written that it has."""
-    return any(record["kind"] == "train" for record in run.metrics()[0])
+    return any(record.kind == "train" for record in run.metrics())
 
 
 def trainers(path: Path) -> list[psutil.Process]:

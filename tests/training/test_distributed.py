@@ -73,7 +73,7 @@ def root(tmp_path: Path) -> Iterator[Path]:
 
 
 def losses(run: Run, kind: str) -> list[float]:
-    return [r["loss"] for r in run.metrics()[0] if r["kind"] == kind and "loss" in r]
+    return [r.loss for r in run.metrics() if r.kind == kind and r.loss is not None]
 
 
 def test_torchrun_has_the_losses_of_one_process(root: Path, nursery: Nursery) -> None:
@@ -94,7 +94,7 @@ def test_torchrun_has_the_losses_of_one_process(root: Path, nursery: Nursery) ->
         assert len(losses(one, kind)) == count
         assert losses(two, kind) == pytest.approx(losses(one, kind), abs=1e-5)
     # And only the leader writes: nothing stands there twice.
-    steps = [record["step"] for record in two.metrics()[0] if record["kind"] == "train"]
+    steps = [record.step for record in two.metrics() if record.kind == "train"]
     assert steps == list(range(1, STEPS + 1))
 
 

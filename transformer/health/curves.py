@@ -1,14 +1,14 @@
 """What the record of a training says: its first loss, its curve, its baselines. Loads no torch."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
 from transformer.config.architecture import RunConfig, TransformerConfig
 from transformer.health.finding import Finding
 from transformer.runs.goals import Twin
+from transformer.runs.metrics import Record, by_step, series
 
 FAR = 10.0
 """A learning rate this many times the usual one is far off, if the curve is bad as well."""
@@ -32,21 +32,15 @@ class Curve:
     with_ends: float
 
     @classmethod
-    def of(cls, records: Sequence[Mapping[str, Any]], unigram: float, with_ends: float) -> "Curve":
-        """From the lines of ``metrics.jsonl``; of two lines of a step the later one counts."""
-        train, evaluations = {}, {}
-        for record in records:
-            step, loss = record["step"], record.get("loss")
-            if not isinstance(loss, int | float):
-                continue
-            if record.get("kind") == "train":
-                rate = record.get("learning_rate", 0.0)
-                train[step] = (step, float(loss), float(rate))
-            elif record.get("kind") == "eval":
-                evaluations[step] = (step, float(loss))
+    def of(cls, records: Sequence[Record], unigram: float, with_ends: float) -> "Curve":
+        """From the metrics of a run."""
+        train, evaluations = by_step(records, "train"), by_step(records, "eval")
         return cls(
-            [train[step] for step in sorted(train)],
-            [evaluations[step] for step in sorted(evaluations)],
+            [
+                (int(step), loss, rate)
+                for step, loss, rate in series(train, "loss", "learning_rate")
+            ],
+            [(int(step), loss) for step, loss in series(evaluations, "loss")],
             unigram,
             with_ends,
         )

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import torch
 
@@ -23,6 +22,7 @@ from transformer.hooks import record
 from transformer.model import Transformer
 from transformer.runs.directory import Run
 from transformer.runs.goals import read_goals
+from transformer.runs.metrics import Record, by_step
 from transformer.tasks import Pair, Task, build_task
 from transformer.tasks.baselines import unigram_loss
 from transformer.trainer.overfit import train_twin
@@ -58,7 +58,7 @@ def check_run(run: Run, progress: Progress = lambda _: None) -> list[Finding]:
     progress("Reading the run")
     config = run.config()
     task = build_task(config.data, run.data_file)
-    records = run.metrics()[0]
+    records = run.metrics()
     try:
         model, step = _model(run, config)
     except CheckpointError as error:
@@ -168,7 +168,7 @@ def _generation(
     task: Task,
     pairs: Sequence[Pair],
     step: int,
-    records: Sequence[dict[str, Any]],
+    records: Sequence[Record],
 ) -> list[Finding]:
     """Teacher forcing against free running, and both against what the trainer wrote down."""
     encoded = encode(task, pairs)
@@ -183,10 +183,10 @@ def _generation(
     found = check_generation(
         logits, batch.target_out, [list(h.tokens) for h in written], model.config.pad_id
     )
-    recorded = [r["token_accuracy"] for r in records if r["step"] == step and "token_accuracy" in r]
-    if not recorded:
+    recorded = by_step(records, "eval").get(step)
+    if recorded is None or recorded.token_accuracy is None:
         return [found]
-    return [found, _drift(model, task, step, recorded[-1])]
+    return [found, _drift(model, task, step, recorded.token_accuracy)]
 
 
 def _drift(model: Transformer, task: Task, step: int, recorded: float) -> Finding:

@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from transformer.config.architecture import TransformerConfig
 from transformer.errors import RunError
 from transformer.files import write_atomic
+from transformer.runs.metrics import EARLY, early_axis
 from transformer.tasks import Pair, Task
 
 if TYPE_CHECKING:
@@ -39,9 +40,6 @@ if TYPE_CHECKING:
 HEADER, RECORDS = "attention.json", "attention.bin"
 KINDS = ("encoder", "decoder", "cross")
 MOMENTS = 60
-EARLY = 30
-"""Updates. Before it moments are about evenly spaced, long after it their distance grows with
-the step: they are even on the scale log(1 + step / EARLY)."""
 EXAMPLES = 4
 CANDIDATES = 8
 """The examples come from as many held-out ones: those that a run shows throughout."""
@@ -54,10 +52,12 @@ LAST_STEP = 10**12
 def moments(steps: int) -> list[int]:
     """The steps at which to record a run of so many updates: 0, the last, up to 58 between.
 
+    They are even on :func:`early_axis`.
+
     A function of the planned steps alone, so that a resumed run records what an unbroken one
     does. Of 1,500 updates, the first moments are 2 apart and the last 100.
     """
-    end = math.log1p(steps / EARLY)
+    end = early_axis(steps)
     places = (end * i / (MOMENTS - 1) for i in range(MOMENTS))
     return sorted({min(round(EARLY * math.expm1(place)), steps) for place in places} | {steps})
 

@@ -11,7 +11,8 @@ from typing import Any
 from transformer.config.architecture import DataConfig, RunConfig, TrainingConfig, TransformerConfig
 from transformer.files import write_csv
 from transformer.runs.directory import Run
-from transformer.runs.table import parse_record, task_title
+from transformer.runs.metrics import Record, by_step, thinned
+from transformer.runs.table import task_title
 
 MAX_POINTS = 600
 """Points of one curve that a chart is given; a screen shows no more."""
@@ -80,8 +81,6 @@ def in_words(value: object) -> str:
 
 # --- curves ---------------------------------------------------------------------------------
 
-Records = list[dict[str, Any]]
-
 
 @dataclass(frozen=True)
 class Curves:
@@ -97,53 +96,28 @@ class Curves:
     baselines: dict[str, float]
 
 
-def read_records(run: Run) -> Records:
-    """Every sound line of a run's metrics, in the order of the file."""
-    try:
-        with (run.path / "metrics.jsonl").open("rb") as file:
-            return [record for line in file if (record := parse_record(line)) is not None]
-    except OSError:
-        return []
-
-
-def curves(records: Records, target_vocab_size: int) -> Curves:
+def curves(records: Iterable[Record], target_vocab_size: int) -> Curves:
     """The curves of a run. Evaluations get the tokens that training had seen by then."""
-    train: dict[int, dict[str, Any]] = {}
-    evaluations: dict[int, dict[str, Any]] = {}
-    for record in records:
-        kept = train if record["kind"] == "train" else evaluations
-        kept[record["step"]] = kept.get(record["step"], {}) | record
-    steps = sorted(train)
-    seen = _Line([(0, 0), *((step, train[step].get("tokens")) for step in steps)])
-    untrained = evaluations.get(0, {})
+    records = list(records)
+    train, evaluations = by_step(records, "train"), by_step(records, "eval")
+    seen = _Line([(0, 0), *((step, record.tokens) for step, record in train.items())])
+    untrained = evaluations.get(0, Record("eval", 0))
     baselines = {
-        "untrained model": untrained.get("loss"),
+        "untrained model": untrained.loss,
         "uniform guess, ln|V|": math.log(target_vocab_size),
-        "guess by frequency": untrained.get("unigram"),
+        "guess by frequency": untrained.unigram,
     }
     return Curves(
         train=[
-            [step, *(train[step].get(n) for n in ("seconds", "tokens", "loss", "learning_rate"))]
-            for step in _thinned(steps)
+            [step, one.seconds, one.tokens, one.loss, one.learning_rate]
+            for step, one in thinned([*train.items()], MAX_POINTS)
         ],
         evaluation=[
-            [
-                step,
-                evaluations[step].get("seconds"),
-                seen.at(step),
-                evaluations[step].get("loss"),
-                evaluations[step].get("exact_match"),
-            ]
-            for step in _thinned(sorted(evaluations))
+            [step, one.seconds, seen.at(step), one.loss, one.exact_match]
+            for step, one in thinned([*evaluations.items()], MAX_POINTS)
         ],
         baselines={name: loss for name, loss in baselines.items() if loss is not None},
     )
-
-
-def _thinned(steps: list[int]) -> list[int]:
-    """At most MAX_POINTS of the steps, evenly, the last among them."""
-    stride = math.ceil(len(steps) / MAX_POINTS) or 1
-    return steps[::-1][::stride][::-1]
 
 
 class _Line:
@@ -195,9 +169,9 @@ def curves_csv(runs: Sequence[tuple[str, Run]]) -> bytes:
     return write_csv(
         (*COLUMNS, "token_accuracy", "learning_rate"),
         (
-            (title, run.id, *(record.get(name) for name in names))
+            (title, run.id, *(getattr(record, name) for name in names))
             for title, run in runs
-            for record in read_records(run)
+            for record in run.metrics()
         ),
     )
 
@@ -221,6 +195,9 @@ class Repeat:
     differs: tuple[str, float, float] | None
 
 
+COMPARED = ("loss", "tokens", "learning_rate", "token_accuracy", "exact_match", "unigram")
+
+
 def origin(run: Run, config: RunConfig) -> tuple[object, ...]:
     """What decides every number of a run: config with seed, pairs, and where it went on from.
 
@@ -235,7 +212,7 @@ def origin(run: Run, config: RunConfig) -> tuple[object, ...]:
     return config, digest, repr((about["parent"], about.get("parent_step")))
 
 
-def repeats(origins: Sequence[object], records: Sequence[Records]) -> list[Repeat]:
+def repeats(origins: Sequence[object], records: Sequence[Sequence[Record]]) -> list[Repeat]:
     """Every run compared to the first one before it that was to be the same."""
     found, first = [], dict[object, int]()
     for place, one in enumerate(origins):
@@ -245,7 +222,7 @@ def repeats(origins: Sequence[object], records: Sequence[Records]) -> list[Repea
     return found
 
 
-def _compare(first: int, second: int, before: Records, after: Records) -> Repeat:
+def _compare(first: int, second: int, before: Sequence[Record], after: Sequence[Record]) -> Repeat:
     """Bit for bit, all but the wall time."""
     sides = (_values(before), _values(after))
     common = sorted(sides[0].keys() & sides[1].keys())
@@ -260,7 +237,7 @@ def _compare(first: int, second: int, before: Records, after: Records) -> Repeat
     return Repeat(first, second, last, len(common), None)
 
 
-def _values(records: Records) -> dict[tuple[int, str, str, int], float]:
+def _values(records: Iterable[Record]) -> dict[tuple[int, str, str, int], float]:
     """(step, kind, quantity, since) -> value.
 
     A training loss is the mean since the line before it, so only those over the same steps can
@@ -269,10 +246,10 @@ def _values(records: Records) -> dict[tuple[int, str, str, int], float]:
     values: dict[tuple[int, str, str, int], float] = {}
     since = 0
     for record in records:
-        for name, value in record.items():
-            if name not in ("kind", "step", "seconds", "examples"):
-                mean = record["kind"] == "train" and name == "loss"
-                values[record["step"], record["kind"], name, since if mean else 0] = value
-        if record["kind"] == "train":
-            since = record["step"]
+        for name in COMPARED:
+            if (value := getattr(record, name)) is not None:
+                mean = record.kind == "train" and name == "loss"
+                values[record.step, record.kind, name, since if mean else 0] = value
+        if record.kind == "train":
+            since = record.step
     return values

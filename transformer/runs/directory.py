@@ -22,6 +22,8 @@ from filelock import FileLock, Timeout
 from transformer.config.architecture import RunConfig
 from transformer.errors import ConfigError, RunError
 from transformer.files import link_or_copy, sync, write_atomic, write_over
+from transformer.runs import metrics
+from transformer.runs.metrics import Record, Samples
 from transformer.runs.snapshots import commits, weights_file
 
 ROOT = Path("runs")
@@ -33,8 +35,6 @@ ENDED = ("finished", "stopped", "diverged")
 STATES = ("queued", *ACTIVE, *RESUMABLE, *ENDED)
 COMMANDS = ("pause", "stop", "save")
 MOST_REMEMBERED = 4096
-END_BYTES = 65_536
-"""More than a few lines of metrics; an evaluation with many kinds of errors is the longest."""
 LAST_SECOND = 4e9
 """Times of files beyond the year 2096 are damage."""
 
@@ -256,30 +256,21 @@ class Run:
         folder = self.path / "checkpoints"
         return [weights_file(folder, made.step) for made in commits(folder)]
 
-    def metrics(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
-        """Metric lines from a byte offset on, and the offset to go on from."""
-        return _read_lines(self.path / "metrics.jsonl", offset)
+    def metrics(self) -> list[Record]:
+        """All that was measured, in the order in which it was."""
+        return metrics.read_metrics(self.path)[0]
 
     def has_begun(self) -> bool:
         """Whether the trainer has written anything down."""
-        try:
-            return (self.path / "metrics.jsonl").stat().st_size > 0
-        except OSError:
-            return False
-
-    def samples(self, offset: int = 0) -> tuple[list[dict[str, Any]], int]:
-        """The fixed held-out examples with their outputs, an entry an evaluation, from a byte
-        offset on, and the offset to go on from."""
-        return _read_lines(self.path / "samples.jsonl", offset)
+        return metrics.has_metrics(self.path)
 
     def last_step(self) -> int:
         """The last step that the metrics tell of; only their end is read."""
-        try:
-            size = (self.path / "metrics.jsonl").stat().st_size
-        except OSError:
-            return 0
-        records = self.metrics(max(0, size - END_BYTES))[0]
-        return int(records[-1]["step"]) if records else 0
+        return metrics.last_step(self.path)
+
+    def samples(self) -> list[Samples]:
+        """The fixed held-out examples with their outputs, an entry an evaluation."""
+        return metrics.read_samples(self.path)[0]
 
     def log_tail(self, characters: int = 2000) -> str:
         """The end of the trainer's own output."""
@@ -331,28 +322,6 @@ def _read_object(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return known[1]
-
-
-def _read_lines(path: Path, offset: int) -> tuple[list[dict[str, Any]], int]:
-    """Whole JSON lines from an offset on; a torn last line waits for the next call."""
-    try:
-        with path.open("rb") as file:
-            if offset > file.seek(0, os.SEEK_END):
-                offset = 0  # the file was cut back: start again
-            file.seek(offset)
-            content = file.read()
-    except OSError:
-        return [], 0
-    whole = content[: content.rfind(b"\n") + 1]
-    records = []
-    for line in whole.splitlines():
-        try:
-            record = json.loads(line, parse_constant=_no_number)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(record, dict) and isinstance(record.get("step"), int):
-            records.append(record)
-    return records, offset + len(whole)
 
 
 def _no_number(name: str) -> None:

@@ -183,8 +183,7 @@ def train_on(
 
 def _seconds(run: Run, step: int) -> float:
     """How long the run had trained at a step; the limit on time is for each run anew."""
-    records = run.metrics()[0]
-    return max((record["seconds"] for record in records if record["step"] <= step), default=0.0)
+    return max((one.seconds or 0.0 for one in run.metrics() if one.step <= step), default=0.0)
 
 
 def _copy_commit(run: Run, start: Commit, folder: Path) -> None:

@@ -4,8 +4,6 @@ A summary costs the same for a short run and a long one: of the metrics only the
 untrained model) and the end are read, and nothing is kept that grows with the run.
 """
 
-import io
-import json
 import os
 import threading
 import time
@@ -17,16 +15,12 @@ from typing import Any
 from transformer.errors import RunError
 from transformer.files import write_csv
 from transformer.runs.directory import ACTIVE, Run
+from transformer.runs.metrics import METRICS, ends
 from transformer.tasks import TASKS
 
-HEAD_BYTES = 8192
-TAIL_BYTES = (1 << 12, 1 << 15, 1 << 18, 1 << 21)
-"""How far back from its end a file is read for the last evaluation, until it is found."""
-FILES = ("config.json", "about.json", "status.json", "metrics.jsonl")
+FILES = ("config.json", "about.json", "status.json", METRICS)
 """A summary is made of these and stands until one of them changes."""
 DAMAGED = "damaged"
-LARGEST = 1e15
-"""Larger numbers in a file are damage."""
 
 Stamp = tuple[tuple[int, int, int] | None, ...]
 
@@ -143,8 +137,8 @@ def summarise(run: Run) -> Summary:
         config = run.config()
     except RunError as error:
         return replace(summary, state=DAMAGED, reason=str(error))
-    status = run.status()
-    model = config.model
+    status, model = run.status(), config.model
+    untrained, latest = ends(run.path)
     return replace(
         summary,
         task=task_title(config.data.task),
@@ -157,87 +151,19 @@ def summarise(run: Run) -> Summary:
         on_training_pairs=config.data.evaluates_on_training_pairs,
         state=status.state,
         reason=status.reason,
-        **_measured(run.path / "metrics.jsonl"),
+        step=latest.step,
+        loss=latest.loss,
+        exact_match=latest.exact_match,
+        untrained_loss=untrained.loss,
+        untrained_exact_match=untrained.exact_match,
+        seconds=latest.seconds,
+        tokens=latest.tokens,
     )
 
 
 def task_title(name: str) -> str:
     """A task's title; its name if this version does not know it."""
     return TASKS[name].title if name in TASKS else name
-
-
-def _text(value: object) -> str:
-    """A text from a file, without the halves of characters that no file can be written with."""
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
-
-
-LATEST = ("step", "seconds", "tokens", "loss", "exact_match")
-
-
-def _measured(path: Path) -> dict[str, Any]:
-    """What the metrics say of the untrained model and of the latest, from both their ends."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(HEAD_BYTES)
-            size = file.seek(0, io.SEEK_END)
-            # Between two evaluations there may be many lines of training: look further back.
-            latest: dict[str, Any] = {}
-            for length in TAIL_BYTES:
-                file.seek(max(0, size - length))
-                latest = _latest(file.read(length))
-                if len(latest) == len(LATEST) or length >= size:
-                    break
-    except OSError:
-        return {}
-    return {**latest, **_untrained(head)}
-
-
-def _latest(content: bytes) -> dict[str, Any]:
-    """The last value of each quantity, found from the end; "loss" is that of evaluations."""
-    found: dict[str, Any] = {}
-    for line in reversed(content.splitlines()):
-        record = parse_record(line)
-        if record is not None:
-            if record["kind"] == "train":
-                del record["loss"]
-            found = {name: record[name] for name in LATEST if name in record} | found
-            if len(found) == len(LATEST):
-                break
-    return found
-
-
-def _untrained(content: bytes) -> dict[str, Any]:
-    """What was measured before the first update: the lines before the first of training."""
-    found: dict[str, Any] = {}
-    for line in content.splitlines():
-        record = parse_record(line)
-        if record is not None:
-            if record["step"] > 0:
-                break
-            found |= record
-    return {f"untrained_{name}": found[name] for name in ("loss", "exact_match") if name in found}
-
-
-def parse_record(line: bytes) -> dict[str, Any] | None:
-    """One line of the metrics, with the numbers in it that can be true; None if it is not one."""
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(record, dict) or record.get("kind") not in ("train", "eval"):
-        return None
-    numbers = {
-        name: value
-        for name, value in record.items()
-        if isinstance(value, int | float)
-        and not isinstance(value, bool)
-        and abs(value) <= LARGEST  # neither NaN nor infinite
-    }
-    if not isinstance(numbers.get("step"), int) or numbers["step"] < 0:
-        return None
-    if record["kind"] == "train" and "loss" not in numbers:
-        return None
-    return {"kind": record["kind"], **numbers}
 
 
 # --- search and order -----------------------------------------------------------------------

@@ -15,12 +15,13 @@ from transformer.config.architecture import RunConfig
 from transformer.model import Transformer
 from transformer.runs.attention import AttentionRecorder, moments
 from transformer.runs.directory import Run
+from transformer.runs.metrics import LARGEST, METRICS, SAMPLES, by_step, series, thinned
 from transformer.tasks import Task
 from transformer.tasks.baselines import unigram_loss
 from transformer.trainer.state import Position
 from transformer.training.loop import Event, Loss, Outputs, Update
 
-SAMPLES = 8
+EXAMPLES = 8
 """Held-out examples shown throughout a run."""
 LOGGED_FIRST = 100
 """Updates of which each is put down, so that the curve lives from the first second on."""
@@ -36,29 +37,11 @@ def curve(run: Run, step: int, last: Mapping[str, float]) -> list[list[float]]:
     Args:
         last: what was measured at that step, whether or not the metrics have it.
     """
-    found: dict[int, dict[str, Any]] = {}
-    for record in run.metrics()[0]:
-        if record.get("kind") == "eval" and record["step"] < step:
-            found.setdefault(record["step"], {}).update(record)
-    found[step] = dict(last)
-    points = [
-        [at, measured["loss"], measured["exact_match"]]
-        for at, measured in sorted(found.items())
-        if all(_is_score(measured.get(name)) for name in ("loss", "exact_match"))
-    ]
-    return thinned(points, MAX_CURVE)
-
-
-def _is_score(value: object) -> bool:
-    """A damaged line of the metrics costs the curve a point, never the checkpoint."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e9
-
-
-def thinned(points: list[list[float]], most: int) -> list[list[float]]:
-    """At most so many of them, evenly spread, the first and the last among them."""
-    if len(points) <= most:
-        return points
-    return [points[round(i * (len(points) - 1) / (most - 1))] for i in range(most)]
+    before = (record for record in run.metrics() if record.step < step)
+    points = series(by_step(before, "eval"), "loss", "exact_match")
+    if last["loss"] <= LARGEST:
+        points.append([step, last["loss"], last["exact_match"]])
+    return list(thinned(points, MAX_CURVE))
 
 
 class RunLog:
@@ -153,7 +136,7 @@ class RunLog:
         self._append_metric(**record)
         if event.step % self.sampled_every and not last:
             return
-        answers = zip(pairs[:SAMPLES], event.outputs, event.tokens, strict=False)
+        answers = zip(pairs[:EXAMPLES], event.outputs, event.tokens, strict=False)
         samples = [
             {
                 "source": pair.source,
@@ -163,7 +146,7 @@ class RunLog:
             }
             for pair, output, tokens in answers
         ]
-        self._append("samples.jsonl", {"step": event.step, "samples": samples})
+        self._append(SAMPLES, {"step": event.step, "samples": samples})
 
     def keep(self, event: Loss | Outputs) -> None:
         """Remember an evaluation without writing it, for the checkpoint made of its step."""
@@ -178,7 +161,7 @@ class RunLog:
             self.untrained |= found
 
     def _append_metric(self, **record: Any) -> None:
-        self._append("metrics.jsonl", {**record, "seconds": self.seconds})
+        self._append(METRICS, {**record, "seconds": self.seconds})
 
     def _append(self, name: str, record: dict[str, Any]) -> None:
         with (self.run.path / name).open("a", encoding="utf-8") as file:

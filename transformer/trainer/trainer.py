@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from functools import reduce
 from types import FrameType
 from typing import Any
 
@@ -23,9 +24,10 @@ from transformer.runs import queue, snapshots
 from transformer.runs.directory import ENDED, RESUMABLE, Run, Status, started
 from transformer.runs.goals import add_evidence, read_goals
 from transformer.runs.launch import CLAIMED
+from transformer.runs.metrics import Record, by_step
 from transformer.tasks import Task, build_task
 from transformer.trainer.failures import diagnosis, limit_memory
-from transformer.trainer.log import SAMPLES, RunLog, curve
+from transformer.trainer.log import EXAMPLES, RunLog, curve
 from transformer.trainer.overfit import train_twin
 from transformer.trainer.state import read_state, write_state
 from transformer.training import compute
@@ -307,7 +309,7 @@ class Trainer:
             task.target_vocabulary,
             self.config.data,
             summary,
-            task.held_out(SAMPLES),
+            task.held_out(EXAMPLES),
         )
 
     def _found(self, training: Training) -> dict[str, str]:
@@ -369,22 +371,18 @@ class Trainer:
 def result(run: Run) -> dict[str, Any]:
     """What ``train --json`` prints: the run, its state, and its last evaluation."""
     status, checkpoints = run.status(), run.checkpoints()
-    first: dict[str, Any] = {}
-    last: dict[str, Any] = {}
-    for record in run.metrics()[0]:
-        if record["kind"] == "eval":
-            last = last | record
-            if record["step"] == 0:
-                first = first | record
+    evaluations = by_step(run.metrics(), "eval")
+    first = evaluations.get(0, Record("eval", 0))
+    last = reduce(Record.updated, evaluations.values(), first)
     return {
         "run": str(run.path),
         "state": status.state,
         "reason": status.reason,
-        "steps": last.get("step", 0),
-        "seconds": last.get("seconds", 0.0),
-        "loss": last.get("loss"),
-        "exact_match": last.get("exact_match"),
-        "untrained": {"loss": first.get("loss"), "exact_match": first.get("exact_match")},
+        "steps": last.step,
+        "seconds": last.seconds or 0.0,
+        "loss": last.loss,
+        "exact_match": last.exact_match,
+        "untrained": {"loss": first.loss, "exact_match": first.exact_match},
         "checkpoint": str(checkpoints[-1]) if checkpoints else None,
     }
 

@@ -9,10 +9,10 @@ import pandas as pd
 import streamlit as st
 
 from pages.components.checkpoints.kept import run_of
-from pages.components.runs.view import History
 from pages.components.shell.session import Listed
 from pages.components.shell.text import plain
 from transformer.runs.comparison import in_words
+from transformer.runs.metrics import History
 
 if TYPE_CHECKING:
     from transformer.checkpoint.checkpoint import Checkpoint
@@ -75,9 +75,7 @@ def _curve(entry: Listed, summary: "Summary") -> Curve | None:
 
 @st.cache_resource(max_entries=20)
 def _history(path: str, created: float) -> History:
-    from transformer.runs.directory import Run
-
-    return History(Run(Path(path)))
+    return History(Path(path))
 
 
 def _charts(curve: Curve, summary: "Summary", checkpoint: "Checkpoint") -> None:

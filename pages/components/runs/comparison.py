@@ -23,7 +23,6 @@ from transformer.runs.comparison import (
     curves_csv,
     differences,
     origin,
-    read_records,
     repeats,
 )
 from transformer.runs.directory import Run
@@ -58,7 +57,7 @@ def labels(summaries: Sequence[Summary]) -> list[str]:
 
 @st.cache_resource(max_entries=32)
 def _curves(path: str, stamp: tuple[int, int], target_vocab_size: int) -> Curves:
-    return curves(read_records(Run(Path(path))), target_vocab_size)
+    return curves(Run(Path(path)).metrics(), target_vocab_size)
 
 
 def _stamp(run: Run) -> tuple[int, int]:
@@ -77,7 +76,7 @@ def _repeats(paths: tuple[str, ...], stamps: tuple[tuple[int, int], ...]) -> lis
     twice = {one for one, count in Counter(origins).items() if count > 1}
     return repeats(
         origins,
-        [read_records(run) if one in twice else [] for run, one in zip(runs, origins, strict=True)],
+        [run.metrics() if one in twice else [] for run, one in zip(runs, origins, strict=True)],
     )
 
 

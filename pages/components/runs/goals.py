@@ -3,16 +3,13 @@
 import math
 from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from pages.components.shell.text import code, number, percent
 from transformer.runs.directory import ACTIVE, Run
 from transformer.runs.goals import Reload, Twin, read_goals
-
-if TYPE_CHECKING:
-    from pages.components.runs.view import History
+from transformer.runs.metrics import History
 
 STATES = {
     "proven": "✓ proven",
@@ -46,7 +43,7 @@ STYLE = """
 """
 
 
-def goals_panel(run: Run, history: "History") -> None:
+def goals_panel(run: Run, history: History) -> None:
     """Draw the three cards from the run's files; cheap enough to be drawn every second."""
     st.html(STYLE)
     st.markdown("**Three goals**: what every run should prove")
@@ -62,7 +59,7 @@ def goals_panel(run: Run, history: "History") -> None:
         )
 
 
-def cards(run: Run, history: "History") -> list[str]:
+def cards(run: Run, history: History) -> list[str]:
     """HTML of the three cards."""
     goals, config = read_goals(run.path), run.config()
     active = run.status().state in ACTIVE
@@ -132,7 +129,7 @@ def _sparkline(curve: Sequence[Sequence[float]]) -> str:
     )
 
 
-def _better_card(history: "History", size: int, own: bool, active: bool) -> str:
+def _better_card(history: History, size: int, own: bool, active: bool) -> str:
     title = "Better than untrained"
     losses = {int(step): loss for step, loss in history.series("loss")}
     exact = {int(step): share for step, share in history.series("exact_match")}
@@ -141,7 +138,7 @@ def _better_card(history: "History", size: int, own: bool, active: bool) -> str:
         return _card(
             2, title, "waiting", f"<p>The untrained model is being measured on {where}.</p>"
         )
-    unigram = history.evaluations[0].get("unigram")
+    unigram = history.evaluations[0].unigram
     rows = [
         ("untrained", losses[0], exact.get(0)),
         ("uniform guess", math.log(size), None),

@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import groupby, pairwise
-from typing import Any
+from typing import NamedTuple
 
 import streamlit as st
 
 from pages.components.shell.text import code, percent, plain
+from transformer.runs.metrics import Record, Sample, Samples, thinned
 
 MOST_MARKS = 40
 """Evaluations shown of one example; of more, the first, the last and some between."""
@@ -51,17 +52,13 @@ STYLE = """
 </style>
 """
 
-Entry = Mapping[str, Any]
 
-
-def samples_view(entries: Sequence[Entry], evaluations: Sequence[Entry]) -> None:
+def samples_view(entries: Sequence[Samples], evaluations: Sequence[Record]) -> None:
     """Draw the same held-out examples throughout, and the errors of all that were evaluated.
 
     Args:
-        entries: well-formed lines of samples.jsonl, by step: "step", and "samples", each with
-            a "source" text, "target" and "output" tokens, and whether it is "right".
-        evaluations: the run's evaluations by step, as far as they have "exact_match", "errors"
-            (kind -> count) and "examples" (how many were evaluated).
+        entries: the lines of samples.jsonl, by step.
+        evaluations: those of the run, by step.
     """
     st.markdown("**Answers the model writes by itself**, before and after training")
     if not entries:
@@ -70,7 +67,11 @@ def samples_view(entries: Sequence[Entry], evaluations: Sequence[Entry]) -> None
     st.html(samples_table(entries))
     if len(entries) > 1:
         st.caption("Each mark is one evaluation: tall and blue is right, short and orange wrong.")
-    counted = [one for one in evaluations if _well_counted(one)]
+    counted = [
+        Errors(one.step, one.examples, one.errors)
+        for one in evaluations
+        if one.examples and one.errors is not None
+    ]
     if len(counted) > 1:
         st.markdown(f"**What is still wrong.** {errors_sentence(counted[-1])}")
         st.html(errors_table(counted))
@@ -79,7 +80,7 @@ def samples_view(entries: Sequence[Entry], evaluations: Sequence[Entry]) -> None
 # --- Examples ---------------------------------------------------------------------------------
 
 
-def samples_table(entries: Sequence[Entry]) -> str:
+def samples_table(entries: Sequence[Samples]) -> str:
     """HTML of the examples: input, target, what was written before and now, when it was learned."""
     first, last = entries[0], entries[-1]
     titles = ["Input", "Target", "Untrained model"]
@@ -131,13 +132,10 @@ def when_learned(seen: Sequence[tuple[int, bool]]) -> str:
 
 def _marks(seen: Sequence[tuple[int, bool]]) -> str:
     """A row of marks, one an evaluation: tall and blue is right, short and orange wrong."""
-    if len(seen) > MOST_MARKS:
-        last = len(seen) - 1
-        seen = [seen[round(i * last / (MOST_MARKS - 1))] for i in range(MOST_MARKS)]
     marks = "".join(
         f'<i{" class=right" if right else ""} title="step {step:,}: '
         f'{"right" if right else "wrong"}"></i>'
-        for step, right in seen
+        for step, right in thinned(seen, MOST_MARKS)
     )
     return f'<div class="marks" aria-hidden="true">{marks}</div>'
 
@@ -147,7 +145,7 @@ def _text(text: str) -> str:
     return " ".join(code(word) for word in text.split(" "))
 
 
-def _answer(sample: Mapping[str, Any]) -> str:
+def _answer(sample: Sample) -> str:
     mark = "✓ right" if sample["right"] else "✗ wrong"
     chips = _chips(sample["output"], sample["target"])
     return f'<div class="answer"><span class="verdict">{mark}</span>{chips}</div>'
@@ -180,22 +178,19 @@ def _chips(output: Sequence[str], target: Sequence[str]) -> str:
 # --- Errors -----------------------------------------------------------------------------------
 
 
-def _well_counted(evaluation: Entry) -> bool:
-    errors, examples = evaluation.get("errors"), evaluation.get("examples")
-    return (
-        isinstance(errors, dict)
-        and type(examples) is int
-        and examples > 0
-        and all(type(count) is int and 0 <= count <= examples for count in errors.values())
-        and sum(errors.values()) <= examples
-    )
+class Errors(NamedTuple):
+    """How many examples an evaluation had, and how many of them were wrong, by kind of error."""
+
+    step: int
+    examples: int
+    kinds: Mapping[str, int]
 
 
-def errors_sentence(evaluation: Entry) -> str:
+def errors_sentence(evaluation: Errors) -> str:
     """How many are right, and which error is the most frequent."""
-    errors, examples = evaluation["errors"], evaluation["examples"]
+    errors, examples = evaluation.kinds, evaluation.examples
     wrong = sum(errors.values())
-    start = f"At step {evaluation['step']:,}, {examples - wrong:,} of {examples:,} are right"
+    start = f"At step {evaluation.step:,}, {examples - wrong:,} of {examples:,} are right"
     if not wrong:
         return f"{start}: no error is left."
     kind = max(errors, key=errors.__getitem__)
@@ -205,18 +200,16 @@ def errors_sentence(evaluation: Entry) -> str:
     return f"{start}. The most frequent error is {most}."
 
 
-def errors_table(evaluations: Sequence[Entry]) -> str:
+def errors_table(evaluations: Sequence[Errors]) -> str:
     """HTML: each kind of error as a share of all examples, at a few evaluations."""
-    last = len(evaluations) - 1
-    places = sorted({round(i * last / (COLUMNS - 1)) for i in range(COLUMNS)})
-    shown = [evaluations[place] for place in places]
-    kinds = {kind: None for one in reversed(shown) for kind in _by_count(one["errors"])}
-    steps = [f"Step {one['step']:,}" if one["step"] else "Untrained" for one in shown]
+    shown = thinned(evaluations, COLUMNS)
+    kinds = {kind: None for one in reversed(shown) for kind in _by_count(one.kinds)}
+    steps = [f"Step {one.step:,}" if one.step else "Untrained" for one in shown]
     head = "".join(f"<th>{step}</th>" for step in steps)
-    right = [_share(one["examples"] - sum(one["errors"].values()), one, True) for one in shown]
+    right = [_share(one.examples - sum(one.kinds.values()), one, True) for one in shown]
     rows = [f"<tr><th>right</th>{''.join(right)}</tr>"]
     for kind in kinds:
-        cells = "".join(_share(one["errors"].get(kind, 0), one) for one in shown)
+        cells = "".join(_share(one.kinds.get(kind, 0), one) for one in shown)
         rows.append(f"<tr><th>{escape(kind)}</th>{cells}</tr>")
     return (
         f'{STYLE}<div class="wide"><table class="samples errors"><thead><tr><th>Share of examples'
@@ -228,7 +221,7 @@ def _by_count(errors: Mapping[str, int]) -> list[str]:
     return sorted((kind for kind in errors if errors[kind]), key=lambda kind: -errors[kind])
 
 
-def _share(count: int, evaluation: Entry, right: bool = False) -> str:
-    share = count / evaluation["examples"]
+def _share(count: int, evaluation: Errors, right: bool = False) -> str:
+    share = count / evaluation.examples
     bar = f'<b style="width: {100 * share:.1f}%" aria-hidden="true"></b>' if count else ""
     return f'<td class="share{" right" if right else ""}"><span>{percent(share)}</span>{bar}</td>'

@@ -1,9 +1,7 @@
 """One run as it stands: state, curves against the baselines, answers, and what to do next."""
 
-import math
-import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -17,15 +15,14 @@ from pages.components.widgets.attention_timeline import attention_timeline
 from pages.components.widgets.live_curve import live_curve
 from transformer.config.architecture import RunConfig
 from transformer.runs import queue
-from transformer.runs.attention import EARLY
 from transformer.runs.directory import ACTIVE, Run, Status
+from transformer.runs.metrics import History, evaluated_on
 from transformer.tasks import find_task
 from transformer.training import compute
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-MAX_POINTS = 800
 ENOUGH_POINTS = 8
 """Before so many, an estimate of the time left would jump about."""
 STATE_WORDS = {
@@ -42,89 +39,6 @@ STATE_WORDS = {
 }
 
 
-class History:
-    """A run's metrics and samples as far as they have been read; a look reads only what is new.
-
-    All who watch a run share one, so its lock is held while it grows.
-    """
-
-    def __init__(self, run: Run) -> None:
-        self.run = run
-        self.offset = self.samples_offset = 0
-        self.lock = threading.Lock()
-        self.train: dict[int, dict[str, Any]] = {}
-        self.evaluations: dict[int, dict[str, Any]] = {}
-        self.samples: list[dict[str, Any]] = []
-
-    def update(self) -> None:
-        with self.lock:
-            before = self.offset
-            records, self.offset = self.run.metrics(before)
-            if self.offset < before:  # a resumed run was cut back, and is read from the start
-                self.train, self.evaluations = {}, {}
-            for record in records:
-                step = record["step"]
-                numbers = {name for name, value in record.items() if isinstance(value, int | float)}
-                if record.get("kind") == "train" and {"seconds", "loss", "tokens"} <= numbers:
-                    self.train[step] = record
-                elif record.get("kind") == "eval" and "seconds" in numbers:
-                    known = numbers | ({"errors"} & record.keys())
-                    found = {name: record[name] for name in known}
-                    self.evaluations[step] = self.evaluations.get(step, {}) | found
-            before = self.samples_offset
-            entries, self.samples_offset = self.run.samples(before)
-            earlier = [] if self.samples_offset < before else self.samples
-            # A new list: another session may be drawing the one before.
-            self.samples = [*earlier, *filter(_well_formed, entries)] if entries else earlier
-
-    def last_step(self) -> int:
-        """The last step that anything was recorded of."""
-        return max([0, *self.evaluations, *self.train])
-
-    def series(self, name: str) -> list[list[float]]:
-        """[step, value] of every evaluation that has the value."""
-        return [[step, e[name]] for step, e in sorted(self.evaluations.items()) if name in e]
-
-    def ordered_evaluations(self) -> list[dict[str, Any]]:
-        return [self.evaluations[step] for step in sorted(self.evaluations)]
-
-    def curves(self, config: RunConfig) -> dict[str, Any]:
-        """What the charts draw: training points are [step, loss, seconds, tokens]."""
-        losses = self.series("loss")
-        first = self.evaluations.get(0, {})
-        return {
-            "run": self.run.id,
-            "train": [
-                [step, record["loss"], record["seconds"], record["tokens"]]
-                for step, record in _thinned(sorted(self.train.items()))
-            ],
-            "evaluation": losses,
-            "exact": self.series("exact_match"),
-            "untrained": losses[0][1] if losses else None,
-            "uniform": math.log(config.model.target_vocab_size),
-            "unigram": first.get("unigram"),
-            "steps": config.training.steps,
-            "evaluated_on": evaluated_on(config),
-        }
-
-
-def _thinned(points: list[tuple[int, dict[str, Any]]]) -> list[tuple[int, dict[str, Any]]]:
-    """At most MAX_POINTS, the last one among them, denser where training is young."""
-    if len(points) <= MAX_POINTS:
-        return points
-    end = math.log1p(points[-1][0] / EARLY)
-    kept: dict[int, tuple[int, dict[str, Any]]] = {}
-    for point in points:
-        kept[round(MAX_POINTS * math.log1p(point[0] / EARLY) / end)] = point
-    return list(kept.values())
-
-
-def evaluated_on(config: RunConfig) -> str:
-    """What a run is evaluated on, in a few words."""
-    own = config.data.evaluates_on_training_pairs
-    return "the training pairs themselves" if own else "held-out pairs"
-
-
 def _history(run: Run) -> History:
     # A deleted run's path may be another's by now, if a terminal named both.
     return _known_history(str(run.path.resolve()), run.about()["created"])
@@ -132,7 +46,7 @@ def _history(run: Run) -> History:
 
 @st.cache_resource(max_entries=50)
 def _known_history(path: str, created: float) -> History:
-    return History(Run(Path(path)))
+    return History(Path(path))
 
 
 def state_view(run: Run) -> Status:
@@ -158,7 +72,7 @@ def evidence_view(run: Run) -> None:
     goals_panel(run, history)
     look_for = find_task(config.data.task).look_for
     attention_timeline(run, curves, samples, look_for, key=f"attention {run.id}")
-    samples_view(samples, history.ordered_evaluations())
+    samples_view(samples, list(history.evaluations.values()))
 
 
 def loss_figure(run: Run) -> "go.Figure":
@@ -239,11 +153,12 @@ def _progress(config: RunConfig, history: History) -> str:
     """Step, speed and time left, once there is enough to estimate them from."""
     step, steps = history.last_step(), config.training.steps
     text = f"Step {step:,} of {steps:,}"
-    if len(history.train) > ENOUGH_POINTS:
-        first, latest = history.train[min(history.train)], history.train[max(history.train)]
-        elapsed = latest["seconds"] - first["seconds"]
-        rate = (latest["step"] - first["step"]) / elapsed
-        tokens = (latest["tokens"] - first["tokens"]) / elapsed
+    points = history.training()
+    if len(points) > ENOUGH_POINTS:
+        made, _, elapsed, seen = (
+            now - then for then, now in zip(points[0], points[-1], strict=True)
+        )
+        rate, tokens = made / elapsed, seen / elapsed
         left = seconds((steps - step) / rate)
         text += f" · {rate:.0f} steps/s · {tokens:,.0f} tokens/s · about {left} left"
     return text
@@ -257,7 +172,7 @@ def _numbers(config: RunConfig, history: History) -> None:
         if exact:
             score("Exact match", percent(exact[-1][1]), f"untrained {percent(exact[0][1])}")
         if records := [*history.train.values(), *history.evaluations.values()]:
-            spent = max(record["seconds"] for record in records)
+            spent = max(record.seconds or 0.0 for record in records)
             steps = history.last_step()
             score("Time", seconds(spent), f"{steps:,} step{'' if steps == 1 else 's'}")
     if losses:
@@ -270,14 +185,3 @@ def _numbers(config: RunConfig, history: History) -> None:
         st.caption(
             f"Loss and exact match on {evaluated_on(config)}, at step {losses[-1][0]:,}.{zigzag}"
         )
-
-
-def _well_formed(entry: dict[str, Any]) -> bool:
-    """Whether a line of the samples is one that the trainer writes."""
-    kinds = {"source": str, "target": list, "output": list, "right": bool}
-    samples = entry.get("samples")
-    return isinstance(samples, list) and all(
-        isinstance(sample, dict)
-        and all(isinstance(sample.get(name), kind) for name, kind in kinds.items())
-        for sample in samples
-    )

@@ -16,8 +16,9 @@ from pages.components.shell import address
 from pages.components.shell.mount import component
 from pages.components.shell.text import plain
 from transformer.errors import UserError
-from transformer.runs.attention import EARLY, KINDS, RECORDS, AttentionHistory
+from transformer.runs.attention import KINDS, RECORDS, AttentionHistory
 from transformer.runs.directory import ACTIVE, Run
+from transformer.runs.metrics import EARLY, Samples, early_axis, thinned
 from transformer.vocabulary.vocabulary import printable
 
 HERE = Path(__file__).parent
@@ -34,7 +35,7 @@ LABEL = 40
 def attention_timeline(
     run: Run,
     curves: Mapping[str, Any],
-    samples: Sequence[Mapping[str, Any]],
+    samples: Sequence[Samples],
     look_for: str,
     *,
     key: str,
@@ -44,7 +45,7 @@ def attention_timeline(
     Args:
         curves: of ``History.curves``: "train", "evaluation", "untrained", "uniform", "unigram",
             "steps", "evaluated_on".
-        samples: the run's well-formed entries of samples.jsonl.
+        samples: the entries of samples.jsonl.
         look_for: which pattern to look for, in a sentence.
     """
     try:
@@ -111,7 +112,7 @@ def _packed(
     _history: AttentionHistory,
     _run_id: str,
     _curves: Mapping[str, Any],
-    _samples: Sequence[Mapping[str, Any]],
+    _samples: Sequence[Samples],
     look_for: str,
 ) -> bytes:
     """The message, made anew only when a moment was added or an example of them evaluated."""
@@ -123,7 +124,7 @@ def pack(
     example: int,
     run_id: str,
     curves: Mapping[str, Any],
-    samples: Sequence[Mapping[str, Any]],
+    samples: Sequence[Samples],
     look_for: str,
 ) -> bytes:
     """What the browser gets: the length of a JSON header, the header, then bytes.
@@ -162,7 +163,11 @@ def pack(
         ],
         "written": _written(samples, tokens.text, steps[-1]),
         "curves": {
-            name: _thinned([point[:2] for point in curves[name] if point[0] <= steps[-1]])
+            name: thinned(
+                [point[:2] for point in curves[name] if point[0] <= steps[-1]],
+                CURVE_POINTS,
+                lambda point: early_axis(point[0]),
+            )
             for name in ("train", "evaluation")
         },
         "baselines": {name: curves.get(name) for name in ("untrained", "uniform", "unigram")},
@@ -191,9 +196,7 @@ def _label(text: str) -> str:
     return shown if len(shown) <= LABEL else shown[: LABEL - 1] + "…"
 
 
-def _written(
-    samples: Sequence[Mapping[str, Any]], text: str, last: int
-) -> list[tuple[int, list[str], bool]]:
+def _written(samples: Sequence[Samples], text: str, last: int) -> list[tuple[int, list[str], bool]]:
     """What the model wrote for the example by itself, at each evaluation: step, tokens, right."""
     return [
         (entry["step"], _shown(sample["output"]), sample["right"])
@@ -202,19 +205,6 @@ def _written(
         for sample in entry["samples"]
         if sample["source"] == text
     ]
-
-
-def _thinned(points: list[list[float]]) -> list[list[float]]:
-    """At most about CURVE_POINTS, as evenly spaced on the slider's axis as there are points."""
-    if len(points) <= CURVE_POINTS:
-        return points
-    span = math.log1p(max(points[-1][0], 1) / EARLY)
-    kept, wanted = [], 0.0
-    for point in points:
-        if math.log1p(point[0] / EARLY) >= wanted:
-            kept.append(point)
-            wanted = math.log1p(point[0] / EARLY) + span / CURVE_POINTS
-    return kept if kept[-1] is points[-1] else [*kept, points[-1]]
 
 
 def _links(run: Run, text: str) -> None:

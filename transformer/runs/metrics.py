@@ -1,0 +1,350 @@
+"""What a run measured: the one reader of ``metrics.jsonl`` and ``samples.jsonl``.
+
+The trainer appends a line at a time while others read. So a torn line at the end waits for the
+next look, a damaged line costs only itself, and a number that cannot be true counts as missing.
+"""
+
+import io
+import json
+import math
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO, Self, TypedDict, TypeVar
+
+from transformer.config.architecture import RunConfig
+
+METRICS, SAMPLES = "metrics.jsonl", "samples.jsonl"
+LARGEST = 1e15
+"""Larger numbers in a file are damage."""
+MAX_POINTS = 800
+"""Points of the training loss that a chart is given; a screen shows no more."""
+EARLY = 30
+"""Updates, up to which :func:`early_axis` is about linear; after them it is logarithmic."""
+HEAD_BYTES = 8192
+"""At the beginning of the metrics, more than the evaluation of the untrained model takes."""
+END_BYTES = 65_536
+"""More than a few lines of metrics; an evaluation with many kinds of errors is the longest."""
+TAIL_BYTES = (1 << 12, 1 << 15, 1 << 18, 1 << 21)
+"""How far back from its end a file is read for the last evaluation, until it is found."""
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One line of the metrics, or several of one step together; None is what was not measured.
+
+    kind: "train", the mean of the updates since the line before; or "eval", which is written in
+        two lines: the loss, and then what the model writes by itself.
+    loss: in nats a token. tokens: target tokens trained on.
+    seconds: of training so far, evaluations included.
+    unigram: loss of guessing by frequency, at step 0 alone.
+    examples, errors: how many were evaluated, and how many of them were wrong, by kind of error.
+    """
+
+    kind: str
+    step: int
+    seconds: float | None = None
+    loss: float | None = None
+    tokens: int | None = None
+    learning_rate: float | None = None
+    token_accuracy: float | None = None
+    exact_match: float | None = None
+    unigram: float | None = None
+    examples: int | None = None
+    errors: dict[str, int] | None = None
+
+    @classmethod
+    def parse(cls, line: bytes) -> Self | None:
+        """One line of the file; None if it is not one."""
+        plain = _object(line)
+        kind, step = plain.get("kind"), plain.get("step")
+        if kind not in ("train", "eval") or step is None or not _is_count(step):
+            return None
+        found = {name: plain[name] for name in NUMBERS if _can_be(name, plain.get(name))}
+        if _are_errors(plain.get("errors"), found.get("examples")):
+            found["errors"] = plain["errors"]
+        return cls(kind, step, **found)
+
+    def updated(self, later: Self) -> Self:
+        """This one, with what a later line has measured in its place."""
+        values = ((name, getattr(later, name)) for name in self.__slots__)
+        return replace(self, **{name: value for name, value in values if value is not None})
+
+
+NUMBERS = ("seconds", "loss", "tokens", "learning_rate", "token_accuracy", "exact_match", "unigram",
+           "examples")  # fmt: skip
+LATEST = ("seconds", "tokens", "loss", "exact_match")
+"""What :func:`ends` looks for at the end of a file."""
+
+
+class Sample(TypedDict):
+    """A held-out example: its source as text, the tokens of target and output, and the verdict."""
+
+    source: str
+    target: list[str]
+    output: list[str]
+    right: bool
+
+
+class Samples(TypedDict):
+    """A line of the samples: the run's fixed held-out examples at one evaluation."""
+
+    step: int
+    samples: list[Sample]
+
+
+def _can_be(name: str, value: Any) -> bool:
+    """Whether a value from a file can be true: a number, neither NaN nor infinite."""
+    if name in ("tokens", "examples"):
+        return _is_count(value)
+    most = 1 if name in ("token_accuracy", "exact_match") else LARGEST
+    return type(value) in (int, float) and 0 <= value <= most
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= LARGEST
+
+
+def _are_errors(errors: Any, examples: int | None) -> bool:
+    return (
+        isinstance(errors, dict)
+        and examples is not None
+        and all(map(_is_count, errors.values()))
+        and sum(errors.values()) <= examples
+    )
+
+
+def _object(line: bytes) -> dict[str, Any]:
+    try:
+        plain = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return plain if isinstance(plain, dict) else {}
+
+
+def _parse_samples(line: bytes) -> Samples | None:
+    plain = _object(line)
+    step, samples = plain.get("step"), plain.get("samples")
+    kinds = {"source": str, "target": list, "output": list, "right": bool}
+    sound = (
+        _is_count(step)
+        and isinstance(samples, list)
+        and all(
+            isinstance(sample, dict)
+            and all(isinstance(sample.get(name), kind) for name, kind in kinds.items())
+            for sample in samples
+        )
+    )
+    return Samples(step=plain["step"], samples=plain["samples"]) if sound else None
+
+
+# --- Files ----------------------------------------------------------------------------------
+
+
+def read_metrics(run_path: Path, offset: int = 0) -> tuple[list[Record], int]:
+    """The records from a byte offset on, and the offset to go on from.
+
+    If the file was cut back since, as it is when a run is resumed, it is read from the start, and
+    the new offset is below the old one.
+    """
+    return _read(run_path / METRICS, offset, Record.parse)
+
+
+def read_samples(run_path: Path, offset: int = 0) -> tuple[list[Samples], int]:
+    """The entries of the samples from a byte offset on, as :func:`read_metrics` reads records."""
+    return _read(run_path / SAMPLES, offset, _parse_samples)
+
+
+def _read(path: Path, offset: int, parse: Callable[[bytes], T | None]) -> tuple[list[T], int]:
+    try:
+        with path.open("rb") as file:
+            if offset > file.seek(0, io.SEEK_END):
+                offset = 0  # the file was cut back
+            file.seek(offset)
+            content = file.read()
+    except OSError:
+        return [], 0
+    return list(_sound(_lines(content), parse)), offset + content.rfind(b"\n") + 1
+
+
+def _lines(content: bytes) -> list[bytes]:
+    """The whole lines: what follows the last line break is being written."""
+    return content[: content.rfind(b"\n") + 1].splitlines()
+
+
+def _sound(lines: Iterable[bytes], parse: Callable[[bytes], T | None]) -> Iterator[T]:
+    return (found for line in lines if (found := parse(line)) is not None)
+
+
+def has_metrics(run_path: Path) -> bool:
+    """Whether anything was written down."""
+    try:
+        return (run_path / METRICS).stat().st_size > 0
+    except OSError:
+        return False
+
+
+def last_step(run_path: Path) -> int:
+    """The last step that the metrics tell of; only their end is read."""
+    try:
+        with (run_path / METRICS).open("rb") as file:
+            return next((record.step for record in _backwards(file, END_BYTES)), 0)
+    except OSError:
+        return 0
+
+
+def _backwards(file: BinaryIO, length: int) -> Iterator[Record]:
+    """The records in the last bytes of a file, the last one first."""
+    file.seek(max(0, file.seek(0, io.SEEK_END) - length))
+    return _sound(reversed(_lines(file.read(length))), Record.parse)
+
+
+def ends(run_path: Path) -> tuple[Record, Record]:
+    """The evaluation of the untrained model, and the latest of each quantity of :data:`LATEST`.
+
+    The latest loss and exact match are those of evaluations. Only the two ends of the file are
+    read, so that it costs the same for a short run and a long one.
+    """
+    untrained = latest = Record("eval", 0)
+    try:
+        with (run_path / METRICS).open("rb") as file:
+            for record in _sound(_lines(file.read(HEAD_BYTES)), Record.parse):
+                if record.step > 0:
+                    break
+                untrained = untrained.updated(record)
+            size = file.seek(0, io.SEEK_END)
+            # Between two evaluations there may be many lines of training: look further back.
+            for length in TAIL_BYTES:
+                latest, complete = _latest(_backwards(file, length))
+                if complete or length >= size:
+                    break
+    except OSError:
+        pass
+    return untrained, latest
+
+
+def _latest(backwards: Iterable[Record]) -> tuple[Record, bool]:
+    """The last value of each quantity, and whether there is one of each."""
+    found: Record | None = None
+    for record in backwards:
+        if record.kind == "train":
+            record = replace(record, loss=None)
+        found = record.updated(found) if found else record
+        if all(getattr(found, name) is not None for name in LATEST):
+            return found, True
+    return found or Record("eval", 0), False
+
+
+# --- Curves ---------------------------------------------------------------------------------
+
+
+def by_step(records: Iterable[Record], kind: str) -> dict[int, Record]:
+    """The records of one kind, those of one step together, by rising steps."""
+    found: dict[int, Record] = {}
+    for record in records:
+        if record.kind == kind:
+            known = found.get(record.step)
+            found[record.step] = known.updated(record) if known else record
+    return dict(sorted(found.items()))
+
+
+def early_axis(step: float) -> float:
+    """Where a step stands on an axis that gives the first updates, when most happens, more room."""
+    return math.log1p(step / EARLY)
+
+
+def series(records: Mapping[int, Record], *names: str) -> list[list[float]]:
+    """[step, value, ...] of every record that has all of these values."""
+    points = ([step, *(getattr(one, name) for name in names)] for step, one in records.items())
+    return [point for point in points if None not in point]
+
+
+def thinned(
+    points: Sequence[T], most: int, place: Callable[[T], float] | None = None
+) -> Sequence[T]:
+    """At most so many of the points, spread evenly, the first and the last among them.
+
+    Args:
+        most: at least 2.
+        place: where on the axis a point stands, rising, to spread them there; otherwise they
+            are spread by their number, and exactly ``most`` are left.
+    """
+    if len(points) <= most:
+        return points
+    if place is None:
+        return [points[round(i * (len(points) - 1) / (most - 1))] for i in range(most)]
+    start, end = place(points[0]), place(points[-1])
+    kept: dict[int, T] = {}
+    for point in points:
+        kept.setdefault(round((most - 1) * (place(point) - start) / (end - start)), point)
+    return [*list(kept.values())[:-1], points[-1]]
+
+
+class History:
+    """A run's metrics and samples as far as they have been read; a look reads only what is new.
+
+    All who watch a run share one, so its lock is held while it grows. What it has is replaced,
+    never changed: another session may be drawing it.
+
+    train, evaluations: by rising steps.
+    """
+
+    def __init__(self, run_path: Path) -> None:
+        self.run_path = run_path
+        self.lock = threading.Lock()
+        self.train: dict[int, Record] = {}
+        self.evaluations: dict[int, Record] = {}
+        self.samples: list[Samples] = []
+        self._offset = self._samples_offset = 0
+
+    def update(self) -> None:
+        """Read what was written since the last look."""
+        with self.lock:
+            before = self._offset
+            records, self._offset = read_metrics(self.run_path, before)
+            if self._offset < before:  # a resumed run was cut back, and is read from the start
+                self.train, self.evaluations = {}, {}
+            if records:
+                self.train = by_step([*self.train.values(), *records], "train")
+                self.evaluations = by_step([*self.evaluations.values(), *records], "eval")
+            before = self._samples_offset
+            entries, self._samples_offset = read_samples(self.run_path, before)
+            earlier = [] if self._samples_offset < before else self.samples
+            self.samples = [*earlier, *entries]
+
+    def last_step(self) -> int:
+        """The last step that anything was recorded of."""
+        return max([0, *self.evaluations, *self.train])
+
+    def series(self, name: str) -> list[list[float]]:
+        """[step, value] of every evaluation that has the value."""
+        return series(self.evaluations, name)
+
+    def training(self) -> list[list[float]]:
+        """[step, loss, seconds, tokens] of the updates."""
+        return series(self.train, "loss", "seconds", "tokens")
+
+    def curves(self, config: RunConfig) -> dict[str, Any]:
+        """What the charts draw: training points are [step, loss, seconds, tokens]."""
+        losses, first = self.series("loss"), self.evaluations.get(0)
+        return {
+            "run": self.run_path.name,
+            "train": thinned(self.training(), MAX_POINTS, lambda point: early_axis(point[0])),
+            "evaluation": losses,
+            "exact": self.series("exact_match"),
+            "untrained": losses[0][1] if losses else None,
+            "uniform": math.log(config.model.target_vocab_size),
+            "unigram": first.unigram if first else None,
+            "steps": config.training.steps,
+            "evaluated_on": evaluated_on(config),
+        }
+
+
+def evaluated_on(config: RunConfig) -> str:
+    """What a run is evaluated on, in a few words."""
+    own = config.data.evaluates_on_training_pairs
+    return "the training pairs themselves" if own else "held-out pairs"
