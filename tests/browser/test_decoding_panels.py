@@ -145,7 +145,7 @@ def test_why_explains_the_difference_of_two_candidates(
     found = saliency(sort.model, source, read, 3, answer.tokens[3], rival)
     open_panel(page, server, "why", f"{PANELS['why']}&not={rival}")
     hidden = occlusion(sort.model, source, read, 3, answer.tokens[3], rival)
-    numbers = page.locator(".row .tile small")
+    numbers = page.locator(".tiles .tile small")
     expect(numbers).to_have_count(2 * len(found.source) + len(found.read))
     shown = [float(text.replace("−", "-")) for text in numbers.all_inner_texts()]
     expected = [*hidden.tolist(), *found.source.tolist(), *found.read.tolist()]
@@ -169,12 +169,12 @@ def test_what_if_shows_both_outputs_and_where_they_part(
     assert forced.parts_at == 3
     open_panel(page, server, "what_if", PANELS["what_if"])
     expect(page.get_by_text("They part at step 4")).to_be_visible()
-    tiles = page.locator(".row .tile b")
+    tiles = page.locator(".tiles .tile b")
     tokens = sort.target_vocabulary.tokens
     expected = [tokens[token] for one in (forced.before, forced.after) for token in one.tokens]
     assert tiles.all_inner_texts() == expected
     marked = len(forced.before.tokens) + len(forced.after.tokens) - 2 * 3
-    expect(page.locator(".row .tile.marked")).to_have_count(marked)
+    expect(page.locator(".tiles .tile.marked")).to_have_count(marked)
     # By keyboard to hiding the token instead.
     page.get_by_role("radio", name="Force attention").focus()
     page.keyboard.press("ArrowUp")

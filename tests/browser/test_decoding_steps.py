@@ -295,7 +295,7 @@ def test_teacher_forcing_and_the_untrained_beside_the_road(
     expect(page.locator(".legend")).to_contain_text("lower row: true target given")
     expect(page.locator(".legend")).to_contain_text("They part at step")
     expect(page.locator(".output button")).to_have_count(27)
-    table = page.locator("table.forcing")
+    table = page.locator(".forcing")
     expect(table.locator("tbody tr")).to_have_count(4)
     expect(table.locator("td.parts")).to_have_count(1)
     expect(page.get_by_text("1 and 2 agree")).to_be_visible()

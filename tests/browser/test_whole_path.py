@@ -173,7 +173,7 @@ def test_seven_sentences_are_learned_by_heart(server: Server, new_page: NewPage)
     expect(finished).to_be_visible(timeout=90_000)
     expect(page.get_by_text("Saved.", exact=True)).to_be_visible()
     settle(page)
-    answers = page.locator("table.samples")
+    answers = page.locator(".samples")
     expect(answers.get_by_text("✓ right")).to_have_count(7)
     expect(answers.get_by_text("✗ wrong")).to_have_count(7)  # the untrained answers beside them
     expect(page.get_by_text("the training pairs themselves").first).to_be_visible()

@@ -7,15 +7,6 @@ import streamlit as st
 from pages.components.attention.sides import Shown
 from pages.components.shell.text import plain
 
-STYLE = """
-<style>
-  .trust { display: flex; flex-wrap: wrap; gap: 0.3rem 1.2rem; margin: 0; padding: 0; }
-  .trust { font-size: 0.85rem; }
-  .trust li { list-style: none; margin: 0; }
-  .trust strong { font-weight: 600; }
-</style>
-"""
-
 
 def trust_strip(sides: list[Shown]) -> None:
     """One line a side: what was checked, and to how many digits it holds."""
@@ -30,6 +21,6 @@ def trust_strip(sides: list[Shown]) -> None:
         if len(sides) > 1:
             st.markdown(f"Checked for **{plain(shown.label)}**:")
         label = f"Checked for {shown.label}" if len(sides) > 1 else "Checked for these maps"
-        st.html(f"{STYLE}<ul class='trust' aria-label='{html.escape(label)}'>{items}</ul>")
+        st.html(f"<ul class='trust' aria-label='{html.escape(label)}'>{items}</ul>")
         if not all(check.ok for check in checks):
             st.warning("A check fails: do not trust these maps.")

@@ -1,6 +1,5 @@
 """How a number comes about: every step from two vectors to a weight, and to what it changes."""
 
-import html
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -9,18 +8,10 @@ from numpy.typing import NDArray
 
 from pages.components.attention import place
 from pages.components.attention.sides import Shown
+from pages.components.shell.tables import Cell, Row, html_table
 from pages.components.shell.text import code, verbatim
 from transformer.analysis.heads import Head
 
-STYLE = """
-<style>
-  .steps { overflow-x: auto; }
-  .steps table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.8rem; }
-  .steps th, .steps td { padding: 0.15rem 0.45rem; text-align: right; white-space: pre; }
-  .steps th { font-weight: 600; text-align: left; }
-  .steps tr.here td, .steps tr.here th { border: 2px solid #d55e00; border-width: 2px 0; }
-</style>
-"""
 MOST_VALUES = 512
 """Numbers of a vector that are shown; a wider model's vector is cut, and said to be."""
 
@@ -123,17 +114,17 @@ def panel(shown: Shown, head: Head | None) -> None:
 def _vectors(rows: dict[str, NDArray[np.float32]], columns: Iterable[int]) -> None:
     """Vectors as lines of numbers; the stronger the colour, the larger the number."""
     numbers = list(columns)[:MOST_VALUES]
-    head = "".join(f"<td>{number}</td>" for number in numbers)
-    lines = [f"<tr><th>dimension</th>{head}</tr>"]
+    lines: list[Row] = []
     for name, vector in rows.items():
         most = float(np.abs(vector).max()) or 1.0
-        cells = "".join(
-            f"<td style='background: rgba({'86,180,233' if value >= 0 else '230,159,0'},"
-            f"{0.45 * abs(value) / most:.2f})'>{value:.3f}</td>"
-            for value in vector[: len(numbers)].tolist()
-        )
-        lines.append(f"<tr><th>{html.escape(name)}</th>{cells}</tr>")
-    _table(lines)
+        cells = []
+        for value in vector[: len(numbers)].tolist():
+            colour = "86,180,233" if value >= 0 else "230,159,0"
+            ground = f"background: rgba({colour},{0.45 * abs(value) / most:.2f})"
+            cells.append(Cell(f"{value:.3f}", style=ground))
+        lines.append([name, *cells])
+    head: Row = ["dimension", *(Cell(str(number), tag="td") for number in numbers)]
+    st.html(html_table("steps", head, lines, label="Numbers"))
 
 
 def _row(
@@ -147,23 +138,20 @@ def _row(
     highest = float(scores[allowed].max())
     powers = np.where(allowed, np.exp(scores.astype(np.float64) - highest), 0.0)
     total = powers.sum()
-    lines = [
-        "<tr><th>key</th><th>q·k / √d_k</th><th>after the mask</th>"
-        f"<th>e^(score − {highest:.4f})</th><th>÷ {total:.4f}</th><th>weight in the model</th></tr>"
-    ]
-    for i, key in enumerate(keys):
-        masked = f"{scores[i]:.4f}" if allowed[i] else "−∞"
-        lines.append(
-            f"<tr{' class=here' if i == here else ''}><th>{code(key)}</th><td>{scores[i]:.4f}</td>"
-            f"<td>{masked}</td><td>{powers[i]:.6f}</td><td>{powers[i] / total:.6f}</td>"
-            f"<td>{weights[i]:.6f}</td></tr>"
-        )
-    _table(lines)
-
-
-def _table(lines: list[str]) -> None:
-    body = "".join(lines)
-    st.html(
-        f"{STYLE}<div class='steps' tabindex='0' role='region' aria-label='Numbers'>"
-        f"<table>{body}</table></div>"
+    head = (
+        *("key", "q·k / √d_k", "after the mask", f"e^(score − {highest:.4f})", f"÷ {total:.4f}"),
+        "weight in the model",
     )
+    lines = [
+        (
+            code(key),
+            f"{scores[i]:.4f}",
+            f"{scores[i]:.4f}" if allowed[i] else "−∞",
+            f"{powers[i]:.6f}",
+            f"{powers[i] / total:.6f}",
+            f"{weights[i]:.6f}",
+        )
+        for i, key in enumerate(keys)
+    ]
+    kinds = ["here" if i == here else "" for i in range(len(keys))]
+    st.html(html_table("steps", head, lines, label="Numbers", kinds=kinds))

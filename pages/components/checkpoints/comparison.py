@@ -1,6 +1,5 @@
 """Two cards side by side: what differs in what they say, and how far their weights are apart."""
 
-import html
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -9,27 +8,14 @@ import streamlit as st
 
 from pages.components.shell import address, session
 from pages.components.shell.session import Listed
-from pages.components.shell.text import percent, seconds
+from pages.components.shell.tables import Cell, Row, html_table
+from pages.components.shell.text import Html, percent, seconds
 from transformer.checkpoint.comparison import Line, compare, weights_distance
 from transformer.runs.comparison import in_words
-from transformer.vocabulary.vocabulary import visible
 
 if TYPE_CHECKING:
     from transformer.checkpoint.checkpoint import Checkpoint
 
-STYLE = """
-<style>
-  .cards { overflow-x: auto; }
-  .cards table { border-collapse: collapse; font-size: 0.9rem; width: 100%; }
-  .cards th, .cards td { text-align: left; padding: 0.3rem 0.8rem 0.3rem 0.4rem;
-    border-bottom: 1px solid rgba(128, 128, 128, 0.25); vertical-align: top;
-    overflow-wrap: anywhere; font-weight: 400; }
-  .cards thead th, .cards .group th { font-weight: 600; }
-  .cards .group th { padding-top: 0.9rem; }
-  .cards .differs td { background: rgba(230, 159, 0, 0.18); }
-  .cards .mark { width: 1.5rem; }
-</style>
-"""
 SHARES = {"exact match", "untrained exact match", "tokens right"}
 
 
@@ -59,7 +45,7 @@ def panel(entry: Listed, checkpoint: "Checkpoint") -> None:
         + (", marked ≠." if everything else "; only these are shown.")
     )
     if shown:
-        st.html(STYLE + _table(shown, entry.label, other_entry.label))
+        st.html(_table(shown, entry.label, other_entry.label))
     _weights(checkpoint, other)
 
 
@@ -73,23 +59,18 @@ def _proposed(entry: Listed, entries: dict[str, Listed], task: str) -> str:
 
 def _table(lines: list[Line], left: str, right: str) -> str:
     """As HTML, since a row that differs is marked, by a sign and a colour."""
-    rows = []
+    rows: list[Row] = []
+    kinds = []
     for group, members in groupby(lines, lambda line: line.group):
-        rows.append(f"<tr class='group'><th colspan='4' scope='rowgroup'>{group}</th></tr>")
+        rows.append([Cell(group, colspan="4", scope="rowgroup")])
+        kinds.append("group")
         for line in members:
+            values = [_value(line, value)[:500] for value in (line.left, line.right)]
             mark = "<span title='differs' aria-label='differs'>≠</span>" if line.differs else ""
-            rows.append(
-                f"<tr class='{'differs' if line.differs else 'same'}'>"
-                f"<th scope='row'>{_text(line.name)}</th>"
-                f"<td>{_value(line, line.left)}</td><td>{_value(line, line.right)}</td>"
-                f"<td class='mark'>{mark}</td></tr>"
-            )
-    heads = "".join(f"<th scope='col'>{_text(text)}</th>" for text in (left, right))
-    return (
-        f"<div class='cards' tabindex='0' role='region' aria-label='Both checkpoints'><table>"
-        f"<thead><tr><td></td>{heads}<td></td></tr></thead>"
-        f"<tbody>{''.join(rows)}</tbody></table></div>"
-    )
+            rows.append([line.name, *values, Cell(Html(mark), "mark")])
+            kinds.append("differs" if line.differs else "same")
+    head = (Cell("", tag="td"), left, right, Cell("", tag="td"))
+    return html_table("cards", head, rows, label="Both checkpoints", kinds=kinds)
 
 
 def _value(line: Line, value: Any) -> str:
@@ -102,11 +83,7 @@ def _value(line: Line, value: Any) -> str:
     if line.name in ("loss", "untrained loss"):
         return f"{value:.4g}"
     text = in_words(value)
-    return _text(text[:16] + "…" if line.name == "sha256" else text)
-
-
-def _text(text: str) -> str:
-    return html.escape(visible(text[:500]))
+    return text[:16] + "…" if line.name == "sha256" else text
 
 
 def _weights(checkpoint: "Checkpoint", other: "Checkpoint") -> None:

@@ -35,12 +35,6 @@ KINDS = (
     ".safetensors), or a MarianMT translation model (.zip)."
 )
 ONLY_OURS = "A checkpoint of this app (.safetensors)."
-STYLE = """
-<style>
-  /* Streamlit rounds 512 MB to "1GB"; the line below the field says it right. */
-  .st-key-door [data-testid="stFileUploaderDropzoneInstructions"] { display: none; }
-</style>
-"""
 WORK = {
     "own": "Checking {}: size, structure, every weight, and the checksum…",
     "state dict": "Opening {} in a process of its own, in which no program can run…",
@@ -68,7 +62,6 @@ def door() -> None:
         config.set_option("server.maxUploadSize", limits.upload_mb)  # a demo holds less in memory
     # A field of its own for every file: the one before is then free to go from memory.
     turn = state.setdefault("upload turn", 0)
-    st.html(STYLE)
     with st.container(key="door"):
         st.file_uploader(
             LABEL,

@@ -9,7 +9,8 @@ import streamlit as st
 from pages.components.decoding.chips import source_and_read
 from pages.components.decoding.view import View
 from pages.components.shared.inspection import shown
-from pages.components.shell.text import code, probability, verbatim
+from pages.components.shell.tables import Cell, Row, html_table
+from pages.components.shell.text import Html, code, probability, verbatim
 from transformer.files import write_csv
 
 if TYPE_CHECKING:
@@ -20,26 +21,6 @@ if TYPE_CHECKING:
 
 CANDIDATES = 8
 """Tokens shown for each layer."""
-STYLE = """
-<style>
-  .lens { overflow-x: auto; }
-  .lens table { border-collapse: separate; border-spacing: 3px; font-size: 0.85rem;
-                font-variant-numeric: tabular-nums; }
-  .lens th { text-align: left; font-weight: 600; padding: 0 0.4rem; white-space: nowrap; }
-  .lens td { border: 1px solid rgba(128, 128, 128, 0.35); border-radius: 4px; padding: 0; }
-  .lens td > div { display: grid; grid-template-columns: minmax(1.4rem, auto) 4.2rem 3rem;
-                   gap: 0.4rem; padding: 0.1rem 0.4rem; }
-  .lens td b { font-family: "Source Code Pro", monospace; white-space: pre; }
-  .lens td span { text-align: right; }
-  @media (max-width: 640px) {
-    .lens table { font-size: 0.72rem; border-spacing: 2px; }
-    .lens th { padding: 0 0.1rem; }
-    .lens td > div { grid-template-columns: minmax(0.9rem, auto) 3.1rem 1.7rem; gap: 0.15rem;
-                     padding: 0.1rem 0.2rem; }
-  }
-  .lens td.written { border: 2px solid #d55e00; }
-</style>
-"""
 
 
 def panel(view: View) -> None:
@@ -94,25 +75,22 @@ def _table(view: View, found: "Lens", ranks: "NDArray[np.int64]") -> str:
     probabilities = found.probabilities[:, view.step]
     layers, size = probabilities.shape
     names = shown(view.checkpoint.target_vocabulary.tokens, range(size))
-    head = "".join(f"<th scope='col'>{layer_name(layer)}</th>" for layer in range(layers))
     order = ranks.argsort(axis=1)  # [layer, place] -> token
-    rows = []
+    rows: list[Row] = []
     for place in range(min(CANDIDATES, size)):
         cells = []
         for layer in range(layers):
             token = int(order[layer, place])
             change = int(ranks[layer - 1, token] - ranks[layer, token]) if layer else 0
-            kind = ' class="written"' if token == written else ""
-            cells.append(
-                f"<td{kind}><div><b>{code(names[token])}</b>"
+            content = Html(
+                f"<div><b>{code(names[token])}</b>"
                 f"<span>{html.escape(probability(float(probabilities[layer, token])))}</span>"
-                f"<span>{_arrow(change) if layer else ''}</span></div></td>"
+                f"<span>{_arrow(change) if layer else ''}</span></div>"
             )
-        rows.append(f"<tr><th scope='row'>{place + 1}.</th>{''.join(cells)}</tr>")
-    return (
-        f"{STYLE}<div class='lens' tabindex='0' role='region' aria-label='Candidates by layer'>"
-        f"<table><tr><td style='border: 0'></td>{head}</tr>{''.join(rows)}</table></div>"
-    )
+            cells.append(Cell(content, "written" if token == written else ""))
+        rows.append([f"{place + 1}.", *cells])
+    head: Row = [Cell("", tag="td", style="border: 0"), *map(layer_name, range(layers))]
+    return html_table("lens", head, rows, label="Candidates by layer")
 
 
 def _arrow(change: int) -> str:

@@ -11,7 +11,8 @@ from pages.components.decoding.place import last_seed
 from pages.components.decoding.view import View, open_at
 from pages.components.shared.inspection import LONGEST_OUTPUT, shown
 from pages.components.shell import address
-from pages.components.shell.text import code
+from pages.components.shell.tables import Cell, html_table
+from pages.components.shell.text import Html, code
 from pages.components.widgets.beam_tree import beam_tree as draw_tree
 from transformer.config.architecture import SamplingConfig
 from transformer.files import write_csv
@@ -35,25 +36,6 @@ LONGEST_SHOWN = 40
 """Characters of an output; longer ones are cut."""
 KEPT_ALIKE = 2
 """Tokens before the first that differs, to find one's place by."""
-STYLE = """
-<style>
-  .strategies { overflow-x: auto; }
-  .strategies p { margin: 0.3rem 0.6rem; font-size: 0.8rem; }
-  .strategies table { border-collapse: collapse; font-size: 0.875rem; width: 100%;
-                      font-variant-numeric: tabular-nums; }
-  .strategies th, .strategies td { padding: 0.25rem 0.6rem; text-align: left; }
-  .strategies tr + tr { border-top: 1px solid rgba(128, 128, 128, 0.25); }
-  .strategies td.number, .strategies th.number { text-align: right; }
-  .strategies td.number { white-space: nowrap; }
-  .strategies td.output { font-family: "Source Code Pro", monospace; white-space: pre-wrap;
-                          overflow-wrap: anywhere; min-width: 9rem; }
-  .strategies td.best { font-weight: 700; }
-  @media (max-width: 640px) {
-    .strategies th, .strategies td { padding: 0.25rem 0.2rem; font-size: 0.8rem; }
-    .strategies td.output { min-width: 5rem; }
-  }
-</style>
-"""
 
 
 @dataclass(frozen=True)
@@ -182,31 +164,27 @@ def _table(checkpoint: "Checkpoint", rows: Sequence[Row], wanted: tuple[int, ...
     """HTML: one line a strategy; the best score of those that were found is bold."""
     best = _best(rows)
     titles = ["Strategy", "Output", *(["Right?"] if wanted else [])]
-    numbers = ["Tokens", "Log-<wbr>probability", "Score"]
-    head = "".join(f"<th scope='col'>{title}</th>" for title in titles)
-    head += "".join(f"<th scope='col' class='number'>{title}</th>" for title in numbers)
-    lines = []
+    numbers = ["Tokens", Html("Log-<wbr>probability"), "Score"]
+    head: list[str | Cell] = [*titles, *(Cell(title, "number") for title in numbers)]
+    lines: list[list[str | Cell]] = []
     start = _alike([row.tokens for row in rows], checkpoint.target_vocabulary)
     for row in rows:
         text = code(checkpoint.target_vocabulary.decode(row.tokens[start:])) or "(nothing)"
         text = f"… {text}" if start else text
-        judged = ""
-        if wanted:
-            judged = f"<td>{'✓ right' if row.tokens == wanted else '✗ wrong'}</td>"
-            judged = "<td></td>" if row.name == TARGET else judged
+        judged = "✓ right" if row.tokens == wanted else "✗ wrong"
         marked = " best" if row.tokens == best.tokens and row.name != TARGET else ""
         lines.append(
-            f"<tr><th scope='row'>{row.name}</th>"
-            f"<td class='output'>{text}{'' if row.finished else ' … (cut)'}</td>{judged}"
-            f"<td class='number'>{len(row.tokens)}</td>"
-            f"<td class='number'>{_minus(row.log_prob)}</td>"
-            f"<td class='number{marked}'>{_minus(row.score)}</td></tr>"
+            [
+                row.name,
+                Cell(Html(f"{text}{'' if row.finished else ' … (cut)'}"), "output"),
+                *(["" if row.name == TARGET else judged] if wanted else []),
+                Cell(f"{len(row.tokens)}", "number"),
+                Cell(_minus(row.log_prob), "number"),
+                Cell(_minus(row.score), f"number{marked}"),
+            ]
         )
     note = f"<p>All begin with the same {start} tokens, which are left out.</p>" if start else ""
-    return (
-        f"{STYLE}<div class='strategies' tabindex='0' role='region' aria-label='Strategies'>"
-        f"<table><tr>{head}</tr>{''.join(lines)}</table>{note}</div>"
-    )
+    return html_table("strategies", head, lines, label="Strategies") + note
 
 
 def _alike(outputs: Sequence[Sequence[int]], vocabulary: "Vocabulary") -> int:

@@ -10,26 +10,9 @@ from pages.components.decoding.branches import shared
 from pages.components.decoding.paths import Way, decode_road
 from pages.components.decoding.view import View
 from pages.components.shared.inspection import shown
-from pages.components.shell.text import code, probability
+from pages.components.shell.tables import Cell, Row, html_table
+from pages.components.shell.text import Html, code, probability
 
-STYLE = """
-<style>
-  .forcing { border-collapse: collapse; font-size: 0.875rem; font-variant-numeric: tabular-nums; }
-  .forcing th, .forcing td { padding: 0.2rem 0.5rem; text-align: center; font-weight: 400; }
-  .forcing th[scope=row] { text-align: left; white-space: nowrap; }
-  .forcing td { font-family: monospace; }
-  .forcing tr + tr { border-top: 1px solid rgba(128, 128, 128, 0.4); }
-  .forcing td.wrong { font-weight: 700; }
-  .forcing td.parts { border-left: 3px solid currentColor; }
-  .forcing small { display: block; font-family: sans-serif; font-weight: 400; white-space: nowrap; }
-  /* A shadow at the edge behind which the table goes on; at its end, the page's ground hides it. */
-  .forcing-box { overflow-x: auto; background:
-      linear-gradient(to left, light-dark(#ffffff, #11151a) 40%, transparent)
-        right / 3rem 100% no-repeat local,
-      linear-gradient(to left, rgba(128, 128, 128, 0.65), transparent)
-        right / 1.2rem 100% no-repeat scroll; }
-</style>
-"""
 ROWS = (
     "1 · the whole target at once",
     "2 · the true tokens one by one",
@@ -108,27 +91,24 @@ def _left_alone(
 def _table(view: View, rows: Sequence[tuple[str, Sequence[int], Sequence[float], int]]) -> str:
     tokens = view.checkpoint.target_vocabulary.tokens
     steps = max(len(view.wanted), *(len(ids) for _, ids, _, _ in rows))
-    head = "".join(f"<th scope='col'>{i + 1}</th>" for i in range(steps))
-    truth = "".join(f"<td>{code(name)}</td>" for name in shown(tokens, view.wanted))
-    body = "".join(
-        f"<tr><th scope='row'>{html.escape(title)}</th>"
-        + "".join(
-            _cell(shown(tokens, [ids[i]])[0], share[i], i, ids[i], view.wanted, i == parts)
-            for i in range(len(ids))
+    body: list[Row] = [
+        (
+            title,
+            *(
+                _cell(shown(tokens, [ids[i]])[0], share[i], i, ids[i], view.wanted, i == parts)
+                for i in range(len(ids))
+            ),
         )
-        + "</tr>"
         for title, ids, share, parts in rows
-    )
-    return (
-        f"{STYLE}<div class='forcing-box' tabindex='0' role='region' aria-label='Three tests'>"
-        f"<table class='forcing'><thead><tr><th scope='col'>step</th>{head}</tr></thead>"
-        f"<tbody><tr><th scope='row'>true target</th>{truth}</tr>{body}</tbody></table></div>"
-    )
+    ]
+    truth = ("true target", *map(code, shown(tokens, view.wanted)))
+    head = ("step", *(str(i + 1) for i in range(steps)))
+    return html_table("forcing", head, [truth, *body], label="Three tests")
 
 
-def _cell(name: str, share: float, i: int, token: int, wanted: Sequence[int], parts: bool) -> str:
+def _cell(name: str, share: float, i: int, token: int, wanted: Sequence[int], parts: bool) -> Cell:
     wrong = i >= len(wanted) or token != wanted[i]
     classes = " ".join(filter(None, ["wrong" if wrong else "", "parts" if parts else ""]))
     mark = "≠ " if parts else "✗ " if wrong else ""
     said = f"{mark}{html.escape(probability(share))}"
-    return f"<td class='{classes}'>{code(name)}<small>{said}</small></td>"
+    return Cell(Html(f"{code(name)}<small>{said}</small>"), classes)

@@ -9,7 +9,8 @@ from pathlib import Path
 import streamlit as st
 
 from pages.components.shell import address
-from pages.components.shell.text import plain
+from pages.components.shell.tables import Cell, Row, html_table
+from pages.components.shell.text import Html, plain
 from pages.components.widgets.run_compare import run_compare
 from transformer.config.architecture import RunConfig
 from transformer.errors import RunError
@@ -35,15 +36,6 @@ QUANTITIES = {  # title -> kind of point, column, unit, whether it is a loss
     "Exact match": ("evaluation", 4, "share of right answers", False),
     "Learning rate": ("train", 4, "learning rate", False),
 }
-STYLE = """
-<style>
-  .differences { overflow-x: auto; }
-  .differences table { border-collapse: collapse; font-size: 0.875rem; }
-  .differences th, .differences td { text-align: left; padding: 0.25rem 0.8rem 0.25rem 0;
-    border-bottom: 1px solid rgba(128, 128, 128, 0.25); vertical-align: top; }
-  .differences thead th { min-width: 6rem; max-width: 14rem; overflow-wrap: anywhere; }
-</style>
-"""
 
 
 def labels(summaries: Sequence[Summary]) -> list[str]:
@@ -157,23 +149,16 @@ def _differences(names: Sequence[str], rows: Sequence[Difference]) -> None:
     if not rows:
         st.markdown("Nothing: all their settings are the same, the seed included.")
         return
-    head = "".join(f'<th scope="col">{_cell(name)}</th>' for name in names)
-    body = "".join(
-        f'<tr><th scope="row" title="{html.escape(row.help)}">{html.escape(row.name)}</th>'
-        + "".join(f"<td>{_cell(value)}</td>" for value in row.values)
-        + "</tr>"
-        for row in rows
-    )
-    st.html(
-        f'{STYLE}<div class="differences" tabindex="0" role="region" '
-        f'aria-label="Settings that differ"><table><thead><tr><th scope="col">Setting</th>{head}'
-        f"</tr></thead><tbody>{body}</tbody></table></div>"
-    )
+    lines: list[Row] = [
+        (Cell(row.name, title=row.help), *map(_isolated, row.values)) for row in rows
+    ]
+    head = ("Setting", *map(_isolated, names))
+    st.html(html_table("differences", head, lines, label="Settings that differ"))
 
 
-def _cell(text: str) -> str:
+def _isolated(text: str) -> Html:
     """A text that may run from right to left, kept from turning its neighbours around."""
-    return f"<bdi>{html.escape(text)}</bdi>"
+    return Html(f"<bdi>{html.escape(text)}</bdi>")
 
 
 def _said(repeat: Repeat, names: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ from html import escape
 
 import streamlit as st
 
+from pages.components.shell.tables import html_table
 from pages.components.shell.text import code, number, percent
 from transformer.runs.directory import ACTIVE, Run
 from transformer.runs.goals import Reload, Twin, read_goals
@@ -17,35 +18,10 @@ STATES = {
     "refuted": "✗ refuted",
     "waiting": "… waiting for evidence",
 }
-STYLE = """
-<style>
-  .goal { font-size: 0.875rem; border-left: 4px solid var(--mark); padding-left: 0.75rem; }
-  .goal.proven { --mark: #009e73; } .goal.refuted { --mark: #d55e00; }
-  .goal.not-yet { --mark: #e69f00; } .goal.waiting { --mark: #8a94a3; }
-  .goal h4 { font-size: 0.95rem; margin: 0; padding: 0; }
-  .goal p { margin: 0.35rem 0 0; font-size: 0.875rem; }
-  .goal .state { font-weight: 600; margin: 0.1rem 0 0; }
-  .goal .spark { height: 3rem; margin-top: 0.5rem; border-bottom: 1px solid currentColor; }
-  .goal .spark div { height: 100%; background: currentColor; opacity: 0.45; }
-  .goal .ends { display: flex; justify-content: space-between; font-size: 0.8rem;
-                font-variant-numeric: tabular-nums; }
-  .goal table { width: 100%; border-collapse: collapse; margin-top: 0.35rem; }
-  .goal th, .goal td { padding: 0.1rem 0 0.1rem 0.5rem; text-align: right; font-weight: 400;
-                       font-variant-numeric: tabular-nums; white-space: nowrap; }
-  .goal th:first-child { text-align: left; padding-left: 0; white-space: normal; }
-  .goal thead th { font-size: 0.8rem; }
-  .goal .self th, .goal .self td { font-weight: 700; }
-  .goal ul { list-style: none !important; margin: 0.35rem 0 0 !important; padding: 0 !important; }
-  .goal li { margin: 0.15rem 0 0 !important; padding: 0 0 0 1.3rem; text-indent: -1.3rem;
-             font-size: 0.875rem; overflow-wrap: anywhere; }
-  .goal .check { display: inline-block; width: 1.3rem; text-indent: 0; font-weight: 700; }
-</style>
-"""
 
 
 def goals_panel(run: Run, history: History) -> None:
     """Draw the three cards from the run's files; cheap enough to be drawn every second."""
-    st.html(STYLE)
     st.markdown("**Three goals**: what every run should prove")
     columns = st.columns(3, border=True)
     for column, card in zip(columns, cards(run, history), strict=True):
@@ -168,14 +144,14 @@ def _better_card(history: History, size: int, own: bool, active: bool) -> str:
 
 def _table(rows: Sequence[tuple[str, float, float | None]]) -> str:
     """Names with their loss and exact match; the model's own row stands out."""
-    cells = "".join(
-        f'<tr{" class=self" if name.startswith("this") else ""}><th scope="row">{name}</th>'
-        f"<td>{number(loss)}</td><td>{'' if exact is None else percent(exact)}</td></tr>"
-        for name, loss, exact in rows
-    )
-    return (
-        '<table><thead><tr><th scope="col"></th><th scope="col">loss (nats)</th>'
-        f'<th scope="col">exact match</th></tr></thead><tbody>{cells}</tbody></table>'
+    return html_table(
+        "losses",
+        ("", "loss (nats)", "exact match"),
+        [
+            (name, number(loss), "" if exact is None else percent(exact))
+            for name, loss, exact in rows
+        ],
+        kinds=["self" if name.startswith("this") else "" for name, _, _ in rows],
     )
 
 

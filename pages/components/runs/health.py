@@ -17,19 +17,6 @@ from transformer.runs.directory import Run
 
 MOST_SECONDS = 180.0
 MARKS = {"problem": "✗", "warning": "!", "waiting": "…", "ok": "✓"}
-STYLE = """
-<style>
-  .findings { list-style: none !important; margin: 0 !important; padding: 0 !important; }
-  .findings li { margin: 0 !important; padding: 0.3rem 0 0.3rem 1.6rem; text-indent: -1.6rem;
-                 font-size: 0.9rem; overflow-wrap: anywhere; }
-  .findings .mark { display: inline-block; width: 1.6rem; text-indent: 0; font-weight: 700;
-                    text-align: center; }
-  .findings .alarm { border-left: 4px solid #d55e00; background: rgba(213, 94, 0, 0.1); }
-  .findings .advice { display: block; text-indent: 0; }
-  .findings .said { position: absolute; width: 1px; height: 1px; overflow: hidden;
-                    clip-path: inset(50%); }
-</style>
-"""
 # Each check imports PyTorch in a process of its own: a class must not start thirty at once.
 QUEUE = jobs.Queue(
     max(1, (os.cpu_count() or 1) // 2), "waiting for other checks to end", usual_seconds=8.0
@@ -99,7 +86,7 @@ def findings_list(findings: Sequence[dict[str, Any]]) -> str:
     """HTML of the findings, alarms first; each has "name", "state", "sentence", "advice"."""
     order = list(MARKS)
     ordered = sorted(findings, key=lambda finding: min(order.index(finding["state"]), 2))
-    return STYLE + '<ul class="findings">' + "".join(map(_item, ordered)) + "</ul>"
+    return '<ul class="findings">' + "".join(map(_item, ordered)) + "</ul>"
 
 
 def _item(finding: dict[str, Any]) -> str:

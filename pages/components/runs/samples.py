@@ -1,56 +1,19 @@
 """Held-out examples as token chips, when each was learned, and which errors are left."""
 
 from collections.abc import Mapping, Sequence
-from html import escape
 from itertools import groupby, pairwise
 from typing import NamedTuple
 
 import streamlit as st
 
-from pages.components.shell.text import code, percent, plain
+from pages.components.shell.tables import Cell, Row, html_table
+from pages.components.shell.text import Html, code, percent, plain
 from transformer.runs.metrics import Record, Sample, Samples, thinned
 
 MOST_MARKS = 40
 """Evaluations shown of one example; of more, the first, the last and some between."""
 COLUMNS = 4
 """Evaluations whose errors are laid side by side."""
-STYLE = """
-<style>
-  .samples { border-collapse: collapse; width: 100%; font-size: 0.85rem; }
-  .samples th { text-align: left; font-weight: 600; padding: 0.25rem 0.5rem; }
-  .samples td { padding: 0.3rem 0.5rem; vertical-align: top; }
-  .samples tr + tr { border-top: 1px solid rgba(128, 128, 128, 0.25); }
-  .chips { display: flex; flex-wrap: wrap; gap: 2px; }
-  .chip { padding: 0 0.28rem; border-radius: 3px; border: 1px solid rgba(128,128,128,0.45);
-          font-family: "Source Code Pro", monospace; white-space: pre; }
-  .repeated { white-space: nowrap; }
-  .chip.wrong { border: 1px dashed #d9480f; background: rgba(217, 72, 15, 0.16);
-                text-decoration: underline wavy #d9480f 1px; }
-  .answer { display: flex; gap: 0.5rem; align-items: baseline; }
-  .verdict { white-space: nowrap; font-weight: 600; flex: none; }
-  .wide { overflow-x: auto; }
-  .marks { display: flex; gap: 1px; height: 1.1rem; align-items: flex-end; margin-bottom: 2px; }
-  .marks i { flex: 1 1 3px; min-width: 2px; max-width: 10px; height: 35%; border-radius: 1px;
-             background: #e0692f; }
-  .marks i.right { height: 100%; background: #2f7de1; }
-  .learned { min-width: 9rem; }
-  .errors td, .errors th { white-space: nowrap; }
-  .errors td.share { min-width: 7rem; }
-  .share span { display: block; font-variant-numeric: tabular-nums; }
-  .share b { display: block; height: 0.45rem; min-width: 1px; border-radius: 2px;
-             background: #e0692f; }
-  .share.right b { background: #2f7de1; }
-  @media (max-width: 640px) {
-    .samples:not(.errors) thead { display: none; }
-    .samples:not(.errors) tr, .samples:not(.errors) td { display: block; }
-    .samples:not(.errors) td::before { content: attr(data-title); display: block;
-                                       font-size: 0.75rem; }
-    .errors td, .errors th { padding: 0.25rem 0.3rem; }
-    .errors td.share { min-width: 3.6rem; }
-    .errors td, .errors th { white-space: normal; }
-  }
-</style>
-"""
 
 
 def samples_view(entries: Sequence[Samples], evaluations: Sequence[Record]) -> None:
@@ -96,20 +59,13 @@ def samples_table(entries: Sequence[Samples]) -> str:
                 if number < len(entry["samples"])
             ]
             row += [_answer(now), f'<div class="learned">{_marks(seen)}{when_learned(seen)}</div>']
-        rows.append(row)
-    head = "".join(f"<th>{title}</th>" for title in titles)
-    body = "".join(
-        "<tr>"
-        + "".join(
-            f'<td data-title="{title}">{cell}</td>' for title, cell in zip(titles, row, strict=True)
+        rows.append(
+            [
+                Cell(Html(content), data_title=title)
+                for title, content in zip(titles, row, strict=True)
+            ]
         )
-        + "</tr>"
-        for row in rows
-    )
-    return (
-        f'{STYLE}<div class="wide"><table class="samples"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
-    )
+    return html_table("samples", titles, rows, label="Answers", row_heads=False)
 
 
 def when_learned(seen: Sequence[tuple[int, bool]]) -> str:
@@ -205,23 +161,18 @@ def errors_table(evaluations: Sequence[Errors]) -> str:
     shown = thinned(evaluations, COLUMNS)
     kinds = {kind: None for one in reversed(shown) for kind in _by_count(one.kinds)}
     steps = [f"Step {one.step:,}" if one.step else "Untrained" for one in shown]
-    head = "".join(f"<th>{step}</th>" for step in steps)
     right = [_share(one.examples - sum(one.kinds.values()), one, True) for one in shown]
-    rows = [f"<tr><th>right</th>{''.join(right)}</tr>"]
+    rows: list[Row] = [("right", *right)]
     for kind in kinds:
-        cells = "".join(_share(one.kinds.get(kind, 0), one) for one in shown)
-        rows.append(f"<tr><th>{escape(kind)}</th>{cells}</tr>")
-    return (
-        f'{STYLE}<div class="wide"><table class="samples errors"><thead><tr><th>Share of examples'
-        f"</th>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
-    )
+        rows.append((kind, *(_share(one.kinds.get(kind, 0), one) for one in shown)))
+    return html_table("samples errors", ("Share of examples", *steps), rows, label="Errors")
 
 
 def _by_count(errors: Mapping[str, int]) -> list[str]:
     return sorted((kind for kind in errors if errors[kind]), key=lambda kind: -errors[kind])
 
 
-def _share(count: int, evaluation: Errors, right: bool = False) -> str:
+def _share(count: int, evaluation: Errors, right: bool = False) -> Cell:
     share = count / evaluation.examples
     bar = f'<b style="width: {100 * share:.1f}%" aria-hidden="true"></b>' if count else ""
-    return f'<td class="share{" right" if right else ""}"><span>{percent(share)}</span>{bar}</td>'
+    return Cell(Html(f"<span>{percent(share)}</span>{bar}"), f"share{' right' if right else ''}")

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import streamlit as st
 
@@ -18,20 +19,8 @@ PAGES = (
     ("pages/decode.py", "Decode", ":material/format_list_numbered:"),
     ("pages/checkpoints.py", "Checkpoints", ":material/inventory_2:"),
 )
-STYLE = """
-<style>
-  .block-container { padding-top: 2.5rem; padding-bottom: 3rem; max-width: 1240px; }
-  h1 { font-size: 2rem !important; }
-  h2 { font-size: 1.35rem !important; }
-  [data-testid="stMarkdownContainer"] code { font-size: 1em; font-weight: 600; }
-  /* As high as the picture that comes, so that nothing jumps when it does. */
-  .st-key-live-answer { min-height: 40rem; }
-  h3 { font-size: 1.1rem !important; }
-  /* The dark theme's primary colour carries white text; as text itself it is too dark. */
-  [data-testid="stButtonGroup"] button[data-selected="true"] p,
-  [data-testid="stSliderThumbValue"] p { color: light-dark(#0b57d0, #8ab8ff); }
-</style>
-"""
+STYLE = f"<style>{Path(__file__).with_name('style.css').read_text('utf-8')}</style>"
+"""How all pages look; in the page once, so that no panel brings a sheet of its own."""
 
 
 @contextmanager

@@ -30,9 +30,15 @@ def verbatim(text: str) -> str:
     )
 
 
-def code(text: str) -> str:
-    """Text for HTML that must show exactly as it is; invisible characters show by their code."""
-    return html.escape(printable(text))
+class Html(str):
+    """Text that is HTML already, and is not to be escaped."""
+
+    __slots__ = ()
+
+
+def code(text: str) -> Html:
+    """A token for HTML that must show exactly as it is; invisible characters show by their code."""
+    return Html(html.escape(printable(text)))
 
 
 def percent(share: float) -> str:

@@ -6,7 +6,8 @@ import streamlit as st
 
 from pages.components.shell import jobs
 from pages.components.shell.frame import problem
-from pages.components.shell.text import code, plain
+from pages.components.shell.tables import html_table
+from pages.components.shell.text import Html, code, plain
 from pages.components.stores import pairs
 from pages.components.stores.pairs import Arrival, Kept
 from pages.components.training import reading
@@ -29,21 +30,6 @@ AT_ONCE_SECONDS = 0.4
 """Small files are read in that time, and need no progress bar."""
 TOKEN_NAMES = {"characters": "characters", "words": "words", "bpe": "byte pairs"}
 MARK_NAMES = {"\t": "tabs", ",": "commas", ";": "semicolons"}
-STYLE = """
-<style>
-  .pieces { display: flex; flex-wrap: wrap; gap: 3px; align-items: baseline; font-size: 0.85rem;
-            margin-bottom: 0.3rem; }
-  .pieces b { min-width: 6.5rem; font-weight: 600; }
-  .pieces span { padding: 0 0.3rem; border-radius: 3px; border: 1px solid rgba(128,128,128,0.45);
-                 font-family: "Source Code Pro", monospace; white-space: pre; }
-  .rows { max-height: 22rem; overflow: auto; font-size: 0.9rem; }
-  .rows table { border-collapse: collapse; width: 100%; }
-  .rows th { text-align: left; font-weight: 600; }
-  .rows th, .rows td { padding: 0.2rem 1rem 0.2rem 0; vertical-align: top; }
-  .rows tr + tr { border-top: 1px solid rgba(128, 128, 128, 0.25); }
-  .pieces i { font-style: normal; font-family: "Source Sans", sans-serif; }
-</style>
-"""
 
 
 def bring() -> Kept | None:
@@ -296,20 +282,14 @@ def _refused(survey: Survey) -> None:
 
 def _table(rows: Sequence[Sequence[str]], titles: tuple[str, str]) -> None:
     """Text as it is, in cells that wrap; no table reader makes numbers or gaps of 1e5 and NA."""
-    head = "".join(f"<th>{title}</th>" for title in titles)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{_words(cell)}</td>" for cell in row) + "</tr>" for row in rows
-    )
-    st.html(
-        f'{STYLE}<div class="rows" tabindex="0"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
-    )
+    cells = [[_words(cell) for cell in row] for row in rows]
+    st.html(html_table("rows", titles, cells, label=" and ".join(titles), row_heads=False))
 
 
-def _words(text: str) -> str:
+def _words(text: str) -> Html:
     """A text that may wrap between words; what is invisible in it shows by its code."""
     short = text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
-    return " ".join(code(word) for word in short.split(" "))
+    return Html(" ".join(code(word) for word in short.split(" ")))
 
 
 def _cut(cut: Cut, tokens: str) -> None:
@@ -329,7 +309,7 @@ def _cut(cut: Cut, tokens: str) -> None:
                 f"**{title} vocabulary: {side.size:,} tokens** (4 of them special), "
                 f"{side.once:,} occur only once."
             )
-            st.html(STYLE + _pieces("Most frequent", side.frequent) + _pieces("Rarest", side.rare))
+            st.html(_pieces("Most frequent", side.frequent) + _pieces("Rarest", side.rare))
 
 
 def _pieces(title: str, counted: list[tuple[str, int]]) -> str:

@@ -2,23 +2,6 @@
 
 from collections.abc import Sequence
 
-STYLE = """
-<style>
-  .lengths { max-width: 26rem; font-size: 0.8rem; margin: 0; }
-  .lengths figcaption { font-weight: 600; }
-  .lengths .bars { display: flex; align-items: flex-end; gap: 1px; height: 5.5rem;
-                   border-bottom: 1px solid currentColor; padding-top: 0.4rem; }
-  .lengths .bars div { flex: 1; min-height: 1px; }
-  .lengths .bars div:hover { opacity: 0.7; }
-  .lengths .ticks { display: flex; gap: 1px; }
-  .lengths .ticks span { flex: 1 1 0; width: 0; overflow: visible; text-align: center;
-                         white-space: nowrap; }
-  .lengths .axis { text-align: center; }
-  /* Okabe-Ito's blue and vermilion: told apart by everyone, on white and on black. */
-  .lengths .Source div { background: #0072B2; }
-  .lengths .Target div { background: #D55E00; }
-</style>
-"""
 TICKS = 6
 
 
@@ -43,7 +26,7 @@ def length_histogram(side: str, bins: Sequence[Sequence[int]], longest: int) -> 
         for place, (low, _, _) in enumerate(bins)
     )
     return (
-        f'{STYLE}<figure class="lengths"><figcaption>{title}</figcaption>'
+        f'<figure class="lengths"><figcaption>{title}</figcaption>'
         f'<div class="bars {side}" role="img" aria-label="Histogram. {title}">{bars}</div>'
         f'<div class="ticks" aria-hidden="true">{ticks}</div>'
         f'<div class="axis">length in tokens (height: texts, highest bar {most:,})</div></figure>'
