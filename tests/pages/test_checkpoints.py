@@ -121,13 +121,13 @@ def test_what_two_brought_stays_for_the_other() -> None:
 
 
 def test_the_trash_does_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploads, "TRASH_KEEPS", 2)
+    monkeypatch.setattr(uploads, "TRASH", replace(uploads.TRASH, most=2))
     for seed in range(4):
         kept = uploads.keep(f"{seed}.safetensors", make(seed).to_bytes(), ME)
         uploads.delete(kept.sha256)
-        os.utime(uploads.FOLDER / uploads.TRASH / kept.path.name, (seed, seed))
+        os.utime(uploads.TRASH.path / kept.path.name, (seed, seed))
     assert [one.name for one in uploads.trash()] == ["3.safetensors", "2.safetensors"]
-    assert len(list((uploads.FOLDER / uploads.TRASH).iterdir())) == 4
+    assert len(list(uploads.TRASH.path.iterdir())) == 4
 
 
 @pytest.mark.parametrize("beside", ["[]", '{"name": 5, "note": {}}', '{"note": "\\ud800"}', "x"])

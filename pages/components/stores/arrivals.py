@@ -1,20 +1,17 @@
 """Files that were brought and are not checkpoints of ours yet: on disk, bounded, for a day."""
 
 import secrets
-import time
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from pages.components.stores import uploads
+from pages.components.stores.bounded import BoundedFolder
 
 FOLDER = uploads.FOLDER / "arriving"
-MAX_FILES = 40
-MAX_BYTES = 4_000_000_000
-MAX_SECONDS = 86_400.0
-PIECE = 4 << 20
+KEPT = BoundedFolder(FOLDER, "*", most=40, most_bytes=4e9, most_seconds=86_400)
+PIECE_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -42,11 +39,11 @@ def put(name: str, content: BinaryIO, size: int) -> Arrival:
         OSError: the disk is full, or the folder cannot be written to.
     """
     FOLDER.mkdir(parents=True, exist_ok=True)
-    _make_room(size)
+    KEPT.make_room(size)
     arrival = Arrival(name[:100], _free_place())
     try:
         with arrival.path.open("wb") as file:
-            while piece := content.read(PIECE):
+            while piece := content.read(PIECE_BYTES):
                 file.write(piece)
     except BaseException:
         arrival.drop()
@@ -72,24 +69,3 @@ def unpickled(arrival: Arrival) -> Arrival:
 
 def _free_place() -> Path:
     return FOLDER / secrets.token_hex(16)
-
-
-def _make_room(coming: int) -> None:
-    """Drop what is older than a day, and the oldest beyond the bounds."""
-    files = sorted(_ages(FOLDER.iterdir()), reverse=True)
-    total, kept = coming, 1
-    for written, size, path in files:
-        total, kept = total + size, kept + 1
-        if kept > MAX_FILES or total > MAX_BYTES or time.time() - written > MAX_SECONDS:
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
-
-
-def _ages(paths: Iterable[Path]) -> list[tuple[float, int, Path]]:
-    """When each was written and its bytes; another session may drop one meanwhile."""
-    found = []
-    for path in paths:
-        with suppress(OSError):
-            stat = path.stat()
-            found.append((stat.st_mtime, stat.st_size, path))
-    return found

@@ -14,14 +14,12 @@ import json
 import os
 import re
 import secrets
-import shutil
-import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import streamlit as st
 
+from pages.components.stores.bounded import BoundedFolder
 from transformer.errors import TaskError
 from transformer.files import link_or_copy, write_atomic
 from transformer.runs import directory
@@ -30,10 +28,8 @@ from transformer.tasks.own_pairs.survey import Survey, survey_name
 
 FOLDER = directory.ROOT / "uploads" / "pairs"
 ID = re.compile("[0-9a-f]{32}")
-MAX_KEPT = 200
-MAX_BYTES = 2_000_000_000
-FORGOTTEN_SECONDS = 86_400.0
-"""An arrival that old was broken off."""
+KEPT = BoundedFolder(FOLDER, "?" * 32, most=200, most_bytes=2e9)
+BROKEN_OFF = BoundedFolder(FOLDER, "arriving-*", most_seconds=86_400)
 
 
 @dataclass(frozen=True)
@@ -61,7 +57,7 @@ class Arrival:
 
     def __init__(self, title: str) -> None:
         FOLDER.mkdir(parents=True, exist_ok=True)
-        _sweep()
+        BROKEN_OFF.make_room()
         self.title = title
         self.received = 0
         self._suffix = ".csv" if title.lower().endswith(".csv") else ".tsv"
@@ -100,7 +96,7 @@ class Arrival:
             self._path.replace(folder / f"source{self._suffix}")
             about = {"name": self.title[:100], "typed": typed}
             write_atomic(folder / "about.json", json.dumps(about).encode())
-        _drop_oldest()
+        KEPT.make_room()
         return id
 
 
@@ -119,7 +115,7 @@ def keep_run(data: Path, title: str) -> str:
         folder.mkdir(parents=True, exist_ok=True)
         link_or_copy(data, folder / "source.tsv")
         write_atomic(folder / "about.json", json.dumps({"name": title[:100]}).encode())
-        _drop_oldest()
+        KEPT.make_room()
     return folder.name
 
 
@@ -139,40 +135,6 @@ def _is_whole(folder: Path) -> bool:
 def source_of(folder: Path) -> Path | None:
     """What was brought, as it came; None once it is read."""
     return next((path for path in folder.glob("source.*")), None)
-
-
-def _sweep() -> None:
-    """Remove what broken-off arrivals left."""
-    for path in FOLDER.glob("arriving-*"):
-        with suppress(OSError):
-            if time.time() - path.stat().st_mtime > FORGOTTEN_SECONDS:
-                path.unlink()
-
-
-def _drop_oldest() -> None:
-    folders = sorted(
-        (path for path in FOLDER.iterdir() if ID.fullmatch(path.name)), key=_age, reverse=True
-    )
-    total = 0
-    for number, folder in enumerate(folders):
-        total += sum(_size(path) for path in folder.iterdir())
-        if number >= MAX_KEPT or (number > 0 and total > MAX_BYTES):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _age(path: Path) -> float:
-    """When a folder was last used; another session may have dropped it meanwhile."""
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
 
 
 # --- Finding -----------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pages.components.stores.bounded import BoundedFolder
 from transformer.errors import CheckpointError
 from transformer.files import write_atomic
 from transformer.runs import directory
@@ -16,12 +17,10 @@ if TYPE_CHECKING:
     from transformer.checkpoint.checkpoint import Checkpoint
 
 FOLDER = directory.ROOT / "uploads"
-MAX_FILES = 50
-MAX_BYTES = 2_000_000_000
+KEPT = BoundedFolder(FOLDER, "*.safetensors", most=50, most_bytes=2e9)
+TRASH = BoundedFolder(FOLDER / "trash", "*.safetensors", most=10, most_bytes=2e9)
+"""Deleted uploads, which can be had back."""
 MAX_NAME, MAX_NOTE = 100, 10_000
-TRASH = "trash"
-TRASH_KEEPS = 10
-"""Deleted uploads that can be had back; the oldest give way."""
 SHA256 = re.compile("[0-9a-f]{64}")
 
 
@@ -44,37 +43,16 @@ class Upload:
 
 def kept() -> list[Upload]:
     """All kept uploads, newest first."""
-    return _found(FOLDER)
-
-
-def _found(folder: Path) -> list[Upload]:
-    files = [path for path in folder.glob("*.safetensors") if path.is_file()]
-    files.sort(key=_age, reverse=True)
-    return [of(path) for path in files]
+    return [of(path) for path in KEPT.entries()]
 
 
 def of(path: Path) -> Upload:
     """The upload that a kept file is, with what stands beside it."""
-    name, owners, note = _told(path)
+    name, owners, note = _beside(path)
     return Upload(path.stem, name, owners, path, note)
 
 
-def _age(path: Path) -> float:
-    """When a file was written; another session may have dropped it meanwhile."""
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
-
-
-def _told(path: Path) -> tuple[str, tuple[str, ...], str]:
+def _beside(path: Path) -> tuple[str, tuple[str, ...], str]:
     """The name, the owners and the note that stand beside a kept file."""
     try:
         beside = json.loads(path.with_suffix(".json").read_text("utf-8"))
@@ -108,30 +86,16 @@ def keep(name: str, brought: "bytes | Path | Checkpoint", owner: str) -> Upload:
     FOLDER.mkdir(parents=True, exist_ok=True)
     path = FOLDER / f"{sha256}.safetensors"
     write_atomic(path, content)
-    _, owners, note = _told(path)
+    _, owners, note = _beside(path)
     kept = Upload(sha256, name[:100], tuple(dict.fromkeys((*owners, owner))), path, note)
-    _tell(kept)
-    _drop_oldest()
+    _write_beside(kept)
+    KEPT.make_room()
     return kept
 
 
-def _tell(upload: Upload) -> None:
+def _write_beside(upload: Upload) -> None:
     beside = {"name": upload.name, "owners": upload.owners, "note": upload.note}
     write_atomic(upload.path.with_suffix(".json"), json.dumps(beside).encode())
-
-
-def _drop_oldest() -> None:
-    _drop(kept(), MAX_FILES)
-
-
-def _drop(found: list[Upload], most: int) -> None:
-    """Of files, newest first, those beyond a number or MAX_BYTES; the first stays."""
-    total = 0
-    for number, upload in enumerate(found):
-        total += _size(upload.path)
-        if number >= most or (number > 0 and total > MAX_BYTES):
-            upload.path.unlink(missing_ok=True)
-            upload.path.with_suffix(".json").unlink(missing_ok=True)
 
 
 # --- what a person may do with one --------------------------------------------------------------
@@ -151,7 +115,7 @@ def change(sha256: str, *, name: str | None = None, note: str | None = None) -> 
         upload = replace(upload, name=name)
     if note is not None:
         upload = replace(upload, note=note[:MAX_NOTE])
-    _tell(upload)
+    _write_beside(upload)
     return upload
 
 
@@ -170,25 +134,20 @@ def delete(sha256: str, owner: str = "") -> bool:
     upload = of(_file(FOLDER, sha256))
     others = tuple(one for one in upload.owners if one != owner)
     if owner and others and len(others) < len(upload.owners):
-        _tell(replace(upload, owners=others))
+        _write_beside(replace(upload, owners=others))
         return False
-    trash_folder = FOLDER / TRASH
     try:
-        trash_folder.mkdir(exist_ok=True)
-        for suffix in (".json", ".safetensors"):
-            path = upload.path.with_suffix(suffix)
-            if path.exists():
-                os.replace(path, trash_folder / path.name)
-        os.utime(trash_folder / upload.path.name)
+        TRASH.path.mkdir(exist_ok=True)
+        os.utime(_move(upload.path, TRASH.path))
     except OSError as error:
         raise CheckpointError(f"The upload could not be deleted: {error.strerror}.") from None
-    _drop(trash(), TRASH_KEEPS)
+    TRASH.make_room()
     return True
 
 
 def trash() -> list[Upload]:
     """Deleted uploads, the last deleted first."""
-    return _found(FOLDER / TRASH)
+    return [of(path) for path in TRASH.entries()]
 
 
 def restore(sha256: str, owner: str = "") -> Upload:
@@ -200,17 +159,22 @@ def restore(sha256: str, owner: str = "") -> Upload:
     there = FOLDER / f"{sha256}.safetensors"
     if not there.is_file():
         try:
-            gone = _file(FOLDER / TRASH, sha256)
-            for suffix in (".json", ".safetensors"):
-                if (path := gone.with_suffix(suffix)).exists():
-                    os.replace(path, FOLDER / path.name)
+            _move(_file(TRASH.path, sha256), FOLDER)
         except OSError as error:
             raise CheckpointError(f"The upload could not be restored: {error.strerror}.") from None
     back = of(there)
     if owner and owner not in back.owners:
         back = replace(back, owners=(*back.owners, owner))
-        _tell(back)
+        _write_beside(back)
     return back
+
+
+def _move(path: Path, folder: Path) -> Path:
+    """Move a file, and first what stands beside it; where it is then."""
+    for one in (path.with_suffix(".json"), path):
+        if one.exists():
+            os.replace(one, folder / one.name)
+    return folder / path.name
 
 
 def _file(folder: Path, sha256: str) -> Path:
