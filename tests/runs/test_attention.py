@@ -28,10 +28,10 @@ from transformer.runs.attention import (
     RECORD_BYTES,
     RECORDS,
     AttentionHistory,
-    AttentionRecorder,
     moments,
 )
 from transformer.tasks import Task, build_task
+from transformer.trainer.attention import AttentionRecorder
 from transformer.training.batches import collate, encode
 from transformer.training.loop import Update, train
 

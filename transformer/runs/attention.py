@@ -1,8 +1,8 @@
 """How attention forms: the weights of a few held-out examples at some moments of training.
 
-The trainer records, the app reads. A run directory has two files of it: ``attention.json``,
-written once, with the examples' tokens and the model's shape; and ``attention.bin``, to which
-each moment appends one record of fixed length:
+:mod:`trainer.attention` records, the app reads. A run directory has two files of it:
+``attention.json``, written once, with the examples' tokens and the model's shape; and
+``attention.bin``, to which each moment appends one record of fixed length:
 
     step         int64
     for each example, teacher-forced:
@@ -18,24 +18,16 @@ A record that is torn at the end of the file is passed over. Reading loads no to
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from transformer.config.architecture import TransformerConfig
 from transformer.errors import RunError
-from transformer.files import write_atomic
 from transformer.runs.metrics import EARLY, early_axis
-from transformer.tasks import Pair, Task
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from transformer.model import Transformer
 
 HEADER, RECORDS = "attention.json", "attention.bin"
 KINDS = ("encoder", "decoder", "cross")
@@ -79,7 +71,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class _Shape:
+class Shape:
     """The part of a model's config that decides the length of a record."""
 
     num_encoder_layers: int
@@ -110,160 +102,10 @@ class _Shape:
         return np.dtype(fields)
 
 
-def _lengths(examples: Sequence[Example]) -> list[tuple[int, int]]:
+def lengths_of(examples: Sequence[Example]) -> list[tuple[int, int]]:
+    """Source and target tokens of each."""
     return [(len(example.source), len(example.written)) for example in examples]
 
-
-# --- Writing --------------------------------------------------------------------------------
-
-
-class AttentionRecorder:
-    """Appends records to a run directory. Draws no random number and changes no weight.
-
-    Model too large, or examples too long: fewer examples are recorded, or none, and the header
-    has a sentence that says so.
-
-    Args:
-        folder: the run directory.
-        config: of the model that will be recorded.
-        task: where the held-out examples come from.
-    """
-
-    def __init__(self, folder: Path, config: TransformerConfig, task: Task) -> None:
-        self.folder = folder
-        shape = _Shape(config.num_encoder_layers, config.num_decoder_layers, config.num_heads)
-        self.pairs = _choose(shape, task, config)
-        self.examples = [_example(task, pair, config) for pair in self.pairs]
-        self.dtype = shape.record(_lengths(self.examples))
-        self.task = task
-        note = ""
-        if not self.pairs:
-            note = (
-                "This model's attention is not recorded while it trains: the maps of one example "
-                f"would take more than {RECORD_BYTES // 1000} kB at each moment."
-            )
-        header = {
-            "version": 1,
-            "shape": asdict(shape),
-            "examples": [asdict(example) for example in self.examples],
-            "note": note,
-        }
-        content = json.dumps(header, ensure_ascii=False).encode("utf-8", "replace")
-        if not (folder / HEADER).exists():
-            write_atomic(folder / HEADER, content)
-        elif (folder / HEADER).read_bytes() != content:
-            self.pairs = []  # another program's records: never mixed with ours
-
-    def record(self, step: int, model: "Transformer") -> None:
-        """Append the model's attention as it is after ``step`` updates.
-
-        A step that is in the file already is left as it is: a resumed run would record the
-        same again.
-
-        Raises:
-            OSError: the file cannot be written; what it held is intact.
-        """
-        if not self.pairs:
-            return
-        with (self.folder / RECORDS).open("a+b") as file:
-            size = file.seek(0, 2)
-            size -= size % self.dtype.itemsize
-            file.truncate(size)  # what a torn write left
-            if size:
-                file.seek(size - self.dtype.itemsize)
-                if step <= int.from_bytes(file.read(8), "little"):
-                    return
-            if size + self.dtype.itemsize <= FILE_BYTES:
-                file.write(self._look(step, model).tobytes())
-
-    def _look(self, step: int, model: "Transformer") -> NDArray[np.void]:
-        import torch
-
-        from transformer.hooks import record
-        from transformer.training.batches import collate, encode
-
-        found = np.zeros((), self.dtype)
-        found["step"] = step
-        batch = collate(encode(self.task, self.pairs), model.config)
-        device = next(model.parameters()).device
-        was_training = model.training
-        model.eval()
-        try:
-            with torch.inference_mode(), record(model) as trace:
-                on_device = batch.to(device)
-                logits = model(on_device.source, on_device.target_in).float().cpu()
-        finally:
-            model.train(was_training)
-        with torch.inference_mode():
-            log_probs = logits.log_softmax(dim=-1)
-            true = log_probs.gather(-1, batch.target_out[..., None]).squeeze(-1)
-            right = logits.argmax(dim=-1) == batch.target_out
-            probability = _in_255ths(true.exp())
-            layers = {
-                "encoder": ("encoder", "self_attention"),
-                "decoder": ("decoder", "self_attention"),
-                "cross": ("decoder", "cross_attention"),
-            }
-            maps = {kind: _weights(trace, *place) for kind, place in layers.items()}
-            for i, (source, target) in enumerate(_lengths(self.examples)):
-                found[f"loss {i}"] = -true[i, :target].mean().item()
-                found[f"probability {i}"] = probability[i, :target]
-                found[f"right {i}"] = right[i, :target].numpy()
-                found[f"encoder {i}"] = maps["encoder"][i, :, :, :source, :source]
-                found[f"decoder {i}"] = maps["decoder"][i, :, :, :target, :target]
-                found[f"cross {i}"] = maps["cross"][i, :, :, :target, :source]
-        return found
-
-
-def _choose(shape: _Shape, task: Task, config: TransformerConfig) -> list[Pair]:
-    """The longest of the candidates that fit, since they show most, in their own order."""
-
-    def lengths(pair: Pair) -> tuple[int, int]:
-        source, target = task.source_vocabulary, task.target_vocabulary
-        return len(config.framed(source.encode(pair.source))), len(target.encode(pair.target)) + 1
-
-    candidates = task.held_out(CANDIDATES)
-    room = RECORD_BYTES - 8
-    chosen: list[int] = []
-    for i in sorted(range(len(candidates)), key=lambda i: -sum(lengths(candidates[i]))):
-        size = shape.bytes_of(*lengths(candidates[i]))
-        if len(chosen) < EXAMPLES and size <= room:
-            chosen.append(i)
-            room -= size
-    return [candidates[i] for i in sorted(chosen)]
-
-
-def _example(task: Task, pair: Pair, config: TransformerConfig) -> Example:
-    target_tokens = task.target_vocabulary.tokens
-    source = config.framed(task.source_vocabulary.encode(pair.source))
-    target = task.target_vocabulary.tokens_of(task.target_vocabulary.encode(pair.target))
-    return Example(
-        pair.source,
-        tuple(task.source_vocabulary.tokens[number] for number in source),
-        (target_tokens[config.decoder_start_id], *target),
-        (*target, target_tokens[config.eos_id]),
-    )
-
-
-def _weights(trace: Mapping[str, "Tensor"], stack: str, kind: str) -> NDArray[np.uint8]:
-    """[batch, layer, head, query, key] in 255ths."""
-    import torch
-
-    layers: list[Tensor] = []
-    while (name := f"{stack}.layers.{len(layers)}.{kind}.weights") in trace:
-        layers.append(trace[name])
-    return _in_255ths(torch.stack(layers, dim=1).cpu())
-
-
-def _in_255ths(share: "Tensor") -> NDArray[np.uint8]:
-    """Numbers from 0 to 1 as bytes; those of a diverged model, which are none, as 0."""
-    import torch
-
-    found: NDArray[np.uint8] = share.float().nan_to_num().mul(255).round().to(torch.uint8).numpy()
-    return found
-
-
-# --- Reading --------------------------------------------------------------------------------
 
 DAMAGED = "The attention history of this run is damaged and cannot be shown; the run itself is not."
 
@@ -295,7 +137,7 @@ class AttentionHistory:
         shape, examples, note = _parse(content)
         if not examples:
             return cls((), note, np.zeros(0, np.dtype([("step", "<i8")])))
-        lengths = _lengths(examples)
+        lengths = lengths_of(examples)
         size = 8 + sum(shape.bytes_of(*length) for length in lengths)
         if size > RECORD_BYTES:
             raise RunError(DAMAGED)
@@ -344,14 +186,14 @@ def _read(path: Path, most: int) -> bytes | None:
     return content
 
 
-def _parse(content: bytes) -> tuple[_Shape, tuple[Example, ...], str]:
+def _parse(content: bytes) -> tuple[Shape, tuple[Example, ...], str]:
     """
     Raises:
         RunError: the header is not one that a recorder writes.
     """
     try:
         header = json.loads(content)
-        shape = _Shape(**header["shape"])
+        shape = Shape(**header["shape"])
         examples = tuple(
             Example(plain["text"], *(tuple(plain[side]) for side in ("source", "read", "written")))
             for plain in header["examples"]

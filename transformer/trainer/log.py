@@ -13,11 +13,12 @@ from typing import Any
 from transformer.checkpoint.header import MAX_CURVE
 from transformer.config.architecture import RunConfig
 from transformer.model import Transformer
-from transformer.runs.attention import AttentionRecorder, moments
+from transformer.runs.attention import moments
 from transformer.runs.directory import Run
 from transformer.runs.metrics import LARGEST, METRICS, SAMPLES, by_step, series, thinned
 from transformer.tasks import Task
 from transformer.tasks.baselines import unigram_loss
+from transformer.trainer.attention import AttentionRecorder
 from transformer.trainer.state import Position
 from transformer.training.loop import Event, Loss, Outputs, Update
 
