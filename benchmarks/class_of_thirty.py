@@ -171,7 +171,7 @@ def report(waited: Iterable[tuple[str, float]]) -> None:
 
 def in_order(server: Server) -> bool:
     """Whether every run that has begun came before every run that still waits."""
-    words = [run.last_word() for run in list_runs(server.folder / "runs")]
+    words = [run.recorded_status() for run in list_runs(server.folder / "runs")]
     begun = [word.ticket for word in words if word.state != "queued"]
     waits = [word.ticket for word in words if word.state == "queued"]
     return len({*begun, *waits}) == len(words) and max(begun) < min(waits, default=len(words) + 1)

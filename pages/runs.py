@@ -32,7 +32,7 @@ def _summaries() -> Summaries:
 
 def look() -> dict[str, tuple[Run, Summary]]:
     """Every run that this browser may see, by id, newest first."""
-    queue.look()
+    queue.poll()
     found = _summaries().of(directory.ROOT)
     seen = {run.id for run in browser.visible([run for run, _ in found])}
     return {run.id: (run, summary) for run, summary in found if run.id in seen}

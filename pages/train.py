@@ -122,7 +122,7 @@ def watch(run: Run) -> None:
             if not first:
                 drawn()
             first = False
-            queue.look(run.path.parent)
+            queue.poll(run.path.parent)
             if not browser.may_see(run):  # its owner shares it no longer
                 st.rerun()
             if live:

@@ -131,7 +131,7 @@ def test_a_word_in_place_of_another_is_never_half(config: RunConfig, root: Path)
     writer.start()
     try:
         for _ in range(3000):
-            assert run.last_word().state == "failed"
+            assert run.recorded_status().state == "failed"
     finally:
         end.set()
         writer.join()

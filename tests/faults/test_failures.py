@@ -12,7 +12,7 @@ from tests.support.nursery import Nursery
 from tests.support.trainers import OFTEN, ended, tiny, trains, wait_for
 from transformer.checkpoint.checkpoint import Checkpoint
 from transformer.config.architecture import RunConfig
-from transformer.runs import launch, queue
+from transformer.runs import continuation, launch, queue
 from transformer.runs.directory import Run, create_run
 
 
@@ -41,7 +41,7 @@ def test_a_run_beyond_its_memory_fails_and_goes_on_with_more(
     first = [path.name for path in run.checkpoints()]
     assert first == ["step-0.safetensors"]
     monkeypatch.setenv("WORKBENCH_MEMORY_MB", "6000")
-    queue.resume(run)
+    continuation.resume(run)
     assert ended(run, "finished").step == 1
     assert "Going on from step 0." in run.log_tail()
 
@@ -98,7 +98,7 @@ def test_a_diverged_run_keeps_its_last_good_model_and_is_trained_on_more_slowly(
     last = [Checkpoint.load(path) for path in run.checkpoints()][-1]
     assert summary_of(last).steps < 50
 
-    slower = queue.train_on(run, 5, learning_rate=1e-29)
+    slower = continuation.train_on(run, 5, learning_rate=1e-29)
     assert slower.status().state == "paused"
     assert slower.about()["parent"] == run.id
     assert nursery.train(slower).wait() == 0, slower.log_tail()

@@ -14,7 +14,7 @@ from tests.support.nursery import Child, Nursery
 from tests.support.trainers import OFTEN, assert_same_run, tiny, trains, wait_for
 from transformer.config.architecture import RunConfig
 from transformer.errors import RunError
-from transformer.runs import queue
+from transformer.runs import continuation, queue, trash
 from transformer.runs.directory import Run, Status, create_run, list_runs, process_of, started
 
 DAY = 86_400
@@ -112,7 +112,7 @@ def innocent() -> Iterator[psutil.Process]:
     process.wait()
 
 
-@pytest.mark.parametrize("act", [queue.kill, queue.delete])
+@pytest.mark.parametrize("act", [queue.kill, trash.delete])
 def test_a_process_that_has_the_pid_by_now_is_left_alone(
     act: Callable[[Run], None], innocent: psutil.Process, root: Path
 ) -> None:
@@ -130,8 +130,8 @@ def test_who_asks_is_not_who_trains(root: Path) -> None:
     run = create_run(tiny(), root=root)
     assert run.status().pid == os.getpid()
     queue.kill(run)
-    queue.delete(run)
-    assert [deleted.id for deleted in queue.trash(root)] == [run.id]
+    trash.delete(run)
+    assert [deleted.id for deleted in trash.deleted_runs(root)] == [run.id]
 
 
 def test_a_lock_file_without_a_holder_holds_up_nobody(
@@ -164,14 +164,14 @@ def test_a_trainer_that_no_status_names(living: tuple[Run, Child]) -> None:
     (run.path / "status.json").write_bytes(b'{"state": "runn')
     assert run.status().state == "running"
     with pytest.raises(RunError, match="running"):
-        queue.resume(run)
+        continuation.resume(run)
     with pytest.raises(RunError, match="stop it first"):
-        queue.delete(run)
+        trash.delete(run)
     assert run.path.is_dir()
     queue.command(run, "stop")
     assert child.wait() == 0
     assert run.status().state == "stopped"
-    queue.delete(run)
+    trash.delete(run)
 
 
 def test_a_trainer_whose_run_was_taken_away_ends(living: tuple[Run, Child]) -> None:
@@ -183,13 +183,13 @@ def test_a_trainer_whose_run_was_taken_away_ends(living: tuple[Run, Child]) -> N
 
 def test_a_look_at_a_deleted_run_does_not_bring_back_its_folder(root: Path) -> None:
     run = create_run(tiny(), root=root)
-    queue.delete(run)
+    trash.delete(run)
     assert not run.is_locked()
     assert run.status().state == "interrupted"
     with pytest.raises(RunError, match="deleted"), run.lock():
         pass
     assert not run.path.exists()
-    assert queue.restore(run.id, root).path.is_dir()
+    assert trash.restore(run.id, root).path.is_dir()
 
 
 # Races

@@ -12,6 +12,7 @@ import pytest
 from tests.support.nursery import Nursery
 from tests.support.trainers import ROOT, ended, trainers, trains, wait_for
 from transformer.errors import RunError
+from transformer.runs import continuation, trash
 from transformer.runs import queue as run_queue
 from transformer.runs.directory import ACTIVE, Run, runs_in
 
@@ -97,22 +98,22 @@ def test_thirty_ask_and_two_train(
 
     # One that trains is deleted: its trainer ends at once, the next one starts.
     pid = second.status().pid
-    run_queue.delete(second)
+    trash.delete(second)
     wait_for(lambda: pid not in {process.pid for process in trainers(root)}, "its end")
     wait_for(lambda: queue[1].status().state in ACTIVE, "the next one to start")
-    assert [run.id for run in run_queue.trash(root)] == [second.id]
+    assert [run.id for run in trash.deleted_runs(root)] == [second.id]
     assert not second.path.exists()
     # Restored, it waits for someone to resume it, and then for its turn.
-    back = run_queue.restore(second.id, root)
+    back = trash.restore(second.id, root)
     assert back.status().state == "interrupted"
-    run_queue.resume(back)
+    continuation.resume(back)
     assert back.status().state == "queued"
     assert run_queue.waiting(root)[-1].id == back.id
     with pytest.raises(RunError, match="queued"):
-        run_queue.resume(back)
+        continuation.resume(back)
 
     # One that waits is deleted: restored, it does not start by itself.
-    run_queue.delete(queue[2])
-    assert run_queue.restore(queue[2].id, root).status().state == "paused"
+    trash.delete(queue[2])
+    assert trash.restore(queue[2].id, root).status().state == "paused"
     assert len(run_queue.waiting(root)) == 26
     assert len(active(root)) == 2

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 from tests.runs.test_table import CONFIG, make, some_metrics
 from tests.support.nursery import Nursery
 from tests.support.trainers import ended, no_trainer_left, tiny
-from transformer.runs import queue
+from transformer.runs import trash
 from transformer.runs.directory import ROOT, Run, Status, create_run, list_runs
 from transformer.tasks.presets import prepare
 
@@ -153,14 +153,14 @@ def test_deleting_can_be_undone() -> None:
     app = open_runs()
     app.button(key=f"restore {left.id}").click().run()
     assert {run.id for run in list_runs()} == {gone.id, left.id}
-    assert not queue.trash()
+    assert not trash.deleted_runs()
     assert not messages(app)
 
 
 def test_a_run_deleted_elsewhere_is_named_and_the_page_goes_on() -> None:
     run = make(ROOT, "one", some_metrics(8))
     app = open_runs(runs=run.id)
-    queue.delete(run)
+    trash.delete(run)
     app.text_input(key=f"name {run.id}").set_value("new name").run()
     assert not app.exception
     assert all("our fault" not in message for message in messages(app))

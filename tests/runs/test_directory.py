@@ -18,7 +18,8 @@ from transformer.checkpoint.checkpoint import Checkpoint
 from transformer.errors import RunError, UserError
 from transformer.runs import launch
 from transformer.runs.directory import Run, Status, create_run, list_runs
-from transformer.runs.queue import delete, start, trash
+from transformer.runs.queue import start
+from transformer.runs.trash import delete, deleted_runs
 
 
 @pytest.fixture
@@ -117,7 +118,7 @@ def test_a_run_of_a_name_that_was_deleted_before_can_be_deleted(tmp_path: Path) 
         run = create_run(tiny(), name=name, path=tmp_path / "my-reverse")
         run.set_status(Status("stopped"))
         delete(run)
-    assert [gone.about()["name"] for gone in trash(tmp_path)] == ["second"]
+    assert [gone.about()["name"] for gone in deleted_runs(tmp_path)] == ["second"]
 
 
 @pytest.mark.parametrize(
@@ -155,11 +156,11 @@ def test_a_trainer_that_died_on_its_way_never_began(tmp_path: Path) -> None:
 
 
 def test_only_known_commands_are_written(one_run: Run) -> None:
-    assert one_run.wanted() == ""
+    assert one_run.pending_command() == ""
     for word in ("", "rm -rf", "../stop", "STOP"):
         with pytest.raises(RunError, match="stop"):
             one_run.command(word)
-    assert one_run.wanted() == ""
+    assert one_run.pending_command() == ""
 
 
 def test_the_lock_has_one_holder(tmp_path: Path) -> None:

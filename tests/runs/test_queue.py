@@ -13,7 +13,7 @@ import pytest
 from tests.support.nursery import Nursery
 from tests.support.trainers import no_trainer_left, tiny
 from transformer.errors import ConfigError, RunError
-from transformer.runs import queue
+from transformer.runs import continuation, queue, trash
 from transformer.runs.directory import STATES, Run, Status, create_run, started
 
 LIVING = ("starting", "running", "stopping")
@@ -82,9 +82,9 @@ def in_state(state: str, root: Path, stack: ExitStack, like: Run) -> Run:
 @pytest.mark.parametrize("state", STATES)
 def test_every_command_in_every_state(state: str, word: str, root: Path, trained: Run) -> None:
     acts: dict[str, Callable[[Run], object]] = {
-        "resume": queue.resume,
-        "delete": queue.delete,
-        "train_on": lambda run: queue.train_on(run, 3),
+        "resume": continuation.resume,
+        "delete": trash.delete,
+        "train_on": lambda run: continuation.train_on(run, 3),
     }
     act = acts.get(word, lambda run: queue.command(run, word))
     with ExitStack() as stack:
@@ -93,22 +93,22 @@ def test_every_command_in_every_state(state: str, word: str, root: Path, trained
         expected = TABLE[word].get(state)
         if expected is None:
             sentence = SAYS_NO[OTHERWISE[word]].format(state=state)
-            before = run.last_word()
+            before = run.recorded_status()
             with pytest.raises(RunError, match=sentence) as refusal:
                 act(run)
             assert "\n" not in str(refusal.value)
-            assert run.last_word() == before
-            assert run.wanted() == ""
+            assert run.recorded_status() == before
+            assert run.pending_command() == ""
             return
         made = act(run)
         if word == "delete":
-            assert [deleted.id for deleted in queue.trash(root)] == [run.id]
+            assert [deleted.id for deleted in trash.deleted_runs(root)] == [run.id]
             with pytest.raises(RunError, match="no run in"):
                 queue.command(run, "stop")
-            run = queue.restore(run.id, root)
-            assert queue.trash(root) == []
+            run = trash.restore(run.id, root)
+            assert trash.deleted_runs(root) == []
         if expected == "ordered":
-            assert run.wanted() == word
+            assert run.pending_command() == word
             assert run.status().state == state
         elif expected == "a new run":
             assert isinstance(made, Run)
@@ -124,8 +124,8 @@ def test_a_run_resumed_obeys_no_command_from_before(root: Path, trained: Run) ->
     with ExitStack() as stack:
         run = in_state("paused", root, stack, trained)
         run.command("stop")
-        queue.resume(run)
-        assert run.wanted() == ""
+        continuation.resume(run)
+        assert run.pending_command() == ""
 
 
 @pytest.mark.parametrize("steps", [0, -1, 10**9])
@@ -134,7 +134,7 @@ def test_training_on_adds_steps(steps: int, root: Path, trained: Run) -> None:
         run = in_state("finished", root, stack, trained)
         before = sorted(os.listdir(root))
         with pytest.raises((RunError, ConfigError), match="steps"):
-            queue.train_on(run, steps)
+            continuation.train_on(run, steps)
         assert sorted(os.listdir(root)) == before
 
 
@@ -142,29 +142,29 @@ def test_a_run_with_a_name_of_its_own_comes_back_from_the_trash(root: Path) -> N
     """As the command line makes it with --run-dir runs/mine."""
     run = create_run(tiny(), path=root / "my run")
     run.set_status(Status("paused"))
-    queue.delete(run)
-    assert queue.restore("my run", root).status().state == "paused"
+    trash.delete(run)
+    assert trash.restore("my run", root).status().state == "paused"
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../runs", "/etc", "a/b", "0" * 12, "x" * 5000])
 def test_only_what_is_in_the_trash_is_restored(name: str, root: Path) -> None:
     run = create_run(tiny(), root=root)
     run.set_status(Status("paused"))
-    queue.delete(run)
+    trash.delete(run)
     with pytest.raises(RunError, match="not in the trash"):
-        queue.restore(name, root)
-    assert [deleted.id for deleted in queue.trash(root)] == [run.id]
+        trash.restore(name, root)
+    assert [deleted.id for deleted in trash.deleted_runs(root)] == [run.id]
 
 
 def test_the_trash_keeps_the_last_deleted(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue, "TRASH_KEEPS", 2)
+    monkeypatch.setattr(trash, "KEPT", 2)
     runs = [create_run(tiny(), root=root) for _ in range(4)]
     for run in runs:
         run.set_status(Status("finished"))
-        queue.delete(run)
-    assert [run.id for run in queue.trash(root)] == [runs[3].id, runs[2].id]
+        trash.delete(run)
+    assert [run.id for run in trash.deleted_runs(root)] == [runs[3].id, runs[2].id]
     with pytest.raises(RunError, match="any more"):
-        queue.restore(runs[0].id, root)
+        trash.restore(runs[0].id, root)
 
 
 def test_the_queue_has_limits(root: Path, monkeypatch: pytest.MonkeyPatch, trained: Run) -> None:

@@ -90,7 +90,7 @@ def end_runs(path: Path) -> None:
     """End all runs under a path: a queue goes on without its app, and without its tests."""
     found = [Run(file.parent) for file in path.rglob("status.json")]
     for run in found:  # first, or the end of one would start the next
-        if run.last_word().state == "queued":
+        if run.recorded_status().state == "queued":
             run.set_status(Status("stopped"))
     for run in found:
         queue.kill(run)

@@ -15,7 +15,7 @@ from typing import Any
 from transformer.cli.terminal import boolean, note, note_share
 from transformer.config.architecture import DataConfig, TrainingConfig, TransformerConfig
 from transformer.errors import UserError
-from transformer.runs import launch, queue
+from transformer.runs import continuation, queue
 from transformer.runs.directory import ROOT, Run, create_run, list_runs
 from transformer.tasks import TASKS
 from transformer.tasks.own_pairs.task import read_pairs, write_pairs
@@ -110,7 +110,9 @@ def train(options: argparse.Namespace) -> int:
     # Before torch is imported: waiting threads that spin cost trainers beside this one their time.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if options.wait:
-        options.run_dir = launch.wait_for_run()
+        from transformer.trainer import server
+
+        options.run_dir = server.wait_for_run()
         if options.run_dir is None:
             return 0
     # What is wrong with the flags is said before the seconds that torch takes.
@@ -191,7 +193,7 @@ def _train_on(options: argparse.Namespace, changes: list[dict[str, Any]]) -> Run
             "--parent needs --steps, how many updates to add; besides, only --learning-rate, "
             "--name and --run-dir go with it."
         )
-    return queue.train_on(
+    return continuation.train_on(
         Run(options.parent),
         steps,
         learning_rate=rate,

@@ -61,11 +61,11 @@ class Status:
 
 
 UNREADABLE = Status("interrupted", "The run's status is missing or unreadable.")
-LOOKS, LOOKS_APART = 3, 0.001
-"""How often one looks at a status that cannot be read, and the seconds in between."""
+READ_TRIES, READ_PAUSE = 3, 0.001
+"""How often a status that cannot be read is read again, and the seconds in between."""
 
 
-def never_began(exit_status: int | None = None) -> Status:
+def failed_to_start(exit_status: int | None = None) -> Status:
     """Of a run whose trainer died before it said anything; its exit status, where known."""
     how = "" if exit_status is None else f" (exit status {exit_status})"
     reason = f"The trainer ended{how} before it began; its output says why."
@@ -142,17 +142,17 @@ class Run:
         write_atomic(self.path / "about.json", json.dumps(self.about() | changes).encode())
 
     def status(self) -> Status:
-        """The last word in the directory. If its trainer died without one: "interrupted", or
-        "failed" where the run has not begun."""
-        status = self.last_word()
+        """How the run stands. If its trainer died without saying so: "interrupted", or "failed"
+        where the run has not begun."""
+        status = self.recorded_status()
         if status is UNREADABLE and self.is_locked():
             return Status("running", UNREADABLE.reason, step=self.last_step())
         if status.state in ACTIVE and not self._alive(status):
-            # It may have ended between the two looks.
-            status = self.last_word()
+            # It may have ended in between.
+            status = self.recorded_status()
             if status.state in ACTIVE and not self._alive(status):
                 if status.state == "starting" and not self.has_begun():
-                    return never_began()
+                    return failed_to_start()
                 return Status(
                     "interrupted",
                     "The trainer ended without a word: it was killed, or the machine went down. "
@@ -161,13 +161,14 @@ class Run:
                 )
         return status
 
-    def last_word(self) -> Status:
+    def recorded_status(self) -> Status:
         """What the status file says, whether or not who wrote it still lives."""
-        for _ in range(LOOKS):  # on a full disk it is written in place: a look may see half of it
+        # On a full disk it is written in place, and one may read half of it.
+        for _ in range(READ_TRIES):
             status = self._read_status()
             if status is not UNREADABLE:
                 break
-            time.sleep(LOOKS_APART)
+            time.sleep(READ_PAUSE)
         return status
 
     def _read_status(self) -> Status:
@@ -241,7 +242,7 @@ class Run:
             raise RunError(f"There is no command {word!r}; use one of {', '.join(COMMANDS)}.")
         write_atomic(self.path / "control", word.encode())
 
-    def wanted(self) -> str:
+    def pending_command(self) -> str:
         """The command left in the directory, empty if none."""
         try:
             return (self.path / "control").read_text("utf-8").strip()

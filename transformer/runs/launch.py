@@ -3,11 +3,10 @@
 One process may be kept that has loaded torch, so that a run begins at once. On Linux it forks
 every run's trainer; elsewhere, where libraries do not bear that, it becomes the next one itself.
 It ends when the process that keeps it does, and gives way when the package's code was changed.
+What it does meanwhile is :mod:`trainer.server`, which nothing here imports.
 """
 
-import gc
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -26,6 +25,9 @@ TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
 LOG_BYTES = 1_000_000
 
 FORKS = sys.platform == "linux"
+
+NICE = 10
+"""Of trainers: the app must answer while they keep every core busy."""
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -46,15 +48,15 @@ def launch(run: Path, threads: int) -> Trainer:
         threads: CPU threads it is going to use.
     """
     with _lock:
-        pid = _ask(run)
+        pid = _ask_ready_process(run)
     if pid:
         with suppress(psutil.Error):  # it died in between
             return psutil.Process(pid)
-    with _open_log(run) as log:
+    with open_log(run) as log:
         return _spawn(["--run-dir", str(run)], subprocess.DEVNULL, log.fileno(), threads)
 
 
-def _ask(run: Path) -> int:
+def _ask_ready_process(run: Path) -> int:
     """The pid of a trainer for this run, from the process kept ready; 0 if there is none."""
     global _ready
     _dismiss_outdated()
@@ -110,7 +112,7 @@ def _code() -> set[tuple[str, int]]:
     return found
 
 
-def _open_log(run: Path) -> BinaryIO:
+def open_log(run: Path) -> BinaryIO:
     """Where a trainer's output goes: after what was there, unless that is long already."""
     path = run / "trainer.log"
     long = path.exists() and path.stat().st_size > LOG_BYTES
@@ -136,42 +138,3 @@ def _spawn(words: list[str], stdin: int, output: int, threads: int) -> "subproce
         env=environment,
         start_new_session=True,
     )
-
-
-def wait_for_run() -> Path | None:
-    """In the process that is kept ready: load everything, then wait for run directories.
-
-    Returns in a trainer, whose output goes where its run's belongs; or None, if whoever kept it
-    has ended.
-    """
-    if os.name == "posix":
-        os.nice(10)
-    # Nothing here may start a thread: a fork has one.
-    import transformer.trainer.trainer  # noqa: F401
-    from transformer.tasks import TASKS
-    from transformer.tasks.presets import prepare
-
-    # What the form is filled in with when the page opens: its first numbers need these pairs.
-    task, config = prepare(next(iter(TASKS)))
-    task.held_out(config.training.final_examples)
-    if FORKS:
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
-        gc.freeze()  # who collects garbage writes to pages that are shared
-    while line := sys.stdin.buffer.readline():
-        pid = os.fork() if FORKS else os.getpid()
-        if pid:
-            print(pid, flush=True)
-        if pid in (0, os.getpid()):
-            return _become_trainer(Path(os.fsdecode(line.rstrip(b"\n"))))
-    return None
-
-
-def _become_trainer(run: Path) -> Path:
-    """Leave the process kept ready for a session, an output and signals of its own."""
-    if FORKS:
-        os.setsid()
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    with _open_log(run) as log, open(os.devnull, "rb") as nothing:
-        for stream, new in ((sys.stdin, nothing), (sys.stdout, log), (sys.stderr, log)):
-            os.dup2(new.fileno(), stream.fileno())
-    return run

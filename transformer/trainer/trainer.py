@@ -220,7 +220,7 @@ class Trainer:
         """Wait until whoever started this process has named it in the run's status."""
         deadline = time.monotonic() + CLAIM_SECONDS
         while time.monotonic() < deadline:
-            if self.run.last_word().pid == os.getpid():
+            if self.run.recorded_status().pid == os.getpid():
                 return
             time.sleep(0.005)
 
@@ -232,7 +232,7 @@ class Trainer:
 
     def _wanted(self, training: Training, log: RunLog) -> str:
         """What to do between two updates: a command, a commit that is due, or nothing."""
-        word = self.signalled or self.run.wanted()
+        word = self.signalled or self.run.pending_command()
         if word == "save":
             self.run.clear_command()
         if word:
@@ -360,7 +360,7 @@ class Trainer:
 
     def _set_state(self, state: str, reason: str = "", kind: str = "") -> None:
         process = psutil.Process()
-        ticket = self.run.last_word().ticket
+        ticket = self.run.recorded_status().ticket
         self.run.set_status(
             Status(state, reason, kind, process.pid, started(process), self.step, ticket)
         )

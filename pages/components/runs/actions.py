@@ -12,7 +12,7 @@ from pages.components.shell.text import plain
 from pages.components.stores import pairs
 from pages.components.training import form
 from transformer.config.limits import Limits
-from transformer.runs import queue
+from transformer.runs import trash
 from transformer.runs.directory import ACTIVE, Run, Status
 from transformer.runs.table import DAMAGED, Summary
 
@@ -109,7 +109,7 @@ def problem_of_others(shown: list[str]) -> None:
 
 def trash_list() -> None:
     """Deleted runs, each with a way back."""
-    gone = browser.visible(queue.trash())
+    gone = browser.visible(trash.deleted_runs())
     if not gone:
         return
     with st.expander(f"Trash ({len(gone)})", icon=":material/delete:"):
@@ -121,4 +121,4 @@ def trash_list() -> None:
 
 def _restore(run: Run) -> None:
     st.session_state.pop("deleted run", None)
-    attempt(run, lambda run: queue.restore(run.id))
+    attempt(run, lambda run: trash.restore(run.id))

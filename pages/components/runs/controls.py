@@ -10,7 +10,7 @@ from pages.components.shell import browser
 from pages.components.shell.frame import problem
 from pages.components.shell.text import plain
 from transformer.errors import RunError, UserError
-from transformer.runs import queue
+from transformer.runs import continuation, queue, trash
 from transformer.runs.directory import ACTIVE, ENDED, RESUMABLE, Run, Status
 
 PATIENCE = 30.0
@@ -44,7 +44,7 @@ def controls(run: Run, status: Status) -> None:
         if status.state == "queued":
             _button(run, "Leave the queue", ":material/close:", queue.command, "pause")
         if status.state in RESUMABLE:
-            _button(run, "Resume", ":material/play_arrow:", queue.resume)
+            _button(run, "Resume", ":material/play_arrow:", continuation.resume)
         if status.state in ACTIVE and _overdue(run):
             _button(run, "End it at once", ":material/dangerous:", queue.kill)
     refused = st.session_state.get("run problem")
@@ -109,8 +109,8 @@ def _train_on(run: Run, status: Status, go_to: Callable[[str], None]) -> None:
     def begin(run: Run) -> None:
         # As they are at the click, which may come with a change.
         steps, rate = (st.session_state[f"{name} {run.id}"] for name in ("more steps", "rate"))
-        made = queue.train_on(run, int(steps), learning_rate=rate, owner=browser.owner())
-        queue.resume(made)
+        made = continuation.train_on(run, int(steps), learning_rate=rate, owner=browser.owner())
+        continuation.resume(made)
         go_to(made.id)
 
     st.button(
@@ -121,7 +121,7 @@ def _train_on(run: Run, status: Status, go_to: Callable[[str], None]) -> None:
 def _delete(run: Run, go_to: Callable[[str], None]) -> None:
     def move(run: Run) -> None:
         name = run.about()["name"] or run.id
-        queue.delete(run)
+        trash.delete(run)
         st.session_state["deleted run"] = (run.id, name)
         go_to("")
 
@@ -138,7 +138,7 @@ def undo_delete(go_to: Callable[[str], None]) -> None:
     def restore() -> None:
         del st.session_state["deleted run"]
         try:
-            go_to(queue.restore(run_id).id)
+            go_to(trash.restore(run_id).id)
         except UserError as error:
             st.session_state["run problem"] = (run_id, error)
 

@@ -1,0 +1,71 @@
+"""Deleted runs: moved aside, so that for a while they can be had back."""
+
+import os
+import shutil
+from pathlib import Path
+
+from transformer.errors import RunError
+from transformer.runs import queue
+from transformer.runs.directory import ROOT, Run, Status, list_runs
+
+FOLDER = "trash"
+KEPT = 50
+"""Deleted runs that can be had back; the oldest give way."""
+
+
+def delete(run: Run) -> None:
+    """Move a run to the trash, from where it can be restored; a trainer at work is ended.
+
+    Raises:
+        RunError: the run cannot be moved, or its trainer cannot be ended from here.
+    """
+    root = run.path.parent
+    with queue.locked(root):
+        queue.kill(run)
+        try:
+            with run.lock():
+                pass
+        except RunError as error:
+            raise RunError(f"{error} It could not be deleted; stop it first.") from None
+        status = run.status()
+        if status.state == "queued":  # restored, it must not start by itself
+            run.set_status(Status("paused", step=status.step))
+        try:
+            (root / FOLDER).mkdir(exist_ok=True)
+            # A terminal may give a run the name of one deleted before, which gives way.
+            shutil.rmtree(root / FOLDER / run.id, ignore_errors=True)
+            os.replace(run.path, root / FOLDER / run.id)
+            os.utime(root / FOLDER / run.id)
+        except OSError as error:
+            raise RunError(f"The run {run.id} could not be deleted: {error.strerror}.") from None
+        for old in deleted_runs(root)[KEPT:]:
+            shutil.rmtree(old.path, ignore_errors=True)
+    queue.advance(root)
+
+
+def deleted_runs(root: Path = ROOT) -> list[Run]:
+    """Deleted runs, the last deleted first."""
+    runs = list_runs(root / FOLDER)
+    return sorted(runs, key=lambda run: _moved_at(run.path), reverse=True)
+
+
+def _moved_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def restore(run_id: str, root: Path = ROOT) -> Run:
+    """Take a run out of the trash.
+
+    Raises:
+        RunError: it is not there.
+    """
+    if run_id not in {run.id for run in deleted_runs(root)}:
+        raise RunError(f"The run {run_id[:40]} is not in the trash any more.")
+    try:
+        os.replace(root / FOLDER / run_id, root / run_id)
+    except OSError as error:
+        raise RunError(f"The run {run_id} could not be restored: {error.strerror}.") from None
+    return Run(root / run_id)
