@@ -61,6 +61,8 @@ def step_decoder(
 
     Hooks are those of :mod:`hooks`; with PyTorch's own, ask for ``cached=False``.
     """
+    own = type(model) is not Transformer  # a class of its own may compute something else
+    cached = cached and not own
     if (
         cached
         and beam_size <= WIDEST

@@ -1,0 +1,232 @@
+"""Faults inside attention: scores, softmax, and how heads are split and merged (section 3.2)."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from transformer.faults.fault import Fault, in_attention
+from transformer.model import MultiHeadAttention, attention_scores, attention_weights
+
+
+class Stepwise(MultiHeadAttention):
+    """The same attention in steps, of which a fault replaces one."""
+
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+        queries = self.queries(self.split_heads(self.query(x)))
+        keys, values = self.keys(keys), self.values(values)
+        scores = self.scores(self.score(queries, keys))
+        weights = self.weights(self.weigh(scores, mask))
+        return self.join(self.head_outputs(weights @ values))
+
+    def score(self, queries: Tensor, keys: Tensor) -> Tensor:
+        """[batch, head, query, d_k], [batch, head, key, d_k] -> [batch, head, query, key]"""
+        return attention_scores(queries, keys)
+
+    def weigh(self, scores: Tensor, mask: Tensor | None) -> Tensor:
+        """[batch, head, query, key] -> the same"""
+        return attention_weights(scores, mask)
+
+    def join(self, head_outputs: Tensor) -> Tensor:
+        """[batch, head, query, d_k] -> [batch, query, d_model]"""
+        return self.output(self.merge_heads(head_outputs))
+
+
+class SoftmaxOverQueries(Stepwise):
+    def weigh(self, scores: Tensor, mask: Tensor | None) -> Tensor:
+        return _softmax(scores, mask, axis=-2)
+
+
+class SoftmaxOverHeads(Stepwise):
+    def weigh(self, scores: Tensor, mask: Tensor | None) -> Tensor:
+        return _softmax(scores, mask, axis=1)
+
+
+def _softmax(scores: Tensor, mask: Tensor | None, axis: int) -> Tensor:
+    if mask is not None:
+        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    return torch.softmax(scores, dim=axis)
+
+
+class Unscaled(Stepwise):
+    def score(self, queries: Tensor, keys: Tensor) -> Tensor:
+        return attention_scores(queries, keys) * math.sqrt(queries.size(-1))
+
+
+class ScaledByWidth(Stepwise):
+    def score(self, queries: Tensor, keys: Tensor) -> Tensor:
+        return attention_scores(queries, keys) / math.sqrt(self.num_heads)
+
+
+class Multiplied(Stepwise):
+    def score(self, queries: Tensor, keys: Tensor) -> Tensor:
+        return attention_scores(queries, keys) * queries.size(-1)
+
+
+class MergedByView(Stepwise):
+    def merge_heads(self, x: Tensor) -> Tensor:
+        batch, heads, length, d_k = x.shape
+        return x.reshape(batch, length, heads * d_k)
+
+
+class SplitByView(Stepwise):
+    def split_heads(self, x: Tensor) -> Tensor:
+        batch, length, d_model = x.shape
+        return x.reshape(batch, self.num_heads, length, d_model // self.num_heads)
+
+
+class NoOutputProjection(Stepwise):
+    def join(self, head_outputs: Tensor) -> Tensor:
+        return self.merge_heads(head_outputs)
+
+
+class KeysAndValuesSwapped(Stepwise):
+    def project(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        keys, values = super().project(x)
+        return values, keys
+
+
+class AcrossTheBatch(Stepwise):
+    """Position and batch change places, and no mask fits any more."""
+
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+        keys, values = keys.transpose(0, 2), values.transpose(0, 2)
+        return super().forward(x.transpose(0, 1), keys, values, None).transpose(0, 1)
+
+
+FAULTS = (
+    Fault(
+        name="softmax-over-queries",
+        title="The softmax runs over the queries",
+        family="softmax",
+        section="3.2.1",
+        right="return torch.softmax(scores, dim=-1)",
+        wrong="return torch.softmax(scores, dim=-2)",
+        symptoms=(
+            "The training loss is nearly zero, and every output is wrong.",
+            "The attention weights of a query do not sum to 1.",
+        ),
+        why="Each key shares its weight among the queries, so a query's weights depend on later "
+        "queries: the decoder sees what it is to predict.",
+        remedy="Take the softmax over the last axis, the keys.",
+        plant=in_attention(SoftmaxOverQueries),
+    ),
+    Fault(
+        name="softmax-over-heads",
+        title="The softmax runs over the heads",
+        family="softmax",
+        section="3.2.1",
+        right="return torch.softmax(scores, dim=-1)",
+        wrong="return torch.softmax(scores, dim=1)",
+        symptoms=("Training is slow, and the attention maps look like noise.",),
+        why="The heads compete at every pair of positions; masked pairs get 1 / num_heads each, "
+        "so that no mask hides anything.",
+        remedy="Take the softmax over the last axis, the keys.",
+        plant=in_attention(SoftmaxOverHeads),
+    ),
+    Fault(
+        name="unscaled-scores",
+        title="The scores are not divided by √d_k",
+        family="scores",
+        section="3.2.1",
+        right="return queries @ keys.transpose(-2, -1) / math.sqrt(queries.size(-1))",
+        wrong="return queries @ keys.transpose(-2, -1)",
+        symptoms=("It learns, only slower than it should.", "Attention is one-hot from the start."),
+        why="Scores grow with d_k and the softmax saturates, where its gradient is small. The "
+        "same function can be learned with W^Q smaller by √d_k.",
+        remedy="Divide by the square root of the width of one head.",
+        plant=in_attention(Unscaled),
+    ),
+    Fault(
+        name="scores-scaled-by-d-model",
+        title="The scores are divided by √d_model",
+        family="scores",
+        section="3.2.1",
+        right="return queries @ keys.transpose(-2, -1) / math.sqrt(queries.size(-1))",
+        wrong="return queries @ keys.transpose(-2, -1) / math.sqrt(d_model)",
+        symptoms=("Nothing is wrong to see; logits differ from a reference.",),
+        why="d_model is num_heads times d_k: the scores are √num_heads times too small, and "
+        "attention is flatter until W^Q has grown.",
+        remedy="Divide by √d_k, the width of one head.",
+        plant=in_attention(ScaledByWidth),
+    ),
+    Fault(
+        name="scores-multiplied",
+        title="The scores are multiplied by √d_k",
+        family="scores",
+        section="3.2.1",
+        right="return queries @ keys.transpose(-2, -1) / math.sqrt(queries.size(-1))",
+        wrong="return queries @ keys.transpose(-2, -1) * math.sqrt(queries.size(-1))",
+        symptoms=("The loss stops falling early and stays high.",),
+        why="The softmax is one-hot from the first step, and almost no gradient passes it.",
+        remedy="Divide where you multiply.",
+        plant=in_attention(Multiplied),
+    ),
+    Fault(
+        name="heads-merged-by-view",
+        title="The heads are merged without being transposed back",
+        family="heads",
+        section="3.2.2",
+        right="return x.transpose(1, 2).flatten(-2)",
+        wrong="return x.reshape(batch, length, d_model)",
+        symptoms=(
+            "The loss is lower than it should be, and generation writes nonsense.",
+            "A check says that the causal mask is missing, and it is there.",
+        ),
+        why="Numbers of later positions land in earlier ones: a leak that no mask can stop.",
+        remedy="Transpose head and position before the reshape.",
+        plant=in_attention(MergedByView),
+    ),
+    Fault(
+        name="heads-split-by-view",
+        title="The heads are split by a view instead of a transpose",
+        family="heads",
+        section="3.2.2",
+        right="return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)",
+        wrong="return x.view(batch, num_heads, length, d_k)",
+        symptoms=("The loss is nearly zero, and generation writes nonsense.",),
+        why="A head gets whole positions instead of a part of each, so that order is lost and "
+        "later positions mix with earlier ones.",
+        remedy="View as [batch, position, head, d_k], then transpose position and head.",
+        plant=in_attention(SplitByView),
+    ),
+    Fault(
+        name="output-projection-unused",
+        title="W^O is never applied",
+        family="heads",
+        section="3.2.2",
+        right="return self.output(self.merge_heads(head_outputs))",
+        wrong="return self.merge_heads(head_outputs)",
+        symptoms=("A parameter has no gradient.",),
+        why="Heads write into columns of their own only. On easy tasks the other layers make "
+        "up for it.",
+        remedy="Return what W^O makes of the joined heads.",
+        plant=in_attention(NoOutputProjection),
+    ),
+    Fault(
+        name="keys-values-swapped",
+        title="Keys and values are swapped",
+        family="attention",
+        section="3.2.1",
+        right="return self.split_heads(self.key(x)), self.split_heads(self.value(x))",
+        wrong="return self.split_heads(self.value(x)), self.split_heads(self.key(x))",
+        symptoms=("Nothing is wrong to see; weights loaded from elsewhere give nonsense.",),
+        why="Both are projections of the same vectors, so training gives each the other's role. "
+        "Only with somebody else's weights it is another function.",
+        remedy="Hand over queries, keys, values in the order in which they are taken.",
+        plant=in_attention(KeysAndValuesSwapped),
+    ),
+    Fault(
+        name="batch-time-swapped",
+        title="The encoder attends across the batch",
+        family="attention",
+        section="3.2",
+        right="scores = self.scores(attention_scores(queries, keys))",
+        wrong="nn.MultiheadAttention(d_model, num_heads)  # batch_first=False, fed [batch, time]",
+        symptoms=("An output changes with the sentences it shares a batch with.",),
+        why="Each position looks at the same position of the other sentences. Tasks that need "
+        "no context in the encoder do not notice.",
+        remedy="Set batch_first=True, or transpose what you feed.",
+        plant=in_attention(AcrossTheBatch, "encoder"),
+    ),
+)

@@ -1,0 +1,88 @@
+"""What a fault is: data, and how it is planted in a model object."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from torch import nn
+
+from transformer.config import TransformerConfig
+from transformer.model import MultiHeadAttention, Transformer
+
+KINDS = {
+    "encoder": "encoder.layers.{}.self_attention",
+    "decoder": "decoder.layers.{}.self_attention",
+    "cross": "decoder.layers.{}.cross_attention",
+}
+
+
+def _always(config: TransformerConfig) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One way in which a hand-written Transformer departs from the paper.
+
+    name: kebab-case; used in addresses, JSON and tests.
+    title: what is wrong, in a few words.
+    family: what it belongs to: masks, attention, heads, positions, norms, layers, ...
+    section: of the paper.
+    right, wrong: the lines as a person writes them; ``right`` stands in ``model.py``.
+    symptoms: what people write who have it.
+    why: why it does what it does.
+    remedy: what to change.
+    plant: makes one model object faulty.
+    applies: whether a model of this configuration can have it.
+    harmless: the model computes something else, and learns as well.
+    """
+
+    name: str
+    title: str
+    family: str
+    section: str
+    right: str
+    wrong: str
+    symptoms: tuple[str, ...]
+    why: str
+    remedy: str
+    plant: Callable[[Transformer], None]
+    applies: Callable[[TransformerConfig], bool] = _always
+    harmless: bool = False
+
+
+def turn(module: nn.Module, fault: type[nn.Module]) -> None:
+    """Let one module object compute what ``fault`` says, on top of what it is now.
+
+    Its class is replaced, not its methods: copies and views of the model keep the fault.
+    """
+    module.__class__ = type(fault.__name__, (fault, type(module)), {})
+
+
+def attentions(model: Transformer, *kinds: str) -> Iterator[MultiHeadAttention]:
+    """The attention modules of these kinds ("encoder", "decoder", "cross"); of all, without."""
+    for kind in kinds or KINDS:
+        layers = model.encoder.layers if kind == "encoder" else model.decoder.layers
+        for layer in range(len(layers)):
+            found = model.get_submodule(KINDS[kind].format(layer))
+            assert isinstance(found, MultiHeadAttention)
+            yield found
+
+
+def in_attention(fault: type[nn.Module], *kinds: str) -> Callable[[Transformer], None]:
+    """Plants a class in the attention modules of these kinds."""
+
+    def plant(model: Transformer) -> None:
+        for attention in attentions(model, *kinds):
+            turn(attention, fault)
+
+    return plant
+
+
+def in_all(part: type[nn.Module], fault: type[nn.Module]) -> Callable[[Transformer], None]:
+    """Plants a class in all modules of a kind."""
+
+    def plant(model: Transformer) -> None:
+        for module in [found for found in model.modules() if isinstance(found, part)]:
+            turn(module, fault)
+
+    return plant

@@ -1,0 +1,179 @@
+"""Faults of masks: who may look where (section 3.2.3)."""
+
+import torch
+from torch import Tensor
+
+from transformer.faults.attention import Stepwise
+from transformer.faults.fault import Fault, in_attention
+
+
+class NoMask(Stepwise):
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+        return super().forward(x, keys, values, None)
+
+
+class _Causal(Stepwise):
+    """Self-attention of the decoder under a mask of its own."""
+
+    def allowed(self, queries: int, keys: int, device: torch.device) -> Tensor:
+        """True where a query may look: [query, key]."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+        return super().forward(x, keys, values, self.allowed(x.size(1), keys.size(2), x.device))
+
+
+class OneTooWide(_Causal):
+    def allowed(self, queries: int, keys: int, device: torch.device) -> Tensor:
+        ones = torch.ones(queries, keys, dtype=torch.bool, device=device)
+        return ones.tril(keys - queries + 1)
+
+
+class UpsideDown(_Causal):
+    def allowed(self, queries: int, keys: int, device: torch.device) -> Tensor:
+        return torch.ones(queries, keys, dtype=torch.bool, device=device).triu(keys - queries)
+
+
+class Inverted(Stepwise):
+    def weigh(self, scores: Tensor, mask: Tensor | None) -> Tensor:
+        return super().weigh(scores, None if mask is None else ~mask)
+
+
+class OnQueries(Stepwise):
+    def weigh(self, scores: Tensor, mask: Tensor | None) -> Tensor:
+        return super().weigh(scores, None if mask is None else mask.transpose(-2, -1))
+
+
+class TooWeak(Stepwise):
+    def weigh(self, scores: Tensor, mask: Tensor | None) -> Tensor:
+        if mask is not None:
+            scores = scores.masked_fill(~mask, -1e-9)
+        return torch.softmax(scores, dim=-1)
+
+
+class AfterSoftmax(Stepwise):
+    def weigh(self, scores: Tensor, mask: Tensor | None) -> Tensor:
+        weights = torch.softmax(scores, dim=-1)
+        return weights if mask is None else weights.masked_fill(~mask, 0.0)
+
+
+RIGHT_CAUSAL = "return torch.ones(queries, keys, dtype=torch.bool, device=device).tril(offset)"
+RIGHT_PADDING = "return (ids != pad_id)[:, None, None, :]"
+RIGHT_FILL = "scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)"
+
+FAULTS = (
+    Fault(
+        name="no-causal-mask",
+        title="The decoder has no causal mask",
+        family="causal mask",
+        section="3.2.3",
+        right=RIGHT_CAUSAL,
+        wrong="mask = None",
+        symptoms=(
+            "98 % accuracy after one epoch, and translations are nonsense.",
+            "The model copies the decoder's input to its output.",
+        ),
+        why="Each position sees the token it is to predict, so the loss falls to zero. When it "
+        "writes alone that token is not there.",
+        remedy="Let position i see positions up to i only.",
+        plant=in_attention(NoMask, "decoder"),
+    ),
+    Fault(
+        name="causal-mask-off-by-one",
+        title="The causal mask is one position too wide",
+        family="causal mask",
+        section="3.2.3",
+        right=RIGHT_CAUSAL,
+        wrong="return torch.ones(queries, keys, dtype=torch.bool).tril(offset + 1)",
+        symptoms=("The loss is nearly zero, and the output repeats or is nonsense.",),
+        why="The next token is exactly what is to be predicted, and it is in sight.",
+        remedy="Use tril(0): the diagonal is the last that may be seen.",
+        plant=in_attention(OneTooWide, "decoder"),
+    ),
+    Fault(
+        name="causal-mask-inverted",
+        title="The causal mask is upside down",
+        family="causal mask",
+        section="3.2.3",
+        right=RIGHT_CAUSAL,
+        wrong="return torch.ones(queries, keys, dtype=torch.bool).triu(offset)",
+        symptoms=("The loss is nearly zero, and generation writes nonsense.",),
+        why="Each position sees the future and not the past.",
+        remedy="Use tril for triu, or say clearly whether True means allowed or hidden.",
+        plant=in_attention(UpsideDown, "decoder"),
+    ),
+    Fault(
+        name="no-source-padding-mask",
+        title="Padding in the source is not masked",
+        family="padding mask",
+        section="3.2.3",
+        right=RIGHT_PADDING,
+        wrong="mask = None",
+        symptoms=("Outputs in a batch differ from those of one sentence at a time.",),
+        why="Every sentence looks at <pad> too, so its output depends on the longest in its batch.",
+        remedy="Hide the keys that are <pad>, in the encoder and in cross-attention.",
+        plant=in_attention(NoMask, "encoder", "cross"),
+    ),
+    Fault(
+        name="padding-mask-inverted",
+        title="The padding mask hides the words and shows the padding",
+        family="padding mask",
+        section="3.2.3",
+        right=RIGHT_PADDING,
+        wrong="return (ids == pad_id)[:, None, None, :]  # where True means allowed",
+        symptoms=("The loss stays where it was; the output is the same for every input.",),
+        why="Only <pad> is seen. PyTorch's key_padding_mask means hidden where True, "
+        "scaled_dot_product_attention allowed: the two are often mixed up.",
+        remedy="Turn it round; test it with a sentence that has padding.",
+        plant=in_attention(Inverted, "encoder", "cross"),
+    ),
+    Fault(
+        name="padding-mask-on-queries",
+        title="The padding mask stands on the query axis",
+        family="padding mask",
+        section="3.2.3",
+        right=RIGHT_PADDING,
+        wrong="return (ids != pad_id)[:, None, :, None]",
+        symptoms=("Results change with the padding.", "NaN, once the fill is -inf."),
+        why="Rows of <pad> are hidden, which nobody reads; its columns stay in sight.",
+        remedy="Mask keys: the last axis.",
+        plant=in_attention(OnQueries, "encoder"),
+    ),
+    Fault(
+        name="no-cross-padding-mask",
+        title="Cross-attention sees the padding of the source",
+        family="padding mask",
+        section="3.2.3",
+        right=RIGHT_PADDING,
+        wrong="self.cross_attention(x, keys, values, None)",
+        symptoms=("Outputs in a batch differ from those of one sentence at a time.",),
+        why="The encoder hides <pad>, and the decoder reads what stands at its places.",
+        remedy="Give cross-attention the source's mask.",
+        plant=in_attention(NoMask, "cross"),
+    ),
+    Fault(
+        name="mask-value-too-weak",
+        title="Masked scores are filled with -1e-9 instead of -1e9",
+        family="mask value",
+        section="3.2.3",
+        right=RIGHT_FILL,
+        wrong="scores = scores.masked_fill(~mask, -1e-9)",
+        symptoms=("Training and evaluation look perfect, generation is terrible.",),
+        why="A score of nearly zero is an ordinary score: nothing is hidden.",
+        remedy="Fill with the lowest number there is.",
+        plant=in_attention(TooWeak),
+    ),
+    Fault(
+        name="mask-after-softmax",
+        title="The mask is applied after the softmax",
+        family="mask value",
+        section="3.2.3",
+        right=RIGHT_FILL,
+        wrong="weights = torch.softmax(scores, dim=-1).masked_fill(~mask, 0)",
+        symptoms=("The loss is low, and generation writes nonsense.",),
+        why="Weights no longer sum to 1, and by how much they fall short tells each position of "
+        "the tokens that it must not see.",
+        remedy="Mask the scores, then take the softmax.",
+        plant=in_attention(AfterSoftmax),
+    ),
+)
