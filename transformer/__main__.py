@@ -7,7 +7,7 @@ with ``--json``, standard output carries nothing but JSON.
 import argparse
 import sys
 
-from transformer.cli import checkpoints, interop, train
+from transformer.cli import checkpoints, faults, interop, train
 from transformer.cli.terminal import note
 from transformer.errors import UserError
 
@@ -15,7 +15,7 @@ from transformer.errors import UserError
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m transformer", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in (train, checkpoints, interop):
+    for group in (train, checkpoints, interop, faults):
         group.add_commands(commands)
     options = parser.parse_args(arguments)
     try:

@@ -267,3 +267,15 @@ def test_a_card_is_taken_where_there_is_one_and_missed_in_a_sentence(
     assert "finds no CUDA graphics card" in capsys.readouterr().err
     assert main([*few, "--device", "cuda", "--int8"]) == 1
     assert "--int8 is for the processor" in capsys.readouterr().err
+
+
+def test_faults_are_listed(here: Callable[..., Any]) -> None:
+    done = here("faults", "--json")
+    listed = [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.returncode == 0
+    assert {"name": "softmax-over-heads", "section": "3.2.1"}.items() <= listed[10].items()
+    assert [fault["name"] for fault in listed if fault["harmless"]] == [
+        "layer-norm-unbiased",
+        "layer-norm-eps-outside",
+    ]
+    assert len(here("faults").stdout.splitlines()) == len(listed)
