@@ -16,9 +16,12 @@ from typing import Any
 import pytest
 import torch
 
+from tests.attacks.strings import MARKS
 from transformer.__main__ import main
 from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.runs.directory import create_run
 from transformer.tasks import SEVEN_PAIRS, read_pairs
+from transformer.tasks.presets import prepare
 
 ROOT = Path(__file__).parents[2]
 RESULT = {"run", "state", "steps", "seconds", "loss", "exact_match", "untrained", "checkpoint"}
@@ -279,3 +282,18 @@ def test_faults_are_listed(here: Callable[..., Any]) -> None:
         "layer-norm-eps-outside",
     ]
     assert len(here("faults").stdout.splitlines()) == len(listed)
+
+
+@pytest.mark.parametrize("mark", [*MARKS.values(), "\x1b[2J\x1b[1;1H", "\r"])
+def test_a_name_cannot_rewrite_the_terminal(
+    mark: str, here: Callable[..., Any], tmp_path: Path
+) -> None:
+    """Names come from other people: what a terminal would act on is shown by its code."""
+    run = create_run(prepare("reverse")[1], name=f"mine{mark}not mine", root=tmp_path)
+    done = here("runs", str(tmp_path))
+    [line] = [line for line in done.stdout.split("\n") if run.id in line]
+    assert "not mine" in line
+    assert line.isprintable()
+    done = here("health", f"runs/{mark.replace(chr(0), '')}")
+    assert done.returncode == 1
+    assert done.stderr.replace("\n", "").isprintable()

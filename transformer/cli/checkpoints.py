@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transformer.cli.terminal import note, note_share
+from transformer.cli.terminal import note, note_share, say
 from transformer.errors import UserError
 from transformer.training.compute import DEVICES
 
@@ -187,7 +187,7 @@ def verify(options: argparse.Namespace) -> int:
         print(json.dumps({"ok": ok, "checks": [check.verdict() for check in checks]}))
     else:
         for check in checks:
-            print(f"{'ok    ' if check.ok else 'FAILED'} {check.name}: {check.detail}")
+            say(f"{'ok    ' if check.ok else 'FAILED'} {check.name}: {check.detail}")
     return 0 if ok else 1
 
 
@@ -234,7 +234,7 @@ def evaluate(options: argparse.Namespace) -> int:
         print(json.dumps({**about, "device": device, **_plain(found)}))
     else:
         where = f" on {DEVICES[device]}"
-        print(f"{options.checkpoint}: {_words(found, 'test' if options.test else '')}{where}")
+        say(f"{options.checkpoint}: {_words(found, 'test' if options.test else '')}{where}")
     return 0
 
 

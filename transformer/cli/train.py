@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from transformer.cli.terminal import boolean, note, note_share
+from transformer.cli.terminal import boolean, note, note_share, say
 from transformer.config.architecture import DataConfig, TrainingConfig, TransformerConfig
 from transformer.errors import UserError
 from transformer.runs import continuation, queue
@@ -20,6 +20,7 @@ from transformer.runs.directory import ROOT, Run, create_run, list_runs
 from transformer.tasks import TASKS
 from transformer.tasks.own_pairs.task import read_pairs, write_pairs
 from transformer.tasks.presets import PRESETS, prepare
+from transformer.vocabulary.vocabulary import visible
 
 FORBIDDEN_FLAGS = {"source_vocab_size", "target_vocab_size", "task"}
 """Fields that follow from the data, or have a flag of their own."""
@@ -213,7 +214,7 @@ def list_all(options: argparse.Namespace) -> int:
         if options.json:
             print(json.dumps({"run": str(run.path), "name": name, **asdict(status)}))
         else:
-            print(f"{run.path}  {status.state:<11} step {status.step:>9,}  {name}")
+            say(f"{run.path}  {status.state:<11} step {status.step:>9,}  {visible(name)}")
     return 0
 
 
@@ -228,7 +229,7 @@ def health(options: argparse.Namespace) -> int:
         print(json.dumps({"ok": ok, "findings": [asdict(finding) for finding in findings]}))
     else:
         for finding in findings:
-            print(f"{finding.state:8}{finding.name}: {finding.sentence} {finding.advice}".rstrip())
+            say(f"{finding.state:8}{finding.name}: {finding.sentence} {finding.advice}".rstrip())
     return 0 if ok else 1
 
 
@@ -242,5 +243,8 @@ def pairs(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder, "data.tsv")
         found = survey(options.file, data, bpe_size=options.bpe_size, progress=note_share)
-    print(json.dumps(asdict(found)) if options.json else words(found))
+    if options.json:
+        print(json.dumps(asdict(found)))
+    else:
+        say(words(found))
     return 0
