@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
@@ -9,6 +10,9 @@ import torch
 
 from tests.support.nursery import Nursery, open_nursery
 from transformer.checkpoint.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 # Before its first import: else a failing assert in there would not say what it compared.
 pytest.register_assert_rewrite(
@@ -75,3 +79,18 @@ def saved() -> Checkpoint:
 @pytest.fixture(scope="module")
 def content(saved: Checkpoint) -> bytes:
     return saved.to_bytes()
+
+
+@pytest.fixture(scope="session")
+def browser() -> "Iterator[Browser]":
+    """One Chromium for all tests of a process: Playwright cannot be started twice in it."""
+    from playwright.sync_api import sync_playwright
+
+    from tests.support.server import CHROMIUM_FLAGS, find_browser
+
+    with sync_playwright() as playwright:
+        # A page that is opened again finds the app's scripts compiled.
+        flags = [*CHROMIUM_FLAGS, "--js-flags=--no-flush-bytecode"]
+        running = playwright.chromium.launch(executable_path=find_browser(), args=flags)
+        yield running
+        running.close()

@@ -6,15 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from playwright.sync_api import Error as PlaywrightError
 
 from tests.support.explorer import Explorer
 from tests.support.server import (
-    CHROMIUM_FLAGS,
     ROOT,
     Server,
-    find_browser,
     free_port,
     start_server,
     stop_server,
@@ -43,16 +41,6 @@ def cold_server(tmp_path: Path, cold_port: int) -> Iterator[Server]:
     running = start_server(tmp_path, port=cold_port)
     yield running
     stop_server(running)
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        # A page that is opened again finds the app's scripts compiled.
-        flags = [*CHROMIUM_FLAGS, "--js-flags=--no-flush-bytecode"]
-        running = playwright.chromium.launch(executable_path=find_browser(), args=flags)
-        yield running
-        running.close()
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,8 @@ import pytest
 import torch
 from playwright.sync_api import Browser, Page, expect
 
-from pages.components.shell.mount import SHARED
+from pages.components.shell.mount import SHARED, WIDGETS
 from pages.components.shell.text import probability
-from pages.components.widgets.decoding_steps import HERE
 from tests.browser.conftest import NewPage
 from tests.support.access import assert_accessible_in_both_themes
 from tests.support.server import Server, settle
@@ -39,7 +38,7 @@ def test_the_browser_computes_what_the_library_does(browser: Browser) -> None:
     torch.manual_seed(5)
     rows = [*(4 * torch.randn(6, 23)), torch.tensor([1.0, 3.0, 3.0, 1.0, 3.0])]
     page = browser.new_page()
-    script = (HERE / "arithmetic.js").read_text("utf-8")
+    script = (WIDGETS / "decoding_steps" / "arithmetic.js").read_text("utf-8")
     for logits in rows:
         for sampling in SAMPLINGS:
             given = {
@@ -69,7 +68,7 @@ def test_the_browser_computes_what_the_library_does(browser: Browser) -> None:
                     atol=1e-12,
                 )
     shares = [0.0, 1e-12, 4.99e-5, 5.01e-5, 0.123, 0.9998, 0.99994, 0.99996, 1.0]
-    script = SHARED.read_text("utf-8")
+    script = (SHARED / "element.js").read_text("utf-8")
     said = page.evaluate(f"(shares) => {{ {script}; return shares.map(inPercent); }}", shares)
     assert said == [probability(share) for share in shares]
     page.close()

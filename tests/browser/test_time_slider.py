@@ -196,46 +196,6 @@ def test_new_moments_arrive_without_moving_the_person(runs: Server, new_page: Ne
     expect(slider).to_have_attribute("aria-valuenow", "9")
 
 
-def test_baselines_stay_on_the_chart_when_it_is_zoomed(
-    runs: Server, run: Run, new_page: NewPage
-) -> None:
-    page = new_page()
-    open_slider(page, runs, run)
-    chart = page.locator(".plot.loss")
-    lines = [chart.locator(f"polyline.{name}") for name in ("untrained", "uniform", "unigram")]
-    for line in lines:
-        expect(line).to_have_count(1)
-    expect(chart.locator(".beyond span")).to_have_count(0)
-    chart.focus()
-    page.keyboard.press("End")
-    for _ in range(4):
-        page.keyboard.press("+")
-    names = ("untrained model", "uniform guess", "guess by frequency")
-    shown = chart.locator(".beyond span").all_inner_texts()
-    for name, line in zip(names, lines, strict=True):
-        assert line.count() + sum(name in text for text in shown) == 1
-    assert any(text.startswith("▲ untrained model") for text in shown)
-    page.keyboard.press("0")
-    expect(chart.locator(".beyond span")).to_have_count(0)
-    page.get_by_label("x axis").select_option("tokens")
-    expect(chart).to_contain_text("tokens read")
-    expect(page.locator(".live_curve .verdict")).to_contain_text("below untrained")
-
-
-def test_the_chart_marks_the_moment_of_the_slider(
-    runs: Server, run: Run, new_page: NewPage
-) -> None:
-    page = new_page()
-    open_slider(page, runs, run)
-    page.get_by_role("slider").focus()
-    page.keyboard.press("Home")
-    line = page.locator(".plot.loss line.moment")
-    first = float(line.get_attribute("x1") or 0)
-    page.keyboard.press("End")
-    expect(line).to_have_attribute("visibility", "visible")
-    assert float(line.get_attribute("x1") or 0) > first + 200
-
-
 def test_everything_is_readable_and_fits(runs: Server, run: Run, new_page: NewPage) -> None:
     page = new_page()
     open_slider(page, runs, run)

@@ -13,6 +13,7 @@ from tests.support.nursery import Nursery
 from tests.support.trainers import tiny
 from transformer.runs.comparison import (
     MAX_POINTS,
+    X_AXES,
     baselines,
     curves,
     curves_csv,
@@ -23,6 +24,7 @@ from transformer.runs.comparison import (
 from transformer.runs.directory import Run, create_run
 from transformer.runs.metrics import Record
 from transformer.tasks.presets import prepare
+from transformer.training.batches import training_batches
 
 CONFIG = tiny(steps=20, eval_every=5, final_examples=20)
 OTHER = tiny(steps=20, eval_every=5, final_examples=20, seed=2)
@@ -163,3 +165,12 @@ def test_curves_csv_is_tidy_and_holds_every_number(trained: list[Run]) -> None:
             for name in ("step", "seconds", "tokens", "loss", "exact_match"):
                 value = getattr(record, name)
                 assert row[name] == ("" if value is None else str(value))
+
+
+def test_the_axis_of_tokens_is_named_for_what_training_counts() -> None:
+    task, config = prepare("reverse")
+    share = next(training_batches(task, config.model, config.training))
+    source, target = share.batch.source, share.batch.target_in
+    assert X_AXES["tokens"] == "source and target tokens (padding included)"
+    assert share.tokens == source.numel() + target.numel()
+    assert share.tokens > source.ne(0).sum() + target.ne(0).sum()

@@ -19,7 +19,11 @@ MAX_POINTS = 600
 SAME_DIGITS = 6
 """Baselines that agree in so many digits are one line."""
 
-X_AXES = {"step": "step (updates made)", "seconds": "seconds", "tokens": "target tokens"}
+X_AXES = {
+    "step": "step (updates made)",
+    "seconds": "seconds",
+    "tokens": "source and target tokens (padding included)",
+}
 """What curves can be drawn over."""
 
 

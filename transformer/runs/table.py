@@ -32,7 +32,7 @@ class Summary:
     parameters, layers: size of the model; layers as "encoder + decoder".
     step, steps: updates made and planned.
     loss, exact_match: of the last evaluation; ``untrained_*`` of the one before any update.
-    seconds: wall time, evaluations included.  tokens: target tokens trained on.
+    seconds: wall time, evaluations included.  tokens: source and target positions trained on.
     created: seconds since 1970; 0 if unknown.
     parent: id of the run that this one was trained on from, or "".
     on_training_pairs: whether what is measured is measured on the pairs it learns.

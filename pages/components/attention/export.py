@@ -11,8 +11,7 @@ import streamlit as st
 
 from pages.components.attention.sides import Shown
 from pages.components.shell.address import Told
-from pages.components.shell.mount import script
-from pages.components.widgets.attention_explorer import HERE, pack
+from pages.components.widgets.attention_explorer import WIDGET, pack
 from transformer.analysis.heads import Head
 from transformer.files import cell
 from transformer.vocabulary.vocabulary import visible
@@ -48,7 +47,7 @@ body {{
 <body>
 <h1>{title}</h1>
 <p>{summary}</p>
-<main id="here"><div class="attention_explorer"></div></main>
+<main id="here">{widget}</main>
 <script>
 {js}
 const packed = atob("{data}");
@@ -133,11 +132,12 @@ def offline_page(sides: Sequence[Shown], told: str) -> bytes:
     data = pack([one.side for one in sides], Told(told, 1))
     title = f"Attention of a model for the task {shown.checkpoint.task}"
     # In Streamlit the module's export is called; here it has a name.
-    js = script(HERE).replace("export default function (", "function draw(", 1)
+    js = WIDGET.script.replace("export default function (", "function draw(", 1)
     page = PAGE.format(
         title=html.escape(visible(title)),
         summary=html.escape(visible(f"Input: {shown.text} · Output: {shown.inspection.output}")),
-        css=(HERE / f"{HERE.name}.css").read_text("utf-8"),
+        css=WIDGET.style,
+        widget=WIDGET.html,
         js=js.replace("</", "<\\/"),
         data=base64.b64encode(data).decode(),
     )

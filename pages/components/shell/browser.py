@@ -8,11 +8,10 @@ import hmac
 import re
 import secrets
 from collections.abc import Iterable
-from pathlib import Path
 
 import streamlit as st
 
-from pages.components.shell.mount import component
+from pages.components.shell.mount import Widget
 from transformer.config.limits import Limits
 from transformer.runs.directory import Run
 
@@ -39,7 +38,7 @@ def _token() -> str:
 def remember() -> None:
     """Make sure that the browser has its token; draws nothing that is seen."""
     if _cookie() is None:
-        component(Path(__file__).parent / "browser_token")(
+        Widget("browser_token").draw(
             data={"token": _token()}, key=KEY, on_token_change=lambda: None
         )
 

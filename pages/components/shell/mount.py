@@ -1,34 +1,70 @@
-"""Custom components from a folder that holds their script and style."""
+"""Custom components, each a folder of widgets/ that holds its script and style."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
+from numpy.typing import NDArray
 
-SHARED = Path(__file__).parents[1] / "widgets" / "shared" / "element.js"
+WIDGETS = Path(__file__).parents[1] / "widgets"
+SHARED = WIDGETS / "shared"
+
+
+@dataclass(frozen=True)
+class Widget:
+    """A component: NAME/NAME.js and NAME/NAME.css, drawn into one <div class="NAME">.
+
+    shared: the scripts of widgets/shared/ that it uses; element.js goes to every widget.
+    """
+
+    name: str
+    shared: tuple[str, ...] = ()
+
+    @property
+    def script(self) -> str:
+        """All its scripts as one module: the shared ones, then those of its folder, NAME.js last.
+
+        They import and export nothing, but that NAME.js exports the function that draws.
+        """
+        folder = WIDGETS / self.name
+        own = folder / f"{self.name}.js"
+        others = sorted(path for path in folder.glob("*.js") if path != own)
+        shared = [SHARED / f"{name}.js" for name in ("element", *self.shared)]
+        return "\n".join(path.read_text("utf-8") for path in (*shared, *others, own))
+
+    @property
+    def style(self) -> str:
+        return (WIDGETS / self.name / f"{self.name}.css").read_text("utf-8")
+
+    @property
+    def html(self) -> str:
+        return f'<div class="{self.name}"></div>'
+
+    def draw(self, **arguments: object) -> None:
+        """Draw it with Streamlit's arguments for a component: data, key, on_..._change."""
+        _registered(self)(**arguments)
 
 
 @st.cache_resource
-def component(folder: Path) -> Callable[..., object]:
-    """The component of a folder: NAME/NAME.js and NAME/NAME.css, drawn into one <div class="NAME">.
-
-    A long script may be cut into several: element.js, which all components share, and all others
-    of the folder go before NAME.js, in the order of their names, and together they are one
-    module. They import and export nothing.
-
-    Registered once a server; registering it at every rerun would send it to the browser again.
-    """
-    name = folder.name
+def _registered(widget: Widget) -> Callable[..., object]:
+    """Once a server: registering it at every rerun would send it to the browser again."""
     return st.components.v2.component(
-        name,
-        html=f'<div class="{name}"></div>',
-        css=(folder / f"{name}.css").read_text("utf-8"),
-        js=script(folder),
+        widget.name, html=widget.html, css=widget.style, js=widget.script
     )
 
 
-def script(folder: Path) -> str:
-    """The shared script and those of a folder as one module."""
-    own = folder / f"{folder.name}.js"
-    others = sorted(path for path in folder.glob("*.js") if path != own)
-    return "\n".join(path.read_text("utf-8") for path in (SHARED, *others, own))
+def pack(header: Mapping[str, object], numbers: Iterable[NDArray[Any]]) -> bytes:
+    """What ``unpack`` of element.js reads: the length of a JSON header, the header, the numbers.
+
+    The header is padded, so that the numbers are aligned to four bytes.
+
+    Args:
+        numbers: arrays of the types that the script takes them as, little-endian.
+    """
+    encoded = json.dumps(header).encode()
+    encoded += b" " * (-len(encoded) % 4)
+    size = len(encoded).to_bytes(4, "little")
+    return b"".join([size, encoded, *(part.tobytes() for part in numbers)])

@@ -2,15 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 import streamlit as st
 
-from pages.components.shell.mount import component
+from pages.components.shell.mount import Widget
 from transformer.vocabulary.vocabulary import printable
 
-HERE = Path(__file__).parent
+WIDGET = Widget("answer_table")
 MAX_SHOWN = 300
 """Characters of a text in a cell."""
 PAGE = 50
@@ -59,7 +58,7 @@ def answer_table(
         on_open: called when a person opens a row; session state under ``key`` then has its id as
             ["open"].
     """
-    component(HERE)(
+    WIDGET.draw(
         data={
             "label": label,
             "columns": list(columns),

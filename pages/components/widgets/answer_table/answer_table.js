@@ -1,14 +1,11 @@
 // Inputs and outputs, a row each. A row is opened by a click anywhere in it, or by its button.
 
-const texts = new WeakMap(); // root element -> what it shows
-
-export default function (component) {
-  const { data, parentElement, setTriggerValue } = component;
-  const root = parentElement.querySelector(".answer_table");
+export default function ({ data, parentElement, setTriggerValue }) {
+  const view = viewOf(parentElement, "answer_table", (root) => ({ root }));
   const text = JSON.stringify(data);
-  if (texts.get(root) === text) return;
-  texts.set(root, text);
-  draw(root, data, (id) => {
+  if (view.text === text) return;
+  view.text = text;
+  draw(view.root, data, (id) => {
     setTriggerValue("open", id);
     // The steps are at the top of the page, and that is where one now looks.
     const still = matchMedia("(prefers-reduced-motion: reduce)").matches;

@@ -1,14 +1,12 @@
 """A model's architecture, drawn with its sizes; its colours are those of the text around it."""
 
-from pathlib import Path
-
-from pages.components.shell.mount import component
+from pages.components.shell.mount import Widget
 from transformer.config.architecture import TransformerConfig
 from transformer.figures.architecture import architecture_svg
 
-HERE = Path(__file__).parent
+WIDGET = Widget("architecture")
 
 
 def architecture(config: TransformerConfig, *, key: str) -> None:
     """Draw it. A component, since Streamlit takes pictures out of HTML."""
-    component(HERE)(data={"svg": architecture_svg(config)}, key=key)
+    WIDGET.draw(data={"svg": architecture_svg(config)}, key=key)

@@ -1,7 +1,6 @@
 // The picture comes as SVG; a rerun leaves it as it is.
 
-export default function (component) {
-  const { data, parentElement } = component;
+export default function ({ data, parentElement }) {
   const root = parentElement.querySelector(".architecture");
   if (root.dataset.shown === data.svg) return;
   root.dataset.shown = data.svg;

@@ -5,20 +5,19 @@ every value shown is exact. Where the person is (``place``) goes back and forth 
 writes it: ``head=cross.0.1&cell=2.3``.
 """
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pages.components.shell import mount
 from pages.components.shell.address import Told
-from pages.components.shell.mount import component
+from pages.components.shell.mount import Widget
 
 NOTHING_TOLD = Told("", 0)
 
-HERE = Path(__file__).parent
+WIDGET = Widget("attention_explorer", ("maps",))
 
 
 @dataclass(frozen=True)
@@ -57,23 +56,18 @@ class Side:
 
 
 def pack(sides: Sequence[Side], told: Told, compact: bool = False) -> bytes:
-    """What the browser gets: the length of a JSON header, the header, then all weights."""
-    header = json.dumps(
-        {
-            "sides": [_side(side) for side in sides],
-            "labels": dict(sides[0].labels),
-            "noDifference": _why_no_difference(sides),
-            "place": told.value,
-            "turn": told.turn,
-            "compact": compact,
-        }
-    ).encode()
-    # Padded so that the floats are aligned to four bytes.
-    header += b" " * (-len(header) % 4)
-    weights = [
-        np.ascontiguousarray(kind.weights, "<f4").tobytes() for side in sides for kind in side.kinds
-    ]
-    return b"".join([len(header).to_bytes(4, "little"), header, *weights])
+    """What the browser gets: a header, then all weights."""
+    header = {
+        "sides": [_side(side) for side in sides],
+        "labels": dict(sides[0].labels),
+        "noDifference": _why_no_difference(sides),
+        "place": told.value,
+        "turn": told.turn,
+        "compact": compact,
+    }
+    return mount.pack(
+        header, (kind.weights.astype("<f4", copy=False) for side in sides for kind in side.kinds)
+    )
 
 
 def _why_no_difference(sides: Sequence[Side]) -> str:
@@ -126,7 +120,7 @@ def attention_explorer(
         on_place: called when the person has moved; session state under ``key`` then has
             ``["place"]``, written as ``told``.
     """
-    component(HERE)(
+    WIDGET.draw(
         data=pack(sides, told, compact),
         key=key,
         on_place_change=on_place or (lambda: None),

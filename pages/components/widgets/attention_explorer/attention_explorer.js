@@ -2,8 +2,6 @@
 // The weights are here already, so that nothing below needs the server but to tell it where
 // the person is. The other scripts of this folder stand before this one, in one module.
 
-const views = new WeakMap(); // root element -> what is drawn there, and where the person is
-
 const LONG = 40; // tokens; of more, the grids stand above the map, and its shades are stretched
 const AXES = {
   encoder: ["input token that asks", "input token it looks at"],
@@ -11,21 +9,16 @@ const AXES = {
   cross: ["token being written", "input token it looks at"],
 };
 
-export default function (component) {
-  const { data, parentElement, setStateValue } = component;
-  const root = parentElement.querySelector(".attention_explorer");
-  const theme = isDark(root) ? "dark" : "light";
-  let view = views.get(root);
-  if (view && view.data === data && view.theme === theme) return;
+export default function ({ data, parentElement, setStateValue }) {
+  const view = viewOf(parentElement, "attention_explorer", (root) => ({ root, turn: -1 }));
+  const theme = themeOf(view.root);
+  if (view.data === data && view.theme === theme) return;
 
-  const message = unpack(data);
-  const isNew = !view;
-  view = view ?? { turn: -1 };
-  views.set(root, view);
+  const message = readMessage(data);
   // Told where to be: only then, else what the person did since would be undone.
-  const told = isNew || view.turn !== message.turn;
+  const told = !view.data || view.turn !== message.turn;
   const place = told ? message.place : writePlace(view);
-  Object.assign(view, { data, theme, root, tag: tagStyle(root), ...message });
+  Object.assign(view, { data, theme, tag: tagStyle(view.root), ...message });
   const shapes = view.sides.flatMap((side) => side.kinds.map((kind) => kind.shape));
   // An answer to what the person did finds the pointer where it was.
   if (told || shapes.join() !== view.shapes.join())
@@ -162,7 +155,7 @@ function buildSideSwitch(view) {
 function fillKey(view, kind) {
   const bar = element("span", { class: "bar", "aria-hidden": "true" });
   const difference = view.show === "difference";
-  bar.style.background = `linear-gradient(to right, ${stops((difference ? DIVERGING : SCALES)[view.theme])})`;
+  bar.style.background = gradient((difference ? DIVERGING : SCALES)[view.theme]);
   const top = topText(view);
   const says = view.top < 1 ? `${top}, the largest here` : top;
   view.parts.key.replaceChildren(difference ? `weight −${top}` : "weight 0", bar, says);

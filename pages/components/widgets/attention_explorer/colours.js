@@ -1,15 +1,10 @@
-// Colours. Lightness alone carries a weight, so the scale reads without colour vision.
+// Colours of this explorer alone; those of a weight are in maps.js.
 
-const SCALES = {
-  light: [[255, 255, 255], [198, 219, 239], [107, 174, 214], [33, 113, 181], [8, 48, 107]],
-  dark: [[24, 30, 38], [20, 66, 114], [45, 117, 190], [124, 178, 240], [235, 244, 255]],
-};
 // From -1 to 1; orange and blue stay apart for people with any common colour blindness.
 const DIVERGING = {
   light: [[150, 60, 0], [240, 150, 70], [255, 255, 255], [107, 174, 214], [8, 48, 107]],
   dark: [[255, 190, 120], [190, 100, 25], [24, 30, 38], [45, 117, 190], [200, 225, 255]],
 };
-const MASKED = { light: [232, 234, 237], dark: [45, 50, 58] };
 // Okabe and Ito's, in the order in which heads are added; light and dark enough for both pages.
 const HEAD_COLOURS = {
   light: ["#0072B2", "#D55E00", "#009E73", "#A6527F", "#8A6D00", "#3C8DBC", "#7A7A7A", "#000000"],
@@ -21,35 +16,12 @@ const KEPT = "#d55e00";
 const LIT = "rgba(255, 159, 28, 0.35)";
 const MEAN_COLOUR = { light: "#8a9099", dark: "#7d8590" };
 
-function isDark(element) {
-  const text = getComputedStyle(element).color.match(/\d+/g).map(Number);
-  return text[0] + text[1] + text[2] > 384; // light text: a dark page
-}
-
-function between(scale, share) {
-  const place = Math.min(Math.max(share, 0), 1) * (scale.length - 1);
-  const low = Math.min(Math.floor(place), scale.length - 2);
-  return scale[low].map((part, i) => Math.round(part + (scale[low + 1][i] - part) * (place - low)));
-}
-
-const stops = (scale) => scale.map((parts) => `rgb(${parts.join(",")})`).join(",");
-
 const TABLE_SIZE = 1024;
-
-// Pixels as 32-bit numbers, looked up by weight: no arithmetic a cell while painting.
-function pixelTable(theme, difference) {
-  const scale = (difference ? DIVERGING : SCALES)[theme];
-  const table = new Uint32Array(TABLE_SIZE + 1);
-  for (let i = 0; i <= TABLE_SIZE; i++) table[i] = pixel(between(scale, i / TABLE_SIZE));
-  return table;
-}
-
-const pixel = ([red, green, blue]) => ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0;
 
 function tableOf(view, difference) {
   const name = difference ? "differenceTable" : "weightTable";
   if (!view[name] || view[`${name}Theme`] !== view.theme) {
-    view[name] = pixelTable(view.theme, difference);
+    view[name] = pixelTable((difference ? DIVERGING : SCALES)[view.theme], TABLE_SIZE);
     view[`${name}Theme`] = view.theme;
   }
   return view[name];

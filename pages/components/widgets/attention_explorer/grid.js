@@ -70,15 +70,14 @@ function buildButton(view, choice) {
 
 // One stop for Tab in each kind; arrows walk inside.
 function moveFocus(view, event, buttons) {
-  const moves = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] };
   const row = buttons.findIndex((line) => line.includes(event.target));
   if (row < 0) return;
   const column = buttons[row].indexOf(event.target);
   if (event.key === "i" || event.key === "I") {
     isolate(view, parseHead(event.target.dataset.head));
-  } else if (moves[event.key]) {
+  } else if (ARROWS[event.key]) {
     event.preventDefault();
-    const next = buttons[row + moves[event.key][0]]?.[column + moves[event.key][1]];
+    const next = buttons[row + ARROWS[event.key][0]]?.[column + ARROWS[event.key][1]];
     next?.focus();
   }
 }

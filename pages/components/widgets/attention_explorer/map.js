@@ -18,8 +18,6 @@ function buildMap(view, show) {
   const side = cellSide(view, kind);
   const canvas = element("canvas", { class: "map" });
   paintMap(view, canvas, kind, map, show === "difference");
-  canvas.style.width = `${side * keys}px`;
-  canvas.style.height = `${side * queries}px`;
   const stage = element("div", {
     class: "stage",
     tabindex: "0",
@@ -33,6 +31,7 @@ function buildMap(view, show) {
   stage.append(canvas);
   const columns = buildLabels(view, kind.keys, asked, "columns", side);
   const rows = buildLabels(view, kind.queries, asks, "rows", side);
+  sizeMap(canvas, columns.box, rows.box, kind, side);
   const sums = element("canvas", { class: "map sums" });
   sums.style.width = `${side * keys}px`;
   sums.style.height = `${Math.max(side, 10)}px`;
@@ -56,12 +55,7 @@ function sideTitle(view, show) {
 
 function buildLabels(view, tokens, letter, name, side) {
   const box = element("div", { class: name });
-  const labels = tokens.map((token, i) => {
-    const label = element("span", { title: token, "data-token": `${letter}${i}` }, token);
-    if (name === "columns") label.classList.toggle("upright", token.length === 1);
-    return label;
-  });
-  box.style[name === "columns" ? "gridTemplateColumns" : "gridTemplateRows"] = `repeat(${tokens.length}, ${side}px)`;
+  const labels = tokens.map((token, i) => tokenLabel(token, { "data-token": `${letter}${i}` }));
   box.style.fontSize = `${Math.min(12.8, side * 0.95)}px`;
   box.append(...labels);
   const id = (event) => event.target.dataset?.token;
@@ -81,38 +75,22 @@ function cellSide(view, kind) {
   return Math.max(8, Math.min(view.compact ? 22 : 34, fits(two ? 2 : 1)));
 }
 
-// One pixel a cell; CSS enlarges it without smoothing.
 function paintMap(view, canvas, kind, map, difference) {
-  const [, , queries, keys] = kind.shape;
-  canvas.width = keys;
-  canvas.height = queries;
-  const context = canvas.getContext("2d");
-  const image = context.createImageData(keys, queries);
-  const pixels = new Uint32Array(image.data.buffer);
   const table = tableOf(view, difference);
-  const masked = pixel(MASKED[view.theme]);
-  for (let cell = 0; cell < map.length; cell++) {
-    const weight = Math.abs(map[cell]) < view.hide ? 0 : map[cell];
-    pixels[cell] = isMasked(kind, Math.floor(cell / keys), cell % keys) ? masked : table[placeIn(weight, view.top, difference)];
-  }
-  context.putImageData(image, 0, 0);
+  paintCells(canvas, kind, view.theme, (cell) =>
+    table[placeIn(Math.abs(map[cell]) < view.hide ? 0 : map[cell], view.top, difference)]);
 }
 
 function listenToMap(view, stage, drawn) {
   const [, , queries, keys] = drawn.kind.shape;
-  const cellAt = (event) => {
-    const box = drawn.canvas.getBoundingClientRect();
-    const column = Math.floor(((event.clientX - box.left) / box.width) * keys);
-    const row = Math.floor(((event.clientY - box.top) / box.height) * queries);
-    return row >= 0 && row < queries && column >= 0 && column < keys ? [row, column] : null;
-  };
+  const under = (event) => cellAt(event, drawn.canvas, drawn.kind);
   const show = (cell) =>
     point(view, cell && [`${drawn.asks}${cell[0]}`, `${drawn.asked}${cell[1]}`].flatMap(everywhere), cell);
   // Where the pointer is, while it is on the map: a page that scrolls moves the map under it.
   let pointer = null;
   const scrolled = () => {
     if (!stage.isConnected) document.removeEventListener("scroll", scrolled, true);
-    else if (pointer) show(cellAt(pointer));
+    else if (pointer) show(under(pointer));
     else paintCursor(view, drawn); // the row labels stay where they are seen
   };
   stage.onpointermove = (event) => {
@@ -120,7 +98,7 @@ function listenToMap(view, stage, drawn) {
     if (!stage.isConnected) return;
     if (!pointer) document.addEventListener("scroll", scrolled, true);
     pointer = event;
-    show(cellAt(event));
+    show(under(event));
   };
   stage.onpointerleave = () => {
     document.removeEventListener("scroll", scrolled, true);
@@ -129,13 +107,10 @@ function listenToMap(view, stage, drawn) {
   };
   stage.onblur = () => stage.isConnected && show(null);
   drawn.scroller.onscroll = scrolled;
-  stage.onclick = (event) => keepCell(view, cellAt(event));
+  stage.onclick = (event) => keepCell(view, under(event));
   stage.onkeydown = (event) => {
     const moves = {
-      ArrowUp: [-1, 0],
-      ArrowDown: [1, 0],
-      ArrowLeft: [0, -1],
-      ArrowRight: [0, 1],
+      ...ARROWS,
       Home: [event.ctrlKey ? -queries : 0, -keys],
       End: [event.ctrlKey ? queries : 0, keys],
     };
@@ -149,11 +124,7 @@ function listenToMap(view, stage, drawn) {
     if (!move) return;
     // From nowhere, an arrow goes to the first cell.
     const from = event.key.startsWith("Arrow") ? [-move[0], -move[1]] : [0, 0];
-    const [row, column] = view.pointedCell ?? view.cell ?? from;
-    const cell = [
-      Math.min(Math.max(row + move[0], 0), queries - 1),
-      Math.min(Math.max(column + move[1], 0), keys - 1),
-    ];
+    const cell = movedCell(view.pointedCell ?? view.cell ?? from, move, drawn.kind);
     show(cell);
     bringIntoSight(drawn, cell[1]);
   };
@@ -251,16 +222,10 @@ function paintSums(view, drawn) {
   drawn.sumsOf = name;
   drawn.total = sumRows(drawn, rows);
   drawn.sumName.textContent = rows.length ? `sum of ${rows.length}` : "mean";
-  const keys = drawn.kind.shape[3];
-  drawn.sums.width = keys;
-  drawn.sums.height = 1;
-  const context = drawn.sums.getContext("2d");
-  const image = context.createImageData(keys, 1);
-  const pixels = new Uint32Array(image.data.buffer);
   const difference = drawn.show === "difference";
   const table = tableOf(view, difference);
-  drawn.total.forEach((value, i) => (pixels[i] = table[placeIn(value / (rows.length || 1), view.top, difference)]));
-  context.putImageData(image, 0, 0);
+  paintCells(drawn.sums, { shape: [1, 1, 1, drawn.kind.shape[3]] }, view.theme, (key) =>
+    table[placeIn(drawn.total[key] / (rows.length || 1), view.top, difference)]);
 }
 
 const pickedRows = (view, drawn) =>

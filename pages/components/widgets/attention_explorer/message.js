@@ -1,22 +1,11 @@
-// What Python sends, once: [length of header: uint32][header: JSON][weights: float32].
-// The weights of all sides (the input shown, and what it is compared with) follow each other,
-// kind by kind, each [layer, head, query, key].
+// What Python sends, once: a header, and the weights of all sides (the input shown, and what it is
+// compared with), which follow each other kind by kind, each [layer, head, query, key].
 
-function unpack(data) {
-  const bytes = data instanceof Uint8Array ? data : new Uint8Array(data);
-  const own = bytes.byteOffset % 4 ? bytes.slice() : bytes; // floats must be aligned
-  const buffer = own.buffer;
-  const start = own.byteOffset + 4;
-  const length = new DataView(buffer).getUint32(own.byteOffset, true);
-  const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, start, length)));
-  let offset = start + length;
-  for (const side of header.sides) {
-    for (const kind of side.kinds) {
-      const size = kind.shape.reduce((a, b) => a * b, 1);
-      kind.weights = new Float32Array(buffer, offset, size);
-      kind.means = new Map(); // "layer.head" with "mean" in one or both -> a map, made once
-      offset += 4 * size;
-    }
+function readMessage(data) {
+  const [header, take] = unpack(data);
+  for (const kind of header.sides.flatMap((side) => side.kinds)) {
+    kind.weights = take(Float32Array, kind.shape.reduce((a, b) => a * b, 1));
+    kind.means = new Map(); // "layer.head" with "mean" in one or both -> a map, made once
   }
   return header;
 }
@@ -27,8 +16,6 @@ const MEAN = "mean"; // stands for a layer or a head: the mean over all of them
 const SIDES_OF = { encoder: ["s", "s"], decoder: ["w", "r"], cross: ["w", "s"] };
 
 const kindOf = (side, id) => side.kinds.find((kind) => kind.id === id);
-
-const isMasked = (kind, row, column) => kind.causal && column > row;
 
 // The weights of one head, [query * keys + key]; null where this side has no such head.
 function mapOf(kind, layer, head) {

@@ -1,14 +1,5 @@
 // The map as a picture to keep: SVG from the same numbers, PNG from that SVG.
 
-const SVG = "http://www.w3.org/2000/svg";
-
-function svgElement(name, attributes, text) {
-  const made = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  if (text !== undefined) made.textContent = text; // never markup: tokens may look like it
-  return made;
-}
-
 function mapAsSvg(view, drawn) {
   const { kind, map, show } = drawn;
   const [, , queries, keys] = kind.shape;
@@ -28,7 +19,7 @@ function mapAsSvg(view, drawn) {
       const weight = map[row * keys + column];
       const shown = Math.abs(weight) < view.hide ? 0 : weight;
       const share = shown / view.top;
-      const parts = isMasked(kind, row, column) ? MASKED.light : between(scale, show === "difference" ? (share + 1) / 2 : share);
+      const parts = isMasked(kind, row, column) ? MASKED.light : colourAt(scale, show === "difference" ? (share + 1) / 2 : share);
       const cell = svgElement("rect", {
         x: left + column * side, y: top + row * side, width: side, height: side,
         fill: `rgb(${parts.join(",")})`, stroke: "#d0d4da", "stroke-width": 0.5,
@@ -58,7 +49,7 @@ function buildSvgKey(view, scale, x, y, difference) {
   const group = svgElement("g", { "font-size": 12, fill: "#444" });
   const steps = 40;
   for (let i = 0; i < steps; i++) {
-    const fill = `rgb(${between(scale, i / (steps - 1)).join(",")})`;
+    const fill = `rgb(${colourAt(scale, i / (steps - 1)).join(",")})`;
     group.append(svgElement("rect", { x: x + 60 + 3 * i, y, width: 3, height: 12, fill }));
   }
   group.append(svgElement("text", { x, y: y + 11 }, difference ? `weight −${top}` : "weight 0"));
@@ -68,15 +59,9 @@ function buildSvgKey(view, scale, x, y, difference) {
 
 const svgText = (view) => new XMLSerializer().serializeToString(mapAsSvg(view, view.maps[0]));
 
-function download(view, blob, ending) {
-  const link = element("a", { download: `attention-${headName(view.choice)}.${ending}`, href: URL.createObjectURL(blob) });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
-}
+const fileName = (view, ending) => `attention-${headName(view.choice)}.${ending}`;
 
-function saveSvg(view) {
-  download(view, new Blob([svgText(view)], { type: "image/svg+xml" }), "svg");
-}
+const saveSvg = (view) => download(fileName(view, "svg"), svgText(view), "image/svg+xml");
 
 function savePng(view) {
   const picture = new Image();
@@ -85,7 +70,7 @@ function savePng(view) {
     canvas.width = 2 * picture.width;
     canvas.height = 2 * picture.height;
     canvas.getContext("2d").drawImage(picture, 0, 0, canvas.width, canvas.height);
-    canvas.toBlob((blob) => download(view, blob, "png"), "image/png");
+    canvas.toBlob((blob) => download(fileName(view, "png"), blob, "image/png"), "image/png");
   };
   picture.src = `data:image/svg+xml;charset=utf-8,${encodeURIComponent(svgText(view))}`;
 }

@@ -3,7 +3,6 @@
 All moments of one example travel once, as bytes; moving between them asks the server nothing.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,8 +11,8 @@ from typing import Any
 import numpy as np
 import streamlit as st
 
-from pages.components.shell import address
-from pages.components.shell.mount import component
+from pages.components.shell import address, mount
+from pages.components.shell.mount import Widget
 from pages.components.shell.text import plain
 from transformer.errors import UserError
 from transformer.runs.attention import KINDS, RECORDS, AttentionHistory
@@ -21,7 +20,7 @@ from transformer.runs.directory import ACTIVE, Run
 from transformer.runs.metrics import EARLY, Samples, early_axis, thinned
 from transformer.vocabulary.vocabulary import printable
 
-HERE = Path(__file__).parent
+WIDGET = Widget("attention_timeline", ("charts", "maps"))
 TITLES = {
     "encoder": "Encoder self-attention",
     "decoder": "Decoder self-attention",
@@ -69,7 +68,7 @@ def attention_timeline(
     chosen = state.get("example", 0)
     example = chosen if type(chosen) is int and 0 <= chosen < len(history.examples) else 0
     drawn = sum(entry["step"] <= history.steps[-1] for entry in samples)
-    component(HERE)(
+    WIDGET.draw(
         data=_packed(
             str(run.path.resolve()),
             _version(run.path),
@@ -127,7 +126,7 @@ def pack(
     samples: Sequence[Samples],
     look_for: str,
 ) -> bytes:
-    """What the browser gets: the length of a JSON header, the header, then bytes.
+    """What the browser gets: a header, then bytes.
 
     The bytes are, of all moments: probability and right of each target token, then the weights
     of each kind. The curves end at the last moment, so that the message changes, and is sent
@@ -176,15 +175,8 @@ def pack(
         "evaluated_on": curves["evaluated_on"],
         "look_for": look_for,
     }
-    encoded = json.dumps(header).encode()
     parts = [history.probability(example), history.right(example), *weights.values()]
-    return b"".join(
-        [
-            len(encoded).to_bytes(4, "little"),
-            encoded,
-            *(np.ascontiguousarray(part, np.uint8).tobytes() for part in parts),
-        ]
-    )
+    return mount.pack(header, (part.astype(np.uint8, copy=False) for part in parts))
 
 
 def _shown(tokens: Sequence[str]) -> list[str]:

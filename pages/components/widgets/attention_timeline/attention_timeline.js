@@ -1,67 +1,46 @@
 // The time slider: the loss curve is the slider's track, and every map follows its thumb.
-// It reads one packed message: [length of header: uint32][header: JSON][bytes]; the bytes are,
-// of all moments: probability and right of each target token, then the weights of each kind.
 
-const views = new WeakMap(); // root element -> what the person chose, and what is drawn
 const SPEEDS = [["slow", 600], ["normal", 220], ["fast", 90]]; // milliseconds a moment
 const CALM = 1000; // for those whose system asks for less motion
 
-export default function (component) {
-  const { data, parentElement, setStateValue } = component;
-  const root = parentElement.querySelector(".attention_timeline");
-  const theme = isDark(root) ? "dark" : "light";
-  let view = views.get(root);
-  if (view && view.data === data && view.theme === theme) return;
-  if (!view) {
-    view = { root, follow: true, speed: 1, shown: null, head: null, cell: null };
-    views.set(root, view);
-    new ResizeObserver(() => view.message && fit(view)).observe(root);
-  }
-  const message = view.data === data ? view.message : unpack(data);
+export default function ({ data, parentElement, setStateValue }) {
+  const view = viewOf(parentElement, "attention_timeline", start);
+  const theme = themeOf(view.root);
+  if (view.data === data && view.theme === theme) return;
+  const message = view.data === data ? view.message : readMessage(data);
   // Where the person is: at the newest moment, or at a step that later moments do not move.
-  const step = view.follow || !view.message ? Infinity : view.message.steps[view.index];
+  const step = view.follow || !view.message ? null : view.message.steps[view.index];
   const shapes = message.kinds.map(({ shape, queries, keys }) => [shape, queries, keys]);
   const signature = JSON.stringify([message.example, message.examples, shapes]);
   const rebuild = signature !== view.signature || theme !== view.theme;
+  // What is drawn knows its kind, which stays the same object and gets more moments.
+  if (!rebuild) message.kinds = message.kinds.map((kind, i) => Object.assign(view.message.kinds[i], kind));
   Object.assign(view, { data, theme, message, signature });
-  view.index = nearest(message.steps, step);
+  [, view.index] = nearest(message.steps.map((at, i) => [at, i]), step);
   view.choose = (number) => setStateValue("example", number);
-  root.classList.toggle("dark", theme === "dark");
   if (rebuild) build(view);
   fit(view);
 }
 
-function unpack(data) {
-  const bytes = data instanceof Uint8Array ? data : new Uint8Array(data);
-  const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0, true);
-  const message = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + length)));
-  let offset = 4 + length;
-  const take = (size) => bytes.subarray(offset, (offset += size));
+function start(root) {
+  const view = { root, follow: true, speed: 1, shown: null, head: null, cell: null };
+  watchWidth(root, () => view.message && fit(view));
+  return view;
+}
+
+// The bytes are, of all moments: probability and right of each target token, then the weights of
+// each kind.
+function readMessage(data) {
+  const [message, take] = unpack(data);
   const moments = message.steps.length, tokens = message.target.length;
-  message.probability = take(moments * tokens);
-  message.right = take(moments * tokens);
+  message.probability = take(Uint8Array, moments * tokens);
+  message.right = take(Uint8Array, moments * tokens);
   for (const kind of message.kinds) {
     kind.size = kind.shape.reduce((a, b) => a * b, 1);
-    kind.weights = take(moments * kind.size);
+    kind.weights = take(Uint8Array, moments * kind.size);
   }
   return message;
 }
-
-function isDark(element) {
-  const text = getComputedStyle(element).color.match(/\d+/g).map(Number);
-  return text[0] + text[1] + text[2] > 384; // light text: a dark page
-}
-
-function nearest(steps, step) {
-  let best = steps.length - 1;
-  for (let i = steps.length - 2; i >= 0; i--) {
-    if (Math.abs(steps[i] - step) < Math.abs(steps[best] - step)) best = i;
-  }
-  return best;
-}
-
-const whole = (number) => number.toLocaleString("en");
-const short = (value) => (value === 0 ? "0" : value < 100 ? Number(value).toPrecision(3) : whole(Math.round(value)));
 
 // --- Building, once for each example -----------------------------------------------------------
 
@@ -70,7 +49,7 @@ function build(view) {
   stop(view);
   const focused = root.getRootNode().activeElement?.className;
   root.replaceChildren();
-  view.palette = palette(view.theme);
+  view.palette = pixelTable(SCALES[view.theme], 255);
   if (!view.shown) view.shown = heads(message) <= 32 ? "all" : "cross";
   if (!view.head) view.head = { kind: "cross", layer: message.kinds.at(-1).shape[0] - 1, head: 0 };
   view.cell = null;
@@ -164,8 +143,8 @@ function tellMoment(view, step, loss) {
   const general = lossAt(message, step);
   const parts = [`Step ${whole(step)} of ${whole(message.planned)}`];
   if (step === 0) parts[0] += ", untrained";
-  if (general) parts.push(`loss ${short(general[1])} ${general[0]}`);
-  if (loss !== null) parts.push(`loss of this example ${short(loss)}`);
+  if (general) parts.push(`loss ${threeDigits(general[1])} ${general[0]}`);
+  if (loss !== null) parts.push(`loss of this example ${threeDigits(loss)}`);
   const sentence = `${parts.join(" · ")} · moment ${index + 1} of ${message.steps.length}`;
   view.now.textContent = sentence;
   view.track.setAttribute("aria-valuenow", index);
@@ -219,7 +198,7 @@ function writtenAt({ written, target }, step) {
 function lossAt({ curves, evaluated_on: where }, step) {
   const measured = curves.evaluation.find(([at]) => at === step);
   if (measured) return [`on ${where}`, measured[1]];
-  const training = between(curves.train, step);
+  const training = interpolated(curves.train, step);
   return training === null ? null : ["on training batches", training];
 }
 

@@ -8,10 +8,8 @@ function buildTrack(view) {
     "aria-orientation": "horizontal",
   });
   const moveTo = (event) => {
-    const x = event.clientX - track.getBoundingClientRect().left;
-    const distance = (i) => Math.abs(view.x(view.message.steps[i]) - x);
-    let best = 0;
-    for (let i = 1; i < view.message.steps.length; i++) if (distance(i) < distance(best)) best = i;
+    const places = view.message.steps.map((step, i) => [view.x(step), i]);
+    const [, best] = nearest(places, event.clientX - track.getBoundingClientRect().left);
     if (best !== view.index) move(view, best);
   };
   track.onpointerdown = (event) => {
@@ -51,11 +49,11 @@ function fit(view) {
   const examples = message.steps.map((step, i) => [step, message.losses[i]]).filter(([, loss]) => loss !== null);
   const { train, evaluation } = message.curves;
   const tallest = Math.max(...[...train, ...evaluation, ...examples].map(([, loss]) => loss), 1e-9);
-  const y = (loss) => RAIL - 14 - (loss / tallest) * (RAIL - 14 - TOP);
+  const { place: y, ticks } = axis([0, tallest], [RAIL - 14, TOP]);
   const parts = [];
-  for (const loss of lossTicks(tallest)) {
+  for (const loss of ticks) {
     parts.push(`<line class="line" x1="${LEFT}" x2="${width - RIGHT}" y1="${y(loss)}" y2="${y(loss)}"/>`);
-    parts.push(`<text x="${LEFT - 6}" y="${y(loss) + 4}" text-anchor="end">${loss}</text>`);
+    parts.push(`<text x="${LEFT - 6}" y="${y(loss) + 4}" text-anchor="end">${short(loss)}</text>`);
   }
   parts.push(`<text transform="translate(10 ${(RAIL - 14 + TOP) / 2}) rotate(-90)" text-anchor="middle">loss, nats</text>`);
   let free = -Infinity;
@@ -94,21 +92,12 @@ function fit(view) {
   ].filter(([, , points]) => points.length);
   legend.push(["cell", "weight of the chosen cell, from 0 at the bottom to 1 at the top"]);
   view.legend.replaceChildren(...legend.map(([name, text]) => {
-    const entry = element("span", { class: `of-${name}` });
-    entry.innerHTML = `<svg viewBox="0 0 26 8"><polyline class="${name}" points="0,4 26,4"/></svg>`;
-    entry.append(text);
+    const entry = legendEntry(name, text);
+    entry.classList.add(`of-${name}`);
     return entry;
   }));
   sizeLarge(view);
   draw(view);
-}
-
-function lossTicks(tallest) {
-  const power = 10 ** Math.floor(Math.log10(tallest / 3));
-  const step = [1, 2, 5, 10].map((n) => n * power).find((n) => tallest / n <= 4);
-  const ticks = [];
-  for (let i = 0; i * step <= tallest; i++) ticks.push(Number((i * step).toPrecision(3)));
-  return ticks;
 }
 
 function stepTicks(end) {
@@ -117,21 +106,10 @@ function stepTicks(end) {
   return [...ticks.filter((step) => step >= 3 && step < end || step === 0), end];
 }
 
-// A curve's value at a step, on the straight line between its two points; the last value after
-// the last point, null before the first.
-function between(points, step) {
-  const after = points.findIndex(([at]) => at >= step);
-  if (after < 0) return points.at(-1)?.[1] ?? null;
-  if (points[after][0] === step) return points[after][1];
-  if (after === 0) return null;
-  const [[s0, l0], [s1, l1]] = [points[after - 1], points[after]];
-  return l0 + ((l1 - l0) * (step - s0)) / (s1 - s0);
-}
-
 // Around which moment the loss fell most, once it is below what guessing by frequency gives:
 // learning the frequencies is the first fall, often the steepest, and needs no attention.
 function steepest({ steps, losses, curves, baselines }) {
-  const known = steps.map((step, i) => between(curves.train, step) ?? losses[i]);
+  const known = steps.map((step, i) => interpolated(curves.train, step) ?? losses[i]);
   const guess = Math.min(...[baselines.unigram, baselines.uniform].filter((loss) => loss > 0), Infinity);
   const last = steps.length - 1;
   for (const cap of [guess, Infinity]) {

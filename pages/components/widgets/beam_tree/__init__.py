@@ -4,12 +4,11 @@ It is walked with the arrow keys without asking the server; a list below says th
 """
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
-from pages.components.shell.mount import component
+from pages.components.shell.mount import Widget
 
-HERE = Path(__file__).parent
+WIDGET = Widget("beam_tree")
 
 
 def beam_tree(
@@ -34,7 +33,7 @@ def beam_tree(
         on_open: called when a person wants to walk a hypothesis; session state under ``key``
             then has its place as ``["open"]``.
     """
-    component(HERE)(
+    WIDGET.draw(
         data={
             "nodes": list(nodes),
             "beams": [list(beam) for beam in beams],

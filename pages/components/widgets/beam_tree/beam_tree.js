@@ -1,16 +1,7 @@
 // A beam search, walked by mouse or arrow keys; the sentence below says what became of a hypothesis.
 
-const views = new WeakMap(); // root element -> what the person looks at
-
-export default function (component) {
-  const { data, parentElement, setTriggerValue } = component;
-  const root = parentElement.querySelector(".beam_tree");
-  let view = views.get(root);
-  if (!view) {
-    view = {};
-    views.set(root, view);
-    build(root, view);
-  }
+export default function ({ data, parentElement, setTriggerValue }) {
+  const view = viewOf(parentElement, "beam_tree", build);
   const text = JSON.stringify(data);
   if (view.text !== text) {
     Object.assign(view, { text, data });
@@ -23,7 +14,7 @@ export default function (component) {
   draw(view, false);
 }
 
-function build(root, view) {
+function build(root) {
   root.innerHTML = `
     <h3></h3>
     <p class="hint">Each column is the beam after one step, the best score on top. Walk with the
@@ -41,9 +32,9 @@ function build(root, view) {
       <div class="scroll" tabindex="0" role="region" aria-label="Hypotheses"><table></table></div>
     </details>`;
   const find = (selector) => root.querySelector(selector);
-  Object.assign(view, {
+  const view = {
     root, title: find("h3"), box: find(".scroll"), what: find(".what"), reason: find(".reason"), table: find("table"),
-  });
+  };
   find(".open").onclick = () => view.open();
   find(".save").onclick = () => save(view);
   view.box.onclick = (event) => {
@@ -57,6 +48,7 @@ function build(root, view) {
     else return;
     event.preventDefault();
   };
+  return view;
 }
 
 // Where a key leads from the place one is at: [column, slot].
@@ -117,8 +109,5 @@ function fillTable(view) {
 function save(view) {
   const svg = drawTree(view.data, inks(view.root), view.chosen);
   svg.setAttribute("font-family", "sans-serif");
-  const blob = new Blob([new XMLSerializer().serializeToString(svg)], { type: "image/svg+xml" });
-  const link = element("a", { download: "beam.svg", href: URL.createObjectURL(blob) });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  download("beam.svg", new XMLSerializer().serializeToString(svg), "image/svg+xml");
 }

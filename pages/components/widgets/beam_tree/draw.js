@@ -1,17 +1,9 @@
 // The picture: columns are steps, rows are places in the beam. Also what is saved as a file.
 
-const SVG = "http://www.w3.org/2000/svg";
 const BOX = { left: 44, top: 30, height: 28, row: 40 };
 const GAP = 32; // between columns, for the edges
 const LETTER = 8; // wide
 const MARKS = { dropped: "✕", stopped: "…", outscored: "■", answer: "★" };
-
-function svgElement(name, attributes, text) {
-  const made = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  if (text !== undefined) made.textContent = text; // never markup: tokens may look like it
-  return made;
-}
 
 const minus = (value, digits = 4) => value.toFixed(digits).replace("-", "−");
 const short = (token, most) => (token.length > most ? `${token.slice(0, most - 1)}…` : token);

@@ -1,12 +1,11 @@
 """The tree of branches: each output under the one it parts from, its tokens in columns."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TypedDict
 
-from pages.components.shell.mount import component
+from pages.components.shell.mount import Widget
 
-HERE = Path(__file__).parent
+WIDGET = Widget("branch_tree")
 
 
 class Row(TypedDict):
@@ -43,6 +42,4 @@ def branch_tree(rows: Sequence[Row], *, step: int, key: str, on_act: Callable[[]
         on_act: called when a person opens, compares, names, keeps or removes a branch; session
             state under ``key`` then has ``["act"]`` as [what, row, value].
     """
-    component(HERE)(
-        data={"rows": list(rows), "step": step}, key=key, on_act_change=on_act, default={}
-    )
+    WIDGET.draw(data={"rows": list(rows), "step": step}, key=key, on_act_change=on_act, default={})

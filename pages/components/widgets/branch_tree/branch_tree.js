@@ -1,11 +1,9 @@
 // Branches as a table: a row each, a column for each step, so that what they share lines up.
 
-export default function (component) {
-  const { data, parentElement, setTriggerValue } = component;
+export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".branch_tree");
   const text = JSON.stringify(data);
-  const dark = getComputedStyle(root).color.match(/\d+/g).map(Number).reduce((a, b) => a + b) > 384;
-  root.classList.toggle("dark", dark);
+  themeOf(root);
   if (root.dataset.shown === text) return; // a rerun must not take the focus away
   root.dataset.shown = text;
   draw(root, data, (...act) => setTriggerValue("act", act));

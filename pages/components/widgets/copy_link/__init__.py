@@ -1,11 +1,10 @@
 """Addresses to copy: a button each, which works from the keyboard and says that it has."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
-from pages.components.shell.mount import component
+from pages.components.shell.mount import Widget
 
-HERE = Path(__file__).parent
+WIDGET = Widget("copy_link")
 
 
 def copy_link(links: Mapping[str, Mapping[str, str]], *, key: str) -> None:
@@ -15,4 +14,4 @@ def copy_link(links: Mapping[str, Mapping[str, str]], *, key: str) -> None:
         links: label -> query parameters of this page.
     """
     data = [{"label": label, "query": dict(query)} for label, query in links.items()]
-    component(HERE)(data={"links": data}, key=key)
+    WIDGET.draw(data={"links": data}, key=key)

@@ -1,7 +1,6 @@
 // Buttons that copy addresses of this page.
 
-export default function (component) {
-  const { data, parentElement } = component;
+export default function ({ data, parentElement }) {
   const root = parentElement.querySelector(".copy_link");
   const text = JSON.stringify(data);
   if (root.dataset.shown === text) return; // a rerun must not take the focus away
@@ -11,17 +10,11 @@ export default function (component) {
 
 function row({ label, query }) {
   const url = `${location.origin}${location.pathname}?${new URLSearchParams(query)}`;
-  const line = document.createElement("div");
-  const button = document.createElement("button");
-  const field = document.createElement("input");
-  const state = document.createElement("span");
-  button.type = "button";
-  button.textContent = label;
-  field.readOnly = true;
+  const line = element("div"), button = element("button", { type: "button" }, label);
+  const field = element("input", { readonly: "", "aria-label": `${label}: the address` });
+  const state = element("span", { role: "status" });
   field.value = url;
-  field.setAttribute("aria-label", `${label}: the address`);
   field.onfocus = () => field.select();
-  state.setAttribute("role", "status");
   button.onclick = async () => {
     state.textContent = (await copied(url, field)) ? "Copied" : "Press Ctrl+C to copy";
     setTimeout(() => { state.textContent = ""; }, 4000);

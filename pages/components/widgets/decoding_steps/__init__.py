@@ -6,18 +6,17 @@ there. Where the person is (``place``) goes back and forth as the address writes
 ``step=3&temperature=0.8``.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pages.components.shell import mount
 from pages.components.shell.address import Told
-from pages.components.shell.mount import component
+from pages.components.shell.mount import Widget
 
-HERE = Path(__file__).parent
+WIDGET = Widget("decoding_steps")
 MOST_LOGITS = 4_000_000
 """Logits that a browser is sent at once: 16 MB. Beyond, only the highest of each step."""
 MOST_WEIGHTS = 4_000_000
@@ -52,14 +51,14 @@ def pack(
     told: Told,
     seed: int,
 ) -> bytes:
-    """What the browser gets: the length of a JSON header, the header, then all numbers.
+    """What the browser gets: a header, then all numbers.
 
     For each side its logits [step, candidate], the candidates' ids if not all are sent, and
     its attention [step, layer, head, source].
     """
     most = MOST_LOGITS // max(1, sum(len(side.ids) for side in sides))
     headers: list[dict[str, object]] = []
-    numbers: list[bytes] = []
+    numbers: list[NDArray[np.generic]] = []
     for side in sides:
         logits, ids = _highest(side.logits, most)
         attention = side.attention
@@ -77,24 +76,20 @@ def pack(
                 "heads": attention.shape[2],
             }
         )
-        numbers.append(np.ascontiguousarray(logits, "<f4").tobytes())
+        numbers.append(logits.astype("<f4", copy=False))
         if ids is not None:
-            numbers.append(np.ascontiguousarray(ids, "<i4").tobytes())
-        numbers.append(np.ascontiguousarray(attention, "<f4").tobytes())
-    header = json.dumps(
-        {
-            "vocabulary": list(vocabulary),
-            "source": list(source),
-            "sides": headers,
-            "wanted": list(wanted),
-            "place": told.value,
-            "turn": told.turn,
-            "seed": seed,
-        }
-    ).encode()
-    # Padded so that the numbers are aligned to four bytes.
-    header += b" " * (-len(header) % 4)
-    return b"".join([len(header).to_bytes(4, "little"), header, *numbers])
+            numbers.append(ids.astype("<i4", copy=False))
+        numbers.append(attention.astype("<f4", copy=False))
+    header = {
+        "vocabulary": list(vocabulary),
+        "source": list(source),
+        "sides": headers,
+        "wanted": list(wanted),
+        "place": told.value,
+        "turn": told.turn,
+        "seed": seed,
+    }
+    return mount.pack(header, numbers)
 
 
 def _highest(
@@ -132,7 +127,7 @@ def decoding_steps(
             state under ``key`` then has ``["place"]``, written as ``told``, or ``["choice"]``,
             the ids of the output up to that token.
     """
-    component(HERE)(
+    WIDGET.draw(
         data=pack(vocabulary, source, sides, wanted, told, seed),
         key=key,
         on_place_change=on_place,

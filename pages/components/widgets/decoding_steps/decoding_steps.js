@@ -1,22 +1,13 @@
 // One step of decoding at a time: the output so far, what the step looked at, its candidates.
 
-const views = new WeakMap(); // root element -> what the person chose, and what is drawn
-
-export default function (component) {
-  const { data, parentElement, setStateValue, setTriggerValue } = component;
-  const root = parentElement.querySelector(".decoding_steps");
-  let view = views.get(root);
-  if (!view) {
-    view = { root, turn: null };
-    views.set(root, view);
-    build(view);
-  }
+export default function ({ data, parentElement, setStateValue, setTriggerValue }) {
+  const view = viewOf(parentElement, "decoding_steps", build);
   view.tellPlace = () => setStateValue("place", writePlace(view));
   view.write = (ids) => setTriggerValue("choice", ids);
-  root.classList.toggle("dark", isDark(root));
+  themeOf(view.root);
   if (view.raw === data) return;
   view.raw = data;
-  view.data = unpack(data);
+  view.data = readMessage(data);
   if (view.turn !== view.data.turn) {
     clearTimeout(view.timer); // what was about to be told is no longer so
     readPlace(view, view.data.place);
@@ -28,12 +19,8 @@ export default function (component) {
   view.justChosen = false;
 }
 
-function isDark(node) {
-  const text = getComputedStyle(node).color.match(/\d+/g).map(Number);
-  return text[0] + text[1] + text[2] > 384; // light text: a dark page
-}
-
-function build(view) {
+function build(root) {
+  const view = { root, turn: null };
   view.root.innerHTML = `
     <h3 id="output-title">Output: choose a step <span class="hint">(← → walk; the fuller the shade, the more probable<span class="dashes" hidden>; dashed: given in place of the model's first choice</span>)</span></h3>
     <p class="legend"></p>
@@ -92,6 +79,7 @@ function build(view) {
     writeTyped(view);
   };
   buildControls(view);
+  return view;
 }
 
 function walkByKey(view, event) {

@@ -1,18 +1,8 @@
-// What Python sends, once: [length of header: uint32][header: JSON][numbers], for each side its
-// logits, the candidates' ids if not all are sent, and its attention, 32 bits each.
+// What Python sends, once: a header, and for each side its logits, the candidates' ids if not all
+// are sent, and its attention.
 
-function unpack(data) {
-  const bytes = data instanceof Uint8Array ? data : new Uint8Array(data);
-  const own = bytes.byteOffset % 4 ? bytes.slice() : bytes; // numbers must be aligned
-  const { buffer, byteOffset } = own;
-  const length = new DataView(buffer).getUint32(byteOffset, true);
-  const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, byteOffset + 4, length)));
-  let offset = byteOffset + 4 + length;
-  const take = (Kind, size) => {
-    const taken = new Kind(buffer, offset, size);
-    offset += 4 * size;
-    return taken;
-  };
+function readMessage(data) {
+  const [header, take] = unpack(data);
   for (const side of header.sides) {
     const steps = side.ids.length;
     side.logits = take(Float32Array, steps * side.candidates);

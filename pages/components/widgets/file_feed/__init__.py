@@ -7,14 +7,13 @@ until the one before has been put away.
 import base64
 import binascii
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from pages.components.shell.mount import component
+from pages.components.shell.mount import Widget
 
-HERE = Path(__file__).parent
+WIDGET = Widget("file_feed")
 MAX_PIECE = 2 << 20
 """Characters of a piece in base64; the script sends two thirds of it."""
 
@@ -36,7 +35,7 @@ def file_feed(
             sends the next.
         on_piece: called when a piece has come; :func:`piece` gives it.
     """
-    component(HERE)(
+    WIDGET.draw(
         data={
             "label": label,
             "received": received,

@@ -1,17 +1,9 @@
 // Sends a file in pieces: the next one goes when the server has put the last one away.
 
 const PIECE = 1 << 20; // bytes; a third more in base64
-const views = new WeakMap(); // root element -> the file on its way
 
-export default function (component) {
-  const { data, parentElement, setTriggerValue } = component;
-  const root = parentElement.querySelector(".file_feed");
-  let view = views.get(root);
-  if (!view) {
-    view = {};
-    views.set(root, view);
-    build(root, view);
-  }
+export default function ({ data, parentElement, setTriggerValue }) {
+  const view = viewOf(parentElement, "file_feed", build);
   view.data = data;
   view.send = (piece) => setTriggerValue("piece", piece);
   view.label.textContent = data.label;
@@ -24,7 +16,7 @@ export default function (component) {
   show(view);
 }
 
-function build(root, view) {
+function build(root) {
   root.innerHTML = `
     <label class="name" for="file-feed"></label>
     <div class="zone">
@@ -34,10 +26,10 @@ function build(root, view) {
       <span class="state" role="status"></span>
     </div>`;
   const find = (selector) => root.querySelector(selector);
-  Object.assign(view, {
+  const view = {
     label: find(".name"), input: find("input"), zone: find(".zone"), limit: find(".limit"),
     progress: find("progress"), state: find(".state"),
-  });
+  };
   view.input.onchange = () => begin(view, view.input.files[0]);
   view.zone.ondragover = (event) => { event.preventDefault(); view.zone.classList.add("over"); };
   view.zone.ondragleave = () => view.zone.classList.remove("over");
@@ -46,6 +38,7 @@ function build(root, view) {
     view.zone.classList.remove("over");
     begin(view, event.dataTransfer.files[0]);
   };
+  return view;
 }
 
 function begin(view, file) {

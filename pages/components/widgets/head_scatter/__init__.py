@@ -5,12 +5,11 @@ the maps above it take, and cannot be walked with the keyboard.
 """
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
-from pages.components.shell.mount import component
+from pages.components.shell.mount import Widget
 
-HERE = Path(__file__).parent
+WIDGET = Widget("head_scatter", ("charts",))
 
 
 def head_scatter(
@@ -31,7 +30,7 @@ def head_scatter(
         on_choose: called when a person chooses a point; session state under ``key`` then has
             its head as ``["choose"]``.
     """
-    component(HERE)(
+    WIDGET.draw(
         data={"points": list(points), "x_title": x_title, "y_title": y_title, "chosen": chosen},
         key=key,
         on_choose_change=on_choose,

@@ -1,9 +1,7 @@
 // A scatter of heads. One tab stop: the arrow keys go from point to point, Enter chooses.
 
-const views = new WeakMap(); // root element -> { data, points, at }
-
-const SVG = "http://www.w3.org/2000/svg";
-const HEIGHT = 320, LEFT = 48, RIGHT = 12, TOP = 10, BOTTOM = 40, SIZE = 6;
+const BOX = { left: 48, right: 12, top: 10, bottom: 280 }; // pixels
+const SIZE = 6;
 const KINDS = ["encoder", "decoder", "cross"];
 const SHAPES = { // colour is never the only sign
   encoder: (x, y) => svgElement("circle", { cx: x, cy: y, r: SIZE }),
@@ -12,22 +10,10 @@ const SHAPES = { // colour is never the only sign
 };
 
 export default function ({ parentElement, data, setTriggerValue }) {
-  const root = parentElement.querySelector(".head_scatter");
-  let view = views.get(root);
-  if (!view) {
-    view = make(root);
-    views.set(root, view);
-  }
+  const view = viewOf(parentElement, "head_scatter", make);
   view.choose = (head) => setTriggerValue("choose", head);
   view.data = data;
   draw(view);
-}
-
-function svgElement(name, attributes, text) {
-  const made = document.createElementNS(SVG, name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  if (text !== undefined) made.textContent = text;
-  return made;
 }
 
 function make(root) {
@@ -43,7 +29,7 @@ function make(root) {
   view.told = element("p", { class: "told", "aria-live": "polite" });
   root.append(element("h3", {}, "All heads of this model on this input"), legend, view.plot, view.told);
   view.plot.addEventListener("keydown", (event) => onKey(view, event));
-  new ResizeObserver(() => view.data && draw(view)).observe(root);
+  watchWidth(root, () => view.data && draw(view));
   return view;
 }
 
@@ -57,24 +43,11 @@ function draw(view) {
   const { data, root } = view;
   const width = root.clientWidth;
   if (!width) return; // hidden, or taken off the page
-  const text = getComputedStyle(root).color.match(/\d+/g).map(Number);
-  root.classList.toggle("dark", text[0] + text[1] + text[2] > 384);
-  const across = scale(data.points.map((point) => point.x), LEFT, width - RIGHT, width / 90);
-  const up = scale(data.points.map((point) => point.y), HEIGHT - BOTTOM, TOP, 6);
-  const parts = [];
-  for (const tick of across.ticks) {
-    const x = across.place(tick.value);
-    parts.push(svgElement("line", { class: "grid", x1: x, x2: x, y1: TOP, y2: HEIGHT - BOTTOM }));
-    parts.push(svgElement("text", { x, y: HEIGHT - BOTTOM + 16, "text-anchor": "middle" }, tick.label));
-  }
-  for (const tick of up.ticks) {
-    const y = up.place(tick.value);
-    parts.push(svgElement("line", { class: "grid", x1: LEFT, x2: width - RIGHT, y1: y, y2: y }));
-    parts.push(svgElement("text", { x: LEFT - 6, y: y + 4, "text-anchor": "end" }, tick.label));
-  }
-  parts.push(svgElement("text", { x: (LEFT + width - RIGHT) / 2, y: HEIGHT - 6, "text-anchor": "middle" }, data.x_title));
-  const middle = (HEIGHT - BOTTOM + TOP) / 2;
-  parts.push(svgElement("text", { x: 12, y: middle, "text-anchor": "middle", transform: `rotate(-90 12 ${middle})` }, data.y_title));
+  themeOf(root);
+  const across = spread(data.points.map((point) => point.x), [BOX.left, width - BOX.right], width / 90);
+  const up = spread(data.points.map((point) => point.y), [BOX.bottom, BOX.top], 6);
+  const upright = across.ticks.map(across.place).map((x) => svgElement("line", { class: "grid", x1: x, x2: x, y1: BOX.top, y2: BOX.bottom }));
+  const parts = [...upright, ...drawAxes(across, up, data.x_title, data.y_title)];
   // In the order of x, as the arrow keys walk them.
   view.points = data.points.toSorted((a, b) => a.x - b.x || a.y - b.y);
   view.at = Math.max(0, view.points.findIndex((point) => point.head === data.chosen));
@@ -120,17 +93,10 @@ function onKey(view, event) {
   event.preventDefault();
 }
 
-// A linear axis over some values, with about `wanted` round ticks.
-function scale(values, from, to, wanted) {
+// An axis with some room beyond the values at either end.
+function spread(values, pixels, wanted) {
   let low = Math.min(...values), high = Math.max(...values);
   if (!(high > low)) [low, high] = [low - 0.5, high + 0.5];
-  const margin = 0.05 * (high - low);
-  [low, high] = [low - margin, high + margin];
-  const rough = (high - low) / Math.max(2, Math.min(6, wanted));
-  const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= rough);
-  const digits = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
-  const ticks = [];
-  for (let i = Math.ceil(low / step); i * step <= high; i++) ticks.push({ value: i * step, label: (i * step).toFixed(digits).replace("-", "−") });
-  return { ticks, place: (value) => from + ((value - low) / (high - low)) * (to - from) };
+  const margin = 0.05 * (high - low), label = (value) => short(value).replace("-", "−");
+  return axis([low - margin, high + margin], pixels, { wanted: Math.max(2, Math.min(6, wanted)), label });
 }

@@ -1,12 +1,11 @@
 """Loss and exact match while a model trains; the zoom survives every new point."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from pages.components.shell.mount import component
+from pages.components.shell.mount import Widget
 
-HERE = Path(__file__).parent
+WIDGET = Widget("live_curve", ("charts",))
 
 
 def live_curve(curves: Mapping[str, Any], *, key: str) -> None:
@@ -19,4 +18,4 @@ def live_curve(curves: Mapping[str, Any], *, key: str) -> None:
             planned end of the axis; "evaluated_on": what the evaluation uses, in a few words;
             "run": its id, by which the time slider of the same run is followed, if there is one.
     """
-    component(HERE)(data=dict(curves), key=key)
+    WIDGET.draw(data=dict(curves), key=key)

@@ -1,12 +1,11 @@
 """Chosen runs laid over each other: four charts on one axis, one cursor, one table of values."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-from pages.components.shell.mount import component
+from pages.components.shell.mount import Widget
 from transformer.runs.comparison import X_AXES, Baseline, Curves
 
-HERE = Path(__file__).parent
+WIDGET = Widget("run_compare", ("charts",))
 
 
 def run_compare(
@@ -25,7 +24,7 @@ def run_compare(
         baselines: the losses to draw as lines, with the places of the runs they hold for.
         x: what the curves are drawn over, a key of ``X_AXES``.
     """
-    component(HERE)(
+    WIDGET.draw(
         data={
             "runs": [
                 {"name": name, "train": curves.train, "evaluation": curves.evaluation}

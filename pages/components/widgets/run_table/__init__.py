@@ -1,15 +1,14 @@
 """All runs in a table: choose some, sort by a column, watch one."""
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
-from pages.components.shell.mount import component
+from pages.components.shell.mount import Widget
 from pages.components.shell.text import compact, number, percent, seconds
 from transformer.runs.directory import ACTIVE
 from transformer.runs.table import DAMAGED, Summary
 
-HERE = Path(__file__).parent
+WIDGET = Widget("run_table")
 TONES = {"failed": "bad", "diverged": "bad", DAMAGED: "bad", "interrupted": "odd"}
 
 
@@ -71,7 +70,7 @@ def run_table(
             a run to watch; session state under ``key`` then has it as ["chosen"] (all ids and a
             turn), ["order"] or ["watch"] (an id).
     """
-    component(HERE)(
+    WIDGET.draw(
         data={
             "rows": [row(summary, owned) for summary in summaries],
             "chosen": list(chosen),

@@ -1,7 +1,6 @@
 // All runs in a table. Rows stay the same elements while their texts change, so that whoever
 // walks through them by keyboard keeps their place.
 
-const views = new WeakMap(); // root element -> its parts, and the rows by run
 const COLUMNS = [ // for each: [key to sort by, title, whether high values come first], ...
   [["name", "Run", false]], [["task", "Task", false]], [["state", "State", false]],
   [["exact", "Exact match", true]], [["loss", "Loss", false]], [["step", "Steps", true]],
@@ -9,15 +8,8 @@ const COLUMNS = [ // for each: [key to sort by, title, whether high values come 
   [["when", "Started", true]],
 ];
 
-export default function (component) {
-  const { data, parentElement, setStateValue, setTriggerValue } = component;
-  const root = parentElement.querySelector(".run_table");
-  let view = views.get(root);
-  if (!view) {
-    view = { rows: new Map(), chosen: [], turn: data.turn };
-    views.set(root, view);
-    build(root, view);
-  }
+export default function ({ data, parentElement, setStateValue, setTriggerValue }) {
+  const view = viewOf(parentElement, "run_table", build);
   view.send = setTriggerValue;
   view.keep = setStateValue;
   const text = JSON.stringify(data);
@@ -26,18 +18,19 @@ export default function (component) {
   view.data = data;
   // An answer to an earlier choice must not undo the ones made since.
   if (data.turn >= view.turn) Object.assign(view, { turn: data.turn, chosen: data.chosen });
-  draw(root, view);
+  draw(view);
 }
 
-function toggle(root, view, id) {
+function toggle(view, id) {
   const others = view.chosen.filter((one) => one !== id);
   view.chosen = others.length < view.chosen.length ? others : [...others, id].slice(0, view.data.most);
   view.turn += 1;
   view.keep("chosen", { ids: view.chosen, turn: view.turn });
-  draw(root, view);
+  draw(view);
 }
 
-function build(root, view) {
+function build(root) {
+  const view = { root, rows: new Map(), chosen: [], turn: 0 };
   const table = element("table");
   const head = element("tr");
   const choose = element("th", { scope: "col", class: "choose" });
@@ -65,11 +58,12 @@ function build(root, view) {
   const scroll = element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Table of runs" });
   scroll.append(table);
   root.replaceChildren(scroll);
+  return view;
 }
 
-function draw(root, view) {
+function draw(view) {
   const { rows, order, most } = view.data;
-  const { chosen } = view;
+  const { root, chosen } = view;
   const focused = root.getRootNode().activeElement;
   COLUMNS.forEach((keys, place) => {
     const head = view.heads[place], falling = order.startsWith("-");
@@ -79,7 +73,7 @@ function draw(root, view) {
       arrow.textContent = n !== sorted ? "" : falling ? " ↓" : " ↑";
     });
   });
-  const kept = new Map(rows.map((row) => [row.id, view.rows.get(row.id) ?? makeRow(root, view, row.id)]));
+  const kept = new Map(rows.map((row) => [row.id, view.rows.get(row.id) ?? makeRow(view, row.id)]));
   view.rows = kept;
   const elements = [...kept.values()];
   if (elements.some((row, place) => view.body.children[place] !== row) || view.body.children.length !== elements.length) {
@@ -89,11 +83,11 @@ function draw(root, view) {
   for (const row of rows) fill(kept.get(row.id), row, chosen.includes(row.id), chosen.length >= most);
 }
 
-function makeRow(root, view, id) {
+function makeRow(view, id) {
   const row = element("tr");
   const choose = element("td", { class: "choose" });
   const box = element("input", { type: "checkbox" });
-  box.onchange = () => toggle(root, view, id);
+  box.onchange = () => toggle(view, id);
   choose.append(box);
   row.append(choose, ...COLUMNS.map(([[key, title]]) => element("td", { class: key, "data-title": title })));
   const name = element("button", { type: "button", class: "link", title: "Watch it on the Train page" });

@@ -1,5 +1,34 @@
 // Shared by all components: it goes before their own scripts.
 
+const SVG = "http://www.w3.org/2000/svg";
+
+const element = (name, attributes, text) => filled(document.createElement(name), attributes, text);
+
+const svgElement = (name, attributes, text) => filled(document.createElementNS(SVG, name), attributes, text);
+
+function filled(made, attributes = {}, text = "") {
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  if (text !== "") made.textContent = text; // never HTML: tokens and names may look like markup
+  return made;
+}
+
+const views = new WeakMap(); // root element -> what is drawn there, and what the person chose
+
+// The view of a component, which `make` makes when it is first drawn.
+function viewOf(parentElement, name, make) {
+  const root = parentElement.querySelector(`.${name}`);
+  if (!views.has(root)) views.set(root, make(root));
+  return views.get(root);
+}
+
+// "dark" or "light", as the page is; a dark one gives the element the class "dark".
+function themeOf(root) {
+  const text = getComputedStyle(root).color.match(/\d+/g).map(Number);
+  const dark = text[0] + text[1] + text[2] > 384; // light text: a dark page
+  root.classList.toggle("dark", dark);
+  return dark ? "dark" : "light";
+}
+
 // A share as pages/components/shell/text.py writes a token's probability: what is rounded to all or
 // nothing says that it is not.
 function inPercent(share) {
@@ -8,9 +37,26 @@ function inPercent(share) {
   return `${(100 * share).toFixed(2)} %`;
 }
 
-function element(name, attributes = {}, text = "") {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  if (text !== "") made.textContent = text; // never HTML: tokens and names may look like markup
-  return made;
+// What pages/components/shell/mount.py packs: [length of header: uint32][header: JSON][numbers].
+// Returns the header, and a function that takes the next numbers of a typed array's kind.
+function unpack(data) {
+  const given = data instanceof Uint8Array ? data : new Uint8Array(data);
+  const bytes = given.byteOffset % 4 ? given.slice() : given; // numbers must be aligned
+  const { buffer, byteOffset } = bytes;
+  const length = new DataView(buffer).getUint32(byteOffset, true);
+  const header = JSON.parse(new TextDecoder().decode(bytes.subarray(4, 4 + length)));
+  let offset = byteOffset + 4 + length;
+  const take = (Kind, size) => {
+    const taken = new Kind(buffer, offset, size);
+    offset += taken.byteLength;
+    return taken;
+  };
+  return [header, take];
+}
+
+// Save a file that is made here.
+function download(name, content, type) {
+  const link = element("a", { download: name, href: URL.createObjectURL(new Blob([content], { type })) });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }

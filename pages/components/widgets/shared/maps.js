@@ -1,0 +1,64 @@
+// Maps of attention: their colours, cells and labels. A kind of attention has a shape
+// [layer, head, query, key], and is causal where keys after the query are masked.
+
+// From 0 to 1. Lightness alone carries a weight, so the scale reads without colour vision.
+const SCALES = {
+  light: [[255, 255, 255], [198, 219, 239], [107, 174, 214], [33, 113, 181], [8, 48, 107]],
+  dark: [[24, 30, 38], [20, 66, 114], [45, 117, 190], [124, 178, 240], [235, 244, 255]],
+};
+const MASKED = { light: [232, 234, 237], dark: [45, 50, 58] };
+const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }; // rows, columns
+
+function colourAt(scale, share) {
+  const place = Math.min(Math.max(share, 0), 1) * (scale.length - 1);
+  const low = Math.min(Math.floor(place), scale.length - 2);
+  return scale[low].map((part, i) => Math.round(part + (scale[low + 1][i] - part) * (place - low)));
+}
+
+const gradient = (scale) => `linear-gradient(to right, ${scale.map((parts) => `rgb(${parts.join(",")})`).join(",")})`;
+
+const pixel = ([red, green, blue]) => ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0;
+
+// Pixels as 32-bit numbers, looked up by 0 to `most`: no arithmetic a cell while painting.
+const pixelTable = (scale, most) => Uint32Array.from({ length: most + 1 }, (_, i) => pixel(colourAt(scale, i / most)));
+
+const isMasked = (kind, row, column) => kind.causal && column > row;
+
+// One pixel a cell; CSS enlarges it without smoothing.
+function paintCells(canvas, kind, theme, pixelOf) {
+  const [, , queries, keys] = kind.shape;
+  canvas.width = keys;
+  canvas.height = queries;
+  const context = canvas.getContext("2d"), image = context.createImageData(keys, queries);
+  const pixels = new Uint32Array(image.data.buffer), masked = pixel(MASKED[theme]);
+  for (let row = 0, cell = 0; row < queries; row++) {
+    for (let column = 0; column < keys; column++, cell++) {
+      pixels[cell] = isMasked(kind, row, column) ? masked : pixelOf(cell);
+    }
+  }
+  context.putImageData(image, 0, 0);
+}
+
+// Each cell gets a side of so many pixels, and the labels beside the map go with it.
+function sizeMap(canvas, columns, rows, { shape: [, , queries, keys] }, side) {
+  canvas.style.width = `${side * keys}px`;
+  canvas.style.height = `${side * queries}px`;
+  columns.style.gridTemplateColumns = `repeat(${keys}, ${side}px)`;
+  rows.style.gridTemplateRows = `repeat(${queries}, ${side}px)`;
+}
+
+// A token beside a map; above a column, a single letter stands upright.
+const tokenLabel = (token, attributes = {}) =>
+  element("span", { title: token, ...(token.length === 1 ? { class: "upright" } : {}), ...attributes }, token);
+
+// The cell under the pointer as [row, column], or null.
+function cellAt(event, canvas, { shape: [, , queries, keys] }) {
+  const box = canvas.getBoundingClientRect();
+  const column = Math.floor(((event.clientX - box.left) / box.width) * keys);
+  const row = Math.floor(((event.clientY - box.top) / box.height) * queries);
+  return row >= 0 && row < queries && column >= 0 && column < keys ? [row, column] : null;
+}
+
+// The cell so many rows and columns on, within the map.
+const movedCell = ([row, column], [down, right], { shape: [, , queries, keys] }) =>
+  [Math.min(Math.max(row + down, 0), queries - 1), Math.min(Math.max(column + right, 0), keys - 1)];
