@@ -82,7 +82,7 @@ def own_variants(
     if not has_bf16(torch.device(device)):  # imitated, a step would take forever
         return [OWN[0]], {OWN[1].name: NOT_FASTER}
     events = training_of(size, task, {"precision": "auto"}, device).events()
-    found = next(event.arithmetic for event in events if isinstance(event, Begin))
+    found = next(event.compute for event in events if isinstance(event, Begin))
     if found.precision == "bf16" or not found.bf16_seconds:
         return list(OWN), {}
     trial = f"{NOT_FASTER}: {found.fp32_seconds / found.bf16_seconds:.2f} in the trial"

@@ -25,7 +25,7 @@ from transformer.checkpoint.checkpoint import Checkpoint
 from transformer.checkpoint.header import Summary
 from transformer.model import Transformer
 from transformer.runs.directory import create_run
-from transformer.runs.snapshots import commit
+from transformer.runs.snapshots import save_snapshot
 from transformer.tasks import SEVEN_PAIRS, build_task, read_pairs
 from transformer.tasks.presets import prepare
 
@@ -138,7 +138,7 @@ def own_pairs(server: Server) -> str:
     summary = Summary("tiny", 1, 0.0, 1, 4.0, 0.0, 0.0, 7, 4.0, 0.0, True)
     vocabularies = task.source_vocabulary, task.target_vocabulary
     made = Checkpoint.of(Transformer(config.model).eval(), *vocabularies, config.data, summary, [])
-    commit(run.path, 1, 4.0, made.to_bytes(), b"")
+    save_snapshot(run.path, 1, 4.0, made.to_bytes(), b"")
     return f"run-{run.id}-1"
 
 

@@ -12,7 +12,7 @@ from tests.support.server import ROOT, Server, settle
 from transformer.runs.directory import Run
 from transformer.runs.goals import add_evidence
 from transformer.tasks.presets import prepare
-from transformer.trainer.overfit import train_twin
+from transformer.trainer.overfit import run_overfit_check
 
 SHORT = {"max-letters": 4, "d-model": 32, "d-ff": 64, "steps": 20, "final-examples": 20}
 
@@ -26,7 +26,7 @@ def run(server: Server) -> Run:
     subprocess.run([*command, "--run-dir", str(path)], cwd=ROOT, check=True, capture_output=True)
     run = Run(path)
     if not (path / "goals.json").exists():
-        add_evidence(path, "twin", train_twin(run.config(), prepare("reverse")[0]).to_dict())
+        add_evidence(path, "twin", run_overfit_check(run.config(), prepare("reverse")[0]).to_dict())
     return run
 
 

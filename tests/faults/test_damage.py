@@ -1,4 +1,4 @@
-"""A flipped bit: what is damaged is noticed, and the run goes on from the commit before."""
+"""A flipped bit: what is damaged is noticed, and the run goes on from the snapshot before."""
 
 import hashlib
 import json
@@ -14,7 +14,7 @@ from tests.support.trainers import OFTEN, assert_same_run, wait_for, written
 from transformer.config.architecture import RunConfig
 from transformer.runs import queue
 from transformer.runs.directory import Run, create_run
-from transformer.runs.snapshots import commits, newest_sound
+from transformer.runs.snapshots import newest_sound, snapshots
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +43,14 @@ def flip(path: Path, random: Random, start: int = 0) -> None:
 
 def newest(run: Run, suffix: str, back: int = 1) -> Path:
     folder = run.path / "checkpoints"
-    return folder / f"step-{commits(folder)[-back].step}{suffix}"
+    return folder / f"step-{snapshots(folder)[-back].step}{suffix}"
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".state.safetensors", ".json"])
-def test_the_commit_before_is_taken(suffix: str, run: Run, unbroken: Run, nursery: Nursery) -> None:
-    before = commits(run.path / "checkpoints")[-2]
+def test_the_snapshot_before_is_taken(
+    suffix: str, run: Run, unbroken: Run, nursery: Nursery
+) -> None:
+    before = snapshots(run.path / "checkpoints")[-2]
     flip(newest(run, suffix), Random(suffix))
     assert newest_sound(run.path) == before
     assert nursery.train(run).wait() == 0
@@ -59,7 +61,7 @@ def test_the_commit_before_is_taken(suffix: str, run: Run, unbroken: Run, nurser
 @pytest.mark.parametrize("suffix", [".safetensors", ".state.safetensors", ".json"])
 def test_no_flipped_bit_goes_unnoticed(suffix: str, run: Run) -> None:
     """Wherever it is: at each end of the file, and in many places between."""
-    path, before = newest(run, suffix), commits(run.path / "checkpoints")[-2]
+    path, before = newest(run, suffix), snapshots(run.path / "checkpoints")[-2]
     content, random = path.read_bytes(), Random(suffix)
     for place in (0, 7, 8, len(content) - 1, *(random.randrange(len(content)) for _ in range(200))):
         damaged = bytearray(content)
@@ -70,7 +72,7 @@ def test_no_flipped_bit_goes_unnoticed(suffix: str, run: Run) -> None:
 
 def test_what_the_run_wrote_last_is_checked_too(run: Run, unbroken: Run, nursery: Nursery) -> None:
     name = "metrics.jsonl"
-    before, _ = commits(run.path / "checkpoints")[-2:]
+    before, _ = snapshots(run.path / "checkpoints")[-2:]
     flip(run.path / name, Random(name), before.lengths[name])
     assert newest_sound(run.path) == before
     assert nursery.train(run).wait() == 0
@@ -112,7 +114,7 @@ def contents(run: Run) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".state.safetensors", ".json"])
-def test_when_every_commit_is_damaged_nothing_is_destroyed(
+def test_when_every_snapshot_is_damaged_nothing_is_destroyed(
     suffix: str, run: Run, nursery: Nursery
 ) -> None:
     random = Random(suffix)

@@ -22,7 +22,7 @@ CAN_MOUNT = sys.platform == "linux" and os.geteuid() == 0
 
 
 def sizes(run: Run) -> dict[str, int]:
-    """Of what a commit writes, in the unbroken run."""
+    """Of what a snapshot writes, in the unbroken run."""
     folder = run.path / "checkpoints"
     last = run.config().training.steps
     return {

@@ -61,7 +61,7 @@ def until_loss(path: Path, seed: int) -> Run:
 
 
 def made_progress(run: Run, child: Child, log_start: int, start: int) -> bool:
-    """Whether this trainer has gone back to the commit, and written metrics beyond it."""
+    """Whether this trainer has gone back to the snapshot, and written metrics beyond it."""
     word = "step 0 of" if start < 0 else "Going on"
     begun = word in child.output()[log_start:]
     return child.poll() is not None or (begun and run.last_step() > start)
@@ -113,7 +113,7 @@ def test_a_killed_run_ends_as_the_unbroken_one(
 
 
 @pytest.mark.parametrize("loss", [0.0, 100.0])
-def test_a_run_killed_between_its_last_commit_and_its_last_word(
+def test_a_run_killed_between_its_last_snapshot_and_its_last_status(
     loss: float, nursery: Nursery, root: Path
 ) -> None:
     """It does not evaluate itself twice; and one that had reached its loss trains no further."""

@@ -13,9 +13,9 @@ from transformer.checkpoint.checkpoint import Checkpoint
 from transformer.runs import continuation, queue
 from transformer.runs.directory import Run, create_run
 from transformer.training import compute
-from transformer.training.compute import Arithmetic
+from transformer.training.compute import Compute
 
-BEGAN = Arithmetic("cpu", "bf16", "as the run began")
+BEGAN = Compute("cpu", "bf16", "as the run began")
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,7 @@ def damage(path: Path) -> None:
 
 
 def say_otherwise(path: Path) -> None:
-    compute.write(path.parent, Arithmetic("cpu", "fp32", "a person wrote so"))
+    compute.write(path.parent, Compute("cpu", "fp32", "a person wrote so"))
 
 
 @pytest.mark.parametrize("fault", [lose, damage, say_otherwise])

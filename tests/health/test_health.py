@@ -30,7 +30,7 @@ from transformer.model import Transformer
 from transformer.runs.directory import Run, create_run
 from transformer.tasks.presets import prepare
 from transformer.trainer.trainer import Trainer
-from transformer.training import batches, loop
+from transformer.training import batches, optimizer
 from transformer.training.batches import Batch, collate
 from transformer.training.loop import cross_entropy, evaluate_loss
 
@@ -102,7 +102,7 @@ def softmax_over_queries(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def rate_100_times_too_high(monkeypatch: pytest.MonkeyPatch) -> None:
-    rate = loop.learning_rate
+    rate = optimizer.learning_rate
     put_everywhere(monkeypatch, rate, lambda *arguments: 100 * rate(*arguments))
 
 

@@ -17,7 +17,7 @@ from transformer.checkpoint.checkpoint import Checkpoint
 from transformer.config.architecture import DataConfig
 from transformer.errors import CheckpointError
 from transformer.runs.directory import Run, create_run
-from transformer.runs.snapshots import commit
+from transformer.runs.snapshots import save_snapshot
 from transformer.tasks.presets import prepare
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,11 +61,11 @@ def moved(checkpoint: Checkpoint, seed: int) -> Checkpoint:
 
 
 def run_of(*contents: bytes, **about: Any) -> Run:
-    """A run with a commit for each of these files, at step 1, 2 and so on."""
+    """A run with a snapshot for each of these files, at step 1, 2 and so on."""
     _, config = prepare("reverse", training={"steps": len(contents)})
     run = create_run(config, **about)
     for number, content in enumerate(contents, start=1):
-        commit(run.path, number, 1.0 / number, content, b"")
+        save_snapshot(run.path, number, 1.0 / number, content, b"")
     return run
 
 

@@ -13,11 +13,11 @@ from pages.components.runs.goals import cards
 from pages.components.runs.health import check, findings_list
 from transformer.errors import UserError
 from transformer.runs.directory import Run, Status, create_run
-from transformer.runs.goals import Twin, add_evidence
+from transformer.runs.goals import OverfitCheck, add_evidence
 from transformer.runs.metrics import History
 from transformer.tasks.presets import prepare
 
-TWIN = Twin(8, 8, [[0, 4.5], [20, 1.0], [40, 0.009]], 0.009, 40, 1.2)
+TWIN = OverfitCheck(8, 8, [[0, 4.5], [20, 1.0], [40, 0.009]], 0.009, 40, 1.2)
 UNTRAINED = [
     {"kind": "eval", "step": 0, "loss": 4.9, "token_accuracy": 0.0, "unigram": 3.2, "seconds": 1},
     {"kind": "eval", "step": 0, "exact_match": 0.0, "seconds": 1},

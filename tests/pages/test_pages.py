@@ -17,7 +17,7 @@ from tests.support.trainers import no_trainer_left
 from transformer.checkpoint.checkpoint import Checkpoint
 from transformer.model import Transformer
 from transformer.runs.directory import ENDED, Run, create_run, list_runs
-from transformer.runs.snapshots import commit
+from transformer.runs.snapshots import save_snapshot
 from transformer.tasks import SEVEN_PAIRS
 from transformer.tasks.presets import prepare
 from transformer.training import compute
@@ -200,7 +200,7 @@ def test_choice_of_checkpoint_and_input_goes_along_to_the_next_page() -> None:
 def test_a_damaged_checkpoint_file_says_so_and_leaves_the_page_usable() -> None:
     _, config = prepare("reverse", training={"steps": 1})
     run = create_run(config)
-    commit(run.path, 1, 0.0, b"\0" * 100, b"")
+    save_snapshot(run.path, 1, 0.0, b"\0" * 100, b"")
     app = open_page("attention", checkpoint=f"run-{run.id}-1")
     assert len(messages(app)) == 1
     app.selectbox(key="checkpoint").set_value("reverse").run()
@@ -289,7 +289,7 @@ def test_settings_reach_the_run_and_a_wrong_one_is_named() -> None:
 def run_with_checkpoint(name: str, content: bytes) -> Run:
     _, config = prepare("reverse", training={"steps": 1})
     run = create_run(config, name=name)
-    commit(run.path, 1, 0.0, content, b"")
+    save_snapshot(run.path, 1, 0.0, content, b"")
     return run
 
 

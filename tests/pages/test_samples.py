@@ -121,7 +121,7 @@ def test_entries_are_read_once_each_while_the_file_grows_and_is_cut_back(tmp_pat
         (lines[0] + lines[1][:9], entries[:1]),
         (lines[0] + lines[1], entries[:2]),
         (lines[0] + lines[1] + '{"step": 2, "samples": [1]}\n', entries[:2]),
-        (lines[0], entries[:1]),  # a resumed run goes on from its commit
+        (lines[0], entries[:1]),  # a resumed run goes on from its snapshot
         ("".join(lines), entries),
     ):
         file.write_text(content)

@@ -145,7 +145,7 @@ def test_recording_changes_nothing_of_the_training(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("torn", [0, 1, 9, -1])
 def test_a_file_cut_back_goes_on_as_if_unbroken(tmp_path: Path, torn: int) -> None:
-    """A resume cuts the file to what was committed; a kill may have torn the last record."""
+    """A resume cuts the file to what was saved; a kill may have torn the last record."""
     task, models = sorting(), [a_model(seed) for seed in range(4)]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     for folder in (whole, broken):

@@ -48,7 +48,7 @@ OTHERWISE = {
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> Iterator[Run]:
-    """A run with commits."""
+    """A run with snapshots."""
     folder = tmp_path_factory.mktemp("trained")
     with no_trainer_left(folder):
         run = create_run(tiny(steps=2), root=folder / "runs")

@@ -1,4 +1,4 @@
-"""The tiny twin, the file that keeps what it showed, and the baseline of guessing by frequency."""
+"""The overfit check, the file that keeps what it showed, and the loss of guessing by frequency."""
 
 import json
 import math
@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from transformer.config.architecture import RunConfig
-from transformer.runs.goals import Goals, Reload, Twin, add_evidence, read_goals
+from transformer.runs.goals import Goals, OverfitCheck, Reload, add_evidence, read_goals
 from transformer.tasks import Pair, Task
 from transformer.tasks.baselines import unigram_loss
 from transformer.tasks.own_pairs.task import OwnPairs
 from transformer.tasks.presets import data_config, prepare, run_config
-from transformer.trainer.overfit import PAIRS, STEPS, choose_pairs, train_twin
+from transformer.trainer.overfit import PAIRS, STEPS, choose_pairs, run_overfit_check
 
 CHOICES: dict[str, dict[str, Any]] = {
     "paper": {"norm_first": False, "final_norm": False, "d_model": 512, "num_heads": 8},
@@ -39,26 +39,26 @@ def own_pairs(pairs: list[Pair], **data: Any) -> tuple[Task, RunConfig]:
 
 
 @pytest.mark.parametrize("name", ["reverse", "sort", "addition"])
-def test_the_twin_of_a_task_learns_its_pairs_by_heart(name: str) -> None:
+def test_the_model_of_a_task_learns_its_pairs_by_heart(name: str) -> None:
     task, config = prepare(name)
-    twin = train_twin(config, task)
-    assert (twin.pairs, twin.right) == (8, 8)
-    assert twin.loss is not None
-    assert twin.loss < 0.01
-    assert not twin.cut_short
-    assert twin.curve[0][0] == 0
-    assert twin.curve[-1] == [twin.steps, twin.loss]
+    found = run_overfit_check(config, task)
+    assert (found.pairs, found.right) == (8, 8)
+    assert found.loss is not None
+    assert found.loss < 0.01
+    assert not found.cut_short
+    assert found.curve[0][0] == 0
+    assert found.curve[-1] == [found.steps, found.loss]
     # Its first loss is that of a model that knows nothing.
-    assert twin.curve[0][1] > math.log(8)
+    assert found.curve[0][1] > math.log(8)
 
 
 @pytest.mark.parametrize("choice", CHOICES)
-def test_the_twin_shares_the_runs_choices_and_not_its_size(choice: str) -> None:
+def test_the_small_model_shares_the_runs_choices_and_not_its_size(choice: str) -> None:
     task, config = prepare("reverse", "small", model=CHOICES[choice])
-    assert train_twin(config, task).proven
+    assert run_overfit_check(config, task).proven
 
 
-def test_a_large_vocabulary_costs_the_twin_nothing() -> None:
+def test_a_large_vocabulary_costs_the_check_nothing() -> None:
     words = [f"w{number}" for number in range(32_000)]
     pairs = [
         Pair(" ".join(words[i : i + 8]), " ".join(reversed(words[i : i + 8])))
@@ -66,35 +66,35 @@ def test_a_large_vocabulary_costs_the_twin_nothing() -> None:
     ]
     task, config = own_pairs(pairs, tokens="words")
     assert config.model.target_vocab_size > 32_000
-    twin = train_twin(config, task)
-    assert twin.proven
-    assert twin.steps < STEPS
+    found = run_overfit_check(config, task)
+    assert found.proven
+    assert found.steps < STEPS
 
 
-def test_the_twin_is_a_function_of_the_config_and_leaves_no_trace() -> None:
+def test_the_check_is_a_function_of_the_config_and_leaves_no_trace() -> None:
     task, config = prepare("addition")
     torch.manual_seed(1)
     untouched = torch.rand(3)
     torch.manual_seed(1)
-    first = train_twin(config, task).to_dict()
+    first = run_overfit_check(config, task).to_dict()
     assert torch.equal(torch.rand(3), untouched)
     torch.manual_seed(99)
-    second = train_twin(config, task).to_dict()
+    second = run_overfit_check(config, task).to_dict()
     del first["seconds"], second["seconds"]
     assert first == second
     other = prepare("addition", training={"seed": 2})[1]
     assert choose_pairs(other, task) != choose_pairs(config, task)
 
 
-def test_a_twin_that_has_no_time_left_says_so() -> None:
+def test_a_check_that_has_no_time_left_says_so() -> None:
     task, config = prepare("reverse")
-    twin = train_twin(config, task, cpu_seconds=0.0)
-    assert twin.cut_short
-    assert not twin.proven
-    assert twin.curve == [[0, twin.loss]]
+    found = run_overfit_check(config, task, cpu_seconds=0.0)
+    assert found.cut_short
+    assert not found.proven
+    assert found.curve == [[0, found.loss]]
 
 
-def test_the_twin_learns_short_pairs_with_sources_of_their_own() -> None:
+def test_the_check_takes_short_pairs_with_sources_of_their_own() -> None:
     long = [Pair(f"{'far ' * 20}{number}", "too long") for number in range(50)]
     twice = [Pair("one source", target) for target in ("one", "two", "three")]
     short = [Pair(f"short {number}", "short") for number in range(20)]
@@ -104,16 +104,16 @@ def test_the_twin_learns_short_pairs_with_sources_of_their_own() -> None:
     assert not set(chosen) & set(long)
 
 
-def test_few_pairs_and_only_long_ones_make_a_twin_too() -> None:
+def test_few_pairs_and_only_long_ones_make_a_check_too() -> None:
     pairs = [Pair(f"{'a b ' * 15}{name}", name) for name in "xyz"]
     task, config = own_pairs(pairs, tokens="words", held_out=0.0)
-    twin = train_twin(config, task)
-    assert (twin.pairs, twin.right) == (3, 3)
+    found = run_overfit_check(config, task)
+    assert (found.pairs, found.right) == (3, 3)
 
 
 # --- goals.json --------------------------------------------------------------------------
 
-TWIN = Twin(8, 8, [[0, 4.5], [40, 0.009]], 0.009, 40, 1.2)
+CHECK = OverfitCheck(8, 8, [[0, 4.5], [40, 0.009]], 0.009, 40, 1.2)
 RELOAD = {
     "step": 100,
     "ok": True,
@@ -123,11 +123,11 @@ RELOAD = {
 
 def test_evidence_comes_back_as_it_was_put_in_one_after_the_other(tmp_path: Path) -> None:
     assert read_goals(tmp_path) == Goals()
-    add_evidence(tmp_path, "twin", TWIN.to_dict())
-    assert read_goals(tmp_path) == Goals(twin=TWIN)
+    add_evidence(tmp_path, "twin", CHECK.to_dict())
+    assert read_goals(tmp_path) == Goals(overfit=CHECK)
     add_evidence(tmp_path, "reload", RELOAD)
     reload = Reload(100, True, [("logits", True, "equal bit for bit")])
-    assert read_goals(tmp_path) == Goals(TWIN, reload)
+    assert read_goals(tmp_path) == Goals(CHECK, reload)
 
 
 @pytest.mark.parametrize(
@@ -139,9 +139,9 @@ def test_evidence_comes_back_as_it_was_put_in_one_after_the_other(tmp_path: Path
         b'{"twin": 3, "reload": []}',
         b'{"twin": {"pairs": 8}, "reload": {"step": "9", "checks": []}}',
         b"[" * 100_000,
-        json.dumps({"twin": TWIN.to_dict() | {"curve": [[0, "<b>"]]}}).encode(),
-        json.dumps({"twin": TWIN.to_dict() | {"loss": math.nan}}).encode(),
-        json.dumps({"twin": TWIN.to_dict() | {"right": True}}).encode(),
+        json.dumps({"twin": CHECK.to_dict() | {"curve": [[0, "<b>"]]}}).encode(),
+        json.dumps({"twin": CHECK.to_dict() | {"loss": math.nan}}).encode(),
+        json.dumps({"twin": CHECK.to_dict() | {"right": True}}).encode(),
         json.dumps({"reload": RELOAD | {"checks": [{"name": 1, "ok": True}]}}).encode(),
     ],
 )

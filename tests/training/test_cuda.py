@@ -229,6 +229,6 @@ def test_a_run_finds_the_card_and_its_checkpoint_works_without(finished: Run) ->
     assert found.device == "cuda", found.sentence
     assert found.bf16_seconds > 0, found.sentence
     folder = run.path / "checkpoints"
-    path = snapshots.weights_file(folder, snapshots.commits(folder)[-1].step)
+    path = snapshots.weights_file(folder, snapshots.snapshots(folder)[-1].step)
     assert next(Checkpoint.load(path).model.parameters()).device.type == "cpu"
     assert all(check.ok for check in verify(path)), verify(path)

@@ -30,7 +30,7 @@ from transformer.config.architecture import RunConfig
 from transformer.errors import ConfigError
 from transformer.runs.directory import Run, create_run
 from transformer.runs.queue import start
-from transformer.runs.snapshots import commits
+from transformer.runs.snapshots import snapshots
 from transformer.training.distributed import World, join
 from transformer.training.loop import Training, Update
 
@@ -89,11 +89,11 @@ def test_torchrun_has_the_losses_of_one_process(root: Path, nursery: Nursery) ->
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count('"state": "finished"') == 1  # only the leader speaks
+    assert done.stdout.count('"state": "finished"') == 1  # only the main process speaks
     for kind, count in (("train", STEPS), ("eval", STEPS // 10 + 1)):
         assert len(losses(one, kind)) == count
         assert losses(two, kind) == pytest.approx(losses(one, kind), abs=1e-5)
-    # And only the leader writes: nothing stands there twice.
+    # And only the main process writes: nothing stands there twice.
     steps = [record.step for record in two.metrics() if record.kind == "train"]
     assert steps == list(range(1, STEPS + 1))
 
@@ -105,7 +105,7 @@ def test_two_processes_resume_bit_for_bit(precision: str, root: Path, nursery: N
     unbroken, broken = (create_run(made, root=root) for _ in range(2))
     assert Together(nursery, unbroken).wait() == [0, 0]
     together = Together(nursery, broken, **OFTEN)
-    wait_for(lambda: len(commits(broken.path / "checkpoints")) > 2, "commits past the first")
+    wait_for(lambda: len(snapshots(broken.path / "checkpoints")) > 2, "snapshots past the first")
     broken.command("pause")
     assert together.wait() == [0, 0], broken.log_tail()
     ended(broken, "paused")
@@ -127,7 +127,9 @@ def settle() -> None:
         print(training.precision, losses, flush=True)
 
 
-def test_all_processes_train_in_what_the_leader_found(tmp_path: Path, nursery: Nursery) -> None:
+def test_all_processes_train_in_what_the_main_process_found(
+    tmp_path: Path, nursery: Nursery
+) -> None:
     shared = torchrun_variables()
     processes = [
         nursery.call(
@@ -159,13 +161,13 @@ def test_a_signal_to_all_processes_saves_first(root: Path, nursery: Nursery) -> 
     for process in reversed(together.processes):
         os.kill(process.pid, signal.SIGTERM)
     assert together.wait() == [0, 0], run.log_tail()
-    assert commits(run.path / "checkpoints")[-1].step == ended(run, "paused").step > 0
+    assert snapshots(run.path / "checkpoints")[-1].step == ended(run, "paused").step > 0
 
 
 def test_a_trainer_started_by_one_of_several_is_alone(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As when a run under torchrun ends, and its leader starts who is next in the queue."""
+    """As when a run under torchrun ends, and its main process starts who is next in the queue."""
     for name, value in {"WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"}.items():
         monkeypatch.setenv(name, value)
     run = create_run(tiny(steps=1), root=root)
@@ -201,7 +203,7 @@ def test_a_card_that_is_not_there_ends_all(root: Path, nursery: Nursery) -> None
     assert "Traceback" not in run.log_tail()
 
 
-def test_what_the_leader_cannot_open_ends_all(tmp_path: Path, nursery: Nursery) -> None:
+def test_what_the_main_process_cannot_open_ends_all(tmp_path: Path, nursery: Nursery) -> None:
     run = Run(tmp_path / "none")
     run.path.mkdir()
     assert Together(nursery, run).wait() == [1, 1]

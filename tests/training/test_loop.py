@@ -30,10 +30,9 @@ from transformer.training.loop import (
     cross_entropy,
     evaluate_loss,
     evaluate_outputs,
-    learning_rate,
     train,
 )
-from transformer.training.optimizer import Adam
+from transformer.training.optimizer import Adam, learning_rate
 
 some = settings(max_examples=60)
 

@@ -16,7 +16,7 @@ from transformer.tasks.presets import prepare
 from transformer.trainer.state import Position, read_state, write_state
 from transformer.training import compute, precision
 from transformer.training.batches import Batch, training_batches
-from transformer.training.compute import Arithmetic
+from transformer.training.compute import Compute
 from transformer.training.loop import Begin, Loss, Training, evaluate_loss, evaluate_outputs, train
 
 CPU = torch.device("cpu")
@@ -187,7 +187,7 @@ def test_files_from_before_there_was_a_choice_mean_float32(tmp_path: Path) -> No
 
 # --- The record ---------------------------------------------------------------------------
 
-SOUND = Arithmetic("cpu", "bf16", "2.1 times as fast as float32 in a trial at the start", 0.1, 0.05)
+SOUND = Compute("cpu", "bf16", "2.1 times as fast as float32 in a trial at the start", 0.1, 0.05)
 
 
 def test_a_record_is_read_as_it_was_written_and_said_in_words(tmp_path: Path) -> None:

@@ -123,8 +123,8 @@ def train(options: argparse.Namespace) -> int:
 
     with distributed.join() as world:
         run = run or _meet(options, world)
-        trainer.Trainer(run, trainer.to_stderr if world.leads else _silent, world).train()
-        if not world.leads:
+        trainer.Trainer(run, trainer.to_stderr if world.is_main else _silent, world).train()
+        if not world.is_main:
             return 0
         result = trainer.result(run)
     if options.json:
@@ -134,17 +134,17 @@ def train(options: argparse.Namespace) -> int:
 
 def _meet(options: argparse.Namespace, world: Any) -> Run:
     """Of several processes, one makes or opens the run, and tells the others where it is."""
-    if not world.leads:
-        path = world.agree("")
+    if not world.is_main:
+        path = world.broadcast("")
         if not path:
-            raise SystemExit(1)  # the leader has said why
+            raise SystemExit(1)  # the main process has said why
         return Run(Path(path))
     try:
         run = _open_run(options)
     except UserError:
-        world.agree("")
+        world.broadcast("")
         raise
-    world.agree(str(run.path))
+    world.broadcast(str(run.path))
     return run
 
 

@@ -19,7 +19,7 @@ from transformer.health.curves import (
     Curve,
     check_curve,
     check_first_loss,
-    check_twin,
+    check_overfit,
     untrained_loss_bound,
 )
 from transformer.health.finding import STATES, Finding
@@ -32,6 +32,9 @@ from transformer.health.invariants import (
 from transformer.health.learning import check_generation, check_gradients
 from transformer.health.run import check_parts, check_run
 
+check_twin = check_overfit
+"""The same, under the name that it had before."""
+
 __all__ = [
     "STATES",
     "Curve",
@@ -43,6 +46,7 @@ __all__ = [
     "check_generation",
     "check_gradients",
     "check_model",
+    "check_overfit",
     "check_parts",
     "check_run",
     "check_targets",

@@ -7,7 +7,7 @@ from statistics import median
 
 from transformer.config.architecture import RunConfig, TransformerConfig
 from transformer.health.finding import Finding
-from transformer.runs.goals import Twin
+from transformer.runs.goals import OverfitCheck
 from transformer.runs.metrics import Record, by_step, series
 
 FAR = 10.0
@@ -111,19 +111,19 @@ def check_first_loss(loss: float | None, config: TransformerConfig) -> Finding:
     return Finding(name, "ok", f"{said}, and up to {highest:.2f} is right here ({reason}).")
 
 
-def check_twin(twin: Twin | None) -> Finding:
-    """Did the tiny twin learn its pairs by heart, and write them by itself?"""
+def check_overfit(found: OverfitCheck | None) -> Finding:
+    """Did a small model learn its pairs by heart, and write them by itself?"""
     name = "A tiny twin learns eight pairs"
-    if twin is None:
+    if found is None:
         return Finding(name, "waiting", "The twin has not been trained yet.")
-    shown = "not a finite number" if twin.loss is None else f"{twin.loss:.3g}"
+    shown = "not a finite number" if found.loss is None else f"{found.loss:.3g}"
     story = (
-        f"After {twin.steps} updates on {twin.pairs} pairs its loss is {shown}, and it writes "
-        f"{twin.right} of them right"
+        f"After {found.steps} updates on {found.pairs} pairs its loss is {shown}, and it writes "
+        f"{found.right} of them right"
     )
-    if twin.proven:
+    if found.proven:
         return Finding(name, "ok", f"{story}.")
-    if twin.near_zero:
+    if found.near_zero:
         return Finding(
             name,
             "problem",
@@ -131,17 +131,17 @@ def check_twin(twin: Twin | None) -> Finding:
             f"predict. {story}.",
             "The targets are not shifted right, or the causal mask is missing.",
         )
-    if twin.cut_short:
+    if found.cut_short:
         return Finding(
             name,
             "waiting",
-            f"{story}; it was cut short after {twin.seconds:.0f} s.",
+            f"{story}; it was cut short after {found.seconds:.0f} s.",
             "Check again when the machine is less busy.",
         )
     return Finding(
         name,
         "problem",
-        f"Something in the model stands in the way of learning: it cannot learn {twin.pairs} "
+        f"Something in the model stands in the way of learning: it cannot learn {found.pairs} "
         f"pairs by heart. {story}.",
         "Look at the findings above: the softmax, the masks, the gradients.",
     )

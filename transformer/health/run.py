@@ -1,4 +1,4 @@
-"""The health check of a run: its newest model, its batches, its twin and its curve."""
+"""The health check of a run: its newest model, its batches, its overfit check and its curve."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -9,7 +9,7 @@ from transformer.checkpoint.checkpoint import Checkpoint
 from transformer.config.architecture import RunConfig, TransformerConfig
 from transformer.decoding.strategies import decode, greedy
 from transformer.errors import CheckpointError
-from transformer.health.curves import Curve, check_curve, check_first_loss, check_twin
+from transformer.health.curves import Curve, check_curve, check_first_loss, check_overfit
 from transformer.health.finding import Finding, percent
 from transformer.health.invariants import (
     NOT_FINITE,
@@ -25,7 +25,7 @@ from transformer.runs.goals import read_goals
 from transformer.runs.metrics import Record, by_step
 from transformer.tasks import Pair, Task, build_task
 from transformer.tasks.baselines import unigram_loss
-from transformer.trainer.overfit import train_twin
+from transformer.trainer.overfit import run_overfit_check
 from transformer.training.batches import Batch, collate, encode
 from transformer.training.loop import cross_entropy, evaluate_loss
 
@@ -77,10 +77,10 @@ def check_run(run: Run, progress: Progress = lambda _: None) -> list[Finding]:
     if not any(finding.name == NOT_FINITE for finding in findings):
         findings += _generation(model, task, pairs, step, records)
     progress("Training the tiny twin")
-    twin = read_goals(run.path).twin
-    if twin is None or twin.cut_short:
-        twin = train_twin(config, task)
-    findings.append(check_twin(twin))
+    overfit = read_goals(run.path).overfit
+    if overfit is None or overfit.cut_short:
+        overfit = run_overfit_check(config, task)
+    findings.append(check_overfit(overfit))
     progress("Reading the curve")
     held_out = task.held_out(config.training.eval_examples)
     guesses = (unigram_loss(task, held_out, ends_known=known) for known in (False, True))

@@ -20,7 +20,7 @@ from transformer.runs.directory import (
 )
 from transformer.runs.snapshots import (
     APPEND_ONLY,
-    Commit,
+    Snapshot,
     newest_sound,
     state_file,
     weights_file,
@@ -106,7 +106,7 @@ def _seconds_until(run: Run, step: int) -> float:
     return max((one.seconds or 0.0 for one in run.metrics() if one.step <= step), default=0.0)
 
 
-def _copy_snapshot(run: Run, start: Commit, folder: Path) -> None:
+def _copy_snapshot(run: Run, start: Snapshot, folder: Path) -> None:
     """Everything of a run that a snapshot vouches for."""
     source, target = run.path / "checkpoints", folder / "checkpoints"
     for made in {start.step, 0}:

@@ -24,7 +24,7 @@ from transformer.errors import ConfigError, RunError
 from transformer.files import link_or_copy, sync, write_atomic, write_over
 from transformer.runs import metrics
 from transformer.runs.metrics import Record, Samples
-from transformer.runs.snapshots import commits, weights_file
+from transformer.runs.snapshots import snapshots, weights_file
 
 ROOT = Path("runs")
 """Where the app and the command line keep runs, relative to where they were started."""
@@ -253,9 +253,9 @@ class Run:
         (self.path / "control").unlink(missing_ok=True)
 
     def checkpoints(self) -> list[Path]:
-        """Committed checkpoints, oldest first: the untrained model, the best, and the last five."""
+        """Those of its snapshots, oldest first: the untrained model, the best, the last five."""
         folder = self.path / "checkpoints"
-        return [weights_file(folder, made.step) for made in commits(folder)]
+        return [weights_file(folder, snapshot.step) for snapshot in snapshots(folder)]
 
     def metrics(self) -> list[Record]:
         """All that was measured, in the order in which it was."""

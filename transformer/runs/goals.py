@@ -1,8 +1,8 @@
 """``goals.json`` of a run: the evidence for the three goals, as the trainer finds it.
 
-Goal 1, near-zero loss on a tiny set, is shown by the twin (:mod:`trainer.overfit`); goal 3, a
-saved model works after loading, by the checks of the run's first and last checkpoint. Goal 2,
-better than untrained, needs no file: the metrics hold both. Loads no torch.
+Goal 1, near-zero loss on a tiny set, is shown by the overfit check (:mod:`trainer.overfit`);
+goal 3, a saved model works after loading, by the checks of the run's first and last checkpoint.
+Goal 2, better than untrained, needs no file: the metrics hold both. Loads no torch.
 """
 
 import json
@@ -20,8 +20,8 @@ NEAR_ZERO = 0.01
 
 
 @dataclass(frozen=True)
-class Twin:
-    """What became of the tiny twin.
+class OverfitCheck:
+    """What became of the small model that was to overfit a few pairs.
 
     pairs: how many pairs it learned by heart; right: how many of them it then wrote exactly.
     curve: [step, loss in nats a token], from step 0, before any update.
@@ -102,7 +102,7 @@ class Reload:
 class Goals:
     """The evidence so far; None where there is none yet."""
 
-    twin: Twin | None = None
+    overfit: OverfitCheck | None = None
     reload: Reload | None = None
 
 
@@ -117,11 +117,15 @@ def _read(run_path: Path) -> dict[str, Any]:
 def read_goals(run_path: Path) -> Goals:
     """The evidence in a run directory. A missing or damaged file is no evidence."""
     plain = _read(run_path)
-    return Goals(Twin.from_dict(plain.get("twin")), Reload.from_dict(plain.get("reload")))
+    return Goals(OverfitCheck.from_dict(plain.get("twin")), Reload.from_dict(plain.get("reload")))
 
 
 def add_evidence(run_path: Path, goal: str, evidence: Mapping[str, Any]) -> None:
-    """Put "twin" or "reload" into the file, beside what is there; a reader never sees half."""
+    """Put evidence into the file, beside what is there; a reader never sees half.
+
+    Args:
+        goal: "twin" for the overfit check, or "reload".
+    """
     content = _read(run_path) | {goal: dict(evidence)}
     write_atomic(run_path / FILE, json.dumps(content, allow_nan=False, indent=1).encode())
 

@@ -1,8 +1,8 @@
-"""The points a run can go on from: weights, everything else that matters, and a manifest.
+"""Snapshots: the points a run can go on from. Weights, the rest of the state, and a manifest.
 
-``step-N.json`` is written last and makes the two files beside it a commit: it names their
+``step-N.json`` is written last and makes the two files beside it a snapshot: it names their
 checksums, and how long the run's append-only files were. A crash at any moment leaves the
-commits before it untouched.
+snapshots before it untouched.
 """
 
 import hashlib
@@ -17,17 +17,17 @@ from transformer.errors import RunError
 from transformer.files import sweep, sync, write_atomic
 
 APPEND_ONLY = ("metrics.jsonl", "samples.jsonl", "attention.bin")
-"""Files of a run that only grow; going on from a commit cuts them back to what it saw."""
+"""Files of a run that only grow; going on from a snapshot cuts them back to what it saw."""
 KEPT = 2
-"""The newest commits that are kept whole; of older ones, some keep their weights alone: the first,
-the best, and as many of the newest as one averages."""
+"""The newest snapshots that are kept whole. Of older ones, some keep their weights alone: the
+first, the best, and as many of the newest as one averages."""
 AVERAGED = 5
-"""Of the newest commits the weights are there to be averaged, as the paper does (section 6.1)."""
+"""Of the newest snapshots the weights are there to be averaged, as the paper does (section 6.1)."""
 MANIFEST = re.compile(r"step-([0-9]{1,12})\.json")
 
 
 @dataclass(frozen=True)
-class Commit:
+class Snapshot:
     """What a manifest says.
 
     loss: of the evaluation at this step, in nats a token.
@@ -54,13 +54,13 @@ def state_file(folder: Path, step: int) -> Path:
     return folder / f"step-{step}.state.safetensors"
 
 
-def commit(
+def save_snapshot(
     run: Path, step: int, loss: float, weights: bytes, state: bytes, ended: str = ""
-) -> Commit:
-    """Make a commit of a run, then drop those it makes superfluous.
+) -> Snapshot:
+    """Save a snapshot of a run, then drop those it makes superfluous.
 
     Raises:
-        OSError: the disk does not take it; the commits before it are as they were.
+        OSError: the disk does not take it; the snapshots before it are as they were.
     """
     folder = run / "checkpoints"
     lengths = {}
@@ -70,44 +70,44 @@ def commit(
         if lengths[name]:
             sync(path)
     history = {name: _file_sha256(run / name, length) for name, length in lengths.items()}
-    made = Commit(step, loss, _sha256(weights), _sha256(state), lengths, history, ended)
+    snapshot = Snapshot(step, loss, _sha256(weights), _sha256(state), lengths, history, ended)
     write_atomic(weights_file(folder, step), weights)
     write_atomic(state_file(folder, step), state)
-    write_manifest(folder, made)
+    write_manifest(folder, snapshot)
     _prune(folder)
-    return made
+    return snapshot
 
 
-def write_manifest(folder: Path, made: Commit) -> None:
+def write_manifest(folder: Path, snapshot: Snapshot) -> None:
     """With a checksum of its own: one damaged digit would cut a run's history in its midst."""
-    plain = {**asdict(made), "sha256": _manifest_sha256(made)}
-    write_atomic(folder / f"step-{made.step}.json", json.dumps(plain).encode())
+    plain = {**asdict(snapshot), "sha256": _manifest_sha256(snapshot)}
+    write_atomic(folder / f"step-{snapshot.step}.json", json.dumps(plain).encode())
 
 
-def commits(folder: Path) -> list[Commit]:
+def snapshots(folder: Path) -> list[Snapshot]:
     """What the manifests in a folder of checkpoints say, oldest first, without damaged ones."""
     found = [_read(folder / name) for name in _names(folder) if MANIFEST.fullmatch(name)]
-    return sorted((made for made in found if made is not None), key=lambda made: made.step)
+    return sorted((one for one in found if one is not None), key=lambda one: one.step)
 
 
-def newest_sound(run: Path) -> Commit | None:
-    """The newest commit whose files are, bit for bit, what was committed; None before the first.
+def newest_sound(run: Path) -> Snapshot | None:
+    """The newest snapshot whose files are, bit for bit, what was saved; None before the first.
 
     A flipped bit, a file that is gone, or a metrics file that lost its end, and it is the
-    commit before. Damage to the metrics that every commit saw costs the curve a point and the
+    snapshot before. Damage to the metrics that every snapshot saw costs the curve a point and the
     run nothing.
 
     Raises:
-        RunError: there are commits, and none of them is sound.
+        RunError: there are snapshots, and none of them is sound.
     """
     folder = run / "checkpoints"
-    whole = [made for made in reversed(commits(folder)) if _is_whole(run, made)]
-    for made in whole:
+    whole = [snapshot for snapshot in reversed(snapshots(folder)) if _is_whole(run, snapshot)]
+    for snapshot in whole:
         if all(
-            _file_sha256(run / name, length) == made.history[name]
-            for name, length in made.lengths.items()
+            _file_sha256(run / name, length) == snapshot.history[name]
+            for name, length in snapshot.lengths.items()
         ):
-            return made
+            return snapshot
     if whole:
         return whole[0]
     if any(MANIFEST.fullmatch(name) for name in _names(folder)):
@@ -118,28 +118,28 @@ def newest_sound(run: Path) -> Commit | None:
     return None
 
 
-def _is_whole(run: Path, made: Commit) -> bool:
+def _is_whole(run: Path, snapshot: Snapshot) -> bool:
     folder = run / "checkpoints"
     return (
-        _file_sha256(weights_file(folder, made.step)) == made.weights
-        and _file_sha256(state_file(folder, made.step)) == made.state
+        _file_sha256(weights_file(folder, snapshot.step)) == snapshot.weights
+        and _file_sha256(state_file(folder, snapshot.step)) == snapshot.state
     )
 
 
-def go_back(run: Path, made: Commit | None) -> None:
-    """Undo in a run's directory all that came after a commit; all, if there is none.
+def rewind(run: Path, snapshot: Snapshot | None) -> None:
+    """Undo in a run's directory all that came after a snapshot; all, if there is none.
 
     Only the trainer that holds the run's lock may call it.
     """
     for name in APPEND_ONLY:
-        length = made.lengths[name] if made else 0
+        length = snapshot.lengths[name] if snapshot else 0
         if _size(run / name) > length:
             os.truncate(run / name, length)
         elif 0 < _size(run / name) < length and name.endswith(".jsonl"):
             os.truncate(run / name, (run / name).read_bytes().rfind(b"\n") + 1)
     folder = run / "checkpoints"
     sweep(folder)
-    known = {one.step for one in commits(folder) if made and one.step <= made.step}
+    known = {one.step for one in snapshots(folder) if snapshot and one.step <= snapshot.step}
     # Manifests go first, as in _prune.
     for path in sorted(folder.glob("step-*"), key=lambda path: path.suffix != ".json"):
         number = path.name.split(".")[0].removeprefix("step-")
@@ -149,17 +149,17 @@ def go_back(run: Path, made: Commit | None) -> None:
 
 def _prune(folder: Path) -> None:
     """Drop what nobody goes back to. Manifests go first, so that none names what is gone."""
-    found = commits(folder)
-    best = min(found, key=lambda made: made.loss)
-    whole = {made.step for made in found[-KEPT:]}
-    weighed = {made.step for made in (found[0], best, *found[-AVERAGED:])}
-    for made in found:
-        if made.step in whole:
+    found = snapshots(folder)
+    best = min(found, key=lambda snapshot: snapshot.loss)
+    whole = {snapshot.step for snapshot in found[-KEPT:]}
+    weighed = {snapshot.step for snapshot in (found[0], best, *found[-AVERAGED:])}
+    for snapshot in found:
+        if snapshot.step in whole:
             continue
-        if made.step not in weighed:
-            (folder / f"step-{made.step}.json").unlink(missing_ok=True)
-            weights_file(folder, made.step).unlink(missing_ok=True)
-        state_file(folder, made.step).unlink(missing_ok=True)
+        if snapshot.step not in weighed:
+            (folder / f"step-{snapshot.step}.json").unlink(missing_ok=True)
+            weights_file(folder, snapshot.step).unlink(missing_ok=True)
+        state_file(folder, snapshot.step).unlink(missing_ok=True)
 
 
 def _names(folder: Path) -> Iterator[str]:
@@ -169,25 +169,25 @@ def _names(folder: Path) -> Iterator[str]:
         return
 
 
-def _read(path: Path) -> Commit | None:
+def _read(path: Path) -> Snapshot | None:
     try:
         plain = json.loads(path.read_text("utf-8"))
         checksum = plain.pop("sha256")
-        made = Commit(**plain)
-        numbers = [made.step, *(made.lengths[name] for name in APPEND_ONLY)]
+        snapshot = Snapshot(**plain)
+        numbers = [snapshot.step, *(snapshot.lengths[name] for name in APPEND_ONLY)]
         sound = (
-            path.name == f"step-{made.step}.json"
-            and checksum == _manifest_sha256(made)
+            path.name == f"step-{snapshot.step}.json"
+            and checksum == _manifest_sha256(snapshot)
             and all(type(number) is int and number >= 0 for number in numbers)
-            and isinstance(made.loss, int | float)
-            and isinstance(made.weights, str)
-            and isinstance(made.state, str)
-            and isinstance(made.ended, str)
-            and made.history.keys() >= made.lengths.keys()
+            and isinstance(snapshot.loss, int | float)
+            and isinstance(snapshot.weights, str)
+            and isinstance(snapshot.state, str)
+            and isinstance(snapshot.ended, str)
+            and snapshot.history.keys() >= snapshot.lengths.keys()
         )
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
-    return made if sound else None
+    return snapshot if sound else None
 
 
 def _size(path: Path) -> int:
@@ -201,8 +201,8 @@ def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def _manifest_sha256(made: Commit) -> str:
-    return _sha256(json.dumps(asdict(made)).encode())
+def _manifest_sha256(snapshot: Snapshot) -> str:
+    return _sha256(json.dumps(asdict(snapshot)).encode())
 
 
 def _file_sha256(path: Path, length: int | None = None) -> str:

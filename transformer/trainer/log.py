@@ -72,15 +72,15 @@ class RunLog:
         """Of training so far, those before a pause included."""
         return round(time.monotonic() - self.started, 3)
 
-    def go_on(self, step: int, position: Position) -> None:
-        """Go on as the log was at a commit."""
+    def resume(self, step: int, position: Position) -> None:
+        """Go on as the log was at a snapshot."""
         self.started = time.monotonic() - position.seconds
         self.losses = list(position.losses)
         self.untrained = dict(position.untrained)
         self.evaluation = {step: dict(position.evaluation)}
 
     def position(self, step: int, tokens: int, processes: int, precision: str) -> Position:
-        """What :meth:`go_on` needs."""
+        """What :meth:`resume` needs."""
         return Position(
             self.seconds,
             tokens,
@@ -92,18 +92,18 @@ class RunLog:
         )
 
     def write(self, event: Event, model: Transformer, *, last: bool = False) -> None:
-        """Put an event down, if its step is one of those that are, or the last of all."""
+        """Write an event, if its step is one of those that are written, or the last of all."""
         if isinstance(event, Update):
             self._write_update(event)
             if event.step in self.moments:
                 self.recorder.record(event.step, model)
         elif isinstance(event, Loss):
-            self.keep(event)
+            self.remember(event)
             self._append_metric(
                 kind="eval", step=event.step, loss=event.loss, token_accuracy=event.token_accuracy
             )
         elif isinstance(event, Outputs):
-            self.keep(event)
+            self.remember(event)
             self._write_outputs(event, last)
             if event.step == 0 or last:
                 self.recorder.record(event.step, model)
@@ -149,7 +149,7 @@ class RunLog:
         ]
         self._append(SAMPLES, {"step": event.step, "samples": samples})
 
-    def keep(self, event: Loss | Outputs) -> None:
+    def remember(self, event: Loss | Outputs) -> None:
         """Remember an evaluation without writing it, for the checkpoint made of its step."""
         known = self.evaluation.get(event.step, {})
         found: dict[str, float]

@@ -1,10 +1,10 @@
-"""The tiny twin: a small model built as the run's is, which learns eight of its pairs by heart.
+"""The overfit check: a small model built as the run's is learns eight of its pairs by heart.
 
 If the loss goes to zero on a few pairs, and the model then writes each of them from its source
 alone, nothing in its construction stands in the way of learning. A run of any size can be
 asked this in a second or two.
 
-The twin shares the run's code and every choice of its architecture (norms, activation, ties,
+The small model shares the run's code and every choice of its architecture (norms, activation, ties,
 positions), but not its size: width 64, at most 2 + 2 layers and 4 heads, and only the tokens
 that occur in the eight pairs. So a model of any width, with any vocabulary, costs the same.
 """
@@ -21,7 +21,7 @@ from transformer.config.architecture import RunConfig, TransformerConfig
 from transformer.decoding.strategies import decode, greedy, pad
 from transformer.errors import CheckpointError
 from transformer.model import Transformer
-from transformer.runs.goals import NEAR_ZERO, Twin
+from transformer.runs.goals import NEAR_ZERO, OverfitCheck
 from transformer.tasks import Pair, Task
 from transformer.training.batches import Encoded, collate, encode
 from transformer.training.loop import cross_entropy
@@ -36,14 +36,16 @@ STEPS = 250
 LEARNING_RATE = 4e-3
 WARMUP = 20
 CPU_SECONDS, SECONDS = 6.0, 20.0
-"""After this it is cut short, and says so: a run must not wait for its twin.
+"""After this it is cut short, and says so: a run must not wait for it.
 
 Of the processor's time mostly, so that a busy machine changes nothing; of the clock's, more.
 """
 
 
-def train_twin(config: RunConfig, task: Task, cpu_seconds: float = CPU_SECONDS) -> Twin:
-    """Train and test the twin of a run; the same result every time, but for its ``seconds``.
+def run_overfit_check(
+    config: RunConfig, task: Task, cpu_seconds: float = CPU_SECONDS
+) -> OverfitCheck:
+    """Train and test the small model; the same result every time, but for its ``seconds``.
 
     Deterministic as long as it is not cut short: what it draws comes from the run's seed, and
     the global random state is left as it was found. It runs on the CPU.
@@ -71,7 +73,7 @@ def train_twin(config: RunConfig, task: Task, cpu_seconds: float = CPU_SECONDS) 
         if math.isfinite(loss) and not _is_logged(steps):
             curve.append([steps, round(loss, 6)])
         right = _count_right(model, encoded)
-    return Twin(
+    return OverfitCheck(
         pairs=len(pairs),
         right=right,
         curve=curve,
@@ -104,7 +106,7 @@ def choose_pairs(config: RunConfig, task: Task) -> list[Pair]:
 def _shrink(
     config: TransformerConfig, encoded: Sequence[Encoded]
 ) -> tuple[list[Encoded], TransformerConfig]:
-    """The pairs in the ids of a vocabulary of their own, and the twin's configuration."""
+    """The pairs in the ids of a vocabulary of their own, and the small model's configuration."""
     special = [config.pad_id, config.bos_id, config.eos_id, config.unk_id, config.decoder_start_id]
     sources, targets = ({i for pair in encoded for i in pair[side]} for side in range(2))
     if config.share_embeddings:
@@ -157,7 +159,7 @@ def _is_logged(step: int) -> bool:
 
 
 def _count_right(model: Transformer, encoded: Sequence[Encoded]) -> int:
-    """How many of its pairs the twin writes exactly, greedily, from the sources alone."""
+    """How many of its pairs the model writes exactly, greedily, from the sources alone."""
     eos = model.config.eos_id
     source = pad([model.config.framed(source) for source, _ in encoded], model.config.pad_id)
     longest = max(len(target) for _, target in encoded)

@@ -1,4 +1,4 @@
-"""What a commit holds besides weights: optimizer, random state, and where the run was.
+"""What a snapshot holds besides weights: optimizer, random state, and where the run was.
 
 A .safetensors file, as a checkpoint is, though only its own run ever reads it: pickles run code,
 and a run directory may be on a shared disk.

@@ -28,10 +28,10 @@ from transformer.runs.metrics import Record, by_step
 from transformer.tasks import Task, build_task
 from transformer.trainer.failures import diagnosis, limit_memory
 from transformer.trainer.log import EXAMPLES, RunLog, curve
-from transformer.trainer.overfit import train_twin
+from transformer.trainer.overfit import run_overfit_check
 from transformer.trainer.state import read_state, write_state
 from transformer.training import compute
-from transformer.training.compute import Arithmetic
+from transformer.training.compute import Compute
 from transformer.training.distributed import ALONE, World
 from transformer.training.loop import (
     Begin,
@@ -45,10 +45,10 @@ from transformer.training.loop import (
     evaluate_outputs,
 )
 
-COMMIT_SHARE = 20
+SNAPSHOT_SHARE = 20
 """Saving takes at most one part in so many of the time."""
 UNEVALUATED = 6
-"""A commit waits so many times longer where it needs an evaluation of its own."""
+"""A snapshot waits so many times longer where it needs an evaluation of its own."""
 CLAIM_SECONDS = 5.0
 
 Progress = Callable[[str], None]
@@ -66,14 +66,14 @@ class Trainer:
         self.signalled = ""
         self.inherited = run.about()["parent_seconds"]
         self.step = 0
-        self.committed = time.monotonic()
-        self.commit_cost = 0.0
+        self.saved = time.monotonic()
+        self.snapshot_seconds = 0.0
 
     def train(self) -> None:
-        """Run to the end, or until told to stop or pause; leaves a last word either way."""
-        if not self.world.leads:
+        """Run to the end, or until told to stop or pause; leaves a status that says which."""
+        if not self.world.is_main:
             for number in (signal.SIGTERM, signal.SIGINT):
-                # The leader obeys for all: whoever ended before it would leave it without a step.
+                # The main process obeys for all: whoever ended before it would leave it waiting.
                 signal.signal(number, signal.SIG_IGN)
             self._train()
             return
@@ -83,7 +83,7 @@ class Trainer:
                 limit_memory(self.limits.memory_bytes, self.config.training.device)
             status = self.run.status()
             if status.state in ENDED:
-                self.world.agree("nothing to do")
+                self.world.broadcast("nothing to do")
                 return
             if status.state in RESUMABLE:
                 self.run.clear_command()  # it was for the process before
@@ -104,61 +104,61 @@ class Trainer:
         except UserError as error:
             return "failed", str(error), "data"
         except Exception as error:
-            limit_memory(None, self.config.training.device)  # a last word takes some, too
+            limit_memory(None, self.config.training.device)  # saying why takes some, too
             with suppress(OSError):  # the output is on the disk that may be full
                 traceback.print_exc()
             return "failed", *diagnosis(error)
 
     def _train(self) -> tuple[str, str, str]:
         config, world = self.config, self.world
-        if world.agree("train" if world.leads else "") != "train":
+        if world.broadcast("train" if world.is_main else "") != "train":
             return "stopped", "", ""
         world = self.world = world.on(config.training.device)
         torch.set_num_threads(config.training.threads)
         torch.manual_seed(config.training.seed)
         task = build_task(config.data, self.run.data_file)
         model = Transformer(config.model).to(world.device)
-        if not world.leads:  # else every process would drop out the same places of its rows
+        if not world.is_main:  # else every process would drop out the same places of its rows
             torch.manual_seed(config.training.seed + 7919 * world.rank)
         training = Training(model, task, config.training, world)
-        step, ended = self._go_back()
-        log = RunLog(self.run, config, task) if world.leads else None
-        has_twin = read_goals(self.run.path).twin is not None
+        step, ended = self._rewind()
+        log = RunLog(self.run, config, task) if world.is_main else None
+        checked = read_goals(self.run.path).overfit is not None
         if step >= 0:
             self._restore(step, training, log)
-        if ended:  # it was killed between its last commit and its last word
+        if ended:  # it was killed between its last snapshot and its last status
             return self._conclude(log, ended)
         for event in training.events():
             self.step = event.step
             if log is not None:
                 log.write(event, model)
-                self._tell(event, log)
-                if isinstance(event, Update) and not has_twin:
+                self._report(event, log)
+                if isinstance(event, Update) and not checked:
                     # After the first point of the curve: nobody should wait for that.
-                    has_twin = True
-                    self._train_twin(task)
+                    checked = True
+                    self._run_overfit_check(task)
             if isinstance(event, StepEnd):
-                word = world.agree(self._wanted(training, log) if log is not None else "")
+                word = world.broadcast(self._next_action(training, log) if log is not None else "")
                 if word == "stop":
                     return self._end(training, log, "stopped")
                 if word == "out of time":
                     return self._end(training, log, "stopped", self._out_of_time())
-                if word in ("commit", "pause", "save"):
-                    self._commit(training, log)
+                if word in ("snapshot", "pause", "save"):
+                    self._save_snapshot(training, log)
                 if word == "pause":
                     return "paused", "", ""
         return self._end(training, log, "finished")
 
-    def _train_twin(self, task: Task) -> None:
+    def _run_overfit_check(self, task: Task) -> None:
         """Evidence for goal 1. What goes wrong with it is no reason to end the run."""
         try:
-            twin = train_twin(self.config, task)
+            check = run_overfit_check(self.config, task)
         except Exception:
             traceback.print_exc()
         else:
-            add_evidence(self.run.path, "twin", twin.to_dict())
+            add_evidence(self.run.path, "twin", check.to_dict())
 
-    def _tell(self, event: Event, log: RunLog) -> None:
+    def _report(self, event: Event, log: RunLog) -> None:
         """Report the progress to whoever reads the trainer's output."""
         if isinstance(event, Loss):
             self.progress(
@@ -166,28 +166,27 @@ class Trainer:
                 f"{log.seconds:.1f} s"
             )
         elif isinstance(event, Begin):
-            compute.write(self.run.path, event.arithmetic)
-            self.progress(event.arithmetic.sentence)
+            compute.write(self.run.path, event.compute)
+            self.progress(event.compute.sentence)
 
-    # --- Going on from a commit ---------------------------------------------------------------
+    # --- Going on from a snapshot --------------------------------------------------------------
 
-    def _go_back(self) -> tuple[int, str]:
-        """Put the run's files where they were at the newest sound commit.
+    def _rewind(self) -> tuple[int, str]:
+        """Put the run's files where they were at the newest sound snapshot.
 
         Returns its step, or -1 if there is none; and the state in which the run ended there,
         empty if it is to go on.
         """
-        made = None
-        if self.world.leads:
-            made = snapshots.newest_sound(self.run.path)
-            snapshots.go_back(self.run.path, made)
-        step, _, ended = self.world.agree(f"{made.step} {made.ended}" if made else "-1").partition(
-            " "
-        )
+        found = ""
+        if self.world.is_main:
+            snapshot = snapshots.newest_sound(self.run.path)
+            snapshots.rewind(self.run.path, snapshot)
+            found = f"{snapshot.step} {snapshot.ended}" if snapshot else "-1"
+        step, _, ended = self.world.broadcast(found).partition(" ")
         return int(step), ended
 
     def _restore(self, step: int, training: Training, log: RunLog | None) -> None:
-        """Put model, optimizer and random state where they were at a commit."""
+        """Put model, optimizer and random state where they were at a snapshot."""
         folder = self.run.path / "checkpoints"
         checkpoint = Checkpoint.load(snapshots.weights_file(folder, step))
         parameters = dict(training.model.named_parameters())
@@ -198,21 +197,21 @@ class Trainer:
         training.restore(step, position.tokens, tensors, position.precision)
         self.step = step
         if log is not None:
-            log.go_on(step, position)
+            log.resume(step, position)
             self.progress(f"Going on from step {step:,}.")
-            self._keep_arithmetic(training)
+            self._keep_compute(training)
             if self.world.size != position.processes:
                 self.progress(
                     f"It was saved by {position.processes} processes and goes on with "
                     f"{self.world.size}: not bit for bit as it would have."
                 )
 
-    def _keep_arithmetic(self, training: Training) -> None:
+    def _keep_compute(self, training: Training) -> None:
         """Let the run's page say what it goes on in, even if its file was lost, or is another's."""
         device, precision = self.world.device.type, training.precision
         known = compute.read(self.run.path)
         if precision and (known is None or (known.device, known.precision) != (device, precision)):
-            compute.write(self.run.path, Arithmetic(device, precision, "as the run began"))
+            compute.write(self.run.path, Compute(device, precision, "as the run began"))
 
     # --- Commands -----------------------------------------------------------------------------
 
@@ -230,8 +229,8 @@ class Trainer:
 
         return note
 
-    def _wanted(self, training: Training, log: RunLog) -> str:
-        """What to do between two updates: a command, a commit that is due, or nothing."""
+    def _next_action(self, training: Training, log: RunLog) -> str:
+        """What to do between two updates: a command, a snapshot that is due, or nothing."""
         word = self.signalled or self.run.pending_command()
         if word == "save":
             self.run.clear_command()
@@ -240,12 +239,12 @@ class Trainer:
         if self.limits.minutes and log.seconds - self.inherited > 60 * self.limits.minutes:
             return "out of time"
         wait = self.limits.commit_seconds and max(
-            self.limits.commit_seconds, COMMIT_SHARE * self.commit_cost
+            self.limits.commit_seconds, SNAPSHOT_SHARE * self.snapshot_seconds
         )
         if training.step not in log.evaluation:
             wait *= UNEVALUATED
-        due = training.step == 0 or time.monotonic() - self.committed > wait
-        return "commit" if due and training.step < self.config.training.steps else ""
+        due = training.step == 0 or time.monotonic() - self.saved > wait
+        return "snapshot" if due and training.step < self.config.training.steps else ""
 
     def _out_of_time(self) -> str:
         minutes = f"{self.limits.minutes:g}"
@@ -253,8 +252,8 @@ class Trainer:
 
     # --- Saving -------------------------------------------------------------------------------
 
-    def _commit(self, training: Training, log: RunLog | None, ended: str = "") -> None:
-        """Save a point to go on from, or the end. All processes take part, the leader writes."""
+    def _save_snapshot(self, training: Training, log: RunLog | None, ended: str = "") -> None:
+        """Save a point to go on from, or the end. All processes take part, the main one writes."""
         started = time.monotonic()
         state = training.state()
         if log is None:
@@ -263,11 +262,11 @@ class Trainer:
         if step not in log.evaluation:
             # For the checkpoint alone: a line in the metrics would differ from the unbroken run's.
             pairs = training.task.held_out(self.config.training.eval_examples)
-            log.keep(evaluate_loss(training.model, training.task, pairs, step))
-            log.keep(evaluate_outputs(training.model, training.task, pairs, step))
+            log.remember(evaluate_loss(training.model, training.task, pairs, step))
+            log.remember(evaluate_outputs(training.model, training.task, pairs, step))
         checkpoint = self._checkpoint(training, log)
         position = log.position(step, training.tokens, self.world.size, training.precision)
-        snapshots.commit(
+        snapshots.save_snapshot(
             self.run.path,
             step,
             log.evaluation[step]["loss"],
@@ -277,8 +276,8 @@ class Trainer:
         )
         if step > 0 and read_goals(self.run.path).reload is None:
             self._verify(step)
-        self.committed = time.monotonic()
-        self.commit_cost = self.committed - started
+        self.saved = time.monotonic()
+        self.snapshot_seconds = self.saved - started
 
     def _checkpoint(self, training: Training, log: RunLog) -> Checkpoint:
         """
@@ -300,7 +299,7 @@ class Trainer:
             untrained_loss=log.untrained["loss"],
             untrained_exact_match=log.untrained["exact_match"],
             evaluated_on_training_pairs=self.config.data.evaluates_on_training_pairs,
-            training=self.config.training.to_dict() | self._found(training),
+            training=self.config.training.to_dict() | self._resolved(training),
             curve=curve(self.run, training.step, found),
         )
         return Checkpoint.of(
@@ -312,7 +311,7 @@ class Trainer:
             task.held_out(EXAMPLES),
         )
 
-    def _found(self, training: Training) -> dict[str, str]:
+    def _resolved(self, training: Training) -> dict[str, str]:
         """What the settings may leave open, as it came out."""
         precision = {"precision": training.precision} if training.precision else {}
         return {"device": self.world.device.type, **precision}
@@ -328,7 +327,7 @@ class Trainer:
             log.write(loss, training.model, last=True)
             outputs = evaluate_outputs(training.model, training.task, pairs, training.step)
             log.write(outputs, training.model, last=True)
-        self._commit(training, log, ended=state)
+        self._save_snapshot(training, log, ended=state)
         return self._conclude(log, state, reason)
 
     def _conclude(self, log: RunLog | None, state: str, reason: str = "") -> tuple[str, str, str]:

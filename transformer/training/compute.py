@@ -1,6 +1,6 @@
 """``arithmetic.json`` of a run: what its updates compute on and in, as the run's page says it.
 
-It is for people to read. What a resumed run goes on in stands in the commit it goes on from
+It is for people to read. What a resumed run goes on in stands in the snapshot it goes on from
 (:mod:`trainer.state`), so that damage to this file changes nothing. Loads no torch.
 """
 
@@ -16,7 +16,7 @@ PRECISIONS = {"fp32": "float32", "bf16": "bfloat16"}
 
 
 @dataclass(frozen=True)
-class Arithmetic:
+class Compute:
     """What the updates of a run compute on and in, and why.
 
     device: of DEVICES. precision: of PRECISIONS. why: the rest of the sentence.
@@ -42,14 +42,14 @@ def _milliseconds(seconds: float) -> str:
     return f"{1000 * seconds:,.0f} ms" if seconds >= 0.01 else f"{1000 * seconds:.2g} ms"
 
 
-def write(run_path: Path, arithmetic: Arithmetic) -> None:
-    write_atomic(run_path / FILE, json.dumps(asdict(arithmetic), allow_nan=False).encode())
+def write(run_path: Path, compute: Compute) -> None:
+    write_atomic(run_path / FILE, json.dumps(asdict(compute), allow_nan=False).encode())
 
 
-def read(run_path: Path) -> Arithmetic | None:
+def read(run_path: Path) -> Compute | None:
     """What a run's directory says; None where it says nothing, or nothing sound."""
     try:
-        found = Arithmetic(**json.loads((run_path / FILE).read_text("utf-8")))
+        found = Compute(**json.loads((run_path / FILE).read_text("utf-8")))
     except (OSError, ValueError, TypeError, RecursionError):
         return None
     names = (found.device, found.precision, found.why)

@@ -1,7 +1,7 @@
 """Several processes that train one model, as ``torchrun`` starts them.
 
 One process alone is a world of size 1, so that the trainer has a single way of working. Only
-the process of rank 0, the leader, evaluates and writes.
+the main process, of rank 0, evaluates and writes.
 """
 
 import os
@@ -24,7 +24,7 @@ class World:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     @property
-    def leads(self) -> bool:
+    def is_main(self) -> bool:
         return self.rank == 0
 
     def on(self, device: str) -> "World":
@@ -56,8 +56,8 @@ class World:
             torch.distributed.all_reduce(value)
         return value
 
-    def agree(self, word: str) -> str:
-        """What the leader says; all processes must ask at the same moment."""
+    def broadcast(self, word: str) -> str:
+        """What the main process says; all processes must ask at the same moment."""
         if self.size == 1:
             return word
         words = [word]

@@ -1,4 +1,4 @@
-"""The training loop: schedule, loss, evaluation, updates. It knows nothing of the architecture.
+"""The training loop: loss, evaluation, updates. It knows nothing of the architecture.
 
 :meth:`Training.events` is a generator. It yields what happens, step by step, and whoever drains
 it decides what to write down, when to save and when to stop.
@@ -19,10 +19,10 @@ from transformer.decoding.strategies import decode, greedy, pad
 from transformer.model import Transformer
 from transformer.tasks import Pair, Task
 from transformer.training.batches import Batch, Share, by_length, collate, encode, training_batches
-from transformer.training.compute import Arithmetic
+from transformer.training.compute import Compute
 from transformer.training.cuda_graphs import GraphedBackward
 from transformer.training.distributed import ALONE, World
-from transformer.training.optimizer import Adam
+from transformer.training.optimizer import Adam, learning_rate
 from transformer.training.precision import BATCHES, decide
 
 EVAL_BATCH = 128
@@ -37,25 +37,6 @@ class DivergedError(RuntimeError):
             "The loss is no longer a finite number. Lower the learning rate, or lengthen the "
             "warm-up."
         )
-
-
-def learning_rate(step: int, config: TrainingConfig) -> float:
-    """The rate of update ``step``, counted from 1.
-
-    A linear warm-up to ``config.learning_rate``, then constant or falling with 1/√step as in
-    section 5.3, and over the last ``decay_fraction`` of the steps a straight line towards 0.
-    The paper's own schedule is inverse-sqrt with learning_rate = (d_model · warmup_steps)^-½.
-    """
-    rate = config.learning_rate
-    if step < config.warmup_steps:
-        rate *= step / config.warmup_steps
-    elif config.schedule == "inverse-sqrt":
-        rate *= math.sqrt(config.warmup_steps / step)
-    decay_steps = config.steps * config.decay_fraction
-    remaining = config.steps - step + 1
-    if remaining < decay_steps:
-        rate *= remaining / decay_steps
-    return rate
 
 
 def cross_entropy(
@@ -124,10 +105,10 @@ class StepEnd:
 
 @dataclass(frozen=True)
 class Begin:
-    """What the updates compute on and in was settled; the first of them comes next."""
+    """What the updates compute on and in is known; the first of them comes next."""
 
     step: int
-    arithmetic: Arithmetic
+    compute: Compute
 
 
 Event = Update | Loss | Outputs | StepEnd | Begin
@@ -214,14 +195,14 @@ class Training:
 
         Step 0 is evaluated before any update: that is the untrained baseline. The generator
         ends after ``config.steps`` updates, or once the evaluation loss is below
-        ``config.until_loss``. Only the world's leader evaluates.
+        ``config.until_loss``. Only the main process evaluates.
 
         Raises:
             DivergedError: the loss is not finite. The weights before that update are kept.
         """
         config = self.config
         if not self._restored:
-            if self.world.leads:
+            if self.world.is_main:
                 # The baseline uses the pairs of the last evaluation, with which it is compared.
                 baseline = self.task.held_out(config.final_examples)
                 yield evaluate_loss(self.model, self.task, baseline, 0)
@@ -239,7 +220,7 @@ class Training:
         if not self.precision:  # after the baseline, for which nobody should wait
             tried = list(islice(shares, BATCHES))
             shares = chain(tried, shares)
-            yield from self._settle(tried)
+            yield from self._choose_precision(tried)
         share = next(shares)
         while self.step < config.steps:
             total, norm = self._differentiate(share)
@@ -248,26 +229,26 @@ class Training:
             share = upcoming
             if self.step % config.eval_every == 0 and self.step < config.steps:
                 verdict = ""
-                if self.world.leads:
+                if self.world.is_main:
                     evaluation = evaluate_loss(self.model, self.task, held_out, self.step)
                     yield evaluation
                     verdict = "enough" if evaluation.loss < config.until_loss else "go on"
-                if self.world.agree(verdict) == "enough":
+                if self.world.broadcast(verdict) == "enough":
                     return
-                if self.world.leads:
+                if self.world.is_main:
                     yield evaluate_outputs(self.model, self.task, held_out, self.step)
             yield StepEnd(self.step)
 
-    def _settle(self, tried: Sequence[Share]) -> Iterator[Begin]:
-        """The leader finds on these batches what to compute in, and tells the others."""
-        if not self.world.leads:
-            self.precision = self.world.agree("")
+    def _choose_precision(self, tried: Sequence[Share]) -> Iterator[Begin]:
+        """The main process finds on these batches what to compute in, and tells the others."""
+        if not self.world.is_main:
+            self.precision = self.world.broadcast("")
             return
         device = self.world.device
         batches = [share.batch.to(device) for share in tried]
         graphed = self._graphed is not None
         found = decide(self.config.precision, self.model, batches, self.loss, device, graphed)
-        self.precision = self.world.agree(found.precision)
+        self.precision = self.world.broadcast(found.precision)
         yield Begin(self.step, found)
 
     def _differentiate(self, share: Share) -> tuple[Tensor, Tensor]:

@@ -1,13 +1,35 @@
-"""Adam (section 5.3), on the kernel of PyTorch's own.
+"""Adam and its schedule (section 5.3), on the kernel of PyTorch's own.
 
 ``torch.optim.Adam(..., fused=True)`` computes the same, bit for bit. But whoever makes one
 imports a compiler, which takes as long as importing torch: every trainer would start that later.
 """
 
+import math
 from collections.abc import Iterable
 
 import torch
 from torch import Tensor
+
+from transformer.config.architecture import TrainingConfig
+
+
+def learning_rate(step: int, config: TrainingConfig) -> float:
+    """The rate of update ``step``, counted from 1.
+
+    A linear warm-up to ``config.learning_rate``, then constant or falling with 1/√step as in
+    section 5.3, and over the last ``decay_fraction`` of the steps a straight line towards 0.
+    The paper's own schedule is inverse-sqrt with learning_rate = (d_model · warmup_steps)^-½.
+    """
+    rate = config.learning_rate
+    if step < config.warmup_steps:
+        rate *= step / config.warmup_steps
+    elif config.schedule == "inverse-sqrt":
+        rate *= math.sqrt(config.warmup_steps / step)
+    decay_steps = config.steps * config.decay_fraction
+    remaining = config.steps - step + 1
+    if remaining < decay_steps:
+        rate *= remaining / decay_steps
+    return rate
 
 
 class Adam:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from transformer.model import Transformer
 from transformer.training.batches import Batch
-from transformer.training.compute import Arithmetic
+from transformer.training.compute import Compute
 from transformer.training.cuda_graphs import GraphedBackward
 
 FASTER = 1.2
@@ -47,7 +47,7 @@ def decide(
     loss_of: LossOf,
     device: torch.device,
     graphed: bool = False,
-) -> Arithmetic:
+) -> Compute:
     """What to train in.
 
     Args:
@@ -60,9 +60,9 @@ def decide(
         why = "as its settings ask"
         if wanted == "bf16" and not native:
             why += ", though it only imitates bfloat16 and would be faster in float32"
-        return Arithmetic(device.type, wanted, why)
+        return Compute(device.type, wanted, why)
     if not native:  # at once: to time what is imitated could take many seconds
-        return Arithmetic(device.type, "fp32", "it has no bfloat16 arithmetic of its own")
+        return Compute(device.type, "fp32", "it has no bfloat16 arithmetic of its own")
     return measure(model, batches, loss_of, device, graphed=graphed)
 
 
@@ -73,7 +73,7 @@ def measure(
     device: torch.device,
     seconds: float = SECONDS,
     graphed: bool = False,
-) -> Arithmetic:
+) -> Compute:
     """Time both precisions on a copy of the model; model and random state stay as they were."""
     cuda = [device] if device.type == "cuda" else []
     times: dict[str, list[float]] = {"fp32": [], "bf16": []}
@@ -100,7 +100,7 @@ def measure(
                     if warm:
                         taken.append(time.perf_counter() - start)
     except RuntimeError:  # no kernel for it, or no room for the copy: a trial ends no run
-        return Arithmetic(device.type, "fp32", "a trial of bfloat16 did not succeed")
+        return Compute(device.type, "fp32", "a trial of bfloat16 did not succeed")
     return choose(device.type, times["fp32"], times["bf16"], losses["fp32"], losses["bf16"])
 
 
@@ -123,15 +123,15 @@ def choose(
     bf16_times: Sequence[float],
     fp32_loss: float,
     bf16_loss: float,
-) -> Arithmetic:
+) -> Compute:
     """What measured times (seconds a batch) and losses (nats) lead to."""
     fp32, bf16 = statistics.median(fp32_times), statistics.median(bf16_times)
     ratio = fp32 / bf16
     # Written so that a loss that is not a number disagrees.
     if not abs(bf16_loss - fp32_loss) <= AGREEMENT * abs(fp32_loss):
-        return Arithmetic(device, "fp32", "in bfloat16 the loss came out differently", fp32, bf16)
+        return Compute(device, "fp32", "in bfloat16 the loss came out differently", fp32, bf16)
     if ratio < FASTER:
         why = f"bfloat16 was only {ratio:.2f} times as fast in a trial at the start"
-        return Arithmetic(device, "fp32", why, fp32, bf16)
+        return Compute(device, "fp32", why, fp32, bf16)
     why = f"{ratio:.1f} times as fast as float32 in a trial at the start"
-    return Arithmetic(device, "bf16", why, fp32, bf16)
+    return Compute(device, "bf16", why, fp32, bf16)

@@ -9,7 +9,7 @@ import streamlit as st
 from pages.components.shell.tables import html_table
 from pages.components.shell.text import code, number, percent
 from transformer.runs.directory import ACTIVE, Run
-from transformer.runs.goals import Reload, Twin, read_goals
+from transformer.runs.goals import OverfitCheck, Reload, read_goals
 from transformer.runs.metrics import History
 
 STATES = {
@@ -40,7 +40,7 @@ def cards(run: Run, history: History) -> list[str]:
     goals, config = read_goals(run.path), run.config()
     active = run.status().state in ACTIVE
     return [
-        _twin_card(goals.twin),
+        _overfit_card(goals.overfit),
         _better_card(
             history,
             config.model.target_vocab_size,
@@ -58,9 +58,9 @@ def _card(number: int, title: str, state: str, body: str) -> str:
     )
 
 
-def _twin_card(twin: Twin | None) -> str:
+def _overfit_card(check: OverfitCheck | None) -> str:
     title = "Near-zero loss on a tiny set"
-    if twin is None:
+    if check is None:
         return _card(
             1,
             title,
@@ -68,22 +68,22 @@ def _twin_card(twin: Twin | None) -> str:
             "<p>A small twin of this model learns eight of its pairs by heart, right after the "
             "first point of the curve. It takes a second or two.</p>",
         )
-    state = "proven" if twin.proven else "not yet" if twin.cut_short else "refuted"
-    end = "is no longer a finite number" if twin.loss is None else f"is {number(twin.loss)}"
+    state = "proven" if check.proven else "not yet" if check.cut_short else "refuted"
+    end = "is no longer a finite number" if check.loss is None else f"is {number(check.loss)}"
     story = (
-        f"A small twin of this model, after {twin.steps:,} updates on {twin.pairs} of its pairs: "
-        f"the loss {end} nats a token, and it writes <b>{twin.right}&nbsp;of&nbsp;{twin.pairs}</b> "
-        "right."
+        f"A small twin of this model, after {check.steps:,} updates on {check.pairs} of its "
+        f"pairs: the loss {end} nats a token, and it writes "
+        f"<b>{check.right}&nbsp;of&nbsp;{check.pairs}</b> right."
     )
-    if twin.cut_short:
-        story += f" It was cut short after {twin.seconds:.0f} s."
-    elif twin.near_zero and not twin.proven:
+    if check.cut_short:
+        story += f" It was cut short after {check.seconds:.0f} s."
+    elif check.near_zero and not check.proven:
         story += " A loss of zero without right answers: it sees what it has to predict."
-    elif not twin.proven:
+    elif not check.proven:
         story += " Something in the model stands in the way of learning."
     else:
         story += " The same code and the same masks as this model's: they can learn."
-    return _card(1, title, state, f"{_sparkline(twin.curve)}<p>{story}</p>")
+    return _card(1, title, state, f"{_sparkline(check.curve)}<p>{story}</p>")
 
 
 def _sparkline(curve: Sequence[Sequence[float]]) -> str:
