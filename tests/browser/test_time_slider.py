@@ -19,7 +19,7 @@ from tests.support.server import (
     watch_traffic,
 )
 from transformer.config.architecture import RunConfig
-from transformer.runs.attention import AttentionHistory, moments
+from transformer.runs.attention import AttentionHistory
 from transformer.runs.directory import Run
 from transformer.tasks.presets import prepare
 
@@ -118,46 +118,6 @@ def test_every_moment_shows_its_own_weights_and_asks_the_server_nothing(
     assert not traffic
 
 
-def test_playing_goes_to_the_end_and_can_be_paused(
-    runs: Server, run: Run, new_page: NewPage
-) -> None:
-    page = new_page()
-    open_slider(page, runs, run)
-    page.get_by_label("Speed").select_option("fast")
-    page.get_by_role("button", name="Play").click()
-    expect(page.get_by_role("button", name="Pause")).to_be_visible()
-    page.get_by_role("button", name="Pause").click()
-    stood = place(page)[0]
-    assert 0 <= stood < place(page)[1]
-    page.wait_for_timeout(300)
-    assert place(page)[0] == stood
-    page.get_by_role("button", name="Play").click()
-    expect(page.get_by_role("slider")).to_have_attribute("aria-valuenow", str(place(page)[1]))
-    expect(page.get_by_role("button", name="Play")).to_be_visible()
-
-
-def test_who_asks_for_less_motion_gets_a_moment_a_second(
-    runs: Server, run: Run, new_page: NewPage
-) -> None:
-    page = new_page()
-    page.emulate_media(reduced_motion="reduce")
-    open_slider(page, runs, run)
-    expect(page.get_by_label("Speed")).to_have_count(0)
-    # Timed in the page: on a busy machine, a look from here may come late.
-    page.get_by_role("slider").evaluate(
-        """(slider) => {
-          window.reached = {};
-          const note = () => window.reached[slider.ariaValueNow] ??= performance.now();
-          new MutationObserver(note).observe(slider, {attributeFilter: ['aria-valuenow']});
-        }"""
-    )
-    page.get_by_role("button", name="Play").click()
-    expect(page.get_by_role("slider")).to_have_attribute("aria-valuenow", re.compile("^[2-9]$"))
-    reached = page.evaluate("window.reached")
-    assert reached["1"] - reached["0"] > 990
-    assert reached["2"] - reached["1"] > 990
-
-
 def test_another_example_keeps_the_moment(runs: Server, run: Run, new_page: NewPage) -> None:
     page = new_page()
     open_slider(page, runs, run)
@@ -202,14 +162,3 @@ def test_everything_is_readable_and_fits(runs: Server, run: Run, new_page: NewPa
     assert_accessible_in_both_themes(page)
     resize(page, PHONE)
     assert_not_cut_off(page)
-
-
-def test_the_slider_of_few_moments(runs: Server, new_page: NewPage) -> None:
-    """The untrained model's maps, before the first update."""
-    assert len(moments(1)) == 2
-    page = new_page()
-    open_slider(page, runs, next(record_run(config(), runs.folder / "runs")))
-    assert place(page) == (1, 1)
-    page.get_by_role("button", name="Where the loss fell fastest").click()
-    page.get_by_role("button", name="Play").click()
-    expect(page.get_by_role("slider")).to_have_attribute("aria-valuenow", "1")

@@ -106,10 +106,16 @@ def one_page(browser: Browser) -> Iterator[tuple[Bare, list[str]]]:
     page.route("**", lambda route: route.fulfill(body=PAGE, content_type="text/html"))
     page.on("request", lambda sent: faults.extend([sent.url] if outside(sent.url) else []))
 
-    def bare(widget: Widget, data: Any, width: int = 1000, scheme: Any = "light") -> BarePage:
+    def bare(
+        widget: Widget,
+        data: Any,
+        width: int = 1000,
+        scheme: Any = "light",
+        motion: Any = "no-preference",
+    ) -> BarePage:
         page.mouse.move(0, 0)
         page.set_viewport_size({"width": width, "height": 900})
-        page.emulate_media(color_scheme=scheme, reduced_motion="no-preference")
+        page.emulate_media(color_scheme=scheme, reduced_motion=motion)
         made = BarePage(page, widget)
         made.draw(data)
         return made
