@@ -11,8 +11,8 @@ from tests.support.checkpoint_files import MEGABYTE, assert_sentence, little_mem
 from transformer.checkpoint.checkpoint import Checkpoint
 from transformer.errors import CheckpointError
 from transformer.interop.files.archives import Archive
-from transformer.interop.files.kinds import kind_of
 from transformer.interop.files.state_dicts import read_state_dict
+from transformer.interop.formats import recognise
 
 MOST_SECONDS = 30
 SAMPLE = (
@@ -23,11 +23,11 @@ SAMPLE = (
 
 
 def open_it(path: Path) -> None:
-    """What the app does with a file: as its kind says."""
-    kind = kind_of(path)
-    if kind == "state dict":
+    """What the app does with a file: as its format says."""
+    found = recognise(path)
+    if found.name == "state-dict":
         read_state_dict(path)
-    elif kind == "own":
+    elif found.name == "own":
         Checkpoint.load(path)
     else:
         with Archive(path) as archive:

@@ -11,8 +11,8 @@ import torch
 from tests.attacks.gadgets import FORMS, GADGETS, as_legacy, as_zip
 from tests.support.checkpoint_files import assert_sentence
 from transformer.errors import CheckpointError
-from transformer.interop.files.kinds import kind_of
 from transformer.interop.files.state_dicts import read_state_dict
+from transformer.interop.formats import recognise
 
 ROOT = Path(__file__).resolve().parents[2]
 ALL = [(name, form) for name in GADGETS for form in FORMS]
@@ -28,7 +28,7 @@ SAMPLE = [
 def assert_harmless(name: str, form: str, folder: Path) -> None:
     canary, path = folder / "canary", folder / "model.pt"
     path.write_bytes(FORMS[form](GADGETS[name](canary)))
-    assert kind_of(path) == "state dict"  # nothing before the gate itself stops it
+    assert recognise(path).name == "state-dict"  # nothing before the gate itself stops it
     with pytest.raises(CheckpointError) as caught:
         read_state_dict(path)
     assert not canary.exists()

@@ -18,9 +18,9 @@ from tests.attacks.gadgets import as_legacy
 from tests.support.checkpoint_files import assert_sentence, joined, make
 from transformer.errors import CheckpointError
 from transformer.interop.files.archives import Archive
-from transformer.interop.files.kinds import kind_of
 from transformer.interop.files.state_dicts import read_state_dict, to_safetensors
 from transformer.interop.files.tensor_files import read_tensors
+from transformer.interop.formats import recognise
 
 
 def state_dict() -> dict[str, Tensor]:
@@ -63,7 +63,7 @@ def test_what_training_scripts_save_comes_through(legacy: bool, tmp_path: Path) 
         path,
         _use_new_zipfile_serialization=not legacy,
     )
-    assert kind_of(path) == "state dict"
+    assert recognise(path).name == "state-dict"
     # As read_state_dict does; the process that opens the file takes seconds, so it does so once.
     to_safetensors(path, tmp_path / "tensors")
     assert_equal(read_tensors(tmp_path / "tensors"), model)
@@ -89,14 +89,14 @@ def test_a_foreign_safetensors_file_comes_through(tmp_path: Path) -> None:
     weights = state_dict() | {"half": torch.randn(4).bfloat16()}
     path = tmp_path / "model.safetensors"
     safetensors.torch.save_file(weights | {"steps": torch.tensor(3)}, path, {"format": "pt"})
-    assert kind_of(path) == "state dict"
+    assert recognise(path).name == "state-dict"
     assert_equal(read_state_dict(path), weights)
 
 
 def test_our_own_file_is_known_by_its_bytes(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     path.write_bytes(make().to_bytes())
-    assert kind_of(path) == "own"
+    assert recognise(path).name == "own"
 
 
 ENTRY = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
@@ -201,7 +201,7 @@ def test_what_is_not_taken_is_named(content: bytes, says: str, tmp_path: Path) -
     path = tmp_path / "model.pt"
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match=says) as caught:
-        kind_of(path)
+        recognise(path)
     assert_sentence(caught.value)
 
 
@@ -278,7 +278,7 @@ def test_a_sound_archive_is_read(tmp_path: Path) -> None:
         archive.writestr("model/config.json", b'{"a": 1}')
         archive.writestr("model/vocab.json", b'"token", ' * 50_000)
     path.write_bytes(buffer.getvalue())
-    assert kind_of(path) == "marian"
+    assert recognise(path).name == "marian"
     with Archive(path) as found:
         assert dict(found.members()) == {"model/config.json": 8, "model/vocab.json": 450_000}
         assert found.read("model/config.json", 100) == b'{"a": 1}'

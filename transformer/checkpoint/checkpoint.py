@@ -16,7 +16,7 @@ from transformer.checkpoint.header import METADATA_KEY, Entry, Example, Header, 
 from transformer.checkpoint.probe import any_ids, make_probe, one_thread
 from transformer.config.architecture import DataConfig, TransformerConfig
 from transformer.decoding.strategies import Hypothesis, Strategy, decode, greedy, pad
-from transformer.errors import CheckpointError, VocabularyError
+from transformer.errors import CheckpointError, VocabularyError, reading
 from transformer.files import write_atomic
 from transformer.hooks import own_modules
 from transformer.model import Transformer, sinusoids
@@ -293,12 +293,8 @@ def _check_tensors(config: TransformerConfig, entries: Mapping[str, Entry]) -> N
 
 def read(path: Path) -> bytes:
     """A file's content; raises CheckpointError, in a sentence, where it cannot be read."""
-    try:
+    with reading(path):
         return path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(
-            f"The file {path.name} could not be read: {error.strerror}."
-        ) from None
 
 
 def _checksum(header: Header, weights: memoryview) -> str:

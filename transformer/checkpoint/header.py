@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from transformer.config.architecture import DataConfig, TransformerConfig
-from transformer.errors import CheckpointError, ConfigError, VocabularyError
+from transformer.errors import CheckpointError, ConfigError, VocabularyError, reading
 from transformer.vocabulary.vocabulary import Vocabulary
 
 FORMAT = 1
@@ -188,14 +188,10 @@ def header_bytes(source: Path | bytes) -> tuple[bytes, int]:
     if isinstance(source, bytes):
         size, start = len(source), source[:8]
     else:
-        try:
+        with reading(source):
             size = source.stat().st_size
             with source.open("rb") as file:
                 start = file.read(8)
-        except OSError as error:
-            raise CheckpointError(
-                f"The file {source.name} could not be read: {error.strerror}."
-            ) from None
     if size > MAX_FILE_BYTES:
         raise CheckpointError(
             f"The file has {size:,} bytes; at most {MAX_FILE_BYTES:,} are allowed."

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transformer.checkpoint.header import read_header
-from transformer.errors import CheckpointError
+from transformer.errors import CheckpointError, reading
 from transformer.files import write_atomic
 
 if TYPE_CHECKING:
@@ -54,15 +54,10 @@ def report(path: Path, checks: "Sequence[Check]", name: str = "") -> dict[str, A
     """
     header, _, _ = read_header(path)
     digest, size = hashlib.sha256(), 0
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(CHUNK):
-                digest.update(chunk)
-                size += len(chunk)
-    except OSError as error:
-        raise CheckpointError(
-            f"The file {path.name} could not be read: {error.strerror}."
-        ) from None
+    with reading(path), path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+            size += len(chunk)
     return {
         "report": "Transformer Workbench: does a checkpoint behave as when it was saved?",
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

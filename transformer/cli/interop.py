@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformer.cli.terminal import boolean, note
 from transformer.config.architecture import TransformerConfig
-from transformer.errors import UserError
+from transformer.errors import UserError, reading
 from transformer.interop.foreign_vocabulary import (
     SPECIAL,
     ForeignVocabulary,
@@ -21,14 +21,15 @@ from transformer.interop.foreign_vocabulary import (
     numbered,
     read_vocabularies,
 )
+from transformer.interop.formats import FORMATS, locate
+from transformer.interop.nn_transformer.questions import QUESTIONS, options_of
 
 if TYPE_CHECKING:
     from transformer.checkpoint.checkpoint import Checkpoint
     from transformer.interop.nn_transformer.convert import Choices, Survey
 
-POSITIONS = ("interleaved", "halves", "table", "none")
-ASKED = ("num_heads", "norm_first", "activation", "scale_embeddings", "positions", "source_frame")
-"""What shapes cannot tell, in the order in which it is told."""
+IMPORTED = [item for item in FORMATS if item.source_help]
+EXPORTED = [item for item in FORMATS if item.write is not None]
 
 
 def add_commands(commands: Any) -> None:
@@ -42,8 +43,7 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "source",
         type=Path,
-        help="a state dict (.pt, .pth, .bin or .safetensors); or a MarianMT model: a folder, a "
-        "zip of one, or its name on the Hugging Face hub, such as Helsinki-NLP/opus-mt-en-de",
+        help="; or ".join(item.source_help for item in IMPORTED),
     )
     parser.add_argument(
         "out", type=Path, nargs="?", help="a .safetensors file; without it, say what was found"
@@ -59,7 +59,7 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--positions",
-        choices=POSITIONS,
+        choices=tuple(options_of("positions")),
         help="sines and cosines by the formula, the file's own table, or none at all",
     )
     parser.add_argument(
@@ -103,49 +103,32 @@ def _special(text: str) -> dict[str, int | None]:
 
 
 def import_model(options: argparse.Namespace) -> int:
+    source, found = locate(str(options.source))
+    if found.read is None:
+        return _import_state_dict(source, options)
+    checkpoint = found.read(source)
+    if options.out is None:
+        note(f"{checkpoint.header.origin}. {checkpoint.header.notes}")
+        return 0
+    return _save(checkpoint, options)
+
+
+def _import_state_dict(source: Path, options: argparse.Namespace) -> int:
+    """Import what does not say all of itself, with the flags as a person's answers."""
     from transformer.interop.files.state_dicts import read_state_dict
     from transformer.interop.nn_transformer.convert import convert, survey
 
-    if (marian := _marian(options.source)) is not None:
-        return _import_marian(marian, options)
-    tensors = read_state_dict(options.source)
+    tensors = read_state_dict(source)
     found = survey(tensors)
     choices = _choices(found, options)
-    _tell(found, choices)
+    _report(found, choices)
     if options.out is None:
         return 0
     if options.out.suffix != ".safetensors":
         raise UserError(f"{options.out}: a checkpoint's name must end in .safetensors.")
     sides = _vocabularies(found, choices, options)
-    origin = f"Imported from {options.source.name}, the state dict of a torch.nn.Transformer."
-    checkpoint = convert(tensors, choices, sides, origin=origin)
-    checkpoint.save(options.out)
-    _done(checkpoint, options)
-    return 0
-
-
-def _marian(source: Path) -> Path | None:
-    """The folder or zip of a MarianMT model, fetched where a name on the hub is given."""
-    from transformer.interop.files.kinds import kind_of
-    from transformer.interop.marian import hub
-
-    if hub.is_name(str(source)):
-        return hub.fetch(str(source))
-    if not source.exists():
-        raise UserError(f"There is no file or folder {source}.")
-    return source if kind_of(source) == "marian" else None
-
-
-def _import_marian(source: Path, options: argparse.Namespace) -> int:
-    from transformer.interop.marian.convert import import_marian
-
-    checkpoint = import_marian(source)
-    if options.out is None:
-        note(f"{checkpoint.header.origin}. {checkpoint.header.notes}")
-        return 0
-    checkpoint.save(options.out)
-    _done(checkpoint, options)
-    return 0
+    origin = f"Imported from {source.name}, the state dict of a torch.nn.Transformer."
+    return _save(convert(tensors, choices, sides, origin=origin), options)
 
 
 def _choices(found: "Survey", options: argparse.Namespace) -> "Choices":
@@ -168,14 +151,15 @@ def _choices(found: "Survey", options: argparse.Namespace) -> "Choices":
     return replace(guesses, **given, roles=roles)
 
 
-def _tell(found: "Survey", choices: "Choices") -> None:
+def _report(found: "Survey", choices: "Choices") -> None:
     """What was found and what is guessed, on standard error."""
     note(found.sentence)
     for row in found.rows:
         role = choices.roles[row.name]
         why = f"{row.sure}: {row.why}" if role == row.role else "as you said"
         note(f"  {row.name} {list(row.shape)}: {role} ({why})")
-    for name in (*ASKED, "max_length", "layer_norm_eps"):
+    asked = [question.field for question in QUESTIONS]
+    for name in (*asked, "max_length", "layer_norm_eps"):
         value, guess = getattr(choices, name), getattr(found.guesses, name)
         why = f"guessed: {found.reasons[name]}" if value == guess else "as you said"
         note(f"  {name} = {value} ({why})")
@@ -205,45 +189,39 @@ def _vocabularies(found: "Survey", choices: "Choices", options: argparse.Namespa
 
 
 def _read(path: Path) -> Sides:
-    try:
+    with reading(path):
         return read_vocabularies(path.read_bytes(), path.name)
-    except OSError as error:
-        raise UserError(f"The file {path.name} could not be read: {error.strerror}.") from None
 
 
-def _done(checkpoint: "Checkpoint", options: argparse.Namespace) -> None:
+def _save(checkpoint: "Checkpoint", options: argparse.Namespace) -> int:
+    checkpoint.save(options.out)
     header = checkpoint.header
     if options.json:
         plain = {"out": str(options.out), "config": header.config.to_dict(), "notes": header.notes}
         print(json.dumps(plain, ensure_ascii=False))
-        return
+        return 0
     if header.notes:
         note(header.notes)
     note(f"{options.out}: {header.config.num_parameters:,} parameters.")
+    return 0
 
 
 def _add_export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", type=Path)
-    parser.add_argument(
-        "out", type=Path, help="for a state dict: .pt, .pth or .safetensors; for marian a folder"
-    )
-    parser.add_argument("--format", choices=("state-dict", "marian"), required=True)
+    parser.add_argument("out", type=Path, help="; ".join(item.target_help for item in EXPORTED))
+    parser.add_argument("--format", choices=[item.name for item in EXPORTED], required=True)
     parser.add_argument("--json", action="store_true", help="one JSON object: the files written")
     parser.set_defaults(run=export_model)
 
 
 def export_model(options: argparse.Namespace) -> int:
     from transformer.checkpoint.checkpoint import Checkpoint
-    from transformer.interop.marian.export import export_marian
-    from transformer.interop.nn_transformer.export import export_state_dict
 
+    write = next(item.write for item in EXPORTED if item.name == options.format)
+    assert write is not None
     checkpoint = Checkpoint.load(options.checkpoint)
     try:
-        if options.format == "marian":
-            export_marian(checkpoint, options.out)
-            written = sorted(options.out.iterdir())
-        else:
-            written = export_state_dict(checkpoint, options.out)
+        written = write(checkpoint, options.out)
     except OSError as error:
         raise UserError(f"{options.out} could not be written: {error.strerror}.") from None
     if options.json:

@@ -30,7 +30,7 @@ class Special:
     unk: int | None = None
 
     def __str__(self) -> str:
-        return ", ".join(f"{name} {_told(getattr(self, name))}" for name in SPECIAL)
+        return ", ".join(f"{name} {_shown(getattr(self, name))}" for name in SPECIAL)
 
 
 @dataclass(frozen=True)
@@ -232,5 +232,5 @@ def _no_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _told(number: int | None) -> str:
+def _shown(number: int | None) -> str:
     return "none" if number is None else f"{number:,}"

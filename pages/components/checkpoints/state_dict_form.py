@@ -18,6 +18,7 @@ from transformer.interop.foreign_vocabulary import (
     numbered,
     read_vocabularies,
 )
+from transformer.interop.nn_transformer.questions import QUESTIONS
 from transformer.vocabulary.vocabulary import printable
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ MOST_ROWS = 30
 """Tensors that can be told apart on a page; whatever else there is can be left out together."""
 LARGEST_MB = 32
 """Of a vocabulary's file."""
-NORMS = {False: "After each sub-layer (post-norm)", True: "Before each sub-layer (pre-norm)"}
-SCALES = {True: "Multiplied by √d_model", False: "As they are"}
 
 
 def state_dict_form(path: Path, name: str) -> "Checkpoint | None":
@@ -126,8 +125,6 @@ def _short(name: str) -> str:
 
 
 def _questions(found: "Survey", path: Path, roles: dict[str, str]) -> "Choices":
-    from transformer.interop.nn_transformer.survey import FRAMES, POSITION_CHOICES
-
     guesses, d_model = found.guesses, found.stacks.d_model
 
     def key(name: str) -> str:
@@ -136,31 +133,21 @@ def _questions(found: "Survey", path: Path, roles: dict[str, str]) -> "Choices":
     def why(name: str) -> None:
         st.caption(plain(f"{found.reasons[name][0].upper()}{found.reasons[name][1:]}."))
 
-    def choose(name: str, label: str, options: dict[Any, str]) -> Any:
-        keys = list(options)
-        chosen = st.selectbox(
-            label,
-            keys,
-            index=keys.index(getattr(guesses, name)),
-            format_func=lambda option: options[option],
-            key=key(name),
-        )
-        why(name)
-        return chosen
-
     st.markdown("**What shapes cannot tell.** Each is a guess, with its reason.")
     heads = {n: str(n) for n in range(1, 65) if d_model % n == 0}
-    activations = {name: name for name in ("relu", "gelu", "swish")}
+    answers: dict[str, Any] = {}
     columns = st.columns(3, gap="medium")
-    with columns[0]:
-        num_heads = choose("num_heads", "Heads in each layer", heads)
-        positions = choose("positions", "Positions", POSITION_CHOICES)
-    with columns[1]:
-        norm_first = choose("norm_first", "Norms", NORMS)
-        scaled = choose("scale_embeddings", "Embeddings", SCALES)
-    with columns[2]:
-        activation = choose("activation", "Activation", activations)
-        frame = choose("source_frame", "What the encoder reads", FRAMES)
+    for place, question in enumerate(QUESTIONS):
+        options = question.options or heads
+        with columns[place % 3]:
+            answers[question.field] = st.selectbox(
+                question.label,
+                list(options),
+                index=list(options).index(getattr(guesses, question.field)),
+                format_func=options.__getitem__,
+                key=key(question.field),
+            )
+            why(question.field)
     with st.expander("Less often different"):
         left, right = st.columns(2, gap="medium")
         with left:
@@ -185,12 +172,7 @@ def _questions(found: "Survey", path: Path, roles: dict[str, str]) -> "Choices":
     return replace(
         guesses,
         roles=roles,
-        num_heads=num_heads,
-        positions=positions,
-        norm_first=norm_first,
-        scale_embeddings=scaled,
-        activation=activation,
-        source_frame=frame,
+        **answers,
         max_length=int(length),
         layer_norm_eps=float(eps),
     )

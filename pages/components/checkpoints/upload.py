@@ -22,25 +22,16 @@ from pages.components.stores.arrivals import Arrival
 from transformer.config.limits import NO_FOREIGN_FILES, Limits
 from transformer.errors import CheckpointError, UserError
 from transformer.files import remedy
+from transformer.interop import formats
 from transformer.vocabulary.vocabulary import visible
 
 if TYPE_CHECKING:
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
     from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.interop.base import Format
 
 LABEL = "Bring a model: drop a file here"
-KINDS = (
-    "A checkpoint of this app (.safetensors), a state dict of PyTorch (.pt, .pth, .bin, .ckpt, "
-    ".safetensors), or a MarianMT translation model (.zip)."
-)
-ONLY_OURS = "A checkpoint of this app (.safetensors)."
-WORK = {
-    "own": "Checking {}: size, structure, every weight, and the checksum…",
-    "state dict": "Opening {} in a process of its own, in which no program can run…",
-    "marian": "Importing the translation model {}: its weights, vocabularies and sentence "
-    "pieces. A large one takes half a minute…",
-}
 
 
 @dataclass(frozen=True)
@@ -70,8 +61,7 @@ def door() -> None:
             on_change=_take,
             args=(turn,),
         )
-    kinds = KINDS if limits.foreign_files else ONLY_OURS
-    st.caption(f"{kinds} Up to {limits.upload_mb} MB.")
+    st.caption(f"{_taken(limits)} Up to {limits.upload_mb} MB.")
     arrival: Arrival | None = state.get("arrival")
     if arrival is not None and not arrival.checked:
         _receive(arrival, limits)
@@ -140,17 +130,14 @@ def _receive(arrival: Arrival, limits: Limits) -> None:
     try:
         with st.spinner(f"Looking at {plain(arrival.name)}…"):
             session.use_torch()
-            kind = _kind(arrival.path, limits)
-        with st.spinner(WORK[kind].format(plain(arrival.name))):
-            if kind == "state dict":
-                st.session_state["arrival"] = arrivals.unpickled(arrival)
-            elif kind == "own":
+            found = _recognise(arrival.path, limits)
+        with st.spinner(found.work.format(plain(arrival.name))):
+            if found is formats.OWN:
                 st.session_state["checkpoint"] = _keep(arrival, arrival.path)
+            elif found.read is not None:
+                st.session_state["checkpoint"] = _keep(arrival, found.read(arrival.path))
             else:
-                from transformer.interop.marian.convert import import_marian
-
-                checkpoint = import_marian(arrival.path)
-                st.session_state["checkpoint"] = _keep(arrival, checkpoint)
+                st.session_state["arrival"] = arrivals.unpickled(arrival)
     except Exception as error:
         # Whatever it was, it must not happen again at every click.
         _leave()
@@ -159,20 +146,28 @@ def _receive(arrival: Arrival, limits: Limits) -> None:
         st.session_state["outcome"] = Outcome(arrival.name, problem=_sentence(error))
 
 
-def _kind(path: Path, limits: Limits) -> str:
-    from transformer.interop.files.kinds import kind_of
+def _taken(limits: Limits) -> str:
+    """One sentence on the files that can be brought."""
+    if not limits.foreign_files:
+        listing = f"{formats.OWN.one}."
+    else:
+        *others, last = (item.one for item in formats.FORMATS)
+        listing = f"{', '.join(others)}, or {last}."
+    return listing[0].upper() + listing[1:]
 
+
+def _recognise(path: Path, limits: Limits) -> "Format":
     if path.stat().st_size > limits.upload_mb << 20:
         raise CheckpointError(f"The file is larger than the {limits.upload_mb} MB that are taken.")
     try:
-        kind = kind_of(path)
+        found = formats.recognise(path)
     except CheckpointError:
         if limits.foreign_files:
             raise
-        kind = ""
-    if kind != "own" and not limits.foreign_files:
+        raise CheckpointError(NO_FOREIGN_FILES) from None
+    if found is not formats.OWN and not limits.foreign_files:
         raise CheckpointError(NO_FOREIGN_FILES)
-    return kind
+    return found
 
 
 def _keep(arrival: Arrival, brought: "Path | Checkpoint") -> str:

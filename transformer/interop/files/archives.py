@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import NoReturn, Self
 
 from transformer.checkpoint.header import MAX_FILE_BYTES
-from transformer.errors import CheckpointError
+from transformer.errors import CheckpointError, reading
 from transformer.vocabulary.vocabulary import printable
 
 MAX_MEMBERS = 10_000
@@ -40,12 +40,8 @@ class Archive:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
+        with reading(path):
             self._file = _Bounded(path, "rb")
-        except OSError as error:
-            raise CheckpointError(
-                f"The file {printable(path.name)} could not be read: {error.strerror}."
-            ) from None
         try:
             self._size = os.fstat(self._file.fileno()).st_size
             self._zip = zipfile.ZipFile(self._file)

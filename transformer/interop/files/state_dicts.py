@@ -19,9 +19,9 @@ import psutil
 from torch import Tensor
 
 from transformer.checkpoint.header import MAX_FILE_BYTES
-from transformer.errors import CheckpointError
+from transformer.errors import CheckpointError, reading
 from transformer.interop.files.archives import Archive
-from transformer.interop.files.kinds import has_torch_magic, is_torch_zip, is_zip
+from transformer.interop.files.sample import first_bytes, has_torch_magic, is_torch_zip, is_zip
 from transformer.interop.files.tensor_files import read_tensors
 from transformer.interop.files.unpickling import BREACH, MAX_ENTRIES, SPARE_BYTES
 from transformer.vocabulary.vocabulary import printable
@@ -103,7 +103,8 @@ def read_state_dict(path: Path, *, keep_float64: bool = False) -> dict[str, Tens
 
 def is_pickled(path: Path) -> bool:
     """Whether torch.save wrote the file, as far as its first bytes tell."""
-    return is_zip(path) or has_torch_magic(path)
+    start = first_bytes(path)
+    return is_zip(start) or has_torch_magic(start)
 
 
 def to_safetensors(path: Path, target: Path) -> None:
@@ -133,20 +134,17 @@ def to_safetensors(path: Path, target: Path) -> None:
 
 def _checked_size(path: Path) -> int:
     """The file's size, once all is checked that can be without opening it."""
-    try:
+    with reading(path):
         size = path.stat().st_size
-    except OSError as error:
-        raise CheckpointError(
-            f"The file {printable(path.name)} could not be read: {error.strerror}."
-        ) from None
     if size > MAX_FILE_BYTES:
         raise CheckpointError(
             f"The file has {size:,} bytes; at most {MAX_FILE_BYTES:,} are allowed."
         )
-    if is_zip(path):
+    start = first_bytes(path)
+    if is_zip(start):
         with Archive(path) as archive:
             _check_archive(archive)
-    elif not has_torch_magic(path):
+    elif not has_torch_magic(start):
         raise CheckpointError(f"This is not a file that torch.save wrote. {ADVICE}")
     return size
 
@@ -193,8 +191,8 @@ def _run(path: Path, target: Path, folder: Path, size: int) -> tuple[str, str]:
         return _ended(process.returncode), ""
     try:
         with said.open("rb") as output:
-            told = json.loads(output.read(10_000))
-        return str(told.get("problem", "")), str(told.get("detail", ""))
+            outcome = json.loads(output.read(10_000))
+        return str(outcome.get("problem", "")), str(outcome.get("detail", ""))
     except (ValueError, AttributeError, RecursionError):
         return "unsound", ""
 

@@ -17,7 +17,7 @@ from transformer.checkpoint.header import (
     parse_json,
 )
 from transformer.config.architecture import MAX_PARAMETERS
-from transformer.errors import CheckpointError
+from transformer.errors import CheckpointError, reading
 from transformer.vocabulary.vocabulary import printable
 
 FLOATS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
@@ -82,24 +82,19 @@ def check_name(name: str) -> None:
 def _read(
     path: Path, entries: dict[str, Entry], offset: int, keep_float64: bool
 ) -> Iterator[tuple[str, Tensor]]:
-    try:
-        # Read, never mapped: a mapped file that is cut while in use kills the process.
-        with path.open("rb") as file:
-            for name, entry in entries.items():
-                if entry.dtype not in FLOATS:
-                    continue
-                content = bytearray(entry.end - entry.start)
-                file.seek(offset + entry.start)
-                if file.readinto(content) != len(content):
-                    raise CheckpointError("The file was cut off while it was read.")
-                tensor = _tensor(content, entry, keep_float64)
-                if not _is_mask(tensor):
-                    _check_finite(name, tensor)
-                    yield name, tensor
-    except OSError as error:
-        raise CheckpointError(
-            f"The file {printable(path.name)} could not be read: {error.strerror}."
-        ) from None
+    # Read, never mapped: a mapped file that is cut while in use kills the process.
+    with reading(path), path.open("rb") as file:
+        for name, entry in entries.items():
+            if entry.dtype not in FLOATS:
+                continue
+            content = bytearray(entry.end - entry.start)
+            file.seek(offset + entry.start)
+            if file.readinto(content) != len(content):
+                raise CheckpointError("The file was cut off while it was read.")
+            tensor = _tensor(content, entry, keep_float64)
+            if not _is_mask(tensor):
+                _check_finite(name, tensor)
+                yield name, tensor
 
 
 def _tensor(content: bytearray, entry: Entry, keep_float64: bool) -> Tensor:

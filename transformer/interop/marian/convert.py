@@ -18,7 +18,7 @@ from torch import Tensor
 from transformer.checkpoint.checkpoint import Checkpoint, tensor_shapes
 from transformer.checkpoint.header import MAX_FILE_BYTES, Header, parse_json
 from transformer.config.architecture import DataConfig, TransformerConfig
-from transformer.errors import CheckpointError, ConfigError, VocabularyError
+from transformer.errors import CheckpointError, ConfigError, VocabularyError, reading
 from transformer.interop.files.archives import Archive
 from transformer.interop.files.state_dicts import read_state_dict
 from transformer.interop.marian.piece_model import MAX_BYTES as MAX_SPM_BYTES
@@ -141,17 +141,13 @@ def _opened(path: Path) -> Iterator[_Files]:
 
 
 def _read(path: Path, most: int) -> bytes:
-    try:
+    with reading(path):
         size = path.stat().st_size
         if size > most:
             raise CheckpointError(
                 f"The file {path.name} has {size:,} bytes; at most {most:,} are taken."
             )
         return path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(
-            f"The file {path.name} could not be read: {error.strerror}."
-        ) from None
 
 
 def _import(files: _Files) -> Checkpoint:
@@ -218,8 +214,8 @@ def _vocabularies(files: _Files, said: Mapping[str, Any]) -> tuple[Vocabulary, V
         target_tokens = _tokens(files.json("target_vocab.json"), "target_vocab.json")
     names = {"eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
     if "tokenizer_config.json" in files.names:
-        told = files.json("tokenizer_config.json")
-        names |= {name: _content(told[name]) for name in names if told.get(name)}
+        tokenizer = files.json("tokenizer_config.json")
+        names |= {name: _content(tokenizer[name]) for name in names if tokenizer.get(name)}
     found = []
     for side, listed in (("source", tokens), ("target", target_tokens)):
         ids = {token: number for number, token in enumerate(listed)}

@@ -60,26 +60,26 @@ def architecture(said: Mapping[str, Any], source: int, target: int) -> dict[str,
     Raises:
         CheckpointError: it describes what the model here cannot be.
     """
-    told = DEFAULTS | {name: said[name] for name in DEFAULTS if said.get(name) is not None}
+    settings = DEFAULTS | {name: said[name] for name in DEFAULTS if said.get(name) is not None}
     for one, other in (
         ("encoder_attention_heads", "decoder_attention_heads"),
         ("encoder_ffn_dim", "decoder_ffn_dim"),
     ):
-        if told[one] != told[other]:
+        if settings[one] != settings[other]:
             raise CheckpointError(
-                f"config.json gives encoder and decoder different sizes ({one} = "
-                f"{str(told[one])[:20]}, {other} = {str(told[other])[:20]}); the model here has "
-                "one for both."
+                "config.json gives encoder and decoder different sizes "
+                f"({one} = {str(settings[one])[:20]}, {other} = {str(settings[other])[:20]}); "
+                "the model here has one for both."
             )
-    activation = told["activation_function"]
+    activation = settings["activation_function"]
     if activation not in ACTIVATIONS:
         raise CheckpointError(
             f"config.json asks for the activation {str(activation)[:40]!r}; supported are "
             f"{', '.join(ACTIVATIONS)}."
         )
     sizes = {
-        "vocab_size": (told["vocab_size"], source),
-        "decoder_vocab_size": (said.get("decoder_vocab_size") or told["vocab_size"], target),
+        "vocab_size": (settings["vocab_size"], source),
+        "decoder_vocab_size": (said.get("decoder_vocab_size") or settings["vocab_size"], target),
     }
     for name, (size, tokens) in sizes.items():
         if size != tokens:
@@ -88,18 +88,18 @@ def architecture(said: Mapping[str, Any], source: int, target: int) -> dict[str,
                 "tokens."
             )
     for name in ("scale_embedding", "share_encoder_decoder_embeddings", "tie_word_embeddings"):
-        if not isinstance(told[name], bool):
+        if not isinstance(settings[name], bool):
             raise CheckpointError(f"config.json must say true or false for {name}.")
     return {
-        "d_model": told["d_model"],
-        "num_heads": told["encoder_attention_heads"],
-        "num_encoder_layers": told["encoder_layers"],
-        "num_decoder_layers": told["decoder_layers"],
-        "d_ff": told["encoder_ffn_dim"],
-        "dropout": told["dropout"],
-        "max_length": told["max_position_embeddings"],
+        "d_model": settings["d_model"],
+        "num_heads": settings["encoder_attention_heads"],
+        "num_encoder_layers": settings["encoder_layers"],
+        "num_decoder_layers": settings["decoder_layers"],
+        "d_ff": settings["encoder_ffn_dim"],
+        "dropout": settings["dropout"],
+        "max_length": settings["max_position_embeddings"],
         "activation": ACTIVATIONS[activation],
-        "scale_embeddings": told["scale_embedding"],
+        "scale_embeddings": settings["scale_embedding"],
         "position_layout": "halves",
         "output_bias": True,
         "norm_first": False,
@@ -107,28 +107,28 @@ def architecture(said: Mapping[str, Any], source: int, target: int) -> dict[str,
     }
 
 
-def check_generation(told: Mapping[str, Any], name: str) -> None:
+def check_generation(settings: Mapping[str, Any], name: str) -> None:
     """Refuse what would make ``generate`` write what no search here does.
 
     Args:
-        told: the settings; name: of their file.
+        settings: as the file has them; name: of their file.
 
     Raises:
         CheckpointError: names the setting.
     """
     for setting, neutral in NEUTRAL.items():
-        value = told.get(setting)
+        value = settings.get(setting)
         if value is not None and value not in neutral:
             raise CheckpointError(
                 f"{name} asks for {setting} = {str(value)[:40]}, which the searches here lack; "
                 "remove it there to import the model without it."
             )
-    beams = told.get("num_beams")
+    beams = settings.get("num_beams")
     if beams is not None and (type(beams) is not int or not 1 <= beams <= MAX_BEAMS):
         raise CheckpointError(
             f"{name} asks for {str(beams)[:20]} beams; 1 to {MAX_BEAMS} are taken."
         )
-    alpha = told.get("length_penalty")
+    alpha = settings.get("length_penalty")
     if alpha is not None and (
         isinstance(alpha, bool) or not isinstance(alpha, int | float) or not 0 <= alpha <= 10
     ):
@@ -137,30 +137,30 @@ def check_generation(told: Mapping[str, Any], name: str) -> None:
         )
 
 
-def searching(told: Mapping[str, Any], special: SpecialIds) -> dict[str, Any]:
+def searching(settings: Mapping[str, Any], special: SpecialIds) -> dict[str, Any]:
     """Fields of our config that make greedy and beam search write as ``generate`` does.
 
     Raises:
         CheckpointError: a setting has a value that is not supported.
     """
-    bad = told.get("bad_words_ids")
+    bad = settings.get("bad_words_ids")
     if bad not in (None, [], [[special.pad]]):
         raise CheckpointError(
             f"bad_words_ids = {str(bad)[:40]} forbids more than padding, which is not supported."
         )
-    forced = told.get("forced_eos_token_id")
+    forced = settings.get("forced_eos_token_id")
     if forced not in (None, special.eos, [special.eos]):
         raise CheckpointError(
             f"forced_eos_token_id = {str(forced)[:20]} is not the end of a sequence, {special.eos}."
         )
-    longest = told.get("max_length")
+    longest = settings.get("max_length")
     if longest is not None and (type(longest) is not int or not 1 < longest < 1 << 20):
         raise CheckpointError(f"max_length = {str(longest)[:20]}: must be a whole number above 1.")
-    stopping = told.get("early_stopping")
+    stopping = settings.get("early_stopping")
     names = {None: "estimate", False: "estimate", True: "full", "never": "never"}
     if stopping not in names:
         raise CheckpointError(f"early_stopping = {str(stopping)[:20]} is not known.")
-    renormalised = told.get("renormalize_logits")
+    renormalised = settings.get("renormalize_logits")
     if renormalised not in (None, True, False):
         raise CheckpointError("renormalize_logits must be true or false.")
     # ``generate`` counts the start token too. What exceeds the positions changes nothing.

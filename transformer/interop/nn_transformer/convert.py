@@ -27,9 +27,16 @@ from transformer.interop.nn_transformer.name_mapping import (
     TARGET_POSITIONS,
 )
 from transformer.interop.nn_transformer.positions import as_table
-from transformer.interop.nn_transformer.rows import ADDED, SILENCE, Arrangement, arrange, told
+from transformer.interop.nn_transformer.questions import NONE, TABLE
+from transformer.interop.nn_transformer.rows import (
+    ADDED,
+    SILENCE,
+    Arrangement,
+    arrange,
+    describe_rows,
+)
 from transformer.interop.nn_transformer.stacks import Stack, shown, tensors_of
-from transformer.interop.nn_transformer.survey import NONE, TABLE, Choices, Sizes, Survey, survey
+from transformer.interop.nn_transformer.survey import Choices, Sizes, Survey, survey
 from transformer.model import Transformer
 
 __all__ = ["Choices", "Converted", "Survey", "convert", "converted", "survey"]
@@ -281,7 +288,7 @@ def _notes(
     for side, foreign, rows in zip(
         ("source", "target"), vocabularies, (source, target), strict=True
     ):
-        notes += told(rows, foreign.special, side)
+        notes += describe_rows(rows, foreign.special, side)
     if not (found.stacks.encoder.bias and found.stacks.decoder.bias):
         notes.append("Its layers have no biases; here they are zero.")
     if OUTPUT not in sizes.names:

@@ -86,7 +86,7 @@ def arrange(
     return Arrangement(vocabulary, tuple(rows), tuple(sorted(silent)))
 
 
-def told(arrangement: Arrangement, special: Special, side: str) -> list[str]:
+def describe_rows(arrangement: Arrangement, special: Special, side: str) -> list[str]:
     """What was added or shared on one side, in sentences."""
     sentences = []
     missing = [name for name in SPECIAL if getattr(special, name) is None]

@@ -24,16 +24,9 @@ from transformer.interop.nn_transformer.name_mapping import (
     propose,
 )
 from transformer.interop.nn_transformer.positions import as_table, layout_of
+from transformer.interop.nn_transformer.questions import NONE, TABLE
 from transformer.interop.nn_transformer.stacks import Stacks, find_stacks, shown
 
-TABLE, NONE = "table", "none"
-POSITION_CHOICES = {
-    "interleaved": "sines and cosines, interleaved",
-    "halves": "sines and cosines, in halves",
-    TABLE: "the file's own table",
-    NONE: "no positions",
-}
-FRAMES = {"bos-eos": "<bos> text <eos>", "eos": "text <eos>", "none": "the text alone"}
 USUAL_LENGTH = 512
 
 
@@ -42,7 +35,7 @@ class Choices:
     """What a person decides; :meth:`Survey.guesses` proposes it.
 
     roles: of each tensor outside the stacks, by its name.
-    positions: a key of ``POSITION_CHOICES``. source_frame: a key of ``FRAMES``.
+    The others are fields of ``TransformerConfig``, with the values that ``QUESTIONS`` lists.
     """
 
     num_heads: int
@@ -191,8 +184,8 @@ def _guess_positions(
     )
     if length <= USUAL_LENGTH:
         return first[0], length, why, f"the table has {length:,} rows"
-    told = f"the table has {length:,} rows, more than most models ever read; at most 4,096"
-    return first[0], USUAL_LENGTH, why, told
+    reason = f"the table has {length:,} rows, more than most models ever read; at most 4,096"
+    return first[0], USUAL_LENGTH, why, reason
 
 
 def _guess_scale(
