@@ -1,4 +1,4 @@
-"""Make the pictures of the README, from the running app:
+"""Make the pictures of the README and of docs/, from the running app.
 
 .venv/bin/python docs/make_pictures.py
 """

@@ -16,8 +16,8 @@ Dimensions, as the comments name them:
     d_k         width of one head, d_model / num_heads (the paper's d_k = d_v)
     d_ff        width inside the feed-forward network
 
-Where the paper leaves a choice or modern practice differs, a config field decides; the
-README lists every deviation.
+Where the paper leaves a choice or modern practice differs, a config field decides;
+docs/deviations.md lists every deviation.
 """
 
 import math

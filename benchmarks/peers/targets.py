@@ -121,7 +121,7 @@ def cell(target: Target, row: Row | None, aim: float | None, rates: bool = False
 
 
 def table(rows: Sequence[Row], device: str = "cpu") -> str:
-    """The README's table, in Markdown: the aims, met and missed.
+    """The table of docs/speed.md, in Markdown: the aims, met and missed.
 
     The aims are a processor's; of a graphics card, what ours does a second is told instead.
     """

@@ -85,11 +85,11 @@ def test_knocking_out_finds_the_heads_of_the_bundled_model_that_matter(reverse: 
     # Not less than 5 points, as a larger model's least important half might cost.
     assert len(found.least) == 3
     assert found.whole - found.without_least > 0.5
-    # What the README says of it is what is measured here.
-    readme = " ".join((ROOT / "README.md").read_text("utf-8").split())
+    # What docs/comparison.md says of it is what is measured here.
+    chapter = " ".join((ROOT / "docs" / "comparison.md").read_text("utf-8").split())
     whole, top = (f"{100 * share:.3g} %" for share in (found.whole, found.without[found.ranked[0]]))
-    assert f"falls from {whole} to {top} without it" in readme
-    assert f"cost {100 * (found.whole - found.without_least):.0f} points together" in readme
+    assert f"falls from {whole} to {top} without it" in chapter
+    assert f"cost {100 * (found.whole - found.without_least):.0f} points together" in chapter
 
 
 def test_a_head_switched_off_is_a_head_whose_part_of_w_o_is_zero(sort: Checkpoint) -> None:

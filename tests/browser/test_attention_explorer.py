@@ -16,6 +16,7 @@ from tests.support.server import settle
 from transformer.figures.attention import attention_grid, attention_map, head_view
 
 ROOT = Path(__file__).resolve().parents[2]
+COMPARISON = ROOT / "docs" / "comparison.md"
 OKABE_ITO, OKABE_ITO_DARK = "rgb(0, 114, 178)", "rgb(86, 180, 233)"
 """The first head's colour on a light page and on a dark one."""
 
@@ -195,7 +196,7 @@ def _(explorer: Explorer, truth: Truth) -> None:
     explorer.open()
     label = explorer.page.locator(".large .label")
     expect(label).to_have_text(re.compile(r"sorts \d+ %"))
-    assert f'"{label.inner_text()}"' in (ROOT / "README.md").read_text("utf-8")
+    assert f'"{label.inner_text()}"' in COMPARISON.read_text("utf-8")
     expect(explorer.page.get_by_text("On this input, cross-attention, layer 2")).to_be_visible()
     box = explorer.page.get_by_role("combobox", name="Heads, largest first")
     first = explorer.page.get_by_role("option").nth(1)
@@ -432,7 +433,7 @@ def test_what_others_have_is_here(explorer: Explorer, truth: Truth, name: str) -
     ROWS[name](explorer, truth)
 
 
-def test_every_row_is_in_the_readme() -> None:
-    readme = (ROOT / "README.md").read_text("utf-8")
+def test_every_row_is_in_the_table() -> None:
+    table = COMPARISON.read_text("utf-8")
     for name in ROWS:
-        assert f"| {name} | yes |" in readme
+        assert f"| {name} | yes |" in table

@@ -59,7 +59,7 @@ def test_a_wrong_limit_is_named(name: str, value: str, says: str) -> None:
     assert len(str(caught.value)) < 200
 
 
-def test_the_readme_lists_every_limit() -> None:
-    readme = (ROOT / "README.md").read_text("utf-8")
+def test_the_chapter_for_a_class_lists_every_limit() -> None:
+    chapter = (ROOT / "docs" / "a-class.md").read_text("utf-8")
     for item in fields(Limits):
-        assert f"`{PREFIX}{item.name.upper()}`" in readme
+        assert f"`{PREFIX}{item.name.upper()}`" in chapter
