@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from transformer.cli import checkpoints, interop, train
+from transformer.__main__ import GROUPS
 
 ROOT = Path(__file__).resolve().parents[1]
 README = ROOT / "README.md"
@@ -45,7 +45,7 @@ def test_the_readme_says_why_each_package_is_needed() -> None:
 def test_every_command_has_its_row() -> None:
     parser = argparse.ArgumentParser()
     commands = parser.add_subparsers()
-    for group in (train, checkpoints, interop):
+    for group in GROUPS:
         group.add_commands(commands)
     assert len(commands.choices) >= 14
     chapter = (ROOT / "docs" / "command-line.md").read_text("utf-8")

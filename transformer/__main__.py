@@ -11,11 +11,14 @@ from transformer.cli import checkpoints, faults, interop, train
 from transformer.cli.terminal import note
 from transformer.errors import UserError
 
+GROUPS = (train, checkpoints, interop, faults)
+"""The modules that bring the commands."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m transformer", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in (train, checkpoints, interop, faults):
+    for group in GROUPS:
         group.add_commands(commands)
     options = parser.parse_args(arguments)
     try:
