@@ -14,15 +14,14 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import torch
 
-from transformer.checkpoint.checkpoint import Answer, Checkpoint
+from transformer.checkpoint.answers import CLOSE, Answer
+from transformer.checkpoint.checkpoint import Checkpoint
 from transformer.checkpoint.placement import on_card
-from transformer.decoding.many import CLOSE, BatchAnswer, answer_many
-from transformer.decoding.strategies import Strategy, beam_search, greedy
+from transformer.decoding.strategies import by_beam_size
 from transformer.tasks import build_task
 from transformer.vocabulary.vocabulary import SPECIAL_TOKENS
 
@@ -51,16 +50,13 @@ def harder(checkpoint: Checkpoint, count: int) -> list[str]:
 
 
 def one_at_a_time(checkpoint: Checkpoint, texts: list[str], beam: int) -> list[Answer]:
-    strategy: Strategy = greedy if beam == 1 else partial(beam_search, beam_size=beam)
+    strategy = by_beam_size(beam, 0.6)
     return [checkpoint.answers([text], strategy)[0] for text in texts]
 
 
-def batched(checkpoint: Checkpoint, texts: list[str], beam: int, device: str) -> list[BatchAnswer]:
-    found: dict[int, BatchAnswer] = {}
+def batched(checkpoint: Checkpoint, texts: list[str], beam: int, device: str) -> list[Answer]:
     model = on_card(checkpoint) if device == "cuda" else checkpoint
-    for progress in answer_many(model, texts, beam_size=beam):
-        found |= progress.new
-    return [found[number] for number in range(len(texts))]
+    return model.answers(texts, by_beam_size(beam, 0.6))
 
 
 def compare(checkpoint: Checkpoint, kind: str, texts: list[str], beam: int, device: str) -> bool:
@@ -82,12 +78,12 @@ def compare(checkpoint: Checkpoint, kind: str, texts: list[str], beam: int, devi
         f"batched ({device}) {together:.2f} s, {alone / together:.1f} times as fast"
     )
     pairs = list(zip(many, single, strict=True))
-    differ = [(a, b) for a, b in pairs if a.tokens != tuple(b.tokens)]
+    differ = [(a, b) for a, b in pairs if a.tokens != b.tokens]
     close = [a for a, _ in pairs if a.close]
     print(
         f"  {count - len(differ):,} outputs are the same; margins below {CLOSE:g}: {len(close)}; "
         "largest difference of a log-probability "
-        f"{max(abs(a.log_prob - b.log_prob) for a, b in pairs if a.tokens == tuple(b.tokens)):.1e}"
+        f"{max(abs(a.log_prob - b.log_prob) for a, b in pairs if a.tokens == b.tokens):.1e}"
     )
     for answer in close:
         print(f"  close   {answer.source!r} -> {answer.output!r}, margin {answer.margin:.1e}")

@@ -16,9 +16,11 @@ if TYPE_CHECKING:
         TrainingConfig,
         TransformerConfig,
     )
+    from transformer.decoding.beam import Beam
+    from transformer.decoding.steps import DecodingStep, Hypothesis
     from transformer.decoding.strategies import (
-        DecodingStep,
-        Hypothesis,
+        Greedy,
+        Sampling,
         beam_search,
         decode,
         greedy,
@@ -30,13 +32,16 @@ if TYPE_CHECKING:
     from transformer.vocabulary.vocabulary import Vocabulary
 
 __all__ = [
+    "Beam",
     "Checkpoint",
     "CheckpointError",
     "ConfigError",
     "DataConfig",
     "DecodingStep",
+    "Greedy",
     "HookPoint",
     "Hypothesis",
+    "Sampling",
     "SamplingConfig",
     "TrainingConfig",
     "Transformer",
@@ -60,14 +65,9 @@ _HOMES = {
         "TrainingConfig",
         "TransformerConfig",
     ),
-    "decoding.strategies": (
-        "DecodingStep",
-        "Hypothesis",
-        "beam_search",
-        "decode",
-        "greedy",
-        "sample",
-    ),
+    "decoding.beam": ("Beam",),
+    "decoding.steps": ("DecodingStep", "Hypothesis"),
+    "decoding.strategies": ("Greedy", "Sampling", "beam_search", "decode", "greedy", "sample"),
     "errors": ("CheckpointError", "ConfigError", "UserError", "VocabularyError"),
     "hooks": ("HookPoint", "ablate", "record"),
     "model": ("Transformer",),

@@ -4,7 +4,6 @@ import gc
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -15,8 +14,8 @@ from benchmarks.peers.rows import OURS, Plan, Row
 from benchmarks.peers.sizes import Size
 from benchmarks.peers.training_peers import installed
 from transformer.decoding.engines.int8 import FASTER_FROM, int8_copy
-from transformer.decoding.many import Decoded, decode_many
-from transformer.decoding.strategies import Strategy, beam_search, decode, greedy
+from transformer.decoding.many import decode_all
+from transformer.decoding.strategies import by_beam_size, decode
 
 PART = "decoding"
 LENGTH = 32
@@ -36,21 +35,13 @@ def case_name(batch: int, beam: int) -> str:
 def ours(marian: Marian, rows: list[list[int]], beam: int, device: str) -> Decode:
     """As the app decodes: one input step by step, many in batches."""
     model = marian.model.to(device)
+    strategy = by_beam_size(beam, 1.0, max_length=LENGTH)
     if len(rows) == 1:
-        strategy: Strategy = partial(greedy, max_length=LENGTH)
-        if beam > 1:
-            strategy = partial(beam_search, beam_size=beam, alpha=1.0, max_length=LENGTH)
         return lambda: [
             found.tokens for found in decode(model, torch.tensor(rows, device=device), strategy)
         ]
 
-    def many() -> Outputs:
-        found: dict[int, Decoded] = {}
-        for progress in decode_many(model, rows, beam_size=beam, alpha=1.0, max_length=LENGTH):
-            found |= progress.new
-        return [found[number].hypothesis.tokens for number in range(len(rows))]
-
-    return many
+    return lambda: [found.tokens for found in decode_all(model, rows, strategy)]
 
 
 def ours_int8(marian: Marian, rows: list[list[int]], beam: int, device: str) -> Decode:

@@ -17,6 +17,7 @@ from transformer.analysis.attribution import occlusion, saliency
 from transformer.analysis.lens import lens
 from transformer.analysis.what_if import Forced, masked, what_if
 from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.decoding.beam import Beam
 from transformer.decoding.beam_tree import beam_tree
 from transformer.decoding.strategies import decode
 
@@ -56,7 +57,7 @@ def test_the_beam_is_walked_by_keyboard_and_says_why(
 ) -> None:
     page = new_page()
     open_panel(page, server, "strategies", PANELS["strategies"])
-    tree = beam_tree(reverse.model, reverse.encode(HARD))
+    tree = beam_tree(reverse.model, reverse.encode(HARD), Beam())
     steps = len(tree.beams)
     expect(page.locator(".beam_tree g[role=button]")).to_have_count(sum(map(len, tree.beams)))
     # It begins at the answer; from there to its first token.
@@ -106,7 +107,7 @@ def test_the_table_of_strategies_is_what_they_write(
     assert by_name["greedy"]["output"] == reverse.target_vocabulary.decode(greedy.tokens)
     assert float(by_name["greedy"]["log_probability"]) == pytest.approx(greedy.log_prob, abs=1e-5)
     for size in (2, 4, 8):
-        tree = beam_tree(reverse.model, reverse.encode(HARD), beam_size=size, alpha=1.0)
+        tree = beam_tree(reverse.model, reverse.encode(HARD), Beam(size, alpha=1.0))
         row = by_name[f"beam {size}"]
         assert row["output"] == reverse.target_vocabulary.decode(tree.tokens(tree.answer))
         assert float(row["score"]) == pytest.approx(tree.nodes[tree.answer].score, abs=1e-5)

@@ -1,7 +1,6 @@
 """A MarianMT zip through the upload: what then answers writes what `generate` writes."""
 
 import zipfile
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,8 +9,10 @@ from playwright.sync_api import expect
 from tests.browser.conftest import NewPage
 from tests.support.marian_models import load_marian, make_marian, sentences
 from tests.support.server import Server, settle
-from transformer import Checkpoint, beam_search, decode, greedy
-from transformer.decoding.strategies import Strategy, pad
+from transformer import Checkpoint, decode
+from transformer.decoding.beam import Beam
+from transformer.decoding.steps import Strategy, pad
+from transformer.decoding.strategies import Greedy
 
 LONGEST = 40
 
@@ -70,8 +71,8 @@ def test_a_marian_zip_is_imported_and_writes_what_generate_writes(
     assert rows == [tokenizer(text).input_ids for text in texts]
     source = pad(rows, kept.config.pad_id)
     searches: dict[int, Strategy] = {
-        1: partial(greedy, max_length=LONGEST, force_end=True),
-        4: partial(beam_search, beam_size=4, alpha=1.0, max_length=LONGEST, force_end=True),
+        1: Greedy(max_length=LONGEST, force_end=True),
+        4: Beam(4, alpha=1.0, max_length=LONGEST, force_end=True),
     }
     for beams, search in searches.items():
         theirs = model.generate(

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,7 @@ from tests.support.checkpoint_files import (
 from transformer.checkpoint.checkpoint import Checkpoint, tensor_shapes
 from transformer.checkpoint.verification import verify
 from transformer.config.architecture import DataConfig, TransformerConfig
-from transformer.decoding.strategies import beam_search
+from transformer.decoding.beam import Beam
 from transformer.errors import CheckpointError
 from transformer.files import write_atomic
 from transformer.hooks import ablate, record
@@ -66,7 +65,7 @@ def test_what_is_loaded_is_what_was_saved(changes: dict[str, Any], tmp_path: Pat
         assert_same(before, after)
         assert not after.model.training
         assert after.answers(texts) == before.answers(texts)  # log-probabilities to the bit
-        beam = partial(beam_search, beam_size=3)
+        beam = Beam(3)
         assert after.answers(texts, beam) == before.answers(texts, beam)
         # Against the model it was made of: both checkpoints could share a mistake.
         source_ids, target_ids = after.encode("fedcba"), torch.tensor([[1, 4, 5, 6]])

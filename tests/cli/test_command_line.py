@@ -177,7 +177,7 @@ def test_one_text_is_decoded(folder: Path, checkpoint: str) -> None:
     assert json.loads(done.stdout) == {
         "source": pair.source,
         "output": pair.target,
-        "tokens": answer.tokens,
+        "tokens": list(answer.tokens),
         "log_prob": answer.log_prob,
     }
 

@@ -14,6 +14,7 @@ from tests.support.wild_models import (
     sentences,
     wild_model,
 )
+from transformer.decoding.beam import Beam
 from transformer.decoding.beam_tree import BeamTree, beam_tree
 from transformer.decoding.strategies import beam_search, decode
 from transformer.model import Transformer
@@ -28,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("float64")
 def searched(seed: int, beam_size: int, alpha: float) -> tuple[Transformer, list[int], BeamTree]:
     model = wild_model(seed)
     [source] = sentences(model, 1)
-    tree = beam_tree(model, torch.tensor([source]), beam_size=beam_size, alpha=alpha)
+    tree = beam_tree(model, torch.tensor([source]), Beam(beam_size, alpha))
     return model, source, tree
 
 

@@ -11,8 +11,8 @@ from torch import nn
 from tests.support.checkpoint_files import make, wild_model
 from transformer.__main__ import main
 from transformer.checkpoint.checkpoint import Checkpoint
-from transformer.decoding.engines.int8 import Int8Linear, int8_copy, int8_twin
-from transformer.decoding.many import answer_many
+from transformer.checkpoint.placement import in_8_bits
+from transformer.decoding.engines.int8 import Int8Linear, int8_copy
 from transformer.errors import CheckpointError, UserError
 from transformer.evaluation.held_out import Evaluation, evaluating, held_out, task_of
 from transformer.hooks import ablate, record
@@ -41,7 +41,7 @@ def exact_match(checkpoint: Checkpoint, examples: int | None) -> float:
 def test_a_trained_model_loses_no_more_than_a_fifth_of_a_point(name: str) -> None:
     checkpoint = Checkpoint.load(BUNDLED / f"{name}.safetensors")
     examples = 500 if name in SAMPLE else None
-    eight = exact_match(int8_twin(checkpoint), examples)
+    eight = exact_match(in_8_bits(checkpoint), examples)
     assert eight >= exact_match(checkpoint, examples) - 0.002
 
 
@@ -73,10 +73,10 @@ def test_it_can_be_looked_into_and_intervened_in() -> None:
 def test_one_at_a_time_and_together_it_writes_what_the_model_writes() -> None:
     checkpoint = Checkpoint.load(BUNDLED / "sort.safetensors")
     texts = ["workbench", "zebra", "a"]
-    twin = int8_twin(checkpoint)
+    twin = in_8_bits(checkpoint)
     for group in (texts, *([text] for text in texts)):
         found: dict[str, str] = {}
-        for progress in answer_many(twin, group):
+        for progress in twin.answering(group):
             found |= {answer.source: answer.output for answer in progress.new.values()}
         assert found == {text: "".join(sorted(text)) for text in group}
 
@@ -88,7 +88,7 @@ def test_numbers_that_overflow_are_told_in_a_sentence(texts: list[str]) -> None:
         for parameter in checkpoint.model.parameters():
             parameter.mul_(1e18)
     with pytest.raises(CheckpointError, match="numbers overflow"):
-        list(answer_many(int8_twin(checkpoint), texts))
+        list(in_8_bits(checkpoint).answering(texts))
 
 
 def test_where_it_cannot_be_computed_a_sentence_says_so() -> None:

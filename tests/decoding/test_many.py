@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -21,11 +20,14 @@ from tests.support.wild_models import (
     sentences,
     wild_model,
 )
+from transformer.checkpoint.answers import CLOSE, Answer
 from transformer.checkpoint.checkpoint import Checkpoint
 from transformer.config.architecture import TransformerConfig
 from transformer.decoding import many
-from transformer.decoding.many import CLOSE, BatchAnswer, Decoded, answer_many, decode_many
-from transformer.decoding.strategies import DROPPED_FROM, beam_search, decode, greedy, pad
+from transformer.decoding.beam import Beam
+from transformer.decoding.many import Decoded, decode_many
+from transformer.decoding.steps import DROPPED_FROM, Strategy, pad
+from transformer.decoding.strategies import GREEDY, Greedy, by_beam_size, decode
 from transformer.model import Transformer
 
 BEAMS = (1, 3)
@@ -40,11 +42,11 @@ def letters(checkpoint: Checkpoint, count: int) -> list[list[int]]:
     return [checkpoint.encode(LETTERS[i % 26 :][: 1 + i % 20])[0].tolist() for i in range(count)]
 
 
-def drained(model: Transformer, rows: list[list[int]], **options: Any) -> list[Decoded]:
+def drained(model: Transformer, rows: list[list[int]], search: Strategy = GREEDY) -> list[Decoded]:
     """What became of every row, in order; no row comes twice, and the share only grows."""
     found: dict[int, Decoded] = {}
     share = 0.0
-    for progress in decode_many(model, rows, **options):
+    for progress in decode_many(model, rows, search):
         assert share <= progress.share <= 1
         assert not found.keys() & progress.new.keys()
         share = progress.share
@@ -59,12 +61,12 @@ def drained(model: Transformer, rows: list[list[int]], **options: Any) -> list[D
 def test_many_are_decoded_as_one_at_a_time(seed: int, beam_size: int) -> None:
     model = wild_model(seed)
     rows = sentences(model, 12)
-    for row, found in zip(rows, drained(model, rows, beam_size=beam_size), strict=True):
+    for row, found in zip(rows, drained(model, rows, by_beam_size(beam_size, 0.6)), strict=True):
         source = batch_of(model, [row])
         if beam_size == 1:
             [alone] = decode(model, source)
         else:
-            [alone] = decode(model, source, lambda m, s: beam_search(m, s, beam_size=beam_size))
+            [alone] = decode(model, source, Beam(beam_size))
         assert found.hypothesis.tokens == alone.tokens
         assert found.hypothesis.finished == alone.finished
         assert found.hypothesis.log_prob == pytest.approx(alone.log_prob, rel=0, abs=TOLERANCE)
@@ -75,7 +77,7 @@ def test_small_batches_whose_last_go_on_together_answer_the_same(
     bundled: Checkpoint, beam_size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = letters(bundled, 60)
-    whole = drained(bundled.model, rows, beam_size=beam_size)
+    whole = drained(bundled.model, rows, by_beam_size(beam_size, 0.6))
     sizes: list[int] = []
 
     def counted(rows: Sequence[Sequence[int]], pad_id: int) -> Tensor:
@@ -84,7 +86,7 @@ def test_small_batches_whose_last_go_on_together_answer_the_same(
 
     monkeypatch.setattr(many, "pad", counted)
     monkeypatch.setattr(many, "MOST_ROWS", {"cpu": 16})
-    cut = drained(bundled.model, rows, beam_size=beam_size)
+    cut = drained(bundled.model, rows, by_beam_size(beam_size, 0.6))
     assert [one.hypothesis.tokens for one in cut] == [one.hypothesis.tokens for one in whole]
     assert len({len(one.hypothesis.tokens) for one in cut}) > 12
     assert max(sizes) == 16
@@ -106,19 +108,20 @@ def test_long_inputs_are_read_fewer_at_a_time() -> None:
     assert [len(group) for group in groups] == [192, 96, 96, 96, 120]
 
 
-@pytest.mark.parametrize("search", [greedy, beam_search])
-def test_what_is_done_is_soon_computed_no_more(bundled: Checkpoint, search: Any) -> None:
+@pytest.mark.parametrize("search", [Greedy(drop_done=True), Beam(drop_done=True)])
+def test_what_is_done_is_soon_computed_no_more(bundled: Checkpoint, search: Strategy) -> None:
     source = batch_of(bundled.model, letters(bundled, 40))
     seen: set[int] | None = None
     sizes = []
-    for step in search(bundled.model, source, drop_done=True):
+    for step in search(bundled.model, source):
+        assert step.sentences is not None
         going = set(step.sentences.tolist())
         assert seen is None or going <= seen
         seen = going
         sizes.append(len(going))
         # Of those in the step, fewer than the share allowed had ended before it.
         old = (step.tokens[:, 0, :-1] == bundled.config.eos_id).any(dim=1).sum().item()
-        assert search is beam_search or old < DROPPED_FROM * len(going)
+        assert isinstance(search, Beam) or old < DROPPED_FROM * len(going)
     assert sizes[0] == 40
     assert sizes[-1] < 10
 
@@ -168,9 +171,9 @@ def plain_beam_margin(model: Transformer, source: list[int], beam_size: int) -> 
 def test_the_margin_of_a_beam_is_that_of_a_plain_search(seed: int) -> None:
     model = wild_model(seed)
     rows = sentences(model, 3)
-    for row, found in zip(rows, drained(model, rows, beam_size=3), strict=True):
+    for row, found in zip(rows, drained(model, rows, Beam(3)), strict=True):
         plain = plain_beam_margin(model, row, 3)
-        [alone] = drained(model, [row], beam_size=3)
+        [alone] = drained(model, [row], Beam(3))
         assert alone.margin == pytest.approx(plain, rel=0, abs=TOLERANCE)
         # A sentence that waits for others to be dropped may meet a nearer rival, never a farther.
         assert found.margin <= plain + TOLERANCE
@@ -194,8 +197,8 @@ def test_who_stops_keeps_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_texts_that_cannot_be_read_are_named_in_their_place(bundled: Checkpoint) -> None:
     texts = ["abc", "", "a1", "workbench", "b" * 1000]
-    found: dict[int, BatchAnswer] = {}
-    for progress in answer_many(bundled, texts):
+    found: dict[int, Answer] = {}
+    for progress in bundled.answering(texts):
         found |= progress.new
     assert [found[number].source for number in range(5)] == texts
     assert [found[number].output for number in range(5)] == ["cba", "", "", "hcnebkrow", ""]
@@ -207,8 +210,8 @@ def test_texts_that_cannot_be_read_are_named_in_their_place(bundled: Checkpoint)
 
 def test_in_single_precision_only_what_is_close_may_differ(bundled: Checkpoint) -> None:
     texts = [LETTERS[i % 26 :][: 1 + i % 20] for i in range(60)]
-    found: dict[int, BatchAnswer] = {}
-    for progress in answer_many(bundled, texts):
+    found: dict[int, Answer] = {}
+    for progress in bundled.answering(texts):
         found |= progress.new
     for number, text in enumerate(texts):
         [alone] = bundled.answers([text])
@@ -219,7 +222,7 @@ def test_in_single_precision_only_what_is_close_may_differ(bundled: Checkpoint) 
 
 
 def test_nothing_to_decode_is_done_at_once(bundled: Checkpoint) -> None:
-    assert [progress.share for progress in answer_many(bundled, [])] == [1.0]
+    assert [progress.share for progress in bundled.answering([])] == [1.0]
 
 
 @pytest.fixture

@@ -174,7 +174,7 @@ def test_a_branch_taken_and_walked_back_leaves_the_original_bit_for_bit(
         # Nothing of the branch is left in the model ...
         for one, other in zip(before, after, strict=True):
             tensors = {name for name, value in vars(one).items() if isinstance(value, torch.Tensor)}
-            assert {"given", "tokens", "total", "decoder_attention"} <= tensors
+            assert {"logits", "next_log_probs", "tokens", "total", "decoder_attention"} <= tensors
             for name in tensors:
                 assert torch.equal(getattr(one, name), getattr(other, name))
         # ... and before it parts, the branch is the original.

@@ -24,15 +24,8 @@ from tests.support.wild_models import (
     sentences,
     wild_model,
 )
-from transformer.decoding.strategies import (
-    DecodingStep,
-    beam_search,
-    decode,
-    greedy,
-    length_penalty,
-    output_limit,
-    pad,
-)
+from transformer.decoding.steps import DecodingStep, length_penalty, output_limit, pad
+from transformer.decoding.strategies import beam_search, decode, greedy
 from transformer.hooks import record
 
 pytestmark = pytest.mark.usefixtures("float64")

@@ -13,6 +13,7 @@ from transformer.__main__ import main
 from transformer.checkpoint.checkpoint import Checkpoint
 from transformer.checkpoint.verification import verify
 from transformer.config.architecture import DataConfig
+from transformer.decoding.strategies import by_beam_size
 from transformer.errors import CheckpointError, TaskError
 from transformer.evaluation.averaging import (
     Averaged,
@@ -238,7 +239,9 @@ def test_a_beam_is_a_beam(reverse: Checkpoint) -> None:
         weak = near(reverse, 3, noise)
         task = task_of(weak)
         pairs = task.held_out(100)
-        greedy, beam = (list(evaluating(weak, task, pairs, beam_size=size))[-1] for size in (1, 4))
+        greedy, beam = (
+            list(evaluating(weak, task, pairs, by_beam_size(size, 0.6)))[-1] for size in (1, 4)
+        )
         assert isinstance(greedy, Evaluation)
         assert isinstance(beam, Evaluation)
         assert (greedy.beam, beam.beam) == (1, 4)

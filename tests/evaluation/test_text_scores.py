@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from pages.components.decoding import many_inputs
 from pages.components.decoding.many_inputs_fields import Brought
+from transformer.checkpoint.answers import Answer
 from transformer.checkpoint.checkpoint import Checkpoint
-from transformer.decoding.many import BatchAnswer
 from transformer.errors import TaskError
 from transformer.evaluation.text_scores import Scorer, edit_distance
 from transformer.files import FORMULA
@@ -147,7 +147,7 @@ def test_in_the_csv_of_results_no_text_is_a_formula() -> None:
     results = many_inputs.Results(Brought("", parse_inputs(lines.encode())), 1, 0.6)
     for place, text in enumerate(texts):
         error = "-3 is no word." if place == 2 else ""
-        results.answers[place] = BatchAnswer(text, text, (text,), -1.5, error=error)
+        results.answers[place] = Answer(text, text, (text,), -1.5, error=error)
     titles, *rows = csv.reader(io.StringIO(many_inputs.as_csv(results).decode(), newline=""))
     numbers = {titles.index("log_probability"), titles.index("margin")}
     assert len(rows) == len(texts)

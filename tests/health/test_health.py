@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from transformer import model
 from transformer.__main__ import main
-from transformer.decoding.strategies import pad
+from transformer.decoding.steps import pad
 from transformer.health import (
     Curve,
     Finding,

@@ -14,12 +14,14 @@ from pages.components.stores import uploads
 from tests.support.checkpoint_files import make
 from tests.support.random_models import small_config
 from transformer.analysis.what_if import most_alike
+from transformer.checkpoint.answers import Answer
 from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint.placement import in_8_bits
 from transformer.checkpoint.report import as_html, report
 from transformer.checkpoint.verification import verify
 from transformer.config.architecture import DataConfig
-from transformer.decoding.engines.int8 import FASTER_FROM, int8_twin
-from transformer.decoding.many import BatchAnswer, answer_many
+from transformer.decoding.engines.int8 import FASTER_FROM
+from transformer.decoding.strategies import Greedy
 from transformer.model import Transformer
 from transformer.vocabulary.vocabulary import Vocabulary
 
@@ -149,9 +151,9 @@ def test_many_inputs_are_decoded_in_8_bits_where_that_is_faster(imported: Checkp
     while "batch shown" not in app.session_state and time.monotonic() < end:
         app.run()
 
-    def written(by: Checkpoint) -> dict[str, BatchAnswer]:
-        found = answer_many(by, ["abc", "fed"], max_length=LONGEST_OUTPUT)
+    def written(by: Checkpoint) -> dict[str, Answer]:
+        found = by.answering(["abc", "fed"], Greedy(max_length=LONGEST_OUTPUT))
         return {answer.source: answer for progress in found for answer in progress.new.values()}
 
     shown = {answer.source: answer for answer in app.session_state["batch shown"].answers.values()}
-    assert shown == written(int8_twin(large)) != written(large)
+    assert shown == written(in_8_bits(large)) != written(large)

@@ -15,7 +15,7 @@ import sentencepiece
 import torch
 
 from transformer.checkpoint.checkpoint import Checkpoint
-from transformer.decoding.strategies import pad
+from transformer.decoding.steps import pad
 
 warnings.filterwarnings("ignore", message="Recommended: pip install sacremoses")
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from transformer.config.architecture import TransformerConfig
-from transformer.decoding.strategies import Hypothesis, pad
+from transformer.decoding.steps import Hypothesis, pad
 from transformer.model import Transformer
 
 few = settings(max_examples=12)

@@ -3,7 +3,6 @@
 import json
 import random
 from collections.abc import Iterator
-from functools import partial
 from itertools import islice, product
 from pathlib import Path
 from typing import Any
@@ -21,15 +20,11 @@ from transformer.__main__ import main
 from transformer.checkpoint.checkpoint import Checkpoint
 from transformer.checkpoint.placement import on_card as card_twin
 from transformer.checkpoint.verification import verify
-from transformer.decoding.many import Decoded, answer_many, decode_many
-from transformer.decoding.strategies import (
-    Hypothesis,
-    Strategy,
-    beam_search,
-    decode,
-    greedy,
-    sample,
-)
+from transformer.config.architecture import SamplingConfig
+from transformer.decoding.beam import Beam
+from transformer.decoding.many import decode_all
+from transformer.decoding.steps import Hypothesis, Strategy
+from transformer.decoding.strategies import Greedy, Sampling, by_beam_size, decode
 from transformer.hooks import ablate, record
 from transformer.model import Transformer
 from transformer.runs import snapshots
@@ -106,9 +101,9 @@ def alike(ours: Hypothesis, theirs: Hypothesis) -> bool:
 def test_every_search_writes_the_same(layout: str) -> None:
     here, there = twins(layout)
     strategies: list[Strategy] = [
-        greedy,
-        partial(sample, temperature=0.9, top_k=5, top_p=0.9, seed=3),
-        partial(beam_search, beam_size=3),
+        Greedy(),
+        Sampling(SamplingConfig(temperature=0.9, top_k=5, top_p=0.9, seed=3)),
+        Beam(3),
     ]
     for rows, strategy in product((1, 3), strategies):
         source = ids(rows, 7)
@@ -123,10 +118,7 @@ def test_many_inputs_are_written_the_same(beam_size: int) -> None:
     rows = [[*draw.choices(range(4, 9), k=draw.randint(1, 9)), 2] for _ in range(40)]
     found = []
     for model in (here, there):
-        done: dict[int, Decoded] = {}
-        for progress in decode_many(model, rows, beam_size=beam_size, max_length=12):
-            done |= progress.new
-        found.append([done[number].hypothesis for number in range(len(rows))])
+        found.append(decode_all(model, rows, by_beam_size(beam_size, 0.6, max_length=12)))
     assert all(map(alike, *found))
 
 
@@ -143,8 +135,7 @@ def test_a_checkpoint_is_scored_on_the_card(capsys: pytest.CaptureFixture[str]) 
     twin = card_twin(checkpoint)
     assert next(twin.model.parameters()).device.type == "cuda"
     assert next(checkpoint.model.parameters()).device.type == "cpu"
-    *_, last = answer_many(twin, ["workbench"])
-    assert [answer.output for answer in last.new.values()] == ["hcnebkrow"]
+    assert [answer.output for answer in twin.answers(["workbench"])] == ["hcnebkrow"]
 
 
 # --- Training -----------------------------------------------------------------------------

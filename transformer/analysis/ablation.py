@@ -9,14 +9,14 @@ threads use a module each (``Checkpoint.twin``).
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
 
 from transformer.analysis.heads import Head, all_heads
 from transformer.checkpoint.checkpoint import Checkpoint
-from transformer.decoding.strategies import decode, greedy, pad
+from transformer.decoding.steps import pad
+from transformer.decoding.strategies import Greedy, decode
 from transformer.errors import UserError
 from transformer.hooks import Replacement, ablate, record
 from transformer.model import Transformer
@@ -100,7 +100,7 @@ def patches(
             "encoder head writes at every input position, so both need the same number."
         )
     model, config = checkpoint.model, checkpoint.config
-    [answer] = decode(model, other, partial(greedy, max_length=read.size(1)))
+    [answer] = decode(model, other, Greedy(max_length=read.size(1)))
     other_read = torch.tensor([[config.decoder_start_id, *answer.tokens[:-1]]])
     with record(model, [head.point("head_outputs") for head in heads]) as trace:
         model(other, other_read)
@@ -146,7 +146,7 @@ def effect(
 ) -> Effect:
     """Decode one input without and with the heads replaced: [1, source] ids."""
     # Without the cache, so that a patch meets all positions of the output so far.
-    strategy = partial(greedy, max_length=max_length, cached=False)
+    strategy = Greedy(max_length=max_length, cached=False)
     before = list(decode(model, source, strategy)[0].tokens)
     read = torch.tensor([[model.config.decoder_start_id, *before[:-1]]])
     with torch.inference_mode():
@@ -174,7 +174,7 @@ def exact_match(
 ) -> Iterator[tuple[int, int]]:
     """Decode held-out examples with heads replaced; yields (done, right) after each chunk."""
     longest = max(len(checkpoint.target_vocabulary.encode(pair.target)) for pair in pairs)
-    strategy = partial(greedy, max_length=longest + 2)
+    strategy = Greedy(max_length=longest + 2)
     right = 0
     for start in range(0, len(pairs), CHUNK):
         chunk = pairs[start : start + CHUNK]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from transformer.decoding.strategies import greedy
+from transformer.decoding.strategies import Greedy
 from transformer.model import Transformer
 
 
@@ -30,5 +30,6 @@ def whole_target(model: Transformer, source: Tensor, target: Sequence[int]) -> T
 
 def true_tokens(model: Transformer, source: Tensor, target: Sequence[int]) -> Tensor:
     """The same, one position after the other, each given the true tokens before it."""
-    steps = greedy(model, source, prefix=target, max_length=len(target))
+    strategy = Greedy(prefix=tuple(target), max_length=len(target))
+    steps = strategy(model, source)
     return torch.stack([step.log_probs[0, 0] for step in steps])

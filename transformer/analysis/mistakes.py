@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 import torch
 
 from transformer.analysis.first_error import FirstError, first_error
+from transformer.checkpoint.answers import Answer
 from transformer.checkpoint.checkpoint import Checkpoint
-from transformer.decoding.many import BatchAnswer, answer_many
-from transformer.decoding.strategies import pad
+from transformer.decoding.steps import pad
+from transformer.decoding.strategies import Greedy
 from transformer.errors import VocabularyError
 from transformer.tasks import Pair
 
@@ -27,7 +28,7 @@ class Mistake:
     """
 
     pair: Pair
-    answer: BatchAnswer
+    answer: Answer
     target_tokens: tuple[str, ...]
     error: FirstError | None
 
@@ -65,7 +66,8 @@ def find_mistakes(
     """
     mistakes = Mistakes()
     yield mistakes
-    for progress in answer_many(checkpoint, [pair.source for pair in pairs], max_length=max_length):
+    sources = [pair.source for pair in pairs]
+    for progress in checkpoint.answering(sources, Greedy(max_length=max_length)):
         wrong = []
         for number, answer in progress.new.items():
             if answer.error:
@@ -80,7 +82,7 @@ def find_mistakes(
 
 
 @torch.inference_mode()
-def _located(checkpoint: Checkpoint, wrong: Sequence[tuple[Pair, BatchAnswer]]) -> list[Mistake]:
+def _located(checkpoint: Checkpoint, wrong: Sequence[tuple[Pair, Answer]]) -> list[Mistake]:
     """Wrong answers with their first wrong step, by one pass over all that was written."""
     config, vocabulary = checkpoint.config, checkpoint.target_vocabulary
     ids = {token: number for number, token in enumerate(vocabulary.tokens)}

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from transformer.decoding.strategies import greedy
+from transformer.decoding.strategies import Greedy
 from transformer.hooks import ablate
 from transformer.model import Transformer
 
@@ -131,9 +131,10 @@ def what_if(
         max_length: most tokens of an output.
     """
     other = source if changed is None else changed
+    strategy = Greedy(prefix=tuple(prefix), max_length=max_length, cached=False)
 
     def write(ids: Tensor) -> Written:
-        steps = list(greedy(model, ids, prefix=prefix, max_length=max_length, cached=False))
+        steps = list(strategy(model, ids))
         tokens = steps[-1].tokens[0, 0].tolist()
         return Written(
             tuple(tokens),

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 from transformer.lazy import lazy
 
 if TYPE_CHECKING:
-    from transformer.checkpoint.checkpoint import Answer, Checkpoint
+    from transformer.checkpoint.answers import Answer
+    from transformer.checkpoint.checkpoint import Checkpoint
 
 __all__ = ["Answer", "Checkpoint"]
 
-__getattr__ = lazy(__name__, {"checkpoint": tuple(__all__)})
+__getattr__ = lazy(__name__, {"answers": ("Answer",), "checkpoint": ("Checkpoint",)})

@@ -2,9 +2,8 @@
 
 import copy
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -12,29 +11,21 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from transformer.checkpoint.answers import Answer
 from transformer.checkpoint.header import METADATA_KEY, Entry, Example, Header, Summary, read_header
 from transformer.checkpoint.probe import any_ids, make_probe, one_thread
 from transformer.config.architecture import DataConfig, TransformerConfig
-from transformer.decoding.strategies import Hypothesis, Strategy, decode, greedy, pad
+from transformer.decoding.many import Decoded, Progress, decode_many
+from transformer.decoding.steps import Strategy
+from transformer.decoding.strategies import GREEDY, Greedy
 from transformer.errors import CheckpointError, VocabularyError, reading
 from transformer.files import write_atomic
 from transformer.hooks import own_modules
 from transformer.model import Transformer, sinusoids
 from transformer.vocabulary.vocabulary import Vocabulary
 
-DECODE_BATCH = 256
 PROOF_TOKENS = 20
 """Most tokens of an example's answer, of a model that was trained elsewhere."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a model wrote for one source text."""
-
-    source: str
-    output: str
-    tokens: list[str]
-    log_prob: float
 
 
 class Checkpoint:
@@ -219,32 +210,59 @@ class Checkpoint:
             )
         return framed
 
-    def answers(self, texts: Sequence[str], strategy: Strategy = greedy) -> list[Answer]:
-        """Decode several texts in batches, in their order.
+    def answers(self, texts: Sequence[str], strategy: Strategy = GREEDY) -> list[Answer]:
+        """What the model writes for some texts, in their order.
 
         Raises:
             VocabularyError: a text cannot be encoded.
         """
-        rows = [self.source_ids(text) for text in texts]
-        found: dict[int, Hypothesis] = {}
-        order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-        for start in range(0, len(order), DECODE_BATCH):
-            group = order[start : start + DECODE_BATCH]
-            batch = pad([rows[i] for i in group], self.config.pad_id)
-            found.update(zip(group, decode(self.model, batch, strategy), strict=True))
-        return [self._answer(text, found[i]) for i, text in enumerate(texts)]
+        found: dict[int, Answer] = {}
+        for progress in self.answering(texts, strategy):
+            for answer in progress.new.values():
+                if answer.error:
+                    raise VocabularyError(answer.error)
+            found.update(progress.new)
+        return [found[number] for number in range(len(texts))]
 
-    def _answer(self, source: str, hypothesis: Hypothesis) -> Answer:
-        tokens = [self.target_vocabulary.tokens[number] for number in hypothesis.tokens]
-        output = self.target_vocabulary.decode(hypothesis.tokens)
-        return Answer(source, output, tokens, hypothesis.log_prob)
+    def answering(
+        self, texts: Sequence[str], strategy: Strategy = GREEDY
+    ) -> Iterator[Progress[Answer]]:
+        """Let the model answer many texts; first come those that it cannot read, with the reason.
+
+        As :func:`decode_many`, it says how far it is, and may be stopped at any moment.
+        """
+        rows: dict[int, list[int]] = {}
+        refused: dict[int, Answer] = {}
+        for number, text in enumerate(texts):
+            try:
+                rows[number] = self.source_ids(text)
+            except VocabularyError as error:
+                refused[number] = Answer(text, error=str(error))
+        yield Progress(0.0 if rows else 1.0, refused)
+        numbers = list(rows)
+        for progress in decode_many(self.model, list(rows.values()), strategy):
+            new = {numbers[place]: found for place, found in progress.new.items()}
+            yield Progress(
+                progress.share,
+                {number: self._answer(texts[number], found) for number, found in new.items()},
+            )
+
+    def _answer(self, source: str, found: Decoded) -> Answer:
+        written, vocabulary = found.hypothesis, self.target_vocabulary
+        return Answer(
+            source,
+            vocabulary.decode(written.tokens),
+            tuple(vocabulary.tokens[token] for token in written.tokens),
+            written.log_prob,
+            written.finished,
+            found.margin,
+        )
 
 
 def proof_strategy(checkpoint: Checkpoint, cached: bool = True) -> Strategy:
     """How examples are answered: greedily, and not beyond a few tokens by a model from elsewhere,
     which may be large and find no end."""
-    longest = None if checkpoint.summary else PROOF_TOKENS
-    return partial(greedy, max_length=longest, cached=cached)
+    return Greedy(max_length=None if checkpoint.summary else PROOF_TOKENS, cached=cached)
 
 
 def tensor_shapes(config: TransformerConfig) -> dict[str, tuple[int, ...]]:

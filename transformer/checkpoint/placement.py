@@ -1,6 +1,7 @@
-"""A graphics card for many inputs at once, where PyTorch finds one.
+"""Where and in what numbers a checkpoint's model computes: a graphics card, or 8 bits.
 
-One input alone is decoded on the processor everywhere: its steps are too small for a card.
+Both are for reading only. One input alone is decoded on the processor everywhere: its steps are
+too small for a card.
 """
 
 import copy
@@ -33,3 +34,17 @@ def on_card(checkpoint: Checkpoint) -> Checkpoint:
             "There is no room for this model on the graphics card; compute on the processor."
         ) from error
     return twin
+
+
+def in_8_bits(checkpoint: Checkpoint) -> Checkpoint:
+    """The same checkpoint with its model as :func:`int8_copy` makes it.
+
+    Raises:
+        UserError: this processor cannot compute so.
+    """
+    # PyTorch's quantization is slow to import, and few ask for it.
+    from transformer.decoding.engines.int8 import int8_copy
+
+    quantized = copy.copy(checkpoint)
+    quantized.model = int8_copy(checkpoint.model)
+    return quantized

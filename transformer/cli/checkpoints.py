@@ -17,6 +17,7 @@ from transformer.errors import UserError
 from transformer.training.compute import DEVICES
 
 if TYPE_CHECKING:
+    from transformer.checkpoint.answers import Answer
     from transformer.checkpoint.checkpoint import Checkpoint
     from transformer.evaluation.held_out import Evaluation
 
@@ -129,29 +130,25 @@ def _loaded(options: argparse.Namespace, many: bool = True) -> "Checkpoint":
     if options.int8 and options.device == "cuda":
         raise UserError("--int8 is for the processor: leave it out, or --device cuda.")
     from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.checkpoint.placement import has_card, in_8_bits, on_card
 
     checkpoint = Checkpoint.load(options.checkpoint)
     if options.int8:
-        from transformer.decoding.engines.int8 import int8_twin
-
-        return int8_twin(checkpoint)
-    from transformer.checkpoint.placement import has_card, on_card
-
+        return in_8_bits(checkpoint)
     wanted = options.device == "cuda" or (options.device == "auto" and many and has_card())
     return on_card(checkpoint) if wanted else checkpoint
 
 
 def decode(options: argparse.Namespace) -> int:
     _check_search(options)
-    from transformer.decoding.many import BatchAnswer, answer_many
+    from transformer.decoding.strategies import by_beam_size
 
     checkpoint = _loaded(options, many=options.text == "-")
     usual = 1.0 if checkpoint.config.length_penalty == "length" else 0.6
     alpha = usual if options.alpha is None else options.alpha
-    found: dict[int, BatchAnswer] = {}
-    for progress in answer_many(
-        checkpoint, list(_inputs(options.text)), beam_size=options.beam, alpha=alpha
-    ):
+    strategy = by_beam_size(options.beam, alpha)
+    found: dict[int, Answer] = {}
+    for progress in checkpoint.answering(list(_inputs(options.text)), strategy):
         found.update(progress.new)
     for _, answer in sorted(found.items()):
         if options.json:
@@ -217,6 +214,7 @@ def bundle(options: argparse.Namespace) -> int:
 def evaluate(options: argparse.Namespace) -> int:
     _check_scoring(options)
     _check_search(options)
+    from transformer.decoding.strategies import by_beam_size
     from transformer.evaluation import held_out
 
     checkpoint = _loaded(options)
@@ -226,9 +224,8 @@ def evaluate(options: argparse.Namespace) -> int:
         pairs = held_out.test_pairs(task)[: options.examples]
     else:
         pairs = held_out.held_out(checkpoint, task, options.examples)
-    found: Evaluation = _drain(
-        held_out.evaluating(checkpoint, task, pairs, beam_size=options.beam, alpha=options.alpha)
-    )
+    search = by_beam_size(options.beam, options.alpha)
+    found: Evaluation = _drain(held_out.evaluating(checkpoint, task, pairs, search))
     if options.json:
         about = {"checkpoint": str(options.checkpoint), "task": task.name, "test": options.test}
         print(json.dumps({**about, "device": device, **_plain(found)}))

@@ -5,15 +5,32 @@ from typing import TYPE_CHECKING
 from transformer.lazy import lazy
 
 if TYPE_CHECKING:
+    from transformer.decoding.beam import Beam
+    from transformer.decoding.steps import DecodingStep, Hypothesis, Strategy
     from transformer.decoding.strategies import (
-        DecodingStep,
-        Hypothesis,
+        Greedy,
+        Sampling,
         beam_search,
         decode,
         greedy,
         sample,
     )
 
-__all__ = ["DecodingStep", "Hypothesis", "beam_search", "decode", "greedy", "sample"]
-
-__getattr__ = lazy(__name__, {"strategies": tuple(__all__)})
+_HOMES = {
+    "beam": ("Beam",),
+    "steps": ("DecodingStep", "Hypothesis", "Strategy"),
+    "strategies": ("Greedy", "Sampling", "beam_search", "decode", "greedy", "sample"),
+}
+__all__ = [
+    "Beam",
+    "DecodingStep",
+    "Greedy",
+    "Hypothesis",
+    "Sampling",
+    "Strategy",
+    "beam_search",
+    "decode",
+    "greedy",
+    "sample",
+]
+__getattr__ = lazy(__name__, _HOMES)

@@ -1,52 +1,135 @@
-"""Beam search as Hugging Face's ``generate`` does it, to compare a model with itself there.
-
-It differs from :func:`beam_search` in four ways. A finished hypothesis
-leaves the beam for a pool of its own, so that ``beam_size`` others always grow. It may do so only
-if it is among the best ``beam_size`` candidates of its step. Log-probabilities are divided by
-length^α, <eos> counted, the start token not. And a sentence is done when the pool is full and
-what grows, at its present length, scores no better than the worst in the pool: an estimate, since
-a longer one may still score better. Written from the documentation, and measured against it.
-"""
+"""Beam search: the paper's, and Hugging Face's to compare a model with itself there."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from transformer.decoding.engines.engine import step_decoder
-from transformer.decoding.strategies import (
+from transformer.decoding.steps import (
     DROPPED_FROM,
     DecodingStep,
-    chosen_of,
-    ends_by_force,
+    Strategy,
     length_penalty,
     normalised,
-    output_limit,
 )
 from transformer.model import Transformer
 
 
-@torch.inference_mode()
-def pooled_search(
-    model: Transformer,
-    source: Tensor,
-    *,
-    beam_size: int = 4,
-    alpha: float = 1.0,
-    max_length: int | None = None,
-    attention: bool = False,
-    cached: bool = True,
-    drop_done: bool = False,
-    force_end: bool | None = None,
-) -> Iterator[DecodingStep]:
-    """Search; a step's beam has room for 2 · ``beam_size``: those that grow and the pool.
+@dataclass(frozen=True)
+class Beam(Strategy):
+    """Keep the ``size`` best hypotheses at each position (section 6.1: beam 4, α 0.6).
 
-    Args: as for :func:`beam_search`.
+    alpha: of :func:`length_penalty`; 0 ranks by log-probability alone.
+    penalty: "paper" searches as :func:`_paper_search` says, "length" as :func:`_pooled_search`,
+        which is Hugging Face's; None is the model's own.
     """
-    config = model.config
-    batch, limit = source.size(0), output_limit(model, max_length)
-    forced = ends_by_force(model, max_length, force_end)
-    steps = step_decoder(model, source, beam_size=beam_size, attention=attention, cached=cached)
+
+    size: int = 4
+    alpha: float = 0.6
+    penalty: str | None = None
+
+    @property
+    def width(self) -> int:
+        return self.size
+
+    def __call__(self, model: Transformer, source: Tensor) -> Iterator[DecodingStep]:
+        search = _pooled_search if self.kind(model) == "length" else _paper_search
+        return search(self, model, source)
+
+    def kind(self, model: Transformer) -> str:
+        """Which search that is of the two: "paper" or "length"."""
+        return self.penalty or model.config.length_penalty
+
+
+@torch.inference_mode()
+def _paper_search(search: Beam, model: Transformer, source: Tensor) -> Iterator[DecodingStep]:
+    """A finished hypothesis stays in the beam with its score and competes with those that grow.
+
+    A sentence is done when all its hypotheses are finished, or none that grows can still
+    overtake the best finished one.
+    """
+    config, beam_size = model.config, search.size
+    forced = search.forces_end(model)
+    batch, limit = source.size(0), search.limit(model)
+    steps = search.engine(model, source)
+    device, dtype = source.device, model.dtype
+    sentences = torch.arange(batch, device=device)
+    written = source.new_full((batch, beam_size, 1), config.decoder_start_id)
+    # All hypotheses start alike, so only the first may grow at the first step.
+    total = torch.full((batch, beam_size), -torch.inf, dtype=dtype, device=device)
+    total[:, 0] = 0.0
+    lengths = torch.zeros(batch, beam_size, dtype=torch.long, device=device)
+    finished = torch.zeros(batch, beam_size, dtype=torch.bool, device=device)
+    done = torch.zeros(batch, dtype=torch.bool, device=device)
+    by_length = [length_penalty(n, search.alpha) for n in range(limit + 1)]
+    penalties = torch.tensor(by_length, dtype=dtype).to(device)
+    for position in range(limit):
+        end = forced and position == limit - 1
+        logits = steps.logits(written)  # [batch, beam, vocabulary]
+        log_probs = normalised(logits, config, end)
+        cross, own = steps.attention() if search.attention else (None, None)
+        # A finished hypothesis is continued by one padding token at no cost.
+        padding = torch.full_like(log_probs, -torch.inf)
+        padding[..., config.pad_id] = 0.0
+        extended = total[..., None] + torch.where(finished[..., None], padding, log_probs)
+        new_lengths = lengths + ~finished  # [batch, beam]
+        ranked = extended / penalties[new_lengths][..., None]
+        # One more than is kept: [batch, beam + 1], best first.
+        ranked_scores, ranked_places = ranked.flatten(1).topk(beam_size + 1)
+        scores, best = ranked_scores[:, :-1], ranked_places[:, :-1]  # [batch, beam]
+        # Nothing hangs on the beam of a sentence that is done, or on slots not in use.
+        idle = done | (ranked_scores[:, -1] == -torch.inf)
+        margin = torch.where(idle, torch.inf, scores[:, -1] - ranked_scores[:, -1])
+        parents, chosen = best // log_probs.size(-1), best % log_probs.size(-1)
+        total = extended.flatten(1).gather(1, best)
+        lengths = new_lengths.gather(1, parents)
+        finished = finished.gather(1, parents) | (chosen == config.eos_id)
+        written = _grown(written, parents, chosen)
+        # Log-probabilities only fall, so the longest length gives a growing one its best score.
+        hope = torch.where(finished, -torch.inf, total / penalties[limit]).amax(dim=1)
+        ended = torch.where(finished, scores, -torch.inf).amax(dim=1)
+        was_done, done = done, ended >= hope  # [batch]
+        margin = torch.where(done & ~was_done, torch.minimum(margin, ended - hope), margin)
+        steps.follow(parents)
+        yield DecodingStep(
+            position=position,
+            logits=logits,
+            next_log_probs=log_probs,
+            parents=parents,
+            tokens=written[..., 1:],
+            total=total,
+            scores=scores,
+            finished=finished,
+            cross_attention=None if cross is None else _chosen(cross, parents),
+            decoder_attention=None if own is None else _chosen(own, parents),
+            margin=margin,
+            sentences=sentences,
+        )
+        if done.all():
+            return
+        if search.drop_done and done.sum() >= DROPPED_FROM * len(done):
+            going = ~done
+            steps.keep(going)
+            written, total, lengths = written[going], total[going], lengths[going]
+            finished, done, sentences = finished[going], done[going], sentences[going]
+
+
+@torch.inference_mode()
+def _pooled_search(search: Beam, model: Transformer, source: Tensor) -> Iterator[DecodingStep]:
+    """As Hugging Face's ``generate`` does it, written from its documentation and measured.
+
+    It differs from the paper's in four ways. A finished hypothesis leaves the beam for a pool of
+    its own, so that ``size`` others always grow; a step's beam has room for both. It may do so
+    only if it is among the best ``size`` candidates of its step. Log-probabilities are divided by
+    length^α, <eos> counted, the start token not. And a sentence is done when the pool is full and
+    what grows, at its present length, scores no better than the worst in the pool: an estimate,
+    since a longer one may still score better.
+    """
+    config, beam_size, alpha = model.config, search.size, search.alpha
+    batch, limit = source.size(0), search.limit(model)
+    forced = search.forces_end(model)
+    steps = search.engine(model, source)
     device, dtype = source.device, model.dtype
     sentences = torch.arange(batch, device=device)
     written = source.new_full((batch, beam_size, 1), config.decoder_start_id)
@@ -60,9 +143,9 @@ def pooled_search(
     places = torch.arange(2 * beam_size, device=device).expand(batch, -1)
     for position in range(limit):
         last = position == limit - 1
-        # [batch, beam, vocabulary]
-        log_probs = normalised(steps.logits(written), config, forced and last)
-        cross, own = steps.attention() if attention else (None, None)
+        logits = steps.logits(written)  # [batch, beam, vocabulary]
+        log_probs = normalised(logits, config, forced and last)
+        cross, own = steps.attention() if search.attention else (None, None)
         size = log_probs.size(-1)
         extended = (total[..., None] + log_probs).flatten(1)
         top, best = extended.topk(min(2 * beam_size + 1, extended.size(1)))
@@ -122,28 +205,34 @@ def pooled_search(
         seen_by = came_from.clamp(max=beam_size - 1)
         yield DecodingStep(
             position=position,
-            given=log_probs,
+            logits=logits,
+            next_log_probs=log_probs,
             parents=places.gather(1, came_from),
             tokens=_rows(torch.cat([written, pool], 1), order)[..., 1:],
             total=everything.gather(1, order),
             scores=scores,
             finished=torch.cat([growing, pool_ended], 1).gather(1, order),
-            cross_attention=None if cross is None else chosen_of(cross, seen_by),
-            decoder_attention=None if own is None else chosen_of(own, seen_by),
+            cross_attention=None if cross is None else _chosen(cross, seen_by),
+            decoder_attention=None if own is None else _chosen(own, seen_by),
             margin=margin,
             sentences=sentences,
-            listed=(places[:, :beam_size], config.pad_id),
+            growing=(places[:, :beam_size], config.pad_id),
         )
         if done.all() or last:
             return
         places = order.argsort(1)
         steps.follow(parents)
-        if drop_done and done.sum() >= DROPPED_FROM * len(done):
+        if search.drop_done and done.sum() >= DROPPED_FROM * len(done):
             going = ~done
             steps.keep(going)
             written, total, pool, places = written[going], total[going], pool[going], places[going]
             pool_total, pool_scores = pool_total[going], pool_scores[going]
             pool_ended, done, sentences = pool_ended[going], done[going], sentences[going]
+
+
+def _chosen(values: Tensor, which: Tensor) -> Tensor:
+    """[batch, beam, ...] by places [batch, chosen] -> [batch, chosen, ...]."""
+    return values[torch.arange(len(which), device=which.device)[:, None], which]
 
 
 def _rows(values: Tensor, which: Tensor) -> Tensor:

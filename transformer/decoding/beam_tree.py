@@ -1,12 +1,13 @@
 """The beam of one sentence as a tree: every hypothesis it held, and what became of each."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from transformer.decoding.strategies import DecodingStep, beam_search, length_penalty, output_limit
+from transformer.decoding.beam import Beam
+from transformer.decoding.steps import DecodingStep, length_penalty
 from transformer.model import Transformer
 
 
@@ -75,24 +76,15 @@ class BeamTree:
         return found[::-1]
 
 
-def beam_tree(
-    model: Transformer,
-    source: Tensor,
-    *,
-    beam_size: int = 4,
-    alpha: float = 0.6,
-    max_length: int | None = None,
-) -> BeamTree:
-    """Search one sentence, [1, source] ids, and keep what :func:`beam_search` forgets."""
-    limit = output_limit(model, max_length)
+def beam_tree(model: Transformer, source: Tensor, search: Beam) -> BeamTree:
+    """Search one sentence, [1, source] ids, and keep what the search itself forgets."""
+    limit, alpha, kind = search.limit(model), search.alpha, search.kind(model)
     nodes: list[Node] = []
     beams: list[list[int]] = []
     ends: dict[int, End] = {}
     # The node in each slot of the beam; at first one slot holds the empty hypothesis.
     before: list[int | None] = [None]
-    search = beam_search(model, source, beam_size=beam_size, alpha=alpha, max_length=limit)
-    kind = model.config.length_penalty
-    for step in search:
+    for step in replace(search, max_length=limit)(model, source):
         kept = _grow(step, before, nodes)
         grown = set(step.parents[0, : len(kept)].tolist())
         for slot, node in enumerate(before):

@@ -1,31 +1,16 @@
-"""Many inputs at once: batched by length, what has ended dropped, what is done handed out.
-
-Both functions are generators of :class:`Progress`: whoever drains them sees how far they are, and
-may stop at any moment with all that is done by then.
-"""
+"""Many inputs at once: batched by length, what has ended dropped, what is done handed out."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Generic, TypeVar
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor
 
 from transformer.config.architecture import TransformerConfig
-from transformer.decoding.strategies import (
-    DecodingStep,
-    Hypothesis,
-    beam_search,
-    greedy,
-    output_limit,
-    pad,
-)
-from transformer.errors import UserError
+from transformer.decoding.steps import DecodingStep, Hypothesis, Strategy, pad
+from transformer.decoding.strategies import GREEDY
 from transformer.model import Transformer
-
-if TYPE_CHECKING:
-    from transformer.checkpoint.checkpoint import Checkpoint
 
 MOST_ROWS = {"cpu": 192, "cuda": 1024}
 """Inputs decoded together: what is computed of more does not stay in a processor's cache, while a
@@ -37,8 +22,6 @@ FEW = 1 / 8
 a step for few inputs takes nearly as long as one for many."""
 MOST_NUMBERS = 1 << 26
 """Floats that the largest tensors of a batch may hold: 256 MB."""
-CLOSE = 1e-4
-"""A margin below it is within reach of rounding errors, which differ from batch to batch."""
 
 Result = TypeVar("Result")
 
@@ -63,57 +46,24 @@ class Decoded:
     margin: float
 
 
-@dataclass(frozen=True)
-class BatchAnswer:
-    """What a model wrote for one of many texts, or why it cannot read it.
-
-    tokens: those of the output, <eos> included where it ended.
-    complete: False where the output was cut because it found no end.
-    margin: as in :class:`Decoded`.
-    error: one sentence; empty if the text could be read.
-    """
-
-    source: str
-    output: str = ""
-    tokens: tuple[str, ...] = ()
-    log_prob: float = 0.0
-    complete: bool = True
-    margin: float = float("inf")
-    error: str = ""
-
-    @property
-    def close(self) -> bool:
-        """Whether rounding may decide what is written: in another batch it may be another."""
-        return self.margin < CLOSE
-
-
 def decode_many(
-    model: Transformer,
-    rows: Sequence[Sequence[int]],
-    *,
-    beam_size: int = 1,
-    alpha: float = 0.6,
-    max_length: int | None = None,
+    model: Transformer, rows: Sequence[Sequence[int]], strategy: Strategy = GREEDY
 ) -> Iterator[Progress[Decoded]]:
-    """Decode many inputs, greedily or with a beam; yields after every step of every batch.
+    """Decode many inputs; yields after every step of every batch.
+
+    Whoever drains it sees how far it is, and may stop at any moment with all that is done by then.
 
     Args:
         rows: ids of each input, ending in <eos>.
-        beam_size, alpha: of :func:`beam_search`; a beam of 1 is greedy.
-        max_length: most tokens of an output; None goes up to the model's positions.
     """
     config = model.config
-    search = partial(greedy, max_length=max_length, drop_done=True)
-    if beam_size > 1:
-        search = partial(
-            beam_search, beam_size=beam_size, alpha=alpha, max_length=max_length, drop_done=True
-        )
+    search = replace(strategy, drop_done=True)
     device = next(model.parameters()).device
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-    most = output_limit(model, max_length)
+    most = search.limit(model)
     work, done = sum(map(len, rows)), 0
     while order:
-        groups = list(_groups(order, rows, config, beam_size, most, device.type))
+        groups = list(_groups(order, rows, config, search.width, most, device.type))
         order = []
         for group in groups:
             few = FEW * len(group) if len(groups) > 1 else 0
@@ -126,11 +76,21 @@ def decode_many(
             order += left.values()
 
 
+def decode_all(
+    model: Transformer, rows: Sequence[Sequence[int]], strategy: Strategy = GREEDY
+) -> list[Hypothesis]:
+    """What :func:`decode_many` finds for each input, in their order."""
+    found: dict[int, Decoded] = {}
+    for progress in decode_many(model, rows, strategy):
+        found.update(progress.new)
+    return [found[number].hypothesis for number in range(len(rows))]
+
+
 def _groups(
     order: Sequence[int],
     rows: Sequence[Sequence[int]],
     config: TransformerConfig,
-    beam_size: int,
+    width: int,
     longest_output: int,
     device: str,
 ) -> Iterator[Sequence[int]]:
@@ -141,7 +101,7 @@ def _groups(
         while count > 1:
             # A batch is padded to its last input.
             length = len(rows[order[start + count - 1]])
-            numbers = _numbers(config, length, beam_size, longest_output)
+            numbers = _numbers(config, length, width, longest_output)
             if count * length <= MOST_TOKENS[device] and count * numbers <= MOST_NUMBERS:
                 break
             count //= 2
@@ -150,11 +110,11 @@ def _groups(
         start = end
 
 
-def _numbers(config: TransformerConfig, length: int, beam_size: int, longest_output: int) -> int:
+def _numbers(config: TransformerConfig, length: int, width: int, longest_output: int) -> int:
     """Floats that one input takes: the encoder's attention, the cache, the next token's scores."""
     cached = 2 * config.num_decoder_layers * config.d_model * (length + longest_output)
     scores = (3 if config.length_penalty == "paper" else 5) * config.target_vocab_size
-    return config.num_heads * length**2 + beam_size * (cached + scores)
+    return config.num_heads * length**2 + width * (cached + scores)
 
 
 def _outcomes(
@@ -170,7 +130,10 @@ def _outcomes(
             margins = torch.full_like(step.margin, torch.inf)
         elif len(step.sentences) < len(last.tokens):
             yield _gone(last, set(step.sentences.tolist()), margins, eos_id)
-        margins[step.sentences] = torch.minimum(margins[step.sentences], step.margin)
+        if len(step.sentences) == len(margins):
+            torch.minimum(margins, step.margin, out=margins)
+        else:
+            margins[step.sentences] = torch.minimum(margins[step.sentences], step.margin)
         last = step
         yield {}
         if len(step.sentences) <= few:
@@ -199,45 +162,3 @@ def _gone(
             margin = min(margin, best.score - others[0].score)
         found[sentence] = Decoded(best, margin)
     return found
-
-
-def answer_many(
-    checkpoint: "Checkpoint",
-    texts: Sequence[str],
-    *,
-    beam_size: int = 1,
-    alpha: float = 0.6,
-    max_length: int | None = None,
-) -> Iterator[Progress[BatchAnswer]]:
-    """Let a model answer many texts; first come those that it cannot read, each with its reason.
-
-    Args: as for :func:`decode_many`.
-    """
-    rows: dict[int, list[int]] = {}
-    refused: dict[int, BatchAnswer] = {}
-    for number, text in enumerate(texts):
-        try:
-            rows[number] = checkpoint.source_ids(text)
-        except UserError as error:
-            refused[number] = BatchAnswer(text, error=str(error))
-    yield Progress(0.0 if rows else 1.0, refused)
-    numbers, vocabulary = list(rows), checkpoint.target_vocabulary
-    for progress in decode_many(
-        checkpoint.model,
-        list(rows.values()),
-        beam_size=beam_size,
-        alpha=alpha,
-        max_length=max_length,
-    ):
-        new = {}
-        for place, decoded in progress.new.items():
-            written = decoded.hypothesis
-            new[numbers[place]] = BatchAnswer(
-                texts[numbers[place]],
-                vocabulary.decode(written.tokens),
-                tuple(vocabulary.tokens[token] for token in written.tokens),
-                written.log_prob,
-                written.finished,
-                decoded.margin,
-            )
-        yield Progress(progress.share, new)

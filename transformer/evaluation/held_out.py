@@ -6,11 +6,13 @@ written token by token and judged by the task.
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from transformer.checkpoint.checkpoint import Checkpoint
 from transformer.decoding.many import decode_many
+from transformer.decoding.steps import Strategy
+from transformer.decoding.strategies import GREEDY
 from transformer.errors import TaskError, UserError
 from transformer.runs.directory import Run
 from transformer.tasks import Pair, Task, build_task
@@ -112,14 +114,12 @@ def evaluating(
     checkpoint: Checkpoint,
     task: Task,
     pairs: Sequence[Pair],
-    *,
-    beam_size: int = 1,
-    alpha: float = 0.6,
+    strategy: Strategy = GREEDY,
 ) -> Iterator[float | Evaluation]:
     """Score a checkpoint; yields the share done, from 0 to 1, and last the evaluation.
 
     Args:
-        beam_size, alpha: how outputs are searched; a beam of 1 is greedy.
+        strategy: how outputs are searched; its ``max_length`` is left to this function.
 
     Raises:
         DivergedError: the loss is not finite.
@@ -138,9 +138,8 @@ def evaluating(
     longest = max(len(task.target_vocabulary.encode(pair.target)) for pair in pairs)
     right = [False] * len(pairs)
     # As in training: what is still going on one token past the longest target is wrong anyway.
-    for progress in decode_many(
-        checkpoint.model, rows, beam_size=beam_size, alpha=alpha, max_length=longest + 2
-    ):
+    search = replace(strategy, max_length=longest + 2)
+    for progress in decode_many(checkpoint.model, rows, search):
         for place, decoded in progress.new.items():
             output = checkpoint.target_vocabulary.decode(decoded.hypothesis.tokens)
             right[place] = task.is_right(pairs[place], output)
@@ -150,7 +149,7 @@ def evaluating(
         loss / tokens,
         accuracy / tokens,
         sum(right) / len(right),
-        beam_size,
+        strategy.width,
         round(time.monotonic() - started, 3),
         checkpoint.header.data.evaluates_on_training_pairs,
         tuple(right),
@@ -162,8 +161,7 @@ def evaluate(
     pairs: Path | None = None,
     *,
     examples: int | None = None,
-    beam_size: int = 1,
-    alpha: float = 0.6,
+    strategy: Strategy = GREEDY,
 ) -> Evaluation:
     """Score a checkpoint on all held-out pairs of its task, or on so many.
 
@@ -172,6 +170,6 @@ def evaluate(
     """
     task = task_of(checkpoint, pairs)
     chosen = held_out(checkpoint, task, examples)
-    *_, last = evaluating(checkpoint, task, chosen, beam_size=beam_size, alpha=alpha)
+    *_, last = evaluating(checkpoint, task, chosen, strategy)
     assert isinstance(last, Evaluation)
     return last

@@ -1,13 +1,12 @@
 """The health check of a run: its newest model, its batches, its overfit check and its curve."""
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
 import torch
 
 from transformer.checkpoint.checkpoint import Checkpoint
 from transformer.config.architecture import RunConfig, TransformerConfig
-from transformer.decoding.strategies import decode, greedy
+from transformer.decoding.strategies import Greedy, decode
 from transformer.errors import CheckpointError
 from transformer.health.curves import Curve, check_curve, check_first_loss, check_overfit
 from transformer.health.finding import Finding, percent
@@ -177,7 +176,7 @@ def _generation(
     with torch.no_grad():
         logits = model(batch.source, batch.target_in)
     try:
-        written = decode(model, batch.source, partial(greedy, max_length=longest + 2))
+        written = decode(model, batch.source, Greedy(max_length=longest + 2))
     except CheckpointError as error:
         return [Finding("Teacher forcing against free running", "problem", str(error))]
     found = check_generation(

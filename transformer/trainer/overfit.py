@@ -12,13 +12,13 @@ that occur in the eight pairs. So a model of any width, with any vocabulary, cos
 import math
 import time
 from collections.abc import Iterator, Sequence
-from functools import partial
 
 import torch
 from torch import nn
 
 from transformer.config.architecture import RunConfig, TransformerConfig
-from transformer.decoding.strategies import decode, greedy, pad
+from transformer.decoding.steps import pad
+from transformer.decoding.strategies import Greedy, decode
 from transformer.errors import CheckpointError
 from transformer.model import Transformer
 from transformer.runs.goals import NEAR_ZERO, OverfitCheck
@@ -164,7 +164,7 @@ def _count_right(model: Transformer, encoded: Sequence[Encoded]) -> int:
     source = pad([model.config.framed(source) for source, _ in encoded], model.config.pad_id)
     longest = max(len(target) for _, target in encoded)
     try:
-        written = decode(model.eval(), source, partial(greedy, max_length=longest + 2))
+        written = decode(model.eval(), source, Greedy(max_length=longest + 2))
     except CheckpointError:  # its numbers overflow
         return 0
     return sum(

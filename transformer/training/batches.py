@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from transformer.config.architecture import TrainingConfig, TransformerConfig
-from transformer.decoding.strategies import pad
+from transformer.decoding.steps import pad
 from transformer.tasks import Pair, Task
 
 POOL = 32

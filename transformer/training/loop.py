@@ -7,7 +7,6 @@ it decides what to write down, when to save and when to stop.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain, islice
 
 import torch
@@ -15,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from transformer.config.architecture import TrainingConfig
-from transformer.decoding.strategies import decode, greedy, pad
+from transformer.decoding.many import decode_all
+from transformer.decoding.strategies import Greedy
 from transformer.model import Transformer
 from transformer.tasks import Pair, Task
 from transformer.training.batches import Batch, Share, by_length, collate, encode, training_batches
@@ -139,18 +139,13 @@ def evaluate_loss(model: Transformer, task: Task, pairs: Sequence[Pair], step: i
 def evaluate_outputs(model: Transformer, task: Task, pairs: Sequence[Pair], step: int) -> Outputs:
     """Exact match of what the model writes by itself, token by token."""
     model.eval()
-    sources = [task.source_vocabulary.encode(pair.source) for pair in pairs]
+    encode = task.source_vocabulary.encode
+    sources = [model.config.framed(encode(pair.source)) for pair in pairs]
     longest = max(len(task.target_vocabulary.encode(pair.target)) for pair in pairs)
     # One token more than the longest target: whatever is still going on then is wrong anyway.
-    strategy = partial(greedy, max_length=longest + 2)
-    outputs, tokens = [""] * len(pairs), [[""]] * len(pairs)
-    order = sorted(range(len(pairs)), key=lambda i: len(sources[i]))
-    for start in range(0, len(order), EVAL_BATCH):
-        rows = order[start : start + EVAL_BATCH]
-        ids = pad([model.config.framed(sources[i]) for i in rows], model.config.pad_id)
-        for i, found in zip(rows, decode(model, ids.to(_device(model)), strategy), strict=True):
-            outputs[i] = task.target_vocabulary.decode(found.tokens)
-            tokens[i] = task.target_vocabulary.tokens_of(found.tokens)
+    found = decode_all(model, sources, Greedy(max_length=longest + 2))
+    outputs = [task.target_vocabulary.decode(one.tokens) for one in found]
+    tokens = [task.target_vocabulary.tokens_of(one.tokens) for one in found]
     right = sum(map(task.is_right, pairs, outputs))
     return Outputs(step, right / len(pairs), outputs, tokens)
 

@@ -22,8 +22,8 @@ from transformer.tasks.own_pairs.inputs import Input, Inputs
 from transformer.vocabulary.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
+    from transformer.checkpoint.answers import Answer
     from transformer.checkpoint.checkpoint import Checkpoint
-    from transformer.decoding.many import BatchAnswer
 
 MAX_BEAM = 16
 WHAT_THEY_ARE = {
@@ -50,7 +50,7 @@ class Results:
     alpha: float
     int8: bool = False
     on_card: bool = False
-    answers: "dict[int, BatchAnswer]" = field(default_factory=dict)
+    answers: "dict[int, Answer]" = field(default_factory=dict)
     first_wrong: dict[int, int] = field(default_factory=dict)
     scorer: Scorer = field(default_factory=Scorer)
     scores: Scores | None = None
@@ -197,30 +197,26 @@ def _start(checkpoint: "Checkpoint", results: Results, key: str) -> None:
     vocabulary = twin.target_vocabulary
 
     def work() -> Generator[object, None, None]:
-        from transformer.checkpoint.placement import on_card
-        from transformer.decoding.engines.int8 import int8_twin
-        from transformer.decoding.many import BatchAnswer, answer_many
+        from transformer.checkpoint.answers import Answer
+        from transformer.checkpoint.placement import in_8_bits, on_card
+        from transformer.decoding.strategies import by_beam_size
 
         yield results
         reader = twin
         if results.on_card:
             reader = on_card(twin)
         elif results.int8:
-            reader = int8_twin(twin)
+            reader = in_8_bits(twin)
         places = []
         for place in results.left:
             one = results.inputs.inputs[place]
             if one.problem:
-                results.answers[place] = BatchAnswer(one.text, error=one.problem)
+                results.answers[place] = Answer(one.text, error=one.problem)
             else:
                 places.append(place)
-        for progress in answer_many(
-            reader,
-            [results.inputs.inputs[place].text for place in places],
-            beam_size=results.beam_size,
-            alpha=results.alpha,
-            max_length=LONGEST_OUTPUT,
-        ):
+        texts = [results.inputs.inputs[place].text for place in places]
+        strategy = by_beam_size(results.beam_size, results.alpha, max_length=LONGEST_OUTPUT)
+        for progress in reader.answering(texts, strategy):
             for number, answer in progress.new.items():
                 results.answers[places[number]] = answer
                 _compare(results, places[number], vocabulary)

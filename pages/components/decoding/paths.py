@@ -14,6 +14,7 @@ from transformer.config.architecture import SamplingConfig
 
 if TYPE_CHECKING:
     from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.decoding.steps import Strategy
 
 KEPT_BYTES = 64_000_000
 """Of the roads a session keeps, so that going back to one computes nothing."""
@@ -80,33 +81,23 @@ def decode_road(
 
 
 def _decode(checkpoint: "Checkpoint", text: str, way: Way, most: int | None) -> Road:
-    from transformer.decoding.strategies import greedy, sample
-    from transformer.hooks import record
+    from transformer.decoding.strategies import Greedy, Sampling
 
     model, source = checkpoint.model, checkpoint.encode(text)
     longest = most or max(LONGEST_OUTPUT, len(way.prefix))
-    if way.sampling is None:
-        steps = greedy(model, source, prefix=way.prefix, max_length=longest, attention=True)
-    else:
-        steps = sample(
-            model,
-            source,
-            **way.sampling.to_dict(),
-            prefix=way.prefix,
-            max_length=longest,
-            attention=True,
-        )
+    strategy: Strategy = Greedy(prefix=way.prefix, max_length=longest, attention=True)
+    if way.sampling is not None:
+        strategy = Sampling(way.sampling, **vars(strategy))
     written: list[int] = []
     log_probs: list[float] = []
     logits: list[NDArray[np.float32]] = []
     attention: list[NDArray[np.float32]] = []
-    with record(model, ["logits"]) as trace:
-        for step in steps:
-            assert step.cross_attention is not None  # asked for
-            written.append(int(step.tokens[0, 0, -1]))
-            log_probs.append(float(step.log_probs[0, 0, written[-1]]))
-            logits.append(trace["logits"][0, -1].numpy())
-            attention.append(step.cross_attention[0, 0].numpy())
+    for step in strategy(model, source):
+        assert step.cross_attention is not None  # asked for
+        written.append(int(step.tokens[0, 0, -1]))
+        log_probs.append(float(step.log_probs[0, 0, written[-1]]))
+        logits.append(step.logits[0, 0].numpy())
+        attention.append(step.cross_attention[0, 0].numpy())
     return Road(way, tuple(written), tuple(log_probs), np.stack(logits), np.stack(attention))
 
 

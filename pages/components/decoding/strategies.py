@@ -110,8 +110,10 @@ def _searched(
     _checkpoint: "Checkpoint",
 ) -> "tuple[list[Row], dict[str, BeamTree]]":
     """Decode with every strategy; a search that is drawn again is not run again."""
+    from transformer.decoding.beam import Beam
     from transformer.decoding.beam_tree import beam_tree
-    from transformer.decoding.strategies import Strategy, decode, greedy, length_penalty, sample
+    from transformer.decoding.steps import Strategy, length_penalty
+    from transformer.decoding.strategies import Greedy, Sampling, decode
 
     model, source = _checkpoint.model, _checkpoint.encode(text)
 
@@ -120,10 +122,8 @@ def _searched(
         return Row(name, tuple(tokens), log_prob, score, tokens[-1] == _checkpoint.config.eos_id)
 
     strategies: dict[str, Strategy] = {
-        "greedy": lambda *given: greedy(*given, max_length=LONGEST_OUTPUT),
-        _sampled(sampling): lambda *given: sample(
-            *given, **vars(sampling), max_length=LONGEST_OUTPUT
-        ),
+        "greedy": Greedy(max_length=LONGEST_OUTPUT),
+        _sampled(sampling): Sampling(sampling, max_length=LONGEST_OUTPUT),
     }
     rows = []
     for name, strategy in strategies.items():
@@ -131,9 +131,8 @@ def _searched(
         rows.append(row(name, found.tokens, found.log_prob))
     trees = {}
     for size in BEAMS:
-        tree = trees[size] = beam_tree(
-            model, source, beam_size=int(size), alpha=alpha, max_length=LONGEST_OUTPUT
-        )
+        search = Beam(int(size), alpha, max_length=LONGEST_OUTPUT)
+        tree = trees[size] = beam_tree(model, source, search)
         rows.append(row(f"beam {size}", tree.tokens(tree.answer), tree.nodes[tree.answer].total))
     if wanted:
         rows.append(row(TARGET, wanted, _log_prob(_checkpoint, text, wanted)))

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 from pages.components.widgets.attention_explorer import AttentionKind
@@ -51,14 +50,14 @@ def inspect(
     """
     import torch
 
-    from transformer.decoding.strategies import decode, greedy
+    from transformer.decoding.strategies import Greedy, decode
     from transformer.hooks import record
 
     source = checkpoint.encode(text)
     config = checkpoint.config
     complete = True
     if output is None:
-        strategy = partial(greedy, max_length=LONGEST_OUTPUT)
+        strategy = Greedy(max_length=LONGEST_OUTPUT)
         hypothesis = decode(checkpoint.model, source, strategy)[0]
         written, complete = list(hypothesis.tokens), hypothesis.finished
     elif isinstance(output, str):

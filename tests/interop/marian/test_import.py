@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,8 +19,8 @@ from tests.support.marian_models import (
     load_marian,
     make_marian,
 )
-from transformer import Checkpoint, beam_search, decode, greedy
-from transformer.decoding.strategies import Strategy
+from transformer import Beam, Checkpoint, Greedy, decode
+from transformer.decoding.steps import Strategy
 from transformer.errors import CheckpointError
 from transformer.interop.marian.convert import import_marian
 from transformer.interop.marian.export import export_marian
@@ -34,15 +33,10 @@ def check_written(folder: Path, checkpoint: Checkpoint, beam: int) -> set[int]:
     model, _ = load_marian(folder)
     config = checkpoint.config
     source = batch(checkpoint, TEXTS)
-    strategy: Strategy = partial(greedy, max_length=LONGEST, force_end=config.forces_end)
+    strategy: Strategy = Greedy(max_length=LONGEST, force_end=config.forces_end)
     if beam > 1:
-        strategy = partial(
-            beam_search,
-            beam_size=beam,
-            alpha=1.0,
-            penalty="length",
-            max_length=LONGEST,
-            force_end=config.forces_end,
+        strategy = Beam(
+            beam, alpha=1.0, penalty="length", max_length=LONGEST, force_end=config.forces_end
         )
     theirs = model.generate(
         input_ids=source,

@@ -1,9 +1,8 @@
 """The decoder, asked for one position after the other: what every search stands on.
 
 Three do the same work. :class:`ModelSteps` runs the model as ``model.py`` has it, with or without
-its cache, and so obeys every hook; it is the oracle.
-:class:`FastSteps` makes the same numbers, up to rounding, in a fraction
-of the operations; :class:`NumpySteps` does so in cheaper ones, for one
+its cache, and so obeys every hook; it is the oracle. :class:`FastSteps` makes the same numbers, up
+to rounding, in a fraction of the operations; :class:`NumpySteps` does so in cheaper ones, for one
 hypothesis alone.
 """
 

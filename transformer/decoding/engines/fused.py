@@ -56,12 +56,12 @@ class _Layer:
     ) -> Tensor:
         """One position more: [rows, d_model] -> [rows, d_model]; ``used`` slots are taken."""
 
-        def look_back(x: Tensor) -> Tensor:
+        def self_attention(x: Tensor) -> Tensor:
             queries, keys, values = self.past.extend(x, used)
             mixed, self.own_weights = attend(queries, keys, values, self.heads, ancestry)
             return self.own_output(mixed)
 
-        def look_over(x: Tensor) -> Tensor:
+        def cross_attention(x: Tensor) -> Tensor:
             keys, values = self.source
             d_k = keys.size(2)
             queries = self.cross_queries(x).view(len(keys) // self.heads, -1, self.heads, d_k)
@@ -69,8 +69,8 @@ class _Layer:
             mixed, self.cross_weights = attend(queries, keys, values, self.heads, source_mask)
             return self.cross_output(mixed)
 
-        x = residual(x, look_back, self.own_norm, self.norm_first)
-        x = residual(x, look_over, self.cross_norm, self.norm_first)
+        x = residual(x, self_attention, self.own_norm, self.norm_first)
+        x = residual(x, cross_attention, self.cross_norm, self.norm_first)
         return residual(x, self.feed_forward, self.feed_forward_norm, self.norm_first)
 
     def keep(self, rows: Tensor) -> None:

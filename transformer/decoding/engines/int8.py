@@ -1,4 +1,4 @@
-"""A checkpoint's copy whose linear layers compute in 8 bits: generation with a large model.
+"""A model's copy whose linear layers compute in 8 bits: generation with a large model.
 
 Every output of a layer has its weights rounded to 8 bits, with a scale of their own; what comes
 in is rounded at each call, with one scale for the call, and so depends, a little, on what else is
@@ -8,7 +8,6 @@ read a token, which is what a token of a large model costs.
 PyTorch means to move this to a package of its own one day, and warns; requirements.txt pins it.
 """
 
-import copy
 import warnings
 from collections.abc import Sequence
 from functools import partial
@@ -19,9 +18,8 @@ from torch import Tensor, nn
 from torch.ao.nn.quantized import dynamic
 from torch.ao.quantization import per_channel_dynamic_qconfig, quantize_dynamic
 
-from transformer.checkpoint.checkpoint import Checkpoint
 from transformer.decoding.engines.fused_layers import Product
-from transformer.decoding.strategies import OVERFLOWING
+from transformer.decoding.steps import OVERFLOWING
 from transformer.errors import CheckpointError, UserError
 from transformer.hooks import own_modules
 from transformer.model import Transformer
@@ -81,27 +79,20 @@ def _pack(parts: Sequence[Int8Linear], scale: float) -> Any:
     return torch.ops.quantized.linear_prepack(joined, torch.cat([biases[0] * scale, *biases[1:]]))
 
 
-def int8_twin(checkpoint: Checkpoint) -> Checkpoint:
-    """The same checkpoint with its model as :func:`int8_copy` makes it."""
-    twin = copy.copy(checkpoint)
-    twin.model = int8_copy(checkpoint.model)
-    return twin
-
-
 def int8_copy(model: Transformer) -> Transformer:
     """The model with modules of its own, the linear ones in 8 bits; not to be trained or saved.
 
     Raises:
         UserError: the model is not on the CPU, or this processor has no such arithmetic.
     """
-    twin = own_modules(model)
+    copied = own_modules(model)
     try:
         quantize_dynamic(
-            twin,
+            copied,
             {nn.Linear: per_channel_dynamic_qconfig},
             mapping={nn.Linear: Int8Linear},
             inplace=True,
         )
     except (NotImplementedError, RuntimeError) as error:
         raise UserError("This machine cannot compute in 8 bits; decode without it.") from error
-    return twin
+    return copied

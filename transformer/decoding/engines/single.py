@@ -124,13 +124,13 @@ class Layer:
         self.cross.hold(cross.key(encoded).numpy(), cross.value(encoded).numpy())
         self.written, self.source = 0, len(encoded)
         self.parts = (
-            residual(layer.self_attention_residual, self.look_back),
-            residual(layer.cross_attention_residual, self.look_over),
+            residual(layer.self_attention_residual, self.self_attention),
+            residual(layer.cross_attention_residual, self.cross_attention),
             residual(layer.feed_forward_residual, feed_forward(layer.feed_forward)),
         )
 
-    def look_back(self, x: Vector) -> Vector:
-        """At all positions written, and this one."""
+    def self_attention(self, x: Vector) -> Vector:
+        """Over all positions written, and this one."""
         keys, values = self.own.keys, self.own.values
         place = self.written
         if place == len(keys):
@@ -141,15 +141,14 @@ class Layer:
         self.written += 1
         return self.own(x, self.written)
 
-    def look_over(self, x: Vector) -> Vector:
+    def cross_attention(self, x: Vector) -> Vector:
         return self.cross(x, self.source)
 
 
 class NumpySteps:
     """A :class:`StepDecoder` of one sentence, with a beam of one.
 
-    As :class:`FastSteps` it runs no module of the decoder and calls no
-    hook.
+    As :class:`FastSteps` it runs no module of the decoder and calls no hook.
 
     Raises:
         ValueError: more positions are asked for than the model has.
@@ -196,7 +195,7 @@ class NumpySteps:
         return cross[None].movedim(3, 1), own[None].movedim(3, 1)
 
     def follow(self, parents: Tensor) -> None:
-        """One alone follows itself."""
+        """A single hypothesis is its own parent."""
 
     def keep(self, going: Tensor) -> None:
-        """Who is alone goes on, or nobody does."""
+        """Called only while the sentence goes on, so there is nothing to drop."""

@@ -1,0 +1,220 @@
+"""What every decoding strategy shares: its options, the steps it yields, and their arithmetic.
+
+A strategy is a frozen object. Called with a model and a padded batch of sources, it yields one
+:class:`DecodingStep` for each position written. The command line drains the steps; the app keeps
+them and lets a person walk through them.
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from transformer.config.architecture import TransformerConfig
+from transformer.decoding.engines.engine import StepDecoder, step_decoder
+from transformer.errors import CheckpointError
+from transformer.model import Transformer
+
+OVERFLOWING = "The model's numbers overflow: its weights are far too large to use."
+DROPPED_FROM = 1 / 8
+"""Done sentences are dropped once they are that share of a batch: each time costs a copy."""
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """One output so far, or a finished one.
+
+    tokens: ids after the start token, with <eos> if finished.
+    log_prob: sum of the tokens' log-probabilities, natural logarithm.
+    score: log_prob over the length penalty; what beam search ranks by.
+    """
+
+    tokens: tuple[int, ...]
+    log_prob: float
+    score: float
+    finished: bool
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A token that could come next, with its log-probability (natural logarithm)."""
+
+    token: int
+    log_prob: float
+
+
+@dataclass(frozen=True)
+class DecodingStep:
+    """One generated position, for every sentence of a batch and every hypothesis of its beam.
+
+    position: 0 for the first generated token.
+    logits: of this position, as the model computed them, [batch, growing, vocabulary]: of the
+        hypotheses before the step that could grow.
+    next_log_probs: their log-probabilities, as the search used them, [batch, growing, vocabulary].
+    parents: which hypothesis before the step each one after it grew from, [batch, beam].
+    tokens: ids of the hypotheses after the step, [batch, beam, position + 1]; best first.
+    total: their log-probabilities, [batch, beam]; -inf for a slot not in use.
+    scores: the same over the length penalty, [batch, beam].
+    finished: whether they ended, [batch, beam].
+    cross_attention: of the new position over the source, [batch, beam, layer, head, source].
+    decoder_attention: over the positions so far, start token first,
+        [batch, beam, layer, head, position + 1].
+    margin: how far the last candidate that was kept is above the first that was not, in what
+        the search ranks by, [batch]; inf where nothing was to be chosen. What is nearer than
+        rounding errors may come out otherwise in another batch. Greedy search computes it only
+        where it drops what is done, which is where many inputs go together.
+    sentences: which rows of the source these are, [batch]; all, unless what is done is dropped.
+    growing: where the hypotheses of ``logits`` stood in the beam before the step,
+        [batch, growing], and the id of padding; None where every hypothesis could grow.
+    """
+
+    position: int
+    logits: Tensor
+    next_log_probs: Tensor
+    parents: Tensor
+    tokens: Tensor
+    total: Tensor
+    scores: Tensor
+    finished: Tensor
+    cross_attention: Tensor | None
+    decoder_attention: Tensor | None
+    margin: Tensor | None = None
+    sentences: Tensor | None = None
+    growing: tuple[Tensor, int] | None = None
+
+    @cached_property
+    def log_probs(self) -> Tensor:
+        """[batch, beam, vocabulary]; row (b, k) belongs to the k-th hypothesis before the step.
+
+        A finished one is continued by one padding token at no cost. Made when asked for, since
+        a search alone has no use for it.
+        """
+        if self.growing is None:
+            return self.next_log_probs
+        slots, pad_id = self.growing
+        batch, growing, vocabulary = self.next_log_probs.shape
+        found = self.next_log_probs.new_full((batch, 2 * growing, vocabulary), -torch.inf)
+        found[..., pad_id] = 0.0
+        where = slots[..., None].expand_as(self.next_log_probs)
+        return found.scatter(1, where, self.next_log_probs)
+
+    def candidates(self, count: int, sentence: int = 0, hypothesis: int = 0) -> list[Candidate]:
+        """The most probable next tokens of one hypothesis, best first."""
+        row = self.log_probs[sentence, hypothesis]
+        values, ids = row.topk(min(count, len(row)))
+        return [Candidate(*pair) for pair in zip(ids.tolist(), values.tolist(), strict=True)]
+
+    def hypotheses(self, eos_id: int, sentences: Sequence[int]) -> list[list[Hypothesis]]:
+        """The hypotheses of some sentences after this step, best first."""
+        beam = (self.tokens, self.total, self.scores, self.finished)
+        chosen = torch.tensor(sentences, dtype=torch.long, device=self.tokens.device)
+        # A few large copies: row by row they would cost more than the search's last step.
+        parts = zip(*(part[chosen].tolist() for part in beam), strict=True)
+        return [
+            [
+                Hypothesis(_up_to(eos_id, tokens), total, score, finished)
+                for tokens, total, score, finished in zip(*rows, strict=True)
+                if total != -math.inf  # a slot not in use
+            ]
+            for rows in parts
+        ]
+
+
+def _up_to(eos_id: int, tokens: list[int]) -> tuple[int, ...]:
+    """The tokens as far as the first <eos>, which is the last of them."""
+    return tuple(tokens[: tokens.index(eos_id) + 1] if eos_id in tokens else tokens)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strategy(ABC):
+    """A way to write outputs, with the options that every one of them has.
+
+    max_length: most tokens to generate; None goes up to the model's positions.
+    force_end: write <eos> as the last token that fits. None does so where the model asks for it
+        and no ``max_length`` is given: what a page cuts has found no end.
+    attention: record what each new position attended to.
+    cached: False computes everything anew at every step: the slow obvious way, which is the
+        oracle in the tests, and the one on which a hook meets all positions.
+    drop_done: leave sentences that have ended out of the later steps, where they would only
+        cost time. What a sentence came to is then in the last step that has it.
+    """
+
+    max_length: int | None = None
+    force_end: bool | None = None
+    attention: bool = False
+    cached: bool = True
+    drop_done: bool = False
+
+    @property
+    def width(self) -> int:
+        """Hypotheses that grow at once for each sentence."""
+        return 1
+
+    @abstractmethod
+    def __call__(self, model: Transformer, source: Tensor) -> Iterator[DecodingStep]:
+        """Write outputs for some sources: padded ids, [batch, source]."""
+
+    def limit(self, model: Transformer) -> int:
+        """Most tokens that will be generated."""
+        return output_limit(model, self.max_length)
+
+    def forces_end(self, model: Transformer) -> bool:
+        """Whether the last token that fits is to be <eos>."""
+        if self.force_end is not None:
+            return self.force_end
+        return model.config.forces_end and self.max_length is None
+
+    def engine(self, model: Transformer, source: Tensor) -> StepDecoder:
+        """What computes the steps."""
+        return step_decoder(
+            model, source, beam_size=self.width, attention=self.attention, cached=self.cached
+        )
+
+
+def length_penalty(length: int, alpha: float, kind: str = "paper") -> float:
+    """((5 + length) / 6)^α: what beam search divides log-probabilities by.
+
+    The paper cites it in section 6.1 (α = 0.6) from Wu et al. (2016), equation 14. The other
+    kind, "length", is length^α, as Hugging Face's ``generate`` has it.
+    """
+    return float((length if kind == "length" else (5 + length) / 6) ** alpha)
+
+
+def output_limit(model: Transformer, max_length: int | None) -> int:
+    """Most tokens to generate: as many as asked for, and no more than there are positions."""
+    room = model.config.max_length
+    if max_length is None:
+        return min(model.config.longest_output or room, room)
+    return max(1, min(max_length, room))
+
+
+def normalised(logits: Tensor, config: TransformerConfig, end: bool = False) -> Tensor:
+    """Log-probabilities of the next token, [..., vocabulary].
+
+    Padding gets none where the config says so; with ``end``, <eos> gets all.
+
+    Raises:
+        CheckpointError: the weights are finite, but what comes of them is not.
+    """
+    log_probs = torch.log_softmax(logits, dim=-1)
+    # One that is not a number makes all of its row so, and any sum with it.
+    if math.isnan(log_probs.select(-1, 0).sum()):
+        raise CheckpointError(OVERFLOWING)
+    if config.pad_in_output != "allowed":
+        log_probs[..., config.pad_id] = -torch.inf
+        if config.pad_in_output == "renormalised":
+            log_probs = torch.log_softmax(log_probs, dim=-1)
+    if end:
+        log_probs = torch.full_like(log_probs, -torch.inf)
+        log_probs[..., config.eos_id] = 0.0
+    return log_probs
+
+
+def pad(rows: Sequence[Sequence[int]], pad_id: int) -> Tensor:
+    """Ragged lists of ids as one tensor: [batch, longest]."""
+    longest = max(map(len, rows))
+    return torch.tensor([[*row, *[pad_id] * (longest - len(row))] for row in rows])
