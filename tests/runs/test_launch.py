@@ -75,7 +75,7 @@ def test_where_it_died_a_run_begins_all_the_same(root: Path) -> None:
     ended(run, "stopped")
 
 
-def test_it_gives_way_when_the_code_was_changed(
+def test_it_gives_way_when_the_code_or_a_limit_was_changed(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = tmp_path / "package" / "model.py"
@@ -85,7 +85,11 @@ def test_it_gives_way_when_the_code_was_changed(
     ready = kept()
     assert kept().pid == ready.pid
     os.utime(module, (1, 1))
-    assert kept().pid != ready.pid
+    newer = kept()
+    assert newer.pid != ready.pid
+    # It would train a run within the limits of the environment that it was started in.
+    monkeypatch.setenv("WORKBENCH_MEMORY_MB", "5000")
+    assert kept().pid != newer.pid
     wait_for(lambda: not ready.is_running() or ready.status() == psutil.STATUS_ZOMBIE, "its end")
 
 

@@ -2,8 +2,8 @@
 
 One process may be kept that has loaded torch, so that a run begins at once. On Linux it forks
 every run's trainer; elsewhere, where libraries do not bear that, it becomes the next one itself.
-It ends when the process that keeps it does, and gives way when the package's code was changed.
-What it does meanwhile is :mod:`trainer.server`, which nothing here imports.
+It ends when the process that keeps it does, and gives way when the package's code or the server's
+limits have changed. What it does meanwhile is :mod:`trainer.server`, which nothing here imports.
 """
 
 import os
@@ -36,8 +36,8 @@ Trainer = subprocess.Popen[bytes] | psutil.Process
 
 _lock = threading.Lock()
 _ready: "subprocess.Popen[bytes] | None" = None
-_loaded: set[tuple[str, int]] = set()
-"""The code that the process kept ready has loaded, or loads; see :func:`_code`."""
+_loaded: set[tuple[str, str | int]] = set()
+"""The :func:`_code_and_limits` that the process kept ready has loaded, or loads."""
 
 
 def launch(run: Path, threads: int) -> Trainer:
@@ -82,7 +82,7 @@ def keep_one_ready() -> None:
     try:
         _dismiss_outdated()
         if _ready is None:
-            _loaded = _code()
+            _loaded = _code_and_limits()
             _ready = _spawn(["--wait"], subprocess.PIPE, subprocess.PIPE, 1)
     finally:
         _lock.release()
@@ -94,18 +94,20 @@ def has_one_ready() -> bool:
 
 
 def _dismiss_outdated() -> None:
-    """Let the process go that has ended, or has loaded other code than there is now."""
+    """Let the process go that has ended, or has loaded other code or limits than there are now."""
     global _ready
-    if _ready is not None and (_ready.poll() is not None or _code() != _loaded):
+    if _ready is not None and (_ready.poll() is not None or _code_and_limits() != _loaded):
         assert _ready.stdin is not None
         with suppress(OSError):
             _ready.stdin.close()
         _ready = None
 
 
-def _code() -> set[tuple[str, int]]:
-    """The package's files, and when each was changed."""
-    found = set()
+def _code_and_limits() -> set[tuple[str, str | int]]:
+    """The package's files, when each was changed, and the limits in the environment."""
+    found: set[tuple[str, str | int]] = {
+        variable for variable in os.environ.items() if variable[0].startswith("WORKBENCH_")
+    }
     for file in PACKAGE.rglob("*.py"):
         with suppress(OSError):  # an editor may be replacing it
             found.add((str(file), file.stat().st_mtime_ns))
