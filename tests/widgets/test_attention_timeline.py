@@ -13,6 +13,7 @@ from tests.support.bare_page import Bare, BarePage
 from tests.support.recorded_run import record_run
 from transformer.config.architecture import RunConfig
 from transformer.runs.attention import AttentionHistory, moments
+from transformer.runs.metrics import Samples
 from transformer.tasks.presets import prepare
 
 STEPS = 40
@@ -39,7 +40,7 @@ class Recorded:
 
     run_id: str
     histories: list[AttentionHistory]
-    samples: list[dict[str, Any]]
+    samples: list[Samples]
 
     def message(self, example: int = 0, moment: int = -1, **more: Any) -> bytes:
         history = self.histories[moment]
@@ -53,7 +54,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Recorded:
         history = AttentionHistory.load(run.path)
         assert history is not None
         histories.append(history)
-    return Recorded(run.id, histories, list(run.samples()))
+    return Recorded(run.id, histories, run.samples())
 
 
 def place(page: Page) -> tuple[int, int]:
