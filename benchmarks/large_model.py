@@ -30,7 +30,8 @@ from benchmarks.in_page import FIND
 from tests.support.server import CHROMIUM_FLAGS, find_browser, start_server, stop_server
 from transformer.checkpoint.checkpoint import Checkpoint
 from transformer.checkpoint.header import Header
-from transformer.config.architecture import DataConfig, TransformerConfig
+from transformer.config.architecture import TransformerConfig
+from transformer.config.run import DataConfig
 from transformer.decoding.strategies import greedy
 from transformer.interop.marian.export import export_marian
 from transformer.model import Transformer

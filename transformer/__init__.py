@@ -10,12 +10,8 @@ from transformer.lazy import lazy
 
 if TYPE_CHECKING:
     from transformer.checkpoint.checkpoint import Checkpoint
-    from transformer.config.architecture import (
-        DataConfig,
-        SamplingConfig,
-        TrainingConfig,
-        TransformerConfig,
-    )
+    from transformer.config.architecture import TransformerConfig
+    from transformer.config.run import DataConfig, SamplingConfig, TrainingConfig
     from transformer.decoding.beam import Beam
     from transformer.decoding.steps import DecodingStep, Hypothesis
     from transformer.decoding.strategies import (
@@ -59,12 +55,8 @@ __all__ = [
 
 _HOMES = {
     "checkpoint.checkpoint": ("Checkpoint",),
-    "config.architecture": (
-        "DataConfig",
-        "SamplingConfig",
-        "TrainingConfig",
-        "TransformerConfig",
-    ),
+    "config.architecture": ("TransformerConfig",),
+    "config.run": ("DataConfig", "SamplingConfig", "TrainingConfig"),
     "decoding.beam": ("Beam",),
     "decoding.steps": ("DecodingStep", "Hypothesis"),
     "decoding.strategies": ("Greedy", "Sampling", "beam_search", "decode", "greedy", "sample"),

@@ -10,7 +10,8 @@ import torch
 from benchmarks.peers.sizes import Size
 from transformer.checkpoint.checkpoint import Checkpoint
 from transformer.checkpoint.header import Header
-from transformer.config.architecture import DataConfig, TransformerConfig
+from transformer.config.architecture import TransformerConfig
+from transformer.config.run import DataConfig
 from transformer.interop.marian.convert import import_marian
 from transformer.interop.marian.export import export_marian
 from transformer.model import Transformer

@@ -8,7 +8,7 @@ import torch
 
 from transformer.analysis.mistakes import Mistakes, find_mistakes
 from transformer.checkpoint.checkpoint import Checkpoint
-from transformer.config.architecture import DataConfig
+from transformer.config.run import DataConfig
 from transformer.decoding.strategies import greedy
 from transformer.tasks import TASKS, Pair, build_task
 

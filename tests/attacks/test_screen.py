@@ -18,7 +18,7 @@ from pages.components.stores import uploads
 from tests.attacks.strings import HIDDEN, MARKS, WORDS
 from tests.support.random_models import small_config
 from transformer.checkpoint.checkpoint import Checkpoint
-from transformer.config.architecture import DataConfig
+from transformer.config.run import DataConfig
 from transformer.errors import VocabularyError
 from transformer.figures.attention import attention_map
 from transformer.model import Transformer

@@ -12,7 +12,7 @@ from tests.support.random_models import small_config
 from tests.support.server import Server, settle, upload
 from transformer.checkpoint.checkpoint import Checkpoint
 from transformer.checkpoint.header import Summary
-from transformer.config.architecture import DataConfig
+from transformer.config.run import DataConfig
 from transformer.model import Transformer
 from transformer.vocabulary.vocabulary import Vocabulary
 

@@ -14,7 +14,7 @@ from tests.support.explorer import press
 from tests.support.random_models import small_config
 from tests.support.server import ROOT, Server, settle
 from transformer.checkpoint.checkpoint import Checkpoint
-from transformer.config.architecture import DataConfig
+from transformer.config.run import DataConfig
 from transformer.model import Transformer
 from transformer.vocabulary.vocabulary import Vocabulary
 

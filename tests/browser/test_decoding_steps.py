@@ -13,7 +13,7 @@ from tests.browser.conftest import NewPage
 from tests.support.access import assert_accessible_in_both_themes
 from tests.support.server import Server, settle
 from transformer.checkpoint.checkpoint import Checkpoint
-from transformer.config.architecture import SamplingConfig
+from transformer.config.run import SamplingConfig
 from transformer.decoding.next_token import next_token
 
 SAMPLINGS = (

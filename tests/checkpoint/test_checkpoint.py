@@ -34,7 +34,8 @@ from tests.support.checkpoint_files import (
 )
 from transformer.checkpoint.checkpoint import Checkpoint, tensor_shapes
 from transformer.checkpoint.verification import verify
-from transformer.config.architecture import DataConfig, TransformerConfig
+from transformer.config.architecture import TransformerConfig
+from transformer.config.run import DataConfig
 from transformer.decoding.beam import Beam
 from transformer.errors import CheckpointError
 from transformer.files import write_atomic

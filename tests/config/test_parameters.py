@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transformer.checkpoint.checkpoint import tensor_shapes
-from transformer.config.architecture import TransformerConfig
-from transformer.config.parameters import TITLES, parameters_by_part, part_of
+from transformer.config.architecture import TITLES, TransformerConfig, parameters_by_part, part_of
 from transformer.figures.architecture import architecture_svg, architecture_words
 
 
@@ -33,6 +32,7 @@ def configs(draw: st.DrawFn) -> TransformerConfig:
         tie_embeddings=draw(st.booleans()),
         share_embeddings=shared,
         output_bias=draw(st.booleans()),
+        position_layout=draw(st.sampled_from(["interleaved", "learned"])),
     )
 
 
@@ -49,13 +49,31 @@ def test_parts_are_those_of_the_real_tensors(config: TransformerConfig) -> None:
     assert sum(part.count for part in parts) == config.num_parameters
 
 
+def test_learned_positions_belong_to_the_embeddings() -> None:
+    config = TransformerConfig(
+        source_vocab_size=10,
+        target_vocab_size=10,
+        d_model=16,
+        num_heads=2,
+        num_encoder_layers=1,
+        num_decoder_layers=1,
+        d_ff=32,
+        max_length=16,
+        position_layout="learned",
+    )
+    source, target, *_ = parts = parameters_by_part(config)
+    assert source.count == target.count == 10 * 16 + 16 * 16
+    assert source.formula == "10 tokens × 16 + 16 positions × 16"
+    assert sum(part.count for part in parts) == config.num_parameters
+
+
 @given(configs())
 def test_each_formula_gives_its_count(config: TransformerConfig) -> None:
     for part in parameters_by_part(config):
         if part.name == "output":
             continue
         sum_of_it = part.formula.replace(",", "").replace("×", "*")
-        for word in ("tokens", "norms"):
+        for word in ("tokens", "positions", "norms"):
             sum_of_it = sum_of_it.replace(word, "")
         assert eval(sum_of_it) == part.count, part.formula
 
@@ -68,7 +86,7 @@ def test_a_tensor_of_no_model_is_refused() -> None:
 
 def test_nothing_of_the_card_loads_torch() -> None:
     modules = (
-        "config.parameters figures.architecture vocabulary.entries checkpoint.comparison "
+        "config.architecture figures.architecture vocabulary.entries checkpoint.comparison "
         "checkpoint.report figures.checkpoint cli.checkpoints"
     )
     imports = "".join(f"import transformer.{name}; " for name in modules.split())

@@ -11,7 +11,7 @@ from tests.support.checkpoint_files import summary_of
 from tests.support.nursery import Nursery
 from tests.support.trainers import OFTEN, ended, tiny, trains, wait_for
 from transformer.checkpoint.checkpoint import Checkpoint
-from transformer.config.architecture import RunConfig
+from transformer.config.run import RunConfig
 from transformer.runs import continuation, launch, queue
 from transformer.runs.directory import Run, create_run
 

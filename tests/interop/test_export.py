@@ -16,7 +16,7 @@ from tests.support.checkpoint_files import make
 from tests.support.random_models import small_config
 from transformer.__main__ import main
 from transformer.checkpoint.checkpoint import Checkpoint
-from transformer.config.architecture import DataConfig
+from transformer.config.run import DataConfig
 from transformer.errors import UserError
 from transformer.interop.foreign_vocabulary import read_vocabularies
 from transformer.interop.nn_transformer.convert import converted, survey

@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from pages.components.stores import uploads
 from tests.support.checkpoint_files import make
 from transformer.checkpoint.checkpoint import Checkpoint
-from transformer.config.architecture import DataConfig
+from transformer.config.run import DataConfig
 from transformer.errors import CheckpointError
 from transformer.runs.directory import Run, create_run
 from transformer.runs.snapshots import save_snapshot

@@ -19,7 +19,7 @@ from transformer.checkpoint.checkpoint import Checkpoint
 from transformer.checkpoint.placement import in_8_bits
 from transformer.checkpoint.report import as_html, report
 from transformer.checkpoint.verification import verify
-from transformer.config.architecture import DataConfig
+from transformer.config.run import DataConfig
 from transformer.decoding.engines.int8 import FASTER_FROM
 from transformer.decoding.strategies import Greedy
 from transformer.model import Transformer

@@ -5,7 +5,7 @@ from streamlit.testing.v1 import AppTest
 
 from tests.pages.test_pages import ROOT, open_page
 from transformer.checkpoint.checkpoint import Checkpoint
-from transformer.config.architecture import DataConfig
+from transformer.config.run import DataConfig
 from transformer.tasks import longest_trained, right_answer
 from transformer.tasks.pronunciation import dictionary
 

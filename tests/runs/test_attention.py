@@ -13,7 +13,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transformer.config.architecture import DataConfig, TrainingConfig, TransformerConfig
+from transformer.config.architecture import TransformerConfig
+from transformer.config.run import DataConfig, TrainingConfig
 from transformer.errors import RunError
 from transformer.hooks import record
 from transformer.model import Transformer

@@ -15,7 +15,8 @@ import torch
 
 from transformer.checkpoint.checkpoint import Checkpoint
 from transformer.checkpoint.header import Summary
-from transformer.config.architecture import DataConfig, TransformerConfig
+from transformer.config.architecture import TransformerConfig
+from transformer.config.run import DataConfig
 from transformer.errors import CheckpointError
 from transformer.model import Transformer
 from transformer.vocabulary.vocabulary import Vocabulary

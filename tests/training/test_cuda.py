@@ -20,7 +20,7 @@ from transformer.__main__ import main
 from transformer.checkpoint.checkpoint import Checkpoint
 from transformer.checkpoint.placement import on_card as card_twin
 from transformer.checkpoint.verification import verify
-from transformer.config.architecture import SamplingConfig
+from transformer.config.run import SamplingConfig
 from transformer.decoding.beam import Beam
 from transformer.decoding.many import decode_all
 from transformer.decoding.steps import Hypothesis, Strategy

@@ -26,7 +26,7 @@ from tests.support.trainers import (
     wait_for,
 )
 from transformer.checkpoint.checkpoint import Checkpoint
-from transformer.config.architecture import RunConfig
+from transformer.config.run import RunConfig
 from transformer.errors import ConfigError
 from transformer.runs.directory import Run, create_run
 from transformer.runs.queue import start

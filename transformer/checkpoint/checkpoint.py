@@ -14,7 +14,8 @@ from torch import Tensor
 from transformer.checkpoint.answers import Answer
 from transformer.checkpoint.header import METADATA_KEY, Entry, Example, Header, Summary, read_header
 from transformer.checkpoint.probe import any_ids, make_probe, one_thread
-from transformer.config.architecture import DataConfig, TransformerConfig
+from transformer.config.architecture import TransformerConfig
+from transformer.config.run import DataConfig
 from transformer.decoding.many import Decoded, Progress, decode_many
 from transformer.decoding.steps import Strategy
 from transformer.decoding.strategies import GREEDY, Greedy

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from transformer.checkpoint.header import Header
-from transformer.config.parameters import TITLES, parameters_by_part, part_of
+from transformer.config.architecture import TITLES, parameters_by_part, part_of
 
 if TYPE_CHECKING:
     from transformer.checkpoint.checkpoint import Checkpoint

@@ -12,7 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from transformer.config.architecture import DataConfig, TransformerConfig
+from transformer.config.architecture import TransformerConfig
+from transformer.config.run import DataConfig
 from transformer.errors import CheckpointError, ConfigError, VocabularyError, reading
 from transformer.vocabulary.vocabulary import Vocabulary
 

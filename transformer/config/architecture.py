@@ -1,15 +1,15 @@
-"""What describes a model and its training: frozen dataclasses that validate themselves.
+"""What describes a model, and where its parameters are: torch is not needed for either.
 
 Every field carries its help text and its bounds in ``field(metadata=...)``. The command
 line makes its flags from them and the app makes its form from them, so a setting is
 described in one place only.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
-from transformer.config.settings import SelfValidating, required, setting, shown
+from transformer.config.settings import SelfValidating, required, setting
 from transformer.errors import ConfigError
 
 MAX_PARAMETERS = 500_000_000
@@ -214,238 +214,110 @@ class TransformerConfig(SelfValidating):
     @property
     def num_parameters(self) -> int:
         """Parameters of the model, from arithmetic alone: nothing is allocated."""
-        attention = 4 * (self.d_model * self.d_model + self.d_model)
-        feed_forward = 2 * self.d_model * self.d_ff + self.d_ff + self.d_model
-        norm = 2 * self.d_model
-        encoder = self.num_encoder_layers * (attention + feed_forward + 2 * norm)
-        decoder = self.num_decoder_layers * (2 * attention + feed_forward + 3 * norm)
-        embeddings = self.target_vocab_size * self.d_model
-        if not self.share_embeddings:
-            embeddings += self.source_vocab_size * self.d_model
-        if self.position_layout == "learned":
-            embeddings += 2 * self.max_length * self.d_model
-        output = 0 if self.tie_embeddings else self.target_vocab_size * self.d_model
-        if self.output_bias:
-            output += self.target_vocab_size
-        return encoder + decoder + 2 * norm * self.final_norm + embeddings + output
+        return sum(part.count for part in parameters_by_part(self))
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainingConfig(SelfValidating):
-    """How a model is trained: optimiser, schedule, budget, evaluation, seed.
+# --- where the parameters are ---------------------------------------------------------------------
 
-    Raises:
-        ConfigError: a field is out of its bounds, or two fields contradict each other.
+TITLES = {
+    "source embeddings": "Source embeddings",
+    "target embeddings": "Target embeddings",
+    "shared embeddings": "Embeddings, shared by both sides",
+    "encoder self-attention": "Encoder self-attention",
+    "encoder feed-forward": "Encoder feed-forward",
+    "decoder self-attention": "Decoder self-attention",
+    "cross-attention": "Decoder cross-attention",
+    "decoder feed-forward": "Decoder feed-forward",
+    "norms": "Norms",
+    "output": "Output projection",
+}
+"""Every part that a model may have, and what it is called on screen."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Parameters that do the same work.
+
+    name: a key of TITLES.
+    count: numbers that training moves.
+    formula: how the count comes about, with the model's own sizes in it.
     """
 
-    steps: int = setting("Updates to make.", default=1500, minimum=1, maximum=10_000_000)
-    batch_size: int = setting("Pairs in one update.", default=128, minimum=1, maximum=65_536)
-    learning_rate: float = setting(
-        "Highest learning rate, reached at the end of the warm-up.",
-        default=2e-3,
-        minimum=0.0,
-        maximum=10.0,
-        above_minimum=True,
-    )
-    warmup_steps: int = setting(
-        "Updates over which the learning rate rises from 0.",
-        default=100,
-        minimum=0,
-        maximum=1_000_000,
-    )
-    schedule: str = setting(
-        "After the warm-up the rate stays constant, or falls with 1/√step as in the paper.",
-        default="constant",
-        choices=("constant", "inverse-sqrt"),
-    )
-    decay_fraction: float = setting(
-        "Share of the updates, at the end, over which the rate falls to 0 in a straight line.",
-        default=0.4,
-        minimum=0.0,
-        maximum=1.0,
-    )
-    adam_beta1: float = setting("Adam's β₁.", default=0.9, minimum=0.0, maximum=0.999999)
-    adam_beta2: float = setting("Adam's β₂.", default=0.98, minimum=0.0, maximum=0.999999)
-    adam_eps: float = setting(
-        "Adam's ε.", default=1e-9, minimum=0.0, maximum=1e-2, above_minimum=True
-    )
-    label_smoothing: float = setting(
-        "Share of the target probability spread over all tokens (section 5.4).",
-        default=0.0,
-        minimum=0.0,
-        maximum=0.5,
-    )
-    gradient_clip: float = setting(
-        "Largest norm of the gradient; a longer one is scaled down to it.",
-        default=1.0,
-        minimum=0.0,
-        maximum=1e6,
-        above_minimum=True,
-    )
-    until_loss: float = setting(
-        "Stop as soon as the evaluation loss is below this; 0 trains all steps.",
-        default=0.0,
-        minimum=0.0,
-        maximum=100.0,
-    )
-    eval_every: int = setting(
-        "Updates between evaluations on held-out pairs.", default=100, minimum=1, maximum=1_000_000
-    )
-    eval_examples: int = setting(
-        "Held-out pairs that the evaluations in between use.",
-        default=200,
-        minimum=1,
-        maximum=100_000,
-    )
-    final_examples: int = setting(
-        "Held-out pairs that the first and the last evaluation use.",
-        default=1000,
-        minimum=1,
-        maximum=100_000,
-    )
-    seed: int = setting(
-        "Starts every random choice: initial weights, order of the pairs, dropout.",
-        default=1,
-        minimum=0,
-        maximum=2**31 - 1,
-    )
-    threads: int = setting(
-        "CPU threads; 0 leaves one core to the app.", default=0, minimum=0, maximum=256
-    )
-    precision: str = setting(
-        "What matrix products compute in while training: 32-bit numbers (fp32) or coarser 16-bit "
-        "ones (bf16); auto takes bf16 where a short trial finds it faster.",
-        default="auto",
-        choices=("auto", "fp32", "bf16"),
-    )
-    device: str = setting(
-        "What trains: the processor (cpu) or a graphics card (cuda); auto takes a graphics card "
-        "where PyTorch finds one.",
-        default="auto",
-        choices=("auto", "cpu", "cuda"),
-    )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.schedule == "inverse-sqrt" and self.warmup_steps == 0:
-            raise ConfigError(
-                "warmup_steps = 0: the inverse-sqrt schedule needs at least 1 (the paper: 4,000)."
-            )
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataConfig(SelfValidating):
-    """Which pairs to learn from.
-
-    Raises:
-        ConfigError: a field is out of its bounds, or two fields contradict each other.
-    """
-
-    task: str = setting("What to learn.", default="reverse")
-    min_letters: int = setting("Fewest letters of an input.", default=1, minimum=1, maximum=64)
-    max_letters: int = setting("Most letters of an input.", default=12, minimum=1, maximum=64)
-    digits: int = setting("Most digits of each number to add.", default=3, minimum=1, maximum=9)
-    tokens: str = setting(
-        "How your own pairs are cut into tokens.",
-        default="words",
-        choices=("characters", "words", "bpe"),
-    )
-    bpe_size: int = setting(
-        "Most tokens a byte-pair vocabulary may have.", default=1000, minimum=50, maximum=32_000
-    )
-    held_out: float = setting(
-        "Share of your own pairs kept out of training; 0 evaluates on all of them.",
-        default=0.1,
-        minimum=0.0,
-        maximum=0.5,
-    )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if self.task != "pairs" and self.held_out == 0:
-            raise ConfigError(
-                "held_out = 0: training and testing on the same pairs is for the task 'pairs' only."
-            )
-        if self.min_letters > self.max_letters:
-            raise ConfigError(
-                f"min_letters = {self.min_letters}: must not exceed "
-                f"max_letters = {self.max_letters}."
-            )
+    name: str
+    count: int
+    formula: str
 
     @property
-    def evaluates_on_training_pairs(self) -> bool:
-        """Whether nothing is held out, so that evaluation says how well pairs are remembered."""
-        return self.task == "pairs" and self.held_out == 0
+    def title(self) -> str:
+        return TITLES[self.name]
 
 
-@dataclass(frozen=True)
-class SamplingConfig(SelfValidating):
-    """How the next token is drawn: logits over the temperature, then top-k, top-p, softmax.
+def parameters_by_part(config: TransformerConfig) -> list[Part]:
+    """All parts, in the order in which data passes through them; they sum to num_parameters.
+
+    The output projection is there even where it is tied, with what it adds of its own.
+    """
+    d, width = config.d_model, config.d_ff
+    encoder, decoder = config.num_encoder_layers, config.num_decoder_layers
+    attention, attention_formula = 4 * (d * d + d), f"4 × ({d:,} × {d:,} + {d:,})"
+    feed_forward = 2 * d * width + width + d
+    feed_forward_formula = f"(2 × {d:,} × {width:,} + {width:,} + {d:,})"
+    norms = 2 * encoder + 3 * decoder + 2 * config.final_norm
+
+    positions = config.max_length if config.position_layout == "learned" else 0
+
+    def embedding(name: str, size: int, sides: int = 1) -> Part:
+        tables = [f"{size:,} tokens × {d:,}"]
+        if positions:
+            tables += [f"{positions:,} positions × {d:,}"] * sides
+        return Part(name, (size + sides * positions) * d, " + ".join(tables))
+
+    if config.share_embeddings:
+        embeddings = [embedding("shared embeddings", config.target_vocab_size, 2)]
+    else:
+        embeddings = [
+            embedding("source embeddings", config.source_vocab_size),
+            embedding("target embeddings", config.target_vocab_size),
+        ]
+    return [
+        *embeddings,
+        Part("encoder self-attention", encoder * attention, f"{encoder} × {attention_formula}"),
+        Part("encoder feed-forward", encoder * feed_forward, f"{encoder} × {feed_forward_formula}"),
+        Part("decoder self-attention", decoder * attention, f"{decoder} × {attention_formula}"),
+        Part("cross-attention", decoder * attention, f"{decoder} × {attention_formula}"),
+        Part("decoder feed-forward", decoder * feed_forward, f"{decoder} × {feed_forward_formula}"),
+        Part("norms", norms * 2 * d, f"{norms} norms × 2 × {d:,}"),
+        _output(config),
+    ]
+
+
+def _output(config: TransformerConfig) -> Part:
+    d, size = config.d_model, config.target_vocab_size
+    weights = 0 if config.tie_embeddings else size * d
+    bias = size if config.output_bias else 0
+    said = ["the embeddings again" if config.tie_embeddings else f"{d:,} × {size:,}"]
+    if bias:
+        said.append(f"bias {size:,}")
+    return Part("output", weights + bias, " + ".join(said))
+
+
+def part_of(tensor: str, config: TransformerConfig) -> str:
+    """The part, a key of TITLES, that a tensor belongs to, by its name in a checkpoint.
 
     Raises:
-        ConfigError: a field is out of its bounds.
+        ValueError: no model of ours has a tensor of that name.
     """
-
-    temperature: float = setting(
-        "Divides the logits: below 1 the likely gets likelier, above 1 all get more alike.",
-        default=1.0,
-        minimum=0.01,
-        maximum=100.0,
-    )
-    top_k: int = setting(
-        "Only so many tokens, those with the highest logits, stay; 0 keeps all.",
-        default=0,
-        minimum=0,
-        maximum=10_000_000,
-    )
-    top_p: float = setting(
-        "Only the most probable tokens that together reach this probability stay.",
-        default=1.0,
-        minimum=0.0,
-        maximum=1.0,
-        above_minimum=True,
-    )
-    seed: int = setting(
-        "The same seed draws the same output.", default=0, minimum=0, maximum=2**31 - 1
-    )
-
-
-@dataclass(frozen=True)
-class RunConfig:
-    """Everything needed to start a run again: what ``config.json`` of a run holds."""
-
-    preset: str
-    data: DataConfig
-    model: TransformerConfig
-    training: TrainingConfig
-
-    @classmethod
-    def from_dict(cls, values: object) -> Self:
-        """Read what :meth:`to_dict` wrote.
-
-        Raises:
-            ConfigError: a part is missing or invalid.
-        """
-        if not isinstance(values, Mapping) or set(values) != {
-            "preset",
-            "data",
-            "model",
-            "training",
-        }:
-            raise ConfigError("A run's config must have exactly preset, data, model and training.")
-        if not isinstance(values["preset"], str):
-            raise ConfigError(f"preset = {shown(values['preset'])}: must be text.")
-        return cls(
-            values["preset"],
-            DataConfig.from_dict(values["data"]),
-            TransformerConfig.from_dict(values["model"]),
-            TrainingConfig.from_dict(values["training"]),
-        )
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "preset": self.preset,
-            "data": self.data.to_dict(),
-            "model": self.model.to_dict(),
-            "training": self.training.to_dict(),
-        }
+    stack, _, rest = tensor.partition(".")
+    if stack in ("source_embedding", "target_embedding"):
+        side = "shared" if config.share_embeddings else stack.removesuffix("_embedding")
+        return f"{side} embeddings"
+    if stack == "output":
+        return "output"
+    if stack in ("encoder", "decoder"):
+        if ".norm." in f".{rest}":
+            return "norms"
+        for name in ("self_attention", "cross_attention", "feed_forward"):
+            if f".{name}." in rest:
+                spoken = name.replace("_", "-")
+                return spoken if name == "cross_attention" else f"{stack} {spoken}"
+    raise ValueError(f"{tensor!r} is not a tensor of this model")

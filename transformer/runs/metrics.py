@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Self, TypedDict, TypeVar
 
-from transformer.config.architecture import RunConfig
+from transformer.config.run import RunConfig
 
 METRICS, SAMPLES = "metrics.jsonl", "samples.jsonl"
 LARGEST = 1e15

@@ -5,7 +5,7 @@ from random import Random
 from string import digits
 from types import MappingProxyType
 
-from transformer.config.architecture import DataConfig
+from transformer.config.run import DataConfig
 from transformer.tasks.base import GeneratedTask, Pair
 from transformer.vocabulary.vocabulary import Vocabulary
 

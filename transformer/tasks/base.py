@@ -9,7 +9,7 @@ from random import Random
 from types import MappingProxyType
 from typing import NamedTuple
 
-from transformer.config.architecture import DataConfig
+from transformer.config.run import DataConfig
 from transformer.errors import VocabularyError
 from transformer.vocabulary.vocabulary import Vocabulary
 

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from transformer.config.architecture import TrainingConfig, TransformerConfig
+from transformer.config.architecture import TransformerConfig
+from transformer.config.run import TrainingConfig
 from transformer.decoding.steps import pad
 from transformer.tasks import Pair, Task
 

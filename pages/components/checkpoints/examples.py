@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages.components.shell.session import Listed
 from transformer.checkpoint.header import Example
-from transformer.config.architecture import DataConfig
+from transformer.config.run import DataConfig
 from transformer.errors import UserError
 from transformer.tasks import Pair, Task, build_task
 from transformer.vocabulary.vocabulary import visible

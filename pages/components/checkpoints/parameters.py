@@ -7,8 +7,7 @@ import streamlit as st
 
 from pages.components.shell.session import Listed
 from pages.components.shell.text import compact, percent
-from transformer.config.architecture import TransformerConfig
-from transformer.config.parameters import parameters_by_part
+from transformer.config.architecture import TransformerConfig, parameters_by_part
 
 if TYPE_CHECKING:
     from transformer.checkpoint.checkpoint import Checkpoint

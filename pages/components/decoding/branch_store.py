@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote
 import streamlit as st
 
 from pages.components.decoding.paths import Way, parse_prefix, prefix_text
-from transformer.config.architecture import SamplingConfig
+from transformer.config.run import SamplingConfig
 from transformer.errors import ConfigError
 
 if TYPE_CHECKING:

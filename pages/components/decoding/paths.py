@@ -10,7 +10,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from pages.components.shared.inspection import LONGEST_OUTPUT
-from transformer.config.architecture import SamplingConfig
+from transformer.config.run import SamplingConfig
 
 if TYPE_CHECKING:
     from transformer.checkpoint.checkpoint import Checkpoint

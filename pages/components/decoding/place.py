@@ -14,7 +14,7 @@ from pages.components.decoding.paths import Way, parse_prefix, prefix_text
 from pages.components.shell import address
 from pages.components.shell.address import Told
 from pages.components.shell.text import plain
-from transformer.config.architecture import SamplingConfig
+from transformer.config.run import SamplingConfig
 from transformer.errors import ConfigError
 
 if TYPE_CHECKING:

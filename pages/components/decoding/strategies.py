@@ -14,7 +14,7 @@ from pages.components.shell import address
 from pages.components.shell.tables import Cell, html_table
 from pages.components.shell.text import Html, code
 from pages.components.widgets.beam_tree import beam_tree as draw_tree
-from transformer.config.architecture import SamplingConfig
+from transformer.config.run import SamplingConfig
 from transformer.files import write_csv
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import streamlit as st
 
 if TYPE_CHECKING:
     from transformer.checkpoint.checkpoint import Checkpoint
-    from transformer.config.architecture import SamplingConfig
+    from transformer.config.run import SamplingConfig
 
 
 @dataclass(frozen=True)

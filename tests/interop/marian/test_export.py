@@ -9,7 +9,7 @@ import torch
 from tests.support.marian_models import ODD, TEXTS, largest_difference, load_marian, sentences
 from transformer import Checkpoint, Transformer, TransformerConfig, decode, greedy
 from transformer.__main__ import main
-from transformer.config.architecture import DataConfig
+from transformer.config.run import DataConfig
 from transformer.errors import CheckpointError
 from transformer.interop.marian.convert import import_marian
 from transformer.interop.marian.export import export_marian

@@ -17,7 +17,8 @@ from torch import Tensor
 
 from transformer.checkpoint.checkpoint import Checkpoint, tensor_shapes
 from transformer.checkpoint.header import MAX_FILE_BYTES, Header, parse_json
-from transformer.config.architecture import DataConfig, TransformerConfig
+from transformer.config.architecture import TransformerConfig
+from transformer.config.run import DataConfig
 from transformer.errors import CheckpointError, ConfigError, VocabularyError, reading
 from transformer.interop.files.archives import Archive
 from transformer.interop.files.state_dicts import read_state_dict

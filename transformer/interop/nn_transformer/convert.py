@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from transformer.checkpoint.checkpoint import Checkpoint, assemble
-from transformer.config.architecture import DataConfig, TransformerConfig
+from transformer.config.architecture import TransformerConfig
+from transformer.config.run import DataConfig
 from transformer.errors import CheckpointError
 from transformer.interop.foreign_vocabulary import Sides
 from transformer.interop.nn_transformer.name_mapping import (

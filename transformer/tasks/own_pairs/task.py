@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
-from transformer.config.architecture import DataConfig
+from transformer.config.run import DataConfig
 from transformer.errors import TaskError
 from transformer.tasks.base import Pair, Task
 from transformer.tasks.own_pairs.file import (
