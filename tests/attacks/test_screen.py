@@ -47,7 +47,8 @@ def hostile(kind: str) -> Checkpoint:
 
 
 def opened(name: str, kind: str, **query: str) -> AppTest:
-    kept = uploads.keep(f"{''.join(KINDS[kind].values())}.safetensors"[-100:], hostile(kind), "me")
+    file_name = f"{''.join(KINDS[kind].values())}.safetensors"[-100:]
+    kept, _ = uploads.keep(file_name, hostile(kind), "me")
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
     app.run()
     for key, value in (query | {"checkpoint": kept.id}).items():

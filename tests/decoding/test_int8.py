@@ -14,7 +14,8 @@ from transformer.checkpoint.checkpoint import Checkpoint
 from transformer.checkpoint.placement import in_8_bits
 from transformer.decoding.engines.int8 import Int8Linear, int8_copy
 from transformer.errors import CheckpointError, UserError
-from transformer.evaluation.held_out import Evaluation, evaluating, held_out, task_of
+from transformer.evaluation.held_out import held_out, task_of
+from transformer.evaluation.scoring import Evaluation, evaluating
 from transformer.hooks import ablate, record
 from transformer.model import DecoderLayer
 from transformer.tasks.shipped import ShippedTask

@@ -23,14 +23,8 @@ from transformer.evaluation.averaging import (
     may_be_chance,
     mean_weights,
 )
-from transformer.evaluation.held_out import (
-    Evaluation,
-    evaluate,
-    evaluating,
-    held_out,
-    own_pairs,
-    task_of,
-)
+from transformer.evaluation.held_out import held_out, own_pairs, task_of
+from transformer.evaluation.scoring import Evaluation, evaluate, evaluating
 from transformer.runs.directory import Run, create_run
 from transformer.runs.metrics import by_step
 from transformer.tasks import SEVEN_PAIRS, build_task

@@ -8,10 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import streamlit as st
 import torch
 from streamlit.testing.v1 import AppTest
 
+from pages.components.checkpoints import upload
 from pages.components.stores import uploads
+from pages.components.stores.arrivals import Arrival
 from tests.support.checkpoint_files import make
 from transformer.checkpoint.checkpoint import Checkpoint
 from transformer.config.run import DataConfig
@@ -74,7 +77,7 @@ def run_of(*contents: bytes, **about: Any) -> Run:
 
 def test_an_upload_keeps_its_name_and_note() -> None:
     content = make().to_bytes()
-    kept = uploads.keep("a.safetensors", content, ME)
+    kept, _ = uploads.keep("a.safetensors", content, ME)
     assert (kept.note, kept.owners) == ("", (ME,))
     uploads.change(kept.sha256, name="  My   best\nmodel ", note="of Tuesday")
     [found] = uploads.kept()
@@ -92,7 +95,7 @@ def test_an_upload_keeps_its_name_and_note() -> None:
 
 def test_a_deleted_upload_comes_back_as_it_was() -> None:
     content = make().to_bytes()
-    kept = uploads.keep("a.safetensors", content, ME)
+    kept, _ = uploads.keep("a.safetensors", content, ME)
     uploads.change(kept.sha256, note="precious")
     before = uploads.kept()
     assert uploads.delete(kept.sha256)
@@ -112,7 +115,7 @@ def test_a_deleted_upload_comes_back_as_it_was() -> None:
 def test_what_two_brought_stays_for_the_other() -> None:
     content = make().to_bytes()
     for owner in (ME, YOU):
-        kept = uploads.keep("a.safetensors", content, owner)
+        kept, _ = uploads.keep("a.safetensors", content, owner)
     assert not uploads.delete(kept.sha256, ME)
     assert [one.owners for one in uploads.kept()] == [(YOU,)]
     assert uploads.restore(kept.sha256, ME).owners == (YOU, ME)
@@ -123,7 +126,7 @@ def test_what_two_brought_stays_for_the_other() -> None:
 def test_the_trash_does_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uploads, "TRASH", replace(uploads.TRASH, most=2))
     for seed in range(4):
-        kept = uploads.keep(f"{seed}.safetensors", make(seed).to_bytes(), ME)
+        kept, _ = uploads.keep(f"{seed}.safetensors", make(seed).to_bytes(), ME)
         uploads.delete(kept.sha256)
         os.utime(uploads.TRASH.path / kept.path.name, (seed, seed))
     assert [one.name for one in uploads.trash()] == ["3.safetensors", "2.safetensors"]
@@ -132,7 +135,7 @@ def test_the_trash_does_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.parametrize("beside", ["[]", '{"name": 5, "note": {}}', '{"note": "\\ud800"}', "x"])
 def test_a_damaged_note_takes_nothing_down(beside: str) -> None:
-    kept = uploads.keep("a.safetensors", make().to_bytes(), ME)
+    kept, _ = uploads.keep("a.safetensors", make().to_bytes(), ME)
     kept.path.with_suffix(".json").write_text(beside)
     app = open_page(checkpoint=kept.id)
     assert not messages(app)
@@ -154,7 +157,7 @@ def test_an_answer_that_is_another_is_said_to_be() -> None:
     checkpoint = bundled()
     examples = [replace(one, output="never") for one in checkpoint.header.examples]
     header = replace(checkpoint.header, examples=examples, sha256="")
-    kept = uploads.keep("a.safetensors", Checkpoint(header, checkpoint.tensors).to_bytes(), ME)
+    kept, _ = uploads.keep("a.safetensors", Checkpoint(header, checkpoint.tensors).to_bytes(), ME)
     app = open_page(checkpoint=kept.id)
     assert "When it was saved, it gave `never`" in said(app)
 
@@ -171,7 +174,7 @@ def test_a_model_from_elsewhere_without_examples_has_a_card() -> None:
         origin="From a tutorial.",
         licence="MIT",
     )
-    kept = uploads.keep("elsewhere.safetensors", made.to_bytes(), ME)
+    kept, _ = uploads.keep("elsewhere.safetensors", made.to_bytes(), ME)
     for card in ("parameters", "training", "vocabulary", "examples", "average", "compare"):
         app = open_page(checkpoint=kept.id, card=card)
         assert not messages(app), card
@@ -201,7 +204,7 @@ def test_the_curve_of_a_file_is_drawn_up_to_its_step() -> None:
         summary=replace(checkpoint.summary, curve=curve),  # type: ignore[type-var]
         sha256="",
     )
-    kept = uploads.keep("a.safetensors", Checkpoint(header, checkpoint.tensors).to_bytes(), ME)
+    kept, _ = uploads.keep("a.safetensors", Checkpoint(header, checkpoint.tensors).to_bytes(), ME)
     app = open_page(checkpoint=kept.id, card="training")
     charts = [json.loads(chart.proto.spec) for chart in app.get("plotly_chart")]
     parameters, losses, exact = charts
@@ -216,7 +219,7 @@ def test_the_curve_of_a_file_is_drawn_up_to_its_step() -> None:
 
 
 def test_an_upload_is_renamed_noted_deleted_and_back() -> None:
-    kept = uploads.keep("a.safetensors", make().to_bytes(), ME)
+    kept, _ = uploads.keep("a.safetensors", make().to_bytes(), ME)
     app = open_page(checkpoint=kept.id)
     app.text_input(key=f"name {kept.id}").set_value("Mine").run()
     app.text_area(key=f"note {kept.id}").set_value("**not** bold <b>").run()
@@ -249,7 +252,7 @@ def test_bundled_ones_say_that_they_stay_and_runs_are_named_as_runs() -> None:
 
 def test_in_a_class_only_its_owner_may_change_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORKBENCH_MODE", "class")
-    theirs = uploads.keep("theirs.safetensors", make(1).to_bytes(), YOU)
+    theirs, _ = uploads.keep("theirs.safetensors", make(1).to_bytes(), YOU)
     app = open_page(checkpoint=theirs.id)  # by its link
     assert "Only the browser that uploaded it" in said(app)
     assert not [one for one in app.text_input if one.key == f"name {theirs.id}"]
@@ -328,3 +331,19 @@ def test_two_cards_have_an_address() -> None:
 def test_a_comparison_with_what_is_not_here_names_it() -> None:
     app = open_page(checkpoint="reverse", compare="nowhere")
     assert "nowhere" in messages(app)[0]
+
+
+def test_an_upload_is_loaded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = []
+    load = Checkpoint.load
+
+    def counted(source: Path | str | bytes) -> Checkpoint:
+        loaded.append(source)
+        return load(source)
+
+    path = tmp_path / "brought"
+    path.write_bytes(make(7).to_bytes())
+    monkeypatch.setattr(Checkpoint, "load", counted)
+    id = upload._keep(Arrival("mine.safetensors", path), path)
+    assert id == st.session_state["outcome"].id
+    assert len(loaded) == 1

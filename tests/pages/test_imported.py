@@ -45,7 +45,7 @@ def imported() -> Checkpoint:
 
 
 def opened(checkpoint: Checkpoint, name: str, **query: str) -> AppTest:
-    kept = uploads.keep("elsewhere.safetensors", checkpoint, "me")
+    kept, _ = uploads.keep("elsewhere.safetensors", checkpoint, "me")
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60).run()
     for key, value in (query | {"checkpoint": kept.id}).items():
         app.query_params[key] = value

@@ -19,7 +19,7 @@ from transformer.training.compute import DEVICES
 if TYPE_CHECKING:
     from transformer.checkpoint.answers import Answer
     from transformer.checkpoint.checkpoint import Checkpoint
-    from transformer.evaluation.held_out import Evaluation
+    from transformer.evaluation.scoring import Evaluation
 
 MAX_BEAM = 64
 MAX_ALPHA = 10
@@ -216,6 +216,7 @@ def evaluate(options: argparse.Namespace) -> int:
     _check_search(options)
     from transformer.decoding.strategies import by_beam_size
     from transformer.evaluation import held_out
+    from transformer.evaluation.scoring import evaluating
 
     checkpoint = _loaded(options)
     device = next(checkpoint.model.parameters()).device.type
@@ -225,7 +226,7 @@ def evaluate(options: argparse.Namespace) -> int:
     else:
         pairs = held_out.held_out(checkpoint, task, options.examples)
     search = by_beam_size(options.beam, options.alpha)
-    found: Evaluation = _drain(held_out.evaluating(checkpoint, task, pairs, search))
+    found: Evaluation = _drain(evaluating(checkpoint, task, pairs, search))
     if options.json:
         about = {"checkpoint": str(options.checkpoint), "task": task.name, "test": options.test}
         print(json.dumps({**about, "device": device, **_plain(found)}))

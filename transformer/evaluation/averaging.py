@@ -15,7 +15,8 @@ from transformer.checkpoint.checkpoint import Checkpoint
 from transformer.checkpoint.header import Summary
 from transformer.checkpoint.untrained import untrained
 from transformer.errors import CheckpointError, TaskError
-from transformer.evaluation.held_out import Evaluation, evaluating, held_out, task_of
+from transformer.evaluation.held_out import held_out, task_of
+from transformer.evaluation.scoring import Evaluation, evaluating
 from transformer.model import Transformer
 from transformer.tasks import Pair, Task
 

@@ -9,7 +9,8 @@ from transformer.checkpoint.checkpoint import Checkpoint
 from transformer.checkpoint.header import MAX_TEXT, PRECISIONS, Example, Summary
 from transformer.checkpoint.verification import verify
 from transformer.errors import CheckpointError, TaskError
-from transformer.evaluation.held_out import Evaluation, evaluating, held_out, task_of
+from transformer.evaluation.held_out import held_out, task_of
+from transformer.evaluation.scoring import Evaluation, evaluating
 from transformer.tasks import Pair, Task
 from transformer.tasks.base import GeneratedTask
 

@@ -1,53 +1,25 @@
-"""How good a checkpoint is on the held-out pairs of its task: what its card says, measured again.
+"""The pairs that a checkpoint is measured on, and who judges its answers. Loads no torch."""
 
-The numbers are those of the trainer's own evaluation: the same pairs, the same loss, outputs
-written token by token and judged by the task.
-"""
-
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
-from transformer.checkpoint.checkpoint import Checkpoint
-from transformer.decoding.many import decode_many
-from transformer.decoding.steps import Strategy
-from transformer.decoding.strategies import GREEDY
 from transformer.errors import TaskError, UserError
 from transformer.runs.directory import Run
 from transformer.tasks import Pair, Task, build_task
 from transformer.tasks.base import GeneratedTask
 from transformer.tasks.shipped import ShippedTask
-from transformer.training.loop import evaluate_loss
+
+if TYPE_CHECKING:
+    from transformer.checkpoint.checkpoint import Checkpoint
 
 GENERATED = 1000
 """Held-out pairs of a task without end, where the file does not say how many it was scored on."""
 EVERY_PAIR = 1 << 31
-LOSS_SHARE = 0.1
-"""Part of the time that the loss takes; writing the outputs takes the rest."""
-LOSS_PAIRS = 1024
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """What a checkpoint scores on held-out pairs.
-
-    loss in nats a token; token_accuracy and exact_match as shares of 1.
-    beam: hypotheses the outputs were searched with; 1 is greedy.
-    right: of each pair, whether its output was right.
-    """
-
-    examples: int
-    loss: float
-    token_accuracy: float
-    exact_match: float
-    beam: int
-    seconds: float
-    on_training_pairs: bool
-    right: tuple[bool, ...]
-
-
-def task_of(checkpoint: Checkpoint, pairs: Path | None = None) -> Task:
+def task_of(checkpoint: "Checkpoint", pairs: Path | None = None) -> Task:
     """The task whose held-out pairs measure a checkpoint.
 
     Args:
@@ -82,7 +54,7 @@ def own_pairs(path: Path) -> Path | None:
     return Run(folder.parent).data_file
 
 
-def held_out(checkpoint: Checkpoint, task: Task, examples: int | None = None) -> list[Pair]:
+def held_out(checkpoint: "Checkpoint", task: Task, examples: int | None = None) -> list[Pair]:
     """The pairs to score on: so many of them, or all that the task holds out.
 
     A task that draws its pairs holds out pairs without end: of these, as many as the last
@@ -110,66 +82,51 @@ def test_pairs(task: Task) -> list[Pair]:
     return task.test_pairs()
 
 
-def evaluating(
-    checkpoint: Checkpoint,
-    task: Task,
-    pairs: Sequence[Pair],
-    strategy: Strategy = GREEDY,
-) -> Iterator[float | Evaluation]:
-    """Score a checkpoint; yields the share done, from 0 to 1, and last the evaluation.
+class Examples(NamedTuple):
+    """Pairs to measure exact match on, who judges an answer, and what they are, in words.
+
+    task: what they are of; None where only those in the checkpoint's file are left.
+    """
+
+    pairs: list[Pair]
+    is_right: Callable[[Pair, str], bool]
+    words: str
+    task: Task | None = None
+
+
+def examples_of(
+    checkpoint: "Checkpoint", pairs: Path | None, count: int, *, longer: bool = False
+) -> Examples:
+    """Held-out pairs of the checkpoint's task; else the examples in its file. Reads all of a large
+    file of pairs.
 
     Args:
-        strategy: how outputs are searched; its ``max_length`` is left to this function.
-
-    Raises:
-        DivergedError: the loss is not finite.
+        pairs: a person's own, for a model of these.
+        count: at most so many.
+        longer: with longer sources than those it was trained on, where the task can make them.
     """
-    started = time.monotonic()
-    loss = accuracy = tokens = 0.0
-    for start in range(0, len(pairs), LOSS_PAIRS):
-        group = pairs[start : start + LOSS_PAIRS]
-        found = evaluate_loss(checkpoint.model, task, group, 0)
-        # The mean is over tokens, <eos> among them.
-        weight = sum(len(task.target_vocabulary.encode(pair.target)) + 1 for pair in group)
-        loss, accuracy = loss + weight * found.loss, accuracy + weight * found.token_accuracy
-        tokens += weight
-        yield LOSS_SHARE * (start + len(group)) / len(pairs)
-    rows = [checkpoint.source_ids(pair.source) for pair in pairs]
-    longest = max(len(task.target_vocabulary.encode(pair.target)) for pair in pairs)
-    right = [False] * len(pairs)
-    # As in training: what is still going on one token past the longest target is wrong anyway.
-    search = replace(strategy, max_length=longest + 2)
-    for progress in decode_many(checkpoint.model, rows, search):
-        for place, decoded in progress.new.items():
-            output = checkpoint.target_vocabulary.decode(decoded.hypothesis.tokens)
-            right[place] = task.is_right(pairs[place], output)
-        yield LOSS_SHARE + (1 - LOSS_SHARE) * progress.share
-    yield Evaluation(
-        len(pairs),
-        loss / tokens,
-        accuracy / tokens,
-        sum(right) / len(right),
-        strategy.width,
-        round(time.monotonic() - started, 3),
-        checkpoint.header.data.evaluates_on_training_pairs,
-        tuple(right),
-    )
+    task = None
+    with suppress(TaskError):  # pairs of its own that are not here, or are others
+        task = task_of(checkpoint, pairs)
+    longer_task = task.harder() if longer and task is not None else None
+    if longer_task is not None and (found := longer_task.held_out(count)):
+        words = f"{len(found):,} examples longer than those it was trained on"
+        return Examples(found, longer_task.is_right, words, longer_task)
+    if task is not None and (found := task.held_out(count)):
+        own = checkpoint.header.data.evaluates_on_training_pairs
+        words = f"{len(found):,} {'training pairs' if own else 'held-out examples'}"
+        return Examples(found, task.is_right, words, task)
+    kept = [Pair(one.source, one.target) for one in checkpoint.header.examples if one.target]
+    return Examples(kept, _equals_target, f"the {len(kept)} examples in the file")
 
 
-def evaluate(
-    checkpoint: Checkpoint,
-    pairs: Path | None = None,
-    *,
-    examples: int | None = None,
-    strategy: Strategy = GREEDY,
-) -> Evaluation:
-    """Score a checkpoint on all held-out pairs of its task, or on so many.
+def has_longer(checkpoint: "Checkpoint") -> bool:
+    """Whether its task can make longer examples than it trains on; reads no file."""
+    try:
+        return build_task(checkpoint.header.data).harder() is not None
+    except UserError:
+        return False
 
-    Raises:
-        TaskError: the task's pairs are not here.
-    """
-    task = task_of(checkpoint, pairs)
-    chosen = held_out(checkpoint, task, examples)
-    *_, last = evaluating(checkpoint, task, chosen, strategy)
-    assert isinstance(last, Evaluation)
-    return last
+
+def _equals_target(pair: Pair, output: str) -> bool:
+    return output == pair.target

@@ -7,12 +7,13 @@ import streamlit as st
 
 from pages.components.attention import place
 from pages.components.attention.sides import Shown
-from pages.components.shared.examples import Examples, held_out
+from pages.components.shared.examples import held_out
 from pages.components.shared.inspection import LONGEST_OUTPUT
 from pages.components.shared.inspection import shown as as_shown
 from pages.components.shell import address, jobs
 from pages.components.shell.text import full_stop, percent, plain, verbatim
 from transformer.analysis.heads import Head, all_heads
+from transformer.evaluation.held_out import Examples
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -16,6 +16,7 @@ from pages.components.shell.text import number, percent, plain
 from pages.components.stores import uploads
 from transformer.checkpoint.header import Header
 from transformer.errors import CheckpointError, UserError
+from transformer.evaluation.held_out import own_pairs
 
 if TYPE_CHECKING:
     from transformer.checkpoint.checkpoint import Checkpoint
@@ -73,7 +74,7 @@ def panel(entry: Listed, checkpoint: "Checkpoint") -> None:
         icon=":material/join:",
     ):
         st.session_state[JOB] = job = jobs.start(
-            name, lambda: _work([one.path for one in picked], _pairs(picked[-1]))
+            name, lambda: _work([one.path for one in picked], own_pairs(picked[-1].path))
         )
     result = jobs.show(job, "Scoring each of them, the average, and the untrained model")
     if result is not None:
@@ -120,11 +121,6 @@ def _short(picked: Sequence[Listed]) -> list[str]:
         return [one.label for one in picked]
     steps = [int(one.id.rsplit("-", 1)[1]) for one in picked]
     return [f"step {step:,}" if step else "untrained" for step in steps]
-
-
-def _pairs(entry: Listed) -> Path | None:
-    run = run_of(entry)
-    return run.data_file if run is not None else None
 
 
 def _work(paths: Sequence[Path], pairs: Path | None) -> Generator[object, None, None]:
@@ -202,7 +198,8 @@ def _result(found: "Averaged", labels: Sequence[str]) -> None:
 def _keep(found: "Averaged", count: int) -> None:
     name = f"{found.checkpoint.task}, average of {count}.safetensors"
     try:
-        kept = uploads.keep(name, found.checkpoint.to_bytes(), browser.owner())
+        kept, checkpoint = uploads.keep(name, found.checkpoint, browser.owner())
+        session.remember(kept.path, checkpoint)
         st.session_state["checkpoint"] = kept.id
         st.session_state["kept average"] = kept.id
         st.session_state.pop(JOB, None)

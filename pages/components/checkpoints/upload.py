@@ -172,12 +172,12 @@ def _recognise(path: Path, limits: Limits) -> "Format":
 
 def _keep(arrival: Arrival, brought: "Path | Checkpoint") -> str:
     """Keep the checkpoint, and let it answer one of its own examples; its id."""
-    upload = uploads.keep(arrival.name, brought, browser.owner())
+    upload, checkpoint = uploads.keep(arrival.name, brought, browser.owner())
+    # Just checked and written: reading 300 MB again would tell nothing new.
+    session.remember(upload.path, checkpoint)
     _leave()
     example = None
     if not isinstance(brought, Path):
-        # Just made, checked and written: reading 300 MB again would tell nothing new.
-        session.remember(upload.path, brought)
         first = brought.header.examples[:1]
         example = (first[0].source, first[0].output) if first else None
     checkpoint = session.load(session.Listed(upload.id, upload.name, upload.path))

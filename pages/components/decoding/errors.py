@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from pages.components.decoding.view import View, open_at
-from pages.components.shared.examples import Examples, data_file, examples_of, has_longer
+from pages.components.shared.examples import chosen_pairs
 from pages.components.shared.inspection import LONGEST_OUTPUT
 from pages.components.shell import address, jobs
 from pages.components.shell.text import percent, plain, probability
 from pages.components.widgets.answer_table import Row, Tokens, answer_table, page_of
+from transformer.evaluation.held_out import Examples, examples_of, has_longer
 from transformer.files import write_csv
 from transformer.vocabulary.vocabulary import printable
 
@@ -84,7 +85,7 @@ def _choices(checkpoint: "Checkpoint") -> tuple[int, bool]:
 
 def _start(checkpoint: "Checkpoint", count: int, longer: bool) -> jobs.Job:
     twin = checkpoint.twin()  # hooks of its own, for a thread of its own
-    pairs = data_file()
+    pairs = chosen_pairs()
 
     def work() -> Generator[object, None, None]:
         from transformer.analysis.mistakes import Mistakes, find_mistakes

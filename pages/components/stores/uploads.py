@@ -65,12 +65,17 @@ def _beside(path: Path) -> tuple[str, tuple[str, ...], str]:
         return path.stem[:12], (), ""
 
 
-def keep(name: str, brought: "bytes | Path | Checkpoint", owner: str) -> Upload:
+def keep(
+    name: str, brought: "bytes | Path | Checkpoint", owner: str
+) -> "tuple[Upload, Checkpoint]":
     """Check what was brought and keep it; the oldest give way when there are too many.
 
     Args:
         name: what it was called on the person's machine.
-        brought: the bytes of a file of ours, where it lies, or a model that was imported.
+        brought: the bytes of a file of ours, where it lies, or a model that was made here.
+
+    Returns:
+        the upload, and the checkpoint in it, which need not be read again.
 
     Raises:
         CheckpointError: it is not a checkpoint we can trust.
@@ -78,10 +83,10 @@ def keep(name: str, brought: "bytes | Path | Checkpoint", owner: str) -> Upload:
     from transformer.checkpoint.checkpoint import Checkpoint, read
 
     if isinstance(brought, Checkpoint):
-        content = brought.to_bytes()
+        checkpoint, content = brought, brought.to_bytes()
     else:
         content = brought if isinstance(brought, bytes) else read(brought)
-        Checkpoint.load(content)
+        checkpoint = Checkpoint.load(content)
     sha256 = hashlib.sha256(content).hexdigest()
     FOLDER.mkdir(parents=True, exist_ok=True)
     path = FOLDER / f"{sha256}.safetensors"
@@ -90,7 +95,7 @@ def keep(name: str, brought: "bytes | Path | Checkpoint", owner: str) -> Upload:
     kept = Upload(sha256, name[:100], tuple(dict.fromkeys((*owners, owner))), path, note)
     _write_beside(kept)
     KEPT.make_room()
-    return kept
+    return kept, checkpoint
 
 
 def _write_beside(upload: Upload) -> None:

@@ -1,0 +1,106 @@
+"""How good a checkpoint is on the held-out pairs of its task: what its card says, measured again.
+
+The numbers are those of the trainer's own evaluation: the same pairs, the same loss, outputs
+written token by token and judged by the task.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.decoding.many import decode_many
+from transformer.decoding.steps import Strategy
+from transformer.decoding.strategies import GREEDY
+from transformer.evaluation.held_out import held_out, task_of
+from transformer.tasks import Pair, Task
+from transformer.training.loop import evaluate_loss
+
+LOSS_SHARE = 0.1
+"""Part of the time that the loss takes; writing the outputs takes the rest."""
+LOSS_PAIRS = 1024
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a checkpoint scores on held-out pairs.
+
+    loss in nats a token; token_accuracy and exact_match as shares of 1.
+    beam: hypotheses the outputs were searched with; 1 is greedy.
+    right: of each pair, whether its output was right.
+    """
+
+    examples: int
+    loss: float
+    token_accuracy: float
+    exact_match: float
+    beam: int
+    seconds: float
+    on_training_pairs: bool
+    right: tuple[bool, ...]
+
+
+def evaluating(
+    checkpoint: Checkpoint,
+    task: Task,
+    pairs: Sequence[Pair],
+    strategy: Strategy = GREEDY,
+) -> Iterator[float | Evaluation]:
+    """Score a checkpoint; yields the share done, from 0 to 1, and last the evaluation.
+
+    Args:
+        strategy: how outputs are searched; its ``max_length`` is left to this function.
+
+    Raises:
+        DivergedError: the loss is not finite.
+    """
+    started = time.monotonic()
+    loss = accuracy = tokens = 0.0
+    for start in range(0, len(pairs), LOSS_PAIRS):
+        group = pairs[start : start + LOSS_PAIRS]
+        found = evaluate_loss(checkpoint.model, task, group, 0)
+        # The mean is over tokens, <eos> among them.
+        weight = sum(len(task.target_vocabulary.encode(pair.target)) + 1 for pair in group)
+        loss, accuracy = loss + weight * found.loss, accuracy + weight * found.token_accuracy
+        tokens += weight
+        yield LOSS_SHARE * (start + len(group)) / len(pairs)
+    rows = [checkpoint.source_ids(pair.source) for pair in pairs]
+    longest = max(len(task.target_vocabulary.encode(pair.target)) for pair in pairs)
+    right = [False] * len(pairs)
+    # As in training: what is still going on one token past the longest target is wrong anyway.
+    search = replace(strategy, max_length=longest + 2)
+    for progress in decode_many(checkpoint.model, rows, search):
+        for place, decoded in progress.new.items():
+            output = checkpoint.target_vocabulary.decode(decoded.hypothesis.tokens)
+            right[place] = task.is_right(pairs[place], output)
+        yield LOSS_SHARE + (1 - LOSS_SHARE) * progress.share
+    yield Evaluation(
+        len(pairs),
+        loss / tokens,
+        accuracy / tokens,
+        sum(right) / len(right),
+        strategy.width,
+        round(time.monotonic() - started, 3),
+        checkpoint.header.data.evaluates_on_training_pairs,
+        tuple(right),
+    )
+
+
+def evaluate(
+    checkpoint: Checkpoint,
+    pairs: Path | None = None,
+    *,
+    examples: int | None = None,
+    strategy: Strategy = GREEDY,
+) -> Evaluation:
+    """Score a checkpoint on all held-out pairs of its task, or on so many.
+
+    Raises:
+        TaskError: the task's pairs are not here.
+    """
+    task = task_of(checkpoint, pairs)
+    chosen = held_out(checkpoint, task, examples)
+    *_, last = evaluating(checkpoint, task, chosen, strategy)
+    assert isinstance(last, Evaluation)
+    return last
