@@ -10,7 +10,7 @@ from benchmarks.peers.measure import Spread
 from benchmarks.peers.rows import Row
 from benchmarks.peers.sizes import SIZES
 from benchmarks.peers.targets import TARGETS, table
-from transformer.figures.attention import HEADS
+from transformer.figures.style import HEADS
 
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem }

@@ -8,11 +8,13 @@ import pytest
 from transformer.figures.attention import (
     attention_grid,
     attention_map,
+    before_after,
+    evidence_bars,
     head_view,
-    loss_curves,
-    run_comparison,
+    query_key_map,
+    ranked_bars,
 )
-from transformer.figures.heads import before_after, evidence_bars, query_key_map, ranked_bars
+from transformer.figures.curves import loss_curves, run_comparison
 
 
 def test_map_keeps_every_weight_and_escapes_tokens() -> None:

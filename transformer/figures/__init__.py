@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING
 from transformer.lazy import lazy
 
 if TYPE_CHECKING:
-    from transformer.figures.attention import (
-        attention_grid,
-        attention_map,
-        head_view,
-        loss_curves,
-        run_comparison,
-    )
+    from transformer.figures.attention import attention_grid, attention_map, head_view
+    from transformer.figures.curves import loss_curves, run_comparison
 
 __all__ = ["attention_grid", "attention_map", "head_view", "loss_curves", "run_comparison"]
 
-__getattr__ = lazy(__name__, {"attention": tuple(__all__)})
+_HOMES = {
+    "attention": ("attention_grid", "attention_map", "head_view"),
+    "curves": ("loss_curves", "run_comparison"),
+}
+__getattr__ = lazy(__name__, _HOMES)

@@ -1,7 +1,7 @@
-"""Plotly figures as pure functions of arrays and tokens: for export, notebooks and papers.
+"""Figures of attention: maps of weights, and what heads do and what depends on them.
 
-Each returns a figure and shows nothing. Tokens are escaped: Plotly renders ``<b>`` or ``<s>``
-as markup, and a start token would vanish from its axis.
+Pure functions of arrays and tokens: each returns a Plotly figure and shows nothing. Tokens are
+escaped: Plotly renders ``<b>`` or ``<s>`` as markup, and a start token would vanish from its axis.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,14 +9,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike
+from plotly.subplots import make_subplots
 
-from transformer.figures.style import label
-
-# Okabe and Ito's colours, told apart by people with any common colour blindness.
-COLOURS = {"training": "#999999", "evaluation": "#0072B2"}
-BASELINES = ("#D55E00", "#CC79A7", "#009E73")
-SEQUENTIAL = "Blues"
-HEADS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#666666", "#000000")
+from transformer.figures.style import HEADS, SEQUENTIAL, label, legend_below, ticks
 
 
 def attention_map(
@@ -42,27 +37,11 @@ def attention_map(
             f"and {len(key_tokens)} key tokens"
         )
     rows, columns = ([label(token) for token in side] for side in (query_tokens, key_tokens))
-    figure = go.Figure(
-        go.Heatmap(
-            z=values,
-            zmin=0,
-            zmax=1,
-            colorscale=SEQUENTIAL,
-            colorbar={"title": "weight"},
-            customdata=[[[row, column] for column in columns] for row in rows],
-            hovertemplate="%{customdata[0]} → %{customdata[1]}: %{z:.6f}<extra></extra>",
-        )
-    )
-    # Places, not tokens, are the coordinates: a token may stand in several places.
-    figure.update_xaxes(
-        title=key_title, tickvals=list(range(len(columns))), ticktext=columns, constrain="domain"
-    )
+    says = [[f"{row} → {column}" for column in columns] for row in rows]
+    figure = _heat_map(values, says)
+    figure.update_xaxes(title=key_title, constrain="domain", **ticks(key_tokens))
     figure.update_yaxes(
-        title=query_title,
-        tickvals=list(range(len(rows))),
-        ticktext=rows,
-        autorange="reversed",
-        scaleanchor="x",
+        title=query_title, autorange="reversed", scaleanchor="x", **ticks(query_tokens)
     )
     figure.update_layout(title=label(title), margin={"t": 60})
     return figure
@@ -100,18 +79,7 @@ def attention_grid(
             ]
             picture[place] = values[layer, head]
             says[place] = np.char.add(f"layer {layer + 1}, head {head + 1}: ", tokens.astype(str))
-    figure = go.Figure(
-        go.Heatmap(
-            z=picture,
-            zmin=0,
-            zmax=1,
-            colorscale=SEQUENTIAL,
-            colorbar={"title": "weight"},
-            customdata=says,
-            hovertemplate="%{customdata}: %{z:.6f}<extra></extra>",
-            hoverongaps=False,
-        )
-    )
+    figure = _heat_map(picture, says)
     figure.update_xaxes(
         title="head",
         tickvals=[head * (keys + gap) + (keys - 1) / 2 for head in range(heads)],
@@ -197,11 +165,27 @@ def head_view(
     figure.update_yaxes(autorange="reversed", visible=False)
     figure.update_layout(
         title=f"{label(title)} (below {threshold:g} hidden: {hidden:.1%} of the weight)",
-        legend={"orientation": "h", "y": -0.15, "yanchor": "top"},
+        legend=legend_below(0.15),
         height=max(320, 60 + 24 * max(len(query_tokens), len(key_tokens))),
         margin={"t": 60},
     )
     return figure
+
+
+def _heat_map(weights: np.ndarray, says: ArrayLike) -> go.Figure:
+    """Weights from 0 to 1 as colours; ``says`` names each, for whoever points at it."""
+    return go.Figure(
+        go.Heatmap(
+            z=weights,
+            zmin=0,
+            zmax=1,
+            colorscale=SEQUENTIAL,
+            colorbar={"title": "weight"},
+            customdata=says,
+            hovertemplate="%{customdata}: %{z:.6f}<extra></extra>",
+            hoverongaps=False,
+        )
+    )
 
 
 def _check_shape(
@@ -215,109 +199,158 @@ def _check_shape(
         )
 
 
-def loss_curves(
-    training: Sequence[Sequence[float]],
-    evaluation: Sequence[Sequence[float]],
-    baselines: Mapping[str, float | None],
-    evaluated_on: str = "held-out pairs",
-    title: str = "Loss while training",
+def query_key_map(
+    queries: ArrayLike,
+    keys: ArrayLike,
+    query_tokens: Sequence[str],
+    key_tokens: Sequence[str],
+    title: str = "",
 ) -> go.Figure:
-    """Loss over steps, with a horizontal line for each baseline.
+    """One head's queries and keys in one plane: their two principal directions together.
+
+    The plane goes through the origin, so that a dot product keeps its meaning in it.
 
     Args:
-        training, evaluation: points of a step, a loss in nats a token, and whatever follows.
-        baselines: name -> loss; one that was not measured is None and left out.
+        queries: [query, d_k]; keys: [key, d_k]
     """
+    both = np.concatenate([np.asarray(queries, float), np.asarray(keys, float)])
+    _, strength, directions = np.linalg.svd(both, full_matrices=False)
+    points = both @ directions[:2].T
+    if points.shape[1] < 2:
+        points = np.pad(points, ((0, 0), (0, 1)))
+    kept = (strength[:2] ** 2).sum() / max((strength**2).sum(), 1e-12)
     figure = go.Figure()
-    for name, points, mode in (
-        ("training", training, "lines"),
-        ("evaluation", evaluation, "lines+markers"),
+    for name, part, tokens, symbol, colour in (
+        ("queries", points[: len(query_tokens)], query_tokens, "circle", HEADS[0]),
+        ("keys", points[len(query_tokens) :], key_tokens, "diamond", HEADS[1]),
     ):
         figure.add_scatter(
-            x=[point[0] for point in points],
-            y=[point[1] for point in points],
-            mode=mode,
-            name="training batches" if name == "training" else label(evaluated_on),
-            line={"color": COLOURS[name]},
+            x=part[:, 0],
+            y=part[:, 1],
+            mode="markers+text",
+            name=name,
+            text=[label(token) for token in tokens],
+            textposition="top center",
+            marker={"symbol": symbol, "color": colour, "size": 9},
+            hovertemplate="%{text}<extra>" + name + "</extra>",
         )
-    steps = [point[0] for point in (*training, *evaluation)] or [0]
-    measured = {name: loss for name, loss in baselines.items() if loss is not None}
-    for (name, loss), colour, dash in zip(
-        measured.items(), BASELINES, ("dash", "dot", "dashdot"), strict=False
-    ):
-        figure.add_scatter(
-            x=[min(steps), max(steps)],
-            y=[loss, loss],
-            mode="lines",
-            name=f"{label(name)}: {loss:.3g}",
-            line={"color": colour, "dash": dash},
-        )
-    figure.update_xaxes(title="step (updates made)")
-    figure.update_yaxes(title="loss (nats a token)", rangemode="tozero")
+    figure.update_xaxes(title="first principal direction", zeroline=True)
+    figure.update_yaxes(title="second", zeroline=True)
     figure.update_layout(
-        title=label(title),
-        legend={"orientation": "h", "y": -0.25, "yanchor": "top"},
+        title=f"Queries and keys: {label(title)} ({kept:.0%} of their length squared)",
+        legend=legend_below(0.2),
         margin={"t": 60},
     )
     return figure
 
 
-# Told apart by dash as well as by colour; yellow is left out, since it vanishes on white.
-RUN_COLOURS = (
-    *("#0072B2", "#D55E00", "#009E73", "#CC79A7"),
-    *("#000000", "#E69F00", "#56B4E9", "#777777"),
-)
-RUN_DASHES = (
-    *("solid", "8px,4px", "2px,3px", "10px,3px,2px,3px"),
-    *("5px,2px", "16px,4px", "9px,3px,2px,3px,2px,3px", "1px,4px"),
-)
-
-
-def run_comparison(
-    curves: Sequence[tuple[str, Sequence[tuple[float, float]]]],
-    baselines: Sequence[tuple[str, float]] = (),
-    title: str = "Runs compared",
-    x_title: str = "step (updates made)",
-    y_title: str = "loss (nats a token)",
-    logarithmic_x: bool = False,
-    logarithmic_y: bool = False,
+def ranked_bars(
+    names: Sequence[str],
+    values: Sequence[float],
+    whole: float,
+    title: str,
+    value_title: str,
+    reference: str,
 ) -> go.Figure:
-    """The same quantity of several runs on common axes.
+    """Horizontal bars in the order given, first on top, with a line at ``whole``."""
+    figure = go.Figure(
+        go.Bar(
+            x=list(values),
+            # Places, so that names are text and never numbers or dates.
+            y=list(range(len(names))),
+            orientation="h",
+            marker={"color": HEADS[0]},
+            customdata=[label(name) for name in names],
+            hovertemplate="without %{customdata}: %{x:.1f}<extra></extra>",
+        )
+    )
+    figure.add_vline(
+        x=whole,
+        line={"color": HEADS[1], "dash": "dash"},
+        annotation={"text": f"{label(reference)}: {whole:.1f}", "yref": "paper", "y": 1.02},
+        annotation_position="top left",
+    )
+    figure.update_xaxes(title=label(value_title), range=[0, 105])
+    figure.update_yaxes(
+        title="head switched off",
+        **ticks(names),
+        autorange="reversed",
+    )
+    figure.update_layout(
+        title=label(title), margin={"t": 80}, height=max(260, 130 + 20 * len(names))
+    )
+    return figure
+
+
+def before_after(
+    tokens: Sequence[str],
+    before: Sequence[float],
+    after: Sequence[float],
+    preferred: Sequence[str],
+    names: tuple[str, str] = ("all heads", "changed"),
+) -> go.Figure:
+    """The probability of each output token, before and after a change.
 
     Args:
-        curves: (name, points) a run, each point (x, y).
-        baselines: (name, y) of horizontal lines.
+        preferred: the most probable token after the change, shown on hover.
+        names: of the two in the legend.
     """
     figure = go.Figure()
-    for place, (name, points) in enumerate(curves):
-        figure.add_scatter(
-            x=[x for x, _ in points],
-            y=[y for _, y in points],
-            mode="lines" if len(points) > 1 else "markers",
-            name=label(name),
-            line={
-                "color": RUN_COLOURS[place % len(RUN_COLOURS)],
-                "dash": RUN_DASHES[place % len(RUN_DASHES)],
-            },
+    places = list(range(len(tokens)))
+    for name, values, colour, pattern in (
+        (names[0], before, "#999999", ""),
+        (names[1], after, HEADS[1], "/"),
+    ):
+        figure.add_bar(
+            x=places,
+            y=list(values),
+            name=name,
+            marker={"color": colour, "pattern": {"shape": pattern}},
+            customdata=[[label(a), label(b)] for a, b in zip(tokens, preferred, strict=True)],
+            hovertemplate="%{customdata[0]}: %{y:.4f}"
+            + ("<br>now most probable: %{customdata[1]}" if pattern else "")
+            + f"<extra>{name}</extra>",
         )
-    everywhere = [x for _, points in curves for x, _ in points if x > 0 or not logarithmic_x] or [1]
-    for place, (name, y) in enumerate(baselines):
-        figure.add_scatter(
-            x=[min(everywhere), max(everywhere)],
-            y=[y, y],
-            mode="lines",
-            name=f"{label(name)}: {y:.3g}",
-            line={"color": "#555555", "width": 1, "dash": ("dash", "dot", "dashdot")[place % 3]},
-        )
-    figure.update_xaxes(title=label(x_title), type="log" if logarithmic_x else "linear")
-    figure.update_yaxes(title=label(y_title), type="log" if logarithmic_y else "linear")
-    if not logarithmic_y:
-        figure.update_yaxes(rangemode="tozero")
+    figure.update_xaxes(title="output token", **ticks(tokens))
+    figure.update_yaxes(title="probability", range=[0, 1.02])
     figure.update_layout(
-        template="plotly_white",
-        title=label(title),
-        legend={"orientation": "h", "y": -0.25, "yanchor": "top"},
-        showlegend=True,
+        title="Probability of each output token",
+        barmode="group",
+        height=300,
         margin={"t": 60},
+        legend=legend_below(0.4),
+    )
+    return figure
+
+
+def evidence_bars(
+    tokens: Sequence[str], measures: Mapping[str, ArrayLike], title: str
+) -> go.Figure:
+    """One row of bars a measure, over the same tokens; each row has its own unit."""
+    figure = make_subplots(
+        rows=len(measures),
+        cols=1,
+        shared_xaxes=True,
+        vertical_spacing=0.12,
+        subplot_titles=[label(name) for name in measures],
+    )
+    places = list(range(len(tokens)))
+    for row, (values, colour) in enumerate(zip(measures.values(), HEADS, strict=False), start=1):
+        figure.add_bar(
+            x=places,
+            y=np.asarray(values, float),
+            marker={"color": colour},
+            customdata=[label(token) for token in tokens],
+            hovertemplate="%{customdata}: %{y:.4f}<extra></extra>",
+            row=row,
+            col=1,
+        )
+    figure.update_xaxes(**ticks(tokens))
+    figure.update_xaxes(title="input token", row=len(measures), col=1)
+    figure.update_layout(
+        title=label(title),
+        showlegend=False,
+        height=130 + 140 * len(measures),
+        margin={"t": 90},
     )
     return figure

@@ -120,7 +120,7 @@ def _effect_here(
 
 
 def _draw_effect(checkpoint: "Checkpoint", found: "Effect") -> None:
-    from transformer.figures.heads import before_after
+    from transformer.figures.attention import before_after
 
     vocabulary = checkpoint.target_vocabulary
     before, after = vocabulary.decode(found.before), vocabulary.decode(found.after)
@@ -229,7 +229,7 @@ def _knock_out(shown: Shown, method: str, examples: Examples) -> None:
 
 
 def _draw_ranking(found: "KnockOut", examples: Examples) -> None:
-    from transformer.figures.heads import ranked_bars
+    from transformer.figures.attention import ranked_bars
 
     ranked = found.ranked
     st.plotly_chart(

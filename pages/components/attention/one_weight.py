@@ -97,7 +97,7 @@ def panel(shown: Shown, head: Head | None) -> None:
             range(1, len(found.written) + 1),
         )
     with st.expander("Queries and keys of this head in one picture"):
-        from transformer.figures.heads import query_key_map
+        from transformer.figures.attention import query_key_map
 
         st.plotly_chart(
             query_key_map(

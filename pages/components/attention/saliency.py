@@ -17,7 +17,7 @@ def panel(shown: Shown, head: Head | None) -> None:
     import torch
 
     from transformer.analysis.attribution import saliency
-    from transformer.figures.heads import evidence_bars
+    from transformer.figures.attention import evidence_bars
 
     found = shown.inspection
     encoder, decoder, cross = found.kinds

@@ -135,7 +135,7 @@ def _work(paths: Sequence[Path], pairs: Path | None) -> Generator[object, None, 
 
 def _result(found: "Averaged", labels: Sequence[str]) -> None:
     """The sentence, both scores as bars, the table, and the way to keep it."""
-    from transformer.figures.checkpoint import bars
+    from transformer.figures.curves import bars
 
     st.markdown(f"**{plain(found.verdict)}**")
     names = [*labels, f"Average of {len(labels)}"]

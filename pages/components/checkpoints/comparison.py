@@ -87,7 +87,7 @@ def _value(line: Line, value: Any) -> str:
 
 
 def _weights(checkpoint: "Checkpoint", other: "Checkpoint") -> None:
-    from transformer.figures.checkpoint import bars
+    from transformer.figures.curves import bars
 
     st.markdown("**How far their weights are apart**")
     found = weights_distance(checkpoint, other)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def chart(config: TransformerConfig) -> None:
     """A bar a part, in the order in which data passes through them."""
-    from transformer.figures.checkpoint import bars
+    from transformer.figures.curves import bars
 
     parts, total = parameters_by_part(config), config.num_parameters
     st.plotly_chart(

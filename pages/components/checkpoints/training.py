@@ -79,8 +79,7 @@ def _history(path: str, created: float) -> History:
 
 
 def _charts(curve: Curve, summary: "Summary", checkpoint: "Checkpoint") -> None:
-    from transformer.figures.attention import loss_curves
-    from transformer.figures.checkpoint import exact_match_curve
+    from transformer.figures.curves import exact_match_curve, loss_curves
 
     kind = "the training pairs" if summary.evaluated_on_training_pairs else "held-out pairs"
     baselines = {

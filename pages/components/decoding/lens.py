@@ -100,7 +100,7 @@ def _arrow(change: int) -> str:
 
 
 def _entropy(view: View, found: "Lens") -> None:
-    from transformer.figures.decoding import entropy_lines
+    from transformer.figures.curves import entropy_lines
 
     entropy = found.entropy
     tokens = shown(view.checkpoint.target_vocabulary.tokens, view.written)

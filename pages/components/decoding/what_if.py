@@ -141,7 +141,7 @@ def _force(layer: int, heads: tuple[int, ...] | None, place: int, position: int 
 
 
 def _draw(view: View, found: "WhatIf") -> None:
-    from transformer.figures.heads import before_after
+    from transformer.figures.attention import before_after
 
     tokens = view.checkpoint.target_vocabulary.tokens
     st.markdown(_finding(view, found))

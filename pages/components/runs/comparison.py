@@ -182,7 +182,7 @@ def _said(repeat: Repeat, names: Sequence[str]) -> str:
 
 def _figure(drawn: dict[str, Curves], x: str, scale: str) -> None:
     """One chart as a Plotly figure, which the browser saves without asking the server."""
-    from transformer.figures.attention import run_comparison
+    from transformer.figures.curves import run_comparison
 
     with st.container(horizontal=True):
         title = st.segmented_control("Chart", list(QUANTITIES), default="Evaluation loss",

@@ -77,7 +77,7 @@ def evidence_view(run: Run) -> None:
 
 def loss_figure(run: Run) -> "go.Figure":
     """The curves of a run as a Plotly figure, for export."""
-    from transformer.figures.attention import loss_curves
+    from transformer.figures.curves import loss_curves
 
     curves = _history(run).curves(run.config())
     baselines = {
