@@ -3,6 +3,7 @@
 import csv
 import errno
 import io
+import json
 import math
 import os
 import shutil
@@ -10,6 +11,7 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 
 def write_atomic(path: Path, content: bytes) -> None:
@@ -30,13 +32,30 @@ def write_atomic(path: Path, content: bytes) -> None:
 
 
 def write_over(path: Path, content: bytes) -> None:
-    """Write JSON into the file that is there: a last word on a disk with no room for a second.
+    """Write JSON into the file that is there, where a full disk has no room for another.
 
     It needs no new space while the content is no longer than a block. Blanks cover the rest of
-    what was there, in the same write; who reads in just that moment sees half, and looks again.
+    what was there, in the same write; who reads in just that moment sees half, and reads again.
     """
     with path.open("r+b", buffering=0) as file:
         file.write(content.ljust(path.stat().st_size))
+
+
+def parse_object(content: bytes) -> dict[str, Any]:
+    """A JSON object; empty if the content is anything else."""
+    try:
+        plain = json.loads(content.decode())
+    except (ValueError, RecursionError):
+        return {}
+    return plain if isinstance(plain, dict) else {}
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in a file; empty if there is none that can be read."""
+    try:
+        return parse_object(path.read_bytes())
+    except OSError:
+        return {}
 
 
 FULL = ("ENOSPC", "EDQUOT", "EFBIG")

@@ -163,6 +163,18 @@ def test_only_known_commands_are_written(one_run: Run) -> None:
     assert one_run.pending_command() == ""
 
 
+def test_half_a_status_is_not_remembered(tmp_path: Path) -> None:
+    """On a full disk it is written in place: the same file, of the same size, at the same time."""
+    run = create_run(tiny(), root=tmp_path)
+    file, before = run.path / "status.json", run.status()
+    whole, stat = file.read_bytes(), file.stat()
+    for content in (whole[:9].ljust(len(whole)), whole):
+        file.write_bytes(content)
+        os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+        found = run.recorded_status()
+    assert found == before
+
+
 def test_the_lock_has_one_holder(tmp_path: Path) -> None:
     run = create_run(tiny(), root=tmp_path)
     with run.lock(), pytest.raises(RunError, match="another process"), Run(run.path).lock():

@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from transformer.config.run import RunConfig
 from transformer.errors import ConfigError, RunError
-from transformer.files import link_or_copy, sync, write_atomic, write_over
+from transformer.files import link_or_copy, read_object, sync, write_atomic, write_over
 from transformer.runs import metrics
 from transformer.runs.metrics import Record, Samples
 from transformer.runs.snapshots import snapshots, weights_file
@@ -110,7 +110,7 @@ class Run:
         when the run was made, the run it goes on from ("parent"), and the hash of its owner's
         token ("owner"; empty for a run from a terminal).
         """
-        about = _read_object(self.path / "about.json")
+        about = _read_once(self.path / "about.json")
         numbers = {}
         for name in ("created", "parent_seconds"):
             value = about.get(name)
@@ -172,7 +172,7 @@ class Run:
         return status
 
     def _read_status(self) -> Status:
-        plain = _read_object(self.path / "status.json")
+        plain = _read_once(self.path / "status.json")
         try:
             status = Status(**plain)
         except TypeError:
@@ -305,7 +305,7 @@ def process_of(status: Status) -> psutil.Process | None:
 _objects: dict[Path, tuple[tuple[int, int, int], dict[str, Any]]] = {}
 
 
-def _read_object(path: Path) -> dict[str, Any]:
+def _read_once(path: Path) -> dict[str, Any]:
     """A JSON object from a small file; empty if there is none that can be read.
 
     Remembered while the file is the same: they are written anew under their name, never changed
@@ -315,18 +315,16 @@ def _read_object(path: Path) -> dict[str, Any]:
         stat = path.stat()
         signature = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
         known = _objects.get(path)
-        if known is None or known[0] != signature:
-            plain = json.loads(path.read_text("utf-8"), parse_constant=_no_number)
-            if len(_objects) >= MOST_REMEMBERED:
-                _objects.clear()
-            known = _objects[path] = (signature, plain if isinstance(plain, dict) else {})
-    except (OSError, ValueError, RecursionError):
+        if known is not None and known[0] == signature:
+            return known[1]
+    except OSError:
         return {}
-    return known[1]
-
-
-def _no_number(name: str) -> None:
-    raise ValueError(f"{name} is not a number")
+    plain = read_object(path)
+    if plain:  # what cannot be read may be half written, and whole the next moment
+        if len(_objects) >= MOST_REMEMBERED:
+            _objects.clear()
+        _objects[path] = signature, plain
+    return plain
 
 
 def create_run(

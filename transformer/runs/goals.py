@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from transformer.files import write_atomic
+from transformer.files import read_object, write_atomic
 
 FILE = "goals.json"
 NEAR_ZERO = 0.01
@@ -106,17 +106,9 @@ class Goals:
     reload: Reload | None = None
 
 
-def _read(run_path: Path) -> dict[str, Any]:
-    try:
-        plain = json.loads((run_path / FILE).read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return plain if isinstance(plain, dict) else {}
-
-
 def read_goals(run_path: Path) -> Goals:
     """The evidence in a run directory. A missing or damaged file is no evidence."""
-    plain = _read(run_path)
+    plain = read_object(run_path / FILE)
     return Goals(OverfitCheck.from_dict(plain.get("twin")), Reload.from_dict(plain.get("reload")))
 
 
@@ -126,7 +118,7 @@ def add_evidence(run_path: Path, goal: str, evidence: Mapping[str, Any]) -> None
     Args:
         goal: "twin" for the overfit check, or "reload".
     """
-    content = _read(run_path) | {goal: dict(evidence)}
+    content = read_object(run_path / FILE) | {goal: dict(evidence)}
     write_atomic(run_path / FILE, json.dumps(content, allow_nan=False, indent=1).encode())
 
 

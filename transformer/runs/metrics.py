@@ -5,7 +5,6 @@ next look, a damaged line costs only itself, and a number that cannot be true co
 """
 
 import io
-import json
 import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Self, TypedDict, TypeVar
 
 from transformer.config.run import RunConfig
+from transformer.files import parse_object
 
 METRICS, SAMPLES = "metrics.jsonl", "samples.jsonl"
 LARGEST = 1e15
@@ -60,7 +60,7 @@ class Record:
     @classmethod
     def parse(cls, line: bytes) -> Self | None:
         """One line of the file; None if it is not one."""
-        plain = _object(line)
+        plain = parse_object(line)
         kind, step = plain.get("kind"), plain.get("step")
         if kind not in ("train", "eval") or step is None or not _is_count(step):
             return None
@@ -118,16 +118,8 @@ def _are_errors(errors: Any, examples: int | None) -> bool:
     )
 
 
-def _object(line: bytes) -> dict[str, Any]:
-    try:
-        plain = json.loads(line)
-    except (ValueError, RecursionError):
-        return {}
-    return plain if isinstance(plain, dict) else {}
-
-
 def _parse_samples(line: bytes) -> Samples | None:
-    plain = _object(line)
+    plain = parse_object(line)
     step, samples = plain.get("step"), plain.get("samples")
     kinds = {"source": str, "target": list, "output": list, "right": bool}
     sound = (

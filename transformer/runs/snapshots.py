@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from transformer.errors import RunError
-from transformer.files import sweep, sync, write_atomic
+from transformer.files import read_object, sweep, sync, write_atomic
 
 APPEND_ONLY = ("metrics.jsonl", "samples.jsonl", "attention.bin")
 """Files of a run that only grow; going on from a snapshot cuts them back to what it saw."""
@@ -171,7 +171,7 @@ def _names(folder: Path) -> Iterator[str]:
 
 def _read(path: Path) -> Snapshot | None:
     try:
-        plain = json.loads(path.read_text("utf-8"))
+        plain = read_object(path)
         checksum = plain.pop("sha256")
         snapshot = Snapshot(**plain)
         numbers = [snapshot.step, *(snapshot.lengths[name] for name in APPEND_ONLY)]
@@ -185,7 +185,7 @@ def _read(path: Path) -> Snapshot | None:
             and isinstance(snapshot.ended, str)
             and snapshot.history.keys() >= snapshot.lengths.keys()
         )
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError):
         return None
     return snapshot if sound else None
 

@@ -8,7 +8,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from transformer.files import write_atomic
+from transformer.files import read_object, write_atomic
 
 FILE = "arithmetic.json"
 DEVICES = {"cpu": "the processor", "cuda": "the graphics card"}
@@ -49,8 +49,8 @@ def write(run_path: Path, compute: Compute) -> None:
 def read(run_path: Path) -> Compute | None:
     """What a run's directory says; None where it says nothing, or nothing sound."""
     try:
-        found = Compute(**json.loads((run_path / FILE).read_text("utf-8")))
-    except (OSError, ValueError, TypeError, RecursionError):
+        found = Compute(**read_object(run_path / FILE))
+    except TypeError:
         return None
     names = (found.device, found.precision, found.why)
     sound = (
