@@ -2,17 +2,16 @@
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pandas as pd
 import streamlit as st
 
 from pages.components.checkpoints.kept import run_of
+from pages.components.shared.history import history_of
 from pages.components.shell.session import Listed
 from pages.components.shell.text import plain
 from transformer.runs.comparison import in_words
-from transformer.runs.metrics import History
 
 if TYPE_CHECKING:
     from transformer.checkpoint.checkpoint import Checkpoint
@@ -58,9 +57,7 @@ def _curve(entry: Listed, summary: "Summary") -> Curve | None:
     """Of its run, in full; else what the file carries."""
     run = run_of(entry)
     if run is not None:
-        history = _history(str(run.path.resolve()), run.about()["created"])
-        history.update()
-        curves = history.curves(run.config())
+        curves = history_of(run).curves(run.config())
 
         def until(points: list[list[float]]) -> list[list[float]]:
             return [point for point in points if point[0] <= summary.steps]
@@ -71,11 +68,6 @@ def _curve(entry: Listed, summary: "Summary") -> Curve | None:
     if len(points) < 2:
         return None
     return Curve([], [point[:2] for point in points], [[point[0], point[2]] for point in points])
-
-
-@st.cache_resource(max_entries=20)
-def _history(path: str, created: float) -> History:
-    return History(Path(path))
 
 
 def _charts(curve: Curve, summary: "Summary", checkpoint: "Checkpoint") -> None:

@@ -1,6 +1,5 @@
 """One run as it stands: state, curves against the baselines, answers, and what to do next."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -8,6 +7,7 @@ import streamlit as st
 from pages.components.runs.controls import controls
 from pages.components.runs.goals import goals_panel
 from pages.components.runs.samples import samples_view
+from pages.components.shared.history import history_of
 from pages.components.shared.scores import score
 from pages.components.shell import browser
 from pages.components.shell.text import number, percent, plain, seconds
@@ -39,33 +39,20 @@ STATE_WORDS = {
 }
 
 
-def _history(run: Run) -> History:
-    # A deleted run's path may be another's by now, if a terminal named both.
-    return _known_history(str(run.path.resolve()), run.about()["created"])
-
-
-@st.cache_resource(max_entries=50)
-def _known_history(path: str, created: float) -> History:
-    return History(Path(path))
-
-
 def state_view(run: Run) -> Status:
     """Draw the run's state and its controls; returns the status, to know whether to look again."""
-    status, history = run.status(), _history(run)
-    history.update()
-    _state(run, run.config(), status, history)
+    status = run.status()
+    _state(run, run.config(), status, history_of(run))
     return status
 
 
 def evidence_view(run: Run) -> None:
     """Draw what the run has shown so far: curves, numbers, goals, attention, answers."""
-    config, history = run.config(), _history(run)
-    history.update()
+    config, history = run.config(), history_of(run)
     if not history.evaluations and run.status().state == "queued":
         st.caption("It begins by itself when its turn comes, whether or not this page is open.")
         return
-    curves = history.curves(config)
-    samples = history.samples
+    curves, samples = history.curves(config), history.samples
     # First, so that on a low screen, too, one sees the loss fall.
     live_curve(curves, key=f"curve {run.id}")
     _numbers(config, history)
@@ -79,7 +66,7 @@ def loss_figure(run: Run) -> "go.Figure":
     """The curves of a run as a Plotly figure, for export."""
     from transformer.figures.curves import loss_curves
 
-    curves = _history(run).curves(run.config())
+    curves = history_of(run).curves(run.config())
     baselines = {
         "untrained model": curves["untrained"],
         "uniform guess, ln|V|": curves["uniform"],

@@ -1,0 +1,21 @@
+"""A run's metrics and samples, read once for all who watch it."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from transformer.runs.directory import Run
+from transformer.runs.metrics import History
+
+
+def history_of(run: Run) -> History:
+    """What the run has written so far."""
+    # A deleted run's path may be another's by now, if a terminal named both.
+    history = _history(str(run.path.resolve()), run.about()["created"])
+    history.update()
+    return history
+
+
+@st.cache_resource(max_entries=50)
+def _history(path: str, created: float) -> History:
+    return History(Path(path))
