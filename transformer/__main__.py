@@ -5,11 +5,13 @@ with ``--json``, standard output carries nothing but JSON.
 """
 
 import argparse
+import os
 import sys
 
 from transformer.cli import checkpoints, faults, interop, train
-from transformer.cli.terminal import note
+from transformer.cli.terminal import check_output, note
 from transformer.errors import UserError
+from transformer.files import remedy
 
 GROUPS = (train, checkpoints, interop, faults)
 """The modules that bring the commands."""
@@ -22,9 +24,17 @@ def main(arguments: list[str] | None = None) -> int:
         group.add_commands(commands)
     options = parser.parse_args(arguments)
     try:
+        check_output(options)
         return int(options.run(options))
     except UserError as error:
         note(f"error: {error}")
+        return 1
+    except BrokenPipeError:  # who reads has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        where = "" if error.filename is None else f"{error.filename}: "
+        note(f"error: {where}{error.strerror or error}. {remedy(error)}.")
         return 1
 
 

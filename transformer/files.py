@@ -15,7 +15,19 @@ from typing import Any
 
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """Write beside, flush to the disk, rename over: the file is the old one or the new one."""
+    """Write beside, flush to the disk, rename over: the file is the old one or the new one.
+
+    Raises:
+        OSError: it could not be written; its ``filename`` is the path that was asked for.
+    """
+    try:
+        _replace(path, content)
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None
+        raise
+
+
+def _replace(path: Path, content: bytes) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:

@@ -297,3 +297,36 @@ def test_a_name_cannot_rewrite_the_terminal(
     done = here("health", f"runs/{mark.replace(chr(0), '')}")
     assert done.returncode == 1
     assert done.stderr.replace("\n", "").isprintable()
+
+
+CHECKPOINT = str(ROOT / "checkpoints" / "reverse.safetensors")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["verify", CHECKPOINT, "--report"],
+        ["bundle", CHECKPOINT, "--licence", "MIT"],
+        ["average", CHECKPOINT, CHECKPOINT],
+        ["import", "--num-heads", "4", "model.safetensors"],
+        ["export", CHECKPOINT, "--format", "state-dict"],
+    ],
+    ids=lambda words: words[0],
+)
+@pytest.mark.parametrize("place", ["nowhere/evidence.html", "is-a-folder.html"])
+def test_an_output_that_cannot_be_written_is_one_sentence(
+    words: list[str], place: str, here: Callable[..., Any], folder: Path
+) -> None:
+    (folder / "is-a-folder.html" / "full").mkdir(parents=True, exist_ok=True)
+    here("export", CHECKPOINT, "model.safetensors", "--format", "state-dict")
+    done = here(*words, place)
+    assert_failed_in_one_line(done)
+    assert place in done.stderr
+
+
+@pytest.mark.parametrize("path", [".", "loss.csv", "nothing"])
+def test_what_is_no_run_is_said_so(path: str, here: Callable[..., Any], folder: Path) -> None:
+    (folder / "loss.csv").write_text("step,loss\n1,2\n")
+    done = here("health", path)
+    assert_failed_in_one_line(done)
+    assert f"There is no run in {path}" in done.stderr

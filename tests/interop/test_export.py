@@ -155,4 +155,4 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert (
         main(["export", checkpoint, str(tmp_path / "no" / "r.pt"), "--format", "state-dict"]) == 1
     )
-    assert "could not be written" in capsys.readouterr().err
+    assert "cannot be written" in capsys.readouterr().err

@@ -220,10 +220,7 @@ def export_model(options: argparse.Namespace) -> int:
     write = next(item.write for item in EXPORTED if item.name == options.format)
     assert write is not None
     checkpoint = Checkpoint.load(options.checkpoint)
-    try:
-        written = write(checkpoint, options.out)
-    except OSError as error:
-        raise UserError(f"{options.out} could not be written: {error.strerror}.") from None
+    written = write(checkpoint, options.out)
     if options.json:
         print(json.dumps({"files": [str(path) for path in written]}))
     else:

@@ -2,7 +2,9 @@
 
 import argparse
 import sys
+from pathlib import Path
 
+from transformer.errors import UserError
 from transformer.vocabulary.vocabulary import visible
 
 
@@ -16,6 +18,24 @@ def boolean(text: str) -> bool:
 def note(text: str) -> None:
     """Say something on standard error, at once: standard output is for results."""
     print(escaped(text), file=sys.stderr, flush=True)
+
+
+def check_output(options: argparse.Namespace) -> None:
+    """Before minutes of work: what a command is to write has a place.
+
+    Raises:
+        UserError: there is no folder for it, or a folder of its name is there.
+    """
+    named: Path | None = getattr(options, "out", None) or getattr(options, "report", None)
+    if named is None:
+        return
+    if not named.absolute().parent.is_dir():
+        raise UserError(
+            f"{named} cannot be written: there is no folder {named.parent}. "
+            "Make it, or name another place."
+        )
+    if named.is_dir() and getattr(options, "format", "") != "marian":
+        raise UserError(f"{named} cannot be written: it is a folder. Name a file.")
 
 
 def say(text: str) -> None:

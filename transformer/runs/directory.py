@@ -98,8 +98,11 @@ class Run:
         Raises:
             RunError: the directory holds no valid config.
         """
+        file = self.path / "config.json"
+        if not file.is_file():
+            raise RunError(f"There is no run in {self.path}: it holds no config.json.")
         try:
-            return RunConfig.from_dict(json.loads((self.path / "config.json").read_text("utf-8")))
+            return RunConfig.from_dict(json.loads(file.read_text("utf-8")))
         except (OSError, ValueError, RecursionError) as error:
             detail = str(error) if isinstance(error, ConfigError) else "config.json is unreadable."
             raise RunError(f"The run {self.id} is damaged: {detail}") from None
