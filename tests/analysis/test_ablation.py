@@ -30,7 +30,7 @@ from transformer.analysis.ablation import (
 )
 from transformer.analysis.attribution import occlusion, saliency
 from transformer.analysis.heads import Head, all_heads
-from transformer.analysis.one_weight import arithmetic
+from transformer.analysis.one_weight import one_weight
 from transformer.analysis.trust import trust
 from transformer.checkpoint.checkpoint import Checkpoint
 from transformer.checkpoint.untrained import untrained
@@ -280,7 +280,7 @@ def test_the_steps_of_a_number_lead_to_what_the_model_computed(
 ) -> None:
     source, read, _ = answered(sort, "workbench")
     row = 4
-    found = arithmetic(sort.model, source, read, head, row)
+    found = one_weight(sort.model, source, read, head, row)
     assert np.allclose(found.products / found.sqrt_d_k, found.scores, atol=1e-5)
     powers = np.where(found.allowed, np.exp(found.scores - found.scores[found.allowed].max()), 0)
     assert np.allclose(powers / powers.sum(), found.weights, atol=1e-6)
@@ -288,7 +288,7 @@ def test_the_steps_of_a_number_lead_to_what_the_model_computed(
     assert found.allowed.all() == (head.kind != "decoder")
     # All heads' written vectors and the bias together are the sub-layer's output.
     together = sum(
-        arithmetic(sort.model, source, read, head._replace(head=number), row).written
+        one_weight(sort.model, source, read, head._replace(head=number), row).written
         for number in range(sort.config.num_heads)
     )
     residual = head.point("").removesuffix(".") + "_residual"
@@ -347,7 +347,7 @@ def work(checkpoint: Checkpoint, number: int) -> list[np.ndarray]:
         results.append(np.array(found.after))
         results.append(np.array([token.after for token in found.tokens]))
     results.append(saliency(own.model, source, read, 2, written[2]).source)
-    results.append(arithmetic(own.model, source, read, heads[0], 1).written)
+    results.append(one_weight(own.model, source, read, heads[0], 1).written)
     return results
 
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from transformer.analysis.heads import KINDS, Head, all_heads
-from transformer.analysis.ideal import ideal_places
-from transformer.analysis.patterns import HeadScores, score_heads
+from transformer.analysis.patterns import HeadScores, ideal_places, score_heads
 from transformer.analysis.rollout import rollout
 from transformer.config.architecture import TransformerConfig
 

@@ -9,7 +9,7 @@ import torch
 
 from pages.components.attention.sides import Shown
 from pages.components.shared.inspection import inspect
-from transformer.analysis.ideal import EOS, ideal_places
+from transformer.analysis.patterns import ideal_places
 from transformer.checkpoint.checkpoint import Checkpoint
 from transformer.checkpoint.header import read_header
 from transformer.checkpoint.verification import verify
@@ -21,6 +21,7 @@ from transformer.training.loop import evaluate_loss, evaluate_outputs
 
 FOLDER = Path(__file__).parents[2] / "checkpoints"
 CARD = (FOLDER / "README.md").read_text("utf-8")
+EOS = "<eos>"
 NAMES = ("reverse", "sort", "dates", "numbers", "addition-plain", "addition-reversed")
 PUBLISHED = ("pronunciation", "scan-simple", "scan-length", "scan-add-jump")
 SAMPLE = 100

@@ -16,7 +16,7 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Arithmetic:
+class OneWeight:
     """One head at one query: every quantity between its vectors and what it writes.
 
     query: [d_k]; keys, values: [key, d_k].
@@ -50,9 +50,7 @@ class Arithmetic:
 
 
 @torch.inference_mode()
-def arithmetic(
-    model: Transformer, source: Tensor, read: Tensor, head: Head, row: int
-) -> Arithmetic:
+def one_weight(model: Transformer, source: Tensor, read: Tensor, head: Head, row: int) -> OneWeight:
     """Run the model once and keep what one head computed at one query.
 
     Args:
@@ -78,7 +76,7 @@ def arithmetic(
     allowed = np.ones(keys.size(0), dtype=bool)
     if head.kind == "decoder":
         allowed[row + 1 :] = False
-    return Arithmetic(
+    return OneWeight(
         head,
         row,
         queries[row].numpy(),

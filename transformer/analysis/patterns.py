@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transformer.analysis.heads import Head
+from transformer.tasks.registry import TASKS
+from transformer.vocabulary.vocabulary import EOS_ID, SPECIAL_TOKENS
 
 CLEAR = 0.6
 """Share of the weight from which a head is named after a pattern."""
@@ -251,3 +253,25 @@ def _percent(share: float) -> str:
     if 0.995 <= share < 1:
         return "99 %"
     return f"{share:.0%}".replace("%", " %")
+
+
+def ideal_places(
+    task: str, source: Sequence[str], written: Sequence[str]
+) -> tuple[str, Places] | None:
+    """What :meth:`Task.ideal_places` says, as a verb and a mask [written, source].
+
+    Args:
+        source, written: tokens with their ending <eos>, whose row and column are not judged.
+
+    Returns:
+        None where no ideal is known.
+    """
+    kind, eos = TASKS.get(task), SPECIAL_TOKENS[EOS_ID]
+    read, answer = ([token for token in side if token != eos] for side in (source, written))
+    known = None if kind is None else kind.ideal_places(read, answer)
+    if kind is None or known is None:
+        return None
+    found = np.zeros((len(written), len(source)), dtype=bool)
+    for row, places in enumerate(known):
+        found[row, list(places)] = True
+    return kind.solved_by, found

@@ -1,20 +1,25 @@
 """What a model can learn here: a few small tasks, and a person's own pairs."""
 
-from functools import lru_cache
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from transformer.config.run import DataConfig
-from transformer.errors import ConfigError, TaskError
-from transformer.tasks.addition import Addition, AdditionReversed
-from transformer.tasks.base import Facts, GeneratedTask, Pair, Task
-from transformer.tasks.dates import Dates
-from transformer.tasks.letters import Copy, Reverse, Sort
-from transformer.tasks.numbers import NumberWords
-from transformer.tasks.own_pairs.task import SEVEN_PAIRS, OwnPairs, read_pairs
-from transformer.tasks.pronunciation import Pronunciation
-from transformer.tasks.scan import ScanAddJump, ScanLength, ScanSimple
-from transformer.tasks.shipped import ShippedTask
+from transformer.lazy import lazy
 
+if TYPE_CHECKING:
+    from transformer.tasks.base import Facts, Pair, Task
+    from transformer.tasks.own_pairs.task import SEVEN_PAIRS, read_pairs
+    from transformer.tasks.registry import (
+        TASKS,
+        build_task,
+        find_task,
+        longest_trained,
+        right_answer,
+    )
+
+_HOMES = {
+    "base": ("Facts", "Pair", "Task"),
+    "own_pairs.task": ("SEVEN_PAIRS", "read_pairs"),
+    "registry": ("TASKS", "build_task", "find_task", "longest_trained", "right_answer"),
+}
 __all__ = [
     "SEVEN_PAIRS",
     "TASKS",
@@ -27,88 +32,4 @@ __all__ = [
     "read_pairs",
     "right_answer",
 ]
-
-_KINDS: tuple[type[Task], ...] = (
-    Reverse,
-    Copy,
-    Sort,
-    Addition,
-    AdditionReversed,
-    Dates,
-    NumberWords,
-    Pronunciation,
-    ScanSimple,
-    ScanLength,
-    ScanAddJump,
-    OwnPairs,
-)
-TASKS: dict[str, type[Task]] = {kind.name: kind for kind in _KINDS}
-"""All tasks by name, in the order in which the app lists them."""
-
-
-def find_task(name: str) -> type[Task]:
-    """The task of that name.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    if name not in TASKS:
-        raise ConfigError(f"There is no task {name!r}; choose one of {', '.join(TASKS)}.")
-    return TASKS[name]
-
-
-def build_task(data: DataConfig, pairs: Path | None = None) -> Task:
-    """The task a config describes.
-
-    Args:
-        data: which task, and its options.
-        pairs: for the task "pairs", the file to read.
-
-    Raises:
-        ConfigError: there is no such task.
-        TaskError: the pairs are missing or cannot be used.
-    """
-    kind = find_task(data.task)
-    if issubclass(kind, GeneratedTask | ShippedTask):
-        if pairs is not None:
-            raise TaskError(f"The task {data.task!r} has its own pairs; --data is for 'pairs'.")
-        return _generated(kind, data) if issubclass(kind, GeneratedTask) else kind(data)
-    if pairs is None:
-        raise TaskError("The task 'pairs' needs a file of pairs (--data FILE).")
-    return OwnPairs(data, read_pairs(pairs).pairs)
-
-
-@lru_cache(maxsize=8)
-def _generated(kind: type[GeneratedTask], data: DataConfig) -> GeneratedTask:
-    """One task for each setting, which keeps what it has drawn to hold out."""
-    return kind(data)
-
-
-def right_answer(data: DataConfig, source: str, written: str | None = None) -> str | None:
-    """What a task that computes its answers asks for; None where it cannot say.
-
-    A person's own pairs have no answer for a source outside them, and a text that is no source
-    of the task (two plus signs) has none either.
-
-    Args:
-        written: where several answers are right, this is the one if it is among them.
-    """
-    kind = TASKS.get(data.task)
-    if kind is None or not issubclass(kind, GeneratedTask | ShippedTask):
-        return None
-    task = kind(data)
-    try:
-        answer = task.answer(source)
-    except ValueError:
-        return None
-    if written is not None and task.is_right(Pair(source, answer), written):
-        return written
-    return answer
-
-
-def longest_trained(data: DataConfig) -> tuple[int, int] | None:
-    """Most tokens of a source and of a target that a task trains on; None for own pairs."""
-    kind = TASKS.get(data.task)
-    if kind is None or not issubclass(kind, GeneratedTask | ShippedTask):
-        return None
-    return kind(data).longest_trained()
+__getattr__ = lazy(__name__, _HOMES)

@@ -6,7 +6,7 @@ from string import digits
 from types import MappingProxyType
 
 from transformer.config.run import DataConfig
-from transformer.tasks.base import GeneratedTask, Pair
+from transformer.tasks.base import GeneratedTask, Pair, Places
 from transformer.vocabulary.vocabulary import Vocabulary
 
 MOST_DIGITS = 9
@@ -42,6 +42,7 @@ class Addition(GeneratedTask):
     example = Pair("128+367", "495")
     default_preset = "small"
     data_fields = ("digits",)
+    solved_by = "reads the column"
     default_training = MappingProxyType({"steps": 3500})
 
     def __init__(self, data: DataConfig) -> None:
@@ -77,7 +78,21 @@ class Addition(GeneratedTask):
             return "several digits wrong"
         return f"{PLACES[self.place(wrong[0], len(wanted))]} wrong"
 
-    def place(self, position: int, length: int) -> int:
+    @classmethod
+    def ideal_places(cls, source: Sequence[str], written: Sequence[str]) -> Places | None:
+        """The two digits of the column that is added."""
+        if source.count("+") != 1:
+            return None
+        plus = source.index("+")
+        found = []
+        for position in range(len(written)):
+            column = cls.place(position, len(written))
+            ends = ((plus - 1 - column, 0), (len(source) - 1 - column, plus + 1))
+            found.append([place for place, least in ends if place >= least])
+        return found
+
+    @classmethod
+    def place(cls, position: int, length: int) -> int:
         """Which power of ten the digit at a position of the target stands for."""
         return length - 1 - position
 
@@ -102,5 +117,6 @@ class AdditionReversed(Addition):
     def answer(self, source: str) -> str:
         return super().answer(source)[::-1]
 
-    def place(self, position: int, length: int) -> int:
+    @classmethod
+    def place(cls, position: int, length: int) -> int:
         return position

@@ -21,6 +21,10 @@ class Pair(NamedTuple):
     target: str
 
 
+Places = Sequence[Sequence[int]]
+"""For each written token, places of the source."""
+
+
 class Facts(NamedTuple):
     """What a run's config must know of its pairs.
 
@@ -45,6 +49,8 @@ class Task(ABC):
         example: one pair.
         default_preset: the preset that solves it.
         data_fields: the fields of DataConfig that matter to it.
+        solved_by: what a cross-attention head does that solves it by looking at the answer, as a
+            verb; empty where that is not known.
         default_training: what its recipe changes in that preset's training settings.
         source_vocabulary, target_vocabulary: the tokens of either side.
     """
@@ -56,6 +62,7 @@ class Task(ABC):
     example: Pair
     default_preset: str
     data_fields: tuple[str, ...]
+    solved_by: str = ""
     default_training: Mapping[str, int | float] = MappingProxyType({})
     source_vocabulary: Vocabulary
     target_vocabulary: Vocabulary
@@ -70,6 +77,22 @@ class Task(ABC):
 
     def harder(self) -> "Task | None":
         """The same task with longer sources than any it trains on; None if it cannot make them."""
+        return None
+
+    @classmethod
+    def ideal_places(cls, source: Sequence[str], written: Sequence[str]) -> Places | None:
+        """Where cross-attention would look if it solved the task by looking at the answer.
+
+        Known for tasks whose every output token comes from certain places of the input. A model
+        may solve the task otherwise; then its heads score low here, and that is a finding too.
+
+        Args:
+            source, written: tokens, without <eos>.
+
+        Returns:
+            For each written token the places of the source that it comes from, none where that
+            is not known; None for a source that is none of this task.
+        """
         return None
 
     def is_right(self, pair: Pair, output: str) -> bool:

@@ -11,7 +11,7 @@ from string import digits
 from types import MappingProxyType
 
 from transformer.config.run import DataConfig
-from transformer.tasks.base import GeneratedTask, Pair
+from transformer.tasks.base import GeneratedTask, Pair, Places
 from transformer.tasks.shipped import DATA
 from transformer.vocabulary.vocabulary import Vocabulary
 
@@ -124,6 +124,7 @@ class Dates(GeneratedTask):
     example = Pair("lundi 8 mars 2021", "2021-03-08")
     default_preset = "small"
     data_fields = ()
+    solved_by = "reads the field"
     default_training = MappingProxyType({"steps": 2000})
     target_vocabulary = Vocabulary("characters", digits + "-")
 
@@ -149,6 +150,20 @@ class Dates(GeneratedTask):
 
     def split_by(self, pair: Pair) -> str:
         return pair.target
+
+    @classmethod
+    def ideal_places(cls, source: Sequence[str], written: Sequence[str]) -> Places | None:
+        """A digit's own place where the field has as many digits, else the whole field: a name."""
+        fields = places("".join(source))
+        if fields is None:
+            return None
+        found: dict[int, Sequence[int]] = {}
+        for name, rows in (("year", range(4)), ("month", range(5, 7)), ("day", range(8, 10))):
+            field = fields[name]
+            digits = len(field) == len(rows) and all(source[i].isdecimal() for i in field)
+            for i, row in enumerate(rows):
+                found[row] = [field[i]] if digits else field
+        return [found.get(row, ()) for row in range(len(written))]
 
     def same_length_error(self, written: Sequence[str], wanted: Sequence[str]) -> str:
         found = ISO.fullmatch("".join(written))

@@ -6,7 +6,7 @@ from random import Random
 from string import ascii_lowercase
 
 from transformer.config.run import DataConfig
-from transformer.tasks.base import GeneratedTask, Pair
+from transformer.tasks.base import GeneratedTask, Pair, Places
 from transformer.vocabulary.vocabulary import Vocabulary
 
 MOST_LETTERS = 64
@@ -51,9 +51,14 @@ class Reverse(LetterTask):
     )
     example = Pair("transformer", "remrofsnart")
     default_preset = "tiny"
+    solved_by = "reverses"
 
     def answer(self, source: str) -> str:
         return source[::-1]
+
+    @classmethod
+    def ideal_places(cls, source: Sequence[str], written: Sequence[str]) -> Places:
+        return [[len(source) - 1 - i] if i < len(source) else [] for i in range(len(written))]
 
 
 class Copy(LetterTask):
@@ -65,9 +70,14 @@ class Copy(LetterTask):
     )
     example = Pair("attention", "attention")
     default_preset = "tiny"
+    solved_by = "copies"
 
     def answer(self, source: str) -> str:
         return source
+
+    @classmethod
+    def ideal_places(cls, source: Sequence[str], written: Sequence[str]) -> Places:
+        return [[i] if i < len(source) else [] for i in range(len(written))]
 
 
 class Sort(LetterTask):
@@ -80,6 +90,12 @@ class Sort(LetterTask):
     )
     example = Pair("workbench", "bcehknorw")
     default_preset = "small"
+    solved_by = "sorts"
 
     def answer(self, source: str) -> str:
         return "".join(sorted(source))
+
+    @classmethod
+    def ideal_places(cls, source: Sequence[str], written: Sequence[str]) -> Places:
+        places = [[j for j, one in enumerate(source) if one == token] for token in sorted(source)]
+        return [places[i] if i < len(source) else [] for i in range(len(written))]

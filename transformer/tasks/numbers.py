@@ -8,7 +8,8 @@ from types import MappingProxyType
 from transformer.config.run import DataConfig
 from transformer.tasks import number_words
 from transformer.tasks.addition import PLACES
-from transformer.tasks.base import GeneratedTask, Pair
+from transformer.tasks.base import GeneratedTask, Pair, Places
+from transformer.tasks.number_places import digit_places
 from transformer.tasks.number_words import LANGUAGES
 from transformer.vocabulary.vocabulary import Vocabulary
 
@@ -34,6 +35,7 @@ class NumberWords(GeneratedTask):
     example = Pair("zweiundvierzig", "42")
     default_preset = "small"
     data_fields = ()
+    solved_by = "reads the digit's word"
     default_training = MappingProxyType({"steps": 4000})
     source_vocabulary = Vocabulary("characters", LETTERS)
     target_vocabulary = Vocabulary("characters", digits)
@@ -58,6 +60,14 @@ class NumberWords(GeneratedTask):
 
     def split_by(self, pair: Pair) -> str:
         return pair.target
+
+    @classmethod
+    def ideal_places(cls, source: Sequence[str], written: Sequence[str]) -> Places | None:
+        """The digit's word. No word speaks of a zero, so that its row is not judged."""
+        found = digit_places("".join(source))
+        if found is None:
+            return None
+        return [found.get(len(written) - 1 - row, ()) for row in range(len(written))]
 
     def same_length_error(self, written: Sequence[str], wanted: Sequence[str]) -> str:
         wrong = [i for i in range(len(wanted)) if written[i] != wanted[i]]

@@ -28,10 +28,10 @@ def panel(shown: Shown, head: Head | None) -> None:
         return
     import torch
 
-    from transformer.analysis.one_weight import arithmetic
+    from transformer.analysis.one_weight import one_weight
 
     row, column = cell
-    found = arithmetic(
+    found = one_weight(
         shown.checkpoint.model,
         torch.tensor([shown.inspection.source]),
         torch.tensor([shown.inspection.read]),

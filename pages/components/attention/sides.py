@@ -14,8 +14,7 @@ from pages.components.shell import address, session
 from pages.components.shell.text import full_stop, verbatim
 from pages.components.widgets.attention_explorer import Side
 from transformer.analysis.heads import Head
-from transformer.analysis.ideal import ideal_places
-from transformer.analysis.patterns import HeadScores, score_heads
+from transformer.analysis.patterns import HeadScores, ideal_places, score_heads
 from transformer.checkpoint.header import read_header
 from transformer.errors import VocabularyError
 

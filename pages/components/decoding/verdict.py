@@ -10,7 +10,7 @@ from pages.components.shared.right_answer import known_target, unlike_training
 from pages.components.shell import address
 from pages.components.shell.text import plain, probability, verbatim
 from transformer.analysis.first_error import FirstError, first_error
-from transformer.analysis.ideal import ideal_places
+from transformer.analysis.patterns import ideal_places
 from transformer.errors import VocabularyError
 
 if TYPE_CHECKING:
