@@ -1,5 +1,7 @@
 """Every head's map for one input, what each head does, and what depends on it."""
 
+from collections.abc import Callable, Sequence
+
 import streamlit as st
 
 from pages.components.attention import (
@@ -12,20 +14,22 @@ from pages.components.attention import (
     sides,
 )
 from pages.components.attention.checks import trust_strip
+from pages.components.attention.sides import Shown
 from pages.components.shared import inputs
-from pages.components.shared.panel_choice import choose_panel
+from pages.components.shared.panels import open_panel
 from pages.components.shell import address
 from pages.components.shell.frame import errors_shown, frame
 from pages.components.shell.text import verbatim
 from pages.components.widgets.attention_explorer import attention_explorer
+from transformer.analysis.heads import Head
 from transformer.tasks import TASKS
 
-PANELS = {
-    "look": "What to look for",
-    "number": "How a number comes about",
-    "cause": "Cause",
-    "evidence": "Saliency and rollout",
-    "export": "Take it along",
+PANELS: dict[str, tuple[str, Callable[[Sequence[Shown], Head | None], None]]] = {
+    "look": ("What to look for", patterns.panel),
+    "number": ("How a number comes about", one_weight.panel),
+    "cause": ("Cause", ablation.panel),
+    "evidence": ("Saliency and rollout", saliency.panel),
+    "export": ("Take it along", export.panel),
 }
 
 SUBTITLE = "Where every head looks, in all three attentions, for an input of yours."
@@ -61,15 +65,4 @@ with frame("Attention", SUBTITLE), address.together("Attention"):
         head = place.chosen_head(checkpoint.config)
         patterns.sentence(shown, head)
         trust_strip(both)
-        panel = choose_panel("More about these heads", PANELS, "panel")
-        with errors_shown():
-            if panel == "look":
-                patterns.panel(shown, head)
-            elif panel == "number":
-                one_weight.panel(shown, head)
-            elif panel == "cause":
-                ablation.panel(shown, head)
-            elif panel == "evidence":
-                saliency.panel(shown, head)
-            elif panel == "export":
-                export.panel(both, st.session_state["place"], head)
+        open_panel("More about these heads", PANELS, "panel", both, head)

@@ -24,7 +24,7 @@ from pages.components.decoding.paths import Road, decode_road
 from pages.components.decoding.view import View
 from pages.components.shared import inputs
 from pages.components.shared.inspection import shown
-from pages.components.shared.panel_choice import choose_panel
+from pages.components.shared.panels import open_panel
 from pages.components.shell import address
 from pages.components.shell.frame import errors_shown, frame
 from pages.components.shell.text import probability, verbatim
@@ -43,7 +43,6 @@ PANELS: dict[str, tuple[str, Callable[[View], None]]] = {
     "errors": ("Errors", errors.panel),
     "batch": ("Many inputs", many_inputs.panel),
 }
-"""Name in the address -> its title, and what draws it. The first is open at the start."""
 
 
 @st.fragment
@@ -84,7 +83,8 @@ def walk(checkpoint: "Checkpoint", text: str) -> None:
             with judgement:
                 verdict.verdict(checkpoint, text, road, wanted, error)
         place.write()
-        panels(View(checkpoint, text, way.prefix, road.written, place.step(), way.sampling, wanted))
+        view = View(checkpoint, text, way.prefix, road.written, place.step(), way.sampling, wanted)
+        open_panel("More about this output", PANELS, "part", view)
 
 
 def summary(checkpoint: "Checkpoint", road: Road, wanted: tuple[int, ...]) -> None:
@@ -101,15 +101,6 @@ def summary(checkpoint: "Checkpoint", road: Road, wanted: tuple[int, ...]) -> No
         st.button("Back to the model's own choice", on_click=place.start_over, disabled=not prefix)
     if road.written[-1] != checkpoint.config.eos_id:
         st.warning("The output was cut: the model goes on without an end.")
-
-
-def panels(view: View) -> None:
-    """The chooser of panels, and the one chosen."""
-    titles = {name: title for name, (title, _) in PANELS.items()}
-    part = choose_panel("More about this output", titles, "part")
-    if part:
-        with errors_shown():
-            PANELS[part][1](view)
 
 
 SUBTITLE = "Walk through the output token by token, and try the roads not taken."

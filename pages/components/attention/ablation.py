@@ -28,8 +28,9 @@ METHODS = {
 }
 
 
-def panel(shown: Shown, head: Head | None) -> None:
+def panel(sides: Sequence[Shown], head: Head | None) -> None:
     """Which heads are off, how, and all that follows."""
+    shown = sides[0]
     examples = held_out(shown.checkpoint)
     heads, method = _choices(shown, head, examples)
     other = ""

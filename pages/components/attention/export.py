@@ -62,9 +62,9 @@ draw({{
 """
 
 
-def panel(sides: Sequence[Shown], told: str, head: Head | None) -> None:
+def panel(sides: Sequence[Shown], head: Head | None) -> None:
     """Downloads; each is made when it is asked for."""
-    shown = sides[0]
+    shown, place = sides[0], st.session_state["place"]
     name = f"attention-{shown.checkpoint.task}"
     st.markdown(
         "The map on screen as **PNG** or **SVG**: the buttons below it. The view as an "
@@ -73,7 +73,7 @@ def panel(sides: Sequence[Shown], told: str, head: Head | None) -> None:
     with st.container(horizontal=True):
         st.download_button(
             "This page, offline (HTML)",
-            data=lambda: offline_page(sides, told),
+            data=lambda: offline_page(sides, place),
             file_name=f"{name}.html",
             mime="text/html",
             on_click="ignore",

@@ -16,8 +16,9 @@ MOST_VALUES = 512
 """Numbers of a vector that are shown; a wider model's vector is cut, and said to be."""
 
 
-def panel(shown: Shown, head: Head | None) -> None:
+def panel(sides: Sequence[Shown], head: Head | None) -> None:
     """The steps for the cell that was clicked."""
+    shown = sides[0]
     if head is None:
         st.info("A mean over several heads has no arithmetic of its own. Choose one head.")
         return

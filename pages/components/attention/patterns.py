@@ -1,5 +1,7 @@
 """What to look for: every head scored, sorted and labelled, and a picture of all of them."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from pages.components.attention import place
@@ -38,8 +40,9 @@ def sentence(shown: Shown, head: Head | None) -> None:
         st.markdown(plain(shown.scores[head].sentence()))
 
 
-def panel(shown: Shown, head: Head | None) -> None:
+def panel(sides: Sequence[Shown], head: Head | None) -> None:
     """The sorted list, and the scatter whose points lead to their heads."""
+    shown = sides[0]
     scores = shown.scores
     options = names(scores)
     left, right = st.columns([2, 3])

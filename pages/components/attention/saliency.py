@@ -1,5 +1,7 @@
 """Other answers to "what did this token come from": gradient x input, and attention rollout."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import streamlit as st
 
@@ -12,8 +14,9 @@ from transformer.analysis.heads import Head
 from transformer.analysis.rollout import rollout
 
 
-def panel(shown: Shown, head: Head | None) -> None:
+def panel(sides: Sequence[Shown], head: Head | None) -> None:
     """One output token, and three ways to say what it came from, side by side."""
+    shown = sides[0]
     import torch
 
     from transformer.analysis.attribution import saliency

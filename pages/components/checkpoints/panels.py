@@ -13,9 +13,8 @@ from pages.components.checkpoints import (
     training,
     vocabulary,
 )
-from pages.components.shared.panel_choice import choose_panel
+from pages.components.shared.panels import open_panel
 from pages.components.shell import address
-from pages.components.shell.frame import errors_shown
 from pages.components.shell.session import Listed
 
 if TYPE_CHECKING:
@@ -29,7 +28,6 @@ PANELS: "dict[str, tuple[str, Callable[[Listed, Checkpoint], None]]]" = {
     "average": ("Average", averaging.panel),
     "compare": ("Compare", comparison.panel),
 }
-"""Name in the address -> its title, and what draws it. The first is open at the start."""
 
 
 @st.fragment
@@ -38,13 +36,9 @@ def panels(entry: Listed, checkpoint: "Checkpoint") -> None:
     averaging.follow_kept()
     if "compare" in st.query_params and "card" not in st.query_params:
         st.session_state["card"] = "compare"  # a link to a comparison opens it
-    titles = {name: title for name, (title, _) in PANELS.items()}
-    chosen = choose_panel("More about this checkpoint", titles, "card")
+    chosen = open_panel("More about this checkpoint", PANELS, "card", entry, checkpoint)
     if chosen != "compare":
         address.write("compared card", "")
         # Nothing is kept: the next comparison begins with the one that is proposed.
         for name in ("compared card", "kept compared card"):
             st.session_state.pop(name, None)
-    if chosen:
-        with errors_shown():
-            PANELS[chosen][1](entry, checkpoint)
