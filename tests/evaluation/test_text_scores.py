@@ -16,7 +16,8 @@ from transformer.checkpoint.checkpoint import Checkpoint
 from transformer.errors import TaskError
 from transformer.evaluation.text_scores import Scorer, edit_distance
 from transformer.files import FORMULA
-from transformer.tasks.own_pairs.inputs import ARROW, MAX_BYTES, MAX_INPUTS, as_line, parse_inputs
+from transformer.tasks.own_pairs.file import SEPARATORS, as_line
+from transformer.tasks.own_pairs.inputs import MAX_BYTES, MAX_INPUTS, parse_inputs
 
 BUNDLED = Path(__file__).parents[2] / "checkpoints"
 words = st.lists(st.sampled_from("abc"), max_size=7)
@@ -91,6 +92,10 @@ def test_lines_become_inputs_with_their_numbers_and_targets() -> None:
         ("a=>b", "a=>b", None),
         ("a =>b", "a =>b", None),
         ("f(x) >= 2", "f(x) >= 2", None),
+        ("a -> b", "a", "b"),
+        ("a → b | c", "a", "b | c"),
+        ("a | b", "a", "b"),
+        ("a->b|c", "a->b|c", None),
     ],
 )
 def test_an_arrow_between_spaces_parts_a_line_that_has_no_tab(
@@ -101,7 +106,7 @@ def test_an_arrow_between_spaces_parts_a_line_that_has_no_tab(
     assert (one.text, one.target, found.extra) == (text, target, 0)
 
 
-texts = st.lists(st.sampled_from(["a", "b", "=", ">", ARROW]), min_size=1).map(" ".join)
+texts = st.lists(st.sampled_from(["a", "b", "=", ">", *SEPARATORS]), min_size=1).map(" ".join)
 
 
 @given(texts, st.none() | texts)

@@ -45,6 +45,10 @@ def written(folder: Path, content: bytes, name: str = "pairs.tsv") -> Path:
         pytest.param("a.tsv", TEXT.encode("latin-1"), id="Latin-1"),
         pytest.param("a.tsv", TEXT.replace("\n", "\r").encode(), id="CR alone"),
         pytest.param("a.tsv", TEXT.replace("\n", "\t\t\r\n").encode(), id="empty columns"),
+        *(
+            pytest.param("a.tsv", TEXT.replace("\t", typed).encode(), id=f"typed {typed}")
+            for typed in ("=>", " => ", "->", " → ", " | ")
+        ),
         pytest.param("a.csv", TEXT.replace("\t", ";").encode("cp1252"), id="German Excel"),
         pytest.param("a.csv", TEXT.encode(), id="tabs in a file named CSV"),
         pytest.param("a.csv", b'"one","eins"\n"gr\xc3\xb6\xc3\x9fer",bigger', id="quoted CSV"),

@@ -8,15 +8,8 @@ import streamlit as st
 from pages.components.shell.frame import problem
 from pages.components.shell.text import plain, verbatim
 from transformer.errors import TaskError, UserError
-from transformer.tasks.own_pairs.file import ENCODING_NAMES
-from transformer.tasks.own_pairs.inputs import (
-    ARROW,
-    MAX_BYTES,
-    MAX_INPUTS,
-    Inputs,
-    as_line,
-    parse_inputs,
-)
+from transformer.tasks.own_pairs.file import ARROW, ENCODING_NAMES, as_line
+from transformer.tasks.own_pairs.inputs import MAX_BYTES, MAX_INPUTS, Inputs, parse_inputs
 
 if TYPE_CHECKING:
     from transformer.checkpoint.checkpoint import Checkpoint

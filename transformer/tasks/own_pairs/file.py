@@ -23,7 +23,9 @@ MAX_FILE_BYTES = 200_000_000
 MAX_NAMED = 100
 """Refused lines kept with their reasons; the others are only counted."""
 
-TYPED_SEPARATORS = ("->", "→", "|")
+ARROW = "=>"
+SEPARATORS = (ARROW, "->", "→", "|")
+"""Between source and target where a tab cannot be typed."""
 CSV_DELIMITERS = (",", ";", "\t")
 """What spreadsheets put between cells: a semicolon where the comma is the decimal sign."""
 MAX_QUOTED_LINES = 20
@@ -50,7 +52,7 @@ class PairsFile:
 
 
 def read_pairs(path: Path) -> PairsFile:
-    """Read a file: CSV if it is named so, else a tab (or ->, → or |) inside each pair.
+    """Read a file: CSV if it is named so, else a tab (or =>, ->, → or |) inside each pair.
 
     Raises:
         TaskError: the file is missing, too large, not text, or holds no pair.
@@ -92,7 +94,7 @@ def _all_pairs(file: BinaryIO, comma: bool) -> PairsFile:
 
 def write_pairs(pairs: Iterable[Pair]) -> str:
     """Pairs as the TSV that :func:`parse_pairs` reads back."""
-    return "".join(f"{pair.source}\t{pair.target}\n" for pair in pairs)
+    return "".join(f"{as_line(*pair)}\n" for pair in pairs)
 
 
 class PairsReader:
@@ -194,7 +196,7 @@ class PairsReader:
             elif not line.strip():
                 self.empty_lines += 1
             elif not self.comma:
-                yield number, _without_empty_ends(_cells(line))
+                yield number, _without_empty_ends(cut_line(line))
             elif '"' not in line:
                 yield from self._csv_row(number, line.split(delimiter))
             else:
@@ -225,12 +227,30 @@ class PairsReader:
         return ""
 
 
-def _cells(line: str) -> list[str]:
-    """A line at its tab; where it has none, at an arrow or a bar, which are easier to type."""
-    for separator in ("\t", *TYPED_SEPARATORS):
-        if separator in line:
+def cut_line(line: str, *, apart: bool = False) -> list[str]:
+    """A line at its tab; where it has none, at an arrow or a bar, which are easier to type.
+
+    Args:
+        apart: an arrow or a bar counts only as a word by itself, and only the first of the line:
+            for lines that need not have a target, whose text may hold such marks.
+    """
+    if "\t" in line:
+        return line.split("\t")
+    words = line.split()
+    for separator in SEPARATORS:
+        if apart and separator in words:
+            at = words.index(separator)
+            return [" ".join(words[:at]), " ".join(words[at + 1 :])]
+        if not apart and separator in line:
             return line.split(separator)
     return [line]
+
+
+def as_line(text: str, target: str | None) -> str:
+    """What :func:`cut_line` reads as these two again, apart or not."""
+    if target is None and not any(separator in text for separator in SEPARATORS):
+        return text
+    return f"{text}\t{target or ''}"
 
 
 def _without_empty_ends(row: list[str]) -> list[str]:

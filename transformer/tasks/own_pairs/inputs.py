@@ -4,13 +4,10 @@ import io
 from dataclasses import dataclass
 
 from transformer.errors import TaskError
-from transformer.tasks.own_pairs.file import MAX_LINE_BYTES, MAX_TEXT, TextLines
+from transformer.tasks.own_pairs.file import MAX_LINE_BYTES, MAX_TEXT, TextLines, cut_line
 
 MAX_INPUTS = 10_000
 MAX_BYTES = 10_000_000
-ARROW = "=>"
-"""Between input and target where a tab cannot be typed: as a word by itself, the first of a line.
-No bundled task's inputs have it. A tab in the line wins."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,7 @@ def parse_inputs(content: bytes) -> Inputs:
             problem = f"The line has more than {MAX_LINE_BYTES:,} bytes; shorten it."
             found.append(Input(number, "", None, problem))
             continue
-        cells = _cells(line)
+        cells = [" ".join(cell.split()) for cell in cut_line(line, apart=True)]
         extra += len(cells) > 2 and any(cells[2:])
         target = (cells[1] or None) if len(cells) > 1 else None
         problem = ""
@@ -87,21 +84,3 @@ def parse_inputs(content: bytes) -> Inputs:
     if not found:
         raise TaskError("There is no input yet. Write one a line.")
     return Inputs(tuple(found), lines.encoding, extra)
-
-
-def _cells(line: str) -> list[str]:
-    """A line's texts: the input, and what follows a tab or else the first arrow."""
-    if "\t" in line:
-        return [" ".join(cell.split()) for cell in line.split("\t")]
-    words = line.split()
-    if ARROW not in words:
-        return [" ".join(words)]
-    at = words.index(ARROW)
-    return [" ".join(words[:at]), " ".join(words[at + 1 :])]
-
-
-def as_line(text: str, target: str | None) -> str:
-    """What :func:`parse_inputs` reads as these two again."""
-    if target is None and ARROW not in text.split():
-        return text
-    return f"{text}\t{target or ''}"
