@@ -48,7 +48,7 @@ def test_a_run_beyond_its_memory_fails_and_goes_on_with_more(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="RLIMIT_DATA counts all memory on Linux only")
 @pytest.mark.parametrize("megabytes", [10, 300])
-def test_whatever_the_limit_a_last_word_is_said(
+def test_whatever_the_limit_the_reason_is_told(
     megabytes: int, nursery: Nursery, root: Path
 ) -> None:
     """Also where it is below what PyTorch has taken already."""

@@ -143,7 +143,7 @@ def test_a_pid_used_again_does_not_revive_a_run(tmp_path: Path) -> None:
     assert run.status().state == "interrupted"
 
 
-def test_a_trainer_that_died_on_its_way_never_began(tmp_path: Path) -> None:
+def test_a_trainer_that_died_on_its_way_failed_to_start(tmp_path: Path) -> None:
     """Whoever looks first, before whoever started it has noticed, reads that it failed."""
     run = create_run(tiny(), root=tmp_path)
     run.set_status(Status("starting", pid=2**22 - 1, process_started=1.0))
