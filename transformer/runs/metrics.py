@@ -8,7 +8,7 @@ import io
 import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Self, TypedDict, TypeVar
 
@@ -64,20 +64,30 @@ class Record:
         kind, step = plain.get("kind"), plain.get("step")
         if kind not in ("train", "eval") or step is None or not _is_count(step):
             return None
-        found = {name: plain[name] for name in NUMBERS if _can_be(name, plain.get(name))}
-        if _are_errors(plain.get("errors"), found.get("examples")):
+        found: dict[str, Any] = {
+            name: value
+            for name, value in plain.items()
+            if name in LIMITS
+            and (type(value) is int or (type(value) is float and name not in COUNTS))
+            and 0 <= value <= LIMITS[name]  # neither NaN nor infinite
+        }
+        if "errors" in plain and _are_errors(plain["errors"], found.get("examples")):
             found["errors"] = plain["errors"]
         return cls(kind, step, **found)
 
     def updated(self, later: Self) -> Self:
         """This one, with what a later line has measured in its place."""
-        values = ((name, getattr(later, name)) for name in self.__slots__)
-        return replace(self, **{name: value for name, value in values if value is not None})
+        pairs = ((getattr(later, name), getattr(self, name)) for name in self.__slots__)
+        return type(self)(*(before if after is None else after for after, before in pairs))
 
 
-NUMBERS = ("seconds", "loss", "tokens", "learning_rate", "token_accuracy", "exact_match", "unigram",
-           "examples")  # fmt: skip
-LATEST = ("seconds", "tokens", "loss", "exact_match")
+LIMITS: dict[str, float] = {
+    **dict.fromkeys(("seconds", "loss", "learning_rate", "unigram", "tokens", "examples"), LARGEST),
+    **dict.fromkeys(("token_accuracy", "exact_match"), 1),
+}
+"""The numbers of a line, each with the most that it can be."""
+COUNTS = ("tokens", "examples")
+LATEST = ("step", "seconds", "tokens", "loss", "exact_match")
 """What :func:`ends` looks for at the end of a file."""
 
 
@@ -95,14 +105,6 @@ class Samples(TypedDict):
 
     step: int
     samples: list[Sample]
-
-
-def _can_be(name: str, value: Any) -> bool:
-    """Whether a value from a file can be true: a number, neither NaN nor infinite."""
-    if name in ("tokens", "examples"):
-        return _is_count(value)
-    most = 1 if name in ("token_accuracy", "exact_match") else LARGEST
-    return type(value) in (int, float) and 0 <= value <= most
 
 
 def _is_count(value: Any) -> bool:
@@ -221,14 +223,15 @@ def ends(run_path: Path) -> tuple[Record, Record]:
 
 def _latest(backwards: Iterable[Record]) -> tuple[Record, bool]:
     """The last value of each quantity, and whether there is one of each."""
-    found: Record | None = None
+    found: dict[str, Any] = {}
     for record in backwards:
-        if record.kind == "train":
-            record = replace(record, loss=None)
-        found = record.updated(found) if found else record
-        if all(getattr(found, name) is not None for name in LATEST):
-            return found, True
-    return found or Record("eval", 0), False
+        for name in LATEST:
+            value = getattr(record, name)
+            if value is not None and (name != "loss" or record.kind == "eval"):
+                found.setdefault(name, value)
+        if len(found) == len(LATEST):
+            break
+    return Record("eval", **{"step": 0, **found}), len(found) == len(LATEST)
 
 
 # --- Curves ---------------------------------------------------------------------------------
