@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -152,6 +153,13 @@ def test_texts_from_the_file_are_shown_and_never_run(tmp_path: Path) -> None:
 
 def test_a_probe_that_is_no_number_still_makes_a_report() -> None:
     assert report._finite({"a": [math.nan, 1.5]}) == {"a": ["nan", 1.5]}
+
+
+def test_the_help_offers_what_a_report_can_be(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["verify", "--help"])
+    offered = re.findall(r"\.[a-z]+\b", capsys.readouterr().out.split("--report REPORT")[-1])
+    assert tuple(offered) == report.FORMATS
 
 
 @pytest.mark.parametrize("ending", ["html", "json"])

@@ -1,6 +1,7 @@
 """Greedy and beam search, against recomputation and the model's own word."""
 
 import math
+from dataclasses import replace
 from functools import partial
 from itertools import product
 
@@ -24,8 +25,9 @@ from tests.support.wild_models import (
     sentences,
     wild_model,
 )
-from transformer.decoding.steps import DecodingStep, length_penalty, output_limit, pad
-from transformer.decoding.strategies import beam_search, decode, greedy
+from transformer.config.run import SamplingConfig
+from transformer.decoding.steps import DecodingStep, Hypothesis, length_penalty, output_limit, pad
+from transformer.decoding.strategies import Greedy, Sampling, beam_search, decode, greedy
 from transformer.hooks import record
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -94,6 +96,40 @@ def test_a_batch_is_its_sentences_one_at_a_time(seed: int, beam_size: int, alpha
 
 
 # --- The model's own word --------------------------------------------------------------------
+
+
+@few
+@given(seeds)
+def test_steps_carry_the_models_logits(seed: int) -> None:
+    """What a page shows of a step, without a hook: the fast engines' as the model's own."""
+    model = wild_model(seed)
+    source = batch_of(model, sentences(model, 2))
+    steps = list(Greedy()(model, source))
+    start = source.new_full((2, 1), model.config.decoder_start_id)
+    with torch.inference_mode():
+        expected = model(source, torch.cat([start, steps[-1].tokens[:, 0, :-1]], dim=1))
+    going = torch.ones(2, dtype=torch.bool)  # after its end a sentence is padding, which is hidden
+    for position, step in enumerate(steps):
+        found = step.logits[:, 0]
+        torch.testing.assert_close(
+            found[going], expected[:, position][going], rtol=0, atol=TOLERANCE
+        )
+        going = ~step.finished[:, 0]
+
+
+@few
+@given(seeds)
+def test_a_sample_is_the_same_where_ended_sentences_are_dropped(seed: int) -> None:
+    model = wild_model(seed)
+    source = batch_of(model, sentences(model, 8))
+    strategy = Sampling(SamplingConfig(temperature=1.5, seed=seed % 1000))
+    whole = decode(model, source, strategy)
+    found: dict[int, Hypothesis] = {}
+    for step in replace(strategy, drop_done=True)(model, source):
+        assert step.sentences is not None
+        beams = step.hypotheses(model.config.eos_id, range(len(step.sentences)))
+        found.update(zip(step.sentences.tolist(), (beam[0] for beam in beams), strict=True))
+    assert [found[number].tokens for number in range(8)] == [one.tokens for one in whole]
 
 
 @few

@@ -64,11 +64,11 @@ def _training(header: Header) -> dict[str, Any]:
     data, summary = header.data.to_dict(), header.summary
     if summary is None:
         return {"task": data["task"]}
-    told = {name: getattr(summary, name) for name in ("preset", "steps", "seed", "seconds")}
+    facts = {name: getattr(summary, name) for name in ("preset", "steps", "seed", "seconds")}
     # What the summary itself says, and what changes no weight.
-    left_out = (*told, "threads")
+    left_out = (*facts, "threads")
     settings = {name: value for name, value in summary.training.items() if name not in left_out}
-    return {"task": data.pop("task"), **told, **settings, **data}
+    return {"task": data.pop("task"), **facts, **settings, **data}
 
 
 def _parameters(header: Header) -> dict[str, int]:

@@ -217,7 +217,7 @@ def header_bytes(source: Path | bytes) -> tuple[bytes, int]:
 
 
 def parse_json(text: str | bytes, what: str) -> dict[str, Any]:
-    """JSON of one object, read more strictly than JSON is wont to be.
+    """JSON of one object, stricter than the standard library reads it.
 
     Args:
         what: what the text is, for the message.

@@ -26,14 +26,14 @@ def on_card(checkpoint: Checkpoint) -> Checkpoint:
         raise UserError(
             "PyTorch finds no CUDA graphics card on this machine; compute on the processor."
         )
-    twin = checkpoint.twin()
+    moved = checkpoint.twin()
     try:
-        twin.model = copy.deepcopy(twin.model).to("cuda")
+        moved.model = copy.deepcopy(moved.model).to("cuda")
     except torch.OutOfMemoryError as error:
         raise UserError(
             "There is no room for this model on the graphics card; compute on the processor."
         ) from error
-    return twin
+    return moved
 
 
 def in_8_bits(checkpoint: Checkpoint) -> Checkpoint:

@@ -36,7 +36,7 @@ class PastOfOne:
         return queries[:, used:], keys, values
 
     def keep(self, rows: Tensor) -> None:
-        """Who is alone goes on, or nobody does."""
+        """Called only while the sentence goes on, so there is nothing to drop."""
 
 
 class PastOfMany:
