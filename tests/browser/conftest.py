@@ -3,13 +3,11 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 from playwright.sync_api import Browser, Page
 from playwright.sync_api import Error as PlaywrightError
 
-from tests.support.explorer import Explorer
+from tests.support.explorer import Explorer, Truth, attention_of
 from tests.support.server import (
     ROOT,
     Server,
@@ -19,7 +17,6 @@ from tests.support.server import (
 )
 from tests.support.trainers import end_runs
 from transformer.checkpoint.checkpoint import Checkpoint
-from transformer.hooks import record
 
 
 @pytest.fixture(scope="session")
@@ -52,19 +49,10 @@ def class_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def truth() -> dict[str, np.ndarray]:
+def truth() -> Truth:
     """The weights of the view that most tests open, from the library alone."""
     checkpoint = Checkpoint.load(ROOT / "checkpoints" / "sort.safetensors")
-    source = checkpoint.encode("workbench")
-    written = checkpoint.target_vocabulary.encode("bcehknorw")
-    read = torch.tensor([[checkpoint.config.decoder_start_id, *written]])
-    with torch.inference_mode(), record(checkpoint.model) as trace:
-        checkpoint.model(source, read)
-    return {
-        "encoder": trace.encoder_attention.numpy(),
-        "decoder": trace.decoder_attention.numpy(),
-        "cross": trace.cross_attention.numpy(),
-    }
+    return attention_of(checkpoint, "workbench", "bcehknorw")
 
 
 @pytest.fixture(scope="module")

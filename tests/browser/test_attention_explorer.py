@@ -11,8 +11,9 @@ import pytest
 import torch
 from playwright.sync_api import expect
 
-from tests.support.explorer import Explorer, Truth, press
+from tests.support.explorer import Explorer, Truth
 from tests.support.server import settle
+from tests.widgets.test_attention_explorer import ROWS as ALONE
 from transformer.figures.attention import attention_grid, attention_map, head_view
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,60 +34,6 @@ def row(name: str) -> Callable[[Check], Check]:
         return check
 
     return keep
-
-
-@row("Token-labelled heatmap per head")
-def _(explorer: Explorer, truth: Truth) -> None:
-    explorer.open()
-    assert explorer.page.locator(".columns span").all_inner_texts() == [*"workbench", "<eos>"]
-    assert explorer.page.locator(".rows span").all_inner_texts() == [*"bcehknorw", "<eos>"]
-
-
-@row("Head-view lines")
-def _(explorer: Explorer, truth: Truth) -> None:
-    explorer.open()
-    assert explorer.ink() > 1000
-    before = explorer.ink()
-    explorer.token("w2").hover()
-    assert 0 < explorer.ink() < before  # only the lines of that token
-
-
-@row("Several heads overlaid, toggles")
-def _(explorer: Explorer, truth: Truth) -> None:
-    explorer.open()
-    explorer.head("cross.1.1").click(modifiers=["Shift"])
-    explorer.head("cross.1.2").click(modifiers=["Shift"])
-    chips = explorer.page.locator(".chip")
-    expect(chips).to_have_count(5)  # three heads, and a grey mean of each other attention
-    explorer.page.mouse.move(0, 0)
-    drawn = explorer.ink()
-    chips.nth(1).click()
-    expect(chips.nth(1)).to_have_attribute("aria-pressed", "false")
-    assert explorer.ink() < drawn
-    chips.nth(0).dblclick()
-    expect(chips).to_have_count(1)
-
-
-@row("Layers×heads grid")
-def _(explorer: Explorer, truth: Truth) -> None:
-    explorer.open()
-    for kind in ("encoder", "decoder", "cross"):
-        for layer in range(2):
-            for head in range(4):
-                expect(explorer.head(f"{kind}.{layer}.{head}")).to_be_visible()
-
-
-@row("Enc-self + dec-self + cross")
-def _(explorer: Explorer, truth: Truth) -> None:
-    """One cursor in all three: a token written is lit as a query, and where it is read."""
-    explorer.open()
-    explorer.token("w3").hover()
-    assert explorer.lit(".tokens button") == ["w3", "r4"]
-    explorer.token("s3").hover()
-    assert explorer.lit(".tokens button") == ["s3", "s3"]  # what is looked at, and what looks
-    assert explorer.lit(".columns span") == ["s3"]
-    explorer.page.locator(".columns span").first.hover()
-    assert explorer.ink(".grid .cursor") > 0
 
 
 @row("Neuron view q·k")
@@ -114,73 +61,6 @@ def _(explorer: Explorer, truth: Truth) -> None:
         assert abs(float(cells[3]) - float(cells[4])) < 2e-6  # the formula, and the model
         assert abs(float(cells[4]) - truth["decoder"][0, 1, 1, column]) < 1e-6
     expect(explorer.page.get_by_text("its score becomes −∞")).to_be_visible()
-
-
-@row("Exact value on hover")
-def _(explorer: Explorer, truth: Truth) -> None:
-    explorer.open()
-    for cell in ((0, 7), (2, 5), (9, 9)):
-        explorer.point_at(*cell)
-        expect(explorer.readout).to_contain_text(f"{truth['cross'][1, 0][cell]:.6f}")
-        # A ring round the cell takes 300 pixels; beside it stands the value on a ground of its own.
-        assert explorer.ink(".frame .cursor", 255) > 1000
-
-
-@row("Hover previews, click locks")
-def _(explorer: Explorer, truth: Truth) -> None:
-    explorer.open()
-    heading = explorer.large.get_by_role("heading").first
-    explorer.head("encoder.0.2").hover()
-    expect(heading).to_have_text("Encoder self-attention, layer 1, head 3")
-    explorer.page.mouse.move(0, 0)
-    expect(heading).to_have_text("Cross-attention, layer 2, head 1")
-    explorer.head("encoder.0.2").click()
-    explorer.page.mouse.move(0, 0)
-    expect(heading).to_have_text("Encoder self-attention, layer 1, head 3")
-    explorer.head("decoder.1.1").dblclick()
-    expect(explorer.page.locator(".chip")).to_have_count(1)
-    explorer.head("decoder.1.1").dblclick()
-    expect(explorer.page.locator(".chip")).to_have_count(3)
-
-
-@row("Multi-token select + sum")
-def _(explorer: Explorer, truth: Truth) -> None:
-    explorer.open()
-    explorer.token("w2").click()
-    explorer.token("w4").click(modifiers=["Shift"])
-    explorer.page.mouse.move(0, 0)
-    total = truth["cross"][1, 0, [2, 4]].sum(axis=0)
-    expect(explorer.readout).to_contain_text(f"{total.max():.6f}")
-    expect(explorer.page.locator(".sum-name")).to_have_text("sum of 2")
-    explorer.page.keyboard.press("Escape")
-    expect(explorer.page.locator(".sum-name")).to_have_text("mean")
-
-
-@row("Mean/sum over heads or layers")
-def _(explorer: Explorer, truth: Truth) -> None:
-    means = {
-        "cross.1.mean": truth["cross"][1].mean(axis=0),
-        "cross.mean.2": truth["cross"][:, 2].mean(axis=0),
-        "cross.mean.mean": truth["cross"].mean(axis=(0, 1)),
-    }
-    explorer.open()
-    for name, expected in means.items():
-        explorer.head(name).click()
-        explorer.page.wait_for_url(re.compile(f"head={re.escape(name)}"))
-        explorer.point_at(2, 5)
-        expect(explorer.readout).to_contain_text(f"{expected[2, 5]:.6f}"[:-1])
-
-
-@row("Weak-link threshold")
-def _(explorer: Explorer, truth: Truth) -> None:
-    explorer.open(hide="0.1")
-    weights = truth["cross"][1, 0]
-    weak = weights[weights < 0.1]
-    said = explorer.page.locator(".controls output")
-    expect(said).to_contain_text(f"hides {len(weak)} links with {100 * weak.sum() / 10:.1f}"[:-2])
-    shown = explorer.ink()
-    explorer.page.get_by_label("Hide links below").fill("0.5")
-    assert explorer.ink() < shown
 
 
 @row("Rollout / contribution flow")
@@ -314,16 +194,6 @@ def _(explorer: Explorer, truth: Truth) -> None:
     expect(strip.last).to_contain_text(f"all {sum(w.size for w in truth.values()):,} weights")
 
 
-@row("Keyboard navigation")
-def _(explorer: Explorer, truth: Truth) -> None:
-    """The whole of it is ``test_attention_access.py``."""
-    explorer.open()
-    explorer.stage.focus()
-    press(explorer.page, "ArrowRight", "ArrowDown", "ArrowDown", "ArrowRight")
-    expect(explorer.readout).to_contain_text(f"{truth['cross'][1, 0, 2, 1]:.6f}")
-    explorer.page.evaluate("document.activeElement.blur()")
-
-
 @row("Permalink")
 def _(explorer: Explorer, truth: Truth) -> None:
     query = {"with": "cross.1.1 encoder.0.2", "cell": "2.5", "hide": "0.05", "tokens": "w2 w4"}
@@ -336,18 +206,6 @@ def _(explorer: Explorer, truth: Truth) -> None:
     expect(explorer.page.locator(".large canvas").first).to_be_visible()
     settle(explorer.page)
     assert view.inner_html() == state
-
-
-@row("Export PNG/SVG")
-def _(explorer: Explorer, truth: Truth) -> None:
-    explorer.open()
-    svg = Path(explorer.download("SVG").path()).read_text("utf-8")
-    assert "&lt;eos&gt;" in svg  # a token that looks like markup
-    assert f"{truth['cross'][1, 0, 2, 5]:.6f}" in svg
-    assert svg.count("<rect") > 100
-    png = Path(explorer.download("PNG").path()).read_bytes()
-    assert png.startswith(b"\x89PNG")
-    assert len(png) > 5000
 
 
 @row("Export HTML")
@@ -382,20 +240,6 @@ def _(explorer: Explorer, truth: Truth) -> None:
     assert np.abs(table["weight"].to_numpy() - truth["cross"][1, 0].reshape(-1)).max() < 1e-6
     scores = pd.read_csv(Path(explorer.download("Scores of all heads (CSV)").path()))
     assert len(scores) == 24
-
-
-@row("Colour-blind care")
-def _(explorer: Explorer, truth: Truth) -> None:
-    """More weight is darker, whatever the hue: read from the pixels."""
-    explorer.open()
-    pixels = explorer.page.locator(".stage canvas").first.evaluate(
-        "(canvas) => [...canvas.getContext('2d').getImageData(0, 0, 10, 10).data]"
-    )
-    colours = np.array(pixels).reshape(100, 4)[:, :3]
-    lightness = colours @ [0.2126, 0.7152, 0.0722]
-    order = np.argsort(truth["cross"][1, 0].reshape(-1))
-    assert (np.diff(lightness[order]) <= 1).all()
-    assert lightness.max() - lightness.min() > 150
 
 
 @row("Dark/light")
@@ -435,5 +279,5 @@ def test_what_others_have_is_here(explorer: Explorer, truth: Truth, name: str) -
 
 def test_every_row_is_in_the_table() -> None:
     table = COMPARISON.read_text("utf-8")
-    for name in ROWS:
+    for name in (*ROWS, *ALONE):
         assert f"| {name} | yes |" in table

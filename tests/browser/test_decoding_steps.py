@@ -5,10 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
-from pages.components.shell.mount import SHARED, WIDGETS
-from pages.components.shell.text import probability
 from tests.browser.conftest import NewPage
 from tests.support.access import assert_accessible_in_both_themes
 from tests.support.server import Server, settle
@@ -16,14 +14,6 @@ from transformer.checkpoint.checkpoint import Checkpoint
 from transformer.config.run import SamplingConfig
 from transformer.decoding.next_token import next_token
 
-SAMPLINGS = (
-    SamplingConfig(),
-    SamplingConfig(temperature=0.35),
-    SamplingConfig(temperature=2.7, top_k=4),
-    SamplingConfig(temperature=1.3, top_p=0.6),
-    SamplingConfig(temperature=0.8, top_k=7, top_p=0.45),
-    SamplingConfig(top_k=1000, top_p=0.999),
-)
 LONG = "abcdefghijklmnopqrstuvwxyz"
 """More letters than `reverse` has learned from: it goes wrong."""
 
@@ -32,46 +22,6 @@ def open_decode(page: Page, server: Server, query: str) -> None:
     page.goto(f"{server.url}/decode?{query}")
     expect(page.locator(".where")).to_be_visible()
     settle(page)
-
-
-def test_the_browser_computes_what_the_library_does(browser: Browser) -> None:
-    torch.manual_seed(5)
-    rows = [*(4 * torch.randn(6, 23)), torch.tensor([1.0, 3.0, 3.0, 1.0, 3.0])]
-    page = browser.new_page()
-    script = (WIDGETS / "decoding_steps" / "arithmetic.js").read_text("utf-8")
-    for logits in rows:
-        for sampling in SAMPLINGS:
-            given = {
-                "temperature": sampling.temperature,
-                "topK": sampling.top_k,
-                "topP": sampling.top_p,
-            }
-            found = page.evaluate(
-                f"""([logits, settings]) => {{
-                  {script}
-                  const found = nextToken(Float32Array.from(logits), settings);
-                  return Object.fromEntries(
-                    ["divided", "rank", "inTopK", "before", "kept", "probabilities"]
-                      .map((name) => [name, [...found[name]]]));
-                }}""",
-                [logits.tolist(), given],
-            )
-            expected = next_token(logits, sampling)
-            assert found["rank"] == expected.rank.tolist()
-            assert found["inTopK"] == expected.in_top_k.tolist()
-            assert found["kept"] == expected.kept.tolist()
-            for name in ("divided", "before", "probabilities"):
-                torch.testing.assert_close(
-                    torch.tensor(found[name], dtype=torch.float64),
-                    getattr(expected, name),
-                    rtol=0,
-                    atol=1e-12,
-                )
-    shares = [0.0, 1e-12, 4.99e-5, 5.01e-5, 0.123, 0.9998, 0.99994, 0.99996, 1.0]
-    script = (SHARED / "element.js").read_text("utf-8")
-    said = page.evaluate(f"(shares) => {{ {script}; return shares.map(inPercent); }}", shares)
-    assert said == [probability(share) for share in shares]
-    page.close()
 
 
 def test_steps_temperature_and_cuts_by_keyboard(server: Server, new_page: NewPage) -> None:
@@ -162,32 +112,6 @@ def test_a_road_by_chance_is_drawn_again_by_its_seed(server: Server, new_page: N
     open_decode(page, server, f"checkpoint=reverse&input={LONG}&part=strategies")
     expect(page.get_by_label("Seed", exact=True)).to_have_value("1")
     expect(page.locator(".strategies")).to_contain_text("seed 1")
-
-
-def test_a_choice_is_drawn_before_the_server_has_answered(
-    server: Server, new_page: NewPage
-) -> None:
-    """What is known already is drawn in the same task as the click, and is then confirmed."""
-    page = new_page()
-    open_decode(page, server, "checkpoint=reverse&input=abcdef&step=3")
-    rival = page.locator(".candidates button").nth(1)
-    token = rival.get_attribute("data-token")
-    at_once = rival.evaluate(
-        """(button) => {
-          const root = button.getRootNode();
-          button.click();
-          return [...root.querySelectorAll(".output button, .where")].map((one) => one.textContent);
-        }"""
-    )
-    assert len(at_once) == 4  # three tokens; what follows is not there yet
-    assert at_once[3].startswith(f"Step 3 of …: given “{token}”")
-    expect(page.locator(".decoding_steps.pending")).to_have_count(0)
-    settle(page)
-    confirmed = page.locator(".where").inner_text()
-    assert confirmed.split(": ", 1)[1] == at_once[3].split(": ", 1)[1]
-    shown = page.locator(".output button").all_text_contents()
-    assert shown[:3] == at_once[:3]
-    assert len(shown) > 3
 
 
 def test_branches_are_made_named_compared_and_walked_by_keyboard(

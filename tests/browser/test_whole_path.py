@@ -210,20 +210,6 @@ def test_choosing_a_head_by_mouse_and_keyboard(server: Server, new_page: NewPage
     )
 
 
-def test_a_row_read_cell_by_cell_sums_to_one(server: Server, new_page: NewPage) -> None:
-    page = new_page()
-    page.goto(f"{server.url}/attention?checkpoint=reverse&input=abcd&head=cross.0.1")
-    stage = page.get_by_role("application")
-    expect(stage).to_be_visible()
-    stage.focus()
-    total = 0.0
-    for column in range(1, 6):  # four letters and <eos>
-        page.keyboard.press("ArrowRight")
-        expect(page.locator(".readout")).to_contain_text(f"(column {column})")
-        total += float(page.locator(".readout").inner_text().rsplit(" ", 1)[1])
-    assert abs(total - 1) < 1e-5
-
-
 def test_another_candidate_is_another_road(server: Server, new_page: NewPage) -> None:
     page = new_page()
     page.goto(f"{server.url}/decode?checkpoint=reverse&input=abcdef")

@@ -1,11 +1,15 @@
-"""The Attention page as the tests of it handle it."""
+"""The attention explorer as tests handle it, alone or on the Attention page."""
 
 from urllib.parse import urlencode
 
 import numpy as np
+import torch
 from playwright.sync_api import Download, Locator, Page, expect
 
 from tests.support.server import Server, settle
+from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.decoding.strategies import decode
+from transformer.hooks import record
 
 Truth = dict[str, np.ndarray]
 
@@ -15,30 +19,34 @@ def press(page: Page, *keys: str) -> None:
         page.keyboard.press(key)
 
 
-class Explorer:
-    """The Attention page of one browser, opened anew only where a test needs another address."""
+def attention_of(checkpoint: Checkpoint, text: str, output: str | None = None) -> Truth:
+    """Its weights for a text, from the library alone: by kind, [layer, head, query, key].
 
-    def __init__(self, page: Page, server: Server) -> None:
-        self.page, self.url = page, server.url
+    output: what the decoder reads and writes; else what the model writes by itself.
+    """
+    source = checkpoint.encode(text)
+    if output is None:
+        ids = list(decode(checkpoint.model, source)[0].tokens[:-1])
+    else:
+        ids = checkpoint.target_vocabulary.encode(output)
+    read = torch.tensor([[checkpoint.config.decoder_start_id, *ids]])
+    with torch.inference_mode(), record(checkpoint.model) as trace:
+        checkpoint.model(source, read)
+    return {
+        "encoder": trace.encoder_attention.numpy(),
+        "decoder": trace.decoder_attention.numpy(),
+        "cross": trace.cross_attention.numpy(),
+    }
+
+
+class Maps:
+    """The explorer in a page."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
         self.large = page.locator(".large")
         self.readout = page.locator(".readout")
         self.stage = page.get_by_role("application").first
-        self.opened = ("", "")
-
-    def open(self, **query: str) -> None:
-        query = {"checkpoint": "sort", "input": "workbench", "head": "cross.1.0", **query}
-        address = f"{self.url}/attention?{urlencode(query)}"
-        # Whatever a person keeps is in the address, as soon as the server has answered: as long as
-        # that is the same, so is the view.
-        if self.opened[0]:
-            settle(self.page)
-        if self.opened == (address, self.page.url):
-            self.page.mouse.move(0, 0)
-            return
-        self.page.goto(address)
-        expect(self.page.locator(".large canvas").first).to_be_visible(timeout=60_000)
-        settle(self.page)
-        self.opened = address, self.page.url
 
     def head(self, name: str) -> Locator:
         return self.page.locator(f"button[data-head='{name}']")
@@ -98,3 +106,27 @@ class Explorer:
         with self.page.expect_download() as started:
             self.page.get_by_role("button", name=name, exact=True).click()
         return started.value
+
+
+class Explorer(Maps):
+    """The Attention page of one browser, opened anew only where a test needs another address."""
+
+    def __init__(self, page: Page, server: Server) -> None:
+        super().__init__(page)
+        self.url = server.url
+        self.opened = ("", "")
+
+    def open(self, **query: str) -> None:
+        query = {"checkpoint": "sort", "input": "workbench", "head": "cross.1.0", **query}
+        address = f"{self.url}/attention?{urlencode(query)}"
+        # Whatever a person keeps is in the address, as soon as the server has answered: as long as
+        # that is the same, so is the view.
+        if self.opened[0]:
+            settle(self.page)
+        if self.opened == (address, self.page.url):
+            self.page.mouse.move(0, 0)
+            return
+        self.page.goto(address)
+        expect(self.page.locator(".large canvas").first).to_be_visible(timeout=60_000)
+        settle(self.page)
+        self.opened = address, self.page.url

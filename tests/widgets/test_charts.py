@@ -305,8 +305,9 @@ def test_what_was_not_measured_leaves_a_gap(bare: Bare) -> None:
     expect(shown.page.locator(".charts")).to_have_attribute("aria-valuemin", "50")
 
 
-def test_runs_without_a_point(bare: Bare) -> None:
-    data = two_runs()
+@pytest.mark.parametrize("logarithmic", [False, True])
+def test_runs_without_a_point(bare: Bare, logarithmic: bool) -> None:
+    data = two_runs(log_x=logarithmic)
     for run in data["runs"]:
         run.update(train=[], evaluation=[])
     shown = bare(COMPARE, data)
