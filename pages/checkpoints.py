@@ -5,7 +5,7 @@ import streamlit as st
 from pages.components.checkpoints import kept, verification
 from pages.components.checkpoints.card import checkpoint_card
 from pages.components.checkpoints.panels import panels
-from pages.components.checkpoints.upload import door, questions
+from pages.components.checkpoints.upload import questions, upload_field
 from pages.components.shell import session
 from pages.components.shell.frame import frame
 
@@ -13,7 +13,7 @@ with frame("Checkpoints", "A trained model in one file: look inside, check it, t
     kept.undo()
     left, right = st.columns([1, 1], gap="large")
     with right:
-        door()
+        upload_field()
     with left:
         entry = session.choose_checkpoint()
     questions()
@@ -30,7 +30,7 @@ with frame("Checkpoints", "A trained model in one file: look inside, check it, t
                     icon=":material/download:",
                 )
                 check = st.button("Check this checkpoint", type="primary", key="check")
-                kept.care(entry)
+                kept.edit_menu(entry)
             with st.container(horizontal=True):
                 for page, text, icon in (
                     ("pages/attention.py", "Look at its attention", ":material/grid_on:"),

@@ -1,4 +1,4 @@
-"""Step through decoding: each token's probabilities, what it looked at, other roads."""
+"""Step through decoding: each token's probabilities, what it looked at, other paths."""
 
 import math
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from pages.components.decoding import (
     what_if,
     why,
 )
-from pages.components.decoding.paths import Road, decode_road
+from pages.components.decoding.paths import DecodingPath, decode_path
 from pages.components.decoding.view import View
 from pages.components.shared import inputs
 from pages.components.shared.inspection import shown
@@ -47,14 +47,14 @@ PANELS: dict[str, tuple[str, Callable[[View], None]]] = {
 
 @st.fragment
 def walk(checkpoint: "Checkpoint", text: str) -> None:
-    """Everything about one input. A fragment: another road leaves the rest of the page alone."""
+    """Everything about one input. A fragment: another path leaves the rest of the page alone."""
     if st.session_state["input"] != text:
         st.rerun()  # a panel has opened another input
     with errors_shown(), address.together("Decode"):
         source = checkpoint.source_ids(text)
         place.read(checkpoint, text)
-        way = place.way(checkpoint)
-        branch_store.notice(way, checkpoint)
+        spec = place.spec(checkpoint)
+        branch_store.notice(spec, checkpoint)
         left, right = st.columns(2)
         wanted: tuple[int, ...] = ()
         with left:
@@ -62,12 +62,12 @@ def walk(checkpoint: "Checkpoint", text: str) -> None:
             with errors_shown():
                 wanted = verdict.target_ids(checkpoint, target)
         with right:
-            compared = comparison.field(checkpoint, way, wanted)
-        road = decode_road(checkpoint, text, way)
-        summary(checkpoint, road, wanted)
-        error = verdict.find_error(road, wanted)
+            compared = comparison.field(checkpoint, spec, wanted)
+        path = decode_path(checkpoint, text, spec)
+        summary(checkpoint, path, wanted)
+        error = verdict.find_error(path, wanted)
         judgement = st.container()  # filled below: it may decode once more
-        sides = comparison.sides(compared, checkpoint, text, road, wanted)
+        sides = comparison.sides(compared, checkpoint, text, path, wanted)
         decoding_steps(
             shown(checkpoint.target_vocabulary.tokens, range(checkpoint.config.target_vocab_size)),
             shown(checkpoint.source_vocabulary.tokens, source),
@@ -81,25 +81,27 @@ def walk(checkpoint: "Checkpoint", text: str) -> None:
         )
         if error is not None:
             with judgement:
-                verdict.verdict(checkpoint, text, road, wanted, error)
+                verdict.verdict(checkpoint, text, path, wanted, error)
         place.write()
-        view = View(checkpoint, text, way.prefix, road.written, place.step(), way.sampling, wanted)
+        view = View(
+            checkpoint, text, spec.prefix, path.written, place.step(), spec.sampling, wanted
+        )
         open_panel("More about this output", PANELS, "part", view)
 
 
-def summary(checkpoint: "Checkpoint", road: Road, wanted: tuple[int, ...]) -> None:
+def summary(checkpoint: "Checkpoint", path: DecodingPath, wanted: tuple[int, ...]) -> None:
     """What was written, and the way back to what the model writes by itself."""
-    prefix = road.way.prefix
+    prefix = path.spec.prefix
     with st.container(horizontal=True, vertical_alignment="center"):
         who = "After your choice, the model" if prefix else "The model"
-        judged = ", which is right" if road.written == wanted else ""
+        judged = ", which is right" if path.written == wanted else ""
         st.markdown(
-            f"{who} writes {verbatim(checkpoint.target_vocabulary.decode(road.written))}{judged}; "
-            f"log-probability {road.total:.4f} (probability {probability(math.exp(road.total))}).",
+            f"{who} writes {verbatim(checkpoint.target_vocabulary.decode(path.written))}{judged}; "
+            f"log-probability {path.total:.4f} (probability {probability(math.exp(path.total))}).",
             width="stretch",
         )
         st.button("Back to the model's own choice", on_click=place.start_over, disabled=not prefix)
-    if road.written[-1] != checkpoint.config.eos_id:
+    if path.written[-1] != checkpoint.config.eos_id:
         st.warning("The output was cut: the model goes on without an end.")
 
 

@@ -321,7 +321,7 @@ def test_trust_notices_every_kind_of_lie(sort: Checkpoint) -> None:
     assert failing({**true, "decoder": leaking}) == ["nothing under the mask"]
     # The right numbers in the wrong place sum to 1 all the same.
     assert failing({**true, "cross": true["cross"][:, ::-1]}) == ["equals the formulas"]
-    training = sort.twin()
+    training = sort.view()
     training.model.train()
     assert failing(true, training) == ["dropout off"]
 
@@ -331,7 +331,7 @@ def test_trust_notices_every_kind_of_lie(sort: Checkpoint) -> None:
 
 def work(checkpoint: Checkpoint, number: int) -> list[np.ndarray]:
     """Record, ablate, patch and explain, on module objects of this thread alone."""
-    own = checkpoint.twin()
+    own = checkpoint.view()
     text = ("workbench", "streamlit", "attention")[number % 3]
     source, read, written = answered(own, text)
     heads = [Head("cross", 1, number % 4), Head("encoder", 0, (number + 1) % 4)]

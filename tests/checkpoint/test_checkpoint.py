@@ -120,7 +120,7 @@ def test_ties_survive(tie: bool, share: bool) -> None:
     """One tensor, not two that are equal: else the next training would part them."""
     before = make(tie_embeddings=tie, share_embeddings=share)
     loaded = Checkpoint.load(before.to_bytes())
-    for model in (loaded.model, loaded.twin().model):
+    for model in (loaded.model, loaded.view().model):
         target = model.target_embedding.tokens.weight
         assert (model.output.weight is target) == tie
         assert (model.source_embedding.tokens.weight is target) == share
@@ -161,7 +161,7 @@ def test_a_model_trained_elsewhere_has_no_summary(saved: Checkpoint) -> None:
 def test_the_same_checkpoint_gives_the_same_bytes(saved: Checkpoint, content: bytes) -> None:
     assert saved.to_bytes() == content
     assert make().to_bytes() == content
-    assert saved.twin().to_bytes() == content
+    assert saved.view().to_bytes() == content
     assert Checkpoint.load(content).to_bytes() == content
     assert make(1).to_bytes() != content
 
@@ -240,7 +240,7 @@ def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
 
 
 def test_twins_share_weights_and_nothing_else(saved: Checkpoint) -> None:
-    left, right = saved.twin(), saved.twin()
+    left, right = saved.view(), saved.view()
     for name, tensor in left.model.named_parameters():
         assert tensor.data_ptr() == saved.tensors[name].data_ptr()
         assert tensor.data_ptr() == right.model.get_parameter(name).data_ptr()
@@ -274,7 +274,7 @@ def test_eight_threads_record_on_eight_twins(saved: Checkpoint) -> None:
     def work(number: int) -> None:
         # How many threads torch uses is each thread's own setting.
         torch.set_num_threads(1)
-        twin = saved.twin()
+        twin = saved.view()
         start.wait()
         for _ in range(15):
             found[number].append(look(twin, texts[number]))
@@ -364,7 +364,7 @@ def test_examples_that_the_model_cannot_read_are_refused(content: bytes, source:
 def test_a_twin_shares_weights_and_nothing_else(shared: bool) -> None:
     checkpoint = make(share_embeddings=shared)
     with record(checkpoint.model) as seen:
-        twin = checkpoint.twin()
+        twin = checkpoint.view()
         source, target = torch.tensor([[4, 5, 3]]), torch.tensor([[1, 4]])
         logits = twin.model(source, target)
         assert not seen  # a hook of the one is none of the other's

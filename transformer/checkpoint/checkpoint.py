@@ -180,7 +180,7 @@ class Checkpoint:
         """Write the file; a reader sees the old one or the new one, never half."""
         write_atomic(Path(path), self.to_bytes())
 
-    def twin(self) -> Self:
+    def view(self) -> Self:
         """The same weights behind module objects of its own, for another thread's hooks."""
         twin = copy.copy(self)
         twin.model = own_modules(self.model)

@@ -26,7 +26,7 @@ def on_card(checkpoint: Checkpoint) -> Checkpoint:
         raise UserError(
             "PyTorch finds no CUDA graphics card on this machine; compute on the processor."
         )
-    moved = checkpoint.twin()
+    moved = checkpoint.view()
     try:
         moved.model = copy.deepcopy(moved.model).to("cuda")
     except torch.OutOfMemoryError as error:

@@ -177,7 +177,7 @@ def _exact_match(shown: Shown, heads: list[Head], method: str, examples: Example
         return
     job = jobs.current("exact match study", name)
     if st.button(f"Exact match on {examples.words}", key="measure"):
-        twin = shown.checkpoint.twin()  # hooks of its own, for a thread of its own
+        view = shown.checkpoint.view()  # hooks of its own, for a thread of its own
 
         def work() -> Generator[object, None, None]:
             from transformer.analysis.ablation import exact_match
@@ -185,10 +185,10 @@ def _exact_match(shown: Shown, heads: list[Head], method: str, examples: Example
             count = len(examples.pairs)
             shares = []
             for number, off in enumerate(([], heads)):
-                replacements = _replacements(twin, method, examples)(off)
+                replacements = _replacements(view, method, examples)(off)
                 rights = []
                 for done, right in exact_match(
-                    twin, examples.pairs, replacements, examples.is_right
+                    view, examples.pairs, replacements, examples.is_right
                 ):
                     yield (number + done / count) / 2
                     rights.append(right)
@@ -215,13 +215,13 @@ def _knock_out(shown: Shown, method: str, examples: Examples) -> None:
     job = jobs.current("knock-out study", name)
     count = len(all_heads(shown.checkpoint.config))
     if st.button(f"Knock out each of the {count} heads in turn", key="knock out"):
-        twin = shown.checkpoint.twin()
+        view = shown.checkpoint.view()
 
         def work() -> Generator[object, None, None]:
             from transformer.analysis.ablation import knock_out
 
-            replacements = _replacements(twin, method, examples)
-            yield from knock_out(twin, examples.pairs, replacements, examples.is_right)
+            replacements = _replacements(view, method, examples)
+            yield from knock_out(view, examples.pairs, replacements, examples.is_right)
 
         st.session_state["knock-out study"] = job = jobs.start(name, work)
     result = jobs.show(job, f"{count} heads, {examples.words}")

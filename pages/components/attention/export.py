@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.components.attention.sides import Shown
-from pages.components.shell.address import Told
+from pages.components.shell.address import Message
 from pages.components.widgets.attention_explorer import WIDGET, pack
 from transformer.analysis.heads import Head
 from transformer.files import cell
@@ -129,7 +129,7 @@ def panel(sides: Sequence[Shown], head: Head | None) -> None:
 def offline_page(sides: Sequence[Shown], told: str) -> bytes:
     """The explorer with its data in one file that asks nothing of any server."""
     shown = sides[0]
-    data = pack([one.side for one in sides], Told(told, 1))
+    data = pack([one.side for one in sides], Message(told, 1))
     title = f"Attention of a model for the task {shown.checkpoint.task}"
     # In Streamlit the module's export is called; here it has a name.
     js = WIDGET.script.replace("export default function (", "function draw(", 1)

@@ -5,7 +5,7 @@ from urllib.parse import parse_qsl, urlencode
 import streamlit as st
 
 from pages.components.shell import address
-from pages.components.shell.address import Told
+from pages.components.shell.address import Message
 from transformer.analysis.heads import Head
 from transformer.config.architecture import TransformerConfig
 
@@ -13,7 +13,7 @@ FIELDS = ("head", "with", "alone", "off", "cell", "hide", "tokens", "show", "sha
 """As the explorer's own script names them, in its order."""
 
 
-def read() -> Told:
+def read() -> Message:
     """Before the explorer: what the address says, as one text for the component."""
     now = {field: st.query_params.get(field, "") for field in FIELDS}
     known = {field: st.session_state.get(f"address {field}") or "" for field in FIELDS}
@@ -25,7 +25,7 @@ def read() -> Told:
     for field in FIELDS:
         address.read(field, "")
     st.session_state["place"] = _joined()
-    return address.tell("place", "explorer")
+    return address.message_to("place", "explorer")
 
 
 def write() -> None:
@@ -38,8 +38,8 @@ def remember() -> None:
     """The explorer's callback: the person has moved."""
     given = dict(parse_qsl(st.session_state["explorer"]["place"]))
     for field in FIELDS:
-        address.report(field, given.get(field, ""))
-    address.report("place", _joined())
+        address.receive(field, given.get(field, ""))
+    address.receive("place", _joined())
 
 
 def go_to(head: Head) -> None:

@@ -161,7 +161,7 @@ def comparison(choice: str, shown: Shown) -> Shown | None:
     written = shown.inspection.written
     if choice == "untrained":
         # Both run over the same output, so that the maps can be told apart cell by cell.
-        return show("untrained", session.untrained_twin(shown.checkpoint), shown.text, written)
+        return show("untrained", session.untrained_model(shown.checkpoint), shown.text, written)
     if choice == "checkpoint":
         return _other_checkpoint(shown)
     if choice == "input":

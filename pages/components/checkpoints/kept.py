@@ -35,7 +35,7 @@ def note_of(entry: Listed) -> str:
     return str(run.about()["notes"]) if run is not None else ""
 
 
-def care(entry: Listed) -> None:
+def edit_menu(entry: Listed) -> None:
     """Behind a button: a name, a note, and the way to the trash, for whoever may."""
     upload, run = upload_of(entry), run_of(entry)
     with st.popover("Edit", icon=":material/edit:", help="Rename, note, delete"):

@@ -44,7 +44,7 @@ class Outcome:
     problem: UserError | None = None
 
 
-def door() -> None:
+def upload_field() -> None:
     """The field, and what became of the last file. Call it before the box that chooses."""
     state, limits = st.session_state, Limits.from_environment()
     if (chosen := state.pop("arrived", None)) is not None:
@@ -53,7 +53,7 @@ def door() -> None:
         config.set_option("server.maxUploadSize", limits.upload_mb)  # a demo holds less in memory
     # A field of its own for every file: the one before is then free to go from memory.
     turn = state.setdefault("upload turn", 0)
-    with st.container(key="door"):
+    with st.container(key="upload-field"):
         st.file_uploader(
             LABEL,
             key=f"upload {turn}",

@@ -1,6 +1,6 @@
 """The branches a person has made of one input: in the session, and in the address as one text.
 
-``5.6.7*3_0.8_5_0.9!my%20name~5.8``: ids given, then for a sampled road its seed, temperature,
+``5.6.7*3_0.8_5_0.9!my%20name~5.8``: ids given, then for a sampled path its seed, temperature,
 top-k and top-p, then a name.
 """
 
@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote
 
 import streamlit as st
 
-from pages.components.decoding.paths import Way, parse_prefix, prefix_text
+from pages.components.decoding.paths import PathSpec, parse_prefix, prefix_text
 from transformer.config.run import SamplingConfig
 from transformer.errors import ConfigError
 
@@ -27,34 +27,36 @@ LONGEST_NAME = 40
 class Branch:
     """A way through the decoding, and what a person calls it; empty for a name of ours."""
 
-    way: Way
+    spec: PathSpec
     name: str = ""
 
 
 def kept(checkpoint: "Checkpoint") -> list[Branch]:
-    """The model's own greedy road first, then the others in the order they were made."""
-    found = {Way(): Branch(Way())}
+    """The model's own greedy path first, then the others in the order they were made."""
+    found = {PathSpec(): Branch(PathSpec())}
     for text in st.session_state[KEY].split("~"):
         branch = _parse(text, checkpoint) if text else None
         if branch is not None and len(found) < MOST:
-            found[branch.way] = branch
+            found[branch.spec] = branch
     return list(found.values())
 
 
 def keep(branches: Sequence[Branch]) -> None:
-    st.session_state[KEY] = "~".join(code(branch) for branch in branches if branch != Branch(Way()))
+    st.session_state[KEY] = "~".join(
+        code(branch) for branch in branches if branch != Branch(PathSpec())
+    )
 
 
-def notice(way: Way, checkpoint: "Checkpoint") -> None:
+def notice(spec: PathSpec, checkpoint: "Checkpoint") -> None:
     """Keep the way shown, if it is a new branch and there is room.
 
-    A road drawn by chance is kept only once a token in it was chosen, or a person keeps it:
+    A path drawn by chance is kept only once a token in it was chosen, or a person keeps it:
     each move of the temperature draws another.
     """
     branches = kept(checkpoint)
-    new = all(branch.way != way for branch in branches)
-    if new and len(branches) < MOST and (way.sampling is None or _was_chosen(way)):
-        keep([*branches, Branch(way)])
+    new = all(branch.spec != spec for branch in branches)
+    if new and len(branches) < MOST and (spec.sampling is None or _was_chosen(spec)):
+        keep([*branches, Branch(spec)])
 
 
 def choose(prefix: tuple[int, ...]) -> None:
@@ -62,14 +64,14 @@ def choose(prefix: tuple[int, ...]) -> None:
     st.session_state["chosen prefix"] = prefix
 
 
-def _was_chosen(way: Way) -> bool:
+def _was_chosen(spec: PathSpec) -> bool:
     """Once after each choice."""
-    return bool(way.prefix) and st.session_state.pop("chosen prefix", None) == way.prefix
+    return bool(spec.prefix) and st.session_state.pop("chosen prefix", None) == spec.prefix
 
 
 def code(branch: Branch) -> str:
-    text = prefix_text(branch.way.prefix)
-    if (drawn := branch.way.sampling) is not None:
+    text = prefix_text(branch.spec.prefix)
+    if (drawn := branch.spec.sampling) is not None:
         text += f"*{drawn.seed}_{drawn.temperature:g}_{drawn.top_k}_{drawn.top_p:g}"
     return text + (f"!{quote(branch.name, safe='').replace('~', '%7E')}" if branch.name else "")
 
@@ -83,10 +85,10 @@ def _parse(text: str, checkpoint: "Checkpoint") -> Branch | None:
         return None
     name = unquote(name)[:LONGEST_NAME]
     if not sampled:
-        return Branch(Way(ids), name)
+        return Branch(PathSpec(ids), name)
     try:
         seed, temperature, top_k, top_p = drawn.split("_")
         sampling = SamplingConfig(float(temperature), int(top_k), float(top_p), int(seed))
     except (ConfigError, ValueError):
         return None
-    return Branch(Way(ids, sampling), name)
+    return Branch(PathSpec(ids, sampling), name)

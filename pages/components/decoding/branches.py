@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages.components.decoding import branch_store, verdict
 from pages.components.decoding.branch_store import Branch
-from pages.components.decoding.paths import Road, Way, decode_road, prefix_text
+from pages.components.decoding.paths import DecodingPath, PathSpec, decode_path, prefix_text
 from pages.components.decoding.view import View
 from pages.components.shared.inspection import shown
 from pages.components.shell import address
@@ -27,67 +27,67 @@ def name_of(branch: Branch, checkpoint: "Checkpoint") -> str:
     if branch.name:
         return branch.name
     tokens = checkpoint.target_vocabulary.tokens
-    drawn = branch.way.sampling
+    drawn = branch.spec.sampling
     chance = "" if drawn is None else f"seed {drawn.seed}, T {drawn.temperature:g}"
-    if not branch.way.prefix:
+    if not branch.spec.prefix:
         return chance or "the model's own"
-    step = f"step {len(branch.way.prefix)}: {shown(tokens, branch.way.prefix[-1:])[0]}"
+    step = f"step {len(branch.spec.prefix)}: {shown(tokens, branch.spec.prefix[-1:])[0]}"
     return f"{step}, {chance}" if chance else step
 
 
-def all_branches(checkpoint: "Checkpoint", way: Way) -> list[Branch]:
+def all_branches(checkpoint: "Checkpoint", spec: PathSpec) -> list[Branch]:
     """Those kept and, last, the one shown if it is not among them."""
     branches = branch_store.kept(checkpoint)
-    return branches if any(one.way == way for one in branches) else [*branches, Branch(way)]
+    return branches if any(one.spec == spec for one in branches) else [*branches, Branch(spec)]
 
 
 def panel(view: View) -> None:
     """The tree, and what can be done with its branches."""
     checkpoint = view.checkpoint
-    way = Way(view.prefix, view.sampling)
-    branches = all_branches(checkpoint, way)
-    roads = [decode_road(checkpoint, view.text, branch.way) for branch in branches]
+    spec = PathSpec(view.prefix, view.sampling)
+    branches = all_branches(checkpoint, spec)
+    paths = [decode_path(checkpoint, view.text, branch.spec) for branch in branches]
     st.markdown(
         "Every token you wrote in place of the model's has begun a branch. **Open** one to walk "
         "it above, or put it **beside** the one shown. Shade is probability; a dashed token was "
         "given in place of the model's first choice; where a branch parts from the one it hangs "
         "on, a line marks it."
     )
-    order, parents = tree_order([road.written for road in roads])
+    order, parents = tree_order([path.written for path in paths])
     st.session_state["tree"] = [branches[i] for i in order]
-    kept = {branch.way for branch in branch_store.kept(checkpoint)}
+    kept = {branch.spec for branch in branch_store.kept(checkpoint)}
     depth: dict[int, int] = {}
     rows: list[Row] = []
     for i in order:
         parent = parents[i]
         depth[i] = 0 if parent is None else depth[parent] + 1
-        parts = 0 if parent is None else shared(roads[parent].written, roads[i].written)
-        branch, road = branches[i], roads[i]
-        error = verdict.find_error(road, view.wanted)
+        parts = 0 if parent is None else shared(paths[parent].written, paths[i].written)
+        branch, path = branches[i], paths[i]
+        error = verdict.find_error(path, view.wanted)
         rows.append(
             Row(
                 name=name_of(branch, checkpoint),
                 depth=depth[i],
                 parts=parts,
-                tokens=shown(checkpoint.target_vocabulary.tokens, road.written),
-                probabilities=[math.exp(value) for value in road.log_probs],
+                tokens=shown(checkpoint.target_vocabulary.tokens, path.written),
+                probabilities=[math.exp(value) for value in path.log_probs],
                 dashed=[
                     i
-                    for i in range(len(branch.way.prefix))
-                    if int(road.logits[i].argmax()) != road.written[i]
+                    for i in range(len(branch.spec.prefix))
+                    if int(path.logits[i].argmax()) != path.written[i]
                 ],
-                log_prob=road.total,
-                verdict=_judged(road, view.wanted),
+                log_prob=path.total,
+                verdict=_judged(path, view.wanted),
                 wrong=-1 if error is None else error.position,
-                open=branch.way == way,
+                open=branch.spec == spec,
                 compared=st.session_state["beside"] == beside_code(branch),
-                kept=branch.way in kept,
+                kept=branch.spec in kept,
             )
         )
     branch_tree(rows, step=view.step, key="branch tree", on_act=_act)
     st.download_button(
         "All branches, step by step (CSV)",
-        data=lambda: as_csv(checkpoint, branches, roads),
+        data=lambda: as_csv(checkpoint, branches, paths),
         file_name=f"branches-{checkpoint.task}.csv",
         mime="text/csv",
         on_click="ignore",
@@ -101,7 +101,9 @@ def panel(view: View) -> None:
         )
 
 
-def as_csv(checkpoint: "Checkpoint", branches: Sequence[Branch], roads: Sequence[Road]) -> bytes:
+def as_csv(
+    checkpoint: "Checkpoint", branches: Sequence[Branch], paths: Sequence[DecodingPath]
+) -> bytes:
     """One line a step of a branch: its token, whether a person gave it, the log-probabilities."""
     titles = ("branch", "step", "token", "given", "log_probability", "log_probability_so_far")
     tokens = checkpoint.target_vocabulary.tokens
@@ -110,12 +112,12 @@ def as_csv(checkpoint: "Checkpoint", branches: Sequence[Branch], roads: Sequence
             name_of(branch, checkpoint),
             step + 1,
             tokens[number],
-            step < len(branch.way.prefix),
+            step < len(branch.spec.prefix),
             log_prob,
-            sum(road.log_probs[: step + 1]),
+            sum(path.log_probs[: step + 1]),
         )
-        for branch, road in zip(branches, roads, strict=True)
-        for step, (number, log_prob) in enumerate(zip(road.written, road.log_probs, strict=True))
+        for branch, path in zip(branches, paths, strict=True)
+        for step, (number, log_prob) in enumerate(zip(path.written, path.log_probs, strict=True))
     ]
     return write_csv(titles, rows)
 
@@ -150,15 +152,15 @@ def shared(a: Sequence[int], b: Sequence[int]) -> int:
     )
 
 
-def _judged(road: Road, wanted: tuple[int, ...]) -> str:
+def _judged(path: DecodingPath, wanted: tuple[int, ...]) -> str:
     if not wanted:
         return ""
-    return "right" if road.written == wanted else "wrong"
+    return "right" if path.written == wanted else "wrong"
 
 
 def beside_code(branch: Branch) -> str:
     """What ``beside`` says for this branch: without its name, which may change."""
-    return PREFIX + branch_store.code(Branch(branch.way))
+    return PREFIX + branch_store.code(Branch(branch.spec))
 
 
 def _act() -> None:
@@ -175,17 +177,17 @@ def _act() -> None:
         chosen = beside_code(branch)
         st.session_state["beside"] = "" if st.session_state["beside"] == chosen else chosen
     elif what == "name":
-        named = Branch(branch.way, " ".join(str(value).split())[: branch_store.LONGEST_NAME])
-        branch_store.keep([named if one.way == branch.way else one for one in branches])
+        named = Branch(branch.spec, " ".join(str(value).split())[: branch_store.LONGEST_NAME])
+        branch_store.keep([named if one.spec == branch.spec else one for one in branches])
     elif what == "remove":
-        branch_store.keep([one for one in branches if one.way != branch.way])
+        branch_store.keep([one for one in branches if one.spec != branch.spec])
         st.session_state["prefix"] = st.session_state["seed"] = ""
 
 
 def open_branch(branch: Branch, step: object = None) -> None:
     """In a callback: show a branch, at a step or where the person is."""
-    st.session_state["prefix"] = prefix_text(branch.way.prefix)
-    drawn = branch.way.sampling
+    st.session_state["prefix"] = prefix_text(branch.spec.prefix)
+    drawn = branch.spec.sampling
     st.session_state["seed"] = "" if drawn is None else str(drawn.seed)
     if drawn is not None:
         neutral = type(drawn)()

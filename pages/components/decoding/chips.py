@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def source_and_read(view: View) -> "tuple[Tensor, Tensor]":
-    """What the encoder and the decoder read on the road shown: ids, [1, source], [1, target]."""
+    """What the encoder and the decoder read on the path shown: ids, [1, source], [1, target]."""
     import torch
 
     read = [view.checkpoint.config.decoder_start_id, *view.written[:-1]]

@@ -1,4 +1,4 @@
-"""What a road is put beside: another branch, the true target, or the model before training."""
+"""What a path is put beside: another branch, the true target, or the model before training."""
 
 from typing import TYPE_CHECKING
 
@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages.components.decoding import branches
 from pages.components.decoding.branch_store import Branch
-from pages.components.decoding.paths import Road, Way, decode_road
+from pages.components.decoding.paths import DecodingPath, PathSpec, decode_path
 from pages.components.shell import address, session
 from pages.components.widgets.decoding_steps import Side
 
@@ -18,15 +18,15 @@ TARGET = "target"
 UNTRAINED = "untrained"
 
 
-def field(checkpoint: "Checkpoint", way: Way, wanted: tuple[int, ...]) -> str:
+def field(checkpoint: "Checkpoint", spec: PathSpec, wanted: tuple[int, ...]) -> str:
     """The widget that chooses what to compare with; also what the address names it by."""
     options = {NOTHING: "nothing"}
     if wanted:
         options[TARGET] = "teacher forcing: the true target given token by token"
     options[UNTRAINED] = "the same steps by the same model untrained"
     others: dict[str, Branch] = {}
-    for branch in branches.all_branches(checkpoint, way):
-        if branch.way != way:
+    for branch in branches.all_branches(checkpoint, spec):
+        if branch.spec != spec:
             others[branches.beside_code(branch)] = branch
     options |= {
         name: f"branch: {branches.name_of(branch, checkpoint)}" for name, branch in others.items()
@@ -41,37 +41,40 @@ def field(checkpoint: "Checkpoint", way: Way, wanted: tuple[int, ...]) -> str:
 
 
 def sides(
-    choice: str, checkpoint: "Checkpoint", text: str, road: Road, wanted: tuple[int, ...]
+    choice: str, checkpoint: "Checkpoint", text: str, path: DecodingPath, wanted: tuple[int, ...]
 ) -> list[Side]:
-    """The road shown and, if something is put beside it, that."""
+    """The path shown and, if something is put beside it, that."""
     if choice == NOTHING:
-        return [_side("shown", road)]
+        return [_side("shown", path)]
     if choice == TARGET:
-        other = decode_road(checkpoint, text, Way(wanted), most=len(wanted))
-        return [_side("running on its own", road), _side("true target given", other)]
+        other = decode_path(checkpoint, text, PathSpec(wanted), most=len(wanted))
+        return [_side("running on its own", path), _side("true target given", other)]
     if choice == UNTRAINED:
-        other = decode_road(
-            session.untrained_twin(checkpoint), text, Way(road.written), most=len(road.written)
+        other = decode_path(
+            session.untrained_model(checkpoint),
+            text,
+            PathSpec(path.written),
+            most=len(path.written),
         )
-        return [_side("trained", road), _side("untrained", other)]
+        return [_side("trained", path), _side("untrained", other)]
     found = {
         branches.beside_code(branch): branch
-        for branch in branches.all_branches(checkpoint, road.way)
+        for branch in branches.all_branches(checkpoint, path.spec)
     }
     branch = found[choice]
-    own = next(one for one in found.values() if one.way == road.way)
+    own = next(one for one in found.values() if one.spec == path.spec)
     return [
-        _side(branches.name_of(own, checkpoint), road),
-        _side(branches.name_of(branch, checkpoint), decode_road(checkpoint, text, branch.way)),
+        _side(branches.name_of(own, checkpoint), path),
+        _side(branches.name_of(branch, checkpoint), decode_path(checkpoint, text, branch.spec)),
     ]
 
 
-def _side(label: str, road: Road) -> Side:
+def _side(label: str, path: DecodingPath) -> Side:
     return Side(
         label,
-        road.written,
-        road.log_probs,
-        len(road.way.prefix),
-        road.logits,
-        road.attention,
+        path.written,
+        path.log_probs,
+        len(path.spec.prefix),
+        path.logits,
+        path.attention,
     )

@@ -84,14 +84,14 @@ def _choices(checkpoint: "Checkpoint") -> tuple[int, bool]:
 
 
 def _start(checkpoint: "Checkpoint", count: int, longer: bool) -> jobs.Job:
-    twin = checkpoint.twin()  # hooks of its own, for a thread of its own
+    view = checkpoint.view()  # hooks of its own, for a thread of its own
     pairs = chosen_pairs()
 
     def work() -> Generator[object, None, None]:
         from transformer.analysis.mistakes import Mistakes, find_mistakes
 
-        examples = examples_of(twin, pairs, count, longer=longer)
-        for step in find_mistakes(twin, examples.pairs, examples.is_right, LONGEST_OUTPUT):
+        examples = examples_of(view, pairs, count, longer=longer)
+        for step in find_mistakes(view, examples.pairs, examples.is_right, LONGEST_OUTPUT):
             yield Tried(examples, step) if isinstance(step, Mistakes) else step
 
     name = (checkpoint.header.sha256, count, longer)

@@ -193,8 +193,8 @@ def _in_8_bits(checkpoint: "Checkpoint") -> bool:
 
 def _start(checkpoint: "Checkpoint", results: Results, key: str) -> None:
     """Decode what is not decoded yet, in a thread of its own."""
-    twin = checkpoint.twin()
-    vocabulary = twin.target_vocabulary
+    view = checkpoint.view()
+    vocabulary = view.target_vocabulary
 
     def work() -> Generator[object, None, None]:
         from transformer.checkpoint.answers import Answer
@@ -202,11 +202,11 @@ def _start(checkpoint: "Checkpoint", results: Results, key: str) -> None:
         from transformer.decoding.strategies import by_beam_size
 
         yield results
-        reader = twin
+        reader = view
         if results.on_card:
-            reader = on_card(twin)
+            reader = on_card(view)
         elif results.int8:
-            reader = in_8_bits(twin)
+            reader = in_8_bits(view)
         places = []
         for place in results.left:
             one = results.inputs.inputs[place]

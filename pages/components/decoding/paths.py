@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from transformer.decoding.steps import Strategy
 
 KEPT_BYTES = 64_000_000
-"""Of the roads a session keeps, so that going back to one computes nothing."""
+"""Of the paths a session keeps, so that going back to one computes nothing."""
 
 
 @dataclass(frozen=True)
-class Way:
-    """How a road comes about: what is given, and how the model goes on from there.
+class PathSpec:
+    """How a path comes about: what is given, and how the model goes on from there.
 
     prefix: ids that the output starts with.
     sampling: None goes on greedily.
@@ -33,7 +33,7 @@ class Way:
 
 
 @dataclass(frozen=True)
-class Road:
+class DecodingPath:
     """One output, step by step.
 
     written: ids, with <eos> where it ended.
@@ -42,7 +42,7 @@ class Road:
     attention: over the source, [step, layer, head, source]
     """
 
-    way: Way
+    spec: PathSpec
     written: tuple[int, ...]
     log_probs: tuple[float, ...]
     logits: NDArray[np.float32]
@@ -57,9 +57,9 @@ class Road:
         return self.logits.nbytes + self.attention.nbytes
 
 
-def decode_road(
-    checkpoint: "Checkpoint", text: str, way: Way = Way(), most: int | None = None
-) -> Road:
+def decode_path(
+    checkpoint: "Checkpoint", text: str, spec: PathSpec = PathSpec(), most: int | None = None
+) -> DecodingPath:
     """Decode, or take what this session has decoded before.
 
     Args:
@@ -68,26 +68,26 @@ def decode_road(
     Raises:
         VocabularyError: the text cannot be encoded.
     """
-    kept: dict[tuple[object, ...], tuple[weakref.ref[Checkpoint], Road]]
+    kept: dict[tuple[object, ...], tuple[weakref.ref[Checkpoint], DecodingPath]]
     kept = st.session_state.setdefault("roads", {})
-    # An id may be another's by now; and a road must not keep the weights of a model alive.
-    name = (id(checkpoint), text, way, most)
+    # An id may be another's by now; and a path must not keep the weights of a model alive.
+    name = (id(checkpoint), text, spec, most)
     if name not in kept or kept[name][0]() is not checkpoint:
-        kept[name] = (weakref.ref(checkpoint), _decode(checkpoint, text, way, most))
+        kept[name] = (weakref.ref(checkpoint), _decode(checkpoint, text, spec, most))
     kept[name] = kept.pop(name)  # the newest last
-    while len(kept) > 1 and sum(road.nbytes for _, road in kept.values()) > KEPT_BYTES:
+    while len(kept) > 1 and sum(path.nbytes for _, path in kept.values()) > KEPT_BYTES:
         del kept[next(iter(kept))]
     return kept[name][1]
 
 
-def _decode(checkpoint: "Checkpoint", text: str, way: Way, most: int | None) -> Road:
+def _decode(checkpoint: "Checkpoint", text: str, spec: PathSpec, most: int | None) -> DecodingPath:
     from transformer.decoding.strategies import Greedy, Sampling
 
     model, source = checkpoint.model, checkpoint.encode(text)
-    longest = most or max(LONGEST_OUTPUT, len(way.prefix))
-    strategy: Strategy = Greedy(prefix=way.prefix, max_length=longest, attention=True)
-    if way.sampling is not None:
-        strategy = Sampling(way.sampling, **vars(strategy))
+    longest = most or max(LONGEST_OUTPUT, len(spec.prefix))
+    strategy: Strategy = Greedy(prefix=spec.prefix, max_length=longest, attention=True)
+    if spec.sampling is not None:
+        strategy = Sampling(spec.sampling, **vars(strategy))
     written: list[int] = []
     log_probs: list[float] = []
     logits: list[NDArray[np.float32]] = []
@@ -98,7 +98,9 @@ def _decode(checkpoint: "Checkpoint", text: str, way: Way, most: int | None) -> 
         log_probs.append(float(step.log_probs[0, 0, written[-1]]))
         logits.append(step.logits[0, 0].numpy())
         attention.append(step.cross_attention[0, 0].numpy())
-    return Road(way, tuple(written), tuple(log_probs), np.stack(logits), np.stack(attention))
+    return DecodingPath(
+        spec, tuple(written), tuple(log_probs), np.stack(logits), np.stack(attention)
+    )
 
 
 def parse_prefix(text: str, checkpoint: "Checkpoint") -> tuple[int, ...] | None:

@@ -1,6 +1,6 @@
 """Where a person is on the Decode page: all of it in the address, so that a link opens it again.
 
-The prefix names the road; the other fields are those of the ``decoding_steps`` component, as
+The prefix names the path; the other fields are those of the ``decoding_steps`` component, as
 its own script writes them.
 """
 
@@ -10,9 +10,9 @@ from urllib.parse import parse_qsl, urlencode
 import streamlit as st
 
 from pages.components.decoding import branch_store
-from pages.components.decoding.paths import Way, parse_prefix, prefix_text
+from pages.components.decoding.paths import PathSpec, parse_prefix, prefix_text
 from pages.components.shell import address
-from pages.components.shell.address import Told
+from pages.components.shell.address import Message
 from pages.components.shell.text import plain
 from transformer.config.run import SamplingConfig
 from transformer.errors import ConfigError
@@ -41,18 +41,18 @@ def read(checkpoint: "Checkpoint", text: str) -> None:
         address.read(field, "")
 
 
-def way(checkpoint: "Checkpoint") -> Way:
+def spec(checkpoint: "Checkpoint") -> PathSpec:
     """What the person chose: the tokens given, and how the model goes on."""
     prefix = parse_prefix(st.session_state["prefix"], checkpoint)
     if prefix is None:
         st.warning("The address names tokens that this model does not have; decoding starts anew.")
         st.session_state["prefix"] = ""
         prefix = ()
-    return Way(prefix, _sampling())
+    return PathSpec(prefix, _sampling())
 
 
 def _sampling() -> SamplingConfig | None:
-    """As the address names it; None for the greedy road. What cannot be is named and left out."""
+    """As the address names it; None for the greedy path. What cannot be is named and left out."""
     numbers: dict[str, Any] = {}
     for field, kind in (("temperature", float), ("top_p", float), ("top_k", int), ("seed", int)):
         text = st.session_state[field]
@@ -77,13 +77,13 @@ def last_seed() -> int:
     return seed
 
 
-def tell(first_step: int, steps: int) -> Told:
+def tell(first_step: int, steps: int) -> Message:
     """What to tell the component; without a step in the address, it opens at ``first_step``."""
     text = st.session_state["step"]
     step = int(text) if text.isdecimal() and len(text) < 6 else first_step + 1
     st.session_state["step"] = str(min(max(step, 1), steps))
     st.session_state[PLACE] = _joined()
-    return address.tell(PLACE, "decoding")
+    return address.message_to(PLACE, "decoding")
 
 
 def step() -> int:
@@ -101,8 +101,8 @@ def remember() -> None:
     """The component's callback: the person has moved."""
     given = dict(parse_qsl(st.session_state["decoding"]["place"]))
     for field in FIELDS:
-        address.report(field, given.get(field, ""))
-    address.report(PLACE, _joined())
+        address.receive(field, given.get(field, ""))
+    address.receive(PLACE, _joined())
 
 
 def take_choice() -> None:
@@ -115,7 +115,7 @@ def take_choice() -> None:
 
 
 def start_over() -> None:
-    """Back to the model's own road."""
+    """Back to the model's own path."""
     st.session_state["prefix"] = ""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from pages.components.decoding.branches import shared
-from pages.components.decoding.paths import Way, decode_road
+from pages.components.decoding.paths import PathSpec, decode_path
 from pages.components.decoding.view import View
 from pages.components.shared.inspection import shown
 from pages.components.shell.tables import Cell, Row, html_table
@@ -31,7 +31,7 @@ def panel(view: View) -> None:
     source = checkpoint.encode(view.text)
     whole = whole_target(checkpoint.model, source, wanted)
     single = true_tokens(checkpoint.model, source, wanted)
-    free = decode_road(checkpoint, view.text, Way())
+    free = decode_path(checkpoint, view.text, PathSpec())
     forced = whole.argmax(dim=-1).tolist()
     alike = single.argmax(dim=-1).tolist()
     st.markdown(

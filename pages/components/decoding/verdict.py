@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.components.decoding.paths import Road, Way, decode_road, prefix_text
+from pages.components.decoding.paths import DecodingPath, PathSpec, decode_path, prefix_text
 from pages.components.shared.inspection import shown
 from pages.components.shared.right_answer import known_target, unlike_training
 from pages.components.shell import address
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def target_field(checkpoint: "Checkpoint", text: str) -> str | None:
     """The widget for the true target: a person's own, else the known one; None without either."""
-    own = checkpoint.target_vocabulary.decode(decode_road(checkpoint, text).written)
+    own = checkpoint.target_vocabulary.decode(decode_path(checkpoint, text).written)
     known = known_target(checkpoint, text, own)
     address.read("target", "")
     given = st.text_input(
@@ -60,26 +60,30 @@ def target_ids(checkpoint: "Checkpoint", target: str | None) -> tuple[int, ...]:
     return ()
 
 
-def find_error(road: Road, wanted: tuple[int, ...]) -> FirstError | None:
-    return first_error(road.written, wanted, road.logits) if wanted else None
+def find_error(path: DecodingPath, wanted: tuple[int, ...]) -> FirstError | None:
+    return first_error(path.written, wanted, path.logits) if wanted else None
 
 
 def verdict(
-    checkpoint: "Checkpoint", text: str, road: Road, wanted: tuple[int, ...], error: FirstError
+    checkpoint: "Checkpoint",
+    text: str,
+    path: DecodingPath,
+    wanted: tuple[int, ...],
+    error: FirstError,
 ) -> None:
     """What went wrong first, and why, with a way to go there and a way to put it right."""
     written, right = (verbatim(name) for name in _names(checkpoint, error.written, error.wanted))
     step = error.position + 1
-    forced = error.position < len(road.way.prefix)
+    forced = error.position < len(path.spec.prefix)
     who = "you wrote" if forced else "the model wrote"
     sentences = [
         f"**Wrong from step {step} on:** there {who} {written} "
         f"({probability(error.probability)}); the target has {right}, its "
         f"{_ordinal(error.rank)} choice ({probability(error.wanted_probability)}).",
-        "" if forced else _how_sure(road, error),
+        "" if forced else _how_sure(path, error),
         "" if forced else unlike_training(checkpoint, text, len(wanted) - 1),
-        "" if forced else _looked(checkpoint, text, road, wanted, error),
-        "" if forced else _afterwards(checkpoint, text, road, wanted, error),
+        "" if forced else _looked(checkpoint, text, path, wanted, error),
+        "" if forced else _afterwards(checkpoint, text, path, wanted, error),
     ]
     st.error("  \n".join(filter(None, sentences)), icon=":material/close:")
     with st.container(horizontal=True):
@@ -88,12 +92,12 @@ def verdict(
             f"Write {plain(_names(checkpoint, error.wanted)[0])} there instead",
             on_click=_put_right,
             args=(wanted[:step],),
-            disabled=wanted[:step] == road.way.prefix,
+            disabled=wanted[:step] == path.spec.prefix,
         )
 
 
-def _how_sure(road: Road, error: FirstError) -> str:
-    if road.way.sampling is not None and error.rank == 1:
+def _how_sure(path: DecodingPath, error: FirstError) -> str:
+    if path.spec.sampling is not None and error.rank == 1:
         return "The right token was its first choice; chance drew another."
     lead = error.probability - error.wanted_probability
     if lead < 0.2:
@@ -104,12 +108,16 @@ def _how_sure(road: Road, error: FirstError) -> str:
 
 
 def _looked(
-    checkpoint: "Checkpoint", text: str, road: Road, wanted: tuple[int, ...], error: FirstError
+    checkpoint: "Checkpoint",
+    text: str,
+    path: DecodingPath,
+    wanted: tuple[int, ...],
+    error: FirstError,
 ) -> str:
     """Where the last layer looked, beside where the answer stands, for tasks that say so."""
     source = checkpoint.source_ids(text)
     tokens = shown(checkpoint.source_vocabulary.tokens, source)
-    weights = road.attention[error.position, -1].mean(axis=0)
+    weights = path.attention[error.position, -1].mean(axis=0)
     most = int(weights.argmax())
     said = (
         f"It looked most at {verbatim(tokens[most])}, input token {most + 1} "
@@ -126,11 +134,15 @@ def _looked(
 
 
 def _afterwards(
-    checkpoint: "Checkpoint", text: str, road: Road, wanted: tuple[int, ...], error: FirstError
+    checkpoint: "Checkpoint",
+    text: str,
+    path: DecodingPath,
+    wanted: tuple[int, ...],
+    error: FirstError,
 ) -> str:
     """Whether the rest would have been right, had this one token been."""
-    way = Way(wanted[: error.position + 1], road.way.sampling)
-    other = find_error(decode_road(checkpoint, text, way), wanted)
+    spec = PathSpec(wanted[: error.position + 1], path.spec.sampling)
+    other = find_error(decode_path(checkpoint, text, spec), wanted)
     if error.position + 1 == len(wanted):
         return ""
     if other is None:

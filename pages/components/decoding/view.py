@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class View:
-    """One input, one road through its decoding, one step of it.
+    """One input, one path through its decoding, one step of it.
 
     text: what the person typed.
     prefix: ids that the person chose; the model went on after them.
@@ -33,7 +33,7 @@ class View:
 
 
 def open_at(text: str, prefix: Sequence[int] = (), step: int = 0) -> None:
-    """In a callback: have the page show another input, greedy road or step."""
+    """In a callback: have the page show another input, greedy path or step."""
     # Or the page would take what is opened here for what belonged to the input before.
     owner, before = st.session_state.get("road belongs to", (None, text))
     if owner is not None and before != text:

@@ -153,14 +153,14 @@ def write(key: str, value: str) -> None:
 
 
 @dataclass(frozen=True)
-class Told:
+class Message:
     """What a component that keeps its own choice is told to show; a new turn overrides it."""
 
     value: str
     turn: int
 
 
-def report(key: str, value: str) -> None:
+def receive(key: str, value: str) -> None:
     """In a component's callback: keep what the person chose there.
 
     The address this run came with is older than that: a quick second choice can be here
@@ -170,15 +170,15 @@ def report(key: str, value: str) -> None:
     st.session_state[f"address {key}"] = st.query_params.get(key)
 
 
-def tell(key: str, component: str) -> Told:
+def message_to(key: str, component: str) -> Message:
     """What to tell the component: something new only where it does not show the value already.
 
     Telling a component what it reported before would undo what the person did since.
     """
     value: str = st.session_state[key]
-    told = st.session_state.get(f"told {key}", Told("", 0))
+    told = st.session_state.get(f"told {key}", Message("", 0))
     if component not in st.session_state or value != st.session_state.get(f"shown {key}"):
-        told = Told(value, told.turn + 1)
+        told = Message(value, told.turn + 1)
         st.session_state[f"told {key}"] = told
         st.session_state[f"shown {key}"] = value
     return told

@@ -193,12 +193,12 @@ def load(entry: Listed, slot: str = "own") -> "Checkpoint":
     shared = _cache().load(entry.path)
     own: tuple[Checkpoint, Checkpoint] | None = st.session_state.get(f"{slot} checkpoint")
     if own is None or own[0] is not shared:
-        own = (shared, shared.twin())
+        own = (shared, shared.view())
         st.session_state[f"{slot} checkpoint"] = own
     return own[1]
 
 
-def untrained_twin(checkpoint: "Checkpoint") -> "Checkpoint":
+def untrained_model(checkpoint: "Checkpoint") -> "Checkpoint":
     """A checkpoint's model before training, made once for the one that a session shows."""
     from transformer.checkpoint.untrained import untrained
 

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pages.components.shell import mount
-from pages.components.shell.address import Told
+from pages.components.shell.address import Message
 from pages.components.shell.mount import Widget
 
-NOTHING_TOLD = Told("", 0)
+NOTHING_TOLD = Message("", 0)
 
 WIDGET = Widget("attention_explorer", ("maps",))
 
@@ -55,7 +55,7 @@ class Side:
         return [kind.weights.shape for kind in self.kinds]
 
 
-def pack(sides: Sequence[Side], told: Told, compact: bool = False) -> bytes:
+def pack(sides: Sequence[Side], told: Message, compact: bool = False) -> bytes:
     """What the browser gets: a header, then all weights."""
     header = {
         "sides": [_side(side) for side in sides],
@@ -107,7 +107,7 @@ def attention_explorer(
     sides: Sequence[Side],
     *,
     key: str,
-    told: Told = NOTHING_TOLD,
+    told: Message = NOTHING_TOLD,
     compact: bool = False,
     on_place: Callable[[], None] | None = None,
 ) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pages.components.shell import mount
-from pages.components.shell.address import Told
+from pages.components.shell.address import Message
 from pages.components.shell.mount import Widget
 
 WIDGET = Widget("decoding_steps")
@@ -48,7 +48,7 @@ def pack(
     source: Sequence[str],
     sides: Sequence[Side],
     wanted: Sequence[int],
-    told: Told,
+    told: Message,
     seed: int,
 ) -> bytes:
     """What the browser gets: a header, then all numbers.
@@ -108,7 +108,7 @@ def decoding_steps(
     sides: Sequence[Side],
     *,
     wanted: Sequence[int],
-    told: Told,
+    told: Message,
     seed: int,
     key: str,
     on_place: Callable[[], None],
