@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import expect
 
-from pages.components.shell.address import Told
+from pages.components.shell.address import Message
 from pages.components.widgets.attention_explorer import WIDGET, AttentionKind, Side, pack
 from tests.support.bare_page import Bare, BarePage
 from tests.support.explorer import Maps, Truth, attention_of, press
@@ -47,7 +47,7 @@ class Alone(Maps):
     def open(self, **query: str) -> None:
         """As a page with that address shows it."""
         place = urlencode({"head": "cross.1.0", **query})
-        self.data = pack(self.sides, Told(place, 1))
+        self.data = pack(self.sides, Message(place, 1))
         self.shown: BarePage = self.bare(WIDGET, self.data, self.width)
         super().__init__(self.shown.page)
 
@@ -378,13 +378,13 @@ def test_where_a_person_is_stays_until_the_page_says_otherwise(bare: Bare, truth
     told = explorer.place
     assert "tokens=w2+w4" in told
     # New numbers under the same turn: the person's choice stands; under a new one, the page's.
-    explorer.shown.draw(pack([side(truth, "again")], Told("head=encoder.0.0", 1)))
+    explorer.shown.draw(pack([side(truth, "again")], Message("head=encoder.0.0", 1)))
     expect(title).to_have_text("Decoder self-attention, layer 2, head 2")
-    explorer.shown.draw(pack([side(truth)], Told("head=encoder.0.0", 2)))
+    explorer.shown.draw(pack([side(truth)], Message("head=encoder.0.0", 2)))
     explorer.page.mouse.move(0, 0)
     expect(title).to_have_text("Encoder self-attention, layer 1, head 1")
     # Told the same words, it stands where it stood.
-    explorer.shown.draw(pack([side(truth)], Told(told, 3)))
+    explorer.shown.draw(pack([side(truth)], Message(told, 3)))
     expect(title).to_have_text("Decoder self-attention, layer 2, head 2")
 
 
@@ -397,7 +397,7 @@ def test_where_a_person_is_stays_until_the_page_says_otherwise(bare: Bare, truth
     ],
 )
 def test_a_place_that_cannot_be_falls_back(bare: Bare, truth: Truth, place: str) -> None:
-    shown = bare(WIDGET, pack([side(truth)], Told(place, 1)))
+    shown = bare(WIDGET, pack([side(truth)], Message(place, 1)))
     heading = shown.page.locator(".large").get_by_role("heading").first
     expect(heading).to_have_text("Cross-attention, layer 2, head 1")
     expect(shown.page.locator(".readout")).to_have_text(

@@ -9,7 +9,7 @@ import pytest
 import torch
 from playwright.sync_api import Browser, expect
 
-from pages.components.shell.address import Told
+from pages.components.shell.address import Message
 from pages.components.shell.mount import SHARED, WIDGETS
 from pages.components.shell.text import probability
 from pages.components.widgets.beam_tree import WIDGET as BEAM
@@ -89,7 +89,7 @@ def side(ids: list[int] = OUTPUT, label: str = "shown", forced: int = 0, seed: i
 
 
 def message(*sides: Side, place: str = "", turn: int = 1, wanted: list[int] | None = None) -> bytes:
-    return pack(VOCABULARY, SOURCE, sides or [side()], wanted or [], Told(place, turn), 7)
+    return pack(VOCABULARY, SOURCE, sides or [side()], wanted or [], Message(place, turn), 7)
 
 
 def test_steps_are_walked_by_keys_and_tell_where_one_is(bare: Bare) -> None:
