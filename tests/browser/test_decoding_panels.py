@@ -225,5 +225,7 @@ def test_long_outputs_are_shown_from_where_they_differ(server: Server, new_page:
     assert outputs[0] != outputs[-1]
     assert all(output.startswith("… I_TURN") for output in outputs)
     # Its long tokens are told apart in the tree too.
-    drawn = page.locator(".beam_tree svg text").all_text_contents()
+    texts = page.locator(".beam_tree svg text")
+    expect(texts.first).to_be_visible()
+    drawn = texts.all_text_contents()
     assert {"I_TURN_LEFT", "I_TURN_RIGHT"} <= set(drawn)

@@ -182,8 +182,8 @@ def _table(checkpoint: "Checkpoint", rows: Sequence[Row], wanted: tuple[int, ...
                 Cell(_minus(row.score), f"number{marked}"),
             ]
         )
-    note = f"<p>All begin with the same {start} tokens, which are left out.</p>" if start else ""
-    return html_table("strategies", head, lines, label="Strategies") + note
+    note = f"All begin with the same {start} tokens, which are left out." if start else ""
+    return html_table("strategies", head, lines, label="Strategies", note=note)
 
 
 def _alike(outputs: Sequence[Sequence[int]], vocabulary: "Vocabulary") -> int:

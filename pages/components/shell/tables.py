@@ -31,6 +31,7 @@ def html_table(
     label: str = "",
     kinds: Sequence[str] = (),
     row_heads: bool = True,
+    note: str = "",
 ) -> Html:
     """A table in a box that scrolls sideways.
 
@@ -40,6 +41,7 @@ def html_table(
         label: what the table is, for those who do not see it.
         kinds: a class for each row, "" for none.
         row_heads: whether the first cell of a row is its title.
+        note: a sentence under the table, in the same box.
     """
     first = "th" if row_heads else "td"
     body = "".join(
@@ -48,9 +50,10 @@ def html_table(
         if cells is not None
     )
     region = f' tabindex="0" role="region" aria-label="{escape(label)}"' if label else ""
+    under = f"<p>{escape(note)}</p>" if note else ""
     return Html(
         f'<div class="html-table {name}"{region}><table>'
-        f"<thead>{_row(head, 'th', 'th')}</thead><tbody>{body}</tbody></table></div>"
+        f"<thead>{_row(head, 'th', 'th')}</thead><tbody>{body}</tbody></table>{under}</div>"
     )
 
 
