@@ -3,7 +3,7 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.pages.test_pages import ROOT, open_page
+from tests.support.opened_pages import ROOT, open_page
 from transformer.checkpoint.header import read_header
 
 SORT = read_header(ROOT / "checkpoints" / "sort.safetensors")[0]

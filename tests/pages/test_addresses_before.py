@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.pages.test_pages import ROOT, open_page
+from tests.support.opened_pages import ROOT, open_page
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 

@@ -1,0 +1,152 @@
+"""The form in the address, and a person's own pairs, through Streamlit's own test runner."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from pages.components.stores import pairs as pairs_store
+from pages.components.training import form
+from tests.support.opened_pages import messages, open_page
+from tests.support.trainers import no_trainer_left
+from transformer.runs.directory import ENDED, create_run, list_runs
+from transformer.tasks import SEVEN_PAIRS
+from transformer.tasks.presets import prepare
+
+TYPED = "good morning\tguten Morgen\nno tab here\nthank you\tdanke\nNA\t1e5"
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(own_folder: None, tmp_path: Path) -> Iterator[None]:
+    """No run that a page has started outlives its test."""
+    with no_trainer_left(tmp_path):
+        yield
+
+
+def test_an_address_fills_the_form_in_and_names_what_cannot_be() -> None:
+    app = open_page("train", task="sort", preset="tiny", steps="7", d_model="32", num_heads="x")
+    assert app.selectbox(key="preset sort").value == "tiny"
+    assert app.number_input(key="sort.tiny.TrainingConfig.steps").value == 7
+    assert app.number_input(key="sort.tiny.TransformerConfig.d_model").value == 32
+    assert app.number_input(key="sort.tiny.TransformerConfig.num_heads").value == 2
+    [message] = messages(app)
+    assert "num&#95;heads" in message
+    assert "d&#95;model" not in message
+    # What is changed goes into the address, what is like the preset goes out of it.
+    app.number_input(key="sort.tiny.TrainingConfig.steps").set_value(8).run()
+    app.number_input(key="sort.tiny.TransformerConfig.d_model").set_value(64).run()
+    assert app.query_params == {"task": "sort", "preset": "tiny", "steps": "8"}
+    # Another page and back: the form is as it was.
+    app.switch_page("pages/checkpoints.py").run()
+    app.query_params.clear()
+    app.switch_page("pages/train.py").run()
+    assert app.number_input(key="sort.tiny.TrainingConfig.steps").value == 8
+
+
+def test_a_link_with_hidden_controls_shows_one_line_and_one_button() -> None:
+    app = open_page("train", task="sort", steps="2", final_examples="8", controls="hidden")
+    assert [button.label for button in app.button] == ["Train"]
+    assert not app.number_input
+    assert any("Sort letters" in block.value and "steps 2" in block.value for block in app.markdown)
+    app.button(key="train").click().run()
+    config = list_runs()[0].config()
+    assert (config.data.task, config.training.steps) == ("sort", 2)
+    # And the form of another link opens as that link says.
+    assert app.query_params["controls"] == "hidden"
+
+
+def typed_pairs(app: AppTest, text: str) -> None:
+    app.text_area(key="pairs text").set_value(text).run()
+    deadline = time.monotonic() + 20
+    while not messages(app) and not any("Pairs read" in block.value for block in app.markdown):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+        app.run()
+
+
+def test_typed_pairs_come_with_advice_and_survive_a_reload() -> None:
+    app = open_page("train", task="pairs")
+    assert app.button(key="train").disabled
+    typed_pairs(app, TYPED)
+    assert any("Pairs read: 3.** Lines left out: 1." in block.value for block in app.markdown)
+    assert app.selectbox(key="preset pairs").value == "overfit"
+    shown = "".join(block.proto.body for block in app.get("html"))
+    assert "<td>2</td><td>expected one tab or arrow" in shown
+    assert "<td>NA</td><td>1e5</td>" in shown
+    address = {**app.query_params}
+    assert len(address["pairs"]) * 4 >= 64
+    again = open_page("train", **address)
+    assert again.text_area(key="pairs text").value == TYPED
+    assert again.selectbox(key="preset pairs").value == "overfit"
+    assert not again.button(key="train").disabled
+    again.number_input(key="pairs.overfit.TrainingConfig.steps").set_value(2).run()
+    again.button(key="train").click().run()
+    assert not messages(again)
+    run = list_runs()[0]
+    assert run.data_file is not None
+    assert run.data_file.read_text("utf-8") == (
+        "good morning\tguten Morgen\nthank you\tdanke\nNA\t1e5\n"
+    )
+    while run.status().state not in ENDED:
+        time.sleep(0.1)
+    assert run.status().state == "finished"
+    assert (
+        run.config() == prepare("pairs", "overfit", pairs=run.data_file, training={"steps": 2})[1]
+    )
+
+
+@pytest.mark.parametrize("link", [{}, {"controls": "hidden"}])
+def test_a_demo_takes_no_pairs(link: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKBENCH_MODE", "demo")
+    app = open_page("train", task="pairs", pairs="0" * 32, **link)
+    said = [block.value for block in (*app.info, *app.error)]
+    assert any("switched off here" in sentence for sentence in said)
+    assert not app.text_area
+    assert app.button(key="train").disabled
+
+
+def test_pairs_that_cannot_be_read_are_named_and_kept() -> None:
+    app = open_page("train", task="pairs")
+    typed_pairs(app, "cat, Katze")
+    assert "No pair was found" in messages(app)[0]
+    assert app.text_area(key="pairs text").value == "cat, Katze"
+    assert app.button(key="train").disabled
+
+
+def test_a_person_may_choose_otherwise_and_come_back() -> None:
+    app = open_page("train", task="pairs")
+    typed_pairs(app, TYPED)
+    app.selectbox(key="preset pairs").set_value("small").run()
+    app.selectbox(key="pairs.small.DataConfig.tokens").set_value("bpe").run()
+    assert app.query_params["tokens"] == "bpe"
+    app.selectbox(key="preset pairs").set_value("tiny").run()
+    assert app.selectbox(key="pairs.tiny.DataConfig.tokens").value == "bpe"
+    app.button(key="advice").click().run()
+    assert app.selectbox(key="preset pairs").value == "overfit"
+    assert app.selectbox(key="pairs.overfit.DataConfig.tokens").value == "words"
+
+
+@pytest.mark.parametrize("pairs", ["0" * 32, "../../../etc", "x"])
+def test_pairs_that_are_not_here_are_named(pairs: str) -> None:
+    for controls in ({}, {"controls": "hidden"}):
+        app = open_page("train", task="pairs", pairs=pairs, **controls)
+        assert "not here" in messages(app)[0]
+        assert app.button(key="train").disabled
+
+
+def test_the_link_of_a_run_on_own_pairs_opens_the_form_with_them() -> None:
+    _, config = prepare("pairs", "overfit", pairs=SEVEN_PAIRS, training={"steps": 3, "seed": 9})
+    run = create_run(config, pairs=SEVEN_PAIRS)
+    assert run.data_file is not None
+    query = form.link_of(config, pairs_store.keep_run(run.data_file, "seven"))
+    app = open_page("train", **query)
+    while app.button(key="train").disabled:
+        time.sleep(0.2)
+        app.run()
+    app.button(key="train").click().run()
+    copy = next(found for found in list_runs() if found.id != run.id)
+    assert copy.config() == config
+    assert copy.data_file is not None
+    assert copy.data_file.read_bytes() == run.data_file.read_bytes()
