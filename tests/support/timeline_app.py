@@ -12,6 +12,7 @@ import streamlit as st
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from pages.components.runs.samples import samples_view
+from pages.components.shell.frame import STYLE
 from pages.components.widgets.attention_timeline import attention_timeline
 from pages.components.widgets.live_curve import live_curve
 from transformer.runs.directory import ROOT, Run, list_runs
@@ -36,6 +37,7 @@ def draw(run: Run) -> None:
 
 
 st.set_page_config(layout="wide")
+st.html(STYLE)
 st.title("One run")
 chosen = Run(ROOT / st.query_params["run"]) if "run" in st.query_params else list_runs()[0]
 st.fragment(draw, run_every=1.0 if "live" in st.query_params else None)(chosen)
