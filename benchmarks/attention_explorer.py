@@ -47,8 +47,8 @@ from tests.support.server import (
     start_server,
     stop_server,
 )
-from transformer.checkpoint.checkpoint import Checkpoint
-from transformer.config.architecture import TransformerConfig
+from transformer.checkpoint import Checkpoint
+from transformer.config import TransformerConfig
 from transformer.model import Transformer
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import torch
 
-from transformer.checkpoint.answers import CLOSE, Answer
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Answer, Checkpoint
+from transformer.checkpoint.answers import CLOSE
 from transformer.checkpoint.placement import on_card
 from transformer.decoding.strategies import by_beam_size
 from transformer.tasks import build_task

@@ -28,15 +28,15 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from benchmarks.in_page import FIND
 from tests.support.server import CHROMIUM_FLAGS, find_browser, start_server, stop_server
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Checkpoint
 from transformer.checkpoint.header import Header
-from transformer.config.architecture import TransformerConfig
-from transformer.config.run import DataConfig
+from transformer.config import DataConfig, TransformerConfig
 from transformer.decoding.strategies import greedy
 from transformer.interop.marian.export import export_marian
 from transformer.model import Transformer
+from transformer.vocabulary import SpecialIds, Vocabulary
 from transformer.vocabulary.pieces import MARK, PieceModel
-from transformer.vocabulary.vocabulary import SENTENCEPIECE, SpecialIds, Vocabulary
+from transformer.vocabulary.vocabulary import SENTENCEPIECE
 
 TOKENS, PIECES = 58_000, 32_000
 WORDS = 10

@@ -31,7 +31,7 @@ from pages.components.shell.text import probability, verbatim
 from pages.components.widgets.decoding_steps import decoding_steps
 
 if TYPE_CHECKING:
-    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.checkpoint import Checkpoint
 
 PANELS: dict[str, tuple[str, Callable[[View], None]]] = {
     "branches": ("Branches", branches.panel),

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from tests.support.nursery import Nursery, open_nursery
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -8,15 +8,15 @@ from typing import Any
 import torch
 
 from benchmarks.peers.sizes import Size
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Checkpoint
 from transformer.checkpoint.header import Header
-from transformer.config.architecture import TransformerConfig
-from transformer.config.run import DataConfig
+from transformer.config import DataConfig, TransformerConfig
 from transformer.interop.marian.convert import import_marian
 from transformer.interop.marian.export import export_marian
 from transformer.model import Transformer
+from transformer.vocabulary import SpecialIds, Vocabulary
 from transformer.vocabulary.pieces import MARK, PieceModel
-from transformer.vocabulary.vocabulary import SENTENCEPIECE, SpecialIds, Vocabulary
+from transformer.vocabulary.vocabulary import SENTENCEPIECE
 
 NEVER = -1e4
 """Added to the logit of what must not be written, so that all outputs are equally long."""

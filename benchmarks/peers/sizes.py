@@ -4,8 +4,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from transformer.config.architecture import TransformerConfig
-from transformer.config.run import DataConfig, TrainingConfig
+from transformer.config import DataConfig, TrainingConfig, TransformerConfig
 from transformer.tasks import Pair
 from transformer.tasks.own_pairs.task import OwnPairs
 

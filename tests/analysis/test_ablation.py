@@ -32,7 +32,7 @@ from transformer.analysis.attribution import occlusion, saliency
 from transformer.analysis.heads import Head, all_heads
 from transformer.analysis.one_weight import one_weight
 from transformer.analysis.trust import trust
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Checkpoint
 from transformer.checkpoint.untrained import untrained
 from transformer.decoding.strategies import decode, greedy
 from transformer.errors import UserError

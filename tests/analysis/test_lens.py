@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from transformer.analysis.lens import lens
-from transformer.config.architecture import TransformerConfig
+from transformer.config import TransformerConfig
 from transformer.model import Transformer
 
 

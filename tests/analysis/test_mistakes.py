@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from transformer.analysis.mistakes import Mistakes, find_mistakes
-from transformer.checkpoint.checkpoint import Checkpoint
-from transformer.config.run import DataConfig
+from transformer.checkpoint import Checkpoint
+from transformer.config import DataConfig
 from transformer.decoding.strategies import greedy
 from transformer.tasks import TASKS, Pair, build_task
 

@@ -10,7 +10,7 @@ import pytest
 from transformer.analysis.heads import KINDS, Head, all_heads
 from transformer.analysis.patterns import HeadScores, ideal_places, score_heads
 from transformer.analysis.rollout import rollout
-from transformer.config.architecture import TransformerConfig
+from transformer.config import TransformerConfig
 
 EOS = "<eos>"
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from transformer.analysis.reference import Reference
-from transformer.config.architecture import TransformerConfig
+from transformer.config import TransformerConfig
 from transformer.hooks import record
 from transformer.model import Transformer
 

@@ -16,7 +16,7 @@ from transformer.analysis.what_if import (
     replaced_token,
     what_if,
 )
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Checkpoint
 from transformer.decoding.strategies import decode, greedy
 from transformer.hooks import hook_points, record
 

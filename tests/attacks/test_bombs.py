@@ -8,7 +8,7 @@ import torch
 
 from tests.attacks.bombs import BOMBS
 from tests.support.checkpoint_files import MEGABYTE, assert_sentence, little_memory
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Checkpoint
 from transformer.errors import CheckpointError
 from transformer.interop.files.archives import Archive
 from transformer.interop.files.state_dicts import read_state_dict

@@ -20,8 +20,10 @@ from tests.support.checkpoint_files import (
     value,
     without,
 )
-from transformer.checkpoint.checkpoint import Checkpoint, tensor_shapes
-from transformer.config.architecture import MAX_PARAMETERS, TransformerConfig
+from transformer.checkpoint import Checkpoint
+from transformer.checkpoint.checkpoint import tensor_shapes
+from transformer.config import TransformerConfig
+from transformer.config.architecture import MAX_PARAMETERS
 from transformer.errors import CheckpointError, ConfigError
 
 

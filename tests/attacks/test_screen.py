@@ -17,12 +17,13 @@ from pages.components.shared.inspection import inspect
 from pages.components.stores import uploads
 from tests.attacks.strings import HIDDEN, MARKS, WORDS
 from tests.support.random_models import small_config
-from transformer.checkpoint.checkpoint import Checkpoint
-from transformer.config.run import DataConfig
+from transformer.checkpoint import Checkpoint
+from transformer.config import DataConfig
 from transformer.errors import VocabularyError
 from transformer.figures.attention import attention_map
 from transformer.model import Transformer
-from transformer.vocabulary.vocabulary import Vocabulary, printable
+from transformer.vocabulary import Vocabulary
+from transformer.vocabulary.vocabulary import printable
 
 ROOT = Path(__file__).resolve().parents[2]
 KINDS = {"characters": MARKS, "words": WORDS}

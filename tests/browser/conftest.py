@@ -16,7 +16,7 @@ from tests.support.server import (
     stop_server,
 )
 from tests.support.trainers import end_runs
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Checkpoint
 
 
 @pytest.fixture(scope="session")

@@ -10,11 +10,11 @@ from playwright.sync_api import expect
 from tests.browser.conftest import NewPage
 from tests.support.random_models import small_config
 from tests.support.server import Server, settle, upload
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Checkpoint
 from transformer.checkpoint.header import Summary
-from transformer.config.run import DataConfig
+from transformer.config import DataConfig
 from transformer.model import Transformer
-from transformer.vocabulary.vocabulary import Vocabulary
+from transformer.vocabulary import Vocabulary
 
 TEXTS = {
     "": "Type at least one token",

@@ -13,10 +13,10 @@ from tests.support.access import assert_accessible_in_both_themes, assert_not_cu
 from tests.support.explorer import press
 from tests.support.random_models import small_config
 from tests.support.server import ROOT, Server, settle
-from transformer.checkpoint.checkpoint import Checkpoint
-from transformer.config.run import DataConfig
+from transformer.checkpoint import Checkpoint
+from transformer.config import DataConfig
 from transformer.model import Transformer
-from transformer.vocabulary.vocabulary import Vocabulary
+from transformer.vocabulary import Vocabulary
 
 PARTS = ("parameters", "training", "vocabulary", "examples", "average", "compare")
 WORDS = 58_000

@@ -21,7 +21,7 @@ from tests.support.access import (
 )
 from tests.support.server import ROOT, Server, settle
 from transformer.analysis.mistakes import Mistakes, find_mistakes
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Checkpoint
 from transformer.checkpoint.header import Summary
 from transformer.model import Transformer
 from transformer.runs.directory import create_run

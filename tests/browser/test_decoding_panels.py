@@ -16,7 +16,7 @@ from tests.support.server import ROOT, Server, settle
 from transformer.analysis.attribution import occlusion, saliency
 from transformer.analysis.lens import lens
 from transformer.analysis.what_if import Forced, masked, what_if
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Checkpoint
 from transformer.decoding.beam import Beam
 from transformer.decoding.beam_tree import beam_tree
 from transformer.decoding.strategies import decode

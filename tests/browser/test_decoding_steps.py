@@ -10,8 +10,8 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import NewPage
 from tests.support.access import assert_accessible_in_both_themes
 from tests.support.server import Server, settle
-from transformer.checkpoint.checkpoint import Checkpoint
-from transformer.config.run import SamplingConfig
+from transformer.checkpoint import Checkpoint
+from transformer.config import SamplingConfig
 from transformer.decoding.next_token import next_token
 
 LONG = "abcdefghijklmnopqrstuvwxyz"

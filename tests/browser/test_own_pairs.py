@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import NewPage
 from tests.support.access import PHONE, assert_fit_for_all
 from tests.support.server import Server, press_train, settle
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Checkpoint
 from transformer.model import Transformer
 from transformer.runs.directory import list_runs
 from transformer.tasks import build_task

@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.browser.conftest import NewPage
 from tests.support.server import Server, settle
 from tests.support.tutorials import Seq2SeqTransformer, Shape, randomised
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Checkpoint
 
 SHAPE = Shape(num_heads=4, norm_first=True, activation="gelu", batch_first=True)
 """None of which is what the app would guess."""

@@ -18,7 +18,7 @@ from tests.support.server import (
     stop_server,
     watch_traffic,
 )
-from transformer.config.run import RunConfig
+from transformer.config import RunConfig
 from transformer.runs.attention import AttentionHistory
 from transformer.runs.directory import Run
 from transformer.tasks.presets import prepare

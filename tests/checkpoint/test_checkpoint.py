@@ -32,10 +32,10 @@ from tests.support.checkpoint_files import (
     taken_apart,
     wild_model,
 )
-from transformer.checkpoint.checkpoint import Checkpoint, tensor_shapes
+from transformer.checkpoint import Checkpoint
+from transformer.checkpoint.checkpoint import tensor_shapes
 from transformer.checkpoint.verification import verify
-from transformer.config.architecture import TransformerConfig
-from transformer.config.run import DataConfig
+from transformer.config import DataConfig, TransformerConfig
 from transformer.decoding.beam import Beam
 from transformer.errors import CheckpointError
 from transformer.files import write_atomic

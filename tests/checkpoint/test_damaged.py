@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.checkpoint_files import DEEP, assert_same, assert_sentence, changed, taken_apart
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Checkpoint
 from transformer.checkpoint.verification import verify
 from transformer.errors import CheckpointError
 

@@ -19,7 +19,7 @@ from tests.support.checkpoint_files import (
     little_memory,
     taken_apart,
 )
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Checkpoint
 from transformer.checkpoint.header import read_header
 from transformer.errors import CheckpointError
 

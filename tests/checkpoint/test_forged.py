@@ -30,7 +30,7 @@ from tests.support.checkpoint_files import (
     with_header,
     without,
 )
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Checkpoint
 from transformer.errors import CheckpointError
 
 

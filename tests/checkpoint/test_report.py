@@ -14,14 +14,14 @@ import torch
 
 from tests.support.checkpoint_files import SUMMARY, make
 from transformer.__main__ import main
-from transformer.checkpoint import report
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Checkpoint, report
 from transformer.checkpoint.comparison import compare, weights_distance
 from transformer.checkpoint.header import MAX_CURVE, read_header
 from transformer.checkpoint.verification import verify
 from transformer.errors import CheckpointError
+from transformer.vocabulary import SpecialIds, Vocabulary
 from transformer.vocabulary.entries import entries, search
-from transformer.vocabulary.vocabulary import SPACE_MARK, SpecialIds, Vocabulary
+from transformer.vocabulary.vocabulary import SPACE_MARK
 
 BUNDLED = Path(__file__).resolve().parents[2] / "checkpoints"
 CURVE: list[list[float]] = [[0, 3.5, 0.0], [10, 1.25, 0.5], [20, 0.5, 1.0]]

@@ -18,7 +18,7 @@ import torch
 
 from tests.attacks.strings import MARKS
 from transformer.__main__ import main
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Checkpoint
 from transformer.runs.directory import create_run
 from transformer.tasks import SEVEN_PAIRS, read_pairs
 from transformer.tasks.presets import prepare

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from transformer.config.architecture import LATER_FIELDS, MAX_PARAMETERS, TransformerConfig
-from transformer.config.run import DataConfig, RunConfig, TrainingConfig
+from transformer.config import DataConfig, RunConfig, TrainingConfig, TransformerConfig
+from transformer.config.architecture import LATER_FIELDS, MAX_PARAMETERS
 from transformer.errors import ConfigError
 from transformer.tasks.presets import PRESETS, preset
 

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transformer.checkpoint.checkpoint import tensor_shapes
-from transformer.config.architecture import TITLES, TransformerConfig, parameters_by_part, part_of
+from transformer.config import TransformerConfig
+from transformer.config.architecture import TITLES, parameters_by_part, part_of
 from transformer.figures.architecture import architecture_svg, architecture_words
 
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from tests.support.checkpoint_files import make, wild_model
 from transformer.__main__ import main
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Checkpoint
 from transformer.checkpoint.placement import in_8_bits
 from transformer.decoding.engines.int8 import Int8Linear, int8_copy
 from transformer.errors import CheckpointError, UserError

@@ -20,9 +20,9 @@ from tests.support.wild_models import (
     sentences,
     wild_model,
 )
-from transformer.checkpoint.answers import CLOSE, Answer
-from transformer.checkpoint.checkpoint import Checkpoint
-from transformer.config.architecture import TransformerConfig
+from transformer.checkpoint import Answer, Checkpoint
+from transformer.checkpoint.answers import CLOSE
+from transformer.config import TransformerConfig
 from transformer.decoding import many
 from transformer.decoding.beam import Beam
 from transformer.decoding.many import Decoded, decode_many

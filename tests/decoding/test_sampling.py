@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from tests.support.wild_models import batch_of, few, log_probability, seeds, sentences, wild_model
-from transformer.config.run import SamplingConfig
+from transformer.config import SamplingConfig
 from transformer.decoding.next_token import draw, next_token
 from transformer.decoding.strategies import greedy, sample
 from transformer.errors import ConfigError

@@ -25,7 +25,7 @@ from tests.support.wild_models import (
     sentences,
     wild_model,
 )
-from transformer.config.run import SamplingConfig
+from transformer.config import SamplingConfig
 from transformer.decoding.steps import DecodingStep, Hypothesis, length_penalty, output_limit, pad
 from transformer.decoding.strategies import Greedy, Sampling, beam_search, decode, greedy
 from transformer.hooks import record

@@ -10,9 +10,9 @@ import torch
 
 from tests.support.checkpoint_files import WORDS, assert_same, make, wild_model
 from transformer.__main__ import main
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Checkpoint
 from transformer.checkpoint.verification import verify
-from transformer.config.run import DataConfig
+from transformer.config import DataConfig
 from transformer.decoding.strategies import by_beam_size
 from transformer.errors import CheckpointError, TaskError
 from transformer.evaluation.averaging import (

@@ -10,7 +10,7 @@ import torch
 from pages.components.attention.sides import Shown
 from pages.components.shared.inspection import inspect
 from transformer.analysis.patterns import ideal_places
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Checkpoint
 from transformer.checkpoint.header import read_header
 from transformer.checkpoint.verification import verify
 from transformer.hooks import record

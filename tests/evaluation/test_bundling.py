@@ -8,7 +8,7 @@ import torch
 
 from tests.support.checkpoint_files import make
 from transformer.__main__ import main
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Checkpoint
 from transformer.checkpoint.verification import verify
 from transformer.errors import CheckpointError, TaskError
 from transformer.evaluation.bundling import bundle

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.checkpoint_files import summary_of
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Checkpoint
 from transformer.checkpoint.verification import verify
 from transformer.tasks import build_task
 from transformer.training.loop import evaluate_outputs

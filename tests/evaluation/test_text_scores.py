@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from pages.components.decoding import many_inputs
 from pages.components.decoding.many_inputs_fields import Brought
-from transformer.checkpoint.answers import Answer
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Answer, Checkpoint
 from transformer.errors import TaskError
 from transformer.evaluation.text_scores import Scorer, edit_distance
 from transformer.files import FORMULA

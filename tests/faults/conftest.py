@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.nursery import Nursery
 from tests.support.trainers import no_trainer_left, tiny
-from transformer.config.run import RunConfig
+from transformer.config import RunConfig
 from transformer.runs.directory import Run, create_run
 
 

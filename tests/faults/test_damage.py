@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.nursery import Nursery
 from tests.support.trainers import OFTEN, assert_same_run, wait_for, written
-from transformer.config.run import RunConfig
+from transformer.config import RunConfig
 from transformer.runs import queue
 from transformer.runs.directory import Run, create_run
 from transformer.runs.snapshots import newest_sound, snapshots

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.nursery import Nursery
 from tests.support.trainers import assert_same_run
-from transformer.config.run import RunConfig
+from transformer.config import RunConfig
 from transformer.files import write_over
 from transformer.runs.directory import Run, create_run
 from transformer.runs.snapshots import newest_sound

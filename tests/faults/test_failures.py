@@ -10,8 +10,8 @@ import pytest
 from tests.support.checkpoint_files import summary_of
 from tests.support.nursery import Nursery
 from tests.support.trainers import OFTEN, ended, tiny, trains, wait_for
-from transformer.checkpoint.checkpoint import Checkpoint
-from transformer.config.run import RunConfig
+from transformer.checkpoint import Checkpoint
+from transformer.config import RunConfig
 from transformer.runs import continuation, launch, queue
 from transformer.runs.directory import Run, create_run
 

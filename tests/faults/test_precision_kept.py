@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.nursery import Nursery
 from tests.support.trainers import assert_same_run, tiny, wait_for
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Checkpoint
 from transformer.runs import continuation, queue
 from transformer.runs.directory import Run, create_run
 from transformer.training import compute

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.nursery import Child, Nursery
 from tests.support.trainers import OFTEN, assert_same_run, tiny, trains, wait_for
-from transformer.config.run import RunConfig
+from transformer.config import RunConfig
 from transformer.errors import RunError
 from transformer.runs import continuation, queue, trash
 from transformer.runs.directory import Run, Status, create_run, list_runs, process_of, started

@@ -10,7 +10,7 @@ from torch import nn
 
 from tests.support.torch_imports import Tensors, build, difference, imported
 from tests.support.tutorials import TUTORIALS, Shape, lightning_file
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Checkpoint
 from transformer.checkpoint.verification import verify
 from transformer.interop.foreign_vocabulary import Special, numbered
 from transformer.interop.nn_transformer.convert import convert, converted, survey

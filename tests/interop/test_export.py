@@ -15,14 +15,14 @@ import torch
 from tests.support.checkpoint_files import make
 from tests.support.random_models import small_config
 from transformer.__main__ import main
-from transformer.checkpoint.checkpoint import Checkpoint
-from transformer.config.run import DataConfig
+from transformer.checkpoint import Checkpoint
+from transformer.config import DataConfig
 from transformer.errors import UserError
 from transformer.interop.foreign_vocabulary import read_vocabularies
 from transformer.interop.nn_transformer.convert import converted, survey
 from transformer.interop.nn_transformer.export import export_state_dict, loader
 from transformer.model import Transformer
-from transformer.vocabulary.vocabulary import Vocabulary
+from transformer.vocabulary import Vocabulary
 
 ROOT = Path(__file__).resolve().parents[2]
 

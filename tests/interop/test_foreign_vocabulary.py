@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.support.torch_imports import good
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Checkpoint
 from transformer.errors import VocabularyError
 from transformer.interop.foreign_vocabulary import (
     ForeignVocabulary,

@@ -9,7 +9,7 @@ import safetensors.torch
 import torch
 
 from transformer.__main__ import main
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Checkpoint
 from transformer.errors import CheckpointError, UserError
 from transformer.interop import formats
 from transformer.interop.base import Format

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from tests.support.tutorials import Seq2SeqTransformer, Shape, SharedEmbedding, randomised
 from transformer.__main__ import main
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Checkpoint
 
 FORM = """
 from pathlib import Path

@@ -19,7 +19,7 @@ from tests.support.random_models import (
     sentences,
     written,
 )
-from transformer.config.architecture import TransformerConfig
+from transformer.config import TransformerConfig
 from transformer.hooks import Trace, ablate, hook_points, record
 from transformer.model import MultiHeadAttention, Transformer
 

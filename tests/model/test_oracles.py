@@ -32,7 +32,7 @@ from tests.support.pytorch_models import (
     torch_encoder,
     twins,
 )
-from transformer.config.architecture import TransformerConfig
+from transformer.config import TransformerConfig
 from transformer.model import (
     Decoder,
     Encoder,

@@ -17,7 +17,7 @@ from tests.support.random_models import (
     sentences,
     written,
 )
-from transformer.config.architecture import TransformerConfig
+from transformer.config import TransformerConfig
 from transformer.dropout import Dropout
 from transformer.hooks import record
 from transformer.model import attention_weights

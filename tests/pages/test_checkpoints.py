@@ -16,8 +16,8 @@ from pages.components.checkpoints import upload
 from pages.components.stores import uploads
 from pages.components.stores.arrivals import Arrival
 from tests.support.checkpoint_files import make
-from transformer.checkpoint.checkpoint import Checkpoint
-from transformer.config.run import DataConfig
+from transformer.checkpoint import Checkpoint
+from transformer.config import DataConfig
 from transformer.errors import CheckpointError
 from transformer.runs.directory import Run, create_run
 from transformer.runs.snapshots import save_snapshot

@@ -14,16 +14,15 @@ from pages.components.stores import uploads
 from tests.support.checkpoint_files import make
 from tests.support.random_models import small_config
 from transformer.analysis.what_if import most_alike
-from transformer.checkpoint.answers import Answer
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Answer, Checkpoint
 from transformer.checkpoint.placement import in_8_bits
 from transformer.checkpoint.report import as_html, report
 from transformer.checkpoint.verification import verify
-from transformer.config.run import DataConfig
+from transformer.config import DataConfig
 from transformer.decoding.engines.int8 import FASTER_FROM
 from transformer.decoding.strategies import Greedy
 from transformer.model import Transformer
-from transformer.vocabulary.vocabulary import Vocabulary
+from transformer.vocabulary import Vocabulary
 
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = 5000

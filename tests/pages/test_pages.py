@@ -12,14 +12,14 @@ from tests.support.nursery import Nursery
 from tests.support.opened_pages import ROOT, messages, open_page
 from tests.support.random_models import small_config
 from tests.support.trainers import no_trainer_left
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Checkpoint
 from transformer.model import Transformer
 from transformer.runs.directory import Run, create_run, list_runs
 from transformer.runs.snapshots import save_snapshot
 from transformer.tasks import SEVEN_PAIRS
 from transformer.tasks.presets import prepare
 from transformer.training import compute
-from transformer.vocabulary.vocabulary import Vocabulary
+from transformer.vocabulary import Vocabulary
 
 PAGES = ("train", "runs", "attention", "decode", "checkpoints")
 

@@ -4,8 +4,8 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.support.opened_pages import ROOT, open_page
-from transformer.checkpoint.checkpoint import Checkpoint
-from transformer.config.run import DataConfig
+from transformer.checkpoint import Checkpoint
+from transformer.config import DataConfig
 from transformer.tasks import longest_trained, right_answer
 from transformer.tasks.pronunciation import dictionary
 

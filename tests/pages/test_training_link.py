@@ -17,7 +17,7 @@ from pages.components.training.link import (
     presets_of,
     read_link,
 )
-from transformer.config.run import RunConfig
+from transformer.config import RunConfig
 from transformer.errors import ConfigError
 from transformer.tasks import TASKS, Facts
 from transformer.tasks.presets import data_config, defaults, run_config

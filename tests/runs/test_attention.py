@@ -13,8 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transformer.config.architecture import TransformerConfig
-from transformer.config.run import DataConfig, TrainingConfig
+from transformer.config import DataConfig, TrainingConfig, TransformerConfig
 from transformer.errors import RunError
 from transformer.hooks import record
 from transformer.model import Transformer

@@ -14,7 +14,7 @@ import pytest
 from tests.support.checkpoint_files import summary_of
 from tests.support.nursery import Nursery
 from tests.support.trainers import ROOT, ended, no_trainer_left, tiny, trainers, trains, wait_for
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Checkpoint
 from transformer.errors import RunError, UserError
 from transformer.runs import launch
 from transformer.runs.directory import Run, Status, create_run, list_runs

@@ -13,13 +13,12 @@ from typing import Any
 import pytest
 import torch
 
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Checkpoint
 from transformer.checkpoint.header import Summary
-from transformer.config.architecture import TransformerConfig
-from transformer.config.run import DataConfig
+from transformer.config import DataConfig, TransformerConfig
 from transformer.errors import CheckpointError
 from transformer.model import Transformer
-from transformer.vocabulary.vocabulary import Vocabulary
+from transformer.vocabulary import Vocabulary
 
 MEGABYTE = 1_000_000
 DEEP: Any = "bottom"

@@ -7,7 +7,7 @@ import torch
 from playwright.sync_api import Download, Locator, Page, expect
 
 from tests.support.server import Server, settle
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Checkpoint
 from transformer.decoding.strategies import decode
 from transformer.hooks import record
 

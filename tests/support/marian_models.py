@@ -14,7 +14,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # nothing here is fetched
 import sentencepiece
 import torch
 
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Checkpoint
 from transformer.decoding.steps import pad
 
 warnings.filterwarnings("ignore", message="Recommended: pip install sacremoses")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from transformer.config.architecture import TransformerConfig
+from transformer.config import TransformerConfig
 from transformer.model import (
     Decoder,
     DecoderLayer,

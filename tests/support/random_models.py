@@ -7,9 +7,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from transformer.config.architecture import TransformerConfig
+from transformer.config import TransformerConfig
 from transformer.model import Transformer
-from transformer.vocabulary.vocabulary import Vocabulary
+from transformer.vocabulary import Vocabulary
 
 few = settings(max_examples=20)
 seeds = st.integers(0, 10**6)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from transformer.config.run import RunConfig
+from transformer.config import RunConfig
 from transformer.model import Transformer
 from transformer.runs.directory import Run, Status, create_run
 from transformer.tasks import build_task

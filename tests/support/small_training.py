@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from transformer.config.run import RunConfig
+from transformer.config import RunConfig
 from transformer.model import Transformer
 from transformer.tasks import Task
 from transformer.tasks.presets import prepare

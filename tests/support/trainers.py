@@ -12,8 +12,8 @@ from typing import Any
 
 import psutil
 
-from transformer.checkpoint.checkpoint import Checkpoint
-from transformer.config.run import RunConfig
+from transformer.checkpoint import Checkpoint
+from transformer.config import RunConfig
 from transformer.runs import queue
 from transformer.runs.directory import ACTIVE, Run, Status
 from transformer.runs.goals import read_goals

@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from transformer.config.architecture import TransformerConfig
+from transformer.config import TransformerConfig
 from transformer.decoding.steps import Hypothesis, pad
 from transformer.model import Transformer
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transformer.config.run import DataConfig
+from transformer.config import DataConfig
 from transformer.errors import TaskError
 from transformer.tasks import Pair, build_task, read_pairs
 from transformer.tasks.own_pairs.file import MAX_FILE_BYTES, MAX_LINE_BYTES, MAX_NAMED, PairsReader

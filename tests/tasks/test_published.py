@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from transformer.config.run import DataConfig
+from transformer.config import DataConfig
 from transformer.tasks import Pair, build_task, right_answer
 from transformer.tasks.presets import prepare
 from transformer.tasks.pronunciation import PHONES, WORDS, Pronunciation, dictionary

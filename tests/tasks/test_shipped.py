@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from num2words import num2words
 
-from transformer.config.run import DataConfig
+from transformer.config import DataConfig
 from transformer.tasks import Pair, build_task, right_answer
 from transformer.tasks.base import GeneratedTask
 from transformer.tasks.data.dates import make_dates

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transformer.config.run import DataConfig
+from transformer.config import DataConfig
 from transformer.errors import ConfigError, TaskError
 from transformer.tasks import (
     SEVEN_PAIRS,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from transformer.config.run import RunConfig
+from transformer.config import RunConfig
 from transformer.runs.goals import Goals, OverfitCheck, Reload, add_evidence, read_goals
 from transformer.tasks import Pair, Task
 from transformer.tasks.baselines import unigram_loss

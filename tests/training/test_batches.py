@@ -12,8 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.small_training import fresh, made
-from transformer.config.architecture import TransformerConfig
-from transformer.config.run import RunConfig
+from transformer.config import RunConfig, TransformerConfig
 from transformer.tasks import Pair, Task, read_pairs
 from transformer.training import batches
 from transformer.training.batches import Batch, Encoded, Share, encode, training_batches

@@ -17,10 +17,10 @@ from tests.support.checkpoint_files import wild_model
 from tests.support.small_training import fresh, made, same, weights
 from tests.support.trainers import ended, no_trainer_left, spawn, tiny
 from transformer.__main__ import main
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Checkpoint
 from transformer.checkpoint.placement import on_card as card_twin
 from transformer.checkpoint.verification import verify
-from transformer.config.run import SamplingConfig
+from transformer.config import SamplingConfig
 from transformer.decoding.beam import Beam
 from transformer.decoding.many import decode_all
 from transformer.decoding.steps import Hypothesis, Strategy

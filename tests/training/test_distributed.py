@@ -25,8 +25,8 @@ from tests.support.trainers import (
     trains,
     wait_for,
 )
-from transformer.checkpoint.checkpoint import Checkpoint
-from transformer.config.run import RunConfig
+from transformer.checkpoint import Checkpoint
+from transformer.config import RunConfig
 from transformer.errors import ConfigError
 from transformer.runs.directory import Run, create_run
 from transformer.runs.queue import start

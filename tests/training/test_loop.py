@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tests.support.small_training import QUICK, fresh, made, same, weights
-from transformer.config.run import RunConfig, TrainingConfig
+from transformer.config import RunConfig, TrainingConfig
 from transformer.model import Transformer
 from transformer.tasks import SEVEN_PAIRS, Task, read_pairs
 from transformer.tasks.presets import prepare

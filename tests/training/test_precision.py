@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.support.small_training import fresh, made, same, weights
-from transformer.config.run import RunConfig
+from transformer.config import RunConfig
 from transformer.model import LayerNorm
 from transformer.tasks.presets import prepare
 from transformer.trainer.state import Position, read_state, write_state

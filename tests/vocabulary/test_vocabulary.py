@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transformer.errors import VocabularyError
+from transformer.vocabulary import Vocabulary
 from transformer.vocabulary.vocabulary import (
     BOS_ID,
     EOS_ID,
@@ -17,7 +18,6 @@ from transformer.vocabulary.vocabulary import (
     SPACE_MARK,
     SPECIAL_TOKENS,
     UNK_ID,
-    Vocabulary,
     printable,
 )
 

@@ -13,7 +13,7 @@ from pages.components.shell.address import Message
 from pages.components.widgets.attention_explorer import WIDGET, AttentionKind, Side, pack
 from tests.support.bare_page import Bare, BarePage
 from tests.support.explorer import Maps, Truth, attention_of, press
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Checkpoint
 
 SORT = Path(__file__).resolve().parents[2] / "checkpoints" / "sort.safetensors"
 STRONGEST = [8, 48, 107]

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from pages.components.widgets.attention_timeline import WIDGET, pack
 from tests.support.bare_page import Bare, BarePage
 from tests.support.recorded_run import record_run
-from transformer.config.run import RunConfig
+from transformer.config import RunConfig
 from transformer.runs.attention import AttentionHistory, moments
 from transformer.runs.metrics import Samples
 from transformer.tasks.presets import prepare

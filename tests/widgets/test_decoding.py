@@ -17,7 +17,7 @@ from pages.components.widgets.branch_tree import WIDGET as BRANCHES
 from pages.components.widgets.decoding_steps import WIDGET as STEPS
 from pages.components.widgets.decoding_steps import Side, pack
 from tests.support.bare_page import Bare
-from transformer.config.run import SamplingConfig
+from transformer.config import SamplingConfig
 from transformer.decoding.next_token import next_token
 
 SAMPLINGS = (

@@ -15,7 +15,7 @@ from pages.components.widgets.head_scatter import WIDGET as SCATTER
 from pages.components.widgets.run_table import WIDGET as RUNS
 from pages.components.widgets.run_table import row
 from tests.support.bare_page import Bare
-from transformer.config.architecture import TransformerConfig
+from transformer.config import TransformerConfig
 from transformer.figures.architecture import architecture_svg
 from transformer.runs.table import Summary
 

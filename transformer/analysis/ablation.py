@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from transformer.analysis.heads import Head, all_heads
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Checkpoint
 from transformer.decoding.steps import pad
 from transformer.decoding.strategies import Greedy, decode
 from transformer.errors import UserError

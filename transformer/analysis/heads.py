@@ -2,7 +2,7 @@
 
 from typing import NamedTuple, Self
 
-from transformer.config.architecture import TransformerConfig
+from transformer.config import TransformerConfig
 
 KINDS = {
     "encoder": ("Encoder self-attention", "encoder.layers.{}.self_attention"),

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 import torch
 
 from transformer.analysis.first_error import FirstError, first_error
-from transformer.checkpoint.answers import Answer
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Answer, Checkpoint
 from transformer.decoding.steps import pad
 from transformer.decoding.strategies import Greedy
 from transformer.errors import VocabularyError

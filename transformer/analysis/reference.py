@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from transformer.config.architecture import TransformerConfig
+from transformer.config import TransformerConfig
 
 Floats = NDArray[np.float64]
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from transformer.analysis.heads import KINDS
 from transformer.analysis.reference import Reference
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Checkpoint
 from transformer.checkpoint.verification import Check
 from transformer.dropout import Dropout
 

@@ -14,8 +14,7 @@ from torch import Tensor
 from transformer.checkpoint.answers import Answer
 from transformer.checkpoint.header import METADATA_KEY, Entry, Example, Header, Summary, read_header
 from transformer.checkpoint.probe import any_ids, make_probe, one_thread
-from transformer.config.architecture import TransformerConfig
-from transformer.config.run import DataConfig
+from transformer.config import DataConfig, TransformerConfig
 from transformer.decoding.many import Decoded, Progress, decode_many
 from transformer.decoding.steps import Strategy
 from transformer.decoding.strategies import GREEDY, Greedy
@@ -23,7 +22,7 @@ from transformer.errors import CheckpointError, VocabularyError, reading
 from transformer.files import write_atomic
 from transformer.hooks import own_modules
 from transformer.model import Transformer, sinusoids
-from transformer.vocabulary.vocabulary import Vocabulary
+from transformer.vocabulary import Vocabulary
 
 PROOF_TOKENS = 20
 """Most tokens of an example's answer, of a model that was trained elsewhere."""
@@ -218,7 +217,7 @@ class Checkpoint:
             VocabularyError: a text cannot be encoded.
         """
         found: dict[int, Answer] = {}
-        for progress in self.answering(texts, strategy):
+        for progress in self.answering(texts, strategy, margins=False):
             for answer in progress.new.values():
                 if answer.error:
                     raise VocabularyError(answer.error)
@@ -226,11 +225,12 @@ class Checkpoint:
         return [found[number] for number in range(len(texts))]
 
     def answering(
-        self, texts: Sequence[str], strategy: Strategy = GREEDY
+        self, texts: Sequence[str], strategy: Strategy = GREEDY, *, margins: bool = True
     ) -> Iterator[Progress[Answer]]:
         """Let the model answer many texts; first come those that it cannot read, with the reason.
 
         As :func:`decode_many`, it says how far it is, and may be stopped at any moment.
+        ``margins`` is as there.
         """
         rows: dict[int, list[int]] = {}
         refused: dict[int, Answer] = {}
@@ -241,7 +241,7 @@ class Checkpoint:
                 refused[number] = Answer(text, error=str(error))
         yield Progress(0.0 if rows else 1.0, refused)
         numbers = list(rows)
-        for progress in decode_many(self.model, list(rows.values()), strategy):
+        for progress in decode_many(self.model, list(rows.values()), strategy, margins=margins):
             new = {numbers[place]: found for place, found in progress.new.items()}
             yield Progress(
                 progress.share,

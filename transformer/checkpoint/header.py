@@ -12,10 +12,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from transformer.config.architecture import TransformerConfig
-from transformer.config.run import DataConfig
+from transformer.config import DataConfig, TransformerConfig
 from transformer.errors import CheckpointError, ConfigError, VocabularyError, reading
-from transformer.vocabulary.vocabulary import Vocabulary
+from transformer.vocabulary import Vocabulary
 
 FORMAT = 1
 METADATA_KEY = "workbench"

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from transformer.checkpoint.header import Probe
-from transformer.config.architecture import TransformerConfig
+from transformer.config import TransformerConfig
 from transformer.errors import CheckpointError
 from transformer.model import Transformer
 

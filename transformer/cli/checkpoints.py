@@ -17,8 +17,7 @@ from transformer.errors import UserError
 from transformer.training.compute import DEVICES
 
 if TYPE_CHECKING:
-    from transformer.checkpoint.answers import Answer
-    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.checkpoint import Answer, Checkpoint
     from transformer.evaluation.scoring import Evaluation
 
 MAX_BEAM = 64
@@ -129,7 +128,7 @@ def _loaded(options: argparse.Namespace, many: bool = True) -> "Checkpoint":
     """
     if options.int8 and options.device == "cuda":
         raise UserError("--int8 is for the processor: leave it out, or --device cuda.")
-    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.checkpoint import Checkpoint
     from transformer.checkpoint.placement import has_card, in_8_bits, on_card
 
     checkpoint = Checkpoint.load(options.checkpoint)
@@ -238,7 +237,7 @@ def evaluate(options: argparse.Namespace) -> int:
 
 def average(options: argparse.Namespace) -> int:
     _check_scoring(options)
-    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.checkpoint import Checkpoint
     from transformer.errors import TaskError
     from transformer.evaluation import averaging, held_out
 

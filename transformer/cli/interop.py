@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transformer.cli.terminal import boolean, note
-from transformer.config.architecture import TransformerConfig
+from transformer.config import TransformerConfig
 from transformer.errors import UserError, reading
 from transformer.interop.foreign_vocabulary import (
     SPECIAL,
@@ -25,7 +25,7 @@ from transformer.interop.formats import FORMATS, locate
 from transformer.interop.nn_transformer.questions import QUESTIONS, options_of
 
 if TYPE_CHECKING:
-    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.checkpoint import Checkpoint
     from transformer.interop.nn_transformer.convert import Choices, Survey
 
 IMPORTED = [item for item in FORMATS if item.source_help]
@@ -215,7 +215,7 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
 
 
 def export_model(options: argparse.Namespace) -> int:
-    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.checkpoint import Checkpoint
 
     write = next(item.write for item in EXPORTED if item.name == options.format)
     assert write is not None

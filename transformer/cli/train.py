@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from transformer.cli.terminal import boolean, note, note_share, say
-from transformer.config.architecture import TransformerConfig
-from transformer.config.run import DataConfig, TrainingConfig
+from transformer.config import DataConfig, TrainingConfig, TransformerConfig
 from transformer.errors import UserError
 from transformer.runs import continuation, queue
 from transformer.runs.directory import ROOT, Run, create_run, list_runs

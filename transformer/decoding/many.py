@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
-from transformer.config.architecture import TransformerConfig
+from transformer.config import TransformerConfig
 from transformer.decoding.steps import DecodingStep, Hypothesis, Strategy, pad
 from transformer.decoding.strategies import GREEDY
 from transformer.model import Transformer
@@ -47,7 +47,11 @@ class Decoded:
 
 
 def decode_many(
-    model: Transformer, rows: Sequence[Sequence[int]], strategy: Strategy = GREEDY
+    model: Transformer,
+    rows: Sequence[Sequence[int]],
+    strategy: Strategy = GREEDY,
+    *,
+    margins: bool = True,
 ) -> Iterator[Progress[Decoded]]:
     """Decode many inputs; yields after every step of every batch.
 
@@ -55,9 +59,11 @@ def decode_many(
 
     Args:
         rows: ids of each input, ending in <eos>.
+        margins: whether they are asked for. Without them a greedy search of one input, which has
+            no batch to leave, computes nothing besides its tokens; its margin is said to be inf.
     """
     config = model.config
-    search = replace(strategy, drop_done=True)
+    search = replace(strategy, drop_done=margins or len(rows) > 1)
     device = next(model.parameters()).device
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
     most = search.limit(model)
@@ -81,7 +87,7 @@ def decode_all(
 ) -> list[Hypothesis]:
     """What :func:`decode_many` finds for each input, in their order."""
     found: dict[int, Decoded] = {}
-    for progress in decode_many(model, rows, strategy):
+    for progress in decode_many(model, rows, strategy, margins=False):
         found.update(progress.new)
     return [found[number].hypothesis for number in range(len(rows))]
 
@@ -124,13 +130,14 @@ def _outcomes(
     margins = torch.empty(0)
     last: DecodingStep | None = None
     for step in steps:
-        assert step.margin is not None  # both searches say these
-        assert step.sentences is not None
+        assert step.sentences is not None  # every search says these
         if last is None:
-            margins = torch.full_like(step.margin, torch.inf)
+            margins = torch.full_like(step.total[:, 0], torch.inf)
         elif len(step.sentences) < len(last.tokens):
             yield _gone(last, set(step.sentences.tolist()), margins, eos_id)
-        if len(step.sentences) == len(margins):
+        if step.margin is None:
+            pass
+        elif len(step.sentences) == len(margins):
             torch.minimum(margins, step.margin, out=margins)
         else:
             margins[step.sentences] = torch.minimum(margins[step.sentences], step.margin)

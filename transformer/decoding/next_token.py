@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from transformer.config.run import SamplingConfig
+from transformer.config import SamplingConfig
 
 PLAIN = SamplingConfig()
 """Temperature 1 and no cut: the model's own probabilities."""

@@ -14,7 +14,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from transformer.config.architecture import TransformerConfig
+from transformer.config import TransformerConfig
 from transformer.decoding.engines.engine import StepDecoder, step_decoder
 from transformer.errors import CheckpointError
 from transformer.model import Transformer

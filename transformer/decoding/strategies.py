@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from transformer.config.run import SamplingConfig
+from transformer.config import SamplingConfig
 from transformer.decoding.beam import Beam
 from transformer.decoding.next_token import PLAIN, draw, next_token
 from transformer.decoding.steps import DROPPED_FROM, DecodingStep, Hypothesis, Strategy, normalised

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Checkpoint
 from transformer.checkpoint.header import Summary
 from transformer.checkpoint.untrained import untrained
 from transformer.errors import CheckpointError, TaskError

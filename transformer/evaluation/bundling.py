@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Checkpoint
 from transformer.checkpoint.header import MAX_TEXT, PRECISIONS, Example, Summary
 from transformer.checkpoint.verification import verify
 from transformer.errors import CheckpointError, TaskError

@@ -12,7 +12,7 @@ from transformer.tasks.base import GeneratedTask
 from transformer.tasks.shipped import ShippedTask
 
 if TYPE_CHECKING:
-    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.checkpoint import Checkpoint
 
 GENERATED = 1000
 """Held-out pairs of a task without end, where the file does not say how many it was scored on."""

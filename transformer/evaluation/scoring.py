@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Checkpoint
 from transformer.decoding.many import decode_many
 from transformer.decoding.steps import Strategy
 from transformer.decoding.strategies import GREEDY

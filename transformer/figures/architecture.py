@@ -7,7 +7,7 @@ says in words what it shows. Loads no torch.
 import html
 from dataclasses import dataclass, field
 
-from transformer.config.architecture import TransformerConfig
+from transformer.config import TransformerConfig
 
 WIDTH = 440
 COLUMN = 176

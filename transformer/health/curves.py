@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from transformer.config.architecture import TransformerConfig
-from transformer.config.run import RunConfig
+from transformer.config import RunConfig, TransformerConfig
 from transformer.health.finding import Finding
 from transformer.runs.goals import OverfitCheck
 from transformer.runs.metrics import Record, by_step, series

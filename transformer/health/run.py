@@ -4,9 +4,8 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from transformer.checkpoint.checkpoint import Checkpoint
-from transformer.config.architecture import TransformerConfig
-from transformer.config.run import RunConfig
+from transformer.checkpoint import Checkpoint
+from transformer.config import RunConfig, TransformerConfig
 from transformer.decoding.strategies import Greedy, decode
 from transformer.errors import CheckpointError
 from transformer.health.curves import Curve, check_curve, check_first_loss, check_overfit

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from transformer.interop.files.sample import Sample
 
 if TYPE_CHECKING:
-    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True, kw_only=True)

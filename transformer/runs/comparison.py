@@ -8,8 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from transformer.config.architecture import TransformerConfig
-from transformer.config.run import DataConfig, RunConfig, TrainingConfig
+from transformer.config import DataConfig, RunConfig, TrainingConfig, TransformerConfig
 from transformer.files import write_csv
 from transformer.runs.directory import Run
 from transformer.runs.metrics import Record, by_step, thinned

@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 from filelock import FileLock, Timeout
 
-from transformer.config.run import RunConfig
+from transformer.config import RunConfig
 from transformer.errors import ConfigError, RunError
 from transformer.files import link_or_copy, read_object, sync, write_atomic, write_over
 from transformer.runs import metrics

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Self, TypedDict, TypeVar
 
-from transformer.config.run import RunConfig
+from transformer.config import RunConfig
 from transformer.files import parse_object
 
 METRICS, SAMPLES = "metrics.jsonl", "samples.jsonl"

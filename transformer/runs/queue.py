@@ -17,8 +17,8 @@ from pathlib import Path
 import psutil
 from filelock import FileLock, Timeout
 
+from transformer.config import RunConfig
 from transformer.config.limits import NO_OWN_PAIRS, Limits
-from transformer.config.run import RunConfig
 from transformer.errors import RunError
 from transformer.runs import launch
 from transformer.runs.directory import (

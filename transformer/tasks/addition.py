@@ -5,9 +5,9 @@ from random import Random
 from string import digits
 from types import MappingProxyType
 
-from transformer.config.run import DataConfig
+from transformer.config import DataConfig
 from transformer.tasks.base import GeneratedTask, Pair, Places
-from transformer.vocabulary.vocabulary import Vocabulary
+from transformer.vocabulary import Vocabulary
 
 MOST_DIGITS = 9
 """As DataConfig bounds them."""

@@ -9,9 +9,9 @@ from random import Random
 from types import MappingProxyType
 from typing import NamedTuple
 
-from transformer.config.run import DataConfig
+from transformer.config import DataConfig
 from transformer.errors import VocabularyError
-from transformer.vocabulary.vocabulary import Vocabulary
+from transformer.vocabulary import Vocabulary
 
 
 class Pair(NamedTuple):

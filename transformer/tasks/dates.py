@@ -10,10 +10,10 @@ from random import Random
 from string import digits
 from types import MappingProxyType
 
-from transformer.config.run import DataConfig
+from transformer.config import DataConfig
 from transformer.tasks.base import GeneratedTask, Pair, Places
 from transformer.tasks.shipped import DATA
-from transformer.vocabulary.vocabulary import Vocabulary
+from transformer.vocabulary import Vocabulary
 
 FORMATS = DATA / "dates" / "dates.json"
 """Made by make_dates.py beside it, from the CLDR through Babel; licence: LICENSE beside it."""

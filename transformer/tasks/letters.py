@@ -5,9 +5,9 @@ from operator import ne
 from random import Random
 from string import ascii_lowercase
 
-from transformer.config.run import DataConfig
+from transformer.config import DataConfig
 from transformer.tasks.base import GeneratedTask, Pair, Places
-from transformer.vocabulary.vocabulary import Vocabulary
+from transformer.vocabulary import Vocabulary
 
 MOST_LETTERS = 64
 """As DataConfig bounds them."""

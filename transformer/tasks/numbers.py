@@ -5,13 +5,13 @@ from random import Random
 from string import digits
 from types import MappingProxyType
 
-from transformer.config.run import DataConfig
+from transformer.config import DataConfig
 from transformer.tasks import number_words
 from transformer.tasks.addition import PLACES
 from transformer.tasks.base import GeneratedTask, Pair, Places
 from transformer.tasks.number_places import digit_places
 from transformer.tasks.number_words import LANGUAGES
-from transformer.vocabulary.vocabulary import Vocabulary
+from transformer.vocabulary import Vocabulary
 
 MOST_DIGITS = len(str(number_words.LIMIT - 1))
 LETTERS = " ,-" + "abcdefghijklmnopqrstuvwxyz" + "ßéöü"

@@ -6,8 +6,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from transformer.config.architecture import TransformerConfig
-from transformer.config.run import DataConfig, RunConfig, TrainingConfig
+from transformer.config import DataConfig, RunConfig, TrainingConfig, TransformerConfig
 from transformer.errors import ConfigError, TaskError
 from transformer.tasks import Facts, Task, build_task, find_task
 from transformer.tasks.own_pairs.task import OwnPairs

@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from transformer.tasks.base import Pair
 from transformer.tasks.shipped import DATA, ShippedTask, Split
-from transformer.vocabulary.vocabulary import Vocabulary
+from transformer.vocabulary import Vocabulary
 
 DICTIONARY = DATA / "cmudict" / "cmudict.dict.xz"
 _VOWELS = "AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW"

@@ -3,7 +3,7 @@
 from functools import lru_cache
 from pathlib import Path
 
-from transformer.config.run import DataConfig
+from transformer.config import DataConfig
 from transformer.errors import ConfigError, TaskError
 from transformer.tasks.addition import Addition, AdditionReversed
 from transformer.tasks.base import GeneratedTask, Pair, Task

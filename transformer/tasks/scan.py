@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 from transformer.tasks.base import Pair
 from transformer.tasks.shipped import DATA, ShippedTask, Split
-from transformer.vocabulary.vocabulary import Vocabulary
+from transformer.vocabulary import Vocabulary
 
 SIMPLE_TEST = DATA / "scan" / "simple_test.bits"
 """Which commands, in the order of the alphabet, the published simple split tests."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
-from transformer.config.run import DataConfig
+from transformer.config import DataConfig
 from transformer.tasks.base import Pair, Task
 
 DATA = Path(__file__).with_name("data")

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from transformer.config.architecture import TransformerConfig
+from transformer.config import TransformerConfig
 from transformer.files import write_atomic
 from transformer.hooks import record
 from transformer.model import Transformer

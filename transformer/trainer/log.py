@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from transformer.checkpoint.header import MAX_CURVE
-from transformer.config.run import RunConfig
+from transformer.config import RunConfig
 from transformer.model import Transformer
 from transformer.runs.attention import moments
 from transformer.runs.directory import Run

@@ -16,8 +16,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import nn
 
-from transformer.config.architecture import TransformerConfig
-from transformer.config.run import RunConfig
+from transformer.config import RunConfig, TransformerConfig
 from transformer.decoding.steps import pad
 from transformer.decoding.strategies import Greedy, decode
 from transformer.errors import CheckpointError

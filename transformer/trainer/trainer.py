@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import torch
 
-from transformer.checkpoint.checkpoint import Checkpoint
+from transformer.checkpoint import Checkpoint
 from transformer.checkpoint.header import Summary
 from transformer.checkpoint.verification import verify
 from transformer.config.limits import Limits

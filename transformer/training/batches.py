@@ -10,8 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from transformer.config.architecture import TransformerConfig
-from transformer.config.run import TrainingConfig
+from transformer.config import TrainingConfig, TransformerConfig
 from transformer.decoding.steps import pad
 from transformer.tasks import Pair, Task
 

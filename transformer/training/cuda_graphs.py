@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from transformer.config.architecture import TransformerConfig
+from transformer.config import TransformerConfig
 from transformer.model import Transformer
 from transformer.training.batches import Batch
 

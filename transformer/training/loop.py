@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from transformer.config.run import TrainingConfig
+from transformer.config import TrainingConfig
 from transformer.decoding.many import decode_all
 from transformer.decoding.strategies import Greedy
 from transformer.model import Transformer

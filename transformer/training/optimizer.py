@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from transformer.config.run import TrainingConfig
+from transformer.config import TrainingConfig
 
 
 def learning_rate(step: int, config: TrainingConfig) -> float:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from transformer.analysis.ablation import Effect, KnockOut, Replacements
-    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.checkpoint import Checkpoint
 
 METHODS = {
     "zero": "nothing (zero)",

@@ -7,7 +7,7 @@ import streamlit as st
 from pages.components.shell import address
 from pages.components.shell.address import Message
 from transformer.analysis.heads import Head
-from transformer.config.architecture import TransformerConfig
+from transformer.config import TransformerConfig
 
 FIELDS = ("head", "with", "alone", "off", "cell", "hide", "tokens", "show", "shade")
 """As the explorer's own script names them, in its order."""

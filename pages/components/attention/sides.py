@@ -19,7 +19,7 @@ from transformer.checkpoint.header import read_header
 from transformer.errors import VocabularyError
 
 if TYPE_CHECKING:
-    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.checkpoint import Checkpoint
     from transformer.checkpoint.verification import Check
 
 KEPT = 4

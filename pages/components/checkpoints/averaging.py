@@ -19,7 +19,7 @@ from transformer.errors import CheckpointError, UserError
 from transformer.evaluation.held_out import own_pairs
 
 if TYPE_CHECKING:
-    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.checkpoint import Checkpoint
     from transformer.evaluation.averaging import Averaged
 
 JOB = "averaging study"
@@ -124,7 +124,7 @@ def _short(picked: Sequence[Listed]) -> list[str]:
 
 
 def _work(paths: Sequence[Path], pairs: Path | None) -> Generator[object, None, None]:
-    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.checkpoint import Checkpoint
     from transformer.evaluation.averaging import averaging
     from transformer.evaluation.held_out import held_out, task_of
 

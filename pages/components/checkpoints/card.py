@@ -15,7 +15,7 @@ from transformer.errors import UserError
 from transformer.tasks import TASKS
 
 if TYPE_CHECKING:
-    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.checkpoint import Checkpoint
     from transformer.checkpoint.header import Summary
 
 

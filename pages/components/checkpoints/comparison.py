@@ -14,7 +14,7 @@ from transformer.checkpoint.comparison import Line, compare, weights_distance
 from transformer.runs.comparison import in_words
 
 if TYPE_CHECKING:
-    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.checkpoint import Checkpoint
 
 SHARES = {"exact match", "untrained exact match", "tokens right"}
 

@@ -8,13 +8,13 @@ import streamlit as st
 
 from pages.components.shell.session import Listed
 from transformer.checkpoint.header import Example
-from transformer.config.run import DataConfig
+from transformer.config import DataConfig
 from transformer.errors import UserError
 from transformer.tasks import Pair, Task, build_task
 from transformer.vocabulary.vocabulary import visible
 
 if TYPE_CHECKING:
-    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.checkpoint import Checkpoint
 
 
 @st.cache_resource(max_entries=8)

@@ -18,7 +18,7 @@ from pages.components.shell import address
 from pages.components.shell.session import Listed
 
 if TYPE_CHECKING:
-    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.checkpoint import Checkpoint
 
 PANELS: "dict[str, tuple[str, Callable[[Listed, Checkpoint], None]]]" = {
     "examples": ("Examples", examples.panel),

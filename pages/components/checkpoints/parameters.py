@@ -7,10 +7,11 @@ import streamlit as st
 
 from pages.components.shell.session import Listed
 from pages.components.shell.text import compact, percent
-from transformer.config.architecture import TransformerConfig, parameters_by_part
+from transformer.config import TransformerConfig
+from transformer.config.architecture import parameters_by_part
 
 if TYPE_CHECKING:
-    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.checkpoint import Checkpoint
 
 
 def chart(config: TransformerConfig) -> None:

@@ -24,7 +24,7 @@ from transformer.vocabulary.vocabulary import printable
 if TYPE_CHECKING:
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.checkpoint import Checkpoint
     from transformer.interop.nn_transformer.survey import Choices, Sizes, Survey
 
 SURVEY = "import survey"

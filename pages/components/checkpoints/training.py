@@ -14,7 +14,7 @@ from pages.components.shell.text import plain
 from transformer.runs.comparison import in_words
 
 if TYPE_CHECKING:
-    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.checkpoint import Checkpoint
     from transformer.checkpoint.header import Summary
 
 

@@ -28,7 +28,7 @@ from transformer.vocabulary.vocabulary import visible
 if TYPE_CHECKING:
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
-    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.checkpoint import Checkpoint
     from transformer.interop.base import Format
 
 LABEL = "Bring a model: drop a file here"

@@ -8,11 +8,12 @@ import streamlit as st
 from pages.components.shell.session import Listed
 from pages.components.shell.text import plain
 from transformer.errors import VocabularyError
+from transformer.vocabulary import Vocabulary
 from transformer.vocabulary.entries import Entry, entries, search
-from transformer.vocabulary.vocabulary import Vocabulary, printable
+from transformer.vocabulary.vocabulary import printable
 
 if TYPE_CHECKING:
-    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.checkpoint import Checkpoint
 
 CUT = 200
 """Tokens shown of a text that a person lets be cut."""

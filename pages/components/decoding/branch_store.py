@@ -12,11 +12,11 @@ from urllib.parse import quote, unquote
 import streamlit as st
 
 from pages.components.decoding.paths import PathSpec, parse_prefix, prefix_text
-from transformer.config.run import SamplingConfig
+from transformer.config import SamplingConfig
 from transformer.errors import ConfigError
 
 if TYPE_CHECKING:
-    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.checkpoint import Checkpoint
 
 KEY = "branches"
 MOST = 40

@@ -16,7 +16,7 @@ from pages.components.widgets.branch_tree import Row, branch_tree
 from transformer.files import write_csv
 
 if TYPE_CHECKING:
-    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.checkpoint import Checkpoint
 
 PREFIX = "branch "
 """Before a branch's code, where something else may stand instead (``beside``)."""

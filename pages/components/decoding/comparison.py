@@ -11,7 +11,7 @@ from pages.components.shell import address, session
 from pages.components.widgets.decoding_steps import Side
 
 if TYPE_CHECKING:
-    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.checkpoint import Checkpoint
 
 NOTHING = ""
 TARGET = "target"

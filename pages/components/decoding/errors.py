@@ -20,7 +20,7 @@ from transformer.vocabulary.vocabulary import printable
 
 if TYPE_CHECKING:
     from transformer.analysis.mistakes import Mistake, Mistakes
-    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.checkpoint import Checkpoint
 
 JOB = "errors study"
 COUNTS = ("200", "1000", "5000")

@@ -19,11 +19,10 @@ from transformer.errors import UserError
 from transformer.evaluation.text_scores import Scorer, Scores
 from transformer.files import write_csv
 from transformer.tasks.own_pairs.inputs import Input, Inputs
-from transformer.vocabulary.vocabulary import Vocabulary
+from transformer.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from transformer.checkpoint.answers import Answer
-    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.checkpoint import Answer, Checkpoint
 
 MAX_BEAM = 16
 WHAT_THEY_ARE = {
@@ -197,7 +196,7 @@ def _start(checkpoint: "Checkpoint", results: Results, key: str) -> None:
     vocabulary = view.target_vocabulary
 
     def work() -> Generator[object, None, None]:
-        from transformer.checkpoint.answers import Answer
+        from transformer.checkpoint import Answer
         from transformer.checkpoint.placement import in_8_bits, on_card
         from transformer.decoding.strategies import by_beam_size
 

@@ -12,7 +12,7 @@ from transformer.tasks.own_pairs.file import ARROW, ENCODING_NAMES, as_line
 from transformer.tasks.own_pairs.inputs import MAX_BYTES, MAX_INPUTS, Inputs, parse_inputs
 
 if TYPE_CHECKING:
-    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.checkpoint import Checkpoint
 
 BROUGHT, TYPED, FILE = "batch inputs", "batch text", "batch file"
 """Session state: what a person brought last, as :class:`Brought` or the error in it; the fields."""

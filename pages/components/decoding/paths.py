@@ -10,10 +10,10 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from pages.components.shared.inspection import LONGEST_OUTPUT
-from transformer.config.run import SamplingConfig
+from transformer.config import SamplingConfig
 
 if TYPE_CHECKING:
-    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.checkpoint import Checkpoint
     from transformer.decoding.steps import Strategy
 
 KEPT_BYTES = 64_000_000

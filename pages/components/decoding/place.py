@@ -14,11 +14,11 @@ from pages.components.decoding.paths import PathSpec, parse_prefix, prefix_text
 from pages.components.shell import address
 from pages.components.shell.address import Message
 from pages.components.shell.text import plain
-from transformer.config.run import SamplingConfig
+from transformer.config import SamplingConfig
 from transformer.errors import ConfigError
 
 if TYPE_CHECKING:
-    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.checkpoint import Checkpoint
 
 FIELDS = ("step", "temperature", "top_k", "top_p", "seed", "look")
 """As the component's script names them, in its order."""

@@ -14,13 +14,13 @@ from pages.components.shell import address
 from pages.components.shell.tables import Cell, html_table
 from pages.components.shell.text import Html, code
 from pages.components.widgets.beam_tree import beam_tree as draw_tree
-from transformer.config.run import SamplingConfig
+from transformer.config import SamplingConfig
 from transformer.files import write_csv
 
 if TYPE_CHECKING:
-    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.checkpoint import Checkpoint
     from transformer.decoding.beam_tree import BeamTree
-    from transformer.vocabulary.vocabulary import Vocabulary
+    from transformer.vocabulary import Vocabulary
 
 BEAMS = ("2", "4", "8")
 ALPHAS = tuple(f"{tenth / 10:.1f}" for tenth in range(21))

@@ -7,11 +7,11 @@ import streamlit as st
 from pages.components.shared.inspection import shown
 from pages.components.shell import address
 from pages.components.shell.text import verbatim
+from transformer.vocabulary import Vocabulary
 from transformer.vocabulary.entries import Entry, entries, search
-from transformer.vocabulary.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.checkpoint import Checkpoint
 
 MOST = 200
 """Tokens offered at once: with 58,000, every click took five seconds."""

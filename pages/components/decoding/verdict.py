@@ -14,7 +14,7 @@ from transformer.analysis.patterns import ideal_places
 from transformer.errors import VocabularyError
 
 if TYPE_CHECKING:
-    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.checkpoint import Checkpoint
 
 
 def target_field(checkpoint: "Checkpoint", text: str) -> str | None:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 if TYPE_CHECKING:
-    from transformer.checkpoint.checkpoint import Checkpoint
-    from transformer.config.run import SamplingConfig
+    from transformer.checkpoint import Checkpoint
+    from transformer.config import SamplingConfig
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pages.components.shell import address
 from pages.components.shell.tables import Cell, Row, html_table
 from pages.components.shell.text import Html, plain
 from pages.components.widgets.run_compare import run_compare
-from transformer.config.run import RunConfig
+from transformer.config import RunConfig
 from transformer.errors import RunError
 from transformer.runs.comparison import (
     X_AXES,

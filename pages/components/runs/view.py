@@ -13,7 +13,7 @@ from pages.components.shell import browser
 from pages.components.shell.text import number, percent, plain, seconds
 from pages.components.widgets.attention_timeline import attention_timeline
 from pages.components.widgets.live_curve import live_curve
-from transformer.config.run import RunConfig
+from transformer.config import RunConfig
 from transformer.runs import queue
 from transformer.runs.directory import ACTIVE, Run, Status
 from transformer.runs.metrics import History, evaluated_on

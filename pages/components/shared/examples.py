@@ -9,7 +9,7 @@ from pages.components.shell import session
 from transformer.evaluation.held_out import Examples, examples_of, own_pairs
 
 if TYPE_CHECKING:
-    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.checkpoint import Checkpoint
 
 HELD_OUT = 200
 """Examples on which exact match is measured."""

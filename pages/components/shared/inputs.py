@@ -11,7 +11,7 @@ from transformer.errors import VocabularyError
 from transformer.vocabulary.vocabulary import printable
 
 if TYPE_CHECKING:
-    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.checkpoint import Checkpoint
 
 MAX_CHARACTERS = 10_000
 

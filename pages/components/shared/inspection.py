@@ -10,8 +10,8 @@ from transformer.errors import VocabularyError
 from transformer.vocabulary.vocabulary import printable
 
 if TYPE_CHECKING:
-    from transformer.checkpoint.checkpoint import Checkpoint
-    from transformer.config.architecture import TransformerConfig
+    from transformer.checkpoint import Checkpoint
+    from transformer.config import TransformerConfig
 
 LONGEST_OUTPUT = 256
 """Tokens after which a page stops an output that finds no end."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from transformer.tasks import longest_trained, right_answer
 
 if TYPE_CHECKING:
-    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.checkpoint import Checkpoint
 
 
 def known_target(checkpoint: "Checkpoint", text: str, written: str) -> str | None:

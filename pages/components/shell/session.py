@@ -16,7 +16,7 @@ from pages.components.stores import uploads
 from transformer.runs import directory
 
 if TYPE_CHECKING:
-    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.checkpoint import Checkpoint
 
 BUNDLED = Path(__file__).parents[3] / "checkpoints"
 FIRST = "reverse"
@@ -141,7 +141,7 @@ class _Cache:
         self.entries: OrderedDict[tuple[str, int, int], Checkpoint] = OrderedDict()
 
     def load(self, path: Path) -> "Checkpoint":
-        from transformer.checkpoint.checkpoint import Checkpoint
+        from transformer.checkpoint import Checkpoint
 
         try:
             stat = path.stat()

@@ -14,7 +14,7 @@ from transformer.files import write_atomic
 from transformer.runs import directory
 
 if TYPE_CHECKING:
-    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.checkpoint import Checkpoint
 
 FOLDER = directory.ROOT / "uploads"
 KEPT = BoundedFolder(FOLDER, "*.safetensors", most=50, most_bytes=2e9)
@@ -80,7 +80,8 @@ def keep(
     Raises:
         CheckpointError: it is not a checkpoint we can trust.
     """
-    from transformer.checkpoint.checkpoint import Checkpoint, read
+    from transformer.checkpoint import Checkpoint
+    from transformer.checkpoint.checkpoint import read
 
     if isinstance(brought, Checkpoint):
         checkpoint, content = brought, brought.to_bytes()

@@ -29,8 +29,8 @@ from pages.components.training.link import (
     read_link,
 )
 from pages.components.widgets.copy_link import copy_link
+from transformer.config import TrainingConfig
 from transformer.config.limits import Limits
-from transformer.config.run import TrainingConfig
 from transformer.errors import TaskError, UserError
 from transformer.runs import queue
 from transformer.runs.directory import Run

@@ -11,8 +11,7 @@ from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
-from transformer.config.architecture import TransformerConfig
-from transformer.config.run import DataConfig, RunConfig, TrainingConfig
+from transformer.config import DataConfig, RunConfig, TrainingConfig, TransformerConfig
 from transformer.config.settings import check_field
 from transformer.errors import ConfigError
 from transformer.tasks import TASKS

@@ -9,11 +9,11 @@ import torch
 from tests.support.marian_models import ODD, TEXTS, largest_difference, load_marian, sentences
 from transformer import Checkpoint, Transformer, TransformerConfig, decode, greedy
 from transformer.__main__ import main
-from transformer.config.run import DataConfig
+from transformer.config import DataConfig
 from transformer.errors import CheckpointError
 from transformer.interop.marian.convert import import_marian
 from transformer.interop.marian.export import export_marian
-from transformer.vocabulary.vocabulary import Vocabulary
+from transformer.vocabulary import Vocabulary
 
 
 def test_an_export_is_what_was_imported(folder: Path, tmp_path: Path) -> None:

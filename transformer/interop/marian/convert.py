@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from transformer.checkpoint.checkpoint import Checkpoint, tensor_shapes
+from transformer.checkpoint import Checkpoint
+from transformer.checkpoint.checkpoint import tensor_shapes
 from transformer.checkpoint.header import MAX_FILE_BYTES, Header, parse_json
-from transformer.config.architecture import TransformerConfig
-from transformer.config.run import DataConfig
+from transformer.config import DataConfig, TransformerConfig
 from transformer.errors import CheckpointError, ConfigError, VocabularyError, reading
 from transformer.interop.files.archives import Archive
 from transformer.interop.files.state_dicts import read_state_dict
@@ -26,8 +26,9 @@ from transformer.interop.marian.piece_model import MAX_BYTES as MAX_SPM_BYTES
 from transformer.interop.marian.piece_model import read_piece_model
 from transformer.interop.marian.settings import architecture, check_generation, searching
 from transformer.model import sinusoids
+from transformer.vocabulary import SpecialIds, Vocabulary
 from transformer.vocabulary.pieces import MARK, PieceModel
-from transformer.vocabulary.vocabulary import SENTENCEPIECE, SpecialIds, Vocabulary, printable
+from transformer.vocabulary.vocabulary import SENTENCEPIECE, printable
 
 MAX_JSON_BYTES = 8_000_000
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")

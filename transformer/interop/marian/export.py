@@ -14,14 +14,15 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from transformer.checkpoint.checkpoint import Checkpoint
-from transformer.config.architecture import TransformerConfig
+from transformer.checkpoint import Checkpoint
+from transformer.config import TransformerConfig
 from transformer.errors import CheckpointError
 from transformer.files import write_atomic
 from transformer.interop.marian.convert import tensor_names
 from transformer.interop.marian.piece_model import write_piece_model
+from transformer.vocabulary import Vocabulary
 from transformer.vocabulary.pieces import MARK, PieceModel
-from transformer.vocabulary.vocabulary import Vocabulary, printable
+from transformer.vocabulary.vocabulary import printable
 
 EPS = 1e-5
 """The ε of every LayerNorm in MarianMT; it has no setting for it."""

@@ -7,7 +7,7 @@ from transformer.interop.base import Format
 from transformer.interop.files.sample import Sample
 
 if TYPE_CHECKING:
-    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.checkpoint import Checkpoint
 
 
 def _recognise(sample: Sample) -> bool:

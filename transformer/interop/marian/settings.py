@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from transformer.errors import CheckpointError
-from transformer.vocabulary.vocabulary import SpecialIds
+from transformer.vocabulary import SpecialIds
 
 ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "swish": "swish", "silu": "swish"}
 DEFAULTS: dict[str, Any] = {

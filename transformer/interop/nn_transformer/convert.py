@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from transformer.checkpoint.checkpoint import Checkpoint, assemble
-from transformer.config.architecture import TransformerConfig
-from transformer.config.run import DataConfig
+from transformer.checkpoint import Checkpoint
+from transformer.checkpoint.checkpoint import assemble
+from transformer.config import DataConfig, TransformerConfig
 from transformer.errors import CheckpointError
 from transformer.interop.foreign_vocabulary import Sides
 from transformer.interop.nn_transformer.name_mapping import (

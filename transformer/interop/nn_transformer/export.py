@@ -14,12 +14,12 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from transformer.checkpoint.checkpoint import Checkpoint
-from transformer.config.architecture import TransformerConfig
+from transformer.checkpoint import Checkpoint
+from transformer.config import TransformerConfig
 from transformer.errors import UserError
 from transformer.files import write_atomic
 from transformer.interop.nn_transformer.stacks import Stack, tensors_of
-from transformer.vocabulary.vocabulary import Vocabulary
+from transformer.vocabulary import Vocabulary
 
 ENDINGS = (".pt", ".pth", ".safetensors")
 ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "swish": "silu"}

@@ -8,7 +8,7 @@ from transformer.interop.base import Format
 from transformer.interop.files.sample import Sample, has_torch_magic, is_torch_zip
 
 if TYPE_CHECKING:
-    from transformer.checkpoint.checkpoint import Checkpoint
+    from transformer.checkpoint import Checkpoint
 
 
 def _recognise(sample: Sample) -> bool:

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from transformer.errors import VocabularyError
 from transformer.interop.foreign_vocabulary import SPECIAL, ForeignVocabulary, Special
-from transformer.vocabulary.vocabulary import SPECIAL_TOKENS, Vocabulary, printable
+from transformer.vocabulary import Vocabulary
+from transformer.vocabulary.vocabulary import SPECIAL_TOKENS, printable
 
 ADDED = -1
 SILENCE = -10_000.0

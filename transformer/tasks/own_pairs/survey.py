@@ -18,7 +18,8 @@ from transformer.files import write_atomic
 from transformer.tasks.base import Pair
 from transformer.tasks.own_pairs.advice import BPE_SIZES, MANY_PAIRS, Cut, Side, Suggestion, suggest
 from transformer.tasks.own_pairs.file import PairsReader, is_csv, open_pairs
-from transformer.vocabulary.vocabulary import KINDS, Vocabulary
+from transformer.vocabulary import Vocabulary
+from transformer.vocabulary.vocabulary import KINDS
 
 MAX_WORDS = 2_000_000
 """Different words counted; beyond, a file holds no words in any useful sense."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
-from transformer.config.run import DataConfig
+from transformer.config import DataConfig
 from transformer.errors import TaskError
 from transformer.tasks.base import Pair, Task
 from transformer.tasks.own_pairs.file import (
@@ -15,7 +15,7 @@ from transformer.tasks.own_pairs.file import (
     read_pairs,
     write_pairs,
 )
-from transformer.vocabulary.vocabulary import Vocabulary
+from transformer.vocabulary import Vocabulary
 
 __all__ = [
     "MAX_TEXT",

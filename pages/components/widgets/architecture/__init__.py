@@ -1,7 +1,7 @@
 """A model's architecture, drawn with its sizes; its colours are those of the text around it."""
 
 from pages.components.shell.mount import Widget
-from transformer.config.architecture import TransformerConfig
+from transformer.config import TransformerConfig
 from transformer.figures.architecture import architecture_svg
 
 WIDGET = Widget("architecture")
