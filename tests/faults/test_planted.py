@@ -121,7 +121,7 @@ def test_other_objects_over_the_same_weights_stay_right(name: str) -> None:
     assert all(torch.equal(before[point], after[point]) for point in before)
 
 
-@pytest.mark.parametrize("name", FIRST.keys() - {"dropout-in-eval"})
+@pytest.mark.parametrize("name", [name for name in FIRST if name != "dropout-in-eval"])
 def test_a_view_of_a_faulty_model_has_the_fault_too(name: str) -> None:
     faulty = made()
     plant(faulty, name)
