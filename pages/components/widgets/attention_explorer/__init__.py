@@ -17,7 +17,7 @@ from pages.components.shell.mount import Widget
 
 NOTHING_TOLD = Message("", 0)
 
-WIDGET = Widget("attention_explorer", ("maps",))
+WIDGET = Widget("attention_explorer", ("colours", "maps"))
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from transformer.runs.directory import ACTIVE, Run
 from transformer.runs.metrics import EARLY, Samples, early_axis, thinned
 from transformer.vocabulary.vocabulary import printable
 
-WIDGET = Widget("attention_timeline", ("charts", "maps"))
+WIDGET = Widget("attention_timeline", ("charts", "colours", "maps"))
 TITLES = {
     "encoder": "Encoder self-attention",
     "decoder": "Decoder self-attention",

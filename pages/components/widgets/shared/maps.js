@@ -1,26 +1,7 @@
-// Maps of attention: their colours, cells and labels. A kind of attention has a shape
+// Maps of attention: their cells and labels; their colours are in colours.js. A kind of attention has a shape
 // [layer, head, query, key], and is causal where keys after the query are masked.
 
-// From 0 to 1. Lightness alone carries a weight, so the scale reads without colour vision.
-const SCALES = {
-  light: [[255, 255, 255], [198, 219, 239], [107, 174, 214], [33, 113, 181], [8, 48, 107]],
-  dark: [[24, 30, 38], [20, 66, 114], [45, 117, 190], [124, 178, 240], [235, 244, 255]],
-};
-const MASKED = { light: [232, 234, 237], dark: [45, 50, 58] };
 const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }; // rows, columns
-
-function colourAt(scale, share) {
-  const place = Math.min(Math.max(share, 0), 1) * (scale.length - 1);
-  const low = Math.min(Math.floor(place), scale.length - 2);
-  return scale[low].map((part, i) => Math.round(part + (scale[low + 1][i] - part) * (place - low)));
-}
-
-const gradient = (scale) => `linear-gradient(to right, ${scale.map((parts) => `rgb(${parts.join(",")})`).join(",")})`;
-
-const pixel = ([red, green, blue]) => ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0;
-
-// Pixels as 32-bit numbers, looked up by 0 to `most`: no arithmetic a cell while painting.
-const pixelTable = (scale, most) => Uint32Array.from({ length: most + 1 }, (_, i) => pixel(colourAt(scale, i / most)));
 
 const isMasked = (kind, row, column) => kind.causal && column > row;
 

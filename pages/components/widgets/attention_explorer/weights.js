@@ -1,20 +1,4 @@
-// Colours of this explorer alone; those of a weight are in maps.js.
-
-// From -1 to 1; orange and blue stay apart for people with any common colour blindness.
-const DIVERGING = {
-  light: [[150, 60, 0], [240, 150, 70], [255, 255, 255], [107, 174, 214], [8, 48, 107]],
-  dark: [[255, 190, 120], [190, 100, 25], [24, 30, 38], [45, 117, 190], [200, 225, 255]],
-};
-// Okabe and Ito's, in the order in which heads are added; light and dark enough for both pages.
-const HEAD_COLOURS = {
-  light: ["#0072B2", "#D55E00", "#009E73", "#A6527F", "#8A6D00", "#3C8DBC", "#7A7A7A", "#000000"],
-  dark: ["#56B4E9", "#E69F00", "#2BC79A", "#E0A0C8", "#F0E442", "#8AB8FF", "#B0B0B0", "#FFFFFF"],
-};
-// The cursor: the cell pointed at, the one kept, and the background of lit tokens.
-const CURSOR = "#ff9f1c";
-const KEPT = "#d55e00";
-const LIT = "rgba(255, 159, 28, 0.35)";
-const MEAN_COLOUR = { light: "#8a9099", dark: "#7d8590" };
+// How a weight becomes a colour: on which scale, and up to which weight.
 
 const TABLE_SIZE = 1024;
 
