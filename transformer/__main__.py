@@ -9,7 +9,7 @@ import os
 import sys
 
 from transformer.cli import checkpoints, faults, interop, train
-from transformer.cli.terminal import check_output, note
+from transformer.cli.terminal import note
 from transformer.errors import UserError
 from transformer.files import remedy
 
@@ -24,7 +24,6 @@ def main(arguments: list[str] | None = None) -> int:
         group.add_commands(commands)
     options = parser.parse_args(arguments)
     try:
-        check_output(options)
         return int(options.run(options))
     except UserError as error:
         note(f"error: {error}")

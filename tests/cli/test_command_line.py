@@ -329,4 +329,4 @@ def test_what_is_no_run_is_said_so(path: str, here: Callable[..., Any], folder: 
     (folder / "loss.csv").write_text("step,loss\n1,2\n")
     done = here("health", path)
     assert_failed_in_one_line(done)
-    assert f"There is no run in {path}" in done.stderr
+    assert f"There is no run {path}" in done.stderr

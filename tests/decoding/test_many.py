@@ -1,6 +1,7 @@
 """Many inputs at once: the same answers as one at a time, in less work, and what is close said."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from tests.support.wild_models import (
 from transformer.checkpoint import Answer, Checkpoint
 from transformer.checkpoint.answers import CLOSE
 from transformer.config import TransformerConfig
-from transformer.decoding import many
+from transformer.decoding import beam_search, greedy, many
 from transformer.decoding.beam import Beam
 from transformer.decoding.many import Decoded, decode_many
 from transformer.decoding.steps import DROPPED_FROM, Strategy, pad
@@ -230,3 +231,10 @@ def bundled() -> Iterator[Checkpoint]:
     torch.set_default_dtype(torch.float32)
     yield Checkpoint.load(BUNDLED)
     torch.set_default_dtype(torch.float64)
+
+
+def test_a_function_that_yields_steps_answers_as_its_strategy(bundled: Checkpoint) -> None:
+    texts = ["abc", "workbench"]
+    for function, strategy in ((greedy, GREEDY), (partial(beam_search, beam_size=3), Beam(3))):
+        answers, expected = bundled.answers(texts, function), bundled.answers(texts, strategy)
+        assert [answer.output for answer in answers] == [answer.output for answer in expected]

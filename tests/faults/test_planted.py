@@ -179,3 +179,19 @@ def test_an_unknown_fault_and_one_that_cannot_be_are_named() -> None:
         plant(made(), "softmax")
     with pytest.raises(ConfigError, match="cannot have the fault 'shared-layers'"):
         plant(made(num_encoder_layers=1, num_decoder_layers=1), "shared-layers")
+
+
+def test_faults_that_meet_in_one_module_are_planted_once() -> None:
+    """Both take the mask of cross-attention away, and one of them is planted twice."""
+    once, twice = made(), made()
+    plant(once, "no-source-padding-mask")
+    plant(twice, "no-source-padding-mask", "no-cross-padding-mask", "no-source-padding-mask")
+    assert not differences(once, twice)
+
+
+@pytest.mark.parametrize(
+    "name", ["scores-scaled-by-d-model", "heads-merged-by-view", "heads-split-by-view"]
+)
+def test_a_model_with_one_head_cannot_mix_heads(name: str) -> None:
+    with pytest.raises(ConfigError, match="cannot have the fault"):
+        plant(made(num_heads=1), name)

@@ -175,7 +175,7 @@ def test_a_directory_that_is_no_run_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["health", str(tmp_path / "nowhere")]) == 1
-    assert capsys.readouterr().err.startswith("error: The run nowhere is damaged")
+    assert capsys.readouterr().err.startswith("error: There is no run nowhere")
 
 
 def test_a_run_that_has_saved_nothing_yet_is_checked_as_it_began(tmp_path: Path) -> None:

@@ -122,5 +122,5 @@ def test_what_is_wrong_comes_first() -> None:
 
 
 def test_a_check_that_cannot_be_made_says_why(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"There is no run in .*gone"):
+    with pytest.raises(UserError, match="There is no run gone"):
         list(check(tmp_path / "gone"))

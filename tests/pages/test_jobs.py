@@ -6,6 +6,7 @@ import time
 from collections.abc import Generator
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from pages.components.shell import browser, jobs
 
@@ -120,3 +121,32 @@ def test_a_shared_job_is_one_for_all_and_begins_anew_once_it_is_forgotten() -> N
     assert waiting.result == ["found"]
     jobs.forget("shared")
     assert jobs.shared("shared") is None
+
+
+def test_a_shared_job_that_nobody_followed_begins_anew_for_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(jobs, "UNWATCHED", 0.05)
+    queue = jobs.Queue(1, "waiting for another")
+    given_up = jobs.share("given up", endless, queue)
+    assert finished(given_up, 10)
+    assert jobs.shared("given up") is None
+    assert jobs.share("given up", found, queue) is not given_up
+
+
+@pytest.mark.parametrize("kind", ["shared", "own"])
+def test_only_ones_own_job_can_be_stopped(kind: str) -> None:
+    """Thirty who brought the same file wait for one reading: none ends it for the others."""
+
+    def page(kind: str) -> None:
+        from pages.components.shell import jobs
+        from tests.pages.test_jobs import endless
+
+        queue = jobs.Queue(1, "waiting for another")
+        job = jobs.share(f"page {kind}", endless, queue) if kind == "shared" else None
+        jobs.show(job or jobs.start("page", endless, queue), "Working")
+
+    app = AppTest.from_function(page, args=(kind,), default_timeout=20).run()
+    assert not app.exception
+    assert [button.label for button in app.button] == ([] if kind == "shared" else ["Stop"])
+    jobs._remembered("name").clear()

@@ -15,7 +15,13 @@ from hypothesis import strategies as st
 from transformer.config import DataConfig
 from transformer.errors import TaskError
 from transformer.tasks import Pair, build_task, read_pairs
-from transformer.tasks.own_pairs.file import MAX_FILE_BYTES, MAX_LINE_BYTES, MAX_NAMED, PairsReader
+from transformer.tasks.own_pairs.file import (
+    MAX_FILE_BYTES,
+    MAX_LINE_BYTES,
+    MAX_NAMED,
+    PairsReader,
+    parse_pairs,
+)
 from transformer.tasks.own_pairs.survey import Survey, survey
 from transformer.tasks.own_pairs.task import held_out_count
 from transformer.tasks.presets import PRESETS
@@ -268,3 +274,18 @@ def test_the_command_prints_it_and_imports_no_torch(tmp_path: Path) -> None:
     )
     assert json.loads(done.stdout)["pairs"] == 2
     assert done.stderr.decode().split()[-1] == "95%"
+
+
+@pytest.mark.parametrize(
+    ("line", "pair"),
+    [
+        ("x => x+1 -> arrow function", ("x => x+1", "arrow function")),
+        ("a <=> b | iff", ("a <=> b", "iff")),
+        ("p => q", ("p", "q")),
+    ],
+)
+def test_an_arrow_inside_a_text_gives_way_to_the_mark_between_the_two(
+    line: str, pair: tuple[str, str]
+) -> None:
+    [read] = parse_pairs(line.encode()).pairs
+    assert (read.source, read.target) == pair

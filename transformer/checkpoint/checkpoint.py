@@ -16,7 +16,7 @@ from transformer.checkpoint.header import METADATA_KEY, Entry, Example, Header, 
 from transformer.checkpoint.probe import any_ids, make_probe, one_thread
 from transformer.config import DataConfig, TransformerConfig
 from transformer.decoding.many import Decoded, Progress, decode_many
-from transformer.decoding.steps import Strategy
+from transformer.decoding.steps import Search, Strategy
 from transformer.decoding.strategies import GREEDY, Greedy
 from transformer.errors import CheckpointError, VocabularyError, reading
 from transformer.files import write_atomic
@@ -210,7 +210,7 @@ class Checkpoint:
             )
         return framed
 
-    def answers(self, texts: Sequence[str], strategy: Strategy = GREEDY) -> list[Answer]:
+    def answers(self, texts: Sequence[str], strategy: Search = GREEDY) -> list[Answer]:
         """What the model writes for some texts, in their order.
 
         Raises:
@@ -225,7 +225,7 @@ class Checkpoint:
         return [found[number] for number in range(len(texts))]
 
     def answering(
-        self, texts: Sequence[str], strategy: Strategy = GREEDY, *, margins: bool = True
+        self, texts: Sequence[str], strategy: Search = GREEDY, *, margins: bool = True
     ) -> Iterator[Progress[Answer]]:
         """Let the model answer many texts; first come those that it cannot read, with the reason.
 

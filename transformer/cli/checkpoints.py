@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transformer.cli.terminal import note, note_share, say
+from transformer.cli.terminal import check_output, note, note_share, say
 from transformer.errors import UserError
 from transformer.training.compute import DEVICES
 
@@ -175,6 +175,7 @@ def verify(options: argparse.Namespace) -> int:
 
     if options.report is not None:
         evidence.check_name(options.report)
+        check_output(options.report)
     checks = verification.verify(options.checkpoint)
     ok = all(check.ok for check in checks)
     if options.report is not None:
@@ -190,6 +191,7 @@ def verify(options: argparse.Namespace) -> int:
 def bundle(options: argparse.Namespace) -> int:
     from transformer.evaluation.bundling import bundle
 
+    check_output(options.out)
     bundled = bundle(
         options.checkpoint,
         options.out,
@@ -241,6 +243,7 @@ def average(options: argparse.Namespace) -> int:
     from transformer.errors import TaskError
     from transformer.evaluation import averaging, held_out
 
+    check_output(options.out)
     checkpoints = [Checkpoint.load(path) for path in options.checkpoints]
     averaging.check(checkpoints)
     last = checkpoints[-1]

@@ -10,7 +10,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transformer.cli.terminal import boolean, note
+from transformer.cli.terminal import boolean, check_output, note
 from transformer.config import TransformerConfig
 from transformer.errors import UserError, reading
 from transformer.interop.foreign_vocabulary import (
@@ -103,6 +103,7 @@ def _special(text: str) -> dict[str, int | None]:
 
 
 def import_model(options: argparse.Namespace) -> int:
+    check_output(options.out)
     source, found = locate(str(options.source))
     if found.read is None:
         return _import_state_dict(source, options)
@@ -217,10 +218,11 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
 def export_model(options: argparse.Namespace) -> int:
     from transformer.checkpoint import Checkpoint
 
-    write = next(item.write for item in EXPORTED if item.name == options.format)
-    assert write is not None
-    checkpoint = Checkpoint.load(options.checkpoint)
-    written = write(checkpoint, options.out)
+    found = next(item for item in EXPORTED if item.name == options.format)
+    assert found.write is not None
+    if not found.writes_folder:
+        check_output(options.out)
+    written = found.write(Checkpoint.load(options.checkpoint), options.out)
     if options.json:
         print(json.dumps({"files": [str(path) for path in written]}))
     else:

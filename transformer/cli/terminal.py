@@ -20,13 +20,12 @@ def note(text: str) -> None:
     print(escaped(text), file=sys.stderr, flush=True)
 
 
-def check_output(options: argparse.Namespace) -> None:
-    """Before minutes of work: what a command is to write has a place.
+def check_output(named: Path | None) -> None:
+    """Before minutes of work: the file that a command is to write has a place.
 
     Raises:
         UserError: there is no folder for it, or a folder of its name is there.
     """
-    named: Path | None = getattr(options, "out", None) or getattr(options, "report", None)
     if named is None:
         return
     if not named.absolute().parent.is_dir():
@@ -34,7 +33,7 @@ def check_output(options: argparse.Namespace) -> None:
             f"{named} cannot be written: there is no folder {named.parent}. "
             "Make it, or name another place."
         )
-    if named.is_dir() and getattr(options, "format", "") != "marian":
+    if named.is_dir():
         raise UserError(f"{named} cannot be written: it is a folder. Name a file.")
 
 

@@ -6,7 +6,7 @@ from transformer.lazy import lazy
 
 if TYPE_CHECKING:
     from transformer.decoding.beam import Beam
-    from transformer.decoding.steps import DecodingStep, Hypothesis, Strategy
+    from transformer.decoding.steps import Candidate, DecodingStep, Hypothesis, Strategy
     from transformer.decoding.strategies import (
         Greedy,
         Sampling,
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "beam": ("Beam",),
-    "steps": ("DecodingStep", "Hypothesis", "Strategy"),
+    "steps": ("Candidate", "DecodingStep", "Hypothesis", "Strategy"),
     "strategies": ("Greedy", "Sampling", "beam_search", "decode", "greedy", "sample"),
 }
 __all__ = [
     "Beam",
+    "Candidate",
     "DecodingStep",
     "Greedy",
     "Hypothesis",

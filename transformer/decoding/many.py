@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from transformer.config import TransformerConfig
-from transformer.decoding.steps import DecodingStep, Hypothesis, Strategy, pad
-from transformer.decoding.strategies import GREEDY
+from transformer.decoding.steps import DecodingStep, Hypothesis, Search, Strategy, pad
+from transformer.decoding.strategies import GREEDY, decode
 from transformer.model import Transformer
 
 MOST_ROWS = {"cpu": 192, "cuda": 1024}
@@ -49,7 +49,7 @@ class Decoded:
 def decode_many(
     model: Transformer,
     rows: Sequence[Sequence[int]],
-    strategy: Strategy = GREEDY,
+    strategy: Search = GREEDY,
     *,
     margins: bool = True,
 ) -> Iterator[Progress[Decoded]]:
@@ -62,6 +62,11 @@ def decode_many(
         margins: whether they are asked for. Without them a greedy search of one input, which has
             no batch to leave, computes nothing besides its tokens; its margin is said to be inf.
     """
+    if not isinstance(strategy, Strategy):  # a function: how wide it is it does not say
+        for place, row in enumerate(rows):
+            [written] = decode(model, torch.tensor([row]), strategy)
+            yield Progress((place + 1) / len(rows), {place: Decoded(written, torch.inf)})
+        return
     config = model.config
     search = replace(strategy, drop_done=margins or len(rows) > 1)
     device = next(model.parameters()).device

@@ -7,7 +7,7 @@ them and lets a person walk through them.
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -127,6 +127,10 @@ class DecodingStep:
 def _up_to(eos_id: int, tokens: list[int]) -> tuple[int, ...]:
     """The tokens as far as the first <eos>, which is the last of them."""
     return tuple(tokens[: tokens.index(eos_id) + 1] if eos_id in tokens else tokens)
+
+
+Search = Callable[[Transformer, Tensor], Iterable["DecodingStep"]]
+"""A :class:`Strategy`, or a function that yields steps for padded sources, such as ``greedy``."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,7 @@ of :class:`Strategy` and give it a row on the Decode page (pages/components/deco
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,14 @@ from torch import Tensor
 from transformer.config import SamplingConfig
 from transformer.decoding.beam import Beam
 from transformer.decoding.next_token import PLAIN, draw, next_token
-from transformer.decoding.steps import DROPPED_FROM, DecodingStep, Hypothesis, Strategy, normalised
+from transformer.decoding.steps import (
+    DROPPED_FROM,
+    DecodingStep,
+    Hypothesis,
+    Search,
+    Strategy,
+    normalised,
+)
 from transformer.model import Transformer
 
 Choose = Callable[[int, Tensor, Tensor], Tensor]
@@ -180,7 +187,7 @@ def by_beam_size(size: int, alpha: float, max_length: int | None = None) -> Gree
 def decode(
     model: Transformer,
     source: Tensor,
-    strategy: Callable[[Transformer, Tensor], Iterable[DecodingStep]] = GREEDY,
+    strategy: Search = GREEDY,
 ) -> list[Hypothesis]:
     """The best output of each sentence of a padded batch: [batch, source] ids -> hypotheses.
 

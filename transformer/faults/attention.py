@@ -5,8 +5,13 @@ import math
 import torch
 from torch import Tensor
 
+from transformer.config import TransformerConfig
 from transformer.faults.fault import Fault, in_attention
 from transformer.model import MultiHeadAttention, attention_scores, attention_weights
+
+
+def _several_heads(config: TransformerConfig) -> bool:
+    return config.num_heads > 1
 
 
 class Stepwise(MultiHeadAttention):
@@ -149,6 +154,7 @@ FAULTS = (
         "attention is flatter until W^Q has grown.",
         remedy="Divide by √d_k, the width of one head.",
         plant=in_attention(ScaledByWidth),
+        applies=_several_heads,
     ),
     Fault(
         name="scores-multiplied",
@@ -176,6 +182,7 @@ FAULTS = (
         why="Numbers of later positions land in earlier ones: a leak that no mask can stop.",
         remedy="Transpose head and position before the reshape.",
         plant=in_attention(MergedByView),
+        applies=_several_heads,
     ),
     Fault(
         name="heads-split-by-view",
@@ -189,6 +196,7 @@ FAULTS = (
         "later positions mix with earlier ones.",
         remedy="View as [batch, position, head, d_k], then transpose position and head.",
         plant=in_attention(SplitByView),
+        applies=_several_heads,
     ),
     Fault(
         name="output-projection-unused",

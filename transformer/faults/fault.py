@@ -55,7 +55,8 @@ def turn(module: nn.Module, fault: type[nn.Module]) -> None:
 
     Its class is replaced, not its methods: copies and views of the model keep the fault.
     """
-    module.__class__ = type(fault.__name__, (fault, type(module)), {})
+    if not isinstance(module, fault):
+        module.__class__ = type(fault.__name__, (fault, type(module)), {})
 
 
 def attentions(model: Transformer, *kinds: str) -> Iterator[MultiHeadAttention]:

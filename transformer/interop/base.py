@@ -24,6 +24,7 @@ class Format:
         person must first say what the file does not.
     fetch: the file or folder behind a text that is a name elsewhere; None for any other text.
     write: writes a checkpoint in this format and returns the files it made. None: it cannot.
+    writes_folder: whether that is a folder, which it makes, and not one file.
     work: what is being done while a file is read; ``{}`` stands for the file's name.
     source_help, target_help: what the command line says of SOURCE and OUT.
     """
@@ -35,6 +36,7 @@ class Format:
     read: "Callable[[Path], Checkpoint] | None" = None
     fetch: Callable[[str], Path | None] | None = None
     write: "Callable[[Checkpoint, Path], list[Path]] | None" = None
+    writes_folder: bool = False
     work: str
     source_help: str = ""
     target_help: str = ""

@@ -36,13 +36,17 @@ def resume(run: Run) -> None:
         RunError: the run is at work, or has ended; or too many runs are waiting.
     """
 
-    def prepare() -> Run:
+    def check() -> None:
         state = run.status().state
         if state not in RESUMABLE:
             raise RunError(f"The run {run.id} is {state}, so there is nothing to resume.")
+
+    def prepare() -> Run:
+        check()  # again: another may have resumed it by now
         run.clear_command()
         return run
 
+    check()  # before it is said that others wait, too
     queue.join(run.path.parent, run.about()["owner"], prepare)
 
 

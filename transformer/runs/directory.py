@@ -100,7 +100,9 @@ class Run:
         """
         file = self.path / "config.json"
         if not file.is_file():
-            raise RunError(f"There is no run in {self.path}: it holds no config.json.")
+            raise RunError(
+                f"There is no run {self.id or '.'}: it has no folder with a config.json."
+            )
         try:
             return RunConfig.from_dict(json.loads(file.read_text("utf-8")))
         except (OSError, ValueError, RecursionError) as error:

@@ -237,14 +237,22 @@ def _latest(backwards: Iterable[Record]) -> tuple[Record, bool]:
 # --- Curves ---------------------------------------------------------------------------------
 
 
-def by_step(records: Iterable[Record], kind: str) -> dict[int, Record]:
-    """The records of one kind, those of one step together, by rising steps."""
-    found: dict[int, Record] = {}
+def by_step(
+    records: Iterable[Record], kind: str, before: Mapping[int, Record] | None = None
+) -> dict[int, Record]:
+    """The records of one kind, those of one step together, by rising steps.
+
+    Args:
+        before: what is known already, by rising steps; it stays as it is.
+    """
+    found = dict(before or {})
+    last, rising = next(reversed(found), 0), True
     for record in records:
         if record.kind == kind:
+            rising, last = rising and record.step >= last, record.step
             known = found.get(record.step)
             found[record.step] = known.updated(record) if known else record
-    return dict(sorted(found.items()))
+    return found if rising else dict(sorted(found.items()))
 
 
 def early_axis(step: float) -> float:
@@ -304,8 +312,8 @@ class History:
             if self._offset < before:  # a resumed run was cut back, and is read from the start
                 self.train, self.evaluations = {}, {}
             if records:
-                self.train = by_step([*self.train.values(), *records], "train")
-                self.evaluations = by_step([*self.evaluations.values(), *records], "eval")
+                self.train = by_step(records, "train", self.train)
+                self.evaluations = by_step(records, "eval", self.evaluations)
             before = self._samples_offset
             entries, self._samples_offset = read_samples(self.run_path, before)
             earlier = [] if self._samples_offset < before else self.samples

@@ -1,5 +1,5 @@
 """Text as ids, and ids as text."""
 
-from transformer.vocabulary.vocabulary import SpecialIds, Vocabulary
+from transformer.vocabulary.vocabulary import SPECIAL_TOKENS, SpecialIds, Vocabulary, visible
 
-__all__ = ["SpecialIds", "Vocabulary"]
+__all__ = ["SPECIAL_TOKENS", "SpecialIds", "Vocabulary", "visible"]

@@ -68,6 +68,7 @@ class Job:
     watched: when a page last followed it, by the monotonic clock.
     token: what leads back to it, not to be guessed.
     owner: the browser that it was kept for.
+    shared: whether it is one for all sessions that ask for its name.
     """
 
     name: object
@@ -82,6 +83,7 @@ class Job:
     watched: float = field(default_factory=time.monotonic)
     token: str = field(default_factory=partial(secrets.token_urlsafe, 12))
     owner: str = ""
+    shared: bool = False
     ended: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -177,7 +179,11 @@ def command(*words: str, limit_seconds: float = float("inf")) -> Generator[str, 
         "PYTHONIOENCODING": "utf-8",
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
     }
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+    try:
+        temporary = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+    except OSError as error:
+        raise UserError(f"The process could not be started: {error.strerror}.") from None
+    with temporary as folder:
         output, errors = Path(folder, "output"), Path(folder, "errors")
 
         def last_line() -> str:
@@ -248,10 +254,9 @@ def recall(token: str) -> Job | None:
 
 def share(name: object, work: Work, queue: Queue) -> Job:
     """The one job of this name for all sessions, begun if there is none."""
+    shared(name)
     known = _remembered("name")
-    if (before := known.get(name)) is not None and before.abandoned:
-        forget(name)
-    new = Job(name, queue)
+    new = Job(name, queue, shared=True)
     job = known.setdefault(name, new)
     if job is new:
         _launch(job, work)
@@ -261,8 +266,11 @@ def share(name: object, work: Work, queue: Queue) -> Job:
 
 
 def shared(name: object) -> Job | None:
-    """The one job of this name, if any session has begun it."""
-    return _remembered("name").get(name)
+    """The one job of this name, if any session has begun it; one that was given up is forgotten."""
+    known = _remembered("name")
+    if (job := known.get(name)) is not None and job.abandoned:
+        forget(name)
+    return known.get(name)
 
 
 def forget(name: object) -> None:
@@ -302,5 +310,6 @@ def _follow(job: Job, title: str) -> None:
         share, left = job.progress()
         with st.container(horizontal=True, vertical_alignment="center"):
             st.progress(share, text=f"{plain(job.stage) or title}: {share:.0%}, {left}")
-            if st.button("Stop", key=f"stop {job.token}"):
+            # What others wait for too is not for one of them to stop.
+            if not job.shared and st.button("Stop", key=f"stop {job.token}"):
                 job.cancel()

@@ -42,6 +42,7 @@ MARIAN = Format(
     read=_read,
     fetch=_fetch,
     write=_write,
+    writes_folder=True,
     work="Importing the translation model {}: its weights, vocabularies and sentence pieces. "
     "A large one takes half a minute…",
     source_help="a MarianMT model: a folder, a zip of one, or its name on the Hugging Face hub, "

@@ -24,8 +24,8 @@ MAX_NAMED = 100
 """Refused lines kept with their reasons; the others are only counted."""
 
 ARROW = "=>"
-SEPARATORS = (ARROW, "->", "→", "|")
-"""Between source and target where a tab cannot be typed."""
+SEPARATORS = ("->", "→", "|", ARROW)
+"""Between source and target where a tab cannot be typed; of several in a line, the first here."""
 CSV_DELIMITERS = (",", ";", "\t")
 """What spreadsheets put between cells: a semicolon where the comma is the decimal sign."""
 MAX_QUOTED_LINES = 20
