@@ -103,7 +103,7 @@ def panel(sides: Sequence[Shown], head: Head | None) -> None:
     st.markdown("In a notebook, from the NPZ or from any array of your own:")
     st.code(
         "import numpy as np\n"
-        "from transformer.figures.attention import attention_grid, attention_map, head_view\n\n"
+        "from transformer.figures import attention_grid, attention_map, head_view\n\n"
         f'saved = np.load("{name}.npz")\n'
         'weights, queries, keys = saved["cross"], saved["written"], saved["source"]\n'
         "attention_map(weights[0, 0], queries, keys)   # one head\n"
