@@ -58,10 +58,11 @@ def step_decoder(
 ) -> StepDecoder:
     """A fast one, unless somebody hooked into the model, or asked for the slow obvious way.
 
+    A model of a class of its own, such as one with planted faults, is asked the slow way too: it
+    may compute something else, and what it computed before may not hold for the next position.
     Hooks are those of :mod:`hooks`; with PyTorch's own, ask for ``cached=False``.
     """
-    own = type(model) is not Transformer  # a class of its own may compute something else
-    cached = cached and not own
+    cached = cached and type(model) is Transformer
     if (
         cached
         and beam_size <= WIDEST
