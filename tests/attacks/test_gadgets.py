@@ -103,12 +103,12 @@ BREAKOUTS = (
 
 def test_the_second_wall_holds_alone(tmp_path: Path) -> None:
     """Were there a hole in torch's own check: the process still could not reach out."""
-    from transformer.interop.files.unpickling import BREACH
+    from transformer.interop.files.confinement import BREACH
 
     canary = tmp_path / "canary"
     script = (
         "import os, sys\n"
-        "from transformer.interop.files.unpickling import confine\n"
+        "from transformer.interop.files.confinement import confine\n"
         "for code in sys.argv[1:]:\n"
         "    if os.fork() == 0:\n"
         "        confine()\n"
@@ -131,11 +131,11 @@ def test_the_second_wall_holds_alone(tmp_path: Path) -> None:
 
 
 def test_the_process_inherits_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    from transformer.interop.files.state_dicts import _environment
+    from transformer.interop.files.confinement import environment
 
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
     monkeypatch.setenv("HOME", "/home/somebody")
-    assert not {"AWS_SECRET_ACCESS_KEY", "HOME"} & set(_environment())
+    assert not {"AWS_SECRET_ACCESS_KEY", "HOME"} & set(environment())
 
 
 def test_a_whole_model_is_named(tmp_path: Path) -> None:

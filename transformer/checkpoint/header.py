@@ -160,14 +160,7 @@ def read_header(source: Path | bytes) -> tuple[Header, dict[str, Entry], int]:
         CheckpointError: the file is not one of ours, or damaged; the message says how.
     """
     raw, size = header_bytes(source)
-    listing = parse_json(raw, "The file's header")
-    metadata = listing.pop("__metadata__", None)
-    if not isinstance(metadata, Mapping) or not isinstance(metadata.get(METADATA_KEY), str):
-        raise CheckpointError(
-            "This .safetensors file was not saved by Transformer Workbench: it says nothing of "
-            "its configuration and vocabularies."
-        )
-    header = _parse_header(parse_json(metadata[METADATA_KEY], "The file's description"))
+    header, listing = parse_header(raw)
     entries = {name: parse_entry(name, value) for name, value in listing.items()}
     for name, entry in entries.items():
         if entry.dtype != PRECISIONS[header.precision]:
@@ -177,6 +170,22 @@ def read_header(source: Path | bytes) -> tuple[Header, dict[str, Entry], int]:
             )
     check_layout(entries, size - 8 - len(raw))
     return header, entries, 8 + len(raw)
+
+
+def parse_header(raw: bytes) -> tuple[Header, dict[str, Any]]:
+    """What the JSON at the start of a file says, and its list of tensors, not checked yet.
+
+    Raises:
+        CheckpointError: it is not ours, or malformed.
+    """
+    listing = parse_json(raw, "The file's header")
+    metadata = listing.pop("__metadata__", None)
+    if not isinstance(metadata, Mapping) or not isinstance(metadata.get(METADATA_KEY), str):
+        raise CheckpointError(
+            "This .safetensors file was not saved by Transformer Workbench: it says nothing of "
+            "its configuration and vocabularies."
+        )
+    return _parse_header(parse_json(metadata[METADATA_KEY], "The file's description")), listing
 
 
 def header_bytes(source: Path | bytes) -> tuple[bytes, int]:

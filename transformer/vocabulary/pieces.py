@@ -9,7 +9,7 @@ import binascii
 import math
 import re
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -24,6 +24,14 @@ MARK = "▁"
 ALGORITHMS = ("unigram", "bpe")
 MAX_MAP_BYTES = 2_000_000
 MAX_SCORE = 1e9
+MAX_PIECE = 512
+"""Characters of a piece: SentencePiece's own trainer stops at 16. `tokenizers` takes a tree of them
+down by recursion, a call a byte; 2,000 bytes fit the smallest stack that a thread has (256 kB),
+and 200,000 end the process whatever the stack."""
+MAX_NODES = 800_000
+"""Nodes of that tree, 350 bytes of memory each; 60,000 pieces of real languages have 300,000."""
+MAX_SEQUENCE = 64
+"""Bytes of what is replaced, or of what replaces it; Unicode's own tables stay below 40."""
 UNKNOWN = "\x00unknown"
 """Name of what no piece can write, inside `tokenizers` alone: no piece can have it."""
 
@@ -60,10 +68,20 @@ class PieceModel:
                 raise VocabularyError(
                     "A piece of the SentencePiece model is empty or holds U+0000."
                 )
+            if len(piece) > MAX_PIECE:
+                raise VocabularyError(
+                    f"A piece of the SentencePiece model has {len(piece):,} characters; at most "
+                    f"{MAX_PIECE} are taken."
+                )
             if isinstance(score, bool) or not isinstance(score, int | float):
                 raise VocabularyError("A piece's score must be a number.")
             if not (math.isfinite(score) and abs(score) <= MAX_SCORE):
                 raise VocabularyError("A piece's score is not a usable number.")
+        if _nodes_exceed(self.pieces, MAX_NODES):
+            raise VocabularyError(
+                "The pieces of the SentencePiece model are too many and too long together; it is "
+                "damaged or forged."
+            )
         CharacterMap(self.character_map)
 
     @cached_property
@@ -169,6 +187,23 @@ class PieceModel:
         )
 
 
+def _nodes_exceed(pieces: Iterable[str], most: int) -> bool:
+    """Whether the tree of all beginnings of the pieces, in bytes, has more than so many nodes."""
+    if sum(map(len, pieces)) * 4 <= most:
+        return False
+    encoded = [piece.encode("utf-8", "surrogatepass") for piece in pieces]
+    total = sum(map(len, encoded))
+    if total <= most or total > 10 * most:
+        return total > most
+    encoded.sort()
+    before, nodes = b"", 0
+    for piece in encoded:
+        same = next((n for n, (a, b) in enumerate(zip(before, piece, strict=False)) if a != b), -1)
+        nodes += len(piece) - (min(len(before), len(piece)) if same < 0 else same)
+        before = piece
+    return nodes > most
+
+
 def _merges(scores: Mapping[str, float]) -> list[tuple[str, str]]:
     """The pairs to join, best first: SentencePiece joins any two pieces that make a third."""
     found = [
@@ -198,6 +233,10 @@ class CharacterMap:
             raise VocabularyError("The SentencePiece model's table of characters is malformed.")
         self.units = struct.unpack(f"<{size // 4}I", content[4 : 4 + size])
         self.replacements = content[4 + size :]
+        if max(map(len, self.replacements.split(b"\0"))) > MAX_SEQUENCE:
+            raise VocabularyError(
+                "The SentencePiece model's table writes too much for one character."
+            )
 
     def replace(self, text: str) -> str:
         """The text with the longest sequences that the table knows replaced, from the left."""
@@ -219,7 +258,7 @@ class CharacterMap:
         units = self.units
         best: tuple[int, bytes | None] = (0, None)
         node = _offset(units[0])
-        for place in range(start, len(content)):
+        for place in range(start, min(len(content), start + MAX_SEQUENCE)):
             node ^= content[place]
             if node >= len(units):
                 break

@@ -82,11 +82,15 @@ def keep(
     """
     from transformer.checkpoint import Checkpoint
     from transformer.checkpoint.checkpoint import read
+    from transformer.checkpoint.header import header_bytes
+    from transformer.interop.files.trial import check_header
 
     if isinstance(brought, Checkpoint):
         checkpoint, content = brought, brought.to_bytes()
+        check_header(header_bytes(content)[0])
     else:
         content = brought if isinstance(brought, bytes) else read(brought)
+        check_header(header_bytes(content)[0])
         checkpoint = Checkpoint.load(content)
     sha256 = hashlib.sha256(content).hexdigest()
     FOLDER.mkdir(parents=True, exist_ok=True)

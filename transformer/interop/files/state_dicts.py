@@ -5,7 +5,6 @@ own (:mod:`interop.files.unpickling`), and what comes back is checked like any o
 """
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -21,9 +20,10 @@ from torch import Tensor
 from transformer.checkpoint.header import MAX_FILE_BYTES
 from transformer.errors import CheckpointError, reading
 from transformer.interop.files.archives import Archive
+from transformer.interop.files.confinement import BREACH, environment
 from transformer.interop.files.sample import first_bytes, has_torch_magic, is_torch_zip, is_zip
 from transformer.interop.files.tensor_files import read_tensors
-from transformer.interop.files.unpickling import BREACH, MAX_ENTRIES, SPARE_BYTES
+from transformer.interop.files.unpickling import MAX_ENTRIES, SPARE_BYTES
 from transformer.vocabulary.vocabulary import printable
 
 SECONDS = 10
@@ -34,8 +34,6 @@ BYTES_A_SECOND = 20_000_000
 WAIT_SECONDS = 120
 MAX_PICKLE_BYTES = 8_000_000
 """The names and shapes of 20,000 tensors are half of that."""
-INHERITED = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "TEMP", "TMP")
-ROOT = Path(__file__).resolve().parents[3]
 
 ADVICE = 'Save the weights alone, torch.save(model.state_dict(), "model.pt"), and bring that file.'
 DAMAGED = (
@@ -174,7 +172,7 @@ def _run(path: Path, target: Path, folder: Path, size: int) -> tuple[str, str]:
         process = subprocess.Popen(
             [sys.executable, *words, str(target.resolve()), str(seconds)],
             cwd=folder,
-            env=_environment(),
+            env=environment(),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.DEVNULL,
@@ -195,18 +193,6 @@ def _run(path: Path, target: Path, folder: Path, size: int) -> tuple[str, str]:
         return str(outcome.get("problem", "")), str(outcome.get("detail", ""))
     except (ValueError, AttributeError, RecursionError):
         return "unsound", ""
-
-
-def _environment() -> dict[str, str]:
-    """What Python and torch need to start, and nothing that belongs to whoever runs the app."""
-    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-    return inherited | {
-        "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "CUDA_VISIBLE_DEVICES": "",
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-    }
 
 
 def _wait(process: "subprocess.Popen[bytes]", seconds: float, most_bytes: int) -> str:

@@ -12,15 +12,14 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from itertools import count
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
 
 from transformer.config.architecture import MAX_PARAMETERS
+from transformer.interop.files.confinement import confine, limit
 
 WRAPPINGS = ("state_dict", "model_state_dict", "model")
 DEPTH = 6
@@ -35,14 +34,6 @@ DTYPES = {
 }
 SPARE_BYTES = 300_000_000
 """What unpickling may take beyond three times the file's size."""
-BREACH = 77
-"""The exit status of a process in which something tried to get out."""
-OUTWARD = (
-    *("os.system", "os.exec", "os.fork", "os.posix_spawn", "os.spawn", "os.startfile"),
-    *("os.kill", "os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link", "os.symlink"),
-    *("os.chmod", "os.chown", "os.truncate", "os.putenv", "subprocess.", "pty.", "shutil."),
-    *("socket.", "urllib.", "http.", "ftplib.", "smtplib.", "webbrowser.", "ctypes.", "winreg."),
-)
 UNSUPPORTED = re.compile(r"GLOBAL ([\w.]{1,200})")
 FOREIGN = ("unrecognized function", "Can only create new object", "Can only build Tensor")
 """What torch says of other objects than tensors, where it does not name them."""
@@ -59,7 +50,7 @@ class Refused(Exception):
 def main(source: str, target: str, seconds: str) -> None:
     size = os.stat(source).st_size
     with open(target, "wb") as file:
-        limit(size, int(seconds))
+        limit(int(seconds), 3 * size + SPARE_BYTES, ALIASES * size + 10_000_000)
         confine()
         try:
             write(flat(opened(source), size), file)
@@ -69,53 +60,6 @@ def main(source: str, target: str, seconds: str) -> None:
         except MemoryError:
             said = {"problem": "memory"}
     print(json.dumps(said), flush=True)
-
-
-def limit(size: int, seconds: int) -> None:
-    """Bounds on memory, time and files, where the system has them.
-
-    Args:
-        size: of the file that is going to be opened, in bytes.
-        seconds: of the processor's time, from now on.
-    """
-    if os.name != "posix":
-        return
-    import resource
-
-    used = sum(resource.getrusage(resource.RUSAGE_SELF)[:2])
-    limits = {
-        "RLIMIT_CPU": int(used) + seconds,
-        "RLIMIT_FSIZE": ALIASES * size + 10_000_000,
-        "RLIMIT_NOFILE": 32,
-        "RLIMIT_CORE": 0,
-    }
-    statistics = Path("/proc/self/statm")
-    if statistics.exists():
-        # PyTorch's own libraries take gigabytes of addresses on some machines: counted from here.
-        mapped = int(statistics.read_text().split()[0]) * resource.getpagesize()
-        limits["RLIMIT_AS"] = mapped + 3 * size + SPARE_BYTES
-    for name, most in limits.items():
-        with suppress(ValueError, OSError, AttributeError):  # not all systems take all
-            kind = getattr(resource, name)
-            hard = resource.getrlimit(kind)[1]
-            most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-            resource.setrlimit(kind, (most, most))
-
-
-def confine() -> None:
-    """End the process the moment anything in it reaches out; nothing in Python can undo this.
-
-    A second wall: `weights_only` lets no code run that could try.
-    """
-    leave, writing = os._exit, os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
-
-    def watch(event: str, arguments: tuple[Any, ...]) -> None:
-        if event.startswith(OUTWARD):
-            leave(BREACH)
-        if event == "open" and isinstance(arguments[2], int) and arguments[2] & writing:
-            leave(BREACH)
-
-    sys.addaudithook(watch)
 
 
 def opened(source: str) -> object:
