@@ -164,12 +164,12 @@ def own_modules(module: Module, made: dict[nn.Module, nn.Module] | None = None) 
     made = {} if made is None else made
     if module in made:
         return cast(Module, made[module])
-    twin = made[module] = type(module).__new__(type(module))
+    copied = made[module] = type(module).__new__(type(module))
     for name, value in vars(module).items():
-        vars(twin)[name] = value.copy() if isinstance(value, dict | list | set) else value
+        vars(copied)[name] = value.copy() if isinstance(value, dict | list | set) else value
     for name, part in module._modules.items():
         if part is not None:
-            twin._modules[name] = own_modules(part, made)
-    if isinstance(twin, HookPoint):
-        twin.hooks.clear()
-    return twin
+            copied._modules[name] = own_modules(part, made)
+    if isinstance(copied, HookPoint):
+        copied.hooks.clear()
+    return copied

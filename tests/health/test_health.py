@@ -156,7 +156,7 @@ def test_the_command_line_tells_findings_and_progress(
     found = json.loads(said.out)
     assert found["ok"]
     assert {finding["state"] for finding in found["findings"]} == {"ok", "waiting"}
-    assert "Training the tiny twin" in said.err
+    assert "Training a small model on eight pairs" in said.err
 
 
 def test_a_damaged_checkpoint_is_a_finding(

@@ -3,7 +3,7 @@
 A map shows where a head looks, not whether anything depends on it. Here the head's output
 (``head_outputs``, before W^O) is replaced, and what the model then writes is compared with
 what it wrote before. Every function works on the module it is given and leaves no hook behind;
-threads use a module each (``Checkpoint.twin``).
+threads use a module each (``Checkpoint.view``).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

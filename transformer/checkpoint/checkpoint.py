@@ -32,7 +32,7 @@ class Checkpoint:
     """A model with its vocabularies and its history.
 
     The model is in evaluation mode. ``tensors`` are the model's own parameters by name;
-    treat them as read-only where a :meth:`twin` shares them.
+    treat them as read-only where a :meth:`view` shares them.
     """
 
     def __init__(self, header: Header, tensors: dict[str, Tensor]) -> None:
@@ -181,9 +181,9 @@ class Checkpoint:
 
     def view(self) -> Self:
         """The same weights behind module objects of its own, for another thread's hooks."""
-        twin = copy.copy(self)
-        twin.model = own_modules(self.model)
-        return twin
+        shared = copy.copy(self)
+        shared.model = own_modules(self.model)
+        return shared
 
     def encode(self, text: str) -> Tensor:
         """A source text as a batch of one, [1, source].

@@ -30,7 +30,7 @@ def add_commands(commands: Any) -> None:
     """``train``, ``pause``, ``stop``, ``save``, ``runs``, ``health`` and ``pairs``."""
     _add_train(commands.add_parser("train", help="train a model into a run directory, or resume"))
     _add_run_commands(commands)
-    _add_health(commands.add_parser("health", help="check a run: its model, twin and curve"))
+    _add_health(commands.add_parser("health", help="check a run: is its model sound?"))
     _add_pairs(commands.add_parser("pairs", help="say what a file of pairs holds"))
 
 

@@ -113,9 +113,9 @@ def check_first_loss(loss: float | None, config: TransformerConfig) -> Finding:
 
 def check_overfit(found: OverfitCheck | None) -> Finding:
     """Did a small model learn its pairs by heart, and write them by itself?"""
-    name = "A tiny twin learns eight pairs"
+    name = "A small model memorises eight pairs"
     if found is None:
-        return Finding(name, "waiting", "The twin has not been trained yet.")
+        return Finding(name, "waiting", "The small model has not been trained yet.")
     shown = "not a finite number" if found.loss is None else f"{found.loss:.3g}"
     story = (
         f"After {found.steps} updates on {found.pairs} pairs its loss is {shown}, and it writes "

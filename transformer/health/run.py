@@ -75,7 +75,7 @@ def check_run(run: Run, progress: Progress = lambda _: None) -> list[Finding]:
     progress("Letting the model write")
     if not any(finding.name == NOT_FINITE for finding in findings):
         findings += _generation(model, task, pairs, step, records)
-    progress("Training the tiny twin")
+    progress("Training a small model on eight pairs")
     overfit = read_goals(run.path).overfit
     if overfit is None or overfit.cut_short:
         overfit = run_overfit_check(config, task)

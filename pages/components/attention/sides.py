@@ -87,7 +87,7 @@ def show(
         VocabularyError: a text cannot be encoded.
     """
     kept: dict[tuple[object, ...], Shown] = st.session_state.setdefault("inspections", {})
-    # The checkpoint itself belongs to the name: its twin of another session is not this one's.
+    # The checkpoint itself belongs to the name: the view of another session is not this one's.
     given = output if output is None or isinstance(output, str) else tuple(output)
     name = (id(checkpoint), label, text, given)
     if name not in kept or kept[name].checkpoint is not checkpoint:

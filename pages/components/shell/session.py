@@ -202,8 +202,8 @@ def untrained_model(checkpoint: "Checkpoint") -> "Checkpoint":
     """A checkpoint's model before training, made once for the one that a session shows."""
     from transformer.checkpoint.untrained import untrained
 
-    made: tuple[Checkpoint, Checkpoint] | None = st.session_state.get("untrained twin")
+    made: tuple[Checkpoint, Checkpoint] | None = st.session_state.get("untrained model")
     if made is None or made[0] is not checkpoint:
         made = (checkpoint, untrained(checkpoint))
-        st.session_state["untrained twin"] = made
+        st.session_state["untrained model"] = made
     return made[1]

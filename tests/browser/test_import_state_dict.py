@@ -1,4 +1,4 @@
-"""A tutorial's nn.Transformer through the door, to its first words; and wrong vocabularies."""
+"""A tutorial's nn.Transformer is uploaded, imported and used; wrong vocabularies are refused."""
 
 import io
 import json

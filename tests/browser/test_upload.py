@@ -1,4 +1,4 @@
-"""Every door of the Checkpoints page: what comes in, what does not, and the page after it."""
+"""The upload of the Checkpoints page: what comes in, what does not, and the page after it."""
 
 import io
 import zipfile
