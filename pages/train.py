@@ -32,7 +32,7 @@ def begin(request: form.Request) -> None:
     if last and last[0] == request and time.monotonic() - last[1] < DOUBLE_CLICK_SECONDS:
         return  # the second half of a double click
     try:
-        show(form.start(request, browser.owner()).id)
+        show(form.start(request, browser.admitted()).id)
         st.session_state["last start"] = (request, time.monotonic())
         st.session_state.pop("training problem", None)
     except UserError as error:

@@ -18,7 +18,7 @@ from pages.components.stores.arrivals import Arrival
 from tests.support.checkpoint_files import make
 from transformer.checkpoint import Checkpoint
 from transformer.config import DataConfig
-from transformer.errors import CheckpointError
+from transformer.errors import CheckpointError, UserError
 from transformer.runs.directory import Run, create_run
 from transformer.runs.snapshots import save_snapshot
 from transformer.tasks.presets import prepare
@@ -131,6 +131,32 @@ def test_the_trash_does_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> No
         os.utime(uploads.TRASH.path / kept.path.name, (seed, seed))
     assert [one.name for one in uploads.trash()] == ["3.safetensors", "2.safetensors"]
     assert len(list(uploads.TRASH.path.iterdir())) == 4
+
+
+def test_one_visitor_takes_no_upload_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither off the shelf nor out of the trash, however many they bring or delete."""
+    monkeypatch.setattr(uploads, "KEPT", replace(uploads.KEPT, most=3))
+    monkeypatch.setattr(uploads, "TRASH", replace(uploads.TRASH, most=3))
+    theirs, _ = uploads.keep("theirs.safetensors", make(100).to_bytes(), YOU)
+    deleted, _ = uploads.keep("deleted.safetensors", make(101).to_bytes(), YOU)
+    uploads.delete(deleted.sha256, YOU)
+    for seed in range(6):
+        kept, _ = uploads.keep(f"{seed}.safetensors", make(seed).to_bytes(), ME)
+    assert [one.name for one in uploads.kept()] == [
+        *("5.safetensors", "4.safetensors", "theirs.safetensors"),
+    ]
+    for seed in range(6):
+        kept, _ = uploads.keep(f"{seed}.safetensors", make(seed).to_bytes(), ME)
+        uploads.delete(kept.sha256, ME)
+    assert "deleted.safetensors" in [one.name for one in uploads.trash()]
+    assert uploads.restore(deleted.sha256, YOU).path.exists()
+    # With one of each owner there, nobody's makes way, and that is said.
+    for seed, owner in ((200, ME), (201, "c" * 64)):
+        uploads.keep("one.safetensors", make(seed).to_bytes(), owner)
+    assert sorted(one.owners for one in uploads.kept()) == sorted([(YOU,), (ME,), ("c" * 64,)])
+    with pytest.raises(UserError, match="There is no room for it"):
+        uploads.keep("one more.safetensors", make(202).to_bytes(), "d" * 64)
+    assert len(uploads.kept()) == 3
 
 
 @pytest.mark.parametrize("beside", ["[]", '{"name": 5, "note": {}}', '{"note": "\\ud800"}', "x"])

@@ -167,6 +167,42 @@ def test_the_trash_keeps_the_last_deleted(root: Path, monkeypatch: pytest.Monkey
         trash.restore(runs[0].id, root)
 
 
+def test_deleting_takes_nobody_elses_run_out_of_the_trash(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trash, "KEPT", 2)
+
+    def deleted(owner: str) -> Run:
+        run = create_run(tiny(), owner=owner, root=root)
+        run.set_status(Status("finished"))
+        trash.delete(run)
+        return run
+
+    theirs = deleted("you")
+    mine = [deleted("me") for _ in range(5)]
+    assert [run.id for run in trash.deleted_runs(root)] == [mine[-1].id, theirs.id]
+    with pytest.raises(RunError, match="the trash is full of the last runs of other people"):
+        deleted("somebody")
+    assert trash.restore(theirs.id, root).status().state == "finished"
+
+
+def test_the_line_goes_round_by_browser_and_keeps_a_place(
+    root: Path, monkeypatch: pytest.MonkeyPatch, trained: Run
+) -> None:
+    """One browser, or twenty, cannot keep a student from a turn."""
+    with ExitStack() as stack:
+        in_state("finished", root, stack, trained)
+        monkeypatch.setenv("WORKBENCH_QUEUE", "4")
+        greedy = [queue.submit(tiny(), owner="greedy", root=root) for _ in range(4)]
+        with pytest.raises(RunError, match="runs are waiting already"):
+            queue.submit(tiny(), owner="greedy", root=root)
+        student = queue.submit(tiny(), owner="student", root=root)
+        with pytest.raises(RunError, match="runs are waiting already"):
+            queue.submit(tiny(), owner="student", root=root)
+        line = [run.id for run in queue.waiting(root)]
+        assert line == [run.id for run in (greedy[0], student, *greedy[1:])]
+
+
 def test_the_queue_has_limits(root: Path, monkeypatch: pytest.MonkeyPatch, trained: Run) -> None:
     with ExitStack() as stack:
         in_state("finished", root, stack, trained)
@@ -178,7 +214,9 @@ def test_the_queue_has_limits(root: Path, monkeypatch: pytest.MonkeyPatch, train
         other = queue.submit(tiny(), owner="you", root=root)
         with pytest.raises(RunError, match="3 runs are waiting already"):
             queue.submit(tiny(), root=root)
-        assert [run.id for run in queue.waiting(root)] == [run.id for run in [*mine, other]]
+        assert [run.id for run in queue.waiting(root)] == [
+            run.id for run in (mine[0], other, mine[1])
+        ]
         for name, limit, sentence in (
             ("PARAMETERS", "1000", "parameters"),
             ("TRAINERS", "many", "WORKBENCH_TRAINERS"),

@@ -52,6 +52,13 @@ class Limits(SelfValidating):
     queue: int = setting(
         "Runs that may wait, of all browsers.", default=100, minimum=1, maximum=10_000
     )
+    browsers_per_address: int = setting(
+        "Browsers that may start a first run from one network address within an hour, in class and "
+        "demo mode; 0 is no limit.",
+        default=0,
+        minimum=0,
+        maximum=100_000,
+    )
     minutes: float = setting(
         "A run is stopped, and what it learned saved, after so many minutes; 0 is no limit.",
         default=0.0,
@@ -139,7 +146,13 @@ class Limits(SelfValidating):
 
 
 MODES: dict[str, dict[str, Any]] = {
-    "class": {"minutes": 60.0, "parameters": 20_000_000},
-    "demo": {"minutes": 5.0, "parameters": 2_000_000, "queue": 40, "queue_per_browser": 1},
+    "class": {"minutes": 60.0, "parameters": 20_000_000, "browsers_per_address": 60},
+    "demo": {
+        "minutes": 5.0,
+        "parameters": 2_000_000,
+        "queue": 40,
+        "queue_per_browser": 1,
+        "browsers_per_address": 20,
+    },
 }
 """What a mode changes in the defaults."""

@@ -37,6 +37,8 @@ KILL_SECONDS = 10.0
 QUEUE_SECONDS = 30.0
 """Thirty who ask at the same moment are served one after the other, on a busy machine too."""
 Statuses = list[tuple[Run, Status]]
+SPARE_PLACES = 10
+"""So many times the places of a line there are for browsers that have no run in it."""
 POLL_SECONDS = 1.0
 """However many people look, one process looks through the runs no more often than this."""
 
@@ -122,11 +124,13 @@ def check_room(root: Path, owner: str) -> None:
 def _check_room(statuses: Statuses, owner: str) -> None:
     limits = Limits.from_environment()
     queued = _queued(statuses)
-    if len(queued) >= limits.queue:
+    mine = [run for run in queued if owner and run.about()["owner"] == owner]
+    # Whoever has none waiting gets a place in a full line too: others may have filled it.
+    most = limits.queue if mine or not owner else SPARE_PLACES * limits.queue
+    if len(queued) >= most:
         raise RunError(
             f"{len(queued)} runs are waiting already, the most allowed here. Try again later."
         )
-    mine = [run for run in queued if owner and run.about()["owner"] == owner]
     if len(mine) >= limits.queue_per_browser:
         raise RunError(
             f"{len(mine)} of your runs are waiting already, the most allowed here. Wait, or stop "
@@ -147,8 +151,17 @@ def waiting(root: Path = ROOT) -> list[Run]:
 
 
 def _queued(statuses: Statuses) -> list[Run]:
+    """Browsers take turns: each one's next run comes before anybody's one after that."""
     found = [(status.ticket, run) for run, status in statuses if status.state == "queued"]
-    return [run for _, run in sorted(found, key=lambda entry: entry[0])]
+    before = Counter(
+        run.about()["owner"] for run, status in statuses if found and status.state in ACTIVE
+    )
+    turns = []
+    for ticket, run in sorted(found, key=lambda entry: entry[0]):
+        owner = run.about()["owner"]
+        turns.append((before[owner] if owner else 0, ticket, run))  # a terminal has no turns
+        before[owner] += 1
+    return [run for _, _, run in sorted(turns, key=lambda entry: entry[:2])]
 
 
 _last_poll: dict[Path, float] = {}

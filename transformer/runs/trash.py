@@ -7,10 +7,11 @@ from pathlib import Path
 from transformer.errors import RunError
 from transformer.runs import queue
 from transformer.runs.directory import ROOT, Run, Status, list_runs
+from transformer.runs.room import Held, make_way
 
 FOLDER = "trash"
 KEPT = 50
-"""Deleted runs that can be had back; the oldest give way."""
+"""Deleted runs that can be had back; the oldest of whoever deletes one give way."""
 
 
 def delete(run: Run) -> None:
@@ -30,7 +31,15 @@ def delete(run: Run) -> None:
         status = run.status()
         if status.state == "queued":  # restored, it must not start by itself
             run.set_status(Status("paused", step=status.step))
+        gone = make_way(_held(root), run.about()["owner"], most=KEPT, coming=0)
+        if gone is None:
+            raise RunError(
+                f"The run {run.id} was not deleted: the trash is full of the last runs of other "
+                "people. Try again later, or ask whoever runs the server."
+            )
         try:
+            for path in gone:
+                shutil.rmtree(path, ignore_errors=True)
             (root / FOLDER).mkdir(exist_ok=True)
             # A terminal may give a run the name of one deleted before, which gives way.
             shutil.rmtree(root / FOLDER / run.id, ignore_errors=True)
@@ -38,8 +47,6 @@ def delete(run: Run) -> None:
             os.utime(root / FOLDER / run.id)
         except OSError as error:
             raise RunError(f"The run {run.id} could not be deleted: {error.strerror}.") from None
-        for old in deleted_runs(root)[KEPT:]:
-            shutil.rmtree(old.path, ignore_errors=True)
     queue.advance(root)
 
 
@@ -47,6 +54,13 @@ def deleted_runs(root: Path = ROOT) -> list[Run]:
     """Deleted runs, the last deleted first."""
     runs = list_runs(root / FOLDER)
     return sorted(runs, key=lambda run: _moved_at(run.path), reverse=True)
+
+
+def _held(root: Path) -> list[Held]:
+    return [
+        Held(run.path, (run.about()["owner"],), 0, _moved_at(run.path))
+        for run in deleted_runs(root)
+    ]
 
 
 def _moved_at(path: Path) -> float:

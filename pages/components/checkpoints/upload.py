@@ -4,8 +4,10 @@ In session state: "arrival", the file that is being brought; "outcome", what bec
 one; "arrived", a checkpoint to choose at the next run, before the box that chooses is drawn.
 """
 
+from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,7 @@ from streamlit import config
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from pages.components.shell import browser, session
+from pages.components.shell import browser, jobs, session
 from pages.components.shell.frame import problem
 from pages.components.shell.text import plain, verbatim
 from pages.components.stores import arrivals, uploads
@@ -32,6 +34,10 @@ if TYPE_CHECKING:
     from transformer.interop.base import Format
 
 LABEL = "Bring a model: drop a file here"
+IMPORT = "import job"
+"""Session state: the job that makes a checkpoint of what was brought."""
+IMPORTS = jobs.Queue(1, "waiting for another import to end", usual_seconds=25.0)
+MOST_SECONDS = 600
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,7 @@ def questions() -> None:
     if checkpoint is None:
         return
     try:
-        st.session_state["arrived"] = _keep(arrival, checkpoint)
+        st.session_state["arrived"] = _keep(arrival, checkpoint, made_here=True)
     except (UserError, OSError) as error:
         problem(_sentence(error))
         return
@@ -99,13 +105,15 @@ def questions() -> None:
 def _take(turn: int) -> None:
     """The file from memory to the disk, and a new field."""
     uploaded: UploadedFile | None = st.session_state[f"upload {turn}"]
-    if uploaded is None:
-        return
+    if uploaded is None or turn != st.session_state["upload turn"]:
+        return  # a field whose file has been taken is told once more that it is gone
     _leave()
     st.session_state["upload turn"] = turn + 1
     try:
-        st.session_state["arrival"] = arrivals.put(uploaded.name, uploaded, uploaded.size)
-    except OSError as error:
+        st.session_state["arrival"] = arrivals.put(
+            uploaded.name, uploaded, uploaded.size, browser.owner()
+        )
+    except (UserError, OSError) as error:
         st.session_state["outcome"] = Outcome(uploaded.name, problem=_sentence(error))
     context = get_script_run_ctx()
     files = context.uploaded_file_mgr if context is not None else None
@@ -117,6 +125,9 @@ def _leave() -> None:
     """Forget the file that is being brought, and what became of the last."""
     arrival: Arrival | None = st.session_state.pop("arrival", None)
     st.session_state.pop("outcome", None)
+    job: jobs.Job | None = st.session_state.pop(IMPORT, None)
+    if job is not None:
+        job.cancel()
     if arrival is not None:
         arrival.drop()
 
@@ -134,16 +145,54 @@ def _receive(arrival: Arrival, limits: Limits) -> None:
         with st.spinner(found.work.format(plain(arrival.name))):
             if found is formats.OWN:
                 st.session_state["checkpoint"] = _keep(arrival, arrival.path)
-            elif found.read is not None:
-                st.session_state["checkpoint"] = _keep(arrival, found.read(arrival.path))
-            else:
+            elif found.read is None:
                 st.session_state["arrival"] = arrivals.unpickled(arrival)
+        if found.read is not None:
+            _import(arrival, found)
     except Exception as error:
         # Whatever it was, it must not happen again at every click.
         _leave()
         if not isinstance(error, UserError | OSError):
             raise
         st.session_state["outcome"] = Outcome(arrival.name, problem=_sentence(error))
+
+
+def _import(arrival: Arrival, found: "Format") -> None:
+    """Have a model from elsewhere made into a checkpoint of ours by a process of its own.
+
+    Raises:
+        UserError: it cannot be, or it was stopped.
+    """
+    job = jobs.current(IMPORT, arrival.path)
+    if job is None:
+        job = jobs.start(arrival.path, partial(_imported, arrival.path), IMPORTS)
+        st.session_state[IMPORT] = job
+    if job.running:
+        jobs.show(job, found.work.format(plain(arrival.name)).rstrip("…"))
+        return
+    del st.session_state[IMPORT]
+    if job.error is not None:
+        raise job.error
+    if not isinstance(job.result, Path):
+        raise CheckpointError("The import was stopped. Bring the file again to start it anew.")
+    try:
+        st.session_state["checkpoint"] = _keep(arrival, job.result, made_here=True)
+    finally:
+        job.result.unlink(missing_ok=True)
+
+
+def _imported(source: Path) -> Generator[object, None, None]:
+    """The work of a job: its result is where the checkpoint lies."""
+    target = source.with_name(f"{source.name}-imported")
+    words = ("import", str(source.resolve()), str(target.resolve()))
+    for _ in jobs.command(*words, limit_seconds=MOST_SECONDS):
+        yield ""
+    if not target.is_file():
+        raise CheckpointError(
+            "The model could not be imported: it took too long or too much memory, or a library "
+            "could not bear its vocabularies. It is very large, damaged or forged."
+        )
+    yield target
 
 
 def _taken(limits: Limits) -> str:
@@ -170,15 +219,19 @@ def _recognise(path: Path, limits: Limits) -> "Format":
     return found
 
 
-def _keep(arrival: Arrival, brought: "Path | Checkpoint") -> str:
-    """Keep the checkpoint, and let it answer one of its own examples; its id."""
+def _keep(arrival: Arrival, brought: "Path | Checkpoint", *, made_here: bool = False) -> str:
+    """Keep the checkpoint, and let it answer one of its own examples; its id.
+
+    Args:
+        made_here: whether its examples were decoded here, just now.
+    """
     upload, checkpoint = uploads.keep(arrival.name, brought, browser.owner())
     # Just checked and written: reading 300 MB again would tell nothing new.
     session.remember(upload.path, checkpoint)
     _leave()
     example = None
-    if not isinstance(brought, Path):
-        first = brought.header.examples[:1]
+    if made_here:
+        first = checkpoint.header.examples[:1]
         example = (first[0].source, first[0].output) if first else None
     checkpoint = session.load(session.Listed(upload.id, upload.name, upload.path))
     if example is None and checkpoint.header.examples:

@@ -31,7 +31,7 @@ def duplicate(run: Run) -> None:
         return
     kept = ""
     if run.data_file is not None:
-        kept = pairs.keep_run(run.data_file, run.about()["name"] or run.id)
+        kept = pairs.keep_run(run.data_file, run.about()["name"] or run.id, browser.owner())
     config = run.config()
     if config.training.threads == Limits.from_environment().threads:
         # It was this server's choice, which another server makes anew.

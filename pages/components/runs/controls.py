@@ -109,7 +109,7 @@ def _train_on(run: Run, status: Status, go_to: Callable[[str], None]) -> None:
     def begin(run: Run) -> None:
         # As they are at the click, which may come with a change.
         steps, rate = (st.session_state[f"{name} {run.id}"] for name in ("more steps", "rate"))
-        made = continuation.train_on(run, int(steps), learning_rate=rate, owner=browser.owner())
+        made = continuation.train_on(run, int(steps), learning_rate=rate, owner=browser.admitted())
         continuation.resume(made)
         go_to(made.id)
 

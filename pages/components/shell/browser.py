@@ -7,17 +7,20 @@ import hashlib
 import hmac
 import re
 import secrets
+import time
 from collections.abc import Iterable
 
 import streamlit as st
 
 from pages.components.shell.mount import Widget
 from transformer.config.limits import Limits
-from transformer.runs.directory import Run
+from transformer.errors import RunError
+from transformer.runs.directory import Run, runs_in
 
 COOKIE = "workbench"
 TOKEN = re.compile("[0-9a-f]{32}")
 KEY = "browser token"
+NEWCOMER_SECONDS = 3600.0
 
 
 def _cookie() -> str | None:
@@ -46,6 +49,43 @@ def remember() -> None:
 def owner() -> str:
     """The hash by which this browser's runs are known."""
     return hashlib.sha256(_token().encode()).hexdigest()
+
+
+@st.cache_resource
+def _newcomers() -> dict[str, dict[str, float]]:
+    """By address, the browsers that lately began to start runs, and when."""
+    return {}
+
+
+def admitted() -> str:
+    """The hash of this browser, which is about to start a run.
+
+    A browser is a cookie, and whoever drops theirs is a new one: so there is a bound on how many
+    new ones an address may bring.
+
+    Raises:
+        RunError: too many browsers of this address are new.
+    """
+    limits, mine = Limits.from_environment(), owner()
+    most = limits.browsers_per_address
+    if not limits.owned or not most:
+        return mine
+    address = st.context.ip_address or "this machine"
+    now = time.monotonic()
+    lately = {
+        name: then
+        for name, then in _newcomers().get(address, {}).items()
+        if now - then < NEWCOMER_SECONDS
+    }
+    full = mine not in lately and len(lately) >= most
+    if full and not any(run.about()["owner"] == mine for run in runs_in()):
+        raise RunError(
+            f"{most} new browsers have started runs from this network address within the last "
+            "hour, the most allowed here. Use the browser that you used before, or try again later."
+        )
+    lately.setdefault(mine, now)
+    _newcomers()[address] = lately
+    return mine
 
 
 def owns(*hashes: str) -> bool:

@@ -10,7 +10,14 @@ from pages.components.stores import uploads
 from pages.components.stores.bounded import BoundedFolder
 
 FOLDER = uploads.FOLDER / "arriving"
-KEPT = BoundedFolder(FOLDER, "*", most=40, most_bytes=4e9, most_seconds=86_400)
+
+
+def _owners(path: Path) -> tuple[str, ...]:
+    """Whose a file is, as its name begins."""
+    return (path.name.partition("-")[0],)
+
+
+KEPT = BoundedFolder(FOLDER, "*", most=40, most_bytes=4e9, most_seconds=86_400, owners_of=_owners)
 PIECE_BYTES = 4 << 20
 
 
@@ -32,15 +39,17 @@ class Arrival:
             self.path.unlink(missing_ok=True)
 
 
-def put(name: str, content: BinaryIO, size: int) -> Arrival:
+def put(name: str, content: BinaryIO, size: int, owner: str) -> Arrival:
     """Write what was brought to the disk, a piece at a time; older files make way for it.
 
     Raises:
         OSError: the disk is full, or the folder cannot be written to.
+        UserError: there is no room but from others' last ones.
     """
     FOLDER.mkdir(parents=True, exist_ok=True)
-    KEPT.make_room(size)
-    arrival = Arrival(name[:100], _free_place())
+    owner = owner[:16]
+    KEPT.make_room(size, owner)
+    arrival = Arrival(name[:100], _free_place(owner))
     try:
         with arrival.path.open("wb") as file:
             while piece := content.read(PIECE_BYTES):
@@ -61,11 +70,11 @@ def unpickled(arrival: Arrival) -> Arrival:
 
     if not is_pickled(arrival.path):
         return replace(arrival, checked=True)
-    target = _free_place()
+    target = _free_place(_owners(arrival.path)[0])
     to_safetensors(arrival.path, target)
     arrival.drop()
     return replace(arrival, path=target, checked=True)
 
 
-def _free_place() -> Path:
-    return FOLDER / secrets.token_hex(16)
+def _free_place(owner: str) -> Path:
+    return FOLDER / f"{owner}-{secrets.token_hex(16)}"

@@ -1,12 +1,20 @@
-"""A folder for what people bring, in which the oldest makes way for the newest."""
+"""A folder for what people bring, in which older things make way for the newest."""
 
 import math
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from transformer.errors import UserError
+from transformer.runs.room import Held, make_way
+
+NO_ROOM = (
+    "There is no room for it: the server keeps as much as it may, and only the last files of other "
+    "people could make way. Try again later, or ask whoever runs the server."
+)
 
 
 @dataclass(frozen=True)
@@ -17,6 +25,7 @@ class BoundedFolder:
 
     pattern: the names of what belongs here; anything else is left alone.
     most, most_bytes, most_seconds: how many there may be, how large together, and how old.
+    owners_of: the hashes of the browsers that one belongs to.
     """
 
     path: Path
@@ -24,24 +33,34 @@ class BoundedFolder:
     most: float = math.inf
     most_bytes: float = math.inf
     most_seconds: float = math.inf
+    owners_of: Callable[[Path], tuple[str, ...]] = lambda _: ()
 
     def entries(self) -> list[Path]:
         """What is here, the last changed first."""
         return [path for _, _, path in self._stated()]
 
-    def make_room(self, coming: int | None = None) -> None:
-        """Remove what is too old, and the oldest beyond the bounds; the newest stays.
+    def make_room(self, coming: int | None = None, owner: str = "") -> None:
+        """Remove what is too old, and what must make way to keep to the bounds; the newest stays.
 
         Args:
             coming: bytes of one more that is about to be written; None if there is none.
+            owner: who brings it: room is made from their own oldest first, and never from the last
+                that somebody else has.
+
+        Raises:
+            UserError: there is no room but from others' last ones.
         """
-        total, number = coming or 0, int(coming is not None)
+        held = []
         for changed, size, path in self._stated():
-            total += size
-            beyond = number >= self.most or (number > 0 and total > self.most_bytes)
-            if beyond or time.time() - changed > self.most_seconds:
+            if time.time() - changed > self.most_seconds:
                 self.remove(path)
-            number += 1
+            else:
+                held.append(Held(path, self.owners_of(path), size, changed))
+        gone = make_way(held, owner, most=self.most, most_bytes=self.most_bytes, coming=coming)
+        if gone is None:
+            raise UserError(NO_ROOM)
+        for path in gone:
+            self.remove(path)
 
     def remove(self, path: Path) -> None:
         """Remove an entry; it may be gone already."""

@@ -20,7 +20,7 @@ from pathlib import Path
 import streamlit as st
 
 from pages.components.stores.bounded import BoundedFolder
-from transformer.errors import TaskError
+from transformer.errors import TaskError, UserError
 from transformer.files import link_or_copy, write_atomic
 from transformer.runs import directory
 from transformer.tasks.own_pairs.file import MAX_FILE_BYTES
@@ -28,7 +28,6 @@ from transformer.tasks.own_pairs.survey import Survey, survey_name
 
 FOLDER = directory.ROOT / "uploads" / "pairs"
 ID = re.compile("[0-9a-f]{32}")
-KEPT = BoundedFolder(FOLDER, "?" * 32, most=200, most_bytes=2e9)
 BROKEN_OFF = BoundedFolder(FOLDER, "arriving-*", most_seconds=86_400)
 
 
@@ -49,16 +48,27 @@ class Kept:
     problem: TaskError | None
 
 
+def _owners(folder: Path) -> tuple[str, ...]:
+    try:
+        about = json.loads((folder / "about.json").read_text("utf-8"))
+        return tuple(map(str, about.get("owners", ())))
+    except (OSError, ValueError, AttributeError, TypeError):
+        return ()
+
+
+KEPT = BoundedFolder(FOLDER, "?" * 32, most=200, most_bytes=2e9, owners_of=_owners)
+
+
 # --- Arriving ----------------------------------------------------------------------------
 
 
 class Arrival:
     """A file on its way in."""
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, title: str, owner: str = "") -> None:
         FOLDER.mkdir(parents=True, exist_ok=True)
         BROKEN_OFF.make_room()
-        self.title = title
+        self.title, self.owner = title, owner
         self.received = 0
         self._suffix = ".csv" if title.lower().endswith(".csv") else ".tsv"
         self._path = FOLDER / f"arriving-{secrets.token_hex(8)}"
@@ -91,31 +101,46 @@ class Arrival:
         if _is_whole(folder):
             self.drop()
             os.utime(folder)
-        else:
-            folder.mkdir(exist_ok=True)
-            self._path.replace(folder / f"source{self._suffix}")
-            about = {"name": self.title[:100], "typed": typed}
-            write_atomic(folder / "about.json", json.dumps(about).encode())
-        KEPT.make_room()
+            _add_owner(folder, self.owner)
+            return id
+        try:
+            KEPT.make_room(self.received, self.owner)
+        except UserError:
+            self.drop()
+            raise
+        folder.mkdir(exist_ok=True)
+        self._path.replace(folder / f"source{self._suffix}")
+        about = {"name": self.title[:100], "typed": typed, "owners": [self.owner]}
+        write_atomic(folder / "about.json", json.dumps(about).encode())
         return id
 
 
-def keep_text(text: str) -> str:
+def _add_owner(folder: Path, owner: str) -> None:
+    """Pairs that several bring belong to all of them."""
+    known = _owners(folder)
+    if owner not in known:
+        about = json.loads((folder / "about.json").read_text("utf-8"))
+        about["owners"] = [*known, owner]
+        write_atomic(folder / "about.json", json.dumps(about).encode())
+
+
+def keep_text(text: str, owner: str = "") -> str:
     """Pairs that were typed; returns their id."""
-    arrival = Arrival("")
+    arrival = Arrival("", owner)
     arrival.add(text.encode("utf-8", "replace"))
     return arrival.keep(typed=True)
 
 
-def keep_run(data: Path, title: str) -> str:
+def keep_run(data: Path, title: str, owner: str = "") -> str:
     """A run's own pairs, kept here again without a copy where the disk allows; returns their id."""
     checksum = _checksum(str(data), data.stat().st_mtime_ns, data.stat().st_size)
     folder = FOLDER / checksum[:32]
     if not _is_whole(folder):
+        KEPT.make_room(data.stat().st_size, owner)
         folder.mkdir(parents=True, exist_ok=True)
         link_or_copy(data, folder / "source.tsv")
-        write_atomic(folder / "about.json", json.dumps({"name": title[:100]}).encode())
-        KEPT.make_room()
+        about = {"name": title[:100], "owners": [owner]}
+        write_atomic(folder / "about.json", json.dumps(about).encode())
     return folder.name
 
 

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
 
 FOLDER = directory.ROOT / "uploads"
-KEPT = BoundedFolder(FOLDER, "*.safetensors", most=50, most_bytes=2e9)
-TRASH = BoundedFolder(FOLDER / "trash", "*.safetensors", most=10, most_bytes=2e9)
-"""Deleted uploads, which can be had back."""
 MAX_NAME, MAX_NOTE = 100, 10_000
 SHA256 = re.compile("[0-9a-f]{64}")
 
@@ -39,6 +36,15 @@ class Upload:
     def id(self) -> str:
         """Its name in the address: enough of the checksum that nobody guesses it."""
         return f"upload-{self.sha256[:16]}"
+
+
+def _owners(path: Path) -> tuple[str, ...]:
+    return _beside(path)[1]
+
+
+KEPT = BoundedFolder(FOLDER, "*.safetensors", most=50, most_bytes=2e9, owners_of=_owners)
+TRASH = BoundedFolder(FOLDER / "trash", "*.safetensors", most=50, most_bytes=2e9, owners_of=_owners)
+"""Deleted uploads, which can be had back."""
 
 
 def kept() -> list[Upload]:
@@ -68,7 +74,7 @@ def _beside(path: Path) -> tuple[str, tuple[str, ...], str]:
 def keep(
     name: str, brought: "bytes | Path | Checkpoint", owner: str
 ) -> "tuple[Upload, Checkpoint]":
-    """Check what was brought and keep it; the oldest give way when there are too many.
+    """Check what was brought and keep it; one's own oldest give way when there are too many.
 
     Args:
         name: what it was called on the person's machine.
@@ -79,6 +85,7 @@ def keep(
 
     Raises:
         CheckpointError: it is not a checkpoint we can trust.
+        UserError: there is no room but from others' last ones.
     """
     from transformer.checkpoint import Checkpoint
     from transformer.checkpoint.checkpoint import read
@@ -95,11 +102,13 @@ def keep(
     sha256 = hashlib.sha256(content).hexdigest()
     FOLDER.mkdir(parents=True, exist_ok=True)
     path = FOLDER / f"{sha256}.safetensors"
-    write_atomic(path, content)
+    if not path.exists():
+        KEPT.make_room(len(content), owner)
+        write_atomic(path, content)
     _, owners, note = _beside(path)
     kept = Upload(sha256, name[:100], tuple(dict.fromkeys((*owners, owner))), path, note)
     _write_beside(kept)
-    KEPT.make_room()
+    os.utime(path)
     return kept, checkpoint
 
 
@@ -130,7 +139,9 @@ def change(sha256: str, *, name: str | None = None, note: str | None = None) -> 
 
 
 def delete(sha256: str, owner: str = "") -> bool:
-    """Move an upload to the trash, from where :func:`restore` has it back; the oldest give way.
+    """Move an upload to the trash, from where :func:`restore` has it back.
+
+    One's own oldest there give way.
 
     Args:
         owner: whose it no longer is. Where others brought the same file, it stays for them.
@@ -140,6 +151,7 @@ def delete(sha256: str, owner: str = "") -> bool:
 
     Raises:
         CheckpointError: it is not there any more, or cannot be moved.
+        UserError: there is no room in the trash but from others' last ones.
     """
     upload = of(_file(FOLDER, sha256))
     others = tuple(one for one in upload.owners if one != owner)
@@ -148,10 +160,10 @@ def delete(sha256: str, owner: str = "") -> bool:
         return False
     try:
         TRASH.path.mkdir(exist_ok=True)
+        TRASH.make_room(upload.path.stat().st_size, owner or next(iter(upload.owners), ""))
         os.utime(_move(upload.path, TRASH.path))
     except OSError as error:
         raise CheckpointError(f"The upload could not be deleted: {error.strerror}.") from None
-    TRASH.make_room()
     return True
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from pages.components.shell import jobs
+from pages.components.shell import browser, jobs
 from pages.components.shell.frame import problem
 from pages.components.shell.tables import html_table
 from pages.components.shell.text import Html, code, plain
@@ -138,11 +138,17 @@ def _typed() -> None:
     id = ""
     try:
         if text.strip():
-            id = pairs.keep_text(text)
+            id = pairs.keep_text(text, browser.owner())
         st.session_state["pairs shown"] = id
         _choose(id)
     except UserError as error:
         st.session_state["pairs refused"] = error
+    except OSError as error:
+        st.session_state["pairs refused"] = _not_kept("pairs", error)
+
+
+def _not_kept(what: str, error: OSError) -> TaskError:
+    return TaskError(f"The {what} could not be kept: {error.strerror}. {remedy(error)}; try again.")
 
 
 @st.fragment
@@ -174,7 +180,7 @@ def _put_away() -> None:
         if arrival is None or turn != state.get("pairs turn"):
             if arrival is not None:
                 arrival.drop()
-            arrival = Arrival(name)
+            arrival = Arrival(name, browser.owner())
             state["pairs arrival"], state["pairs turn"] = arrival, turn
         if place != arrival.received:
             return  # sent twice
@@ -190,8 +196,7 @@ def _put_away() -> None:
         state["pairs refused"], state["pairs arrived"] = error, True
     except OSError as error:
         state.pop("pairs arrival", None)
-        sentence = f"The file could not be kept: {error.strerror}. {remedy(error)}; try again."
-        state["pairs refused"], state["pairs arrived"] = TaskError(sentence), True
+        state["pairs refused"], state["pairs arrived"] = _not_kept("file", error), True
 
 
 def _wait(id: str, bpe_size: int | None = None) -> None:

@@ -133,7 +133,7 @@ def _opened(path: Path) -> Iterator[_Files]:
                 target.unlink(missing_ok=True)
 
         yield _Files(
-            path.name,
+            folder.rstrip("/").rpartition("/")[2] or path.name,
             frozenset(
                 name.removeprefix(folder) for name in archive.members() if name.startswith(folder)
             ),

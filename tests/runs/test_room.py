@@ -1,0 +1,85 @@
+"""Whose things make way on a full shelf: never the last that somebody else has."""
+
+from pathlib import Path
+from random import Random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transformer.runs.room import Held, make_way
+
+
+def held(*entries: tuple[str, str]) -> list[Held]:
+    """Things named ``name`` of the owners in ``owners``, the first the oldest; 10 bytes each."""
+    return [
+        Held(Path(name), tuple(filter(None, owners.split("+"))), 10, float(age))
+        for age, (name, owners) in enumerate(entries)
+    ]
+
+
+def gone(found: list[Path] | None) -> list[str] | None:
+    return None if found is None else [path.name for path in found]
+
+
+def test_ones_own_oldest_go_first() -> None:
+    shelf = held(("a", "you"), ("b", "me"), ("c", "me"), ("d", "you"))
+    assert gone(make_way(shelf, "me", most=4, coming=1)) == ["b"]
+    assert gone(make_way(shelf, "me", most=3, coming=1)) == ["b", "c"]
+
+
+def test_then_the_oldest_of_whoever_holds_most() -> None:
+    shelf = held(("a", "ann"), ("b", "bob"), ("c", "bob"), ("d", "bob"))
+    assert gone(make_way(shelf, "me", most=4, coming=1)) == ["b"]
+    assert gone(make_way(shelf, "me", most_bytes=25, coming=10)) is None
+    assert gone(make_way(shelf, "me", most_bytes=35, coming=10)) == ["b", "c"]
+
+
+def test_never_the_last_of_somebody_else() -> None:
+    shelf = held(("a", "ann"), ("b", "bob"), ("c", ""))
+    assert make_way(shelf, "me", most=3, coming=1) is None
+    assert gone(make_way(shelf, "ann", most=3, coming=1)) == ["a"]
+    # What two brought counts for both.
+    assert make_way(held(("a", "ann+bob"), ("b", "cleo")), "me", most=2, coming=1) is None
+    assert gone(make_way(held(("a", "bob"), ("b", "ann+bob")), "me", most=2, coming=1)) == ["a"]
+
+
+def test_what_was_just_brought_stays() -> None:
+    assert gone(make_way(held(("a", "me"), ("b", "me")), "me", most=1)) == ["a"]
+    assert gone(make_way(held(("a", "me")), "me", most_bytes=1)) == []
+
+
+@given(
+    st.lists(st.sampled_from(["ann", "bob", "cleo"]), min_size=1, max_size=8),
+    st.integers(1, 60),
+    st.integers(2, 10),
+)
+def test_one_visitor_never_empties_the_shelf_of_another(
+    others: list[str], brought: int, most: int
+) -> None:
+    """However many things one brings, and however small the shelf."""
+    shelf = held(*((f"{place} {name}", name) for place, name in enumerate(others)))
+    for number in range(brought):
+        way = make_way(shelf, "attacker", most=max(most, len(set(others))), coming=1)
+        if way is None:
+            continue
+        shelf = [one for one in shelf if one.path not in way]
+        shelf.append(Held(Path(f"new {number}"), ("attacker",), 10, 100.0 + number))
+        assert {name for one in shelf for name in one.owners} >= set(others)
+    newest = {
+        name: max(place for place, one in enumerate(others) if one == name) for name in others
+    }
+    for name, place in newest.items():
+        assert Path(f"{place} {name}") in [one.path for one in shelf]
+
+
+def test_a_thousand_of_one_leave_the_only_one_of_another() -> None:
+    draw = Random(3)
+    shelf = held(("precious", "student"))
+    for number in range(1000):
+        owner = draw.choice(["a", "b", "c"])
+        way = make_way(shelf, owner, most=50, coming=1)
+        assert way is not None
+        shelf = [one for one in shelf if one.path not in way]
+        shelf.append(Held(Path(str(number)), (owner,), 10, 10.0 + number))
+        assert len(shelf) <= 50
+    assert shelf[0].path == Path("precious")
