@@ -137,7 +137,7 @@ def test_one_visitor_takes_no_upload_of_another(monkeypatch: pytest.MonkeyPatch)
     """Neither off the shelf nor out of the trash, however many they bring or delete."""
     monkeypatch.setattr(uploads, "KEPT", replace(uploads.KEPT, most=3))
     monkeypatch.setattr(uploads, "TRASH", replace(uploads.TRASH, most=3))
-    theirs, _ = uploads.keep("theirs.safetensors", make(100).to_bytes(), YOU)
+    uploads.keep("theirs.safetensors", make(100).to_bytes(), YOU)
     deleted, _ = uploads.keep("deleted.safetensors", make(101).to_bytes(), YOU)
     uploads.delete(deleted.sha256, YOU)
     for seed in range(6):
