@@ -21,15 +21,22 @@ class Dropout(nn.Module):
         self.p = p
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.p == 0:
-            return x
         if x.device.type != "cpu":
-            return F.dropout(x, self.p)
+            return F.dropout(x, self.p, self.training)
+        kept = self.kept(x)
+        return x if kept is None else x * kept
+
+    def kept(self, x: Tensor) -> Tensor | None:
+        """What each number is multiplied by, 0 or what makes up for it; None keeps all."""
+        if not self.training or self.p == 0:
+            return None
+        if x.device.type != "cpu":
+            return F.dropout(torch.ones_like(x), self.p)
         dropped = min(round(self.p * STEPS), STEPS - 1)
         numbers = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
         drawn = numbers.view(torch.int16)[: x.numel()].view(x.shape)  # from -STEPS/2 to STEPS/2
         kept = drawn >= dropped - STEPS // 2
-        return x * kept.to(x.dtype).mul_(STEPS / (STEPS - dropped))
+        return kept.to(x.dtype).mul_(STEPS / (STEPS - dropped))
 
     def extra_repr(self) -> str:
         return f"p={self.p}"

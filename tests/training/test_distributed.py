@@ -38,9 +38,10 @@ STEPS = 50
 TRAIN = ("-m", "transformer", "train")
 
 
-def config(dropout: float = 0.1, precision: str = "fp32") -> RunConfig:
+def config(dropout: float = 0.1, precision: str = "fp32", optimizer: str = "adam") -> RunConfig:
     """Batches of 7 pairs, which two processes share as 4 and 3."""
-    made = tiny(steps=STEPS, batch_size=7, eval_every=10, precision=precision)
+    chosen = {"precision": precision, "optimizer": optimizer}
+    made = tiny(steps=STEPS, batch_size=7, eval_every=10, **chosen)
     return replace(made, model=made.model.replace(dropout=dropout))
 
 
@@ -98,10 +99,12 @@ def test_torchrun_has_the_losses_of_one_process(root: Path, nursery: Nursery) ->
     assert steps == list(range(1, STEPS + 1))
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_two_processes_resume_bit_for_bit(precision: str, root: Path, nursery: Nursery) -> None:
+@pytest.mark.parametrize(("precision", "optimizer"), [("fp32", "muon"), ("bf16", "adam")])
+def test_two_processes_resume_bit_for_bit(
+    precision: str, optimizer: str, root: Path, nursery: Nursery
+) -> None:
     """With dropout, so that each process needs its own random numbers back."""
-    made = config(precision=precision)
+    made = config(precision=precision, optimizer=optimizer)
     unbroken, broken = (create_run(made, root=root) for _ in range(2))
     assert Together(nursery, unbroken).wait() == [0, 0]
     together = Together(nursery, broken, **OFTEN)

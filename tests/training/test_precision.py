@@ -17,6 +17,7 @@ from transformer.trainer.state import Position, read_state, write_state
 from transformer.training import compute, precision
 from transformer.training.batches import Batch, training_batches
 from transformer.training.compute import Compute
+from transformer.training.form import TrainingForm
 from transformer.training.loop import Begin, Loss, Training, evaluate_loss, evaluate_outputs, train
 
 CPU = torch.device("cpu")
@@ -53,7 +54,7 @@ def on_trial() -> tuple[Training, list[Batch]]:
 def test_a_trial_leaves_no_trace() -> None:
     training, batches = on_trial()
     before, rng = weights(training.model), torch.get_rng_state()
-    found = precision.measure(training.model, batches, training.loss, CPU)
+    found = precision.measure(training.form, batches, training.loss, CPU)
     assert min(found.fp32_seconds, found.bf16_seconds) > 0
     assert same(before, weights(training.model))
     assert torch.get_rng_state().equal(rng)
@@ -68,7 +69,7 @@ def test_a_trial_without_time_measures_once() -> None:
         tried.append(kind)
         return training.loss(model, batch, kind)
 
-    precision.measure(training.model, batches, loss_of, CPU, seconds=0)
+    precision.measure(training.form, batches, loss_of, CPU, seconds=0)
     assert tried == ["fp32", "bf16"] * 3  # two batches to warm up, then one that counts
 
 
@@ -80,7 +81,7 @@ def test_a_trial_that_fails_ends_in_float32() -> None:
             raise torch.OutOfMemoryError
         return training.loss(model, batch, kind)
 
-    assert precision.measure(training.model, batches, loss_of, CPU).precision == "fp32"
+    assert precision.measure(training.form, batches, loss_of, CPU).precision == "fp32"
 
 
 def never(model: nn.Module, batch: Batch, kind: str) -> Tensor:
@@ -90,7 +91,7 @@ def never(model: nn.Module, batch: Batch, kind: str) -> Tensor:
 @on_an_older_processor
 def test_where_bfloat16_is_imitated_nothing_is_tried() -> None:
     training, batches = on_trial()
-    found = precision.decide("auto", training.model, batches, never, CPU)
+    found = precision.decide("auto", training.form, batches, never, CPU)
     assert (found.precision, found.bf16_seconds) == ("fp32", 0)
     assert "no bfloat16" in found.sentence
 
@@ -98,7 +99,7 @@ def test_where_bfloat16_is_imitated_nothing_is_tried() -> None:
 @pytest.mark.parametrize("wanted", ["fp32", "bf16"])
 def test_what_is_asked_for_is_not_tried(wanted: str) -> None:
     training, batches = on_trial()
-    found = precision.decide(wanted, training.model, batches, never, CPU)
+    found = precision.decide(wanted, training.form, batches, never, CPU)
     assert found.precision == wanted
     assert "as its settings ask" in found.sentence
     assert ("only imitates" in found.sentence) == (wanted == "bf16" and not NATIVE)
@@ -129,12 +130,32 @@ def test_weights_gradients_adam_norms_and_evaluation_are_float32() -> None:
         if isinstance(event, Loss) and event.step:
             unmarked = fresh(config)
             unmarked.load_state_dict(model.state_dict())
-            assert evaluate_loss(unmarked, task, pairs, event.step) == event
+            found = evaluate_loss(unmarked, task, pairs, event.step)
+            assert found.loss == pytest.approx(event.loss, abs=1e-5)
     assert seen == {True: {torch.bfloat16}, False: {torch.float32}}
     assert norms == {torch.float32}
     kept = [*model.parameters(), *training.state().values()]
     kept += [p.grad for p in model.parameters() if p.grad is not None]
     assert {tensor.dtype for tensor in kept} == {torch.float32, torch.uint8}  # the random state
+
+
+def test_the_training_form_computes_in_bfloat16_what_the_model_does() -> None:
+    task, config = made(model={"dropout": 0.0})
+    model = fresh(config)
+    share = next(training_batches(task, config.model, config.training))
+    exact = model(*share.batch[:2])
+    seen = []
+    for called in (model, TrainingForm(model)):
+        model.zero_grad()
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = called(*share.batch[:2])
+        torch.testing.assert_close(logits.float(), exact, rtol=0, atol=0.1)
+        logits.float().sum().backward()
+        gradients = [one.grad.dtype for one in model.parameters() if one.grad is not None]
+        seen.append([logits.dtype, *gradients])
+    assert seen[0] == seen[1]
+    assert seen[0][0] == torch.bfloat16
+    assert set(seen[0][1:]) == {torch.float32}
 
 
 def test_a_softmax_in_bfloat16_is_that_in_float32_rounded() -> None:

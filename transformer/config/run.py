@@ -46,6 +46,12 @@ class TrainingConfig(SelfValidating):
         minimum=0.0,
         maximum=1.0,
     )
+    optimizer: str = setting(
+        "Adam, as in the paper; or Muon, which learns many tasks in fewer updates, each of which "
+        "costs a little more.",
+        default="adam",
+        choices=("adam", "muon"),
+    )
     adam_beta1: float = setting("Adam's β₁.", default=0.9, minimum=0.0, maximum=0.999999)
     adam_beta2: float = setting("Adam's β₂.", default=0.98, minimum=0.0, maximum=0.999999)
     adam_eps: float = setting(

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -221,4 +222,5 @@ def normalised(logits: Tensor, config: TransformerConfig, end: bool = False) -> 
 def pad(rows: Sequence[Sequence[int]], pad_id: int) -> Tensor:
     """Ragged lists of ids as one tensor: [batch, longest]."""
     longest = max(map(len, rows))
-    return torch.tensor([[*row, *[pad_id] * (longest - len(row))] for row in rows])
+    padded = [[*row, *[pad_id] * (longest - len(row))] for row in rows]
+    return torch.from_numpy(np.array(padded, np.int64))  # a few times as fast as torch.tensor

@@ -13,8 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from transformer.config import TransformerConfig
-from transformer.model import Transformer
 from transformer.training.batches import Batch
+from transformer.training.form import TrainingForm
 
 LENGTHS = 8
 """Texts are padded to a multiple of so many positions: else nearly every batch has a shape of its
@@ -44,7 +44,7 @@ class GraphedBackward:
     allocated or chosen while a graph is recorded.
     """
 
-    def __init__(self, backward: Backward, model: Transformer) -> None:
+    def __init__(self, backward: Backward, model: TrainingForm) -> None:
         """model: on the card; only its parameters and its configuration matter."""
         self.backward = backward
         self.config = model.config

@@ -22,7 +22,8 @@ from transformer.training.batches import Batch, Share, by_length, collate, encod
 from transformer.training.compute import Compute
 from transformer.training.cuda_graphs import GraphedBackward
 from transformer.training.distributed import ALONE, World
-from transformer.training.optimizer import Adam, learning_rate
+from transformer.training.form import TrainingForm
+from transformer.training.optimizer import learning_rate, optimizer_of
 from transformer.training.precision import BATCHES, decide
 
 EVAL_BATCH = 128
@@ -48,13 +49,16 @@ def cross_entropy(
 ) -> Tensor:
     """Loss in nats, the mean over the real target tokens, label-smoothed as in section 5.4.
 
-    PyTorch spreads the smoothed share over the whole vocabulary, <pad> included.
+    PyTorch spreads the smoothed share over the whole vocabulary, <pad> included. Tokens are taken
+    in the order in which ``logits`` lie in memory: to bring them into another is to copy them.
 
     Args:
         logits: [batch, target, vocabulary]
         target_out: ids, [batch, target]
         reduction: "mean", or "sum" over the real target tokens.
     """
+    if not logits.is_contiguous():
+        logits, target_out = logits.transpose(0, 1), target_out.t()
     return F.cross_entropy(
         logits.flatten(0, 1),
         target_out.flatten(),
@@ -122,10 +126,11 @@ def evaluate_loss(model: Transformer, task: Task, pairs: Sequence[Pair], step: i
         DivergedError: the loss is not finite.
     """
     model.eval()
+    form = TrainingForm(model)
     total = right = tokens = 0.0
     for group in by_length(encode(task, pairs), EVAL_BATCH):
         batch = collate(group, model.config).to(_device(model))
-        logits = model(batch.source, batch.target_in)
+        logits = form(batch.source, batch.target_in)
         real = batch.target_out != model.config.pad_id
         count = real.sum().item()
         total += cross_entropy(logits, batch.target_out, model.config.pad_id).item() * count
@@ -170,6 +175,7 @@ class Training:
         world: World = ALONE,
     ) -> None:
         self.model = model
+        self.form = TrainingForm(model)
         self.task = task
         self.config = config
         self.world = world
@@ -177,13 +183,11 @@ class Training:
         self.step = 0
         self.tokens = 0
         self._restored = False
-        self.optimizer = Adam(
-            model.parameters(), (config.adam_beta1, config.adam_beta2), config.adam_eps
-        )
+        self.optimizer = optimizer_of(model, config)
         self._called: nn.Module | None = None
         self._graphed = None
         if world.device.type == "cuda" and world.size == 1:
-            self._graphed = GraphedBackward(self._backward, model)
+            self._graphed = GraphedBackward(self._backward, self.form)
 
     def events(self) -> Iterator[Event]:
         """Train on from where the model is; yields what happens as it happens.
@@ -242,7 +246,7 @@ class Training:
         device = self.world.device
         batches = [share.batch.to(device) for share in tried]
         graphed = self._graphed is not None
-        found = decide(self.config.precision, self.model, batches, self.loss, device, graphed)
+        found = decide(self.config.precision, self.form, batches, self.loss, device, graphed)
         self.precision = self.world.broadcast(found.precision)
         yield Begin(self.step, found)
 
@@ -267,13 +271,13 @@ class Training:
     def _backward(self, batch: Batch, scale: float | Tensor) -> Tensor:
         """Add the gradient of a batch's loss, times ``scale``, to the parameters."""
         if self._called is None:
-            self._called = self.world.wrap(self.model)
+            self._called = self.world.wrap(self.form)
         total = self.loss(self._called, batch, self.precision)
         (total * scale).backward()
         return total.detach()
 
     def _update(self, share: Share, total: Tensor, norm: Tensor) -> Update:
-        """One step of Adam (section 5.3) along that gradient."""
+        """One step of the optimizer (section 5.3: Adam) along that gradient."""
         rate = learning_rate(self.step + 1, self.config)
         loss = total.item() / share.targets
         if not (math.isfinite(loss) and torch.isfinite(norm)):
@@ -298,13 +302,13 @@ class Training:
     def state(self) -> dict[str, Tensor]:
         """What the next update depends on, besides the weights, as named tensors.
 
-        "adam.NAME.KEY" of every parameter, and "rng.RANK" of every process. All processes must
-        call it at the same moment.
+        "OPTIMIZER.NAME.KEY" of every parameter, and "rng.RANK" of every process. All processes
+        must call it at the same moment.
         """
         state = {}
         for name, parameter in self.model.named_parameters():
             for key, value in self.optimizer.state.get(parameter, {}).items():
-                state[f"adam.{name}.{key}"] = value.cpu()
+                state[f"{self.config.optimizer}.{name}.{key}"] = value.cpu()
         for rank, rng in enumerate(self.world.gather(_rng(self.world.device))):
             state[f"rng.{rank}"] = rng
         return state
@@ -320,7 +324,7 @@ class Training:
         self.step, self.tokens, self._restored = step, tokens, True
         self.precision = precision
         for name, parameter in self.model.named_parameters():
-            prefix = f"adam.{name}."
+            prefix = f"{self.config.optimizer}.{name}."
             found = {
                 key.removeprefix(prefix): value.to(parameter.device, copy=True)
                 for key, value in state.items()

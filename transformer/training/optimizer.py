@@ -1,14 +1,15 @@
-"""Adam and its schedule (section 5.3), on the kernel of PyTorch's own.
+"""Adam and its schedule (section 5.3), on the kernel of PyTorch's own; and Muon.
 
 ``torch.optim.Adam(..., fused=True)`` computes the same, bit for bit. But whoever makes one
 imports a compiler, which takes as long as importing torch: every trainer would start that later.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from transformer.config import TrainingConfig
 
@@ -80,3 +81,108 @@ class Adam:
             amsgrad=False,
             maximize=False,
         )
+
+
+MOMENTUM = 0.95
+QUINTIC = (3.4445, -4.7750, 2.0315)
+"""Chosen by Muon's author so that small singular values grow fast; they end between 0.7 and 1.2."""
+ROUNDS = 5
+LIKE_ADAM = 0.2
+"""Root mean square of an update at rate 1, about that of Adam's: one rate serves both."""
+
+
+class Muon:
+    """Momentum whose matrices are made orthogonal before they are added (Jordan et al., 2024).
+
+    A gradient's largest directions no longer drown the others: all singular values of an update
+    are about 1. It is for the matrices inside the layers. Embeddings, of which an update touches
+    some rows alone, the output, biases and gains are Adam's. An update of an n x m matrix is
+    scaled by 0.2 · √max(n, m), as Liu et al. (2025) do it.
+
+    state: of each matrix that had an update, "momentum"; of the others as in :class:`Adam`.
+    """
+
+    def __init__(self, matrices: Iterable[Tensor], others: Adam) -> None:
+        self.matrices = list(matrices)
+        self.others = others
+        self.state = others.state
+
+    def zero_grad(self) -> None:
+        for parameter in self.matrices:
+            parameter.grad = None
+        self.others.zero_grad()
+
+    @torch.no_grad()
+    def step(self, rate: float) -> None:
+        """One update, at this learning rate, of all that have a gradient."""
+        by_shape: dict[torch.Size, list[Tensor]] = {}
+        for parameter in self.matrices:
+            if parameter.grad is not None:
+                by_shape.setdefault(parameter.shape, []).append(parameter)
+        for shape, alike in by_shape.items():
+            updates = orthogonal(torch.stack([self._direction(one) for one in alike]))
+            updates *= -rate * LIKE_ADAM * max(shape) ** 0.5
+            torch._foreach_add_(alike, list(updates.unbind()))
+        self.others.step(rate)
+
+    def _direction(self, parameter: Tensor) -> Tensor:
+        """Where momentum will be after this gradient (Nesterov's)."""
+        assert parameter.grad is not None
+        slot = self.state.setdefault(parameter, {})
+        if "momentum" not in slot:
+            slot["momentum"] = torch.zeros_like(parameter)
+        momentum = slot["momentum"].lerp_(parameter.grad, 1 - MOMENTUM)
+        return parameter.grad.lerp(momentum, MOMENTUM)
+
+
+def orthogonal(matrices: Tensor) -> Tensor:
+    """UVᵀ of each matrix UΣVᵀ, nearly: singular values come out between about 0.7 and 1.2.
+
+    Newton and Schulz's iteration with a polynomial of degree five: products alone, and of
+    matrices of one shape all at once.
+
+    Args:
+        matrices: [batch, row, column]
+    """
+    a, b, c = QUINTIC
+    x = matrices / (matrices.square().sum(dim=(1, 2), keepdim=True).sqrt() + 1e-30)
+    tall = x.size(1) > x.size(2)
+    if tall:
+        x = x.mT.contiguous()
+    for _ in range(ROUNDS):
+        square = torch.bmm(x, x.mT)
+        polynomial = torch.baddbmm(square, square, square, beta=b, alpha=c)
+        x = torch.baddbmm(x, polynomial, x, beta=a)
+    return x.mT if tall else x
+
+
+class Optimizer(Protocol):
+    """What a training step asks of Adam and of Muon."""
+
+    state: dict[Tensor, dict[str, Tensor]]
+
+    def zero_grad(self) -> None: ...
+
+    def step(self, rate: float) -> None: ...
+
+
+def optimizer_of(model: nn.Module, config: TrainingConfig) -> Optimizer:
+    """The optimizer that a run's settings ask for, over all parameters of a model."""
+    named = dict(model.named_parameters())
+    matrices = _matrices(named) if config.optimizer == "muon" else []
+    apart = set(matrices)
+    adam = Adam(
+        [one for one in named.values() if one not in apart],
+        (config.adam_beta1, config.adam_beta2),
+        config.adam_eps,
+    )
+    return Muon(matrices, adam) if matrices else adam
+
+
+def _matrices(named: dict[str, nn.Parameter]) -> Sequence[Tensor]:
+    """Those inside the layers: neither embeddings, learned positions nor the output."""
+    return [
+        parameter
+        for name, parameter in named.items()
+        if parameter.dim() == 2 and name.startswith(("encoder.", "decoder."))
+    ]

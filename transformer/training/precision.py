@@ -13,10 +13,10 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from transformer.model import Transformer
 from transformer.training.batches import Batch
 from transformer.training.compute import Compute
 from transformer.training.cuda_graphs import GraphedBackward
+from transformer.training.form import TrainingForm
 
 FASTER = 1.2
 """bfloat16 must be so many times as fast; below, the loss of digits is not worth it."""
@@ -42,7 +42,7 @@ def has_bf16(device: torch.device) -> bool:
 
 def decide(
     wanted: str,
-    model: Transformer,
+    model: TrainingForm,
     batches: Sequence[Batch],
     loss_of: LossOf,
     device: torch.device,
@@ -67,7 +67,7 @@ def decide(
 
 
 def measure(
-    model: Transformer,
+    model: TrainingForm,
     batches: Sequence[Batch],
     loss_of: LossOf,
     device: torch.device,
@@ -105,7 +105,7 @@ def measure(
 
 
 def _pass(
-    model: Transformer, loss_of: LossOf, precision: str, graphed: bool
+    model: TrainingForm, loss_of: LossOf, precision: str, graphed: bool
 ) -> Callable[[Batch], Tensor]:
     """Forward and backward pass of a batch; returns its loss."""
 

@@ -1,0 +1,104 @@
+"""The training form computes what ``model.py`` does: outputs and gradients, in float64."""
+
+import pytest
+import torch
+from hypothesis import given, settings
+
+from tests.support.pytorch_models import close, configs, randomise, seeds, sizes
+from transformer.config import TransformerConfig
+from transformer.dropout import Dropout
+from transformer.faults import plant
+from transformer.hooks import ablate, record
+from transformer.model import Transformer
+from transformer.tasks.presets import PRESETS
+from transformer.training.form import TrainingForm, is_plain
+from transformer.training.loop import cross_entropy
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+
+def ids(config: TransformerConfig, size: int, batch: int, length: int) -> torch.Tensor:
+    """Random tokens; padded in every second example, as ``torch.rand`` has it."""
+    found = torch.randint(0, size, (batch, length))
+    if torch.rand(()) < 0.5:  # a text that is padding alone included
+        found[torch.rand(batch, length) < 0.4] = config.pad_id
+    return found
+
+
+@settings(max_examples=60)
+@given(configs(layer_norm_eps=0.1), seeds, sizes, sizes, sizes)
+def test_outputs_and_gradients_are_the_models(
+    config: TransformerConfig, seed: int, batch: int, source_length: int, target_length: int
+) -> None:
+    """A norm over two numbers with nothing added to their variance magnifies rounding itself."""
+    torch.manual_seed(seed)
+    assert_same(config, batch, source_length, target_length)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_they_are_at_the_presets_choices(preset: str) -> None:
+    torch.manual_seed(1)
+    sizes = {"source_vocab_size": 30, "target_vocab_size": 31}
+    small = {"d_model": 64, "num_heads": 4, "d_ff": 128, "dropout": 0.0, "max_length": 128}
+    assert_same(TransformerConfig(**PRESETS[preset].model | sizes | small), 8, 12, 9)
+
+
+def assert_same(
+    config: TransformerConfig, batch: int, source_length: int, target_length: int
+) -> None:
+    model = Transformer(config)
+    randomise(model)
+    source = ids(config, config.source_vocab_size, batch, source_length)
+    target = ids(config, config.target_vocab_size, batch, target_length)
+    wanted = torch.randint(0, config.target_vocab_size, target.shape)
+    found = []
+    for called in (model, TrainingForm(model)):
+        logits = called(source, target)
+        loss = cross_entropy(logits, wanted, config.pad_id, 0.1, reduction="sum")
+        gradients = torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
+        found.append((logits, loss, *gradients))
+    for ours, theirs in zip(*found, strict=True):
+        assert (ours is None) == (theirs is None)
+        if ours is not None:
+            close(ours, theirs)
+
+
+CONFIG = TransformerConfig(source_vocab_size=9, target_vocab_size=8, d_model=8, num_heads=2, d_ff=8)
+SOURCE, TARGET = torch.randint(0, 8, (3, 5)), torch.randint(0, 8, (3, 4))
+
+
+def test_where_somebody_looks_the_model_itself_is_called() -> None:
+    model = Transformer(CONFIG).eval()
+    form = TrainingForm(model)
+    with record(model) as trace:
+        form(SOURCE, TARGET)
+    assert "encoder.layers.0.self_attention.weights" in trace
+    assert is_plain(model)
+    with ablate(model, "encoder.layers.0.self_attention.weights"):
+        assert torch.equal(form(SOURCE, TARGET), model(SOURCE, TARGET))
+    calls: list[int] = []
+    handle = model.encoder.register_forward_hook(lambda *_: calls.append(1))
+    form(SOURCE, TARGET)
+    assert calls == [1]
+    handle.remove()
+    assert is_plain(model)
+
+
+def test_a_planted_fault_stays_planted() -> None:
+    model = Transformer(CONFIG).eval()
+    before = TrainingForm(model)(SOURCE, TARGET)
+    plant(model, "no-causal-mask")
+    assert not is_plain(model)
+    assert torch.equal(TrainingForm(model)(SOURCE, TARGET), model(SOURCE, TARGET))
+    assert not torch.allclose(before, model(SOURCE, TARGET))
+
+
+def test_dropout_falls_where_the_model_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a mask that is the same everywhere, both drop out the same."""
+    model = Transformer(CONFIG.replace(dropout=0.5))
+    without = model.eval()(SOURCE, TARGET)
+    even = torch.arange(CONFIG.d_model) % 2 * 2.0
+    monkeypatch.setattr(Dropout, "kept", lambda self, x: even.expand_as(x))
+    found = TrainingForm(model.train())(SOURCE, TARGET)
+    torch.testing.assert_close(found, model(SOURCE, TARGET))
+    assert not torch.allclose(found, without)

@@ -1,0 +1,99 @@
+"""Muon: its updates are orthogonal, it moves the matrices of the layers alone, and resumes."""
+
+import pytest
+import torch
+
+from tests.support.small_training import fresh, made, same, weights
+from transformer.training.batches import training_batches
+from transformer.training.loop import Training, Update, cross_entropy
+from transformer.training.optimizer import (
+    LIKE_ADAM,
+    MOMENTUM,
+    QUINTIC,
+    ROUNDS,
+    Adam,
+    Muon,
+    learning_rate,
+    optimizer_of,
+    orthogonal,
+)
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (3, 7), (7, 3)])
+def test_an_update_has_the_directions_of_its_matrix_and_no_lengths(shape: tuple[int, int]) -> None:
+    """Against the polynomial applied to the singular values, matrix by matrix."""
+    torch.manual_seed(1)
+    matrices = torch.randn(5, *shape, dtype=torch.float64)
+    a, b, c = QUINTIC
+    for matrix, found in zip(matrices, orthogonal(matrices), strict=True):
+        u, s, v = torch.linalg.svd(matrix, full_matrices=False)
+        s = s / s.square().sum().sqrt()
+        for _ in range(ROUNDS):
+            s = a * s + b * s**3 + c * s**5
+        torch.testing.assert_close(found, u * s @ v, rtol=0, atol=1e-10)
+        assert ((s > 0.6) & (s < 1.3)).all()
+
+
+def test_nothing_to_learn_moves_nothing() -> None:
+    assert torch.equal(orthogonal(torch.zeros(1, 3, 3)), torch.zeros(1, 3, 3))
+
+
+def test_an_update_is_momentum_made_orthogonal_and_adam_for_the_rest() -> None:
+    task, config = made(steps=3, optimizer="muon", gradient_clip=1e6, adam_eps=1e-3)
+    settings, pad_id = config.training, config.model.pad_id
+    training = Training(fresh(config), task, settings)
+    events = training.events()
+    plain = fresh(config)
+    inside = {
+        name: torch.zeros_like(one)
+        for name, one in plain.named_parameters()
+        if one.dim() == 2 and "layers" in name
+    }
+    named = dict(plain.named_parameters())
+    assert len(inside) == 6 + 10  # of the encoder's layer and the decoder's
+    rest = [one for name, one in named.items() if name not in inside]
+    adam = Adam(rest, (settings.adam_beta1, settings.adam_beta2), settings.adam_eps)
+    for step, share in zip(
+        range(1, 4), training_batches(task, config.model, settings), strict=False
+    ):
+        batch = share.batch
+        plain.zero_grad()
+        cross_entropy(plain(batch.source, batch.target_in), batch.target_out, pad_id).backward()
+        rate = learning_rate(step, settings)
+        adam.step(rate)
+        with torch.no_grad():
+            for name, momentum in inside.items():
+                gradient = named[name].grad
+                assert gradient is not None
+                momentum.mul_(MOMENTUM).add_(gradient, alpha=1 - MOMENTUM)
+                ahead = MOMENTUM * momentum + (1 - MOMENTUM) * gradient
+                scale = LIKE_ADAM * max(gradient.shape) ** 0.5
+                named[name].sub_(orthogonal(ahead[None])[0], alpha=rate * scale)
+        next(event for event in events if isinstance(event, Update))
+    for left, right in zip(training.model.parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(left, right, rtol=1e-4, atol=1e-5)
+
+
+def test_a_setting_chooses() -> None:
+    config = made(optimizer="muon")[1]
+    model = fresh(config)
+    assert isinstance(optimizer_of(model, config.training), Muon)
+    assert isinstance(optimizer_of(model, made()[1].training), Adam)
+
+
+def test_it_goes_on_bit_for_bit() -> None:
+    task, config = made(steps=6, optimizer="muon", model={"dropout": 0.1})
+    unbroken = Training(fresh(config), task, config.training)
+    state, halfway = {}, {}
+    for event in unbroken.events():
+        if isinstance(event, Update) and event.step == 3:
+            state = {name: value.clone() for name, value in unbroken.state().items()}
+            halfway = weights(unbroken.model)
+    assert any(name.endswith(".momentum") for name in state)
+    model = fresh(config)
+    model.load_state_dict(halfway, strict=False)
+    resumed = Training(model, task, config.training)
+    resumed.restore(3, 0, state)
+    for _ in resumed.events():
+        pass
+    assert same(weights(resumed.model), weights(unbroken.model))

@@ -1,0 +1,206 @@
+"""The model of ``model.py`` in fewer operations, for training: a forward pass with its gradient.
+
+Rows are position by position, [position · batch, width], so that heads are views rather than
+copies. Queries, keys and values of one input are one product, the division by √d_k is in its
+weights, a mask is added by the product it belongs to and left out where nothing is masked, norms
+are PyTorch's own, and dropout is applied where its input is added. ``model.py`` is what one reads;
+the tests hold outputs and gradients to it.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from transformer.config import TransformerConfig
+from transformer.dropout import Dropout
+from transformer.hooks import HookPoint
+from transformer.model import (
+    Decoder,
+    DecoderLayer,
+    Embedding,
+    Encoder,
+    EncoderLayer,
+    FeedForward,
+    LayerNorm,
+    MultiHeadAttention,
+    ResidualConnection,
+    Transformer,
+)
+
+PLAIN = {
+    *(Transformer, Encoder, EncoderLayer, Decoder, DecoderLayer, MultiHeadAttention, FeedForward),
+    *(Embedding, LayerNorm, ResidualConnection, Dropout, HookPoint),
+    *(nn.Linear, nn.Embedding, nn.ModuleList, nn.Identity),
+}
+"""What a model that computes what ``model.py`` says is made of; a planted fault is a class more."""
+MASKED = torch.finfo(torch.bfloat16).min
+"""What is added to a score that does not count: the lowest number that every type has."""
+
+
+class TrainingForm(nn.Module):
+    """Calls a model in as few operations as it takes, or as it is where somebody looks inside."""
+
+    def __init__(self, model: Transformer) -> None:
+        super().__init__()
+        self.model = model
+
+    @property
+    def config(self) -> TransformerConfig:
+        return self.model.config
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        """As the model's own: ids [batch, source], [batch, target] -> [batch, target, vocabulary].
+
+        Position by position in memory, [target, batch, vocabulary].
+        """
+        if not is_plain(self.model):
+            return cast(Tensor, self.model(source, target))
+        return _logits(self.model, source, target)
+
+
+def is_plain(model: Transformer) -> bool:
+    """Whether a model computes what ``model.py`` says, with nobody looking or intervening."""
+    return all(
+        type(part) in PLAIN
+        and not (part._forward_hooks or part._forward_pre_hooks)
+        and not (part._backward_hooks or part._backward_pre_hooks)
+        and not (type(part) is HookPoint and part.hooks)
+        for part in model.modules()
+    )
+
+
+def _logits(model: Transformer, source: Tensor, target: Tensor) -> Tensor:
+    batch, positions = target.shape
+    source_mask = _padding(source, model.config)
+    x = _embed(model.source_embedding, source)
+    for layer in cast("Iterable[EncoderLayer]", model.encoder.layers):
+        x = _self_attention(
+            layer.self_attention, layer.self_attention_residual, x, batch, source_mask
+        )
+        x = _feed_forward(layer.feed_forward, layer.feed_forward_residual, x)
+    memory = _norm(model.encoder.norm, x)
+    future = torch.full((positions, positions), MASKED, dtype=x.dtype, device=x.device).triu(1)
+    x = _embed(model.target_embedding, target)
+    for block in cast("Iterable[DecoderLayer]", model.decoder.layers):
+        x = _self_attention(block.self_attention, block.self_attention_residual, x, batch, future)
+        x = _cross_attention(
+            block.cross_attention, block.cross_attention_residual, x, memory, batch, source_mask
+        )
+        x = _feed_forward(block.feed_forward, block.feed_forward_residual, x)
+    x = _norm(model.decoder.norm, x)
+    return cast(Tensor, model.output(x)).view(positions, batch, -1).transpose(0, 1)
+
+
+def _padding(source: Tensor, config: TransformerConfig) -> Tensor | None:
+    """What is added to the scores of each source position, [batch · head, 1, source].
+
+    None where no text is padded. To look would let a graphics card wait.
+    """
+    padded = source == config.pad_id
+    if source.device.type == "cpu" and not padded.any():
+        return None
+    added = torch.zeros(padded.shape, device=source.device).masked_fill_(padded, MASKED)
+    return added.repeat_interleave(config.num_heads, dim=0)[:, None]
+
+
+def _embed(embedding: Embedding, ids: Tensor) -> Tensor:
+    """ids [batch, position] -> [position · batch, d_model]"""
+    positions = embedding.positional_encoding(0, ids.size(1))[:, None]
+    tokens = F.embedding(ids.t(), embedding.tokens.weight)
+    x = torch.add(positions, tokens, alpha=embedding.scale)
+    return cast(Tensor, embedding.dropout(x)).flatten(0, 1)
+
+
+def _residual(
+    connection: ResidualConnection, x: Tensor, sublayer: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """x + Sublayer(LayerNorm(x)), or LayerNorm(x + Sublayer(x)) (section 3.1)."""
+    y = sublayer(_norm(connection.norm, x) if connection.norm_first else x)
+    kept = connection.dropout.kept(y)
+    x = x + y if kept is None else torch.addcmul(x, y, kept)
+    return x if connection.norm_first else _norm(connection.norm, x)
+
+
+def _norm(norm: nn.Module, x: Tensor) -> Tensor:
+    if not isinstance(norm, LayerNorm):
+        return x
+    return torch.layer_norm(x, norm.gain.shape, norm.gain, norm.bias, norm.eps)
+
+
+def _feed_forward(network: FeedForward, connection: ResidualConnection, x: Tensor) -> Tensor:
+    activation = torch.relu_ if network.activation is torch.relu else network.activation
+    return _residual(
+        connection, x, lambda x: cast(Tensor, network.outer(activation(network.inner(x))))
+    )
+
+
+def _self_attention(
+    attention: MultiHeadAttention,
+    connection: ResidualConnection,
+    x: Tensor,
+    batch: int,
+    mask: Tensor | None,
+) -> Tensor:
+    def sublayer(x: Tensor) -> Tensor:
+        everything = attention.query, attention.key, attention.value
+        queries, keys, values = _projected(attention, x, batch, *everything)
+        return _attend(attention, queries, keys, values, mask)
+
+    return _residual(connection, x, sublayer)
+
+
+def _cross_attention(
+    attention: MultiHeadAttention,
+    connection: ResidualConnection,
+    x: Tensor,
+    memory: Tensor,
+    batch: int,
+    mask: Tensor | None,
+) -> Tensor:
+    def sublayer(x: Tensor) -> Tensor:
+        [queries] = _projected(attention, x, batch, attention.query)
+        keys, values = _projected(attention, memory, batch, attention.key, attention.value)
+        return _attend(attention, queries, keys, values, mask)
+
+    return _residual(connection, x, sublayer)
+
+
+def _projected(
+    attention: MultiHeadAttention, x: Tensor, batch: int, *parts: nn.Linear
+) -> list[Tensor]:
+    """Several projections in one product, each [batch · head, position, d_k].
+
+    Queries come out divided by √d_k.
+    """
+    heads, d_model = attention.num_heads, x.size(-1)
+    weights, biases = [], []
+    for part in parts:
+        scale = (d_model // heads) ** -0.5 if part is attention.query else 1.0
+        weights.append(
+            (part.weight * scale if scale != 1 else part.weight).view(heads, -1, d_model)
+        )
+        biases.append((part.bias * scale if scale != 1 else part.bias).view(heads, -1))
+    weight = torch.stack(weights, dim=1).flatten(0, 2)
+    bias = torch.stack(biases, dim=1).flatten()
+    y = F.linear(x, weight, bias).view(len(x) // batch, batch * heads, len(parts), -1)
+    return [part.transpose(0, 1) for part in y.unbind(2)]
+
+
+def _attend(
+    attention: MultiHeadAttention,
+    queries: Tensor,
+    keys: Tensor,
+    values: Tensor,
+    mask: Tensor | None,
+) -> Tensor:
+    """Softmax(QKᵀ)V and its projection (section 3.2): [batch · head, position, d_k] each."""
+    if mask is None:
+        scores = torch.bmm(queries, keys.mT)
+    else:
+        scores = torch.baddbmm(mask.to(queries.dtype), queries, keys.mT)
+    mixed = torch.bmm(torch.softmax(scores, dim=-1), values)
+    rows = mixed.transpose(0, 1).reshape(-1, attention.output.in_features)
+    return cast(Tensor, attention.output(rows))
