@@ -24,7 +24,7 @@ LAYERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("runs", "interop", "analysis", "figures"),
         ("trainer", "evaluation"),
         ("faults", "health"),
-        ("doctor", "experiments"),
+        ("doctor", "experiments", "anatomy"),
         ("cli", "__main__"),
     ),
     "pages.components": (
@@ -32,7 +32,7 @@ LAYERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("shell",),
         ("widgets",),
         ("shared",),
-        ("training", "runs", "attention", "decoding", "checkpoints", "overview"),
+        ("training", "runs", "attention", "decoding", "checkpoints", "overview", "learn"),
     ),
 }
 """From the bottom up: a part imports from its own layer and from those below."""

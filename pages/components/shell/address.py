@@ -21,7 +21,7 @@ GONE = "It may have been deleted, or belong to another server."
 LIMIT = 400
 """Longer values stay out of the address, which browsers and mail programs would cut."""
 
-NAMES = {"compared card": "compare"}
+NAMES = {"compared card": "compare", "anatomy step": "step"}
 """Keys of widgets whose name in the address is another, since two pages use it for two things."""
 
 WHOSE = "page of the address"

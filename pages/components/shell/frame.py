@@ -18,6 +18,7 @@ PAGES = (
     ("pages/attention.py", "Attention", ":material/grid_on:"),
     ("pages/decode.py", "Decode", ":material/format_list_numbered:"),
     ("pages/checkpoints.py", "Checkpoints", ":material/inventory_2:"),
+    ("pages/learn.py", "Learn", ":material/school:"),
 )
 STYLE = f"<style>{Path(__file__).with_name('style.css').read_text('utf-8')}</style>"
 """How all pages look; in the page once, so that no panel brings a sheet of its own."""

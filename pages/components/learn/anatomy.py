@@ -1,0 +1,119 @@
+"""Anatomy: the map of one forward pass, and a card for the box that is chosen on it."""
+
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from pages.components.learn import place, taken_out
+from pages.components.shared import inputs
+from pages.components.shared.inspection import LONGEST_OUTPUT, shown
+from pages.components.shell import address
+from pages.components.shell.frame import errors_shown
+from pages.components.shell.text import verbatim
+from pages.components.widgets.anatomy_map import anatomy_map
+from pages.components.widgets.value_picture import value_picture
+from transformer.anatomy.boxes import Box, boxes
+from transformer.anatomy.code import code_of
+
+if TYPE_CHECKING:
+    from transformer.anatomy.forward_pass import ForwardPass
+    from transformer.checkpoint import Checkpoint
+
+
+def panel() -> None:
+    """The fields that choose model and input, then the map with its card."""
+    chosen = inputs.checkpoint_and_text()
+    if chosen is not None:
+        walk(*chosen)
+
+
+@st.fragment
+def walk(checkpoint: "Checkpoint", text: str) -> None:
+    """Map and card. A fragment: another box leaves the rest of the page alone."""
+    with errors_shown(), address.together("Learn"):
+        written = written_for(checkpoint, text)
+        every = boxes(checkpoint.config)
+        place.read((checkpoint.header.sha256, text), every, len(written))
+        left, right = st.columns([5, 6], gap="medium")
+        with left:
+            anatomy_map(
+                checkpoint.config,
+                shown(checkpoint.target_vocabulary.tokens, written),
+                told=place.tell(),
+                key=place.MAP,
+                on_place=place.remember,
+            )
+        with right:
+            box = place.box(every)
+            card(pass_of(checkpoint, text, written, place.step()), box)
+            taken_out.panel(checkpoint, text, box, written, place.step())
+            lines_that_compute(box)
+        place.write()
+
+
+def written_for(checkpoint: "Checkpoint", text: str) -> tuple[int, ...]:
+    """What the model writes, decoded once for each input."""
+    from transformer.decoding.strategies import Greedy, decode
+
+    name = (checkpoint.header.sha256, text)
+    kept: tuple[object, tuple[int, ...]] | None = st.session_state.get("anatomy written")
+    if kept is None or kept[0] != name:
+        strategy = Greedy(max_length=LONGEST_OUTPUT)
+        kept = (name, decode(checkpoint.model, checkpoint.encode(text), strategy)[0].tokens)
+        st.session_state["anatomy written"] = kept
+    return kept[1]
+
+
+def pass_of(
+    checkpoint: "Checkpoint", text: str, written: tuple[int, ...], step: int
+) -> "ForwardPass":
+    """The forward pass at one step, run once for all of its boxes."""
+    from transformer.anatomy.forward_pass import forward_pass
+
+    name = (checkpoint.header.sha256, text, step)
+    kept: tuple[object, ForwardPass] | None = st.session_state.get("anatomy pass")
+    if kept is None or kept[0] != name:
+        kept = (name, forward_pass(checkpoint, checkpoint.encode(text), written[:step]))
+        st.session_state["anatomy pass"] = kept
+    return kept[1]
+
+
+def card(run: "ForwardPass", box: Box) -> None:
+    """Why the box is there, what goes in and comes out, and its numbers."""
+    about, config = box.about, run.checkpoint.config
+    st.markdown(f"#### {about.title}")
+    st.caption(f"{box.where} · section {about.section} of the paper")
+    st.markdown(about.why)
+    st.latex(box.formula(config))
+    given, made = run.shapes(box)
+    st.markdown(f"**In:** {given}  \n**Out:** {made}")
+    value_picture(
+        run.pictures(box),
+        None if box.encodes or box.stack == "output" else run.step,
+        key="anatomy values",
+    )
+    st.caption(look_for(box))
+
+
+def lines_that_compute(box: Box) -> None:
+    """The box's own lines, read from the file."""
+    for lines in code_of(box.about.code):
+        which = (
+            f"line {lines.first}"
+            if lines.first == lines.last
+            else (f"lines {lines.first} to {lines.last}")
+        )
+        st.caption(f"{verbatim(lines.file)}, {which}")
+        st.code(lines.text, language="python", wrap_lines=True)
+
+
+def look_for(box: Box) -> str:
+    """What the picture shows, in a sentence."""
+    if box.stack == "output":
+        return "The most likely tokens at this step; the first is written."
+    marked = "" if box.encodes else " The row underlined is the position being written."
+    if box.part in ("products", "scores", "mask"):
+        return f"A row a query, a column a key; blue fits, orange does not, grey is hidden.{marked}"
+    if box.part == "softmax":
+        return f"A row a query, a column a key; each row sums to 1.{marked}"
+    return f"A row a position, a column a feature; blue is positive, orange negative.{marked}"

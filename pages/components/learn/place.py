@@ -1,0 +1,80 @@
+"""Where a person is on the anatomy's map: box and decoding step, in the address."""
+
+from collections.abc import Sequence
+from urllib.parse import parse_qsl, urlencode
+
+import streamlit as st
+
+from pages.components.shell import address
+from pages.components.shell.address import Message
+from transformer.anatomy.boxes import Box
+
+FIELDS = ("box", "anatomy step", "without")
+NAMES = {"box": "box", "step": "anatomy step"}
+"""As the map's script names them -> keys."""
+PLACE = "anatomy place"
+MAP = "anatomy map"
+
+
+def read(belongs_to: object, every: Sequence[Box], steps: int) -> None:
+    """Before all else: take what the address says, and start anew for another input.
+
+    Args:
+        belongs_to: what names the model and the input.
+        every: the boxes that the model has. steps: how many tokens it writes.
+    """
+    before = st.session_state.get("anatomy belongs to", belongs_to)
+    if before != belongs_to and not address.followed():
+        st.session_state["anatomy step"] = st.session_state["kept anatomy step"] = ""
+    st.session_state["anatomy belongs to"] = belongs_to
+    for key in FIELDS:
+        address.read(key, "")
+    if st.session_state["box"] not in [box.id for box in every]:
+        # Another model may have fewer layers: the same box in its last one, else the first of all.
+        st.session_state["box"] = _nearest(st.session_state["box"], every)
+    text = st.session_state["anatomy step"]
+    step = int(text) if text.isdecimal() and len(text) < 6 else 1
+    st.session_state["anatomy step"] = str(min(max(step, 1), steps))
+
+
+def _nearest(wanted: str, every: Sequence[Box]) -> str:
+    stack, _, rest = wanted.partition(".")
+    found = [box.id for box in every if box.id.startswith(f"{stack}.")]
+    same = [name for name in found if name.split(".")[2:] == rest.split(".")[1:]]
+    return (same or [every[0].id])[-1]
+
+
+def box(every: Sequence[Box]) -> Box:
+    """The box that is shown."""
+    return next(one for one in every if one.id == st.session_state["box"])
+
+
+def step() -> int:
+    """The position that is being written, from 0."""
+    return int(st.session_state["anatomy step"]) - 1
+
+
+def tell() -> Message:
+    """What to tell the map."""
+    st.session_state[PLACE] = _joined()
+    return address.message_to(PLACE, MAP)
+
+
+def remember() -> None:
+    """The map's callback: the person has moved."""
+    given = dict(parse_qsl(st.session_state[MAP]["place"]))
+    for name, key in NAMES.items():
+        address.receive(key, given.get(name, ""))
+    # What is taken out is the box's own; the next one is shown whole.
+    address.receive("without", "")
+    address.receive(PLACE, _joined())
+
+
+def write() -> None:
+    """After the map: where the person is now."""
+    for key in FIELDS:
+        address.write(key, st.session_state[key])
+
+
+def _joined() -> str:
+    return urlencode({name: st.session_state[key] for name, key in NAMES.items()})

@@ -1,0 +1,46 @@
+"""Figure 1 as a map to walk on, by click and by arrow keys, step after step of the decoding."""
+
+from collections.abc import Callable, Sequence
+
+from pages.components.shell.address import Message
+from pages.components.shell.mount import Widget
+from transformer.anatomy.boxes import boxes
+from transformer.anatomy.drawing import anatomy_svg
+from transformer.config import TransformerConfig
+
+WIDGET = Widget("anatomy_map")
+
+
+def anatomy_map(
+    config: TransformerConfig,
+    written: Sequence[str],
+    *,
+    told: Message,
+    key: str,
+    on_place: Callable[[], None],
+) -> None:
+    """Draw it.
+
+    Args:
+        written: the tokens of the output, one a decoding step.
+        told: the place to show, ``box=decoder.0.self.softmax&step=2``; steps count from 1.
+        on_place: called when a person has moved; session state under ``key`` then has the new
+            place as ``["place"]``.
+    """
+    WIDGET.draw(data=map_data(config, written, told), key=key, on_place_change=on_place)
+
+
+def map_data(config: TransformerConfig, written: Sequence[str], told: Message) -> dict[str, object]:
+    """What the script reads."""
+    every = boxes(config)
+    return {
+        "svg": anatomy_svg(config),
+        "order": [
+            {"id": box.id, "place": box.place, "stack": box.stack, "layer": box.layer}
+            for box in every
+        ],
+        "titles": [f"{box.where}: {box.about.title}" for box in every],
+        "written": list(written),
+        "told": told.value,
+        "turn": told.turn,
+    }

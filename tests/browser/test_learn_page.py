@@ -1,0 +1,64 @@
+"""The Learn page in a real browser: the map walked by mouse and keyboard, and what is taken out."""
+
+import re
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import NewPage
+from tests.support.server import Server, settle
+
+
+def test_the_map_is_walked_by_mouse_and_keyboard_and_the_address_follows(
+    server: Server, new_page: NewPage
+) -> None:
+    page = new_page()
+    page.goto(f"{server.url}/learn?checkpoint=sort&input=workbench")
+    heading = page.get_by_role("heading", level=4)
+    expect(heading).to_have_text("Embedding")
+    settle(page)
+    chosen = page.locator(".box[aria-pressed=true]")
+    # By mouse: a box, another layer of it, a later step.
+    page.locator(".box[data-place='decoder.N.cross.softmax']").click()
+    expect(heading).to_have_text("Softmax: the weights")
+    page.wait_for_url(re.compile(r"box=decoder\.0\.cross\.softmax"))
+    page.get_by_role("button", name="Decoder, layer 2").click()
+    expect(page.get_by_text("Decoder, layer 2, cross-attention · section 3.2.1")).to_be_visible()
+    page.get_by_role("button", name="step 3, writes e").click()
+    page.wait_for_url(re.compile(r"step=3"))
+    expect(page.get_by_text("4 heads × 3 queries × 10 keys; each row sums to 1")).to_be_visible()
+    expect(page.locator(".value_picture canvas")).to_have_count(4)
+    # By keyboard: forwards as the data flows, up to the next token, and round again.
+    chosen.focus()
+    page.keyboard.press("ArrowRight")
+    expect(heading).to_have_text("Mixing: weights times values")
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    expect(heading).to_have_text("Mask")
+    page.keyboard.press("End")
+    expect(heading).to_have_text("The next token")
+    expect(page.locator(".bars th").first).to_have_text("e")
+    page.keyboard.press("ArrowUp")
+    expect(heading).to_have_text("Embedding")
+    expect(chosen).to_be_focused()
+    page.wait_for_url(re.compile(r"box=target\.embedding.*step=4|step=4.*box=target\.embedding"))
+    page.go_back()
+    expect(heading).to_have_text("The next token")
+    settle(page)
+    expect(chosen).to_have_attribute("data-place", "output.next")
+
+
+def test_a_box_is_taken_out_and_the_link_opens_it_again(server: Server, new_page: NewPage) -> None:
+    page = new_page()
+    page.goto(f"{server.url}/learn?checkpoint=reverse&input=abcde&box=source.positions")
+    page.get_by_text("Take it out, for this input").click()
+    expect(page.get_by_text(re.compile("instead of edcba"))).to_be_visible()
+    page.wait_for_url(re.compile("without=yes"))
+    settle(page)
+    page.reload()
+    expect(page.get_by_text(re.compile("instead of edcba"))).to_be_visible()
+    # The next box is shown whole.
+    page.get_by_role("button", name="Next ▶").click()
+    expect(page.get_by_role("heading", level=4)).to_have_text("Layer norm")
+    expect(page.get_by_text(re.compile("instead of"))).to_have_count(0)
+    # Code is what stands in the file.
+    expect(page.get_by_text("centred = x - x.mean(dim=-1, keepdim=True)")).to_be_visible()

@@ -1,0 +1,355 @@
+"""Which boxes one forward pass has, in the order in which data flows, and what each is for.
+
+Boxes are named as addresses name them: ``source.embedding``, ``encoder.0.self.softmax``,
+``decoder.1.feed-forward.inner``, ``encoder.end.norm``, ``output.logits``. Loads no torch.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from transformer.config import TransformerConfig
+
+STEPS = "transformer.decoding.steps"
+STRATEGIES = "transformer.decoding.strategies"
+
+
+@dataclass(frozen=True)
+class Part:
+    """What boxes of one kind have in common, in whichever layer they stand.
+
+    title: as a heading. section: of the paper. formula: LaTeX. why: one sentence.
+    code: names for ``code_of``.
+    absent: what is done instead when it is taken out, in words; empty where nothing can be.
+    fault: that does it, by name; empty where an ablation of this one box does.
+    """
+
+    title: str
+    section: str
+    formula: str
+    why: str
+    code: tuple[str, ...]
+    absent: str
+    fault: str = ""
+
+
+FORWARD = "MultiHeadAttention.forward:"
+PARTS = {
+    "embedding": Part(
+        "Embedding",
+        "3.4",
+        r"E[\text{token}]",
+        "A token is only a number; its vector is what the model can compute with, and training "
+        "moves the vectors of tokens that act alike closer together.",
+        ("Embedding.forward:return", "Transformer.__init__:target_tokens"),
+        "every token has the vector 0, so that only positions are left",
+    ),
+    "scale": Part(
+        "Times √d_model",
+        "3.4",
+        r"E[\text{token}] \cdot \sqrt{d_{\text{model}}}",
+        "Vectors are drawn with entries of deviation 1/√d_model; this brings them to the size of "
+        "the positions, which would drown them otherwise.",
+        ("Embedding.__init__:scale", "Embedding.forward:return"),
+        "embeddings are not multiplied by √d_model",
+        fault="unscaled-embeddings",
+    ),
+    "positions": Part(
+        "Plus positions",
+        "3.5",
+        r"PE_{(pos,2i)} = \sin\frac{pos}{10000^{2i/d}},\quad "
+        r"PE_{(pos,2i+1)} = \cos\frac{pos}{10000^{2i/d}}",
+        "Attention sees a bag of tokens; what is added here tells it which comes first.",
+        ("Embedding.forward", "Embedding.positional_encoding", "sinusoids"),
+        "nothing is added: every position looks like the first",
+        fault="no-positions",
+    ),
+    "norm": Part(
+        "Layer norm",
+        "3.1",
+        r"\frac{x - \mu}{\sqrt{\sigma^2 + \varepsilon}} \odot g + b",
+        "Each position's vector is brought to mean 0 and deviation 1, then stretched as learned, "
+        "so that no layer has to cope with numbers that grow from layer to layer.",
+        ("LayerNorm.forward", "ResidualConnection.forward"),
+        "no layer norm anywhere",
+        fault="no-layer-norm",
+    ),
+    "queries": Part(
+        "Queries",
+        "3.2.2",
+        r"Q_h = x W^Q_h",
+        "What each position looks for, in each head's own few dimensions.",
+        (f"{FORWARD}queries", "MultiHeadAttention.split_heads"),
+        "all queries are 0 here, so that every score is 0 and each position looks everywhere alike",
+    ),
+    "keys": Part(
+        "Keys",
+        "3.2.2",
+        r"K_h = x W^K_h",
+        "What each position offers to be found by; a query is compared with all keys.",
+        ("MultiHeadAttention.project", "MultiHeadAttention.split_heads"),
+        "all keys are 0 here, so that every score is 0 and each position looks everywhere alike",
+    ),
+    "values": Part(
+        "Values",
+        "3.2.2",
+        r"V_h = x W^V_h",
+        "What each position hands over to those that look at it.",
+        ("MultiHeadAttention.project", "MultiHeadAttention.split_heads"),
+        "all values are 0 here: wherever a head looks, it gets nothing",
+    ),
+    "products": Part(
+        "Scores QKᵀ",
+        "3.2.1",
+        r"Q_h K_h^{\top}",
+        "The dot product is large where a query and a key point the same way: it says how well "
+        "they fit.",
+        (f"{FORWARD}scores", "attention_scores"),
+        "all scores are 0 here: each position looks everywhere alike",
+    ),
+    "scores": Part(
+        "Divided by √d_k",
+        "3.2.1",
+        r"\frac{Q_h K_h^{\top}}{\sqrt{d_k}}",
+        "Sums of d_k products grow with √d_k; undivided, they would drive the softmax to where "
+        "its gradient is nearly 0.",
+        (f"{FORWARD}scores", "attention_scores"),
+        "no scores are divided by √d_k, in any layer",
+        fault="unscaled-scores",
+    ),
+    "mask": Part(
+        "Mask",
+        "3.2.3",
+        r"S_{ij} \leftarrow -\infty \ \text{ where } j \text{ may not be seen}",
+        "",  # by the kind of attention
+        (),
+        "",
+    ),
+    "softmax": Part(
+        "Softmax: the weights",
+        "3.2.1",
+        r"A_h = \operatorname{softmax}\left(\frac{Q_h K_h^{\top}}{\sqrt{d_k}}\right)",
+        "Turns a row of scores into shares that sum to 1: how much of each value is taken.",
+        (f"{FORWARD}weights", "attention_weights"),
+        "the scores themselves are the weights here, negative or large as they are",
+    ),
+    "mixing": Part(
+        "Mixing: weights times values",
+        "3.2.1",
+        r"A_h V_h",
+        "Each position takes the mean of the values, weighted by where it looks: this is the only "
+        "place at which something passes from one position to another.",
+        (f"{FORWARD}head_outputs",),
+        "no mixture here: each head takes the value with the largest weight, whole",
+    ),
+    "projection": Part(
+        "Heads joined, times W^O",
+        "3.2.2",
+        r"\operatorname{Concat}(A_1 V_1, \dots, A_h V_h)\, W^O",
+        "What the heads found, side by side, is turned into what is added to the stream.",
+        (f"{FORWARD}return", "MultiHeadAttention.merge_heads"),
+        "W^O is not applied, in any layer",
+        fault="output-projection-unused",
+    ),
+    "residual": Part(
+        "Residual connection",
+        "3.1",
+        r"x + \operatorname{Sublayer}(x)",
+        "What came in goes on, and the sub-layer only adds to it: a short way for the token "
+        "upwards and for the gradient downwards.",
+        ("ResidualConnection.forward",),
+        "no residual connections: a sub-layer's output takes the place of its input",
+        fault="no-residual",
+    ),
+    "inner": Part(
+        "Feed-forward: times W₁",
+        "3.3",
+        r"x W_1 + b_1",
+        "Each position by itself is compared with d_ff patterns, the columns of W₁.",
+        ("FeedForward.forward:return",),
+        "no pattern is found here: the inner layer is 0, and what is left is the bias of W₂",
+    ),
+    "activation": Part(
+        "Feed-forward: the activation",
+        "3.3",
+        r"\max(0,\ x W_1 + b_1)",
+        "Without something that is not linear, two matrices in a row would be one.",
+        ("FeedForward.forward:return", "ACTIVATIONS"),
+        "no activation, in any layer: W₁ and W₂ act as one matrix",
+        fault="no-activation",
+    ),
+    "outer": Part(
+        "Feed-forward: times W₂",
+        "3.3",
+        r"\max(0,\ x W_1 + b_1)\, W_2 + b_2",
+        "Each pattern that was found writes its own vector: what the model knows of a token "
+        "besides its surroundings is mostly kept here.",
+        ("FeedForward.forward:return",),
+        "this feed-forward network writes 0: attention has to do without it",
+    ),
+    "logits": Part(
+        "Logits",
+        "3.4",
+        r"x\, W_{\text{out}}",
+        "One number for each token of the vocabulary: how well the last vector fits it.",
+        ("Transformer.decode:return",),
+        "nothing can be: a vector is no token until it is compared with all of them",
+    ),
+    "probabilities": Part(
+        "Softmax: probabilities",
+        "3.4",
+        r"p_i = \frac{e^{z_i}}{\sum_j e^{z_j}}",
+        "Makes the logits positive numbers that sum to 1, which training compares with the truth.",
+        (f"{STEPS}::normalised",),
+        "the most probable token is the one with the largest logit, with or without the softmax; "
+        "training and sampling need it",
+        fault="output-softmaxed",
+    ),
+    "next": Part(
+        "The next token",
+        "3.1",
+        r"y_t = \arg\max_i p_i",
+        "What is written is read at the next step, and so an output grows token by token.",
+        (f"{STRATEGIES}::Greedy._chooser",),
+        "the second most probable token is written here, and the model goes on from it",
+    ),
+}
+MASKS = {
+    "encoder": (
+        "Only <pad>, which fills up short sentences in a batch, may not be seen; one sentence "
+        "alone has none.",
+        ("padding_mask", "Transformer.encode:mask", "attention_weights"),
+        "no padding mask: one sentence alone has no padding, so nothing can change",
+        "no-source-padding-mask",
+    ),
+    "decoder": (
+        "No position may see a later one: in training they are all there, and the next token "
+        "would be read off instead of predicted.",
+        ("causal_mask", "DecoderLayer.forward.attend_to_target", "attention_weights"),
+        "no causal mask: positions see later ones. The one that is written last has none after "
+        "it, so that little may change here; a model trained so reads its answers off",
+        "no-causal-mask",
+    ),
+    "cross": (
+        "The whole source may be seen, less its <pad>; one sentence alone has none.",
+        ("padding_mask", "DecoderLayer.forward.attend_to_source", "attention_weights"),
+        "no padding mask: one sentence alone has no padding, so nothing can change",
+        "no-cross-padding-mask",
+    ),
+}
+"""By kind of attention: why, code, what is absent, and the fault."""
+CROSS = {
+    "keys": "Keys come from the encoder's output: what each source position offers.",
+    "values": "Values come from the encoder's output: what each source position hands over.",
+    "queries": "What the position being written looks for in the source.",
+}
+ATTENTION = (
+    *("queries", "keys", "values", "products", "scores", "mask", "softmax", "mixing"),
+    "projection",
+)
+INPUT = ("embedding", "scale", "positions")
+FEED_FORWARD = ("inner", "activation", "outer")
+OUTPUT = ("logits", "probabilities", "next")
+KINDS = {"self": "self-attention", "cross": "cross-attention", "feed-forward": "feed-forward"}
+
+
+@dataclass(frozen=True)
+class Box:
+    """One box at its place.
+
+    stack: "source", "encoder", "target", "decoder" or "output". layer: from 0; None outside of
+    the layers. sublayer: "self", "cross", "feed-forward" or "".
+    """
+
+    stack: str
+    layer: int | None
+    sublayer: str
+    part: str
+
+    @property
+    def id(self) -> str:
+        """As addresses name it."""
+        return self._named("end" if self.layer is None else str(self.layer))
+
+    @property
+    def place(self) -> str:
+        """The same for all layers, which share one place on the map."""
+        return self._named("end" if self.layer is None else "N")
+
+    def _named(self, layer: str) -> str:
+        layers = self.stack in ("encoder", "decoder")
+        return ".".join(
+            filter(None, (self.stack, layer if layers else "", self.sublayer, self.part))
+        )
+
+    @property
+    def where(self) -> str:
+        """In words: Encoder, layer 1, self-attention."""
+        stack = {"source": "Encoder's input", "target": "Decoder's input"}.get(
+            self.stack, self.stack.capitalize()
+        )
+        if self.stack in ("source", "target", "output"):
+            return stack
+        if self.layer is None:
+            return f"{stack}, after its layers"
+        masked = "masked " if self.kind == "decoder" and self.sublayer == "self" else ""
+        return f"{stack}, layer {self.layer + 1}, {masked}{KINDS[self.sublayer]}"
+
+    @property
+    def kind(self) -> str:
+        """Of attention: "encoder", "decoder" or "cross"; the stack, elsewhere."""
+        return "cross" if self.sublayer == "cross" else self.stack
+
+    @property
+    def encodes(self) -> bool:
+        """Whether it is about the source: then it is the same at every decoding step."""
+        return self.stack in ("source", "encoder")
+
+    def formula(self, config: TransformerConfig) -> str:
+        """LaTeX, as this model has it."""
+        if self.part == "positions" and config.position_layout == "learned":
+            return r"x + P[pos]"
+        if self.part == "activation" and config.activation != "relu":
+            return rf"\operatorname{{{config.activation}}}(x W_1 + b_1)"
+        return self.about.formula
+
+    @property
+    def about(self) -> Part:
+        """What its part is and is for, here."""
+        part = PARTS[self.part]
+        if self.part == "mask":
+            why, code, absent, fault = MASKS[self.kind]
+            return replace(part, why=why, code=code, absent=absent, fault=fault)
+        if self.kind == "cross" and self.part in CROSS:
+            return replace(
+                part,
+                why=CROSS[self.part],
+                code=("DecoderLayer.forward.attend_to_source", *part.code),
+            )
+        return part
+
+
+def boxes(config: TransformerConfig) -> tuple[Box, ...]:
+    """Every box of one forward pass, in the order in which data flows."""
+    return tuple(_boxes(config))
+
+
+def _boxes(config: TransformerConfig) -> Iterator[Box]:
+    stacks = (
+        ("source", "encoder", config.num_encoder_layers, ("self", "feed-forward")),
+        ("target", "decoder", config.num_decoder_layers, ("self", "cross", "feed-forward")),
+    )
+    for side, stack, layers, sublayers in stacks:
+        for part in INPUT:
+            if part != "scale" or config.scale_embeddings:
+                yield Box(side, None, "", part)
+        for layer in range(layers):
+            for sublayer in sublayers:
+                parts = FEED_FORWARD if sublayer == "feed-forward" else ATTENTION
+                norm = ("norm",)
+                before, after = (norm, ()) if config.norm_first else ((), norm)
+                for part in (*before, *parts, "residual", *after):
+                    yield Box(stack, layer, sublayer, part)
+        if config.final_norm:
+            yield Box(stack, None, "", "norm")
+    for part in OUTPUT:
+        yield Box("output", None, "", part)

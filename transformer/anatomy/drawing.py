@@ -1,0 +1,220 @@
+"""The paper's figure 1 with every box of one forward pass in it: SVG, from the config alone.
+
+All layers of a stack share one place, as in the paper; each cell carries its place in
+``data-place``, and each layer a button, for a script to make them answer. Loads no torch.
+"""
+
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+from transformer.anatomy.boxes import Box, boxes
+from transformer.config import TransformerConfig
+from transformer.figures.architecture import COLOURS, architecture_words
+
+LEFT, COLUMN, BETWEEN, RIGHT = 17, 204, 34, 5
+WIDTH = LEFT + 2 * COLUMN + BETWEEN + RIGHT
+CELL, GAP, AIR, TITLE = 26, 4, 12, 17
+SHORT = {
+    "embedding": "embedding",
+    "scale": "× √d_model",
+    "positions": "+ positions",
+    "norm": "norm",
+    "queries": "queries",
+    "keys": "keys",
+    "values": "values",
+    "products": "Q Kᵀ",
+    "scores": "÷ √d_k",
+    "mask": "mask",
+    "softmax": "softmax",
+    "mixing": "× values",
+    "projection": "× W^O",
+    "residual": "+ residual",
+    "inner": "× W₁",
+    "outer": "× W₂",
+    "logits": "logits",
+    "probabilities": "softmax",
+    "next": "next token",
+}
+GROUPS = {"self": "Self-attention", "cross": "Cross-attention", "feed-forward": "Feed-forward"}
+ROW = 3
+"""Cells beside each other."""
+
+
+def anatomy_svg(config: TransformerConfig) -> str:
+    """The map as an ``<svg>`` element; data flows upwards, and from left to right in a group."""
+    every = boxes(config)
+    encoder = _stack(LEFT, "encoder", "source", config.num_encoder_layers, every, config)
+    top = encoder.up
+    decoder = _stack(
+        LEFT + COLUMN + BETWEEN, "decoder", "target", config.num_decoder_layers, every, config
+    )
+    decoder.arrow()
+    decoder.group("Output", "output", [box for box in every if box.stack == "output"], config)
+    decoder.arrow()
+    decoder.text("read at the next step")
+    height = decoder.up + 4
+    between = LEFT + COLUMN + BETWEEN - 17
+    memory = (
+        f'<path d="M{encoder.middle} {-top}v-12H{between}V{-decoder.cross}h16" stroke-width="1.6"/>'
+        + _head(LEFT + COLUMN + BETWEEN - 1, decoder.cross, "right")
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 {-height} {WIDTH} {height}" '
+        f'width="{WIDTH}" role="group" aria-label="{html.escape(architecture_words(config))}" '
+        'fill="none" stroke="currentColor" stroke-width="1">'
+        f"{memory}{''.join(encoder.lines)}{''.join(decoder.lines)}</svg>"
+    )
+
+
+def _stack(
+    left: int,
+    stack: str,
+    side: str,
+    layers: int,
+    every: Sequence[Box],
+    config: TransformerConfig,
+) -> "_Column":
+    column = _Column(left)
+    column.text("source tokens" if side == "source" else "target tokens so far")
+    column.arrow()
+    column.group("Embedding", "embedding", [box for box in every if box.stack == side], config)
+    column.arrow()
+    start = column.up
+    column.up += AIR
+    first = [box for box in every if box.stack == stack and box.layer == 0]
+    for sublayer, group in groupby(first, key=lambda box: box.sublayer):
+        column.sublayer(sublayer, list(group), config)
+    column.close(start, stack, layers)
+    if end := [box for box in every if box.stack == stack and box.layer is None]:
+        column.arrow()
+        column.cell(end[0], "norm", column.left, COLUMN, config)
+        column.up += CELL
+    return column
+
+
+def _head(x: float, up: float, way: str) -> str:
+    path = (
+        f"M{x - 6} {-up - 3.5}L{x} {-up}L{x - 6} {-up + 3.5}z"
+        if way == "right"
+        else f"M{x - 3.5} {-up + 6}L{x} {-up}L{x + 3.5} {-up + 6}z"
+    )
+    return f'<path d="{path}" fill="currentColor" stroke="none"/>'
+
+
+def _label(x: float, up: float, text: str, size: int = 12, *, kind: str = "") -> str:
+    return (
+        f'<text x="{x}" y="{-up}" font-size="{size}" text-anchor="middle" class="{kind}" '
+        f'fill="currentColor" stroke="none">{html.escape(text)}</text>'
+    )
+
+
+@dataclass
+class _Column:
+    """What is stacked from below; ``up`` is where the next thing starts, counted from below.
+
+    cross: where the encoder's output comes in, from below.
+    """
+
+    left: int
+    up: float = 4
+    cross: float = 0
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def middle(self) -> float:
+        return self.left + COLUMN / 2
+
+    def text(self, text: str) -> None:
+        self.lines.append(_label(self.middle, self.up + 4, text))
+        self.up += 18
+
+    def arrow(self) -> None:
+        self.lines.append(f'<path d="M{self.middle} {-self.up}v{-AIR + 2}"/>')
+        self.up += AIR
+        self.lines.append(_head(self.middle, self.up, "up"))
+
+    def cell(self, box: Box, kind: str, x: float, width: float, config: TransformerConfig) -> None:
+        """One box that a script makes answer; its middle is half a cell above ``up``."""
+        text = config.activation if box.part == "activation" else SHORT[box.part]
+        self.lines.append(
+            f'<g class="box" role="button" data-place="{box.place}" tabindex="-1" '
+            f'aria-label="{html.escape(f"{box.where}: {box.about.title}")}">'
+            f'<rect x="{x}" y="{-self.up - CELL}" width="{width}" height="{CELL}" rx="4" '
+            f'fill="{COLOURS[kind]}"/>'
+            f"{_label(x + width / 2, self.up + 8.5, text)}</g>"
+        )
+
+    def group(
+        self, title: str, kind: str, inside: Sequence[Box], config: TransformerConfig
+    ) -> None:
+        """Boxes in rows, with a frame around them and a title on top."""
+        rows = [inside[at : at + ROW] for at in range(0, len(inside), ROW)]
+        height = len(rows) * (CELL + GAP) + GAP + TITLE
+        self.lines.append(
+            f'<rect x="{self.left}" y="{-self.up - height}" width="{COLUMN}" height="{height}" '
+            f'rx="6" fill="{COLOURS[kind]}" fill-opacity=".12" stroke-opacity=".5"/>'
+        )
+        bottom = self.up
+        for row in rows:
+            self.up += GAP
+            width = (COLUMN - GAP * (len(row) + 1)) / len(row)
+            for number, box in enumerate(row):
+                x = self.left + GAP + number * (width + GAP)
+                self.cell(box, kind, x, width, config)
+            self.up += CELL
+        self.lines.append(_label(self.middle, self.up + 7, title, kind="title"))
+        self.up = bottom + height
+
+    def sublayer(self, sublayer: str, inside: Sequence[Box], config: TransformerConfig) -> None:
+        """A sub-layer with its norm and its residual connection around it."""
+        before = self.up - AIR / 2
+        kind = "feed-forward" if sublayer == "feed-forward" else "attention"
+        title = GROUPS[sublayer]
+        if inside[0].kind == "decoder" and sublayer == "self":
+            title = f"Masked {title.lower()}"
+        around = {box.part: box for box in inside if box.part in ("norm", "residual")}
+        core = [box for box in inside if box.part not in around]
+        if config.norm_first:
+            self.cell(around["norm"], "norm", self.left, COLUMN, config)
+            self.up += CELL
+            self.arrow()
+        if sublayer == "cross":
+            self.cross = self.up + GAP + CELL / 2
+        self.group(title, kind, core, config)
+        self.arrow()
+        self.cell(around["residual"], "output", self.left, COLUMN, config)
+        middle = self.up + CELL / 2
+        self.lines.append(
+            f'<path d="M{self.middle} {-before}H{self.left - 7}V{-middle}H{self.left - 1}" '
+            'stroke-opacity=".6"/>' + _head(self.left - 1, middle, "right")
+        )
+        self.up += CELL
+        if not config.norm_first:
+            self.arrow()
+            self.cell(around["norm"], "norm", self.left, COLUMN, config)
+            self.up += CELL
+        self.lines.append(f'<path d="M{self.middle} {-self.up}v{-AIR}"/>')
+        self.up += AIR
+
+    def close(self, start: float, stack: str, layers: int) -> None:
+        """Frame what stands there since ``start``: one layer, with a button for each of them."""
+        self.lines.insert(
+            0,
+            f'<rect x="{self.left - 12}" y="{-self.up - 22}" width="{COLUMN + 16}" '
+            f'height="{self.up - start + 22}" rx="9" stroke-opacity=".35"/>',
+        )
+        width = min(22, (COLUMN - 46) / layers)
+        x = self.left + COLUMN - layers * width
+        self.lines.append(_label(x - 22, self.up + 6, "layer"))
+        for layer in range(layers):
+            self.lines.append(
+                f'<g class="layer" role="button" data-stack="{stack}" data-layer="{layer}" '
+                f'tabindex="0" aria-label="{stack.capitalize()}, layer {layer + 1}">'
+                f'<rect x="{x + layer * width + 1}" y="{-self.up - 20}" width="{width - 2}" '
+                'height="19" rx="3"/>'
+                f"{_label(x + (layer + 0.5) * width, self.up + 6, str(layer + 1))}</g>"
+            )
+        self.lines.insert(1, f'<path d="M{self.middle} {-self.up}v-22"/>')
+        self.up += 22
