@@ -2,8 +2,8 @@
 
 import streamlit as st
 
-from pages.components.overview.answer import answer, recent_runs
-from pages.components.shell import session
+from pages.components.overview.answer import SHOWN, answer, recent_runs
+from pages.components.shell import current, session
 from pages.components.shell.frame import errors_shown, frame
 
 CARDS = (
@@ -17,23 +17,23 @@ CARDS = (
 
 
 def live_answer() -> None:
-    """A bundled model answers; until torch is in, its place is kept."""
-    waiting = not session.torch_is_ready()
-
-    @st.fragment(run_every=0.3 if waiting else None)
-    def look() -> None:
-        with st.container(key="live-answer", border=True):
-            if not session.torch_is_ready():
-                st.markdown("A trained model is about to answer here: PyTorch loads, about 3 s…")
-                return
-            if waiting:
-                st.rerun()
+    """The current model answers; until torch is in, its place is kept."""
+    with st.container(key="live-answer", border=True):
+        if session.torch_is_ready():
             with errors_shown():
                 answer()
+        else:
+            st.markdown("A trained model is about to answer here: PyTorch loads, about 3 s…")
+            wait_for_torch()
 
-    look()
+
+@st.fragment(run_every=0.3)
+def wait_for_torch() -> None:
+    if session.torch_is_ready():
+        st.rerun()
 
 
+current.start_with(SHOWN)
 with frame(
     "Transformer Workbench",
     "The encoder-decoder Transformer of *Attention Is All You Need*, built by hand: train it "

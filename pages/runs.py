@@ -8,15 +8,16 @@ import streamlit as st
 from pages.components.runs.actions import problem_of_others, run_actions, trash_list
 from pages.components.runs.comparison import comparison
 from pages.components.runs.controls import undo_delete
-from pages.components.shell import address, browser
+from pages.components.shell import address
 from pages.components.shell.frame import errors_shown, frame
+from pages.components.shell.known_runs import known_runs
 from pages.components.shell.text import plain
 from pages.components.widgets.run_table import run_table
 from transformer.config.limits import Limits
 from transformer.runs import directory, queue
 from transformer.runs import table as run_history
 from transformer.runs.directory import Run
-from transformer.runs.table import DAMAGED, Summaries, Summary
+from transformer.runs.table import DAMAGED, Summary
 
 MOST = 8  # runs compared at once; more could not be told apart
 AT_FIRST = 100  # rows of the table before one asks for all
@@ -25,17 +26,10 @@ MOVING = ("queued", *directory.ACTIVE)
 LOOK_SECONDS = 3.0
 
 
-@st.cache_resource
-def _summaries() -> Summaries:
-    return Summaries()
-
-
 def look() -> dict[str, tuple[Run, Summary]]:
     """Every run that this browser may see, by id, newest first."""
     queue.poll()
-    found = _summaries().of(directory.ROOT)
-    seen = {run.id for run in browser.visible([run for run, _ in found])}
-    return {run.id: (run, summary) for run, summary in found if run.id in seen}
+    return known_runs()
 
 
 def chosen_ids() -> list[str]:

@@ -9,7 +9,7 @@ from pages.components.runs.actions import duplicate
 from pages.components.runs.controls import afterwards, undo_delete
 from pages.components.runs.health import health_button
 from pages.components.runs.view import evidence_view, links, loss_figure, state_view
-from pages.components.shell import address, browser
+from pages.components.shell import address, browser, current
 from pages.components.shell.frame import errors_shown, frame
 from pages.components.training import form
 from transformer.config.limits import Limits
@@ -47,6 +47,7 @@ def show(run_id: str) -> None:
     if run_id:
         st.session_state["just shown"] = (run_id, st.session_state.get("run"), time.monotonic())
         st.session_state["run"] = run_id
+        current.use_run(run_id)
         st.session_state.pop("deleted run", None)
     else:
         st.session_state.pop("just shown", None)
@@ -92,12 +93,19 @@ def choose_run() -> Run | None:
         st.session_state["run"] = wanted
     # A teacher's link is for a run to come, not for the newest that happens to be there.
     default = "" if form.is_locked() else next(iter(known), "")
+    named = st.query_params.get("run") or st.session_state.get("kept run")
     address.read("run", default)
     if not known and not st.session_state["run"]:
         st.info("No run yet. Choose a task and press Train: the default takes a minute or two.")
         return None
     chosen = address.choose("Run", {run.id: label(run) for run in known.values()}, "run")
-    return None if chosen is None else known[chosen]
+    if chosen is None:
+        return None
+    last = st.session_state.get("run seen")
+    st.session_state["run seen"] = chosen
+    if chosen != last and (named or not current.model()):
+        current.use_run(chosen)  # what the person looks at; not what only happens to be the newest
+    return known[chosen]
 
 
 def watch(run: Run) -> None:

@@ -250,7 +250,7 @@ def test_an_upload_is_renamed_noted_deleted_and_back() -> None:
     app.text_input(key=f"name {kept.id}").set_value("Mine").run()
     app.text_area(key=f"note {kept.id}").set_value("**not** bold <b>").run()
     assert uploads.kept()[0].name == "Mine"
-    assert "Mine (uploaded)" in app.selectbox(key="checkpoint").options
+    assert app.selectbox(key="checkpoint").options[0].startswith("Mine · ")
     assert "&#42;&#42;not&#42;&#42; bold" in said(app)
     app.text_input(key=f"name {kept.id}").set_value(" ").run()
     assert "at least one letter" in messages(app)[0]
@@ -313,7 +313,7 @@ def test_several_are_averaged_scored_and_kept() -> None:
     app = open_page(checkpoint=f"run-{run.id}-3", card="average")
     [box] = app.multiselect
     assert box.value == [f"run-{run.id}-{step}" for step in (1, 2, 3)]
-    assert any(option.startswith("reverse (bundled") for option in box.options)
+    assert any(option == "Reverse letters · 99.9 % right · bundled" for option in box.options)
     box.set_value(box.value[:2]).run()
     next(one for one in app.button if one.label.startswith("Average 2")).click().run()
     deadline = time.monotonic() + 60

@@ -47,7 +47,7 @@ def test_an_address_fills_the_form_in_and_names_what_cannot_be() -> None:
 
 def test_a_link_with_hidden_controls_shows_one_line_and_one_button() -> None:
     app = open_page("train", task="sort", steps="2", final_examples="8", controls="hidden")
-    assert [button.label for button in app.button] == ["Train"]
+    assert [button.label for button in app.main.button] == ["Train"]
     assert not app.number_input
     assert any("Sort letters" in block.value and "steps 2" in block.value for block in app.markdown)
     app.button(key="train").click().run()

@@ -11,6 +11,9 @@ def open_page(name: str = "", **query: str) -> AppTest:
     # From app.py first, as Streamlit then knows all pages; the test runner needs that.
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
     app.run()
+    if name:  # by a link of its own, with nothing chosen before
+        app.query_params.clear()
+        app.session_state["current model"] = ""
     for key, value in query.items():
         app.query_params[key] = value
     if name:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from pages.components.shared.inspection import Inspection, inspect
 from pages.components.shared.right_answer import known_target, unlike_training
-from pages.components.shell import address, session
+from pages.components.shell import address, models, session
 from pages.components.shell.text import full_stop, verbatim
 from pages.components.widgets.attention_explorer import Side
 from transformer.analysis.heads import Head
@@ -172,19 +172,19 @@ def comparison(choice: str, shown: Shown) -> Shown | None:
     return None
 
 
-def _like(checkpoint: "Checkpoint", entries: dict[str, session.Listed]) -> str:
+def _like(checkpoint: "Checkpoint", entries: dict[str, models.Listed]) -> str:
     """A bundled checkpoint that reads the same inputs, best another one; else the first of all."""
     same = [
         (header.sha256 == checkpoint.header.sha256, entry.id)
         for entry in entries.values()
-        if entry.path.parent == session.BUNDLED
+        if entry.path.parent == models.BUNDLED
         and (header := read_header(entry.path)[0]).source_vocabulary == checkpoint.source_vocabulary
     ]
     return min(same)[1] if same else next(iter(entries))
 
 
 def _other_checkpoint(shown: Shown) -> Shown | None:
-    entries = session.listed_checkpoints()
+    entries = models.listed_checkpoints()
     key = "with checkpoint"
     known = key in st.session_state or f"kept {key}" in st.session_state
     address.read(key, "" if known else _like(shown.checkpoint, entries))

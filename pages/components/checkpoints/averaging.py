@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
-from pages.components.checkpoints.headers import header_of
 from pages.components.checkpoints.kept import run_of
-from pages.components.shell import browser, jobs, session
+from pages.components.shell import browser, jobs, models, session
 from pages.components.shell.frame import problem
-from pages.components.shell.session import Listed
+from pages.components.shell.headers import header_of
+from pages.components.shell.models import Listed
 from pages.components.shell.text import number, percent, plain
 from pages.components.stores import uploads
 from transformer.checkpoint.header import Header
@@ -84,8 +84,8 @@ def panel(entry: Listed, checkpoint: "Checkpoint") -> None:
 def _candidates(entry: Listed, header: Header) -> list[Listed]:
     """Those that can be averaged with this one: its own run's first, by rising step."""
     found = []
-    for one in session.listed_checkpoints().values():
-        other = header_of(one)
+    for one in models.listed_checkpoints().values():
+        other = header_of(one.path)
         if (
             other is not None
             and other.config == header.config

@@ -8,7 +8,7 @@ import streamlit as st
 from pages.components.checkpoints import parameters
 from pages.components.checkpoints.kept import note_of
 from pages.components.shared.scores import score
-from pages.components.shell.session import Listed
+from pages.components.shell.models import Listed
 from pages.components.shell.text import number, percent, plain, seconds, verbatim
 from pages.components.widgets.architecture import architecture
 from transformer.errors import UserError

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 import streamlit as st
 
-from pages.components.shell import address, session
-from pages.components.shell.session import Listed
+from pages.components.shell import address, models, session
+from pages.components.shell.models import Listed
 from pages.components.shell.tables import Cell, Row, html_table
 from pages.components.shell.text import Html, percent, seconds
 from transformer.checkpoint.comparison import Line, compare, weights_distance
@@ -21,7 +21,7 @@ SHARES = {"exact match", "untrained exact match", "tokens right"}
 
 def panel(entry: Listed, checkpoint: "Checkpoint") -> None:
     """Choose the other one; then scores, settings and weights of both."""
-    entries = {name: one for name, one in session.listed_checkpoints().items() if name != entry.id}
+    entries = {name: one for name, one in models.listed_checkpoints().items() if name != entry.id}
     if not entries:
         st.info("There is no other checkpoint yet. Train one, or upload one.")
         return

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
-from pages.components.shell.session import Listed
+from pages.components.shell.models import Listed
 from transformer.checkpoint.header import Example
 from transformer.config import DataConfig
 from transformer.errors import UserError

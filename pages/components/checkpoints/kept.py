@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import streamlit as st
 
-from pages.components.shell import browser, session
+from pages.components.shell import browser, models
 from pages.components.shell.frame import problem
-from pages.components.shell.session import Listed
+from pages.components.shell.models import Listed
 from pages.components.shell.text import plain
 from pages.components.stores import uploads
 from pages.components.stores.uploads import Upload
@@ -142,7 +142,7 @@ def _delete(upload: Upload) -> None:
         uploads.delete(upload.sha256, _owner())
         st.session_state["deleted upload"] = (upload.sha256, upload.name)
         # A link to it would now name what is missing.
-        st.session_state["checkpoint"] = session.first(session.listed_checkpoints())
+        st.session_state["checkpoint"] = models.first(models.listed_checkpoints())
 
     _attempt(move, upload)
 

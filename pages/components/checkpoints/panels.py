@@ -15,7 +15,7 @@ from pages.components.checkpoints import (
 )
 from pages.components.shared.panels import open_panel
 from pages.components.shell import address
-from pages.components.shell.session import Listed
+from pages.components.shell.models import Listed
 
 if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
-from pages.components.shell.session import Listed
+from pages.components.shell.models import Listed
 from pages.components.shell.text import compact, percent
 from transformer.config import TransformerConfig
 from transformer.config.architecture import parameters_by_part

@@ -9,7 +9,7 @@ import streamlit as st
 
 from pages.components.checkpoints.kept import run_of
 from pages.components.shared.history import history_of
-from pages.components.shell.session import Listed
+from pages.components.shell.models import Listed
 from pages.components.shell.text import plain
 from transformer.runs.comparison import in_words
 

@@ -18,6 +18,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from pages.components.shell import browser, jobs, session
 from pages.components.shell.frame import problem
+from pages.components.shell.models import Listed
 from pages.components.shell.text import plain, verbatim
 from pages.components.stores import arrivals, uploads
 from pages.components.stores.arrivals import Arrival
@@ -233,7 +234,7 @@ def _keep(arrival: Arrival, brought: "Path | Checkpoint", *, made_here: bool = F
     if made_here:
         first = checkpoint.header.examples[:1]
         example = (first[0].source, first[0].output) if first else None
-    checkpoint = session.load(session.Listed(upload.id, upload.name, upload.path))
+    checkpoint = session.load(Listed(upload.id, upload.name, upload.path))
     if example is None and checkpoint.header.examples:
         source = checkpoint.header.examples[0].source
         with suppress(UserError):  # it cannot read it; the check of the checkpoint says so

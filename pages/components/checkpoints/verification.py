@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from pages.components.shell.session import Listed
+from pages.components.shell.models import Listed
 from pages.components.shell.text import plain
 from transformer.checkpoint import report as evidence
 

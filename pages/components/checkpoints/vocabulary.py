@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
-from pages.components.shell.session import Listed
+from pages.components.shell.models import Listed
 from pages.components.shell.text import plain
 from transformer.errors import VocabularyError
 from transformer.vocabulary import Vocabulary

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.components.shell import session
+from pages.components.shell import models
 from transformer.evaluation.held_out import Examples, examples_of, own_pairs
 
 if TYPE_CHECKING:
@@ -22,5 +22,5 @@ def held_out(checkpoint: "Checkpoint") -> Examples:
 
 def chosen_pairs() -> Path | None:
     """The pairs of the run that the chosen checkpoint belongs to, if it has its own."""
-    entry = session.listed_checkpoints().get(st.session_state.get("checkpoint") or "")
+    entry = models.find(st.session_state.get("checkpoint") or "")
     return own_pairs(entry.path) if entry is not None else None

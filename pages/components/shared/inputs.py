@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.components.shell import address, session
+from pages.components.shell import address, current, session
 from pages.components.shell.text import plain, verbatim
 from transformer.errors import VocabularyError
 from transformer.vocabulary.vocabulary import printable
@@ -40,14 +40,32 @@ def source_text(checkpoint: "Checkpoint") -> str:
     examples = [example.source for example in checkpoint.header.examples]
     # A text for one checkpoint is rarely one for another: start from its own example.
     owner = checkpoint.header.sha256
-    if st.session_state.get("input belongs to") not in (None, owner):
+    known = st.session_state.get("input belongs to")
+    if known not in (None, owner) and not _passes_on(checkpoint):
         # Kept as well: nobody typed it, and an address that names another input still counts.
         st.session_state["input"] = st.session_state["kept input"] = examples[0] if examples else ""
-    st.session_state["input belongs to"] = owner
     address.read("input", examples[0] if examples else "")
     text = st.text_input("Input", key="input", max_chars=MAX_CHARACTERS)
     address.write("input", text)
+    take(checkpoint, text)
     return text
+
+
+def take(checkpoint: "Checkpoint", text: str) -> None:
+    """This is the current input from now on, on every page that shows this model."""
+    st.session_state["kept input"] = text
+    st.session_state["input belongs to"] = checkpoint.header.sha256
+    st.session_state["input is of"] = _kind(checkpoint)
+    current.given(text)
+
+
+def _passes_on(checkpoint: "Checkpoint") -> bool:
+    """Whether the input is one for this model too, as for another snapshot of the same run."""
+    return bool(st.session_state.get("input is of") == _kind(checkpoint))
+
+
+def _kind(checkpoint: "Checkpoint") -> tuple[object, object]:
+    return checkpoint.header.data, checkpoint.source_vocabulary
 
 
 def unknown_note(checkpoint: "Checkpoint", text: str) -> None:

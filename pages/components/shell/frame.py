@@ -7,19 +7,10 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.components.shell import address, browser, session
+from pages.components.shell import address, browser, current, session, sidebar
 from pages.components.shell.text import plain
 from transformer.errors import UserError
 
-PAGES = (
-    ("app.py", "Overview", ":material/home:"),
-    ("pages/train.py", "Train", ":material/show_chart:"),
-    ("pages/runs.py", "Runs", ":material/history:"),
-    ("pages/attention.py", "Attention", ":material/grid_on:"),
-    ("pages/decode.py", "Decode", ":material/format_list_numbered:"),
-    ("pages/checkpoints.py", "Checkpoints", ":material/inventory_2:"),
-    ("pages/learn.py", "Learn", ":material/school:"),
-)
 STYLE = f"<style>{Path(__file__).with_name('style.css').read_text('utf-8')}</style>"
 """How all pages look; in the page once, so that no panel brings a sheet of its own."""
 
@@ -38,16 +29,17 @@ def frame(title: str, subtitle: str) -> Iterator[None]:
         initial_sidebar_state=230,
     )
     st.html(STYLE)
-    with st.sidebar:
-        st.markdown("**Transformer Workbench**")
-        for page, label, icon in PAGES:
-            st.page_link(page, label=label, icon=icon)
+    current.restore()
+    sidebar.take_choice()
+    beside = sidebar.Sidebar(title)
     st.title(title)
     st.markdown(subtitle)
     address.opened(title)
     browser.remember()
     with errors_shown():
         yield
+    beside.update()
+    current.remember()
     # Last, so that importing torch does not hold up the first paint.
     session.warm_up()
 

@@ -4,23 +4,17 @@ import gc
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.components.shell import address, browser
-from pages.components.stores import uploads
-from transformer.runs import directory
+from pages.components.shell import address, current
+from pages.components.shell.models import Listed, first, listed_checkpoints
 
 if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
 
-BUNDLED = Path(__file__).parents[3] / "checkpoints"
-FIRST = "reverse"
-"""What is shown until a person chooses: the simplest, whose attention says at once what it does."""
 CACHE_BYTES = 1_000_000_000
 """Weights kept in memory for all sessions together."""
 
@@ -79,55 +73,24 @@ def warm_up() -> None:
 # --- checkpoints ------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Listed:
-    """A checkpoint that can be chosen: its name in the address, on screen, and its file."""
-
-    id: str
-    label: str
-    path: Path
-
-
-def listed_checkpoints() -> dict[str, Listed]:
-    """Bundled checkpoints, then those of runs, newest first, then uploads."""
-    found = [
-        Listed(path.stem, f"{path.stem} (bundled)", path)
-        for path in sorted(BUNDLED.glob("*.safetensors"))
-    ]
-    for run in browser.visible(directory.list_runs()):
-        for path in reversed(run.checkpoints()):
-            step = path.stem.removeprefix("step-")
-            name = run.about()["name"] or run.id
-            what = "untrained" if step == "0" else f"step {int(step):,}"
-            label = f"{name}, {what} (run)"
-            found.append(Listed(f"run-{run.id}-{step}", label, path))
-    named = st.query_params.get("checkpoint")
-    for upload in uploads.kept():
-        # Whoever has the link may open it: its checksum cannot be guessed.
-        if browser.owns(*upload.owners) or upload.id == named:
-            found.append(Listed(upload.id, f"{upload.name} (uploaded)", upload.path))
-    return {entry.id: entry for entry in found}
-
-
-def first(entries: Mapping[str, Listed]) -> str | None:
-    """The checkpoint that a page opens on where nobody has said which."""
-    return FIRST if FIRST in entries else next(iter(entries), None)
-
-
 def choose_checkpoint() -> Listed | None:
     """The widget that chooses a checkpoint; None while there is nothing sensible to show."""
     entries = listed_checkpoints()
     if not entries:
         st.info("There is no checkpoint yet. Train a model first, or upload a checkpoint.")
         return None
-    address.read("checkpoint", first(entries) or "")
+    address.read("checkpoint", current.model() or first(entries) or "")
+    current.open_run()
     labels = {name: entry.label for name, entry in entries.items()}
     run, _, step = str(st.session_state["checkpoint"]).rpartition("-")
     why_gone = address.GONE
     if step.isdecimal() and any(name.startswith(f"{run}-") for name in entries):
         why_gone = "Its run keeps the untrained model, the best and the last five."
     chosen = address.choose("Checkpoint", labels, "checkpoint", why_gone)
-    return None if chosen is None else entries[chosen]
+    if chosen is None:
+        return None
+    current.chose(chosen)
+    return entries[chosen]
 
 
 class _Cache:

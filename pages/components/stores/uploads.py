@@ -24,22 +24,34 @@ SHA256 = re.compile("[0-9a-f]{64}")
 @dataclass(frozen=True)
 class Upload:
     """A kept file: the name it had on a person's machine or was given here, the hashes of the
-    tokens of the browsers that sent it, and what a person wrote about it."""
+    tokens of the browsers that sent it, and what a person wrote about it.
+
+    score: share of held-out pairs that it has right; None where nobody measured it.
+    """
 
     sha256: str
     name: str
     owners: tuple[str, ...]
     path: Path
     note: str = ""
+    score: float | None = None
 
     @property
     def id(self) -> str:
         """Its name in the address: enough of the checksum that nobody guesses it."""
         return f"upload-{self.sha256[:16]}"
 
+    @property
+    def changed(self) -> float:
+        """When it was brought, in seconds since 1970; 0 if it is gone."""
+        try:
+            return self.path.stat().st_mtime
+        except OSError:
+            return 0.0
+
 
 def _owners(path: Path) -> tuple[str, ...]:
-    return _beside(path)[1]
+    return of(path).owners
 
 
 KEPT = BoundedFolder(FOLDER, "*.safetensors", most=50, most_bytes=2e9, owners_of=_owners)
@@ -54,21 +66,17 @@ def kept() -> list[Upload]:
 
 def of(path: Path) -> Upload:
     """The upload that a kept file is, with what stands beside it."""
-    name, owners, note = _beside(path)
-    return Upload(path.stem, name, owners, path, note)
-
-
-def _beside(path: Path) -> tuple[str, tuple[str, ...], str]:
-    """The name, the owners and the note that stand beside a kept file."""
     try:
         beside = json.loads(path.with_suffix(".json").read_text("utf-8"))
         name, note = (
             str(text).encode("utf-8", "replace").decode()
             for text in (beside["name"], beside.get("note", ""))
         )
-        return name, tuple(map(str, beside.get("owners", ()))), note
+        owners, score = tuple(map(str, beside.get("owners", ()))), beside.get("score")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return path.stem[:12], (), ""
+        name, owners, note, score = path.stem[:12], (), "", None
+    known = score if isinstance(score, float) and 0 <= score <= 1 else None
+    return Upload(path.stem, name, owners, path, note, known)
 
 
 def keep(
@@ -105,15 +113,25 @@ def keep(
     if not path.exists():
         KEPT.make_room(len(content), owner)
         write_atomic(path, content)
-    _, owners, note = _beside(path)
-    kept = Upload(sha256, name[:100], tuple(dict.fromkeys((*owners, owner))), path, note)
+    before, summary = of(path), checkpoint.summary
+    kept = replace(
+        before,
+        name=name[:100],
+        owners=tuple(dict.fromkeys((*before.owners, owner))),
+        score=None if summary is None else summary.exact_match,
+    )
     _write_beside(kept)
     os.utime(path)
     return kept, checkpoint
 
 
 def _write_beside(upload: Upload) -> None:
-    beside = {"name": upload.name, "owners": upload.owners, "note": upload.note}
+    beside = {
+        "name": upload.name,
+        "owners": upload.owners,
+        "note": upload.note,
+        "score": upload.score,
+    }
     write_atomic(upload.path.with_suffix(".json"), json.dumps(beside).encode())
 
 

@@ -1,10 +1,9 @@
-"""What the files of the list say of themselves, each read once."""
+"""What checkpoints say of themselves, each file read once."""
 
 from pathlib import Path
 
 import streamlit as st
 
-from pages.components.shell.session import Listed
 from transformer.checkpoint.header import Header, read_header
 from transformer.errors import CheckpointError
 
@@ -17,10 +16,10 @@ def _header(path: str, stamp: int, size: int) -> Header | None:
         return None
 
 
-def header_of(entry: Listed) -> Header | None:
-    """The header of an entry's file; None if it is damaged or gone. Loads no torch."""
+def header_of(path: Path) -> Header | None:
+    """The header of a checkpoint; None if it is damaged or gone. Loads no torch."""
     try:
-        stat = entry.path.stat()
+        stat = path.stat()
     except OSError:
         return None
-    return _header(str(entry.path), stat.st_mtime_ns, stat.st_size)
+    return _header(str(path), stat.st_mtime_ns, stat.st_size)

@@ -1,0 +1,38 @@
+"""Times by the browser's clock, which need not be the server's."""
+
+import time
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import streamlit as st
+
+
+def _zone() -> tzinfo | None:
+    """The browser's time zone; None, which is the server's, where it does not say."""
+    name, minutes = st.context.timezone, st.context.timezone_offset
+    try:
+        if name:
+            return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        pass  # a machine without the table of zones
+    return None if minutes is None else timezone(timedelta(minutes=-minutes))
+
+
+def when(seconds: float, now: float | None = None) -> str:
+    """A moment in words: "14:32" today, else "27 Nov, 14:32"; with its year if that is another.
+
+    Args:
+        seconds: since 1970; 0 if unknown, which is "".
+        now: of the clock, which tests set.
+    """
+    if not seconds:
+        return ""
+    zone = _zone()
+    moment, today = (
+        datetime.fromtimestamp(value, UTC).astimezone(zone)
+        for value in (seconds, time.time() if now is None else now)
+    )
+    if moment.date() == today.date():
+        return f"{moment:%H:%M}"
+    year = "" if moment.year == today.year else f" {moment.year}"
+    return f"{moment.day} {moment:%b}{year}, {moment:%H:%M}"

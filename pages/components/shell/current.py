@@ -1,0 +1,153 @@
+"""The one model and the one input that a browser session is about: every page opens on them.
+
+A model is named as in the address: ``reverse``, ``run-ab12-1500``, ``upload-9f...``; and
+``run-ab12``, whatever that run has learned by now. It is set by training, by bringing a file and by
+choosing; a link that names another wins. A new tab goes on where the browser was last.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import streamlit as st
+
+from pages.components.shell import address, browser, models
+from pages.components.shell.text import plain
+from transformer.runs.directory import ACTIVE
+
+MODEL, INPUT = "current model", "current input"
+INPUT_FOR = "current input is for"
+"""The model that the input was given to."""
+OPENED = "opened for the run"
+"""The snapshot that a page opened for a run; the run is followed until another is chosen."""
+MOST_BROWSERS = 1000
+LOOK_SECONDS = 1.0
+
+
+def model() -> str:
+    """The name of the current model; empty while nothing was trained, brought or chosen."""
+    name: str = st.session_state.get(MODEL, "")
+    return name
+
+
+def text() -> str:
+    """The current input; empty if there is none for the current model."""
+    if st.session_state.get(INPUT_FOR) != model():
+        return ""
+    given: str = st.session_state.get(INPUT, "")
+    return given
+
+
+def query() -> dict[str, str]:
+    """What a link to a page carries, so that it opens on the model and the input."""
+    given = text()
+    found = {"checkpoint": model()} if model() else {}
+    return found | ({"input": given} if given and len(given) <= address.LIMIT else {})
+
+
+def start_with(name: str) -> None:
+    """What a page opens on where nothing is current yet."""
+    restore()
+    if not model():
+        st.session_state[MODEL] = name
+
+
+def use(name: str) -> None:
+    """Make another model the current one; on a page that shows one, it is shown."""
+    st.session_state[MODEL] = name
+    if "checkpoint" in st.session_state:
+        st.session_state["checkpoint"] = name
+
+
+def use_run(run_id: str) -> None:
+    """Make a run's model the current one: what it has learned by the time a page opens on it."""
+    st.session_state[MODEL] = f"run-{run_id}"
+
+
+def chose(name: str) -> None:
+    """A page shows a model: the person chose it, or followed a link."""
+    run = models.run_of(name)
+    if run is not None and model() == f"run-{run[0].id}":
+        newest = models.find(model())
+        if name == st.session_state.get(OPENED) or (newest is not None and newest.id == name):
+            return
+    st.session_state[MODEL] = name
+
+
+def given(text: str) -> None:
+    """A page shows an input for the current model."""
+    st.session_state[INPUT], st.session_state[INPUT_FOR] = text, model()
+
+
+def open_run() -> bool:
+    """Where the field of models names a run, let it name the run's newest snapshot.
+
+    Returns:
+        whether there is one, or it names no run; else a note says what one waits for.
+    """
+    name = str(st.session_state["checkpoint"] or "")
+    run = models.run_of(name)
+    if run is None or name != f"run-{run[0].id}":
+        return True
+    st.session_state[MODEL] = name
+    newest = models.find(name)
+    st.session_state["checkpoint"] = st.session_state[OPENED] = newest.id if newest else None
+    if newest is None:
+        _wait(name, run[1].title, run[1].state)
+    return newest is not None
+
+
+def _wait(name: str, title: str, state: str) -> None:
+    if state not in ("queued", *ACTIVE):
+        st.info(f"The run {plain(title)} has saved no model. Train it again, or choose another.")
+        return
+    st.info(f"The run {plain(title)} has saved no model yet; as soon as it has, it opens here.")
+
+    @st.fragment(run_every=LOOK_SECONDS)
+    def look() -> None:
+        if models.find(name) is not None:
+            use(name)
+            st.rerun()
+
+    look()
+
+
+# --- beyond a session ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Last:
+    model: str
+    text: str
+    belongs_to: str
+
+
+@st.cache_resource
+def _browsers() -> OrderedDict[str, _Last]:
+    """What each browser was last about, by the hash of its token."""
+    return OrderedDict()
+
+
+def restore() -> None:
+    """At the top of a page: a new session goes on where its browser was, a lost model is let go."""
+    state = st.session_state
+    if MODEL not in state:
+        last = _browsers().get(browser.owner(), _Last("", "", ""))
+        state[MODEL] = last.model
+        # A link is true as a whole, but what is too long for one.
+        if "checkpoint" not in st.query_params or len(last.text) > address.LIMIT:
+            state["kept input"], state["input belongs to"] = last.text, last.belongs_to
+            state[INPUT], state[INPUT_FOR] = last.text, last.model
+    if model() and models.find(model()) is None and models.run_of(model()) is None:
+        state[MODEL] = ""
+
+
+def remember() -> None:
+    """At the end of a page: what this browser is about, for its other tabs to come."""
+    if not model():
+        return
+    known, owner = _browsers(), browser.owner()
+    belongs = st.session_state.get("input belongs to") or ""
+    known[owner] = _Last(model(), text(), belongs if text() else "")
+    known.move_to_end(owner)
+    while len(known) > MOST_BROWSERS:
+        known.popitem(last=False)

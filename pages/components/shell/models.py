@@ -1,0 +1,158 @@
+"""The models that can be chosen: one's own, the bundled ones, and those of others, by names."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import streamlit as st
+
+from pages.components.shell import browser
+from pages.components.shell.clock import when
+from pages.components.shell.headers import header_of
+from pages.components.shell.known_runs import known_runs
+from pages.components.shell.text import number, percent
+from pages.components.stores import uploads
+from pages.components.stores.uploads import Upload
+from transformer.runs.directory import Run
+from transformer.runs.snapshots import snapshots, weights_file
+from transformer.runs.table import Summary, task_title
+
+BUNDLED = Path(__file__).parents[3] / "checkpoints"
+FIRST = "reverse"
+"""What is shown until a person chooses: the simplest, whose attention says at once what it does."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A model that can be chosen, and its file.
+
+    id: its name in the address.
+    name: what it is called, such as "Reverse letters, step 1,500".
+    score: how good it is, such as "99.9 % right"; "" where nobody measured it.
+    where: when it was made or brought, by the browser's clock, or that it is bundled.
+    own: whether this browser trained or brought it.
+    """
+
+    id: str
+    name: str
+    path: Path
+    score: str = ""
+    where: str = ""
+    own: bool = False
+
+    @property
+    def detail(self) -> str:
+        return " · ".join(filter(None, (self.score, self.where)))
+
+    @property
+    def label(self) -> str:
+        """All that tells it from others, in one line."""
+        return " · ".join(filter(None, (self.name, self.score, self.where)))
+
+
+def listed_checkpoints() -> dict[str, Listed]:
+    """One's own, the newest on top, then the bundled ones, then those of others."""
+    mine: list[tuple[float, list[Listed]]] = []
+    others: list[Listed] = []
+    for run, summary in known_runs().values():
+        of_run = _of_run(run, summary)
+        if browser.may_control(run):
+            mine.append((summary.created, of_run))
+        else:
+            others += of_run
+    for upload in _uploads():
+        mine.append((upload.changed, [_of_upload(upload)]))
+    mine.sort(key=lambda made: made[0], reverse=True)  # runs and uploads of one moment keep order
+    found = [entry for _, entries in mine for entry in entries]
+    return {entry.id: entry for entry in _told_apart([*found, *bundled(), *others])}
+
+
+def find(name: str) -> Listed | None:
+    """The model with an id; that of a run, ``run-<id>``, is its newest. None if it is not here."""
+    if name.startswith("upload-"):
+        return next((_of_upload(one) for one in _uploads(name) if one.id == name), None)
+    if (run := run_of(name)) is not None:
+        of_run = _of_run(*run)
+        if name == f"run-{run[0].id}":
+            return next(iter(of_run), None)
+        return next((entry for entry in of_run if entry.id == name), None)
+    return next((entry for entry in bundled() if entry.id == name), None)
+
+
+def run_of(name: str) -> tuple[Run, Summary] | None:
+    """The run that an id names, or names a snapshot of."""
+    if not name.startswith("run-"):
+        return None
+    known, rest = known_runs(), name.removeprefix("run-")
+    return known.get(rest) or known.get(rest.rpartition("-")[0])
+
+
+def bundled() -> Iterator[Listed]:
+    """What comes with the app, by the names of its tasks."""
+    for path in sorted(BUNDLED.glob("*.safetensors")):
+        header = header_of(path)
+        if header is None:
+            yield Listed(path.stem, path.stem, path, where="bundled")
+        else:
+            right = "" if header.summary is None else _right(header.summary.exact_match)
+            yield Listed(path.stem, task_title(header.data.task), path, right, "bundled")
+
+
+def _of_run(run: Run, summary: Summary) -> list[Listed]:
+    """A run's snapshots, the newest first."""
+    folder, found = run.path / "checkpoints", []
+    for snapshot in reversed(snapshots(folder)):
+        step = snapshot.step
+        score = f"loss {number(snapshot.loss)}"
+        if step == 0:
+            score = _right(summary.untrained_exact_match) or score
+        elif step == summary.step:
+            score = _right(summary.exact_match) or score
+        entry = Listed(
+            f"run-{run.id}-{step}",
+            f"{summary.title}, {f'step {step:,}' if step else 'untrained'}",
+            weights_file(folder, step),
+            score,
+            when(summary.created),
+            own=browser.may_control(run),
+        )
+        found.append(entry)
+    return found
+
+
+def _uploads(named: str = "") -> list[Upload]:
+    """Those that this browser brought, and the one that its address names."""
+    named = named or st.query_params.get("checkpoint", "")
+    # Whoever has the link may open it: its checksum cannot be guessed.
+    return [one for one in uploads.kept() if browser.owns(*one.owners) or one.id == named]
+
+
+def _of_upload(upload: Upload) -> Listed:
+    return Listed(
+        upload.id,
+        upload.name,
+        upload.path,
+        _right(upload.score),
+        f"uploaded {when(upload.changed)}",
+        own=browser.owns(*upload.owners),
+    )
+
+
+def _right(share: float | None) -> str:
+    return "" if share is None else f"{percent(share)} right"
+
+
+def _told_apart(entries: list[Listed]) -> Iterator[Listed]:
+    """Those that look alike get a number: no person can tell ids apart."""
+    count, seen = Counter(entry.label for entry in entries), Counter[str]()
+    for entry in entries:
+        if count[entry.label] > 1:
+            seen[entry.label] += 1
+            entry = replace(entry, name=f"{entry.name} ({seen[entry.label]})")
+        yield entry
+
+
+def first(entries: Mapping[str, Listed]) -> str | None:
+    """The model that a page opens on where nobody has said which."""
+    return FIRST if FIRST in entries else next(iter(entries), None)

@@ -1,0 +1,154 @@
+"""Beside every page: the current model, the way to the other pages, and the runs at work."""
+
+from html import escape
+
+import streamlit as st
+
+from pages.components.shell import browser, current, models
+from pages.components.shell.known_runs import known_runs
+from pages.components.shell.text import Html, plain
+from transformer.runs import queue
+from transformer.runs.directory import ACTIVE
+from transformer.runs.table import Summary
+from transformer.vocabulary.vocabulary import visible
+
+PAGES = (
+    ("app.py", "Overview", ":material/home:"),
+    ("pages/train.py", "Train", ":material/show_chart:"),
+    ("pages/runs.py", "Runs", ":material/history:"),
+    ("pages/attention.py", "Attention", ":material/grid_on:"),
+    ("pages/decode.py", "Decode", ":material/format_list_numbered:"),
+    ("pages/checkpoints.py", "Checkpoints", ":material/inventory_2:"),
+    ("pages/learn.py", "Learn", ":material/school:"),
+)
+AT_WORK = ("queued", *ACTIVE)
+LOOK_SECONDS = 2.0
+MOST_RUNS = 3
+MOST_OWN = 12
+"""Of one's own models in the dialog; all of them are in the field of a page."""
+
+
+class Sidebar:
+    """Drawn before the page, and again after it if the page has made another model current."""
+
+    def __init__(self, page: str) -> None:
+        with st.sidebar:
+            st.markdown("**Transformer Workbench**")
+            with st.container(key="current-model"):
+                self.chip = st.empty()
+                if st.button("change", key="change model", type="tertiary", help="Another model"):
+                    _choose()
+            self.links = st.empty()
+            _runs_at_work(page)
+        self.drawn = self._now()
+        self._draw()
+
+    def _now(self) -> tuple[Html, dict[str, str]]:
+        return _chip(), current.query()
+
+    def _draw(self) -> None:
+        chip, query = self.drawn
+        self.chip.html(chip)
+        run = models.run_of(query.get("checkpoint", ""))
+        carried = {
+            "Attention": query,
+            "Decode": query,
+            "Learn": query,
+            "Checkpoints": {name: query[name] for name in query if name == "checkpoint"},
+            "Train": {} if run is None else {"run": run[0].id},
+        }
+        with self.links.container(gap="xxsmall"):
+            for path, label, icon in PAGES:
+                st.page_link(path, label=label, icon=icon, query_params=carried.get(label))
+
+    def update(self) -> None:
+        """After the page."""
+        if (now := self._now()) != self.drawn:
+            self.drawn = now
+            self._draw()
+
+
+def _chip() -> Html:
+    shown = st.session_state.get("checkpoint") or current.model() or models.FIRST
+    entry, run = models.find(shown), models.run_of(shown)
+    if entry is not None:
+        name, detail = entry.name, entry.detail
+    elif run is not None:
+        name, detail = run[1].title, "nothing saved yet"
+    else:
+        name, detail = "none", ""
+    name, detail = escape(visible(name)), escape(detail)
+    return Html(
+        f'<div class="current-model"><small>Current model</small>'
+        f'<b title="{name}">{name}</b><span>{detail}</span></div>'
+    )
+
+
+@st.dialog("Choose a model")
+def _choose() -> None:
+    """Every page then opens on it."""
+    entries = models.listed_checkpoints()
+    newest: dict[object, models.Listed] = {}  # of a run, one
+    for entry in entries.values():
+        newest.setdefault(entry.path.parent if entry.id.startswith("run-") else entry.id, entry)
+    own = [entry for entry in newest.values() if entry.own]
+    for title, group in (
+        ("Yours, newest first", own[:MOST_OWN]),
+        ("Bundled", [entry for entry in newest.values() if entry.path.parent == models.BUNDLED]),
+    ):
+        if group:
+            st.caption(title)
+        for entry in group:
+            label = f"**{plain(entry.name)}** {plain(entry.detail)}"
+            if st.button(label, key=f"use {entry.id}", type="tertiary", width="stretch"):
+                st.session_state["use model"] = entry.id
+                st.rerun()
+
+
+def take_choice() -> None:
+    """Before the page: what was chosen in the dialog."""
+    if name := st.session_state.pop("use model", None):
+        current.use(name)
+
+
+def _runs_at_work(page: str) -> None:
+    """One's own runs that train or wait, with their progress. The Train page shows them itself."""
+    if page == "Train" or not _at_work():
+        return
+
+    @st.fragment(run_every=LOOK_SECONDS)
+    def look() -> None:
+        queue.poll()
+        found = _at_work()
+        before: list[str] = st.session_state.setdefault("runs at work", [])
+        ids = st.session_state["runs at work"] = [one.id for one in found]
+        if before and set(before) - set(ids):
+            st.rerun(scope="app")  # one has ended: its model may be the current one
+        for summary in found[:MOST_RUNS]:
+            _progress(summary)
+        if len(found) > MOST_RUNS:
+            st.caption(f"and {len(found) - MOST_RUNS} more")
+
+    st.session_state.pop("runs at work", None)
+    look()
+
+
+def _at_work() -> list[Summary]:
+    return [
+        summary
+        for run, summary in known_runs().values()
+        if summary.state in AT_WORK and browser.may_control(run)
+    ]
+
+
+def _progress(summary: Summary) -> None:
+    with st.container(key=f"at-work-{summary.id}", gap="xxsmall"):
+        st.page_link(
+            "pages/train.py",
+            label=plain(summary.title),
+            icon=":material/model_training:",
+            query_params={"run": summary.id},
+        )
+        share = min(summary.step / summary.steps, 1.0) if summary.steps else 0.0
+        words = f"{share:.0%}" if summary.state == "running" else summary.state
+        st.progress(share, text=words)
