@@ -135,7 +135,9 @@ def test_a_tutorials_model_is_imported_and_writes_what_it_wrote(
 
     # The card.
     expect(page.get_by_text("model.pt is here and chosen")).to_be_visible()
-    expect(page.get_by_role("combobox", name="Checkpoint")).to_have_value("model.pt (uploaded)")
+    expect(page.get_by_role("combobox", name="Checkpoint")).to_have_value(
+        re.compile("^model\\.pt · .*uploaded")
+    )
     expect(page.get_by_text("Imported from model.pt").first).to_be_visible()
     expect(page.get_by_role("heading", name="Import model.pt")).to_have_count(0)
 
