@@ -12,6 +12,7 @@ import streamlit as st
 from pages.components.attention.sides import Shown
 from pages.components.shell.address import Message
 from pages.components.widgets.attention_explorer import WIDGET, pack
+from pages.components.widgets.live_model import live_page, why_not
 from transformer.analysis.heads import Head
 from transformer.files import cell
 from transformer.vocabulary.vocabulary import visible
@@ -78,6 +79,15 @@ def panel(sides: Sequence[Shown], head: Head | None) -> None:
             mime="text/html",
             on_click="ignore",
         )
+        if not (reason := why_not(shown.checkpoint)):
+            st.download_button(
+                "The model itself, offline (HTML)",
+                data=lambda: live_page(shown.checkpoint, f"A model for the task {shown.checkpoint.task}", [shown.text]),
+                file_name=f"model-{shown.checkpoint.task}.html",
+                mime="text/html",
+                on_click="ignore",
+                help="It takes any input, in a browser alone: type, step, switch heads off.",
+            )
         st.download_button(
             "All weights (NPZ)",
             data=lambda: as_npz(shown),
@@ -100,6 +110,8 @@ def panel(sides: Sequence[Shown], head: Head | None) -> None:
             mime="text/csv",
             on_click="ignore",
         )
+    if reason:
+        st.caption(f"The model itself cannot be taken along as a page. {reason}")
     st.markdown("In a notebook, from the NPZ or from any array of your own:")
     st.code(
         "import numpy as np\n"

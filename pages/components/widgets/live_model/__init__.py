@@ -1,0 +1,144 @@
+"""A whole model as one HTML file: it runs in the browser alone, with its explorer around it.
+
+The forward pass and greedy decoding are ``model.js``; weights travel inside the file.
+"""
+
+import base64
+import html
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pages.components.shell.mount import WIDGETS, pack
+from pages.components.widgets.attention_explorer import WIDGET
+from transformer.analysis.heads import KINDS
+from transformer.errors import UserError
+from transformer.vocabulary.vocabulary import SPECIAL_TOKENS, Vocabulary, printable, visible
+
+if TYPE_CHECKING:
+    from transformer.checkpoint import Checkpoint
+
+MOST_PARAMETERS = 3_000_000
+LONGEST_OUTPUT = 256
+"""Tokens after which an output is cut that finds no end."""
+EXPLORER = {"labels": {}, "noDifference": "", "place": "", "compact": False}
+"""What the explorer's message says beside the maps."""
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none';
+  script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:">
+<title>{title}</title>
+<style>
+{css}
+</style>
+</head>
+<body>
+<h1>{title}</h1>
+<p>{about} Everything runs in this page, without a server. Type an input, pick a token to see what
+else could have stood there, switch a head off and see whether the answer breaks.</p>
+<main>
+<div class="live">
+<section>
+<label for="text"><b>Input</b></label>
+<input id="text" autocomplete="off" spellcheck="false" maxlength="2000">
+<div id="examples" role="group" aria-label="Examples"></div>
+<p id="error" role="alert"></p>
+<p id="output" aria-live="polite"></p>
+<p id="without"></p>
+<details><summary>Switch heads off</summary>
+<div id="heads" role="group" aria-label="Heads switched off"></div></details>
+<button type="button" id="on" hidden>All heads on</button>
+<p><small id="took"></small></p>
+</section>
+<section>
+<b>Token</b>
+<div id="tokens" role="group" aria-label="Tokens of the answer"></div>
+<table aria-label="The likeliest tokens at this place"><tbody id="candidates"></tbody></table>
+</section>
+</div>
+<div id="explorer">{widget}</div>
+</main>
+<script>
+{explorer}
+</script>
+<script>
+{scripts}
+const text = atob("{data}");
+openPage(Uint8Array.from(text, (letter) => letter.charCodeAt(0)));
+</script>
+</body>
+</html>
+"""
+
+
+def live_page(checkpoint: "Checkpoint", title: str, examples: Sequence[str] = ()) -> bytes:
+    """The file.
+
+    Args:
+        title: what the page is called.
+        examples: inputs to choose from; the first is there at the start.
+
+    Raises:
+        UserError: the model is too large, or reads text in a way that the page cannot.
+    """
+    config = checkpoint.config
+    if reason := why_not(checkpoint):
+        raise UserError(reason)
+    sides = {"source": checkpoint.source_vocabulary, "target": checkpoint.target_vocabulary}
+    tensors = sorted(checkpoint.tensors.items())
+    header = {
+        "config": config.to_dict(),
+        **{side: _vocabulary(vocabulary) for side, vocabulary in sides.items()},
+        "shapes": [(name, list(tensor.shape)) for name, tensor in tensors],
+        "titles": {kind: title for kind, (title, _) in KINDS.items()},
+        "explorer": EXPLORER,
+        "most": min(config.longest_output or LONGEST_OUTPUT, LONGEST_OUTPUT),
+        "examples": list(examples),
+    }
+    data = pack(header, (tensor.detach().cpu().numpy().astype("<f4") for _, tensor in tensors))
+    folder = WIDGETS / "live_model"
+    scripts = [(folder / name).read_text("utf-8") for name in ("model.js", "live_page.js")]
+    page = PAGE.format(
+        title=html.escape(visible(title)),
+        about=f"A Transformer with {config.num_parameters:,} parameters.",
+        css=WIDGET.style + (folder / "live_page.css").read_text("utf-8"),
+        widget=WIDGET.html,
+        # In Streamlit the module's export is called; here it has a name.
+        explorer=_script(WIDGET.script.replace("export default function (", "function draw(", 1)),
+        scripts=_script("\n".join(scripts)),
+        data=base64.b64encode(data).decode(),
+    )
+    return page.encode("utf-8", "backslashreplace")
+
+
+def _script(code: str) -> str:
+    """Code that cannot end its element."""
+    return code.replace("</", "<\\/")
+
+
+def _vocabulary(vocabulary: Vocabulary) -> dict[str, object]:
+    return {
+        "kind": vocabulary.kind,
+        "tokens": vocabulary.tokens,
+        "shown": [printable(token) for token in vocabulary.tokens],
+        "special": len(SPECIAL_TOKENS),
+    }
+
+
+def why_not(checkpoint: "Checkpoint") -> str:
+    """Why a page cannot run this model; empty if it can."""
+    config = checkpoint.config
+    if config.num_parameters > MOST_PARAMETERS:
+        return (
+            f"This model has {config.num_parameters:,} parameters; a page takes at most "
+            f"{MOST_PARAMETERS:,}."
+        )
+    for side in (checkpoint.source_vocabulary, checkpoint.target_vocabulary):
+        if side.kind not in ("characters", "words") or side.has_own_special:
+            return "This model reads pieces of words; a page takes models of characters or words."
+    if config.activation not in ("relu", "swish") or config.pad_in_output != "allowed":
+        return "This model was imported with settings that a page cannot run yet."
+    return ""
