@@ -66,7 +66,8 @@ draw({{
 def panel(sides: Sequence[Shown], head: Head | None) -> None:
     """Downloads; each is made when it is asked for."""
     shown, place = sides[0], st.session_state["place"]
-    name = f"attention-{shown.checkpoint.task}"
+    task = shown.checkpoint.task
+    name = f"attention-{task}"
     st.markdown(
         "The map on screen as **PNG** or **SVG**: the buttons below it. The view as an "
         "**address**: copy it from the browser; it opens this checkpoint, input, head and cell."
@@ -82,8 +83,10 @@ def panel(sides: Sequence[Shown], head: Head | None) -> None:
         if not (reason := why_not(shown.checkpoint)):
             st.download_button(
                 "The model itself, offline (HTML)",
-                data=lambda: live_page(shown.checkpoint, f"A model for the task {shown.checkpoint.task}", [shown.text]),
-                file_name=f"model-{shown.checkpoint.task}.html",
+                data=lambda: live_page(
+                    shown.checkpoint, f"A model for the task {task}", [shown.text]
+                ),
+                file_name=f"model-{task}.html",
                 mime="text/html",
                 on_click="ignore",
                 help="It takes any input, in a browser alone: type, step, switch heads off.",
