@@ -59,16 +59,19 @@ def decode_many(
 
     Args:
         rows: ids of each input, ending in <eos>.
-        margins: whether they are asked for. Without them a greedy search of one input, which has
-            no batch to leave, computes nothing besides its tokens; its margin is said to be inf.
+        margins: whether they are asked for. Without them a search of one input, which has no
+            batch to leave, computes nothing besides its tokens, and there is nothing to see
+            before it is done; its margin is said to be inf.
     """
-    if not isinstance(strategy, Strategy):  # a function: how wide it is it does not say
+    alone = len(rows) == 1 and not margins
+    if alone or not isinstance(strategy, Strategy):  # a function: how wide it is it does not say
         for place, row in enumerate(rows):
-            [written] = decode(model, torch.tensor([row]), strategy)
+            source = torch.tensor([row], device=next(model.parameters()).device)
+            [written] = decode(model, source, strategy)
             yield Progress((place + 1) / len(rows), {place: Decoded(written, torch.inf)})
         return
     config = model.config
-    search = replace(strategy, drop_done=margins or len(rows) > 1)
+    search = replace(strategy, drop_done=True)
     device = next(model.parameters()).device
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
     most = search.limit(model)

@@ -163,6 +163,13 @@ class Strategy(ABC):
     def __call__(self, model: Transformer, source: Tensor) -> Iterator[DecodingStep]:
         """Write outputs for some sources: padded ids, [batch, source]."""
 
+    def outputs(self, model: Transformer, source: Tensor) -> list[Hypothesis]:
+        """The best output of each sentence of a padded batch, [batch, source] ids.
+
+        A strategy that can come to them without its steps, which are made for whoever looks, does.
+        """
+        return outputs_of(self, model, source)
+
     def limit(self, model: Transformer) -> int:
         """Most tokens that will be generated."""
         return output_limit(model, self.max_length)
@@ -178,6 +185,16 @@ class Strategy(ABC):
         return step_decoder(
             model, source, beam_size=self.width, attention=self.attention, cached=self.cached
         )
+
+
+def outputs_of(search: Search, model: Transformer, source: Tensor) -> list[Hypothesis]:
+    """What a search's last step came to: the best hypothesis of each sentence."""
+    best: DecodingStep | None = None
+    for step in search(model, source):
+        best = step
+    assert best is not None  # every search yields at least one step
+    found = best.hypotheses(model.config.eos_id, range(source.size(0)))
+    return [max(beam, key=lambda one: (one.finished, one.score)) for beam in found]
 
 
 def length_penalty(length: int, alpha: float, kind: str = "paper") -> float:

@@ -4,25 +4,31 @@ All run on a key-value cache and are batched over sentences. To add a strategy, 
 of :class:`Strategy` and give it a row on the Decode page (pages/components/decoding/strategies.py).
 """
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from transformer.config import SamplingConfig
 from transformer.decoding.beam import Beam
+from transformer.decoding.engines.single import NumpySteps
 from transformer.decoding.next_token import PLAIN, draw, next_token
 from transformer.decoding.steps import (
     DROPPED_FROM,
+    OVERFLOWING,
     DecodingStep,
     Hypothesis,
     Search,
     Strategy,
     normalised,
+    outputs_of,
 )
+from transformer.errors import CheckpointError
 from transformer.model import Transformer
 
 Choose = Callable[[int, Tensor, Tensor], Tensor]
@@ -114,6 +120,37 @@ class Greedy(_OnePath):
     def _chooser(self, model: Transformer, batch: int) -> Choose:
         return lambda position, sentences, log_probs: log_probs.argmax(dim=-1)
 
+    @torch.inference_mode()
+    def outputs(self, model: Transformer, source: Tensor) -> list[Hypothesis]:
+        """One sentence alone is searched in NumPy too: each step would cost as much again."""
+        steps = self.engine(model, source) if len(source) == 1 else None
+        if not isinstance(steps, NumpySteps):
+            return super().outputs(model, source)
+        config, limit, forced = model.config, self.limit(model), self.forces_end(model)
+        token, written, total = config.decoder_start_id, list[int](), 0.0
+        while len(written) < limit and token != config.eos_id:
+            logits = steps.after(token)
+            if config.pad_in_output == "renormalised":
+                logits[config.pad_id] = -np.inf
+            with np.errstate(invalid="ignore"):
+                shifted = logits - logits.max()
+            log_sum = math.log(np.add.reduce(np.exp(shifted)))
+            if math.isnan(log_sum):
+                raise CheckpointError(OVERFLOWING)
+            if config.pad_in_output != "allowed":
+                shifted[config.pad_id] = -np.inf
+            last = forced and len(written) == limit - 1
+            if len(written) < len(self.prefix):
+                token = self.prefix[len(written)]
+            else:
+                token = config.eos_id if last else int(shifted.argmax())
+            if last:  # <eos> gets all the probability
+                total += 0.0 if token == config.eos_id else -math.inf
+            else:
+                total += float(shifted[token]) - log_sum
+            written.append(token)
+        return [Hypothesis(tuple(written), total, total, token == config.eos_id)]
+
     def _margin(self, log_probs: Tensor) -> Tensor:
         first, second = log_probs.topk(2).values.unbind(dim=1)
         return first - second
@@ -195,9 +232,6 @@ def decode(
         strategy: an object such as ``Beam(4)``, or a function that yields steps, such as
             :func:`greedy`.
     """
-    best: DecodingStep | None = None
-    for step in strategy(model, source):
-        best = step
-    assert best is not None  # every strategy yields at least one step
-    found = best.hypotheses(model.config.eos_id, range(source.size(0)))
-    return [max(beam, key=lambda one: (one.finished, one.score)) for beam in found]
+    if isinstance(strategy, Strategy):
+        return strategy.outputs(model, source)
+    return outputs_of(strategy, model, source)

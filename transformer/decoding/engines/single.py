@@ -178,15 +178,20 @@ class NumpySteps:
         )
 
     def logits(self, written: Tensor) -> Tensor:
+        found = self.after(written.numpy()[0, 0, -1])
+        return torch.from_numpy(found.reshape(1, 1, -1))
+
+    def after(self, token: int) -> Vector:
+        """The logits of the token after this one, [vocabulary]."""
         if self.length == len(self.positions):
             raise ValueError(f"This model has {self.length} positions; one more is needed.")
-        x = self.tokens[written.numpy()[0, 0, -1]] * self.scale + self.positions[self.length]
+        x = self.tokens[token] * self.scale + self.positions[self.length]
         with np.errstate(all="ignore"):  # what overflows is found in the logits
             for part in self.parts:
                 x = part(x)
-            found = self.output(self.norm(x))
+            found: Vector = self.output(self.norm(x))
         self.length += 1
-        return torch.from_numpy(found.reshape(1, 1, -1))
+        return found
 
     def attention(self) -> tuple[Tensor, Tensor]:
         cross = torch.from_numpy(np.stack([layer.cross.weights for layer in self.layers]))
