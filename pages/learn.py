@@ -1,13 +1,21 @@
 """Learn: how the data flows through one forward pass, and what was found about Transformers."""
 
-from pages.components.learn import anatomy
+from collections.abc import Callable
+
+from pages.components.learn import anatomy, experiments
+from pages.components.shared.panels import open_panel
 from pages.components.shell import address
 from pages.components.shell.frame import frame
 
 SUBTITLE = (
-    "Walk through one forward pass, box by box: the lines that compute it, the numbers of this "
-    "input."
+    "How the data flows through the model, box by box; and what was found about such models, run "
+    "again."
 )
 
+PANELS: dict[str, tuple[str, Callable[[], None]]] = {
+    "anatomy": ("Anatomy: one forward pass", anatomy.panel),
+    "experiments": ("Experiments: findings, run again", experiments.panel),
+}
+
 with frame("Learn", SUBTITLE), address.together("Learn"):
-    anatomy.panel()
+    open_panel("What to learn from", PANELS, "learn")

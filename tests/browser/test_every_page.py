@@ -22,7 +22,7 @@ ADDRESSES = {
     "attention": "attention?checkpoint=sort",
     "decode": "decode?checkpoint=sort&step=2",
     "checkpoints": "checkpoints?checkpoint=reverse",
-    "learn": "learn?checkpoint=sort&box=decoder.1.cross.softmax&step=3&without=yes",
+    "learn": "learn?checkpoint=sort&box=decoder.1.cross.softmax&step=3&absent=yes",
 }
 
 

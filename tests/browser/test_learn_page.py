@@ -52,7 +52,7 @@ def test_a_box_is_taken_out_and_the_link_opens_it_again(server: Server, new_page
     page.goto(f"{server.url}/learn?checkpoint=reverse&input=abcde&box=source.positions")
     page.get_by_text("Take it out, for this input").click()
     expect(page.get_by_text(re.compile("instead of edcba"))).to_be_visible()
-    page.wait_for_url(re.compile("without=yes"))
+    page.wait_for_url(re.compile("absent=yes"))
     settle(page)
     page.reload()
     expect(page.get_by_text(re.compile("instead of edcba"))).to_be_visible()

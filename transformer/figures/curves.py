@@ -228,3 +228,28 @@ def bars(
         height=120 + 28 * len(names),
     )
     return figure
+
+
+def named_curves(
+    curves: Mapping[str, Sequence[Sequence[float]]], x_title: str, y_title: str, title: str
+) -> go.Figure:
+    """One line with markers for each name, told apart by dash as well as by colour.
+
+    Args:
+        curves: name -> points [x, y].
+    """
+    figure = go.Figure()
+    for (name, points), colour, dash in zip(curves.items(), RUN_COLOURS, RUN_DASHES, strict=False):
+        figure.add_scatter(
+            x=[point[0] for point in points],
+            y=[point[1] for point in points],
+            mode="lines+markers",
+            name=label(name),
+            line={"color": colour, "dash": dash},
+        )
+    figure.update_xaxes(title=label(x_title))
+    figure.update_yaxes(title=label(y_title), rangemode="tozero")
+    figure.update_layout(
+        title=label(title), height=340, margin={"t": 60}, legend=legend_below(0.25)
+    )
+    return figure

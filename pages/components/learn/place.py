@@ -9,7 +9,7 @@ from pages.components.shell import address
 from pages.components.shell.address import Message
 from transformer.anatomy.boxes import Box
 
-FIELDS = ("box", "anatomy step", "without")
+FIELDS = ("box", "anatomy step", "absent")
 NAMES = {"box": "box", "step": "anatomy step"}
 """As the map's script names them -> keys."""
 PLACE = "anatomy place"
@@ -66,7 +66,7 @@ def remember() -> None:
     for name, key in NAMES.items():
         address.receive(key, given.get(name, ""))
     # What is taken out is the box's own; the next one is shown whole.
-    address.receive("without", "")
+    address.receive("absent", "")
     address.receive(PLACE, _joined())
 
 

@@ -15,24 +15,24 @@ SWITCH = "take out the box"
 
 
 def panel(checkpoint: "Checkpoint", text: str, box: Box, written: Sequence[int], step: int) -> None:
-    """The switch, in the address as ``without``, and the two outputs."""
+    """The switch, in the address as ``absent``, and the two outputs."""
     from transformer.anatomy.without import can_be_left_out
 
     about = box.about
     with st.container(border=True, key="taken-out"):
         st.markdown("**What if it were not there?**")
         if not can_be_left_out(checkpoint.model, box):
-            st.session_state["without"] = ""
+            st.session_state["absent"] = ""
             st.markdown(f"{about.absent[0].upper()}{about.absent[1:]}.")
             return
-        st.session_state[SWITCH] = bool(st.session_state["without"])
+        st.session_state[SWITCH] = bool(st.session_state["absent"])
         taken = st.toggle("Take it out, for this input", key=SWITCH, on_change=_remember)
         if taken:
             _compare(checkpoint, text, box, written, step)
 
 
 def _remember() -> None:
-    st.session_state["without"] = "yes" if st.session_state[SWITCH] else ""
+    st.session_state["absent"] = "yes" if st.session_state[SWITCH] else ""
 
 
 def _compare(

@@ -52,6 +52,13 @@ def use_torch() -> None:
         _torch_ready().set()
 
 
+def wait_for_torch() -> None:
+    """On a page that cannot go on without it, once it has drawn what it can."""
+    if not torch_is_ready():
+        with st.spinner("Loading PyTorch, once after the start of the app: about 3 s…"):
+            use_torch()
+
+
 def torch_is_ready() -> bool:
     return _torch_ready().is_set()
 
@@ -150,9 +157,7 @@ def load(entry: Listed, slot: str = "own") -> "Checkpoint":
     Raises:
         CheckpointError: the file is damaged or gone.
     """
-    if not torch_is_ready():
-        with st.spinner("Loading PyTorch, once after the start of the app: about 3 s…"):
-            use_torch()
+    wait_for_torch()
     shared = _cache().load(entry.path)
     own: tuple[Checkpoint, Checkpoint] | None = st.session_state.get(f"{slot} checkpoint")
     if own is None or own[0] is not shared:

@@ -1,17 +1,20 @@
 """What comes out of one box as a small picture: a map a head, or bars for tokens."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pages.components.shell import mount
 from pages.components.shell.mount import Widget
-from transformer.anatomy.forward_pass import Picture
+
+if TYPE_CHECKING:
+    from transformer.anatomy.forward_pass import Picture
 
 WIDGET = Widget("value_picture", ("colours",))
 
 
-def value_picture(pictures: Sequence[Picture], current: int | None, *, key: str) -> None:
+def value_picture(pictures: Sequence["Picture"], current: int | None, *, key: str) -> None:
     """Draw it.
 
     Args:
@@ -20,7 +23,7 @@ def value_picture(pictures: Sequence[Picture], current: int | None, *, key: str)
     WIDGET.draw(data=pack(pictures, current), key=key)
 
 
-def pack(pictures: Sequence[Picture], current: int | None) -> bytes:
+def pack(pictures: Sequence["Picture"], current: int | None) -> bytes:
     """A header, then the numbers of each picture."""
     header = {
         "current": current,

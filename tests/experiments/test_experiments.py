@@ -1,0 +1,66 @@
+"""Every experiment in its short form, its outcome in its bands; in full over five seeds if long."""
+
+import json
+
+import pytest
+
+from transformer.__main__ import main
+from transformer.experiments.experiment import Experiment, Outcome, Settings
+from transformer.experiments.registry import EXPERIMENTS
+
+
+def outcome_of(experiment: Experiment, settings: Settings) -> Outcome:
+    shares: list[float] = []
+    for step in experiment.run(settings):
+        if isinstance(step, Outcome):
+            assert shares == sorted(shares)
+            assert shares[-1] == pytest.approx(1)
+            return step
+        shares.append(step)
+    raise AssertionError("no outcome")
+
+
+def assert_sound(experiment: Experiment, found: Outcome) -> None:
+    assert experiment.outside(found) == []
+    assert set(experiment.bands) <= set(found.measured)
+    assert 0 <= found.option < len(experiment.options)
+    assert found.said.endswith(".")
+    assert bool(found.curves) == bool(experiment.axes[0])
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_comes_out_as_known(name: str) -> None:
+    experiment = EXPERIMENTS[name]
+    found = outcome_of(experiment, Settings(short=True))
+    assert_sound(experiment, found)
+    # The one that is known not to come out here says so.
+    assert experiment.reproduced(found) == (experiment.holds is None)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_an_experiment_in_full_comes_out_whatever_the_seed(name: str, seed: int) -> None:
+    experiment = EXPERIMENTS[name]
+    assert_sound(experiment, outcome_of(experiment, Settings(seed=seed)))
+
+
+def test_a_number_out_of_its_band_is_named() -> None:
+    experiment = EXPERIMENTS["length"]
+    measured = dict.fromkeys(experiment.bands, 0.0)
+    found = Outcome(measured, "So.", 0)
+    assert experiment.outside(found)[0] == "reverse, 8 letters is 0, not from 0.95 to 1"
+    assert not experiment.reproduced(found)
+
+
+def test_the_command_lists_runs_and_refuses(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["experiment"]) == 0
+    listed = capsys.readouterr().out
+    assert all(name in listed for name in EXPERIMENTS)
+    assert main(["experiment", "scale", "--short", "--json", "--seed", "3"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["reproduced"] is True
+    assert found["seed"] == 3
+    assert set(EXPERIMENTS["scale"].bands) <= set(found["measured"])
+    assert main(["experiment", "nonsense"]) == 1
+    assert "There is no experiment 'nonsense'" in capsys.readouterr().err

@@ -1,0 +1,45 @@
+"""The Learn page without a browser: experiments are predicted, run in a process, and compared."""
+
+import time
+
+from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Button
+
+from tests.support.opened_pages import messages, open_page
+from transformer.experiments.registry import EXPERIMENTS
+
+
+def everything(app: AppTest) -> str:
+    return " ".join(one.value for one in (*app.markdown, *app.caption))
+
+
+def run_button(app: AppTest) -> Button:
+    return next(button for button in app.button if button.label.startswith("Run it"))
+
+
+def test_a_finding_is_predicted_run_and_compared() -> None:
+    scale = EXPERIMENTS["scale"]
+    app = open_page("learn", learn="experiments", experiment="scale")
+    assert not messages(app)
+    assert scale.published in everything(app)
+    assert "What came out here" not in everything(app)
+    assert run_button(app).disabled  # predict first
+    app.radio[0].set_value(0).run()
+    assert not run_button(app).disabled
+    run_button(app).click().run()
+    end = time.monotonic() + 90
+    while "What came out here" not in everything(app) and time.monotonic() < end:
+        time.sleep(0.5)
+        app.run()
+    assert app.success[0].value == "**Reproduced.**"
+    assert f"**You predicted** {scale.options[0]}; **it is** {scale.options[2]}." in everything(app)
+    # Whoever comes next predicts before they see what came out.
+    other = open_page("learn", learn="experiments", experiment="scale")
+    assert "What came out here" not in everything(other)
+    other.radio[0].set_value(2).run()
+    assert f"**You predicted it:** {scale.options[2]}." in everything(other)
+
+
+def test_an_experiment_that_is_not_there_is_named() -> None:
+    app = open_page("learn", learn="experiments", experiment="nonsense")
+    assert "nonsense" in app.warning[0].value

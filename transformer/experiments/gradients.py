@@ -1,0 +1,88 @@
+"""Gradients by depth at initialisation: why post-norm needs its warm-up (Xiong et al., 2020)."""
+
+from collections.abc import Iterator
+
+import torch
+
+from transformer.config import TransformerConfig
+from transformer.experiments.experiment import Experiment, Outcome, Settings
+from transformer.model import Transformer
+from transformer.training.loop import cross_entropy
+
+DEPTHS = (2, 4, 6, 8, 12)
+STAYS = 0.7
+"""A gradient that is at least so many times as large has not shrunk."""
+VOCABULARY, LENGTH, SENTENCES = 30, 10, 32
+
+
+def last_gradient(depth: int, norm_first: bool, seed: int) -> float:
+    """Norm of the gradient of the last feed-forward network's W₂, before any training."""
+    torch.manual_seed(seed)
+    config = TransformerConfig(
+        source_vocab_size=VOCABULARY,
+        target_vocab_size=VOCABULARY,
+        d_model=64,
+        num_heads=4,
+        d_ff=256,
+        num_encoder_layers=depth,
+        num_decoder_layers=depth,
+        norm_first=norm_first,
+        final_norm=norm_first,
+        tie_embeddings=False,
+        max_length=32,
+    )
+    model = Transformer(config).eval()
+    tokens = torch.randint(4, VOCABULARY, (SENTENCES, LENGTH))
+    read = torch.cat([torch.ones(SENTENCES, 1, dtype=torch.long), tokens[:, :-1].flip(1)], dim=1)
+    logits = model.forward(tokens, read)
+    cross_entropy(logits, tokens.flip(1), config.pad_id).backward()
+    last = f"decoder.layers.{depth - 1}.feed_forward.outer.weight"
+    gradient = model.get_parameter(last).grad
+    assert gradient is not None
+    return gradient.norm().item()
+
+
+def run(settings: Settings) -> Iterator[float | Outcome]:
+    """Fresh models of several depths; the mean of a few drawings of their weights."""
+    draws = 1 if settings.short else 4
+    depths = (2, 12) if settings.short else DEPTHS
+    found: dict[str, list[float]] = {"post-norm": [], "pre-norm": []}
+    for number, depth in enumerate(depths):
+        for name, norms in found.items():
+            drawn = [
+                last_gradient(depth, name == "pre-norm", draws * settings.seed + draw)
+                for draw in range(draws)
+            ]
+            norms.append(sum(drawn) / draws)
+        yield (number + 1) / len(depths)
+    post, pre = (norms[-1] / norms[0] for norms in found.values())
+    yield Outcome(
+        {"post-norm, 12 to 2": post, "pre-norm, 12 to 2": pre},
+        f"From 2 to 12 layers, the gradient of the last layer becomes {post:.2f} times as large "
+        f"in post-norm and {pre:.2f} times in pre-norm (1/√6 is 0.41).",
+        0 if post < STAYS else 1 if pre < STAYS else 2,
+        {name: tuple(zip(map(float, depths), norms, strict=True)) for name, norms in found.items()},
+    )
+
+
+EXPERIMENT = Experiment(
+    name="gradients",
+    title="Post-norm has large gradients at the start",
+    claim="At initialisation the last layer's gradient does not shrink with depth in post-norm "
+    "models, and as 1/√L in pre-norm ones: the first need a warm-up, the others do not.",
+    source="Xiong et al. 2020, On Layer Normalization in the Transformer Architecture",
+    published="constant in L for post-norm, 1/√L for pre-norm",
+    what="One backward pass through fresh models of 2 to 12 layers, 64 wide; no training.",
+    question="A model grows from 2 to 12 layers. What becomes of its last layer's gradient?",
+    options=(
+        "it shrinks in both",
+        "it stays in post-norm and shrinks in pre-norm",
+        "it shrinks in post-norm and stays in pre-norm",
+    ),
+    bands={"post-norm, 12 to 2": (0.7, 2.0), "pre-norm, 12 to 2": (0.15, 0.6)},
+    why="In pre-norm models the stream grows with depth and the last norm divides by it; in "
+    "post-norm ones each layer ends in a norm, and the gradient stays as large as at one layer.",
+    minutes=0.2,
+    run=run,
+    axes=("layers of each stack", "gradient norm of the last W₂"),
+)

@@ -1,0 +1,63 @@
+"""Most heads can go, where there are many (Voita et al., 2019; Michel et al., 2019)."""
+
+from collections.abc import Iterator
+
+from transformer.analysis.pruning import Pruning, prune
+from transformer.experiments.bundled import examples, load
+from transformer.experiments.experiment import Experiment, Outcome, Settings
+
+MODELS = {"pronunciation": 24, "reverse": 6}
+"""Bundled models, and how many heads they have."""
+TOLERANCE = 0.05
+"""How much of the accuracy, in all, may be lost: five answers in a hundred."""
+
+
+def run(settings: Settings) -> Iterator[float | Outcome]:
+    """Remove heads greedily, chosen on one half of the examples and scored on the other."""
+    half, most = (24, 3) if settings.short else (64, None)
+    found: dict[str, Pruning] = {}
+    for number, name in enumerate(MODELS):
+        checkpoint = load(name)
+        pairs = examples(checkpoint, 2 * half, settings.seed)
+        for step in prune(checkpoint, pairs[::2], pairs[1::2], most):
+            if isinstance(step, Pruning):
+                found[name] = step
+            else:
+                yield (number + step) / len(MODELS)
+    many, few = found["pronunciation"], found["reverse"]
+    free = many.can_go(TOLERANCE)
+    drop = few.scored[0] - few.scored[1]
+    yield Outcome(
+        {"heads that can go": free, "lost with the first of 6": drop},
+        f"Pronunciation, 24 heads: {many.scored[0]:.0%} of words right with all of them; "
+        f"{free} can go before more than {TOLERANCE:.0%} is lost on words that did not choose "
+        f"them. Reverse, 6 heads: {few.scored[0]:.0%}, and {few.scored[1]:.0%} without the one "
+        "that it needs least.",
+        2 if free < 1 else 0 if drop <= TOLERANCE else 1,
+        {
+            f"{name} ({MODELS[name]} heads)": tuple(
+                (float(gone), 100 * share) for gone, share in enumerate(pruning.scored)
+            )
+            for name, pruning in found.items()
+        },
+    )
+
+
+EXPERIMENT = Experiment(
+    name="heads",
+    title="Most heads can go, if there are many",
+    claim="A few heads do the work; most of the others can be switched off.",
+    source="Voita et al. 2019, Analyzing Multi-Head Self-Attention; Michel et al. 2019, Are "
+    "Sixteen Heads Really Better than One?",
+    published="38 of 48 encoder heads removed for 0.15 BLEU",
+    what="Heads are switched off one by one, each time the one that is missed least on one half of "
+    "the examples; the other half is the score. Nothing is trained again.",
+    question="A model with 24 heads and one with 6: in which can the first head go unnoticed?",
+    options=("in both", "only in the one with 24", "in neither"),
+    bands={"heads that can go": (3, 20), "lost with the first of 6": (0.2, 1.0)},
+    why="With 24 heads a good part can go without training again (Voita trained on, and so lost "
+    "more of them). With 6 heads each is needed: there is nothing spare.",
+    minutes=2,
+    run=run,
+    axes=("heads switched off", "answers right, % (given the true tokens)"),
+)

@@ -1,0 +1,33 @@
+"""All experiments by name, in the order in which the page shows them."""
+
+from collections.abc import Mapping
+
+from transformer.errors import ConfigError
+from transformer.experiments import (
+    explanation,
+    gradients,
+    heads,
+    length,
+    scale,
+    scan,
+    search,
+)
+from transformer.experiments.experiment import Experiment
+
+EXPERIMENTS: Mapping[str, Experiment] = {
+    module.EXPERIMENT.name: module.EXPERIMENT
+    for module in (scale, length, scan, explanation, heads, search, gradients)
+}
+
+
+def find_experiment(name: str) -> Experiment:
+    """The experiment of that name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    if name not in EXPERIMENTS:
+        raise ConfigError(
+            f"There is no experiment {name!r}; `python -m transformer experiment` lists them all."
+        )
+    return EXPERIMENTS[name]
