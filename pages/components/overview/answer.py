@@ -1,4 +1,4 @@
-"""The living parts of the Overview: a bundled model's answer, and the recent runs."""
+"""What the current model makes of a word: its answer, and every box of it in numbers."""
 
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -6,72 +6,100 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from pages.components.shared import inputs
-from pages.components.shared.inspection import inspect
-from pages.components.shell import browser, current, models, session
-from pages.components.shell.text import plain, verbatim
-from pages.components.widgets.attention_explorer import Side, attention_explorer
+from pages.components.shared.inspection import Inspection, inspect, shown
+from pages.components.shared.right_answer import known_target
+from pages.components.shell import current, models, session
+from pages.components.shell.headers import header_of
+from pages.components.shell.models import Listed
+from pages.components.shell.text import verbatim
+from pages.components.widgets.word_map import word_map
+from transformer.checkpoint.header import Header
 from transformer.errors import VocabularyError
-from transformer.runs import directory
+from transformer.tasks import TASKS
 from transformer.tasks.pronunciation import WORDS
 
 if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
 
 SHOWN = "pronunciation"
-RECENT = 5
+MAP = "overview map"
 EXPLAINED = 4
+MOST_SHOWN = 60
+"""Tokens of an answer that are drawn; it is whole on the Decode page."""
 
 
-def answer() -> None:
-    """The bundled model of pronunciation answers an example, or what a person types instead."""
+def word() -> tuple[Listed, str] | None:
+    """The field, which holds the current input; it is there before torch is."""
     entry = models.find(current.model())
-    if entry is None:
-        st.markdown("The model has saved nothing yet; it answers here as soon as it has.")
-        return
-    checkpoint = session.load(entry)
-    text = _text(checkpoint)
-    inspection = inspect(checkpoint, text)
-    st.markdown(
-        f"It says {verbatim(inspection.output)}{_as_in(inspection.output)}. "
-        "Below, which letters each sound looks at."
-    )
-    attention_explorer([Side("", inspection.kinds[-1:])], key="overview map", compact=True)
-
-
-def _text(checkpoint: "Checkpoint") -> str:
-    """The field, which holds the current input; a capital is forgiven where there are none."""
-    examples = checkpoint.header.examples
+    header = None if entry is None else header_of(entry.path)
+    if entry is None or header is None:
+        st.info("The current model has saved nothing yet; it answers here as soon as it has.")
+        return None
+    examples = header.examples
     known = current.text() or (examples[0].source if examples else "")
     state = st.session_state
     if "overview input" not in state or state.get("overview shown") != (current.model(), known):
         state["overview input"] = known
-    text = st.text_input("An English word, or a made-up one", key="overview input").strip()
-    with suppress(VocabularyError):
-        checkpoint.encode(text.lower())
+    given = st.text_input(_label(header), key="overview input", max_chars=inputs.MAX_CHARACTERS)
+    text = given.strip()
+    with suppress(VocabularyError):  # a capital is forgiven where there are none
+        header.source_vocabulary.encode(text.lower())
         text = text.lower()
-    inputs.take(checkpoint, text)
+    inputs.take(header, text)
     state["overview shown"] = current.model(), text
-    return text
+    return entry, text
 
 
-def _as_in(sounds: str) -> str:
+def _label(header: Header) -> str:
+    if header.data.task == SHOWN:
+        return "Type a name or a word, real or made up: the model says how it sounds"
+    task = TASKS.get(header.data.task)
+    return "Input" if task is None else f"Input for “{task.title}”"
+
+
+def answer(entry: Listed, text: str) -> None:
+    """The answer, whether it is right, and what it looked at."""
+    checkpoint = session.load(entry)
+    found = inspect(checkpoint, text)
+    st.markdown(_sentence(checkpoint, text, found))
+    from pages.components.overview.numbers import map_boxes
+
+    config = checkpoint.config
+    weights, boxes = map_boxes(checkpoint, found)
+    word_map(
+        shown(checkpoint.source_vocabulary.tokens, found.source),
+        shown(checkpoint.target_vocabulary.tokens, found.written[:MOST_SHOWN]),
+        weights[:MOST_SHOWN],
+        boxes,
+        {"encoder": config.num_encoder_layers, "decoder": config.num_decoder_layers},
+        key=MAP,
+        on_open=_open,
+    )
+
+
+def _sentence(checkpoint: "Checkpoint", text: str, found: Inspection) -> str:
+    says = "It says" if checkpoint.task == SHOWN else "It writes"
+    told = f"{says} {verbatim(found.output)}{_as_in(found.output, checkpoint.task)}"
+    target = known_target(checkpoint, text, found.output)
+    if target is not None:
+        told += ", which is right" if target == found.output else f"; right is {verbatim(target)}"
+    if not found.complete:
+        told += f". It found no end, and was cut after {len(found.written)} tokens"
+    return f"{told}."
+
+
+def _as_in(sounds: str, task: str) -> str:
     """Words in which one hears the first sounds whose names do not say it."""
     known = [sound for sound in dict.fromkeys(sounds.split()) if sound in WORDS][:EXPLAINED]
     told = ", ".join(f"{sound} as in *{WORDS[sound]}*" for sound in known)
-    return f": {told}" if told else ""
+    return f" ({told})" if told and task == SHOWN else ""
 
 
-def recent_runs() -> None:
-    """Links to the newest runs with their states."""
-    found = browser.visible(directory.list_runs())[:RECENT]
-    st.markdown("**Recent runs**")
-    if not found:
-        st.caption("None yet. Training the default model takes a minute or two.")
-    for run in found:
-        name = run.about()["name"] or run.id
-        st.page_link(
-            "pages/train.py",
-            label=plain(f"{name}: {run.status().state}"),
-            icon=":material/history:",
-            query_params={"run": run.id},
-        )
+def _open() -> None:
+    st.session_state["open box"] = st.session_state[MAP]["open"]
+
+
+def open_box() -> None:
+    """Before the page: a box of the drawing was clicked."""
+    if name := st.session_state.pop("open box", None):
+        st.switch_page("pages/learn.py", query_params={**current.query(), "box": name})

@@ -7,6 +7,7 @@ import streamlit as st
 
 from pages.components.shell import address, current, session
 from pages.components.shell.text import plain, verbatim
+from transformer.checkpoint.header import Header
 from transformer.errors import VocabularyError
 from transformer.vocabulary.vocabulary import printable
 
@@ -47,25 +48,25 @@ def source_text(checkpoint: "Checkpoint") -> str:
     address.read("input", examples[0] if examples else "")
     text = st.text_input("Input", key="input", max_chars=MAX_CHARACTERS)
     address.write("input", text)
-    take(checkpoint, text)
+    take(checkpoint.header, text)
     return text
 
 
-def take(checkpoint: "Checkpoint", text: str) -> None:
+def take(header: Header, text: str) -> None:
     """This is the current input from now on, on every page that shows this model."""
     st.session_state["kept input"] = text
-    st.session_state["input belongs to"] = checkpoint.header.sha256
-    st.session_state["input is of"] = _kind(checkpoint)
+    st.session_state["input belongs to"] = header.sha256
+    st.session_state["input is of"] = _kind(header)
     current.given(text)
 
 
 def _passes_on(checkpoint: "Checkpoint") -> bool:
     """Whether the input is one for this model too, as for another snapshot of the same run."""
-    return bool(st.session_state.get("input is of") == _kind(checkpoint))
+    return bool(st.session_state.get("input is of") == _kind(checkpoint.header))
 
 
-def _kind(checkpoint: "Checkpoint") -> tuple[object, object]:
-    return checkpoint.header.data, checkpoint.source_vocabulary
+def _kind(header: Header) -> tuple[object, object]:
+    return header.data, header.source_vocabulary
 
 
 def unknown_note(checkpoint: "Checkpoint", text: str) -> None:

@@ -1,0 +1,112 @@
+"""What each box of the paper's figure 1 does for one token of an answer, in a number or two."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pages.components.shared.inspection import Inspection, shown
+from pages.components.shell.text import probability
+from pages.components.widgets.word_map import MapBox
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from transformer.checkpoint import Checkpoint
+
+
+def map_boxes(
+    checkpoint: "Checkpoint", found: Inspection
+) -> tuple[list[list[float]], list[MapBox]]:
+    """The last layer's cross-attention, [written, source], and the boxes with their numbers."""
+    import torch
+
+    from transformer.hooks import record
+
+    config = checkpoint.config
+    ends = [
+        f"{stack}.layers.{layer}.{part}_residual.{when}"
+        for stack, layers in (("encoder", config.num_encoder_layers),
+                              ("decoder", config.num_decoder_layers))
+        for layer, part, when in ((0, "self_attention", "before"),
+                                  (layers - 1, "feed_forward", "before"),
+                                  (layers - 1, "feed_forward", "after"))
+    ]  # fmt: skip
+    with torch.inference_mode(), record(checkpoint.model, ends) as trace:
+        logits = checkpoint.model(torch.tensor([found.source]), torch.tensor([found.read]))
+    encoder, decoder, cross = (kind.weights[-1].mean(axis=0) for kind in found.kinds)
+    source = shown(checkpoint.source_vocabulary.tokens, found.source)
+    read = shown(checkpoint.target_vocabulary.tokens, found.read)
+    vectors = [trace[name][0] for name in ends]
+    looked = cross.argmax(axis=1).tolist()
+    shares = logits[0].softmax(-1)
+    best = shares.topk(2)
+    names = checkpoint.target_vocabulary.tokens
+
+    def likely(place: int) -> str:
+        pairs = zip(best.indices[place].tolist(), best.values[place].tolist(), strict=True)
+        return ", then ".join(
+            f"{shown(names, [token])[0]} {probability(share)}" for token, share in pairs
+        )
+
+    steps = range(len(found.written))
+    asked = [source[place] for place in looked]
+    last = {"encoder": config.num_encoder_layers - 1, "decoder": config.num_decoder_layers - 1}
+    inside = {stack: f"{stack}.{layer}" for stack, layer in last.items()}
+    boxes = [
+        MapBox(
+            "encoder", "embedding", "Embedding",
+            [_vector(asked[step], vectors[0][looked[step]]) for step in steps],
+            "source.embedding",
+        ),
+        MapBox(
+            "encoder", "attention", "Self-attention",
+            [_most(asked[step], encoder[looked[step]], source) for step in steps],
+            f"{inside['encoder']}.self.softmax",
+        ),
+        MapBox(
+            "encoder", "feed-forward", "Feed-forward",
+            [_change(asked[step], vectors[1:3], looked[step]) for step in steps],
+            f"{inside['encoder']}.feed-forward.inner",
+        ),
+        MapBox(
+            "decoder", "embedding", "Embedding",
+            [_vector(read[step], vectors[3][step]) for step in steps],
+            "target.embedding",
+        ),
+        MapBox(
+            "decoder", "attention", "Masked self-attention",
+            [_most(read[step], decoder[step], read) for step in steps],
+            f"{inside['decoder']}.self.softmax",
+        ),
+        MapBox(
+            "decoder", "attention", "Cross-attention",
+            [_most(read[step], cross[step], source) for step in steps],
+            f"{inside['decoder']}.cross.softmax",
+        ),
+        MapBox(
+            "decoder", "feed-forward", "Feed-forward",
+            [_change(read[step], vectors[4:6], step) for step in steps],
+            f"{inside['decoder']}.feed-forward.inner",
+        ),
+        MapBox(
+            "decoder", "output", "Softmax", [likely(step) for step in steps],
+            "output.probabilities",
+        ),
+    ]  # fmt: skip
+    return cross.tolist(), boxes
+
+
+def _vector(token: str, vector: "Tensor") -> str:
+    values = ", ".join(f"{value:.2f}" for value in vector[:3].tolist()).replace("-", "−")
+    return f"{token}: {values}, … ({len(vector)})"
+
+
+def _most(token: str, weights: Sequence[float], keys: Sequence[str]) -> str:
+    place = max(range(len(keys)), key=lambda key: weights[key])
+    return f"{token} looks at {keys[place]}: {weights[place]:.0%}".replace("%", " %")
+
+
+def _change(token: str, ends: Sequence["Tensor"], place: int) -> str:
+    """How far the sub-layer moves the vector, as a share of its length."""
+    before, after = (vectors[place] for vectors in ends)
+    share = float((after - before).norm() / before.norm().clamp_min(1e-9))
+    return f"changes {token} by {share:.2f} of its length"

@@ -1,0 +1,32 @@
+"""The newest runs, a line each: what they came to, and the way to them."""
+
+import streamlit as st
+
+from pages.components.shell.clock import when
+from pages.components.shell.known_runs import known_runs
+from pages.components.shell.text import percent, plain
+from transformer.runs.table import Summary
+
+RECENT = 3
+
+
+def recent_runs() -> None:
+    found = [summary for _, summary in known_runs().values()][:RECENT]
+    if not found:
+        st.markdown("**Recent runs**: none yet. *Train* makes the first in a minute or two.")
+        return
+    st.markdown("**Recent runs**")
+    with st.container(gap="xxsmall"):
+        for summary in found:
+            st.page_link(
+                "pages/train.py",
+                label=plain(" · ".join((summary.title, _result(summary), when(summary.created)))),
+                icon=":material/show_chart:",
+                query_params={"run": summary.id},
+            )
+
+
+def _result(summary: Summary) -> str:
+    if summary.state != "finished" or summary.exact_match is None:
+        return summary.state
+    return f"{percent(summary.exact_match)} right"

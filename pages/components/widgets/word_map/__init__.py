@@ -1,0 +1,54 @@
+"""A word and its answer: each token of the answer lights what it looked at, and Figure 1 beside it
+shows the numbers of that token, box by box."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from pages.components.shell.mount import Widget
+
+WIDGET = Widget("word_map", ("colours",))
+
+
+@dataclass(frozen=True)
+class MapBox:
+    """A box of the drawing.
+
+    side: "encoder" or "decoder", whose boxes stand from the bottom up.
+    kind: of its colour: embedding, attention, feed-forward or output.
+    numbers: what it shows for each token of the answer.
+    name: of the box on the Learn page.
+    """
+
+    side: str
+    kind: str
+    title: str
+    numbers: Sequence[str]
+    name: str
+
+
+def word_map(
+    source: Sequence[str],
+    written: Sequence[str],
+    weights: Sequence[Sequence[float]],
+    boxes: Sequence[MapBox],
+    layers: Mapping[str, int],
+    *,
+    key: str,
+    on_open: Callable[[], None],
+) -> None:
+    """Draw it.
+
+    Args:
+        weights: [written, source], how much each token of the answer looked at each of the word.
+        layers: side -> how many layers the drawing stands for.
+        on_open: called when a person clicks a box; session state under ``key`` then has its name
+            as ``["open"]``.
+    """
+    data = {
+        "source": list(source),
+        "written": list(written),
+        "weights": [[round(float(weight), 4) for weight in row] for row in weights],
+        "boxes": [vars(box) | {"numbers": list(box.numbers)} for box in boxes],
+        "layers": dict(layers),
+    }
+    WIDGET.draw(data=data, key=key, on_open_change=on_open)
