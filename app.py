@@ -4,7 +4,7 @@ import streamlit as st
 
 from pages.components.overview.answer import SHOWN, answer, open_box, word
 from pages.components.overview.recent import recent_runs
-from pages.components.shell import current, session
+from pages.components.shell import current, session, tour
 from pages.components.shell.frame import errors_shown, frame
 
 
@@ -17,7 +17,9 @@ def wait_for_torch() -> None:
 def live_answer() -> None:
     """The current model answers; until torch is in, the answer's place is kept."""
     with errors_shown():
-        asked = word()
+        with st.container(horizontal=True, vertical_alignment="bottom"):
+            asked = word()
+            tour.start_button()
         with st.container(key="live-answer"):
             if asked is None:
                 return

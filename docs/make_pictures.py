@@ -143,7 +143,7 @@ def main() -> None:
         expect(page.get_by_text("What differs in their settings")).to_be_visible()
         picture(page, "runs", 1500)
         page.goto(server.url)
-        expect(page.locator(".large canvas").first).to_be_visible()
+        expect(page.locator(".word_map .box").first).to_be_visible()
         picture(page, "overview")
         page.goto(f"{server.url}/attention?checkpoint=sort&input=workbench&head=cross.1.0")
         expect(page.locator(".large canvas").first).to_be_visible()

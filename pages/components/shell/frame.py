@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.components.shell import address, browser, current, session, sidebar
+from pages.components.shell import address, browser, current, session, sidebar, tour
 from pages.components.shell.text import plain
 from transformer.errors import UserError
 
@@ -35,6 +35,7 @@ def frame(title: str, subtitle: str) -> Iterator[None]:
     st.title(title)
     st.markdown(subtitle)
     address.opened(title)
+    tour.strip("Overview" if title == "Transformer Workbench" else title)
     browser.remember()
     with errors_shown():
         yield

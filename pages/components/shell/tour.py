@@ -1,0 +1,95 @@
+"""The one-minute tour: five things to do, on the pages themselves."""
+
+from dataclasses import dataclass, field
+
+import streamlit as st
+
+from pages.components.shell import current
+
+STEP = "tour step"
+"""From 1; not there outside of the tour."""
+BEGINS_WITH = "pronunciation"
+ANY_NAME = "maria"
+"""For a model of lower-case letters, where the person's name has others."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing to do.
+
+    page: its title. path: its file. query: what it opens with; a model brings the name along.
+    """
+
+    page: str
+    path: str
+    todo: str
+    query: dict[str, str] = field(default_factory=dict)
+
+
+STEPS = (
+    Step("Overview", "app.py", "Type a name, such as Anna, into the field and press Enter."),
+    Step(
+        "Overview",
+        "app.py",
+        "Point at a sound of the answer, or go there by Tab: the letters that it looked at light "
+        "up.",
+    ),
+    Step(
+        "Attention",
+        "pages/attention.py",
+        "A model that reverses letters. Press *Switch this head off*, and read the answer: without "
+        "this head it breaks.",
+        {"checkpoint": "reverse", "head": "encoder.0.1"},
+    ),
+    Step(
+        "Train",
+        "pages/train.py",
+        "Choose *Seven sentences in ten seconds* and train: the loss falls to almost nothing.",
+    ),
+    Step(
+        "Train",
+        "pages/train.py",
+        "Drag the slider of *Attention over training*: from noise to a pattern.",
+    ),
+)
+
+
+def start_button() -> None:
+    """On the Overview."""
+    if STEP not in st.session_state and st.button(
+        "Start the one-minute tour", type="primary", icon=":material/explore:", key="start tour"
+    ):
+        current.use(BEGINS_WITH)
+        st.session_state[STEP] = 1
+        st.rerun()
+
+
+def strip(page: str) -> None:
+    """At the top of every page, while the tour goes on: what to do, the next step, the way out."""
+    number: int = st.session_state.get(STEP, 0)
+    if not number:
+        return
+    step = STEPS[number - 1]
+    with st.container(horizontal=True, vertical_alignment="center", key="tour"):
+        there = step.page == page
+        todo = step.todo if there else f"It goes on on the page {step.page}."
+        st.markdown(f"**Tour, {number} of {len(STEPS)}.** {todo}", width="stretch")
+        if not there and st.button("Go there", type="primary", key="tour there"):
+            _open(step)
+        if there and number < len(STEPS) and st.button("Next", type="primary", key="tour next"):
+            st.session_state[STEP] = number + 1
+            _open(STEPS[number], page)
+        last = there and number == len(STEPS)
+        if st.button("Finish the tour" if last else "Leave the tour", key="tour leave"):
+            st.session_state.pop(STEP)
+            st.rerun()
+
+
+def _open(step: Step, page: str = "") -> None:
+    """Show the page of a step; one that is shown already is left as it is."""
+    if step.page == page:
+        st.rerun()
+    name = current.text()
+    suits = name.isascii() and name.isalpha() and name.islower() and 3 <= len(name) <= 12
+    carried = {"input": name if suits else ANY_NAME} if "checkpoint" in step.query else {}
+    st.switch_page(step.path, query_params={**step.query, **carried})
