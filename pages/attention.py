@@ -1,6 +1,6 @@
 """Every head's map for one input, what each head does, and what depends on it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import streamlit as st
 
@@ -13,56 +13,58 @@ from pages.components.attention import (
     saliency,
     sides,
 )
-from pages.components.attention.checks import trust_strip
+from pages.components.attention.checks import trust
 from pages.components.attention.sides import Shown
 from pages.components.shared import inputs
-from pages.components.shared.panels import open_panel
+from pages.components.shared.panels import open_tab
 from pages.components.shell import address
 from pages.components.shell.frame import errors_shown, frame
-from pages.components.shell.text import verbatim
 from pages.components.widgets.attention_explorer import attention_explorer
 from transformer.analysis.heads import Head
 from transformer.tasks import TASKS
 
-PANELS: dict[str, tuple[str, Callable[[Sequence[Shown], Head | None], None]]] = {
-    "look": ("What to look for", patterns.panel),
-    "number": ("How a number comes about", one_weight.panel),
-    "cause": ("Cause", ablation.panel),
-    "evidence": ("Saliency and rollout", saliency.panel),
-    "export": ("Take it along", export.panel),
+Panel = tuple[str, Callable[[Sequence[Shown], Head | None], None]]
+TABS: Mapping[str, Mapping[str, Panel]] = {
+    "Patterns": {
+        "look": ("All heads", patterns.panel),
+        "cause": ("Switch heads off", ablation.panel),
+    },
+    "This number": {"number": ("Step by step", one_weight.panel)},
+    "Saliency": {"evidence": ("Saliency and rollout", saliency.panel)},
+    "Export": {"export": ("Export", export.panel)},
 }
 
-SUBTITLE = "Where every head looks, in all three attentions, for an input of yours."
-
-with frame("Attention", SUBTITLE), address.together("Attention"):
+with frame("Attention", ""), address.together("Attention"):
     chosen = inputs.checkpoint_and_text()
     if chosen is not None:
         checkpoint, text = chosen
-        left, right = st.columns(2)
-        with left:
-            output = sides.output_field()
-        with right:
-            comparison = sides.comparison_field()
+        told = place.read(checkpoint.config)
+        left, right = st.columns([3, 1], vertical_alignment="center")
+        with right, st.container(horizontal=True, horizontal_alignment="right"):
+            checked = st.container(width="content")
+            with st.popover("Compare", key="beside"):
+                comparison = sides.comparison_field()
+                beside = st.container()
+                output = sides.output_field()
         shown = sides.show(sides.name_of(comparison, text), checkpoint, text, output)
+        ablation.read(shown)
+        off = ablation.switched_off(shown)
+        with left:
+            sides.answer(shown, ablation.sentence(shown, off))
         other = None
-        with right, errors_shown():
+        with beside, errors_shown():
             other = sides.comparison(comparison, shown)
-        found = shown.inspection
-        if found.given:
-            st.markdown(f"The maps are for {verbatim(found.output)}, the output you gave.")
-        else:
-            sides.judgement(shown)
-        if not found.complete:
-            st.warning("The output was cut: the model goes on without an end.")
-        if checkpoint.task in TASKS:
-            st.markdown(f"**What to look for.** {TASKS[checkpoint.task].look_for}")
         both = [shown] if other is None else [shown, other]
-        told = place.read()
         attention_explorer(
-            [one.side for one in both], key="explorer", told=told, on_place=place.remember
+            [one.side for one in both],
+            key="explorer",
+            told=told,
+            look_for=TASKS[checkpoint.task].look_for if checkpoint.task in TASKS else "",
+            on_place=place.remember,
+            on_numbers=place.ask_numbers,
         )
         place.write()
+        with checked:
+            trust(both)
         head = place.chosen_head(checkpoint.config)
-        patterns.sentence(shown, head)
-        trust_strip(both)
-        open_panel("More about these heads", PANELS, "panel", both, head)
+        open_tab("More about these heads", TABS, "panel", both, head)

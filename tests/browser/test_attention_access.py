@@ -24,7 +24,7 @@ def test_every_action_by_keyboard(server: Server, new_page: NewPage, truth: Trut
     explorer.head("encoder.0.0").focus()
     press(page, "ArrowRight", "ArrowDown")
     expect(heading).to_have_text("Encoder self-attention, layer 2, head 2")
-    press(page, "Enter", "ArrowRight", "Shift+Enter")
+    press(page, "Enter", "ArrowRight", "Shift+Enter")  # the lines come with a head added
     expect(page.locator(".chip")).to_have_count(4)
     expect(explorer.head("encoder.1.2")).to_have_attribute("aria-pressed", "true")
     press(page, "i")
@@ -40,6 +40,9 @@ def test_every_action_by_keyboard(server: Server, new_page: NewPage, truth: Trut
     expect(page.locator("[data-show=difference]")).to_be_focused()
     page.locator("[data-show='']").focus()
     press(page, "Enter")
+    # From the lines back to the map.
+    page.get_by_role("button", name="Map", exact=True).focus()
+    press(page, "Enter")
     # Cells: arrows walk, Enter keeps, Escape lets go.
     explorer.stage.focus()
     press(page, "ArrowRight", "ArrowDown", "Enter")
@@ -51,6 +54,8 @@ def test_every_action_by_keyboard(server: Server, new_page: NewPage, truth: Trut
     press(page, "ArrowRight")
     expect(explorer.readout).to_contain_text("(row 1) looks at")
     # The threshold, the table, the pictures.
+    page.locator("summary").filter(has_text="Settings").focus()
+    press(page, "Enter")
     page.get_by_label("Hide links below").focus()
     expect(explorer.readout).to_contain_text("Point at a cell")
     press(page, *["ArrowRight"] * 5)
@@ -63,7 +68,15 @@ def test_every_action_by_keyboard(server: Server, new_page: NewPage, truth: Trut
         page.get_by_role("button", name=name, exact=True).focus()
         with page.expect_download():
             press(page, "Enter")
+    # Switched off on the head itself.
+    page.locator(".power").focus()
+    press(page, "Enter")
+    expect(page.get_by_text("Without encoder 2.2")).to_be_visible()
+    press(page, "Enter")
+    expect(page.get_by_text("Without encoder 2.2")).to_have_count(0)
     # Heads' lines on and off; tokens walked, picked, added, let go.
+    page.get_by_role("button", name="Lines", exact=True).focus()
+    press(page, "Enter")
     page.locator(".chip").first.focus()
     press(page, "Enter")
     expect(page.locator(".chip").first).to_have_attribute("aria-pressed", "false")
@@ -85,8 +98,8 @@ def test_every_action_by_keyboard(server: Server, new_page: NewPage, truth: Trut
     expect(heading).to_have_text(title)
     expect(second).to_have_attribute("aria-pressed", "true")
     # The panels below, and a study in one of them.
-    page.get_by_role("radio", name="What to look for").focus()
-    press(page, "ArrowRight", "ArrowRight", "Space")
+    page.get_by_role("radio", name="All heads").focus()
+    press(page, "ArrowRight", "Space")
     settle(page)
     page.get_by_role("button", name="Exact match on 200").focus()
     press(page, "Enter")
@@ -106,8 +119,11 @@ def test_no_accessibility_violation_in_any_panel(server: Server, new_page: NewPa
     page = new_page()
     explorer = Explorer(page, server)
     for panel, compare in PANELS.items():
-        explorer.open(panel=panel, compare=compare, cell="2.5", tokens="w2", with_="cross.1.1")
-        page.locator("summary").filter(has_text="as a table").click()
+        view = "lines" if panel in ("cause", "export") else ""
+        explorer.open(panel=panel, compare=compare, view=view, cell="2.5", tokens="w2")
+        explorer.settings()
+        if not view:
+            page.locator("summary").filter(has_text="as a table").click()
         if panel in ("cause", "evidence"):
             expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
         settle(page)
@@ -118,8 +134,9 @@ def test_no_accessibility_violation_in_any_panel(server: Server, new_page: NewPa
 def test_a_hundred_tokens_fit_a_phone(server: Server, new_page: NewPage) -> None:
     page = new_page(width=400)
     text = "abcdefghij" * 10
-    page.goto(f"{server.url}/attention?checkpoint=sort&input={text[:99]}&output={text[:99]}")
-    expect(page.locator(".large canvas").first).to_be_visible()
+    query = f"checkpoint=sort&input={text[:99]}&output={text[:99]}&view=lines"
+    page.goto(f"{server.url}/attention?{query}")
+    expect(page.locator(".bands canvas")).to_be_visible()
     settle(page)
     assert_not_cut_off(page)
     assert (

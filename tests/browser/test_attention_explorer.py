@@ -77,9 +77,9 @@ def _(explorer: Explorer, truth: Truth) -> None:
     label = explorer.page.locator(".large .label")
     expect(label).to_have_text(re.compile(r"sorts \d+ %"))
     assert f'"{label.inner_text()}"' in COMPARISON.read_text("utf-8")
-    expect(explorer.page.get_by_text("On this input, cross-attention, layer 2")).to_be_visible()
+    expect(explorer.page.get_by_text(re.compile(r"On this input it puts \d+ %"))).to_be_visible()
     box = explorer.page.get_by_role("combobox", name="Heads, largest first")
-    first = explorer.page.get_by_role("option").nth(1)
+    first = explorer.page.get_by_role("option").first
     for _ in range(3):  # a page that is drawn again just then closes the list
         settle(explorer.page)
         box.press("ArrowDown")
@@ -104,6 +104,7 @@ def _(explorer: Explorer, truth: Truth) -> None:
     explorer.page.get_by_label("Input", exact=True).fill("zebra")
     explorer.page.get_by_label("Input", exact=True).press("Enter")
     expect(explorer.page.get_by_text("The model writes aberz")).to_be_visible()
+    explorer.page.get_by_role("button", name="Compare").click()
     field = explorer.page.get_by_role("textbox", name="Output to look at")
     field.fill("zzz")
     field.press("Enter")
@@ -116,6 +117,14 @@ def _(explorer: Explorer, truth: Truth) -> None:
     said = explorer.page.get_by_text("with this change it writes")
     expect(said).to_contain_text("the model writes hgfedcba")
     assert said.inner_text().count("hgfedcba") == 1  # it does not write that any more
+    # The same on the head itself: the answer says at once what comes of it.
+    answer = explorer.page.get_by_text("The model writes hgfedcba, which is right.")
+    expect(answer).to_contain_text("Without encoder 1.2 it writes")
+    explorer.head("encoder.0.1").click()
+    explorer.page.locator(".power").click()
+    expect(answer).not_to_contain_text("Without")
+    explorer.page.locator(".power").click()
+    expect(answer).to_contain_text(re.compile(r"Without encoder 1\.2 it writes \w+, wrong"))
     explorer.page.get_by_role("button", name="Exact match on 200").click()
     metric = explorer.page.get_by_test_id("stMetricValue")
     expect(metric).to_be_visible(timeout=60_000)
@@ -187,17 +196,19 @@ def _(explorer: Explorer, truth: Truth) -> None:
 @row("All numbers real")
 def _(explorer: Explorer, truth: Truth) -> None:
     explorer.open()
+    explorer.page.get_by_role("button", name="4 checks").click()
     strip = explorer.page.locator(".trust li")
     expect(strip).to_have_count(4)
     for text in strip.all_inner_texts():
         assert text.startswith("✓"), text
     expect(strip.last).to_contain_text(f"all {sum(w.size for w in truth.values()):,} weights")
+    explorer.page.keyboard.press("Escape")
 
 
 @row("Permalink")
 def _(explorer: Explorer, truth: Truth) -> None:
     query = {"with": "cross.1.1 encoder.0.2", "cell": "2.5", "hide": "0.05", "tokens": "w2 w4"}
-    explorer.open(panel="number", compare="untrained", show="b", **query)
+    explorer.open(panel="number", compare="untrained", show="b", view="lines", **query)
     view = explorer.page.locator(".attention_explorer")
     state = view.inner_html()
     assert explorer.page.locator(".chip").count() == 4
@@ -256,10 +267,11 @@ def _(explorer: Explorer, truth: Truth) -> None:
     assert min(light[:3]) > 200
     # The whole explorer is painted anew when the theme changes.
     explorer.page.emulate_media(color_scheme="dark")
-    expect(explorer.page.locator(".square").first).to_have_css("background-color", OKABE_ITO_DARK)
+    chosen = explorer.head("cross.1.0")
+    expect(chosen).to_have_css("border-color", OKABE_ITO_DARK)
     assert max(corner()[:3]) < 100
     explorer.page.emulate_media(color_scheme="light")
-    expect(explorer.page.locator(".square").first).to_have_css("background-color", OKABE_ITO)
+    expect(chosen).to_have_css("border-color", OKABE_ITO)
     assert corner() == light
 
 

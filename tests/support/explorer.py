@@ -102,6 +102,12 @@ class Maps:
         )
         return found
 
+    def settings(self) -> None:
+        """Unfold the threshold, the shades and the pictures to save."""
+        fold = self.page.locator(".folds details").first
+        if fold.get_attribute("open") is None:
+            fold.locator("summary").click()
+
     def download(self, name: str) -> Download:
         with self.page.expect_download() as started:
             self.page.get_by_role("button", name=name, exact=True).click()

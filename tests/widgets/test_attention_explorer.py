@@ -98,6 +98,8 @@ def _(explorer: Alone, truth: Truth) -> None:
 @row("Head-view lines")
 def _(explorer: Alone, truth: Truth) -> None:
     explorer.open()
+    explorer.page.get_by_role("button", name="Lines", exact=True).click()
+    assert "view=lines" in explorer.place
     assert explorer.ink() > 1000
     before = explorer.ink()
     explorer.token("w2").hover()
@@ -106,6 +108,7 @@ def _(explorer: Alone, truth: Truth) -> None:
 
 @row("Several heads overlaid, toggles")
 def _(explorer: Alone, truth: Truth) -> None:
+    """To add a head shows the lines, where several can be seen."""
     explorer.open()
     explorer.head("cross.1.1").click(modifiers=["Shift"])
     explorer.head("cross.1.2").click(modifiers=["Shift"])
@@ -132,13 +135,14 @@ def _(explorer: Alone, truth: Truth) -> None:
 @row("Enc-self + dec-self + cross")
 def _(explorer: Alone, truth: Truth) -> None:
     """One cursor in all three: a token written is lit as a query, and where it is read."""
-    explorer.open()
+    explorer.open(view="lines")
     explorer.token("w3").hover()
     assert explorer.lit(".tokens button") == ["w3", "r4"]
     explorer.token("s3").hover()
     assert explorer.lit(".tokens button") == ["s3", "s3"]  # what is looked at, and what looks
+    explorer.page.get_by_role("button", name="Map", exact=True).click()
+    explorer.page.locator(".columns span").nth(3).hover()
     assert explorer.lit(".columns span") == ["s3"]
-    explorer.page.locator(".columns span").first.hover()
     assert explorer.ink(".grid .cursor") > 0
 
 
@@ -171,7 +175,7 @@ def _(explorer: Alone, truth: Truth) -> None:
 
 @row("Multi-token select + sum")
 def _(explorer: Alone, truth: Truth) -> None:
-    explorer.open()
+    explorer.open(view="lines")
     explorer.token("w2").click()
     explorer.token("w4").click(modifiers=["Shift"])
     explorer.page.mouse.move(0, 0)
@@ -199,7 +203,8 @@ def _(explorer: Alone, truth: Truth) -> None:
 
 @row("Weak-link threshold")
 def _(explorer: Alone, truth: Truth) -> None:
-    explorer.open(hide="0.1")
+    explorer.open(hide="0.1", view="lines")
+    explorer.settings()
     weights = truth["cross"][1, 0]
     weak = weights[weights < 0.1]
     said = explorer.page.locator(".controls output")
@@ -222,6 +227,7 @@ def _(explorer: Alone, truth: Truth) -> None:
 @row("Export PNG/SVG")
 def _(explorer: Alone, truth: Truth) -> None:
     explorer.open()
+    explorer.settings()
     svg = Path(explorer.download("SVG").path()).read_text("utf-8")
     assert "&lt;eos&gt;" in svg  # a token that looks like markup
     assert f"{truth['cross'][1, 0, 2, 5]:.6f}" in svg
@@ -275,6 +281,7 @@ def test_the_cursor_reaches_the_far_end_of_a_map_that_scrolls(bare: Bare, sort: 
 
 def test_the_cursor_stays_under_the_pointer_as_the_page_scrolls(explorer: Alone) -> None:
     explorer.open()
+    explorer.page.set_viewport_size({"width": 1280, "height": 450})
     explorer.point_at(2, 5)
     expect(explorer.readout).to_contain_text("(row 3)")
     box = explorer.stage.bounding_box()
@@ -353,6 +360,7 @@ def test_a_long_input_is_shaded_up_to_its_largest_weight(bare: Bare, sort: Check
     explorer = Alone(bare, side(attention, text=text))
     explorer.open()
     canvas = explorer.stage.locator("canvas")
+    explorer.settings()
     box = explorer.page.get_by_label("Shade each map up to its largest weight")
     expect(box).to_be_checked()
     said = explorer.page.locator(".key").inner_text()
@@ -370,7 +378,8 @@ def test_a_long_input_is_shaded_up_to_its_largest_weight(bare: Bare, sort: Check
 
 def test_where_a_person_is_stays_until_the_page_says_otherwise(bare: Bare, truth: Truth) -> None:
     explorer = Alone(bare, side(truth))
-    explorer.open(cell="2.5", hide="0.05", tokens="w2 w4", **{"with": "cross.1.1 encoder.0.2"})
+    place = {"cell": "2.5", "hide": "0.05", "tokens": "w2 w4", "view": "lines"}
+    explorer.open(**place, **{"with": "cross.1.1 encoder.0.2"})
     expect(explorer.page.locator(".chip")).to_have_count(4)
     explorer.head("decoder.1.1").click()
     title = explorer.large.get_by_role("heading").first
@@ -418,9 +427,10 @@ def test_it_is_painted_anew_in_another_theme(explorer: Alone) -> None:
     assert min(light[:3]) > 200
     explorer.page.emulate_media(color_scheme="dark")
     explorer.shown.draw(explorer.data)
-    expect(explorer.page.locator(".square").first).to_have_css("background-color", OKABE_ITO_DARK)
+    chosen = explorer.head("cross.1.0")
+    expect(chosen).to_have_css("border-color", OKABE_ITO_DARK)
     assert max(corner()[:3]) < 100
     explorer.page.emulate_media(color_scheme="light")
     explorer.shown.draw(explorer.data)
-    expect(explorer.page.locator(".square").first).to_have_css("background-color", OKABE_ITO)
+    expect(chosen).to_have_css("border-color", OKABE_ITO)
     assert corner() == light

@@ -123,9 +123,8 @@ class HeadScores:
         else:
             said = "has too short an input here to show a pattern"
         return (
-            f"On this input, {self.head.title[0].lower()}{self.head.title[1:]} {said}. A row's "
-            f"largest weight is {_percent(self.confidence)} on average. What the model would do "
-            "without it, only switching it off can tell."
+            f"On this input it {said}. A row's largest weight is {_percent(self.confidence)} on "
+            "average. What the model would do without it, only switching it off can tell."
         )
 
 

@@ -1,6 +1,7 @@
-"""Cause, not only looks: heads switched off or patched, and what the model then does."""
+"""Heads switched off or patched, and what the model then does: cause, not only looks."""
 
 from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -10,10 +11,14 @@ from pages.components.attention.sides import Shown
 from pages.components.shared.examples import held_out
 from pages.components.shared.inspection import LONGEST_OUTPUT
 from pages.components.shared.inspection import shown as as_shown
+from pages.components.shared.right_answer import known_target
 from pages.components.shell import address, jobs
+from pages.components.shell.frame import problem
 from pages.components.shell.text import full_stop, percent, plain, verbatim
 from transformer.analysis.heads import Head, all_heads
+from transformer.errors import UserError
 from transformer.evaluation.held_out import Examples
+from transformer.tasks import Pair
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,83 +33,137 @@ METHODS = {
 }
 
 
+@dataclass(frozen=True)
+class Off:
+    """Heads switched off, and what stands in for what they write.
+
+    effect: on the input on screen; None where it cannot be had, for the reason in ``problem``.
+    """
+
+    heads: tuple[Head, ...]
+    method: str
+    other: str
+    effect: "Effect | None"
+    problem: UserError | None = None
+
+
+def read(shown: Shown) -> None:
+    """Before all else: what stands in for heads that are off, from the address."""
+    address.read("write", "zero")
+    vocabulary = shown.checkpoint.source_vocabulary
+    address.read("patch", vocabulary.decode(reversed(vocabulary.encode(shown.text))))
+    method = st.session_state["write"]
+    # A model from elsewhere may bring no pairs, which have no mean.
+    if method not in METHODS or (method == "mean" and not held_out(shown.checkpoint).pairs):
+        st.session_state["write"] = "zero"
+
+
+def switched_off(shown: Shown) -> Off | None:
+    """What is switched off, and what the model then does with the input on screen; None if nothing
+    is. After ``place.read`` and ``read``.
+    """
+    method = st.session_state["write"]
+    heads = tuple(place.heads_off(shown.checkpoint.config))
+    if not heads:
+        return None
+    other = st.session_state["patch"]
+    name = (id(shown), heads, method, other)
+    kept: tuple[object, Shown, Off] | None = st.session_state.get("heads off effect")
+    if kept is None or kept[0] != name:
+        kept = (name, shown, _measured(shown, heads, method, other))
+        st.session_state["heads off effect"] = kept
+    return kept[2]
+
+
+def _measured(shown: Shown, heads: tuple[Head, ...], method: str, other: str) -> Off:
+    try:
+        return Off(heads, method, other, _effect(shown, heads, method, other))
+    except UserError as error:
+        return Off(heads, method, other, None, error)
+
+
+def sentence(shown: Shown, off: Off | None) -> str:
+    """For the answer line: what the model writes without the heads that are off."""
+    if off is None or off.effect is None:
+        return ""
+    vocabulary = shown.checkpoint.target_vocabulary
+    before, after = vocabulary.decode(off.effect.before), vocabulary.decode(off.effect.after)
+    some = ", ".join(head.short for head in off.heads[:3])
+    names = some if len(off.heads) <= 3 else f"{len(off.heads)} heads"
+    if before == after:
+        return f"**Without {names}** it still does, {_most_changed(off.effect)}."
+    target = known_target(shown.checkpoint, shown.text, after)
+    judged = "" if target is None else ", right" if target == after else ", **wrong**"
+    return f"**Without {names}** it writes {verbatim(after)}{judged}{full_stop(after)}"
+
+
 def panel(sides: Sequence[Shown], head: Head | None) -> None:
-    """Which heads are off, how, and all that follows."""
+    """Which heads are off, what stands in for them, and all that follows."""
     shown = sides[0]
     examples = held_out(shown.checkpoint)
-    heads, method = _choices(shown, head, examples)
-    other = ""
-    if method == "patch":
-        vocabulary = shown.checkpoint.source_vocabulary
-        backwards = vocabulary.decode(reversed(vocabulary.encode(shown.text)))
-        address.read("patch", backwards)
-        other = st.text_input("The other input", key="patch", max_chars=10_000)
-        address.write("patch", other)
-    if heads:
-        _effect_here(shown, heads, method, other, examples)
+    off = _choices(shown, examples)
+    if off is None:
+        st.info("No head is off. *Switch this head off* above, or choose some here.")
+    elif off.effect is None:
+        assert off.problem is not None
+        problem(off.problem)
     else:
-        st.info("Choose at least one head to switch off.")
+        _draw_effect(shown.checkpoint, off.effect)
     left, right = st.columns(2)
     with left:
-        if heads and method != "patch":
-            _exact_match(shown, heads, method, examples)
+        if off is not None and off.method != "patch":
+            _exact_match(shown, list(off.heads), off.method, examples)
     with right:
+        method = st.session_state["kept write"]
         _knock_out(shown, "zero" if method == "patch" else method, examples)
 
 
-def _choices(shown: Shown, head: Head | None, examples: Examples) -> tuple[list[Head], str]:
-    """The heads switched off, at first the one on screen, and what they write instead."""
+def _choices(shown: Shown, examples: Examples) -> Off | None:
+    """The heads switched off, and what they write instead."""
     known = {str(one): one for one in all_heads(shown.checkpoint.config)}
-    address.read("without", "")
-    names = st.session_state["without"]
     # A list for the widget, a text for the address.
-    st.session_state["heads off"] = [name for name in names.split(" ") if name in known] or (
-        [str(head)] if head is not None and not names else []
-    )
+    st.session_state["heads off"] = [str(head) for head in place.heads_off(shown.checkpoint.config)]
     left, right = st.columns([3, 2])
     with left:
-        chosen: list[str] = st.multiselect(
-            "Heads to switch off (at first, the one on screen)",
+        st.multiselect(
+            "Heads switched off",
             list(known),
             format_func=lambda name: known[name].short,
             key="heads off",
             on_change=_remember_heads,
         )
+        place.keep_heads_off()
     with right:
-        address.read("write", "zero")
-        # A model from elsewhere may bring no pairs, which have no mean.
         methods = [name for name in METHODS if name != "mean" or examples.pairs]
-        if st.session_state["write"] not in methods:
-            st.session_state["write"] = "zero"
         method = st.selectbox(
             "They write instead", methods, format_func=METHODS.__getitem__, key="write"
         )
         address.write("write", method if method != "zero" else "")
         st.session_state["kept write"] = method
-    address.write("without", st.session_state["without"])
-    return [known[name] for name in chosen], method
+    if method == "patch":
+        other = st.text_input("The other input", key="patch", max_chars=10_000)
+        address.write("patch", other)
+    return switched_off(shown)
 
 
 def _remember_heads() -> None:
-    st.session_state["without"] = " ".join(st.session_state["heads off"]) or "none"
+    st.session_state["without"] = " ".join(st.session_state["heads off"])
 
 
 def _replacements(
-    checkpoint: "Checkpoint", method: str, examples: Examples
+    checkpoint: "Checkpoint", method: str, pairs: Sequence[Pair]
 ) -> "Callable[[Sequence[Head]], Replacements]":
     from transformer.analysis.ablation import means, zeros
 
     if method == "mean":
-        return lambda heads: means(checkpoint, heads, examples.pairs) if heads else {}
+        return lambda heads: means(checkpoint, heads, pairs) if heads else {}
     return zeros
 
 
 # --- the input on screen ----------------------------------------------------------------------
 
 
-def _effect_here(
-    shown: Shown, heads: list[Head], method: str, other: str, examples: Examples
-) -> None:
+def _effect(shown: Shown, heads: Sequence[Head], method: str, other: str) -> "Effect":
     import torch
 
     from transformer.analysis.ablation import effect, patches
@@ -115,9 +174,10 @@ def _effect_here(
         read: Tensor = torch.tensor([found.read])
         replacements = patches(checkpoint, heads, source, read, checkpoint.encode(other))
     else:
-        replacements = _replacements(checkpoint, method, examples)(heads)
+        pairs = held_out(checkpoint).pairs if method == "mean" else ()
+        replacements = _replacements(checkpoint, method, pairs)(heads)
     longest = min(LONGEST_OUTPUT, 2 * len(found.written) + 10)
-    _draw_effect(checkpoint, effect(checkpoint.model, source, replacements, longest))
+    return effect(checkpoint.model, source, replacements, longest)
 
 
 def _draw_effect(checkpoint: "Checkpoint", found: "Effect") -> None:
@@ -185,7 +245,7 @@ def _exact_match(shown: Shown, heads: list[Head], method: str, examples: Example
             count = len(examples.pairs)
             shares = []
             for number, off in enumerate(([], heads)):
-                replacements = _replacements(view, method, examples)(off)
+                replacements = _replacements(view, method, examples.pairs)(off)
                 rights = []
                 for done, right in exact_match(
                     view, examples.pairs, replacements, examples.is_right
@@ -220,7 +280,7 @@ def _knock_out(shown: Shown, method: str, examples: Examples) -> None:
         def work() -> Generator[object, None, None]:
             from transformer.analysis.ablation import knock_out
 
-            replacements = _replacements(view, method, examples)
+            replacements = _replacements(view, method, examples.pairs)
             yield from knock_out(view, examples.pairs, replacements, examples.is_right)
 
         st.session_state["knock-out study"] = job = jobs.start(name, work)

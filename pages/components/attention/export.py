@@ -1,4 +1,4 @@
-"""Take it along: a page that works offline, the numbers, figures for a paper, and the address."""
+"""Export: a page that works offline, the numbers, figures for a paper, and the address."""
 
 import base64
 import html
@@ -69,7 +69,7 @@ def panel(sides: Sequence[Shown], head: Head | None) -> None:
     task = shown.checkpoint.task
     name = f"attention-{task}"
     st.markdown(
-        "The map on screen as **PNG** or **SVG**: the buttons below it. The view as an "
+        "The map on screen as **PNG** or **SVG**: *Settings and pictures* below it. The view as an "
         "**address**: copy it from the browser; it opens this checkpoint, input, head and cell."
     )
     with st.container(horizontal=True):

@@ -1,4 +1,4 @@
-"""How a number comes about: every step from two vectors to a weight, and to what it changes."""
+"""This number, step by step: every step from two vectors to a weight, and to what it changes."""
 
 from collections.abc import Iterable, Sequence
 
@@ -82,7 +82,7 @@ def panel(sides: Sequence[Shown], head: Head | None) -> None:
         f"**5. What the head writes.** Weight times value, summed over all keys (this one gives "
         f"{weight:.4f} of its value), then times this head's part of W^O. It adds a vector of "
         f"length {added:.3f} to the residual stream, which is {stream:.3f} long there: "
-        f"{added / max(stream, 1e-12):.1%} of it."
+        f"{added / max(stream, 1e-12):.2f} times that."
     )
     _vectors(
         {

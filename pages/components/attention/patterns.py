@@ -1,4 +1,4 @@
-"""What to look for: every head scored, sorted and labelled, and a picture of all of them."""
+"""Patterns: every head scored, sorted and labelled, and a picture of all of them."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,6 @@ import streamlit as st
 from pages.components.attention import place
 from pages.components.attention.sides import Shown
 from pages.components.shell import address
-from pages.components.shell.text import plain
 from pages.components.widgets.head_scatter import head_scatter
 from transformer.analysis.heads import Head
 from transformer.analysis.patterns import HeadScores
@@ -34,32 +33,32 @@ def names(scores: dict[Head, HeadScores]) -> dict[str, str]:
     return {**MEASURES, **patterns}
 
 
-def sentence(shown: Shown, head: Head | None) -> None:
-    """The generated sentence for the head on screen."""
-    if head is not None:
-        st.markdown(plain(shown.scores[head].sentence()))
-
-
 def panel(sides: Sequence[Shown], head: Head | None) -> None:
     """The sorted list, and the scatter whose points lead to their heads."""
     shown = sides[0]
     scores = shown.scores
     options = names(scores)
-    left, right = st.columns([2, 3])
-    with left:
+    chooser, settings = st.columns([3, 1])
+    with settings, st.popover("Sort and axes", width="stretch"):
         by = _choose("Sort heads by", options, "sort", "value")
-        ranked = sorted(scores.values(), key=lambda one: -measure(one, by))
+        x = _choose("Across", options, "across", "distance")
+        y = _choose("Up", options, "up", "confidence")
+    ranked = sorted(scores.values(), key=lambda one: -measure(one, by))
+    with chooser:
         st.selectbox(
-            "Heads, largest first: choose one to see it",
-            [None, *(one.head for one in ranked)],
+            "Heads, largest first",
+            [one.head for one in ranked],
+            index=None,
             format_func=lambda head: (
-                "choose one"
-                if head is None
-                else f"{head.short}: {scores[head].label} ({measure(scores[head], by):.2f})"
+                f"{head.short}: {scores[head].label} ({measure(scores[head], by):.2f})"
             ),
             key="go to head",
             on_change=_go,
+            placeholder=f"Heads by {options[by]}, largest first: choose one to see it",
+            label_visibility="collapsed",
         )
+    left, right = st.columns(2)
+    with left:
         st.dataframe(
             [
                 {
@@ -75,14 +74,9 @@ def panel(sides: Sequence[Shown], head: Head | None) -> None:
                 for one in ranked
             ],
             hide_index=True,
-            height=320,
+            height=min(250, 37 + 35 * len(ranked)),
         )
     with right:
-        across, down = st.columns(2)
-        with across:
-            x = _choose("Across", options, "across", "distance")
-        with down:
-            y = _choose("Up", options, "up", "confidence")
         head_scatter(
             [
                 {
@@ -102,10 +96,6 @@ def panel(sides: Sequence[Shown], head: Head | None) -> None:
             key="head scatter",
             on_choose=_go_to_point,
         )
-        st.caption(
-            "Every point is a head; click one to see it above. The heads at the edges differ most "
-            "from the others, so start there."
-        )
 
 
 def _choose(label: str, options: dict[str, str], key: str, default: str) -> str:
@@ -123,6 +113,7 @@ def _go() -> None:
     head = st.session_state["go to head"]
     if head is not None:
         place.go_to(head)
+        st.session_state["go to head"] = None  # to be chosen again after another
 
 
 def _go_to_point() -> None:

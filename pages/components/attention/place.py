@@ -6,14 +6,18 @@ import streamlit as st
 
 from pages.components.shell import address
 from pages.components.shell.address import Message
-from transformer.analysis.heads import Head
+from transformer.analysis.heads import Head, all_heads
 from transformer.config import TransformerConfig
 
-FIELDS = ("head", "with", "alone", "off", "cell", "hide", "tokens", "show", "shade")
+FIELDS = (
+    *("head", "view", "with", "alone", "off", "cell", "hide", "tokens", "show", "shade"),
+    "without",
+)
 """As the explorer's own script names them, in its order."""
+NONE = "none"
 
 
-def read() -> Message:
+def read(config: TransformerConfig) -> Message:
     """Before the explorer: what the address says, as one text for the component."""
     now = {field: st.query_params.get(field, "") for field in FIELDS}
     known = {field: st.session_state.get(f"address {field}") or "" for field in FIELDS}
@@ -24,8 +28,22 @@ def read() -> Message:
             st.session_state[field] = st.session_state[f"address {field}"] = value
     for field in FIELDS:
         address.read(field, "")
+    if address.arrived() and st.query_params.get("panel") == "cause" and not now["without"]:
+        # So said links from before heads were switched off on the head itself: the one on screen.
+        st.session_state["without"] = str(chosen_head(config) or "")
     st.session_state["place"] = _joined()
     return address.message_to("place", "explorer")
+
+
+def heads_off(config: TransformerConfig) -> list[Head]:
+    """The heads switched off, in the order of the model; names of none are left out."""
+    named = set(st.session_state["without"].split(" "))
+    return [head for head in all_heads(config) if str(head) in named]
+
+
+def keep_heads_off() -> None:
+    """Where heads are chosen, the address says so even if none is off; see ``read``."""
+    address.write("without", st.session_state["without"] or NONE)
 
 
 def write() -> None:
@@ -36,7 +54,18 @@ def write() -> None:
 
 def remember() -> None:
     """The explorer's callback: the person has moved."""
-    given = dict(parse_qsl(st.session_state["explorer"]["place"]))
+    _receive(st.session_state["explorer"]["place"])
+
+
+def ask_numbers() -> None:
+    """The explorer's callback: all numbers of a cell are asked for, which its tab has."""
+    if told := st.session_state["explorer"]["numbers"]:
+        _receive(told)
+        st.session_state["panel"] = "number"
+
+
+def _receive(told: str) -> None:
+    given = dict(parse_qsl(told))
     for field in FIELDS:
         address.receive(field, given.get(field, ""))
     address.receive("place", _joined())

@@ -53,7 +53,7 @@ def panel(sides: Sequence[Shown], head: Head | None) -> None:
                 "Attention rollout, share": rolled.from_source[position],
                 f"Gradient × input, why {written} and not {rival} (logits)": result.source,
             },
-            title=f"What the input tokens had to do with {written} at position {position + 1}",
+            title=f"Where {written} at position {position + 1} comes from",
         ),
         key="evidence",
     )
@@ -72,7 +72,7 @@ def panel(sides: Sequence[Shown], head: Head | None) -> None:
         "order: it says what a small change would do, and can miss what is saturated or acts "
         "through several tokens at once.\n"
         "- Where all three agree, look closer; to know what the output depends on, switch heads "
-        "off under *Cause*."
+        "off."
     )
 
 

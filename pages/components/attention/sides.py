@@ -72,7 +72,8 @@ class Shown:
     @cached_property
     def side(self) -> Side:
         labels = {str(head): scores.label for head, scores in self.scores.items()}
-        return Side(self.label, self.inspection.kinds, labels)
+        findings = {str(head): scores.sentence() for head, scores in self.scores.items()}
+        return Side(self.label, self.inspection.kinds, labels, findings)
 
 
 def show(
@@ -113,26 +114,48 @@ def output_field() -> str | None:
     return text or None
 
 
-def judgement(shown: Shown) -> None:
-    """What the model writes, and whether that is right: a wrong answer's maps are read as such."""
+def judgement(shown: Shown) -> tuple[str, str]:
+    """What the model writes, and whether that is right: a wrong answer's maps are read as such.
+
+    Returns:
+        A sentence, and why the answer may be wrong; empty where it is not.
+    """
     checkpoint, written = shown.checkpoint, shown.inspection.output
     says = f"The model writes {verbatim(written)}"
     target = known_target(checkpoint, shown.text, written)
     if target is None:
-        st.markdown(f"{says}{full_stop(written)}")
-    elif target == written:
-        st.markdown(f"{says}, which is right.")
-    else:
-        length = 0
-        with suppress(VocabularyError):  # a target it cannot write is none that is too long
-            length = len(checkpoint.target_vocabulary.encode(target))
-        why = unlike_training(checkpoint, shown.text, length)
-        st.markdown(f"{says}, which is **wrong**: right is {verbatim(target)}. {why}")
-        st.page_link(
-            "pages/decode.py",
-            label="See where it goes wrong",
-            icon=":material/format_list_numbered:",
+        return f"{says}{full_stop(written)}", ""
+    if target == written:
+        return f"{says}, which is right.", ""
+    length = 0
+    with suppress(VocabularyError):  # a target it cannot write is none that is too long
+        length = len(checkpoint.target_vocabulary.encode(target))
+    why = unlike_training(checkpoint, shown.text, length)
+    return f"{says}, which is **wrong**: right is {verbatim(target)}.", why
+
+
+def answer(shown: Shown, without: str) -> None:
+    """The answer line.
+
+    Args:
+        without: what the model writes without the heads that are switched off, as a sentence.
+    """
+    found = shown.inspection
+    if found.given:
+        st.markdown(
+            f"The maps are for {verbatim(found.output)}, the output you gave. {without}".rstrip()
         )
+    else:
+        says, why = judgement(shown)
+        st.markdown(f"{says} {without} {why}".rstrip())
+        if "**wrong**" in says:
+            st.page_link(
+                "pages/decode.py",
+                label="See where it goes wrong",
+                icon=":material/format_list_numbered:",
+            )
+    if not found.complete:
+        st.warning("The output was cut: the model goes on without an end.")
 
 
 def comparison_field() -> str:

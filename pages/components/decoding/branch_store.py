@@ -50,7 +50,7 @@ def keep(branches: Sequence[Branch]) -> None:
 def notice(spec: PathSpec, checkpoint: "Checkpoint") -> None:
     """Keep the way shown, if it is a new branch and there is room.
 
-    A path drawn by chance is kept only once a token in it was chosen, or a person keeps it:
+    A sampled path is kept only once a token in it was chosen, or a person keeps it:
     each move of the temperature draws another.
     """
     branches = kept(checkpoint)

@@ -1,4 +1,4 @@
-"""Roads through the decoding of one input: what was written, and what each step gave."""
+"""Paths through the decoding of one input: what was written, and what each step gave."""
 
 import weakref
 from collections.abc import Sequence
@@ -69,7 +69,7 @@ def decode_path(
         VocabularyError: the text cannot be encoded.
     """
     kept: dict[tuple[object, ...], tuple[weakref.ref[Checkpoint], DecodingPath]]
-    kept = st.session_state.setdefault("roads", {})
+    kept = st.session_state.setdefault("paths", {})
     # An id may be another's by now; and a path must not keep the weights of a model alive.
     name = (id(checkpoint), text, spec, most)
     if name not in kept or kept[name][0]() is not checkpoint:

@@ -31,12 +31,12 @@ FIRST_SEED = 1
 def read(checkpoint: "Checkpoint", text: str) -> None:
     """Before all else: take what the address says, and forget what belonged to another input."""
     belongs_to = (checkpoint.header.sha256, text)
-    if st.session_state.get("road belongs to", belongs_to) != belongs_to:
+    if st.session_state.get("path belongs to", belongs_to) != belongs_to:
         for field in OF_THE_INPUT:
             st.session_state[field] = st.session_state[f"kept {field}"] = ""
             if address.followed():  # then what the address names belongs to the other input
                 st.session_state[f"address {field}"] = None
-    st.session_state["road belongs to"] = belongs_to
+    st.session_state["path belongs to"] = belongs_to
     for field in (*FIELDS, "prefix", "branches", "beside"):
         address.read(field, "")
 

@@ -143,7 +143,7 @@ def _sampled(sampling: SamplingConfig) -> str:
     """The name of a draw: all that it depends on."""
     cuts = f", top-k {sampling.top_k}" if sampling.top_k else ""
     cuts += f", top-p {sampling.top_p:g}" if sampling.top_p < 1 else ""
-    return f"by chance: temperature {sampling.temperature:g}{cuts}, seed {sampling.seed}"
+    return f"sampling: temperature {sampling.temperature:g}{cuts}, seed {sampling.seed}"
 
 
 def _log_prob(checkpoint: "Checkpoint", text: str, tokens: Sequence[int]) -> float:

@@ -1,4 +1,4 @@
-"""Teacher forcing beside running free: three tests of the same model on the true target."""
+"""Teacher forcing beside free-running decoding: three tests of one model on the true target."""
 
 import html
 import math
@@ -36,7 +36,7 @@ def panel(view: View) -> None:
     alike = single.argmax(dim=-1).tolist()
     st.markdown(
         "The model is given the true target (**1** in one pass, as in training; **2** token by "
-        "token) or goes on from its own tokens (**3**, running free). Shown is the token it finds "
+        "token) or goes on from its own tokens (**3**, free-running). Shown is the token it finds "
         "most probable, with its probability; **✗** where that is not the true one, **≠** where 3 "
         "first parts from it. A long table scrolls sideways."
     )
@@ -73,10 +73,10 @@ def _left_alone(
     parts: int, written: Sequence[int], wanted: Sequence[int], wrong: Sequence[int]
 ) -> str:
     if tuple(written) == tuple(wanted):
-        return "Running free, it **never parts** from the true target."
+        return "Free-running, it **never parts** from the true target."
     after = sum(1 for step in wrong if step > parts + 1)
     rest = len(wanted) - parts - 1
-    said = f"Running free, it **parts from the true target at step {parts + 1}**"
+    said = f"Free-running, it **parts from the true target at step {parts + 1}**"
     if rest <= 0:
         return f"{said}."
     own = sum(

@@ -35,9 +35,9 @@ class View:
 def open_at(text: str, prefix: Sequence[int] = (), step: int = 0) -> None:
     """In a callback: have the page show another input, greedy path or step."""
     # Or the page would take what is opened here for what belonged to the input before.
-    owner, before = st.session_state.get("road belongs to", (None, text))
+    owner, before = st.session_state.get("path belongs to", (None, text))
     if owner is not None and before != text:
-        st.session_state["road belongs to"] = (owner, text)
+        st.session_state["path belongs to"] = (owner, text)
         for field in ("target", "beside", "branches"):
             st.session_state[field] = ""
     st.session_state["input"] = text

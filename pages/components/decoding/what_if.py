@@ -209,7 +209,7 @@ def _decoded(view: View) -> str:
             "greedily from there."
         )
     if view.sampling is not None:
-        return "Both outputs are decoded greedily, not by chance as the one above."
+        return "Both outputs are decoded greedily, not by sampling as the one above."
     return "Both outputs are decoded greedily."
 
 

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from pages.components.shell import address, current, session
-from pages.components.shell.text import plain, verbatim
+from pages.components.shell.text import verbatim
 from transformer.checkpoint.header import Header
 from transformer.errors import VocabularyError
-from transformer.vocabulary.vocabulary import printable
+from transformer.vocabulary.vocabulary import printable, visible
 
 if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
@@ -18,26 +18,27 @@ MAX_CHARACTERS = 10_000
 
 
 def checkpoint_and_text() -> "tuple[Checkpoint, str] | None":
-    """The two fields that Attention and Decode start with; None while no checkpoint is chosen.
+    """The row that Attention and Decode start with; None while no checkpoint is chosen.
 
     Raises:
         CheckpointError: the chosen file is damaged or gone.
     """
-    left, right = st.columns(2)
+    left, middle, right = st.columns([4, 4, 3])
     with left:
         entry = session.choose_checkpoint()
     if entry is None:
         return None
     checkpoint = session.load(entry)
     with right:
+        example_field(checkpoint)
+    with middle:
         text = source_text(checkpoint)
-        unknown_note(checkpoint, text)
-    example_buttons(checkpoint)
+    unknown_note(checkpoint, text)
     return checkpoint, text
 
 
 def source_text(checkpoint: "Checkpoint") -> str:
-    """The input field, and below it a few held-out examples that fill it."""
+    """The input field, which opens on one of the checkpoint's own examples."""
     examples = [example.source for example in checkpoint.header.examples]
     # A text for one checkpoint is rarely one for another: start from its own example.
     owner = checkpoint.header.sha256
@@ -81,17 +82,22 @@ def unknown_note(checkpoint: "Checkpoint", text: str) -> None:
             st.caption(f"This model does not know {listed}{more}, and reads {token} instead.")
 
 
-def example_buttons(checkpoint: "Checkpoint") -> None:
-    """Held-out examples as buttons; a click puts one into the input field."""
+def example_field(checkpoint: "Checkpoint") -> None:
+    """A few held-out examples; the one chosen goes into the input field."""
     examples = [example.source for example in checkpoint.header.examples[:5]]
+    if not examples:
+        return
 
-    def fill(text: str) -> None:
-        st.session_state["input"] = text
+    def fill() -> None:
+        st.session_state["input"] = examples[st.session_state["example"]]
+        st.session_state["example"] = None  # to be chosen again after another text
 
-    with st.container(horizontal=True, gap="small", vertical_alignment="center"):
-        st.caption("Try:", width="content")
-        for number, text in enumerate(examples):
-            label = text if len(text) <= 24 else text[:23] + "…"
-            st.button(
-                plain(label), key=f"example {number}", on_click=fill, args=(text,), type="tertiary"
-            )
+    st.selectbox(
+        "Examples",
+        range(len(examples)),
+        index=None,
+        format_func=lambda number: visible(examples[number])[:200],
+        key="example",
+        on_change=fill,
+        placeholder="Try one",
+    )

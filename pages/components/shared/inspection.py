@@ -10,6 +10,8 @@ from transformer.errors import VocabularyError
 from transformer.vocabulary.vocabulary import printable
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from transformer.checkpoint import Checkpoint
     from transformer.config import TransformerConfig
 
@@ -72,13 +74,20 @@ def inspect(
     _check_drawable(config, source.size(1), len(written))
     # A token's row is the position that wrote it: the one before it in the decoder's input.
     read = [config.decoder_start_id, *written[:-1]]
-    maps = [
-        head.point("weights")
-        for head in all_heads(config)
-        if head.head == 0  # a layer's heads are in one tensor
-    ]
-    with torch.inference_mode(), record(checkpoint.model, maps) as trace:
+    firsts = [head for head in all_heads(config) if head.head == 0]  # a layer's are in one tensor
+    points = [head.point(name) for head in firsts for name in ("weights", "scores")]
+    with torch.inference_mode(), record(checkpoint.model, points) as trace:
         checkpoint.model(source, torch.tensor([read]))
+        sums = {
+            kind: torch.stack(
+                [
+                    _log_sum(trace[head.point("scores")][0], trace[head.point("weights")][0])
+                    for head in firsts
+                    if head.kind == kind
+                ]
+            )
+            for kind in KINDS
+        }
     sources = shown(checkpoint.source_vocabulary.tokens, source[0].tolist())
     reads = shown(checkpoint.target_vocabulary.tokens, read)
     writes = shown(checkpoint.target_vocabulary.tokens, written)
@@ -96,11 +105,27 @@ def inspect(
         output is not None,
         [
             AttentionKind(
-                kind, KINDS[kind][0], weights.numpy(), queries, keys, causal=kind == "decoder"
+                kind,
+                KINDS[kind][0],
+                weights.numpy(),
+                queries,
+                keys,
+                causal=kind == "decoder",
+                sums=sums[kind].numpy(),
+                d_k=config.d_k,
             )
             for kind, (weights, queries, keys) in found.items()
         ],
     )
+
+
+def _log_sum(scores: "Tensor", weights: "Tensor") -> "Tensor":
+    """The logarithm of each row's softmax denominator: [head, query, key] -> [head, query].
+
+    From the largest weight of the row, which no mask hides.
+    """
+    most, place = weights.max(dim=-1, keepdim=True)
+    return (scores.gather(-1, place) - most.log()).squeeze(-1)
 
 
 def _check_drawable(config: "TransformerConfig", source: int, target: int) -> None:

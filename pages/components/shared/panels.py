@@ -25,17 +25,75 @@ def open_panel(
             the first is open at the start.
         key: of the widget, and the name in the address.
     """
-    first = next(iter(panels))
-    address.read(key, first)
-    if st.session_state[key] not in panels:
-        st.session_state[key] = first
+    _read(key, list(panels))
     chosen: str | None = st.segmented_control(
         label, list(panels), format_func=lambda name: panels[name][0], key=key
     )
-    address.write(key, chosen if chosen and chosen != first else "")
+    address.write(key, chosen if chosen and chosen != next(iter(panels)) else "")
     # What the address leaves out is kept all the same.
     st.session_state[f"kept {key}"] = chosen
     if chosen:
         with errors_shown():
             panels[chosen][1](*arguments, **named)
+    return chosen
+
+
+def open_tab(
+    label: str,
+    tabs: Mapping[str, Mapping[str, tuple[str, Callable[Arguments, None]]]],
+    key: str,
+    *arguments: Arguments.args,
+    **named: Arguments.kwargs,
+) -> None:
+    """Panels under few tabs: a tab that holds several has a chooser of its own.
+
+    Args:
+        tabs: title -> its panels, as ``open_panel`` takes them, the first open at the start.
+        key: the name in the address, which names the panel; the tab follows.
+    """
+    panels = {name: panel for tab in tabs.values() for name, panel in tab.items()}
+    chosen = _read(key, list(panels))
+    title = next(title for title, tab in tabs.items() if chosen in tab)
+    tab_key, part_key = f"{key} tab", f"{key} in its tab"
+
+    def open_first() -> None:
+        st.session_state[key] = next(iter(tabs[st.session_state[tab_key]]))
+
+    def open_part() -> None:
+        st.session_state[key] = st.session_state[part_key]
+
+    st.session_state[tab_key] = title
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.segmented_control(
+            label,
+            list(tabs),
+            key=tab_key,
+            required=True,
+            on_change=open_first,
+            label_visibility="collapsed",
+        )
+        if len(tabs[title]) > 1:
+            st.session_state[part_key] = chosen
+            st.pills(
+                title,
+                list(tabs[title]),
+                format_func=lambda name: panels[name][0],
+                key=part_key,
+                required=True,
+                on_change=open_part,
+                label_visibility="collapsed",
+            )
+    address.write(key, chosen if chosen != next(iter(panels)) else "")
+    # What the address leaves out is kept all the same.
+    st.session_state[f"kept {key}"] = chosen
+    with errors_shown():
+        panels[chosen][1](*arguments, **named)
+
+
+def _read(key: str, names: list[str]) -> str:
+    """Which panel the address names, or was open before; else the first."""
+    address.read(key, names[0])
+    if st.session_state[key] not in names:
+        st.session_state[key] = names[0]
+    chosen: str = st.session_state[key]
     return chosen

@@ -33,7 +33,8 @@ def frame(title: str, subtitle: str) -> Iterator[None]:
     sidebar.take_choice()
     beside = sidebar.Sidebar(title)
     st.title(title)
-    st.markdown(subtitle)
+    if subtitle:
+        st.markdown(subtitle)
     address.opened(title)
     tour.strip("Overview" if title == "Transformer Workbench" else title)
     browser.remember()

@@ -17,7 +17,7 @@ from pages.components.shell.mount import Widget
 
 NOTHING_TOLD = Message("", 0)
 
-WIDGET = Widget("attention_explorer", ("colours", "maps"))
+WIDGET = Widget("attention_explorer", ("colours", "maps", "help"))
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,9 @@ class AttentionKind:
     weights: [layer, head, query, key]
     query_tokens, key_tokens: what asks and what is looked at, as shown on the axes.
     causal: whether keys after the query are masked, to be drawn as such.
+    sums: the logarithm of each softmax's denominator, [layer, head, query]: with a weight it gives
+        back the score. Without it no score is shown.
+    d_k: width of a head's queries and keys, whose root divides their product.
     """
 
     id: str
@@ -35,6 +38,8 @@ class AttentionKind:
     query_tokens: Sequence[str]
     key_tokens: Sequence[str]
     causal: bool = False
+    sums: NDArray[np.float32] | None = None
+    d_k: int = 1
 
 
 @dataclass(frozen=True)
@@ -44,30 +49,35 @@ class Side:
     label: which of the two, as on screen.
     kinds: encoder, decoder, cross.
     labels: head name ("cross.0.1") -> what it does, in a few words.
+    findings: head name -> the same in a sentence with its numbers.
     """
 
     label: str
     kinds: Sequence[AttentionKind]
     labels: Mapping[str, str] = field(default_factory=dict)
+    findings: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
         return [kind.weights.shape for kind in self.kinds]
 
 
-def pack(sides: Sequence[Side], told: Message, compact: bool = False) -> bytes:
+def pack(sides: Sequence[Side], told: Message, compact: bool = False, look_for: str = "") -> bytes:
     """What the browser gets: a header, then all weights."""
     header = {
         "sides": [_side(side) for side in sides],
         "labels": dict(sides[0].labels),
+        "findings": dict(sides[0].findings),
         "noDifference": _why_no_difference(sides),
         "place": told.value,
         "turn": told.turn,
         "compact": compact,
+        "lookFor": look_for,
     }
-    return mount.pack(
-        header, (kind.weights.astype("<f4", copy=False) for side in sides for kind in side.kinds)
-    )
+    kinds = [kind for side in sides for kind in side.kinds]
+    weights = [kind.weights for kind in kinds]
+    sums = [kind.sums for kind in kinds if kind.sums is not None]
+    return mount.pack(header, (part.astype("<f4", copy=False) for part in (*weights, *sums)))
 
 
 def _why_no_difference(sides: Sequence[Side]) -> str:
@@ -97,6 +107,8 @@ def _side(side: Side) -> dict[str, object]:
                 "queries": list(kind.query_tokens),
                 "keys": list(kind.key_tokens),
                 "causal": kind.causal,
+                "hasSums": kind.sums is not None,
+                "dK": kind.d_k,
             }
             for kind in side.kinds
         ],
@@ -109,7 +121,9 @@ def attention_explorer(
     key: str,
     told: Message = NOTHING_TOLD,
     compact: bool = False,
+    look_for: str = "",
     on_place: Callable[[], None] | None = None,
+    on_numbers: Callable[[], None] | None = None,
 ) -> None:
     """Draw the explorer.
 
@@ -117,12 +131,16 @@ def attention_explorer(
         sides: one, or two to compare.
         told: where to be, as ``head=…&cell=…``; obeyed when its turn is a new one.
         compact: only the large map, without the grid and the lines.
+        look_for: what the task's attention should show, in a sentence or two.
         on_place: called when the person has moved; session state under ``key`` then has
             ``["place"]``, written as ``told``.
+        on_numbers: called when the person asks for all numbers of a cell; ``["numbers"]`` is
+            then the place, with that cell.
     """
     WIDGET.draw(
-        data=pack(sides, told, compact),
+        data=pack(sides, told, compact, look_for),
         key=key,
         on_place_change=on_place or (lambda: None),
+        on_numbers_change=on_numbers or (lambda: None),
         default={"place": told.value},
     )

@@ -1,15 +1,20 @@
-// The explorer: the grid of all heads, the chosen one large, and the lines between tokens.
+// The explorer: the grid of all heads, the chosen one large, as a map or as lines between tokens.
 // The weights are here already, so that nothing below needs the server but to tell it where
 // the person is. The other scripts of this folder stand before this one, in one module.
 
 const LONG = 40; // tokens; of more, the grids stand above the map, and its shades are stretched
+const HELP = [
+  "Point at a head to see it, click to keep it; Shift adds it to the lines, a double click shows its lines alone.",
+  "A row of the map is a token that looks, a column one looked at; each row sums to 1. Thicker lines carry more. Click keeps a cell, picks a token (Shift: several).",
+  "Keys: arrows walk over heads, cells and tokens; Enter keeps, Shift + Enter adds, I shows alone, Escape lets go.",
+];
 const AXES = {
   encoder: ["input token that asks", "input token it looks at"],
   decoder: ["token being written", "token written before"],
   cross: ["token being written", "input token it looks at"],
 };
 
-export default function ({ data, parentElement, setStateValue }) {
+export default function ({ data, parentElement, setStateValue, setTriggerValue }) {
   const view = viewOf(parentElement, "attention_explorer", (root) => ({ root, turn: -1 }));
   const theme = themeOf(view.root);
   if (view.data === data && view.theme === theme) return;
@@ -26,7 +31,15 @@ export default function ({ data, parentElement, setStateValue }) {
   view.shapes = shapes;
   view.longest = Math.max(...shapes.flatMap(([, , ...lengths]) => lengths));
   readPlace(view, place);
-  view.tell = () => setStateValue("place", writePlace(view));
+  view.tell = () => {
+    helpRead("attention");
+    setStateValue("place", writePlace(view));
+  };
+  // A saved page has nobody to ask.
+  view.askNumbers = setTriggerValue && (() => {
+    view.cell = spokenCell(view);
+    setTriggerValue("numbers", writePlace(view));
+  });
   build(view);
 }
 
@@ -40,20 +53,23 @@ function tagStyle(root) {
 function build(view) {
   const { root } = view;
   root.classList.toggle("compact", view.compact);
-  // The grids above the head, not beside it, where that needs the width.
-  root.classList.toggle("wide", view.longest > LONG || view.sides.length > 1);
+  // The grids above the head, not beside it, and the card below, where the map needs the width.
+  root.classList.toggle("wide", view.longest > LONG);
+  root.classList.toggle("pair", view.sides.length > 1);
   root.replaceChildren();
+  view.linesCanvas = view.lines = null;
   view.large = element("div", { class: "large" });
+  view.readout = element("p", { class: "readout", "aria-live": "polite" });
   if (!view.compact) root.append(buildGrid(view));
   root.append(view.large);
+  if (!view.compact) root.append(buildCard(view), buildFolds(view));
+  fitRoom(view);
   buildLarge(view);
   if (!view.compact) {
-    root.append(buildLines(view));
     paintGrid(view);
     markGrid(view);
-    buildChips(view);
-    markPickedTokens(view);
-    measureLines(view);
+    markOff(view);
+    if (view.asLines) needLines(view);
     watch(view);
   }
   view.room = view.large.clientWidth;
@@ -61,17 +77,33 @@ function build(view) {
   light(view);
 }
 
-// A pointer that moves redraws the cursors of the grid and the lines only where they are in sight;
-// the rest when it comes into sight.
+// How the parts stand, by the width that there is.
+function fitRoom(view) {
+  const width = view.root.clientWidth;
+  view.root.classList.toggle("narrow", width < 620);
+  view.root.classList.toggle("middle", width >= 620 && width < 820);
+}
+
+// The lines are made when they are first asked for.
+function needLines(view) {
+  if (view.lines) return;
+  view.lines = buildLines(view);
+  view.parts.lines.append(view.lines);
+  buildChips(view);
+  markPickedTokens(view);
+  measureLines(view);
+}
+
+// A pointer that moves redraws the cursors of the grid only where they are in sight; the rest when
+// it comes into sight.
 function watch(view) {
   for (const observer of view.observers ?? []) observer.disconnect();
-  const canvases = [view.linesCanvas, ...view.pictures.map((picture) => picture.cursor)];
   const size = new ResizeObserver(() => resized(view));
   const sight = new IntersectionObserver((entries) => {
     for (const { target, isIntersecting } of entries) view.inSight[isIntersecting ? "add" : "delete"](target);
     lightGrid(view);
-    drawLines(view);
   });
+  const canvases = view.pictures.map((picture) => picture.cursor);
   view.inSight = new Set(canvases);
   view.observers = [size, sight];
   size.observe(view.root);
@@ -79,6 +111,7 @@ function watch(view) {
 }
 
 function resized(view) {
+  fitRoom(view);
   if (view.large.clientWidth !== view.room) {
     view.room = view.large.clientWidth;
     drawLarge(view);
@@ -93,11 +126,18 @@ function resized(view) {
 function buildLarge(view) {
   const part = (name, attributes) => (view.parts[name] = element("div", { class: name, ...attributes }));
   view.parts = {};
-  view.readout = element("p", { class: "readout", "aria-live": "polite" });
-  const parts = [part("about"), part("maps"), view.readout, part("key")];
+  const parts = [part("about"), part("maps"), part("key")];
+  if (view.compact) parts.splice(2, 0, view.readout);
   if (view.sides.length > 1) parts.splice(1, 0, buildSideSwitch(view));
-  if (!view.compact) parts.push(buildControls(view), buildTable(view));
   view.large.replaceChildren(...parts);
+  const line = element("div", { class: "line" });
+  view.title = element("h3");
+  view.label = element("p", { class: "label" });
+  line.append(view.label);
+  view.parts.about.append(view.title, line);
+  if (view.compact) return;
+  line.append(...buildSwitches(view));
+  view.large.append(part("lines"));
 }
 
 function drawLarge(view) {
@@ -106,12 +146,9 @@ function drawLarge(view) {
   const focused = view.root.getRootNode().activeElement;
   const place = [...view.parts.maps.querySelectorAll("[tabindex]")].indexOf(focused);
   view.maps = [];
-  view.parts.about.replaceChildren(
-    element("h3", {}, headTitle(view, choice)),
-    // Its line is there without one too, or the map would jump as one sweeps over the heads.
-    element("p", { class: "label" }, view.labels[headName(choice)] ?? ""),
-    axes(kind, view.show === "difference" ? 0 : 1),
-  );
+  view.title.textContent = headTitle(view, choice);
+  // Its line is there without one too, or the map would jump as one sweeps over the heads.
+  view.label.textContent = view.labels[headName(choice)] ?? "";
   const shows = view.sides.length < 2 ? [""] : view.show ? [view.show] : ["", "b"];
   const maps = shows.map((show) => shownMap(view, show, choice.kind, choice.layer, choice.head));
   view.top = topWeight(view, kind, maps.filter(Boolean)); // the same for both, to be compared
@@ -120,13 +157,61 @@ function drawLarge(view) {
   if (place >= 0) view.parts.maps.querySelectorAll("[tabindex]")[place]?.focus();
   fillKey(view, kind);
   if (view.compact) return;
+  sayFinding(view, choice);
   view.sayHidden();
   fillTable(view);
 }
 
-function axes(kind, sum) {
-  const [rows, columns] = AXES[kind.id];
-  return element("p", { class: "axes" }, `Rows: ${rows}. Columns: ${columns}.\nEach row sums to ${sum}.`);
+// Map or lines, and the head on or off.
+function buildSwitches(view) {
+  const looks = element("div", { class: "switch", role: "group", "aria-label": "How it is drawn" });
+  const buttons = [["map", false], ["lines", true]].map(([name, asLines]) => {
+    const button = element("button", { type: "button", "data-view": name }, name === "map" ? "Map" : "Lines");
+    button.onclick = () => {
+      showLines(view, asLines);
+      view.tell();
+    };
+    return button;
+  });
+  looks.append(...buttons);
+  view.power = element("button", { type: "button", class: "power" });
+  view.power.onclick = () => {
+    const name = headName(view.choice);
+    if (!view.without.delete(name)) view.without.add(name);
+    markOff(view);
+    drawLarge(view);
+    view.tell();
+  };
+  view.markSwitches = () => {
+    for (const button of buttons) button.setAttribute("aria-pressed", String((button.dataset.view === "lines") === view.asLines));
+    view.root.classList.toggle("as-lines", view.asLines);
+    view.power.disabled = !isHead(view.choice);
+    view.power.textContent = view.without.has(headName(view.choice)) ? "Switch it on again" : "Switch this head off";
+  };
+  view.markSwitches();
+  return [looks, view.power];
+}
+
+function showLines(view, asLines) {
+  view.asLines = asLines;
+  view.markSwitches();
+  if (asLines) {
+    needLines(view);
+    measureLines(view);
+  }
+  light(view);
+}
+
+// Which heads are switched off, on their pictures.
+function markOff(view) {
+  for (const [choice, button] of view.buttons) {
+    const off = view.without.has(headName(choice));
+    if (button.off === off) continue;
+    button.off = off;
+    button.classList.toggle("off", off);
+    button.setAttribute("aria-label", headTitle(view, choice) + (off ? ", switched off" : ""));
+  }
+  view.markSwitches();
 }
 
 function buildSideSwitch(view) {
@@ -163,6 +248,17 @@ function fillKey(view, kind) {
   const swatch = element("span", { class: "swatch", "aria-hidden": "true" });
   swatch.style.background = `rgb(${MASKED[view.theme].join(",")})`;
   view.parts.key.append(swatch, "masked (not written yet)");
+}
+
+// What is needed once in a while, below it all.
+function buildFolds(view) {
+  const folds = element("div", { class: "folds" });
+  const settings = element("details");
+  settings.append(element("summary", {}, "Settings and pictures"), buildControls(view));
+  settings.open = Boolean(view.settingsOpen);
+  settings.ontoggle = () => { view.settingsOpen = settings.open; };
+  folds.append(settings, buildTable(view), buildHelp("attention", "How to use and read this", HELP));
+  return folds;
 }
 
 function buildControls(view) {
@@ -233,6 +329,7 @@ function addHead(view, choice) {
   if (name === headName(view.choice)) return;
   const without = view.added.filter((one) => headName(one) !== name);
   view.added = without.length < view.added.length ? without : [...without, choice].slice(-7);
+  showLines(view, true); // a head added is to be seen
   headsChanged(view);
 }
 
@@ -240,6 +337,7 @@ function addHead(view, choice) {
 function isolate(view, choice) {
   view.isolated = !view.isolated;
   if (view.isolated) view.choice = choice;
+  showLines(view, true);
   headsChanged(view);
 }
 
@@ -247,7 +345,8 @@ function headsChanged(view) {
   view.previewed = null;
   view.off.clear();
   markGrid(view);
-  buildChips(view);
+  view.markSwitches();
+  if (view.lines) buildChips(view);
   drawLarge(view);
   light(view);
   view.tell();
@@ -264,7 +363,7 @@ function pick(view, id, several) {
   else if (several) view.picked.has(id) ? view.picked.delete(id) : view.picked.add(id);
   else view.picked = view.picked.size === 1 && view.picked.has(id) ? new Set() : new Set([id]);
   for (const drawn of view.maps) markPicked(view, drawn);
-  if (!view.compact) markPickedTokens(view);
+  if (view.lines) markPickedTokens(view);
   light(view);
   view.tell();
 }
@@ -292,4 +391,5 @@ function sayPointed(view) {
     .map((drawn) => (view.maps.length > 1 ? `${sideTitle(view, drawn.show)}: ` : "") + readOut(view, drawn))
     .join("\n");
   if (view.readout.textContent !== says) view.readout.textContent = says; // else it would be read out again
+  if (!view.compact) saySum(view);
 }

@@ -1,6 +1,8 @@
 // All heads of all kinds: one picture a kind, with a real button on each head.
 
 const THUMB = 64; // pixels of a head's picture
+const GRID = 210; // pixels that a grid may be wide, but for heads too many to be pressed then
+const HIGH = 310; // and all three together high
 const GAP = 4; // room between them, for the ring of the chosen one
 
 function buildGrid(view) {
@@ -8,14 +10,6 @@ function buildGrid(view) {
   view.buttons = [];
   view.pictures = [];
   for (const kind of view.sides[0].kinds) grid.append(buildSection(view, kind));
-  grid.append(
-    element(
-      "p",
-      { class: "hint" },
-      "Point at a head to see it, click to keep it; Shift adds it to the lines below, a double " +
-        "click shows it alone. Keys: arrows, Enter, Shift + Enter, I.",
-    ),
-  );
   return grid;
 }
 
@@ -28,6 +22,9 @@ function buildSection(view, kind) {
   const table = element("div", { class: "heads" });
   table.style.setProperty("--columns", columns.length);
   table.style.setProperty("--rows", rows.length);
+  const lines = view.sides[0].kinds.reduce((sum, { shape: [count] }) => sum + count + (count > 1), 0);
+  const tile = Math.min(GRID / columns.length, HIGH / lines, 48);
+  table.style.setProperty("--tile", `${Math.max(Math.floor(tile), 24)}px`);
   const top = element("div", { class: "over", "aria-hidden": "true" });
   top.append(...columns.map((head) => element("span", {}, label(head))));
   const left = element("div", { class: "beside", "aria-hidden": "true" });

@@ -18,7 +18,7 @@ const STRIP = 7; // width of the strips beside the tokens
 function buildLines(view) {
   const section = element("section", { class: "lines", "aria-label": "Lines between tokens" });
   const whose = view.sides.length > 1 ? ` (${view.sides[0].label})` : "";
-  section.append(element("h3", {}, `All three attentions as lines${whose}`));
+  section.append(element("h4", {}, `All three attentions${whose}`));
   view.chips = element("div", { class: "chips" });
   const picture = element("div", { class: "bands" });
   view.linesCanvas = element("canvas", { "aria-hidden": "true" });
@@ -35,13 +35,6 @@ function buildLines(view) {
     view.chips,
     picture,
     view.drawnNote,
-    element(
-      "p",
-      { class: "hint" },
-      "Thicker lines carry more weight. Point at a token to see only its lines, with strips that " +
-        "show its weight on each token; click picks it, Shift picks several. The same token is lit " +
-        "everywhere. Keys: arrows, Enter, Shift + Enter, Escape.",
-    ),
   );
   return section;
 }
@@ -120,6 +113,7 @@ function markPickedTokens(view) {
 }
 
 function measureLines(view) {
+  if (!view.lines || !view.asLines) return;
   const box = fitCanvas(view.linesCanvas, view.bands);
   view.edges = view.tokenColumns.map(({ box: column, buttons }) => {
     const own = column.getBoundingClientRect();
@@ -129,7 +123,7 @@ function measureLines(view) {
 }
 
 function drawLines(view) {
-  if (!view.edges || !view.inSight.has(view.linesCanvas)) return;
+  if (!view.lines || !view.asLines) return;
   const context = view.linesCanvas.getContext("2d");
   context.clearRect(0, 0, view.linesCanvas.width, view.linesCanvas.height);
   const heads = view.previewed

@@ -1,5 +1,6 @@
 // One head, large: a row a query, a column a key, and below them what each key gets in all.
 
+const HIGHEST = 330; // pixels of a map beside its card
 const TALL = 400; // pixels: the labels of a taller map may be out of sight
 
 function buildMap(view, show) {
@@ -41,7 +42,10 @@ function buildMap(view, show) {
   frame.append(cursor, element("div", { class: "corner" }), columns.box, rows.box, stage, sumName, sums);
   const scroller = element("div", { class: "scroller", tabindex: "0", role: "region", "aria-label": "The map" });
   scroller.append(frame);
-  box.append(scroller);
+  const [down, across] = AXES[kind.id];
+  const body = element("div", { class: "body" });
+  body.append(element("span", { class: "axis down" }, `← ${down}`), scroller);
+  box.append(element("span", { class: "axis" }, `${across} →`), body);
   const drawn = { show, kind, map, canvas, stage, cursor, scroller, side, columns, rows, sums, sumName, asks, asked };
   view.maps.push(drawn);
   listenToMap(view, stage, drawn);
@@ -70,9 +74,11 @@ function buildLabels(view, tokens, letter, name, side) {
 function cellSide(view, kind) {
   const longest = Math.max(...kind.queries.map((token) => token.length));
   const labels = Math.min(Math.max(8.2 * longest, 60), 130);
-  const fits = (maps) => Math.floor((view.room / maps - labels - 24) / kind.keys.length);
+  const fits = (maps) => Math.floor((view.room / maps - labels - 44) / kind.keys.length);
   const two = view.sides.length > 1 && !view.show && fits(2) >= 14;
-  return Math.max(8, Math.min(view.compact ? 22 : 34, fits(two ? 2 : 1)));
+  // As high as fits a first screen, too, but for a long input.
+  const high = Math.max(Math.floor(HIGHEST / kind.queries.length), view.longest > LONG ? 8 : 13);
+  return Math.max(8, Math.min(view.compact ? 22 : 34, fits(two ? 2 : 1), high));
 }
 
 function paintMap(view, canvas, kind, map, difference) {
@@ -149,7 +155,7 @@ function markPicked(view, drawn) {
 function paintCursor(view, drawn) {
   const { cursor, side, stage, scroller } = drawn;
   const lit = litTokens(view);
-  if (!lit.size && !view.cell && !drawn.fitted) return; // nothing to measure for
+  if (view.asLines || (!lit.size && !view.cell && !drawn.fitted)) return; // nothing to measure for
   const [left, top] = [stage.offsetLeft, stage.offsetTop];
   const fitted = `${left} ${top} ${devicePixelRatio}`;
   if (drawn.fitted !== fitted) {

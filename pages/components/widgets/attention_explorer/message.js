@@ -3,9 +3,14 @@
 
 function readMessage(data) {
   const [header, take] = unpack(data);
-  for (const kind of header.sides.flatMap((side) => side.kinds)) {
+  const kinds = header.sides.flatMap((side) => side.kinds);
+  for (const kind of kinds) {
     kind.weights = take(Float32Array, kind.shape.reduce((a, b) => a * b, 1));
     kind.means = new Map(); // "layer.head" with "mean" in one or both -> a map, made once
+  }
+  for (const kind of kinds) {
+    const [layers, heads, queries] = kind.shape;
+    kind.sums = kind.hasSums ? take(Float32Array, layers * heads * queries) : null;
   }
   return header;
 }
@@ -44,6 +49,16 @@ function meanOf(kind, layer, head, size) {
   const mean = new Float32Array(size);
   for (let i = 0; i < size; i++) mean[i] = sum[i] / count;
   return mean;
+}
+
+// The score that became a weight: softmax divides e^score by a sum, whose logarithm is known. Null
+// where no single head computed it, or its weight is too small to tell.
+function scoreOf(kind, { layer, head }, row, column) {
+  if (!kind.sums || layer === MEAN || head === MEAN || isMasked(kind, row, column)) return null;
+  const [, heads, queries, keys] = kind.shape;
+  const line = (layer * heads + head) * queries + row;
+  const weight = kind.weights[line * keys + column];
+  return weight > 0 ? Math.log(weight) + kind.sums[line] : null;
 }
 
 // What a head's picture shows: the first side, the second, or the first minus the second.

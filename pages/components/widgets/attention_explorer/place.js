@@ -1,7 +1,7 @@
-// Where a person is: the head chosen, heads added, cell, threshold, tokens. It goes into the
+// Where a person is: the head chosen, heads added, heads switched off, cell, tokens. It goes into the
 // page's address, written as the address writes it: head=cross.0.1&with=cross.0.0&cell=2.3
 
-const FIELDS = ["head", "with", "alone", "off", "cell", "hide", "tokens", "show", "shade"];
+const FIELDS = ["head", "view", "with", "alone", "off", "cell", "hide", "tokens", "show", "shade", "without"];
 
 function parseHead(name) {
   const [kind, layer, head] = (name || "").split(".");
@@ -38,6 +38,7 @@ function readPlace(view, text) {
   const hide = parseFloat(given.get("hide"));
   view.choice = exists(view, choice) ? choice : firstChoice(view);
   view.added = added.filter((one) => exists(view, one)).slice(0, HEAD_COLOURS.light.length - 1);
+  view.asLines = given.get("view") === "lines" && !view.compact;
   view.isolated = given.get("alone") === "1";
   view.off = new Set((given.get("off") ?? "").split(" ").filter((name) => exists(view, parseHead(name))));
   view.cell = row >= 0 && column >= 0 ? [row, column] : null;
@@ -46,11 +47,15 @@ function readPlace(view, text) {
   view.show = ["b", "difference"].includes(given.get("show")) && view.sides.length > 1 ? given.get("show") : "";
   if (view.show === "difference" && view.noDifference) view.show = "";
   view.shade = ["whole", "largest"].includes(given.get("shade")) ? given.get("shade") : "";
+  view.without = new Set((given.get("without") ?? "").split(" ").filter((name) => isHead(parseHead(name)) && exists(view, parseHead(name))));
 }
+
+const isHead = ({ layer, head }) => layer !== MEAN && head !== MEAN;
 
 function writePlace(view) {
   const all = {
     head: headName(view.choice),
+    view: view.asLines ? "lines" : "",
     with: view.added.map(headName).join(" "),
     alone: view.isolated ? "1" : "",
     off: [...view.off].join(" "),
@@ -59,6 +64,7 @@ function writePlace(view) {
     tokens: [...view.picked].join(" "),
     show: view.show,
     shade: view.shade,
+    without: [...view.without].join(" "),
   };
   return new URLSearchParams(FIELDS.filter((name) => all[name]).map((name) => [name, all[name]])).toString();
 }

@@ -1,6 +1,6 @@
 // A scatter of heads. One tab stop: the arrow keys go from point to point, Enter chooses.
 
-const BOX = { left: 48, right: 12, top: 10, bottom: 280 }; // pixels
+const BOX = { left: 48, right: 12, top: 10, bottom: 160 }; // pixels
 const SIZE = 6;
 const KINDS = ["encoder", "decoder", "cross"];
 const SHAPES = { // colour is never the only sign
@@ -27,7 +27,9 @@ function make(root) {
   }
   view.plot = svgElement("svg", { role: "group", "aria-label": "Heads by two measures" });
   view.told = element("p", { class: "told", "aria-live": "polite" });
-  root.append(element("h3", {}, "All heads of this model on this input"), legend, view.plot, view.told);
+  const top = element("div", { class: "top" });
+  top.append(element("h3", {}, "All heads: choose one to see its map"), legend);
+  root.append(top, view.plot, view.told);
   view.plot.addEventListener("keydown", (event) => onKey(view, event));
   watchWidth(root, () => view.data && draw(view));
   return view;
