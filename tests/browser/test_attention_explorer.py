@@ -214,7 +214,7 @@ def _(explorer: Explorer, truth: Truth) -> None:
     assert explorer.page.locator(".chip").count() == 4
     explorer.page.goto("about:blank")
     explorer.page.go_back()
-    expect(explorer.page.locator(".large canvas").first).to_be_visible()
+    expect(explorer.page.locator(".bands canvas")).to_be_visible()
     settle(explorer.page)
     assert view.inner_html() == state
 

@@ -133,6 +133,6 @@ class Explorer(Maps):
             self.page.mouse.move(0, 0)
             return
         self.page.goto(address)
-        expect(self.page.locator(".large canvas").first).to_be_visible(timeout=60_000)
+        expect(self.page.locator(".field canvas").first).to_be_visible(timeout=60_000)
         settle(self.page)
         self.opened = address, self.page.url
