@@ -93,9 +93,9 @@ def test_a_head_switched_off_changes_what_is_written_as_it_does_here(
     checkpoint = reverse()
     opened(page, checkpoint, tmp_path, ["knight"])
     expect(page.locator("#output")).to_have_text("thgink")
-    page.get_by_text("Switch heads off").click()
-    for name in ("cross 1.1", "cross 1.2"):
-        page.get_by_label(name).check()
+    for number in (1, 2):
+        page.get_by_role("button", name=f"Cross-attention, layer 1, head {number}").click()
+        page.get_by_role("button", name="Switch this head off").click()
     heads = zeros([Head("cross", 0, 0), Head("cross", 0, 1)])
     off = effect(checkpoint.model, checkpoint.encode("knight"), heads)
     assert off.after != off.before

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MOST_PARAMETERS = 3_000_000
 LONGEST_OUTPUT = 256
 """Tokens after which an output is cut that finds no end."""
-EXPLORER = {"labels": {}, "noDifference": "", "place": "", "compact": False}
+EXPLORER = {"labels": {}, "findings": {}, "noDifference": "", "compact": False, "lookFor": ""}
 """What the explorer's message says beside the maps."""
 
 PAGE = """<!doctype html>
@@ -48,8 +48,6 @@ else could have stood there, switch a head off and see whether the answer breaks
 <p id="error" role="alert"></p>
 <p id="output" aria-live="polite"></p>
 <p id="without"></p>
-<details><summary>Switch heads off</summary>
-<div id="heads" role="group" aria-label="Heads switched off"></div></details>
 <button type="button" id="on" hidden>All heads on</button>
 <p><small id="took"></small></p>
 </section>

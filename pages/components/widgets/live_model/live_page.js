@@ -1,5 +1,5 @@
 // The page around a model that runs in the browser: an input, its answer, each token's candidates,
-// heads to switch off, and the explorer of attention below.
+// and the explorer of attention below, in which heads are switched off.
 
 const SHOWN = 5; // candidates of a token
 
@@ -7,7 +7,7 @@ function openPage(packed) {
   const [header, take] = unpack(packed);
   const model = new LiveModel(header, take);
   const at = (name) => document.getElementById(name);
-  const view = { model, at, off: new Set(), step: 0, turn: 1, plain: null };
+  const view = { model, at, off: new Set(), place: "", step: 0, turn: 1, plain: null };
   at("text").value = header.examples[0] ?? "";
   at("text").oninput = () => answer(view);
   for (const example of header.examples) {
@@ -18,26 +18,22 @@ function openPage(packed) {
     };
     at("examples").append(button);
   }
-  for (const name of model.heads) at("heads").append(headSwitch(view, name));
   at("on").onclick = () => {
-    view.off.clear();
-    for (const box of at("heads").querySelectorAll("input")) box.checked = false;
+    const place = new URLSearchParams(view.place);
+    place.delete("without");
+    Object.assign(view, { off: new Set(), place: place.toString(), turn: view.turn + 1 });
     answer(view);
   };
   answer(view);
   window.liveModel = model; // for who wants to try it in the browser's console
 }
 
-function headSwitch(view, name) {
-  const [kind, layer, head] = name.split(".");
-  const label = element("label");
-  const box = element("input", { type: "checkbox", "data-head": name });
-  box.onchange = () => {
-    view.off[box.checked ? "add" : "delete"](name);
-    answer(view);
-  };
-  label.append(box, ` ${kind} ${Number(layer) + 1}.${Number(head) + 1}`);
-  return label;
+// The person has moved in the explorer, or switched a head off or on there.
+function moved(view, place) {
+  const before = [...view.off].join(" ");
+  const without = new URLSearchParams(place).get("without") ?? "";
+  Object.assign(view, { place, off: new Set(without.split(" ").filter(Boolean)) });
+  if (without !== before) answer(view);
 }
 
 // What the model writes for the input as it stands; an input that cannot be read says why.
@@ -106,11 +102,14 @@ function drawExplorer(view) {
     queries,
     keys,
     causal: id === "decoder",
+    hasSums: true,
+    dK: model.config.d_model / model.config.num_heads,
   }));
-  const header = { ...model.explorer, sides: [{ label: "", source, written, read, kinds }], turn: view.turn };
-  const data = packedFor(header, kinds.map((kind) => found.weights[kind.id].weights));
+  const sides = [{ label: "", source, written, read, kinds }];
+  const header = { ...model.explorer, sides, place: view.place, turn: view.turn };
+  const arrays = ["weights", "sums"].flatMap((part) => kinds.map((kind) => found.weights[kind.id][part]));
   const parentElement = document.getElementById("explorer");
-  draw({ data, parentElement, setStateValue() {} });
+  draw({ data: packedFor(header, arrays), parentElement, setStateValue: (_, place) => moved(view, place) });
 }
 
 // As shell/mount.py packs: [length of the header][header, padded to four bytes][numbers].

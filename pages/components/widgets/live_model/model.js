@@ -10,10 +10,6 @@ class LiveModel {
     for (const [name, shape] of header.shapes)
       this.tensors[name] = take(Float32Array, shape.reduce((a, b) => a * b, 1));
     this.ids = new Map(this.source.tokens.map((token, id) => [token, id]));
-    const { num_heads: heads, num_encoder_layers: encoder, num_decoder_layers: decoder } = this.config;
-    const all = (kind, layers) =>
-      Array.from({ length: layers * heads }, (_, i) => `${kind}.${Math.floor(i / heads)}.${i % heads}`);
-    this.heads = [...all("encoder", encoder), ...all("decoder", decoder), ...all("cross", decoder)];
   }
 
   // Text -> ids as the encoder reads them. Throws an Error that says what is wrong.
@@ -53,7 +49,8 @@ class LiveModel {
     return { source, read, written, logits, output, ended, weights: this.gathered(kept, source.length, written.length) };
   }
 
-  // [layer, head, query, key] of the three attentions; keys that are still to come weigh nothing.
+  // Weights [layer, head, query, key] of the three attentions; keys that are still to come weigh
+  // nothing. sums: the logarithm of what softmax divides by, [layer, head, query].
   gathered(kept, source, target) {
     const { num_heads: heads, num_encoder_layers: encoder, num_decoder_layers: decoder } = this.config;
     const shapes = { encoder: [encoder, heads, source, source], decoder: [decoder, heads, target, target], cross: [decoder, heads, target, source] };
@@ -61,8 +58,13 @@ class LiveModel {
     for (const [kind, shape] of Object.entries(shapes)) {
       const [, , queries, keys] = shape;
       const numbers = new Float32Array(shape.reduce((a, b) => a * b, 1));
-      for (const [layer, head, query, row] of kept[kind]) numbers.set(row, ((layer * heads + head) * queries + query) * keys);
-      found[kind] = { shape, weights: numbers };
+      const sums = new Float32Array(numbers.length / keys);
+      for (const [layer, head, query, row, sum] of kept[kind]) {
+        const line = (layer * heads + head) * queries + query;
+        numbers.set(row, line * keys);
+        sums[line] = sum;
+      }
+      found[kind] = { shape, weights: numbers, sums };
     }
     return found;
   }
@@ -156,7 +158,9 @@ class LiveModel {
           scores[key] /= Math.sqrt(d_k);
         }
         const weights = softmax(scores);
-        kept.push([layer, head, start + i, weights]);
+        const top = weights.indexOf(Math.max(...weights));
+        const sum = scores[top] - Math.log(weights[top]); // the logarithm of all e^score
+        kept.push([layer, head, start + i, weights, sum]);
         if (off.has(`${kind}.${layer}.${head}`)) continue;
         for (let key = 0; key < length; key++)
           for (let j = from; j < from + d_k; j++) joined[j] += weights[key] * values[key][j];
