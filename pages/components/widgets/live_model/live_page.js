@@ -106,7 +106,10 @@ function drawExplorer(view) {
     dK: model.config.d_model / model.config.num_heads,
   }));
   const sides = [{ label: "", source, written, read, kinds }];
-  const header = { ...model.explorer, sides, place: view.place, turn: view.turn };
+  const names = kinds.flatMap(({ id, shape: [layers, heads] }) =>
+    Array.from({ length: layers * heads }, (_, i) => `${id}.${Math.floor(i / heads)}.${i % heads}`));
+  const findings = Object.fromEntries(names.map((name) => [name, "Switch it off to see what depends on it."]));
+  const header = { ...model.explorer, sides, findings, place: view.place, turn: view.turn };
   const arrays = ["weights", "sums"].flatMap((part) => kinds.map((kind) => found.weights[kind.id][part]));
   const parentElement = document.getElementById("explorer");
   draw({ data: packedFor(header, arrays), parentElement, setStateValue: (_, place) => moved(view, place) });
