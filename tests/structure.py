@@ -43,8 +43,8 @@ NO_TORCH = (
 """What a page draws before torch is there; packages with all their modules."""
 CODE = ("transformer", "pages", "tests", "benchmarks", "docs")
 MOST_LINES = 450
-LONG = ("transformer/model.py",)
-"""The paper from top to bottom stays one file."""
+LONG = ("transformer/model.py", "transformer/doctor/capture.py")
+"""The paper from top to bottom stays one file, and so does what people copy beside their code."""
 MOST_AT_ROOT = {"transformer": 8, "pages/components": 0}
 
 

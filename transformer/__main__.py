@@ -8,12 +8,12 @@ import argparse
 import os
 import sys
 
-from transformer.cli import checkpoints, experiments, faults, interop, train
+from transformer.cli import checkpoints, doctor, experiments, faults, interop, train
 from transformer.cli.terminal import note
 from transformer.errors import UserError
 from transformer.files import remedy
 
-GROUPS = (train, checkpoints, interop, faults, experiments)
+GROUPS = (train, checkpoints, interop, faults, doctor, experiments)
 """The modules that bring the commands."""
 
 

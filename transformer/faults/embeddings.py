@@ -27,8 +27,12 @@ class WrongPositions(Embedding):
 
 
 class Normalised(Embedding):
+    """With a norm of its own, if the module has one as ``norm``; else with gain 1 and bias 0."""
+
     def forward(self, ids: Tensor, start: int = 0) -> Tensor:
-        return nn.functional.layer_norm(super().forward(ids, start), (self.positions.size(1),))
+        x = super().forward(ids, start)
+        norm = getattr(self, "norm", None)
+        return nn.functional.layer_norm(x, x.shape[-1:]) if norm is None else norm(x)
 
 
 class Softmaxed(nn.Linear):

@@ -49,7 +49,7 @@ class UnbiasedNorm(LayerNorm):
 
 class EpsOutside(LayerNorm):
     def forward(self, x: Tensor) -> Tensor:
-        deviation = x.std(dim=-1, keepdim=True, unbiased=False)
+        deviation = x.std(dim=-1, keepdim=True, unbiased=isinstance(self, UnbiasedNorm))
         return (x - x.mean(dim=-1, keepdim=True)) / (deviation + self.eps) * self.gain + self.bias
 
 

@@ -20,7 +20,15 @@ class _Causal(Stepwise):
         raise NotImplementedError
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-        return super().forward(x, keys, values, self.allowed(x.size(1), keys.size(2), x.device))
+        allowed = self.allowed(x.size(1), keys.size(2), x.device)
+        if mask is not None:  # a key that no query may see stays hidden
+            allowed = allowed & mask.any(dim=-2, keepdim=True)
+        return super().forward(x, keys, values, allowed)
+
+
+class NoCausalMask(_Causal):
+    def allowed(self, queries: int, keys: int, device: torch.device) -> Tensor:
+        return torch.ones(queries, keys, dtype=torch.bool, device=device)
 
 
 class OneTooWide(_Causal):
@@ -76,7 +84,7 @@ FAULTS = (
         why="Each position sees the token it is to predict, so the loss falls to zero. When it "
         "writes alone that token is not there.",
         remedy="Let position i see positions up to i only.",
-        plant=in_attention(NoMask, "decoder"),
+        plant=in_attention(NoCausalMask, "decoder"),
     ),
     Fault(
         name="causal-mask-off-by-one",

@@ -1,0 +1,70 @@
+"""The doctor names every fault of the list, planted in our own model, and raises no other."""
+
+from typing import Any
+
+import pytest
+
+from tests.support.random_models import random_model
+from transformer.config import TransformerConfig
+from transformer.doctor import doctor
+from transformer.faults import FAULTS, plant
+from transformer.model import Transformer
+
+ORDER = {name: bool(number % 2) for number, name in enumerate(FAULTS)}
+
+
+def made(*, norm_first: bool, **changes: Any) -> Transformer:
+    values: dict[str, Any] = {
+        "source_vocab_size": 19, "target_vocab_size": 23, "d_model": 16, "num_heads": 4,
+        "num_encoder_layers": 2, "num_decoder_layers": 2, "d_ff": 20, "dropout": 0.1,
+        "max_length": 24, "norm_first": norm_first, "final_norm": norm_first,
+        "layer_norm_eps": 1e-3,
+    }  # fmt: skip
+    return random_model(TransformerConfig(**values | changes), seed=1)
+
+
+def named(name: str, norm_first: bool) -> None:
+    model = made(norm_first=norm_first)
+    plant(model, name)
+    report = doctor(model)
+    assert [(d.fault, d.certainty) for d in report.departures] == [(name, "proven")]
+    assert report.verdict == "departs"
+    assert report.passed == FAULTS[name].harmless
+    assert report.departures[0].site is not None
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_planted_fault_is_named_and_proven(name: str) -> None:
+    named(name, ORDER[name])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_planted_fault_is_named_in_the_other_order_of_norms(name: str) -> None:
+    named(name, not ORDER[name])
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ("unscaled-scores", "no-causal-mask"),
+        ("positions-wrong-formula", "layer-norm-unbiased"),
+        ("softmax-over-queries", "no-residual"),
+        ("no-causal-mask", "no-source-padding-mask"),
+        ("heads-merged-by-view", "unscaled-embeddings", "no-activation"),
+    ],
+    ids=" and ".join,
+)
+def test_several_faults_are_all_named(pair: tuple[str, ...]) -> None:
+    model = made(norm_first=True)
+    plant(model, *pair)
+    report = doctor(model)
+    assert {d.fault for d in report.departures} == set(pair)
+    assert all(d.certainty == "proven" for d in report.departures)
+
+
+def test_what_is_accepted_passes() -> None:
+    model = made(norm_first=False)
+    plant(model, "unscaled-scores")
+    assert not doctor(model).passed
+    assert doctor(model, accept=["unscaled-scores"]).passed

@@ -1,0 +1,84 @@
+"""The command that compares a person's own implementation with the paper."""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from transformer.cli.terminal import check_output, note, say
+from transformer.errors import UserError
+
+
+def add_commands(commands: Any) -> None:
+    """``doctor``."""
+    parser = commands.add_parser(
+        "doctor", help="compare your own implementation with the paper, and say where it departs"
+    )
+    parser.add_argument(
+        "model", help="a file and a function that builds it, my_model.py:build; or a capture"
+    )
+    parser.add_argument("--call", help="how it is called, if not found: my_model.py:call")
+    parser.add_argument("--pad-id", type=int, help="its padding id, if it does not say it")
+    parser.add_argument("--python", help="the Python that has what your model needs")
+    parser.add_argument(
+        "--hint",
+        type=int,
+        choices=(1, 2, 3),
+        default=3,
+        help="1: the section to read again; 2: what is seen and where; 3: cause and remedy",
+    )
+    parser.add_argument(
+        "--accept",
+        action="append",
+        default=[],
+        metavar="FAULT",
+        help="a departure that is meant to be there",
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    parser.add_argument("--report", type=Path, help="an HTML file to keep, or to hand in")
+    parser.set_defaults(run=run_doctor)
+
+
+def run_doctor(options: argparse.Namespace) -> int:
+    check_output(options.report)
+    from transformer.doctor.examine import examine
+    from transformer.faults import find_fault
+
+    for name in options.accept:
+        find_fault(name)
+    if options.model.endswith(".safetensors"):
+        report = examine(Path(options.model), options.accept)
+    else:
+        with tempfile.TemporaryDirectory(prefix="doctor-") as folder:
+            out = Path(folder) / "capture.safetensors"
+            _capture(options, out)
+            report = examine(out, options.accept)
+    if options.report is not None:
+        options.report.write_text(report.html(options.hint), "utf-8")
+    if options.json:
+        print(json.dumps(report.to_dict(options.hint), ensure_ascii=False))
+    else:
+        say(report.text(options.hint))
+    return 0 if report.passed else 1
+
+
+def _capture(options: argparse.Namespace, out: Path) -> None:
+    """Watch the model in a process of its own: nothing of it is imported here."""
+    script = Path(__file__).parents[1] / "doctor" / "capture.py"
+    command = [options.python or sys.executable, "-B", str(script), options.model, str(out)]
+    if options.call:
+        command += ["--call", options.call]
+    if options.pad_id is not None:
+        command += ["--pad-id", str(options.pad_id)]
+    note(f"Watching {options.model} at work…")
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise UserError(f"{command[0]} cannot be started: {error.strerror}.") from None
+    if done.returncode or not out.exists():
+        last = "\n".join(done.stderr.strip().splitlines()[-12:])
+        said = last.removeprefix("error: ") or f"it ended with status {done.returncode}"
+        raise UserError(f"Your model could not be watched. {said}")

@@ -1,0 +1,894 @@
+"""Watch one model of yours at work, and write down what it computes: numbers and JSON only.
+
+One file, to be copied beside your code. It needs Python and torch (1.13 or newer) alone:
+
+    python capture.py my_model.py:build mine.safetensors
+
+``build()`` in ``my_model.py`` returns your nn.Module. If the file also has
+``call(model, source, target)``, which takes ids [batch, source] and [batch, target] and returns
+logits [batch, target, vocabulary], that is how your model is called; else it is found out. In a
+notebook: ``capture(model, "mine.safetensors")``.
+
+Your model runs in evaluation mode, on a few random ids, in 64 bits, and is afterwards as it was.
+The file holds its weights, each operation with its result, and the line of your code that asked
+for it. Nothing else is read, and nothing else is written.
+"""
+
+# ruff: noqa: B905 (zip has no "strict" before Python 3.10)
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+import inspect
+import json
+import linecache
+import os
+import struct
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+FORMAT = 1
+KEY = "doctor-capture"
+SHIFT = 32  # where a number comes from: event << SHIFT | index in that event's result
+SIZES = ((3, 11, 7), (3, 5, 4))  # batch, source, target: no two alike, so that axes can be told
+MOST_EVENTS = 60_000
+COPIES = ("clone", "cat", "stack", "repeat", "flip", "roll", "_to_copy", "constant_pad_nd")
+"""Operations that move numbers about and compute nothing."""
+HERE = os.path.abspath(__file__)
+TORCH = os.path.dirname(os.path.abspath(torch.__file__))
+DTYPES = {
+    torch.float64: "F64", torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16",
+    torch.int64: "I64", torch.int32: "I32", torch.int16: "I16", torch.int8: "I8",
+    torch.uint8: "U8", torch.bool: "BOOL",
+}  # fmt: skip
+
+
+class CaptureError(Exception):
+    """The model could not be watched; the message says why and what to do."""
+
+
+# --- Recording operations -------------------------------------------------------------------------
+
+
+def _storage(tensor: Tensor) -> Any:
+    return tensor.untyped_storage() if hasattr(tensor, "untyped_storage") else tensor.storage()
+
+
+def _key(tensor: Tensor) -> int:
+    return _storage(tensor).data_ptr() or id(_storage(tensor))
+
+
+class _Memory:
+    """One storage: whose result lies in it, or, once it is mixed, where each number is from."""
+
+    def __init__(self, event: int, numel: int, tensor: Tensor, dense: bool) -> None:
+        self.event, self.numel, self.keep, self.dense = event, numel, tensor, dense
+        self.codes: Any = None
+        self.sides: Any = None
+
+    def shadow(self) -> Tensor:
+        """Where each number of the storage comes from, as an int64 tensor of the same length."""
+        if self.codes is None:
+            self.codes = torch.arange(self.numel, dtype=torch.int64)
+            self.codes += self.event << SHIFT
+        codes: Tensor = self.codes
+        return codes
+
+
+class Recorder(TorchDispatchMode):
+    """Every operation below autograd, in order, with its inputs, its result and its line."""
+
+    def __init__(self, named: Any) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.events: list[dict[str, Any]] = [
+            {"op": "none", "in": [], "out": [0], "at": -1, "from": ""}
+        ]
+        self.values: dict[Any, Any] = {}
+        self.sites: list[dict[str, Any]] = []
+        self.out: Any = None
+        self.arrays: dict[Any, Any] = {}
+        self._memory: dict[Any, Any] = {}
+        self._site_ids: dict[Any, Any] = {}
+        self._named: dict[Any, Any] = {}
+        for name, tensor in named:
+            self._named.setdefault(_key(tensor), name)
+
+    # Where numbers come from.
+
+    def leaf(self, tensor: Tensor, name: str) -> _Memory:
+        """Something that no operation made: a weight, a constant, or the ids."""
+        count = _storage(tensor).nbytes() // tensor.element_size()
+        flat = torch.as_strided(tensor.detach(), (count,), (1,), 0)
+        side = {"source": "s", "target": "t"}.get(name, "")
+        event = self._event("leaf", [], [count], -1, side, name=name, shape=list(tensor.shape))
+        self.values[event] = flat.clone()
+        self._memory[_key(tensor)] = _Memory(event, count, tensor, True)
+        return self._memory[_key(tensor)]
+
+    def _of(self, tensor: Tensor) -> _Memory:
+        found = self._memory.get(_key(tensor))
+        if found is None:
+            found = self.leaf(tensor, self._named.get(_key(tensor), "constant"))
+        return found
+
+    def _read(self, tensor: Tensor) -> dict[str, Any]:
+        """How an operation reads a tensor: as strides over one result, or number by number."""
+        memory = self._of(tensor)
+        shape = list(tensor.shape)
+        if memory.codes is None:
+            place = {"e": memory.event, "shape": shape, "stride": list(tensor.stride())}
+            return {**place, "offset": tensor.storage_offset()}
+        codes = self._codes(tensor).contiguous()
+        name = f"p{len(self.arrays)}"
+        self.arrays[name] = codes
+        return {"array": name, "shape": shape}
+
+    def _codes(self, tensor: Tensor) -> Tensor:
+        codes = self._of(tensor).shadow()
+        return torch.as_strided(codes, tensor.shape, tensor.stride(), tensor.storage_offset())
+
+    def _side(self, memory: _Memory) -> str:
+        """Which probes a storage depends on."""
+        return str(self.events[memory.event]["from"] if memory.sides is None else memory.sides)
+
+    def _sides(self, tensors: Any) -> str:
+        found = set()
+        for tensor in tensors:
+            memory = self._of(tensor)
+            found |= set(self._side(memory))
+        return "".join(sorted(found))
+
+    # Writing down.
+
+    def _event(self, op: str, reads: Any, out: Any, site: Any, sides: Any, **more: Any) -> int:
+        if len(self.events) > MOST_EVENTS:
+            raise CaptureError(
+                f"The model makes more than {MOST_EVENTS:,} operations in one call. Build it with "
+                "fewer layers for the doctor: two of each kind are enough."
+            )
+        record = {"op": op, "in": reads, "out": out, "at": site, "from": sides}
+        self.events.append({**record, **more})
+        return len(self.events) - 1
+
+    def _site(self) -> int:
+        frame: Any = sys._getframe(2)
+        while frame is not None:
+            name = frame.f_code.co_filename
+            full = os.path.abspath(name)
+            if full != HERE and not full.startswith(TORCH):
+                place = (name, frame.f_lineno)
+                if place not in self._site_ids:
+                    self._site_ids[place] = len(self.sites)
+                    line = linecache.getline(name, frame.f_lineno).strip()
+                    where = frame.f_code.co_name
+                    site = {"file": os.path.basename(name)[:100], "line": frame.f_lineno}
+                    self.sites.append({**site, "in": where[:100], "text": line[:200]})
+                return self._site_ids[place]
+            frame = frame.f_back
+        return -1
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        op = func._schema.name.split("::")[-1]
+        if op == "detach" or op == "lift_fresh" or op == "alias":
+            return func(*args, **kwargs)
+        inputs = [x for x in _flat([args, kwargs]) if isinstance(x, torch.Tensor)]
+        changes = op.endswith("_") and not op.endswith("__")
+        reads = site = sides = None
+        if changes or not inputs or not _is_view(func):
+            site, sides = self._site(), self._sides(inputs)
+            if op not in COPIES and op != "copy_":
+                reads = [self._read(x) for x in inputs]
+        outs = func(*args, **kwargs)
+        results = [x for x in _flat([outs]) if isinstance(x, torch.Tensor)]
+        if reads is None and site is None:
+            return outs
+        if op == "copy_":
+            self._written(args[0], self._codes(args[1]).expand(args[0].shape), sides)
+        elif op in COPIES:
+            self._copied(op, func, args, kwargs, results[0], sides)
+        elif changes:
+            event = self._result(op, reads, args, kwargs, site, sides, args[0], 0)
+            codes = torch.arange(args[0].numel()).reshape(args[0].shape) + (event << SHIFT)
+            self._written(args[0], codes, sides)
+        else:
+            for number, result in enumerate(results):
+                held = self._memory.get(_key(result))
+                if held is not None and any(_key(x) == _key(result) for x in inputs):
+                    continue  # a view
+                self._store(op, reads, args, kwargs, site, sides, result, number)
+        return outs
+
+    def _result(
+        self,
+        op: str,
+        reads: Any,
+        args: Any,
+        kwargs: Any,
+        site: Any,
+        sides: Any,
+        result: Tensor,
+        number: int,
+    ) -> int:
+        name = op if number == 0 else f"{op}.{number}"
+        event = self._event(
+            name, reads, list(result.shape), site, sides, args=_plain(args), kwargs=_named(kwargs)
+        )
+        if result.dtype in DTYPES:
+            self.values[event] = result.detach().clone(memory_format=torch.contiguous_format)
+        return event
+
+    def _store(
+        self,
+        op: str,
+        reads: Any,
+        args: Any,
+        kwargs: Any,
+        site: Any,
+        sides: Any,
+        result: Tensor,
+        number: int,
+    ) -> None:
+        event = self._result(op, reads, args, kwargs, site, sides, result, number)
+        count = _storage(result).nbytes() // max(1, result.element_size())
+        memory = self._memory[_key(result)] = _Memory(event, count, result, True)
+        memory.sides = sides
+        if not result.is_contiguous() or count != result.numel():
+            memory.codes = torch.zeros(count, dtype=torch.int64)
+            codes = torch.arange(result.numel()).reshape(result.shape) + (event << SHIFT)
+            self._codes(result).copy_(codes)
+
+    def _written(self, tensor: Tensor, codes: Tensor, sides: Any) -> None:
+        memory = self._of(tensor)
+        memory.shadow()
+        self._codes(tensor).copy_(codes)
+        before = self._side(memory)
+        memory.sides = "".join(sorted(set(before) | set(sides)))
+
+    def _copied(
+        self, op: str, func: Any, args: Any, kwargs: Any, result: Tensor, sides: Any
+    ) -> None:
+        if op in ("clone", "_to_copy"):
+            codes = self._codes(args[0])
+        else:
+            codes = func(*_mapped(args, self._codes), **kwargs)
+        count = _storage(result).nbytes() // max(1, result.element_size())
+        memory = self._memory[_key(result)] = _Memory(0, count, result, True)
+        memory.codes, memory.sides = torch.zeros(count, dtype=torch.int64), sides
+        self._codes(result).copy_(codes)
+
+
+def _is_view(func: Any) -> bool:
+    return any(x.alias_info is not None and not x.alias_info.is_write for x in func._schema.returns)
+
+
+def _flat(values: Any) -> Iterator[Any]:
+    for value in values:
+        if isinstance(value, (list, tuple)):
+            yield from _flat(value)
+        elif isinstance(value, dict):
+            yield from _flat(value.values())
+        else:
+            yield value
+
+
+def _mapped(value: Any, function: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return function(value)
+    if isinstance(value, (list, tuple)):
+        return [_mapped(x, function) for x in value]
+    return value
+
+
+def _plain(value: Any) -> Any:
+    """Arguments as JSON; a tensor is None."""
+    if isinstance(value, (list, tuple)):
+        return [_plain(x) for x in value][:32]
+    if isinstance(value, float) and not (value == value and abs(value) < 1e300):
+        return str(value)
+    return value if isinstance(value, (int, float, str, bool)) else None
+
+
+def _named(kwargs: Any) -> dict[str, Any]:
+    plain = {str(k): _plain(v) for k, v in kwargs.items()}
+    return {k: v for k, v in plain.items() if v is not None}
+
+
+# --- Running the model ----------------------------------------------------------------------------
+
+
+def _tensors_of(model: nn.Module) -> Iterator[Any]:
+    """Every float tensor of a model, also plain attributes: (holder, name, tensor)."""
+    for module in model.modules():
+        for holder in (module._parameters, module._buffers, vars(module)):
+            for name, value in list(holder.items()):
+                if isinstance(value, torch.Tensor):
+                    yield holder, name, value
+
+
+@contextlib.contextmanager
+def _prepared(model: nn.Module) -> Iterator[None]:
+    """In evaluation mode, in 64 bits, on the CPU, without dropout; afterwards as it was."""
+    modes = [(module, module.training) for module in model.modules()]
+    kept, default = [], torch.get_default_dtype()
+    made = {}
+    for holder, name, tensor in _tensors_of(model):
+        if isinstance(tensor, nn.Parameter):
+            if id(tensor) not in made:
+                made[id(tensor)] = True
+                kept.append((tensor, None, tensor.data, tensor.grad))
+                tensor.grad = None
+                if tensor.is_floating_point():
+                    tensor.data = tensor.data.to("cpu", torch.float64)
+        else:
+            kept.append((holder, name, tensor, None))
+            moved = tensor.detach().to("cpu")
+            holder[name] = moved.double() if moved.is_floating_point() else moved
+    switches = []
+    for name in ("flash", "mem_efficient"):
+        read = getattr(torch.backends.cuda, f"{name}_sdp_enabled", None)
+        if read is not None:
+            write = getattr(torch.backends.cuda, f"enable_{name}_sdp")
+            switches.append((write, read()))
+            write(False)
+    fast = getattr(torch.backends, "mha", None)
+    if fast is not None:
+        switches.append((fast.set_fastpath_enabled, fast.get_fastpath_enabled()))
+        fast.set_fastpath_enabled(False)
+    torch.set_default_dtype(torch.float64)
+    model.eval()
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(default)
+        for write, value in switches:
+            write(value)
+        for holder, name, tensor, grad in kept:
+            if name is None:
+                holder.data, holder.grad = tensor, grad
+            else:
+                holder[name] = tensor
+        for module, mode in modes:
+            module.training = mode
+
+
+@contextlib.contextmanager
+def _without_dropout(model: nn.Module) -> Iterator[None]:
+    """Whatever drops numbers drops none: what is left is what the model computes."""
+    kept = []
+    for module in model.modules():
+        for name, value in list(vars(module).items()):
+            drops = name == "p" or "drop" in name.lower()
+            if drops and isinstance(value, float) and 0 < value < 1:
+                kept.append((module, name, value))
+                vars(module)[name] = 0.0
+    before = nn.functional.dropout
+
+    def identity(input: Any, *args: Any, **kwargs: Any) -> Any:
+        return input
+
+    nn.functional.dropout = identity
+    try:
+        yield
+    finally:
+        nn.functional.dropout = before
+        for module, name, value in kept:
+            vars(module)[name] = value
+
+
+def _masks(form: str, source: Tensor, target: Tensor, pad_id: Any) -> Any:
+    """Masks of one convention: of the source, of the target, of padding a side.
+
+    form: "allowed" (True may be seen) or "hidden", then the number of axes.
+    """
+    length = target.shape[1]
+    low = torch.ones(length, length, dtype=torch.bool).tril()
+    seen_s, seen_t = source != pad_id, target != pad_id
+    axes = int(form[-1])
+    if axes == 4:
+        made: Any = seen_s[:, None, None], seen_t[:, None, None] & low
+    elif axes == 3:
+        made = seen_s[:, None], seen_t[:, None] & low
+    else:
+        made = torch.ones(source.shape[1], source.shape[1], dtype=torch.bool), low
+    made = (*made, seen_s, seen_t)
+    if form.startswith("hidden"):
+        made = tuple(~x for x in made)
+    if form.startswith("added"):
+        made = tuple(torch.zeros(x.shape).masked_fill(~x, float("-inf")) for x in made)
+    return made
+
+
+FORMS = ("allowed4", "hidden4", "allowed3", "hidden3", "hidden2", "added2", "allowed2")
+
+
+def _role(name: str, ids_before: int) -> str:
+    """What an argument is for, by its name and by how many ids came before it."""
+    low = name.lower()
+    target = any(x in low for x in ("tgt", "trg", "target", "dec", "look", "future", "causal"))
+    if "mask" in low or "pad" in low:
+        if any(x in low for x in ("memory", "cross", "enc_dec", "dec_enc")):
+            return "pad source" if "pad" in low else "mask source"
+        return ("pad " if "pad" in low else "mask ") + ("target" if target else "source")
+    if "len" in low:
+        return "length target" if target else "length source"
+    if "train" in low:
+        return "false"
+    if any(x in low for x in ("memory", "enc_out", "encoder_out", "enc_states")):
+        return "memory"
+    if target:
+        return "target"
+    return "source" if ids_before == 0 else "target"
+
+
+def _arguments(function: Any, values: Any, optional: bool) -> dict[str, Any]:
+    """Arguments by the names a function gives them; None if one is of no known role."""
+    given, count = [], 0
+    for name, parameter in inspect.signature(function).parameters.items():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
+        role = _role(name, count)
+        needed = parameter.default is parameter.empty
+        if not needed and not (optional and role.split()[0] in ("mask", "pad")):
+            continue
+        count += role in ("source", "target")
+        if role not in values:
+            raise CaptureError(f"nothing is known to give for its argument {name!r}")
+        given.append((name, values[role]))
+    return dict(given)
+
+
+def _ways(model: nn.Module, pad_id: Any) -> Iterator[Any]:
+    """Ways of calling the model, likelier ones first: (what is said of it, function)."""
+
+    def values(form: str, source: Tensor, target: Tensor) -> Any:
+        made = dict(zip(("mask source", "mask target", "pad source", "pad target"),
+                        _masks(form, source, target, pad_id)))  # fmt: skip
+        made.update(source=source, target=target, false=False)
+        made["length source"] = (source != pad_id).sum(1)
+        made["length target"] = (target != pad_id).sum(1)
+        return made
+
+    def whole(form: str, optional: bool, first: str) -> Any:
+        def call(source: Tensor, target: Tensor) -> Any:
+            if first == "time":
+                made = values(form, source, target)
+                made.update(source=source.T, target=target.T)
+            else:
+                made = values(form, source, target)
+            return model(**_arguments(model.forward, made, optional))
+
+        return call
+
+    def halves(form: str) -> Any:
+        def call(source: Tensor, target: Tensor) -> Any:
+            made = values(form, source, target)
+            encode: Any = model.encode
+            decode: Any = model.decode
+            made["memory"] = encode(**_arguments(model.encode, made, False))
+            if isinstance(made["memory"], tuple):
+                made["memory"] = made["memory"][0]
+            return decode(**_arguments(model.decode, made, False))
+
+        return call
+
+    if type(model).forward is not nn.Module.forward:
+        masked = _takes_masks(model)
+        for first in ("batch", "time"):
+            yield f"ids, {first} first", whole(FORMS[0], False, first)
+            if masked:
+                for form in FORMS:
+                    yield f"ids and masks ({form}), {first} first", whole(form, True, first)
+        return
+    if hasattr(model, "encode") and hasattr(model, "decode"):
+        for form in FORMS:
+            yield f"encode and decode, masks {form}", halves(form)
+
+
+def _takes_masks(model: nn.Module) -> bool:
+    roles = [_role(n, 0) for n in inspect.signature(model.forward).parameters]
+    return any(role.split()[0] in ("mask", "pad") for role in roles)
+
+
+HEADS = ("generator", "project", "projection", "projection_layer", "output_projection", "fc_out")
+
+
+def _noting(used: list[int]) -> Any:
+    def hook(*_: Any) -> None:
+        used.append(1)
+
+    return hook
+
+
+def _with_head(model: nn.Module, call: Any) -> Any:
+    """The call, and what makes logits of its result where that is a module of its own."""
+    for name in HEADS:
+        head = getattr(model, name, None)
+        if not callable(head):
+            continue
+        if isinstance(head, nn.Module):
+            used: list[int] = []
+            return head, head.register_forward_hook(_noting(used)), used
+    return None
+
+
+def _logits(out: Any, batch: int, length: int) -> tuple[Tensor, str]:
+    """The logits [batch, target, vocabulary] in what a model returns, and how they lay in it."""
+    found = []
+    if hasattr(out, "logits"):
+        found = [out.logits]
+    else:
+        found = [x for x in _flat([out]) if isinstance(x, torch.Tensor)]
+    for tensor in found:
+        if not tensor.is_floating_point() or tensor.dim() < 2:
+            continue
+        size, rows = tensor.shape[-1], tensor.numel() // max(1, tensor.shape[-1])
+        for count, said in ((length, ""), (length - 1, "the last target id is dropped inside; ")):
+            if rows != batch * count or count < 1:
+                continue
+            if tensor.dim() == 3 and tuple(tensor.shape[:2]) == (count, batch):
+                return tensor.transpose(0, 1), said + "time first"
+            if tensor.dim() == 3 and tuple(tensor.shape[:2]) == (batch, count):
+                return tensor, said + "batch first"
+            if tensor.dim() == 2:
+                return tensor.reshape(batch, count, size), said + "flattened"
+    shapes = ", ".join(str(tuple(x.shape)) for x in found[:4]) or type(out).__name__
+    raise CaptureError(
+        f"it returned {shapes}, where logits [{batch}, {length}, vocabulary] were expected"
+    )
+
+
+class _Caller:
+    """How the model is called: found out once, then the same for every probe."""
+
+    def __init__(self, model: nn.Module, pad_id: Any, call: Any, ids: Any) -> None:
+        self.model, self.pad_id, self.layout = model, pad_id, ""
+        self.call: Any
+        self.head: Any
+        if call is not None:
+            self.said, self.call = "call(model, source, target)", lambda s, t: call(model, s, t)
+            self.head = None
+            return
+        problems, best = [], None
+        for said, way in _ways(model, pad_id):
+            self.call, self.head = way, None
+            try:
+                self._find_head(ids)
+                score = self._judged(ids)
+            except Exception as error:
+                problems.append(f"{said}: {type(error).__name__}: {error}"[:200])
+                continue
+            if best is None or score > best[0]:
+                best = (score, said, way, self.head)
+            if score == (2, 2) or (said.startswith("ids,") and not _takes_masks(model)):
+                break
+        if best is None:
+            listing = "\n  ".join(dict.fromkeys(problems)) or "it has no forward"
+            raise CaptureError(
+                "No way of calling the model was found. Put a function call(model, source, "
+                "target) beside build(): it takes ids [batch, source] and [batch, target] and "
+                f"returns logits [batch, target, vocabulary]. Tried:\n  {listing}"
+            )
+        _, self.said, self.call, self.head = best
+
+    def _find_head(self, ids: Any) -> None:
+        found = _with_head(self.model, self.call)
+        if found is None:
+            return
+        head, handle, used = found
+        try:
+            with torch.no_grad():
+                out = self.call(*ids["main"])
+        finally:
+            handle.remove()
+        if not used and isinstance(out, torch.Tensor):
+            self.head = head
+
+    def _judged(self, ids: Any) -> tuple[int, int]:
+        """How many of the masks that were passed do what masks are for."""
+        with torch.no_grad():
+            main, changed = self(*ids["main"]), self(*ids["target"])
+            alone, padded = self(*ids["alone"]), self(*ids["padded"])
+        place = CHANGED
+        causal = 2 if (main[:, :place] - changed[:, :place]).abs().max() < 1e-8 else 0
+        length = alone.shape[1]
+        padding = 2 if (alone[0] - padded[1, :length]).abs().max() < 1e-8 else 0
+        return causal, padding
+
+    def __call__(self, source: Tensor, target: Tensor) -> Tensor:
+        out = self.call(source, target)
+        if self.head is not None:
+            out = self.head(out)
+        logits, self.layout = _logits(out, *target.shape)
+        return logits
+
+
+CHANGED = 3
+"""The first target position that the probe "target" changes."""
+
+
+def _ids(limit: int, pad_id: Any, bos_id: int, sizes: Any) -> dict[str, Any]:
+    """The probes: pairs of ids that differ in one thing each."""
+    batch, long, short = sizes
+    generator = torch.Generator().manual_seed(20171)
+    words = [i for i in range(limit) if i != pad_id and (i > 3 or limit < 10)]
+
+    def draw(*shape: Any) -> Any:
+        chosen = torch.randint(len(words), shape, generator=generator)
+        return torch.tensor(words)[chosen]
+
+    source, target = draw(batch, long), draw(batch, short)
+    target[:, 0] = bos_id
+    padded_s, padded_t = source.clone(), target.clone()
+    for row, (a, b) in enumerate(((long, short), (long - 2, short - 1), (long // 2, short // 2))):
+        padded_s[row, a:], padded_t[row, b:] = pad_id, pad_id
+    other_s, other_t = source.clone(), target.clone()
+    step = torch.tensor([words[(words.index(int(x)) + 1) % len(words)] for x in source[:, -1]])
+    other_s[:, -1] = step
+    place = min(CHANGED, short - 1)
+    for row in range(batch):
+        for at in range(place, short):
+            other_t[row, at] = words[(words.index(int(target[row, at])) + 1) % len(words)]
+    return {
+        "main": (source, target),
+        "padded": (padded_s, padded_t),
+        "alone": (padded_s[1:2, : long - 2], padded_t[1:2, : short - 1]),
+        "target": (source, other_t),
+        "source": (other_s, target),
+        "reversed": (source.flip(1), target),
+        "flipped": (source.flip(0), target),
+    }
+
+
+def _pad_id(model: nn.Module) -> int:
+    for module in model.modules():
+        for name, value in vars(module).items():
+            if "pad" in name.lower() and type(value) is int and 0 <= value < 1000:
+                return value
+    return 0
+
+
+def _gradients(model: nn.Module, caller: Any, ids: Any) -> dict[str, str]:
+    """Which parameters a gradient of the logits reaches: "yes", "zero" or "no"."""
+    named = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+    with torch.enable_grad():
+        logits = caller(*ids)
+        if not logits.requires_grad or not named:
+            return {}
+        weights = torch.rand(logits.shape, generator=torch.Generator().manual_seed(7))
+        finite = torch.nan_to_num(logits * weights)
+        found = torch.autograd.grad(finite.sum(), [p for _, p in named], allow_unused=True)
+    said = {}
+    for (name, _), gradient in zip(named, found):
+        if gradient is None:
+            said[name] = "no"
+        else:
+            said[name] = "yes" if bool((gradient != 0).any()) else "zero"
+    return said
+
+
+def capture(
+    model: nn.Module, path: Any = None, *, call: Any = None, pad_id: Any = None, bos_id: int = 1
+) -> Any:
+    """Watch ``model`` at work; write ``path``, or return the file's bytes where it is None.
+
+    Args:
+        call: function of (model, source ids, target ids) that returns logits, if it is not
+            found out by itself.
+        pad_id: the padding id; else what the model calls so, else 0.
+
+    Raises:
+        CaptureError: the model cannot be called, or returns no logits; the message says more.
+    """
+    if not isinstance(model, nn.Module):
+        raise CaptureError(f"build() returned {type(model).__name__}, where an nn.Module must be.")
+    pad_id = _pad_id(model) if pad_id is None else pad_id
+    tables = [m.num_embeddings for m in model.modules() if isinstance(m, nn.Embedding)]
+    limit = max(6, min([n for n in tables if n >= 6] or [8]))
+    state = torch.get_rng_state()
+    try:
+        with _prepared(model):
+            return _watched(model, path, call, pad_id, bos_id, limit)
+    finally:
+        torch.set_rng_state(state)
+
+
+def _watched(model: nn.Module, path: Any, call: Any, pad_id: Any, bos_id: int, limit: int) -> Any:
+    problem: Any = None
+    for sizes in SIZES:
+        ids = _ids(limit, pad_id, bos_id if bos_id != pad_id else pad_id + 1, sizes)
+        try:
+            with _without_dropout(model):
+                caller = _Caller(model, pad_id, call, ids)
+                with torch.no_grad():
+                    caller(*ids["main"])
+            break
+        except CaptureError as error:
+            problem = problem or error
+        except Exception as error:
+            problem = problem or CaptureError(f"The model failed: {type(error).__name__}: {error}")
+    else:
+        raise problem
+    with torch.no_grad():  # with dropout as it is in evaluation: does it repeat itself?
+        torch.manual_seed(1)
+        first = caller(*ids["main"])
+        torch.manual_seed(2)
+        second = caller(*ids["main"])
+    tensors, failed = {}, {}
+    with _without_dropout(model):
+        for name, pair in ids.items():
+            try:
+                with torch.no_grad():
+                    tensors[f"probe.{name}.logits"] = caller(*pair).detach().clone()
+            except Exception as error:
+                failed[name] = f"{type(error).__name__}: {error}"[:300]
+                continue
+            tensors[f"probe.{name}.source"], tensors[f"probe.{name}.target"] = pair
+        try:
+            gradients = _gradients(model, caller, ids["main"])
+        except Exception as error:
+            gradients, failed["gradients"] = {}, f"{type(error).__name__}: {error}"[:300]
+        recorder = _recorded(model, caller, ids["main"])
+    layout = caller.layout
+    parameters: list[dict[str, Any]] = [
+        {"name": n, "shape": list(p.shape), "gradient": gradients.get(n, "")}
+        for n, p in model.named_parameters()
+    ]
+    used = {e["name"]: i for i, e in enumerate(recorder.events) if e["op"] == "leaf"}
+    for entry in parameters:
+        entry["event"] = used.get(f"parameter:{entry['name']}", 0)
+    about = {
+        "format": FORMAT,
+        "created": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "torch": torch.__version__,
+        "python": sys.version.split()[0],
+        "model": type(model).__name__[:100],
+        "called": caller.said,
+        "layout": layout,
+        "pad_id": pad_id,
+        "repeats": bool(torch.equal(torch.nan_to_num(first), torch.nan_to_num(second))),
+        "failed": failed,
+        "parameters": parameters,
+        "sites": recorder.sites,
+        "events": recorder.events,
+    }
+    _collect(recorder, tensors)
+    content = _file(about, tensors)
+    if path is None:
+        return content
+    partial = Path(f"{path}.part")
+    partial.write_bytes(content)
+    os.replace(partial, path)
+    return content
+
+
+def _recorded(model: nn.Module, caller: Any, pair: Any) -> Recorder:
+    named: list[Any] = [(f"parameter:{n}", p) for n, p in model.named_parameters()]
+    named += [(f"buffer:{n}", b) for n, b in model.named_buffers()]
+    recorder = Recorder(named)
+    source, target = pair[0].clone(), pair[1].clone()
+    recorder.leaf(source, "source")
+    recorder.leaf(target, "target")
+    with torch.enable_grad(), recorder:
+        recorder.out = caller.call(source, target)
+        if caller.head is not None:
+            recorder.out = caller.head(recorder.out)
+    logits, _ = _logits(recorder.out, *target.shape)
+    recorder.arrays["logits"] = recorder._codes(logits.detach()).contiguous()
+    return recorder
+
+
+def _collect(recorder: Recorder, tensors: Any) -> None:
+    """The values that are needed: of everything that depends on the ids, or is read by it."""
+    wanted: set[int] = set()
+    for number in reversed(range(len(recorder.events))):
+        event = recorder.events[number]
+        if not event["from"] and number in wanted:
+            leaves = [read["e"] for read in event["in"] if "e" in read]
+            wanted.update(e for e in leaves if recorder.events[e]["op"] == "leaf")
+        if event["from"]:
+            wanted.add(number)
+            wanted.update(read["e"] for read in event["in"] if "e" in read)
+            for read in event["in"]:
+                if "array" in read:
+                    codes = recorder.arrays[read["array"]]
+                    wanted.update((codes >> SHIFT).unique().tolist())
+    for number in sorted(wanted):
+        value = recorder.values.get(number)
+        if value is None:
+            continue
+        if value.dtype == torch.float64 and torch.equal(value.float().double(), value):
+            value = value.float()
+        tensors[f"v{number}"] = value
+        recorder.events[number]["value"] = True
+    used = {r["array"] for e in recorder.events if e["from"] for r in e["in"] if "array" in r}
+    for name in used | {"logits"}:
+        tensors[f"a.{name}"] = recorder.arrays[name]
+    for event in recorder.events:
+        if not event["from"]:
+            event["in"] = [read for read in event["in"] if "e" in read]
+
+
+# --- The file -------------------------------------------------------------------------------------
+
+
+def _file(about: Any, tensors: Any) -> bytes:
+    """A .safetensors file: a JSON header, then the tensors' bytes, one after the other."""
+    header: dict[str, Any] = {"__metadata__": {KEY: json.dumps(about, allow_nan=False)}}
+    parts, place = [], 0
+    for name, tensor in tensors.items():
+        tensor = tensor.detach().contiguous()
+        content = _bytes(tensor)
+        entry = {"dtype": DTYPES[tensor.dtype], "shape": list(tensor.shape)}
+        header[name] = {**entry, "data_offsets": [place, place + len(content)]}
+        parts.append(content)
+        place += len(content)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + b"".join(parts)
+
+
+def _bytes(tensor: Tensor) -> bytes:
+    if tensor.numel() == 0:
+        return b""
+    flat = tensor.reshape(-1)
+    with contextlib.suppress(Exception):
+        return flat.view(torch.uint8).numpy().tobytes()
+    return bytes(flat.view(torch.uint8).tolist())
+
+
+# --- The command ----------------------------------------------------------------------------------
+
+
+def load(place: str) -> Any:
+    """The module of ``my_model.py:build``, under a name that stands in nobody's way, and build."""
+    file, _, name = place.rpartition(":")
+    if not file or not name.isidentifier():
+        raise CaptureError(f"{place}: name a file and a function, such as my_model.py:build.")
+    path = os.path.abspath(file)
+    if not os.path.isfile(path):
+        raise CaptureError(f"There is no file {file}.")
+    sys.path.insert(0, os.path.dirname(path))
+    spec = importlib.util.spec_from_file_location("__doctor_model__", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["__doctor_model__"] = module
+    spec.loader.exec_module(module)
+    if not callable(getattr(module, name, None)):
+        raise CaptureError(f"{file} has no function {name}().")
+    return module, getattr(module, name)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("model", help="a file and its function, such as my_model.py:build")
+    parser.add_argument("out", help="the file to write, such as mine.safetensors")
+    parser.add_argument("--call", help="a function that calls the model: my_model.py:call")
+    parser.add_argument("--pad-id", type=int, help="the id of padding, if it is not found")
+    options = parser.parse_args()
+    sys.dont_write_bytecode = True
+    sys.path[:] = [p for p in sys.path if os.path.abspath(p or ".") != os.path.dirname(HERE)]
+    try:
+        torch.manual_seed(0)
+        module, build = load(options.model)
+        call = load(options.call)[1] if options.call else getattr(module, "call", None)
+        capture(build(), options.out, call=call, pad_id=options.pad_id)
+    except CaptureError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{options.out} is written. Drop it on the Debug page.", file=sys.stderr)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

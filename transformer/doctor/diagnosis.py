@@ -1,0 +1,458 @@
+"""From a reading to a verdict: which planted faults make our model compute what theirs does."""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from transformer.doctor.checks import Check, checks_of
+from transformer.doctor.comparison import EQUAL, Distance, First, Prints, distance, first_difference
+from transformer.doctor.flow import Detour, detours, hidden_keys
+from transformer.doctor.places import place_of
+from transformer.doctor.reading import Reading, read
+from transformer.doctor.recording import Recording, Site
+from transformer.doctor.reference import Reference, build
+from transformer.doctor.stems import Unmapped
+from transformer.errors import ConfigError
+from transformer.faults import FAULTS, plant
+from transformer.hooks import own_modules
+from transformer.model import Decoder, Encoder, LayerNorm, Transformer
+
+SEARCHED = ("causal mask", "padding mask", "mask value", "softmax", "heads-split-by-view",
+            "heads-merged-by-view", "batch-time-swapped")  # fmt: skip
+"""Families and faults that show in values only: all others are read off the operations."""
+DEPTH = 2
+"""Faults that are searched for beyond those that the reading shows."""
+KEY = re.compile(r"(^|[._])(w_?)?(k|key|keys)([._]|_?(proj|linear|layer|net|map|fc|lin|w)|s?$)")
+VALUE = re.compile(
+    r"(^|[._])(w_?)?(v|val|value|values)([._]|_?(proj|linear|layer|net|map|fc|lin|w)|s?$)"
+)
+
+
+@dataclass(frozen=True)
+class Departure:
+    """One way in which the model is not the paper's.
+
+    fault: a name of FAULTS, or "other". where: a place in the model. site: the person's line.
+    certainty: "proven": our model with this planted gives the same logits; else "likely".
+    evidence: what speaks for it, in a sentence or two.
+    """
+
+    fault: str
+    where: str
+    certainty: str
+    evidence: str
+    harmless: bool = False
+    site: Site | None = None
+
+
+@dataclass
+class Diagnosis:
+    """What came out.
+
+    verdict: "equal", "departs" or "unknown".
+    first: where their values first differ from the paper's, with their weights.
+    mapping: each role and the parameters that play it.
+    problem: why the mapping ended, if it did, with the line.
+    """
+
+    recording: Recording
+    verdict: str = "unknown"
+    departures: list[Departure] = field(default_factory=list)
+    choices: list[str] = field(default_factory=list)
+    checks: list[Check] = field(default_factory=list)
+    mapping: dict[str, str] = field(default_factory=dict)
+    distance: Distance | None = None
+    first: First | None = None
+    problem: str = ""
+    problem_site: Site | None = None
+    reading: Reading | None = None
+    reference: Reference | None = None
+    model: Transformer | None = None
+
+
+def diagnose(recording: Recording) -> Diagnosis:
+    """Compare what was recorded with the paper."""
+    found = Diagnosis(recording, checks=checks_of(recording))
+    try:
+        found.reading = read(recording)
+        found.reference = build(found.reading)
+    except Unmapped as problem:
+        found.problem = str(problem)
+        found.problem_site = _site_near(recording, problem.event)
+        _by_checks(found)
+        return found
+    except (IndexError, ValueError, AssertionError, np.linalg.LinAlgError) as error:
+        found.problem = f"The operations could not be read as a Transformer ({error})."[:300]
+        _by_checks(found)
+        return found
+    found.choices = list(found.reference.choices)
+    if found.reading.ending == "log_softmax":
+        found.choices.append("returns log-probabilities: the logits up to a constant a row")
+    if "flattened" in recording.about["layout"]:
+        found.choices.append("returns logits flattened to [batch · target, vocabulary]")
+    if "dropped" in recording.about["layout"]:
+        found.choices.append("shifts the target inside")
+    found.mapping = _mapping(found.reading)
+    _judge(found)
+    return found
+
+
+def _judge(found: Diagnosis) -> None:
+    reading, reference, recording = found.reading, found.reference, found.recording
+    assert reading is not None
+    assert reference is not None
+    told = _told(found)
+    shown = [name for name in reference.shown if name in FAULTS]
+    if "batch" in _crossed(reading):
+        shown = [name for name in shown if not name.startswith("heads-")]
+    shown += ["output-softmaxed"] if reading.ending == "softmax" else []
+    others = detours(reading)
+    # What flows another way no planted fault explains, but the two that do flow another way.
+    flows = {"layers-reuse-input", "cross-attention-reads-decoder", "no-residual"} & set(shown)
+    search = not others or bool(flows) or "residual-after-norm" in shown
+    names, away = _reproduced(reference, recording, reading.ending, shown, search)
+    found.distance = away
+    proven = away.equal
+    if proven:
+        faulty = planted(reference, names)
+        assert faulty is not None
+        found.model = faulty
+        ordered = sorted(names, key=list(FAULTS).index)
+        found.departures += [_departure(found, name, "proven", shown) for name in ordered]
+    found.departures += told
+    if not proven:
+        base = reference.model
+        found.first = first_difference(base, recording, Prints(recording))
+        _unproven(found, shown, others)
+    if reference.positions and all(d.fault != "positions-wrong-formula" for d in found.departures):
+        certainty = "proven" if proven and "another formula:" in reference.positions else "likely"
+        site = place_of("positions-wrong-formula", reading).site
+        found.departures.append(
+            Departure(
+                "positions-wrong-formula", "embeddings", certainty, reference.positions, False, site
+            )
+        )
+    if found.departures:
+        found.verdict = "departs"
+    elif proven:
+        found.verdict = "equal"
+    else:
+        found.verdict = "unknown"
+
+
+# --- planting -------------------------------------------------------------------------------------
+
+
+def planted(reference: Reference, names: list[str]) -> Transformer | None:
+    """A view of the reference with these faults, where its reading has them; None if it cannot."""
+    faulty = own_modules(reference.model)
+    try:
+        plant(faulty, *names)
+    except ConfigError:
+        return None
+    for module in faulty.modules():
+        right = isinstance(module, LayerNorm) and not vars(module).get("kinds", True)
+        if right and any(name.startswith("layer-norm-") for name in names):
+            module.__class__ = LayerNorm  # this one is right in theirs
+    if "layers-reuse-input" in names and reference.reused == ["decoder"]:
+        faulty.encoder.__class__ = Encoder
+    if "layers-reuse-input" in names and reference.reused == ["encoder"]:
+        faulty.decoder.__class__ = Decoder
+    return faulty
+
+
+def _reproduced(
+    reference: Reference, recording: Recording, ending: str, shown: list[str], search: bool
+) -> tuple[list[str], Distance]:
+    """The fewest faults that make ours equal to theirs, those that the reading shows first."""
+
+    def away(names: list[str], probes: tuple[str, ...] = ()) -> Distance:
+        faulty = planted(reference, names)
+        if faulty is None:
+            return Distance({"main": np.inf}, np.inf)
+        try:
+            return distance(faulty, recording, ending, probes)
+        except (RuntimeError, IndexError, ValueError):
+            return Distance({"main": np.inf}, np.inf)
+
+    first = away([])
+    if first.equal:
+        return [], first
+    start = away(shown) if shown else first
+    if start.equal:
+        return _needed(shown, away), start
+    if not search:
+        return [], first
+    prints = Prints(recording)
+    level: list[list[str]] = [shown]
+    for _ in range(DEPTH):
+        tried: list[tuple[float, float, list[str]]] = []
+        for names in level:
+            for name, fault in FAULTS.items():
+                if name in names or not (fault.family in SEARCHED or name in SEARCHED):
+                    continue
+                both = [*names, name]
+                quick = away(both, ("main",))
+                if quick.equal:
+                    whole = away(both)
+                    if whole.equal:
+                        return _needed(both, away), whole
+                    tried.append((-1.0, whole.largest, both))
+                elif quick.largest < np.inf:
+                    tried.append((0.0, quick.largest, both))
+        level = _farthest(reference, recording, prints, tried)
+    return [], first
+
+
+def _needed(names: list[str], away: Any) -> list[str]:
+    """Without those that change nothing here."""
+    needed = list(names)
+    for name in names:
+        rest = [other for other in needed if other != name]
+        if away(rest).equal:
+            needed = rest
+    return needed
+
+
+def _farthest(
+    reference: Reference,
+    recording: Recording,
+    prints: Prints,
+    tried: list[tuple[float, float, list[str]]],
+) -> list[list[str]]:
+    """The plantings after which ours goes along with theirs for longest: worth a second fault."""
+    scored = []
+    for exact, rest, names in tried:
+        faulty = planted(reference, names)
+        if faulty is None:
+            continue
+        if exact < 0:
+            scored.append((-10_000, rest, names))
+            continue
+        try:
+            first = first_difference(faulty, recording, prints)
+        except RuntimeError:
+            continue
+        scored.append((-10_000 if first is None else -first.event, rest, names))
+    return [names for _, _, names in sorted(scored, key=lambda item: item[:2])[:2]]
+
+
+# --- what logits do not tell ----------------------------------------------------------------------
+
+
+def _told(found: Diagnosis) -> list[Departure]:
+    """Faults that show in parameters, gradients or repetition rather than in logits."""
+    reading, recording = found.reading, found.recording
+    assert reading is not None
+    told = []
+    if not recording.repeats:
+        told.append(
+            Departure(
+                "dropout-in-eval",
+                "whole model",
+                "proven",
+                "In evaluation mode two calls with the same ids give different logits; without "
+                "dropout they do not.",
+                site=place_of("dropout-in-eval", reading).site,
+            )
+        )
+    shared = _shared(reading)
+    if shared:
+        told.append(
+            Departure(
+                "shared-layers",
+                shared,
+                "proven",
+                f"All layers of the {shared} read the same parameters.",
+                site=place_of("shared-layers", reading).site,
+            )
+        )
+    swapped = _swapped(reading)
+    if swapped:
+        keys, values = swapped
+        told.append(
+            Departure(
+                "keys-values-swapped",
+                "all attentions",
+                "proven",
+                f"{keys} makes what is mixed, {values} what queries are compared with. The "
+                "function is the same; with weights from elsewhere it is not.",
+                site=place_of("keys-values-swapped", reading).site,
+            )
+        )
+    cut = _cut(reading)
+    if cut:
+        told.append(
+            Departure(
+                "memory-detached",
+                "encoder",
+                "proven",
+                f"The logits depend on the encoder, and no gradient reaches it ({cut}).",
+                site=place_of("memory-detached", reading).site,
+            )
+        )
+    return told
+
+
+def _shared(reading: Reading) -> str:
+    """The stack ("encoder", "decoder" or both) whose layers have the same parameters."""
+    found = []
+    for name, layers in (("encoder", reading.encoder), ("decoder", reading.decoder)):
+        parts: list[Any] = [layer.sublayers[0].part for layer in layers]
+        leaves = [part.query.parameters for part in parts]
+        if len(layers) > 1 and leaves[0] and len(set(leaves)) == 1:
+            found.append(name)
+    return " and ".join(found)
+
+
+def _swapped(reading: Reading) -> tuple[str, str] | None:
+    """Names of parameters that say keys where values are made, and the other way round."""
+    events = reading.graph.events
+    for sublayer in reading.sublayers:
+        part = sublayer.part
+        key, value = getattr(part, "key", None), getattr(part, "value", None)
+        if key is None or value is None or not key.parameters or not value.parameters:
+            return None
+        keys = [events[p].name.split(":")[-1].removesuffix(".weight") for p in key.parameters]
+        values = [events[p].name.split(":")[-1].removesuffix(".weight") for p in value.parameters]
+        names = (keys[0].rsplit(".", 2)[-1], values[0].rsplit(".", 2)[-1])
+        crossed = VALUE.search(names[0]) and KEY.search(names[1])
+        if crossed and not KEY.search(names[0]) and not VALUE.search(names[1]):
+            return values[0], keys[0]
+        return None
+    return None
+
+
+def _cut(reading: Reading) -> str:
+    """A parameter of the encoder that no gradient reaches though the logits depend on it."""
+    recording = reading.recording
+    gradients = {p["event"]: p for p in recording.parameters if p["event"]}
+    query = getattr(reading.encoder[0].sublayers[0].part, "query", None)
+    cross = getattr(reading.decoder[0].sublayers[1].part, "key", None)
+    if query is None or cross is None or not query.parameters or not cross.parameters:
+        return ""
+    first, last = gradients.get(query.parameters[0]), gradients.get(cross.parameters[0])
+    if first is None or last is None:
+        return ""
+    other = recording.probes.get("source")
+    main = recording.probes["main"]
+    depends = other is None or bool(np.abs(other.logits - main.logits).max() > 0)
+    if first["gradient"] == "no" and last["gradient"] == "yes" and depends:
+        return str(first["name"])
+    return ""
+
+
+def _crossed(reading: Reading) -> list[str]:
+    """Whether sentences look at one another: queries of one unit are of several sentences."""
+    part: Any = reading.encoder[0].sublayers[0].part
+    sides = (part.cores[0].queries.shape[1], part.cores[0].keys.shape[1])
+    batch = len(reading.recording.probes["main"].source)
+    return ["batch"] if sides == (batch, batch) else []
+
+
+# --- words ----------------------------------------------------------------------------------------
+
+
+def _departure(found: Diagnosis, name: str, certainty: str, shown: list[str]) -> Departure:
+    reading, fault = found.reading, FAULTS[name]
+    assert reading is not None
+    place = place_of(name, reading)
+    assert found.distance is not None
+    evidence = (
+        "Planted in our model with your weights it gives your logits on all "
+        f"{len(found.distance.of)} probes, to {found.distance.largest:.1e} of their spread."
+    )
+    if name == "unscaled-embeddings":
+        spread = float(reading.source.tokens.std())
+        if 0.4 < spread < 2.5:
+            evidence += f" Your entries have a deviation of {spread:.2g}, so nothing is lost."
+            return Departure(name, place.name, certainty, evidence, True, place.site)
+    return Departure(name, place.name, certainty, evidence, fault.harmless, place.site)
+
+
+def _unproven(found: Diagnosis, shown: list[str], others: list[Detour]) -> None:
+    """What speaks for a departure when nothing planted explains all of it."""
+    reading, first = found.reading, found.first
+    assert reading is not None
+    assert found.distance is not None
+    broken = [check for check in found.checks if check.alarm and check.fault]
+    names = dict.fromkeys([*shown, *(check.fault for check in broken)])
+    for name in names:
+        if name in FAULTS:
+            place = place_of(name, reading)
+            evidence = next((c.sentence for c in broken if c.fault == name), "")
+            evidence = evidence or "Your operations show it, and something else differs too."
+            found.departures.append(
+                Departure(name, place.name, "likely", evidence, FAULTS[name].harmless, place.site)
+            )
+    flows = {"layers-reuse-input", "cross-attention-reads-decoder", "residual-after-norm"}
+    for detour in [] if flows & set(names) else others[:1]:
+        site = _site_near(found.recording, detour.event)
+        found.departures.append(
+            Departure("other", detour.where, "likely", detour.sentence, False, site)
+        )
+    if first is not None:
+        said = hidden_keys(reading, first.name) if not others else ""
+        if said:
+            site = _site_near(found.recording, first.event)
+            where = first.name.rpartition(".")[0]
+            found.departures.append(Departure("other", where, "likely", said, False, site))
+        found.problem = (
+            f"With your weights the paper's model gives other values from {first.name} on"
+            f"{f', after {first.before}' if first.before else ''}."
+        )
+        found.problem_site = _site_near(found.recording, first.event)
+
+
+def _by_checks(found: Diagnosis) -> None:
+    for check in found.checks:
+        if check.alarm and check.fault in FAULTS:
+            found.departures.append(
+                Departure(
+                    check.fault, "unknown", "likely", check.sentence, FAULTS[check.fault].harmless
+                )
+            )
+    if found.departures:
+        found.verdict = "departs"
+
+
+def _site_near(recording: Recording, event: int) -> Site | None:
+    """The line of an event, or of the next one that has a line."""
+    for number in range(event, min(event + 40, len(recording.events))):
+        site = recording.site(number)
+        if site is not None and number:
+            return site
+    return None
+
+
+def _mapping(reading: Reading) -> dict[str, str]:
+    """Role -> the parameters that play it."""
+    events = reading.graph.events
+
+    def names(leaves: Any) -> str:
+        found = [events[leaf].name.split(":")[-1] for leaf in leaves]
+        return ", ".join(dict.fromkeys(found))[:300]
+
+    found = {
+        "source embedding": names([reading.source.leaf]),
+        "target embedding": names([reading.target.leaf]),
+    }
+    for stack, layers in (("encoder", reading.encoder), ("decoder", reading.decoder)):
+        for number, layer in enumerate(layers):
+            for sub in layer.sublayers:
+                at, part = f"{stack} layer {number} {sub.kind}", sub.part
+                for role in ("query", "key", "value", "inner"):
+                    affine = getattr(part, role, None)
+                    if affine is not None:
+                        found[f"{at} {role}"] = names(affine.parameters)
+                outer = getattr(part, "output_parameters", None) or getattr(part, "parameters", ())
+                found[f"{at} output"] = names(outer)
+                if sub.norm is not None:
+                    found[f"{at} norm"] = names(sub.norm.parameters)
+    found["output projection"] = names(reading.output.parameters)
+    return found
+
+
+__all__ = ["EQUAL", "Departure", "Diagnosis", "diagnose", "planted"]

@@ -1,0 +1,350 @@
+"""The operations of a recording as mathematics: which are linear maps, and of what.
+
+Nothing here knows of Transformers. A *label* says to which position a number belongs: sentence
+and place in the source, or in the target. A linear map is read off as matrix and bias exactly,
+since its operands are in the file: nothing is fitted.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from transformer.doctor.recording import INDEX, SHIFT, Array, Event, Read, Recording
+
+TARGET = 1 << 24
+"""Labels of target positions begin here."""
+UNKNOWN = -1
+MATRIX = ("mm", "addmm", "bmm", "baddbmm", "mv", "addmv")
+SCALING = ("mul", "div", "mul_", "div_", "neg")
+ADDING = ("add", "sub", "add_", "sub_", "rsub")
+DROPPED = ("native_dropout", "dropout")
+STATISTICS = ("mean", "var", "std", "var_mean", "std_mean", "sum", "linalg_vector_norm", "norm")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Numbers out of a linear map: each is a row of data times a column of weights, and a bias.
+
+    data, weights: codes, [number, inner]. bias: values, [number].
+    """
+
+    data: Array
+    weights: Array
+    bias: Array
+
+
+@dataclass(frozen=True)
+class Affine:
+    """Numbers as an affine function of others: ``scale * (weight @ base + bias)``.
+
+    base: codes of the vector it is a function of, in order, [inner].
+    weight: [number, inner]. bias: [number].
+    events: the linear maps it passed, the last one first.
+    parameters: the leaves that the weights lie in.
+    """
+
+    base: Array
+    weight: Array
+    bias: Array
+    scale: float
+    events: tuple[int, ...]
+    parameters: tuple[int, ...]
+
+    @property
+    def event(self) -> int:
+        """The operation that made the base."""
+        return int(self.base[0]) >> SHIFT
+
+
+class Graph:
+    """What the readers of attentions, norms and layers ask of a recording."""
+
+    def __init__(self, recording: Recording) -> None:
+        self.recording = recording
+        self.events = recording.events
+        self.sides = recording.sides
+        self.consumers: dict[int, list[int]] = {}
+        for event in self.events:
+            if event.sides:
+                for read in event.reads:
+                    for number in self.events_of(read):
+                        users = self.consumers.setdefault(number, [])
+                        if not users or users[-1] != event.number:
+                            users.append(event.number)
+        self._labels: dict[int, Array] = {}
+
+    def events_of(self, read: Read) -> list[int]:
+        """The events whose results a read takes numbers of."""
+        if not read.array:
+            return [read.event]
+        return [e for e in np.unique(self.recording.codes(read) >> SHIFT).tolist() if e]
+
+    def data(self, event: Event) -> list[Read]:
+        """What an event reads that depends on the ids."""
+        return [read for read in event.reads if self.sides(read)]
+
+    def main(self, event: Event) -> Read | None:
+        """What an elementwise event goes over: its first operand of its own size."""
+        found = self.full(event)
+        return found[0] if found else None
+
+    def full(self, event: Event) -> list[Read]:
+        """All data operands of an event's own size: two, of a residual connection."""
+        reads = event.reads[1:] if event.op == "where" else event.reads
+        return [read for read in reads if self.sides(read) and _numel(read) == event.numel]
+
+    # --- linear maps
+
+    def is_linear(self, event: Event) -> bool:
+        """Whether it is a matrix product of data with something that no id changes."""
+        return self._operands(event) is not None
+
+    def is_product(self, event: Event) -> bool:
+        """Whether it is a matrix product of data with data, as in attention."""
+        if event.op not in ("mm", "bmm", "baddbmm"):
+            return False
+        return all(self.sides(read) for read in event.reads[-2:])
+
+    def _operands(self, event: Event) -> tuple[Read, Read, bool] | None:
+        """Left, right, and whether the data are on the left."""
+        if event.op == "convolution":
+            data, weight = event.reads[:2]
+            plain = len(weight.shape) == 3 and weight.shape[2] == 1 and len(data.shape) == 3
+            return (weight, data, False) if plain and not self.sides(weight) else None
+        if event.op not in MATRIX or len(event.reads) < 2:
+            return None
+        left, right = event.reads[-2:]
+        on_left, on_right = bool(self.sides(left)), bool(self.sides(right))
+        return None if on_left == on_right else (left, right, on_left)
+
+    def rows(self, event: Event, places: Array) -> Rows:
+        """The linear map's numbers at these places of its flat result."""
+        operands = self._operands(event)
+        assert operands is not None
+        left, right, data_left = operands
+        a, b = self.recording.codes(left), self.recording.codes(right)
+        if event.op == "convolution":
+            n, m, p = np.unravel_index(places, event.shape)
+            weights, data = a[m, :, 0], b[n, :, p]
+            bias_reads = event.reads[2:]
+            bias = np.zeros(len(places))
+            if bias_reads:
+                bias = self.recording.at(self.recording.codes(bias_reads[0])[m])
+            return Rows(data, weights, bias)
+        index = np.unravel_index(places, event.shape)
+        if event.op in ("mv", "addmv"):
+            rows, columns = a[index[0]], np.broadcast_to(b, (len(places), len(b)))
+        elif len(index) == 3:
+            rows, columns = a[index[0], index[1]], b[index[0], :, index[2]]
+        else:
+            rows, columns = a[index[0]], b[:, index[1]].T
+        bias = np.zeros(len(places))
+        if event.op in ("addmm", "baddbmm", "addmv") and not self.sides(event.reads[0]):
+            whole = np.broadcast_to(self.recording.codes(event.reads[0]), event.shape)
+            bias = self.recording.at(whole.reshape(-1)[places])
+        return Rows(rows, columns, bias) if data_left else Rows(columns, rows, bias)
+
+    # --- from numbers back to what they are made of
+
+    def step(self, codes: Array) -> tuple[Array, Array, Array] | None:
+        """One elementwise operation back, if all numbers come out of one that scales or shifts.
+
+        Returns:
+            codes before, the factor and the addend of each number; None at anything else.
+        """
+        event = self.events[int(codes[0]) >> SHIFT]
+        places = codes & INDEX
+        if event.op not in SCALING + ADDING or len(self.full(event)) != 1:
+            return None
+        main = self.main(event)
+        assert main is not None
+        before = self.operand(event, main, places)
+        others = [read for read in event.reads if read is not main]
+        if any(self.sides(read) for read in others):
+            return None
+        ones, zeros = np.ones(len(codes)), np.zeros(len(codes))
+        if others:
+            other = self.recording.at(self.operand(event, others[0], places))
+        else:
+            numbers = [x for x in event.args if isinstance(x, int | float) and type(x) is not bool]
+            if event.op != "neg" and len(numbers) != 1:
+                return None
+            other = np.full(len(codes), float(numbers[0]) if numbers else -1.0)
+        if event.op in ("mul", "mul_", "neg"):
+            return before, other, zeros
+        first = event.reads[0] is main
+        if event.op in ("div", "div_"):
+            return (before, 1 / other, zeros) if first else None
+        if event.kwargs.get("alpha", 1) != 1:
+            return None
+        if event.op in ("add", "add_"):
+            return before, ones, other
+        if event.op == "rsub":
+            return before, -ones, other
+        return (before, ones, -other) if first else (before, -ones, other)
+
+    def operand(self, event: Event, read: Read, places: Array) -> Array:
+        """The codes that an elementwise event reads at these places of its flat result."""
+        codes = self.recording.codes(read)
+        if codes.size == event.numel:
+            return codes.reshape(-1)[places]
+        return np.broadcast_to(codes, event.shape).reshape(-1)[places]
+
+    def affine(self, codes: Array) -> Affine | None:
+        """Numbers of one position as an affine function of one vector; None if they are none.
+
+        Scalings by one number go into the scale, shifts that no position changes into the bias.
+        """
+        parts: list[tuple[Array, Affine]] = []
+        for number in dict.fromkeys((codes >> SHIFT).tolist()):
+            chosen = np.flatnonzero((codes >> SHIFT) == number)
+            part = self._affine(codes[chosen])
+            if part is None:
+                return None
+            parts.append((chosen, part))
+        base = np.unique(np.concatenate([part.base for _, part in parts]))
+        if len(set((base >> SHIFT).tolist())) != 1:
+            return None
+        scale = parts[0][1].scale
+        if any(abs(part.scale - scale) > 1e-12 * abs(scale) for _, part in parts):
+            return None
+        weight, bias = np.zeros((len(codes), len(base))), np.zeros(len(codes))
+        for chosen, part in parts:
+            weight[np.ix_(chosen, np.searchsorted(base, part.base))] = part.weight
+            bias[chosen] = part.bias
+        events = dict.fromkeys(e for _, part in parts for e in part.events)
+        leaves = dict.fromkeys(p for _, part in parts for p in part.parameters)
+        return Affine(base, weight, bias, scale, tuple(events), tuple(leaves))
+
+    def _affine(self, codes: Array) -> Affine | None:
+        scale, shift = 1.0, np.zeros(len(codes))
+        while True:
+            number = int(codes[0]) >> SHIFT
+            if number == 0 or ((codes >> SHIFT) != number).any():
+                return None
+            event = self.events[number]
+            if self.is_linear(event):
+                break
+            found = self.step(codes)
+            if found is None:
+                return None
+            codes, factor, addend = found
+            if factor.std() > 1e-12 * abs(factor[0]):
+                return None
+            shift = shift + scale * addend
+            scale *= float(factor[0])
+        rows = self.rows(event, codes & INDEX)
+        base = np.unique(rows.data)
+        labels = self.labels_of(base)
+        if (labels != labels[0]).any() or not scale:
+            return None
+        values = self.recording.at(rows.weights)
+        weight = np.zeros((len(codes), len(base)))
+        where = np.searchsorted(base, rows.data)
+        np.add.at(weight, (np.arange(len(codes))[:, None], where), values)
+        bias = rows.bias + shift / scale
+        leaves = tuple(self.leaves(rows.weights))
+        return self._composed(Affine(base, weight, bias, scale, (number,), leaves))
+
+    def _composed(self, outer: Affine) -> Affine:
+        """Through a second linear map right before the first, as one matrix."""
+        if len(set((outer.base >> SHIFT).tolist())) != 1:
+            return outer
+        inner = self._affine(outer.base)
+        if inner is None:
+            return outer
+        weight = outer.weight @ inner.weight * inner.scale
+        bias = outer.weight @ inner.bias * inner.scale + outer.bias
+        events, leaves = outer.events + inner.events, outer.parameters + inner.parameters
+        return Affine(inner.base, weight, bias, outer.scale, events, leaves)
+
+    def leaves(self, codes: Array) -> list[int]:
+        """The leaves, such as parameters, that constants are made of."""
+        found: dict[int, None] = {}
+        waiting = np.unique(codes >> SHIFT).tolist()
+        while waiting:
+            number = waiting.pop()
+            event = self.events[number]
+            if event.op == "leaf":
+                found[number] = None
+            else:
+                waiting += [e for read in event.reads for e in self.events_of(read)]
+        return list(found)
+
+    # --- which position numbers belong to
+
+    def labels_of(self, codes: Array) -> Array:
+        """The label of each number."""
+        flat = codes.reshape(-1)
+        found = np.full(flat.shape, UNKNOWN, dtype=np.int64)
+        for number in np.unique(flat >> SHIFT).tolist():
+            if number:
+                chosen = (flat >> SHIFT) == number
+                found[chosen] = self.labels(number).reshape(-1)[flat[chosen] & INDEX]
+        return found.reshape(codes.shape)
+
+    def labels(self, number: int) -> Array:
+        """The label of each number of an event's result."""
+        if number not in self._labels:
+            # In order, not by recursion: a deep model has thousands of operations in a row.
+            for event in self.events[: number + 1]:
+                if event.number not in self._labels:
+                    self._labels[event.number] = self._label(event)
+        return self._labels[number]
+
+    def _label(self, event: Event) -> Array:
+        nothing = np.full(event.shape, UNKNOWN, dtype=np.int64)
+        if event.op == "leaf":
+            if event.name in ("source", "target"):
+                first = TARGET if event.name == "target" else 0
+                return first + np.arange(event.numel).reshape(event.shape)
+            return nothing
+        if not event.sides:
+            return nothing
+        if event.op in ("embedding", "index", "index_select"):
+            ids = self._read_labels(event.reads[-1])
+            if ids.shape == event.shape[:-1]:
+                return np.broadcast_to(ids[..., None], event.shape)
+            return nothing
+        if self.is_product(event) or self.is_linear(event):
+            return self._product_labels(event, nothing)
+        main = self.main(event)
+        if main is not None:
+            return self._read_labels(main).reshape(event.shape)
+        data = self.data(event)
+        if data and event.op.split(".")[0] in STATISTICS:
+            labels = self._read_labels(data[0])
+            row = _uniform(labels)
+            if row.size == event.numel:
+                return row.reshape(event.shape)
+        return nothing
+
+    def _product_labels(self, event: Event, nothing: Array) -> Array:
+        operands = self._operands(event)
+        if event.op == "convolution":
+            row = _uniform(np.moveaxis(self._read_labels(event.reads[0]), 1, -1))  # [n, p]
+            return np.broadcast_to(row[:, None, :], event.shape)
+        left, right = event.reads[-2:]
+        if operands is None or operands[2]:
+            row = _uniform(self._read_labels(left))
+            return np.broadcast_to(row[..., None], event.shape)
+        row = _uniform(np.moveaxis(self._read_labels(right), -2, -1))
+        if event.op in ("mv", "addmv"):
+            return nothing
+        return np.broadcast_to(row[..., None, :], event.shape)
+
+    def _read_labels(self, read: Read) -> Array:
+        return self.labels_of(self.recording.codes(read))
+
+
+def _uniform(labels: Array) -> Array:
+    """The label that a last axis has in common, or UNKNOWN: [..., n] -> [...]"""
+    same = (labels == labels[..., :1]).all(axis=-1)
+    return np.where(same, labels[..., 0], UNKNOWN)
+
+
+def _numel(read: Read) -> int:
+    found = 1
+    for length in read.shape:
+        found *= length
+    return found

@@ -1,0 +1,77 @@
+"""Where in a model, and in a person's code, each fault has its place."""
+
+from dataclasses import dataclass
+
+from transformer.doctor.attentions import Attention
+from transformer.doctor.reading import Network, Reading
+from transformer.doctor.recording import Site
+from transformer.faults import FAULTS
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place in the model in words, the drawing's part, and the line in their code."""
+
+    name: str
+    site: Site | None
+
+
+SELF, CROSS, NETWORK = "self-attention", "cross-attention", "feed-forward"
+OF_FAMILY = {
+    "causal mask": ("decoder", SELF, "softmax"),
+    "padding mask": ("encoder", SELF, "softmax"),
+    "mask value": ("encoder", SELF, "softmax"),
+    "softmax": ("encoder", SELF, "softmax"),
+    "scores": ("encoder", SELF, "scores"),
+    "heads": ("encoder", SELF, "mixed"),
+    "attention": ("encoder", SELF, "scores"),
+    "cross-attention": ("decoder", CROSS, "scores"),
+    "residual": ("encoder", SELF, "sum"),
+    "norms": ("encoder", SELF, "norm"),
+    "feed-forward": ("encoder", NETWORK, "hidden"),
+    "positions": ("encoder", "embedding", ""),
+    "embeddings": ("encoder", "embedding", ""),
+    "layers": ("encoder", SELF, "scores"),
+    "output": ("decoder", "output", ""),
+    "mode": ("encoder", "embedding", ""),
+}
+EXCEPT = {
+    "no-cross-padding-mask": ("decoder", CROSS, "softmax"),
+    "norm-after-embeddings": ("encoder", "embedding", ""),
+    "output-projection-unused": ("encoder", SELF, "mixed"),
+    "heads-split-by-view": ("encoder", SELF, "scores"),
+}
+
+
+def place_of(fault: str, reading: Reading) -> Place:
+    """The first place in a model at which a fault of this kind does its work."""
+    stack, kind, part = EXCEPT.get(fault) or OF_FAMILY.get(FAULTS[fault].family, ("", "", ""))
+    recording = reading.recording
+    if kind == "embedding":
+        event = reading.source.stream
+        if fault == "norm-after-embeddings" and reading.source.norm is not None:
+            event = reading.source.norm.after
+        return Place("embeddings", recording.site(event))
+    if kind == "output":
+        event = reading.ending_event or reading.output.events[0]
+        return Place("output", recording.site(event))
+    layers = reading.encoder if stack == "encoder" else reading.decoder
+    subs = [s for s in layers[0].sublayers if s.kind == kind]
+    if not subs:
+        return Place("whole model", None)
+    sub = subs[0]
+    event = 0
+    if isinstance(sub.part, Attention):
+        core = sub.part.cores[0]
+        softmax = core.softmax.number if core.softmax is not None else core.mixed.number
+        events = {"softmax": softmax, "scores": core.scores.number, "mixed": core.mixed.number}
+        events["mixed"] = sub.part.output_event or core.mixed.number
+        event = events.get(part, 0)
+    elif isinstance(sub.part, Network):
+        event = sub.part.hidden.number
+    if part == "sum":
+        event = sub.total
+    if part == "norm":
+        event = sub.norm.after if sub.norm is not None else sub.total
+    name = f"{stack} {kind}"
+    return Place(f"{name}, {part}" if part else name, recording.site(event))

@@ -1,0 +1,412 @@
+"""A recording read as an encoder-decoder Transformer: which weights play which role.
+
+By data flow alone. Where the operations do not make a Transformer's layers, the reading ends
+with a sentence that says where: nothing is guessed.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from transformer.doctor.attentions import Attention, find_attentions, tail
+from transformer.doctor.graph import TARGET, Affine, Graph
+from transformer.doctor.norms import Norm, Norms
+from transformer.doctor.recording import INDEX, SHIFT, Array, Event, Recording
+from transformer.doctor.stems import Stem, Unmapped, read_stem
+
+
+@dataclass
+class Network:
+    """A feed-forward network: its two maps, and the activation between; None if unknown."""
+
+    inner: Affine
+    weight: Array
+    bias: Array
+    activation: str | None
+    first: int
+    end: int
+    parameters: tuple[int, ...]
+    linear: set[int]
+    hidden: Event
+
+
+@dataclass
+class Sublayer:
+    """An attention or a network, with the residual connection and the norm around it.
+
+    stream: the event whose result goes in, before any norm.
+    placement: "pre", "post", "after" (the residual is taken after the norm) or "none".
+    """
+
+    kind: str
+    part: Attention | Network
+    stream: int = 0
+    placement: str = "none"
+    residual: bool = True
+    norm: Norm | None = None
+    total: int = 0
+    after: int = 0
+    sent: str = ""
+
+
+@dataclass
+class Layer:
+    """The sub-layers of one layer, in order."""
+
+    sublayers: list[Sublayer] = field(default_factory=list)
+
+
+@dataclass
+class Reading:
+    """Everything that our model needs to compute the same."""
+
+    recording: Recording
+    graph: Graph
+    d_model: int
+    encoder: list[Layer]
+    decoder: list[Layer]
+    source: Stem
+    target: Stem
+    encoder_norm: Norm | None
+    decoder_norm: Norm | None
+    output: Affine
+    ending: str
+    ending_event: int
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def sublayers(self) -> list[Sublayer]:
+        return [s for layer in (*self.encoder, *self.decoder) for s in layer.sublayers]
+
+
+def read(recording: Recording) -> Reading:
+    """
+    Raises:
+        Unmapped: the operations do not make a Transformer of the paper's parts.
+    """
+    return _Reader(recording).read()
+
+
+class _Reader:
+    def __init__(self, recording: Recording) -> None:
+        self.recording = recording
+        self.graph = Graph(recording)
+        self.events = recording.events
+        self.norms = Norms(self.graph)
+        self.notes: list[str] = []
+
+    def read(self) -> Reading:
+        attentions = find_attentions(self.graph)
+        if not attentions:
+            raise Unmapped("No attention was found: nowhere is a product of queries and keys.")
+        for number, attention in enumerate(attentions):
+            self._check(attention, number)
+        output, ending, event = self._output()
+        networks = self._networks(attentions, set(output.events))
+        units: list[tuple[int, str, Attention | Network]] = sorted(
+            [(a.first, "attention", a) for a in attentions]
+            + [(n.first, "network", n) for n in networks],
+            key=lambda unit: unit[0],
+        )
+        encoder = self._layers(units, "source", 1)
+        decoder = self._layers(units, "target", 2)
+        d_model = len(output.base)
+        streams = {}
+        for side, layers in (("source", encoder), ("target", decoder)):
+            entry = self._surroundings(layers)
+            self._last_norms(layers)
+            first = layers[0].sublayers[0].stream
+            streams[side] = read_stem(
+                self.graph, self.norms, side, first if entry is None else entry.before, entry
+            )
+        memory = self._memory(encoder, decoder)
+        last = self.norms.after.get(output.event)
+        final = (
+            last if last is not None and last.before == decoder[-1].sublayers[-1].after else None
+        )
+        return Reading(
+            self.recording, self.graph, d_model, encoder, decoder, streams["source"],
+            streams["target"], memory, final, output, ending, event, self.notes,
+        )  # fmt: skip
+
+    def _check(self, attention: Attention, number: int) -> None:
+        for name in ("query", "key", "value"):
+            if getattr(attention, name) is None:
+                plural = {"query": "queries", "key": "keys", "value": "values"}[name]
+                raise Unmapped(
+                    f"The {plural} of attention {number + 1} ({attention.side} side) are not a "
+                    "linear map of one vector of the same position.",
+                    attention.first,
+                )
+
+    # --- the output
+
+    def _output(self) -> tuple[Affine, str, int]:
+        """The last linear map, and what comes after it: "", "log_softmax" or "softmax"."""
+        codes = self.recording.logits.reshape(-1, self.recording.logits.shape[-1])[0]
+        ending, at = "", 0
+        for _ in range(4):
+            event = self.events[int(codes[0]) >> SHIFT]
+            if event.op in ("_log_softmax", "_softmax"):
+                ending, at = event.op[1:], event.number
+                codes = self.graph.operand(event, event.reads[0], codes & INDEX)
+            else:
+                break
+        found = self.graph.affine(codes)
+        if found is None:
+            raise Unmapped(
+                "The logits are not a linear map of one vector of the decoder.",
+                int(codes[0]) >> SHIFT,
+            )
+        return found, ending, at
+
+    # --- feed-forward networks
+
+    def _networks(self, attentions: list[Attention], output: set[int]) -> list[Network]:
+        used = set(output)
+        for attention in attentions:
+            used |= attention.linear
+        free = [e for e in self.events if e.sides and self.graph.is_linear(e)]
+        free = [e for e in free if e.number not in used]
+        found: list[Network] = []
+        for event in free:
+            network = self._network(event)
+            if network is not None:
+                found.append(network)
+                used |= network.linear
+        left = [e for e in free if e.number not in used and self._matters(e)]
+        if left:
+            raise Unmapped(
+                "A linear map here belongs to no attention and to no feed-forward network of two "
+                "layers.",
+                left[0].number,
+            )
+        return found
+
+    def _matters(self, event: Event) -> bool:
+        """Whether anything reads what it gives."""
+        return bool(self.graph.consumers.get(event.number))
+
+    def _network(self, outer: Event) -> Network | None:
+        places = np.arange(outer.shape[-1])
+        if outer.op == "convolution":
+            places = np.arange(outer.shape[1]) * outer.shape[2]
+        rows = self.graph.rows(outer, places)
+        codes = rows.data[0]
+        if (rows.data != codes).any():
+            return None
+        hidden = codes
+        between: list[int] = []
+        for _ in range(16):  # back through the activation, to what is linear
+            numbers = np.unique(hidden >> SHIFT)
+            if len(numbers) != 1:
+                return None
+            event = self.events[int(numbers[0])]
+            affine = self.graph.affine(hidden)
+            if affine is not None:
+                break
+            main = self.graph.full(event)
+            if not main or event.op in ("native_layer_norm", "embedding"):
+                return None
+            if len(main) > 1 and event.op in ("add", "add_", "sub"):
+                return None
+            between.append(event.number)
+            hidden = self.graph.operand(event, main[0], hidden & INDEX)
+        else:
+            return None
+        width = len(outer.shape) and len(affine.base)
+        if len(places) != width:
+            return None
+        before = self.recording.at(hidden)
+        end, scale, bias = tail(self.graph, outer.number)
+        return Network(
+            affine,
+            scale * self.recording.at(rows.weights),
+            scale * rows.bias + bias,
+            _activation(self._whole(hidden), self._whole(codes)) if between else "none",
+            affine.events[0],
+            end,
+            tuple(self.graph.leaves(rows.weights)),
+            {outer.number, *affine.events},
+            self.events[between[0] if between else int(before.size > 0) and outer.number],
+        )
+
+    def _whole(self, codes: Array) -> Array:
+        """All numbers of an event that one position's numbers are of: more to compare with."""
+        return self.recording.value(int(codes[0]) >> SHIFT).reshape(-1)
+
+    # --- layers
+
+    def _layers(
+        self, units: list[tuple[int, str, Attention | Network]], side: str, attentions: int
+    ) -> list[Layer]:
+        mine = [(kind, part) for _, kind, part in units if self._side(part) == side]
+        names = ["self-attention", *["cross-attention"] * (attentions - 1), "feed-forward"]
+        pattern = ["attention"] * attentions + ["network"]
+        if not mine or len(mine) % len(pattern):
+            raise Unmapped(self._odd(mine, side, pattern), mine[-1][1].first if mine else 0)
+        layers = []
+        for start in range(0, len(mine), len(pattern)):
+            part = mine[start : start + len(pattern)]
+            if [kind for kind, _ in part] != pattern:
+                raise Unmapped(self._odd(mine, side, pattern), part[0][1].first)
+            layers.append(
+                Layer([Sublayer(name, unit) for name, (_, unit) in zip(names, part, strict=True)])
+            )
+        return layers
+
+    def _odd(
+        self, mine: list[tuple[str, Attention | Network]], side: str, pattern: list[str]
+    ) -> str:
+        found = ", ".join(kind.replace("network", "feed-forward") for kind, _ in mine[:12])
+        stack = "encoder" if side == "source" else "decoder"
+        wanted = ", ".join(pattern).replace("network", "feed-forward")
+        return (
+            f"The {stack}'s layers are not what was expected. Each should be: {wanted}; found in "
+            f"this order: {found or 'nothing'}."
+        )
+
+    def _side(self, part: Attention | Network) -> str:
+        if isinstance(part, Attention):
+            return part.side
+        labels = self.graph.labels_of(part.inner.base)
+        return "target" if labels[0] >= TARGET else "source"
+
+    # --- residual connections and norms
+
+    def _surroundings(self, layers: list[Layer]) -> Norm | None:
+        """Streams, residual connections and norms of one side; a norm right after the embedding.
+
+        What the sums add tells the order apart: the vector before a norm (pre-norm), or the
+        normalised one (post-norm, where the norm belongs to the sub-layer before).
+        """
+        subs = [s for layer in layers for s in layer.sublayers]
+        ahead: list[Norm | None] = []
+        adds: list[str] = []
+        for sub in subs:
+            base = self._base(sub.part)
+            norm = self.norms.after.get(base)
+            sub.stream = base if norm is None else norm.before
+            added = self._added(sub.part.end)
+            sub.residual, sub.total = added is not None, sub.part.end
+            if added is None:  # x + norm(f(x)) is met, too
+                for norm_inside in self.norms.before.get(sub.part.end, []):
+                    if self._added(norm_inside.after) is not None:
+                        sub.residual, sub.sent = True, "normalised"
+            if added is not None:
+                sub.total, other = added
+                adds.append("norm" if other == base else "stream" if other == sub.stream else "")
+                sub.sent = "" if adds[-1] else "other"
+            else:
+                adds.append("none")
+            ahead.append(norm)
+        first = ahead[0]
+        pre = any(n is not None and a == "stream" for n, a in zip(ahead, adds, strict=True))
+        pre = pre or (first is not None and "norm" not in adds)
+        after = not pre and first is not None
+        if after and first is not None and not self._belongs(first, subs):
+            after = False
+        else:
+            first = None
+        for sub, norm in zip(subs, ahead, strict=True):
+            sub.after = sub.total
+            if pre or after:
+                sub.norm, sub.placement = norm, "none" if norm is None else "pre"
+                if norm is not None and after:
+                    sub.placement = "after"
+            elif following := self.norms.before.get(sub.total, []):
+                sub.norm, sub.placement = self._read_one(following), "post"
+                sub.after = sub.norm.after
+            if not (pre or after):
+                base = self._base(sub.part)
+                sub.stream = base
+        return first
+
+    def _belongs(self, norm: Norm, subs: list[Sublayer]) -> bool:
+        """Whether a norm right after the embedding is the first sub-layer's own.
+
+        The function may be the same either way: what owns the parameters decides, and the
+        last sub-layer, which then has none of its own.
+        """
+        if not self.norms.before.get(subs[-1].total):
+            return True
+        part = subs[0].part
+        assert isinstance(part, Attention)
+        assert part.query is not None
+        theirs = [self._owner(leaf) for leaf in part.query.parameters]
+        own = [self._owner(leaf) for leaf in norm.parameters]
+        return bool(own and theirs) and own[0].startswith(theirs[0])
+
+    def _owner(self, leaf: int) -> str:
+        """The layer that a parameter belongs to: its name up to the first number."""
+        parts = self.events[leaf].name.split(".")
+        numbers = [place for place, part in enumerate(parts) if part.isdecimal()]
+        return ".".join(parts[: numbers[0] + 1]) if numbers else ".".join(parts)
+
+    def _base(self, part: Attention | Network) -> int:
+        if isinstance(part, Network):
+            return part.inner.event
+        return part.query.event if part.query is not None else 0
+
+    def _read_one(self, norms: list[Norm]) -> Norm:
+        """Of the norms that grow from one vector, with gain, with bias: the one that goes on."""
+        last = max(norms, key=lambda norm: norm.after)
+        for norm in norms:
+            users = self.graph.consumers.get(norm.after, [])
+            if any(self.graph.is_linear(self.events[u]) for u in users):
+                return norm
+        return last
+
+    def _added(self, end: int) -> tuple[int, int] | None:
+        """The residual addition of what a sub-layer gives: its event, and the other operand's."""
+        for user in self.graph.consumers.get(end, ()):
+            event = self.events[user]
+            full = self.graph.full(event)
+            if event.op not in ("add", "add_") or len(full) != 2:
+                continue
+            behind = [self.graph.events_of(read) for read in full]
+            if behind == [[end], [end]] or any(len(numbers) != 1 for numbers in behind):
+                continue
+            other = [numbers[0] for numbers in behind if numbers != [end]]
+            if other:
+                return user, other[0]
+        return None
+
+    def _last_norms(self, layers: list[Layer]) -> None:
+        """A stack without norms whose end is normalised: that norm is the stack's own."""
+        *others, last = [s for layer in layers for s in layer.sublayers]
+        if last.placement == "post" and others and all(s.placement == "none" for s in others):
+            last.placement, last.norm, last.after = "none", None, last.total
+
+    def _memory(self, encoder: list[Layer], decoder: list[Layer]) -> Norm | None:
+        """The norm after the encoder, if cross-attention reads one."""
+        end = encoder[-1].sublayers[-1].after
+        for layer in decoder:
+            cross = layer.sublayers[1].part
+            assert isinstance(cross, Attention)
+            assert cross.key is not None
+            norm = self.norms.after.get(cross.key.event)
+            if norm is not None and norm.before == end:
+                return norm
+        return None
+
+
+def _activation(before: Array, after: Array) -> str | None:
+    """Which activation makes one of the other; None if none that is known here."""
+    if before.shape != after.shape:
+        return None
+    import torch
+    from torch.nn import functional as F
+
+    x = torch.from_numpy(before)
+    known = {
+        "relu": torch.relu(x),
+        "gelu": F.gelu(x),
+        "swish": F.silu(x),
+        "gelu_tanh": F.gelu(x, approximate="tanh"),
+        "none": x,
+    }
+    for name, made in known.items():
+        if np.abs(made.numpy() - after).max() < 1e-9 * (1 + np.abs(after).max()):
+            return name
+    return None

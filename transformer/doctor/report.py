@@ -1,0 +1,164 @@
+"""A diagnosis as a person reads it: in words, as JSON, as a page to keep."""
+
+import hashlib
+import html
+from dataclasses import dataclass
+from typing import Any
+
+from transformer.doctor.diagnosis import Departure, Diagnosis
+from transformer.faults import FAULTS
+
+HINTS = (1, 2, 3)
+"""1 names the paper's section; 2 says what is seen and where; 3 names cause and remedy."""
+
+
+@dataclass(frozen=True)
+class Report:
+    """A diagnosis and what a person accepts of it.
+
+    digest: sha256 of the capture. accepted: names of faults that are meant to be there.
+    """
+
+    diagnosis: Diagnosis
+    digest: str
+    accepted: tuple[str, ...] = ()
+
+    @property
+    def verdict(self) -> str:
+        return self.diagnosis.verdict
+
+    @property
+    def departures(self) -> list[Departure]:
+        return self.diagnosis.departures
+
+    @property
+    def passed(self) -> bool:
+        """Equal to the paper, or but for what is accepted or harmless."""
+        if self.verdict == "unknown":
+            return False
+        return all(d.harmless or d.fault in self.accepted for d in self.departures)
+
+    def to_dict(self, hint: int = 3) -> dict[str, Any]:
+        """One object of JSON; what a hint level keeps back is left out."""
+        found = self.diagnosis
+        about = found.recording.about
+        away = found.distance
+        return {
+            "verdict": self.verdict,
+            "passed": self.passed,
+            "largest_difference": None if away is None or away.absolute > 1e300 else away.absolute,
+            "departures": [self._departure(d, hint) for d in self.departures],
+            "choices": found.choices,
+            "checks": [
+                {"name": c.name, "state": c.state, "sentence": c.sentence} for c in found.checks
+            ],
+            "mapping": found.mapping,
+            "mapping_problem": found.problem,
+            "line": "" if found.problem_site is None else str(found.problem_site),
+            "model": about["model"],
+            "called": about["called"],
+            "captured": about["created"],
+            "versions": {"torch": about["torch"], "python": about["python"]},
+            "sha256": self.digest,
+        }
+
+    def _departure(self, departure: Departure, hint: int) -> dict[str, Any]:
+        plain: dict[str, Any] = {"harmless": departure.harmless}
+        fault = FAULTS.get(departure.fault)
+        plain["section"] = fault.section if fault else "3.1"
+        if hint >= 2:
+            plain |= {"where": departure.where, "evidence": departure.evidence}
+            plain["line"] = "" if departure.site is None else str(departure.site)
+        if hint >= 3:
+            plain |= {"fault": departure.fault, "certainty": departure.certainty}
+            plain |= {"remedy": fault.remedy if fault else "", "title": title_of(departure)}
+        return plain
+
+    def sentence(self) -> str:
+        """The verdict in one sentence."""
+        found = self.diagnosis
+        away = found.distance
+        if self.verdict == "equal" and away is not None:
+            return (
+                f"Equal to the paper: with your weights our model gives your logits to "
+                f"{away.absolute:.0e} on all {len(away.of)} probes."
+            )
+        if self.verdict == "departs":
+            count = len(self.departures)
+            certain = all(d.certainty == "proven" for d in self.departures)
+            kind = "proven" if certain else "likely"
+            if self.passed:
+                kind = "harmless or accepted"
+            return f"Departs from the paper in {count} way{'' if count == 1 else 's'} ({kind})."
+        return "Unknown: it could not be compared with the paper as a whole."
+
+    def text(self, hint: int = 3) -> str:
+        """What a terminal shows."""
+        found = self.diagnosis
+        lines = [self.sentence()]
+        if found.problem and hint >= 2:
+            at = f" ({found.problem_site})" if found.problem_site else ""
+            lines.append(f"{found.problem}{at}")
+        for number, departure in enumerate(self.departures, 1):
+            lines += ["", *self._told(number, departure, hint)]
+        if found.choices:
+            lines += ["", "Choices, all fine:", *(f"  {choice}" for choice in found.choices)]
+        lines += ["", "Checks that need no mapping:"]
+        lines += [f"  {c.state:<8} {c.name}: {c.sentence}" for c in found.checks]
+        return "\n".join(lines)
+
+    def _told(self, number: int, departure: Departure, hint: int) -> list[str]:
+        fault = FAULTS.get(departure.fault)
+        section = fault.section if fault else "3.1"
+        if hint == 1:
+            return [f"{number}. Read section {section} of the paper again."]
+        at = f" ({departure.site})" if departure.site else ""
+        lines = [f"{number}. Seen at {departure.where}{at}: {departure.evidence}"]
+        if hint == 2:
+            return lines
+        harmless = ", harmless" if departure.harmless else ""
+        lines[0] = (
+            f"{number}. {title_of(departure)} [{departure.fault}, {departure.certainty}{harmless}]"
+        )
+        lines.append(f"   at {departure.where}{at}")
+        if departure.site is not None and departure.site.text:
+            lines.append(f"   yours:  {departure.site.text}")
+        if fault is not None:
+            lines += [f"   paper:  {fault.right}", f"   why:    {fault.why}"]
+            lines.append(f"   remedy: {fault.remedy}")
+        lines.append(f"   {departure.evidence}")
+        return lines
+
+    def html(self, hint: int = 3) -> str:
+        """A page of its own: the certificate, or what departs; nothing in it is fetched."""
+        about = self.diagnosis.recording.about
+        rows = {
+            "Model": about["model"],
+            "Called": about["called"],
+            "Captured": about["created"],
+            "torch, Python": f"{about['torch']}, {about['python']}",
+            "sha256 of the capture": self.digest,
+        }
+        table = "".join(
+            f"<tr><th>{html.escape(k)}</th><td>{html.escape(str(v))}</td></tr>"
+            for k, v in rows.items()
+        )
+        title = "Certificate" if self.verdict == "equal" else "Report of the doctor"
+        return (
+            '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" '
+            f'content="width=device-width"><title>{title}</title><style>body{{font:16px/1.5 '
+            "system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}pre{white-space:pre-wrap}"
+            "th{text-align:left;padding-right:1rem;vertical-align:top}td{word-break:break-all}"
+            f"</style><h1>{title}</h1><p>{html.escape(self.sentence())}</p><table>{table}</table>"
+            f"<pre>{html.escape(self.text(hint))}</pre></html>\n"
+        )
+
+
+def title_of(departure: Departure) -> str:
+    """What is wrong, in a few words."""
+    fault = FAULTS.get(departure.fault)
+    return fault.title if fault else "Something flows otherwise than in the paper"
+
+
+def digest_of(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

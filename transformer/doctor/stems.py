@@ -1,0 +1,171 @@
+"""What enters a side's first layer: tokens, positions, and perhaps a norm."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from transformer.doctor.graph import TARGET, UNKNOWN, Graph
+from transformer.doctor.norms import Norm, Norms, Table, table
+from transformer.doctor.positions import formula_of
+from transformer.doctor.recording import Array, Event, Read
+
+
+class Unmapped(Exception):
+    """The operations cannot be read as a Transformer; the message says where and why.
+
+    event: the operation at which it ends.
+    """
+
+    def __init__(self, message: str, event: int = 0) -> None:
+        super().__init__(message)
+        self.event = event
+
+
+@dataclass
+class Positions:
+    """What is added to the tokens: [position, d_model]; the table's leaf, if it is one."""
+
+    added: Array
+    event: int
+    leaf: int = 0
+    first_row: int = 0
+    learned: bool = False
+
+
+@dataclass
+class Stem:
+    """A side's embedding: its table, the factor, positions, and a norm right after it."""
+
+    tokens: Array
+    scale: float
+    positions: Positions
+    norm: Norm | None
+    leaf: int
+    event: int
+    stream: int
+    start_is_zero: bool = False
+    start: int = 0
+
+
+def read_stem(graph: Graph, norms: Norms, side: str, start: int, norm: Norm | None) -> Stem:
+    """The embedding whose result, or whose norm's, enters a side's first layer at ``start``.
+
+    Raises:
+        Unmapped: it is not a token's vector plus a position's.
+    """
+    if norm is None and (norm := norms.after.get(start)) is not None:
+        start = norm.before
+    found = _table_of(graph, start, side)
+    rows = table(graph, start)
+    if found is None or rows is None:
+        raise Unmapped(
+            f"What enters the first layer of the {side} side is not made of the vectors of "
+            "its tokens.",
+            start,
+        )
+    event, leaf, embedded = found
+    ids = graph.recording.probes["main"]
+    ids_here = (ids.source if side == "source" else ids.target).reshape(-1)
+    length = (ids.source if side == "source" else ids.target).shape[1]
+    place = rows.labels % TARGET
+    tokens = _all_tokens(graph, event, embedded.width)
+    values, vectors = rows.values, tokens[ids_here[place]]
+    scale, positions, exact = _split(values, vectors, place % length)
+    zero_start = False
+    if not exact:
+        raise Unmapped(
+            f"What enters the first layer of the {side} side is not a token's vector plus a "
+            "position's vector.",
+            start,
+        )
+    first = tokens[ids_here[place[place % length == 0][0]]]
+    if side == "target" and not formula_of(positions):  # the start token is never another
+        moved = np.concatenate([positions[:1] + scale * first, positions[1:]])
+        if formula_of(moved):
+            positions, zero_start = moved, True
+    return Stem(
+        tokens, scale, _positions(graph, positions, start, event), norm, leaf, event, start,
+        zero_start, int(ids_here[0]),
+    )  # fmt: skip
+
+
+def _table_of(graph: Graph, start: int, side: str) -> tuple[int, int, Table] | None:
+    """The look-up of a side's tokens that an event is made of: event, leaf, and its rows."""
+    waiting, seen = [start], set()
+    while waiting:
+        number = waiting.pop()
+        if number in seen or number == 0:
+            continue
+        seen.add(number)
+        event = graph.events[number]
+        if event.op in ("embedding", "index", "index_select") and event.reads:
+            labels = graph.labels(number).reshape(-1)
+            own = labels[0] != UNKNOWN and (labels[0] >= TARGET) == (side == "target")
+            rows = table(graph, number) if own else None
+            leaves = graph.leaves(graph.recording.codes(event.reads[0]))
+            if rows is not None and len(leaves) == 1:
+                return number, leaves[0], rows
+            continue
+        if graph.is_linear(event) or graph.is_product(event):
+            continue
+        waiting += [e for read in event.reads for e in graph.events_of(read)]
+    return None
+
+
+def _all_tokens(graph: Graph, event: int, width: int) -> Array:
+    read = graph.events[event].reads[0]
+    values = graph.recording.at(graph.recording.codes(read))
+    return values.reshape(-1, width) if values.ndim != 2 else values
+
+
+def _positions(graph: Graph, added: Array, start: int, embedding: int) -> Positions:
+    """Where the positions' vectors come from: a learned table, or numbers of any origin."""
+    for event in graph.events[start:0:-1]:
+        for read in event.reads:
+            for leaf in _constant_leaves(graph, read, event):
+                rows = _rows_of(graph, leaf, added)
+                if rows is not None:
+                    name = graph.events[leaf].name
+                    learned = name.startswith("parameter:")
+                    return Positions(added, event.number, leaf, rows, learned)
+        if event.number < embedding - 64:
+            break
+    return Positions(added, start)
+
+
+def _constant_leaves(graph: Graph, read: Read, event: Event) -> list[int]:
+    if event.op in ("embedding", "index", "add", "add_", "index_select", "mul"):
+        codes = graph.recording.codes(read)
+        if not graph.sides(read):
+            return graph.leaves(codes)
+    return []
+
+
+def _rows_of(graph: Graph, leaf: int, added: Array) -> int | None:
+    """The row of a leaf at which the added vectors begin, if they are rows of it."""
+    width = added.shape[1]
+    event = graph.events[leaf]
+    if not graph.recording.has_value(leaf) or event.numel % width or np.abs(added).max() < 1e-9:
+        return None
+    rows = graph.recording.value(leaf).reshape(-1, width)
+    near = np.flatnonzero(np.abs(rows - added[0]).max(axis=1) < 1e-9)
+    for row in near.tolist():
+        part = rows[row : row + len(added)]
+        if part.shape == added.shape and np.abs(part - added).max() < 1e-9:
+            return int(row)
+    return None
+
+
+def _split(values: Array, vectors: Array, place: Array) -> tuple[float, Array, bool]:
+    """values = scale * vectors + positions[place]: the scale, the positions, and whether so."""
+    left, right = values.copy(), vectors.copy()
+    for one in np.unique(place):
+        chosen = place == one
+        left[chosen] -= left[chosen].mean(0)
+        right[chosen] -= right[chosen].mean(0)
+    norm = (right**2).sum()
+    scale = float((left * right).sum() / norm) if norm else 0.0
+    rest = values - scale * vectors
+    positions = np.stack([rest[place == one].mean(0) for one in np.unique(place)])
+    error = np.abs(rest - positions[np.searchsorted(np.unique(place), place)]).max()
+    return scale, positions, bool(error < 1e-9 * (1 + np.abs(values).max()))
