@@ -32,7 +32,7 @@ LAYERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("shell",),
         ("widgets",),
         ("shared",),
-        ("training", "runs", "attention", "decoding", "checkpoints", "overview", "learn"),
+        ("training", "runs", "attention", "decoding", "checkpoints", "overview", "learn", "debug"),
     ),
 }
 """From the bottom up: a part imports from its own layer and from those below."""

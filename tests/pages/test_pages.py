@@ -21,7 +21,7 @@ from transformer.tasks.presets import prepare
 from transformer.training import compute
 from transformer.vocabulary import Vocabulary
 
-PAGES = ("train", "runs", "attention", "decode", "checkpoints", "learn")
+PAGES = ("train", "runs", "attention", "decode", "checkpoints", "learn", "debug")
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,6 @@
 """From a reading to a verdict: which planted faults make our model compute what theirs does."""
 
-import re
+import logging
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,37 +14,20 @@ from transformer.doctor.reading import Reading, read
 from transformer.doctor.recording import Recording, Site
 from transformer.doctor.reference import Reference, build
 from transformer.doctor.stems import Unmapped
+from transformer.doctor.told import Departure, told
 from transformer.errors import ConfigError
 from transformer.faults import FAULTS, plant
 from transformer.hooks import own_modules
 from transformer.model import Decoder, Encoder, LayerNorm, Transformer
 
+NOT_READABLE = (AssertionError, AttributeError, IndexError, KeyError, OverflowError, RuntimeError,
+                TypeError, ValueError, ZeroDivisionError)  # fmt: skip
+"""What operations of another kind, or a file that lies of them, may end the reading with."""
 SEARCHED = ("causal mask", "padding mask", "mask value", "softmax", "heads-split-by-view",
             "heads-merged-by-view", "batch-time-swapped")  # fmt: skip
 """Families and faults that show in values only: all others are read off the operations."""
 DEPTH = 2
 """Faults that are searched for beyond those that the reading shows."""
-KEY = re.compile(r"(^|[._])(w_?)?(k|key|keys)([._]|_?(proj|linear|layer|net|map|fc|lin|w)|s?$)")
-VALUE = re.compile(
-    r"(^|[._])(w_?)?(v|val|value|values)([._]|_?(proj|linear|layer|net|map|fc|lin|w)|s?$)"
-)
-
-
-@dataclass(frozen=True)
-class Departure:
-    """One way in which the model is not the paper's.
-
-    fault: a name of FAULTS, or "other". where: a place in the model. site: the person's line.
-    certainty: "proven": our model with this planted gives the same logits; else "likely".
-    evidence: what speaks for it, in a sentence or two.
-    """
-
-    fault: str
-    where: str
-    certainty: str
-    evidence: str
-    harmless: bool = False
-    site: Site | None = None
 
 
 @dataclass
@@ -83,8 +66,9 @@ def diagnose(recording: Recording) -> Diagnosis:
         found.problem_site = _site_near(recording, problem.event)
         _by_checks(found)
         return found
-    except (IndexError, ValueError, AssertionError, np.linalg.LinAlgError) as error:
-        found.problem = f"The operations could not be read as a Transformer ({error})."[:300]
+    except NOT_READABLE as error:
+        logging.getLogger(__name__).info("a capture could not be read", exc_info=error)
+        found.problem = "The operations could not be read as a Transformer's."
         _by_checks(found)
         return found
     found.choices = list(found.reference.choices)
@@ -95,7 +79,13 @@ def diagnose(recording: Recording) -> Diagnosis:
     if "dropped" in recording.about["layout"]:
         found.choices.append("shifts the target inside")
     found.mapping = _mapping(found.reading)
-    _judge(found)
+    try:
+        _judge(found)
+    except NOT_READABLE as error:
+        logging.getLogger(__name__).info("a capture could not be compared", exc_info=error)
+        found.verdict, found.departures = "unknown", []
+        found.problem = "Our model with your weights could not be run on your probes."
+        _by_checks(found)
     return found
 
 
@@ -103,10 +93,8 @@ def _judge(found: Diagnosis) -> None:
     reading, reference, recording = found.reading, found.reference, found.recording
     assert reading is not None
     assert reference is not None
-    told = _told(found)
+    hidden = told(reading)
     shown = [name for name in reference.shown if name in FAULTS]
-    if "batch" in _crossed(reading):
-        shown = [name for name in shown if not name.startswith("heads-")]
     shown += ["output-softmaxed"] if reading.ending == "softmax" else []
     others = detours(reading)
     # What flows another way no planted fault explains, but the two that do flow another way.
@@ -121,7 +109,7 @@ def _judge(found: Diagnosis) -> None:
         found.model = faulty
         ordered = sorted(names, key=list(FAULTS).index)
         found.departures += [_departure(found, name, "proven", shown) for name in ordered]
-    found.departures += told
+    found.departures += hidden
     if not proven:
         base = reference.model
         found.first = first_difference(base, recording, Prints(recording))
@@ -237,119 +225,6 @@ def _farthest(
             continue
         scored.append((-10_000 if first is None else -first.event, rest, names))
     return [names for _, _, names in sorted(scored, key=lambda item: item[:2])[:2]]
-
-
-# --- what logits do not tell ----------------------------------------------------------------------
-
-
-def _told(found: Diagnosis) -> list[Departure]:
-    """Faults that show in parameters, gradients or repetition rather than in logits."""
-    reading, recording = found.reading, found.recording
-    assert reading is not None
-    told = []
-    if not recording.repeats:
-        told.append(
-            Departure(
-                "dropout-in-eval",
-                "whole model",
-                "proven",
-                "In evaluation mode two calls with the same ids give different logits; without "
-                "dropout they do not.",
-                site=place_of("dropout-in-eval", reading).site,
-            )
-        )
-    shared = _shared(reading)
-    if shared:
-        told.append(
-            Departure(
-                "shared-layers",
-                shared,
-                "proven",
-                f"All layers of the {shared} read the same parameters.",
-                site=place_of("shared-layers", reading).site,
-            )
-        )
-    swapped = _swapped(reading)
-    if swapped:
-        keys, values = swapped
-        told.append(
-            Departure(
-                "keys-values-swapped",
-                "all attentions",
-                "proven",
-                f"{keys} makes what is mixed, {values} what queries are compared with. The "
-                "function is the same; with weights from elsewhere it is not.",
-                site=place_of("keys-values-swapped", reading).site,
-            )
-        )
-    cut = _cut(reading)
-    if cut:
-        told.append(
-            Departure(
-                "memory-detached",
-                "encoder",
-                "proven",
-                f"The logits depend on the encoder, and no gradient reaches it ({cut}).",
-                site=place_of("memory-detached", reading).site,
-            )
-        )
-    return told
-
-
-def _shared(reading: Reading) -> str:
-    """The stack ("encoder", "decoder" or both) whose layers have the same parameters."""
-    found = []
-    for name, layers in (("encoder", reading.encoder), ("decoder", reading.decoder)):
-        parts: list[Any] = [layer.sublayers[0].part for layer in layers]
-        leaves = [part.query.parameters for part in parts]
-        if len(layers) > 1 and leaves[0] and len(set(leaves)) == 1:
-            found.append(name)
-    return " and ".join(found)
-
-
-def _swapped(reading: Reading) -> tuple[str, str] | None:
-    """Names of parameters that say keys where values are made, and the other way round."""
-    events = reading.graph.events
-    for sublayer in reading.sublayers:
-        part = sublayer.part
-        key, value = getattr(part, "key", None), getattr(part, "value", None)
-        if key is None or value is None or not key.parameters or not value.parameters:
-            return None
-        keys = [events[p].name.split(":")[-1].removesuffix(".weight") for p in key.parameters]
-        values = [events[p].name.split(":")[-1].removesuffix(".weight") for p in value.parameters]
-        names = (keys[0].rsplit(".", 2)[-1], values[0].rsplit(".", 2)[-1])
-        crossed = VALUE.search(names[0]) and KEY.search(names[1])
-        if crossed and not KEY.search(names[0]) and not VALUE.search(names[1]):
-            return values[0], keys[0]
-        return None
-    return None
-
-
-def _cut(reading: Reading) -> str:
-    """A parameter of the encoder that no gradient reaches though the logits depend on it."""
-    recording = reading.recording
-    gradients = {p["event"]: p for p in recording.parameters if p["event"]}
-    query = getattr(reading.encoder[0].sublayers[0].part, "query", None)
-    cross = getattr(reading.decoder[0].sublayers[1].part, "key", None)
-    if query is None or cross is None or not query.parameters or not cross.parameters:
-        return ""
-    first, last = gradients.get(query.parameters[0]), gradients.get(cross.parameters[0])
-    if first is None or last is None:
-        return ""
-    other = recording.probes.get("source")
-    main = recording.probes["main"]
-    depends = other is None or bool(np.abs(other.logits - main.logits).max() > 0)
-    if first["gradient"] == "no" and last["gradient"] == "yes" and depends:
-        return str(first["name"])
-    return ""
-
-
-def _crossed(reading: Reading) -> list[str]:
-    """Whether sentences look at one another: queries of one unit are of several sentences."""
-    part: Any = reading.encoder[0].sublayers[0].part
-    sides = (part.cores[0].queries.shape[1], part.cores[0].keys.shape[1])
-    batch = len(reading.recording.probes["main"].source)
-    return ["batch"] if sides == (batch, batch) else []
 
 
 # --- words ----------------------------------------------------------------------------------------

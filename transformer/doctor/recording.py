@@ -34,8 +34,10 @@ FORMAT = 1
 SHIFT = 32
 INDEX = (1 << SHIFT) - 1
 MAX_EVENTS = 60_001
-MAX_READ = 600_000_000
-"""Numbers that all operations together may read: more would take minutes."""
+MAX_NUMBERS = 200_000_000
+"""Numbers that all operations together may read and give: more would take minutes."""
+NUMBERS_A_BYTE, NUMBERS_FREE = 4, 4_000_000
+"""A sound file has most of the numbers in it: one that speaks of many more is a lie."""
 MAX_NUMEL = 1 << 28
 MAX_TEXT = 300
 PROBES = ("main", "padded", "alone", "target", "source", "reversed", "flipped")
@@ -146,7 +148,7 @@ class Recording:
         self.sites = [_site(plain) for plain in _list(self.about, "sites", 60_000)]
         plain_events = _list(self.about, "events", MAX_EVENTS)
         self.events: list[Event] = []
-        self._total = 0
+        self._total, self._size = 0, size
         for number, plain in enumerate(plain_events):
             self.events.append(self._event(number, plain))
         self._values: dict[int, Array] = {}
@@ -247,6 +249,7 @@ class Recording:
         name = plain.get("name", "")
         if not isinstance(args, list) or not isinstance(kwargs, dict) or not isinstance(name, str):
             raise _bad(f"operation {number} is not described as it must be")
+        self._count(math.prod(shape))
         made = tuple(self._read(number, read) for read in reads)
         return Event(number, op, made, shape, site, sides, tuple(args), kwargs, _text(name))
 
@@ -255,12 +258,7 @@ class Recording:
         if not isinstance(plain, dict):
             raise _bad(f"{what} is not described as it must be")
         shape = _sizes(plain.get("shape"), what)
-        self._total += math.prod(shape)
-        if self._total > MAX_READ:
-            raise CheckpointError(
-                "This capture is of too large a model: its operations read more than "
-                f"{MAX_READ:,} numbers. Build it with fewer layers; two of each kind are enough."
-            )
+        self._count(math.prod(shape))
         if "array" in plain:
             name = plain["array"]
             entry = self._entries.get(f"a.{name}") if isinstance(name, str) else None
@@ -281,6 +279,17 @@ class Recording:
         if math.prod(shape) and last >= self.events[event].numel:
             raise _bad(f"{what} lies outside")
         return Read(shape, event, tuple(stride), offset)
+
+    def _count(self, numbers: int) -> None:
+        """Before memory is taken for them."""
+        self._total += numbers
+        if self._total > NUMBERS_A_BYTE * self._size + NUMBERS_FREE:
+            raise _bad("it speaks of many more numbers than it holds")
+        if self._total > MAX_NUMBERS:
+            raise CheckpointError(
+                "This capture is of too large a model: its operations work on more than "
+                f"{MAX_NUMBERS:,} numbers. Build it with fewer layers; two of each kind are enough."
+            )
 
     def _check_codes(self, codes: Array, number: int, what: str) -> None:
         events, places = codes.reshape(-1) >> SHIFT, codes.reshape(-1) & INDEX

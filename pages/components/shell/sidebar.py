@@ -20,6 +20,7 @@ PAGES = (
     ("pages/decode.py", "Decode", ":material/format_list_numbered:"),
     ("pages/checkpoints.py", "Checkpoints", ":material/inventory_2:"),
     ("pages/learn.py", "Learn", ":material/school:"),
+    ("pages/debug.py", "Debug", ":material/bug_report:"),
 )
 AT_WORK = ("queued", *ACTIVE)
 LOOK_SECONDS = 2.0

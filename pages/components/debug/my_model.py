@@ -1,0 +1,174 @@
+"""My model: capture.py to take along, a capture to drop, and the verdict on it.
+
+In session state: "diagnosis", the last verdict; what it shows is plain data.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from pages.components.shell import session
+from pages.components.shell.frame import problem
+from pages.components.shell.text import plain
+from transformer.config.limits import Limits
+from transformer.errors import CheckpointError, UserError
+from transformer.vocabulary.vocabulary import visible
+
+CAPTURE = Path(__file__).parents[3] / "transformer" / "doctor" / "capture.py"
+COMMAND = "python capture.py my_model.py:build mine.safetensors"
+NOTEBOOK = 'from capture import capture\n\ncapture(model, "mine.safetensors")'
+HINTS = {
+    1: "Which section to read again",
+    2: "What is seen, and where",
+    3: "Cause and remedy",
+}
+
+
+def panel() -> None:
+    """Three steps at the left; the verdict at the right, or below on a narrow screen."""
+    left, right = st.columns([2, 3], gap="large")
+    with left:
+        _steps()
+    with right:
+        found = st.session_state.get("diagnosis")
+        if found is None:
+            st.info(
+                "Here will stand whether your model is the paper's; if not, where it departs, with "
+                "your line beside the paper's.",
+                icon=":material/stethoscope:",
+            )
+        elif "refused" in found:
+            problem(UserError(found["refused"]))
+        else:
+            _verdict(found)
+
+
+def _steps() -> None:
+    st.markdown("**1.** Put `capture.py` beside your code. It needs Python and torch alone.")
+    st.download_button(
+        "capture.py",
+        data=CAPTURE.read_bytes,
+        file_name="capture.py",
+        mime="text/x-python",
+        on_click="ignore",
+        icon=":material/download:",
+    )
+    st.markdown("**2.** Run it there. `build()` in your file returns your `nn.Module`.")
+    st.code(COMMAND, language="bash")
+    with st.expander("In a notebook, and if it cannot call your model"):
+        st.code(NOTEBOOK, language="python")
+        st.markdown(
+            "Else put `call(model, source, target)` beside `build()`: ids `[batch, source]` and "
+            "`[batch, target]` in, logits `[batch, target, vocabulary]` out."
+        )
+    st.markdown("**3.** Drop what it wrote. It holds numbers and the lines they come from.")
+    limits = Limits.from_environment()
+    turn = st.session_state.setdefault("capture turn", 0)
+    st.file_uploader(
+        "Drop mine.safetensors here",
+        type="safetensors",
+        key=f"capture {turn}",
+        max_upload_size=limits.upload_mb,
+    )
+    uploaded = st.session_state.get(f"capture {turn}")
+    if uploaded is not None:
+        st.session_state["capture turn"] = turn + 1
+        st.session_state["diagnosis"] = _examined(uploaded.name, uploaded.getvalue())
+        st.rerun()
+
+
+def _examined(name: str, content: bytes) -> dict[str, Any]:
+    """What the page shows of a capture: at every hint level, without the weights."""
+    with st.spinner(f"Comparing {plain(visible(name))} with the paper…"):
+        session.use_torch()
+        from transformer.doctor.examine import examine
+        from transformer.faults import FAULTS
+
+        try:
+            report = examine(content)
+        except CheckpointError as error:
+            return {"refused": f"{visible(name)} was not taken. {error}"}
+    rights = {d.fault: FAULTS[d.fault] for d in report.departures if d.fault in FAULTS}
+    return {
+        "name": visible(name),
+        "sentence": report.sentence(),
+        "verdict": report.verdict,
+        "passed": report.passed,
+        "hints": {hint: report.to_dict(hint) for hint in HINTS},
+        "pages": {hint: report.html(hint) for hint in HINTS},
+        "lines": [d.site.text if d.site else "" for d in report.departures],
+        "paper": [rights[d.fault].right if d.fault in rights else "" for d in report.departures],
+        "why": [rights[d.fault].why if d.fault in rights else "" for d in report.departures],
+    }
+
+
+def _verdict(found: dict[str, Any]) -> None:
+    show = st.success if found["passed"] else st.warning
+    icons = {"equal": ":material/verified:", "unknown": ":material/help:"}
+    show(
+        f"**{plain(found['name'])}.** {plain(found['sentence'])}",
+        icon=icons.get(found["verdict"], ":material/troubleshoot:"),
+    )
+    hint: int = 3
+    if found["verdict"] != "equal":
+        chosen = st.segmented_control(
+            "How much to say", list(HINTS), format_func=HINTS.get, default=2, key="hint"
+        )
+        hint = chosen or 2
+    told = found["hints"][hint]
+    if told["mapping_problem"] and hint > 1:
+        at = f" (`{plain(told['line'])}`)" if told["line"] else ""
+        st.markdown(plain(told["mapping_problem"]) + at)
+    for number, departure in enumerate(told["departures"]):
+        _departure(number, departure, found, hint)
+    if told["choices"]:
+        st.markdown("**Choices, all fine**")
+        st.markdown("\n".join(f"- {plain(choice)}" for choice in told["choices"]))
+    with st.expander("Checks that need no mapping", expanded=found["verdict"] == "unknown"):
+        marks = {"ok": ":green[ok]", "warning": ":orange[look]", "problem": ":red[problem]"}
+        for check in told["checks"]:
+            mark = marks[check["state"]]
+            st.markdown(f"{mark} **{plain(check['name'])}.** {plain(check['sentence'])}")
+    if told["mapping"]:
+        with st.expander("Which parameter plays which role"):
+            st.dataframe(
+                [{"role": role, "parameters": name} for role, name in told["mapping"].items()],
+                hide_index=True,
+            )
+    st.download_button(
+        "Certificate" if found["verdict"] == "equal" else "Report",
+        data=found["pages"][hint],
+        file_name="doctor.html",
+        mime="text/html",
+        on_click="ignore",
+        icon=":material/download:",
+    )
+
+
+def _departure(number: int, departure: dict[str, Any], found: dict[str, Any], hint: int) -> None:
+    with st.container(border=True):
+        if hint == 1:
+            st.markdown(f"Read section **{departure['section']}** of the paper again.")
+            return
+        if hint == 3:
+            harmless = ", harmless" if departure["harmless"] else ""
+            st.markdown(
+                f"**{plain(departure['title'])}** ({departure['certainty']}{harmless}; "
+                f"`{plain(departure['fault'])}`, section {departure['section']})"
+            )
+        line, paper = found["lines"][number], found["paper"][number]
+        at = f", `{plain(departure['line'])}`" if departure["line"] else ""
+        st.markdown(f"Seen at {plain(departure['where'])}{at}")
+        if line:
+            st.caption("Yours")
+            st.code(line, language="python")
+        if hint == 3 and paper:
+            st.caption("As in the paper")
+            st.code(paper, language="python")
+            st.markdown(f"{plain(found['why'][number])} **{plain(departure['remedy'])}**")
+        if hint == 3 or departure["evidence"]:
+            evidence = departure["evidence"]
+            if hint == 2 and found["hints"][3]["departures"][number]["certainty"] == "proven":
+                evidence = "Up to here your values are the paper's; from here on they are not."
+            st.caption(plain(evidence))

@@ -1,0 +1,57 @@
+"""My symptom: a sentence someone writes leads to suspects, each with a test of ten seconds."""
+
+import streamlit as st
+
+from pages.components.shell import session
+from pages.components.shell.text import plain
+
+EXAMPLES = (
+    "The loss is nearly zero, and generation writes nonsense.",
+    "The loss gets stuck and never comes near zero.",
+    "Every input gets the same output.",
+    "The same input gives another output each time.",
+    "Outputs in a batch differ from those of one sentence at a time.",
+    "It learns, only slower than it should.",
+)
+MOST = 5
+
+
+def panel() -> None:
+    """A sentence, chosen or one's own; the suspects, the likeliest first."""
+    chosen = st.selectbox(
+        "What do you see?",
+        EXAMPLES,
+        index=None,
+        placeholder="Choose a sentence, or write your own",
+        accept_new_options=True,
+        key="symptom",
+    )
+    if not chosen:
+        st.caption("The suspects come from about 180 public reports of such bugs.")
+        return
+    session.wait_for_torch()
+    from transformer.doctor.symptoms import suspects
+
+    found = suspects(chosen)[:MOST]
+    if not found:
+        st.info(
+            "No known fault is described in these words. Drop a capture under *My model*: it needs "
+            "no symptom.",
+            icon=":material/search_off:",
+        )
+        return
+    st.caption("The likeliest first. One symptom has many causes: test before you change anything.")
+    for number, suspect in enumerate(found, 1):
+        fault = suspect.fault
+        with st.expander(f"{number}. {plain(fault.title)}", expanded=number == 1):
+            st.markdown(f"“{plain(suspect.words)}”")
+            st.markdown(plain(fault.why))
+            st.markdown(f"**Ten-second test.** {plain(suspect.test)}")
+            left, right = st.columns(2)
+            with left:
+                st.caption("As in the paper")
+                st.code(fault.right, language="python")
+            with right:
+                st.caption("As it goes wrong")
+                st.code(fault.wrong, language="python")
+            st.markdown(f"**Remedy.** {plain(fault.remedy)}")

@@ -1,0 +1,19 @@
+"""Debug: is a model that someone wrote the paper's, and what may a symptom come from?"""
+
+from collections.abc import Callable
+
+from pages.components.debug import my_model, my_symptom
+from pages.components.shared.panels import open_panel
+from pages.components.shell.frame import frame
+
+SUBTITLE = (
+    "Your own implementation against the paper: equal, or departing at this line. Your code stays "
+    "with you."
+)
+PANELS: dict[str, tuple[str, Callable[[], None]]] = {
+    "model": ("My model", my_model.panel),
+    "symptom": ("My symptom", my_symptom.panel),
+}
+
+with frame("Debug", SUBTITLE):
+    open_panel("What to look into", PANELS, "debug")
