@@ -113,7 +113,11 @@ def _verdict(found: dict[str, Any]) -> None:
     hint: int = 3
     if found["verdict"] != "equal":
         chosen = st.segmented_control(
-            "How much to say", list(HINTS), format_func=HINTS.get, default=2, key="hint"
+            "How much to say",
+            list(HINTS),
+            format_func=lambda level: HINTS[level],
+            default=2,
+            key="hint",
         )
         hint = chosen or 2
     told = found["hints"][hint]
