@@ -8,7 +8,7 @@ import streamlit as st
 from pages.components.runs.actions import problem_of_others, run_actions, trash_list
 from pages.components.runs.comparison import comparison
 from pages.components.runs.controls import undo_delete
-from pages.components.shell import address
+from pages.components.shell import address, browser
 from pages.components.shell.frame import errors_shown, frame
 from pages.components.shell.known_runs import known_runs
 from pages.components.shell.text import plain
@@ -20,6 +20,7 @@ from transformer.runs.directory import Run
 from transformer.runs.table import DAMAGED, Summary
 
 MOST = 8  # runs compared at once; more could not be told apart
+WHOSE = {"mine": "Mine", "all": "All"}
 AT_FIRST = 100  # rows of the table before one asks for all
 NEWEST_FIRST = "-when"
 MOVING = ("queued", *directory.ACTIVE)
@@ -66,6 +67,21 @@ def watch() -> None:
     st.session_state["watch run"] = st.session_state["run table"]["watch"]
 
 
+def mine_or_all(known: dict[str, tuple[Run, Summary]]) -> list[tuple[Run, Summary]]:
+    """Where runs have owners: one's own, or those of all who use this server."""
+    if not Limits.from_environment().owned:
+        return list(known.values())
+    address.read("whose", "all")
+    if st.session_state["whose"] not in WHOSE:
+        st.session_state["whose"] = "all"
+    whose = st.segmented_control(
+        "Whose", list(WHOSE), format_func=WHOSE.__getitem__, key="whose", required=True
+    )
+    address.write("whose", "mine" if whose == "mine" else "")
+    rows = known.values()
+    return [row for row in rows if whose == "all" or browser.may_control(row[0])]
+
+
 def table(known: dict[str, tuple[Run, Summary]]) -> None:
     """Search, the table, and its export."""
     address.read("search", "")
@@ -77,7 +93,7 @@ def table(known: dict[str, tuple[Run, Summary]]) -> None:
         address.write("search", text)
         order = st.session_state["order"] or NEWEST_FIRST
         address.write("order", "" if order == NEWEST_FIRST else order)
-        found = run_history.search((summary for _, summary in known.values()), text)
+        found = run_history.search((summary for _, summary in mine_or_all(known)), text)
         found = run_history.ordered(found, order)
         st.download_button(
             "Table as CSV",
@@ -170,7 +186,7 @@ def follow(drawn: dict[str, tuple[Run, Summary]]) -> None:
     tick()
 
 
-with frame("Runs", "Everything trained here: find a run, lay several over each other, tidy up."):
+with frame("Runs", "Everything trained here: find a run, compare several, tidy up."):
     if wanted := st.session_state.pop("watch run", None):
         st.switch_page("pages/train.py", query_params={"run": wanted})
     address.read("runs", "")

@@ -30,6 +30,9 @@ TAIL_BYTES = (1 << 12, 1 << 15, 1 << 18, 1 << 21)
 """How far back from its end a file is read for the last evaluation, until it is found."""
 
 
+PIECE_BYTES = 4096
+"""Of each place at which a small picture of the loss looks into the metrics."""
+
 T = TypeVar("T")
 
 
@@ -189,6 +192,25 @@ def last_step(run_path: Path) -> int:
             return next((record.step for record in _backwards(file, END_BYTES)), 0)
     except OSError:
         return 0
+
+
+def some_losses(run_path: Path, most: int = 24) -> tuple[tuple[int, float], ...]:
+    """(step, training loss) at places spread over the file: it costs the same for a long run."""
+    found: dict[int, float] = {}
+    try:
+        with (run_path / METRICS).open("rb") as file:
+            size = file.seek(0, io.SEEK_END)
+            for place in range(most):
+                start = place * max(size - PIECE_BYTES, 0) // (most - 1)
+                file.seek(start)
+                lines = _lines(file.read(PIECE_BYTES))[1 if start else 0 :]
+                records = _sound(lines, Record.parse)
+                train = (one for one in records if one.kind == "train" and one.loss is not None)
+                if (record := next(train, None)) is not None:
+                    found[record.step] = record.loss or 0.0
+    except OSError:
+        return ()
+    return tuple(sorted(found.items()))
 
 
 def _backwards(file: BinaryIO, length: int) -> Iterator[Record]:

@@ -15,7 +15,7 @@ from typing import Any
 from transformer.errors import RunError
 from transformer.files import write_csv
 from transformer.runs.directory import ACTIVE, Run
-from transformer.runs.metrics import METRICS, ends
+from transformer.runs.metrics import METRICS, ends, some_losses
 from transformer.tasks import TASKS
 
 FILES = ("config.json", "about.json", "status.json", METRICS)
@@ -33,6 +33,7 @@ class Summary:
     step, steps: updates made and planned.
     loss, exact_match: of the last evaluation; ``untrained_*`` of the one before any update.
     seconds: wall time, evaluations included.  tokens: source and target positions trained on.
+    curve: (step, loss) of some updates from the first to the last, for a small picture.
     created: seconds since 1970; 0 if unknown.
     parent: id of the run that this one was trained on from, or "".
     on_training_pairs: whether what is measured is measured on the pairs it learns.
@@ -53,6 +54,7 @@ class Summary:
     untrained_exact_match: float | None = None
     seconds: float | None = None
     tokens: int | None = None
+    curve: tuple[tuple[int, float], ...] = ()
     state: str = ""
     reason: str = ""
     created: float = 0.0
@@ -158,6 +160,7 @@ def summarise(run: Run) -> Summary:
         untrained_exact_match=untrained.exact_match,
         seconds=latest.seconds,
         tokens=latest.tokens,
+        curve=some_losses(run.path),
     )
 
 

@@ -32,6 +32,7 @@ def row(summary: Summary, owned: bool) -> dict[str, Any]:
         "shape": "" if summary.d_model is None else shape,
         "steps": steps,
         "loss": told(summary.loss, number),
+        "curve": [list(point) for point in summary.curve],
         "untrained_loss": told(summary.untrained_loss, number, "untrained "),
         "exact": told(summary.exact_match, percent),
         "untrained_exact": "on pairs it learns" if summary.on_training_pairs else untrained_exact,

@@ -1,4 +1,4 @@
-// All runs in a table. Rows stay the same elements while their texts change, so that whoever
+// All runs in a table, a line each. Rows stay the same elements while their texts change, so that whoever
 // walks through them by keyboard keeps their place.
 
 const COLUMNS = [ // for each: [key to sort by, title, whether high values come first], ...
@@ -10,6 +10,7 @@ const COLUMNS = [ // for each: [key to sort by, title, whether high values come 
 
 export default function ({ data, parentElement, setStateValue, setTriggerValue }) {
   const view = viewOf(parentElement, "run_table", build);
+  themeOf(view.root);
   view.send = setTriggerValue;
   view.keep = setStateValue;
   const text = JSON.stringify(data);
@@ -95,6 +96,7 @@ function makeRow(view, id) {
   row.querySelector(".name").append(name, element("span", { class: "small" }));
   const state = row.querySelector(".state");
   state.append(element("span", { class: "chip" }), element("span", { class: "small reason" }));
+  row.querySelector(".loss").append(svgElement("svg", { class: "curve", viewBox: "0 0 60 16", "aria-hidden": "true" }));
   for (const key of ["exact", "loss", "time", "size"]) {
     row.querySelector(`.${key}`).append(element("span"), element("span", { class: "small" }));
   }
@@ -103,6 +105,16 @@ function makeRow(view, id) {
     if (!event.target.closest("button, input") && !box.disabled && !String(getSelection())) box.click();
   };
   return row;
+}
+
+// The loss from the first update to the last, from 0 up to its highest.
+function drawCurve(picture, points) {
+  const text = JSON.stringify(points);
+  if (picture.dataset.shown === text) return;
+  picture.dataset.shown = text;
+  const last = Math.max(1, ...points.map(([step]) => step)), top = Math.max(...points.map(([, loss]) => loss)) || 1;
+  const places = points.map(([step, loss]) => `${1 + 58 * step / last},${15 - 14 * loss / top}`);
+  picture.replaceChildren(...(points.length > 1 ? [svgElement("polyline", { points: places.join(" ") })] : []));
 }
 
 const WHEN = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
@@ -130,6 +142,7 @@ function fill(row, run, chosen, full) {
   set(".exact span", run.exact);
   set(".exact .small", run.untrained_exact);
   set(".loss span", run.loss);
+  drawCurve(row.querySelector(".curve"), run.curve);
   set(".loss .small", run.untrained_loss);
   set(".step", run.steps);
   set(".time span", run.time);
@@ -137,5 +150,10 @@ function fill(row, run, chosen, full) {
   set(".size span", run.size);
   set(".size .small", run.shape);
   set(".when", run.created ? WHEN.format(new Date(1000 * run.created)) : "");
+  // What does not fit into the line is there under the pointer, and below for a run that is chosen.
+  for (const cell of row.children) {
+    const words = [...cell.querySelectorAll("button, span")].map((part) => part.textContent).filter(Boolean);
+    if (words.length) cell.title = words.join(" · ");
+  }
   for (const cell of row.children) cell.classList.toggle("blank", !cell.textContent && !cell.querySelector("input"));
 }
