@@ -16,15 +16,15 @@ with frame("Checkpoints", "A trained model in one file: look inside, check it, t
         upload_field()
     with left:
         entry = session.choose_checkpoint()
-    questions()
-    if entry is not None:
+    importing = questions()
+    if entry is not None and not importing:
         checkpoint = session.load(entry)
         with left:
             with st.container(horizontal=True):
                 st.download_button(
                     "Download",
                     data=entry.path.read_bytes,  # read when it is asked for
-                    file_name=f"{entry.id}.safetensors",
+                    file_name=kept.file_name(entry),
                     mime="application/octet-stream",
                     on_click="ignore",
                     icon=":material/download:",

@@ -13,6 +13,8 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from pages.components.checkpoints import upload
+from pages.components.checkpoints.kept import file_name
+from pages.components.shell import models
 from pages.components.stores import uploads
 from pages.components.stores.arrivals import Arrival
 from tests.support.checkpoint_files import make
@@ -165,6 +167,29 @@ def test_a_damaged_note_takes_nothing_down(beside: str) -> None:
     kept.path.with_suffix(".json").write_text(beside)
     app = open_page(checkpoint=kept.id)
     assert not messages(app)
+
+
+def test_a_file_that_is_known_already_is_named() -> None:
+    whole = bundled()
+    run = run_of(moved(whole, 1).to_bytes(), name="Mine: 2 changed")
+    snapshot = run.checkpoints()[0]
+    for path, name in (
+        (ROOT / "checkpoints" / "sort.safetensors", "Sort letters"),
+        (snapshot, "Mine: 2 changed, step 1"),
+    ):
+        kept, _ = uploads.keep("copy.safetensors", path.read_bytes(), ME)
+        same = models.identical(kept.path)
+        assert same is not None
+        assert same.name == name
+    kept, _ = uploads.keep("other.safetensors", moved(whole, 2).to_bytes(), ME)
+    assert models.identical(kept.path) is None
+
+
+def test_downloads_are_called_what_the_model_is_called() -> None:
+    run = run_of(bundled().to_bytes(), name="Mine: 2 changed")
+    names = {entry.id: file_name(entry) for entry in models.listed_checkpoints().values()}
+    assert names[f"run-{run.id}-1"] == "mine-2-changed-step-1.safetensors"
+    assert names["reverse"] == "reverse.safetensors"
 
 
 # --- the card -------------------------------------------------------------------------------------

@@ -50,7 +50,11 @@ def panel(entry: Listed, checkpoint: "Checkpoint") -> None:
 
 
 def _proposed(entry: Listed, entries: dict[str, Listed], task: str) -> str:
-    """Another point of the same run, or the bundled model of the task; else the first listed."""
+    """The same file under another name, another point of the same run, or the bundled model of the
+    task; else the first listed."""
+    same = models.identical(entry.path) if entry.id.startswith("upload-") else None
+    if same is not None and same.id in entries:
+        return same.id
     own = [one for one in entries.values() if one.path.parent == entry.path.parent]
     if own and entry.id.startswith("run-"):
         return own[0].id

@@ -1,5 +1,6 @@
 """What one may do with a checkpoint that is kept here: name it, note something, delete it."""
 
+import re
 from collections.abc import Callable
 
 import streamlit as st
@@ -25,6 +26,14 @@ def upload_of(entry: Listed) -> Upload | None:
 def run_of(entry: Listed) -> Run | None:
     """The run that an entry of the list belongs to; None for any other."""
     return Run(entry.path.parents[1]) if entry.id.startswith("run-") else None
+
+
+def file_name(entry: Listed) -> str:
+    """What a download is called: its name, as one that every system takes."""
+    if entry.path.parent == models.BUNDLED:
+        return entry.path.name
+    words = re.sub(r"[^\w.]+", "-", entry.name.lower().removesuffix(".safetensors")).strip("-.")
+    return f"{words or 'model'}.safetensors"
 
 
 def note_of(entry: Listed) -> str:

@@ -16,7 +16,7 @@ from streamlit import config
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
-from pages.components.shell import browser, jobs, session
+from pages.components.shell import browser, jobs, models, session
 from pages.components.shell.frame import problem
 from pages.components.shell.models import Listed
 from pages.components.shell.text import plain, verbatim
@@ -43,11 +43,13 @@ MOST_SECONDS = 600
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a file: the id of its checkpoint and what it wrote, or what is wrong."""
+    """What became of a file: the id of its checkpoint and what it wrote, the model that is the
+    same file, or what is wrong."""
 
     name: str
     id: str = ""
     example: tuple[str, str] | None = None
+    same_as: str = ""
     problem: UserError | None = None
 
 
@@ -75,11 +77,15 @@ def upload_field() -> None:
     _tell(state.get("outcome"))
 
 
-def questions() -> None:
-    """What only the person knows of a state dict that was brought; nothing where there is none."""
+def questions() -> bool:
+    """What only the person knows of a state dict that was brought; nothing where there is none.
+
+    Returns:
+        whether they are asked: then the model before is out of the way.
+    """
     arrival: Arrival | None = st.session_state.get("arrival")
     if arrival is None or not arrival.checked:
-        return
+        return False
     checkpoint: Checkpoint | None = None
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -94,13 +100,14 @@ def questions() -> None:
         except UserError as error:
             problem(error)
     if checkpoint is None:
-        return
+        return True
     try:
         st.session_state["arrived"] = _keep(arrival, checkpoint, made_here=True)
     except (UserError, OSError) as error:
         problem(_sentence(error))
-        return
+        return True
     st.rerun()
+    return True
 
 
 def _take(turn: int) -> None:
@@ -242,7 +249,10 @@ def _keep(arrival: Arrival, brought: "Path | Checkpoint", *, made_here: bool = F
 
             answer = checkpoint.answers([source], proof_strategy(checkpoint))[0]
             example = (source, answer.output)
-    st.session_state["outcome"] = Outcome(arrival.name, upload.id, example)
+    same = models.identical(upload.path)
+    st.session_state["outcome"] = Outcome(
+        arrival.name, upload.id, example, same.name if same else ""
+    )
     return upload.id
 
 
@@ -263,6 +273,8 @@ def _tell(outcome: Outcome | None) -> None:
         if outcome.example is not None:
             source, output = outcome.example
             said += f" It reads {verbatim(_short(source))} and writes {verbatim(_short(output))}."
+        if outcome.same_as:
+            said += f" It is identical to {plain(outcome.same_as)}: same SHA-256."
         st.success(said, icon=":material/check_circle:")
 
 

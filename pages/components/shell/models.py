@@ -1,5 +1,6 @@
 """The models that can be chosen: one's own, the bundled ones, and those of others, by names."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -151,6 +152,26 @@ def _told_apart(entries: list[Listed]) -> Iterator[Listed]:
             seen[entry.label] += 1
             entry = replace(entry, name=f"{entry.name} ({seen[entry.label]})")
         yield entry
+
+
+def identical(path: Path) -> Listed | None:
+    """Another model of the list that is the same file, byte for byte; None if there is none."""
+    wanted, size = _sha256(path), path.stat().st_size
+    for entry in bundled():
+        alike = entry.path != path and entry.path.stat().st_size == size
+        if alike and _sha256(entry.path) == wanted:
+            return entry
+    for run, summary in known_runs().values():
+        folder = run.path / "checkpoints"
+        for snapshot in snapshots(folder):
+            if snapshot.weights == wanted and weights_file(folder, snapshot.step) != path:
+                return find(f"run-{summary.id}-{snapshot.step}")
+    return None
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def first(entries: Mapping[str, Listed]) -> str | None:

@@ -1,0 +1,187 @@
+"""What the first screen of every page shows, in a real browser:
+
+    .venv/bin/python -m benchmarks.first_screens
+
+For every page in the states that matter, at 1280 x 800 and 400 x 800: the height of the page, the
+controls above its main picture, and whether its most important sentence and that picture are whole
+on the first screen. Exit status 1 if a height is beyond its target.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from playwright.sync_api import Error, Locator, Page, sync_playwright
+
+from tests.support.server import (
+    CHROMIUM_FLAGS,
+    ROOT,
+    find_browser,
+    settle,
+    start_server,
+    stop_server,
+)
+from transformer.runs.directory import Run, Status, started
+
+WIDTHS, HEIGHT = (1280, 400), 800
+CONTROLS = "button, input, select, textarea, [role=radio], [role=slider], [role=combobox], a"
+MANY = 30
+
+
+@dataclass(frozen=True)
+class Screen:
+    """A page in one state.
+
+    sentence, picture: selectors of its most important sentence and of its main picture.
+    target: most pixels of its height at 1280; None where it has none.
+    """
+
+    name: str
+    address: str
+    sentence: str
+    picture: str
+    target: int | None = None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One row: what a person sees before they scroll. None: it is not on the page."""
+
+    screen: Screen
+    width: int
+    height: int
+    controls: int | None
+    sentence: bool | None
+    picture: bool | None
+
+    @property
+    def missed(self) -> bool:
+        """Whether the page is higher than its target."""
+        target = self.screen.target if self.width == WIDTHS[0] else None
+        return target is not None and self.height > target
+
+
+OVERVIEW = Screen("Overview", "", "text=It says", ".word_map .stacks", HEIGHT)
+RUNS = Screen(f"Runs, {MANY}", "runs", ".run_table tbody tr >> nth=0", ".run_table .scroll", HEIGHT)
+
+
+def screens(finished: Run, failed: Run, live: Run) -> tuple[Screen, ...]:
+    """All pages in the states that matter."""
+    state = "[data-testid=stMain] p:has(strong) >> nth=0"
+    return (
+        OVERVIEW,
+        Screen("Train, idle", "train?task=reverse", "h1", "[data-testid=stButton] >> nth=0"),
+        Screen("Train, live", f"train?run={live.id}", state, ".live_curve"),
+        Screen("Train, finished", f"train?run={finished.id}", state, ".live_curve", 1400),
+        Screen("Train, failed", f"train?run={failed.id}", state, ".live_curve"),
+        Screen("Attention", "attention?checkpoint=sort&input=workbench", "text=It writes",
+               ".attention_explorer .large canvas >> nth=0", 1300),
+        Screen("Decode", "decode?checkpoint=reverse&input=abc", "text=The model",
+               ".decoding_steps", 1200),
+        RUNS,
+        Screen("Checkpoints", "checkpoints?checkpoint=reverse", "text=Decoded now",
+               ".architecture svg"),
+        Screen("Learn", "learn?checkpoint=reverse&input=abc", "h4", ".anatomy_map svg"),
+    )  # fmt: skip
+
+
+def measure(page: Page, url: str, screen: Screen, width: int) -> Measured:
+    """Open the page and measure it."""
+    page.set_viewport_size({"width": width, "height": HEIGHT})
+    page.goto(f"{url}/{screen.address}")
+    settle(page)
+    picture = page.locator(screen.picture).first
+    with suppress(Error):  # what has no picture in this state is measured all the same
+        picture.wait_for(state="visible", timeout=15_000)
+    settle(page)
+    top = _box(picture)
+    controls = page.get_by_test_id("stMain").locator(CONTROLS)
+    above = None
+    if top is not None:
+        boxes = [_box(one) for one in controls.all()]
+        above = sum(box is not None and box[1] <= top[0] for box in boxes)
+    height = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
+    sentence = page.locator("[data-testid=stMain]").locator(screen.sentence).first
+    return Measured(screen, width, height, above, _is_whole(sentence), _is_whole(picture))
+
+
+def _box(found: Locator) -> tuple[float, float] | None:
+    """Its upper and lower edge; None if it is not to be seen."""
+    if found.count() == 0 or (box := found.bounding_box()) is None or not box["height"]:
+        return None
+    return box["y"], box["y"] + box["height"]
+
+
+def _is_whole(found: Locator) -> bool | None:
+    box = _box(found)
+    return None if box is None else box[0] >= 0 and box[1] <= HEIGHT
+
+
+def table(rows: Sequence[Measured]) -> str:
+    """As Markdown."""
+    words = {None: "none", True: "whole", False: "cut off"}
+    lines = [
+        "| page | width | height | target | controls above the picture | sentence | picture |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        target = row.screen.target if row.width == WIDTHS[0] else None
+        aim = "" if target is None else f"{target:,}{' missed' if row.missed else ''}"
+        above = "" if row.controls is None else str(row.controls)
+        lines.append(
+            f"| {row.screen.name} | {row.width} | {row.height:,} | {aim} | {above} "
+            f"| {words[row.sentence]} | {words[row.picture]} |"
+        )
+    return "\n".join(lines)
+
+
+def make_runs(root: Path) -> tuple[Run, Run, Run]:
+    """One trained here, then copies of it: one failed, one at work, and others for the list."""
+    finished = Run(root / "finished")
+    command = [sys.executable, "-m", "transformer", "train", "--task", "reverse"]
+    sizes = ["--preset", "tiny", "--steps", "60", "--run-dir", str(finished.path)]
+    subprocess.run([*command, *sizes], cwd=ROOT, check=True, capture_output=True)
+    failed, live, *_ = (_copy(finished, f"copy{number}") for number in range(MANY - 1))
+    failed.set_status(Status("failed", "The machine ran out of memory.", "memory", step=60))
+    own = psutil.Process()
+    live.set_status(Status("running", pid=own.pid, process_started=started(own), step=60))
+    return finished, failed, live
+
+
+def _copy(run: Run, name: str) -> Run:
+    shutil.copytree(run.path, run.path.parent / name)
+    return Run(run.path.parent / name)
+
+
+def main() -> int:
+    rows = []
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        server = start_server(Path(folder))
+        (server.folder / "runs").mkdir()
+        every = screens(*make_runs(server.folder / "runs"))
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=CHROMIUM_FLAGS)
+        try:
+            for width in WIDTHS:
+                for screen in every:
+                    page = browser.new_page()
+                    began = time.perf_counter()
+                    rows.append(measure(page, server.url, screen, width))
+                    took = f"{time.perf_counter() - began:.0f} s"
+                    print(f"{screen.name}, {width}: {took}", file=sys.stderr)
+                    page.close()
+        finally:
+            browser.close()
+            stop_server(server)
+    print(table(rows))
+    return int(any(row.missed for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

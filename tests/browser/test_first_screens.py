@@ -1,0 +1,23 @@
+"""The most important thing of a page is on its first screen; ``benchmarks.first_screens`` says
+more."""
+
+import shutil
+
+import pytest
+
+from benchmarks.first_screens import MANY, OVERVIEW, RUNS, WIDTHS, Screen, measure
+from tests.browser.conftest import NewPage
+from tests.runs.test_table import make, some_metrics
+from tests.support.server import Server
+
+
+@pytest.mark.parametrize("screen", [OVERVIEW, RUNS], ids=lambda screen: screen.name)
+def test_one_screen_holds_it(server: Server, new_page: NewPage, screen: Screen) -> None:
+    root = server.folder / "runs"
+    made = [make(root, f"run {seed}", some_metrics(seed)) for seed in range(MANY)]
+    found = measure(new_page(), server.url, screen, WIDTHS[0])
+    for run in made:
+        shutil.rmtree(run.path)
+    assert not found.missed, found.height
+    assert found.sentence
+    assert found.picture
