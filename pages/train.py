@@ -1,4 +1,7 @@
-"""Choose a task, train, and watch it learn against the untrained baseline."""
+"""Choose a task, train, and watch it learn against the untrained baseline.
+
+Either the form stands here or one run: after the click the form folds to a line above the run.
+"""
 
 import time
 from collections.abc import Mapping
@@ -7,43 +10,57 @@ import streamlit as st
 
 from pages.components.runs.actions import duplicate
 from pages.components.runs.controls import afterwards, undo_delete
-from pages.components.runs.health import health_button
-from pages.components.runs.view import evidence_view, links, loss_figure, state_view
+from pages.components.runs.view import evidence_view, links, state_view
 from pages.components.shell import address, browser, current
+from pages.components.shell.clock import when
 from pages.components.shell.frame import errors_shown, frame
 from pages.components.training import form
+from pages.components.training.chosen import FORM, RUN, VIEW
 from transformer.config.limits import Limits
 from transformer.errors import UserError
 from transformer.files import remedy
 from transformer.runs import directory, launch, queue
-from transformer.runs.directory import ACTIVE, Run
+from transformer.runs.checked import read_checked
+from transformer.runs.directory import ACTIVE, ENDED, Run
 
-DOUBLE_CLICK_SECONDS = 2.0
 LATE_SECONDS = 3.0
-"""A run may have ended before the browser has drawn that it is there."""
+"""A run may have ended before the browser has drawn that it is there; and an address that soon
+may be older than what the person did."""
 LIVE = ("queued", *ACTIVE)
 TICK, FIRST_TICK, QUEUE_TICK = 1.0, 0.2, 3.0
 """Seconds between two looks at a run: at work, until its first numbers are there, and waiting."""
+CHECK_SECONDS = 60.0
+"""For so long after its end a run's health check is waited for."""
 
 
 def begin(request: form.Request) -> None:
     """Start the run that the form describes; an error is kept for the form to show."""
     last = st.session_state.get("last start")
-    if last and last[0] == request and time.monotonic() - last[1] < DOUBLE_CLICK_SECONDS:
-        return  # the second half of a double click
+    if last and last[0] == request and _is_at_work(last[1]):
+        show(last[1])  # a second click: the same settings and seed would give the same run
+        st.rerun()
     try:
-        show(form.start(request, browser.admitted()).id)
-        st.session_state["last start"] = (request, time.monotonic())
-        st.session_state.pop("training problem", None)
+        run = form.start(request, browser.admitted())
     except UserError as error:
         st.session_state["training problem"] = (request, error)
     except OSError as error:
         sentence = f"The run could not be written: {error.strerror}. {remedy(error)}; try again."
         st.session_state["training problem"] = (request, UserError(sentence))
+    else:
+        show(run.id)
+        st.session_state["last start"] = (request, run.id)
+        st.session_state.pop("training problem", None)
+        st.rerun()
+
+
+def _is_at_work(run_id: str) -> bool:
+    run = Run(directory.ROOT / run_id)
+    return (run.path / "config.json").exists() and run.status().state in LIVE
 
 
 def show(run_id: str) -> None:
-    """Have the page show another run; the newest, if no id is given."""
+    """Have the page show another run; the newest, or the form, if no id is given."""
+    st.session_state[VIEW] = RUN
     if run_id:
         st.session_state["just shown"] = (run_id, st.session_state.get("run"), time.monotonic())
         st.session_state["run"] = run_id
@@ -79,26 +96,69 @@ def drawn() -> None:
         st.session_state.pop("just shown", None)
 
 
-def choose_run() -> Run | None:
-    """The run that the address names, else the one chosen, else the newest."""
-    known = {run.id: run for run in browser.visible(directory.list_runs())}
+# --- Form or run -------------------------------------------------------------------------
 
-    def label(run: Run) -> str:
-        about = run.about()
-        made = time.strftime("%d %b, %H:%M:%S", time.localtime(about["created"]))
-        return f"{about['name'] or run.id}, {made}"
 
+def _named() -> dict[str, str]:
+    """What the address says of this page."""
+    names = (*form.PARAMETERS, "run")
+    return {name: value for name, value in st.query_params.items() if name in names}
+
+
+def is_form(known: Mapping[str, Run]) -> bool:
+    """Whether the form is shown, and no run: as the address says, else as it was, else the form
+    for those who have no run of their own."""
+    if not_yet_drawn(known):
+        return False
+    state, now = st.session_state, _named()
+    late = time.monotonic() - state.get("train address time", -LATE_SECONDS) < LATE_SECONDS
+    if now and now != state.get("train address") and not late:
+        state[VIEW] = RUN if "run" in now else FORM
+    state.setdefault(VIEW, RUN if own_newest(known) else FORM)
+    return bool(state[VIEW] == FORM)
+
+
+def left() -> None:
+    """Remember the address as this run of the page leaves it."""
+    now = _named()
+    if now != st.session_state.get("train address"):
+        st.session_state["train address"] = now
+        st.session_state["train address time"] = time.monotonic()
+
+
+def own_newest(known: Mapping[str, Run]) -> str:
+    """The newest run of this browser; empty if there is none."""
+    return next((run.id for run in known.values() if browser.may_control(run)), "")
+
+
+def new_run() -> None:
+    st.session_state[VIEW] = FORM
+    st.session_state.pop("just shown", None)
+
+
+# --- One run -----------------------------------------------------------------------------
+
+
+def label_of(run: Run) -> str:
+    """Its name, and when it was made by the browser's clock."""
+    about = run.about()
+    return f"{about['name'] or run.id}, {when(about['created'])}"
+
+
+def choose_run(known: Mapping[str, Run]) -> Run | None:
+    """The run that the address names, else the one chosen, else the newest of one's own."""
     if wanted := not_yet_drawn(known):
-        st.query_params["run"] = st.session_state["address run"] = wanted
-        st.session_state["run"] = wanted
-    # A teacher's link is for a run to come, not for the newest that happens to be there.
-    default = "" if form.is_locked() else next(iter(known), "")
+        st.session_state["address run"] = st.session_state["run"] = wanted
+        others = {name: value for name, value in st.query_params.items() if name not in _named()}
+        if _named() != {"run": wanted}:
+            st.query_params.from_dict({**others, "run": wanted})
     named = st.query_params.get("run") or st.session_state.get("kept run")
-    address.read("run", default)
-    if not known and not st.session_state["run"]:
-        st.info("No run yet. Choose a task and press Train: the default takes a minute or two.")
-        return None
-    chosen = address.choose("Run", {run.id: label(run) for run in known.values()}, "run")
+    address.read("run", own_newest(known) or next(iter(known), ""))
+    line = st.container(horizontal=True, vertical_alignment="bottom", key="run-line")
+    with line:
+        labels = {run.id: label_of(run) for run in known.values()}
+        chosen = address.choose("Run", labels, "run", label_shown=False)
+        st.button("New run", icon=":material/add:", key="new run", on_click=new_run)
     if chosen is None:
         return None
     last = st.session_state.get("run seen")
@@ -112,18 +172,20 @@ def watch(run: Run) -> None:
     """Draw the run as it goes on while it is at work, and once more when it has ended."""
     state, begun = run.status().state, run.has_begun()
     live = state in LIVE
-    if not live:  # what to do next stands above the evidence, which is long
+    if not live:
         state_view(run)
-        with st.container(horizontal=True, vertical_alignment="center"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
             if run.checkpoints():
                 links(run)
             duplicate(run)
-        afterwards(run, run.status(), show)
+            afterwards(run, run.status(), show)
+        wait_for_checks(run)
+        evidence_view(run)
+        return
 
     first = True
-    every = QUEUE_TICK if state == "queued" else TICK if begun else FIRST_TICK
 
-    @st.fragment(run_every=every if live else None)
+    @st.fragment(run_every=QUEUE_TICK if state == "queued" else TICK if begun else FIRST_TICK)
     def tick() -> None:
         nonlocal first
         with errors_shown():
@@ -133,27 +195,50 @@ def watch(run: Run) -> None:
             queue.poll(run.path.parent)
             if not browser.may_see(run):  # its owner shares it no longer
                 st.rerun()
-            if live:
-                status = state_view(run)
-                turned = (status.state == "queued") is not (state == "queued")
-                if turned or status.state not in LIVE or run.has_begun() is not begun:
-                    st.rerun()
+            status = state_view(run)
+            turned = (status.state == "queued") is not (state == "queued")
+            if turned or status.state not in LIVE or run.has_begun() is not begun:
+                st.rerun()
             evidence_view(run)
 
     tick()
-    if run.checkpoints():
-        health_button(run)
-    if not live and st.toggle("The loss as a figure to save"):
-        st.caption("The camera above the figure saves it as a picture.")
-        st.plotly_chart(loss_figure(run))
+
+
+def wait_for_checks(run: Run) -> None:
+    """After a run's end its trainer makes the health check: the verdict may change with it."""
+    status = run.path / "status.json"
+    if run.status().state not in ENDED or read_checked(run.path) is not None:
+        return
+    try:
+        left = status.stat().st_mtime + CHECK_SECONDS - time.time()
+    except OSError:
+        return
+    if left <= 0:
+        return
+
+    @st.fragment(run_every=TICK)
+    def tick() -> None:
+        if (
+            read_checked(run.path) is not None
+            or time.time() > status.stat().st_mtime + CHECK_SECONDS
+        ):
+            st.rerun()
+        st.caption("The checks are running.")
+
+    tick()
 
 
 with frame("Train", "Watch a Transformer learn, next to the same model untrained."):
-    form.form(begin)
-    st.subheader("Runs", divider="gray")
+    known = {run.id: run for run in browser.visible(directory.list_runs())}
     undo_delete(show)
-    run = choose_run()
-    if run is not None:
-        watch(run)
+    run = None
+    if is_form(known):
+        form.form(begin)
+    else:
+        with st.container(gap="xsmall"):
+            run = choose_run(known)
+            if run is not None:
+                watch(run)
+    left()
     if Limits.from_environment().keeps_ready and (run is None or run.status().state not in LIVE):
         launch.keep_one_ready()

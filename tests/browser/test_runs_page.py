@@ -145,7 +145,7 @@ def test_curves_and_figure_are_saved_without_another_machine(
     words = "".join(root.itertext())
     assert "two" in words
     assert MARKUP in words
-    assert "loss (nats a token)" in words
+    assert "loss (nats per token)" in words
     lines = [e for e in root.iter() if e.get("class") == "js-line"]
     assert len(lines) >= 4
 

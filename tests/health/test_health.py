@@ -27,6 +27,7 @@ from transformer.health import (
     check_targets,
 )
 from transformer.model import Transformer
+from transformer.runs.checked import read_checked
 from transformer.runs.directory import Run, create_run
 from transformer.tasks.presets import prepare
 from transformer.trainer.trainer import Trainer
@@ -156,7 +157,11 @@ def test_the_command_line_tells_findings_and_progress(
     found = json.loads(said.out)
     assert found["ok"]
     assert {finding["state"] for finding in found["findings"]} == {"ok", "waiting"}
-    assert "Training a small model on eight pairs" in said.err
+    assert "Letting the model write" in said.err
+    # It stays with the run, for those who ask for the verdict.
+    kept = read_checked(run.path)
+    assert kept is not None
+    assert (kept.step, list(kept.findings)) == (2, found["findings"])
 
 
 def test_a_damaged_checkpoint_is_a_finding(
@@ -367,14 +372,14 @@ def test_a_curve_that_rises_or_jumps_is_named() -> None:
     assert "is rising" in alarms(curve_of([*FALLING, *[2.5] * 20], (1.0, 0.5, 2.6)))[0]
     jumping = [4.0 if i in (70, 80, 90) else loss for i, loss in enumerate(FALLING)]
     assert "is spiky" in alarms(curve_of(jumping))[0]
-    assert "too high at first" in alarms(curve_of([9.0, 8.0, *FALLING]))[0]
+    assert "first updates are too large" in alarms(curve_of([9.0, 8.0, *FALLING]))[0]
     assert "worse than untrained" in alarms(curve_of([5.0] * 100))[0]
     assert "guessing by frequency" in alarms(curve_of([3.1] * 120))[0]
 
 
-def test_pairs_learned_by_heart_are_told_from_a_rate_too_high() -> None:
+def test_memorised_pairs_are_told_from_a_rate_too_high() -> None:
     [sentence] = alarms(curve_of(FALLING, (2.0, 1.2, 2.6)))
-    assert "by heart (overfitting)" in sentence
+    assert "memorises its pairs (overfitting)" in sentence
     assert "1.2 at step 200 to 2.6" in sentence
 
 

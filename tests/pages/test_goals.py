@@ -12,12 +12,14 @@ import pytest
 from pages.components.runs.goals import cards
 from pages.components.runs.health import check, findings_list
 from transformer.errors import UserError
+from transformer.runs.checked import read_checked
 from transformer.runs.directory import Run, Status, create_run
-from transformer.runs.goals import OverfitCheck, add_evidence
-from transformer.runs.metrics import History
+from transformer.runs.goals import OverfitCheck, add_evidence, read_goals
+from transformer.runs.metrics import by_step
+from transformer.runs.verdict import Seen
 from transformer.tasks.presets import prepare
 
-TWIN = OverfitCheck(8, 8, [[0, 4.5], [20, 1.0], [40, 0.009]], 0.009, 40, 1.2)
+CHECK = OverfitCheck(8, 8, [[0, 4.5], [20, 1.0], [40, 0.009]], 0.009, 40, 1.2)
 UNTRAINED = [
     {"kind": "eval", "step": 0, "loss": 4.9, "token_accuracy": 0.0, "unigram": 3.2, "seconds": 1},
     {"kind": "eval", "step": 0, "exact_match": 0.0, "seconds": 1},
@@ -37,9 +39,14 @@ def states(run: Run, *records: dict[str, Any]) -> list[str]:
 def shown(run: Run, *records: dict[str, Any]) -> list[str]:
     lines = [json.dumps(record) + "\n" for record in (*UNTRAINED, *records)]
     (run.path / "metrics.jsonl").write_text("".join(lines))
-    history = History(run.path)
-    history.update()
-    return cards(run, history)
+    return cards(seen(run))
+
+
+def seen(run: Run) -> Seen:
+    records = run.metrics()
+    train, evaluations = by_step(records, "train"), by_step(records, "eval")
+    goals = read_goals(run.path)
+    return Seen.of(run.config(), run.status(), train, evaluations, goals, read_checked(run.path))
 
 
 def evaluated(step: int, loss: float, exact: float) -> list[dict[str, Any]]:
@@ -59,34 +66,34 @@ def reload(ok: bool) -> dict[str, Any]:
 
 
 def test_a_new_run_waits_for_all_evidence(run: Run) -> None:
-    assert states(run) == ["… waiting for evidence"] * 3
+    assert states(run) == ["… pending"] * 3
 
 
 def test_the_cards_fill_in_as_evidence_arrives(run: Run) -> None:
-    add_evidence(run.path, "twin", TWIN.to_dict())
-    assert states(run)[0] == "✓ proven"
-    assert states(run, *evaluated(100, 4.0, 0.0))[1] == "◔ not yet"  # above unigram
-    assert states(run, *evaluated(100, 2.0, 0.0))[1] == "◔ not yet"  # no answer right
-    assert states(run, *evaluated(100, 2.0, 0.1))[1] == "✓ proven"
+    add_evidence(run.path, "twin", CHECK.to_dict())
+    assert states(run)[0] == "✓ passed"
+    assert states(run, *evaluated(100, 4.0, 0.0))[1] == "… pending"  # above unigram
+    assert states(run, *evaluated(100, 2.0, 0.0))[1] == "… pending"  # no answer right
+    assert states(run, *evaluated(100, 2.0, 0.1))[1] == "✓ passed"
     add_evidence(run.path, "reload", reload(ok=True))
-    assert states(run, *evaluated(100, 2.0, 0.1)) == ["✓ proven"] * 3
+    assert states(run, *evaluated(100, 2.0, 0.1)) == ["✓ passed"] * 3
 
 
 def test_evidence_against_a_goal_is_said(run: Run) -> None:
-    add_evidence(run.path, "twin", replace(TWIN, right=0).to_dict())
+    add_evidence(run.path, "twin", replace(CHECK, right=0).to_dict())
     add_evidence(run.path, "reload", reload(ok=False))
-    assert states(run, *evaluated(100, 5.5, 0.0)) == ["✗ refuted", "◔ not yet", "✗ refuted"]
+    assert states(run, *evaluated(100, 5.5, 0.0)) == ["✗ failed", "… pending", "✗ failed"]
     end(run)
-    assert states(run, *evaluated(100, 5.5, 0.0)) == ["✗ refuted"] * 3
+    assert states(run, *evaluated(100, 5.5, 0.0)) == ["✗ failed"] * 3
     assert "sees what it has to predict" in shown(run)[0]
 
 
-def test_a_twin_cut_short_has_refuted_nothing(run: Run) -> None:
-    short = replace(TWIN, loss=1.0, right=2, cut_short=True)
+def test_an_overfit_check_cut_short_has_failed_nothing(run: Run) -> None:
+    short = replace(CHECK, loss=1.0, right=2, cut_short=True)
     add_evidence(run.path, "twin", short.to_dict())
-    assert states(run)[0] == "◔ not yet"
+    assert states(run)[0] == "… pending"
     add_evidence(run.path, "twin", replace(short, cut_short=False, loss=None, curve=[]).to_dict())
-    assert states(run)[0] == "✗ refuted"
+    assert states(run)[0] == "✗ failed"
 
 
 def test_the_numbers_stand_beside_their_baselines(run: Run) -> None:

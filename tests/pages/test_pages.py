@@ -1,6 +1,7 @@
 """Every page through Streamlit's own test runner: what the browser tests need not repeat."""
 
 import math
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -208,10 +209,11 @@ def finished(trained: Path, own_folder: None) -> Run:
 def test_train_page_shows_a_finished_run_with_its_baselines(finished: Run) -> None:
     app = open_page("train", run=finished.id)
     assert not messages(app)
-    shown = {metric.label: metric.delta for metric in app.metric}
-    assert shown["Exact match"] == "untrained 0.0 %"
-    assert shown["Loss"].startswith("untrained ")
-    untrained = float(shown["Loss"].removeprefix("untrained "))
+    shown = "".join(block.proto.body for block in app.get("html"))
+    assert "Not learned:" in shown
+    [loss, exact] = re.findall(r">untrained</th><td>(.*?)</td><td>(.*?)</td>", shown)[0]
+    assert exact == "0.0 %"
+    untrained = float(loss)
     # Tied embeddings: an untrained model favours the token it has just read.
     assert 0 < untrained - math.log(30) < 2.5
 
@@ -223,7 +225,9 @@ def test_train_page_says_why_a_run_failed(nursery: Nursery) -> None:
     (run.path / "data.tsv").write_bytes(b"good\tgut\nbad\t\x81\n")
     assert nursery.train(run, environment={}).wait() == 1
     app = open_page("train", run=run.id)
-    assert any("not UTF&#45;8 text &#40;line 2&#41;" in message for message in messages(app))
+    shown = "".join(block.proto.body for block in app.get("html"))
+    assert "<b>Failed:</b>" in shown
+    assert "not UTF-8 text (line 2)" in shown
 
 
 def test_a_point_that_its_run_no_longer_keeps_is_told_from_one_that_never_was(

@@ -49,12 +49,24 @@ def test_a_link_with_hidden_controls_shows_one_line_and_one_button() -> None:
     app = open_page("train", task="sort", steps="2", final_examples="8", controls="hidden")
     assert [button.label for button in app.main.button] == ["Train"]
     assert not app.number_input
-    assert any("Sort letters" in block.value and "steps 2" in block.value for block in app.markdown)
+    assert any(
+        "Sort letters" in block.value and "updates 2" in block.value for block in app.markdown
+    )
     app.button(key="train").click().run()
     config = list_runs()[0].config()
     assert (config.data.task, config.training.steps) == ("sort", 2)
-    # And the form of another link opens as that link says.
+    # The run stands there now; the form that comes back is as the link said.
+    assert app.query_params == {"run": [list_runs()[0].id]} or set(app.query_params) == {"run"}
+    app.button(key="new run").click().run()
     assert app.query_params["controls"] == "hidden"
+
+
+def refuses(app: AppTest, reason: str) -> bool:
+    """Whether a click on Train is answered with this reason, and starts nothing."""
+    before = len(list_runs())
+    app.button(key="train").click().run()
+    said = [block.value.replace("&#45;", "-") for block in app.error]
+    return any(reason in sentence for sentence in said) and len(list_runs()) == before
 
 
 def typed_pairs(app: AppTest, text: str) -> None:
@@ -68,7 +80,7 @@ def typed_pairs(app: AppTest, text: str) -> None:
 
 def test_typed_pairs_come_with_advice_and_survive_a_reload() -> None:
     app = open_page("train", task="pairs")
-    assert app.button(key="train").disabled
+    assert refuses(app, "There are no pairs yet")
     typed_pairs(app, TYPED)
     assert any("Pairs read: 3.** Lines left out: 1." in block.value for block in app.markdown)
     assert app.selectbox(key="preset pairs").value == "overfit"
@@ -80,7 +92,6 @@ def test_typed_pairs_come_with_advice_and_survive_a_reload() -> None:
     again = open_page("train", **address)
     assert again.text_area(key="pairs text").value == TYPED
     assert again.selectbox(key="preset pairs").value == "overfit"
-    assert not again.button(key="train").disabled
     again.number_input(key="pairs.overfit.TrainingConfig.steps").set_value(2).run()
     again.button(key="train").click().run()
     assert not messages(again)
@@ -104,15 +115,22 @@ def test_a_demo_takes_no_pairs(link: dict[str, str], monkeypatch: pytest.MonkeyP
     said = [block.value for block in (*app.info, *app.error)]
     assert any("switched off here" in sentence for sentence in said)
     assert not app.text_area
-    assert app.button(key="train").disabled
+    assert refuses(app, "switched off here")
 
 
 def test_pairs_that_cannot_be_read_are_named_and_kept() -> None:
     app = open_page("train", task="pairs")
-    typed_pairs(app, "cat, Katze")
+    typed_pairs(app, "cat Katze")
     assert "No pair was found" in messages(app)[0]
-    assert app.text_area(key="pairs text").value == "cat, Katze"
-    assert app.button(key="train").disabled
+    assert app.text_area(key="pairs text").value == "cat Katze"
+    assert refuses(app, "No pair was found")
+
+
+def test_pairs_with_commas_are_read_from_the_box_too() -> None:
+    app = open_page("train", task="pairs")
+    typed_pairs(app, "cat, Katze\ndog, Hund")
+    assert not messages(app)
+    assert any("Pairs read: 2.** Lines left out: 0." in block.value for block in app.markdown)
 
 
 def test_a_person_may_choose_otherwise_and_come_back() -> None:
@@ -133,7 +151,7 @@ def test_pairs_that_are_not_here_are_named(pairs: str) -> None:
     for controls in ({}, {"controls": "hidden"}):
         app = open_page("train", task="pairs", pairs=pairs, **controls)
         assert "not here" in messages(app)[0]
-        assert app.button(key="train").disabled
+        assert refuses(app, "no pairs yet" if not controls else "not here")
 
 
 def test_the_link_of_a_run_on_own_pairs_opens_the_form_with_them() -> None:
@@ -142,10 +160,13 @@ def test_the_link_of_a_run_on_own_pairs_opens_the_form_with_them() -> None:
     assert run.data_file is not None
     query = form.link_of(config, pairs_store.keep_run(run.data_file, "seven"))
     app = open_page("train", **query)
-    while app.button(key="train").disabled:
+    # A click that comes while the pairs are still being read waits for them.
+    app.button(key="train").click().run()
+    deadline = time.monotonic() + 20
+    while len(list_runs()) < 2:
+        assert time.monotonic() < deadline
         time.sleep(0.2)
         app.run()
-    app.button(key="train").click().run()
     copy = next(found for found in list_runs() if found.id != run.id)
     assert copy.config() == config
     assert copy.data_file is not None

@@ -39,7 +39,7 @@ MAX_TEXT = 50_000
 class Summary:
     """How the model came about, and how good it was when it was saved.
 
-    seconds: wall time of training, evaluations included. Losses in nats a token; exact_match
+    seconds: wall time of training, evaluations included. Losses in nats per token; exact_match
     and token_accuracy as shares of 1, over ``examples`` held-out pairs.
 
     curve: [step, loss, exact_match] of evaluations along the way, at most MAX_CURVE of them, the

@@ -7,6 +7,8 @@ import argparse
 import json
 import os
 import tempfile
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import MISSING, asdict, fields
 from functools import partial
 from pathlib import Path
@@ -14,9 +16,11 @@ from typing import Any
 
 from transformer.cli.terminal import boolean, note, note_share, say
 from transformer.config import DataConfig, TrainingConfig, TransformerConfig
-from transformer.errors import UserError
+from transformer.errors import RunError, UserError
 from transformer.runs import continuation, queue
-from transformer.runs.directory import ROOT, Run, create_run, list_runs
+from transformer.runs.checked import read_checked
+from transformer.runs.directory import ENDED, ROOT, Run, create_run, list_runs
+from transformer.runs.verdict import Verdict, verdict_of
 from transformer.tasks import TASKS
 from transformer.tasks.own_pairs.task import read_pairs, write_pairs
 from transformer.tasks.presets import PRESETS, prepare
@@ -30,7 +34,7 @@ def add_commands(commands: Any) -> None:
     """``train``, ``pause``, ``stop``, ``save``, ``runs``, ``health`` and ``pairs``."""
     _add_train(commands.add_parser("train", help="train a model into a run directory, or resume"))
     _add_run_commands(commands)
-    _add_health(commands.add_parser("health", help="check a run: is its model sound?"))
+    _add_health(commands.add_parser("health", help="check a run: model, overfit check, curve"))
     _add_pairs(commands.add_parser("pairs", help="say what a file of pairs holds"))
 
 
@@ -126,10 +130,28 @@ def train(options: argparse.Namespace) -> int:
         trainer.Trainer(run, trainer.to_stderr if world.is_main else _silent, world).train()
         if not world.is_main:
             return 0
+        _check_health(run, trainer.to_stderr)
         result = trainer.result(run)
+    trainer.to_stderr(str(verdict_of(run)))
     if options.json:
         print(json.dumps(result))
     return 0 if result["state"] in ("finished", "stopped", "paused") else 1
+
+
+def _check_health(run: Run, progress: Callable[[str], None]) -> None:
+    """At the end of a run; what goes wrong with it is no reason to call the run a failure."""
+    known = read_checked(run.path)
+    if run.status().state not in ENDED or (known and known.step >= run.last_step()):
+        return
+    try:
+        from transformer.health import check_and_keep
+
+        check_and_keep(run, patient=False)
+    except Exception as error:  # the disk may be full, or the run deleted by now
+        progress(f"The health check could not be made: {error}")
+    else:
+        checked = read_checked(run.path)
+        progress(f"Health check: {checked.summary}." if checked else "The check was not kept.")
 
 
 def _meet(options: argparse.Namespace, world: Any) -> Run:
@@ -212,18 +234,29 @@ def list_all(options: argparse.Namespace) -> int:
     for run in list_runs(options.folder):
         status, name = run.status(), run.about()["name"]
         if options.json:
-            print(json.dumps({"run": str(run.path), "name": name, **asdict(status)}))
+            found = _verdict(run)
+            said = {"run": str(run.path), "name": name, **asdict(status)}
+            print(json.dumps(said | {"verdict": found.to_dict() if found else None}))
         else:
             say(f"{run.path}  {status.state:<11} step {status.step:>9,}  {visible(name)}")
+            if found := _verdict(run):
+                say(f"    {visible(str(found))}")
     return 0
+
+
+def _verdict(run: Run) -> Verdict | None:
+    """None of a damaged run, which is listed all the same."""
+    with suppress(RunError):
+        return verdict_of(run)
+    return None
 
 
 def health(options: argparse.Namespace) -> int:
     run = Run(options.run_dir)
     run.config()  # before torch is there: whoever mistyped a path need not wait
-    from transformer.health import check_run
+    from transformer.health import check_and_keep
 
-    findings = check_run(run, note)
+    findings = check_and_keep(run, note)
     ok = not any(finding.alarm for finding in findings)
     if options.json:
         print(json.dumps({"ok": ok, "findings": [asdict(finding) for finding in findings]}))

@@ -26,7 +26,7 @@ LOSS_PAIRS = 1024
 class Evaluation:
     """What a checkpoint scores on held-out pairs.
 
-    loss in nats a token; token_accuracy and exact_match as shares of 1.
+    loss in nats per token; token_accuracy and exact_match as shares of 1.
     beam: hypotheses the outputs were searched with; 1 is greedy.
     right: of each pair, whether its output was right.
     """

@@ -22,7 +22,7 @@ from transformer.figures.style import (
 )
 
 STEPS = "step (updates made)"
-LOSS = "loss (nats a token)"
+LOSS = "loss (nats per token)"
 
 
 def loss_curves(
@@ -35,7 +35,7 @@ def loss_curves(
     """Loss over steps, with a horizontal line for each baseline.
 
     Args:
-        training, evaluation: points of a step, a loss in nats a token, and whatever follows.
+        training, evaluation: points of a step, a loss in nats per token, and whatever follows.
         baselines: name -> loss; one that was not measured is None and left out.
     """
     figure = go.Figure()

@@ -30,7 +30,7 @@ from transformer.health.invariants import (
     check_targets,
 )
 from transformer.health.learning import check_generation, check_gradients
-from transformer.health.run import check_parts, check_run
+from transformer.health.run import check_and_keep, check_parts, check_run
 
 check_twin = check_overfit
 """The same, under the name that it had before."""
@@ -40,6 +40,7 @@ __all__ = [
     "Curve",
     "Finding",
     "Model",
+    "check_and_keep",
     "check_attention",
     "check_curve",
     "check_first_loss",

@@ -52,7 +52,7 @@ class Curve:
 
 
 def untrained_loss_bound(config: TransformerConfig) -> tuple[float, str]:
-    """The most that the loss of an untrained model should be, in nats a token, and why.
+    """The most that the loss of an untrained model should be, in nats per token, and why.
 
     The logits of an untrained model are about normal with variance s², so that the expected
     softmax denominator over V tokens is V·exp(s²/2), and the loss is ln V + s²/2. If the output
@@ -112,10 +112,10 @@ def check_first_loss(loss: float | None, config: TransformerConfig) -> Finding:
 
 
 def check_overfit(found: OverfitCheck | None) -> Finding:
-    """Did a small model learn its pairs by heart, and write them by itself?"""
-    name = "A small model memorises eight pairs"
+    """Did a small copy of the model memorise its pairs, and write them by itself?"""
+    name = "The overfit check: a small copy memorises eight pairs"
     if found is None:
-        return Finding(name, "waiting", "The small model has not been trained yet.")
+        return Finding(name, "waiting", "The small copy has not been trained yet.")
     shown = "not a finite number" if found.loss is None else f"{found.loss:.3g}"
     story = (
         f"After {found.steps} updates on {found.pairs} pairs its loss is {shown}, and it writes "
@@ -138,12 +138,18 @@ def check_overfit(found: OverfitCheck | None) -> Finding:
             f"{story}; it was cut short after {found.seconds:.0f} s.",
             "Check again when the machine is less busy.",
         )
+    if found.still_falling:
+        return Finding(
+            name,
+            "waiting",
+            f"{story}; it was still falling: at this learning rate it needs more updates.",
+        )
     return Finding(
         name,
         "problem",
-        f"Something in the model stands in the way of learning: it cannot learn {found.pairs} "
-        f"pairs by heart. {story}.",
-        "Look at the findings above: the softmax, the masks, the gradients.",
+        f"Something stands in the way of learning: a small copy cannot memorise {found.pairs} "
+        f"pairs. {story}.",
+        "Look at the other findings: the learning rate, the softmax, the masks, the gradients.",
     )
 
 
@@ -158,7 +164,11 @@ def check_curve(curve: Curve, run: RunConfig, state: str) -> list[Finding]:
     far = rate / usual
     compared = f"The rate went up to {rate:.2g}; {usual:.1g} is usual for d_model = "
     compared += f"{run.model.d_model}" + (f", {far:.0f} times less" if far >= 2 else "")
-    lower = f"{compared}. Lower it, or lengthen the warm-up of {run.training.warmup_steps} updates."
+    warmup = run.training.warmup_steps
+    longer = f"lengthen the warm-up of {warmup} updates" if warmup else "give it a warm-up of 100"
+    lower = (
+        f"Lower it to about {min(usual, rate / 2):.1g} and train again. {compared}; or {longer}."
+    )
     last = curve.train[-1][0] if curve.train else 0
     if state == "diverged":
         finite = Finding(
@@ -176,11 +186,17 @@ def check_curve(curve: Curve, run: RunConfig, state: str) -> list[Finding]:
         if curve.train
         else "No update has been recorded yet.",
     )
-    return [finite, _learning(curve, run, far, lower), _overfitting(curve, run)]
+    return [finite, _learning(curve, run, usual, lower, compared), _overfitting(curve, run)]
 
 
-def _learning(curve: Curve, run: RunConfig, far: float, lower: str) -> Finding:
-    """The curve against its baselines after the warm-up."""
+def _learning(curve: Curve, run: RunConfig, usual: float, lower: str, compared: str) -> Finding:
+    """The curve against its baselines after the warm-up.
+
+    Args:
+        usual: the usual highest learning rate.
+        lower, compared: what to do about a rate that is too high, and the numbers for that.
+    """
+    far = max([rate for _, _, rate in curve.train], default=run.training.learning_rate) / usual
     name = "The loss falls"
     untrained, warmup = curve.untrained, run.training.warmup_steps
     enough = max(100, 2 * warmup)
@@ -218,12 +234,22 @@ def _learning(curve: Curve, run: RunConfig, far: float, lower: str) -> Finding:
             f"where answers end, and hardly more. {said}{peak}; {guessing}.",
             lower,
         )
-    if now > 0.95 * floor and last >= max(1000, 5 * warmup):
+    if now > 0.95 * floor and not warmup and far >= 2:
+        return Finding(
+            name,
+            "problem",
+            f"There is no warm-up: the model has hardly learned more than how frequent tokens are. "
+            f"{said}; {guessing}.",
+            f"Give it a warm-up of 100 updates and train again. {compared}.",
+        )
+    if now > 0.95 * floor and (last >= max(1000, 5 * warmup) or far < 1 / FAR):
         return Finding(
             name,
             "warning",
-            f"Hardly better than guessing by frequency: {lowered(said)}; {guessing}.",
-            f"The learning rate is {1 / far:.0f} times below the usual one; raise it."
+            f"{'The learning rate is too low: h' if far < 1 / FAR else 'H'}ardly better than "
+            f"guessing by frequency. {said}; {guessing}.",
+            f"Raise it to about {usual:.1g} and train again. It is {1 / far:.0f} times less than "
+            "usual."
             if far < 1 / FAR
             else "Train longer. If it stays there, see whether the source is read, and try a "
             "larger model or another learning rate.",
@@ -232,9 +258,10 @@ def _learning(curve: Curve, run: RunConfig, far: float, lower: str) -> Finding:
         return Finding(
             name,
             "warning",
-            f"The learning rate is too high at first: the training loss went up to {highest:.3g}, "
-            f"untrained it was {untrained:.3g}. It has come down to {now:.3g} since.",
-            lower,
+            f"{'The first updates are too large' if warmup else 'There is no warm-up'}: the "
+            f"training loss went up to {highest:.3g}, untrained it was {untrained:.3g}. It has "
+            f"come down to {now:.3g} since.",
+            lower if warmup else f"Give it a warm-up of 100 updates and train again. {compared}.",
         )
     evaluated = [loss for _, loss in curve.evaluations]
     best, newest = min(evaluated), evaluated[-1]
@@ -267,29 +294,31 @@ def _learning(curve: Curve, run: RunConfig, far: float, lower: str) -> Finding:
     )
 
 
-def lowered(sentence: str) -> str:
-    """A sentence as it stands inside another."""
-    return sentence[0].lower() + sentence[1:]
-
-
 def _overfitting(curve: Curve, run: RunConfig) -> Finding:
     """The training loss against the evaluation loss."""
-    name = "Learned, not only remembered"
+    name = "Held-out loss beside training loss"
     if run.data.evaluates_on_training_pairs:
-        return Finding(name, "ok", "Nothing is held out: this run is to learn its pairs by heart.")
+        return Finding(name, "ok", "Nothing is held out: this run is to memorise its pairs.")
     if len(curve.evaluations) < 3 or not curve.train:
         return Finding(name, "waiting", "There are too few evaluations to compare yet.")
     losses = [loss for _, loss in curve.evaluations]
-    now, best, train = losses[-1], min(losses), curve.train[-1][1]
+    now, best = losses[-1], min(losses)
+    train = median([loss for _, loss, _ in curve.train][-5:])
+    if train > 0.8 * curve.with_ends:
+        return Finding(
+            name,
+            "waiting",
+            "It has hardly learned its training pairs; there is nothing to compare.",
+        )
     if now > best + max(0.3, 0.3 * best) and train < now / 2:
         step = curve.evaluations[losses.index(best)][0]
         return Finding(
             name,
             "warning",
-            f"The model learns its pairs by heart (overfitting): the loss on held-out pairs rose "
+            f"The model memorises its pairs (overfitting): the loss on held-out pairs rose "
             f"from {best:.3g} at step {step:,} to {now:.3g}, while on training pairs it is "
             f"{train:.3g}.",
-            "More pairs, more dropout, a smaller model, or stop at the best step.",
+            "Bring more pairs, or more dropout, or a smaller model. Or stop at the best step.",
         )
     return Finding(
         name,

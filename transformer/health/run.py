@@ -1,6 +1,8 @@
 """The health check of a run: its newest model, its batches, its overfit check and its curve."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict
 
 import torch
 
@@ -19,8 +21,9 @@ from transformer.health.invariants import (
 from transformer.health.learning import check_generation, check_gradients
 from transformer.hooks import record
 from transformer.model import Transformer
+from transformer.runs.checked import write_checked
 from transformer.runs.directory import Run
-from transformer.runs.goals import read_goals
+from transformer.runs.goals import add_evidence, read_goals
 from transformer.runs.metrics import Record, by_step
 from transformer.tasks import Pair, Task, build_task
 from transformer.tasks.baselines import unigram_loss
@@ -42,7 +45,20 @@ DRIFT = 0.25
 Progress = Callable[[str], None]
 
 
-def check_run(run: Run, progress: Progress = lambda _: None) -> list[Finding]:
+def check_and_keep(
+    run: Run, progress: Progress = lambda _: None, *, patient: bool = True
+) -> list[Finding]:
+    """:func:`check_run`, and put down what was found in the run's directory."""
+    step = run.last_step()
+    findings = check_run(run, progress, patient=patient)
+    with suppress(OSError):  # a run that one may only read can be checked, too
+        write_checked(run.path, step, [asdict(finding) for finding in findings])
+    return findings
+
+
+def check_run(
+    run: Run, progress: Progress = lambda _: None, *, patient: bool = True
+) -> list[Finding]:
     """All findings on a run, in the order in which one would look; a few seconds.
 
     The model is that of the newest checkpoint, or the untrained one if there is none yet, under
@@ -50,6 +66,7 @@ def check_run(run: Run, progress: Progress = lambda _: None) -> list[Finding]:
 
     Args:
         progress: told what is being looked at.
+        patient: whether an overfit check that was cut short is made again.
 
     Raises:
         RunError, TaskError: the run's config or its pairs cannot be read.
@@ -75,10 +92,12 @@ def check_run(run: Run, progress: Progress = lambda _: None) -> list[Finding]:
     progress("Letting the model write")
     if not any(finding.name == NOT_FINITE for finding in findings):
         findings += _generation(model, task, pairs, step, records)
-    progress("Training a small model on eight pairs")
     overfit = read_goals(run.path).overfit
-    if overfit is None or overfit.cut_short:
+    if overfit is None or (overfit.cut_short and patient):
+        progress("Training a small copy on eight pairs")
         overfit = run_overfit_check(config, task)
+        with suppress(OSError):
+            add_evidence(run.path, "twin", overfit.to_dict())
     findings.append(check_overfit(overfit))
     progress("Reading the curve")
     held_out = task.held_out(config.training.eval_examples)

@@ -152,7 +152,7 @@ class AttentionHistory:
         return self.records["step"]
 
     def loss(self, example: int) -> NDArray[np.float32]:
-        """The example's own loss in nats a token: [moment]. Not finite if the model diverged."""
+        """The example's own loss in nats per token: [moment]. Not finite if the model diverged."""
         return self.records[f"loss {example}"]
 
     def probability(self, example: int) -> NDArray[np.uint8]:

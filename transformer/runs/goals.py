@@ -15,16 +15,18 @@ from typing import Any, Self
 from transformer.files import read_object, write_atomic
 
 FILE = "goals.json"
+PASSED, PENDING, FAILED = "passed", "pending", "failed"
+"""How a goal stands: pending as long as nothing that was measured decides it."""
 NEAR_ZERO = 0.01
-"""A loss below this, in nats a token, is (nearly) zero: every token is given 99 % on average."""
+"""A loss below this, in nats per token, is (nearly) zero: every token is given 99 % on average."""
 
 
 @dataclass(frozen=True)
 class OverfitCheck:
     """What became of the small model that was to overfit a few pairs.
 
-    pairs: how many pairs it learned by heart; right: how many of them it then wrote exactly.
-    curve: [step, loss in nats a token], from step 0, before any update.
+    pairs: how many pairs it was to memorise; right: how many of them it then wrote exactly.
+    curve: [step, loss in nats per token], from step 0, before any update.
     loss: the last of the curve; None if it was no longer a finite number.
     cut_short: it ran out of time before it ran out of steps.
     """
@@ -40,6 +42,21 @@ class OverfitCheck:
     @property
     def near_zero(self) -> bool:
         return self.loss is not None and self.loss < NEAR_ZERO
+
+    @property
+    def still_falling(self) -> bool:
+        """Whether its loss was falling to the end: a low learning rate needs more updates."""
+        if self.loss is None or self.near_zero or len(self.curve) < 3:
+            return False
+        half = next((loss for step, loss in self.curve if step >= self.steps / 2), self.loss)
+        return self.loss < 0.7 * half
+
+    @property
+    def state(self) -> str:
+        """Of goal 1."""
+        if self.proven:
+            return PASSED
+        return PENDING if self.cut_short or self.still_falling else FAILED
 
     @property
     def proven(self) -> bool:
@@ -79,6 +96,11 @@ class Reload:
     step: int
     ok: bool
     checks: list[tuple[str, bool, str]]
+
+    @property
+    def state(self) -> str:
+        """Of goal 3."""
+        return PASSED if self.ok and all(ok for _, ok, _ in self.checks) else FAILED
 
     @classmethod
     def from_dict(cls, plain: object) -> Self | None:

@@ -42,9 +42,10 @@ class Record:
 
     kind: "train", the mean of the updates since the line before; or "eval", which is written in
         two lines: the loss, and then what the model writes by itself.
-    loss: in nats a token. tokens: target tokens trained on.
+    loss: in nats per token. tokens: target tokens trained on.
     seconds: of training so far, evaluations included.
-    unigram: loss of guessing by frequency, at step 0 alone.
+    unigram: loss of guessing by frequency; guess: share of answers that guessing without the
+        source gets right. Both at step 0 alone.
     examples, errors: how many were evaluated, and how many of them were wrong, by kind of error.
     """
 
@@ -57,6 +58,7 @@ class Record:
     token_accuracy: float | None = None
     exact_match: float | None = None
     unigram: float | None = None
+    guess: float | None = None
     examples: int | None = None
     errors: dict[str, int] | None = None
 
@@ -86,7 +88,7 @@ class Record:
 
 LIMITS: dict[str, float] = {
     **dict.fromkeys(("seconds", "loss", "learning_rate", "unigram", "tokens", "examples"), LARGEST),
-    **dict.fromkeys(("token_accuracy", "exact_match"), 1),
+    **dict.fromkeys(("token_accuracy", "exact_match", "guess"), 1),
 }
 """The numbers of a line, each with the most that it can be."""
 COUNTS = ("tokens", "examples")

@@ -30,7 +30,7 @@ MANIFEST = re.compile(r"step-([0-9]{1,12})\.json")
 class Snapshot:
     """What a manifest says.
 
-    loss: of the evaluation at this step, in nats a token.
+    loss: of the evaluation at this step, in nats per token.
     weights, state: sha256 of the two files.
     lengths: bytes of each append-only file, and 0 for one that was not there.
     history: sha256 of that much of each.

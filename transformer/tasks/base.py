@@ -51,6 +51,7 @@ class Task(ABC):
         data_fields: the fields of DataConfig that matter to it.
         solved_by: what a cross-attention head does that solves it by looking at the answer, as a
             verb; empty where that is not known.
+        reachable: the share of unseen inputs that the best known model gets right.
         default_training: what its recipe changes in that preset's training settings.
         source_vocabulary, target_vocabulary: the tokens of either side.
     """
@@ -63,6 +64,7 @@ class Task(ABC):
     default_preset: str
     data_fields: tuple[str, ...]
     solved_by: str = ""
+    reachable: float = 1.0
     default_training: Mapping[str, int | float] = MappingProxyType({})
     source_vocabulary: Vocabulary
     target_vocabulary: Vocabulary

@@ -13,7 +13,7 @@ SMOOTHING = 0.5
 
 
 def unigram_loss(task: Task, pairs: Sequence[Pair], *, ends_known: bool = False) -> float:
-    """Loss of guessing each target token by its frequency in the training data, in nats a token.
+    """Loss of guessing each target token by its frequency in the training data, in nats per token.
 
     A model that does no better has learned how frequent tokens are, and nothing of the source
     or of what stands before a token.
@@ -23,9 +23,7 @@ def unigram_loss(task: Task, pairs: Sequence[Pair], *, ends_known: bool = False)
         ends_known: guess with the knowledge of where each answer ends, which a model learns
             long before anything else of the source.
     """
-    # One epoch of a generated task is COUNTED_PAIRS pairs at this batch size.
-    training = task.epoch(0, 0, COUNTED_PAIRS // 32)[:COUNTED_PAIRS]
-    counts, asked = _count(task, training), _count(task, pairs)
+    counts, asked = _count(task, _training(task)), _count(task, pairs)
     tokens = sum(asked.values())
     if ends_known:
         eos = task.target_vocabulary.special.eos
@@ -33,6 +31,30 @@ def unigram_loss(task: Task, pairs: Sequence[Pair], *, ends_known: bool = False)
     total = sum(counts.values()) + SMOOTHING * len(task.target_vocabulary)
     nats = sum(n * -math.log((counts[token] + SMOOTHING) / total) for token, n in asked.items())
     return nats / tokens
+
+
+def guessed_share(task: Task, pairs: Sequence[Pair]) -> float:
+    """The share of answers that guessing without the source gets right, as far as that is known.
+
+    The better of two guesses: the most frequent answer of the training data, always; and an
+    answer of the right length, its tokens drawn by their frequency.
+    """
+    training = _training(task)
+    answer = Counter(pair.target for pair in training).most_common(1)[0][0]
+    always = sum(task.is_right(pair, answer) for pair in pairs) / len(pairs)
+    counts = _count(task, training)
+    del counts[task.target_vocabulary.special.eos]
+    total = sum(counts.values())
+    drawn = sum(
+        math.prod(counts[token] / total for token in task.target_vocabulary.encode(pair.target))
+        for pair in pairs
+    )
+    return max(always, drawn / len(pairs))
+
+
+def _training(task: Task) -> list[Pair]:
+    # One epoch of a generated task is COUNTED_PAIRS pairs at this batch size.
+    return task.epoch(0, 0, COUNTED_PAIRS // 32)[:COUNTED_PAIRS]
 
 
 def _count(task: Task, pairs: Sequence[Pair]) -> Counter[int]:

@@ -63,6 +63,7 @@ class Pronunciation(ShippedTask):
 
     name = "pronunciation"
     title = "English pronunciation"
+    reachable = 0.69
     description = "Write the sounds of an English word, as the CMU Pronouncing Dictionary does."
     look_for = (
         "Cross-attention near the diagonal: each sound looks at the letters that spell it, and "

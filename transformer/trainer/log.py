@@ -17,7 +17,7 @@ from transformer.runs.attention import moments
 from transformer.runs.directory import Run
 from transformer.runs.metrics import LARGEST, METRICS, SAMPLES, by_step, series, thinned
 from transformer.tasks import Task
-from transformer.tasks.baselines import unigram_loss
+from transformer.tasks.baselines import guessed_share, unigram_loss
 from transformer.trainer.attention import AttentionRecorder
 from transformer.trainer.state import Position
 from transformer.training.loop import Event, Loss, Outputs, Update
@@ -134,6 +134,7 @@ class RunLog:
         }
         if event.step == 0:
             record["unigram"] = unigram_loss(self.task, pairs)
+            record["guess"] = guessed_share(self.task, pairs)
         self._append_metric(**record)
         if event.step % self.sampled_every and not last:
             return

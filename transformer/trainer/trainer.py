@@ -25,6 +25,7 @@ from transformer.runs.directory import ENDED, RESUMABLE, Run, Status, started
 from transformer.runs.goals import add_evidence, read_goals
 from transformer.runs.launch import CLAIMED
 from transformer.runs.metrics import Record, by_step
+from transformer.runs.verdict import verdict_of
 from transformer.tasks import Task, build_task
 from transformer.trainer.failures import diagnosis, limit_memory
 from transformer.trainer.log import EXAMPLES, RunLog, curve
@@ -368,7 +369,7 @@ class Trainer:
 
 
 def result(run: Run) -> dict[str, Any]:
-    """What ``train --json`` prints: the run, its state, and its last evaluation."""
+    """What ``train --json`` prints: the run, its state, its last evaluation, and the verdict."""
     status, checkpoints = run.status(), run.checkpoints()
     evaluations = by_step(run.metrics(), "eval")
     first = evaluations.get(0, Record("eval", 0))
@@ -383,6 +384,7 @@ def result(run: Run) -> dict[str, Any]:
         "exact_match": last.exact_match,
         "untrained": {"loss": first.loss, "exact_match": first.exact_match},
         "checkpoint": str(checkpoints[-1]) if checkpoints else None,
+        "verdict": verdict_of(run).to_dict(),
     }
 
 

@@ -70,7 +70,7 @@ def cross_entropy(
 
 @dataclass(frozen=True)
 class Update:
-    """One update of the weights. Loss in nats a token, tokens since the start."""
+    """One update of the weights. Loss in nats per token, tokens since the start."""
 
     step: int
     loss: float
@@ -80,7 +80,7 @@ class Update:
 
 @dataclass(frozen=True)
 class Loss:
-    """Teacher-forced evaluation: loss in nats a token, share of tokens predicted right."""
+    """Teacher-forced evaluation: loss in nats per token, share of tokens predicted right."""
 
     step: int
     loss: float

@@ -164,7 +164,7 @@ def _result(found: "Averaged", labels: Sequence[str]) -> None:
                 [one.loss for one in scored],
                 [number(one.loss) for one in scored],
                 title=f"Loss on {where}",
-                value_title="loss (nats a token)",
+                value_title="loss (nats per token)",
                 marked=len(labels),
             ),
             key="average loss",

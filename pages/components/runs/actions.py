@@ -11,6 +11,7 @@ from pages.components.shell.frame import problem
 from pages.components.shell.text import plain
 from pages.components.stores import pairs
 from pages.components.training import form
+from pages.components.training.chosen import FORM, VIEW
 from transformer.config.limits import Limits
 from transformer.runs import trash
 from transformer.runs.directory import ACTIVE, Run, Status
@@ -23,7 +24,7 @@ def duplicate(run: Run) -> None:
     Not a link: on the page of the form it would look like the page one is on.
     """
     if not st.button(
-        "Duplicate and change",
+        "Copy settings to the form",
         icon=":material/content_copy:",
         type="tertiary",
         key=f"duplicate {run.id}",
@@ -36,6 +37,8 @@ def duplicate(run: Run) -> None:
     if config.training.threads == Limits.from_environment().threads:
         # It was this server's choice, which another server makes anew.
         config = replace(config, training=config.training.replace(threads=0))
+    st.session_state[VIEW] = FORM
+    st.session_state.pop("just shown", None)
     st.switch_page("pages/train.py", query_params=form.link_of(config, kept))
 
 

@@ -31,8 +31,8 @@ from transformer.runs.table import Summary
 
 SCALES = {"linear": "Linear", "log": "Log loss", "log-log": "Log loss, log axis"}
 QUANTITIES = {  # title -> kind of point, column, unit, whether it is a loss
-    "Evaluation loss": ("evaluation", 3, "loss (nats a token)", True),
-    "Training loss": ("train", 3, "loss (nats a token)", True),
+    "Evaluation loss": ("evaluation", 3, "loss (nats per token)", True),
+    "Training loss": ("train", 3, "loss (nats per token)", True),
     "Exact match": ("evaluation", 4, "share of right answers", False),
     "Learning rate": ("train", 4, "learning rate", False),
 }

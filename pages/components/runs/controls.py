@@ -1,4 +1,4 @@
-"""What one can do with a run: pause, resume, stop, train on, delete, and take that back."""
+"""What one can do with a run: pause, resume, stop, continue, delete, and take that back."""
 
 import time
 from collections.abc import Callable
@@ -73,16 +73,16 @@ def _overdue(run: Run) -> bool:
 
 
 def afterwards(run: Run, status: Status, go_to: Callable[[str], None]) -> None:
-    """For a run that is not at work: train on from it, or delete it.
+    """For a run that is not at work: continue training from it, or delete it.
 
     Args:
         go_to: shows another run; called with its id, or "" for the newest.
     """
     if not browser.may_control(run):
         return
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, width="content", gap="xsmall"):
         if status.state in (*ENDED, *RESUMABLE) and run.checkpoints():
-            with st.popover("Train on…", icon=":material/fast_forward:"):
+            with st.popover("Continue training…", icon=":material/fast_forward:"):
                 _train_on(run, status, go_to)
         st.button(
             "Delete",
@@ -96,7 +96,7 @@ def afterwards(run: Run, status: Status, go_to: Callable[[str], None]) -> None:
 def _train_on(run: Run, status: Status, go_to: Callable[[str], None]) -> None:
     training = run.config().training
     st.markdown(
-        "A new run goes on from the last point this one saved, with its weights, optimizer and "
+        "A new run goes on from the last snapshot of this one, with its weights, optimizer and "
         "history. The learning rate follows the schedule of the longer run, and falls at its end."
     )
     st.number_input("Updates to add", value=training.steps, step=100, key=f"more steps {run.id}")
@@ -114,7 +114,11 @@ def _train_on(run: Run, status: Status, go_to: Callable[[str], None]) -> None:
         go_to(made.id)
 
     st.button(
-        "Train on", type="primary", key=f"train on {run.id}", on_click=attempt, args=(run, begin)
+        "Continue training",
+        type="primary",
+        key=f"train on {run.id}",
+        on_click=attempt,
+        args=(run, begin),
     )
 
 

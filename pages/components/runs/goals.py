@@ -8,25 +8,23 @@ import streamlit as st
 
 from pages.components.shell.tables import html_table
 from pages.components.shell.text import code, number, percent
-from transformer.runs.directory import ACTIVE, Run
-from transformer.runs.goals import OverfitCheck, Reload, read_goals
-from transformer.runs.metrics import History
+from transformer.runs.directory import Run
+from transformer.runs.goals import FAILED, PASSED, PENDING, OverfitCheck, Reload
+from transformer.runs.metrics import Record
+from transformer.runs.verdict import Seen, beats_untrained
 
-STATES = {
-    "proven": "✓ proven",
-    "not yet": "◔ not yet",
-    "refuted": "✗ refuted",
-    "waiting": "… waiting for evidence",
-}
+MARKS = {PASSED: "✓", PENDING: "…", FAILED: "✗"}
+GOAL_NAMES = ("Overfits eight pairs", "Better than untrained", "Reloads exactly")
+"""The three goals in a line; the cards have them in full."""
 
 
-def goals_panel(run: Run, history: History) -> None:
+def goals_panel(run: Run, seen: Seen) -> None:
     """Draw the three cards from the run's files; cheap enough to be drawn every second."""
-    st.markdown("**Three goals**: what every run should prove")
+    st.markdown("**Three goals**: what every run should show")
     columns = st.columns(3, border=True)
-    for column, card in zip(columns, cards(run, history), strict=True):
+    for column, card in zip(columns, cards(seen), strict=True):
         column.html(card)
-    if reload := read_goals(run.path).reload:
+    if reload := seen.goals.reload:
         columns[2].page_link(
             "pages/checkpoints.py",
             label="See this checkpoint",
@@ -35,26 +33,29 @@ def goals_panel(run: Run, history: History) -> None:
         )
 
 
-def cards(run: Run, history: History) -> list[str]:
-    """HTML of the three cards."""
-    goals, config = read_goals(run.path), run.config()
-    active = run.status().state in ACTIVE
+def states(seen: Seen) -> list[str]:
+    """How the three goals stand."""
+    overfit, reload = seen.goals.overfit, seen.goals.reload
     return [
-        _overfit_card(goals.overfit),
-        _better_card(
-            history,
-            config.model.target_vocab_size,
-            config.data.evaluates_on_training_pairs,
-            active,
-        ),
-        _reload_card(goals.reload),
+        PENDING if overfit is None else overfit.state,
+        beats_untrained(seen, [loss for _, loss, _ in _baselines(seen)])[0],
+        PENDING if reload is None else reload.state,
+    ]
+
+
+def cards(seen: Seen) -> list[str]:
+    """HTML of the three cards."""
+    return [
+        _overfit_card(seen.goals.overfit),
+        _better_card(seen),
+        _reload_card(seen.goals.reload),
     ]
 
 
 def _card(number: int, title: str, state: str, body: str) -> str:
     return (
-        f'<section class="goal {state.replace(" ", "-")}"><h4>{number}. {title}</h4>'
-        f'<p class="state">{STATES[state]}</p>{body}</section>'
+        f'<section class="goal {state}"><h4>{number}. {title}</h4>'
+        f'<p class="state">{MARKS[state]} {state}</p>{body}</section>'
     )
 
 
@@ -64,30 +65,32 @@ def _overfit_card(check: OverfitCheck | None) -> str:
         return _card(
             1,
             title,
-            "waiting",
-            "<p>A small twin of this model learns eight of its pairs by heart, right after the "
-            "first point of the curve. It takes a second or two.</p>",
+            PENDING,
+            "<p>A small copy of this model memorises eight of its pairs, right after the first "
+            "point of the curve. It takes a second or two.</p>",
         )
-    state = "proven" if check.proven else "not yet" if check.cut_short else "refuted"
     end = "is no longer a finite number" if check.loss is None else f"is {number(check.loss)}"
     story = (
-        f"A small twin of this model, after {check.steps:,} updates on {check.pairs} of its "
-        f"pairs: the loss {end} nats a token, and it writes "
+        f"A small copy of this model, with the run's own learning rate and warm-up, after "
+        f"{check.steps:,} updates on {check.pairs} of its pairs: the loss {end} nats per token, "
+        "and it writes "
         f"<b>{check.right}&nbsp;of&nbsp;{check.pairs}</b> right."
     )
     if check.cut_short:
         story += f" It was cut short after {check.seconds:.0f} s."
+    elif check.still_falling:
+        story += " It was still falling: at this learning rate it needs more updates."
     elif check.near_zero and not check.proven:
         story += " A loss of zero without right answers: it sees what it has to predict."
     elif not check.proven:
-        story += " Something in the model stands in the way of learning."
+        story += " Something stands in the way: the learning rate, or the model."
     else:
         story += " The same code and the same masks as this model's: they can learn."
-    return _card(1, title, state, f"{_sparkline(check.curve)}<p>{story}</p>")
+    return _card(1, title, check.state, f"{_sparkline(check.curve)}<p>{story}</p>")
 
 
 def _sparkline(curve: Sequence[Sequence[float]]) -> str:
-    """The twin's loss by update, from 0 up, with its first and last value below."""
+    """The small copy's loss by update, from 0 up, with its first and last value below."""
     if len(curve) < 2:
         return ""
     last, highest = curve[-1][0] or 1, max(loss for _, loss in curve) or 1
@@ -96,7 +99,7 @@ def _sparkline(curve: Sequence[Sequence[float]]) -> str:
         f"{100 * step / last:.1f}% {100 * (1 - loss / highest):.1f}%" for step, loss in curve
     )
     (_, first), (steps, end) = curve[0], curve[-1]
-    told = f"The twin's loss, from {number(first)} to {number(end)} in {steps:.0f} updates"
+    told = f"The small copy's loss, from {number(first)} to {number(end)} in {steps:.0f} updates"
     return (
         f'<div class="spark" role="img" aria-label="{told}">'
         f'<div style="clip-path: polygon(0% 100%, {edge}, 100% 100%)"></div></div>'
@@ -105,41 +108,28 @@ def _sparkline(curve: Sequence[Sequence[float]]) -> str:
     )
 
 
-def _better_card(history: History, size: int, own: bool, active: bool) -> str:
-    title = "Better than untrained"
-    losses = {int(step): loss for step, loss in history.series("loss")}
-    exact = {int(step): share for step, share in history.series("exact_match")}
-    where = "the pairs it learns" if own else "held-out pairs"
-    if 0 not in losses:
-        return _card(
-            2, title, "waiting", f"<p>The untrained model is being measured on {where}.</p>"
-        )
-    unigram = history.evaluations[0].unigram
-    rows = [
-        ("untrained", losses[0], exact.get(0)),
-        ("uniform guess", math.log(size), None),
-        *([("guess by frequency", unigram, None)] if unigram is not None else []),
+def _baselines(seen: Seen) -> list[tuple[str, float, float | None]]:
+    """Names, losses and exact match of what a model must beat; empty while nothing is measured."""
+    first: Record = seen.first
+    if first.loss is None:
+        return []
+    return [
+        ("untrained", first.loss, first.exact_match),
+        ("uniform guess", math.log(seen.config.model.target_vocab_size), None),
+        *([("guess by frequency", first.unigram, first.guess)] if first.unigram else []),
     ]
-    step = max(losses)
-    if step == 0:
-        table = _table(rows)
-        return _card(
-            2, title, "waiting", f"{table}<p>The first evaluation on {where} is to come.</p>"
-        )
-    now, right = losses[step], exact[max(exact)] if exact and max(exact) > 0 else None
-    better = now < min(loss for _, loss, _ in rows)
-    more = right is not None and right > exact.get(0, 0.0)
-    if better and more:
-        state, story = "proven", f"lower loss, and more answers right in full, on {where}."
-    elif now > losses[0] and not active:
-        state, story = "refuted", f"the loss on {where} is higher than that of the untrained model."
-    elif better:
-        state = "not yet"
-        story = f"the loss on {where} is lower, but not one more answer is right in full."
-    else:
-        state, story = "not yet", f"on {where} the loss is not yet below all of these."
-    table = _table([("this model", now, right), *rows])
-    return _card(2, title, state, f"{table}<p>At step {step:,}: {story}</p>")
+
+
+def _better_card(seen: Seen) -> str:
+    title = "Better than untrained"
+    rows = _baselines(seen)
+    if not rows:
+        return _card(2, title, PENDING, "<p>The untrained model is not measured yet.</p>")
+    state, story = beats_untrained(seen, [loss for _, loss, _ in rows])
+    if not seen.trained or seen.last.loss is None:
+        return _card(2, title, state, f"{_table(rows)}<p>{story}</p>")
+    table = _table([("this model", seen.last.loss, seen.last.exact_match), *rows])
+    return _card(2, title, state, f"{table}<p>At step {seen.last.step:,}: {story}</p>")
 
 
 def _table(rows: Sequence[tuple[str, float, float | None]]) -> str:
@@ -161,7 +151,7 @@ def _reload_card(reload: Reload | None) -> str:
         return _card(
             3,
             title,
-            "waiting",
+            PENDING,
             "<p>The first checkpoint saved will be loaded afresh: the same logits, and the same "
             "answers, token by token, with and without the cache.</p>",
         )
@@ -171,6 +161,5 @@ def _reload_card(reload: Reload | None) -> str:
         f"{escape(detail.split(' (')[0] if ok else detail)}</li>"
         for name, ok, detail in reload.checks
     )
-    ok = reload.ok and all(ok for _, ok, _ in reload.checks)
     story = f"<p>The checkpoint of step {reload.step:,}, loaded afresh:</p><ul>{checks}</ul>"
-    return _card(3, title, "proven" if ok else "refuted", story)
+    return _card(3, title, reload.state, story)

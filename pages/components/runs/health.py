@@ -1,18 +1,17 @@
-"""The health check on a page: a button, its progress, and what was found, in words."""
+"""The health check on a page: what was found, in words, and a button to look again."""
 
 import json
 import os
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping, Sequence
 from functools import partial
 from html import escape
 from pathlib import Path
-from typing import Any
 
 import streamlit as st
 
 from pages.components.shell import jobs
 from transformer.errors import RunError
+from transformer.runs.checked import Checked, read_checked
 from transformer.runs.directory import Run
 
 MOST_SECONDS = 180.0
@@ -23,73 +22,62 @@ QUEUE = jobs.Queue(
 )
 
 
-@dataclass(frozen=True)
-class Checked:
-    """What a check found, and the step that the run was at."""
-
-    step: int
-    findings: list[dict[str, Any]]
-
-
 def check(path: Path) -> Generator[object, None, None]:
     """The work of a job: the findings of one run."""
     yield "Loading PyTorch"
     step = Run(path).last_step()
     answer = yield from jobs.command("health", str(path), "--json", limit_seconds=MOST_SECONDS)
     try:
-        findings = json.loads(answer)["findings"]
+        found = Checked.from_dict({"step": step, "findings": json.loads(answer)["findings"]})
     except (ValueError, KeyError, TypeError):
-        raise RunError("The check ended without an answer. Try it again.") from None
-    yield Checked(step, findings)
+        found = None
+    if found is None:
+        raise RunError("The check ended without an answer. Try it again.")
+    yield found
 
 
-def health_button(run: Run) -> None:
-    """The button and, below it, progress or findings: all who watch the run share one check.
+def checks_panel(run: Run, checked: Checked | None) -> None:
+    """What the checks found, and a button to make them again: all who watch the run share one.
 
     Not to be called inside a fragment.
     """
-    path = run.path.resolve()
-    name = ("health", str(path))
+    name = ("health", str(run.path.resolve()))
     job = jobs.shared(name)
-    again = job is not None and job.result is not None
+    running = job is not None and job.running
+    if checked is not None and not running:
+        folded = not checked.alarms
+        with st.expander(f"{checked.summary}, at step {checked.step:,}", expanded=not folded):
+            st.html(findings_list(checked.findings))
+    elif not running:
+        st.caption(
+            "The checks look at masks and softmax, at the batches, a small copy and the curve, "
+            "and say in words what is wrong. They run by themselves when a run ends."
+        )
     if st.button(
-        "Check its health again" if again else "Check this run's health",
+        "Check again" if checked is not None else "Check now",
         icon=":material/stethoscope:",
-        disabled=job is not None and job.running,
+        disabled=running,
         key=f"health {run.id}",
     ):
         jobs.forget(name)
-        jobs.share(name, partial(check, path), QUEUE)
+        jobs.share(name, partial(check, run.path.resolve()), QUEUE)
         st.rerun()
     found = jobs.show(job, "Check")
     if isinstance(found, Checked):
-        st.markdown(f"**{_summary(found.findings)}** Looked at step {found.step:,}.")
-        st.html(findings_list(found.findings))
-    elif job is None:
-        st.caption(
-            "Looks at the live model's masks and softmax, at the batches, a tiny twin and the "
-            "curve, and says in words what is wrong. It takes a few seconds."
-        )
+        jobs.forget(name)
+        if read_checked(run.path) == found:
+            st.rerun()  # the verdict may be another now
+        st.html(findings_list(found.findings))  # where the run's directory cannot be written
 
 
-def _summary(findings: Sequence[dict[str, Any]]) -> str:
-    counts = {state: sum(f["state"] == state for f in findings) for state in MARKS}
-    if problems := counts["problem"]:
-        return "1 problem found." if problems == 1 else f"{problems} problems found."
-    if warnings := counts["warning"]:
-        return "1 thing to look at." if warnings == 1 else f"{warnings} things to look at."
-    waiting = f", {counts['waiting']} still to be judged" if counts["waiting"] else ""
-    return f"All is well: {counts['ok']} checks passed{waiting}."
-
-
-def findings_list(findings: Sequence[dict[str, Any]]) -> str:
+def findings_list(findings: Sequence[Mapping[str, str]]) -> str:
     """HTML of the findings, alarms first; each has "name", "state", "sentence", "advice"."""
     order = list(MARKS)
     ordered = sorted(findings, key=lambda finding: min(order.index(finding["state"]), 2))
     return '<ul class="findings">' + "".join(map(_item, ordered)) + "</ul>"
 
 
-def _item(finding: dict[str, Any]) -> str:
+def _item(finding: Mapping[str, str]) -> str:
     state = finding["state"]
     alarm = ' class="alarm"' if state in ("problem", "warning") else ""
     advice = f'<span class="advice">→ {escape(finding["advice"])}</span>'

@@ -16,13 +16,8 @@ COLUMNS = 4
 """Evaluations whose errors are laid side by side."""
 
 
-def samples_view(entries: Sequence[Samples], evaluations: Sequence[Record]) -> None:
-    """Draw the same held-out examples throughout, and the errors of all that were evaluated.
-
-    Args:
-        entries: the lines of samples.jsonl, by step.
-        evaluations: those of the run, by step.
-    """
+def answers_view(entries: Sequence[Samples]) -> None:
+    """Draw the same held-out examples throughout, as they were answered before and are now."""
     st.markdown("**Answers the model writes by itself**, before and after training")
     if not entries:
         st.caption("The first answers appear after the first evaluation.")
@@ -30,14 +25,52 @@ def samples_view(entries: Sequence[Samples], evaluations: Sequence[Record]) -> N
     st.html(samples_table(entries))
     if len(entries) > 1:
         st.caption("Each mark is one evaluation: tall and blue is right, short and orange wrong.")
+
+
+def errors_view(evaluations: Sequence[Record]) -> None:
+    """Draw the errors of all that were evaluated, by kind.
+
+    Args:
+        evaluations: those of the run, by step.
+    """
     counted = [
         Errors(one.step, one.examples, one.errors)
         for one in evaluations
         if one.examples and one.errors is not None
     ]
-    if len(counted) > 1:
-        st.markdown(f"**What is still wrong.** {errors_sentence(counted[-1])}")
-        st.html(errors_table(counted))
+    if len(counted) < 2:
+        st.caption("What goes wrong is counted from the second evaluation on.")
+        return
+    st.markdown(f"**What is still wrong.** {errors_sentence(counted[-1])}")
+    st.html(errors_table(counted))
+
+
+def example_line(entries: Sequence[Samples]) -> str:
+    """HTML of one example as it changes: its input, what is wanted, and what is written now.
+
+    It is the same example throughout: of those shown, one of middling length.
+    """
+    if not entries or not entries[-1]["samples"]:
+        return ""
+    samples = entries[-1]["samples"]
+    order = sorted(range(len(samples)), key=lambda number: len(samples[number]["target"]))
+    number = order[len(order) // 2]
+    now = samples[number]
+    seen = [
+        (entry["step"], entry["samples"][number]["right"])
+        for entry in entries
+        if number < len(entry["samples"])
+    ]
+    step = entries[-1]["step"]
+    when = f"the model writes at step {step:,}" if step else "the untrained model writes"
+    marks = f'<div class="learned">{_marks(seen)}{when_learned(seen)}</div>' if step else ""
+    parts = (
+        ("an example", _text(now["source"])),
+        ("wanted", _chips(now["target"], now["target"])),
+        (when, _answer(now)),
+    )
+    cells = "".join(f"<div><small>{title}</small>{content}</div>" for title, content in parts)
+    return f'<div class="samples example">{cells}{marks}</div>'
 
 
 # --- Examples ---------------------------------------------------------------------------------

@@ -5,24 +5,30 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from pages.components.runs.controls import controls
-from pages.components.runs.goals import goals_panel
-from pages.components.runs.samples import samples_view
+from pages.components.runs.goals import goals_panel, states
+from pages.components.runs.health import checks_panel
+from pages.components.runs.samples import answers_view, errors_view, example_line
+from pages.components.runs.settings import settings_table
+from pages.components.runs.verdict import evidence_line, verdict_line
 from pages.components.shared.history import history_of
-from pages.components.shared.scores import score
 from pages.components.shell import browser
-from pages.components.shell.text import number, percent, plain, seconds
+from pages.components.shell.text import plain, seconds
 from pages.components.widgets.attention_timeline import attention_timeline
 from pages.components.widgets.live_curve import live_curve
 from transformer.config import RunConfig
 from transformer.runs import queue
+from transformer.runs.checked import read_checked
 from transformer.runs.directory import ACTIVE, Run, Status
-from transformer.runs.metrics import History, evaluated_on
+from transformer.runs.goals import read_goals
+from transformer.runs.metrics import History
+from transformer.runs.verdict import Seen, verdict
 from transformer.tasks import find_task
 from transformer.training import compute
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+TABS = ("Time slider", "Answers", "Errors", "Checks", "Settings")
 ENOUGH_POINTS = 8
 """Before so many, an estimate of the time left would jump about."""
 STATE_WORDS = {
@@ -39,27 +45,59 @@ STATE_WORDS = {
 }
 
 
+def seen_of(run: Run) -> Seen:
+    """All that is known of a run, from what was read of it by now."""
+    history = history_of(run)
+    return Seen.of(
+        run.config(),
+        run.status(),
+        history.train,
+        history.evaluations,
+        read_goals(run.path),
+        read_checked(run.path),
+    )
+
+
 def state_view(run: Run) -> Status:
-    """Draw the run's state and its controls; returns the status, to know whether to look again."""
-    status = run.status()
-    _state(run, run.config(), status, history_of(run))
-    return status
+    """Draw the run's verdict, its state and its controls; returns the status, to know whether to
+    look again."""
+    seen = seen_of(run)
+    _state(run, seen, history_of(run))
+    return seen.status
 
 
 def evidence_view(run: Run) -> None:
-    """Draw what the run has shown so far: curves, numbers, goals, attention, answers."""
-    config, history = run.config(), history_of(run)
-    if not history.evaluations and run.status().state == "queued":
+    """Draw what the run has shown so far: curves, an example, attention; the rest in tabs."""
+    seen, history = seen_of(run), history_of(run)
+    if not history.evaluations and seen.status.state == "queued":
         st.caption("It begins by itself when its turn comes, whether or not this page is open.")
         return
-    curves, samples = history.curves(config), history.samples
+    curves, samples = history.curves(seen.config), history.samples
     # First, so that on a low screen, too, one sees the loss fall.
     live_curve(curves, key=f"curve {run.id}")
-    _numbers(config, history)
-    goals_panel(run, history)
-    look_for = find_task(config.data.task).look_for
-    attention_timeline(run, curves, samples, look_for, key=f"attention {run.id}")
-    samples_view(samples, list(history.evaluations.values()))
+    if example := example_line(samples):
+        st.html(example)
+    slider, answers, errors, checks, settings = st.tabs(TABS)
+    with slider:
+        look_for = find_task(seen.config.data.task).look_for
+        attention_timeline(run, curves, samples, look_for, key=f"attention {run.id}")
+    with answers:
+        answers_view(samples)
+    with errors:
+        errors_view(list(history.evaluations.values()))
+    with checks:
+        goals_panel(run, seen)
+        if seen.status.state in ("queued", *ACTIVE):
+            st.caption("The checks run by themselves when the run ends.")
+        else:
+            checks_panel(run, seen.checked)
+    with settings:
+        settings_table(seen.config)
+        if known := compute.read(run.path):
+            st.caption(plain(known.sentence))
+        if seen.status.state not in ACTIVE and st.toggle("The loss as a figure to save"):
+            st.caption("The camera above the figure saves it as a picture.")
+            st.plotly_chart(loss_figure(run))
 
 
 def loss_figure(run: Run) -> "go.Figure":
@@ -83,28 +121,38 @@ def loss_figure(run: Run) -> "go.Figure":
 def links(run: Run) -> None:
     """Where to go with what a run has learned."""
     step = run.checkpoints()[-1].stem.removeprefix("step-")
-    st.markdown("**Saved.**", width="content")
     for page, text, icon in (
-        ("pages/attention.py", "Look at its attention", ":material/grid_on:"),
-        ("pages/decode.py", "Decode step by step", ":material/format_list_numbered:"),
-        ("pages/checkpoints.py", "Check and download it", ":material/inventory_2:"),
+        ("pages/attention.py", "See its attention", ":material/grid_on:"),
+        ("pages/decode.py", "Decode with it", ":material/format_list_numbered:"),
+        ("pages/checkpoints.py", "Its file", ":material/inventory_2:"),
     ):
         query = {"checkpoint": f"run-{run.id}-{step}"}
-        st.page_link(page, label=text, icon=icon, query_params=query)
+        st.page_link(page, label=text, icon=icon, query_params=query, width="content")
 
 
-def _state(run: Run, config: RunConfig, status: Status, history: History) -> None:
-    step = history.last_step()
-    name = plain(run.about()["name"] or find_task(config.data.task).title)
-    st.markdown(f"**{name}**: {_words(run, status, config, history)}.")
-    if known := compute.read(run.path):
-        st.caption(plain(known.sentence))
-    controls(run, status)
+def _state(run: Run, seen: Seen, history: History) -> None:
+    """The verdict first; then how it stands, and what can be done."""
+    config, status = seen.config, seen.status
+    live = status.state in ("queued", *ACTIVE)
+    words = _words(run, status, config, history)
+    words = words[0].upper() + words[1:]
+    verdict_line(verdict(seen))
     if status.state in ACTIVE:
-        st.progress(min(step / config.training.steps, 1.0), text=_progress(config, history))
-    elif status.reason:
-        shown = st.info if status.state in ("paused", "stopped") else st.error
-        shown(plain(status.reason), icon=":material/info:")
+        share = min(history.last_step() / config.training.steps, 1.0)
+        st.progress(
+            share, text=f"{_words(run, status, config, history)}{_progress(config, history)}"
+        )
+    else:
+        spent = max([0.0, *(one.seconds or 0.0 for one in history.evaluations.values())])
+        took = f", after {seconds(spent)}" if spent else ""
+        where = f", at step {history.last_step():,}{took}" if history.evaluations else ""
+        goals = states(seen) if history.evaluations and not live else []
+        evidence_line(f"{words}{where}.", goals, seen.checked)
+    controls(run, status)
+    if status.reason and not live:
+        if status.state != "failed":  # there the verdict says it
+            shown = st.info if status.state in ("paused", "stopped") else st.error
+            shown(plain(status.reason), icon=":material/info:")
         # It names paths of the server.
         shows_log = status.state in ("failed", "interrupted") and browser.may_control(run)
         if shows_log and (log := run.log_tail()):
@@ -113,12 +161,9 @@ def _state(run: Run, config: RunConfig, status: Status, history: History) -> Non
     if status.state == "diverged" and len(run.checkpoints()) > 0:
         good = run.checkpoints()[-1].stem.removeprefix("step-")
         st.caption(
-            f"The last good model, of step {int(good):,}, is kept: *Train on* goes on from it "
-            "with a lower learning rate."
+            f"The last good model, of step {int(good):,}, is kept: *Continue training* goes on "
+            "from it with a lower learning rate."
         )
-    losses = history.series("loss")
-    if status.state not in ACTIVE and losses and losses[-1][1] > losses[0][1]:
-        st.warning("The model is worse than untrained. Try a lower learning rate.")
 
 
 def _words(run: Run, status: Status, config: RunConfig, history: History) -> str:
@@ -127,6 +172,8 @@ def _words(run: Run, status: Status, config: RunConfig, history: History) -> str
         line = [other.id for other in queue.waiting(run.path.parent)]
         place = line.index(run.id) + 1 if run.id in line else 1
         return f"waiting for a trainer to be free, number {place} of {len(line)} in line"
+    if status.state == "paused" and not history.evaluations:
+        return "out of the queue, before it began; Resume puts it back in line"
     if status.state == "finished" and history.last_step() < config.training.steps:
         return f"finished early, since the loss fell below {config.training.until_loss:g}"
     if status.state == "running" and not history.evaluations:
@@ -139,7 +186,7 @@ def _words(run: Run, status: Status, config: RunConfig, history: History) -> str
 def _progress(config: RunConfig, history: History) -> str:
     """Step, speed and time left, once there is enough to estimate them from."""
     step, steps = history.last_step(), config.training.steps
-    text = f"Step {step:,} of {steps:,}"
+    text = f" · step {step:,} of {steps:,}"
     points = history.training()
     if len(points) > ENOUGH_POINTS:
         made, _, elapsed, seen = (
@@ -149,26 +196,3 @@ def _progress(config: RunConfig, history: History) -> str:
         left = seconds((steps - step) / rate)
         text += f" · {rate:.0f} steps/s · {tokens:,.0f} tokens/s · about {left} left"
     return text
-
-
-def _numbers(config: RunConfig, history: History) -> None:
-    losses, exact = history.series("loss"), history.series("exact_match")
-    with st.container(horizontal=True, gap="small"):
-        if losses:
-            score("Loss", number(losses[-1][1]), f"untrained {number(losses[0][1])}")
-        if exact:
-            score("Exact match", percent(exact[-1][1]), f"untrained {percent(exact[0][1])}")
-        if records := [*history.train.values(), *history.evaluations.values()]:
-            spent = max(record.seconds or 0.0 for record in records)
-            steps = history.last_step()
-            score("Time", seconds(spent), f"{steps:,} step{'' if steps == 1 else 's'}")
-    if losses:
-        zigzag = ""
-        if not config.data.evaluates_on_training_pairs:
-            zigzag = (
-                " The grey line jumps up and down, as a batch holds inputs of about one length, "
-                "and short ones are easier."
-            )
-        st.caption(
-            f"Loss and exact match on {evaluated_on(config)}, at step {losses[-1][0]:,}.{zigzag}"
-        )

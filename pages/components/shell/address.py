@@ -189,6 +189,8 @@ def choose(
     options: dict[str, str],
     key: str,
     why_gone: str = GONE,
+    *,
+    label_shown: bool = True,
 ) -> str | None:
     """A select box over ids and their labels, its choice in the address.
 
@@ -217,6 +219,7 @@ def choose(
         format_func=options.__getitem__,
         key=key,
         placeholder="Choose one",
+        label_visibility="visible" if label_shown else "collapsed",
     )
     if chosen is not None:
         write(key, chosen)

@@ -7,6 +7,8 @@ from typing import Any
 
 import streamlit as st
 
+from pages.components.training.words import name_of
+
 
 def config_form(
     config: type[Any],
@@ -70,9 +72,8 @@ def _as_shown(item: Field[Any], value: Any) -> Any:
 
 
 def _widget(item: Field[Any], default: Any, key: str) -> Any:
-    label, about = item.name.replace("_", " "), item.metadata["help"]
-    # The field's own name, as the papers, the command line and the files write it.
-    label = label if item.name not in ("d_model", "d_ff") else item.name
+    # The help ends in the field's own name, as the command line and the files write it.
+    label, about = name_of(item.name), f"{item.metadata['help']} (`{item.name}`)"
     # As the default too: see `index_of`.
     value = st.session_state[key]
     if item.type is bool:

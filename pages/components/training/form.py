@@ -16,44 +16,52 @@ from pages.components.shell.text import plain
 from pages.components.stores import pairs as pairs_store
 from pages.components.stores.pairs import Kept
 from pages.components.training import own_pairs
-from pages.components.training.config_fields import config_form, fill, index_of
+from pages.components.training.cards import cards
+from pages.components.training.chosen import (
+    SEVEN_UNTIL,
+    STATE,
+    UNASKED,
+    card_of,
+    choose_card,
+    current,
+    fields_of,
+    follow,
+    key_of,
+    own_changes,
+    reset,
+    take_advice,
+    write_address,
+)
+from pages.components.training.config_fields import config_form, index_of
 from pages.components.training.link import (
     CONFIGS,
     PARAMETERS,
+    SEVEN,
     Choice,
-    first_choice,
-    in_words,
     link,
     link_of,
     presets_of,
-    read_link,
 )
+from pages.components.training.words import in_words, run_name, sizes
 from pages.components.widgets.copy_link import copy_link
-from transformer.config import TrainingConfig
-from transformer.config.limits import Limits
-from transformer.errors import TaskError, UserError
+from transformer.config import TransformerConfig
+from transformer.config.limits import NO_OWN_PAIRS, Limits
+from transformer.errors import ConfigError, TaskError, UserError
 from transformer.runs import queue
 from transformer.runs.directory import Run
 from transformer.tasks import SEVEN_PAIRS, TASKS, Facts
 from transformer.tasks.own_pairs.advice import Suggestion
-from transformer.tasks.presets import PRESETS, data_config, defaults, prepare, run_config
+from transformer.tasks.presets import data_config, defaults, prepare, run_config
 
-__all__ = ["SEVEN_SENTENCES", "Request", "form", "link_of", "start"]
+__all__ = ["PARAMETERS", "Request", "form", "link_of", "start"]
 
-MODEL_FIELDS = [
-    *("d_model", "num_heads", "d_ff", "num_encoder_layers", "num_decoder_layers", "dropout"),
-    *("activation", "norm_first", "final_norm", "tie_embeddings", "share_embeddings"),
-    *("scale_embeddings", "position_layout", "output_bias", "layer_norm_eps", "max_length"),
-]
-TRAINING_FIELDS = list(TrainingConfig.__dataclass_fields__)
-KEPT_FIELDS = ("min_letters", "max_letters", "digits", "tokens", "bpe_size", "max_length")
-"""Settings that follow from the data, so that another preset leaves them as they are."""
-STATE = "training choice"
-UNASKED = "unasked"
-"""For which pairs the form has taken the advice: for none, since a link has settings of its own."""
-LATE_SECONDS = 3.0
-"""A click right after a change comes with the address from before it."""
-MAX_WRITTEN = 20
+FIRST_FIELDS = {
+    "training": ["steps", "learning_rate", "warmup_steps"],
+    "model": ["d_model", "num_heads", "dropout"],
+}
+"""The six settings that one changes first; the others are for experts."""
+PATIENCE = 60.0
+"""Seconds for which a click on Train waits for pairs that are still being read."""
 
 
 @dataclass(frozen=True)
@@ -71,15 +79,6 @@ class Request:
     training: dict[str, Any] = field(default_factory=dict)
     pairs: Path | None = None
     facts: Facts | None = None
-
-
-SEVEN_SENTENCES = Request(
-    "pairs",
-    "overfit",
-    "Seven sentences",
-    training={"until_loss": 1e-3},
-    pairs=SEVEN_PAIRS,
-)
 
 
 def start(request: Request, owner: str) -> Run:
@@ -118,20 +117,21 @@ def start(request: Request, owner: str) -> Run:
 
 def form(begin: Callable[[Request], None]) -> None:
     """Draw the form; ``begin`` is called with what a person asks for."""
-    choice = _choice()
+    choice = current()
     if st.session_state["training link problem"]:
         st.warning(plain(st.session_state["training link problem"]))
     drawn = _locked if choice.locked else _open
     chosen, request, buttons, trouble = drawn(choice)
     st.session_state[STATE] = chosen
-    _write_address(chosen)
+    write_address(chosen)
     with buttons:
         # No callback: a click right after a change comes with it, and a callback would still
         # have the request from before.
-        if st.button("Train", type="primary", key="train", disabled=request is None) and request:
-            begin(request)
-        if not choice.locked and st.button("Seven sentences by heart", key="seven"):
-            begin(SEVEN_SENTENCES)
+        pressed = st.button("Train", type="primary", key="train")
+    if request is None:
+        _answer_in_vain(pressed, chosen, trouble)
+    elif pressed or _has_waited():
+        begin(request)
     if not choice.locked:
         # No popover: its content comes last in the order of the Tab key.
         with st.expander("A link to this form"):
@@ -145,9 +145,33 @@ def form(begin: Callable[[Request], None]) -> None:
             )
     # Shown until what it is about has changed.
     refused = st.session_state.get("training problem")
-    if refused is not None and refused[0] in (request, SEVEN_SENTENCES):
+    if refused is not None and refused[0] == request:
         with trouble:
             problem(refused[1])
+
+
+def _answer_in_vain(pressed: bool, chosen: Choice, trouble: Any) -> None:
+    """A click on Train with nothing to train on: it waits for pairs that are being read, or is
+    told what is missing."""
+    if not pressed:
+        return
+    kept = pairs_store.find(chosen.pairs) if chosen.pairs else None
+    if kept is not None and kept.problem is None:
+        st.session_state["train when read"] = time.monotonic()
+        return
+    missing = "There are no pairs yet. Write some into the box, or give a file."
+    if not Limits.from_environment().own_pairs:
+        missing = NO_OWN_PAIRS
+    elif chosen.locked:
+        missing = "The pairs of this link are not here; ask for a new link."
+    with trouble:
+        problem(TaskError(missing) if kept is None or kept.problem is None else kept.problem)
+
+
+def _has_waited() -> bool:
+    """Whether Train was pressed while the pairs were still being read."""
+    since = st.session_state.pop("train when read", None)
+    return since is not None and time.monotonic() - since < PATIENCE
 
 
 def is_locked() -> bool:
@@ -156,151 +180,26 @@ def is_locked() -> bool:
     return isinstance(chosen, Choice) and chosen.locked
 
 
-# --- What is chosen ----------------------------------------------------------------------
-
-
-def _choice() -> Choice:
-    """From the address if that has changed, else as it was; the widgets are set to it."""
-    state = st.session_state
-    state.setdefault("training link problem", "")
-    query = {name: value for name, value in st.query_params.items() if name in PARAMETERS}
-    if query and _is_news(query):
-        choice, state["training link problem"] = read_link(query)
-        # Whoever links settings means them; a link without any leaves them to the advice.
-        meant = set(query) - {"task", "pairs", "controls"}
-        state["advised"] = (choice.pairs or UNASKED) if meant else ""
-        _fill(choice)
-    elif STATE in state:
-        choice = state[STATE]
-        task = state.get("task", choice.task)
-        preset = state.get(f"preset {task}", choice.preset if task == choice.task else None)
-        if task != choice.task:
-            choice = first_choice(task)
-            _fill(choice)
-        elif preset != choice.preset:
-            choice = _with_preset(choice, preset)
-            _fill(choice)
-    else:
-        choice = first_choice()
-        _fill(choice)
-    if choice.task == "pairs":
-        choice = _advised(replace(choice, pairs=state.get(own_pairs.CHOSEN, "")))
-    return choice
-
-
-def _is_news(query: dict[str, str]) -> bool:
-    """Whether an address came from outside: a link, a reload, back and forward.
-
-    A click that follows a change at once is sent before the browser has the new address, and
-    must not undo the change.
-    """
-    written: list[dict[str, str]] = st.session_state.get("training addresses", [])
-    if not written or query not in written:
-        return True
-    late = time.monotonic() - st.session_state["training address time"] < LATE_SECONDS
-    return query != written[-1] and not late
-
-
-def _with_preset(choice: Choice, preset: str) -> Choice:
-    base = defaults(choice.task, preset)
-    kept = {name: choice.values[name] for name in KEPT_FIELDS if name in choice.changes}
-    changes = {name: value for name, value in kept.items() if value != base[name]}
-    return replace(choice, preset=preset, changes=changes)
-
-
-def _fill(choice: Choice) -> None:
-    """Set every widget, before any is drawn."""
-    state = st.session_state
-    state["task"] = choice.task
-    state[f"preset {choice.task}"] = choice.preset
-    if choice.task == "pairs" and choice.pairs:
-        state[own_pairs.CHOSEN] = choice.pairs
-    for part, names in _fields(choice.task).items():
-        fill(CONFIGS[part], choice.values, names, key=_key(choice))
-
-
-def _fields(task: str) -> dict[str, list[str]]:
-    return {
-        "data": list(TASKS[task].data_fields),
-        "model": MODEL_FIELDS,
-        "training": TRAINING_FIELDS,
-    }
-
-
-def _key(choice: Choice) -> str:
-    return f"{choice.task}.{choice.preset}"
-
-
-def _write_address(choice: Choice) -> None:
-    """In one go, so that the browser's history gets one entry."""
-    ours, state = link(choice), st.session_state
-    written = state.setdefault("training addresses", [])
-    if ours not in written[-1:]:
-        state["training addresses"] = [*written[-MAX_WRITTEN:], ours]
-        state["training address time"] = time.monotonic()
-    query = dict(st.query_params)
-    if {name: value for name, value in query.items() if name in PARAMETERS} != ours:
-        others = {name: value for name, value in query.items() if name not in PARAMETERS}
-        st.query_params.from_dict({**others, **ours})
-
-
-# --- Advice on a person's own pairs ------------------------------------------------------
-
-
-def _advised(choice: Choice) -> Choice:
-    """New pairs come with the settings that suit them."""
-    state = st.session_state
-    if not choice.pairs or choice.locked or state.get("advised") in (choice.pairs, UNASKED):
-        return choice
-    kept = pairs_store.find(choice.pairs)
-    if kept is None or kept.survey is None:
-        return choice
-    state["advised"] = choice.pairs
-    choice = _follow(choice, kept.survey.suggestion)
-    _fill(choice)
-    return choice
-
-
-def _follow(choice: Choice, suggestion: Suggestion) -> Choice:
-    """The form with what is suggested; a person's other changes to the same preset stay."""
-    base = defaults("pairs", suggestion.preset)
-    suggested = {
-        "tokens": suggestion.tokens,
-        "bpe_size": suggestion.bpe_size,
-        "max_length": max(suggestion.max_length, base["max_length"]),
-    }
-    before = choice.changes if choice.preset == suggestion.preset else {}
-    changes = {
-        name: value for name, value in {**before, **suggested}.items() if value != base[name]
-    }
-    return replace(choice, preset=suggestion.preset, changes=changes)
-
-
-def _take_advice(choice: Choice, suggestion: Suggestion) -> None:
-    followed = _follow(choice, suggestion)
-    st.session_state[STATE] = followed
-    _fill(followed)
+# --- Drawing -----------------------------------------------------------------------------
 
 
 def _advice(choice: Choice, suggestion: Suggestion) -> None:
     """What is suggested and why; a button where the form has something else."""
     name = own_pairs.TOKEN_NAMES[suggestion.tokens]
     why = f"{suggestion.tokens_reason} {suggestion.preset_reason}"
-    if _follow(choice, suggestion) == choice:
+    if follow(choice, suggestion) == choice:
         st.caption(f"Set for these pairs: **{name}**, preset **{suggestion.preset}**. {plain(why)}")
         return
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(f"Suggested: **{name}**, preset **{suggestion.preset}**. {plain(why)}")
         st.button(
             "Use what is suggested",
-            on_click=_take_advice,
+            on_click=take_advice,
             args=(choice, suggestion),
             key="advice",
             width="content",
         )
 
-
-# --- Drawing -----------------------------------------------------------------------------
 
 Drawn = tuple[Choice, Request | None, Any, Any]
 """What is chosen now, what to train if that is clear, and the places of buttons and errors."""
@@ -308,10 +207,11 @@ Drawn = tuple[Choice, Request | None, Any, Any]
 
 def _open(choice: Choice) -> Drawn:
     """The form with all its controls."""
+    cards(card_of(choice), choose_card)
     first, second, third = st.columns([2, 2, 4], vertical_alignment="bottom")
     with first:
         task = st.selectbox(
-            "Task",
+            "More tasks",
             list(TASKS),
             index_of(list(TASKS), "task"),
             format_func=lambda name: TASKS[name].title,
@@ -330,22 +230,21 @@ def _open(choice: Choice) -> Drawn:
         )
     buttons = third.container(horizontal=True)
     trouble = st.container()
-    st.caption(
-        f"{kind.description} Example: {plain(kind.example.source)} → "
-        f"{plain(kind.example.target)}. {PRESETS[preset].description} *Seven sentences* learns "
-        "seven English-German pairs by heart, to see that the loss can reach zero."
-    )
-    kept = own_pairs.bring() if task == "pairs" else None
+    what, changed = st.container(), st.container(horizontal=True, vertical_alignment="center")
+    pairs = st.session_state.get(own_pairs.CHOSEN, "") if task == "pairs" else ""
+    kept = own_pairs.bring() if task == "pairs" and pairs != SEVEN else None
     if kept is not None and st.session_state.get("advised") not in (kept.id, UNASKED):
         st.rerun()  # read a moment ago: the advice is taken before the widgets are drawn
     below = st.container()
-    with st.expander("All settings"):
-        changes = _settings(choice)
-    pairs = st.session_state.get(own_pairs.CHOSEN, "") if task == "pairs" else ""
+    changes = _settings(choice)
     chosen = Choice(task, preset, changes, pairs)
+    with what:
+        _say_what(chosen)
+    with changed:
+        _say_changed(chosen)
     request = None
     with below:
-        if task != "pairs":
+        if task != "pairs" or pairs == SEVEN:
             request = _request(chosen)
         elif kept is not None and kept.survey is not None:
             values = chosen.values
@@ -358,17 +257,52 @@ def _open(choice: Choice) -> Drawn:
     return chosen, request, buttons, trouble
 
 
+def _say_what(choice: Choice) -> None:
+    """What would be trained, with the settings as they are."""
+    kind = TASKS[choice.task]
+    if choice.pairs == SEVEN:
+        what = (
+            "Seven English sentences and their German translations, memorised: training stops "
+            f"when the loss is below {SEVEN_UNTIL:g}."
+        )
+    elif choice.task == "pairs":
+        what = kind.description
+    else:
+        example = kind.example
+        what = f"{kind.description} Example: {plain(example.source)} → {plain(example.target)}."
+    gpu = " Needs a graphics card." if choice.preset == "base" else ""
+    st.caption(f"{what} {sizes(choice)}{gpu}")
+
+
+def _say_changed(choice: Choice) -> None:
+    """What differs from the preset, always in sight, and whether that can be."""
+    told = own_changes(choice)
+    if not told:
+        return
+    st.markdown(f"**{len(told)} changed:** {plain(in_words(told))}", width="content")
+    st.button("Reset", key="reset settings", type="tertiary", on_click=reset)
+    try:
+        TransformerConfig(
+            source_vocab_size=8,
+            target_vocab_size=8,
+            **choice.part("model")
+            | {name: choice.values[name] for name in ("d_model", "num_heads")},
+        )
+    except ConfigError as error:
+        st.markdown(f":material/warning: {plain(str(error))}", width="content")
+
+
 def _locked(choice: Choice) -> Drawn:
     """What a link with hidden controls shows: what will be trained, and the button."""
     kept = None
     what = f"**{TASKS[choice.task].title}**, preset **{choice.preset}**"
-    if words := in_words(choice):
+    if words := in_words(own_changes(choice)):
         what += f": {plain(words)}"
     line = st.container(horizontal=True, vertical_alignment="center")
     line.markdown(f"{what}.", width="content")
     trouble = st.container()
     request = None
-    if choice.task == "pairs":
+    if choice.task == "pairs" and choice.pairs != SEVEN:
         st.session_state[own_pairs.CHOSEN] = choice.pairs
         with trouble:
             kept = own_pairs.linked(choice.pairs)
@@ -384,28 +318,38 @@ def _locked(choice: Choice) -> Drawn:
 
 
 def _request(choice: Choice, kept: Kept | None = None) -> Request | None:
-    name = f"{TASKS[choice.task].title} ({choice.preset})"
+    seven, told = choice.pairs == SEVEN, own_changes(choice)
+    title = "Seven sentences" if seven else TASKS[choice.task].title
     data, model, training = (choice.part(part) for part in CONFIGS)
     if kept is None or kept.survey is None:
-        return Request(choice.task, choice.preset, name, data, model, training)
+        name = run_name(title, choice.preset, told) if told or not seven else title
+        pairs = SEVEN_PAIRS if seven else None
+        return Request(choice.task, choice.preset, name, data, model, training, pairs)
     try:
         facts = kept.survey.cuts[choice.values["tokens"]].facts
     except UserError as error:
         problem(error)
         return None
-    if kept.title:
-        name = f"{kept.title} ({choice.preset})"
+    name = run_name(kept.title or title, choice.preset, told)
     return Request(choice.task, choice.preset, name, data, model, training, kept.data, facts)
 
 
 def _settings(choice: Choice) -> dict[str, Any]:
     """Every field of the configs; returns those that differ from the preset's values."""
-    base, key = defaults(choice.task, choice.preset), _key(choice)
-    st.caption("Each setting has its explanation behind the question mark.")
+    base, key = defaults(choice.task, choice.preset), key_of(choice)
+    every = fields_of(choice.task)
     changes: dict[str, Any] = {}
-    for part, names in _fields(choice.task).items():
-        if not names:
-            continue
-        st.markdown(f"**{part.capitalize()}**")
-        changes |= config_form(CONFIGS[part], base, choice.changes, names, key=key)
+
+    def draw(part: str, names: list[str]) -> None:
+        changes.update(config_form(CONFIGS[part], base, choice.changes, names, key=key))
+
+    with st.expander("Settings"):
+        if every["data"]:
+            draw("data", every["data"])
+        for part, names in FIRST_FIELDS.items():
+            draw(part, names)
+    with st.expander("Expert: every other setting"):
+        for part, first in FIRST_FIELDS.items():
+            st.markdown(f"**{part.capitalize()}**")
+            draw(part, [name for name in every[part] if name not in first])
     return changes

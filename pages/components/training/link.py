@@ -33,6 +33,8 @@ SETTINGS: dict[str, tuple[str, Field[Any]]] = {
 """Every setting that a person may change: the config it belongs to, and its field."""
 PARAMETERS = {"task", "preset", "pairs", "controls", *SETTINGS}
 HIDDEN = "hidden"
+SEVEN = "seven"
+"""In place of an id of pairs: the seven sentences that come along."""
 INTEGER = re.compile("[+-]?[0-9]{1,20}")
 MAX_SHOWN = 30
 
@@ -175,12 +177,3 @@ def _value(item: Field[Any], text: str) -> Any:
 
 def _shown(text: str) -> str:
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
-
-
-def in_words(choice: Choice) -> str:
-    """The changed settings in a line, for those who cannot see the form."""
-    return ", ".join(
-        f"{name.replace('_', ' ') if not name.startswith('d_') else name} "
-        f"{('off', 'on')[value] if isinstance(value, bool) else value}"
-        for name, value in choice.changes.items()
-    )

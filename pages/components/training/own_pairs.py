@@ -105,13 +105,6 @@ def _file_card(kept: Kept) -> None:
 
 
 def _fields(kept: Kept | None) -> None:
-    st.markdown(
-        "One pair a line: source, then a tab or `->`, then target; a CSV file has a comma or "
-        "semicolon there."
-    )
-    left, right = st.columns(2)
-    with left:
-        _feed()
     if (
         kept is not None
         and kept.text is not None
@@ -119,18 +112,16 @@ def _fields(kept: Kept | None) -> None:
     ):
         st.session_state["pairs text"] = kept.text
         st.session_state["pairs shown"] = kept.id
-    with right:
-        st.text_area(
-            "Or type or paste pairs here",
-            key="pairs text",
-            height=140,
-            max_chars=MAX_TYPED,
-            placeholder="good morning -> guten Morgen",
-            persist_state="session",
-            on_change=_typed,
-        )
-    if kept is None:
-        st.info("Give some pairs to train on.")
+    st.text_area(
+        "Your pairs, one a line: source, then `->`, a tab or a comma, then target",
+        key="pairs text",
+        height=140,
+        max_chars=MAX_TYPED,
+        placeholder="good morning -> guten Morgen\nthank you -> danke",
+        persist_state="session",
+        on_change=_typed,
+    )
+    _feed()
 
 
 def _typed() -> None:
@@ -156,7 +147,7 @@ def _feed() -> None:
     """In a fragment of its own, since every piece is a rerun."""
     arrival: Arrival | None = st.session_state.get("pairs arrival")
     file_feed(
-        "File of pairs (.tsv, .csv or .txt)",
+        "Or a file of pairs (.tsv, .csv or .txt)",
         received=arrival.received if arrival else 0,
         turn=st.session_state.get("pairs turn", ""),
         max_bytes=MAX_FILE_BYTES,

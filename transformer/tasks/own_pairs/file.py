@@ -52,7 +52,8 @@ class PairsFile:
 
 
 def read_pairs(path: Path) -> PairsFile:
-    """Read a file: CSV if it is named so, else a tab (or =>, ->, → or |) inside each pair.
+    """Read a file: CSV if it is named so, else a tab (or =>, ->, → or |) inside each pair; where
+    no line has any of those, a comma or a semicolon.
 
     Raises:
         TaskError: the file is missing, too large, not text, or holds no pair.
@@ -102,7 +103,7 @@ class PairsReader:
 
     Args:
         file: open for reading and seeking.
-        comma: whether it is CSV.
+        comma: whether it is CSV; what is not is read so, too, if only that makes pairs of it.
 
     Attributes:
         encoding: as Python names it; found by looking at the whole file.
@@ -117,7 +118,6 @@ class PairsReader:
     """
 
     def __init__(self, file: BinaryIO, *, comma: bool = False) -> None:
-        self.comma = comma
         self.count = self.empty_lines = self.refused_count = 0
         self.refused: list[tuple[int, str]] = []
         self.size = file.seek(0, io.SEEK_END)
@@ -127,6 +127,7 @@ class PairsReader:
             )
         self._lines = TextLines(file)
         self.encoding = self._lines.encoding
+        self.comma = comma or self._has_only_commas()
         self._find_shape()
 
     @property
@@ -149,7 +150,7 @@ class PairsReader:
                 raise TaskError(f"There are more than {MAX_PAIRS:,} pairs; send fewer.")
         if not self.count:
             first = f" Line {self.refused[0][0]}: {self.refused[0][1]}." if self.refused else ""
-            between = "a comma" if self.comma else "a tab or an arrow"
+            between = "a comma" if self.comma else "a tab, an arrow or a comma"
             raise TaskError(
                 f"No pair was found. Write one pair a line: source, {between}, target.{first}"
             )
@@ -158,6 +159,20 @@ class PairsReader:
         self.refused_count += 1
         if len(self.refused) < MAX_NAMED:
             self.refused.append((number, reason))
+
+    def _has_only_commas(self) -> bool:
+        """Whether the first lines have commas or semicolons, and nothing else to cut them at."""
+        lines = commas = 0
+        for _, line in self._lines:
+            if line is None or not line.strip():
+                continue
+            if len(cut_line(line)) > 1:
+                return False
+            lines += 1
+            commas += "," in line or ";" in line
+            if lines == SAMPLE_ROWS:
+                break
+        return commas > 0 and 2 * commas >= lines
 
     def _find_shape(self) -> None:
         """Delimiter and columns, from the first lines."""

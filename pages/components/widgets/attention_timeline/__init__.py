@@ -204,11 +204,12 @@ def _links(run: Run, text: str) -> None:
     steps = [int(path.stem.removeprefix("step-")) for path in run.checkpoints()]
     if not steps:
         return
-    st.markdown(
-        "The maps above are rounded, to 1/255, and read the true target. **Exact maps**, for what "
-        "the model itself writes, from a saved checkpoint:"
-    )
-    with st.container(horizontal=True):
+    with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+        st.markdown(
+            "**Exact maps** of what it writes:",
+            width="content",
+            help="The maps above are rounded, to 1/255, and read the true target.",
+        )
         for step in steps:
             st.page_link(
                 "pages/attention.py",

@@ -50,13 +50,12 @@ function build(view) {
   const focused = root.getRootNode().activeElement?.className;
   root.replaceChildren();
   view.palette = pixelTable(SCALES[view.theme], 255);
-  if (!view.shown) view.shown = heads(message) <= 32 ? "all" : "cross";
+  if (!view.shown) view.shown = heads(message) <= 8 ? "all" : "cross";
   if (!view.head) view.head = { kind: "cross", layer: message.kinds.at(-1).shape[0] - 1, head: 0 };
   view.cell = null;
 
-  const help = element("p");
-  help.append(element("b", {}, "Time slider. "),
-    "Drag along the loss curve, or press Play, and watch every head form. ",
+  view.help = element("p", { class: "help" });
+  view.help.append("Drag along the curve, or press Play, and watch every head form. ",
     element("b", {}, "What to look for. "), message.look_for);
   view.track = buildTrack(view);
   view.legend = element("div", { class: "legend" });
@@ -67,7 +66,9 @@ function build(view) {
   view.large = element("div", { class: "large" });
   const maps = element("div", { class: "maps" });
   maps.append(view.grid, view.large);
-  root.append(help, buildControls(view), view.track, view.legend, view.now, view.answers, maps);
+  const under = element("div", { class: "under" });
+  under.append(view.now, view.legend);
+  root.append(buildControls(view), view.track, under, view.answers, maps);
   buildGrid(view);
   buildLarge(view);
   if (focused) root.querySelector(`.${focused.split(" ")[0]}`)?.focus();
@@ -160,8 +161,8 @@ function tellMoment(view, step, loss) {
     return chip;
   });
   const verdict = count === tokens ? `✓ all ${tokens} right` : `✗ ${count} of ${tokens} right`;
-  const title = "The target, token by token: is it the likeliest, given the true ones before?";
-  view.answers.replaceChildren(...answer(title, predicted, verdict), ...writtenAt(message, step));
+  const title = "Given the true tokens before it";
+  view.answers.replaceChildren(answer(title, predicted, verdict), ...writtenAt(message, step));
   // Answers of other lengths must not move the maps below.
   view.tallest = Math.max(view.tallest ?? 0, view.answers.offsetHeight);
   view.answers.style.minHeight = `${view.tallest}px`;
@@ -170,7 +171,9 @@ function tellMoment(view, step, loss) {
 function answer(title, chips, verdict) {
   const row = element("span", { class: "chips" });
   row.append(...chips, element("span", { class: "verdict" }, verdict));
-  return [element("span", {}, title), row];
+  const line = element("div");
+  line.append(element("span", {}, title), row);
+  return line;
 }
 
 // What the model wrote by itself, at the last evaluation up to this moment. An untrained model
@@ -191,7 +194,7 @@ function writtenAt({ written, target }, step) {
     if (end - i > 2) chips.push(`× ${end - i}`);
   }
   if (!tokens.length) chips.push("(nothing)");
-  return answer(`Written by itself at step ${whole(at)}`, chips, right ? "✓ right" : "✗ wrong");
+  return [answer(`Written by itself at step ${whole(at)}`, chips, right ? "✓ right" : "✗ wrong")];
 }
 
 // The held-out loss if one was measured at this very step, else the training loss around it.

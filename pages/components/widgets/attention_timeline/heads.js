@@ -11,20 +11,21 @@ function buildGrid(view) {
   view.maps = [];
   view.grid.replaceChildren();
   const kinds = message.kinds.filter((kind) => view.shown === "all" || view.shown === kind.id);
-  const rows = kinds.reduce((sum, kind) => sum + kind.shape[0], 0);
-  view.grid.style.setProperty("--side", rows > 3 ? "4.6rem" : "6.5rem");
+  view.grid.style.setProperty("--side", "4.6rem");
   for (const kind of kinds) {
     const section = element("section", { "aria-label": kind.title });
     section.append(element("h4", {}, kind.title));
     for (let layer = 0; layer < kind.shape[0]; layer++) {
       const row = element("div", { class: "layer" });
       row.style.setProperty("--heads", kind.shape[1]);
-      row.append(element("span", { class: "name" }, `Layer ${layer + 1}`));
+      if (kind.shape[0] > 1) row.append(element("span", { class: "name" }, `Layer ${layer + 1}`));
+      else row.classList.add("only");
       for (let head = 0; head < kind.shape[1]; head++) row.append(buildHead(view, kind, layer, head));
       section.append(row);
     }
     view.grid.append(section);
   }
+  view.grid.append(view.help);
 }
 
 function buildHead(view, kind, layer, head) {
@@ -69,7 +70,9 @@ function buildLarge(view) {
   bar.style.background = gradient(SCALES[view.theme]);
   key.append("weight 0", bar, "1");
   if (kind.causal) key.append("Grey: masked, a token cannot look at later ones.");
-  view.large.replaceChildren(element("h4", {}, title), axes(kind), scroller, readout, key);
+  const about = element("div", { class: "about" });
+  about.append(axes(kind), key);
+  view.large.replaceChildren(element("h4", {}, title), about, scroller, readout);
   view.stage = { layer, head, kind, canvas, columns, rows, marker, readout };
   followCells(view, stage);
   sizeLarge(view);
@@ -85,7 +88,7 @@ function sizeLarge(view) {
   const { canvas, columns, rows, marker, kind } = view.stage;
   const [, , queries, keys] = kind.shape;
   const room = view.large.clientWidth - rows.offsetWidth - 12;
-  const side = Math.max(12, Math.min(40, Math.floor(room / keys), Math.floor(480 / queries)));
+  const side = Math.max(14, Math.min(30, Math.floor(room / keys), Math.floor(260 / queries)));
   view.stage.side = side;
   sizeMap(canvas, columns, rows, kind, side);
   marker.style.width = marker.style.height = `${side}px`;

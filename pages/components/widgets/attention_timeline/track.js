@@ -1,6 +1,6 @@
 // The slider's track: the loss curve over log(1 + step / early), on which moments are even.
 
-const HEIGHT = 196, TOP = 12, RAIL = 140, LEFT = 44, RIGHT = 14;
+const HEIGHT = 134, TOP = 8, RAIL = 86, LEFT = 44, RIGHT = 14;
 
 function buildTrack(view) {
   const track = element("div", {

@@ -6,9 +6,8 @@ const AXES = {
   seconds: { column: 2, title: "seconds of training" },
   tokens: { column: 3, title: "tokens read, padding included" },
 };
-const BASELINES = [
-  ["untrained", "untrained model"], ["uniform", "uniform guess, ln|V|"], ["unigram", "guess by frequency (unigram)"],
-];
+// What needs no model: a short line and a few words at the axis.
+const GUESSES = [["uniform", "uniform guess"], ["unigram", "guess by frequency"]];
 
 export default function ({ data, parentElement }) {
   const view = viewOf(parentElement, "live_curve", build);
@@ -43,8 +42,7 @@ function build(root) {
     </div>
     <div class="charts"></div>
     <div class="legend"></div>
-    <p class="readout"></p>
-    <p class="verdict"></p>`;
+    <div class="said"><p class="readout"></p><p class="verdict"></p></div>`;
   const find = (selector) => root.querySelector(selector);
   const view = {
     root, axis: "step", zoom: null, third: undefined, log: false, cursor: null, moment: null,
@@ -141,27 +139,30 @@ function draw(view) {
   };
   const x = xAxis(view, widthOf(view.loss));
   const [train, evaluation, exact] = Object.values(view.points).map((points) => visible(points, x));
-  const baselines = BASELINES.map(([style, name]) => ({ style, name, value: data[style] }))
-    .filter(({ value }) => typeof value === "number");
-  const y = lossAxis([...[...train, ...evaluation].map((point) => point[1]), ...(view.zoom ? [] : baselines.map((b) => b.value))], view.log);
+  const known = ({ value }) => typeof value === "number";
+  const untrained = [{ style: "untrained", name: "untrained model", value: data.untrained }].filter(known);
+  const guesses = GUESSES.map(([style, name]) => ({ style, name, value: data[style] })).filter(known);
+  const levels = view.zoom ? [] : [...untrained, ...guesses].map((line) => line.value);
+  const y = lossAxis([...[...train, ...evaluation].map((point) => point[1]), ...levels], view.log);
   const seen = ({ value }) => y.holds(value);
-  drawChart(view.loss, x, y, title, "loss (nats a token)", [
-    ...baselines.filter(seen).map(({ value, style }) => ({ points: flat(x, value), style })),
+  drawChart(view.loss, x, y, title, "loss (nats per token)", [
+    ...untrained.filter(seen).map(({ value, style }) => ({ points: flat(x, value), style })),
     { points: train, style: "train" },
     { points: evaluation, style: "evaluation", dots: true },
   ]);
+  labelLevels(view.loss, guesses.filter(seen).map(({ name, value }) => [value, `${name} ${threeDigits(value)}`]));
   drawChart(view.exact, x, shareAxis(), title, "right answers", [{ points: exact, style: "evaluation", dots: true }]);
-  for (const [chart, unit] of [[view.loss, "loss (nats a token)"], [view.exact, "right answers"]]) {
+  for (const [chart, unit] of [[view.loss, "loss (nats per token)"], [view.exact, "right answers"]]) {
     chart.plot.setAttribute("aria-label", `${unit} over ${title}, ${count(x.low)} to ${count(x.high)}`);
   }
-  // A baseline out of view is named above the chart, with an arrow to where it lies.
-  view.beyond.replaceChildren(...baselines.filter((line) => !seen(line)).map(({ style, name, value }) =>
-    element("span", { class: `of-${style}` }, `${value > y.high ? "▲" : "▼"} ${name.split(",")[0].split(" (")[0]} ${threeDigits(value)}`)));
+  // A level out of view is named above the chart, with an arrow to where it lies.
+  view.beyond.replaceChildren(...[...untrained, ...guesses].filter((line) => !seen(line)).map(({ name, value }) =>
+    element("span", {}, `${value > y.high ? "▲" : "▼"} ${name} ${threeDigits(value)}`)));
   view.exact.caption.textContent = `Exact match on ${data.evaluated_on}: higher is better`;
   view.legend.replaceChildren(...[
     ["train", "training batches"],
     ["evaluation", data.evaluated_on],
-    ...baselines.map((line) => [line.style, `${line.name}: ${threeDigits(line.value)}`]),
+    ...untrained.map((line) => [line.style, `${line.name}: ${threeDigits(line.value)}`]),
     ...(view.moment === null ? [] : [["moment", "moment of the time slider"]]),
   ].map(([style, name]) => legendEntry(style, name)));
   view.verdict.textContent = verdict(data);
@@ -183,28 +184,29 @@ function drawCursors(view) {
   if (evaluation) parts.push(`step ${whole(evaluation[0])}: loss on ${where} ${threeDigits(evaluation[1])}`);
   if (exact) parts.push(`exact match ${(100 * exact[1]).toFixed(1)} %`);
   view.readout.textContent = parts.join(" · ");
+  view.readout.hidden = view.cursor === null && view.verdict.textContent !== "";
+  view.verdict.hidden = !view.readout.hidden;
 }
 
-// The newest evaluation against the baselines, in words.
+// The newest evaluation in words: what one can feel first, then the loss and what it beats.
 function verdict({ evaluation, untrained, uniform, unigram, evaluated_on: where }) {
   const newest = evaluation.at(-1);
   if (!newest || newest[0] === 0 || typeof untrained !== "number") return "";
   const [step, loss] = newest;
-  const start = `At step ${whole(step)}, the loss on ${where} is `;
-  if (loss >= untrained) return `${start}no better than untrained (${threeDigits(untrained)}).`;
-  const likelier = Math.exp(untrained - loss);
-  const words = [
-    `${loss > 0 ? times(untrained / loss) : "infinitely"} below untrained: the right token is typically ` +
-    `${times(likelier)} as likely as before training`,
-  ];
+  const felt = `Right token: ${likely(untrained)} → ${likely(loss)} likely (${where}, step ${whole(step)}). Loss ${threeDigits(loss)}`;
+  if (loss >= untrained) return `${felt}, no better than untrained (${threeDigits(untrained)}).`;
   if (typeof unigram === "number" && loss < Math.min(unigram, uniform)) {
-    words.push(`it is below guessing by frequency (${threeDigits(unigram)}), so the model uses what it reads: the input, or the tokens before`);
-  } else if (typeof unigram === "number" && loss < uniform) {
-    words.push(`that is better than a uniform guess (${threeDigits(uniform)}), not yet than guessing by frequency (${threeDigits(unigram)})`);
-  } else {
-    words.push(`that is ${loss < uniform ? "better" : "not yet better"} than a uniform guess (${threeDigits(uniform)})`);
+    return `${felt}, below guessing by frequency (${threeDigits(unigram)}): it uses what it reads.`;
   }
-  return `${start}${words.join("; ")}.`;
+  if (typeof unigram === "number" && loss < uniform) {
+    return `${felt}, better than a uniform guess (${threeDigits(uniform)}), not yet than guessing by frequency (${threeDigits(unigram)}).`;
+  }
+  return `${felt}, ${loss < uniform ? "better" : "not yet better"} than a uniform guess (${threeDigits(uniform)}).`;
 }
 
-const times = (ratio) => (ratio < 10 ? `${ratio.toFixed(1)} times` : `${whole(Number(ratio.toPrecision(2)))} times`);
+// The probability behind a loss; never rounded to all or nothing.
+function likely(loss) {
+  const share = 100 * Math.exp(-loss);
+  if (share >= 99.95 && loss > 0) return "99.9 %";
+  return share < 0.05 ? "under 0.1 %" : `${share.toFixed(1)} %`;
+}

@@ -3,9 +3,9 @@
 const LOSS = 3, EXACT = 4, RATE = 4; // columns of a point, after step, seconds and tokens
 const DASHES = ["", "8 4", "2 3", "10 3 2 3", "5 2", "16 4", "9 3 2 3 2 3", "1 4"];
 const CHARTS = [
-  { of: "evaluation", column: LOSS, title: "Evaluation loss: lower is better", unit: "loss (nats a token)", loss: true },
+  { of: "evaluation", column: LOSS, title: "Evaluation loss: lower is better", unit: "loss (nats per token)", loss: true },
   { of: "evaluation", column: EXACT, title: "Exact match: higher is better", unit: "right answers", share: true },
-  { of: "train", column: LOSS, title: "Training loss: lower is better", unit: "loss (nats a token)", loss: true },
+  { of: "train", column: LOSS, title: "Training loss: lower is better", unit: "loss (nats per token)", loss: true },
   { of: "train", column: RATE, title: "Learning rate", unit: "learning rate" },
 ];
 

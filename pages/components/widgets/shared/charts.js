@@ -5,7 +5,7 @@
 // cursor (a place on the x axis, or null), whole() (the range without a zoom), redraw() and, for
 // when only the cursor has moved, moved().
 
-const FRAME = { height: 260, left: 58, right: 16, top: 26, bottom: 38 }; // pixels around a chart
+const FRAME = { height: 196, left: 58, right: 16, top: 16, bottom: 38 }; // pixels around a chart
 
 // --- numbers as text ---
 
@@ -159,6 +159,22 @@ function drawChart(chart, x, y, xTitle, yTitle, lines) {
 
 // A value that is the same everywhere.
 const flat = (x, value) => [[x.low, value], [x.high, value]];
+
+// Name values at the right end of a chart, each with a short line: [value, text]. Texts that would
+// lie over each other move apart.
+function labelLevels(chart, levels) {
+  const { x, y } = chart;
+  let above = -Infinity;
+  const drawn = [...levels].sort((a, b) => b[0] - a[0]).flatMap(([value, text]) => {
+    const at = y.place(value), beside = Math.max(at, above + 12);
+    above = beside;
+    return [
+      svgElement("line", { class: "level", x1: x.to - 14, x2: x.to, y1: at, y2: at }),
+      svgElement("text", { class: "level", x: x.to - 18, y: beside + 4, "text-anchor": "end" }, text),
+    ];
+  });
+  chart.svg.insertBefore(svgElement("g"), chart.chosen).append(...drawn);
+}
 
 // Draw marks that are in sight, each { style, at: its x or null, dots: [style, point] }: a line, and
 // dots on the curves.

@@ -1,0 +1,45 @@
+"""The verdict on a run as the first line of its page, and its three goals and checks in a line."""
+
+from collections.abc import Sequence
+from html import escape
+
+import streamlit as st
+
+from pages.components.runs.goals import GOAL_NAMES, MARKS
+from transformer.runs.checked import Checked
+from transformer.runs.goals import PASSED
+from transformer.runs.verdict import Verdict
+
+SIGNS = {"good": "✓", "doubt": "◐", "bad": "✗", "note": "●"}
+
+
+def verdict_line(found: Verdict) -> None:
+    """The sentence, and what to do next."""
+    sentence, colon, rest = found.sentence.partition(":")
+    advice = f' <span class="next">{escape(found.advice)}</span>' if found.advice else ""
+    st.html(
+        f'<p class="run-verdict {found.tone}" role="status">'
+        f'<span class="sign" aria-hidden="true">{SIGNS[found.tone]}</span> '
+        f"<b>{escape(sentence)}{colon}</b>{escape(rest)}{advice}</p>"
+    )
+
+
+def evidence_line(state: str, goals: Sequence[str], checked: Checked | None) -> None:
+    """How the run ended, the three goals and what the checks found, each in a few words.
+
+    Args:
+        goals: the states of the three; none where there is nothing to show yet.
+    """
+    parts = [f"<li>{escape(state)}</li>"]
+    if goals:
+        if set(goals) == {PASSED}:
+            parts.append(f'<li class="passed">{MARKS[PASSED]} three goals passed</li>')
+        else:
+            parts += [
+                f'<li class="{state}">{MARKS[state]} {name}: {state}</li>'
+                for name, state in zip(GOAL_NAMES, goals, strict=True)
+            ]
+        checks = "No checks yet" if checked is None else checked.summary
+        alarm = ' class="failed"' if checked is not None and checked.alarms else ""
+        parts.append(f"<li{alarm}>{escape(checks)}</li>")
+    st.html(f'<ul class="run-evidence">{"".join(parts)}</ul>')

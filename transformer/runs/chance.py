@@ -1,0 +1,50 @@
+"""Could a score be luck? Two one-sided tests on counts of right answers. Loads no torch."""
+
+from math import exp, lgamma, log
+
+LEVEL = 1e-3
+"""A margin that luck gives less often than this is not luck."""
+
+
+def _log_choose(n: int, k: int) -> float:
+    return lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1)
+
+
+def more_than(right: int, of: int, before: int, of_before: int) -> float:
+    """Fisher's exact test: the probability of so many right answers after training, or more, if
+    training had changed nothing.
+
+    Args:
+        right, of: right answers after training, and how many were asked for.
+        before, of_before: the same of the untrained model.
+    """
+    total, marked = of + of_before, right + before
+    whole = _log_choose(total, of)
+    return sum(
+        exp(_log_choose(marked, k) + _log_choose(total - marked, of - k) - whole)
+        for k in range(right, min(of, marked) + 1)
+        if of - k <= total - marked
+    )
+
+
+def at_least(right: int, of: int, share: float) -> float:
+    """Binomial test: the probability of so many right answers, or more, if each is a guess that
+    is right with the probability ``share``."""
+    if right <= 0 or share >= 1:
+        return 1.0
+    if share <= 0:
+        return 0.0
+    return sum(
+        exp(_log_choose(of, k) + k * log(share) + (of - k) * log(1 - share))
+        for k in range(right, of + 1)
+    )
+
+
+def is_no_luck(right: int, of: int, before: int, of_before: int, guess: float) -> bool:
+    """Whether neither the untrained model nor guessing explains so many right answers."""
+    return (
+        of > 0
+        and of_before > 0
+        and more_than(right, of, before, of_before) < LEVEL
+        and at_least(right, of, guess) < LEVEL
+    )

@@ -1,0 +1,463 @@
+"""The verdict on a run, in a sentence: did it learn, and if not, what to do. Loads no torch.
+
+It follows from what the run measured, from the evidence for the three goals, and from what the
+health check found: see :func:`verdict_of`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import reduce
+
+from transformer.config import RunConfig
+from transformer.runs.chance import is_no_luck
+from transformer.runs.checked import Checked, read_checked
+from transformer.runs.directory import ENDED, Run, Status
+from transformer.runs.goals import FAILED, PASSED, PENDING, Goals, read_goals
+from transformer.runs.metrics import Record, by_step, series
+from transformer.tasks import TASKS
+
+KINDS = {
+    "learned": "good",
+    "partly": "doubt",
+    "memorised": "note",
+    "too few": "note",
+    "not learned": "bad",
+    "diverged": "bad",
+    "failed": "bad",
+    "running": "note",
+    "unmeasured": "note",
+}
+"""What a verdict can be, and how it is meant; only "good" is ever shown in green."""
+WELL, HALF = 0.9, 0.5
+"""Shares of what a task can reach from which a run has learned it, and has learned it partly."""
+STILL_FALLING = 0.85
+"""The loss fell below this share of what it was at two thirds of the run."""
+REMEMBERED = 0.25
+"""A training loss below this share of the held-out loss speaks of pairs that were memorised."""
+RISEN = 1.1
+"""So many times its lowest, the held-out loss is rising."""
+LOW = 0.3
+"""In nats per token: each token of a training pair is given about 75 % or more."""
+FEW_UPDATES = 1000
+GUESSABLE = 0.05
+"""A share of answers that a guess gets right which is worth naming."""
+TOO_HIGH = "The learning rate is too high"
+OVERFIT = "The overfit check"
+"""Begin the sentence of the finding that is named first, and the name of the one named last: what
+makes the overfit check fail is named elsewhere."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a good teacher would say of a run.
+
+    kind: one of KINDS.
+    sentence: what it came to and, where it did not learn, why.
+    advice: what to do next; empty if nothing.
+    """
+
+    kind: str
+    sentence: str
+    advice: str = ""
+
+    @property
+    def tone(self) -> str:
+        """ "good", "doubt", "bad" or "note"."""
+        return KINDS[self.kind]
+
+    def __str__(self) -> str:
+        return f"{self.sentence} {self.advice}".rstrip()
+
+    def to_dict(self) -> dict[str, str]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is known of a run.
+
+    first, last: the evaluation of the untrained model, and the last of each quantity.
+    evaluations: [step, loss] of all. train: [step, loss] of the updates.
+    """
+
+    config: RunConfig
+    status: Status
+    first: Record
+    last: Record
+    evaluations: Sequence[Sequence[float]]
+    train: Sequence[Sequence[float]]
+    goals: Goals
+    checked: Checked | None
+
+    @classmethod
+    def of(
+        cls,
+        config: RunConfig,
+        status: Status,
+        train: Mapping[int, Record],
+        evaluations: Mapping[int, Record],
+        goals: Goals,
+        checked: Checked | None,
+    ) -> "Seen":
+        """From the metrics by step; a check of an earlier step than the last is none."""
+        first = evaluations.get(0, Record("eval", 0))
+        last = reduce(Record.updated, evaluations.values(), first)
+        newest = max([0, *evaluations, *train])
+        return cls(
+            config,
+            status,
+            first,
+            last,
+            series(evaluations, "loss"),
+            series(train, "loss"),
+            goals,
+            checked if checked is not None and checked.step >= newest else None,
+        )
+
+    @property
+    def trained(self) -> bool:
+        """Whether anything was measured after the first update."""
+        return self.last.step > 0 and self.last.exact_match is not None
+
+    @property
+    def own(self) -> bool:
+        """Whether it is measured on the very pairs that it learns."""
+        return self.config.data.evaluates_on_training_pairs
+
+    @property
+    def inputs(self) -> str:
+        return "of its own pairs" if self.own else "unseen inputs"
+
+    @property
+    def examples(self) -> int:
+        """How many inputs the last score is of; runs of before did not write it down."""
+        return self.last.examples or self.config.training.eval_examples
+
+    @property
+    def right(self) -> int:
+        return round((self.last.exact_match or 0.0) * self.examples)
+
+    @property
+    def reach(self) -> float:
+        """The share of right answers that the best known model of the task gets."""
+        task = TASKS.get(self.config.data.task)
+        return task.reachable if task is not None else 1.0
+
+    def no_luck(self, right: int, of: int) -> bool:
+        """Whether neither the untrained model nor a guess explains so many right answers."""
+        of_before = self.first.examples or self.config.training.final_examples
+        before = round((self.first.exact_match or 0.0) * of_before)
+        return is_no_luck(right, of, before, of_before, self.first.guess or 0.0)
+
+    @property
+    def better_than_chance(self) -> bool:
+        return self.trained and self.no_luck(self.right, self.examples)
+
+    @property
+    def too_few(self) -> bool:
+        """Whether not even all answers right would tell learning from luck."""
+        return not self.own and not self.no_luck(self.examples, self.examples)
+
+
+def verdict_of(run: Run, config: RunConfig | None = None) -> Verdict:
+    """The verdict on a run as its directory stands.
+
+    Raises:
+        RunError: the directory holds no valid config.
+    """
+    records = run.metrics()
+    return verdict(
+        Seen.of(
+            config or run.config(),
+            run.status(),
+            by_step(records, "train"),
+            by_step(records, "eval"),
+            read_goals(run.path),
+            read_checked(run.path),
+        )
+    )
+
+
+def verdict(seen: Seen) -> Verdict:
+    """The verdict on what is known of a run."""
+    status = seen.status
+    if status.state == "failed":
+        return Verdict("failed", f"Failed: {lowered(status.reason or 'the trainer ended.')}")
+    if status.state == "diverged":
+        return _diverged(seen)
+    if status.state not in ENDED:
+        return _unfinished(seen)
+    if not seen.trained:
+        return Verdict(
+            "unmeasured",
+            f"Stopped at step {status.step:,}, before anything was measured after the first "
+            "update.",
+            "Copy its settings to the form and train again.",
+        )
+    if seen.own:
+        return _own_pairs(seen)
+    if seen.too_few:
+        return _too_few(seen)
+    return _held_out(seen)
+
+
+# --- Before the end --------------------------------------------------------------------------
+
+
+def _unfinished(seen: Seen) -> Verdict:
+    state, steps = seen.status.state, seen.config.training.steps
+    step = max([seen.status.step, seen.last.step, *(int(point[0]) for point in seen.train[-1:])])
+    if not seen.trained:
+        waiting = {"queued": "Waiting for a trainer.", "paused": "Paused before the first score."}
+        return Verdict("unmeasured", waiting.get(state, "Nothing is measured yet."))
+    where = {"paused": "Paused at step", "interrupted": "Interrupted at step"}.get(state, "Step")
+    said = f"{where} {step:,} of {steps:,}: {_score(seen)} so far{_before(seen)}."
+    advice = {
+        "paused": "Resume to go on from here.",
+        "interrupted": "Resume to go on from the last snapshot.",
+    }
+    return Verdict("running", said, advice.get(state, ""))
+
+
+def _diverged(seen: Seen) -> Verdict:
+    last = int(seen.train[-1][0]) if seen.train else seen.status.step
+    cause, advice = _cause(seen, "Loss and gradient finite")
+    return Verdict(
+        "diverged",
+        f"Diverged after update {last:,}, where the loss was no longer a number"
+        f"{f': {cause}' if cause else ''}.",
+        advice or "Lower the learning rate and train again.",
+    )
+
+
+# --- After the end ---------------------------------------------------------------------------
+
+
+def _own_pairs(seen: Seen) -> Verdict:
+    """Nothing is held out: what it can show is that it remembers."""
+    if seen.right == seen.examples:
+        which = "its only pair" if seen.examples == 1 else f"all {seen.examples:,} pairs"
+        advice = (
+            ""
+            if seen.config.preset == "overfit"
+            else "To see whether it generalises, hold some pairs out."
+        )
+        return _unless_alarmed(
+            seen, Verdict("memorised", f"Memorised {which}; nothing was held out.", advice)
+        )
+    if seen.right >= HALF * seen.examples:
+        said = f"Memorised {seen.right:,} of {seen.examples:,} pairs; nothing was held out."
+        return Verdict("partly", said, _why_not_all(seen))
+    return _not_learned(seen)
+
+
+def _too_few(seen: Seen) -> Verdict:
+    count = seen.examples
+    said = (
+        f"{seen.right} of {count} unseen input{'' if count == 1 else 's'} right: "
+        f"{'one is' if count == 1 else f'{count} are'} too few to tell learning from luck."
+    )
+    return Verdict("too few", said, "Bring more pairs, or hold more of them out.")
+
+
+def _held_out(seen: Seen) -> Verdict:
+    share, reach = seen.last.exact_match or 0.0, seen.reach
+    if not seen.better_than_chance or share < HALF * reach:
+        return _not_learned(seen)
+    if share >= WELL * reach:
+        known = (
+            "" if reach == 1 else f"; the best known model of this task gets {100 * reach:.0f} %"
+        )
+        said = f"Learned: {_count(seen)} right{_before(seen, known)}."
+        return _unless_alarmed(seen, Verdict("learned", said))
+    said = f"Partly learned: {_score(seen)}{_before(seen)}."
+    return _unless_alarmed(seen, Verdict("partly", said, _why_not_all(seen)))
+
+
+def _not_learned(seen: Seen) -> Verdict:
+    """Why it did not learn: what the checks found, else what the curve says."""
+    cause, advice = _cause(seen)
+    hardly = seen.better_than_chance
+    start = "Hardly learned" if hardly else "Not learned"
+    if _early(seen):
+        said = (
+            f"Stopped at step {seen.last.step:,} of {seen.config.training.steps:,}: {_score(seen)}"
+        )
+        return Verdict("not learned", f"{said} so far.", "Continue training.")
+    if cause:
+        return Verdict("not learned", f"{start}: {_score(seen)}{_guessed(seen)}: {cause}.", advice)
+    if _remembers(seen):
+        return Verdict(
+            "not learned",
+            f"Memorised, not learned: {_score(seen)}, while its training pairs are predicted "
+            "almost perfectly.",
+            "It needs more pairs, or more dropout; a smaller model remembers less.",
+        )
+    if guess := "" if hardly else _guessed(seen):
+        said = f"No better than chance: {_score(seen)}{guess}."
+        advice = "Check that the source decides the target; if it does, train longer."
+        return Verdict("not learned", said, advice)
+    said = f"{start}: {_score(seen)}{_before(seen)}."
+    return Verdict("not learned", said, _why_not_all(seen))
+
+
+def _unless_alarmed(seen: Seen, found: Verdict) -> Verdict:
+    """A check that found a problem is worth more than a score."""
+    problems = [one for one in _alarms(seen) if one["state"] == "problem"]
+    if not problems:
+        return found
+    cause = _first_clause(problems[0]["sentence"])
+    return Verdict(
+        "partly" if found.kind == "learned" else found.kind,
+        f"{found.sentence.rstrip('.')}; but a check failed: {lowered(cause)}.",
+        _first_sentence(problems[0]["advice"]),
+    )
+
+
+def _why_not_all(seen: Seen) -> str:
+    """Advice where something is learned, and not all that can be."""
+    if _early(seen) or _still_falling(seen):
+        return "It was still getting better: continue training."
+    if _at_the_start(seen):
+        return "So few updates are hardly enough: continue training."
+    if _remembers(seen):
+        return "It memorises its training pairs: bring more pairs, or more dropout."
+    return "It has stopped getting better: try a larger model, or more pairs."
+
+
+# --- What the numbers say ----------------------------------------------------------------------
+
+
+def _alarms(seen: Seen) -> list[Mapping[str, str]]:
+    """What the checks found: a rate too high first, which ruins what the others look at, and the
+    overfit check last."""
+    alarms = seen.checked.alarms if seen.checked else []
+    return sorted(
+        alarms,
+        key=lambda one: (not one["sentence"].startswith(TOO_HIGH), one["name"].startswith(OVERFIT)),
+    )
+
+
+def _cause(seen: Seen, name: str = "") -> tuple[str, str]:
+    """What is wrong in a few words, and what to do; empty if no check found anything.
+
+    Each finding says its cause first, and what to do in the first sentence of its advice.
+
+    Args:
+        name: the finding that counts, if there is one of that name.
+    """
+    alarms = _alarms(seen)
+    found = next((one for one in alarms if one["name"] == name), alarms[0] if alarms else None)
+    if found is None:
+        return "", ""
+    return lowered(_first_clause(found["sentence"])), _first_sentence(found["advice"])
+
+
+def _first_sentence(text: str) -> str:
+    sentence, stop, _ = text.partition(". ")
+    return f"{sentence}." if stop else sentence
+
+
+def _first_clause(text: str) -> str:
+    return _first_sentence(text).partition(": ")[0].rstrip(".")
+
+
+def lowered(sentence: str) -> str:
+    """A sentence as it stands inside another."""
+    return sentence[:1].lower() + sentence[1:]
+
+
+def _early(seen: Seen) -> bool:
+    return seen.status.state == "stopped" and seen.last.step < seen.config.training.steps
+
+
+def _still_falling(seen: Seen) -> bool:
+    """Whether the loss was still falling in the last third."""
+    if len(seen.evaluations) < 3:
+        return True
+    step, now = seen.evaluations[-1]
+    before = next(loss for at, loss in reversed(seen.evaluations) if at <= 2 / 3 * step)
+    return now < STILL_FALLING * before
+
+
+def _at_the_start(seen: Seen) -> bool:
+    """Whether it knows little more than frequencies after few updates: there is a plateau."""
+    unigram, loss = seen.first.unigram, seen.last.loss
+    if unigram is None or loss is None or seen.last.step >= FEW_UPDATES:
+        return False
+    return loss > 0.5 * unigram
+
+
+def _remembers(seen: Seen) -> bool:
+    """Whether training pairs cost almost nothing, and others much."""
+    if not seen.train or seen.last.loss is None or seen.own:
+        return False
+    losses = sorted(loss for _, loss in seen.train[-max(5, len(seen.train) // 8) :])
+    train, best = losses[len(losses) // 2], min(loss for _, loss in seen.evaluations)
+    rises = seen.last.loss > RISEN * best  # else the batches are only of easier pairs
+    return rises and train < LOW and train < REMEMBERED * seen.last.loss
+
+
+def _count(seen: Seen) -> str:
+    return f"{seen.right:,} of {seen.examples:,} {seen.inputs}"
+
+
+def _score(seen: Seen) -> str:
+    """A share of many, a count of few."""
+    if seen.examples <= 50:
+        return f"{_count(seen)} right"
+    return f"{_percent(seen.last.exact_match or 0.0)} of {seen.examples:,} {seen.inputs} right"
+
+
+def _guessed(seen: Seen) -> str:
+    """What a guess without the source gets, in brackets, where that is worth naming."""
+    guess = seen.first.guess or 0.0
+    return f" (guessing alone: {_percent(guess)})" if guess >= GUESSABLE and not seen.own else ""
+
+
+def _before(seen: Seen, more: str = "") -> str:
+    """What the untrained model gets, in brackets."""
+    if seen.first.exact_match is None:
+        return f" ({more.removeprefix('; ')})" if more else ""
+    if not seen.first.exact_match:
+        return f" (untrained: 0{more})"
+    return f" (untrained: {_percent(seen.first.exact_match)}{more})"
+
+
+def _percent(share: float) -> str:
+    """Never rounded to all or nothing."""
+    if 0.9995 <= share < 1:
+        return "99.9 %"
+    return f"{share:.1%}".replace(".0%", "%").replace("%", " %")
+
+
+# --- The three goals ---------------------------------------------------------------------------
+
+
+def beats_untrained(seen: Seen, baselines: Sequence[float]) -> tuple[str, str]:
+    """Goal 2: its state, and what speaks for that in a sentence.
+
+    Args:
+        baselines: losses that must be undercut, the untrained model's among them.
+    """
+    where = "the pairs it learns" if seen.own else "held-out pairs"
+    ended = seen.status.state in (*ENDED, "failed")
+    if not seen.trained or seen.last.loss is None:
+        if ended:
+            return PENDING, f"Nothing was measured on {where} after the first update."
+        return PENDING, f"The first score on {where} after the first update is to come."
+    lower = seen.last.loss < min(baselines)
+    if lower and seen.better_than_chance:
+        return PASSED, f"lower loss, and more answers right than chance explains, on {where}."
+    if seen.last.loss > seen.evaluations[0][1]:
+        story = f"the loss on {where} is higher than that of the untrained model."
+    elif not lower:
+        story = f"on {where} the loss is not below all of these."
+    elif seen.too_few and seen.right == seen.examples:
+        story = f"{seen.examples} held-out pairs are too few to tell it from luck."
+    else:
+        story = (
+            f"the loss on {where} is lower, but {seen.right:,} of {seen.examples:,} right answers "
+            "may be chance."
+        )
+    return FAILED if ended else PENDING, story
