@@ -88,7 +88,7 @@ EASY = {"max_letters": 3}
 LONGER = {"steps": 600, "learning_rate": 4e-3}
 OWN = {"tokens": "characters"}
 OWN_WORDS = [(word, word[::-1]) for word in _letters(12, 4)]
-DEEP = {"num_encoder_layers": 2, "num_decoder_layers": 2}
+DEEP = {"num_encoder_layers": 4, "num_decoder_layers": 4}
 RANDOM = list(zip(_letters(80, 5), _letters(80, 5, seed=11), strict=True))
 
 CASES = {
