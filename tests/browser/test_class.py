@@ -19,9 +19,7 @@ def train(page: Page, server: Server, task: str = "reverse") -> str:
     page.goto(f"{server.url}/train?task={task}&eval_examples=16&final_examples=16")
     settle(page)
     if task == "pairs":
-        page.get_by_label("Or type or paste pairs here").fill(
-            "ein Geheimnis -> a secret\nja -> yes"
-        )
+        page.get_by_label("Your pairs, one a line").fill("ein Geheimnis -> a secret\nja -> yes")
         page.keyboard.press("Control+Enter")
         settle(page)
     press_train(page, server)

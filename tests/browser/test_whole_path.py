@@ -23,8 +23,8 @@ PAGES = {
 
 def set_steps(page: Page, steps: int) -> None:
     """Lower the number of updates in the settings of the Train page."""
-    page.get_by_text("All settings").click()
-    field = page.get_by_label("steps", exact=True)
+    page.get_by_text("Settings", exact=True).click()
+    field = page.get_by_label("Updates", exact=True)
     field.fill(str(steps))
     field.press("Enter")
     settle(page)

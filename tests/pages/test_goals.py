@@ -16,7 +16,7 @@ from transformer.runs.checked import read_checked
 from transformer.runs.directory import Run, Status, create_run
 from transformer.runs.goals import OverfitCheck, add_evidence, read_goals
 from transformer.runs.metrics import by_step
-from transformer.runs.verdict import Seen
+from transformer.runs.seen import Seen
 from transformer.tasks.presets import prepare
 
 CHECK = OverfitCheck(8, 8, [[0, 4.5], [20, 1.0], [40, 0.009]], 0.009, 40, 1.2)

@@ -108,7 +108,7 @@ CASES = {
         training={"learning_rate": 0.012, "warmup_steps": 0, "steps": 300},
     ),
     "stopped-early": Case(data=WORDS, stop_at=60),
-    "stopped-when-learned": Case(data=EASY, training=LONGER | {"steps": 2000}, stop_at=500),
+    "stopped-half-way": Case(data=EASY, training=LONGER | {"steps": 2000}, stop_at=500),
     "stopped-before-a-score": Case(data=WORDS, stop_at=0),
     "too-few-updates": Case(training={"steps": 120}),
     "partly-learned": Case(data={"max_letters": 5}, training={"steps": 300}),
@@ -120,7 +120,7 @@ CASES = {
             "warmup_steps": 0,
             "adam_eps": 1e-30,
             "steps": 100,
-        }
+        },
     ),
     "one-pair-held-out": Case("pairs", "small", {"held_out": 0.1} | OWN, pairs=OWN_WORDS[:10]),
     "coins": Case("pairs", "small", {"held_out": 0.3, "tokens": "characters"}, pairs=_coins(200)),

@@ -11,7 +11,7 @@ import streamlit as st
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from pages.components.runs.samples import samples_view
+from pages.components.runs.samples import answers_view
 from pages.components.shell.frame import STYLE
 from pages.components.widgets.attention_timeline import attention_timeline
 from pages.components.widgets.live_curve import live_curve
@@ -33,7 +33,7 @@ def draw(run: Run) -> None:
         find_task(config.data.task).look_for,
         key=f"attention {run.id}",
     )
-    samples_view(history.samples, list(history.evaluations.values()))
+    answers_view(history.samples)
 
 
 st.set_page_config(layout="wide")

@@ -6,21 +6,20 @@ health check found: see :func:`verdict_of`.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import reduce
 
 from transformer.config import RunConfig
-from transformer.runs.chance import is_no_luck
-from transformer.runs.checked import Checked, read_checked
-from transformer.runs.directory import ENDED, Run, Status
-from transformer.runs.goals import FAILED, PASSED, PENDING, Goals, read_goals
-from transformer.runs.metrics import Record, by_step, series
-from transformer.tasks import TASKS
+from transformer.runs.checked import read_checked
+from transformer.runs.directory import ENDED, Run
+from transformer.runs.goals import FAILED, PASSED, PENDING, read_goals
+from transformer.runs.metrics import by_step
+from transformer.runs.seen import Seen
 
 KINDS = {
     "learned": "good",
     "partly": "doubt",
     "memorised": "note",
     "too few": "note",
+    "stopped": "note",
     "not learned": "bad",
     "diverged": "bad",
     "failed": "bad",
@@ -70,93 +69,6 @@ class Verdict:
 
     def to_dict(self) -> dict[str, str]:
         return asdict(self)
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What is known of a run.
-
-    first, last: the evaluation of the untrained model, and the last of each quantity.
-    evaluations: [step, loss] of all. train: [step, loss] of the updates.
-    """
-
-    config: RunConfig
-    status: Status
-    first: Record
-    last: Record
-    evaluations: Sequence[Sequence[float]]
-    train: Sequence[Sequence[float]]
-    goals: Goals
-    checked: Checked | None
-
-    @classmethod
-    def of(
-        cls,
-        config: RunConfig,
-        status: Status,
-        train: Mapping[int, Record],
-        evaluations: Mapping[int, Record],
-        goals: Goals,
-        checked: Checked | None,
-    ) -> "Seen":
-        """From the metrics by step; a check of an earlier step than the last is none."""
-        first = evaluations.get(0, Record("eval", 0))
-        last = reduce(Record.updated, evaluations.values(), first)
-        newest = max([0, *evaluations, *train])
-        return cls(
-            config,
-            status,
-            first,
-            last,
-            series(evaluations, "loss"),
-            series(train, "loss"),
-            goals,
-            checked if checked is not None and checked.step >= newest else None,
-        )
-
-    @property
-    def trained(self) -> bool:
-        """Whether anything was measured after the first update."""
-        return self.last.step > 0 and self.last.exact_match is not None
-
-    @property
-    def own(self) -> bool:
-        """Whether it is measured on the very pairs that it learns."""
-        return self.config.data.evaluates_on_training_pairs
-
-    @property
-    def inputs(self) -> str:
-        return "of its own pairs" if self.own else "unseen inputs"
-
-    @property
-    def examples(self) -> int:
-        """How many inputs the last score is of; runs of before did not write it down."""
-        return self.last.examples or self.config.training.eval_examples
-
-    @property
-    def right(self) -> int:
-        return round((self.last.exact_match or 0.0) * self.examples)
-
-    @property
-    def reach(self) -> float:
-        """The share of right answers that the best known model of the task gets."""
-        task = TASKS.get(self.config.data.task)
-        return task.reachable if task is not None else 1.0
-
-    def no_luck(self, right: int, of: int) -> bool:
-        """Whether neither the untrained model nor a guess explains so many right answers."""
-        of_before = self.first.examples or self.config.training.final_examples
-        before = round((self.first.exact_match or 0.0) * of_before)
-        return is_no_luck(right, of, before, of_before, self.first.guess or 0.0)
-
-    @property
-    def better_than_chance(self) -> bool:
-        return self.trained and self.no_luck(self.right, self.examples)
-
-    @property
-    def too_few(self) -> bool:
-        """Whether not even all answers right would tell learning from luck."""
-        return not self.own and not self.no_luck(self.examples, self.examples)
 
 
 def verdict_of(run: Run, config: RunConfig | None = None) -> Verdict:
@@ -283,7 +195,7 @@ def _not_learned(seen: Seen) -> Verdict:
         said = (
             f"Stopped at step {seen.last.step:,} of {seen.config.training.steps:,}: {_score(seen)}"
         )
-        return Verdict("not learned", f"{said} so far.", "Continue training.")
+        return Verdict("stopped", f"{said} so far.", "Continue training.")
     if cause:
         return Verdict("not learned", f"{start}: {_score(seen)}{_guessed(seen)}: {cause}.", advice)
     if _remembers(seen):

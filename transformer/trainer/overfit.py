@@ -5,10 +5,10 @@ alone, nothing in its construction stands in the way of learning. A run of any s
 asked this in a second or two.
 
 The small model shares the run's code and every choice of its architecture (norms, activation, ties,
-positions) and trains with the run's own settings (learning rate, warm-up, Adam, clipping), without
-what works against memorising (dropout, label smoothing). It does not share its size: width 64, at
-most 2 + 2 layers and 4 heads, and only the tokens that occur in the eight pairs. So a model of any
-width, with any vocabulary, costs the same.
+positions) and trains with the run's own settings (optimizer, learning rate, warm-up, clipping), but
+without what works against memorising (dropout, label smoothing). It does not share its size: width
+64, at most 2 + 2 layers and 4 heads, and only the tokens that occur in the eight pairs. So a model
+of any width, with any vocabulary, costs the same.
 """
 
 import math
@@ -27,7 +27,7 @@ from transformer.runs.goals import NEAR_ZERO, OverfitCheck
 from transformer.tasks import Pair, Task
 from transformer.training.batches import Encoded, collate, encode
 from transformer.training.loop import cross_entropy
-from transformer.training.optimizer import Adam
+from transformer.training.optimizer import optimizer_of
 
 PAIRS = 8
 WIDTH, LAYERS, HEADS = 64, 2, 4
@@ -144,8 +144,7 @@ def _losses(
 ) -> Iterator[tuple[int, float]]:
     """Step and loss, from step 0 on; each loss is measured before that step's update."""
     batch = collate(encoded, model.config)
-    betas = (training.adam_beta1, training.adam_beta2)
-    optimizer = Adam(model.parameters(), betas, training.adam_eps)
+    optimizer = optimizer_of(model, training)
     warmup = max(1, min(training.warmup_steps, WARMUP))
     model.train()
     for step in range(STEPS + 1):

@@ -11,7 +11,8 @@ from pages.components.shell.text import code, number, percent
 from transformer.runs.directory import Run
 from transformer.runs.goals import FAILED, PASSED, PENDING, OverfitCheck, Reload
 from transformer.runs.metrics import Record
-from transformer.runs.verdict import Seen, beats_untrained
+from transformer.runs.seen import Seen
+from transformer.runs.verdict import beats_untrained
 
 MARKS = {PASSED: "✓", PENDING: "…", FAILED: "✗"}
 GOAL_NAMES = ("Overfits eight pairs", "Better than untrained", "Reloads exactly")

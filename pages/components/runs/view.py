@@ -21,7 +21,8 @@ from transformer.runs.checked import read_checked
 from transformer.runs.directory import ACTIVE, Run, Status
 from transformer.runs.goals import read_goals
 from transformer.runs.metrics import History
-from transformer.runs.verdict import Seen, verdict
+from transformer.runs.seen import Seen
+from transformer.runs.verdict import verdict
 from transformer.tasks import find_task
 from transformer.training import compute
 

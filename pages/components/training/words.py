@@ -26,6 +26,7 @@ NAMES = {
     "layer_norm_eps": "ε of the norms",
     "max_length": "Longest text, in tokens",
     "batch_size": "Pairs in a batch",
+    "optimizer": "Optimizer",
     "schedule": "After the warm-up",
     "decay_fraction": "Share of updates that decay to 0",
     "adam_beta1": "Adam's β₁",

@@ -9,6 +9,7 @@ import io
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -162,17 +163,10 @@ class PairsReader:
 
     def _has_only_commas(self) -> bool:
         """Whether the first lines have commas or semicolons, and nothing else to cut them at."""
-        lines = commas = 0
-        for _, line in self._lines:
-            if line is None or not line.strip():
-                continue
-            if len(cut_line(line)) > 1:
-                return False
-            lines += 1
-            commas += "," in line or ";" in line
-            if lines == SAMPLE_ROWS:
-                break
-        return commas > 0 and 2 * commas >= lines
+        lines = [line for _, line in islice(self._lines, SAMPLE_ROWS) if line and line.strip()]
+        commas = sum("," in line or ";" in line for line in lines)
+        alone = all(len(cut_line(line)) == 1 for line in lines)
+        return alone and commas > 0 and 2 * commas >= len(lines)
 
     def _find_shape(self) -> None:
         """Delimiter and columns, from the first lines."""

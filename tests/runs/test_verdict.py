@@ -1,0 +1,175 @@
+"""Verdicts on runs that were really trained: ``tests.support.record_verdicts`` makes them again."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.support.record_verdicts import CASES, INTO
+from transformer.config import RunConfig
+from transformer.runs.chance import at_least, more_than
+from transformer.runs.checked import Checked, read_checked, write_checked
+from transformer.runs.directory import Run, Status
+from transformer.runs.goals import FAILED, PASSED, PENDING, read_goals
+from transformer.runs.metrics import by_step
+from transformer.runs.seen import Seen
+from transformer.runs.verdict import HALF, beats_untrained, verdict, verdict_of
+
+SAID = {  # run -> what it is, what a good teacher would say, what to do next
+    "healthy": ("learned", "Learned: 489 of 500 unseen inputs right (untrained: 0).", ""),
+    "healthy-until-a-loss": ("learned", "Learned: 482 of 500 unseen inputs right", ""),
+    "stopped-half-way": ("stopped", "Stopped at step 500 of 2,000: 47.4 %", "Continue training."),
+    "memorised": ("memorised", "Memorised all 12 pairs; nothing was held out.", ""),
+    "memorised-three-pairs": ("memorised", "Memorised all 3 pairs; nothing was held out.", ""),
+    "memorised-half": ("not learned", "Not learned: 0 of 12 of its own pairs right", "continue"),
+    "memorised-not-learned": ("not learned", "the model memorises its pairs", "more pairs"),
+    "one-pair-held-out": ("too few", "one is too few to tell learning from luck", "more pairs"),
+    "rate-too-high": ("not learned", "the learning rate is too high", "Lower it to about 0.003"),
+    "rate-too-low": ("not learned", "the learning rate is too low", "Raise it to about 0.003"),
+    "no-warm-up": ("not learned", "there is no warm-up", "Give it a warm-up of 100"),
+    "diverged": ("diverged", "the learning rate is too high", "Lower it"),
+    "stopped-early": ("stopped", "Stopped at step 60 of 400", "Continue training."),
+    "stopped-before-a-score": ("unmeasured", "before anything was measured", "train again"),
+    "too-few-updates": ("not learned", "Not learned: 0 % of 500", "continue training"),
+    "partly-learned": ("not learned", "Hardly learned: 36.8 % of 500", "continue training"),
+    "coins": ("not learned", "36.7 % of 60 unseen inputs right (guessing alone: 50 %)", ""),
+    "parity": ("not learned", "51.9 % of 77 unseen inputs right (guessing alone: 49.4 %)", ""),
+    "no-causal-mask": ("not learned", "a mask is missing", "Fill the scores of masked keys"),
+    "no-source-padding-mask": ("partly", "but a check failed: a mask is missing", "Fill"),
+    "softmax-over-queries": ("not learned", "softmax over the wrong axis", "last axis"),
+    "targets-not-shifted": ("not learned", "see the token it has to predict", "Feed it <bos>"),
+}
+
+
+def seen_of(name: str) -> Seen:
+    run = Run(INTO / name)
+    records = run.metrics()
+    return Seen.of(
+        run.config(),
+        run.status(),
+        by_step(records, "train"),
+        by_step(records, "eval"),
+        read_goals(run.path),
+        read_checked(run.path),
+    )
+
+
+def test_every_recorded_run_has_its_row() -> None:
+    assert set(SAID) == set(CASES) == {path.name for path in INTO.iterdir()}
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_a_run_is_told_as_a_good_teacher_would(name: str) -> None:
+    kind, sentence, advice = SAID[name]
+    found = verdict_of(Run(INTO / name))
+    assert (found.kind, sentence in found.sentence) == (kind, True), found
+    assert advice in found.advice, found
+    # One or two plain sentences: each ends, and nothing of a finding's numbers is dragged along.
+    assert found.sentence.endswith(".")
+    assert len(str(found)) < 260
+
+
+@pytest.mark.parametrize("name", SAID)
+def test_nothing_is_green_below_half_of_what_its_task_can_reach(name: str) -> None:
+    seen = seen_of(name)
+    share, green = seen.last.exact_match or 0.0, verdict(seen).tone == "good"
+    assert not (green and share < HALF * seen.reach)
+    # Nor is any of these, whatever its score: a run at the level of chance has learned nothing.
+    assert green == (name in ("healthy", "healthy-until-a-loss"))
+    if name in ("coins", "parity", "rate-too-high", "diverged", "one-pair-held-out"):
+        assert goal_2(seen) != PASSED
+
+
+def goal_2(seen: Seen) -> str:
+    uniform = math.log(seen.config.model.target_vocab_size)
+    baselines = [seen.first.loss, seen.first.unigram, uniform]
+    return beats_untrained(seen, [loss for loss in baselines if loss is not None])[0]
+
+
+def test_a_few_answers_right_by_luck_beat_nothing() -> None:
+    """9 of 1,000, where guessing gets 3: what was once called proven."""
+    healthy = seen_of("healthy")
+    first = replace(healthy.first, exact_match=0.0, examples=1000, guess=0.0033)
+    for right, state in ((9, FAILED), (14, PASSED)):
+        last = replace(healthy.last, exact_match=right / 1000, examples=1000)
+        assert goal_2(replace(healthy, first=first, last=last)) == state
+        assert verdict(replace(healthy, first=first, last=last)).kind == "not learned"
+
+
+def test_what_counts_is_what_the_task_can_reach() -> None:
+    healthy = seen_of("healthy")
+    data = healthy.config.data.replace(task="pronunciation")
+    config = RunConfig("small", data, healthy.config.model, healthy.config.training)
+    kinds = {}
+    for share in (0.3, 0.4, 0.65):
+        last = replace(healthy.last, exact_match=share)
+        kinds[share] = verdict(replace(healthy, config=config, last=last)).kind
+    assert kinds == {0.3: "not learned", 0.4: "partly", 0.65: "learned"}
+
+
+def test_nothing_is_decided_while_nothing_is_measured() -> None:
+    diverged = seen_of("diverged")
+    unmeasured = replace(diverged, last=diverged.first)
+    state, story = beats_untrained(unmeasured, [4.0])
+    assert (state, "to come" in story) == (PENDING, False)
+    running = replace(unmeasured, status=Status("running"))
+    assert beats_untrained(running, [4.0]) == (PENDING, story_of(running))
+    assert verdict(running).kind == "unmeasured"
+
+
+def story_of(seen: Seen) -> str:
+    return "The first score on held-out pairs after the first update is to come."
+
+
+@pytest.mark.parametrize(
+    ("state", "says"),
+    [("running", "Step 600 of 600"), ("paused", "Resume"), ("interrupted", "last snapshot")],
+)
+def test_a_run_under_way_is_told_by_its_score_so_far(state: str, says: str) -> None:
+    seen = replace(seen_of("healthy"), status=Status(state, step=600))
+    found = verdict(seen)
+    assert found.kind == "running"
+    assert says in str(found)
+    assert "97.8 % of 500 unseen inputs right so far" in found.sentence
+
+
+def test_a_failure_says_why() -> None:
+    seen = replace(seen_of("healthy"), status=Status("failed", "There is no memory left."))
+    assert str(verdict(seen)) == "Failed: there is no memory left."
+
+
+# --- chance.py and checked.py ------------------------------------------------------------------
+
+
+def test_the_tests_of_chance_are_exact() -> None:
+    assert more_than(7, 7, 0, 7) == pytest.approx(1 / math.comb(14, 7))
+    # Of 10 right answers among 40, 8 or more fall into the 20 after training.
+    tail = sum(math.comb(10, k) * math.comb(30, 20 - k) for k in range(8, 11))
+    assert more_than(8, 20, 2, 20) == pytest.approx(tail / math.comb(40, 20))
+    guessed = math.fsum(math.comb(12, k) * 0.3**k * 0.7 ** (12 - k) for k in range(7, 13))
+    assert at_least(7, 12, 0.3) == pytest.approx(guessed)
+    assert at_least(0, 12, 0.3) == at_least(3, 12, 1.0) == 1.0
+    assert more_than(6000, 6302, 0, 6302) < 1e-300
+
+
+def test_a_check_comes_back_as_it_was_kept_and_damage_is_none(tmp_path: Path) -> None:
+    finding = {"name": "A", "state": "ok", "sentence": "<b>", "advice": ""}
+    write_checked(tmp_path, 7, [finding, finding | {"state": "waiting"}])
+    found = read_checked(tmp_path)
+    assert found == Checked(7, [finding, finding | {"state": "waiting"}])
+    assert found.summary == "1 check passed, 1 still to be judged"
+    assert Checked(7, [finding] * 14).summary == "14 checks passed"
+    for content in (b"", b"[]", b'{"step": "7", "findings": []}', b'{"step": 7, "findings": [{}]}'):
+        (tmp_path / "health.json").write_bytes(content)
+        assert read_checked(tmp_path) is None
+
+
+def test_a_check_of_an_earlier_step_is_none() -> None:
+    seen = seen_of("healthy")
+    assert seen.checked is not None
+    run = Run(INTO / "healthy")
+    evaluations = by_step(run.metrics(), "eval")
+    old = replace(seen.checked, step=100)
+    now = Seen.of(seen.config, seen.status, {}, evaluations, seen.goals, old)
+    assert now.checked is None

@@ -1,0 +1,100 @@
+"""What is known of a run: all that a verdict on it follows from. Loads no torch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+
+from transformer.config import RunConfig
+from transformer.runs.chance import is_no_luck
+from transformer.runs.checked import Checked
+from transformer.runs.directory import Status
+from transformer.runs.goals import Goals
+from transformer.runs.metrics import Record, series
+from transformer.tasks import TASKS
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is known of a run.
+
+    first, last: the evaluation of the untrained model, and the last of each quantity.
+    evaluations: [step, loss] of all. train: [step, loss] of the updates.
+    """
+
+    config: RunConfig
+    status: Status
+    first: Record
+    last: Record
+    evaluations: Sequence[Sequence[float]]
+    train: Sequence[Sequence[float]]
+    goals: Goals
+    checked: Checked | None
+
+    @classmethod
+    def of(
+        cls,
+        config: RunConfig,
+        status: Status,
+        train: Mapping[int, Record],
+        evaluations: Mapping[int, Record],
+        goals: Goals,
+        checked: Checked | None,
+    ) -> "Seen":
+        """From the metrics by step; a check of an earlier step than the last is none."""
+        first = evaluations.get(0, Record("eval", 0))
+        last = reduce(Record.updated, evaluations.values(), first)
+        newest = max([0, *evaluations, *train])
+        return cls(
+            config,
+            status,
+            first,
+            last,
+            series(evaluations, "loss"),
+            series(train, "loss"),
+            goals,
+            checked if checked is not None and checked.step >= newest else None,
+        )
+
+    @property
+    def trained(self) -> bool:
+        """Whether anything was measured after the first update."""
+        return self.last.step > 0 and self.last.exact_match is not None
+
+    @property
+    def own(self) -> bool:
+        """Whether it is measured on the very pairs that it learns."""
+        return self.config.data.evaluates_on_training_pairs
+
+    @property
+    def inputs(self) -> str:
+        return "of its own pairs" if self.own else "unseen inputs"
+
+    @property
+    def examples(self) -> int:
+        """How many inputs the last score is of; runs of before did not write it down."""
+        return self.last.examples or self.config.training.eval_examples
+
+    @property
+    def right(self) -> int:
+        return round((self.last.exact_match or 0.0) * self.examples)
+
+    @property
+    def reach(self) -> float:
+        """The share of right answers that the best known model of the task gets."""
+        task = TASKS.get(self.config.data.task)
+        return task.reachable if task is not None else 1.0
+
+    def no_luck(self, right: int, of: int) -> bool:
+        """Whether neither the untrained model nor a guess explains so many right answers."""
+        of_before = self.first.examples or self.config.training.final_examples
+        before = round((self.first.exact_match or 0.0) * of_before)
+        return is_no_luck(right, of, before, of_before, self.first.guess or 0.0)
+
+    @property
+    def better_than_chance(self) -> bool:
+        return self.trained and self.no_luck(self.right, self.examples)
+
+    @property
+    def too_few(self) -> bool:
+        """Whether not even all answers right would tell learning from luck."""
+        return not self.own and not self.no_luck(self.examples, self.examples)
