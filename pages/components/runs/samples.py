@@ -12,6 +12,8 @@ from transformer.runs.metrics import Record, Sample, Samples, thinned
 
 MOST_MARKS = 40
 """Evaluations shown of one example; of more, the first, the last and some between."""
+MOST_SHOWN = 40
+"""Characters of the target of the one example that is shown above all others."""
 COLUMNS = 4
 """Evaluations whose errors are laid side by side."""
 
@@ -53,8 +55,10 @@ def example_line(entries: Sequence[Samples]) -> str:
     if not entries or not entries[-1]["samples"]:
         return ""
     samples = entries[-1]["samples"]
-    order = sorted(range(len(samples)), key=lambda number: len(samples[number]["target"]))
-    number = order[len(order) // 2]
+    # Long ones would push the rest off the screen.
+    order = sorted(range(len(samples)), key=lambda number: len("".join(samples[number]["target"])))
+    fitting = [n for n in order if len("".join(samples[n]["target"])) <= MOST_SHOWN] or order[:1]
+    number = fitting[len(fitting) // 2]
     now = samples[number]
     seen = [
         (entry["step"], entry["samples"][number]["right"])

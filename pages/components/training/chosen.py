@@ -58,6 +58,8 @@ def current() -> Choice:
         _fill(choice)
     elif STATE in state:
         choice = state[STATE]
+        if "task" not in state:  # the form was folded, and its widgets have forgotten
+            _fill(choice)
         task = state.get("task", choice.task)
         preset = state.get(f"preset {task}", choice.preset if task == choice.task else None)
         if task != choice.task:
