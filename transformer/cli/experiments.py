@@ -39,15 +39,15 @@ def experiments(options: argparse.Namespace) -> int:
     outside = False
     for one in chosen:
         found, seconds = _run(one, Settings(options.seed, options.short))
-        outside = outside or bool(one.outside(found))
+        outside = outside or bool(one.outside(found, short=options.short))
         if options.json:
-            say(json.dumps(described(one) | _reported(one, found, options.seed, seconds)))
+            say(json.dumps(described(one) | _reported(one, found, options, seconds)))
         elif options.table:
             verdict = "" if one.reproduced(found) else " (not reproduced)"
             cells = (one.title, one.source, one.published, found.said + verdict, _time(seconds))
             say(f"| {' | '.join(cells)} |")
         else:
-            say(_in_words(one, found, seconds))
+            say(_in_words(one, found, options, seconds))
     return 1 if outside else 0
 
 
@@ -72,22 +72,24 @@ def _run(experiment: "Experiment", settings: "Settings") -> tuple["Outcome", flo
 
 
 def _reported(
-    experiment: "Experiment", found: "Outcome", seed: int, seconds: float
+    experiment: "Experiment", found: "Outcome", options: argparse.Namespace, seconds: float
 ) -> dict[str, Any]:
     return {
-        "seed": seed,
+        "seed": options.seed,
         "seconds": round(seconds, 1),
         "measured": dict(found.measured),
         "said": found.said,
         "option": found.option,
         "reproduced": experiment.reproduced(found),
-        "outside": experiment.outside(found),
+        "outside": experiment.outside(found, short=options.short),
         "why": experiment.why,
         "curves": {name: list(points) for name, points in found.curves.items()},
     }
 
 
-def _in_words(experiment: "Experiment", found: "Outcome", seconds: float) -> str:
+def _in_words(
+    experiment: "Experiment", found: "Outcome", options: argparse.Namespace, seconds: float
+) -> str:
     verdict = "Reproduced." if experiment.reproduced(found) else "Not reproduced here."
     lines = [
         f"{experiment.title} ({experiment.source})",
@@ -95,7 +97,10 @@ def _in_words(experiment: "Experiment", found: "Outcome", seconds: float) -> str
         f"  Published: {experiment.published}",
         f"  Here: {found.said}",
         f"  {verdict} {experiment.why}",
-        *(f"  Unlike other seeds: {one}." for one in experiment.outside(found)),
+        *(
+            f"  Unlike other seeds: {one}."
+            for one in experiment.outside(found, short=options.short)
+        ),
         f"  {_time(seconds)}",
     ]
     return "\n".join(lines)

@@ -47,6 +47,7 @@ class Experiment:
     published: their number, in words. what: what is run here.
     question, options: what a person predicts before it is run.
     bands: what each measured number may be; outside of them it has come out otherwise than known.
+    short_bands: of the short form, where it is too short for the others; None is the same.
     holds: where the published claim holds; None is where the bands are.
     why: what to make of it, whether it was reproduced or not.
     minutes: how long the full form takes on one busy core, about.
@@ -66,11 +67,13 @@ class Experiment:
     minutes: float
     run: Run
     axes: tuple[str, str] = ("", "")
+    short_bands: Mapping[str, Band] | None = None
     holds: Mapping[str, Band] | None = None
 
-    def outside(self, outcome: Outcome) -> list[str]:
+    def outside(self, outcome: Outcome, *, short: bool = False) -> list[str]:
         """The measured numbers that are out of their bands, in words."""
-        return _outside(self.bands, outcome)
+        bands = self.short_bands if short and self.short_bands is not None else self.bands
+        return _outside(bands, outcome)
 
     def reproduced(self, outcome: Outcome) -> bool:
         """Whether the published claim came out here."""

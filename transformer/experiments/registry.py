@@ -4,10 +4,14 @@ from collections.abc import Mapping
 
 from transformer.errors import ConfigError
 from transformer.experiments import (
+    carries,
+    digits,
     explanation,
     gradients,
     heads,
+    leak,
     length,
+    positions,
     scale,
     scan,
     search,
@@ -16,7 +20,10 @@ from transformer.experiments.experiment import Experiment
 
 EXPERIMENTS: Mapping[str, Experiment] = {
     module.EXPERIMENT.name: module.EXPERIMENT
-    for module in (scale, length, scan, explanation, heads, search, gradients)
+    for module in (
+        *(leak, scale, positions, length, scan, digits),
+        *(explanation, heads, carries, search, gradients),
+    )
 }
 
 

@@ -1,0 +1,57 @@
+"""A leak looks like success: the causal mask left out."""
+
+from collections.abc import Iterator
+
+from transformer.experiments.experiment import Experiment, Outcome, Settings
+from transformer.experiments.training import train, within
+
+LETTERS = {"min_letters": 1, "max_letters": 8}
+
+
+def run(settings: Settings) -> Iterator[float | Outcome]:
+    """Twins with the same seed, one of them without the causal mask."""
+    steps = 12 if settings.short else 500
+    whole = yield from within(train("reverse", steps, settings, data=LETTERS), 0, 0.5)
+    leaky = yield from within(
+        train("reverse", steps, settings, data=LETTERS, fault="no-causal-mask"), 0.5, 1
+    )
+    yield Outcome(
+        {
+            "loss with the mask": whole.loss,
+            "loss without": leaky.loss,
+            "lower without, by": whole.loss - leaky.loss,
+            "exact with the mask": whole.exact,
+            "exact without": leaky.exact,
+        },
+        f"After {steps} updates the loss is {leaky.loss:.3f} without the mask and {whole.loss:.3f} "
+        f"with it. Written freely, {leaky.exact:.0%} and {whole.exact:.0%} of the outputs are "
+        "right.",
+        0 if leaky.exact > 0.8 else 1 if leaky.exact > 0.2 else 2,
+    )
+
+
+EXPERIMENT = Experiment(
+    name="leak",
+    title="A leak looks like success",
+    claim="Without the causal mask the loss is lower than it should be, and what is written is "
+    "nonsense.",
+    source="reported again and again: jadore801120/attention-is-all-you-need-pytorch issue 19, "
+    "huggingface/transformers issue 48745",
+    published="98 % accuracy after an epoch, translations are nonsense",
+    what="Two models learn to reverse words of up to 8 letters, 500 updates each; one has no "
+    "causal mask in its decoder.",
+    question="The model without the mask reaches a lower loss. How many words does it reverse "
+    "right, by itself?",
+    options=("nearly all", "about half", "next to none"),
+    bands={
+        "loss with the mask": (0.0, 0.2),
+        "loss without": (0.0, 0.1),
+        "exact with the mask": (0.9, 1.0),
+        "exact without": (0.0, 0.1),
+    },
+    short_bands={"exact without": (0.0, 0.1)},
+    why="Each position saw the token it was to predict, and learned to copy it. When it writes "
+    "alone, that token is not there. So never trust a loss without letting the model write.",
+    minutes=1,
+    run=run,
+)

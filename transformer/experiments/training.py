@@ -1,0 +1,82 @@
+"""Short trainings for experiments: a small model, some hundred updates, measured at the end."""
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from transformer.experiments.experiment import Settings
+from transformer.faults import plant
+from transformer.model import Transformer
+from transformer.tasks import Task
+from transformer.tasks.presets import prepare
+from transformer.training.loop import Training, Update, evaluate_loss, evaluate_outputs
+
+EXAMPLES, FEW = 300, 40
+"""Held-out pairs that a trained model is measured on, and in the short form."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model after its training, on pairs that it never saw.
+
+    loss: in nats a token, given the true tokens. tokens: share of them predicted right so.
+    exact: share of whole outputs that are right, written freely.
+    """
+
+    model: Transformer
+    task: Task
+    loss: float
+    tokens: float
+    exact: float
+
+
+def train(
+    task: str,
+    steps: int,
+    settings: Settings,
+    *,
+    fault: str = "",
+    data: Mapping[str, Any] | None = None,
+    training: Mapping[str, Any] | None = None,
+) -> Generator[float, None, Trained]:
+    """Train the small preset's model; yields the share done and returns what it has learned.
+
+    Args:
+        fault: to plant in the model before it learns, by name.
+    """
+    changes = {
+        "steps": steps,
+        "seed": settings.seed,
+        "eval_every": steps,
+        "eval_examples": 8,
+        "final_examples": 8,
+        "threads": 1,
+        "precision": "fp32",
+    }
+    built, config = prepare(task, "small", data=data, training=changes | dict(training or {}))
+    torch.manual_seed(settings.seed)
+    model = Transformer(config.model)
+    if fault:
+        plant(model, fault)
+    for event in Training(model, built, config.training).events():
+        if isinstance(event, Update):
+            yield event.step / steps
+    pairs = built.held_out(FEW if settings.short else EXAMPLES)
+    loss = evaluate_loss(model, built, pairs, steps)
+    outputs = evaluate_outputs(model, built, pairs, steps)
+    return Trained(model, built, loss.loss, loss.token_accuracy, outputs.exact_match)
+
+
+def within(
+    running: Generator[float, None, Trained], start: float, end: float
+) -> Generator[float, None, Trained]:
+    """A training as a part of an experiment, from one share of it to another."""
+    while True:
+        try:
+            share = next(running)
+        except StopIteration as stop:
+            found: Trained = stop.value
+            return found
+        yield start + share * (end - start)
