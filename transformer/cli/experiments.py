@@ -35,7 +35,7 @@ def experiments(options: argparse.Namespace) -> int:
     names = list(EXPERIMENTS) if options.name == ["all"] else options.name
     chosen = [find_experiment(name) for name in names]
     if options.table:
-        say("| Finding | Source | Their number | Ours | Time |\n|---|---|---|---|---|")
+        say("| Finding | Source | Their number | Ours | About |\n|---|---|---|---|---|")
     outside = False
     for one in chosen:
         found, seconds = _run(one, Settings(options.seed, options.short))
@@ -44,7 +44,8 @@ def experiments(options: argparse.Namespace) -> int:
             say(json.dumps(described(one) | _reported(one, found, options, seconds)))
         elif options.table:
             verdict = "" if one.reproduced(found) else " (not reproduced)"
-            cells = (one.title, one.source, one.published, found.said + verdict, _time(seconds))
+            about = _time(60 * one.minutes)
+            cells = (one.title, one.source, one.published, found.said + verdict, about)
             say(f"| {' | '.join(cells)} |")
         else:
             say(_in_words(one, found, options, seconds))
@@ -98,7 +99,7 @@ def _in_words(
         f"  Here: {found.said}",
         f"  {verdict} {experiment.why}",
         *(
-            f"  Unlike other seeds: {one}."
+            f"  Outside of its band: {one}."
             for one in experiment.outside(found, short=options.short)
         ),
         f"  {_time(seconds)}",

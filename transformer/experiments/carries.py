@@ -10,7 +10,7 @@ from transformer.analysis.heads import Head, all_heads
 from transformer.checkpoint import Checkpoint
 from transformer.decoding.steps import pad
 from transformer.experiments.bundled import examples, load
-from transformer.experiments.experiment import Experiment, Outcome, Settings
+from transformer.experiments.experiment import Experiment, Outcome, Settings, percent
 from transformer.tasks import Pair
 
 MODELS = ("addition-plain", "addition-reversed")
@@ -76,8 +76,8 @@ def run(settings: Settings) -> Iterator[float | Outcome]:
         gaps[f"{name}, gap"] = without - carried
         gaps[f"{name}, with carry"] = carried
         said.append(
-            f"{name}, without {head.short}: {without:.1%} of digits right where no carry comes in, "
-            f"{carried:.1%} where one does"
+            f"{name}, without {head.short}: {percent(without, 1)} of digits right where no carry "
+            f"comes in, {percent(carried, 1)} where one does"
         )
     least = min(gaps[f"{name}, with carry"] for name in MODELS)
     option = 2 if least < 0.5 else 1 if max(gaps[f"{name}, gap"] for name in MODELS) > 0.03 else 0

@@ -7,6 +7,11 @@ Band = tuple[float, float]
 """The least and the greatest that a measured number may be, both included."""
 
 
+def percent(share: float, digits: int = 0) -> str:
+    """A share of 1 for a sentence: 67 %."""
+    return f"{100 * share:.{digits}f} %"
+
+
 @dataclass(frozen=True)
 class Settings:
     """How an experiment is run.

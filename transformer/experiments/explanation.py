@@ -6,7 +6,7 @@ from transformer.analysis.heads import all_heads
 from transformer.analysis.permutation import changed_by_permuting
 from transformer.decoding.steps import pad
 from transformer.experiments.bundled import examples, load
-from transformer.experiments.experiment import Experiment, Outcome, Settings
+from transformer.experiments.experiment import Experiment, Outcome, Settings, percent
 
 MODELS = ("reverse", "addition-plain", "pronunciation", "sort")
 
@@ -36,7 +36,9 @@ def run(settings: Settings) -> Iterator[float | Outcome]:
         ).values()
         ranges[name] = min(changed), max(changed)
         yield (number + 1) / len(MODELS)
-    listed = ", ".join(f"{name} {low:.1%} to {high:.1%}" for name, (low, high) in ranges.items())
+    listed = ", ".join(
+        f"{name} {percent(low, 1)} to {percent(high, 1)}" for name, (low, high) in ranges.items()
+    )
     broken = [name for name in ("reverse", "sort") if ranges[name][1] > BROKEN]
     yield Outcome(
         {f"{name}, most": high for name, (_, high) in ranges.items()},
@@ -52,7 +54,7 @@ EXPERIMENT = Experiment(
     "do not explain it.",
     source="Jain and Wallace 2019, Attention is not Explanation; answered by Wiegreffe and Pinter "
     "2019, Attention is not not Explanation",
-    published="the median output changes by less than 0.1 (total variation) on most data sets",
+    published="on many data sets the median change of the output is close to 0",
     what="One head of cross-attention at a time gets its weights in a random order over the input, "
     "in four bundled models.",
     question="Maps of “reverse” and of “sort” both look clear. Which model breaks when one head's "

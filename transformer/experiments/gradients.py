@@ -82,7 +82,7 @@ EXPERIMENT = Experiment(
     bands={"post-norm, 12 to 2": (0.7, 2.0), "pre-norm, 12 to 2": (0.15, 0.6)},
     why="In pre-norm models the stream grows with depth and the last norm divides by it; in "
     "post-norm ones each layer ends in a norm, and the gradient stays as large as at one layer.",
-    minutes=0.2,
+    minutes=0.4,
     run=run,
     axes=("layers of each stack", "gradient norm of the last W₂"),
 )

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from transformer.analysis.pruning import Pruning, prune
 from transformer.experiments.bundled import examples, load
-from transformer.experiments.experiment import Experiment, Outcome, Settings
+from transformer.experiments.experiment import Experiment, Outcome, Settings, percent
 
 MODELS = {"pronunciation": 24, "reverse": 6}
 """Bundled models, and how many heads they have."""
@@ -29,10 +29,10 @@ def run(settings: Settings) -> Iterator[float | Outcome]:
     drop = few.scored[0] - few.scored[1]
     yield Outcome(
         {"heads that can go": free, "lost with the first of 6": drop},
-        f"Pronunciation, 24 heads: {many.scored[0]:.0%} of words right with all of them; "
-        f"{free} can go before more than {TOLERANCE:.0%} is lost on words that did not choose "
-        f"them. Reverse, 6 heads: {few.scored[0]:.0%}, and {few.scored[1]:.0%} without the one "
-        "that it needs least.",
+        f"Pronunciation, 24 heads: {percent(many.scored[0])} of words right with all of them; "
+        f"{free} can go before more than {percent(TOLERANCE)} is lost on words that did not choose "
+        f"them. Reverse, 6 heads: {percent(few.scored[0])}, and {percent(few.scored[1])} without "
+        "the one that it needs least.",
         2 if free < 1 else 0 if drop <= TOLERANCE else 1,
         {
             f"{name} ({MODELS[name]} heads)": tuple(

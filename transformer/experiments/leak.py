@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from transformer.experiments.experiment import Experiment, Outcome, Settings
+from transformer.experiments.experiment import Experiment, Outcome, Settings, percent
 from transformer.experiments.training import train, within
 
 LETTERS = {"min_letters": 1, "max_letters": 8}
@@ -24,8 +24,8 @@ def run(settings: Settings) -> Iterator[float | Outcome]:
             "exact without": leaky.exact,
         },
         f"After {steps} updates the loss is {leaky.loss:.3f} without the mask and {whole.loss:.3f} "
-        f"with it. Written freely, {leaky.exact:.0%} and {whole.exact:.0%} of the outputs are "
-        "right.",
+        f"with it. Written freely, {percent(leaky.exact)} and {percent(whole.exact)} of the "
+        "outputs are right.",
         0 if leaky.exact > 0.8 else 1 if leaky.exact > 0.2 else 2,
     )
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from transformer.experiments.experiment import Experiment, Outcome, Settings
+from transformer.experiments.experiment import Experiment, Outcome, Settings, percent
 from transformer.experiments.training import train, within
 
 LETTERS = {"min_letters": 1, "max_letters": 8}
@@ -21,9 +21,9 @@ def run(settings: Settings) -> Iterator[float | Outcome]:
             "exact without": without.exact,
             "tokens without": without.tokens,
         },
-        f"After {steps} updates {whole.exact:.0%} of words are reversed right with positions, "
-        f"{without.exact:.0%} without; of their letters {without.tokens:.0%}, given the true ones "
-        "before.",
+        f"After {steps} updates {percent(whole.exact)} of words are reversed right with positions, "
+        f"{percent(without.exact)} without; of their letters {percent(without.tokens)}, given the "
+        "true ones before.",
         0 if without.exact > 0.8 else 1 if without.exact > 0.2 else 2,
     )
 

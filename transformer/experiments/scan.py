@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from transformer.experiments.bundled import exact_match, examples, load
-from transformer.experiments.experiment import Experiment, Outcome, Settings
+from transformer.experiments.experiment import Experiment, Outcome, Settings, percent
 
 SPLITS = {
     "scan-simple": "commands at random",
@@ -20,7 +20,7 @@ def run(settings: Settings) -> Iterator[float | Outcome]:
         checkpoint = load(name)
         found[name] = exact_match(checkpoint, examples(checkpoint, count, settings.seed))
         yield (number + 1) / len(SPLITS)
-    said = "; ".join(f"{SPLITS[name]}: {share:.1%}" for name, share in found.items())
+    said = "; ".join(f"{SPLITS[name]}: {percent(share, 1)}" for name, share in found.items())
     jump = found["scan-add-jump"]
     option = 0 if jump > 0.8 else 1 if jump > 0.2 else 2
     yield Outcome(found, f"{said}. {count} test commands each.", option)

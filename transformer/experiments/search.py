@@ -66,6 +66,6 @@ EXPERIMENT = Experiment(
     why="These outputs are short and the models are sure of them: greedy search is nearly always "
     "exact, and what is wrong is the model's own opinion. The curse of long, uncertain "
     "translations needs long, uncertain translations: try an imported MarianMT model.",
-    minutes=2,
+    minutes=1,
     run=run,
 )

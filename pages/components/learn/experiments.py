@@ -111,7 +111,7 @@ def _outcome(experiment: "Experiment", found: dict[str, Any], chosen: int | None
         st.plotly_chart(named_curves(found["curves"], *experiment.axes, title=experiment.title))
     st.markdown(f"**Why.** {experiment.why}")
     for one in found["outside"]:
-        st.caption(plain(f"Unlike what five seeds gave: {one}."))
+        st.caption(plain(f"Outside of the band that it is known to keep to: {one}."))
     st.caption(
         f"Seed {found['seed']}, {seconds(found['seconds'])}. In a terminal: "
         f"`python -m transformer experiment {experiment.name} --json`"
