@@ -63,10 +63,10 @@ function build(view) {
 function point(view, place) {
   const { data } = view;
   view.chosen = place;
-  const row = data.weights[place] ?? [];
+  const row = data.weights[place] ?? [], most = view.theme === "dark" ? 45 : 80; // per cent, so that the letter stays legible
   view.letters.forEach((cell, n) => {
     const share = row[n] ?? 0;
-    cell.style.background = `color-mix(in srgb, #e69f00 ${Math.round(80 * share)}%, transparent)`;
+    cell.style.background = `color-mix(in srgb, #e69f00 ${Math.round(most * share)}%, transparent)`;
     cell.lastChild.textContent = share >= 0.05 ? `${Math.round(100 * share)} %` : "";
   });
   view.answer.forEach((button, n) => button.setAttribute("aria-pressed", n === place));
