@@ -1,7 +1,7 @@
 """Step through decoding: each token's probabilities, what it looked at, other paths."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -24,7 +24,7 @@ from pages.components.decoding.paths import DecodingPath, decode_path
 from pages.components.decoding.view import View
 from pages.components.shared import inputs
 from pages.components.shared.inspection import shown
-from pages.components.shared.panels import open_panel
+from pages.components.shared.panels import open_tab
 from pages.components.shell import address
 from pages.components.shell.frame import errors_shown, frame
 from pages.components.shell.text import probability, verbatim
@@ -33,16 +33,22 @@ from pages.components.widgets.decoding_steps import decoding_steps
 if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
 
-PANELS: dict[str, tuple[str, Callable[[View], None]]] = {
-    "branches": ("Branches", branches.panel),
-    "strategies": ("Strategies", strategies.panel),
-    "lens": ("Lens", lens.panel),
-    "why": ("Why this token", why.panel),
-    "what_if": ("What if", what_if.panel),
-    "forcing": ("Teacher forcing", teacher_forcing.panel),
-    "errors": ("Errors", errors.panel),
-    "batch": ("Many inputs", many_inputs.panel),
+Panel = tuple[str, Callable[[View], None]]
+TABS: Mapping[str, Mapping[str, Panel]] = {
+    "Branches": {"branches": ("Branches", branches.panel)},
+    "Strategies": {
+        "strategies": ("Greedy, sampling, beams", strategies.panel),
+        "forcing": ("Teacher forcing", teacher_forcing.panel),
+    },
+    "Why": {
+        "why": ("Why this token", why.panel),
+        "lens": ("Lens", lens.panel),
+        "what_if": ("What if", what_if.panel),
+    },
+    "Errors": {"errors": ("Errors", errors.panel)},
+    "Many inputs": {"batch": ("Many inputs", many_inputs.panel)},
 }
+START_OVER = "Back to what the model writes by itself; your branch stays in the tree."
 
 
 @st.fragment
@@ -55,16 +61,19 @@ def walk(checkpoint: "Checkpoint", text: str) -> None:
         place.read(checkpoint, text)
         spec = place.spec(checkpoint)
         branch_store.notice(spec, checkpoint)
-        left, right = st.columns(2)
         wanted: tuple[int, ...] = ()
-        with left:
-            target = verdict.target_field(checkpoint, text)
-            with errors_shown():
-                wanted = verdict.target_ids(checkpoint, target)
-        with right:
-            compared = comparison.field(checkpoint, spec, wanted)
+        left, right = st.columns([3, 1], vertical_alignment="center")
+        with right, st.container(horizontal=True, horizontal_alignment="right"):
+            if spec.prefix:
+                st.button("Start over", on_click=place.start_over, help=START_OVER)
+            with st.popover("Compare", key="beside popover"):
+                target = verdict.target_field(checkpoint, text)
+                with left, errors_shown():
+                    wanted = verdict.target_ids(checkpoint, target)
+                compared = comparison.field(checkpoint, spec, wanted)
         path = decode_path(checkpoint, text, spec)
-        summary(checkpoint, path, wanted)
+        with left:
+            summary(checkpoint, path, wanted)
         error = verdict.find_error(path, wanted)
         judgement = st.container()  # filled below: it may decode once more
         sides = comparison.sides(compared, checkpoint, text, path, wanted)
@@ -86,28 +95,23 @@ def walk(checkpoint: "Checkpoint", text: str) -> None:
         view = View(
             checkpoint, text, spec.prefix, path.written, place.step(), spec.sampling, wanted
         )
-        open_panel("More about this output", PANELS, "part", view)
+        open_tab("More about this output", TABS, "part", view)
 
 
 def summary(checkpoint: "Checkpoint", path: DecodingPath, wanted: tuple[int, ...]) -> None:
-    """What was written, and the way back to what the model writes by itself."""
-    prefix = path.spec.prefix
-    with st.container(horizontal=True, vertical_alignment="center"):
-        who = "After your choice, the model" if prefix else "The model"
-        judged = ", which is right" if path.written == wanted else ""
-        st.markdown(
-            f"{who} writes {verbatim(checkpoint.target_vocabulary.decode(path.written))}{judged}; "
-            f"log-probability {path.total:.4f} (probability {probability(math.exp(path.total))}).",
-            width="stretch",
-        )
-        st.button("Back to the model's own choice", on_click=place.start_over, disabled=not prefix)
+    """What was written, and what the person's own choice changed."""
+    who = "After your choice, the model" if path.spec.prefix else "The model"
+    judged = ", which is right" if path.written == wanted else ""
+    st.markdown(
+        f"{who} writes {verbatim(checkpoint.target_vocabulary.decode(path.written))}{judged}; "
+        f"probability {probability(math.exp(path.total))} (log-probability {path.total:.4f}). "
+        f"{verdict.own_choice(checkpoint, path)}".rstrip()
+    )
     if path.written[-1] != checkpoint.config.eos_id:
         st.warning("The output was cut: the model goes on without an end.")
 
 
-SUBTITLE = "Walk through the output token by token, and try the roads not taken."
-
-with frame("Decode", SUBTITLE), address.together("Decode"):
+with frame("Decode", ""), address.together("Decode"):
     chosen = inputs.checkpoint_and_text()
     if chosen is not None:
         walk(*chosen)

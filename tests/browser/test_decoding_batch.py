@@ -39,7 +39,7 @@ def reverse() -> Checkpoint:
 
 def open_panel(page: Page, server: Server, query: str) -> None:
     page.goto(f"{server.url}/decode?{query}")
-    expect(page.get_by_text("More about this output")).to_be_visible()
+    expect(page.get_by_role("radio", name="Branches")).to_be_visible()
     settle(page)
 
 

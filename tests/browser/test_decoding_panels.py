@@ -43,7 +43,7 @@ def sort() -> Checkpoint:
 
 def open_panel(page: Page, server: Server, panel: str, query: str) -> None:
     page.goto(f"{server.url}/decode?{query}&part={panel}")
-    expect(page.get_by_text("More about this output")).to_be_visible()
+    expect(page.get_by_role("radio", name="Branches")).to_be_visible()
     settle(page)
 
 

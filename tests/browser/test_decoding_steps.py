@@ -27,6 +27,10 @@ def open_decode(page: Page, server: Server, query: str) -> None:
 def test_steps_temperature_and_cuts_by_keyboard(server: Server, new_page: NewPage) -> None:
     page = new_page()
     open_decode(page, server, "checkpoint=sort&input=workbench")
+    readout = page.locator(".readout")
+    expect(readout).to_be_hidden()
+    page.get_by_label("Show the arithmetic").check()
+    page.locator(".sampling summary").click()
     where = page.locator(".where")
     expect(where).to_contain_text("Step 1 of 10")
     page.locator(".output button").first.focus()
@@ -41,7 +45,6 @@ def test_steps_temperature_and_cuts_by_keyboard(server: Server, new_page: NewPag
     page.keyboard.press("ArrowRight")
     expect(where).to_contain_text("Step 2 of 10")
     # Temperature, top-k and top-p change the sums at once, without the server.
-    readout = page.locator(".readout")
     expect(readout).to_contain_text("÷ 1 =")
     page.get_by_label("Temperature", exact=True).focus()
     page.keyboard.press("ArrowRight")
@@ -83,9 +86,9 @@ def test_shown_numbers_are_the_models(server: Server, new_page: NewPage) -> None
     for place, token in enumerate(row.argsort(descending=True)[:8].tolist()):
         cells = rows.nth(place).locator("td").all_inner_texts()
         assert rows.nth(place).locator("button").get_attribute("data-token") == names[token]
-        assert cells[0] == f"{row[token]:.2f}"
-        assert cells[1] == f"{row[token] / 2:.2f}"
-        assert float(cells[4].split()[0]) == pytest.approx(
+        assert cells[1] == f"{row[token]:.2f}"
+        assert cells[2] == f"{row[token] / 2:.2f}"
+        assert float(cells[0].split()[0]) == pytest.approx(
             100 * expected.probabilities[token].item(), abs=0.006
         )
 
@@ -94,7 +97,7 @@ def test_a_road_by_chance_is_drawn_again_by_its_seed(server: Server, new_page: N
     page = new_page()
     open_decode(page, server, f"checkpoint=reverse&input={LONG}&temperature=3&seed=4")
     wrote = page.get_by_text("The model writes")
-    expect(page.get_by_label("by chance, with these settings and seed")).to_be_checked()
+    expect(page.get_by_label("by sampling, with these settings and seed")).to_be_checked()
     first = wrote.inner_text()
     page.get_by_role("button", name="Draw again").click()
     expect(wrote).not_to_have_text(first)

@@ -232,7 +232,7 @@ def test_another_candidate_is_another_road(server: Server, new_page: NewPage) ->
     again = new_page()
     again.goto(page.url)
     expect(again.get_by_text(f"the model writes fe{token}")).to_be_visible()
-    page.get_by_role("button", name="Back to the model's own choice").click()
+    page.get_by_role("button", name="Start over").click()
     expect(page.get_by_text("The model writes fedcba")).to_be_visible()
     settle(page)
     assert read_steps(page) == original

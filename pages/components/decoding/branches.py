@@ -48,10 +48,8 @@ def panel(view: View) -> None:
     branches = all_branches(checkpoint, spec)
     paths = [decode_path(checkpoint, view.text, branch.spec) for branch in branches]
     st.markdown(
-        "Every token you wrote in place of the model's has begun a branch. **Open** one to walk "
-        "it above, or put it **beside** the one shown. Shade is probability; a dashed token was "
-        "given in place of the model's first choice; where a branch parts from the one it hangs "
-        "on, a line marks it."
+        "Each token you wrote in place of the model's began a branch. **Open** one to walk it "
+        "above, or put it **beside** the one shown."
     )
     order, parents = tree_order([path.written for path in paths])
     st.session_state["tree"] = [branches[i] for i in order]
@@ -64,6 +62,7 @@ def panel(view: View) -> None:
         parts = 0 if parent is None else shared(paths[parent].written, paths[i].written)
         branch, path = branches[i], paths[i]
         error = verdict.find_error(path, view.wanted)
+        own = error is not None and verdict.is_own(path, error)
         rows.append(
             Row(
                 name=name_of(branch, checkpoint),
@@ -77,8 +76,8 @@ def panel(view: View) -> None:
                     if int(path.logits[i].argmax()) != path.written[i]
                 ],
                 log_prob=path.total,
-                verdict=_judged(path, view.wanted),
-                wrong=-1 if error is None else error.position,
+                verdict="" if own else _judged(path, view.wanted),
+                wrong=-1 if error is None or own else error.position,
                 open=branch.spec == spec,
                 compared=st.session_state["beside"] == beside_code(branch),
                 kept=branch.spec in kept,

@@ -20,7 +20,7 @@ from transformer.errors import ConfigError
 if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
 
-FIELDS = ("step", "temperature", "top_k", "top_p", "seed", "look")
+FIELDS = ("step", "temperature", "top_k", "top_p", "seed", "sums", "look")
 """As the component's script names them, in its order."""
 OF_THE_INPUT = ("prefix", "step", "target", "beside", "branches")
 """What belongs to one input of one model, and is forgotten with it."""

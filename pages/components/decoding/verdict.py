@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import streamlit as st
 
 from pages.components.decoding.paths import DecodingPath, PathSpec, decode_path, prefix_text
@@ -71,34 +72,61 @@ def verdict(
     wanted: tuple[int, ...],
     error: FirstError,
 ) -> None:
-    """What went wrong first, and why, with a way to go there and a way to put it right."""
+    """What went wrong first, and why, with a way to go there and a way to put it right.
+
+    Not of a token that the person wrote: that was no mistake of the model's.
+    """
+    if is_own(path, error):
+        return
     written, right = (verbatim(name) for name in _names(checkpoint, error.written, error.wanted))
     step = error.position + 1
-    forced = error.position < len(path.spec.prefix)
-    who = "you wrote" if forced else "the model wrote"
     sentences = [
-        f"**Wrong from step {step} on:** there {who} {written} "
+        f"**Wrong from step {step} on:** there the model wrote {written} "
         f"({probability(error.probability)}); the target has {right}, its "
         f"{_ordinal(error.rank)} choice ({probability(error.wanted_probability)}).",
-        "" if forced else _how_sure(path, error),
-        "" if forced else unlike_training(checkpoint, text, len(wanted) - 1),
-        "" if forced else _looked(checkpoint, text, path, wanted, error),
-        "" if forced else _afterwards(checkpoint, text, path, wanted, error),
+        _how_sure(path, error),
+        unlike_training(checkpoint, text, len(wanted) - 1),
+        _looked(checkpoint, text, path, wanted, error),
+        _afterwards(checkpoint, text, path, wanted, error),
     ]
-    st.error("  \n".join(filter(None, sentences)), icon=":material/close:")
-    with st.container(horizontal=True):
-        st.button(f"Go to step {step}", on_click=_go_to, args=(error.position,))
+    with st.container(key="verdict"):
+        said, todo = st.columns([5, 1], vertical_alignment="center")
+    with said:
+        st.error(" ".join(filter(None, sentences)), icon=":material/close:")
+    with todo:
+        st.button(f"Go to step {step}", on_click=_go_to, args=(error.position,), width="stretch")
         st.button(
             f"Write {plain(_names(checkpoint, error.wanted)[0])} there instead",
             on_click=_put_right,
             args=(wanted[:step],),
             disabled=wanted[:step] == path.spec.prefix,
+            width="stretch",
         )
+
+
+def is_own(path: DecodingPath, error: FirstError) -> bool:
+    """Whether the person wrote the wrong token, in place of the model's first choice."""
+    place = error.position
+    return place < len(path.spec.prefix) and int(path.logits[place].argmax()) != error.written
+
+
+def own_choice(checkpoint: "Checkpoint", path: DecodingPath) -> str:
+    """What the person wrote last, and what the model would have written there; "" for the same."""
+    prefix = path.spec.prefix
+    if not prefix:
+        return ""
+    logits = path.logits[len(prefix) - 1].astype(np.float64)
+    first = int(logits.argmax())
+    if first == prefix[-1]:
+        return ""
+    share = float(1 / np.exp(logits - logits[first]).sum())
+    mine, models = (verbatim(name) for name in _names(checkpoint, prefix[-1], first))
+    return f"You wrote {mine}; the model would write {models} ({probability(share)})."
 
 
 def _how_sure(path: DecodingPath, error: FirstError) -> str:
     if path.spec.sampling is not None and error.rank == 1:
-        return "The right token was its first choice; chance drew another."
+        return "The right token was its first choice; sampling drew another."
     lead = error.probability - error.wanted_probability
     if lead < 0.2:
         return "A close call: the two were nearly as probable."

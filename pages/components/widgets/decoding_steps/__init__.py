@@ -16,7 +16,7 @@ from pages.components.shell import mount
 from pages.components.shell.address import Message
 from pages.components.shell.mount import Widget
 
-WIDGET = Widget("decoding_steps")
+WIDGET = Widget("decoding_steps", ("help",))
 MOST_LOGITS = 4_000_000
 """Logits that a browser is sent at once: 16 MB. Beyond, only the highest of each step."""
 MOST_WEIGHTS = 4_000_000
@@ -25,7 +25,7 @@ MOST_WEIGHTS = 4_000_000
 
 @dataclass(frozen=True)
 class Side:
-    """One road through the decoding: what is shown, or what it is compared with.
+    """One path through the decoding: what is shown, or what it is compared with.
 
     label: which of the two, as on screen.
     ids: what each step wrote.
@@ -119,7 +119,7 @@ def decoding_steps(
     Args:
         vocabulary: every token of the target side as shown, by its id.
         source: the source tokens as shown.
-        sides: one road, or two to compare.
+        sides: one path, or two to compare.
         wanted: the true target's ids; empty where it is not known.
         told: where to be, as ``step=…&temperature=…``; obeyed when its turn is a new one.
         seed: what the seed's field has while the model goes on greedily.

@@ -1,7 +1,8 @@
 // The candidates of the step: from logit to probability, a column for each operation.
 
 const SHOWN = 8;
-const COLUMNS = ["logit", "divided", "topK", "topP", "probability"];
+const COLUMNS = ["probability", "logit", "divided", "topK", "topP"]; // all but the first are the arithmetic
+const IN_ORDER = ["logit", "divided", "topK", "topP", "probability"];
 
 function drawCandidates(view) {
   const root = view.tables.getRootNode();
@@ -56,8 +57,8 @@ function headOf(view) {
   const { temperature, topK, topP } = view.settings;
   const head = element("thead");
   const row = element("tr");
-  const titles = ["token", "logit", `÷ ${plainNumber(temperature)}`, `top-k ${topK || "all"}`, `top-p ${plainNumber(topP)}`, "softmax"];
-  for (const title of titles) row.append(element("th", { scope: "col" }, title));
+  const titles = ["token", "probability", "logit", `÷ ${plainNumber(temperature)}`, `top-k ${topK || "all"}`, `top-p ${plainNumber(topP)}`];
+  titles.forEach((title, i) => row.append(element("th", { scope: "col", ...(i > 1 ? { class: "sum" } : {}) }, title)));
   head.append(row);
   return head;
 }
@@ -104,7 +105,7 @@ function focusedColumn(view) {
 }
 
 function cellOf(view, s, found, column, name) {
-  const cell = element("td", { class: name });
+  const cell = element("td", { class: name === "probability" ? name : `sum ${name}` });
   const mark = (kept) => (kept ? "✓" : "✗");
   if (name === "probability") {
     const bar = element("span", { class: `bar ${"ab"[s]}` });
@@ -144,7 +145,7 @@ function point(view, s, column, part = null) {
   const name = `“${nameOf(view, idAt(side, view.step, column))}”`;
   const lines = inWords(found, column, name, view.settings);
   view.readout.replaceChildren(
-    ...COLUMNS.map((key) => element("li", key === part ? { class: "lit" } : {}, lines[key])),
+    ...IN_ORDER.map((key) => element("li", key === part ? { class: "lit" } : {}, lines[key])),
   );
   for (const row of view.tables.querySelectorAll("tbody tr")) row.classList.remove("pointed");
   const table = view.tables.children[s];

@@ -1,4 +1,4 @@
-// Temperature, top-k, top-p, and which road the model takes with them.
+// Temperature, top-k, top-p, and how the model goes on with them; whether the arithmetic is shown.
 
 const MOST_K = 40;
 
@@ -15,6 +15,11 @@ function buildControls(view) {
   find("reset").onclick = () => {
     view.settings = { ...NEUTRAL };
     settingsChanged(view);
+  };
+  find("sums").onchange = () => {
+    view.sums = find("sums").checked;
+    view.root.classList.toggle("sums", view.sums);
+    tellSoon(view);
   };
   for (const radio of view.root.querySelectorAll("input[name=road]")) {
     radio.onchange = () => takeRoad(view, radio.value === "sampled" ? view.lastSeed ?? view.data.seed : null);
@@ -54,10 +59,13 @@ function drawControls(view) {
   find("temperature").nextElementSibling.textContent = plainNumber(temperature);
   find("topK").nextElementSibling.textContent = topK || "all";
   find("topP").nextElementSibling.textContent = plainNumber(topP);
-  const neutral = temperature === NEUTRAL.temperature && !topK && topP === NEUTRAL.topP;
-  find("reset").disabled = neutral;
+  find("reset").disabled = isNeutral(view.settings);
+  find("sums").checked = view.sums;
   if (view.seed !== null) view.lastSeed = view.seed;
   const sampled = view.seed !== null;
+  view.sampling.querySelector("summary").textContent =
+    `Sampling: temperature ${plainNumber(temperature)}, top-k ${topK || "all"}, top-p ${plainNumber(topP)}; ` +
+    `the model goes on ${sampled ? `by sampling, seed ${view.seed}` : "greedily"}`;
   for (const radio of view.root.querySelectorAll("input[name=road]")) radio.checked = (radio.value === "sampled") === sampled;
   find("seed").value = view.seed ?? view.lastSeed ?? view.data.seed;
   find("seed").disabled = find("again").disabled = !sampled;

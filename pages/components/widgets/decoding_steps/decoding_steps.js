@@ -1,5 +1,10 @@
 // One step of decoding at a time: the output so far, what the step looked at, its candidates.
 
+const HELP = [
+  "The fuller the shade of a token, the more probable it was; dashed: given in place of the model's first choice. The longer a bar under an input token, the more weight.",
+  "Keys: ← → walk over the steps, Home and End; ↑ ↓ over the candidates, Enter writes one.",
+];
+
 export default function ({ data, parentElement, setStateValue, setTriggerValue }) {
   const view = viewOf(parentElement, "decoding_steps", build);
   view.tellPlace = () => setStateValue("place", writePlace(view));
@@ -12,6 +17,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
     clearTimeout(view.timer); // what was about to be told is no longer so
     readPlace(view, view.data.place);
     view.turn = view.data.turn;
+    if (!isNeutral(view.settings) || view.seed !== null) view.sampling.open = true;
   }
   clampPlace(view);
   listTokens(view);
@@ -22,7 +28,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
 function build(root) {
   const view = { root, turn: null };
   view.root.innerHTML = `
-    <h3 id="output-title">Output: choose a step <span class="hint">(← → walk; the fuller the shade, the more probable<span class="dashes" hidden>; dashed: given in place of the model's first choice</span>)</span></h3>
+    <h3 id="output-title">Output: choose a step</h3>
     <p class="legend"></p>
     <div class="tokens output" role="group" aria-labelledby="output-title"></div>
     <div class="walk">
@@ -31,41 +37,47 @@ function build(root) {
       <button type="button" class="forward">Forward ▶</button>
       <span class="where" aria-live="polite"></span>
     </div>
-    <section>
-      <h3>What this step looks at in the input</h3>
-      <p class="hint">Cross-attention, <select aria-label="Layer"></select> <select aria-label="Head"></select>:
-        the longer the bar under a token, the more weight.</p>
-      <div class="tokens source"></div>
-    </section>
-    <section>
-      <h3>Candidates for this step</h3>
+    <div class="columns-of-step">
+      <section class="looks">
+        <h3>What this step looks at in the input</h3>
+        <p class="hint">Cross-attention, <select aria-label="Layer"></select> <select aria-label="Head"></select></p>
+        <div class="tokens source"></div>
+      </section>
+      <section class="choices">
+        <h3>Candidates: press one to write it instead</h3>
+        <div class="tables"></div>
+        <p class="more"><label><input type="checkbox" data-control="sums"> Show the arithmetic</label></p>
+        <ol class="readout" aria-live="polite" aria-label="The arithmetic of one candidate"></ol>
+        <form class="type">
+          <label>Write another token <input type="text" list="decoding-tokens" autocomplete="off" spellcheck="false" class="typed"></label>
+          <datalist id="decoding-tokens"></datalist>
+          <button type="submit">Write it</button>
+          <span class="refused" role="status"></span>
+        </form>
+      </section>
+    </div>
+    <details class="sampling">
+      <summary></summary>
       <div class="controls" role="group" aria-label="Temperature, top-k, top-p">
         <label>Temperature <input type="range" min="0.1" max="3" step="0.1" aria-label="Temperature" data-control="temperature"><output></output></label>
         <label>Top-k <input type="range" min="1" max="40" step="1" aria-label="Top-k" data-control="topK"><output></output></label>
         <label>Top-p <input type="range" min="0.05" max="1" step="0.05" aria-label="Top-p" data-control="topP"><output></output></label>
         <button type="button" data-control="reset">Reset</button>
       </div>
-      <div class="controls" role="group" aria-label="The model's road">
+      <div class="controls" role="group" aria-label="How the model goes on">
         <span>The model goes on</span>
         <label><input type="radio" name="road" value="greedy"> greedily</label>
-        <label><input type="radio" name="road" value="sampled"> by chance, with these settings and seed</label>
+        <label><input type="radio" name="road" value="sampled"> by sampling, with these settings and seed</label>
         <input type="number" min="0" max="2147483647" aria-label="Seed" data-control="seed">
         <button type="button" data-control="again">Draw again</button>
       </div>
-      <div class="tables"></div>
-      <ol class="readout" aria-live="polite" aria-label="The arithmetic of one candidate"></ol>
-      <form class="type">
-        <label>Write another token <input type="text" list="decoding-tokens" autocomplete="off" spellcheck="false" class="typed"></label>
-        <datalist id="decoding-tokens"></datalist>
-        <button type="submit">Write it</button>
-        <span class="refused" role="status"></span>
-      </form>
-    </section>`;
+    </details>`;
+  view.root.append(buildHelp("decoding", "How to use and read this", HELP));
   const find = (selector) => view.root.querySelector(selector);
   Object.assign(view, {
     output: find(".output"), slider: find(".walk input"), where: find(".where"), back: find(".back"),
     forward: find(".forward"), tables: find(".tables"), source: find(".source"), readout: find(".readout"),
-    layers: find("select[aria-label=Layer]"), heads: find("select[aria-label=Head]"), legend: find(".legend"), dashes: find(".dashes"),
+    layers: find("select[aria-label=Layer]"), heads: find("select[aria-label=Head]"), legend: find(".legend"), sampling: find(".sampling"),
     typed: find(".typed"), tokens: find("datalist"), refused: find(".refused"),
   });
   view.slider.oninput = () => walk(view, Number(view.slider.value));
@@ -91,6 +103,7 @@ function walkByKey(view, event) {
 }
 
 function walk(view, step) {
+  helpRead("decoding");
   view.step = Math.min(Math.max(step, 0), view.steps - 1);
   draw(view);
   tellSoon(view);
@@ -167,12 +180,12 @@ function draw(view) {
   view.forward.disabled = view.step === view.steps - 1;
   drawLegend(view);
   drawOutput(view);
-  view.dashes.hidden = !view.output.querySelector(".forced");
   describeStep(view);
   drawSource(view);
   drawControls(view);
   drawCandidates(view);
   view.root.classList.toggle("two", sides.length > 1);
+  view.root.classList.toggle("sums", view.sums);
   view.root.classList.toggle("pending", Boolean(sides[0].pending));
 }
 

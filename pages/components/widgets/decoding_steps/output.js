@@ -17,7 +17,7 @@ function drawOutput(view) {
   if (focused) current.focus();
 }
 
-// The first step at which two roads differ; -1 where they do not, or there is one only.
+// The first step at which two paths differ; -1 where they do not, or there is one only.
 function partingOf(sides) {
   if (sides.length < 2) return -1;
   const [a, b] = sides.map((side) => side.ids);
@@ -63,8 +63,11 @@ function firstChoice(side, step) {
   return idAt(side, step, row.indexOf(row.reduce((a, b) => Math.max(a, b))));
 }
 
-const isWrong = (view, i) =>
-  view.data.wanted.length > 0 && i < view.data.sides[0].ids.length && view.data.sides[0].ids[i] !== view.data.wanted[i];
+// What the person wrote in the model's place is no mistake of the model's.
+const isWrong = (view, i) => {
+  const [side] = view.data.sides;
+  return view.data.wanted.length > 0 && i < side.ids.length && side.ids[i] !== view.data.wanted[i] && !isSwapped(side, i);
+};
 
 function lineOf(view, side, i) {
   if (i >= side.ids.length) {

@@ -3,6 +3,8 @@
 
 const NEUTRAL = { temperature: 1, topK: 0, topP: 1 };
 
+const isNeutral = ({ temperature, topK, topP }) => temperature === NEUTRAL.temperature && !topK && topP === NEUTRAL.topP;
+
 function readPlace(view, text) {
   const given = new URLSearchParams(text);
   const number = (name, otherwise) => (given.get(name) ? Number(given.get(name)) : otherwise);
@@ -12,7 +14,8 @@ function readPlace(view, text) {
     topK: number("top_k", NEUTRAL.topK),
     topP: number("top_p", NEUTRAL.topP),
   };
-  view.seed = given.get("seed") ? Number(given.get("seed")) : null; // null: the greedy road
+  view.seed = given.get("seed") ? Number(given.get("seed")) : null; // null: greedily
+  view.sums = given.get("sums") === "1" || !isNeutral(view.settings); // what is cut shows in the sums
   const [layer, head] = (given.get("look") ?? "").split(".");
   view.look = { layer: layer ? Number(layer) : Infinity, head: /^\d+$/.test(head) ? Number(head) : MEAN };
 }
@@ -26,6 +29,7 @@ function writePlace(view) {
     top_k: topK || "",
     top_p: topP === NEUTRAL.topP ? "" : plainNumber(topP),
     seed: view.seed ?? "",
+    sums: view.sums && isNeutral(view.settings) ? "1" : "",
     look: last ? "" : `${view.look.layer}.${view.look.head}`,
   };
   return new URLSearchParams(Object.entries(all).filter(([, value]) => value !== "")).toString();
