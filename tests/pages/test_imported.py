@@ -83,6 +83,20 @@ def test_its_own_example_is_not_called_wrong(imported: Checkpoint) -> None:
     assert app.text_input(key="target").placeholder.startswith("not known")
 
 
+@pytest.mark.parametrize("page", ["attention", "decode"])
+def test_without_an_example_an_input_is_asked_for(page: str) -> None:
+    vocabulary = Vocabulary("characters", list("abc"))
+    model, data = Transformer(small_config(vocabulary)).eval(), DataConfig(task="imported")
+    made = Checkpoint.of(model, vocabulary, vocabulary, data, None, [])
+    app = opened(Checkpoint.load(made.to_bytes()), page)
+    assert [block.value for block in app.info] == [
+        "Type an input above, of tokens that this model knows: `a` `b` `c`"
+    ]
+    app.text_input(key="input").set_value("abc").run()
+    assert not app.info
+    assert "The model writes" in said(app)
+
+
 @pytest.mark.parametrize("method", ["zero", "mean", "patch"])
 def test_heads_are_switched_off_without_examples(imported: Checkpoint, method: str) -> None:
     app = opened(imported, "attention", panel="cause", write=method)

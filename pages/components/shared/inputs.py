@@ -18,7 +18,7 @@ MAX_CHARACTERS = 10_000
 
 
 def checkpoint_and_text() -> "tuple[Checkpoint, str] | None":
-    """The row that Attention and Decode start with; None while no checkpoint is chosen.
+    """The row that Attention and Decode start with; None until there are a model and an input.
 
     Raises:
         CheckpointError: the chosen file is damaged or gone.
@@ -34,7 +34,20 @@ def checkpoint_and_text() -> "tuple[Checkpoint, str] | None":
     with middle:
         text = source_text(checkpoint)
     unknown_note(checkpoint, text)
+    if not text:
+        _ask(checkpoint)
+        return None
     return checkpoint, text
+
+
+def _ask(checkpoint: "Checkpoint") -> None:
+    """For an input. A model from elsewhere brings no example to open on."""
+    vocabulary = checkpoint.source_vocabulary
+    special = set(vocabulary.special)
+    known = [token for number, token in enumerate(vocabulary.tokens) if number not in special]
+    named = " ".join(verbatim(printable(token)) for token in known[:8])
+    more = " …" if len(known) > 8 else ""
+    st.info(f"Type an input above, of tokens that this model knows: {named}{more}")
 
 
 def source_text(checkpoint: "Checkpoint") -> str:
