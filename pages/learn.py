@@ -13,8 +13,8 @@ SUBTITLE = (
 )
 
 PANELS: dict[str, tuple[str, Callable[[], None]]] = {
-    "anatomy": ("Anatomy: one forward pass", anatomy.panel),
-    "experiments": ("Experiments: findings, run again", experiments.panel),
+    "anatomy": ("Anatomy", anatomy.panel),
+    "experiments": ("Experiments", experiments.panel),
 }
 
 with frame("Learn", SUBTITLE), address.together("Learn"):

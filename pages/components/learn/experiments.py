@@ -35,7 +35,7 @@ def panel() -> None:
     job = jobs.shared(_job_name(experiment))
     if job is None:
         minutes = experiment.minutes
-        long = f"{minutes:.0f} min" if minutes > 1 else seconds(60 * minutes)
+        long = f"{minutes:.0f} min" if minutes >= 1 else seconds(60 * minutes)
         run = st.button(
             f"Run it: about {long}",
             type="primary",
