@@ -46,13 +46,13 @@ def test_a_run_is_controlled_by_the_browser_that_started_it(
     tab.goto(f"{class_server.url}/train?run={run}")
     expect(tab.get_by_role("button", name=stop)).to_be_visible()
     tab.get_by_role("button", name=stop).click()
-    expect(tab.get_by_text("stopped; what was learned is saved")).to_be_visible()
+    expect(tab.get_by_text("Stopped; what was learned is saved")).to_be_visible()
 
 
 def test_a_run_on_own_pairs_is_private(class_server: Server, new_page: NewPage) -> None:
     mine, other = new_page(), new_page()
     run = train(mine, class_server, "pairs")
-    expect(mine.get_by_text("Your own pairs (")).to_be_visible()
+    expect(mine.get_by_role("combobox", name="Run")).to_have_value(re.compile("^Your own pairs "))
     for path in (f"train?run={run}", f"attention?checkpoint=run-{run}-0"):
         other.goto(f"{class_server.url}/{path}")
         expect(other.get_by_text(f"{run}").filter(has_text="is not here")).to_be_visible()

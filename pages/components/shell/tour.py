@@ -45,11 +45,12 @@ STEPS = (
         "Train",
         "pages/train.py",
         "Choose *Seven sentences in ten seconds* and train: the loss falls to almost nothing.",
+        {"task": "reverse"},
     ),
     Step(
         "Train",
         "pages/train.py",
-        "Drag the slider of *Attention over training*: from noise to a pattern.",
+        "Drag the curve of the *Time slider*: from noise to a pattern.",
     ),
 )
 
