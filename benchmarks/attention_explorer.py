@@ -61,7 +61,7 @@ DRAWN = (
     + """
   const explorer = find(document);
   for (;;) {
-    const tokens = [...explorer.querySelectorAll(`.tokens button[data-token^=${letter}]`)];
+    const tokens = [...explorer.querySelectorAll(`.large [data-token^=${letter}]`)];
     const shown = tokens.map((token) => token.textContent).join('');
     if (shown.startsWith(text)) break;
     await frame();
@@ -137,6 +137,7 @@ def letters(count: int) -> str:
 def new_inputs(page: Page, tokens: int, repeats: int) -> tuple[list[float], ...]:
     """Seconds until all is drawn, until the rest of the page is, and of processors until then."""
     drawn, done, processors = [], [], []
+    page.get_by_role("button", name="Compare", exact=True).click()
     for name, letter in (("Output to look at", "w"), ("Input", "s")):
         field = page.get_by_role("textbox", name=name, exact=True)
         for number in range(repeats + 1 if letter == "s" else 1):

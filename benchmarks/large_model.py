@@ -170,6 +170,7 @@ def measure(page: Page, url: str, file: Path, words: list[str], repeats: int, pi
     page.get_by_role("link", name="Attention", exact=True).first.click()
     page.evaluate(DRAWN, "")
     page.wait_for_timeout(4000)
+    page.get_by_role("button", name="Compare", exact=True).click()
     field = page.get_by_role("textbox", name="Output to look at", exact=True)
     field.fill(text)
     field.press("Enter")

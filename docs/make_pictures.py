@@ -43,7 +43,7 @@ LONG = (
     "intothedarkandsilentforestbeforesunset"
 )
 ATTENTION = {
-    "attention-lines": f"{WORD}&with=cross.1.1+cross.1.2",
+    "attention-lines": f"{WORD}&view=lines&with=cross.1.1+cross.1.2",
     "attention-difference": f"{WORD}&compare=untrained&show=difference",
     "attention-cause": "checkpoint=reverse&input=workbench&panel=cause&without=encoder.0.1",
     "attention-number": f"{WORD}&panel=number&cell=2.5",
@@ -62,7 +62,7 @@ def attention_picture(browser: Browser, address: str, name: str) -> None:
     scheme: Literal["dark", "light"] = "dark" if name in DARK else "light"
     page = browser.new_page(viewport={"width": width, "height": 1000}, color_scheme=scheme)
     page.goto(address)
-    expect(page.locator(".large canvas").first).to_be_visible(timeout=60_000)
+    expect(page.locator(".field canvas").first).to_be_visible(timeout=60_000)
     settle(page)
     if name == "attention-cause":
         page.get_by_role("button", name="Knock out each").click()
@@ -73,9 +73,9 @@ def attention_picture(browser: Browser, address: str, name: str) -> None:
     page.set_viewport_size({"width": width, "height": height})
     settle(page)
     page.wait_for_timeout(800)
-    start, end = ".attention_explorer", ".trust"
+    start = end = ".attention_explorer"
     if name in ("attention-cause", "attention-number"):
-        start, end = ".trust", "[data-testid=stMainBlockContainer]"
+        start, end = "[data-testid=stButtonGroup]", "[data-testid=stMainBlockContainer]"
     top = page.locator(start).first.bounding_box()
     bottom = page.locator(end).last.bounding_box()
     assert top is not None

@@ -126,7 +126,9 @@ def test_branches_are_made_named_compared_and_walked_by_keyboard(
     # Write another candidate, then type a token at a later step of that branch.
     page.locator(".candidates button").nth(1).focus()
     page.keyboard.press("Enter")
-    expect(page.get_by_text("After your choice, the model writes")).to_be_visible()
+    said = page.get_by_text("After your choice, the model writes")
+    expect(said).to_contain_text(re.compile(r"You wrote \w; the model would write d \("))
+    expect(page.get_by_test_id("stAlert")).to_have_count(0)  # an own choice is no mistake
     settle(page)
     page.get_by_label("Write another token").fill("nonsense")
     page.keyboard.press("Enter")
@@ -203,7 +205,7 @@ def test_a_wrong_answer_says_where_and_why(server: Server, new_page: NewPage) ->
     wrong = page.locator(".output button.wrong")
     expect(wrong.first).to_have_attribute("aria-pressed", "true")
     expect(page.locator(".candidates tr", has_text="◎ right")).to_have_count(1)
-    page.get_by_role("button", name=re.compile("Write . there instead")).click()
+    page.get_by_role("button", name=re.compile("Write . there")).click()
     expect(page.get_by_text("After your choice")).to_be_visible()
     # Another input forgets what belonged to this one.
     page.get_by_label("Input").fill("abc")

@@ -1,6 +1,7 @@
 """Steps, beams and branches of decoding alone, against the library's own numbers."""
 
 import math
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -111,7 +112,8 @@ def test_steps_are_walked_by_keys_and_tell_where_one_is(bare: Bare) -> None:
     assert [float(text) for text in shares] == pytest.approx(
         side().attention[2, 1, 1].tolist(), abs=0.0051
     )
-    shown.page.wait_for_function("window.sent.length > 0")
+    # The steps may have been told before: it pauses for less than a busy machine takes to choose.
+    shown.page.wait_for_function("window.sent.at(-1)?.[2].includes('look')")
     assert shown.sent[-1] == ["state", "place", "step=3&look=1.1"]
 
 
@@ -182,6 +184,16 @@ def test_two_roads_stand_below_each_other_where_they_part(bare: Bare) -> None:
     expect(shown.page.locator(".output .parting")).to_have_count(1)
     expect(shown.page.locator(".output .wrong")).to_have_count(3)
     expect(shown.page.locator(".candidates.other")).to_contain_text("This output has ended.")
+
+
+def test_what_a_person_wrote_is_marked_as_given_and_not_as_wrong(bare: Bare) -> None:
+    own = side(OUTPUT, forced=2)
+    own.logits[1, 7] = 9  # the model would write another token there
+    shown = bare(STEPS, message(own, wanted=[4, 5, 5, 2]))
+    tokens = shown.page.locator(".output button")
+    expect(tokens.nth(1)).to_have_class(re.compile("forced"))
+    expect(tokens.nth(1)).not_to_have_class(re.compile("wrong"))
+    expect(tokens.nth(2)).to_have_class(re.compile("wrong"))  # that was the model's own
 
 
 def test_a_typed_token_is_written_or_refused(bare: Bare) -> None:

@@ -96,7 +96,7 @@ def verdict(
     with todo:
         st.button(f"Go to step {step}", on_click=_go_to, args=(error.position,), width="stretch")
         st.button(
-            f"Write {plain(_names(checkpoint, error.wanted)[0])} there instead",
+            f"Write {plain(_names(checkpoint, error.wanted)[0])} there",
             on_click=_put_right,
             args=(wanted[:step],),
             disabled=wanted[:step] == path.spec.prefix,
