@@ -11,7 +11,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -171,10 +170,8 @@ def main() -> int:
             for width in WIDTHS:
                 for screen in every:
                     page = browser.new_page()
-                    began = time.perf_counter()
                     rows.append(measure(page, server.url, screen, width))
-                    took = f"{time.perf_counter() - began:.0f} s"
-                    print(f"{screen.name}, {width}: {took}", file=sys.stderr)
+                    print(table(rows[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
                     page.close()
         finally:
             browser.close()
