@@ -24,7 +24,7 @@ LAYERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("runs", "interop", "analysis", "figures"),
         ("trainer", "evaluation"),
         ("faults", "health"),
-        ("doctor", "experiments", "anatomy"),
+        ("doctor", "experiments", "anatomy", "report"),
         ("cli", "__main__"),
     ),
     "pages.components": (
@@ -39,6 +39,7 @@ LAYERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
 NO_TORCH = (
     *("transformer.config", "transformer.vocabulary", "transformer.tasks", "transformer.runs"),
     *("transformer.figures", "transformer.checkpoint.header", "transformer.cli"),
+    "transformer.report",
 )
 """What a page draws before torch is there; packages with all their modules."""
 CODE = ("transformer", "pages", "tests", "benchmarks", "docs")

@@ -8,12 +8,12 @@ import argparse
 import os
 import sys
 
-from transformer.cli import checkpoints, doctor, experiments, faults, interop, train
+from transformer.cli import checkpoints, doctor, experiments, faults, interop, report, train
 from transformer.cli.terminal import note
 from transformer.errors import UserError
 from transformer.files import remedy
 
-GROUPS = (train, checkpoints, interop, faults, doctor, experiments)
+GROUPS = (train, checkpoints, interop, faults, doctor, experiments, report)
 """The modules that bring the commands."""
 
 

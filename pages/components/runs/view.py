@@ -6,6 +6,7 @@ import streamlit as st
 
 from pages.components.runs.controls import controls
 from pages.components.runs.goals import goals_panel, states
+from pages.components.runs.hand_in import hand_in
 from pages.components.runs.health import checks_panel
 from pages.components.runs.samples import answers_view, errors_view, example_line
 from pages.components.runs.settings import settings_table
@@ -29,7 +30,7 @@ from transformer.training import compute
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-TABS = ("Time slider", "Answers", "Errors", "Checks", "Settings")
+TABS = ("Time slider", "Answers", "Errors", "Checks", "Settings", "Hand in")
 ENOUGH_POINTS = 8
 """Before so many, an estimate of the time left would jump about."""
 STATE_WORDS = {
@@ -78,7 +79,7 @@ def evidence_view(run: Run) -> None:
     live_curve(curves, key=f"curve {run.id}")
     if example := example_line(samples):
         st.html(example)
-    slider, answers, errors, checks, settings = st.tabs(TABS)
+    slider, answers, errors, checks, settings, handing_in = st.tabs(TABS)
     with slider:
         look_for = find_task(seen.config.data.task).look_for
         attention_timeline(run, curves, samples, look_for, key=f"attention {run.id}")
@@ -99,6 +100,11 @@ def evidence_view(run: Run) -> None:
         if seen.status.state not in ACTIVE and st.toggle("The loss as a figure to save"):
             st.caption("The camera above the figure saves it as a picture.")
             st.plotly_chart(loss_figure(run))
+    with handing_in:
+        if seen.status.state in ("queued", *ACTIVE):
+            st.caption("The page to hand in can be made when the run has ended.")
+        else:
+            hand_in(run)
 
 
 def loss_figure(run: Run) -> "go.Figure":

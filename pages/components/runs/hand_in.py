@@ -1,0 +1,104 @@
+"""Hand in a run as one page; and, for who collects them, many such pages as one table."""
+
+from functools import partial
+
+import pandas as pd
+import streamlit as st
+
+from pages.components.shell.text import plain
+from transformer.errors import RunError
+from transformer.files import write_csv
+from transformer.report.contents import MOST_CHARACTERS, report_on
+from transformer.report.page import page_of
+from transformer.report.reading import MOST_BYTES, HandedIn, read_report
+from transformer.runs.directory import Run
+
+MOST_FILES = 200
+COLUMNS = {
+    "author": "Name",
+    "title": "Run",
+    "task": "Task",
+    "verdict": "Verdict",
+    "exact_match": "Exact match, %",
+    "untrained_exact_match": "Untrained, %",
+    "loss": "Loss, nats per token",
+    "steps": "Updates",
+    "seed": "Seed",
+    "sentences": "In their own words",
+    "made": "Made (UTC)",
+    "checksum": "SHA-256 of the weights",
+}
+
+
+def hand_in(run: Run) -> None:
+    """A name, a few sentences, and the page to download; it is made when it is asked for."""
+    st.caption(
+        "One HTML file with the verdict, curves, answers, attention, settings, and your own "
+        "sentences. It opens offline, prints, and carries its numbers as JSON."
+    )
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        author = st.text_input("Name on it", key=f"author {run.id}", max_chars=100)
+        said = st.text_area(
+            "What did the model learn, and how do you know?",
+            key=f"sentences {run.id}",
+            max_chars=MOST_CHARACTERS,
+            height=100,
+        )
+    st.download_button(
+        "Download the page to hand in",
+        data=partial(made_page, run, author, said),
+        file_name="report.html",
+        mime="text/html",
+        on_click="ignore",
+        icon=":material/assignment_turned_in:",
+    )
+
+
+def made_page(run: Run, author: str, said: str) -> bytes:
+    """What the button gives."""
+    sentences = [("What did the model learn, and how do you know?", said)] if said.strip() else []
+    return page_of(report_on(run, author=author.strip(), sentences=sentences))
+
+
+def handed_in() -> None:
+    """Pages that others have made, as one table; nothing of them is kept or run."""
+    files = st.file_uploader(
+        "Pages that were handed in",
+        type=["html", "json"],
+        accept_multiple_files=True,
+        max_upload_size=MOST_BYTES >> 20,
+        help="Drop as many as there are. Their numbers are read; nothing in them runs.",
+    )
+    found, refused = [], []
+    for file in files[:MOST_FILES]:
+        try:
+            found.append(read_report(file.getvalue(), file.name))
+        except RunError as error:
+            refused.append(str(error))
+    if len(files) > MOST_FILES:
+        refused.append(f"Only the first {MOST_FILES} are read: drop the others afterwards.")
+    for sentence in refused:
+        st.error(plain(sentence))
+    if not found:
+        return
+    rows = [_row(one) for one in found]
+    st.dataframe(pd.DataFrame(rows), hide_index=True)
+    st.caption("Equal checksums are equal weights: the same file, or the same seed and settings.")
+    st.download_button(
+        "The table as CSV",
+        data=lambda: write_csv(list(COLUMNS.values()), [list(row.values()) for row in rows]),
+        file_name="handed-in.csv",
+        mime="text/csv",
+        on_click="ignore",
+        icon=":material/download:",
+    )
+
+
+def _row(one: HandedIn) -> dict[str, object]:
+    """Shares as per cent; what was not measured stays empty."""
+
+    def value(name: str) -> object:
+        found = getattr(one, name)
+        return 100 * found if name.endswith("exact_match") and found is not None else found
+
+    return {title: value(name) for name, title in COLUMNS.items()}

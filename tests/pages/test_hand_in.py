@@ -1,0 +1,64 @@
+"""A run is handed in from its page, and what was handed in becomes a table."""
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from tests.support.recorded_run import record_run
+from tests.support.small_training import made
+from transformer.report.contents import report_on
+from transformer.report.page import page_of
+from transformer.runs.directory import Run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    _, config = made("reverse")
+    [*_, last] = record_run(config, tmp_path_factory.mktemp("runs"))
+    return last
+
+
+def _collect() -> None:
+    from pages.components.runs.hand_in import handed_in
+
+    handed_in()
+
+
+def test_pages_become_a_table_and_others_are_named(run: Run) -> None:
+    app = AppTest.from_function(_collect, default_timeout=60).run()
+    pages = [
+        (f"{name}.html", page_of(report_on(run, author=name)), "text/html")
+        for name in ("Ada", "<b>Emmy</b>")
+    ]
+    app.file_uploader[0].set_value([*pages, ("notes.json", b"{}", "application/json")]).run()
+    assert not app.exception
+    assert list(app.dataframe[0].value["Name"]) == ["Ada", "<b>Emmy</b>"]
+    assert set(app.dataframe[0].value["Updates"]) == {6}
+    assert [error.value for error in app.error] == [
+        "notes.json is not a report of this app: drop the HTML file that Hand in has made."
+    ]
+
+
+def test_the_page_to_hand_in_holds_ones_own_words(run: Run) -> None:
+    def hand(path: str) -> None:
+        from pathlib import Path
+
+        from pages.components.runs.hand_in import hand_in
+        from transformer.runs.directory import Run
+
+        hand_in(Run(Path(path)))
+
+    app = AppTest.from_function(hand, default_timeout=60, args=(str(run.path),)).run()
+    app.text_input[0].set_value("Ada")
+    app.text_area[0].set_value("It reverses.").run()
+    assert not app.exception
+    assert app.text_area[0].value == "It reverses."
+
+
+def test_what_the_button_gives_is_read_again(run: Run) -> None:
+    from pages.components.runs.hand_in import made_page
+    from transformer.report.reading import read_report
+
+    found = read_report(made_page(run, " Ada ", "It reverses."), "report.html")
+    assert (found.author, found.sentences) == ("Ada", "It reverses.")
+    assert not read_report(made_page(run, "", "  "), "report.html").sentences
+    assert found.title == "recorded"

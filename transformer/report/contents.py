@@ -1,0 +1,176 @@
+"""What a report on a run says, as plain values: the page shows them, and carries them as JSON."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from transformer.config import RunConfig
+from transformer.errors import RunError
+from transformer.runs.attention import AttentionHistory
+from transformer.runs.comparison import PARTS, in_words
+from transformer.runs.directory import Run
+from transformer.runs.goals import PENDING, read_goals
+from transformer.runs.metrics import History, Sample
+from transformer.runs.snapshots import snapshots
+from transformer.runs.table import task_title
+from transformer.runs.verdict import Verdict, verdict_of
+
+FORMAT = "transformer-workbench-report"
+VERSION = 1
+MOST_SENTENCES = 20
+MOST_CHARACTERS = 10_000
+"""Of one sentence that a person writes into a report."""
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Every head's attention to one held-out example at the end of training.
+
+    source: tokens the encoder reads. read, written: what the decoder reads, and should write.
+    weights: kind -> [layer, head, query, key], in 255ths.
+    """
+
+    text: str
+    source: tuple[str, ...]
+    read: tuple[str, ...]
+    written: tuple[str, ...]
+    weights: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Report:
+    """A run in full, without what is only of this machine.
+
+    made: the time in UTC. checksum: sha256 of the newest snapshot's weights; empty if none.
+    settings: part -> name -> value as JSON has it. goals: name -> passed, pending or failed.
+    training, held_out: [step, loss] and [step, loss, exact match].
+    sentences: what the person wrote, each with the question it answers.
+    """
+
+    title: str
+    author: str
+    made: str
+    task: str
+    state: str
+    verdict: Verdict
+    steps: int
+    seconds: float | None
+    config: RunConfig
+    checksum: str
+    goals: dict[str, str]
+    history: History
+    answers: Sequence[Sample]
+    errors: dict[str, int]
+    maps: Maps | None
+    sentences: Sequence[tuple[str, str]]
+
+    @property
+    def scores(self) -> dict[str, dict[str, float | None]]:
+        """Loss and exact match before the first update, and at the last evaluation."""
+        found = list(self.history.evaluations.values())
+
+        def of(order: Sequence[Any]) -> dict[str, float | None]:
+            def first(name: str) -> float | None:
+                return next((v for one in order if (v := getattr(one, name)) is not None), None)
+
+            return {name: first(name) for name in ("loss", "exact_match")}
+
+        untrained = [one for one in found if one.step == 0]
+        return {"untrained": of(untrained), "trained": of(found[::-1])}
+
+    def to_dict(self) -> dict[str, Any]:
+        """The numbers, as the page carries them."""
+        curves = self.history.curves(self.config)
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            **{name: getattr(self, name) for name in ("title", "author", "made", "task", "state")},
+            "verdict": self.verdict.to_dict(),
+            "steps": self.steps,
+            "seconds": self.seconds,
+            "preset": self.config.preset,
+            "settings": {part: asdict(getattr(self.config, part)) for part, _ in PARTS},
+            "seed": self.config.training.seed,
+            "parameters": self.config.model.num_parameters,
+            "checksum": self.checksum,
+            "scores": self.scores,
+            "goals": self.goals,
+            "curves": {
+                "training": [point[:2] for point in curves["train"]],
+                "held_out_loss": curves["evaluation"],
+                "held_out_exact_match": curves["exact"],
+            },
+            "answers": list(self.answers),
+            "errors": self.errors,
+            "sentences": [{"question": q, "answer": a} for q, a in self.sentences],
+        }
+
+
+def settings_in_words(config: RunConfig) -> list[tuple[str, str, str]]:
+    """Every setting: (part, name, value), as the form writes them."""
+    return [
+        (part, name.replace("_", " ") if name not in ("d_model", "d_ff") else name, in_words(value))
+        for part, _ in PARTS
+        for name, value in asdict(getattr(config, part)).items()
+    ]
+
+
+def report_on(run: Run, *, author: str = "", sentences: Sequence[tuple[str, str]] = ()) -> Report:
+    """Gather what a run's directory says.
+
+    Args:
+        author: who hands it in; the name in the run's about.json if left out.
+        sentences: (question, answer) of the person; at most 20 of 10,000 characters.
+
+    Raises:
+        RunError: the directory holds no valid config, or a sentence is too long.
+    """
+    if len(sentences) > MOST_SENTENCES or any(len(a) > MOST_CHARACTERS for _, a in sentences):
+        raise RunError(
+            f"A report takes {MOST_SENTENCES} answers of at most {MOST_CHARACTERS:,} characters: "
+            "shorten yours."
+        )
+    config, about, status = run.config(), run.about(), run.status()
+    history = History(run.path)
+    history.update()
+    goals = read_goals(run.path)
+    last = next((one for one in reversed(history.evaluations.values()) if one.errors), None)
+    saved = snapshots(run.path / "checkpoints")
+    seconds = [one.seconds for one in history.evaluations.values() if one.seconds is not None]
+    notes = [("Notes", about["notes"])] if about["notes"].strip() else []
+    named = about.get("author")
+    return Report(
+        title=about["name"] or task_title(config.data.task),
+        author=author or (named if isinstance(named, str) else ""),
+        made=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        task=task_title(config.data.task),
+        state=status.state,
+        verdict=verdict_of(run, config),
+        steps=history.last_step(),
+        seconds=seconds[-1] if seconds else None,
+        config=config,
+        checksum=saved[-1].weights if saved else "",
+        goals={
+            "near-zero loss on a few pairs": goals.overfit.state if goals.overfit else PENDING,
+            "the saved model works after loading": goals.reload.state if goals.reload else PENDING,
+        },
+        history=history,
+        answers=history.samples[-1]["samples"] if history.samples else [],
+        errors=(last.errors or {}) if last else {},
+        maps=_maps(run),
+        sentences=[*notes, *sentences],
+    )
+
+
+def _maps(run: Run) -> Maps | None:
+    """The last moment of the first recorded example; None where none was recorded."""
+    try:
+        recorded = AttentionHistory.load(run.path)
+    except RunError:  # the history of the maps is damaged, and the run is not
+        return None
+    if recorded is None or not recorded.examples or not len(recorded.records):
+        return None
+    example = recorded.examples[0]
+    weights = {kind: recorded.weights(0, kind)[-1] for kind in ("encoder", "decoder", "cross")}
+    return Maps(example.text, example.source, example.read, example.written, weights)

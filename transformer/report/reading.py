@@ -1,0 +1,124 @@
+"""Reports that others hand in: each file's numbers, checked, and all of them as a table."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from typing import Any
+
+from transformer.errors import RunError
+from transformer.report.contents import FORMAT, VERSION
+from transformer.report.page import DATA_ID
+
+MOST_BYTES = 16 << 20
+MOST_TEXT = 20_000
+KINDS = {"title": str, "author": str, "made": str, "task": str, "state": str, "checksum": str}
+
+
+@dataclass(frozen=True)
+class HandedIn:
+    """What a teacher's table shows of one report. Scores are shares of 1; None: not measured."""
+
+    title: str
+    author: str
+    made: str
+    task: str
+    verdict: str
+    steps: int
+    seed: int
+    loss: float | None
+    exact_match: float | None
+    untrained_exact_match: float | None
+    checksum: str
+    sentences: str
+
+
+class _Finder(HTMLParser):
+    """The text of the element that holds the JSON; nothing of the page runs or is loaded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside = False
+        self.found: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.inside = tag == "script" and dict(attrs).get("id") == DATA_ID
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside = False
+
+    def handle_data(self, data: str) -> None:
+        if self.inside:
+            self.found.append(data)
+
+
+def read_report(content: bytes, name: str) -> HandedIn:
+    """Read a report's page, or the JSON of one.
+
+    Args:
+        name: what the file is called, for the sentence that refuses it.
+
+    Raises:
+        RunError: it is not a report, is too large, or its numbers cannot be true.
+    """
+    if len(content) > MOST_BYTES:
+        raise RunError(f"{name} is larger than {MOST_BYTES >> 20} MB, which no report is.")
+    text = content.decode("utf-8", "replace")
+    if text.lstrip().startswith("<"):
+        finder = _Finder()
+        finder.feed(text)
+        text = "".join(finder.found)
+    try:
+        plain = json.loads(text)
+    except (ValueError, RecursionError):
+        plain = None
+    if not isinstance(plain, dict) or plain.get("format") != FORMAT:
+        raise RunError(
+            f"{name} is not a report of this app: drop the HTML file that Hand in has made."
+        )
+    if plain.get("version") != VERSION:
+        raise RunError(f"{name} was made by another version of this app: make it again with this.")
+    found = _checked(plain)
+    if found is None:
+        raise RunError(f"{name} is damaged: a number or a name in it cannot be true.")
+    return found
+
+
+def _checked(plain: Mapping[str, Any]) -> HandedIn | None:
+    texts = {key: plain.get(key) for key in KINDS}
+    verdict, scores, sentences = (plain.get(key) for key in ("verdict", "scores", "sentences"))
+    sound = (
+        all(isinstance(text, str) and len(text) <= MOST_TEXT for text in texts.values())
+        and isinstance(verdict, dict)
+        and isinstance(verdict.get("sentence"), str)
+        and isinstance(scores, dict)
+        and all(isinstance(scores.get(key), dict) for key in ("trained", "untrained"))
+        and isinstance(sentences, list)
+        and all(isinstance(one, dict) and isinstance(one.get("answer"), str) for one in sentences)
+        and all(type(plain.get(key)) is int and plain[key] >= 0 for key in ("steps", "seed"))
+    )
+    if not sound:
+        return None
+    trained, untrained = scores["trained"], scores["untrained"]  # type: ignore[index]
+    measured = (trained.get("loss"), trained.get("exact_match"), untrained.get("exact_match"))
+    most = (math.inf, 1, 1)
+    for value, limit in zip(measured, most, strict=True):
+        if value is not None and (
+            isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= limit
+        ):
+            return None
+    return HandedIn(
+        title=str(texts["title"]),
+        author=str(texts["author"]),
+        made=str(texts["made"]),
+        task=str(texts["task"]),
+        verdict=str(verdict["sentence"])[:MOST_TEXT],  # type: ignore[index]
+        steps=plain["steps"],
+        seed=plain["seed"],
+        loss=measured[0],
+        exact_match=measured[1],
+        untrained_exact_match=measured[2],
+        checksum=str(texts["checksum"]),
+        sentences=" / ".join(one["answer"] for one in sentences)[:MOST_TEXT],  # type: ignore[union-attr]
+    )
