@@ -23,6 +23,7 @@ ADDRESSES = {
     "decode": "decode?checkpoint=sort&step=2",
     "checkpoints": "checkpoints?checkpoint=reverse",
     "learn": "learn?checkpoint=sort&box=decoder.1.cross.softmax&step=3&absent=yes",
+    "debug": "debug",
 }
 
 

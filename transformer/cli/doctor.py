@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -43,6 +44,7 @@ def add_commands(commands: Any) -> None:
 
 
 def run_doctor(options: argparse.Namespace) -> int:
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     check_output(options.report)
     from transformer.doctor.examine import examine
     from transformer.faults import find_fault
@@ -75,7 +77,9 @@ def _capture(options: argparse.Namespace, out: Path) -> None:
         command += ["--pad-id", str(options.pad_id)]
     note(f"Watching {options.model} at work…")
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        # Threads that wait and spin would slow down everything else on the machine.
+        waiting = {"OMP_WAIT_POLICY": "PASSIVE"} | os.environ
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=waiting)
     except OSError as error:
         raise UserError(f"{command[0]} cannot be started: {error.strerror}.") from None
     if done.returncode or not out.exists():

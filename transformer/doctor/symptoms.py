@@ -36,7 +36,10 @@ COMMON = frozenset([
 ])  # fmt: skip
 ALIKE = {"nonsense": "wrong", "garbage": "wrong", "gibberish": "wrong", "rubbish": "wrong",
          "zero": "low", "0": "low", "fine": "low", "perfect": "low", "stuck": "high",
-         "plateau": "high", "generates": "generation", "generate": "generation",
+         "plateau": "high",
+    "stops": "high",
+    "stays": "high",
+    "pad": "padding", "generates": "generation", "generate": "generation",
          "inference": "generation", "translations": "generation", "output": "outputs",
          "same": "same", "identical": "same", "slow": "slower", "slowly": "slower"}  # fmt: skip
 

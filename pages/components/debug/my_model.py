@@ -10,7 +10,7 @@ import streamlit as st
 
 from pages.components.shell import session
 from pages.components.shell.frame import problem
-from pages.components.shell.text import plain
+from pages.components.shell.text import plain, verbatim
 from transformer.config.limits import Limits
 from transformer.errors import CheckpointError, UserError
 from transformer.vocabulary.vocabulary import visible
@@ -19,19 +19,23 @@ CAPTURE = Path(__file__).parents[3] / "transformer" / "doctor" / "capture.py"
 COMMAND = "python capture.py my_model.py:build mine.safetensors"
 NOTEBOOK = 'from capture import capture\n\ncapture(model, "mine.safetensors")'
 HINTS = {
-    1: "Which section to read again",
-    2: "What is seen, and where",
+    1: "The section",
+    2: "What and where",
     3: "Cause and remedy",
 }
 
 
 def panel() -> None:
-    """Three steps at the left; the verdict at the right, or below on a narrow screen."""
-    left, right = st.columns([2, 3], gap="large")
-    with left:
+    """Three steps, and the verdict on what was dropped last."""
+    found = st.session_state.get("diagnosis")
+    # A verdict comes first, on a narrow screen too.
+    if found is None:
+        steps, verdict = st.columns([2, 3], gap="large")
+    else:
+        verdict, steps = st.columns([3, 2], gap="large")
+    with steps:
         _steps()
-    with right:
-        found = st.session_state.get("diagnosis")
+    with verdict:
         if found is None:
             st.info(
                 "Here will stand whether your model is the paper's; if not, where it departs, with "
@@ -55,9 +59,9 @@ def _steps() -> None:
         icon=":material/download:",
     )
     st.markdown("**2.** Run it there. `build()` in your file returns your `nn.Module`.")
-    st.code(COMMAND, language="bash")
+    st.code(COMMAND, language=None, wrap_lines=True)
     with st.expander("In a notebook, and if it cannot call your model"):
-        st.code(NOTEBOOK, language="python")
+        st.code(NOTEBOOK, language=None, wrap_lines=True)
         st.markdown(
             "Else put `call(model, source, target)` beside `build()`: ids `[batch, source]` and "
             "`[batch, target]` in, logits `[batch, target, vocabulary]` out."
@@ -65,12 +69,14 @@ def _steps() -> None:
     st.markdown("**3.** Drop what it wrote. It holds numbers and the lines they come from.")
     limits = Limits.from_environment()
     turn = st.session_state.setdefault("capture turn", 0)
-    st.file_uploader(
-        "Drop mine.safetensors here",
-        type="safetensors",
-        key=f"capture {turn}",
-        max_upload_size=limits.upload_mb,
-    )
+    with st.container(key="upload-field"):
+        st.file_uploader(
+            "Drop mine.safetensors here",
+            type="safetensors",
+            key=f"capture {turn}",
+            max_upload_size=limits.upload_mb,
+        )
+    st.caption(f"Up to {limits.upload_mb} MB.")
     uploaded = st.session_state.get(f"capture {turn}")
     if uploaded is not None:
         st.session_state["capture turn"] = turn + 1
@@ -122,7 +128,7 @@ def _verdict(found: dict[str, Any]) -> None:
         hint = chosen or 2
     told = found["hints"][hint]
     if told["mapping_problem"] and hint > 1:
-        at = f" (`{plain(told['line'])}`)" if told["line"] else ""
+        at = f" ({verbatim(told['line'])})" if told["line"] else ""
         st.markdown(plain(told["mapping_problem"]) + at)
     for number, departure in enumerate(told["departures"]):
         _departure(number, departure, found, hint)
@@ -159,17 +165,17 @@ def _departure(number: int, departure: dict[str, Any], found: dict[str, Any], hi
             harmless = ", harmless" if departure["harmless"] else ""
             st.markdown(
                 f"**{plain(departure['title'])}** ({departure['certainty']}{harmless}; "
-                f"`{plain(departure['fault'])}`, section {departure['section']})"
+                f"{verbatim(departure['fault'])}, section {departure['section']})"
             )
         line, paper = found["lines"][number], found["paper"][number]
-        at = f", `{plain(departure['line'])}`" if departure["line"] else ""
+        at = f", {verbatim(departure['line'])}" if departure["line"] else ""
         st.markdown(f"Seen at {plain(departure['where'])}{at}")
         if line:
             st.caption("Yours")
-            st.code(line, language="python")
+            st.code(line, language=None, wrap_lines=True)
         if hint == 3 and paper:
             st.caption("As in the paper")
-            st.code(paper, language="python")
+            st.code(paper, language=None, wrap_lines=True)
             st.markdown(f"{plain(found['why'][number])} **{plain(departure['remedy'])}**")
         if hint == 3 or departure["evidence"]:
             evidence = departure["evidence"]

@@ -50,8 +50,8 @@ def panel() -> None:
             left, right = st.columns(2)
             with left:
                 st.caption("As in the paper")
-                st.code(fault.right, language="python")
+                st.code(fault.right, language=None, wrap_lines=True)
             with right:
                 st.caption("As it goes wrong")
-                st.code(fault.wrong, language="python")
+                st.code(fault.wrong, language=None, wrap_lines=True)
             st.markdown(f"**Remedy.** {plain(fault.remedy)}")

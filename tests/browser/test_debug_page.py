@@ -1,0 +1,64 @@
+"""The Debug page in a real browser: a capture dropped, its verdict and hints; a symptom."""
+
+import re
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import NewPage
+from tests.support.access import assert_accessible_in_both_themes
+from tests.support.own_models import own
+from tests.support.server import Server, settle
+from transformer.doctor.capture import capture
+
+
+def drop(page: Page, name: str, content: bytes) -> None:
+    page.locator("input[type=file]").set_input_files(
+        {"name": name, "mimeType": "application/octet-stream", "buffer": content}
+    )
+
+
+def test_a_capture_is_dropped_and_its_departure_told_step_by_step(
+    server: Server, new_page: NewPage
+) -> None:
+    page = new_page()
+    page.goto(f"{server.url}/debug")
+    settle(page)
+    with page.expect_download() as taken:
+        page.get_by_role("button", name="capture.py").click()
+    assert taken.value.suggested_filename == "capture.py"
+    drop(page, "mine.safetensors", capture(own(bug="merge")))
+    expect(page.get_by_text("Departs from the paper in 1 way (proven).")).to_be_visible()
+    expect(page.get_by_text(re.compile(r"own_models\.py:\d+")).first).to_be_visible()
+    expect(page.get_by_text("The heads are merged without being transposed back")).to_have_count(0)
+    settle(page)
+    page.get_by_role("radio", name="The section").click()
+    expect(page.get_by_text("of the paper again")).to_contain_text("3.2.2")
+    # By keyboard to the last level.
+    page.get_by_role("radio", name="The section").press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Space")
+    expect(page.get_by_text("The heads are merged without being transposed back")).to_be_visible()
+    expect(page.get_by_text("x.transpose(1, 2).flatten(-2)")).to_be_visible()
+    settle(page)
+    assert_accessible_in_both_themes(page)
+    # Another file, equal; then one that is no capture.
+    drop(page, "right.safetensors", capture(own(qkv="fused")))
+    expect(page.get_by_text("Equal to the paper")).to_be_visible()
+    expect(page.get_by_role("button", name="Certificate")).to_be_visible()
+    settle(page)
+    drop(page, "wrong.safetensors", b"\x02\0\0\0\0\0\0\0{}")
+    expect(
+        page.get_by_text("wrong.safetensors was not taken. This file is not a capture")
+    ).to_be_visible()
+
+
+def test_a_symptom_leads_to_suspects_with_a_test(server: Server, new_page: NewPage) -> None:
+    page = new_page()
+    page.goto(f"{server.url}/debug?debug=symptom")
+    settle(page)
+    field = page.get_by_role("combobox")
+    field.fill("the loss is nearly zero and generation is nonsense")
+    field.press("Enter")
+    suspect = page.get_by_text("The heads are split by a view instead of a transpose")
+    expect(suspect).to_be_visible()
+    expect(page.get_by_text("Ten-second test.").first).to_be_visible()
