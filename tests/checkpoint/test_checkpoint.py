@@ -34,7 +34,7 @@ from tests.support.checkpoint_files import (
 )
 from transformer.checkpoint import Checkpoint
 from transformer.checkpoint.checkpoint import tensor_shapes
-from transformer.checkpoint.verification import verify
+from transformer.checkpoint.verification import verify, verifying
 from transformer.config import DataConfig, TransformerConfig
 from transformer.decoding.beam import Beam
 from transformer.errors import CheckpointError
@@ -350,6 +350,15 @@ def test_a_probe_that_does_not_fit_is_refused(content: bytes, logits: str) -> No
     with pytest.raises(CheckpointError, match=r"probe does not fit|not valid JSON") as caught:
         verify(changed(content, "probe", "logits", to=logits))
     assert_sentence(caught.value)
+
+
+def test_a_check_goes_in_steps_and_can_be_left(content: bytes) -> None:
+    """A hundred examples of a model that never ends were one step of minutes."""
+    steps = verifying(content)
+    shares = [next(steps), next(steps)]
+    steps.close()
+    assert all(0 <= share <= 1 for share in shares)
+    assert len(list(verifying(content))) > 4
 
 
 @pytest.mark.parametrize("source", ["xyz", "", "a" * 500, "a\ud800"])

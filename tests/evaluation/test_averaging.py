@@ -23,11 +23,12 @@ from transformer.evaluation.averaging import (
     may_be_chance,
     mean_weights,
 )
-from transformer.evaluation.held_out import held_out, own_pairs, task_of
+from transformer.evaluation.held_out import MOST_GENERATED, held_out, own_pairs, task_of
 from transformer.evaluation.scoring import Evaluation, evaluate, evaluating
 from transformer.runs.directory import Run, create_run
 from transformer.runs.metrics import by_step
-from transformer.tasks import SEVEN_PAIRS, build_task
+from transformer.tasks import SEVEN_PAIRS, Pair, build_task
+from transformer.tasks.letters import Reverse
 from transformer.tasks.presets import prepare
 from transformer.trainer.trainer import Trainer
 from transformer.training.loop import evaluate_loss, evaluate_outputs
@@ -322,3 +323,18 @@ def test_a_checkpoint_in_a_run_finds_its_pairs(tmp_path: Path) -> None:
     made = create_run(config, pairs=SEVEN_PAIRS, root=tmp_path)
     assert own_pairs(made.path / "checkpoints" / "step-1.safetensors") == made.data_file
     assert own_pairs(tmp_path / "step-1.safetensors") is None
+
+
+def test_a_count_in_a_file_is_believed_up_to_a_bound(reverse: Checkpoint) -> None:
+    """A file that says it was scored on 10^14 pairs had them drawn for ever."""
+    summary = replace(reverse.summary, examples=10**14)  # type: ignore[type-var]
+    forged = Checkpoint(replace(reverse.header, summary=summary, sha256=""), reverse.tensors)
+    asked: list[int] = []
+
+    class Counting(Reverse):
+        def held_out(self, count: int) -> list[Pair]:
+            asked.append(count)
+            return super().held_out(min(count, 5))
+
+    assert len(held_out(forged, Counting(forged.header.data))) == 5
+    assert asked == [MOST_GENERATED]

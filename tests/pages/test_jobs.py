@@ -150,3 +150,13 @@ def test_only_ones_own_job_can_be_stopped(kind: str) -> None:
     assert not app.exception
     assert [button.label for button in app.button] == ([] if kind == "shared" else ["Stop"])
     jobs._remembered("name").clear()
+
+
+def test_a_job_that_never_ends_is_given_up_and_that_is_said() -> None:
+    queue = jobs.Queue(1, "waiting", most_seconds=0.2)
+    one = jobs.start("endless", endless, queue)
+    while finished(one, 0.05) is False and time.monotonic() - one.started < 10:
+        one.watched = time.monotonic()
+    assert not one.running
+    assert "given up" in str(one.error)
+    assert finished(jobs.start("next", found, queue), 10)

@@ -1,15 +1,18 @@
 """Whether a checkpoint behaves as it did when it was saved."""
 
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from transformer.checkpoint.answers import Answer
 from transformer.checkpoint.checkpoint import Checkpoint, proof_strategy
 from transformer.checkpoint.header import Probe
 from transformer.checkpoint.probe import environment, logits, one_thread, saved_logits
-from transformer.errors import CheckpointError, VocabularyError
+from transformer.decoding.steps import Search
+from transformer.errors import CheckpointError
 
 TOLERANCE = 1e-4
 """Largest difference of a logit on another machine or version of torch."""
@@ -35,6 +38,18 @@ def verify(source: Path | bytes) -> list[Check]:
     Raises:
         CheckpointError: the file cannot be loaded at all.
     """
+    steps = verifying(source)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            found: list[Check] = end.value
+            return found
+
+
+def verifying(source: Path | bytes) -> Generator[float, None, list[Check]]:
+    """As :func:`verify`, in steps, each with the share that is done: a model may write to its
+    longest for every example, and whoever waits must be able to stop that."""
     checkpoint = Checkpoint.load(source)
     header = checkpoint.header
     size = len(source) if isinstance(source, bytes) else source.stat().st_size
@@ -50,7 +65,7 @@ def verify(source: Path | bytes) -> list[Check]:
     if header.probe is not None:
         checks.append(_check_probe(checkpoint, header.probe))
     if header.examples:
-        checks.extend(_check_outputs(checkpoint))
+        checks.extend((yield from _check_outputs(checkpoint)))
     return checks
 
 
@@ -87,17 +102,14 @@ def _check_probe(checkpoint: Checkpoint, probe: Probe) -> Check:
     )
 
 
-def _check_outputs(checkpoint: Checkpoint) -> list[Check]:
+def _check_outputs(checkpoint: Checkpoint) -> Generator[float, None, list[Check]]:
     examples = checkpoint.header.examples
     texts = [example.source for example in examples]
-    fast = proof_strategy(checkpoint)
-    try:
-        answers = checkpoint.answers(texts, fast)
-    except VocabularyError:
-        raise CheckpointError("The model cannot read the checkpoint's own examples.") from None
+    fast, slow = proof_strategy(checkpoint), proof_strategy(checkpoint, cached=False)
+    answers = yield from _answers(checkpoint, texts, fast, 0.0)
     same = [a.output == e.output for a, e in zip(answers, examples, strict=True)]
-    slow = checkpoint.answers(texts, proof_strategy(checkpoint, cached=False))
-    agree = [a.tokens == b.tokens for a, b in zip(answers, slow, strict=True)]
+    again = yield from _answers(checkpoint, texts, slow, 0.5)
+    agree = [a.tokens == b.tokens for a, b in zip(answers, again, strict=True)]
     count = len(examples)
     return [
         Check(
@@ -117,3 +129,15 @@ def _check_outputs(checkpoint: Checkpoint) -> list[Check]:
             f"{sum(agree)} of {count} examples the same with and without the key-value cache",
         ),
     ]
+
+
+def _answers(
+    checkpoint: Checkpoint, texts: list[str], strategy: Search, begun: float
+) -> Generator[float, None, list[Answer]]:
+    found: dict[int, Answer] = {}
+    for progress in checkpoint.answering(texts, strategy, margins=False):
+        if any(answer.error for answer in progress.new.values()):
+            raise CheckpointError("The model cannot read the checkpoint's own examples.")
+        found.update(progress.new)
+        yield begun + 0.5 * progress.share
+    return [found[number] for number in range(len(texts))]

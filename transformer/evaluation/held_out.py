@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 GENERATED = 1000
 """Held-out pairs of a task without end, where the file does not say how many it was scored on."""
+MOST_GENERATED = 100_000
+"""As many as a run may be scored on."""
 EVERY_PAIR = 1 << 31
 
 
@@ -64,7 +66,8 @@ def held_out(checkpoint: "Checkpoint", task: Task, examples: int | None = None) 
         TaskError: there is none.
     """
     if examples is None and isinstance(task, GeneratedTask):
-        examples = checkpoint.summary.examples if checkpoint.summary else GENERATED
+        said = checkpoint.summary.examples if checkpoint.summary else GENERATED
+        examples = min(max(1, said), MOST_GENERATED)  # a file may say anything
     pairs = task.held_out(EVERY_PAIR if examples is None else examples)
     if not pairs:
         raise TaskError("The task holds no pair out that the checkpoint could be scored on.")

@@ -1,10 +1,13 @@
 """*Check this checkpoint*: evidence that it behaves as when it was saved, to look at and keep."""
 
+from collections.abc import Generator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from pages.components.shell import jobs
 from pages.components.shell.models import Listed
 from pages.components.shell.text import plain
 from transformer.checkpoint import report as evidence
@@ -12,7 +15,10 @@ from transformer.checkpoint import report as evidence
 if TYPE_CHECKING:
     from transformer.checkpoint.verification import Check
 
-PROOF = "proof"
+PROOF, JOB = "proof", "proof job"
+CHECKS = jobs.Queue(2, "waiting for another check to end", most_seconds=300)
+AT_ONCE_SECONDS = 3.0
+"""A small model is compared in that time, and needs no progress bar."""
 
 
 @dataclass(frozen=True)
@@ -26,19 +32,37 @@ class Proof:
 
 
 def check(entry: Listed) -> None:
-    """Load the file afresh, compare, and keep what was found as long as the card is shown.
+    """Begin to load the file afresh and compare; what is found stays as long as the card is shown.
 
     Raises:
         CheckpointError: it cannot be loaded at all.
     """
-    from transformer.checkpoint.verification import verify
-
-    st.session_state.pop(PROOF, None)
+    for key in (PROOF, JOB):
+        job = st.session_state.pop(key, None)
+        if isinstance(job, jobs.Job):
+            job.cancel()
+    job = jobs.start((entry.id, _stamp(entry)), partial(_compared, entry), CHECKS)
+    st.session_state[JOB] = job
     with st.spinner("Loading the file afresh and comparing…"):
-        found = verify(entry.path)
-        # Now, so that the report's date is that of the checks.
-        report = evidence.report(entry.path, found, f"{entry.id}.safetensors")
-    st.session_state[PROOF] = Proof(entry, _stamp(entry), found, report)
+        job.ended.wait(AT_ONCE_SECONDS)
+
+
+def _compared(entry: Listed) -> Generator[object, None, None]:
+    """The work of a job: its result is a :class:`Proof`."""
+    from transformer.checkpoint.verification import verifying
+
+    stamp = _stamp(entry)
+    steps = verifying(entry.path)
+    while True:
+        try:
+            share = next(steps)
+        except StopIteration as done:
+            checks = done.value
+            break
+        yield share
+    # Now, so that the report's date is that of the checks.
+    report = evidence.report(entry.path, checks, f"{entry.id}.safetensors")
+    yield Proof(entry, stamp, checks, report)
 
 
 def _stamp(entry: Listed) -> int:
@@ -50,6 +74,11 @@ def _stamp(entry: Listed) -> int:
 
 def proof(entry: Listed) -> None:
     """What the last check of this very file found, with its evidence to take along."""
+    job = jobs.current(JOB, (entry.id, _stamp(entry)))
+    found = jobs.show(job, "Comparing with what it wrote when it was saved")
+    if isinstance(found, Proof):
+        st.session_state[PROOF] = found
+        del st.session_state[JOB]
     kept: Proof | None = st.session_state.get(PROOF)
     if kept is None or kept.entry.id != entry.id or kept.stamp != _stamp(entry):
         return

@@ -34,6 +34,7 @@ thing; the oldest are forgotten first."""
 UNWATCHED = 150.0
 """Seconds after which a job that no page follows gives way to others. A page in the background
 is let look once a minute by its browser."""
+MOST_SECONDS = 1800.0
 POLL_SECONDS = 0.05
 
 Work = Callable[[], Generator[object, None, None]]
@@ -47,10 +48,18 @@ class Queue:
     at_once: how many run at the same time; others wait, as all share one machine.
     waiting: why a job waits, in words.
     usual_seconds: how long a job takes that cannot say what share is done; 0 where it can.
+    most_seconds: after which a job is given up, so that none keeps its place for ever.
     """
 
-    def __init__(self, at_once: int, waiting: str, usual_seconds: float = 0.0) -> None:
+    def __init__(
+        self,
+        at_once: int,
+        waiting: str,
+        usual_seconds: float = 0.0,
+        most_seconds: float = MOST_SECONDS,
+    ) -> None:
         self.at_once, self.waiting, self.usual_seconds = at_once, waiting, usual_seconds
+        self.most_seconds = most_seconds
         self.places = threading.Semaphore(at_once)
 
 
@@ -156,6 +165,12 @@ def _drain(job: Job, work: Work) -> None:
         for step in steps:
             if job.unwanted():
                 return
+            if time.monotonic() - job.started > job.queue.most_seconds:
+                raise UserError(
+                    f"This was given up after {seconds(job.queue.most_seconds)}, "
+                    f"{job.share:.0%} done: a server has others to serve. Ask for less of it, or "
+                    "use the command line, which has no such limit."
+                )
             if isinstance(step, float):
                 job.share = step
             elif isinstance(step, str):
