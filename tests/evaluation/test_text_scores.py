@@ -15,8 +15,8 @@ from transformer.checkpoint import Answer, Checkpoint
 from transformer.errors import TaskError
 from transformer.evaluation.text_scores import Scorer, edit_distance
 from transformer.files import FORMULA
-from transformer.tasks.own_pairs.file import SEPARATORS, as_line
 from transformer.tasks.own_pairs.inputs import MAX_BYTES, MAX_INPUTS, parse_inputs
+from transformer.tasks.own_pairs.layout import SEPARATORS, as_line
 
 BUNDLED = Path(__file__).parents[2] / "checkpoints"
 words = st.lists(st.sampled_from("abc"), max_size=7)

@@ -17,11 +17,11 @@ from transformer.errors import TaskError
 from transformer.tasks import Pair, build_task, read_pairs
 from transformer.tasks.own_pairs.file import (
     MAX_FILE_BYTES,
-    MAX_LINE_BYTES,
     MAX_NAMED,
     PairsReader,
     parse_pairs,
 )
+from transformer.tasks.own_pairs.lines import MAX_LINE_BYTES
 from transformer.tasks.own_pairs.survey import Survey, survey
 from transformer.tasks.own_pairs.task import held_out_count
 from transformer.tasks.presets import PRESETS
@@ -86,7 +86,7 @@ def test_a_third_column_throughout_is_passed_over(tmp_path: Path) -> None:
     pairs = [Pair(f"go {n}", f"geh {n}") for n in range(20)]
     assert read_pairs(path).pairs == [*pairs, Pair("odd", "one")]
     with path.open("rb") as file:
-        assert PairsReader(file).columns == 3
+        assert PairsReader(file).layout.columns == 3
 
 
 # --- Lines that are refused ------------------------------------------------------------------

@@ -209,6 +209,8 @@ def test_a_bad_line_is_named_and_the_others_are_read(bad: str, reason: str, newl
     [(line, why)] = found.refused
     assert line == 3
     assert reason in why
+    if bad == "a\tb\tc":  # alone, it is a table of three columns
+        return
     with pytest.raises(TaskError, match=f"Line 1: .*{reason}"):
         parse_pairs(bad.encode())
 

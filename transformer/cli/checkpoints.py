@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformer.cli.terminal import check_output, note, note_share, say
 from transformer.errors import UserError
+from transformer.tasks.own_pairs.task import as_kept
 from transformer.training.compute import DEVICES
 
 if TYPE_CHECKING:
@@ -192,15 +193,16 @@ def bundle(options: argparse.Namespace) -> int:
     from transformer.evaluation.bundling import bundle
 
     check_output(options.out)
-    bundled = bundle(
-        options.checkpoint,
-        options.out,
-        licence=options.licence,
-        notes=options.notes,
-        precision=options.precision,
-        examples=options.example,
-        data=options.data,
-    )
+    with as_kept(options.data) as data:
+        bundled = bundle(
+            options.checkpoint,
+            options.out,
+            licence=options.licence,
+            notes=options.notes,
+            precision=options.precision,
+            examples=options.example,
+            data=data,
+        )
     if bundled.before is not None and (after := bundled.checkpoint.summary):
         note(
             f"with {options.precision} weights: exact match {after.exact_match:.2%} of "
@@ -221,7 +223,8 @@ def evaluate(options: argparse.Namespace) -> int:
 
     checkpoint = _loaded(options)
     device = next(checkpoint.model.parameters()).device.type
-    task = held_out.task_of(checkpoint, options.data or held_out.own_pairs(options.checkpoint))
+    with as_kept(options.data) as data:
+        task = held_out.task_of(checkpoint, data or held_out.own_pairs(options.checkpoint))
     if options.test:
         pairs = held_out.test_pairs(task)[: options.examples]
     else:
@@ -247,9 +250,9 @@ def average(options: argparse.Namespace) -> int:
     checkpoints = [Checkpoint.load(path) for path in options.checkpoints]
     averaging.check(checkpoints)
     last = checkpoints[-1]
-    data = options.data or held_out.own_pairs(options.checkpoints[-1])
     try:
-        task = held_out.task_of(last, data)
+        with as_kept(options.data) as data:
+            task = held_out.task_of(last, data or held_out.own_pairs(options.checkpoints[-1]))
     except TaskError as error:
         if options.data is not None:
             raise

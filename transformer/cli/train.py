@@ -22,6 +22,8 @@ from transformer.runs.checked import read_checked
 from transformer.runs.directory import ENDED, ROOT, Run, create_run, list_runs
 from transformer.runs.verdict import Verdict, verdict_of
 from transformer.tasks import TASKS
+from transformer.tasks.own_pairs.encodings import NAMES
+from transformer.tasks.own_pairs.layout import Choices
 from transformer.tasks.own_pairs.task import read_pairs, write_pairs
 from transformer.tasks.presets import PRESETS, prepare
 from transformer.vocabulary.vocabulary import visible
@@ -40,7 +42,13 @@ def add_commands(commands: Any) -> None:
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", choices=TASKS, help="what to learn")
-    parser.add_argument("--data", type=Path, help="for the task 'pairs': a TSV or CSV file")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        nargs="+",
+        help="for the task 'pairs': a file of pairs, or one of sources and one of targets",
+    )
+    _add_reading(parser)
     parser.add_argument("--preset", choices=tuple(PRESETS), help="default: the task's own")
     parser.add_argument(
         "--run-dir",
@@ -96,8 +104,39 @@ def _add_health(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=health)
 
 
+def _add_reading(parser: argparse.ArgumentParser) -> None:
+    """Flags for what is otherwise found out about a file of pairs."""
+    for side in ("source", "target"):
+        parser.add_argument(
+            f"--{side}-column",
+            metavar="COLUMN",
+            help=f"of the {side}s: its number, from 1, or name",
+        )
+    parser.add_argument("--header", type=boolean, help="whether the first line names the columns")
+    parser.add_argument("--encoding", choices=NAMES, help="of the file", default="")
+
+
+def _reading(options: argparse.Namespace) -> Choices:
+    return Choices(options.encoding, options.source_column, options.target_column, options.header)
+
+
+def _one_or_two(paths: list[Path]) -> tuple[Path, Path | None]:
+    if len(paths) > 2:
+        raise UserError(
+            f"There are {len(paths)} files of pairs; give one, or that of the sources and that of "
+            "the targets."
+        )
+    return paths[0], paths[1] if len(paths) == 2 else None
+
+
 def _add_pairs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", type=Path, help="TSV, or CSV if it is named so")
+    parser.add_argument(
+        "file",
+        type=Path,
+        nargs="+",
+        help="of pairs; or two, of sources and of targets, line by line",
+    )
+    _add_reading(parser)
     parser.add_argument("--bpe-size", type=int, help="most byte-pair tokens")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     parser.add_argument("--into", type=Path, help="write data.tsv and survey.json there instead")
@@ -184,27 +223,35 @@ def _open_run(options: argparse.Namespace) -> Run:
         return Run(options.run_dir)
     if not options.task:
         raise UserError("Nothing to train: give --task, or --run-dir of an existing run.")
-    data, model, training = changes
-    _, config = prepare(
-        options.task, options.preset, pairs=options.data, data=data, model=model, training=training
-    )
-    if exists:
-        # The very command that made a run resumes it: so a cluster starts its jobs again.
-        if Run(options.run_dir).config() == config:
-            return Run(options.run_dir)
-        raise UserError(
-            f"{options.run_dir} already holds a run of other settings. Give only --run-dir to "
-            "resume it or see its result, or another directory."
-        )
-    if options.data is None:
-        return create_run(config, name=options.name, path=options.run_dir)
-    read = read_pairs(options.data)
-    for line, reason in read.refused[:10]:
-        note(f"line {line} left out: {reason}")
+    if not options.data:
+        return _made(options, changes, None)
+    source, targets = _one_or_two(options.data)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "data.tsv")
+        read = read_pairs(source, targets, _reading(options))
+        for sentence in read.understood.sentences():
+            note(sentence)
+        for line, reason in read.refused[:10]:
+            note(f"line {line} left out: {reason}")
         file.write_text(write_pairs(read.pairs), "utf-8")
-        return create_run(config, name=options.name, pairs=file, path=options.run_dir)
+        return _made(options, changes, file)
+
+
+def _made(options: argparse.Namespace, changes: list[dict[str, Any]], pairs: Path | None) -> Run:
+    """The run of these settings: the one that is there already, or a new one."""
+    data, model, training = changes
+    _, config = prepare(
+        options.task, options.preset, pairs=pairs, data=data, model=model, training=training
+    )
+    if options.run_dir is None or not (options.run_dir / "config.json").exists():
+        return create_run(config, name=options.name, pairs=pairs, path=options.run_dir)
+    # The very command that made a run resumes it: so a cluster starts its jobs again.
+    if Run(options.run_dir).config() == config:
+        return Run(options.run_dir)
+    raise UserError(
+        f"{options.run_dir} already holds a run of other settings. Give only --run-dir to "
+        "resume it or see its result, or another directory."
+    )
 
 
 def _train_on(options: argparse.Namespace, changes: list[dict[str, Any]]) -> Run:
@@ -270,12 +317,21 @@ def pairs(options: argparse.Namespace) -> int:
     from transformer.tasks.own_pairs.survey import limit_memory, survey, survey_into, words
 
     limit_memory()
+    (source, targets), choices = _one_or_two(options.file), _reading(options)
     if options.into is not None:
-        survey_into(options.into, options.file, options.bpe_size, note_share)
+        survey_into(
+            options.into, source, options.bpe_size, note_share, targets=targets, choices=choices
+        )
         return 0
     with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder, "data.tsv")
-        found = survey(options.file, data, bpe_size=options.bpe_size, progress=note_share)
+        found = survey(
+            source,
+            Path(folder, "data.tsv"),
+            targets=targets,
+            choices=choices,
+            bpe_size=options.bpe_size,
+            progress=note_share,
+        )
     if options.json:
         print(json.dumps(asdict(found)))
     else:

@@ -10,7 +10,7 @@ from transformer.tasks.base import GeneratedTask, Pair, Task
 from transformer.tasks.dates import Dates
 from transformer.tasks.letters import Copy, Reverse, Sort
 from transformer.tasks.numbers import NumberWords
-from transformer.tasks.own_pairs.task import OwnPairs, read_pairs
+from transformer.tasks.own_pairs.task import OwnPairs, read_data
 from transformer.tasks.pronunciation import Pronunciation
 from transformer.tasks.scan import ScanAddJump, ScanLength, ScanSimple
 from transformer.tasks.shipped import ShippedTask
@@ -62,7 +62,7 @@ def build_task(data: DataConfig, pairs: Path | None = None) -> Task:
         return _generated(kind, data) if issubclass(kind, GeneratedTask) else kind(data)
     if pairs is None:
         raise TaskError("The task 'pairs' needs a file of pairs (--data FILE).")
-    return OwnPairs(data, read_pairs(pairs).pairs)
+    return OwnPairs(data, read_data(pairs).pairs)
 
 
 @lru_cache(maxsize=8)

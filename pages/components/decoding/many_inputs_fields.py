@@ -8,8 +8,9 @@ import streamlit as st
 from pages.components.shell.frame import problem
 from pages.components.shell.text import plain, verbatim
 from transformer.errors import TaskError, UserError
-from transformer.tasks.own_pairs.file import ARROW, ENCODING_NAMES, as_line
+from transformer.tasks.own_pairs.encodings import NAMES
 from transformer.tasks.own_pairs.inputs import MAX_BYTES, MAX_INPUTS, Inputs, parse_inputs
+from transformer.tasks.own_pairs.layout import ARROW, as_line
 
 if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
@@ -124,7 +125,5 @@ def _words(name: str, inputs: Inputs) -> str:
     if unusable:
         said.append(f"Of these too long to be read: {unusable:,}.")
     if inputs.encoding != "utf-8":
-        said.append(
-            f"Read as {ENCODING_NAMES[inputs.encoding]}; if letters look wrong, save it as UTF-8."
-        )
+        said.append(f"Read as {NAMES[inputs.encoding]}; if letters look wrong, save it as UTF-8.")
     return " ".join(said)

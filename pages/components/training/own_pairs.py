@@ -17,8 +17,8 @@ from transformer.config.limits import NO_OWN_PAIRS, Limits
 from transformer.errors import TaskError, UserError
 from transformer.files import remedy
 from transformer.tasks.own_pairs.advice import Cut
-from transformer.tasks.own_pairs.file import ENCODING_NAMES, MAX_FILE_BYTES, MAX_NAMED
-from transformer.tasks.own_pairs.survey import Survey
+from transformer.tasks.own_pairs.file import MAX_FILE_BYTES, MAX_NAMED
+from transformer.tasks.own_pairs.survey import Survey, notes
 from transformer.tasks.own_pairs.task import held_out_count
 
 CHOSEN = "pairs"
@@ -29,7 +29,6 @@ MAX_SHOWN = 300
 AT_ONCE_SECONDS = 0.4
 """Small files are read in that time, and need no progress bar."""
 TOKEN_NAMES = {"characters": "characters", "words": "words", "bpe": "byte pairs"}
-MARK_NAMES = {"\t": "tabs", ",": "commas", ";": "semicolons"}
 
 
 def bring() -> Kept | None:
@@ -215,8 +214,8 @@ def show(survey: Survey, tokens: str, held_out: float) -> None:
         st.warning(
             f"More lines were left out than read. The first, line {line:,}: {plain(reason)}."
         )
-    if notes := _notes(survey):
-        st.caption(" ".join(notes))
+    if said := notes(survey):
+        st.caption(plain(" ".join(said)))
     st.caption(_split(survey, held_out))
     if survey.refused:
         _refused(survey)
@@ -231,26 +230,6 @@ def _counts(survey: Survey) -> str:
     if survey.empty_lines:
         parts.append(f"Empty lines: {survey.empty_lines:,}.")
     return " ".join(parts)
-
-
-def _notes(survey: Survey) -> list[str]:
-    notes = []
-    if survey.duplicates:
-        notes.append(f"Pairs that repeat an earlier one, and count again: {survey.duplicates:,}.")
-    if survey.ambiguous:
-        notes.append(
-            f"Sources with several targets: {survey.ambiguous:,}; no model can be right about all."
-        )
-    if survey.encoding != "utf-8":
-        notes.append(
-            f"Read as {ENCODING_NAMES[survey.encoding]}; if letters look wrong below, save the "
-            "file as UTF-8."
-        )
-    if survey.delimiter not in ("\t", ","):
-        notes.append(f"Cells are separated by {MARK_NAMES[survey.delimiter]}.")
-    if survey.columns > 2:
-        notes.append(f"The lines have {survey.columns} columns; the first two are used.")
-    return notes
 
 
 def _split(survey: Survey, held_out: float) -> str:

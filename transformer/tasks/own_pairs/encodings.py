@@ -8,11 +8,12 @@ letters of its own languages.
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 
 LATIN: Mapping[str, str] = {
-    "cp1252": "éàèêçôâîùûëïœæÿ äüößé áéíóñúü¿¡ãõáçéêíóâôàú àèìòùé äöåéÄÖÅ åøæéÅØÆ ëéïöóè áéíóúýþæöð",
+    "cp1252": "éàèêçôâîùûëïœæÿ äüößé áéíóñúü¿¡ ãõáçéêíóâôàú àèìòùé äöåéÄÖÅ åøæéÅØÆ ëéïöóè "
+    "áéíóúýþæöð",
     "cp1250": "áíéěšřčžýůúťďňó ąęłóśżćńź áéöőóüíúű ăîâşţșț čšžćđ áíéčžšýúľťôňďäŕĺ",
     "cp1254": "ıüşğçöİâîûŞÇÖÜ",
     "cp1257": "āīšēņūļžķģč ėąįšųžęūč äõüöšž",
@@ -86,19 +87,20 @@ def ranked(words: Iterable[bytes]) -> list[str]:
         total = sum(len(word) - sum(byte < 128 for byte in word) for word in some) or 1
         if total < LEAST_BYTES and encoding not in LATIN:
             continue
-        mean = sum(_likelihood(encoding, text) for text in texts) / total + PRIOR.get(encoding, 0)
+        mean = _likelihood(encoding, texts) / total + PRIOR.get(encoding, 0)
         if mean > WORST:
             found.append((-mean, order, encoding))
     return [encoding for _, _, encoding in sorted(found)]
 
 
-def _likelihood(encoding: str, text: str) -> float:
+def _likelihood(encoding: str, texts: Sequence[str]) -> float:
     """Logarithm of how likely the characters beyond ASCII are, each counted once for a byte."""
     if encoding in LATIN:
-        return max(_latin(letters, text) for letters in LATIN[encoding].split(" "))
+        languages = LATIN[encoding].split(" ")
+        return max(sum(_latin(letters, text) for text in texts) for letters in languages)
     if encoding in OTHER:
-        return _other(OTHER[encoding], text)
-    return sum(2 * _wide(encoding, mark) for mark in text if mark > "\x7f")
+        return sum(_other(OTHER[encoding], text) for text in texts)
+    return sum(_wide(encoding, text) for text in texts)
 
 
 def _latin(letters: str, text: str) -> float:
@@ -137,7 +139,19 @@ def _ranks(letters: str) -> dict[str, float]:
     return {letter: math.log(share / total) for letter, share in shares.items()}
 
 
-def _wide(encoding: str, mark: str) -> float:
+def _wide(encoding: str, text: str) -> float:
+    """Characters of two bytes: no plain letter stands beside them."""
+    total, before = 0.0, " "
+    for place, mark in enumerate(text):
+        if mark > "\x7f":
+            beside = before + text[place + 1 : place + 2]
+            mixed = any(one <= "\x7f" and one.isalpha() for one in beside)
+            total += 2 * (STRANGE if mixed else _of_two(encoding, mark))
+        before = mark
+    return total
+
+
+def _of_two(encoding: str, mark: str) -> float:
     """Of a character of two bytes, for each of them: common ones stand first in these tables."""
     code = mark.encode(encoding)
     lead = code[0] if len(code) == 2 else 0

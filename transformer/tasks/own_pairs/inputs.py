@@ -4,7 +4,9 @@ import io
 from dataclasses import dataclass
 
 from transformer.errors import TaskError
-from transformer.tasks.own_pairs.file import MAX_LINE_BYTES, MAX_TEXT, TextLines, cut_line
+from transformer.tasks.own_pairs.file import MAX_TEXT
+from transformer.tasks.own_pairs.layout import cut_line
+from transformer.tasks.own_pairs.lines import MAX_LINE_BYTES, TextLines
 
 MAX_INPUTS = 10_000
 MAX_BYTES = 10_000_000

@@ -8,7 +8,7 @@ import json
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, Self
@@ -17,9 +17,12 @@ from transformer.errors import TaskError, UserError, VocabularyError
 from transformer.files import write_atomic
 from transformer.tasks.base import Pair
 from transformer.tasks.own_pairs.advice import BPE_SIZES, MANY_PAIRS, Cut, Side, Suggestion, suggest
-from transformer.tasks.own_pairs.file import PairsReader, is_csv, open_pairs
+from transformer.tasks.own_pairs.file import open_pairs
+from transformer.tasks.own_pairs.layout import Choices, Layout
+from transformer.tasks.own_pairs.task import same
+from transformer.tasks.own_pairs.understood import Understood
 from transformer.vocabulary import Vocabulary
-from transformer.vocabulary.vocabulary import KINDS
+from transformer.vocabulary.vocabulary import KINDS, SPACE_MARK
 
 MAX_WORDS = 2_000_000
 """Different words counted; beyond, a file holds no words in any useful sense."""
@@ -41,7 +44,11 @@ class Survey:
     named: the first refused lines, each with its reason.
     sources: different sources; duplicates: pairs that occurred before; ambiguous: sources with
     more than one target.
-    encoding, delimiter, columns: how the file was read.
+    encoding, delimiter, columns: how the file was read; guessed: whether the encoding is a guess.
+    form, header, source, target: as in :class:`Layout`.
+    names_first_line, quoted, tight: as there.
+    rows: the first records, all their columns.
+    marked: pairs with ▁, which stands for a space in pieces.
     preview: the first pairs.
     cuts: by tokeniser.
     bpe_size: which the byte pairs were limited to.
@@ -61,6 +68,32 @@ class Survey:
     cuts: dict[str, Cut]
     bpe_size: int
     suggestion: Suggestion
+    guessed: bool = False
+    form: str = "lines"
+    header: list[str] = field(default_factory=list)
+    source: int = 0
+    target: int = 1
+    names_first_line: bool = False
+    quoted: bool = False
+    tight: bool = False
+    rows: list[list[str]] = field(default_factory=list)
+    marked: int = 0
+
+    @property
+    def understood(self) -> Understood:
+        """How the file was read."""
+        layout = Layout(
+            self.form,
+            self.delimiter,
+            self.tight,
+            self.quoted,
+            self.columns,
+            self.source,
+            self.target,
+            tuple(self.header),
+            self.names_first_line,
+        )
+        return Understood(self.encoding, self.guessed, layout, self.rows)
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Self:
@@ -78,12 +111,19 @@ class Survey:
 
 
 def survey(
-    source: Path, data: Path, *, bpe_size: int | None = None, progress: Progress = lambda _: None
+    source: Path,
+    data: Path,
+    *,
+    targets: Path | None = None,
+    choices: Choices | None = None,
+    bpe_size: int | None = None,
+    progress: Progress = lambda _: None,
 ) -> Survey:
     """Read a file of pairs, write them to ``data`` as TSV, and say what they are.
 
     Args:
-        source: TSV, or CSV if it is named so.
+        source: the file; or that of the sources, with ``targets``, line by line.
+        choices: what a person says of it.
         data: where the pairs go, in the form in which a run keeps them.
         bpe_size: most byte-pair tokens; chosen by the number of pairs if None.
         progress: told the share of the work that is done.
@@ -93,8 +133,10 @@ def survey(
     """
     try:
         counts = _Counts()
-        with open_pairs(source) as file, data.open("w", encoding="utf-8", newline="\n") as out:
-            reader = PairsReader(file, comma=is_csv(source))
+        with (
+            open_pairs(source, targets, choices) as reader,
+            data.open("w", encoding="utf-8", newline="\n") as out,
+        ):
             for pair in reader:
                 out.write(f"{pair.source}\t{pair.target}\n")
                 counts.add(pair)
@@ -104,6 +146,7 @@ def survey(
         cuts = counts.cuts() | {"bpe": _byte_pairs(data, counts, size, progress)}
     except MemoryError:
         raise TaskError("The file has more different texts than fit into memory.") from None
+    layout = reader.layout
     return Survey(
         pairs=reader.count,
         empty_lines=reader.empty_lines,
@@ -113,17 +156,33 @@ def survey(
         duplicates=counts.duplicates,
         ambiguous=len(counts.ambiguous),
         encoding=reader.encoding,
-        delimiter=reader.delimiter,
-        columns=reader.columns,
+        delimiter=layout.delimiter,
+        columns=layout.columns,
         preview=counts.preview,
         cuts={kind: cuts[kind] for kind in KINDS},
         bpe_size=size,
         suggestion=suggest(reader.count, len(counts.targets_of), cuts, size),
+        guessed=reader.guessed,
+        form=layout.form,
+        header=list(layout.header),
+        source=layout.source,
+        target=layout.target,
+        names_first_line=layout.names_first_line,
+        quoted=layout.quoted,
+        tight=layout.tight,
+        rows=reader.preview,
+        marked=counts.marked,
     )
 
 
 def survey_into(
-    folder: Path, source: Path, bpe_size: int | None = None, progress: Progress = lambda _: None
+    folder: Path,
+    source: Path,
+    bpe_size: int | None = None,
+    progress: Progress = lambda _: None,
+    *,
+    targets: Path | None = None,
+    choices: Choices | None = None,
 ) -> None:
     """Write ``data.tsv`` and ``survey.json`` into a folder; a refusal as its sentence.
 
@@ -133,7 +192,16 @@ def survey_into(
     with tempfile.NamedTemporaryFile(dir=folder, suffix=".tsv", delete=False) as file:
         partial = Path(file.name)
     try:
-        found = asdict(survey(source, partial, bpe_size=bpe_size, progress=progress))
+        found = asdict(
+            survey(
+                source,
+                partial,
+                targets=targets,
+                choices=choices,
+                bpe_size=bpe_size,
+                progress=progress,
+            )
+        )
         if bpe_size is None:
             partial.chmod(0o644)
             partial.replace(data)
@@ -165,6 +233,7 @@ def words(found: Survey) -> str:
     lines = [
         f"{found.pairs:,} pairs of {found.sources:,} different sources; left out: {found.refused:,}"
         f" lines, empty: {found.empty_lines:,}, twice: {found.duplicates:,}",
+        *notes(found),
         *(f"line {number} left out: {reason}" for number, reason in found.named[:10]),
         *(
             f"{kind}: {cut.source.size:,} and {cut.target.size:,} tokens, the longest texts have "
@@ -176,6 +245,23 @@ def words(found: Survey) -> str:
         f"suggested: --preset {found.suggestion.preset} --tokens {found.suggestion.tokens}",
     ]
     return "\n".join(lines)
+
+
+def notes(found: Survey) -> list[str]:
+    """What was understood of a file, and what stands out in it, in sentences."""
+    said = found.understood.sentences()
+    if found.duplicates:
+        said.append(f"Pairs that repeat an earlier one, and count again: {found.duplicates:,}.")
+    if found.ambiguous:
+        said.append(
+            f"Sources with several targets: {found.ambiguous:,}; no model can be right about all."
+        )
+    if found.marked:
+        said.append(
+            f"Pairs with ▁, which stands for a space in pieces: {found.marked:,}. Texts that are "
+            "cut already are better joined again, and cut here."
+        )
+    return said
 
 
 class _Counts:
@@ -192,7 +278,7 @@ class _Counts:
         self.targets_of: dict[int, int] = {}
         self.ambiguous: set[int] = set()
         self.seen: set[int] = set()
-        self.duplicates = 0
+        self.duplicates = self.marked = 0
 
     def add(self, pair: Pair) -> None:
         if len(self.preview) < SHOWN_PAIRS:
@@ -206,7 +292,9 @@ class _Counts:
                 self._fold(side)
                 self.too_many_words = True
                 self.words[side].clear()
-        source, target, both = hash(pair.source), hash(pair.target), hash(pair)
+        self.marked += SPACE_MARK in pair.source or SPACE_MARK in pair.target
+        # Texts that look equal are one source for the split.
+        source, target, both = hash(same(pair.source)), hash(pair.target), hash(pair)
         if self.targets_of.setdefault(source, target) != target:
             self.ambiguous.add(source)
         if both in self.seen:

@@ -1,7 +1,10 @@
 """A person's own pairs: a TSV or CSV file, one source and its target a line."""
 
+import tempfile
+import unicodedata
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
@@ -12,6 +15,7 @@ from transformer.tasks.own_pairs.file import (
     MAX_TEXT,
     PairsFile,
     parse_pairs,
+    read_data,
     read_pairs,
     write_pairs,
 )
@@ -22,14 +26,32 @@ __all__ = [
     "SEVEN_PAIRS",
     "OwnPairs",
     "PairsFile",
+    "as_kept",
     "held_out_count",
     "parse_pairs",
+    "read_data",
     "read_pairs",
     "write_pairs",
 ]
 
 SEVEN_PAIRS = Path(__file__).parents[1] / "seven_pairs.tsv"
 """Seven English sentences and their German translations, to be learned by heart."""
+
+
+@contextmanager
+def as_kept(brought: Path | None) -> Iterator[Path | None]:
+    """A person's file of pairs as a run keeps it: what training left out is left out here too.
+
+    Raises:
+        TaskError: it holds no pairs, or cannot be read.
+    """
+    if brought is None:
+        yield None
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        data = Path(folder, "data.tsv")
+        data.write_text(write_pairs(read_pairs(brought).pairs), "utf-8")
+        yield data
 
 
 def held_out_count(sources: int, share: float) -> int:
@@ -43,6 +65,11 @@ def held_out_count(sources: int, share: float) -> int:
     if sources < 2:
         raise TaskError("At least two different sources are needed to hold one out.")
     return max(1, round(sources * share))
+
+
+def same(text: str) -> str:
+    """One text for all that look equal, such as é in one character and in two."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 class OwnPairs(Task):
@@ -65,10 +92,12 @@ class OwnPairs(Task):
 
     def __init__(self, data: DataConfig, pairs: Sequence[Pair]) -> None:
         self.example = pairs[0]
-        sources = sorted({pair.source for pair in pairs}, key=lambda s: (zlib.crc32(s.encode()), s))
+        sources = sorted(
+            {same(pair.source) for pair in pairs}, key=lambda s: (zlib.crc32(s.encode()), s)
+        )
         held_out = set(sources[: held_out_count(len(sources), data.held_out)])
-        self._train = [pair for pair in pairs if pair.source not in held_out]
-        self._held_out = [pair for pair in pairs if pair.source in held_out] or self._train
+        self._train = [pair for pair in pairs if same(pair.source) not in held_out]
+        self._held_out = [pair for pair in pairs if same(pair.source) in held_out] or self._train
         self.source_vocabulary, self.target_vocabulary = (
             Vocabulary.build(data.tokens, (pair[side] for pair in pairs), data.bpe_size)
             for side in range(2)

@@ -1,0 +1,450 @@
+"""How a file of pairs is laid out: what is between its cells, and which of them are the pair.
+
+Found from the first thousand lines. Whatever is understood of a file is said, and can be changed.
+"""
+
+import csv
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from transformer.errors import TaskError
+from transformer.tasks.own_pairs.names import is_language, is_name, is_source, is_target
+
+ARROW = "=>"
+SEPARATORS = ("->", "→", "|||", "|", ARROW)
+"""Between source and target where a tab cannot be typed; of several in a line, the first here."""
+LABELLED = re.compile(r"\s*IN:\s*(.*?)\s+OUT:\s*(.*)", re.IGNORECASE)
+TIGHT = re.compile(r",(?!\s)(?!(?<=\d,)\d)")
+"""A comma that is no part of a text: no space after it, and no digits on both sides."""
+CELL = re.compile(r'"((?:[^"]|"")*)"(?=,|$)|((?:[^,]|,(?=\s)|(?<=\d),(?=\d))*)')
+SAMPLE_ROWS = 1_000
+MOST_JOINED = 20
+"""Lines that one quoted cell may go over."""
+MOST_ODD = 0.1
+"""The share of lines that may have another number of cells, or be none of their form."""
+FEW_ROWS = 10
+"""With fewer, all lines must agree on a third column; with three, on a type."""
+LEAST_TYPED = 3
+NEW_WORDS_ROWS = 20
+"""So many lines must be there before words found nowhere else tell of a header."""
+MARK_NAMES = {"\t": "tabs", ",": "commas", ";": "semicolons", "  ": "two spaces", "|||": "|||"}
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a person says of a file; None, or an empty text, where they leave it to be found.
+
+    source, target: the number of the column, from 0, or its name. header: whether the first line
+    names the columns.
+    """
+
+    encoding: str = ""
+    source: int | str | None = None
+    target: int | str | None = None
+    header: bool | None = None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the cells of a line are found, and which are the pair.
+
+    form: "lines" (a tab, else an arrow or a bar), "csv", "labels" (IN: ... OUT: ...) or "json".
+    delimiter: between cells. tight: only commas that are no part of a text count.
+    quoted: whether the cells of a table with tabs are quoted as a spreadsheet does.
+    columns: cells of a line; source, target: which of them are the pair.
+    header: the names of the columns; empty where the file has none.
+    names_first_line: whether the first line is these names.
+    """
+
+    form: str = "lines"
+    delimiter: str = "\t"
+    tight: bool = False
+    quoted: bool = False
+    columns: int = 2
+    source: int = 0
+    target: int = 1
+    header: tuple[str, ...] = ()
+    names_first_line: bool = False
+
+    def cells(self, line: str) -> list[str]:
+        """The cells of a line that is a whole record.
+
+        Raises:
+            ValueError: it is none of this form; the message says why.
+        """
+        if self.form == "json":
+            return _json_cells(line, self.header)
+        if self.form == "labels":
+            found = LABELLED.fullmatch(line)
+            return list(found.groups()) if found else [line]
+        if self.form == "csv":
+            return _csv_cells(line, self.delimiter, self.tight)
+        if self.delimiter == "  ":
+            return re.split(r"\s{2,}", line.strip(), maxsplit=1)
+        if self.delimiter == "|||":
+            return line.split("|||")
+        cells = cut_line(line)
+        if self.quoted and '"' in line:
+            return [_unquoted(cell) for cell in cells]
+        return cells
+
+
+def cut_line(line: str, *, apart: bool = False) -> list[str]:
+    """A line at its tab; where it has none, at an arrow or a bar, which are easier to type.
+
+    Args:
+        apart: an arrow or a bar counts only as a word by itself, and only the first of the line:
+            for lines that need not have a target, whose text may hold such marks.
+    """
+    if "\t" in line:
+        return line.split("\t")
+    words = line.split()
+    for separator in SEPARATORS:
+        if apart and separator in words:
+            at = words.index(separator)
+            return [" ".join(words[:at]), " ".join(words[at + 1 :])]
+        if not apart and separator in line:
+            return line.split(separator)
+    return [line]
+
+
+def as_line(text: str, target: str | None) -> str:
+    """What :func:`cut_line` reads as these two again, apart or not."""
+    if target is None and not any(separator in text for separator in SEPARATORS):
+        return text
+    return f"{text}\t{target or ''}"
+
+
+def find_layout(lines: Sequence[str], *, comma: bool, choices: Choices) -> Layout:
+    """The layout of a file by its first lines, which are not empty.
+
+    Args:
+        comma: whether it is named as CSV.
+
+    Raises:
+        TaskError: a column that was chosen is not there.
+    """
+    lines = _records(lines) if comma else lines
+    layout = _form(lines, comma)
+    rows = _rows(layout, lines)
+    if layout.form == "json":
+        return _chosen(_with_pair(layout, rows), choices)
+    widths = Counter(map(len, rows))
+    agree = [(count, width == 2, width) for width, count in widths.items() if width > 1]
+    count, _, width = max(agree, default=(0, True, 2))
+    enough = count == len(rows) or (count >= FEW_ROWS and count >= (1 - MOST_ODD) * len(rows))
+    layout = replace(layout, columns=width if width > 2 and enough else 2)
+    first = rows[0] if rows else []
+    same = [row for row in rows[1:] if len(row) == layout.columns]
+    names = choices.header
+    if names is None:
+        names = len(first) == layout.columns and is_header(first, same)
+    if names:
+        header = tuple(" ".join(cell.split()) for cell in first)
+        layout = replace(layout, header=header, names_first_line=True)
+    elif len(first) == layout.columns:
+        same = [first, *same]
+    return _chosen(_with_pair(layout, same), choices)
+
+
+# --- What is between the cells ---------------------------------------------------------------
+
+
+def _form(lines: Sequence[str], comma: bool) -> Layout:
+    least = (1 - MOST_ODD) * len(lines)
+    if lines and lines[0].lstrip()[:1] in ("{", "["):
+        names = _json_names(lines)
+        if names:
+            return Layout("json", columns=len(names), header=names)
+    if lines and sum(LABELLED.fullmatch(line) is not None for line in lines) >= least:
+        return Layout("labels")
+    table = _csv(lines)
+    if comma and _agreeing(table, lines) > 0:
+        return table
+    if lines and sum("|||" in line for line in lines) >= least:
+        return Layout("lines", "|||")
+    whole = Layout(quoted=_are_quoted(lines))
+    if sum(len(cut_line(line)) > 1 for line in lines) * 2 >= len(lines) and lines:
+        return whole
+    if lines and sum(len(re.split(r"\s{2,}", line.strip())) == 2 for line in lines) >= least:
+        return Layout("lines", "  ")
+    alone = all(len(cut_line(line)) == 1 for line in lines)
+    if lines and _agreeing(table, lines) >= (len(lines) / 2 if alone else least):
+        return table
+    return table if comma else whole
+
+
+def _csv(lines: Sequence[str]) -> Layout:
+    """The delimiter with which the columns make sense."""
+    found = []
+    for order, (mark, tight) in enumerate(((",", False), (";", False), ("\t", False), (",", True))):
+        layout = Layout("csv", mark, tight)
+        widths = Counter(len(row) for row in _rows(layout, lines) if len(row) > 1)
+        width, count = max(widths.items(), key=lambda one: (one[1], one[0] == 2), default=(0, 0))
+        # On a tie, what stands inside texts and numbers is less likely between cells.
+        inside = 0.0 if tight else _inside(mark, lines)
+        found.append(((count, width == 2, -inside, -order), layout))
+    return max(found, key=lambda one: one[0])[1]
+
+
+def _records(lines: Sequence[str]) -> list[str]:
+    """CSV records: lines are joined while a quotation mark is open, if it is ever closed."""
+    found, place = [], 0
+    while place < len(lines):
+        record, end = lines[place], place + 1
+        while record.count('"') % 2 and end < min(len(lines), place + MOST_JOINED):
+            record, end = f"{record}\n{lines[end]}", end + 1
+        whole = record.count('"') % 2 == 0
+        found.append(record if whole else lines[place])
+        place = end if whole else place + 1
+    return found
+
+
+def _inside(mark: str, lines: Sequence[str]) -> float:
+    """The share of a mark's places where a space follows, or where it is between two digits."""
+    lines = [re.sub('"[^"]*"', "", line) for line in lines]
+    everywhere = sum(line.count(mark) for line in lines)
+    pattern = re.compile(f"{re.escape(mark)}(?= )|(?<=\\d){re.escape(mark)}(?=\\d)")
+    return sum(len(pattern.findall(line)) for line in lines) / max(1, everywhere)
+
+
+def _agreeing(layout: Layout, lines: Sequence[str]) -> int:
+    """How many lines have the number of cells that most have, if that is more than one."""
+    widths = Counter(len(row) for row in _rows(layout, lines) if len(row) > 1)
+    return max(widths.values(), default=0)
+
+
+def _rows(layout: Layout, lines: Sequence[str]) -> list[list[str]]:
+    """The cells of some lines, without empty ones at their end; what is no record is left out."""
+    rows = []
+    for line in lines:
+        try:
+            rows.append(without_empty_ends(layout.cells(line)))
+        except ValueError:
+            continue
+    return rows
+
+
+def without_empty_ends(row: list[str], least: int = 2) -> list[str]:
+    """A spreadsheet writes its empty columns too; those at the end mean nothing."""
+    while len(row) > least and not row[-1].strip():
+        row.pop()
+    return row
+
+
+def _csv_cells(line: str, delimiter: str, tight: bool) -> list[str]:
+    if '"' not in line:
+        return TIGHT.split(line) if tight else line.split(delimiter)
+    if not tight:
+        try:
+            return next(csv.reader([line], delimiter=delimiter, strict=True))
+        except (csv.Error, StopIteration) as error:
+            raise ValueError(str(error)) from None
+    cells, place = [], 0
+    while True:
+        found = CELL.match(line, place)
+        assert found is not None  # an empty cell matches anywhere
+        if found[1] is None and found[2].startswith('"'):
+            raise ValueError("unexpected end of data")
+        cells.append(found[2] if found[1] is None else found[1].replace('""', '"'))
+        place = found.end() + 1
+        if place > len(line):
+            return cells
+
+
+def _are_quoted(lines: Sequence[str]) -> bool:
+    """Whether quotes around cells are a spreadsheet's: each well-formed, and there for a reason."""
+    quoted = plain = needed = 0
+    for line in lines:
+        if "\t" not in line:
+            continue
+        for cell in line.split("\t"):
+            if not cell.startswith('"'):
+                plain += '"' not in cell
+                if '"' in cell:
+                    return False  # a spreadsheet would have quoted it
+                continue
+            inner = cell[1:-1]
+            if len(cell) < 2 or cell[-1] != '"' or '"' in inner.replace('""', ""):
+                return False
+            quoted += 1
+            needed += '"' in inner or "," in inner
+    return quoted > 0 and (needed == quoted or (not plain and quoted > 4))
+
+
+def _unquoted(cell: str) -> str:
+    inner = cell[1:-1]
+    sound = len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in inner.replace('""', "")
+    return inner.replace('""', '"') if sound else cell
+
+
+# --- JSON Lines ------------------------------------------------------------------------------
+
+
+def _parsed(line: str) -> Mapping[str, object]:
+    """One record by name; lists by their places; a nested object (as "translation") is opened.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        record = json.loads(line.strip().removesuffix(","))
+    except RecursionError:
+        raise ValueError("it is nested too deep") from None
+    if isinstance(record, list):
+        return {str(place + 1): value for place, value in enumerate(record)}
+    if not isinstance(record, dict):
+        raise ValueError("it is no object")
+    flat: dict[str, object] = {}
+    for name, value in record.items():
+        flat |= value if isinstance(value, dict) else {name: value}
+    return flat
+
+
+def _json_names(lines: Sequence[str]) -> tuple[str, ...]:
+    """The names of the fields, of a text or a number, in the order of the first record."""
+    records = []
+    for line in lines:
+        try:
+            records.append(_parsed(line))
+        except ValueError:
+            continue
+    if len(records) < (1 - MOST_ODD) * len(lines) or not records:
+        return ()
+    names = [name for name, value in records[0].items() if isinstance(value, str | int | float)]
+    return tuple(names) if len(names) > 1 else ()
+
+
+def _json_cells(line: str, names: Sequence[str]) -> list[str]:
+    try:
+        record = _parsed(line)
+    except ValueError:
+        raise ValueError("the line is not the JSON of one pair") from None
+    values = (record.get(name) for name in names)
+    return [
+        ""
+        if value is None
+        else value
+        if isinstance(value, str)
+        else json.dumps(value, ensure_ascii=False)
+        for value in values
+    ]
+
+
+# --- The first line --------------------------------------------------------------------------
+
+
+def is_header(first: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first line names the columns: by its words, its type, or an empty first name."""
+    if not rows or not any(cell.strip() for cell in first):
+        return False
+    named = [cell for cell in first if cell.strip()]
+    if sum(map(is_name, named)) * 2 > len(named) and len(named) > 1:
+        languages = sum(is_language(cell) for row in rows for cell in row)
+        if languages * 4 < sum(map(len, rows)):  # else it is a list of languages
+            return True
+    if len(rows) >= LEAST_TYPED:
+        for place, cell in enumerate(first):
+            column = [row[place] for row in rows]
+            numbers = sum(map(is_number, column)) >= (1 - MOST_ODD) * len(column)
+            if numbers and not is_number(cell) and not any(map(is_number, first)):
+                return True
+    return _has_new_words(first, rows)
+
+
+def _has_new_words(first: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Whether its words are in no other line, where nearly every other line shares some."""
+    if len(rows) < NEW_WORDS_ROWS or max(len(cell.split()) for cell in first) > 2:
+        return False
+    if any(mark in cell for cell in first for mark in ".!?,;"):
+        return False
+    counts = [Counter[str]() for _ in first]
+    for row in rows:
+        for place, cell in enumerate(row):
+            counts[place].update(set(cell.casefold().split()))
+    if any(counts[n][word] for n, cell in enumerate(first) for word in cell.casefold().split()):
+        return False
+    shared = sum(
+        all(
+            any(counts[place][word] > 1 for word in set(cell.casefold().split()))
+            for place, cell in enumerate(row)
+        )
+        for row in rows
+    )
+    return shared >= (1 - MOST_ODD) * len(rows)
+
+
+def is_number(cell: str) -> bool:
+    """Whether a cell is a number, as people write them."""
+    return bool(re.fullmatch(r"[-+]?\d[\d\s.,']*%?", cell.strip()))
+
+
+# --- The columns -----------------------------------------------------------------------------
+
+
+def _with_pair(layout: Layout, rows: Sequence[Sequence[str]]) -> Layout:
+    """Which columns are source and target: by their names, else the first two that are texts."""
+    source = next((n for n, name in enumerate(layout.header) if is_source(name)), None)
+    target = next((n for n, name in enumerate(layout.header) if is_target(name)), None)
+    likely = sorted(range(layout.columns), key=lambda place: (-_text_rank(place, rows), place))
+    if source is None and target is None:
+        source, target = sorted(likely[:2]) if layout.columns > 2 else (0, 1)
+    elif source is None:
+        source = next(place for place in likely if place != target)
+    elif target is None:
+        target = next(place for place in likely if place != source)
+    assert source is not None
+    assert target is not None
+    return replace(layout, source=source, target=target)
+
+
+def _text_rank(place: int, rows: Sequence[Sequence[str]]) -> int:
+    """How much a column looks like texts to learn: 3 for texts, 0 for numbers that only count."""
+    column = [row[place].strip() for row in rows if len(row) > place]
+    if not column:
+        return 0
+    few = len(column) < LEAST_TYPED
+    if not few and len(set(column)) == 1:
+        return 0  # a language code, a licence
+    if sum("://" in cell or cell.startswith("CC-BY") for cell in column) * 2 > len(column):
+        return 0
+    if sum(map(is_number, column)) * 10 >= len(column) * 9:
+        whole = all(cell.isdecimal() for cell in column)
+        return 0 if whole and len(set(column)) == len(column) and not few else 2
+    return 3
+
+
+def _chosen(layout: Layout, choices: Choices) -> Layout:
+    """The columns that a person chose, by number or name.
+
+    Raises:
+        TaskError: there is no such column, or both are the same.
+    """
+
+    def place(asked: int | str | None, found: int) -> int:
+        if asked is None:
+            return found
+        if isinstance(asked, str) and asked in layout.header:
+            return layout.header.index(asked)
+        if isinstance(asked, str) and asked.isdecimal():
+            asked = int(asked) - 1
+        if isinstance(asked, int) and 0 <= asked < layout.columns:
+            return asked
+        named = f", named {', '.join(layout.header)}" if layout.header else ""
+        shown = asked + 1 if isinstance(asked, int) else asked
+        raise TaskError(
+            f"There is no column {shown!s:.40}: the file has {layout.columns} columns{named}."
+        )
+
+    source, target = place(choices.source, layout.source), place(choices.target, layout.target)
+    if source == target:
+        if choices.target is None:
+            target = layout.source
+        elif choices.source is None:
+            source = layout.target
+        else:
+            raise TaskError("The columns of source and target are the same; choose two.")
+    return replace(layout, source=source, target=target)

@@ -1,0 +1,185 @@
+"""The lines of a text file, whatever it is encoded in, one after the other."""
+
+import codecs
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from transformer.errors import TaskError
+from transformer.tasks.own_pairs.encodings import NAMES, WIDE, foreign_words, ranked
+
+MAX_LINE_BYTES = 65_536
+CHUNK = 1 << 16
+SAMPLE_BYTES = 4_000_000
+"""Of a file without UTF-8, as much is looked at to guess what it is encoded in."""
+CHANCE = 20
+BINARY_SHARE = 0.05
+"""A file with more control characters than that in its first kilobytes is hardly text."""
+TEXT_BYTES = b"\t\n\v\f\r\x1c\x1d\x1e\x1f"
+
+
+class TextLines:
+    """The decoded lines of a file with their numbers; None for one that is too long.
+
+    Every iteration starts at the beginning.
+
+    Args:
+        encoding: as Python names it; empty to find it out.
+
+    Attributes:
+        encoding: what it is read as; guessed: whether that is a guess.
+
+    Raises:
+        TaskError: it is not text, or in no encoding that is known here.
+    """
+
+    def __init__(self, file: BinaryIO, encoding: str = "") -> None:
+        self._file = file
+        self.done = 0
+        self.guessed = False
+        file.seek(0)
+        head = file.read(CHUNK)
+        _refuse_binary(head)
+        self._newline = b"\r" if b"\r" in head and b"\n" not in head else b"\n"
+        self.encoding = "utf-8"
+        if encoding:
+            if encoding not in NAMES:
+                raise TaskError(f"The encoding {encoding[:40]!r} is not one of {', '.join(NAMES)}.")
+            self.encoding = encoding
+            if encoding == "utf-8" and not self._is(encoding):
+                raise TaskError("The file is not UTF-8 text; name another encoding.")
+        elif head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            little = head.startswith(codecs.BOM_UTF16_LE)
+            self.encoding = "utf-16-le" if little else "utf-16-be"
+        elif not self._is("utf-8"):
+            self.encoding, self.guessed = self._guess(), True
+        if self.encoding.startswith("utf-16"):
+            text = head[: len(head) // 2 * 2].decode(self.encoding, "ignore")
+            self._newline = b"\r" if "\r" in text and "\n" not in text else b"\n"
+
+    def __iter__(self) -> Iterator[tuple[int, str | None]]:
+        for number, line in enumerate(self._split(), start=1):
+            if line is None:
+                yield number, None
+                continue
+            text = line.decode("utf-8", "replace")
+            if number == 1:
+                text = text.removeprefix("\ufeff")
+            yield number, text.rstrip("\r")
+
+    def _chunks(self) -> Iterator[bytes]:
+        """The file's bytes as UTF-8."""
+        self._file.seek(0)
+        self.done = 0
+        decoder = codecs.getincrementaldecoder(self.encoding)()
+        lines = 0
+        while True:
+            chunk = self._file.read(CHUNK)
+            self.done += len(chunk)
+            if self.encoding != "utf-8":
+                try:
+                    text = decoder.decode(chunk, final=not chunk)
+                except UnicodeDecodeError as error:
+                    sound = error.object[: error.start].decode(self.encoding, "ignore")
+                    line = lines + sound.count("\n") + 1
+                    raise TaskError(
+                        f"The file is not {NAMES[self.encoding]} text (line {line:,}); save it as "
+                        "UTF-8 and send it again."
+                    ) from None
+                lines += text.count("\n")
+                if text:
+                    yield text.encode()
+            elif chunk:
+                yield chunk
+            if not chunk:
+                return
+
+    def _split(self) -> Iterator[bytes | None]:
+        rest, skipping = b"", False
+        for chunk in self._chunks():
+            *whole, rest = (rest + chunk).split(self._newline)
+            for line in whole:
+                yield None if skipping or len(line) > MAX_LINE_BYTES else line
+                skipping = False
+            if len(rest) > MAX_LINE_BYTES:
+                rest, skipping = b"", True
+        if rest or skipping:
+            yield None if skipping else rest
+
+    def _is(self, encoding: str) -> bool:
+        """Whether the whole file can be decoded so."""
+        decoder = codecs.getincrementaldecoder(encoding)()
+        self._file.seek(0)
+        try:
+            while chunk := self._file.read(CHUNK):
+                decoder.decode(chunk)
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            return False
+        return True
+
+    def _guess(self) -> str:
+        """The likeliest encoding in which the whole file can be read.
+
+        A file that has lines in UTF-8 besides others is damaged, and reading it either way would
+        change texts in silence.
+
+        Raises:
+            TaskError: it is damaged UTF-8, or nothing known; names the first line.
+        """
+        bad = sound = first = 0
+        sample = bytearray()
+        for number, line in enumerate(self._split(), start=1):
+            if line is None or line.isascii():
+                continue
+            try:
+                line.decode("utf-8")
+                sound += 1
+            except UnicodeDecodeError:
+                bad, first = bad + 1, first or number
+            if len(sample) < SAMPLE_BYTES:
+                sample += line + b"\n"
+        for encoding in ranked(foreign_words(bytes(sample))):
+            # A short line of another encoding is UTF-8 by chance; one of two bytes a character is
+            # so more often.
+            by_chance = encoding in WIDE or sound * CHANCE <= bad
+            if by_chance and self._is(encoding):
+                return encoding
+        raise TaskError(
+            f"The file is not UTF-8 text (line {first:,}); save it as UTF-8 and send it again."
+        )
+
+
+def _refuse_binary(head: bytes) -> None:
+    """
+    Raises:
+        TaskError: these first bytes are those of no text file.
+    """
+    for magic, kind in (
+        (b"PK\x03\x04", "an Excel workbook or a zip archive"),
+        (b"%PDF-", "a PDF"),
+        (b"\x1f\x8b", "a gzip archive"),
+    ):
+        if head.startswith(magic):
+            raise TaskError(
+                f"This is {kind}, not a text file (line 1). Save the table as CSV or TSV in UTF-8."
+            )
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return
+    sample = head[:4096]
+    controls = [place for place, byte in enumerate(sample) if byte < 32 and byte not in TEXT_BYTES]
+    if len(sample) < 64 or len(controls) <= BINARY_SHARE * len(sample):
+        return
+    if b"\0" in sample or not _is_utf8(sample):
+        line = sample[: controls[0]].count(b"\n") + 1
+        raise TaskError(
+            f"This is not a text file (line {line} holds binary data). Save the table as CSV or "
+            "TSV in UTF-8."
+        )
+
+
+def _is_utf8(sample: bytes) -> bool:
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(sample)
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,76 @@
+"""What the columns of a table of pairs are called: by part, and by language in many languages."""
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+SOURCES = _words(
+    """
+    source src input inputs in question questions prompt from text text1 sentence sentence1
+    original x word query problem original_text src_text source_text quelle ausgangstext eingabe
+    frage entrada pregunta question entrée origen fuente texte texto testo origine 原文 输入
+    입력 ввод исходный источник вопрос źródło wejście
+    """
+)
+TARGETS = _words(
+    """
+    target tgt trg output outputs out answer answers label response to translation text2
+    sentence2 reference ref y result completion solution translated target_text tgt_text ziel
+    zieltext ausgabe antwort übersetzung salida respuesta réponse sortie cible traduction
+    traducción traduzione destino objetivo pronunciation phonemes 译文 输出 번역 출력 вывод
+    перевод ответ цель tłumaczenie wyjście
+    """
+)
+OTHERS = _words(
+    """
+    id ids index idx no nr number line row key split licence license attribution url link score
+    comment notes source_id target_id sentence_id lang language domain date
+    """
+)
+LANGUAGES = _words(
+    """
+    en de fr es it pt nl sv da no nb nn fi is pl cs sk sl hr sr bs bg ru uk be lt lv et hu ro el
+    tr ar he fa ur hi bn ta te ja zh ko vi th id ms sw la eo ga cy eu ca gl sq mk ka hy az kk
+    eng deu ger fra fre spa ita por nld dut swe dan nor fin isl pol ces cze slk slo slv hrv srp
+    bul rus ukr bel lit lav est hun ron rum ell gre tur ara heb fas per urd hin ben tam tel jpn
+    zho chi cmn kor vie tha ind msa swa lat epo en-us en-gb pt-br zh-cn zh-tw english german
+    french spanish italian portuguese dutch swedish danish norwegian finnish icelandic polish
+    czech slovak slovenian croatian serbian bulgarian russian ukrainian belarusian lithuanian
+    latvian estonian hungarian romanian greek turkish arabic hebrew persian urdu hindi bengali
+    tamil telugu japanese chinese mandarin korean vietnamese thai indonesian malay swahili latin
+    esperanto irish welsh basque catalan galician albanian macedonian georgian armenian deutsch
+    français español castellano italiano português nederlands svenska dansk norsk suomi íslenska
+    polski čeština česky slovenčina slovenščina hrvatski srpski српски български русский
+    українська беларуская lietuvių latviešu eesti magyar română ελληνικά türkçe العربية עברית
+    فارسی اردو हिन्दी বাংলা தமிழ் తెలుగు 日本語 中文 汉语 漢語 한국어 ไทย kiswahili latina
+    gaeilge cymraeg euskara català galego shqip македонски ქართული հայերեն englisch französisch
+    spanisch italienisch portugiesisch niederländisch schwedisch dänisch russisch polnisch
+    tschechisch türkisch griechisch japanisch chinesisch koreanisch arabisch latein anglais
+    allemand espagnol italien portugais néerlandais russe polonais chinois japonais inglés
+    alemán francés ruso chino japonés inglese tedesco francese spagnolo russo inglês alemão
+    francês espanhol angielski niemiecki francuski hiszpański rosyjski английский немецкий
+    французский испанский русско англійська німецька 英語 英语 英文 德语 ドイツ語 フランス語
+    法语 독일어 영어 프랑스어 ingilizce almanca fransızca engelska tyska franska engelsk tysk
+    fransk angličtina němčina
+    """
+) | {"tiếng việt", "bahasa indonesia"}
+"""Codes, English names, what each calls itself, and names in some other languages."""
+
+
+def is_name(cell: str) -> bool:
+    """Whether a cell is what people call a column of pairs, or a language."""
+    plain = cell.strip().strip("\"'#:").casefold()
+    return plain in SOURCES | TARGETS | OTHERS | LANGUAGES
+
+
+def is_language(cell: str) -> bool:
+    return cell.strip().casefold() in LANGUAGES
+
+
+def is_source(cell: str) -> bool:
+    return cell.strip().casefold() in SOURCES
+
+
+def is_target(cell: str) -> bool:
+    return cell.strip().casefold() in TARGETS
