@@ -5,6 +5,7 @@ with ``--json``, standard output carries nothing but JSON.
 """
 
 import argparse
+import io
 import os
 import sys
 
@@ -22,6 +23,9 @@ def main(arguments: list[str] | None = None) -> int:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for group in GROUPS:
         group.add_commands(commands)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower() != "utf-8":
+            stream.reconfigure(encoding="utf-8")  # any text comes out, whatever the console is
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options))

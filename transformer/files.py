@@ -1,11 +1,13 @@
 """Writing files: whole or not at all, and CSV in which no text is a formula."""
 
+import codecs
 import csv
 import errno
 import io
 import json
 import math
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -123,21 +125,29 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\0")
 """What a spreadsheet takes for the beginning of a formula (OWASP ASVS 1.2.10)."""
 
 
+NUMBER = re.compile(r"[-+]?\d+([.,]\d+)*([eE][-+]?\d+)?%?")
+
+
+def is_formula(text: str) -> bool:
+    """Whether a spreadsheet would take a text for a formula; a number is none."""
+    return text.lstrip(" \n\v\f").startswith(FORMULA) and NUMBER.fullmatch(text) is None
+
+
 def cell(value: object) -> object:
     """A value for a CSV file; text that a spreadsheet would run as a formula gets a ' in front."""
     if isinstance(value, str):
         # Without the halves of characters that no file can be written with.
         text = value.encode("utf-8", "replace").decode()
-        return f"'{text}" if text.lstrip(" \n\v\f").startswith(FORMULA) else text
+        return f"'{text}" if is_formula(text) else text
     if isinstance(value, float) and not math.isfinite(value):
         return ""
     return "" if value is None else value
 
 
 def write_csv(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
-    """A CSV file (RFC 4180, UTF-8) in which no text is a formula."""
+    """A CSV file (RFC 4180) in which no text is a formula; its mark of UTF-8 is for Excel."""
     file = io.StringIO()
     writer = csv.writer(file)
     writer.writerow(titles)
     writer.writerows([cell(value) for value in row] for row in rows)
-    return file.getvalue().encode()
+    return codecs.BOM_UTF8 + file.getvalue().encode()

@@ -4,6 +4,7 @@ import random
 import re
 from pathlib import Path
 
+import pytest
 import sacrebleu
 import torch
 from playwright.sync_api import Page, expect
@@ -172,7 +173,7 @@ def test_a_messy_file_is_explained_accessibly(server: Server, new_page: NewPage)
     expect(page.get_by_text("<b>messy.csv")).to_be_visible()
     page.get_by_text("Lines left out, with the reasons (150)").click()
     expect(page.get_by_text("The first 100 of 150:")).to_be_visible()
-    page.get_by_text("The pairs as they were read").click()
+    page.get_by_text("Lengths and vocabularies").click()
     expect(page.locator(".pieces").first).to_contain_text("NA")
     page.get_by_text("A link to this form").click()
     expect(page.get_by_role("button", name="Copy a link", exact=True)).to_be_visible()
@@ -225,3 +226,74 @@ def test_a_change_and_train_at_once_keep_the_change(server: Server, new_page: Ne
     steps.fill("3")
     press_train(page, server)
     assert list_runs(server.folder / "runs")[0].config().training.steps == 3
+
+
+RUSSIAN = {"кот": "the cat", "дом": "the house", "лес": "the forest", "река": "the river"}
+ACTS = {"спит": "sleeps", "растёт": "grows", "шумит": "is loud", "молчит": "is silent"}
+LONG = pytest.mark.long
+
+
+def with_ids(lines: int) -> bytes:
+    """A table from a spreadsheet in Russian: names of columns, ids, Windows-1251."""
+    pairs = [(f"{a} {b}", f"{RUSSIAN[a]} {ACTS[b]}") for a in RUSSIAN for b in ACTS]
+    rows = (f"{n};{pairs[n % 16][0]} {n};{pairs[n % 16][1]} {n}" for n in range(lines))
+    return "\r\n".join(["id;русский;english", *rows]).encode("cp1251")
+
+
+@pytest.mark.parametrize("lines", [400, pytest.param(250_000, marks=LONG)])
+def test_a_table_with_ids_in_windows_1251_is_understood(
+    server: Server, new_page: NewPage, lines: int
+) -> None:
+    """Rightly read with no click at all; each thing that was taken can be changed."""
+    content = with_ids(lines)
+    page = new_page()
+    page.goto(f"{server.url}/train?task=pairs&preset=tiny&steps=1&eval_examples=4&final_examples=4")
+    settle(page)
+    page.get_by_label("File of pairs").set_input_files(
+        {"name": "таблица.csv", "mimeType": "text/csv", "buffer": content}
+    )
+    expect(page.get_by_text(f"Pairs read: {lines:,}.")).to_be_visible(timeout=180_000)
+    settle(page)
+    for said in ("Windows-1251 (Cyrillic)", "id | русский | english", "semicolons"):
+        expect(page.get_by_text(said).first).to_be_visible()
+    # The first five pairs are in sight, as they will be learned.
+    table = page.locator(".rows table").first
+    expect(table.locator("tr")).to_have_count(6)
+    expect(table).to_contain_text("кот спит 0")
+    expect(table).to_contain_text("the cat sleeps 0")
+    if lines > 10_000:
+        assert len(content) > 9_000_000
+        press_train(page, server)
+        return
+    choose(page, "Target column", "Column 1 (id)")
+    expect(page.get_by_text("column 1 (id) the target")).to_be_visible()
+    expect(page.locator(".rows table").first).to_contain_text("кот спит 0")
+    page.get_by_text("The first line names the columns").click()
+    settle(page)
+    expect(page.get_by_text(f"Pairs read: {lines + 1:,}.")).to_be_visible()
+    choose(page, "Encoding", "KOI8-R (Cyrillic)")
+    expect(page.get_by_text("Read as KOI8-R (Cyrillic).")).to_be_visible()
+    assert_fit_for_all(page)
+
+
+def choose(page: Page, box: str, option: str) -> None:
+    page.get_by_role("combobox", name=box).click()
+    page.get_by_role("option", name=option).click()
+    settle(page)
+
+
+def test_sources_and_targets_come_in_two_files(server: Server, new_page: NewPage) -> None:
+    page = new_page()
+    page.goto(f"{server.url}/train?task=pairs")
+    settle(page)
+    page.get_by_label("File of pairs").set_input_files(
+        {"name": "a.en", "mimeType": "text/plain", "buffer": b"good morning\nthank you\n"}
+    )
+    targets = page.get_by_label("File of the targets")
+    expect(targets).to_be_attached()
+    settle(page)
+    targets.set_input_files(
+        {"name": "b.de", "mimeType": "text/plain", "buffer": b"guten Morgen\ndanke\n"}
+    )
+    expect(page.get_by_text("Pairs read: 2.")).to_be_visible()
+    expect(page.get_by_text("Two files, line by line")).to_be_visible()

@@ -4,6 +4,7 @@ A process spends seconds on importing torch. Where it is only asked what it prin
 runs in this one.
 """
 
+import codecs
 import io
 import json
 import os
@@ -179,7 +180,33 @@ def test_one_text_is_decoded(folder: Path, checkpoint: str) -> None:
         "output": pair.target,
         "tokens": list(answer.tokens),
         "log_prob": answer.log_prob,
+        "complete": True,
+        "unknown": [],
     }
+
+
+def test_one_line_comes_out_for_each_that_went_in(
+    checkpoint: str, here: Callable[..., Any]
+) -> None:
+    """From PowerShell, too, which writes UTF-16, or a mark before UTF-8."""
+    pair = read_pairs(SEVEN_PAIRS).pairs[2]
+    text = f"{pair.source}\nplatypuses\n\n{pair.source}\n"
+    for content in (
+        *(text.encode(), codecs.BOM_UTF8 + text.encode()),
+        codecs.BOM_UTF16_LE + text.replace("\n", "\r\n").encode("utf-16-le"),
+    ):
+        done = here("decode", checkpoint, "-", stdin=content)
+        assert done.returncode == 1
+        assert done.stdout.split("\n") == [pair.target, "", "", pair.target, ""]
+        assert done.stderr.splitlines()[0].startswith("error: line 2: This model does not know")
+        assert done.stderr.splitlines()[1] == "line 3: it is empty"
+
+
+def test_any_text_comes_out_whatever_the_console_is(folder: Path, checkpoint: str) -> None:
+    source = "\u0434\u0430"
+    done = command("decode", checkpoint, source, "--json", cwd=folder, PYTHONIOENCODING="cp1252")
+    assert "Traceback" not in done.stderr
+    assert json.loads(done.stdout)["source"] == source
 
 
 def test_verify_finds_all_in_order(checkpoint: str, here: Callable[..., Any]) -> None:

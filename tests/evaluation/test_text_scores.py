@@ -14,7 +14,7 @@ from pages.components.decoding.many_inputs_fields import Brought
 from transformer.checkpoint import Answer, Checkpoint
 from transformer.errors import TaskError
 from transformer.evaluation.text_scores import Scorer, edit_distance
-from transformer.files import FORMULA
+from transformer.files import is_formula
 from transformer.tasks.own_pairs.inputs import MAX_BYTES, MAX_INPUTS, parse_inputs
 from transformer.tasks.own_pairs.layout import SEPARATORS, as_line
 
@@ -152,11 +152,29 @@ def test_in_the_csv_of_results_no_text_is_a_formula() -> None:
     for place, text in enumerate(texts):
         error = "-3 is no word." if place == 2 else ""
         results.answers[place] = Answer(text, text, (text,), -1.5, error=error)
-    titles, *rows = csv.reader(io.StringIO(many_inputs.as_csv(results).decode(), newline=""))
+    titles, *rows = csv.reader(
+        io.StringIO(many_inputs.as_csv(results).decode("utf-8-sig"), newline="")
+    )
     numbers = {titles.index("log_probability"), titles.index("margin")}
     assert len(rows) == len(texts)
     for row in rows:
         for column, text in enumerate(row):
-            assert column in numbers or not text.lstrip().startswith(FORMULA)
+            assert column in numbers or not is_formula(text)
     assert {float(row[titles.index("log_probability")] or "-1.5") for row in rows} == {-1.5}
     assert [row[titles.index("exact_match")] for row in rows] == ["True"] * 2 + [""] + ["True"] * 2
+
+
+def test_there_is_no_bleu_where_no_target_has_four_words() -> None:
+    """It stood at 0.0 beside 100 % of exact answers."""
+    scorer = Scorer()
+    for target in ("K AE T", "B IH G"):
+        scorer.add(target, target, target.split(), target.split())
+    found = scorer.scores(text=True)
+    assert found is not None
+    assert (found.exact_match, found.bleu, found.chrf) == (1.0, None, 100.0)
+    assert "no target has four" in found.why_no_bleu
+    scorer.add("a b c d", "a b c d", ["a", "b", "c", "d"], ["a", "b", "c", "d"])
+    found = scorer.scores(text=True)
+    assert found is not None
+    assert found.bleu == pytest.approx(100.0)
+    assert found.why_no_bleu == ""

@@ -1,5 +1,6 @@
 """The form in the address, and a person's own pairs, through Streamlit's own test runner."""
 
+import errno
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -171,3 +172,22 @@ def test_the_link_of_a_run_on_own_pairs_opens_the_form_with_them() -> None:
     assert copy.config() == config
     assert copy.data_file is not None
     assert copy.data_file.read_bytes() == run.data_file.read_bytes()
+
+
+def test_a_paste_that_is_too_long_is_refused_in_a_sentence_and_stays() -> None:
+    app = open_page("train", task="pairs")
+    text = "go -> geh\n" * 110_000
+    app.text_area(key="pairs text").set_value(text).run()
+    assert any("1,100,000 characters; up to 1,000,000" in one for one in messages(app))
+    assert app.text_area(key="pairs text").value == text
+
+
+def test_a_full_disk_is_said_of_typed_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    app = open_page("train", task="pairs")
+    monkeypatch.setattr(pairs_store.Arrival, "add", full)
+    app.text_area(key="pairs text").set_value("go -> geh").run()
+    assert any("No space left on device&#46; Free some space" in one for one in messages(app))
+    assert app.text_area(key="pairs text").value == "go -> geh"

@@ -1,5 +1,6 @@
 """Files of pairs as people bring them: each is rightly understood, and what was taken is said."""
 
+import codecs
 import io
 import json
 from dataclasses import asdict
@@ -11,6 +12,7 @@ from tests.tasks.brought_files import GIVEN, OTHERS, Pairs, text
 from transformer.__main__ import main
 from transformer.config import DataConfig
 from transformer.errors import TaskError
+from transformer.files import write_csv
 from transformer.tasks.own_pairs.file import parse_pairs, read_data, read_pairs
 from transformer.tasks.own_pairs.layout import Choices
 from transformer.tasks.own_pairs.survey import Survey, notes, survey
@@ -182,3 +184,16 @@ def test_a_large_file_is_streamed(tmp_path: Path) -> None:
     path.write_bytes("id;русский;english\n".encode("cp1251") + content.getvalue())
     found = survey(path, tmp_path / "data.tsv")
     assert (found.pairs, found.encoding, found.source, found.target) == (50_000, "cp1251", 1, 2)
+
+
+def test_what_we_export_comes_back_unchanged() -> None:
+    """It opens in a spreadsheet, where no text runs as a formula and a number stays one."""
+    pairs = [
+        *(("12-17", "-5"), ("x", "- Hallo"), ("=1+1", "+7,5 %")),
+        *(("'quoted'", "@home"), ("a, b", "c")),
+    ]
+    content = write_csv(("input", "output"), pairs)
+    assert content.startswith(codecs.BOM_UTF8)
+    assert b"12-17,-5\r\n" in content
+    found = parse_pairs(content, comma=True)
+    assert [tuple(pair) for pair in found.pairs] == pairs

@@ -333,3 +333,41 @@ def test_printable_is_printable(token: str) -> None:
 )
 def test_printable_shows_what_is_invisible_by_its_code(token: str, shown: str) -> None:
     assert printable(token) == shown
+
+
+@pytest.mark.parametrize("kind", ["characters", "words"])
+def test_a_line_of_the_training_file_is_never_refused(kind: str) -> None:
+    """White space is folded as in training, and é is é however it is written."""
+    trained = ["10 kg", "Oui !", "new york", "cafe\u0301", "na\u00efve"]
+    vocabulary = Vocabulary.build(kind, trained)
+    for typed, meant in (
+        ("10\u00a0kg", "10 kg"),
+        ("Oui\u202f!", "Oui !"),
+        ("new  york ", "new york"),
+        ("caf\u00e9", "cafe\u0301"),
+        ("nai\u0308ve", "na\u00efve"),
+        ("caf\u00e9 na\u00efve", "cafe\u0301 na\u00efve"),
+    ):
+        assert vocabulary.as_trained(typed) == meant
+        assert vocabulary.encode(vocabulary.as_trained(typed)) == vocabulary.encode(meant)
+    for text in trained:
+        assert vocabulary.as_trained(text) == text
+
+
+def test_what_was_trained_with_other_white_space_keeps_it() -> None:
+    vocabulary = Vocabulary("characters", ["a", " ", "\u00a0", "\t"])
+    assert vocabulary.as_trained("a\u00a0 \ta") == "a\u00a0 \ta"
+
+
+@pytest.mark.parametrize(
+    ("typed", "hint"),
+    [
+        ("don\u2019t", "Try ' instead of \u2019"),
+        ("\uff11", "Try 1 instead of \uff11"),
+        ("1\u22121", "Try - instead of \u2212"),
+    ],
+)
+def test_a_sign_that_looks_alike_is_named(typed: str, hint: str) -> None:
+    vocabulary = Vocabulary("characters", list("dont'1-"))
+    with pytest.raises(VocabularyError, match=hint):
+        vocabulary.encode(typed)

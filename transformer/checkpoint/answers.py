@@ -13,6 +13,7 @@ class Answer:
     tokens: those of the output, <eos> included where it ended.
     complete: False where the output was cut because it found no end.
     margin: as in :class:`Decoded`.
+    unknown: what of the text the model does not know, and reads as its unknown token.
     error: one sentence; empty if the text could be read.
     """
 
@@ -22,6 +23,7 @@ class Answer:
     log_prob: float = 0.0
     complete: bool = True
     margin: float = float("inf")
+    unknown: tuple[str, ...] = ()
     error: str = ""
 
     @property

@@ -194,12 +194,12 @@ class Checkpoint:
         return torch.tensor([self.source_ids(text)])
 
     def source_ids(self, text: str) -> list[int]:
-        """A source text as ids, with <eos> or what else the model reads around it.
+        """A source text as ids, cut as in training, with <eos> or what else is read around it.
 
         Raises:
             VocabularyError: a token is unknown, there is none, or there are too many.
         """
-        ids = self.source_vocabulary.encode(text)
+        ids = self.source_vocabulary.encode(self.source_vocabulary.as_trained(text))
         if not ids:
             raise VocabularyError("There is nothing to read. Type at least one token.")
         framed = self.config.framed(ids)
@@ -257,6 +257,7 @@ class Checkpoint:
             written.log_prob,
             written.finished,
             found.margin,
+            tuple(self.source_vocabulary.unknown(source)),
         )
 
 

@@ -4,6 +4,7 @@ No torch until one of them runs: the command line starts quickly.
 """
 
 import argparse
+import codecs
 import json
 import os
 import sys
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 MAX_BEAM = 64
 MAX_ALPHA = 10
-ANSWER = ("output", "tokens", "log_prob")
+ANSWER = ("output", "tokens", "log_prob", "complete", "unknown")
 """What ``decode --json`` says of an output."""
 
 
@@ -147,27 +148,47 @@ def decode(options: argparse.Namespace) -> int:
     usual = 1.0 if checkpoint.config.length_penalty == "length" else 0.6
     alpha = usual if options.alpha is None else options.alpha
     strategy = by_beam_size(options.beam, alpha)
+    texts = _inputs(options.text)
     found: dict[int, Answer] = {}
-    for progress in checkpoint.answering(list(_inputs(options.text)), strategy):
+    for progress in checkpoint.answering(texts, strategy):
         found.update(progress.new)
-    for _, answer in sorted(found.items()):
+    failed = False
+    for place, text in enumerate(texts):
+        answer, where = found[place], f"line {place + 1}: " if options.text == "-" else ""
+        empty = where != "" and not text.strip()
+        failed = failed or bool(answer.error and not empty)
         if options.json:
             fields = ("source", "error") if answer.error else ("source", *ANSWER)
-            print(json.dumps({name: getattr(answer, name) for name in fields}, ensure_ascii=False))
+            plain = {name: getattr(answer, name) for name in fields}
+            print(json.dumps(plain, ensure_ascii=False))
+            continue
+        # One line for each line that came in, so that both stay side by side.
+        print("" if answer.error else answer.output)
+        if empty:
+            note(f"{where}it is empty")
         elif answer.error:
-            note(f"error: {answer.error}")
-        else:
-            print(answer.output)
-    return int(any(answer.error for answer in found.values()))
+            note(f"error: {where}{answer.error}")
+        elif answer.unknown:
+            token = checkpoint.source_vocabulary.tokens[checkpoint.source_vocabulary.special.unk]
+            note(
+                f"{where}the model does not know {', '.join(answer.unknown[:5])}, and reads {token}"
+            )
+        if not answer.error and not answer.complete:
+            note(f"{where}the output was cut: it found no end")
+    return int(failed)
 
 
-def _inputs(text: str) -> Iterator[str]:
+def _inputs(text: str) -> list[str]:
+    """The text; for "-" the lines of standard input, whatever a shell encodes them in.
+
+    Bytes that are not UTF-8 become U+FFFD: one more token to refuse, in its own line.
+    """
     if text != "-":
-        yield text
-        return
-    # Bytes that are not UTF-8 become U+FFFD: one more token to refuse, in its own line.
-    for line in sys.stdin.buffer:
-        yield line.decode("utf-8", "replace").rstrip("\r\n")
+        return [text]
+    content = sys.stdin.buffer.read()
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    lines = content.decode("utf-16" if wide else "utf-8-sig", "replace").split("\n")
+    return [line.rstrip("\r") for line in (lines if lines[-1] else lines[:-1])]
 
 
 def verify(options: argparse.Namespace) -> int:

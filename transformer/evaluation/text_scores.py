@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+BLEU_WORDS = 4
+NO_BLEU = "No BLEU: it counts runs of four words, and no target has four."
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -12,7 +15,7 @@ class Scores:
     token_error_rate: edits that turn outputs into targets, over the targets' tokens; it can be
         above 1. None where the targets have no tokens.
     bleu, chrf: of the whole, from 0 to 100, as sacrebleu computes them by default; None where
-        they were not asked for.
+        they were not asked for, and BLEU where no target has the four words that it counts.
     """
 
     count: int
@@ -20,6 +23,11 @@ class Scores:
     token_error_rate: float | None
     bleu: float | None = None
     chrf: float | None = None
+
+    @property
+    def why_no_bleu(self) -> str:
+        """A sentence where chrF could be computed and BLEU could not."""
+        return NO_BLEU if self.bleu is None and self.chrf is not None else ""
 
 
 def edit_distance(left: Sequence[str], right: Sequence[str]) -> int:
@@ -74,6 +82,8 @@ class Scorer:
             return Scores(count, self._right / count, rate)
         import sacrebleu  # here, since few need it and it takes a while to import
 
-        bleu = sacrebleu.corpus_bleu(self.outputs, [self.targets]).score
+        bleu = None
+        if max(len(target.split()) for target in self.targets) >= BLEU_WORDS:
+            bleu = sacrebleu.corpus_bleu(self.outputs, [self.targets]).score
         chrf = sacrebleu.corpus_chrf(self.outputs, [self.targets]).score
         return Scores(count, self._right / count, rate, bleu, chrf)

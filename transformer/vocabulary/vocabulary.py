@@ -8,6 +8,7 @@ names it.
 """
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -15,6 +16,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from transformer.errors import VocabularyError
+from transformer.vocabulary.lookalikes import plain_sign
 from transformer.vocabulary.pieces import PieceModel
 
 if TYPE_CHECKING:
@@ -170,6 +172,34 @@ class Vocabulary:
             return [self.tokens[number] for number in self.encode(text)]
         return _cut(self.kind, text)
 
+    def as_trained(self, text: str) -> str:
+        """A text that a person typed, as a text of the training was cut: white space made one
+        space, and letters that look the same in the code points that are known here.
+
+        SentencePiece models have a normaliser of their own, and a vocabulary with other white
+        space than " " was trained with it: both get the text as it is.
+        """
+        if self.kind == SENTENCEPIECE or self._has_other_space:
+            return text
+        text = " ".join(text.split())
+        if text.isascii() or self._can_write(text):
+            return text
+        return " ".join(map(self._known_form, text.split(" ")))
+
+    def _known_form(self, word: str) -> str:
+        forms = (word, *(unicodedata.normalize(form, word) for form in ("NFC", "NFD")))
+        return next((form for form in forms if self._can_write(form)), word)
+
+    def _can_write(self, text: str) -> bool:
+        known = self._marks if self.kind == "bpe" else self._text_ids
+        return all(
+            token in known for token in (text if self.kind == "bpe" else _cut(self.kind, text))
+        )
+
+    @cached_property
+    def _has_other_space(self) -> bool:
+        return any(token.isspace() and token != " " for token in self._text_ids)
+
     def encode(self, text: str) -> list[int]:
         """The text as ids, without <bos> and <eos>.
 
@@ -244,6 +274,13 @@ class Vocabulary:
         hint = " ␣ is a space." if " " in unknown[:5] else ""
         if any(token.lower() in self._text_ids for token in unknown):
             hint += " Try lower case."
+        pairs = [
+            f"{plain} instead of {token}"
+            for token in unknown[:5]
+            if (plain := plain_sign(token)) != token and self._can_write(plain)
+        ]
+        if pairs:
+            hint += f" Try {', '.join(pairs)}."
         return f"This model does not know {named}{more}.{hint} The {noun} it knows: {self._listed}"
 
     @cached_property

@@ -9,6 +9,7 @@ import streamlit as st
 from pages.components.attention import place
 from pages.components.attention.sides import Shown
 from pages.components.shared.examples import held_out
+from pages.components.shared.inputs import short_enough
 from pages.components.shared.inspection import LONGEST_OUTPUT
 from pages.components.shared.inspection import shown as as_shown
 from pages.components.shared.right_answer import known_target
@@ -51,7 +52,8 @@ def read(shown: Shown) -> None:
     """Before all else: what stands in for heads that are off, from the address."""
     address.read("write", "zero")
     vocabulary = shown.checkpoint.source_vocabulary
-    address.read("patch", vocabulary.decode(reversed(vocabulary.encode(shown.text))))
+    ids = vocabulary.encode(vocabulary.as_trained(shown.text))
+    address.read("patch", vocabulary.decode(reversed(ids)))
     method = st.session_state["write"]
     # A model from elsewhere may bring no pairs, which have no mean.
     if method not in METHODS or (method == "mean" and not held_out(shown.checkpoint).pairs):
@@ -141,7 +143,7 @@ def _choices(shown: Shown, examples: Examples) -> Off | None:
         address.write("write", method if method != "zero" else "")
         st.session_state["kept write"] = method
     if method == "patch":
-        other = st.text_input("The other input", key="patch", max_chars=10_000)
+        other = short_enough(st.text_input("The other input", key="patch"))
         address.write("patch", other)
     return switched_off(shown)
 

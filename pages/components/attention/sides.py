@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from pages.components.shared.inputs import short_enough
 from pages.components.shared.inspection import Inspection, inspect
 from pages.components.shared.right_answer import known_target, unlike_training
 from pages.components.shell import address, models, session
@@ -105,12 +106,11 @@ def output_field() -> str | None:
     text = st.text_input(
         "Output to look at",
         key="output",
-        max_chars=10_000,
         placeholder="the model's own answer",
         help="Leave it empty, and the model answers. Type a text, and the maps show how the model "
         "would attend if it had written that.",
     )
-    address.write("output", text)
+    address.write("output", short_enough(text))
     return text or None
 
 
@@ -189,7 +189,7 @@ def comparison(choice: str, shown: Shown) -> Shown | None:
         return _other_checkpoint(shown)
     if choice == "input":
         address.read("other", shown.text)
-        text = st.text_input("Other input", key="other", max_chars=10_000)
+        text = short_enough(st.text_input("Other input", key="other"))
         address.write("other", text)
         return show(f"“{text}”", shown.checkpoint, text)
     return None

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
+from pages.components.shared.inputs import short_enough
 from pages.components.shell.models import Listed
 from pages.components.shell.text import plain
 from transformer.errors import VocabularyError
@@ -66,12 +67,11 @@ def _cut(vocabulary: Vocabulary, checkpoint: "Checkpoint") -> None:
         "See how a text is cut into tokens",
         examples[0].source if examples else "",
         key=f"cut {checkpoint.header.sha256}",
-        max_chars=10_000,
     )
     if not text:
         return
     try:
-        ids = vocabulary.encode(text)
+        ids = vocabulary.encode(short_enough(text))
     except VocabularyError as error:
         st.warning(plain(str(error)))
         return

@@ -20,6 +20,7 @@ from transformer.evaluation.text_scores import Scorer, Scores
 from transformer.files import write_csv
 from transformer.tasks.own_pairs.inputs import Input, Inputs
 from transformer.vocabulary import Vocabulary
+from transformer.vocabulary.vocabulary import printable
 
 if TYPE_CHECKING:
     from transformer.checkpoint import Answer, Checkpoint
@@ -339,6 +340,8 @@ def _scores(checkpoint: "Checkpoint", results: Results) -> None:
             score("BLEU", f"{found.bleu:.1f}", "of 100", where)
         if found.chrf is not None:
             score("chrF", f"{found.chrf:.1f}", "of 100", where)
+    if found.why_no_bleu:
+        st.caption(found.why_no_bleu)
     inputs, answers = results.inputs.inputs, results.answers
     unread = sum(inputs[i].target is not None and bool(answers[i].error) for i in answers)
     if unread:
@@ -375,6 +378,8 @@ def _cells(results: Results, place: int, vocabulary: Vocabulary) -> tuple[list[s
     if results.inputs.targets:
         cells.append(given.target or "")
     cut = "" if answer.complete else " (cut)"
+    if answer.unknown:
+        cut += f" (not known: {', '.join(map(printable, answer.unknown[:5]))})"
     return [*cells, f"{answer.log_prob:.4f}{cut}"], ""
 
 
@@ -387,7 +392,7 @@ def _open(name: str) -> None:
         st.session_state["target"] = given.target or ""
 
 
-TITLES = ("line", "input", "output", "log_probability", "complete", "margin")
+TITLES = ("line", "input", "output", "log_probability", "complete", "margin", "unknown")
 
 
 def as_csv(results: Results) -> bytes:
@@ -398,9 +403,10 @@ def as_csv(results: Results) -> bytes:
         given = results.inputs.inputs[place]
         row: list[object] = [given.line, given.text]
         if answer.error:
-            row += [None] * 4
+            row += [None] * 5
         else:
-            row += [answer.output, answer.log_prob, answer.complete, answer.margin]
+            unknown = " ".join(answer.unknown)
+            row += [answer.output, answer.log_prob, answer.complete, answer.margin, unknown]
         if targets:
             judged = given.target is not None and not answer.error
             row += [given.target, results.is_right(place) if judged else None]

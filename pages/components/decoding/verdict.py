@@ -6,6 +6,7 @@ import numpy as np
 import streamlit as st
 
 from pages.components.decoding.paths import DecodingPath, PathSpec, decode_path, prefix_text
+from pages.components.shared.inputs import short_enough
 from pages.components.shared.inspection import shown
 from pages.components.shared.right_answer import known_target, unlike_training
 from pages.components.shell import address
@@ -26,12 +27,11 @@ def target_field(checkpoint: "Checkpoint", text: str) -> str | None:
     given = st.text_input(
         "True target",
         key="target",
-        max_chars=10_000,
         placeholder="not known; type one to compare with" if known is None else known,
         help="What the output is judged by, and what teacher forcing gives the model. "
         "Left empty, it is the task's own answer where that can be computed.",
     )
-    address.write("target", given)
+    address.write("target", short_enough(given))
     return given or known
 
 

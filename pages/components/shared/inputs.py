@@ -22,6 +22,7 @@ def checkpoint_and_text() -> "tuple[Checkpoint, str] | None":
 
     Raises:
         CheckpointError: the chosen file is damaged or gone.
+        VocabularyError: the text is too long for the field.
     """
     left, middle, right = st.columns([4, 4, 3])
     with left:
@@ -60,9 +61,24 @@ def source_text(checkpoint: "Checkpoint") -> str:
         # Kept as well: nobody typed it, and an address that names another input still counts.
         st.session_state["input"] = st.session_state["kept input"] = examples[0] if examples else ""
     address.read("input", examples[0] if examples else "")
-    text = st.text_input("Input", key="input", max_chars=MAX_CHARACTERS)
+    # No `max_chars` at any field for a text: a longer paste would vanish without a word.
+    text = short_enough(st.text_input("Input", key="input"))
     address.write("input", text)
     take(checkpoint.header, text)
+    return text
+
+
+def short_enough(text: str) -> str:
+    """A text that a person gave, as it is.
+
+    Raises:
+        VocabularyError: it is longer than a field may send to a model.
+    """
+    if len(text) > MAX_CHARACTERS:
+        raise VocabularyError(
+            f"This text has {len(text):,} characters; at most {MAX_CHARACTERS:,} are read here. "
+            "Shorten it."
+        )
     return text
 
 
@@ -85,6 +101,8 @@ def _kind(header: Header) -> tuple[object, object]:
 
 def unknown_note(checkpoint: "Checkpoint", text: str) -> None:
     """What the model reads as its unknown token, where it has one, rather than refuse it."""
+    if checkpoint.source_vocabulary.as_trained(text) not in (text, " ".join(text.split())):
+        st.caption("Letters that look the same are read in the code points that this model knows.")
     with suppress(VocabularyError):  # said where the text is read
         names = checkpoint.source_vocabulary.unknown(text)
         if names:

@@ -63,7 +63,8 @@ def inspect(
         hypothesis = decode(checkpoint.model, source, strategy)[0]
         written, complete = list(hypothesis.tokens), hypothesis.finished
     elif isinstance(output, str):
-        written = [*checkpoint.target_vocabulary.encode(output), config.eos_id]
+        vocabulary = checkpoint.target_vocabulary
+        written = [*vocabulary.encode(vocabulary.as_trained(output)), config.eos_id]
     else:
         written = list(output)
     if len(written) > config.max_length:

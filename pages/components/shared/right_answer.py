@@ -32,7 +32,8 @@ def unlike_training(checkpoint: "Checkpoint", text: str, target_tokens: int) -> 
     longest = longest_trained(checkpoint.header.data)
     if longest is None:
         return ""
-    length = len(checkpoint.source_vocabulary.encode(text))
+    vocabulary = checkpoint.source_vocabulary
+    length = len(vocabulary.encode(vocabulary.as_trained(text)))
     if length > longest[0]:
         return (
             f"The input has {length} tokens; those it learned from had at most {longest[0]}. "

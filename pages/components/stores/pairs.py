@@ -4,8 +4,10 @@ The app never holds a file: it writes what arrives to the disk, piece by piece, 
 survey that ``python -m transformer pairs`` leaves beside it (``training.reading`` starts that).
 
     runs/uploads/pairs/<id>/      id: 128 bits of the content's SHA-256, so that nobody guesses it
-      source.tsv or .csv          as it came; goes once it is read, unless it was typed
-      about.json                  the file's name, or that it was typed
+      source.tsv or .csv          as it came; goes once it is read, unless it was typed or may be
+                                  read otherwise
+      targets                     the file of the targets, where they came in one of their own
+      about.json                  the file's name, or that it was typed; whose it is; how to read it
       data.tsv, survey.json       the pairs as a run keeps them; what they are, or why not
 """
 
@@ -14,8 +16,9 @@ import json
 import os
 import re
 import secrets
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import streamlit as st
 
@@ -24,6 +27,7 @@ from transformer.errors import TaskError, UserError
 from transformer.files import link_or_copy, write_atomic
 from transformer.runs import directory
 from transformer.tasks.own_pairs.file import MAX_FILE_BYTES
+from transformer.tasks.own_pairs.layout import Choices
 from transformer.tasks.own_pairs.survey import Survey, survey_name
 
 FOLDER = directory.ROOT / "uploads" / "pairs"
@@ -38,6 +42,7 @@ class Kept:
     text: what was typed, None for a file.
     data: the pairs as a run keeps them; there once they are read.
     survey: None while they are being read, or where ``problem`` says what is wrong.
+    choices: what a person said of how to read them.
     """
 
     id: str
@@ -46,14 +51,11 @@ class Kept:
     data: Path
     survey: Survey | None
     problem: TaskError | None
+    choices: Choices = field(default_factory=Choices)
 
 
 def _owners(folder: Path) -> tuple[str, ...]:
-    try:
-        about = json.loads((folder / "about.json").read_text("utf-8"))
-        return tuple(map(str, about.get("owners", ())))
-    except (OSError, ValueError, AttributeError, TypeError):
-        return ()
+    return tuple(map(str, _about(folder).get("owners", ())))
 
 
 KEPT = BoundedFolder(FOLDER, "?" * 32, most=200, most_bytes=2e9, owners_of=_owners)
@@ -87,6 +89,14 @@ class Arrival:
         self._hash.update(content)
         with self._path.open("ab") as file:
             file.write(content)
+
+    @property
+    def checksum(self) -> str:
+        return self._hash.hexdigest()
+
+    def place(self, path: Path) -> None:
+        """Move the file to where it belongs."""
+        self._path.replace(path)
 
     def drop(self) -> None:
         self._path.unlink(missing_ok=True)
@@ -150,6 +160,70 @@ def _checksum(path: str, changed: int, size: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def read_otherwise(id: str, choices: Choices) -> str:
+    """The same file, to be read as a person says; returns the id of its pairs.
+
+    Raises:
+        TaskError: the file is not here any more.
+    """
+    folder = FOLDER / id
+    about = _about(folder)
+    first = str(about.get("of") or id)
+    said = json.dumps(asdict(choices), sort_keys=True)
+    name = hashlib.sha256(f"{first}{said}".encode()).hexdigest()[:32]
+    other = FOLDER / (first if choices == Choices() else name)
+    if not _is_whole(other):
+        source = source_of(folder)
+        if source is None:
+            raise TaskError("The file is not here any more; bring it again.")
+        other.mkdir(parents=True, exist_ok=True)
+        link_or_copy(source, other / source.name)
+        about |= {"of": first, "choices": asdict(choices)}
+        write_atomic(other / "about.json", json.dumps(about).encode())
+    return other.name
+
+
+def join(id: str, targets: Arrival) -> str:
+    """Pairs of a file of sources that is here and a file of targets; returns their id.
+
+    Raises:
+        TaskError: the file of sources is not here any more.
+    """
+    targets.add(b"")
+    folder = FOLDER / id
+    source = source_of(folder)
+    if source is None:
+        targets.drop()
+        raise TaskError("The file of the sources is not here any more; bring it again.")
+    joined = FOLDER / hashlib.sha256(f"{id}{targets.checksum}".encode()).hexdigest()[:32]
+    if not _is_whole(joined):
+        joined.mkdir(parents=True, exist_ok=True)
+        link_or_copy(source, joined / source.name)
+        targets.place(joined / "targets")
+        about = _about(folder)
+        about["name"] = f"{about.get('name', '')} and {targets.title}"[:100]
+        write_atomic(joined / "about.json", json.dumps(about).encode())
+    else:
+        targets.drop()
+    return joined.name
+
+
+def _about(folder: Path) -> dict[str, Any]:
+    try:
+        about = json.loads((folder / "about.json").read_text("utf-8"))
+        return about if isinstance(about, dict) else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def choices_of(folder: Path) -> Choices:
+    """What a person said of how to read the file in a folder."""
+    try:
+        return Choices(**_about(folder).get("choices", {}))
+    except TypeError:
+        return Choices()
+
+
 def _is_whole(folder: Path) -> bool:
     """Whether there is something to read, or it has been read."""
     return (folder / "about.json").exists() and (
@@ -183,7 +257,8 @@ def find(id: str, bpe_size: int | None = None) -> Kept | None:
     found, problem = _survey(folder / survey_name())
     if found is not None and bpe_size not in (None, found.bpe_size):
         found, problem = _survey(folder / survey_name(bpe_size))
-    return Kept(id, str(about.get("name") or ""), text, folder / "data.tsv", found, problem)
+    title = str(about.get("name") or "")
+    return Kept(id, title, text, folder / "data.tsv", found, problem, choices_of(folder))
 
 
 def _survey(path: Path) -> tuple[Survey | None, TaskError | None]:

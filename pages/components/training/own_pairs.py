@@ -1,6 +1,8 @@
 """A person's own pairs: bring them, see what was read and what was refused, get advice."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
 import streamlit as st
 
@@ -17,7 +19,9 @@ from transformer.config.limits import NO_OWN_PAIRS, Limits
 from transformer.errors import TaskError, UserError
 from transformer.files import remedy
 from transformer.tasks.own_pairs.advice import Cut
+from transformer.tasks.own_pairs.encodings import NAMES
 from transformer.tasks.own_pairs.file import MAX_FILE_BYTES, MAX_NAMED
+from transformer.tasks.own_pairs.layout import Choices
 from transformer.tasks.own_pairs.survey import Survey, notes
 from transformer.tasks.own_pairs.task import held_out_count
 
@@ -50,6 +54,8 @@ def bring() -> Kept | None:
         _file_card(kept)
     else:
         _fields(kept)
+    if kept is not None and kept.survey is not None:
+        _how(kept, kept.survey)
     if (refused := st.session_state.get("pairs refused")) is not None:
         problem(refused)
     return _usable(kept)
@@ -72,6 +78,9 @@ def _usable(kept: Kept | None, bpe_size: int | None = None) -> Kept | None:
         return None
     if kept.problem is not None:
         problem(kept.problem)
+        if kept.text is None:
+            st.caption("Are these the sources alone, with the targets in a file of their own?")
+            _feed("File of the targets, line by line", "targets file", kept.id)
         return None
     if kept.survey is None:
         _wait(kept.id, bpe_size)
@@ -97,6 +106,58 @@ def _choose(id: str) -> None:
         reading.read(id, wait=AT_ONCE_SECONDS)
 
 
+def _how(kept: Kept, survey: Survey) -> None:
+    """How the file was read, where it may be read otherwise: a person can say so."""
+    found, said = survey.understood, kept.choices
+    if not found.can_be_otherwise and said == Choices():
+        return
+    layout = found.layout
+    columns = {n: f"C{found.column(n, sample=True)[1:]}" for n in range(layout.columns)}
+
+    def say(field: str) -> None:
+        value = st.session_state[f"{field} of {kept.id}"]
+        changed = replace(said, **{field: value})
+        if field in ("source", "target") and value == getattr(layout, field):
+            return
+        try:
+            _choose(pairs.read_otherwise(kept.id, changed))
+        except UserError as error:
+            st.session_state["pairs refused"] = error
+        except OSError as error:
+            st.session_state["pairs refused"] = _not_kept("pairs", error)
+
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        if layout.columns > 2:
+            for field, label in (("source", "Source"), ("target", "Target")):
+                st.selectbox(
+                    f"{label} column",
+                    columns,
+                    index=getattr(layout, field),
+                    format_func=columns.__getitem__,
+                    key=f"{field} of {kept.id}",
+                    on_change=say,
+                    args=(field,),
+                )
+        if found.guessed or said.encoding:
+            st.selectbox(
+                "Encoding",
+                NAMES,
+                index=list(NAMES).index(found.encoding),
+                format_func=NAMES.__getitem__,
+                key=f"encoding of {kept.id}",
+                on_change=say,
+                args=("encoding",),
+            )
+        if layout.names_first_line or said.header is not None:
+            st.checkbox(
+                "The first line names the columns",
+                layout.names_first_line,
+                key=f"header of {kept.id}",
+                on_change=say,
+                args=("header",),
+            )
+
+
 def _file_card(kept: Kept) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{plain(kept.title) or 'Pairs'}**", width="content")
@@ -115,7 +176,6 @@ def _fields(kept: Kept | None) -> None:
         "Your pairs, one a line: source, then `->`, a tab or a comma, then target",
         key="pairs text",
         height=140,
-        max_chars=MAX_TYPED,
         placeholder="good morning -> guten Morgen\nthank you -> danke",
         persist_state="session",
         on_change=_typed,
@@ -127,6 +187,11 @@ def _typed() -> None:
     text = st.session_state["pairs text"]
     id = ""
     try:
+        if len(text) > MAX_TYPED:
+            raise TaskError(
+                f"These are {len(text):,} characters; up to {MAX_TYPED:,} can be typed or pasted. "
+                "Save them as a file, and bring that."
+            )
         if text.strip():
             id = pairs.keep_text(text, browser.owner())
         st.session_state["pairs shown"] = id
@@ -142,50 +207,58 @@ def _not_kept(what: str, error: OSError) -> TaskError:
 
 
 @st.fragment
-def _feed() -> None:
-    """In a fragment of its own, since every piece is a rerun."""
-    arrival: Arrival | None = st.session_state.get("pairs arrival")
+def _feed(
+    label: str = "Or a file of pairs (.tsv, .csv, .txt or .jsonl)",
+    key: str = "pairs file",
+    of: str = "",
+) -> None:
+    """In a fragment of its own, since every piece is a rerun.
+
+    Args:
+        of: the id of the file of sources, to which this one brings the targets; empty for pairs.
+    """
+    arrival: Arrival | None = st.session_state.get(f"{key} arrival")
     file_feed(
-        "Or a file of pairs (.tsv, .csv or .txt)",
+        label,
         received=arrival.received if arrival else 0,
-        turn=st.session_state.get("pairs turn", ""),
+        turn=st.session_state.get(f"{key} turn", ""),
         max_bytes=MAX_FILE_BYTES,
-        accept=".tsv,.csv,.txt,.tab,text/*",
-        key="pairs file",
-        on_piece=_put_away,
+        accept=".tsv,.csv,.txt,.tab,.jsonl,.json,.dict,text/*" if not of else "",
+        key=key,
+        on_piece=partial(_put_away, key, of),
     )
     if st.session_state.pop("pairs arrived", False):
         st.rerun()
 
 
-def _put_away() -> None:
+def _put_away(key: str, of: str) -> None:
     """Take the next piece of the file that arrives."""
-    sent = piece("pairs file")
+    sent = piece(key)
     if sent is None:
         return
     turn, name, size, place, content = sent
     state = st.session_state
-    arrival: Arrival | None = state.get("pairs arrival")
+    arrival: Arrival | None = state.get(f"{key} arrival")
     try:
-        if arrival is None or turn != state.get("pairs turn"):
+        if arrival is None or turn != state.get(f"{key} turn"):
             if arrival is not None:
                 arrival.drop()
             arrival = Arrival(name, browser.owner())
-            state["pairs arrival"], state["pairs turn"] = arrival, turn
+            state[f"{key} arrival"], state[f"{key} turn"] = arrival, turn
         if place != arrival.received:
             return  # sent twice
         arrival.add(content)
         if arrival.received < size and content:
             return
-        del state["pairs arrival"]
+        del state[f"{key} arrival"]
         state["pairs arrived"] = True
-        _choose(arrival.keep())
+        _choose(pairs.join(of, arrival) if of else arrival.keep())
         state.pop("pairs shown", None)
     except UserError as error:
-        state.pop("pairs arrival", None)
+        state.pop(f"{key} arrival", None)
         state["pairs refused"], state["pairs arrived"] = error, True
     except OSError as error:
-        state.pop("pairs arrival", None)
+        state.pop(f"{key} arrival", None)
         state["pairs refused"], state["pairs arrived"] = _not_kept("file", error), True
 
 
@@ -219,8 +292,8 @@ def show(survey: Survey, tokens: str, held_out: float) -> None:
     st.caption(_split(survey, held_out))
     if survey.refused:
         _refused(survey)
-    with st.expander("The pairs as they were read: first lines, lengths, vocabularies"):
-        _table(survey.preview, ("Source", "Target"))
+    _table(survey.preview, ("Source", "Target"))
+    with st.expander("Lengths and vocabularies"):
         _cut(survey.cuts[tokens], tokens)
 
 

@@ -6,6 +6,7 @@ from functools import partial
 from pages.components.shell import jobs
 from pages.components.stores import pairs
 from transformer.errors import TaskError
+from transformer.tasks.own_pairs.layout import Choices
 
 READING = jobs.Queue(2, "waiting for other files to be read")
 
@@ -48,13 +49,34 @@ def _work(id: str, bpe_size: int | None) -> Generator[object, None, None]:
         source = pairs.source_of(folder) or data
         for path in folder.glob("tmp*.tsv"):  # of a reading that was stopped
             path.unlink(missing_ok=True)
+    files = [str(source.resolve())]
+    how: list[str] = []
+    if source != data:
+        how = _flags(pairs.choices_of(folder))
+        if (targets := folder / "targets").is_file():
+            files.append(str(targets.resolve()))
     into = ["--into", str(folder.resolve())]
-    for said in jobs.command("pairs", str(source.resolve()), *size, *into):
+    for said in jobs.command("pairs", *files, *size, *how, *into):
         if (share := said.removesuffix("%")).isdecimal():
             yield int(share) / 100
         yield ""
     kept = pairs.find(id, bpe_size)
     if kept is None or (kept.survey is None and kept.problem is None):
         raise TaskError("The pairs could not be read: the process that reads them ended early.")
-    if kept.text is None and kept.problem is None and source != data:
+    otherwise = kept.survey is not None and kept.survey.understood.can_be_otherwise
+    chosen = kept.choices != Choices()
+    if kept.text is None and kept.problem is None and source != data and not (otherwise or chosen):
         source.unlink(missing_ok=True)  # data.tsv has all that is needed
+
+
+def _flags(choices: Choices) -> list[str]:
+    """As the command line takes them."""
+    words = []
+    if choices.encoding:
+        words += ["--encoding", choices.encoding]
+    for side, place in (("source", choices.source), ("target", choices.target)):
+        if isinstance(place, int):
+            words += [f"--{side}-column", str(place + 1)]
+    if choices.header is not None:
+        words += ["--header", str(choices.header).lower()]
+    return words

@@ -4,13 +4,14 @@ Found from the first thousand lines. Whatever is understood of a file is said, a
 """
 
 import csv
-import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from transformer.errors import TaskError
+from transformer.files import is_formula
+from transformer.tasks.own_pairs import json_lines
 from transformer.tasks.own_pairs.names import is_language, is_name, is_source, is_target
 
 ARROW = "=>"
@@ -76,12 +77,16 @@ class Layout:
             ValueError: it is none of this form; the message says why.
         """
         if self.form == "json":
-            return _json_cells(line, self.header)
+            return json_lines.cells_of(line, self.header)
         if self.form == "labels":
             found = LABELLED.fullmatch(line)
             return list(found.groups()) if found else [line]
         if self.form == "csv":
-            return _csv_cells(line, self.delimiter, self.tight)
+            cells = _csv_cells(line, self.delimiter, self.tight)
+            # What keeps a text from being a formula, as our own exports write it, is no part of it.
+            return [
+                cell[1:] if cell[:1] == "'" and is_formula(cell[1:]) else cell for cell in cells
+            ]
         if self.delimiter == "  ":
             return re.split(r"\s{2,}", line.strip(), maxsplit=1)
         if self.delimiter == "|||":
@@ -156,7 +161,7 @@ def find_layout(lines: Sequence[str], *, comma: bool, choices: Choices) -> Layou
 def _form(lines: Sequence[str], comma: bool) -> Layout:
     least = (1 - MOST_ODD) * len(lines)
     if lines and lines[0].lstrip()[:1] in ("{", "["):
-        names = _json_names(lines)
+        names = json_lines.names_of(lines)
         if names:
             return Layout("json", columns=len(names), header=names)
     if lines and sum(LABELLED.fullmatch(line) is not None for line in lines) >= least:
@@ -279,59 +284,6 @@ def _unquoted(cell: str) -> str:
     inner = cell[1:-1]
     sound = len(cell) > 1 and cell[0] == cell[-1] == '"' and '"' not in inner.replace('""', "")
     return inner.replace('""', '"') if sound else cell
-
-
-# --- JSON Lines ------------------------------------------------------------------------------
-
-
-def _parsed(line: str) -> Mapping[str, object]:
-    """One record by name; lists by their places; a nested object (as "translation") is opened.
-
-    Raises:
-        ValueError: it is none.
-    """
-    try:
-        record = json.loads(line.strip().removesuffix(","))
-    except RecursionError:
-        raise ValueError("it is nested too deep") from None
-    if isinstance(record, list):
-        return {str(place + 1): value for place, value in enumerate(record)}
-    if not isinstance(record, dict):
-        raise ValueError("it is no object")
-    flat: dict[str, object] = {}
-    for name, value in record.items():
-        flat |= value if isinstance(value, dict) else {name: value}
-    return flat
-
-
-def _json_names(lines: Sequence[str]) -> tuple[str, ...]:
-    """The names of the fields, of a text or a number, in the order of the first record."""
-    records = []
-    for line in lines:
-        try:
-            records.append(_parsed(line))
-        except ValueError:
-            continue
-    if len(records) < (1 - MOST_ODD) * len(lines) or not records:
-        return ()
-    names = [name for name, value in records[0].items() if isinstance(value, str | int | float)]
-    return tuple(names) if len(names) > 1 else ()
-
-
-def _json_cells(line: str, names: Sequence[str]) -> list[str]:
-    try:
-        record = _parsed(line)
-    except ValueError:
-        raise ValueError("the line is not the JSON of one pair") from None
-    values = (record.get(name) for name in names)
-    return [
-        ""
-        if value is None
-        else value
-        if isinstance(value, str)
-        else json.dumps(value, ensure_ascii=False)
-        for value in values
-    ]
 
 
 # --- The first line --------------------------------------------------------------------------
