@@ -73,7 +73,7 @@ RUNS = Screen(f"Runs, {MANY}", "runs", ".run_table tbody tr >> nth=0", ".run_tab
 
 def screens(finished: Run, failed: Run, live: Run) -> tuple[Screen, ...]:
     """All pages in the states that matter."""
-    state = "[data-testid=stMain] p:has(strong) >> nth=0"
+    state = ".run-verdict"
     return (
         OVERVIEW,
         Screen("Train, idle", "train?task=reverse", "h1", "[data-testid=stButton] >> nth=0"),
