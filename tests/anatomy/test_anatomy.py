@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from tests.support.checkpoint_files import make
+from tests.support.marian_models import TEXTS, make_marian
 from transformer.anatomy.boxes import Box, boxes
 from transformer.anatomy.code import MODEL, code_of, lines_of
 from transformer.anatomy.drawing import anatomy_svg
@@ -17,9 +18,11 @@ from transformer.anatomy.forward_pass import ForwardPass, forward_pass
 from transformer.anatomy.without import can_be_left_out, without
 from transformer.checkpoint import Checkpoint
 from transformer.config import TransformerConfig
+from transformer.decoding.steps import normalised
 from transformer.decoding.strategies import Greedy, decode
 from transformer.faults import plant
 from transformer.hooks import Trace, hook_points, own_modules, record
+from transformer.interop.marian.convert import import_marian
 
 ROOT = Path(__file__).parents[2]
 BUNDLED = sorted(path.stem for path in (ROOT / "checkpoints").glob("*.safetensors"))
@@ -52,7 +55,8 @@ def assert_true(run: ForwardPass, box: Box, trace: Trace, logits: Tensor) -> Non
     value, model = run.value(box), run.checkpoint.model
     find: Any = model.get_submodule
     if box.stack == "output":
-        wanted = logits if box.part == "logits" else torch.softmax(logits, dim=-1)
+        likely = normalised(logits.clone(), run.checkpoint.config).exp()
+        wanted = logits if box.part == "logits" else likely
         close(value, wanted)
         return
     stack = {"source": "encoder", "target": "decoder"}.get(box.stack, box.stack)
@@ -133,6 +137,13 @@ def test_other_architectures_have_their_own_boxes(name: str) -> None:
     assert ("scale" in parts) == config.scale_embeddings
     first = [box.part for box in boxes(config) if box.stack == "encoder" and box.layer == 0]
     assert first[0] == ("norm" if config.norm_first else "queries")
+
+
+def test_an_imported_marianmt_shows_its_own_numbers(tmp_path: Path) -> None:
+    make_marian(tmp_path / "marian", seed=1)
+    checkpoint = import_marian(tmp_path / "marian")
+    assert not checkpoint.config.norm_first
+    assert_all_true(checkpoint, TEXTS[0], step=1)
 
 
 def test_a_pass_leaves_nothing_behind() -> None:
