@@ -53,6 +53,7 @@ def open_slider(page: Page, runs: Server, run: Run, more: str = "") -> None:
     page.goto(f"{runs.url}/?run={run.id}{more}")
     expect(page.get_by_role("slider")).to_be_visible()
     settle(page)
+    page.get_by_label("Heads").select_option("all")  # of many heads, one kind is shown at first
 
 
 def place(page: Page) -> tuple[int, int]:
