@@ -71,9 +71,9 @@ def test_every_action_by_keyboard(server: Server, new_page: NewPage, truth: Trut
     # Switched off on the head itself.
     page.locator(".power").focus()
     press(page, "Enter")
-    expect(page.get_by_text("Without encoder 2.2")).to_be_visible()
+    expect(page.get_by_text("Without encoder 2.3")).to_be_visible()
     press(page, "Enter")
-    expect(page.get_by_text("Without encoder 2.2")).to_have_count(0)
+    expect(page.get_by_text("Without encoder 2.3")).to_have_count(0)
     # Heads' lines on and off; tokens walked, picked, added, let go.
     page.get_by_role("button", name="Lines", exact=True).focus()
     press(page, "Enter")
