@@ -30,6 +30,7 @@ from benchmarks.peers.training_peers import (
 )
 from transformer.model import Transformer
 from transformer.tasks.own_pairs.task import OwnPairs
+from transformer.tasks.presets import prepare
 from transformer.training.batches import Batch, Encoded, collate, encode, training_batches
 from transformer.training.distributed import World
 from transformer.training.loop import Begin, Training, Update
@@ -38,6 +39,9 @@ from transformer.vocabulary.vocabulary import PAD_ID
 
 PART = "training"
 NOT_FASTER = "not probed faster here"
+PRESET = "as the presets do"
+PRESET_TASKS = {"tiny": "reverse", "small": "sort"}
+"""The sizes that are presets, each with a task that people train with it."""
 
 
 @dataclass(frozen=True)
@@ -221,6 +225,50 @@ def variable_lengths(size: Size, plan: Plan) -> Row:
     )
 
 
+def as_presets(size: Size, plan: Plan) -> Row:
+    """What people train live: a letter task with the preset of this name, Adam for both.
+
+    Width 64, no dropout, batches by length, with what padding is left masked; both get the same
+    batches, made as they come.
+    """
+    task, config = prepare(PRESET_TASKS[size.name], size.name)
+    model, pairs = config.model, config.training.batch_size
+    settings = training_config(pairs, label_smoothing=0.0, precision="fp32")
+    steps = 4 if plan.quick else 16
+    small = Size(
+        size.name, model.d_model, model.num_encoder_layers, pairs, 0, num_heads=model.num_heads
+    )
+
+    def updates() -> Iterator[Update]:
+        torch.manual_seed(1)
+        network = Transformer(model).to(plan.device)
+        world = World(device=torch.device(plan.device))
+        for event in Training(network, task, settings, world).events():
+            if isinstance(event, Update):
+                yield event
+
+    torch.manual_seed(1)
+    theirs, logits = by_tutorial(small, model.target_vocab_size, 0.0)
+    step = usual_step(theirs.to(plan.device), logits, smoothing=0.0)
+    shares = training_batches(task, model, settings)
+
+    def tutorials() -> float:
+        for _ in range(steps):
+            batch = next(shares).batch.to(torch.device(plan.device))
+            step(batch.source, batch.target_in, batch.target_out)
+        return float(steps)
+
+    samples = {OURS: own_sample(updates(), steps, float(steps)), NN: tutorials}
+    notes = {
+        OURS: "fp32, Adam; clips the gradient, checks that it is finite",
+        NN: "fp32, default Adam; gradient not clipped; padding masks; output not tied",
+    }
+    case = f"{pairs} pairs of {task.name}, {model.target_vocab_size} in the vocabulary"
+    title = f"d{model.d_model} {model.num_encoder_layers}+{model.num_decoder_layers}"
+    found = plan.measure(samples)
+    return Row(PART, PRESET, size.name, "update", found, notes, {"batch": case, "model": title})
+
+
 def real_tokens(pair: Encoded) -> int:
     """Source and target tokens of a pair, <eos> of both included."""
     return len(pair[0]) + len(pair[1]) + 2
@@ -228,6 +276,7 @@ def real_tokens(pair: Encoded) -> int:
 
 def measure(plan: Plan) -> Iterator[Row]:
     for size in plan.sizes:
-        for what in (equal_lengths, variable_lengths):
-            yield what(size, plan)
-            gc.collect()
+        for what in (equal_lengths, variable_lengths, as_presets):
+            if what is not as_presets or size.name in PRESET_TASKS:
+                yield what(size, plan)
+                gc.collect()

@@ -117,8 +117,8 @@ def joey(size: Size, tokens: int) -> tuple[nn.Module, Logits]:
     return nn.ModuleDict(parts), logits
 
 
-def by_tutorial(size: Size, tokens: int) -> tuple[nn.Module, Logits]:
-    model = tutorial.Seq2SeqTransformer(size, tokens)
+def by_tutorial(size: Size, tokens: int, dropout: float = DROPOUT) -> tuple[nn.Module, Logits]:
+    model = tutorial.Seq2SeqTransformer(size, tokens, dropout)
     return model, lambda source, target: model(source.T, target.T).transpose(0, 1)
 
 
@@ -157,7 +157,10 @@ def installed(module: str, what: str) -> bool:
 
 
 def usual_step(
-    model: nn.Module, logits: Logits, dtype: torch.dtype = torch.float32
+    model: nn.Module,
+    logits: Logits,
+    dtype: torch.dtype = torch.float32,
+    smoothing: float = SMOOTHING,
 ) -> Callable[[Tensor, Tensor, Tensor], float]:
     """The loop body of PyTorch's tutorial, with label smoothing; returns the loss in nats.
 
@@ -174,7 +177,7 @@ def usual_step(
             out.reshape(-1, out.size(-1)),
             target_out.reshape(-1),
             ignore_index=PAD_ID,
-            label_smoothing=SMOOTHING,
+            label_smoothing=smoothing,
         )
         loss.backward()
         optimizer.step()

@@ -28,20 +28,20 @@ class TokenEmbedding(nn.Module):
 class PositionalEncoding(nn.Module):
     table: Tensor
 
-    def __init__(self, d_model: int, max_length: int = 512) -> None:
+    def __init__(self, d_model: int, dropout: float, max_length: int = 512) -> None:
         super().__init__()
         rates = torch.exp(-torch.arange(0, d_model, 2) * math.log(10000) / d_model)
         angles = torch.arange(max_length)[:, None] * rates
         table = torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(-2)
         self.register_buffer("table", table[:, None])  # [position, 1, d_model]
-        self.dropout = nn.Dropout(DROPOUT)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.dropout(x + self.table[: x.size(0)])
 
 
 class Seq2SeqTransformer(nn.Module):
-    def __init__(self, size: Size, tokens: int) -> None:
+    def __init__(self, size: Size, tokens: int, dropout: float = DROPOUT) -> None:
         super().__init__()
         self.transformer = nn.Transformer(
             d_model=size.d_model,
@@ -49,11 +49,11 @@ class Seq2SeqTransformer(nn.Module):
             num_encoder_layers=size.layers,
             num_decoder_layers=size.layers,
             dim_feedforward=4 * size.d_model,
-            dropout=DROPOUT,
+            dropout=dropout,
         )
         self.source_embedding = TokenEmbedding(tokens, size.d_model)
         self.target_embedding = TokenEmbedding(tokens, size.d_model)
-        self.positions = PositionalEncoding(size.d_model)
+        self.positions = PositionalEncoding(size.d_model, dropout)
         self.generator = nn.Linear(size.d_model, tokens)
         for parameter in self.parameters():
             if parameter.dim() > 1:

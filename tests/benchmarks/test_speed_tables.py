@@ -12,6 +12,10 @@ from benchmarks.peers.sizes import SIZES, made_up_pairs
 from benchmarks.peers.targets import MET, MISSED, Target, cell, table
 from benchmarks.peers.training import PART, own_variants
 from benchmarks.peers.training_peers import MARIAN, NN
+from benchmarks.solved import ADAM, NOW, Curve, solved
+from benchmarks.solved import NN as TUTORIAL
+from benchmarks.solved import Training as TimedRun
+from benchmarks.solved import table as solved_table
 from transformer.training.precision import has_bf16
 
 
@@ -63,9 +67,9 @@ def row(size: str, ours: float, theirs: float) -> Row:
 
 
 def test_the_table_marks_what_is_met_and_what_is_missed() -> None:
-    lines = table([row("tiny", 1.0, 1.3), row("small", 1.0, 1.1)]).splitlines()
+    lines = table([row("tiny", 1.0, 1.6), row("small", 1.0, 1.1)]).splitlines()
     line = next(line for line in lines if NN in line and "fp32" in line)
-    assert "1.30 (1.30–1.30) of 1.25 ✓ | 1.10 (1.10–1.10) of 1.15 ✗ | not measured |" in line
+    assert "1.60 (1.60–1.60) of 1.5 ✓ | 1.10 (1.10–1.10) of 1.35 ✗ | not measured |" in line
     missing = next(line for line in lines if MARIAN in line)
     assert "not measured" in missing
 
@@ -96,3 +100,25 @@ def test_a_cost_is_met_from_below() -> None:
 def test_a_row_is_the_same_after_the_json() -> None:
     one = row("tiny", 1.0, 1.3)
     assert Row.from_dict(one.to_dict()).ratio(NN) == one.ratio(NN)
+
+
+def test_a_task_is_solved_once_the_median_of_the_seeds_stays_at_the_mark() -> None:
+    def curve(*exact: float) -> Curve:
+        return [(10 * n, float(n), one) for n, one in enumerate(exact, start=1)]
+
+    lucky = curve(0.99, 1.0, 0.995, 0.99)
+    assert solved([lucky]) == (1.0, 10)
+    assert solved([lucky, curve(0, 0, 0.99, 0.99), curve(0, 1, 0, 0.99)]) == (2.0, 20)
+    assert solved([lucky, curve(0, 0, 0, 0), curve(0, 0, 0, 0)]) is None
+    assert solved([curve(1.0, 0.98, 1.0, 1.0)]) == (3.0, 30)  # it must not fall again
+
+
+def test_the_table_of_the_solved_tasks_says_who_did_not_get_there() -> None:
+    def run(variant: str, seconds: float, exact: float) -> TimedRun:
+        return TimedRun("copy", variant, 1, [(100, seconds, exact)])
+
+    runs = [run(NOW, 10.0, 0.992), run(ADAM, 35.0, 0.999), run(TUTORIAL, 40.0, 0.1)]
+    line = solved_table(runs).splitlines()[-1]
+    assert "10 s, 100 updates; 99.2% after 10 s" in line
+    assert "not in 40 s: 10.0%" in line
+    assert line.endswith("| 3.5 |")

@@ -19,6 +19,8 @@ QUICK: dict[str, Any] = {
     "eval_examples": 8,
     "final_examples": 12,
     "threads": 1,
+    "optimizer": "adam",
+    "learning_rate": 2e-3,
     "precision": "fp32",  # else a trial decides, which two runs may settle differently
 }
 

@@ -8,10 +8,9 @@ from datetime import date
 from functools import cache, cached_property
 from random import Random
 from string import digits
-from types import MappingProxyType
 
 from transformer.config import DataConfig
-from transformer.tasks.base import GeneratedTask, Pair, Places
+from transformer.tasks.base import GeneratedTask, Pair, Places, few_updates
 from transformer.tasks.shipped import DATA
 from transformer.vocabulary import Vocabulary
 
@@ -125,7 +124,7 @@ class Dates(GeneratedTask):
     default_preset = "small"
     data_fields = ()
     solved_by = "reads the field"
-    default_training = MappingProxyType({"steps": 2000})
+    default_training = few_updates(600, 3e-3)
     target_vocabulary = Vocabulary("characters", digits + "-")
 
     def __init__(self, data: DataConfig) -> None:

@@ -6,7 +6,7 @@ from random import Random
 from string import ascii_lowercase
 
 from transformer.config import DataConfig
-from transformer.tasks.base import GeneratedTask, Pair, Places
+from transformer.tasks.base import GeneratedTask, Pair, Places, few_updates
 from transformer.vocabulary import Vocabulary
 
 MOST_LETTERS = 64
@@ -52,6 +52,7 @@ class Reverse(LetterTask):
     example = Pair("transformer", "remrofsnart")
     default_preset = "tiny"
     solved_by = "reverses"
+    default_training = few_updates(500, 5e-3)
 
     def answer(self, source: str) -> str:
         return source[::-1]
@@ -71,6 +72,7 @@ class Copy(LetterTask):
     example = Pair("attention", "attention")
     default_preset = "tiny"
     solved_by = "copies"
+    default_training = few_updates(300, 5e-3)
 
     def answer(self, source: str) -> str:
         return source
@@ -91,6 +93,7 @@ class Sort(LetterTask):
     example = Pair("workbench", "bcehknorw")
     default_preset = "small"
     solved_by = "sorts"
+    default_training = few_updates(450, 4e-3)
 
     def answer(self, source: str) -> str:
         return "".join(sorted(source))

@@ -256,7 +256,8 @@ class Training:
         Returns:
             the loss summed over our part, and the norm that the gradient had before it was clipped
         """
-        self.model.train()
+        if not self.model.training:
+            self.model.train()
         self.optimizer.zero_grad()
         # Each process has its part of the sum; gradients are averaged over the processes, so
         # that the size of the world must be made up for.
