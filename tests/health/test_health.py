@@ -45,6 +45,9 @@ SHORT = {
     "eval_examples": 64,
     "final_examples": 64,
     "threads": 1,
+    "optimizer": "adam",
+    "learning_rate": 2e-3,
+    "decay_fraction": 0.4,
 }
 
 
