@@ -98,6 +98,9 @@ def test_every_action_by_keyboard(server: Server, new_page: NewPage, truth: Trut
     expect(heading).to_have_text(title)
     expect(second).to_have_attribute("aria-pressed", "true")
     # The panels below, and a study in one of them.
+    page.locator(".power").focus()
+    press(page, "Enter")
+    settle(page)
     page.get_by_role("radio", name="All heads").focus()
     press(page, "ArrowRight", "Space")
     settle(page)
