@@ -44,13 +44,13 @@ def trained(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> list[
 def test_only_settings_that_differ_are_told_in_words() -> None:
     first = prepare("reverse", "tiny", training={"steps": 20})[1]
     changed = prepare(
-        "sort",
+        "copy",
         "tiny",
         model={"norm_first": not first.model.norm_first},
         training={"steps": 1500, "learning_rate": 1e-4},
     )[1]
     found = {row.name: row.values for row in differences([first, changed])}
-    assert found["task"] == ("Reverse letters", "Sort letters")
+    assert found["task"] == ("Reverse letters", "Copy letters")
     assert set(found["norm first"]) == {"yes", "no"}
     assert found["steps"] == ("20", "1,500")
     assert found["learning rate"][1] == "0.0001"
