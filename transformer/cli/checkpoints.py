@@ -150,7 +150,7 @@ def decode(options: argparse.Namespace) -> int:
     strategy = by_beam_size(options.beam, alpha)
     texts = _inputs(options.text)
     found: dict[int, Answer] = {}
-    for progress in checkpoint.answering(texts, strategy):
+    for progress in checkpoint.answering(texts, strategy, margins=False):
         found.update(progress.new)
     failed = False
     for place, text in enumerate(texts):
