@@ -153,7 +153,7 @@ def test_baselines_that_agree_are_one_line(trained: list[Run]) -> None:
 
 
 def test_curves_csv_is_tidy_and_holds_every_number(trained: list[Run]) -> None:
-    exported = curves_csv([(run.about()["name"], run) for run in trained]).decode()
+    exported = curves_csv([(run.about()["name"], run) for run in trained]).decode("utf-8-sig")
     rows = list(csv.DictReader(io.StringIO(exported, newline="")))
     assert list(rows[0])[:8] == [
         *("run", "id", "step", "seconds", "tokens", "kind", "loss", "exact_match"),
