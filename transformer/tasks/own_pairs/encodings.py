@@ -1,9 +1,9 @@
 """Which encoding a text without UTF-8 was written in, guessed from how often letters occur.
 
-`charset-normalizer`, which comes along with Streamlit, was measured first: of twenty short files of
-sentence pairs, half of them in English as such files are, it names seven rightly. Pairs are short
-and mixed, so what is judged here are only the words that are not ASCII, each candidate against the
-letters of its own languages.
+Pairs are short and mixed, half of them in English as such files are, where guessers made for long
+texts (`charset-normalizer`, which comes along with Streamlit) have little to go by. So what is
+judged here are only the words that are not ASCII, each candidate against the letters of its own
+languages.
 """
 
 import math
