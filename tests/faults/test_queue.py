@@ -20,10 +20,10 @@ SLOTS = {"WORKBENCH_TRAINERS": "2"}
 APP = """
 import sys, time
 from pathlib import Path
-from transformer.runs.queue import look
+from transformer.runs.queue import poll
 print("looks", flush=True)
 while True:
-    look(Path(sys.argv[1]))
+    poll(Path(sys.argv[1]))
     time.sleep(0.05)
 """
 
