@@ -18,7 +18,7 @@ from transformer.model import Transformer
 from transformer.vocabulary import Vocabulary
 
 TEXTS = {
-    "": "Type at least one token",
+    "": "Type an input above",
     "a" * 10_000: "this model reads at most 127",
     "🙂": "does not know 🙂",
     "ABC": "does not know A, B, C. Try lower case.",

@@ -77,7 +77,7 @@ def give_file(page: Page, content: bytes, name: str = "many.tsv") -> None:
 def downloaded(page: Page, name: str | re.Pattern[str]) -> list[dict[str, str]]:
     with page.expect_download() as waiting:
         press(page, name)
-    text = Path(waiting.value.path()).read_text("utf-8")
+    text = Path(waiting.value.path()).read_text("utf-8-sig")
     return list(csv.DictReader(io.StringIO(text, newline="")))
 
 

@@ -55,7 +55,7 @@ def test_a_run_just_trained_is_what_all_pages_show(server: Server, new_page: New
 def test_a_word_given_on_the_overview_goes_along(server: Server, new_page: NewPage) -> None:
     page = new_page()
     page.goto(server.url)
-    field = page.get_by_role("textbox", name="An English word")
+    field = page.get_by_role("textbox", name="Type a name or a word")
     field.fill("Knight")
     field.press("Enter")
     expect(page.get_by_text("N AY T").first).to_be_visible()

@@ -104,9 +104,9 @@ def test_five_thousand_lines_of_ones_own_are_learned(server: Server, new_page: N
     expect(page.get_by_role("combobox", name="Run")).to_have_value(name)
     verdict = page.locator(".run-verdict")
     expect(verdict).to_contain_text("of 60 unseen inputs right")
-    shown = re.search(r"([\d.]+) % of 60", verdict.inner_text())
+    shown = re.search(r"([\d.]+)( %)? of 60", verdict.inner_text())
     assert shown is not None
-    assert float(shown[1]) > 10
+    assert float(shown[1]) > (10 if shown[2] else 6)
 
     # The saved file against the same model untrained, made again from its seed.
     run = list_runs(server.folder / "runs")[0]

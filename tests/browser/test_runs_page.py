@@ -106,7 +106,7 @@ def test_table_is_sorted_searched_and_saved(
     with page.expect_download() as download:
         page.get_by_role("button", name="Table as CSV").click()
     download.value.save_as(tmp_path / "runs.csv")
-    [row] = csv.DictReader(io.StringIO((tmp_path / "runs.csv").read_text("utf-8")))
+    [row] = csv.DictReader(io.StringIO((tmp_path / "runs.csv").read_text("utf-8-sig")))
     assert (row["name"], row["id"]) == (MARKUP, runs[2].id)
     names.first.click()
     page.wait_for_url(re.compile(f"train.*run={runs[2].id}"))
@@ -125,7 +125,7 @@ def test_curves_and_figure_are_saved_without_another_machine(
         download.value.save_as(tmp_path / "file")
         return (tmp_path / "file").read_bytes()
 
-    rows = list(csv.DictReader(io.StringIO(save("Curves as CSV").decode())))
+    rows = list(csv.DictReader(io.StringIO(save("Curves as CSV").decode("utf-8-sig"))))
     assert {row["id"] for row in rows} == {run.id for run in runs[1:]}
     assert len(rows) == sum(len(run.metrics()) for run in runs[1:])
 

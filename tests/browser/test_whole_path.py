@@ -83,10 +83,10 @@ def test_overview_is_alive(server: Server, new_page: NewPage) -> None:
     page.goto(server.url)
     expect(page.get_by_text("It says T R AE N S F AO R M ER")).to_be_visible()
     expect(page.locator(".large canvas").first).to_be_visible()
-    field = page.get_by_label("An English word")
+    field = page.get_by_label("Type a name or a word")
     field.fill("Laughter")
     field.press("Enter")
-    expect(page.get_by_text("It says L AE F T ER: AE as in cat, ER as in her.")).to_be_visible()
+    expect(page.get_by_text("It says L AE F T ER (AE as in cat, ER as in her)")).to_be_visible()
 
 
 def test_a_trained_model_behaves_the_same_after_download_and_upload(
