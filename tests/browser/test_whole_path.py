@@ -82,7 +82,7 @@ def test_overview_is_alive(server: Server, new_page: NewPage) -> None:
     page = new_page()
     page.goto(server.url)
     expect(page.get_by_text("It says T R AE N S F AO R M ER")).to_be_visible()
-    expect(page.locator(".large canvas").first).to_be_visible()
+    expect(page.locator(".word_map .token").first).to_be_visible()
     field = page.get_by_label("Type a name or a word")
     field.fill("Laughter")
     field.press("Enter")
