@@ -27,7 +27,9 @@ ADDRESSES = {
 }
 
 
-@pytest.mark.parametrize(("name", "scheme"), zip(ADDRESSES, cycle(("light", "dark")), strict=False))
+@pytest.mark.parametrize(
+    ("name", "scheme"), list(zip(ADDRESSES, cycle(("light", "dark")), strict=False))
+)
 def test_a_page_is_whole_on_a_phone_and_accessible_in_both_themes(
     server: Server, new_page: NewPage, name: str, scheme: str
 ) -> None:
