@@ -101,7 +101,7 @@ def test_the_table_of_strategies_is_what_they_write(
     open_panel(page, server, "strategies", PANELS["strategies"] + "&beam=8&alpha=1.0")
     with page.expect_download() as download:
         page.get_by_role("button", name="Strategies (CSV)").click()
-    rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text("utf-8"))))
+    rows = list(csv.DictReader(io.StringIO(Path(download.value.path()).read_text("utf-8-sig"))))
     by_name = {row["strategy"]: row for row in rows}
     [greedy] = decode(reverse.model, reverse.encode(HARD))
     assert by_name["greedy"]["output"] == reverse.target_vocabulary.decode(greedy.tokens)

@@ -159,7 +159,7 @@ def test_branches_are_made_named_compared_and_walked_by_keyboard(
     settle(page)
     with page.expect_download() as download:
         page.get_by_role("button", name="All branches, step by step (CSV)").click()
-    lines = Path(download.value.path()).read_text("utf-8").splitlines()
+    lines = Path(download.value.path()).read_text("utf-8-sig").splitlines()
     assert lines[0].startswith("branch,step,token")
     assert any(line.startswith("with <b>q</b>!~*,3,q,True,-") for line in lines)
     # All of it by its address, in another browser.
