@@ -160,7 +160,7 @@ def test_a_run_outlives_its_tab(server: Server, new_page: NewPage) -> None:
     other.goto(f"{server.url}/train")
     # Train opens on one's own run, the newest.
     expect(other.get_by_role("combobox", name="Run")).to_have_value(re.compile("^Sort letters "))
-    expect(other.get_by_text(re.compile("(?i)^training · step"))).to_be_visible()
+    expect(other.get_by_text(re.compile("^training · step", re.IGNORECASE))).to_be_visible()
     assert run.status().state in ACTIVE
     other.get_by_role("button", name="Stop and keep what was learned").click()
     expect(other.get_by_text("Stopped; what was learned is saved")).to_be_visible()
