@@ -35,8 +35,8 @@ EXPERIMENT = Experiment(
     title="A leak looks like success",
     claim="Without the causal mask the loss is lower than it should be, and what is written is "
     "nonsense.",
-    source="reported again and again: jadore801120/attention-is-all-you-need-pytorch issue 19, "
-    "huggingface/transformers issue 48745",
+    source="reported again and again: jadore801120/attention-is-all-you-need-pytorch#19, "
+    "huggingface/transformers#48745",
     published="98 % accuracy after an epoch, translations are nonsense",
     what="Two models learn to reverse words of up to 8 letters, 500 updates each; one has no "
     "causal mask in its decoder.",
