@@ -3,15 +3,16 @@
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import reduce
 from typing import Any
 
 from transformer.config import RunConfig
 from transformer.errors import RunError
 from transformer.runs.attention import AttentionHistory
-from transformer.runs.comparison import PARTS, in_words
+from transformer.runs.comparison import PARTS, in_words, name_in_words
 from transformer.runs.directory import Run
 from transformer.runs.goals import PENDING, read_goals
-from transformer.runs.metrics import History, Sample
+from transformer.runs.metrics import History, Record, Sample
 from transformer.runs.snapshots import snapshots
 from transformer.runs.table import task_title
 from transformer.runs.verdict import Verdict, verdict_of
@@ -68,16 +69,13 @@ class Report:
     @property
     def scores(self) -> dict[str, dict[str, float | None]]:
         """Loss and exact match before the first update, and at the last evaluation."""
-        found = list(self.history.evaluations.values())
-
-        def of(order: Sequence[Any]) -> dict[str, float | None]:
-            def first(name: str) -> float | None:
-                return next((v for one in order if (v := getattr(one, name)) is not None), None)
-
-            return {name: first(name) for name in ("loss", "exact_match")}
-
-        untrained = [one for one in found if one.step == 0]
-        return {"untrained": of(untrained), "trained": of(found[::-1])}
+        evaluations = self.history.evaluations
+        untrained = evaluations.get(0, Record("eval", 0))
+        trained = reduce(Record.updated, evaluations.values(), untrained)
+        return {
+            name: {"loss": one.loss, "exact_match": one.exact_match}
+            for name, one in (("untrained", untrained), ("trained", trained))
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """The numbers, as the page carries them."""
@@ -110,7 +108,7 @@ class Report:
 def settings_in_words(config: RunConfig) -> list[tuple[str, str, str]]:
     """Every setting: (part, name, value), as the form writes them."""
     return [
-        (part, name.replace("_", " ") if name not in ("d_model", "d_ff") else name, in_words(value))
+        (part, name_in_words(name), in_words(value))
         for part, _ in PARTS
         for name, value in asdict(getattr(config, part)).items()
     ]

@@ -63,15 +63,17 @@ def differences(configs: Sequence[RunConfig]) -> list[Difference]:
             values = [getattr(getattr(config, part), item.name) for config in configs]
             if item.name == "task":
                 values = [task_title(name) for name in values]
-            # As the form writes it; these two are symbols, not words.
-            plain = item.name in ("d_model", "d_ff")
-            name = item.name if plain else item.name.replace("_", " ")
-            rows.append((name, item.metadata["help"], values))
+            rows.append((name_in_words(item.name), item.metadata["help"], values))
     return [
         Difference(name, help, tuple(map(in_words, values)))
         for name, help, values in rows
         if any(value != values[0] for value in values)
     ]
+
+
+def name_in_words(name: str) -> str:
+    """A setting's name in a table; the paper's symbols are not words."""
+    return name if name in ("d_model", "d_ff") else name.replace("_", " ")
 
 
 def in_words(value: object) -> str:

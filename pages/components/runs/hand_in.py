@@ -1,6 +1,7 @@
 """Hand in a run as one page; and, for who collects them, many such pages as one table."""
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import streamlit as st
@@ -12,6 +13,9 @@ from transformer.report.contents import MOST_CHARACTERS, report_on
 from transformer.report.page import page_of
 from transformer.report.reading import MOST_BYTES, HandedIn, read_report
 from transformer.runs.directory import Run
+
+if TYPE_CHECKING:
+    from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 MOST_FILES = 200
 COLUMNS = {
@@ -69,12 +73,12 @@ def handed_in() -> None:
         max_upload_size=MOST_BYTES >> 20,
         help="Drop as many as there are. Their numbers are read; nothing in them runs.",
     )
-    found, refused = [], []
-    for file in files[:MOST_FILES]:
-        try:
-            found.append(read_report(file.getvalue(), file.name))
-        except RunError as error:
-            refused.append(str(error))
+    # A page is drawn anew for every click on it; a file is read once.
+    before: dict[str, HandedIn | str] = st.session_state.get("handed in", {})
+    read = {one.file_id: before.get(one.file_id) or _read(one) for one in files[:MOST_FILES]}
+    st.session_state["handed in"] = read
+    found = [one for one in read.values() if isinstance(one, HandedIn)]
+    refused = [one for one in read.values() if isinstance(one, str)]
     if len(files) > MOST_FILES:
         refused.append(f"Only the first {MOST_FILES} are read: drop the others afterwards.")
     for sentence in refused:
@@ -92,6 +96,14 @@ def handed_in() -> None:
         on_click="ignore",
         icon=":material/download:",
     )
+
+
+def _read(file: "UploadedFile") -> HandedIn | str:
+    """What a file says, or why it is refused."""
+    try:
+        return read_report(file.getvalue(), file.name)
+    except RunError as error:
+        return str(error)
 
 
 def _row(one: HandedIn) -> dict[str, object]:
