@@ -11,6 +11,7 @@ import streamlit as st
 
 from pages.components.attention.sides import Shown
 from pages.components.shell.address import Message
+from pages.components.shell.mount import OFFLINE_STYLE
 from pages.components.widgets.attention_explorer import WIDGET, pack
 from pages.components.widgets.live_model import live_page, why_not
 from transformer.analysis.heads import Head
@@ -26,22 +27,6 @@ PAGE = """<!doctype html>
   script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:">
 <title>{title}</title>
 <style>
-:root {{
-  color-scheme: light dark;
-  --st-font: system-ui, sans-serif; --st-code-font: ui-monospace, monospace;
-  --st-base-radius: 0.4rem; --st-primary-color: #0b57d0; --st-background-color: #ffffff;
-  --st-secondary-background-color: #f2f5f9; --st-text-color: #0d1116; --st-border-color: #c4c9d0;
-}}
-@media (prefers-color-scheme: dark) {{
-  :root {{
-    --st-primary-color: #8ab8ff; --st-background-color: #11151a;
-    --st-secondary-background-color: #1b2129; --st-text-color: #e6eaef; --st-border-color: #4a525c;
-  }}
-}}
-body {{
-  margin: 1.5rem auto; padding: 0 1rem; max-width: 1240px; font-family: var(--st-font);
-  background: var(--st-background-color); color: var(--st-text-color);
-}}
 {css}
 </style>
 </head>
@@ -146,14 +131,12 @@ def offline_page(sides: Sequence[Shown], told: str) -> bytes:
     shown = sides[0]
     data = pack([one.side for one in sides], Message(told, 1))
     title = f"Attention of a model for the task {shown.checkpoint.task}"
-    # In Streamlit the module's export is called; here it has a name.
-    js = WIDGET.script.replace("export default function (", "function draw(", 1)
     page = PAGE.format(
         title=html.escape(visible(title)),
         summary=html.escape(visible(f"Input: {shown.text} · Output: {shown.inspection.output}")),
-        css=WIDGET.style,
+        css=OFFLINE_STYLE + WIDGET.style,
         widget=WIDGET.html,
-        js=js.replace("</", "<\\/"),
+        js=WIDGET.script_alone,
         data=base64.b64encode(data).decode(),
     )
     return page.encode("utf-8", "backslashreplace")

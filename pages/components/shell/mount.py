@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 WIDGETS = Path(__file__).parents[1] / "widgets"
 SHARED = WIDGETS / "shared"
+OFFLINE_STYLE = (SHARED / "offline.css").read_text("utf-8")
+"""For a page that holds widgets without Streamlit around them."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,12 @@ class Widget:
         return "\n".join(path.read_text("utf-8") for path in (*shared, *others, own))
 
     @property
+    def script_alone(self) -> str:
+        """For a page without Streamlit, that imports nothing: its export is a function ``draw``."""
+        named = self.script.replace("export default function (", "function draw(", 1)
+        return inside_script(named)
+
+    @property
     def style(self) -> str:
         return (WIDGETS / self.name / f"{self.name}.css").read_text("utf-8")
 
@@ -46,6 +54,11 @@ class Widget:
     def draw(self, **arguments: object) -> None:
         """Draw it with Streamlit's arguments for a component: data, key, on_..._change."""
         _registered(self)(**arguments)
+
+
+def inside_script(code: str) -> str:
+    """Code that cannot end the element it stands in."""
+    return code.replace("</", "<\\/")
 
 
 @st.cache_resource

@@ -8,7 +8,7 @@ import html
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pages.components.shell.mount import WIDGETS, pack
+from pages.components.shell.mount import OFFLINE_STYLE, WIDGETS, inside_script, pack
 from pages.components.widgets.attention_explorer import WIDGET
 from transformer.analysis.heads import KINDS
 from transformer.errors import UserError
@@ -102,19 +102,13 @@ def live_page(checkpoint: "Checkpoint", title: str, examples: Sequence[str] = ()
     page = PAGE.format(
         title=html.escape(visible(title)),
         about=f"A Transformer with {config.num_parameters:,} parameters.",
-        css=WIDGET.style + (folder / "live_page.css").read_text("utf-8"),
+        css=OFFLINE_STYLE + WIDGET.style + (folder / "live_page.css").read_text("utf-8"),
         widget=WIDGET.html,
-        # In Streamlit the module's export is called; here it has a name.
-        explorer=_script(WIDGET.script.replace("export default function (", "function draw(", 1)),
-        scripts=_script("\n".join(scripts)),
+        explorer=WIDGET.script_alone,
+        scripts=inside_script("\n".join(scripts)),
         data=base64.b64encode(data).decode(),
     )
     return page.encode("utf-8", "backslashreplace")
-
-
-def _script(code: str) -> str:
-    """Code that cannot end its element."""
-    return code.replace("</", "<\\/")
 
 
 def _vocabulary(vocabulary: Vocabulary) -> dict[str, object]:
