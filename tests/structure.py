@@ -21,10 +21,11 @@ LAYERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("vocabulary", "tasks", "model", "hooks", "dropout"),
         ("decoding",),
         ("checkpoint", "training"),
-        ("runs", "interop", "analysis", "figures"),
+        ("runs", "analysis", "figures"),
         ("trainer", "evaluation"),
         ("faults", "health"),
         ("doctor", "experiments", "anatomy", "report"),
+        ("interop",),
         ("cli", "__main__"),
     ),
     "pages.components": (

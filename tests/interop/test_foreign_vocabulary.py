@@ -30,8 +30,24 @@ TOKENS = ["<unk>", "<pad>", "<s>", "</s>", "ein", "Haus", "zwei"]
         "\ufeff" + "\r\n".join(TOKENS) + "\r\n",
         "".join(f"{token}\t{number}\n" for number, token in reversed(list(enumerate(TOKENS)))),
         "".join(f"{token}\t{900 - number}\n" for number, token in enumerate(TOKENS)),
+        json.dumps({str(number): token for number, token in enumerate(TOKENS)}),
+        json.dumps({"word2idx": {t: n for n, t in enumerate(TOKENS)}, "idx2word": {"0": "<unk>"}}),
+        "".join(f"{number}\t{token}\n" for number, token in enumerate(TOKENS)),
+        "".join(f"{token}\t{min(0, 2 - n)}.5\n" for n, token in enumerate(TOKENS)).replace(
+            "\t0.5", "\t0"
+        ),
+        json.dumps(
+            {
+                "model": {"type": "BPE", "vocab": {t: n for n, t in enumerate(TOKENS) if n > 1}},
+                "added_tokens": [{"id": n, "content": t} for n, t in enumerate(TOKENS) if n < 4],
+            }
+        ),
+        json.dumps({"model": {"type": "Unigram", "vocab": [[token, -1.5] for token in TOKENS]}}),
     ],
-    ids=["list", "ids", "itos", "stoi", "lines", "bom", "numbered", "counted"],
+    ids=[
+        *("list", "ids", "itos", "stoi", "lines", "bom", "numbered", "counted", "tokens by id"),
+        *("word2idx", "id first", "SentencePiece", "tokenizer.json", "unigram"),
+    ],
 )
 def test_vocabularies_are_read(content: str) -> None:
     source, target = read_vocabularies(content.encode(), "vocab")
@@ -42,6 +58,12 @@ def test_vocabularies_are_read(content: str) -> None:
     made = arrange(source, 7, "source", ("eos",))
     assert made.rows == (1, 2, 3, 0, 4, 5, 6)
     assert made.vocabulary.encode("ein Haus") == [4, 5]
+
+
+def test_fairseq_lists_its_special_tokens_nowhere() -> None:
+    found, _ = read_vocabularies(b"ein 120\nHaus 31\nzwei 9\n", "dict.txt")
+    assert found.tokens == ("<s>", "<pad>", "</s>", "<unk>", "ein", "Haus", "zwei")
+    assert found.special == Special(pad=1, bos=0, eos=2, unk=3)
 
 
 def test_both_sides_may_be_in_one_file() -> None:
@@ -67,6 +89,8 @@ def test_both_sides_may_be_in_one_file() -> None:
         (b"a\n\nb\n", ["Line 2"]),
         (b"a\nb\na\n", ["a", "twice"]),
         (b"[" * 100_000, ["JSON"]),
+        (b'{"model": {"vocab": 3}}', ["tokenizer.json"]),
+        (b'{"model": {"vocab": {}}, "added_tokens": [{"content": "a", "id": "x"}]}', ["a", "id"]),
         (b'{"source": 3, "target": []}', ["target", "whole number"]),
     ],
 )

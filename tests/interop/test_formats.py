@@ -49,8 +49,9 @@ def test_what_no_format_takes_is_named_with_what_is_taken(tmp_path: Path) -> Non
     with pytest.raises(CheckpointError) as raised:
         formats.recognise(tmp_path / "notes.pt")
     assert str(raised.value) == (
-        "This is a text file. Taken are checkpoints of this app (.safetensors), state dicts of "
-        "PyTorch (.pt, .pth, .bin, .ckpt or .safetensors) and MarianMT models (.zip)."
+        "This is a text file. Taken are checkpoints of this app (.safetensors), captures of one's "
+        "own model (.safetensors), state dicts of PyTorch (.pt, .pth, .bin, .ckpt or .safetensors) "
+        "and MarianMT models (.zip)."
     )
     with pytest.raises(UserError, match="There is no file or folder"):
         formats.locate(str(tmp_path / "nothing"))

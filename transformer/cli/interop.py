@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from transformer.cli.terminal import boolean, check_output, note
 from transformer.config import TransformerConfig
 from transformer.errors import UserError, reading
+from transformer.interop.captured.format import CAPTURE
 from transformer.interop.foreign_vocabulary import (
     SPECIAL,
-    ForeignVocabulary,
+    Given,
     Sides,
-    checked,
-    numbered,
+    completed,
     read_vocabularies,
 )
 from transformer.interop.formats import FORMATS, locate
@@ -107,7 +107,14 @@ def import_model(options: argparse.Namespace) -> int:
     source, found = locate(str(options.source))
     if found.read is None:
         return _import_state_dict(source, options)
-    checkpoint = found.read(source)
+    if found is CAPTURE:
+        from transformer.interop.captured.convert import Told, import_capture
+
+        special = (_given("source", options), _given("target", options))
+        frame = options.source_frame or Told.frame
+        checkpoint = import_capture(source, Told(_both_read(options), special, frame))
+    else:
+        checkpoint = found.read(source)
     if options.out is None:
         note(f"{checkpoint.header.origin}. {checkpoint.header.notes}")
         return 0
@@ -168,25 +175,29 @@ def _report(found: "Survey", choices: "Choices") -> None:
 
 def _vocabularies(found: "Survey", choices: "Choices", options: argparse.Namespace) -> Sides:
     sizes = found.sizes(choices.roles)
-    read: list[ForeignVocabulary | None] = [None, None]
-    if options.vocabulary is not None:
-        read = list(_read(options.vocabulary))
-    if options.target_vocabulary is not None:
-        read[1] = _read(options.target_vocabulary)[1]
+    read = _both_read(options)
     made = []
     for side, vocabulary, size in zip(
         ("source", "target"), read, (sizes.source_vocab_size, sizes.target_vocab_size), strict=True
     ):
-        given: Mapping[str, int | None] = {**options.special, **getattr(options, f"{side}_special")}
-        if vocabulary is None:
-            special = replace(found.special, **given)
-            if not given:
-                note(f"  {side} special ids: {special} (guessed: {found.reasons['special']})")
-            made.append(numbered(size, special))
-        else:
-            special = checked(replace(vocabulary.special, **given), len(vocabulary.tokens))
-            made.append(replace(vocabulary, special=special))
+        given = _given(side, options)
+        if vocabulary is None and not given:
+            note(f"  {side} special ids: {found.special} (guessed: {found.reasons['special']})")
+        made.append(completed(vocabulary, size, found.special, given))
     return made[0], made[1]
+
+
+def _given(side: str, options: argparse.Namespace) -> Mapping[str, int | None]:
+    """Special ids of a side, as the flags say them."""
+    return {**options.special, **getattr(options, f"{side}_special")}
+
+
+def _both_read(options: argparse.Namespace) -> Given:
+    """The vocabularies of both sides, as far as files were given."""
+    source, target = (None, None) if options.vocabulary is None else _read(options.vocabulary)
+    if options.target_vocabulary is not None:
+        target = _read(options.target_vocabulary)[1]
+    return source, target
 
 
 def _read(path: Path) -> Sides:

@@ -36,6 +36,7 @@ class Reference:
     obstacles: why a checkpoint of ours cannot hold it, if it cannot.
     positions: what is wrong with them, if they follow a formula that is not the paper's.
     reused: the stacks whose layers all read the stack's input.
+    folded: whether what weights can take in is in them, rather than shown as a fault.
     """
 
     model: Transformer
@@ -45,6 +46,7 @@ class Reference:
     obstacles: list[str] = field(default_factory=list)
     positions: str = ""
     reused: list[str] = field(default_factory=list)
+    folded: bool = False
 
     def show(self, fault: str) -> None:
         if fault not in self.shown:
@@ -55,15 +57,19 @@ class Reference:
             self.choices.append(choice)
 
 
-def build(reading: Reading) -> Reference:
+def build(reading: Reading, *, folded: bool = False) -> Reference:
     """
+    Args:
+        folded: for a checkpoint of ours: what another scaling, deviation, formula of positions or
+            a missing W^O comes to is put into the weights, and not shown as a fault.
+
     Raises:
         Unmapped: no model of ours has such sizes or parts.
     """
     config = _config(reading)
     with torch.device("meta"):
         model = Transformer(config)
-    found = Reference(model, config)
+    found = Reference(model, config, folded=folded)
     _stems(found, reading)
     for ours, theirs in (
         (model.encoder.layers, reading.encoder),
@@ -144,14 +150,19 @@ def _activation_name(network: Network) -> str:
 
 def _eps(reading: Reading) -> float:
     norms = [s.norm for s in reading.sublayers if s.norm is not None]
-    return min(0.1, max(1e-12, norms[0].eps)) if norms else 1e-5
+    return min(0.1, max(1e-12, _true_eps(norms[0]))) if norms else 1e-5
+
+
+def _true_eps(norm: Norm) -> float:
+    """What is added to the variance; next to nothing where ε is added to the deviation."""
+    return 1e-12 if norm.outside else norm.eps
 
 
 # --- parts ----------------------------------------------------------------------------------------
 
 
 def _tensor(values: Any) -> Tensor:
-    return torch.from_numpy(np.array(values, dtype=np.float64))
+    return torch.from_numpy(np.array(values, dtype=np.float64, order="C"))
 
 
 def _set_linear(linear: nn.Linear, weight: Array, bias: Array) -> None:
@@ -168,6 +179,11 @@ def _set_norm(found: Reference, ours: LayerNorm, norm: Norm | None) -> None:
     if norm is None:
         return
     ours.eps = norm.eps
+    if found.folded and not norm.over_positions:
+        if norm.unbiased:
+            ours.gain.data *= math.sqrt((width - 1) / width)
+        ours.eps = _true_eps(norm)
+        return
     kinds: set[str] = set()
     for fault, seen in (
         ("layer-norm-unbiased", norm.unbiased),
@@ -209,7 +225,7 @@ def _attention(found: Reference, ours: MultiHeadAttention, read: Attention, widt
             "scores-multiplied": math.sqrt(read.d_k),
         }
         named = [n for n, number in known.items() if abs(scale / number - 1) < NEAR]
-        if named:
+        if named and not found.folded:
             found.show(named[0])
         else:
             factor = scale / right
@@ -221,7 +237,9 @@ def _attention(found: Reference, ours: MultiHeadAttention, read: Attention, widt
     _set_linear(ours.value, value.scale * value.weight, value.scale * value.bias)
     ours.num_heads = max(1, read.heads)
     inner = len(value.weight)
-    if read.output is None:
+    if read.output is None and found.folded and inner == width:
+        _set_linear(ours.output, np.eye(width), np.zeros(width))
+    elif read.output is None:
         found.show("output-projection-unused")
         _set_linear(ours.output, np.zeros((width, inner)), np.zeros(width))
     else:
@@ -289,7 +307,7 @@ def _stems(found: Reference, reading: Reading) -> None:
     root = math.sqrt(config.d_model)
     stems = (reading.source, reading.target)
     bare = all(abs(stem.scale - 1) < NEAR for stem in stems) and config.d_model > 1
-    if bare:
+    if bare and not found.folded:
         found.show("unscaled-embeddings")
     for side, stem, embedding in (
         ("source", reading.source, model.source_embedding),
@@ -310,10 +328,14 @@ def _embedding(found: Reference, side: str, stem: Stem, ours: Embedding, factor:
     ours.tokens.weight = nn.Parameter(_tensor(factor * stem.tokens))
     ours.tokens.num_embeddings = len(stem.tokens)
     ours.scale = math.sqrt(found.config.d_model)
+    if found.folded and abs(stem.scale - 1) < NEAR and factor == 1.0:
+        ours.scale = 1.0
     added, length = stem.positions.added, found.config.max_length
     formula = formula_of(added)
     if stem.positions.learned:
         found.choose(f"learned positions on the {side} side")
+    elif found.folded:
+        pass  # whatever it is, it is a table
     elif formula == "none":
         found.show("no-positions")
         added = sines("interleaved", length, found.config.d_model)

@@ -1,9 +1,10 @@
 """Vocabularies as others keep them: read from a file, with the special tokens found by name."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from transformer.errors import VocabularyError
@@ -47,6 +48,8 @@ class ForeignVocabulary:
 
 
 Sides = tuple[ForeignVocabulary, ForeignVocabulary]
+Given = tuple[ForeignVocabulary | None, ForeignVocabulary | None]
+"""Of both sides, as far as a person has them."""
 
 
 def numbered(size: int, special: Special) -> ForeignVocabulary:
@@ -72,6 +75,26 @@ def checked(special: Special, size: int) -> Special:
     return special
 
 
+def completed(
+    vocabulary: ForeignVocabulary | None,
+    size: int,
+    guess: Special,
+    given: Mapping[str, int | None],
+) -> ForeignVocabulary:
+    """A side's vocabulary, or its ids where it has none, with the special ids a person gave.
+
+    Args:
+        guess: the special ids where neither a vocabulary nor a person says them.
+
+    Raises:
+        VocabularyError: a special id is outside the vocabulary.
+    """
+    if vocabulary is None:
+        return numbered(size, replace(guess, **given))
+    special = checked(replace(vocabulary.special, **given), len(vocabulary.tokens))
+    return replace(vocabulary, special=special)
+
+
 def find_special(tokens: Sequence[str]) -> Special:
     """Special tokens by their names: <pad>, [PAD], <s>, </s>, <unk> and the like."""
     ids = {token.lower(): number for number, token in reversed(list(enumerate(tokens)))}
@@ -89,8 +112,10 @@ def find_special(tokens: Sequence[str]) -> Special:
 def read_vocabularies(content: bytes, name: str) -> Sides:
     """The vocabularies of both sides from one file; twice the same unless it has both.
 
-    Taken: a JSON list, an object of token to id, either under "itos", "stoi" or "tokens"; an object
-    with "source" and "target", each one of these; or text with one token a line.
+    Taken: a JSON list, an object of token to id or of id to token, either under "itos", "stoi",
+    "tokens", "word2idx" or "idx2word"; a ``tokenizer.json`` of Hugging Face's tokenizers; an object
+    with "source" and "target", each one of these; or text with one token a line, which may have its
+    id before or after it, its score (SentencePiece's .vocab) or its count (fairseq's dict.txt).
 
     Raises:
         VocabularyError: it is none of these, or its ids are not 0, 1, 2 and so on.
@@ -139,6 +164,11 @@ def _lines(text: str) -> ForeignVocabulary:
         raise VocabularyError(
             f"Line {lines.index('') + 1} of the vocabulary is empty; expected one token a line."
         )
+    if (scored := _scored(lines)) or (counted := _counted(lines)):
+        return _made(scored or counted)
+    ahead = [line.split("\t", 1) for line in lines]
+    if all(part[0] == str(number) and part[1:] for number, part in enumerate(ahead)):
+        return _made([part[1] for part in ahead])
     parts = [line.rsplit("\t", 1) for line in lines]
     if parts and all(len(part) == 2 and part[1].strip().isdecimal() for part in parts):
         if [int(part[1]) for part in parts] == list(range(len(parts))):  # else they are counts
@@ -150,11 +180,37 @@ def _lines(text: str) -> ForeignVocabulary:
     return _made(lines)
 
 
+SCORED = re.compile(r"(.+)\t(-?\d+(?:\.\d+)?(?:e-?\d+)?)")
+COUNTED = re.compile(r"(\S+) (\d+)(?: #fairseq:overwrite)?")
+FAIRSEQ = ("<s>", "<pad>", "</s>", "<unk>")
+"""The special tokens that fairseq's dict.txt does not list, in the order of their ids."""
+
+
+def _scored(lines: Sequence[str]) -> list[str]:
+    """SentencePiece's .vocab: a piece, a tab and its score, which is 0 or below."""
+    found = [SCORED.fullmatch(line) for line in lines]
+    scores = [float(match[2]) for match in found if match]
+    if len(scores) < len(lines) or not any(scores) or max(scores) > 0:
+        return []
+    return [match[1] for match in found if match]
+
+
+def _counted(lines: Sequence[str]) -> list[str]:
+    """fairseq's dict.txt: a token, a space and its count, from the fifth token on."""
+    found = [COUNTED.fullmatch(line) for line in lines]
+    tokens = [match[1] for match in found if match]
+    if len(tokens) < max(2, len(lines)):
+        return []
+    return tokens if FAIRSEQ[2] in tokens else [*FAIRSEQ, *tokens]
+
+
 def _foreign(plain: Any) -> ForeignVocabulary:
     merges: Any = ()
     kind = ""
     if isinstance(plain, Mapping):
-        for key in ("itos", "stoi", "tokens"):
+        if isinstance(plain.get("model"), Mapping) and "vocab" in plain["model"]:
+            return _tokenizer(plain)
+        for key in ("itos", "stoi", "tokens", "word2idx", "idx2word"):
             inside = plain.get(key)
             if isinstance(inside, list | Mapping):
                 kind, merges = plain.get("kind", ""), plain.get("merges", ())
@@ -178,8 +234,26 @@ def _foreign(plain: Any) -> ForeignVocabulary:
     return made
 
 
+def _tokenizer(plain: Mapping[str, Any]) -> ForeignVocabulary:
+    """What Hugging Face's tokenizers write as tokenizer.json; tokens they add come on top."""
+    model, added = plain["model"], plain.get("added_tokens") or []
+    vocab = model["vocab"]
+    if isinstance(vocab, list):  # a Unigram model's pieces, each with its score
+        vocab = {piece[0]: n for n, piece in enumerate(vocab) if isinstance(piece, list) and piece}
+    if not isinstance(vocab, Mapping) or not isinstance(added, list):
+        raise VocabularyError("The tokenizer.json has no vocabulary of token to id.")
+    ids = dict(vocab)
+    for token in added:
+        if isinstance(token, Mapping) and isinstance(token.get("content"), str):
+            ids[token["content"]] = token.get("id")
+    return _ordered(ids)
+
+
 def _ordered(ids: Mapping[str, Any]) -> ForeignVocabulary:
-    """An object of token to id, as a list."""
+    """An object of token to id, or of id to token, as a list."""
+    turned = [str(number) for number in range(len(ids))]
+    if set(turned) == ids.keys() and all(isinstance(token, str) for token in ids.values()):
+        return _made([ids[number] for number in turned])
     by_id: dict[int, str] = {}
     for token, number in ids.items():
         if type(number) is not int:

@@ -8,6 +8,7 @@ from pathlib import Path
 from transformer.checkpoint.header import METADATA_KEY
 from transformer.errors import CheckpointError, UserError
 from transformer.interop.base import Format
+from transformer.interop.captured.format import CAPTURE
 from transformer.interop.files.sample import Sample
 from transformer.interop.marian.format import MARIAN
 from transformer.interop.nn_transformer.format import STATE_DICT
@@ -27,7 +28,7 @@ OWN = Format(
     recognise=_is_own,
     work="Checking {}: size, structure, every weight, and the checksum…",
 )
-FORMATS = (OWN, STATE_DICT, MARIAN)
+FORMATS = (OWN, CAPTURE, STATE_DICT, MARIAN)
 """In the order in which they are asked whether a file is theirs."""
 
 

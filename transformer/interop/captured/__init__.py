@@ -1,0 +1,1 @@
+"""Captures of a model at work: the import that reads no names."""

@@ -1,0 +1,285 @@
+"""A person's own model as a checkpoint: read from what it does, and held to its own logits.
+
+No name is read: :mod:`doctor.reading` finds by data flow which weights play which role. What our
+architecture says in another way (scores divided by another root, another formula of positions, an
+unbiased deviation) is folded into the weights. The checkpoint is then run on the recorded probes,
+and refused where it gives other logits.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from transformer.checkpoint import Checkpoint
+from transformer.checkpoint.checkpoint import assemble
+from transformer.config import DataConfig, TransformerConfig
+from transformer.doctor.comparison import spread_of
+from transformer.doctor.diagnosis import NOT_READABLE, Diagnosis, diagnose
+from transformer.doctor.positions import formula_of, sines
+from transformer.doctor.reading import Reading, read
+from transformer.doctor.recording import Array, Recording
+from transformer.doctor.reference import Reference, build
+from transformer.doctor.stems import Stem, Unmapped
+from transformer.errors import CheckpointError, VocabularyError, reading
+from transformer.interop.foreign_vocabulary import Given, Special, completed
+from transformer.interop.nn_transformer.convert import NEEDS, Converted
+from transformer.interop.nn_transformer.rows import (
+    ADDED,
+    SILENCE,
+    Arrangement,
+    arrange,
+    describe_rows,
+)
+
+EQUAL = 1e-5
+"""Largest difference of a logit from the recorded one, as a share of their spread: in 64 bits the
+weights, which are kept in 32, leave less."""
+MOST_POSITIONS = 4096
+USUAL_POSITIONS = 512
+"""As many are made where they follow a formula."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a person says of their model beyond what it does.
+
+    vocabularies: of source and target; where there is none, tokens are called by their ids.
+    special: ids of special tokens a side, by name.
+    frame: what stands around a text that the encoder reads, as a config's source_frame.
+    """
+
+    vocabularies: Given = (None, None)
+    special: tuple[Mapping[str, int | None], Mapping[str, int | None]] = (
+        MappingProxyType({}),
+        MappingProxyType({}),
+    )
+    frame: str = "bos-eos"
+
+
+NOTHING = Told()
+
+
+def import_capture(source: Path | bytes, told: Told = NOTHING) -> Checkpoint:
+    """A checkpoint of the model in a capture, equal to it on every probe.
+
+    Raises:
+        CheckpointError: the file is not a sound capture, or what it holds computes something that
+            our model does not: one sentence says what, and where.
+        VocabularyError: a vocabulary does not fit its embedding.
+    """
+    if isinstance(source, Path):
+        with reading(source):
+            source = source.read_bytes()
+    return checkpoint_of(Recording(source), told)
+
+
+def checkpoint_of(
+    recording: Recording, told: Told = NOTHING, diagnosis: Diagnosis | None = None
+) -> Checkpoint:
+    """As :func:`import_capture`, of a recording.
+
+    Args:
+        diagnosis: what the doctor found in it, if that is known: it says why one is refused.
+    """
+    known = made = None
+    try:
+        known = read(recording) if diagnosis is None else diagnosis.reading
+        made = None if known is None else converted(known, told)
+    except (CheckpointError, VocabularyError):
+        raise
+    except (Unmapped, *NOT_READABLE):
+        pass  # said below
+    if known is None or made is None or (away := difference(made, recording, known)) > EQUAL:
+        raise CheckpointError(_why(diagnosis or diagnose(recording)))
+    about = recording.about
+    return Checkpoint.of(
+        made.model(),
+        made.source.vocabulary,
+        made.target.vocabulary,
+        DataConfig(task="imported"),
+        None,
+        [],
+        " ".join(made.notes),
+        origin=f"Read from a capture of {about['model']}, made {about['created']}. Compared with "
+        f"its own logits on {len(recording.probes)} probes: the largest difference is "
+        f"{away:.0e} of their spread.",
+    )
+
+
+def _why(found: Diagnosis) -> str:
+    """Why there is no checkpoint of ours that computes the same: where it departs."""
+    said = "This model computes something else than the paper's, so that no checkpoint of ours can"
+    said += " hold it. "
+    departure = next((d for d in found.departures if not d.harmless), None)
+    if departure is not None:
+        from transformer.doctor.report import title_of
+
+        at = f" ({departure.site})" if departure.site else ""
+        said += f"{title_of(departure)}: at {departure.where}{at}."
+    elif found.problem:
+        at = f" ({found.problem_site})" if found.problem_site else ""
+        said += f"{found.problem}{at}"
+    elif found.reference is not None and found.reference.obstacles:
+        said += f"It has {found.reference.obstacles[0]}."
+    else:
+        said += "Its logits are not ours with its weights."
+    return f"{said} Drop the capture on the Debug page to see more."
+
+
+# --- the model in our terms -----------------------------------------------------------------------
+
+
+def converted(known: Reading, told: Told) -> Converted:
+    """The model of a capture in our terms, in 64 bits.
+
+    Raises:
+        Unmapped: no model of ours has such parts.
+        ConfigError: nor such sizes.
+        VocabularyError: a vocabulary does not fit.
+    """
+    reference = build(known, folded=True)
+    model = reference.model
+    sizes = (len(known.source.tokens), reference.config.target_vocab_size)
+    guess = _special(known)
+    sides = [
+        completed(*side)
+        for side in zip(told.vocabularies, sizes, (guess, guess), told.special, strict=True)
+    ]
+    source = arrange(sides[0], sizes[0], "source", NEEDS[told.frame])
+    target = arrange(sides[1], sizes[1], "target", ("bos", "eos"))
+    tokens, output = model.target_embedding.tokens.weight, model.output.weight
+    tied = output.shape == tokens.shape and torch.equal(output, tokens)
+    shared = known.source.leaf == known.target.leaf and source.rows == target.rows
+    layout, tables = _positions(known)
+    config = replace(
+        reference.config,
+        source_vocab_size=len(source.rows),
+        target_vocab_size=len(target.rows),
+        max_length=len(tables[0]),
+        tie_embeddings=tied,
+        share_embeddings=shared,
+        scale_embeddings=model.source_embedding.scale != 1.0,
+        position_layout=layout,
+        output_bias=bool(model.output.bias.any()) or bool(target.silent),
+        source_frame=told.frame,
+        pad_id=0,
+        bos_id=1,
+        eos_id=2,
+        unk_id=3,
+        decoder_start_id=1,
+    )
+    tensors = _tensors(reference, config, source, target, tables)
+    notes = [f"In the original: {'; '.join(reference.choices)}."] if reference.choices else []
+    if None in told.vocabularies:
+        notes.append(f"Without a vocabulary, tokens are called by their ids; of these {guess}.")
+    for side, foreign, rows in zip(("source", "target"), sides, (source, target), strict=True):
+        notes += describe_rows(rows, foreign.special, side)
+    return Converted(config, tensors, source, target, tuple(notes))
+
+
+def _special(known: Reading) -> Special:
+    """The padding id as captured, the start as it was called with, and the next one as the end."""
+    pad, bos = known.recording.pad_id, int(known.recording.probes["main"].target[0, 0])
+    eos = next(i for i in range(4) if i not in (pad, bos) and i > min(pad, bos))
+    return Special(pad, bos, eos)
+
+
+def _tensors(
+    reference: Reference,
+    config: TransformerConfig,
+    source: Arrangement,
+    target: Arrangement,
+    tables: tuple[Array, Array],
+) -> dict[str, Tensor]:
+    model = reference.model
+    made = {
+        name: tensor.detach()
+        for name, tensor in model.named_parameters()
+        if name.startswith(("encoder.", "decoder.")) or "_embedding.norm." in name
+    }
+    made["source_embedding.tokens.weight"] = _picked(model.source_embedding.tokens.weight, source)
+    if not config.share_embeddings:
+        made["target_embedding.tokens.weight"] = _picked(
+            model.target_embedding.tokens.weight, target
+        )
+    if config.position_layout == "learned":
+        for side, table in zip(("source", "target"), tables, strict=True):
+            made[f"{side}_embedding.positions"] = torch.from_numpy(np.array(table))
+    if not config.tie_embeddings:
+        made["output.weight"] = _picked(model.output.weight, target)
+    if config.output_bias:
+        made["output.bias"] = _picked(model.output.bias, target)
+        made["output.bias"][list(target.silent)] = SILENCE
+    return made
+
+
+def _picked(tensor: Tensor, rows: Arrangement) -> Tensor:
+    """The rows in our order; added ones hold zeros."""
+    numbers = torch.tensor(rows.rows)
+    picked = tensor.detach()[numbers.clamp(min=0)]
+    picked[numbers == ADDED] = 0
+    return picked
+
+
+def _positions(known: Reading) -> tuple[str, tuple[Array, Array]]:
+    """The layout, and a table a side of equal lengths."""
+    stems = (known.source, known.target)
+    tables = [_table(known, stem) for stem in stems]
+    length = min(len(table) for table in tables)
+    kinds = {formula_of(stem.positions.added) for stem in stems}
+    learned = any(stem.positions.learned for stem in stems)
+    layout = kinds.pop() if len(kinds) == 1 and not learned else "learned"
+    if layout not in ("interleaved", "halves"):
+        layout = "learned"
+    return layout, (tables[0][:length], tables[1][:length])
+
+
+def _table(known: Reading, stem: Stem) -> Array:
+    """What is added at each position, as far as the file or a formula tells: [position, d_model]"""
+    positions, width = stem.positions, known.d_model
+    formula = formula_of(positions.added)
+    if positions.leaf:
+        rows = known.recording.value(positions.leaf).reshape(-1, width)[positions.first_row :]
+        return rows[:MOST_POSITIONS]
+    if formula == "none":
+        return np.zeros((USUAL_POSITIONS, width))
+    if formula:
+        kind, _, start = formula.partition(", from position ")
+        return sines(kind, USUAL_POSITIONS, width, int(start or 0))
+    return positions.added
+
+
+# --- comparison -----------------------------------------------------------------------------------
+
+
+def difference(made: Converted, recording: Recording, known: Reading) -> float:
+    """The largest difference of logits on all probes, as a share of their spread.
+
+    With the weights as they will lie in the file, in 32 bits, and computed in 64.
+    """
+    kept = {name: tensor.float().double() for name, tensor in made.tensors.items()}
+    model = assemble(made.config, kept).double()
+    theirs, ours = made.source.ids, made.target.ids
+    columns = sorted(ours)
+    largest = 0.0
+    for pair in recording.probes.values():
+        source = torch.from_numpy(_renumbered(pair.source, theirs))
+        target = torch.from_numpy(_renumbered(pair.target, ours))
+        with torch.no_grad():
+            logits = model(source, target)[:, : pair.logits.shape[1], [ours[c] for c in columns]]
+            if known.ending:
+                logits = getattr(logits, known.ending)(-1)
+        real = pair.target[:, : logits.shape[1]] != recording.pad_id
+        with np.errstate(invalid="ignore"):
+            away = np.abs(logits.numpy() - pair.logits[..., columns])[real]
+        largest = max(largest, float(np.nan_to_num(away, nan=np.inf).max(initial=0.0)))
+    return largest / spread_of(recording)
+
+
+def _renumbered(ids: Array, numbers: dict[int, int]) -> Array:
+    return np.vectorize(numbers.__getitem__, otypes=[np.int64])(ids)
