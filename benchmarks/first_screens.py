@@ -1,10 +1,11 @@
 """What the first screen of every page shows, in a real browser:
 
-    .venv/bin/python -m benchmarks.first_screens
+    .venv/bin/python -m benchmarks.first_screens [PAGE]...
 
 For every page in the states that matter, at 1280 x 800 and 400 x 800: the height of the page, the
 controls above its main picture, and whether its most important sentence and that picture are whole
-on the first screen. Exit status 1 if a height is beyond its target.
+on the first screen. A PAGE chooses those whose name begins so. Exit status 1 if a height is beyond
+its target.
 """
 
 import shutil
@@ -164,7 +165,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         server = start_server(Path(folder))
         (server.folder / "runs").mkdir()
-        every = screens(*make_runs(server.folder / "runs"))
+        wanted = tuple(sys.argv[1:]) or ("",)
+        made = make_runs(server.folder / "runs")
+        every = [screen for screen in screens(*made) if screen.name.startswith(wanted)]
         browser = playwright.chromium.launch(executable_path=find_browser(), args=CHROMIUM_FLAGS)
         try:
             for width in WIDTHS:

@@ -110,10 +110,10 @@ def test_every_moment_shows_its_own_weights_and_asks_the_server_nothing(
     page.get_by_role("button", name="Where the loss fell fastest").click()
     box = slider.bounding_box()
     assert box
-    page.mouse.click(box["x"] + 46, box["y"] + 40)
+    page.mouse.click(box["x"] + 36, box["y"] + 14)
     assert place(page)[0] == 0
     page.mouse.down()
-    page.mouse.move(box["x"] + box["width"] - 20, box["y"] + 40)
+    page.mouse.move(box["x"] + box["width"] - 20, box["y"] + 14)
     page.mouse.up()
     assert place(page)[0] == len(history.steps) - 1
     assert not traffic

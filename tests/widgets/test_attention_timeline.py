@@ -117,13 +117,33 @@ def test_every_moment_shows_its_own_weights(bare: Bare, recorded: Recorded) -> N
     page.get_by_role("button", name="Where the loss fell fastest").click()
     box = slider.bounding_box()
     assert box
-    page.mouse.click(box["x"] + 46, box["y"] + 40)
+    page.mouse.click(box["x"] + 36, box["y"] + 14)
     assert place(page)[0] == 0
     page.mouse.down()
-    page.mouse.move(box["x"] + box["width"] - 20, box["y"] + 40)
+    page.mouse.move(box["x"] + box["width"] - 20, box["y"] + 14)
     page.mouse.up()
     assert place(page)[0] == last
     assert not shown.sent
+
+
+def test_a_step_clicked_in_the_chart_is_gone_to(bare: Bare, recorded: Recorded) -> None:
+    page, steps = bare(WIDGET, recorded.message()).page, recorded.histories[-1].steps.tolist()
+
+    def ask(run: str, step: int) -> None:
+        page.evaluate(
+            "(detail) => dispatchEvent(new CustomEvent('workbench-moment-wanted', { detail }))",
+            {"run": run, "step": step},
+        )
+
+    ask(recorded.run_id, steps[4])
+    assert place(page)[0] == 4
+    ask("another", steps[2])
+    assert place(page)[0] == 4
+    page.get_by_role("application").focus()
+    page.keyboard.press("ArrowRight")  # a cell: its weight at every moment
+    line = page.locator("polyline.cell")
+    expect(line).to_be_visible()
+    assert len((line.get_attribute("points") or "").split()) == len(steps)
 
 
 def test_playing_goes_to_the_end_and_can_be_paused(bare: Bare, recorded: Recorded) -> None:

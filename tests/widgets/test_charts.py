@@ -146,6 +146,32 @@ def test_a_zoom_ends_where_numbers_could_not_be_told_apart(bare: Bare) -> None:
     expect(shown.page.locator(".plot.loss text").first).to_be_visible()
 
 
+def test_a_click_asks_the_slider_for_that_step(bare: Bare) -> None:
+    shown = bare(LIVE, one_run())
+    page, chart = shown.page, shown.page.locator(".plot.loss")
+    page.evaluate(
+        "() => { window.asked = [];"
+        " addEventListener('workbench-moment-wanted', (event) => asked.push(event.detail)); }"
+    )
+    chart.click(position={"x": 200, "y": 100})
+    assert page.evaluate("asked") == []  # there is no slider
+    expect(page.locator(".hint")).not_to_contain_text("maps")
+    page.evaluate(
+        "dispatchEvent(new CustomEvent('workbench-moment', { detail: { run: 'abc', step: 7 } }))"
+    )
+    expect(page.locator(".hint")).to_contain_text("click for its maps")
+    chart.click(position={"x": 200, "y": 100})
+    chart.focus()
+    shown.press("Home", "Enter")
+    asked = page.evaluate("asked")
+    assert [one["run"] for one in asked] == ["abc", "abc"]
+    low, high = map(float, range_shown(shown).split(" to "))
+    assert low < asked[0]["step"] < high / 2
+    assert asked[1]["step"] in (0, 1)
+    drag(page, ".plot.loss", 150, 250)
+    assert len(page.evaluate("asked")) == 2  # that was a zoom
+
+
 def test_the_place_pointed_at_is_read_out(bare: Bare) -> None:
     shown = bare(LIVE, one_run())
     readout, chart = shown.page.locator(".readout"), shown.page.locator(".plot.loss")

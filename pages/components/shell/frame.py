@@ -32,9 +32,10 @@ def frame(title: str, subtitle: str) -> Iterator[None]:
     current.restore()
     sidebar.take_choice()
     beside = sidebar.Sidebar(title)
-    st.title(title)
-    if subtitle:
-        st.markdown(subtitle)
+    with st.container(horizontal=True, vertical_alignment="bottom", key="page-title"):
+        st.title(title, width="content")
+        if subtitle:
+            st.markdown(subtitle, width="content")
     address.opened(title)
     tour.strip("Overview" if title == "Transformer Workbench" else title)
     browser.remember()

@@ -1,4 +1,4 @@
-// The time slider: the loss curve is the slider's track, and every map follows its thumb.
+// The time slider: every map follows its thumb, and so does the mark on the run's chart.
 
 const SPEEDS = [["slow", 600], ["normal", 220], ["fast", 90]]; // milliseconds a moment
 const CALM = 1000; // for those whose system asks for less motion
@@ -25,7 +25,19 @@ export default function ({ data, parentElement, setStateValue }) {
 function start(root) {
   const view = { root, follow: true, speed: 1, shown: null, head: null, cell: null };
   watchWidth(root, () => view.message && fit(view));
+  listen(view);
   return view;
+}
+
+// The run's chart says which step was pointed at there.
+function listen(view) {
+  const hear = ({ detail }) => {
+    if (!view.root.isConnected) return window.removeEventListener("workbench-moment-wanted", hear);
+    if (detail.run !== view.message?.run) return;
+    stop(view);
+    move(view, nearest(view.message.steps.map((at, i) => [at, i]), detail.step)[1]);
+  };
+  window.addEventListener("workbench-moment-wanted", hear);
 }
 
 // The bytes are, of all moments: probability and right of each target token, then the weights of
@@ -55,10 +67,9 @@ function build(view) {
   view.cell = null;
 
   view.help = element("p", { class: "help" });
-  view.help.append("Drag along the curve, or press Play, and watch every head form. ",
+  view.help.append("Drag the slider, press Play, or click in the chart of the loss, and watch every head form. ",
     element("b", {}, "What to look for. "), message.look_for);
   view.track = buildTrack(view);
-  view.legend = element("div", { class: "legend" });
   view.now = element("p", { class: "now" });
   view.answers = element("div", { class: "answers" });
   view.tallest = 0;
@@ -66,9 +77,11 @@ function build(view) {
   view.large = element("div", { class: "large" });
   const maps = element("div", { class: "maps" });
   maps.append(view.grid, view.large);
-  const under = element("div", { class: "under" });
-  under.append(view.now, view.legend);
-  root.append(buildControls(view), view.track, under, view.answers, maps);
+  view.play = element("button", { type: "button", class: "play" }, "▶ Play");
+  view.play.onclick = () => (view.timer ? stop(view) : play(view));
+  const player = element("div", { class: "player" });
+  player.append(view.play, view.track);
+  root.append(player, view.now, view.answers, buildControls(view), maps);
   buildGrid(view);
   buildLarge(view);
   if (focused) root.querySelector(`.${focused.split(" ")[0]}`)?.focus();
@@ -89,11 +102,8 @@ function select(name, label, options, value, change) {
 function buildControls(view) {
   const { message } = view;
   const controls = element("div", { class: "controls" });
-  view.play = element("button", { type: "button", class: "play" }, "▶ Play");
-  view.play.onclick = () => (view.timer ? stop(view) : play(view));
   const jump = element("button", { type: "button", class: "jump" }, "Where the loss fell fastest");
   jump.onclick = () => { stop(view); move(view, steepest(message)); };
-  controls.append(view.play);
   if (!calm()) {
     controls.append(select("speed", "Speed", SPEEDS.map(([name], i) => [i, name]), view.speed,
       (value) => { view.speed = Number(value); }));
@@ -121,15 +131,9 @@ function move(view, index) {
 function draw(view) {
   const { message, index } = view;
   const step = message.steps[index], loss = message.losses[index];
-  const [cursor, thumb, filled, at] = view.moving;
-  const x = view.x(step);
-  cursor.setAttribute("x1", x);
-  cursor.setAttribute("x2", x);
-  thumb.setAttribute("cx", x);
-  filled.setAttribute("x2", x);
-  at.setAttribute("cx", x);
-  at.setAttribute("cy", view.y(loss ?? 0));
-  at.setAttribute("visibility", loss === null ? "hidden" : "visible");
+  const [thumb, filled] = view.moving;
+  thumb.setAttribute("cx", view.x(step));
+  filled.setAttribute("x2", view.x(step));
   tellMoment(view, step, loss);
   paintAll(view);
   // The chart of the same run marks the step too, wherever it stands on the page.

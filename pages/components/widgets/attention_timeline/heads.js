@@ -66,14 +66,19 @@ function buildLarge(view) {
   frame.append(element("div"), columns, rows, stage);
   scroller.append(frame);
   const readout = element("p", { class: "readout", "aria-live": view.timer ? "off" : "polite" });
+  const spark = svgElement("svg", { class: "spark", viewBox: `0 0 ${SPARK.width} ${SPARK.height}`, "aria-hidden": "true" });
+  const line = spark.appendChild(svgElement("polyline", { class: "cell" }));
+  const dot = spark.appendChild(svgElement("circle", { class: "cell", r: 3.5 }));
+  const foot = element("div", { class: "foot" });
+  foot.append(readout, spark);
   const key = element("div", { class: "key" }), bar = element("div", { class: "bar" });
   bar.style.background = gradient(SCALES[view.theme]);
   key.append("weight 0", bar, "1");
   if (kind.causal) key.append("Grey: masked, a token cannot look at later ones.");
   const about = element("div", { class: "about" });
-  about.append(axes(kind), key);
-  view.large.replaceChildren(element("h4", {}, title), about, scroller, readout);
-  view.stage = { layer, head, kind, canvas, columns, rows, marker, readout };
+  about.append(element("h4", {}, title), key);
+  view.large.replaceChildren(about, axes(kind), scroller, foot);
+  view.stage = { layer, head, kind, canvas, columns, rows, marker, readout, spark, line, dot };
   followCells(view, stage);
   sizeLarge(view);
 }
@@ -111,10 +116,9 @@ function followCells(view, stage) {
 
 // The cell stays chosen while the moments pass, so that one can watch its weight.
 function tellCell(view) {
-  const { marker, readout, kind, side, layer, head } = view.stage;
+  const { marker, readout, spark, line, dot, kind, side, layer, head } = view.stage;
   marker.hidden = !view.cell;
-  view.legend.querySelector(".of-cell").hidden = !view.cell;
-  view.cellLine.setAttribute("points", "");
+  spark.toggleAttribute("hidden", !view.cell);
   if (!view.cell) {
     readout.textContent = "Point at a cell, or use the arrow keys, to follow its weight through training.";
     return;
@@ -124,8 +128,11 @@ function tellCell(view) {
   const cell = row * kind.shape[3] + column;
   const at = (moment) => weightsOf(kind, layer, head, moment)[cell] / 255;
   const { steps } = view.message, last = steps.length - 1;
-  view.cellLine.setAttribute("points",
-    steps.map((step, i) => `${view.x(step).toFixed(1)},${view.share(at(i)).toFixed(1)}`).join(" "));
+  line.setAttribute("points",
+    steps.map((step, i) => view.spark(step, at(i)).map((place) => place.toFixed(1)).join(",")).join(" "));
+  const [cx, cy] = view.spark(steps[view.index], at(view.index));
+  dot.setAttribute("cx", cx);
+  dot.setAttribute("cy", cy);
   readout.textContent = `“${kind.queries[row]}” (row ${row + 1}) looks at “${kind.keys[column]}” (column ${column + 1}): ` +
     (isMasked(kind, row, column) ? "masked, exactly 0" :
       `${at(view.index).toFixed(2)} now, ${at(0).toFixed(2)} at first, ${at(last).toFixed(2)} at last.`);

@@ -29,8 +29,18 @@ function listen(view) {
   window.addEventListener("workbench-moment", hear);
 }
 
+// A place that is clicked sends the slider there.
+function pick(view, place) {
+  const [, , step] = nearest([...view.points.train, ...view.points.evaluation], place) ?? [];
+  if (view.moment === null || step === undefined) return;
+  window.dispatchEvent(new CustomEvent("workbench-moment-wanted", { detail: { run: view.data.run, step } }));
+}
+
 function build(root) {
   root.innerHTML = `
+    <div class="charts"></div>
+    <div class="legend"></div>
+    <div class="said"><p class="readout"></p><p class="verdict"></p></div>
     <div class="bar">
       <label>x axis <select>
         <option value="step">steps</option><option value="seconds">seconds</option><option value="tokens">tokens</option>
@@ -38,19 +48,17 @@ function build(root) {
       <label><input type="checkbox"> logarithmic loss</label>
       <button type="button" data-zoom="all" aria-pressed="true">all</button>
       <button type="button" data-zoom="last">last third</button>
-      <span class="hint">Drag over the chart to zoom, double-click to see all. Keys: + − 0 zoom, ← → read.</span>
-    </div>
-    <div class="charts"></div>
-    <div class="legend"></div>
-    <div class="said"><p class="readout"></p><p class="verdict"></p></div>`;
+      <span class="hint"></span>
+    </div>`;
   const find = (selector) => root.querySelector(selector);
   const view = {
-    root, axis: "step", zoom: null, third: undefined, log: false, cursor: null, moment: null,
+    root, hint: find(".hint"), axis: "step", zoom: null, third: undefined, log: false, cursor: null, moment: null,
     legend: find(".legend"), select: find("select"), readout: find(".readout"), verdict: find(".verdict"),
     buttons: root.querySelectorAll("button"),
     whole: () => [0, Math.max(view.axis === "step" ? view.data.steps : 0, lastPlace(view))],
     redraw: () => draw(view),
     moved: () => drawCursors(view),
+    picked: (place) => pick(view, place),
   };
   view.loss = buildChart(view, "loss", "Loss: lower is better");
   view.exact = buildChart(view, "exact");
@@ -116,7 +124,7 @@ function followKey(event, view) {
     0: () => seeAll(view), Escape: () => seeAll(view),
     ArrowLeft: () => (event.shiftKey ? pan(-width / 4) : read(at - width / 40)),
     ArrowRight: () => (event.shiftKey ? pan(width / 4) : read(at + width / 40)),
-    Home: () => read(low), End: () => read(high),
+    Home: () => read(low), End: () => read(high), Enter: () => pick(view, at),
   };
   if (event.ctrlKey || event.metaKey || event.altKey || !actions[event.key]) return;
   event.preventDefault();
@@ -165,6 +173,7 @@ function draw(view) {
     ...untrained.map((line) => [line.style, `${line.name}: ${threeDigits(line.value)}`]),
     ...(view.moment === null ? [] : [["moment", "moment of the time slider"]]),
   ].map(([style, name]) => legendEntry(style, name)));
+  view.hint.textContent = `Drag to zoom, double-click to see all${view.moment === null ? "" : ", click for its maps"}. Keys: + − 0 ← →${view.moment === null ? "" : " Enter"}`;
   view.verdict.textContent = verdict(data);
   drawCursors(view);
 }

@@ -3,7 +3,7 @@
 //
 // A view holds what the charts of a component share: zoom ([low, high] of the x axis, or null),
 // cursor (a place on the x axis, or null), whole() (the range without a zoom), redraw() and, for
-// when only the cursor has moved, moved().
+// when only the cursor has moved, moved(); it may have picked(place), for a click.
 
 const FRAME = { height: 196, left: 58, right: 16, top: 16, bottom: 38 }; // pixels around a chart
 
@@ -240,7 +240,10 @@ function followPointer(view, chart) {
     const start = from, to = at(event);
     from = null;
     if (start !== null && Math.abs(chart.x.place(to) - chart.x.place(start)) > 12) zoomTo(view, Math.min(start, to), Math.max(start, to));
-    else view.redraw();
+    else {
+      view.redraw();
+      if (start !== null) view.picked?.(to);
+    }
   };
   plot.ondblclick = () => seeAll(view);
 }
