@@ -279,7 +279,7 @@ def test_a_missing_field_is_named() -> None:
 def test_round_trip_of_every_field(kind: type[Config]) -> None:
     config = kind.from_dict(smallest(kind))
     plain = config.to_dict()
-    later = LATER_FIELDS if kind is TransformerConfig else {}
+    later = {TransformerConfig: LATER_FIELDS, TrainingConfig: {"fault": ""}}.get(kind, {})
     assert list(plain) == [item.name for item in fields(kind) if item.name not in later]
     assert kind.from_dict(json.loads(json.dumps(plain))) == config
     for item in fields(kind):

@@ -18,7 +18,8 @@ from transformer.config import DataConfig, TransformerConfig
 from transformer.decoding.many import Decoded, Progress, decode_many
 from transformer.decoding.steps import Search, Strategy
 from transformer.decoding.strategies import GREEDY, Greedy
-from transformer.errors import CheckpointError, VocabularyError, reading
+from transformer.errors import CheckpointError, ConfigError, VocabularyError, reading
+from transformer.faults import plant_of_run
 from transformer.files import write_atomic
 from transformer.hooks import own_modules
 from transformer.model import Transformer, sinusoids
@@ -39,6 +40,10 @@ class Checkpoint:
         self.header = header
         self.tensors = tensors
         self.model = assemble(header.config, tensors)
+        try:
+            plant_of_run(self.model, header.fault)
+        except ConfigError as error:
+            raise CheckpointError(f"The checkpoint's description is wrong. {error}") from None
 
     @property
     def config(self) -> TransformerConfig:
@@ -114,9 +119,11 @@ class Checkpoint:
             precision: how the weights are to lie on disk. With "float16" they are rounded now,
                 so that the proof is made with the weights that will be loaded.
         """
+        # Planted faults may let two names stand for one tensor: each is written down.
+        named = dict(model.named_parameters(remove_duplicate=False))
         tensors = {
-            name: tensor.detach().to("cpu", torch.float32, copy=True)
-            for name, tensor in _own_tensors(model).items()
+            name: named[name].detach().to("cpu", torch.float32, copy=True)
+            for name in tensor_shapes(model.config)
         }
         if precision == "float16":
             tensors = {name: tensor.half().float() for name, tensor in tensors.items()}

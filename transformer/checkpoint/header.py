@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from transformer.config import DataConfig, TransformerConfig
+from transformer.config.faults import reveal
 from transformer.errors import CheckpointError, ConfigError, VocabularyError, reading
 from transformer.vocabulary import Vocabulary
 
@@ -116,6 +117,11 @@ class Header:
     origin: str = ""
     licence: str = ""
     precision: str = "float32"
+
+    @property
+    def fault(self) -> str:
+        """The fault that was planted on purpose, by its name or what hides it; "" if none was."""
+        return str(self.summary.training.get("fault", "")) if self.summary else ""
 
     def to_json(self) -> str:
         plain = {
@@ -310,6 +316,10 @@ def _parse_header(plain: dict[str, Any]) -> Header:
     if summary is not None:
         texts.append(summary.preset)
         _check_curve(summary.curve)
+        try:
+            reveal(str(summary.training.get("fault", "")))
+        except ConfigError as error:
+            raise CheckpointError(f"The checkpoint's description is wrong. {error}") from None
     for example in examples:
         texts += [example.source, example.target, example.output]
     if max(map(len, texts)) > MAX_TEXT:

@@ -18,8 +18,11 @@ def list_faults(options: argparse.Namespace) -> int:
     for fault in FAULTS.values():
         if options.json:
             said = ("name", "title", "family", "section", "harmless")
-            print(json.dumps({name: getattr(fault, name) for name in said} | {"planted": "model"}))
+            print(
+                json.dumps({name: getattr(fault, name) for name in said} | {"planted": fault.place})
+            )
         else:
             harmless = " (harmless)" if fault.harmless else ""
-            print(f"{fault.name:<30} {fault.section:<6} {fault.title}{harmless}")
+            place = "" if fault.place == "model" else f" (in the {fault.place})"
+            print(f"{fault.name:<30} {fault.section:<6} {fault.title}{place}{harmless}")
     return 0

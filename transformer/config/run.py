@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 from transformer.config.architecture import TransformerConfig
+from transformer.config.faults import reveal
 from transformer.config.settings import SelfValidating, setting, shown
 from transformer.errors import ConfigError
 
@@ -112,13 +113,24 @@ class TrainingConfig(SelfValidating):
         default="auto",
         choices=("auto", "cpu", "cuda"),
     )
+    fault: str = setting(
+        "A fault to plant on purpose, by its name in `python -m transformer faults`.", default=""
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        reveal(self.fault)
         if self.schedule == "inverse-sqrt" and self.warmup_steps == 0:
             raise ConfigError(
                 "warmup_steps = 0: the inverse-sqrt schedule needs at least 1 (the paper: 4,000)."
             )
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in a run's file: a training without a fault does not speak of one."""
+        plain = super().to_dict()
+        if not self.fault:
+            del plain["fault"]
+        return plain
 
 
 @dataclass(frozen=True, kw_only=True)

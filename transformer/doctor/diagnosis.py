@@ -16,7 +16,7 @@ from transformer.doctor.reference import Reference, build
 from transformer.doctor.stems import Unmapped
 from transformer.doctor.told import Departure, told
 from transformer.errors import ConfigError
-from transformer.faults import FAULTS, plant
+from transformer.faults import FAULTS, IN_MODEL, plant
 from transformer.hooks import own_modules
 from transformer.model import Decoder, Encoder, LayerNorm, Transformer
 
@@ -94,7 +94,7 @@ def _judge(found: Diagnosis) -> None:
     assert reading is not None
     assert reference is not None
     hidden = told(reading)
-    shown = [name for name in reference.shown if name in FAULTS]
+    shown = [name for name in reference.shown if name in IN_MODEL]
     shown += ["output-softmaxed"] if reading.ending == "softmax" else []
     others = detours(reading)
     # What flows another way no planted fault explains, but the two that do flow another way.
@@ -178,7 +178,7 @@ def _reproduced(
     for _ in range(DEPTH):
         tried: list[tuple[float, float, list[str]]] = []
         for names in level:
-            for name, fault in FAULTS.items():
+            for name, fault in IN_MODEL.items():
                 if name in names or not (fault.family in SEARCHED or name in SEARCHED):
                     continue
                 both = [*names, name]

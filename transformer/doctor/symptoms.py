@@ -26,6 +26,14 @@ TESTS = {
     "should be alike.",
     "layers": "Count the parameters: N layers have N times those of one.",
     "output": "Print logits.sum(-1): 1 everywhere means that they are probabilities.",
+    "targets": "Print one row of what the decoder reads and of what it is asked for: bos a b c and "
+    "a b c eos.",
+    "loss": "Give the loss large logits at the right tokens: 0 must come out. Then change logits "
+    "at padding: it must not move.",
+    "optimizer": "Copy the weights, make one update, and list the parameters that are what they "
+    "were. Do two backward passes of one batch at rate 0: the gradient must be the same.",
+    "decoding": "Print the ids and positions that each step of decoding feeds, and compare its "
+    "logits with those of the whole prefix at once.",
     "mode": "Call the model twice with the same input in evaluation mode: the same must come out.",
 }
 COMMON = frozenset([

@@ -12,9 +12,30 @@ from typing import TYPE_CHECKING
 from transformer.lazy import lazy
 
 if TYPE_CHECKING:
-    from transformer.faults.fault import Fault
-    from transformer.faults.registry import FAULTS, find_fault, plant
+    from transformer.faults.fault import RIGHT, Fault, Practice
+    from transformer.faults.registry import (
+        FAULTS,
+        IN_MODEL,
+        find_fault,
+        plant,
+        plant_of_run,
+        practice_of,
+    )
 
-__all__ = ["FAULTS", "Fault", "find_fault", "plant"]
+FROM = {
+    "fault": ("RIGHT", "Fault", "Practice"),
+    "registry": ("FAULTS", "IN_MODEL", "find_fault", "plant", "plant_of_run", "practice_of"),
+}
+__all__ = [
+    "FAULTS",
+    "IN_MODEL",
+    "RIGHT",
+    "Fault",
+    "Practice",
+    "find_fault",
+    "plant",
+    "plant_of_run",
+    "practice_of",
+]
 
-__getattr__ = lazy(__name__, {"fault": ("Fault",), "registry": ("FAULTS", "find_fault", "plant")})
+__getattr__ = lazy(__name__, FROM)

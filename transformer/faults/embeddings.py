@@ -66,7 +66,7 @@ def _scaled(config: TransformerConfig) -> bool:
     return config.scale_embeddings
 
 
-def _drops(config: TransformerConfig) -> bool:
+def drops(config: TransformerConfig) -> bool:
     return config.dropout > 0
 
 
@@ -148,6 +148,6 @@ FAULTS = (
         why="A part of every vector is zeroed at each call. F.dropout does not know of eval().",
         remedy="Call model.eval(), and use nn.Dropout or pass training=self.training.",
         plant=in_all(Dropout, AlwaysDropping),
-        applies=_drops,
+        applies=drops,
     ),
 )

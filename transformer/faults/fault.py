@@ -19,6 +19,39 @@ def _always(config: TransformerConfig) -> bool:
     return True
 
 
+Rows = tuple[list[int], list[int]]
+"""What the decoder reads of one target, and what it is to write: ids."""
+
+
+def _as_they_are(read: list[int], asked: list[int], config: TransformerConfig) -> Rows:
+    return read, asked
+
+
+@dataclass(frozen=True)
+class Practice:
+    """What a training does around its model: right by default, and a fault changes one thing.
+
+    targets: the rows that are trained on, from the right ones.
+    takes_softmax: the loss gets probabilities instead of logits.
+    counts_padding: <pad> is a target like any other.
+    zeroes_gradients: a gradient is forgotten once it was used.
+    optimizes: whether the optimizer is given the parameter of this name.
+    rate_factor: what the learning rate is multiplied by.
+    warms_up: the learning rate rises from 0.
+    """
+
+    targets: Callable[[list[int], list[int], TransformerConfig], Rows] = _as_they_are
+    takes_softmax: bool = False
+    counts_padding: bool = False
+    zeroes_gradients: bool = True
+    optimizes: Callable[[str], bool] = lambda name: True
+    rate_factor: float = 1.0
+    warms_up: bool = True
+
+
+RIGHT = Practice()
+
+
 @dataclass(frozen=True)
 class Fault:
     """One way in which a hand-written Transformer departs from the paper.
@@ -31,9 +64,12 @@ class Fault:
     symptoms: what people write who have it.
     why: why it does what it does.
     remedy: what to change.
-    plant: makes one model object faulty.
+    plant: makes one model object faulty; where the fault is in the training alone, it leaves it.
     applies: whether a model of this configuration can have it.
     harmless: the model computes something else, and learns as well.
+    place: where it is planted: "model", "batches", "loss", "optimizer" or "decoding".
+    practice: what the training around the model does.
+    bites: where it shows, if letters are learned all the same.
     """
 
     name: str
@@ -48,6 +84,9 @@ class Fault:
     plant: Callable[[Transformer], None]
     applies: Callable[[TransformerConfig], bool] = _always
     harmless: bool = False
+    place: str = "model"
+    practice: Practice = RIGHT
+    bites: str = ""
 
 
 def turn(module: nn.Module, fault: type[nn.Module]) -> None:

@@ -29,7 +29,13 @@ from transformer.health.invariants import (
     check_model,
     check_targets,
 )
-from transformer.health.learning import check_generation, check_gradients
+from transformer.health.learning import (
+    check_generation,
+    check_gradients,
+    check_loss,
+    check_moved,
+    check_zeroed,
+)
 from transformer.health.run import check_and_keep, check_parts, check_run
 
 check_twin = check_overfit
@@ -46,11 +52,14 @@ __all__ = [
     "check_first_loss",
     "check_generation",
     "check_gradients",
+    "check_loss",
     "check_model",
+    "check_moved",
     "check_overfit",
     "check_parts",
     "check_run",
     "check_targets",
     "check_twin",
+    "check_zeroed",
     "untrained_loss_bound",
 ]

@@ -45,6 +45,14 @@ class Curve:
             with_ends,
         )
 
+    def warmup(self, wanted: int) -> int:
+        """Updates over which the rate rose: as it was set, unless the record shows otherwise."""
+        if not self.train:
+            return wanted
+        step, _, rate = self.train[0]
+        highest = max(rate for _, _, rate in self.train)
+        return 0 if step < wanted / 4 and rate > 0.9 * highest else wanted
+
     @property
     def untrained(self) -> float | None:
         first = self.evaluations[0] if self.evaluations else None
@@ -164,7 +172,7 @@ def check_curve(curve: Curve, run: RunConfig, state: str) -> list[Finding]:
     far = rate / usual
     compared = f"The rate went up to {rate:.2g}; {usual:.1g} is usual for d_model = "
     compared += f"{run.model.d_model}" + (f", {far:.0f} times less" if far >= 2 else "")
-    warmup = run.training.warmup_steps
+    warmup = curve.warmup(run.training.warmup_steps)
     longer = f"lengthen the warm-up of {warmup} updates" if warmup else "give it a warm-up of 100"
     lower = (
         f"Lower it to about {min(usual, rate / 2):.1g} and train again. {compared}; or {longer}."
@@ -198,7 +206,7 @@ def _learning(curve: Curve, run: RunConfig, usual: float, lower: str, compared: 
     """
     far = max([rate for _, _, rate in curve.train], default=run.training.learning_rate) / usual
     name = "The loss falls"
-    untrained, warmup = curve.untrained, run.training.warmup_steps
+    untrained, warmup = curve.untrained, curve.warmup(run.training.warmup_steps)
     enough = max(100, 2 * warmup)
     last = curve.train[-1][0] if curve.train else 0
     if untrained is None or last < enough or len(curve.train) < 4:

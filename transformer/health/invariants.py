@@ -8,6 +8,7 @@ Each finding names the cause in the words one would search for.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -25,12 +26,15 @@ EXTRA = 3
 AXES = ("the sentences of a batch", "the heads", "the queries (columns)", "the keys (rows)")
 
 
-def check_targets(target_in: Tensor, target_out: Tensor, pad_id: int) -> Finding:
+def check_targets(
+    target_in: Tensor, target_out: Tensor, pad_id: int, eos_id: int | None = None
+) -> Finding:
     """Is the decoder's input the target shifted right by one? (Section 3.1, figure 1.)
 
     Args:
         target_in: ids that the decoder reads, [batch, target].
         target_out: ids that it must predict at the same positions, [batch, target].
+        eos_id: the end token, where every target must have one.
     """
     name = "Targets shifted right"
     real = target_out != pad_id
@@ -53,6 +57,15 @@ def check_targets(target_in: Tensor, target_out: Tensor, pad_id: int) -> Finding
             "The decoder's input is not the target shifted right by one: that holds at only "
             f"{percent(right)} of {len(shifted):,} positions.",
             "Position t of the input must be what is asked for at position t - 1.",
+        )
+    if eos_id is not None and not (target_out == eos_id).any(dim=1).all():
+        without = int((~(target_out == eos_id).any(dim=1)).sum())
+        return Finding(
+            name,
+            "problem",
+            f"<eos> is not among the targets: {without} of {len(target_out)} rows of a batch never "
+            "ask for it, so the model never learns where to stop.",
+            "End every target in <eos>, and let the loss count it.",
         )
     return Finding(
         name,
@@ -134,6 +147,10 @@ def _check_masked(
 
 
 FROM_SOFTMAX = "it can follow from what is wrong with the softmax."
+ONE_CAUSE = (
+    "If the masks are there, one cause explains this and the other alarm: heads split or merged "
+    "without a transpose, or a norm over the positions."
+)
 MEND_FIRST = "Mend the softmax first, then check again."
 
 
@@ -173,6 +190,18 @@ def check_model(
                 "Lower the learning rate; fill masks with the lowest finite number, not with -inf.",
             )
         ]
+    again = _moved(logits, model(source, target_in), real).max().item()
+    if again > TOLERANCE:
+        return [
+            Finding(
+                "Two calls agree",
+                "problem",
+                "The model gives other logits each time: the same batch again moved them by "
+                f"{percent(again)} of their spread. Dropout is on.",
+                "Call model.eval() before evaluating and decoding; F.dropout needs "
+                "training=self.training.",
+            )
+        ]
     blamed = softmax is not None and softmax.alarm
     found = [
         _check_future(model, source, target_in, logits, real),
@@ -180,6 +209,8 @@ def check_model(
         _check_batch(model, source, target_in, logits, real),
         _check_source(model, source, target_in, logits, real, pad_id),
     ]
+    if found[0].alarm and found[1].alarm and not blamed:
+        found[:2] = [replace(one, advice=f"{one.advice} {ONE_CAUSE}") for one in found[:2]]
     if not blamed:
         return found
     return [

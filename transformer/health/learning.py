@@ -1,6 +1,7 @@
 """Checks of how any implementation learns and writes: its decoding, its gradients."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -9,7 +10,12 @@ from transformer.health.finding import Finding, percent
 
 
 def check_generation(
-    logits: Tensor, target_out: Tensor, written: Sequence[Sequence[int]], pad_id: int
+    logits: Tensor,
+    target_out: Tensor,
+    written: Sequence[Sequence[int]],
+    pad_id: int,
+    *,
+    leaks: bool = True,
 ) -> Finding:
     """Does the model write what it predicts when it is given the true tokens?
 
@@ -21,6 +27,8 @@ def check_generation(
         logits: of the decoder's true inputs, [batch, target, vocabulary].
         target_out: ids to be predicted, <eos> included, [batch, target].
         written: for each sentence the ids your own greedy decoding wrote, <eos> included.
+        leaks: whether the decoder may see what it has to predict; False where other checks have
+            found that it does not, so that the decoding is to blame.
     """
     name = "Teacher forcing against free running"
     forced = logits.argmax(dim=-1)
@@ -45,6 +53,16 @@ def check_generation(
         "whole"
     )
     # Two almost equal logits may come out the other way round in a batch of another shape.
+    if further > max(1, count // 16) and not leaks:
+        return Finding(
+            name,
+            "problem",
+            f"Decoding feeds the model something else than training did: {shares}. In {further} of "
+            f"{count} answers teacher forcing stays right beyond the first token that the model "
+            "gets wrong by itself, and it sees nothing that it must not see.",
+            "Compare the start token, the positions of later tokens (an offset with a cache), and "
+            "whether dropout is off.",
+        )
     if further > max(1, count // 16):
         return Finding(
             name,
@@ -113,3 +131,85 @@ def check_gradients(module: torch.nn.Module, loss: Tensor) -> Finding:
     return Finding(
         name, "ok", f"All {len(named)} parameters get a finite gradient (norm {total:.2g})."
     )
+
+
+def check_moved(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> Finding:
+    """Has the optimizer moved every parameter?
+
+    Args:
+        before, after: the parameters by name, before the first update and after some.
+    """
+    name = "Every parameter is trained"
+    same = [one for one in before if torch.equal(before[one], after[one])]
+    if same:
+        share = f"{len(same)} of {len(before)} parameters"
+        return Finding(
+            name,
+            "problem",
+            f"The optimizer never moved {same[0]} ({share}): they are what they were at the start.",
+            "Give the optimizer model.parameters(), after all parts are built; look for "
+            "requires_grad=False, detach() and no_grad().",
+        )
+    return Finding(name, "ok", f"All {len(before)} parameters are other than at the start.")
+
+
+def check_loss(loss: Callable[[Tensor, Tensor], Tensor], size: int, pad_id: int) -> Finding:
+    """Is a loss the cross-entropy of its logits, over real tokens only? Told on fixed logits.
+
+    Args:
+        loss: logits [batch, target, vocabulary] and ids [batch, target] -> nats per token.
+        size: of the vocabulary.
+    """
+    name = "The loss on fixed logits"
+    tokens = [token for token in range(size) if token != pad_id]
+    asked = torch.tensor([[tokens[0], tokens[1], tokens[-1]], [tokens[1], tokens[0], pad_id]])
+    right = torch.nn.functional.one_hot(asked, size).float()
+    sure, surer = (loss(margin * right, asked).item() for margin in (20.0, 40.0))
+    floor = twice_softmaxed(size)
+    if abs(sure - floor) < 0.02 and abs(surer - floor) < 0.02:
+        return Finding(
+            name,
+            "problem",
+            f"The softmax is taken twice: sure and right logits cost {sure:.3f} nats, which is "
+            f"ln(1 + (|V| - 1)/e) for {size:,} tokens, and not 0.",
+            "Give cross-entropy the logits; it takes the softmax itself.",
+        )
+    other = right.clone()
+    other[asked == pad_id] = right[asked == pad_id].roll(1, dims=-1)  # wrong, where nobody asks
+    moved = abs(loss(20.0 * other, asked).item() - sure)
+    if moved > 1e-3:
+        return Finding(
+            name,
+            "problem",
+            f"The loss counts <pad>: other logits at a padded position changed it by {moved:.3g}.",
+            "Pass ignore_index=pad_id, and divide by the number of real tokens.",
+        )
+    return Finding(
+        name,
+        "ok",
+        f"Sure and right logits cost {sure:.2g} nats, and logits at <pad> change nothing.",
+    )
+
+
+def twice_softmaxed(size: int) -> float:
+    """ln(1 + (|V| - 1)/e): the least that cross-entropy of probabilities can be."""
+    return math.log1p((size - 1) / math.e)
+
+
+def check_zeroed(first: float, second: float) -> Finding:
+    """Does each gradient start from zero?
+
+    Args:
+        first, second: the norms of the gradient of one and the same batch, asked for twice with
+            no update in between.
+    """
+    name = "Gradients start from zero"
+    if abs(second - first) > 0.01 * first:
+        return Finding(
+            name,
+            "problem",
+            "The gradients are never set to zero: asked for again, the gradient of the same batch "
+            f"is {second / max(first, 1e-12):.1f} times as long.",
+            "Call optimizer.zero_grad() before each backward pass.",
+        )
+    return Finding(name, "ok", "Asked for again, a batch's gradient is the same.")

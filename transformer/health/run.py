@@ -1,5 +1,6 @@
 """The health check of a run: its newest model, its batches, its overfit check and its curve."""
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -10,6 +11,7 @@ from transformer.checkpoint import Checkpoint
 from transformer.config import RunConfig, TransformerConfig
 from transformer.decoding.strategies import Greedy, decode
 from transformer.errors import CheckpointError
+from transformer.faults import RIGHT, Practice, plant_of_run, practice_of
 from transformer.health.curves import Curve, check_curve, check_first_loss, check_overfit
 from transformer.health.finding import Finding, percent
 from transformer.health.invariants import (
@@ -18,7 +20,13 @@ from transformer.health.invariants import (
     check_model,
     check_targets,
 )
-from transformer.health.learning import check_generation, check_gradients
+from transformer.health.learning import (
+    check_generation,
+    check_gradients,
+    check_loss,
+    check_moved,
+    check_zeroed,
+)
 from transformer.hooks import record
 from transformer.model import Transformer
 from transformer.runs.checked import write_checked
@@ -28,8 +36,8 @@ from transformer.runs.metrics import Record, by_step
 from transformer.tasks import Pair, Task, build_task
 from transformer.tasks.baselines import unigram_loss
 from transformer.trainer.overfit import run_overfit_check
-from transformer.training.batches import Batch, collate, encode
-from transformer.training.loop import cross_entropy, evaluate_loss
+from transformer.training.batches import Batch, Share, collate, encode
+from transformer.training.loop import Training, evaluate_loss, practised_loss
 
 PAIRS = 32
 """Held-out pairs that the model is asked to write."""
@@ -41,6 +49,9 @@ LONG = 48
 """Tokens of a side beyond which a pair is left out, where there are enough that are shorter."""
 DRIFT = 0.25
 """Difference between the token accuracy now and in the record that chance cannot explain."""
+
+LEAKS = ("Targets shifted right", "Softmax over the keys", "No look into the future")
+"""Findings that say whether the decoder sees what it has to predict."""
 
 Progress = Callable[[str], None]
 
@@ -87,11 +98,15 @@ def check_run(
     progress("Trying the invariants of the model")
     pairs = _pairs(task, config.model)
     few = FEW if config.model.num_parameters < LARGE else LARGE_FEW
-    batch = collate(encode(task, pairs[:few]), model.config)
-    findings += check_parts(model, batch)
+    practice = practice_of(config.training.fault)
+    batch = collate(encode(task, pairs[:few]), model.config, practice)
+    findings += check_parts(model, batch, practice)
+    progress("Trying one update")
+    findings += _learning(model, task, config, batch, step)
     progress("Letting the model write")
     if not any(finding.name == NOT_FINITE for finding in findings):
-        findings += _generation(model, task, pairs, step, records)
+        leaks = any(finding.alarm and finding.name in LEAKS for finding in findings)
+        findings += _generation(model, task, pairs, step, records, practice, leaks)
     overfit = read_goals(run.path).overfit
     if overfit is None or (overfit.cut_short and patient):
         progress("Training a small copy on eight pairs")
@@ -108,8 +123,8 @@ def check_run(
     return findings
 
 
-def check_parts(model: Transformer, batch: Batch) -> list[Finding]:
-    """The invariants of one of our own models on one batch, and of the batch itself."""
+def check_parts(model: Transformer, batch: Batch, practice: Practice = RIGHT) -> list[Finding]:
+    """The invariants of one of our own models on one batch, of that batch, and of the loss."""
     config = model.config
     model.eval()
     with torch.no_grad(), record(model) as trace:
@@ -125,9 +140,10 @@ def check_parts(model: Transformer, batch: Batch) -> list[Finding]:
     with torch.enable_grad():
         model.requires_grad_(True)
         logits = model(batch.source, batch.target_in)
-        gradients = check_gradients(model, cross_entropy(logits, batch.target_out, config.pad_id))
+        loss = practised_loss(logits, batch.target_out, config.pad_id, practice)
+        gradients = check_gradients(model, loss)
     return [
-        check_targets(batch.target_in, batch.target_out, config.pad_id),
+        check_targets(batch.target_in, batch.target_out, config.pad_id, config.eos_id),
         *attention,
         *check_model(
             model,
@@ -138,7 +154,35 @@ def check_parts(model: Transformer, batch: Batch) -> list[Finding]:
             softmax=attention[0],
         ),
         gradients,
+        check_loss(
+            lambda logits, asked: practised_loss(logits, asked, config.pad_id, practice),
+            config.target_vocab_size,
+            config.pad_id,
+        ),
     ]
+
+
+def _learning(
+    model: Transformer, task: Task, config: RunConfig, batch: Batch, step: int
+) -> list[Finding]:
+    """What an update does: whether gradients start from zero, and every parameter has moved."""
+    found = []
+    if config.model.num_parameters < LARGE:
+        training = Training(model, task, config.training.replace(device="cpu", precision="fp32"))
+        real = int((batch.target_out != model.config.pad_id).sum())
+        with torch.enable_grad(), torch.random.fork_rng(devices=[]):
+            norms = []
+            for _ in range(2):
+                torch.manual_seed(0)  # both drop out the same places
+                norms.append(training.differentiate(Share(batch, real, 0))[1].item())
+        model.zero_grad(set_to_none=True)
+        model.eval()
+        if all(map(math.isfinite, norms)):
+            found.append(check_zeroed(*norms))
+    if step:
+        before, after = (dict(one.named_parameters()) for one in (_initial(config), model))
+        found.append(check_moved(before, after))
+    return found
 
 
 def _allowed(name: str, shape: torch.Size, batch: Batch, pad_id: int) -> torch.Tensor:
@@ -158,9 +202,16 @@ def _model(run: Run, config: RunConfig) -> tuple[Transformer, int]:
     if checkpoints:
         checkpoint = Checkpoint.load(checkpoints[-1])
         return checkpoint.model, int(checkpoints[-1].stem.removeprefix("step-"))
+    return _initial(config), 0
+
+
+def _initial(config: RunConfig) -> Transformer:
+    """The model as the run began with it."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.training.seed)
-        return Transformer(config.model).eval(), 0
+        model = Transformer(config.model).eval()
+    plant_of_run(model, config.training.fault)
+    return model
 
 
 def _pairs(task: Task, config: TransformerConfig) -> list[Pair]:
@@ -187,10 +238,12 @@ def _generation(
     pairs: Sequence[Pair],
     step: int,
     records: Sequence[Record],
+    practice: Practice,
+    leaks: bool,
 ) -> list[Finding]:
     """Teacher forcing against free running, and both against what the trainer wrote down."""
     encoded = encode(task, pairs)
-    batch = collate(encoded, model.config)
+    batch = collate(encoded, model.config, practice)
     longest = max(len(target) for _, target in encoded)
     with torch.no_grad():
         logits = model(batch.source, batch.target_in)
@@ -199,17 +252,23 @@ def _generation(
     except CheckpointError as error:
         return [Finding("Teacher forcing against free running", "problem", str(error))]
     found = check_generation(
-        logits, batch.target_out, [list(h.tokens) for h in written], model.config.pad_id
+        logits,
+        batch.target_out,
+        [list(h.tokens) for h in written],
+        model.config.pad_id,
+        leaks=leaks,
     )
     recorded = by_step(records, "eval").get(step)
     if recorded is None or recorded.token_accuracy is None:
         return [found]
-    return [found, _drift(model, task, step, recorded.token_accuracy)]
+    return [found, _drift(model, task, step, recorded.token_accuracy, practice)]
 
 
-def _drift(model: Transformer, task: Task, step: int, recorded: float) -> Finding:
+def _drift(
+    model: Transformer, task: Task, step: int, recorded: float, practice: Practice
+) -> Finding:
     name = "The model is as it was recorded"
-    now = evaluate_loss(model, task, task.held_out(PAIRS), step).token_accuracy
+    now = evaluate_loss(model, task, task.held_out(PAIRS), step, practice).token_accuracy
     said = (
         f"Given the true tokens, the model of step {step:,} predicts {percent(now)} of them now; "
         f"the trainer wrote down {percent(recorded)}"

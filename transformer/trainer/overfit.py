@@ -14,6 +14,7 @@ of any width, with any vocabulary, costs the same.
 import math
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import torch
 from torch import nn
@@ -21,12 +22,13 @@ from torch import nn
 from transformer.config import RunConfig, TrainingConfig, TransformerConfig
 from transformer.decoding.steps import pad
 from transformer.decoding.strategies import Greedy, decode
-from transformer.errors import CheckpointError
+from transformer.errors import CheckpointError, ConfigError
+from transformer.faults import plant_of_run, practice_of
 from transformer.model import Transformer
 from transformer.runs.goals import NEAR_ZERO, OverfitCheck
 from transformer.tasks import Pair, Task
 from transformer.training.batches import Encoded, collate, encode
-from transformer.training.loop import cross_entropy
+from transformer.training.loop import practised_loss
 from transformer.training.optimizer import optimizer_of
 
 PAIRS = 8
@@ -61,6 +63,8 @@ def run_overfit_check(
         torch.manual_seed(config.training.seed)
         encoded, model_config = _shrink(config.model, encode(task, pairs))
         model = Transformer(model_config)
+        with suppress(ConfigError):  # such as shared layers, where the small model has one
+            plant_of_run(model, config.training.fault)
         curve: list[list[float]] = []
         steps, loss = 0, math.nan
         for steps, loss in _losses(model, encoded, config.training):
@@ -143,19 +147,21 @@ def _losses(
     model: Transformer, encoded: Sequence[Encoded], training: TrainingConfig
 ) -> Iterator[tuple[int, float]]:
     """Step and loss, from step 0 on; each loss is measured before that step's update."""
-    batch = collate(encoded, model.config)
+    practice = practice_of(training.fault)
+    batch = collate(encoded, model.config, practice)
     optimizer = optimizer_of(model, training)
-    warmup = max(1, min(training.warmup_steps, WARMUP))
+    warmup = max(1, min(training.warmup_steps, WARMUP)) if practice.warms_up else 1
+    rate = practice.rate_factor * training.learning_rate
     model.train()
     for step in range(STEPS + 1):
-        loss = cross_entropy(
-            model(batch.source, batch.target_in), batch.target_out, model.config.pad_id
-        )
+        logits = model(batch.source, batch.target_in)
+        loss = practised_loss(logits, batch.target_out, model.config.pad_id, practice)
         yield step, loss.item()
-        optimizer.zero_grad()
+        if practice.zeroes_gradients:
+            optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), training.gradient_clip)
-        optimizer.step(training.learning_rate * min(1.0, (step + 1) / warmup))
+        optimizer.step(rate * min(1.0, (step + 1) / warmup))
 
 
 def _is_logged(step: int) -> bool:

@@ -19,6 +19,7 @@ from transformer.checkpoint.header import Summary
 from transformer.checkpoint.verification import verify
 from transformer.config.limits import Limits
 from transformer.errors import UserError
+from transformer.faults import plant_of_run
 from transformer.model import Transformer
 from transformer.runs import queue, snapshots
 from transformer.runs.directory import ENDED, RESUMABLE, Run, Status, started
@@ -118,7 +119,9 @@ class Trainer:
         torch.set_num_threads(config.training.threads)
         torch.manual_seed(config.training.seed)
         task = build_task(config.data, self.run.data_file)
-        model = Transformer(config.model).to(world.device)
+        model = Transformer(config.model)
+        plant_of_run(model, config.training.fault)
+        model = model.to(world.device)
         if not world.is_main:  # else every process would drop out the same places of its rows
             torch.manual_seed(config.training.seed + 7919 * world.rank)
         training = Training(model, task, config.training, world)
@@ -190,7 +193,8 @@ class Trainer:
         """Put model, optimizer and random state where they were at a snapshot."""
         folder = self.run.path / "checkpoints"
         checkpoint = Checkpoint.load(snapshots.weights_file(folder, step))
-        parameters = dict(training.model.named_parameters())
+        # Each under all its names: where layers are planted to be one, so that none is missing.
+        parameters = dict(training.model.named_parameters(remove_duplicate=False))
         with torch.no_grad():
             for name, weights in checkpoint.tensors.items():
                 parameters[name].copy_(weights)
@@ -263,7 +267,8 @@ class Trainer:
         if step not in log.evaluation:
             # For the checkpoint alone: a line in the metrics would differ from the unbroken run's.
             pairs = training.task.held_out(self.config.training.eval_examples)
-            log.remember(evaluate_loss(training.model, training.task, pairs, step))
+            found = evaluate_loss(training.model, training.task, pairs, step, training.practice)
+            log.remember(found)
             log.remember(evaluate_outputs(training.model, training.task, pairs, step))
         checkpoint = self._checkpoint(training, log)
         position = log.position(step, training.tokens, self.world.size, training.precision)
@@ -324,7 +329,9 @@ class Trainer:
         if log is not None:
             self._set_state("stopping")
             pairs = training.task.held_out(self.config.training.final_examples)
-            loss = evaluate_loss(training.model, training.task, pairs, training.step)
+            loss = evaluate_loss(
+                training.model, training.task, pairs, training.step, training.practice
+            )
             log.write(loss, training.model, last=True)
             outputs = evaluate_outputs(training.model, training.task, pairs, training.step)
             log.write(outputs, training.model, last=True)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from transformer.config import TrainingConfig, TransformerConfig
 from transformer.decoding.steps import pad
+from transformer.faults import RIGHT, Practice, practice_of
 from transformer.tasks import Pair, Task
 
 POOL = 32
@@ -45,11 +46,16 @@ def encode(task: Task, pairs: Sequence[Pair]) -> list[Encoded]:
     ]
 
 
-def collate(encoded: Sequence[Encoded], config: TransformerConfig) -> Batch:
-    """One padded batch of some pairs."""
+def collate(
+    encoded: Sequence[Encoded], config: TransformerConfig, practice: Practice = RIGHT
+) -> Batch:
+    """One padded batch of some pairs; a faulty practice has targets of its own."""
     sources = [config.framed(source) for source, _ in encoded]
     inputs = [[config.decoder_start_id, *target] for _, target in encoded]
     outputs = [[*target, config.eos_id] for _, target in encoded]
+    if practice is not RIGHT:
+        rows = [practice.targets(*row, config) for row in zip(inputs, outputs, strict=True)]
+        inputs, outputs = [read for read, _ in rows], [asked for _, asked in rows]
     return Batch(*(pad(rows, config.pad_id) for rows in (sources, inputs, outputs)))
 
 
@@ -97,7 +103,7 @@ def training_batches(
         first = task.epoch(training.seed, 0, training.batch_size)
         epoch, start = divmod(start, _batches_of(first, training))
     for group in islice(_groups(task, training, epoch), start, None):
-        yield _share(group, config, rank, size)
+        yield _share(group, config, practice_of(training.fault), rank, size)
 
 
 def _batches_of(pairs: Sequence[Pair], training: TrainingConfig) -> int:
@@ -139,15 +145,21 @@ def _pools(
             yield pairs[start : start + size], random
 
 
-def _share(group: Sequence[Encoded], config: TransformerConfig, rank: int, size: int) -> Share:
+def _share(
+    group: Sequence[Encoded], config: TransformerConfig, practice: Practice, rank: int, size: int
+) -> Share:
     mine = group[rank::size]
     # With fewer pairs than processes, the last ones compute a pair that does not count.
-    batch = collate(mine or group[:1], config)
+    batch = collate(mine or group[:1], config, practice)
     if not mine:
         batch.target_out.fill_(config.pad_id)
     longest = [max(len(pair[side]) for pair in group) + 1 for side in range(2)]
+    targets = sum(len(target) + 1 for _, target in group)
+    if practice is not RIGHT:  # which one process alone trains with
+        asked = batch.target_out
+        targets = asked.numel() if practice.counts_padding else int((asked != config.pad_id).sum())
     return Share(
         batch,
-        targets=sum(len(target) + 1 for _, target in group),
+        targets=targets,
         tokens=len(group) * sum(longest),
     )

@@ -16,6 +16,8 @@ from torch.nn import functional as F
 from transformer.config import TrainingConfig
 from transformer.decoding.many import decode_all
 from transformer.decoding.strategies import Greedy
+from transformer.errors import ConfigError
+from transformer.faults import RIGHT, Practice, practice_of
 from transformer.model import Transformer
 from transformer.tasks import Pair, Task
 from transformer.training.batches import Batch, Share, by_length, collate, encode, training_batches
@@ -66,6 +68,26 @@ def cross_entropy(
         label_smoothing=smoothing,
         reduction=reduction,
     )
+
+
+NO_ID = -100
+"""An id that no token has: nothing is ignored."""
+
+
+def practised_loss(
+    logits: Tensor,
+    target_out: Tensor,
+    pad_id: int,
+    practice: Practice = RIGHT,
+    smoothing: float = 0.0,
+    reduction: str = "mean",
+) -> Tensor:
+    """:func:`cross_entropy`, with what is wrong in the loss of a faulty practice."""
+    if practice.takes_softmax:
+        logits = torch.softmax(logits, dim=-1)
+    if practice.counts_padding:
+        pad_id = NO_ID
+    return cross_entropy(logits, target_out, pad_id, smoothing, reduction)
 
 
 @dataclass(frozen=True)
@@ -119,8 +141,17 @@ Event = Update | Loss | Outputs | StepEnd | Begin
 
 
 @torch.inference_mode()
-def evaluate_loss(model: Transformer, task: Task, pairs: Sequence[Pair], step: int) -> Loss:
+def evaluate_loss(
+    model: Transformer,
+    task: Task,
+    pairs: Sequence[Pair],
+    step: int,
+    practice: Practice = RIGHT,
+) -> Loss:
     """Loss and token accuracy with the true target as the decoder's input.
+
+    Args:
+        practice: whose batches and whose loss they are.
 
     Raises:
         DivergedError: the loss is not finite.
@@ -129,11 +160,12 @@ def evaluate_loss(model: Transformer, task: Task, pairs: Sequence[Pair], step: i
     form = TrainingForm(model)
     total = right = tokens = 0.0
     for group in by_length(encode(task, pairs), EVAL_BATCH):
-        batch = collate(group, model.config).to(_device(model))
+        batch = collate(group, model.config, practice).to(_device(model))
         logits = form(batch.source, batch.target_in)
         real = batch.target_out != model.config.pad_id
         count = real.sum().item()
-        total += cross_entropy(logits, batch.target_out, model.config.pad_id).item() * count
+        loss = practised_loss(logits, batch.target_out, model.config.pad_id, practice)
+        total += loss.item() * count
         right += (logits.argmax(dim=-1) == batch.target_out)[real].sum().item()
         tokens += count
     if not math.isfinite(total):
@@ -174,6 +206,9 @@ class Training:
         config: TrainingConfig,
         world: World = ALONE,
     ) -> None:
+        if config.fault and world.size > 1:
+            raise ConfigError("A model with a planted fault is trained by one process alone.")
+        self.practice = practice_of(config.fault)
         self.model = model
         self.form = TrainingForm(model)
         self.task = task
@@ -186,7 +221,7 @@ class Training:
         self.optimizer = optimizer_of(model, config)
         self._called: nn.Module | None = None
         self._graphed = None
-        if world.device.type == "cuda" and world.size == 1:
+        if world.device.type == "cuda" and world.size == 1 and not config.fault:
             self._graphed = GraphedBackward(self._backward, self.form)
 
     def events(self) -> Iterator[Event]:
@@ -204,7 +239,7 @@ class Training:
             if self.world.is_main:
                 # The baseline uses the pairs of the last evaluation, with which it is compared.
                 baseline = self.task.held_out(config.final_examples)
-                yield evaluate_loss(self.model, self.task, baseline, 0)
+                yield evaluate_loss(self.model, self.task, baseline, 0, self.practice)
                 yield evaluate_outputs(self.model, self.task, baseline, 0)
             yield StepEnd(0)
         held_out = self.task.held_out(config.eval_examples)
@@ -222,14 +257,16 @@ class Training:
             yield from self._choose_precision(tried)
         share = next(shares)
         while self.step < config.steps:
-            total, norm = self._differentiate(share)
+            total, norm = self.differentiate(share)
             upcoming = next(shares)  # meanwhile a graphics card computes; nothing waited for it yet
             yield self._update(share, total, norm)
             share = upcoming
             if self.step % config.eval_every == 0 and self.step < config.steps:
                 verdict = ""
                 if self.world.is_main:
-                    evaluation = evaluate_loss(self.model, self.task, held_out, self.step)
+                    evaluation = evaluate_loss(
+                        self.model, self.task, held_out, self.step, self.practice
+                    )
                     yield evaluation
                     verdict = "enough" if evaluation.loss < config.until_loss else "go on"
                 if self.world.broadcast(verdict) == "enough":
@@ -250,7 +287,7 @@ class Training:
         self.precision = self.world.broadcast(found.precision)
         yield Begin(self.step, found)
 
-    def _differentiate(self, share: Share) -> tuple[Tensor, Tensor]:
+    def differentiate(self, share: Share) -> tuple[Tensor, Tensor]:
         """The gradient of a batch, of which ``share`` is our part, left in the parameters.
 
         Returns:
@@ -258,7 +295,8 @@ class Training:
         """
         if not self.model.training:
             self.model.train()
-        self.optimizer.zero_grad()
+        if self.practice.zeroes_gradients:
+            self.optimizer.zero_grad()
         # Each process has its part of the sum; gradients are averaged over the processes, so
         # that the size of the world must be made up for.
         scale = self.world.size / share.targets
@@ -298,7 +336,9 @@ class Training:
         with torch.autocast(self.world.device.type, torch.bfloat16, enabled=precision == "bf16"):
             logits = model(batch.source, batch.target_in)
         smoothing = self.config.label_smoothing
-        return cross_entropy(logits.float(), batch.target_out, pad_id, smoothing, reduction="sum")
+        return practised_loss(
+            logits.float(), batch.target_out, pad_id, self.practice, smoothing, reduction="sum"
+        )
 
     def state(self) -> dict[str, Tensor]:
         """What the next update depends on, besides the weights, as named tensors.

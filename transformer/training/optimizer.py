@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from transformer.config import TrainingConfig
+from transformer.faults import practice_of
 
 
 def learning_rate(step: int, config: TrainingConfig) -> float:
@@ -21,8 +22,10 @@ def learning_rate(step: int, config: TrainingConfig) -> float:
     section 5.3, and over the last ``decay_fraction`` of the steps a straight line towards 0.
     The paper's own schedule is inverse-sqrt with learning_rate = (d_model · warmup_steps)^-½.
     """
+    practice = practice_of(config.fault)
     rate = config.learning_rate
-    if step < config.warmup_steps:
+    rate *= practice.rate_factor
+    if practice.warms_up and step < config.warmup_steps:
         rate *= step / config.warmup_steps
     elif config.schedule == "inverse-sqrt":
         rate *= math.sqrt(config.warmup_steps / step)
@@ -170,6 +173,8 @@ class Optimizer(Protocol):
 def optimizer_of(model: nn.Module, config: TrainingConfig) -> Optimizer:
     """The optimizer that a run's settings ask for, over all parameters of a model."""
     named = dict(model.named_parameters())
+    optimizes = practice_of(config.fault).optimizes
+    named = {name: one for name, one in named.items() if optimizes(name)}
     matrices = _matrices(named) if config.optimizer == "muon" else []
     apart = set(matrices)
     adam = Adam(

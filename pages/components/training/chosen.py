@@ -30,7 +30,7 @@ MODEL_FIELDS = [
     *("activation", "norm_first", "final_norm", "tie_embeddings", "share_embeddings"),
     *("scale_embeddings", "position_layout", "output_bias", "layer_norm_eps", "max_length"),
 ]
-TRAINING_FIELDS = list(TrainingConfig.__dataclass_fields__)
+TRAINING_FIELDS = [name for name in TrainingConfig.__dataclass_fields__ if name != "fault"]
 KEPT_FIELDS = ("min_letters", "max_letters", "digits", "tokens", "bpe_size", "max_length")
 """Settings that follow from the data, so that another preset leaves them as they are."""
 STATE = "training choice"
