@@ -2,7 +2,6 @@
 
 import io
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from pages.components.attention.sides import Shown
 from pages.components.shared.inspection import inspect
 from pages.components.stores import uploads
 from tests.attacks.strings import HIDDEN, MARKS, WORDS
+from tests.support.opened_pages import open_page
 from tests.support.random_models import small_config
 from transformer.checkpoint import Checkpoint
 from transformer.config import DataConfig
@@ -25,7 +25,6 @@ from transformer.model import Transformer
 from transformer.vocabulary import Vocabulary
 from transformer.vocabulary.vocabulary import printable
 
-ROOT = Path(__file__).resolve().parents[2]
 KINDS = {"characters": MARKS, "words": WORDS}
 
 
@@ -50,11 +49,7 @@ def hostile(kind: str) -> Checkpoint:
 def opened(name: str, kind: str, **query: str) -> AppTest:
     file_name = f"{''.join(KINDS[kind].values())}.safetensors"[-100:]
     kept, _ = uploads.keep(file_name, hostile(kind), "me")
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    app.run()
-    for key, value in (query | {"checkpoint": kept.id}).items():
-        app.query_params[key] = value
-    app.switch_page(f"pages/{name}.py").run()
+    app = open_page(name, **query, checkpoint=kept.id)
     assert not app.exception
     # That the model is wrong is told in such a box, too.
     assert [one.value for one in app.error if not one.value.startswith("**Wrong from")] == []

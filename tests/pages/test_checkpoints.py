@@ -17,7 +17,9 @@ from pages.components.checkpoints.kept import file_name
 from pages.components.shell import models
 from pages.components.stores import uploads
 from pages.components.stores.arrivals import Arrival
+from tests.support import opened_pages
 from tests.support.checkpoint_files import make
+from tests.support.opened_pages import messages
 from transformer.checkpoint import Checkpoint
 from transformer.config import DataConfig
 from transformer.errors import CheckpointError, UserError
@@ -33,17 +35,9 @@ pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def open_page(**query: str) -> AppTest:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    app.run()
-    for key, value in query.items():
-        app.query_params[key] = value
-    app.switch_page("pages/checkpoints.py").run()
+    app = opened_pages.open_page("checkpoints", **query)
     assert not app.exception
     return app
-
-
-def messages(app: AppTest) -> list[str]:
-    return [element.value for element in (*app.error, *app.warning)]
 
 
 def said(app: AppTest) -> str:

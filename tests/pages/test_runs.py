@@ -2,19 +2,18 @@
 
 import hashlib
 import json
-from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from tests.runs.test_table import CONFIG, make, some_metrics
 from tests.support.nursery import Nursery
+from tests.support.opened_pages import messages, open_page
 from tests.support.trainers import ended, no_trainer_left, tiny
 from transformer.runs import trash
 from transformer.runs.directory import ROOT, Run, Status, create_run, list_runs
 from transformer.tasks.presets import prepare
 
-APP = Path(__file__).resolve().parents[2] / "app.py"
 NAME = "**bold** <b>x</b> =1 [a](http://b)"
 
 
@@ -22,16 +21,7 @@ pytestmark = pytest.mark.usefixtures("own_folder")
 
 
 def open_runs(**query: str) -> AppTest:
-    # From app.py first, as Streamlit then knows all pages; the test runner needs that.
-    app = AppTest.from_file(str(APP), default_timeout=60)
-    app.run()
-    for key, value in query.items():
-        app.query_params[key] = value
-    return app.switch_page("pages/runs.py").run()
-
-
-def messages(app: AppTest) -> list[str]:
-    return [element.value for element in (*app.error, *app.warning)]
+    return open_page("runs", **query)
 
 
 def shown(app: AppTest) -> list[dict[str, object]]:

@@ -1,24 +1,25 @@
 """Pages through Streamlit's own test runner."""
 
+from functools import cache
 from pathlib import Path
 
+from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 ROOT = Path(__file__).resolve().parents[2]
 
+# Each AppTest reads what every installed package says of itself, as long as a page takes to run.
+manifest_scanner.scan_component_manifests = cache(manifest_scanner.scan_component_manifests)
+
 
 def open_page(name: str = "", **query: str) -> AppTest:
-    # From app.py first, as Streamlit then knows all pages; the test runner needs that.
+    """A page by its address, with nothing chosen before; the overview if it has no name."""
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    app.run()
-    if name:  # by a link of its own, with nothing chosen before
-        app.query_params.clear()
-        app.session_state["current model"] = ""
     for key, value in query.items():
         app.query_params[key] = value
     if name:
-        app.switch_page(f"pages/{name}.py").run()
-    return app
+        app.switch_page(f"pages/{name}.py")
+    return app.run()
 
 
 def messages(app: AppTest) -> list[str]:
