@@ -14,7 +14,14 @@ from transformer.runs.directory import Run, Status
 from transformer.runs.goals import FAILED, PASSED, PENDING, read_goals
 from transformer.runs.metrics import by_step
 from transformer.runs.seen import Seen
-from transformer.runs.verdict import HALF, beats_untrained, verdict, verdict_of
+from transformer.runs.verdict import (
+    HALF,
+    Verdict,
+    advised_settings,
+    beats_untrained,
+    verdict,
+    verdict_of,
+)
 
 SAID = {  # run -> what it is, what a good teacher would say, what to do next
     "healthy": ("learned", "Learned: 489 of 500 unseen inputs right (untrained: 0).", ""),
@@ -68,6 +75,23 @@ def test_a_run_is_told_as_a_good_teacher_would(name: str) -> None:
     # One or two plain sentences: each ends, and nothing of a finding's numbers is dragged along.
     assert found.sentence.endswith(".")
     assert len(str(found)) < 260
+
+
+def test_advice_on_a_setting_says_which_and_its_value() -> None:
+    found = {}
+    for name in SAID:
+        run = Run(INTO / name)
+        if settings := advised_settings(verdict_of(run), run.config()):
+            found[name] = settings
+            assert run.config().training.replace(**settings) != run.config().training
+    assert found.keys() == {"rate-too-high", "rate-too-low", "no-warm-up", "diverged"}
+    assert found["rate-too-high"] == found["rate-too-low"] == {"learning_rate": 0.003}
+    assert found["no-warm-up"] == {"warmup_steps": 100}
+    config = seen_of("diverged").config
+    assert found["diverged"]["learning_rate"] < config.training.learning_rate
+    bare = Verdict("diverged", "Diverged.", "Lower the learning rate and train again.")
+    half = config.training.learning_rate / 2
+    assert advised_settings(bare, config) == {"learning_rate": half}
 
 
 @pytest.mark.parametrize("name", SAID)

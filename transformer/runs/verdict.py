@@ -4,6 +4,7 @@ It follows from what the run measured, from the evidence for the three goals, an
 health check found: see :func:`verdict_of`.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
@@ -111,6 +112,22 @@ def verdict(seen: Seen) -> Verdict:
     if seen.too_few:
         return _too_few(seen)
     return _held_out(seen)
+
+
+RATE = re.compile(r"(?:Lower|Raise) it to about (\S+) and train again")
+WARMUP = re.compile(r"Give it a warm-up of (\d+) updates and train again")
+
+
+def advised_settings(found: Verdict, config: RunConfig) -> dict[str, float | int]:
+    """The settings of training that the advice would change, and their values; none if it asks
+    for something else."""
+    if rate := RATE.search(found.advice):
+        return {"learning_rate": float(rate[1])}
+    if warmup := WARMUP.search(found.advice):
+        return {"warmup_steps": int(warmup[1])}
+    if found.advice.startswith("Lower the learning rate"):
+        return {"learning_rate": config.training.learning_rate / 2}
+    return {}
 
 
 # --- Before the end --------------------------------------------------------------------------

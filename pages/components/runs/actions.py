@@ -16,6 +16,7 @@ from transformer.config.limits import Limits
 from transformer.runs import trash
 from transformer.runs.directory import ACTIVE, Run, Status
 from transformer.runs.table import DAMAGED, Summary
+from transformer.runs.verdict import Verdict, advised_settings
 
 
 def duplicate(run: Run) -> None:
@@ -30,6 +31,11 @@ def duplicate(run: Run) -> None:
         key=f"duplicate {run.id}",
     ):
         return
+    open_form(run)
+
+
+def open_form(run: Run, **training: float | int) -> None:
+    """Open the form of the Train page with the run's settings, but for some of its training."""
     kept = ""
     if run.data_file is not None:
         kept = pairs.keep_run(run.data_file, run.about()["name"] or run.id, browser.owner())
@@ -37,9 +43,20 @@ def duplicate(run: Run) -> None:
     if config.training.threads == Limits.from_environment().threads:
         # It was this server's choice, which another server makes anew.
         config = replace(config, training=config.training.replace(threads=0))
+    config = replace(config, training=config.training.replace(**training))
     st.session_state[VIEW] = FORM
     st.session_state.pop("just shown", None)
     st.switch_page("pages/train.py", query_params=form.link_of(config, kept))
+
+
+def advised(run: Run, found: Verdict) -> bool:
+    """The advice of a verdict as a button that fills the form; whether it is one of settings."""
+    settings = advised_settings(found, run.config())
+    if settings and st.button(
+        found.advice.rstrip("."), icon=":material/build:", type="primary", key=f"advised {run.id}"
+    ):
+        open_form(run, **settings)
+    return bool(settings)
 
 
 def run_actions(run: Run, summary: Summary, go_to: Callable[[str], None]) -> None:

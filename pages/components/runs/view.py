@@ -1,9 +1,11 @@
 """One run as it stands: state, curves against the baselines, answers, and what to do next."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from pages.components.runs.actions import advised
 from pages.components.runs.controls import controls
 from pages.components.runs.goals import goals_panel, states
 from pages.components.runs.hand_in import hand_in
@@ -143,7 +145,11 @@ def _state(run: Run, seen: Seen, history: History) -> None:
     live = status.state in ("queued", *ACTIVE)
     words = _words(run, status, config, history)
     words = words[0].upper() + words[1:]
-    verdict_line(verdict(seen))
+    found = verdict(seen)
+    line = st.container()
+    acts = not live and advised(run, found)
+    with line:
+        verdict_line(replace(found, advice="") if acts else found)
     if status.state in ACTIVE:
         share = min(history.last_step() / config.training.steps, 1.0)
         st.progress(
