@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages.components.overview.answer import SHOWN, answer, open_box, word
+from pages.components.overview.exercises import exercises
 from pages.components.overview.recent import recent_runs
 from pages.components.shell import current, session, tour
 from pages.components.shell.frame import errors_shown, frame
@@ -36,5 +37,6 @@ with frame(
     "Transformer Workbench",
     "The Transformer of *Attention Is All You Need*, built by hand: type, train, look inside.",
 ):
+    exercises()
     live_answer()
     recent_runs()

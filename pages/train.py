@@ -140,9 +140,10 @@ def new_run() -> None:
 
 
 def label_of(run: Run) -> str:
-    """Its name, and when it was made by the browser's clock."""
+    """Its name, its author, and when it was made by the browser's clock."""
     about = run.about()
-    return f"{about['name'] or run.id}, {when(about['created'])}"
+    by = f" by {about['author']}" if about["author"] else ""
+    return f"{about['name'] or run.id}{by}, {when(about['created'])}"
 
 
 def choose_run(known: Mapping[str, Run]) -> Run | None:

@@ -2,6 +2,7 @@
 
 import re
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from playwright.sync_api import expect
@@ -230,6 +231,19 @@ def test_a_browser_keeps_its_token(bare: Bare) -> None:
     assert not shown.sent
     shown.draw({"token": "b" * 32})  # another tab was first
     assert shown.sent == [["state", "token", "a" * 32]]
+    shown.page.context.clear_cookies()
+
+
+def test_a_browser_keeps_the_name_of_its_person(bare: Bare) -> None:
+    shown = bare(Widget("browser_token"), {"token": "a" * 32, "name": "Zoë; path=/x"})
+    kept = f"workbench={'a' * 32}"
+    said = f"workbench-name={quote('Zoë; path=/x', safe='')}"
+    assert shown.page.evaluate("document.cookie") == f"{kept}; {said}"
+    shown.draw({"token": "a" * 32, "name": None})  # nothing new
+    assert said in shown.page.evaluate("document.cookie")
+    shown.draw({"token": "a" * 32, "name": ""})
+    assert shown.page.evaluate("document.cookie") == kept
+    assert not shown.sent
     shown.page.context.clear_cookies()
 
 

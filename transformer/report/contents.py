@@ -137,10 +137,9 @@ def report_on(run: Run, *, author: str = "", sentences: Sequence[tuple[str, str]
     saved = snapshots(run.path / "checkpoints")
     seconds = [one.seconds for one in history.evaluations.values() if one.seconds is not None]
     notes = [("Notes", about["notes"])] if about["notes"].strip() else []
-    named = about.get("author")
     return Report(
         title=about["name"] or task_title(config.data.task),
-        author=author or (named if isinstance(named, str) else ""),
+        author=author or about["author"],
         made=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         task=task_title(config.data.task),
         state=status.state,

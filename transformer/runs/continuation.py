@@ -90,6 +90,7 @@ def train_on(
         "name": (name or f"{run.about()['name'] or run.id}, trained on")[:200],
         "created": time.time(),
         "owner": owner,
+        "author": run.about()["author"] if owner == run.about()["owner"] else "",
         "parent": run.id,
         "parent_step": start.step,
         "parent_seconds": _seconds_until(run, start.step),

@@ -112,8 +112,8 @@ class Run:
     def about(self) -> dict[str, Any]:
         """What a person may change: "name", "notes", "shared"; and what never changes:
 
-        when the run was made, the run it goes on from ("parent"), and the hash of its owner's
-        token ("owner"; empty for a run from a terminal).
+        when the run was made, the run it goes on from ("parent"), what its owner called themselves
+        ("author"), and the hash of their token ("owner"; both empty for a run from a terminal).
         """
         about = _read_once(self.path / "about.json")
         numbers = {}
@@ -125,7 +125,7 @@ class Run:
             name: about[name].encode("utf-8", "replace").decode()
             if isinstance(about.get(name), str)
             else ""
-            for name in ("name", "notes", "owner", "parent")
+            for name in ("name", "notes", "owner", "parent", "author")
         }
         return {
             **about,
@@ -339,6 +339,7 @@ def create_run(
     pairs: Path | None = None,
     owner: str = "",
     shared: bool = False,
+    author: str = "",
     root: Path = ROOT,
     path: Path | None = None,
 ) -> Run:
@@ -348,6 +349,7 @@ def create_run(
         pairs: the person's own pairs, a TSV file that nobody changes any more.
         owner: the hash of the token of the browser it belongs to.
         shared: whether others may see it, though it is on pairs of one's own.
+        author: what the person who starts it calls themselves.
         path: a directory to use instead of ``root``/<id>; it must be empty or new.
 
     Raises:
@@ -362,6 +364,7 @@ def create_run(
             "created": time.time(),
             "owner": owner,
             "shared": shared,
+            "author": author[:200],
         }
         process = psutil.Process()
         status = Status("starting", pid=process.pid, process_started=started(process))

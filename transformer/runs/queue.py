@@ -68,6 +68,7 @@ def submit(
     pairs: Path | None = None,
     owner: str = "",
     shared: bool = False,
+    author: str = "",
     root: Path = ROOT,
 ) -> Run:
     """Make a run and start it, or let it wait for its turn.
@@ -90,7 +91,16 @@ def submit(
     return join(
         root,
         owner,
-        partial(create_run, config, name=name, pairs=pairs, owner=owner, shared=shared, root=root),
+        partial(
+            create_run,
+            config,
+            name=name,
+            pairs=pairs,
+            owner=owner,
+            shared=shared,
+            author=author,
+            root=root,
+        ),
     )
 
 

@@ -64,6 +64,7 @@ class Summary:
     shared: bool = False
     parent: str = ""
     notes: str = ""
+    author: str = ""
 
     @property
     def private(self) -> bool:
@@ -130,6 +131,7 @@ def summarise(run: Run) -> Summary:
         run.id,
         name=about["name"],
         notes=about["notes"],
+        author=about["author"],
         parent=about["parent"],
         created=float(about["created"]),
         shared=about["shared"],
@@ -173,12 +175,12 @@ def task_title(name: str) -> str:
 
 
 def search(summaries: Iterable[Summary], text: str) -> list[Summary]:
-    """Those that have every word of the text in their name, task, state, notes or id."""
+    """Those that have every word of the text in their name, author, task, state, notes or id."""
     words = text.casefold().split()
 
     def matches(summary: Summary) -> bool:
-        parts = (summary.name, summary.task, summary.state, summary.notes, summary.id)
-        searched = "\n".join(parts).casefold()
+        parts = (summary.name, summary.author, summary.task, summary.state, summary.notes)
+        searched = "\n".join((*parts, summary.id)).casefold()
         return all(word in searched for word in words)
 
     return [summary for summary in summaries if matches(summary)]
@@ -221,7 +223,7 @@ def ordered(summaries: Iterable[Summary], order: str) -> list[Summary]:
 TABLE = (
     *("id", "name", "task", "preset", "parameters", "layers", "d_model", "seed", "step", "steps"),
     *("loss", "exact_match", "untrained_loss", "untrained_exact_match", "seconds", "tokens"),
-    *("state", "reason", "created", "private", "parent", "notes"),
+    *("state", "reason", "created", "private", "parent", "notes", "author"),
 )
 
 

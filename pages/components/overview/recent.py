@@ -20,10 +20,15 @@ def recent_runs() -> None:
         for summary in found:
             st.page_link(
                 "pages/train.py",
-                label=plain(" · ".join((summary.title, _result(summary), when(summary.created)))),
+                label=plain(" · ".join(_words(summary))),
                 icon=":material/show_chart:",
                 query_params={"run": summary.id},
             )
+
+
+def _words(summary: Summary) -> tuple[str, ...]:
+    by = (f"by {summary.author}",) if summary.author else ()
+    return (summary.title, *by, _result(summary), when(summary.created))
 
 
 def _result(summary: Summary) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
+from pages.components.shell import browser
 from pages.components.shell.text import plain
 from transformer.errors import RunError
 from transformer.files import write_csv
@@ -41,7 +42,8 @@ def hand_in(run: Run) -> None:
         "sentences. It opens offline, prints, and carries its numbers as JSON."
     )
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        author = st.text_input("Name on it", key=f"author {run.id}", max_chars=100)
+        known = run.about()["author"] or browser.name()
+        author = st.text_input("Name on it", known, key=f"author {run.id}", max_chars=100)
         said = st.text_area(
             "What did the model learn, and how do you know?",
             key=f"sentences {run.id}",

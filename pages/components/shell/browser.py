@@ -9,6 +9,7 @@ import re
 import secrets
 import time
 from collections.abc import Iterable
+from urllib.parse import unquote
 
 import streamlit as st
 
@@ -17,7 +18,10 @@ from transformer.config.limits import Limits
 from transformer.errors import RunError
 from transformer.runs.directory import Run, runs_in
 
-COOKIE = "workbench"
+COOKIE, NAME_COOKIE = "workbench", "workbench-name"
+MOST_NAME = 60
+NAMED = "author name"
+"""In session state: what the person calls themselves, once they have said it in this session."""
 TOKEN = re.compile("[0-9a-f]{32}")
 KEY = "browser token"
 NEWCOMER_SECONDS = 3600.0
@@ -39,11 +43,26 @@ def _token() -> str:
 
 
 def remember() -> None:
-    """Make sure that the browser has its token; draws nothing that is seen."""
-    if _cookie() is None:
+    """Make sure that the browser has its token, and its person's name if they gave one; draws
+    nothing that is seen."""
+    given = st.session_state.get(NAMED)
+    if _cookie() is None or given is not None:
         Widget("browser_token").draw(
-            data={"token": _token()}, key=KEY, on_token_change=lambda: None
+            data={"token": _token(), "name": given}, key=KEY, on_token_change=lambda: None
         )
+
+
+def name() -> str:
+    """What the person at this browser calls themselves; empty if they have not said."""
+    given = st.session_state.get(NAMED)
+    if given is None:
+        given = unquote(str(st.context.cookies.get(NAME_COOKIE) or ""))
+    return " ".join(str(given).split())[:MOST_NAME]
+
+
+def call_oneself(name: str) -> None:
+    """Keep the name, in this browser, for all runs that it starts from now on."""
+    st.session_state[NAMED] = " ".join(name.split())[:MOST_NAME]
 
 
 def owner() -> str:

@@ -41,6 +41,7 @@ class Sidebar:
                     _choose()
             self.links = st.empty()
             _runs_at_work(page)
+            _your_name()
         self.drawn = self._now()
         self._draw()
 
@@ -110,6 +111,21 @@ def take_choice() -> None:
     """Before the page: what was chosen in the dialog."""
     if name := st.session_state.pop("use model", None):
         current.use(name)
+
+
+def _your_name() -> None:
+    """Who sits at this browser, as the lists of runs and the page to hand in say it."""
+    key = "your name"
+    known = browser.name()
+    with st.popover(plain(known) or "Your name", icon=":material/person:", type="tertiary"):
+        st.text_input(
+            "Your name",
+            known,
+            max_chars=browser.MOST_NAME,
+            key=key,
+            on_change=lambda: browser.call_oneself(st.session_state[key]),
+        )
+        st.caption("It stands beside the runs you start from now on, for all who see them.")
 
 
 def _runs_at_work(page: str) -> None:

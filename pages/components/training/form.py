@@ -11,6 +11,7 @@ from typing import Any
 
 import streamlit as st
 
+from pages.components.shell import browser
 from pages.components.shell.frame import problem
 from pages.components.shell.text import plain
 from pages.components.stores import pairs as pairs_store
@@ -112,6 +113,7 @@ def start(request: Request, owner: str) -> Run:
         pairs=request.pairs,
         owner=owner,
         shared=request.pairs == SEVEN_PAIRS,
+        author=browser.name(),
     )
 
 

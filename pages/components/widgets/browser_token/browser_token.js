@@ -1,11 +1,19 @@
-// Gives this browser a token, once, in a cookie that only this site is sent.
+// Gives this browser a token, once, and the name of its person, in cookies that only this site is
+// sent.
+
+const YEAR = 31536000;
+
+function keep(name, value, age = YEAR) {
+  const secure = location.protocol === "https:" ? "; Secure" : "";
+  document.cookie = `${name}=${value}; path=/; max-age=${age}; SameSite=Strict${secure}`;
+}
 
 export default function ({ data, setStateValue }) {
   const known = document.cookie.match(/(?:^|; )workbench=([0-9a-f]{32})(?:;|$)/);
   if (!known) {
-    const secure = location.protocol === "https:" ? "; Secure" : "";
-    document.cookie = `workbench=${data.token}; path=/; max-age=31536000; SameSite=Strict${secure}`;
+    keep("workbench", data.token);
   } else if (known[1] !== data.token) {
     setStateValue("token", known[1]); // another tab was first
   }
+  if (typeof data.name === "string") keep("workbench-name", encodeURIComponent(data.name), data.name ? YEAR : 0);
 }

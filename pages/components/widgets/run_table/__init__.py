@@ -24,6 +24,7 @@ def row(summary: Summary, owned: bool) -> dict[str, Any]:
     return {
         "id": summary.id,
         "name": summary.title,
+        "author": summary.author,
         "private": owned and summary.private,
         "parent": summary.parent,
         "notes": summary.notes,

@@ -132,7 +132,7 @@ function fill(row, run, chosen, full) {
   set(".name button", run.name);
   row.querySelector(".name button").disabled = run.damaged;
   set(".name .small", [
-    run.private ? "private" : "", run.parent ? `trained on from ${run.parent}` : "", run.notes,
+    run.author ? `by ${run.author}` : "", run.private ? "private" : "", run.parent ? `trained on from ${run.parent}` : "", run.notes,
   ].filter(Boolean).join(" · "));
   set(".task", run.task);
   set(".chip", run.state);

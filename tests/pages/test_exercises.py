@@ -1,0 +1,98 @@
+"""For a class: exercises on the Overview, and whose a run is."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pages.components.overview.exercises import FILE, VARIABLE, Exercise, read_exercises
+from tests.runs.test_table import CONFIG
+from tests.support.opened_pages import messages, open_page
+from tests.support.record_verdicts import INTO
+from tests.support.trainers import no_trainer_left
+from transformer.runs.directory import ROOT, create_run, list_runs
+from transformer.runs.table import search, summarise, table_csv
+
+LIST = """# Week 3
+
+Some words about the week.
+- [Seven sentences](train?task=pairs&preset=overfit): What does it remember?
+* [A <b>map</b>](https://class.example/attention?checkpoint=sort&input=a%20b) **Which** head?
+- [The paper](https://arxiv.org/abs/1706.03762)
+- [Home]( ) nothing
+- [Elsewhere](secrets?x=1): a page that is not there
+- [Trick](javascript:alert(1)): no
+- a remark
+"""
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(own_folder: None, tmp_path: Path) -> Iterator[None]:
+    with no_trainer_left(tmp_path):
+        yield
+
+
+def test_a_list_is_read_and_what_is_no_exercise_is_named() -> None:
+    found, problems = read_exercises(LIST, "class.example")
+    assert found == [
+        Exercise(
+            "Seven sentences",
+            "What does it remember?",
+            "pages/train.py",
+            (("task", "pairs"), ("preset", "overfit")),
+        ),
+        Exercise(
+            "A <b>map</b>",
+            "**Which** head?",
+            "pages/attention.py",
+            (("checkpoint", "sort"), ("input", "a b")),
+        ),
+        Exercise("The paper", "", "https://arxiv.org/abs/1706.03762"),
+    ]
+    assert [sentence.split(" is ")[0] for sentence in problems] == [
+        *("Line 7", "Line 8", "Line 9", "Line 10")
+    ]
+    # Of another host, it is a link out of the app.
+    assert read_exercises(LIST, "other.example")[0][1].page.startswith("https://class.example/")
+
+
+def test_the_overview_begins_with_the_exercises() -> None:
+    assert not any("Exercises" in block.value for block in open_page().markdown)
+    Path(FILE).write_text(LIST, "utf-8")
+    app = open_page()
+    assert not app.exception
+    said = [block.value for block in app.main.markdown]
+    assert "**Exercises**" in said
+    assert "&#42;&#42;Which&#42;&#42; head?" in said  # text, not Markdown
+    assert len(messages(app)) == 3
+
+
+def test_a_list_that_is_named_and_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, "week-4.md")
+    assert "no file week" in messages(open_page())[0]
+
+
+def test_a_name_is_given_once_and_stands_beside_the_runs_that_follow() -> None:
+    create_run(CONFIG, name="before")
+    app = open_page("train", task="sort", steps="2", final_examples="8")
+    app.text_input(key="your name").set_value("  Zoë <b>  Q ").run()
+    app.button(key="train").click().run()
+    run = list_runs()[0]
+    assert run.about()["author"] == "Zoë <b> Q"
+    every = [summarise(one) for one in list_runs()]
+    assert [one.author for one in every] == ["Zoë <b> Q", ""]
+    assert search(every, "zoë") == every[:1]
+    assert b"Zo\xc3\xab <b> Q" in table_csv(every)
+
+
+def test_the_advice_of_a_verdict_fills_the_form() -> None:
+    shutil.copytree(INTO / "rate-too-high", ROOT / "0123456789ab")
+    app = open_page("train", run="0123456789ab")
+    [button] = [one for one in app.main.button if one.label.startswith("Lower it to about 0.003")]
+    button.click().run()
+    assert app.query_params["learning_rate"] == "0.003"
+    assert app.query_params["steps"] == "300"
+    app.run()  # the runner does not go where the page switches to
+    assert app.number_input(key="reverse.tiny.TrainingConfig.learning_rate").value == 0.003
+    assert app.button(key="train")
