@@ -244,7 +244,7 @@ def with_ids(lines: int) -> bytes:
 def test_a_table_with_ids_in_windows_1251_is_understood(
     server: Server, new_page: NewPage, lines: int
 ) -> None:
-    """Rightly read with no click at all."""
+    """Rightly read with no click at all; each thing that was taken can be changed."""
     content = with_ids(lines)
     page = new_page()
     page.goto(f"{server.url}/train?task=pairs&preset=tiny&steps=1&eval_examples=4&final_examples=4")
@@ -265,7 +265,21 @@ def test_a_table_with_ids_in_windows_1251_is_understood(
         assert len(content) > 9_000_000
         press_train(page, server)
         return
+    choose(page, "Target column", "Column 1 (id)")
+    expect(page.get_by_text("column 1 (id) the target")).to_be_visible()
+    expect(page.locator(".rows table").first).to_contain_text("кот спит 0")
+    page.get_by_role("checkbox", name="The first line names the columns").press("Space")
+    settle(page)
+    expect(page.get_by_text(f"Pairs read: {lines + 1:,}.")).to_be_visible()
+    choose(page, "Encoding", "KOI8-R (Cyrillic)")
+    expect(page.get_by_text("Read as KOI8-R (Cyrillic).")).to_be_visible()
     assert_fit_for_all(page)
+
+
+def choose(page: Page, box: str, option: str) -> None:
+    page.get_by_role("combobox", name=box).click()
+    page.get_by_role("option", name=option).click()
+    settle(page)
 
 
 def test_sources_and_targets_come_in_two_files(server: Server, new_page: NewPage) -> None:

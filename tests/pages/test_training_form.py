@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Selectbox
 
 from pages.components.stores import pairs as pairs_store
 from pages.components.training import form
@@ -72,6 +73,10 @@ def refuses(app: AppTest, reason: str) -> bool:
 
 def typed_pairs(app: AppTest, text: str) -> None:
     app.text_area(key="pairs text").set_value(text).run()
+    wait_until_read(app)
+
+
+def wait_until_read(app: AppTest) -> None:
     deadline = time.monotonic() + 20
     while not messages(app) and not any("Pairs read" in block.value for block in app.markdown):
         assert time.monotonic() < deadline
@@ -117,6 +122,29 @@ def test_a_demo_takes_no_pairs(link: dict[str, str], monkeypatch: pytest.MonkeyP
     assert any("switched off here" in sentence for sentence in said)
     assert not app.text_area
     assert refuses(app, "switched off here")
+
+
+def test_a_chosen_column_outlives_a_late_report_of_the_fields_before_it() -> None:
+    """A browser may send the fields of before once more; they must not undo the choice."""
+    app = open_page("train", task="pairs")
+    rows = (f"{n}\tcat {n}\tKatze {n}" for n in range(20))
+    typed_pairs(app, "\n".join(["id\tenglish\tdeutsch", *rows]))
+
+    def target() -> Selectbox:
+        [box] = [box for box in app.selectbox if box.label == "Target column"]
+        return box
+
+    before = app._tree
+    assert target().value == 2
+    for field in (*app.selectbox, *app.checkbox, *app.number_input, *app.text_area):
+        field.set_value(field.value)  # so that it can be sent again when it is gone
+    target().set_value(0).run()
+    wait_until_read(app)
+    assert target().value == 0
+    app._tree = before
+    app.run()
+    wait_until_read(app)
+    assert target().value == 0
 
 
 def test_pairs_that_cannot_be_read_are_named_and_kept() -> None:

@@ -115,6 +115,10 @@ def _how(kept: Kept, survey: Survey) -> None:
     columns = {n: f"C{found.column(n, sample=True)[1:]}" for n in range(layout.columns)}
 
     def say(field: str) -> None:
+        # The fields that another choice has replaced are reported once more, unchanged, where
+        # the browser sends its next message before it has the new ones.
+        if st.session_state.get(CHOSEN) != kept.id:
+            return
         value = st.session_state[f"{field} of {kept.id}"]
         changed = replace(said, **{field: value})
         if field in ("source", "target") and value == getattr(layout, field):
