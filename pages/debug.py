@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from pages.components.debug import my_model, my_symptom
+from pages.components.debug import lab, my_model, my_symptom
 from pages.components.shared.panels import open_panel
 from pages.components.shell.frame import frame
 
@@ -13,6 +13,7 @@ SUBTITLE = (
 PANELS: dict[str, tuple[str, Callable[[], None]]] = {
     "model": ("My model", my_model.panel),
     "symptom": ("My symptom", my_symptom.panel),
+    "lab": ("Break it", lab.panel),
 }
 
 with frame("Debug", SUBTITLE):

@@ -107,11 +107,11 @@ FAULTS = (
         right="outputs = [[*target, config.eos_id] for _, target in encoded]",
         wrong="outputs = [[*target, config.eos_id][1:] for _, target in encoded]",
         symptoms=(
-            "The loss is as low as it should be, and every second token is missing.",
+            "The loss is as low as it should be, and every output begins wrong.",
             "The first output token is always wrong, with a good loss.",
         ),
-        why="It learns to write the token after the next. Nobody ever asked it for the first, and "
-        "when it writes alone each of its tokens skips one.",
+        why="It learns to write the token after the next. Nobody ever asked it for the first, so "
+        "every answer begins with the second.",
         remedy="Shift once: in the batches or in the model, not in both.",
         plant=_nothing,
         place="batches",
@@ -170,7 +170,6 @@ FAULTS = (
         plant=_nothing,
         place="loss",
         practice=Practice(counts_padding=True),
-        bites="the same letters with lengths from 1 to 12 in one unsorted batch",
     ),
     Fault(
         name="gradients-not-zeroed",

@@ -4,15 +4,18 @@ Reversing 3 to 6 letters takes the healthy copy 500 updates. Loads no torch.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 from transformer.config import RunConfig
+from transformer.runs.directory import ACTIVE, Run
+from transformer.runs.metrics import Record, by_step
 from transformer.tasks.presets import prepare
 
 STEPS = 500
 DATA = {"min_letters": 3, "max_letters": 6}
 TRAINING = {
-    "steps": STEPS,
     "batch_size": 32,
     "learning_rate": 2e-3,
     "warmup_steps": 100,
@@ -30,26 +33,79 @@ MODEL_OF: Mapping[str, Mapping[str, Any]] = {
 }
 """What a fault needs to be there at all, in both copies."""
 TRAINING_OF: Mapping[str, Mapping[str, Any]] = {"no-warmup": {"learning_rate": 6e-3}}
+OUTCOMES = (
+    "It learns as well as the healthy copy",
+    "It learns, but less of it or later",
+    "Its loss falls, and what it writes alone is wrong",
+    "It does not learn: its loss stays high",
+)
+"""What can become of a faulty model: what a person predicts, and what is seen."""
+LEARNED = 0.5
+"""Share of right answers from which on a healthy copy can be compared with."""
+SEARCHED = (
+    *("no-causal-mask", "causal-mask-off-by-one", "padding-mask-inverted", "mask-after-softmax"),
+    *("softmax-over-queries", "softmax-over-heads", "scores-multiplied", "heads-merged-by-view"),
+    *("no-positions", "no-residual", "cross-attention-reads-decoder", "no-eval-mode"),
+    *("targets-not-shifted", "targets-shifted-twice", "eos-never-taught"),
+    *("softmax-before-cross-entropy", "parameters-not-optimized", "learning-rate-too-high"),
+    *("wrong-start-token", "decoding-position-zero"),
+)
+"""Faults that letters show, each with a trace of its own: one of them is planted to be found."""
 
 
-def recipe(fault: str, *, hidden_as: str = "", threads: int = 1, steps: int = STEPS) -> RunConfig:
-    """The settings of the run with this fault; with "" of a healthy copy.
+def recipe(
+    fault: str, *, healthy: bool = False, hidden_as: str = "", threads: int = 1, steps: int = STEPS
+) -> RunConfig:
+    """The settings of the run with this fault.
 
     Args:
+        healthy: of the healthy copy beside it.
         hidden_as: what stands for the fault in the run's settings, where it is to be found.
     """
-    return _recipe(fault, hidden_as or fault, threads, steps)
-
-
-def healthy(fault: str, *, threads: int = 1, steps: int = STEPS) -> RunConfig:
-    """The settings of the healthy copy beside a fault."""
-    return _recipe(fault, "", threads, steps)
-
-
-def _recipe(fault: str, planted: str, threads: int, steps: int) -> RunConfig:
     training = TRAINING | dict(TRAINING_OF.get(fault, {}))
-    training |= {"steps": steps, "threads": threads, "fault": planted}
-    if steps < STEPS:
-        training |= {"eval_every": max(1, steps // 4), "final_examples": 32, "eval_examples": 32}
+    training |= {"steps": steps, "threads": threads}
+    training["warmup_steps"] = min(100, max(1, steps // 5))
+    training["eval_every"] = max(1, steps // 10)
+    if not healthy:
+        training["fault"] = hidden_as or fault
     model = dict(MODEL_OF.get(fault, {}))
     return prepare("reverse", "small", data=DATA, model=model, training=training)[1]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run of the lab came to; None is what was not measured.
+
+    loss: of the last evaluation, in nats a token, under the run's own batches and loss.
+    forced: share of tokens predicted right, given the true ones before. alone: share of whole
+    answers right, written alone.
+    """
+
+    state: str
+    loss: float | None
+    forced: float | None
+    alone: float | None
+
+    @classmethod
+    def of(cls, run: Run) -> "Result":
+        evaluations = by_step(run.metrics(), "eval")
+        last = reduce(Record.updated, evaluations.values(), Record("eval", 0))
+        return cls(run.status().state, last.loss, last.token_accuracy, last.exact_match)
+
+    @property
+    def ended(self) -> bool:
+        return self.state not in ("queued", *ACTIVE)
+
+
+def outcome(faulty: Result, healthy: Result) -> int | None:
+    """Which of :data:`OUTCOMES` it is; None where the healthy copy has not learned either."""
+    if healthy.alone is None or healthy.alone < LEARNED or healthy.forced is None:
+        return None
+    if faulty.state == "diverged" or faulty.alone is None or faulty.forced is None:
+        return 3
+    share = faulty.alone / healthy.alone
+    if share >= 0.95:
+        return 0
+    if share < 0.5 and faulty.forced >= 0.9 * healthy.forced:
+        return 2
+    return 1 if share >= 0.25 else 3

@@ -14,7 +14,7 @@ from pages.components.runs.samples import answers_view, errors_view, example_lin
 from pages.components.runs.settings import settings_table
 from pages.components.runs.verdict import evidence_line, verdict_line
 from pages.components.shared.history import history_of
-from pages.components.shell import browser
+from pages.components.shell import browser, planted
 from pages.components.shell.text import plain, seconds
 from pages.components.widgets.attention_timeline import attention_timeline
 from pages.components.widgets.live_curve import live_curve
@@ -150,6 +150,7 @@ def _state(run: Run, seen: Seen, history: History) -> None:
     acts = not live and advised(run, found)
     with line:
         verdict_line(replace(found, advice="") if acts else found)
+    planted.note(config.training.fault)
     if status.state in ACTIVE:
         share = min(history.last_step() / config.training.steps, 1.0)
         st.progress(

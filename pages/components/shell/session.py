@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.components.shell import address, current
+from pages.components.shell import address, current, planted
 from pages.components.shell.models import Listed, first, listed_checkpoints
 
 if TYPE_CHECKING:
@@ -97,6 +97,7 @@ def choose_checkpoint() -> Listed | None:
     if chosen is None:
         return None
     current.chose(chosen)
+    planted.note_of(entries[chosen].path)
     return entries[chosen]
 
 

@@ -1,0 +1,205 @@
+"""Blind: the app plants a fault, and the person finds it with the app's pages, by the clock.
+
+The address holds the hunt's salt, by which its runs are found again; in session state: what was
+answered, by run.
+"""
+
+import random
+import secrets
+import time
+from dataclasses import dataclass, field
+
+import streamlit as st
+
+from pages.components.debug.lab_result import bites, checks, curves, links
+from pages.components.debug.lab_runs import PREFIX, Pair, bar, start, steps, steps_field
+from pages.components.shell import address
+from pages.components.shell.frame import errors_shown, problem
+from pages.components.shell.known_runs import known_runs
+from pages.components.shell.text import plain, seconds
+from transformer.config.faults import HIDDEN, hide, reveal
+from transformer.config.limits import Limits
+from transformer.errors import RunError, UserError
+from transformer.runs import queue
+from transformer.runs.directory import ACTIVE, ROOT, Run
+from transformer.runs.lab import SEARCHED, recipe
+
+
+@dataclass
+class Answers:
+    """What was answered of one planted fault: wrong names, and when it ended, if it did."""
+
+    wrong: list[str] = field(default_factory=list)
+    ended: float = 0.0
+    found: bool = False
+
+
+def panel(count: int) -> None:
+    """A hunt for one fault, or for four one after the other."""
+    key = f"hunt{count}"
+    address.read(key, "")
+    salt = str(st.session_state[key])
+    address.write(key, salt)
+    runs = hunted(salt) if salt else []
+    if not runs:
+        _offer(count, key)
+        return
+    waiting = [run for run in runs if run.status().state in ("queued", *ACTIVE)]
+    number = next((n for n, run in enumerate(runs) if not _answers(run).ended), len(runs))
+    if number == len(runs):
+        _score(runs, key)
+        return
+    if runs[number] in waiting:
+        _training(runs[number], number, len(runs))
+        return
+    _hunt(runs, number)
+
+
+def _answers(run: Run) -> Answers:
+    found: Answers = st.session_state.setdefault("hunt answers", {}).setdefault(run.id, Answers())
+    return found
+
+
+def hunted(salt: str) -> list[Run]:
+    """The runs of a hunt, in the order in which they were planted."""
+    found = []
+    for run, summary in known_runs().values():
+        if summary.name.startswith(f"{PREFIX}to be found"):
+            try:
+                fault = run.config().training.fault
+            except RunError:
+                continue
+            if fault.startswith(f"{HIDDEN}{salt}."):
+                found.append((fault, run))
+    return [run for _, run in sorted(found, key=lambda item: item[0])]
+
+
+def _offer(count: int, key: str) -> None:
+    what = "a fault" if count == 1 else "four faults, one after the other"
+    st.markdown(
+        f"The app plants {what} at random and trains the model. Find it with the pages of the app: "
+        "the run's curve and checks, Attention, Decode. The clock starts when the model is trained."
+    )
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        steps_field()
+        pressed = st.button(
+            "Plant one" if count == 1 else "Plant four",
+            type="primary",
+            icon=":material/casino:",
+        )
+    if not pressed:
+        return
+    salt, threads = secrets.token_hex(3), Limits.from_environment().threads
+    try:
+        for number, fault in enumerate(random.sample(SEARCHED, count), 1):
+            hidden = hide(fault, f"{salt}.{number}")
+            config = recipe(fault, hidden_as=hidden, threads=threads, steps=steps())
+            start(config, f"{PREFIX}to be found, {number} of {count}")
+    except UserError as error:
+        problem(error)
+    st.session_state[key] = st.session_state[f"kept {key}"] = salt
+    address.write(key, salt)
+    st.rerun()
+
+
+def _training(run: Run, number: int, count: int) -> None:
+    @st.fragment(run_every=1.0)
+    def tick() -> None:
+        with errors_shown():
+            queue.poll(ROOT)
+            bar(run, "The faulty model" if count == 1 else f"Model {number + 1} of {count}")
+            if run.status().state not in ("queued", *ACTIVE):
+                st.rerun()
+
+    tick()
+
+
+def _began(runs: list[Run], number: int) -> float:
+    """When the clock started: when the model was trained, or the one before was done with."""
+    before = _answers(runs[number - 1]).ended if number else 0.0
+    try:
+        trained = (runs[number].path / "status.json").stat().st_mtime
+    except OSError:
+        trained = 0.0
+    return max(before, trained)
+
+
+def _hunt(runs: list[Run], number: int) -> None:
+    run, answers = runs[number], _answers(runs[number])
+    began = _began(runs, number)
+    which = "" if len(runs) == 1 else f"Model {number + 1} of {len(runs)}. "
+
+    @st.fragment(run_every=1.0)
+    def clock() -> None:
+        st.markdown(f"{which}**It is trained. Find its fault:** {seconds(time.time() - began)}")
+
+    clock()
+    links(run)
+    from transformer.faults import FAULTS
+
+    titles = {FAULTS[name].title: name for name in SEARCHED}
+    with st.form(f"answer {run.id}", border=False):
+        given = st.selectbox(
+            "What is wrong with it?", sorted(titles), index=None, placeholder="Choose the fault"
+        )
+        with st.container(horizontal=True):
+            pressed = st.form_submit_button("Answer", type="primary")
+            over = st.form_submit_button("Give up")
+    true = reveal(run.config().training.fault)
+    if pressed and given is not None:
+        if titles[given] == true:
+            answers.found, answers.ended = True, time.time()
+            st.rerun()
+        if titles[given] not in answers.wrong:
+            answers.wrong.append(titles[given])
+    if over:
+        answers.ended = time.time()
+        st.rerun()
+    if answers.wrong:
+        named = ", ".join(FAULTS[name].title.lower() for name in answers.wrong)
+        st.warning(f"Not that: {plain(named)}.", icon=":material/close:")
+    if number:
+        _told(runs[number - 1], _began(runs, number - 1))
+
+
+def _told(run: Run, began: float) -> None:
+    """The explanation of a fault that was found, or given up."""
+    from transformer.faults import FAULTS
+
+    answers, fault = _answers(run), FAULTS[reveal(run.config().training.fault)]
+    took = seconds(answers.ended - began)
+    tries = f", after {len(answers.wrong)} wrong" if answers.wrong else ""
+    if answers.found:
+        st.success(f"**Found in {took}{tries}.** {fault.title}.", icon=":material/check_circle:")
+    else:
+        st.info(f"**Given up after {took}{tries}.** {fault.title}.", icon=":material/flag:")
+    with st.expander("Why, and what tells it", expanded=True):
+        right, wrong = st.columns(2)
+        with right:
+            st.caption("As in the paper")
+            st.code(fault.right, language=None, wrap_lines=True)
+        with wrong:
+            st.caption("The fault")
+            st.code(fault.wrong, language=None, wrap_lines=True)
+        st.markdown(f"**Why.** {plain(fault.why)}")
+        st.markdown(f"**Remedy.** {plain(fault.remedy)}")
+        if fault.bites:
+            st.markdown(plain(bites(fault)))
+
+
+def _score(runs: list[Run], key: str) -> None:
+    found = sum(_answers(run).found for run in runs)
+    if len(runs) > 1:
+        spent = sum(_answers(run).ended - _began(runs, n) for n, run in enumerate(runs))
+        st.markdown(f"**{found} of {len(runs)} found, in {seconds(spent)} in all.**")
+    for number, run in enumerate(runs):
+        _told(run, _began(runs, number))
+    if len(runs) == 1:
+        checks(runs[0])
+        training = runs[0].config().training
+        healthy = Pair.of(reveal(training.fault), training.steps).healthy
+        curves({"with the fault": runs[0]} | ({"healthy copy": healthy} if healthy else {}))
+    if st.button("Another", icon=":material/casino:", key=f"again {key}"):
+        st.session_state[key] = st.session_state[f"kept {key}"] = ""
+        address.write(key, "")
+        st.rerun()

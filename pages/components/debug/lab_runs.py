@@ -1,0 +1,118 @@
+"""The runs of the lab: a faulty one and its healthy copy, found again by their settings."""
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+from pages.components.shell import browser
+from pages.components.shell.frame import errors_shown
+from pages.components.shell.known_runs import known_runs
+from transformer.config import RunConfig
+from transformer.config.limits import Limits
+from transformer.errors import RunError
+from transformer.runs import queue
+from transformer.runs.directory import ACTIVE, ROOT, Run
+from transformer.runs.lab import STEPS, recipe
+
+PREFIX = "Lab: "
+STEPS_KEY = "lab steps"
+LEAST, MOST = 10, 5000
+TICK = 1.0
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A faulty run and its healthy copy; None is what is not there yet."""
+
+    fault: str
+    steps: int
+    faulty: Run | None
+    healthy: Run | None
+
+    @classmethod
+    def of(cls, fault: str, steps: int = STEPS) -> "Pair":
+        """Both, newest first, among the runs that this browser may see."""
+        wrong, right = (_config(fault, steps, healthy) for healthy in (False, True))
+        return cls(fault, steps, find(wrong, f"{PREFIX}{fault}"), find(right, f"{PREFIX}healthy"))
+
+    @property
+    def missing(self) -> bool:
+        return self.faulty is None or self.healthy is None
+
+    @property
+    def ended(self) -> bool:
+        runs = (self.faulty, self.healthy)
+        return all(one and one.status().state not in ("queued", *ACTIVE) for one in runs)
+
+    def begin(self) -> None:
+        """Start what is missing.
+
+        Raises:
+            RunError: there is no room for another run.
+        """
+        if self.faulty is None:
+            start(_config(self.fault, self.steps, False), f"{PREFIX}{self.fault}")
+        if self.healthy is None:
+            start(_config(self.fault, self.steps, True), f"{PREFIX}healthy")
+
+
+def _config(fault: str, steps: int, healthy: bool) -> RunConfig:
+    threads = Limits.from_environment().threads
+    return recipe(fault, healthy=healthy, threads=threads, steps=steps)
+
+
+def start(config: RunConfig, name: str) -> Run:
+    """Make a run, and start it when its turn comes."""
+    return queue.submit(config, name=name, owner=browser.admitted())
+
+
+def find(config: RunConfig, name: str) -> Run | None:
+    """The newest run of that name and these settings that has not failed."""
+    for run, summary in known_runs().values():
+        if summary.name == name and summary.state not in ("failed", "interrupted"):
+            try:
+                if run.config() == config:
+                    return run
+            except RunError:  # deleted in between
+                continue
+    return None
+
+
+def steps() -> int:
+    """How many updates were asked for last."""
+    kept = st.session_state.get(f"kept {STEPS_KEY}", STEPS)
+    return int(st.session_state.get(STEPS_KEY, kept))
+
+
+def steps_field() -> None:
+    """How many updates; kept while another fault is chosen."""
+    st.session_state.setdefault(STEPS_KEY, steps())
+    st.number_input("Updates", LEAST, MOST, step=50, key=STEPS_KEY, width=130)
+    st.session_state[f"kept {STEPS_KEY}"] = st.session_state[STEPS_KEY]
+
+
+def progress(pair: Pair) -> None:
+    """How far both are, until both have ended."""
+    runs = {"With the fault": pair.faulty, "Healthy copy": pair.healthy}
+
+    @st.fragment(run_every=TICK)
+    def tick() -> None:
+        with errors_shown():
+            queue.poll(ROOT)
+            for title, run in runs.items():
+                assert run is not None
+                bar(run, title)
+            if pair.ended:
+                st.rerun()
+
+    tick()
+
+
+def bar(run: Run, title: str) -> None:
+    """One run's progress, in a line."""
+    status = run.status()
+    step, steps = run.last_step(), run.config().training.steps
+    words = {"queued": "waiting for its turn", "starting": "starting"}.get(
+        status.state, f"step {step:,} of {steps:,}"
+    )
+    st.progress(min(step / steps, 1.0), text=f"{title}: {words}")

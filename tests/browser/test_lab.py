@@ -1,0 +1,85 @@
+"""The break-it lab in a real browser: one run from prediction to explanation, and one blind."""
+
+import json
+from pathlib import Path
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import NewPage
+from tests.support.access import assert_accessible_in_both_themes
+from tests.support.server import Server, settle
+from transformer.config.faults import is_hidden, reveal
+from transformer.faults import FAULTS
+
+TRAINED = 120_000
+"""Milliseconds for two short runs on a busy machine."""
+FEW = "20"
+
+
+def few_updates(page: Page) -> None:
+    field = page.get_by_label("Updates")
+    field.fill(FEW)
+    field.press("Enter")
+    settle(page)
+
+
+def test_a_lab_run_from_prediction_to_explanation_by_keyboard(
+    server: Server, new_page: NewPage
+) -> None:
+    page = new_page()
+    page.goto(f"{server.url}/debug?debug=lab&fault=targets-not-shifted")
+    settle(page)
+    expect(page.get_by_text("The fault, in the batches")).to_be_visible()
+    expect(page.get_by_role("button", name="Train both")).to_be_disabled()
+    assert_accessible_in_both_themes(page)
+    page.get_by_role("radio", name="It learns as well").press("Space")
+    settle(page)
+    few_updates(page)
+    page.get_by_role("button", name="Train both").press("Enter")
+    expect(page.get_by_text("The decoder reads the very token")).to_be_visible(timeout=TRAINED)
+    settle(page)
+    # Twenty updates teach a healthy copy nothing, and the page does not judge by them.
+    expect(page.get_by_text("The healthy copy has not learned it either")).to_be_visible()
+    for said in ("Training loss of both", "What both write", "What the health check says"):
+        expect(page.get_by_text(said).first).to_be_visible()
+    expect(page.get_by_text("Tokens right, given the true ones before")).to_be_visible()
+    assert_accessible_in_both_themes(page)
+    # Every page works on the faulty model, and says so.
+    page.get_by_role("link", name="Its attention").press("Enter")
+    expect(page.get_by_text("Planted fault: targets-not-shifted")).to_be_visible()
+    settle(page)
+    page.get_by_role("link", name="Debug").press("Enter")
+    expect(page.get_by_text("The decoder reads the very token")).to_be_visible()
+
+
+def test_a_blind_fault_is_found_by_the_clock(server: Server, new_page: NewPage) -> None:
+    page = new_page()
+    page.goto(f"{server.url}/debug?debug=lab&lab=blind")
+    settle(page)
+    few_updates(page)
+    page.get_by_role("button", name="Plant one").press("Enter")
+    expect(page.get_by_text("It is trained. Find its fault")).to_be_visible(timeout=TRAINED)
+    settle(page)
+    planted = planted_in(server.folder / "runs")
+    assert planted not in page.content()
+    assert_accessible_in_both_themes(page)
+    other = next(name for name in ("no-residual", "no-positions") if name != planted)
+    for name, said in ((other, "Not that: "), (planted, "Found in ")):
+        field = page.get_by_role("combobox", name="What is wrong with it?")
+        field.fill(FAULTS[name].title)
+        field.press("Enter")
+        page.get_by_role("button", name="Answer").press("Enter")
+        expect(page.get_by_text(said)).to_be_visible()
+        settle(page)
+    expect(page.get_by_text("after 1 wrong")).to_be_visible()
+    expect(page.get_by_text(FAULTS[planted].remedy)).to_be_visible()
+
+
+def planted_in(folder: Path) -> str:
+    """The fault that is to be found, which the page keeps to itself."""
+    [fault] = [
+        fault
+        for file in folder.glob("*/config.json")
+        if is_hidden(fault := json.loads(file.read_text())["training"].get("fault", ""))
+    ]
+    return reveal(fault)
