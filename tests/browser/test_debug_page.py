@@ -1,4 +1,4 @@
-"""The Debug page in a real browser: a capture dropped, its verdict and hints; a symptom."""
+"""The Debug page in a real browser: a capture dropped, its verdict, hints and model; a symptom."""
 
 import re
 
@@ -12,7 +12,7 @@ from transformer.doctor.capture import capture
 
 
 def drop(page: Page, name: str, content: bytes) -> None:
-    page.locator("input[type=file]").set_input_files(
+    page.locator("input[type=file]").last.set_input_files(
         {"name": name, "mimeType": "application/octet-stream", "buffer": content}
     )
 
@@ -30,8 +30,12 @@ def test_a_capture_is_dropped_and_its_departure_told_step_by_step(
     expect(page.get_by_text("Departs from the paper in 1 way (proven).")).to_be_visible()
     expect(page.get_by_text(re.compile(r"own_models\.py:\d+")).first).to_be_visible()
     expect(page.get_by_text("The heads are merged without being transposed back")).to_have_count(0)
+    lit = page.locator(".architecture .lit")
+    expect(lit).to_have_count(1)
+    expect(page.get_by_role("img", name="Standing out: encoder self, its heads")).to_be_visible()
     settle(page)
     page.get_by_role("radio", name="The section").click()
+    expect(lit).to_have_count(0)
     expect(page.get_by_text("of the paper again")).to_contain_text("3.2.2")
     # By keyboard to the last level.
     page.get_by_role("radio", name="The section").press("ArrowRight")
@@ -45,6 +49,13 @@ def test_a_capture_is_dropped_and_its_departure_told_step_by_step(
     drop(page, "right.safetensors", capture(own(qkv="fused")))
     expect(page.get_by_text("Equal to the paper")).to_be_visible()
     expect(page.get_by_role("button", name="Certificate")).to_be_visible()
+    settle(page)
+    # The model itself is the current one, and Attention opens on it.
+    page.get_by_role("link", name="Look at it in Attention").click()
+    expect(page.get_by_role("heading", name="Attention", exact=True)).to_be_visible()
+    expect(page.get_by_role("textbox", name="Input")).to_have_value("3 4 5 6 7")
+    expect(page.locator(".attention_explorer canvas").first).to_be_visible()
+    page.goto(f"{server.url}/debug")
     settle(page)
     drop(page, "wrong.safetensors", b"\x02\0\0\0\0\0\0\0{}")
     expect(

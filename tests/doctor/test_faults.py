@@ -8,6 +8,7 @@ from tests.support.random_models import random_model
 from transformer.config import TransformerConfig
 from transformer.doctor import doctor
 from transformer.faults import IN_MODEL, plant
+from transformer.figures.architecture import architecture_svg
 from transformer.model import Transformer
 
 ORDER = {name: bool(number % 2) for number, name in enumerate(IN_MODEL)}
@@ -31,6 +32,8 @@ def named(name: str, norm_first: bool) -> None:
     assert report.verdict == "departs"
     assert report.passed == IN_MODEL[name].harmless
     assert report.departures[0].site is not None
+    stands_out = architecture_svg(model.config, report.lit).count('class="lit"')
+    assert stands_out == (name != "dropout-in-eval")  # that is at no one box
 
 
 @pytest.mark.parametrize("name", IN_MODEL)

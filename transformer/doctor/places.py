@@ -6,6 +6,7 @@ from transformer.doctor.attentions import Attention
 from transformer.doctor.reading import Network, Reading
 from transformer.doctor.recording import Site
 from transformer.faults import FAULTS
+from transformer.figures.architecture import Lit
 
 
 @dataclass(frozen=True)
@@ -35,12 +36,61 @@ OF_FAMILY = {
     "output": ("decoder", "output", ""),
     "mode": ("encoder", "embedding", ""),
 }
+BOX_OF_FAMILY = {
+    "causal mask": Lit("decoder.self", "its mask"),
+    "padding mask": Lit("encoder.self", "its mask"),
+    "mask value": Lit("encoder.self", "its mask"),
+    "softmax": Lit("encoder.self", "its softmax"),
+    "scores": Lit("encoder.self", "its scores"),
+    "heads": Lit("encoder.self", "its heads"),
+    "attention": Lit("encoder.self", "queries, keys, values"),
+    "cross-attention": Lit("decoder.cross", "its keys and values"),
+    "residual": Lit("encoder.self.residual", "what is added"),
+    "norms": Lit("encoder.self.norm", "the norm"),
+    "feed-forward": Lit("encoder.feed-forward", "its activation"),
+    "positions": Lit("source.positions", "positions"),
+    "embeddings": Lit("source", "times √d_model"),
+    "layers": Lit("encoder.self", "what it reads"),
+    "output": Lit("output.softmax", "softmax"),
+}
+BOX_OF_FAULT = {
+    "no-cross-padding-mask": Lit("decoder.cross", "its mask"),
+    "output-projection-unused": Lit("encoder.self", "its projection W^O"),
+    "norm-after-embeddings": Lit("source.positions", "a norm after them"),
+}
+BOX_OF_VALUE = {
+    "before": "what it reads",
+    "after": "what it gives",
+    "weights": "its weights",
+    "head_outputs": "its heads",
+}
+"""Boxes of the paper's drawing."""
 EXCEPT = {
     "no-cross-padding-mask": ("decoder", CROSS, "softmax"),
     "norm-after-embeddings": ("encoder", "embedding", ""),
     "output-projection-unused": ("encoder", SELF, "mixed"),
     "heads-split-by-view": ("encoder", SELF, "scores"),
 }
+
+
+def box_of(fault: str, where: str) -> Lit | None:
+    """The box of the paper's drawing in which a departure stands, if one is known.
+
+    Args:
+        fault: a name of FAULTS, or another word.
+        where: in our model, in words or as a value's name, where it is no fault of the list.
+    """
+    if fault in FAULTS:
+        return BOX_OF_FAULT.get(fault) or BOX_OF_FAMILY.get(FAULTS[fault].family)
+    words = where.replace("_", "-")
+    stack = next((stack for stack in ("encoder", "decoder") if words.startswith(stack)), "")
+    if not stack:
+        return Lit("output", "the logits") if words.startswith(("output", "logits")) else None
+    kinds = {NETWORK: "feed-forward", CROSS: "cross", SELF: "self"}
+    kind = next((short for long, short in kinds.items() if long in words), "")
+    value = where.rpartition(".")[2]
+    said = BOX_OF_VALUE.get(value) or (f"its {value}" if "." in where else "what it reads")
+    return Lit(f"{stack}.{kind}", said) if kind else None
 
 
 def place_of(fault: str, reading: Reading) -> Place:

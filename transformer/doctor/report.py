@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from transformer.doctor.diagnosis import Departure, Diagnosis
+from transformer.doctor.places import box_of
 from transformer.faults import FAULTS
+from transformer.figures.architecture import Lit
 
 HINTS = (1, 2, 3)
 """1 names the paper's section; 2 says what is seen and where; 3 names cause and remedy."""
@@ -30,6 +32,15 @@ class Report:
     @property
     def departures(self) -> list[Departure]:
         return self.diagnosis.departures
+
+    @property
+    def lit(self) -> Lit | None:
+        """The box of the paper's drawing where the model first departs, if one is known."""
+        found = self.diagnosis
+        harmful = [d for d in found.departures if not d.harmless] or found.departures
+        if harmful:
+            return box_of(harmful[0].fault, harmful[0].where)
+        return None if found.first is None else box_of("", found.first.name)
 
     @property
     def passed(self) -> bool:

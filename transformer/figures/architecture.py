@@ -25,6 +25,21 @@ COLOURS = {
     "output": "#009E73",
 }
 """Okabe and Ito's; each box also says in words what it is."""
+LIT = "#A63600"
+"""Vermilion, darkened: white on it has a contrast of 7."""
+
+
+@dataclass(frozen=True)
+class Lit:
+    """The box that stands out.
+
+    place: "source", "target" or "output"; a sub-layer such as "encoder.self", "decoder.cross" or
+        "decoder.feed-forward", with ".norm" or ".residual" for what is around it; or a side's
+        "source.positions". said: what of it, in a word or two.
+    """
+
+    place: str
+    said: str
 
 
 def architecture_words(config: TransformerConfig) -> str:
@@ -55,35 +70,47 @@ def _heads(config: TransformerConfig) -> str:
     return f"{config.num_heads} head{plural} × d_k {config.d_k}"
 
 
-def architecture_svg(config: TransformerConfig) -> str:
+def architecture_svg(config: TransformerConfig, lit: Lit | None = None) -> str:
     """The picture as an ``<svg>`` element, to be put into a page, where it shrinks with it."""
-    encoder = _Column(ENCODER)
+    words = architecture_words(config)
+    if lit is not None:
+        words = f"Standing out: {lit.place.replace('.', ' ')}, {lit.said}. {words}"
+    encoder = _Column(ENCODER, lit)
     encoder.text("source tokens")
     encoder.arrow()
     source_embedding = encoder.box(
-        "embedding", "Embedding", f"{config.source_vocab_size:,} tokens × {config.d_model:,}"
+        "embedding",
+        "Embedding",
+        f"{config.source_vocab_size:,} tokens × {config.d_model:,}",
+        "source",
     )
-    _positions(encoder, config)
+    _positions(encoder, config, "source.positions")
     start = encoder.open_stack()
-    _sublayer(encoder, config, "attention", "Self-attention", _heads(config))
-    _sublayer(encoder, config, "feed-forward", "Feed-forward", _feed_forward(config))
+    _sublayer(encoder, config, "attention", "Self-attention", _heads(config), "encoder.self")
+    name = "encoder.feed-forward"
+    _sublayer(encoder, config, "feed-forward", "Feed-forward", _feed_forward(config), name)
     encoder.close_stack(start, _layers(config.num_encoder_layers))
     if config.final_norm:
         encoder.arrow()
         encoder.thin("norm", "Norm")
     top_of_encoder = encoder.up
 
-    decoder = _Column(DECODER)
+    decoder = _Column(DECODER, lit)
     decoder.text("target tokens so far")
     decoder.arrow()
     target_embedding = decoder.box(
-        "embedding", "Embedding", f"{config.target_vocab_size:,} tokens × {config.d_model:,}"
+        "embedding",
+        "Embedding",
+        f"{config.target_vocab_size:,} tokens × {config.d_model:,}",
+        "target",
     )
-    _positions(decoder, config)
+    _positions(decoder, config, "target.positions")
     start = decoder.open_stack()
-    _sublayer(decoder, config, "attention", "Masked self-attention", _heads(config))
-    cross = _sublayer(decoder, config, "attention", "Cross-attention", _heads(config))
-    _sublayer(decoder, config, "feed-forward", "Feed-forward", _feed_forward(config))
+    own, cross_name = "decoder.self", "decoder.cross"
+    _sublayer(decoder, config, "attention", "Masked self-attention", _heads(config), own)
+    cross = _sublayer(decoder, config, "attention", "Cross-attention", _heads(config), cross_name)
+    name = "decoder.feed-forward"
+    _sublayer(decoder, config, "feed-forward", "Feed-forward", _feed_forward(config), name)
     decoder.close_stack(start, _layers(config.num_decoder_layers))
     if config.final_norm:
         decoder.arrow()
@@ -95,9 +122,10 @@ def architecture_svg(config: TransformerConfig) -> str:
         "output",
         f"Linear {config.d_model:,} → {config.target_vocab_size:,}",
         what + bias,
+        "output",
     )
     decoder.arrow()
-    decoder.thin("output", "Softmax")
+    decoder.thin("output", "Softmax", "output.softmax")
     decoder.arrow()
     decoder.text("probabilities of the next token")
 
@@ -116,7 +144,7 @@ def architecture_svg(config: TransformerConfig) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
         f'width="{WIDTH}" role="img" '
-        f'aria-label="{html.escape(architecture_words(config))}" '
+        f'aria-label="{html.escape(words)}" '
         'style="max-width:100%;height:auto;font-family:inherit" fill="none" '
         'stroke="currentColor" stroke-width="1">'
         f'<g transform="translate(0 {height}) scale(1 -1)">{"".join(lines)}</g></svg>'
@@ -127,28 +155,28 @@ def _feed_forward(config: TransformerConfig) -> str:
     return f"{config.d_model:,} → {config.d_ff:,} → {config.d_model:,}, {config.activation}"
 
 
-def _positions(column: "_Column", config: TransformerConfig) -> None:
+def _positions(column: "_Column", config: TransformerConfig, name: str) -> None:
     column.arrow()
-    column.thin("", f"+ positions, up to {config.max_length:,}")
+    column.thin("", f"+ positions, up to {config.max_length:,}", name)
     column.arrow()
 
 
 def _sublayer(
-    column: "_Column", config: TransformerConfig, kind: str, title: str, sizes: str
+    column: "_Column", config: TransformerConfig, kind: str, title: str, sizes: str, name: str
 ) -> float:
     """One sub-layer with its norm and its residual connection; where its middle is, from below."""
     before = column.up - AIR / 2
     if config.norm_first:
-        column.thin("norm", "Norm")
+        column.thin("norm", "Norm", f"{name}.norm")
         column.arrow(GAP)
-        middle = column.box(kind, title, sizes)
+        middle = column.box(kind, title, sizes, name)
         column.arrow(GAP)
-        add = column.plus()
+        add = column.plus(f"{name}.residual")
         end = column.middle - PLUS
     else:
-        middle = column.box(kind, title, sizes)
+        middle = column.box(kind, title, sizes, name)
         column.arrow(GAP)
-        add = column.thin("norm", "Add and norm")
+        add = column.thin("norm", "Add and norm", f"{name}.norm", f"{name}.residual")
         end = column.left
     left = column.left - 9
     column.lines.append(
@@ -184,14 +212,22 @@ def _head(x: float, y: float, way: str) -> str:
 
 
 def _label(
-    x: float, y: float, text: str, *, size: int = 12, bold: bool = False, turn: bool = False
+    x: float,
+    y: float,
+    text: str,
+    *,
+    size: int = 12,
+    bold: bool = False,
+    turn: bool = False,
+    white: bool = False,
 ) -> str:
     """Text around a point; y from below."""
     weight = ' font-weight="600"' if bold else ""
     turned = " rotate(-90)" if turn else ""
+    colour = "#ffffff" if white else "currentColor"
     return (
         f'<text transform="translate({x} {y}) scale(1 -1){turned}" font-size="{size}"{weight} '
-        f'text-anchor="middle" fill="currentColor" stroke="none">{html.escape(text)}</text>'
+        f'text-anchor="middle" fill="{colour}" stroke="none">{html.escape(text)}</text>'
     )
 
 
@@ -200,6 +236,7 @@ class _Column:
     """Boxes stacked from below; ``up`` is where the next one starts, counted from below."""
 
     left: float
+    lit: Lit | None = None
     up: float = 4
     lines: list[str] = field(default_factory=list)
 
@@ -218,35 +255,48 @@ class _Column:
             self.lines.append(_head(self.middle, end, "up"))
         self.up = end
 
-    def box(self, kind: str, title: str, sizes: str) -> float:
+    def box(self, kind: str, title: str, sizes: str, name: str) -> float:
         """A box with a title and sizes; returns where its middle is."""
-        self._frame(kind, BOX)
-        self.lines.append(_label(self.middle, self.up + 25, title, size=13, bold=True))
-        self.lines.append(_label(self.middle, self.up + 9, sizes, size=12))
+        lit = self._frame(kind, BOX, name)
+        said = self.lit.said if lit and self.lit is not None else sizes
+        self.lines.append(_label(self.middle, self.up + 25, title, size=13, bold=True, white=lit))
+        self.lines.append(_label(self.middle, self.up + 9, said, size=12, bold=lit, white=lit))
         self.up += BOX
         return self.up - BOX / 2
 
-    def thin(self, kind: str, text: str) -> float:
+    def thin(self, kind: str, text: str, *names: str) -> float:
         """A box with one line; returns where its middle is."""
-        if kind:
-            self._frame(kind, THIN)
-        self.lines.append(_label(self.middle, self.up + 8, text, size=12))
+        lit = self._frame(kind, THIN, *names)
+        self.lines.append(_label(self.middle, self.up + 8, text, size=12, bold=lit, white=lit))
         self.up += THIN
         return self.up - THIN / 2
 
-    def plus(self) -> float:
+    def plus(self, name: str) -> float:
         """Where a residual connection is added; returns where its middle is."""
-        middle = self.up + PLUS
-        self.lines.append(f'<circle cx="{self.middle}" cy="{middle}" r="{PLUS}"/>')
-        self.lines.append(_label(self.middle, middle - 5, "+", size=15))
+        middle, lit = self.up + PLUS, self._is_lit(name)
+        fill = f' class="lit" fill="{LIT}" stroke-width="3"' if lit else ""
+        self.lines.append(f'<circle cx="{self.middle}" cy="{middle}" r="{PLUS}"{fill}/>')
+        self.lines.append(_label(self.middle, middle - 5, "+", size=15, white=lit))
         self.up += 2 * PLUS
         return middle
 
-    def _frame(self, kind: str, height: float) -> None:
-        self.lines.append(
-            f'<rect x="{self.left}" y="{self.up}" width="{COLUMN}" height="{height}" rx="5" '
-            f'fill="{COLOURS[kind]}" fill-opacity=".25" stroke-opacity=".6"/>'
-        )
+    def _is_lit(self, *names: str) -> bool:
+        return self.lit is not None and self.lit.place in names
+
+    def _frame(self, kind: str, height: float, *names: str) -> bool:
+        """Around a box, if it is of a kind; returns whether it stands out."""
+        lit = self._is_lit(*names)
+        if kind or lit:
+            look = (
+                f'class="lit" fill="{LIT}" stroke-width="3"'
+                if lit
+                else f'fill="{COLOURS[kind]}" fill-opacity=".25" stroke-opacity=".6"'
+            )
+            self.lines.append(
+                f'<rect x="{self.left}" y="{self.up}" width="{COLUMN}" height="{height}" rx="5" '
+                f"{look}/>"
+            )
+        return lit
 
     def open_stack(self) -> float:
         """The layers begin; what is drawn until they close is one of them."""

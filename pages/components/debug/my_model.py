@@ -1,23 +1,35 @@
-"""My model: capture.py to take along, a capture to drop, and the verdict on it.
+"""My model: capture.py to take along, a capture to drop, the verdict on it, and the model itself.
 
-In session state: "diagnosis", the last verdict; what it shows is plain data.
+In session state: "diagnosis", the last verdict; what it shows is plain data. The model in the
+capture is kept like an upload, and is the current one from then on.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from pages.components.shell import session
+from pages.components.shell import browser, current, session
 from pages.components.shell.frame import problem
 from pages.components.shell.text import plain, verbatim
-from transformer.config.limits import Limits
+from pages.components.stores import uploads
+from pages.components.widgets.architecture import picture
+from transformer.config.limits import NO_FOREIGN_FILES, Limits
 from transformer.errors import CheckpointError, UserError
+from transformer.figures.architecture import architecture_svg
 from transformer.vocabulary.vocabulary import visible
+
+if TYPE_CHECKING:
+    from transformer.doctor.report import Report
+    from transformer.interop.foreign_vocabulary import Given
 
 CAPTURE = Path(__file__).parents[3] / "transformer" / "doctor" / "capture.py"
 COMMAND = "python capture.py my_model.py:build mine.safetensors"
 NOTEBOOK = 'from capture import capture\n\ncapture(model, "mine.safetensors")'
+LOOK = {
+    "Look at it in Attention": ("pages/attention.py", ":material/grid_on:"),
+    "Let it write in Decode": ("pages/decode.py", ":material/format_list_numbered:"),
+}
 HINTS = {
     1: "The section",
     2: "What and where",
@@ -33,8 +45,6 @@ def panel() -> None:
         steps, verdict = st.columns([2, 3], gap="large")
     else:
         verdict, steps = st.columns([3, 2], gap="large")
-    with steps:
-        _steps()
     with verdict:
         if found is None:
             st.info(
@@ -46,6 +56,21 @@ def panel() -> None:
             problem(UserError(found["refused"]))
         else:
             _verdict(found)
+    with steps:
+        if found is not None:
+            _drawing(found)
+        _steps()
+
+
+def _drawing(found: dict[str, Any]) -> None:
+    """The paper's figure with this model's sizes, and the box in which it first departs."""
+    if not found.get("picture") or (found["lit"] and st.session_state.get("hint") == 1):
+        return  # where it is, is not said yet
+    said = "Figure 1 of the paper, with the sizes of your model."
+    if found["lit"]:
+        said = "Figure 1 of the paper: your model first departs in the box that stands out."
+    st.caption(said)
+    picture(found["picture"], key="departure")
 
 
 def _steps() -> None:
@@ -68,6 +93,14 @@ def _steps() -> None:
         )
     st.markdown("**3.** Drop what it wrote. It holds numbers and the lines they come from.")
     limits = Limits.from_environment()
+    with st.expander("Words instead of ids, if it is right"):
+        st.file_uploader(
+            "Your vocabulary, before the capture",
+            key="capture vocabulary",
+            help="tokenizer.json, token to id or id to token as JSON, word2idx, a token a line, "
+            "SentencePiece's .vocab or fairseq's dict.txt; both sides in one object as "
+            '{"source": …, "target": …}.',
+        )
     turn = st.session_state.setdefault("capture turn", 0)
     with st.container(key="upload-field"):
         st.file_uploader(
@@ -95,9 +128,15 @@ def _examined(name: str, content: bytes) -> dict[str, Any]:
             report = examine(content)
         except CheckpointError as error:
             return {"refused": f"{visible(name)} was not taken. {error}"}
+        kept, example, why = _kept(name, report)
     rights = {d.fault: FAULTS[d.fault] for d in report.departures if d.fault in FAULTS}
     return {
         "name": visible(name),
+        "kept": kept,
+        "not kept": why,
+        "example": example,
+        "lit": report.lit is not None,
+        "picture": _picture(report),
         "sentence": report.sentence(),
         "verdict": report.verdict,
         "passed": report.passed,
@@ -109,6 +148,56 @@ def _examined(name: str, content: bytes) -> dict[str, Any]:
     }
 
 
+def _picture(report: "Report") -> str:
+    reference = report.diagnosis.reference
+    return "" if reference is None else architecture_svg(reference.config, report.lit)
+
+
+def _kept(name: str, report: "Report") -> tuple[str, str, str]:
+    """Keep the model like an upload and make it the current one.
+
+    Returns:
+        its id, an input that it can read, and why it is not kept, as far as each is there.
+    """
+    from transformer.interop.captured.convert import Told, checkpoint_of
+
+    found = report.diagnosis
+    if not Limits.from_environment().foreign_files:
+        return "", "", NO_FOREIGN_FILES
+    if found.reading is None:
+        return "", "", ""
+    try:
+        checkpoint = checkpoint_of(found.recording, Told(_vocabularies()), found)
+        upload, checkpoint = uploads.keep(name, checkpoint, browser.owner())
+    except UserError as error:
+        return "", "", str(error) if report.passed else ""  # else the verdict says why
+    session.remember(upload.path, checkpoint)
+    current.use(upload.id)
+    words = checkpoint.source_vocabulary
+    return upload.id, words.decode(range(4, min(9, len(words)))), ""
+
+
+def _vocabularies() -> "Given":
+    from transformer.interop.foreign_vocabulary import read_vocabularies
+
+    uploaded = st.session_state.get("capture vocabulary")
+    if uploaded is None:
+        return None, None
+    return read_vocabularies(uploaded.getvalue(), uploaded.name)
+
+
+def _look(found: dict[str, Any]) -> None:
+    """The ways on with the model itself."""
+    if found["not kept"]:
+        st.caption(plain(f"It is not kept as a model. {found['not kept']}"))
+    if not found["kept"]:
+        return
+    with st.container(horizontal=True):
+        for label, (page, icon) in LOOK.items():
+            query = {"checkpoint": found["kept"], "input": found["example"]}
+            st.page_link(page, label=label, icon=icon, query_params=query)
+
+
 def _verdict(found: dict[str, Any]) -> None:
     show = st.success if found["passed"] else st.warning
     icons = {"equal": ":material/verified:", "unknown": ":material/help:"}
@@ -116,6 +205,7 @@ def _verdict(found: dict[str, Any]) -> None:
         f"**{plain(found['name'])}.** {plain(found['sentence'])}",
         icon=icons.get(found["verdict"], ":material/troubleshoot:"),
     )
+    _look(found)
     hint: int = 3
     if found["verdict"] != "equal":
         chosen = st.segmented_control(

@@ -8,5 +8,10 @@ WIDGET = Widget("architecture")
 
 
 def architecture(config: TransformerConfig, *, key: str) -> None:
-    """Draw it. A component, since Streamlit takes pictures out of HTML."""
-    WIDGET.draw(data={"svg": architecture_svg(config)}, key=key)
+    """Draw it."""
+    picture(architecture_svg(config), key=key)
+
+
+def picture(svg: str, *, key: str) -> None:
+    """Any drawing of ours. A component, since Streamlit takes pictures out of HTML."""
+    WIDGET.draw(data={"svg": svg}, key=key)
