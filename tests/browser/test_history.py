@@ -112,3 +112,19 @@ def test_a_closed_panel_keeps_its_settings_over_another_page(
     expect(tree).to_be_visible()
     settle(page)
     assert {"part": "strategies", "beam": "8"}.items() <= named(page).items()
+
+
+def test_one_step_back_leaves_a_page(server: Server, new_page: NewPage) -> None:
+    """A page writes into the address what it opened on; that is nothing the person did."""
+    page = new_page()
+    page.goto(server.url)
+    settle(page)
+    title = page.locator("h1")
+    for name in ("Learn", "Decode"):
+        page.get_by_test_id("stSidebar").get_by_role("link", name=name, exact=True).click()
+        expect(title).to_have_text(name)
+        page.wait_for_url(re.compile("step=1"))
+        settle(page)
+        page.go_back()
+        expect(title).to_have_text("Transformer Workbench")
+        settle(page)

@@ -1,0 +1,19 @@
+// One step back leaves a page: what a page writes into the address by itself, before the person has
+// done anything on it, takes the place of the entry by which it was opened.
+
+const ACTS = ["pointerdown", "keydown"];
+
+export default function () {
+  if (window.workbenchHistory) return;
+  window.workbenchHistory = true;
+  const push = history.pushState.bind(history);
+  let acted = false;
+  for (const name of ACTS) window.addEventListener(name, () => { acted = true; }, true);
+  window.addEventListener("popstate", () => { acted = false; });
+  history.pushState = (state, title, url) => {
+    const opens = new URL(url ?? "", location.href).pathname !== location.pathname;
+    if (opens || acted) push(state, title, url);
+    else history.replaceState(state, title, url);
+    if (opens) acted = false;
+  };
+}
