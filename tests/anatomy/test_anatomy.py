@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from tests.support.checkpoint_files import make
-from tests.support.marian_models import TEXTS, make_marian
+from tests.support.marian_models import SIZES, TEXTS, make_marian
 from transformer.anatomy.boxes import Box, boxes
 from transformer.anatomy.code import MODEL, code_of, lines_of
 from transformer.anatomy.drawing import anatomy_svg
@@ -140,7 +140,7 @@ def test_other_architectures_have_their_own_boxes(name: str) -> None:
 
 
 def test_an_imported_marianmt_shows_its_own_numbers(tmp_path: Path) -> None:
-    make_marian(tmp_path / "marian", seed=1)
+    make_marian(tmp_path / "marian", seed=1, **SIZES["small"])  # type: ignore[arg-type]
     checkpoint = import_marian(tmp_path / "marian")
     assert not checkpoint.config.norm_first
     assert_all_true(checkpoint, TEXTS[0], step=1)
