@@ -187,21 +187,6 @@ def test_what_if_shows_both_outputs_and_where_they_part(
     assert "change=mask" in page.url
 
 
-NONSENSE = {
-    "strategies": "beam=99&alpha=nan",
-    "why": "this=abc&not=-5",
-    "what_if": "change=force&heads=9.9&input_token=77&when=never&instead=9999999999",
-}
-
-
-def test_a_bad_address_falls_back(server: Server, new_page: NewPage) -> None:
-    page = new_page()
-    for panel, nonsense in NONSENSE.items():
-        open_panel(page, server, panel, f"checkpoint=sort&input=workbench&{nonsense}")
-        expect(page.get_by_role("button", name="(CSV)").first).to_be_visible()
-        expect(page.get_by_test_id("stAlert")).to_have_count(0)
-
-
 def test_panels_are_accessible_and_nothing_is_cut_off(server: Server, new_page: NewPage) -> None:
     page = new_page(width=PHONE, scheme="dark")
     for panel, query in PANELS.items():

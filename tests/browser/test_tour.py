@@ -3,6 +3,7 @@
 import re
 import time
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import NewPage
@@ -52,6 +53,7 @@ def walk(page: Page, url: str, by: str) -> None:
     expect(page.get_by_text("Tour, ")).to_have_count(0)
 
 
+@pytest.mark.long
 def test_by_mouse(server: Server, new_page: NewPage) -> None:
     walk(new_page(), server.url, "mouse")
 

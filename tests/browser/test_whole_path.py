@@ -57,10 +57,9 @@ def read_steps(page: Page) -> list[str]:
     return seen
 
 
-# CI has one page of each sort: what is drawn, what is filled in, what is stepped through.
+# By default one page that draws at once and one that must wait for torch.
 COLD = [
-    path if path in ("", "train", "decode") else pytest.param(path, marks=pytest.mark.long)
-    for path in PAGES
+    path if path in ("", "decode") else pytest.param(path, marks=pytest.mark.long) for path in PAGES
 ]
 
 
