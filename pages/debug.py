@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from pages.components.debug import lab, my_model, my_symptom
+from pages.components.debug import lab, my_curve, my_model, my_symptom
 from pages.components.shared.panels import open_panel
 from pages.components.shell.frame import frame
 
@@ -12,6 +12,7 @@ SUBTITLE = (
 )
 PANELS: dict[str, tuple[str, Callable[[], None]]] = {
     "model": ("My model", my_model.panel),
+    "curve": ("My curve", my_curve.panel),
     "symptom": ("My symptom", my_symptom.panel),
     "lab": ("Break it", lab.panel),
 }

@@ -1,4 +1,4 @@
-"""The Debug page in a real browser: a capture dropped, its verdict, hints and model; a symptom."""
+"""The Debug page in a real browser: a capture and its model, a loss, and a symptom."""
 
 import re
 
@@ -73,3 +73,24 @@ def test_a_symptom_leads_to_suspects_with_a_test(server: Server, new_page: NewPa
     suspect = page.get_by_text("The heads are split by a view instead of a transpose")
     expect(suspect).to_be_visible()
     expect(page.get_by_text("Ten-second test.").first).to_be_visible()
+
+
+def test_a_curve_names_its_plateau_and_suspects(server: Server, new_page: NewPage) -> None:
+    page = new_page()
+    page.goto(f"{server.url}/debug?debug=curve")
+    settle(page)
+    size = page.get_by_label("Tokens in the target vocabulary")
+    size.fill("8")
+    size.press("Enter")
+    settle(page)
+    table = "Wall time,Step,Value\n" + "".join(
+        f"1.7e9,{step},{3.0 if step < 4 else 2.0794}\n" for step in range(40)
+    )
+    drop(page, "loss.csv", table.encode())
+    expect(page.get_by_text("it guesses uniformly")).to_be_visible()
+    expect(
+        page.get_by_text("Cross-attention takes keys and values from the decoder")
+    ).to_be_visible()
+    expect(page.get_by_text("What a curve cannot tell.")).to_be_visible()
+    settle(page)
+    assert_accessible_in_both_themes(page)
