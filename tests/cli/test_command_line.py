@@ -222,6 +222,25 @@ def test_what_is_no_checkpoint_is_refused(here: Callable[..., Any]) -> None:
     assert_failed_in_one_line(here("verify", str(SEVEN_PAIRS)))
 
 
+@pytest.mark.parametrize("zipped", [True, False])
+def test_what_pytorch_saved_is_to_be_imported_first(
+    zipped: bool, here: Callable[..., Any], tmp_path: Path
+) -> None:
+    saved = tmp_path / "my.pt"
+    torch.save({"weight": torch.zeros(2)}, saved, _use_new_zipfile_serialization=zipped)
+    done = here("decode", str(saved), "abc")
+    assert_failed_in_one_line(done)
+    assert "python -m transformer import FILE OUT" in done.stderr
+
+
+def test_a_sum_written_as_none_that_was_trained_on_is_named(here: Callable[..., Any]) -> None:
+    model = str(ROOT / "checkpoints" / "addition-plain.safetensors")
+    done = here("decode", model, "-", stdin=b"007+05\n7+5\n")
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[1] == "12"
+    assert done.stderr == "line 1: It has seen no number with a 0 in front: try 7+5.\n"
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

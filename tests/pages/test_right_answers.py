@@ -6,7 +6,7 @@ from streamlit.testing.v1 import AppTest
 from tests.support.opened_pages import ROOT, open_page
 from transformer.checkpoint import Checkpoint
 from transformer.config import DataConfig
-from transformer.tasks import longest_trained, right_answer
+from transformer.tasks import longest_trained, out_of_form, right_answer
 from transformer.tasks.pronunciation import dictionary
 
 PRONUNCIATION = DataConfig(task="pronunciation")
@@ -28,6 +28,24 @@ def test_what_was_trained_on_may_be_shorter_than_what_is_tested() -> None:
     assert longest_trained(DataConfig(task="scan-length")) == (9, 22)
     assert longest_trained(DataConfig(task="scan-simple")) == (9, 48)
     assert longest_trained(DataConfig(task="pairs")) is None
+
+
+@pytest.mark.parametrize(
+    ("sum", "said"),
+    [
+        ("7+5", ""),
+        ("0+10", ""),
+        ("007+05", "try 7+5"),
+        ("00+1", "try 0+1"),
+        ("1+2+3", "two numbers with one +"),
+        ("12", "two numbers with one +"),
+    ],
+)
+def test_a_sum_written_as_none_that_it_has_seen(sum: str, said: str) -> None:
+    for task in ("addition", "addition-reversed"):
+        sentence = out_of_form(DataConfig(task=task), sum)
+        assert said in sentence if said else not sentence
+    assert not out_of_form(DataConfig(task="pairs"), sum)
 
 
 @pytest.mark.usefixtures("own_folder")

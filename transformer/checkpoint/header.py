@@ -208,13 +208,15 @@ def header_bytes(source: Path | bytes) -> tuple[bytes, int]:
             with source.open("rb") as file:
                 start = file.read(8)
     if size > MAX_FILE_BYTES:
-        raise CheckpointError(
-            f"The file has {size:,} bytes; at most {MAX_FILE_BYTES:,} are allowed."
-        )
+        raise CheckpointError(f"The file has {size:,} bytes; at most {MAX_FILE_BYTES:,} can be.")
     length = int.from_bytes(start, "little")
     if size < 8 or length < 2:
         raise CheckpointError("This is not a .safetensors file; it is too short or has no header.")
     if length > MAX_HEADER_BYTES:
+        if start[:4] == b"PK\x03\x04" or start[:1] == b"\x80":  # a zip archive, or a pickle
+            raise CheckpointError(
+                "This may be a PyTorch file. Import it: python -m transformer import FILE OUT."
+            )
         raise CheckpointError(
             "This is not a checkpoint of Transformer Workbench: its header would have "
             f"{length:,} bytes, and at most {MAX_HEADER_BYTES:,} are allowed."
@@ -239,7 +241,6 @@ def parse_json(text: str | bytes, what: str) -> dict[str, Any]:
     Raises:
         CheckpointError: it is no JSON object, names something twice, or cannot be written again.
     """
-
     marks = "{[:" if isinstance(text, str) else b"{[:"
     if any(text.count(marks[i : i + 1]) > MAX_JSON_PARTS for i in range(3)):  # type: ignore[arg-type]
         raise CheckpointError(f"{what} has too many parts; the file is damaged or forged.")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformer.cli.terminal import check_output, note, note_share, say
 from transformer.errors import UserError
+from transformer.tasks import out_of_form
 from transformer.tasks.own_pairs.task import as_kept
 from transformer.training.compute import DEVICES
 
@@ -173,6 +174,8 @@ def decode(options: argparse.Namespace) -> int:
             note(
                 f"{where}the model does not know {', '.join(answer.unknown[:5])}, and reads {token}"
             )
+        if not empty and (unusual := out_of_form(checkpoint.header.data, text)):
+            note(f"{where}{unusual}")
         if not answer.error and not answer.complete:
             note(f"{where}the output was cut: it found no end")
     return int(failed)

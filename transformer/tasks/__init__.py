@@ -12,13 +12,21 @@ if TYPE_CHECKING:
         build_task,
         find_task,
         longest_trained,
+        out_of_form,
         right_answer,
     )
 
 _HOMES = {
     "base": ("Facts", "Pair", "Task"),
     "own_pairs.task": ("SEVEN_PAIRS", "read_pairs"),
-    "registry": ("TASKS", "build_task", "find_task", "longest_trained", "right_answer"),
+    "registry": (
+        "TASKS",
+        "build_task",
+        "find_task",
+        "longest_trained",
+        "out_of_form",
+        "right_answer",
+    ),
 }
 __all__ = [
     "SEVEN_PAIRS",
@@ -29,6 +37,7 @@ __all__ = [
     "build_task",
     "find_task",
     "longest_trained",
+    "out_of_form",
     "read_pairs",
     "right_answer",
 ]

@@ -1,5 +1,6 @@
 """Adding two numbers, digit by digit."""
 
+import re
 from collections.abc import Sequence
 from random import Random
 from string import digits
@@ -77,6 +78,13 @@ class Addition(GeneratedTask):
         if len(wrong) > 1:
             return "several digits wrong"
         return f"{PLACES[self.place(wrong[0], len(wanted))]} wrong"
+
+    @classmethod
+    def out_of_form(cls, source: str) -> str:
+        if not re.fullmatch("[0-9]+[+][0-9]+", source):
+            return f"A sum is two numbers with one + between them, as {cls.example.source}."
+        plain = "+".join(number.lstrip("0") or "0" for number in source.split("+"))
+        return "" if plain == source else f"It has seen no number with a 0 in front: try {plain}."
 
     @classmethod
     def ideal_places(cls, source: Sequence[str], written: Sequence[str]) -> Places | None:

@@ -97,6 +97,11 @@ class Task(ABC):
         """
         return None
 
+    @classmethod
+    def out_of_form(cls, source: str) -> str:
+        """Why no source that it trains on is written so, in a sentence; empty if one may be."""
+        return ""
+
     def is_right(self, pair: Pair, output: str) -> bool:
         """Whether an output answers the pair's source."""
         return output == pair.target

@@ -93,6 +93,12 @@ def right_answer(data: DataConfig, source: str, written: str | None = None) -> s
     return answer
 
 
+def out_of_form(data: DataConfig, source: str) -> str:
+    """Why no source that a task trains on is written so, in a sentence; empty if one may be."""
+    kind = TASKS.get(data.task)
+    return kind.out_of_form(source) if kind else ""
+
+
 def longest_trained(data: DataConfig) -> tuple[int, int] | None:
     """Most tokens of a source and of a target that a task trains on; None for own pairs."""
     kind = TASKS.get(data.task)

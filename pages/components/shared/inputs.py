@@ -9,6 +9,7 @@ from pages.components.shell import address, current, session
 from pages.components.shell.text import verbatim
 from transformer.checkpoint.header import Header
 from transformer.errors import VocabularyError
+from transformer.tasks import out_of_form
 from transformer.vocabulary.vocabulary import printable, visible
 
 if TYPE_CHECKING:
@@ -100,7 +101,9 @@ def _kind(header: Header) -> tuple[object, object]:
 
 
 def unknown_note(checkpoint: "Checkpoint", text: str) -> None:
-    """What the model reads as its unknown token, where it has one, rather than refuse it."""
+    """What is read otherwise than typed, or is written as no text of the model's task is."""
+    if text and (unusual := out_of_form(checkpoint.header.data, text)):
+        st.caption(unusual)
     if checkpoint.source_vocabulary.as_trained(text) not in (text, " ".join(text.split())):
         st.caption("Letters that look the same are read in the code points that this model knows.")
     with suppress(VocabularyError):  # said where the text is read
