@@ -337,3 +337,12 @@ def test_more_maps_than_a_browser_can_draw_are_refused() -> None:
     run = run_with_checkpoint("many", made.to_bytes())
     app = open_page("attention", checkpoint=f"run-{run.id}-1", input="abc" * 90)
     assert "Shorten the input" in messages(app)[0]
+
+
+@pytest.mark.parametrize("page", ["", "attention"])
+def test_a_text_too_long_is_named_and_stays(page: str) -> None:
+    app = open_page(page, checkpoint="reverse", input="abc")
+    field = app.text_input(key="input" if page else "overview input")
+    field.set_value("a" * 10_001).run()
+    assert "This text has 10,001 characters; at most 10,000 are read here" in str(messages(app))
+    assert len(app.text_input(key=field.key).value) == 10_001

@@ -40,7 +40,7 @@ def word() -> tuple[Listed, str] | None:
     state = st.session_state
     if "overview input" not in state or state.get("overview shown") != (current.model(), known):
         state["overview input"] = known
-    given = st.text_input(_label(header), key="overview input", max_chars=inputs.MAX_CHARACTERS)
+    given = inputs.short_enough(st.text_input(_label(header), key="overview input"))
     text = given.strip()
     with suppress(VocabularyError):  # a capital is forgiven where there are none
         header.source_vocabulary.encode(text.lower())
