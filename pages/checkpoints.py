@@ -8,12 +8,13 @@ from pages.components.checkpoints.panels import panels
 from pages.components.checkpoints.upload import questions, upload_field
 from pages.components.shell import session
 from pages.components.shell.frame import frame
+from pages.components.widgets.architecture import architecture
 
 with frame("Checkpoints", "A trained model in one file: look inside, check it, take it along."):
     kept.undo()
     left, right = st.columns([1, 1], gap="large")
     with right:
-        upload_field()
+        upload_field()  # before the box that chooses
     with left:
         entry = session.choose_checkpoint()
     importing = questions()
@@ -37,9 +38,11 @@ with frame("Checkpoints", "A trained model in one file: look inside, check it, t
                     ("pages/decode.py", "Decode step by step", ":material/format_list_numbered:"),
                 ):
                     st.page_link(page, label=text, icon=icon, query_params={"checkpoint": entry.id})
-        if check:
-            verification.check(entry)
-        verification.proof(entry)
-        checkpoint_card(entry, checkpoint)
+            if check:
+                verification.check(entry)
+            verification.proof(entry)
+            checkpoint_card(entry, checkpoint)
+        with right:
+            architecture(checkpoint.config, key="architecture")
         panels(entry, checkpoint)
     kept.trash()

@@ -7,10 +7,7 @@ from pages.components.shared.panels import open_panel
 from pages.components.shell import address
 from pages.components.shell.frame import frame
 
-SUBTITLE = (
-    "How the data flows through the model, box by box; and what was found about such models, run "
-    "again."
-)
+SUBTITLE = "How data flows through the model, box by box; published findings, run again."
 
 PANELS: dict[str, tuple[str, Callable[[], None]]] = {
     "anatomy": ("Anatomy", anatomy.panel),

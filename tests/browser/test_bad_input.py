@@ -107,7 +107,7 @@ def test_nothing_in_a_file_is_taken_as_markup(server: Server, new_page: NewPage)
     page.goto(f"{server.url}/checkpoints")
     settle(page)
     upload(page, "![](x)www.evil.example.safetensors", checkpoint.to_bytes())
-    expect(page.get_by_text("More about this checkpoint")).to_be_visible()
+    expect(page.get_by_role("radiogroup", name="More about this checkpoint")).to_be_visible()
     expect(page.locator("p, td").filter(has_text="![](https")).not_to_have_count(0)
     for label in ("Attention", "Decode"):
         page.get_by_test_id("stSidebar").get_by_role("link", name=label).click()

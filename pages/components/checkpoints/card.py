@@ -5,12 +5,10 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
-from pages.components.checkpoints import parameters
 from pages.components.checkpoints.kept import note_of
 from pages.components.shared.scores import score
 from pages.components.shell.models import Listed
 from pages.components.shell.text import number, percent, plain, seconds, verbatim
-from pages.components.widgets.architecture import architecture
 from transformer.errors import UserError
 from transformer.tasks import TASKS
 
@@ -20,23 +18,18 @@ if TYPE_CHECKING:
 
 
 def checkpoint_card(entry: Listed, checkpoint: "Checkpoint") -> None:
-    """Scores, an answer given now and where it comes from, beside the architecture drawn."""
-    config, header = checkpoint.config, checkpoint.header
+    """Scores, an answer given now, and where it comes from."""
+    header = checkpoint.header
     title = TASKS[checkpoint.task].title if checkpoint.task in TASKS else checkpoint.task
     st.header(plain(title.capitalize() if title == "imported" else title))
     if note := note_of(entry):
         st.markdown(plain(note))
     if checkpoint.summary is not None:
         _scores(checkpoint.summary)
-    left, right = st.columns(2, gap="large")
-    with right:
-        architecture(config, key="architecture")
-    with left:
-        _decoded_now(checkpoint)
-        _provenance(checkpoint)
-        if header.notes:
-            st.caption(plain(header.notes))
-        parameters.chart(config)
+    _decoded_now(checkpoint)
+    _provenance(checkpoint)
+    if header.notes:
+        st.caption(plain(header.notes))
 
 
 def _decoded_now(checkpoint: "Checkpoint") -> None:

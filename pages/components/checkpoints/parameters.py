@@ -33,8 +33,9 @@ def chart(config: TransformerConfig) -> None:
 
 
 def panel(entry: Listed, checkpoint: "Checkpoint") -> None:
-    """The table."""
+    """The bars, and the table."""
     config = checkpoint.config
+    chart(config)
     total = config.num_parameters
     rows = [
         {

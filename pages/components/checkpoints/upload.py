@@ -69,8 +69,8 @@ def upload_field() -> None:
             max_upload_size=limits.upload_mb,
             on_change=_take,
             args=(turn,),
+            help=f"{_taken(limits)} Up to {limits.upload_mb} MB.",
         )
-    st.caption(f"{_taken(limits)} Up to {limits.upload_mb} MB.")
     arrival: Arrival | None = state.get("arrival")
     if arrival is not None and not arrival.checked:
         _receive(arrival, limits)

@@ -25,7 +25,8 @@ def checkpoint_and_text() -> "tuple[Checkpoint, str] | None":
         CheckpointError: the chosen file is damaged or gone.
         VocabularyError: the text is too long for the field.
     """
-    left, middle, right = st.columns([4, 4, 3])
+    with st.container(key="model-and-input"):
+        left, middle, right = st.columns([4, 4, 3])
     with left:
         entry = session.choose_checkpoint()
     if entry is None:

@@ -27,7 +27,11 @@ def open_panel(
     """
     _read(key, list(panels))
     chosen: str | None = st.segmented_control(
-        label, list(panels), format_func=lambda name: panels[name][0], key=key
+        label,
+        list(panels),
+        format_func=lambda name: panels[name][0],
+        key=key,
+        label_visibility="collapsed",
     )
     address.write(key, chosen if chosen and chosen != next(iter(panels)) else "")
     # What the address leaves out is kept all the same.

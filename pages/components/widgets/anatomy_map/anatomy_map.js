@@ -44,7 +44,10 @@ function build(view) {
     focus(view);
   });
   view.told = element("p", { class: "told", "aria-live": "polite" });
-  root.replaceChildren(buildSteps(view), buildWalk(view), svg, view.told);
+  // The encoder is the lower of the two: above it there is room.
+  const corner = element("div", { class: "corner" });
+  corner.append(buildSteps(view), buildWalk(view));
+  root.replaceChildren(corner, svg, view.told);
   if (focused) view.refocus = true;
 }
 
@@ -77,7 +80,7 @@ function buildWalk(view) {
   view.back.onclick = () => walk(view, -1);
   view.next.onclick = () => walk(view, 1);
   view.count = element("span");
-  bar.append(view.back, view.count, view.next);
+  bar.append(view.back, view.next, view.count);
   return bar;
 }
 
