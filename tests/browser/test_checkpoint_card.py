@@ -57,7 +57,7 @@ def test_no_part_has_an_accessibility_violation(
         if part == "compare":
             expect(page.get_by_text("How far their weights are apart")).to_be_visible()
         else:
-            charts = 3 if part == "training" else 1
+            charts = {"training": 2, "parameters": 1}.get(part, 0)
             expect(page.locator(".js-plotly-plot")).to_have_count(charts)
         settle(page)
         assert_accessible_in_both_themes(page, part)
