@@ -42,7 +42,7 @@ from transformer.tasks import Pair, build_task
 from transformer.training.loop import evaluate_loss, evaluate_outputs
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS = float(os.environ.get("WORKBENCH_SECONDS", "3"))
+SECONDS = float(os.environ.get("WORKBENCH_SECONDS", "1"))
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,11 @@ from transformer.hooks import Trace, hook_points, own_modules, record
 from transformer.interop.marian.convert import import_marian
 
 ROOT = Path(__file__).parents[2]
-BUNDLED = sorted(path.stem for path in (ROOT / "checkpoints").glob("*.safetensors"))
+SAMPLE = ("reverse", "pronunciation")
+BUNDLED = [
+    pytest.param(path.stem, marks=[pytest.mark.long] * (path.stem not in SAMPLE))
+    for path in sorted((ROOT / "checkpoints").glob("*.safetensors"))
+]
 VARIANTS: dict[str, dict[str, Any]] = {
     "post-norm": {"norm_first": False, "final_norm": False, "num_decoder_layers": 2},
     "learned": {"position_layout": "learned", "activation": "swish", "num_heads": 4},

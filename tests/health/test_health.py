@@ -29,6 +29,7 @@ from transformer.health import (
 from transformer.model import Transformer
 from transformer.runs.checked import read_checked
 from transformer.runs.directory import Run, create_run
+from transformer.runs.goals import OverfitCheck, add_evidence
 from transformer.tasks.presets import prepare
 from transformer.trainer.trainer import Trainer
 from transformer.training import batches, optimizer
@@ -51,8 +52,14 @@ SHORT = {
 }
 
 
-def trained(folder: Path, seed: int = 1, **changes: Any) -> Run:
-    """A run on words of up to four letters, really trained, in this process and under its code."""
+LEARNS = OverfitCheck(8, 8, [[0, 4.5], [40, 0.009]], 0.009, 40, 1.2)
+
+
+def trained(folder: Path, seed: int = 1, check: OverfitCheck | None = None, **changes: Any) -> Run:
+    """A run on words of up to four letters, really trained, in this process and under its code.
+
+    check: the overfit check it has already; else its trainer makes it, in seconds.
+    """
     _, config = prepare(
         "reverse",
         "tiny",
@@ -61,6 +68,8 @@ def trained(folder: Path, seed: int = 1, **changes: Any) -> Run:
         training=SHORT | {"seed": seed} | changes,
     )
     run = create_run(config, path=folder / f"run-{seed}")
+    if check is not None:
+        add_evidence(run.path, "twin", check.to_dict())
     Trainer(run, lambda _: None).train()
     return run
 
@@ -139,13 +148,13 @@ def test_a_run_trained_before_the_code_was_mended_is_told_apart(tmp_path: Path) 
     """The weights were trained with the fault; the check runs without it."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         targets_not_shifted(monkeypatch)
-        run = trained(tmp_path)
+        run = trained(tmp_path, check=LEARNS)
     problems = alarms(check_run(run))
     assert any("trained by other code" in sentence for sentence in problems)
 
 
 @pytest.mark.parametrize(
-    "seed", [1, 2, *(pytest.param(s, marks=pytest.mark.long) for s in range(3, 21))]
+    "seed", [1, *(pytest.param(s, marks=pytest.mark.long) for s in range(2, 21))]
 )
 def test_a_healthy_run_raises_no_alarm(seed: int, tmp_path: Path) -> None:
     assert alarms(check_run(trained(tmp_path, seed))) == []
@@ -154,7 +163,7 @@ def test_a_healthy_run_raises_no_alarm(seed: int, tmp_path: Path) -> None:
 def test_the_command_line_tells_findings_and_progress(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = trained(tmp_path, steps=2)
+    run = trained(tmp_path, check=LEARNS, steps=2)
     assert main(["health", str(run.path), "--json"]) == 0
     said = capsys.readouterr()
     found = json.loads(said.out)
@@ -170,7 +179,7 @@ def test_the_command_line_tells_findings_and_progress(
 def test_a_damaged_checkpoint_is_a_finding(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = trained(tmp_path, steps=1)
+    run = trained(tmp_path, check=LEARNS, steps=1)
     *_, checkpoint = run.checkpoints()
     content = bytearray(checkpoint.read_bytes())
     content[-1] ^= 1
@@ -388,6 +397,12 @@ def test_memorised_pairs_are_told_from_a_rate_too_high() -> None:
 
 def test_a_loss_that_is_no_number_ends_in_the_learning_rate(tmp_path: Path) -> None:
     """Steps so large that the weights overflow."""
-    run = trained(tmp_path, learning_rate=10.0, gradient_clip=1e6, warmup_steps=0, adam_eps=1e-30)
+    far: dict[str, Any] = {
+        "learning_rate": 10.0,
+        "gradient_clip": 1e6,
+        "warmup_steps": 0,
+        "adam_eps": 1e-30,
+    }
+    run = trained(tmp_path, check=LEARNS, **far)
     findings = check_run(run)
     assert any("The learning rate is too high" in sentence for sentence in alarms(findings))

@@ -12,7 +12,7 @@ from streamlit.testing.v1.element_tree import Selectbox
 from pages.components.stores import pairs as pairs_store
 from pages.components.training import form
 from tests.support.opened_pages import messages, open_page
-from tests.support.trainers import no_trainer_left
+from tests.support.trainers import PATIENCE, no_trainer_left
 from transformer.runs.directory import ENDED, create_run, list_runs
 from transformer.tasks import SEVEN_PAIRS
 from transformer.tasks.presets import prepare
@@ -77,7 +77,7 @@ def typed_pairs(app: AppTest, text: str) -> None:
 
 
 def wait_until_read(app: AppTest) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while not messages(app) and not any("Pairs read" in block.value for block in app.markdown):
         assert time.monotonic() < deadline
         time.sleep(0.2)
@@ -191,7 +191,7 @@ def test_the_link_of_a_run_on_own_pairs_opens_the_form_with_them() -> None:
     app = open_page("train", **query)
     # A click that comes while the pairs are still being read waits for them.
     app.button(key="train").click().run()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     while len(list_runs()) < 2:
         assert time.monotonic() < deadline
         time.sleep(0.2)
