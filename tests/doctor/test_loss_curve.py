@@ -2,9 +2,11 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 
+from transformer.__main__ import main
 from transformer.doctor.loss_file import read_loss
 from transformer.doctor.loss_reading import SUSPECTS, read_curve
 from transformer.errors import UserError
@@ -84,6 +86,18 @@ def test_a_healthy_curve_raises_nothing() -> None:
     found = read_curve(read_loss(losses), 30)
     assert not any(finding.alarm for finding in found.findings)
     assert found.suspects == ()
+
+
+def test_the_command_reads_a_curve_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "my_loss.csv"
+    file.write_text(flat(math.log(8)))
+    assert main(["health", str(file), "--vocabulary", "8", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["suspects"][0] == "cross-attention-reads-decoder"
+    assert not found["ok"]
+    file.write_text("no numbers")
+    assert main(["health", str(file)]) == 1
+    assert capsys.readouterr().err.startswith("error: There is no loss in it")
 
 
 def test_all_suspects_are_faults() -> None:

@@ -7,7 +7,7 @@ import argparse
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, asdict, fields
 from functools import partial
@@ -99,7 +99,14 @@ def _add_run_commands(commands: Any) -> None:
 
 
 def _add_health(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run_dir", type=Path, help="a run's directory, such as runs/my-reverse")
+    parser.add_argument(
+        "run_dir",
+        type=Path,
+        help="a run's directory, such as runs/my-reverse; or a loss curve: CSV, JSON, numbers",
+    )
+    parser.add_argument(
+        "--vocabulary", type=int, help="of a curve: tokens in the target vocabulary"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object")
     parser.set_defaults(run=health)
 
@@ -299,18 +306,41 @@ def _verdict(run: Run) -> Verdict | None:
 
 
 def health(options: argparse.Namespace) -> int:
-    run = Run(options.run_dir)
-    run.config()  # before torch is there: whoever mistyped a path need not wait
-    from transformer.health import check_and_keep
+    suspects: tuple[str, ...] | None = None
+    findings: Sequence[Any]
+    if options.run_dir.is_file():
+        findings, suspects = _curve(options.run_dir, options.vocabulary)
+    else:
+        run = Run(options.run_dir)
+        run.config()  # before torch is there: whoever mistyped a path need not wait
+        from transformer.health import check_and_keep
 
-    findings = check_and_keep(run, note)
+        findings = check_and_keep(run, note)
     ok = not any(finding.alarm for finding in findings)
     if options.json:
-        print(json.dumps({"ok": ok, "findings": [asdict(finding) for finding in findings]}))
+        found = {"ok": ok, "findings": [asdict(finding) for finding in findings]}
+        print(json.dumps(found if suspects is None else found | {"suspects": suspects}))
     else:
         for finding in findings:
             say(f"{finding.state:8}{finding.name}: {finding.sentence} {finding.advice}".rstrip())
+        if suspects:
+            say(f"Suspects, the likeliest first: {', '.join(suspects)}")
     return 0 if ok else 1
+
+
+def _curve(path: Path, size: int | None) -> tuple[Sequence[Any], tuple[str, ...]]:
+    """What a file with a loss curve says: findings, and names of faults to suspect."""
+    if size is not None and size < 2:
+        raise UserError(f"--vocabulary {size}: a vocabulary has at least 2 tokens.")
+    from transformer.doctor.loss_file import read_loss
+    from transformer.doctor.loss_reading import read_curve
+
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path.name} cannot be read: {error.strerror}.") from None
+    reading = read_curve(read_loss(content), size)
+    return reading.findings, reading.suspects
 
 
 def pairs(options: argparse.Namespace) -> int:

@@ -22,6 +22,8 @@ def settings_table(config: RunConfig) -> None:
         if known and not applies(name, config.data.task):
             continue
         value, usual = values[name], base.get(name)
+        if name == "fault" and not value:  # of which only the lab's runs speak
+            continue
         # Of the server, not of the person.
         differs = known and value != usual and name != "threads"
         row = (name_of(name), shown(value), shown(usual) if known else "", name)

@@ -42,6 +42,7 @@ NAMES = {
     "threads": "Processor threads",
     "precision": "Precision",
     "device": "Device",
+    "fault": "Planted fault",
     "min_letters": "Fewest letters",
     "max_letters": "Most letters",
     "digits": "Most digits",
