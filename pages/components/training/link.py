@@ -31,6 +31,8 @@ SETTINGS: dict[str, tuple[str, Field[Any]]] = {
     if item.name not in DERIVED and not item.name.endswith("_id")
 }
 """Every setting that a person may change: the config it belongs to, and its field."""
+PLANTED = "fault"
+"""A setting that the form leaves out: faults are planted in the lab."""
 PARAMETERS = {"task", "preset", "pairs", "controls", *SETTINGS}
 HIDDEN = "hidden"
 SEVEN = "seven"
@@ -109,7 +111,9 @@ def link_of(config: RunConfig, pairs: str = "") -> dict[str, str]:
     base = defaults(task, preset)
     # Every field: a dictionary to be written leaves out some that say nothing.
     values = {**vars(config.data), **vars(config.model), **vars(config.training)}
-    changes = {name: values[name] for name in SETTINGS if values[name] != base[name]}
+    changes = {
+        name: values[name] for name in SETTINGS if values[name] != base[name] and name != PLANTED
+    }
     return link(Choice(task, preset, changes, pairs))
 
 
@@ -133,6 +137,8 @@ def read_link(query: Mapping[str, str]) -> tuple[Choice, str]:
         if name not in query:
             continue
         try:
+            if name == PLANTED:
+                raise ConfigError("a fault is planted in the lab, on the Debug page")
             if not applies(name, choice.task):
                 raise ConfigError(f"{name} does not apply to this task")
             value = _value(SETTINGS[name][1], query[name])
