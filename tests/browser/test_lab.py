@@ -11,7 +11,7 @@ from tests.support.server import Server, settle
 from transformer.config.faults import is_hidden, reveal
 from transformer.faults import FAULTS
 
-TRAINED = 120_000
+TRAINED = 240_000
 """Milliseconds for two short runs on a busy machine."""
 FEW = "20"
 
