@@ -3,7 +3,6 @@
 import math
 from functools import partial
 from itertools import product
-from typing import Any
 
 import pytest
 import torch
@@ -47,14 +46,9 @@ def every_output(
     return scores
 
 
-def seeds_of(few: int, many: int) -> list[Any]:
-    """The first by default, all if long."""
-    return [pytest.param(n, marks=[pytest.mark.long] * (n >= few)) for n in range(many)]
-
-
-@pytest.mark.parametrize("seed", seeds_of(12, 50))  # 12: each α with each bias of <eos>
+@pytest.mark.parametrize("seed", range(50))
 def test_a_beam_that_holds_everything_finds_the_best_of_all_outputs(seed: int) -> None:
-    """48 cases: 12 models, 4 sources each; 5 tokens, outputs of up to 5. If long, 200."""
+    """200 cases: 50 models, 4 sources each; 5 tokens, outputs of up to 5."""
     vocabulary, longest, alpha = 5, 5, (0.0, 0.6, 1.0, 4.0)[seed % 4]
     model = wild_model(seed, target_vocab_size=vocabulary, num_decoder_layers=1)
     # Sentences that all end at once would leave nothing to search for.
@@ -120,7 +114,7 @@ def test_beam_search_is_the_plain_one(seed: int, beam_size: int, alpha: float) -
     assert_plain(wild_model(seed), beam_size, alpha)
 
 
-@pytest.mark.parametrize("seed", seeds_of(8, 20))
+@pytest.mark.parametrize("seed", range(20))
 def test_stopping_early_misses_no_late_overtaker(seed: int) -> None:
     """A large α favours length so much that a growing output overtakes one that has ended."""
     assert_plain(wild_model(seed), beam_size=5, alpha=4.0)
