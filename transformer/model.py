@@ -13,7 +13,7 @@ Dimensions, as the comments name them:
     query, key  positions that look, positions that are looked at
     head        attention heads (num_heads, the paper's h)
     d_model     width of a token's vector
-    d_k         width of one head, d_model / num_heads (the paper's d_k = d_v)
+    d_k         width of one head, by default d_model / num_heads (the paper's d_k = d_v)
     d_ff        width inside the feed-forward network
 
 Where the paper leaves a choice or modern practice differs, a config field decides;
@@ -111,11 +111,11 @@ class MultiHeadAttention(nn.Module):
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
-        self.num_heads = config.num_heads
-        self.query = nn.Linear(config.d_model, config.d_model)  # W^Q of all heads together
-        self.key = nn.Linear(config.d_model, config.d_model)  # W^K
-        self.value = nn.Linear(config.d_model, config.d_model)  # W^V
-        self.output = nn.Linear(config.d_model, config.d_model)  # W^O
+        self.num_heads, self.d_k = config.num_heads, config.d_k
+        self.query = nn.Linear(config.d_model, config.inner_width)  # W^Q of all heads together
+        self.key = nn.Linear(config.d_model, config.inner_width)  # W^K
+        self.value = nn.Linear(config.d_model, config.inner_width)  # W^V
+        self.output = nn.Linear(config.inner_width, config.d_model)  # W^O
         self.queries = HookPoint()  # [batch, head, query, d_k]
         self.keys = HookPoint()  # [batch, head, key, d_k]
         self.values = HookPoint()  # [batch, head, key, d_k]
@@ -124,11 +124,11 @@ class MultiHeadAttention(nn.Module):
         self.head_outputs = HookPoint()  # [batch, head, query, d_k]
 
     def split_heads(self, x: Tensor) -> Tensor:
-        """[batch, position, d_model] -> [batch, head, position, d_k]"""
+        """[batch, position, h · d_k] -> [batch, head, position, d_k]"""
         return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
 
     def merge_heads(self, x: Tensor) -> Tensor:
-        """[batch, head, position, d_k] -> [batch, position, d_model]"""
+        """[batch, head, position, d_k] -> [batch, position, h · d_k]"""
         return x.transpose(1, 2).flatten(-2)
 
     def project(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -165,10 +165,10 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 class FeedForward(nn.Module):
     """max(0, xW₁ + b₁)W₂ + b₂ at every position alike (section 3.3)."""
 
-    def __init__(self, config: TransformerConfig) -> None:
+    def __init__(self, config: TransformerConfig, d_ff: int) -> None:
         super().__init__()
-        self.inner = nn.Linear(config.d_model, config.d_ff)
-        self.outer = nn.Linear(config.d_ff, config.d_model)
+        self.inner = nn.Linear(config.d_model, d_ff)
+        self.outer = nn.Linear(d_ff, config.d_model)
         self.activation = ACTIVATIONS[config.activation]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -254,10 +254,10 @@ class ResidualConnection(nn.Module):
     Dropout goes on the sub-layer's output, before it is added (section 5.4).
     """
 
-    def __init__(self, config: TransformerConfig) -> None:
+    def __init__(self, config: TransformerConfig, norm_first: bool) -> None:
         super().__init__()
         self.norm = LayerNorm(config)
-        self.norm_first = config.norm_first
+        self.norm_first = norm_first
         self.dropout = Dropout(config.dropout)
         self.before = HookPoint()  # [batch, position, d_model]: the residual stream
         self.after = HookPoint()  # [batch, position, d_model]
@@ -276,10 +276,11 @@ class EncoderLayer(nn.Module):
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
+        norm_first = config.norms_first("encoder")
         self.self_attention = MultiHeadAttention(config)
-        self.self_attention_residual = ResidualConnection(config)
-        self.feed_forward = FeedForward(config)
-        self.feed_forward_residual = ResidualConnection(config)
+        self.self_attention_residual = ResidualConnection(config, norm_first)
+        self.feed_forward = FeedForward(config, config.feed_forward_width("encoder"))
+        self.feed_forward_residual = ResidualConnection(config, norm_first)
 
     def forward(self, x: Tensor, source_mask: Tensor) -> Tensor:
         """[batch, source, d_model] -> [batch, source, d_model]"""
@@ -292,15 +293,17 @@ class EncoderLayer(nn.Module):
 
 
 class Encoder(nn.Module):
-    """N layers, and a norm after them where the config asks for one."""
+    """N layers, and a norm before or after them where the config asks for one."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
+        self.embedding_norm = LayerNorm(config) if config.embedding_norm else nn.Identity()
         self.layers = nn.ModuleList(EncoderLayer(config) for _ in range(config.num_encoder_layers))
-        self.norm = LayerNorm(config) if config.final_norm else nn.Identity()
+        self.norm = LayerNorm(config) if config.norm_after("encoder") else nn.Identity()
 
     def forward(self, x: Tensor, source_mask: Tensor) -> Tensor:
         """[batch, source, d_model] -> [batch, source, d_model]"""
+        x = self.embedding_norm(x)
         for layer in self.layers:
             x = layer(x, source_mask)
         return self.norm(x)
@@ -325,12 +328,13 @@ class DecoderLayer(nn.Module):
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
+        norm_first = config.norms_first("decoder")
         self.self_attention = MultiHeadAttention(config)
-        self.self_attention_residual = ResidualConnection(config)
+        self.self_attention_residual = ResidualConnection(config, norm_first)
         self.cross_attention = MultiHeadAttention(config)
-        self.cross_attention_residual = ResidualConnection(config)
-        self.feed_forward = FeedForward(config)
-        self.feed_forward_residual = ResidualConnection(config)
+        self.cross_attention_residual = ResidualConnection(config, norm_first)
+        self.feed_forward = FeedForward(config, config.feed_forward_width("decoder"))
+        self.feed_forward_residual = ResidualConnection(config, norm_first)
 
     def forward(
         self, x: Tensor, memory: Tensor, source_mask: Tensor, cache: LayerCache | None = None
@@ -369,12 +373,13 @@ class DecoderLayer(nn.Module):
 
 
 class Decoder(nn.Module):
-    """N layers, and a norm after them where the config asks for one."""
+    """N layers, and a norm before or after them where the config asks for one."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
+        self.embedding_norm = LayerNorm(config) if config.embedding_norm else nn.Identity()
         self.layers = nn.ModuleList(DecoderLayer(config) for _ in range(config.num_decoder_layers))
-        self.norm = LayerNorm(config) if config.final_norm else nn.Identity()
+        self.norm = LayerNorm(config) if config.norm_after("decoder") else nn.Identity()
 
     def forward(
         self,
@@ -384,6 +389,7 @@ class Decoder(nn.Module):
         cache: list[LayerCache] | None = None,
     ) -> Tensor:
         """[batch, target, d_model] -> [batch, target, d_model]"""
+        x = self.embedding_norm(x)
         for i, layer in enumerate(self.layers):
             x = layer(x, memory, source_mask, None if cache is None else cache[i])
         return self.norm(x)

@@ -34,6 +34,9 @@ def configs(draw: st.DrawFn) -> TransformerConfig:
         share_embeddings=shared,
         output_bias=draw(st.booleans()),
         position_layout=draw(st.sampled_from(["interleaved", "learned"])),
+        embedding_norm=draw(st.booleans()),
+        decoder_d_ff=draw(st.sampled_from([0, 7])),
+        attention_width=draw(st.sampled_from([0, 24])),
     )
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tests.support.checkpoint_files import wild_model
+from tests.support.random_models import SWITCHED
 from transformer.decoding.engines.engine import WIDEST, ModelSteps, StepDecoder, step_decoder
 from transformer.decoding.engines.fused import FIRST_ROOM, FastSteps
 from transformer.decoding.engines.int8 import int8_copy
@@ -24,6 +25,7 @@ LAYOUTS: dict[str, dict[str, Any]] = {
     "marian": {"position_layout": "halves", "activation": "swish", "output_bias": True},
     "learned, deep": {"position_layout": "learned", "num_decoder_layers": 3},
     "unscaled, tied": {"scale_embeddings": False, "tie_embeddings": True},
+    **SWITCHED,
 }
 
 

@@ -6,9 +6,11 @@ import pytest
 import torch
 
 from tests.support.own_models import own
-from tests.support.random_models import random_model
+from tests.support.random_models import SWITCHED, random_model, small_config
 from transformer.config import TransformerConfig
 from transformer.doctor import doctor
+from transformer.interop.captured.convert import checkpoint_of
+from transformer.vocabulary import Vocabulary
 
 
 def config(seed: int) -> TransformerConfig:
@@ -64,6 +66,19 @@ def test_a_healthy_model_of_any_configuration_raises_nothing(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(8, 40))
 def test_healthy_models_of_many_more_configurations(seed: int) -> None:
     raises_nothing(seed)
+
+
+@pytest.mark.parametrize("name", SWITCHED)
+def test_what_models_from_elsewhere_need_is_a_checkpoint_too(name: str) -> None:
+    """Read without names and kept with the same switch; a norm after the embeddings departs."""
+    made = small_config(Vocabulary("characters", list("abcdefgh")), **SWITCHED[name])
+    report = doctor(random_model(made, 5))
+    departs = name == "a norm after the embeddings"
+    assert [d.fault for d in report.departures] == ["norm-after-embeddings"] * departs
+    assert report.verdict == ("departs" if departs else "equal"), report.text()
+    kept = checkpoint_of(report.diagnosis.recording, diagnosis=report.diagnosis).config
+    for field, value in SWITCHED[name].items():
+        assert getattr(kept, field) == value
 
 
 STYLES: dict[str, dict[str, Any]] = {

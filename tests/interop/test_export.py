@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from tests.support.checkpoint_files import make
-from tests.support.random_models import small_config
+from tests.support.random_models import SWITCHED, small_config
 from transformer.__main__ import main
 from transformer.checkpoint import Checkpoint
 from transformer.config import DataConfig
-from transformer.errors import UserError
+from transformer.errors import CheckpointError, UserError
 from transformer.interop.foreign_vocabulary import read_vocabularies
 from transformer.interop.nn_transformer.convert import converted, survey
 from transformer.interop.nn_transformer.export import export_state_dict, loader
@@ -55,9 +55,9 @@ def load(path: Path) -> torch.nn.Module:
 
 
 @pytest.mark.parametrize("ending", [".pt", ".safetensors"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, "a final norm of the encoder alone"])
 def test_the_loader_rebuilds_the_model(kind: str, ending: str, tmp_path: Path) -> None:
-    checkpoint = make(**KINDS[kind])
+    checkpoint = make(**(KINDS | SWITCHED)[kind])
     state, model, _ = export_state_dict(checkpoint, tmp_path / f"my model{ending}")
     assert state.suffix == ending
     assert len(model.read_text().splitlines()) <= 20
@@ -156,3 +156,13 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         main(["export", checkpoint, str(tmp_path / "no" / "r.pt"), "--format", "state-dict"]) == 1
     )
     assert "cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a norm after the embeddings", "a decoder with another d_ff", "heads wider than the model"],
+)
+def test_what_pytorch_s_module_cannot_have_is_refused(name: str, tmp_path: Path) -> None:
+    checkpoint = make(1, **SWITCHED[name])
+    with pytest.raises(CheckpointError, match=next(iter(SWITCHED[name]))):
+        export_state_dict(checkpoint, tmp_path / "out.pt")

@@ -11,6 +11,17 @@ from transformer.config import TransformerConfig
 from transformer.model import Transformer
 from transformer.vocabulary import Vocabulary
 
+SWITCHED: dict[str, dict[str, Any]] = {
+    "a final norm of the encoder alone": {"final_norm": True, "final_norm_side": "encoder"},
+    "a final norm of the decoder alone": {"final_norm": True, "final_norm_side": "decoder"},
+    "pre-norm encoder, post-norm decoder": {"norm_first": True, "decoder_norm": "after"},
+    "post-norm encoder, pre-norm decoder": {"norm_first": False, "decoder_norm": "before"},
+    "a norm after the embeddings": {"embedding_norm": True},
+    "a decoder with another d_ff": {"decoder_d_ff": 20},
+    "heads wider than the model": {"attention_width": 24, "num_heads": 4},
+}
+"""Switches that models from elsewhere need, each alone."""
+
 few = settings(max_examples=20)
 seeds = st.integers(0, 10**6)
 lengths = st.integers(1, 7)

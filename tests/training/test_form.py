@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 
 from tests.support.pytorch_models import close, configs, randomise, seeds, sizes
+from tests.support.random_models import SWITCHED
 from transformer.config import TransformerConfig
 from transformer.dropout import Dropout
 from transformer.faults import plant
@@ -41,6 +42,14 @@ def test_they_are_at_the_presets_choices(preset: str) -> None:
     sizes = {"source_vocab_size": 30, "target_vocab_size": 31}
     small = {"d_model": 64, "num_heads": 4, "d_ff": 128, "dropout": 0.0, "max_length": 128}
     assert_same(TransformerConfig(**PRESETS[preset].model | sizes | small), 8, 12, 9)
+
+
+@pytest.mark.parametrize("name", SWITCHED)
+def test_they_are_with_what_models_from_elsewhere_need(name: str) -> None:
+    torch.manual_seed(2)
+    sizes = {"source_vocab_size": 30, "target_vocab_size": 31, "d_model": 16, "d_ff": 24}
+    small = {"num_encoder_layers": 2, "num_decoder_layers": 2, "num_heads": 4, "dropout": 0.0}
+    assert_same(TransformerConfig(**sizes | small | SWITCHED[name]), 4, 7, 6)
 
 
 def assert_same(

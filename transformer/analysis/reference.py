@@ -36,13 +36,13 @@ class Reference:
             "encoder", "decoder", "cross": [layer, head, query, key] each.
         """
         found: dict[str, list[Floats]] = {"encoder": [], "decoder": [], "cross": []}
-        x = self._embed("source", source)
+        x = self._enter("encoder", self._embed("source", source))
         for layer in range(self.config.num_encoder_layers):
             at = f"encoder.layers.{layer}"
             x = self._attend(x, None, f"{at}.self_attention", found["encoder"])
             x = self._feed_forward(x, f"{at}.feed_forward")
-        memory = self._norm(x, "encoder.norm") if self.config.final_norm else x
-        x = self._embed("target", read)
+        memory = self._norm(x, "encoder.norm") if self.config.norm_after("encoder") else x
+        x = self._enter("decoder", self._embed("target", read))
         for layer in range(self.config.num_decoder_layers):
             at = f"decoder.layers.{layer}"
             x = self._attend(x, None, f"{at}.self_attention", found["decoder"], causal=True)
@@ -61,6 +61,9 @@ class Reference:
         deviation = x - x.mean(axis=-1, keepdims=True)
         scale = np.sqrt((deviation**2).mean(axis=-1, keepdims=True) + self.config.layer_norm_eps)
         return deviation / scale * self._number(f"{name}.gain") + self._number(f"{name}.bias")
+
+    def _enter(self, stack: str, x: Floats) -> Floats:
+        return self._norm(x, f"{stack}.embedding_norm") if self.config.embedding_norm else x
 
     def _embed(self, side: str, ids: list[int]) -> Floats:
         d_model = self.config.d_model
@@ -89,7 +92,7 @@ class Reference:
         causal: bool = False,
     ) -> Floats:
         """One attention sub-layer with its residual connection; its weights go to ``found``."""
-        asks = self._norm(x, f"{name}_residual.norm") if self.config.norm_first else x
+        asks = self._norm(x, f"{name}_residual.norm") if self._norms_first(name) else x
         asked = asks if memory is None else memory
         queries, keys, values = (
             self._linear(part, f"{name}.{role}")
@@ -109,13 +112,16 @@ class Reference:
         return self._add(x, self._linear(np.concatenate(outputs, axis=1), f"{name}.output"), name)
 
     def _feed_forward(self, x: Floats, name: str) -> Floats:
-        inside = self._norm(x, f"{name}_residual.norm") if self.config.norm_first else x
+        inside = self._norm(x, f"{name}_residual.norm") if self._norms_first(name) else x
         inside = self._activate(self._linear(inside, f"{name}.inner"))
         return self._add(x, self._linear(inside, f"{name}.outer"), name)
 
     def _add(self, x: Floats, written: Floats, name: str) -> Floats:
         total = x + written
-        return total if self.config.norm_first else self._norm(total, f"{name}_residual.norm")
+        return total if self._norms_first(name) else self._norm(total, f"{name}_residual.norm")
+
+    def _norms_first(self, name: str) -> bool:
+        return self.config.norms_first(name.partition(".")[0])
 
     def _activate(self, x: Floats) -> Floats:
         if self.config.activation == "relu":

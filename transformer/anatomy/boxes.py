@@ -342,14 +342,16 @@ def _boxes(config: TransformerConfig) -> Iterator[Box]:
         for part in INPUT:
             if part != "scale" or config.scale_embeddings:
                 yield Box(side, None, "", part)
+        if config.embedding_norm:
+            yield Box(side, None, "", "norm")
         for layer in range(layers):
             for sublayer in sublayers:
                 parts = FEED_FORWARD if sublayer == "feed-forward" else ATTENTION
                 norm = ("norm",)
-                before, after = (norm, ()) if config.norm_first else ((), norm)
+                before, after = (norm, ()) if config.norms_first(stack) else ((), norm)
                 for part in (*before, *parts, "residual", *after):
                     yield Box(stack, layer, sublayer, part)
-        if config.final_norm:
+        if config.norm_after(stack):
             yield Box(stack, None, "", "norm")
     for part in OUTPUT:
         yield Box("output", None, "", part)

@@ -176,7 +176,7 @@ class _Column:
             title = f"Masked {title.lower()}"
         around = {box.part: box for box in inside if box.part in ("norm", "residual")}
         core = [box for box in inside if box.part not in around]
-        if config.norm_first:
+        if config.norms_first(inside[0].stack):
             self.cell(around["norm"], "norm", self.left, COLUMN, config)
             self.up += CELL
             self.arrow()
@@ -191,7 +191,7 @@ class _Column:
             'stroke-opacity=".6"/>' + _head(self.left - 1, middle, "right")
         )
         self.up += CELL
-        if not config.norm_first:
+        if not config.norms_first(inside[0].stack):
             self.arrow()
             self.cell(around["norm"], "norm", self.left, COLUMN, config)
             self.up += CELL

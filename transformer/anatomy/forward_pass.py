@@ -98,7 +98,7 @@ class ForwardPass:
         mine = f"{heads} × {_many(here, 'position')} × {d_k}"
         theirs = f"{heads} × {_many(keys, 'position')} × {d_k}"
         memory = f"{_many(keys, 'source position')} × {config.d_model} numbers"
-        inner = f"{_many(here, 'position')} × {config.d_ff} numbers"
+        inner = f"{_many(here, 'position')} × {config.feed_forward_width(box.stack)} numbers"
         words = f"{config.target_vocab_size:,} numbers, one a token of the vocabulary"
         return {
             "embedding": (f"{_many(here, 'token')}, each a number of the vocabulary", vectors),
@@ -228,6 +228,8 @@ def _masked(run: ForwardPass, box: Box) -> Tensor:
 
 
 def _norm(run: ForwardPass, box: Box) -> Tensor:
+    if box.stack in ("source", "target"):
+        return run.outputs[f"{'encoder' if box.encodes else 'decoder'}.embedding_norm"]
     if box.layer is None:
         return run.outputs[f"{box.stack}.norm"]
     return run.outputs[f"{_module(box)}_residual.norm"]
@@ -236,7 +238,7 @@ def _norm(run: ForwardPass, box: Box) -> Tensor:
 def _residual(run: ForwardPass, box: Box) -> Tensor:
     path = f"{_module(box)}_residual"
     after = run.trace[f"{path}.after"]
-    return after if run.checkpoint.config.norm_first else run.inputs[f"{path}.norm"]
+    return after if run.checkpoint.config.norms_first(box.stack) else run.inputs[f"{path}.norm"]
 
 
 def _activation(run: ForwardPass, box: Box) -> Tensor:

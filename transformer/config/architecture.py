@@ -21,6 +21,11 @@ LATER_FIELDS: dict[str, Any] = {
     "forces_end": False,
     "length_penalty": "paper",
     "early_stopping": "estimate",
+    "decoder_norm": "as encoder",
+    "final_norm_side": "both",
+    "embedding_norm": False,
+    "decoder_d_ff": 0,
+    "attention_width": 0,
 }
 """Fields of :class:`TransformerConfig` that files may lack, and what they then mean."""
 
@@ -156,11 +161,45 @@ class TransformerConfig(SelfValidating):
         choices=("full", "estimate", "never"),
     )
 
+    decoder_norm: str = setting(
+        "Where the decoder normalises: as the encoder does (norm_first), or before or after each "
+        "sub-layer of its own.",
+        default="as encoder",
+        choices=("as encoder", "before", "after"),
+    )
+    final_norm_side: str = setting(
+        "After which of the stacks final_norm stands.",
+        default="both",
+        choices=("both", "encoder", "decoder"),
+    )
+    embedding_norm: bool = setting(
+        "One more normalisation of what enters each stack's first layer.", default=False
+    )
+    decoder_d_ff: int = setting(
+        "Width of the decoder's feed-forward networks, if not d_ff; 0 stands for d_ff.",
+        default=0,
+        minimum=0,
+        maximum=32768,
+    )
+
+    attention_width: int = setting(
+        "Width of all heads of an attention together, if not d_model; 0 stands for d_model.",
+        default=0,
+        minimum=0,
+        maximum=8192,
+    )
+
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.d_model % self.num_heads:
+        if self.final_norm_side != "both" and not self.final_norm:
             raise ConfigError(
-                f"num_heads = {self.num_heads}: must divide d_model = {self.d_model} "
+                f"final_norm_side = {self.final_norm_side}: needs final_norm, or no norm stands "
+                "after a stack."
+            )
+        if self.inner_width % self.num_heads:
+            name = "attention_width" if self.attention_width else "d_model"
+            raise ConfigError(
+                f"num_heads = {self.num_heads}: must divide {name} = {self.inner_width} "
                 "without remainder."
             )
         if self.d_model % 2 and self.position_layout != "learned":
@@ -193,7 +232,26 @@ class TransformerConfig(SelfValidating):
     @property
     def d_k(self) -> int:
         """Width of one head's queries, keys and values (section 3.2.2)."""
-        return self.d_model // self.num_heads
+        return self.inner_width // self.num_heads
+
+    @property
+    def inner_width(self) -> int:
+        """Width of all heads of an attention together; the paper's h · d_k."""
+        return self.attention_width or self.d_model
+
+    def norms_first(self, stack: str) -> bool:
+        """Whether a stack, "encoder" or "decoder", normalises before each sub-layer."""
+        if stack == "decoder" and self.decoder_norm != "as encoder":
+            return self.decoder_norm == "before"
+        return self.norm_first
+
+    def norm_after(self, stack: str) -> bool:
+        """Whether a norm stands after a stack."""
+        return self.final_norm and self.final_norm_side in ("both", stack)
+
+    def feed_forward_width(self, stack: str) -> int:
+        """d_ff of a stack."""
+        return self.decoder_d_ff or self.d_ff if stack == "decoder" else self.d_ff
 
     def framed(self, source: Sequence[int]) -> list[int]:
         """The ids of a text as the encoder reads them, with what ``source_frame`` puts around."""
@@ -257,12 +315,21 @@ def parameters_by_part(config: TransformerConfig) -> list[Part]:
 
     The output projection is there even where it is tied, with what it adds of its own.
     """
-    d, width = config.d_model, config.d_ff
+    d = config.d_model
     encoder, decoder = config.num_encoder_layers, config.num_decoder_layers
+    inner = config.inner_width
     attention, attention_formula = 4 * (d * d + d), f"4 × ({d:,} × {d:,} + {d:,})"
-    feed_forward = 2 * d * width + width + d
-    feed_forward_formula = f"(2 × {d:,} × {width:,} + {width:,} + {d:,})"
-    norms = 2 * encoder + 3 * decoder + 2 * config.final_norm
+    if inner != d:
+        attention = 3 * (d * inner + inner) + inner * d + d
+        attention_formula = f"(3 × ({d:,} × {inner:,} + {inner:,}) + {inner:,} × {d:,} + {d:,})"
+    norms = 2 * encoder + 3 * decoder + 2 * config.embedding_norm
+    norms += config.norm_after("encoder") + config.norm_after("decoder")
+
+    def feed_forward(stack: str, layers: int) -> Part:
+        width = config.feed_forward_width(stack)
+        count = layers * (2 * d * width + width + d)
+        formula = f"{layers} × (2 × {d:,} × {width:,} + {width:,} + {d:,})"
+        return Part(f"{stack} feed-forward", count, formula)
 
     positions = config.max_length if config.position_layout == "learned" else 0
 
@@ -282,10 +349,10 @@ def parameters_by_part(config: TransformerConfig) -> list[Part]:
     return [
         *embeddings,
         Part("encoder self-attention", encoder * attention, f"{encoder} × {attention_formula}"),
-        Part("encoder feed-forward", encoder * feed_forward, f"{encoder} × {feed_forward_formula}"),
+        feed_forward("encoder", encoder),
         Part("decoder self-attention", decoder * attention, f"{decoder} × {attention_formula}"),
         Part("cross-attention", decoder * attention, f"{decoder} × {attention_formula}"),
-        Part("decoder feed-forward", decoder * feed_forward, f"{decoder} × {feed_forward_formula}"),
+        feed_forward("decoder", decoder),
         Part("norms", norms * 2 * d, f"{norms} norms × 2 × {d:,}"),
         _output(config),
     ]
@@ -314,7 +381,7 @@ def part_of(tensor: str, config: TransformerConfig) -> str:
     if stack == "output":
         return "output"
     if stack in ("encoder", "decoder"):
-        if ".norm." in f".{rest}":
+        if "norm." in rest:
             return "norms"
         for name in ("self_attention", "cross_attention", "feed_forward"):
             if f".{name}." in rest:

@@ -126,7 +126,7 @@ def _groups(
 
 def _numbers(config: TransformerConfig, length: int, width: int, longest_output: int) -> int:
     """Floats that one input takes: the encoder's attention, the cache, the next token's scores."""
-    cached = 2 * config.num_decoder_layers * config.d_model * (length + longest_output)
+    cached = 2 * config.num_decoder_layers * config.inner_width * (length + longest_output)
     scores = (3 if config.length_penalty == "paper" else 5) * config.target_vocab_size
     return config.num_heads * length**2 + width * (cached + scores)
 

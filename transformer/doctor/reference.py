@@ -66,7 +66,7 @@ def build(reading: Reading, *, folded: bool = False) -> Reference:
     Raises:
         Unmapped: no model of ours has such sizes or parts.
     """
-    config = _config(reading)
+    config = _config(reading, folded)
     with torch.device("meta"):
         model = Transformer(config)
     found = Reference(model, config, folded=folded)
@@ -89,8 +89,6 @@ def build(reading: Reading, *, folded: bool = False) -> Reference:
             assert isinstance(stack.norm, LayerNorm)
             _set_norm(found, stack.norm, norm)
             found.choose(f"a norm after the {side}'s last layer")
-    if (reading.encoder_norm is None) != (reading.decoder_norm is None):
-        found.obstacles.append("a norm after one of the two stacks only")
     affine = reading.output
     _set_linear(model.output, affine.scale * affine.weight, affine.scale * affine.bias)
     if abs(affine.scale - 1) > NEAR:
@@ -104,13 +102,23 @@ def build(reading: Reading, *, folded: bool = False) -> Reference:
     return found
 
 
-def _config(reading: Reading) -> TransformerConfig:
+def _config(reading: Reading, folded: bool) -> TransformerConfig:
     attention = reading.encoder[0].sublayers[0].part
     network = reading.encoder[0].sublayers[-1].part
     assert isinstance(attention, Attention)
     assert isinstance(network, Network)
     d_model = reading.d_model
-    heads = attention.heads if attention.heads and not d_model % attention.heads else 1
+    inner = 0 if attention.value is None else len(attention.value.weight)
+    inner = 0 if inner == d_model else inner
+    heads = attention.heads
+    heads = heads if heads and not (inner or d_model) % heads else 1
+    decoder_network = reading.decoder[0].sublayers[-1].part
+    assert isinstance(decoder_network, Network)
+    widths = len(network.inner.weight), len(decoder_network.inner.weight)
+    orders = [
+        layers[0].sublayers[0].placement == "pre" for layers in (reading.encoder, reading.decoder)
+    ]
+    ends = [norm is not None for norm in (reading.encoder_norm, reading.decoder_norm)]
     pad = reading.recording.pad_id
     others = [i for i in range(5) if i != pad]
     source, target = len(reading.source.tokens), reading.recording.logits.shape[-1]
@@ -123,11 +131,18 @@ def _config(reading: Reading) -> TransformerConfig:
             num_heads=heads,
             num_encoder_layers=len(reading.encoder),
             num_decoder_layers=len(reading.decoder),
-            d_ff=len(network.inner.weight),
+            d_ff=widths[0],
+            attention_width=inner,
+            decoder_d_ff=widths[1] if widths[1] != widths[0] else 0,
             dropout=0.0,
             max_length=max(2, *(p.source.shape[1] for p in reading.recording.probes.values())),
-            norm_first=reading.sublayers[0].placement == "pre",
-            final_norm=bool(reading.encoder_norm or reading.decoder_norm),
+            norm_first=orders[0],
+            decoder_norm=(
+                "as encoder" if orders[0] == orders[1] else "before" if orders[1] else "after"
+            ),
+            final_norm=any(ends),
+            final_norm_side="both" if ends[0] == ends[1] else "encoder" if ends[0] else "decoder",
+            embedding_norm=folded and None not in (reading.source.norm, reading.target.norm),
             activation=_activation_name(network),
             tie_embeddings=False,
             output_bias=True,
@@ -246,7 +261,6 @@ def _attention(found: Reference, ours: MultiHeadAttention, read: Attention, widt
         _set_linear(ours.output, *read.output)
     if inner != width:
         found.choose(f"heads together are {inner} wide, the model {width}")
-        found.obstacles.append("heads that together are not as wide as the model")
     if not any(part.bias.any() for part in (query, key, value)):
         found.choose("no bias in W^Q, W^K, W^V")
     split = {"queries", "keys", "values"} <= read.straight
@@ -273,9 +287,11 @@ def _network(found: Reference, ours: FeedForward, read: Network) -> None:
     inner = read.inner
     _set_linear(ours.inner, inner.scale * inner.weight, inner.scale * inner.bias)
     _set_linear(ours.outer, read.weight, read.bias)
-    if len(inner.weight) != found.config.d_ff:
-        found.choose(f"a feed-forward width of {len(inner.weight)} beside {found.config.d_ff}")
-        found.obstacles.append("feed-forward networks of different widths")
+    widths = found.config.d_ff, found.config.decoder_d_ff
+    if len(inner.weight) != widths[0]:
+        found.choose(f"a feed-forward width of {len(inner.weight)} beside {widths[0]}")
+    if len(inner.weight) not in widths:
+        found.obstacles.append("feed-forward networks of different widths in one stack")
 
 
 def _gelu_tanh(x: Tensor) -> Tensor:
@@ -286,6 +302,8 @@ def _orders(found: Reference, reading: Reading) -> None:
     """Where the norms stand, and what is not added."""
     for side, layers in (("encoder", reading.encoder), ("decoder", reading.decoder)):
         subs = [s for layer in layers for s in layer.sublayers]
+        if len({s.placement for s in subs}) > 1:
+            found.obstacles.append(f"norms that do not stand alike in all layers of the {side}")
         if {s.placement for s in subs} == {"pre"}:
             found.choose(f"pre-norm {side}: norms before the sub-layers")
     placements = {s.placement for s in reading.sublayers}
@@ -293,8 +311,6 @@ def _orders(found: Reference, reading: Reading) -> None:
         found.show("no-layer-norm")
     if placements == {"after"}:
         found.show("residual-after-norm")
-    if len(placements) > 1:
-        found.obstacles.append("norms that do not stand alike in all layers")
     if not any(s.residual for s in reading.sublayers):
         found.show("no-residual")
 
@@ -357,7 +373,12 @@ def _embedding(found: Reference, side: str, stem: Stem, ours: Embedding, factor:
         ours.tokens.weight.data[stem.start] = 0.0
         found.choose("the decoder starts from a vector of zeros, here a row of the embedding")
         found.obstacles.append("a start from a vector of zeros")
-    if stem.norm is not None:
+    if stem.norm is not None and found.config.embedding_norm:
+        stack = found.model.encoder if side == "source" else found.model.decoder
+        assert isinstance(stack.embedding_norm, LayerNorm)
+        _set_norm(found, stack.embedding_norm, stem.norm)
+        found.choose("a norm after the embeddings")
+    elif stem.norm is not None:
         found.show("norm-after-embeddings")
         ours.norm = LayerNorm(found.config)
         _set_norm(found, ours.norm, stem.norm)

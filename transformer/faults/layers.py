@@ -68,6 +68,7 @@ class ReadsTheDecoder(Stepwise):
 
 class EncoderKeepsTheLast(Encoder):
     def forward(self, x: Tensor, source_mask: Tensor) -> Tensor:
+        x = self.embedding_norm(x)
         for layer in self.layers:
             last = layer(x, source_mask)
         return self.norm(last)
@@ -77,6 +78,7 @@ class DecoderKeepsTheLast(Decoder):
     def forward(
         self, x: Tensor, memory: Tensor, source_mask: Tensor, cache: list[LayerCache] | None = None
     ) -> Tensor:
+        x = self.embedding_norm(x)
         for layer in self.layers:
             last = layer(x, memory, source_mask)
         return self.norm(last)

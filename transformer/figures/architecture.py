@@ -44,7 +44,17 @@ class Lit:
 
 def architecture_words(config: TransformerConfig) -> str:
     """What the picture shows, in sentences: its text alternative."""
-    norm = "before" if config.norm_first else "after"
+    orders = {
+        "before" if config.norms_first(stack) else "after": stack
+        for stack in ("decoder", "encoder")
+    }
+    norm = " and ".join(
+        order if len(orders) == 1 else f"{order} (in the {stack})"
+        for order, stack in reversed(orders.items())
+    )
+    ends = [stack for stack in ("encoder", "decoder") if config.norm_after(stack)]
+    once = "each stack" if len(ends) == 2 else f"the {ends[0]}" if ends else ""
+    widths = {f"{config.feed_forward_width(stack):,}" for stack in ("encoder", "decoder")}
     shared = "one embedding for both sides" if config.share_embeddings else "two embeddings"
     tied = "is the target embedding again" if config.tie_embeddings else "has weights of its own"
     return (
@@ -52,9 +62,10 @@ def architecture_words(config: TransformerConfig) -> str:
         f"Encoder: {_layers(config.num_encoder_layers)} of self-attention and feed-forward. "
         f"Decoder: {_layers(config.num_decoder_layers)} of masked self-attention, cross-attention "
         f"to the encoder's output, and feed-forward. "
-        f"d_model {config.d_model:,}; {_heads(config)}; d_ff {config.d_ff:,} with "
+        f"d_model {config.d_model:,}; {_heads(config)}; d_ff {' and '.join(sorted(widths))} with "
         f"{config.activation}; LayerNorm {norm} each sub-layer"
-        f"{', and once more after each stack' if config.final_norm else ''}. "
+        f"{f', and once more after {once}' if once else ''}"
+        f"{', and of what enters each stack' if config.embedding_norm else ''}. "
         f"Vocabulary: {config.source_vocab_size:,} source and {config.target_vocab_size:,} target "
         f"tokens, {shared}; the output projection {tied}. "
         f"Positions: {config.max_length:,}, sines and cosines."
@@ -85,12 +96,15 @@ def architecture_svg(config: TransformerConfig, lit: Lit | None = None) -> str:
         "source",
     )
     _positions(encoder, config, "source.positions")
+    _embedding_norm(encoder, config)
     start = encoder.open_stack()
     _sublayer(encoder, config, "attention", "Self-attention", _heads(config), "encoder.self")
     name = "encoder.feed-forward"
-    _sublayer(encoder, config, "feed-forward", "Feed-forward", _feed_forward(config), name)
+    _sublayer(
+        encoder, config, "feed-forward", "Feed-forward", _feed_forward(config, "encoder"), name
+    )
     encoder.close_stack(start, _layers(config.num_encoder_layers))
-    if config.final_norm:
+    if config.norm_after("encoder"):
         encoder.arrow()
         encoder.thin("norm", "Norm")
     top_of_encoder = encoder.up
@@ -105,14 +119,17 @@ def architecture_svg(config: TransformerConfig, lit: Lit | None = None) -> str:
         "target",
     )
     _positions(decoder, config, "target.positions")
+    _embedding_norm(decoder, config)
     start = decoder.open_stack()
     own, cross_name = "decoder.self", "decoder.cross"
     _sublayer(decoder, config, "attention", "Masked self-attention", _heads(config), own)
     cross = _sublayer(decoder, config, "attention", "Cross-attention", _heads(config), cross_name)
     name = "decoder.feed-forward"
-    _sublayer(decoder, config, "feed-forward", "Feed-forward", _feed_forward(config), name)
+    _sublayer(
+        decoder, config, "feed-forward", "Feed-forward", _feed_forward(config, "decoder"), name
+    )
     decoder.close_stack(start, _layers(config.num_decoder_layers))
-    if config.final_norm:
+    if config.norm_after("decoder"):
         decoder.arrow()
         decoder.thin("norm", "Norm")
     decoder.arrow()
@@ -151,8 +168,15 @@ def architecture_svg(config: TransformerConfig, lit: Lit | None = None) -> str:
     )
 
 
-def _feed_forward(config: TransformerConfig) -> str:
-    return f"{config.d_model:,} → {config.d_ff:,} → {config.d_model:,}, {config.activation}"
+def _feed_forward(config: TransformerConfig, stack: str) -> str:
+    width = config.feed_forward_width(stack)
+    return f"{config.d_model:,} → {width:,} → {config.d_model:,}, {config.activation}"
+
+
+def _embedding_norm(column: "_Column", config: TransformerConfig) -> None:
+    if config.embedding_norm:
+        column.thin("norm", "Norm")
+        column.arrow()
 
 
 def _positions(column: "_Column", config: TransformerConfig, name: str) -> None:
@@ -166,7 +190,7 @@ def _sublayer(
 ) -> float:
     """One sub-layer with its norm and its residual connection; where its middle is, from below."""
     before = column.up - AIR / 2
-    if config.norm_first:
+    if config.norms_first(name.partition(".")[0]):
         column.thin("norm", "Norm", f"{name}.norm")
         column.arrow(GAP)
         middle = column.box(kind, title, sizes, name)

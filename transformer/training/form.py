@@ -75,7 +75,7 @@ def is_plain(model: Transformer) -> bool:
 def _logits(model: Transformer, source: Tensor, target: Tensor) -> Tensor:
     batch, positions = target.shape
     source_mask = _padding(source, model.config)
-    x = _embed(model.source_embedding, source)
+    x = _norm(model.encoder.embedding_norm, _embed(model.source_embedding, source))
     for layer in cast("Iterable[EncoderLayer]", model.encoder.layers):
         x = _self_attention(
             layer.self_attention, layer.self_attention_residual, x, batch, source_mask
@@ -83,7 +83,7 @@ def _logits(model: Transformer, source: Tensor, target: Tensor) -> Tensor:
         x = _feed_forward(layer.feed_forward, layer.feed_forward_residual, x)
     memory = _norm(model.encoder.norm, x)
     future = torch.full((positions, positions), MASKED, dtype=x.dtype, device=x.device).triu(1)
-    x = _embed(model.target_embedding, target)
+    x = _norm(model.decoder.embedding_norm, _embed(model.target_embedding, target))
     for block in cast("Iterable[DecoderLayer]", model.decoder.layers):
         x = _self_attention(block.self_attention, block.self_attention_residual, x, batch, future)
         x = _cross_attention(
@@ -178,7 +178,7 @@ def _projected(
     heads, d_model = attention.num_heads, x.size(-1)
     weights, biases = [], []
     for part in parts:
-        scale = (d_model // heads) ** -0.5 if part is attention.query else 1.0
+        scale = attention.d_k**-0.5 if part is attention.query else 1.0
         weights.append(
             (part.weight * scale if scale != 1 else part.weight).view(heads, -1, d_model)
         )

@@ -40,7 +40,7 @@ class _Layer:
         self.norm_first = layer.self_attention_residual.norm_first
         project = linear(own.query, own.key, own.value, scale=scale)
         kind = PastOfOne if len(encoded) == 1 else PastOfMany
-        self.past = kind(project, self.heads, room, encoded)
+        self.past = kind(project, self.heads, own.d_k, room, encoded)
         self.own_output = linear(own.output)
         self.own_norm = norm_of(layer.self_attention_residual.norm)
         self.cross_queries = linear(cross.query, scale=scale)
@@ -98,6 +98,7 @@ class FastSteps:
         room = min(FIRST_ROOM, model.config.max_length)
         layers = cast("Sequence[DecoderLayer]", model.decoder.layers)
         self.layers = [_Layer(layer, encoded, room * beam_size) for layer in layers]
+        self.first_norm = norm_of(model.decoder.embedding_norm)
         self.norm = norm_of(model.decoder.norm)
         self.output = linear(model.output)
         self.length = 0
@@ -112,7 +113,9 @@ class FastSteps:
     def logits(self, written: Tensor) -> Tensor:
         embedding = self.embedding
         tokens = embedding.tokens.weight[written[..., -1].flatten()]
-        x = tokens * embedding.scale + embedding.positional_encoding(self.length, 1)
+        x = self.first_norm(
+            tokens * embedding.scale + embedding.positional_encoding(self.length, 1)
+        )
         used = self.length * self.beam
         ancestry = self._ancestry(used + self.beam)
         for layer in self.layers:

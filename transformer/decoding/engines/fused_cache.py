@@ -12,13 +12,13 @@ from transformer.decoding.engines.fused_layers import Product
 class PastOfOne:
     """One sentence's: the product that makes them writes them where they stay.
 
-    project: the layer's queries, keys and values in one, [rows, d_model] -> [rows, 3 · d_model].
+    project: the layer's queries, keys and values in one, [rows, d_model] -> [rows, 3 · head · d_k].
     room: slots there is room for; it doubles when they are used up.
     """
 
-    def __init__(self, project: Product, heads: int, room: int, like: Tensor) -> None:
+    def __init__(self, project: Product, heads: int, d_k: int, room: int, like: Tensor) -> None:
         self.project, self.heads = project, heads
-        self.rows = like.new_empty(room, 3 * like.size(-1))
+        self.rows = like.new_empty(room, 3 * heads * d_k)
 
     def extend(self, x: Tensor, used: int) -> tuple[Tensor, Tensor, Tensor]:
         """Project a new position of each hypothesis, [beam, d_model], to after ``used`` slots.
@@ -45,10 +45,9 @@ class PastOfMany:
     Their slots must lie side by side head by head, and so are copied there.
     """
 
-    def __init__(self, project: Product, heads: int, room: int, like: Tensor) -> None:
+    def __init__(self, project: Product, heads: int, d_k: int, room: int, like: Tensor) -> None:
         self.project, self.heads = project, heads
-        batch, d_model = len(like), like.size(-1)
-        self.past = like.new_empty(2, batch * heads, room, d_model // heads)
+        self.past = like.new_empty(2, len(like) * heads, room, d_k)
 
     def extend(self, x: Tensor, used: int) -> tuple[Tensor, Tensor, Tensor]:
         beam = len(x) * self.heads // self.past.size(1)

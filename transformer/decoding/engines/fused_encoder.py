@@ -28,7 +28,8 @@ def fast_encode(model: Transformer, source: Tensor) -> tuple[Tensor, Tensor | No
     positions = embedding.positional_encoding(0, source.size(1))
     x = (embedding.tokens(source) * embedding.scale + positions).flatten(0, 1)
     mask = added_mask(padding_mask(source, model.config.pad_id)[:, 0], x)
-    norm_first = model.config.norm_first
+    x = norm_of(model.encoder.embedding_norm)(x)
+    norm_first = model.config.norms_first("encoder")
     for layer in cast("Sequence[EncoderLayer]", model.encoder.layers):
         attention = partial(_attention, *_prepared(layer.self_attention), len(source), mask)
         x = residual(x, attention, norm_of(layer.self_attention_residual.norm), norm_first)
@@ -37,20 +38,27 @@ def fast_encode(model: Transformer, source: Tensor) -> tuple[Tensor, Tensor | No
     return norm_of(model.encoder.norm)(x).unflatten(0, source.shape), mask
 
 
-def _prepared(attention: MultiHeadAttention) -> tuple[int, Function, Function]:
+def _prepared(attention: MultiHeadAttention) -> tuple[int, int, Function, Function]:
     projections = (attention.query, attention.key, attention.value)
     return (
         attention.num_heads,
+        attention.d_k,
         linear(*projections, scale=scale_of(attention)),
         linear(attention.output),
     )
 
 
 def _attention(
-    heads: int, project: Function, output: Function, batch: int, mask: Tensor | None, x: Tensor
+    heads: int,
+    d_k: int,
+    project: Function,
+    output: Function,
+    batch: int,
+    mask: Tensor | None,
+    x: Tensor,
 ) -> Tensor:
     """Self-attention (section 3.2.2): [rows, d_model] -> [rows, d_model]"""
-    parts = project(x).view(batch, -1, 3, heads, x.size(1) // heads)
+    parts = project(x).view(batch, -1, 3, heads, d_k)
     # [batch·head, source, d_k] each
     queries, keys, values = parts.permute(2, 0, 3, 1, 4).flatten(1, 2)
     return output(attend(queries, keys, values, heads, mask)[0])

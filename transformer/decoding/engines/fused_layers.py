@@ -52,7 +52,7 @@ def norm_of(norm: nn.Module) -> Function:
 
 def scale_of(attention: MultiHeadAttention) -> float:
     """1 / √d_k."""
-    return (attention.query.in_features // attention.num_heads) ** -0.5
+    return float(attention.d_k**-0.5)
 
 
 def residual(x: Tensor, sublayer: Function, norm: Function, norm_first: bool) -> Tensor:
@@ -76,7 +76,7 @@ def attend(
         mask: what is added to scores, [batch, query or 1, key].
 
     Returns:
-        [batch·query, d_model] and the weights, [batch·head, query, key].
+        [batch·query, head · d_k] and the weights, [batch·head, query, key].
     """
     count, d_k = queries.shape[1:]
     scores = torch.bmm(queries, keys.mT)

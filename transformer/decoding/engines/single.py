@@ -81,14 +81,14 @@ def residual(connection: ResidualConnection, sublayer: Function) -> Function:
 class Attention:
     """Multi-head attention over the keys and values it holds (section 3.2.2).
 
-    keys, values: [slot, d_model].
+    keys, values: [slot, head · d_k].
     weights: of the last query, [head, 1, slot].
     """
 
     def __init__(self, attention: MultiHeadAttention, mask: Vector | None = None) -> None:
         self.heads, self.scale, self.mask = attention.num_heads, scale_of(attention), mask
         self.query, self.output = linear(attention.query), linear(attention.output)
-        self.by_head = (self.heads, 1, attention.query.in_features // self.heads)
+        self.by_head = (self.heads, 1, attention.d_k)
         self.weights = np.empty(0)
 
     def hold(self, keys: Vector, values: Vector) -> None:
@@ -120,7 +120,7 @@ class Layer:
         own, cross = layer.self_attention, layer.cross_attention
         self.own, self.cross = Attention(own), Attention(cross, source_mask)
         self.key, self.value = linear(own.key), linear(own.value)
-        self.own.hold(*np.empty((2, room, encoded.size(1)), encoded.numpy().dtype))
+        self.own.hold(*np.empty((2, room, own.num_heads * own.d_k), encoded.numpy().dtype))
         self.cross.hold(cross.key(encoded).numpy(), cross.value(encoded).numpy())
         self.written, self.source = 0, len(encoded)
         self.parts = (
@@ -158,6 +158,7 @@ class NumpySteps:
         embedding = model.target_embedding
         self.tokens, self.scale = embedding.tokens.weight.detach().numpy(), embedding.scale
         self.positions = embedding.positions.detach().numpy()
+        self.first_norm = norm_of(model.decoder.embedding_norm)
         encoded, mask = fast_encode(model, source)
         source_mask = None if mask is None else mask.numpy()  # [1, 1, source]
         room = min(FIRST_ROOM, model.config.max_length)
@@ -187,6 +188,7 @@ class NumpySteps:
             raise ValueError(f"This model has {self.length} positions; one more is needed.")
         x = self.tokens[token] * self.scale + self.positions[self.length]
         with np.errstate(all="ignore"):  # what overflows is found in the logits
+            x = self.first_norm(x)
             for part in self.parts:
                 x = part(x)
             found: Vector = self.output(self.norm(x))

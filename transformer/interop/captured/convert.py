@@ -6,6 +6,7 @@ unbiased deviation) is folded into the weights. The checkpoint is then run on th
 and refused where it gives other logits.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -86,15 +87,17 @@ def checkpoint_of(
     Args:
         diagnosis: what the doctor found in it, if that is known: it says why one is refused.
     """
-    known = made = None
+    made, away = None, math.inf
     try:
         known = read(recording) if diagnosis is None else diagnosis.reading
-        made = None if known is None else converted(known, told)
+        if known is not None:
+            made = converted(known, told)
+            away = difference(made, recording, known)
     except (CheckpointError, VocabularyError):
         raise
     except (Unmapped, *NOT_READABLE):
         pass  # said below
-    if known is None or made is None or (away := difference(made, recording, known)) > EQUAL:
+    if made is None or away > EQUAL:
         raise CheckpointError(_why(diagnosis or diagnose(recording)))
     about = recording.about
     return Checkpoint.of(

@@ -70,6 +70,13 @@ def export_marian(checkpoint: Checkpoint, folder: Path) -> None:
 def _check(config: TransformerConfig) -> None:
     reasons = {
         "norm_first = True (MarianMT normalises after each sub-layer)": config.norm_first,
+        "decoder_norm = before (MarianMT normalises after each sub-layer)": (
+            config.norms_first("decoder")
+        ),
+        "attention_width (in MarianMT heads together are d_model wide)": (
+            config.inner_width != config.d_model
+        ),
+        "embedding_norm = True (MarianMT has no norm before its stacks)": config.embedding_norm,
         "final_norm = True (MarianMT has no norm after its stacks)": config.final_norm,
         f"layer_norm_eps = {config.layer_norm_eps:g} (MarianMT has {EPS:g})": (
             config.layer_norm_eps != EPS
@@ -99,7 +106,7 @@ def _config(config: TransformerConfig, shared: bool) -> dict[str, Any]:
         "encoder_attention_heads": config.num_heads,
         "decoder_attention_heads": config.num_heads,
         "encoder_ffn_dim": config.d_ff,
-        "decoder_ffn_dim": config.d_ff,
+        "decoder_ffn_dim": config.feed_forward_width("decoder"),
         "max_position_embeddings": config.max_length,
         "activation_function": config.activation,
         "dropout": config.dropout,

@@ -1,8 +1,8 @@
 """A checkpoint as a plain state dict of ``torch.nn.Transformer``, with a loader of twenty lines.
 
-Every architecture of ours can be written so: what ``nn.Transformer`` has by default and a model
-here may lack (the norm after each stack) the loader takes away, and what it lacks (embeddings,
-positions, the output projection) the loader adds. So nothing that was trained here is locked in.
+Every architecture of ours whose stacks are alike can be written so: what ``nn.Transformer`` has by
+default and a model here may lack (the norm after each stack) the loader takes away, and what it
+lacks (embeddings, positions, the output projection) the loader adds.
 """
 
 import io
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from transformer.checkpoint import Checkpoint
 from transformer.config import TransformerConfig
-from transformer.errors import UserError
+from transformer.errors import CheckpointError, UserError
 from transformer.files import write_atomic
 from transformer.interop.nn_transformer.stacks import Stack, tensors_of
 from transformer.vocabulary import Vocabulary
@@ -58,14 +58,24 @@ def export_state_dict(checkpoint: Checkpoint, path: Path) -> list[Path]:
 
 
 def state_dict(checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """The tensors under the names that the loader's module gives them."""
+    """The tensors under the names that the loader's module gives them.
+
+    Raises:
+        CheckpointError: the stacks differ, which ``nn.Transformer`` cannot have.
+    """
     config, ours = checkpoint.config, checkpoint.model.state_dict()
+    for name in ("decoder_norm", "embedding_norm", "decoder_d_ff", "attention_width"):
+        if name in config.to_dict():
+            raise CheckpointError(
+                f"This model cannot be an nn.Transformer because of {name} = "
+                f"{getattr(config, name)}, which PyTorch's module does not have."
+            )
     state: dict[str, Tensor] = {}
     for kind, layers in (
         ("encoder", config.num_encoder_layers),
         ("decoder", config.num_decoder_layers),
     ):
-        stack = Stack(kind, f"transformer.{kind}.", layers, config.final_norm, bias=True)
+        stack = Stack(kind, f"transformer.{kind}.", layers, config.norm_after(kind), bias=True)
         for theirs, names in tensors_of(stack):
             state[theirs] = torch.cat([ours[name] for name in names])
     state["src_tok_emb.weight"] = ours["source_embedding.tokens.weight"]
@@ -107,6 +117,8 @@ def loader(config: TransformerConfig, file: str, vocabulary: str) -> str:
         else f'self.register_buffer("positions", {table})'
     )
     src, tgt = ("src_positions", "tgt_positions") if learned else ("positions", "positions")
+    stacks = ("encoder", "decoder")
+    without = [f"self.transformer.{stack}.norm" for stack in stacks if not config.norm_after(stack)]
     # None stands for a line that this model does not need.
     lines = [
         f"# The model of {file!r}; its tokens are in {vocabulary!r}.",
@@ -121,9 +133,7 @@ def loader(config: TransformerConfig, file: str, vocabulary: str) -> str:
         f"{config.dropout!r}, torch.nn.functional.{ACTIVATIONS[config.activation]}, "
         f"layer_norm_eps={config.layer_norm_eps!r}, batch_first=True, "
         f"norm_first={config.norm_first})",
-        None
-        if config.final_norm
-        else "        self.transformer.encoder.norm = self.transformer.decoder.norm = None",
+        f"        {' = '.join(without)} = None" if without else None,
         f"        {embeddings}",
         f"        {positions}",
         f"        self.generator = torch.nn.Linear({d_model}, {config.target_vocab_size}, "

@@ -131,6 +131,10 @@ def why_not(checkpoint: "Checkpoint") -> str:
     for side in (checkpoint.source_vocabulary, checkpoint.target_vocabulary):
         if side.kind not in ("characters", "words") or side.has_own_special:
             return "This model reads pieces of words; a page takes models of characters or words."
-    if config.activation not in ("relu", "swish") or config.pad_in_output != "allowed":
+    as_there = config.final_norm_side == "both" and not config.embedding_norm
+    as_there = as_there and config.decoder_norm == "as encoder"
+    as_there = as_there and not config.attention_width
+    known = config.activation in ("relu", "swish") and config.pad_in_output == "allowed"
+    if not (as_there and known):
         return "This model was imported with settings that a page cannot run yet."
     return ""
