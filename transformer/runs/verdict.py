@@ -14,6 +14,7 @@ from transformer.runs.directory import ENDED, Run
 from transformer.runs.goals import FAILED, PASSED, PENDING, read_goals
 from transformer.runs.metrics import by_step
 from transformer.runs.seen import Seen
+from transformer.tasks.presets import defaults
 
 KINDS = {
     "learned": "good",
@@ -39,6 +40,8 @@ RISEN = 1.1
 LOW = 0.3
 """In nats per token: each token of a training pair is given about 75 % or more."""
 FEW_UPDATES = 1000
+FAR_ABOVE = 4
+"""So many times the preset's learning rate is worth naming where a run did not learn all."""
 GUESSABLE = 0.05
 """A share of answers that a guess gets right which is worth naming."""
 TOO_HIGH = "The learning rate is too high"
@@ -64,6 +67,11 @@ class Verdict:
     def tone(self) -> str:
         """ "good", "doubt", "bad" or "note"."""
         return KINDS[self.kind]
+
+    @property
+    def next_step(self) -> str:
+        """The last sentence of the advice; what stands before it says why."""
+        return self.advice.rpartition(". ")[2]
 
     def __str__(self) -> str:
         return f"{self.sentence} {self.advice}".rstrip()
@@ -245,6 +253,8 @@ def _unless_alarmed(seen: Seen, found: Verdict) -> Verdict:
 
 def _why_not_all(seen: Seen) -> str:
     """Advice where something is learned, and not all that can be."""
+    if advice := _far_above_the_preset(seen):
+        return advice
     if _early(seen) or _still_falling(seen):
         return "It was still getting better: continue training."
     if _at_the_start(seen):
@@ -252,6 +262,19 @@ def _why_not_all(seen: Seen) -> str:
     if _remembers(seen):
         return "It memorises its training pairs: bring more pairs, or more dropout."
     return "It has stopped getting better: try a larger model, or more pairs."
+
+
+def _far_above_the_preset(seen: Seen) -> str:
+    """A rate that a person has raised so far is named before more updates are spent on it."""
+    config = seen.config
+    usual, rate = defaults(config.data.task, config.preset), config.training.learning_rate
+    times = rate / usual["learning_rate"]
+    if times < FAR_ABOVE or config.training.optimizer != usual["optimizer"]:
+        return ""
+    return (
+        f"Its learning rate, {rate:g}, is {times:.0f} times the preset's. Lower it to about "
+        f"{usual['learning_rate']:g} and train again."
+    )
 
 
 # --- What the numbers say ----------------------------------------------------------------------

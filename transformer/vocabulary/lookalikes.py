@@ -13,5 +13,10 @@ LOOKALIKES = {
 
 
 def plain_sign(token: str) -> str:
-    """The plain sign for one that looks alike, or a digit for one of full width; else the same."""
-    return LOOKALIKES.get(token) or unicodedata.normalize("NFKC", token)
+    """The plain sign for one that looks alike, a digit for one of full width, or letters without
+    their accents; else the same."""
+    plain = LOOKALIKES.get(token) or unicodedata.normalize("NFKC", token)
+    if plain != token:
+        return plain
+    marks = unicodedata.normalize("NFD", token)
+    return "".join(mark for mark in marks if not unicodedata.combining(mark)) or token

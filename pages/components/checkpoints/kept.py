@@ -1,6 +1,5 @@
 """What one may do with a checkpoint that is kept here: name it, note something, delete it."""
 
-import re
 from collections.abc import Callable
 
 import streamlit as st
@@ -8,7 +7,7 @@ import streamlit as st
 from pages.components.shell import browser, models
 from pages.components.shell.frame import problem
 from pages.components.shell.models import Listed
-from pages.components.shell.text import plain
+from pages.components.shell.text import as_file_name, plain
 from pages.components.stores import uploads
 from pages.components.stores.uploads import Upload
 from transformer.config.limits import Limits
@@ -32,7 +31,7 @@ def file_name(entry: Listed) -> str:
     """What a download is called: its name, as one that every system takes."""
     if entry.path.parent == models.BUNDLED:
         return entry.path.name
-    words = re.sub(r"[^\w.]+", "-", entry.name.lower().removesuffix(".safetensors")).strip("-.")
+    words = as_file_name(entry.name.lower().removesuffix(".safetensors"))
     return f"{words or 'model'}.safetensors"
 
 

@@ -19,7 +19,7 @@ from streamlit.runtime.scriptrunner import get_script_run_ctx
 from pages.components.shell import browser, jobs, models, session
 from pages.components.shell.frame import problem
 from pages.components.shell.models import Listed
-from pages.components.shell.text import plain, verbatim
+from pages.components.shell.text import full_stop, plain, verbatim
 from pages.components.stores import arrivals, uploads
 from pages.components.stores.arrivals import Arrival
 from transformer.config.limits import NO_FOREIGN_FILES, Limits
@@ -272,7 +272,8 @@ def _tell(outcome: Outcome | None) -> None:
         said = f"**{plain(name)}** is here and chosen."
         if outcome.example is not None:
             source, output = outcome.example
-            said += f" It reads {verbatim(_short(source))} and writes {verbatim(_short(output))}."
+            said += f" It reads {verbatim(_short(source))} and writes {verbatim(_short(output))}"
+            said += full_stop(output)
         if outcome.same_as:
             said += f" It is identical to {plain(outcome.same_as)}: same SHA-256."
         st.success(said, icon=":material/check_circle:")

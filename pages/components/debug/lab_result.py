@@ -61,8 +61,8 @@ def bites(fault: "Fault") -> str:
 def _answer(seen: int | None, predicted: int) -> None:
     if seen is None:
         st.info(
-            "The healthy copy has not learned it either, so the two cannot be told apart: give "
-            "both more updates, below.",
+            "The healthy copy has not learned it either: so few updates cannot say whether you "
+            "are right. Give both more, below.",
             icon=":material/hourglass_empty:",
         )
     elif seen == predicted:

@@ -52,8 +52,9 @@ def open_form(run: Run, **training: float | int) -> None:
 def advised(run: Run, found: Verdict) -> bool:
     """The advice of a verdict as a button that fills the form; whether it is one of settings."""
     settings = advised_settings(found, run.config())
+    label = found.next_step.rstrip(".").replace("and train again", "in the form")
     if settings and st.button(
-        found.advice.rstrip("."), icon=":material/build:", type="primary", key=f"advised {run.id}"
+        label, icon=":material/build:", type="primary", key=f"advised {run.id}"
     ):
         open_form(run, **settings)
     return bool(settings)

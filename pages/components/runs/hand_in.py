@@ -7,7 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.components.shell import browser
-from pages.components.shell.text import plain
+from pages.components.shell.text import as_file_name, plain
 from transformer.errors import RunError
 from transformer.files import write_csv
 from transformer.report.contents import MOST_CHARACTERS, report_on
@@ -50,10 +50,12 @@ def hand_in(run: Run) -> None:
             max_chars=MOST_CHARACTERS,
             height=100,
         )
+    # Named so that those of a class can be told apart.
+    name = as_file_name(f"{author} {run.about()['name'] or run.id}")
     st.download_button(
         "Download the page to hand in",
         data=partial(made_page, run, author, said),
-        file_name="report.html",
+        file_name=f"{name or 'report'}.html",
         mime="text/html",
         on_click="ignore",
         icon=":material/assignment_turned_in:",
@@ -69,7 +71,7 @@ def made_page(run: Run, author: str, said: str) -> bytes:
 def handed_in() -> None:
     """Pages that others have made, as one table; nothing of them is kept or run."""
     files = st.file_uploader(
-        "Pages that were handed in",
+        "Drop them here",
         type=["html", "json"],
         accept_multiple_files=True,
         max_upload_size=MOST_BYTES >> 20,

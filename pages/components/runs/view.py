@@ -149,7 +149,8 @@ def _state(run: Run, seen: Seen, history: History) -> None:
     line = st.container()
     acts = not live and advised(run, found)
     with line:
-        verdict_line(replace(found, advice="") if acts else found)
+        why = found.advice.removesuffix(found.next_step).rstrip()
+        verdict_line(replace(found, advice=why) if acts else found)
     planted.note(config.training.fault)
     if status.state in ACTIVE:
         share = min(history.last_step() / config.training.steps, 1.0)

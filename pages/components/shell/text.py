@@ -63,6 +63,11 @@ def full_stop(text: str) -> str:
     return "" if text.rstrip().endswith((".", "!", "?", "…")) else "."
 
 
+def as_file_name(words: str) -> str:
+    """A name as one that every system takes for a file; empty if nothing is left of it."""
+    return re.sub(r"[^\w.]+", "-", words.lower()).strip("-.")[:80]
+
+
 def number(value: float) -> str:
     """A loss, short: three significant digits."""
     return f"{value:#.3g}" if value < 100 else f"{value:,.0f}"

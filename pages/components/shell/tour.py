@@ -37,9 +37,9 @@ STEPS = (
     Step(
         "Attention",
         "pages/attention.py",
-        "A model that reverses letters. Press *Switch this head off*, and read the answer: without "
-        "this head it breaks.",
-        {"checkpoint": "reverse", "head": "encoder.0.1"},
+        "This head of a model that reverses letters reads them from the last to the first. Press "
+        "*Switch this head off*, and read the answer: most break without it.",
+        {"checkpoint": "reverse", "head": "cross.0.0"},
     ),
     Step(
         "Train",
@@ -50,7 +50,8 @@ STEPS = (
     Step(
         "Train",
         "pages/train.py",
-        "Drag the curve of the *Time slider*: from noise to a pattern.",
+        "When it is trained, drag the *Time slider* below the curves: a head goes from noise to a "
+        "pattern.",
     ),
 )
 

@@ -278,12 +278,14 @@ def _say_what(choice: Choice) -> None:
 
 
 def _say_changed(choice: Choice) -> None:
-    """What differs from the preset, always in sight, and whether that can be."""
+    """What differs from the preset, always in sight, and whether that can be.
+
+    The line is there without a change too: else the fields would move at the first.
+    """
     told = own_changes(choice)
-    if not told:
-        return
-    st.markdown(f"**{len(told)} changed:** {plain(in_words(told))}", width="content")
-    st.button("Reset", key="reset settings", type="tertiary", on_click=reset)
+    said = f"**{len(told)} changed:** {plain(in_words(told))}" if told else "As the preset has it."
+    st.markdown(said, width="content")
+    st.button("Reset", key="reset settings", type="tertiary", on_click=reset, disabled=not told)
     try:
         TransformerConfig(
             source_vocab_size=8,

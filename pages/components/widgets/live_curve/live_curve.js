@@ -198,14 +198,16 @@ function drawCursors(view) {
 }
 
 // The newest evaluation in words: what one can feel first, then the loss and what it beats.
-function verdict({ evaluation, untrained, uniform, unigram, evaluated_on: where }) {
+function verdict({ evaluation, exact, untrained, uniform, unigram, evaluated_on: where }) {
   const newest = evaluation.at(-1);
   if (!newest || newest[0] === 0 || typeof untrained !== "number") return "";
   const [step, loss] = newest;
   const felt = `Right token: ${likely(untrained)} → ${likely(loss)} likely (${where}, step ${whole(step)}). Loss ${threeDigits(loss)}`;
   if (loss >= untrained) return `${felt}, no better than untrained (${threeDigits(untrained)}).`;
   if (typeof unigram === "number" && loss < Math.min(unigram, uniform)) {
-    return `${felt}, below guessing by frequency (${threeDigits(unigram)}): it uses what it reads.`;
+    // A model that sees its answer has a low loss as well, and writes nothing right.
+    const reads = exact.at(-1)?.[1] > 0 ? ": it uses what it reads" : "; no answer is right as yet";
+    return `${felt}, below guessing by frequency (${threeDigits(unigram)})${reads}.`;
   }
   if (typeof unigram === "number" && loss < uniform) {
     return `${felt}, better than a uniform guess (${threeDigits(uniform)}), not yet than guessing by frequency (${threeDigits(unigram)}).`;
