@@ -33,11 +33,10 @@ def main() -> int:
     if browser:
         os.environ["WORKBENCH_BROWSER"] = browser
     python = [str(BIN / "python"), "-m"]
-    first, *others = tests([*python, "pytest"], sys.argv[1:])
-    with ThreadPoolExecutor() as beside:  # tests that wait for a page leave the cores to others
+    with ThreadPoolExecutor() as beside:  # one core is seldom kept busy by tests that wait
         checked = beside.submit(lambda: [*map(quietly, style(python))])
-        tested = [beside.submit(quietly, command) for command in others]
-        done = [run(first), *(shown(one.result()) for one in tested), *checked.result()]
+        tested = [run(command) for command in tests([*python, "pytest"], sys.argv[1:])]
+        done = [*checked.result(), *tested]
     failed = [process for process in done if process.returncode]
     for process in failed:
         print(process.stdout or "", end="")
@@ -51,17 +50,10 @@ def run(command: list[str]) -> "subprocess.CompletedProcess[str]":
 
 
 def quietly(command: list[str]) -> "subprocess.CompletedProcess[str]":
-    """A command whose output is kept, to be shown later."""
+    """A command whose output is kept, to be shown if it fails."""
     return subprocess.run(
         command, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
-
-
-def shown(process: "subprocess.CompletedProcess[str]") -> "subprocess.CompletedProcess[str]":
-    """Print what such a command said, whether it failed or not."""
-    print(process.stdout, end="", flush=True)
-    process.stdout = ""
-    return process
 
 
 def style(python: list[str]) -> list[list[str]]:
@@ -76,8 +68,8 @@ def style(python: list[str]) -> list[list[str]]:
 def tests(pytest: list[str], arguments: list[str]) -> list[list[str]]:
     """All tests, or those that the arguments choose.
 
-    Most go by file, for what the tests of a file share, in the order of their names: the longest
-    do not come last then. Those in a browser are a command of their own beside them; as each
+    On every core at once. Most go by file, for what the tests of a file share, in the order of
+    their names: the longest do not come last then. Those in a browser go by themselves; as each
     waits for its page now and then, there is one more of them than cores. One that fails on a
     busy machine is tried once more, and named in the summary all the same.
     """
