@@ -370,9 +370,18 @@ def test_an_output_that_cannot_be_written_is_one_sentence(
     assert place in done.stderr
 
 
-@pytest.mark.parametrize("path", [".", "loss.csv", "nothing"])
-def test_what_is_no_run_is_said_so(path: str, here: Callable[..., Any], folder: Path) -> None:
+@pytest.mark.parametrize(
+    ("path", "says"),
+    [
+        (".", "There is no run ."),
+        ("nothing", "There is no run nothing"),
+        ("loss.csv", "at least four make a curve"),
+    ],
+)
+def test_what_is_no_run_is_said_so(
+    path: str, says: str, here: Callable[..., Any], folder: Path
+) -> None:
     (folder / "loss.csv").write_text("step,loss\n1,2\n")
     done = here("health", path)
     assert_failed_in_one_line(done)
-    assert f"There is no run {path}" in done.stderr
+    assert says in done.stderr

@@ -43,7 +43,7 @@ def test_a_curve_is_read_however_it_is_written(kind: str) -> None:
         ("", "There is nothing in it"),
         ("hello\nworld", "There is no loss in it"),
         ('{"accuracy": [1, 2, 3, 4]}', "There is no loss in it"),
-        ("1 2", "Only 2 losses"),
+        ("1 2", "Losses found: 2"),
         ("[" * 100_000, "There is no loss in it|nested too deeply"),
         ("1 " * 4_100_000, "larger than 8 MB"),
     ],

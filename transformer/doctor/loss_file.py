@@ -50,7 +50,10 @@ def read_loss(content: str | bytes) -> LossCurve:
     points = tuple((step, loss) for step, loss in rows if math.isfinite(loss))
     broken = next((step for step, loss in rows if not math.isfinite(loss)), None)
     if len(points) < 4:
-        raise UserError(f"Only {len(points)} losses were found; at least four make a curve.")
+        raise UserError(
+            f"Losses found: {len(points)}; at least four make a curve: one a line, or a column "
+            "called loss."
+        )
     return LossCurve(points, broken, column)
 
 

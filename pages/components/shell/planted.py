@@ -13,9 +13,7 @@ def note(fault: str) -> None:
     if not fault:
         return
     which = "to be found; answer on the Debug page" if is_hidden(fault) else f"`{fault}`"
-    st.caption(
-        f":material/bug_report: Planted fault: {which}. It decodes by its own code, step by step."
-    )
+    st.caption(f":material/bug_report: Planted fault: {which}.")
 
 
 def note_of(path: Path) -> None:
