@@ -48,7 +48,7 @@ def test_the_goals_and_the_health_check_are_read_on_the_page(
     )
     # They ran by themselves at the end, are folded, and can be made again.
     page.get_by_text(re.compile(r"^1\d checks passed")).last.click()
-    expect(page.locator(".findings li")).to_have_count(15)
+    expect(page.locator(".findings li")).to_have_count(18)
     page.get_by_role("button", name="Check again").click()
     expect(page.get_by_role("button", name="Check again")).to_be_enabled(timeout=120_000)
     settle(page)

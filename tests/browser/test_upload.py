@@ -32,7 +32,7 @@ def assert_usable(page: Page) -> None:
     expect(page.get_by_role("combobox", name="Checkpoint")).to_have_value(
         re.compile("^Sort letters")
     )
-    expect(page.get_by_text("More about this checkpoint")).to_be_visible()
+    expect(page.get_by_role("radiogroup", name="More about this checkpoint")).to_be_visible()
     upload(page, "mine.safetensors", (BUNDLED / "reverse.safetensors").read_bytes())
     expect(page.get_by_role("combobox", name="Checkpoint")).to_have_value(
         re.compile("^mine\\.safetensors · .*uploaded")
@@ -127,7 +127,8 @@ def demo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 def test_a_public_demo_takes_our_own_files_alone(demo_server: Server, new_page: NewPage) -> None:
     page = open_page(new_page, demo_server)
-    expect(page.get_by_text("(.safetensors). Up to 64 MB.")).to_be_visible()
+    page.get_by_role("button", name="Help for Bring a model").hover()
+    expect(page.get_by_text("Up to 64 MB.")).to_be_visible()
     weights = io.BytesIO()
     torch.save({"weight": torch.zeros(4)}, weights)
     upload(page, "model.pt", weights.getvalue())
