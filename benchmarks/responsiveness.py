@@ -119,7 +119,7 @@ def main() -> None:
         page = browser.new_page(viewport={"width": 1280, "height": 1000})
         started = time.perf_counter()
         report("first paint of a page on a cold server", [first_paint(page, server)])
-        expect(page.locator(".large canvas").first).to_be_visible()
+        expect(page.locator(".word_map .box").first).to_be_visible()
         report("a trained model has answered, from navigation", [time.perf_counter() - started])
         report("the same, reloaded", [first_paint(page, server) for _ in range(REPEATS)])
         report("click on Train to first metrics, cold", [click_to_first_metrics(page, server)])
