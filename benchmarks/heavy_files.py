@@ -152,9 +152,9 @@ def bring(page: Page, url: str, path: Path) -> float:
         page.get_by_text("Pairs read:").wait_for(timeout=LONGEST * 1000)
     else:
         page.locator("[data-testid=stFileUploader] input[type=file]").set_input_files(path)
-        page.locator(":text-is('Uploading')").wait_for(state="detached")
-        page.wait_for_timeout(1000)
-        page.get_by_test_id("stProgress").wait_for(state="detached", timeout=LONGEST * 1000)
+        # Taken or refused, it is said; a state dict is asked about.
+        told = page.get_by_test_id("stAlert").or_(page.get_by_role("button", name="Import"))
+        told.first.wait_for(timeout=LONGEST * 1000)
     settle(page)
     return time.monotonic() - started
 
