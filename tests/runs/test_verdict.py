@@ -73,8 +73,9 @@ def test_a_rate_far_above_the_presets_is_named_before_more_updates() -> None:
     )
     assert found.next_step == "Lower it to about 0.005 and train again."
     assert advised_settings(found, raised) == {"learning_rate": 0.005}
-    other = replace(raised, training=raised.training.replace(optimizer="adam"))
-    assert "continue training" in verdict(replace(seen, config=other)).advice
+    adam = replace(raised, training=raised.training.replace(optimizer="adam"))
+    for other in (adam, replace(raised, preset="of another version")):
+        assert "continue training" in verdict(replace(seen, config=other)).advice
 
 
 def test_every_recorded_run_has_its_row() -> None:

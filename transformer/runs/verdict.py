@@ -14,7 +14,7 @@ from transformer.runs.directory import ENDED, Run
 from transformer.runs.goals import FAILED, PASSED, PENDING, read_goals
 from transformer.runs.metrics import by_step
 from transformer.runs.seen import Seen
-from transformer.tasks.presets import defaults
+from transformer.tasks.presets import PRESETS, defaults
 
 KINDS = {
     "learned": "good",
@@ -267,6 +267,8 @@ def _why_not_all(seen: Seen) -> str:
 def _far_above_the_preset(seen: Seen) -> str:
     """A rate that a person has raised so far is named before more updates are spent on it."""
     config = seen.config
+    if config.preset not in PRESETS:  # of another version
+        return ""
     usual, rate = defaults(config.data.task, config.preset), config.training.learning_rate
     times = rate / usual["learning_rate"]
     if times < FAR_ABOVE or config.training.optimizer != usual["optimizer"]:

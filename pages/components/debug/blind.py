@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import streamlit as st
 
+from pages.components.debug.fault_lines import fault_lines
 from pages.components.debug.lab_result import bites, checks, curves, links
 from pages.components.debug.lab_runs import PREFIX, Pair, bar, start, steps, steps_field
 from pages.components.shell import address
@@ -174,13 +175,7 @@ def _told(run: Run, began: float) -> None:
     else:
         st.info(f"**Given up after {took}{tries}.** {fault.title}.", icon=":material/flag:")
     with st.expander("Why, and what tells it", expanded=True):
-        right, wrong = st.columns(2)
-        with right:
-            st.caption("As in the paper")
-            st.code(fault.right, language=None, wrap_lines=True)
-        with wrong:
-            st.caption("The fault")
-            st.code(fault.wrong, language=None, wrap_lines=True)
+        fault_lines(fault)
         st.markdown(f"**Why.** {plain(fault.why)}")
         st.markdown(f"**Remedy.** {plain(fault.remedy)}")
         if fault.bites:

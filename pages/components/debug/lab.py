@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from pages.components.debug import blind
+from pages.components.debug.fault_lines import fault_lines
 from pages.components.debug.lab_result import results
 from pages.components.debug.lab_runs import Pair, progress, steps, steps_field
 from pages.components.shell import address, session
@@ -14,7 +15,7 @@ from transformer.errors import UserError
 from transformer.runs.lab import OUTCOMES
 
 if TYPE_CHECKING:
-    from transformer.faults import Fault
+    pass
 
 WAYS = {"choose": "Choose a fault", "blind": "Blind", "interview": "Interview: four"}
 FIRST = "no-causal-mask"
@@ -57,7 +58,7 @@ def _chosen() -> None:
     if name is None:
         return
     fault = FAULTS[name]
-    _lines(fault)
+    fault_lines(fault, f"The fault, {PLACES[fault.place]}")
     predicted = _prediction(name)
     pair = Pair.of(name, steps())
     if pair.missing:
@@ -71,16 +72,6 @@ def _chosen() -> None:
         return
     if not results(pair, fault, predicted):
         steps_field()
-
-
-def _lines(fault: "Fault") -> None:
-    right, wrong = st.columns(2)
-    with right:
-        st.caption("As in the paper")
-        st.code(fault.right, language=None, wrap_lines=True)
-    with wrong:
-        st.caption(f"The fault, {PLACES[fault.place]}")
-        st.code(fault.wrong, language=None, wrap_lines=True)
 
 
 def _prediction(name: str) -> int | None:

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from pages.components.debug.fault_lines import fault_lines
 from pages.components.shell import session
 from pages.components.shell.text import plain
 
@@ -47,11 +48,5 @@ def panel() -> None:
             st.markdown(f"“{plain(suspect.words)}”")
             st.markdown(plain(fault.why))
             st.markdown(f"**Ten-second test.** {plain(suspect.test)}")
-            left, right = st.columns(2)
-            with left:
-                st.caption("As in the paper")
-                st.code(fault.right, language=None, wrap_lines=True)
-            with right:
-                st.caption("As it goes wrong")
-                st.code(fault.wrong, language=None, wrap_lines=True)
+            fault_lines(fault, "As it goes wrong")
             st.markdown(f"**Remedy.** {plain(fault.remedy)}")

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from transformer.checkpoint import Checkpoint
 from transformer.checkpoint.checkpoint import assemble
-from transformer.config import DataConfig, TransformerConfig
+from transformer.config import TransformerConfig
 from transformer.doctor.comparison import spread_of
 from transformer.doctor.diagnosis import NOT_READABLE, Diagnosis, diagnose
 from transformer.doctor.positions import formula_of, sines
@@ -100,17 +100,10 @@ def checkpoint_of(
     if made is None or away > EQUAL:
         raise CheckpointError(_why(diagnosis or diagnose(recording)))
     about = recording.about
-    return Checkpoint.of(
-        made.model(),
-        made.source.vocabulary,
-        made.target.vocabulary,
-        DataConfig(task="imported"),
-        None,
-        [],
-        " ".join(made.notes),
-        origin=f"Read from a capture of {about['model']}, made {about['created']}. Compared with "
+    return made.checkpoint(
+        f"Read from a capture of {about['model']}, made {about['created']}. Compared with "
         f"its own logits on {len(recording.probes)} probes: the largest difference is "
-        f"{away:.0e} of their spread.",
+        f"{away:.0e} of their spread."
     )
 
 

@@ -64,6 +64,19 @@ class Converted:
         """The model itself, in evaluation mode, of the tensors' own precision."""
         return assemble(self.config, self.tensors)
 
+    def checkpoint(self, origin: str) -> Checkpoint:
+        """The model in a checkpoint, in 32 bits, with where it comes from in a sentence."""
+        return Checkpoint.of(
+            self.model(),
+            self.source.vocabulary,
+            self.target.vocabulary,
+            DataConfig(task="imported"),
+            None,
+            [],
+            " ".join(self.notes),
+            origin=origin,
+        )
+
 
 def convert(
     tensors: Mapping[str, Tensor],
@@ -85,16 +98,7 @@ def convert(
         ConfigError: the choices contradict each other, or the model is too large.
     """
     made = converted(tensors, choices, vocabularies)
-    return Checkpoint.of(
-        made.model(),
-        made.source.vocabulary,
-        made.target.vocabulary,
-        DataConfig(task="imported"),
-        None,
-        [],
-        " ".join(made.notes),
-        origin=origin or "Imported from the state dict of a torch.nn.Transformer.",
-    )
+    return made.checkpoint(origin or "Imported from the state dict of a torch.nn.Transformer.")
 
 
 def converted(tensors: Mapping[str, Tensor], choices: Choices, vocabularies: Sides) -> Converted:
