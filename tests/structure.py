@@ -24,7 +24,7 @@ LAYERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
         ("runs", "analysis", "figures"),
         ("trainer", "evaluation"),
         ("health",),
-        ("doctor", "experiments", "anatomy", "report"),
+        ("doctor", "experiments", "anatomy", "report", "lessons"),
         ("interop",),
         ("cli", "__main__"),
     ),
@@ -40,7 +40,7 @@ LAYERS: Mapping[str, tuple[tuple[str, ...], ...]] = {
 NO_TORCH = (
     *("transformer.config", "transformer.vocabulary", "transformer.tasks", "transformer.runs"),
     *("transformer.figures", "transformer.checkpoint.header", "transformer.cli"),
-    "transformer.report",
+    *("transformer.report", "transformer.lessons"),
 )
 """What a page draws before torch is there; packages with all their modules."""
 CODE = ("transformer", "pages", "tests", "benchmarks", "docs")

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from pages.components.overview.exercises import FILE, VARIABLE, Exercise, read_exercises
+from pages.components.shared.lessons import FILE, VARIABLE
+from tests.lessons.test_lesson import LIST
 from tests.runs.test_table import CONFIG
 from tests.support.opened_pages import messages, open_page
 from tests.support.record_verdicts import INTO
@@ -14,47 +15,11 @@ from tests.support.trainers import no_trainer_left
 from transformer.runs.directory import ROOT, create_run, list_runs
 from transformer.runs.table import search, summarise, table_csv
 
-LIST = """# Week 3
-
-Some words about the week.
-- [Seven sentences](train?task=pairs&preset=overfit): What does it remember?
-* [A <b>map</b>](https://class.example/attention?checkpoint=sort&input=a%20b) **Which** head?
-- [The paper](https://arxiv.org/abs/1706.03762)
-- [Home]( ) nothing
-- [Elsewhere](secrets?x=1): a page that is not there
-- [Trick](javascript:alert(1)): no
-- a remark
-"""
-
 
 @pytest.fixture(autouse=True)
 def _own_folder(own_folder: None, tmp_path: Path) -> Iterator[None]:
     with no_trainer_left(tmp_path):
         yield
-
-
-def test_a_list_is_read_and_what_is_no_exercise_is_named() -> None:
-    found, problems = read_exercises(LIST, "class.example")
-    assert found == [
-        Exercise(
-            "Seven sentences",
-            "What does it remember?",
-            "pages/train.py",
-            (("task", "pairs"), ("preset", "overfit")),
-        ),
-        Exercise(
-            "A <b>map</b>",
-            "**Which** head?",
-            "pages/attention.py",
-            (("checkpoint", "sort"), ("input", "a b")),
-        ),
-        Exercise("The paper", "", "https://arxiv.org/abs/1706.03762"),
-    ]
-    assert [sentence.split(" is ")[0] for sentence in problems] == [
-        *("Line 7", "Line 8", "Line 9", "Line 10")
-    ]
-    # Of another host, it is a link out of the app.
-    assert read_exercises(LIST, "other.example")[0][1].page.startswith("https://class.example/")
 
 
 def test_the_overview_begins_with_the_exercises() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from transformer.config import RunConfig
 from transformer.errors import RunError
+from transformer.report.document import FORMAT, VERSION
 from transformer.runs.attention import AttentionHistory
 from transformer.runs.comparison import PARTS, in_words, name_in_words
 from transformer.runs.directory import Run
@@ -17,8 +18,6 @@ from transformer.runs.snapshots import snapshots
 from transformer.runs.table import task_title
 from transformer.runs.verdict import Verdict, verdict_of
 
-FORMAT = "transformer-workbench-report"
-VERSION = 1
 MOST_SENTENCES = 20
 MOST_CHARACTERS = 10_000
 """Of one sentence that a person writes into a report."""

@@ -1,63 +1,15 @@
-"""A report as one HTML file: it opens offline, prints, and carries its numbers as JSON."""
+"""A report on a run as one HTML file."""
 
-import html
-import json
 from collections.abc import Sequence
 
 from transformer.analysis.heads import KINDS
 from transformer.report.contents import Report, settings_in_words
+from transformer.report.document import document, text
 from transformer.report.drawing import Line, attention_map, chart, tokens
-from transformer.vocabulary.vocabulary import visible
 
-DATA_ID = "report"
-"""The id of the element that holds the JSON."""
 MOST_ANSWERS = 50
 
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy"
-  content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
-<title>{title}</title>
-<style>
-:root {{ color-scheme: light dark; --ink: #0d1116; --paper: #fff; --pale: #5b6470;
-  --line: #d0d5db; --one: #0072b2; --two: #8a8a8a; --level: #d55e00; --good: #006b4f;
-  --bad: #b3261e; }}
-@media (prefers-color-scheme: dark) {{ :root {{ --ink: #e6eaef; --paper: #11151a;
-  --pale: #a3adb8; --line: #3a424b; --one: #56b4e9; --two: #a0a0a0; --level: #e69f00;
-  --good: #5fd0a8; --bad: #ff9d94; }} }}
-@media print {{ :root {{ color-scheme: light; }} details > * {{ display: block; }} }}
-body {{ font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
-  max-width: 1180px; margin: 1.5rem auto; padding: 0 1rem; }}
-h1 {{ margin-bottom: 0; }} .about {{ color: var(--pale); margin-top: .2rem; }}
-.verdict {{ font-size: 1.25rem; border-left: 5px solid var(--two); padding-left: .8rem; }}
-.good {{ border-color: var(--good); }} .bad {{ border-color: var(--bad); }}
-.pair {{ display: flex; flex-wrap: wrap; gap: 1rem; }} .pair > figure {{ flex: 1 1 360px; }}
-figure {{ margin: 0; }} figcaption {{ font-weight: 600; }}
-svg text {{ fill: var(--ink); font-size: 12px; }} svg .grid {{ stroke: var(--line); }}
-svg .one, svg .two, svg .level {{ fill: none; stroke-width: 2; }}
-svg .one {{ stroke: var(--one); }} svg .two {{ stroke: var(--two); stroke-width: 1; }}
-svg .level {{ stroke: var(--level); stroke-dasharray: 6 4; }}
-.legend span {{ margin-right: 1.2rem; white-space: nowrap; }}
-.maps {{ display: flex; flex-wrap: wrap; gap: .8rem; }}
-.map figcaption {{ font-weight: 400; font-size: .8rem; }}
-.map img {{ image-rendering: pixelated; border: 1px solid var(--line); }}
-table {{ border-collapse: collapse; }} .wide {{ overflow-x: auto; }}
-th, td {{ border-bottom: 1px solid var(--line); padding: .2rem .8rem .2rem 0; text-align: left;
-  vertical-align: top; }}
-td {{ overflow-wrap: break-word; max-width: 32rem; }}
-blockquote {{ margin: .3rem 0 1rem; padding-left: .8rem; border-left: 3px solid var(--line);
-  white-space: pre-wrap; }}
-code {{ overflow-wrap: anywhere;
-  border: 1px solid var(--line); border-radius: 4px; padding: 0 .25rem; }}
-</style>
-</head>
-<body>
-<h1>{title}</h1>
-<p class="about">{about}</p>
-<p class="verdict {tone}">{verdict}</p>
+BODY = """<p class="verdict {tone}">{verdict}</p>
 <p>{scores}</p>
 <div class="pair">{charts}</div>
 <p>Look for the held-out curve: it should leave the untrained model's level and stay near the
@@ -68,11 +20,7 @@ training curve. Where it turns away from it, the model memorises.</p>
 <h2>Settings</h2>
 <p>Seed {seed}; {parameters:,} parameters. SHA-256 of the newest weights:
 <code>{checksum}</code></p>
-<details><summary>All settings</summary>{settings}</details>
-<script type="application/json" id="{data_id}">{data}</script>
-</body>
-</html>
-"""
+<details><summary>All settings</summary>{settings}</details>"""
 
 
 def page_of(report: Report) -> bytes:
@@ -81,13 +29,9 @@ def page_of(report: Report) -> bytes:
     about = [report.author, report.task, f"{report.steps:,} updates", report.made]
     if report.seconds is not None:
         about.insert(3, f"{report.seconds:,.0f} s")
-    # "<" alone could end the element; JSON may write it by its code.
-    data = json.dumps(report.to_dict(), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
-    return PAGE.format(
-        title=_text(report.title),
-        about=" · ".join(_text(part) for part in about if part),
+    body = BODY.format(
         tone=report.verdict.tone,
-        verdict=_text(str(report.verdict)),
+        verdict=text(str(report.verdict)),
         scores=_scores(scores),
         charts=_charts(report),
         sentences=_sentences(report),
@@ -97,19 +41,15 @@ def page_of(report: Report) -> bytes:
         parameters=report.config.model.num_parameters,
         checksum=report.checksum or "none is saved",
         settings=_table(("part", "setting", "value"), settings_in_words(report.config)),
-        data_id=DATA_ID,
-        data=data,
-    ).encode("utf-8", "replace")
-
-
-def _text(text: str) -> str:
-    return html.escape("\n".join(visible(line) for line in text.split("\n")))
+    )
+    shown = " · ".join(part for part in about if part)
+    return document(report.title, shown, body, report.to_dict())
 
 
 def _table(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    head = "".join(f"<th>{_text(title)}</th>" for title in titles)
+    head = "".join(f"<th>{text(title)}</th>" for title in titles)
     body = "".join(
-        "<tr>" + "".join(f"<td>{_text(value)}</td>" for value in row) + "</tr>" for row in rows
+        "<tr>" + "".join(f"<td>{text(value)}</td>" for value in row) + "</tr>" for row in rows
     )
     return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'
 
@@ -149,7 +89,7 @@ def _sentences(report: Report) -> str:
     if not report.sentences:
         return ""
     said = "".join(
-        f"<h3>{_text(question)}</h3><blockquote>{_text(answer)}</blockquote>"
+        f"<h3>{text(question)}</h3><blockquote>{text(answer)}</blockquote>"
         for question, answer in report.sentences
     )
     return f"<h2>In my own words</h2>{said}"

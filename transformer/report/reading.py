@@ -8,8 +8,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 from transformer.errors import RunError
-from transformer.report.contents import FORMAT, VERSION
-from transformer.report.page import DATA_ID
+from transformer.report.document import DATA_ID, FORMAT, VERSION
 
 MOST_BYTES = 16 << 20
 MOST_TEXT = 20_000
@@ -18,15 +17,16 @@ KINDS = {"title": str, "author": str, "made": str, "task": str, "state": str, "c
 
 @dataclass(frozen=True)
 class HandedIn:
-    """What a teacher's table shows of one report. Scores are shares of 1; None: not measured."""
+    """What a teacher's table shows of one report. Scores are shares of 1; None: not measured, or
+    the worksheet of a lesson, which has no run."""
 
     title: str
     author: str
     made: str
     task: str
     verdict: str
-    steps: int
-    seed: int
+    steps: int | None
+    seed: int | None
     loss: float | None
     exact_match: float | None
     untrained_exact_match: float | None
@@ -79,26 +79,58 @@ def read_report(content: bytes, name: str) -> HandedIn:
         )
     if plain.get("version") != VERSION:
         raise RunError(f"{name} was made by another version of this app: make it again with this.")
-    found = _checked(plain)
+    found = _worksheet(plain) if plain.get("kind") == "worksheet" else _checked(plain)
     if found is None:
         raise RunError(f"{name} is damaged: a number or a name in it cannot be true.")
     return found
 
 
+def _worksheet(plain: Mapping[str, Any]) -> HandedIn | None:
+    texts = {key: plain.get(key) for key in ("title", "author", "made")}
+    answers, questions = _answers(plain.get("sentences")), plain.get("questions")
+    if (
+        not all(isinstance(text, str) and len(text) <= MOST_TEXT for text in texts.values())
+        or answers is None
+        or type(questions) is not int
+        or not len(answers) <= questions
+    ):
+        return None
+    return HandedIn(
+        **{key: str(text) for key, text in texts.items()},
+        task="lesson",
+        verdict=f"{len(answers)} of {questions} questions answered",
+        steps=None,
+        seed=None,
+        loss=None,
+        exact_match=None,
+        untrained_exact_match=None,
+        checksum="",
+        sentences=" / ".join(answers)[:MOST_TEXT],
+    )
+
+
+def _answers(sentences: object) -> list[str] | None:
+    """What a person wrote; None if it is not of the form that a report has."""
+    if not isinstance(sentences, list):
+        return None
+    answers = [one.get("answer") if isinstance(one, dict) else None for one in sentences]
+    found = [answer for answer in answers if isinstance(answer, str)]
+    return found if len(found) == len(sentences) else None
+
+
 def _checked(plain: Mapping[str, Any]) -> HandedIn | None:
     texts = {key: plain.get(key) for key in KINDS}
-    verdict, scores, sentences = (plain.get(key) for key in ("verdict", "scores", "sentences"))
+    verdict, scores = plain.get("verdict"), plain.get("scores")
+    answers = _answers(plain.get("sentences"))
     sound = (
         all(isinstance(text, str) and len(text) <= MOST_TEXT for text in texts.values())
         and isinstance(verdict, dict)
         and isinstance(verdict.get("sentence"), str)
         and isinstance(scores, dict)
         and all(isinstance(scores.get(key), dict) for key in ("trained", "untrained"))
-        and isinstance(sentences, list)
-        and all(isinstance(one, dict) and isinstance(one.get("answer"), str) for one in sentences)
         and all(type(plain.get(key)) is int and plain[key] >= 0 for key in ("steps", "seed"))
     )
-    if not sound:
+    if not sound or answers is None:
         return None
     trained, untrained = scores["trained"], scores["untrained"]  # type: ignore[index]
     measured = (trained.get("loss"), trained.get("exact_match"), untrained.get("exact_match"))
@@ -120,5 +152,5 @@ def _checked(plain: Mapping[str, Any]) -> HandedIn | None:
         exact_match=measured[1],
         untrained_exact_match=measured[2],
         checksum=str(texts["checksum"]),
-        sentences=" / ".join(one["answer"] for one in sentences)[:MOST_TEXT],  # type: ignore[union-attr]
+        sentences=" / ".join(answers)[:MOST_TEXT],
     )

@@ -21,8 +21,8 @@ GONE = "It may have been deleted, or belong to another server."
 LIMIT = 400
 """Longer values stay out of the address, which browsers and mail programs would cut."""
 
-NAMES = {"compared card": "compare", "anatomy step": "step"}
-"""Keys of widgets whose name in the address is another, since two pages use it for two things."""
+NAMES = {"compared card": "compare", "anatomy step": "step", "lesson step": "part"}
+"""Keys of widgets whose name in the address is another, since two things on pages are called so."""
 
 WHOSE = "page of the address"
 """The page that last wrote the address as a whole; empty as soon as another is opened."""

@@ -1,0 +1,217 @@
+"""A lesson, step by step: what to open, what to find out, and the worksheet with the answers."""
+
+import hashlib
+from functools import partial
+
+import streamlit as st
+
+from pages.components.shared.lessons import built_in, class_lesson, from_file
+from pages.components.shell import address, browser
+from pages.components.shell.text import as_file_name, plain
+from pages.components.stores.answers import keep_answers, read_answers
+from transformer.errors import UserError
+from transformer.files import remedy
+from transformer.lessons.lesson import BUILT_IN, MOST_BYTES, Exercise, Lesson
+from transformer.lessons.worksheet import worksheet
+
+MOST_CHARACTERS = 10_000
+"""Of one answer."""
+OWN = "own lesson"
+"""In session state: the lesson that was dropped here, and what is wrong with it."""
+STEP = "lesson step"
+
+
+def panel() -> None:
+    """The chooser, one step of the lesson, the worksheet, and how to make another."""
+    lessons, problems = _lessons()
+    names = {name: lesson.title or "Exercises" for name, lesson in lessons.items()}
+    address.read("lesson", next(iter(names)))
+    name: str | None = st.session_state["lesson"]
+    if list(names) != [name]:
+        name = address.choose("Lesson", names, "lesson", "There is no such lesson here.")
+    for sentence in problems[:5]:
+        st.warning(plain(sentence))
+    if name is not None:
+        _draw(lessons[name])
+    with st.expander("For teachers: a lesson of your own"):
+        _for_teachers()
+
+
+def _lessons() -> tuple[dict[str, Lesson], list[str]]:
+    """By name in the address, the class's first; and what is wrong with those that were written."""
+    found = {"paper": built_in()}
+    of_class, problems = class_lesson()
+    own: tuple[Lesson, list[str]] | None = st.session_state.get(OWN)
+    if own is not None:
+        found = {"own": own[0], **found}
+        problems = [*own[1], *problems]
+    return ({"class": of_class, **found} if of_class else found), problems
+
+
+def _draw(lesson: Lesson) -> None:
+    steps = [step.title or lesson.title or "Exercises" for step in lesson.steps]
+    number = _step_number(steps)
+    answers = _answers(lesson)
+    st.markdown(lesson.steps[number].text)
+    for exercise in lesson.steps[number].exercises:
+        _exercise(lesson, exercise, answers)
+    if number + 1 < len(steps):
+        st.button(
+            f"Next: {plain(steps[number + 1])}",
+            icon=":material/arrow_forward:",
+            on_click=address.receive,
+            args=(STEP, str(number + 2)),
+            key="next step",
+        )
+    _take_along(lesson, answers)
+
+
+def _step_number(steps: list[str]) -> int:
+    """Which step is open, from 0; its number from 1 is in the address."""
+    address.read(STEP, "1")
+    numbers = [str(number) for number in range(1, len(steps) + 1)]
+    if st.session_state[STEP] not in numbers:
+        st.session_state[STEP] = "1"
+    if len(steps) > 1:
+        st.pills(
+            "Step",
+            numbers,
+            format_func=lambda number: plain(steps[int(number) - 1]),
+            key=STEP,
+            required=True,
+            label_visibility="collapsed",
+        )
+    chosen: str = st.session_state[STEP]
+    address.write(STEP, chosen if chosen != "1" else "")
+    st.session_state[f"kept {STEP}"] = chosen
+    return int(chosen) - 1
+
+
+def _exercise(lesson: Lesson, exercise: Exercise, answers: dict[str, str]) -> None:
+    name = _hash(exercise.title, exercise.question)
+    question = plain(exercise.question) or "What did you find?"
+    with st.container(border=True, gap="xsmall"):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            # A new tab: question and answer stay where they are.
+            st.link_button(
+                plain(exercise.title),
+                exercise.link if exercise.page is None else f"./{exercise.link}",
+                icon=":material/open_in_new:",
+                help="Opens in a new tab.",
+            )
+            st.markdown(question)
+        key = f"answer {_hash(lesson.title)} {name}"
+        st.text_area(
+            question,
+            answers.get(name, ""),
+            key=key,
+            max_chars=MOST_CHARACTERS,
+            height=68,
+            label_visibility="collapsed",
+            placeholder="Your answer",
+            on_change=_answered,
+            args=(lesson, name, key),
+        )
+
+
+def _answers(lesson: Lesson) -> dict[str, str]:
+    """This browser's answers, by exercise; read once a session."""
+    kept: dict[str, dict[str, str]] = st.session_state.setdefault("lesson answers", {})
+    name = _hash(lesson.title)
+    if name not in kept:
+        kept[name] = read_answers(browser.owner(), name)
+    return kept[name]
+
+
+def _answered(lesson: Lesson, name: str, key: str) -> None:
+    answers = _answers(lesson)
+    answers[name] = st.session_state[key]
+    st.session_state.pop("answers problem", None)
+    try:
+        keep_answers(browser.owner(), _hash(lesson.title), answers)
+    except UserError as error:
+        st.session_state["answers problem"] = str(error)
+    except OSError as error:
+        st.session_state["answers problem"] = f"They could not be written. {remedy(error)}"
+
+
+def _take_along(lesson: Lesson, answers: dict[str, str]) -> None:
+    """How far the person is, and the page to print or to hand in."""
+    found = {one: answers.get(_hash(one.title, one.question), "") for one in lesson.exercises}
+    done = sum(bool(answer.strip()) for answer in found.values())
+    if problem := st.session_state.get("answers problem"):
+        st.warning(plain(f"Your answers are kept until this tab is closed. {problem}"))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        author = st.text_input(
+            "Name on the worksheet", browser.name(), key="worksheet author", max_chars=100
+        )
+        st.download_button(
+            "Download the worksheet" if not done else "Download the worksheet with your answers",
+            data=partial(worksheet, lesson, found, author.strip()),
+            file_name=f"{as_file_name(f'{author} {lesson.title}') or 'worksheet'}.html",
+            mime="text/html",
+            on_click="ignore",
+            icon=":material/assignment_turned_in:",
+        )
+    st.caption(
+        f"{done} of {len(found)} answered. Answers are kept for this browser. The worksheet is one "
+        "page to print or to hand in; what is open has lines to write on."
+    )
+
+
+def _for_teachers() -> None:
+    st.markdown(
+        "A lesson is a text file: headings are its steps, each entry of a list is an exercise. A "
+        "link is an address of this app, copied from the browser, or its end from the page's name "
+        "on."
+    )
+    st.code(
+        "# Week 3\n\n## What a head looks at\nAny words.\n\n"
+        "- [One head](attention?checkpoint=reverse&input=abc&head=cross.0.0): Where does it look?\n"
+        "- [Too fast](train?task=reverse&learning_rate=0.05): What does the curve say?",
+        language="markdown",
+    )
+    st.download_button(
+        "The lesson above as a file to begin with",
+        data=BUILT_IN.read_bytes,
+        file_name="lesson.md",
+        mime="text/markdown",
+        on_click="ignore",
+        icon=":material/download:",
+    )
+    st.file_uploader(
+        "Try yours: drop the file",
+        type=["md", "txt"],
+        key="lesson file",
+        max_upload_size=1,
+        on_change=_dropped,
+        help=f"A text file of at most {MOST_BYTES // 1000} kB. Only this tab shows it.",
+    )
+    if refused := st.session_state.get("lesson refused"):
+        st.error(plain(refused))
+    st.caption(
+        "For a class: save it as exercises.md in the folder in which the app is started, or name "
+        "it in WORKBENCH_EXERCISES. Its exercises stand first on everyone's Overview. Worksheets "
+        "that come back are read on the page Runs, under *Pages that were handed in*."
+    )
+
+
+def _dropped() -> None:
+    file = st.session_state["lesson file"]
+    st.session_state.pop("lesson refused", None)
+    if file is None:
+        return
+    try:
+        lesson, problems = from_file(file.getvalue(), file.name)
+        if not lesson.steps:
+            raise UserError(f"{file.name} is empty: write a heading and an exercise.")
+    except UserError as error:
+        st.session_state["lesson refused"] = str(error)
+        return
+    st.session_state[OWN] = lesson, problems
+    st.session_state["lesson"] = st.session_state["kept lesson"] = "own"
+    st.session_state[STEP] = st.session_state[f"kept {STEP}"] = "1"
+
+
+def _hash(*texts: str) -> str:
+    return hashlib.sha256("\0".join(texts).encode("utf-8", "replace")).hexdigest()

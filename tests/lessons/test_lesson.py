@@ -1,0 +1,143 @@
+"""Lessons from text files, the one that comes along, and worksheets."""
+
+import html
+from pathlib import Path
+
+import pytest
+
+from transformer.anatomy.boxes import boxes
+from transformer.anatomy.without import can_be_left_out
+from transformer.checkpoint import Checkpoint
+from transformer.errors import RunError, UserError
+from transformer.experiments.registry import EXPERIMENTS
+from transformer.faults import FAULTS
+from transformer.lessons.lesson import (
+    BUILT_IN,
+    MOST_BYTES,
+    Exercise,
+    Lesson,
+    Step,
+    decode_lesson,
+    read_lesson,
+)
+from transformer.lessons.worksheet import worksheet
+from transformer.report.document import DATA_ID
+from transformer.report.reading import read_report
+
+PAGES = ("", "train", "attention", "learn", "debug")
+LIST = """# Week 3
+
+Some words about the week.
+- [Seven sentences](train?task=pairs&preset=overfit): What does it remember?
+* [A <b>map</b>](https://class.example/attention?checkpoint=sort&input=a%20b) **Which** head?
+- [The paper](https://arxiv.org/abs/1706.03762)
+- [Home]( ) nothing
+- [Elsewhere](secrets?x=1): a page that is not there
+- [Trick](javascript:alert(1)): no
+- a remark
+"""
+
+
+def test_a_list_is_read_and_what_is_no_exercise_is_named() -> None:
+    lesson, problems = read_lesson(LIST, PAGES, "class.example")
+    [step] = lesson.steps
+    assert (lesson.title, step.title, step.text) == ("Week 3", "", "Some words about the week.")
+    assert step.exercises == (
+        Exercise(
+            "Seven sentences",
+            "What does it remember?",
+            "train?task=pairs&preset=overfit",
+            "train",
+        ),
+        Exercise(
+            "A <b>map</b>",
+            "**Which** head?",
+            "attention?checkpoint=sort&input=a%20b",
+            "attention",
+        ),
+        Exercise("The paper", "", "https://arxiv.org/abs/1706.03762", None),
+    )
+    assert step.exercises[1].query == {"checkpoint": "sort", "input": "a b"}
+    assert [sentence.split(" is ")[0] for sentence in problems] == [
+        *("Line 7", "Line 8", "Line 9", "Line 10")
+    ]
+    # Of another host, it is a link out of the app.
+    [elsewhere] = read_lesson(LIST, PAGES, "other.example")[0].steps
+    assert elsewhere.exercises[1].page is None
+
+
+def test_headings_are_steps_and_code_is_left_as_it_is() -> None:
+    text = (
+        "# Title\nwords\n## One\n```\n# a comment\n- no entry\n```\n\n- [A](train)\n# Two\nmore\n"
+    )
+    lesson, problems = read_lesson(text, PAGES)
+    assert not problems
+    assert lesson == Lesson(
+        "Title",
+        (
+            Step("", "words", ()),
+            Step(
+                "One", "```\n# a comment\n- no entry\n```", (Exercise("A", "", "train", "train"),)
+            ),
+            Step("Two", "more", ()),
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"x" * (MOST_BYTES + 1), "larger than 100 kB"),
+        ("Übung".encode("latin-1"), "no text in UTF-8"),
+        (b"PK\x03\x04\0\0", "no text"),
+    ],
+)
+def test_a_file_that_is_no_lesson_is_refused(content: bytes, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        decode_lesson(content, "week.md")
+
+
+def test_every_link_of_the_lesson_that_comes_along_leads_somewhere() -> None:
+    lesson, problems = read_lesson(BUILT_IN.read_text("utf-8"), PAGES)
+    assert not problems
+    assert len(lesson.steps) == 7
+    assert all(step.title and step.text and step.exercises for step in lesson.steps)
+    models = {}
+    for exercise in lesson.exercises:
+        query = exercise.query
+        assert exercise.question
+        assert query.get("experiment", "leak") in EXPERIMENTS
+        assert query.get("fault", "no-warmup") in FAULTS
+        if name := query.get("checkpoint"):
+            path = Path("checkpoints") / f"{name}.safetensors"
+            models.setdefault(name, Checkpoint.load(path))
+            models[name].encode(query["input"])
+        if wanted := query.get("box"):
+            [box] = [one for one in boxes(models[name].config) if one.id == wanted]
+            if "ake it out" in exercise.question:
+                assert can_be_left_out(models[name].model, box), wanted
+
+
+def test_a_worksheet_has_lines_or_answers_and_is_read_like_a_report() -> None:
+    lesson = read_lesson(LIST, PAGES, "class.example")[0]
+    first, second, third = lesson.exercises
+    empty = worksheet(lesson, {}).decode()
+    assert empty.count('<div class="lines"></div>') == 3 * 4
+    said = "</script><b>it is</b>"
+    page = worksheet(lesson, {first: said, second: "  "}, author="Zoë")
+    text = page.decode()
+    assert text.count('<div class="lines"></div>') == 2 * 4
+    assert html.escape(said) in text
+    assert "<b>" not in text
+    assert text.count(f'id="{DATA_ID}"') == 1
+    found = read_report(page, "zoe.html")
+    assert (found.title, found.author, found.sentences) == ("Week 3", "Zoë", said)
+    assert found.verdict == "1 of 3 questions answered"
+    assert found.steps is found.seed is found.exact_match is None
+    assert third.title in text
+
+
+def test_a_worksheet_with_more_answers_than_questions_is_refused() -> None:
+    page = worksheet(read_lesson(LIST, PAGES)[0], {}).replace(b'"questions": 3', b'"questions": -1')
+    with pytest.raises(RunError, match="damaged"):
+        read_report(page, "zoe.html")

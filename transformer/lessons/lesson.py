@@ -1,0 +1,157 @@
+"""What a lesson is, and how it is read from a text file.
+
+# What a head looks at
+
+## Embedding
+A token is only a number.
+
+- [Its vector](learn?box=source.embedding): What does it say about its neighbours?
+"""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
+
+from transformer.errors import UserError
+
+MOST_BYTES, MOST_EXERCISES = 100_000, 100
+BUILT_IN = Path(__file__).with_name("attention_is_all_you_need.md")
+HEADING = re.compile(r"#{1,6}\s+(?P<title>.+?)\s*#*")
+EXERCISE = re.compile(
+    r"[-*+]\s+\[(?P<title>[^\]]+)\]\((?P<link>[^()\s]*)\)\s*[:.–-]?\s*(?P<question>.*)"
+)
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One link, and the question it is to answer.
+
+    link: relative to the app, or the whole address of another site.
+    page: its name in an address of the app, "" for the Overview; None for another site.
+    """
+
+    title: str
+    question: str
+    link: str
+    page: str | None
+
+    @property
+    def query(self) -> dict[str, str]:
+        """What the link says beside its page."""
+        return dict(parse_qsl(urlsplit(self.link).query))
+
+
+@dataclass(frozen=True)
+class Step:
+    """What stands under one heading. text: Markdown. Without a title: before any heading."""
+
+    title: str
+    text: str
+    exercises: tuple[Exercise, ...]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A title, and steps of which each has words, exercises or both."""
+
+    title: str
+    steps: tuple[Step, ...]
+
+    @property
+    def exercises(self) -> tuple[Exercise, ...]:
+        """Those of all steps."""
+        return tuple(one for step in self.steps for one in step.exercises)
+
+
+def decode_lesson(content: bytes, name: str) -> str:
+    """The text of a file.
+
+    Raises:
+        UserError: it is larger than a lesson may be, or is no text.
+    """
+    if len(content) > MOST_BYTES:
+        raise UserError(f"{name} is larger than {MOST_BYTES // 1000} kB, which no lesson needs.")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise UserError(f"{name} is no text in UTF-8: save it again as plain text.") from None
+    if "\0" in text:
+        raise UserError(f"{name} is no text: a lesson is a Markdown file.")
+    return text
+
+
+def read_lesson(text: str, pages: Collection[str], host: str = "") -> tuple[Lesson, list[str]]:
+    """A lesson, and a sentence for each entry of a list in it that is no exercise.
+
+    The first heading is the title, if nothing stands before it; each other begins a step.
+
+    Args:
+        pages: names of the app's pages in an address.
+        host: of the app, so that a link copied from the browser stays inside it.
+    """
+    title, steps, problems, in_code = "", [_Open("")], [], False
+    for number, line in enumerate(text.splitlines(), 1):
+        heading, last = HEADING.fullmatch(line.strip()), steps[-1]
+        fence = line.lstrip().startswith(("```", "~~~"))
+        in_code ^= fence
+        if in_code or fence:
+            last.words.append(line)
+            continue
+        if heading and not title and len(steps) == 1 and not last.words and not last.exercises:
+            title = heading["title"]
+        elif heading:
+            steps.append(_Open(heading["title"]))
+        elif line.lstrip().startswith(("- ", "* ", "+ ")):
+            found = _exercise(line.strip(), pages, host)
+            if found is None:
+                problems.append(
+                    f"Line {number} is no exercise. Write “- [Title](train?task=sort): Question”, "
+                    "with a link to a page of this app or a whole address."
+                )
+            elif sum(len(step.exercises) for step in steps) == MOST_EXERCISES:
+                problems.append(
+                    f"Only {MOST_EXERCISES} exercises are shown; line {number} is one more."
+                )
+                break
+            else:
+                last.exercises.append(found)
+        elif line.strip() or last.words:
+            last.words.append(line)
+    return Lesson(title, tuple(step.closed() for step in steps if step)), problems
+
+
+class _Open:
+    """A step that is still being read."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.words: list[str] = []
+        self.exercises: list[Exercise] = []
+
+    def __bool__(self) -> bool:
+        return bool(self.title or self.words or self.exercises)
+
+    def closed(self) -> Step:
+        return Step(self.title, "\n".join(self.words).strip(), tuple(self.exercises))
+
+
+def _exercise(line: str, pages: Collection[str], host: str) -> Exercise | None:
+    parts = EXERCISE.fullmatch(line)
+    if parts is None:
+        return None
+    title, question, link = parts["title"].strip(), parts["question"].strip(), parts["link"]
+    try:
+        target = urlsplit(link)
+    except ValueError:
+        return None
+    if target.scheme not in ("", "http", "https"):
+        return None
+    if target.netloc and target.netloc != host:
+        return Exercise(title, question, link, None) if target.scheme else None
+    name = target.path.strip("/")
+    name = name.rpartition("/")[2] if target.netloc else name
+    if name not in pages:
+        return None
+    return Exercise(title, question, f"{name}?{target.query}" if target.query else name, name)

@@ -1,0 +1,84 @@
+"""One HTML file that opens offline, prints, runs nothing, and carries data as JSON."""
+
+import html
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from transformer.vocabulary.vocabulary import visible
+
+FORMAT = "transformer-workbench-report"
+VERSION = 1
+"""What the data says of itself."""
+DATA_ID = "report"
+"""The id of the element that holds the JSON."""
+
+PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy"
+  content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<title>{title}</title>
+<style>
+:root {{ color-scheme: light dark; --ink: #0d1116; --paper: #fff; --pale: #5b6470;
+  --line: #d0d5db; --one: #0072b2; --two: #8a8a8a; --level: #d55e00; --good: #006b4f;
+  --bad: #b3261e; }}
+@media (prefers-color-scheme: dark) {{ :root {{ --ink: #e6eaef; --paper: #11151a;
+  --pale: #a3adb8; --line: #3a424b; --one: #56b4e9; --two: #a0a0a0; --level: #e69f00;
+  --good: #5fd0a8; --bad: #ff9d94; }} }}
+@media print {{ :root {{ color-scheme: light; }} details > * {{ display: block; }} }}
+body {{ font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
+  max-width: 1180px; margin: 1.5rem auto; padding: 0 1rem; }}
+h1 {{ margin-bottom: 0; }} .about {{ color: var(--pale); margin-top: .2rem; }}
+.verdict {{ font-size: 1.25rem; border-left: 5px solid var(--two); padding-left: .8rem; }}
+.good {{ border-color: var(--good); }} .bad {{ border-color: var(--bad); }}
+.pair {{ display: flex; flex-wrap: wrap; gap: 1rem; }} .pair > figure {{ flex: 1 1 360px; }}
+figure {{ margin: 0; }} figcaption {{ font-weight: 600; }}
+svg text {{ fill: var(--ink); font-size: 12px; }} svg .grid {{ stroke: var(--line); }}
+svg .one, svg .two, svg .level {{ fill: none; stroke-width: 2; }}
+svg .one {{ stroke: var(--one); }} svg .two {{ stroke: var(--two); stroke-width: 1; }}
+svg .level {{ stroke: var(--level); stroke-dasharray: 6 4; }}
+.legend span {{ margin-right: 1.2rem; white-space: nowrap; }}
+.maps {{ display: flex; flex-wrap: wrap; gap: .8rem; }}
+.map figcaption {{ font-weight: 400; font-size: .8rem; }}
+.map img {{ image-rendering: pixelated; border: 1px solid var(--line); }}
+table {{ border-collapse: collapse; }} .wide {{ overflow-x: auto; }}
+th, td {{ border-bottom: 1px solid var(--line); padding: .2rem .8rem .2rem 0; text-align: left;
+  vertical-align: top; }}
+td {{ overflow-wrap: break-word; max-width: 32rem; }}
+blockquote {{ margin: .3rem 0 1rem; padding-left: .8rem; border-left: 3px solid var(--line);
+  white-space: pre-wrap; }}
+.lines {{ border-bottom: 1px solid var(--line); height: 2.2rem; }}
+code {{ overflow-wrap: anywhere;
+  border: 1px solid var(--line); border-radius: 4px; padding: 0 .25rem; }}
+</style>
+</head>
+<body>
+<h1>{title}</h1>
+<p class="about">{about}</p>
+{body}
+<script type="application/json" id="{data_id}">{data}</script>
+</body>
+</html>
+"""
+
+
+def document(title: str, about: str, body: str, data: Mapping[str, Any]) -> bytes:
+    """The file.
+
+    Args:
+        title, about: text; they are escaped here. body: HTML.
+        data: what the page says, for programs.
+    """
+    # "<" alone could end the element; JSON may write it by its code.
+    carried = json.dumps(data, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
+    return PAGE.format(
+        title=text(title), about=text(about), body=body, data_id=DATA_ID, data=carried
+    ).encode("utf-8", "replace")
+
+
+def text(said: str) -> str:
+    """What a person or a file brought, as HTML that shows it exactly."""
+    return html.escape("\n".join(visible(line) for line in said.split("\n")))
