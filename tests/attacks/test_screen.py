@@ -10,7 +10,7 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from pages.components.attention.export import as_npz, offline_page, weights_as_csv
+from pages.components.attention.export import as_npz, attention_page, weights_as_csv
 from pages.components.attention.sides import Shown
 from pages.components.shared.inspection import inspect
 from pages.components.stores import uploads
@@ -163,7 +163,7 @@ def test_figures_and_exports_show_what_is_there(kind: str) -> None:
     text = checkpoint.header.examples[0].source
     shown = Shown("this model", checkpoint, text, inspect(checkpoint, text))
     head = next(head for head in shown.scores if head.kind == "cross")
-    page = offline_page([shown], "cross").decode()
+    page = attention_page([shown], "cross").decode()
     assert not (HIDDEN - {"\t"}).intersection(page)
     assert "<script>alert(1)" not in page
     frame = pd.read_csv(io.BytesIO(weights_as_csv(shown, head)), keep_default_na=False, dtype=str)

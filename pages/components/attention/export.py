@@ -1,6 +1,5 @@
 """Export: a page that works offline, the numbers, figures for a paper, and the address."""
 
-import base64
 import html
 import io
 from collections.abc import Sequence
@@ -11,41 +10,18 @@ import streamlit as st
 
 from pages.components.attention.sides import Shown
 from pages.components.shell.address import Message
-from pages.components.shell.mount import OFFLINE_STYLE
+from pages.components.shell.offline import offline_page
 from pages.components.widgets.attention_explorer import WIDGET, pack
 from pages.components.widgets.live_model import live_page, why_not
 from transformer.analysis.heads import Head
 from transformer.files import cell
 from transformer.vocabulary.vocabulary import visible
 
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none';
-  script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:">
-<title>{title}</title>
-<style>
-{css}
-</style>
-</head>
-<body>
-<h1>{title}</h1>
-<p>{summary}</p>
-<main id="here">{widget}</main>
-<script>
-{js}
-const packed = atob("{data}");
-draw({{
-  data: Uint8Array.from(packed, (letter) => letter.charCodeAt(0)),
+DRAW = """draw({
+  data: carried,
   parentElement: document.getElementById("here"),
-  setStateValue() {{}},
-}});
-</script>
-</body>
-</html>
-"""
+  setStateValue() {},
+});"""
 
 
 def panel(sides: Sequence[Shown], head: Head | None) -> None:
@@ -60,7 +36,7 @@ def panel(sides: Sequence[Shown], head: Head | None) -> None:
     with st.container(horizontal=True):
         st.download_button(
             "This page, offline (HTML)",
-            data=lambda: offline_page(sides, place),
+            data=lambda: attention_page(sides, place),
             file_name=f"{name}.html",
             mime="text/html",
             on_click="ignore",
@@ -126,20 +102,17 @@ def panel(sides: Sequence[Shown], head: Head | None) -> None:
         st.caption("The camera above the figure saves it as a picture.")
 
 
-def offline_page(sides: Sequence[Shown], told: str) -> bytes:
+def attention_page(sides: Sequence[Shown], told: str) -> bytes:
     """The explorer with its data in one file that asks nothing of any server."""
     shown = sides[0]
-    data = pack([one.side for one in sides], Message(told, 1))
-    title = f"Attention of a model for the task {shown.checkpoint.task}"
-    page = PAGE.format(
-        title=html.escape(visible(title)),
-        summary=html.escape(visible(f"Input: {shown.text} · Output: {shown.inspection.output}")),
-        css=OFFLINE_STYLE + WIDGET.style,
-        widget=WIDGET.html,
-        js=WIDGET.script_alone,
-        data=base64.b64encode(data).decode(),
+    summary = html.escape(visible(f"Input: {shown.text} · Output: {shown.inspection.output}"))
+    return offline_page(
+        f"Attention of a model for the task {shown.checkpoint.task}",
+        f'<p>{summary}</p>\n<main id="here">{WIDGET.html}</main>',
+        WIDGET.style,
+        [WIDGET.script_alone, DRAW],
+        pack([one.side for one in sides], Message(told, 1)),
     )
-    return page.encode("utf-8", "backslashreplace")
 
 
 def as_npz(shown: Shown) -> bytes:

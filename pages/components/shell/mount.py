@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 WIDGETS = Path(__file__).parents[1] / "widgets"
 SHARED = WIDGETS / "shared"
-OFFLINE_STYLE = (SHARED / "offline.css").read_text("utf-8")
-"""For a page that holds widgets without Streamlit around them."""
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,15 @@
 The forward pass and greedy decoding are ``model.js``; weights travel inside the file.
 """
 
-import base64
-import html
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pages.components.shell.mount import OFFLINE_STYLE, WIDGETS, inside_script, pack
+from pages.components.shell.mount import WIDGETS, inside_script, pack
+from pages.components.shell.offline import offline_page
 from pages.components.widgets.attention_explorer import WIDGET
 from transformer.analysis.heads import KINDS
 from transformer.errors import UserError
-from transformer.vocabulary.vocabulary import SPECIAL_TOKENS, Vocabulary, printable, visible
+from transformer.vocabulary.vocabulary import SPECIAL_TOKENS, Vocabulary, printable
 
 if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
@@ -23,22 +22,9 @@ LONGEST_OUTPUT = 256
 EXPLORER = {"labels": {}, "noDifference": "", "compact": False, "lookFor": ""}
 """What the explorer's message says beside the maps."""
 
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none';
-  script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:">
-<title>{title}</title>
-<style>
-{css}
-</style>
-</head>
-<body>
-<h1>{title}</h1>
-<p>{about} Everything runs in this page, without a server. Type an input, pick a token to see what
-else could have stood there, switch a head off and see whether the answer breaks.</p>
+BODY = """<p>{about} Everything runs in this page, without a server. Type an input,
+pick a token to see what else could have stood there, switch a head off and see whether the answer
+breaks.</p>
 <main>
 <div class="live">
 <section>
@@ -58,18 +44,7 @@ else could have stood there, switch a head off and see whether the answer breaks
 </section>
 </div>
 <div id="explorer">{widget}</div>
-</main>
-<script>
-{explorer}
-</script>
-<script>
-{scripts}
-const text = atob("{data}");
-openPage(Uint8Array.from(text, (letter) => letter.charCodeAt(0)));
-</script>
-</body>
-</html>
-"""
+</main>"""
 
 
 def live_page(checkpoint: "Checkpoint", title: str, examples: Sequence[str] = ()) -> bytes:
@@ -99,16 +74,15 @@ def live_page(checkpoint: "Checkpoint", title: str, examples: Sequence[str] = ()
     data = pack(header, (tensor.detach().cpu().numpy().astype("<f4") for _, tensor in tensors))
     folder = WIDGETS / "live_model"
     scripts = [(folder / name).read_text("utf-8") for name in ("model.js", "live_page.js")]
-    page = PAGE.format(
-        title=html.escape(visible(title)),
-        about=f"A Transformer with {config.num_parameters:,} parameters.",
-        css=OFFLINE_STYLE + WIDGET.style + (folder / "live_page.css").read_text("utf-8"),
-        widget=WIDGET.html,
-        explorer=WIDGET.script_alone,
-        scripts=inside_script("\n".join(scripts)),
-        data=base64.b64encode(data).decode(),
+    return offline_page(
+        title,
+        BODY.format(
+            about=f"A Transformer with {config.num_parameters:,} parameters.", widget=WIDGET.html
+        ),
+        WIDGET.style + (folder / "live_page.css").read_text("utf-8"),
+        [WIDGET.script_alone, inside_script("\n".join([*scripts, "openPage(carried);"]))],
+        data,
     )
-    return page.encode("utf-8", "backslashreplace")
 
 
 def _vocabulary(vocabulary: Vocabulary) -> dict[str, object]:
