@@ -2,10 +2,8 @@
 
 import json
 import os
-import struct
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +11,10 @@ import pytest
 import torch
 from torch import nn
 
+from tests.support.captures import Change, changed
 from tests.support.own_models import own
 from transformer.doctor.capture import CaptureError, capture
 from transformer.doctor.examine import examine
-from transformer.doctor.recording import CAPTURE_KEY
 from transformer.errors import CheckpointError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -27,6 +25,7 @@ from transformer import SECRET          # their own module of that name, not the
 assert SECRET == 7
 sys.path[0:0] = [{root!r}]
 del sys.modules["transformer"]
+from tests.support.captures import Change, changed
 from tests.support.own_models import own
 
 def build():
@@ -107,18 +106,6 @@ def test_hints_keep_back_what_they_should(tmp_path: Path) -> None:
 # --- hostile files --------------------------------------------------------------------------------
 
 
-def changed(content: bytes, change: Callable[[dict[str, Any], dict[str, Any]], None]) -> bytes:
-    """The capture with its header and description changed."""
-    size = int.from_bytes(content[:8], "little")
-    header = json.loads(content[8 : 8 + size])
-    about = json.loads(header["__metadata__"][CAPTURE_KEY])
-    change(header, about)
-    if "__metadata__" in header:
-        header["__metadata__"] = {CAPTURE_KEY: json.dumps(about)}
-    text = json.dumps(header).encode()
-    return struct.pack("<Q", len(text)) + text + content[8 + size :]
-
-
 def first_read(about: dict[str, Any]) -> dict[str, Any]:
     reads = (read for event in about["events"] for read in event["in"] if "e" in read)
     return next(read for read in reads if read["shape"])
@@ -169,9 +156,7 @@ LIES = (_huge, _outside, _ahead, _negative, _wide, _short, _no_probe, _op, _noth
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_a_lie_is_refused_in_a_sentence(
-    content: bytes, lie: Callable[[dict[str, Any], dict[str, Any]], None]
-) -> None:
+def test_a_lie_is_refused_in_a_sentence(content: bytes, lie: Change) -> None:
     with pytest.raises(CheckpointError) as refused:
         examine(changed(content, lie))
     assert str(refused.value)[-1] in ".?"

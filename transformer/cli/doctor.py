@@ -23,6 +23,8 @@ def add_commands(commands: Any) -> None:
     )
     parser.add_argument("--call", help="how it is called, if not found: my_model.py:call")
     parser.add_argument("--pad-id", type=int, help="its padding id, if it does not say it")
+    parser.add_argument("--part", help="if build() is no more than that: attention, encoder, ...")
+    parser.add_argument("--width", type=int, help="d_model of a part, if it is not found")
     parser.add_argument("--python", help="the Python that has what your model needs")
     parser.add_argument(
         "--hint",
@@ -75,6 +77,10 @@ def _capture(options: argparse.Namespace, out: Path) -> None:
         command += ["--call", options.call]
     if options.pad_id is not None:
         command += ["--pad-id", str(options.pad_id)]
+    if options.part:
+        command += ["--part", options.part]
+    if options.width is not None:
+        command += ["--width", str(options.width)]
     note(f"Watching {options.model} at work…")
     try:
         # Threads that wait and spin would slow down everything else on the machine.

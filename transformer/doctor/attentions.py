@@ -7,6 +7,8 @@ import numpy as np
 from transformer.doctor.graph import SCALING, TARGET, UNKNOWN, Affine, Graph
 from transformer.doctor.recording import INDEX, SHIFT, Array, Event
 
+MOST_PRODUCTS = 500
+"""Products of data with data that a number may hang on before it meets values."""
 SOFTMAXES = ("_softmax", "_safe_softmax", "softmax")
 
 
@@ -91,6 +93,8 @@ def _cores(graph: Graph) -> list[Core]:
         ]
         if not graph.is_product(event):
             origin[event.number] = set().union(*behind)
+            if len(origin[event.number]) > MOST_PRODUCTS:
+                return []  # no attention looks so
             continue
         made = None
         for place in (-2, -1):

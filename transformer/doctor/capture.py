@@ -9,6 +9,12 @@ One file, to be copied beside your code. It needs Python and torch (1.13 or newe
 logits [batch, target, vocabulary], that is how your model is called; else it is found out. In a
 notebook: ``capture(model, "mine.safetensors")``.
 
+What stands beside ``build()`` under these names is looked at too:
+
+    loss(model, source, target_in, target_out, pad_id)          -> the loss of a batch, one number
+    optimizer(model)                                            -> a torch.optim.Optimizer
+    greedy(model, source, bos_id, eos_id, max_length)           -> the ids written for source [1, n]
+
 Your model runs in evaluation mode, on a few random ids, in 64 bits, and is afterwards as it was.
 The file holds its weights, each operation with its result, and the line of your code that asked
 for it. Nothing else is read, and nothing else is written.
@@ -20,6 +26,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import copy
 import importlib.util
 import inspect
 import json
@@ -361,16 +368,23 @@ def _prepared(model: nn.Module) -> Iterator[None]:
             module.training = mode
 
 
+def _dropping(model: nn.Module) -> list[Any]:
+    """What says how much is dropped: (module, attribute, share)."""
+    found = []
+    for module in model.modules():
+        for name, value in vars(module).items():
+            drops = name == "p" or "drop" in name.lower()
+            if drops and isinstance(value, float) and 0 < value < 1:
+                found.append((module, name, value))
+    return found
+
+
 @contextlib.contextmanager
 def _without_dropout(model: nn.Module) -> Iterator[None]:
     """Whatever drops numbers drops none: what is left is what the model computes."""
-    kept = []
-    for module in model.modules():
-        for name, value in list(vars(module).items()):
-            drops = name == "p" or "drop" in name.lower()
-            if drops and isinstance(value, float) and 0 < value < 1:
-                kept.append((module, name, value))
-                vars(module)[name] = 0.0
+    kept = _dropping(model)
+    for module, name, _ in kept:
+        vars(module)[name] = 0.0
     before = nn.functional.dropout
 
     def identity(input: Any, *args: Any, **kwargs: Any) -> Any:
@@ -481,6 +495,19 @@ def _ways(model: nn.Module, pad_id: Any) -> Iterator[Any]:
 
         return call
 
+    if isinstance(model, _Around):
+        around = model
+
+        def shaped(form: str) -> Any:
+            def call(source: Tensor, target: Tensor) -> Any:
+                around.form = form
+                return around(source, target)
+
+            return call
+
+        for form in FORMS if model.masked else FORMS[:1]:
+            yield f"the {model.part} alone, masks {form}", shaped(form)
+        return
     if type(model).forward is not nn.Module.forward:
         masked = _takes_masks(model)
         for first in ("batch", "time"):
@@ -676,36 +703,432 @@ def _gradients(model: nn.Module, caller: Any, ids: Any) -> dict[str, str]:
     return said
 
 
-def capture(
-    model: nn.Module, path: Any = None, *, call: Any = None, pad_id: Any = None, bos_id: int = 1
+# --- A part alone ---------------------------------------------------------------------------------
+
+PARTS = ("attention", "feed-forward", "positions", "encoder-layer", "decoder-layer", "encoder",
+         "decoder")  # fmt: skip
+MASKED = ("attention", "encoder-layer", "decoder-layer", "encoder", "decoder")
+TOKENS = (23, 29)
+
+
+def _first_like(out: Any, like: Tensor) -> Tensor:
+    """The tensor [batch, position, width] in what a part returns, given one of that shape."""
+    for tensor in _flat([out]):
+        fits = isinstance(tensor, torch.Tensor) and tensor.is_floating_point()
+        if fits and tensor.dim() == 3 and tensor.shape[:2] == like.shape[:2]:
+            found: Tensor = tensor
+            return found
+    raise CaptureError(f"it returned no tensor of shape {tuple(like.shape)}")
+
+
+class _Attend(nn.Module):
+    """Multi-head attention as in the paper, for the places that a part does not fill."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.maps = nn.ModuleList(nn.Linear(width, width) for _ in range(4))
+        self.heads = next(h for h in (4, 3, 2, 1) if width % h == 0)
+
+    def forward(self, x: Tensor, y: Tensor, seen: Tensor) -> Tensor:
+        q, k, v = (
+            linear(z).view(z.shape[0], z.shape[1], self.heads, -1).transpose(1, 2)
+            for linear, z in zip(self.maps, (x, y, y))
+        )
+        scores = q @ k.transpose(2, 3) / q.shape[-1] ** 0.5
+        mixed = scores.masked_fill(~seen, -1e9).softmax(-1) @ v
+        out: Tensor = self.maps[3](mixed.transpose(1, 2).reshape(x.shape))
+        return out
+
+
+class _Network(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.a, self.z = nn.Linear(width, 2 * width + 4), nn.Linear(2 * width + 4, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.z(torch.relu(self.a(x)))
+        return out
+
+
+class _Layer(nn.Module):
+    def __init__(self, width: int, cross: bool) -> None:
+        super().__init__()
+        self.attend, self.network = _Attend(width), _Network(width)
+        self.cross = _Attend(width) if cross else None
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3 if cross else 2))
+
+
+class _Around(nn.Module):
+    """The paper's model, one layer a side, with a person's part in its place.
+
+    theirs: the part, once for each place. form: of the masks that it is given.
+    """
+
+    def __init__(self, part: str, theirs: Any, width: int) -> None:
+        super().__init__()
+        self.part, self.width, self.form = part, width, FORMS[0]
+        self.adds: Any = None
+        self.theirs = nn.ModuleList(theirs)
+        self.tables = nn.ModuleList(nn.Embedding(size, width) for size in TOKENS)
+        self.encoder, self.decoder = _Layer(width, False), _Layer(width, True)
+        self.out = nn.Linear(width, TOKENS[1])
+        signature = inspect.signature(self.theirs[0].forward)
+        self.names = [n for n, p in signature.parameters.items() if p.kind < p.VAR_POSITIONAL]
+        self.plain = [n for n in self.names if not _is_mask(n)]
+        needed = {n for n, p in signature.parameters.items() if p.default is p.empty}
+        self.plain = [n for place, n in enumerate(self.plain) if place == 0 or n in needed]
+        self.masked = any(map(_is_mask, self.names))
+        self.alone = part == "attention" and len(self.plain) < 2
+
+    def forward(self, source: Tensor, target: Tensor) -> Tensor:
+        part, pad = self.part, 0
+        masks = _masks(self.form, source, target, pad)
+        seen = (source != pad)[:, None, None]
+        low = torch.ones(target.shape[1], target.shape[1], dtype=torch.bool).tril()
+        x, y = self.enter(source, 0), self.enter(target, 1)
+        if part == "encoder":
+            x = self.called(0, [x], [source], masks[0], masks[2])
+        elif part == "encoder-layer":
+            x = self.called(0, [x], [], masks[0], masks[2])
+        else:
+            x = self.layer(self.encoder, 0, x, seen, masks)
+        if part in ("decoder", "decoder-layer"):
+            ids = [target] if part == "decoder" else []
+            y = self.called(0, [y, x], ids, masks[1], masks[3], masks[0], masks[2])
+        else:
+            y = self.layer(self.decoder, 1, y, low, masks, x, seen)
+        if y.shape[-1] != self.width:
+            return y  # a decoder that gives logits
+        logits: Tensor = self.out(y)
+        return logits
+
+    def enter(self, ids: Tensor, side: int) -> Tensor:
+        x: Tensor = self.tables[side](ids) * self.width**0.5
+        if self.part == "positions":
+            if self.adds is None:
+                self.adds = self._adds()
+            out = self.theirs[0](x)
+            out = out[0] if isinstance(out, tuple) else out
+            if out.shape == x.shape and self.adds:
+                return out
+            out = out.reshape(-1, self.width)[: x.shape[1]]
+            return x + out
+        rate = 10000.0 ** (-torch.arange(0, self.width, 2) / self.width)
+        place = torch.arange(x.shape[1])[:, None] * rate
+        table = torch.stack([place.sin(), place.cos()], -1).flatten(1)[:, : self.width]
+        return x + table
+
+    def _adds(self) -> bool:
+        """Whether the part adds positions by itself: what it is given moves what it gives."""
+        zeros = torch.zeros(1, 2, self.width)
+        one, two = (self.theirs[0](x) for x in (zeros, zeros + 1))
+        return not torch.equal(*(x[0] if isinstance(x, tuple) else x for x in (one, two)))
+
+    def layer(self, layer: Any, place: int, x: Tensor, seen: Tensor, masks: Any,
+              memory: Any = None, look: Any = None) -> Tensor:  # fmt: skip
+        own = self.part == "attention" and (place == 0 or not self.alone)
+        if own:
+            added = self.called(place, [x, x, x], [], masks[place], masks[2 + place])
+        else:
+            added = layer.attend(x, x, seen)
+        x = layer.norms[0](x + added)
+        if layer.cross is not None:
+            if own:
+                added = self.called(2, [x, memory, memory], [], masks[0], masks[2])
+            else:
+                added = layer.cross(x, memory, look)
+            x = layer.norms[1](x + added)
+        wide = self.theirs[place] if self.part == "feed-forward" else layer.network
+        return layer.norms[-1](x + wide(x))  # type: ignore[no-any-return]
+
+    def called(self, number: int, vectors: Any, ids: Any, mask: Any, pad: Any, *cross: Any) -> Any:
+        """Their part, given vectors in the order of its arguments, and masks by their names."""
+        given, left = {}, list(vectors)
+        if ids and self.takes_ids:
+            left[0] = ids[0]
+        for name in self.names:
+            if _is_mask(name):
+                low = name.lower()
+                other = any(x in low for x in ("src", "source", "mem", "cross", "enc"))
+                chosen = cross if cross and other else (mask, pad)
+                given[name] = chosen[1] if "pad" in low else chosen[0]
+            elif name in self.plain and left:
+                given[name] = left.pop(0)
+        out = self.theirs[number](**given)
+        return _first_like(out, vectors[0])
+
+    @property
+    def takes_ids(self) -> bool:
+        return any(isinstance(m, nn.Embedding) and m.num_embeddings != 512
+                   for m in self.theirs[0].modules())  # fmt: skip
+
+
+def _is_mask(name: str) -> bool:
+    return "mask" in name.lower() or "pad" in name.lower()
+
+
+def _widths(module: nn.Module) -> list[int]:
+    """What d_model may be, likelier ones first: sizes that its tensors and settings have."""
+    counted: dict[int, int] = {}
+    for _, _, tensor in _tensors_of(module):
+        for size in set(tensor.shape):
+            counted[size] = counted.get(size, 0) + 1
+    for one in module.modules():
+        for value in vars(one).values():
+            if type(value) is int:
+                counted.setdefault(value, 0)
+    sizes = [size for size in counted if 2 <= size <= 4096]
+    return sorted(sizes, key=lambda size: (-counted[size], size))[:12]
+
+
+def _framed(module: nn.Module, part: str, width: Any) -> _Around:
+    """The paper's model around a part, of the width with which the part can be called."""
+    problem: Any = None
+    for size in [width] if width else _widths(module):
+        copies = [module]
+        for _ in range(2):
+            copies.append(copy.deepcopy(module))
+            with torch.no_grad():
+                for p in copies[-1].parameters():
+                    p.add_(0.1 * p.abs().mean() * torch.randn_like(p))
+        try:
+            around = _Around(part, copies, size).eval()
+            ids = torch.randint(4, TOKENS[0], (2, 5)), torch.randint(4, TOKENS[0], (2, 4))
+            for form in FORMS:
+                around.form = form
+                try:
+                    with torch.no_grad():
+                        around(*ids)
+                    return around
+                except Exception as error:
+                    problem = problem or error
+        except Exception as error:
+            problem = problem or error
+    said = "" if problem is None else f" ({type(problem).__name__}: {problem})"[:300]
+    raise CaptureError(
+        f"The {part} could not be called. It should take vectors [batch, position, d_model], and "
+        f"masks by names such as mask, src_mask; give d_model with --width.{said}"
+    )
+
+
+# --- Loss, optimizer and decoding -----------------------------------------------------------------
+
+LOSSES = ("main", "padded", "target")
+"""The probes on which a loss is taken; only the second has padding."""
+LONGEST = 8
+"""Tokens that a decoding of one's own may write here."""
+STARTS = 5
+"""Ids from 0 on that it may have begun with by mistake."""
+
+
+def _asked(target: Tensor, eos_id: int, pad_id: int) -> Tensor:
+    """What a decoder that reads these ids must predict: the next token, and at last the end."""
+    asked = torch.full_like(target, pad_id)
+    asked[:, :-1] = target[:, 1:]
+    for row, count in enumerate((target != pad_id).sum(1).tolist()):
+        asked[row, count - 1] = eos_id
+    return asked
+
+
+def _line_of(function: Any) -> Any:
+    """Where a person's function begins, as a site."""
+    function = getattr(function, "func", function)  # of functools.partial
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return {"file": "", "line": 0, "in": "", "text": ""}
+    text = linecache.getline(code.co_filename, code.co_firstlineno).strip()
+    file, line = os.path.basename(code.co_filename)[:100], code.co_firstlineno
+    return {"file": file, "line": line, "in": code.co_name[:100], "text": text[:200]}
+
+
+def _end_id(pad_id: int, bos_id: int) -> int:
+    return next(i for i in (2, 3, 1, 0) if i not in (pad_id, bos_id))
+
+
+def _lost(model: nn.Module, loss: Any, probes: Any, layout: str, eos_id: int, pad_id: int) -> Any:
+    """What a loss says of some probes: [[probe, number], ...]."""
+    found = []
+    for name in LOSSES:
+        source, target = (x.clone() for x in probes[name])
+        asked = target[:, 1:] if "dropped" in layout else _asked(target, eos_id, pad_id)
+        value = loss(model, source, target, asked.clone(), pad_id)
+        value = float(torch.as_tensor(value[0] if isinstance(value, tuple) else value).detach())
+        if not abs(value) < 1e30:
+            raise CaptureError(f"loss() gave {value} for a batch")
+        found.append([name, value])
+    return found
+
+
+def _optimized(model: nn.Module, optimizer: Any, value: Any) -> dict[str, Any]:
+    """What an optimizer was given, and which parameters three updates leave as they were."""
+    named = dict(model.named_parameters())
+    kept = {name: p.detach().clone() for name, p in named.items()}
+    other = [(b, b.detach().clone()) for b in model.buffers()]
+    made = optimizer(model)
+    if isinstance(made, (tuple, list)):
+        made = next((x for x in made if hasattr(x, "param_groups")), made)
+    if not hasattr(made, "param_groups"):
+        kind = type(made).__name__
+        raise CaptureError(f"optimizer() returned {kind}, where a torch.optim.Optimizer must be")
+    groups = made.param_groups
+    given = {id(p) for group in groups for p in group["params"]}
+    rates = sorted({float(group.get("lr") or 0.0) for group in groups})[:8]
+    try:
+        for _ in range(3):
+            model.zero_grad()
+            with torch.enable_grad():
+                value().backward()
+            sizes = {n: float(p.grad.abs().max()) for n, p in named.items() if p.grad is not None}
+            made.step()
+        reached = [n for n, size in sizes.items() if size > 1e-6 * max(sizes.values())]
+        still = [n for n in reached if torch.equal(kept[n], named[n].detach())]
+    finally:
+        with torch.no_grad():
+            for name, p in named.items():
+                p.copy_(kept[name])
+                p.grad = None
+            for buffer, before in other:
+                buffer.copy_(before)
+    missing = [n for n, p in named.items() if id(p) not in given and p.requires_grad]
+    still = [name for name in still if name not in missing]
+    return {"kind": type(made).__name__[:100], "rates": rates, "missing": missing, "still": still}
+
+
+def _stepwise(caller: Any, source: Tensor, start: int, length: int) -> list[int]:
+    """What the model writes if every step reads all that is written so far."""
+    written = torch.tensor([[start]])
+    more = 1 if "dropped" in caller.layout else 0
+    for _ in range(length):
+        read = torch.cat([written, written[:, :1]], 1) if more else written
+        with torch.no_grad():
+            logits = caller(source, read)[0, -1]
+        written = torch.cat([written, logits.argmax().reshape(1, 1)], 1)
+    return list(written[0, 1:].tolist())
+
+
+def _written(out: Any) -> list[int]:
+    """The ids in what a decoding returned for one sentence."""
+    if isinstance(out, tuple):
+        out = out[0]
+    if isinstance(out, torch.Tensor):
+        out = out.reshape(-1).tolist()
+    flat = list(_flat([x.tolist() if isinstance(x, torch.Tensor) else x for x in out]))
+    if len(flat) > 1000 or not all(type(x) is int and 0 <= x < 2**31 for x in flat):
+        raise CaptureError("greedy() returned something else than the ids of one sentence")
+    return flat
+
+
+def _generated(
+    model: nn.Module, greedy: Any, caller: Any, sources: Any, bos_id: int, pad_id: int
 ) -> Any:
+    """What a decoding writes, beside what the model itself writes from several starts."""
+    rows, training = [], []
+    size = caller(sources[:1], torch.tensor([[bos_id, bos_id]])).shape[-1]
+    starts = [bos_id, *(i for i in range(min(STARTS, size)) if i != bos_id)]
+    hooks = [
+        module.register_forward_pre_hook(lambda m, _: training.append(m.training))
+        for module in model.modules()
+    ]
+    try:
+        for source in sources.split(1):
+            steps = [[start, _stepwise(caller, source, start, LONGEST)] for start in starts]
+            own = steps[0][1]
+            # The end is what it writes later on, so that one sees whether it stops there.
+            later = [token for place, token in enumerate(own) if place > 1 and token not in own[:2]]
+            eos_id = later[0] if later else _end_id(pad_id, bos_id)
+            del training[:]
+            model.train()
+            try:
+                wrote = _written(greedy(model, source.clone(), bos_id, eos_id, LONGEST))
+            finally:
+                model.eval()
+            rows.append({"eos": eos_id, "wrote": wrote, "steps": steps, "train": any(training)})
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return {"bos": bos_id, "rows": rows}
+
+
+def _practised(
+    model: nn.Module,
+    given: Any,
+    caller: Any,
+    ids: Any,
+    bos_id: int,
+    pad_id: int,
+    failed: dict[str, str],
+) -> dict[str, Any]:
+    """What loss, optimizer and decoding of a person's own do with this model."""
+    found: dict[str, Any] = {}
+    eos_id = _end_id(pad_id, bos_id)
+    source, target = ids["padded"]
+
+    def value() -> Any:
+        if "loss" in found:
+            one = given["loss"](model, source, target, _asked(target, eos_id, pad_id), pad_id)
+            return one[0] if isinstance(one, tuple) else one
+        logits = caller(*ids["main"])
+        chosen = ids["main"][1][:, -logits.shape[1] :, None]
+        return -logits.log_softmax(-1).gather(-1, chosen).mean()
+
+    work = {
+        "loss": lambda f: {"values": _lost(model, f, ids, caller.layout, eos_id, pad_id),
+                           "eos": eos_id},
+        "optimizer": lambda f: _optimized(model, f, value),
+        "greedy": lambda f: _generated(model, f, caller, ids["main"][0], bos_id, pad_id),
+    }  # fmt: skip
+    for name, look in work.items():
+        if given.get(name) is None:
+            continue
+        try:
+            found[name] = {**look(given[name]), "at": _line_of(given[name])}
+        except Exception as error:
+            said = error if isinstance(error, CaptureError) else f"{type(error).__name__}: {error}"
+            failed[name] = str(said)[:300]
+    return found
+
+
+def capture(
+    model: nn.Module, path: Any = None, *, call: Any = None, pad_id: Any = None, bos_id: int = 1,
+    loss: Any = None, optimizer: Any = None, greedy: Any = None, part: str = "", width: Any = None,
+) -> Any:  # fmt: skip
     """Watch ``model`` at work; write ``path``, or return the file's bytes where it is None.
 
     Args:
         call: function of (model, source ids, target ids) that returns logits, if it is not
             found out by itself.
         pad_id: the padding id; else what the model calls so, else 0.
+        loss, optimizer, greedy: functions as at the top of this file, to be looked at too.
+        part: one of PARTS, if ``model`` is no more than that: the rest is then the paper's.
+        width: d_model of such a part, if it is not found out.
 
     Raises:
         CaptureError: the model cannot be called, or returns no logits; the message says more.
     """
     if not isinstance(model, nn.Module):
         raise CaptureError(f"build() returned {type(model).__name__}, where an nn.Module must be.")
+    if part:
+        if part not in PARTS:
+            raise CaptureError(f"There is no part {part!r}; it is one of {', '.join(PARTS)}.")
+        model, pad_id = _framed(model, part, width), 0
     pad_id = _pad_id(model) if pad_id is None else pad_id
     tables = [m.num_embeddings for m in model.modules() if isinstance(m, nn.Embedding)]
     limit = max(6, min([n for n in tables if n >= 6] or [8]))
+    given = {"loss": loss, "optimizer": optimizer, "greedy": greedy}
     state = torch.get_rng_state()
     try:
         with _prepared(model):
-            return _watched(model, path, call, pad_id, bos_id, limit)
+            return _watched(model, path, call, pad_id, bos_id, limit, given)
     finally:
         torch.set_rng_state(state)
 
 
-def _watched(model: nn.Module, path: Any, call: Any, pad_id: Any, bos_id: int, limit: int) -> Any:
+def _watched(model: nn.Module, path: Any, call: Any, pad_id: Any, bos_id: int, limit: int,
+             given: Any) -> Any:  # fmt: skip
     problem: Any = None
+    bos_id = bos_id if bos_id != pad_id else pad_id + 1
     for sizes in SIZES:
-        ids = _ids(limit, pad_id, bos_id if bos_id != pad_id else pad_id + 1, sizes)
+        ids = _ids(limit, pad_id, bos_id, sizes)
         try:
             with _without_dropout(model):
                 caller = _Caller(model, pad_id, call, ids)
@@ -725,7 +1148,10 @@ def _watched(model: nn.Module, path: Any, call: Any, pad_id: Any, bos_id: int, l
         second = caller(*ids["main"])
     tensors, failed = {}, {}
     with _without_dropout(model):
+        part = model.part if isinstance(model, _Around) else ""
         for name, pair in ids.items():
+            if part in MASKED and not model.masked and name in ("padded", "alone"):
+                continue  # it is given no mask
             try:
                 with torch.no_grad():
                     tensors[f"probe.{name}.logits"] = caller(*pair).detach().clone()
@@ -739,6 +1165,11 @@ def _watched(model: nn.Module, path: Any, call: Any, pad_id: Any, bos_id: int, l
             gradients, failed["gradients"] = {}, f"{type(error).__name__}: {error}"[:300]
         recorder = _recorded(model, caller, ids["main"])
     layout = caller.layout
+    drops = bool(_dropping(model))
+    with _without_dropout(model):
+        practice = _practised(model, given, caller, ids, bos_id, pad_id, failed)
+    if "greedy" in practice:
+        practice["greedy"]["drops"] = drops
     parameters: list[dict[str, Any]] = [
         {"name": n, "shape": list(p.shape), "gradient": gradients.get(n, "")}
         for n, p in model.named_parameters()
@@ -753,10 +1184,12 @@ def _watched(model: nn.Module, path: Any, call: Any, pad_id: Any, bos_id: int, l
         "python": sys.version.split()[0],
         "model": type(model).__name__[:100],
         "called": caller.said,
+        "part": part,
         "layout": layout,
         "pad_id": pad_id,
         "repeats": bool(torch.equal(torch.nan_to_num(first), torch.nan_to_num(second))),
         "failed": failed,
+        "practice": practice,
         "parameters": parameters,
         "sites": recorder.sites,
         "events": recorder.events,
@@ -875,6 +1308,8 @@ def main() -> int:
     parser.add_argument("out", help="the file to write, such as mine.safetensors")
     parser.add_argument("--call", help="a function that calls the model: my_model.py:call")
     parser.add_argument("--pad-id", type=int, help="the id of padding, if it is not found")
+    parser.add_argument("--part", choices=PARTS, default="", help="if build() is no more than that")
+    parser.add_argument("--width", type=int, help="d_model of a part, if it is not found")
     options = parser.parse_args()
     sys.dont_write_bytecode = True
     sys.path[:] = [p for p in sys.path if os.path.abspath(p or ".") != os.path.dirname(HERE)]
@@ -882,7 +1317,10 @@ def main() -> int:
         torch.manual_seed(0)
         module, build = load(options.model)
         call = load(options.call)[1] if options.call else getattr(module, "call", None)
-        capture(build(), options.out, call=call, pad_id=options.pad_id)
+        named = {name: getattr(module, name, None) for name in ("loss", "optimizer", "greedy")}
+        given = {name: one for name, one in named.items() if inspect.isfunction(one)}
+        given.update(part=options.part, width=options.width)
+        capture(build(), options.out, call=call, pad_id=options.pad_id, **given)
     except CaptureError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

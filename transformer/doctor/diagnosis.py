@@ -9,7 +9,9 @@ import numpy as np
 from transformer.doctor.checks import Check, checks_of
 from transformer.doctor.comparison import EQUAL, Distance, First, Prints, distance, first_difference
 from transformer.doctor.flow import Detour, detours, hidden_keys
+from transformer.doctor.graph import TooLong
 from transformer.doctor.places import place_of
+from transformer.doctor.practice import practice_of
 from transformer.doctor.reading import Reading, read
 from transformer.doctor.recording import Recording, Site
 from transformer.doctor.reference import Reference, build
@@ -56,7 +58,23 @@ class Diagnosis:
 
 
 def diagnose(recording: Recording) -> Diagnosis:
-    """Compare what was recorded with the paper."""
+    """Compare what was recorded with the paper.
+
+    Raises:
+        CheckpointError: it takes too long, or what it says of loss, optimizer and decoding is
+            damaged or forged.
+    """
+    found = _of_model(recording)
+    practice = practice_of(recording, found.reading, found.model)
+    found.checks += practice.checks
+    found.departures += practice.departures
+    if practice.departures:
+        found.verdict = "departs"
+    return found
+
+
+def _of_model(recording: Recording) -> Diagnosis:
+    """What the model itself computes."""
     found = Diagnosis(recording, checks=checks_of(recording))
     try:
         found.reading = read(recording)
@@ -66,6 +84,8 @@ def diagnose(recording: Recording) -> Diagnosis:
         found.problem_site = _site_near(recording, problem.event)
         _by_checks(found)
         return found
+    except TooLong:
+        raise
     except NOT_READABLE as error:
         logging.getLogger(__name__).info("a capture could not be read", exc_info=error)
         found.problem = "The operations could not be read as a Transformer's."
@@ -81,6 +101,8 @@ def diagnose(recording: Recording) -> Diagnosis:
     found.mapping = _mapping(found.reading)
     try:
         _judge(found)
+    except TooLong:
+        raise
     except NOT_READABLE as error:
         logging.getLogger(__name__).info("a capture could not be compared", exc_info=error)
         found.verdict, found.departures = "unknown", []

@@ -5,12 +5,15 @@ and place in the source, or in the target. A linear map is read off as matrix an
 since its operands are in the file: nothing is fitted.
 """
 
+import time
 from dataclasses import dataclass
 
 import numpy as np
 
 from transformer.doctor.recording import INDEX, SHIFT, Array, Event, Read, Recording
+from transformer.errors import CheckpointError
 
+MOST_SECONDS = 120
 TARGET = 1 << 24
 """Labels of target positions begin here."""
 UNKNOWN = -1
@@ -19,6 +22,10 @@ SCALING = ("mul", "div", "mul_", "div_", "neg")
 ADDING = ("add", "sub", "add_", "sub_", "rsub")
 DROPPED = ("native_dropout", "dropout")
 STATISTICS = ("mean", "var", "std", "var_mean", "std_mean", "sum", "linalg_vector_norm", "norm")
+
+
+class TooLong(CheckpointError):
+    """A capture takes too long to be read."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,19 @@ class Graph:
                         if not users or users[-1] != event.number:
                             users.append(event.number)
         self._labels: dict[int, Array] = {}
+        self._end = time.monotonic() + MOST_SECONDS
+
+    def check_time(self) -> None:
+        """Called by whatever is asked often: a file may be made so that reading it never ends.
+
+        Raises:
+            TooLong: it has taken too long.
+        """
+        if time.monotonic() > self._end:
+            raise TooLong(
+                f"Reading this capture takes more than {MOST_SECONDS} s. Build the model with "
+                "fewer layers; two of each kind are enough."
+            )
 
     def events_of(self, read: Read) -> list[int]:
         """The events whose results a read takes numbers of."""
@@ -219,6 +239,7 @@ class Graph:
     def _affine(self, codes: Array) -> Affine | None:
         scale, shift = 1.0, np.zeros(len(codes))
         while True:
+            self.check_time()
             number = int(codes[0]) >> SHIFT
             if number == 0 or ((codes >> SHIFT) != number).any():
                 return None
@@ -262,19 +283,23 @@ class Graph:
         """The leaves, such as parameters, that constants are made of."""
         found: dict[int, None] = {}
         waiting = np.unique(codes >> SHIFT).tolist()
+        seen = set(waiting)
         while waiting:
             number = waiting.pop()
             event = self.events[number]
             if event.op == "leaf":
                 found[number] = None
-            else:
-                waiting += [e for read in event.reads for e in self.events_of(read)]
+                continue
+            behind = {e for read in event.reads for e in self.events_of(read)} - seen
+            seen |= behind
+            waiting += sorted(behind)
         return list(found)
 
     # --- which position numbers belong to
 
     def labels_of(self, codes: Array) -> Array:
         """The label of each number."""
+        self.check_time()
         flat = codes.reshape(-1)
         found = np.full(flat.shape, UNKNOWN, dtype=np.int64)
         for number in np.unique(flat >> SHIFT).tolist():

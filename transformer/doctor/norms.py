@@ -173,6 +173,7 @@ class Table:
 
 def table(graph: Graph, number: int) -> Table | None:
     """See :meth:`Norms.rows`."""
+    graph.check_time()
     labels = graph.labels(number).reshape(-1)
     if not labels.size or (labels == UNKNOWN).any():
         return None

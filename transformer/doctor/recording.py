@@ -40,8 +40,10 @@ NUMBERS_A_BYTE, NUMBERS_FREE = 4, 4_000_000
 """A sound file has most of the numbers in it: one that speaks of many more is a lie."""
 MAX_NUMEL = 1 << 28
 MAX_TEXT = 300
+PARTS = ("", "attention", "feed-forward", "positions", "encoder-layer", "decoder-layer", "encoder",
+         "decoder")  # fmt: skip
+"""What a capture may be of, with the paper's model around it; "" is a whole model."""
 PROBES = ("main", "padded", "alone", "target", "source", "reversed", "flipped")
-NEEDED = ("main", "padded", "alone")
 TYPES = {
     "F64": ("<f8", 8), "F32": ("<f4", 4), "F16": ("<f2", 2), "BF16": ("<u2", 2), "I64": ("<i8", 8),
     "I32": ("<i4", 4), "I16": ("<i2", 2), "I8": ("<i1", 1), "U8": ("<u1", 1), "BOOL": ("<u1", 1),
@@ -106,7 +108,8 @@ class Pair:
     logits: Array
 
 
-def _bad(what: str) -> CheckpointError:
+def damaged(what: str) -> CheckpointError:
+    """The refusal of a capture, with what is wrong with it in a few words."""
     return CheckpointError(
         f"This capture is damaged or forged: {what}. Make it again with capture.py."
     )
@@ -145,7 +148,7 @@ class Recording:
                 f"The capture's format is {str(self.about.get('format'))[:20]!r}; this version "
                 f"reads {FORMAT}. Take capture.py from the Debug page again."
             )
-        self.sites = [_site(plain) for plain in _list(self.about, "sites", 60_000)]
+        self.sites = [site_of(plain) for plain in _list(self.about, "sites", 60_000)]
         plain_events = _list(self.about, "events", MAX_EVENTS)
         self.events: list[Event] = []
         self._total, self._size = 0, size
@@ -186,7 +189,7 @@ class Recording:
             event = self.events[number]
             entry = self._entries.get(f"v{number}")
             if entry is None or math.prod(entry.shape) != event.numel:
-                raise _bad(f"operation {number} has no result of its shape")
+                raise damaged(f"operation {number} has no result of its shape")
             self._values[number] = self._tensor(entry).reshape(event.shape)
         return self._values[number]
 
@@ -232,7 +235,7 @@ class Recording:
 
     def _event(self, number: int, plain: Any) -> Event:
         if not isinstance(plain, dict) or not isinstance(plain.get("op"), str):
-            raise _bad(f"operation {number} is not described as it must be")
+            raise damaged(f"operation {number} is not described as it must be")
         op, site, sides = plain["op"], plain.get("at"), plain.get("from")
         shape = _sizes(plain.get("out"), f"operation {number}")
         reads = plain.get("in")
@@ -244,47 +247,47 @@ class Recording:
             or not isinstance(reads, list)
             or len(reads) > 256
         ):
-            raise _bad(f"operation {number} is not described as it must be")
+            raise damaged(f"operation {number} is not described as it must be")
         args, kwargs = plain.get("args", []), plain.get("kwargs", {})
         name = plain.get("name", "")
         if not isinstance(args, list) or not isinstance(kwargs, dict) or not isinstance(name, str):
-            raise _bad(f"operation {number} is not described as it must be")
+            raise damaged(f"operation {number} is not described as it must be")
         self._count(math.prod(shape))
         made = tuple(self._read(number, read) for read in reads)
-        return Event(number, op, made, shape, site, sides, tuple(args), kwargs, _text(name))
+        return Event(number, op, made, shape, site, sides, tuple(args), kwargs, shown(name))
 
     def _read(self, number: int, plain: Any) -> Read:
         what = f"what operation {number} reads"
         if not isinstance(plain, dict):
-            raise _bad(f"{what} is not described as it must be")
+            raise damaged(f"{what} is not described as it must be")
         shape = _sizes(plain.get("shape"), what)
         self._count(math.prod(shape))
         if "array" in plain:
             name = plain["array"]
             entry = self._entries.get(f"a.{name}") if isinstance(name, str) else None
             if entry is None or entry.dtype != "I64" or entry.shape != shape:
-                raise _bad(f"{what} is not in the file")
+                raise damaged(f"{what} is not in the file")
             self._check_codes(self._tensor(entry), number, what)
             return Read(shape, array=name)
         event, offset, stride = plain.get("e"), plain.get("offset"), plain.get("stride")
         if type(event) is not int or not 0 <= event < number:
-            raise _bad(f"{what} comes from no operation before it")
+            raise damaged(f"{what} comes from no operation before it")
         if type(offset) is not int or not 0 <= offset < MAX_NUMEL:
-            raise _bad(f"{what} lies outside")
+            raise damaged(f"{what} lies outside")
         if not isinstance(stride, list) or len(stride) != len(shape):
-            raise _bad(f"{what} is not described as it must be")
+            raise damaged(f"{what} is not described as it must be")
         if not all(type(step) is int and 0 <= step < MAX_NUMEL for step in stride):
-            raise _bad(f"{what} lies outside")
+            raise damaged(f"{what} lies outside")
         last = offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))
         if math.prod(shape) and last >= self.events[event].numel:
-            raise _bad(f"{what} lies outside")
+            raise damaged(f"{what} lies outside")
         return Read(shape, event, tuple(stride), offset)
 
     def _count(self, numbers: int) -> None:
         """Before memory is taken for them."""
         self._total += numbers
         if self._total > NUMBERS_A_BYTE * self._size + NUMBERS_FREE:
-            raise _bad("it speaks of many more numbers than it holds")
+            raise damaged("it speaks of many more numbers than it holds")
         if self._total > MAX_NUMBERS:
             raise CheckpointError(
                 "This capture is of too large a model: its operations work on more than "
@@ -296,21 +299,21 @@ class Recording:
         if not len(events):
             return
         if events.min() < 0 or events.max() >= number:
-            raise _bad(f"{what} comes from no operation before it")
+            raise damaged(f"{what} comes from no operation before it")
         for event in np.unique(events).tolist():
             if event and places[events == event].max() >= self.events[event].numel:
-                raise _bad(f"{what} lies outside")
+                raise damaged(f"{what} lies outside")
 
     def _parameter(self, plain: Any) -> dict[str, Any]:
         if not isinstance(plain, dict) or not isinstance(plain.get("name"), str):
-            raise _bad("a parameter is not described as it must be")
+            raise damaged("a parameter is not described as it must be")
         event = plain.get("event")
         if type(event) is not int or not 0 <= event < len(self.events):
-            raise _bad("a parameter is not described as it must be")
+            raise damaged("a parameter is not described as it must be")
         if plain.get("gradient") not in ("yes", "zero", "no", ""):
-            raise _bad("a parameter is not described as it must be")
+            raise damaged("a parameter is not described as it must be")
         shape = _sizes(plain.get("shape"), "a parameter")
-        name = _text(plain["name"])
+        name = shown(plain["name"])
         return {"name": name, "event": event, "gradient": plain["gradient"], "shape": shape}
 
     def _check_plain(self) -> None:
@@ -318,13 +321,15 @@ class Recording:
         texts = ("created", "torch", "python", "model", "called", "layout")
         for name in texts:
             if not isinstance(about.get(name), str):
-                raise _bad(f"it does not say {name!r}")
-            about[name] = _text(about[name])
+                raise damaged(f"it does not say {name!r}")
+            about[name] = shown(about[name])
+        if about.setdefault("part", "") not in PARTS:
+            raise damaged("it is of no part that is known")
         if type(about.get("pad_id")) is not int or not 0 <= about["pad_id"] < 1 << 20:
-            raise _bad("its padding id is none")
+            raise damaged("its padding id is none")
         if type(about.get("repeats")) is not bool or not isinstance(about.get("failed"), dict):
-            raise _bad("its probes are not described as they must be")
-        about["failed"] = {_text(str(k)): _text(str(v)) for k, v in about["failed"].items()}
+            raise damaged("its probes are not described as they must be")
+        about["failed"] = {shown(str(k)): shown(str(v)) for k, v in about["failed"].items()}
 
     def _probes(self) -> dict[str, Pair]:
         found = {}
@@ -335,21 +340,23 @@ class Recording:
             source, target, logits = (self._tensor(part) for part in parts if part is not None)
             sound = source.ndim == target.ndim == 2 and logits.ndim == 3
             sound = sound and source.dtype == target.dtype == np.int64
+            sound = sound and logits.dtype == np.float64
+            sound = sound and 0 not in (source.size, target.size, logits.size)
             if not sound or len(source) != len(target) or logits.shape[:1] != target.shape[:1]:
-                raise _bad(f"the probe {name!r} has wrong shapes")
+                raise damaged(f"the probe {name!r} has wrong shapes")
             if not 0 <= target.shape[1] - logits.shape[1] <= 1 or max(logits.shape) > 1 << 20:
-                raise _bad(f"the probe {name!r} has wrong shapes")
+                raise damaged(f"the probe {name!r} has wrong shapes")
             if min(source.min(), target.min()) < 0 or max(source.max(), target.max()) >= 1 << 20:
-                raise _bad(f"the probe {name!r} has ids that no vocabulary has")
+                raise damaged(f"the probe {name!r} has ids that no vocabulary has")
             found[name] = Pair(source, target, logits)
         if "main" not in found:
-            raise _bad("it has no probe")
+            raise damaged("it has no probe")
         return found
 
     def _logits(self) -> Array:
         entry = self._entries.get("a.logits")
         if entry is None or entry.dtype != "I64" or entry.shape != self.probes["main"].logits.shape:
-            raise _bad("it does not say where the logits come from")
+            raise damaged("it does not say where the logits come from")
         codes = self._tensor(entry)
         self._check_codes(codes, len(self.events), "the logits")
         total = sum(math.prod(p["shape"]) for p in self.parameters)
@@ -388,29 +395,35 @@ def _whole(path: Path, size: int) -> bytes:
 def _list(plain: Mapping[str, Any], name: str, most: int) -> list[Any]:
     found = plain.get(name)
     if not isinstance(found, list) or len(found) > most:
-        raise _bad(f"its list of {name} is none, or too long")
+        raise damaged(f"its list of {name} is none, or too long")
     return found
 
 
 def _sizes(plain: Any, what: str) -> tuple[int, ...]:
     if not isinstance(plain, list) or len(plain) > 8:
-        raise _bad(f"{what} has no shape")
+        raise damaged(f"{what} has no shape")
     if not all(type(n) is int and 0 <= n < MAX_NUMEL for n in plain):
-        raise _bad(f"{what} has no shape")
+        raise damaged(f"{what} has no shape")
     if math.prod(plain) >= MAX_NUMEL:
-        raise _bad(f"{what} is too large")
+        raise damaged(f"{what} is too large")
     return tuple(plain)
 
 
-def _text(text: str) -> str:
+def shown(text: str) -> str:
+    """A text out of a capture as a page may show it."""
     return visible(text[:MAX_TEXT])
 
 
-def _site(plain: Any) -> Site:
+def site_of(plain: Any) -> Site:
+    """A line of code as a capture describes it.
+
+    Raises:
+        CheckpointError: it is no such description.
+    """
     if not isinstance(plain, dict) or type(plain.get("line")) is not int:
-        raise _bad("a line of code is not described as it must be")
+        raise damaged("a place in your code is not described as it must be")
     texts = [plain.get(name) for name in ("file", "in", "text")]
     if not all(isinstance(text, str) for text in texts) or not 0 <= plain["line"] < 10**7:
-        raise _bad("a line of code is not described as it must be")
-    file, function, text = (_text(str(text)) for text in texts)
+        raise damaged("a place in your code is not described as it must be")
+    file, function, text = (shown(str(text)) for text in texts)
     return Site(file, plain["line"], function, text)

@@ -5,6 +5,7 @@ import html
 from dataclasses import dataclass
 from typing import Any
 
+from transformer.doctor.checks import Check
 from transformer.doctor.diagnosis import Departure, Diagnosis
 from transformer.doctor.places import box_of
 from transformer.faults import FAULTS
@@ -61,12 +62,14 @@ class Report:
             "departures": [self._departure(d, hint) for d in self.departures],
             "choices": found.choices,
             "checks": [
-                {"name": c.name, "state": c.state, "sentence": c.sentence} for c in found.checks
+                {"name": c.name, "state": c.state, "sentence": said_of(c, hint)}
+                for c in found.checks
             ],
             "mapping": found.mapping,
             "mapping_problem": found.problem,
             "line": "" if found.problem_site is None else str(found.problem_site),
             "model": about["model"],
+            "part": about["part"],
             "called": about["called"],
             "captured": about["created"],
             "versions": {"torch": about["torch"], "python": about["python"]},
@@ -78,7 +81,7 @@ class Report:
         fault = FAULTS.get(departure.fault)
         plain["section"] = fault.section if fault else "3.1"
         if hint >= 2:
-            plain |= {"where": departure.where, "evidence": departure.evidence}
+            plain |= {"where": departure.where, "evidence": evidence_of(departure, hint)}
             plain["line"] = "" if departure.site is None else str(departure.site)
         if hint >= 3:
             plain |= {"fault": departure.fault, "certainty": departure.certainty}
@@ -86,7 +89,12 @@ class Report:
         return plain
 
     def sentence(self) -> str:
-        """The verdict in one sentence."""
+        """The verdict in one sentence; of a part, in two."""
+        part = self.diagnosis.recording.about["part"]
+        said = f"Your {part}, in the paper's model around it. " if part else ""
+        return said + self._sentence()
+
+    def _sentence(self) -> str:
         found = self.diagnosis
         away = found.distance
         if self.verdict == "equal" and away is not None:
@@ -115,7 +123,7 @@ class Report:
         if found.choices:
             lines += ["", "Choices, all fine:", *(f"  {choice}" for choice in found.choices)]
         lines += ["", "Checks that need no mapping:"]
-        lines += [f"  {c.state:<8} {c.name}: {c.sentence}" for c in found.checks]
+        lines += [f"  {c.state:<8} {c.name}: {said_of(c, hint)}" for c in found.checks]
         return "\n".join(lines)
 
     def _told(self, number: int, departure: Departure, hint: int) -> list[str]:
@@ -124,7 +132,7 @@ class Report:
         if hint == 1:
             return [f"{number}. Read section {section} of the paper again."]
         at = f" ({departure.site})" if departure.site else ""
-        lines = [f"{number}. Seen at {departure.where}{at}: {departure.evidence}"]
+        lines = [f"{number}. Seen at {departure.where}{at}: {evidence_of(departure, hint)}"]
         if hint == 2:
             return lines
         harmless = ", harmless" if departure.harmless else ""
@@ -169,6 +177,24 @@ def title_of(departure: Departure) -> str:
     """What is wrong, in a few words."""
     fault = FAULTS.get(departure.fault)
     return fault.title if fault else "Something flows otherwise than in the paper"
+
+
+def evidence_of(departure: Departure, hint: int) -> str:
+    """What speaks for it; of a loss, an optimizer or a decoding that would be the cause itself."""
+    fault = FAULTS.get(departure.fault)
+    if hint < 3 and fault is not None and fault.place != "model":
+        return (
+            f"Your {departure.where} does something else than it must; the model is another matter."
+        )
+    return departure.evidence
+
+
+def said_of(check: Check, hint: int) -> str:
+    """A check's sentence, without the cause where that is kept back."""
+    fault = FAULTS.get(check.fault)
+    if hint < 3 and check.alarm and fault is not None and fault.place != "model":
+        return "It does something else than it must."
+    return check.sentence
 
 
 def digest_of(content: bytes) -> str:

@@ -30,6 +30,8 @@ LOOK = {
     "Look at it in Attention": ("pages/attention.py", ":material/grid_on:"),
     "Let it write in Decode": ("pages/decode.py", ":material/format_list_numbered:"),
 }
+OUTSIDE = ("loss", "optimizer", "decoding")
+"""Places that are in no model."""
 HINTS = {
     1: "The section",
     2: "What and where",
@@ -269,6 +271,7 @@ def _departure(number: int, departure: dict[str, Any], found: dict[str, Any], hi
             st.markdown(f"{plain(found['why'][number])} **{plain(departure['remedy'])}**")
         if hint == 3 or departure["evidence"]:
             evidence = departure["evidence"]
-            if hint == 2 and found["hints"][3]["departures"][number]["certainty"] == "proven":
+            proven = found["hints"][3]["departures"][number]["certainty"] == "proven"
+            if hint == 2 and proven and departure["where"] not in OUTSIDE:
                 evidence = "Up to here your values are the paper's; from here on they are not."
             st.caption(plain(evidence))

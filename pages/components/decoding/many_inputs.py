@@ -178,10 +178,11 @@ def _on_card() -> bool:
 
 
 def _in_8_bits(checkpoint: "Checkpoint") -> bool:
-    """Whether a person wants that; asked where it is faster."""
+    """Whether a person wants that; asked where it is faster, and no fault is planted."""
     from transformer.decoding.engines.int8 import FASTER_FROM
 
-    return checkpoint.config.d_model >= FASTER_FROM and st.checkbox(
+    able = checkpoint.config.d_model >= FASTER_FROM and not checkpoint.header.fault
+    return able and st.checkbox(
         "In 8 bits",
         key="batch int8",
         help="Rounds the weights of linear layers to 8 bits, which is faster for a model of this "

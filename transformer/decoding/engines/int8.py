@@ -83,8 +83,11 @@ def int8_copy(model: Transformer) -> Transformer:
     """The model with modules of its own, the linear ones in 8 bits; not to be trained or saved.
 
     Raises:
-        UserError: the model is not on the CPU, or this processor has no such arithmetic.
+        UserError: the model is not on the CPU, this processor has no such arithmetic, or a fault
+            was planted in the model, whose lines the 8-bit layers would not have.
     """
+    if type(model) is not Transformer:
+        raise UserError("A model with a planted fault cannot compute in 8 bits; decode without.")
     copied = own_modules(model)
     try:
         quantize_dynamic(

@@ -87,6 +87,11 @@ def checkpoint_of(
     Args:
         diagnosis: what the doctor found in it, if that is known: it says why one is refused.
     """
+    if recording.about["part"]:
+        raise CheckpointError(
+            f"This capture is of a model's {recording.about['part']} alone: the rest of it is not "
+            "yours. Capture the whole model once you have it."
+        )
     made, away = None, math.inf
     try:
         known = read(recording) if diagnosis is None else diagnosis.reading

@@ -20,6 +20,7 @@ from transformer.errors import CheckpointError
 from transformer.files import write_atomic
 from transformer.interop.marian.convert import tensor_names
 from transformer.interop.marian.piece_model import write_piece_model
+from transformer.interop.planted import refuse_planted
 from transformer.vocabulary import Vocabulary
 from transformer.vocabulary.pieces import MARK, PieceModel
 from transformer.vocabulary.vocabulary import printable
@@ -37,6 +38,7 @@ def export_marian(checkpoint: Checkpoint, folder: Path) -> None:
         CheckpointError: MarianMT cannot hold this model, or the folder is not empty.
     """
     config = checkpoint.config
+    refuse_planted(checkpoint, "a MarianMT model")
     _check(config)
     vocabularies = {"source": checkpoint.source_vocabulary, "target": checkpoint.target_vocabulary}
     pieces = {side: _pieces(vocabulary) for side, vocabulary in vocabularies.items()}

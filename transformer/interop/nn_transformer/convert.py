@@ -198,6 +198,9 @@ def _config(
     tied: bool,
 ) -> TransformerConfig:
     table = choices.positions in (TABLE, NONE)
+    encoder, decoder, ended = (
+        found.stacks.encoder, found.stacks.decoder, found.stacks.ending_in_a_norm,
+    )  # fmt: skip
     if choices.positions == TABLE and sizes.places is None:
         raise CheckpointError(
             "The file's own table of positions is to be kept, but no tensor is given as one."
@@ -214,11 +217,13 @@ def _config(
         num_heads=choices.num_heads,
         num_encoder_layers=found.stacks.encoder.layers,
         num_decoder_layers=found.stacks.decoder.layers,
-        d_ff=found.stacks.d_ff,
+        d_ff=encoder.d_ff,
+        decoder_d_ff=decoder.d_ff if decoder.d_ff != encoder.d_ff else 0,
         dropout=0.0,
         max_length=choices.max_length,
         norm_first=choices.norm_first,
-        final_norm=found.stacks.final_norm,
+        final_norm=bool(ended),
+        final_norm_side=ended[0] if len(ended) == 1 else "both",
         activation=choices.activation,
         tie_embeddings=tied,
         share_embeddings=shared,

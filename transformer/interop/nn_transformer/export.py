@@ -19,6 +19,7 @@ from transformer.config import TransformerConfig
 from transformer.errors import CheckpointError, UserError
 from transformer.files import write_atomic
 from transformer.interop.nn_transformer.stacks import Stack, tensors_of
+from transformer.interop.planted import refuse_planted
 from transformer.vocabulary import Vocabulary
 
 ENDINGS = (".pt", ".pth", ".safetensors")
@@ -61,8 +62,10 @@ def state_dict(checkpoint: Checkpoint) -> dict[str, Tensor]:
     """The tensors under the names that the loader's module gives them.
 
     Raises:
-        CheckpointError: the stacks differ, which ``nn.Transformer`` cannot have.
+        CheckpointError: the stacks differ, which ``nn.Transformer`` cannot have, or a fault was
+            planted.
     """
+    refuse_planted(checkpoint, "an nn.Transformer")
     config, ours = checkpoint.config, checkpoint.model.state_dict()
     for name in ("decoder_norm", "embedding_norm", "decoder_d_ff", "attention_width"):
         if name in config.to_dict():

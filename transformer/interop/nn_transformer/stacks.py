@@ -26,6 +26,7 @@ class Stack:
     kind: "encoder" or "decoder", which has a second attention in each layer.
     prefix: what its names start with, such as "transformer.encoder.".
     bias: whether its layers have biases; where not, ours get zeros.
+    d_ff: the inner width of its feed-forward networks; 0 where nothing hangs on it.
     """
 
     kind: str
@@ -33,11 +34,12 @@ class Stack:
     layers: int
     final_norm: bool
     bias: bool
+    d_ff: int = 0
 
 
 @dataclass(frozen=True)
 class Stacks:
-    """Both stacks and the widths they agree on.
+    """Both stacks and the width they agree on.
 
     names: every tensor that belongs to them.
     """
@@ -45,12 +47,12 @@ class Stacks:
     encoder: Stack
     decoder: Stack
     d_model: int
-    d_ff: int
     names: frozenset[str]
 
     @property
-    def final_norm(self) -> bool:
-        return self.encoder.final_norm
+    def ending_in_a_norm(self) -> list[str]:
+        """The kinds of the stacks that do."""
+        return [stack.kind for stack in (self.encoder, self.decoder) if stack.final_norm]
 
 
 def correspondence(kind: str, layers: int, final_norm: bool) -> dict[str, tuple[str, ...]]:
@@ -130,24 +132,19 @@ def find_stacks(shapes: Shapes) -> Stacks:
         _measure(kind, prefixes[0], len(numbers[prefixes[0]]), shapes)
         for kind, prefixes in kinds.items()
     )
-    if encoder.final_norm is not decoder.final_norm:
-        has, lacks = ("encoder", "decoder") if encoder.final_norm else ("decoder", "encoder")
-        raise CheckpointError(
-            f"The {has} ends in a LayerNorm and the {lacks} does not; expected both, as in "
-            "nn.Transformer, or neither."
-        )
     packed = shapes[f"{encoder.prefix}layers.0.self_attn.in_proj_weight"]
-    inner = shapes[f"{encoder.prefix}layers.0.linear1.weight"]
-    if len(packed) != 2 or len(inner) != 2 or 0 in (*packed, *inner):
-        raise CheckpointError(
-            f"The first layer's in_proj_weight has shape {list(packed)} and its linear1.weight "
-            f"{list(inner)}; expected two matrices, [3·d_model, d_model] and [d_ff, d_model]."
-        )
-    d_model, d_ff = packed[1], inner[0]
+    for stack in (encoder, decoder):
+        inner = shapes[f"{stack.prefix}layers.0.linear1.weight"]
+        if len(packed) != 2 or len(inner) != 2 or 0 in (*packed, *inner):
+            raise CheckpointError(
+                f"The first layer's in_proj_weight has shape {list(packed)} and its linear1.weight "
+                f"{list(inner)}; expected two matrices, [3·d_model, d_model] and [d_ff, d_model]."
+            )
+    d_model = packed[1]
     names = frozenset(
-        name for stack in (encoder, decoder) for name in _checked(stack, shapes, d_model, d_ff)
+        name for stack in (encoder, decoder) for name in _checked(stack, shapes, d_model)
     )
-    return Stacks(encoder, decoder, d_model, d_ff, names)
+    return Stacks(encoder, decoder, d_model, names)
 
 
 def tensors_of(stack: Stack) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -165,16 +162,19 @@ def _measure(kind: str, prefix: str, layers: int, shapes: Shapes) -> Stack:
     ):
         if name not in shapes:
             raise CheckpointError(f"The tensor {shown(name)} is missing.")
+    inner = shapes[f"{prefix}layers.0.linear1.weight"]
     return Stack(
         kind,
         prefix,
         layers,
         final_norm=f"{prefix}norm.weight" in shapes,
         bias=any(name.endswith("bias") for name in inside),
+        d_ff=inner[0] if inner else 0,
     )
 
 
-def _checked(stack: Stack, shapes: Shapes, d_model: int, d_ff: int) -> Iterator[str]:
+def _checked(stack: Stack, shapes: Shapes, d_model: int) -> Iterator[str]:
+    d_ff = stack.d_ff
     for name, _ in tensors_of(stack):
         expected = shape_in_stack(name, d_model, d_ff)
         if name not in shapes:

@@ -82,11 +82,16 @@ class Survey:
     def sentence(self) -> str:
         """What was found, for a person."""
         encoder, decoder = self.stacks.encoder, self.stacks.decoder
-        norm = "with" if self.stacks.final_norm else "without"
+        ended = self.stacks.ending_in_a_norm
+        norm = "with a final norm" if ended else "without a final norm"
+        norm += f" of the {ended[0]} alone" if len(ended) == 1 else ""
+        wide = f"{encoder.d_ff}"
+        if decoder.d_ff != encoder.d_ff:
+            wide += f" in the encoder and {decoder.d_ff} in the decoder"
         bias = "" if encoder.bias and decoder.bias else ", without biases"
         return (
             f"An nn.Transformer of {encoder.layers} encoder and {decoder.layers} decoder layers, "
-            f"d_model {self.stacks.d_model}, d_ff {self.stacks.d_ff}, {norm} a final norm{bias}: "
+            f"d_model {self.stacks.d_model}, d_ff {wide}, {norm}{bias}: "
             f"{len(self.stacks.names)} tensors, all with the shapes they must have."
         )
 
