@@ -839,7 +839,7 @@ class _Around(nn.Module):
                 added = layer.cross(x, memory, look)
             x = layer.norms[1](x + added)
         wide = self.theirs[place] if self.part == "feed-forward" else layer.network
-        return layer.norms[-1](x + wide(x))  # type: ignore[no-any-return]
+        return layer.norms[-1](x + wide(x))
 
     def called(self, number: int, vectors: Any, ids: Any, mask: Any, pad: Any, *cross: Any) -> Any:
         """Their part, given vectors in the order of its arguments, and masks by their names."""
@@ -1031,7 +1031,7 @@ def _generated(
     ]
     try:
         for source in sources.split(1):
-            steps = [[start, _stepwise(caller, source, start, LONGEST)] for start in starts]
+            steps: Any = [[start, _stepwise(caller, source, start, LONGEST)] for start in starts]
             own = steps[0][1]
             # The end is what it writes later on, so that one sees whether it stops there.
             later = [token for place, token in enumerate(own) if place > 1 and token not in own[:2]]
@@ -1050,28 +1050,22 @@ def _generated(
 
 
 def _practised(
-    model: nn.Module,
-    given: Any,
-    caller: Any,
-    ids: Any,
-    bos_id: int,
-    pad_id: int,
-    failed: dict[str, str],
+    model: nn.Module, given: Any, caller: Any, ids: Any, bos_id: int, pad_id: int, failed: Any
 ) -> dict[str, Any]:
     """What loss, optimizer and decoding of a person's own do with this model."""
     found: dict[str, Any] = {}
     eos_id = _end_id(pad_id, bos_id)
     source, target = ids["padded"]
 
-    def value() -> Any:
+    def value() -> Tensor:
         if "loss" in found:
             one = given["loss"](model, source, target, _asked(target, eos_id, pad_id), pad_id)
-            return one[0] if isinstance(one, tuple) else one
-        logits = caller(*ids["main"])
-        chosen = ids["main"][1][:, -logits.shape[1] :, None]
+            return torch.as_tensor(one[0] if isinstance(one, tuple) else one)
+        logits: Tensor = caller(*ids["main"])
+        chosen: Tensor = ids["main"][1][:, -logits.shape[1] :, None]
         return -logits.log_softmax(-1).gather(-1, chosen).mean()
 
-    work = {
+    work: Any = {
         "loss": lambda f: {"values": _lost(model, f, ids, caller.layout, eos_id, pad_id),
                            "eos": eos_id},
         "optimizer": lambda f: _optimized(model, f, value),
@@ -1318,7 +1312,7 @@ def main() -> int:
         module, build = load(options.model)
         call = load(options.call)[1] if options.call else getattr(module, "call", None)
         named = {name: getattr(module, name, None) for name in ("loss", "optimizer", "greedy")}
-        given = {name: one for name, one in named.items() if inspect.isfunction(one)}
+        given: Any = {name: one for name, one in named.items() if inspect.isfunction(one)}
         given.update(part=options.part, width=options.width)
         capture(build(), options.out, call=call, pad_id=options.pad_id, **given)
     except CaptureError as error:

@@ -46,7 +46,7 @@ def _stack(stack: str, layers: list[Layer], before: int) -> Detour | None:
                 said = "Its output is normalised before it is added: x + norm(f(x))."
                 return Detour(where, said, sub.part.end)
             if sub.stream != before:
-                what = {began: "the layer's own input", entry: "the stack's input"}
+                what = {entry: "the stack's input", began: "the layer's own input"}
                 said = what.get(sub.stream, "another vector")
                 where = f"{stack} layer {number} {sub.kind}"
                 event = sub.part.first
