@@ -2,9 +2,11 @@
 
 import time
 
+import pytest
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Button
 
+from pages.components.shell import browser
 from tests.support.opened_pages import messages, open_page
 from transformer.experiments.registry import EXPERIMENTS
 
@@ -17,14 +19,18 @@ def run_button(app: AppTest) -> Button:
     return next(button for button in app.button if button.label.startswith("Run it"))
 
 
-def test_a_finding_is_predicted_run_and_compared() -> None:
+pytestmark = pytest.mark.usefixtures("own_folder")
+
+
+def test_a_finding_is_predicted_run_and_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(browser, "owner", lambda: "a" * 64)
     scale = EXPERIMENTS["scale"]
     app = open_page("learn", learn="experiments", experiment="scale")
     assert not messages(app)
     assert scale.published in everything(app)
     assert "What came out here" not in everything(app)
     assert run_button(app).disabled  # predict first
-    app.radio[0].set_value(0).run()
+    app.radio[0].set_value("0").run()
     assert not run_button(app).disabled
     run_button(app).click().run()
     end = time.monotonic() + 90
@@ -33,10 +39,14 @@ def test_a_finding_is_predicted_run_and_compared() -> None:
         app.run()
     assert app.success[0].value == "**Reproduced.**"
     assert f"**You predicted** {scale.options[0]}; **it is** {scale.options[2]}." in everything(app)
+    # A prediction stays, in another session of the same browser, too.
+    again = open_page("learn", learn="experiments", experiment="scale")
+    assert f"**You predicted** {scale.options[0]}" in everything(again)
+    monkeypatch.setattr(browser, "owner", lambda: "b" * 64)
     # Whoever comes next predicts before they see what came out.
     other = open_page("learn", learn="experiments", experiment="scale")
     assert "What came out here" not in everything(other)
-    other.radio[0].set_value(2).run()
+    other.radio[0].set_value("2").run()
     assert f"**You predicted it:** {scale.options[2]}." in everything(other)
 
 

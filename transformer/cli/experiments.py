@@ -41,7 +41,7 @@ def experiments(options: argparse.Namespace) -> int:
         found, seconds = _run(one, Settings(options.seed, options.short))
         outside = outside or bool(one.outside(found, short=options.short))
         if options.json:
-            say(json.dumps(described(one) | _reported(one, found, options, seconds)))
+            say(json.dumps(described(one) | reported(one, found, options, seconds)))
         elif options.table:
             verdict = "" if one.reproduced(found) else " (not reproduced)"
             about = _time(60 * one.minutes)
@@ -72,9 +72,10 @@ def _run(experiment: "Experiment", settings: "Settings") -> tuple["Outcome", flo
     raise AssertionError("an experiment ends with its outcome")
 
 
-def _reported(
+def reported(
     experiment: "Experiment", found: "Outcome", options: argparse.Namespace, seconds: float
 ) -> dict[str, Any]:
+    """What came out, and how it was run."""
     return {
         "seed": options.seed,
         "seconds": round(seconds, 1),

@@ -29,7 +29,7 @@ def worksheet(lesson: Lesson, answers: Mapping[Exercise, str], author: str = "")
             "title": lesson.title,
             "author": author,
             "made": made,
-            "questions": len(said),
+            "verdict": {"sentence": f"{len(answered)} of {len(said)} questions answered"},
             "sentences": [
                 {"question": one.question or one.title, "answer": answer}
                 for one, answer in answered

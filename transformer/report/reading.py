@@ -12,13 +12,14 @@ from transformer.report.document import DATA_ID, FORMAT, VERSION
 
 MOST_BYTES = 16 << 20
 MOST_TEXT = 20_000
+KINDS_WITHOUT_RUN = ("worksheet", "experiment", "lab")
 KINDS = {"title": str, "author": str, "made": str, "task": str, "state": str, "checksum": str}
 
 
 @dataclass(frozen=True)
 class HandedIn:
     """What a teacher's table shows of one report. Scores are shares of 1; None: not measured, or
-    the worksheet of a lesson, which has no run."""
+    the page is not about a run."""
 
     title: str
     author: str
@@ -79,26 +80,26 @@ def read_report(content: bytes, name: str) -> HandedIn:
         )
     if plain.get("version") != VERSION:
         raise RunError(f"{name} was made by another version of this app: make it again with this.")
-    found = _worksheet(plain) if plain.get("kind") == "worksheet" else _checked(plain)
+    found = _without_run(plain) if plain.get("kind") in KINDS_WITHOUT_RUN else _checked(plain)
     if found is None:
         raise RunError(f"{name} is damaged: a number or a name in it cannot be true.")
     return found
 
 
-def _worksheet(plain: Mapping[str, Any]) -> HandedIn | None:
-    texts = {key: plain.get(key) for key in ("title", "author", "made")}
-    answers, questions = _answers(plain.get("sentences")), plain.get("questions")
-    if (
-        not all(isinstance(text, str) and len(text) <= MOST_TEXT for text in texts.values())
-        or answers is None
-        or type(questions) is not int
-        or not len(answers) <= questions
+def _without_run(plain: Mapping[str, Any]) -> HandedIn | None:
+    texts = {key: plain.get(key) for key in ("title", "author", "made", "kind")}
+    answers, verdict = _answers(plain.get("sentences")), plain.get("verdict")
+    said = verdict.get("sentence") if isinstance(verdict, dict) else None
+    if answers is None or not all(
+        isinstance(text, str) and len(text) <= MOST_TEXT for text in (*texts.values(), said)
     ):
         return None
     return HandedIn(
-        **{key: str(text) for key, text in texts.items()},
-        task="lesson",
-        verdict=f"{len(answers)} of {questions} questions answered",
+        title=str(texts["title"]),
+        author=str(texts["author"]),
+        made=str(texts["made"]),
+        task=str(texts["kind"]),
+        verdict=str(said),
         steps=None,
         seed=None,
         loss=None,

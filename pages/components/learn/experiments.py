@@ -2,16 +2,23 @@
 
 import json
 from collections.abc import Generator
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from pages.components.shell import address, jobs, session
-from pages.components.shell.text import plain, seconds
+from pages.components.shell import address, browser, jobs, session
+from pages.components.shell.text import as_file_name, plain, seconds
+from pages.components.stores.answers import keep_answers, read_answers
+from transformer.errors import UserError
+from transformer.report.experiment import experiment_page
 
 if TYPE_CHECKING:
     from transformer.experiments.experiment import Experiment
 
+PREDICTIONS = "predictions"
+"""Under which they are kept, as a lesson's answers are."""
 QUEUE = jobs.Queue(1, "waiting for another experiment to end")
 """One at a time: what trains or decodes thousands of inputs wants a core to itself."""
 
@@ -61,18 +68,25 @@ def _job_name(experiment: "Experiment") -> object:
 
 
 def _prediction(experiment: "Experiment") -> int | None:
-    """What the person predicts, kept in this session: an option's number, None before."""
+    """What the person predicts, kept for their browser; None before."""
     key = f"prediction {experiment.name}"
-    kept: int | None = st.session_state.get(f"kept {key}")
-    chosen: int | None = st.radio(
+    kept: dict[str, str] | None = st.session_state.get("predictions")
+    if kept is None:
+        kept = st.session_state["predictions"] = read_answers(browser.owner(), PREDICTIONS)
+    numbers = [str(number) for number in range(len(experiment.options))]
+    before = kept.get(experiment.name)
+    chosen: str | None = st.radio(
         f"**Predict first.** {experiment.question}",
-        range(len(experiment.options)),
-        index=kept,
-        format_func=lambda number: experiment.options[number],
+        numbers,
+        index=numbers.index(before) if before in numbers else None,
+        format_func=lambda number: experiment.options[int(number)],
         key=key,
     )
-    st.session_state[f"kept {key}"] = chosen
-    return chosen
+    if chosen is not None and chosen != before:
+        kept[experiment.name] = chosen
+        with suppress(UserError, OSError):  # then it is kept until the tab is closed
+            keep_answers(browser.owner(), PREDICTIONS, kept)
+    return None if chosen is None else int(chosen)
 
 
 def _work(experiment: "Experiment") -> Generator[object, None, None]:
@@ -112,6 +126,16 @@ def _outcome(experiment: "Experiment", found: dict[str, Any], chosen: int | None
     st.markdown(f"**Why.** {experiment.why}")
     for one in found["outside"]:
         st.caption(plain(f"Outside of the band that it is known to keep to: {one}."))
+    if chosen is not None:
+        st.download_button(
+            "Keep it as a page (HTML)",
+            data=partial(experiment_page, experiment, found, chosen, browser.name()),
+            file_name=f"{as_file_name(f'{browser.name()} {experiment.name}')}.html",
+            mime="text/html",
+            on_click="ignore",
+            icon=":material/download:",
+            help="It opens offline, prints, and can be handed in.",
+        )
     st.caption(
         f"Seed {found['seed']}, {seconds(found['seconds'])}. In a terminal: "
         f"`python -m transformer experiment {experiment.name} --json`"

@@ -32,7 +32,7 @@ def keep_answers(owner: str, lesson: str, answers: dict[str, str]) -> None:
     """Keep them, in place of those of before.
 
     Args:
-        owner, lesson: hashes, of the browser and of the lesson.
+        owner: hash of the browser. lesson: its hash, or what else the answers belong to.
 
     Raises:
         UserError: there is no room.
