@@ -39,9 +39,12 @@ def experiment_page(
         "Settings": f"seed {found['seed']}, {found['seconds']:.0f} s",
     }
     body = f'<p class="verdict {"good" if found["reproduced"] else ""}">{text(came_out)}.</p>'
-    body += "".join(
-        f"<h3>{text(name)}</h3><p>{text(said)}</p>" for name, said in parts.items() if said
+    rows = (
+        f"<tr><th>{text(name)}</th><td>{text(said)}</td></tr>"
+        for name, said in parts.items()
+        if said
     )
+    body += f"<table>{''.join(rows)}</table>"
     return document(
         experiment.title,
         " · ".join(part for part in (author, made) if part),
@@ -67,4 +70,5 @@ def _figure(experiment: Experiment, curves: Mapping[str, Sequence[Sequence[float
         Line(name, points, STYLES[number % len(STYLES)])
         for number, (name, points) in enumerate(curves.items())
     ]
-    return chart(experiment.title, *experiment.axes, lines)
+    figure = chart(experiment.title, *experiment.axes, lines)
+    return f'<div class="pair" style="max-width: 640px">{figure}</div>'

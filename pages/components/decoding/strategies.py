@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from pages.components.decoding import best_output
 from pages.components.decoding.place import last_seed
 from pages.components.decoding.view import View, open_at
 from pages.components.shared.inspection import LONGEST_OUTPUT, shown
@@ -61,6 +62,7 @@ def panel(view: View) -> None:
         st.caption("Strategies start from the beginning; the tokens you chose do not count here.")
     st.html(_table(checkpoint, rows, view.wanted))
     st.markdown(_finding(rows, view.wanted))
+    best_output.panel(view, rows[0].tokens)
     tree = trees[beam]
     key = "beam tree"
     draw_tree(
