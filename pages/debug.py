@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from pages.components.debug import lab, my_curve, my_model, my_symptom
 from pages.components.shared.panels import open_panel
+from pages.components.shell import address
 from pages.components.shell.frame import frame
 
 SUBTITLE = (
@@ -17,5 +18,5 @@ PANELS: dict[str, tuple[str, Callable[[], None]]] = {
     "lab": ("Break it", lab.panel),
 }
 
-with frame("Debug", SUBTITLE):
+with frame("Debug", SUBTITLE), address.together("Debug"):
     open_panel("What to look into", PANELS, "debug")

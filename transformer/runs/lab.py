@@ -3,12 +3,16 @@
 Reversing 3 to 6 letters takes the healthy copy 500 updates. Loads no torch.
 """
 
+import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import reduce
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 from transformer.config import RunConfig
+from transformer.files import read_object, write_atomic
 from transformer.runs.directory import ACTIVE, Run
 from transformer.runs.metrics import Record, by_step
 from transformer.tasks.presets import prepare
@@ -40,6 +44,8 @@ OUTCOMES = (
     "It does not learn: its loss stays high",
 )
 """What can become of a faulty model: what a person predicts, and what is seen."""
+PREDICTIONS = ("as-well", "less", "wrong-alone", "not-at-all")
+"""The names of :data:`OUTCOMES` in addresses and files."""
 LEARNED = 0.5
 """Share of right answers from which on a healthy copy can be compared with."""
 SEARCHED = (
@@ -109,3 +115,45 @@ def outcome(faulty: Result, healthy: Result) -> int | None:
     if share < 0.5 and faulty.forced >= 0.9 * healthy.forced:
         return 2
     return 1 if share >= 0.25 else 3
+
+
+# --- What a person said of a run ---------------------------------------------------------------
+
+FILE = "lab.json"
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the person who trained a run of the lab said of it; kept in its directory.
+
+    predicted: one of :data:`PREDICTIONS`, or "" before.
+    wrong: the faults that were named and are not it. found: whether the right one was named.
+    ended: when it was found or given up, in seconds since 1970; 0 before.
+    """
+
+    predicted: str = ""
+    wrong: tuple[str, ...] = ()
+    found: bool = False
+    ended: float = 0.0
+
+    @classmethod
+    def of(cls, run_path: Path) -> Self:
+        """What the run's directory says; what is missing or damaged was not said."""
+        plain = read_object(run_path / FILE)
+        predicted, wrong, ended = (plain.get(name) for name in ("predicted", "wrong", "ended"))
+        return cls(
+            predicted if predicted in PREDICTIONS else "",
+            tuple(dict.fromkeys(n for n in wrong if n in SEARCHED))
+            if isinstance(wrong, list)
+            else (),
+            plain.get("found") is True,
+            float(ended) if isinstance(ended, int | float) and math.isfinite(ended) else 0.0,
+        )
+
+    def keep(self, run_path: Path) -> None:
+        """Write it into the run's directory.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        write_atomic(run_path / FILE, json.dumps(asdict(self), indent=1).encode())

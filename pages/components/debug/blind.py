@@ -1,20 +1,28 @@
-"""Blind: the app plants a fault, and the person finds it with the app's pages, by the clock.
+"""A hidden fault: the app plants it, and the person finds it with the app's pages, by the clock.
 
-The address holds the hunt's salt, by which its runs are found again; in session state: what was
-answered, by run.
+The address holds the hunt's salt, by which its runs are found again; what was answered stands in
+their directories.
 """
 
 import random
 import secrets
 import time
-from dataclasses import dataclass, field
+from dataclasses import replace
 
 import streamlit as st
 
 from pages.components.debug.fault_lines import fault_lines
 from pages.components.debug.lab_result import bites, checks, curves, links
-from pages.components.debug.lab_runs import PREFIX, Pair, bar, start, steps, steps_field
-from pages.components.shell import address
+from pages.components.debug.lab_runs import (
+    PREFIX,
+    Pair,
+    bar,
+    read_steps,
+    start,
+    steps_field,
+    write_steps,
+)
+from pages.components.shell import address, browser
 from pages.components.shell.frame import errors_shown, problem
 from pages.components.shell.known_runs import known_runs
 from pages.components.shell.text import plain, seconds
@@ -23,30 +31,24 @@ from transformer.config.limits import Limits
 from transformer.errors import RunError, UserError
 from transformer.runs import queue
 from transformer.runs.directory import ACTIVE, ROOT, Run
-from transformer.runs.lab import SEARCHED, recipe
+from transformer.runs.lab import SEARCHED, Said, recipe
 
-
-@dataclass
-class Answers:
-    """What was answered of one planted fault: wrong names, and when it ended, if it did."""
-
-    wrong: list[str] = field(default_factory=list)
-    ended: float = 0.0
-    found: bool = False
+TO_FIND = f"{PREFIX}to be found"
 
 
 def panel(count: int) -> None:
-    """A hunt for one fault, or for four one after the other."""
+    """A hunt for one fault, or for four one after the other; one that is not over goes on."""
     key = f"hunt{count}"
     address.read(key, "")
-    salt = str(st.session_state[key])
+    salt = str(st.session_state[key] or unfinished(count))
+    st.session_state[key] = salt
     address.write(key, salt)
     runs = hunted(salt) if salt else []
     if not runs:
         _offer(count, key)
         return
     waiting = [run for run in runs if run.status().state in ("queued", *ACTIVE)]
-    number = next((n for n, run in enumerate(runs) if not _answers(run).ended), len(runs))
+    number = next((n for n, run in enumerate(runs) if not _said(run).ended), len(runs))
     if number == len(runs):
         _score(runs, key)
         return
@@ -56,16 +58,43 @@ def panel(count: int) -> None:
     _hunt(runs, number)
 
 
-def _answers(run: Run) -> Answers:
-    found: Answers = st.session_state.setdefault("hunt answers", {}).setdefault(run.id, Answers())
-    return found
+def _said(run: Run) -> Said:
+    """What was answered: by the one who planted it, or, of another's hunt, in this session."""
+    if browser.may_control(run):
+        return Said.of(run.path)
+    answers: dict[str, Said] = st.session_state.setdefault("hunt answers", {})
+    return answers.get(run.id, Said())
+
+
+def _say(run: Run, said: Said) -> None:
+    if not browser.may_control(run):
+        st.session_state["hunt answers"][run.id] = said
+        return
+    try:
+        said.keep(run.path)
+    except OSError as error:
+        raise RunError(f"The answer could not be written: {error.strerror}.") from error
+
+
+def unfinished(count: int) -> str:
+    """The salt of this browser's newest hunt for so many, if it is not over; else empty."""
+    for run, summary in known_runs().values():
+        if summary.name.startswith(TO_FIND) and summary.name.endswith(f" of {count}"):
+            if not browser.may_control(run):
+                continue
+            try:
+                salt = run.config().training.fault.removeprefix(HIDDEN).partition(".")[0]
+            except RunError:
+                continue
+            return salt if any(not _said(one).ended for one in hunted(salt)) else ""
+    return ""
 
 
 def hunted(salt: str) -> list[Run]:
     """The runs of a hunt, in the order in which they were planted."""
     found = []
     for run, summary in known_runs().values():
-        if summary.name.startswith(f"{PREFIX}to be found"):
+        if summary.name.startswith(TO_FIND):
             try:
                 fault = run.config().training.fault
             except RunError:
@@ -81,21 +110,23 @@ def _offer(count: int, key: str) -> None:
         f"The app plants {what} at random and trains the model. Find it with the pages of the app: "
         "the run's curve and checks, Attention, Decode. The clock starts when the model is trained."
     )
+    steps = read_steps()
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        steps_field()
+        steps_field(steps)
         pressed = st.button(
             "Plant one" if count == 1 else "Plant four",
             type="primary",
             icon=":material/casino:",
         )
+    write_steps()
     if not pressed:
         return
     salt, threads = secrets.token_hex(3), Limits.from_environment().threads
     try:
         for number, fault in enumerate(random.sample(SEARCHED, count), 1):
             hidden = hide(fault, f"{salt}.{number}")
-            config = recipe(fault, hidden_as=hidden, threads=threads, steps=steps())
-            start(config, f"{PREFIX}to be found, {number} of {count}")
+            config = recipe(fault, hidden_as=hidden, threads=threads, steps=steps)
+            start(config, f"{TO_FIND}, {number} of {count}")
     except UserError as error:
         problem(error)
     st.session_state[key] = st.session_state[f"kept {key}"] = salt
@@ -117,7 +148,7 @@ def _training(run: Run, number: int, count: int) -> None:
 
 def _began(runs: list[Run], number: int) -> float:
     """When the clock started: when the model was trained, or the one before was done with."""
-    before = _answers(runs[number - 1]).ended if number else 0.0
+    before = _said(runs[number - 1]).ended if number else 0.0
     try:
         trained = (runs[number].path / "status.json").stat().st_mtime
     except OSError:
@@ -126,7 +157,7 @@ def _began(runs: list[Run], number: int) -> float:
 
 
 def _hunt(runs: list[Run], number: int) -> None:
-    run, answers = runs[number], _answers(runs[number])
+    run, said = runs[number], _said(runs[number])
     began = _began(runs, number)
     which = "" if len(runs) == 1 else f"Model {number + 1} of {len(runs)}. "
 
@@ -149,15 +180,16 @@ def _hunt(runs: list[Run], number: int) -> None:
     true = reveal(run.config().training.fault)
     if pressed and given is not None:
         if titles[given] == true:
-            answers.found, answers.ended = True, time.time()
+            _say(run, replace(said, found=True, ended=time.time()))
             st.rerun()
-        if titles[given] not in answers.wrong:
-            answers.wrong.append(titles[given])
+        if titles[given] not in said.wrong:
+            said = replace(said, wrong=(*said.wrong, titles[given]))
+            _say(run, said)
     if over:
-        answers.ended = time.time()
+        _say(run, replace(said, ended=time.time()))
         st.rerun()
-    if answers.wrong:
-        named = ", ".join(FAULTS[name].title.lower() for name in answers.wrong)
+    if said.wrong:
+        named = ", ".join(FAULTS[name].title.lower() for name in said.wrong)
         st.warning(f"Not that: {plain(named)}.", icon=":material/close:")
     if number:
         _told(runs[number - 1], _began(runs, number - 1))
@@ -167,10 +199,10 @@ def _told(run: Run, began: float) -> None:
     """The explanation of a fault that was found, or given up."""
     from transformer.faults import FAULTS
 
-    answers, fault = _answers(run), FAULTS[reveal(run.config().training.fault)]
-    took = seconds(answers.ended - began)
-    tries = f", after {len(answers.wrong)} wrong" if answers.wrong else ""
-    if answers.found:
+    said, fault = _said(run), FAULTS[reveal(run.config().training.fault)]
+    took = seconds(said.ended - began)
+    tries = f", after {len(said.wrong)} wrong" if said.wrong else ""
+    if said.found:
         st.success(f"**Found in {took}{tries}.** {fault.title}.", icon=":material/check_circle:")
     else:
         st.info(f"**Given up after {took}{tries}.** {fault.title}.", icon=":material/flag:")
@@ -183,9 +215,9 @@ def _told(run: Run, began: float) -> None:
 
 
 def _score(runs: list[Run], key: str) -> None:
-    found = sum(_answers(run).found for run in runs)
+    found = sum(_said(run).found for run in runs)
     if len(runs) > 1:
-        spent = sum(_answers(run).ended - _began(runs, n) for n, run in enumerate(runs))
+        spent = sum(_said(run).ended - _began(runs, n) for n, run in enumerate(runs))
         st.markdown(f"**{found} of {len(runs)} found, in {seconds(spent)} in all.**")
     for number, run in enumerate(runs):
         _told(run, _began(runs, number))

@@ -1,23 +1,33 @@
 """The break-it lab: choose a fault, predict, train it beside its healthy copy, and see why."""
 
-from typing import TYPE_CHECKING
+from contextlib import suppress
 
 import streamlit as st
 
 from pages.components.debug import blind
 from pages.components.debug.fault_lines import fault_lines
 from pages.components.debug.lab_result import results
-from pages.components.debug.lab_runs import Pair, progress, steps, steps_field
-from pages.components.shell import address, session
+from pages.components.debug.lab_runs import (
+    Pair,
+    newest,
+    progress,
+    read_steps,
+    steps_field,
+    write_steps,
+)
+from pages.components.shell import address, browser, session
 from pages.components.shell.frame import problem
 from pages.components.shell.text import plain
 from transformer.errors import UserError
-from transformer.runs.lab import OUTCOMES
+from transformer.runs.lab import OUTCOMES, PREDICTIONS, Said
 
-if TYPE_CHECKING:
-    pass
-
-WAYS = {"choose": "Choose a fault", "blind": "Blind", "interview": "Interview: four"}
+WAYS = {
+    "choose": "Choose a fault",
+    "find": "Find a hidden fault",
+    "find-four": "Find four, one after the other",
+}
+OLD_WAYS = {"blind": "find", "interview": "find-four"}
+"""As links of before call them."""
 FIRST = "no-causal-mask"
 PLACES = {
     "model": "in the model",
@@ -31,8 +41,8 @@ PLACES = {
 def panel() -> None:
     """One of three ways: a fault of one's choice, or one or four that are to be found."""
     address.read("lab", "choose")
-    if st.session_state["lab"] not in WAYS:
-        st.session_state["lab"] = "choose"
+    way = OLD_WAYS.get(st.session_state["lab"], st.session_state["lab"])
+    st.session_state["lab"] = way if way in WAYS else "choose"
     way = st.segmented_control(
         "What to do",
         list(WAYS),
@@ -46,52 +56,69 @@ def panel() -> None:
     if way == "choose":
         _chosen()
     else:
-        blind.panel(4 if way == "interview" else 1)
+        blind.panel(4 if way == "find-four" else 1)
 
 
 def _chosen() -> None:
     from transformer.faults import FAULTS
 
-    address.read("fault", FIRST)
+    last = newest()
+    address.read("fault", FIRST if last is None else last[0])
     titles = {fault.name: f"{fault.title} ({fault.family})" for fault in FAULTS.values()}
     name = address.choose("Fault", titles, "fault", "There is no such fault.")
     if name is None:
         return
-    fault = FAULTS[name]
+    fault, steps = FAULTS[name], read_steps(name)
+    pair = Pair.of(name, steps)
     fault_lines(fault, f"The fault, {PLACES[fault.place]}")
-    predicted = _prediction(name)
-    pair = Pair.of(name, steps())
+    predicted = _prediction(pair)
     if pair.missing:
         _begin(pair, predicted is None)
-        return
-    if not pair.ended:
+    elif not pair.ended:
         progress(pair)
-        return
-    if predicted is None:
+    elif predicted is None:
         st.caption("Both are trained. Predict, and see what came out.")
-        return
-    if not results(pair, fault, predicted):
-        steps_field()
+    elif not results(pair, fault, predicted):
+        steps_field(steps)
+    write_steps()
 
 
-def _prediction(name: str) -> int | None:
-    """What the person predicts, kept in this session; None before."""
-    key = f"predicted {name}"
-    kept: int | None = st.session_state.get(f"kept {key}")
-    chosen: int | None = st.radio(
+def _prediction(pair: Pair) -> int | None:
+    """What the person predicts; None before.
+
+    It stands in the address, and in the directory of the run it is about: so it is there again
+    after a reload, in another tab, and when another fault was looked at in between.
+    """
+    key, state = "predict", st.session_state
+    address.read(key, "")
+    given: dict[str, str] = state.setdefault("predictions", {})
+    mine = pair.faulty if pair.faulty and browser.may_control(pair.faulty) else None
+    said = Said.of(mine.path) if mine else Said()
+    if pair.fault not in (state.get("predicted fault", pair.fault), st.query_params.get("fault")):
+        state[key] = ""  # it was of the fault before
+    state["predicted fault"] = pair.fault
+    if state[key] not in PREDICTIONS:
+        state[key] = given.get(pair.fault) or said.predicted or None
+    chosen: str | None = st.radio(
         "**Predict first.** Trained on reversing 3 to 6 letters, what will become of it?",
-        range(len(OUTCOMES)),
-        index=kept,
-        format_func=OUTCOMES.__getitem__,
+        PREDICTIONS,
+        index=None,
+        format_func=dict(zip(PREDICTIONS, OUTCOMES, strict=True)).__getitem__,
         key=key,
     )
-    st.session_state[f"kept {key}"] = chosen
-    return chosen
+    address.write(key, chosen or "")
+    if chosen is None:
+        return None
+    given[pair.fault] = chosen
+    if mine and said.predicted != chosen:
+        with suppress(OSError):  # the address has it
+            Said(chosen).keep(mine.path)
+    return PREDICTIONS.index(chosen)
 
 
 def _begin(pair: Pair, waits: bool) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        steps_field()
+        steps_field(pair.steps)
         pressed = st.button(
             "Train both" if pair.healthy is None else "Train it beside the healthy copy",
             type="primary",

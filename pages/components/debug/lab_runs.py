@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 import streamlit as st
 
-from pages.components.shell import browser
+from pages.components.shell import address, browser
 from pages.components.shell.frame import errors_shown
 from pages.components.shell.known_runs import known_runs
 from transformer.config import RunConfig
+from transformer.config.faults import NAMES
 from transformer.config.limits import Limits
 from transformer.errors import RunError
 from transformer.runs import queue
@@ -15,7 +16,8 @@ from transformer.runs.directory import ACTIVE, ROOT, Run
 from transformer.runs.lab import STEPS, recipe
 
 PREFIX = "Lab: "
-STEPS_KEY = "lab steps"
+UPDATES = "updates"
+"""In the address: how many updates a run of the lab makes."""
 LEAST, MOST = 10, 5000
 TICK = 1.0
 
@@ -78,17 +80,45 @@ def find(config: RunConfig, name: str) -> Run | None:
     return None
 
 
-def steps() -> int:
-    """How many updates were asked for last."""
-    kept = st.session_state.get(f"kept {STEPS_KEY}", STEPS)
-    return int(st.session_state.get(STEPS_KEY, kept))
+def newest(fault: str = "") -> tuple[str, int] | None:
+    """The fault and the updates of the newest run that this browser trained here to look at a
+    fault; None if there is none.
+
+    Args:
+        fault: of runs with this one only.
+    """
+    for run, summary in known_runs().values():
+        name = summary.name.removeprefix(PREFIX)
+        wanted = summary.name != name and name in NAMES and fault in ("", name)
+        if wanted and summary.steps is not None and browser.may_control(run):
+            return name, summary.steps
+    return None
 
 
-def steps_field() -> None:
+def read_steps(fault: str = "") -> int:
+    """How many updates, as the address says, else as the newest run of the fault has."""
+    address.read(UPDATES, "")
+    text = str(st.session_state[UPDATES])
+    if text.isdecimal() and len(text) < 6 and LEAST <= int(text) <= MOST:
+        return int(text)
+    st.session_state[UPDATES] = ""
+    known = newest(fault) if fault else None
+    return STEPS if known is None else min(max(known[1], LEAST), MOST)
+
+
+def write_steps() -> None:
+    address.write(UPDATES, st.session_state[UPDATES])
+
+
+def steps_field(steps: int) -> None:
     """How many updates; kept while another fault is chosen."""
-    st.session_state.setdefault(STEPS_KEY, steps())
-    st.number_input("Updates", LEAST, MOST, step=50, key=STEPS_KEY, width=130)
-    st.session_state[f"kept {STEPS_KEY}"] = st.session_state[STEPS_KEY]
+    key = "lab steps"
+
+    def take() -> None:
+        st.session_state[UPDATES] = str(st.session_state[key])
+
+    st.session_state[key] = steps
+    st.number_input("Updates", LEAST, MOST, step=50, key=key, width=130, on_change=take)
 
 
 def progress(pair: Pair) -> None:

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from pages.components.debug.fault_lines import fault_lines
-from pages.components.shell import session
+from pages.components.shell import address, session
 from pages.components.shell.text import plain
 
 EXAMPLES = (
@@ -19,14 +19,17 @@ MOST = 5
 
 def panel() -> None:
     """A sentence, chosen or one's own; the suspects, the likeliest first."""
+    address.read("symptom", "")
+    given = st.session_state["symptom"] = st.session_state["symptom"] or None
     chosen = st.selectbox(
         "What do you see?",
-        EXAMPLES,
+        EXAMPLES if given in (None, *EXAMPLES) else (given, *EXAMPLES),
         index=None,
         placeholder="Choose a sentence, or write your own",
         accept_new_options=True,
         key="symptom",
     )
+    address.write("symptom", chosen or "")
     if not chosen:
         st.caption("The suspects come from about 180 public reports of such bugs.")
         return

@@ -1,0 +1,99 @@
+"""The lab on the Debug page: what a person said of a run is there again when it is opened anew."""
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from pages.components.debug.lab_runs import PREFIX, Pair
+from tests.support.opened_pages import open_page
+from transformer.config.faults import hide
+from transformer.config.limits import Limits
+from transformer.runs.directory import Run, Status, create_run
+from transformer.runs.lab import FILE, OUTCOMES, Said, recipe
+from transformer.runs.table import summarise
+
+pytestmark = pytest.mark.usefixtures("own_folder")
+FAULT, UPDATES = "no-residual", 20
+
+
+def made(name: str, fault: str, **more: object) -> Run:
+    """A run of the lab that has ended and measured nothing."""
+    threads = Limits.from_environment().threads
+    config = recipe(fault, threads=threads, steps=UPDATES, **more)  # type: ignore[arg-type]
+    run = create_run(config, name=f"{PREFIX}{name}")
+    run.set_status(Status("stopped"))
+    return run
+
+
+def pair() -> Run:
+    made("healthy", FAULT, healthy=True)
+    return made(FAULT, FAULT)
+
+
+def shows_results(app: AppTest) -> bool:
+    return any("What the health check says" in one.value for one in app.markdown)
+
+
+def test_prediction_and_updates_stand_in_the_address() -> None:
+    app = open_page("debug", debug="lab", fault=FAULT)
+    app.radio(key="predict").set_value("less").run()
+    app.number_input(key="lab steps").set_value(UPDATES).run()
+    assert app.query_params["predict"] == "less"
+    assert app.query_params["updates"] == str(UPDATES)
+    app.selectbox(key="fault").set_value("no-positions").run()
+    assert app.radio(key="predict").value is None  # each fault has a prediction of its own
+    app.selectbox(key="fault").set_value(FAULT).run()
+    assert app.radio(key="predict").value == "less"
+    again = open_page("debug", debug="lab", fault=FAULT, predict="less", updates=str(UPDATES))
+    assert again.radio(key="predict").value == "less"
+    assert again.number_input(key="lab steps").value == UPDATES
+
+
+def test_what_was_predicted_of_a_run_is_there_without_any_address() -> None:
+    run = pair()
+    app = open_page("debug", debug="lab")  # on the fault that was looked at last
+    assert app.selectbox(key="fault").value == FAULT
+    assert not shows_results(app)
+    app.radio(key="predict").set_value("not-at-all").run()
+    assert shows_results(app)
+    assert Said.of(run.path).predicted == "not-at-all"
+    other = open_page("debug", debug="lab")
+    assert other.radio(key="predict").value == "not-at-all"
+    assert shows_results(other)
+    assert Pair.of(FAULT, UPDATES).faulty is not None
+
+
+def test_a_damaged_note_of_what_was_said_is_none() -> None:
+    run = pair()
+    for content in ("[]", '{"predicted": 3, "wrong": "ab", "ended": "now", "found": 1}', "\0"):
+        (run.path / FILE).write_text(content)
+        assert Said.of(run.path) == Said()
+    whole = Said("less", ("no-positions",), True, 12.5)
+    whole.keep(run.path)
+    assert Said.of(run.path) == whole
+    assert summarise(run).state == "stopped"
+
+
+@pytest.mark.parametrize("way", ["find", "blind"])
+def test_a_hunt_goes_on_where_it_was_left(way: str) -> None:
+    run = made("to be found, 1 of 1", FAULT, hidden_as=hide(FAULT, "abc123.1"))
+    app = open_page("debug", debug="lab", lab=way)  # its salt is not in the address
+    [form] = [one for one in app.button if one.label == "Answer"]
+    field = next(one for one in app.selectbox if one.label == "What is wrong with it?")
+    wrong = next(one for one in field.options if "position" in one.lower())
+    field.set_value(wrong)
+    form.click().run()
+    assert any("Not that" in one.value for one in app.warning)
+    again = open_page("debug", debug="lab", lab=way)
+    assert any("Not that" in one.value for one in again.warning)
+    next(one for one in again.button if one.label == "Give up").click().run()
+    assert any("after 1 wrong" in one.value for one in again.info)
+    assert Said.of(run.path).ended > 0
+    over = open_page("debug", debug="lab", lab=way, hunt1="abc123")
+    assert any("Given up" in one.value for one in over.info)
+    assert any(one.label == "Plant one" for one in open_page("debug", debug="lab", lab=way).button)
+
+
+def test_outcomes_have_names() -> None:
+    app = open_page("debug", debug="lab", predict="of another version")
+    assert app.radio(key="predict").value is None
+    assert app.radio(key="predict").options == list(OUTCOMES)
