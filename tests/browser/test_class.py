@@ -52,13 +52,13 @@ def test_a_run_is_controlled_by_the_browser_that_started_it(
 def test_a_run_on_own_pairs_is_private(class_server: Server, new_page: NewPage) -> None:
     mine, other = new_page(), new_page()
     run = train(mine, class_server, "pairs")
-    expect(mine.get_by_role("combobox", name="Run")).to_have_value(re.compile("^Your own pairs "))
+    expect(mine.get_by_role("combobox", name="Run")).to_have_value(re.compile("^Own pairs "))
     for path in (f"train?run={run}", f"attention?checkpoint=run-{run}-0"):
         other.goto(f"{class_server.url}/{path}")
         expect(other.get_by_text(f"{run}").filter(has_text="is not here")).to_be_visible()
     other.goto(class_server.url)
     settle(other)
-    expect(other.get_by_text("Your own pairs (")).to_have_count(0)
+    expect(other.get_by_text("Own pairs (")).to_have_count(0)
 
 
 def handshake(server: Server, **headers: str) -> int:

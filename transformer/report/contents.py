@@ -15,7 +15,7 @@ from transformer.runs.directory import Run
 from transformer.runs.goals import PENDING, read_goals
 from transformer.runs.metrics import History, Record, Sample
 from transformer.runs.snapshots import snapshots
-from transformer.runs.table import task_title
+from transformer.runs.table import task_of
 from transformer.runs.verdict import Verdict, verdict_of
 
 MOST_SENTENCES = 20
@@ -137,10 +137,10 @@ def report_on(run: Run, *, author: str = "", sentences: Sequence[tuple[str, str]
     seconds = [one.seconds for one in history.evaluations.values() if one.seconds is not None]
     notes = [("Notes", about["notes"])] if about["notes"].strip() else []
     return Report(
-        title=about["name"] or task_title(config.data.task),
+        title=about["name"] or task_of(run, config),
         author=author or about["author"],
         made=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        task=task_title(config.data.task),
+        task=task_of(run, config),
         state=status.state,
         verdict=verdict_of(run, config),
         steps=history.last_step(),

@@ -12,7 +12,7 @@ from transformer.config import DataConfig, RunConfig, TrainingConfig, Transforme
 from transformer.files import write_csv
 from transformer.runs.directory import Run
 from transformer.runs.metrics import Record, by_step, thinned
-from transformer.runs.table import task_title
+from transformer.tasks import title_of
 
 MAX_POINTS = 600
 """Points of one curve that a chart is given; a screen shows no more."""
@@ -62,7 +62,7 @@ def differences(configs: Sequence[RunConfig]) -> list[Difference]:
         for item in fields(kind):
             values = [getattr(getattr(config, part), item.name) for config in configs]
             if item.name == "task":
-                values = [task_title(name) for name in values]
+                values = [title_of(str(name)) for name in values]
             rows.append((name_in_words(item.name), item.metadata["help"], values))
     return [
         Difference(name, help, tuple(map(in_words, values)))

@@ -12,15 +12,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from transformer.errors import RunError
+from transformer.config import RunConfig
+from transformer.errors import RunError, TaskError
 from transformer.files import write_csv
 from transformer.runs.directory import ACTIVE, Run
 from transformer.runs.metrics import METRICS, ends, some_losses
-from transformer.tasks import TASKS
+from transformer.tasks import read_pairs, title_of
 
 FILES = ("config.json", "about.json", "status.json", METRICS)
 """A summary is made of these and stands until one of them changes."""
 DAMAGED = "damaged"
+MOST_LOOKED_INTO = 10_000
+"""Bytes of a file of pairs that is looked into for the sentences that come with the app."""
 
 Stamp = tuple[tuple[int, int, int] | None, ...]
 
@@ -145,7 +148,7 @@ def summarise(run: Run) -> Summary:
     untrained, latest = ends(run.path)
     return replace(
         summary,
-        task=task_title(config.data.task),
+        task=task_of(run, config),
         preset=config.preset,
         parameters=model.num_parameters,
         layers=f"{model.num_encoder_layers} + {model.num_decoder_layers}",
@@ -166,9 +169,15 @@ def summarise(run: Run) -> Summary:
     )
 
 
-def task_title(name: str) -> str:
-    """A task's title; its name if this version does not know it."""
-    return TASKS[name].title if name in TASKS else name
+def task_of(run: Run, config: RunConfig) -> str:
+    """What the run learns, as it is called on screen."""
+    file, sources = run.data_file, []
+    try:
+        if file is not None and file.stat().st_size <= MOST_LOOKED_INTO:
+            sources = [pair.source for pair in read_pairs(file).pairs]
+    except (OSError, TaskError):  # gone, or damaged: said where the run is opened
+        pass
+    return title_of(config.data.task, sources)
 
 
 # --- search and order -----------------------------------------------------------------------

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         longest_trained,
         out_of_form,
         right_answer,
+        title_of,
     )
 
 _HOMES = {
@@ -26,6 +27,7 @@ _HOMES = {
         "longest_trained",
         "out_of_form",
         "right_answer",
+        "title_of",
     ),
 }
 __all__ = [
@@ -40,5 +42,6 @@ __all__ = [
     "out_of_form",
     "read_pairs",
     "right_answer",
+    "title_of",
 ]
 __getattr__ = lazy(__name__, _HOMES)

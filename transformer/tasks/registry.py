@@ -1,6 +1,7 @@
 """All tasks by name, and the one that a config describes."""
 
-from functools import lru_cache
+from collections.abc import Iterable
+from functools import cache, lru_cache
 from pathlib import Path
 
 from transformer.config import DataConfig
@@ -10,7 +11,7 @@ from transformer.tasks.base import GeneratedTask, Pair, Task
 from transformer.tasks.dates import Dates
 from transformer.tasks.letters import Copy, Reverse, Sort
 from transformer.tasks.numbers import NumberWords
-from transformer.tasks.own_pairs.task import OwnPairs, read_data
+from transformer.tasks.own_pairs.task import SEVEN_PAIRS, OwnPairs, read_data
 from transformer.tasks.pronunciation import Pronunciation
 from transformer.tasks.scan import ScanAddJump, ScanLength, ScanSimple
 from transformer.tasks.shipped import ShippedTask
@@ -42,6 +43,27 @@ def find_task(name: str) -> type[Task]:
     if name not in TASKS:
         raise ConfigError(f"There is no task {name!r}; choose one of {', '.join(TASKS)}.")
     return TASKS[name]
+
+
+SEVEN_TITLE = "Seven sentences"
+"""What learning the bundled sentences is called: nobody's own pairs."""
+
+
+def title_of(name: str, sources: Iterable[str] = ()) -> str:
+    """What a task is called on screen; its name if this version does not know it.
+
+    Args:
+        sources: of pairs that are learned, by which the bundled sentences are known.
+    """
+    if name not in TASKS:
+        return name
+    known = set(sources) if name == OwnPairs.name else set()
+    return SEVEN_TITLE if known and known <= _seven_sources() else TASKS[name].title
+
+
+@cache
+def _seven_sources() -> frozenset[str]:
+    return frozenset(pair.source for pair in read_data(SEVEN_PAIRS).pairs)
 
 
 def build_task(data: DataConfig, pairs: Path | None = None) -> Task:

@@ -10,7 +10,7 @@ from pages.components.shared.scores import score
 from pages.components.shell.models import Listed
 from pages.components.shell.text import number, percent, plain, seconds, verbatim
 from transformer.errors import UserError
-from transformer.tasks import TASKS
+from transformer.tasks import title_of
 
 if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def checkpoint_card(entry: Listed, checkpoint: "Checkpoint") -> None:
     """Scores, an answer given now, and where it comes from."""
     header = checkpoint.header
-    title = TASKS[checkpoint.task].title if checkpoint.task in TASKS else checkpoint.task
+    title = title_of(checkpoint.task, (example.source for example in header.examples))
     st.header(plain(title.capitalize() if title == "imported" else title))
     if note := note_of(entry):
         st.markdown(plain(note))

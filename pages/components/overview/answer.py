@@ -15,7 +15,7 @@ from pages.components.shell.text import verbatim
 from pages.components.widgets.word_map import word_map
 from transformer.checkpoint.header import Header
 from transformer.errors import VocabularyError
-from transformer.tasks import TASKS
+from transformer.tasks import TASKS, title_of
 from transformer.tasks.pronunciation import WORDS
 
 if TYPE_CHECKING:
@@ -53,8 +53,10 @@ def word() -> tuple[Listed, str] | None:
 def _label(header: Header) -> str:
     if header.data.task == SHOWN:
         return "Type a name or a word, real or made up: the model says how it sounds"
-    task = TASKS.get(header.data.task)
-    return "Input" if task is None else f"Input for “{task.title}”"
+    if header.data.task not in TASKS:
+        return "Input"
+    title = title_of(header.data.task, (example.source for example in header.examples))
+    return f"Input for “{title}”"
 
 
 def answer(entry: Listed, text: str) -> None:

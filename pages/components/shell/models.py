@@ -17,7 +17,8 @@ from pages.components.stores import uploads
 from pages.components.stores.uploads import Upload
 from transformer.runs.directory import Run
 from transformer.runs.snapshots import snapshots, weights_file
-from transformer.runs.table import Summary, task_title
+from transformer.runs.table import Summary
+from transformer.tasks import title_of
 
 BUNDLED = Path(__file__).parents[3] / "checkpoints"
 FIRST = "reverse"
@@ -97,7 +98,7 @@ def bundled() -> Iterator[Listed]:
             yield Listed(path.stem, path.stem, path, where="bundled")
         else:
             right = "" if header.summary is None else _right(header.summary.exact_match)
-            yield Listed(path.stem, task_title(header.data.task), path, right, "bundled")
+            yield Listed(path.stem, title_of(header.data.task), path, right, "bundled")
 
 
 def _of_run(run: Run, summary: Summary) -> list[Listed]:

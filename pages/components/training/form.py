@@ -53,6 +53,7 @@ from transformer.runs.directory import Run
 from transformer.tasks import SEVEN_PAIRS, TASKS, Facts
 from transformer.tasks.own_pairs.advice import Suggestion
 from transformer.tasks.presets import data_config, defaults, prepare, run_config
+from transformer.tasks.registry import SEVEN_TITLE
 
 __all__ = ["PARAMETERS", "Request", "form", "link_of", "start"]
 
@@ -324,7 +325,7 @@ def _locked(choice: Choice) -> Drawn:
 
 def _request(choice: Choice, kept: Kept | None = None) -> Request | None:
     seven, told = choice.pairs == SEVEN, own_changes(choice)
-    title = "Seven sentences" if seven else TASKS[choice.task].title
+    title = SEVEN_TITLE if seven else TASKS[choice.task].title
     data, model, training = (choice.part(part) for part in CONFIGS)
     if kept is None or kept.survey is None:
         name = run_name(title, choice.preset, told) if told or not seven else title

@@ -80,7 +80,7 @@ class OwnPairs(Task):
     """
 
     name = "pairs"
-    title = "Your own pairs"
+    title = "Own pairs"
     description = "Learn from a file of your own: a source text and its target on each line."
     look_for = (
         "Trained on many pairs, cross-attention links each target token to the source tokens it "
