@@ -6,12 +6,13 @@ All layers of a stack share one place, as in the paper; each cell carries its pl
 
 import html
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import groupby
 
 from transformer.anatomy.boxes import Box, boxes
 from transformer.config import TransformerConfig
-from transformer.figures.architecture import COLOURS, architecture_words
+from transformer.figures.architecture import architecture_words
+from transformer.figures.figure_1 import COLOURS, Column, label, memory, sublayer_of
 
 LEFT, COLUMN, BETWEEN, RIGHT = 17, 204, 34, 5
 WIDTH = LEFT + 2 * COLUMN + BETWEEN + RIGHT
@@ -37,7 +38,6 @@ SHORT = {
     "probabilities": "softmax",
     "next": "next token",
 }
-GROUPS = {"self": "Self-attention", "cross": "Cross-attention", "feed-forward": "Feed-forward"}
 ROW = 3
 """Cells beside each other."""
 
@@ -55,16 +55,12 @@ def anatomy_svg(config: TransformerConfig) -> str:
     decoder.arrow()
     decoder.text("read at the next step")
     height = decoder.up + 4
-    between = LEFT + COLUMN + BETWEEN - 17
-    memory = (
-        f'<path d="M{encoder.middle} {-top}v-12H{between}V{-decoder.cross}h16" stroke-width="1.6"/>'
-        + _head(LEFT + COLUMN + BETWEEN - 1, decoder.cross, "right")
-    )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 {-height} {WIDTH} {height}" '
         f'width="{WIDTH}" role="group" aria-label="{html.escape(architecture_words(config))}" '
         'fill="none" stroke="currentColor" stroke-width="1">'
-        f"{memory}{''.join(encoder.lines)}{''.join(decoder.lines)}</svg>"
+        f"{memory(encoder, top, decoder, decoder.cross)}"
+        f"{''.join(encoder.lines)}{''.join(decoder.lines)}</svg>"
     )
 
 
@@ -94,46 +90,13 @@ def _stack(
     return column
 
 
-def _head(x: float, up: float, way: str) -> str:
-    path = (
-        f"M{x - 6} {-up - 3.5}L{x} {-up}L{x - 6} {-up + 3.5}z"
-        if way == "right"
-        else f"M{x - 3.5} {-up + 6}L{x} {-up}L{x + 3.5} {-up + 6}z"
-    )
-    return f'<path d="{path}" fill="currentColor" stroke="none"/>'
-
-
-def _label(x: float, up: float, text: str, size: int = 12, *, kind: str = "") -> str:
-    return (
-        f'<text x="{x}" y="{-up}" font-size="{size}" text-anchor="middle" class="{kind}" '
-        f'fill="currentColor" stroke="none">{html.escape(text)}</text>'
-    )
-
-
 @dataclass
-class _Column:
-    """What is stacked from below; ``up`` is where the next thing starts, counted from below.
+class _Column(Column):
+    """With a cell for each box; cross: where the encoder's output comes in, from below."""
 
-    cross: where the encoder's output comes in, from below.
-    """
-
-    left: int
-    up: float = 4
+    width: float = COLUMN
+    air: float = AIR
     cross: float = 0
-    lines: list[str] = field(default_factory=list)
-
-    @property
-    def middle(self) -> float:
-        return self.left + COLUMN / 2
-
-    def text(self, text: str) -> None:
-        self.lines.append(_label(self.middle, self.up + 4, text))
-        self.up += 18
-
-    def arrow(self) -> None:
-        self.lines.append(f'<path d="M{self.middle} {-self.up}v{-AIR + 2}"/>')
-        self.up += AIR
-        self.lines.append(_head(self.middle, self.up, "up"))
 
     def cell(self, box: Box, kind: str, x: float, width: float, config: TransformerConfig) -> None:
         """One box that a script makes answer; its middle is half a cell above ``up``."""
@@ -143,7 +106,7 @@ class _Column:
             f'aria-label="{html.escape(f"{box.where}: {box.about.title}")}">'
             f'<rect x="{x}" y="{-self.up - CELL}" width="{width}" height="{CELL}" rx="4" '
             f'fill="{COLOURS[kind]}"/>'
-            f"{_label(x + width / 2, self.up + 8.5, text)}</g>"
+            f"{label(x + width / 2, self.up + 8.5, text)}</g>"
         )
 
     def group(
@@ -164,16 +127,13 @@ class _Column:
                 x = self.left + GAP + number * (width + GAP)
                 self.cell(box, kind, x, width, config)
             self.up += CELL
-        self.lines.append(_label(self.middle, self.up + 7, title, kind="title"))
+        self.lines.append(label(self.middle, self.up + 7, title, kind="title"))
         self.up = bottom + height
 
     def sublayer(self, sublayer: str, inside: Sequence[Box], config: TransformerConfig) -> None:
         """A sub-layer with its norm and its residual connection around it."""
         before = self.up - AIR / 2
-        kind = "feed-forward" if sublayer == "feed-forward" else "attention"
-        title = GROUPS[sublayer]
-        if inside[0].kind == "decoder" and sublayer == "self":
-            title = f"Masked {title.lower()}"
+        kind, title = sublayer_of(inside[0].stack, sublayer)
         around = {box.part: box for box in inside if box.part in ("norm", "residual")}
         core = [box for box in inside if box.part not in around]
         if config.norms_first(inside[0].stack):
@@ -185,11 +145,7 @@ class _Column:
         self.group(title, kind, core, config)
         self.arrow()
         self.cell(around["residual"], "output", self.left, COLUMN, config)
-        middle = self.up + CELL / 2
-        self.lines.append(
-            f'<path d="M{self.middle} {-before}H{self.left - 7}V{-middle}H{self.left - 1}" '
-            'stroke-opacity=".6"/>' + _head(self.left - 1, middle, "right")
-        )
+        self.residual(before, self.up + CELL / 2, self.left - 1)
         self.up += CELL
         if not config.norms_first(inside[0].stack):
             self.arrow()
@@ -207,14 +163,14 @@ class _Column:
         )
         width = min(22, (COLUMN - 46) / layers)
         x = self.left + COLUMN - layers * width
-        self.lines.append(_label(x - 22, self.up + 6, "layer"))
+        self.lines.append(label(x - 22, self.up + 6, "layer"))
         for layer in range(layers):
             self.lines.append(
                 f'<g class="layer" role="button" data-stack="{stack}" data-layer="{layer}" '
                 f'tabindex="0" aria-label="{stack.capitalize()}, layer {layer + 1}">'
                 f'<rect x="{x + layer * width + 1}" y="{-self.up - 20}" width="{width - 2}" '
                 'height="19" rx="3"/>'
-                f"{_label(x + (layer + 0.5) * width, self.up + 6, str(layer + 1))}</g>"
+                f"{label(x + (layer + 0.5) * width, self.up + 6, str(layer + 1))}</g>"
             )
         self.lines.insert(1, f'<path d="M{self.middle} {-self.up}v-22"/>')
         self.up += 22

@@ -5,9 +5,10 @@ says in words what it shows. Loads no torch.
 """
 
 import html
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from transformer.config import TransformerConfig
+from transformer.figures.figure_1 import COLOURS, Column, label, memory, sublayer_of
 
 WIDTH = 440
 COLUMN = 176
@@ -17,14 +18,6 @@ BOX, THIN, GAP, AIR = 42, 24, 8, 16
 """Heights of a box with two lines and with one, and of what is between boxes and sub-layers."""
 PLUS = 9
 """Radius of the circle in which a residual connection is added."""
-COLOURS = {
-    "embedding": "#CC79A7",
-    "attention": "#E69F00",
-    "feed-forward": "#56B4E9",
-    "norm": "#F0E442",
-    "output": "#009E73",
-}
-"""Okabe and Ito's; each box also says in words what it is."""
 LIT = "#A63600"
 """Vermilion, darkened: white on it has a contrast of 7."""
 
@@ -86,7 +79,7 @@ def architecture_svg(config: TransformerConfig, lit: Lit | None = None) -> str:
     words = architecture_words(config)
     if lit is not None:
         words = f"Standing out: {lit.place.replace('.', ' ')}, {lit.said}. {words}"
-    encoder = _Column(ENCODER, lit)
+    encoder = _Column(ENCODER, lit=lit)
     encoder.text("source tokens")
     encoder.arrow()
     source_embedding = encoder.box(
@@ -98,18 +91,15 @@ def architecture_svg(config: TransformerConfig, lit: Lit | None = None) -> str:
     _positions(encoder, config, "source.positions")
     _embedding_norm(encoder, config)
     start = encoder.open_stack()
-    _sublayer(encoder, config, "attention", "Self-attention", _heads(config), "encoder.self")
-    name = "encoder.feed-forward"
-    _sublayer(
-        encoder, config, "feed-forward", "Feed-forward", _feed_forward(config, "encoder"), name
-    )
+    _sublayer(encoder, config, "encoder", "self", _heads(config))
+    _sublayer(encoder, config, "encoder", "feed-forward", _feed_forward(config, "encoder"))
     encoder.close_stack(start, _layers(config.num_encoder_layers))
     if config.norm_after("encoder"):
         encoder.arrow()
         encoder.thin("norm", "Norm")
     top_of_encoder = encoder.up
 
-    decoder = _Column(DECODER, lit)
+    decoder = _Column(DECODER, lit=lit)
     decoder.text("target tokens so far")
     decoder.arrow()
     target_embedding = decoder.box(
@@ -121,13 +111,9 @@ def architecture_svg(config: TransformerConfig, lit: Lit | None = None) -> str:
     _positions(decoder, config, "target.positions")
     _embedding_norm(decoder, config)
     start = decoder.open_stack()
-    own, cross_name = "decoder.self", "decoder.cross"
-    _sublayer(decoder, config, "attention", "Masked self-attention", _heads(config), own)
-    cross = _sublayer(decoder, config, "attention", "Cross-attention", _heads(config), cross_name)
-    name = "decoder.feed-forward"
-    _sublayer(
-        decoder, config, "feed-forward", "Feed-forward", _feed_forward(config, "decoder"), name
-    )
+    _sublayer(decoder, config, "decoder", "self", _heads(config))
+    cross = _sublayer(decoder, config, "decoder", "cross", _heads(config))
+    _sublayer(decoder, config, "decoder", "feed-forward", _feed_forward(config, "decoder"))
     decoder.close_stack(start, _layers(config.num_decoder_layers))
     if config.norm_after("decoder"):
         decoder.arrow()
@@ -147,24 +133,25 @@ def architecture_svg(config: TransformerConfig, lit: Lit | None = None) -> str:
     decoder.text("probabilities of the next token")
 
     height = decoder.up + 4
-    lines = [*encoder.lines, *decoder.lines, _memory(top_of_encoder, cross)]
+    # A little below the middle: the residual connection ends nearby.
+    between = memory(encoder, top_of_encoder, decoder, cross - 6)
+    lines = [*encoder.lines, *decoder.lines, between]
     if config.share_embeddings:
         middle = (source_embedding + target_embedding) / 2
-        lines.append(_dashed(f"M{ENCODER + COLUMN} {middle}H{DECODER}"))
-        lines.append(_label((ENCODER + COLUMN + DECODER) / 2, middle + 6, "shared", size=10))
+        lines.append(_dashed(f"M{ENCODER + COLUMN} {-middle}H{DECODER}"))
+        lines.append(label((ENCODER + COLUMN + DECODER) / 2, middle + 6, "shared", size=10))
     if config.tie_embeddings:
         right = DECODER + COLUMN
-        lines.append(_dashed(f"M{right} {target_embedding}h14V{output}h-14"))
+        lines.append(_dashed(f"M{right} {-target_embedding}h14V{-output}h-14"))
         turned = (target_embedding + output) / 2
-        lines.append(_label(right + 24, turned, "tied", size=10, turn=True))
-    # Everything was measured from below; a picture is measured from above.
+        lines.append(label(right + 24, turned, "tied", size=10, turn=True))
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 {-height} {WIDTH} {height}" '
         f'width="{WIDTH}" role="img" '
         f'aria-label="{html.escape(words)}" '
         'style="max-width:100%;height:auto;font-family:inherit" fill="none" '
         'stroke="currentColor" stroke-width="1">'
-        f'<g transform="translate(0 {height}) scale(1 -1)">{"".join(lines)}</g></svg>'
+        f"{''.join(lines)}</svg>"
     )
 
 
@@ -186,112 +173,51 @@ def _positions(column: "_Column", config: TransformerConfig, name: str) -> None:
 
 
 def _sublayer(
-    column: "_Column", config: TransformerConfig, kind: str, title: str, sizes: str, name: str
+    column: "_Column", config: TransformerConfig, stack: str, sublayer: str, sizes: str
 ) -> float:
     """One sub-layer with its norm and its residual connection; where its middle is, from below."""
-    before = column.up - AIR / 2
-    if config.norms_first(name.partition(".")[0]):
+    kind, title = sublayer_of(stack, sublayer)
+    name, before = f"{stack}.{sublayer}", column.up - AIR / 2
+    if config.norms_first(stack):
         column.thin("norm", "Norm", f"{name}.norm")
         column.arrow(GAP)
         middle = column.box(kind, title, sizes, name)
         column.arrow(GAP)
-        add = column.plus(f"{name}.residual")
-        end = column.middle - PLUS
+        column.residual(before, column.plus(f"{name}.residual"), column.middle - PLUS)
     else:
         middle = column.box(kind, title, sizes, name)
         column.arrow(GAP)
         add = column.thin("norm", "Add and norm", f"{name}.norm", f"{name}.residual")
-        end = column.left
-    left = column.left - 9
-    column.lines.append(
-        f'<path d="M{column.middle} {before}H{left}V{add}H{end}" stroke-opacity=".55"/>'
-    )
-    column.lines.append(_head(end, add, "right"))
+        column.residual(before, add, column.left)
     column.arrow()
     return middle
-
-
-def _memory(top: float, cross: float) -> str:
-    """From the encoder's output to the decoder's cross-attention."""
-    between = (ENCODER + COLUMN + DECODER) / 2 - 3
-    middle = ENCODER + COLUMN / 2
-    # A little below the middle: the residual connection ends nearby.
-    end = cross - 6
-    path = f"M{middle} {top}v14H{between}V{end}H{DECODER}"
-    return f'<path d="{path}" stroke-width="1.5"/>' + _head(DECODER, end, "right")
 
 
 def _dashed(path: str) -> str:
     return f'<path d="{path}" stroke-dasharray="4 3"/>'
 
 
-def _head(x: float, y: float, way: str) -> str:
-    """The head of an arrow; y from below."""
-    path = (
-        f"M{x - 6} {y - 3.5}L{x} {y}L{x - 6} {y + 3.5}z"
-        if way == "right"
-        else (f"M{x - 3.5} {y - 6}L{x} {y}L{x + 3.5} {y - 6}z")
-    )
-    return f'<path d="{path}" fill="currentColor" stroke="none"/>'
-
-
-def _label(
-    x: float,
-    y: float,
-    text: str,
-    *,
-    size: int = 12,
-    bold: bool = False,
-    turn: bool = False,
-    white: bool = False,
-) -> str:
-    """Text around a point; y from below."""
-    weight = ' font-weight="600"' if bold else ""
-    turned = " rotate(-90)" if turn else ""
-    colour = "#ffffff" if white else "currentColor"
-    return (
-        f'<text transform="translate({x} {y}) scale(1 -1){turned}" font-size="{size}"{weight} '
-        f'text-anchor="middle" fill="{colour}" stroke="none">{html.escape(text)}</text>'
-    )
-
-
 @dataclass
-class _Column:
-    """Boxes stacked from below; ``up`` is where the next one starts, counted from below."""
+class _Column(Column):
+    """With boxes of one line or two, one of which may stand out."""
 
-    left: float
+    width: float = COLUMN
+    air: float = AIR
     lit: Lit | None = None
-    up: float = 4
-    lines: list[str] = field(default_factory=list)
-
-    @property
-    def middle(self) -> float:
-        return self.left + COLUMN / 2
-
-    def text(self, text: str) -> None:
-        self.lines.append(_label(self.middle, self.up + 4, text))
-        self.up += 18
-
-    def arrow(self, length: float = AIR) -> None:
-        end = self.up + length
-        self.lines.append(f'<path d="M{self.middle} {self.up}V{end - 2}"/>')
-        if length >= AIR:
-            self.lines.append(_head(self.middle, end, "up"))
-        self.up = end
 
     def box(self, kind: str, title: str, sizes: str, name: str) -> float:
         """A box with a title and sizes; returns where its middle is."""
         lit = self._frame(kind, BOX, name)
         said = self.lit.said if lit and self.lit is not None else sizes
-        self.lines.append(_label(self.middle, self.up + 25, title, size=13, bold=True, white=lit))
-        self.lines.append(_label(self.middle, self.up + 9, said, size=12, bold=lit, white=lit))
+        self.lines.append(label(self.middle, self.up + 25, title, size=13, bold=True, white=lit))
+        self.lines.append(label(self.middle, self.up + 9, said, bold=lit, white=lit))
         self.up += BOX
         return self.up - BOX / 2
 
     def thin(self, kind: str, text: str, *names: str) -> float:
         """A box with one line; returns where its middle is."""
         lit = self._frame(kind, THIN, *names)
-        self.lines.append(_label(self.middle, self.up + 8, text, size=12, bold=lit, white=lit))
+        self.lines.append(label(self.middle, self.up + 8, text, bold=lit, white=lit))
         self.up += THIN
         return self.up - THIN / 2
 
@@ -299,8 +225,8 @@ class _Column:
         """Where a residual connection is added; returns where its middle is."""
         middle, lit = self.up + PLUS, self._is_lit(name)
         fill = f' class="lit" fill="{LIT}" stroke-width="3"' if lit else ""
-        self.lines.append(f'<circle cx="{self.middle}" cy="{middle}" r="{PLUS}"{fill}/>')
-        self.lines.append(_label(self.middle, middle - 5, "+", size=15, white=lit))
+        self.lines.append(f'<circle cx="{self.middle}" cy="{-middle}" r="{PLUS}"{fill}/>')
+        self.lines.append(label(self.middle, middle - 5, "+", size=15, white=lit))
         self.up += 2 * PLUS
         return middle
 
@@ -317,8 +243,8 @@ class _Column:
                 else f'fill="{COLOURS[kind]}" fill-opacity=".25" stroke-opacity=".6"'
             )
             self.lines.append(
-                f'<rect x="{self.left}" y="{self.up}" width="{COLUMN}" height="{height}" rx="5" '
-                f"{look}/>"
+                f'<rect x="{self.left}" y="{-self.up - height}" width="{COLUMN}" '
+                f'height="{height}" rx="5" {look}/>'
             )
         return lit
 
@@ -329,10 +255,11 @@ class _Column:
         return start
 
     def close_stack(self, start: float, layers: str) -> None:
+        height = self.up - start + 18
         self.lines.append(
-            f'<rect x="{self.left - 15}" y="{start}" width="{COLUMN + 22}" '
-            f'height="{self.up - start + 18}" rx="9" stroke-opacity=".35"/>'
+            f'<rect x="{self.left - 15}" y="{-self.up - 18}" width="{COLUMN + 22}" '
+            f'height="{height}" rx="9" stroke-opacity=".35"/>'
         )
-        self.lines.append(_label(self.left + COLUMN - 26, self.up + 4, layers, bold=True))
-        self.lines.append(f'<path d="M{self.middle} {self.up}v18"/>')
+        self.lines.append(label(self.left + COLUMN - 26, self.up + 4, layers, bold=True))
+        self.lines.append(f'<path d="M{self.middle} {-self.up}v-18"/>')
         self.up += 18

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from pages.components.shared.inspection import Inspection, shown
 from pages.components.shell.text import probability
 from pages.components.widgets.word_map import MapBox
+from transformer.figures.figure_1 import sublayer_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,12 +59,12 @@ def map_boxes(
             "source.embedding",
         ),
         MapBox(
-            "encoder", "attention", "Self-attention",
+            "encoder", *sublayer_of("encoder", "self"),
             [_most(asked[step], encoder[looked[step]], source) for step in steps],
             f"{inside['encoder']}.self.softmax",
         ),
         MapBox(
-            "encoder", "feed-forward", "Feed-forward",
+            "encoder", *sublayer_of("encoder", "feed-forward"),
             [_change(asked[step], vectors[1:3], looked[step]) for step in steps],
             f"{inside['encoder']}.feed-forward.inner",
         ),
@@ -73,17 +74,17 @@ def map_boxes(
             "target.embedding",
         ),
         MapBox(
-            "decoder", "attention", "Masked self-attention",
+            "decoder", *sublayer_of("decoder", "self"),
             [_most(read[step], decoder[step], read) for step in steps],
             f"{inside['decoder']}.self.softmax",
         ),
         MapBox(
-            "decoder", "attention", "Cross-attention",
+            "decoder", *sublayer_of("decoder", "cross"),
             [_most(read[step], cross[step], source) for step in steps],
             f"{inside['decoder']}.cross.softmax",
         ),
         MapBox(
-            "decoder", "feed-forward", "Feed-forward",
+            "decoder", *sublayer_of("decoder", "feed-forward"),
             [_change(read[step], vectors[4:6], step) for step in steps],
             f"{inside['decoder']}.feed-forward.inner",
         ),

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pages.components.shell.mount import Widget
+from transformer.figures.figure_1 import COLOURS
 
 WIDGET = Widget("word_map", ("colours",))
 
@@ -48,7 +49,9 @@ def word_map(
         "source": list(source),
         "written": list(written),
         "weights": [[round(float(weight), 4) for weight in row] for row in weights],
-        "boxes": [vars(box) | {"numbers": list(box.numbers)} for box in boxes],
+        "boxes": [
+            vars(box) | {"numbers": list(box.numbers), "colour": COLOURS[box.kind]} for box in boxes
+        ],
         "layers": dict(layers),
     }
     WIDGET.draw(data=data, key=key, on_open_change=on_open)

@@ -1,6 +1,5 @@
 // A word, its answer, and Figure 1 with the numbers of the token of the answer that is pointed at.
 
-const KINDS = { embedding: "#CC79A7", attention: "#E69F00", "feed-forward": "#56B4E9", output: "#009E73" };
 const SIDES = { encoder: "Encoder reads", decoder: "Decoder writes" };
 
 export default function ({ data, parentElement, setTriggerValue }) {
@@ -47,7 +46,7 @@ function build(view) {
       const reads = box.title.startsWith("Cross") ? " reads" : "";
       const link = element("button", { type: "button", class: `box${reads}`, title: "How it is computed, on the Learn page" });
       link.onclick = () => view.open(box.name);
-      link.style.setProperty("--kind", KINDS[box.kind]);
+      link.style.setProperty("--kind", box.colour);
       const number = element("span");
       link.append(element("b", {}, box.title), number);
       stack.append(link);
