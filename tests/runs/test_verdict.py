@@ -115,16 +115,45 @@ def test_nothing_is_green_below_half_of_what_its_task_can_reach(name: str) -> No
     seen = seen_of(name)
     share, green = seen.last.exact_match or 0.0, verdict(seen).tone == "good"
     assert not (green and share < HALF * seen.reach)
-    # Nor is any of these, whatever its score: a run at the level of chance has learned nothing.
-    assert green == (name in ("healthy", "healthy-until-a-loss"))
+    # Nor is any other, whatever its score: a run at the level of chance has learned nothing.
+    reached = ("healthy", "healthy-until-a-loss", "memorised", "memorised-three-pairs")
+    assert green == (name in reached)
     if name in ("coins", "parity", "rate-too-high", "diverged", "one-pair-held-out"):
         assert goal_2(seen) != PASSED
 
 
 def goal_2(seen: Seen) -> str:
+    return beats_untrained(seen, baselines(seen))[0]
+
+
+def baselines(seen: Seen) -> list[float]:
     uniform = math.log(seen.config.model.target_vocab_size)
-    baselines = [seen.first.loss, seen.first.unigram, uniform]
-    return beats_untrained(seen, [loss for loss in baselines if loss is not None])[0]
+    every = (seen.first.loss, seen.first.unigram, uniform)
+    return [loss for loss in every if loss is not None]
+
+
+def test_goal_2_says_how_much_was_missing() -> None:
+    healthy = seen_of("healthy")
+    first = replace(healthy.first, exact_match=0.0, examples=1000, guess=0.0033)
+    few = replace(
+        healthy, first=first, last=replace(healthy.last, exact_match=0.009, examples=1000)
+    )
+    needed = few.needed
+    assert needed is not None
+    assert few.no_luck(needed, 1000)
+    assert not few.no_luck(needed - 1, 1000)
+    said = beats_untrained(few, baselines(few))[1]
+    assert f"9 of 1,000 answers right may be chance; {needed} would not be." in said
+    high = replace(healthy, last=replace(healthy.last, loss=min(baselines(healthy)) + 0.01))
+    assert (
+        f"would have to be below {min(baselines(high)):.3g}"
+        in beats_untrained(high, baselines(high))[1]
+    )
+
+
+def test_each_way_of_ending_has_a_sign_of_its_own() -> None:
+    kinds = ("learned", "partly", "not learned", "running", "unmeasured")
+    assert len({Verdict(kind, "").sign for kind in kinds}) == len(kinds)
 
 
 def test_a_few_answers_right_by_luck_beat_nothing() -> None:

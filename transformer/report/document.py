@@ -24,16 +24,18 @@ PAGE = """<!doctype html>
 <style>
 :root {{ color-scheme: light dark; --ink: #0d1116; --paper: #fff; --pale: #5b6470;
   --line: #d0d5db; --one: #0072b2; --two: #8a8a8a; --level: #d55e00; --good: #006b4f;
-  --bad: #b3261e; }}
+  --bad: #b3261e; --doubt: #b87a00; }}
 @media (prefers-color-scheme: dark) {{ :root {{ --ink: #e6eaef; --paper: #11151a;
   --pale: #a3adb8; --line: #3a424b; --one: #56b4e9; --two: #a0a0a0; --level: #e69f00;
-  --good: #5fd0a8; --bad: #ff9d94; }} }}
+  --good: #5fd0a8; --bad: #ff9d94; --doubt: #e69f00; }} }}
 @media print {{ :root {{ color-scheme: light; }} details > * {{ display: block; }} }}
 body {{ font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
   max-width: 1180px; margin: 1.5rem auto; padding: 0 1rem; }}
 h1 {{ margin-bottom: 0; }} .about {{ color: var(--pale); margin-top: .2rem; }}
 .verdict {{ font-size: 1.25rem; border-left: 5px solid var(--two); padding-left: .8rem; }}
 .good {{ border-color: var(--good); }} .bad {{ border-color: var(--bad); }}
+.doubt {{ border-color: var(--doubt); }} .note {{ border-color: var(--one); }}
+.none {{ border-left-style: dashed; }}
 .pair {{ display: flex; flex-wrap: wrap; gap: 1rem; }} .pair > figure {{ flex: 1 1 360px; }}
 figure {{ margin: 0; }} figcaption {{ font-weight: 600; }}
 svg text {{ fill: var(--ink); font-size: 12px; }} svg .grid {{ stroke: var(--line); }}

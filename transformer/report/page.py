@@ -31,7 +31,7 @@ def page_of(report: Report) -> bytes:
         about.insert(3, f"{report.seconds:,.0f} s")
     body = BODY.format(
         tone=report.verdict.tone,
-        verdict=text(str(report.verdict)),
+        verdict=text(f"{report.verdict.sign} {report.verdict}"),
         scores=_scores(scores),
         charts=_charts(report),
         sentences=_sentences(report),

@@ -1,5 +1,6 @@
 """What is known of a run: all that a verdict on it follows from. Loads no torch."""
 
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -95,6 +96,16 @@ class Seen:
         return self.trained and self.no_luck(self.right, self.examples)
 
     @property
+    def needed(self) -> int | None:
+        """The fewest right answers that chance does not explain; None where not even all do."""
+        if not self.no_luck(self.examples, self.examples):
+            return None
+        # More right answers are never more likely to be luck.
+        return bisect_left(
+            range(self.examples + 1), True, key=lambda right: self.no_luck(right, self.examples)
+        )
+
+    @property
     def too_few(self) -> bool:
         """Whether not even all answers right would tell learning from luck."""
-        return not self.own and not self.no_luck(self.examples, self.examples)
+        return not self.own and self.needed is None

@@ -18,17 +18,19 @@ from transformer.tasks.presets import PRESETS, defaults
 
 KINDS = {
     "learned": "good",
+    "memorised": "good",
     "partly": "doubt",
-    "memorised": "note",
-    "too few": "note",
-    "stopped": "note",
     "not learned": "bad",
     "diverged": "bad",
     "failed": "bad",
     "running": "note",
-    "unmeasured": "note",
+    "stopped": "note",
+    "too few": "none",
+    "unmeasured": "none",
 }
-"""What a verdict can be, and how it is meant; only "good" is ever shown in green."""
+"""What a verdict can be, and how it is meant."""
+SIGNS = {"good": "✓", "doubt": "◐", "bad": "✗", "note": "…", "none": "○"}
+"""How it is meant, told without colour: reached, partly, not reached, so far, nothing to go by."""
 WELL, HALF = 0.9, 0.5
 """Shares of what a task can reach from which a run has learned it, and has learned it partly."""
 STILL_FALLING = 0.85
@@ -65,8 +67,12 @@ class Verdict:
 
     @property
     def tone(self) -> str:
-        """ "good", "doubt", "bad" or "note"."""
+        """One of :data:`SIGNS`: "good", "doubt", "bad", "note" or "none"."""
         return KINDS[self.kind]
+
+    @property
+    def sign(self) -> str:
+        return SIGNS[self.tone]
 
     @property
     def next_step(self) -> str:
@@ -245,7 +251,7 @@ def _unless_alarmed(seen: Seen, found: Verdict) -> Verdict:
         return found
     cause = _first_clause(problems[0]["sentence"])
     return Verdict(
-        "partly" if found.kind == "learned" else found.kind,
+        "partly" if found.tone == "good" else found.kind,
         f"{found.sentence.rstrip('.')}; but a check failed: {lowered(cause)}.",
         _first_sentence(problems[0]["advice"]),
     )
@@ -403,15 +409,16 @@ def beats_untrained(seen: Seen, baselines: Sequence[float]) -> tuple[str, str]:
     lower = seen.last.loss < min(baselines)
     if lower and seen.better_than_chance:
         return PASSED, f"lower loss, and more answers right than chance explains, on {where}."
-    if seen.last.loss > seen.evaluations[0][1]:
-        story = f"the loss on {where} is higher than that of the untrained model."
+    loss, before = f"{seen.last.loss:.3g}", seen.evaluations[0][1]
+    if seen.last.loss > before:
+        story = f"the loss on {where}, {loss}, is higher than the untrained model's, {before:.3g}."
     elif not lower:
-        story = f"on {where} the loss is not below all of these."
-    elif seen.too_few and seen.right == seen.examples:
-        story = f"{seen.examples} held-out pairs are too few to tell it from luck."
+        story = f"the loss on {where}, {loss}, would have to be below {min(baselines):.3g}."
+    elif seen.needed is None:
+        story = f"{seen.examples} pairs are too few to tell it from luck."
     else:
         story = (
-            f"the loss on {where} is lower, but {seen.right:,} of {seen.examples:,} right answers "
-            "may be chance."
+            f"the loss is lower, but {seen.right:,} of {seen.examples:,} answers right may be "
+            f"chance; {seen.needed:,} would not be."
         )
     return FAILED if ended else PENDING, story

@@ -34,13 +34,14 @@ def goals_panel(run: Run, seen: Seen) -> None:
         )
 
 
-def states(seen: Seen) -> list[str]:
-    """How the three goals stand."""
+def states(seen: Seen) -> list[tuple[str, str]]:
+    """How the three goals stand, each with the numbers that say why; empty where its name does."""
     overfit, reload = seen.goals.overfit, seen.goals.reload
+    better, why = beats_untrained(seen, [loss for _, loss, _ in _baselines(seen)])
     return [
-        PENDING if overfit is None else overfit.state,
-        beats_untrained(seen, [loss for _, loss, _ in _baselines(seen)])[0],
-        PENDING if reload is None else reload.state,
+        (PENDING if overfit is None else overfit.state, ""),
+        (better, why.rstrip(".") if better == FAILED else ""),
+        (PENDING if reload is None else reload.state, ""),
     ]
 
 

@@ -10,8 +10,6 @@ from transformer.runs.checked import Checked
 from transformer.runs.goals import PASSED
 from transformer.runs.verdict import Verdict
 
-SIGNS = {"good": "✓", "doubt": "◐", "bad": "✗", "note": "●"}
-
 
 def verdict_line(found: Verdict) -> None:
     """The sentence, and what to do next."""
@@ -19,25 +17,25 @@ def verdict_line(found: Verdict) -> None:
     advice = f' <span class="next">{escape(found.advice)}</span>' if found.advice else ""
     st.html(
         f'<p class="run-verdict {found.tone}" role="status">'
-        f'<span class="sign" aria-hidden="true">{SIGNS[found.tone]}</span> '
+        f'<span class="sign" aria-hidden="true">{found.sign}</span> '
         f"<b>{escape(sentence)}{colon}</b>{escape(rest)}{advice}</p>"
     )
 
 
-def evidence_line(state: str, goals: Sequence[str], checked: Checked | None) -> None:
+def evidence_line(state: str, goals: Sequence[tuple[str, str]], checked: Checked | None) -> None:
     """How the run ended, the three goals and what the checks found, each in a few words.
 
     Args:
-        goals: the states of the three; none where there is nothing to show yet.
+        goals: the states of the three, and why; none where there is nothing to show yet.
     """
     parts = [f"<li>{escape(state)}</li>"]
     if goals:
-        if set(goals) == {PASSED}:
+        if {state for state, _ in goals} == {PASSED}:
             parts.append(f'<li class="passed">{MARKS[PASSED]} three goals passed</li>')
         else:
             parts += [
-                f'<li class="{state}">{MARKS[state]} {name}: {state}</li>'
-                for name, state in zip(GOAL_NAMES, goals, strict=True)
+                f'<li class="{state}">{MARKS[state]} {name}: {escape(why or state)}</li>'
+                for name, (state, why) in zip(GOAL_NAMES, goals, strict=True)
             ]
         checks = "No checks yet" if checked is None else checked.summary
         alarm = ' class="failed"' if checked is not None and checked.alarms else ""
