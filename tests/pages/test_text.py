@@ -2,7 +2,7 @@
 
 import pytest
 
-from pages.components.shell.text import full_stop, probability
+from pages.components.shell.text import full_stop, probability, told_apart
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,18 @@ def test_only_what_is_certain_shows_as_all_or_nothing(share: float, shown: str) 
 )
 def test_a_sentence_has_one_full_stop(text: str, end: str) -> None:
     assert full_stop(text) == end
+
+
+def test_names_that_differ_beyond_the_cut_still_do() -> None:
+    names = [
+        "Reverse letters (small, learning rate 0.02)",
+        "Reverse letters (small, learning rate 0.01)",
+        "Reverse letters (small, learning rate 0.01, warm-up 0)",
+        "Sort letters (small, with a very long note about what it is for)",
+        "short",
+    ]
+    shown = told_apart(names, 26)
+    assert shown[:3] == ["Reverse l…0.02)", "Reverse l…0.01)", "Reverse l…0.01, warm-up 0)"]
+    assert shown[3:] == names[3:]  # the first words say which it is
+    assert told_apart(["x" * 60, "x" * 60 + "y"], 26) == ["xxxxxxxxx…x", "xxxxxxxxx…y"]
+    assert told_apart([names[0]] * 2, 26) == [names[0]] * 2  # nothing tells them apart

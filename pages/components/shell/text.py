@@ -2,6 +2,8 @@
 
 import html
 import re
+from collections.abc import Sequence
+from itertools import pairwise
 
 from transformer.vocabulary.vocabulary import printable, visible
 
@@ -10,6 +12,8 @@ MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:^=&@/\"'])")
 # an invisible joiner in between stops it.
 JOINED = re.compile(r"(?<=[-<>=~])(?=[-<>=~])|(?<=:)(?=/)|(?<=www)(?=\.)|(?<=@)|(?<=:)(?=\w)", re.I)
 JOINER = "\u2060"
+BEGINNING, DIFFERENCE = 9, 12
+"""Characters of a long name's beginning that stay, and of room for what tells it from another."""
 
 
 def plain(text: str) -> str:
@@ -56,6 +60,28 @@ def probability(share: float) -> str:
     if 0 < share < 0.00005:
         return "< 0.01 %"
     return f"{100 * share:.2f} %"
+
+
+def told_apart(names: Sequence[str], most: int) -> list[str]:
+    """Names cut to ``most`` characters so that those that differ still do.
+
+    A name that only differs from another beyond the cut is shown by its beginning and by the words
+    in which it differs; whoever cuts its end takes nothing from that.
+    """
+    ordered, shared = sorted(set(names)), dict.fromkeys(names, 0)
+    for one, other in pairwise(ordered):
+        pairs = enumerate(zip(one, other, strict=False))
+        alike = next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
+        shared[one], shared[other] = max(shared[one], alike), max(shared[other], alike)
+
+    def cut(name: str) -> str:
+        differs = min(shared[name], len(name) - 1)
+        if len(name) <= most or differs < most - DIFFERENCE:
+            return name
+        word = name.rfind(" ", differs - DIFFERENCE, differs + 1) + 1 or differs
+        return f"{name[:BEGINNING].rstrip()}…{name[word:]}"
+
+    return [cut(name) for name in names]
 
 
 def full_stop(text: str) -> str:

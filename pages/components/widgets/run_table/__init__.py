@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pages.components.shell.mount import Widget
-from pages.components.shell.text import compact, number, percent, seconds
+from pages.components.shell.text import compact, number, percent, seconds, told_apart
 from transformer.runs.directory import ACTIVE
 from transformer.runs.table import DAMAGED, Summary
 
@@ -12,8 +12,16 @@ WIDGET = Widget("run_table")
 TONES = {"failed": "bad", "diverged": "bad", DAMAGED: "bad", "interrupted": "odd"}
 
 
-def row(summary: Summary, owned: bool) -> dict[str, Any]:
-    """One run as the table shows it: texts, but for the time, which the browser words."""
+MOST_OF_A_NAME = 26
+"""Characters of a run's name that a line shows at least."""
+
+
+def row(summary: Summary, owned: bool, short: str = "") -> dict[str, Any]:
+    """One run as the table shows it: texts, but for the time, which the browser words.
+
+    Args:
+        short: its name where there is no room for all of it.
+    """
 
     def told(value: float | None, words: Callable[[float], str], before: str = "") -> str:
         return "" if value is None else before + words(value)
@@ -24,6 +32,7 @@ def row(summary: Summary, owned: bool) -> dict[str, Any]:
     return {
         "id": summary.id,
         "name": summary.title,
+        "short": short or summary.title,
         "author": summary.author,
         "private": owned and summary.private,
         "parent": summary.parent,
@@ -72,9 +81,12 @@ def run_table(
             a run to watch; session state under ``key`` then has it as ["chosen"] (all ids and a
             turn), ["order"] or ["watch"] (an id).
     """
+    names = told_apart([summary.title for summary in summaries], MOST_OF_A_NAME)
     WIDGET.draw(
         data={
-            "rows": [row(summary, owned) for summary in summaries],
+            "rows": [
+                row(summary, owned, short) for summary, short in zip(summaries, names, strict=True)
+            ],
             "chosen": list(chosen),
             "turn": turn,
             "order": order,

@@ -107,6 +107,15 @@ function makeRow(view, id) {
   return row;
 }
 
+// A name that a line would cut to what another is cut to is shown by what tells them apart.
+function fillName(button, { name, short }) {
+  if (button.dataset.shown === `${name}\n${short}`) return;
+  button.dataset.shown = `${name}\n${short}`;
+  button.setAttribute("aria-label", name);
+  if (name === short) button.textContent = name;
+  else button.replaceChildren(element("span", { class: "whole" }, name), element("span", { class: "cut" }, short));
+}
+
 // The loss from the first update to the last, from 0 up to its highest.
 function drawCurve(picture, points) {
   const text = JSON.stringify(points);
@@ -129,8 +138,9 @@ function fill(row, run, chosen, full) {
   box.disabled = !chosen && full;
   box.setAttribute("aria-label", `Compare ${run.name}`);
   row.classList.toggle("chosen", chosen);
-  set(".name button", run.name);
-  row.querySelector(".name button").disabled = run.damaged;
+  const name = row.querySelector(".name button");
+  fillName(name, run);
+  name.disabled = run.damaged;
   set(".name .small", [
     run.author ? `by ${run.author}` : "", run.private ? "private" : "", run.parent ? `trained on from ${run.parent}` : "", run.notes,
   ].filter(Boolean).join(" · "));
@@ -152,7 +162,7 @@ function fill(row, run, chosen, full) {
   set(".when", run.created ? WHEN.format(new Date(1000 * run.created)) : "");
   // What does not fit into the line is there under the pointer, and below for a run that is chosen.
   for (const cell of row.children) {
-    const words = [...cell.querySelectorAll("button, span")].map((part) => part.textContent).filter(Boolean);
+    const words = [...cell.querySelectorAll("button, span:not(.whole, .cut)")].map((part) => part.ariaLabel ?? part.textContent).filter(Boolean);
     if (words.length) cell.title = words.join(" · ");
   }
   for (const cell of row.children) cell.classList.toggle("blank", !cell.textContent && !cell.querySelector("input"));
