@@ -1,11 +1,13 @@
 """Beside every page: the current model, the way to the other pages, and the runs at work."""
 
 from html import escape
+from pathlib import Path
 
 import streamlit as st
 
 from pages.components.shell import browser, current, models
 from pages.components.shell.known_runs import known_runs
+from pages.components.shell.teacher import for_teachers
 from pages.components.shell.text import Html, plain
 from transformer.runs import queue
 from transformer.runs.directory import ACTIVE
@@ -42,6 +44,7 @@ class Sidebar:
             self.links = st.empty()
             _runs_at_work(page)
             _your_name()
+            for_teachers(next((Path(path).stem for path, name, _ in PAGES[1:] if name == page), ""))
         self.drawn = self._now()
         self._draw()
 
