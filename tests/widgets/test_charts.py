@@ -220,7 +220,7 @@ def test_a_logarithmic_loss_shows_a_loss_of_nothing_at_the_bottom(bare: Bare) ->
     shown = bare(LIVE, data)
     shown.page.get_by_label("logarithmic loss").check()
     heights = numbers(shown.page, ".plot.loss circle.evaluation", "cy")
-    assert max(heights) == heights[-1] == 158  # of the axis
+    assert max(heights) == heights[-1] == 142  # of the axis
     # Equal ratios are equal distances.
     labels = shown.page.locator(".plot.loss text[text-anchor=end]:not(.level)").all_text_contents()
     ticks = [float(text) for text in labels]

@@ -117,6 +117,19 @@ def test_steps_are_walked_by_keys_and_tell_where_one_is(bare: Bare) -> None:
     assert shown.sent[-1] == ["state", "place", "step=3&look=1.1"]
 
 
+def test_a_deeper_model_that_comes_next_shows_its_own_last_layer(bare: Bare) -> None:
+    deep = side()
+    shown = bare(STEPS, message(replace(deep, attention=deep.attention[:, :1])))
+    layers = shown.page.get_by_label("Layer", exact=True)
+    expect(layers).to_have_value("0")
+    shown.draw(message(deep))
+    expect(layers).to_have_value("1")
+    layers.select_option("0")
+    shown.page.wait_for_function("window.sent.at(-1)?.[2].includes('look=0.mean')")
+    layers.select_option("1")
+    shown.page.wait_for_function("!window.sent.at(-1)[2].includes('look')")
+
+
 def test_candidates_are_cut_as_the_library_cuts(bare: Bare) -> None:
     shown = bare(STEPS, message(place="step=2&temperature=2&top_k=6&top_p=0.9"))
     row = torch.from_numpy(side().logits[1])

@@ -51,6 +51,13 @@ class Head(NamedTuple):
         return f"{KINDS[self.kind][1].format(self.layer)}.{name}"
 
 
+def shown_first(config: TransformerConfig) -> Head:
+    """What every page opens on: of the cross-attention, which links what is written to what is
+    read, the last layer, which is nearest to the answer. Scripts of widgets do the same.
+    """
+    return Head("cross", config.num_decoder_layers - 1, 0)
+
+
 def all_heads(config: TransformerConfig) -> list[Head]:
     """Every head of a model: encoder, decoder, cross, each from the first layer up."""
     layers = {

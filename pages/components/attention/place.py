@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages.components.shell import address
 from pages.components.shell.address import Message
-from transformer.analysis.heads import Head, all_heads
+from transformer.analysis.heads import Head, all_heads, shown_first
 from transformer.config import TransformerConfig
 
 FIELDS = (
@@ -79,15 +79,13 @@ def go_to(head: Head) -> None:
 def chosen_head(config: TransformerConfig) -> Head | None:
     """The head shown large; None where that is a mean over several."""
     name = st.session_state["head"]
-    if not name:
-        return Head("cross", config.num_decoder_layers - 1, 0)  # as the explorer's script does
     try:
         head = Head.parse(name)
     except ValueError:
-        return None if "mean" in name else Head("cross", config.num_decoder_layers - 1, 0)
+        return None if "mean" in name else shown_first(config)
     layers = config.num_encoder_layers if head.kind == "encoder" else config.num_decoder_layers
     if head.layer >= layers or head.head >= config.num_heads:
-        return Head("cross", config.num_decoder_layers - 1, 0)
+        return shown_first(config)
     return head
 
 

@@ -62,7 +62,7 @@ class Side:
         return [kind.weights.shape for kind in self.kinds]
 
 
-def pack(sides: Sequence[Side], told: Message, compact: bool = False, look_for: str = "") -> bytes:
+def pack(sides: Sequence[Side], told: Message, look_for: str = "") -> bytes:
     """What the browser gets: a header, then all weights."""
     header = {
         "sides": [_side(side) for side in sides],
@@ -71,7 +71,6 @@ def pack(sides: Sequence[Side], told: Message, compact: bool = False, look_for: 
         "noDifference": _why_no_difference(sides),
         "place": told.value,
         "turn": told.turn,
-        "compact": compact,
         "lookFor": look_for,
     }
     kinds = [kind for side in sides for kind in side.kinds]
@@ -120,7 +119,6 @@ def attention_explorer(
     *,
     key: str,
     told: Message = NOTHING_TOLD,
-    compact: bool = False,
     look_for: str = "",
     on_place: Callable[[], None] | None = None,
     on_numbers: Callable[[], None] | None = None,
@@ -130,7 +128,6 @@ def attention_explorer(
     Args:
         sides: one, or two to compare.
         told: where to be, as ``head=…&cell=…``; obeyed when its turn is a new one.
-        compact: only the large map, without the grid and the lines.
         look_for: what the task's attention should show, in a sentence or two.
         on_place: called when the person has moved; session state under ``key`` then has
             ``["place"]``, written as ``told``.
@@ -138,7 +135,7 @@ def attention_explorer(
             then the place, with that cell.
     """
     WIDGET.draw(
-        data=pack(sides, told, compact, look_for),
+        data=pack(sides, told, look_for),
         key=key,
         on_place_change=on_place or (lambda: None),
         on_numbers_change=on_numbers or (lambda: None),

@@ -52,7 +52,6 @@ function tagStyle(root) {
 
 function build(view) {
   const { root } = view;
-  root.classList.toggle("compact", view.compact);
   // The grids above the head, not beside it, and the card below, where the map needs the width.
   root.classList.toggle("wide", view.longest > LONG);
   root.classList.toggle("pair", view.sides.length > 1);
@@ -60,18 +59,14 @@ function build(view) {
   view.linesCanvas = view.lines = null;
   view.large = element("div", { class: "large" });
   view.readout = element("p", { class: "readout", "aria-live": "polite" });
-  if (!view.compact) root.append(buildGrid(view));
-  root.append(view.large);
-  if (!view.compact) root.append(buildCard(view), buildFolds(view));
+  root.append(buildGrid(view), view.large, buildCard(view), buildFolds(view));
   fitRoom(view);
   buildLarge(view);
-  if (!view.compact) {
-    paintGrid(view);
-    markGrid(view);
-    markOff(view);
-    if (view.asLines) needLines(view);
-    watch(view);
-  }
+  paintGrid(view);
+  markGrid(view);
+  markOff(view);
+  if (view.asLines) needLines(view);
+  watch(view);
   view.room = view.large.clientWidth;
   drawLarge(view);
   light(view);
@@ -127,7 +122,6 @@ function buildLarge(view) {
   const part = (name, attributes) => (view.parts[name] = element("div", { class: name, ...attributes }));
   view.parts = {};
   const parts = [part("about"), part("maps"), part("key")];
-  if (view.compact) parts.splice(2, 0, view.readout);
   if (view.sides.length > 1) parts.splice(1, 0, buildSideSwitch(view));
   view.large.replaceChildren(...parts);
   const line = element("div", { class: "line" });
@@ -135,7 +129,6 @@ function buildLarge(view) {
   view.label = element("p", { class: "label" });
   line.append(view.label);
   view.parts.about.append(view.title, line);
-  if (view.compact) return;
   line.append(...buildSwitches(view));
   view.large.append(part("lines"));
 }
@@ -147,6 +140,9 @@ function drawLarge(view) {
   const place = [...view.parts.maps.querySelectorAll("[tabindex]")].indexOf(focused);
   view.maps = [];
   view.title.textContent = headTitle(view, choice);
+  const off = view.without.has(headName(choice));
+  if (off) view.title.append(element("span", { class: "badge" }, "switched off"));
+  view.parts.maps.classList.toggle("off", off);
   // Its line is there without one too, or the map would jump as one sweeps over the heads.
   view.label.textContent = view.labels[headName(choice)] ?? "";
   const shows = view.sides.length < 2 ? [""] : view.show ? [view.show] : ["", "b"];
@@ -156,7 +152,6 @@ function drawLarge(view) {
   for (const drawn of view.maps) markPicked(view, drawn);
   if (place >= 0) view.parts.maps.querySelectorAll("[tabindex]")[place]?.focus();
   fillKey(view, kind);
-  if (view.compact) return;
   sayFinding(view, choice);
   view.sayHidden();
   fillTable(view);
@@ -179,6 +174,7 @@ function buildSwitches(view) {
     const name = headName(view.choice);
     if (!view.without.delete(name)) view.without.add(name);
     markOff(view);
+    if (view.lines) buildChips(view);
     drawLarge(view);
     view.tell();
   };
@@ -380,7 +376,6 @@ function light(view) {
   for (const drawn of view.maps) paintCursor(view, drawn);
   // Text has the page laid out and painted anew, so it does not hold up the frame with the cursor.
   view.saying ??= setTimeout(() => sayPointed(view));
-  if (view.compact) return;
   lightGrid(view);
   drawLines(view);
 }
@@ -391,5 +386,5 @@ function sayPointed(view) {
     .map((drawn) => (view.maps.length > 1 ? `${sideTitle(view, drawn.show)}: ` : "") + readOut(view, drawn))
     .join("\n");
   if (view.readout.textContent !== says) view.readout.textContent = says; // else it would be read out again
-  if (!view.compact) saySum(view);
+  saySum(view);
 }

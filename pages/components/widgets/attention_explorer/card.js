@@ -25,7 +25,8 @@ function sayFinding(view, choice) {
   if (!view.does) return;
   const name = headName(choice);
   const mean = "A mean over several heads. Choose one head to read what it does.";
-  view.does.textContent = isHead(choice) ? view.findings[name] ?? "Nothing is known of it." : mean;
+  const off = view.without.has(name) ? "Switched off: it still looks like this, and what it writes is not used. " : "";
+  view.does.textContent = off + (isHead(choice) ? view.findings[name] ?? "Nothing is known of it." : mean);
 }
 
 // The cell that is spoken of: the one pointed at, else the one kept.

@@ -89,7 +89,8 @@ function buildChips(view) {
       const square = element("span", { class: "square", "aria-hidden": "true" });
       square.style.background = one.colour;
       const label = view.labels[name];
-      chip.append(square, headTitle(view, one) + (label ? `: ${label}` : ""));
+      const power = view.without.has(name) ? " (switched off)" : "";
+      chip.append(square, headTitle(view, one) + power + (label ? `: ${label}` : ""));
       chip.onclick = () => {
         if (off.has(name)) off.delete(name);
         else off.add(name);

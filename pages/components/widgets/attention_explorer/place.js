@@ -25,6 +25,7 @@ function exists(view, choice) {
   return Boolean(kind) && within(choice.layer, kind.shape[0]) && within(choice.head, kind.shape[1]);
 }
 
+// As every page does: cross-attention, the last layer, its first head (see analysis/heads.py).
 function firstChoice(view) {
   const kind = view.sides[0].kinds.at(-1);
   return { kind: kind.id, layer: kind.shape[0] - 1, head: 0 };
@@ -38,7 +39,7 @@ function readPlace(view, text) {
   const hide = parseFloat(given.get("hide"));
   view.choice = exists(view, choice) ? choice : firstChoice(view);
   view.added = added.filter((one) => exists(view, one)).slice(0, HEAD_COLOURS.light.length - 1);
-  view.asLines = given.get("view") === "lines" && !view.compact;
+  view.asLines = given.get("view") === "lines";
   view.isolated = given.get("alone") === "1";
   view.off = new Set((given.get("off") ?? "").split(" ").filter((name) => exists(view, parseHead(name))));
   view.cell = row >= 0 && column >= 0 ? [row, column] : null;
@@ -54,7 +55,7 @@ const isHead = ({ layer, head }) => layer !== MEAN && head !== MEAN;
 
 function writePlace(view) {
   const all = {
-    head: headName(view.choice),
+    head: headName(view.choice) === headName(firstChoice(view)) ? "" : headName(view.choice), // so that another model shows its own
     view: view.asLines ? "lines" : "",
     with: view.added.map(headName).join(" "),
     alone: view.isolated ? "1" : "",
@@ -70,7 +71,7 @@ function writePlace(view) {
 }
 
 // Whether each map is shaded up to its largest weight: as chosen, else for a long input.
-const isStretched = (view) => (view.shade ? view.shade === "largest" : !view.compact && view.longest > LONG);
+const isStretched = (view) => (view.shade ? view.shade === "largest" : view.longest > LONG);
 
 // The heads on display with their colours; a kind without any shows its last layer's mean in grey.
 function displayed(view) {

@@ -111,6 +111,7 @@ function walk(view, step) {
 
 function look(view, change) {
   Object.assign(view.look, change);
+  clampPlace(view);
   drawSource(view);
   tellSoon(view);
 }

@@ -1,6 +1,7 @@
 // Where a person is: step, temperature, cuts, seed, the head looked at. It goes into the page's
 // address, written as the address writes it: step=3&temperature=0.8&seed=7
 
+const LAST = Infinity;
 const NEUTRAL = { temperature: 1, topK: 0, topP: 1 };
 
 const isNeutral = ({ temperature, topK, topP }) => temperature === NEUTRAL.temperature && !topK && topP === NEUTRAL.topP;
@@ -17,12 +18,13 @@ function readPlace(view, text) {
   view.seed = given.get("seed") ? Number(given.get("seed")) : null; // null: greedily
   view.sums = given.get("sums") === "1" || !isNeutral(view.settings); // what is cut shows in the sums
   const [layer, head] = (given.get("look") ?? "").split(".");
-  view.look = { layer: layer ? Number(layer) : Infinity, head: /^\d+$/.test(head) ? Number(head) : MEAN };
+  // The last layer, of whatever model comes, until another is chosen: as on every page.
+  view.look = { layer: layer ? Number(layer) : LAST, head: /^\d+$/.test(head) ? Number(head) : MEAN };
 }
 
 function writePlace(view) {
   const { temperature, topK, topP } = view.settings;
-  const last = view.look.layer === view.data.sides[0].layers - 1 && view.look.head === MEAN;
+  const last = view.look.layer === LAST && view.look.head === MEAN;
   const all = {
     step: view.step + 1,
     temperature: temperature === NEUTRAL.temperature ? "" : plainNumber(temperature),
@@ -30,16 +32,18 @@ function writePlace(view) {
     top_p: topP === NEUTRAL.topP ? "" : plainNumber(topP),
     seed: view.seed ?? "",
     sums: view.sums && isNeutral(view.settings) ? "1" : "",
-    look: last ? "" : `${view.look.layer}.${view.look.head}`,
+    look: last ? "" : `${layerOf(view)}.${view.look.head}`,
   };
   return new URLSearchParams(Object.entries(all).filter(([, value]) => value !== "")).toString();
 }
+
+const layerOf = (view) => Math.min(view.look.layer, view.data.sides[0].layers - 1);
 
 // What cannot be, falls back: a link may come from a longer output or a deeper model.
 function clampPlace(view) {
   const { sides } = view.data;
   view.steps = Math.max(...sides.map((side) => side.ids.length));
   view.step = Math.min(Math.max(view.step || 0, 0), view.steps - 1);
-  view.look.layer = Math.min(view.look.layer, sides[0].layers - 1);
+  if (view.look.layer >= sides[0].layers - 1) view.look.layer = LAST;
   if (view.look.head !== MEAN && view.look.head >= sides[0].heads) view.look.head = MEAN;
 }

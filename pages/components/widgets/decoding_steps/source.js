@@ -36,6 +36,6 @@ function drawLooks(view) {
     view.layers.replaceChildren(...options(layers, "layer"));
     view.heads.replaceChildren(element("option", { value: MEAN }, "mean over the heads"), ...(heads > 1 ? options(heads, "head") : []));
   }
-  view.layers.value = view.look.layer;
+  view.layers.value = layerOf(view);
   view.heads.value = view.look.head;
 }

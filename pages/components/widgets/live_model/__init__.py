@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MOST_PARAMETERS = 3_000_000
 LONGEST_OUTPUT = 256
 """Tokens after which an output is cut that finds no end."""
-EXPLORER = {"labels": {}, "noDifference": "", "compact": False, "lookFor": ""}
+EXPLORER = {"labels": {}, "noDifference": "", "lookFor": ""}
 """What the explorer's message says beside the maps."""
 
 BODY = """<p>{about} Everything runs in this page, without a server. Type an input,

@@ -5,7 +5,7 @@
 // cursor (a place on the x axis, or null), whole() (the range without a zoom), redraw() and, for
 // when only the cursor has moved, moved(); it may have picked(place), for a click.
 
-const FRAME = { height: 196, left: 58, right: 16, top: 16, bottom: 38 }; // pixels around a chart
+const FRAME = { height: 180, left: 58, right: 16, top: 16, bottom: 38 }; // pixels around a chart
 
 // --- numbers as text ---
 
