@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from pages.components.runs.actions import duplicate
-from pages.components.runs.controls import afterwards, undo_delete
+from pages.components.runs.controls import afterwards, controls, undo_delete
 from pages.components.runs.view import evidence_view, links, state_view
 from pages.components.shell import address, browser, current
 from pages.components.shell.clock import when
@@ -176,6 +176,7 @@ def watch(run: Run) -> None:
     if not live:
         state_view(run)
         with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+            controls(run, run.status())
             if run.checkpoints():
                 links(run)
             duplicate(run)

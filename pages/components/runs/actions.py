@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from pages.components.runs.controls import afterwards, attempt, controls
+from pages.components.runs.controls import afterwards, attempt, controls, trouble
 from pages.components.shell import browser
 from pages.components.shell.frame import problem
 from pages.components.shell.text import plain
@@ -81,6 +81,7 @@ def run_actions(run: Run, summary: Summary, go_to: Callable[[str], None]) -> Non
     # Of a damaged run one cannot ask more than that it goes.
     status = run.status() if sound else Status(DAMAGED)
     controls(run, status)
+    trouble(run)
     if browser.may_control(run):
         _about(run, summary)
         if status.state not in (*ACTIVE, "queued"):

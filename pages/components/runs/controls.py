@@ -32,11 +32,13 @@ def attempt(run: Run, action: Callable[..., Any], *arguments: Any) -> None:
 
 
 def controls(run: Run, status: Status) -> None:
-    """The buttons that fit the run's state."""
+    """The buttons that fit the run's state; ``trouble`` says what went wrong with one."""
     if not browser.may_control(run):
-        st.caption("Only the browser that started this run can control it.")
+        st.caption("Only the browser that started this run can control it.", width="content")
         return
-    with st.container(horizontal=True, key=f"controls {run.id}"):
+    if status.state not in ("queued", *ACTIVE, *RESUMABLE):
+        return
+    with st.container(horizontal=True, width="content", key=f"controls {run.id}"):
         if status.state in ("starting", "running"):
             # First, since it comes where Resume was: a double click there must not stop the run.
             _button(run, "Pause", ":material/pause:", _tell, "pause")
@@ -47,6 +49,10 @@ def controls(run: Run, status: Status) -> None:
             _button(run, "Resume", ":material/play_arrow:", continuation.resume)
         if status.state in ACTIVE and _overdue(run):
             _button(run, "End it at once", ":material/dangerous:", queue.kill)
+
+
+def trouble(run: Run) -> None:
+    """What went wrong when something was done with the run, beside it."""
     refused = st.session_state.get("run problem")
     if refused is not None and refused[0] == run.id:
         problem(refused[1])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from pages.components.runs.actions import advised
-from pages.components.runs.controls import controls
+from pages.components.runs.controls import controls, trouble
 from pages.components.runs.goals import goals_panel, states
 from pages.components.runs.hand_in import hand_in
 from pages.components.runs.health import checks_panel
@@ -163,7 +163,9 @@ def _state(run: Run, seen: Seen, history: History) -> None:
         where = f", at step {history.last_step():,}{took}" if history.evaluations else ""
         goals = states(seen) if history.evaluations and not live else []
         evidence_line(f"{words}{where}.", goals, seen.checked)
-    controls(run, status)
+    if live:
+        controls(run, status)
+    trouble(run)
     if status.reason and not live:
         if status.state != "failed":  # there the verdict says it
             shown = st.info if status.state in ("paused", "stopped") else st.error
