@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.support.own_models import own
+from tests.support.own_models import Heads, own
 from tests.support.random_models import SWITCHED, random_model, small_config
 from transformer.config import TransformerConfig
 from transformer.doctor import doctor
@@ -147,6 +147,18 @@ def test_a_bug_in_another_hand_is_proven(bug: str) -> None:
     site = report.departures[0].site
     assert site is not None
     assert site.file == "own_models.py"
+
+
+@pytest.mark.parametrize(("stack", "part"), [("encoder", "enc"), ("decoder", "dec")])
+def test_a_bug_in_one_stack_alone_is_proven_there(stack: str, part: str) -> None:
+    model = own(layers=1, d=8, heads=2)
+    for module in model.get_submodule(part).modules():
+        if isinstance(module, Heads):
+            module.c = module.c | {"bug": "axis"}
+    (departure,) = doctor(model).departures
+    assert (departure.fault, departure.certainty) == ("softmax-over-queries", "proven")
+    assert departure.where.startswith(stack)
+    assert f"in the {stack} of our model" in departure.evidence
 
 
 def test_what_no_fault_explains_is_told_with_its_place() -> None:

@@ -170,13 +170,31 @@ def planted(reference: Reference, names: list[str]) -> Transformer | None:
         faulty.encoder.__class__ = Encoder
     if "layers-reuse-input" in names and reference.reused == ["encoder"]:
         faulty.decoder.__class__ = Decoder
+    if reference.scope:
+        other = "decoder" if reference.scope == "encoder" else "encoder"
+        setattr(faulty, other, getattr(own_modules(reference.model), other))
     return faulty
 
 
 def _reproduced(
     reference: Reference, recording: Recording, ending: str, shown: list[str], search: bool
 ) -> tuple[list[str], Distance]:
-    """The fewest faults that make ours equal to theirs, those that the reading shows first."""
+    """The fewest faults that make ours equal to theirs: everywhere, or in one stack alone."""
+    kept: list[tuple[list[str], Distance]] = []
+    for scope in ("", "encoder", "decoder"):
+        reference.scope = scope
+        depth = (1 if scope else DEPTH) if search else 0
+        kept.append(_found(reference, recording, ending, shown, depth))
+        if kept[-1][1].equal:
+            return kept[-1]
+    reference.scope = ""
+    return kept[0]
+
+
+def _found(
+    reference: Reference, recording: Recording, ending: str, shown: list[str], depth: int
+) -> tuple[list[str], Distance]:
+    """The fewest faults, those that the reading shows first; none where none explain all."""
 
     def away(names: list[str], probes: tuple[str, ...] = ()) -> Distance:
         faulty = planted(reference, names)
@@ -193,11 +211,9 @@ def _reproduced(
     start = away(shown) if shown else first
     if start.equal:
         return _needed(shown, away), start
-    if not search:
-        return [], first
     prints = Prints(recording)
     level: list[list[str]] = [shown]
-    for _ in range(DEPTH):
+    for step in range(depth):
         tried: list[tuple[float, float, list[str]]] = []
         for names in level:
             for name, fault in IN_MODEL.items():
@@ -212,7 +228,8 @@ def _reproduced(
                     tried.append((-1.0, whole.largest, both))
                 elif quick.largest < np.inf:
                     tried.append((0.0, quick.largest, both))
-        level = _farthest(reference, recording, prints, tried)
+        if step + 1 < depth:
+            level = _farthest(reference, recording, prints, tried)
     return [], first
 
 
@@ -253,12 +270,14 @@ def _farthest(
 
 
 def _departure(found: Diagnosis, name: str, certainty: str, shown: list[str]) -> Departure:
-    reading, fault = found.reading, FAULTS[name]
+    reading, fault, reference = found.reading, FAULTS[name], found.reference
     assert reading is not None
-    place = place_of(name, reading)
+    assert reference is not None
+    place = place_of(name, reading, reference.scope)
     assert found.distance is not None
+    alone = f"the {reference.scope} of " if reference.scope else ""
     evidence = (
-        "Planted in our model with your weights it gives your logits on all "
+        f"Planted in {alone}our model with your weights it gives your logits on all "
         f"{len(found.distance.of)} probes, to {found.distance.largest:.1e} of their spread."
     )
     if name == "unscaled-embeddings":

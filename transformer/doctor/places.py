@@ -93,9 +93,14 @@ def box_of(fault: str, where: str) -> Lit | None:
     return Lit(f"{stack}.{kind}", said) if kind else None
 
 
-def place_of(fault: str, reading: Reading) -> Place:
-    """The first place in a model at which a fault of this kind does its work."""
+def place_of(fault: str, reading: Reading, scope: str = "") -> Place:
+    """The first place in a model at which a fault of this kind does its work.
+
+    Args:
+        scope: "encoder" or "decoder", if it is in that stack alone.
+    """
     stack, kind, part = EXCEPT.get(fault) or OF_FAMILY.get(FAULTS[fault].family, ("", "", ""))
+    stack = scope if scope and kind in (SELF, NETWORK) else stack
     recording = reading.recording
     if kind == "embedding":
         event = reading.source.stream

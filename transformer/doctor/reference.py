@@ -36,6 +36,7 @@ class Reference:
     obstacles: why a checkpoint of ours cannot hold it, if it cannot.
     positions: what is wrong with them, if they follow a formula that is not the paper's.
     reused: the stacks whose layers all read the stack's input.
+    scope: "encoder" or "decoder", if that stack alone is to have the planted faults.
     folded: whether what weights can take in is in them, rather than shown as a fault.
     """
 
@@ -46,6 +47,7 @@ class Reference:
     obstacles: list[str] = field(default_factory=list)
     positions: str = ""
     reused: list[str] = field(default_factory=list)
+    scope: str = ""
     folded: bool = False
 
     def show(self, fault: str) -> None:
@@ -311,8 +313,9 @@ def _orders(found: Reference, reading: Reading) -> None:
         found.show("no-layer-norm")
     if placements == {"after"}:
         found.show("residual-after-norm")
-    if not any(s.residual for s in reading.sublayers):
-        found.show("no-residual")
+    for layers in (reading.encoder, reading.decoder):
+        if not any(s.residual for layer in layers for s in layer.sublayers):
+            found.show("no-residual")
 
 
 # --- embeddings -----------------------------------------------------------------------------------
