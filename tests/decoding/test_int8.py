@@ -16,7 +16,8 @@ from transformer.decoding.engines.int8 import Int8Linear, int8_copy
 from transformer.errors import CheckpointError, UserError
 from transformer.evaluation.held_out import held_out, task_of
 from transformer.evaluation.scoring import Evaluation, evaluating
-from transformer.hooks import ablate, record
+from transformer.faults import plant
+from transformer.hooks import ablate, own_modules, record
 from transformer.model import DecoderLayer
 from transformer.tasks.shipped import ShippedTask
 
@@ -124,3 +125,10 @@ def test_a_product_of_several_layers_is_theirs_side_by_side(rows: int) -> None:
     room = torch.empty(rows, 3 * width)
     assert together(x, out=room) is room
     assert torch.equal(room, together(x))
+
+
+def test_a_model_with_a_planted_fault_is_refused() -> None:
+    faulty = own_modules(wild_model(1))
+    plant(faulty, "no-residual")
+    with pytest.raises(UserError, match="planted fault cannot compute in 8 bits"):
+        int8_copy(faulty)

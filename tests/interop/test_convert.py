@@ -54,6 +54,18 @@ def saved(name: str, module: nn.Module, folder: Path) -> Tensors:
 # --- Equal logits ---------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("side", ["encoder", "decoder"])
+def test_stacks_may_differ_in_their_last_norm_and_their_inner_width(side: str) -> None:
+    module = build("translation", Shape())
+    getattr(module.transformer, side).norm = None
+    layer = module.transformer.decoder.layers[0]
+    layer.linear1, layer.linear2 = nn.Linear(16, 40), nn.Linear(40, 16)
+    made = imported(module.eval(), Shape(), dict(module.state_dict()))
+    assert made.config.final_norm_side == ("decoder" if side == "encoder" else "encoder")
+    assert (made.config.d_ff, made.config.decoder_d_ff) == (24, 40)
+    assert difference(module, made) < 1e-5
+
+
 @pytest.mark.parametrize("name", TUTORIALS)
 @pytest.mark.parametrize("number", range(20))
 def test_logits_are_equal(name: str, number: int, precision: torch.dtype, tmp_path: Path) -> None:

@@ -139,12 +139,6 @@ def test_a_shape_that_contradicts_is_named(
         assert words in message
 
 
-def test_one_norm_at_the_end_is_refused() -> None:
-    _, tensors = good()
-    del tensors["transformer.encoder.norm.weight"], tensors["transformer.encoder.norm.bias"]
-    assert "decoder ends in a LayerNorm" in refusal(tensors)
-
-
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_not_numbers_are_named(value: float) -> None:
     _, tensors = good()

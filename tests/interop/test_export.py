@@ -18,7 +18,9 @@ from transformer.__main__ import main
 from transformer.checkpoint import Checkpoint
 from transformer.config import DataConfig
 from transformer.errors import CheckpointError, UserError
+from transformer.faults import plant
 from transformer.interop.foreign_vocabulary import read_vocabularies
+from transformer.interop.marian.export import export_marian
 from transformer.interop.nn_transformer.convert import converted, survey
 from transformer.interop.nn_transformer.export import export_state_dict, loader
 from transformer.model import Transformer
@@ -166,3 +168,14 @@ def test_what_pytorch_s_module_cannot_have_is_refused(name: str, tmp_path: Path)
     checkpoint = make(1, **SWITCHED[name])
     with pytest.raises(CheckpointError, match=next(iter(SWITCHED[name]))):
         export_state_dict(checkpoint, tmp_path / "out.pt")
+
+
+@pytest.mark.parametrize("fault", ["no-residual", "wrong-start-token"])
+def test_a_planted_fault_is_not_exported(fault: str, tmp_path: Path) -> None:
+    """In PyTorch's module it would be gone, and nobody would know."""
+    checkpoint = make(1)
+    plant(checkpoint.model, fault)
+    for export in (export_state_dict, export_marian):
+        with pytest.raises(CheckpointError, match="planted on purpose"):
+            export(checkpoint, tmp_path / "out.pt")
+    assert not list(tmp_path.iterdir())
