@@ -108,6 +108,7 @@ class Checkpoint:
         origin: str = "",
         licence: str = "",
         precision: str = "float32",
+        compared: bool = True,
     ) -> Self:
         """A checkpoint of a model as it is now; its weights are copied.
 
@@ -139,6 +140,7 @@ class Checkpoint:
             origin=origin,
             licence=licence,
             precision=precision,
+            compared=compared,
         )
         return cls(header, tensors).proven(pairs)
 

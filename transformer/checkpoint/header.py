@@ -103,6 +103,7 @@ class Header:
     summary: None for a model that was trained elsewhere.
     origin: where such a model comes from, in a sentence; licence: of a model that is passed on.
     precision: how the weights lie on disk, "float32" or "float16".
+    compared: False for a model from elsewhere that was never held to its own logits.
     """
 
     config: TransformerConfig
@@ -117,6 +118,7 @@ class Header:
     origin: str = ""
     licence: str = ""
     precision: str = "float32"
+    compared: bool = True
 
     @property
     def fault(self) -> str:
@@ -143,6 +145,8 @@ class Header:
                 plain[name] = getattr(self, name)
         if self.precision != "float32":
             plain["precision"] = self.precision
+        if not self.compared:
+            plain["compared"] = False
         return json.dumps(plain, sort_keys=True, ensure_ascii=False, allow_nan=False)
 
 
@@ -304,10 +308,12 @@ def _parse_header(plain: dict[str, Any]) -> Header:
         notes, sha256 = plain["notes"], plain["sha256"]
         origin, licence = plain.get("origin", ""), plain.get("licence", "")
         precision = plain.get("precision", "float32")
+        compared = plain.get("compared", True)
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"The checkpoint's description is incomplete: {error}.") from None
     texts = [notes, sha256, origin, licence, precision, data.task]
-    if not all(isinstance(text, str) for text in texts) or len(examples) > MAX_EXAMPLES:
+    texts_sound = all(isinstance(text, str) for text in texts) and type(compared) is bool
+    if not texts_sound or len(examples) > MAX_EXAMPLES:
         raise CheckpointError("The checkpoint's notes, checksum or examples are malformed.")
     if precision not in PRECISIONS:
         raise CheckpointError(
@@ -339,6 +345,7 @@ def _parse_header(plain: dict[str, Any]) -> Header:
         origin,
         licence,
         precision,
+        compared,
     )
 
 

@@ -14,6 +14,9 @@ from transformer.checkpoint.probe import environment, logits, one_thread, saved_
 from transformer.decoding.steps import Search
 from transformer.errors import CheckpointError
 
+NOT_COMPARED = (
+    "not compared with its original: heads, norms, activation, scaling and positions are guesses"
+)
 TOLERANCE = 1e-4
 """Largest difference of a logit on another machine or version of torch."""
 
@@ -62,6 +65,8 @@ def verifying(source: Path | bytes) -> Generator[float, None, list[Check]]:
             {"bytes": size, "parameters": header.config.num_parameters, "sha256": header.sha256},
         )
     ]
+    if not header.compared:
+        checks.append(Check("original", True, NOT_COMPARED, {"compared": False}))
     if header.probe is not None:
         checks.append(_check_probe(checkpoint, header.probe))
     if header.examples:

@@ -67,6 +67,13 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
         choices=config["source_frame"]["choices"],
         help=config["source_frame"]["help"],
     )
+    parser.add_argument(
+        "--check",
+        type=Path,
+        metavar="PAIRS",
+        help="ids with your model's logits (.pt): what a state dict does not say is then searched "
+        "and proven",
+    )
     parser.add_argument("--max-length", type=int, help=config["max_length"]["help"])
     parser.add_argument("--layer-norm-eps", type=float, help=config["layer_norm_eps"]["help"])
     parser.add_argument(
@@ -136,7 +143,13 @@ def _import_state_dict(source: Path, options: argparse.Namespace) -> int:
         raise UserError(f"{options.out}: a checkpoint's name must end in .safetensors.")
     sides = _vocabularies(found, choices, options)
     origin = f"Imported from {source.name}, the state dict of a torch.nn.Transformer."
-    return _save(convert(tensors, choices, sides, origin=origin), options)
+    if options.check is None:
+        note("Not compared with its original: --check pairs.pt does that (docs say how).")
+        return _save(convert(tensors, choices, sides, origin=origin), options)
+    from transformer.interop.nn_transformer.check import import_checked, read_pairs
+
+    pairs = read_pairs(options.check)
+    return _save(import_checked(tensors, choices, sides, pairs, origin), options)
 
 
 def _choices(found: "Survey", options: argparse.Namespace) -> "Choices":

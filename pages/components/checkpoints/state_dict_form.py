@@ -1,5 +1,6 @@
 """What only a person knows of a state dict: what its tensors are for, its heads, its vocabulary."""
 
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,10 +53,11 @@ def state_dict_form(path: Path, name: str) -> "Checkpoint | None":
     files = _vocabulary_files(path)
     try:
         sides = _vocabularies(found, found.sizes(roles), path, *files)
+        pairs = _pairs_field(path)
         if not st.button("Import", type="primary", key=f"import {path.name}"):
             return None
         with st.spinner("Converting every tensor…"):
-            return _convert(path, name, choices, sides)
+            return _convert(path, name, choices, sides, pairs)
     except UserError as error:
         problem(error)
         return None
@@ -77,14 +79,42 @@ def _survey(path: Path) -> "Survey":
     return kept[1]
 
 
-def _convert(path: Path, name: str, choices: "Choices", sides: Sides) -> "Checkpoint":
+def _convert(
+    path: Path, name: str, choices: "Choices", sides: Sides, pairs: "UploadedFile | None"
+) -> "Checkpoint":
     from transformer.interop.files.state_dicts import read_state_dict
+    from transformer.interop.nn_transformer.check import import_checked, read_pairs
     from transformer.interop.nn_transformer.convert import convert
 
     origin = f"Imported from {name}, the state dict of a torch.nn.Transformer."
-    checkpoint = convert(read_state_dict(path), choices, sides, origin=origin)
+    tensors = read_state_dict(path)
+    if pairs is None:
+        checkpoint = convert(tensors, choices, sides, origin=origin)
+    else:
+        with tempfile.TemporaryDirectory(prefix="workbench-") as folder:
+            file = Path(folder) / "pairs"
+            file.write_bytes(pairs.getvalue())
+            checkpoint = import_checked(tensors, choices, sides, read_pairs(file), origin)
     st.session_state.pop(SURVEY, None)
     return checkpoint
+
+
+def _pairs_field(path: Path) -> "UploadedFile | None":
+    """Ids with their model's logits, which prove what is a guess without them."""
+    from transformer.interop.nn_transformer.check import SNIPPET
+
+    with st.expander("No guessing: compare it with its original"):
+        st.markdown(
+            "Save a few sentences with your model's logits, and drop the file: heads, norms, "
+            "activation, scaling and positions are searched until the logits are equal."
+        )
+        st.code(SNIPPET, language="python", wrap_lines=True)
+        return st.file_uploader(
+            "pairs.pt",
+            key=f"pairs {path.name}",
+            help="Ids and logits of a few sentences, as these three lines save them.",
+            max_upload_size=LARGEST_MB,
+        )
 
 
 # --- The tensors outside the stacks ----------------------------------------------------------

@@ -1,4 +1,4 @@
-"""A model with a fault planted on purpose says so wherever it is shown."""
+"""What must stand beside a model wherever it is shown: a planted fault, a doubtful import."""
 
 from pathlib import Path
 
@@ -17,7 +17,12 @@ def note(fault: str) -> None:
 
 
 def note_of(path: Path) -> None:
-    """The same of a checkpoint's file."""
+    """The same of a checkpoint's file, and whether it was ever compared with its original."""
     header = header_of(path)
-    if header is not None:
-        note(header.fault)
+    if header is None:
+        return
+    note(header.fault)
+    if not header.compared:
+        st.caption(
+            ":material/help: Not compared with its original: what its file did not say is a guess."
+        )

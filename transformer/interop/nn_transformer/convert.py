@@ -64,8 +64,12 @@ class Converted:
         """The model itself, in evaluation mode, of the tensors' own precision."""
         return assemble(self.config, self.tensors)
 
-    def checkpoint(self, origin: str) -> Checkpoint:
-        """The model in a checkpoint, in 32 bits, with where it comes from in a sentence."""
+    def checkpoint(self, origin: str, *, compared: bool = True) -> Checkpoint:
+        """The model in a checkpoint, in 32 bits, with where it comes from in a sentence.
+
+        Args:
+            compared: whether it was held to its own logits.
+        """
         return Checkpoint.of(
             self.model(),
             self.source.vocabulary,
@@ -75,6 +79,7 @@ class Converted:
             [],
             " ".join(self.notes),
             origin=origin,
+            compared=compared,
         )
 
 
@@ -85,7 +90,7 @@ def convert(
     *,
     origin: str = "",
 ) -> Checkpoint:
-    """A checkpoint of a foreign model, in 32 bits.
+    """A checkpoint of a foreign model, in 32 bits, not compared with its own logits.
 
     Args:
         vocabularies: source and target; see :func:`foreign_vocabulary.numbered` where there are
@@ -98,7 +103,8 @@ def convert(
         ConfigError: the choices contradict each other, or the model is too large.
     """
     made = converted(tensors, choices, vocabularies)
-    return made.checkpoint(origin or "Imported from the state dict of a torch.nn.Transformer.")
+    origin = origin or "Imported from the state dict of a torch.nn.Transformer."
+    return made.checkpoint(origin, compared=False)
 
 
 def converted(tensors: Mapping[str, Tensor], choices: Choices, vocabularies: Sides) -> Converted:
