@@ -333,20 +333,8 @@ def _parse_header(plain: dict[str, Any]) -> Header:
         raise CheckpointError(f"A text in the checkpoint has more than {MAX_TEXT:,} characters.")
     if probe is not None:
         _check_probe(probe, config)
-    return Header(
-        config,
-        *vocabularies,
-        data,
-        summary,
-        examples,
-        probe,
-        notes,
-        sha256,
-        origin,
-        licence,
-        precision,
-        compared,
-    )
+    said = (notes, sha256, origin, licence, precision, compared)
+    return Header(config, *vocabularies, data, summary, examples, probe, *said)
 
 
 def _typed(kind: type[Any], plain: Any) -> Any:
