@@ -1,6 +1,7 @@
 """What came out in the lab: the prediction, both curves, both outputs, the checks, and why."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -8,7 +9,9 @@ import streamlit as st
 from pages.components.debug.lab_runs import Pair
 from pages.components.runs.health import findings_list
 from pages.components.shared.history import history_of
-from pages.components.shell.text import number, percent, plain
+from pages.components.shell import browser
+from pages.components.shell.text import as_file_name, number, percent, plain
+from transformer.report.predicted import lab_page
 from transformer.runs.checked import read_checked
 from transformer.runs.directory import Run
 from transformer.runs.lab import OUTCOMES, Result, outcome
@@ -41,6 +44,16 @@ def results(pair: Pair, fault: "Fault", predicted: int) -> bool:
     if seen == 0:
         st.info(f"**It still solves letters.** {plain(bites(fault))}", icon=":material/lightbulb:")
     links(pair.faulty)
+    author = browser.name()
+    st.download_button(
+        "Keep it as a page (HTML)",
+        data=partial(lab_page, fault, pair.faulty, pair.healthy, predicted, author),
+        file_name=f"{as_file_name(f'{author} {fault.name}')}.html",
+        mime="text/html",
+        on_click="ignore",
+        icon=":material/download:",
+        help="It opens offline, prints, and can be handed in.",
+    )
     return seen is not None
 
 

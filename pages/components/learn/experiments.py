@@ -12,11 +12,13 @@ from pages.components.shell import address, browser, jobs, session
 from pages.components.shell.text import as_file_name, plain, seconds
 from pages.components.stores.answers import keep_answers, read_answers
 from transformer.errors import UserError
-from transformer.report.experiment import experiment_page
+from transformer.report.predicted import experiment_page
 
 if TYPE_CHECKING:
     from transformer.experiments.experiment import Experiment
 
+PREDICTED = "predicted experiments"
+"""In session state: option by experiment."""
 PREDICTIONS = "predictions"
 """Under which they are kept, as a lesson's answers are."""
 QUEUE = jobs.Queue(1, "waiting for another experiment to end")
@@ -70,9 +72,11 @@ def _job_name(experiment: "Experiment") -> object:
 def _prediction(experiment: "Experiment") -> int | None:
     """What the person predicts, kept for their browser; None before."""
     key = f"prediction {experiment.name}"
-    kept: dict[str, str] | None = st.session_state.get("predictions")
+    kept: dict[str, str] | None = st.session_state.get("experiment predictions")
     if kept is None:
-        kept = st.session_state["predictions"] = read_answers(browser.owner(), PREDICTIONS)
+        kept = st.session_state["experiment predictions"] = read_answers(
+            browser.owner(), PREDICTIONS
+        )
     numbers = [str(number) for number in range(len(experiment.options))]
     before = kept.get(experiment.name)
     chosen: str | None = st.radio(

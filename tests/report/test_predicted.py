@@ -1,15 +1,19 @@
-"""An experiment that was predicted and run is kept as a page, and read again."""
+"""What was predicted and what came out is kept as a page, and read again."""
 
 import argparse
 import html
 
 import pytest
 
+from tests.support.record_verdicts import INTO
 from transformer.cli.experiments import reported
 from transformer.experiments.experiment import Outcome
 from transformer.experiments.registry import EXPERIMENTS
-from transformer.report.experiment import experiment_page
+from transformer.faults import FAULTS
+from transformer.report.predicted import experiment_page, lab_page
 from transformer.report.reading import read_report
+from transformer.runs.directory import Run
+from transformer.runs.lab import OUTCOMES, Result, outcome
 
 AUTHOR = "</script><script>alert(1)</script>"
 
@@ -32,3 +36,18 @@ def test_a_page_says_what_was_predicted_and_what_came_out(predicted: int, said: 
     assert said in one.verdict
     assert one.sentences == length.options[predicted]
     assert one.steps is None
+
+
+def test_a_fault_beside_its_healthy_copy() -> None:
+    faulty, healthy = Run(INTO / "rate-too-high"), Run(INTO / "healthy")
+    seen = outcome(Result.of(faulty), Result.of(healthy))
+    assert seen is not None
+    fault = FAULTS["learning-rate-too-high"]
+    page = lab_page(fault, faulty, healthy, seen, AUTHOR)
+    text = page.decode()
+    for shown in (fault.title, fault.wrong, fault.why, OUTCOMES[seen]):
+        assert html.escape(shown) in text
+    assert text.count("<polyline") == 2
+    one = read_report(page, "fault.html")
+    assert (one.title, one.task) == (fault.title, "lab")
+    assert one.verdict == f"{OUTCOMES[seen]}; predicted rightly"
