@@ -78,9 +78,9 @@ def screens(finished: Run, failed: Run, live: Run) -> tuple[Screen, ...]:
     return (
         OVERVIEW,
         Screen("Train, idle", "train?task=reverse", "h1", "[data-testid=stButton] >> nth=0"),
-        Screen("Train, live", f"train?run={live.id}", state, ".live_curve"),
+        Screen("Train, live", f"train?run={live.id}", state, ".live_curve", 1400),
         Screen("Train, finished", f"train?run={finished.id}", state, ".live_curve", 1400),
-        Screen("Train, failed", f"train?run={failed.id}", state, ".live_curve"),
+        Screen("Train, failed", f"train?run={failed.id}", state, ".live_curve", 1400),
         Screen("Attention", "attention?checkpoint=sort&input=workbench", "text=The model writes",
                ".attention_explorer .stage canvas >> nth=0", 1300),
         Screen("Decode", "decode?checkpoint=reverse&input=abc", "text=The model",

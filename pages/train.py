@@ -175,7 +175,9 @@ def watch(run: Run) -> None:
     live = state in LIVE
     if not live:
         state_view(run)
-        with st.container(horizontal=True, vertical_alignment="center", gap="xsmall"):
+        with st.container(
+            horizontal=True, vertical_alignment="center", gap="xxsmall", key="run-actions"
+        ):
             controls(run, run.status())
             if run.checkpoints():
                 links(run)

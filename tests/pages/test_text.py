@@ -38,7 +38,11 @@ def test_names_that_differ_beyond_the_cut_still_do() -> None:
         "short",
     ]
     shown = told_apart(names, 26)
-    assert shown[:3] == ["Reverse l…0.02)", "Reverse l…0.01)", "Reverse l…0.01, warm-up 0)"]
+    assert shown[:3] == [
+        "Reverse…learning rate 0.02)",
+        "Reverse…learning rate 0.01)",
+        "Reverse…learning rate 0.01, warm-up 0)",
+    ]
     assert shown[3:] == names[3:]  # the first words say which it is
-    assert told_apart(["x" * 60, "x" * 60 + "y"], 26) == ["xxxxxxxxx…x", "xxxxxxxxx…y"]
+    assert told_apart(["x" * 60, "x" * 60 + "y"], 26) == ["xxxxxxx…x", "xxxxxxx…y"]
     assert told_apart([names[0]] * 2, 26) == [names[0]] * 2  # nothing tells them apart

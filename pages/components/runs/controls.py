@@ -86,7 +86,7 @@ def afterwards(run: Run, status: Status, go_to: Callable[[str], None]) -> None:
     """
     if not browser.may_control(run):
         return
-    with st.container(horizontal=True, width="content", gap="xsmall"):
+    with st.container(horizontal=True, width="content", gap="xxsmall"):
         if status.state in (*ENDED, *RESUMABLE) and run.checkpoints():
             with st.popover("Continue training…", icon=":material/fast_forward:"):
                 _train_on(run, status, go_to)

@@ -12,8 +12,9 @@ MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:^=&@/\"'])")
 # an invisible joiner in between stops it.
 JOINED = re.compile(r"(?<=[-<>=~])(?=[-<>=~])|(?<=:)(?=/)|(?<=www)(?=\.)|(?<=@)|(?<=:)(?=\w)", re.I)
 JOINER = "\u2060"
-BEGINNING, DIFFERENCE = 9, 12
-"""Characters of a long name's beginning that stay, and of room for what tells it from another."""
+BEGINNING, SETTING, DIFFERENCE = 7, 22, 6
+"""Characters of a long name: of its beginning that stays, of a setting's name at most, and of room
+for what tells it from another."""
 
 
 def plain(text: str) -> str:
@@ -78,8 +79,10 @@ def told_apart(names: Sequence[str], most: int) -> list[str]:
         differs = min(shared[name], len(name) - 1)
         if len(name) <= most or differs < most - DIFFERENCE:
             return name
-        word = name.rfind(" ", differs - DIFFERENCE, differs + 1) + 1 or differs
-        return f"{name[:BEGINNING].rstrip()}…{name[word:]}"
+        # From the name of the setting on, where one differs; else from the word.
+        before = (name.rfind(mark, differs - SETTING, differs + 1) for mark in (", ", "(", " "))
+        place = next((at + 1 for at in before if at >= 0), differs)
+        return f"{name[:BEGINNING].rstrip()}…{name[place:].lstrip()}"
 
     return [cut(name) for name in names]
 

@@ -144,7 +144,7 @@ function drawLarge(view) {
   if (off) view.title.append(element("span", { class: "badge" }, "switched off"));
   view.parts.maps.classList.toggle("off", off);
   // Its line is there without one too, or the map would jump as one sweeps over the heads.
-  view.label.textContent = view.labels[headName(choice)] ?? "";
+  view.label.textContent = view.label.title = view.labels[headName(choice)] ?? "";
   const shows = view.sides.length < 2 ? [""] : view.show ? [view.show] : ["", "b"];
   const maps = shows.map((show) => shownMap(view, show, choice.kind, choice.layer, choice.head));
   view.top = topWeight(view, kind, maps.filter(Boolean)); // the same for both, to be compared
