@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.tasks.brought_elsewhere import ELSEWHERE
 from tests.tasks.brought_files import GIVEN, OTHERS, Pairs, text
 from transformer.__main__ import main
 from transformer.config import DataConfig
@@ -18,11 +19,12 @@ from transformer.tasks.own_pairs.layout import Choices
 from transformer.tasks.own_pairs.survey import Survey, notes, survey
 from transformer.tasks.own_pairs.task import OwnPairs
 
-CASES = GIVEN | OTHERS
+CASES = GIVEN | OTHERS | ELSEWHERE
 
 
 def test_there_are_enough_variants() -> None:
     assert len(OTHERS) >= 60
+    assert len(ELSEWHERE) >= 40
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -20,6 +20,7 @@ from transformer.tasks.own_pairs.layout import (
     Layout,
     as_line,
     find_layout,
+    is_note,
     without_empty_ends,
 )
 from transformer.tasks.own_pairs.lines import MAX_LINE_BYTES, TextLines
@@ -31,8 +32,6 @@ MAX_TEXT = 2_000
 MAX_FILE_BYTES = 200_000_000
 MAX_NAMED = 100
 """Refused lines kept with their reasons; the others are only counted."""
-COMMENT = ";;;"
-"""What a line of notes begins with in a dictionary of pronunciations."""
 SHOWN_ROWS = 5
 
 
@@ -206,7 +205,7 @@ class PairsReader:
         """From the first lines."""
         sample: list[str] = []
         for _, line in self._lines:
-            if line is not None and line.strip() and not line.startswith(COMMENT):
+            if line is not None and line.strip() and not is_note(line, first=not sample):
                 sample.append(line)
                 if len(sample) == SAMPLE_ROWS:
                     break
@@ -215,12 +214,14 @@ class PairsReader:
     def _rows(self, lines: TextLines) -> Iterator[tuple[int, list[str] | str]]:
         """Line numbers with their cells, or with why there are none; empty lines are counted."""
         records = _Records(iter(lines))
+        first = True
         for number, line in records:
             if line is None:
                 yield number, f"the line has more than {MAX_LINE_BYTES:,} bytes"
-            elif not line.strip() or line.startswith(COMMENT):
+            elif not line.strip() or is_note(line, first):
                 self.empty_lines += 1
             else:
+                first = False
                 row: list[str] | str
                 if self.layout.form == "csv" and '"' in line:
                     row = records.quoted(line, self.layout)

@@ -1,10 +1,63 @@
-"""Pairs as JSON, one record a line: objects, lists, or objects inside objects."""
+"""Pairs as JSON, a record a line or all in one list: objects, lists, or objects inside objects."""
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 MOST_ODD = 0.1
 """The share of lines that may be no record."""
+
+
+BEGINNING = re.compile(r"\ufeff?\s*\[\s*(?=[\[{])")
+"""Of a file that is one list of records; a list that is a record itself begins with a text."""
+BETWEEN = re.compile(r"[\s,]*")
+
+
+def is_list(head: str) -> bool:
+    """Whether a file that begins so is one list of records."""
+    began = BEGINNING.match(head)
+    if began is None:
+        return False
+    try:
+        json.JSONDecoder().raw_decode(head, began.end())
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def records(chunks: Iterable[str], most: int) -> Iterator[str | None]:
+    """The records of a file that is one list, each as a line; None for one that is too long or is
+    none, after which nothing can be read.
+
+    Args:
+        chunks: the file's text, piece by piece.
+        most: characters of a record.
+    """
+    decoder, rest, place, began = json.JSONDecoder(), "", 0, False
+    for chunk in chunks:
+        rest, place = rest[place:] + chunk, 0
+        if not began:
+            if (found := BEGINNING.match(rest)) is None:
+                continue
+            place, began = found.end(), True
+        while True:
+            place = _after(BETWEEN, rest, place)
+            try:
+                value, end = decoder.raw_decode(rest, place)
+            except (ValueError, RecursionError):
+                break
+            yield json.dumps(value, ensure_ascii=False) if end - place <= most else None
+            place = end
+        if len(rest) - place > most:
+            yield None
+            return
+    if rest[place:].strip() != "]":
+        yield None
+
+
+def _after(pattern: re.Pattern[str], text: str, place: int) -> int:
+    found = pattern.match(text, place)
+    return place if found is None else found.end()
 
 
 def _parsed(line: str) -> Mapping[str, object]:

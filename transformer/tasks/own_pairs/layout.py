@@ -8,14 +8,16 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 
 from transformer.errors import TaskError
 from transformer.files import is_formula
 from transformer.tasks.own_pairs import json_lines
+from transformer.tasks.own_pairs.columns import LEAST_TYPED, MOST_ODD, is_number, text_rank
 from transformer.tasks.own_pairs.names import is_language, is_name, is_source, is_target
 
 ARROW = "=>"
-SEPARATORS = ("->", "→", "|||", "|", ARROW)
+SEPARATORS = ("->", "→", "|||", "|", "｜", ARROW)
 """Between source and target where a tab cannot be typed; of several in a line, the first here."""
 LABELLED = re.compile(r"\s*IN:\s*(.*?)\s+OUT:\s*(.*)", re.IGNORECASE)
 TIGHT = re.compile(r",(?!\s)(?!(?<=\d,)\d)")
@@ -24,14 +26,27 @@ CELL = re.compile(r'"((?:[^"]|"")*)"(?=,|$)|((?:[^,]|,(?=\s)|(?<=\d),(?=\d))*)')
 SAMPLE_ROWS = 1_000
 MOST_JOINED = 20
 """Lines that one quoted cell may go over."""
-MOST_ODD = 0.1
-"""The share of lines that may have another number of cells, or be none of their form."""
 FEW_ROWS = 10
-"""With fewer, all lines must agree on a third column; with three, on a type."""
-LEAST_TYPED = 3
+"""With fewer, all lines must agree on a third column."""
 NEW_WORDS_ROWS = 20
 """So many lines must be there before words found nowhere else tell of a header."""
-MARK_NAMES = {"\t": "tabs", ",": "commas", ";": "semicolons", "  ": "two spaces", "|||": "|||"}
+MARK_NAMES = {
+    "\t": "tabs",
+    ",": "commas",
+    ";": "semicolons",
+    "，": "full-width commas",
+    "；": "full-width semicolons",
+    "  ": "two spaces",
+    "|||": "|||",
+}
+DELIMITERS = (("\t", False), (",", False), (";", False), (",", True))
+WIDE_DELIMITERS = (("，", False), ("；", False))
+"""Where there are no others: as Chinese and Japanese keyboards write them."""
+NOTE = re.compile(r'"?sep=.[";]*|[|+\s:=-]*\|[|+\s:=-]*-{3}[|+\s:=-]*|;;;.*', re.IGNORECASE)
+"""Lines that are no pair: Excel's mark of the delimiter, the rule below a Markdown table's names,
+and what notes begin with in a dictionary of pronunciations."""
+FIRST_NOTE = re.compile(r"#\s[^\t]*|#[a-z ]+:[^\t]*|sep=\t", re.IGNORECASE)
+"""Lines before the first pair, as Anki and programs write them."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +110,15 @@ class Layout:
         if self.quoted and '"' in line:
             return [_unquoted(cell) for cell in cells]
         return cells
+
+
+def is_note(line: str, first: bool) -> bool:
+    """Whether a line is no pair, but written for whoever reads the file.
+
+    Args:
+        first: whether no pair came before it.
+    """
+    return bool(NOTE.fullmatch(line) or (first and FIRST_NOTE.fullmatch(line)))
 
 
 def cut_line(line: str, *, apart: bool = False) -> list[str]:
@@ -184,15 +208,21 @@ def _form(lines: Sequence[str], comma: bool) -> Layout:
 
 def _csv(lines: Sequence[str]) -> Layout:
     """The delimiter with which the columns make sense."""
-    found = []
-    for order, (mark, tight) in enumerate(((",", False), (";", False), ("\t", False), (",", True))):
-        layout = Layout("csv", mark, tight)
-        widths = Counter(len(row) for row in _rows(layout, lines) if len(row) > 1)
-        width, count = max(widths.items(), key=lambda one: (one[1], one[0] == 2), default=(0, 0))
-        # On a tie, what stands inside texts and numbers is less likely between cells.
-        inside = 0.0 if tight else _inside(mark, lines)
-        found.append(((count, width == 2, -inside, -order), layout))
-    return max(found, key=lambda one: one[0])[1]
+    judged = [_judged(Layout("csv", *one), lines) for one in DELIMITERS]
+    best = max(judged, key=itemgetter(0))
+    if best[0][0] * 2 < len(lines):
+        judged = [_judged(Layout("csv", *one), lines) for one in WIDE_DELIMITERS]
+        best = max(best, *judged, key=itemgetter(0))
+    return best[1]
+
+
+def _judged(layout: Layout, lines: Sequence[str]) -> tuple[tuple[int, bool, bool, float], Layout]:
+    """How much sense the columns make with a delimiter; of equal ones the first is taken."""
+    widths = Counter(len(row) for row in _rows(layout, lines) if len(row) > 1)
+    width, count = max(widths.items(), key=lambda one: (one[1], one[0] == 2), default=(0, 0))
+    # On a tie, what stands inside texts and numbers is less likely between cells.
+    inside = 0.0 if layout.tight else _inside(layout.delimiter, lines)
+    return (count, inside <= 0.5, width == 2, -inside), layout
 
 
 def _records(lines: Sequence[str]) -> list[str]:
@@ -240,14 +270,27 @@ def without_empty_ends(row: list[str], least: int = 2) -> list[str]:
     return row
 
 
+def _strict(line: str, delimiter: str) -> list[str]:
+    try:
+        return next(csv.reader([line], delimiter=delimiter, strict=True))
+    except (csv.Error, StopIteration) as error:
+        raise ValueError(str(error)) from None
+
+
 def _csv_cells(line: str, delimiter: str, tight: bool) -> list[str]:
     if '"' not in line:
         return TIGHT.split(line) if tight else line.split(delimiter)
     if not tight:
         try:
-            return next(csv.reader([line], delimiter=delimiter, strict=True))
-        except (csv.Error, StopIteration) as error:
-            raise ValueError(str(error)) from None
+            return _strict(line, delimiter)
+        except ValueError as error:
+            # Some write spaces between a quotation mark and what separates.
+            bare = re.sub(
+                rf'(?<={re.escape(delimiter)}) +(?=")|(?<=") +(?={delimiter}|$)', "", line
+            )
+            if bare == line or "end of data" in str(error):
+                raise
+            return _strict(bare, delimiter)
     cells, place = [], 0
     while True:
         found = CELL.match(line, place)
@@ -329,11 +372,6 @@ def _has_new_words(first: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
     return shared >= (1 - MOST_ODD) * len(rows)
 
 
-def is_number(cell: str) -> bool:
-    """Whether a cell is a number, as people write them."""
-    return bool(re.fullmatch(r"[-+]?\d[\d\s.,']*%?", cell.strip()))
-
-
 # --- The columns -----------------------------------------------------------------------------
 
 
@@ -341,7 +379,7 @@ def _with_pair(layout: Layout, rows: Sequence[Sequence[str]]) -> Layout:
     """Which columns are source and target: by their names, else the first two that are texts."""
     source = next((n for n, name in enumerate(layout.header) if is_source(name)), None)
     target = next((n for n, name in enumerate(layout.header) if is_target(name)), None)
-    likely = sorted(range(layout.columns), key=lambda place: (-_text_rank(place, rows), place))
+    likely = sorted(range(layout.columns), key=lambda place: (-text_rank(place, rows), place))
     if source is None and target is None:
         source, target = sorted(likely[:2]) if layout.columns > 2 else (0, 1)
     elif source is None:
@@ -351,22 +389,6 @@ def _with_pair(layout: Layout, rows: Sequence[Sequence[str]]) -> Layout:
     assert source is not None
     assert target is not None
     return replace(layout, source=source, target=target)
-
-
-def _text_rank(place: int, rows: Sequence[Sequence[str]]) -> int:
-    """How much a column looks like texts to learn: 3 for texts, 0 for numbers that only count."""
-    column = [row[place].strip() for row in rows if len(row) > place]
-    if not column:
-        return 0
-    few = len(column) < LEAST_TYPED
-    if not few and len(set(column)) == 1:
-        return 0  # a language code, a licence
-    if sum("://" in cell or cell.startswith("CC-BY") for cell in column) * 2 > len(column):
-        return 0
-    if sum(map(is_number, column)) * 10 >= len(column) * 9:
-        whole = all(cell.isdecimal() for cell in column)
-        return 0 if whole and len(set(column)) == len(column) and not few else 2
-    return 3
 
 
 def _chosen(layout: Layout, choices: Choices) -> Layout:

@@ -6,6 +6,7 @@ from typing import BinaryIO
 
 from transformer.errors import TaskError
 from transformer.tasks.own_pairs.encodings import NAMES, WIDE, foreign_words, ranked
+from transformer.tasks.own_pairs.json_lines import is_list, records
 
 MAX_LINE_BYTES = 65_536
 CHUNK = 1 << 16
@@ -14,6 +15,8 @@ SAMPLE_BYTES = 4_000_000
 CHANCE = 20
 BINARY_SHARE = 0.05
 """A file with more control characters than that in its first kilobytes is hardly text."""
+LEAST_UNITS, ZERO_SHARE = 8, 0.2
+"""So many characters of a file tell that it is UTF-16, if that share of them is ASCII."""
 TEXT_BYTES = b"\t\n\v\f\r\x1c\x1d\x1e\x1f"
 
 
@@ -50,21 +53,25 @@ class TextLines:
         elif head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
             little = head.startswith(codecs.BOM_UTF16_LE)
             self.encoding = "utf-16-le" if little else "utf-16-be"
+        elif found := _utf_16(head):
+            self.encoding, self.guessed = found, True
         elif not self._is("utf-8"):
             self.encoding, self.guessed = self._guess(), True
         if self.encoding.startswith("utf-16"):
             text = head[: len(head) // 2 * 2].decode(self.encoding, "ignore")
             self._newline = b"\r" if "\r" in text and "\n" not in text else b"\n"
+        self._is_list = is_list(head.decode(self.encoding, "ignore"))
 
     def __iter__(self) -> Iterator[tuple[int, str | None]]:
+        if self._is_list:
+            yield from enumerate(records(self._texts(), MAX_LINE_BYTES), start=1)
+            return
         for number, line in enumerate(self._split(), start=1):
             if line is None:
                 yield number, None
                 continue
-            text = line.decode("utf-8", "replace")
-            if number == 1:
-                text = text.removeprefix("\ufeff")
-            yield number, text.rstrip("\r")
+            # A mark of UTF-8 stands in the middle, too, where files were joined.
+            yield number, line.decode("utf-8", "replace").removeprefix("\ufeff").rstrip("\r")
 
     def _chunks(self) -> Iterator[bytes]:
         """The file's bytes as UTF-8."""
@@ -92,6 +99,10 @@ class TextLines:
                 yield chunk
             if not chunk:
                 return
+
+    def _texts(self) -> Iterator[str]:
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        return map(decoder.decode, self._chunks())
 
     def _split(self) -> Iterator[bytes | None]:
         rest, skipping = b"", False
@@ -163,7 +174,7 @@ def _refuse_binary(head: bytes) -> None:
             raise TaskError(
                 f"This is {kind}, not a text file (line 1). Save the table as CSV or TSV in UTF-8."
             )
-    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+    if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or _utf_16(head):
         return
     sample = head[:4096]
     controls = [place for place, byte in enumerate(sample) if byte < 32 and byte not in TEXT_BYTES]
@@ -175,6 +186,17 @@ def _refuse_binary(head: bytes) -> None:
             f"This is not a text file (line {line} holds binary data). Save the table as CSV or "
             "TSV in UTF-8."
         )
+
+
+def _utf_16(head: bytes) -> str:
+    """UTF-16 that does not say so: every other byte of its ASCII is zero; "" if it is none."""
+    even, odd = head[:4096:2], head[1:4096:2]
+    if len(odd) < LEAST_UNITS:
+        return ""
+    for encoding, high, low in (("utf-16-le", odd, even), ("utf-16-be", even, odd)):
+        if high.count(0) > ZERO_SHARE * len(high) and not low.count(0):
+            return encoding
+    return ""
 
 
 def _is_utf8(sample: bytes) -> bool:

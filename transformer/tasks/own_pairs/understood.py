@@ -58,7 +58,7 @@ class Understood:
         if layout.form == "aligned":
             return ["Two files, line by line: the sources, and their targets."]
         if layout.form == "json":
-            return ["Read as JSON, one object a line."]
+            return ["Read as JSON, a record for each pair."]
         if layout.form == "labels":
             return ["Read as lines of IN: source OUT: target."]
         if layout.tight:
