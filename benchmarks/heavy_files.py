@@ -1,15 +1,17 @@
-"""What others wait for while one person brings a heavy file: python -m benchmarks.heavy_files
+"""What others wait for while one brings a heavy file: python -m benchmarks.heavy_files [WORD]
 
 Ten files, those that take longest to read or to refuse, are given one after another to the Train
-or the Checkpoints page in a real browser. Meanwhile another session, over its WebSocket, opens a
-page every half second. Prints for each file what those clicks waited for, and the memory of the
-server: before, at most, and after. Leave the machine idle.
+or the Checkpoints page in a real browser; then the person chooses another model. Meanwhile another
+session, over its WebSocket, opens a page every half second. Prints for each file what those clicks
+waited for, and the memory of the server: before, at most, and once another model was chosen. With a
+word, only the files whose name holds it. Leave the machine idle.
 """
 
 import asyncio
 import random
 import statistics
 import string
+import sys
 import tempfile
 import threading
 import time
@@ -159,9 +161,20 @@ def bring(page: Page, url: str, path: Path) -> float:
     return time.monotonic() - started
 
 
-def main() -> None:
+def choose_another(page: Page) -> None:
+    """The model that was brought is not the current one any more."""
+    box = page.get_by_role("combobox", name="Checkpoint", exact=True)
+    if page.url.find("/checkpoints") < 0 or box.count() == 0:
+        return
+    box.click()
+    page.keyboard.type("Reverse letters")
+    page.keyboard.press("Enter")
+    settle(page)
+
+
+def main(word: str) -> None:
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
-        files = {Path(name, file): write for file, write in FILES.items()}
+        files = {Path(name, file): write for file, write in FILES.items() if word in file}
         for path, write in files.items():
             write(path)
         server = start_server(Path(name))
@@ -177,6 +190,8 @@ def main() -> None:
                 beside.taken()
                 with watched(process) as memory:
                     took = bring(page, server.url, path)
+                    choose_another(page)
+                    time.sleep(1)
                 size = path.stat().st_size / MEGABYTE
                 print(f"{path.name:50} {words(beside.taken())}")
                 print(f"    {size:,.1f} MB in {took:.1f} s; server {memory}", flush=True)
@@ -234,4 +249,4 @@ def words(waits: list[float]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    main(" ".join(sys.argv[1:]))

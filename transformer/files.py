@@ -13,27 +13,33 @@ import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer as Buffer
 
 
-def write_atomic(path: Path, content: bytes) -> None:
+def write_atomic(path: Path, content: "bytes | Iterable[Buffer]") -> None:
     """Write beside, flush to the disk, rename over: the file is the old one or the new one.
+
+    Args:
+        content: all of it, or its pieces, which need not be in memory at once.
 
     Raises:
         OSError: it could not be written; its ``filename`` is the path that was asked for.
     """
     try:
-        _replace(path, content)
+        _replace(path, [content] if isinstance(content, bytes) else content)
     except OSError as error:
         error.filename, error.filename2 = str(path), None
         raise
 
 
-def _replace(path: Path, content: bytes) -> None:
+def _replace(path: Path, pieces: "Iterable[Buffer]") -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            file.writelines(pieces)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)

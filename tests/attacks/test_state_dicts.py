@@ -67,17 +67,17 @@ def test_what_training_scripts_save_comes_through(legacy: bool, tmp_path: Path) 
     # As read_state_dict does; the process that opens the file takes seconds, so it does so once.
     to_safetensors(path, tmp_path / "tensors")
     assert_equal(read_tensors(tmp_path / "tensors"), model)
-    kept = read_tensors(tmp_path / "tensors", keep_float64=True)
+    kept = read_tensors(tmp_path / "tensors", as_stored=True)
     assert torch.equal(kept["double"], model["double"])
     assert kept["double"].dtype == torch.float64
-    assert kept["half"].dtype == torch.float32
+    assert kept["half"].dtype == torch.float16
 
 
 def test_parts_under_names_of_their_own_are_joined(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     double = torch.ones(3, dtype=torch.float64)
     torch.save({"encoder": {"a": torch.ones(2)}, "decoder": {"b": {"c": double}}}, path)
-    found = read_state_dict(path, keep_float64=True)
+    found = read_state_dict(path, as_stored=True)
     assert found.keys() == {"encoder.a", "decoder.b.c"}
     assert {name: tensor.dtype for name, tensor in found.items()} == {
         "encoder.a": torch.float32,

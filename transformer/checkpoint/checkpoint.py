@@ -2,23 +2,33 @@
 
 import copy
 import hashlib
+import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-import safetensors.torch
 import torch
 from torch import Tensor
 
 from transformer.checkpoint.answers import Answer
-from transformer.checkpoint.header import METADATA_KEY, Entry, Example, Header, Summary, read_header
+from transformer.checkpoint.header import (
+    METADATA_KEY,
+    PRECISIONS,
+    Example,
+    Header,
+    Summary,
+    read_header,
+)
+from transformer.checkpoint.layout import FLOAT_BYTES, Entry
 from transformer.checkpoint.probe import any_ids, make_probe, one_thread
+from transformer.checkpoint.weights import check_finite, read_weights
 from transformer.config import DataConfig, TransformerConfig
 from transformer.decoding.many import Decoded, Progress, decode_many
 from transformer.decoding.steps import Search, Strategy
 from transformer.decoding.strategies import GREEDY, Greedy
-from transformer.errors import CheckpointError, ConfigError, VocabularyError, reading
+from transformer.errors import CheckpointError, ConfigError, VocabularyError
 from transformer.faults import plant_of_run
 from transformer.files import write_atomic
 from transformer.hooks import own_modules
@@ -69,9 +79,8 @@ class Checkpoint:
     def load(cls, source: Path | str | bytes) -> Self:
         """Load a file, from its path or its bytes, and believe nothing in it unchecked.
 
-        The file is read, never mapped: a mapped file that is cut while in use kills the
-        process. Order of the checks: size, header, config and vocabularies, names and shapes
-        of the tensors, and only then the weights: finite, and last the checksum.
+        Order of the checks: size, header, config and vocabularies, names and shapes of the
+        tensors, and only then the weights: finite, and last the checksum.
 
         Raises:
             CheckpointError: one sentence that says what is wrong.
@@ -80,19 +89,15 @@ class Checkpoint:
             source = Path(source)
         header, entries, offset = read_header(source)
         _check_tensors(header.config, entries)
-        content = source if isinstance(source, bytes) else read(source)
-        try:
-            tensors = safetensors.torch.load(content)
-        except Exception:  # whatever the library minds, the file is not sound
-            raise CheckpointError("The file's weights cannot be read.") from None
-        for name, tensor in tensors.items():
-            if not torch.isfinite(tensor).all():
-                raise CheckpointError(f"The tensor {name!r} holds NaN or infinity.")
-        if header.sha256 != _checksum(header, memoryview(content)[offset:]):
+        digest, tensors = _digest(header), {}
+        for name, tensor in read_weights(source, entries, offset, digest.update):
+            check_finite(name, tensor)
+            tensors[name] = tensor.float()
+        if header.sha256 != digest.hexdigest():
             raise CheckpointError(
                 "The checksum does not match: the file was changed after it was saved."
             )
-        return cls(header, {name: tensor.float() for name, tensor in tensors.items()})
+        return cls(header, tensors)
 
     @classmethod
     def of(
@@ -109,8 +114,9 @@ class Checkpoint:
         licence: str = "",
         precision: str = "float32",
         compared: bool = True,
+        copied: bool = True,
     ) -> Self:
-        """A checkpoint of a model as it is now; its weights are copied.
+        """A checkpoint of a model as it is now.
 
         Args:
             summary: how the model was trained here; None if it was trained elsewhere.
@@ -119,11 +125,12 @@ class Checkpoint:
                 trained elsewhere that has none, the logits for some ids are.
             precision: how the weights are to lie on disk. With "float16" they are rounded now,
                 so that the proof is made with the weights that will be loaded.
+            copied: whether the weights are; not those of a model that nobody else has.
         """
         # Planted faults may let two names stand for one tensor: each is written down.
         named = dict(model.named_parameters(remove_duplicate=False))
         tensors = {
-            name: named[name].detach().to("cpu", torch.float32, copy=True)
+            name: named[name].detach().to("cpu", torch.float32, copy=copied)
             for name in tensor_shapes(model.config)
         }
         if precision == "float16":
@@ -165,28 +172,34 @@ class Checkpoint:
 
     def to_bytes(self) -> bytes:
         """The file's content. The same checkpoint gives the same bytes."""
-
-        def serialise(header: Header) -> bytes:
-            return safetensors.torch.save(stored, {METADATA_KEY: header.to_json()})
-
-        dtype = torch.float16 if self.header.precision == "float16" else torch.float32
-        stored = {name: tensor.to(dtype) for name, tensor in self.tensors.items()}
-
-        # Written once, with room for the checksum: a large model is copied no more than it must.
-        blank = "0" * 64
-        draft = bytearray(serialise(replace(self.header, sha256=blank)))
-        start = 8 + int.from_bytes(draft[:8], "little")
-        checksum = _checksum(self.header, memoryview(draft)[start:])
-        self.header = replace(self.header, sha256=checksum)
-        # As JSON within JSON has it; no text of the header can hold quotes so written.
-        name = b'\\"sha256\\": \\"'
-        place = draft.index(name + blank.encode(), 8, start) + len(name)
-        draft[place : place + 64] = checksum.encode()
-        return bytes(draft)
+        return b"".join(self._pieces())
 
     def save(self, path: Path | str) -> None:
         """Write the file; a reader sees the old one or the new one, never half."""
-        write_atomic(Path(path), self.to_bytes())
+        write_atomic(Path(path), self._pieces())
+
+    def _pieces(self) -> Iterator[bytes | memoryview]:
+        """The file, a tensor at a time: a large model is in memory once."""
+        digest = _digest(self.header)
+        for name in sorted(self.tensors):
+            digest.update(self._stored(name))
+        self.header = replace(self.header, sha256=digest.hexdigest())
+        listing: dict[str, Any] = {"__metadata__": {METADATA_KEY: self.header.to_json()}}
+        dtype, end = PRECISIONS[self.header.precision], 0
+        for name in sorted(self.tensors):
+            shape, start = list(self.tensors[name].shape), end
+            end += FLOAT_BYTES[dtype] * math.prod(shape)
+            listing[name] = {"dtype": dtype, "shape": shape, "data_offsets": [start, end]}
+        raw = json.dumps(listing, ensure_ascii=False, separators=(",", ":")).encode()
+        raw += b" " * (-len(raw) % 8)
+        yield len(raw).to_bytes(8, "little") + raw
+        for name in sorted(self.tensors):
+            yield self._stored(name)
+
+    def _stored(self, name: str) -> memoryview:
+        """A tensor's bytes, as they lie on disk."""
+        kind = "<f2" if self.header.precision == "float16" else "<f4"
+        return self.tensors[name].numpy().ravel().astype(kind, copy=False).data.cast("B")
 
     def view(self) -> Self:
         """The same weights behind module objects of its own, for another thread's hooks."""
@@ -320,13 +333,7 @@ def _check_tensors(config: TransformerConfig, entries: Mapping[str, Entry]) -> N
             raise CheckpointError(f"The file has a tensor {name[:80]!r} that this model lacks.")
 
 
-def read(path: Path) -> bytes:
-    """A file's content; raises CheckpointError, in a sentence, where it cannot be read."""
-    with reading(path):
-        return path.read_bytes()
-
-
-def _checksum(header: Header, weights: memoryview) -> str:
-    digest = hashlib.sha256(replace(header, sha256="").to_json().encode("utf-8", "surrogatepass"))
-    digest.update(weights)
-    return digest.hexdigest()
+def _digest(header: Header) -> "hashlib._Hash":
+    """The checksum of a file as far as its header; the weights' bytes come after."""
+    plain = replace(header, sha256="").to_json()
+    return hashlib.sha256(plain.encode("utf-8", "surrogatepass"))

@@ -6,12 +6,12 @@ believed before it is checked, and this module needs no torch to do so.
 """
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from transformer.checkpoint.layout import Entry, check_layout, parse_entry
 from transformer.config import DataConfig, TransformerConfig
 from transformer.config.faults import reveal
 from transformer.errors import CheckpointError, ConfigError, VocabularyError, reading
@@ -26,8 +26,6 @@ MAX_JSON_PARTS = 300_000
 MAX_JSON_ITEMS = 700_000
 """Commas in a header: read, what stands between two may take twenty times its bytes."""
 MAX_FILE_BYTES = 2_200_000_000
-FLOAT_BYTES = {"F32": 4, "F16": 2}
-"""The types a weight may have on disk; in memory all are 32-bit."""
 PRECISIONS = {"float32": "F32", "float16": "F16"}
 MAX_EXAMPLES = 100
 MAX_CURVE = 100
@@ -150,16 +148,6 @@ class Header:
         return json.dumps(plain, sort_keys=True, ensure_ascii=False, allow_nan=False)
 
 
-@dataclass(frozen=True)
-class Entry:
-    """Where a tensor lies: its type and shape, and its bytes counted from the header's end."""
-
-    dtype: str
-    shape: tuple[int, ...]
-    start: int
-    end: int
-
-
 def read_header(source: Path | bytes) -> tuple[Header, dict[str, Entry], int]:
     """Read and check all but the weights.
 
@@ -195,6 +183,8 @@ def parse_header(raw: bytes) -> tuple[Header, dict[str, Any]]:
             "This .safetensors file was not saved by Transformer Workbench: it says nothing of "
             "its configuration and vocabularies."
         )
+    if not all(isinstance(text, str) for text in metadata.values()):
+        raise CheckpointError("The file's metadata must be texts, and nothing else.")
     return _parse_header(parse_json(metadata[METADATA_KEY], "The file's description")), listing
 
 
@@ -262,6 +252,8 @@ def parse_json(text: str | bytes, what: str) -> dict[str, Any]:
         raise ValueError(f"{name} is not a number")
 
     try:
+        # As bytes, other encodings would be taken than what the format says.
+        text = text if isinstance(text, str) else text.decode()
         parsed = json.loads(text, object_pairs_hook=no_repeats, parse_constant=no_constants)
         # What cannot be written again (1e999, half of a character) is refused at once.
         json.dumps(parsed, ensure_ascii=False, allow_nan=False).encode()
@@ -280,10 +272,10 @@ def _parse_header(plain: dict[str, Any]) -> Header:
         )
     try:
         config = TransformerConfig.from_dict(plain.get("config"))
-        vocabularies = (
-            Vocabulary.from_dict(plain.get("source_vocabulary")),
-            Vocabulary.from_dict(plain.get("target_vocabulary")),
-        )
+        sides = plain.get("source_vocabulary"), plain.get("target_vocabulary")
+        source = Vocabulary.from_dict(sides[0])
+        # Equal ones are one: a large one takes as much memory as the weights.
+        vocabularies = source, source if sides[0] == sides[1] else Vocabulary.from_dict(sides[1])
         data = DataConfig.from_dict(plain.get("data"))
     except (ConfigError, VocabularyError) as error:
         raise CheckpointError(f"The checkpoint's description is wrong. {error}") from None
@@ -386,60 +378,3 @@ def _check_probe(probe: Probe, config: TransformerConfig) -> None:
             type(number) is int and 0 <= number < size for number in ids
         ):
             raise CheckpointError("The checkpoint's probe has ids outside its vocabulary.")
-
-
-def parse_entry(name: str, value: object, sizes: Mapping[str, int] = FLOAT_BYTES) -> Entry:
-    """What a .safetensors header says of one tensor.
-
-    Args:
-        sizes: the types that are taken, and the bytes of a number of each.
-
-    Raises:
-        CheckpointError: it is malformed, or of another type.
-    """
-    malformed = CheckpointError(f"The tensor {name[:80]!r} is not described as it must be.")
-    if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:
-        raise malformed
-    shape, offsets = value["shape"], value["data_offsets"]
-    if (
-        not isinstance(shape, list)
-        or not isinstance(offsets, list)
-        or len(offsets) != 2
-        or len(shape) > 8
-    ):
-        raise malformed
-    if not all(type(number) is int and 0 <= number < 2**62 for number in [*shape, *offsets]):
-        raise malformed
-    dtype = value["dtype"]
-    if not isinstance(dtype, str) or dtype not in sizes:
-        raise CheckpointError(
-            f"The tensor {name[:80]!r} has type {str(dtype)[:20]!r}; expected {' or '.join(sizes)}."
-        )
-    return Entry(dtype, tuple(shape), offsets[0], offsets[1])
-
-
-def check_layout(
-    entries: Mapping[str, Entry], data_bytes: int, sizes: Mapping[str, int] = FLOAT_BYTES
-) -> None:
-    """The tensors must fill the rest of the file, without holes or overlaps.
-
-    Raises:
-        CheckpointError: they do not.
-    """
-    position = 0
-    for name, entry in sorted(entries.items(), key=lambda item: item[1].start):
-        needed = sizes[entry.dtype] * math.prod(entry.shape)
-        if entry.start != position or entry.end - entry.start != needed:
-            raise CheckpointError(
-                f"The tensor {name[:80]!r} needs {needed:,} bytes from byte {position:,}, but the "
-                f"header gives it {entry.start:,} to {entry.end:,}."
-            )
-        position = entry.end
-    if position > data_bytes:
-        raise CheckpointError(
-            f"The file is cut off: its weights need {position:,} bytes, it has {data_bytes:,}."
-        )
-    if position < data_bytes:
-        raise CheckpointError(
-            f"The file has {data_bytes - position:,} bytes that belong to nothing."
-        )

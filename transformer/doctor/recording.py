@@ -16,13 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transformer.checkpoint.header import (
-    Entry,
-    check_layout,
-    header_bytes,
-    parse_entry,
-    parse_json,
-)
+from transformer.checkpoint.header import header_bytes, parse_json
+from transformer.checkpoint.layout import Entry, check_layout, parse_entry
 from transformer.config.architecture import MAX_PARAMETERS
 from transformer.errors import CheckpointError, reading
 from transformer.vocabulary.vocabulary import visible

@@ -1,6 +1,7 @@
 """Average several checkpoints, and see whether the held-out score rises (section 6.1)."""
 
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,11 +11,10 @@ import streamlit as st
 from pages.components.checkpoints.kept import run_of
 from pages.components.shell import browser, jobs, models, session
 from pages.components.shell.frame import problem
-from pages.components.shell.headers import header_of
+from pages.components.shell.headers import Facts, facts_of
 from pages.components.shell.models import Listed
 from pages.components.shell.text import number, percent, plain
 from pages.components.stores import uploads
-from transformer.checkpoint.header import Header
 from transformer.errors import CheckpointError, UserError
 from transformer.evaluation.held_out import own_pairs
 
@@ -37,7 +37,7 @@ def panel(entry: Listed, checkpoint: "Checkpoint") -> None:
         "averages its last 5. Here each of them and the average are scored on the same held-out "
         "pairs, so that one sees whether it helped."
     )
-    options = _candidates(entry, checkpoint.header)
+    options = _candidates(entry)
     if len(options) < 2:
         st.info(
             "There is nothing to average this one with: it takes two or more checkpoints of the "
@@ -81,22 +81,18 @@ def panel(entry: Listed, checkpoint: "Checkpoint") -> None:
         _result(result, _short(picked))  # type: ignore[arg-type]
 
 
-def _candidates(entry: Listed, header: Header) -> list[Listed]:
+def _candidates(entry: Listed) -> list[Listed]:
     """Those that can be averaged with this one: its own run's first, by rising step."""
-    found = []
+    found, ours = [], facts_of(entry.path)
     for one in models.listed_checkpoints().values():
-        other = header_of(one.path)
-        if (
-            other is not None
-            and other.config == header.config
-            and other.data == header.data
-            and other.licence == header.licence
-            and other.source_vocabulary == header.source_vocabulary
-            and other.target_vocabulary == header.target_vocabulary
-        ):
+        other = facts_of(one.path)
+        if ours is None or other is None:
+            continue
+        same = replace(other, summary=ours.summary, fault=ours.fault, compared=ours.compared)
+        if same == ours:
             found.append((one, other))
 
-    def order(pair: tuple[Listed, Header]) -> tuple[bool, str, int]:
+    def order(pair: tuple[Listed, Facts]) -> tuple[bool, str, int]:
         one, other = pair
         return (
             one.path.parent != entry.path.parent or not one.id.startswith("run-"),

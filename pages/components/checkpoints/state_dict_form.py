@@ -9,15 +9,17 @@ import streamlit as st
 
 from pages.components.shell import session
 from pages.components.shell.frame import problem
+from pages.components.shell.loaded import give_back
 from pages.components.shell.text import plain, verbatim
+from pages.components.shell.uploaded import free
 from transformer.errors import UserError
+from transformer.interop.files.large_vocabularies import read_apart
 from transformer.interop.foreign_vocabulary import (
     SPECIAL,
     ForeignVocabulary,
     Sides,
     Special,
     numbered,
-    read_vocabularies,
 )
 from transformer.interop.nn_transformer.questions import QUESTIONS
 from transformer.vocabulary.vocabulary import printable
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 
 SURVEY = "import survey"
 """Session state: the file that was looked at, and what was found in it."""
+READ = "import vocabularies"
+"""Session state: what the files of vocabularies hold, by the ids of the fields' files."""
 MOST_ROWS = 30
 """Tensors that can be told apart on a page; whatever else there is can be left out together."""
 LARGEST_MB = 32
@@ -75,6 +79,7 @@ def _survey(path: Path) -> "Survey":
 
         with st.spinner("Looking at the names and shapes of its tensors…"):
             kept = (key, survey(read_state_dict(path)))
+        give_back(stat.st_size)
         st.session_state[SURVEY] = kept
     return kept[1]
 
@@ -87,16 +92,13 @@ def _convert(
     from transformer.interop.nn_transformer.convert import convert
 
     origin = f"Imported from {name}, the state dict of a torch.nn.Transformer."
-    tensors = read_state_dict(path)
+    tensors = read_state_dict(path, as_stored=True)
     if pairs is None:
-        checkpoint = convert(tensors, choices, sides, origin=origin)
-    else:
-        with tempfile.TemporaryDirectory(prefix="workbench-") as folder:
-            file = Path(folder) / "pairs"
-            file.write_bytes(pairs.getvalue())
-            checkpoint = import_checked(tensors, choices, sides, read_pairs(file), origin)
-    st.session_state.pop(SURVEY, None)
-    return checkpoint
+        return convert(tensors, choices, sides, origin=origin)
+    with tempfile.TemporaryDirectory(prefix="workbench-") as folder:
+        file = Path(folder) / "pairs"
+        file.write_bytes(pairs.getvalue())
+        return import_checked(tensors, choices, sides, read_pairs(file), origin)
 
 
 def _pairs_field(path: Path) -> "UploadedFile | None":
@@ -221,14 +223,14 @@ def _vocabulary_files(path: Path) -> "tuple[UploadedFile | None, UploadedFile | 
     with left:
         both = st.file_uploader(
             "Vocabulary of the source, or of both",
-            key=f"vocabulary {path.name}",
+            key=_keys(path)[0],
             help=help,
             max_upload_size=LARGEST_MB,
         )
     with right:
         own = st.file_uploader(
             "Vocabulary of the target, if it has its own",
-            key=f"target vocabulary {path.name}",
+            key=_keys(path)[1],
             help=help,
             max_upload_size=LARGEST_MB,
         )
@@ -247,12 +249,12 @@ def _vocabularies(
     Raises:
         VocabularyError: a file holds no vocabulary.
     """
+    counts = sizes.source_vocab_size, sizes.target_vocab_size
     read: list[ForeignVocabulary | None] = [None, None]
     if both is not None:
-        read = list(read_vocabularies(both.getvalue(), both.name))
+        read = list(_read(both, max(counts)))
     if own is not None:
-        read[1] = read_vocabularies(own.getvalue(), own.name)[1]
-    counts = sizes.source_vocab_size, sizes.target_vocab_size
+        read[1] = _read(own, counts[1])[1]
     if read[0] is None and read[1] is None:
         special = _special(found.special, None, max(counts), path, "ids", found.reasons["special"])
         return numbered(counts[0], special), numbered(counts[1], special)
@@ -267,6 +269,33 @@ def _vocabularies(
             )
             made.append(replace(vocabulary, special=special))
     return made[0], made[1]
+
+
+def _read(file: "UploadedFile", most: int) -> Sides:
+    """The vocabularies in a file, read once however often the form is drawn."""
+    known: dict[tuple[str, int], Sides] = st.session_state.setdefault(READ, {})
+    key = (file.file_id, most)
+    if key not in known:
+        with st.spinner(f"Reading {plain(printable(file.name))}…"):
+            found = read_apart(file.getvalue(), file.name, most)
+        known |= {key: found}
+        for oldest in list(known)[:-2]:  # one a side
+            del known[oldest]
+    return known[key]
+
+
+def forget(path: Path) -> None:
+    """Let go what the form keeps in memory of a file: that it was surveyed, and vocabularies."""
+    state = st.session_state
+    for key in (SURVEY, READ):
+        state.pop(key, None)
+    for key in (*_keys(path), f"pairs {path.name}"):
+        if (file := state.get(key)) is not None:
+            free(file)
+
+
+def _keys(path: Path) -> tuple[str, str]:
+    return f"vocabulary {path.name}", f"target vocabulary {path.name}"
 
 
 def _special(

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 from streamlit import config
-from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
-from streamlit.runtime.scriptrunner import get_script_run_ctx
 
+from pages.components.checkpoints import state_dict_form
 from pages.components.shell import browser, jobs, models, session
 from pages.components.shell.frame import problem
 from pages.components.shell.models import Listed
 from pages.components.shell.text import full_stop, plain, verbatim
+from pages.components.shell.uploaded import free
 from pages.components.stores import arrivals, uploads
 from pages.components.stores.arrivals import Arrival
 from transformer.config.limits import NO_FOREIGN_FILES, Limits
@@ -94,9 +94,7 @@ def questions() -> bool:
         try:
             if not arrival.path.exists():
                 raise CheckpointError("The file has made way for newer ones. Bring it again.")
-            from pages.components.checkpoints.state_dict_form import state_dict_form
-
-            checkpoint = state_dict_form(arrival.path, arrival.name)
+            checkpoint = state_dict_form.state_dict_form(arrival.path, arrival.name)
         except UserError as error:
             problem(error)
     if checkpoint is None:
@@ -123,10 +121,7 @@ def _take(turn: int) -> None:
         )
     except (UserError, OSError) as error:
         st.session_state["outcome"] = Outcome(uploaded.name, problem=_sentence(error))
-    context = get_script_run_ctx()
-    files = context.uploaded_file_mgr if context is not None else None
-    if context is not None and isinstance(files, MemoryUploadedFileManager):
-        files.remove_file(context.session_id, uploaded.file_id)
+    free(uploaded)
 
 
 def _leave() -> None:
@@ -137,6 +132,7 @@ def _leave() -> None:
     if job is not None:
         job.cancel()
     if arrival is not None:
+        state_dict_form.forget(arrival.path)
         arrival.drop()
 
 

@@ -5,7 +5,7 @@ import streamlit as st
 from pages.components.runs.health import findings_list
 from pages.components.shell import session
 from pages.components.shell.frame import problem
-from pages.components.shell.headers import header_of
+from pages.components.shell.headers import facts_of
 from pages.components.shell.models import bundled
 from pages.components.shell.text import plain
 from transformer.errors import UserError
@@ -35,9 +35,9 @@ def panel() -> None:
             placeholder="for the names of plateaus",
         )
         healthy = {
-            one.name: header.summary.curve
+            one.name: facts.summary.curve
             for one in bundled()
-            if (header := header_of(one.path)) and header.summary and header.summary.curve
+            if (facts := facts_of(one.path)) and facts.summary and facts.summary.curve
         }
         beside = st.selectbox("A healthy curve beside it", list(healthy), key="loss beside")
     content: str | bytes = uploaded.getvalue() if uploaded is not None else pasted

@@ -11,13 +11,15 @@ import streamlit as st
 
 from pages.components.shell import browser, current, session
 from pages.components.shell.frame import problem
+from pages.components.shell.loaded import give_back
 from pages.components.shell.text import plain, verbatim
+from pages.components.shell.uploaded import free
 from pages.components.stores import uploads
 from pages.components.widgets.architecture import picture
 from transformer.config.limits import NO_FOREIGN_FILES, Limits
 from transformer.errors import CheckpointError, UserError
 from transformer.figures.architecture import architecture_svg
-from transformer.vocabulary.vocabulary import visible
+from transformer.vocabulary.vocabulary import MAX_TOKENS, visible
 
 if TYPE_CHECKING:
     from transformer.doctor.report import Report
@@ -116,6 +118,8 @@ def _steps() -> None:
     if uploaded is not None:
         st.session_state["capture turn"] = turn + 1
         st.session_state["diagnosis"] = _examined(uploaded.name, uploaded.getvalue())
+        free(uploaded)
+        give_back(uploaded.size)
         st.rerun()
 
 
@@ -180,12 +184,12 @@ def _kept(name: str, report: "Report") -> tuple[str, str, str]:
 
 
 def _vocabularies() -> "Given":
-    from transformer.interop.foreign_vocabulary import read_vocabularies
+    from transformer.interop.files.large_vocabularies import read_apart
 
     uploaded = st.session_state.get("capture vocabulary")
     if uploaded is None:
         return None, None
-    return read_vocabularies(uploaded.getvalue(), uploaded.name)
+    return read_apart(uploaded.getvalue(), uploaded.name, MAX_TOKENS)
 
 
 def _look(found: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ import streamlit as st
 
 from pages.components.shell import browser
 from pages.components.shell.clock import when
-from pages.components.shell.headers import header_of
+from pages.components.shell.headers import facts_of
 from pages.components.shell.known_runs import known_runs
 from pages.components.shell.text import number, percent
 from pages.components.stores import uploads
@@ -93,12 +93,12 @@ def run_of(name: str) -> tuple[Run, Summary] | None:
 def bundled() -> Iterator[Listed]:
     """What comes with the app, by the names of its tasks."""
     for path in sorted(BUNDLED.glob("*.safetensors")):
-        header = header_of(path)
-        if header is None:
+        facts = facts_of(path)
+        if facts is None:
             yield Listed(path.stem, path.stem, path, where="bundled")
         else:
-            right = "" if header.summary is None else _right(header.summary.exact_match)
-            yield Listed(path.stem, title_of(header.data.task), path, right, "bundled")
+            right = "" if facts.summary is None else _right(facts.summary.exact_match)
+            yield Listed(path.stem, title_of(facts.data.task), path, right, "bundled")
 
 
 def _of_run(run: Run, summary: Summary) -> list[Listed]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.components.shell.headers import header_of
+from pages.components.shell.headers import facts_of
 from transformer.config.faults import is_hidden
 
 
@@ -18,11 +18,11 @@ def note(fault: str) -> None:
 
 def note_of(path: Path) -> None:
     """The same of a checkpoint's file, and whether it was ever compared with its original."""
-    header = header_of(path)
-    if header is None:
+    facts = facts_of(path)
+    if facts is None:
         return
-    note(header.fault)
-    if not header.compared:
+    note(facts.fault)
+    if not facts.compared:
         st.caption(
             ":material/help: Not compared with its original: what its file did not say is a guess."
         )

@@ -3,20 +3,17 @@
 import gc
 import os
 import threading
-from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from pages.components.shell import address, current, planted
+from pages.components.shell.loaded import give_back, loaded
 from pages.components.shell.models import Listed, first, listed_checkpoints
 
 if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
-
-CACHE_BYTES = 1_000_000_000
-"""Weights kept in memory for all sessions together."""
 
 # Before numpy comes in: its second thread would only get in the way of trainers, and waiting
 # for it, spinning, costs ten times what it saves.
@@ -101,52 +98,9 @@ def choose_checkpoint() -> Listed | None:
     return entries[chosen]
 
 
-class _Cache:
-    """Loaded checkpoints by file, the least recently used dropped beyond CACHE_BYTES.
-
-    A session that still shows a dropped one keeps it alive until it shows another.
-    """
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.entries: OrderedDict[tuple[str, int, int], Checkpoint] = OrderedDict()
-
-    def load(self, path: Path) -> "Checkpoint":
-        from transformer.checkpoint import Checkpoint
-
-        try:
-            stat = path.stat()
-        except OSError:
-            return Checkpoint.load(path)  # says what is wrong with the file
-        key = (str(path), stat.st_mtime_ns, stat.st_size)
-        with self.lock:
-            if key in self.entries:
-                self.entries.move_to_end(key)
-                return self.entries[key]
-        # Outside the lock: a large file must not keep others from theirs.
-        return self._put(key, Checkpoint.load(path))
-
-    def put(self, path: Path, loaded: "Checkpoint") -> None:
-        """Take a checkpoint that was just written to ``path``, and need not be read again."""
-        stat = path.stat()
-        self._put((str(path), stat.st_mtime_ns, stat.st_size), loaded)
-
-    def _put(self, key: tuple[str, int, int], loaded: "Checkpoint") -> "Checkpoint":
-        with self.lock:
-            kept = self.entries.setdefault(key, loaded)
-            while len(self.entries) > 1 and sum(name[2] for name in self.entries) > CACHE_BYTES:
-                self.entries.popitem(last=False)
-            return kept
-
-
-@st.cache_resource
-def _cache() -> _Cache:
-    return _Cache()
-
-
 def remember(path: Path, checkpoint: "Checkpoint") -> None:
     """Keep a checkpoint that was made here and just written, for whoever opens its file."""
-    _cache().put(path, checkpoint)
+    loaded().put(path, checkpoint)
 
 
 def load(entry: Listed, slot: str = "own") -> "Checkpoint":
@@ -159,12 +113,16 @@ def load(entry: Listed, slot: str = "own") -> "Checkpoint":
         CheckpointError: the file is damaged or gone.
     """
     wait_for_torch()
-    shared = _cache().load(entry.path)
     own: tuple[Checkpoint, Checkpoint] | None = st.session_state.get(f"{slot} checkpoint")
+    shared = loaded().load(entry.path)
     if own is None or own[0] is not shared:
-        own = (shared, shared.view())
-        st.session_state[f"{slot} checkpoint"] = own
-    return own[1]
+        st.session_state[f"{slot} checkpoint"] = (shared, shared.view())
+        if own is not None:
+            size = 4 * own[0].config.num_parameters
+            own = None
+            st.session_state.pop("untrained model", None)
+            give_back(size)
+    return st.session_state[f"{slot} checkpoint"][1]
 
 
 def untrained_model(checkpoint: "Checkpoint") -> "Checkpoint":

@@ -9,7 +9,7 @@ from typing import BinaryIO
 from pages.components.stores import uploads
 from pages.components.stores.bounded import BoundedFolder
 
-FOLDER = uploads.FOLDER / "arriving"
+FOLDER = uploads.ARRIVING
 
 
 def _owners(path: Path) -> tuple[str, ...]:
@@ -18,7 +18,6 @@ def _owners(path: Path) -> tuple[str, ...]:
 
 
 KEPT = BoundedFolder(FOLDER, "*", most=40, most_bytes=4e9, most_seconds=86_400, owners_of=_owners)
-PIECE_BYTES = 4 << 20
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ def put(name: str, content: BinaryIO, size: int, owner: str) -> Arrival:
     arrival = Arrival(name[:100], _free_place(owner))
     try:
         with arrival.path.open("wb") as file:
-            while piece := content.read(PIECE_BYTES):
+            while piece := content.read(uploads.PIECE_BYTES):
                 file.write(piece)
     except BaseException:
         arrival.drop()

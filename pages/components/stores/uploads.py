@@ -4,20 +4,26 @@ import hashlib
 import json
 import os
 import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pages.components.stores.bounded import BoundedFolder
 from transformer.errors import CheckpointError
-from transformer.files import write_atomic
+from transformer.files import sync, write_atomic
 from transformer.runs import directory
 
 if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
 
 FOLDER = directory.ROOT / "uploads"
+ARRIVING = FOLDER / "arriving"
+"""What is not kept yet."""
 MAX_NAME, MAX_NOTE = 100, 10_000
+PIECE_BYTES = 4 << 20
 SHA256 = re.compile("[0-9a-f]{64}")
 
 
@@ -86,7 +92,8 @@ def keep(
 
     Args:
         name: what it was called on the person's machine.
-        brought: the bytes of a file of ours, where it lies, or a model that was made here.
+        brought: where a file of ours lies that nobody writes to any more, its bytes, or a model
+            that was made here.
 
     Returns:
         the upload, and the checkpoint in it, which need not be read again.
@@ -96,23 +103,19 @@ def keep(
         UserError: there is no room but from others' last ones.
     """
     from transformer.checkpoint import Checkpoint
-    from transformer.checkpoint.checkpoint import read
     from transformer.checkpoint.header import header_bytes
     from transformer.interop.files.trial import check_header
 
-    if isinstance(brought, Checkpoint):
-        checkpoint, content = brought, brought.to_bytes()
-        check_header(header_bytes(content)[0])
-    else:
-        content = brought if isinstance(brought, bytes) else read(brought)
-        check_header(header_bytes(content)[0])
-        checkpoint = Checkpoint.load(content)
-    sha256 = hashlib.sha256(content).hexdigest()
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    path = FOLDER / f"{sha256}.safetensors"
-    if not path.exists():
-        KEPT.make_room(len(content), owner)
-        write_atomic(path, content)
+    ARRIVING.mkdir(parents=True, exist_ok=True)
+    with _as_file(brought) as file:
+        check_header(header_bytes(file)[0])
+        checkpoint = brought if isinstance(brought, Checkpoint) else Checkpoint.load(file)
+        with file.open("rb") as content:
+            sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+        path = FOLDER / f"{sha256}.safetensors"
+        if not path.exists():
+            KEPT.make_room(file.stat().st_size, owner)
+            _place(file, path)
     before, summary = of(path), checkpoint.summary
     kept = replace(
         before,
@@ -123,6 +126,35 @@ def keep(
     _write_beside(kept)
     os.utime(path)
     return kept, checkpoint
+
+
+@contextmanager
+def _as_file(brought: "bytes | Path | Checkpoint") -> Iterator[Path]:
+    """A file that holds it: a large one is in memory no second time."""
+    if isinstance(brought, Path):
+        yield brought
+        return
+    with tempfile.TemporaryDirectory(dir=ARRIVING, prefix="made-") as folder:
+        file = Path(folder, "brought")
+        if isinstance(brought, bytes):
+            file.write_bytes(brought)
+        else:
+            brought.save(file)
+        yield file
+
+
+def _place(file: Path, path: Path) -> None:
+    """The same file under another name, without a copy where the disk allows."""
+    os.chmod(file, 0o644)
+    sync(file)
+    try:
+        os.link(file, path)
+    except FileExistsError:
+        return
+    except OSError:  # another disk, or one without links
+        with file.open("rb") as content:
+            write_atomic(path, iter(lambda: content.read(PIECE_BYTES), b""))
+    sync(path.parent)
 
 
 def _write_beside(upload: Upload) -> None:

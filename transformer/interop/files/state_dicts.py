@@ -80,23 +80,23 @@ _turn = threading.Lock()
 """One file at a time: each may take a gigabyte."""
 
 
-def read_state_dict(path: Path, *, keep_float64: bool = False) -> dict[str, Tensor]:
+def read_state_dict(path: Path, *, as_stored: bool = False) -> dict[str, Tensor]:
     """The weights of a file by flat dotted name; whole numbers and all else are left out.
 
     One level of wrapping ("state_dict", "model_state_dict", "model") is undone.
 
     Args:
-        keep_float64: leave 64-bit tensors as they are; all others become float32.
+        as_stored: leave their types as they are; else all become float32.
 
     Raises:
         CheckpointError: the file cannot be trusted, or holds no weights; one sentence.
     """
     if not is_pickled(path):
-        return read_tensors(path, keep_float64=keep_float64)
+        return read_tensors(path, as_stored=as_stored)
     with tempfile.TemporaryDirectory(prefix="workbench-") as folder:
         target = Path(folder) / "tensors.safetensors"
         to_safetensors(path, target)
-        return read_tensors(target, keep_float64=keep_float64)
+        return read_tensors(target, as_stored=as_stored)
 
 
 def is_pickled(path: Path) -> bool:

@@ -37,11 +37,24 @@ def check_header(raw: bytes) -> None:
     Raises:
         CheckpointError: it cannot be read, or reading it ends a process.
     """
+    said = apart(__name__, raw)
+    if said is None:
+        raise CheckpointError(ENDS)
+    if said:
+        raise CheckpointError(said.decode("utf-8", "replace")[:2_000])
+
+
+def apart(module: str, content: bytes, *words: str) -> bytes | None:
+    """What a module says of some content, run in a process of its own; None if that was ended.
+
+    Raises:
+        CheckpointError: the process could not be started.
+    """
     try:
         with tempfile.TemporaryDirectory(prefix="workbench-") as folder:
             done = subprocess.run(
-                [sys.executable, "-P", "-m", "transformer.interop.files.trial"],
-                input=raw,
+                [sys.executable, "-P", "-m", module, *words],
+                input=content,
                 capture_output=True,
                 timeout=SECONDS + PATIENCE,
                 cwd=folder,
@@ -49,13 +62,10 @@ def check_header(raw: bytes) -> None:
                 start_new_session=True,
             )
     except subprocess.TimeoutExpired:
-        raise CheckpointError(ENDS) from None
+        return None
     except OSError as error:
         raise CheckpointError(f"The file could not be checked: {error.strerror}.") from None
-    if done.returncode:
-        raise CheckpointError(ENDS)
-    if done.stdout:
-        raise CheckpointError(done.stdout.decode("utf-8", "replace")[:2_000])
+    return None if done.returncode else done.stdout
 
 
 def main() -> None:

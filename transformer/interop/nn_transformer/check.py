@@ -66,7 +66,7 @@ def read_pairs(path: Path) -> Pairs:
     Raises:
         CheckpointError: the file is none of these, or its sizes contradict each other.
     """
-    found = read_state_dict(path, keep_float64=True)
+    found = read_state_dict(path, as_stored=True)
     if not {"source", "target", "logits"} <= found.keys():
         raise CheckpointError(
             "The pairs must be a file with source, target and logits, as the three lines save it; "

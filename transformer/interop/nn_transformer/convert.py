@@ -13,6 +13,7 @@ from torch import Tensor
 
 from transformer.checkpoint import Checkpoint
 from transformer.checkpoint.checkpoint import assemble
+from transformer.checkpoint.weights import is_finite
 from transformer.config import DataConfig, TransformerConfig
 from transformer.errors import CheckpointError
 from transformer.interop.foreign_vocabulary import Sides
@@ -80,6 +81,7 @@ class Converted:
             " ".join(self.notes),
             origin=origin,
             compared=compared,
+            copied=False,
         )
 
 
@@ -154,7 +156,7 @@ def _check_weights(tensors: Mapping[str, Tensor], names: list[str]) -> None:
             raise CheckpointError(
                 f"The tensor {shown(name)} holds {kind}; expected floating-point numbers."
             )
-        if not torch.isfinite(tensors[name]).all():
+        if not is_finite(tensors[name]):
             raise CheckpointError(f"The tensor {shown(name)} holds NaN or infinity.")
 
 
@@ -185,7 +187,8 @@ def _of(sizes: Sizes, role: str, both: str) -> str:
 
 
 def _same(tensors: Mapping[str, Tensor], left: str, right: str) -> bool:
-    return left == right or torch.equal(tensors[left], tensors[right])
+    one, other = tensors[left], tensors[right]
+    return left == right or (one.dtype == other.dtype and torch.equal(one, other))
 
 
 def _dtype(tensors: Iterable[Tensor]) -> torch.dtype:

@@ -1,0 +1,18 @@
+"""Files that fields hold in memory, let go once they are read."""
+
+from typing import TYPE_CHECKING
+
+from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
+from streamlit.runtime.scriptrunner import get_script_run_ctx
+
+if TYPE_CHECKING:
+    from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+
+def free(file: "UploadedFile") -> None:
+    """Let go a field's file, which Streamlit keeps until the session ends. Draw another field."""
+    context = get_script_run_ctx()
+    files = context.uploaded_file_mgr if context is not None else None
+    if context is not None and isinstance(files, MemoryUploadedFileManager):
+        files.remove_file(context.session_id, file.file_id)
+    file.close()  # the field's own state still has it, until this run of the page is over

@@ -1,0 +1,132 @@
+"""What a file takes of the server's memory: no more than a small multiple of its own size."""
+
+import gc
+import json
+import weakref
+from pathlib import Path
+
+import pytest
+import safetensors.torch
+import torch
+
+from pages.components.shell import loaded
+from pages.components.shell.headers import facts_of, header_of
+from pages.components.stores import uploads
+from tests.support.checkpoint_files import MEGABYTE, WORDS, little_memory, make, wild_model
+from transformer.checkpoint import Checkpoint
+from transformer.checkpoint.header import METADATA_KEY
+from transformer.config import DataConfig
+from transformer.errors import VocabularyError
+from transformer.interop.files import large_vocabularies, trial
+from transformer.interop.files.large_vocabularies import read_apart
+from transformer.interop.foreign_vocabulary import read_vocabularies
+
+pytestmark = pytest.mark.usefixtures("own_folder")
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of 50 MB, in tensors of one to ten."""
+    path = tmp_path_factory.mktemp("large") / "large.safetensors"
+    model = wild_model(d_model=512, d_ff=4096, num_encoder_layers=1, num_decoder_layers=1)
+    Checkpoint.of(model, WORDS, WORDS, DataConfig(task="reverse"), None, []).save(path)
+    return path
+
+
+def test_the_weights_of_a_file_are_in_memory_once(large: Path) -> None:
+    size = large.stat().st_size
+    with little_memory(size + 15 * MEGABYTE):
+        Checkpoint.load(large)
+
+
+def test_keeping_and_saving_a_model_takes_its_memory_no_second_time(large: Path) -> None:
+    size = large.stat().st_size
+    with little_memory(size + 15 * MEGABYTE):
+        kept, checkpoint = uploads.keep("large.safetensors", large, "me")
+    with little_memory(25 * MEGABYTE):
+        again, _ = uploads.keep("again.safetensors", checkpoint, "me")
+    assert again.path == kept.path
+    assert kept.path.read_bytes() == large.read_bytes()
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_what_is_written_a_tensor_at_a_time_is_what_the_library_writes(precision: str) -> None:
+    notes = 'Grüße, "quoted"\n\t\x01 \U0001f600 \\ \x7f'
+    data = DataConfig(task="reverse")
+    made = Checkpoint.of(
+        wild_model(), WORDS, WORDS, data, None, [("abc", "cba")], notes, precision=precision
+    )
+    content = made.to_bytes()
+    kind = torch.float16 if precision == "float16" else torch.float32
+    stored = {name: tensor.to(kind) for name, tensor in made.tensors.items()}
+    assert content == safetensors.torch.save(stored, {METADATA_KEY: made.header.to_json()})
+
+
+# --- models that no session shows ---------------------------------------------------------------
+
+
+def test_a_large_model_goes_once_nobody_shows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small, other = tmp_path / "small", tmp_path / "other"
+    make(1).save(small)
+    make(2).save(other)
+    monkeypatch.setattr(loaded, "KEPT_BYTES", small.stat().st_size - 1)
+    models = loaded.Loaded()
+    shown = models.load(small)
+    assert models.load(small) is shown
+    gone = weakref.ref(shown)
+    own = shown.view()
+    del shown
+    gc.collect()
+    assert gone() is None
+    assert own.model is not None
+
+    # What may be kept is, until another comes.
+    monkeypatch.setattr(loaded, "KEPT_BYTES", small.stat().st_size + 1)
+    kept = weakref.ref(models.load(small))
+    gc.collect()
+    assert kept() is not None
+    models.load(other)
+    gc.collect()
+    assert kept() is None
+
+
+def test_lists_keep_no_vocabularies(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    make().save(path)
+    facts = facts_of(path)
+    assert facts is not None
+    assert not any("Vocabulary" in type(value).__name__ for value in vars(facts).values())
+    header = header_of(path)
+    assert header is not None
+    assert header.source_vocabulary is header.target_vocabulary  # equal ones are one
+
+
+# --- vocabularies of state dicts ----------------------------------------------------------------
+
+
+def many_tokens(count: int) -> bytes:
+    return json.dumps([f"{n:x}" for n in range(count)]).encode()
+
+
+def test_a_huge_vocabulary_is_refused_with_no_memory_of_the_server() -> None:
+    content = many_tokens(1_000_000)  # 10 MB, and 150 once read
+    with (
+        little_memory(30 * MEGABYTE),
+        pytest.raises(VocabularyError, match="1,000,000 tokens, but the embedding has 20 rows"),
+    ):
+        read_apart(content, "huge.json", 20)
+
+
+def test_a_large_vocabulary_is_read_apart_as_it_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["<pad>", "<s>", "</s>", "<unk>", "größer", "😀", *map(str, range(40_000))]
+    for plain in (words, {"source": words, "target": words[:-1]}):
+        content = json.dumps(plain).encode()
+        assert len(content) > large_vocabularies.SMALL_BYTES
+        found = read_apart(content, "a.json", 50_000)
+        assert found == read_vocabularies(content, "a.json")
+    monkeypatch.setattr(trial, "SECONDS", 0)
+    monkeypatch.setattr(trial, "PATIENCE", 0.01)
+    with pytest.raises(VocabularyError, match="takes too long or too much memory"):
+        read_apart(content, "a.json", 50_000)
