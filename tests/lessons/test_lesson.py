@@ -102,7 +102,7 @@ def test_every_link_of_the_lesson_that_comes_along_leads_somewhere() -> None:
     assert not problems
     assert len(lesson.steps) == 7
     assert all(step.title and step.text and step.exercises for step in lesson.steps)
-    models: dict[str, Checkpoint] = {}
+    models: dict[str | None, Checkpoint] = {}
     for exercise in lesson.exercises:
         query = exercise.query
         assert exercise.question
