@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from tests.support.checkpoint_files import make
-from tests.support.marian_models import SIZES, TEXTS, make_marian
 from transformer.anatomy.boxes import Box, boxes
 from transformer.anatomy.code import MODEL, code_of, lines_of
 from transformer.anatomy.drawing import anatomy_svg
@@ -22,7 +21,6 @@ from transformer.decoding.steps import normalised
 from transformer.decoding.strategies import Greedy, decode
 from transformer.faults import plant
 from transformer.hooks import Trace, hook_points, own_modules, record
-from transformer.interop.marian.convert import import_marian
 
 ROOT = Path(__file__).parents[2]
 SAMPLE = ("reverse", "pronunciation")
@@ -34,6 +32,17 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "post-norm": {"norm_first": False, "final_norm": False, "num_decoder_layers": 2},
     "learned": {"position_layout": "learned", "activation": "swish", "num_heads": 4},
     "unscaled": {"scale_embeddings": False, "output_bias": True, "num_encoder_layers": 2},
+    "MarianMT's": {
+        "norm_first": False,
+        "final_norm": False,
+        "position_layout": "halves",
+        "activation": "swish",
+        "share_embeddings": True,
+        "tie_embeddings": True,
+        "output_bias": True,
+        "pad_in_output": "cut",
+        "decoder_start_id": 0,
+    },
 }
 POINTS = {
     "queries": "queries",
@@ -141,13 +150,6 @@ def test_other_architectures_have_their_own_boxes(name: str) -> None:
     assert ("scale" in parts) == config.scale_embeddings
     first = [box.part for box in boxes(config) if box.stack == "encoder" and box.layer == 0]
     assert first[0] == ("norm" if config.norm_first else "queries")
-
-
-def test_an_imported_marianmt_shows_its_own_numbers(tmp_path: Path) -> None:
-    make_marian(tmp_path / "marian", seed=1, **SIZES["small"])  # type: ignore[arg-type]
-    checkpoint = import_marian(tmp_path / "marian")
-    assert not checkpoint.config.norm_first
-    assert_all_true(checkpoint, TEXTS[0], step=1)
 
 
 def test_a_pass_leaves_nothing_behind() -> None:

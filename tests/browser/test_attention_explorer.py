@@ -24,6 +24,7 @@ OKABE_ITO, OKABE_ITO_DARK = "rgb(0, 114, 178)", "rgb(86, 180, 233)"
 
 Check = Callable[[Explorer, Truth], None]
 ROWS: dict[str, Check] = {}
+"""Those that look at one address stand one after the other: it is opened once for them."""
 
 
 def row(name: str) -> Callable[[Check], Check]:
@@ -51,6 +52,20 @@ def _(explorer: Explorer, truth: Truth) -> None:
     assert abs(total - sum(values[3])) < 0.02
 
 
+@row("Formula next to the number")
+def _(explorer: Explorer, truth: Truth) -> None:
+    explorer.open(panel="number", cell="2.5")
+    expect(explorer.page.locator(".katex").first).to_be_visible()
+    expect(explorer.page.get_by_text("√16 = 4.0000")).to_be_visible()
+
+
+@row("Joint Q/K map")
+def _(explorer: Explorer, truth: Truth) -> None:
+    explorer.open(panel="number", cell="2.5")
+    explorer.page.get_by_text("Queries and keys of this head in one picture").click()
+    expect(explorer.page.locator(".js-plotly-plot .textpoint text").first).to_be_visible()
+
+
 @row("Raw scores → mask → softmax stages")
 def _(explorer: Explorer, truth: Truth) -> None:
     explorer.open(panel="number", head="decoder.0.1", cell="1.3")
@@ -71,6 +86,53 @@ def _(explorer: Explorer, truth: Truth) -> None:
     expect(explorer.page.get_by_text("where information could flow")).to_be_visible()
 
 
+@row("Gradient saliency / IG")
+def _(explorer: Explorer, truth: Truth) -> None:
+    explorer.open(panel="evidence", token="3")
+    chart = explorer.page.locator(".js-plotly-plot")
+    expect(chart.get_by_text("Gradient × input, why e and not")).to_be_visible()
+
+
+@row('Contrastive "why A not B"')
+def _(explorer: Explorer, truth: Truth) -> None:
+    explorer.open(panel="evidence", token="3")
+    expect(explorer.page.get_by_text("its logit leads that of the closest rival")).to_be_visible()
+
+
+@row("All numbers real")
+def _(explorer: Explorer, truth: Truth) -> None:
+    explorer.open()
+    explorer.page.get_by_role("button", name="4 checks").click()
+    strip = explorer.page.locator(".trust li")
+    expect(strip).to_have_count(4)
+    for text in strip.all_inner_texts():
+        assert text.startswith("✓"), text
+    expect(strip.last).to_contain_text(f"all {sum(w.size for w in truth.values()):,} weights")
+    explorer.page.keyboard.press("Escape")
+
+
+@row("Dark/light")
+def _(explorer: Explorer, truth: Truth) -> None:
+    explorer.open()
+
+    def corner() -> list[int]:
+        found: list[int] = explorer.page.locator(".stage canvas").first.evaluate(
+            "(canvas) => [...canvas.getContext('2d').getImageData(0, 0, 1, 1).data]"
+        )
+        return found
+
+    light = corner()
+    assert min(light[:3]) > 200
+    # The whole explorer is painted anew when the theme changes.
+    explorer.page.emulate_media(color_scheme="dark")
+    chosen = explorer.head("cross.1.0")
+    expect(chosen).to_have_css("border-color", OKABE_ITO_DARK)
+    assert max(corner()[:3]) < 100
+    explorer.page.emulate_media(color_scheme="light")
+    expect(chosen).to_have_css("border-color", OKABE_ITO)
+    assert corner() == light
+
+
 @row("Head-role scores/labels")
 def _(explorer: Explorer, truth: Truth) -> None:
     explorer.open()
@@ -89,13 +151,6 @@ def _(explorer: Explorer, truth: Truth) -> None:
     expect(first).to_contain_text("sorts")
     first.click()
     expect(explorer.page).to_have_url(re.compile("head=cross.1.1"))
-
-
-@row("Joint Q/K map")
-def _(explorer: Explorer, truth: Truth) -> None:
-    explorer.open(panel="number", cell="2.5")
-    explorer.page.get_by_text("Queries and keys of this head in one picture").click()
-    expect(explorer.page.locator(".js-plotly-plot .textpoint text").first).to_be_visible()
 
 
 @row("Type your own input")
@@ -153,19 +208,6 @@ def _(explorer: Explorer, truth: Truth) -> None:
     expect(explorer.readout).to_contain_text(re.compile(r": -?0\.\d{6}"))
 
 
-@row("Gradient saliency / IG")
-def _(explorer: Explorer, truth: Truth) -> None:
-    explorer.open(panel="evidence", token="3")
-    chart = explorer.page.locator(".js-plotly-plot")
-    expect(chart.get_by_text("Gradient × input, why e and not")).to_be_visible()
-
-
-@row('Contrastive "why A not B"')
-def _(explorer: Explorer, truth: Truth) -> None:
-    explorer.open(panel="evidence", token="3")
-    expect(explorer.page.get_by_text("its logit leads that of the closest rival")).to_be_visible()
-
-
 @row("Compare two models side by side")
 def _(explorer: Explorer, truth: Truth) -> None:
     explorer.open(compare="untrained")
@@ -184,25 +226,6 @@ def _(explorer: Explorer, truth: Truth) -> None:
     said = "No difference is drawn: the two differ in the length of what they read or write."
     expect(explorer.page.get_by_text(said)).to_be_visible()
     expect(explorer.page.get_by_role("button", name="difference", exact=True)).to_have_count(0)
-
-
-@row("Formula next to the number")
-def _(explorer: Explorer, truth: Truth) -> None:
-    explorer.open(panel="number", cell="2.5")
-    expect(explorer.page.locator(".katex").first).to_be_visible()
-    expect(explorer.page.get_by_text("√16 = 4.0000")).to_be_visible()
-
-
-@row("All numbers real")
-def _(explorer: Explorer, truth: Truth) -> None:
-    explorer.open()
-    explorer.page.get_by_role("button", name="4 checks").click()
-    strip = explorer.page.locator(".trust li")
-    expect(strip).to_have_count(4)
-    for text in strip.all_inner_texts():
-        assert text.startswith("✓"), text
-    expect(strip.last).to_contain_text(f"all {sum(w.size for w in truth.values()):,} weights")
-    explorer.page.keyboard.press("Escape")
 
 
 @row("Permalink")
@@ -251,28 +274,6 @@ def _(explorer: Explorer, truth: Truth) -> None:
     assert np.abs(table["weight"].to_numpy() - truth["cross"][1, 0].reshape(-1)).max() < 1e-6
     scores = pd.read_csv(Path(explorer.download("Scores of all heads (CSV)").path()))
     assert len(scores) == 24
-
-
-@row("Dark/light")
-def _(explorer: Explorer, truth: Truth) -> None:
-    explorer.open()
-
-    def corner() -> list[int]:
-        found: list[int] = explorer.page.locator(".stage canvas").first.evaluate(
-            "(canvas) => [...canvas.getContext('2d').getImageData(0, 0, 1, 1).data]"
-        )
-        return found
-
-    light = corner()
-    assert min(light[:3]) > 200
-    # The whole explorer is painted anew when the theme changes.
-    explorer.page.emulate_media(color_scheme="dark")
-    chosen = explorer.head("cross.1.0")
-    expect(chosen).to_have_css("border-color", OKABE_ITO_DARK)
-    assert max(corner()[:3]) < 100
-    explorer.page.emulate_media(color_scheme="light")
-    expect(chosen).to_have_css("border-color", OKABE_ITO)
-    assert corner() == light
 
 
 @row("Any own PyTorch attention tensor")

@@ -45,21 +45,6 @@ def test_any_text_gets_its_answer_or_one_sentence(server: Server, new_page: NewP
     assert page.locator("script:has-text('alert(1)')").count() == 0
 
 
-def test_a_wrong_address_is_named(server: Server, new_page: NewPage) -> None:
-    page = new_page()
-    page.goto(f"{server.url}/decode?checkpoint=../../etc/passwd")
-    expect(page.get_by_text("is not here")).to_be_visible()
-    expect(page.get_by_role("combobox", name="Checkpoint")).to_be_visible()
-
-
-def test_odd_steps_and_heads_in_the_address_fall_back(server: Server, new_page: NewPage) -> None:
-    page = new_page()
-    page.goto(f"{server.url}/decode?checkpoint=reverse&input=abc&step=999999999999")
-    expect(page.locator(".where")).to_contain_text("Step")
-    page.goto(f"{server.url}/attention?checkpoint=reverse&input=abc&head=cross.9.x")
-    expect(page.locator(".large").get_by_role("heading")).to_contain_text("Cross-attention")
-
-
 def test_a_bad_upload_is_refused_in_one_sentence(server: Server, new_page: NewPage) -> None:
     good = (Path(__file__).parents[2] / "checkpoints" / "reverse.safetensors").read_bytes()
     length = int.from_bytes(good[:8], "little")
@@ -142,23 +127,3 @@ def test_settings_that_cannot_be_are_named_and_kept(server: Server, new_page: Ne
     settle(page)
     page.get_by_role("button", name="Train", exact=True).click()
     expect(page.get_by_text("batch_size = 100000: must be between 1 and 65,536")).to_be_visible()
-
-
-def test_own_pairs_say_which_lines_were_left_out(server: Server, new_page: NewPage) -> None:
-    page = new_page()
-    page.goto(f"{server.url}/train?task=pairs")
-    settle(page)
-    train = page.get_by_role("button", name="Train", exact=True)
-    train.click()  # answered, though there is nothing to train on
-    expect(page.get_by_text("There are no pairs yet.")).to_be_visible()
-    field = page.get_by_label("Your pairs, one a line")
-    field.fill("good morning\tguten Morgen\nno tab here\nthank you\tdanke\nnull\tNA")
-    field.press("Control+Enter")
-    expect(page.get_by_text("Pairs read: 3. Lines left out: 1.")).to_be_visible()
-    page.get_by_text("Lines left out, with the reasons (1)").click()
-    expect(page.get_by_role("row", name="2 expected one tab or arrow")).to_be_visible()
-    # Pairs that cannot be read leave the rest of the page where it is.
-    field.fill("cat Katze")
-    field.press("Control+Enter")
-    expect(page.get_by_text("No pair was found")).to_be_visible()
-    expect(page.get_by_text("A link to this form")).to_be_visible()

@@ -5,7 +5,7 @@ import re
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import NewPage
-from tests.support.access import assert_accessible_in_both_themes
+from tests.support.access import PHONE, assert_accessible_in_both_themes, assert_fit_for_all
 from tests.support.own_models import own
 from tests.support.server import Server, settle
 from transformer.doctor.capture import capture
@@ -76,7 +76,7 @@ def test_a_symptom_leads_to_suspects_with_a_test(server: Server, new_page: NewPa
 
 
 def test_a_curve_names_its_plateau_and_suspects(server: Server, new_page: NewPage) -> None:
-    page = new_page()
+    page = new_page(width=PHONE, scheme="dark")
     page.goto(f"{server.url}/debug?debug=curve")
     settle(page)
     size = page.get_by_label("Tokens in the target vocabulary")
@@ -93,4 +93,4 @@ def test_a_curve_names_its_plateau_and_suspects(server: Server, new_page: NewPag
     ).to_be_visible()
     expect(page.get_by_text("What a curve cannot tell.")).to_be_visible()
     settle(page)
-    assert_accessible_in_both_themes(page)
+    assert_fit_for_all(page)

@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from pages.components.shell.text import probability
 from tests.browser.conftest import NewPage
-from tests.support.access import PHONE, assert_fit_for_all
+from tests.support.access import FRAME, PHONE, assert_fit_for_all
 from tests.support.server import ROOT, Server, settle
 from transformer.analysis.attribution import occlusion, saliency
 from transformer.analysis.lens import lens
@@ -196,7 +196,8 @@ def test_panels_are_accessible_and_nothing_is_cut_off(server: Server, new_page: 
         elif panel != "why":
             expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
         settle(page)
-        assert_fit_for_all(page, panel)
+        seen = (*FRAME, ".decoding_steps") if panel != "strategies" else ()
+        assert_fit_for_all(page, panel, seen)
 
 
 def test_long_outputs_are_shown_from_where_they_differ(server: Server, new_page: NewPage) -> None:

@@ -8,7 +8,7 @@ import torch
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import NewPage
-from tests.support.access import assert_accessible_in_both_themes
+from tests.support.access import FRAME, assert_accessible_in_both_themes
 from tests.support.server import Server, settle
 from transformer.checkpoint import Checkpoint
 from transformer.config import SamplingConfig
@@ -128,6 +128,8 @@ def test_branches_are_made_named_compared_and_walked_by_keyboard(
     page.keyboard.press("Enter")
     said = page.get_by_text("After your choice, the model writes")
     expect(said).to_contain_text(re.compile(r"You wrote \w; the model would write d \("))
+    # The keyboard is where it was: on the candidate that is now written.
+    expect(page.locator(".candidates tr", has=page.locator("button:focus"))).to_have_count(1)
     expect(page.get_by_test_id("stAlert")).to_have_count(0)  # an own choice is no mistake
     settle(page)
     page.get_by_label("Write another token").fill("nonsense")
@@ -180,16 +182,6 @@ def test_branches_are_made_named_compared_and_walked_by_keyboard(
     assert page.locator(".branch_tree tbody tr").count() == 3
 
 
-def test_a_true_target_longer_than_any_learned_is_named(server: Server, new_page: NewPage) -> None:
-    page = new_page()
-    text = "jump around right thrice after jump around left thrice"
-    open_decode(page, server, f"checkpoint=scan-length&input={text}")
-    alert = page.get_by_test_id("stAlert")
-    expect(alert).to_contain_text(
-        "The true target has 48 tokens; those it learned from had at most 22"
-    )
-
-
 def test_a_wrong_answer_says_where_and_why(server: Server, new_page: NewPage) -> None:
     page = new_page()
     page.goto(f"{server.url}/decode?checkpoint=reverse&input={LONG}")
@@ -238,28 +230,11 @@ def test_teacher_forcing_and_the_untrained_beside_the_road(
 
 def test_two_sides_and_every_panel_are_accessible(server: Server, new_page: NewPage) -> None:
     page = new_page()
-    for panel in ("branches", "forcing"):
-        open_decode(
-            page,
-            server,
-            f"checkpoint=reverse&input={LONG}&beside=target&part={panel}&branches=5.6~7&prefix=8",
-        )
-        assert_accessible_in_both_themes(page, panel)
-
-
-def test_what_the_address_cannot_mean_is_named_and_left_out(
-    server: Server, new_page: NewPage
-) -> None:
-    page = new_page()
-    open_decode(
-        page,
-        server,
-        "checkpoint=reverse&input=abc&temperature=0&top_k=-3&top_p=nan&seed=x&look=9.99"
-        "&beside=<script>&branches=99999~1*2_3~x!y&part=nowhere&step=-4",
-    )
-    alerts = page.get_by_test_id("stAlert")
-    expect(alerts).to_have_count(4)
-    for number, name in enumerate(("temperature", "top_p", "top_k", "seed")):
-        expect(alerts.nth(number)).to_contain_text(name)
-    expect(page.locator(".where")).to_contain_text("Step 1 of 4")
-    expect(page.locator(".branch_tree tbody tr")).to_have_count(1)
+    query = f"checkpoint=reverse&input={LONG}&beside=target&branches=5.6~7&prefix=8"
+    open_decode(page, server, query)
+    assert_accessible_in_both_themes(page, "branches")
+    page.get_by_role("radio", name="Strategies").click()
+    page.get_by_role("radio", name="Teacher forcing").click()
+    expect(page.locator(".forcing")).to_be_visible()
+    settle(page)
+    assert_accessible_in_both_themes(page, "forcing", (*FRAME, ".decoding_steps"))

@@ -65,10 +65,10 @@ def test_a_marian_zip_is_imported_and_writes_what_generate_writes(
     )
     expect(page.get_by_text("MarianMT model imported from").first).to_be_visible()
 
-    # What was kept, on 100 sentences, token by token.
+    # What was kept, on 20 sentences, token by token.
     uploads = (server.folder / "runs" / "uploads").glob("*.safetensors")
     kept = Checkpoint.load(max(uploads, key=lambda path: path.stat().st_mtime))
-    texts = sentences(100, seed=5)
+    texts = sentences(20, seed=5)
     model, tokenizer = load_marian(folder)
     rows = [kept.source_ids(text) for text in texts]
     assert rows == [tokenizer(text).input_ids for text in texts]
@@ -90,7 +90,7 @@ def test_a_marian_zip_is_imported_and_writes_what_generate_writes(
 
     # And what is on screen: the table of strategies, for a sentence that soon ends.
     found = decode(kept.model, source, searches[4])
-    short = min(range(100), key=lambda i: (abs(len(found[i].tokens) - 6), i))
+    short = min(range(len(texts)), key=lambda i: (abs(len(found[i].tokens) - 6), i))
     page.goto(page.url.replace("/checkpoints", "/decode"))
     settle(page)
     box = page.get_by_role("textbox", name="Input", exact=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import NewPage
-from tests.support.access import assert_accessible_in_both_themes
+from tests.support.access import FRAME, assert_accessible, assert_accessible_in_both_themes
 from tests.support.server import Server, settle
 from transformer.config.faults import is_hidden, reveal
 from transformer.faults import FAULTS
@@ -43,7 +43,7 @@ def test_a_lab_run_from_prediction_to_explanation_by_keyboard(
     for said in ("Training loss of both", "What both write", "What the health check says"):
         expect(page.get_by_text(said).first).to_be_visible()
     expect(page.get_by_text("Tokens right, given the true ones before")).to_be_visible()
-    assert_accessible_in_both_themes(page)
+    assert_accessible_in_both_themes(page, but=FRAME)
     # Every page works on the faulty model, and says so.
     page.get_by_role("link", name="Its attention").press("Enter")
     expect(page.get_by_text("Planted fault: targets-not-shifted")).to_be_visible()
@@ -62,7 +62,7 @@ def test_a_blind_fault_is_found_by_the_clock(server: Server, new_page: NewPage) 
     settle(page)
     planted = planted_in(server.folder / "runs")
     assert planted not in page.content()
-    assert_accessible_in_both_themes(page)
+    assert_accessible(page)
     other = next(name for name in ("no-residual", "no-positions") if name != planted)
     for name, said in ((other, "Not that: "), (planted, "Found in ")):
         field = page.get_by_role("combobox", name="What is wrong with it?")

@@ -57,10 +57,8 @@ def read_steps(page: Page) -> list[str]:
     return seen
 
 
-# By default one page that draws at once and one that must wait for torch.
-COLD = [
-    path if path in ("", "decode") else pytest.param(path, marks=pytest.mark.long) for path in PAGES
-]
+# By default one that must wait for torch; each server of the other tests was cold once, too.
+COLD = [path if path == "decode" else pytest.param(path, marks=pytest.mark.long) for path in PAGES]
 
 
 @pytest.mark.parametrize("path", COLD)
@@ -192,89 +190,3 @@ def test_seven_sentences_are_memorised(server: Server, new_page: NewPage) -> Non
     page.wait_for_timeout(3_200)  # an older address that soon may only be late
     page.go_back()
     expect(verdict).to_contain_text("Memorised all 7 pairs")
-
-
-def test_choosing_a_head_by_mouse_and_keyboard(server: Server, new_page: NewPage) -> None:
-    page = new_page()
-    page.goto(f"{server.url}/attention?checkpoint=sort&input=hello")
-    expect(page.get_by_text("The model writes ehllo")).to_be_visible()
-    heads = page.locator("button[data-head]")
-    expect(heads).to_have_count(45)  # 2 layers x 4 heads x 3 kinds, and their means
-    page.get_by_role("button", name="Encoder self-attention, layer 2, head 3").click()
-    large = page.locator(".large")
-    expect(large.get_by_role("heading")).to_have_text("Encoder self-attention, layer 2, head 3")
-    page.wait_for_url(re.compile("head=encoder.1.2"))
-    # Walk to the next head, choose it with Enter, walk its cells with the arrows.
-    page.keyboard.press("ArrowRight")
-    page.keyboard.press("Enter")
-    expect(large.get_by_role("heading")).to_have_text("Encoder self-attention, layer 2, head 4")
-    page.get_by_role("application").focus()
-    page.keyboard.press("ArrowRight")
-    expect(page.locator(".readout")).to_contain_text("(row 1) looks at")
-    page.keyboard.press("ArrowDown")
-    expect(page.locator(".readout")).to_contain_text("(row 2)")
-    page.wait_for_url(re.compile("head=encoder.1.3"))
-    # The address alone brings the same view back.
-    again = new_page()
-    again.goto(page.url)
-    expect(again.locator(".large").get_by_role("heading")).to_have_text(
-        "Encoder self-attention, layer 2, head 4"
-    )
-
-
-def test_another_candidate_is_another_road(server: Server, new_page: NewPage) -> None:
-    page = new_page()
-    page.goto(f"{server.url}/decode?checkpoint=reverse&input=abcdef")
-    expect(page.get_by_text("The model writes fedcba")).to_be_visible()
-    settle(page)
-    original = read_steps(page)
-    page.locator(".output button").nth(2).click()
-    rival = page.locator(".candidates button").nth(1)
-    token = rival.get_attribute("data-token")
-    rival.focus()
-    page.keyboard.press("Enter")
-    expect(page.get_by_text(f"After your choice, the model writes fe{token}")).to_be_visible()
-    expect(page.locator(".where")).to_contain_text("Step 3 of")
-    # Of the three that are given now, one is not what the model would have written.
-    expect(page.locator(".output button.forced")).to_have_count(1)
-    # The keyboard is where it was: on the candidate that is now written.
-    expect(page.locator(f".candidates button[data-token={token}]")).to_be_focused()
-    # The same road by its address, in another browser.
-    page.wait_for_url(re.compile("prefix="))
-    again = new_page()
-    again.goto(page.url)
-    expect(again.get_by_text(f"the model writes fe{token}")).to_be_visible()
-    page.get_by_role("button", name="Start over").click()
-    expect(page.get_by_text("The model writes fedcba")).to_be_visible()
-    settle(page)
-    assert read_steps(page) == original
-
-
-def test_the_choice_goes_along_from_page_to_page(server: Server, new_page: NewPage) -> None:
-    page = new_page()
-    page.goto(f"{server.url}/attention?checkpoint=sort&input=zebra")
-    expect(page.get_by_text("The model writes aberz")).to_be_visible()
-    order = ("Decode", "Attention", "Checkpoints", "Decode", "Train", "Attention", "Overview")
-    for label in (*order, "Checkpoints", "Attention"):
-        page.get_by_test_id("stSidebar").get_by_role("link", name=label).click()
-        settle(page)
-        if label in ("Attention", "Decode"):
-            expect(page.get_by_label("Input")).to_have_value("zebra")
-        if label in ("Attention", "Decode", "Checkpoints"):
-            chosen = page.get_by_role("combobox", name="Checkpoint")
-            expect(chosen).to_have_value(re.compile("^Sort letters"))
-
-
-def test_back_and_forward_bring_back_the_head(server: Server, new_page: NewPage) -> None:
-    page = new_page()
-    page.goto(f"{server.url}/attention?checkpoint=sort&input=hello&head=cross.1.0")
-    heading = page.locator(".large").get_by_role("heading")
-    expect(heading).to_have_text("Cross-attention, layer 2, head 1")
-    page.get_by_role("button", name="Encoder self-attention, layer 1, head 2").click()
-    page.wait_for_url(re.compile("head=encoder.0.1"))
-    settle(page)
-    page.mouse.move(0, 0)  # a head under the pointer is shown, whichever is chosen
-    page.go_back()
-    expect(heading).to_have_text("Cross-attention, layer 2, head 1")
-    page.go_forward()
-    expect(heading).to_have_text("Encoder self-attention, layer 1, head 2")

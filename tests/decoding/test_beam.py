@@ -15,7 +15,7 @@ from tests.support.wild_models import (
     TOLERANCE,
     batch_of,
     beams,
-    log_probabilities,
+    next_log_probabilities,
     penalty,
     seeds,
     sentences,
@@ -46,15 +46,15 @@ def every_output(
     return scores
 
 
-@pytest.mark.parametrize("seed", range(50))
+@pytest.mark.parametrize("seed", range(24))
 def test_a_beam_that_holds_everything_finds_the_best_of_all_outputs(seed: int) -> None:
-    """200 cases: 50 models, 4 sources each; 5 tokens, outputs of up to 5."""
-    vocabulary, longest, alpha = 5, 5, (0.0, 0.6, 1.0, 4.0)[seed % 4]
+    """72 cases: 24 models, 3 sources each; 5 tokens, outputs of up to 4."""
+    vocabulary, longest, alpha = 5, 4, (0.0, 0.6, 1.0, 4.0)[seed % 4]
     model = wild_model(seed, target_vocab_size=vocabulary, num_decoder_layers=1)
     # Sentences that all end at once would leave nothing to search for.
     with torch.no_grad():
         model.output.bias[model.config.eos_id] -= 1.0 + seed % 3
-    rows = sentences(model, 4)
+    rows = sentences(model, 3)
     # What ended, at any length, and what did not: nothing is ever left out.
     everything = sum(4**n for n in range(longest)) + 4**longest
     search = partial(beam_search, beam_size=everything, alpha=alpha, max_length=longest)
@@ -88,11 +88,12 @@ def plain_beam_search(
 
     for _ in range(MAX_LENGTH):
         grown = [one for one in beam if ended(one[0])]
-        for tokens, total in beam:
-            if not ended(tokens):
-                # The row of the next token does not depend on which token that will be.
-                following = log_probabilities(model, source, [*tokens, eos])[-1].tolist()
-                grown += [((*tokens, token), total + p) for token, p in enumerate(following)]
+        growing = [one for one in beam if not ended(one[0])]
+        if not growing:
+            break
+        following = next_log_probabilities(model, source, [tokens for tokens, _ in growing])
+        for (tokens, total), row in zip(growing, following, strict=True):
+            grown += [((*tokens, token), total + p) for token, p in enumerate(row)]
         beam = sorted(grown, key=score, reverse=True)[:beam_size]
     best = max(beam, key=lambda one: (ended(one[0]), score(one)))
     return best[0], score(best)

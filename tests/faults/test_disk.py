@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.nursery import Nursery
-from tests.support.trainers import assert_same_run
+from tests.support.trainers import assert_same_run, spare_overfit_check
 from transformer.config import RunConfig
 from transformer.files import write_over
 from transformer.runs.directory import Run, create_run
@@ -60,7 +60,7 @@ def test_a_file_that_may_not_grow(
     run = create_run(config, root=root)
     assert nursery.train(run, file_bytes=limit).wait() == 1
     assert_failed_for_the_disk(run, saved)
-    assert nursery.train(run).wait() == 0
+    assert nursery.train(run, environment={}).wait() == 0
     assert_same_run(run, unbroken)
 
 
@@ -104,13 +104,14 @@ def test_a_full_disk(
     for name, times in (("weights", weights), ("state", states)):
         pages += times * -(-sizes(unbroken)[name] // PAGE)
     run = create_run(config, root=disk / "runs")
+    spare_overfit_check(run)
     (run.path / "trainer.log").write_text("A log that has a page already.\n")
     (run.path / "run.lock").touch()
     filler = fill(disk, pages)
     assert nursery.train(run).wait() == 1
     assert_failed_for_the_disk(run, saved)
     filler.unlink()
-    assert nursery.train(run).wait() == 0
+    assert nursery.train(run, environment={}).wait() == 0
     assert_same_run(run, unbroken)
 
 

@@ -77,7 +77,7 @@ def kill_at_random(
         status = run.status()
         early = "before it began" in status.reason  # killed while it loaded
         assert early or status.state in ("interrupted", "finished"), run.log_tail()
-    assert nursery.train(run, environment=environment).wait() == 0, run.log_tail()
+    assert nursery.train(run, environment=environment, overfit=True).wait() == 0, run.log_tail()
     return kills
 
 
@@ -90,7 +90,7 @@ def is_killed(run: Run, nursery: Nursery, random: Random, environment: dict[str,
     start = sound.step if sound else -1
     log_start = len(run.log_tail(10**9))
     began = time.monotonic()
-    child = nursery.train(run, environment=environment)
+    child = nursery.train(run, environment=environment, overfit=True)
     if random.random() < 0.1:  # while it begins, goes back, or not long after
         time.sleep(random.uniform(0, 0.4))
     else:
@@ -109,7 +109,7 @@ CASES = [(reverse, OFTEN), (own_pairs, OFTEN), (until_loss, SOMETIMES)]
 def test_a_killed_run_ends_as_the_unbroken_one(
     make: Make, environment: dict[str, str], nursery: Nursery, root: Path
 ) -> None:
-    assert compare(make, environment, 1, nursery, root, most=12) >= 5
+    assert compare(make, environment, 1, nursery, root, most=8) >= 3
 
 
 @pytest.mark.parametrize("loss", [0.0, 100.0])
@@ -120,7 +120,7 @@ def test_a_run_killed_between_its_last_snapshot_and_its_last_status(
     config = tiny(steps=8, eval_every=4, until_loss=loss)
     last = 4 if loss else 8
     run, unbroken = (create_run(config, root=root) for _ in range(2))
-    assert nursery.train(unbroken).wait() == 0, unbroken.log_tail()
+    assert nursery.train(unbroken, environment={}).wait() == 0, unbroken.log_tail()
     assert unbroken.status().step == last
     child = nursery.train(run)
     manifest = run.path / "checkpoints" / f"step-{last}.json"
@@ -128,7 +128,7 @@ def test_a_run_killed_between_its_last_snapshot_and_its_last_status(
         pass
     child.kill()
     assert run.status().state == "interrupted"
-    assert nursery.train(run).wait() == 0, run.log_tail()
+    assert nursery.train(run, environment={}).wait() == 0, run.log_tail()
     assert (run.status().state, run.status().step) == ("finished", last)
     assert_same_run(run, unbroken)
 
@@ -150,7 +150,7 @@ def compare(
 ) -> int:
     """Kill the trainers of a run, and compare it with one that nobody killed; the kills."""
     run, unbroken = (make(root / f"{make.__name__}-{seed}-{name}", seed) for name in "ab")
-    assert nursery.train(unbroken, environment={}).wait() == 0, unbroken.log_tail()
+    assert nursery.train(unbroken, environment={}, overfit=True).wait() == 0, unbroken.log_tail()
     with nursery.watched(run):
         kills = kill_at_random(run, nursery, Random(run.id), environment, most)
     assert_same_run(run, unbroken)

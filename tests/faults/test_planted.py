@@ -140,8 +140,10 @@ def test_a_view_of_a_faulty_model_has_the_fault_too(name: str) -> None:
     assert not differences(faulty, own_modules(faulty))
 
 
-@pytest.mark.parametrize("name", IN_MODEL)
-@pytest.mark.parametrize("norm_first", [True, False])
+@pytest.mark.parametrize(
+    ("name", "norm_first"),
+    [(name, number % 2 == 0) for number, name in enumerate(IN_MODEL)],
+)
 def test_a_faulty_model_trains_and_writes(name: str, norm_first: bool) -> None:
     """Its loss has gradients, and what it writes is what its own logits say, step by step."""
     faulty = made(norm_first=norm_first, dropout=0.1)
@@ -153,7 +155,7 @@ def test_a_faulty_model_trains_and_writes(name: str, norm_first: bool) -> None:
         assert not torch.equal(faulty(SOURCE, TARGET), faulty(SOURCE, TARGET))
         return
     with torch.no_grad():
-        for step in greedy(faulty, SOURCE[1:], max_length=6):
+        for step in greedy(faulty, SOURCE[1:], max_length=4):
             written = step.tokens[0]  # [1, position + 1]
             start = written.new_full((1, 1), faulty.config.decoder_start_id)
             before = torch.cat([start, written[:, :-1]], dim=1)

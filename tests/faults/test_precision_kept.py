@@ -24,7 +24,7 @@ def runs(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ru
     config = tiny(steps=30, eval_every=10, precision="bf16")
     root = tmp_path_factory.mktemp("runs")
     unbroken, paused = (create_run(config, root=root) for _ in range(2))
-    assert nursery.train(unbroken).wait() == 0, unbroken.log_tail()
+    assert nursery.train(unbroken, environment={}).wait() == 0, unbroken.log_tail()
     child = nursery.train(paused)
     wait_for(lambda: paused.last_step() >= 2, "updates")
     queue.command(paused, "pause")
@@ -52,7 +52,7 @@ def test_a_run_goes_on_as_it_began(
     unbroken, paused = runs
     run = Run(shutil.copytree(paused.path, tmp_path / "run"))
     fault(run.path / compute.FILE)
-    assert nursery.train(run).wait() == 0, run.log_tail()
+    assert nursery.train(run, environment={}).wait() == 0, run.log_tail()
     assert_same_run(run, unbroken)
     assert compute.read(run.path) == BEGAN
 
@@ -66,7 +66,7 @@ def test_it_goes_on_as_it_began_though_its_settings_say_otherwise(
     plain = run.config().to_dict()
     plain["training"]["precision"] = "auto"
     (run.path / "config.json").write_text(json.dumps(plain))
-    assert nursery.train(run).wait() == 0, run.log_tail()
+    assert nursery.train(run, environment={}).wait() == 0, run.log_tail()
     assert_same_run(run, unbroken)
     assert compute.read(run.path) == compute.read(unbroken.path)
 
@@ -75,7 +75,7 @@ def test_a_run_that_is_trained_on_keeps_its_precision(
     runs: tuple[Run, Run], nursery: Nursery, tmp_path: Path
 ) -> None:
     longer = continuation.train_on(runs[0], 3, path=tmp_path / "longer")
-    assert nursery.train(longer).wait() == 0, longer.log_tail()
+    assert nursery.train(longer, environment={}).wait() == 0, longer.log_tail()
     known = compute.read(longer.path)
     assert known is not None
     assert known == compute.read(runs[0].path)

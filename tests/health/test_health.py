@@ -40,11 +40,11 @@ ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"d_model": 32, "d_ff": 64, "num_heads": 2, "max_length": 16}
 SHORT = {
     "batch_size": 32,
-    "steps": 150,
-    "warmup_steps": 30,
-    "eval_every": 75,
-    "eval_examples": 64,
-    "final_examples": 64,
+    "steps": 100,
+    "warmup_steps": 20,
+    "eval_every": 50,
+    "eval_examples": 32,
+    "final_examples": 32,
     "threads": 1,
     "optimizer": "adam",
     "learning_rate": 2e-3,
@@ -136,7 +136,7 @@ def test_a_fault_in_the_training_is_named(
 ) -> None:
     inject, cause = FAULTS[fault]
     inject(monkeypatch)
-    findings = check_run(trained(tmp_path))
+    findings = check_run(trained(tmp_path, check=LEARNS))
     problems = [finding.sentence for finding in findings if finding.state == "problem"]
     assert any(cause in sentence for sentence in problems)
     # Whatever else is said, no other cause is named.

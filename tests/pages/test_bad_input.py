@@ -20,7 +20,7 @@ TEXTS = {
 
 def shown(text: str) -> str:
     """A sentence of a page as it is read, without the codes that keep it from being markup."""
-    for mark in "*<>`,/.+":
+    for mark in "*<>`,/.+_":
         text = text.replace(f"&#{ord(mark)};", mark)
     return text
 
@@ -54,6 +54,32 @@ def test_a_wrong_address_is_named(query: dict[str, str], sentence: str) -> None:
     app = open_page("decode", **query)
     assert any(sentence in shown(one) for one in messages(app))
     assert app.selectbox(key="checkpoint").options
+
+
+def test_what_the_address_cannot_mean_is_named_and_left_out() -> None:
+    ways = {"temperature": "0", "top_k": "-3", "top_p": "nan", "seed": "x"}
+    places = {"look": "9.99", "beside": "<script>", "part": "nowhere", "step": "-4"}
+    branches = {"branches": "99999~1*2_3~x!y"}
+    app = open_page("decode", checkpoint="reverse", input="abc", **ways, **places, **branches)
+    assert not app.exception
+    said = messages(app)
+    assert len(said) == len(ways)
+    assert all(any(name in shown(one) for one in said) for name in ways)
+    assert any("The model writes `cba`" in block.value for block in app.markdown)
+
+
+@pytest.mark.parametrize("step", ["999999999999", "x"])
+def test_a_step_that_is_not_there_is_no_fault(step: str) -> None:
+    app = open_page("decode", checkpoint="reverse", input="abc", step=step)
+    assert not app.exception
+    assert messages(app) == []
+
+
+def test_a_true_target_longer_than_any_learned_is_named() -> None:
+    text = "jump around right thrice after jump around left thrice"
+    app = open_page("decode", checkpoint="scan-length", input=text)
+    said = "The true target has 48 tokens; those it learned from had at most 22"
+    assert any(said in shown(one.value) for one in (*app.error, *app.warning, *app.info))
 
 
 NONSENSE = {

@@ -155,6 +155,18 @@ def test_pairs_that_cannot_be_read_are_named_and_kept() -> None:
     assert refuses(app, "No pair was found")
 
 
+def test_lines_that_are_left_out_are_told_with_the_reason() -> None:
+    app = open_page("train", task="pairs")
+    assert refuses(app, "no pairs yet")
+    typed_pairs(app, "good morning\tguten Morgen\nno tab here\nthank you\tdanke\nnull\tNA")
+    assert any("Pairs read: 3.** Lines left out: 1." in block.value for block in app.markdown)
+    assert any("Lines left out, with the reasons (1)" in fold.label for fold in app.expander)
+    # Pairs that cannot be read leave the rest of the page where it is.
+    typed_pairs(app, "cat Katze")
+    assert "No pair was found" in messages(app)[0]
+    assert any("A link to this form" in fold.label for fold in app.expander)
+
+
 def test_pairs_with_commas_are_read_from_the_box_too() -> None:
     app = open_page("train", task="pairs")
     typed_pairs(app, "cat, Katze\ndog, Hund")

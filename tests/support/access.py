@@ -1,5 +1,7 @@
 """What every page must be: accessible in both themes, and whole on a telephone."""
 
+from collections.abc import Sequence
+
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
@@ -11,6 +13,8 @@ COLOURS = ["color-contrast", "link-in-text-block"]
 BACKGROUNDS = {"light": "rgb(255, 255, 255)", "dark": "rgb(17, 21, 26)"}
 """Of .streamlit/config.toml."""
 PHONE, DESK = 400, 1280
+FRAME = ("[data-testid=stSidebar]", "[data-testid=stHeader]", ".st-key-page-title")
+"""What stands around every page, and is looked at with the first of several views of one."""
 AXE = Axe().axe_script
 
 
@@ -21,8 +25,13 @@ def turn(page: Page, scheme: str) -> None:
     settle(page)
 
 
-def assert_accessible(page: Page, what: str = "", rules: list[str] = WCAG) -> None:
-    """axe finds no violation of WCAG 2.1 AA, in the theme that the page is in."""
+def assert_accessible(
+    page: Page, what: str = "", rules: list[str] = WCAG, but: Sequence[str] = ()
+) -> None:
+    """axe finds no violation of WCAG 2.1 AA, in the theme that the page is in.
+
+    but: selectors of what was looked at before, in this theme, and is as it was.
+    """
     if not page.evaluate("'axe' in window"):  # half a MB, once a document
         page.evaluate(AXE)
     options = {
@@ -30,7 +39,13 @@ def assert_accessible(page: Page, what: str = "", rules: list[str] = WCAG) -> No
         "resultTypes": ["violations"],  # all is checked, but what passes is not written down
         "preload": False,  # of style sheets, which none of these rules reads
     }
-    found = page.evaluate("async (options) => (await axe.run(options)).violations", options)
+    found = page.evaluate(
+        """async ([but, options]) => {
+          const exclude = but.filter((part) => document.querySelector(part)).map((part) => [part]);
+          return (await axe.run(exclude.length ? { exclude } : document, options)).violations;
+        }""",
+        [list(but), options],
+    )
     told = [
         f"{one['id']}: {node['html']}\n{node['failureSummary']}"
         for one in found
@@ -46,22 +61,25 @@ def turn_over(page: Page) -> str:
     return other
 
 
-def assert_accessible_in_both_themes(page: Page, what: str = "") -> None:
-    """The theme that it was opened in first; afterwards the page is in the other."""
-    assert_accessible(page, what)
-    assert_accessible(page, f"{what} {turn_over(page)}", COLOURS)
+def assert_accessible_in_both_themes(page: Page, what: str = "", but: Sequence[str] = ()) -> None:
+    """The theme that it was opened in first; afterwards the page is in the other.
+
+    but: what was looked at before in both, and is as it was.
+    """
+    assert_accessible(page, what, but=but)
+    assert_accessible(page, f"{what} {turn_over(page)}", COLOURS, but)
 
 
-def assert_fit_for_all(page: Page, what: str = "") -> None:
+def assert_fit_for_all(page: Page, what: str = "", but: Sequence[str] = ()) -> None:
     """Accessible and whole: as it was opened, then of the other width and in the other theme."""
     assert page.viewport_size is not None
     other = DESK if page.viewport_size["width"] == PHONE else PHONE
     assert_not_cut_off(page, what)
-    assert_accessible(page, what)
+    assert_accessible(page, what, but=but)
     resize(page, other)
     what = f"{what} {turn_over(page)} {other}"
     assert_not_cut_off(page, what)
-    assert_accessible(page, what)
+    assert_accessible(page, what, but=but)
 
 
 def resize(page: Page, width: int) -> None:

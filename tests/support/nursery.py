@@ -21,7 +21,7 @@ from typing import Any
 
 import psutil
 
-from tests.support.trainers import OFTEN, PATIENCE, ROOT, tiny, wait_for
+from tests.support.trainers import OFTEN, PATIENCE, ROOT, spare_overfit_check, tiny, wait_for
 from transformer.runs.directory import Run
 
 SEEN = ("status.json", "metrics.jsonl", "manifest", "checkpoint")
@@ -106,8 +106,15 @@ class Nursery:
         *words: str,
         environment: Mapping[str, str] = OFTEN,
         file_bytes: int | None = None,
+        overfit: bool = False,
     ) -> Child:
-        """A trainer as a terminal starts it, which makes a new run or resumes one."""
+        """A trainer as a terminal starts it, which makes a new run or resumes one.
+
+        Args:
+            overfit: it makes its overfit check as well, which takes longer than a short run.
+        """
+        if not overfit:
+            spare_overfit_check(run)
         command = ("train", "--run-dir", str(run.path), *words)
         return self.spawn(command, run.path / "trainer.log", environment, file_bytes)
 
@@ -177,6 +184,9 @@ def main() -> None:
                     codes[pid] = os.waitstatus_to_exitcode(status)
             answer = codes.get(pid)
         else:
+            if "WORLD_SIZE" in request["environment"]:
+                # What several processes as one import sooner or later, which takes seconds.
+                import torch._dynamo
             answer = os.fork()
             if answer == 0:
                 code = 70

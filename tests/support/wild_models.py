@@ -1,5 +1,6 @@
 """Models that write varied sentences, and what a teacher-forced pass says of an output."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -70,6 +71,17 @@ def log_probabilities(model: Transformer, source: list[int], tokens: list[int]) 
     """What one teacher-forced pass gives each position of an output: [position, vocabulary]."""
     past = torch.tensor([[model.config.decoder_start_id, *tokens[:-1]]])
     return model(torch.tensor([source]), past)[0].log_softmax(-1)
+
+
+@torch.inference_mode()
+def next_log_probabilities(
+    model: Transformer, source: list[int], written: Sequence[Sequence[int]]
+) -> list[list[float]]:
+    """What follows each of several outputs, all of one length: [output][token]."""
+    past = torch.tensor([[model.config.decoder_start_id, *tokens] for tokens in written])
+    logits = model(torch.tensor([source]).expand(len(past), -1), past)[:, -1]
+    rows: list[list[float]] = logits.log_softmax(-1).tolist()
+    return rows
 
 
 def log_probability(model: Transformer, source: list[int], tokens: list[int]) -> float:

@@ -38,6 +38,7 @@ CHOICES: dict[str, dict[str, Any]] = {
     "narrow, much dropout": {"d_model": 2, "num_heads": 1, "d_ff": 1, "dropout": 0.9},
     "no last norm": {"norm_first": True, "final_norm": False},
 }
+IN_SHORT = ("paper", "gelu, untied, three heads", "narrow, much dropout")
 
 
 def own_pairs(pairs: list[Pair], **data: Any) -> tuple[Task, RunConfig]:
@@ -46,7 +47,9 @@ def own_pairs(pairs: list[Pair], **data: Any) -> tuple[Task, RunConfig]:
     return task, run_config(task.facts(), settings, "medium")
 
 
-@pytest.mark.parametrize("name", ["reverse", "sort", "addition"])
+@pytest.mark.parametrize(
+    "name", ["sort", pytest.param("reverse", marks=pytest.mark.long), "addition"]
+)
 def test_the_model_of_a_task_learns_its_pairs_by_heart(name: str) -> None:
     task, config = prepare(name)
     found = run_overfit_check(config, task)
@@ -60,7 +63,10 @@ def test_the_model_of_a_task_learns_its_pairs_by_heart(name: str) -> None:
     assert found.curve[0][1] > math.log(8)
 
 
-@pytest.mark.parametrize("choice", CHOICES)
+@pytest.mark.parametrize(
+    "choice",
+    [pytest.param(name, marks=[pytest.mark.long] * (name not in IN_SHORT)) for name in CHOICES],
+)
 def test_the_small_model_shares_the_runs_choices_and_not_its_size(choice: str) -> None:
     task, config = prepare("reverse", "small", model=CHOICES[choice])
     assert run_overfit_check(config, task).proven

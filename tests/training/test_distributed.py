@@ -34,14 +34,15 @@ from transformer.runs.snapshots import snapshots
 from transformer.training.distributed import World, join
 from transformer.training.loop import Training, Update
 
-STEPS = 50
+STEPS = 20
+LONG = (("fp32", "adam"), ("fp32", "muon"), ("bf16", "adam"))
 TRAIN = ("-m", "transformer", "train")
 
 
 def config(dropout: float = 0.1, precision: str = "fp32", optimizer: str = "adam") -> RunConfig:
     """Batches of 7 pairs, which two processes share as 4 and 3."""
     chosen = {"precision": precision, "optimizer": optimizer}
-    made = tiny(steps=STEPS, batch_size=7, eval_every=10, **chosen)
+    made = tiny(steps=STEPS, batch_size=7, eval_every=5, **chosen)
     return replace(made, model=made.model.replace(dropout=dropout))
 
 
@@ -91,7 +92,7 @@ def test_torchrun_has_the_losses_of_one_process(root: Path, nursery: Nursery) ->
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count('"state": "finished"') == 1  # only the main process speaks
-    for kind, count in (("train", STEPS), ("eval", STEPS // 10 + 1)):
+    for kind, count in (("train", STEPS), ("eval", STEPS // 5 + 1)):
         assert len(losses(one, kind)) == count
         assert losses(two, kind) == pytest.approx(losses(one, kind), abs=1e-5)
     # And only the main process writes: nothing stands there twice.
@@ -99,7 +100,10 @@ def test_torchrun_has_the_losses_of_one_process(root: Path, nursery: Nursery) ->
     assert steps == list(range(1, STEPS + 1))
 
 
-@pytest.mark.parametrize(("precision", "optimizer"), [("fp32", "muon"), ("bf16", "adam")])
+@pytest.mark.parametrize(
+    ("precision", "optimizer"),
+    [("bf16", "muon"), *(pytest.param(*one, marks=pytest.mark.long) for one in LONG)],
+)
 def test_two_processes_resume_bit_for_bit(
     precision: str, optimizer: str, root: Path, nursery: Nursery
 ) -> None:
