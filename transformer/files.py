@@ -154,6 +154,6 @@ def write_csv(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
     """A CSV file (RFC 4180) in which no text is a formula; its mark of UTF-8 is for Excel."""
     file = io.StringIO()
     writer = csv.writer(file)
-    writer.writerow(titles)
+    writer.writerow([cell(title) for title in titles])
     writer.writerows([cell(value) for value in row] for row in rows)
     return codecs.BOM_UTF8 + file.getvalue().encode()

@@ -35,13 +35,19 @@ Some words about the week.
 - [Elsewhere](secrets?x=1): a page that is not there
 - [Trick](javascript:alert(1)): no
 - a remark
+2. [Numbered](learn): too
+3. words
 """
 
 
 def test_a_list_is_read_and_what_is_no_exercise_is_named() -> None:
     lesson, problems = read_lesson(LIST, PAGES, "class.example")
     [step] = lesson.steps
-    assert (lesson.title, step.title, step.text) == ("Week 3", "", "Some words about the week.")
+    assert (lesson.title, step.title, step.text) == (
+        "Week 3",
+        "",
+        "Some words about the week.\n3. words",
+    )
     assert step.exercises == (
         Exercise(
             "Seven sentences",
@@ -56,11 +62,13 @@ def test_a_list_is_read_and_what_is_no_exercise_is_named() -> None:
             "attention",
         ),
         Exercise("The paper", "", "https://arxiv.org/abs/1706.03762", None),
+        Exercise("Numbered", "too", "learn", "learn"),
     )
     assert step.exercises[1].query == {"checkpoint": "sort", "input": "a b"}
     assert [sentence.split(" is ")[0] for sentence in problems] == [
         *("Line 7", "Line 8", "Line 9", "Line 10")
     ]
+    assert "no page “secrets”; it has attention, debug, learn, train." in problems[1]
     # Of another host, it is a link out of the app.
     [elsewhere] = read_lesson(LIST, PAGES, "other.example")[0].steps
     assert elsewhere.exercises[1].page is None
@@ -120,19 +128,22 @@ def test_every_link_of_the_lesson_that_comes_along_leads_somewhere() -> None:
 
 def test_a_worksheet_has_lines_or_answers_and_is_read_like_a_report() -> None:
     lesson = read_lesson(LIST, PAGES, "class.example")[0]
-    first, second, third = lesson.exercises
+    first, second, third, _ = lesson.exercises
     empty = worksheet(lesson, {}).decode()
-    assert empty.count('<div class="lines"></div>') == 3 * 4
+    assert empty.count('<div class="lines"></div>') == 4 * 4
     said = "</script><b>it is</b>"
-    page = worksheet(lesson, {first: said, second: "  "}, author="Zoë")
+    page = worksheet(lesson, {first: said, second: "  "}, "Zoë", "https://class.example/x/learn")
     text = page.decode()
-    assert text.count('<div class="lines"></div>') == 2 * 4
+    assert text.count('<div class="lines"></div>') == 3 * 4
     assert html.escape(said) in text
     assert "<b>" not in text
+    assert f'<a href="https://class.example/x/{html.escape(first.link)}">' in text
+    assert '<a href="https://arxiv.org/abs/1706.03762">' in text
+    assert "<a" not in empty.replace('<a href="https://arxiv', "")
     assert text.count(f'id="{DATA_ID}"') == 1
     found = read_report(page, "zoe.html")
     assert (found.title, found.author, found.sentences) == ("Week 3", "Zoë", said)
-    assert found.verdict == "1 of 3 questions answered"
+    assert found.verdict == "1 of 4 questions answered"
     assert found.steps is found.seed is found.exact_match is None
     assert third.title in text
 

@@ -5,8 +5,10 @@ import html
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from pages.components.shared.lessons import built_in
 from tests.support.recorded_run import record_run
 from tests.support.small_training import made
+from transformer.lessons.worksheet import worksheet
 from transformer.report.contents import report_on
 from transformer.report.page import page_of
 from transformer.runs.directory import Run
@@ -37,6 +39,24 @@ def test_pages_become_a_table_and_others_are_named(run: Run) -> None:
     assert set(app.dataframe[0].value["Updates"]) == {6}
     [error] = [html.unescape(error.value) for error in app.error]
     assert error.startswith("notes.json is not a report of this app")
+
+
+def test_worksheets_become_a_table_with_a_column_a_question() -> None:
+    lesson = built_in()
+    first, second, *_ = lesson.exercises
+    pages = [
+        (f"{name}.html", worksheet(lesson, answers, name), "text/html")
+        for name, answers in (("Ada", {first: "=1+1"}), ("Emmy", {second: "64"}))
+    ]
+    app = AppTest.from_function(_collect, default_timeout=60).run()
+    app.file_uploader[0].set_value(pages).run()
+    assert not app.exception
+    every, answers = (table.value for table in app.dataframe)
+    assert "Loss, nats per token" not in every  # nothing stands there
+    assert list(every["Verdict"]) == ["1 of 16 questions answered"] * 2
+    assert list(answers["Name"]) == ["Ada", "Emmy"]
+    assert list(answers[first.question]) == ["=1+1", ""]
+    assert list(answers[second.question]) == ["", "64"]
 
 
 def test_the_page_to_hand_in_holds_ones_own_words(run: Run) -> None:

@@ -46,7 +46,7 @@ def test_the_class_sees_its_own_lesson_first() -> None:
     Path(FILE).write_text(LIST, "utf-8")
     app = open_page("learn", learn="lesson")
     assert app.selectbox(key="lesson").value == "class"
-    assert len(app.text_area) == 3
+    assert len(app.text_area) == 4
     assert len(messages(app)) == 4
 
 

@@ -34,7 +34,7 @@ EXPERIMENT = Experiment(
     claim="Without recurrence or convolution, only the positional encoding lets the model use the "
     "order of the sequence. (Decoders alone do without: their causal mask tells them.)",
     source="Vaswani et al. 2017, section 3.5; Kazemnejad et al. 2023 for decoders alone",
-    published="no number; decoders without positions match or beat those with them",
+    published="none for this model; it is said to be needed, with a decoder alone it is not",
     what="Two models learn to reverse words of up to 8 letters, 500 updates each; one adds no "
     "positions, in neither stack.",
     question="Without positions, how many words does it reverse?",

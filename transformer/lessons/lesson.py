@@ -20,7 +20,7 @@ MOST_BYTES, MOST_EXERCISES = 100_000, 100
 BUILT_IN = Path(__file__).with_name("attention_is_all_you_need.md")
 HEADING = re.compile(r"#{1,6}\s+(?P<title>.+?)\s*#*")
 EXERCISE = re.compile(
-    r"[-*+]\s+\[(?P<title>[^\]]+)\]\((?P<link>[^()\s]*)\)\s*[:.–-]?\s*(?P<question>.*)"
+    r"(?:[-*+]|\d{1,3}[.)])\s+\[(?P<title>[^\]]+)\]\((?P<link>[^()\s]*)\)\s*[:.–-]?\s*(?P<question>.*)"
 )
 
 
@@ -103,13 +103,10 @@ def read_lesson(text: str, pages: Collection[str], host: str = "") -> tuple[Less
             title = heading["title"]
         elif heading:
             steps.append(_Open(heading["title"]))
-        elif line.lstrip().startswith(("- ", "* ", "+ ")):
+        elif line.lstrip().startswith(("- ", "* ", "+ ")) or EXERCISE.fullmatch(line.strip()):
             found = _exercise(line.strip(), pages, host)
-            if found is None:
-                problems.append(
-                    f"Line {number} is no exercise. Write “- [Title](train?task=sort): Question”, "
-                    "with a link to a page of this app or a whole address."
-                )
+            if isinstance(found, str):
+                problems.append(f"Line {number} is no exercise. {found}")
             elif sum(len(step.exercises) for step in steps) == MOST_EXERCISES:
                 problems.append(
                     f"Only {MOST_EXERCISES} exercises are shown; line {number} is one more."
@@ -137,21 +134,23 @@ class _Open:
         return Step(self.title, "\n".join(self.words).strip(), tuple(self.exercises))
 
 
-def _exercise(line: str, pages: Collection[str], host: str) -> Exercise | None:
+def _exercise(line: str, pages: Collection[str], host: str) -> Exercise | str:
+    """The exercise, or what to write instead."""
     parts = EXERCISE.fullmatch(line)
     if parts is None:
-        return None
+        return "Write “- [Title](train?task=sort): Question”: each has a link."
     title, question, link = parts["title"].strip(), parts["question"].strip(), parts["link"]
     try:
         target = urlsplit(link)
     except ValueError:
-        return None
-    if target.scheme not in ("", "http", "https"):
-        return None
+        return "Its link is no address."
+    if target.scheme not in ("", "http", "https") or (target.netloc and not target.scheme):
+        return "Its link is to begin with https://, or with the name of a page of this app."
     if target.netloc and target.netloc != host:
-        return Exercise(title, question, link, None) if target.scheme else None
+        return Exercise(title, question, link, None)
     name = target.path.strip("/")
     name = name.rpartition("/")[2] if target.netloc else name
     if name not in pages:
-        return None
+        known = ", ".join(sorted(filter(None, pages)))
+        return f"This app has no page “{name[:60]}”; it has {known}."
     return Exercise(title, question, f"{name}?{target.query}" if target.query else name, name)

@@ -92,7 +92,8 @@ def _page(
     figure: str,
     data: Mapping[str, Any],
 ) -> bytes:
-    made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    now = time.gmtime()
+    made, when = time.strftime("%Y-%m-%dT%H:%M:%SZ", now), time.strftime("%Y-%m-%d %H:%M UTC", now)
     rows = (
         f"<tr><th>{text(name)}</th><td>{text(said)}</td></tr>"
         for name, said in parts.items()
@@ -100,7 +101,7 @@ def _page(
     )
     return document(
         title,
-        " · ".join(part for part in (author, made) if part),
+        " · ".join(part for part in (author, when) if part),
         f'<p class="verdict">{text(came_out)}.</p><table>{"".join(rows)}</table>{figure}',
         {
             "format": FORMAT,

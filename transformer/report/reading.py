@@ -12,6 +12,7 @@ from transformer.report.document import DATA_ID, FORMAT, VERSION
 
 MOST_BYTES = 16 << 20
 MOST_TEXT = 20_000
+MOST_ANSWERS = 200
 KINDS_WITHOUT_RUN = ("worksheet", "experiment", "lab")
 KINDS = {"title": str, "author": str, "made": str, "task": str, "state": str, "checksum": str}
 
@@ -32,7 +33,13 @@ class HandedIn:
     exact_match: float | None
     untrained_exact_match: float | None
     checksum: str
-    sentences: str
+    answers: tuple[tuple[str, str], ...]
+    """What the person wrote, each with the question it answers."""
+
+    @property
+    def sentences(self) -> str:
+        """What the person wrote, in one line."""
+        return " / ".join(answer for _, answer in self.answers)[:MOST_TEXT]
 
 
 class _Finder(HTMLParser):
@@ -106,17 +113,21 @@ def _without_run(plain: Mapping[str, Any]) -> HandedIn | None:
         exact_match=None,
         untrained_exact_match=None,
         checksum="",
-        sentences=" / ".join(answers)[:MOST_TEXT],
+        answers=answers,
     )
 
 
-def _answers(sentences: object) -> list[str] | None:
-    """What a person wrote; None if it is not of the form that a report has."""
-    if not isinstance(sentences, list):
+def _answers(sentences: object) -> tuple[tuple[str, str], ...] | None:
+    """(question, answer) of each; None if they are not of the form that a report has."""
+    if not isinstance(sentences, list) or len(sentences) > MOST_ANSWERS:
         return None
-    answers = [one.get("answer") if isinstance(one, dict) else None for one in sentences]
-    found = [answer for answer in answers if isinstance(answer, str)]
-    return found if len(found) == len(sentences) else None
+    found = []
+    for one in sentences:
+        both = (one.get("question"), one.get("answer")) if isinstance(one, dict) else (None, None)
+        if not all(isinstance(said, str) for said in both):
+            return None
+        found.append((str(both[0])[:MOST_TEXT], str(both[1])[:MOST_TEXT]))
+    return tuple(found)
 
 
 def _checked(plain: Mapping[str, Any]) -> HandedIn | None:
@@ -153,5 +164,5 @@ def _checked(plain: Mapping[str, Any]) -> HandedIn | None:
         exact_match=measured[1],
         untrained_exact_match=measured[2],
         checksum=str(texts["checksum"]),
-        sentences=" / ".join(answers)[:MOST_TEXT],
+        answers=answers,
     )

@@ -1,6 +1,6 @@
 """My model: capture.py to take along, a capture to drop, the verdict on it, and the model itself.
 
-In session state: "diagnosis", the last verdict; what it shows is plain data. The model in the
+In session state: "diagnosis", the last verdict; what it shows holds no weights. The model in the
 capture is kept like an upload, and is the current one from then on.
 """
 
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from pages.components.shell import browser, current, session
+from pages.components.debug.fault_lines import fault_lines
+from pages.components.shell import address, browser, current, session
 from pages.components.shell.frame import problem
 from pages.components.shell.loaded import give_back
 from pages.components.shell.text import plain, verbatim
@@ -135,7 +136,6 @@ def _examined(name: str, content: bytes) -> dict[str, Any]:
         except CheckpointError as error:
             return {"refused": f"{visible(name)} was not taken. {error}"}
         kept, example, why = _kept(name, report)
-    rights = {d.fault: FAULTS[d.fault] for d in report.departures if d.fault in FAULTS}
     return {
         "name": visible(name),
         "kept": kept,
@@ -149,8 +149,7 @@ def _examined(name: str, content: bytes) -> dict[str, Any]:
         "hints": {hint: report.to_dict(hint) for hint in HINTS},
         "pages": {hint: report.html(hint) for hint in HINTS},
         "lines": [d.site.text if d.site else "" for d in report.departures],
-        "paper": [rights[d.fault].right if d.fault in rights else "" for d in report.departures],
-        "why": [rights[d.fault].why if d.fault in rights else "" for d in report.departures],
+        "faults": [FAULTS.get(departure.fault) for departure in report.departures],
     }
 
 
@@ -212,6 +211,8 @@ def _verdict(found: dict[str, Any]) -> None:
         icon=icons.get(found["verdict"], ":material/troubleshoot:"),
     )
     _look(found)
+    if found["verdict"] == "equal":
+        _around_the_model()
     hint: int = 3
     if found["verdict"] != "equal":
         chosen = st.segmented_control(
@@ -252,6 +253,14 @@ def _verdict(found: dict[str, Any]) -> None:
     )
 
 
+def _around_the_model() -> None:
+    """Where to look next, if a model that is right does not learn."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown("It does not learn all the same? Look at what surrounds it:", width="content")
+        for label, panel in (("My curve", "curve"), ("My symptom", "symptom")):
+            st.button(label, key=f"to {panel}", on_click=address.receive, args=("debug", panel))
+
+
 def _departure(number: int, departure: dict[str, Any], found: dict[str, Any], hint: int) -> None:
     with st.container(border=True):
         if hint == 1:
@@ -263,16 +272,15 @@ def _departure(number: int, departure: dict[str, Any], found: dict[str, Any], hi
                 f"**{plain(departure['title'])}** ({departure['certainty']}{harmless}; "
                 f"{verbatim(departure['fault'])}, section {departure['section']})"
             )
-        line, paper = found["lines"][number], found["paper"][number]
+        line, fault = found["lines"][number], found["faults"][number]
         at = f", {verbatim(departure['line'])}" if departure["line"] else ""
         st.markdown(f"Seen at {plain(departure['where'])}{at}")
         if line:
-            st.caption("Yours")
+            st.caption("From your line on, values differ. The cause may stand in what it reads.")
             st.code(line, language=None, wrap_lines=True)
-        if hint == 3 and paper:
-            st.caption("As in the paper")
-            st.code(paper, language=None, wrap_lines=True)
-            st.markdown(f"{plain(found['why'][number])} **{plain(departure['remedy'])}**")
+        if hint == 3 and fault is not None:
+            fault_lines(fault, "Often written so")
+            st.markdown(f"{plain(fault.why)} **{plain(departure['remedy'])}**")
         if hint == 3 or departure["evidence"]:
             evidence = departure["evidence"]
             proven = found["hints"][3]["departures"][number]["certainty"] == "proven"

@@ -45,8 +45,10 @@ def walk(checkpoint: "Checkpoint", text: str) -> None:
             )
         with right:
             box = place.box(every)
-            card(pass_of(checkpoint, text, written, place.step()), box)
+            what_for(box)
+            # Above the picture, so that what the switch does is seen where it is pressed.
             taken_out.panel(checkpoint, text, box, written, place.step())
+            values(pass_of(checkpoint, text, written, place.step()), box)
             lines_that_compute(box)
         place.write()
 
@@ -78,13 +80,17 @@ def pass_of(
     return kept[1]
 
 
-def card(run: "ForwardPass", box: Box) -> None:
-    """Why the box is there, what goes in and comes out, and its numbers."""
-    about, config = box.about, run.checkpoint.config
+def what_for(box: Box) -> None:
+    """What the box is, and why it is there."""
+    about = box.about
     st.markdown(f"#### {about.title}")
     st.caption(f"{box.where} · section {about.section} of the paper")
     st.markdown(about.why)
-    st.latex(box.formula(config))
+
+
+def values(run: "ForwardPass", box: Box) -> None:
+    """Its formula, what goes in and comes out, and its numbers."""
+    st.latex(box.formula(run.checkpoint.config))
     given, made = run.shapes(box)
     st.markdown(f"**In:** {given}  \n**Out:** {made}")
     value_picture(

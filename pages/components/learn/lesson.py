@@ -28,7 +28,10 @@ def panel() -> None:
     address.read("lesson", next(iter(names)))
     name: str | None = st.session_state["lesson"]
     if list(names) != [name]:
-        name = address.choose("Lesson", names, "lesson", "There is no such lesson here.")
+        gone = "There is no such lesson here."
+        if name == "own":
+            gone = "A file is gone after a reload: drop it again, below. Your answers are kept."
+        name = address.choose("Lesson", names, "lesson", gone)
     for sentence in problems[:5]:
         st.warning(plain(sentence))
     if name is not None:
@@ -143,11 +146,15 @@ def _take_along(lesson: Lesson, answers: dict[str, str]) -> None:
         st.warning(plain(f"Your answers are kept until this tab is closed. {problem}"))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         author = st.text_input(
-            "Name on the worksheet", browser.name(), key="worksheet author", max_chars=100
+            "Name on the worksheet",
+            browser.name(),
+            key="worksheet author",
+            max_chars=browser.MOST_NAME,
+            on_change=lambda: browser.call_oneself(st.session_state["worksheet author"]),
         )
         st.download_button(
             "Download the worksheet" if not done else "Download the worksheet with your answers",
-            data=partial(worksheet, lesson, found, author.strip()),
+            data=partial(worksheet, lesson, found, author.strip(), st.context.url or ""),
             file_name=f"{as_file_name(f'{author} {lesson.title}') or 'worksheet'}.html",
             mime="text/html",
             on_click="ignore",
@@ -161,9 +168,9 @@ def _take_along(lesson: Lesson, answers: dict[str, str]) -> None:
 
 def _for_teachers() -> None:
     st.markdown(
-        "A lesson is a text file: headings are its steps, each entry of a list is an exercise. A "
-        "link is an address of this app, copied from the browser, or its end from the page's name "
-        "on."
+        "A lesson is a text file: headings are its steps, each entry of a list is an exercise, "
+        "with a link and a question. The link is an address of this app, copied from the browser, "
+        "or its end from the page's name on."
     )
     st.code(
         "# Week 3\n\n## What a head looks at\nAny words.\n\n"
@@ -172,7 +179,7 @@ def _for_teachers() -> None:
         language="markdown",
     )
     st.download_button(
-        "The lesson above as a file to begin with",
+        "The seven steps as a file to begin with",
         data=BUILT_IN.read_bytes,
         file_name="lesson.md",
         mime="text/markdown",

@@ -1,5 +1,6 @@
 """Hand in a run as one page; and, for who collects them, many such pages as one table."""
 
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -71,11 +72,11 @@ def made_page(run: Run, author: str, said: str) -> bytes:
 def handed_in() -> None:
     """Pages that others have made, as one table; nothing of them is kept or run."""
     files = st.file_uploader(
-        "Drop them here",
+        "Drop them here: runs, worksheets, experiments, labs",
         type=["html", "json"],
         accept_multiple_files=True,
         max_upload_size=MOST_BYTES >> 20,
-        help="Drop as many as there are. Their numbers are read; nothing in them runs.",
+        help="Drop as many as there are. Numbers and answers are read; nothing in them runs.",
     )
     # A page is drawn anew for every click on it; a file is read once.
     before: dict[str, HandedIn | str] = st.session_state.get("handed in", {})
@@ -89,16 +90,40 @@ def handed_in() -> None:
         st.error(plain(sentence))
     if not found:
         return
-    rows = [_row(one) for one in found]
-    st.dataframe(pd.DataFrame(rows), hide_index=True)
-    st.caption("Equal checksums are equal weights: the same file, or the same seed and settings.")
-    st.download_button(
+    _table(
         "The table as CSV",
-        data=lambda: write_csv(list(COLUMNS.values()), [list(row.values()) for row in rows]),
-        file_name="handed-in.csv",
+        "handed-in",
+        [_row(one) for one in found],
+        "Equal checksums are equal weights: the same file, or the same seed and settings."
+        if any(one.checksum for one in found)
+        else "",
+    )
+    for title in dict.fromkeys(one.title for one in found if one.task == "worksheet"):
+        st.markdown(f"**{plain(title)}**, an answer a column")
+        sheets = [one for one in found if (one.title, one.task) == (title, "worksheet")]
+        questions = dict.fromkeys(question for one in sheets for question, _ in one.answers)
+        rows = [
+            {"Name": one.author, **dict.fromkeys(questions, ""), **dict(one.answers)}
+            for one in sheets
+        ]
+        _table("These answers as CSV", as_file_name(title) or "answers", rows)
+
+
+def _table(label: str, name: str, rows: Sequence[Mapping[str, object]], note: str = "") -> None:
+    """Rows of the same columns, and their file; columns in which nothing stands are left out."""
+    empty = (None, "")
+    columns = [title for title in rows[0] if any(row[title] not in empty for row in rows)]
+    st.dataframe(pd.DataFrame(rows, columns=columns), hide_index=True)
+    if note:
+        st.caption(note)
+    st.download_button(
+        label,
+        data=lambda: write_csv(list(rows[0]), [list(row.values()) for row in rows]),
+        file_name=f"{name}.csv",
         mime="text/csv",
         on_click="ignore",
         icon=":material/download:",
+        key=f"csv {name}",
     )
 
 
