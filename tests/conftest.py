@@ -1,6 +1,7 @@
 """What all tests share: one thread, the same examples at every run, and a saved checkpoint."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,37 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         folder, *rest = item.path.relative_to(TESTS).parts
         if rest:
             item.add_marker(folder)
+
+
+BUDGET = 3.0
+"""Seconds of the processor that a test should not exceed; those that do are named at the end."""
+SPENT = "seconds of the processor"
+
+
+def processor_seconds() -> float:
+    """Of this process, and of its children that have ended."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Write down what a test costs: of the processor, since the clock depends on what else runs."""
+    before = processor_seconds()
+    try:
+        return (yield)
+    finally:
+        item.user_properties.append((SPENT, processor_seconds() - before))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [one for kind in ("passed", "failed") for one in terminalreporter.getreports(kind)]
+    spent = [(dict(one.user_properties).get(SPENT, 0.0), one.nodeid) for one in reports]
+    over = sorted({one for one in spent if one[0] > BUDGET}, reverse=True)
+    if over:
+        terminalreporter.section(f"over the budget of {BUDGET:g} {SPENT}")
+    for seconds, name in over:
+        terminalreporter.line(f"{seconds:6.1f} {name}")
 
 
 @pytest.fixture(scope="session", autouse=True)

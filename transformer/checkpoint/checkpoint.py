@@ -6,7 +6,9 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 import torch
@@ -289,12 +291,16 @@ def proof_strategy(checkpoint: Checkpoint, cached: bool = True) -> Strategy:
     return Greedy(max_length=None if checkpoint.summary else PROOF_TOKENS, cached=cached)
 
 
-def tensor_shapes(config: TransformerConfig) -> dict[str, tuple[int, ...]]:
+@lru_cache(maxsize=16)  # every snapshot of a run asks for the same
+def tensor_shapes(config: TransformerConfig) -> Mapping[str, tuple[int, ...]]:
     """Name and shape of every tensor a checkpoint of this config must hold; allocates nothing."""
     with torch.device("meta"):
-        return {
-            name: tuple(tensor.shape) for name, tensor in _own_tensors(Transformer(config)).items()
-        }
+        return MappingProxyType(
+            {
+                name: tuple(tensor.shape)
+                for name, tensor in _own_tensors(Transformer(config)).items()
+            }
+        )
 
 
 def _own_tensors(model: Transformer) -> dict[str, Tensor]:
