@@ -43,6 +43,12 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "pad_in_output": "cut",
         "decoder_start_id": 0,
     },
+    "norms elsewhere": {
+        "norm_first": False,
+        "final_norm": True,
+        "final_norm_side": "decoder",
+        "embedding_norm": True,
+    },
 }
 POINTS = {
     "queries": "queries",
@@ -76,7 +82,13 @@ def assert_true(run: ForwardPass, box: Box, trace: Trace, logits: Tensor) -> Non
     if box.stack in ("source", "target"):
         embedding = find(f"{box.stack}_embedding")
         positions = embedding.positions[: len(value)]
-        scaled = trace[f"{stack}.layers.0.self_attention_residual.before"][0] - positions
+        entered = run.value(Box(box.stack, None, "", "positions"))
+        stream = trace[f"{stack}.layers.0.self_attention_residual.before"][0]
+        close(find(f"{stack}.embedding_norm")(entered), stream)
+        if box.part == "norm":
+            close(value, stream)
+            return
+        scaled = entered - positions
         part = {"positions": scaled + positions, "scale": scaled}
         close(value, part.get(box.part, scaled / embedding.scale))
         return
@@ -150,6 +162,9 @@ def test_other_architectures_have_their_own_boxes(name: str) -> None:
     assert ("scale" in parts) == config.scale_embeddings
     first = [box.part for box in boxes(config) if box.stack == "encoder" and box.layer == 0]
     assert first[0] == ("norm" if config.norm_first else "queries")
+    outside = {box.stack for box in boxes(config) if box.part == "norm" and box.layer is None}
+    entries = {"source", "target"} if config.embedding_norm else set()
+    assert outside == entries | {s for s in ("encoder", "decoder") if config.norm_after(s)}
 
 
 def test_a_pass_leaves_nothing_behind() -> None:
