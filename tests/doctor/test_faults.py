@@ -1,16 +1,19 @@
 """The doctor names every fault of the list, planted in our own model, and raises no other."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.random_models import random_model
+from tests.support.witnesses import SEES, table, witnesses
 from transformer.config import TransformerConfig
 from transformer.doctor import doctor
-from transformer.faults import IN_MODEL, plant
+from transformer.faults import FAULTS, IN_MODEL, plant
 from transformer.figures.architecture import architecture_svg
 from transformer.model import Transformer
 
+ROOT = Path(__file__).resolve().parents[2]
 ORDER = {name: bool(number % 2) for number, name in enumerate(IN_MODEL)}
 
 
@@ -32,6 +35,9 @@ def named(name: str, norm_first: bool) -> None:
     assert report.verdict == "departs"
     assert report.passed == IN_MODEL[name].harmless
     assert report.departures[0].site is not None
+    # Of the checks that need no mapping those fail that must, and no other.
+    unsound = {check.name for check in report.diagnosis.checks if check.state != "ok"}
+    assert unsound == SEES.get(name, frozenset())
     stands_out = architecture_svg(model.config, report.lit).count('class="lit"')
     assert stands_out == (name != "dropout-in-eval")  # that is at no one box
 
@@ -71,3 +77,8 @@ def test_what_is_accepted_passes() -> None:
     plant(model, "unscaled-scores")
     assert not doctor(model).passed
     assert doctor(model, accept=["unscaled-scores"]).passed
+
+
+def test_every_fault_has_a_witness_and_the_chapter_says_which() -> None:
+    assert all(witnesses(name) for name in FAULTS)
+    assert table() in (ROOT / "docs" / "doctor.md").read_text("utf-8")

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.support.small_training import made
+from tests.support.witnesses import OUTSIDE as WITNESS
 from transformer.checkpoint import Checkpoint
 from transformer.config import RunConfig, TrainingConfig
 from transformer.config.faults import NAMES, OUTSIDE, hide, is_hidden, reveal
@@ -78,6 +79,7 @@ def said(findings: list[Finding]) -> list[str]:
 
 
 def test_each_has_a_witness() -> None:
+    assert {name: witness for name, (witness, _) in NAMED.items()} == WITNESS
     assert NAMED.keys() == set(OUTSIDE)
     assert {fault.name for fault in FAULTS.values() if fault.place != "model"} == set(OUTSIDE)
 

@@ -1,0 +1,73 @@
+"""Which witness must name each fault: the table of docs/doctor.md, held by the tests.
+
+comparison: our model with a person's weights differs, and the fault planted in it is proven.
+invariant: what must hold of any model does not. gradients: what moves, and what does not.
+loss: its value on fixed logits. decoding: what is written beside what is predicted.
+curve: the loss over the updates.
+"""
+
+from collections.abc import Mapping
+
+from transformer.config.faults import IN_MODEL
+
+FUTURE, PADDING = "No look into the future", "Padding changes nothing"
+READ, FIRST = "The source is read", "The first word sees the whole source"
+TWICE, USED = "The same twice", "Every parameter is used"
+SEES: Mapping[str, frozenset[str]] = {
+    **dict.fromkeys(
+        (
+            *("no-causal-mask", "causal-mask-off-by-one", "causal-mask-inverted"),
+            *("mask-value-too-weak", "mask-after-softmax", "softmax-over-queries"),
+            *("softmax-over-heads", "heads-merged-by-view", "heads-split-by-view"),
+            "layer-norm-over-positions",
+        ),
+        frozenset({FUTURE, PADDING}),
+    ),
+    **dict.fromkeys(
+        (
+            *("no-source-padding-mask", "padding-mask-inverted", "padding-mask-on-queries"),
+            *("no-cross-padding-mask", "batch-time-swapped"),
+        ),
+        frozenset({PADDING}),
+    ),
+    "no-positions": frozenset({READ}),
+    "cross-attention-reads-decoder": frozenset({READ, FIRST, USED}),
+    "dropout-in-eval": frozenset({TWICE}),
+    **dict.fromkeys(
+        ("output-projection-unused", "no-layer-norm", "layers-reuse-input", "memory-detached"),
+        frozenset({USED}),
+    ),
+}
+"""The checks that need no mapping and must not pass; all others must, and all for other faults."""
+OUTSIDE: Mapping[str, str] = {
+    "targets-not-shifted": "invariant",
+    "targets-shifted-twice": "invariant",
+    "eos-never-taught": "invariant",
+    "softmax-before-cross-entropy": "loss",
+    "padding-in-loss": "loss",
+    "gradients-not-zeroed": "gradients",
+    "parameters-not-optimized": "gradients",
+    "learning-rate-too-high": "curve",
+    "no-warmup": "curve",
+    "wrong-start-token": "decoding",
+    "decoding-position-zero": "decoding",
+    "no-eval-mode": "invariant",
+}
+
+
+def witnesses(fault: str) -> tuple[str, ...]:
+    """All that must name a fault, the one that proves it first."""
+    if fault in OUTSIDE:
+        return (OUTSIDE[fault],)
+    seen = SEES.get(fault, frozenset())
+    found = [] if fault in ("memory-detached", "dropout-in-eval") else ["comparison"]
+    found += ["invariant"] if seen - {USED} else []
+    found += ["gradients"] if USED in seen else []
+    return tuple(found)
+
+
+def table() -> str:
+    """The table as it stands in the chapter."""
+    names = [*IN_MODEL, *OUTSIDE]
+    rows = [f"| `{name}` | {', '.join(witnesses(name))} |" for name in names]
+    return "\n".join(["| Fault | Named by |", "|---|---|", *rows])
