@@ -50,7 +50,10 @@ LIMITS = {
 }
 
 
-@pytest.mark.parametrize("point", LIMITS)
+@pytest.mark.parametrize(
+    "point",
+    [pytest.param(name, marks=[pytest.mark.long] * (n % 2 == 0)) for n, name in enumerate(LIMITS)],
+)
 def test_a_file_that_may_not_grow(
     point: str, config: RunConfig, unbroken: Run, nursery: Nursery, root: Path
 ) -> None:
@@ -96,7 +99,9 @@ ROOM = {
 }
 
 
-@pytest.mark.parametrize("point", ROOM)
+@pytest.mark.parametrize(
+    "point", [pytest.param(name, marks=[pytest.mark.long] * (n % 2)) for n, name in enumerate(ROOM)]
+)
 def test_a_full_disk(
     point: str, config: RunConfig, unbroken: Run, nursery: Nursery, disk: Path
 ) -> None:

@@ -105,14 +105,17 @@ def is_killed(run: Run, nursery: Nursery, random: Random, environment: dict[str,
 CASES = [(reverse, OFTEN), (own_pairs, OFTEN), (until_loss, SOMETIMES)]
 
 
-@pytest.mark.parametrize(("make", "environment"), CASES)
+@pytest.mark.parametrize(
+    ("make", "environment"),
+    [CASES[0], *(pytest.param(*case, marks=pytest.mark.long) for case in CASES[1:])],
+)
 def test_a_killed_run_ends_as_the_unbroken_one(
     make: Make, environment: dict[str, str], nursery: Nursery, root: Path
 ) -> None:
     assert compare(make, environment, 1, nursery, root, most=8) >= 3
 
 
-@pytest.mark.parametrize("loss", [0.0, 100.0])
+@pytest.mark.parametrize("loss", [0.0, pytest.param(100.0, marks=pytest.mark.long)])
 def test_a_run_killed_between_its_last_snapshot_and_its_last_status(
     loss: float, nursery: Nursery, root: Path
 ) -> None:

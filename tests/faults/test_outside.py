@@ -50,6 +50,9 @@ AT_ONCE = [
 """What is seen before the first update."""
 
 
+PLANTED_AGAIN = ("wrong-start-token", "targets-not-shifted")
+
+
 def config_with(fault: str, **changes: Any) -> RunConfig:
     drops = {"dropout": 0.1} if fault == "no-eval-mode" else {}
     return made(fault=fault, model=drops, **changes)[1]
@@ -186,7 +189,10 @@ def test_a_right_loss_passes(smoothing: float) -> None:
 # --- Runs and checkpoints ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("fault", ["shared-layers", "wrong-start-token", "targets-not-shifted"])
+@pytest.mark.parametrize(
+    "fault",
+    ["shared-layers", *(pytest.param(f, marks=pytest.mark.long) for f in PLANTED_AGAIN)],
+)
 def test_a_checkpoint_plants_its_fault_again(fault: str, tmp_path: Path) -> None:
     """And the trainer goes on from it: layers that are one have names of their own in the file."""
     config = made(preset="small", fault=fault, steps=4)[1]

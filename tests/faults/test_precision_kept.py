@@ -45,7 +45,9 @@ def say_otherwise(path: Path) -> None:
     compute.write(path.parent, Compute("cpu", "fp32", "a person wrote so"))
 
 
-@pytest.mark.parametrize("fault", [lose, damage, say_otherwise])
+@pytest.mark.parametrize(
+    "fault", [*(pytest.param(one, marks=pytest.mark.long) for one in (lose, say_otherwise)), damage]
+)
 def test_a_run_goes_on_as_it_began(
     fault: Callable[[Path], None], runs: tuple[Run, Run], nursery: Nursery, tmp_path: Path
 ) -> None:

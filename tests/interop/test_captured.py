@@ -29,7 +29,10 @@ EQUAL: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", EQUAL)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.long] * (n % 3)) for n, name in enumerate(EQUAL)],
+)
 def test_an_imported_model_gives_the_original_s_logits(name: str) -> None:
     model = own(**EQUAL[name])
     checkpoint = import_capture(capture(model))

@@ -22,7 +22,7 @@ SWITCHED: dict[str, dict[str, Any]] = {
 }
 """Switches that models from elsewhere need, each alone."""
 
-few = settings(max_examples=20)
+few = settings(max_examples=12)
 seeds = st.integers(0, 10**6)
 lengths = st.integers(1, 7)
 batches = st.integers(1, 3)

@@ -15,6 +15,6 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {size: root / size for size in SIZES}
 
 
-@pytest.fixture(params=SIZES)
+@pytest.fixture(params=[pytest.param(n, marks=[pytest.mark.long] * (n == "medium")) for n in SIZES])
 def folder(request: pytest.FixtureRequest, folders: dict[str, Path]) -> Path:
     return folders[request.param]
