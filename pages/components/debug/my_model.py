@@ -276,7 +276,8 @@ def _departure(number: int, departure: dict[str, Any], found: dict[str, Any], hi
         at = f", {verbatim(departure['line'])}" if departure["line"] else ""
         st.markdown(f"Seen at {plain(departure['where'])}{at}")
         if line:
-            st.caption("From your line on, values differ. The cause may stand in what it reads.")
+            said = "From your line on, values differ. The cause may stand in what it reads."
+            st.caption("Your function" if departure["where"] in OUTSIDE else said)
             st.code(line, language=None, wrap_lines=True)
         if hint == 3 and fault is not None:
             fault_lines(fault, "Often written so")
