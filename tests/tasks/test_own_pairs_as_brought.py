@@ -3,6 +3,8 @@
 import codecs
 import io
 import json
+import time
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -47,6 +49,14 @@ def test_a_file_is_read_as_a_person_means_it(name: str, tmp_path: Path) -> None:
     assert [tuple(pair) for pair in read_data(tmp_path / "data.tsv").pairs] == case.pairs
     plain = json.loads(json.dumps(asdict(found)))
     assert Survey.from_dict(plain).understood == found.understood
+
+
+@pytest.mark.parametrize("line", ["|" * 60_000, "(" * 60_000, "#" * 60_000, '" ' * 30_000])
+def test_no_line_takes_long(line: str) -> None:
+    started = time.process_time()
+    with suppress(TaskError):
+        parse_pairs(text([f"{line}\tx"] * 5 + [line] * 5), comma=True)
+    assert time.process_time() - started < 2
 
 
 def test_the_commands_say_what_was_taken(

@@ -42,9 +42,11 @@ MARK_NAMES = {
 DELIMITERS = (("\t", False), (",", False), (";", False), (",", True))
 WIDE_DELIMITERS = (("，", False), ("；", False))
 """Where there are no others: as Chinese and Japanese keyboards write them."""
-NOTE = re.compile(r'"?sep=.[";]*|[|+\s:=-]*\|[|+\s:=-]*-{3}[|+\s:=-]*|;;;.*', re.IGNORECASE)
-"""Lines that are no pair: Excel's mark of the delimiter, the rule below a Markdown table's names,
-and what notes begin with in a dictionary of pronunciations."""
+NOTE = re.compile(r'"?sep=.[";]*|;;;.*', re.IGNORECASE)
+"""Lines that are no pair: Excel's mark of the delimiter, and what notes begin with in a dictionary
+of pronunciations."""
+RULE = frozenset("|+:=- \t")
+"""What the line below a Markdown table's names is made of."""
 FIRST_NOTE = re.compile(r"#\s[^\t]*|#[a-z ]+:[^\t]*|sep=\t", re.IGNORECASE)
 """Lines before the first pair, as Anki and programs write them."""
 
@@ -118,6 +120,8 @@ def is_note(line: str, first: bool) -> bool:
     Args:
         first: whether no pair came before it.
     """
+    if "---" in line and "|" in line and RULE.issuperset(line):
+        return True
     return bool(NOTE.fullmatch(line) or (first and FIRST_NOTE.fullmatch(line)))
 
 

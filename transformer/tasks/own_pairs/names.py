@@ -81,8 +81,14 @@ GENERIC = _words("sentence sentences text texts word words phrase phrases string
 """What may stand beside a name: source_sentence, English text."""
 
 
+LONGEST = 60
+"""Characters of a name."""
+
+
 def _plain(cell: str) -> str:
     """A name without what stands around it: quotes, a country in brackets, "sentence" or "text"."""
+    if len(cell) > LONGEST:
+        return ""
     plain = re.sub(r"\(.*?\)", " ", cell).strip().strip("\"'#:").strip().casefold()
     # What Turkish capitals become beside a letter.
     plain = plain.replace("i\u0307", "i")
