@@ -389,6 +389,25 @@ def test_a_curve_that_rises_or_jumps_is_named() -> None:
     assert "guessing by frequency" in alarms(curve_of([3.1] * 120))[0]
 
 
+def test_a_rate_far_too_high_and_no_warm_up_are_named_where_some_is_learned() -> None:
+    after = {"norm_first": False, "final_norm": False}
+    _, config = prepare("reverse", "tiny", model=after, training={"warmup_steps": 100})
+    usual = (config.model.d_model * 4000) ** -0.5
+
+    def alarm(loss: float, rate: float, *, warm: bool) -> list[str]:
+        rates = [min(1.0, i / 20) if warm else 1.0 for i in range(1, 61)]
+        train = [(10 * i, loss, rate * share) for i, share in enumerate(rates, start=1)]
+        curve = Curve(train, [(0, 4.5)], 3.2, 2.9)
+        return alarms(check_curve(curve, config, "running"))
+
+    assert "too high: the model has learned" in alarm(2.1, 10.2 * usual, warm=True)[0]
+    assert not alarm(2.1, 5 * usual, warm=True)
+    assert not alarm(1.6, 10.2 * usual, warm=True)
+    assert "There is no warm-up" in alarm(0.4, 3 * usual, warm=False)[0]
+    assert not alarm(0.2, 3 * usual, warm=False)
+    assert not alarm(0.4, 1.5 * usual, warm=False)
+
+
 def test_memorised_pairs_are_told_from_a_rate_too_high() -> None:
     [sentence] = alarms(curve_of(FALLING, (2.0, 1.2, 2.6)))
     assert "memorises its pairs (overfitting)" in sentence

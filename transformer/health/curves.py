@@ -234,12 +234,13 @@ def _learning(curve: Curve, run: RunConfig, usual: float, lower: str, compared: 
             lower,
         )
     guessing = f"guessing by frequency costs {unigram:.3g}, knowing the ends as well {floor:.3g}"
-    if now > 0.8 * floor and (far >= FAR or (peak and now > 0.95 * floor)):
+    if (now > 0.95 * floor and peak) or (now > 0.6 * floor and far >= FAR):
+        more = "hardly" if now > 0.8 * floor else "little"
         return Finding(
             name,
             "problem",
             "The learning rate is too high: the model has learned how frequent tokens are and "
-            f"where answers end, and hardly more. {said}{peak}; {guessing}.",
+            f"where answers end, and {more} more. {said}{peak}; {guessing}.",
             lower,
         )
     if now > 0.95 * floor and not warmup and far >= 2:
@@ -270,6 +271,14 @@ def _learning(curve: Curve, run: RunConfig, usual: float, lower: str, compared: 
             f"training loss went up to {highest:.3g}, untrained it was {untrained:.3g}. It has "
             f"come down to {now:.3g} since.",
             lower if warmup else f"Give it a warm-up of 100 updates and train again. {compared}.",
+        )
+    if not warmup and far >= 2 and not run.model.norm_first and now > 0.1 * floor:
+        return Finding(
+            name,
+            "warning",
+            "There is no warm-up: with its norms after the residuals, as in the paper, a model "
+            f"learns less without. {said}.",
+            f"Give it a warm-up of 100 updates and train again. {compared}.",
         )
     evaluated = [loss for _, loss in curve.evaluations]
     best, newest = min(evaluated), evaluated[-1]
