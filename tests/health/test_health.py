@@ -404,7 +404,7 @@ def test_a_rate_far_too_high_and_no_warm_up_are_named_where_some_is_learned() ->
     assert not alarm(2.1, 5 * usual, warm=True)
     assert not alarm(1.6, 10.2 * usual, warm=True)
     assert "There is no warm-up" in alarm(0.4, 3 * usual, warm=False)[0]
-    assert not alarm(0.2, 3 * usual, warm=False)
+    assert not alarm(0.1, 3 * usual, warm=False)
     assert not alarm(0.4, 1.5 * usual, warm=False)
 
 

@@ -272,7 +272,7 @@ def _learning(curve: Curve, run: RunConfig, usual: float, lower: str, compared: 
             f"come down to {now:.3g} since.",
             lower if warmup else f"Give it a warm-up of 100 updates and train again. {compared}.",
         )
-    if not warmup and far >= 2 and not run.model.norm_first and now > 0.1 * floor:
+    if not warmup and far >= 2 and not run.model.norm_first and now > 0.05 * floor:
         return Finding(
             name,
             "warning",
