@@ -49,6 +49,7 @@ class Person:
     socket: ClientConnection
     run: str = ""
     query: str = ""
+    page: str = ""
     buttons: dict[str, str] = field(default_factory=dict)
     timer: tuple[str, float] | None = None
     finished: asyncio.Event = field(default_factory=asyncio.Event)
@@ -86,6 +87,7 @@ class Person:
 
     async def ask(self, page: str, query: dict[str, str], button: str = "") -> None:
         """Open a page, or press a button on it, and wait until the page is all there."""
+        self.page = page
         message = BackMsg()
         state = message.rerun_script
         state.page_name, state.query_string = page, urlencode(query)
@@ -110,7 +112,7 @@ class Person:
             if fragment and self.timer is not None:
                 message = BackMsg()
                 state = message.rerun_script
-                state.page_name, state.query_string = "train", self.query
+                state.page_name, state.query_string = self.page, self.query
                 state.fragment_id, state.is_auto_rerun = fragment, True
                 await self.socket.send(message.SerializeToString())
 

@@ -128,7 +128,8 @@ def left() -> None:
 
 def own_newest(known: Mapping[str, Run]) -> str:
     """The newest run of this browser; empty if there is none."""
-    return next((run.id for run in known.values() if browser.may_control(run)), "")
+    own = browser.controlled(known.values())
+    return next((name for name in known if name in own), "")
 
 
 def new_run() -> None:

@@ -8,6 +8,7 @@ import os
 import random
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,10 @@ from transformer.runs.directory import Run, Status, create_run, started
 from transformer.runs.metrics import Record
 from transformer.runs.table import (
     ORDERS,
+    Stamp,
     Summaries,
     Summary,
+    _stamp,
     ordered,
     search,
     summarise,
@@ -106,6 +109,37 @@ def test_a_trainer_that_dies_without_a_word_is_noticed(tmp_path: Path) -> None:
     process.kill()
     process.wait()
     assert known.of(tmp_path)[0][1].state == "interrupted"
+
+
+def test_metrics_are_read_again_after_a_while_and_other_changes_at_once(tmp_path: Path) -> None:
+    run = make(tmp_path, "first", some_metrics(1))
+    patient = Summaries(patience=60.0)
+    [(_, before)] = patient.of(tmp_path)
+    with (run.path / "metrics.jsonl").open("a") as file:
+        file.write('\n{"kind": "eval", "step": 4000, "loss": 0.5, "seconds": 99}\n')
+    assert patient.of(tmp_path)[0][1] is before
+    run.change(name="second")
+    assert (patient.of(tmp_path)[0][1].name, patient.of(tmp_path)[0][1].loss) == ("second", 0.5)
+    make(tmp_path, "another")
+    assert len(patient.of(tmp_path)) == 2
+
+
+def test_those_who_wait_for_a_look_share_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(tmp_path)
+    known, looks = Summaries(), list[Path]()
+
+    def slow(path: Path) -> Stamp:
+        looks.append(path)
+        time.sleep(0.1)
+        return _stamp(path)
+
+    monkeypatch.setattr("transformer.runs.table._stamp", slow)
+    with ThreadPoolExecutor(8) as threads:
+        found = list(threads.map(known.of, [tmp_path] * 8))
+    assert len(looks) <= 3  # the first, and one or two for those who asked meanwhile
+    assert all(len(one) == 1 for one in found)
 
 
 DAMAGE = [

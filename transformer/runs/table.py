@@ -20,7 +20,7 @@ from transformer.runs.metrics import METRICS, ends, some_losses
 from transformer.tasks import read_pairs, title_of
 
 FILES = ("config.json", "about.json", "status.json", METRICS)
-"""A summary is made of these and stands until one of them changes."""
+"""A summary is made of these and stands until one of them changes; the metrics come last."""
 DAMAGED = "damaged"
 MOST_LOOKED_INTO = 10_000
 """Bytes of a file of pairs that is looked into for the sentences that come with the app."""
@@ -80,14 +80,31 @@ class Summary:
         return self.name or self.task or self.id
 
 
+@dataclass(frozen=True)
+class _Known:
+    """What was read of a run, and when, by the monotonic clock."""
+
+    stamp: Stamp
+    run: Run
+    summary: Summary
+    read: float
+
+
 class Summaries:
     """Summaries of runs, each made anew only when one of its files has changed.
 
-    All who look at the app share one, so it may be asked from several threads.
+    All who look at the app share one, so it may be asked from several threads: those that ask
+    while another looks get what the next look finds, which all of them share.
+
+    patience: seconds for which the metrics of a run that trains, and whether its trainer lives,
+        are left as they were read last: a class of thirty asks some hundred times a second.
     """
 
-    def __init__(self) -> None:
-        self._known: dict[Path, tuple[Stamp, Run, Summary]] = {}
+    def __init__(self, patience: float = 0.0) -> None:
+        self.patience = patience
+        self._known: dict[Path, _Known] = {}
+        self._newest: list[tuple[Run, Summary]] = []
+        self._looked = (Path(), 0.0)
         self._lock = threading.Lock()
 
     def of(self, root: Path) -> list[tuple[Run, Summary]]:
@@ -96,24 +113,37 @@ class Summaries:
         It lists the directory itself: to order 500 runs anew, their names and times would be
         read at every look. A damaged run has a summary that says so.
         """
+        asked, root = time.monotonic(), root.absolute()
         with self._lock:
-            fresh: dict[Path, tuple[Stamp, Run, Summary]] = {}
-            for path in root.absolute().iterdir() if root.is_dir() else ():
+            # Somebody else's look began after this one was asked for: it is as good.
+            if self._looked[0] == root and self._looked[1] > asked:
+                return self._newest
+            began, fresh = time.monotonic(), {}
+            for path in root.iterdir() if root.is_dir() else ():
                 stamp = _stamp(path)
                 if stamp[0] is None or path.name.startswith("."):
                     continue  # no run, or one that is just being made
-                known = self._known.get(path)
-                if known is None or known[0] != stamp:
-                    run = Run(path)
-                    known = (stamp, run, summarise(run))
-                elif known[2].state in ACTIVE:  # the trainer may have died without a word
-                    _, run, summary = known
-                    status = run.status()
-                    known = (stamp, run, replace(summary, state=status.state, reason=status.reason))
-                fresh[path] = known
+                fresh[path] = self._look(path, stamp)
             self._known = fresh  # those that are gone are forgotten
-            newest = sorted(fresh.values(), key=lambda known: known[2].created, reverse=True)
-            return [(run, summary) for _, run, summary in newest]
+            newest = sorted(fresh.values(), key=lambda known: known.summary.created, reverse=True)
+            self._newest = [(known.run, known.summary) for known in newest]
+            self._looked = root, began
+            return self._newest
+
+    def _look(self, path: Path, stamp: Stamp) -> _Known:
+        now, known = time.monotonic(), self._known.get(path)
+        if known is None or known.stamp[:-1] != stamp[:-1]:
+            run = Run(path)
+            return _Known(stamp, run, summarise(run), now)
+        if now - known.read < self.patience:
+            return known
+        if known.stamp != stamp:
+            return _Known(stamp, known.run, summarise(known.run), now)
+        if known.summary.state not in ACTIVE:
+            return known
+        status = known.run.status()  # the trainer may have died without a word
+        summary = replace(known.summary, state=status.state, reason=status.reason)
+        return _Known(stamp, known.run, summary, now)
 
 
 def _stamp(path: Path) -> Stamp:

@@ -8,7 +8,7 @@ import hmac
 import re
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from urllib.parse import unquote
 
 import streamlit as st
@@ -22,8 +22,12 @@ COOKIE, NAME_COOKIE = "workbench", "workbench-name"
 MOST_NAME = 60
 NAMED = "author name"
 """In session state: what the person calls themselves, once they have said it in this session."""
+KNOWN = "author name in the cookie"
+"""In session state: as it was when the session began, since cookies are parsed at each look."""
 TOKEN = re.compile("[0-9a-f]{32}")
 KEY = "browser token"
+OWNER = "browser owner"
+"""In session state: the token that the page reported, and the hash of the browser's."""
 NEWCOMER_SECONDS = 3600.0
 
 
@@ -55,8 +59,9 @@ def remember() -> None:
 def name() -> str:
     """What the person at this browser calls themselves; empty if they have not said."""
     given = st.session_state.get(NAMED)
-    if given is None:
+    if given is None and (given := st.session_state.get(KNOWN)) is None:
         given = unquote(str(st.context.cookies.get(NAME_COOKIE) or ""))
+        st.session_state[KNOWN] = given
     return " ".join(str(given).split())[:MOST_NAME]
 
 
@@ -67,7 +72,13 @@ def call_oneself(name: str) -> None:
 
 def owner() -> str:
     """The hash by which this browser's runs are known."""
-    return hashlib.sha256(_token().encode()).hexdigest()
+    # Cookies are parsed at each look, and a page asks for every run: once a token is enough.
+    reported = getattr(st.session_state.get(KEY), "token", None)
+    known: tuple[object, str] | None = st.session_state.get(OWNER)
+    if known is None or known[0] != reported:
+        known = reported, hashlib.sha256(_token().encode()).hexdigest()
+        st.session_state[OWNER] = known
+    return known[1]
 
 
 @st.cache_resource
@@ -109,10 +120,15 @@ def admitted() -> str:
 
 def owns(*hashes: str) -> bool:
     """Whether something is this browser's, by the hashes it carries; for one person, all is."""
+    return ownership()(*hashes)
+
+
+def ownership() -> Callable[..., bool]:
+    """What ``owns`` does, for many things: the browser is asked who it is only once."""
     if not Limits.from_environment().owned:
-        return True
+        return lambda *hashes: True
     mine = owner().encode()
-    return any(hmac.compare_digest(known.encode(), mine) for known in hashes)
+    return lambda *hashes: any(hmac.compare_digest(known.encode(), mine) for known in hashes)
 
 
 def may_control(run: Run) -> bool:
@@ -120,12 +136,23 @@ def may_control(run: Run) -> bool:
     return owns(run.about()["owner"])
 
 
+def controlled(found: Iterable[Run]) -> set[str]:
+    """The ids of those of some runs that this browser may control."""
+    is_mine = ownership()
+    return {run.id for run in found if is_mine(run.about()["owner"])}
+
+
 def may_see(run: Run) -> bool:
     """Whether this browser may look at the run: in a class, own pairs are private unless shared."""
-    about = run.about()
-    return run.data_file is None or about["shared"] or owns(about["owner"])
+    return bool(visible([run]))
 
 
 def visible(found: Iterable[Run]) -> list[Run]:
     """Those of some runs that this browser may look at."""
-    return [run for run in found if may_see(run)]
+    is_mine = ownership()
+
+    return [
+        run
+        for run in found
+        if run.data_file is None or run.about()["shared"] or is_mine(run.about()["owner"])
+    ]

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import streamlit as st
@@ -29,7 +30,7 @@ class Facts:
     vocabularies: str
 
 
-@st.cache_resource(max_entries=500)
+@lru_cache(maxsize=500)  # asked for every file at every click: Streamlit's costs ten times as much
 def _facts(key: Key) -> Facts | None:
     header = _read(key)
     if header is None:

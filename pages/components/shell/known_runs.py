@@ -10,7 +10,7 @@ from transformer.runs.table import Summaries, Summary
 
 @st.cache_resource
 def _summaries() -> Summaries:
-    return Summaries()
+    return Summaries(patience=0.5)
 
 
 def known_runs() -> dict[str, tuple[Run, Summary]]:

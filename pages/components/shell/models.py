@@ -57,9 +57,11 @@ def listed_checkpoints() -> dict[str, Listed]:
     """One's own, the newest on top, then the bundled ones, then those of others."""
     mine: list[tuple[float, list[Listed]]] = []
     others: list[Listed] = []
-    for run, summary in known_runs().values():
-        of_run = _of_run(run, summary)
-        if browser.may_control(run):
+    known = known_runs()
+    own = browser.controlled(run for run, _ in known.values())
+    for run, summary in known.values():
+        of_run = _of_run(run, summary, own=run.id in own)
+        if run.id in own:
             mine.append((summary.created, of_run))
         else:
             others += of_run
@@ -75,11 +77,12 @@ def find(name: str) -> Listed | None:
     if name.startswith("upload-"):
         return next((_of_upload(one) for one in _uploads(name) if one.id == name), None)
     if (run := run_of(name)) is not None:
-        of_run = _of_run(*run)
+        of_run = _of_run(*run, own=browser.may_control(run[0]))
         if name == f"run-{run[0].id}":
             return next(iter(of_run), None)
         return next((entry for entry in of_run if entry.id == name), None)
-    return next((entry for entry in bundled() if entry.id == name), None)
+    path = next((path for path in _bundled_files() if path.stem == name), None)
+    return None if path is None else _of_bundled(path)
 
 
 def run_of(name: str) -> tuple[Run, Summary] | None:
@@ -92,17 +95,23 @@ def run_of(name: str) -> tuple[Run, Summary] | None:
 
 def bundled() -> Iterator[Listed]:
     """What comes with the app, by the names of its tasks."""
-    for path in sorted(BUNDLED.glob("*.safetensors")):
-        facts = facts_of(path)
-        if facts is None:
-            yield Listed(path.stem, path.stem, path, where="bundled")
-        else:
-            right = "" if facts.summary is None else _right(facts.summary.exact_match)
-            yield Listed(path.stem, title_of(facts.data.task), path, right, "bundled")
+    yield from map(_of_bundled, _bundled_files())
 
 
-def _of_run(run: Run, summary: Summary) -> list[Listed]:
-    """A run's snapshots, the newest first."""
+def _bundled_files() -> list[Path]:
+    return sorted(BUNDLED.glob("*.safetensors"))
+
+
+def _of_bundled(path: Path) -> Listed:
+    facts = facts_of(path)
+    if facts is None:
+        return Listed(path.stem, path.stem, path, where="bundled")
+    right = "" if facts.summary is None else _right(facts.summary.exact_match)
+    return Listed(path.stem, title_of(facts.data.task), path, right, "bundled")
+
+
+def _of_run(run: Run, summary: Summary, *, own: bool) -> list[Listed]:
+    """A run's snapshots, the newest first. own: whether this browser may control it."""
     folder, found = run.path / "checkpoints", []
     for snapshot in reversed(snapshots(folder)):
         step = snapshot.step
@@ -117,7 +126,7 @@ def _of_run(run: Run, summary: Summary) -> list[Listed]:
             weights_file(folder, step),
             score,
             when(summary.created),
-            own=browser.may_control(run),
+            own=own,
         )
         found.append(entry)
     return found

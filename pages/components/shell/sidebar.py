@@ -25,7 +25,8 @@ PAGES = (
     ("pages/debug.py", "Debug", ":material/bug_report:"),
 )
 AT_WORK = ("queued", *ACTIVE)
-LOOK_SECONDS = 2.0
+LOOK_SECONDS, WAIT_SECONDS = 2.0, 10.0
+"""How often the sidebar looks at runs that train, and at those that only wait."""
 MOST_RUNS = 3
 MOST_OWN = 12
 """Of one's own models in the dialog; all of them are in the field of a page."""
@@ -133,10 +134,12 @@ def _your_name() -> None:
 
 def _runs_at_work(page: str) -> None:
     """One's own runs that train or wait, with their progress. The Train page shows them itself."""
-    if page == "Train" or not _at_work():
+    at_work = [] if page == "Train" else _at_work()
+    if not at_work:
         return
+    waits = all(summary.state == "queued" for summary in at_work)
 
-    @st.fragment(run_every=LOOK_SECONDS)
+    @st.fragment(run_every=WAIT_SECONDS if waits else LOOK_SECONDS)
     def look() -> None:
         queue.poll()
         found = _at_work()
@@ -154,11 +157,9 @@ def _runs_at_work(page: str) -> None:
 
 
 def _at_work() -> list[Summary]:
-    return [
-        summary
-        for run, summary in known_runs().values()
-        if summary.state in AT_WORK and browser.may_control(run)
-    ]
+    found = {run: one for run, one in known_runs().values() if one.state in AT_WORK}
+    own = browser.controlled(found)
+    return [summary for run, summary in found.items() if run.id in own]
 
 
 def _progress(summary: Summary) -> None:
