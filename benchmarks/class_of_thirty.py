@@ -12,7 +12,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -138,7 +139,9 @@ class Person:
             await self.ask(page, {**query, "run": self.run} if page == "train" else dict(query))
 
 
-async def join(server: Server, number: int, seconds: float) -> Person:
+@asynccontextmanager
+async def arrived(server: Server, number: int) -> AsyncIterator[Person]:
+    """A person with a browser of their own, the same one each time, as long as they stay."""
     address = server.url.replace("http", "ws") + "/_stcore/stream"
     token = f"workbench={random.Random(f'token {number}').randbytes(16).hex()}"
     async with connect(
@@ -150,9 +153,16 @@ async def join(server: Server, number: int, seconds: float) -> Person:
     ) as socket:
         person = Person(number, socket)
         background = [asyncio.create_task(person.listen()), asyncio.create_task(person.tick())]
+        try:
+            yield person
+        finally:
+            for task in background:
+                task.cancel()
+
+
+async def join(server: Server, number: int, seconds: float) -> Person:
+    async with arrived(server, number) as person:
         await person.live(seconds)
-        for task in background:
-            task.cancel()
         return person
 
 

@@ -16,9 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
-from websockets.asyncio.client import connect
 
-from benchmarks.class_of_thirty import PATIENCE, VIEWS, Person, report
+from benchmarks.class_of_thirty import VIEWS, arrived, report
 from tests.support.server import Server, start_server, stop_server
 from tests.support.trainers import end_runs
 from transformer.runs.directory import ACTIVE, list_runs
@@ -71,17 +70,7 @@ def in_folder(folder: Path) -> list[psutil.Process]:
 
 async def visit(server: Server, number: int, chance: random.Random, told: Told) -> None:
     """A person comes, trains and clicks, and closes the tab."""
-    address = server.url.replace("http", "ws") + "/_stcore/stream"
-    token = f"workbench={random.Random(f'token {number}').randbytes(16).hex()}"
-    async with connect(
-        address,
-        subprotocols=["streamlit"],  # type: ignore[list-item]
-        additional_headers={"Cookie": token, "Origin": server.url},
-        max_size=None,
-        open_timeout=PATIENCE,
-    ) as socket:
-        person = Person(number, socket)
-        background = [asyncio.create_task(person.listen()), asyncio.create_task(person.tick())]
+    async with arrived(server, number) as person:
         end = time.monotonic() + VISIT
         query = {"task": chance.choice(TASKS)} | FEW
         await person.ask("train", query)
@@ -91,8 +80,6 @@ async def visit(server: Server, number: int, chance: random.Random, told: Told) 
             await asyncio.sleep(chance.uniform(0, 2 * CLICK_EVERY))
             page, query = chance.choice((*VIEWS, ("runs", {}), ("learn", {}), ("debug", {})))
             await person.ask(page, dict(query))
-        for task in background:
-            task.cancel()
         told.visits += 1
         told.waited += person.waited
         told.faults += person.faults

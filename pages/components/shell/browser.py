@@ -22,7 +22,7 @@ COOKIE, NAME_COOKIE = "workbench", "workbench-name"
 MOST_NAME = 60
 NAMED = "author name"
 """In session state: what the person calls themselves, once they have said it in this session."""
-KNOWN = "author name in the cookie"
+NAME_AT_START = "author name in the cookie"
 """In session state: as it was when the session began, since cookies are parsed at each look."""
 TOKEN = re.compile("[0-9a-f]{32}")
 KEY = "browser token"
@@ -59,9 +59,9 @@ def remember() -> None:
 def name() -> str:
     """What the person at this browser calls themselves; empty if they have not said."""
     given = st.session_state.get(NAMED)
-    if given is None and (given := st.session_state.get(KNOWN)) is None:
+    if given is None and (given := st.session_state.get(NAME_AT_START)) is None:
         given = unquote(str(st.context.cookies.get(NAME_COOKIE) or ""))
-        st.session_state[KNOWN] = given
+        st.session_state[NAME_AT_START] = given
     return " ".join(str(given).split())[:MOST_NAME]
 
 
@@ -150,7 +150,6 @@ def may_see(run: Run) -> bool:
 def visible(found: Iterable[Run]) -> list[Run]:
     """Those of some runs that this browser may look at."""
     is_mine = ownership()
-
     return [
         run
         for run in found
