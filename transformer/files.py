@@ -10,10 +10,12 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from filelock import FileLock
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer as Buffer
@@ -76,6 +78,28 @@ def read_object(path: Path) -> dict[str, Any]:
         return parse_object(path.read_bytes())
     except OSError:
         return {}
+
+
+CHANGES = ".changes.lock"
+"""Beside a file: held by who changes it, whatever process that is."""
+CHANGE_SECONDS = 20.0
+
+
+def change_object(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
+    """Read the JSON object in a file, and write what it becomes; returns that.
+
+    Of several who do so at once, on whatever servers, nobody's change is lost: each sees the one
+    before. Without a file, the object is empty.
+
+    Raises:
+        OSError: it could not be written, or others have held it for ``CHANGE_SECONDS``.
+    """
+    if not path.parent.is_dir():  # the lock would make it, though it was just deleted
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    with FileLock(path.with_name(CHANGES), timeout=CHANGE_SECONDS, poll_interval=0.005):
+        changed = change(read_object(path))
+        write_atomic(path, json.dumps(changed, ensure_ascii=False).encode("utf-8", "replace"))
+    return changed
 
 
 FULL = ("ENOSPC", "EDQUOT", "EFBIG")

@@ -21,7 +21,14 @@ from filelock import FileLock, Timeout
 
 from transformer.config import RunConfig
 from transformer.errors import ConfigError, RunError
-from transformer.files import link_or_copy, read_object, sync, write_atomic, write_over
+from transformer.files import (
+    change_object,
+    link_or_copy,
+    read_object,
+    sync,
+    write_atomic,
+    write_over,
+)
 from transformer.runs import metrics
 from transformer.runs.metrics import Record, Samples
 from transformer.runs.snapshots import snapshots, weights_file
@@ -144,7 +151,7 @@ class Run:
             "shared": shared,
         }
         changes = {key: value for key, value in given.items() if value is not None}
-        write_atomic(self.path / "about.json", json.dumps(self.about() | changes).encode())
+        change_object(self.path / "about.json", lambda about: about | changes)
 
     def status(self) -> Status:
         """How the run stands. If its trainer died without saying so: "interrupted", or "failed"

@@ -89,7 +89,7 @@ def _prediction(experiment: "Experiment") -> int | None:
     if chosen is not None and chosen != before:
         kept[experiment.name] = chosen
         with suppress(UserError, OSError):  # then it is kept until the tab is closed
-            keep_answers(browser.owner(), PREDICTIONS, kept)
+            keep_answers(browser.owner(), PREDICTIONS, {experiment.name: chosen})
     return None if chosen is None else int(chosen)
 
 

@@ -104,9 +104,11 @@ def _exercise(lesson: Lesson, exercise: Exercise, answers: dict[str, str]) -> No
             )
             st.markdown(question)
         key = f"answer {_hash(lesson.title)} {name}"
+        shown: dict[str, str] = st.session_state.setdefault("lesson shown", {})
+        if st.session_state.get(key) in (None, shown.get(key)):  # or it was answered in another tab
+            st.session_state[key] = shown[key] = answers.get(name, "")
         st.text_area(
             question,
-            answers.get(name, ""),
             key=key,
             max_chars=MOST_CHARACTERS,
             height=68,
@@ -118,20 +120,23 @@ def _exercise(lesson: Lesson, exercise: Exercise, answers: dict[str, str]) -> No
 
 
 def _answers(lesson: Lesson) -> dict[str, str]:
-    """This browser's answers, by exercise; read once a session."""
-    kept: dict[str, dict[str, str]] = st.session_state.setdefault("lesson answers", {})
-    name = _hash(lesson.title)
-    if name not in kept:
-        kept[name] = read_answers(browser.owner(), name)
-    return kept[name]
+    """This browser's answers, by exercise: those of all its tabs."""
+    return read_answers(browser.owner(), _hash(lesson.title)) | _unwritten(lesson)
+
+
+def _unwritten(lesson: Lesson) -> dict[str, str]:
+    """Answers given in this tab that could not be written yet."""
+    found: dict[str, dict[str, str]] = st.session_state.setdefault("unwritten answers", {})
+    return found.setdefault(_hash(lesson.title), {})
 
 
 def _answered(lesson: Lesson, name: str, key: str) -> None:
-    answers = _answers(lesson)
-    answers[name] = st.session_state[key]
+    unwritten = _unwritten(lesson)
+    unwritten[name] = st.session_state["lesson shown"][key] = st.session_state[key]
     st.session_state.pop("answers problem", None)
     try:
-        keep_answers(browser.owner(), _hash(lesson.title), answers)
+        keep_answers(browser.owner(), _hash(lesson.title), unwritten)
+        unwritten.clear()
     except UserError as error:
         st.session_state["answers problem"] = str(error)
     except OSError as error:

@@ -5,14 +5,18 @@ runs/answers/<browser>-<lesson>.json      exercise -> answer
 
 import json
 from pathlib import Path
+from typing import Any
 
 from pages.components.stores.bounded import BoundedFolder
-from transformer.files import read_object, write_atomic
+from transformer.files import change_object, read_object
 from transformer.runs import directory
 
 FOLDER = directory.ROOT / "answers"
 SHORT = 32
 """Hexadecimal digits of a hash that stand in a name."""
+
+MOST_ANSWERS = 500
+"""Of one browser to lessons of one title, which may change from year to year."""
 
 
 def _owners(path: Path) -> tuple[str, ...]:
@@ -23,25 +27,30 @@ KEPT = BoundedFolder(FOLDER, "*-*.json", most=5000, most_bytes=1e8, owners_of=_o
 
 
 def read_answers(owner: str, lesson: str) -> dict[str, str]:
-    """By exercise; empty if none are kept."""
+    """By exercise, as far as they are kept."""
     found = read_object(_path(owner, lesson))
     return {key: answer for key, answer in found.items() if isinstance(answer, str)}
 
 
 def keep_answers(owner: str, lesson: str, answers: dict[str, str]) -> None:
-    """Keep them, in place of those of before.
+    """Keep them beside those to other exercises, which another tab may be giving just now.
 
     Args:
         owner: hash of the browser. lesson: its hash, or what else the answers belong to.
+        answers: by exercise, each in place of the one before.
 
     Raises:
         UserError: there is no room.
         OSError: they cannot be written.
     """
-    content = json.dumps(answers, ensure_ascii=False).encode("utf-8", "replace")
+
+    def joined(kept: dict[str, Any]) -> dict[str, Any]:
+        found = dict([*(kept | answers).items()][-MOST_ANSWERS:])
+        KEPT.make_room(len(json.dumps(found)), owner[:SHORT])
+        return found
+
     FOLDER.mkdir(parents=True, exist_ok=True)
-    KEPT.make_room(len(content), owner[:SHORT])
-    write_atomic(_path(owner, lesson), content)
+    change_object(_path(owner, lesson), joined)
 
 
 def _path(owner: str, lesson: str) -> Path:

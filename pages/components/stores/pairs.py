@@ -24,7 +24,7 @@ import streamlit as st
 
 from pages.components.stores.bounded import BoundedFolder
 from transformer.errors import TaskError, UserError
-from transformer.files import link_or_copy, write_atomic
+from transformer.files import change_object, link_or_copy, write_atomic
 from transformer.runs import directory
 from transformer.tasks.own_pairs.file import MAX_FILE_BYTES
 from transformer.tasks.own_pairs.layout import Choices
@@ -32,7 +32,6 @@ from transformer.tasks.own_pairs.survey import Survey, survey_name
 
 FOLDER = directory.ROOT / "uploads" / "pairs"
 ID = re.compile("[0-9a-f]{32}")
-BROKEN_OFF = BoundedFolder(FOLDER, "arriving-*", most_seconds=86_400)
 
 
 @dataclass(frozen=True)
@@ -64,23 +63,35 @@ KEPT = BoundedFolder(FOLDER, "?" * 32, most=200, most_bytes=2e9, owners_of=_owne
 # --- Arriving ----------------------------------------------------------------------------
 
 
+def _sender(path: Path) -> tuple[str, ...]:
+    return (path.name.split("-")[1],)
+
+
+ARRIVING = BoundedFolder(
+    FOLDER, "arriving-*-*", most=200, most_bytes=4e9, most_seconds=3600, owners_of=_sender
+)
+"""What is on its way in, or broke off on it: a piece makes its file new."""
+
+
 class Arrival:
     """A file on its way in."""
 
     def __init__(self, title: str, owner: str = "") -> None:
         FOLDER.mkdir(parents=True, exist_ok=True)
-        BROKEN_OFF.make_room()
+        ARRIVING.make_room(0, owner[:16])
         self.title, self.owner = title, owner
         self.received = 0
         self._suffix = ".csv" if title.lower().endswith(".csv") else ".tsv"
-        self._path = FOLDER / f"arriving-{secrets.token_hex(8)}"
+        self._path = FOLDER / f"arriving-{owner[:16]}-{secrets.token_hex(8)}"
         self._hash = hashlib.sha256()
 
     def add(self, content: bytes) -> None:
         """
         Raises:
-            TaskError: it grew larger than any file may be.
+            TaskError: it grew larger than any file may be, or its beginning is gone.
         """
+        if self.received and not self._path.exists():
+            raise TaskError("The file made way for others before it was here; send it again.")
         self.received += len(content)
         if self.received > MAX_FILE_BYTES:
             self.drop()
@@ -120,18 +131,20 @@ class Arrival:
             raise
         folder.mkdir(exist_ok=True)
         self._path.replace(folder / f"source{self._suffix}")
-        about = {"name": self.title[:100], "typed": typed, "owners": [self.owner]}
-        write_atomic(folder / "about.json", json.dumps(about).encode())
+        about = {"name": self.title[:100], "typed": typed}
+        change_object(folder / "about.json", lambda before: about | before)
+        _add_owner(folder, self.owner)  # thirty may bring the same file at the same moment
         return id
 
 
 def _add_owner(folder: Path, owner: str) -> None:
     """Pairs that several bring belong to all of them."""
-    known = _owners(folder)
-    if owner not in known:
-        about = json.loads((folder / "about.json").read_text("utf-8"))
-        about["owners"] = [*known, owner]
-        write_atomic(folder / "about.json", json.dumps(about).encode())
+
+    def joined(about: dict[str, Any]) -> dict[str, Any]:
+        return about | {"owners": list(dict.fromkeys([*about.get("owners", ()), owner]))}
+
+    if owner not in _owners(folder):
+        change_object(folder / "about.json", joined)
 
 
 def keep_text(text: str, owner: str = "") -> str:

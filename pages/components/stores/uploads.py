@@ -5,15 +5,16 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pages.components.stores.bounded import BoundedFolder
 from transformer.errors import CheckpointError
-from transformer.files import sync, write_atomic
+from transformer.files import change_object, sync, write_atomic
 from transformer.runs import directory
 
 if TYPE_CHECKING:
@@ -116,14 +117,16 @@ def keep(
         if not path.exists():
             KEPT.make_room(file.stat().st_size, owner)
             _place(file, path)
-    before, summary = of(path), checkpoint.summary
-    kept = replace(
-        before,
-        name=name[:100],
-        owners=tuple(dict.fromkeys((*before.owners, owner))),
-        score=None if summary is None else summary.exact_match,
+    summary = checkpoint.summary
+    kept = _change_beside(
+        path,
+        lambda before: replace(
+            before,
+            name=name[:100],
+            owners=tuple(dict.fromkeys((*before.owners, owner))),
+            score=None if summary is None else summary.exact_match,
+        ),
     )
-    _write_beside(kept)
     os.utime(path)
     return kept, checkpoint
 
@@ -157,14 +160,21 @@ def _place(file: Path, path: Path) -> None:
     sync(path.parent)
 
 
-def _write_beside(upload: Upload) -> None:
-    beside = {
-        "name": upload.name,
-        "owners": upload.owners,
-        "note": upload.note,
-        "score": upload.score,
-    }
-    write_atomic(upload.path.with_suffix(".json"), json.dumps(beside).encode())
+def _change_beside(path: Path, change: Callable[[Upload], Upload]) -> Upload:
+    """Write anew what stands beside a kept file, and nothing between reading and writing it."""
+    made = []
+
+    def changed(_: dict[str, Any]) -> dict[str, Any]:
+        made.append(upload := change(of(path)))
+        return {
+            "name": upload.name,
+            "owners": upload.owners,
+            "note": upload.note,
+            "score": upload.score,
+        }
+
+    change_object(path.with_suffix(".json"), changed)
+    return made[0]
 
 
 # --- what a person may do with one --------------------------------------------------------------
@@ -176,16 +186,15 @@ def change(sha256: str, *, name: str | None = None, note: str | None = None) -> 
     Raises:
         CheckpointError: it is not there any more, or would have no name.
     """
-    upload = of(_file(FOLDER, sha256))
+    path = _file(FOLDER, sha256)
+    given: dict[str, Any] = {}
     if name is not None:
-        name = " ".join(name.split())[:MAX_NAME]
-        if not name:
+        given["name"] = " ".join(name.split())[:MAX_NAME]
+        if not given["name"]:
             raise CheckpointError("Give the checkpoint a name of at least one letter.")
-        upload = replace(upload, name=name)
     if note is not None:
-        upload = replace(upload, note=note[:MAX_NOTE])
-    _write_beside(upload)
-    return upload
+        given["note"] = note[:MAX_NOTE]
+    return _change_beside(path, lambda upload: replace(upload, **given))
 
 
 def delete(sha256: str, owner: str = "") -> bool:
@@ -204,9 +213,8 @@ def delete(sha256: str, owner: str = "") -> bool:
         UserError: there is no room in the trash but from others' last ones.
     """
     upload = of(_file(FOLDER, sha256))
-    others = tuple(one for one in upload.owners if one != owner)
-    if owner and others and len(others) < len(upload.owners):
-        _write_beside(replace(upload, owners=others))
+    if owner in upload.owners and len(upload.owners) > 1:
+        _change_beside(upload.path, partial(_without, owner))
         return False
     try:
         TRASH.path.mkdir(exist_ok=True)
@@ -236,9 +244,12 @@ def restore(sha256: str, owner: str = "") -> Upload:
             raise CheckpointError(f"The upload could not be restored: {error.strerror}.") from None
     back = of(there)
     if owner and owner not in back.owners:
-        back = replace(back, owners=(*back.owners, owner))
-        _write_beside(back)
+        back = _change_beside(there, lambda one: replace(one, owners=(*one.owners, owner)))
     return back
+
+
+def _without(owner: str, upload: Upload) -> Upload:
+    return replace(upload, owners=tuple(one for one in upload.owners if one != owner))
 
 
 def _move(path: Path, folder: Path) -> Path:

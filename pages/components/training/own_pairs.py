@@ -262,7 +262,8 @@ def _put_away(key: str, of: str) -> None:
         state.pop(f"{key} arrival", None)
         state["pairs refused"], state["pairs arrived"] = error, True
     except OSError as error:
-        state.pop(f"{key} arrival", None)
+        if (broken := state.pop(f"{key} arrival", None)) is not None:
+            broken.drop()
         state["pairs refused"], state["pairs arrived"] = _not_kept("file", error), True
 
 
