@@ -105,8 +105,10 @@ def _exercise(lesson: Lesson, exercise: Exercise, answers: dict[str, str]) -> No
             st.markdown(question)
         key = f"answer {_hash(lesson.title)} {name}"
         shown: dict[str, str] = st.session_state.setdefault("lesson shown", {})
-        if st.session_state.get(key) in (None, shown.get(key)):  # or it was answered in another tab
-            st.session_state[key] = shown[key] = answers.get(name, "")
+        answer = answers.get(name, "")
+        # Answered in another tab. What is set, even to the same, replaces what is being typed.
+        if key not in st.session_state or st.session_state[key] == shown.get(key) != answer:
+            st.session_state[key] = shown[key] = answer
         st.text_area(
             question,
             key=key,
