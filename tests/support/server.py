@@ -43,6 +43,13 @@ LEFT_WHILE_CONNECTING = re.compile(
 """What Streamlit's server prints when a tab is closed at the very moment in which it connects."""
 
 
+BROKE_OFF = re.compile(
+    r"Exception in ASGI application\n"
+    r"Traceback .*\n(?: .*\n)+starlette\.requests\.ClientDisconnect.*\n"
+)
+"""What it prints when a file breaks off on its way in."""
+
+
 @dataclass
 class Server:
     """A running app: its address, the folder it runs in, and what it has printed."""
@@ -56,7 +63,7 @@ class Server:
 
     def faults(self, start: int = 0) -> str:
         """What the log says from there on, if an exception is in it that is the app's."""
-        said = LEFT_WHILE_CONNECTING.sub("", self.log()[start:])
+        said = BROKE_OFF.sub("", LEFT_WHILE_CONNECTING.sub("", self.log()[start:]))
         return said if "Traceback" in said else ""
 
 

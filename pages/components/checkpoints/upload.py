@@ -19,7 +19,7 @@ from pages.components.shell import browser, jobs, models, session
 from pages.components.shell.frame import problem
 from pages.components.shell.models import Listed
 from pages.components.shell.text import full_stop, plain, verbatim
-from pages.components.shell.uploaded import free
+from pages.components.shell.uploaded import free, in_field
 from pages.components.stores import arrivals, uploads
 from pages.components.stores.arrivals import Arrival
 from transformer.config.limits import NO_FOREIGN_FILES, Limits
@@ -29,8 +29,6 @@ from transformer.interop import formats
 from transformer.vocabulary.vocabulary import visible
 
 if TYPE_CHECKING:
-    from streamlit.runtime.uploaded_file_manager import UploadedFile
-
     from transformer.checkpoint import Checkpoint
     from transformer.interop.base import Format
 
@@ -110,7 +108,7 @@ def questions() -> bool:
 
 def _take(turn: int) -> None:
     """The file from memory to the disk, and a new field."""
-    uploaded: UploadedFile | None = st.session_state[f"upload {turn}"]
+    uploaded = in_field(f"upload {turn}")
     if uploaded is None or turn != st.session_state["upload turn"]:
         return  # a field whose file has been taken is told once more that it is gone
     _leave()

@@ -14,7 +14,7 @@ from pages.components.shell import address, browser, current, session
 from pages.components.shell.frame import problem
 from pages.components.shell.loaded import give_back
 from pages.components.shell.text import plain, verbatim
-from pages.components.shell.uploaded import free
+from pages.components.shell.uploaded import free, in_field
 from pages.components.stores import uploads
 from pages.components.widgets.architecture import picture
 from transformer.config.limits import NO_FOREIGN_FILES, Limits
@@ -115,7 +115,7 @@ def _steps() -> None:
             max_upload_size=limits.upload_mb,
         )
     st.caption(f"Up to {limits.upload_mb} MB.")
-    uploaded = st.session_state.get(f"capture {turn}")
+    uploaded = in_field(f"capture {turn}")
     if uploaded is not None:
         st.session_state["capture turn"] = turn + 1
         st.session_state["diagnosis"] = _examined(uploaded.name, uploaded.getvalue())
@@ -185,7 +185,7 @@ def _kept(name: str, report: "Report") -> tuple[str, str, str]:
 def _vocabularies() -> "Given":
     from transformer.interop.files.large_vocabularies import read_apart
 
-    uploaded = st.session_state.get("capture vocabulary")
+    uploaded = in_field("capture vocabulary")
     if uploaded is None:
         return None, None
     return read_apart(uploaded.getvalue(), uploaded.name, MAX_TOKENS)

@@ -7,6 +7,7 @@ import streamlit as st
 
 from pages.components.shell.frame import problem
 from pages.components.shell.text import plain, verbatim
+from pages.components.shell.uploaded import in_field
 from transformer.errors import TaskError, UserError
 from transformer.tasks.own_pairs.encodings import NAMES
 from transformer.tasks.own_pairs.inputs import MAX_BYTES, MAX_INPUTS, Inputs, parse_inputs
@@ -95,7 +96,7 @@ def _typed() -> None:
 
 
 def _uploaded() -> None:
-    file = st.session_state[FILE]
+    file = in_field(FILE)
     if file is None:  # taken away: what is typed counts again
         _typed()
     elif file.size > MAX_BYTES:

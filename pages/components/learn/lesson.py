@@ -8,6 +8,7 @@ import streamlit as st
 from pages.components.shared.lessons import built_in, class_lesson, from_file
 from pages.components.shell import address, browser
 from pages.components.shell.text import as_file_name, plain
+from pages.components.shell.uploaded import in_field
 from pages.components.stores.answers import keep_answers, read_answers
 from transformer.errors import UserError
 from transformer.files import remedy
@@ -211,7 +212,7 @@ def _for_teachers() -> None:
 
 
 def _dropped() -> None:
-    file = st.session_state["lesson file"]
+    file = in_field("lesson file")
     st.session_state.pop("lesson refused", None)
     if file is None:
         return

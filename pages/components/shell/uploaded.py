@@ -2,11 +2,20 @@
 
 from typing import TYPE_CHECKING
 
+import streamlit as st
 from streamlit.runtime.memory_uploaded_file_manager import MemoryUploadedFileManager
 from streamlit.runtime.scriptrunner import get_script_run_ctx
+from streamlit.runtime.uploaded_file_manager import DeletedFile
 
 if TYPE_CHECKING:
     from streamlit.runtime.uploaded_file_manager import UploadedFile
+
+
+def in_field(key: str) -> "UploadedFile | None":
+    """The file that a field has; None also for one that broke off on its way, of which the page
+    is told all the same."""
+    file: UploadedFile | DeletedFile | None = st.session_state.get(key)
+    return None if isinstance(file, DeletedFile) else file
 
 
 def free(file: "UploadedFile") -> None:

@@ -1,0 +1,162 @@
+"""A visitor who speaks to a real server as a browser does, over HTTP and its WebSocket."""
+
+import re
+import secrets
+import socket
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlencode, urlsplit
+
+from streamlit.proto.BackMsg_pb2 import BackMsg
+from streamlit.proto.Common_pb2 import FileURLs
+from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
+from websockets.sync.client import connect
+
+from tests.support.server import Server
+
+PATIENCE = 120.0
+BOUNDARY = "between-the-parts"
+ENDED = (ForwardMsg.FINISHED_SUCCESSFULLY, ForwardMsg.FINISHED_WITH_COMPILE_ERROR)
+
+
+@dataclass
+class Seen:
+    """What a page has shown since it was last asked for."""
+
+    said: list[str] = field(default_factory=list)
+    uploaders: dict[str, str] = field(default_factory=dict)
+    exceptions: list[str] = field(default_factory=list)
+
+
+class Visitor:
+    """One session with a browser of its own."""
+
+    def __init__(self, server: Server) -> None:
+        self.url = server.url
+        self.page, self.query = "", ""
+        self.seen = Seen()
+        with urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=PATIENCE) as answer:
+            found = re.search("_streamlit_xsrf=([^;]+)", answer.headers.get("Set-Cookie", ""))
+        self.xsrf = found[1] if found else ""
+        self.cookie = f"workbench={secrets.token_hex(16)}; _streamlit_xsrf={self.xsrf}"
+        self.entered = ExitStack()
+        opening = connect(
+            self.url.replace("http", "ws") + "/_stcore/stream",
+            subprotocols=["streamlit"],  # type: ignore[list-item]
+            additional_headers={"Cookie": self.cookie, "Origin": self.url},
+            max_size=None,
+            open_timeout=PATIENCE,
+        )
+        self.socket = self.entered.enter_context(opening)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.entered.close()
+
+    def open(self, page: str, **query: str) -> float:
+        """Open a page, and wait until it is all there; the seconds that took."""
+        self.page, self.query = page, urlencode(query)
+        return self._run(BackMsg())
+
+    def bring(self, label: str, name: str, content: bytes) -> None:
+        """Give a file to a field of the page, and wait until it was dealt with."""
+        place = self.place(name)
+        status = self.put(place, name, content)
+        assert status == 204, status
+        self.hand_over(label, place, name, len(content))
+
+    def place(self, name: str) -> FileURLs:
+        """Where a file may be sent to."""
+        message = BackMsg()
+        message.file_urls_request.request_id = secrets.token_hex(8)
+        message.file_urls_request.file_names.append(name)
+        self.socket.send(message.SerializeToString())
+        for found in self._messages():
+            if found.WhichOneof("type") == "file_urls_response":
+                return found.file_urls_response.file_urls[0]
+        raise AssertionError("no place for the file")
+
+    def put(self, place: FileURLs, name: str, content: bytes) -> int:
+        """Send a file at once; the status of the answer."""
+        with self.sending(place, name, len(content)) as connection:
+            connection.sendall(content)
+            return self.end(connection)
+
+    def sending(self, place: FileURLs, name: str, size: int) -> socket.socket:
+        """A connection on which a file's bytes are expected next."""
+        parts = urlsplit(self.url)
+        connection = socket.create_connection(("localhost", parts.port or 80), PATIENCE)
+        begin = (
+            f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
+            "Content-Type: application/octet-stream\r\n\r\n"
+        )
+        path = urlsplit(place.upload_url).path
+        head = (
+            f"PUT {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nCookie: {self.cookie}\r\n"
+            f"X-Xsrftoken: {self.xsrf}\r\nConnection: close\r\n"
+            f"Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n"
+            f"Content-Length: {len(begin) + size + len(END)}\r\n\r\n"
+        )
+        connection.sendall((head + begin).encode())
+        return connection
+
+    def end(self, connection: socket.socket) -> int:
+        """The end of what is sent; the status of the answer."""
+        connection.sendall(END)
+        answer = connection.recv(1000)
+        return int(answer.split()[1])
+
+    def hand_over(self, label: str, place: FileURLs, name: str, size: int) -> None:
+        """Tell the page of a file that has been sent."""
+        message = BackMsg()
+        widget = message.rerun_script.widget_states.widgets.add()
+        widget.id = self.seen.uploaders[label]
+        info = widget.file_uploader_state_value.uploaded_file_info.add()
+        info.name, info.size, info.file_id = name, size, place.file_id
+        info.file_urls.CopyFrom(place)
+        self._run(message)
+
+    def _run(self, message: BackMsg) -> float:
+        state = message.rerun_script
+        state.page_name, state.query_string = self.page, self.query
+        self.seen = Seen()
+        started = time.monotonic()
+        self.socket.send(message.SerializeToString())
+        for found in self._messages():
+            kind = found.WhichOneof("type")
+            if kind == "delta":
+                self._see(found)
+            elif kind == "script_finished" and found.script_finished in ENDED:
+                break
+        return time.monotonic() - started
+
+    def _messages(self) -> Iterator[ForwardMsg]:
+        end = time.monotonic() + PATIENCE
+        while True:
+            content = self.socket.recv(timeout=max(0.0, end - time.monotonic()))
+            yield ForwardMsg.FromString(content if isinstance(content, bytes) else b"")
+
+    def _see(self, message: ForwardMsg) -> None:
+        element = message.delta.new_element
+        kind = element.WhichOneof("type")
+        if kind == "alert":
+            self.seen.said.append(element.alert.body)
+        elif kind == "file_uploader":
+            self.seen.uploaders[element.file_uploader.label] = element.file_uploader.id
+        elif kind == "exception":
+            self.seen.exceptions.append(element.exception.message)
+
+
+END = f"\r\n--{BOUNDARY}--\r\n".encode()
