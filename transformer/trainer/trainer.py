@@ -280,7 +280,8 @@ class Trainer:
             write_state(position, state),
             ended,
         )
-        if step > 0 and read_goals(self.run.path).reload is None:
+        # The last one is verified when it is summed up, not twice.
+        if step > 0 and not ended and read_goals(self.run.path).reload is None:
             self._verify(step)
         self.saved = time.monotonic()
         self.snapshot_seconds = self.saved - started
