@@ -1,6 +1,8 @@
 """A real server in a folder of its own, and a real Chromium that notices every fault."""
 
+import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -56,19 +58,56 @@ def truth() -> Truth:
 
 
 @pytest.fixture(scope="module")
-def explorer(server: Server, browser: Browser) -> Iterator[Explorer]:
+def shared_explorer(server: Server, browser: Browser) -> Iterator[Explorer]:
     size: ViewportSize = {"width": 1280, "height": 1400}
     context = still(browser.new_context(viewport=size, accept_downloads=True))
-    page = context.new_page()
-    faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    yield Explorer(page, server)
+    yield Explorer(context.new_page(), server)
     context.close()
+
+
+@pytest.fixture
+def explorer(
+    server: Server, shared_explorer: Explorer, request: pytest.FixtureRequest
+) -> Iterator[Explorer]:
+    """One page of all tests of a file; the next gets it anew after one that failed."""
+    page, faults, logged = shared_explorer.page, [], len(server.log())
+
+    def note(error: PlaywrightError) -> None:
+        faults.append(str(error))
+
+    page.on("pageerror", note)
+    failed = request.session.testsfailed
+    yield shared_explorer
+    page.remove_listener("pageerror", note)
+    if request.session.testsfailed > failed:
+        page.emulate_media(color_scheme="light")
+        shared_explorer.opened = ("", "")
     assert not faults
-    assert not server.faults()
+    assert not server.faults(logged)
 
 
 NewPage = Callable[..., Page]
+
+
+def kept(server: Server) -> set[Path]:
+    """All that runs, uploads and answers are kept in; not the locks, which are for all."""
+    return {
+        Path(folder, name)
+        for folder, folders, files in os.walk(server.folder / "runs")  # some may vanish meanwhile
+        for name in (*folders, *files)
+        if not name.endswith(".lock")
+    }
+
+
+def remove_since(server: Server, before: set[Path]) -> None:
+    """End the runs of a test, and remove all that it has left on the server.
+
+    Else the same test, tried again, would find what its first try has left.
+    """
+    end_runs(server.folder / "runs")
+    for path in sorted(kept(server) - before, reverse=True):  # what is in a folder before it
+        with suppress(OSError):
+            path.rmdir() if path.is_dir() else path.unlink()
 
 
 LOCAL = ("http://localhost", "ws://localhost", "data:", "blob:", "file:")
@@ -149,7 +188,7 @@ def new_page(
     """Gives pages, each in a browser context of its own: another person's browser.
 
     Afterwards the test fails if a page raised an error, asked another machine for anything,
-    or made the server print a traceback.
+    or made the server print a traceback. What it has left on the server is removed.
     """
     here: list[Person] = []
     servers = [
@@ -158,6 +197,7 @@ def new_page(
         if name in request.fixturenames
     ]
     logged = [len(server.log()) for server in servers]
+    before = [kept(server) for server in servers]
 
     def arrive(width: int = 1280, scheme: str = "light") -> Page:
         here.append(people.pop() if people else Person(browser))
@@ -174,8 +214,7 @@ def new_page(
             person.context.close()
         faults += person.faults
         person.faults.clear()
-    for server in servers:
-        end_runs(server.folder / "runs")
-    for server, length in zip(servers, logged, strict=True):
+    for server, length, files in zip(servers, logged, before, strict=True):
+        remove_since(server, files)
         faults.append(server.faults(length))
     assert not any(faults), "\n".join(faults)
