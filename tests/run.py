@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 BROWSER_TESTS = "tests/browser"
+SOME_FAILED = 1
+"""pytest's exit status; others mean that it could not run them."""
 BROWSERS = (
     "chromium-headless-shell",  # Chromium without its window: a third less work a page
     "chromium",
@@ -35,7 +37,11 @@ def main() -> int:
     python = [str(BIN / "python"), "-m"]
     with ThreadPoolExecutor() as beside:  # one core is seldom kept busy by tests that wait
         checked = beside.submit(lambda: [*map(quietly, style(python))])
-        tested = [run(command) for command in tests([*python, "pytest"], sys.argv[1:])]
+        of_all = not sys.argv[1:]
+        tested = [
+            (twice if of_all else run)(command)
+            for command in tests([*python, "pytest"], sys.argv[1:])
+        ]
         done = [*checked.result(), *tested]
     failed = [process for process in done if process.returncode]
     for process in failed:
@@ -47,6 +53,20 @@ def main() -> int:
 def run(command: list[str]) -> "subprocess.CompletedProcess[str]":
     """A command whose output is shown as it comes."""
     return subprocess.run(command, check=False, text=True)
+
+
+def twice(command: list[str]) -> "subprocess.CompletedProcess[str]":
+    """Run tests; those that fail, which are named, are tried once more.
+
+    Alone, in new processes: what failed only since the machine was busy, or for what another test
+    had left, passes then. At the first that fails again it is over.
+    """
+    done = run(command)
+    if done.returncode != SOME_FAILED:
+        return done
+    print("\nThose that failed, once more, one after the other:", flush=True)
+    again = ["-n", "0", "--last-failed", "--last-failed-no-failures", "none", "--exitfirst"]
+    return run([*command, *again])
 
 
 def quietly(command: list[str]) -> "subprocess.CompletedProcess[str]":
@@ -70,15 +90,13 @@ def tests(pytest: list[str], arguments: list[str]) -> list[list[str]]:
 
     On every core at once. Most go by file, for what the tests of a file share, in the order of
     their names: the longest do not come last then. Those in a browser go by themselves; as each
-    waits for its page now and then, there is one more of them than cores. One that fails on a
-    busy machine is tried once more, and named in the summary all the same.
+    waits for its page now and then, there is one more of them than cores.
     """
     if arguments:
         return [[*pytest, *arguments]]
     by_file = ["--dist=loadfile", "--no-loadscope-reorder", f"--ignore={BROWSER_TESTS}"]
     slowest = "--durations=12"
     in_browsers = ["-n", str((os.cpu_count() or 1) + 1), "--dist=worksteal", BROWSER_TESTS]
-    in_browsers += ["--reruns", "1", "-rfER"]
     return [[*pytest, "-n", "auto", *by_file, slowest], [*pytest, *in_browsers, slowest]]
 
 
