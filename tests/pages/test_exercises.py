@@ -10,7 +10,7 @@ from pages.components.shared.lessons import FILE, PATHS, VARIABLE
 from pages.components.shell.teacher import exercise_line
 from tests.lessons.test_lesson import LIST
 from tests.runs.test_table import CONFIG
-from tests.support.opened_pages import messages, open_page
+from tests.support.opened_pages import messages, open_page, unfold_settings
 from tests.support.record_verdicts import INTO
 from tests.support.trainers import no_trainer_left
 from transformer.lessons.lesson import read_lesson
@@ -79,5 +79,6 @@ def test_the_advice_of_a_verdict_fills_the_form() -> None:
     assert app.query_params["learning_rate"] == "0.003"
     assert app.query_params["steps"] == "300"
     app.run()  # the runner does not go where the page switches to
+    unfold_settings(app)
     assert app.number_input(key="reverse.tiny.TrainingConfig.learning_rate").value == 0.003
     assert app.button(key="train")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.nursery import Nursery
-from tests.support.opened_pages import ROOT, messages, open_page
+from tests.support.opened_pages import ROOT, messages, open_page, unfold_settings
 from tests.support.random_models import small_config
 from tests.support.trainers import no_trainer_left
 from transformer.checkpoint import Checkpoint
@@ -241,6 +241,7 @@ def test_a_finished_run_is_duplicated_into_the_form(finished: Run) -> None:
     app = open_page("train", run=finished.id)
     app.button(key=f"duplicate {finished.id}").click().run()
     steps = finished.config().training.steps
+    unfold_settings(app)
     assert app.number_input(key="reverse.tiny.TrainingConfig.steps").value == steps
 
 
@@ -259,7 +260,7 @@ def test_a_missing_run_is_named() -> None:
 
 
 def test_settings_reach_the_run_and_a_wrong_one_is_named() -> None:
-    app = open_page("train", task="reverse")
+    app = unfold_settings(open_page("train", task="reverse"))
     app.number_input(key="reverse.tiny.TransformerConfig.num_heads").set_value(5).run()
     app.button(key="train").click().run()
     assert any("must divide d" in message for message in messages(app))

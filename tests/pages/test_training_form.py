@@ -11,7 +11,7 @@ from streamlit.testing.v1.element_tree import Selectbox
 
 from pages.components.stores import pairs as pairs_store
 from pages.components.training import form
-from tests.support.opened_pages import messages, open_page
+from tests.support.opened_pages import messages, open_page, unfold_settings
 from tests.support.trainers import PATIENCE, no_trainer_left
 from transformer.runs.directory import ENDED, create_run, list_runs
 from transformer.tasks import SEVEN_PAIRS
@@ -29,11 +29,14 @@ def _own_folder(own_folder: None, tmp_path: Path) -> Iterator[None]:
 
 def test_an_address_fills_the_form_in_and_names_what_cannot_be() -> None:
     app = open_page("train", task="sort", preset="tiny", steps="7", d_model="32", num_heads="x")
+    assert not app.number_input  # folded, they cost nothing
+    [message] = messages(app)
+    unfold_settings(app)
     assert app.selectbox(key="preset sort").value == "tiny"
     assert app.number_input(key="sort.tiny.TrainingConfig.steps").value == 7
     assert app.number_input(key="sort.tiny.TransformerConfig.d_model").value == 32
     assert app.number_input(key="sort.tiny.TransformerConfig.num_heads").value == 2
-    [message] = messages(app)
+    assert messages(app) == [message]
     assert "num&#95;heads" in message
     assert "d&#95;model" not in message
     # What is changed goes into the address, what is like the preset goes out of it.
@@ -44,7 +47,28 @@ def test_an_address_fills_the_form_in_and_names_what_cannot_be() -> None:
     app.switch_page("pages/checkpoints.py").run()
     app.query_params.clear()
     app.switch_page("pages/train.py").run()
+    unfold_settings(app)
     assert app.number_input(key="sort.tiny.TrainingConfig.steps").value == 8
+
+
+def test_a_setting_typed_stays_when_the_settings_are_folded() -> None:
+    app = unfold_settings(open_page("train", task="sort", preset="tiny"))
+    app.number_input(key="sort.tiny.TrainingConfig.steps").set_value(9)
+    app.session_state[form.SETTINGS] = False  # with the same click
+    app.run()
+    assert app.query_params["steps"] == "9"
+    app.session_state[form.EXPERT] = False
+    app.run()
+    assert not app.number_input
+    assert app.query_params["steps"] == "9"
+    unfold_settings(app)
+    assert app.number_input(key="sort.tiny.TrainingConfig.steps").value == 9
+    app.session_state[form.SETTINGS] = app.session_state[form.EXPERT] = False
+    app.run()
+    app.button(key="reset settings").click().run()
+    assert "steps" not in app.query_params
+    app.run()
+    assert "steps" not in app.query_params
 
 
 def test_a_link_with_hidden_controls_shows_one_line_and_one_button() -> None:
@@ -98,7 +122,7 @@ def test_typed_pairs_come_with_advice_and_survive_a_reload() -> None:
     again = open_page("train", **address)
     assert again.text_area(key="pairs text").value == TYPED
     assert again.selectbox(key="preset pairs").value == "overfit"
-    again.number_input(key="pairs.overfit.TrainingConfig.steps").set_value(2).run()
+    unfold_settings(again).number_input(key="pairs.overfit.TrainingConfig.steps").set_value(2).run()
     again.button(key="train").click().run()
     assert not messages(again)
     run = list_runs()[0]
@@ -178,7 +202,7 @@ def test_a_person_may_choose_otherwise_and_come_back() -> None:
     app = open_page("train", task="pairs")
     typed_pairs(app, TYPED)
     app.selectbox(key="preset pairs").set_value("small").run()
-    app.selectbox(key="pairs.small.DataConfig.tokens").set_value("bpe").run()
+    unfold_settings(app).selectbox(key="pairs.small.DataConfig.tokens").set_value("bpe").run()
     assert app.query_params["tokens"] == "bpe"
     app.selectbox(key="preset pairs").set_value("tiny").run()
     assert app.selectbox(key="pairs.tiny.DataConfig.tokens").value == "bpe"

@@ -6,6 +6,8 @@ from pathlib import Path
 from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
+from pages.components.training.form import EXPERT, SETTINGS
+
 ROOT = Path(__file__).resolve().parents[2]
 
 # Each AppTest reads what every installed package says of itself, as long as a page takes to run.
@@ -24,3 +26,9 @@ def open_page(name: str = "", **query: str) -> AppTest:
 
 def messages(app: AppTest) -> list[str]:
     return [element.value for element in (*app.error, *app.warning)]
+
+
+def unfold_settings(app: AppTest) -> AppTest:
+    """The form's settings are drawn when they are opened."""
+    app.session_state[SETTINGS] = app.session_state[EXPERT] = True
+    return app.run()

@@ -17,6 +17,7 @@ def config_form(
     names: list[str],
     *,
     key: str,
+    drawn: bool,
 ) -> dict[str, Any]:
     """Three columns of widgets.
 
@@ -26,20 +27,27 @@ def config_form(
         changes: the values to start from where they differ.
         names: the fields to show.
         key: with a new key, the widgets start afresh; :func:`fill` sets those that are there.
+        drawn: or folded away, with the values as they were left.
 
     Returns:
         the fields whose value differs from their default.
     """
     changed = {}
-    columns = st.columns(3)
+    columns = st.columns(3) if drawn else []
     by_name = {item.name: item for item in fields(config)}
     for position, name in enumerate(names):
         item = by_name[name]
         place = widget_key(config, name, key)
         if place not in st.session_state:
             st.session_state[place] = _as_shown(item, changes.get(name, defaults[name]))
-        with columns[position % 3]:
-            value = _widget(item, defaults[name], place)
+        value = st.session_state[place]
+        if drawn:
+            with columns[position % 3]:
+                value = _widget(item, defaults[name], place)
+        else:
+            # It may be a widget's, typed last before the click that folded it: kept as our own,
+            # as a widget that is not drawn forgets.
+            st.session_state[place] = value
         if value != defaults[name]:
             changed[name] = value
     return changed

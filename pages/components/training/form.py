@@ -62,6 +62,8 @@ FIRST_FIELDS = {
     "model": ["d_model", "num_heads", "dropout"],
 }
 """The six settings that one changes first; the others are for experts."""
+SETTINGS, EXPERT = "settings open", "expert settings open"
+"""In session state: whether each of the two is unfolded."""
 PATIENCE = 60.0
 """Seconds for which a click on Train waits for pairs that are still being read."""
 
@@ -346,16 +348,19 @@ def _settings(choice: Choice) -> dict[str, Any]:
     every = fields_of(choice.task)
     changes: dict[str, Any] = {}
 
-    def draw(part: str, names: list[str]) -> None:
-        changes.update(config_form(CONFIGS[part], base, choice.changes, names, key=key))
+    def fields(part: str, names: list[str], drawn: bool) -> None:
+        start_from = choice.changes
+        changes.update(config_form(CONFIGS[part], base, start_from, names, key=key, drawn=drawn))
 
-    with st.expander("Settings"):
+    # Drawn when they are opened: thirty-eight widgets are half of what this page costs.
+    with st.expander("Settings", key=SETTINGS, on_change="rerun") as first:
         if every["data"]:
-            draw("data", every["data"])
+            fields("data", every["data"], bool(first.open))
         for part, names in FIRST_FIELDS.items():
-            draw(part, names)
-    with st.expander("Expert: every other setting"):
-        for part, first in FIRST_FIELDS.items():
-            st.markdown(f"**{part.capitalize()}**")
-            draw(part, [name for name in every[part] if name not in first])
+            fields(part, names, bool(first.open))
+    with st.expander("Expert: every other setting", key=EXPERT, on_change="rerun") as expert:
+        for part, names in FIRST_FIELDS.items():
+            if expert.open:
+                st.markdown(f"**{part.capitalize()}**")
+            fields(part, [name for name in every[part] if name not in names], bool(expert.open))
     return changes
