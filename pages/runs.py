@@ -80,7 +80,7 @@ def mine_or_all(known: dict[str, tuple[Run, Summary]]) -> list[tuple[Run, Summar
     )
     address.write("whose", "mine" if whose == "mine" else "")
     rows = known.values()
-    return [row for row in rows if whose == "all" or browser.may_control(row[0])]
+    return [row for row in rows if whose == "all" or browser.owns(row[1].owner)]
 
 
 def table(known: dict[str, tuple[Run, Summary]]) -> None:

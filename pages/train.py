@@ -14,6 +14,7 @@ from pages.components.runs.view import evidence_view, links, state_view
 from pages.components.shell import address, browser, current
 from pages.components.shell.clock import when
 from pages.components.shell.frame import errors_shown, frame
+from pages.components.shell.known_runs import known_runs, own_runs
 from pages.components.training import form
 from pages.components.training.chosen import FORM, RUN, VIEW
 from transformer.config.limits import Limits
@@ -128,8 +129,7 @@ def left() -> None:
 
 def own_newest(known: Mapping[str, Run]) -> str:
     """The newest run of this browser; empty if there is none."""
-    own = browser.controlled(known.values())
-    return next((name for name in known if name in own), "")
+    return next((name for name in own_runs() if name in known), "")
 
 
 def new_run() -> None:
@@ -234,7 +234,7 @@ def wait_for_checks(run: Run) -> None:
 
 
 with frame("Train", "Watch a Transformer learn, next to the same model untrained."):
-    known = {run.id: run for run in browser.visible(directory.list_runs())}
+    known = {name: run for name, (run, _) in known_runs().items()}
     undo_delete(show)
     run = None
     if is_form(known):

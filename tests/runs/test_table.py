@@ -20,6 +20,7 @@ from pages.components.widgets.run_table import row
 from transformer.files import FORMULA
 from transformer.runs.directory import Run, Status, create_run, started
 from transformer.runs.metrics import Record
+from transformer.runs.snapshots import save_snapshot
 from transformer.runs.table import (
     ORDERS,
     Stamp,
@@ -31,6 +32,7 @@ from transformer.runs.table import (
     summarise,
     table_csv,
 )
+from transformer.runs.trash import delete, restore
 from transformer.tasks.presets import prepare
 
 CONFIG = prepare("reverse", training={"steps": 5000})[1]
@@ -122,6 +124,44 @@ def test_metrics_are_read_again_after_a_while_and_other_changes_at_once(tmp_path
     assert (patient.of(tmp_path)[0][1].name, patient.of(tmp_path)[0][1].loss) == ("second", 0.5)
     make(tmp_path, "another")
     assert len(patient.of(tmp_path)) == 2
+
+
+def test_at_rest_it_looks_only_when_this_process_has_changed_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make(tmp_path, "first")
+    resting, looks = Summaries(rest=60.0), list[Path]()
+
+    def counted(path: Path) -> Stamp:
+        looks.append(path)
+        return _stamp(path)
+
+    monkeypatch.setattr("transformer.runs.table._stamp", counted)
+    assert [summary.name for _, summary in resting.of(tmp_path)] == ["first"]
+    (run.path / "about.json").write_text('{"name": "by another process"}')
+    assert resting.of(tmp_path)[0][1].name == "first"
+    assert len(looks) == 1
+    run.change(name="second")
+    assert resting.of(tmp_path)[0][1].name == "second"
+    run.set_status(Status("paused"))
+    assert resting.of(tmp_path)[0][1].state == "paused"
+    other = make(tmp_path, "another")
+    assert len(resting.of(tmp_path)) == 2
+    delete(other)
+    assert len(resting.of(tmp_path)) == 1
+    restore(other.id, tmp_path)
+    assert len(resting.of(tmp_path)) == 2
+    # Another folder has its own.
+    assert resting.of(tmp_path / "elsewhere") == []
+
+
+def test_a_new_snapshot_is_seen(tmp_path: Path) -> None:
+    run = make(tmp_path, "first", some_metrics(1))
+    known = Summaries(patience=60.0)
+    assert known.of(tmp_path)[0][1].saved == ()
+    save_snapshot(run.path, 0, 2.5, b"weights", b"state")
+    save_snapshot(run.path, 4, 0.5, b"weights", b"state")
+    assert known.of(tmp_path)[0][1].saved == ((0, 2.5), (4, 0.5))
 
 
 def test_those_who_wait_for_a_look_share_the_next(

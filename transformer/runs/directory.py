@@ -152,6 +152,7 @@ class Run:
         }
         changes = {key: value for key, value in given.items() if value is not None}
         change_object(self.path / "about.json", lambda about: about | changes)
+        note_change()
 
     def status(self) -> Status:
         """How the run stands. If its trainer died without saying so: "interrupted", or "failed"
@@ -243,6 +244,7 @@ class Run:
         except OSError:
             # A full disk must not keep a trainer from saying why it ended.
             write_over(self.path / "status.json", content)
+        note_change()
 
     def command(self, word: str) -> None:
         """Leave a command for the trainer; it reads it between two updates.
@@ -312,6 +314,20 @@ def process_of(status: Status) -> psutil.Process | None:
         return process if same and process.status() != psutil.STATUS_ZOMBIE else None
     except (psutil.Error, ValueError, OverflowError):
         return None
+
+
+_last_change = object()
+
+
+def last_change() -> object:
+    """Another one whenever this process has made, changed or moved a run."""
+    return _last_change
+
+
+def note_change() -> None:
+    """A run was made, changed or moved: whoever lists them looks again."""
+    global _last_change
+    _last_change = object()
 
 
 _objects: dict[Path, tuple[tuple[int, int, int], dict[str, Any]]] = {}
@@ -401,6 +417,7 @@ def new_directory(path: Path) -> Iterator[Path]:
         yield draft
         # Of several that make the same run, one gets the name.
         os.replace(draft, path)
+        note_change()
         sync(path.parent)
     except OSError as error:
         if path.is_dir() and any(path.iterdir()):

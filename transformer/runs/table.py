@@ -15,11 +15,12 @@ from typing import Any
 from transformer.config import RunConfig
 from transformer.errors import RunError, TaskError
 from transformer.files import write_csv
-from transformer.runs.directory import ACTIVE, Run
+from transformer.runs.directory import ACTIVE, Run, last_change
 from transformer.runs.metrics import METRICS, ends, some_losses
+from transformer.runs.snapshots import snapshots
 from transformer.tasks import read_pairs, title_of
 
-FILES = ("config.json", "about.json", "status.json", METRICS)
+FILES = ("config.json", "about.json", "status.json", "checkpoints", METRICS)
 """A summary is made of these and stands until one of them changes; the metrics come last."""
 DAMAGED = "damaged"
 MOST_LOOKED_INTO = 10_000
@@ -38,7 +39,9 @@ class Summary:
     seconds: wall time, evaluations included.  tokens: source and target positions trained on.
     curve: (step, loss) of some updates from the first to the last, for a small picture.
     created: seconds since 1970; 0 if unknown.
+    saved: (step, loss) of its snapshots, oldest first.
     parent: id of the run that this one was trained on from, or "".
+    owner: the hash of its owner's token, which no table shows; "" for a run from a terminal.
     on_training_pairs: whether what is measured is measured on the pairs it learns.
     """
 
@@ -58,6 +61,7 @@ class Summary:
     seconds: float | None = None
     tokens: int | None = None
     curve: tuple[tuple[int, float], ...] = ()
+    saved: tuple[tuple[int, float], ...] = ()
     state: str = ""
     reason: str = ""
     created: float = 0.0
@@ -68,6 +72,7 @@ class Summary:
     parent: str = ""
     notes: str = ""
     author: str = ""
+    owner: str = ""
 
     @property
     def private(self) -> bool:
@@ -98,13 +103,15 @@ class Summaries:
 
     patience: seconds for which the metrics of a run that trains, and whether its trainer lives,
         are left as they were read last: a class of thirty asks some hundred times a second.
+    rest: seconds for which nothing is looked at again unless this process has changed a run.
+        Each of the hundred files that a look asks for lets all other threads go first.
     """
 
-    def __init__(self, patience: float = 0.0) -> None:
-        self.patience = patience
+    def __init__(self, patience: float = 0.0, rest: float = 0.0) -> None:
+        self.patience, self.rest = patience, rest
         self._known: dict[Path, _Known] = {}
         self._newest: list[tuple[Run, Summary]] = []
-        self._looked = (Path(), 0.0)
+        self._looked = (Path(), 0.0, last_change())
         self._lock = threading.Lock()
 
     def of(self, root: Path) -> list[tuple[Run, Summary]]:
@@ -115,10 +122,12 @@ class Summaries:
         """
         asked, root = time.monotonic(), root.absolute()
         with self._lock:
-            # Somebody else's look began after this one was asked for: it is as good.
-            if self._looked[0] == root and self._looked[1] > asked:
+            where, began, change = self._looked
+            rested = asked - began < self.rest and change is last_change()
+            # Or somebody else's look began after this one was asked for: it is as good.
+            if where == root and (began > asked or rested):
                 return self._newest
-            began, fresh = time.monotonic(), {}
+            began, change, fresh = time.monotonic(), last_change(), {}
             for path in root.iterdir() if root.is_dir() else ():
                 stamp = _stamp(path)
                 if stamp[0] is None or path.name.startswith("."):
@@ -127,7 +136,7 @@ class Summaries:
             self._known = fresh  # those that are gone are forgotten
             newest = sorted(fresh.values(), key=lambda known: known.summary.created, reverse=True)
             self._newest = [(known.run, known.summary) for known in newest]
-            self._looked = root, began
+            self._looked = root, began, change
             return self._newest
 
     def _look(self, path: Path, stamp: Stamp) -> _Known:
@@ -165,6 +174,7 @@ def summarise(run: Run) -> Summary:
         name=about["name"],
         notes=about["notes"],
         author=about["author"],
+        owner=about["owner"],
         parent=about["parent"],
         created=float(about["created"]),
         shared=about["shared"],
@@ -196,6 +206,7 @@ def summarise(run: Run) -> Summary:
         seconds=latest.seconds,
         tokens=latest.tokens,
         curve=some_losses(run.path),
+        saved=tuple((one.step, one.loss) for one in snapshots(run.path / "checkpoints")),
     )
 
 

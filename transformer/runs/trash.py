@@ -6,7 +6,7 @@ from pathlib import Path
 
 from transformer.errors import RunError
 from transformer.runs import queue
-from transformer.runs.directory import ROOT, Run, Status, list_runs
+from transformer.runs.directory import ROOT, Run, Status, list_runs, note_change
 from transformer.runs.room import Held, make_way
 
 FOLDER = "trash"
@@ -45,6 +45,7 @@ def delete(run: Run) -> None:
             shutil.rmtree(root / FOLDER / run.id, ignore_errors=True)
             os.replace(run.path, root / FOLDER / run.id)
             os.utime(root / FOLDER / run.id)
+            note_change()
         except OSError as error:
             raise RunError(f"The run {run.id} could not be deleted: {error.strerror}.") from None
     queue.advance(root)
@@ -80,6 +81,7 @@ def restore(run_id: str, root: Path = ROOT) -> Run:
         raise RunError(f"The run {run_id[:40]} is not in the trash any more.")
     try:
         os.replace(root / FOLDER / run_id, root / run_id)
+        note_change()
     except OSError as error:
         raise RunError(f"The run {run_id} could not be restored: {error.strerror}.") from None
     return Run(root / run_id)

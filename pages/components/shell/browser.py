@@ -136,12 +136,6 @@ def may_control(run: Run) -> bool:
     return owns(run.about()["owner"])
 
 
-def controlled(found: Iterable[Run]) -> set[str]:
-    """The ids of those of some runs that this browser may control."""
-    is_mine = ownership()
-    return {run.id for run in found if is_mine(run.about()["owner"])}
-
-
 def may_see(run: Run) -> bool:
     """Whether this browser may look at the run: in a class, own pairs are private unless shared."""
     return bool(visible([run]))

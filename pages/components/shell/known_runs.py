@@ -3,18 +3,30 @@
 import streamlit as st
 
 from pages.components.shell import browser
+from transformer.config.limits import Limits
 from transformer.runs import directory
 from transformer.runs.directory import Run
 from transformer.runs.table import Summaries, Summary
 
 
 @st.cache_resource
-def _summaries() -> Summaries:
-    return Summaries(patience=0.5)
+def _summaries(rest: float) -> Summaries:
+    return Summaries(patience=0.5, rest=rest)
 
 
 def known_runs() -> dict[str, tuple[Run, Summary]]:
     """Every run that this browser may see, by id, newest first."""
-    found = _summaries().of(directory.ROOT)
-    seen = {run.id for run in browser.visible(run for run, _ in found)}
-    return {run.id: (run, summary) for run, summary in found if run.id in seen}
+    # In a class, thirty pages would look through all runs several times a second.
+    found = _summaries(0.5 if Limits.from_environment().owned else 0.0).of(directory.ROOT)
+    is_mine = browser.ownership()
+    return {
+        run.id: (run, summary)
+        for run, summary in found
+        if not summary.private or is_mine(summary.owner)
+    }
+
+
+def own_runs() -> dict[str, tuple[Run, Summary]]:
+    """Those of them that this browser may control."""
+    is_mine = browser.ownership()
+    return {name: known for name, known in known_runs().items() if is_mine(known[1].owner)}

@@ -57,11 +57,11 @@ def listed_checkpoints() -> dict[str, Listed]:
     """One's own, the newest on top, then the bundled ones, then those of others."""
     mine: list[tuple[float, list[Listed]]] = []
     others: list[Listed] = []
-    known = known_runs()
-    own = browser.controlled(run for run, _ in known.values())
-    for run, summary in known.values():
-        of_run = _of_run(run, summary, own=run.id in own)
-        if run.id in own:
+    is_mine = browser.ownership()
+    for run, summary in known_runs().values():
+        own = is_mine(summary.owner)
+        of_run = _of_run(run, summary, own=own)
+        if own:
             mine.append((summary.created, of_run))
         else:
             others += of_run
@@ -77,7 +77,7 @@ def find(name: str) -> Listed | None:
     if name.startswith("upload-"):
         return next((_of_upload(one) for one in _uploads(name) if one.id == name), None)
     if (run := run_of(name)) is not None:
-        of_run = _of_run(*run, own=browser.may_control(run[0]))
+        of_run = _of_run(*run, own=browser.owns(run[1].owner))
         if name == f"run-{run[0].id}":
             return next(iter(of_run), None)
         return next((entry for entry in of_run if entry.id == name), None)
@@ -113,9 +113,8 @@ def _of_bundled(path: Path) -> Listed:
 def _of_run(run: Run, summary: Summary, *, own: bool) -> list[Listed]:
     """A run's snapshots, the newest first. own: whether this browser may control it."""
     folder, found = run.path / "checkpoints", []
-    for snapshot in reversed(snapshots(folder)):
-        step = snapshot.step
-        score = f"loss {number(snapshot.loss)}"
+    for step, loss in reversed(summary.saved):
+        score = f"loss {number(loss)}"
         if step == 0:
             score = _right(summary.untrained_exact_match) or score
         elif step == summary.step:

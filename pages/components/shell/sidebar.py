@@ -6,7 +6,7 @@ from pathlib import Path
 import streamlit as st
 
 from pages.components.shell import browser, current, models
-from pages.components.shell.known_runs import known_runs
+from pages.components.shell.known_runs import own_runs
 from pages.components.shell.teacher import for_teachers
 from pages.components.shell.text import Html, plain
 from transformer.runs import queue
@@ -157,9 +157,7 @@ def _runs_at_work(page: str) -> None:
 
 
 def _at_work() -> list[Summary]:
-    found = {run: one for run, one in known_runs().values() if one.state in AT_WORK}
-    own = browser.controlled(found)
-    return [summary for run, summary in found.items() if run.id in own]
+    return [summary for _, summary in own_runs().values() if summary.state in AT_WORK]
 
 
 def _progress(summary: Summary) -> None:
