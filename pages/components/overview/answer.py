@@ -1,6 +1,8 @@
 """What the current model makes of a word: its answer, and every box of it in numbers."""
 
 from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -10,9 +12,10 @@ from pages.components.shared.inspection import Inspection, inspect, shown
 from pages.components.shared.right_answer import known_target
 from pages.components.shell import current, models, session
 from pages.components.shell.headers import header_of
+from pages.components.shell.loaded import Key, key_of
 from pages.components.shell.models import Listed
 from pages.components.shell.text import verbatim
-from pages.components.widgets.word_map import word_map
+from pages.components.widgets.word_map import MapBox, word_map
 from transformer.checkpoint.header import Header
 from transformer.errors import VocabularyError
 from transformer.tasks import TASKS, title_of
@@ -59,23 +62,47 @@ def _label(header: Header) -> str:
     return f"Input for “{title}”"
 
 
+@dataclass(frozen=True)
+class _Answer:
+    """What is drawn of an answer; ``weights`` are [written, source]."""
+
+    sentence: str
+    source: list[str]
+    written: list[str]
+    weights: list[list[float]]
+    boxes: list[MapBox]
+    layers: dict[str, int]
+
+
 def answer(entry: Listed, text: str) -> None:
     """The answer, whether it is right, and what it looked at."""
-    checkpoint = session.load(entry)
-    found = inspect(checkpoint, text)
-    st.markdown(_sentence(checkpoint, text, found))
+    said = _answer(entry, key_of(entry.path), text)
+    st.markdown(said.sentence)
+    word_map(
+        said.source, said.written, said.weights, said.boxes, said.layers, key=MAP, on_open=_open
+    )
+
+
+@lru_cache(maxsize=16)
+def _answer(entry: Listed, key: Key | None, text: str) -> _Answer:
+    """A class begins with the same word, and most clicks here leave the word as it is.
+
+    Args:
+        key: of the file as it is now.
+    """
     from pages.components.overview.numbers import map_boxes
 
-    config = checkpoint.config
+    checkpoint = session.load(entry)
+    found = inspect(checkpoint, text)
     weights, boxes = map_boxes(checkpoint, found)
-    word_map(
+    config = checkpoint.config
+    return _Answer(
+        _sentence(checkpoint, text, found),
         shown(checkpoint.source_vocabulary.tokens, found.source),
         shown(checkpoint.target_vocabulary.tokens, found.written[:MOST_SHOWN]),
         weights[:MOST_SHOWN],
         boxes,
         {"encoder": config.num_encoder_layers, "decoder": config.num_decoder_layers},
-        key=MAP,
-        on_open=_open,
     )
 
 
