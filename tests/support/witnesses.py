@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from transformer.config.faults import IN_MODEL
 
 FUTURE, PADDING = "No look into the future", "Padding changes nothing"
+APART = "Sentences do not mix"
 READ, FIRST = "The source is read", "The first word sees the whole source"
 TWICE, USED = "The same twice", "Every parameter is used"
 SEES: Mapping[str, frozenset[str]] = {
@@ -26,10 +27,11 @@ SEES: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(
         (
             *("no-source-padding-mask", "padding-mask-inverted", "padding-mask-on-queries"),
-            *("no-cross-padding-mask", "batch-time-swapped"),
+            "no-cross-padding-mask",
         ),
         frozenset({PADDING}),
     ),
+    "batch-time-swapped": frozenset({PADDING, APART}),
     "no-positions": frozenset({READ}),
     "cross-attention-reads-decoder": frozenset({READ, FIRST, USED}),
     "dropout-in-eval": frozenset({TWICE}),

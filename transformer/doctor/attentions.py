@@ -192,8 +192,9 @@ def _attention(graph: Graph, output: int, cores: list[Core]) -> Attention:
     for name, codes in (("query", queries), ("key", keys), ("value", values)):
         setattr(found, name, _projected(graph, codes))
         kind = {"query": "queries", "key": "keys", "value": "values"}[name]
-        if _straight(graph, codes, len(cores)):
-            found.straight.add(kind)
+        order = _order(graph, codes)
+        if order:
+            found.straight.add(kind if order == "straight" else order)
     if found.query is not None:
         found.heads = len(found.query.weight) // found.d_k
     found.end = cores[-1].mixed.number
@@ -213,16 +214,20 @@ def _projected(graph: Graph, codes: Array) -> Affine | None:
     return graph.affine(one)
 
 
-def _straight(graph: Graph, codes: Array, parts: int) -> bool:
-    """Whether each head has its part of every position, in the order of the positions."""
+def _order(graph: Graph, codes: Array) -> str:
+    """What the rows of each head are: "straight" (the positions of a sentence, in order), "batch"
+    (the same position of all sentences), or "" for anything else."""
     labels = graph.labels_of(codes)
     if (labels != labels[..., :1]).any() or (labels == UNKNOWN).any():
-        return False
+        return ""
     main = graph.recording.probes["main"]
     place = labels[..., 0] % TARGET
     length = (main.target if (labels >= TARGET).all() else main.source).shape[1]
     sentence, position = place // length, place % length
-    return bool((sentence == sentence[:, :1]).all() and (position == position[:1]).all())
+    if (sentence == sentence[:, :1]).all() and (position == position[:1]).all():
+        return "straight"
+    across = len(main.source) > 1 and (position == position[:, :1]).all()
+    return "batch" if across and (sentence == sentence[:1]).all() else ""
 
 
 def _read_output(graph: Graph, output: int, cores: list[Core], found: Attention) -> None:

@@ -20,7 +20,7 @@ The file holds its weights, each operation with its result, and the line of your
 for it. Nothing else is read, and nothing else is written.
 """
 
-# ruff: noqa: B905 (zip has no "strict" before Python 3.10)
+# ruff: noqa: B905, UP017 (zip has no "strict" before Python 3.10, datetime no UTC before 3.11)
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ import os
 import struct
 import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 FORMAT = 1
 KEY = "doctor-capture"
 SHIFT = 32  # where a number comes from: event << SHIFT | index in that event's result
-SIZES = ((3, 11, 7), (3, 5, 4))  # batch, source, target: no two alike, so that axes can be told
+SIZES = ((3, 11, 7), (3, 5, 4), (3, 6, 6))  # batch, source, target
+"""No two alike, so that axes can be told; alike only for models that work in no other way."""
 MOST_EVENTS = 60_000
 COPIES = ("clone", "cat", "stack", "repeat", "flip", "roll", "_to_copy", "constant_pad_nd")
 """Operations that move numbers about and compute nothing."""
@@ -70,8 +71,9 @@ def _storage(tensor: Tensor) -> Any:
     return tensor.untyped_storage() if hasattr(tensor, "untyped_storage") else tensor.storage()
 
 
-def _key(tensor: Tensor) -> int:
-    return _storage(tensor).data_ptr() or id(_storage(tensor))
+def _key(tensor: Tensor) -> Any:
+    """Its storage, and as numbers of what size it is looked at: complex ones are two real ones."""
+    return _storage(tensor).data_ptr() or id(_storage(tensor)), tensor.element_size()
 
 
 class _Memory:
@@ -124,7 +126,11 @@ class Recorder(TorchDispatchMode):
     def _of(self, tensor: Tensor) -> _Memory:
         found = self._memory.get(_key(tensor))
         if found is None:
+            place, _ = _key(tensor)
+            others = [self._memory.get((place, size)) for size in (1, 2, 4, 8, 16)]
+            sides = "".join(self._side(other) for other in others if other is not None)
             found = self.leaf(tensor, self._named.get(_key(tensor), "constant"))
+            found.sides = self.events[found.event]["from"] = "".join(sorted(set(sides)))
         return found
 
     def _read(self, tensor: Tensor) -> dict[str, Any]:
@@ -655,12 +661,19 @@ def _ids(limit: int, pad_id: Any, bos_id: int, sizes: Any) -> dict[str, Any]:
 
     source, target = draw(batch, long), draw(batch, short)
     target[:, 0] = bos_id
+    second = short - (2 if long == short else 1)
     padded_s, padded_t = source.clone(), target.clone()
-    for row, (a, b) in enumerate(((long, short), (long - 2, short - 1), (long // 2, short // 2))):
+    for row, (a, b) in enumerate(((long, short), (long - 2, second), (long // 2, short // 2))):
         padded_s[row, a:], padded_t[row, b:] = pad_id, pad_id
     other_s, other_t = source.clone(), target.clone()
     step = torch.tensor([words[(words.index(int(x)) + 1) % len(words)] for x in source[:, -1]])
     other_s[:, -1] = step
+    # Other neighbours for the sentence in the middle, not the same ones in another order: attention
+    # across the batch does not feel an order.
+    flipped = source.flip(0)
+    for row in range(batch):
+        if row != batch // 2:
+            flipped[row] = flipped[row].flip(0)
     place = min(CHANGED, short - 1)
     for row in range(batch):
         for at in range(place, short):
@@ -668,11 +681,11 @@ def _ids(limit: int, pad_id: Any, bos_id: int, sizes: Any) -> dict[str, Any]:
     return {
         "main": (source, target),
         "padded": (padded_s, padded_t),
-        "alone": (padded_s[1:2, : long - 2], padded_t[1:2, : short - 1]),
+        "alone": (padded_s[1:2, : long - 2], padded_t[1:2, :second]),
         "target": (source, other_t),
         "source": (other_s, target),
         "reversed": (source.flip(1), target),
-        "flipped": (source.flip(0), target),
+        "flipped": (flipped, target),
     }
 
 
@@ -1173,7 +1186,7 @@ def _watched(model: nn.Module, path: Any, call: Any, pad_id: Any, bos_id: int, l
         entry["event"] = used.get(f"parameter:{entry['name']}", 0)
     about = {
         "format": FORMAT,
-        "created": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "created": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "torch": torch.__version__,
         "python": sys.version.split()[0],
         "model": type(model).__name__[:100],

@@ -115,7 +115,7 @@ def _padding(recording: Recording) -> Check | None:
 def _batch(recording: Recording) -> Check | None:
     if "flipped" not in recording.probes:
         return None
-    # The sources come in another order: the one in the middle keeps its place.
+    # The other sources are changed: the one in the middle stays.
     main, flipped = recording.probes["main"], recording.probes["flipped"]
     middle = len(main.source) // 2
     if (main.source[middle] != flipped.source[middle]).any():

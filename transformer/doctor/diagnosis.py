@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from transformer.doctor.attentions import Attention
 from transformer.doctor.checks import Check, checks_of
 from transformer.doctor.comparison import EQUAL, Distance, First, Prints, distance, first_difference
 from transformer.doctor.flow import Detour, detours, hidden_keys
@@ -82,7 +83,15 @@ def _of_model(recording: Recording) -> Diagnosis:
     except Unmapped as problem:
         found.problem = str(problem)
         found.problem_site = _site_near(recording, problem.event)
-        _by_checks(found)
+        if problem.where:
+            found.departures.append(
+                Departure(
+                    "other", problem.where, "likely", found.problem, False, found.problem_site
+                )
+            )
+            found.verdict = "departs"
+        if "cross-attention" not in problem.where:  # else a consequence is what they see
+            _by_checks(found)
         return found
     except TooLong:
         raise
@@ -273,7 +282,7 @@ def _departure(found: Diagnosis, name: str, certainty: str, shown: list[str]) ->
     reading, fault, reference = found.reading, FAULTS[name], found.reference
     assert reading is not None
     assert reference is not None
-    place = place_of(name, reading, reference.scope)
+    place = place_of(name, reading, _scope(reference, name))
     assert found.distance is not None
     alone = f"the {reference.scope} of " if reference.scope else ""
     evidence = (
@@ -288,24 +297,53 @@ def _departure(found: Diagnosis, name: str, certainty: str, shown: list[str]) ->
     return Departure(name, place.name, certainty, evidence, fault.harmless, place.site)
 
 
+def _scope(reference: Reference, name: str) -> str:
+    """The stack that alone has a fault; "" where both may have it."""
+    if name == "layers-reuse-input" and len(reference.reused) == 1:
+        return reference.reused[0]
+    return reference.scope
+
+
 def _unproven(found: Diagnosis, shown: list[str], others: list[Detour]) -> None:
     """What speaks for a departure when nothing planted explains all of it."""
-    reading, first = found.reading, found.first
+    reading, first, reference = found.reading, found.first, found.reference
     assert reading is not None
+    assert reference is not None
     assert found.distance is not None
     broken = [check for check in found.checks if check.alarm and check.fault]
+    # Where the logits are not made of what the decoder gives, that they ignore the source follows.
+    cut = next((detour for detour in others if detour.where == "output projection"), None)
+    if cut is not None:
+        broken = [check for check in broken if check.fault != "cross-attention-reads-decoder"]
+    if _askew(reading) and "heads-split-by-view" not in shown:
+        # Numbers of other positions and sentences get in: what the checks see follows from it.
+        found.departures.append(_of_heads(reading))
+        broken = []
+    if found.distance.largest > EQUAL and _with_padding_alone(found.distance):
+        broken = []
+        place = place_of("no-source-padding-mask", reading)
+        said = (
+            "Without padding your logits are the paper's, with padding they are not, and no mask "
+            "that is merely missing explains it: other keys are hidden than those of padding, "
+            "such as another sentence's, where a mask is repeated for the heads in another order."
+        )
+        where = "encoder self-attention.mask"
+        found.departures.append(Departure("other", where, "likely", said, False, place.site))
     names = dict.fromkeys([*shown, *(check.fault for check in broken)])
     for name in names:
         if name in FAULTS:
-            place = place_of(name, reading)
+            place = place_of(name, reading, _scope(reference, name))
             evidence = next((c.sentence for c in broken if c.fault == name), "")
             evidence = evidence or "Your operations show it, and something else differs too."
             found.departures.append(
                 Departure(name, place.name, "likely", evidence, FAULTS[name].harmless, place.site)
             )
     flows = {"layers-reuse-input", "cross-attention-reads-decoder", "residual-after-norm"}
-    for detour in [] if flows & set(names) else others[:1]:
+    told_of = ([] if cut is None else [cut]) if flows & set(names) else others[:1]
+    for detour in told_of:
         site = _site_near(found.recording, detour.event)
+        if not detour.sure:  # an operation that is not known here may make the one of the other
+            continue
         found.departures.append(
             Departure("other", detour.where, "likely", detour.sentence, False, site)
         )
@@ -320,6 +358,27 @@ def _unproven(found: Diagnosis, shown: list[str], others: list[Detour]) -> None:
             f"{f', after {first.before}' if first.before else ''}."
         )
         found.problem_site = _site_near(found.recording, first.event)
+
+
+def _askew(reading: Reading) -> bool:
+    """Whether the rows of some head are not the positions of one sentence in order."""
+    parts = [s.part for s in reading.sublayers if isinstance(s.part, Attention)]
+    rows = {"queries", "keys", "values"}
+    return any(not rows <= part.straight and "batch" not in part.straight for part in parts)
+
+
+def _of_heads(reading: Reading) -> Departure:
+    place = place_of("heads-split-by-view", reading)
+    said = (
+        "A head's rows are not the positions of one sentence in order: heads are split by a "
+        "reshape over the wrong axes."
+    )
+    return Departure("heads-split-by-view", place.name, "likely", said, False, place.site)
+
+
+def _with_padding_alone(away: Distance) -> bool:
+    """Whether only the probe that has padding differs."""
+    return all((share < EQUAL) == (name != "padded") for name, share in away.of.items())
 
 
 def _by_checks(found: Diagnosis) -> None:

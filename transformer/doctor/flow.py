@@ -10,11 +10,15 @@ from transformer.doctor.reading import Layer, Reading
 
 @dataclass(frozen=True)
 class Detour:
-    """A part that reads something else than it should; the event at which it does."""
+    """A part that reads something else than it should; the event at which it does.
+
+    sure: what it reads was made before what it should read, and so cannot be made of it.
+    """
 
     where: str
     sentence: str
     event: int
+    sure: bool = True
 
 
 def detours(reading: Reading) -> list[Detour]:
@@ -50,10 +54,12 @@ def _stack(stack: str, layers: list[Layer], before: int) -> Detour | None:
                 said = what.get(sub.stream, "another vector")
                 where = f"{stack} layer {number} {sub.kind}"
                 event = sub.part.first
-                return Detour(where, f"It reads {said}, not what the part before it gives.", event)
+                said = f"It reads {said}, not what the part before it gives."
+                return Detour(where, said, event, sub.stream < before)
             if sub.residual and sub.sent == "other":
                 where = f"{stack} layer {number} {sub.kind}"
-                return Detour(where, "What is added to its output is not its input.", sub.total)
+                said = "What is added to its output is not its input."
+                return Detour(where, said, sub.total, sub.beside < sub.stream)
             before = sub.after
     return None
 
@@ -71,6 +77,7 @@ def _memory(reading: Reading) -> Detour | None:
                     f"decoder layer {number} cross-attention",
                     f"Its {name}s are not made of the encoder's output.",
                     cross.first,
+                    affine.event < max(given),
                 )
     return None
 
@@ -87,6 +94,7 @@ def _output(reading: Reading) -> Detour | None:
         "output projection",
         f"It reads {said}, not what the last decoder layer gives.",
         reading.output.events[0],
+        reading.output.event < max(given),
     )
 
 

@@ -20,6 +20,8 @@ UNKNOWN = -1
 MATRIX = ("mm", "addmm", "bmm", "baddbmm", "mv", "addmv")
 SCALING = ("mul", "div", "mul_", "div_", "neg")
 ADDING = ("add", "sub", "add_", "sub_", "rsub")
+BOTH = ("addcmul", "addcmul_")
+"""Multiply and add at once: a + factor · b · c."""
 DROPPED = ("native_dropout", "dropout")
 STATISTICS = ("mean", "var", "std", "var_mean", "std_mean", "sum", "linalg_vector_norm", "norm")
 
@@ -48,6 +50,7 @@ class Affine:
     weight: [number, inner]. bias: [number].
     events: the linear maps it passed, the last one first.
     parameters: the leaves that the weights lie in.
+    before: of the linear maps, those that another one reads.
     """
 
     base: Array
@@ -56,6 +59,7 @@ class Affine:
     scale: float
     events: tuple[int, ...]
     parameters: tuple[int, ...]
+    before: tuple[int, ...] = ()
 
     @property
     def event(self) -> int:
@@ -174,6 +178,8 @@ class Graph:
         """
         event = self.events[int(codes[0]) >> SHIFT]
         places = codes & INDEX
+        if event.op in BOTH:
+            return self._both(event, places)
         if event.op not in SCALING + ADDING or len(self.full(event)) != 1:
             return None
         main = self.main(event)
@@ -202,6 +208,21 @@ class Graph:
         if event.op == "rsub":
             return before, -ones, other
         return (before, ones, -other) if first else (before, -ones, other)
+
+    def _both(self, event: Event, places: Array) -> tuple[Array, Array, Array] | None:
+        """A step back through a multiplication and an addition at once, of one data operand."""
+        data = self.data(event)
+        if len(data) != 1 or len(event.reads) != 3 or data[0] is event.reads[0]:
+            return None
+        if _numel(data[0]) != event.numel:
+            return None
+        addend, *factors = (
+            self.recording.at(self.operand(event, read, places))
+            for read in event.reads
+            if read is not data[0]
+        )
+        factor = float(event.kwargs.get("value", 1) or 0) * factors[0]
+        return self.operand(event, data[0], places), factor, addend
 
     def operand(self, event: Event, read: Read, places: Array) -> Array:
         """The codes that an elementwise event reads at these places of its flat result."""
@@ -234,7 +255,8 @@ class Graph:
             bias[chosen] = part.bias
         events = dict.fromkeys(e for _, part in parts for e in part.events)
         leaves = dict.fromkeys(p for _, part in parts for p in part.parameters)
-        return Affine(base, weight, bias, scale, tuple(events), tuple(leaves))
+        before = tuple(dict.fromkeys(e for _, part in parts for e in part.before))
+        return Affine(base, weight, bias, scale, tuple(events), tuple(leaves), before)
 
     def _affine(self, codes: Array) -> Affine | None:
         scale, shift = 1.0, np.zeros(len(codes))
@@ -277,7 +299,7 @@ class Graph:
         weight = outer.weight @ inner.weight * inner.scale
         bias = outer.weight @ inner.bias * inner.scale + outer.bias
         events, leaves = outer.events + inner.events, outer.parameters + inner.parameters
-        return Affine(inner.base, weight, bias, outer.scale, events, leaves)
+        return Affine(inner.base, weight, bias, outer.scale, events, leaves, inner.events)
 
     def leaves(self, codes: Array) -> list[int]:
         """The leaves, such as parameters, that constants are made of."""

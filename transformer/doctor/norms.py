@@ -7,7 +7,7 @@ from itertools import product
 
 import numpy as np
 
-from transformer.doctor.graph import ADDING, SCALING, STATISTICS, TARGET, UNKNOWN, Graph
+from transformer.doctor.graph import ADDING, BOTH, SCALING, STATISTICS, TARGET, UNKNOWN, Graph
 from transformer.doctor.recording import SHIFT, Array, Event, Recording
 
 EXACT = 1e-8
@@ -119,7 +119,7 @@ class Norms:
                 if not self.graph.sides(read):
                     codes = self.graph.recording.codes(read)
                     leaves += self.graph.leaves(codes)
-                    if event.op.startswith("mul") and codes.size in (1, source.width):
+                    if event.op.startswith(("mul", "addcmul")) and codes.size in (1, source.width):
                         known.append(self.graph.recording.at(codes).reshape(-1))
             found = self.rows(event.number)
             if found is None or found.codes.shape != source.codes.shape:
@@ -131,7 +131,7 @@ class Norms:
     def _onward(self, event: Event) -> Event | None:
         for number in self.graph.consumers.get(event.number, ()):
             user = self.graph.events[number]
-            if user.op not in SCALING + ADDING or user.numel != event.numel:
+            if user.op not in SCALING + ADDING + BOTH or user.numel != event.numel:
                 continue
             full = self.graph.full(user)
             if len(full) == 1 and self.graph.events_of(full[0]) == [event.number]:

@@ -36,6 +36,7 @@ class Sublayer:
 
     stream: the event whose result goes in, before any norm.
     placement: "pre", "post", "after" (the residual is taken after the norm) or "none".
+    beside: the event whose result is added to what it gives.
     """
 
     kind: str
@@ -47,6 +48,7 @@ class Sublayer:
     total: int = 0
     after: int = 0
     sent: str = ""
+    beside: int = 0
 
 
 @dataclass
@@ -101,6 +103,7 @@ class _Reader:
             raise Unmapped("No attention was found: nowhere is a product of queries and keys.")
         for number, attention in enumerate(attentions):
             self._check(attention, number)
+            self._check_asked(attention)
         output, ending, event = self._output()
         networks = self._networks(attentions, set(output.events))
         units: list[tuple[int, str, Attention | Network]] = sorted(
@@ -139,6 +142,17 @@ class _Reader:
                     attention.first,
                 )
 
+    def _check_asked(self, attention: Attention) -> None:
+        """The decoder asks the encoder's output, never the other way round."""
+        assert attention.key is not None
+        if attention.side == "source" and self.graph.labels_of(attention.key.base).min() >= TARGET:
+            raise Unmapped(
+                "Here the encoder's output asks the decoder. In cross-attention queries are made "
+                "of the decoder's vectors, keys and values of the encoder's output.",
+                attention.first,
+                "decoder cross-attention",
+            )
+
     # --- the output
 
     def _output(self) -> tuple[Affine, str, int]:
@@ -175,6 +189,14 @@ class _Reader:
                 found.append(network)
                 used |= network.linear
         left = [e for e in free if e.number not in used and self._matters(e)]
+        if left and self._gates(left[0]):
+            stack = "decoder" if self.graph.labels(left[0].number).max() >= TARGET else "encoder"
+            raise Unmapped(
+                "What this linear map gives is multiplied with what another one gives: a gate. "
+                "The paper's feed-forward network is two maps with an activation between.",
+                left[0].number,
+                f"{stack} feed-forward",
+            )
         if left:
             raise Unmapped(
                 "A linear map here belongs to no attention and to no feed-forward network of two "
@@ -182,6 +204,20 @@ class _Reader:
                 left[0].number,
             )
         return found
+
+    def _gates(self, event: Event) -> bool:
+        """Whether what it gives is multiplied, number by number, with something of its size."""
+        number = event.number
+        for _ in range(4):  # a bias, a reshape or an activation may come first
+            users = [self.events[user] for user in self.graph.consumers.get(number, ())]
+            for user in users:
+                if user.op in ("mul", "mul_") and len(self.graph.full(user)) == 2:
+                    return True
+            ahead = [u.number for u in users if len(self.graph.full(u)) == 1]
+            if len(ahead) != 1:
+                return False
+            number = ahead[0]
+        return False
 
     def _matters(self, event: Event) -> bool:
         """Whether anything reads what it gives."""
@@ -295,6 +331,7 @@ class _Reader:
                         sub.residual, sub.sent = True, "normalised"
             if added is not None:
                 sub.total, other = added
+                sub.beside = other
                 adds.append("norm" if other == base else "stream" if other == sub.stream else "")
                 sub.sent = "" if adds[-1] else "other"
             else:

@@ -406,3 +406,5 @@ def _flow(found: Reference, reading: Reading) -> None:
         assert isinstance(cross, Attention)
         if cross.key is not None and labels(cross.key.base).min() >= 1 << 24:
             found.show("cross-attention-reads-decoder")
+        if cross.key is not None and cross.key.before:
+            found.choose("a linear map between encoder and decoder, folded into W^K and W^V")

@@ -14,11 +14,13 @@ class Unmapped(Exception):
     """The operations cannot be read as a Transformer; the message says where and why.
 
     event: the operation at which it ends.
+    where: the place in the model, if what was met there is surely not the paper's.
     """
 
-    def __init__(self, message: str, event: int = 0) -> None:
+    def __init__(self, message: str, event: int = 0, where: str = "") -> None:
         super().__init__(message)
         self.event = event
+        self.where = where
 
 
 @dataclass

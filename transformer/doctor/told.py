@@ -10,10 +10,16 @@ from transformer.doctor.places import place_of
 from transformer.doctor.reading import Reading
 from transformer.doctor.recording import Site
 
-KEY = re.compile(r"(^|[._])(w_?)?(k|key|keys)([._]|_?(proj|linear|layer|net|map|fc|lin|w)|s?$)")
-VALUE = re.compile(
-    r"(^|[._])(w_?)?(v|val|value|values)([._]|_?(proj|linear|layer|net|map|fc|lin|w)|s?$)"
-)
+
+def _called(words: str, letter: str) -> re.Pattern[str]:
+    """Names of a projection: w_k, WK, key_proj, to_k, linK."""
+    ending = r"([._]|_?(proj|linear|layer|net|map|fc|lin|w)|s?$)"
+    return re.compile(rf"(^|[._])(?i:(w_?)?({words})){ending}|[a-z0-9]{letter}$")
+
+
+QUERY = _called("q|query|queries", "Q")
+KEY = _called("k|key|keys", "K")
+VALUE = _called("v|val|value|values", "V")
 
 
 @dataclass(frozen=True)
@@ -59,19 +65,38 @@ def told(reading: Reading) -> list[Departure]:
                 site=place_of("shared-layers", reading).site,
             )
         )
-    swapped = _swapped(reading)
+    swapped = _swapped(reading, "key", "value", (KEY, VALUE))
     if swapped:
-        keys, values = swapped
+        keys, values, where = swapped
         found.append(
             Departure(
                 "keys-values-swapped",
-                "all attentions",
+                where,
                 "proven",
                 f"{keys} makes what is mixed, {values} what queries are compared with. The "
                 "function is the same; with weights from elsewhere it is not.",
                 site=place_of("keys-values-swapped", reading).site,
             )
         )
+    asked = _swapped(reading, "query", "key", (QUERY, KEY))
+    if asked:
+        keys, queries, where = asked
+        found.append(
+            Departure(
+                "other",
+                where,
+                "proven",
+                f"{queries} makes the keys, {keys} the queries. The function is the same; with "
+                "weights from elsewhere it is not.",
+                True,
+                place_of("keys-values-swapped", reading).site,
+            )
+        )
+    twice = _twice(reading)
+    if twice:
+        where, used, spare, site = twice
+        said = f"{used} is used a second time here, and {spare} never."
+        found.append(Departure("other", where, "proven", said, False, site))
     cut = _cut(reading)
     if cut:
         found.append(
@@ -97,21 +122,52 @@ def _shared(reading: Reading) -> str:
     return " and ".join(found)
 
 
-def _swapped(reading: Reading) -> tuple[str, str] | None:
-    """Names of parameters that say keys where values are made, and the other way round."""
+def _swapped(
+    reading: Reading, one: str, other: str, called: tuple[re.Pattern[str], re.Pattern[str]]
+) -> tuple[str, str, str] | None:
+    """Names of parameters that say one role where the other is played, and the other way round,
+    and where: in all attentions, or only in those of one kind.
+
+    Args:
+        one, other: "query", "key" or "value". called: what names of the two look like.
+    """
     events = reading.graph.events
     for sublayer in reading.sublayers:
         part = sublayer.part
-        key, value = getattr(part, "key", None), getattr(part, "value", None)
-        if key is None or value is None or not key.parameters or not value.parameters:
-            return None
-        keys = [events[p].name.split(":")[-1].removesuffix(".weight") for p in key.parameters]
-        values = [events[p].name.split(":")[-1].removesuffix(".weight") for p in value.parameters]
-        names = (keys[0].rsplit(".", 2)[-1], values[0].rsplit(".", 2)[-1])
-        crossed = VALUE.search(names[0]) and KEY.search(names[1])
-        if crossed and not KEY.search(names[0]) and not VALUE.search(names[1]):
-            return values[0], keys[0]
-        return None
+        left, right = getattr(part, one, None), getattr(part, other, None)
+        if left is None or right is None or not left.parameters or not right.parameters:
+            continue
+        lefts = [events[p].name.split(":")[-1].removesuffix(".weight") for p in left.parameters]
+        rights = [events[p].name.split(":")[-1].removesuffix(".weight") for p in right.parameters]
+        names = (lefts[0].rsplit(".", 2)[-1], rights[0].rsplit(".", 2)[-1])
+        crossed = called[1].search(names[0]) and called[0].search(names[1])
+        if crossed and not called[0].search(names[0]) and not called[1].search(names[1]):
+            first = sublayer is reading.sublayers[0]
+            return rights[0], lefts[0], "all attentions" if first else sublayer.kind
+    return None
+
+
+def _twice(reading: Reading) -> tuple[str, str, str, Site | None] | None:
+    """A norm of a layer that is used twice while another of its kind is never used.
+
+    Returns:
+        the place, the names of the two parameters, and the line.
+    """
+    recording, events = reading.recording, reading.graph.events
+    idle = {p["name"]: p["shape"] for p in recording.parameters if p["gradient"] == "no"}
+    for stack, layers in (("encoder", reading.encoder), ("decoder", reading.decoder)):
+        for number, layer in enumerate(layers):
+            seen: set[int] = set()
+            for sub in layer.sublayers:
+                leaves = set() if sub.norm is None else set(sub.norm.parameters)
+                names = [events[leaf].name.split(":")[-1] for leaf in sorted(leaves & seen)]
+                seen |= leaves
+                for name in names:
+                    near = name.rsplit(".", 2)[0]
+                    spare = [o for o, s in idle.items() if o.rsplit(".", 2)[0] == near]
+                    if spare and sub.norm is not None:
+                        site = recording.site(sub.norm.after)
+                        return f"{stack} layer {number} {sub.kind}, norm", name, spare[0], site
     return None
 
 

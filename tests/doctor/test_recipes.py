@@ -1,0 +1,106 @@
+"""36 recipes of hand-written models, and three more hands kept apart: none that is right is called
+wrong, and what departs is named at its place.
+
+``python -m tests.doctor.test_recipes`` prints both scores.
+"""
+
+import re
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from tests.support.apart_models import APART, apart
+from tests.support.own_models import own
+from tests.support.recipes import RECIPES, recipe
+from transformer.doctor import doctor
+from transformer.doctor.report import Report
+
+QUICK = 6
+"""One in so many runs in the suite; the others under the long mark."""
+
+
+def agrees(report: Report, expected: tuple[str, ...]) -> bool:
+    """Whether all that must be named is, and nothing else.
+
+    Args:
+        expected: names of faults, and in parentheses what must be said of another departure.
+    """
+    said = [one.strip("()") for one in expected if one.startswith("(")]
+    names = [one for one in expected if not one.startswith("(")]
+    found = [departure.fault for departure in report.departures]
+    text = re.sub(r"\s+", " ", report.text()).lower()
+    if any(one.lower() not in text for one in said):
+        return False
+    others = found.count("other") == len(said) or report.verdict == "equal"
+    named = sorted(f for f in found if f != "other") == sorted(names)
+    return named and others and (report.verdict == "equal" or bool(expected))
+
+
+def looked_at(name: str) -> tuple[Report, tuple[str, ...]]:
+    if name in RECIPES:
+        switches, expected = RECIPES[name]
+        return doctor(recipe(**switches)), expected
+    hand, switches, expected = APART[name]
+    return doctor(apart(hand, **switches)), expected
+
+
+MARKED = [
+    pytest.param(name, marks=[pytest.mark.long] * bool(number % QUICK))
+    for number, name in enumerate([*RECIPES, *APART])
+]
+
+
+@pytest.mark.parametrize("name", MARKED)
+def test_what_departs_is_named_and_nothing_else(name: str) -> None:
+    report, expected = looked_at(name)
+    assert agrees(report, expected), report.text()
+    for departure in report.departures:
+        site = departure.site
+        assert site is not None
+        assert site.file in ("recipes.py", "apart_models.py")
+
+
+def trained(model: nn.Module, updates: int) -> nn.Module:
+    """A few updates on random pairs: weights that no initialiser draws."""
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+    torch.manual_seed(4)
+    for _ in range(updates):
+        source, target = torch.randint(3, 29, (8, 6)), torch.randint(3, 29, (8, 5))
+        out: Any = model(source, target)
+        logits = out["logits"] if isinstance(out, dict) else out[0] if type(out) is tuple else out
+        loss = F.cross_entropy(logits.flatten(0, 1), target.flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return model
+
+
+@pytest.mark.parametrize("hand", ["formulas", "borrowed", "flat"])
+def test_a_trained_model_is_equal_too(hand: str) -> None:
+    report = doctor(trained(apart(hand, layers=1), 5))
+    assert report.verdict == "equal", report.text()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("style", [{"qkv": "fused"}, {"qkv": "per head", "order": "pre"}], ids=str)
+def test_a_model_of_the_papers_size_is_equal(style: dict[str, Any]) -> None:
+    report = doctor(own(d=512, heads=8, layers=6, **style))
+    assert report.verdict == "equal", report.text()
+
+
+def main() -> None:
+    """Both scores: the recipes, in use while the doctor was mended, and the hands kept apart."""
+    for title, names in (("in use while writing", RECIPES), ("kept apart", APART)):
+        missed = []
+        for name in names:
+            report, expected = looked_at(name)
+            if not agrees(report, expected):
+                missed.append(name)
+        print(f"{title}: {len(names) - len(missed)} of {len(names)}", *missed, sep="\n  ")
+
+
+if __name__ == "__main__":
+    main()
