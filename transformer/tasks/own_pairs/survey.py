@@ -9,7 +9,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from itertools import islice
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
@@ -30,6 +30,8 @@ BINS = 16
 SHOWN_TOKENS = 12
 SHOWN_PAIRS = 5
 REPORT_EVERY = 5_000
+MOST_AT_ONCE = 1_000_000
+"""Characters that are counted together."""
 MAX_MEMORY = 3 << 30
 """Bytes that the process of a survey may take, where the system can hold it to that."""
 
@@ -265,9 +267,11 @@ def notes(found: Survey) -> list[str]:
 
 
 class _Counts:
-    """What one pass over the pairs collects."""
+    """What one pass over the pairs collects; :meth:`add` each, then :meth:`end`."""
 
     def __init__(self) -> None:
+        self.batch: list[Pair] = []
+        self.batch_characters = 0
         self.words = Counter[str](), Counter[str]()
         self.characters = Counter[str](), Counter[str]()
         self.word_lengths = Counter[int](), Counter[int]()
@@ -281,33 +285,47 @@ class _Counts:
         self.duplicates = self.marked = 0
 
     def add(self, pair: Pair) -> None:
-        if len(self.preview) < SHOWN_PAIRS:
-            self.preview.append((pair.source, pair.target))
-        for side, text in enumerate(pair):
-            words = text.split(" ")
-            self.words[side].update(words)
-            self.word_lengths[side][len(words)] += 1
-            self.character_lengths[side][len(text)] += 1
+        self.batch.append(pair)
+        self.batch_characters += len(pair.source) + len(pair.target)
+        if len(self.batch) == REPORT_EVERY or self.batch_characters > MOST_AT_ONCE:
+            self.end()
+
+    def end(self) -> None:
+        """Count what was added last: many at a time, since Python counts a text slowly."""
+        pairs, self.batch, self.batch_characters = self.batch, [], 0
+        if not pairs:
+            return
+        self.preview += [(pair.source, pair.target) for pair in pairs[:SHOWN_PAIRS]]
+        del self.preview[SHOWN_PAIRS:]
+        for side, texts in enumerate(zip(*pairs, strict=True)):
+            self.words[side].update(" ".join(texts).split(" "))
+            self.word_lengths[side].update([text.count(" ") + 1 for text in texts])
+            self.character_lengths[side].update(map(len, texts))
             if len(self.words[side]) > MAX_WORDS:
                 self._fold(side)
                 self.too_many_words = True
                 self.words[side].clear()
-        self.marked += SPACE_MARK in pair.source or SPACE_MARK in pair.target
-        # Texts that look equal are one source for the split.
-        source, target, both = hash(same(pair.source)), hash(pair.target), hash(pair)
-        if self.targets_of.setdefault(source, target) != target:
-            self.ambiguous.add(source)
-        if both in self.seen:
-            self.duplicates += 1
-        self.seen.add(both)
+        seen, targets_of = self.seen, self.targets_of
+        before = len(seen)
+        for pair in pairs:
+            text, other = pair
+            self.marked += SPACE_MARK in text or SPACE_MARK in other
+            # Texts that look equal are one source for the split.
+            source, target = hash(same(text)), hash(other)
+            if targets_of.setdefault(source, target) != target:
+                self.ambiguous.add(source)
+            seen.add(hash(pair))
+        self.duplicates += len(pairs) - (len(seen) - before)
 
     def _fold(self, side: int) -> None:
         """Count the characters of the words so far: each different word is looked at once."""
-        for word, count in self.words[side].items():
-            for mark in word:
-                self.characters[side][mark] += count
+        characters = self.characters[side]
+        for count, words in _by_count(self.words[side]):
+            for mark, times in Counter("".join(words)).items():
+                characters[mark] += count * times
 
     def cuts(self) -> dict[str, Cut]:
+        self.end()
         for side in range(2):
             self._fold(side)
             spaces = sum((n - 1) * count for n, count in self.word_lengths[side].items())
@@ -322,6 +340,17 @@ class _Counts:
             "characters": _cut("characters", self.characters, self.character_lengths),
             "words": words,
         }
+
+
+def _by_count(counted: Mapping[str, int]) -> Iterator[tuple[int, list[str]]]:
+    """Words that occur equally often, some at a time: most of a large file's occur once."""
+    together: dict[int, list[str]] = {}
+    for word, count in counted.items():
+        words = together.setdefault(count, [])
+        words.append(word)
+        if len(words) == REPORT_EVERY:
+            yield count, together.pop(count)
+    yield from together.items()
 
 
 def _cut(kind: str, counts: tuple[Counter[str], ...], lengths: tuple[Counter[int], ...]) -> Cut:
@@ -345,13 +374,14 @@ def _byte_pairs(data: Path, counts: _Counts, size: int, progress: Progress) -> C
                 "bpe", _reported(_texts(data, side), total, begun, progress), size
             )
             # A byte-pair token never goes over a space, so each different word is cut once.
-            tokens, pieces = Counter[str](), dict[str, int]()
-            source = iter(words)
-            while batch := list(islice(source, REPORT_EVERY)):
-                for word, ids in zip(batch, vocabulary.encode_all(batch), strict=True):
-                    pieces[word] = len(ids)
-                    for number in ids:
-                        tokens[vocabulary.tokens[number]] += words[word]
+            pieces = dict[str, int]()
+            numbers = Counter[int]()
+            for count, batch in _by_count(words):
+                cut = vocabulary.encode_all(batch)
+                pieces.update(zip(batch, map(len, cut), strict=True))
+                for number, times in Counter(chain.from_iterable(cut)).items():
+                    numbers[number] += count * times
+            tokens = Counter({vocabulary.tokens[n]: count for n, count in numbers.items()})
             progress(begun + 0.2)
             lengths = Counter(
                 sum(map(pieces.__getitem__, text.split(" "))) for text in _texts(data, side)
