@@ -77,6 +77,8 @@ def test_a_damaged_note_of_what_was_said_is_none() -> None:
 def test_a_hunt_goes_on_where_it_was_left(way: str) -> None:
     run = made("to be found, 1 of 1", FAULT, hidden_as=hide(FAULT, "abc123.1"))
     app = open_page("debug", debug="lab", lab=way)  # its salt is not in the address
+    next(one for one in app.button if one.label == "Answer").click().run()
+    assert any("Choose a fault" in one.value for one in app.info)
     [form] = [one for one in app.button if one.label == "Answer"]
     field = next(one for one in app.selectbox if one.label == "What is wrong with it?")
     wrong = next(one for one in field.options if "position" in one.lower())

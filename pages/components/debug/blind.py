@@ -178,7 +178,9 @@ def _hunt(runs: list[Run], number: int) -> None:
             pressed = st.form_submit_button("Answer", type="primary")
             over = st.form_submit_button("Give up")
     true = reveal(run.config().training.fault)
-    if pressed and given is not None:
+    if pressed and given is None:
+        st.info("Choose a fault in the list, then answer.", icon=":material/info:")
+    elif pressed and given is not None:
         if titles[given] == true:
             _say(run, replace(said, found=True, ended=time.time()))
             st.rerun()
