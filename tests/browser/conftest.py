@@ -125,6 +125,7 @@ STILL = """() => {
 def still(context: BrowserContext) -> BrowserContext:
     """The context, in whose pages nothing shimmers."""
     context.add_init_script(f"({STILL})()")
+    context.set_default_timeout(60_000)  # as of `expect`: on a busy machine, a page may take long
     return context
 
 

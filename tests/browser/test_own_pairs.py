@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import NewPage
 from tests.support.access import PHONE, assert_fit_for_all
-from tests.support.server import Server, press_train, settle
+from tests.support.server import Server, press_train, settle, trained
 from transformer.checkpoint import Checkpoint
 from transformer.model import Transformer
 from transformer.runs.directory import list_runs
@@ -98,9 +98,8 @@ def test_five_thousand_lines_of_ones_own_are_learned(server: Server, new_page: N
         page.get_by_text("Pairs read: 4,993. Lines left out: 5. Empty lines: 2.")
     ).to_be_visible()
     press_train(page, server)
-    expect(page.get_by_text(re.compile(r"^Finished, at step 200")).first).to_be_visible(
-        timeout=120_000
-    )
+    trained(page, server)
+    expect(page.get_by_text(re.compile(r"^Finished, at step 200")).first).to_be_visible()
     # Its name says what was changed.
     name = re.compile(r"^deu\.tsv \(tiny, updates 200, pairs in a batch 64, ")
     expect(page.get_by_role("combobox", name="Run")).to_have_value(name)

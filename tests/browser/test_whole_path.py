@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import NewPage
-from tests.support.server import Server, press_train, settle
+from tests.support.server import Server, press_train, settle, trained
 from tests.support.trainers import wait_for
 from transformer.runs.directory import ACTIVE, list_runs
 
@@ -98,10 +98,10 @@ def test_a_trained_model_behaves_the_same_after_download_and_upload(
     press_train(page, server)
     # The untrained baseline is on the chart from the first point on.
     expect(page.get_by_text(re.compile(r"untrained model: \d"))).to_be_visible()
+    trained(page, server)
     # The verdict, with the untrained model beside it, is the first line of the run.
-    expect(page.locator(".run-verdict")).to_contain_text("(untrained: 0)", timeout=90_000)
-    expect(page.get_by_role("link", name="Decode with it")).to_be_visible(timeout=90_000)
-    settle(page)
+    expect(page.locator(".run-verdict")).to_contain_text("(untrained: 0)")
+    expect(page.get_by_role("link", name="Decode with it")).to_be_visible()
     page.get_by_role("link", name="Decode with it").click()
     expect(page.locator(".where")).to_be_visible()
     settle(page)

@@ -16,11 +16,11 @@ from pathlib import Path
 from playwright.sync_api import Page, WebSocket, expect
 
 from tests.run import installed_browser
-from tests.support.trainers import end_runs
-from transformer.runs.directory import list_runs
+from tests.support.trainers import end_runs, wait_for
+from transformer.runs.directory import ACTIVE, list_runs
 
 ROOT = Path(__file__).resolve().parents[2]
-expect.set_options(timeout=40_000)  # on a busy machine, a page may take long
+expect.set_options(timeout=60_000)  # on a busy machine, a page may take long
 CHROMIUM_FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -118,6 +118,18 @@ def press_train(page: Page, server: Server, button: str = "Train") -> None:
     page.wait_for_url(
         lambda url: "run=" in url and url.split("run=")[1][:12] not in known, timeout=60_000
     )
+    settle(page)
+
+
+def trained(page: Page, server: Server) -> None:
+    """Wait until the newest run has ended, with the page elsewhere; then come back to it.
+
+    A page that shows a run at work is drawn every second: it takes a third of a core from it.
+    """
+    run, address = list_runs(server.folder / "runs")[0], page.url
+    page.goto("about:blank")
+    wait_for(lambda: run.status().state not in ("queued", *ACTIVE), f"{run.path} to end")
+    page.goto(address)
     settle(page)
 
 
