@@ -69,6 +69,7 @@ def test_a_symptom_leads_to_suspects_with_a_test(server: Server, new_page: NewPa
     settle(page)
     field = page.get_by_role("combobox")
     field.fill("the loss is nearly zero and generation is nonsense")
+    expect(page.get_by_role("option").first).to_be_visible()  # until then Enter takes nothing
     field.press("Enter")
     suspect = page.get_by_text("The heads are split by a view instead of a transpose")
     expect(suspect).to_be_visible()

@@ -155,6 +155,7 @@ def test_why_explains_the_difference_of_two_candidates(
     box = page.get_by_role("combobox", name="and not")
     box.focus()
     page.keyboard.type("closest")
+    expect(page.get_by_role("option").first).to_contain_text("closest")
     page.keyboard.press("Enter")
     expect(page.get_by_text("more probable than")).not_to_contain_text("w")
     settle(page)

@@ -85,7 +85,10 @@ def answer(page: Page, label: str, word: str) -> None:
     box = page.get_by_role("combobox", name=label)
     box.click()
     page.keyboard.type(word)
+    option = page.get_by_role("option").first
+    expect(option).to_contain_text(word)  # until the list is there, Enter takes another or none
     page.keyboard.press("Enter")
+    expect(option).to_have_count(0)
     settle(page)
 
 

@@ -136,7 +136,8 @@ def trained(page: Page, server: Server) -> None:
 def settle(page: Page) -> None:
     """Wait until the server has answered and nothing on the page is stale.
 
-    That must hold for some frames on end: what was just given may still be on its way to the
+    A page on which nothing is drawn yet has not been answered: a busy server takes its time. And
+    it must be so for some frames on end: what was just given may still be on its way to the
     server, and until it has left, the page looks as settled as it ever will.
     """
     page.wait_for_function(
@@ -144,6 +145,7 @@ def settle(page: Page) -> None:
           const app = document.querySelector('[data-testid=stApp]');
           const still = app && app.dataset.testScriptState === 'notRunning'
             && app.dataset.testConnectionState === 'CONNECTED'
+            && document.querySelector('[data-testid=stElementContainer]')
             && !document.querySelector('[data-stale=true], [data-testid=stSkeleton]');
           if (!still || window.still?.call !== call)
             window.still = {call, since: performance.now(), frames: 0};
