@@ -1,10 +1,14 @@
 """What others wait for while one brings a heavy file: python -m benchmarks.heavy_files [WORD]
 
-Ten files, those that take longest to read or to refuse, are given one after another to the Train
-or the Checkpoints page in a real browser; then the person chooses another model. Meanwhile another
-session, over its WebSocket, opens a page every half second. Prints for each file what those clicks
-waited for, and the memory of the server: before, at most, and once another model was chosen. With a
-word, only the files whose name holds it. Leave the machine idle.
+The files that take longest to read or to refuse are given one after another to the Train page in a
+real browser, or to the Checkpoints page as a browser sends them; then the person chooses another
+model. Meanwhile another session, over its WebSocket, opens a page every half second. Prints for
+each file what those clicks waited for, and the memory of the server: before, at most, and once
+another model was chosen. With a word, only the files whose name holds it. Leave the machine idle.
+
+A file is too much for the server where it grows by more than three times its size, or stays grown
+by more than a third of it; where clicks wait longer than half a second at the 95th percentile; or
+where it is not dealt with. Then the exit status is 1.
 """
 
 import asyncio
@@ -22,23 +26,37 @@ from pathlib import Path
 
 import psutil
 import torch
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Error as PlaywrightError
 from websockets.asyncio.client import connect
 
 from benchmarks.class_of_thirty import PATIENCE, VIEWS, Person
 from benchmarks.own_pairs import make
 from tests.attacks.bombs import BOMBS
 from tests.attacks.test_vocabularies import FORGED
-from tests.support.server import CHROMIUM_FLAGS, find_browser, settle, start_server, stop_server
+from tests.support.server import (
+    CHROMIUM_FLAGS,
+    Server,
+    find_browser,
+    settle,
+    start_server,
+    stop_server,
+)
+from tests.support.visitor import Visitor
 from transformer.checkpoint import Checkpoint
 from transformer.config import TransformerConfig
 from transformer.model import Transformer
 from transformer.vocabulary import Vocabulary
 
+UPLOAD = "Bring a model: drop a file here"
 CLICK_EVERY = 0.5
-LONGEST = 300.0
+LONGEST = 120.0
 """Seconds in which a file must be dealt with."""
 MEGABYTE = 1e6
+MOST_TIMES, MOST_STAYS, MOST_WAIT = 3.0, 1 / 3, 500.0
+"""Of a file's size, and milliseconds."""
+ANY_PAGE = 50e6
+"""Bytes by which a server grows on pages that nobody has opened yet, whatever the file."""
 
 
 def large_pairs(path: Path) -> None:
@@ -93,6 +111,7 @@ FILES: dict[str, Callable[[Path], None]] = {
     "pairs with ids, Windows-1251.csv": table_with_ids,
     "own checkpoint, 6 + 6 layers of 512.safetensors": own_checkpoint(5_000, 512, 6),
     "own checkpoint, 200,000 words.safetensors": own_checkpoint(200_000, 64, 1),
+    "own checkpoint, 4 + 4 layers of 1,024.safetensors": own_checkpoint(2_000, 1024, 4),
     "nn.Transformer, 6 + 6 layers of 512.pt": state_dict,
     "one piece of 200,000.safetensors": bytes_of(FORGED["one piece of 200,000"]),
     "5,000 pieces of 500.safetensors": bytes_of(FORGED["5,000 pieces of 500"]),
@@ -108,9 +127,16 @@ class Beside:
     def __init__(self, url: str) -> None:
         self.url = url
         self.waited: list[tuple[str, float]] = []
+        self.faults: list[str] = []
         self.over = threading.Event()
-        self.thread = threading.Thread(target=lambda: asyncio.run(self._click()))
+        self.thread = threading.Thread(target=self._run)
         self.thread.start()
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._click())
+        except Exception as error:  # it lost its server, say: else no click looks like none slow
+            self.faults.append(f"{type(error).__name__}: {error}")
 
     async def _click(self) -> None:
         address = self.url.replace("http", "ws") + "/_stcore/stream"
@@ -123,7 +149,7 @@ class Beside:
         ) as socket:
             person = Person(0, socket)
             listening = asyncio.create_task(person.listen())
-            self.waited = person.waited
+            self.waited, self.faults = person.waited, person.faults
             for number in range(1_000_000):
                 if self.over.is_set():
                     break
@@ -143,62 +169,83 @@ class Beside:
         self.thread.join()
 
 
-def bring(page: Page, url: str, path: Path) -> float:
-    """Seconds until a file was read or refused."""
-    pairs = path.suffix in (".tsv", ".csv")
-    page.goto(f"{url}/train?task=pairs" if pairs else f"{url}/checkpoints")
-    settle(page)
-    started = time.monotonic()
-    if pairs:
+def bring_pairs(browser: Browser, url: str, path: Path) -> float:
+    """Seconds until a file of pairs was read: the browser sends it in pieces."""
+    page = browser.new_page()
+    try:
+        page.goto(f"{url}/train?task=pairs")
+        settle(page)
+        started = time.monotonic()
         page.get_by_label("File of pairs").set_input_files(path)
         page.get_by_text("Pairs read:").wait_for(timeout=LONGEST * 1000)
-    else:
-        page.locator("[data-testid=stFileUploader] input[type=file]").set_input_files(path)
-        # Taken or refused, it is said; a state dict is asked about.
-        told = page.get_by_test_id("stAlert").or_(page.get_by_role("button", name="Import"))
-        told.first.wait_for(timeout=LONGEST * 1000)
-    settle(page)
-    return time.monotonic() - started
+        return time.monotonic() - started
+    finally:
+        page.close()
 
 
-def choose_another(page: Page) -> None:
-    """The model that was brought is not the current one any more."""
-    box = page.get_by_role("combobox", name="Checkpoint", exact=True)
-    if page.url.find("/checkpoints") < 0 or box.count() == 0:
-        return
-    box.click()
-    page.keyboard.type("Reverse letters")
-    page.keyboard.press("Enter")
-    settle(page)
+def bring_model(server: Server, path: Path) -> float:
+    """Seconds until a model was taken, refused, or asked about; then another one is chosen."""
+    with Visitor(server) as visitor:
+        visitor.open("checkpoints")
+        started = time.monotonic()
+        visitor.bring(UPLOAD, path.name, path.read_bytes())
+        while not (visitor.seen.said or "Import" in visitor.seen.buttons):
+            if time.monotonic() - started > LONGEST:
+                raise TimeoutError(f"not dealt with after {LONGEST:.0f} s")
+            time.sleep(0.5)
+            visitor.open("checkpoints")
+        took = time.monotonic() - started
+        visitor.open("checkpoints", checkpoint="reverse")
+    return took
 
 
-def main(word: str) -> None:
+def main(word: str) -> int:
+    """Prints the table; 1 if any file was too much."""
+    bad = 0
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         files = {Path(name, file): write for file, write in FILES.items() if word in file}
-        for path, write in files.items():
-            write(path)
         server = start_server(Path(name))
         process = psutil.Process(server.process.pid)
         browser = playwright.chromium.launch(executable_path=find_browser(), args=CHROMIUM_FLAGS)
-        page = browser.new_page()
         beside = Beside(server.url)
-        time.sleep(30)  # every page was opened, and PyTorch is there
+        while len(beside.waited) < 3 * len(VIEWS) and not beside.faults:
+            time.sleep(0.5)  # until every page was opened, and PyTorch is there
         alone = beside.taken()
         print(f"{'no file':50} {words(alone)}", flush=True)
         try:
-            for path in files:
+            for path, write in files.items():
+                write(path)
                 beside.taken()
                 with watched(process) as memory:
-                    took = bring(page, server.url, path)
-                    choose_another(page)
-                    time.sleep(1)
-                size = path.stat().st_size / MEGABYTE
-                print(f"{path.name:50} {words(beside.taken())}")
-                print(f"    {size:,.1f} MB in {took:.1f} s; server {memory}", flush=True)
+                    try:
+                        pairs = path.suffix in (".tsv", ".csv")
+                        took = (
+                            bring_pairs(browser, server.url, path)
+                            if pairs
+                            else bring_model(server, path)
+                        )
+                        said = f"in {took:.1f} s"
+                    except (PlaywrightError, TimeoutError) as error:
+                        bad, said = 1, f"NOT DEALT WITH: {str(error).splitlines()[0]}"
+                    time.sleep(2)
+                size, waits = path.stat().st_size, beside.taken()
+                problems = [*beside.faults, *memory.problems(size), *too_long(waits)]
+                beside.faults.clear()
+                bad |= bool(problems)
+                print(f"{path.name:50} {words(waits)}")
+                print(f"    {size / MEGABYTE:,.1f} MB {said}; server {memory.words(size)}")
+                for problem in problems:
+                    print(f"    TOO MUCH: {problem}")
+                path.unlink()
+                sys.stdout.flush()
         finally:
             beside.end()
             browser.close()
             stop_server(server)
+        if said := server.faults():
+            print(said)
+            bad = 1
+    return bad
 
 
 @dataclass
@@ -209,12 +256,29 @@ class Memory:
     most: int
     after: int = 0
 
-    def __str__(self) -> str:
+    def words(self, size: int) -> str:
         more, stays = self.most - self.before, self.after - self.before
         return (
-            f"{self.before / MEGABYTE:,.0f} MB, at most {more / MEGABYTE:+,.0f}, "
-            f"afterwards {stays / MEGABYTE:+,.0f}"
+            f"{self.before / MEGABYTE:,.0f} MB, at most {more / MEGABYTE:+,.0f} "
+            f"({more / size:.1f} times its size), afterwards {stays / MEGABYTE:+,.0f}"
         )
+
+    def problems(self, size: int) -> list[str]:
+        """What no file of this size may do."""
+        found = []
+        if self.most - self.before > max(MOST_TIMES * size, ANY_PAGE):
+            found.append(f"the server grew by more than {MOST_TIMES:g} times its size")
+        if self.after - self.before > max(MOST_STAYS * size, ANY_PAGE):
+            found.append("the server stays grown")
+        return found
+
+
+def too_long(waits: list[float]) -> list[str]:
+    """Whether another's clicks waited too long."""
+    if not waits:
+        return ["nobody could click"]
+    slow = sorted(waits)[int(0.95 * len(waits))] > MOST_WAIT
+    return [f"clicks wait longer than {MOST_WAIT:.0f} ms"] if slow else []
 
 
 @contextmanager
@@ -249,4 +313,4 @@ def words(waits: list[float]) -> str:
 
 
 if __name__ == "__main__":
-    main(" ".join(sys.argv[1:]))
+    sys.exit(main(" ".join(sys.argv[1:])))

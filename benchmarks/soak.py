@@ -1,16 +1,22 @@
 """Ten people for ten minutes: .venv/bin/python -m benchmarks.soak [SESSIONS] [SECONDS]
 
-Each comes, starts a short run, clicks through the pages, goes, and comes back, again and again, as
-one browser; each speaks to the app over its WebSocket and draws nothing. Prints every minute what
-the server has: memory, open files, threads, and processes below it; and at the end what went wrong,
-what clicks waited for, and which processes outlive the server. Leave the machine idle.
+Each comes, brings a model, starts a short run, clicks through the pages, goes, and comes back, over
+and over; all speak to the app over HTTP and its WebSocket and draw nothing. Prints every minute
+what the server has: memory, open files, threads, and processes below it; and at the end what went
+wrong, what clicks waited for, and which processes outlive the server. Leave the machine idle.
+
+The exit status is 1 where anything was wrong: a fault on a page or in the log, a run that failed, a
+process more than the one kept ready once all have left, one that outlives the server, or memory,
+files or threads that have grown between the first third of the time, once warm, and the last.
 """
 
 import asyncio
 import random
+import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +24,10 @@ from pathlib import Path
 import psutil
 
 from benchmarks.class_of_thirty import VIEWS, arrived, report
+from tests.support.checkpoint_files import make
 from tests.support.server import Server, start_server, stop_server
 from tests.support.trainers import end_runs
+from tests.support.visitor import Visitor
 from transformer.runs.directory import ACTIVE, list_runs
 
 SESSIONS, SECONDS = 10, 600.0
@@ -27,6 +35,13 @@ VISIT = 40.0
 """Seconds until a person leaves, and comes back."""
 CLICK_EVERY = 2.0
 SAMPLE_EVERY = 5.0
+AFTERWARDS = 150.0
+"""Seconds until those who left are forgotten."""
+WARM_SECONDS = 120.0
+"""Until every page was opened and every store has what it may keep."""
+MAY_GROW = {"memory": 60e6, "files": 20, "threads": 20}
+"""From the median of the first third to that of the last: ten people are now here, now there."""
+UPLOAD = "Bring a model: drop a file here"
 TASKS = ("reverse", "copy", "sort")
 FEW = {"preset": "tiny", "steps": "30", "eval_examples": "8", "final_examples": "8"}
 
@@ -68,8 +83,22 @@ def in_folder(folder: Path) -> list[psutil.Process]:
     return found
 
 
+def bring(server: Server, number: int, content: bytes) -> list[str]:
+    """A model of one's own is brought; what went wrong."""
+    name = f"model{number}.safetensors"
+    with Visitor(server) as visitor:
+        visitor.open("checkpoints")
+        visitor.bring(UPLOAD, name, content)
+        found = visitor.seen.exceptions
+        if not any("is here and chosen" in said for said in visitor.seen.said):
+            found = [*found, f"{name} was not taken: {visitor.seen.said}"]
+    return found
+
+
 async def visit(server: Server, number: int, chance: random.Random, told: Told) -> None:
-    """A person comes, trains and clicks, and closes the tab."""
+    """A person comes, brings a model, trains and clicks, and closes the tab."""
+    content = make(seed=chance.randrange(1_000_000)).to_bytes()
+    told.faults += await asyncio.to_thread(bring, server, number, content)
     async with arrived(server, number) as person:
         end = time.monotonic() + VISIT
         query = {"task": chance.choice(TASKS)} | FEW
@@ -114,18 +143,22 @@ async def watch(server: Server, samples: list[Sample]) -> None:
         await asyncio.sleep(SAMPLE_EVERY)
 
 
-async def main(sessions: int, seconds: float) -> None:
+async def main(sessions: int, seconds: float) -> int:
     told, samples = Told(), list[Sample]()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         server = start_server(folder, WORKBENCH_MODE="class")
         try:
             watching = asyncio.create_task(watch(server, samples))
-            await asyncio.gather(*(stay(server, n, seconds, told) for n in range(sessions)))
+            people = (stay(server, n, seconds, told) for n in range(sessions))
+            for found in await asyncio.gather(*people, return_exceptions=True):
+                if found is not None:
+                    told.faults.append(f"{type(found).__name__}: {found}")
+            stayed = samples[-1].seconds
             # Those who left are forgotten, and what they trained ends.
-            end = time.monotonic() + min(150.0, seconds)
-            while time.monotonic() < end:
-                await asyncio.sleep(1)
+            await asyncio.sleep(AFTERWARDS)
+            if watching.done():
+                told.faults.append(f"the server could not be watched: {watching.exception()}")
             watching.cancel()
             states = [run.status().state for run in list_runs(folder / "runs")]
         finally:  # trainers outlive their app, and the queue goes on without it
@@ -135,26 +168,49 @@ async def main(sessions: int, seconds: float) -> None:
         orphans = in_folder(folder)
         print(f"{samples[-1]}\n")
         errors = server.faults()
+    training = sum(state in ACTIVE for state in states)
     print(
-        f"{sessions} people, {told.visits} visits, {len(states)} runs, of which "
-        f"{sum(state in ACTIVE for state in states)} still train and {states.count('failed')} "
-        f"failed; {len(told.faults)} faults on pages"
+        f"{sessions} people, {told.visits} visits, {len(states)} runs, of which {training} still "
+        f"train and {states.count('failed')} failed; {len(told.faults)} faults on pages"
     )
     report(told.waited)
-    later = [one for one in samples if one.seconds >= min(120, samples[-1].seconds / 3)]
-    print(f"from {later[0].seconds:.0f} s on, and at the end:")
-    for what, scale in (("memory", 1e6), ("files", 1), ("threads", 1)):
-        values = [getattr(one, what) / scale for one in later]
-        print(f"  {what:8} {values[0]:6,.0f}, at most {max(values):6,.0f}, then {values[-1]:6,.0f}")
     print(f"processes that outlive the server: {len(orphans)}")
     for process in orphans:
         with suppress(psutil.Error):
             print("  ", process.pid, *process.cmdline())
             process.kill()
-    for fault in [*told.faults[:5], *filter(None, [errors])]:
-        print("fault:", fault)
+    wrong = [*told.faults[:5], *filter(None, [errors]), *grown(samples, stayed)]
+    if states.count("failed"):
+        wrong.append(f"{states.count('failed')} runs failed")
+    if not told.visits or not states:
+        wrong.append("nobody came, or nothing was trained")
+    if (left := samples[-1].processes - training) > 1:  # the process kept ready
+        wrong.append(f"{left} processes are left once all have gone")
+    if orphans:
+        wrong.append("processes outlive the server")
+    for fault in wrong:
+        print("WRONG:", fault)
+    return bool(wrong)
+
+
+def grown(samples: Sequence[Sample], stayed: float) -> list[str]:
+    """What has grown while people were there, once the server was warm; prints all of it."""
+    warm = min(WARM_SECONDS, stayed / 3)
+    there = [one for one in samples if warm <= one.seconds <= stayed]
+    third = max(1, len(there) // 3)
+    found = []
+    print(f"medians of the first and the last third from {warm:.0f} s on, and once all have left:")
+    for what, scale in (("memory", 1e6), ("files", 1), ("threads", 1)):
+        values = [getattr(one, what) for one in there]
+        first, last = statistics.median(values[:third]), statistics.median(values[-third:])
+        end = getattr(samples[-1], what)
+        print(f"  {what:8} {first / scale:6,.0f}, {last / scale:6,.0f}, {end / scale:6,.0f}")
+        if last - first > MAY_GROW[what]:
+            found.append(f"{what} grows")
+    return found
 
 
 if __name__ == "__main__":
     given = [float(word) for word in sys.argv[1:]]
-    asyncio.run(main(int(given[0]) if given else SESSIONS, given[1] if len(given) > 1 else SECONDS))
+    status = main(int(given[0]) if given else SESSIONS, given[1] if len(given) > 1 else SECONDS)
+    sys.exit(asyncio.run(status))

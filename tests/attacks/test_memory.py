@@ -2,6 +2,7 @@
 
 import gc
 import json
+import re
 import weakref
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from pages.components.shell import loaded
 from pages.components.shell.headers import facts_of, header_of
 from pages.components.stores import uploads
 from tests.support.checkpoint_files import MEGABYTE, WORDS, little_memory, make, wild_model
+from tests.support.opened_pages import open_page
 from transformer.checkpoint import Checkpoint
 from transformer.checkpoint.header import METADATA_KEY
 from transformer.config import DataConfig
@@ -130,3 +132,18 @@ def test_a_large_vocabulary_is_read_apart_as_it_is_here(monkeypatch: pytest.Monk
     monkeypatch.setattr(trial, "PATIENCE", 0.01)
     with pytest.raises(VocabularyError, match="takes too long or too much memory"):
         read_apart(content, "a.json", 50_000)
+
+
+# --- models that find no end --------------------------------------------------------------------
+
+
+def test_a_model_that_was_brought_writes_a_little_and_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pages.components.checkpoints.upload.MOST_TOKENS", 1)
+    app = open_page("checkpoints")
+    content = make().to_bytes()
+    app.file_uploader(key="upload 0").upload("endless.safetensors", content, "").run()
+    said = app.success[0].value
+    assert "is here and chosen" in said
+    assert re.search("writes `.…`", said), said

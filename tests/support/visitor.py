@@ -30,6 +30,7 @@ class Seen:
 
     said: list[str] = field(default_factory=list)
     uploaders: dict[str, str] = field(default_factory=dict)
+    buttons: list[str] = field(default_factory=list)
     exceptions: list[str] = field(default_factory=list)
 
 
@@ -155,6 +156,8 @@ class Visitor:
             self.seen.said.append(element.alert.body)
         elif kind == "file_uploader":
             self.seen.uploaders[element.file_uploader.label] = element.file_uploader.id
+        elif kind == "button":
+            self.seen.buttons.append(element.button.label)
         elif kind == "exception":
             self.seen.exceptions.append(element.exception.message)
 

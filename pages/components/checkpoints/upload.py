@@ -37,6 +37,8 @@ IMPORT = "import job"
 """Session state: the job that makes a checkpoint of what was brought."""
 IMPORTS = jobs.Queue(1, "waiting for another import to end", usual_seconds=25.0)
 MOST_SECONDS = 600
+MOST_TOKENS = 60
+"""Of what a model that was just brought writes."""
 
 
 @dataclass(frozen=True)
@@ -239,10 +241,11 @@ def _keep(arrival: Arrival, brought: "Path | Checkpoint", *, made_here: bool = F
     if example is None and checkpoint.header.examples:
         source = checkpoint.header.examples[0].source
         with suppress(UserError):  # it cannot read it; the check of the checkpoint says so
-            from transformer.checkpoint.checkpoint import proof_strategy
+            from transformer.decoding import Greedy
 
-            answer = checkpoint.answers([source], proof_strategy(checkpoint))[0]
-            example = (source, answer.output)
+            # A large model that finds no end would write for minutes, while nothing is told.
+            answer = checkpoint.answers([source], Greedy(max_length=MOST_TOKENS))[0]
+            example = (source, answer.output + "…" * (not answer.complete))
     same = models.identical(upload.path)
     st.session_state["outcome"] = Outcome(
         arrival.name, upload.id, example, same.name if same else ""
