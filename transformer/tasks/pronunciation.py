@@ -1,9 +1,8 @@
 """English spelling to sounds, from the CMU Pronouncing Dictionary (licence: data/cmudict)."""
 
 import lzma
-import re
 from functools import cache
-from string import ascii_lowercase
+from string import ascii_lowercase, digits
 from types import MappingProxyType
 
 from transformer.tasks.base import Pair
@@ -40,18 +39,22 @@ WORDS = {
     "ZH": "vision",
 }
 """A word in which one hears it, for each phone whose name does not say it."""
+DIGITS = dict.fromkeys(map(ord, digits))
 PHONES = sorted(f"{_VOWELS} {_CONSONANTS}".split())
 
 
 @cache
 def dictionary() -> dict[str, tuple[str, ...]]:
     """Every word in the order of the file, with its pronunciations: phones without stress."""
-    found: dict[str, dict[str, None]] = {}
-    for line in lzma.decompress(DICTIONARY.read_bytes()).decode().splitlines():
-        word, *phones = line.partition("#")[0].split()
-        word = re.sub(r"\(\d+\)$", "", word)  # a variant: read(2)
-        found.setdefault(word, {})[re.sub(r"\d", "", " ".join(phones))] = None
-    return {word: tuple(variants) for word, variants in found.items()}
+    text = lzma.decompress(DICTIONARY.read_bytes()).decode()
+    # A variant has a number, as in read(2), and a vowel its stress: no word or phone has digits.
+    found: dict[str, tuple[str, ...]] = {}
+    for line in text.translate(DIGITS).replace("()", "").splitlines():
+        word, _, phones = line.partition("#")[0].rstrip().partition(" ")
+        variants = found.get(word, ())
+        if phones not in variants:
+            found[word] = (*variants, phones)
+    return found
 
 
 class Pronunciation(ShippedTask):

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 
 WIDGETS = Path(__file__).parents[1] / "widgets"
 SHARED = WIDGETS / "shared"
+OUT_OF_LIST = """export default (component) =>
+  draw({ ...component, data: Array.isArray(component.data) ? component.data[0] : component.data });
+"""
 
 
 @dataclass(frozen=True)
@@ -38,8 +41,16 @@ class Widget:
     @property
     def script_alone(self) -> str:
         """For a page without Streamlit, that imports nothing: its export is a function ``draw``."""
-        named = self.script.replace("export default function (", "function draw(", 1)
-        return inside_script(named)
+        return inside_script(self._named_script)
+
+    @property
+    def _named_script(self) -> str:
+        return self.script.replace("export default function (", "function draw(", 1)
+
+    @property
+    def script_in_streamlit(self) -> str:
+        """What is drawn comes in a list: see :meth:`draw`."""
+        return f"{self._named_script}\n{OUT_OF_LIST}"
 
     @property
     def style(self) -> str:
@@ -49,9 +60,11 @@ class Widget:
     def html(self) -> str:
         return f'<div class="{self.name}"></div>'
 
-    def draw(self, **arguments: object) -> None:
+    def draw(self, *, data: object = None, **arguments: object) -> None:
         """Draw it with Streamlit's arguments for a component: data, key, on_..._change."""
-        _registered(self)(**arguments)
+        # In a list: of each value of a dictionary Streamlit asks pandas whether it is a table, and
+        # to import pandas takes a fifth of the time to the first answer.
+        _registered(self)(data=[data] if isinstance(data, dict) else data, **arguments)
 
 
 def inside_script(code: str) -> str:
@@ -63,7 +76,7 @@ def inside_script(code: str) -> str:
 def _registered(widget: Widget) -> Callable[..., object]:
     """Once a server: registering it at every rerun would send it to the browser again."""
     return st.components.v2.component(
-        widget.name, html=widget.html, css=widget.style, js=widget.script
+        widget.name, html=widget.html, css=widget.style, js=widget.script_in_streamlit
     )
 
 
