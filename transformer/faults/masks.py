@@ -79,6 +79,7 @@ FAULTS = (
         wrong="mask = None",
         symptoms=(
             "98 % accuracy after one epoch, and translations are nonsense.",
+            "The loss is nearly zero, and generation writes nonsense.",
             "The model copies the decoder's input to its output.",
         ),
         why="Each position sees the token it is to predict, so the loss falls to zero. When it "

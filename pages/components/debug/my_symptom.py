@@ -10,6 +10,7 @@ EXAMPLES = (
     "The loss is nearly zero, and generation writes nonsense.",
     "The loss gets stuck and never comes near zero.",
     "Every input gets the same output.",
+    "Fluent, but not about the source.",
     "The same input gives another output each time.",
     "Outputs in a batch differ from those of one sentence at a time.",
     "It learns, only slower than it should.",
