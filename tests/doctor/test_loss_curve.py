@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -86,6 +87,19 @@ def test_a_healthy_curve_raises_nothing() -> None:
     found = read_curve(read_loss(losses), 30)
     assert not any(finding.alarm for finding in found.findings)
     assert found.suspects == ()
+
+
+def test_a_curve_that_still_falls_says_so_and_how_fast_and_names_nothing() -> None:
+    losses = " ".join(f"{3.4 * math.exp(-step / 200):.5f}" for step in range(400))
+    found = read_curve(read_loss(losses), 30)
+    end = found.findings[-1]
+    assert (end.state, found.suspects) == ("waiting", ())
+    # 3.4 exp(-t / 200) is 0.1 at t = 705; the median of the last fifth is half a fifth old.
+    more = int(re.search(r"after about ([\d,]+) more", end.sentence)[1].replace(",", ""))  # type: ignore[index]
+    assert abs(399 - 40 + more - 705) < 20
+    assert "still falls" in end.sentence
+    assert "33 % less than 80 steps before" in end.sentence
+    assert end.advice.startswith("Train on")
 
 
 def test_the_command_reads_a_curve_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

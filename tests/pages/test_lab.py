@@ -7,8 +7,9 @@ from pages.components.debug.lab_runs import PREFIX, Pair
 from tests.support.opened_pages import open_page
 from transformer.config.faults import hide
 from transformer.config.limits import Limits
+from transformer.faults import FAULTS
 from transformer.runs.directory import Run, Status, create_run
-from transformer.runs.lab import FILE, OUTCOMES, Said, recipe
+from transformer.runs.lab import FILE, OUTCOMES, SEARCHED, Said, recipe
 from transformer.runs.table import summarise
 
 pytestmark = pytest.mark.usefixtures("own_folder")
@@ -93,6 +94,44 @@ def test_a_hunt_goes_on_where_it_was_left(way: str) -> None:
     over = open_page("debug", debug="lab", lab=way, hunt1="abc123")
     assert any("Given up" in one.value for one in over.info)
     assert any(one.label == "Plant one" for one in open_page("debug", debug="lab", lab=way).button)
+
+
+def answered(app: AppTest, title: str = "") -> AppTest:
+    """The page after an answer, or, without one, after giving up."""
+    if title:
+        field = next(one for one in app.selectbox if one.label == "What is wrong with it?")
+        field.set_value(title)
+    label = "Answer" if title else "Give up"
+    return next(one for one in app.button if one.label == label).click().run()
+
+
+def test_four_are_found_one_after_the_other() -> None:
+    names = SEARCHED[:4]
+    runs = [
+        made(f"to be found, {number} of 4", name, hidden_as=hide(name, f"abc124.{number}"))
+        for number, name in enumerate(names, 1)
+    ]
+    titles = [FAULTS[name].title for name in names]
+    app = open_page("debug", debug="lab", lab="find-four")
+    assert any("Model 1 of 4" in one.value for one in app.markdown)
+    app = answered(app, titles[0])
+    assert any("Found in" in one.value and titles[0] in one.value for one in app.success)
+    assert any("Model 2 of 4" in one.value for one in app.markdown)
+    app = answered(app, titles[0])  # that was the one before
+    assert any("Not that" in one.value for one in app.warning)
+    app = answered(app, titles[1])
+    assert any("after 1 wrong" in one.value for one in app.success)
+    app = open_page("debug", debug="lab", lab="find-four")  # another tab goes on at the third
+    assert any("Model 3 of 4" in one.value for one in app.markdown)
+    app = answered(app)
+    assert any("Given up" in one.value and titles[2] in one.value for one in app.info)
+    app = answered(app, titles[3])
+    assert any(one.value.startswith("**3 of 4 found, in ") for one in app.markdown)
+    assert [Said.of(run.path).found for run in runs] == [True, True, False, True]
+    told = [one.value for one in (*app.success, *app.info)]
+    assert all(any(title in one for one in told) for title in titles)
+    next(one for one in app.button if one.label == "Another").click().run()
+    assert any(one.label == "Plant four" for one in app.button)
 
 
 def test_outcomes_have_names() -> None:

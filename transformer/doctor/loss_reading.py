@@ -106,11 +106,44 @@ def _end(curve: LossCurve, losses: list[float], size: int | None) -> tuple[str, 
             f"It was {lowest:.3g} and is {now:.3g} at the end.",
             "Lower the learning rate. On held-out pairs it may be overfitting.",
         )
-    if abs(now - before) > max(0.02 * before, 0.005) or now < 2 * LOW:
-        return "falls", Finding(
-            "The end", "ok", f"It {'is' if now < 2 * LOW else 'still falls:'} {now:.3g} at the end."
-        )
+    if now < 2 * LOW:
+        return "falls", Finding("The end", "ok", f"It is {now:.3g} at the end.")
+    if before - now > max(0.02 * before, 0.005):
+        return "falls", _falling(curve, before, now, count)
+    if abs(now - before) > max(0.02 * before, 0.005):
+        return "falls", Finding("The end", "ok", f"It is {now:.3g} at the end.")
     return _plateau(now, size)
+
+
+def _falling(curve: LossCurve, before: float, now: float, count: int) -> Finding:
+    """It has not ended: how fast it falls, and for how long it would, if it went on like this.
+
+    Args:
+        before, now: medians of the last two spans of ``count`` losses each.
+    """
+    span = curve.points[-1][0] - curve.points[max(0, len(curve.points) - 1 - count)][0]
+    last = curve.points[-1][0]
+    sentence = f"It still falls: {now:.3g} at step {last:,.0f}"
+    if span > 0:
+        # Exponential: a span takes off the same share each time. 2 * LOW is next to zero.
+        spans = math.log(now / (2 * LOW)) / math.log(before / now)
+        sentence += (
+            f", {1 - now / before:.0%} less than {span:,.0f} steps before. At this pace it would "
+            f"reach {2 * LOW:g} after about {_round(spans * span):,} more"
+        ).replace("%", " %")
+    return Finding(
+        "The end",
+        "waiting",
+        f"{sentence}. It has not come to an end, so it names no fault.",
+        "Train on, and look at how far a healthy curve has come after as many steps: one that "
+        "falls as fast needs nothing but time.",
+    )
+
+
+def _round(steps: float) -> int:
+    """To two digits."""
+    digits = max(0, math.floor(math.log10(max(1.0, steps))) - 1)
+    return round(steps / 10**digits) * 10**digits
 
 
 def _plateau(level: float, size: int | None) -> tuple[str, Finding]:

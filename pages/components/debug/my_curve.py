@@ -102,4 +102,17 @@ def _chart(
     if beside and healthy:
         lines.append((f"healthy: {beside}", [(one[0], one[1]) for one in healthy]))
     st.plotly_chart(run_comparison(lines, title="Your loss", x_title=STEPS, y_title=LOSS))
+    if beside and healthy:
+        st.caption(_compared(points, beside, healthy))
     st.caption("The healthy curve is of a bundled model, evaluated on held-out pairs.")
+
+
+def _compared(points: list[tuple[float, float]], beside: str, healthy: list[list[float]]) -> str:
+    """Where the healthy curve was after as many steps, and where it ends."""
+    last, loss = points[-1]
+    ended, end = healthy[-1][:2]
+    then = [one for one in healthy if one[0] <= last]
+    said = f"{plain(beside)} ended at {end:.3g}, at step {ended:,.0f}"
+    if then and last < ended:
+        said = f"{plain(beside)} had {then[-1][1]:.3g} at step {then[-1][0]:,.0f}, and {said}"
+    return f"Yours has {loss:.3g} at step {last:,.0f}; {said}."
