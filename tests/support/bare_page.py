@@ -45,7 +45,7 @@ MOUNT = """async ({ script, style, html }) => {
       last = packed;
     }
     draw({
-      data: packed === undefined ? json : bytes,
+      data: packed === undefined ? [json] : bytes,
       parentElement: parent,
       setStateValue: (name, value) => window.sent.push(["state", name, value]),
       setTriggerValue: (name, value) => window.sent.push(["trigger", name, value]),
@@ -64,7 +64,10 @@ class BarePage:
     def __init__(self, page: Page, widget: Widget) -> None:
         self.page = page
         page.goto(ADDRESS)
-        page.evaluate(MOUNT, {"script": widget.script, "style": widget.style, "html": widget.html})
+        page.evaluate(
+            MOUNT,
+            {"script": widget.script_in_streamlit, "style": widget.style, "html": widget.html},
+        )
 
     def draw(self, data: Any) -> None:
         """Give the widget its data; again for what a later run of the page would give."""

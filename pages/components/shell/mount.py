@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 WIDGETS = Path(__file__).parents[1] / "widgets"
 SHARED = WIDGETS / "shared"
 OUT_OF_LIST = """export default (component) =>
-  draw({ ...component, data: Array.isArray(component.data) ? component.data[0] : component.data });
+  drawWidget({
+    ...component, data: Array.isArray(component.data) ? component.data[0] : component.data
+  });
 """
 
 
@@ -41,16 +43,15 @@ class Widget:
     @property
     def script_alone(self) -> str:
         """For a page without Streamlit, that imports nothing: its export is a function ``draw``."""
-        return inside_script(self._named_script)
-
-    @property
-    def _named_script(self) -> str:
-        return self.script.replace("export default function (", "function draw(", 1)
+        return inside_script(self._named("draw"))
 
     @property
     def script_in_streamlit(self) -> str:
         """What is drawn comes in a list: see :meth:`draw`."""
-        return f"{self._named_script}\n{OUT_OF_LIST}"
+        return f"{self._named('drawWidget')}\n{OUT_OF_LIST}"
+
+    def _named(self, name: str) -> str:
+        return self.script.replace("export default function (", f"function {name}(", 1)
 
     @property
     def style(self) -> str:
