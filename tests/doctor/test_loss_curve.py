@@ -98,7 +98,7 @@ def test_a_curve_that_still_falls_says_so_and_how_fast_and_names_nothing() -> No
     more = int(re.search(r"after about ([\d,]+) more", end.sentence)[1].replace(",", ""))  # type: ignore[index]
     assert abs(399 - 40 + more - 705) < 20
     assert "still falls" in end.sentence
-    assert "33 % less than 80 steps before" in end.sentence
+    assert "(median of 80 steps), 33 % less than before that" in end.sentence
     assert end.advice.startswith("Train on")
 
 

@@ -122,14 +122,13 @@ def _falling(curve: LossCurve, before: float, now: float, count: int) -> Finding
         before, now: medians of the last two spans of ``count`` losses each.
     """
     span = curve.points[-1][0] - curve.points[max(0, len(curve.points) - 1 - count)][0]
-    last = curve.points[-1][0]
-    sentence = f"It still falls: {now:.3g} at step {last:,.0f}"
+    sentence = f"It still falls: {now:.3g} at the end"
     if span > 0:
         # Exponential: a span takes off the same share each time. 2 * LOW is next to zero.
         spans = math.log(now / (2 * LOW)) / math.log(before / now)
         sentence += (
-            f", {1 - now / before:.0%} less than {span:,.0f} steps before. At this pace it would "
-            f"reach {2 * LOW:g} after about {_round(spans * span):,} more"
+            f" (median of {span:,.0f} steps), {1 - now / before:.0%} less than before that. At "
+            f"this pace it would reach {2 * LOW:g} after about {_round(spans * span):,} more"
         ).replace("%", " %")
     return Finding(
         "The end",

@@ -18,6 +18,8 @@ class Place:
 
 
 SELF, CROSS, NETWORK = "self-attention", "cross-attention", "feed-forward"
+SAID = {"mixed": "heads", "sum": "residual", "hidden": "activation"}
+"""Parts by what a person calls them."""
 OF_FAMILY = {
     "causal mask": ("decoder", SELF, "softmax"),
     "padding mask": ("encoder", SELF, "softmax"),
@@ -129,4 +131,5 @@ def place_of(fault: str, reading: Reading, scope: str = "") -> Place:
     if part == "norm":
         event = sub.norm.after if sub.norm is not None else sub.total
     name = f"{stack} {kind}"
-    return Place(f"{name}, {part}" if part else name, recording.site(event))
+    said = SAID.get(part, part)
+    return Place(f"{name}, {said}" if said else name, recording.site(event))

@@ -299,7 +299,7 @@ def suspects(sentence: str) -> list[Suspect]:
     found = []
     for place, fault in enumerate(FAULTS.values()):
         shared = [(_alike(asked, _words(text), rare), text) for text in fault.symptoms]
-        best, words = max(shared, default=(0.0, ""))
+        best, words = max(shared, default=(0.0, ""), key=lambda one: one[0])
         title = _alike(asked, _words(f"{fault.title} {fault.name.replace('-', ' ')}"), rare)
         cues = sum(0.7**rank for rank, cue in enumerate(SHOWS.get(fault.name, ())) if cue in seen)
         score = NEAR * best + 0.3 * title + CUE * cues

@@ -203,7 +203,11 @@ FAULTS = (
         section="3.2.3",
         right="projected = self.cross_attention.project(memory)",
         wrong="projected = self.cross_attention.project(x)",
-        symptoms=("Every input gets the same output.", "On a copy task the loss stops at ln|V|."),
+        symptoms=(
+            "Every input gets the same output.",
+            "The output is fluent and has nothing to do with the source.",
+            "On a copy task the loss stops at ln|V|.",
+        ),
         why="The encoder's output is not used: the model is a language model of the targets.",
         remedy="Queries from the decoder, keys and values from the encoder's output.",
         plant=in_attention(ReadsTheDecoder, "cross"),

@@ -111,8 +111,9 @@ def _compared(points: list[tuple[float, float]], beside: str, healthy: list[list
     """Where the healthy curve was after as many steps, and where it ends."""
     last, loss = points[-1]
     ended, end = healthy[-1][:2]
-    then = [one for one in healthy if one[0] <= last]
-    said = f"{plain(beside)} ended at {end:.3g}, at step {ended:,.0f}"
-    if then and last < ended:
-        said = f"{plain(beside)} had {then[-1][1]:.3g} at step {then[-1][0]:,.0f}, and {said}"
+    before = ""
+    if last < ended:
+        step, value = min(healthy, key=lambda one: abs(one[0] - last))[:2]
+        before = f"had {value:.3g} at step {step:,.0f}, and "
+    said = f"{plain(beside)} {before}ended at {end:.3g}, at step {ended:,.0f}"
     return f"Yours has {loss:.3g} at step {last:,.0f}; {said}."

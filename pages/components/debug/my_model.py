@@ -38,7 +38,7 @@ OUTSIDE = ("loss", "optimizer", "decoding")
 HINTS = {
     1: "The section",
     2: "What and where",
-    3: "Cause and remedy",
+    3: "Cause, remedy",
 }
 
 
