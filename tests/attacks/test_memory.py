@@ -74,6 +74,9 @@ def test_a_large_model_goes_once_nobody_shows_it(
     make(1).save(small)
     make(2).save(other)
     monkeypatch.setattr(loaded, "KEPT_BYTES", small.stat().st_size - 1)
+    monkeypatch.setattr(loaded, "LARGE_BYTES", small.stat().st_size)
+    given = list[int]()
+    monkeypatch.setattr(loaded, "give_back", lambda: given.append(1))
     models = loaded.Loaded()
     shown = models.load(small)
     assert models.load(small) is shown
@@ -83,6 +86,12 @@ def test_a_large_model_goes_once_nobody_shows_it(
     gc.collect()
     assert gone() is None
     assert own.model is not None
+    # Its memory goes back to the system at the next look at any model.
+    assert not given
+    assert models.find(("no such file", 0, 0)) is None
+    assert given == [1]
+    models.find(("no such file", 0, 0))
+    assert given == [1]
 
     # What may be kept is, until another comes.
     monkeypatch.setattr(loaded, "KEPT_BYTES", small.stat().st_size + 1)

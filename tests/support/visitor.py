@@ -30,6 +30,7 @@ class Seen:
 
     said: list[str] = field(default_factory=list)
     uploaders: dict[str, str] = field(default_factory=dict)
+    boxes: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
     buttons: list[str] = field(default_factory=list)
     exceptions: list[str] = field(default_factory=list)
 
@@ -129,6 +130,14 @@ class Visitor:
         info.file_urls.CopyFrom(place)
         self._run(message)
 
+    def choose(self, label: str, words: str) -> None:
+        """Take the first option of a box that begins so."""
+        message = BackMsg()
+        widget = message.rerun_script.widget_states.widgets.add()
+        widget.id, options = self.seen.boxes[label]
+        widget.string_value = next(option for option in options if option.startswith(words))
+        self._run(message)
+
     def _run(self, message: BackMsg) -> float:
         state = message.rerun_script
         state.page_name, state.query_string = self.page, self.query
@@ -156,6 +165,9 @@ class Visitor:
             self.seen.said.append(element.alert.body)
         elif kind == "file_uploader":
             self.seen.uploaders[element.file_uploader.label] = element.file_uploader.id
+        elif kind == "selectbox":
+            box = element.selectbox
+            self.seen.boxes[box.label] = box.id, list(box.options)
         elif kind == "button":
             self.seen.buttons.append(element.button.label)
         elif kind == "exception":

@@ -9,7 +9,7 @@ import streamlit as st
 
 from pages.components.shell import session
 from pages.components.shell.frame import problem
-from pages.components.shell.loaded import give_back
+from pages.components.shell.loaded import give_back_soon
 from pages.components.shell.text import plain, verbatim
 from pages.components.shell.uploaded import free
 from transformer.errors import UserError
@@ -79,7 +79,7 @@ def _survey(path: Path) -> "Survey":
 
         with st.spinner("Looking at the names and shapes of its tensors…"):
             kept = (key, survey(read_state_dict(path)))
-        give_back(stat.st_size)
+        give_back_soon(stat.st_size)
         st.session_state[SURVEY] = kept
     return kept[1]
 

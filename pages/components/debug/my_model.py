@@ -12,7 +12,7 @@ import streamlit as st
 from pages.components.debug.fault_lines import fault_lines
 from pages.components.shell import address, browser, current, session
 from pages.components.shell.frame import problem
-from pages.components.shell.loaded import give_back
+from pages.components.shell.loaded import give_back_soon
 from pages.components.shell.text import plain, verbatim
 from pages.components.shell.uploaded import free, in_field
 from pages.components.stores import uploads
@@ -120,7 +120,7 @@ def _steps() -> None:
         st.session_state["capture turn"] = turn + 1
         st.session_state["diagnosis"] = _examined(uploaded.name, uploaded.getvalue())
         free(uploaded)
-        give_back(uploaded.size)
+        give_back_soon(uploaded.size)
         st.rerun()
 
 

@@ -4,6 +4,7 @@ import ctypes
 import gc
 import sys
 import threading
+import weakref
 from collections import OrderedDict
 from contextlib import suppress
 from pathlib import Path
@@ -19,6 +20,8 @@ KEPT_BYTES = 64_000_000
 """Of files whose models are kept for the next who opens them, though no session shows them."""
 LARGE_BYTES = 16_000_000
 """What gives back memory that is worth the tenth of a second it takes."""
+SOON = (1.0, 10.0)
+"""Seconds; on a busy server, a page takes longer than the first."""
 
 Key = tuple[str, int, int]
 """A file: its path, when it was changed, and its size."""
@@ -31,6 +34,8 @@ class Loaded:
         self.lock = threading.Lock()
         self.shown: WeakValueDictionary[Key, Checkpoint] = WeakValueDictionary()
         self.kept: OrderedDict[Key, Checkpoint] = OrderedDict()
+        self.gone = 0
+        """Bytes of models that went, and whose memory Python keeps."""
 
     def load(self, path: Path) -> "Checkpoint":
         from transformer.checkpoint import Checkpoint
@@ -44,6 +49,9 @@ class Loaded:
 
     def find(self, key: Key) -> "Checkpoint | None":
         """A checkpoint that is in memory."""
+        if self.gone >= LARGE_BYTES:  # its last session has left since
+            self.gone = 0
+            give_back()
         with self.lock:
             if key in self.kept:
                 self.kept.move_to_end(key)
@@ -57,10 +65,15 @@ class Loaded:
     def _put(self, key: Key, loaded: "Checkpoint") -> "Checkpoint":
         with self.lock:
             found = self.shown.setdefault(key, loaded)
+            if found is loaded:
+                weakref.finalize(loaded, self._went, key[2]).atexit = False
             self.kept[key] = found
             while sum(size for _, _, size in self.kept) > KEPT_BYTES:
                 self.kept.popitem(last=False)
             return found
+
+    def _went(self, size: int) -> None:
+        self.gone += size  # and no more: this is called from wherever Python collects garbage
 
 
 def key_of(path: Path) -> Key | None:
@@ -77,10 +90,19 @@ def loaded() -> Loaded:
     return Loaded()
 
 
-def give_back(size: int) -> None:
-    """Return memory to the system, once so many bytes were let go."""
+def give_back_soon(size: int) -> None:
+    """Return memory to the system, once so many bytes were let go and the page is drawn: until
+    then, its fragments of before hold what they were drawn with."""
     if size < LARGE_BYTES:
         return
+    for wait in SOON:
+        timer = threading.Timer(wait, give_back)
+        timer.daemon = True
+        timer.start()
+
+
+def give_back() -> None:
+    """Return to the system what memory is free."""
     gc.collect()
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):  # another C library keeps what it has

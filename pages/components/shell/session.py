@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from pages.components.shell import address, current, planted
-from pages.components.shell.loaded import give_back, loaded
+from pages.components.shell.loaded import give_back_soon, loaded
 from pages.components.shell.models import Listed, first, listed_checkpoints
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def load(entry: Listed, slot: str = "own") -> "Checkpoint":
             size = 4 * own[0].config.num_parameters
             own = None
             st.session_state.pop("untrained model", None)
-            give_back(size)
+            give_back_soon(size)
     return st.session_state[f"{slot} checkpoint"][1]
 
 
