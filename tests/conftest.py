@@ -20,7 +20,12 @@ pytest.register_assert_rewrite(
     "tests.support.checkpoint_files", "tests.support.pytorch_models", "tests.support.wild_models"
 )
 
-hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True)
+hypothesis.settings.register_profile(
+    "repeatable",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],  # by the clock: the machine is busy
+)
 hypothesis.settings.load_profile("repeatable")
 
 
