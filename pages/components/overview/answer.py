@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from pages.components.shared import inputs
-from pages.components.shared.inspection import Inspection, inspect, shown
 from pages.components.shared.right_answer import known_target
 from pages.components.shell import current, models, session
 from pages.components.shell.headers import header_of
@@ -22,6 +21,7 @@ from transformer.tasks import TASKS, title_of
 from transformer.tasks.pronunciation import WORDS
 
 if TYPE_CHECKING:
+    from pages.components.shared.inspection import Inspection
     from transformer.checkpoint import Checkpoint
 
 SHOWN = "pronunciation"
@@ -91,6 +91,7 @@ def _answer(entry: Listed, key: Key | None, text: str) -> _Answer:
         key: of the file as it is now.
     """
     from pages.components.overview.numbers import map_boxes
+    from pages.components.shared.inspection import inspect, shown
 
     checkpoint = session.load(entry)
     found = inspect(checkpoint, text)
@@ -106,7 +107,7 @@ def _answer(entry: Listed, key: Key | None, text: str) -> _Answer:
     )
 
 
-def _sentence(checkpoint: "Checkpoint", text: str, found: Inspection) -> str:
+def _sentence(checkpoint: "Checkpoint", text: str, found: "Inspection") -> str:
     says = "It says" if checkpoint.task == SHOWN else "It writes"
     told = f"{says} {verbatim(found.output)}{_as_in(found.output, checkpoint.task)}"
     target = known_target(checkpoint, text, found.output)

@@ -4,10 +4,12 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:  # a tenth of a second before the first page is drawn
+    from numpy.typing import NDArray
 
 WIDGETS = Path(__file__).parents[1] / "widgets"
 SHARED = WIDGETS / "shared"
@@ -81,7 +83,7 @@ def _registered(widget: Widget) -> Callable[..., object]:
     )
 
 
-def pack(header: Mapping[str, object], numbers: Iterable[NDArray[Any]]) -> bytes:
+def pack(header: Mapping[str, object], numbers: "Iterable[NDArray[Any]]") -> bytes:
     """What ``unpack`` of element.js reads: the length of a JSON header, the header, the numbers.
 
     The header is padded, so that the numbers are aligned to four bytes.
