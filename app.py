@@ -9,7 +9,7 @@ from pages.components.shell import current, session, tour
 from pages.components.shell.frame import errors_shown, frame
 
 
-@st.fragment(run_every=0.3)
+@st.fragment(run_every=0.2)
 def wait_for_torch() -> None:
     if session.torch_is_ready():
         st.rerun()

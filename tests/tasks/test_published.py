@@ -7,7 +7,7 @@ import pytest
 from transformer.config import DataConfig
 from transformer.tasks import Pair, build_task, right_answer
 from transformer.tasks.presets import prepare
-from transformer.tasks.pronunciation import PHONES, WORDS, Pronunciation, dictionary
+from transformer.tasks.pronunciation import PHONES, WORDS, Pronunciation, dictionary, pronunciations
 from transformer.tasks.scan import Scan, ScanAddJump, ScanLength, ScanSimple, meanings
 from transformer.tasks.shipped import ShippedTask
 
@@ -91,6 +91,15 @@ def test_words_are_split_by_their_place_in_the_file() -> None:
     assert {pair.source for pair in split.train} == {
         word for i, word in enumerate(words) if i % 20 < 17
     }
+
+
+def test_one_word_is_found_as_in_the_whole_dictionary() -> None:
+    words = [*list(dictionary())[::2000], "a", "a.", "'bout", "read", "o'clock", "ad-lib"]
+    assert {word: pronunciations(word) for word in words} == {
+        word: dictionary().get(word, ()) for word in words
+    }
+    for other in ("", "reab", "re.d", "read ", "nosuchwordatall"):
+        assert pronunciations(other) == ()
 
 
 def test_any_pronunciation_of_a_word_is_right_and_no_other() -> None:

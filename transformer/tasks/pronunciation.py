@@ -1,7 +1,8 @@
 """English spelling to sounds, from the CMU Pronouncing Dictionary (licence: data/cmudict)."""
 
 import lzma
-from functools import cache
+import re
+from functools import cache, lru_cache
 from string import ascii_lowercase, digits
 from types import MappingProxyType
 
@@ -44,17 +45,35 @@ PHONES = sorted(f"{_VOWELS} {_CONSONANTS}".split())
 
 
 @cache
+def _lines() -> str:
+    """Of the dictionary. A variant has a number, as in read(2), and a vowel its stress: no word
+    and no phone has a digit of its own."""
+    text = lzma.decompress(DICTIONARY.read_bytes()).decode()
+    return text.translate(DIGITS).replace("()", "")
+
+
+def _phones(text: str) -> str:
+    """Of a line without its word: what comes before a comment."""
+    return text.partition("#")[0].rstrip()
+
+
+@cache
 def dictionary() -> dict[str, tuple[str, ...]]:
     """Every word in the order of the file, with its pronunciations: phones without stress."""
-    text = lzma.decompress(DICTIONARY.read_bytes()).decode()
-    # A variant has a number, as in read(2), and a vowel its stress: no word or phone has digits.
     found: dict[str, tuple[str, ...]] = {}
-    for line in text.translate(DIGITS).replace("()", "").splitlines():
-        word, _, phones = line.partition("#")[0].rstrip().partition(" ")
-        variants = found.get(word, ())
+    for line in _lines().splitlines():
+        word, _, rest = line.partition(" ")
+        variants, phones = found.get(word, ()), _phones(rest)
         if phones not in variants:
             found[word] = (*variants, phones)
     return found
+
+
+@lru_cache(maxsize=1000)
+def pronunciations(word: str) -> tuple[str, ...]:
+    """Of one word, as in :func:`dictionary`, which takes much longer to read whole."""
+    lines = re.findall(rf"^{re.escape(word)} (.*)$", _lines(), re.MULTILINE)
+    return tuple(dict.fromkeys(map(_phones, lines)))
 
 
 class Pronunciation(ShippedTask):
@@ -96,9 +115,10 @@ class Pronunciation(ShippedTask):
 
     @classmethod
     def answer(cls, source: str) -> str:
-        if source not in dictionary():
+        known = pronunciations(source)
+        if not known:
             raise ValueError(f"{source!r} is not in the dictionary.")
-        return dictionary()[source][0]
+        return known[0]
 
     def is_right(self, pair: Pair, output: str) -> bool:
         return output in dictionary().get(pair.source, (pair.target,))

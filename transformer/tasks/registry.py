@@ -110,7 +110,7 @@ def right_answer(data: DataConfig, source: str, written: str | None = None) -> s
         answer = task.answer(source)
     except ValueError:
         return None
-    if written is not None and task.is_right(Pair(source, answer), written):
+    if written not in (None, answer) and task.is_right(Pair(source, answer), written):
         return written
     return answer
 
