@@ -2,7 +2,8 @@
 
 import pytest
 
-from transformer.doctor.symptoms import CUES, SHOWS, TESTS, suspects
+from transformer.doctor.cues import CUES, SHOWS
+from transformer.doctor.symptoms import TESTS, suspects
 from transformer.faults import FAULTS
 
 WRITTEN: dict[str, tuple[str, ...]] = {
