@@ -4,11 +4,14 @@ A :class:`HookPoint` is an identity module placed at every quantity worth seeing
 happens there until someone asks: ``record()`` keeps what passes, ``ablate()`` replaces it.
 The names are the module paths, such as ``decoder.layers.0.cross_attention.weights``.
 
-Hooks belong to one module object. Threads that look at the same checkpoint at the same time
-each use a module of their own; the parameter tensors behind them may be shared.
+Hooks belong to one module object, and to the thread that set them. Threads that look at the same
+checkpoint at the same time each use a module of their own; the parameter tensors behind them may be
+shared. Where a page is drawn anew while its last drawing still computes, both use the same module
+for a moment, and neither sees what the other computes.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar, cast
 
@@ -33,7 +36,7 @@ class HookPoint(nn.Module):
         self.hooks: list[Hook] = []
 
     def forward(self, value: Tensor) -> Tensor:
-        for hook in self.hooks:
+        for hook in tuple(self.hooks):  # another thread may add or remove its own
             replacement = hook(value)
             if replacement is not None:
                 value = replacement
@@ -87,6 +90,24 @@ def _find(model: nn.Module, names: Sequence[str]) -> dict[str, HookPoint]:
 
 
 @contextmanager
+def hooked(hooks: Mapping[HookPoint, Hook]) -> Iterator[None]:
+    """Until the block ends, each hook is called with what this thread computes at its point."""
+    own = threading.get_ident()
+
+    def of_this_thread(hook: Hook) -> Hook:
+        return lambda value: hook(value) if threading.get_ident() == own else None
+
+    here = {point: of_this_thread(hook) for point, hook in hooks.items()}
+    for point, hook in here.items():
+        point.hooks.append(hook)
+    try:
+        yield
+    finally:
+        for point, hook in here.items():
+            point.hooks.remove(hook)
+
+
+@contextmanager
 def record(model: nn.Module, names: Sequence[str] | None = None) -> Iterator[Trace]:
     """Keep what passes the hook points (all, or those named), detached, until the block ends.
 
@@ -102,14 +123,8 @@ def record(model: nn.Module, names: Sequence[str] | None = None) -> Iterator[Tra
 
         return hook
 
-    hooks = {name: keep(name) for name in points}
-    for name, point in points.items():
-        point.hooks.append(hooks[name])
-    try:
+    with hooked({point: keep(name) for name, point in points.items()}):
         yield trace
-    finally:
-        for name, point in points.items():
-            point.hooks.remove(hooks[name])
 
 
 @contextmanager
@@ -146,11 +161,8 @@ def ablate(
             value[:, list(heads)] = new
         return value
 
-    point.hooks.append(hook)
-    try:
+    with hooked({point: hook}):
         yield
-    finally:
-        point.hooks.remove(hook)
 
 
 def own_modules(module: Module, made: dict[nn.Module, nn.Module] | None = None) -> Module:

@@ -1,6 +1,7 @@
 """Hooks see everything, change nothing by themselves, and patch what they are told to."""
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 
 import pytest
@@ -17,11 +18,13 @@ from tests.support.random_models import (
     random_model,
     seeds,
     sentences,
+    small_config,
     written,
 )
 from transformer.config import TransformerConfig
 from transformer.hooks import Trace, ablate, hook_points, record
 from transformer.model import MultiHeadAttention, Transformer
+from transformer.vocabulary import Vocabulary
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -198,3 +201,20 @@ def test_patching_from_another_input_carries_it_over(config: TransformerConfig, 
             if "cross_attention.keys" in name or "cross_attention.values" in name:
                 patches.enter_context(ablate(model, name, replacement=trace[name]))
         assert torch.equal(model(words, past), expected)
+
+
+def test_a_thread_neither_sees_nor_changes_what_another_computes() -> None:
+    model = random_model(small_config(Vocabulary("characters", "abcdef")), 0)
+    mine = sentences(model, 1, 3), written(model, 1, 3)
+    other = sentences(model, 1, 5), written(model, 1, 5)
+    name = "decoder.layers.0.cross_attention.weights"
+    untouched = model(*other)
+    with record(model) as trace, ablate(model, name):
+        model(*mine)
+        seen = dict(trace)
+        with ThreadPoolExecutor(1) as beside:
+            assert torch.equal(beside.submit(model, *other).result(), untouched)
+        assert seen.keys() == trace.keys() == hook_points(model).keys()
+        assert all(torch.equal(trace[point], seen[point]) for point in seen)
+        assert not torch.equal(model(*other), untouched)
+    assert not hooks_left(model)

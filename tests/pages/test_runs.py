@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from typing import Any
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -26,14 +27,16 @@ def open_runs(**query: str) -> AppTest:
 
 def shown(app: AppTest) -> list[dict[str, object]]:
     """The rows of the table as they were sent to the browser."""
-    [table] = [
-        data for block in app.get("bidi_component") if "rows" in (data := json.loads(sent(block)))
-    ]
-    return table["rows"]
+    [table] = [data for block in app.get("bidi_component") if "rows" in (data := sent(block))]
+    rows: list[dict[str, object]] = table["rows"]
+    return rows
 
 
-def sent(block: object) -> str:
-    return block.proto.json or "{}"  # type: ignore[attr-defined]
+def sent(block: object) -> dict[str, Any]:
+    """What a component draws: it comes in a list."""
+    found: dict[str, Any]
+    [found] = json.loads(block.proto.json or "[{}]")  # type: ignore[attr-defined]
+    return found
 
 
 def texts(app: AppTest) -> str:

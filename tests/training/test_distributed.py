@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,11 +48,17 @@ def config(dropout: float = 0.1, precision: str = "fp32", optimizer: str = "adam
 
 
 def torchrun_variables() -> dict[str, str]:
-    """What torchrun tells both of two processes."""
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        port = str(probe.getsockname()[1])
-    return {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": port}
+    """What torchrun tells both of two processes.
+
+    The port is none of those that the system gives to whoever asks for any: until the trainers
+    listen on it, another test might have got it.
+    """
+    port = 20_000 + os.getpid() % 10_000
+    while True:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("localhost", port))
+            return {"WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}
+        port += 1
 
 
 class Together:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from transformer.analysis.what_if import masked
-from transformer.hooks import Hook, hook_points
+from transformer.hooks import Hook, hook_points, hooked
 from transformer.model import Transformer
 
 
@@ -60,19 +60,12 @@ def saliency(
     entries = [
         f"{stack}.layers.0.self_attention_residual.before" for stack in ("encoder", "decoder")
     ]
-    hooks = {name: leaf(name) for name in entries}
-    for name, hook in hooks.items():
-        points[name].hooks.append(hook)
-    try:
-        with torch.enable_grad():
-            logits = model(source, read[:, : position + 1])
-            if rival is None:
-                rival = next(int(i) for i in logits[0, -1].topk(2).indices if i != token)
-            lead = logits[0, -1, token] - logits[0, -1, rival]
-            gradients = torch.autograd.grad(lead, [inputs[name] for name in entries])
-    finally:
-        for name, hook in hooks.items():
-            points[name].hooks.remove(hook)
+    with hooked({points[name]: leaf(name) for name in entries}), torch.enable_grad():
+        logits = model(source, read[:, : position + 1])
+        if rival is None:
+            rival = next(int(i) for i in logits[0, -1].topk(2).indices if i != token)
+        lead = logits[0, -1, token] - logits[0, -1, rival]
+        gradients = torch.autograd.grad(lead, [inputs[name] for name in entries])
     from_source, from_read = (
         (gradient * inputs[name]).sum(dim=-1)[0].detach().numpy()
         for gradient, name in zip(gradients, entries, strict=True)
