@@ -12,7 +12,7 @@ from tests.support.nursery import Nursery
 from tests.support.opened_pages import messages, open_page
 from tests.support.trainers import ended, no_trainer_left, tiny
 from transformer.runs import trash
-from transformer.runs.directory import ROOT, Run, Status, create_run, list_runs
+from transformer.runs.directory import ROOT, Run, Status, create_run, list_runs, note_change
 from transformer.tasks.presets import prepare
 
 NAME = "**bold** <b>x</b> =1 [a](http://b)"
@@ -112,6 +112,7 @@ def owned(app: AppTest, run: Run) -> None:
     token = app.session_state["proposed token"]
     about = run.about() | {"owner": hashlib.sha256(token.encode()).hexdigest()}
     (run.path / "about.json").write_text(json.dumps(about))
+    note_change()
 
 
 def test_a_run_on_own_pairs_is_private_until_it_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
