@@ -22,6 +22,7 @@ from tests.support.server import (  # noqa: E402
     settle,
     start_server,
     stop_server,
+    trained,
 )
 from transformer.runs.directory import list_runs  # noqa: E402
 
@@ -119,7 +120,7 @@ def decode_pictures(page: Page, url: str) -> None:
 
 def checkpoint_picture(page: Page, url: str) -> None:
     """A card at first glance, and where its parameters are."""
-    page.goto(f"{url}/checkpoints?checkpoint=sort")
+    page.goto(f"{url}/checkpoints?checkpoint=sort&card=parameters")
     expect(page.get_by_role("img", name="Encoder-decoder")).to_be_visible()
     expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
     picture(page, "checkpoints", 1600)
@@ -134,8 +135,7 @@ def main() -> None:
             page.goto(f"{server.url}/train?task={task}")
             settle(page)
             press_train(page, server)
-            expect(page.get_by_text("Saved.", exact=True)).to_be_visible(timeout=300_000)
-            settle(page)
+            trained(page, server)
         picture(page, "train", 1500)
         part(page, ".attention_timeline", "time_slider")
         runs = ",".join(run.id for run in list_runs(server.folder / "runs"))
