@@ -349,8 +349,8 @@ def _settings(choice: Choice) -> dict[str, Any]:
     changes: dict[str, Any] = {}
 
     def fields(part: str, names: list[str], drawn: bool) -> None:
-        start_from = choice.changes
-        changes.update(config_form(CONFIGS[part], base, start_from, names, key=key, drawn=drawn))
+        config, before = CONFIGS[part], choice.changes
+        changes.update(config_form(config, base, before, names, key=key, drawn=drawn))
 
     # Drawn when they are opened: thirty-eight widgets are half of what this page costs.
     with st.expander("Settings", key=SETTINGS, on_change="rerun") as first:
