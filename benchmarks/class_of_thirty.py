@@ -139,15 +139,19 @@ class Person:
             await self.ask(page, {**query, "run": self.run} if page == "train" else dict(query))
 
 
+def token_of(number: int) -> str:
+    """What tells a person's browser, the same one each time, from others."""
+    return random.Random(f"token {number}").randbytes(16).hex()
+
+
 @asynccontextmanager
 async def arrived(server: Server, number: int) -> AsyncIterator[Person]:
     """A person with a browser of their own, the same one each time, as long as they stay."""
     address = server.url.replace("http", "ws") + "/_stcore/stream"
-    token = f"workbench={random.Random(f'token {number}').randbytes(16).hex()}"
     async with connect(
         address,
         subprotocols=["streamlit"],  # type: ignore[list-item]
-        additional_headers={"Cookie": token, "Origin": server.url},
+        additional_headers={"Cookie": f"workbench={token_of(number)}", "Origin": server.url},
         max_size=None,
         open_timeout=PATIENCE,
     ) as socket:

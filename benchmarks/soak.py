@@ -23,7 +23,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.class_of_thirty import VIEWS, arrived, report
+from benchmarks.class_of_thirty import VIEWS, arrived, report, token_of
 from tests.support.checkpoint_files import make
 from tests.support.server import Server, start_server, stop_server
 from tests.support.trainers import end_runs
@@ -86,7 +86,7 @@ def in_folder(folder: Path) -> list[psutil.Process]:
 def bring(server: Server, number: int, content: bytes) -> list[str]:
     """A model of one's own is brought; what went wrong."""
     name = f"model{number}.safetensors"
-    with Visitor(server) as visitor:
+    with Visitor(server, token_of(number)) as visitor:
         visitor.open("checkpoints")
         visitor.bring(UPLOAD, name, content)
         found = visitor.seen.exceptions

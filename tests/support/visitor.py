@@ -35,16 +35,16 @@ class Seen:
 
 
 class Visitor:
-    """One session with a browser of its own."""
+    """One session with a browser of its own, or that of the token, which has been here before."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, token: str = "") -> None:
         self.url = server.url
         self.page, self.query = "", ""
         self.seen = Seen()
         with urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=PATIENCE) as answer:
             found = re.search("_streamlit_xsrf=([^;]+)", answer.headers.get("Set-Cookie", ""))
         self.xsrf = found[1] if found else ""
-        self.cookie = f"workbench={secrets.token_hex(16)}; _streamlit_xsrf={self.xsrf}"
+        self.cookie = f"workbench={token or secrets.token_hex(16)}; _streamlit_xsrf={self.xsrf}"
         self.entered = ExitStack()
         opening = connect(
             self.url.replace("http", "ws") + "/_stcore/stream",
