@@ -352,7 +352,7 @@ def _settings(choice: Choice) -> dict[str, Any]:
         config, before = CONFIGS[part], choice.changes
         changes.update(config_form(config, base, before, names, key=key, drawn=drawn))
 
-    # Drawn when they are opened: thirty-eight widgets are half of what this page costs.
+    # Drawn when they are opened: thirty-eight widgets are a third of what this page costs.
     with st.expander("Settings", key=SETTINGS, on_change="rerun") as first:
         if every["data"]:
             fields("data", every["data"], bool(first.open))
