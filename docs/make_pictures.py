@@ -142,7 +142,7 @@ def main() -> None:
         page.goto(f"{server.url}/runs?runs={runs}")
         expect(page.get_by_text("What differs in their settings")).to_be_visible()
         picture(page, "runs", 1500)
-        page.goto(server.url)
+        page.goto(f"{server.url}/?checkpoint=pronunciation&input=knight")
         expect(page.locator(".word_map .box").first).to_be_visible()
         picture(page, "overview")
         page.goto(f"{server.url}/attention?checkpoint=sort&input=workbench&head=cross.1.0")
