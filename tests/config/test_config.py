@@ -120,6 +120,8 @@ def test_fields_that_contradict_each_other(changes: dict[str, Any], named: list[
 def test_contradictions_in_training_and_data() -> None:
     with pytest.raises(ConfigError, match="warmup_steps = 0"):
         TrainingConfig(schedule="inverse-sqrt", warmup_steps=0)
+    with pytest.raises(ConfigError, match=r"weight_decay = 60: times the learning rate of 0.02"):
+        TrainingConfig(learning_rate=0.02, weight_decay=60.0)
     with pytest.raises(ConfigError, match=r"min_letters = 9.*max_letters = 3"):
         DataConfig(min_letters=9, max_letters=3)
 
@@ -279,7 +281,10 @@ def test_a_missing_field_is_named() -> None:
 def test_round_trip_of_every_field(kind: type[Config]) -> None:
     config = kind.from_dict(smallest(kind))
     plain = config.to_dict()
-    later = {TransformerConfig: LATER_FIELDS, TrainingConfig: {"fault": ""}}.get(kind, {})
+    later = {
+        TransformerConfig: LATER_FIELDS,
+        TrainingConfig: {"fault": "", "weight_decay": 0.0},
+    }.get(kind, {})
     assert list(plain) == [item.name for item in fields(kind) if item.name not in later]
     assert kind.from_dict(json.loads(json.dumps(plain))) == config
     for item in fields(kind):

@@ -202,6 +202,25 @@ def test_adam_is_that_of_pytorch_bit_for_bit() -> None:
             assert torch.equal(adam.state[one][key], value)
 
 
+def test_weight_decay_is_adamws_on_matrices_alone() -> None:
+    torch.manual_seed(1)
+    ours = [torch.randn(shape, requires_grad=True) for shape in ((5, 3), (7,))]
+    theirs = [parameter.detach().clone().requires_grad_() for parameter in ours]
+    how: dict[str, Any] = {"betas": (0.9, 0.98), "eps": 1e-9}
+    adam = Adam(ours, **how, decay=0.3)
+    groups: Any = [{"params": theirs[:1], "weight_decay": 0.3}, {"params": theirs[1:]}]
+    pytorch = torch.optim.AdamW(groups, weight_decay=0.0, lr=1e-2, **how)
+    for step in range(1, 5):
+        for parameters in (ours, theirs):
+            torch.manual_seed(step)
+            for one in parameters:
+                one.grad = torch.randn_like(one)
+        adam.step(1e-2)
+        pytorch.step()
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7)
+
+
 def test_no_trainer_imports_a_compiler(tmp_path: Path) -> None:
     """PyTorch's takes as long to import as PyTorch, and several of its parts ask for it."""
     flags = ["--steps=1", "--max-letters=2", "--d-model=8", "--num-heads=1", "--final-examples=2"]

@@ -74,6 +74,23 @@ def test_an_update_is_momentum_made_orthogonal_and_adam_for_the_rest() -> None:
         torch.testing.assert_close(left, right, rtol=1e-4, atol=1e-5)
 
 
+def test_weight_decay_takes_the_same_share_off_every_matrix() -> None:
+    """Off Muon's and off Adam's, whatever their gradients; not off gains and biases."""
+    config = made(optimizer="muon", weight_decay=0.5)[1]
+    model, other = fresh(config), fresh(config)
+    with_decay = optimizer_of(model, config.training)
+    without = optimizer_of(other, config.training.replace(weight_decay=0.0))
+    for one in (*model.parameters(), *other.parameters()):
+        one.grad = torch.full_like(one, 0.1)
+    before = weights(model)
+    with_decay.step(0.01)
+    without.step(0.01)
+    after, plain = weights(model), weights(other)
+    for name, weight in before.items():
+        taken = 0.01 * 0.5 * weight if weight.dim() > 1 else torch.zeros_like(weight)
+        torch.testing.assert_close(plain[name] - after[name], taken, rtol=1e-3, atol=1e-6)
+
+
 def test_a_setting_chooses() -> None:
     config = made(optimizer="muon")[1]
     model = fresh(config)

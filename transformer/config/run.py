@@ -58,6 +58,13 @@ class TrainingConfig(SelfValidating):
     adam_eps: float = setting(
         "Adam's ε.", default=1e-9, minimum=0.0, maximum=1e-2, above_minimum=True
     )
+    weight_decay: float = setting(
+        "How fast weights fall towards 0 by themselves: each update takes the learning rate times "
+        "this off every matrix, whatever its gradient (AdamW); biases and norms are left alone.",
+        default=0.0,
+        minimum=0.0,
+        maximum=100.0,
+    )
     label_smoothing: float = setting(
         "Share of the target probability spread over all tokens (section 5.4).",
         default=0.0,
@@ -124,12 +131,19 @@ class TrainingConfig(SelfValidating):
             raise ConfigError(
                 "warmup_steps = 0: the inverse-sqrt schedule needs at least 1 (the paper: 4,000)."
             )
+        if self.learning_rate * self.weight_decay >= 1:
+            raise ConfigError(
+                f"weight_decay = {self.weight_decay:g}: times the learning rate of "
+                f"{self.learning_rate:g} it must stay below 1, or an update takes more off a "
+                "weight than there is."
+            )
 
     def to_dict(self) -> dict[str, Any]:
-        """As in a run's file: a training without a fault does not speak of one."""
+        """As in a run's file: a training without a fault or decay does not speak of one."""
         plain = super().to_dict()
-        if not self.fault:
-            del plain["fault"]
+        for name in ("fault", "weight_decay"):
+            if not plain[name]:
+                del plain[name]
         return plain
 
 

@@ -39,15 +39,21 @@ def learning_rate(step: int, config: TrainingConfig) -> float:
 class Adam:
     """The optimiser of some parameters, in float32.
 
+    decay: what every update takes off each matrix first, times the rate (Loshchilov and Hutter,
+        2019). It is not the gradient of a penalty, which Adam would divide by its mean square.
     state: of each parameter that had an update, "step" (float32 []), and "exp_avg" and
         "exp_avg_sq" in its shape: the means of its gradients and of their squares.
     """
 
     def __init__(
-        self, parameters: Iterable[Tensor], betas: tuple[float, float], eps: float
+        self,
+        parameters: Iterable[Tensor],
+        betas: tuple[float, float],
+        eps: float,
+        decay: float = 0.0,
     ) -> None:
         self.parameters = list(parameters)
-        self.betas, self.eps = betas, eps
+        self.betas, self.eps, self.decay = betas, eps, decay
         self.state: dict[Tensor, dict[str, Tensor]] = {}
 
     def zero_grad(self) -> None:
@@ -69,6 +75,7 @@ class Adam:
         slots = [self.state[parameter] for parameter in moved]
         steps = [slot["step"] for slot in slots]
         torch._foreach_add_(steps, 1)
+        shrink(moved, rate * self.decay)
         torch._fused_adam_(
             moved,
             gradients,
@@ -84,6 +91,13 @@ class Adam:
             amsgrad=False,
             maximize=False,
         )
+
+
+def shrink(parameters: Sequence[Tensor], share: float) -> None:
+    """Take a share off every matrix among some parameters; biases and gains stay as they are."""
+    matrices = [one for one in parameters if one.dim() > 1]
+    if share and matrices:
+        torch._foreach_mul_(matrices, 1 - share)
 
 
 MOMENTUM = 0.95
@@ -126,6 +140,7 @@ class Muon:
         for shape, alike in by_shape.items():
             updates = orthogonal(torch.stack([self._direction(one) for one in alike]))
             updates *= -rate * LIKE_ADAM * max(shape) ** 0.5
+            shrink(alike, rate * self.others.decay)
             torch._foreach_add_(alike, list(updates.unbind()))
         self.others.step(rate)
 
@@ -181,6 +196,7 @@ def optimizer_of(model: nn.Module, config: TrainingConfig) -> Optimizer:
         [one for one in named.values() if one not in apart],
         (config.adam_beta1, config.adam_beta2),
         config.adam_eps,
+        config.weight_decay,
     )
     return Muon(matrices, adam) if matrices else adam
 

@@ -37,6 +37,7 @@ NAMES = {
     "adam_beta1": "Adam's β₁",
     "adam_beta2": "Adam's β₂",
     "adam_eps": "Adam's ε",
+    "weight_decay": "Weight decay",
     "label_smoothing": "Label smoothing",
     "gradient_clip": "Largest gradient norm",
     "until_loss": "Stop below the loss",
