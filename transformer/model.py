@@ -191,7 +191,7 @@ class Embedding(nn.Module):
         if config.position_layout == "learned":
             self.positions = nn.Parameter(torch.empty(config.max_length, config.d_model))
         else:
-            self.register_buffer("positions", sinusoids(config), persistent=False)
+            self.register_buffer("positions", fixed_positions(config), persistent=False)
 
     def forward(self, ids: Tensor, start: int = 0) -> Tensor:
         """[batch, position] -> [batch, position, d_model]; ``start`` is the first position."""
@@ -208,6 +208,16 @@ class Embedding(nn.Module):
 
 
 # --- Section 3.5: positional encoding ------------------------------------------------------
+
+
+def fixed_positions(config: TransformerConfig) -> Tensor:
+    """What is added without being learned: sinusoids, or zeros. [max_length, d_model]
+
+    Without positions the encoder sees a bag of tokens; the decoder has its causal mask.
+    """
+    if config.position_layout == "none":
+        return torch.zeros(config.max_length, config.d_model)
+    return sinusoids(config)
 
 
 def sinusoids(config: TransformerConfig) -> Tensor:

@@ -66,6 +66,9 @@ def by_formula(model: Transformer, source: list[int], read: list[int]) -> dict[s
             if config.position_layout == "learned":
                 rows.append(row + weights[f"{side}_embedding.positions"][position])
                 continue
+            if config.position_layout == "none":
+                rows.append(row)
+                continue
             for i in range(config.d_model // 2):
                 angle = position / 10000 ** (2 * i / config.d_model)
                 sine, cosine = (
@@ -147,7 +150,7 @@ def test_every_captured_weight_is_the_papers(depths: tuple[int, int], norm_first
         assert np.abs(weights.numpy() - expected[kind]).max() < 1e-6
 
 
-@pytest.mark.parametrize("layout", ["", "learned"])
+@pytest.mark.parametrize("layout", ["", "learned", "none"])
 @pytest.mark.parametrize("norm_first", [True, False])
 def test_the_reference_behind_the_trust_strip_is_the_papers_too(
     norm_first: bool, layout: str

@@ -31,6 +31,7 @@ BUNDLED = [
 VARIANTS: dict[str, dict[str, Any]] = {
     "post-norm": {"norm_first": False, "final_norm": False, "num_decoder_layers": 2},
     "learned": {"position_layout": "learned", "activation": "swish", "num_heads": 4},
+    "no positions": {"position_layout": "none", "norm_first": True},
     "unscaled": {"scale_embeddings": False, "output_bias": True, "num_encoder_layers": 2},
     "MarianMT's": {
         "norm_first": False,
@@ -160,6 +161,7 @@ def test_other_architectures_have_their_own_boxes(name: str) -> None:
     config = checkpoint.config
     parts = [box.part for box in boxes(config)]
     assert ("scale" in parts) == config.scale_embeddings
+    assert ("positions" in parts) == (config.position_layout != "none")
     first = [box.part for box in boxes(config) if box.stack == "encoder" and box.layer == 0]
     assert first[0] == ("norm" if config.norm_first else "queries")
     outside = {box.stack for box in boxes(config) if box.part == "norm" and box.layer is None}

@@ -50,6 +50,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "shared": {"share_embeddings": True},
     "shared-untied": {"share_embeddings": True, "tie_embeddings": False},
     "other": {"activation": "gelu", "position_layout": "halves", "scale_embeddings": False},
+    "none": {"position_layout": "none", "d_model": 9, "num_heads": 3},
     "learned": {"position_layout": "learned", "d_model": 9, "num_heads": 3},
     "framed": {"source_frame": "bos-eos"},
     "deep": {"num_encoder_layers": 3, "num_decoder_layers": 2, "dropout": 0.3},

@@ -33,7 +33,7 @@ def configs(draw: st.DrawFn) -> TransformerConfig:
         tie_embeddings=draw(st.booleans()),
         share_embeddings=shared,
         output_bias=draw(st.booleans()),
-        position_layout=draw(st.sampled_from(["interleaved", "learned"])),
+        position_layout=draw(st.sampled_from(["interleaved", "learned", "none"])),
         embedding_norm=draw(st.booleans()),
         decoder_d_ff=draw(st.sampled_from([0, 7])),
         attention_width=draw(st.sampled_from([0, 24])),

@@ -24,6 +24,7 @@ LAYOUTS: dict[str, dict[str, Any]] = {
     "pre-norm, gelu": {"activation": "gelu"},
     "marian": {"position_layout": "halves", "activation": "swish", "output_bias": True},
     "learned, deep": {"position_layout": "learned", "num_decoder_layers": 3},
+    "no positions": {"position_layout": "none"},
     "unscaled, tied": {"scale_embeddings": False, "tie_embeddings": True},
     **SWITCHED,
 }

@@ -62,7 +62,7 @@ def configs(draw: st.DrawFn, /, **fixed: Any) -> TransformerConfig:
         "final_norm": draw(st.booleans()),
         "activation": draw(st.sampled_from(["relu", "gelu", "swish"])),
         "output_bias": draw(st.booleans()),
-        "position_layout": draw(st.sampled_from(["interleaved", "learned"])),
+        "position_layout": draw(st.sampled_from(["interleaved", "learned", "none"])),
         "pad_id": pad_id,
         "bos_id": bos_id,
         "eos_id": eos_id,

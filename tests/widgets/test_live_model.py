@@ -145,6 +145,7 @@ def test_every_setting_of_a_model_is_followed(page: Page, tmp_path: Path) -> Non
     vocabulary = Vocabulary("words", ["one", "two", "three"])
     for changes in (
         {"norm_first": False, "position_layout": "learned", "tie_embeddings": False},
+        {"position_layout": "none", "activation": "swish"},
         {"share_embeddings": True, "scale_embeddings": False, "activation": "swish"},
         {"position_layout": "halves", "output_bias": True, "source_frame": "bos-eos"},
         {"final_norm": True, "norm_first": True, "source_frame": "none", "layer_norm_eps": 1e-3},

@@ -74,6 +74,8 @@ class Reference:
         vectors = rows * (math.sqrt(d_model) if self.config.scale_embeddings else 1.0)
         if self.config.position_layout == "learned":
             return vectors + self._number(f"{side}_embedding.positions")[: len(ids)]
+        if self.config.position_layout == "none":
+            return vectors
         angles = np.arange(len(ids))[:, None] / 10000 ** (np.arange(0, d_model, 2) / d_model)
         positions = np.empty((len(ids), d_model))
         if self.config.position_layout == "interleaved":

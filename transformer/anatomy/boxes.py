@@ -340,7 +340,9 @@ def _boxes(config: TransformerConfig) -> Iterator[Box]:
     )
     for side, stack, layers, sublayers in stacks:
         for part in INPUT:
-            if part != "scale" or config.scale_embeddings:
+            scaled = part != "scale" or config.scale_embeddings
+            placed = part != "positions" or config.position_layout != "none"
+            if scaled and placed:
                 yield Box(side, None, "", part)
         if config.embedding_norm:
             yield Box(side, None, "", "norm")

@@ -34,7 +34,7 @@ from transformer.errors import CheckpointError, ConfigError, VocabularyError
 from transformer.faults import plant_of_run
 from transformer.files import write_atomic
 from transformer.hooks import own_modules
-from transformer.model import Transformer, sinusoids
+from transformer.model import Transformer, fixed_positions
 from transformer.vocabulary import Vocabulary
 
 PROOF_TOKENS = 20
@@ -319,7 +319,7 @@ def assemble(config: TransformerConfig, tensors: Mapping[str, Tensor]) -> Transf
     if config.tie_embeddings:
         model.output.weight = model.target_embedding.tokens.weight
     if config.position_layout != "learned":
-        model.source_embedding.positions = sinusoids(config)
+        model.source_embedding.positions = fixed_positions(config)
         model.target_embedding.positions = model.source_embedding.positions
     return model.requires_grad_(False).eval()
 

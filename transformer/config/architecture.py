@@ -102,9 +102,9 @@ class TransformerConfig(SelfValidating):
     )
     position_layout: str = setting(
         "Positions as sines and cosines, interleaved as in the paper or all sines first (halves); "
-        "or as a learned table a side.",
+        "as a learned table a side; or none at all.",
         default="interleaved",
-        choices=("interleaved", "halves", "learned"),
+        choices=("interleaved", "halves", "learned", "none"),
     )
     output_bias: bool = setting("Add a learned bias to the logits.", default=False)
     layer_norm_eps: float = setting(
@@ -202,7 +202,7 @@ class TransformerConfig(SelfValidating):
                 f"num_heads = {self.num_heads}: must divide {name} = {self.inner_width} "
                 "without remainder."
             )
-        if self.d_model % 2 and self.position_layout != "learned":
+        if self.d_model % 2 and self.position_layout in ("interleaved", "halves"):
             raise ConfigError(
                 f"d_model = {self.d_model}: must be even, since positions use pairs of "
                 "sine and cosine."

@@ -58,6 +58,10 @@ def _softmaxed(model: Transformer) -> None:
     turn(model.output, Softmaxed)
 
 
+def _placed(config: TransformerConfig) -> bool:
+    return config.position_layout != "none"
+
+
 def _interleaved(config: TransformerConfig) -> bool:
     return config.position_layout == "interleaved"
 
@@ -83,6 +87,7 @@ FAULTS = (
         "causal mask.",
         remedy="Add the encoding to the embedding, in encoder and decoder.",
         plant=in_all(Embedding, NoPositions),
+        applies=_placed,
     ),
     Fault(
         name="positions-wrong-formula",

@@ -35,6 +35,14 @@ class Lit:
     said: str
 
 
+LAYOUTS = {
+    "interleaved": "sines and cosines",
+    "halves": "all sines before all cosines",
+    "learned": "a learned table a side",
+    "none": "not told apart: nothing is added",
+}
+
+
 def architecture_words(config: TransformerConfig) -> str:
     """What the picture shows, in sentences: its text alternative."""
     orders = {
@@ -61,7 +69,7 @@ def architecture_words(config: TransformerConfig) -> str:
         f"{', and of what enters each stack' if config.embedding_norm else ''}. "
         f"Vocabulary: {config.source_vocab_size:,} source and {config.target_vocab_size:,} target "
         f"tokens, {shared}; the output projection {tied}. "
-        f"Positions: {config.max_length:,}, sines and cosines."
+        f"Positions: {config.max_length:,}, {LAYOUTS[config.position_layout]}."
     )
 
 
@@ -168,8 +176,9 @@ def _embedding_norm(column: "_Column", config: TransformerConfig) -> None:
 
 def _positions(column: "_Column", config: TransformerConfig, name: str) -> None:
     column.arrow()
-    column.thin("", f"+ positions, up to {config.max_length:,}", name)
-    column.arrow()
+    if config.position_layout != "none":
+        column.thin("", f"+ positions, up to {config.max_length:,}", name)
+        column.arrow()
 
 
 def _sublayer(

@@ -72,7 +72,7 @@ def untrained_loss_bound(config: TransformerConfig) -> tuple[float, str]:
     """
     size, d = config.target_vocab_size, config.d_model
     embedding = 1.0 if config.scale_embeddings else 1 / d  # variance of an entry in the stream
-    positions = 1 / d if config.position_layout == "learned" else 0.5
+    positions = {"learned": 1 / d, "none": 0.0}.get(config.position_layout, 0.5)
     normed = config.norm_after("decoder") or not config.norms_first("decoder")
     # Without a norm every sub-layer adds to the stream, each at most about 1.
     sublayers = 2 * config.num_encoder_layers + 3 * config.num_decoder_layers

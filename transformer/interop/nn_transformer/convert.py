@@ -29,7 +29,7 @@ from transformer.interop.nn_transformer.name_mapping import (
     TARGET_POSITIONS,
 )
 from transformer.interop.nn_transformer.positions import as_table
-from transformer.interop.nn_transformer.questions import NONE, TABLE
+from transformer.interop.nn_transformer.questions import TABLE
 from transformer.interop.nn_transformer.rows import (
     ADDED,
     SILENCE,
@@ -129,9 +129,7 @@ def converted(tensors: Mapping[str, Tensor], choices: Choices, vocabularies: Sid
                 tensors[_of(sizes, role, BOTH)], rows, dtype
             )
         if config.position_layout == "learned":
-            made[f"{side}_embedding.positions"] = _positions(
-                tensors, sizes, side, config, choices, dtype
-            )
+            made[f"{side}_embedding.positions"] = _positions(tensors, sizes, side, config, dtype)
     for stack in (found.stacks.encoder, found.stacks.decoder):
         made |= _stack(tensors, stack, dtype)
     if not tied:
@@ -206,7 +204,6 @@ def _config(
     shared: bool,
     tied: bool,
 ) -> TransformerConfig:
-    table = choices.positions in (TABLE, NONE)
     encoder, decoder, ended = (
         found.stacks.encoder, found.stacks.decoder, found.stacks.ending_in_a_norm,
     )  # fmt: skip
@@ -237,7 +234,7 @@ def _config(
         tie_embeddings=tied,
         share_embeddings=shared,
         scale_embeddings=choices.scale_embeddings,
-        position_layout="learned" if table else choices.positions,
+        position_layout="learned" if choices.positions == TABLE else choices.positions,
         output_bias=OUTPUT_BIAS in sizes.names or bool(target.silent),
         layer_norm_eps=choices.layer_norm_eps,
         source_frame=choices.source_frame,
@@ -271,11 +268,8 @@ def _positions(
     sizes: Sizes,
     side: str,
     config: TransformerConfig,
-    choices: Choices,
     dtype: torch.dtype,
 ) -> Tensor:
-    if choices.positions == NONE:
-        return torch.zeros(config.max_length, config.d_model, dtype=dtype)
     name = _of(sizes, SOURCE_POSITIONS if side == "source" else TARGET_POSITIONS, POSITIONS)
     table = as_table(tensors[name], config.d_model)
     assert table is not None  # its shape was checked

@@ -195,6 +195,7 @@ class LiveModel {
     const { d_model: width, position_layout: layout } = this.config;
     const learned = this.tensors[`${name}.positions`];
     if (learned) return learned.subarray(place * width, (place + 1) * width);
+    if (layout === "none") return new Float64Array(width);
     const angle = (i) => place / 10000 ** ((2 * i) / width);
     return Float64Array.from({ length: width }, (_, j) => {
       if (layout === "interleaved") return j % 2 ? Math.cos(angle((j - 1) / 2)) : Math.sin(angle(j / 2));
