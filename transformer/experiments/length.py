@@ -9,8 +9,8 @@ from transformer.experiments.experiment import Experiment, Outcome, Settings
 from transformer.tasks import Pair, right_answer
 
 TASKS = ("reverse", "sort")
-TRAINED = 10
-LENGTHS = (4, 8, 10, 11, 12, 14, 16, 20)
+TRAINED = 12
+LENGTHS = (4, 8, 12, 13, 14, 16, 20)
 
 
 def run(settings: Settings) -> Iterator[float | Outcome]:
@@ -52,7 +52,7 @@ EXPERIMENT = Experiment(
     published="accuracy falls to about 0 soon beyond the trained lengths",
     what="Random words of 4 to 20 letters, to the bundled models that reverse and sort; both "
     f"learned from at most {TRAINED}.",
-    question="The model reverses every word of up to 10 letters. What about words of 20?",
+    question="The model reverses every word of up to 12 letters. What about words of 20?",
     options=("nearly all right", "about half right", "none right"),
     bands={
         "reverse, 8 letters": (0.95, 1.0),
