@@ -12,6 +12,7 @@ from pages.components.attention import (
     place,
     saliency,
     sides,
+    spare,
 )
 from pages.components.attention.checks import trust
 from pages.components.attention.sides import Shown
@@ -28,6 +29,7 @@ TABS: Mapping[str, Mapping[str, Panel]] = {
     "Patterns": {
         "look": ("All heads", patterns.panel),
         "cause": ("Switch heads off", ablation.panel),
+        "spare": ("Which can go", spare.panel),
     },
     "This number": {"number": ("Step by step", one_weight.panel)},
     "Saliency": {"evidence": ("Saliency and rollout", saliency.panel)},

@@ -11,6 +11,7 @@ from pages.components.decoding import (
     branches,
     comparison,
     errors,
+    lengths,
     lens,
     many_inputs,
     place,
@@ -45,7 +46,10 @@ TABS: Mapping[str, Mapping[str, Panel]] = {
         "lens": ("Lens", lens.panel),
         "what_if": ("What if", what_if.panel),
     },
-    "Errors": {"errors": ("Errors", errors.panel)},
+    "Errors": {
+        "errors": ("Wrong answers", errors.panel),
+        "lengths": ("By length", lengths.panel),
+    },
     "Many inputs": {"batch": ("Many inputs", many_inputs.panel)},
 }
 START_OVER = "Back to what the model writes by itself; your branch stays in the tree."

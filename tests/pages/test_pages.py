@@ -50,7 +50,7 @@ def test_every_bundled_checkpoint_answers_its_own_example(name: str, checkpoint:
     assert any(f"The model writes `{answer}`" in block.value for block in app.markdown)
 
 
-PANELS = ("look", "number", "cause", "evidence", "export")
+PANELS = ("look", "number", "cause", "spare", "evidence", "export")
 
 
 @pytest.mark.parametrize("compare", ["", "untrained", "checkpoint", "input"])

@@ -4,12 +4,14 @@ If weights on other source tokens give the same output, the map did not explain 
 Wallace, 2019); if the output falls apart, where the head looks is what the model goes by.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
-from transformer.analysis.heads import Head
+from transformer.analysis.heads import Head, all_heads
+from transformer.checkpoint import Checkpoint
+from transformer.decoding.steps import pad
 from transformer.hooks import ablate
 from transformer.model import Transformer
 
@@ -60,3 +62,25 @@ def changed_by_permuting(
             shares.append((after != before)[real].float().mean().item())
         changed[head] = sum(shares) / times
     return changed
+
+
+def changed_on(
+    checkpoint: Checkpoint, texts: Sequence[str], seed: int = 0, times: int = 5
+) -> Iterator[float | dict[Head, float]]:
+    """:func:`changed_by_permuting` for every head of cross-attention, on what the model writes.
+
+    Yields the share done, from 0 to 1, then the shares of tokens that change.
+    """
+    config, vocabulary = checkpoint.config, checkpoint.target_vocabulary
+    answers = checkpoint.answers(texts)
+    written = [[*vocabulary.encode(one.output), config.eos_id] for one in answers]
+    source = pad([checkpoint.source_ids(text) for text in texts], config.pad_id)
+    read = pad([[config.decoder_start_id, *row[:-1]] for row in written], config.pad_id)
+    heads = [head for head in all_heads(config) if head.kind == "cross"]
+    changed = dict[Head, float]()
+    for number, head in enumerate(heads):
+        changed |= changed_by_permuting(
+            checkpoint.model, source, read, pad(written, config.pad_id), [head], seed, times
+        )
+        yield (number + 1) / len(heads)
+    yield changed

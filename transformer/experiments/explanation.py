@@ -2,9 +2,7 @@
 
 from collections.abc import Iterator
 
-from transformer.analysis.heads import all_heads
-from transformer.analysis.permutation import changed_by_permuting
-from transformer.decoding.steps import pad
+from transformer.analysis.permutation import changed_on
 from transformer.experiments.bundled import examples, load
 from transformer.experiments.experiment import Experiment, Outcome, Settings, percent
 
@@ -20,22 +18,12 @@ def run(settings: Settings) -> Iterator[float | Outcome]:
     ranges = {}
     for number, name in enumerate(MODELS):
         checkpoint = load(name)
-        config, texts = checkpoint.config, examples(checkpoint, count, settings.seed)
-        answers = checkpoint.answers([pair.source for pair in texts])
-        written = [
-            [*checkpoint.target_vocabulary.encode(one.output), config.eos_id] for one in answers
-        ]
-        changed = changed_by_permuting(
-            checkpoint.model,
-            pad([checkpoint.source_ids(pair.source) for pair in texts], config.pad_id),
-            pad([[config.decoder_start_id, *row[:-1]] for row in written], config.pad_id),
-            pad(written, config.pad_id),
-            [head for head in all_heads(config) if head.kind == "cross"],
-            settings.seed,
-            times,
-        ).values()
-        ranges[name] = min(changed), max(changed)
-        yield (number + 1) / len(MODELS)
+        texts = [pair.source for pair in examples(checkpoint, count, settings.seed)]
+        for step in changed_on(checkpoint, texts, settings.seed, times):
+            if isinstance(step, dict):
+                ranges[name] = min(step.values()), max(step.values())
+            else:
+                yield (number + step) / len(MODELS)
     listed = ", ".join(
         f"{name} {percent(low, 1)} to {percent(high, 1)}" for name, (low, high) in ranges.items()
     )

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 import torch
 
+from transformer.analysis.gradients import layer_gradients
 from transformer.config import TransformerConfig
 from transformer.experiments.experiment import Experiment, Outcome, Settings
 from transformer.model import Transformer
-from transformer.training.loop import cross_entropy
+from transformer.training.batches import Batch
 
 DEPTHS = (2, 4, 6, 8, 12)
 STAYS = 0.7
@@ -34,12 +35,7 @@ def last_gradient(depth: int, norm_first: bool, seed: int) -> float:
     model = Transformer(config).eval()
     tokens = torch.randint(4, VOCABULARY, (SENTENCES, LENGTH))
     read = torch.cat([torch.ones(SENTENCES, 1, dtype=torch.long), tokens[:, :-1].flip(1)], dim=1)
-    logits = model.forward(tokens, read)
-    cross_entropy(logits, tokens.flip(1), config.pad_id).backward()
-    last = f"decoder.layers.{depth - 1}.feed_forward.outer.weight"
-    gradient = model.get_parameter(last).grad
-    assert gradient is not None
-    return gradient.norm().item()
+    return layer_gradients(model, Batch(tokens, read, tokens.flip(1)))["decoder"][-1]
 
 
 def run(settings: Settings) -> Iterator[float | Outcome]:

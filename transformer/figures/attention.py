@@ -251,6 +251,7 @@ def ranked_bars(
     title: str,
     value_title: str,
     reference: str,
+    head_title: str = "head switched off",
 ) -> go.Figure:
     """Horizontal bars in the order given, first on top, with a line at ``whole``."""
     figure = go.Figure(
@@ -261,7 +262,7 @@ def ranked_bars(
             orientation="h",
             marker={"color": HEADS[0]},
             customdata=[label(name) for name in names],
-            hovertemplate="without %{customdata}: %{x:.1f}<extra></extra>",
+            hovertemplate="%{customdata}: %{x:.1f}<extra></extra>",
         )
     )
     figure.add_vline(
@@ -272,7 +273,7 @@ def ranked_bars(
     )
     figure.update_xaxes(title=label(value_title), range=[0, 105])
     figure.update_yaxes(
-        title="head switched off",
+        title=head_title,
         **ticks(names),
         autorange="reversed",
     )

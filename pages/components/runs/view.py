@@ -8,6 +8,7 @@ import streamlit as st
 from pages.components.runs.actions import advised
 from pages.components.runs.controls import controls, trouble
 from pages.components.runs.goals import goals_panel, states
+from pages.components.runs.gradients import gradients_panel
 from pages.components.runs.hand_in import hand_in
 from pages.components.runs.health import checks_panel
 from pages.components.runs.samples import answers_view, errors_view, example_line
@@ -95,6 +96,7 @@ def evidence_view(run: Run) -> None:
             st.caption("The checks run by themselves when the run ends.")
         else:
             checks_panel(run, seen.checked)
+            gradients_panel(run)
     with settings:
         settings_table(seen.config)
         if known := compute.read(run.path):
