@@ -76,6 +76,19 @@ def hook_points(model: nn.Module) -> dict[str, HookPoint]:
     return {name: part for name, part in model.named_modules() if isinstance(part, HookPoint)}
 
 
+def is_hooked(model: nn.Module) -> bool:
+    """Whether anything hooked into a hook point of the model; asked before each search."""
+    waiting: list[nn.Module | None] = [model]
+    while waiting:
+        part = waiting.pop()
+        if part is None:
+            continue
+        if isinstance(part, HookPoint) and part.hooks:
+            return True
+        waiting += part._modules.values()  # named_modules would take four times as long
+    return False
+
+
 def _find(model: nn.Module, names: Sequence[str]) -> dict[str, HookPoint]:
     found = {}
     for name in names:

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from tests.support.checkpoint_files import wild_model
 from tests.support.random_models import SWITCHED
 from transformer.decoding.engines.engine import WIDEST, ModelSteps, StepDecoder, step_decoder
+from transformer.decoding.engines.few import BeamSteps
 from transformer.decoding.engines.fused import FIRST_ROOM, FastSteps
 from transformer.decoding.engines.int8 import int8_copy
 from transformer.decoding.engines.single import NumpySteps
@@ -60,6 +62,19 @@ def test_it_is_the_model(layout: str, seed: int) -> None:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @torch.inference_mode()
+def test_a_beam_alone_is_the_model(layout: str) -> None:
+    draw = random.Random(layout)
+    torch.manual_seed(len(layout))
+    model = model_of(layout, 0)
+    source = sources(model, 1, draw)
+    source = torch.cat([source, torch.full((1, 2), model.config.pad_id)], dim=1)
+    beam = draw.randint(2, 5)
+    assert BeamSteps.takes(model, source, beam)
+    walk_together(BeamSteps(model, source, beam), model, source, beam, draw)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@torch.inference_mode()
 def test_one_alone_is_the_model(layout: str) -> None:
     draw = random.Random(layout)
     torch.manual_seed(len(layout))
@@ -100,7 +115,7 @@ def test_whoever_hooked_into_the_model_gets_the_model() -> None:
     model = wild_model()
     source = torch.tensor([[4, 5, 3]])
     assert isinstance(step_decoder(model, source), NumpySteps)
-    assert isinstance(step_decoder(model, source, beam_size=2), FastSteps)
+    assert isinstance(step_decoder(model, source, beam_size=2), BeamSteps)
     assert isinstance(step_decoder(model, source.repeat(2, 1)), FastSteps)
     assert isinstance(step_decoder(int8_copy(model), source), FastSteps)
     assert isinstance(step_decoder(wild_model().bfloat16(), source), FastSteps)
@@ -122,14 +137,15 @@ def test_a_norm_that_divides_by_zero_is_named(sentences: int) -> None:
         list(greedy(model, torch.tensor([[4, 3]] * sentences)))
 
 
-@pytest.mark.parametrize("kind", [FastSteps, NumpySteps])
+@pytest.mark.parametrize("kind", [FastSteps, NumpySteps, partial(BeamSteps, beam_size=2)])
 @torch.inference_mode()
 def test_more_positions_than_there_are_is_an_error(
     kind: Callable[[Transformer, torch.Tensor], StepDecoder],
 ) -> None:
     model = wild_model(max_length=3)
     steps = kind(model, torch.tensor([[4, 3]]))
-    written = torch.full((1, 1, 1), model.config.decoder_start_id)
+    beam = 2 if isinstance(steps, BeamSteps) else 1
+    written = torch.full((1, beam, 1), model.config.decoder_start_id)
     for _ in range(3):
         steps.logits(written)
     with pytest.raises(ValueError, match="3 positions"):

@@ -26,8 +26,8 @@ from transformer.checkpoint.answers import CLOSE
 from transformer.config import TransformerConfig
 from transformer.decoding import beam_search, greedy, many
 from transformer.decoding.beam import Beam
-from transformer.decoding.many import Decoded, decode_many
-from transformer.decoding.steps import DROPPED_FROM, Strategy, pad
+from transformer.decoding.many import decode_many
+from transformer.decoding.steps import DROPPED_FROM, Decoded, Strategy, pad
 from transformer.decoding.strategies import GREEDY, Greedy, by_beam_size, decode
 from transformer.model import Transformer
 

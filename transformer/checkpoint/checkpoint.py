@@ -27,8 +27,8 @@ from transformer.checkpoint.layout import FLOAT_BYTES, Entry
 from transformer.checkpoint.probe import any_ids, make_probe, one_thread
 from transformer.checkpoint.weights import check_finite, read_weights
 from transformer.config import DataConfig, TransformerConfig
-from transformer.decoding.many import Decoded, Progress, decode_many
-from transformer.decoding.steps import Search, Strategy
+from transformer.decoding.many import Progress, decode_many
+from transformer.decoding.steps import Decoded, Search, Strategy
 from transformer.decoding.strategies import GREEDY, Greedy
 from transformer.errors import CheckpointError, ConfigError, VocabularyError
 from transformer.faults import plant_of_run

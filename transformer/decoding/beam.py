@@ -6,9 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from transformer.decoding.engines.engine import beam_steps, runs_fast
+from transformer.decoding.lean_beam import Candidates, paper_beam, pooled_beam
 from transformer.decoding.steps import (
     DROPPED_FROM,
     DecodingStep,
+    Outcomes,
     Strategy,
     length_penalty,
     normalised,
@@ -36,6 +39,16 @@ class Beam(Strategy):
     def __call__(self, model: Transformer, source: Tensor) -> Iterator[DecodingStep]:
         search = _pooled_search if self.kind(model) == "length" else _paper_search
         return search(self, model, source)
+
+    def _outcomes(self, model: Transformer, source: Tensor, few: float, margins: bool) -> Outcomes:
+        if not (self.cached and runs_fast(model, self.width)):
+            yield from super()._outcomes(model, source, few, margins)
+            return
+        steps = beam_steps(model, source, self.width)
+        limit, forced = self.limit(model), self.forces_end(model)
+        grow = Candidates(steps, model.config, limit, forced)
+        search = pooled_beam if self.kind(model) == "length" else paper_beam
+        yield from search(grow, self.size, self.alpha, limit, few=few, margins=margins)
 
     def kind(self, model: Transformer) -> str:
         """Which search that is of the two: "paper" or "length"."""

@@ -1,14 +1,13 @@
 """Many inputs at once: batched by length, what has ended dropped, what is done handed out."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import torch
-from torch import Tensor
 
 from transformer.config import TransformerConfig
-from transformer.decoding.steps import DecodingStep, Hypothesis, Search, Strategy, pad
+from transformer.decoding.steps import Decoded, Hypothesis, Search, Strategy, pad
 from transformer.decoding.strategies import GREEDY, decode
 from transformer.model import Transformer
 
@@ -34,18 +33,6 @@ class Progress(Generic[Result]):
     new: Mapping[int, Result]
 
 
-@dataclass(frozen=True)
-class Decoded:
-    """What was written for one input.
-
-    margin: how near the nearest decision was to falling otherwise, in log-probability (for a
-        beam, over the length penalty).
-    """
-
-    hypothesis: Hypothesis
-    margin: float
-
-
 def decode_many(
     model: Transformer,
     rows: Sequence[Sequence[int]],
@@ -59,9 +46,8 @@ def decode_many(
 
     Args:
         rows: ids of each input, ending in <eos>.
-        margins: whether they are asked for. Without them a search of one input, which has no
-            batch to leave, computes nothing besides its tokens, and there is nothing to see
-            before it is done; its margin is said to be inf.
+        margins: whether they are asked for; else they are said to be inf, and a search of one
+            input, which has no batch to leave, shows nothing before it is done.
     """
     alone = len(rows) == 1 and not margins
     if alone or not isinstance(strategy, Strategy):  # a function: how wide it is it does not say
@@ -71,19 +57,18 @@ def decode_many(
             yield Progress((place + 1) / len(rows), {place: Decoded(written, torch.inf)})
         return
     config = model.config
-    search = replace(strategy, drop_done=True)
     device = next(model.parameters()).device
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-    most = search.limit(model)
+    most = strategy.limit(model)
     work, done = sum(map(len, rows)), 0
     while order:
-        groups = list(_groups(order, rows, config, search.width, most, device.type))
+        groups = list(_groups(order, rows, config, strategy.width, most, device.type))
         order = []
         for group in groups:
             few = FEW * len(group) if len(groups) > 1 else 0
             source = pad([rows[i] for i in group], config.pad_id).to(device)
             left = dict(enumerate(group))
-            for found in _outcomes(search(model, source), config.eos_id, few):
+            for found in strategy.outcomes(model, source, few=few, margins=margins):
                 new = {left.pop(place): decoded for place, decoded in found.items()}
                 done += sum(len(rows[i]) for i in new)
                 yield Progress(done / work, new)
@@ -129,51 +114,3 @@ def _numbers(config: TransformerConfig, length: int, width: int, longest_output:
     cached = 2 * config.num_decoder_layers * config.inner_width * (length + longest_output)
     scores = (3 if config.length_penalty == "paper" else 5) * config.target_vocab_size
     return config.num_heads * length**2 + width * (cached + scores)
-
-
-def _outcomes(
-    steps: Iterable[DecodingStep], eos_id: int, few: float
-) -> Iterator[dict[int, Decoded]]:
-    """After each step what is done, by its place in the batch; the last ``few`` are left out."""
-    margins = torch.empty(0)
-    last: DecodingStep | None = None
-    for step in steps:
-        assert step.sentences is not None  # every search says these
-        if last is None:
-            margins = torch.full_like(step.total[:, 0], torch.inf)
-        elif len(step.sentences) < len(last.tokens):
-            yield _gone(last, set(step.sentences.tolist()), margins, eos_id)
-        if step.margin is None:
-            pass
-        elif len(step.sentences) == len(margins):
-            torch.minimum(margins, step.margin, out=margins)
-        else:
-            margins[step.sentences] = torch.minimum(margins[step.sentences], step.margin)
-        last = step
-        yield {}
-        if len(step.sentences) <= few:
-            return
-    assert last is not None  # every search yields at least one step
-    yield _gone(last, set(), margins, eos_id)
-
-
-def _gone(
-    last: DecodingStep, going: Collection[int], margins: Tensor, eos_id: int
-) -> dict[int, Decoded]:
-    """What those sentences of a step came to that do not go on."""
-    assert last.sentences is not None
-    places = {
-        place: sentence
-        for place, sentence in enumerate(last.sentences.tolist())
-        if sentence not in going
-    }
-    found = {}
-    beams = last.hypotheses(eos_id, list(places))
-    for sentence, beam, margin in zip(
-        places.values(), beams, margins[list(places.values())].tolist(), strict=True
-    ):
-        best, *others = sorted(beam, key=lambda one: (one.finished, one.score), reverse=True)
-        if others and others[0].finished == best.finished:
-            margin = min(margin, best.score - others[0].score)
-        found[sentence] = Decoded(best, margin)
-    return found

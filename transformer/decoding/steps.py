@@ -7,8 +7,8 @@ them and lets a person walk through them.
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -117,7 +117,7 @@ class DecodingStep:
         parts = zip(*(part[chosen].tolist() for part in beam), strict=True)
         return [
             [
-                Hypothesis(_up_to(eos_id, tokens), total, score, finished)
+                Hypothesis(up_to(eos_id, tokens), total, score, finished)
                 for tokens, total, score, finished in zip(*rows, strict=True)
                 if total != -math.inf  # a slot not in use
             ]
@@ -125,10 +125,25 @@ class DecodingStep:
         ]
 
 
-def _up_to(eos_id: int, tokens: list[int]) -> tuple[int, ...]:
+def up_to(eos_id: int, tokens: Sequence[int]) -> tuple[int, ...]:
     """The tokens as far as the first <eos>, which is the last of them."""
     return tuple(tokens[: tokens.index(eos_id) + 1] if eos_id in tokens else tokens)
 
+
+@dataclass(frozen=True)
+class Decoded:
+    """What was written for one input.
+
+    margin: how near the nearest decision was to falling otherwise, in log-probability (for a
+        beam, over the length penalty); inf where nobody asked.
+    """
+
+    hypothesis: Hypothesis
+    margin: float
+
+
+Outcomes = Iterator[Mapping[int, Decoded]]
+"""After every step of a search what is done and was not before, by its place in the batch."""
 
 Search = Callable[[Transformer, Tensor], Iterable["DecodingStep"]]
 """A :class:`Strategy`, or a function that yields steps for padded sources, such as ``greedy``."""
@@ -163,12 +178,30 @@ class Strategy(ABC):
     def __call__(self, model: Transformer, source: Tensor) -> Iterator[DecodingStep]:
         """Write outputs for some sources: padded ids, [batch, source]."""
 
+    @torch.inference_mode()
     def outputs(self, model: Transformer, source: Tensor) -> list[Hypothesis]:
-        """The best output of each sentence of a padded batch, [batch, source] ids.
+        """The best output of each sentence of a padded batch, [batch, source] ids."""
+        found: dict[int, Decoded] = {}
+        for new in self._outcomes(model, source, 0, margins=False):
+            found.update(new)
+        return [found[place].hypothesis for place in range(len(source))]
 
-        A strategy that can come to them without its steps, which are made for whoever looks, does.
+    @torch.inference_mode()
+    def outcomes(
+        self, model: Transformer, source: Tensor, *, few: float = 0, margins: bool = True
+    ) -> Outcomes:
+        """What becomes of each sentence of a padded batch, [batch, source] ids.
+
+        Args:
+            few: the search ends when so many are left, and says nothing of them.
+            margins: whether they are asked for.
         """
-        return outputs_of(self, model, source)
+        yield from self._outcomes(model, source, few, margins)
+
+    def _outcomes(self, model: Transformer, source: Tensor, few: float, margins: bool) -> Outcomes:
+        """As :meth:`outcomes`. A strategy that needs no steps for it, which are made for whoever
+        looks, makes none."""
+        yield from outcomes_of(replace(self, drop_done=True), model, source, few)
 
     def limit(self, model: Transformer) -> int:
         """Most tokens that will be generated."""
@@ -197,6 +230,53 @@ def outputs_of(search: Search, model: Transformer, source: Tensor) -> list[Hypot
     return [max(beam, key=lambda one: (one.finished, one.score)) for beam in found]
 
 
+def outcomes_of(search: Search, model: Transformer, source: Tensor, few: float = 0) -> Outcomes:
+    """What the steps of a search that drops what is done come to; the last ``few`` are left out."""
+    eos_id = model.config.eos_id
+    margins = torch.empty(0)
+    last: DecodingStep | None = None
+    for step in search(model, source):
+        assert step.sentences is not None  # every search says these
+        if last is None:
+            margins = torch.full_like(step.total[:, 0], torch.inf)
+        elif len(step.sentences) < len(last.tokens):
+            yield _gone(last, set(step.sentences.tolist()), margins, eos_id)
+        if step.margin is None:
+            pass
+        elif len(step.sentences) == len(margins):
+            torch.minimum(margins, step.margin, out=margins)
+        else:
+            margins[step.sentences] = torch.minimum(margins[step.sentences], step.margin)
+        last = step
+        yield {}
+        if len(step.sentences) <= few:
+            return
+    assert last is not None  # every search yields at least one step
+    yield _gone(last, set(), margins, eos_id)
+
+
+def _gone(
+    last: DecodingStep, going: Collection[int], margins: Tensor, eos_id: int
+) -> dict[int, Decoded]:
+    """What those sentences of a step came to that do not go on."""
+    assert last.sentences is not None
+    places = {
+        place: sentence
+        for place, sentence in enumerate(last.sentences.tolist())
+        if sentence not in going
+    }
+    found = {}
+    beams = last.hypotheses(eos_id, list(places))
+    for sentence, beam, margin in zip(
+        places.values(), beams, margins[list(places.values())].tolist(), strict=True
+    ):
+        best, *others = sorted(beam, key=lambda one: (one.finished, one.score), reverse=True)
+        if others and others[0].finished == best.finished:
+            margin = min(margin, best.score - others[0].score)
+        found[sentence] = Decoded(best, margin)
+    return found
+
+
 def length_penalty(length: int, alpha: float, kind: str = "paper") -> float:
     """((5 + length) / 6)^α: what beam search divides log-probabilities by.
 
@@ -222,14 +302,15 @@ def normalised(logits: Tensor, config: TransformerConfig, end: bool = False) -> 
     Raises:
         CheckpointError: the weights are finite, but what comes of them is not.
     """
+    if config.pad_in_output == "renormalised":
+        logits = logits.clone()  # nobody else's logits are changed
+        logits[..., config.pad_id] = -torch.inf
     log_probs = torch.log_softmax(logits, dim=-1)
     # One that is not a number makes all of its row so, and any sum with it.
     if math.isnan(log_probs.select(-1, 0).sum()):
         raise CheckpointError(OVERFLOWING)
-    if config.pad_in_output != "allowed":
+    if config.pad_in_output == "cut":
         log_probs[..., config.pad_id] = -torch.inf
-        if config.pad_in_output == "renormalised":
-            log_probs = torch.log_softmax(log_probs, dim=-1)
     if end:
         log_probs = torch.full_like(log_probs, -torch.inf)
         log_probs[..., config.eos_id] = 0.0

@@ -4,31 +4,31 @@ All run on a key-value cache and are batched over sentences. To add a strategy, 
 of :class:`Strategy` and give it a row on the Decode page (pages/components/decoding/strategies.py).
 """
 
-import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from transformer.config import SamplingConfig
 from transformer.decoding.beam import Beam
+from transformer.decoding.engines.engine import runs_fast
+from transformer.decoding.engines.fused import FastSteps
 from transformer.decoding.engines.single import NumpySteps
+from transformer.decoding.lean import many_paths, one_path
 from transformer.decoding.next_token import PLAIN, draw, next_token
 from transformer.decoding.steps import (
     DROPPED_FROM,
-    OVERFLOWING,
     DecodingStep,
     Hypothesis,
+    Outcomes,
     Search,
     Strategy,
     normalised,
     outputs_of,
 )
-from transformer.errors import CheckpointError
 from transformer.model import Transformer
 
 Choose = Callable[[int, Tensor, Tensor], Tensor]
@@ -53,6 +53,19 @@ class _OnePath(Strategy):
     def _margin(self, log_probs: Tensor) -> Tensor:
         """How far the choice is from falling otherwise, [batch]."""
         return torch.full_like(log_probs[:, 0], torch.inf)
+
+    def _lead(self, log_probs: Tensor, chosen: Tensor) -> Tensor:
+        """The same of tokens that were chosen, [batch]."""
+        return self._margin(log_probs)
+
+    def _outcomes(self, model: Transformer, source: Tensor, few: float, margins: bool) -> Outcomes:
+        if not (self.cached and runs_fast(model, self.width)):
+            yield from super()._outcomes(model, source, few, margins)
+            return
+        steps = FastSteps(model, source, self.width)
+        limit, forced = self.limit(model), self.forces_end(model)
+        choose, lead = self._chooser(model, len(source)), self._lead if margins else None
+        yield from many_paths(steps, model.config, limit, forced, self.prefix, choose, lead, few)
 
     @torch.inference_mode()
     def __call__(self, model: Transformer, source: Tensor) -> Iterator[DecodingStep]:
@@ -126,34 +139,17 @@ class Greedy(_OnePath):
         steps = self.engine(model, source) if len(source) == 1 else None
         if not isinstance(steps, NumpySteps):
             return super().outputs(model, source)
-        config, limit, forced = model.config, self.limit(model), self.forces_end(model)
-        token, written, total = config.decoder_start_id, list[int](), 0.0
-        while len(written) < limit and token != config.eos_id:
-            logits = steps.after(token)
-            if config.pad_in_output == "renormalised":
-                logits[config.pad_id] = -np.inf
-            with np.errstate(invalid="ignore"):
-                shifted = logits - logits.max()
-            log_sum = math.log(np.add.reduce(np.exp(shifted)))
-            if math.isnan(log_sum):
-                raise CheckpointError(OVERFLOWING)
-            if config.pad_in_output != "allowed":
-                shifted[config.pad_id] = -np.inf
-            last = forced and len(written) == limit - 1
-            if len(written) < len(self.prefix):
-                token = self.prefix[len(written)]
-            else:
-                token = config.eos_id if last else int(shifted.argmax())
-            if last:  # <eos> gets all the probability
-                total += 0.0 if token == config.eos_id else -math.inf
-            else:
-                total += float(shifted[token]) - log_sum
-            written.append(token)
-        return [Hypothesis(tuple(written), total, total, token == config.eos_id)]
+        limit, forced = self.limit(model), self.forces_end(model)
+        return [one_path(steps, model.config, limit, forced, self.prefix)]
 
     def _margin(self, log_probs: Tensor) -> Tensor:
         first, second = log_probs.topk(2).values.unbind(dim=1)
         return first - second
+
+    def _lead(self, log_probs: Tensor, chosen: Tensor) -> Tensor:
+        places = chosen[:, None]
+        others = log_probs.scatter(1, places, -torch.inf).amax(dim=1)
+        return log_probs.gather(1, places)[:, 0] - others
 
 
 @dataclass(frozen=True)

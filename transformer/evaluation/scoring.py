@@ -70,7 +70,7 @@ def evaluating(
     right = [False] * len(pairs)
     # As in training: what is still going on one token past the longest target is wrong anyway.
     search = replace(strategy, max_length=longest + 2)
-    for progress in decode_many(checkpoint.model, rows, search):
+    for progress in decode_many(checkpoint.model, rows, search, margins=False):
         for place, decoded in progress.new.items():
             output = checkpoint.target_vocabulary.decode(decoded.hypothesis.tokens)
             right[place] = task.is_right(pairs[place], output)

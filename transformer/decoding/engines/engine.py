@@ -1,9 +1,9 @@
 """The decoder, asked for one position after the other: what every search stands on.
 
-Three do the same work. :class:`ModelSteps` runs the model as ``model.py`` has it, with or without
+Four do the same work. :class:`ModelSteps` runs the model as ``model.py`` has it, with or without
 its cache, and so obeys every hook; it is the oracle. :class:`FastSteps` makes the same numbers, up
-to rounding, in a fraction of the operations; :class:`NumpySteps` does so in cheaper ones, for one
-hypothesis alone.
+to rounding, in a fraction of the operations; :class:`NumpySteps` does so in cheaper ones for one
+hypothesis alone, and :class:`BeamSteps` for those of one sentence.
 """
 
 from collections.abc import Sequence
@@ -12,9 +12,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from transformer.decoding.engines.few import BeamSteps
 from transformer.decoding.engines.fused import FastSteps
 from transformer.decoding.engines.single import NumpySteps
-from transformer.hooks import hook_points, record
+from transformer.hooks import is_hooked, record
 from transformer.model import Transformer
 
 ATTENTION = ("cross_attention", "self_attention")
@@ -62,16 +63,24 @@ def step_decoder(
     may compute something else, and what it computed before may not hold for the next position.
     Hooks are those of :mod:`hooks`; with PyTorch's own, ask for ``cached=False``.
     """
-    cached = cached and type(model) is Transformer
-    if (
-        cached
-        and beam_size <= WIDEST
-        and not any(point.hooks for point in hook_points(model).values())
-    ):
+    if cached and runs_fast(model, beam_size):
         if NumpySteps.takes(model, source, beam_size):
             return NumpySteps(model, source)
-        return FastSteps(model, source, beam_size)
+        return beam_steps(model, source, beam_size)
+    cached = cached and type(model) is Transformer
     return ModelSteps(model, source, beam_size, attention=attention, cached=cached)
+
+
+def beam_steps(model: Transformer, source: Tensor, beam_size: int) -> BeamSteps | FastSteps:
+    """The fast engine that a search of many hypotheses, or of many sentences, is made with."""
+    if BeamSteps.takes(model, source, beam_size):
+        return BeamSteps(model, source, beam_size)
+    return FastSteps(model, source, beam_size)
+
+
+def runs_fast(model: Transformer, beam_size: int) -> bool:
+    """Whether a fast engine computes what the model would, with nobody looking inside."""
+    return type(model) is Transformer and beam_size <= WIDEST and not is_hooked(model)
 
 
 class ModelSteps:

@@ -12,11 +12,12 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from transformer.decoding.engines.fused_cache import PastOfMany, PastOfOne
+from transformer.decoding.engines.fused_cache import PastOfMany, PastOfOne, Room
 from transformer.decoding.engines.fused_encoder import fast_encode
 from transformer.decoding.engines.fused_layers import (
     attend,
     feed_forward,
+    heads_of,
     linear,
     norm_of,
     residual,
@@ -29,22 +30,22 @@ FIRST_ROOM = 16
 
 
 class _Layer:
-    """One decoder layer, with the keys and values that its two attentions look at.
+    """One decoder layer, with the keys and values of the source.
 
     own_weights, cross_weights: of the last position, [batch·head, beam, key].
     """
 
-    def __init__(self, layer: DecoderLayer, encoded: Tensor, room: int) -> None:
+    def __init__(self, layer: DecoderLayer, encoded: Tensor, past: PastOfOne | PastOfMany) -> None:
         own, cross = layer.self_attention, layer.cross_attention
         self.heads, scale = own.num_heads, scale_of(own)
         self.norm_first = layer.self_attention_residual.norm_first
-        project = linear(own.query, own.key, own.value, scale=scale)
-        kind = PastOfOne if len(encoded) == 1 else PastOfMany
-        self.past = kind(project, self.heads, own.d_k, room, encoded)
+        self.past = past
+        self.project = linear(own.query, own.key, own.value, scale=scale)
         self.own_output = linear(own.output)
         self.own_norm = norm_of(layer.self_attention_residual.norm)
         self.cross_queries = linear(cross.query, scale=scale)
-        self.source = [part.flatten(0, 1).contiguous() for part in cross.project(encoded)]
+        keys, values = (part.flatten(0, 1).contiguous() for part in cross.project(encoded))
+        self.source = keys.mT, values
         self.cross_output = linear(cross.output)
         self.cross_norm = norm_of(layer.cross_attention_residual.norm)
         self.feed_forward = feed_forward(layer.feed_forward)
@@ -52,20 +53,18 @@ class _Layer:
         self.own_weights = self.cross_weights = encoded.new_empty(0)
 
     def __call__(
-        self, x: Tensor, used: int, ancestry: Tensor | None, source_mask: Tensor | None
+        self, x: Tensor, room: Room, ancestry: Tensor | None, source_mask: Tensor | None
     ) -> Tensor:
-        """One position more: [rows, d_model] -> [rows, d_model]; ``used`` slots are taken."""
+        """One position more: [rows, d_model] -> [rows, d_model]."""
 
         def self_attention(x: Tensor) -> Tensor:
-            queries, keys, values = self.past.extend(x, used)
-            mixed, self.own_weights = attend(queries, keys, values, self.heads, ancestry)
+            queries = self.past.extend(self.project, x, room)
+            mixed, self.own_weights = attend(queries, room.keys, room.values, self.heads, ancestry)
             return self.own_output(mixed)
 
         def cross_attention(x: Tensor) -> Tensor:
             keys, values = self.source
-            d_k = keys.size(2)
-            queries = self.cross_queries(x).view(len(keys) // self.heads, -1, self.heads, d_k)
-            queries = queries.transpose(1, 2).flatten(0, 1)
+            queries = heads_of(self.cross_queries(x), len(keys), self.heads)
             mixed, self.cross_weights = attend(queries, keys, values, self.heads, source_mask)
             return self.cross_output(mixed)
 
@@ -75,8 +74,8 @@ class _Layer:
 
     def keep(self, rows: Tensor) -> None:
         """Only these of batch·head: boolean."""
-        self.past.keep(rows)
-        self.source = [part[rows] for part in self.source]
+        keys, values = self.source
+        self.source = keys.mT[rows].mT, values[rows]
 
 
 class FastSteps:
@@ -95,9 +94,13 @@ class FastSteps:
         self.heads = model.config.num_heads
         self.embedding = model.target_embedding
         encoded, self.source_mask = fast_encode(model, source)
+        self.device, self.dtype = encoded.device, encoded.dtype
         room = min(FIRST_ROOM, model.config.max_length)
         layers = cast("Sequence[DecoderLayer]", model.decoder.layers)
-        self.layers = [_Layer(layer, encoded, room * beam_size) for layer in layers]
+        kind = PastOfOne if self.batch == 1 else PastOfMany
+        d_k = layers[0].self_attention.d_k
+        self.past = kind(len(layers), self.heads, d_k, room * beam_size, encoded)
+        self.layers = [_Layer(layer, encoded, self.past) for layer in layers]
         self.first_norm = norm_of(model.decoder.embedding_norm)
         self.norm = norm_of(model.decoder.norm)
         self.output = linear(model.output)
@@ -111,17 +114,21 @@ class FastSteps:
         return others.repeat(1, positions).expand(self.batch, -1, -1).contiguous()
 
     def logits(self, written: Tensor) -> Tensor:
+        return self.after(written[..., -1].flatten()).view(self.batch, self.beam, -1)
+
+    def after(self, tokens: Tensor) -> Tensor:
+        """The logits after these tokens of each hypothesis, [rows] -> [rows, vocabulary]."""
         embedding = self.embedding
-        tokens = embedding.tokens.weight[written[..., -1].flatten()]
-        x = self.first_norm(
-            tokens * embedding.scale + embedding.positional_encoding(self.length, 1)
-        )
+        position = embedding.positional_encoding(self.length, 1)
+        x = torch.add(position, embedding.tokens.weight[tokens], alpha=embedding.scale)
+        x = self.first_norm(x)
         used = self.length * self.beam
         ancestry = self._ancestry(used + self.beam)
-        for layer in self.layers:
-            x = layer(x, used, ancestry, self.source_mask)
+        rooms = self.past.rooms(used, self.beam)
+        for layer, room in zip(self.layers, rooms, strict=True):
+            x = layer(x, room, ancestry, self.source_mask)
         self.length += 1
-        return self.output(self.norm(x)).view(self.batch, self.beam, -1)
+        return self.output(self.norm(x))
 
     def _ancestry(self, slots: int) -> Tensor | None:
         """The mask of that many slots; one hypothesis alone needs none."""
@@ -150,6 +157,7 @@ class FastSteps:
     def keep(self, going: Tensor) -> None:
         self.batch = int(going.sum())
         rows = going.repeat_interleave(self.heads)
+        self.past.keep(rows)
         for layer in self.layers:
             layer.keep(rows)
         self.ancestry = self.ancestry[going]

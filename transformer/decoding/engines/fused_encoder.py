@@ -61,4 +61,4 @@ def _attention(
     parts = project(x).view(batch, -1, 3, heads, d_k)
     # [batch·head, source, d_k] each
     queries, keys, values = parts.permute(2, 0, 3, 1, 4).flatten(1, 2)
-    return output(attend(queries, keys, values, heads, mask)[0])
+    return output(attend(queries, keys.mT, values, heads, mask)[0])

@@ -65,6 +65,13 @@ def feed_forward(network: FeedForward) -> Function:
     return lambda x: outer(activation(inner(x)))
 
 
+def heads_of(x: Tensor, rows: int, heads: int) -> Tensor:
+    """[batch·query, head · d_k] -> [batch·head, query, d_k], which are so many ``rows``."""
+    if len(x) * heads == rows:  # one query a sentence, and nothing to move
+        return x.view(rows, 1, -1)
+    return x.view(rows // heads, -1, heads, x.size(1) // heads).transpose(1, 2).flatten(0, 1)
+
+
 def attend(
     queries: Tensor, keys: Tensor, values: Tensor, heads: int, mask: Tensor | None
 ) -> tuple[Tensor, Tensor]:
@@ -72,19 +79,21 @@ def attend(
 
     Args:
         queries: [batch·head, query, d_k]
-        keys, values: [batch·head, key, d_k]
+        keys: [batch·head, d_k, key]; values: [batch·head, key, d_k]
         mask: what is added to scores, [batch, query or 1, key].
 
     Returns:
         [batch·query, head · d_k] and the weights, [batch·head, query, key].
     """
     count, d_k = queries.shape[1:]
-    scores = torch.bmm(queries, keys.mT)
+    scores = torch.bmm(queries, keys)
     if mask is not None:
-        scores = (scores.view(-1, heads, count, keys.size(1)) + mask[:, None]).flatten(0, 1)
+        scores.view(-1, heads, count, keys.size(2)).add_(mask[:, None])
     weights = torch.softmax(scores, dim=-1)
-    mixed = torch.bmm(weights, values).view(-1, heads, count, d_k)
-    return mixed.transpose(1, 2).reshape(-1, heads * d_k), weights
+    mixed = torch.bmm(weights, values)
+    if count > 1:
+        mixed = mixed.view(-1, heads, count, d_k).transpose(1, 2).contiguous()
+    return mixed.view(-1, heads * d_k), weights
 
 
 def added_mask(allowed: Tensor, like: Tensor) -> Tensor | None:

@@ -7,6 +7,7 @@ Every function is of one vector, [width]; ``model.py`` is what one reads, and wh
 this to.
 """
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
@@ -55,7 +56,9 @@ def norm_of(norm: nn.Module) -> Function:
 
     def apply(x: Vector) -> Vector:
         y = x - x.dot(mean)
-        y *= 1 / np.sqrt(y.dot(y) / width + eps)
+        variance = y.dot(y) / width + eps
+        # Of one number Python takes the root in a tenth of NumPy's time, but divides by no zero.
+        y *= 1 / math.sqrt(variance) if variance > 0 else np.inf
         y *= gain
         y += bias
         return y

@@ -1,0 +1,267 @@
+"""The beam searches with nothing kept but what the outputs need: no step is made.
+
+What :mod:`beam` does step by step for whoever looks, hypothesis for hypothesis; the tests hold one
+to the other. Hypotheses are rows of small arrays, in NumPy, where a call costs a fraction of what
+it does in PyTorch; a token and a parent for each position say what they wrote.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from transformer.config import TransformerConfig
+from transformer.decoding.engines.few import BeamSteps
+from transformer.decoding.engines.fused import FastSteps
+from transformer.decoding.lean import numbers
+from transformer.decoding.steps import (
+    DROPPED_FROM,
+    Decoded,
+    Hypothesis,
+    Outcomes,
+    length_penalty,
+    normalised,
+    up_to,
+)
+
+Array = NDArray[Any]
+
+
+@dataclass
+class Written:
+    """What hypotheses wrote: for each position the token of each, and whom it grew from.
+
+    Both [sentence, hypothesis], of all sentences; those not computed any more are stale.
+    """
+
+    tokens: list[Array] = field(default_factory=list)
+    parents: list[Array] = field(default_factory=list)
+
+    def add(self, sentences: Array, count: int, tokens: Array, parents: Array) -> None:
+        for known, new in ((self.tokens, tokens), (self.parents, parents)):
+            whole = np.empty((count, new.shape[1]), np.int32)
+            whole[sentences] = new
+            known.append(whole)
+
+    def path(self, sentence: int, hypothesis: int, end: int | None = None) -> tuple[int, ...]:
+        """The tokens of a hypothesis as it stood after ``end`` positions; None is all so far."""
+        found = []
+        for position in reversed(range(len(self.tokens) if end is None else end)):
+            found.append(int(self.tokens[position][sentence, hypothesis]))
+            hypothesis = int(self.parents[position][sentence, hypothesis])
+        return tuple(reversed(found))
+
+
+class Candidates:
+    """The best continuations of all hypotheses of each sentence.
+
+    written: what they wrote, by the number of the sentence; sentences: those still computed.
+    """
+
+    def __init__(
+        self, steps: BeamSteps | FastSteps, config: TransformerConfig, limit: int, forced: bool
+    ) -> None:
+        self.steps, self.config = steps, config
+        self.last, self.forced = limit - 1, forced
+        self.written = Written()
+        self.count = steps.batch
+        self.sentences = np.arange(self.count)
+        self.tokens = np.full((self.count, steps.beam), config.decoder_start_id)
+        self.position = 0
+
+    def best(self, total: Array, count: int) -> tuple[Array, Array, Array]:
+        """Their log-probabilities, best first, whom they grow from, and the token: [rows, count].
+
+        Args:
+            total: of the hypotheses, [rows, beam]; -inf for one that must not grow.
+        """
+        steps, rows = self.steps, len(total)
+        logits = steps.after(torch.from_numpy(self.tokens.reshape(-1)).to(steps.device))
+        found = normalised(logits, self.config, self.forced and self.position == self.last)
+        found += torch.from_numpy(total.reshape(-1, 1)).to(found)
+        size = found.size(1)
+        values, places = found.view(rows, -1).topk(min(count, total.shape[1] * size))
+        parents, tokens = np.divmod(places.cpu().numpy(), size)
+        return numbers(values), parents, tokens
+
+    def go_on(self, parents: Array, tokens: Array) -> None:
+        """Each hypothesis is what number ``parents`` of its sentence was, and a token more."""
+        self.written.add(self.sentences, self.count, tokens, parents)
+        self.tokens = tokens
+        self.position += 1
+        if (parents != np.arange(parents.shape[1])).any():
+            self.steps.follow(torch.from_numpy(parents).to(self.steps.device))
+
+    def keep(self, going: Array) -> None:
+        """Only these sentences are computed any more: boolean, [rows]."""
+        self.steps.keep(torch.from_numpy(going).to(self.steps.device))
+        self.sentences, self.tokens = self.sentences[going], self.tokens[going]
+
+
+def paper_beam(
+    grow: Candidates, size: int, alpha: float, limit: int, *, few: float, margins: bool
+) -> Outcomes:
+    """:func:`beam._paper_search`: what ended stays in the beam and competes with what grows."""
+    rows, dtype = grow.count, numbers(torch.zeros(0, dtype=grow.steps.dtype)).dtype
+    total = np.full((rows, size), -np.inf, dtype)
+    total[:, 0] = 0.0  # all start alike, so only the first may grow at the first step
+    scores, finished = total.copy(), np.zeros((rows, size), bool)
+    margin, going = np.full(rows, np.inf), np.ones(rows, bool)
+    penalties = np.array([length_penalty(n, alpha) for n in range(limit + 1)], dtype)
+    slots = np.arange(size)
+    done: dict[int, Decoded] = {}
+    for position in range(limit):
+        # One more than is kept.
+        top, parents, tokens = grow.best(np.where(finished, -np.inf, total), size + 1)
+        ranked, ends = top / penalties[position + 1], tokens == grow.config.eos_id
+        if finished.any():  # those compete with what they were
+            top = np.concatenate([top, total], axis=1)
+            ended = np.where(finished, scores, -np.inf)
+            ranked = np.concatenate([ranked, ended], axis=1)
+            order = np.argsort(-ranked, axis=1, kind="stable")[:, : size + 1]
+            parts = (parents, slots), (tokens, grow.config.pad_id), (ends, finished)
+            parents, tokens, ends = (
+                np.concatenate([new, np.broadcast_to(old, total.shape)], axis=1)
+                for new, old in parts
+            )
+            top, ranked, parents, tokens, ends = (
+                np.take_along_axis(part, order, axis=1)
+                for part in (top, ranked, parents, tokens, ends)
+            )
+        if margins:
+            near = _difference(ranked[:, size - 1], ranked[:, size])
+            margin = np.where(going, np.minimum(margin, near), margin)
+        total, scores, finished = top[:, :size], ranked[:, :size], ends[:, :size]
+        grow.go_on(parents[:, :size], tokens[:, :size])
+        over = np.zeros(len(going), bool)
+        if finished.any():
+            # Log-probabilities only fall: the longest length gives a growing one its best score.
+            hope = np.where(finished, -np.inf, total).max(axis=1) / penalties[limit]
+            ended = np.where(finished, scores, -np.inf).max(axis=1)
+            over = going & (ended >= hope)
+            margin = np.where(over, np.minimum(margin, ended - hope), margin)
+        if position == limit - 1:
+            over = going
+        for row in np.flatnonzero(over).tolist():
+            sentence = int(grow.sentences[row])
+            # The best that ended, or the best that was cut where none has.
+            wanted = finished[row] if finished[row].any() else total[row] > -np.inf
+            best, *others = np.flatnonzero(wanted).tolist()
+            lead = float(scores[row, best] - scores[row, others[0]]) if others else np.inf
+            path = up_to(grow.config.eos_id, grow.written.path(sentence, best))
+            hypothesis = Hypothesis(
+                path, float(total[row, best]), float(scores[row, best]), bool(finished[row, best])
+            )
+            nearest = min(float(margin[row]), lead) if margins else np.inf
+            done[sentence] = Decoded(hypothesis, nearest)
+        going = going & ~over
+        left = np.count_nonzero(going)
+        if left <= few:
+            yield done
+            return
+        if len(going) - left < DROPPED_FROM * len(going):
+            yield {}
+            continue
+        yield done
+        done = {}
+        grow.keep(going)
+        total, scores, finished, margin = (
+            part[going] for part in (total, scores, finished, margin)
+        )
+        going = going[going]
+
+
+def pooled_beam(
+    grow: Candidates, size: int, alpha: float, limit: int, *, few: float, margins: bool
+) -> Outcomes:
+    """:func:`beam._pooled_search`: what ended leaves the beam for a pool of its own."""
+    rows, dtype = grow.count, numbers(torch.zeros(0, dtype=grow.steps.dtype)).dtype
+    stopping = grow.config.early_stopping
+    total = np.full((rows, size), -np.inf, dtype)
+    pool_scores, pool_total = total.copy(), total.copy()
+    pool_ended = np.zeros((rows, size), bool)
+    # Where each in the pool ended, whom it grew from, and its last token.
+    pool_last = np.zeros((rows, size, 3), np.int64)
+    total[:, 0] = 0.0  # all start alike, so only the first may grow at the first step
+    margin, going = np.full(rows, np.inf), np.ones(rows, bool)
+    done: dict[int, Decoded] = {}
+    for position in range(limit):
+        last = position == limit - 1
+        top, origin, token = grow.best(total, 2 * size + 1)
+        ends = token == grow.config.eos_id
+        penalty = length_penalty(position + 1, alpha, "length")
+        arriving = (ends | last)[:, :size] & going[:, None]
+        if arriving.any():
+            new = np.where(arriving, top[:, :size] / penalty, -np.inf).astype(dtype)
+            at = np.stack([np.full_like(origin, position), origin, token], axis=2)[:, :size]
+            everything = np.concatenate([pool_scores, new], axis=1)
+            kept = np.argsort(-everything, axis=1, kind="stable")[:, :size]
+            pool_scores = np.take_along_axis(everything, kept, axis=1)
+            pool_total, pool_ended = (
+                np.take_along_axis(np.concatenate([old, part[:, :size]], axis=1), kept, axis=1)
+                for old, part in ((pool_total, top), (pool_ended, ends))
+            )
+            pool_last = np.take_along_axis(
+                np.concatenate([pool_last, at], axis=1), kept[..., None], axis=1
+            )
+        if ends[:, : 2 * size].any():
+            open_first = np.argsort(ends[:, : 2 * size], axis=1, kind="stable")[:, :size]
+            total = np.where(ends, -np.inf, top).astype(dtype)
+            total, parents, tokens = (
+                np.take_along_axis(part, open_first, axis=1) for part in (total, origin, token)
+            )
+        else:
+            total, parents, tokens = top[:, :size], origin[:, :size], token[:, :size]
+        worst = pool_scores[:, -1]
+        if last:
+            over = going
+        elif stopping == "full":
+            over = going & (worst > -np.inf)
+        else:
+            length = limit if stopping == "never" and alpha > 0 else position + 1
+            hope = total[:, 0] / length_penalty(length, alpha, "length")
+            over = going & (hope <= worst)
+        if margins:
+            near = _difference(top[:, size - 1 : -1], top[:, size:]).min(axis=1) / penalty
+            if stopping != "full" and not last:
+                near = np.minimum(near, np.abs(_difference(hope, worst)))
+            margin = np.where(going, np.minimum(margin, near), margin)
+        for row in np.flatnonzero(over).tolist():
+            sentence = int(grow.sentences[row])
+            where, parent, final = pool_last[row, 0].tolist()
+            path = (*grow.written.path(sentence, parent, where), final)
+            ended = bool(pool_ended[row, 0])
+            score = float(pool_scores[row, 0])
+            # Of those that ended as well, or were cut as well, the next.
+            rivals = np.flatnonzero((pool_ended[row] == ended) & (pool_scores[row] > -np.inf))[
+                1:
+            ].tolist()
+            lead = score - float(pool_scores[row, rivals[0]]) if rivals else np.inf
+            nearest = min(float(margin[row]), lead) if margins else np.inf
+            done[sentence] = Decoded(
+                Hypothesis(path, float(pool_total[row, 0]), score, ended), nearest
+            )
+        going = going & ~over
+        left = np.count_nonzero(going)
+        if left <= few:
+            yield done
+            return
+        grow.go_on(parents, tokens)
+        if len(going) - left < DROPPED_FROM * len(going):
+            yield {}
+            continue
+        yield done
+        done = {}
+        grow.keep(going)
+        total, margin, pool_scores, pool_total, pool_ended, pool_last = (
+            part[going] for part in (total, margin, pool_scores, pool_total, pool_ended, pool_last)
+        )
+        going = going[going]
+
+
+def _difference(higher: Array, lower: Array) -> Array:
+    """How far apart two are; inf where one is a slot not in use."""
+    with np.errstate(invalid="ignore"):
+        return np.where(lower == -np.inf, np.inf, higher - lower)
