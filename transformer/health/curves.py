@@ -9,6 +9,7 @@ from transformer.config import RunConfig, TransformerConfig
 from transformer.health.finding import Finding
 from transformer.runs.goals import OverfitCheck
 from transformer.runs.metrics import Record, by_step, series
+from transformer.tasks.presets import PRESETS, defaults
 
 FAR = 10.0
 """A learning rate this many times the usual one is far off, if the curve is bad as well."""
@@ -169,14 +170,13 @@ def check_curve(curve: Curve, run: RunConfig, state: str) -> list[Finding]:
     """
     usual = (run.model.d_model * 4000) ** -0.5  # the paper's highest rate, section 5.3
     rate = max([rate for _, _, rate in curve.train], default=run.training.learning_rate)
-    far = rate / usual
-    compared = f"The rate went up to {rate:.2g}; {usual:.1g} is usual for d_model = "
-    compared += f"{run.model.d_model}" + (f", {far:.0f} times less" if far >= 2 else "")
+    aim, whose = _rate_to_aim_at(run, usual)
+    times = rate / aim
+    compared = f"The rate went up to {rate:.2g}; {aim:.1g} is {whose}"
+    compared += f", {times:.0f} times less" if times >= 2 else ""
     warmup = curve.warmup(run.training.warmup_steps)
     longer = f"lengthen the warm-up of {warmup} updates" if warmup else "give it a warm-up of 100"
-    lower = (
-        f"Lower it to about {min(usual, rate / 2):.1g} and train again. {compared}; or {longer}."
-    )
+    lower = f"Lower it to about {min(aim, rate / 2):.1g} and train again. {compared}; or {longer}."
     last = curve.train[-1][0] if curve.train else 0
     if state == "diverged":
         finite = Finding(
@@ -194,14 +194,29 @@ def check_curve(curve: Curve, run: RunConfig, state: str) -> list[Finding]:
         if curve.train
         else "No update has been recorded yet.",
     )
-    return [finite, _learning(curve, run, usual, lower, compared), _overfitting(curve, run)]
+    return [finite, _learning(curve, run, usual, aim, lower, compared), _overfitting(curve, run)]
 
 
-def _learning(curve: Curve, run: RunConfig, usual: float, lower: str, compared: str) -> Finding:
+def _rate_to_aim_at(run: RunConfig, usual: float) -> tuple[float, str]:
+    """The highest rate to advise, and whose it is: the preset's, which may be of an optimizer that
+    takes other rates than the paper's; the paper's where a person has changed what it depends on.
+    """
+    if run.preset in PRESETS:
+        theirs = defaults(run.data.task, run.preset)
+        same = theirs["d_model"] == run.model.d_model
+        if same and theirs["optimizer"] == run.training.optimizer:
+            return float(theirs["learning_rate"]), "the preset's"
+    return usual, f"usual for d_model = {run.model.d_model}"
+
+
+def _learning(
+    curve: Curve, run: RunConfig, usual: float, aim: float, lower: str, compared: str
+) -> Finding:
     """The curve against its baselines after the warm-up.
 
     Args:
-        usual: the usual highest learning rate.
+        usual: the paper's highest learning rate, by which this one is judged.
+        aim: the rate to advise.
         lower, compared: what to do about a rate that is too high, and the numbers for that.
     """
     far = max([rate for _, _, rate in curve.train], default=run.training.learning_rate) / usual
@@ -257,8 +272,8 @@ def _learning(curve: Curve, run: RunConfig, usual: float, lower: str, compared: 
             "warning",
             f"{'The learning rate is too low: h' if far < 1 / FAR else 'H'}ardly better than "
             f"guessing by frequency. {said}; {guessing}.",
-            f"Raise it to about {usual:.1g} and train again. It is {1 / far:.0f} times less than "
-            "usual."
+            f"Raise it to about {aim:.1g} and train again. It is {aim / (far * usual):.0f} "
+            "times less."
             if far < 1 / FAR
             else "Train longer. If it stays there, see whether the source is read, and try a "
             "larger model or another learning rate.",
