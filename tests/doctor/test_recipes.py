@@ -1,7 +1,7 @@
-"""36 recipes of hand-written models, and three more hands kept apart: none that is right is called
-wrong, and what departs is named at its place.
+"""36 recipes of hand-written models, three more hands kept apart, and twenty strangers': none that
+is right is called wrong, and what departs is named at its place.
 
-``python -m tests.doctor.test_recipes`` prints both scores.
+``python -m tests.doctor.test_recipes`` prints the scores.
 """
 
 import re
@@ -15,9 +15,12 @@ from torch.nn import functional as F
 from tests.support.apart_models import APART, apart
 from tests.support.own_models import own
 from tests.support.recipes import RECIPES, recipe
+from tests.support.strangers import HARMLESS, STRANGERS, stranger
 from transformer.doctor import doctor
 from transformer.doctor.report import Report
 
+USUAL = ("chunked", "dict_hf", "merge", "rmsnorm", "sdpa", "wrapped")
+"""The strangers that run in the suite: those that were not told right at first."""
 QUICK = 6
 """One in so many runs in the suite; the others under the long mark."""
 
@@ -43,6 +46,8 @@ def looked_at(name: str) -> tuple[Report, tuple[str, ...]]:
     if name in RECIPES:
         switches, expected = RECIPES[name]
         return doctor(recipe(**switches)), expected
+    if name in STRANGERS:
+        return doctor(stranger(name)), STRANGERS[name]
     hand, switches, expected = APART[name]
     return doctor(apart(hand, **switches)), expected
 
@@ -61,6 +66,16 @@ def test_what_departs_is_named_and_nothing_else(name: str) -> None:
         site = departure.site
         assert site is not None
         assert site.file in ("recipes.py", "apart_models.py")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.long] * (name not in USUAL)) for name in STRANGERS],
+)
+def test_strangers_are_told_what_departs_and_nothing_else(name: str) -> None:
+    report, expected = looked_at(name)
+    assert agrees(report, expected), report.text()
+    assert report.passed == (not expected or name in HARMLESS)
 
 
 def trained(model: nn.Module, updates: int) -> nn.Module:
@@ -92,8 +107,9 @@ def test_a_model_of_the_papers_size_is_equal(style: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Both scores: the recipes, in use while the doctor was mended, and the hands kept apart."""
-    for title, names in (("in use while writing", RECIPES), ("kept apart", APART)):
+    """The scores: of the recipes, of the hands kept apart, and of the strangers."""
+    every = (("in use while writing", RECIPES), ("kept apart", APART), ("strangers", STRANGERS))
+    for title, names in every:
         missed = []
         for name in names:
             report, expected = looked_at(name)

@@ -453,13 +453,20 @@ def _role(name: str, ids_before: int) -> str:
 def _arguments(function: Any, values: Any, optional: bool) -> dict[str, Any]:
     """Arguments by the names a function gives them; None if one is of no known role."""
     given, count = [], 0
-    for name, parameter in inspect.signature(function).parameters.items():
+    parameters = inspect.signature(function).parameters
+    asked = [n for n, p in parameters.items() if p.default is p.empty]
+    missing = {"source", "target"} - {_role(n, place) for place, n in enumerate(asked)}
+    for name, parameter in parameters.items():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
         role = _role(name, count)
         needed = parameter.default is parameter.empty
-        if not needed and not (optional and role.split()[0] in ("mask", "pad")):
+        wanted = optional and role.split()[0] in ("mask", "pad")
+        if role in missing and role in values:  # forward(input_ids=None, ...)
+            wanted = wanted or not any(x in name.lower() for x in ("embed", "label"))
+        if not needed and not wanted:
             continue
+        missing.discard(role)
         count += role in ("source", "target")
         if role not in values:
             raise CaptureError(f"nothing is known to give for its argument {name!r}")
@@ -485,7 +492,8 @@ def _ways(model: nn.Module, pad_id: Any) -> Iterator[Any]:
                 made.update(source=source.T, target=target.T)
             else:
                 made = values(form, source, target)
-            return model(**_arguments(model.forward, made, optional))
+            given = _arguments(_signed(model).forward, made, optional)
+            return model(**given) if _takes_names(model) else model(*given.values())
 
         return call
 
@@ -527,8 +535,28 @@ def _ways(model: nn.Module, pad_id: Any) -> Iterator[Any]:
             yield f"encode and decode, masks {form}", halves(form)
 
 
+def _kinds(model: nn.Module) -> set[Any]:
+    return {p.kind for p in inspect.signature(model.forward).parameters.values()}
+
+
+def _signed(model: nn.Module) -> nn.Module:
+    """The module whose forward names its arguments: the model's own, or what it is a wrapper of."""
+    several = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
+    for _ in range(4):
+        inside = list(model.children())
+        if len(inside) != 1 or not _kinds(model) <= several:
+            break
+        model = inside[0]
+    return model
+
+
+def _takes_names(model: nn.Module) -> bool:
+    """Whether arguments may be given by name: not to a wrapper's ``forward(*inputs)``."""
+    return _kinds(model) != {inspect.Parameter.VAR_POSITIONAL}
+
+
 def _takes_masks(model: nn.Module) -> bool:
-    roles = [_role(n, 0) for n in inspect.signature(model.forward).parameters]
+    roles = [_role(n, 0) for n in inspect.signature(_signed(model).forward).parameters]
     return any(role.split()[0] in ("mask", "pad") for role in roles)
 
 

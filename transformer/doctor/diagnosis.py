@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from transformer.doctor.attentions import Attention
 from transformer.doctor.checks import Check, checks_of
 from transformer.doctor.comparison import EQUAL, Distance, First, Prints, distance, first_difference
 from transformer.doctor.flow import Detour, detours, hidden_keys
@@ -17,11 +16,11 @@ from transformer.doctor.reading import Reading, read
 from transformer.doctor.recording import Recording, Site
 from transformer.doctor.reference import Reference, build
 from transformer.doctor.stems import Unmapped
-from transformer.doctor.told import Departure, told
+from transformer.doctor.told import Departure, of_heads, told, why_nothing_is_lost
 from transformer.errors import ConfigError
 from transformer.faults import FAULTS, IN_MODEL, plant
 from transformer.hooks import own_modules
-from transformer.model import Decoder, Encoder, LayerNorm, Transformer
+from transformer.model import Decoder, Encoder, LayerNorm, ResidualConnection, Transformer
 
 NOT_READABLE = (AssertionError, AttributeError, IndexError, KeyError, OverflowError, RuntimeError,
                 TypeError, ValueError, ZeroDivisionError)  # fmt: skip
@@ -142,7 +141,7 @@ def _judge(found: Diagnosis) -> None:
         found.departures += [_departure(found, name, "proven", shown) for name in ordered]
     found.departures += hidden
     if not proven:
-        base = reference.model
+        base = planted(reference, shown) or reference.model
         found.first = first_difference(base, recording, Prints(recording))
         _unproven(found, shown, others)
     if reference.positions and all(d.fault != "positions-wrong-formula" for d in found.departures):
@@ -175,6 +174,9 @@ def planted(reference: Reference, names: list[str]) -> Transformer | None:
         right = isinstance(module, LayerNorm) and not vars(module).get("kinds", True)
         if right and any(name.startswith("layer-norm-") for name in names):
             module.__class__ = LayerNorm  # this one is right in theirs
+        right = isinstance(module, ResidualConnection) and not vars(module).get("adds_late", True)
+        if right and "residual-after-norm" in names and "no-residual" not in names:
+            module.__class__ = ResidualConnection
     if "layers-reuse-input" in names and reference.reused == ["decoder"]:
         faulty.encoder.__class__ = Encoder
     if "layers-reuse-input" in names and reference.reused == ["encoder"]:
@@ -289,11 +291,9 @@ def _departure(found: Diagnosis, name: str, certainty: str, shown: list[str]) ->
         f"Planted in {alone}our model with your weights it gives your logits on all "
         f"{len(found.distance.of)} probes, to {found.distance.largest:.1e} of their spread."
     )
-    if name == "unscaled-embeddings":
-        spread = float(reading.source.tokens.std())
-        if 0.4 < spread < 2.5:
-            evidence += f" Your entries have a deviation of {spread:.2g}, so nothing is lost."
-            return Departure(name, place.name, certainty, evidence, True, place.site)
+    if name == "unscaled-embeddings" and (unhurt := why_nothing_is_lost(reading)):
+        evidence += f" {unhurt}"
+        return Departure(name, place.name, certainty, evidence, True, place.site)
     return Departure(name, place.name, certainty, evidence, fault.harmless, place.site)
 
 
@@ -315,28 +315,25 @@ def _unproven(found: Diagnosis, shown: list[str], others: list[Detour]) -> None:
     cut = next((detour for detour in others if detour.where == "output projection"), None)
     if cut is not None:
         broken = [check for check in broken if check.fault != "cross-attention-reads-decoder"]
-    if _askew(reading) and "heads-split-by-view" not in shown:
+    askew = of_heads(reading) if "heads-split-by-view" not in shown else None
+    if askew is not None:
         # Numbers of other positions and sentences get in: what the checks see follows from it.
-        found.departures.append(_of_heads(reading))
+        found.departures.append(askew)
         broken = []
     if found.distance.largest > EQUAL and _with_padding_alone(found.distance):
         broken = []
-        place = place_of("no-source-padding-mask", reading)
-        said = (
-            "Without padding your logits are the paper's, with padding they are not, and no mask "
-            "that is merely missing explains it: other keys are hidden than those of padding, "
-            "such as another sentence's, where a mask is repeated for the heads in another order."
-        )
-        where = "encoder self-attention.mask"
-        found.departures.append(Departure("other", where, "likely", said, False, place.site))
+        found.departures.append(_hides_otherwise(reading))
     names = dict.fromkeys([*shown, *(check.fault for check in broken)])
     for name in names:
         if name in FAULTS:
             place = place_of(name, reading, _scope(reference, name))
             evidence = next((c.sentence for c in broken if c.fault == name), "")
             evidence = evidence or "Your operations show it, and something else differs too."
+            unhurt = why_nothing_is_lost(reading) if name == "unscaled-embeddings" else ""
+            harmless = FAULTS[name].harmless or bool(unhurt)
+            evidence += f" {unhurt}" if unhurt else ""
             found.departures.append(
-                Departure(name, place.name, "likely", evidence, FAULTS[name].harmless, place.site)
+                Departure(name, place.name, "likely", evidence, harmless, place.site)
             )
     flows = {"layers-reuse-input", "cross-attention-reads-decoder", "residual-after-norm"}
     told_of = ([] if cut is None else [cut]) if flows & set(names) else others[:1]
@@ -360,20 +357,23 @@ def _unproven(found: Diagnosis, shown: list[str], others: list[Detour]) -> None:
         found.problem_site = _site_near(found.recording, first.event)
 
 
-def _askew(reading: Reading) -> bool:
-    """Whether the rows of some head are not the positions of one sentence in order."""
-    parts = [s.part for s in reading.sublayers if isinstance(s.part, Attention)]
-    rows = {"queries", "keys", "values"}
-    return any(not rows <= part.straight and "batch" not in part.straight for part in parts)
-
-
-def _of_heads(reading: Reading) -> Departure:
-    place = place_of("heads-split-by-view", reading)
+def _hides_otherwise(reading: Reading) -> Departure:
+    """What is said of a model that is the paper's until something is padded."""
+    place = place_of("no-source-padding-mask", reading)
+    if not np.isfinite(reading.recording.probes["padded"].logits).all():
+        said = (
+            "Without padding your logits are the paper's, with padding they are NaN: whole rows of "
+            "scores are hidden with -inf, and their softmax is 0/0. The mask hides padding on the "
+            "axis of the queries, in the encoder's attention or in the decoder's."
+        )
+        name = "padding-mask-on-queries"
+        return Departure(name, place.name, "likely", said, False, place.site)
     said = (
-        "A head's rows are not the positions of one sentence in order: heads are split by a "
-        "reshape over the wrong axes."
+        "Without padding your logits are the paper's, with padding they are not, and no mask that "
+        "is merely missing explains it: other keys are hidden than those of padding, such as "
+        "another sentence's, where a mask is repeated for the heads in another order."
     )
-    return Departure("heads-split-by-view", place.name, "likely", said, False, place.site)
+    return Departure("other", "encoder self-attention.mask", "likely", said, False, place.site)
 
 
 def _with_padding_alone(away: Distance) -> bool:

@@ -83,7 +83,7 @@ class Graph:
                         if not users or users[-1] != event.number:
                             users.append(event.number)
         self._labels: dict[int, Array] = {}
-        self._end = time.monotonic() + MOST_SECONDS
+        self._end = time.thread_time() + MOST_SECONDS
 
     def check_time(self) -> None:
         """Called by whatever is asked often: a file may be made so that reading it never ends.
@@ -91,7 +91,7 @@ class Graph:
         Raises:
             TooLong: it has taken too long.
         """
-        if time.monotonic() > self._end:
+        if time.thread_time() > self._end:
             raise TooLong(
                 f"Reading this capture takes more than {MOST_SECONDS} s. Build the model with "
                 "fewer layers; two of each kind are enough."
@@ -355,9 +355,14 @@ class Graph:
             return nothing
         if self.is_product(event) or self.is_linear(event):
             return self._product_labels(event, nothing)
-        main = self.main(event)
-        if main is not None:
-            return self._read_labels(main).reshape(event.shape)
+        full = self.full(event)
+        if full:  # what mixes positions may be added to what does not, or the other way round
+            labels = self._read_labels(full[0]).reshape(event.shape)
+            for read in full[1:]:
+                if (labels == UNKNOWN).any():
+                    other = self._read_labels(read).reshape(event.shape)
+                    labels = np.where(labels == UNKNOWN, other, labels)
+            return labels
         data = self.data(event)
         if data and event.op.split(".")[0] in STATISTICS:
             labels = self._read_labels(data[0])

@@ -150,6 +150,29 @@ class Norms:
                             yield value
 
 
+def without_mean(graph: Graph) -> int:
+    """The first operation that divides vectors by their root mean square, and subtracts no mean;
+    0 if there is none."""
+    for event in graph.events:
+        full = graph.full(event) if event.op in SCALING else []
+        if len(full) != 1 or len(graph.data(event)) != 2 or not event.shape:
+            continue
+        of = graph.events_of(full[0])
+        x = graph.recording.value(of[0]) if len(of) == 1 else np.empty(0)
+        width, y = event.shape[-1], graph.recording.value(event.number)
+        if x.size != y.size or width < 2:
+            continue
+        x, y = x.reshape(-1, width), y.reshape(-1, width)
+        size = np.sqrt((x**2).mean(-1, keepdims=True))
+        if np.abs(x.mean(-1)).max() < 1e-6 * size.max():
+            continue  # centred before
+        ratio = (y * x).sum(-1, keepdims=True) / np.maximum((x**2).sum(-1, keepdims=True), 1e-300)
+        same = np.abs(ratio * x - y).max() < EXACT * (1 + np.abs(y).max())
+        if same and np.abs(ratio * size - 1).max() < 0.01 and np.ptp(ratio) > 1e-3 * ratio.max():
+            return event.number
+    return 0
+
+
 @dataclass(frozen=True)
 class Table:
     """An event's result, one row a position.

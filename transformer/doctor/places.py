@@ -82,14 +82,17 @@ def box_of(fault: str, where: str) -> Lit | None:
         fault: a name of FAULTS, or another word.
         where: in our model, in words or as a value's name, where it is no fault of the list.
     """
-    if fault in FAULTS:
-        return BOX_OF_FAULT.get(fault) or BOX_OF_FAMILY.get(FAULTS[fault].family)
     words = where.replace("_", "-")
     stack = next((stack for stack in ("encoder", "decoder") if words.startswith(stack)), "")
-    if not stack:
-        return Lit("output", "the logits") if words.startswith(("output", "logits")) else None
     kinds = {NETWORK: "feed-forward", CROSS: "cross", SELF: "self"}
     kind = next((short for long, short in kinds.items() if long in words), "")
+    if fault in FAULTS:
+        lit = BOX_OF_FAULT.get(fault) or BOX_OF_FAMILY.get(FAULTS[fault].family)
+        if lit is None or not kind or lit.place.split(".")[0] not in ("encoder", "decoder"):
+            return lit
+        return Lit(".".join([stack, kind, *lit.place.split(".")[2:]]), lit.said)
+    if not stack:
+        return Lit("output", "the logits") if words.startswith(("output", "logits")) else None
     value = where.rpartition(".")[2]
     said = BOX_OF_VALUE.get(value) or (f"its {value}" if "." in where else "what it reads")
     return Lit(f"{stack}.{kind}", said) if kind else None
@@ -112,6 +115,11 @@ def place_of(fault: str, reading: Reading, scope: str = "") -> Place:
     if kind == "output":
         event = reading.ending_event or reading.output.events[0]
         return Place("output", recording.site(event))
+    if fault == "residual-after-norm":
+        for name, layers in (("encoder", reading.encoder), ("decoder", reading.decoder)):
+            for found in (s for layer in layers for s in layer.sublayers):
+                if found.placement == "after":
+                    return Place(f"{name} {found.kind}, residual", recording.site(found.total))
     layers = reading.encoder if stack == "encoder" else reading.decoder
     subs = [s for s in layers[0].sublayers if s.kind == kind]
     if not subs:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from transformer.doctor.activations import activated
 from transformer.doctor.attentions import Attention, find_attentions, tail
 from transformer.doctor.graph import TARGET, Affine, Graph
-from transformer.doctor.norms import Norm, Norms
+from transformer.doctor.norms import Norm, Norms, without_mean
 from transformer.doctor.recording import INDEX, SHIFT, Array, Event, Recording
 from transformer.doctor.stems import Stem, Unmapped, read_stem
 
@@ -101,6 +102,7 @@ class _Reader:
         attentions = find_attentions(self.graph)
         if not attentions:
             raise Unmapped("No attention was found: nowhere is a product of queries and keys.")
+        self._check_norms()
         for number, attention in enumerate(attentions):
             self._check(attention, number)
             self._check_asked(attention)
@@ -131,6 +133,18 @@ class _Reader:
             self.recording, self.graph, d_model, encoder, decoder, streams["source"],
             streams["target"], memory, final, output, ending, event, self.notes,
         )  # fmt: skip
+
+    def _check_norms(self) -> None:
+        number = without_mean(self.graph)
+        if number:
+            stack = "decoder" if self.graph.labels(number).max() >= TARGET else "encoder"
+            raise Unmapped(
+                "Here vectors are divided by their root mean square, and their mean is not "
+                "subtracted: an RMSNorm. The paper's norm subtracts the mean, divides by the "
+                "standard deviation, and adds a bias.",
+                number,
+                f"{stack} self-attention, norm",
+            )
 
     def _check(self, attention: Attention, number: int) -> None:
         for name in ("query", "key", "value"):
@@ -254,22 +268,21 @@ class _Reader:
         if len(places) != width:
             return None
         before = self.recording.at(hidden)
+        activation: str | None = "none"
+        if between:
+            activation, hidden, affine = activated(self.graph, codes, hidden, affine)
         end, scale, bias = tail(self.graph, outer.number)
         return Network(
             affine,
             scale * self.recording.at(rows.weights),
             scale * rows.bias + bias,
-            _activation(self._whole(hidden), self._whole(codes)) if between else "none",
+            activation,
             affine.events[0],
             end,
             tuple(self.graph.leaves(rows.weights)),
             {outer.number, *affine.events},
             self.events[between[0] if between else int(before.size > 0) and outer.number],
         )
-
-    def _whole(self, codes: Array) -> Array:
-        """All numbers of an event that one position's numbers are of: more to compare with."""
-        return self.recording.value(int(codes[0]) >> SHIFT).reshape(-1)
 
     # --- layers
 
@@ -345,11 +358,12 @@ class _Reader:
             after = False
         else:
             first = None
-        for sub, norm in zip(subs, ahead, strict=True):
+        few = pre and 0 < adds.count("norm") < adds.count("stream")
+        for sub, norm, add in zip(subs, ahead, adds, strict=True):
             sub.after = sub.total
             if pre or after:
                 sub.norm, sub.placement = norm, "none" if norm is None else "pre"
-                if norm is not None and after:
+                if norm is not None and (after or (few and add == "norm")):
                     sub.placement = "after"
             elif following := self.norms.before.get(sub.total, []):
                 sub.norm, sub.placement = self._read_one(following), "post"
@@ -426,24 +440,3 @@ class _Reader:
             if norm is not None and norm.before == end:
                 return norm
         return None
-
-
-def _activation(before: Array, after: Array) -> str | None:
-    """Which activation makes one of the other; None if none that is known here."""
-    if before.shape != after.shape:
-        return None
-    import torch
-    from torch.nn import functional as F
-
-    x = torch.from_numpy(before)
-    known = {
-        "relu": torch.relu(x),
-        "gelu": F.gelu(x),
-        "swish": F.silu(x),
-        "gelu_tanh": F.gelu(x, approximate="tanh"),
-        "none": x,
-    }
-    for name, made in known.items():
-        if np.abs(made.numpy() - after).max() < 1e-9 * (1 + np.abs(after).max()):
-            return name
-    return None

@@ -221,6 +221,7 @@ def _sublayer(found: Reference, layer: nn.Module, sublayer: Sublayer, reading: R
     residual: ResidualConnection = getattr(layer, f"{name}_residual")
     _set_norm(found, residual.norm, sublayer.norm)
     residual.norm_first = sublayer.placement in ("pre", "after")
+    vars(residual)["adds_late"] = sublayer.placement != "pre"
     if isinstance(sublayer.part, Attention):
         _attention(found, part, sublayer.part, reading.d_model)
     else:
@@ -306,12 +307,12 @@ def _orders(found: Reference, reading: Reading) -> None:
         subs = [s for layer in layers for s in layer.sublayers]
         if len({s.placement for s in subs}) > 1:
             found.obstacles.append(f"norms that do not stand alike in all layers of the {side}")
-        if {s.placement for s in subs} == {"pre"}:
+        if "pre" in {s.placement for s in subs} <= {"pre", "after"}:
             found.choose(f"pre-norm {side}: norms before the sub-layers")
     placements = {s.placement for s in reading.sublayers}
     if placements == {"none"}:
         found.show("no-layer-norm")
-    if placements == {"after"}:
+    if "after" in placements <= {"pre", "after"}:
         found.show("residual-after-norm")
     for layers in (reading.encoder, reading.decoder):
         if not any(s.residual for layer in layers for s in layer.sublayers):
@@ -367,6 +368,8 @@ def _embedding(found: Reference, side: str, stem: Stem, ours: Embedding, factor:
         found.positions = "What is added is neither learned nor sines by a formula known here."
     elif formula != "interleaved":
         found.choose(f"positions: {formula}")
+    if stem.positions.in_parameter and not stem.positions.learned:
+        found.choose(f"the {side} side's positions lie in a parameter, and follow a formula")
     if formula not in ("none", "doubled", "interleaved", "halves") and not stem.positions.learned:
         found.choose(f"the {side} side's positions are taken over as a table")
     table = np.zeros((length, added.shape[1]))

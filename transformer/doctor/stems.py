@@ -25,13 +25,22 @@ class Unmapped(Exception):
 
 @dataclass
 class Positions:
-    """What is added to the tokens: [position, d_model]; the table's leaf, if it is one."""
+    """What is added to the tokens: [position, d_model]; the table's leaf, if it is one.
+
+    in_parameter: the table is a parameter. learned: and follows no formula.
+    """
 
     added: Array
     event: int
     leaf: int = 0
     first_row: int = 0
-    learned: bool = False
+    in_parameter: bool = False
+
+    @property
+    def learned(self) -> bool:
+        """A parameter that holds a formula's numbers is frozen, or was not trained yet; one of
+        zeros was not trained yet."""
+        return self.in_parameter and formula_of(self.added) in ("", "none")
 
 
 @dataclass
@@ -127,9 +136,8 @@ def _positions(graph: Graph, added: Array, start: int, embedding: int) -> Positi
             for leaf in _constant_leaves(graph, read, event):
                 rows = _rows_of(graph, leaf, added)
                 if rows is not None:
-                    name = graph.events[leaf].name
-                    learned = name.startswith("parameter:")
-                    return Positions(added, event.number, leaf, rows, learned)
+                    kept = _is_parameter(graph, leaf)
+                    return Positions(added, event.number, leaf, rows, kept)
         if event.number < embedding - 64:
             break
     return Positions(added, start)
@@ -143,11 +151,17 @@ def _constant_leaves(graph: Graph, read: Read, event: Event) -> list[int]:
     return []
 
 
+def _is_parameter(graph: Graph, leaf: int) -> bool:
+    return graph.events[leaf].name.startswith("parameter:")
+
+
 def _rows_of(graph: Graph, leaf: int, added: Array) -> int | None:
     """The row of a leaf at which the added vectors begin, if they are rows of it."""
     width = added.shape[1]
     event = graph.events[leaf]
-    if not graph.recording.has_value(leaf) or event.numel % width or np.abs(added).max() < 1e-9:
+    if not graph.recording.has_value(leaf) or event.numel % width:
+        return None
+    if np.abs(added).max() < 1e-9 and not _is_parameter(graph, leaf):
         return None
     rows = graph.recording.value(leaf).reshape(-1, width)
     near = np.flatnonzero(np.abs(rows - added[0]).max(axis=1) < 1e-9)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from transformer.doctor.attentions import Attention
 from transformer.doctor.places import place_of
 from transformer.doctor.reading import Reading
 from transformer.doctor.recording import Site
@@ -17,6 +18,7 @@ def _called(words: str, letter: str) -> re.Pattern[str]:
     return re.compile(rf"(^|[._])(?i:(w_?)?({words})){ending}|[a-z0-9]{letter}$")
 
 
+ROWS = ("queries", "keys", "values")
 QUERY = _called("q|query|queries", "Q")
 KEY = _called("k|key|keys", "K")
 VALUE = _called("v|val|value|values", "V")
@@ -187,4 +189,38 @@ def _cut(reading: Reading) -> str:
     depends = other is None or bool(np.abs(other.logits - main.logits).max() > 0)
     if first["gradient"] == "no" and last["gradient"] == "yes" and depends:
         return str(first["name"])
+    return ""
+
+
+def of_heads(reading: Reading) -> Departure | None:
+    """The first attention in which the rows of a head are not one sentence's positions in order."""
+    for stack, layers in (("encoder", reading.encoder), ("decoder", reading.decoder)):
+        for sub in (sub for layer in layers for sub in layer.sublayers):
+            part = sub.part
+            if not isinstance(part, Attention) or "batch" in part.straight:
+                continue
+            askew = [name for name in ROWS if name not in part.straight]
+            if askew:
+                said = (
+                    f"The rows of a head's {' and '.join(askew)} are not the positions of one "
+                    "sentence in order: heads are split by a reshape over the wrong axes."
+                )
+                site = reading.recording.site(part.cores[0].scores.number)
+                where = f"{stack} {sub.kind}, scores"
+                return Departure("heads-split-by-view", where, "likely", said, False, site)
+    return None
+
+
+def why_nothing_is_lost(reading: Reading) -> str:
+    """Why tokens without √d_model do not drown in the positions; "" if they do."""
+    spread = float(reading.source.tokens.std())
+    if 0.4 < spread < 2.5:
+        return f"Your entries have a deviation of {spread:.2g}, so nothing is lost."
+    positions = reading.source.positions
+    beside = float(positions.added.std())
+    if positions.learned and spread > beside / 2:
+        return (
+            f"Your positions are learned, with a deviation of {beside:.2g} beside the tokens' "
+            f"{spread:.2g}, so nothing is lost."
+        )
     return ""
