@@ -30,7 +30,8 @@ from transformer.model import Transformer
 from transformer.runs.checked import read_checked
 from transformer.runs.directory import Run, create_run
 from transformer.runs.goals import OverfitCheck, add_evidence
-from transformer.tasks.presets import prepare
+from transformer.tasks import find_task
+from transformer.tasks.presets import defaults, prepare
 from transformer.trainer.trainer import Trainer
 from transformer.training import batches, optimizer
 from transformer.training.batches import Batch, collate
@@ -406,6 +407,24 @@ def test_a_rate_far_too_high_and_no_warm_up_are_named_where_some_is_learned() ->
     assert "There is no warm-up" in alarm(0.4, 3 * usual, warm=False)[0]
     assert not alarm(0.1, 3 * usual, warm=False)
     assert not alarm(0.4, 1.5 * usual, warm=False)
+
+
+@pytest.mark.parametrize("changed", [{}, {"optimizer": "adam"}], ids=str)
+def test_the_rate_to_aim_at_is_the_presets_unless_the_optimizer_is_another(
+    changed: dict[str, Any],
+) -> None:
+    task = find_task("reverse")
+    own = defaults("reverse", task.default_preset)
+    assert own["optimizer"] == "muon"
+    _, config = prepare("reverse", task.default_preset, training=changed)
+    rate = 20 * own["learning_rate"]
+    curve = Curve([(10 * i, 5.0, rate) for i in range(1, 101)], [(0, 4.5)], 3.2, 2.9)
+    [falls] = [f for f in check_curve(curve, config, "running") if f.name == "The loss falls"]
+    papers = (config.model.d_model * 4000) ** -0.5
+    aim = papers if changed else own["learning_rate"]
+    assert aim != papers or changed
+    assert f"Lower it to about {aim:.1g} and" in falls.advice
+    assert ("the preset's, 20 times less" in falls.advice) == (not changed)
 
 
 def test_memorised_pairs_are_told_from_a_rate_too_high() -> None:
