@@ -77,8 +77,9 @@ def test_sines_in_a_parameter_are_known_by_their_formula() -> None:
     assert "positions-wrong-formula" in [d.fault for d in doctor(model).departures]
 
 
+@pytest.mark.long
 def test_nan_with_padding_alone_is_a_mask_on_the_queries() -> None:
-    model: Any = Mixed(d=32, h=4, f=32, n=1)
+    model: Any = Mixed(d=16, h=2, f=16, n=2)
 
     class OnQueries(nn.Module):
         ids: Tensor
