@@ -9,8 +9,7 @@ from transformer.training.loop import Training, Update, cross_entropy
 from transformer.training.optimizer import (
     LIKE_ADAM,
     MOMENTUM,
-    QUINTIC,
-    ROUNDS,
+    POLYNOMIALS,
     Adam,
     Muon,
     learning_rate,
@@ -20,18 +19,34 @@ from transformer.training.optimizer import (
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (3, 7), (7, 3)])
-def test_an_update_has_the_directions_of_its_matrix_and_no_lengths(shape: tuple[int, int]) -> None:
-    """Against the polynomial applied to the singular values, matrix by matrix."""
+@pytest.mark.parametrize("size", [1.0, 1e-25])
+def test_an_update_has_the_directions_of_its_matrix_and_no_lengths(
+    shape: tuple[int, int], size: float
+) -> None:
+    """Against the polynomials applied to the singular values, matrix by matrix."""
     torch.manual_seed(1)
     matrices = torch.randn(5, *shape, dtype=torch.float64)
-    a, b, c = QUINTIC
-    for matrix, found in zip(matrices, orthogonal(matrices), strict=True):
+    for matrix, found in zip(matrices, orthogonal(size * matrices), strict=True):
         u, s, v = torch.linalg.svd(matrix, full_matrices=False)
-        s = s / s.square().sum().sqrt()
-        for _ in range(ROUNDS):
+        s = s / s.pow(4).sum().pow(0.25)
+        large = s >= 0.01
+        for a, b, c in POLYNOMIALS:
             s = a * s + b * s**3 + c * s**5
         torch.testing.assert_close(found, u * s @ v, rtol=0, atol=1e-10)
-        assert ((s > 0.6) & (s < 1.3)).all()
+        assert ((s[large] > 0.72) & (s[large] < 1.28)).all()
+
+
+def test_all_singular_values_from_a_hundredth_on_come_out_near_one() -> None:
+    found = torch.linspace(0.01, 1, 10_000, dtype=torch.float64)
+    for a, b, c in POLYNOMIALS:
+        found = a * found + b * found**3 + c * found**5
+    assert ((found > 0.72) & (found < 1.28)).all()
+
+
+@pytest.mark.parametrize("size", [1e-25, 1e25])
+def test_gradients_too_small_or_large_to_be_squared_are_made_orthogonal_too(size: float) -> None:
+    matrices = torch.randn(2, 8, 8, generator=torch.Generator().manual_seed(1))
+    torch.testing.assert_close(orthogonal(size * matrices), orthogonal(matrices), rtol=0, atol=1e-3)
 
 
 def test_nothing_to_learn_moves_nothing() -> None:

@@ -114,6 +114,12 @@ class Limits(SelfValidating):
         return max(1, (os.cpu_count() or 1) // self.slots)
 
     @property
+    def most_threads(self) -> int:
+        """CPU threads that a trainer's trial may choose; one person may have the whole machine."""
+        alone = self.mode == "personal" and not self.trainers
+        return (os.cpu_count() or 1) if alone else self.threads
+
+    @property
     def memory_bytes(self) -> int:
         """Memory that one trainer may take."""
         share = int(0.8 * psutil.virtual_memory().total / self.slots)

@@ -106,7 +106,10 @@ class TrainingConfig(SelfValidating):
         maximum=2**31 - 1,
     )
     threads: int = setting(
-        "CPU threads; 0 leaves one core to the app.", default=0, minimum=0, maximum=256
+        "CPU threads; 0 takes as many as a short trial at the start finds worth it.",
+        default=0,
+        minimum=0,
+        maximum=256,
     )
     precision: str = setting(
         "What matrix products compute in while training: 32-bit numbers (fp32) or coarser 16-bit "

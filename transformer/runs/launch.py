@@ -45,7 +45,7 @@ def launch(run: Path, threads: int) -> Trainer:
     that it needs to load, or a new one.
 
     Args:
-        threads: CPU threads it is going to use.
+        threads: CPU threads it is going to use; 0 where a trial is to choose.
     """
     with _lock:
         pid = _ask_ready_process(run)
@@ -126,7 +126,7 @@ def _spawn(words: list[str], stdin: int, output: int, threads: int) -> "subproce
     environment = inherited | {
         # Waiting threads that spin made a step ten times slower on busy cores.
         "OMP_WAIT_POLICY": "PASSIVE",
-        "OMP_NUM_THREADS": str(threads),
+        "OMP_NUM_THREADS": str(threads or 1),
         CLAIMED: "1",
         "PYTHONPATH": os.pathsep.join(
             [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]

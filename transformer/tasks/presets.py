@@ -1,6 +1,5 @@
 """Named starting points. A preset changes defaults; a person's own settings change it."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
@@ -155,8 +154,6 @@ def run_config(
     full_model = TransformerConfig(**{**sizes, **chosen.model, **(model or {})})
     recipe = _recipe(find_task(data.task), chosen)
     full_training = TrainingConfig(**{**chosen.training, **recipe, **(training or {})})
-    if full_training.threads == 0:
-        full_training = full_training.replace(threads=max(1, (os.cpu_count() or 1) - 1))
     if full_model.share_embeddings and not facts.one_vocabulary:
         raise ConfigError(
             "share_embeddings = True: needs one vocabulary for both sides, but source and target "

@@ -79,7 +79,9 @@ class RunLog:
         self.untrained = dict(position.untrained)
         self.evaluation = {step: dict(position.evaluation)}
 
-    def position(self, step: int, tokens: int, processes: int, precision: str) -> Position:
+    def position(
+        self, step: int, tokens: int, processes: int, precision: str, threads: int = 0
+    ) -> Position:
         """What :meth:`resume` needs."""
         return Position(
             self.seconds,
@@ -89,6 +91,7 @@ class RunLog:
             self.untrained,
             self.evaluation[step],
             precision,
+            threads,
         )
 
     def write(self, event: Event, model: Transformer, *, last: bool = False) -> None:

@@ -24,6 +24,7 @@ class Position:
     seconds: of training so far. tokens: positions seen so far.
     processes: how many trained together.
     precision: what the updates computed in, "fp32" or "bf16"; "" before the first of them.
+    threads: how many they computed on, if a trial chose; 0 otherwise.
     losses: of the updates that no line of the metrics has told yet.
     untrained, evaluation: what the baseline, and the evaluation at this step, measured.
     """
@@ -35,6 +36,7 @@ class Position:
     untrained: dict[str, float] = field(default_factory=dict)
     evaluation: dict[str, float] = field(default_factory=dict)
     precision: str = "fp32"  # files from before there was a choice lack it
+    threads: int = 0
 
 
 def write_state(position: Position, tensors: dict[str, Tensor]) -> bytes:

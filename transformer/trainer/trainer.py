@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from functools import reduce
+from operator import attrgetter
 from types import FrameType
 from typing import Any
 
@@ -116,7 +117,7 @@ class Trainer:
         if world.broadcast("train" if world.is_main else "") != "train":
             return "stopped", "", ""
         world = self.world = world.on(config.training.device)
-        torch.set_num_threads(config.training.threads)
+        torch.set_num_threads(config.training.threads or 1)  # until a trial has chosen
         torch.manual_seed(config.training.seed)
         task = build_task(config.data, self.run.data_file)
         model = Transformer(config.model)
@@ -124,7 +125,8 @@ class Trainer:
         model = model.to(world.device)
         if not world.is_main:  # else every process would drop out the same places of its rows
             torch.manual_seed(config.training.seed + 7919 * world.rank)
-        training = Training(model, task, config.training, world)
+        most = self.limits.most_threads
+        training = Training(model, task, config.training, world, most_threads=most)
         step, ended = self._rewind()
         log = RunLog(self.run, config, task) if world.is_main else None
         checked = read_goals(self.run.path).overfit is not None
@@ -199,7 +201,7 @@ class Trainer:
             for name, weights in checkpoint.tensors.items():
                 parameters[name].copy_(weights)
         position, tensors = read_state(snapshots.state_file(folder, step))
-        training.restore(step, position.tokens, tensors, position.precision)
+        training.restore(step, position.tokens, tensors, position.precision, position.threads)
         self.step = step
         if log is not None:
             log.resume(step, position)
@@ -214,9 +216,16 @@ class Trainer:
     def _keep_compute(self, training: Training) -> None:
         """Let the run's page say what it goes on in, even if its file was lost, or is another's."""
         device, precision = self.world.device.type, training.precision
+        why, threads = "as the run began", self._tried_threads(training)
+        now = Compute(device, precision, why, threads=threads, threads_why=why if threads else "")
         known = compute.read(self.run.path)
-        if precision and (known is None or (known.device, known.precision) != (device, precision)):
-            compute.write(self.run.path, Compute(device, precision, "as the run began"))
+        said = attrgetter("device", "precision", "threads")
+        if precision and (known is None or said(known) != said(now)):
+            compute.write(self.run.path, now)
+
+    def _tried_threads(self, training: Training) -> int:
+        """How many threads its updates use, if that was left to a trial."""
+        return 0 if self.config.training.threads else training.threads
 
     # --- Commands -----------------------------------------------------------------------------
 
@@ -271,7 +280,8 @@ class Trainer:
             log.remember(found)
             log.remember(evaluate_outputs(training.model, training.task, pairs, step))
         checkpoint = self._checkpoint(training, log)
-        position = log.position(step, training.tokens, self.world.size, training.precision)
+        threads = self._tried_threads(training)
+        position = log.position(step, training.tokens, self.world.size, training.precision, threads)
         snapshots.save_snapshot(
             self.run.path,
             step,
@@ -318,10 +328,10 @@ class Trainer:
             task.held_out(EXAMPLES),
         )
 
-    def _resolved(self, training: Training) -> dict[str, str]:
+    def _resolved(self, training: Training) -> dict[str, str | int]:
         """What the settings may leave open, as it came out."""
         precision = {"precision": training.precision} if training.precision else {}
-        return {"device": self.world.device.type, **precision}
+        return {"device": self.world.device.type, "threads": training.threads, **precision}
 
     def _end(
         self, training: Training, log: RunLog | None, state: str, reason: str = ""

@@ -21,6 +21,8 @@ class Compute:
 
     device: of DEVICES. precision: of PRECISIONS. why: the rest of the sentence.
     fp32_seconds, bf16_seconds: of forward and backward pass of a batch; 0 where not measured.
+    threads, threads_why: how many a trial chose on a processor, and the rest of that sentence; 0
+        where there was none.
     """
 
     device: str
@@ -28,6 +30,8 @@ class Compute:
     why: str
     fp32_seconds: float = 0.0
     bf16_seconds: float = 0.0
+    threads: int = 0
+    threads_why: str = ""
 
     @property
     def sentence(self) -> str:
@@ -35,6 +39,8 @@ class Compute:
         if self.fp32_seconds and self.bf16_seconds:
             fp32, bf16 = _milliseconds(self.fp32_seconds), _milliseconds(self.bf16_seconds)
             text += f" (a batch took {bf16} in bfloat16, {fp32} in float32)"
+        if self.threads:
+            text += f". {self.threads} thread{'s' * (self.threads > 1)}: {self.threads_why}"
         return f"{text}."
 
 
@@ -52,12 +58,13 @@ def read(run_path: Path) -> Compute | None:
         found = Compute(**read_object(run_path / FILE))
     except TypeError:
         return None
-    names = (found.device, found.precision, found.why)
+    names = (found.device, found.precision, found.why, found.threads_why)
     sound = (
         all(isinstance(name, str) for name in names)
         and found.device in DEVICES
         and found.precision in PRECISIONS
-        and all(map(_is_time, (found.fp32_seconds, found.bf16_seconds)))
+        and all(map(_is_time, (found.fp32_seconds, found.bf16_seconds, found.threads)))
+        and isinstance(found.threads, int)
     )
     return found if sound else None
 

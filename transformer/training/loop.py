@@ -6,7 +6,7 @@ it decides what to write down, when to save and when to stop.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 
 import torch
@@ -27,6 +27,7 @@ from transformer.training.distributed import ALONE, World
 from transformer.training.form import TrainingForm
 from transformer.training.optimizer import learning_rate, optimizer_of
 from transformer.training.precision import BATCHES, decide
+from transformer.training.threads import available, measure
 
 EVAL_BATCH = 128
 """Pairs evaluated together: what is computed of more does not stay in a processor's cache."""
@@ -197,6 +198,7 @@ class Training:
     Attributes:
         step: updates made. tokens: source and target positions seen.
         precision: what the updates compute in, "fp32" or "bf16"; "" until the first.
+        threads: how many they compute on, where the settings leave it to a trial; 0 until it.
     """
 
     def __init__(
@@ -205,7 +207,9 @@ class Training:
         task: Task,
         config: TrainingConfig,
         world: World = ALONE,
+        most_threads: int = 0,
     ) -> None:
+        """most_threads: that a trial may choose; 0: as many as there are cores."""
         if config.fault and world.size > 1:
             raise ConfigError("A model with a planted fault is trained by one process alone.")
         self.practice = practice_of(config.fault)
@@ -215,6 +219,8 @@ class Training:
         self.config = config
         self.world = world
         self.precision = ""
+        self.threads = config.threads
+        self.most_threads = min(most_threads or available(), available())
         self.step = 0
         self.tokens = 0
         self._restored = False
@@ -254,7 +260,9 @@ class Training:
         if not self.precision:  # after the baseline, for which nobody should wait
             tried = list(islice(shares, BATCHES))
             shares = chain(tried, shares)
-            yield from self._choose_precision(tried)
+            yield from self._choose_compute(tried)
+        if not config.threads:
+            torch.set_num_threads(self.threads)
         share = next(shares)
         while self.step < config.steps:
             total, norm = self.differentiate(share)
@@ -275,8 +283,11 @@ class Training:
                     yield evaluate_outputs(self.model, self.task, held_out, self.step)
             yield StepEnd(self.step)
 
-    def _choose_precision(self, tried: Sequence[Share]) -> Iterator[Begin]:
+    def _choose_compute(self, tried: Sequence[Share]) -> Iterator[Begin]:
         """The main process finds on these batches what to compute in, and tells the others."""
+        alone = self.world.size == 1 and self.world.device.type == "cpu"
+        if not self.threads and not alone:  # a trial of several at once would disturb itself
+            self.threads = max(1, self.most_threads // self.world.size)
         if not self.world.is_main:
             self.precision = self.world.broadcast("")
             return
@@ -285,6 +296,11 @@ class Training:
         graphed = self._graphed is not None
         found = decide(self.config.precision, self.form, batches, self.loss, device, graphed)
         self.precision = self.world.broadcast(found.precision)
+        if not self.threads:
+            most = self.most_threads
+            choice = measure(self.form, batches, self.loss, self.precision, most)
+            self.threads = choice.threads
+            found = replace(found, threads=choice.threads, threads_why=choice.why)
         yield Begin(self.step, found)
 
     def differentiate(self, share: Share) -> tuple[Tensor, Tensor]:
@@ -355,15 +371,23 @@ class Training:
         return state
 
     def restore(
-        self, step: int, tokens: int, state: Mapping[str, Tensor], precision: str = "fp32"
+        self,
+        step: int,
+        tokens: int,
+        state: Mapping[str, Tensor],
+        precision: str = "fp32",
+        threads: int = 0,
     ) -> None:
         """Go on from a saved state; the model has its weights already.
 
         Args:
             precision: what the updates computed in; "" if there were none.
+            threads: how many they computed on, if it was the choice of a trial.
         """
         self.step, self.tokens, self._restored = step, tokens, True
         self.precision = precision
+        if precision and not self.config.threads:
+            self.threads = max(1, min(threads, self.most_threads))
         for name, parameter in self.model.named_parameters():
             prefix = f"{self.config.optimizer}.{name}."
             found = {

@@ -97,10 +97,9 @@ def start(request: Request, owner: str) -> Run:
     """
     if request.pairs is not None and not request.pairs.exists():
         raise TaskError("These pairs are no longer here; bring them again.")
-    training = {"threads": Limits.from_environment().threads} | request.training
     if request.facts is not None:
         data = data_config(request.task, request.preset, request.data)
-        config = run_config(request.facts, data, request.preset, request.model, training)
+        config = run_config(request.facts, data, request.preset, request.model, request.training)
     else:
         _, config = prepare(
             request.task,
@@ -108,7 +107,7 @@ def start(request: Request, owner: str) -> Run:
             pairs=request.pairs,
             data=request.data,
             model=request.model,
-            training=training,
+            training=request.training,
         )
     return queue.submit(
         config,
