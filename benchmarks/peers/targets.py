@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.peers import capture, cold, decoding, training, training_peers
+from benchmarks.peers import bound, capture, cold, decoding, training, training_peers
 from benchmarks.peers.measure import Spread
 from benchmarks.peers.rows import OURS, Row
 from benchmarks.peers.sizes import SIZES
@@ -161,6 +161,9 @@ def _further(rows: Sequence[Row]) -> list[str]:
                 f"{name} {Spread.of(samples).median:.2f} s" for name, samples in row.samples.items()
             )
             found.append(f"- {row.part}, {row.case}: {seconds}")
+        if said := bound.told(row.facts):
+            title = next(size.title for size in SIZES if size.name == row.size)
+            found.append(f"- {row.case}, {title}: of our time {said}")
         if row.part == "growth":
             found.append(
                 f"- a step's time grows with {row.case} to the power "

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from benchmarks.peers import bound
 from benchmarks.peers.growth import flops
 from benchmarks.peers.measure import Spread, exponent, interleave, ratios
 from benchmarks.peers.rows import OURS, Row
@@ -122,3 +123,21 @@ def test_the_table_of_the_solved_tasks_says_who_did_not_get_there() -> None:
     assert "10 s, 100 updates; 99.2% after 10 s" in line
     assert "not in 40 s: 10.0%" in line
     assert line.endswith("| 3.5 |")
+
+
+def test_a_decoding_call_counts_what_a_forward_pass_does_but_looks_back_only() -> None:
+    size, length = SIZES[0], 10
+    whole = flops(size, length, length) / 3
+    ahead = length * length - length * (length + 1) // 2
+    unseen = size.layers * size.batch * 4 * size.d_model * ahead
+    words = size.words + 4
+    assert bound.arithmetic(size, size.batch, 1, length, words) == whole - unseen
+    # A beam costs the decoder as much as more sentences would, and the encoder nothing.
+    alone, four = (bound.arithmetic(size, 1, beam, length, words) for beam in (1, 4))
+    assert alone < four < bound.arithmetic(size, 4, 1, length, words) == 4 * alone
+    # All weights of decoder and output are read at each step, whatever the batch.
+    steps = [bound.read(size, batch, 1, 1, words) for batch in (1, 2)]
+    held = 4 * size.layers * 2 * size.d_model * 2
+    assert steps[1] - steps[0] == held
+    weights = size.layers * (6 + 8) * size.d_model**2 + size.d_model * words
+    assert steps[0] - held == 4 * weights
