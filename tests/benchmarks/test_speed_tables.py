@@ -17,6 +17,7 @@ from benchmarks.solved import ADAM, NOW, Curve, solved
 from benchmarks.solved import NN as TUTORIAL
 from benchmarks.solved import Training as TimedRun
 from benchmarks.solved import table as solved_table
+from benchmarks.step_bound import Counted
 from transformer.training.precision import has_bf16
 
 
@@ -141,3 +142,13 @@ def test_a_decoding_call_counts_what_a_forward_pass_does_but_looks_back_only() -
     assert steps[1] - steps[0] == held
     weights = size.layers * (6 + 8) * size.d_model**2 + size.d_model * words
     assert steps[0] - held == 4 * weights
+
+
+def test_what_a_step_computes_is_counted_in_both_passes() -> None:
+    x, weight = torch.ones(3, 4, requires_grad=True), torch.ones(4, 5, requires_grad=True)
+    with Counted() as counted:
+        (x @ weight).sum().backward()
+    assert counted.operations == 3 * (2 * 3 * 4 * 5)  # the product, and each of its gradients
+    assert counted.calls >= 4
+    assert counted.bytes[0] >= 4 * 3 * 5  # the sum reads the product, which a cache holds
+    assert counted.bytes[1] == 0

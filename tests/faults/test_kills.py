@@ -30,7 +30,7 @@ def reverse(path: Path, seed: int) -> Run:
 
 
 def own_pairs(path: Path, seed: int, held_out: float = 0.1, **training: Any) -> Run:
-    """Seventeen pairs to learn in batches of four: every epoch ends with a short one."""
+    """Seventeen pairs to learn with Muon in batches of four: every epoch ends with a short one."""
     text = "".join(f"{'abcdef'[i % 6] * (1 + i % 5)} {i}\t{i} {'xyz'[i % 3]}\n" for i in range(19))
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.with_suffix(".tsv")
@@ -45,6 +45,7 @@ def own_pairs(path: Path, seed: int, held_out: float = 0.1, **training: Any) -> 
             "threads": 1,
             "steps": 12,
             "batch_size": 4,
+            "optimizer": "muon",
             "eval_every": 5,
             "seed": seed,
             "precision": "fp32",  # else a trial decides, which two runs may settle differently
