@@ -68,14 +68,22 @@ FOREIGN: dict[str, tuple[Callable[[], Tensors], list[str]]] = {
     ),
     "annotated": (
         lambda: {"encoder.layers.0.self_attn.linears.0.weight": torch.zeros(8, 8)},
-        ["Annotated Transformer"],
+        ["Annotated Transformer", "capture.py"],
+    ),
+    "attentions of other names": (
+        lambda: {
+            f"{side}.layers.0.{name}.weight": torch.zeros(8, 8)
+            for side, names in (("encoder", ("attn",)), ("decoder", ("attn_1", "attn_2")))
+            for name in names
+        },
+        ["No nn.Transformer", "capture.py"],
     ),
     "marian": (
         lambda: {
             "model.encoder.layers.0.self_attn.q_proj.weight": torch.zeros(8, 8),
             "model.decoder.layers.0.self_attn.q_proj.weight": torch.zeros(8, 8),
         },
-        ["MarianMT", "folder"],
+        ["MarianMT", "folder", "fairseq", "capture.py"],
     ),
     "resnet": (lambda: {"conv1.weight": torch.zeros(4, 3, 7, 7)}, ["No nn.Transformer", "conv1"]),
     "nothing": (dict, ["No nn.Transformer", "nothing"]),
@@ -88,6 +96,12 @@ FOREIGN: dict[str, tuple[Callable[[], Tensors], list[str]]] = {
         ["2 encoders", "student", "teacher"],
     ),
 }
+
+
+def test_names_that_begin_alike_are_said_once() -> None:
+    message = refusal({f"{'module.' * 40}{i}": torch.zeros(2) for i in range(5)})
+    assert message.count("module.module.module") <= message.count("…") * 40
+    assert message.count("…") == 1
 
 
 @pytest.mark.parametrize("case", FOREIGN)

@@ -13,6 +13,7 @@ from transformer.checkpoint import Checkpoint
 from transformer.errors import CheckpointError, UserError
 from transformer.interop import formats
 from transformer.interop.base import Format
+from transformer.interop.files.state_dicts import read_state_dict
 
 BUNDLED = Path(__file__).resolve().parents[2] / "checkpoints" / "reverse.safetensors"
 
@@ -79,3 +80,11 @@ def test_a_new_format_is_one_line_of_the_registry(
         assert Checkpoint.load(out).config == Checkpoint.load(BUNDLED).config
     with pytest.raises(CheckpointError, match=r"MarianMT models \(.zip\) and toys \(.toy\)\.$"):
         formats.recognise(tmp_path / "b")
+
+
+def test_a_projection_saved_beside_the_model_is_kept(tmp_path: Path) -> None:
+    whole = {"encoder.x.weight": torch.ones(2, 2)}
+    beside = {"weight": torch.ones(3, 2), "bias": torch.ones(3)}
+    torch.save({"model": whole, "generator": beside, "epoch": 3}, tmp_path / "m.pt")
+    names = set(read_state_dict(tmp_path / "m.pt"))
+    assert names == {"encoder.x.weight", "generator.weight", "generator.bias"}

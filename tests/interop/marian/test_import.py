@@ -225,3 +225,15 @@ def test_a_name_on_the_hub_without_a_network_is_one_sentence(tmp_path: Path) -> 
     assert done.returncode == 1
     assert done.stderr.startswith("error: Helsinki-NLP/opus-mt-en-de could not be fetched")
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("config", "said"), [({"model_type": "bart"}, "type 'bart'"), ({"hidden": 3}, "no model_type")]
+)
+def test_the_folder_of_another_model_is_not_said_to_lack_files(
+    tmp_path: Path, config: dict[str, object], said: str
+) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(config), "utf-8")
+    with pytest.raises(CheckpointError, match=said) as caught:
+        import_marian(tmp_path)
+    assert "capture.py" in str(caught.value)

@@ -90,7 +90,7 @@ def flat(content: object, size: int) -> dict[str, Tensor]:
     """
     if isinstance(content, Mapping):
         inner = [content[name] for name in WRAPPINGS if isinstance(content.get(name), Mapping)]
-        content = inner[0] if inner else content
+        content = {**_beside(content), **inner[0]} if inner else content
     if not isinstance(content, Mapping):
         raise Refused("no mapping", type(content).__name__)
     found: dict[str, Tensor] = {}
@@ -126,6 +126,16 @@ def _tensors(
             yield prefix + key, value
         elif isinstance(value, Mapping) and depth < DEPTH:
             yield from _tensors(value, f"{prefix}{key}.", depth + 1, seen)
+
+
+def _beside(content: Mapping[Any, Any]) -> dict[str, Any]:
+    """What stands beside the model: a projection of its own, as OpenNMT-py saves its generator."""
+    return {
+        f"{name}.{part}": tensor
+        for name, held in content.items()
+        if isinstance(held, Mapping) and held and set(held) <= {"weight", "bias"}
+        for part, tensor in held.items()
+    }
 
 
 def _is_weight(name: str, tensor: Tensor) -> bool:

@@ -152,7 +152,21 @@ def _read(path: Path, most: int) -> bytes:
         return path.read_bytes()
 
 
+def _check_kind(config: Mapping[str, Any]) -> None:
+    """Before any other file is asked for: the folder of another model lacks none of Marian's."""
+    kind = config.get("model_type")
+    if kind == "marian":
+        return
+    said = f"describes a model of type {str(kind)[:40]!r}" if kind else "names no model_type"
+    raise CheckpointError(
+        f"config.json {said}; of Hugging Face's models only 'marian' is taken. With its code at "
+        "hand, capture.py of the Debug page takes other encoder-decoders."
+    )
+
+
 def _import(files: _Files) -> Checkpoint:
+    if "config.json" in files.names:
+        _check_kind(files.json("config.json"))
     needed = ["config.json", "vocab.json", "source.spm", "target.spm"]
     missing = [name for name in needed if name not in files.names]
     weights = next((name for name in WEIGHTS if name in files.names), None)
@@ -164,11 +178,6 @@ def _import(files: _Files) -> Checkpoint:
         )
     assert weights is not None
     said = files.json("config.json")
-    if said.get("model_type") != "marian":
-        raise CheckpointError(
-            f"config.json describes a model of type {str(said.get('model_type'))[:40]!r}; only "
-            "'marian' is taken."
-        )
     # As `generate` does: a file of its own, or what older models have in config.json.
     own = "generation_config.json" in files.names
     generation = files.json("generation_config.json") if own else said

@@ -189,6 +189,9 @@ def _checked(stack: Stack, shapes: Shapes, d_model: int) -> Iterator[str]:
         yield name
 
 
+CAPTURE = "With its code at hand, capture.py of the Debug page takes it, whatever its names are."
+
+
 def _what_it_is(shapes: Shapes, kinds: Mapping[str, Collection[str]]) -> str:
     """Why a file without both stacks cannot be imported, as precisely as its names allow."""
     names = list(shapes)
@@ -210,15 +213,16 @@ def _what_it_is(shapes: Shapes, kinds: Mapping[str, Collection[str]]) -> str:
     if some(r"\bh\.\d+\.attn\.") or some(r"\b(blocks|layers)\.\d+\.(self_attn|attn|sa)\b"):
         if some(r"encoder\.layers\.\d+\.self_attn\.[qk]_proj") and some(r"\bdecoder\."):
             return (
-                "This is a model of Hugging Face's transformers, such as BART or MarianMT, and "
-                "not an nn.Transformer. A MarianMT model is imported as its whole folder."
+                "Its attentions are named as in Hugging Face's transformers or in fairseq, not as "
+                f"in an nn.Transformer. A MarianMT model is imported as its whole folder. {CAPTURE}"
             )
         if some(r"self_attn\.linears\.\d"):
             return (
-                "These are the Annotated Transformer's own layers, whose LayerNorm computes "
-                f"otherwise. {need} that come from nn.Transformer."
+                "Its layers are named as the Annotated Transformer's, and not as an "
+                f"nn.Transformer's. {CAPTURE}"
             )
-        if not some(r"cross|src_attn|encoder_attn|multihead"):
+        both = some(r"\benc") and some(r"\bdec")
+        if not both and not some(r"cross|src_attn|encoder_attn|multihead"):
             return (
                 "This looks like a decoder-only language model such as GPT: no encoder and no "
                 f"cross-attention is in it. {need}, as nn.Transformer has them."
@@ -227,9 +231,10 @@ def _what_it_is(shapes: Shapes, kinds: Mapping[str, Collection[str]]) -> str:
     more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
     return (
         f"No nn.Transformer is in this file: expected tensors such as {WANTED}, found "
-        f"{shown}{more}."
+        f"{shown}{more}. {CAPTURE}"
     )
 
 
 def _listed(names: Collection[str]) -> str:
-    return ", ".join(shown(name.rstrip(".")) or "(no name)" for name in list(names)[:5])
+    cut = dict.fromkeys(shown(name.rstrip(".")) or "(no name)" for name in list(names)[:5])
+    return ", ".join(cut)  # long names may begin alike
