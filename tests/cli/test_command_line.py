@@ -124,6 +124,16 @@ def test_a_finished_run_prints_its_result_again(
     assert Path(checkpoint).exists()
 
 
+def test_the_command_that_made_a_run_finds_it_though_it_left_the_threads_open(
+    result: dict[str, Any], here: Callable[..., Any]
+) -> None:
+    """As a run from before there was a trial of threads: it has their number."""
+    flags = "--task pairs --preset overfit --until-loss 0.003 --run-dir seven --json"
+    again = here("train", "--data", str(SEVEN_PAIRS), *flags.split())
+    assert again.returncode == 0
+    assert json.loads(again.stdout) == result
+
+
 def test_another_task_does_not_overwrite_a_run(folder: Path, result: dict[str, Any]) -> None:
     done = command("train", "--task", "copy", "--run-dir", "seven", cwd=folder)
     assert_failed_in_one_line(done)

@@ -9,7 +9,7 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import MISSING, asdict, fields
+from dataclasses import MISSING, asdict, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -253,7 +253,10 @@ def _made(options: argparse.Namespace, changes: list[dict[str, Any]], pairs: Pat
     if options.run_dir is None or not (options.run_dir / "config.json").exists():
         return create_run(config, name=options.name, pairs=pairs, path=options.run_dir)
     # The very command that made a run resumes it: so a cluster starts its jobs again.
-    if Run(options.run_dir).config() == config:
+    known = Run(options.run_dir).config()
+    if not config.training.threads:  # runs from before a trial chose them have a number
+        config = replace(config, training=config.training.replace(threads=known.training.threads))
+    if known == config:
         return Run(options.run_dir)
     raise UserError(
         f"{options.run_dir} already holds a run of other settings. Give only --run-dir to "
