@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.anatomy.test_anatomy import assert_all_true
 from tests.support.marian_models import (
     ODD,
     SIZES,
@@ -18,6 +19,7 @@ from tests.support.marian_models import (
     largest_difference,
     load_marian,
     make_marian,
+    sentences,
 )
 from transformer import Beam, Checkpoint, Greedy, decode
 from transformer.decoding.steps import Strategy
@@ -237,3 +239,9 @@ def test_the_folder_of_another_model_is_not_said_to_lack_files(
     with pytest.raises(CheckpointError, match=said) as caught:
         import_marian(tmp_path)
     assert "capture.py" in str(caught.value)
+
+
+def test_the_anatomy_shows_what_passed_an_imported_models_hook_points(
+    folders: dict[str, Path],
+) -> None:
+    assert_all_true(import_marian(folders["small"]), sentences(1, 1)[0], step=2)
