@@ -7,6 +7,7 @@ from transformer.experiments import (
     carries,
     digits,
     explanation,
+    forming,
     gradients,
     heads,
     leak,
@@ -15,6 +16,7 @@ from transformer.experiments import (
     scale,
     scan,
     search,
+    smoothing,
 )
 from transformer.experiments.experiment import Experiment
 
@@ -22,7 +24,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
     module.EXPERIMENT.name: module.EXPERIMENT
     for module in (
         *(leak, scale, positions, length, scan, digits),
-        *(explanation, heads, carries, search, gradients),
+        *(explanation, heads, carries, forming, search, gradients, smoothing),
     )
 }
 

@@ -39,6 +39,7 @@ def train(
     *,
     fault: str = "",
     data: Mapping[str, Any] | None = None,
+    model: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
 ) -> Generator[float, None, Trained]:
     """Train the small preset's model; yields the share done and returns what it has learned.
@@ -46,27 +47,33 @@ def train(
     Args:
         fault: to plant in the model before it learns, by name.
     """
-    changes = {
-        "steps": steps,
-        "seed": settings.seed,
+    changes = {"steps": steps} | fixed_settings(settings.seed, steps)
+    built, config = prepare(
+        task, "small", data=data, model=model, training=changes | dict(training or {})
+    )
+    torch.manual_seed(settings.seed)
+    learner = Transformer(config.model)
+    if fault:
+        plant(learner, fault)
+    for event in Training(learner, built, config.training).events():
+        if isinstance(event, Update):
+            yield event.step / steps
+    pairs = built.held_out(FEW if settings.short else EXAMPLES)
+    loss = evaluate_loss(learner, built, pairs, steps)
+    outputs = evaluate_outputs(learner, built, pairs, steps)
+    return Trained(learner, built, loss.loss, loss.token_accuracy, outputs.exact_match)
+
+
+def fixed_settings(seed: int, steps: int) -> dict[str, Any]:
+    """What all short trainings have in common: one thread, and no evaluation in between."""
+    return {
+        "seed": seed,
         "eval_every": steps,
         "eval_examples": 8,
         "final_examples": 8,
         "threads": 1,
         "precision": "fp32",
     }
-    built, config = prepare(task, "small", data=data, training=changes | dict(training or {}))
-    torch.manual_seed(settings.seed)
-    model = Transformer(config.model)
-    if fault:
-        plant(model, fault)
-    for event in Training(model, built, config.training).events():
-        if isinstance(event, Update):
-            yield event.step / steps
-    pairs = built.held_out(FEW if settings.short else EXAMPLES)
-    loss = evaluate_loss(model, built, pairs, steps)
-    outputs = evaluate_outputs(model, built, pairs, steps)
-    return Trained(model, built, loss.loss, loss.token_accuracy, outputs.exact_match)
 
 
 def within(

@@ -1,0 +1,122 @@
+"""The head forms when the loss falls: a phase change (Olsson et al., 2022)."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+
+from transformer.experiments.experiment import Experiment, Outcome, Settings, percent
+from transformer.experiments.training import fixed_settings
+from transformer.hooks import record
+from transformer.model import Transformer
+from transformer.tasks import Pair, Task
+from transformer.tasks.presets import prepare
+from transformer.training.batches import collate, encode
+from transformer.training.loop import Training, Update, evaluate_loss
+
+EVERY = 20
+"""Updates between two looks."""
+PAIRS = 40
+TOGETHER = 80
+"""Updates within which two things happen at the same time."""
+
+
+class Look(NamedTuple):
+    """loss: held out, nats a token. head: the share of weight that the best head of
+    cross-attention has at the mirrored place."""
+
+    step: int
+    loss: float
+    head: float
+
+
+@torch.inference_mode()
+def best_head(model: Transformer, task: Task, pairs: list[Pair]) -> float:
+    """The largest share, over all heads, of weight where the letter to be written stands."""
+    batch = collate(encode(task, pairs), model.config)
+    layers = range(model.config.num_decoder_layers)
+    names = [f"decoder.layers.{layer}.cross_attention.weights" for layer in layers]
+    with record(model, names) as trace:
+        model(batch.source, batch.target_in)
+    weights = torch.cat([trace[name] for name in names], dim=1)  # [pair, head, target, source]
+    shares = []
+    for row, pair in enumerate(pairs):
+        letters = len(pair.target)
+        places = torch.arange(letters)
+        shares.append(weights[row, :, places, letters - 1 - places].mean(dim=-1))
+    return torch.stack(shares).mean(dim=0).max().item()
+
+
+def run(settings: Settings) -> Iterator[float | Outcome]:
+    """One training, looked at every few updates."""
+    steps, every = (20, 5) if settings.short else (400, EVERY)
+    task, config = prepare(
+        "reverse",
+        "small",
+        data={"min_letters": 3, "max_letters": 8},
+        training={"steps": steps} | fixed_settings(settings.seed, steps),
+    )
+    torch.manual_seed(settings.seed)
+    model = Transformer(config.model)
+    pairs, looks = task.held_out(PAIRS), list[Look]()
+    for event in Training(model, task, config.training).events():
+        if isinstance(event, Update) and (event.step == 1 or event.step % every == 0):
+            loss = evaluate_loss(model, task, pairs, event.step).loss
+            looks.append(Look(event.step, loss, best_head(model, task, pairs)))
+            yield event.step / steps
+    fall, rise = steepest([-look.loss for look in looks]), steepest([one.head for one in looks])
+    apart = looks[rise].step - looks[fall].step
+    start, end = looks[0].head, looks[-1].head
+    yield Outcome(
+        {"head at the start": start, "head at the end": end, "updates apart": apart},
+        f"The loss falls fastest up to update {looks[fall].step}, and the best head's weight on "
+        f"the mirrored letter rises fastest up to update {looks[rise].step}; from {percent(start)} "
+        f"before to {percent(end)} in the end.",
+        0 if apart < -TOGETHER else 2 if apart > TOGETHER else 1,
+        {
+            "loss, % of the first": tuple(
+                (float(look.step), 100 * look.loss / looks[0].loss) for look in looks
+            ),
+            "best head's weight on the mirrored letter, %": tuple(
+                (float(look.step), 100 * look.head) for look in looks
+            ),
+        },
+    )
+
+
+def steepest(values: list[float]) -> int:
+    """Where the steepest rise ends, over two looks, so that one odd look decides nothing.
+
+    The very first updates are left out: they teach how often each letter comes, which takes no
+    looking.
+    """
+    return max(range(3, len(values)), key=lambda at: values[at] - values[at - 2])
+
+
+EXPERIMENT = Experiment(
+    name="forming",
+    title="The head forms when the loss falls",
+    claim="What a head does is not learned little by little: it forms within a short time, and "
+    "just then the loss falls.",
+    source="Olsson et al. 2022, In-context Learning and Induction Heads",
+    published="induction heads form in the window in which the loss has its bump",
+    what=f"A model learns to reverse words of 3 to 8 letters; every {EVERY} updates its loss and "
+    "the head that looks most at the mirrored letter are measured.",
+    question="When does a head come to look at the mirrored letter?",
+    options=(
+        "long before the loss falls",
+        "while the loss falls",
+        "long after the loss has fallen",
+    ),
+    bands={
+        "head at the start": (0.1, 0.35),
+        "head at the end": (0.5, 1.0),
+        "updates apart": (-TOGETHER, TOGETHER),
+    },
+    short_bands={"head at the start": (0.1, 0.35)},
+    why="The two are one event: to write the right letter is to look at it. The time slider of any "
+    "run on the Train page shows the same, map by map.",
+    minutes=0.7,
+    run=run,
+    axes=("updates", "%"),
+)
