@@ -9,6 +9,7 @@ from transformer.experiments import (
     explanation,
     forming,
     gradients,
+    grokking,
     heads,
     leak,
     length,
@@ -24,7 +25,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
     module.EXPERIMENT.name: module.EXPERIMENT
     for module in (
         *(leak, scale, positions, length, scan, digits),
-        *(explanation, heads, carries, forming, search, gradients, smoothing),
+        *(explanation, heads, carries, forming, search, gradients, smoothing, grokking),
     )
 }
 
