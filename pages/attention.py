@@ -40,7 +40,7 @@ with frame("Attention", ""), address.together("Attention"):
     chosen = inputs.checkpoint_and_text()
     if chosen is not None:
         checkpoint, text = chosen
-        told = place.read(checkpoint.config)
+        told = place.read(checkpoint)
         left, right = st.columns([3, 1], vertical_alignment="center")
         with right, st.container(horizontal=True, horizontal_alignment="right"):
             checked = st.container(width="content")

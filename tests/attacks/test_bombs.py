@@ -1,6 +1,6 @@
 """Bombs: each refused in one sentence, soon, and with no memory of the server taken."""
 
-import time
+import os
 from pathlib import Path
 
 import pytest
@@ -34,13 +34,18 @@ def open_it(path: Path) -> None:
             archive.read("config.json", 1_000_000)
 
 
+def processor_seconds() -> float:
+    """Of this process and of those that it waited for: what others do here counts for nothing."""
+    return sum(os.times()[:4])
+
+
 def assert_defused(name: str, folder: Path) -> None:
     path = folder / "bomb"
     path.write_bytes(BOMBS[name]())
-    started = time.monotonic()
+    started = processor_seconds()
     with little_memory(100 * MEGABYTE), pytest.raises(CheckpointError) as caught:
         open_it(path)
-    assert time.monotonic() - started < MOST_SECONDS
+    assert processor_seconds() - started < MOST_SECONDS
     assert_sentence(caught.value)
 
 

@@ -6,14 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from pages.components.shared.lessons import FILE, PATHS, VARIABLE
-from pages.components.shell.teacher import exercise_line
+from pages.components.shared.lessons import FILE, VARIABLE
 from tests.lessons.test_lesson import LIST
 from tests.runs.test_table import CONFIG
 from tests.support.opened_pages import messages, open_page, unfold_settings
 from tests.support.record_verdicts import INTO
 from tests.support.trainers import no_trainer_left
-from transformer.lessons.lesson import read_lesson
 from transformer.runs.directory import ROOT, create_run, list_runs
 from transformer.runs.table import search, summarise, table_csv
 
@@ -25,21 +23,9 @@ def _own_folder(own_folder: None, tmp_path: Path) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("page", ["", "attention"])
-def test_every_page_tells_a_teacher_how_and_has_its_line(page: str) -> None:
-    query = {"checkpoint": "sort", "input": "a b"} if page else {}
-    app = open_page(page, **query)
+def test_every_page_tells_a_teacher_how(page: str) -> None:
+    app = open_page(page)
     assert any(one.value.startswith("**Exercises.**") for one in app.sidebar.markdown)
-    lesson, problems = read_lesson(app.sidebar.code[0].value, PATHS)
-    assert not problems
-    [exercise] = lesson.exercises
-    assert (exercise.page, exercise.query) == (page, query)
-
-
-def test_a_line_of_any_address_is_an_exercise() -> None:
-    query = {"input": "(a) [b] & c: d"}
-    lesson, problems = read_lesson(exercise_line("decode", query), PATHS)
-    assert [one.query for one in lesson.exercises] == [query]
-    assert not problems
 
 
 def test_the_overview_begins_with_the_exercises() -> None:

@@ -19,6 +19,7 @@ from transformer.runs.directory import ACTIVE, Run, runs_in
 STARTED = "started"
 SLOTS = 2
 PATIENCE = 60.0
+"""Seconds without a run that ends."""
 
 
 def environment(root: Path, seed: int, runs: int) -> dict[str, str]:
@@ -87,9 +88,12 @@ def main() -> None:
             except RunError as error:  # the other server was there first, or it has ended
                 print(f"# {error}")
         time.sleep(chance.uniform(0, 0.05))
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        if not any(run.status().state in ("queued", *ACTIVE) for run in runs_in(folder)):
+    before, end = -1, 0.0
+    while before:
+        left = sum(run.status().state in ("queued", *ACTIVE) for run in runs_in(folder))
+        if left != before:
+            before, end = left, time.monotonic() + PATIENCE
+        elif time.monotonic() > end:
             return
         queue.poll(folder)
         time.sleep(0.05)

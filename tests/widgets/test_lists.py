@@ -7,7 +7,9 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import expect
 
+from pages.components.shared.lessons import PATHS
 from pages.components.shell.mount import Widget
+from pages.components.shell.teacher import EXERCISE_LINE as EXERCISE
 from pages.components.widgets.answer_table import WIDGET as ANSWERS
 from pages.components.widgets.architecture import WIDGET as ARCHITECTURE
 from pages.components.widgets.copy_link import WIDGET as LINKS
@@ -18,6 +20,7 @@ from pages.components.widgets.run_table import row
 from tests.support.bare_page import Bare
 from transformer.config import TransformerConfig
 from transformer.figures.architecture import architecture_svg
+from transformer.lessons.lesson import read_lesson
 from transformer.runs.table import Summary
 
 MARKUP = "<b>bold</b> **x** & =1"
@@ -122,6 +125,27 @@ def test_an_address_is_copied_and_says_so(bare: Bare) -> None:
     page.get_by_role("button", name="Copy").click()
     expect(page.get_by_role("status")).to_have_text("Copied")
     assert page.evaluate("navigator.clipboard.readText()") == address
+
+
+def test_the_line_of_an_exercise_is_of_the_address_there_is_now(bare: Bare) -> None:
+    shown = bare(EXERCISE, None)
+    page = shown.page
+    page.get_by_label("Title").fill("Heads [all]")
+    page.get_by_label("Question").fill("Which one,\nand why?")
+    page.evaluate("history.replaceState(null, '', '/attention?input=(a)+[b]+%26+c%3A+d')")
+    line = page.get_by_label("The line for the list")
+    expect(line).to_have_value(re.compile("attention"))
+    lesson, problems = read_lesson(line.input_value(), PATHS, "localhost")
+    assert not problems
+    [exercise] = lesson.exercises
+    assert (exercise.title, exercise.question) == ("Heads (all)", "Which one, and why?")
+    assert (exercise.page, exercise.query) == ("attention", {"input": "(a) [b] & c: d"})
+    shown.draw(None)  # a rerun takes nothing away that was typed
+    expect(page.get_by_label("Title")).to_have_value("Heads [all]")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy the line").click()
+    expect(page.get_by_role("status")).to_have_text("Copied")
+    assert page.evaluate("navigator.clipboard.readText()") == line.input_value()
 
 
 def test_an_architecture_is_drawn_once(bare: Bare) -> None:

@@ -1,5 +1,6 @@
 """Where a person is in the explorer, kept in the address so that a link opens the same view."""
 
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlencode
 
 import streamlit as st
@@ -9,6 +10,9 @@ from pages.components.shell.address import Message
 from transformer.analysis.heads import Head, all_heads, shown_first
 from transformer.config import TransformerConfig
 
+if TYPE_CHECKING:
+    from transformer.checkpoint import Checkpoint
+
 FIELDS = (
     *("head", "view", "with", "alone", "off", "cell", "hide", "tokens", "show", "shade"),
     "without",
@@ -17,7 +21,7 @@ FIELDS = (
 NONE = "none"
 
 
-def read(config: TransformerConfig) -> Message:
+def read(checkpoint: "Checkpoint") -> Message:
     """Before the explorer: what the address says, as one text for the component."""
     now = {field: st.query_params.get(field, "") for field in FIELDS}
     known = {field: st.session_state.get(f"address {field}") or "" for field in FIELDS}
@@ -28,9 +32,14 @@ def read(config: TransformerConfig) -> Message:
             st.session_state[field] = st.session_state[f"address {field}"] = value
     for field in FIELDS:
         address.read(field, "")
+    before, model = st.session_state.get("heads off in"), checkpoint.header.sha256
+    linked = now["without"] and (address.arrived() or address.followed())
+    if before not in (None, model) and not linked:
+        st.session_state["without"] = ""  # what a head of another model did says nothing of this
+    st.session_state["heads off in"] = model
     if address.arrived() and st.query_params.get("panel") == "cause" and not now["without"]:
         # So said links from before heads were switched off on the head itself: the one on screen.
-        st.session_state["without"] = str(chosen_head(config) or "")
+        st.session_state["without"] = str(chosen_head(checkpoint.config) or "")
     st.session_state["place"] = _joined()
     return address.message_to("place", "explorer")
 

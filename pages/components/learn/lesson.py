@@ -6,6 +6,7 @@ from functools import partial
 import streamlit as st
 
 from pages.components.shared.lessons import built_in, class_lesson, from_file
+from pages.components.shared.typed_file import typed_file
 from pages.components.shell import address, browser
 from pages.components.shell.text import as_file_name, plain
 from pages.components.shell.uploaded import in_field
@@ -160,12 +161,13 @@ def _take_along(lesson: Lesson, answers: dict[str, str]) -> None:
             max_chars=browser.MOST_NAME,
             on_change=lambda: browser.call_oneself(st.session_state["worksheet author"]),
         )
-        st.download_button(
-            "Download the worksheet" if not done else "Download the worksheet with your answers",
-            data=partial(worksheet, lesson, found, author.strip(), st.context.url or ""),
+        typed_file(
+            "Download the worksheet",
+            partial(worksheet, lesson),
+            (found, author.strip(), st.context.url or ""),
+            key=f"worksheet {_hash(lesson.title)}",
             file_name=f"{as_file_name(f'{author} {lesson.title}') or 'worksheet'}.html",
             mime="text/html",
-            on_click="ignore",
             icon=":material/assignment_turned_in:",
         )
     st.caption(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
+from pages.components.shared.typed_file import typed_file
 from pages.components.shell import browser
 from pages.components.shell.text import as_file_name, plain
 from transformer.errors import RunError
@@ -53,12 +54,13 @@ def hand_in(run: Run) -> None:
         )
     # Named so that those of a class can be told apart.
     name = as_file_name(f"{author} {run.about()['name'] or run.id}")
-    st.download_button(
+    typed_file(
         "Download the page to hand in",
-        data=partial(made_page, run, author, said),
+        partial(made_page, run),
+        (author, said),
+        key=f"hand in {run.id}",
         file_name=f"{name or 'report'}.html",
         mime="text/html",
-        on_click="ignore",
         icon=":material/assignment_turned_in:",
     )
 

@@ -1,7 +1,6 @@
 """Beside every page: the current model, the way to the other pages, and the runs at work."""
 
 from html import escape
-from pathlib import Path
 
 import streamlit as st
 
@@ -45,7 +44,7 @@ class Sidebar:
             self.links = st.empty()
             _runs_at_work(page)
             _your_name()
-            for_teachers(next((Path(path).stem for path, name, _ in PAGES[1:] if name == page), ""))
+            for_teachers()
         self.drawn = self._now()
         self._draw()
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from pages.components.shell.mount import Widget
 
-WIDGET = Widget("copy_link")
+WIDGET = Widget("copy_link", ("clipboard",))
 
 
 def copy_link(links: Mapping[str, Mapping[str, str]], *, key: str) -> None:

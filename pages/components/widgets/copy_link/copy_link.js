@@ -9,28 +9,11 @@ export default function ({ data, parentElement }) {
 }
 
 function row({ label, query }) {
-  const url = `${location.origin}${location.pathname}?${new URLSearchParams(query)}`;
-  const line = element("div"), button = element("button", { type: "button" }, label);
+  const line = element("div");
   const field = element("input", { readonly: "", "aria-label": `${label}: the address` });
-  const state = element("span", { role: "status" });
-  field.value = url;
+  field.value = `${location.origin}${location.pathname}?${new URLSearchParams(query)}`;
   field.onfocus = () => field.select();
-  button.onclick = async () => {
-    state.textContent = (await copied(url, field)) ? "Copied" : "Press Ctrl+C to copy";
-    setTimeout(() => { state.textContent = ""; }, 4000);
-  };
+  const [button, state] = copyButton(label, field);
   line.append(button, field, state);
   return line;
-}
-
-async function copied(url, field) {
-  try {
-    await navigator.clipboard.writeText(url);
-    return true;
-  } catch {
-    // Browsers offer no clipboard to pages that come by plain http from another machine.
-    field.focus();
-    field.select();
-    return document.execCommand("copy");
-  }
 }
