@@ -247,13 +247,13 @@ def query_key_map(
 def ranked_bars(
     names: Sequence[str],
     values: Sequence[float],
-    whole: float,
+    whole: float | None,
     title: str,
     value_title: str,
-    reference: str,
+    reference: str = "",
     head_title: str = "head switched off",
 ) -> go.Figure:
-    """Horizontal bars in the order given, first on top, with a line at ``whole``."""
+    """Horizontal bars in the order given, first on top, with a line at ``whole``, if given."""
     figure = go.Figure(
         go.Bar(
             x=list(values),
@@ -265,12 +265,13 @@ def ranked_bars(
             hovertemplate="%{customdata}: %{x:.1f}<extra></extra>",
         )
     )
-    figure.add_vline(
-        x=whole,
-        line={"color": HEADS[1], "dash": "dash"},
-        annotation={"text": f"{label(reference)}: {whole:.1f}", "yref": "paper", "y": 1.02},
-        annotation_position="top left",
-    )
+    if whole is not None:
+        figure.add_vline(
+            x=whole,
+            line={"color": HEADS[1], "dash": "dash"},
+            annotation={"text": f"{label(reference)}: {whole:.1f}", "yref": "paper", "y": 1.02},
+            annotation_position="top left",
+        )
     figure.update_xaxes(title=label(value_title), range=[0, 105])
     figure.update_yaxes(
         title=head_title,

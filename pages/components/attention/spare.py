@@ -156,10 +156,9 @@ def _draw_shuffled(found: Mapping[Head, float]) -> None:
         ranked_bars(
             [head.short for head in ranked],
             [100 * found[head] for head in ranked],
-            0,
+            None,
             title="Tokens that change when a head's weights are shuffled",
             value_title="tokens of the output that change (%)",
-            reference="as they are",
             head_title="head shuffled",
         ),
         key="shuffled",

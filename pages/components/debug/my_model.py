@@ -24,6 +24,7 @@ from transformer.vocabulary.vocabulary import MAX_TOKENS, visible
 
 if TYPE_CHECKING:
     from transformer.doctor.report import Report
+    from transformer.faults import Fault
     from transformer.interop.foreign_vocabulary import Given
 
 CAPTURE = Path(__file__).parents[3] / "transformer" / "doctor" / "capture.py"
@@ -261,6 +262,14 @@ def _around_the_model() -> None:
             st.button(label, key=f"to {panel}", on_click=address.receive, args=("debug", panel))
 
 
+def _what_the_line_is(where: str, fault: "Fault | None") -> str:
+    if where in OUTSIDE:
+        return "Your function"
+    if fault is not None and fault.name == "memory-detached":
+        return "No value differs, only the gradient: it ends in what this line is given."
+    return "Here your values differ first: the cause is this line, or one whose result it reads."
+
+
 def _departure(number: int, departure: dict[str, Any], found: dict[str, Any], hint: int) -> None:
     with st.container(border=True):
         if hint == 1:
@@ -276,11 +285,10 @@ def _departure(number: int, departure: dict[str, Any], found: dict[str, Any], hi
         at = f", {verbatim(departure['line'])}" if departure["line"] else ""
         st.markdown(f"Seen at {plain(departure['where'])}{at}")
         if line:
-            said = "From your line on, values differ. The cause may stand in what it reads."
-            st.caption("Your function" if departure["where"] in OUTSIDE else said)
+            st.caption(_what_the_line_is(departure["where"], fault))
             st.code(line, language=None, wrap_lines=True)
         if hint == 3 and fault is not None:
-            fault_lines(fault, "Often written so")
+            fault_lines(fault, "The usual mistake")
             st.markdown(f"{plain(fault.why)} **{plain(departure['remedy'])}**")
         if hint == 3 or departure["evidence"]:
             evidence = departure["evidence"]

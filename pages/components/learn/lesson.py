@@ -34,7 +34,8 @@ def panel() -> None:
         if name == "own":
             gone = "A file is gone after a reload: drop it again, below. Your answers are kept."
         name = address.choose("Lesson", names, "lesson", gone)
-    for sentence in problems[:5]:
+    in_own = st.session_state[OWN][1] if name == "own" and OWN in st.session_state else []
+    for sentence in [*in_own, *problems][:5]:
         st.warning(plain(sentence))
     if name is not None:
         _draw(lessons[name])
@@ -43,13 +44,12 @@ def panel() -> None:
 
 
 def _lessons() -> tuple[dict[str, Lesson], list[str]]:
-    """By name in the address, the class's first; and what is wrong with those that were written."""
+    """By name in the address, the class's first; and what is wrong with the class's file."""
     found = {"paper": built_in()}
     of_class, problems = class_lesson()
     own: tuple[Lesson, list[str]] | None = st.session_state.get(OWN)
     if own is not None:
         found = {"own": own[0], **found}
-        problems = [*own[1], *problems]
     return ({"class": of_class, **found} if of_class else found), problems
 
 

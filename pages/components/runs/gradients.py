@@ -21,7 +21,8 @@ Norms = Mapping[str, Mapping[str, list[float]]]
 def gradients_panel(run: Run) -> None:
     """A button, then a curve for each stack and order of norms. Not to be called in a fragment."""
     config = run.config()
-    if config.model.num_parameters > MOST_PARAMETERS:
+    layers = max(config.model.num_encoder_layers, config.model.num_decoder_layers)
+    if layers < 2 or config.model.num_parameters > MOST_PARAMETERS:
         return
     name = ("gradients", str(run.path.resolve()))
     job = jobs.shared(name)

@@ -37,7 +37,8 @@ def evidence_line(state: str, goals: Sequence[tuple[str, str]], checked: Checked
                 f'<li class="{state}">{MARKS[state]} {name}: {escape(why or state)}</li>'
                 for name, (state, why) in zip(GOAL_NAMES, goals, strict=True)
             ]
-        checks = "No checks yet" if checked is None else checked.summary
-        alarm = ' class="failed"' if checked is not None and checked.alarms else ""
+        checks, alarm = "No checks yet" if checked is None else checked.summary, ""
+        if checked is not None and checked.alarms:
+            checks, alarm = f"{checks}: see Checks, below", ' class="failed"'
         parts.append(f"<li{alarm}>{escape(checks)}</li>")
     st.html(f'<ul class="run-evidence">{"".join(parts)}</ul>')

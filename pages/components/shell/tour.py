@@ -50,8 +50,9 @@ STEPS = (
     Step(
         "Train",
         "pages/train.py",
-        "When it is trained, drag the *Time slider* below the curves: a head goes from noise to a "
-        "pattern.",
+        "When it is trained, drag the *Time slider* below the curves from left to right: what it "
+        "writes turns from noise into the sentence. Next you might train *Reverse letters*: "
+        "there a head forms a pattern before your eyes.",
     ),
 )
 

@@ -205,14 +205,20 @@ function verdict({ evaluation, exact, untrained, uniform, unigram, evaluated_on:
   const felt = `Right token: ${likely(untrained)} → ${likely(loss)} likely (${where}, step ${whole(step)}). Loss ${threeDigits(loss)}`;
   if (loss >= untrained) return `${felt}, no better than untrained (${threeDigits(untrained)}).`;
   if (typeof unigram === "number" && loss < Math.min(unigram, uniform)) {
-    // A model that sees its answer has a low loss as well, and writes nothing right.
-    const reads = exact.at(-1)?.[1] > 0 ? ": it uses what it reads" : "; no answer is right as yet";
-    return `${felt}, below guessing by frequency (${threeDigits(unigram)})${reads}.`;
+    return `${felt}, below guessing by frequency (${threeDigits(unigram)})${meaning(exact.at(-1)?.[1] ?? 0, where)}.`;
   }
   if (typeof unigram === "number" && loss < uniform) {
     return `${felt}, better than a uniform guess (${threeDigits(uniform)}), not yet than guessing by frequency (${threeDigits(unigram)}).`;
   }
   return `${felt}, ${loss < uniform ? "better" : "not yet better"} than a uniform guess (${threeDigits(uniform)}).`;
+}
+
+// What a low loss means: a model that sees its answer has one as well, and writes nothing right; one
+// that is asked what it was trained on may have learned nothing else.
+function meaning(right, where) {
+  if (right === 0) return "; no answer is right as yet";
+  if (right < 0.5) return "; few answers are right as yet";
+  return where.includes("training") ? ": it knows these pairs" : ": it uses what it reads";
 }
 
 // The probability behind a loss; never rounded to all or nothing.
