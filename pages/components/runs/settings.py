@@ -26,6 +26,8 @@ def settings_table(config: RunConfig) -> None:
             continue
         # Of the server, not of the person.
         differs = known and value != usual and name != "threads"
+        if name == "threads" and not value:
+            value = "by a trial"
         row = (name_of(name), shown(value), shown(usual) if known else "", name)
         (changed if differs else same).append(row)
     count = len(changed)
