@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from torch import nn
 
 from tests.support.torch_imports import Tensors, difference, good, imported
 from tests.support.tutorials import Seq2SeqTransformer, Shape
-from transformer.errors import UserError
+from transformer.errors import CheckpointError, UserError
+from transformer.interop.files.state_dicts import read_state_dict
 from transformer.interop.foreign_vocabulary import Special, numbered
 from transformer.interop.nn_transformer.convert import convert, survey
 from transformer.interop.nn_transformer.name_mapping import (
@@ -161,6 +163,13 @@ def test_weights_that_are_not_numbers_are_named(value: float) -> None:
     message = refusal(tensors)
     assert "generator.weight" in message
     assert "NaN" in message
+
+
+def test_a_file_with_a_buffer_that_is_no_number_says_how_to_leave_it_out(tmp_path: Path) -> None:
+    _, tensors = good()
+    torch.save({**tensors, "cache": torch.full((4, 4), torch.nan)}, tmp_path / "model.pt")
+    with pytest.raises(CheckpointError, match="'cache' holds NaN.* save the others"):
+        read_state_dict(tmp_path / "model.pt")
 
 
 def test_tensors_nobody_knows_must_be_spoken_for() -> None:

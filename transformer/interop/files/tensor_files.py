@@ -8,7 +8,7 @@ from torch import Tensor
 
 from transformer.checkpoint.header import header_bytes, parse_json
 from transformer.checkpoint.layout import Entry, check_layout, parse_entry
-from transformer.checkpoint.weights import FLOAT_SIZES, check_finite, read_weights
+from transformer.checkpoint.weights import FLOAT_SIZES, is_finite, read_weights
 from transformer.config.architecture import MAX_PARAMETERS
 from transformer.errors import CheckpointError
 from transformer.vocabulary.vocabulary import printable
@@ -75,9 +75,15 @@ def _read(
 ) -> Iterator[tuple[str, Tensor]]:
     for name, found in read_weights(path, entries, offset):
         tensor = found if as_stored else found.float()
-        if not _is_mask(tensor):
-            check_finite(name, tensor)
-            yield name, tensor
+        if _is_mask(tensor):
+            continue
+        if not is_finite(tensor):
+            raise CheckpointError(
+                f"The tensor {name!r} holds NaN or infinity. If it is a buffer that the model can "
+                f"do without, save the others: {{name: one for name, one in state.items() if name "
+                f"!= {name!r}}}."
+            )
+        yield name, tensor
 
 
 def _is_mask(tensor: Tensor) -> bool:
