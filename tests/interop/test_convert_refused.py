@@ -168,7 +168,7 @@ def test_weights_that_are_not_numbers_are_named(value: float) -> None:
 def test_a_file_with_a_buffer_that_is_no_number_says_how_to_leave_it_out(tmp_path: Path) -> None:
     _, tensors = good()
     torch.save({**tensors, "cache": torch.full((4, 4), torch.nan)}, tmp_path / "model.pt")
-    with pytest.raises(CheckpointError, match="'cache' holds NaN.* save the others"):
+    with pytest.raises(CheckpointError, match=r"'cache' holds NaN.* save the others"):
         read_state_dict(tmp_path / "model.pt")
 
 
