@@ -62,7 +62,15 @@ def assert_lean_is_plain(model: Transformer, strategy: Strategy, count: int) -> 
 @given(seeds, counts, paddings, st.lists(st.sampled_from([0, 2, 3, 5]), max_size=2), st.booleans())
 def test_one_path(seed: int, count: int, padding: str, prefix: list[int], force: bool) -> None:
     model = wild_model(seed, pad_in_output=padding)
-    assert_lean_is_plain(model, Greedy(prefix=tuple(prefix), force_end=force), count)
+    greedy = Greedy(prefix=tuple(prefix), force_end=force)
+    assert_lean_is_plain(model, greedy, count)
+    alone = batch_of(model, sentences(model, 1))  # one sentence has a search of its own
+    with torch.inference_mode():
+        [expected] = all_of(outcomes_of(greedy, model, alone)).values()
+    [found] = greedy.outputs(model, alone)
+    wanted = expected.hypothesis
+    assert (found.tokens, found.finished) == (wanted.tokens, wanted.finished)
+    assert found.log_prob == pytest.approx(wanted.log_prob, rel=0, abs=TOLERANCE)
     sampling = SamplingConfig(temperature=1.5, seed=seed % 1000)
     assert_lean_is_plain(model, Sampling(sampling=sampling, prefix=tuple(prefix)), count)
 
