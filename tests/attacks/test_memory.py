@@ -103,6 +103,19 @@ def test_a_large_model_goes_once_nobody_shows_it(
     assert kept() is None
 
 
+def test_many_small_models_are_not_all_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loaded, "KEPT_MODELS", 2)
+    models, read = loaded.Loaded(), list[weakref.ref[Checkpoint]]()
+    for number in range(3):
+        path = tmp_path / f"{number}.safetensors"
+        make(number).save(path)
+        read.append(weakref.ref(models.load(path)))
+    gc.collect()
+    assert [one() is not None for one in read] == [False, True, True]
+
+
 def test_lists_keep_no_vocabularies(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     make().save(path)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 KEPT_BYTES = 64_000_000
 """Of files whose models are kept for the next who opens them, though no session shows them."""
+KEPT_MODELS = 40
+"""At most, for a small one takes twenty times as much memory as its file has."""
 LARGE_BYTES = 16_000_000
 """What gives back memory that is worth the tenth of a second it takes."""
 SOON = (1.0, 10.0)
@@ -68,7 +70,9 @@ class Loaded:
             if found is loaded:
                 weakref.finalize(loaded, self._went, key[2]).atexit = False
             self.kept[key] = found
-            while sum(size for _, _, size in self.kept) > KEPT_BYTES:
+            while (
+                len(self.kept) > KEPT_MODELS or sum(size for _, _, size in self.kept) > KEPT_BYTES
+            ):
                 self.kept.popitem(last=False)
             return found
 
