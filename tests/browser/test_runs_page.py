@@ -16,7 +16,9 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import NewPage
 from tests.runs.test_table import make, some_metrics
 from tests.support.access import PHONE, assert_fit_for_all
+from tests.support.recorded_run import record_run
 from tests.support.server import Server, settle
+from tests.support.small_training import made
 from transformer.runs.directory import Run, Status, started
 
 MARKUP = "<b>bold</b> **x** & =1"
@@ -163,3 +165,20 @@ def test_a_comparison_is_accessible_and_fits_a_phone(
     page = new_page(scheme="dark", width=PHONE)
     open_comparison(page, address(server, runs))
     assert_fit_for_all(page)
+
+
+def test_what_was_typed_just_before_the_click_stands_in_the_page_to_hand_in(
+    server: Server, new_page: NewPage
+) -> None:
+    _, config = made("reverse")
+    [*_, run] = record_run(config, server.folder / "runs")
+    page = new_page()
+    page.goto(f"{server.url}/train?run={run.id}")
+    settle(page)
+    page.get_by_role("tab", name="Hand in").click()
+    for said in ("It turns words around.", "It turns words around. Heads 1 and 2 do."):
+        page.get_by_label("What did the model learn").fill(said)  # and the field is not left
+        with page.expect_download() as download:
+            page.get_by_role("button", name="Download the page to hand in").click()
+        assert said in download.value.path().read_text("utf-8")
+        settle(page)
