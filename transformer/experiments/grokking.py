@@ -107,8 +107,8 @@ EXPERIMENT = Experiment(
     "not at all; much later, with weight decay, it finds the rule.",
     source="Power et al. 2022, Grokking: Generalization Beyond Overfitting on Small Algorithmic "
     "Datasets",
-    published="training accuracy near 100 % within 1,000 updates, held out only after 100 times as "
-    "many; weight decay helps most",
+    published="training accuracy near 100 % within 1,000 updates, first signs of it on held-out "
+    "examples after 100,000, all of it near 1,000,000; weight decay helps most",
     what=f"All differences modulo {MODULUS}, half of them to learn from; twins of 1 + 1 layers, "
     f"one with a weight decay of {DECAY:g}.",
     question="Both models soon know every example they learn from. Which one answers the others?",

@@ -236,7 +236,7 @@ def command(*words: str, limit_seconds: float = float("inf")) -> Generator[str, 
 
 
 def current(key: str, name: object) -> Job | None:
-    """The session's job under a key, if it has this name; one of another name is stopped and
+    """The job that this tab has under a key, if it has this name; another is stopped and
     forgotten."""
     job: Job | None = st.session_state.get(key)
     if job is not None and job.name != name:
