@@ -87,10 +87,11 @@ def run(settings: Settings) -> Iterator[float | Outcome]:
 EXPERIMENT = Experiment(
     name="carries",
     title="Is there a head for the carry?",
-    claim="In a one-layer model of addition, single heads do single jobs, one of them to use the "
-    "carry: without it, only sums with a carry fail.",
+    claim="A model of addition splits a sum into jobs, among them to make carries and to use them, "
+    "and switching heads off shows which head does which.",
     source="Quirke and Barez 2023, Understanding Addition in Transformers",
-    published="without the carry's head: 100 % right without a carry, next to 0 % with one",
+    published="no number; one layer, three heads, the carry a job of its own. Here it would be: "
+    "without one head, hardly a digit with a carry is right",
     what="Each head of the two bundled models of addition is switched off in turn; the digits of "
     "held-out sums are counted in two groups, with and without a carry coming in.",
     question="Without the head that leans most to carries: how many digits with a carry are right?",

@@ -33,7 +33,7 @@ EXPERIMENT = Experiment(
     claim="Addition is learned from fewer examples when the answer is written from the ones on, as "
     "people do it by hand.",
     source="Lee et al. 2023, Teaching Arithmetic to Small Transformers",
-    published="reversed: 100 % from 2,500 examples on; plain: about 85 % with 10,000",
+    published="reversed: 100 % with about 2,500 examples; plain: about 85 %, and it stays there",
     what="Sums of up to 3 digits, 800 updates for each way to write the answer.",
     question="After the same number of updates, which model adds better?",
     options=("the one that writes as usual", "both alike", "the one that writes backwards"),

@@ -67,7 +67,7 @@ EXPERIMENT = Experiment(
     claim="At initialisation the last layer's gradient does not shrink with depth in post-norm "
     "models, and as 1/√L in pre-norm ones: the first need a warm-up, the others do not.",
     source="Xiong et al. 2020, On Layer Normalization in the Transformer Architecture",
-    published="constant in L for post-norm, 1/√L for pre-norm",
+    published="bounded alike at every depth L in post-norm, by 1/√L in pre-norm (theorem 1)",
     what="One backward pass through fresh models of 2 to 12 layers, 64 wide; no training.",
     question="A model grows from 2 to 12 layers. What becomes of its last layer's gradient?",
     options=(

@@ -49,7 +49,7 @@ EXPERIMENT = Experiment(
     claim="A few heads do the work; most of the others can be switched off.",
     source="Voita et al. 2019, Analyzing Multi-Head Self-Attention; Michel et al. 2019, Are "
     "Sixteen Heads Really Better than One?",
-    published="38 of 48 encoder heads removed for 0.15 BLEU",
+    published="38 of 48 encoder heads removed for 0.15 BLEU (English-Russian, WMT)",
     what="Heads are switched off one by one, each time the one that is missed least on one half of "
     "the examples; the other half is the score. Nothing is trained again.",
     question="A model with 24 heads and one with 6: in which can the first head go unnoticed?",

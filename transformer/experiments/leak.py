@@ -37,7 +37,8 @@ EXPERIMENT = Experiment(
     "nonsense.",
     source="reported again and again: jadore801120/attention-is-all-you-need-pytorch#19, "
     "huggingface/transformers#48745",
-    published="98 % accuracy after an epoch, translations are nonsense",
+    published="98 % accuracy on held-out sentences after 10 epochs, and translations that are "
+    "nonsense",
     what="Two models learn to reverse words of up to 8 letters, 500 updates each; one has no "
     "causal mask in its decoder.",
     question="The model without the mask reaches a lower loss. How many words does it reverse "

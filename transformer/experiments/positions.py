@@ -33,7 +33,8 @@ EXPERIMENT = Experiment(
     title="Without positions there is no order",
     claim="Without recurrence or convolution, only the positional encoding lets the model use the "
     "order of the sequence. (Decoders alone do without: their causal mask tells them.)",
-    source="Vaswani et al. 2017, section 3.5; Kazemnejad et al. 2023 for decoders alone",
+    source="Vaswani et al. 2017, section 3.5; for decoders alone Haviv et al. 2022 and Kazemnejad "
+    "et al. 2023",
     published="none for this model; it is said to be needed, with a decoder alone it is not",
     what="Two models learn to reverse words of up to 8 letters, 500 updates each; one adds no "
     "positions, in neither stack.",

@@ -78,7 +78,7 @@ FAULTS = (
         right=RIGHT_CAUSAL,
         wrong="mask = None",
         symptoms=(
-            "98 % accuracy after one epoch, and translations are nonsense.",
+            "98 % accuracy after ten epochs, and translations are nonsense.",
             "The loss is nearly zero, and generation writes nonsense.",
             "The model copies the decoder's input to its output.",
         ),
