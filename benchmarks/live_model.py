@@ -1,15 +1,19 @@
-"""How long a word takes in the file that runs by itself: .venv/bin/python -m benchmarks.live_model
+"""The file that runs by itself beside PyTorch: .venv/bin/python -m benchmarks.live_model
 
-Every bundled model, in headless Chromium with the network off: the file's size, and the median
-milliseconds in which it answers a held-out input with all of its attention.
+Every bundled model, opened from disk in headless Chromium with the network off, on held-out inputs:
+the file's size, how many answers are the same as here token by token, the largest difference of a
+logit and of an attention weight, and the milliseconds in which it answers with all its attention.
 """
 
 import statistics
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import sync_playwright
+import numpy as np
+import torch
+from playwright.sync_api import Page, sync_playwright
 
+from pages.components.shared.inspection import inspect
 from pages.components.widgets.live_model import live_page
 from tests.support.server import CHROMIUM_FLAGS, find_browser
 from transformer import Checkpoint
@@ -22,13 +26,38 @@ TIMES = """([texts, repeats]) => texts.flatMap((text) => Array.from({ length: re
   liveModel.answer(text);
   return performance.now() - started;
 }))"""
+ANSWER = """(text) => {
+  const found = liveModel.answer(text);
+  const weights = Object.fromEntries(
+    Object.entries(found.weights).map(([kind, one]) => [kind, [...one.weights]]));
+  return {written: found.written, logits: found.logits.map((row) => [...row]), weights};
+}"""
+
+
+def differences(page: Page, checkpoint: Checkpoint, text: str) -> tuple[bool, float, float]:
+    """Whether the tokens are the same, and the largest difference of logits and of weights."""
+    theirs, ours = page.evaluate(ANSWER, text), inspect(checkpoint, text)
+    if theirs["written"] != ours.written:
+        return False, np.nan, np.nan
+    with torch.inference_mode():
+        read = torch.tensor([ours.source]), torch.tensor([ours.read])
+        logits = checkpoint.model(*read)[0].numpy()
+    weights = [
+        np.abs(np.reshape(theirs["weights"][kind.id], kind.weights.shape) - kind.weights).max()
+        for kind in ours.kinds
+    ]
+    return True, float(np.abs(np.array(theirs["logits"]) - logits).max()), float(max(weights))
 
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_browser(), args=CHROMIUM_FLAGS)
         page = browser.new_context(offline=True).new_page()
-        print("| model | file, MB | an input, ms: median (most) |\n|---|---|---|")
+        print(f"Chromium {browser.version}, {INPUTS} inputs each\n")
+        print(
+            "| Model | File, MB | Same tokens | Logits differ by | Weights differ by "
+            "| An input, ms: median (most) |\n|---|---|---|---|---|---|"
+        )
         for path in sorted(Path("checkpoints").glob("*.safetensors")):
             checkpoint = Checkpoint.load(path)
             texts = [pair.source for pair in examples_of(checkpoint, None, INPUTS).pairs]
@@ -38,8 +67,15 @@ def main() -> None:
             page.goto(file.as_uri())
             page.evaluate(TIMES, [texts, 1])  # until the browser has compiled what it runs
             taken = page.evaluate(TIMES, [texts, REPEATS])
-            size, median = len(content) / 1e6, statistics.median(taken)
-            print(f"| {path.stem} | {size:.1f} | {median:.1f} ({max(taken):.0f}) |", flush=True)
+            found = [differences(page, checkpoint, text) for text in texts]
+            same = sum(one for one, _, _ in found)
+            logits, weights = (np.nanmax([one[at] for one in found]) for at in (1, 2))
+            print(
+                f"| {path.stem} | {len(content) / 1e6:.1f} | {same} of {len(found)} "
+                f"| {logits:.0e} | {weights:.0e} "
+                f"| {statistics.median(taken):.1f} ({max(taken):.0f}) |",
+                flush=True,
+            )
         browser.close()
 
 

@@ -6,7 +6,12 @@ import re
 from playwright.sync_api import expect
 
 from tests.browser.conftest import NewPage
-from tests.support.access import FRAME, assert_accessible_in_both_themes, assert_not_cut_off
+from tests.support.access import (
+    FRAME,
+    assert_accessible_in_both_themes,
+    assert_fit_for_all,
+    assert_not_cut_off,
+)
 from tests.support.explorer import Explorer, Truth, press
 from tests.support.server import Server, settle
 
@@ -135,6 +140,23 @@ def test_no_accessibility_violation_in_any_panel(server: Server, new_page: NewPa
         assert_accessible_in_both_themes(page, panel, seen)
         # Maps and lines were looked at with the first panel and with the lines' first.
         seen = (*FRAME, ".attention_explorer") if panel in ("cause", "evidence") else FRAME
+
+
+def test_the_studies_of_which_heads_can_go_are_accessible_and_fit_a_phone(
+    server: Server, new_page: NewPage
+) -> None:
+    page = new_page(scheme="dark")
+    page.goto(f"{server.url}/attention?checkpoint=reverse&input=abc&panel=spare")
+    settle(page)
+    drawn = page.locator(".js-plotly-plot .main-svg:first-child")
+    for number, name in enumerate(("Switch off all 6 heads", "Shuffle each head's weights")):
+        button = page.get_by_role("button", name=name)
+        button.focus()
+        press(page, "Enter")
+        expect(drawn).to_have_count(number + 1)
+        settle(page)
+    expect(page.get_by_text("None can go")).to_be_visible()
+    assert_fit_for_all(page, "which can go", (*FRAME, ".attention_explorer"))
 
 
 def test_a_hundred_tokens_fit_a_phone(server: Server, new_page: NewPage) -> None:

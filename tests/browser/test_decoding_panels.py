@@ -28,6 +28,7 @@ PANELS = {
     "lens": "checkpoint=sort&input=workbench&step=4",
     "why": "checkpoint=sort&input=workbench&step=4",
     "what_if": "checkpoint=sort&input=workbench&step=4&change=force&input_token=4",
+    "lengths": "checkpoint=reverse&input=workbench",
 }
 
 

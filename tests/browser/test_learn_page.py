@@ -5,6 +5,7 @@ import re
 from playwright.sync_api import expect
 
 from tests.browser.conftest import NewPage
+from tests.support.access import FRAME, PHONE, assert_fit_for_all
 from tests.support.server import Server, settle
 
 
@@ -62,3 +63,47 @@ def test_a_box_is_taken_out_and_the_link_opens_it_again(server: Server, new_page
     expect(page.get_by_text(re.compile("instead of"))).to_have_count(0)
     # Code is what stands in the file.
     expect(page.get_by_text("centred = x - x.mean(dim=-1, keepdim=True)")).to_be_visible()
+
+
+def test_an_experiment_is_predicted_by_keyboard_and_its_outcome_is_accessible(
+    server: Server, new_page: NewPage
+) -> None:
+    page = new_page(width=PHONE)
+    page.goto(f"{server.url}/learn?learn=experiments&experiment=scale")
+    page.get_by_role("radio", name="most of it").focus()
+    page.keyboard.press("Space")
+    run = page.get_by_role("button", name="Run it")
+    expect(run).to_be_enabled()
+    run.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("What came out here")).to_be_visible()
+    expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
+    expect(page.get_by_text("You predicted it:")).to_be_visible()
+    settle(page)
+    assert_fit_for_all(page)
+
+
+def test_a_lessons_link_opens_a_tab_with_its_question_and_the_way_back(
+    server: Server, new_page: NewPage
+) -> None:
+    page = new_page(width=PHONE, scheme="dark")
+    page.goto(f"{server.url}/learn?learn=lesson&part=3")
+    link = page.get_by_role("link", name="One head at work")
+    question = "Where does each written letter look?"
+    expect(page.get_by_text(question)).to_be_visible()
+    with page.expect_popup() as opened:
+        link.click()
+    tab = opened.value
+    strip = tab.locator(".st-key-asked")
+    expect(strip).to_contain_text(question)
+    expect(tab.locator(".attention_explorer .field").first).to_be_visible()
+    settle(tab)
+    assert_fit_for_all(tab, "the question", (*FRAME, ".attention_explorer"))
+    # Still there on the tab's next page; back in the lesson, at the step that asks it.
+    tab.get_by_test_id("stSidebar").get_by_role("link", name="Decode", exact=True).click()
+    expect(tab.get_by_role("heading", name="Decode", level=1)).to_be_visible()
+    expect(strip).to_contain_text(question)
+    tab.get_by_role("link", name="Back to the lesson").click()
+    expect(tab.get_by_role("link", name="One head at work")).to_be_visible()
+    expect(strip).to_have_count(0)
+    tab.close()

@@ -167,6 +167,22 @@ def test_a_comparison_is_accessible_and_fits_a_phone(
     assert_fit_for_all(page)
 
 
+def test_gradients_by_layer_are_accessible_and_fit_a_phone(
+    server: Server, new_page: NewPage
+) -> None:
+    _, config = made("reverse", model={"num_decoder_layers": 2})
+    [*_, run] = record_run(config, server.folder / "runs")
+    page = new_page(width=PHONE)
+    page.goto(f"{server.url}/train?run={run.id}")
+    settle(page)
+    page.get_by_role("tab", name="Checks").click()
+    page.get_by_role("button", name="Gradients by layer").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
+    settle(page)
+    assert_fit_for_all(page)
+
+
 def test_what_was_typed_just_before_the_click_stands_in_the_page_to_hand_in(
     server: Server, new_page: NewPage
 ) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pages.components.shared.lessons import FILE, VARIABLE
+from pages.components.shell.lessons import FILE, VARIABLE
 from tests.lessons.test_lesson import LIST
 from tests.runs.test_table import CONFIG
 from tests.support.opened_pages import messages, open_page, unfold_settings

@@ -5,7 +5,7 @@ import html
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.components.shared.lessons import built_in
+from pages.components.shell.lessons import built_in
 from tests.support.recorded_run import record_run
 from tests.support.small_training import made
 from transformer.lessons.worksheet import worksheet

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pages.components.shared.lessons import FILE, VARIABLE, built_in
+from pages.components.shell import lessons
+from pages.components.shell.lessons import FILE, VARIABLE, built_in, link_of, name_of
 from pages.components.shell.text import plain
 from pages.components.stores import answers
 from tests.lessons.test_lesson import LIST
@@ -63,3 +64,33 @@ def test_a_file_that_is_dropped_becomes_the_lesson_or_says_why_not() -> None:
     app.file_uploader(key="lesson file").upload("week.md", b"\xff\xfe", "text/markdown").run()
     assert "is no text in UTF" in app.error[0].value
     assert app.text_area[0].label == "What does it remember?"
+
+
+def test_the_tab_that_an_exercise_opens_shows_its_question_and_the_way_back() -> None:
+    exercise = built_in().steps[2].exercises[0]  # a head of "reverse", on Attention
+    assert link_of(exercise) == f"./{exercise.link}&asked={name_of(exercise)}"
+    app = open_page("attention", **exercise.query, asked=name_of(exercise))
+    assert not messages(app)
+    said = f"**{exercise.title}.** {plain(exercise.question)}"
+    assert said in [block.value for block in app.main.markdown]
+    assert app.query_params["asked"] == name_of(exercise)
+    # It goes along to another page of the tab, and not into the lesson, which has it itself.
+    app.query_params.clear()
+    app.switch_page("pages/decode.py").run()
+    assert said in [block.value for block in app.main.markdown]
+    app.button(key="close asked").click().run()
+    assert said not in [block.value for block in app.main.markdown]
+    name = name_of(exercise)
+    back = open_page("learn", learn="lesson", part="3", asked=name)
+    assert said not in [block.value for block in back.main.markdown]
+
+
+def test_a_question_of_a_file_that_was_dropped_is_shown_and_one_of_no_lesson_is_not() -> None:
+    app = open_page("learn", learn="lesson")
+    app.file_uploader(key="lesson file").upload("week.md", LIST.encode(), "text/markdown").run()
+    [asked] = [one for one in lessons._tried.values() if one.title == "Seven sentences"]
+    tab = open_page("train", **asked.query, asked=name_of(asked))
+    assert "**Seven sentences.** What does it remember?" in [one.value for one in tab.main.markdown]
+    gone = open_page("train", asked="0123456789ab")
+    assert not messages(gone)
+    assert not any(button.key == "close asked" for button in gone.button)

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import expect
 
-from pages.components.shared.lessons import PATHS
+from pages.components.shell.lessons import PATHS
 from pages.components.shell.mount import Widget
 from pages.components.shell.teacher import EXERCISE_LINE as EXERCISE
 from pages.components.widgets.answer_table import WIDGET as ANSWERS
@@ -132,7 +132,9 @@ def test_the_line_of_an_exercise_is_of_the_address_there_is_now(bare: Bare) -> N
     page = shown.page
     page.get_by_label("Title").fill("Heads [all]")
     page.get_by_label("Question").fill("Which one,\nand why?")
-    page.evaluate("history.replaceState(null, '', '/attention?input=(a)+[b]+%26+c%3A+d')")
+    page.evaluate(
+        "history.replaceState(null, '', '/attention?input=(a)+[b]+%26+c%3A+d&asked=0123')"
+    )
     line = page.get_by_label("The line for the list")
     expect(line).to_have_value(re.compile("attention"))
     lesson, problems = read_lesson(line.input_value(), PATHS, "localhost")

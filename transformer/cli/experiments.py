@@ -44,8 +44,7 @@ def experiments(options: argparse.Namespace) -> int:
             say(json.dumps(described(one) | reported(one, found, options, seconds)))
         elif options.table:
             verdict = "" if one.reproduced(found) else " (not reproduced)"
-            about = _time(60 * one.minutes)
-            cells = (one.title, one.source, one.published, found.said + verdict, about)
+            cells = (one.title, one.source, one.published, found.said + verdict, about(one))
             say(f"| {' | '.join(cells)} |")
         else:
             say(_in_words(one, found, options, seconds))
@@ -106,6 +105,11 @@ def _in_words(
         f"  {_time(seconds)}",
     ]
     return "\n".join(lines)
+
+
+def about(experiment: "Experiment") -> str:
+    """How long its full form takes on one core that has nothing else to do."""
+    return _time(60 * experiment.minutes)
 
 
 def _time(seconds: float) -> str:

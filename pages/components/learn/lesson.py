@@ -5,9 +5,15 @@ from functools import partial
 
 import streamlit as st
 
-from pages.components.shared.lessons import built_in, class_lesson, from_file
 from pages.components.shared.typed_file import typed_file
 from pages.components.shell import address, browser
+from pages.components.shell.lessons import (
+    built_in,
+    class_lesson,
+    from_file,
+    link_of,
+    try_lesson,
+)
 from pages.components.shell.text import as_file_name, plain
 from pages.components.shell.uploaded import in_field
 from pages.components.stores.answers import keep_answers, read_answers
@@ -100,7 +106,7 @@ def _exercise(lesson: Lesson, exercise: Exercise, answers: dict[str, str]) -> No
             # A new tab: question and answer stay where they are.
             st.link_button(
                 plain(exercise.title),
-                exercise.link if exercise.page is None else f"./{exercise.link}",
+                link_of(exercise),
                 icon=":material/open_in_new:",
                 help="Opens in a new tab.",
             )
@@ -225,6 +231,7 @@ def _dropped() -> None:
     except UserError as error:
         st.session_state["lesson refused"] = str(error)
         return
+    try_lesson(lesson)
     st.session_state[OWN] = lesson, problems
     st.session_state["lesson"] = st.session_state["kept lesson"] = "own"
     st.session_state[STEP] = st.session_state[f"kept {STEP}"] = "1"

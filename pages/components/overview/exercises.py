@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.components.shared.lessons import PATHS, class_lesson
+from pages.components.shell.lessons import ASKED, PATHS, class_lesson, name_of
 from pages.components.shell.text import plain
 from transformer.lessons.lesson import Exercise
 
@@ -42,7 +42,7 @@ def _draw(exercise: Exercise) -> None:
             PATHS[exercise.page] if exercise.page is not None else exercise.link,
             label=plain(exercise.title),
             icon=":material/assignment:",
-            query_params=(exercise.query or None) if inside else None,
+            query_params={**exercise.query, ASKED: name_of(exercise)} if inside else None,
             width="content",
         )
         if exercise.question:

@@ -26,7 +26,9 @@ function exerciseLine(title, address, question) {
   const plain = (text, otherwise) => text.replace(/\s+/g, " ").trim() || otherwise;
   // No bracket may end the title, or the link.
   const name = plain(title, "Title").replaceAll("[", "(").replaceAll("]", ")");
-  const link = address.replaceAll("(", "%28").replaceAll(")", "%29");
+  // Which exercise the view was opened for is not part of it (pages/components/shell/lessons.py).
+  const view = address.replace(/([?&])asked=[^&#]*&?/, "$1").replace(/[?&]$/, "");
+  const link = view.replaceAll("(", "%28").replaceAll(")", "%29");
   return `- [${name}](${link}): ${plain(question, "What do you see, and why?")}`;
 }
 
