@@ -86,23 +86,22 @@ def test_an_experiment_is_predicted_by_keyboard_and_its_outcome_is_accessible(
 def test_a_lessons_link_opens_a_tab_with_its_question_and_the_way_back(
     server: Server, new_page: NewPage
 ) -> None:
-    page = new_page(width=PHONE, scheme="dark")
+    page = new_page(scheme="dark")
     page.goto(f"{server.url}/learn?learn=lesson&part=3")
-    link = page.get_by_role("link", name="One head at work")
     question = "Where does each written letter look?"
     expect(page.get_by_text(question)).to_be_visible()
     with page.expect_popup() as opened:
-        link.click()
+        page.get_by_role("link", name="One head at work").click()
     tab = opened.value
     strip = tab.locator(".st-key-asked")
     expect(strip).to_contain_text(question)
-    expect(tab.locator(".attention_explorer .field").first).to_be_visible()
-    settle(tab)
-    assert_fit_for_all(tab, "the question", (*FRAME, ".attention_explorer"))
     # Still there on the tab's next page; back in the lesson, at the step that asks it.
     tab.get_by_test_id("stSidebar").get_by_role("link", name="Decode", exact=True).click()
     expect(tab.get_by_role("heading", name="Decode", level=1)).to_be_visible()
+    expect(tab.locator(".decoding_steps").first).to_be_visible()
     expect(strip).to_contain_text(question)
+    settle(tab)
+    assert_fit_for_all(tab, "the question", (*FRAME, ".decoding_steps"))
     tab.get_by_role("link", name="Back to the lesson").click()
     expect(tab.get_by_role("link", name="One head at work")).to_be_visible()
     expect(strip).to_have_count(0)

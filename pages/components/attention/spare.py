@@ -52,7 +52,8 @@ def _one_after_the_other(checkpoint: "Checkpoint", examples: Examples) -> None:
     st.markdown("**How many heads can go?**")
     st.caption(
         "Each time the head goes that is missed least. One half of the examples chooses it, the "
-        "other is the score: on the half that chose, heads look easier to do without than they are."
+        "other is the score: on the half that chose, heads look easier to do without than they are. "
+        "An answer is right if every token is, given the true ones before it."
     )
     count = len(all_heads(checkpoint.config))
     rounds = rounds_for(count)
@@ -93,7 +94,7 @@ def _draw_pruning(found: "Pruning") -> None:
                 for name, shares in halves.items()
             },
             "heads switched off",
-            "answers right, % (given the true tokens)",
+            "answers right (%)",
             title="What is left, head by head",
         ),
         key="pruned",
