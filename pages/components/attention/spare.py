@@ -52,8 +52,8 @@ def _one_after_the_other(checkpoint: "Checkpoint", examples: Examples) -> None:
     st.markdown("**How many heads can go?**")
     st.caption(
         "Each time the head goes that is missed least. One half of the examples chooses it, the "
-        "other is the score: on the half that chose, heads look easier to do without than they are. "
-        "An answer is right if every token is, given the true ones before it."
+        "other is the score: on the half that chose, heads look easier to do without than they "
+        "are. An answer is right if every token is, given the true ones before it."
     )
     count = len(all_heads(checkpoint.config))
     rounds = rounds_for(count)
@@ -158,7 +158,7 @@ def _draw_shuffled(found: Mapping[Head, float]) -> None:
             [head.short for head in ranked],
             [100 * found[head] for head in ranked],
             None,
-            title="Tokens that change when a head's weights are shuffled",
+            title="Tokens changed by shuffled weights",
             value_title="tokens of the output that change (%)",
             head_title="head shuffled",
         ),
