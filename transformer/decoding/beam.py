@@ -46,9 +46,9 @@ class Beam(Strategy):
             return
         steps = beam_steps(model, source, self.width)
         limit, forced = self.limit(model), self.forces_end(model)
-        grow = Candidates(steps, model.config, limit, forced)
+        grow = Candidates(steps, model.config, limit, forced, few)
         search = pooled_beam if self.kind(model) == "length" else paper_beam
-        yield from search(grow, self.size, self.alpha, limit, few=few, margins=margins)
+        yield from search(grow, self.size, self.alpha, margins)
 
     def kind(self, model: Transformer) -> str:
         """Which search that is of the two: "paper" or "length"."""

@@ -1,12 +1,12 @@
-"""One hypothesis a sentence, with nothing kept but what the output needs: no step is made.
+"""What the searches that make no steps share, and the greedy path of one sentence.
 
-What :class:`strategies.Greedy` and :class:`strategies.Sampling` do step by step for whoever looks,
-token for token; the tests hold one to the other. What is one number a sentence is kept in NumPy,
-where a call costs a fraction of what it does in PyTorch.
+Where only the outputs are asked for, no :class:`DecodingStep` is made; the tests hold these
+searches to those with steps, token for token. What is one number a sentence is kept in NumPy, where
+a call costs a fraction of what it does in PyTorch.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,79 +15,44 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from transformer.config import TransformerConfig
+from transformer.decoding.engines.few import BeamSteps
 from transformer.decoding.engines.fused import FastSteps
 from transformer.decoding.engines.single import NumpySteps
-from transformer.decoding.steps import (
-    DROPPED_FROM,
-    OVERFLOWING,
-    Decoded,
-    Hypothesis,
-    Outcomes,
-    normalised,
-)
+from transformer.decoding.steps import DROPPED_FROM, OVERFLOWING, Hypothesis
 from transformer.errors import CheckpointError
 
 Array = NDArray[Any]
 
 
-def many_paths(
-    steps: FastSteps,
-    config: TransformerConfig,
-    limit: int,
-    forced: bool,
-    prefix: Sequence[int],
-    choose: Callable[[int, Tensor, Tensor], Tensor],
-    lead: Callable[[Tensor, Tensor], Tensor] | None,
-    few: float,
-) -> Outcomes:
-    """A path for each sentence of a batch, until each has ended or ``few`` are left.
+class Rows:
+    """Which rows of a batch are still searched.
 
-    Args:
-        limit: most tokens; forced: whether the last of them is to be <eos>.
-        prefix: ids that every output must start with.
-        choose: from the position, the sentences' numbers and the log-probabilities
-            [rows, vocabulary] to the tokens that are written, [rows].
-        lead: from the log-probabilities and those tokens to how near the choice was, [rows].
+    A row whose sentence is done is computed on until it is dropped: that copies the cache, so it
+    waits until :data:`DROPPED_FROM` of the batch are done.
+
+    sentences: of each row, the number, [rows]; going: rows that are not done, boolean, [rows].
     """
-    rows = steps.batch
-    sentences = torch.arange(rows, device=steps.device)  # of each row, the number
-    tokens = sentences.new_full((rows,), config.decoder_start_id)
-    written = np.empty((rows, limit), np.int64)
-    total = numbers(torch.zeros(rows, dtype=steps.dtype))
-    margins = np.full(rows, np.inf)
-    going = np.ones(rows, bool)  # rows that have not ended: what becomes of others is known
-    done: dict[int, Decoded] = {}
-    for position in range(limit):
-        last = position == limit - 1
-        log_probs = normalised(steps.after(tokens), config, forced and last)
-        if position < len(prefix):
-            tokens = tokens.new_full(tokens.shape, prefix[position])
-        else:
-            tokens = choose(position, sentences, log_probs)
-            if lead is not None:
-                margins = np.minimum(margins, numbers(lead(log_probs, tokens)))
-        total += numbers(log_probs.gather(1, tokens[:, None])[:, 0])
-        written[:, position] = new = tokens.cpu().numpy()
-        ended = new == config.eos_id
-        for row in np.flatnonzero(going & (ended | last)).tolist():
-            path, log_prob = tuple(written[row, : position + 1].tolist()), float(total[row])
-            hypothesis = Hypothesis(path, log_prob, log_prob, bool(ended[row]))
-            done[int(sentences[row])] = Decoded(hypothesis, float(margins[row]))
-        going &= ~ended
-        left = np.count_nonzero(going)
-        if last or left <= few:
-            yield done
-            return
-        if len(going) - left < DROPPED_FROM * len(going):
-            yield {}
-            continue
-        yield done
-        done = {}
-        kept = torch.from_numpy(going).to(steps.device)
-        steps.keep(kept)
-        sentences, tokens = sentences[kept], tokens[kept]
-        written, total, margins = written[going], total[going], margins[going]
-        going = going[going]
+
+    def __init__(self, count: int, few: float) -> None:
+        self.sentences = np.arange(count)
+        self.going = np.ones(count, bool)
+        self.left = count
+        self.few = few
+
+    def end(self, over: Array) -> bool:
+        """These rows are done, boolean, [rows]; True once no more than ``few`` are left."""
+        self.going &= ~over
+        self.left = np.count_nonzero(self.going)
+        return self.left <= self.few
+
+    def drop(self, steps: BeamSteps | FastSteps, *state: Any) -> tuple[Any, ...]:
+        """The search's state, arrays of [rows, ...], without the rows that are dropped by now."""
+        going = self.going
+        if len(going) - self.left < DROPPED_FROM * len(going):
+            return state
+        steps.keep(torch.from_numpy(going).to(steps.device))
+        self.sentences, self.going = self.sentences[going], going[going]
+        return tuple(part[going] for part in state)
 
 
 def numbers(values: Tensor) -> Array:

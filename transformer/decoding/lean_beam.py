@@ -6,18 +6,15 @@ it does in PyTorch; a token and a parent for each position say what they wrote.
 """
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from transformer.config import TransformerConfig
 from transformer.decoding.engines.few import BeamSteps
 from transformer.decoding.engines.fused import FastSteps
-from transformer.decoding.lean import numbers
+from transformer.decoding.lean import Array, Rows, numbers
 from transformer.decoding.steps import (
-    DROPPED_FROM,
     Decoded,
     Hypothesis,
     Outcomes,
@@ -25,8 +22,6 @@ from transformer.decoding.steps import (
     normalised,
     up_to,
 )
-
-Array = NDArray[Any]
 
 
 @dataclass
@@ -57,17 +52,22 @@ class Written:
 class Candidates:
     """The best continuations of all hypotheses of each sentence.
 
-    written: what they wrote, by the number of the sentence; sentences: those still computed.
+    written: what they wrote, by the number of the sentence.
     """
 
     def __init__(
-        self, steps: BeamSteps | FastSteps, config: TransformerConfig, limit: int, forced: bool
+        self,
+        steps: BeamSteps | FastSteps,
+        config: TransformerConfig,
+        limit: int,
+        forced: bool,
+        few: float,
     ) -> None:
         self.steps, self.config = steps, config
-        self.last, self.forced = limit - 1, forced
+        self.limit, self.forced = limit, forced
         self.written = Written()
         self.count = steps.batch
-        self.sentences = np.arange(self.count)
+        self.rows = Rows(self.count, few)
         self.tokens = np.full((self.count, steps.beam), config.decoder_start_id)
         self.position = 0
 
@@ -79,7 +79,7 @@ class Candidates:
         """
         steps, rows = self.steps, len(total)
         logits = steps.after(torch.from_numpy(self.tokens.reshape(-1)).to(steps.device))
-        found = normalised(logits, self.config, self.forced and self.position == self.last)
+        found = normalised(logits, self.config, self.forced and self.position == self.limit - 1)
         found += torch.from_numpy(total.reshape(-1, 1)).to(found)
         size = found.size(1)
         values, places = found.view(rows, -1).topk(min(count, total.shape[1] * size))
@@ -88,30 +88,28 @@ class Candidates:
 
     def go_on(self, parents: Array, tokens: Array) -> None:
         """Each hypothesis is what number ``parents`` of its sentence was, and a token more."""
-        self.written.add(self.sentences, self.count, tokens, parents)
+        self.written.add(self.rows.sentences, self.count, tokens, parents)
         self.tokens = tokens
         self.position += 1
         if (parents != np.arange(parents.shape[1])).any():
             self.steps.follow(torch.from_numpy(parents).to(self.steps.device))
 
-    def keep(self, going: Array) -> None:
-        """Only these sentences are computed any more: boolean, [rows]."""
-        self.steps.keep(torch.from_numpy(going).to(self.steps.device))
-        self.sentences, self.tokens = self.sentences[going], self.tokens[going]
+    def drop(self, *state: Array) -> tuple[Array, ...]:
+        """:meth:`Rows.drop` of the search's state."""
+        self.tokens, *kept = self.rows.drop(self.steps, self.tokens, *state)
+        return tuple(kept)
 
 
-def paper_beam(
-    grow: Candidates, size: int, alpha: float, limit: int, *, few: float, margins: bool
-) -> Outcomes:
+def paper_beam(grow: Candidates, size: int, alpha: float, margins: bool) -> Outcomes:
     """:func:`beam._paper_search`: what ended stays in the beam and competes with what grows."""
-    rows, dtype = grow.count, numbers(torch.zeros(0, dtype=grow.steps.dtype)).dtype
-    total = np.full((rows, size), -np.inf, dtype)
+    rows, limit = grow.rows, grow.limit
+    dtype = numbers(torch.zeros(0, dtype=grow.steps.dtype)).dtype
+    total = np.full((grow.count, size), -np.inf, dtype)
     total[:, 0] = 0.0  # all start alike, so only the first may grow at the first step
-    scores, finished = total.copy(), np.zeros((rows, size), bool)
-    margin, going = np.full(rows, np.inf), np.ones(rows, bool)
+    scores, finished = total.copy(), np.zeros((grow.count, size), bool)
+    margin = np.full(grow.count, np.inf)
     penalties = np.array([length_penalty(n, alpha) for n in range(limit + 1)], dtype)
     slots = np.arange(size)
-    done: dict[int, Decoded] = {}
     for position in range(limit):
         # One more than is kept.
         top, parents, tokens = grow.best(np.where(finished, -np.inf, total), size + 1)
@@ -132,20 +130,21 @@ def paper_beam(
             )
         if margins:
             near = _difference(ranked[:, size - 1], ranked[:, size])
-            margin = np.where(going, np.minimum(margin, near), margin)
+            margin = np.where(rows.going, np.minimum(margin, near), margin)
         total, scores, finished = top[:, :size], ranked[:, :size], ends[:, :size]
         grow.go_on(parents[:, :size], tokens[:, :size])
-        over = np.zeros(len(going), bool)
+        over = np.zeros_like(rows.going)
         if finished.any():
             # Log-probabilities only fall: the longest length gives a growing one its best score.
             hope = np.where(finished, -np.inf, total).max(axis=1) / penalties[limit]
             ended = np.where(finished, scores, -np.inf).max(axis=1)
-            over = going & (ended >= hope)
+            over = rows.going & (ended >= hope)
             margin = np.where(over, np.minimum(margin, ended - hope), margin)
         if position == limit - 1:
-            over = going
+            over = rows.going
+        done: dict[int, Decoded] = {}
         for row in np.flatnonzero(over).tolist():
-            sentence = int(grow.sentences[row])
+            sentence = int(rows.sentences[row])
             # The best that ended, or the best that was cut where none has.
             wanted = finished[row] if finished[row].any() else total[row] > -np.inf
             best, *others = np.flatnonzero(wanted).tolist()
@@ -156,43 +155,30 @@ def paper_beam(
             )
             nearest = min(float(margin[row]), lead) if margins else np.inf
             done[sentence] = Decoded(hypothesis, nearest)
-        going = going & ~over
-        left = np.count_nonzero(going)
-        if left <= few:
-            yield done
-            return
-        if len(going) - left < DROPPED_FROM * len(going):
-            yield {}
-            continue
         yield done
-        done = {}
-        grow.keep(going)
-        total, scores, finished, margin = (
-            part[going] for part in (total, scores, finished, margin)
-        )
-        going = going[going]
+        if rows.end(over):
+            return
+        total, scores, finished, margin = grow.drop(total, scores, finished, margin)
 
 
-def pooled_beam(
-    grow: Candidates, size: int, alpha: float, limit: int, *, few: float, margins: bool
-) -> Outcomes:
+def pooled_beam(grow: Candidates, size: int, alpha: float, margins: bool) -> Outcomes:
     """:func:`beam._pooled_search`: what ended leaves the beam for a pool of its own."""
-    rows, dtype = grow.count, numbers(torch.zeros(0, dtype=grow.steps.dtype)).dtype
+    rows, limit = grow.rows, grow.limit
+    dtype = numbers(torch.zeros(0, dtype=grow.steps.dtype)).dtype
     stopping = grow.config.early_stopping
-    total = np.full((rows, size), -np.inf, dtype)
+    total = np.full((grow.count, size), -np.inf, dtype)
     pool_scores, pool_total = total.copy(), total.copy()
-    pool_ended = np.zeros((rows, size), bool)
+    pool_ended = np.zeros((grow.count, size), bool)
     # Where each in the pool ended, whom it grew from, and its last token.
-    pool_last = np.zeros((rows, size, 3), np.int64)
+    pool_last = np.zeros((grow.count, size, 3), np.int64)
     total[:, 0] = 0.0  # all start alike, so only the first may grow at the first step
-    margin, going = np.full(rows, np.inf), np.ones(rows, bool)
-    done: dict[int, Decoded] = {}
+    margin = np.full(grow.count, np.inf)
     for position in range(limit):
         last = position == limit - 1
         top, origin, token = grow.best(total, 2 * size + 1)
         ends = token == grow.config.eos_id
         penalty = length_penalty(position + 1, alpha, "length")
-        arriving = (ends | last)[:, :size] & going[:, None]
+        arriving = (ends | last)[:, :size] & rows.going[:, None]
         if arriving.any():
             new = np.where(arriving, top[:, :size] / penalty, -np.inf).astype(dtype)
             at = np.stack([np.full_like(origin, position), origin, token], axis=2)[:, :size]
@@ -216,20 +202,21 @@ def pooled_beam(
             total, parents, tokens = top[:, :size], origin[:, :size], token[:, :size]
         worst = pool_scores[:, -1]
         if last:
-            over = going
+            over = rows.going
         elif stopping == "full":
-            over = going & (worst > -np.inf)
+            over = rows.going & (worst > -np.inf)
         else:
             length = limit if stopping == "never" and alpha > 0 else position + 1
             hope = total[:, 0] / length_penalty(length, alpha, "length")
-            over = going & (hope <= worst)
+            over = rows.going & (hope <= worst)
         if margins:
             near = _difference(top[:, size - 1 : -1], top[:, size:]).min(axis=1) / penalty
             if stopping != "full" and not last:
                 near = np.minimum(near, np.abs(_difference(hope, worst)))
-            margin = np.where(going, np.minimum(margin, near), margin)
+            margin = np.where(rows.going, np.minimum(margin, near), margin)
+        done: dict[int, Decoded] = {}
         for row in np.flatnonzero(over).tolist():
-            sentence = int(grow.sentences[row])
+            sentence = int(rows.sentences[row])
             where, parent, final = pool_last[row, 0].tolist()
             path = (*grow.written.path(sentence, parent, where), final)
             ended = bool(pool_ended[row, 0])
@@ -243,22 +230,13 @@ def pooled_beam(
             done[sentence] = Decoded(
                 Hypothesis(path, float(pool_total[row, 0]), score, ended), nearest
             )
-        going = going & ~over
-        left = np.count_nonzero(going)
-        if left <= few:
-            yield done
+        yield done
+        if rows.end(over):
             return
         grow.go_on(parents, tokens)
-        if len(going) - left < DROPPED_FROM * len(going):
-            yield {}
-            continue
-        yield done
-        done = {}
-        grow.keep(going)
-        total, margin, pool_scores, pool_total, pool_ended, pool_last = (
-            part[going] for part in (total, margin, pool_scores, pool_total, pool_ended, pool_last)
+        total, margin, pool_scores, pool_total, pool_ended, pool_last = grow.drop(
+            total, margin, pool_scores, pool_total, pool_ended, pool_last
         )
-        going = going[going]
 
 
 def _difference(higher: Array, lower: Array) -> Array:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,10 +18,11 @@ from transformer.decoding.beam import Beam
 from transformer.decoding.engines.engine import runs_fast
 from transformer.decoding.engines.fused import FastSteps
 from transformer.decoding.engines.single import NumpySteps
-from transformer.decoding.lean import many_paths, one_path
+from transformer.decoding.lean import Rows, numbers, one_path
 from transformer.decoding.next_token import PLAIN, draw, next_token
 from transformer.decoding.steps import (
     DROPPED_FROM,
+    Decoded,
     DecodingStep,
     Hypothesis,
     Outcomes,
@@ -62,10 +64,38 @@ class _OnePath(Strategy):
         if not (self.cached and runs_fast(model, self.width)):
             yield from super()._outcomes(model, source, few, margins)
             return
-        steps = FastSteps(model, source, self.width)
+        config, steps = model.config, FastSteps(model, source, self.width)
         limit, forced = self.limit(model), self.forces_end(model)
-        choose, lead = self._chooser(model, len(source)), self._lead if margins else None
-        yield from many_paths(steps, model.config, limit, forced, self.prefix, choose, lead, few)
+        choose = self._chooser(model, len(source))
+        rows = Rows(len(source), few)
+        sentences = torch.arange(len(source), device=source.device)  # as rows.sentences
+        tokens = torch.full_like(sentences, config.decoder_start_id)
+        written = np.empty((len(source), limit), np.int64)
+        total = numbers(torch.zeros(len(source), dtype=steps.dtype))
+        nearest = np.full(len(source), np.inf)
+        for position in range(limit):
+            last = position == limit - 1
+            log_probs = normalised(steps.after(tokens), config, forced and last)
+            if position < len(self.prefix):
+                tokens = torch.full_like(tokens, self.prefix[position])
+            else:
+                tokens = choose(position, sentences, log_probs)
+                if margins:
+                    nearest = np.minimum(nearest, numbers(self._lead(log_probs, tokens)))
+            total += numbers(log_probs.gather(1, tokens[:, None])[:, 0])
+            written[:, position] = new = tokens.cpu().numpy()
+            ended = new == config.eos_id
+            done: dict[int, Decoded] = {}
+            for row in np.flatnonzero(rows.going & (ended | last)).tolist():
+                path, log_prob = tuple(written[row, : position + 1].tolist()), float(total[row])
+                hypothesis = Hypothesis(path, log_prob, log_prob, bool(ended[row]))
+                done[int(rows.sentences[row])] = Decoded(hypothesis, float(nearest[row]))
+            yield done
+            if rows.end(ended) or last:
+                return
+            sentences, tokens, written, total, nearest = rows.drop(
+                steps, sentences, tokens, written, total, nearest
+            )
 
     @torch.inference_mode()
     def __call__(self, model: Transformer, source: Tensor) -> Iterator[DecodingStep]:
