@@ -10,9 +10,9 @@ from pages.components.attention import (
     one_weight,
     patterns,
     place,
+    pruning,
     saliency,
     sides,
-    spare,
 )
 from pages.components.attention.checks import trust
 from pages.components.attention.sides import Shown
@@ -29,7 +29,7 @@ TABS: Mapping[str, Mapping[str, Panel]] = {
     "Patterns": {
         "look": ("All heads", patterns.panel),
         "cause": ("Switch heads off", ablation.panel),
-        "spare": ("Which can go", spare.panel),
+        "spare": ("Which can go", pruning.panel),
     },
     "This number": {"number": ("Step by step", one_weight.panel)},
     "Saliency": {"evidence": ("Saliency and rollout", saliency.panel)},

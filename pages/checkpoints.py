@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.components.checkpoints import kept, verification
+from pages.components.checkpoints import actions, verification
 from pages.components.checkpoints.card import checkpoint_card
 from pages.components.checkpoints.panels import panels
 from pages.components.checkpoints.upload import questions, upload_field
@@ -11,7 +11,7 @@ from pages.components.shell.frame import frame
 from pages.components.widgets.architecture import architecture
 
 with frame("Checkpoints", "A trained model in one file: look inside, check it, take it along."):
-    kept.undo()
+    actions.undo()
     left, right = st.columns([1, 1], gap="large")
     with right:
         upload_field()  # before the box that chooses
@@ -25,13 +25,13 @@ with frame("Checkpoints", "A trained model in one file: look inside, check it, t
                 st.download_button(
                     "Download",
                     data=entry.path.read_bytes,  # read when it is asked for
-                    file_name=kept.file_name(entry),
+                    file_name=actions.file_name(entry),
                     mime="application/octet-stream",
                     on_click="ignore",
                     icon=":material/download:",
                 )
                 check = st.button("Check this checkpoint", type="primary", key="check")
-                kept.edit_menu(entry)
+                actions.edit_menu(entry)
             with st.container(horizontal=True):
                 for page, text, icon in (
                     ("pages/attention.py", "Look at its attention", ":material/grid_on:"),
@@ -45,4 +45,4 @@ with frame("Checkpoints", "A trained model in one file: look inside, check it, t
         with right:
             architecture(checkpoint.config, key="architecture")
         panels(entry, checkpoint)
-    kept.trash()
+    actions.trash()

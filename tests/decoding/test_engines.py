@@ -11,10 +11,10 @@ import torch
 from tests.support.checkpoint_files import wild_model
 from tests.support.random_models import SWITCHED
 from transformer.decoding.engines.engine import WIDEST, ModelSteps, StepDecoder, step_decoder
-from transformer.decoding.engines.few import BeamSteps
 from transformer.decoding.engines.fused import FIRST_ROOM, FastSteps
 from transformer.decoding.engines.int8 import int8_copy
 from transformer.decoding.engines.single import NumpySteps
+from transformer.decoding.engines.single_beam import BeamSteps
 from transformer.decoding.strategies import greedy
 from transformer.errors import CheckpointError
 from transformer.hooks import ablate, record

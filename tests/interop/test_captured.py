@@ -96,12 +96,12 @@ def test_the_command_takes_a_capture_with_a_vocabulary(
 
 
 def test_ids_stand_for_tokens_and_a_person_says_which_are_special(file: Path) -> None:
-    from transformer.interop.captured.convert import Told
+    from transformer.interop.captured.convert import Details
 
     checkpoint = import_capture(file)
     assert checkpoint.source_vocabulary.tokens[4:6] == ("3", "4")
     assert "pad 0, bos 1, eos 2" in checkpoint.header.notes
-    other = import_capture(file, Told(special=({}, {"eos": 5})))
+    other = import_capture(file, Details(special=({}, {"eos": 5})))
     assert "5" not in other.target_vocabulary.tokens
     with pytest.raises(VocabularyError, match="eos is 99"):
-        import_capture(file, Told(special=({}, {"eos": 99})))
+        import_capture(file, Details(special=({}, {"eos": 99})))

@@ -13,7 +13,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from pages.components.checkpoints import upload
-from pages.components.checkpoints.kept import file_name
+from pages.components.checkpoints.actions import file_name
 from pages.components.shell import models
 from pages.components.stores import uploads
 from pages.components.stores.arrivals import Arrival

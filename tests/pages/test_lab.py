@@ -9,7 +9,7 @@ from transformer.config.faults import hide
 from transformer.config.limits import Limits
 from transformer.faults import FAULTS
 from transformer.runs.directory import Run, Status, create_run
-from transformer.runs.lab import FILE, OUTCOMES, SEARCHED, Said, recipe
+from transformer.runs.lab import FILE, OUTCOMES, SEARCHED, Guesses, recipe
 from transformer.runs.table import summarise
 
 pytestmark = pytest.mark.usefixtures("own_folder")
@@ -56,7 +56,7 @@ def test_what_was_predicted_of_a_run_is_there_without_any_address() -> None:
     assert not shows_results(app)
     app.radio(key="predict").set_value("not-at-all").run()
     assert shows_results(app)
-    assert Said.of(run.path).predicted == "not-at-all"
+    assert Guesses.of(run.path).predicted == "not-at-all"
     other = open_page("debug", debug="lab")
     assert other.radio(key="predict").value == "not-at-all"
     assert shows_results(other)
@@ -67,10 +67,10 @@ def test_a_damaged_note_of_what_was_said_is_none() -> None:
     run = pair()
     for content in ("[]", '{"predicted": 3, "wrong": "ab", "ended": "now", "found": 1}', "\0"):
         (run.path / FILE).write_text(content)
-        assert Said.of(run.path) == Said()
-    whole = Said("less", ("no-positions",), True, 12.5)
+        assert Guesses.of(run.path) == Guesses()
+    whole = Guesses("less", ("no-positions",), True, 12.5)
     whole.keep(run.path)
-    assert Said.of(run.path) == whole
+    assert Guesses.of(run.path) == whole
     assert summarise(run).state == "stopped"
 
 
@@ -90,7 +90,7 @@ def test_a_hunt_goes_on_where_it_was_left(way: str) -> None:
     assert any("Not that" in one.value for one in again.warning)
     next(one for one in again.button if one.label == "Give up").click().run()
     assert any("after 1 wrong" in one.value for one in again.info)
-    assert Said.of(run.path).ended > 0
+    assert Guesses.of(run.path).ended > 0
     over = open_page("debug", debug="lab", lab=way, hunt1="abc123")
     assert any("Given up" in one.value for one in over.info)
     assert any(one.label == "Plant one" for one in open_page("debug", debug="lab", lab=way).button)
@@ -127,7 +127,7 @@ def test_four_are_found_one_after_the_other() -> None:
     assert any("Given up" in one.value and titles[2] in one.value for one in app.info)
     app = answered(app, titles[3])
     assert any(one.value.startswith("**3 of 4 found, in ") for one in app.markdown)
-    assert [Said.of(run.path).found for run in runs] == [True, True, False, True]
+    assert [Guesses.of(run.path).found for run in runs] == [True, True, False, True]
     told = [one.value for one in (*app.success, *app.info)]
     assert all(any(title in one for one in told) for title in titles)
     next(one for one in app.button if one.label == "Another").click().run()

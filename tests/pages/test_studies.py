@@ -3,7 +3,7 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from pages.components.attention.spare import MOST_TRIALS, pruning_finding, rounds_for
+from pages.components.attention.pruning import MOST_TRIALS, pruning_finding, rounds_for
 from pages.components.decoding.lengths import Counted, said
 from pages.components.runs.gradients import measure
 from pages.components.shell.jobs import Job

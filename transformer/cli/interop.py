@@ -115,11 +115,11 @@ def import_model(options: argparse.Namespace) -> int:
     if found.read is None:
         return _import_state_dict(source, options)
     if found is CAPTURE:
-        from transformer.interop.captured.convert import Told, import_capture
+        from transformer.interop.captured.convert import Details, import_capture
 
         special = (_given("source", options), _given("target", options))
-        frame = options.source_frame or Told.frame
-        checkpoint = import_capture(source, Told(_both_read(options), special, frame))
+        frame = options.source_frame or Details.frame
+        checkpoint = import_capture(source, Details(_both_read(options), special, frame))
     else:
         checkpoint = found.read(source)
     if options.out is None:

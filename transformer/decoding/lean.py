@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from transformer.config import TransformerConfig
-from transformer.decoding.engines.few import BeamSteps
 from transformer.decoding.engines.fused import FastSteps
 from transformer.decoding.engines.single import NumpySteps
+from transformer.decoding.engines.single_beam import BeamSteps
 from transformer.decoding.steps import DROPPED_FROM, OVERFLOWING, Hypothesis
 from transformer.errors import CheckpointError
 

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from transformer.config import TransformerConfig
-from transformer.decoding.engines.few import BeamSteps
 from transformer.decoding.engines.fused import FastSteps
+from transformer.decoding.engines.single_beam import BeamSteps
 from transformer.decoding.lean import Array, Rows, numbers
 from transformer.decoding.steps import (
     Decoded,

@@ -8,6 +8,7 @@ import numpy as np
 
 from transformer.doctor.checks import Check, checks_of
 from transformer.doctor.comparison import EQUAL, Distance, First, Prints, distance, first_difference
+from transformer.doctor.departures import Departure, beyond_logits, split_heads, why_harmless
 from transformer.doctor.flow import Detour, detours, hidden_keys
 from transformer.doctor.graph import TooLong
 from transformer.doctor.places import place_of
@@ -16,7 +17,6 @@ from transformer.doctor.reading import Reading, read
 from transformer.doctor.recording import Recording, Site
 from transformer.doctor.reference import Reference, build
 from transformer.doctor.stems import Unmapped
-from transformer.doctor.told import Departure, of_heads, told, why_nothing_is_lost
 from transformer.errors import ConfigError
 from transformer.faults import FAULTS, IN_MODEL, plant
 from transformer.hooks import own_modules
@@ -123,7 +123,7 @@ def _judge(found: Diagnosis) -> None:
     reading, reference, recording = found.reading, found.reference, found.recording
     assert reading is not None
     assert reference is not None
-    hidden = told(reading)
+    hidden = beyond_logits(reading)
     shown = [name for name in reference.shown if name in IN_MODEL]
     shown += ["output-softmaxed"] if reading.ending == "softmax" else []
     others = detours(reading)
@@ -291,7 +291,7 @@ def _departure(found: Diagnosis, name: str, certainty: str, shown: list[str]) ->
         f"Planted in {alone}our model with your weights it gives your logits on all "
         f"{len(found.distance.of)} probes, to {found.distance.largest:.1e} of their spread."
     )
-    if name == "unscaled-embeddings" and (unhurt := why_nothing_is_lost(reading)):
+    if name == "unscaled-embeddings" and (unhurt := why_harmless(reading)):
         evidence += f" {unhurt}"
         return Departure(name, place.name, certainty, evidence, True, place.site)
     return Departure(name, place.name, certainty, evidence, fault.harmless, place.site)
@@ -315,7 +315,7 @@ def _unproven(found: Diagnosis, shown: list[str], others: list[Detour]) -> None:
     cut = next((detour for detour in others if detour.where == "output projection"), None)
     if cut is not None:
         broken = [check for check in broken if check.fault != "cross-attention-reads-decoder"]
-    askew = of_heads(reading) if "heads-split-by-view" not in shown else None
+    askew = split_heads(reading) if "heads-split-by-view" not in shown else None
     if askew is not None:
         # Numbers of other positions and sentences get in: what the checks see follows from it.
         found.departures.append(askew)
@@ -329,7 +329,7 @@ def _unproven(found: Diagnosis, shown: list[str], others: list[Detour]) -> None:
             place = place_of(name, reading, _scope(reference, name))
             evidence = next((c.sentence for c in broken if c.fault == name), "")
             evidence = evidence or "Your operations show it, and something else differs too."
-            unhurt = why_nothing_is_lost(reading) if name == "unscaled-embeddings" else ""
+            unhurt = why_harmless(reading) if name == "unscaled-embeddings" else ""
             harmless = FAULTS[name].harmless or bool(unhurt)
             evidence += f" {unhurt}" if unhurt else ""
             found.departures.append(

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from transformer.doctor.checks import Check
+from transformer.doctor.departures import Departure
 from transformer.doctor.own_decoding import decoding_checks
 from transformer.doctor.own_loss import loss_check
 from transformer.doctor.reading import Reading
 from transformer.doctor.recording import Recording, damaged, shown, site_of
-from transformer.doctor.told import Departure
 from transformer.model import Transformer
 
 HIGH = 4

@@ -117,14 +117,14 @@ def outcome(faulty: Result, healthy: Result) -> int | None:
     return 1 if share >= 0.25 else 3
 
 
-# --- What a person said of a run ---------------------------------------------------------------
+# --- What a person guessed of a run -------------------------------------------------------------
 
 FILE = "lab.json"
 
 
 @dataclass(frozen=True)
-class Said:
-    """What the person who trained a run of the lab said of it; kept in its directory.
+class Guesses:
+    """What the person who trained a run of the lab guessed of it; kept in its directory.
 
     predicted: one of :data:`PREDICTIONS`, or "" before.
     wrong: the faults that were named and are not it. found: whether the right one was named.
@@ -138,7 +138,7 @@ class Said:
 
     @classmethod
     def of(cls, run_path: Path) -> Self:
-        """What the run's directory says; what is missing or damaged was not said."""
+        """What the run's directory says; what is missing or damaged was not guessed."""
         plain = read_object(run_path / FILE)
         predicted, wrong, ended = (plain.get(name) for name in ("predicted", "wrong", "ended"))
         return cls(

@@ -7,7 +7,7 @@ from pathlib import Path
 from transformer.errors import RunError
 from transformer.runs import queue
 from transformer.runs.directory import ROOT, Run, Status, list_runs, note_change
-from transformer.runs.room import Held, make_way
+from transformer.runs.eviction import Held, evicted
 
 FOLDER = "trash"
 KEPT = 50
@@ -31,7 +31,7 @@ def delete(run: Run) -> None:
         status = run.status()
         if status.state == "queued":  # restored, it must not start by itself
             run.set_status(Status("paused", step=status.step))
-        gone = make_way(_held(root), run.about()["owner"], most=KEPT, coming=0)
+        gone = evicted(_held(root), run.about()["owner"], most=KEPT, coming=0)
         if gone is None:
             raise RunError(
                 f"The run {run.id} was not deleted: the trash is full of the last runs of other "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
-from pages.components.checkpoints.kept import run_of
+from pages.components.checkpoints.actions import run_of
 from pages.components.shell import browser, jobs, models, session
 from pages.components.shell.frame import problem
 from pages.components.shell.headers import Facts, facts_of

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
-from pages.components.checkpoints.kept import note_of
+from pages.components.checkpoints.actions import note_of
 from pages.components.shared.scores import score
 from pages.components.shell.models import Listed
 from pages.components.shell.text import number, percent, plain, seconds, verbatim

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
-from pages.components.checkpoints.kept import run_of
+from pages.components.checkpoints.actions import run_of
 from pages.components.shared.history import history_of
 from pages.components.shell.models import Listed
 from pages.components.shell.text import plain

@@ -31,7 +31,7 @@ from transformer.config.limits import Limits
 from transformer.errors import RunError, UserError
 from transformer.runs import queue
 from transformer.runs.directory import ACTIVE, ROOT, Run
-from transformer.runs.lab import SEARCHED, Said, recipe
+from transformer.runs.lab import SEARCHED, Guesses, recipe
 
 TO_FIND = f"{PREFIX}to be found"
 
@@ -48,7 +48,7 @@ def panel(count: int) -> None:
         _offer(count, key)
         return
     waiting = [run for run in runs if run.status().state in ("queued", *ACTIVE)]
-    number = next((n for n, run in enumerate(runs) if not _said(run).ended), len(runs))
+    number = next((n for n, run in enumerate(runs) if not _guesses(run).ended), len(runs))
     if number == len(runs):
         _score(runs, key)
         return
@@ -58,20 +58,20 @@ def panel(count: int) -> None:
     _hunt(runs, number)
 
 
-def _said(run: Run) -> Said:
+def _guesses(run: Run) -> Guesses:
     """What was answered: by the one who planted it, or, of another's hunt, in this session."""
     if browser.may_control(run):
-        return Said.of(run.path)
-    answers: dict[str, Said] = st.session_state.setdefault("hunt answers", {})
-    return answers.get(run.id, Said())
+        return Guesses.of(run.path)
+    answers: dict[str, Guesses] = st.session_state.setdefault("hunt answers", {})
+    return answers.get(run.id, Guesses())
 
 
-def _say(run: Run, said: Said) -> None:
+def _keep(run: Run, guesses: Guesses) -> None:
     if not browser.may_control(run):
-        st.session_state["hunt answers"][run.id] = said
+        st.session_state["hunt answers"][run.id] = guesses
         return
     try:
-        said.keep(run.path)
+        guesses.keep(run.path)
     except OSError as error:
         raise RunError(f"The answer could not be written: {error.strerror}.") from error
 
@@ -86,7 +86,7 @@ def unfinished(count: int) -> str:
                 salt = run.config().training.fault.removeprefix(HIDDEN).partition(".")[0]
             except RunError:
                 continue
-            return salt if any(not _said(one).ended for one in hunted(salt)) else ""
+            return salt if any(not _guesses(one).ended for one in hunted(salt)) else ""
     return ""
 
 
@@ -148,7 +148,7 @@ def _training(run: Run, number: int, count: int) -> None:
 
 def _began(runs: list[Run], number: int) -> float:
     """When the clock started: when the model was trained, or the one before was done with."""
-    before = _said(runs[number - 1]).ended if number else 0.0
+    before = _guesses(runs[number - 1]).ended if number else 0.0
     try:
         trained = (runs[number].path / "status.json").stat().st_mtime
     except OSError:
@@ -157,7 +157,7 @@ def _began(runs: list[Run], number: int) -> float:
 
 
 def _hunt(runs: list[Run], number: int) -> None:
-    run, said = runs[number], _said(runs[number])
+    run, guesses = runs[number], _guesses(runs[number])
     began = _began(runs, number)
     which = "" if len(runs) == 1 else f"Model {number + 1} of {len(runs)}. "
 
@@ -182,29 +182,29 @@ def _hunt(runs: list[Run], number: int) -> None:
         st.info("Choose a fault in the list, then answer.", icon=":material/info:")
     elif pressed and given is not None:
         if titles[given] == true:
-            _say(run, replace(said, found=True, ended=time.time()))
+            _keep(run, replace(guesses, found=True, ended=time.time()))
             st.rerun()
-        if titles[given] not in said.wrong:
-            said = replace(said, wrong=(*said.wrong, titles[given]))
-            _say(run, said)
+        if titles[given] not in guesses.wrong:
+            guesses = replace(guesses, wrong=(*guesses.wrong, titles[given]))
+            _keep(run, guesses)
     if over:
-        _say(run, replace(said, ended=time.time()))
+        _keep(run, replace(guesses, ended=time.time()))
         st.rerun()
-    if said.wrong:
-        named = ", ".join(FAULTS[name].title.lower() for name in said.wrong)
+    if guesses.wrong:
+        named = ", ".join(FAULTS[name].title.lower() for name in guesses.wrong)
         st.warning(f"Not that: {plain(named)}.", icon=":material/close:")
     if number:
-        _told(runs[number - 1], _began(runs, number - 1))
+        _explained(runs[number - 1], _began(runs, number - 1))
 
 
-def _told(run: Run, began: float) -> None:
+def _explained(run: Run, began: float) -> None:
     """The explanation of a fault that was found, or given up."""
     from transformer.faults import FAULTS
 
-    said, fault = _said(run), FAULTS[reveal(run.config().training.fault)]
-    took = seconds(said.ended - began)
-    tries = f", after {len(said.wrong)} wrong" if said.wrong else ""
-    if said.found:
+    guesses, fault = _guesses(run), FAULTS[reveal(run.config().training.fault)]
+    took = seconds(guesses.ended - began)
+    tries = f", after {len(guesses.wrong)} wrong" if guesses.wrong else ""
+    if guesses.found:
         st.success(f"**Found in {took}{tries}.** {fault.title}.", icon=":material/check_circle:")
     else:
         st.info(f"**Given up after {took}{tries}.** {fault.title}.", icon=":material/flag:")
@@ -217,12 +217,12 @@ def _told(run: Run, began: float) -> None:
 
 
 def _score(runs: list[Run], key: str) -> None:
-    found = sum(_said(run).found for run in runs)
+    found = sum(_guesses(run).found for run in runs)
     if len(runs) > 1:
-        spent = sum(_said(run).ended - _began(runs, n) for n, run in enumerate(runs))
+        spent = sum(_guesses(run).ended - _began(runs, n) for n, run in enumerate(runs))
         st.markdown(f"**{found} of {len(runs)} found, in {seconds(spent)} in all.**")
     for number, run in enumerate(runs):
-        _told(run, _began(runs, number))
+        _explained(run, _began(runs, number))
     if len(runs) == 1:
         checks(runs[0])
         training = runs[0].config().training

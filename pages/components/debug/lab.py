@@ -19,7 +19,7 @@ from pages.components.shell import address, browser, session
 from pages.components.shell.frame import problem
 from pages.components.shell.text import plain
 from transformer.errors import UserError
-from transformer.runs.lab import OUTCOMES, PREDICTIONS, Said
+from transformer.runs.lab import OUTCOMES, PREDICTIONS, Guesses
 
 WAYS = {
     "choose": "Choose a fault",
@@ -93,12 +93,12 @@ def _prediction(pair: Pair) -> int | None:
     address.read(key, "")
     given: dict[str, str] = state.setdefault("predictions", {})
     mine = pair.faulty if pair.faulty and browser.may_control(pair.faulty) else None
-    said = Said.of(mine.path) if mine else Said()
+    guesses = Guesses.of(mine.path) if mine else Guesses()
     if pair.fault not in (state.get("predicted fault", pair.fault), st.query_params.get("fault")):
         state[key] = ""  # it was of the fault before
     state["predicted fault"] = pair.fault
     if state[key] not in PREDICTIONS:
-        state[key] = given.get(pair.fault) or said.predicted or None
+        state[key] = given.get(pair.fault) or guesses.predicted or None
     chosen: str | None = st.radio(
         "**Predict first.** Trained on reversing 3 to 6 letters, what will become of it?",
         PREDICTIONS,
@@ -110,9 +110,9 @@ def _prediction(pair: Pair) -> int | None:
     if chosen is None:
         return None
     given[pair.fault] = chosen
-    if mine and said.predicted != chosen:
+    if mine and guesses.predicted != chosen:
         with suppress(OSError):  # the address has it
-            Said(chosen).keep(mine.path)
+            Guesses(chosen).keep(mine.path)
     return PREDICTIONS.index(chosen)
 
 

@@ -165,7 +165,7 @@ def _kept(name: str, report: "Report") -> tuple[str, str, str]:
     Returns:
         its id, an input that it can read, and why it is not kept, as far as each is there.
     """
-    from transformer.interop.captured.convert import Told, checkpoint_of
+    from transformer.interop.captured.convert import Details, checkpoint_of
 
     found = report.diagnosis
     if not Limits.from_environment().foreign_files:
@@ -173,7 +173,7 @@ def _kept(name: str, report: "Report") -> tuple[str, str, str]:
     if found.reading is None:
         return "", "", ""
     try:
-        checkpoint = checkpoint_of(found.recording, Told(_vocabularies()), found)
+        checkpoint = checkpoint_of(found.recording, Details(_vocabularies()), found)
         upload, checkpoint = uploads.keep(name, checkpoint, browser.owner())
     except UserError as error:
         return "", "", str(error) if report.passed else ""  # else the verdict says why

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transformer.errors import UserError
-from transformer.runs.room import Held, make_way
+from transformer.runs.eviction import Held, evicted
 
 NO_ROOM = (
     "There is no room for it: the server keeps as much as it may, and only the last files of other "
@@ -56,7 +56,7 @@ class BoundedFolder:
                 self.remove(path)
             else:
                 held.append(Held(path, self.owners_of(path), size, changed))
-        gone = make_way(held, owner, most=self.most, most_bytes=self.most_bytes, coming=coming)
+        gone = evicted(held, owner, most=self.most, most_bytes=self.most_bytes, coming=coming)
         if gone is None:
             raise UserError(NO_ROOM)
         for path in gone:

@@ -12,9 +12,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from transformer.decoding.engines.few import BeamSteps
 from transformer.decoding.engines.fused import FastSteps
 from transformer.decoding.engines.single import NumpySteps
+from transformer.decoding.engines.single_beam import BeamSteps
 from transformer.hooks import is_hooked, record
 from transformer.model import Transformer
 

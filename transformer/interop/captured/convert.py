@@ -46,7 +46,7 @@ USUAL_POSITIONS = 512
 
 
 @dataclass(frozen=True)
-class Told:
+class Details:
     """What a person says of their model beyond what it does.
 
     vocabularies: of source and target; where there is none, tokens are called by their ids.
@@ -62,10 +62,10 @@ class Told:
     frame: str = "bos-eos"
 
 
-NOTHING = Told()
+NO_DETAILS = Details()
 
 
-def import_capture(source: Path | bytes, told: Told = NOTHING) -> Checkpoint:
+def import_capture(source: Path | bytes, details: Details = NO_DETAILS) -> Checkpoint:
     """A checkpoint of the model in a capture, equal to it on every probe.
 
     Raises:
@@ -76,11 +76,11 @@ def import_capture(source: Path | bytes, told: Told = NOTHING) -> Checkpoint:
     if isinstance(source, Path):
         with reading(source):
             source = source.read_bytes()
-    return checkpoint_of(Recording(source), told)
+    return checkpoint_of(Recording(source), details)
 
 
 def checkpoint_of(
-    recording: Recording, told: Told = NOTHING, diagnosis: Diagnosis | None = None
+    recording: Recording, details: Details = NO_DETAILS, diagnosis: Diagnosis | None = None
 ) -> Checkpoint:
     """As :func:`import_capture`, of a recording.
 
@@ -96,7 +96,7 @@ def checkpoint_of(
     try:
         known = read(recording) if diagnosis is None else diagnosis.reading
         if known is not None:
-            made = converted(known, told)
+            made = converted(known, details)
             away = difference(made, recording, known)
     except (CheckpointError, VocabularyError):
         raise
@@ -135,7 +135,7 @@ def _why(found: Diagnosis) -> str:
 # --- the model in our terms -----------------------------------------------------------------------
 
 
-def converted(known: Reading, told: Told) -> Converted:
+def converted(known: Reading, details: Details) -> Converted:
     """The model of a capture in our terms, in 64 bits.
 
     Raises:
@@ -149,9 +149,9 @@ def converted(known: Reading, told: Told) -> Converted:
     guess = _special(known)
     sides = [
         completed(*side)
-        for side in zip(told.vocabularies, sizes, (guess, guess), told.special, strict=True)
+        for side in zip(details.vocabularies, sizes, (guess, guess), details.special, strict=True)
     ]
-    source = arrange(sides[0], sizes[0], "source", NEEDS[told.frame])
+    source = arrange(sides[0], sizes[0], "source", NEEDS[details.frame])
     target = arrange(sides[1], sizes[1], "target", ("bos", "eos"))
     tokens, output = model.target_embedding.tokens.weight, model.output.weight
     tied = output.shape == tokens.shape and torch.equal(output, tokens)
@@ -167,7 +167,7 @@ def converted(known: Reading, told: Told) -> Converted:
         scale_embeddings=model.source_embedding.scale != 1.0,
         position_layout=layout,
         output_bias=bool(model.output.bias.any()) or bool(target.silent),
-        source_frame=told.frame,
+        source_frame=details.frame,
         pad_id=0,
         bos_id=1,
         eos_id=2,
@@ -176,7 +176,7 @@ def converted(known: Reading, told: Told) -> Converted:
     )
     tensors = _tensors(reference, config, source, target, tables)
     notes = [f"In the original: {'; '.join(reference.choices)}."] if reference.choices else []
-    if None in told.vocabularies:
+    if None in details.vocabularies:
         notes.append(f"Without a vocabulary, tokens are called by their ids; of these {guess}.")
     for side, foreign, rows in zip(("source", "target"), sides, (source, target), strict=True):
         notes += describe_rows(rows, foreign.special, side)

@@ -6,7 +6,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transformer.runs.room import Held, make_way
+from transformer.runs.eviction import Held, evicted
 
 
 def held(*entries: tuple[str, str]) -> list[Held]:
@@ -23,29 +23,29 @@ def gone(found: list[Path] | None) -> list[str] | None:
 
 def test_ones_own_oldest_go_first() -> None:
     shelf = held(("a", "you"), ("b", "me"), ("c", "me"), ("d", "you"))
-    assert gone(make_way(shelf, "me", most=4, coming=1)) == ["b"]
-    assert gone(make_way(shelf, "me", most=3, coming=1)) == ["b", "c"]
+    assert gone(evicted(shelf, "me", most=4, coming=1)) == ["b"]
+    assert gone(evicted(shelf, "me", most=3, coming=1)) == ["b", "c"]
 
 
 def test_then_the_oldest_of_whoever_holds_most() -> None:
     shelf = held(("a", "ann"), ("b", "bob"), ("c", "bob"), ("d", "bob"))
-    assert gone(make_way(shelf, "me", most=4, coming=1)) == ["b"]
-    assert gone(make_way(shelf, "me", most_bytes=25, coming=10)) is None
-    assert gone(make_way(shelf, "me", most_bytes=35, coming=10)) == ["b", "c"]
+    assert gone(evicted(shelf, "me", most=4, coming=1)) == ["b"]
+    assert gone(evicted(shelf, "me", most_bytes=25, coming=10)) is None
+    assert gone(evicted(shelf, "me", most_bytes=35, coming=10)) == ["b", "c"]
 
 
 def test_never_the_last_of_somebody_else() -> None:
     shelf = held(("a", "ann"), ("b", "bob"), ("c", ""))
-    assert make_way(shelf, "me", most=3, coming=1) is None
-    assert gone(make_way(shelf, "ann", most=3, coming=1)) == ["a"]
+    assert evicted(shelf, "me", most=3, coming=1) is None
+    assert gone(evicted(shelf, "ann", most=3, coming=1)) == ["a"]
     # What two brought counts for both.
-    assert make_way(held(("a", "ann+bob"), ("b", "cleo")), "me", most=2, coming=1) is None
-    assert gone(make_way(held(("a", "bob"), ("b", "ann+bob")), "me", most=2, coming=1)) == ["a"]
+    assert evicted(held(("a", "ann+bob"), ("b", "cleo")), "me", most=2, coming=1) is None
+    assert gone(evicted(held(("a", "bob"), ("b", "ann+bob")), "me", most=2, coming=1)) == ["a"]
 
 
 def test_what_was_just_brought_stays() -> None:
-    assert gone(make_way(held(("a", "me"), ("b", "me")), "me", most=1)) == ["a"]
-    assert gone(make_way(held(("a", "me")), "me", most_bytes=1)) == []
+    assert gone(evicted(held(("a", "me"), ("b", "me")), "me", most=1)) == ["a"]
+    assert gone(evicted(held(("a", "me")), "me", most_bytes=1)) == []
 
 
 @given(
@@ -59,7 +59,7 @@ def test_one_visitor_never_empties_the_shelf_of_another(
     """However many things one brings, and however small the shelf."""
     shelf = held(*((f"{place} {name}", name) for place, name in enumerate(others)))
     for number in range(brought):
-        way = make_way(shelf, "attacker", most=max(most, len(set(others))), coming=1)
+        way = evicted(shelf, "attacker", most=max(most, len(set(others))), coming=1)
         if way is None:
             continue
         shelf = [one for one in shelf if one.path not in way]
@@ -77,7 +77,7 @@ def test_a_thousand_of_one_leave_the_only_one_of_another() -> None:
     shelf = held(("precious", "student"))
     for number in range(1000):
         owner = draw.choice(["a", "b", "c"])
-        way = make_way(shelf, owner, most=50, coming=1)
+        way = evicted(shelf, owner, most=50, coming=1)
         assert way is not None
         shelf = [one for one in shelf if one.path not in way]
         shelf.append(Held(Path(str(number)), (owner,), 10, 10.0 + number))

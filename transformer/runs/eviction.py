@@ -25,7 +25,7 @@ class Held:
     changed: float
 
 
-def make_way(
+def evicted(
     held: Iterable[Held],
     owner: str,
     *,

@@ -41,7 +41,7 @@ class Departure:
     site: Site | None = None
 
 
-def told(reading: Reading) -> list[Departure]:
+def beyond_logits(reading: Reading) -> list[Departure]:
     """Faults that show in parameters, gradients or repetition rather than in logits."""
     recording = reading.recording
     found = []
@@ -192,7 +192,7 @@ def _cut(reading: Reading) -> str:
     return ""
 
 
-def of_heads(reading: Reading) -> Departure | None:
+def split_heads(reading: Reading) -> Departure | None:
     """The first attention in which the rows of a head are not one sentence's positions in order."""
     for stack, layers in (("encoder", reading.encoder), ("decoder", reading.decoder)):
         for sub in (sub for layer in layers for sub in layer.sublayers):
@@ -211,7 +211,7 @@ def of_heads(reading: Reading) -> Departure | None:
     return None
 
 
-def why_nothing_is_lost(reading: Reading) -> str:
+def why_harmless(reading: Reading) -> str:
     """Why tokens without √d_model do not drown in the positions; "" if they do."""
     spread = float(reading.source.tokens.std())
     if 0.4 < spread < 2.5:
