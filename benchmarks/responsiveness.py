@@ -77,7 +77,7 @@ def click_to_first_metrics(page: Page, server: Server) -> float:
     known = set(runs.glob("*/metrics.jsonl"))
     started = time.perf_counter()
     page.get_by_role("button", name="Train", exact=True).click()
-    # With little work: whoever looks takes the processor from those it waits for.
+    # With little work: looking takes the processor from those it waits for.
     while not (new := [file for file in runs.glob("*/metrics.jsonl") if file not in known]):
         time.sleep(0.005)
     while b"\n" not in new[0].read_bytes():

@@ -73,7 +73,7 @@ class Told:
 
 
 def in_folder(folder: Path) -> list[psutil.Process]:
-    """The processes that work in a server's folder, whoever started them."""
+    """The processes that work in a server's folder, by any process."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):

@@ -173,7 +173,7 @@ def details(known: dict[str, tuple[Run, Summary]]) -> None:
 
 
 def follow(drawn: dict[str, tuple[Run, Summary]]) -> None:
-    """Draw the page anew when a run has moved on since, as long as any can."""
+    """Draw the page again when a run has moved on since, as long as any can."""
     if not any(summary.state in MOVING for _, summary in drawn.values()):
         return
     before = [summary for _, summary in drawn.values()]

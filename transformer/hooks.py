@@ -6,7 +6,7 @@ The names are the module paths, such as ``decoder.layers.0.cross_attention.weigh
 
 Hooks belong to one module object, and to the thread that set them. Threads that look at the same
 checkpoint at the same time each use a module of their own; the parameter tensors behind them may be
-shared. Where a page is drawn anew while its last drawing still computes, both use the same module
+shared. Where a page is drawn again while its last drawing still computes, both use the same module
 for a moment, and neither sees what the other computes.
 """
 
@@ -181,7 +181,7 @@ def ablate(
 def own_modules(module: Module, made: dict[nn.Module, nn.Module] | None = None) -> Module:
     """Other module objects over the same tensors, with nothing hooked into their hook points.
 
-    Constructing them anew takes many times as long, which a class feels at every change of page.
+    Constructing them again takes many times as long, which a class feels at every change of page.
 
     Args:
         made: what was copied already; a module that stands in two places stays one.

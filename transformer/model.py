@@ -411,7 +411,7 @@ class Memory:
 
     encoded: [batch, source, d_model]
     mask: [batch, 1, 1, source], True at real tokens
-    cache: one entry a decoder layer; None computes everything anew at every call
+    cache: one entry a decoder layer; None computes everything again at every call
     length: target positions in the cache
     """
 

@@ -22,7 +22,7 @@ NEVER = -1e4
 """Added to the logit of what must not be written, so that all outputs are equally long."""
 MIXING, SHARPNESS = 2.0, 4.0
 """Weights of what sub-layers write, and of queries and keys, are so much larger than drawn. As
-drawn, an untrained model attends everywhere alike and repeats one token, whoever computes it; with
+drawn, an untrained model attends everywhere alike and repeats one token, whatever computes it; with
 still larger ones rounding decides too often."""
 LARGER = {
     "attention.output.weight": MIXING,

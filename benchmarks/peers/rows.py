@@ -41,7 +41,7 @@ class Row:
         return 1 / Spread.of(self.samples[variant]).median
 
     def to_dict(self) -> dict[str, Any]:
-        """With every sample, and the ratios worked out for whoever reads the JSON alone."""
+        """With every sample, and the ratios worked out for those who read the JSON alone."""
         others = [name for name in self.samples if name != self.ours]
         worked_out = {name: asdict(self.ratio(name)) for name in others}
         return asdict(self) | {"times as fast as": worked_out}

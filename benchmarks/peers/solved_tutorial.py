@@ -34,7 +34,7 @@ class Tutorial:
 
     @torch.inference_mode()
     def exact_match(self, task: Task, pairs: Sequence[Pair]) -> float:
-        """Greedily, all positions anew for each token, as the tutorial does."""
+        """Greedily, all positions again for each token, as the tutorial does."""
         self.model.eval()
         encoded = encode(task, pairs)
         source = collate(encoded, self.config).source.T

@@ -188,7 +188,7 @@ def test_files_that_break_off_make_way_and_take_nothing_of_others(
         broken.append(pairs.Arrival("x.tsv", OWNERS[2]))
         broken[-1].add(b"x" * 300)
     assert len(list(pairs.FOLDER.glob("arriving-*"))) <= 4
-    # One that made way is not begun anew from its middle.
+    # One that made way is not begun again from its middle.
     with pytest.raises(TaskError, match="send it again"):
         broken[0].add(b"y")
     theirs.add(b"c\td\n")

@@ -195,7 +195,7 @@ def test_constants_that_are_read_twice_each_take_no_time(content: bytes) -> None
 
 
 def test_products_without_end_take_no_memory(content: bytes) -> None:
-    """Each number hangs on all products before it: once a list of all of them for each."""
+    """Each number depends on all products before it: once a list of all of them for each."""
 
     def change(header: About, about: About) -> None:
         first = len(about["events"])

@@ -69,7 +69,7 @@ def shared_explorer(server: Server, browser: Browser) -> Iterator[Explorer]:
 def explorer(
     server: Server, shared_explorer: Explorer, request: pytest.FixtureRequest
 ) -> Iterator[Explorer]:
-    """One page of all tests of a file; the next gets it anew after one that failed."""
+    """One page of all tests of a file; the next gets it again after one that failed."""
     page, faults, logged = shared_explorer.page, [], len(server.log())
 
     def note(error: PlaywrightError) -> None:

@@ -123,7 +123,7 @@ def _(explorer: Explorer, truth: Truth) -> None:
 
     light = corner()
     assert min(light[:3]) > 200
-    # The whole explorer is painted anew when the theme changes.
+    # The whole explorer is painted again when the theme changes.
     explorer.page.emulate_media(color_scheme="dark")
     chosen = explorer.head("cross.1.0")
     expect(chosen).to_have_css("border-color", OKABE_ITO_DARK)

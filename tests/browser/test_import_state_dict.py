@@ -42,7 +42,7 @@ def theirs(module: Seq2SeqTransformer, source: list[str], read: list[str]) -> to
 
 
 def writes(module: Seq2SeqTransformer, text: str) -> str:
-    """What nn.Transformer writes by greedy search, all of it computed anew for each token."""
+    """What nn.Transformer writes by greedy search, all of it computed again for each token."""
     read = ["<bos>"]
     while read[-1] != "<eos>" and len(read) < 30:
         read.append(

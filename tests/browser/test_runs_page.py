@@ -56,7 +56,7 @@ def test_runs_are_chosen_by_keyboard_and_the_address_keeps_them(
         page.keyboard.press("Space")
     page.wait_for_url(lambda url: runs[0].id in url and runs[2].id in url)
     expect(page.get_by_role("heading", name="2 runs side by side")).to_be_visible()
-    # The box has kept its place while the page was drawn anew.
+    # The box has kept its place while the page was drawn again.
     expect(page.get_by_label(f"Compare {MARKUP}", exact=True)).to_be_focused()
     page.get_by_role("radio", name="Tokens").click()
     page.wait_for_url(re.compile("x=tokens"))

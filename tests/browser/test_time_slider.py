@@ -74,7 +74,7 @@ def test_new_moments_arrive_without_moving_the_person(runs: Server, new_page: Ne
     expect(slider).to_have_attribute("aria-valuemax", "8")
     assert place(page) == (2, 8)
     expect(slider).to_be_focused()
-    expect(slider).to_have_attribute("data-kept", "yes")  # drawn on, not made anew
+    expect(slider).to_have_attribute("data-kept", "yes")  # drawn on, not made again
     expect(page.locator(".large h4")).to_have_text("Encoder self-attention, layer 2, head 3")
     page.keyboard.press("End")  # who stands at the newest moment goes on with the run
     next(at_work)

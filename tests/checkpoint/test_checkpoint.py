@@ -213,7 +213,7 @@ def test_others_may_read_what_is_written(saved: Checkpoint, tmp_path: Path) -> N
 
 
 def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
-    """A process writes without pause and is killed; whoever reads meanwhile sees whole files."""
+    """A process writes without pause and is killed; a reader meanwhile sees whole files."""
     path = tmp_path / "file"
     code = (
         "import sys; from itertools import count; from pathlib import Path;"

@@ -80,9 +80,7 @@ def plainly_dropped(
 
 
 @every_case
-def test_whoever_was_dropped_is_named_with_the_step(
-    seed: int, beam_size: int, alpha: float
-) -> None:
+def test_what_was_dropped_is_named_with_the_step(seed: int, beam_size: int, alpha: float) -> None:
     model, source, tree = searched(seed, beam_size, alpha)
     dropped = {
         tuple(tree.tokens(node)): end.position

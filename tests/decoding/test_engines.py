@@ -111,7 +111,7 @@ def walk_together(
 
 
 @torch.inference_mode()
-def test_whoever_hooked_into_the_model_gets_the_model() -> None:
+def test_a_hooked_model_is_run_itself() -> None:
     model = wild_model()
     source = torch.tensor([[4, 5, 3]])
     assert isinstance(step_decoder(model, source), NumpySteps)

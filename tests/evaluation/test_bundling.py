@@ -41,7 +41,7 @@ def test_without_notes_the_old_ones_stay(file: Path, tmp_path: Path) -> None:
     assert bundled.checkpoint.header.notes == "für später"
 
 
-def test_rounded_weights_are_scored_anew(tmp_path: Path) -> None:
+def test_rounded_weights_are_scored_again(tmp_path: Path) -> None:
     """With a scale at which 16 bits hurt, the file must not keep the score of 32 bits."""
     checkpoint = Checkpoint.load(BUNDLED / "reverse.safetensors")
     assert checkpoint.summary is not None

@@ -35,7 +35,7 @@ def living(nursery: Nursery, root: Path) -> Iterator[tuple[Run, Child]]:
 
 @pytest.fixture
 def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Move the clock as Linux shows it to whoever asks when a process began.
+    """Move the clock as Linux shows it to a process that asks when another began.
 
     The kernel tells ticks since the start of the machine, and when that was by today's clock:
     the second moves with every change of the clock.
@@ -148,7 +148,7 @@ def test_a_lock_file_without_a_holder_holds_up_nobody(
 def test_a_look_does_not_keep_a_trainer_from_its_lock(
     config: RunConfig, unbroken: Run, nursery: Nursery, root: Path
 ) -> None:
-    """Whoever wants to know whether the lock is held takes it for an instant."""
+    """To learn whether the lock is held, one takes it for an instant."""
     run = create_run(config, root=root)
     run.set_status(Status("running", pid=2**22 - 1, process_started=5.0))
     child = nursery.train(run)

@@ -28,7 +28,7 @@ def test_new_browsers_of_one_address_are_limited(monkeypatch: pytest.MonkeyPatch
         assert admit(name, monkeypatch) == name
     with pytest.raises(RunError, match="3 new browsers have started runs from this network"):
         admit("d", monkeypatch)
-    # Whoever has a run is not new; and an hour later there is room again.
+    # A browser with a run is not new; and an hour later there is room again.
     assert admit("from before", monkeypatch) == "from before"
     monkeypatch.setattr(browser, "NEWCOMER_SECONDS", 0.0)
     assert admit("d", monkeypatch) == "d"

@@ -108,7 +108,7 @@ def test_a_process_says_what_it_does_and_its_error_is_the_jobs_own() -> None:
     assert str(one.error).startswith("The file of pairs could not be read")
 
 
-def test_a_shared_job_is_one_for_all_and_begins_anew_once_it_is_forgotten() -> None:
+def test_a_shared_job_is_one_for_all_and_begins_again_once_it_is_forgotten() -> None:
     queue = jobs.Queue(1, "waiting for another")
     one = jobs.share("shared", endless, queue)
     assert jobs.share("shared", endless, queue) is one
@@ -123,7 +123,7 @@ def test_a_shared_job_is_one_for_all_and_begins_anew_once_it_is_forgotten() -> N
     assert jobs.shared("shared") is None
 
 
-def test_a_shared_job_that_nobody_followed_begins_anew_for_the_next(
+def test_a_shared_job_that_nobody_followed_begins_again_for_the_next(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(jobs, "UNWATCHED", 0.05)

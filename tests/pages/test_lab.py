@@ -1,4 +1,4 @@
-"""The lab on the Debug page: what a person said of a run is there again when it is opened anew."""
+"""The lab on the Debug page: what a person guessed of a run is kept with it."""
 
 import pytest
 from streamlit.testing.v1 import AppTest

@@ -43,7 +43,7 @@ def test_a_finding_is_predicted_run_and_compared(monkeypatch: pytest.MonkeyPatch
     again = open_page("learn", learn="experiments", experiment="scale")
     assert f"**You predicted** {scale.options[0]}" in everything(again)
     monkeypatch.setattr(browser, "owner", lambda: "b" * 64)
-    # Whoever comes next predicts before they see what came out.
+    # The next person predicts before they see what came out.
     other = open_page("learn", learn="experiments", experiment="scale")
     assert "What came out here" not in everything(other)
     other.radio[0].set_value("2").run()

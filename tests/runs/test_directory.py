@@ -144,7 +144,7 @@ def test_a_pid_used_again_does_not_revive_a_run(tmp_path: Path) -> None:
 
 
 def test_a_trainer_that_died_on_its_way_failed_to_start(tmp_path: Path) -> None:
-    """Whoever looks first, before whoever started it has noticed, reads that it failed."""
+    """The first reader, before the process that started it has noticed, reads that it failed."""
     run = create_run(tiny(), root=tmp_path)
     run.set_status(Status("starting", pid=2**22 - 1, process_started=1.0))
     status = run.status()
@@ -329,7 +329,7 @@ def test_a_trainer_outlives_who_started_it(root: Path) -> None:
     path = run.checkpoints()[-1]
     assert path.name == "step-40.safetensors"
     assert summary_of(Checkpoint.load(path)).steps == 40
-    # Whoever comes later finds it in the list, and a trainer started again lets it be.
+    # A later one finds it in the list, and a trainer started again lets it be.
     assert [(found.id, found.status().state) for found in list_runs(root)] == [(run.id, "finished")]
 
 

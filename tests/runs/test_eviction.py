@@ -1,4 +1,4 @@
-"""Whose things make way on a full shelf: never the last that somebody else has."""
+"""Which files are deleted from a full folder: never the last that somebody else has."""
 
 from pathlib import Path
 from random import Random
@@ -27,7 +27,7 @@ def test_ones_own_oldest_go_first() -> None:
     assert gone(evicted(shelf, "me", most=3, coming=1)) == ["b", "c"]
 
 
-def test_then_the_oldest_of_whoever_holds_most() -> None:
+def test_then_the_oldest_of_the_one_who_holds_most() -> None:
     shelf = held(("a", "ann"), ("b", "bob"), ("c", "bob"), ("d", "bob"))
     assert gone(evicted(shelf, "me", most=4, coming=1)) == ["b"]
     assert gone(evicted(shelf, "me", most_bytes=25, coming=10)) is None

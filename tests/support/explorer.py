@@ -115,7 +115,7 @@ class Maps:
 
 
 class Explorer(Maps):
-    """The Attention page of one browser, opened anew only where a test needs another address."""
+    """The Attention page of one browser, opened again only where a test needs another address."""
 
     def __init__(self, page: Page, server: Server) -> None:
         super().__init__(page)

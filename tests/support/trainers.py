@@ -76,7 +76,7 @@ def trains(run: Run) -> bool:
 
 
 def trainers(path: Path) -> list[psutil.Process]:
-    """The living trainer processes of the runs under a path, whoever started them."""
+    """The living trainer processes of the runs under a path, by any process."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):

@@ -172,9 +172,9 @@ def test_every_digit_but_a_zero_has_a_word(number: int, language: str) -> None:
     places = digit_places(LANGUAGES[language][0](number))
     assert places is not None
     spoken = {power for power in range(6) if number // 10**power % 10}
-    # A ten speaks of its zero too.
+    # A ten names its zero too.
     assert spoken <= places.keys() <= {power for power in range(6) if number >= 10**power}
-    # A word of the hundreds speaks of nothing else.
+    # A word of the hundreds names nothing else.
     for power in (2, 5):
         others = {i for other, where in places.items() if other != power for i in where}
         assert not others & set(places.get(power, ()))
@@ -190,7 +190,7 @@ def test_what_is_held_out_is_held_out_in_every_language(name: str) -> None:
     seen = {pair.target for number in range(3) for pair in task.epoch(1, number, 128)}
     assert len(seen) > 3000
     assert not held_out & seen
-    # By the meaning, whoever writes it: a number's own word, a day in each format.
+    # By the meaning, however it is written: a number's own word, a day in each format.
     for target in list(held_out)[:20]:
         if name == "dates":
             texts = [one.write(date.fromisoformat(target)) for one in formats()]

@@ -324,7 +324,7 @@ def test_an_epoch_of_own_pairs_is_a_function_of_its_arguments(
     assert first == task.epoch(seed, number, 4) == own(pairs, held_out=0.0).epoch(seed, number, 4)
 
 
-def test_epochs_are_shuffled_anew() -> None:
+def test_epochs_are_shuffled_again() -> None:
     pairs = [Pair(str(number), str(number)) for number in range(50)]
     task = own(pairs, held_out=0.0)
     orders = {tuple(task.epoch(seed, number, 4)) for seed in range(3) for number in range(3)}

@@ -154,7 +154,7 @@ def graphs(training: Training) -> int:
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_a_run_goes_on_bit_for_bit(precision: str) -> None:
-    """Dropout included; what was replayed before comes anew, and the other way round."""
+    """Dropout included; what was replayed before comes again, and the other way round."""
     changes = {"precision": precision, "model": {"dropout": 0.1}}
     whole, half = on_card(**changes), on_card(**changes)
     torch.cuda.manual_seed(1)

@@ -50,7 +50,7 @@ def config(dropout: float = 0.1, precision: str = "fp32", optimizer: str = "adam
 def torchrun_variables() -> dict[str, str]:
     """What torchrun tells both of two processes.
 
-    The port is none of those that the system gives to whoever asks for any: until the trainers
+    The port is none of those that the system gives to who asks for any: until the trainers
     listen on it, another test might have got it.
     """
     port = 20_000 + os.getpid() % 10_000

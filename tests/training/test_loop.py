@@ -59,7 +59,7 @@ def test_inverse_sqrt_is_the_papers_formula(d_model: int, warmup: int, step: int
 def test_constant_schedule_rises_stays_and_falls(
     steps: int, decay: float, warmup: float, highest: float
 ) -> None:
-    # A warm-up that reaches into the decay has no flat part to speak of, and is left out.
+    # A warm-up that reaches into the decay has no flat part worth the name, and is left out.
     warmup_steps = int(steps * (1 - decay) * warmup)
     config = TrainingConfig(
         steps=steps,

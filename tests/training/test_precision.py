@@ -177,7 +177,7 @@ def test_bf16_goes_on_bit_for_bit() -> None:
     half = Training(fresh(config), task, config.training)
     for _ in islice((e for e in half.events() if e.step == 3), 1):
         pass
-    state = half.state()  # before a fresh model seeds the generator anew
+    state = half.state()  # before a fresh model seeds the generator again
     rest = Training(fresh(config), task, config.training)
     rest.model.load_state_dict(half.model.state_dict())
     rest.restore(half.step, half.tokens, state, half.precision)

@@ -144,7 +144,7 @@ def test_settings_that_name_a_number_get_it(chosen: list[int]) -> None:
     task, config = made(threads=2, steps=1)
     training = Training(fresh(config), task, config.training)
     [begin] = [event for event in training.events() if isinstance(event, Begin)]
-    assert (training.threads, chosen) == (2, [])  # whoever trains has set it
+    assert (training.threads, chosen) == (2, [])  # the trainer has set it
     assert "thread" not in begin.compute.sentence
 
 

@@ -414,7 +414,7 @@ def test_a_place_that_cannot_be_falls_back(bare: Bare, truth: Truth, place: str)
     )
 
 
-def test_it_is_painted_anew_in_another_theme(explorer: Alone) -> None:
+def test_it_is_painted_again_in_another_theme(explorer: Alone) -> None:
     explorer.open()
 
     def corner() -> list[int]:

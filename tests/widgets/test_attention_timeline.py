@@ -205,7 +205,7 @@ def test_new_moments_arrive_without_moving_the_person(bare: Bare, recorded: Reco
     shown.draw(recorded.message(moment=7))
     assert place(page) == (2, 8)
     expect(slider).to_be_focused()
-    expect(slider).to_have_attribute("data-kept", "yes")  # drawn on, not made anew
+    expect(slider).to_have_attribute("data-kept", "yes")  # drawn on, not made again
     expect(page.locator(".large h4")).to_have_text("Encoder self-attention, layer 1, head 2")
     # The weight of the cell at the newest moment, too.
     weights = recorded.histories[7].weights(0, "encoder")[:, 0, 1, 0, 0] / 255
@@ -227,7 +227,7 @@ def test_the_slider_of_few_moments(bare: Bare, recorded: Recorded) -> None:
     expect(page.get_by_role("slider")).to_have_attribute("aria-valuenow", "1")
 
 
-def test_it_is_painted_anew_in_another_theme(bare: Bare, recorded: Recorded) -> None:
+def test_it_is_painted_again_in_another_theme(bare: Bare, recorded: Recorded) -> None:
     shown = bare(WIDGET, recorded.message())
     light = large_map(shown.page)
     shown.page.emulate_media(color_scheme="dark")

@@ -352,7 +352,7 @@ def test_branches_are_walked_opened_compared_and_named(bare: Bare) -> None:
         ["open", 1, 3],
         ["name", 0, "mine"],
     ]
-    # Drawn anew, it has the keyboard where it was; the same again changes nothing.
+    # Drawn again, it has the keyboard where it was; the same again changes nothing.
     page.locator("button.name").nth(1).focus()
     shown.draw({"rows": [rows[0], {**rows[1], "compared": True}], "step": 2})
     expect(page.locator("button.name").nth(1)).to_be_focused()

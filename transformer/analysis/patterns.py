@@ -150,7 +150,7 @@ def score_heads(
     patterns = [
         pattern
         for pattern in find_patterns(kind, query_tokens, key_tokens, ideal)
-        # What speaks of a single row, such as that of <eos>, says little of a head.
+        # What says something of a single row, such as that of <eos>, says little of a head.
         if (pattern.places & visible).any(axis=1).sum() > 1
     ]
     flat = weights.reshape(layers * heads, queries, keys).astype(np.float64)

@@ -52,7 +52,7 @@ def verify(source: Path | bytes) -> list[Check]:
 
 def verifying(source: Path | bytes) -> Generator[float, None, list[Check]]:
     """As :func:`verify`, in steps, each with the share that is done: a model may write to its
-    longest for every example, and whoever waits must be able to stop that."""
+    longest for every example, and a person who waits must be able to stop that."""
     checkpoint = Checkpoint.load(source)
     header = checkpoint.header
     size = len(source) if isinstance(source, bytes) else source.stat().st_size

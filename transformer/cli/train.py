@@ -315,7 +315,7 @@ def health(options: argparse.Namespace) -> int:
         findings, suspects = _curve(options.run_dir, options.vocabulary)
     else:
         run = Run(options.run_dir)
-        run.config()  # before torch is there: whoever mistyped a path need not wait
+        run.config()  # before torch is there: a mistyped path need not wait
         from transformer.health import check_and_keep
 
         findings = check_and_keep(run, note)

@@ -1,4 +1,4 @@
-"""The names of the faults that can be planted, and how a name is kept from whoever has to find it.
+"""The names of the faults that can be planted, and how one is hidden that a person has to find.
 
 What each of them is stands in :mod:`transformer.faults`, which needs torch; this does not.
 """

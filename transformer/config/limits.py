@@ -1,7 +1,7 @@
 """What one server gives its users: how many trainers, how long, how much memory.
 
 An operator sets a limit as an environment variable, ``WORKBENCH_`` and the field's name in
-capitals (``WORKBENCH_TRAINERS=4``). Trainers inherit them from whoever starts them.
+capitals (``WORKBENCH_TRAINERS=4``). Trainers inherit them from the process that starts them.
 """
 
 import os
@@ -33,9 +33,9 @@ class Limits(SelfValidating):
     """
 
     mode: str = setting(
-        "personal: whoever reaches the app controls every run. class: a run is controlled only by "
-        "the browser that started it, and runs on one's own pairs are private. demo: like class, "
-        "with small models, short runs and no pairs of one's own.",
+        "personal: anyone who reaches the app controls every run. class: a run is controlled only "
+        "by the browser that started it, and runs on one's own pairs are private. demo: like "
+        "class, with small models, short runs and no pairs of one's own.",
         default="personal",
         choices=("personal", "class", "demo"),
     )

@@ -142,7 +142,7 @@ class TrainingConfig(SelfValidating):
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """As in a run's file: a training without a fault or decay does not speak of one."""
+        """As in a run's file: a training without a fault or decay does not name one."""
         plain = super().to_dict()
         for name in ("fault", "weight_decay"):
             if not plain[name]:

@@ -91,7 +91,7 @@ def _paper_search(search: Beam, model: Transformer, source: Tensor) -> Iterator[
         # One more than is kept: [batch, beam + 1], best first.
         ranked_scores, ranked_places = ranked.flatten(1).topk(beam_size + 1)
         scores, best = ranked_scores[:, :-1], ranked_places[:, :-1]  # [batch, beam]
-        # Nothing hangs on the beam of a sentence that is done, or on slots not in use.
+        # Nothing depends on the beam of a sentence that is done, or on slots not in use.
         idle = done | (ranked_scores[:, -1] == -torch.inf)
         margin = torch.where(idle, torch.inf, scores[:, -1] - ranked_scores[:, -1])
         parents, chosen = best // log_probs.size(-1), best % log_probs.size(-1)

@@ -1,6 +1,6 @@
 """The beam searches with nothing kept but what the outputs need: no step is made.
 
-What :mod:`beam` does step by step for whoever looks, hypothesis for hypothesis; the tests hold one
+What :mod:`beam` does step by step to be watched, hypothesis for hypothesis; the tests hold one
 to the other. Hypotheses are rows of small arrays, in NumPy, where a call costs a fraction of what
 it does in PyTorch; a token and a parent for each position say what they wrote.
 """
@@ -26,7 +26,7 @@ from transformer.decoding.steps import (
 
 @dataclass
 class Written:
-    """What hypotheses wrote: for each position the token of each, and whom it grew from.
+    """What hypotheses wrote: for each position the token of each, and its parent.
 
     Both [sentence, hypothesis], of all sentences; those not computed any more are stale.
     """
@@ -72,7 +72,7 @@ class Candidates:
         self.position = 0
 
     def best(self, total: Array, count: int) -> tuple[Array, Array, Array]:
-        """Their log-probabilities, best first, whom they grow from, and the token: [rows, count].
+        """Their log-probabilities, best first, their parents, and the token: [rows, count].
 
         Args:
             total: of the hypotheses, [rows, beam]; -inf for one that must not grow.
@@ -169,7 +169,7 @@ def pooled_beam(grow: Candidates, size: int, alpha: float, margins: bool) -> Out
     total = np.full((grow.count, size), -np.inf, dtype)
     pool_scores, pool_total = total.copy(), total.copy()
     pool_ended = np.zeros((grow.count, size), bool)
-    # Where each in the pool ended, whom it grew from, and its last token.
+    # Where each in the pool ended, its parent, and its last token.
     pool_last = np.zeros((grow.count, size, 3), np.int64)
     total[:, 0] = 0.0  # all start alike, so only the first may grow at the first step
     margin = np.full(grow.count, np.inf)

@@ -42,7 +42,7 @@ def decode_many(
 ) -> Iterator[Progress[Decoded]]:
     """Decode many inputs; yields after every step of every batch.
 
-    Whoever drains it sees how far it is, and may stop at any moment with all that is done by then.
+    The caller sees how far it is, and may stop at any moment with all that is done by then.
 
     Args:
         rows: ids of each input, ending in <eos>.

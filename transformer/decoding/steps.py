@@ -157,7 +157,7 @@ class Strategy(ABC):
     force_end: write <eos> as the last token that fits. None does so where the model asks for it
         and no ``max_length`` is given: what a page cuts has found no end.
     attention: record what each new position attended to.
-    cached: False computes everything anew at every step: the slow obvious way, which is the
+    cached: False computes everything again at every step: the slow obvious way, which is the
         oracle in the tests, and the one on which a hook meets all positions.
     drop_done: leave sentences that have ended out of the later steps, where they would only
         cost time. What a sentence came to is then in the last step that has it.
@@ -199,8 +199,8 @@ class Strategy(ABC):
         yield from self._outcomes(model, source, few, margins)
 
     def _outcomes(self, model: Transformer, source: Tensor, few: float, margins: bool) -> Outcomes:
-        """As :meth:`outcomes`. A strategy that needs no steps for it, which are made for whoever
-        looks, makes none."""
+        """As :meth:`outcomes`. A strategy that needs no steps for it, which are made for a person
+        who watches, makes none."""
         yield from outcomes_of(replace(self, drop_done=True), model, source, few)
 
     def limit(self, model: Transformer) -> int:

@@ -196,7 +196,7 @@ class Sampling(_OnePath):
 
     def _chooser(self, model: Transformer, batch: int) -> Choose:
         generator = torch.Generator().manual_seed(self.sampling.seed)
-        # All at once, so that a position's number hangs on no other position.
+        # All at once, so that a position's number depends on no other position.
         drawn = torch.rand(self.limit(model), batch, generator=generator, dtype=torch.float64)
 
         def choose(position: int, sentences: Tensor, log_probs: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from transformer.doctor.graph import SCALING, TARGET, UNKNOWN, Affine, Graph
 from transformer.doctor.recording import INDEX, SHIFT, Array, Event
 
 MOST_PRODUCTS = 500
-"""Products of data with data that a number may hang on before it meets values."""
+"""Products of data with data that a number may depend on before it meets values."""
 SOFTMAXES = ("_softmax", "_safe_softmax", "softmax")
 
 

@@ -1,4 +1,4 @@
-"""What a loss curve alone says: plateaus with a name, what is suspicious, and whom to suspect."""
+"""What a loss curve alone says: plateaus with a name, what is suspicious, and what to suspect."""
 
 import math
 from collections.abc import Mapping

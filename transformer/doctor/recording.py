@@ -32,7 +32,7 @@ MAX_EVENTS = 60_001
 MAX_NUMBERS = 200_000_000
 """Numbers that all operations together may read and give: more would take minutes."""
 NUMBERS_A_BYTE, NUMBERS_FREE = 4, 4_000_000
-"""A sound file has most of the numbers in it: one that speaks of many more is a lie."""
+"""A sound file has most of the numbers in it: one whose header promises many more is refused."""
 MAX_NUMEL = 1 << 28
 MAX_TEXT = 300
 PARTS = ("", "attention", "feed-forward", "positions", "encoder-layer", "decoder-layer", "encoder",
@@ -282,7 +282,7 @@ class Recording:
         """Before memory is taken for them."""
         self._total += numbers
         if self._total > NUMBERS_A_BYTE * self._size + NUMBERS_FREE:
-            raise damaged("it speaks of many more numbers than it holds")
+            raise damaged("its header promises many more numbers than it holds")
         if self._total > MAX_NUMBERS:
             raise CheckpointError(
                 "This capture is of too large a model: its operations work on more than "

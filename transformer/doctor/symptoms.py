@@ -60,7 +60,7 @@ class Suspect:
 
 
 def suspects(sentence: str) -> list[Suspect]:
-    """The faults that a sentence speaks of, the likeliest first.
+    """The faults that a sentence describes, the likeliest first.
 
     What it says is seen (:mod:`transformer.doctor.cues`), and how many telling words it shares
     with the sentences that are known of a fault.

@@ -41,7 +41,7 @@ def bundle(
 ) -> Bundled:
     """Write a checkpoint again, with its licence and notes.
 
-    Rounded weights are another model: it is scored anew, on as many held-out pairs as the last
+    Rounded weights are another model: it is scored again, on as many held-out pairs as the last
     evaluation of its training, and the file carries the new scores.
 
     Args:
@@ -59,7 +59,7 @@ def bundle(
         raise CheckpointError(f"The precision must be one of {', '.join(PRECISIONS)}.")
     if max(len(licence), len(notes)) > MAX_TEXT:
         raise CheckpointError(f"Licence and notes may have {MAX_TEXT:,} characters each.")
-    # The proof of how it behaves is made anew below; it must not hide that the old one failed.
+    # The proof of how it behaves is made again below; it must not hide that the old one failed.
     if failed := [check.name for check in verify(source) if not check.ok]:
         raise CheckpointError(
             f"{source.name} does not behave as when it was saved ({', '.join(failed)}); it is not "

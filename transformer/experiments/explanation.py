@@ -55,8 +55,9 @@ EXPERIMENT = Experiment(
         "pronunciation, most": (0.0, 0.15),
         "sort, most": (0.0, 0.1),
     },
-    why="Both are right, each about another model: in “reverse” the output hangs on where a single "
-    "head looks, in “sort” others make up for it. A clear map alone does not say which it is.",
+    why="Both are right, each about another model: in “reverse” the output depends on where a "
+    "single head looks, in “sort” others make up for it. A clear map alone does not say which it "
+    "is.",
     minutes=0.5,
     run=run,
 )

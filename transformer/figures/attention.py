@@ -173,7 +173,7 @@ def head_view(
 
 
 def _heat_map(weights: np.ndarray, says: ArrayLike) -> go.Figure:
-    """Weights from 0 to 1 as colours; ``says`` names each, for whoever points at it."""
+    """Weights from 0 to 1 as colours; ``says`` names each, for hovering."""
     return go.Figure(
         go.Heatmap(
             z=weights,

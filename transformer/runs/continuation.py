@@ -107,7 +107,7 @@ def train_on(
 
 
 def _seconds_until(run: Run, step: int) -> float:
-    """How long the run had trained at a step; the limit on time is for each run anew."""
+    """How long the run had trained at a step; the limit on time starts again with each run."""
     return max((one.seconds or 0.0 for one in run.metrics() if one.step <= step), default=0.0)
 
 

@@ -280,7 +280,7 @@ class Run:
         return metrics.has_metrics(self.path)
 
     def last_step(self) -> int:
-        """The last step that the metrics tell of; only their end is read."""
+        """The last step in the metrics; only their end is read."""
         return metrics.last_step(self.path)
 
     def samples(self) -> list[Samples]:
@@ -325,7 +325,7 @@ def last_change() -> object:
 
 
 def note_change() -> None:
-    """A run was made, changed or moved: whoever lists them looks again."""
+    """A run was made, changed or moved: the list of runs is read again."""
     global _last_change
     _last_change = object()
 
@@ -336,7 +336,7 @@ _objects: dict[Path, tuple[tuple[int, int, int], dict[str, Any]]] = {}
 def _read_once(path: Path) -> dict[str, Any]:
     """A JSON object from a small file; empty if there is none that can be read.
 
-    Remembered while the file is the same: they are written anew under their name, never changed
+    Remembered while the file is the same: they are written again under their name, never changed
     in place, and the queue looks at those of all runs.
     """
     try:

@@ -1,7 +1,7 @@
-"""Whose things make way when a shelf that many share is full.
+"""Which files are deleted when a folder that many share is full.
 
-First the oldest of whoever brings something, then the oldest of whoever holds most; never the last
-one that somebody else has. So nobody empties the shelf of another, however much they bring.
+First the oldest of the person who brings something, then the oldest of the one who holds most;
+never the last one that somebody else has. So nobody can push out all that another has.
 """
 
 import math
@@ -13,7 +13,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Held:
-    """One thing on a shelf.
+    """One thing in the folder.
 
     owners: hashes of the browsers it belongs to; none for what comes from a terminal.
     changed: seconds since the epoch.

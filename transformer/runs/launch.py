@@ -1,8 +1,8 @@
-"""Starting trainers as processes that outlive whoever starts them.
+"""Starting trainers as processes that outlive the one that starts them.
 
 One process may be kept that has loaded torch, so that a run begins at once. On Linux it forks
 every run's trainer; elsewhere, where libraries do not bear that, it becomes the next one itself.
-It ends when the process that keeps it does, and gives way when the package's code or the server's
+It ends when the process that keeps it does, and is replaced when the package's code or the server's
 limits have changed. What it does meanwhile is :mod:`trainer.server`, which nothing here imports.
 """
 
@@ -20,7 +20,7 @@ CLAIMED = "WORKBENCH_CLAIMED"
 """Set for a trainer that was started for a run: it waits until the run names it."""
 
 TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
-"""Who of several processes one is: true of whoever starts a trainer, and not of the trainer."""
+"""Which of several processes one is: true of the one that starts a trainer, not of the trainer."""
 
 LOG_BYTES = 1_000_000
 

@@ -188,7 +188,7 @@ def has_metrics(run_path: Path) -> bool:
 
 
 def last_step(run_path: Path) -> int:
-    """The last step that the metrics tell of; only their end is read."""
+    """The last step in the metrics; only their end is read."""
     try:
         with (run_path / METRICS).open("rb") as file:
             return next((record.step for record in _backwards(file, END_BYTES)), 0)

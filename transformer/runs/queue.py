@@ -1,7 +1,7 @@
 """Who trains when: submitting, starting, pausing and stopping runs.
 
 Queued is a state on disk. There is no service: a trainer's last act, and every look at the
-list, starts whoever is next. ``queue.lock`` beside the runs lets one process at a time decide.
+list, starts the next one. ``queue.lock`` beside the runs lets one process at a time decide.
 """
 
 import os
@@ -135,7 +135,7 @@ def _check_room(statuses: Statuses, owner: str) -> None:
     limits = Limits.from_environment()
     queued = _queued(statuses)
     mine = [run for run in queued if owner and run.about()["owner"] == owner]
-    # Whoever has none waiting gets a place in a full line too: others may have filled it.
+    # A browser with none waiting gets a place in a full line too: others may have filled it.
     most = limits.queue if mine or not owner else SPARE_PLACES * limits.queue
     if len(queued) >= most:
         raise RunError(

@@ -96,7 +96,7 @@ class _Known:
 
 
 class Summaries:
-    """Summaries of runs, each made anew only when one of its files has changed.
+    """Summaries of runs, each made again only when one of its files has changed.
 
     All who look at the app share one, so it may be asked from several threads: those that ask
     while another looks get what the next look finds, which all of them share.
@@ -117,7 +117,7 @@ class Summaries:
     def of(self, root: Path) -> list[tuple[Run, Summary]]:
         """The runs of ``runs.list_runs`` with their summaries, newest first.
 
-        It lists the directory itself: to order 500 runs anew, their names and times would be
+        It lists the directory itself: to order 500 runs again, their names and times would be
         read at every look. A damaged run has a summary that says so.
         """
         asked, root = time.monotonic(), root.absolute()

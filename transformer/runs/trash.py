@@ -1,4 +1,4 @@
-"""Deleted runs: moved aside, so that for a while they can be had back."""
+"""Deleted runs: moved aside, so that for a while they can be restored."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from transformer.runs.eviction import Held, evicted
 
 FOLDER = "trash"
 KEPT = 50
-"""Deleted runs that can be had back; the oldest of whoever deletes one give way."""
+"""Deleted runs that can be restored; for one more, the oldest of the person who deletes it goes."""
 
 
 def delete(run: Run) -> None:
@@ -35,13 +35,13 @@ def delete(run: Run) -> None:
         if gone is None:
             raise RunError(
                 f"The run {run.id} was not deleted: the trash is full of the last runs of other "
-                "people. Try again later, or ask whoever runs the server."
+                "people. Try again later, or ask the person who runs the server."
             )
         try:
             for path in gone:
                 shutil.rmtree(path, ignore_errors=True)
             (root / FOLDER).mkdir(exist_ok=True)
-            # A terminal may give a run the name of one deleted before, which gives way.
+            # A terminal may give a run the name of one deleted before, which is replaced.
             shutil.rmtree(root / FOLDER / run.id, ignore_errors=True)
             os.replace(run.path, root / FOLDER / run.id)
             os.utime(root / FOLDER / run.id)

@@ -36,7 +36,7 @@ WELL, HALF = 0.9, 0.5
 STILL_FALLING = 0.85
 """The loss fell below this share of what it was at two thirds of the run."""
 REMEMBERED = 0.25
-"""A training loss below this share of the held-out loss speaks of pairs that were memorised."""
+"""A training loss below this share of the held-out loss shows that pairs were memorised."""
 RISEN = 1.1
 """So many times its lowest, the held-out loss is rising."""
 LOW = 0.3

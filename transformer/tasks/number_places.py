@@ -25,10 +25,10 @@ def _pattern(language: str) -> re.Pattern[str]:
 
 
 def digit_places(text: str) -> dict[int, list[int]] | None:
-    """For each power of ten that words of the text speak of, the places of their characters.
+    """For each power of ten that words of the text name, the places of their characters.
 
     In zweiundvierzig, 10 (power 1) is spoken of by "vierzig", 1 (power 0) by "zwei". A word such
-    as "elf" speaks of both. None if the text is no number.
+    as "elf" names both. None if the text is no number.
     """
     try:
         number = read_number(text)

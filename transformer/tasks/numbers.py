@@ -63,7 +63,7 @@ class NumberWords(GeneratedTask):
 
     @classmethod
     def ideal_places(cls, source: Sequence[str], written: Sequence[str]) -> Places | None:
-        """The digit's word. No word speaks of a zero, so that its row is not judged."""
+        """The digit's word. No word names a zero, so that its row is not judged."""
         found = digit_places("".join(source))
         if found is None:
             return None

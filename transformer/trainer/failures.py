@@ -11,7 +11,7 @@ from transformer.files import remedy
 
 
 def limit_memory(limit: int | None, device: str) -> None:
-    """Let a trainer that grows too large fail by itself, rather than the machine choose whom.
+    """Let a trainer that grows too large fail by itself: the system could kill another process.
 
     Args:
         limit: in bytes; None lifts the limit.

@@ -18,8 +18,8 @@ from transformer.tasks.presets import prepare
 def wait_for_run() -> Path | None:
     """In the process that is kept ready: wait for run directories on standard input.
 
-    Returns in a trainer, whose output goes where its run's belongs; or None, if whoever kept it
-    has ended.
+    Returns in a trainer, whose output goes where its run's belongs; or None, if the process that
+    kept it has ended.
     """
     if os.name == "posix":
         os.nice(NICE)  # before the seconds that torch takes

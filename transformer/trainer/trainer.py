@@ -76,7 +76,7 @@ class Trainer:
         """Run to the end, or until told to stop or pause; leaves a status that says which."""
         if not self.world.is_main:
             for number in (signal.SIGTERM, signal.SIGINT):
-                # The main process obeys for all: whoever ended before it would leave it waiting.
+                # The main process obeys for all: one that ended before it would leave it waiting.
                 signal.signal(number, signal.SIG_IGN)
             self._train()
             return
@@ -165,7 +165,7 @@ class Trainer:
             add_evidence(self.run.path, "twin", check.to_dict())
 
     def _report(self, event: Event, log: RunLog) -> None:
-        """Report the progress to whoever reads the trainer's output."""
+        """Report the progress on the trainer's output."""
         if isinstance(event, Loss):
             self.progress(
                 f"step {event.step:,} of {self.config.training.steps:,}: loss {event.loss:.4f}, "
@@ -230,7 +230,7 @@ class Trainer:
     # --- Commands -----------------------------------------------------------------------------
 
     def _await_claim(self) -> None:
-        """Wait until whoever started this process has named it in the run's status."""
+        """Wait until the process that started this one has named it in the run's status."""
         deadline = time.monotonic() + CLAIM_SECONDS
         while time.monotonic() < deadline:
             if self.run.recorded_status().pid == os.getpid():

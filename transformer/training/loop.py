@@ -1,7 +1,7 @@
 """The training loop: loss, evaluation, updates. It knows nothing of the architecture.
 
-:meth:`Training.events` is a generator. It yields what happens, step by step, and whoever drains
-it decides what to write down, when to save and when to stop.
+:meth:`Training.events` is a generator. It yields what happens, step by step, and the caller
+decides what to write down, when to save and when to stop.
 """
 
 import math

@@ -1,6 +1,6 @@
 """Adam and its schedule (section 5.3), on the kernel of PyTorch's own; and Muon.
 
-``torch.optim.Adam(..., fused=True)`` computes the same, bit for bit. But whoever makes one
+``torch.optim.Adam(..., fused=True)`` computes the same, bit for bit. But making one
 imports a compiler, which takes as long as importing torch: every trainer would start that later.
 """
 

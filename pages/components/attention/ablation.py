@@ -215,7 +215,7 @@ def _draw_effect(checkpoint: "Checkpoint", found: "Effect") -> None:
         + (
             f"Look at the gaps: the largest is {percent(lost)[:-2]} points."
             if lost >= 0.01
-            else "No token loses as much as 1 point: on this input nothing hangs on it."
+            else "No token loses as much as 1 point: on this input nothing depends on it."
         )
     )
 
@@ -325,7 +325,7 @@ def finding(found: "KnockOut") -> str:
         max(100 * (found.whole - found.without[head]) for head in found.least) if found.least else 0
     )
     said = (
-        f"Most hangs on {top.short}: without it exact match falls from {percent(found.whole)} to "
+        f"Most depends on {top.short}: without it exact match falls from {percent(found.whole)} to "
         f"{percent(found.without[top])}, by {points:.1f} points."
         if points >= 1
         else "No single head matters here: others make up for each one."

@@ -75,7 +75,7 @@ def panel(sides: Sequence[Shown], head: Head | None) -> None:
             on_click="ignore",
         )
     if reason:
-        st.caption(f"The model itself cannot be taken along as a page. {reason}")
+        st.caption(f"The model itself cannot be saved as a page. {reason}")
     st.markdown("In a notebook, from the NPZ or from any array of your own:")
     st.code(
         "import numpy as np\n"

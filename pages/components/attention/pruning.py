@@ -166,7 +166,7 @@ def _draw_shuffled(found: Mapping[Head, float]) -> None:
     )
     most = ranked[0]
     if found[most] >= 0.2:
-        said = f"The output hangs on where {most.short} looks: its map explains something."
+        said = f"The output depends on where {most.short} looks: its map explains something."
     else:
         said = (
             f"No single head's places matter much, {most.short}'s most: others make up for them, "

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from transformer.checkpoint.verification import Check
 
 KEPT = 4
-"""Inspections a session keeps, so that a click computes none anew."""
+"""Inspections a session keeps, so that a click computes none again."""
 COMPARISONS = {
     "": "nothing",
     "untrained": "the same model untrained",

@@ -44,7 +44,7 @@ def note_of(entry: Listed) -> str:
 
 
 def edit_menu(entry: Listed) -> None:
-    """Behind a button: a name, a note, and the way to the trash, for whoever may."""
+    """Behind a button: a name, a note, and the way to the trash, for those who may."""
     upload, run = upload_of(entry), run_of(entry)
     with st.popover("Edit", icon=":material/edit:", help="Rename, note, delete"):
         if upload is not None:
@@ -156,7 +156,7 @@ def _delete(upload: Upload) -> None:
 
 
 def undo() -> None:
-    """At the top of the page: what went wrong, or that one was deleted and can be had back."""
+    """At the top of the page: what went wrong, or that one was deleted and can be restored."""
     if PROBLEM in st.session_state:
         problem(st.session_state.pop(PROBLEM))
     if "deleted upload" not in st.session_state:

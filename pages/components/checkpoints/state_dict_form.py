@@ -68,7 +68,7 @@ def state_dict_form(path: Path, name: str) -> "Checkpoint | None":
 
 
 def _survey(path: Path) -> "Survey":
-    """What is in the file; its weights are let go again, and read anew when it is imported."""
+    """What is in the file; its weights are let go again, and read again when it is imported."""
     stat = path.stat()
     key = (str(path), stat.st_mtime_ns, stat.st_size)
     kept = st.session_state.get(SURVEY)

@@ -139,7 +139,7 @@ def _leave() -> None:
 def _receive(arrival: Arrival, limits: Limits) -> None:
     """Make a checkpoint of what was brought, or find out what must be asked first.
 
-    A click in the meantime begins this page anew; the file is then still there, and is taken up
+    A click in the meantime begins this page again; the file is then still there, and is taken up
     again.
     """
     try:
@@ -178,7 +178,7 @@ def _import(arrival: Arrival, found: "Format") -> None:
     if job.error is not None:
         raise job.error
     if not isinstance(job.result, Path):
-        raise CheckpointError("The import was stopped. Bring the file again to start it anew.")
+        raise CheckpointError("The import was stopped. Bring the file again to start it again.")
     try:
         st.session_state["checkpoint"] = _keep(arrival, job.result, made_here=True)
     finally:

@@ -1,4 +1,4 @@
-"""My curve: a loss that someone has, what it says, whom to suspect, and what it cannot say."""
+"""My curve: a loss that someone has, what it says, what to suspect, and what it cannot say."""
 
 import streamlit as st
 

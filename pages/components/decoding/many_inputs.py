@@ -65,7 +65,7 @@ class Results:
         return [place for place in range(len(self.inputs.inputs)) if place not in self.answers]
 
     def to_go_on(self) -> "Results":
-        """A copy that may grow, whoever else looks at this one."""
+        """A copy that may grow while others look at this one."""
         answers, first_wrong = dict(self.answers), dict(self.first_wrong)
         return replace(self, answers=answers, first_wrong=first_wrong, scorer=deepcopy(self.scorer))
 
@@ -94,7 +94,7 @@ def panel(view: View) -> None:
 
 
 def _recall(checkpoint: "Checkpoint", key: str) -> None:
-    """In a session that began anew, by a reload say: what the address leads to."""
+    """In a session that began again, by a reload say: what the address leads to."""
     found: jobs.Job | None = st.session_state.get(key)
     token = st.query_params.get(DECODED)
     if found is None and token is not None:

@@ -78,7 +78,7 @@ def _example(checkpoint: "Checkpoint") -> str:
 
 
 def put_back(brought: Brought) -> None:
-    """Before :func:`bring`, in a session that began anew: as if this had been brought in it."""
+    """Before :func:`bring`, in a session that began again: as if this had been brought in it."""
     if BROUGHT in st.session_state:
         return
     st.session_state[BROUGHT] = brought

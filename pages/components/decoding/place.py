@@ -45,7 +45,7 @@ def spec(checkpoint: "Checkpoint") -> PathSpec:
     """What the person chose: the tokens given, and how the model goes on."""
     prefix = parse_prefix(st.session_state["prefix"], checkpoint)
     if prefix is None:
-        st.warning("The address names tokens that this model does not have; decoding starts anew.")
+        st.warning("The address names tokens that this model does not have; decoding starts again.")
         st.session_state["prefix"] = ""
         prefix = ()
     return PathSpec(prefix, _sampling())

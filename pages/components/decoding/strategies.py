@@ -205,7 +205,7 @@ def _best(rows: Sequence[Row]) -> Row:
 
 
 def _finding(rows: Sequence[Row], wanted: tuple[int, ...]) -> str:
-    """What the table says, and whom to blame for a wrong output: the search or the model."""
+    """What the table says, and what is to blame for a wrong output: the search or the model."""
     found = [row for row in rows if row.name != TARGET]
     greedy, best = found[0], _best(rows)
     if len({row.tokens for row in found}) == 1:

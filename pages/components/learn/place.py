@@ -17,7 +17,7 @@ MAP = "anatomy map"
 
 
 def read(belongs_to: object, every: Sequence[Box], steps: int) -> None:
-    """Before all else: take what the address says, and start anew for another input.
+    """Before all else: take what the address says, and start again for another input.
 
     Args:
         belongs_to: what names the model and the input.

@@ -41,7 +41,7 @@ def open_form(run: Run, **training: float | int) -> None:
         kept = pairs.keep_run(run.data_file, run.about()["name"] or run.id, browser.owner())
     config = run.config()
     if config.training.threads == Limits.from_environment().threads:
-        # It was this server's choice, which another server makes anew.
+        # It was this server's choice, which another server makes again.
         config = replace(config, training=config.training.replace(threads=0))
     config = replace(config, training=config.training.replace(**training))
     st.session_state[VIEW] = FORM
@@ -61,7 +61,7 @@ def advised(run: Run, found: Verdict) -> bool:
 
 
 def run_actions(run: Run, summary: Summary, go_to: Callable[[str], None]) -> None:
-    """Everything for one run; only whoever may control it gets more than links.
+    """Everything for one run; only those who may control it get more than links.
 
     Args:
         go_to: called with the id of a run that was made of this one, or "" once it is deleted.

@@ -80,7 +80,7 @@ def handed_in() -> None:
         max_upload_size=MOST_BYTES >> 20,
         help="Drop as many as there are. Numbers and answers are read; nothing in them runs.",
     )
-    # A page is drawn anew for every click on it; a file is read once.
+    # A page is drawn again for every click on it; a file is read once.
     before: dict[str, HandedIn | str] = st.session_state.get("handed in", {})
     read = {one.file_id: before.get(one.file_id) or _read(one) for one in files[:MOST_FILES]}
     st.session_state["handed in"] = read

@@ -26,7 +26,7 @@ def typed_file(
     """Draw the button; at a click, the browser gets ``make(*values)``.
 
     A field hands over its text when it is left, and that may be with the click on this button: by
-    then the button has the file of the text before. So a click draws the page anew, and the file
+    then the button has the file of the text before. So a click draws the page again, and the file
     waits until that has been.
     """
     typed: _Typed = st.session_state.setdefault(f"typed {key}", _Typed())

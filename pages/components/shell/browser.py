@@ -90,8 +90,8 @@ def _newcomers() -> dict[str, dict[str, float]]:
 def admitted() -> str:
     """The hash of this browser, which is about to start a run.
 
-    A browser is a cookie, and whoever drops theirs is a new one: so there is a bound on how many
-    new ones an address may bring.
+    A browser is a cookie, and a person who deletes theirs is a new one: so there is a bound on how
+    many new ones an address may bring.
 
     Raises:
         RunError: too many browsers of this address are new.

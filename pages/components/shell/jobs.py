@@ -32,8 +32,8 @@ KEPT, SHARED = 30, 100
 """Jobs that the server remembers for those who reload a page, and for all who look at the same
 thing; the oldest are forgotten first."""
 UNWATCHED = 150.0
-"""Seconds after which a job that no page follows gives way to others. A page in the background
-is let look once a minute by its browser."""
+"""Seconds after which a job that no page follows is stopped: a browser lets a page in the background
+look once a minute."""
 MOST_SECONDS = 1800.0
 POLL_SECONDS = 0.05
 
@@ -180,7 +180,7 @@ def _drain(job: Job, work: Work) -> None:
 
 
 def command(*words: str, limit_seconds: float = float("inf")) -> Generator[str, None, str]:
-    """Run ``python -m transformer WORDS`` in a process of its own, which gives way to others.
+    """Run ``python -m transformer WORDS`` in a process of its own, of low priority.
 
     Yields the last line that it has written to standard error, again and again until it ends;
     returns its standard output. Closing the generator ends the process, and so does the limit.
@@ -289,7 +289,7 @@ def shared(name: object) -> Job | None:
 
 
 def forget(name: object) -> None:
-    """Let the next who shares a job of this name begin anew; not while it is under way."""
+    """Let the next who shares a job of this name begin again; not while it is under way."""
     known = _remembered("name")
     if name in known and not known[name].running:
         known.pop(name, None)

@@ -134,7 +134,7 @@ def _of_run(run: Run, summary: Summary, *, own: bool) -> list[Listed]:
 def _uploads(named: str = "") -> list[Upload]:
     """Those that this browser brought, and the one that its address names."""
     named = named or st.query_params.get("checkpoint", "")
-    # Whoever has the link may open it: its checksum cannot be guessed.
+    # Anyone with the link may open it: its checksum cannot be guessed.
     return [one for one in uploads.kept() if browser.owns(*one.owners) or one.id == named]
 
 

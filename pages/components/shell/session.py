@@ -99,7 +99,7 @@ def choose_checkpoint() -> Listed | None:
 
 
 def remember(path: Path, checkpoint: "Checkpoint") -> None:
-    """Keep a checkpoint that was made here and just written, for whoever opens its file."""
+    """Keep a checkpoint that was made here and just written, for sessions that open its file."""
     loaded().put(path, checkpoint)
 
 

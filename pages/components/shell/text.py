@@ -67,7 +67,7 @@ def told_apart(names: Sequence[str], most: int) -> list[str]:
     """Names cut to ``most`` characters so that those that differ still do.
 
     A name that only differs from another beyond the cut is shown by its beginning and by the words
-    in which it differs; whoever cuts its end takes nothing from that.
+    in which it differs; cutting its end takes nothing from that.
     """
     ordered, shared = sorted(set(names)), dict.fromkeys(names, 0)
     for one, other in pairwise(ordered):

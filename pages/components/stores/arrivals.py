@@ -39,7 +39,7 @@ class Arrival:
 
 
 def put(name: str, content: BinaryIO, size: int, owner: str) -> Arrival:
-    """Write what was brought to the disk, a piece at a time; older files make way for it.
+    """Write what was brought to the disk, a piece at a time; older files are deleted for it.
 
     Raises:
         OSError: the disk is full, or the folder cannot be written to.

@@ -1,4 +1,4 @@
-"""A folder for what people bring, in which older things make way for the newest."""
+"""A folder for what people bring, in which the oldest things are deleted for the newest."""
 
 import math
 import shutil
@@ -13,7 +13,7 @@ from transformer.runs.eviction import Held, evicted
 
 NO_ROOM = (
     "There is no room for it: the server keeps as much as it may, and only the last files of other "
-    "people could make way. Try again later, or ask whoever runs the server."
+    "people could be deleted for it. Try again later, or ask the person who runs the server."
 )
 
 
@@ -40,7 +40,7 @@ class BoundedFolder:
         return [path for _, _, path in self._stated()]
 
     def make_room(self, coming: int | None = None, owner: str = "") -> None:
-        """Remove what is too old, and what must make way to keep to the bounds; the newest stays.
+        """Remove what is too old, and what must go to keep to the bounds; the newest stays.
 
         Args:
             coming: bytes of one more that is about to be written; None if there is none.

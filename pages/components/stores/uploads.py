@@ -63,7 +63,7 @@ def _owners(path: Path) -> tuple[str, ...]:
 
 KEPT = BoundedFolder(FOLDER, "*.safetensors", most=50, most_bytes=2e9, owners_of=_owners)
 TRASH = BoundedFolder(FOLDER / "trash", "*.safetensors", most=50, most_bytes=2e9, owners_of=_owners)
-"""Deleted uploads, which can be had back."""
+"""Deleted uploads, which can be restored."""
 
 
 def kept() -> list[Upload]:
@@ -89,7 +89,7 @@ def of(path: Path) -> Upload:
 def keep(
     name: str, brought: "bytes | Path | Checkpoint", owner: str
 ) -> "tuple[Upload, Checkpoint]":
-    """Check what was brought and keep it; one's own oldest give way when there are too many.
+    """Check what was brought and keep it; one's own oldest are deleted when there are too many.
 
     Args:
         name: what it was called on the person's machine.
@@ -161,7 +161,7 @@ def _place(file: Path, path: Path) -> None:
 
 
 def _change_beside(path: Path, change: Callable[[Upload], Upload]) -> Upload:
-    """Write anew what stands beside a kept file, and nothing between reading and writing it."""
+    """Rewrite what stands beside a kept file, and nothing between reading and writing it."""
     made = []
 
     def changed(_: dict[str, Any]) -> dict[str, Any]:
@@ -200,7 +200,7 @@ def change(sha256: str, *, name: str | None = None, note: str | None = None) -> 
 def delete(sha256: str, owner: str = "") -> bool:
     """Move an upload to the trash, from where :func:`restore` has it back.
 
-    One's own oldest there give way.
+    One's own oldest there are deleted.
 
     Args:
         owner: whose it no longer is. Where others brought the same file, it stays for them.

@@ -52,7 +52,7 @@ def current() -> Choice:
     query = {name: value for name, value in st.query_params.items() if name in PARAMETERS}
     if query and _is_news(query):
         choice, state["training link problem"] = read_link(query)
-        # Whoever links settings means them; a link without any leaves them to the advice.
+        # A link with settings means them; a link without any leaves them to the advice.
         meant = set(query) - {"task", "pairs", "controls"}
         state["advised"] = (choice.pairs or UNASKED) if meant else ""
         _fill(choice)

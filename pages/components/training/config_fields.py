@@ -68,7 +68,7 @@ def fill(config: type[Any], values: Mapping[str, Any], names: list[str], *, key:
 def index_of(options: Sequence[str], key: str) -> int:
     """Where a select box stands that has its value in session state, as its default too.
 
-    The browser is told a value in session state once. If the page is drawn anew before it has
+    The browser is told a value in session state once. If the page is drawn again before it has
     shown that, it shows the default, and sends that back as if it were chosen.
     """
     value = st.session_state.get(key)

@@ -139,7 +139,7 @@ def form(begin: Callable[[Request], None]) -> None:
     if not choice.locked:
         # No popover: its content comes last in the order of the Tab key.
         with st.expander("A link to this form"):
-            private = " Whoever has it can open your pairs, too." if chosen.pairs else ""
+            private = " Anyone who has it can open your pairs, too." if chosen.pairs else ""
             st.caption(f"It opens this page with every setting as it is now.{private}")
             copy_link(
                 {

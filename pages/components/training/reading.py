@@ -33,7 +33,7 @@ def read(id: str, bpe_size: int | None = None, *, wait: float = 0.0) -> jobs.Job
 
 
 def start_over(id: str, bpe_size: int | None = None) -> None:
-    """Let a reading that was stopped begin anew when it is next asked for."""
+    """Let a reading that was stopped begin again when it is next asked for."""
     jobs.forget(_name(id, bpe_size))
 
 

@@ -86,7 +86,7 @@ def runs_fast(model: Transformer, beam_size: int) -> bool:
 class ModelSteps:
     """The model itself, step by step.
 
-    cached: False computes every position anew at each step.
+    cached: False computes every position again at each step.
     attention: whether :meth:`attention` will be asked for.
     """
 

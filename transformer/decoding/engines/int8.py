@@ -48,7 +48,7 @@ class Int8Linear(dynamic.Linear):
     def product(self, others: Sequence["Int8Linear"], scale: float) -> Product:
         """This layer's outputs times ``scale`` and then the others', of the same input at once.
 
-        The weights never change, and whom a layer is joined with is always the same: made once.
+        The weights never change, and a layer is always joined with the same ones: made once.
         """
         if self._product is None:
             self._product = partial(_apply, _pack([self, *others], scale))

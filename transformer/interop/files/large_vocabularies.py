@@ -2,7 +2,7 @@
 
     python -m transformer.interop.files.large_vocabularies NAME MOST < FILE
 
-Read, a file takes many times its bytes, and whoever reads JSON keeps all others from working. The
+Read, a file takes many times its bytes, and reading JSON keeps all other threads from working. The
 server gets no more than the tokens.
 """
 

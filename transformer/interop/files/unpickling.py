@@ -4,7 +4,7 @@
 
 `torch.load` runs with ``weights_only=True``, under limits, and can neither start a program nor
 open a connection or another file to write. What comes out are tensors alone, in TARGET as
-.safetensors, and one line of JSON on standard output. Whoever started it believes neither.
+.safetensors, and one line of JSON on standard output. The process that started it trusts neither.
 """
 
 import json

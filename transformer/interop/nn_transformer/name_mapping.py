@@ -99,7 +99,7 @@ def _by_itself(name: str, tensor: Tensor, d_model: int) -> Row:
     if table is not None and layout_of(table) is not None:
         return row(places, "sure", "holds sines and cosines")
     if _is_mask(tensor):
-        return row(LEFT_OUT, "sure", "a mask, which is made anew here")
+        return row(LEFT_OUT, "sure", "a mask, which is made again here")
     if table is not None and named_position:
         return row(places, "sure", "named so, and as wide as the model")
     if not tensor.is_floating_point() or tensor.dim() == 0:

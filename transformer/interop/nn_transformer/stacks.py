@@ -26,7 +26,7 @@ class Stack:
     kind: "encoder" or "decoder", which has a second attention in each layer.
     prefix: what its names start with, such as "transformer.encoder.".
     bias: whether its layers have biases; where not, ours get zeros.
-    d_ff: the inner width of its feed-forward networks; 0 where nothing hangs on it.
+    d_ff: the inner width of its feed-forward networks; 0 where nothing depends on it.
     """
 
     kind: str

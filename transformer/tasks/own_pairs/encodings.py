@@ -63,7 +63,7 @@ WIDE_SHARE = {"shift_jis": 0.1, "euc_jp": 0.1, "gb18030": 0.15, "big5": 0.15, "e
 PRIOR = {"cp1252": 0.3}
 """What most files without UTF-8 are, in nats."""
 LEAST_BYTES = 3
-"""Fewer tell of no other script than Latin."""
+"""Fewer are no evidence of another script than Latin."""
 WORST = math.log(0.006)
 """The mean of what is still believed: below it, the bytes are no text that is known here."""
 MOST_WORDS = 5_000

@@ -29,7 +29,7 @@ MOST_JOINED = 20
 FEW_ROWS = 10
 """With fewer, all lines must agree on a third column."""
 NEW_WORDS_ROWS = 20
-"""So many lines must be there before words found nowhere else tell of a header."""
+"""So many lines must be there before words found nowhere else suggest a header."""
 MARK_NAMES = {
     "\t": "tabs",
     ",": "commas",
@@ -115,7 +115,7 @@ class Layout:
 
 
 def is_note(line: str, first: bool) -> bool:
-    """Whether a line is no pair, but written for whoever reads the file.
+    """Whether a line is no pair, but written for people who read the file.
 
     Args:
         first: whether no pair came before it.

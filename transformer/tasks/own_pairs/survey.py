@@ -1,6 +1,6 @@
 """What a file of pairs holds, found by streaming over it: counts, lengths, vocabularies, advice.
 
-A survey has all that a form must show and a run's config must know, so that whoever asks need
+A survey has all that a form must show and a run's config must know, so that callers need
 not hold the pairs. ``python -m transformer pairs FILE --json`` prints one.
 """
 

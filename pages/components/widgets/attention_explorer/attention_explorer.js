@@ -374,7 +374,7 @@ function keepCell(view, cell) {
 // Show what is lit, everywhere at once.
 function light(view) {
   for (const drawn of view.maps) paintCursor(view, drawn);
-  // Text has the page laid out and painted anew, so it does not hold up the frame with the cursor.
+  // Text has the page laid out and painted again, so it does not hold up the frame with the cursor.
   view.saying ??= setTimeout(() => sayPointed(view));
   lightGrid(view);
   drawLines(view);

@@ -58,7 +58,7 @@ function buildButton(view, choice) {
   button.ondblclick = () => isolate(view, choice);
   button.onpointerenter = () => preview(view, choice);
   button.onfocus = () => preview(view, choice);
-  // After the next element has the focus, which what is drawn anew must not take from it.
+  // After the next element has the focus, which what is drawn again must not take from it.
   button.onblur = () =>
     setTimeout(() => view.root.getRootNode().activeElement?.dataset?.head || preview(view, null));
   view.buttons.push([choice, button]);

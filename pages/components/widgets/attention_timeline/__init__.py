@@ -114,7 +114,7 @@ def _packed(
     _samples: Sequence[Samples],
     look_for: str,
 ) -> bytes:
-    """The message, made anew only when a moment was added or an example of them evaluated."""
+    """The message, made again only when a moment was added or an example of them evaluated."""
     return pack(_history, example, _run_id, _curves, _samples, look_for)
 
 

@@ -1,4 +1,4 @@
-"""A beam search as a picture: one column a step, best on top, with whoever was dropped, and why.
+"""A beam search as a picture: one column a step, best on top, with what was dropped, and why.
 
 It is walked with the arrow keys without asking the server; a list below says the same.
 """

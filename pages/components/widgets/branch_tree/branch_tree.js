@@ -16,7 +16,7 @@ function draw(root, data, act) {
   const more = element("p", { class: "more", hidden: "" }, "The table goes on to the right: swipe or scroll it sideways.");
   root.replaceChildren(scroller, more, editorOf(data, act));
   watchEdges(scroller, more);
-  // Made anew: keep the keyboard where it was.
+  // Made again: keep the keyboard where it was.
   const again = focused && [...root.querySelectorAll("[data-focus]")].find((one) => one.dataset.focus === focused);
   (again || null)?.focus();
 }

@@ -9,7 +9,7 @@ function drawCandidates(view) {
   const focused = view.tables.contains(root.activeElement) ? root.activeElement.dataset.token : undefined;
   view.pointed = null;
   view.tables.replaceChildren(...view.data.sides.map((side, s) => tableOf(view, side, s)));
-  // The table is made anew: keep the keyboard where it was, else on the candidate now written.
+  // The table is made again: keep the keyboard where it was, else on the candidate now written.
   if (focused !== undefined) {
     const buttons = [...view.tables.querySelectorAll("button")];
     const pressed = view.tables.querySelector("[aria-pressed=true]");

@@ -1,5 +1,5 @@
 // A line of exercises.md: the view that is open, with a title and a question. The address is the
-// browser's own at every moment, since a page writes into it without drawing the sidebar anew.
+// browser's own at every moment, since a page writes into it without drawing the sidebar again.
 
 const LOOK = 300; // milliseconds
 

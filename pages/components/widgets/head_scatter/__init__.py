@@ -1,6 +1,6 @@
 """All heads as points in a plane of two measures; a click, or Enter, leads to the head.
 
-Our own rather than a Plotly chart: that one is drawn anew with every input, for longer than all
+Our own rather than a Plotly chart: that one is drawn again with every input, for longer than all
 the maps above it take, and cannot be walked with the keyboard.
 """
 

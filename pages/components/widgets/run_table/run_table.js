@@ -1,4 +1,4 @@
-// All runs in a table, a line each. Rows stay the same elements while their texts change, so that whoever
+// All runs in a table, a line each. Rows stay the same elements while their texts change, so that a person who
 // walks through them by keyboard keeps their place.
 
 const COLUMNS = [ // for each: [key to sort by, title, whether high values come first], ...

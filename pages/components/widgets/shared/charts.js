@@ -125,7 +125,7 @@ function interpolated(points, x) {
 function buildChart(view, name, title = "") {
   const figure = element("figure"), caption = element("figcaption", {}, title);
   const plot = element("div", { class: `plot ${name}` });
-  // What is under the pointer must stay while the chart is drawn anew, so that its leaving is told.
+  // What is under the pointer must stay while the chart is drawn again, so that its leaving is told.
   const svg = svgElement("svg", { "aria-hidden": "true", height: FRAME.height, "pointer-events": "none" });
   plot.append(svg);
   figure.append(caption, plot);
