@@ -6,6 +6,7 @@ from pages.components.checkpoints import actions, verification
 from pages.components.checkpoints.card import checkpoint_card
 from pages.components.checkpoints.panels import panels
 from pages.components.checkpoints.upload import questions, upload_field
+from pages.components.shared.download import download
 from pages.components.shell import session
 from pages.components.shell.frame import frame
 from pages.components.widgets.architecture import architecture
@@ -22,14 +23,7 @@ with frame("Checkpoints", "A trained model in one file: look inside, check it, t
         checkpoint = session.load(entry)
         with left:
             with st.container(horizontal=True):
-                st.download_button(
-                    "Download",
-                    data=entry.path.read_bytes,  # read when it is asked for
-                    file_name=actions.file_name(entry),
-                    mime="application/octet-stream",
-                    on_click="ignore",
-                    icon=":material/download:",
-                )
+                download("Download", entry.path.read_bytes, actions.file_name(entry))
                 check = st.button("Check this checkpoint", type="primary", key="check")
                 actions.edit_menu(entry)
             with st.container(horizontal=True):

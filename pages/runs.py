@@ -9,6 +9,7 @@ from pages.components.runs.actions import problem_of_others, run_actions, trash_
 from pages.components.runs.comparison import comparison
 from pages.components.runs.controls import undo_delete
 from pages.components.runs.hand_in import handed_in
+from pages.components.shared.download import download
 from pages.components.shell import address, browser
 from pages.components.shell.frame import errors_shown, frame
 from pages.components.shell.known_runs import known_runs
@@ -96,14 +97,7 @@ def table(known: dict[str, tuple[Run, Summary]]) -> None:
         address.write("order", "" if order == NEWEST_FIRST else order)
         found = run_history.search((summary for _, summary in mine_or_all(known)), text)
         found = run_history.ordered(found, order)
-        st.download_button(
-            "Table as CSV",
-            data=lambda: run_history.table_csv(found),
-            file_name="runs.csv",
-            mime="text/csv",
-            on_click="ignore",
-            icon=":material/download:",
-        )
+        download("Table as CSV", lambda: run_history.table_csv(found), "runs.csv")
     if not found:
         st.info("No run has all these words.")
         return

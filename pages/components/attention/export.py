@@ -9,6 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from pages.components.attention.sides import Shown
+from pages.components.shared.download import download
 from pages.components.shell.address import Message
 from pages.components.shell.offline import offline_page
 from pages.components.widgets.attention_explorer import WIDGET, pack
@@ -34,46 +35,18 @@ def panel(sides: Sequence[Shown], head: Head | None) -> None:
         "**address**: copy it from the browser; it opens this checkpoint, input, head and cell."
     )
     with st.container(horizontal=True):
-        st.download_button(
-            "This page, offline (HTML)",
-            data=lambda: attention_page(sides, place),
-            file_name=f"{name}.html",
-            mime="text/html",
-            on_click="ignore",
-        )
+        download("This page, offline (HTML)", lambda: attention_page(sides, place), f"{name}.html")
         if not (reason := why_not(shown.checkpoint)):
-            st.download_button(
+            download(
                 "The model itself, offline (HTML)",
-                data=lambda: live_page(
-                    shown.checkpoint, f"A model for the task {task}", [shown.text]
-                ),
-                file_name=f"model-{task}.html",
-                mime="text/html",
-                on_click="ignore",
+                lambda: live_page(shown.checkpoint, f"A model for the task {task}", [shown.text]),
+                f"model-{task}.html",
                 help="It takes any input, in a browser alone: type, step, switch heads off.",
             )
-        st.download_button(
-            "All weights (NPZ)",
-            data=lambda: as_npz(shown),
-            file_name=f"{name}.npz",
-            mime="application/octet-stream",
-            on_click="ignore",
-        )
+        download("All weights (NPZ)", lambda: as_npz(shown), f"{name}.npz")
         if head is not None:
-            st.download_button(
-                "This head (CSV)",
-                data=lambda: weights_as_csv(shown, head),
-                file_name=f"{name}-{head}.csv",
-                mime="text/csv",
-                on_click="ignore",
-            )
-        st.download_button(
-            "Scores of all heads (CSV)",
-            data=lambda: scores_as_csv(shown),
-            file_name=f"{name}-heads.csv",
-            mime="text/csv",
-            on_click="ignore",
-        )
+            download("This head (CSV)", lambda: weights_as_csv(shown, head), f"{name}-{head}.csv")
+        download("Scores of all heads (CSV)", lambda: scores_as_csv(shown), f"{name}-heads.csv")
     if reason:
         st.caption(f"The model itself cannot be saved as a page. {reason}")
     st.markdown("In a notebook, from the NPZ or from any array of your own:")

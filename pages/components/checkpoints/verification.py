@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from pages.components.shared.download import download
 from pages.components.shell import jobs
 from pages.components.shell.models import Listed
 from pages.components.shell.text import plain
@@ -89,18 +90,11 @@ def proof(entry: Listed) -> None:
             word = "holds" if one.ok else "FAILS"
             st.markdown(f"{mark} **{evidence.TITLES[one.name]}** ({word}): {plain(one.detail)}.")
         with st.container(horizontal=True, vertical_alignment="center"):
-            for label, ending, mime, content in (
-                ("Evidence to print", "html", "text/html", evidence.as_html(kept.report)),
-                ("Evidence as JSON", "json", "application/json", evidence.as_json(kept.report)),
+            for label, ending, content in (
+                ("Evidence to print", "html", evidence.as_html(kept.report)),
+                ("Evidence as JSON", "json", evidence.as_json(kept.report)),
             ):
-                st.download_button(
-                    label,
-                    content,
-                    file_name=f"{entry.id}-checked.{ending}",
-                    mime=mime,
-                    on_click="ignore",
-                    icon=":material/download:",
-                )
+                download(label, content, f"{entry.id}-checked.{ending}")
             st.caption(
                 "With the file's SHA-256, versions, date, and every output then and now.",
                 width="content",

@@ -8,6 +8,7 @@ import streamlit as st
 
 from pages.components.debug.lab_runs import Pair
 from pages.components.runs.health import findings_list
+from pages.components.shared.download import download
 from pages.components.shared.history import history_of
 from pages.components.shell import browser
 from pages.components.shell.text import as_file_name, number, percent, plain
@@ -45,13 +46,10 @@ def results(pair: Pair, fault: "Fault", predicted: int) -> bool:
         st.info(f"**It still solves letters.** {plain(bites(fault))}", icon=":material/lightbulb:")
     links(pair.faulty)
     author = browser.name()
-    st.download_button(
+    download(
         "Keep it as a page (HTML)",
-        data=partial(lab_page, fault, pair.faulty, pair.healthy, predicted, author),
-        file_name=f"{as_file_name(f'{author} {fault.name}')}.html",
-        mime="text/html",
-        on_click="ignore",
-        icon=":material/download:",
+        partial(lab_page, fault, pair.faulty, pair.healthy, predicted, author),
+        f"{as_file_name(f'{author} {fault.name}')}.html",
         help="It opens offline, prints, and can be handed in.",
     )
     return seen is not None

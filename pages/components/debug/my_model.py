@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from pages.components.debug.fault_lines import fault_lines
+from pages.components.shared.download import download
 from pages.components.shell import address, browser, current, session
 from pages.components.shell.frame import problem
 from pages.components.shell.loaded import give_back_soon
@@ -81,14 +82,7 @@ def _drawing(found: dict[str, Any]) -> None:
 
 def _steps() -> None:
     st.markdown("**1.** Put `capture.py` beside your code. It needs Python and torch alone.")
-    st.download_button(
-        "capture.py",
-        data=CAPTURE.read_bytes,
-        file_name="capture.py",
-        mime="text/x-python",
-        on_click="ignore",
-        icon=":material/download:",
-    )
+    download("capture.py", CAPTURE.read_bytes, "capture.py")
     st.markdown("**2.** Run it there. `build()` in your file returns your `nn.Module`.")
     st.code(COMMAND, language=None, wrap_lines=True)
     with st.expander("In a notebook, and if it cannot call your model"):
@@ -244,13 +238,10 @@ def _verdict(found: dict[str, Any]) -> None:
                 [{"role": role, "parameters": name} for role, name in told["mapping"].items()],
                 hide_index=True,
             )
-    st.download_button(
+    download(
         "Certificate" if found["verdict"] == "equal" else "Report",
-        data=found["pages"][hint],
-        file_name="doctor.html",
-        mime="text/html",
-        on_click="ignore",
-        icon=":material/download:",
+        found["pages"][hint],
+        "doctor.html",
     )
 
 

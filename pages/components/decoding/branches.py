@@ -10,6 +10,7 @@ from pages.components.decoding import branch_store, verdict
 from pages.components.decoding.branch_store import Branch
 from pages.components.decoding.paths import DecodingPath, PathSpec, decode_path, prefix_text
 from pages.components.decoding.view import View
+from pages.components.shared.download import download
 from pages.components.shared.inspection import shown
 from pages.components.shell import address
 from pages.components.widgets.branch_tree import Row, branch_tree
@@ -84,12 +85,10 @@ def panel(view: View) -> None:
             )
         )
     branch_tree(rows, step=view.step, key="branch tree", on_act=_act)
-    st.download_button(
+    download(
         "All branches, step by step (CSV)",
-        data=lambda: as_csv(checkpoint, branches, paths),
-        file_name=f"branches-{checkpoint.task}.csv",
-        mime="text/csv",
-        on_click="ignore",
+        lambda: as_csv(checkpoint, branches, paths),
+        f"branches-{checkpoint.task}.csv",
     )
     if len(branches) >= branch_store.MOST:
         st.warning(f"A tree holds {branch_store.MOST} branches; remove some to keep more.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from pages.components.decoding.view import View, open_at
+from pages.components.shared.download import download
 from pages.components.shared.examples import chosen_pairs
 from pages.components.shared.inspection import LONGEST_OUTPUT
 from pages.components.shell import address, jobs
@@ -144,12 +145,8 @@ def _show(checkpoint: "Checkpoint", tried: Tried) -> None:
         "high confidence: there the model has learned something else than the task. Where it is "
         "low, it hesitated, often between the wrong token and the right one."
     )
-    st.download_button(
-        "These errors (CSV)",
-        data=lambda: as_csv(checkpoint, ranked),
-        file_name=f"errors-{checkpoint.task}.csv",
-        mime="text/csv",
-        on_click="ignore",
+    download(
+        "These errors (CSV)", lambda: as_csv(checkpoint, ranked), f"errors-{checkpoint.task}.csv"
     )
 
 

@@ -8,6 +8,7 @@ import streamlit as st
 
 from pages.components.decoding.chips import source_and_read
 from pages.components.decoding.view import View
+from pages.components.shared.download import download
 from pages.components.shared.inspection import shown
 from pages.components.shell.tables import Cell, Row, html_table
 from pages.components.shell.text import Html, code, probability, verbatim
@@ -38,12 +39,8 @@ def panel(view: View) -> None:
     )
     _entropy(view, found)
     st.markdown(_caveat(view))
-    st.download_button(
-        "Ranks and probabilities (CSV)",
-        data=lambda: _csv(view, found),
-        file_name=f"lens-step-{view.step + 1}.csv",
-        mime="text/csv",
-        on_click="ignore",
+    download(
+        "Ranks and probabilities (CSV)", lambda: _csv(view, found), f"lens-step-{view.step + 1}.csv"
     )
 
 

@@ -10,6 +10,7 @@ import streamlit as st
 from pages.components.decoding.many_inputs_fields import Brought, bring, brought, put_back, say
 from pages.components.decoding.strategies import PENALTY_HELP, USUAL_ALPHA
 from pages.components.decoding.view import View, open_at
+from pages.components.shared.download import download
 from pages.components.shared.inspection import LONGEST_OUTPUT
 from pages.components.shared.scores import score
 from pages.components.shell import jobs
@@ -313,12 +314,10 @@ def _show(checkpoint: "Checkpoint", results: Results, key: str) -> None:
             else ""
         )
     )
-    st.download_button(
+    download(
         f"{'What is decoded' if left else 'All of it'} (CSV)",
-        data=lambda: as_csv(results),
-        file_name=f"decoded-{checkpoint.task}.csv",
-        mime="text/csv",
-        on_click="ignore",
+        lambda: as_csv(results),
+        f"decoded-{checkpoint.task}.csv",
     )
 
 

@@ -10,6 +10,7 @@ import streamlit as st
 from pages.components.decoding import best_output
 from pages.components.decoding.place import last_seed
 from pages.components.decoding.view import View, open_at
+from pages.components.shared.download import download
 from pages.components.shared.inspection import LONGEST_OUTPUT, shown
 from pages.components.shell import address
 from pages.components.shell.tables import Cell, html_table
@@ -358,7 +359,7 @@ def _downloads(
             ("Strategies (CSV)", strategies, "strategies.csv"),
             ("Hypotheses (CSV)", hypotheses, "beam.csv"),
         ):
-            st.download_button(label, data=data, file_name=name, mime="text/csv", on_click="ignore")
+            download(label, data, name)
 
 
 def _minus(value: float) -> str:

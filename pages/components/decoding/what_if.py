@@ -8,6 +8,7 @@ import streamlit as st
 from pages.components.decoding.chips import tiles
 from pages.components.decoding.token_choice import choose_token
 from pages.components.decoding.view import View, open_at
+from pages.components.shared.download import download
 from pages.components.shared.inspection import LONGEST_OUTPUT, shown
 from pages.components.shell import address
 from pages.components.shell.text import full_stop, probability, verbatim
@@ -71,13 +72,7 @@ def panel(view: View) -> None:
                 on_click=open_at,
                 args=(text, view.prefix, found.parts_at or 0),
             )
-        st.download_button(
-            "Both outputs (CSV)",
-            data=lambda: _csv(view, found),
-            file_name="what-if.csv",
-            mime="text/csv",
-            on_click="ignore",
-        )
+        download("Both outputs (CSV)", lambda: _csv(view, found), "what-if.csv")
 
 
 # --- choices ------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import streamlit as st
 
 from pages.components.decoding.chips import source_and_read, tiles
 from pages.components.decoding.view import View
+from pages.components.shared.download import download
 from pages.components.shared.inspection import shown
 from pages.components.shell import address
 from pages.components.shell.text import verbatim
@@ -79,12 +80,10 @@ def panel(view: View) -> None:
         )
         for place, (name, value) in enumerate(zip(tokens, values, strict=True))
     ]
-    st.download_button(
+    download(
         "Shares (CSV)",
-        data=lambda: write_csv(("measure", "side", "place", "token", "logits"), rows),
-        file_name=f"why-step-{view.step + 1}.csv",
-        mime="text/csv",
-        on_click="ignore",
+        lambda: write_csv(("measure", "side", "place", "token", "logits"), rows),
+        f"why-step-{view.step + 1}.csv",
     )
 
 

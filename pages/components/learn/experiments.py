@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
+from pages.components.shared.download import download
 from pages.components.shell import address, browser, jobs, session
 from pages.components.shell.text import as_file_name, plain, seconds
 from pages.components.stores.answers import keep_answers, read_answers
@@ -131,13 +132,10 @@ def _outcome(experiment: "Experiment", found: dict[str, Any], chosen: int | None
     for one in found["outside"]:
         st.caption(plain(f"Outside of the band that it is known to keep to: {one}."))
     if chosen is not None:
-        st.download_button(
+        download(
             "Keep it as a page (HTML)",
-            data=partial(experiment_page, experiment, found, chosen, browser.name()),
-            file_name=f"{as_file_name(f'{browser.name()} {experiment.name}')}.html",
-            mime="text/html",
-            on_click="ignore",
-            icon=":material/download:",
+            partial(experiment_page, experiment, found, chosen, browser.name()),
+            f"{as_file_name(f'{browser.name()} {experiment.name}')}.html",
             help="It opens offline, prints, and can be handed in.",
         )
     st.caption(

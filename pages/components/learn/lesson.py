@@ -5,6 +5,7 @@ from functools import partial
 
 import streamlit as st
 
+from pages.components.shared.download import download
 from pages.components.shared.typed_file import typed_file
 from pages.components.shell import address, browser
 from pages.components.shell.lessons import (
@@ -194,14 +195,7 @@ def _for_teachers() -> None:
         "- [Too fast](train?task=reverse&learning_rate=0.05): What does the curve say?",
         language="markdown",
     )
-    st.download_button(
-        "The seven steps as a file to begin with",
-        data=BUILT_IN.read_bytes,
-        file_name="lesson.md",
-        mime="text/markdown",
-        on_click="ignore",
-        icon=":material/download:",
-    )
+    download("The seven steps as a file to begin with", BUILT_IN.read_bytes, "lesson.md")
     st.file_uploader(
         "Try yours: drop the file",
         type=["md", "txt"],

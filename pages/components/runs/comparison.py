@@ -8,6 +8,7 @@ from pathlib import Path
 
 import streamlit as st
 
+from pages.components.shared.download import download
 from pages.components.shell import address
 from pages.components.shell.tables import Cell, Row, html_table
 from pages.components.shell.text import Html, plain
@@ -106,13 +107,10 @@ def comparison(runs: Sequence[Run], summaries: Sequence[Summary]) -> None:
         key="run comparison",
     )
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.download_button(
+        download(
             "Curves as CSV",
-            data=lambda: curves_csv([(name, run) for name, run, _ in sound]),
-            file_name="curves.csv",
-            mime="text/csv",
-            on_click="ignore",
-            icon=":material/download:",
+            lambda: curves_csv([(name, run) for name, run, _ in sound]),
+            "curves.csv",
         )
         save = st.toggle("A figure to save, as PNG or SVG", key="figure to save")
     if save:

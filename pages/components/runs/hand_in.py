@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 import streamlit as st
 
+from pages.components.shared.download import download
 from pages.components.shared.typed_file import typed_file
 from pages.components.shell import browser
 from pages.components.shell.text import as_file_name, plain
@@ -118,13 +119,10 @@ def _table(label: str, name: str, rows: Sequence[Mapping[str, object]], note: st
     st.dataframe(pd.DataFrame(rows, columns=columns), hide_index=True)
     if note:
         st.caption(note)
-    st.download_button(
+    download(
         label,
-        data=lambda: write_csv(list(rows[0]), [list(row.values()) for row in rows]),
-        file_name=f"{name}.csv",
-        mime="text/csv",
-        on_click="ignore",
-        icon=":material/download:",
+        lambda: write_csv(list(rows[0]), [list(row.values()) for row in rows]),
+        f"{name}.csv",
         key=f"csv {name}",
     )
 
