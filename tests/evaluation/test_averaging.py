@@ -17,14 +17,13 @@ from transformer.decoding.strategies import by_beam_size
 from transformer.errors import CheckpointError, TaskError
 from transformer.evaluation.averaging import (
     Averaged,
-    average,
     averaging,
     check,
     may_be_chance,
     mean_weights,
 )
 from transformer.evaluation.held_out import MOST_GENERATED, held_out, own_pairs, task_of
-from transformer.evaluation.scoring import Evaluation, evaluate, evaluating
+from transformer.evaluation.scoring import Evaluation, evaluating
 from transformer.runs.directory import Run, create_run
 from transformer.runs.metrics import by_step
 from transformer.tasks import SEVEN_PAIRS, Pair, build_task
@@ -188,16 +187,23 @@ def test_without_its_pairs_an_average_has_no_scores(tmp_path: Path) -> None:
     data = DataConfig(task="pairs", tokens="characters")
     one = make()
     members = [Checkpoint(replace(one.header, data=data), one.tensors)] * 2
-    made = average(members)
+    made = mean_weights(members)
     assert made.summary is None
     assert made.header.origin
     other = tmp_path / "other.tsv"
     other.write_text("x\ty\nxx\tyy\n", "utf-8")
     with pytest.raises(TaskError, match="not the pairs"):
-        average(members, other)
+        task_of(members[-1], other)
 
 
 # --- evaluating -----------------------------------------------------------------------------------
+
+
+def evaluate(checkpoint: Checkpoint, data: Path | None = None) -> Evaluation:
+    task = task_of(checkpoint, data)
+    *_, found = evaluating(checkpoint, task, held_out(checkpoint, task))
+    assert isinstance(found, Evaluation)
+    return found
 
 
 @pytest.mark.parametrize("name", ["reverse", "sort"])

@@ -22,7 +22,6 @@ SCALING = ("mul", "div", "mul_", "div_", "neg")
 ADDING = ("add", "sub", "add_", "sub_", "rsub")
 BOTH = ("addcmul", "addcmul_")
 """Multiply and add at once: a + factor · b · c."""
-DROPPED = ("native_dropout", "dropout")
 STATISTICS = ("mean", "var", "std", "var_mean", "std_mean", "sum", "linalg_vector_norm", "norm")
 
 

@@ -110,11 +110,6 @@ def damaged(what: str) -> CheckpointError:
     )
 
 
-def is_capture(metadata: Mapping[str, Any] | None) -> bool:
-    """Whether a .safetensors file's metadata is that of a capture."""
-    return metadata is not None and CAPTURE_KEY in metadata
-
-
 class Recording:
     """What a capture file holds.
 

@@ -7,15 +7,13 @@ assumed: each checkpoint and the average are scored on the same held-out pairs.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import comb
-from pathlib import Path
 
 import torch
 
 from transformer.checkpoint import Checkpoint
 from transformer.checkpoint.header import Summary
 from transformer.checkpoint.untrained import untrained
-from transformer.errors import CheckpointError, TaskError
-from transformer.evaluation.held_out import held_out, task_of
+from transformer.errors import CheckpointError
 from transformer.evaluation.scoring import Evaluation, evaluating
 from transformer.model import Transformer
 from transformer.tasks import Pair, Task
@@ -191,30 +189,3 @@ def _summary(last: Summary, average: Evaluation, baseline: Evaluation) -> Summar
         evaluated_on_training_pairs=average.on_training_pairs,
         curve=[],
     )
-
-
-def average(
-    checkpoints: Sequence[Checkpoint], pairs: Path | None = None, *, examples: int | None = None
-) -> Checkpoint:
-    """The mean of some checkpoints, scored on the held-out pairs of their task.
-
-    Where these are not here, it has no scores: its summary is None, and its origin says what it is.
-
-    Args:
-        pairs: a person's own, for models of these.
-        examples: how many held-out pairs; None is all of them.
-
-    Raises:
-        CheckpointError: they do not belong together; one sentence says why.
-    """
-    check(checkpoints)
-    try:
-        task = task_of(checkpoints[-1], pairs)
-    except TaskError:
-        if pairs is not None:
-            raise
-        return mean_weights(checkpoints)
-    chosen = held_out(checkpoints[-1], task, examples)
-    *_, made = averaging(checkpoints, task, chosen)
-    assert isinstance(made, Averaged)
-    return made.checkpoint

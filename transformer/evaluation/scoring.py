@@ -7,13 +7,11 @@ written token by token and judged by the task.
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from transformer.checkpoint import Checkpoint
 from transformer.decoding.many import decode_many
 from transformer.decoding.steps import Strategy
 from transformer.decoding.strategies import GREEDY
-from transformer.evaluation.held_out import held_out, task_of
 from transformer.tasks import Pair, Task
 from transformer.training.loop import evaluate_loss
 
@@ -85,22 +83,3 @@ def evaluating(
         checkpoint.header.data.evaluates_on_training_pairs,
         tuple(right),
     )
-
-
-def evaluate(
-    checkpoint: Checkpoint,
-    pairs: Path | None = None,
-    *,
-    examples: int | None = None,
-    strategy: Strategy = GREEDY,
-) -> Evaluation:
-    """Score a checkpoint on all held-out pairs of its task, or on so many.
-
-    Raises:
-        TaskError: the task's pairs are not here.
-    """
-    task = task_of(checkpoint, pairs)
-    chosen = held_out(checkpoint, task, examples)
-    *_, last = evaluating(checkpoint, task, chosen, strategy)
-    assert isinstance(last, Evaluation)
-    return last

@@ -18,7 +18,6 @@ from transformer.report.predicted import experiment_page
 if TYPE_CHECKING:
     from transformer.experiments.experiment import Experiment
 
-PREDICTED = "predicted experiments"
 """In session state: option by experiment."""
 PREDICTIONS = "predictions"
 """Under which they are kept, as a lesson's answers are."""

@@ -32,8 +32,8 @@ KEPT, SHARED = 30, 100
 """Jobs that the server remembers for those who reload a page, and for all who look at the same
 thing; the oldest are forgotten first."""
 UNWATCHED = 150.0
-"""Seconds after which a job that no page follows is stopped: in the background, a browser lets a page
-look once a minute."""
+"""Seconds after which a job that no page follows is stopped. A browser lets a page in the
+background look once a minute."""
 MOST_SECONDS = 1800.0
 POLL_SECONDS = 0.05
 
