@@ -30,7 +30,6 @@ def loss_curves(
     evaluation: Sequence[Sequence[float]],
     baselines: Mapping[str, float | None],
     evaluated_on: str = "held-out pairs",
-    title: str = "Loss while training",
 ) -> go.Figure:
     """Loss over steps, with a horizontal line for each baseline.
 
@@ -60,7 +59,7 @@ def loss_curves(
     figure.update_xaxes(title=STEPS)
     figure.update_yaxes(title=LOSS, rangemode="tozero")
     figure.update_layout(
-        title=label(title),
+        title="Loss while training",
         legend=legend_below(0.25),
         margin={"t": 60},
     )

@@ -5,7 +5,7 @@ the main process, of rank 0, evaluates and writes.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -76,9 +76,9 @@ class World:
 ALONE = World()
 
 
-def is_launched(environment: Mapping[str, str] = os.environ) -> bool:
+def is_launched() -> bool:
     """Whether torchrun started this process as one of several."""
-    return int(environment.get("WORLD_SIZE", "1")) > 1
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
 @contextmanager

@@ -18,19 +18,17 @@ def _zone() -> tzinfo | None:
     return None if minutes is None else timezone(timedelta(minutes=-minutes))
 
 
-def when(seconds: float, now: float | None = None) -> str:
+def when(seconds: float) -> str:
     """A moment in words: "14:32" today, else "27 Nov, 14:32"; with its year if that is another.
 
     Args:
         seconds: since 1970; 0 if unknown, which is "".
-        now: of the clock, which tests set.
     """
     if not seconds:
         return ""
     zone = _zone()
     moment, today = (
-        datetime.fromtimestamp(value, UTC).astimezone(zone)
-        for value in (seconds, time.time() if now is None else now)
+        datetime.fromtimestamp(value, UTC).astimezone(zone) for value in (seconds, time.time())
     )
     if moment.date() == today.date():
         return f"{moment:%H:%M}"
