@@ -158,5 +158,5 @@ def test_a_job_that_never_ends_is_given_up_and_that_is_said() -> None:
     while finished(one, 0.05) is False and time.monotonic() - one.started < 10:
         one.watched = time.monotonic()
     assert not one.running
-    assert "given up" in str(one.error)
+    assert "This was stopped after" in str(one.error)
     assert finished(jobs.start("next", found, queue), 10)

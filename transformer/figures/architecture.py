@@ -39,7 +39,7 @@ LAYOUTS = {
     "interleaved": "sines and cosines",
     "halves": "all sines before all cosines",
     "learned": "a learned table a side",
-    "none": "not told apart: nothing is added",
+    "none": "none: nothing is added",
 }
 
 

@@ -112,7 +112,7 @@ def newest_sound(run: Path) -> Snapshot | None:
         return whole[0]
     if any(MANIFEST.fullmatch(name) for name in _names(folder)):
         raise RunError(
-            "None of the points this run saved is sound any more, so it cannot go on. Start it "
+            "None of the points this run saved is intact, so it cannot go on. Start it "
             "again with the same settings: the same seed gives the same run."
         )
     return None

@@ -75,7 +75,7 @@ def _upload(upload: Upload) -> None:
         on_click=_delete,
         args=(upload,),
     )
-    st.caption("It goes to the trash, from where you can have it back.")
+    st.caption("It goes to the trash, from where you can restore it.")
 
 
 def _run(run: Run) -> None:
@@ -136,7 +136,7 @@ def _attempt(action: Callable[[], object], upload: Upload | None = None) -> None
     except UserError as error:
         st.session_state[PROBLEM] = error
     except OSError as error:
-        sentence = f"It could not be written down: {error.strerror}."
+        sentence = f"It could not be saved: {error.strerror}."
         st.session_state[PROBLEM] = CheckpointError(sentence)
 
 

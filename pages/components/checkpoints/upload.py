@@ -93,7 +93,9 @@ def questions() -> bool:
             st.button("Leave this file", on_click=_leave, key="leave", icon=":material/close:")
         try:
             if not arrival.path.exists():
-                raise CheckpointError("The file has made way for newer ones. Bring it again.")
+                raise CheckpointError(
+                    "The file was deleted to make room for newer ones. Bring it again."
+                )
             checkpoint = state_dict_form.state_dict_form(arrival.path, arrival.name)
         except UserError as error:
             problem(error)
@@ -194,7 +196,7 @@ def _imported(source: Path) -> Generator[object, None, None]:
     if not target.is_file():
         raise CheckpointError(
             "The model could not be imported: it took too long or too much memory, or a library "
-            "could not bear its vocabularies. It is very large, damaged or forged."
+            "could not handle its vocabularies. It is very large, damaged or forged."
         )
     yield target
 

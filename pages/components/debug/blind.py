@@ -208,7 +208,7 @@ def _explained(run: Run, began: float) -> None:
         st.success(f"**Found in {took}{tries}.** {fault.title}.", icon=":material/check_circle:")
     else:
         st.info(f"**Given up after {took}{tries}.** {fault.title}.", icon=":material/flag:")
-    with st.expander("Why, and what tells it", expanded=True):
+    with st.expander("Why, and how to recognise it", expanded=True):
         fault_lines(fault)
         st.markdown(f"**Why.** {plain(fault.why)}")
         st.markdown(f"**Remedy.** {plain(fault.remedy)}")

@@ -126,7 +126,7 @@ def _begin(pair: Pair, waits: bool) -> None:
             disabled=waits,
             help="Predict first." if waits else None,
         )
-    st.caption("500 updates take about 20 s each on one free core. Both become runs of yours.")
+    st.caption("500 updates take about 20 s each on one free core. Both appear among your runs.")
     if not pressed:
         return
     try:

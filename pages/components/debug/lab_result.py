@@ -62,9 +62,9 @@ def bites(fault: "Fault") -> str:
     if fault.harmless:
         return "It is harmless: the model computes something else and learns as well."
     if fault.place != "model":
-        return "No curve and no score of this task tells it; the health check of the run does."
+        return "No curve and no score of this task shows it; the health check of the run does."
     return (
-        "No curve and no score of this task tells it. The doctor does: it compares each value with "
+        "No curve and no score of this task shows it. The doctor does: it compares each value with "
         "the paper's (My model)."
     )
 
@@ -124,7 +124,7 @@ def _outputs(runs: Mapping[str, Run]) -> None:
     st.markdown("**What both write**, greedily, by themselves")
     wrong, right = (history_of(run).samples for run in runs.values())
     if not wrong or not right:
-        st.caption("Nothing was written down.")
+        st.caption("Nothing was recorded.")
         return
     rows = [
         {
@@ -143,7 +143,7 @@ def checks(run: Run) -> None:
     st.markdown("**What the health check says**")
     checked = read_checked(run.path)
     if checked is None:
-        st.caption("It is being made: look again in a few seconds.")
+        st.caption("It is running: look again in a few seconds.")
         if st.button("Look again", icon=":material/refresh:", key=f"look {run.id}"):
             st.rerun()
         return

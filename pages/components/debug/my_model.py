@@ -55,8 +55,8 @@ def panel() -> None:
     with verdict:
         if found is None:
             st.info(
-                "Here will stand whether your model is the paper's; if not, where it departs, with "
-                "your line beside the paper's.",
+                "The verdict will appear here: whether your model is the paper's, and if not, where "
+                "it departs, with your line beside the paper's.",
                 icon=":material/stethoscope:",
             )
         elif "refused" in found:
@@ -248,7 +248,7 @@ def _verdict(found: dict[str, Any]) -> None:
 def _around_the_model() -> None:
     """Where to look next, if a model that is right does not learn."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown("It does not learn all the same? Look at what surrounds it:", width="content")
+        st.markdown("It still does not learn? Look at what surrounds it:", width="content")
         for label, panel in (("My curve", "curve"), ("My symptom", "symptom")):
             st.button(label, key=f"to {panel}", on_click=address.receive, args=("debug", panel))
 

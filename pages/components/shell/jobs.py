@@ -167,9 +167,9 @@ def _drain(job: Job, work: Work) -> None:
                 return
             if time.monotonic() - job.started > job.queue.most_seconds:
                 raise UserError(
-                    f"This was given up after {seconds(job.queue.most_seconds)}, "
-                    f"{job.share:.0%} done: a server has others to serve. Ask for less of it, or "
-                    "use the command line, which has no such limit."
+                    f"This was stopped after {seconds(job.queue.most_seconds)}, {job.share:.0%} "
+                    "done, since the server has other users. Ask for less, or use the command "
+                    "line, which has no such limit."
                 )
             if isinstance(step, float):
                 job.share = step

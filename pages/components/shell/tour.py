@@ -75,7 +75,7 @@ def strip(page: str) -> None:
     step = STEPS[number - 1]
     with st.container(horizontal=True, vertical_alignment="center", key="tour"):
         there = step.page == page
-        todo = step.todo if there else f"It goes on on the page {step.page}."
+        todo = step.todo if there else f"It continues on the page {step.page}."
         st.markdown(f"**Tour, {number} of {len(STEPS)}.** {todo}", width="stretch")
         if not there and st.button("Go there", type="primary", key="tour there"):
             _open(step)

@@ -91,7 +91,9 @@ class Arrival:
             TaskError: it grew larger than any file may be, or its beginning is gone.
         """
         if self.received and not self._path.exists():
-            raise TaskError("The file made way for others before it was here; send it again.")
+            raise TaskError(
+                "The file was deleted for others before all of it was here; send it again."
+            )
         self.received += len(content)
         if self.received > MAX_FILE_BYTES:
             self.drop()
