@@ -55,8 +55,8 @@ def panel() -> None:
     with verdict:
         if found is None:
             st.info(
-                "The verdict will appear here: whether your model is the paper's, and if not, where "
-                "it departs, with your line beside the paper's.",
+                "The verdict will appear here: whether your model is the paper's, and if not, "
+                "where it departs, with your line beside the paper's.",
                 icon=":material/stethoscope:",
             )
         elif "refused" in found:
