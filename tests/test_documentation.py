@@ -14,6 +14,8 @@ CHAPTERS = sorted((ROOT / "docs").glob("*.md"))
 LINK = re.compile(r"""\]\(([^)\s]+)\)|src="([^"]+)\"""")
 PLACE = re.compile(r"`((?:transformer|pages|tests|benchmarks|docs|checkpoints)/[\w./-]*)`")
 """A file or folder of the repository, named in code type."""
+NAME_IN_FILE = re.compile(rf"`(\w+)`\s+(?:in|of)\s+{PLACE.pattern}")
+"""`NAME` in `path/file.py`"""
 
 
 def test_the_readme_is_short_and_links_every_chapter() -> None:
@@ -33,6 +35,9 @@ def test_what_is_linked_and_named_is_there(page: Path) -> None:
             assert (page.parent / link.split("#")[0]).exists(), link
     for place in PLACE.findall(text):
         assert (ROOT / place).exists(), place
+    for name, place in NAME_IN_FILE.findall(text):
+        if (ROOT / place).is_file():
+            assert re.search(rf"\b{name}\b", (ROOT / place).read_text("utf-8")), (name, place)
 
 
 def test_the_readme_says_why_each_package_is_needed() -> None:
