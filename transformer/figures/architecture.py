@@ -5,7 +5,7 @@ says in words what it shows. Loads no torch.
 """
 
 import html
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from transformer.config import TransformerConfig
 from transformer.figures.figure_1 import COLOURS, Column, label, memory, sublayer_of
@@ -87,45 +87,7 @@ def architecture_svg(config: TransformerConfig, lit: Lit | None = None) -> str:
     words = architecture_words(config)
     if lit is not None:
         words = f"Standing out: {lit.place.replace('.', ' ')}, {lit.said}. {words}"
-    encoder = _Column(ENCODER, lit=lit)
-    encoder.text("source tokens")
-    encoder.arrow()
-    source_embedding = encoder.box(
-        "embedding",
-        "Embedding",
-        f"{config.source_vocab_size:,} tokens × {config.d_model:,}",
-        "source",
-    )
-    _positions(encoder, config, "source.positions")
-    _embedding_norm(encoder, config)
-    start = encoder.open_stack()
-    _sublayer(encoder, config, "encoder", "self", _heads(config))
-    _sublayer(encoder, config, "encoder", "feed-forward", _feed_forward(config, "encoder"))
-    encoder.close_stack(start, _layers(config.num_encoder_layers))
-    if config.norm_after("encoder"):
-        encoder.arrow()
-        encoder.thin("norm", "Norm")
-    top_of_encoder = encoder.up
-
-    decoder = _Column(DECODER, lit=lit)
-    decoder.text("target tokens so far")
-    decoder.arrow()
-    target_embedding = decoder.box(
-        "embedding",
-        "Embedding",
-        f"{config.target_vocab_size:,} tokens × {config.d_model:,}",
-        "target",
-    )
-    _positions(decoder, config, "target.positions")
-    _embedding_norm(decoder, config)
-    start = decoder.open_stack()
-    _sublayer(decoder, config, "decoder", "self", _heads(config))
-    cross = _sublayer(decoder, config, "decoder", "cross", _heads(config))
-    _sublayer(decoder, config, "decoder", "feed-forward", _feed_forward(config, "decoder"))
-    decoder.close_stack(start, _layers(config.num_decoder_layers))
-    if config.norm_after("decoder"):
-        decoder.arrow()
-        decoder.thin("norm", "Norm")
+    encoder, decoder = (_stack(config, stack, lit) for stack in ("encoder", "decoder"))
     decoder.arrow()
     what = "target embedding again" if config.tie_embeddings else "weights of its own"
     bias = " + bias" if config.output_bias else ""
@@ -142,16 +104,16 @@ def architecture_svg(config: TransformerConfig, lit: Lit | None = None) -> str:
 
     height = decoder.up + 4
     # A little below the middle: the residual connection ends nearby.
-    between = memory(encoder, top_of_encoder, decoder, cross - 6)
+    between = memory(encoder, encoder.up, decoder, decoder.middles["cross"] - 6)
     lines = [*encoder.lines, *decoder.lines, between]
     if config.share_embeddings:
-        middle = (source_embedding + target_embedding) / 2
+        middle = (encoder.middles["embedding"] + decoder.middles["embedding"]) / 2
         lines.append(_dashed(f"M{ENCODER + COLUMN} {-middle}H{DECODER}"))
         lines.append(label((ENCODER + COLUMN + DECODER) / 2, middle + 6, "shared", size=10))
     if config.tie_embeddings:
-        right = DECODER + COLUMN
-        lines.append(_dashed(f"M{right} {-target_embedding}h14V{-output}h-14"))
-        turned = (target_embedding + output) / 2
+        right, embedding = DECODER + COLUMN, decoder.middles["embedding"]
+        lines.append(_dashed(f"M{right} {-embedding}h14V{-output}h-14"))
+        turned = (embedding + output) / 2
         lines.append(label(right + 24, turned, "tied", size=10, turn=True))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 {-height} {WIDTH} {height}" '
@@ -163,30 +125,41 @@ def architecture_svg(config: TransformerConfig, lit: Lit | None = None) -> str:
     )
 
 
-def _feed_forward(config: TransformerConfig, stack: str) -> str:
-    width = config.feed_forward_width(stack)
-    return f"{config.d_model:,} → {width:,} → {config.d_model:,}, {config.activation}"
-
-
-def _embedding_norm(column: "_Column", config: TransformerConfig) -> None:
+def _stack(config: TransformerConfig, stack: str, lit: Lit | None) -> "_Column":
+    """A side's embedding and layers, from below."""
+    source = stack == "encoder"
+    side, left = ("source", ENCODER) if source else ("target", DECODER)
+    tokens = config.source_vocab_size if source else config.target_vocab_size
+    layers = config.num_encoder_layers if source else config.num_decoder_layers
+    column = _Column(left, lit=lit)
+    column.text("source tokens" if source else "target tokens so far")
+    column.arrow()
+    sizes = f"{tokens:,} tokens × {config.d_model:,}"
+    column.middles["embedding"] = column.box("embedding", "Embedding", sizes, side)
+    column.arrow()
+    if config.position_layout != "none":
+        column.thin("", f"+ positions, up to {config.max_length:,}", f"{side}.positions")
+        column.arrow()
     if config.embedding_norm:
         column.thin("norm", "Norm")
         column.arrow()
-
-
-def _positions(column: "_Column", config: TransformerConfig, name: str) -> None:
-    column.arrow()
-    if config.position_layout != "none":
-        column.thin("", f"+ positions, up to {config.max_length:,}", name)
+    start = column.open_stack()
+    for sublayer in ("self", "feed-forward") if source else ("self", "cross", "feed-forward"):
+        column.middles[sublayer] = _sublayer(column, config, stack, sublayer)
+    column.close_stack(start, _layers(layers))
+    if config.norm_after(stack):
         column.arrow()
+        column.thin("norm", "Norm")
+    return column
 
 
-def _sublayer(
-    column: "_Column", config: TransformerConfig, stack: str, sublayer: str, sizes: str
-) -> float:
+def _sublayer(column: "_Column", config: TransformerConfig, stack: str, sublayer: str) -> float:
     """One sub-layer with its norm and its residual connection; where its middle is, from below."""
     kind, title = sublayer_of(stack, sublayer)
     name, before = f"{stack}.{sublayer}", column.up - AIR / 2
+    sizes, width = _heads(config), config.feed_forward_width(stack)
+    if sublayer == "feed-forward":
+        sizes = f"{config.d_model:,} → {width:,} → {config.d_model:,}, {config.activation}"
     if config.norms_first(stack):
         column.thin("norm", "Norm", f"{name}.norm")
         column.arrow(GAP)
@@ -208,11 +181,15 @@ def _dashed(path: str) -> str:
 
 @dataclass
 class _Column(Column):
-    """With boxes of one line or two, one of which may stand out."""
+    """With boxes of one line or two, one of which may stand out.
+
+    middles: of the embedding and of each sub-layer, from below.
+    """
 
     width: float = COLUMN
     air: float = AIR
     lit: Lit | None = None
+    middles: dict[str, float] = field(default_factory=dict)
 
     def box(self, kind: str, title: str, sizes: str, name: str) -> float:
         """A box with a title and sizes; returns where its middle is."""
