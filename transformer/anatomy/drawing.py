@@ -6,7 +6,7 @@ All layers of a stack share one place, as in the paper; each cell carries its pl
 
 import html
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 
 from transformer.anatomy.boxes import Box, boxes
@@ -45,13 +45,9 @@ ROW = 3
 def anatomy_svg(config: TransformerConfig) -> str:
     """The map as an ``<svg>`` element; data flows upwards, and from left to right in a group."""
     every = boxes(config)
-    encoder = _stack(LEFT, "encoder", "source", config.num_encoder_layers, every, config)
-    top = encoder.up
-    decoder = _stack(
-        LEFT + COLUMN + BETWEEN, "decoder", "target", config.num_decoder_layers, every, config
-    )
+    encoder, decoder = (_stack(config, stack, every) for stack in ("encoder", "decoder"))
     decoder.arrow()
-    decoder.group("Output", "output", [box for box in every if box.stack == "output"], config)
+    decoder.group("Output", "output", [box for box in every if box.stack == "output"])
     decoder.arrow()
     decoder.text("read at the next step")
     height = decoder.up + 4
@@ -59,33 +55,29 @@ def anatomy_svg(config: TransformerConfig) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 {-height} {WIDTH} {height}" '
         f'width="{WIDTH}" role="group" aria-label="{html.escape(architecture_words(config))}" '
         'fill="none" stroke="currentColor" stroke-width="1">'
-        f"{memory(encoder, top, decoder, decoder.cross)}"
+        f"{memory(encoder, encoder.up, decoder, decoder.cross)}"
         f"{''.join(encoder.lines)}{''.join(decoder.lines)}</svg>"
     )
 
 
-def _stack(
-    left: int,
-    stack: str,
-    side: str,
-    layers: int,
-    every: Sequence[Box],
-    config: TransformerConfig,
-) -> "_Column":
-    column = _Column(left)
-    column.text("source tokens" if side == "source" else "target tokens so far")
+def _stack(config: TransformerConfig, stack: str, every: Sequence[Box]) -> "_Column":
+    source = stack == "encoder"
+    side, left = ("source", LEFT) if source else ("target", LEFT + COLUMN + BETWEEN)
+    layers = config.num_encoder_layers if source else config.num_decoder_layers
+    column = _Column(left, config=config)
+    column.text("source tokens" if source else "target tokens so far")
     column.arrow()
-    column.group("Embedding", "embedding", [box for box in every if box.stack == side], config)
+    column.group("Embedding", "embedding", [box for box in every if box.stack == side])
     column.arrow()
     start = column.up
     column.up += AIR
     first = [box for box in every if box.stack == stack and box.layer == 0]
     for sublayer, group in groupby(first, key=lambda box: box.sublayer):
-        column.sublayer(sublayer, list(group), config)
+        column.sublayer(sublayer, list(group))
     column.close(start, stack, layers)
     if end := [box for box in every if box.stack == stack and box.layer is None]:
         column.arrow()
-        column.cell(end[0], "norm", column.left, COLUMN, config)
+        column.cell(end[0], "norm", column.left, COLUMN)
         column.up += CELL
     return column
 
@@ -94,13 +86,14 @@ def _stack(
 class _Column(Column):
     """With a cell for each box; cross: where the encoder's output comes in, from below."""
 
+    config: TransformerConfig = field(kw_only=True)
     width: float = COLUMN
     air: float = AIR
     cross: float = 0
 
-    def cell(self, box: Box, kind: str, x: float, width: float, config: TransformerConfig) -> None:
+    def cell(self, box: Box, kind: str, x: float, width: float) -> None:
         """One box that a script makes answer; its middle is half a cell above ``up``."""
-        text = config.activation if box.part == "activation" else SHORT[box.part]
+        text = self.config.activation if box.part == "activation" else SHORT[box.part]
         self.lines.append(
             f'<g class="box" role="button" data-place="{box.place}" tabindex="-1" '
             f'aria-label="{html.escape(f"{box.where}: {box.about.title}")}">'
@@ -109,9 +102,7 @@ class _Column(Column):
             f"{label(x + width / 2, self.up + 8.5, text)}</g>"
         )
 
-    def group(
-        self, title: str, kind: str, inside: Sequence[Box], config: TransformerConfig
-    ) -> None:
+    def group(self, title: str, kind: str, inside: Sequence[Box]) -> None:
         """Boxes in rows, with a frame around them and a title on top."""
         rows = [inside[at : at + ROW] for at in range(0, len(inside), ROW)]
         height = len(rows) * (CELL + GAP) + GAP + TITLE
@@ -125,31 +116,31 @@ class _Column(Column):
             width = (COLUMN - GAP * (len(row) + 1)) / len(row)
             for number, box in enumerate(row):
                 x = self.left + GAP + number * (width + GAP)
-                self.cell(box, kind, x, width, config)
+                self.cell(box, kind, x, width)
             self.up += CELL
         self.lines.append(label(self.middle, self.up + 7, title, kind="title"))
         self.up = bottom + height
 
-    def sublayer(self, sublayer: str, inside: Sequence[Box], config: TransformerConfig) -> None:
+    def sublayer(self, sublayer: str, inside: Sequence[Box]) -> None:
         """A sub-layer with its norm and its residual connection around it."""
         before = self.up - AIR / 2
         kind, title = sublayer_of(inside[0].stack, sublayer)
         around = {box.part: box for box in inside if box.part in ("norm", "residual")}
         core = [box for box in inside if box.part not in around]
-        if config.norms_first(inside[0].stack):
-            self.cell(around["norm"], "norm", self.left, COLUMN, config)
+        if self.config.norms_first(inside[0].stack):
+            self.cell(around["norm"], "norm", self.left, COLUMN)
             self.up += CELL
             self.arrow()
         if sublayer == "cross":
             self.cross = self.up + GAP + CELL / 2
-        self.group(title, kind, core, config)
+        self.group(title, kind, core)
         self.arrow()
-        self.cell(around["residual"], "output", self.left, COLUMN, config)
+        self.cell(around["residual"], "output", self.left, COLUMN)
         self.residual(before, self.up + CELL / 2, self.left - 1)
         self.up += CELL
-        if not config.norms_first(inside[0].stack):
+        if not self.config.norms_first(inside[0].stack):
             self.arrow()
-            self.cell(around["norm"], "norm", self.left, COLUMN, config)
+            self.cell(around["norm"], "norm", self.left, COLUMN)
             self.up += CELL
         self.lines.append(f'<path d="M{self.middle} {-self.up}v{-AIR}"/>')
         self.up += AIR
