@@ -141,6 +141,7 @@ LIES: dict[str, Callable[[About, About], None]] = {
     "practice that is a list": _set("practice", []),
     "practice of something else": _practice(shell={}),
     "a loss of no probe": _practice(loss={"values": [["x", 1.0]], "eos": 2}),
+    "a loss of a list": _practice(loss={"values": [[[], 1.0]], "eos": 2}),
     "a loss that is a text": _practice(loss={"values": [["main", "1"]], "eos": 2}),
     "a loss without its end": _practice(loss={"values": VALUES, "eos": 10**12}),
     "a loss below 0": _practice(loss={"values": VALUES, "eos": -7}),

@@ -45,71 +45,38 @@ def beyond_logits(reading: Reading) -> list[Departure]:
     """Faults that show in parameters, gradients or repetition rather than in logits."""
     recording = reading.recording
     found = []
+
+    def add(
+        fault: str, where: str, evidence: str, place: str = "", *, harmless: bool = False
+    ) -> None:
+        site = place_of(place or fault, reading).site
+        found.append(Departure(fault, where, "proven", evidence, harmless, site))
+
     if not recording.repeats:
-        found.append(
-            Departure(
-                "dropout-in-eval",
-                "whole model",
-                "proven",
-                "In evaluation mode two calls with the same ids give different logits; without "
-                "dropout they do not.",
-                site=place_of("dropout-in-eval", reading).site,
-            )
+        add(
+            "dropout-in-eval",
+            "whole model",
+            "In evaluation mode two calls with the same ids give different logits; without "
+            "dropout they do not.",
         )
-    shared = _shared(reading)
-    if shared:
-        found.append(
-            Departure(
-                "shared-layers",
-                shared,
-                "proven",
-                f"All layers of the {shared} read the same parameters.",
-                site=place_of("shared-layers", reading).site,
-            )
-        )
-    swapped = _swapped(reading, "key", "value", (KEY, VALUE))
-    if swapped:
+    if shared := _shared(reading):
+        add("shared-layers", shared, f"All layers of the {shared} read the same parameters.")
+    elsewhere = "The function is the same; with weights from elsewhere it is not."
+    if swapped := _swapped(reading, "key", "value", (KEY, VALUE)):
         keys, values, where = swapped
-        found.append(
-            Departure(
-                "keys-values-swapped",
-                where,
-                "proven",
-                f"{keys} makes what is mixed, {values} what queries are compared with. The "
-                "function is the same; with weights from elsewhere it is not.",
-                site=place_of("keys-values-swapped", reading).site,
-            )
-        )
-    asked = _swapped(reading, "query", "key", (QUERY, KEY))
-    if asked:
-        keys, queries, where = asked
-        found.append(
-            Departure(
-                "other",
-                where,
-                "proven",
-                f"{queries} makes the keys, {keys} the queries. The function is the same; with "
-                "weights from elsewhere it is not.",
-                True,
-                place_of("keys-values-swapped", reading).site,
-            )
-        )
-    twice = _twice(reading)
-    if twice:
+        said = f"{keys} makes what is mixed, {values} what queries are compared with. {elsewhere}"
+        add("keys-values-swapped", where, said)
+    if swapped := _swapped(reading, "query", "key", (QUERY, KEY)):
+        keys, queries, where = swapped
+        said = f"{queries} makes the keys, {keys} the queries. {elsewhere}"
+        add("other", where, said, "keys-values-swapped", harmless=True)
+    if twice := _twice(reading):
         where, used, spare, site = twice
         said = f"{used} is used a second time here, and {spare} never."
         found.append(Departure("other", where, "proven", said, False, site))
-    cut = _cut(reading)
-    if cut:
-        found.append(
-            Departure(
-                "memory-detached",
-                "encoder",
-                "proven",
-                f"The logits depend on the encoder, and no gradient reaches it ({cut}).",
-                site=place_of("memory-detached", reading).site,
-            )
-        )
+    if cut := _cut(reading):
+        said = f"The logits depend on the encoder, and no gradient reaches it ({cut})."
+        add("memory-detached", "encoder", said)
     return found
 
 

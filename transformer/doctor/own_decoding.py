@@ -7,11 +7,12 @@ from typing import Any
 import torch
 
 from transformer.doctor.checks import Check
-from transformer.doctor.recording import Recording, damaged
+from transformer.doctor.recording import Recording, require
 from transformer.faults import plant
 from transformer.hooks import own_modules
 from transformer.model import Transformer
 
+MALFORMED = "what it says of the decoding is none"
 MOST_ROWS = 16
 MOST_TOKENS = 1_000
 LONGEST = 8
@@ -114,32 +115,26 @@ def _stepped(faulty: Transformer, recording: Recording, place: int, bos: int) ->
 
 def _rows(plain: Mapping[str, Any]) -> tuple[int, list[_Row]]:
     bos, rows = plain.get("bos"), plain.get("rows")
-    if type(bos) is not int or not isinstance(rows, list) or not 1 <= len(rows) <= MOST_ROWS:
-        raise damaged("what it says of the decoding is none")
+    require(type(bos) is int and isinstance(rows, list), MALFORMED)
+    require(1 <= len(rows) <= MOST_ROWS, MALFORMED)
     found = []
     for row in rows:
-        if not isinstance(row, dict) or type(row.get("train")) is not bool:
-            raise damaged("what it says of the decoding is none")
+        require(isinstance(row, dict) and type(row.get("train")) is bool, MALFORMED)
         steps, eos = row.get("steps"), row.get("eos")
-        if type(eos) is not int or not isinstance(steps, list) or len(steps) > MOST_ROWS:
-            raise damaged("what it says of the decoding is none")
-        if not all(isinstance(s, list) and len(s) == 2 and type(s[0]) is int for s in steps):
-            raise damaged("what it says of the decoding is none")
+        require(type(eos) is int and isinstance(steps, list) and len(steps) <= MOST_ROWS, MALFORMED)
+        pairs = all(isinstance(s, list) and len(s) == 2 and type(s[0]) is int for s in steps)
+        require(pairs, MALFORMED)
         made = {start: _numbers(ids) for start, ids in steps}
-        if bos not in made:
-            raise damaged("what it says of the decoding is none")
+        require(bos in made, MALFORMED)
         found.append(_Row(eos, _numbers(row.get("wrote")), made, row["train"]))
-    if len({tuple(row.steps) for row in found}) != 1:
-        raise damaged("what it says of the decoding is none")
+    require(len({tuple(row.steps) for row in found}) == 1, MALFORMED)
     return bos, found
 
 
 def _numbers(plain: Any) -> list[int]:
-    if not isinstance(plain, list) or len(plain) > MOST_TOKENS:
-        raise damaged("what it says of the decoding is none")
-    if not all(type(n) is int and 0 <= n < 2**31 for n in plain):
-        raise damaged("what it says of the decoding is none")
-    return plain
+    require(isinstance(plain, list) and len(plain) <= MOST_TOKENS, MALFORMED)
+    require(all(type(n) is int and 0 <= n < 2**31 for n in plain), MALFORMED)
+    return list(plain)
 
 
 def _ended(ids: list[int], eos: int) -> list[int]:

@@ -10,8 +10,9 @@ import numpy as np
 
 from transformer.doctor.checks import Check
 from transformer.doctor.reading import Reading
-from transformer.doctor.recording import Array, Recording, damaged
+from transformer.doctor.recording import Array, Recording, require
 
+MALFORMED = "the values of the loss are none"
 NEAR = 1e-6
 """Largest difference of a loss, as a share of it: in 64 bits, but for a person's own rounding."""
 MOST_SMOOTHING = 0.5
@@ -88,14 +89,12 @@ def _values(
     recording: Recording, plain: Mapping[str, Any]
 ) -> tuple[dict[str, float], dict[str, _Batch]]:
     values, eos = plain.get("values"), plain.get("eos")
-    if not isinstance(values, list) or not 1 <= len(values) <= 8 or type(eos) is not int:
-        raise damaged("the values of the loss are none")
+    require(isinstance(values, list) and 1 <= len(values) <= 8 and type(eos) is int, MALFORMED)
     found: dict[str, float] = {}
     batches = {}
     for row in values:
-        sound = isinstance(row, list) and len(row) == 2 and row[0] in recording.probes
-        if not sound or type(row[1]) not in (int, float):
-            raise damaged("the values of the loss are none")
+        require(isinstance(row, list) and len(row) == 2, MALFORMED)
+        require(row[0] in list(recording.probes) and type(row[1]) in (int, float), MALFORMED)
         pair = recording.probes[row[0]]
         found[row[0]] = float(row[1])
         length = pair.logits.shape[1]
@@ -106,11 +105,11 @@ def _values(
             asked[:, :-1] = pair.target[:, 1:]
             last = (pair.target != recording.pad_id).sum(axis=1) - 1
             asked[np.arange(len(asked)), last] = eos
-        if max(int(read.max()), int(asked.max())) >= pair.logits.shape[-1] or asked.min() < 0:
-            raise damaged("the values of the loss are of other probes")
+        highest = max(int(read.max()), int(asked.max()))
+        sound = highest < pair.logits.shape[-1] and asked.min() >= 0
+        require(bool(sound), "the values of the loss are of other probes")
         batches[row[0]] = _Batch(pair.logits, read, asked)
-    if "main" not in batches:
-        raise damaged("the values of the loss are none")
+    require("main" in batches, MALFORMED)
     return found, batches
 
 

@@ -9,12 +9,13 @@ from transformer.doctor.departures import Departure
 from transformer.doctor.own_decoding import decoding_checks
 from transformer.doctor.own_loss import loss_check
 from transformer.doctor.reading import Reading
-from transformer.doctor.recording import Recording, damaged, shown, site_of
+from transformer.doctor.recording import Recording, require, shown, site_of
 from transformer.model import Transformer
 
 HIGH = 4
 """A rate so many times (d_model · 4000)^-½, the usual peak, is too high for Adam."""
 ADAMS = ("Adam", "AdamW", "NAdam", "RAdam", "Adamax")
+MALFORMED = "what it says of loss, optimizer and decoding is none"
 NAMES = {"loss": "Your loss", "optimizer": "Your optimizer", "greedy": "Your decoding"}
 
 
@@ -37,9 +38,8 @@ def practice_of(
     Raises:
         CheckpointError: the capture is damaged or forged.
     """
-    plain = recording.about.get("practice", {})
-    if not isinstance(plain, dict) or not plain.keys() <= NAMES.keys():
-        raise damaged("what it says of loss, optimizer and decoding is none")
+    plain = _mapping(recording.about.get("practice", {}))
+    require(plain.keys() <= NAMES.keys(), MALFORMED)
     found = Practice([], [])
     for name, said in NAMES.items():
         if name in recording.about["failed"]:
@@ -67,9 +67,9 @@ def _add(found: Practice, check: Check, plain: Mapping[str, Any]) -> None:
 
 
 def _mapping(plain: Any) -> Mapping[str, Any]:
-    if not isinstance(plain, dict):
-        raise damaged("what it says of loss, optimizer and decoding is none")
-    return plain
+    require(isinstance(plain, dict), MALFORMED)
+    found: Mapping[str, Any] = plain
+    return found
 
 
 # --- the optimizer --------------------------------------------------------------------------------
@@ -80,10 +80,8 @@ def _optimizer(
 ) -> Iterator[Check]:
     kind, rates = plain.get("kind"), plain.get("rates")
     missing, still = (_texts(plain.get(name), 20_000) for name in ("missing", "still"))
-    if not isinstance(kind, str) or not isinstance(rates, list) or len(rates) > 8:
-        raise damaged("what it says of the optimizer is none")
-    if not all(type(rate) in (int, float) for rate in rates):
-        raise damaged("what it says of the optimizer is none")
+    require(isinstance(kind, str) and isinstance(rates, list) and len(rates) <= 8, MALFORMED)
+    require(all(type(rate) in (int, float) for rate in rates), MALFORMED)
     name, kind, count = NAMES["optimizer"], shown(kind), len(recording.parameters)
     idle = [*missing, *still]
     if idle:
@@ -110,8 +108,6 @@ def _optimizer(
 
 
 def _texts(plain: Any, most: int) -> list[str]:
-    if not isinstance(plain, list) or len(plain) > most:
-        raise damaged("what it says of the optimizer is none")
-    if not all(isinstance(text, str) for text in plain):
-        raise damaged("what it says of the optimizer is none")
-    return plain
+    require(isinstance(plain, list) and len(plain) <= most, MALFORMED)
+    require(all(isinstance(text, str) for text in plain), MALFORMED)
+    return list(plain)

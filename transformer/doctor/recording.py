@@ -110,6 +110,12 @@ def damaged(what: str) -> CheckpointError:
     )
 
 
+def require(sound: bool, what: str) -> None:
+    """Refuse the capture, unless what was looked at is sound."""
+    if not sound:
+        raise damaged(what)
+
+
 class Recording:
     """What a capture file holds.
 
@@ -224,32 +230,24 @@ class Recording:
         return flat.reshape(entry.shape)
 
     def _event(self, number: int, plain: Any) -> Event:
-        if not isinstance(plain, dict) or not isinstance(plain.get("op"), str):
-            raise damaged(f"operation {number} is not described as it must be")
+        what = f"operation {number}"
+        said = f"{what} is not described as it must be"
+        require(isinstance(plain, dict) and isinstance(plain.get("op"), str), said)
         op, site, sides = plain["op"], plain.get("at"), plain.get("from")
-        shape = _sizes(plain.get("out"), f"operation {number}")
-        reads = plain.get("in")
-        if (
-            not OP.fullmatch(op)
-            or type(site) is not int
-            or not -1 <= site < len(self.sites)
-            or sides not in ("", "s", "t", "st")
-            or not isinstance(reads, list)
-            or len(reads) > 256
-        ):
-            raise damaged(f"operation {number} is not described as it must be")
+        shape = _sizes(plain.get("out"), what)
+        reads, name = plain.get("in"), plain.get("name", "")
         args, kwargs = plain.get("args", []), plain.get("kwargs", {})
-        name = plain.get("name", "")
-        if not isinstance(args, list) or not isinstance(kwargs, dict) or not isinstance(name, str):
-            raise damaged(f"operation {number} is not described as it must be")
+        require(OP.fullmatch(op) is not None and sides in ("", "s", "t", "st"), said)
+        require(type(site) is int and -1 <= site < len(self.sites), said)
+        require(isinstance(reads, list) and len(reads) <= 256, said)
+        require(isinstance(args, list) and isinstance(kwargs, dict) and isinstance(name, str), said)
         self._count(math.prod(shape))
         made = tuple(self._read(number, read) for read in reads)
         return Event(number, op, made, shape, site, sides, tuple(args), kwargs, shown(name))
 
     def _read(self, number: int, plain: Any) -> Read:
         what = f"what operation {number} reads"
-        if not isinstance(plain, dict):
-            raise damaged(f"{what} is not described as it must be")
+        require(isinstance(plain, dict), f"{what} is not described as it must be")
         shape = _sizes(plain.get("shape"), what)
         self._count(math.prod(shape))
         if "array" in plain:
@@ -260,17 +258,16 @@ class Recording:
             self._check_codes(self._tensor(entry), number, what)
             return Read(shape, array=name)
         event, offset, stride = plain.get("e"), plain.get("offset"), plain.get("stride")
-        if type(event) is not int or not 0 <= event < number:
-            raise damaged(f"{what} comes from no operation before it")
-        if type(offset) is not int or not 0 <= offset < MAX_NUMEL:
-            raise damaged(f"{what} lies outside")
-        if not isinstance(stride, list) or len(stride) != len(shape):
-            raise damaged(f"{what} is not described as it must be")
-        if not all(type(step) is int and 0 <= step < MAX_NUMEL for step in stride):
-            raise damaged(f"{what} lies outside")
+        before = type(event) is int and 0 <= event < number
+        require(before, f"{what} comes from no operation before it")
+        described = isinstance(stride, list) and len(stride) == len(shape)
+        require(described, f"{what} is not described as it must be")
+        places = (offset, *stride)
+        inside = all(type(place) is int and 0 <= place < MAX_NUMEL for place in places)
+        require(inside, f"{what} lies outside")
         last = offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))
-        if math.prod(shape) and last >= self.events[event].numel:
-            raise damaged(f"{what} lies outside")
+        inside = not math.prod(shape) or last < self.events[event].numel
+        require(inside, f"{what} lies outside")
         return Read(shape, event, tuple(stride), offset)
 
     def _count(self, numbers: int) -> None:
@@ -295,13 +292,11 @@ class Recording:
                 raise damaged(f"{what} lies outside")
 
     def _parameter(self, plain: Any) -> dict[str, Any]:
-        if not isinstance(plain, dict) or not isinstance(plain.get("name"), str):
-            raise damaged("a parameter is not described as it must be")
+        said = "a parameter is not described as it must be"
+        require(isinstance(plain, dict) and isinstance(plain.get("name"), str), said)
         event = plain.get("event")
-        if type(event) is not int or not 0 <= event < len(self.events):
-            raise damaged("a parameter is not described as it must be")
-        if plain.get("gradient") not in ("yes", "zero", "no", ""):
-            raise damaged("a parameter is not described as it must be")
+        require(type(event) is int and 0 <= event < len(self.events), said)
+        require(plain.get("gradient") in ("yes", "zero", "no", ""), said)
         shape = _sizes(plain.get("shape"), "a parameter")
         name = shown(plain["name"])
         return {"name": name, "event": event, "gradient": plain["gradient"], "shape": shape}
@@ -310,15 +305,13 @@ class Recording:
         about = self.about
         texts = ("created", "torch", "python", "model", "called", "layout")
         for name in texts:
-            if not isinstance(about.get(name), str):
-                raise damaged(f"it does not say {name!r}")
+            require(isinstance(about.get(name), str), f"it does not say {name!r}")
             about[name] = shown(about[name])
-        if about.setdefault("part", "") not in PARTS:
-            raise damaged("it is of no part that is known")
-        if type(about.get("pad_id")) is not int or not 0 <= about["pad_id"] < 1 << 20:
-            raise damaged("its padding id is none")
-        if type(about.get("repeats")) is not bool or not isinstance(about.get("failed"), dict):
-            raise damaged("its probes are not described as they must be")
+        require(about.setdefault("part", "") in PARTS, "it is of no part that is known")
+        pad_id = about.get("pad_id")
+        require(type(pad_id) is int and 0 <= pad_id < 1 << 20, "its padding id is none")
+        described = type(about.get("repeats")) is bool and isinstance(about.get("failed"), dict)
+        require(described, "its probes are not described as they must be")
         about["failed"] = {shown(str(k)): shown(str(v)) for k, v in about["failed"].items()}
 
     def _probes(self) -> dict[str, Pair]:
@@ -339,8 +332,7 @@ class Recording:
             if min(source.min(), target.min()) < 0 or max(source.max(), target.max()) >= 1 << 20:
                 raise damaged(f"the probe {name!r} has ids that no vocabulary has")
             found[name] = Pair(source, target, logits)
-        if "main" not in found:
-            raise damaged("it has no probe")
+        require("main" in found, "it has no probe")
         return found
 
     def _logits(self) -> Array:
@@ -390,12 +382,9 @@ def _list(plain: Mapping[str, Any], name: str, most: int) -> list[Any]:
 
 
 def _sizes(plain: Any, what: str) -> tuple[int, ...]:
-    if not isinstance(plain, list) or len(plain) > 8:
-        raise damaged(f"{what} has no shape")
-    if not all(type(n) is int and 0 <= n < MAX_NUMEL for n in plain):
-        raise damaged(f"{what} has no shape")
-    if math.prod(plain) >= MAX_NUMEL:
-        raise damaged(f"{what} is too large")
+    require(isinstance(plain, list) and len(plain) <= 8, f"{what} has no shape")
+    require(all(type(n) is int and 0 <= n < MAX_NUMEL for n in plain), f"{what} has no shape")
+    require(math.prod(plain) < MAX_NUMEL, f"{what} is too large")
     return tuple(plain)
 
 
@@ -410,10 +399,9 @@ def site_of(plain: Any) -> Site:
     Raises:
         CheckpointError: it is no such description.
     """
-    if not isinstance(plain, dict) or type(plain.get("line")) is not int:
-        raise damaged("a place in your code is not described as it must be")
+    said = "a place in your code is not described as it must be"
+    require(isinstance(plain, dict) and type(plain.get("line")) is int, said)
     texts = [plain.get(name) for name in ("file", "in", "text")]
-    if not all(isinstance(text, str) for text in texts) or not 0 <= plain["line"] < 10**7:
-        raise damaged("a place in your code is not described as it must be")
+    require(all(isinstance(text, str) for text in texts) and 0 <= plain["line"] < 10**7, said)
     file, function, text = (shown(str(text)) for text in texts)
     return Site(file, plain["line"], function, text)
