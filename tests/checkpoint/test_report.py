@@ -14,11 +14,12 @@ import torch
 
 from tests.support.checkpoint_files import SUMMARY, make
 from transformer.__main__ import main
-from transformer.checkpoint import Checkpoint, report
+from transformer.checkpoint import Checkpoint
 from transformer.checkpoint.comparison import compare, weights_distance
 from transformer.checkpoint.header import MAX_CURVE, read_header
 from transformer.checkpoint.verification import verify
 from transformer.errors import CheckpointError
+from transformer.report import evidence
 from transformer.vocabulary import SpecialIds, Vocabulary
 from transformer.vocabulary.entries import entries, search
 from transformer.vocabulary.vocabulary import SPACE_MARK
@@ -96,7 +97,7 @@ class Shown(HTMLParser):
 def test_the_report_holds_what_was_found(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     make().save(path)
-    found = report.report(path, verify(path))
+    found = evidence.report(path, verify(path))
     assert found["ok"]
     assert found["file"]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert found["file"]["bytes"] == path.stat().st_size
@@ -109,8 +110,8 @@ def test_the_report_holds_what_was_found(tmp_path: Path) -> None:
         (one.source, one.output) for one in kept
     ]
     assert all(one["then"] == one["now"] for one in outputs["evidence"]["examples"])
-    assert json.loads(report.as_json(found)) == found
-    page = Shown(report.as_html(found))
+    assert json.loads(evidence.as_json(found)) == found
+    page = Shown(evidence.as_html(found))
     for said in (found["file"]["sha256"], found["date"], "behaves exactly", torch.__version__):
         assert said in page.text
     for one in kept:
@@ -127,14 +128,14 @@ def changed(checkpoint: Checkpoint) -> Checkpoint:
 def test_a_model_that_behaves_otherwise_is_shown_as_such(tmp_path: Path) -> None:
     path = tmp_path / "changed.safetensors"
     changed(make()).save(path)
-    found = report.report(path, verify(path))
+    found = evidence.report(path, verify(path))
     assert not found["ok"]
     assert "does not behave" in found["verdict"]
     assert found["checks"][1]["evidence"]["largest_difference"] > 0.1
     examples = found["checks"][2]["evidence"]["examples"]
     now = changed(make()).answers([one["source"] for one in examples])
     assert [one["now"] for one in examples] == [answer.output for answer in now]
-    page = Shown(report.as_html(found))
+    page = Shown(evidence.as_html(found))
     assert "✗ differs" in page.text
     assert "FAILS" in page.text
 
@@ -145,21 +146,21 @@ def test_texts_from_the_file_are_shown_and_never_run(tmp_path: Path) -> None:
     examples = [replace(one, target=evil) for one in made.header.examples]
     made.header = replace(made.header, examples=examples, origin=evil)
     made.save(tmp_path / "evil.safetensors")
-    found = report.report(tmp_path / "evil.safetensors", verify(tmp_path / "evil.safetensors"))
-    page = Shown(report.as_html(found))
+    found = evidence.report(tmp_path / "evil.safetensors", verify(tmp_path / "evil.safetensors"))
+    page = Shown(evidence.as_html(found))
     assert "script" not in page.tags
     assert "<script>alert(1)</script>U+202E" in page.text
 
 
 def test_a_probe_that_is_no_number_still_makes_a_report() -> None:
-    assert report._finite({"a": [math.nan, 1.5]}) == {"a": ["nan", 1.5]}
+    assert evidence._finite({"a": [math.nan, 1.5]}) == {"a": ["nan", 1.5]}
 
 
 def test_the_help_offers_what_a_report_can_be(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["verify", "--help"])
     offered = re.findall(r"\.[a-z]+\b", capsys.readouterr().out.split("--report REPORT")[-1])
-    assert tuple(offered) == report.FORMATS
+    assert tuple(offered) == evidence.FORMATS
 
 
 @pytest.mark.parametrize("ending", ["html", "json"])

@@ -91,7 +91,7 @@ def test_a_tensor_of_no_model_is_refused() -> None:
 def test_nothing_of_the_card_loads_torch() -> None:
     modules = (
         "config.architecture figures.architecture vocabulary.entries checkpoint.comparison "
-        "checkpoint.report figures.curves cli.checkpoints"
+        "report.evidence figures.curves cli.checkpoints"
     )
     imports = "".join(f"import transformer.{name}; " for name in modules.split())
     code = f"{imports}import sys; assert 'torch' not in sys.modules"

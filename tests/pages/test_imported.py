@@ -16,12 +16,12 @@ from tests.support.random_models import small_config
 from transformer.analysis.what_if import most_alike
 from transformer.checkpoint import Answer, Checkpoint
 from transformer.checkpoint.placement import in_8_bits
-from transformer.checkpoint.report import as_html, report
 from transformer.checkpoint.verification import verify
 from transformer.config import DataConfig
 from transformer.decoding.engines.int8 import FASTER_FROM
 from transformer.decoding.strategies import Greedy
 from transformer.model import Transformer
+from transformer.report.evidence import as_html, report
 from transformer.vocabulary import Vocabulary
 
 ROOT = Path(__file__).resolve().parents[2]

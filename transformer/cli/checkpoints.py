@@ -195,8 +195,8 @@ def _inputs(text: str) -> list[str]:
 
 
 def verify(options: argparse.Namespace) -> int:
-    from transformer.checkpoint import report as evidence
     from transformer.checkpoint import verification
+    from transformer.report import evidence
 
     if options.report is not None:
         evidence.check_name(options.report)

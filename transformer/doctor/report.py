@@ -1,7 +1,6 @@
 """A diagnosis as a person reads it: in words, as JSON, as a page to keep."""
 
 import hashlib
-import html
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +9,7 @@ from transformer.doctor.diagnosis import Departure, Diagnosis
 from transformer.doctor.places import box_of
 from transformer.faults import FAULTS
 from transformer.figures.architecture import Lit
+from transformer.report.document import document, named, text
 
 HINTS = (1, 2, 3)
 """1 names the paper's section; 2 says what is seen and where; 3 names cause and remedy."""
@@ -158,19 +158,9 @@ class Report:
             "torch, Python": f"{about['torch']}, {about['python']}",
             "sha256 of the capture": self.digest,
         }
-        table = "".join(
-            f"<tr><th>{html.escape(k)}</th><td>{html.escape(str(v))}</td></tr>"
-            for k, v in rows.items()
-        )
         title = "Certificate" if self.verdict == "equal" else "Report of the doctor"
-        return (
-            '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" '
-            f'content="width=device-width"><title>{title}</title><style>body{{font:16px/1.5 '
-            "system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}pre{white-space:pre-wrap}"
-            "th{text-align:left;padding-right:1rem;vertical-align:top}td{word-break:break-all}"
-            f"</style><h1>{title}</h1><p>{html.escape(self.sentence())}</p><table>{table}</table>"
-            f"<pre>{html.escape(self.text(hint))}</pre></html>\n"
-        )
+        body = f"{named(rows)}<pre>{text(self.text(hint))}</pre>"
+        return document(title, self.sentence(), body).decode()
 
 
 def title_of(departure: Departure) -> str:

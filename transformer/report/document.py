@@ -1,8 +1,8 @@
-"""One HTML file that opens offline, prints, runs nothing, and carries data as JSON."""
+"""One HTML file that opens offline, prints, runs nothing, and may carry data as JSON."""
 
 import html
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from transformer.vocabulary.vocabulary import visible
@@ -28,7 +28,8 @@ PAGE = """<!doctype html>
 @media (prefers-color-scheme: dark) {{ :root {{ --ink: #e6eaef; --paper: #11151a;
   --pale: #a3adb8; --line: #3a424b; --one: #56b4e9; --two: #a0a0a0; --level: #e69f00;
   --good: #5fd0a8; --bad: #ff9d94; --doubt: #e69f00; }} }}
-@media print {{ :root {{ color-scheme: light; }} details > * {{ display: block; }} }}
+@media print {{ :root {{ color-scheme: light; }} details > * {{ display: block; }}
+  tr {{ break-inside: avoid; }} }}
 body {{ font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper);
   max-width: 1180px; margin: 1.5rem auto; padding: 0 1rem; }}
 h1 {{ margin-bottom: 0; }} .about {{ color: var(--pale); margin-top: .2rem; }}
@@ -53,6 +54,7 @@ td {{ overflow-wrap: break-word; max-width: 32rem; }}
 blockquote {{ margin: .3rem 0 1rem; padding-left: .8rem; border-left: 3px solid var(--line);
   white-space: pre-wrap; }}
 .lines {{ border-bottom: 1px solid var(--line); height: 2.2rem; }}
+pre {{ white-space: pre-wrap; }}
 code {{ overflow-wrap: anywhere;
   border: 1px solid var(--line); border-radius: 4px; padding: 0 .25rem; }}
 </style>
@@ -61,24 +63,44 @@ code {{ overflow-wrap: anywhere;
 <h1>{title}</h1>
 <p class="about">{about}</p>
 {body}
-<script type="application/json" id="{data_id}">{data}</script>
-</body>
+{data}</body>
 </html>
 """
 
 
-def document(title: str, about: str, body: str, data: Mapping[str, Any]) -> bytes:
+def document(title: str, about: str, body: str, data: Mapping[str, Any] | None = None) -> bytes:
     """The file.
 
     Args:
         title, about: text; they are escaped here. body: HTML.
         data: what the page says, for programs.
     """
-    # "<" alone could end the element; JSON may write it by its code.
-    carried = json.dumps(data, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
-    return PAGE.format(
-        title=text(title), about=text(about), body=body, data_id=DATA_ID, data=carried
-    ).encode("utf-8", "replace")
+    carried = ""
+    if data is not None:
+        # "<" alone could end the element; JSON may write it by its code.
+        plain = json.dumps(data, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
+        carried = f'<script type="application/json" id="{DATA_ID}">{plain}</script>\n'
+    page = PAGE.format(title=text(title), about=text(about), body=body, data=carried)
+    return page.encode("utf-8", "replace")
+
+
+def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of texts, which are escaped here."""
+    head = "".join(f"<th>{text(title)}</th>" for title in titles)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{text(value)}</td>" for value in row) + "</tr>" for row in rows
+    )
+    return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'
+
+
+def named(values: Mapping[str, str]) -> str:
+    """A table of texts by their names; those that are empty are left out."""
+    rows = (
+        f"<tr><th scope='row'>{text(name)}</th><td>{text(value)}</td></tr>"
+        for name, value in values.items()
+        if value
+    )
+    return f"<table>{''.join(rows)}</table>"
 
 
 def text(said: str) -> str:

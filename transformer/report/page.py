@@ -1,10 +1,8 @@
 """A report on a run as one HTML file."""
 
-from collections.abc import Sequence
-
 from transformer.analysis.heads import KINDS
 from transformer.report.contents import Report, settings_in_words
-from transformer.report.document import document, text
+from transformer.report.document import document, table, text
 from transformer.report.drawing import Line, attention_map, chart, tokens
 
 MOST_ANSWERS = 50
@@ -40,18 +38,10 @@ def page_of(report: Report) -> bytes:
         seed=report.config.training.seed,
         parameters=report.config.model.num_parameters,
         checksum=report.checksum or "none is saved",
-        settings=_table(("part", "setting", "value"), settings_in_words(report.config)),
+        settings=table(("part", "setting", "value"), settings_in_words(report.config)),
     )
     shown = " · ".join(part for part in about if part)
     return document(report.title, shown, body, report.to_dict())
-
-
-def _table(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    head = "".join(f"<th>{text(title)}</th>" for title in titles)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{text(value)}</td>" for value in row) + "</tr>" for row in rows
-    )
-    return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'
 
 
 def _scores(scores: dict[str, dict[str, float | None]]) -> str:
@@ -65,7 +55,7 @@ def _scores(scores: dict[str, dict[str, float | None]]) -> str:
                 "not measured" if exact is None else f"{100 * exact:.1f} %",
             )
         )
-    return _table(("model", "loss, nats per token", "exact match"), rows)
+    return table(("model", "loss, nats per token", "exact match"), rows)
 
 
 def _charts(report: Report) -> str:
@@ -132,6 +122,6 @@ def _answers(report: Report) -> str:
     errors = ""
     if report.errors:
         told = [(kind, f"{count:,}") for kind, count in report.errors.items()]
-        errors = f"<h3>Kinds of errors</h3>{_table(('kind', 'outputs'), told)}"
+        errors = f"<h3>Kinds of errors</h3>{table(('kind', 'outputs'), told)}"
     titles = ("source", "the model writes", "right answer", "")
-    return f"<h2>Answers at the end</h2>{_table(titles, rows)}{errors}"
+    return f"<h2>Answers at the end</h2>{table(titles, rows)}{errors}"

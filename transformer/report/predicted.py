@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from transformer.experiments.experiment import Experiment
-from transformer.report.document import FORMAT, VERSION, document, text
+from transformer.report.document import FORMAT, VERSION, document, named, text
 from transformer.report.drawing import Line, chart
 from transformer.runs.directory import Run
 from transformer.runs.lab import OUTCOMES, Result, outcome
@@ -94,15 +94,10 @@ def _page(
 ) -> bytes:
     now = time.gmtime()
     made, when = time.strftime("%Y-%m-%dT%H:%M:%SZ", now), time.strftime("%Y-%m-%d %H:%M UTC", now)
-    rows = (
-        f"<tr><th>{text(name)}</th><td>{text(said)}</td></tr>"
-        for name, said in parts.items()
-        if said
-    )
     return document(
         title,
         " · ".join(part for part in (author, when) if part),
-        f'<p class="verdict">{text(came_out)}.</p><table>{"".join(rows)}</table>{figure}',
+        f'<p class="verdict">{text(came_out)}.</p>{named(parts)}{figure}',
         {
             "format": FORMAT,
             "version": VERSION,

@@ -11,7 +11,7 @@ from pages.components.shared.download import download
 from pages.components.shell import jobs
 from pages.components.shell.models import Listed
 from pages.components.shell.text import plain
-from transformer.checkpoint import report as evidence
+from transformer.report import evidence
 
 if TYPE_CHECKING:
     from transformer.checkpoint.verification import Check

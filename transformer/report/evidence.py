@@ -5,7 +5,6 @@ it takes to check it again elsewhere. Loads no torch.
 """
 
 import hashlib
-import html
 import json
 import math
 import platform
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from transformer.checkpoint.header import read_header
 from transformer.errors import CheckpointError, reading
 from transformer.files import write_atomic
+from transformer.report.document import document, named, table, text
 
 if TYPE_CHECKING:
     from transformer.checkpoint.verification import Check
@@ -126,83 +126,44 @@ def save(found: Mapping[str, Any], path: Path) -> None:
     write_atomic(path, as_json(found) if path.suffix == ".json" else as_html(found))
 
 
-PAGE = """<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<title>{title}</title>
-<style>
-:root {{ color-scheme: light dark; }}
-body {{ font: 1rem/1.5 system-ui, sans-serif; margin: 2rem auto; padding: 0 1rem;
-  max-width: 60rem; }}
-table {{ border-collapse: collapse; width: 100%; margin: 0.5rem 0 1.5rem; }}
-th, td {{ text-align: left; vertical-align: top; padding: 0.3rem 0.8rem 0.3rem 0;
-  border-bottom: 1px solid #8888; overflow-wrap: anywhere; white-space: pre-wrap; }}
-code {{ font-family: ui-monospace, monospace; overflow-wrap: anywhere; }}
-h1 {{ font-size: 1.5rem; }} h2 {{ font-size: 1.15rem; }}
-@media print {{ :root {{ color-scheme: light; }} body {{ margin: 0; }}
-  tr {{ break-inside: avoid; }} }}
-</style>
-</head>
-<body>
-<h1>{title}</h1>
-{body}
-</body>
-</html>
-"""
-
-
 def as_html(found: Mapping[str, Any]) -> bytes:
     """A page that prints well and asks nothing of any server."""
     file, model = found["file"], found["model"]
-    parts = [
-        _table(
-            {
-                "File": file["name"],
-                "Size": f"{file['bytes']:,} bytes",
-                "SHA-256 of the file": file["sha256"],
-                "SHA-256 of weights and description": file["sha256_of_weights_and_description"],
-                "Model": f"{model['task']}, {model['parameters']:,} parameters",
-                **({"Origin": model["origin"]} if model["origin"] else {}),
-                "Checked at": found["date"],
-            }
-        )
-    ]
+    about = {
+        "File": file["name"],
+        "Size": f"{file['bytes']:,} bytes",
+        "SHA-256 of the file": file["sha256"],
+        "SHA-256 of weights and description": file["sha256_of_weights_and_description"],
+        "Model": f"{model['task']}, {model['parameters']:,} parameters",
+        "Origin": model["origin"],
+    }
+    parts = [named(about)]
     for check in found["checks"]:
-        parts.append(
-            f"<h2>{'✓' if check['ok'] else '✗'} {_text(check['title'])} "
-            f"({'holds' if check['ok'] else 'FAILS'})</h2><p>{_text(check['detail'])}.</p>"
-        )
-        parts.append(_evidence(check["evidence"]))
-    parts.append("<h2>Versions here</h2>" + _table(found["versions"]))
-    parts.append(f"<p>To check it again: <code>{_text(found['again'])}</code></p>")
-    page = PAGE.format(title=_text(found["verdict"]), body="\n".join(parts))
-    return page.encode("utf-8", "backslashreplace")
+        mark, word = ("✓", "holds") if check["ok"] else ("✗", "FAILS")
+        parts.append(f"<h2>{mark} {text(check['title'])} ({word})</h2>")
+        parts.append(f"<p>{text(check['detail'])}.</p>{_evidence(check['evidence'])}")
+    parts.append(f"<h2>Versions here</h2>{named(found['versions'])}")
+    parts.append(f"<p>To check it again: <code>{text(found['again'])}</code></p>")
+    return document(found["verdict"], f"Checked at {found['date']}", "\n".join(parts))
 
 
 def _evidence(evidence: Mapping[str, Any]) -> str:
     if examples := evidence.get("examples"):
-        columns = {
-            "Input": "source",
-            "Target": "target",
-            "Output when saved": "then",
-            "Output now": "now",
-        }
-        if not any(one["target"] for one in examples):  # of a model from elsewhere, none is known
-            del columns["Target"]
-        rows = "".join(
-            "<tr>"
-            + "".join(f"<td>{_text(one[key])}</td>" for key in columns.values())
-            + f"<td>{'✓' if one['then'] == one['now'] else '✗ differs'}</td></tr>"
+        titles = ["Input", "Target", "Output when saved", "Output now", "Same"]
+        rows = [
+            [
+                *(one[key] for key in ("source", "target", "then", "now")),
+                "✓" if one["then"] == one["now"] else "✗ differs",
+            ]
             for one in examples
-        )
-        head = "".join(f"<th>{name}</th>" for name in (*columns, "Same"))
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+        ]
+        if not any(one["target"] for one in examples):  # of a model from elsewhere, none is known
+            for line in (titles, *rows):
+                del line[1]
+        return table(titles, rows)
     if "largest_difference" not in evidence:
         return ""
-    return _table(
+    return named(
         {
             "Logits compared": f"{evidence['logits']:,}",
             "Largest difference": str(evidence["largest_difference"]),
@@ -215,19 +176,3 @@ def _evidence(evidence: Mapping[str, Any]) -> str:
 
 def _listed(values: Mapping[str, str]) -> str:
     return ", ".join(f"{key} {value}" for key, value in values.items())
-
-
-def _table(values: Mapping[str, str]) -> str:
-    rows = "".join(
-        f"<tr><th scope='row'>{_text(key)}</th><td>{_text(value)}</td></tr>"
-        for key, value in values.items()
-    )
-    return f"<table>{rows}</table>"
-
-
-def _text(text: str) -> str:
-    """As it is; what cannot be seen shows by its code."""
-    shown = (
-        mark if mark.isprintable() or mark in " \n" else f"U+{ord(mark):04X}" for mark in str(text)
-    )
-    return html.escape("".join(shown))
