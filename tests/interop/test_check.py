@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from tests.support.torch_imports import build
 from tests.support.tutorials import Shape
@@ -36,9 +37,10 @@ def pairs_of(module: Any) -> dict[str, torch.Tensor]:
     return {"source": source.double(), "target": target.double(), "logits": logits.double()}
 
 
-def saved(plain: Any, folder: Path, name: str = "pairs.pt") -> Path:
-    torch.save(plain, folder / name)
-    return folder / name
+def saved(plain: dict[str, torch.Tensor], folder: Path) -> Path:
+    """As .safetensors: a pickle takes a process of its own, and two tests read one."""
+    save_file({name: one.contiguous() for name, one in plain.items()}, folder / "pairs.safetensors")
+    return folder / "pairs.safetensors"
 
 
 def sides_of(module: Any) -> Sides:
