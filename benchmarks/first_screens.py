@@ -20,9 +20,9 @@ from pathlib import Path
 import psutil
 from playwright.sync_api import Error, Locator, Page, sync_playwright
 
+from tests.support.places import ROOT
 from tests.support.server import (
     CHROMIUM_FLAGS,
-    ROOT,
     find_browser,
     settle,
     start_server,

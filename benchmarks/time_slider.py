@@ -15,10 +15,10 @@ from pathlib import Path
 import torch
 from playwright.sync_api import Page, expect, sync_playwright
 
+from tests.support.places import ROOT
 from tests.support.recorded_run import record_run
 from tests.support.server import (
     CHROMIUM_FLAGS,
-    ROOT,
     Server,
     find_browser,
     settle,

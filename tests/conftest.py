@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from tests.support.nursery import Nursery, open_nursery
+from tests.support.places import bundled_file
 from transformer.checkpoint import Checkpoint
 
 if TYPE_CHECKING:
@@ -111,6 +112,18 @@ def saved() -> Checkpoint:
     from tests.support.checkpoint_files import make
 
     return make()
+
+
+@pytest.fixture(scope="module")
+def reverse() -> Checkpoint:
+    """The bundled model that reverses letters: one layer a stack, two heads."""
+    return Checkpoint.load(bundled_file("reverse"))
+
+
+@pytest.fixture(scope="module")
+def sort() -> Checkpoint:
+    """The bundled model that sorts letters: two layers a stack, four heads."""
+    return Checkpoint.load(bundled_file("sort"))
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,13 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from tests.support.checkpoint_files import summary_of
+from tests.support.places import ROOT
 from transformer.analysis.ablation import (
     KnockOut,
     Replacements,
@@ -41,18 +41,7 @@ from transformer.model import Transformer
 from transformer.tasks import Pair, build_task
 from transformer.training.loop import evaluate_loss, evaluate_outputs
 
-ROOT = Path(__file__).resolve().parents[2]
 SECONDS = float(os.environ.get("WORKBENCH_SECONDS", "1"))
-
-
-@pytest.fixture(scope="module")
-def reverse() -> Checkpoint:
-    return Checkpoint.load(ROOT / "checkpoints" / "reverse.safetensors")
-
-
-@pytest.fixture(scope="module")
-def sort() -> Checkpoint:
-    return Checkpoint.load(ROOT / "checkpoints" / "sort.safetensors")
 
 
 def answered(checkpoint: Checkpoint, text: str) -> tuple[torch.Tensor, torch.Tensor, list[int]]:

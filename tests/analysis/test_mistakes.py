@@ -1,7 +1,6 @@
 """What a model gets wrong, and where, against its own word token by token; harder examples."""
 
 import math
-from pathlib import Path
 
 import pytest
 import torch
@@ -11,13 +10,6 @@ from transformer.checkpoint import Checkpoint
 from transformer.config import DataConfig
 from transformer.decoding.strategies import greedy
 from transformer.tasks import TASKS, Pair, build_task
-
-ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture(scope="module")
-def reverse() -> Checkpoint:
-    return Checkpoint.load(ROOT / "checkpoints" / "reverse.safetensors")
 
 
 def found_in(checkpoint: Checkpoint, pairs: list[Pair], longest: int = 100) -> Mistakes:

@@ -1,8 +1,5 @@
 """Heads removed one by one, and weights put at other places."""
 
-from pathlib import Path
-
-import pytest
 import torch
 
 from transformer.analysis.ablation import replaced, zeros
@@ -12,13 +9,7 @@ from transformer.analysis.pruning import Pruning, prune
 from transformer.checkpoint import Checkpoint
 from transformer.tasks import Pair
 
-ROOT = Path(__file__).parents[2]
 WORDS = ("workbench", "attention", "lamp", "q", "transform", "zebra", "onion", "decode")
-
-
-@pytest.fixture(scope="module")
-def reverse() -> Checkpoint:
-    return Checkpoint.load(ROOT / "checkpoints" / "reverse.safetensors")
 
 
 def test_the_head_missed_least_goes_first_and_the_scores_are_those_without_it(

@@ -1,7 +1,6 @@
 """What if: forced and masked attention, and when they must change nothing."""
 
 from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
@@ -21,12 +20,6 @@ from transformer.decoding.strategies import decode, greedy
 from transformer.hooks import hook_points, record
 
 TOLERANCE = 1e-5
-
-
-@pytest.fixture(scope="module")
-def sort() -> Checkpoint:
-    """Two layers, four heads."""
-    return Checkpoint.load(Path(__file__).parents[2] / "checkpoints" / "sort.safetensors")
 
 
 def ids(checkpoint: Checkpoint, text: str) -> Tensor:

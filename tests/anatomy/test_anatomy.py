@@ -1,7 +1,6 @@
 """Every box of a forward pass: its numbers are the hook points', its lines those of the file."""
 
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 
 from tests.support.checkpoint_files import make
+from tests.support.places import ROOT, bundled_file
 from transformer.anatomy.boxes import Box, boxes
 from transformer.anatomy.code import MODEL, code_of, lines_of
 from transformer.anatomy.drawing import anatomy_svg
@@ -22,7 +22,6 @@ from transformer.decoding.strategies import Greedy, decode
 from transformer.faults import plant
 from transformer.hooks import Trace, hook_points, own_modules, record
 
-ROOT = Path(__file__).parents[2]
 SAMPLE = ("reverse", "pronunciation")
 BUNDLED = [
     pytest.param(path.stem, marks=[pytest.mark.long] * (path.stem not in SAMPLE))
@@ -63,7 +62,7 @@ POINTS = {
 
 
 def load(name: str) -> Checkpoint:
-    return Checkpoint.load(ROOT / "checkpoints" / f"{name}.safetensors")
+    return Checkpoint.load(bundled_file(name))
 
 
 def close(found: Tensor, wanted: Tensor) -> None:

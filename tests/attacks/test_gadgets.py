@@ -10,11 +10,11 @@ import torch
 
 from tests.attacks.gadgets import FORMS, GADGETS, as_legacy, as_zip
 from tests.support.checkpoint_files import assert_sentence
+from tests.support.places import ROOT
 from transformer.errors import CheckpointError
 from transformer.interop.files.state_dicts import read_state_dict
 from transformer.interop.formats import recognise
 
-ROOT = Path(__file__).resolve().parents[2]
 ALL = [(name, form) for name in GADGETS for form in FORMS]
 SAMPLE = [
     ("os.system", "zip"),

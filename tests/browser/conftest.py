@@ -10,8 +10,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize
 from playwright.sync_api import Error as PlaywrightError
 
 from tests.support.explorer import Explorer, Truth, attention_of
+from tests.support.places import bundled_file
 from tests.support.server import (
-    ROOT,
     Server,
     free_port,
     start_server,
@@ -53,7 +53,7 @@ def class_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def truth() -> Truth:
     """The weights of the view that most tests open, from the library alone."""
-    checkpoint = Checkpoint.load(ROOT / "checkpoints" / "sort.safetensors")
+    checkpoint = Checkpoint.load(bundled_file("sort"))
     return attention_of(checkpoint, "workbench", "bcehknorw")
 
 

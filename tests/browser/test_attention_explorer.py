@@ -12,11 +12,11 @@ import torch
 from playwright.sync_api import expect
 
 from tests.support.explorer import Explorer, Truth
+from tests.support.places import ROOT
 from tests.support.server import settle
 from tests.widgets.test_attention_explorer import ROWS as ALONE
 from transformer.figures.attention import attention_grid, attention_map, head_view
 
-ROOT = Path(__file__).resolve().parents[2]
 COMPARISON = ROOT / "docs" / "comparison.md"
 OKABE_ITO, OKABE_ITO_DARK = "rgb(0, 114, 178)", "rgb(86, 180, 233)"
 """The first head's colour on a light page and on a dark one."""

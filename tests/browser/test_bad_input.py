@@ -2,12 +2,12 @@
 
 import json
 import re
-from pathlib import Path
 
 import torch
 from playwright.sync_api import expect
 
 from tests.browser.conftest import NewPage
+from tests.support.places import bundled_file
 from tests.support.random_models import small_config
 from tests.support.server import Server, settle, upload
 from transformer.checkpoint import Checkpoint
@@ -46,7 +46,7 @@ def test_any_text_gets_its_answer_or_one_sentence(server: Server, new_page: NewP
 
 
 def test_a_bad_upload_is_refused_in_one_sentence(server: Server, new_page: NewPage) -> None:
-    good = (Path(__file__).parents[2] / "checkpoints" / "reverse.safetensors").read_bytes()
+    good = (bundled_file("reverse")).read_bytes()
     length = int.from_bytes(good[:8], "little")
     header = json.loads(good[8 : 8 + length])
     description = json.loads(header["__metadata__"]["workbench"])

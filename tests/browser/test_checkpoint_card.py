@@ -16,8 +16,9 @@ from tests.support.access import (
     turn,
 )
 from tests.support.explorer import press
+from tests.support.places import bundled_file
 from tests.support.random_models import small_config
-from tests.support.server import ROOT, Server, settle
+from tests.support.server import Server, settle
 from transformer.checkpoint import Checkpoint
 from transformer.config import DataConfig
 from transformer.model import Transformer
@@ -40,7 +41,7 @@ def curved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The bundled reverse model with a curve in its file, and so another than the bundled one."""
     from dataclasses import replace
 
-    whole = Checkpoint.load(ROOT / "checkpoints" / "reverse.safetensors")
+    whole = Checkpoint.load(bundled_file("reverse"))
     assert whole.summary is not None
     curve: list[list[float]] = [[0, 5.2, 0.0], [500, 1.0, 0.4], [1500, 0.002, 0.997]]
     header = replace(whole.header, summary=replace(whole.summary, curve=curve), sha256="")

@@ -19,7 +19,8 @@ from tests.support.access import (
     assert_not_cut_off,
     resize,
 )
-from tests.support.server import ROOT, Server, settle
+from tests.support.places import bundled_file
+from tests.support.server import Server, settle
 from transformer.analysis.mistakes import Mistakes, find_mistakes
 from transformer.checkpoint import Checkpoint
 from transformer.checkpoint.header import Summary
@@ -30,11 +31,6 @@ from transformer.tasks import SEVEN_PAIRS, build_task, read_pairs
 from transformer.tasks.presets import prepare
 
 MANY = 10_000
-
-
-@pytest.fixture(scope="module")
-def reverse() -> Checkpoint:
-    return Checkpoint.load(ROOT / "checkpoints" / "reverse.safetensors")
 
 
 def open_panel(page: Page, server: Server, query: str) -> None:
@@ -91,9 +87,7 @@ def library_mistakes(checkpoint: Checkpoint, count: int) -> Mistakes:
 def test_errors_are_listed_by_confidence_and_open_where_they_began(
     server: Server, new_page: NewPage
 ) -> None:
-    ranked = library_mistakes(
-        Checkpoint.load(ROOT / "checkpoints" / "sort.safetensors"), 1000
-    ).ranked
+    ranked = library_mistakes(Checkpoint.load(bundled_file("sort")), 1000).ranked
     assert 2 <= len(ranked) <= 50
     page = new_page()
     open_panel(page, server, "checkpoint=sort&part=errors&examples=1000")

@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 from pages.components.shell.text import probability
 from tests.browser.conftest import NewPage
 from tests.support.access import FRAME, PHONE, assert_fit_for_all
-from tests.support.server import ROOT, Server, settle
+from tests.support.server import Server, settle
 from transformer.analysis.attribution import occlusion, saliency
 from transformer.analysis.lens import lens
 from transformer.analysis.what_if import Forced, masked, what_if
@@ -30,16 +30,6 @@ PANELS = {
     "what_if": "checkpoint=sort&input=workbench&step=4&change=force&input_token=4",
     "lengths": "checkpoint=reverse&input=workbench",
 }
-
-
-@pytest.fixture(scope="module")
-def reverse() -> Checkpoint:
-    return Checkpoint.load(ROOT / "checkpoints" / "reverse.safetensors")
-
-
-@pytest.fixture(scope="module")
-def sort() -> Checkpoint:
-    return Checkpoint.load(ROOT / "checkpoints" / "sort.safetensors")
 
 
 def open_panel(page: Page, server: Server, panel: str, query: str) -> None:

@@ -9,6 +9,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import NewPage
 from tests.support.access import FRAME, assert_accessible_in_both_themes
+from tests.support.places import bundled_file
 from tests.support.server import Server, settle
 from transformer.checkpoint import Checkpoint
 from transformer.config import SamplingConfig
@@ -73,7 +74,7 @@ def test_steps_temperature_and_cuts_by_keyboard(server: Server, new_page: NewPag
 
 
 def test_shown_numbers_are_the_models(server: Server, new_page: NewPage) -> None:
-    checkpoint = Checkpoint.load("checkpoints/sort.safetensors")
+    checkpoint = Checkpoint.load(bundled_file("sort"))
     with torch.inference_mode():
         source = checkpoint.encode("hello")
         read = torch.tensor([[checkpoint.config.decoder_start_id]])

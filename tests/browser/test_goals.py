@@ -9,7 +9,8 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import NewPage
 from tests.support.access import PHONE, assert_fit_for_all
-from tests.support.server import ROOT, Server, settle
+from tests.support.places import ROOT
+from tests.support.server import Server, settle
 from transformer.runs.directory import Run
 from transformer.runs.goals import add_evidence
 from transformer.tasks.presets import prepare

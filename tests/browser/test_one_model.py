@@ -5,7 +5,8 @@ import re
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import NewPage
-from tests.support.server import ROOT, Server, press_train, settle, upload
+from tests.support.places import bundled_file
+from tests.support.server import Server, press_train, settle, upload
 
 PAGES = ("Attention", "Decode", "Checkpoints")
 
@@ -114,7 +115,7 @@ def test_a_file_brought_is_what_all_pages_show(server: Server, new_page: NewPage
     page = new_page()
     page.goto(f"{server.url}/checkpoints")
     settle(page)
-    content = (ROOT / "checkpoints" / "sort.safetensors").read_bytes()
+    content = (bundled_file("sort")).read_bytes()
     upload(page, "mine.safetensors", content)
     expect(page.get_by_text("is here and chosen")).to_be_visible()
     settle(page)

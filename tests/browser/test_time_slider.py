@@ -7,9 +7,9 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import NewPage
 from tests.support.access import PHONE, assert_accessible_in_both_themes, assert_not_cut_off, resize
+from tests.support.places import ROOT
 from tests.support.recorded_run import record_run
 from tests.support.server import (
-    ROOT,
     Server,
     settle,
     start_server,

@@ -13,9 +13,9 @@ from playwright.sync_api import Page, expect
 from tests.attacks.bombs import bytearray_of_3_gib
 from tests.attacks.gadgets import FORMS, GADGETS
 from tests.browser.conftest import NewPage
+from tests.support.places import bundled_file
 from tests.support.server import Server, settle, start_server, stop_server, upload
 
-BUNDLED = Path(__file__).parents[2] / "checkpoints"
 NAME = "model\u202egpj.pt"
 """A name that would show as "modeltp.jpg"."""
 
@@ -33,7 +33,7 @@ def assert_usable(page: Page) -> None:
         re.compile("^Sort letters")
     )
     expect(page.get_by_role("radiogroup", name="More about this checkpoint")).to_be_visible()
-    upload(page, "mine.safetensors", (BUNDLED / "reverse.safetensors").read_bytes())
+    upload(page, "mine.safetensors", (bundled_file("reverse")).read_bytes())
     expect(page.get_by_role("combobox", name="Checkpoint")).to_have_value(
         re.compile("^mine\\.safetensors · .*uploaded")
     )
@@ -59,7 +59,7 @@ def climbing_zip() -> bytes:
 
 def test_our_own_file_comes_in_and_answers(server: Server, new_page: NewPage) -> None:
     page = open_page(new_page, server)
-    upload(page, "mine.bin", (BUNDLED / "reverse.safetensors").read_bytes())  # any name will do
+    upload(page, "mine.bin", (bundled_file("reverse")).read_bytes())  # any name will do
     expect(page.get_by_role("combobox", name="Checkpoint")).to_have_value(
         re.compile("^mine\\.bin · .*uploaded")
     )
@@ -88,7 +88,7 @@ def test_a_file_that_would_run_a_program_does_not(
 
 
 def test_other_files_are_named_and_refused(server: Server, new_page: NewPage) -> None:
-    good = (BUNDLED / "reverse.safetensors").read_bytes()
+    good = (bundled_file("reverse")).read_bytes()
     flipped = bytearray(good)
     flipped[-2] ^= 1
     files = {

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from tests.support.checkpoint_files import SUMMARY, make
+from tests.support.places import bundled_file
 from transformer.__main__ import main
 from transformer.checkpoint import Checkpoint
 from transformer.checkpoint.comparison import compare, weights_distance
@@ -24,7 +25,6 @@ from transformer.vocabulary import SpecialIds, Vocabulary
 from transformer.vocabulary.entries import entries, search
 from transformer.vocabulary.vocabulary import SPACE_MARK
 
-BUNDLED = Path(__file__).resolve().parents[2] / "checkpoints"
 CURVE: list[list[float]] = [[0, 3.5, 0.0], [10, 1.25, 0.5], [20, 0.5, 1.0]]
 
 
@@ -47,9 +47,9 @@ def test_a_file_without_one_is_as_it_was() -> None:
     """Files that were saved before there were curves keep their checksum."""
     content = with_curve([])
     assert b"curve" not in content
-    header = read_header(BUNDLED / "sort.safetensors")[0]
+    header = read_header(bundled_file("sort"))[0]
     assert '"curve"' not in header.to_json()
-    Checkpoint.load(BUNDLED / "sort.safetensors")
+    Checkpoint.load(bundled_file("sort"))
 
 
 @pytest.mark.parametrize(

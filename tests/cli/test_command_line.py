@@ -18,13 +18,13 @@ import pytest
 import torch
 
 from tests.attacks.strings import MARKS
+from tests.support.places import ROOT, bundled_file
 from transformer.__main__ import main
 from transformer.checkpoint import Checkpoint
 from transformer.runs.directory import create_run
 from transformer.tasks import SEVEN_PAIRS, read_pairs
 from transformer.tasks.presets import prepare
 
-ROOT = Path(__file__).parents[2]
 RESULT = {"run", "state", "steps", "seconds", "loss", "exact_match", "untrained", "checkpoint"}
 
 
@@ -244,7 +244,7 @@ def test_what_pytorch_saved_is_to_be_imported_first(
 
 
 def test_a_sum_written_as_none_that_was_trained_on_is_named(here: Callable[..., Any]) -> None:
-    model = str(ROOT / "checkpoints" / "addition-plain.safetensors")
+    model = str(bundled_file("addition-plain"))
     done = here("decode", model, "-", stdin=b"007+05\n7+5\n")
     assert done.returncode == 0
     assert done.stdout.splitlines()[1] == "12"
@@ -317,7 +317,7 @@ def test_the_library_does_not_import_the_app(tmp_path: Path) -> None:
 def test_a_card_is_taken_where_there_is_one_and_missed_in_a_sentence(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    few = ["evaluate", str(ROOT / "checkpoints/reverse.safetensors"), "--examples", "5"]
+    few = ["evaluate", str(bundled_file("reverse")), "--examples", "5"]
     assert main([*few, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["device"] == "cpu"
     assert main(few) == 0
@@ -355,7 +355,7 @@ def test_a_name_cannot_rewrite_the_terminal(
     assert done.stderr.replace("\n", "").isprintable()
 
 
-CHECKPOINT = str(ROOT / "checkpoints" / "reverse.safetensors")
+CHECKPOINT = str(bundled_file("reverse"))
 
 
 @pytest.mark.parametrize(

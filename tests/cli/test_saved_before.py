@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_command_line import ROOT, command
+from tests.cli.test_command_line import command
+from tests.support.places import ROOT
 from transformer.__main__ import main
 
 SAVED = ROOT / "tests" / "data" / "before"

@@ -2,14 +2,12 @@
 
 import os
 from dataclasses import fields
-from pathlib import Path
 
 import pytest
 
+from tests.support.places import ROOT
 from transformer.config.limits import PREFIX, Limits
 from transformer.errors import ConfigError
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_the_defaults_suit_one_person() -> None:

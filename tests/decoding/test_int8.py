@@ -1,7 +1,6 @@
 """Models in 8 bits: as good as in 32, and no harm to those they were made of."""
 
 import json
-from pathlib import Path
 from typing import cast
 
 import pytest
@@ -9,6 +8,7 @@ import torch
 from torch import nn
 
 from tests.support.checkpoint_files import make, wild_model
+from tests.support.places import BUNDLED, bundled_file
 from transformer.__main__ import main
 from transformer.checkpoint import Checkpoint
 from transformer.checkpoint.placement import in_8_bits
@@ -21,7 +21,6 @@ from transformer.hooks import ablate, own_modules, record
 from transformer.model import DecoderLayer
 from transformer.tasks.shipped import ShippedTask
 
-BUNDLED = Path(__file__).parents[2] / "checkpoints"
 SAMPLE = ("reverse", "dates")
 
 
@@ -41,7 +40,7 @@ def exact_match(checkpoint: Checkpoint, examples: int | None) -> float:
     ],
 )
 def test_a_trained_model_loses_no_more_than_a_fifth_of_a_point(name: str) -> None:
-    checkpoint = Checkpoint.load(BUNDLED / f"{name}.safetensors")
+    checkpoint = Checkpoint.load(bundled_file(name))
     examples = 500 if name in SAMPLE else None
     eight = exact_match(in_8_bits(checkpoint), examples)
     assert eight >= exact_match(checkpoint, examples) - 0.002
@@ -73,7 +72,7 @@ def test_it_can_be_looked_into_and_intervened_in() -> None:
 
 
 def test_one_at_a_time_and_together_it_writes_what_the_model_writes() -> None:
-    checkpoint = Checkpoint.load(BUNDLED / "sort.safetensors")
+    checkpoint = Checkpoint.load(bundled_file("sort"))
     texts = ["workbench", "zebra", "a"]
     twin = in_8_bits(checkpoint)
     for group in (texts, *([text] for text in texts)):
@@ -99,7 +98,7 @@ def test_where_it_cannot_be_computed_a_sentence_says_so() -> None:
 
 
 def test_the_commands_take_it(capsys: pytest.CaptureFixture[str]) -> None:
-    path = str(BUNDLED / "reverse.safetensors")
+    path = str(bundled_file("reverse"))
     found = {}
     for options in ([], ["--int8"]):
         assert main(["decode", path, "hello", "--json", *options]) == 0

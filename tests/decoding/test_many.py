@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from tests.support.places import bundled_file
 from tests.support.wild_models import (
     MAX_LENGTH,
     TOLERANCE,
@@ -33,7 +33,7 @@ from transformer.model import Transformer
 
 BEAMS = (1, 3)
 LETTERS = "etaoinshrdlucmfwypvbgkqjxz" * 2
-BUNDLED = Path(__file__).parents[2] / "checkpoints" / "reverse.safetensors"
+BUNDLED = bundled_file("reverse")
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -13,11 +13,11 @@ from torch import nn
 
 from tests.support.captures import Change, changed
 from tests.support.own_models import own
+from tests.support.places import ROOT
 from transformer.doctor.capture import CaptureError, capture
 from transformer.doctor.examine import examine
 from transformer.errors import CheckpointError
 
-ROOT = Path(__file__).resolve().parents[2]
 THEIRS = """
 import sys
 sys.path.insert(0, {root!r})

@@ -1,10 +1,10 @@
 """The doctor names every fault of the list, planted in our own model, and raises no other."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.places import ROOT
 from tests.support.random_models import random_model
 from tests.support.witnesses import SEES, table, witnesses
 from transformer.config import TransformerConfig
@@ -13,7 +13,6 @@ from transformer.faults import FAULTS, IN_MODEL, plant
 from transformer.figures.architecture import architecture_svg
 from transformer.model import Transformer
 
-ROOT = Path(__file__).resolve().parents[2]
 ORDER = {name: bool(number // 2 % 2) for number, name in enumerate(IN_MODEL)}
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from tests.support.checkpoint_files import WORDS, assert_same, make, wild_model
+from tests.support.places import bundled_file
 from transformer.__main__ import main
 from transformer.checkpoint import Checkpoint
 from transformer.checkpoint.verification import verify
@@ -31,13 +32,6 @@ from transformer.tasks.letters import Reverse
 from transformer.tasks.presets import prepare
 from transformer.trainer.trainer import Trainer
 from transformer.training.loop import evaluate_loss, evaluate_outputs
-
-BUNDLED = Path(__file__).resolve().parents[2] / "checkpoints"
-
-
-@pytest.fixture(scope="module")
-def reverse() -> Checkpoint:
-    return Checkpoint.load(BUNDLED / "reverse.safetensors")
 
 
 @pytest.fixture(scope="module")
@@ -208,7 +202,7 @@ def evaluate(checkpoint: Checkpoint, data: Path | None = None) -> Evaluation:
 
 @pytest.mark.parametrize("name", ["reverse", "sort"])
 def test_a_bundled_models_numbers_come_out_again(name: str) -> None:
-    checkpoint = Checkpoint.load(BUNDLED / f"{name}.safetensors")
+    checkpoint = Checkpoint.load(bundled_file(name))
     summary, found = checkpoint.summary, evaluate(checkpoint)
     assert summary is not None
     assert found.examples == summary.examples == 1000
@@ -314,7 +308,7 @@ def test_the_commands_score_and_average(
         (["evaluate", "x.safetensors", "--beam", "0"], "--beam 0"),
         (["evaluate", "x.safetensors", "--examples", "0"], "--examples 0"),
         (["evaluate", "x.safetensors"], "could not be read"),
-        (["average", str(BUNDLED / "reverse.safetensors"), "out.safetensors"], "2 to 20"),
+        (["average", str(bundled_file("reverse")), "out.safetensors"], "2 to 20"),
     ],
 )
 def test_wrong_use_is_said_in_a_sentence(

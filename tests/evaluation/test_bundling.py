@@ -7,14 +7,13 @@ import pytest
 import torch
 
 from tests.support.checkpoint_files import make
+from tests.support.places import bundled_file
 from transformer.__main__ import main
 from transformer.checkpoint import Checkpoint
 from transformer.checkpoint.verification import verify
 from transformer.errors import CheckpointError, TaskError
 from transformer.evaluation.bundling import bundle
 from transformer.tasks import build_task
-
-BUNDLED = Path(__file__).parents[2] / "checkpoints"
 
 
 @pytest.fixture
@@ -43,7 +42,7 @@ def test_without_notes_the_old_ones_stay(file: Path, tmp_path: Path) -> None:
 
 def test_rounded_weights_are_scored_again(tmp_path: Path) -> None:
     """With a scale at which 16 bits hurt, the file must not keep the score of 32 bits."""
-    checkpoint = Checkpoint.load(BUNDLED / "reverse.safetensors")
+    checkpoint = Checkpoint.load(bundled_file("reverse"))
     assert checkpoint.summary is not None
     with torch.no_grad():  # too small for 16 bits: what attention adds is lost
         for name, tensor in checkpoint.tensors.items():
@@ -72,7 +71,7 @@ def test_rounded_weights_are_scored_again(tmp_path: Path) -> None:
 
 
 def test_chosen_examples_come_first(tmp_path: Path) -> None:
-    source, out = BUNDLED / "sort.safetensors", tmp_path / "out.safetensors"
+    source, out = bundled_file("sort"), tmp_path / "out.safetensors"
     header = Checkpoint.load(source).header
     wanted = [pair.source for pair in build_task(header.data).held_out(100)[-2:]]
     assert not set(wanted) & {example.source for example in header.examples}
@@ -104,7 +103,7 @@ def test_a_model_of_other_tokens_than_its_task_is_not_scored(file: Path, tmp_pat
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file, out = BUNDLED / "sort.safetensors", tmp_path / "out.safetensors"
+    file, out = bundled_file("sort"), tmp_path / "out.safetensors"
     flags = ["--licence", "MIT", "--notes", "n", "--precision", "float16"]
     assert main(["bundle", str(file), str(out), *flags]) == 0
     printed = capsys.readouterr()

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.support.checkpoint_files import summary_of
+from tests.support.places import ROOT, bundled_file
 from transformer.checkpoint import Checkpoint
 from transformer.checkpoint.verification import verify
 from transformer.tasks import build_task
 from transformer.training.loop import evaluate_outputs
 
-ROOT = Path(__file__).resolve().parents[2]
 # Published benchmarks are bundled too, some because they fail.
 SOLVED = ("reverse", "sort", "dates", "numbers", "addition-plain", "addition-reversed")
 
@@ -52,7 +52,7 @@ def test_the_default_model_learns_the_task_from_nothing(
 )
 def test_a_bundled_model_solves_its_task_as_well_as_its_file_says(name: str) -> None:
     """Goal 3 on the whole evaluation. test_bundled.py verifies every file, and scores a sample."""
-    path = ROOT / "checkpoints" / f"{name}.safetensors"
+    path = bundled_file(name)
     assert all(check.ok for check in verify(path))
     checkpoint = Checkpoint.load(path)
     task = build_task(checkpoint.header.data)

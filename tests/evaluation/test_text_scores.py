@@ -2,7 +2,6 @@
 
 import csv
 import io
-from pathlib import Path
 
 import pytest
 import sacrebleu
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 
 from pages.components.decoding import many_inputs
 from pages.components.decoding.many_inputs_fields import Brought
+from tests.support.places import BUNDLED
 from transformer.checkpoint import Answer, Checkpoint
 from transformer.errors import TaskError
 from transformer.evaluation.text_scores import Scorer, edit_distance
@@ -18,7 +18,6 @@ from transformer.files import is_formula
 from transformer.tasks.own_pairs.inputs import MAX_BYTES, MAX_INPUTS, parse_inputs
 from transformer.tasks.own_pairs.layout import SEPARATORS, as_line
 
-BUNDLED = Path(__file__).parents[2] / "checkpoints"
 words = st.lists(st.sampled_from("abc"), max_size=7)
 
 

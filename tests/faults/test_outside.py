@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests.support.places import bundled_file
 from tests.support.small_training import made
 from tests.support.witnesses import OUTSIDE as WITNESS
 from transformer.checkpoint import Checkpoint
@@ -27,7 +28,7 @@ from transformer.training.batches import collate, encode
 from transformer.training.loop import practised_loss
 from transformer.training.optimizer import learning_rate, optimizer_of
 
-BUNDLED = Path(__file__).parents[2] / "checkpoints" / "reverse.safetensors"
+BUNDLED = bundled_file("reverse")
 NAMED: Mapping[str, tuple[str, str]] = {
     "targets-not-shifted": ("invariant", "the targets are not shifted right"),
     "targets-shifted-twice": ("invariant", "is not the target shifted right by one"),

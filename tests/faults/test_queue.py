@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.nursery import Nursery
-from tests.support.trainers import ROOT, ended, trainers, trains, wait_for
+from tests.support.places import ROOT
+from tests.support.trainers import ended, trainers, trains, wait_for
 from transformer.errors import RunError
 from transformer.runs import continuation, trash
 from transformer.runs import queue as run_queue

@@ -37,7 +37,6 @@ from transformer.training import batches, optimizer
 from transformer.training.batches import Batch, collate
 from transformer.training.loop import cross_entropy, evaluate_loss
 
-ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"d_model": 32, "d_ff": 64, "num_heads": 2, "max_length": 16}
 SHORT = {
     "batch_size": 32,

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from tests.support.checkpoint_files import make
+from tests.support.places import bundled_file
 from tests.support.random_models import SWITCHED, small_config
 from transformer.__main__ import main
 from transformer.checkpoint import Checkpoint
@@ -25,8 +26,6 @@ from transformer.interop.nn_transformer.convert import converted, survey
 from transformer.interop.nn_transformer.export import export_state_dict, loader
 from transformer.model import Transformer
 from transformer.vocabulary import Vocabulary
-
-ROOT = Path(__file__).resolve().parents[2]
 
 KINDS: dict[str, dict[str, Any]] = {
     "small": {},
@@ -148,7 +147,7 @@ def test_other_endings_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    checkpoint, out = str(ROOT / "checkpoints" / "reverse.safetensors"), str(tmp_path / "r.pt")
+    checkpoint, out = str(bundled_file("reverse")), str(tmp_path / "r.pt")
     assert main(["export", checkpoint, out, "--format", "state-dict", "--json"]) == 0
     files = json.loads(capsys.readouterr().out)["files"]
     assert [Path(name).name for name in files] == ["r.pt", "r_model.py", "r_vocabulary.json"]

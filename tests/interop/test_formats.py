@@ -8,6 +8,7 @@ import pytest
 import safetensors.torch
 import torch
 
+from tests.support.places import bundled_file
 from transformer.__main__ import main
 from transformer.checkpoint import Checkpoint
 from transformer.errors import CheckpointError, UserError
@@ -15,7 +16,7 @@ from transformer.interop import formats
 from transformer.interop.base import Format
 from transformer.interop.files.state_dicts import read_state_dict
 
-BUNDLED = Path(__file__).resolve().parents[2] / "checkpoints" / "reverse.safetensors"
+BUNDLED = bundled_file("reverse")
 
 
 @pytest.fixture

@@ -3,10 +3,11 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.support.opened_pages import ROOT, open_page
+from tests.support.opened_pages import open_page
+from tests.support.places import bundled_file
 from transformer.checkpoint.header import read_header
 
-SORT = read_header(ROOT / "checkpoints" / "sort.safetensors")[0]
+SORT = read_header(bundled_file("sort"))[0]
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 

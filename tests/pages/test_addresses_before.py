@@ -6,7 +6,8 @@ from collections.abc import Mapping
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.support.opened_pages import ROOT, open_page
+from tests.support.opened_pages import open_page
+from tests.support.places import ROOT
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 

@@ -4,6 +4,7 @@ import pytest
 
 from pages.components.decoding.best_output import said
 from tests.support.opened_pages import messages, open_page
+from tests.support.places import bundled_file
 from transformer.checkpoint import Checkpoint
 from transformer.decoding.exact import Exact
 
@@ -33,7 +34,7 @@ def test_all_outputs_are_searched_when_it_is_asked() -> None:
 def test_an_error_is_the_searchs_or_the_models(
     found: str, greedy: str, wanted: str, told: str
 ) -> None:
-    checkpoint = Checkpoint.load("checkpoints/sort.safetensors")
+    checkpoint = Checkpoint.load(bundled_file("sort"))
     end = checkpoint.config.eos_id
 
     def ids(text: str) -> tuple[int, ...]:
@@ -46,7 +47,7 @@ def test_an_error_is_the_searchs_or_the_models(
 
 
 def test_a_search_that_gave_up_proves_nothing() -> None:
-    checkpoint = Checkpoint.load("checkpoints/sort.safetensors")
+    checkpoint = Checkpoint.load(bundled_file("sort"))
     ids = (*checkpoint.target_vocabulary.encode("ab"), checkpoint.config.eos_id)
     unproven = said(checkpoint, Exact(ids, -3.0, -9.0, 2000, proven=False), ids, ())
     assert unproven.startswith("**Not proven:** the search gave up after 2,000 prefixes.")

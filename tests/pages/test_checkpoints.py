@@ -20,6 +20,7 @@ from pages.components.stores.arrivals import Arrival
 from tests.support import opened_pages
 from tests.support.checkpoint_files import make
 from tests.support.opened_pages import messages
+from tests.support.places import bundled_file
 from transformer.checkpoint import Checkpoint
 from transformer.config import DataConfig
 from transformer.errors import CheckpointError, UserError
@@ -27,7 +28,6 @@ from transformer.runs.directory import Run, create_run
 from transformer.runs.snapshots import save_snapshot
 from transformer.tasks.presets import prepare
 
-ROOT = Path(__file__).resolve().parents[2]
 ME, YOU = "1" * 64, "2" * 64
 
 
@@ -45,7 +45,7 @@ def said(app: AppTest) -> str:
 
 
 def bundled(name: str = "reverse") -> Checkpoint:
-    return Checkpoint.load(ROOT / "checkpoints" / f"{name}.safetensors")
+    return Checkpoint.load(bundled_file(name))
 
 
 def moved(checkpoint: Checkpoint, seed: int) -> Checkpoint:
@@ -168,7 +168,7 @@ def test_a_file_that_is_known_already_is_named() -> None:
     run = run_of(moved(whole, 1).to_bytes(), name="Mine: 2 changed")
     snapshot = run.checkpoints()[0]
     for path, name in (
-        (ROOT / "checkpoints" / "sort.safetensors", "Sort letters"),
+        (bundled_file("sort"), "Sort letters"),
         (snapshot, "Mine: 2 changed, step 1"),
     ):
         kept, _ = uploads.keep("copy.safetensors", path.read_bytes(), ME)

@@ -12,6 +12,7 @@ from pages.components.decoding.token_choice import MOST
 from pages.components.shared.inspection import LONGEST_OUTPUT
 from pages.components.stores import uploads
 from tests.support.checkpoint_files import make
+from tests.support.places import ROOT
 from tests.support.random_models import small_config
 from transformer.analysis.what_if import most_alike
 from transformer.checkpoint import Answer, Checkpoint
@@ -24,7 +25,6 @@ from transformer.model import Transformer
 from transformer.report.evidence import as_html, report
 from transformer.vocabulary import Vocabulary
 
-ROOT = Path(__file__).resolve().parents[2]
 WORDS = 5000
 TEXT = "w17 w4 w99"
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.nursery import Nursery
-from tests.support.opened_pages import ROOT, messages, open_page, unfold_settings
+from tests.support.opened_pages import messages, open_page, unfold_settings
+from tests.support.places import bundled_file
 from tests.support.random_models import small_config
 from tests.support.trainers import no_trainer_left
 from transformer.checkpoint import Checkpoint
@@ -281,7 +282,7 @@ def run_with_checkpoint(name: str, content: bytes) -> Run:
 
 
 def test_runs_of_the_same_name_are_told_apart() -> None:
-    content = (ROOT / "checkpoints" / "reverse.safetensors").read_bytes()
+    content = (bundled_file("reverse")).read_bytes()
     older, newer = (run_with_checkpoint("twice", content) for _ in range(2))
     for run in (older, newer):
         app = open_page("attention", checkpoint=f"run-{run.id}-1", input="abc")
@@ -319,7 +320,7 @@ def test_a_run_deleted_while_it_is_watched_is_named() -> None:
 
 
 def test_weights_that_overflow_are_named() -> None:
-    checkpoint = Checkpoint.load(ROOT / "checkpoints" / "reverse.safetensors")
+    checkpoint = Checkpoint.load(bundled_file("reverse"))
     huge = {name: tensor * 1e30 for name, tensor in checkpoint.tensors.items()}
     run = run_with_checkpoint("huge", Checkpoint(checkpoint.header, huge).to_bytes())
     for name in ("attention", "decode"):
@@ -332,7 +333,7 @@ def test_more_maps_than_a_browser_can_draw_are_refused() -> None:
     config = small_config(
         letters, d_model=64, num_heads=64, d_ff=8, max_length=300, num_encoder_layers=4
     )
-    checkpoint = Checkpoint.load(ROOT / "checkpoints" / "reverse.safetensors")
+    checkpoint = Checkpoint.load(bundled_file("reverse"))
     data, summary = checkpoint.header.data, checkpoint.summary
     made = Checkpoint.of(Transformer(config), letters, letters, data, summary, [("ab", "ba")])
     run = run_with_checkpoint("many", made.to_bytes())

@@ -3,7 +3,8 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from tests.support.opened_pages import ROOT, open_page
+from tests.support.opened_pages import open_page
+from tests.support.places import bundled_file
 from transformer.checkpoint import Checkpoint
 from transformer.config import DataConfig
 from transformer.tasks import longest_trained, out_of_form, right_answer
@@ -51,7 +52,7 @@ def test_a_sum_written_as_none_that_it_has_seen(sum: str, said: str) -> None:
 @pytest.mark.usefixtures("own_folder")
 def test_a_second_pronunciation_is_right_on_both_pages() -> None:
     """Any of a word's pronunciations is, not only the dictionary's first."""
-    model = Checkpoint.load(ROOT / "checkpoints" / "pronunciation.safetensors")
+    model = Checkpoint.load(bundled_file("pronunciation"))
     words = [word for word, variants in dictionary().items() if len(variants) > 1][:100]
     answers = [answer.output for answer in model.answers(words)]
     word, answer = next(

@@ -13,7 +13,8 @@ import pytest
 
 from tests.support.checkpoint_files import summary_of
 from tests.support.nursery import Nursery
-from tests.support.trainers import ROOT, ended, no_trainer_left, tiny, trainers, trains, wait_for
+from tests.support.places import ROOT
+from tests.support.trainers import ended, no_trainer_left, tiny, trainers, trains, wait_for
 from transformer.checkpoint import Checkpoint
 from transformer.errors import RunError, UserError
 from transformer.runs import launch

@@ -21,7 +21,8 @@ from typing import Any
 
 import psutil
 
-from tests.support.trainers import OFTEN, PATIENCE, ROOT, spare_overfit_check, tiny, wait_for
+from tests.support.places import ROOT
+from tests.support.trainers import OFTEN, PATIENCE, spare_overfit_check, tiny, wait_for
 from transformer.runs.directory import Run
 
 SEEN = ("status.json", "metrics.jsonl", "manifest", "checkpoint")

@@ -1,14 +1,12 @@
 """Pages through Streamlit's own test runner."""
 
 from functools import cache
-from pathlib import Path
 
 from streamlit.components.v2 import manifest_scanner
 from streamlit.testing.v1 import AppTest
 
 from pages.components.training.form import EXPERT, SETTINGS
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.places import ROOT
 
 # Each AppTest reads what every installed package says of itself, as long as a page takes to run.
 manifest_scanner.scan_component_manifests = cache(manifest_scanner.scan_component_manifests)

@@ -16,10 +16,10 @@ from pathlib import Path
 from playwright.sync_api import Page, WebSocket, expect
 
 from tests.run import installed_browser
+from tests.support.places import ROOT
 from tests.support.trainers import end_runs, wait_for
 from transformer.runs.directory import ACTIVE, list_runs
 
-ROOT = Path(__file__).resolve().parents[2]
 expect.set_options(timeout=60_000)  # on a busy machine, a page may take long
 CHROMIUM_FLAGS = [
     "--no-sandbox",

@@ -12,6 +12,7 @@ from typing import Any
 
 import psutil
 
+from tests.support.places import ROOT
 from transformer.checkpoint import Checkpoint
 from transformer.config import RunConfig
 from transformer.runs import queue
@@ -19,7 +20,6 @@ from transformer.runs.directory import ACTIVE, Run, Status
 from transformer.runs.goals import OverfitCheck, add_evidence, read_goals
 from transformer.tasks.presets import prepare
 
-ROOT = Path(__file__).parents[2]
 PATIENCE = 120
 """Seconds before a test gives up on a process; on a busy machine importing torch takes many."""
 OFTEN = {"WORKBENCH_COMMIT_SECONDS": "0"}

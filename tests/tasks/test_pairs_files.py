@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.places import ROOT
 from transformer.config import DataConfig
 from transformer.errors import TaskError
 from transformer.tasks import Pair, build_task, read_pairs
@@ -27,7 +28,6 @@ from transformer.tasks.own_pairs.task import held_out_count
 from transformer.tasks.presets import PRESETS
 from transformer.vocabulary.vocabulary import KINDS
 
-ROOT = Path(__file__).parents[2]
 GOOD = [Pair("one", "eins"), Pair("größer", "bigger")]
 TEXT = "one\teins\ngrößer\tbigger\n"
 LONG = "x" * 1_000_000

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from tests.decoding.test_engines import LAYOUTS
 from tests.support.checkpoint_files import wild_model
+from tests.support.places import bundled_file
 from tests.support.small_training import fresh, made, same, weights
 from tests.support.trainers import ended, no_trainer_left, spawn, tiny
 from transformer.__main__ import main
@@ -34,7 +35,6 @@ from transformer.training.batches import Batch
 from transformer.training.distributed import World
 from transformer.training.loop import Begin, Loss, Training, Update
 
-BUNDLED = Path(__file__).parents[2] / "checkpoints"
 CARD = torch.device("cuda")
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no graphics card")
 
@@ -123,7 +123,7 @@ def test_many_inputs_are_written_the_same(beam_size: int) -> None:
 
 
 def test_a_checkpoint_is_scored_on_the_card(capsys: pytest.CaptureFixture[str]) -> None:
-    path = BUNDLED / "reverse.safetensors"
+    path = bundled_file("reverse")
     found = []
     for device in ("auto", "cpu"):
         assert main(["evaluate", str(path), "--json", "--device", device]) == 0

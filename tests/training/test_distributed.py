@@ -14,11 +14,11 @@ import pytest
 import torch
 
 from tests.support.nursery import Nursery
+from tests.support.places import ROOT
 from tests.support.small_training import fresh, made
 from tests.support.trainers import (
     OFTEN,
     PATIENCE,
-    ROOT,
     assert_same_run,
     ended,
     no_trainer_left,

@@ -10,15 +10,10 @@ from pages.components.shared.inspection import inspect
 from pages.components.widgets.attention_explorer import Side
 from tests.support.bare_page import Bare
 from tests.support.explorer import attention_of
-from tests.widgets.test_attention_explorer import SORT, Alone, side
+from tests.widgets.test_attention_explorer import Alone, side
 from transformer.analysis.heads import Head
 from transformer.analysis.one_weight import one_weight
 from transformer.checkpoint import Checkpoint
-
-
-@pytest.fixture(scope="module")
-def sort() -> Checkpoint:
-    return Checkpoint.load(SORT)
 
 
 @pytest.fixture

@@ -13,9 +13,10 @@ from pages.components.shell.address import Message
 from pages.components.widgets.attention_explorer import WIDGET, AttentionKind, Side, pack
 from tests.support.bare_page import Bare, BarePage
 from tests.support.explorer import Maps, Truth, attention_of, press
+from tests.support.places import bundled_file
 from transformer.checkpoint import Checkpoint
 
-SORT = Path(__file__).resolve().parents[2] / "checkpoints" / "sort.safetensors"
+SORT = bundled_file("sort")
 STRONGEST = [8, 48, 107]
 """The colour at the end of the scale, on a light page."""
 OKABE_ITO, OKABE_ITO_DARK = "rgb(0, 114, 178)", "rgb(86, 180, 233)"
@@ -71,11 +72,6 @@ def row(name: str) -> Callable[[Check], Check]:
         return check
 
     return keep
-
-
-@pytest.fixture(scope="module")
-def sort() -> Checkpoint:
-    return Checkpoint.load(SORT)
 
 
 @pytest.fixture(scope="module")
