@@ -1,6 +1,7 @@
 """The upload of the Checkpoints page: what comes in, what does not, and the page after it."""
 
 import io
+import json
 import re
 import zipfile
 from collections.abc import Iterator
@@ -33,7 +34,7 @@ def assert_usable(page: Page) -> None:
         re.compile("^Sort letters")
     )
     expect(page.get_by_role("radiogroup", name="More about this checkpoint")).to_be_visible()
-    upload(page, "mine.safetensors", (bundled_file("reverse")).read_bytes())
+    upload(page, "mine.safetensors", bundled_file("reverse").read_bytes())
     expect(page.get_by_role("combobox", name="Checkpoint")).to_have_value(
         re.compile("^mine\\.safetensors · .*uploaded")
     )
@@ -59,7 +60,7 @@ def climbing_zip() -> bytes:
 
 def test_our_own_file_comes_in_and_answers(server: Server, new_page: NewPage) -> None:
     page = open_page(new_page, server)
-    upload(page, "mine.bin", (bundled_file("reverse")).read_bytes())  # any name will do
+    upload(page, "mine.bin", bundled_file("reverse").read_bytes())  # any name will do
     expect(page.get_by_role("combobox", name="Checkpoint")).to_have_value(
         re.compile("^mine\\.bin · .*uploaded")
     )
@@ -88,15 +89,23 @@ def test_a_file_that_would_run_a_program_does_not(
 
 
 def test_other_files_are_named_and_refused(server: Server, new_page: NewPage) -> None:
-    good = (bundled_file("reverse")).read_bytes()
+    good = bundled_file("reverse").read_bytes()
     flipped = bytearray(good)
     flipped[-2] ^= 1
+    length = int.from_bytes(good[:8], "little")
+    header = json.loads(good[8 : 8 + length])
+    description = json.loads(header["__metadata__"]["workbench"])
+    description["config"]["d_model"] = 10**9
+    header["__metadata__"]["workbench"] = json.dumps(description)
+    huge = json.dumps(header).encode()
     files = {
         "bomb.pt": (bytearray_of_3_gib(), "more memory than its own size"),
         "opus-mt.zip": (zip_bomb(), "more than 100 times"),
         "climbing.zip": (climbing_zip(), "points outside the archive"),
         "notes.pt": (b"source\ttarget\nhello\tworld\n", "This is a text file. Taken are"),
         "flipped.safetensors": (bytes(flipped), "checksum does not match"),
+        "cut.safetensors": (good[:-1000], "cut off"),
+        "huge.safetensors": (len(huge).to_bytes(8, "little") + huge, "d_model = 1000000000"),
         "empty.ckpt": (b"", "an empty file"),
     }
     arriving = server.folder / "runs" / "uploads" / "arriving"
