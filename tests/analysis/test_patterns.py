@@ -195,7 +195,7 @@ def test_rollout_rows_are_shares_and_follow_a_single_road() -> None:
     assert np.allclose(found.encoder.sum(axis=1), 1)
     assert np.allclose(found.from_source.sum(axis=1) + found.from_target.sum(axis=1), 1)
     assert np.allclose(np.triu(found.from_target, 1), 0)  # nothing comes from the future
-    # One layer in which every token looks at itself: half of an output comes from its own road.
+    # One layer in which every token looks at itself: half of an output comes by its own path.
     eye = np.eye(3, dtype="f4")[None, None]
     found = rollout(eye, eye, eye)
     assert np.allclose(found.from_source, np.eye(3) / 2)

@@ -94,7 +94,7 @@ def test_shown_numbers_are_the_models(server: Server, new_page: NewPage) -> None
         )
 
 
-def test_a_road_by_chance_is_drawn_again_by_its_seed(server: Server, new_page: NewPage) -> None:
+def test_a_sampled_path_is_drawn_again_by_its_seed(server: Server, new_page: NewPage) -> None:
     page = new_page()
     open_decode(page, server, f"checkpoint=reverse&input={LONG}&temperature=3&seed=4")
     wrote = page.get_by_text("The model writes")
@@ -208,7 +208,7 @@ def test_a_wrong_answer_says_where_and_why(server: Server, new_page: NewPage) ->
     expect(page.locator(".where")).to_contain_text("Step 1 of 4")
 
 
-def test_teacher_forcing_and_the_untrained_beside_the_road(
+def test_teacher_forcing_and_the_untrained_beside_the_path(
     server: Server, new_page: NewPage
 ) -> None:
     page = new_page()

@@ -21,7 +21,7 @@ SHORT = {"max-letters": 4, "d-model": 32, "d-ff": 64, "steps": 20, "final-exampl
 
 @pytest.fixture(scope="module")
 def run(server: Server) -> Run:
-    """A short run, trained from the command line, with its twin's evidence."""
+    """A short run, trained from the command line, with the evidence of its overfit check."""
     path = server.folder / "runs" / "a1"
     command = [sys.executable, "-m", "transformer", "train", "--task", "reverse"]
     command += [f"--{name}={value}" for name, value in SHORT.items()]

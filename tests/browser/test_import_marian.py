@@ -20,7 +20,7 @@ LONGEST = 40
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("door") / "opus-mt-made-up"
+    folder = tmp_path_factory.mktemp("marian") / "opus-mt-made-up"
     make_marian(
         folder,
         seed=4,

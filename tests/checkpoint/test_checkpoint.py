@@ -237,10 +237,10 @@ def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
         assert found == found[:1] * 300_000
 
 
-# Twins
+# Views
 
 
-def test_twins_share_weights_and_nothing_else(saved: Checkpoint) -> None:
+def test_views_share_weights_and_nothing_else(saved: Checkpoint) -> None:
     left, right = saved.view(), saved.view()
     for name, tensor in left.model.named_parameters():
         assert tensor.data_ptr() == saved.tensors[name].data_ptr()
@@ -275,10 +275,10 @@ def test_eight_threads_record_on_eight_twins(saved: Checkpoint) -> None:
     def work(number: int) -> None:
         # How many threads torch uses is each thread's own setting.
         torch.set_num_threads(1)
-        twin = saved.view()
+        view = saved.view()
         start.wait()
         for _ in range(15):
-            found[number].append(look(twin, texts[number]))
+            found[number].append(look(view, texts[number]))
 
     threads = [threading.Thread(target=work, args=(number,)) for number in range(len(texts))]
     for thread in threads:
@@ -374,14 +374,14 @@ def test_examples_that_the_model_cannot_read_are_refused(content: bytes, source:
 def test_a_twin_shares_weights_and_nothing_else(shared: bool) -> None:
     checkpoint = make(share_embeddings=shared)
     with record(checkpoint.model) as seen:
-        twin = checkpoint.view()
+        view = checkpoint.view()
         source, target = torch.tensor([[4, 5, 3]]), torch.tensor([[1, 4]])
-        logits = twin.model(source, target)
+        logits = view.model(source, target)
         assert not seen  # a hook of the one is none of the other's
     assert torch.equal(logits, checkpoint.model(source, target))
-    assert set(twin.model.modules()).isdisjoint(checkpoint.model.modules())
-    assert len(list(twin.model.modules())) == len(list(checkpoint.model.modules()))
-    one, other = twin.model.state_dict(), checkpoint.model.state_dict()
+    assert set(view.model.modules()).isdisjoint(checkpoint.model.modules())
+    assert len(list(view.model.modules())) == len(list(checkpoint.model.modules()))
+    one, other = view.model.state_dict(), checkpoint.model.state_dict()
     assert {name: t.data_ptr() for name, t in one.items()} == {
         name: t.data_ptr() for name, t in other.items()
     }

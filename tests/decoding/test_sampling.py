@@ -165,12 +165,12 @@ def test_a_branch_taken_and_walked_back_leaves_the_original_bit_for_bit(
 ) -> None:
     model = wild_model(seed)
     source = torch.tensor(sentences(model, 1))
-    for road in (greedy, sample):
-        before = list(road(model, source, attention=True))
+    for search in (greedy, sample):
+        before = list(search(model, source, attention=True))
         written = before[-1].tokens[0, 0].tolist()
         prefix = [*written[:position], token]
-        branch = list(road(model, source, prefix=prefix, attention=True))
-        after = list(road(model, source, attention=True))
+        branch = list(search(model, source, prefix=prefix, attention=True))
+        after = list(search(model, source, attention=True))
         # Nothing of the branch is left in the model ...
         for one, other in zip(before, after, strict=True):
             tensors = {name for name, value in vars(one).items() if isinstance(value, torch.Tensor)}

@@ -135,7 +135,7 @@ def written(run: Run) -> dict[str, list[dict[str, Any]]]:
 
 
 def assert_same_run(run: Run, unbroken: Run) -> None:
-    """Metrics, samples, attention, the twin and the final weights are equal, bit for bit."""
+    """Metrics, samples, attention, overfit check and final weights are equal bit for bit."""
     recorded = [(one.path / "attention.bin").read_bytes() for one in (run, unbroken)]
     assert recorded[0] == recorded[1]
     mine, other = (read_goals(one.path).overfit for one in (run, unbroken))
@@ -143,7 +143,7 @@ def assert_same_run(run: Run, unbroken: Run) -> None:
     assert other is not None
     if mine.cut_short or other.cut_short:  # by a machine that stood still: equal as far as both got
         far = min(mine.steps, other.steps)
-        curves = [[point for point in twin.curve if point[0] < far] for twin in (mine, other)]
+        curves = [[point for point in check.curve if point[0] < far] for check in (mine, other)]
         assert curves[0] == curves[1]
     else:
         assert mine.curve == other.curve

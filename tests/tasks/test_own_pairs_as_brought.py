@@ -43,7 +43,7 @@ def test_a_file_is_read_as_a_person_means_it(name: str, tmp_path: Path) -> None:
         assert words in said
     if not case.says:
         assert said == ""
-    # The same for both doors: the terminal's sentences are the page's, and what a run keeps is
+    # The same for both: the terminal's sentences are the page's, and what a run keeps is
     # read as it stands, whatever its first line looks like.
     assert " ".join(read.understood.sentences()) in said
     assert [tuple(pair) for pair in read_data(tmp_path / "data.tsv").pairs] == case.pairs

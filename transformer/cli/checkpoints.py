@@ -48,7 +48,7 @@ def _add_decode(parser: argparse.ArgumentParser) -> None:
         help="length penalty of the beam; default 0.6, the paper's, or 1.0, "
         "generate's, for a MarianMT model",
     )
-    _add_arithmetic(parser)
+    _add_placement(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object an input")
     parser.set_defaults(run=decode)
 
@@ -89,7 +89,7 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="on the test set of a published benchmark",
     )
-    _add_arithmetic(parser)
+    _add_placement(parser)
     parser.set_defaults(run=evaluate)
 
 
@@ -110,7 +110,7 @@ def _add_scoring(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object")
 
 
-def _add_arithmetic(parser: argparse.ArgumentParser) -> None:
+def _add_placement(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--int8", action="store_true", help="with linear layers in 8 bits")
     parser.add_argument(
         "--device",
@@ -121,7 +121,7 @@ def _add_arithmetic(parser: argparse.ArgumentParser) -> None:
 
 
 def _loaded(options: argparse.Namespace, many: bool = True) -> "Checkpoint":
-    """The checkpoint that a command names, as :func:`_add_arithmetic` lets a person have it.
+    """The checkpoint that a command names, as :func:`_add_placement` lets a person have it.
 
     Args:
         many: whether it is to read many inputs, or one.

@@ -32,7 +32,7 @@ class Look(NamedTuple):
 
 
 def run(settings: Settings) -> Iterator[float | Outcome]:
-    """Twins with the same seed, one of them without weight decay."""
+    """Two models with the same seed, one of them without weight decay."""
     steps = 10 if settings.short else 3000
     with_decay = yield from _looks(settings, steps, DECAY, 0)
     without = yield from _looks(settings, steps, 0.0, 0.5)

@@ -9,7 +9,7 @@ LETTERS = {"min_letters": 1, "max_letters": 8}
 
 
 def run(settings: Settings) -> Iterator[float | Outcome]:
-    """Twins with the same seed, one of them without the causal mask."""
+    """Two models with the same seed, one of them without the causal mask."""
     steps = 12 if settings.short else 500
     whole = yield from within(train("reverse", steps, settings, data=LETTERS), 0, 0.5)
     leaky = yield from within(

@@ -9,7 +9,7 @@ LETTERS = {"min_letters": 1, "max_letters": 8}
 
 
 def run(settings: Settings) -> Iterator[float | Outcome]:
-    """Twins with the same seed, one of them without positions."""
+    """Two models with the same seed, one of them without positions."""
     steps = 12 if settings.short else 500
     whole = yield from within(train("reverse", steps, settings, data=LETTERS), 0, 0.5)
     without = yield from within(

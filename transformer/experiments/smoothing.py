@@ -11,7 +11,7 @@ SMOOTHING = 0.1
 
 
 def run(settings: Settings) -> Iterator[float | Outcome]:
-    """Twins with the same seed, one of them trained on smoothed targets."""
+    """Two models with the same seed, one of them trained on smoothed targets."""
     steps = 12 if settings.short else 300
     plain = yield from within(train("sort", steps, settings, data=LETTERS), 0, 0.5)
     smoothed = yield from within(

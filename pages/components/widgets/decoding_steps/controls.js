@@ -21,7 +21,7 @@ function buildControls(view) {
     view.root.classList.toggle("sums", view.sums);
     tellSoon(view);
   };
-  for (const radio of view.root.querySelectorAll("input[name=road]")) {
+  for (const radio of view.root.querySelectorAll("input[name=path]")) {
     radio.onchange = () => takeRoad(view, radio.value === "sampled" ? view.lastSeed ?? view.data.seed : null);
   }
   find("seed").onchange = () => {
@@ -66,7 +66,7 @@ function drawControls(view) {
   view.sampling.querySelector("summary").textContent =
     `Sampling: temperature ${plainNumber(temperature)}, top-k ${topK || "all"}, top-p ${plainNumber(topP)}; ` +
     `the model goes on ${sampled ? `by sampling, seed ${view.seed}` : "greedily"}`;
-  for (const radio of view.root.querySelectorAll("input[name=road]")) radio.checked = (radio.value === "sampled") === sampled;
+  for (const radio of view.root.querySelectorAll("input[name=path]")) radio.checked = (radio.value === "sampled") === sampled;
   find("seed").value = view.seed ?? view.lastSeed ?? view.data.seed;
   find("seed").disabled = find("again").disabled = !sampled;
 }

@@ -66,8 +66,8 @@ function build(root) {
       </div>
       <div class="controls" role="group" aria-label="How the model goes on">
         <span>The model goes on</span>
-        <label><input type="radio" name="road" value="greedy"> greedily</label>
-        <label><input type="radio" name="road" value="sampled"> by sampling, with these settings and seed</label>
+        <label><input type="radio" name="path" value="greedy"> greedily</label>
+        <label><input type="radio" name="path" value="sampled"> by sampling, with these settings and seed</label>
         <input type="number" min="0" max="2147483647" aria-label="Seed" data-control="seed">
         <button type="button" data-control="again">Draw again</button>
       </div>
