@@ -259,7 +259,7 @@ def test_views_share_weights_and_nothing_else(saved: Checkpoint) -> None:
     assert not torch.equal(changed, before)
 
 
-def test_eight_threads_record_on_eight_twins(saved: Checkpoint) -> None:
+def test_eight_threads_record_on_eight_views(saved: Checkpoint) -> None:
     """Each sees its own forward pass and no other's, whatever the threads' order."""
     texts = ["abc", "fed", "a", "bbbb", "cafe", "deadbeef", "fab", "ffff"]
 
