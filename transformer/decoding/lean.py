@@ -42,7 +42,7 @@ class Rows:
     def end(self, over: Array) -> bool:
         """These rows are done, boolean, [rows]; True once no more than ``few`` are left."""
         self.going &= ~over
-        self.left = np.count_nonzero(self.going)
+        self.left = int(np.count_nonzero(self.going))
         return self.left <= self.few
 
     def drop(self, steps: BeamSteps | FastSteps, *state: Any) -> tuple[Any, ...]:

@@ -113,7 +113,7 @@ def _stepped(faulty: Transformer, recording: Recording, place: int, bos: int) ->
     return list(written[0, 1:].tolist())
 
 
-def _rows(plain: Mapping[str, Any]) -> tuple[int, list[_Row]]:
+def _rows(plain: Any) -> tuple[int, list[_Row]]:
     bos, rows = plain.get("bos"), plain.get("rows")
     require(type(bos) is int and isinstance(rows, list), MALFORMED)
     require(1 <= len(rows) <= MOST_ROWS, MALFORMED)

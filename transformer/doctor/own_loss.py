@@ -85,9 +85,7 @@ def _told(fault: str, value: float, size: int) -> str:
     return "It asks each position for the token after the next: shifted once more inside the loss."
 
 
-def _values(
-    recording: Recording, plain: Mapping[str, Any]
-) -> tuple[dict[str, float], dict[str, _Batch]]:
+def _values(recording: Recording, plain: Any) -> tuple[dict[str, float], dict[str, _Batch]]:
     values, eos = plain.get("values"), plain.get("eos")
     require(isinstance(values, list) and 1 <= len(values) <= 8 and type(eos) is int, MALFORMED)
     found: dict[str, float] = {}

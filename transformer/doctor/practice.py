@@ -75,9 +75,7 @@ def _mapping(plain: Any) -> Mapping[str, Any]:
 # --- the optimizer --------------------------------------------------------------------------------
 
 
-def _optimizer(
-    recording: Recording, plain: Mapping[str, Any], reading: Reading | None
-) -> Iterator[Check]:
+def _optimizer(recording: Recording, plain: Any, reading: Reading | None) -> Iterator[Check]:
     kind, rates = plain.get("kind"), plain.get("rates")
     missing, still = (_texts(plain.get(name), 20_000) for name in ("missing", "still"))
     require(isinstance(kind, str) and isinstance(rates, list) and len(rates) <= 8, MALFORMED)
