@@ -47,7 +47,7 @@ class Asked:
 
 
 def class_lesson() -> tuple[Lesson | None, list[str]]:
-    """The teacher's, read anew at each look, and what is wrong with its file; None: no exercise."""
+    """The teacher's, read at each look, and what is wrong with its file; None: no exercise."""
     path = Path(os.environ.get(VARIABLE) or FILE)
     try:
         with path.open("rb") as file:
