@@ -91,9 +91,19 @@ def test_evidence_against_a_goal_is_said(run: Run) -> None:
 def test_an_overfit_check_cut_short_has_failed_nothing(run: Run) -> None:
     short = replace(CHECK, loss=1.0, right=2, cut_short=True)
     add_evidence(run.path, "twin", short.to_dict())
-    assert states(run)[0] == "… pending"
+    assert states(run)[0] == "○ not measured"
+    assert "cut short after 1 s" in shown(run)[0]
     add_evidence(run.path, "twin", replace(short, cut_short=False, loss=None, curve=[]).to_dict())
     assert states(run)[0] == "✗ failed"
+
+
+def test_after_the_end_nothing_is_pending(run: Run) -> None:
+    end(run)
+    assert states(run) == ["○ not measured"] * 3
+    assert "The run ended before it" in shown(run)[0]
+    run.set_status(Status("failed", "No memory.", "memory"))
+    assert states(run, *evaluated(100, 2.0, 0.1))[1] == "✓ passed"
+    assert "pending" not in "".join(shown(run))
 
 
 def test_the_numbers_stand_beside_their_baselines(run: Run) -> None:

@@ -11,7 +11,7 @@ from transformer.config import RunConfig
 from transformer.runs.chance import at_least, more_than
 from transformer.runs.checked import Checked, read_checked, write_checked
 from transformer.runs.directory import Run, Status
-from transformer.runs.goals import FAILED, PASSED, PENDING, read_goals
+from transformer.runs.goals import FAILED, PASSED, PENDING, UNMEASURED, read_goals
 from transformer.runs.metrics import by_step
 from transformer.runs.seen import Seen
 from transformer.runs.verdict import (
@@ -19,6 +19,7 @@ from transformer.runs.verdict import (
     Verdict,
     advised_settings,
     beats_untrained,
+    score_in_words,
     verdict,
     verdict_of,
 )
@@ -29,7 +30,7 @@ SAID = {  # run -> what it is, what a good teacher would say, what to do next
     "stopped-half-way": ("stopped", "Stopped at step 500 of 2,000: 47.4 %", "Continue training."),
     "memorised": ("memorised", "Memorised all 12 pairs; nothing was held out.", ""),
     "memorised-three-pairs": ("memorised", "Memorised all 3 pairs; nothing was held out.", ""),
-    "memorised-half": ("not learned", "Not learned: 0 of 12 of its own pairs right", "continue"),
+    "memorised-half": ("not learned", "0 of 12 of its training pairs right", "continue"),
     "memorised-not-learned": ("not learned", "the model memorises its pairs", "more pairs"),
     "one-pair-held-out": ("too few", "one is too few to tell learning from luck", "more pairs"),
     "rate-too-high": ("not learned", "the learning rate is too high", "Lower it to about 0.003"),
@@ -156,6 +157,11 @@ def test_each_way_of_ending_has_a_sign_of_its_own() -> None:
     assert len({Verdict(kind, "").sign for kind in kinds}) == len(kinds)
 
 
+def test_a_score_says_of_which_pairs_it_is() -> None:
+    assert score_in_words(0.9996, own=False) == "99.9 % right"
+    assert score_in_words(1.0, own=True) == "100 % memorised"
+
+
 def test_a_few_answers_right_by_luck_beat_nothing() -> None:
     """9 of 1,000, where guessing gets 3: what was once called proven."""
     healthy = seen_of("healthy")
@@ -181,7 +187,7 @@ def test_nothing_is_decided_while_nothing_is_measured() -> None:
     diverged = seen_of("diverged")
     unmeasured = replace(diverged, last=diverged.first)
     state, story = beats_untrained(unmeasured, [4.0])
-    assert (state, "to come" in story) == (PENDING, False)
+    assert (state, "to come" in story) == (UNMEASURED, False)
     running = replace(unmeasured, status=Status("running"))
     assert beats_untrained(running, [4.0]) == (PENDING, story_of(running))
     assert verdict(running).kind == "unmeasured"

@@ -55,6 +55,14 @@ def test_runs_are_chosen_and_an_old_answer_undoes_nothing(bare: Bare) -> None:
     expect(boxes.nth(2)).to_be_checked()
 
 
+def test_a_score_on_the_pairs_it_learned_is_called_memorised(bare: Bare) -> None:
+    own = Summary("4", "four", exact_match=1.0, on_training_pairs=True, state="finished")
+    held_out = Summary("5", "five", exact_match=1.0, state="finished")
+    shown = bare(RUNS, runs(own, held_out), width=1400)
+    said = shown.page.locator("td.exact span:first-child")
+    expect(said).to_have_text(["100 % memorised", "100.0 %"])
+
+
 def test_runs_keep_their_rows_and_the_keyboard_its_place(bare: Bare) -> None:
     shown = bare(RUNS, runs(ONE, TWO))
     page = shown.page

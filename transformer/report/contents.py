@@ -11,8 +11,8 @@ from transformer.errors import RunError
 from transformer.report.document import FORMAT, VERSION
 from transformer.runs.attention import AttentionHistory
 from transformer.runs.comparison import PARTS, in_words, name_in_words
-from transformer.runs.directory import Run
-from transformer.runs.goals import PENDING, read_goals
+from transformer.runs.directory import OVER, Run
+from transformer.runs.goals import read_goals
 from transformer.runs.metrics import History, Record, Sample
 from transformer.runs.snapshots import snapshots
 from transformer.runs.table import task_of
@@ -43,7 +43,8 @@ class Report:
     """A run in full, without what is only of this machine.
 
     made: the time in UTC. checksum: sha256 of the newest snapshot's weights; empty if none.
-    settings: part -> name -> value as JSON has it. goals: name -> passed, pending or failed.
+    settings: part -> name -> value as JSON has it. goals: name -> passed, failed, pending or not
+        measured.
     training, held_out: [step, loss] and [step, loss, exact match].
     sentences: what the person wrote, each with the question it answers.
     """
@@ -131,7 +132,7 @@ def report_on(run: Run, *, author: str = "", sentences: Sequence[tuple[str, str]
     config, about, status = run.config(), run.about(), run.status()
     history = History(run.path)
     history.update()
-    goals = read_goals(run.path)
+    goals, ended = read_goals(run.path), status.state in OVER
     last = next((one for one in reversed(history.evaluations.values()) if one.errors), None)
     saved = snapshots(run.path / "checkpoints")
     seconds = [one.seconds for one in history.evaluations.values() if one.seconds is not None]
@@ -148,8 +149,8 @@ def report_on(run: Run, *, author: str = "", sentences: Sequence[tuple[str, str]
         config=config,
         checksum=saved[-1].weights if saved else "",
         goals={
-            "near-zero loss on a few pairs": goals.overfit.state if goals.overfit else PENDING,
-            "the saved model works after loading": goals.reload.state if goals.reload else PENDING,
+            "near-zero loss on a few pairs": goals.first(ended)[0],
+            "the saved model works after loading": goals.third(ended)[0],
         },
         history=history,
         answers=history.samples[-1]["samples"] if history.samples else [],

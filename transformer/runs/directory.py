@@ -39,6 +39,7 @@ ACTIVE = ("starting", "running", "stopping")
 """A process is at work on the run."""
 RESUMABLE = ("paused", "failed", "interrupted")
 ENDED = ("finished", "stopped", "diverged")
+OVER = (*ENDED, "failed")  # nothing more comes, unless a person has it go on
 STATES = ("queued", *ACTIVE, *RESUMABLE, *ENDED)
 COMMANDS = ("pause", "stop", "save")
 MOST_REMEMBERED = 4096

@@ -15,8 +15,8 @@ from typing import Any, Self
 from transformer.files import read_object, write_atomic
 
 FILE = "goals.json"
-PASSED, PENDING, FAILED = "passed", "pending", "failed"
-"""How a goal stands: pending as long as nothing that was measured decides it."""
+PASSED, PENDING, FAILED, UNMEASURED = "passed", "pending", "failed", "not measured"
+"""How a goal stands: pending while what decides it is to come, not measured once it is not."""
 NEAR_ZERO = 0.01
 """A loss below this, in nats per token, is (nearly) zero: every token is given 99 % on average."""
 
@@ -56,7 +56,16 @@ class OverfitCheck:
         """Of goal 1."""
         if self.proven:
             return PASSED
-        return PENDING if self.cut_short or self.still_falling else FAILED
+        return UNMEASURED if self.undecided else FAILED
+
+    @property
+    def undecided(self) -> str:
+        """Why it says neither yes nor no, in a few words; empty if it does."""
+        if self.proven:
+            return ""
+        if self.cut_short:
+            return f"cut short after {self.seconds:.0f} s"
+        return "its loss was still falling" if self.still_falling else ""
 
     @property
     def proven(self) -> bool:
@@ -126,6 +135,22 @@ class Goals:
 
     overfit: OverfitCheck | None = None
     reload: Reload | None = None
+
+    def first(self, ended: bool) -> tuple[str, str]:
+        """How goal 1 stands and, where it is not measured, why in a few words.
+
+        Args:
+            ended: whether the run is over, so that nothing more is to come.
+        """
+        if self.overfit is None:
+            return (UNMEASURED, "the run ended before it") if ended else (PENDING, "")
+        return self.overfit.state, self.overfit.undecided
+
+    def third(self, ended: bool) -> tuple[str, str]:
+        """How goal 3 stands, as :meth:`first` says it of goal 1."""
+        if self.reload is None:
+            return (UNMEASURED, "no saved model was loaded again") if ended else (PENDING, "")
+        return self.reload.state, ""
 
 
 def read_goals(run_path: Path) -> Goals:

@@ -8,7 +8,7 @@ from functools import reduce
 from transformer.config import RunConfig
 from transformer.runs.chance import is_no_luck
 from transformer.runs.checked import Checked
-from transformer.runs.directory import Status
+from transformer.runs.directory import OVER, Status
 from transformer.runs.goals import Goals
 from transformer.runs.metrics import Record, series
 from transformer.tasks import TASKS
@@ -62,13 +62,17 @@ class Seen:
         return self.last.step > 0 and self.last.exact_match is not None
 
     @property
+    def ended(self) -> bool:
+        return self.status.state in OVER
+
+    @property
     def own(self) -> bool:
         """Whether it is measured on the very pairs that it learns."""
         return self.config.data.evaluates_on_training_pairs
 
     @property
     def inputs(self) -> str:
-        return "of its own pairs" if self.own else "unseen inputs"
+        return "of its training pairs" if self.own else "unseen inputs"
 
     @property
     def examples(self) -> int:

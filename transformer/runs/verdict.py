@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from transformer.config import RunConfig
 from transformer.runs.checked import read_checked
 from transformer.runs.directory import ENDED, Run
-from transformer.runs.goals import FAILED, PASSED, PENDING, read_goals
+from transformer.runs.goals import FAILED, PASSED, PENDING, UNMEASURED, read_goals
 from transformer.runs.metrics import by_step
 from transformer.runs.seen import Seen
 from transformer.tasks.presets import PRESETS, defaults
@@ -142,6 +142,16 @@ def advised_settings(found: Verdict, config: RunConfig) -> dict[str, float | int
     if found.advice.startswith("Lower the learning rate"):
         return {"learning_rate": config.training.learning_rate / 2}
     return {}
+
+
+def score_in_words(share: float, own: bool) -> str:
+    """A score beside a model's name, the same wherever it stands: "99.9 % right".
+
+    Args:
+        own: whether it was measured on the very pairs that the model learned: then it says how
+            many are memorised, and nothing of other inputs.
+    """
+    return f"{_percent(share)} {'memorised' if own else 'right'}"
 
 
 # --- Before the end --------------------------------------------------------------------------
@@ -401,10 +411,9 @@ def beats_untrained(seen: Seen, baselines: Sequence[float]) -> tuple[str, str]:
         baselines: losses that must be undercut, the untrained model's among them.
     """
     where = "the pairs it learns" if seen.own else "held-out pairs"
-    ended = seen.status.state in (*ENDED, "failed")
     if not seen.trained or seen.last.loss is None:
-        if ended:
-            return PENDING, f"Nothing was measured on {where} after the first update."
+        if seen.ended:
+            return UNMEASURED, f"no score on {where} after the first update."
         return PENDING, f"The first score on {where} after the first update is to come."
     lower = seen.last.loss < min(baselines)
     if lower and seen.better_than_chance:
@@ -421,4 +430,4 @@ def beats_untrained(seen: Seen, baselines: Sequence[float]) -> tuple[str, str]:
             f"the loss is lower, but {seen.right:,} of {seen.examples:,} answers right may be "
             f"chance; {seen.needed:,} would not be."
         )
-    return FAILED if ended else PENDING, story
+    return FAILED if seen.ended else PENDING, story

@@ -4,8 +4,9 @@ import streamlit as st
 
 from pages.components.shell.clock import when
 from pages.components.shell.known_runs import known_runs
-from pages.components.shell.text import percent, plain
+from pages.components.shell.text import plain
 from transformer.runs.table import Summary
+from transformer.runs.verdict import score_in_words
 
 RECENT = 3
 
@@ -34,4 +35,4 @@ def _words(summary: Summary) -> tuple[str, ...]:
 def _result(summary: Summary) -> str:
     if summary.state != "finished" or summary.exact_match is None:
         return summary.state
-    return f"{percent(summary.exact_match)} right"
+    return score_in_words(summary.exact_match, summary.on_training_pairs)

@@ -9,12 +9,12 @@ import streamlit as st
 from pages.components.shell.tables import html_table
 from pages.components.shell.text import code, number, percent
 from transformer.runs.directory import Run
-from transformer.runs.goals import FAILED, PASSED, PENDING, OverfitCheck, Reload
+from transformer.runs.goals import FAILED, PASSED, PENDING, UNMEASURED, OverfitCheck, Reload
 from transformer.runs.metrics import Record
 from transformer.runs.seen import Seen
 from transformer.runs.verdict import beats_untrained
 
-MARKS = {PASSED: "✓", PENDING: "…", FAILED: "✗"}
+MARKS = {PASSED: "✓", PENDING: "…", FAILED: "✗", UNMEASURED: "○"}
 GOAL_NAMES = ("Overfits eight pairs", "Better than untrained", "Reloads exactly")
 """The three goals in a line; the cards have them in full."""
 
@@ -35,22 +35,22 @@ def goals_panel(run: Run, seen: Seen) -> None:
 
 
 def states(seen: Seen) -> list[tuple[str, str]]:
-    """How the three goals stand, each with the numbers that say why; empty where its name does."""
-    overfit, reload = seen.goals.overfit, seen.goals.reload
+    """How the three goals stand, each with what says why; empty where its name does."""
     better, why = beats_untrained(seen, [loss for _, loss, _ in _baselines(seen)])
+    told = better in (FAILED, UNMEASURED)
     return [
-        (PENDING if overfit is None else overfit.state, ""),
-        (better, why.rstrip(".") if better == FAILED else ""),
-        (PENDING if reload is None else reload.state, ""),
+        seen.goals.first(seen.ended),
+        (better, why.rstrip(".") if told else ""),
+        seen.goals.third(seen.ended),
     ]
 
 
 def cards(seen: Seen) -> list[str]:
     """HTML of the three cards."""
     return [
-        _overfit_card(seen.goals.overfit),
+        _overfit_card(seen.goals.overfit, *seen.goals.first(seen.ended)),
         _better_card(seen),
-        _reload_card(seen.goals.reload),
+        _reload_card(seen.goals.reload, *seen.goals.third(seen.ended)),
     ]
 
 
@@ -61,16 +61,18 @@ def _card(number: int, title: str, state: str, body: str) -> str:
     )
 
 
-def _overfit_card(check: OverfitCheck | None) -> str:
+def _told(why: str) -> str:
+    return f"{why[0].upper()}{why[1:]}."
+
+
+def _overfit_card(check: OverfitCheck | None, state: str, why: str) -> str:
     title = "Near-zero loss on a tiny set"
     if check is None:
-        return _card(
-            1,
-            title,
-            PENDING,
-            "<p>A small copy of this model memorises eight of its pairs, right after the first "
-            "point of the curve. It takes a second or two.</p>",
+        story = (
+            "A small copy of this model memorises eight of its pairs, right after the first point "
+            "of the curve. It takes a second or two."
         )
+        return _card(1, title, state, f"<p>{story if state == PENDING else _told(why)}</p>")
     end = "is no longer a finite number" if check.loss is None else f"is {number(check.loss)}"
     story = (
         f"A small copy of this model, with the run's own learning rate and warm-up, after "
@@ -88,7 +90,7 @@ def _overfit_card(check: OverfitCheck | None) -> str:
         story += " Something stands in the way: the learning rate, or the model."
     else:
         story += " The same code and the same masks as this model's: they can learn."
-    return _card(1, title, check.state, f"{_sparkline(check.curve)}<p>{story}</p>")
+    return _card(1, title, state, f"{_sparkline(check.curve)}<p>{story}</p>")
 
 
 def _sparkline(curve: Sequence[Sequence[float]]) -> str:
@@ -126,10 +128,13 @@ def _better_card(seen: Seen) -> str:
     title = "Better than untrained"
     rows = _baselines(seen)
     if not rows:
-        return _card(2, title, PENDING, "<p>The untrained model is not measured yet.</p>")
+        state, story = PENDING, "The untrained model is not measured yet."
+        if seen.ended:
+            state, story = UNMEASURED, "The run ended before anything was measured."
+        return _card(2, title, state, f"<p>{story}</p>")
     state, story = beats_untrained(seen, [loss for _, loss, _ in rows])
     if not seen.trained or seen.last.loss is None:
-        return _card(2, title, state, f"{_table(rows)}<p>{story}</p>")
+        return _card(2, title, state, f"{_table(rows)}<p>{story[0].upper()}{story[1:]}</p>")
     table = _table([("this model", seen.last.loss, seen.last.exact_match), *rows])
     return _card(2, title, state, f"{table}<p>At step {seen.last.step:,}: {story}</p>")
 
@@ -147,16 +152,14 @@ def _table(rows: Sequence[tuple[str, float, float | None]]) -> str:
     )
 
 
-def _reload_card(reload: Reload | None) -> str:
+def _reload_card(reload: Reload | None, state: str, why: str) -> str:
     title = "Reloads exactly, and writes token by token"
     if reload is None:
-        return _card(
-            3,
-            title,
-            PENDING,
-            "<p>The first checkpoint saved will be loaded afresh: the same logits, and the same "
-            "answers, token by token, with and without the cache.</p>",
+        story = (
+            "The first checkpoint saved will be loaded afresh: the same logits, and the same "
+            "answers, token by token, with and without the cache."
         )
+        return _card(3, title, state, f"<p>{story if state == PENDING else _told(why)}</p>")
     # The environment, in brackets, is for the Checkpoints page, unless something failed.
     checks = "".join(
         f'<li><span class="check">{"✓" if ok else "✗"}</span><b>{code(name)}</b>: '
@@ -164,4 +167,4 @@ def _reload_card(reload: Reload | None) -> str:
         for name, ok, detail in reload.checks
     )
     story = f"<p>The checkpoint of step {reload.step:,}, loaded afresh:</p><ul>{checks}</ul>"
-    return _card(3, title, reload.state, story)
+    return _card(3, title, state, story)

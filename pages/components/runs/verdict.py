@@ -7,7 +7,7 @@ import streamlit as st
 
 from pages.components.runs.goals import GOAL_NAMES, MARKS
 from transformer.runs.checked import Checked
-from transformer.runs.goals import PASSED
+from transformer.runs.goals import PASSED, UNMEASURED
 from transformer.runs.verdict import Verdict
 
 
@@ -34,7 +34,7 @@ def evidence_line(state: str, goals: Sequence[tuple[str, str]], checked: Checked
             parts.append(f'<li class="passed">{MARKS[PASSED]} three goals passed</li>')
         else:
             parts += [
-                f'<li class="{state}">{MARKS[state]} {name}: {escape(why or state)}</li>'
+                f'<li class="{state}">{MARKS[state]} {name}: {escape(_told(state, why))}</li>'
                 for name, (state, why) in zip(GOAL_NAMES, goals, strict=True)
             ]
         checks, alarm = "No checks yet" if checked is None else checked.summary, ""
@@ -42,3 +42,7 @@ def evidence_line(state: str, goals: Sequence[tuple[str, str]], checked: Checked
             checks, alarm = f"{checks}: see Checks, below", ' class="failed"'
         parts.append(f"<li{alarm}>{escape(checks)}</li>")
     st.html(f'<ul class="run-evidence">{"".join(parts)}</ul>')
+
+
+def _told(state: str, why: str) -> str:
+    return f"{state} ({why})" if why and state == UNMEASURED else why or state

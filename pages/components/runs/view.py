@@ -38,7 +38,7 @@ ENOUGH_POINTS = 8
 """Before so many, an estimate of the time left would jump about."""
 STATE_WORDS = {
     "queued": "waiting",
-    "paused": "paused; what was learned is saved, and Resume goes on from here",
+    "paused": "paused; what was learned is saved",
     "starting": "starting: loading PyTorch",
     "running": "training",
     "stopping": "stopping: evaluating and saving what was learned",
@@ -169,7 +169,7 @@ def _state(run: Run, seen: Seen, history: History) -> None:
         controls(run, status)
     trouble(run)
     if status.reason and not live:
-        if status.state != "failed":  # there the verdict says it
+        if status.state not in ("failed", "diverged"):  # there the verdict says it
             shown = st.info if status.state in ("paused", "stopped") else st.error
             shown(plain(status.reason), icon=":material/info:")
         # It names paths of the server.

@@ -12,12 +12,13 @@ from pages.components.shell import browser
 from pages.components.shell.clock import when
 from pages.components.shell.headers import facts_of
 from pages.components.shell.known_runs import known_runs
-from pages.components.shell.text import number, percent
+from pages.components.shell.text import number
 from pages.components.stores import uploads
 from pages.components.stores.uploads import Upload
 from transformer.runs.directory import Run
 from transformer.runs.snapshots import snapshots, weights_file
 from transformer.runs.table import Summary
+from transformer.runs.verdict import score_in_words
 from transformer.tasks import title_of
 
 BUNDLED = Path(__file__).parents[3] / "checkpoints"
@@ -31,7 +32,8 @@ class Listed:
 
     id: its name in the address.
     name: what it is called, such as "Reverse letters, step 1,500".
-    score: how good it is, such as "99.9 % right"; "" where nobody measured it.
+    score: how good it is, such as "99.9 % right" or, of pairs it learned, "100 % memorised"; ""
+        where nobody measured it.
     where: when it was made or brought, by the browser's clock, or that it is bundled.
     own: whether this browser trained or brought it.
     """
@@ -106,8 +108,7 @@ def _of_bundled(path: Path) -> Listed:
     facts = facts_of(path)
     if facts is None:
         return Listed(path.stem, path.stem, path, where="bundled")
-    right = "" if facts.summary is None else _right(facts.summary.exact_match)
-    return Listed(path.stem, title_of(facts.data.task), path, right, "bundled")
+    return Listed(path.stem, title_of(facts.data.task), path, _saved_score(path), "bundled")
 
 
 def _of_run(run: Run, summary: Summary, *, own: bool) -> list[Listed]:
@@ -116,9 +117,9 @@ def _of_run(run: Run, summary: Summary, *, own: bool) -> list[Listed]:
     for step, loss in reversed(summary.saved):
         score = f"loss {number(loss)}"
         if step == 0:
-            score = _right(summary.untrained_exact_match) or score
+            score = _score(summary.untrained_exact_match, summary.on_training_pairs) or score
         elif step == summary.step:
-            score = _right(summary.exact_match) or score
+            score = _score(summary.exact_match, summary.on_training_pairs) or score
         entry = Listed(
             f"run-{run.id}-{step}",
             f"{summary.title}, {f'step {step:,}' if step else 'untrained'}",
@@ -143,14 +144,22 @@ def _of_upload(upload: Upload) -> Listed:
         upload.id,
         upload.name,
         upload.path,
-        _right(upload.score),
+        "" if upload.score is None else _saved_score(upload.path),
         f"uploaded {when(upload.changed)}",
         own=browser.owns(*upload.owners),
     )
 
 
-def _right(share: float | None) -> str:
-    return "" if share is None else f"{percent(share)} right"
+def _score(share: float | None, own: bool) -> str:
+    return "" if share is None else score_in_words(share, own)
+
+
+def _saved_score(path: Path) -> str:
+    """What a file says of its score."""
+    facts = facts_of(path)
+    if facts is None or facts.summary is None:
+        return ""
+    return score_in_words(facts.summary.exact_match, facts.summary.evaluated_on_training_pairs)
 
 
 def _told_apart(entries: list[Listed]) -> Iterator[Listed]:

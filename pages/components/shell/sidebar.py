@@ -79,7 +79,8 @@ def _chip() -> Html:
     if entry is not None:
         name, detail = entry.name, entry.detail
     elif run is not None:
-        name, detail = run[1].title, "nothing saved yet"
+        waits = run[1].state in AT_WORK
+        name, detail = run[1].title, f"nothing saved{' yet' if waits else ''}"
     else:
         name, detail = "none", ""
     name, detail = escape(visible(name)), escape(detail)
@@ -168,5 +169,5 @@ def _progress(summary: Summary) -> None:
             query_params={"run": summary.id},
         )
         share = min(summary.step / summary.steps, 1.0) if summary.steps else 0.0
-        words = f"{share:.0%}" if summary.state == "running" else summary.state
+        words = f"{100 * share:.0f} %" if summary.state == "running" else summary.state
         st.progress(share, text=words)

@@ -1,12 +1,14 @@
 """All runs in a table: choose some, sort by a column, watch one."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from pages.components.shell.mount import Widget
 from pages.components.shell.text import compact, number, percent, seconds, told_apart
 from transformer.runs.directory import ACTIVE
 from transformer.runs.table import DAMAGED, Summary
+from transformer.runs.verdict import score_in_words
 
 WIDGET = Widget("run_table")
 TONES = {"failed": "bad", "diverged": "bad", DAMAGED: "bad", "interrupted": "odd"}
@@ -26,6 +28,8 @@ def row(summary: Summary, owned: bool, short: str = "") -> dict[str, Any]:
     def told(value: float | None, words: Callable[[float], str], before: str = "") -> str:
         return "" if value is None else before + words(value)
 
+    own = summary.on_training_pairs
+    exact = partial(score_in_words, own=True) if own else percent
     untrained_exact = told(summary.untrained_exact_match, percent, "untrained ")
     shape = f"{summary.layers} × {summary.d_model}"
     steps = "" if summary.steps is None else f"{summary.step:,} / {summary.steps:,}"
@@ -44,8 +48,8 @@ def row(summary: Summary, owned: bool, short: str = "") -> dict[str, Any]:
         "loss": told(summary.loss, number),
         "curve": [list(point) for point in summary.curve],
         "untrained_loss": told(summary.untrained_loss, number, "untrained "),
-        "exact": told(summary.exact_match, percent),
-        "untrained_exact": "on pairs it learns" if summary.on_training_pairs else untrained_exact,
+        "exact": told(summary.exact_match, exact),
+        "untrained_exact": "nothing held out" if own else untrained_exact,
         "time": told(summary.seconds, seconds),
         "tokens": told(summary.tokens, lambda count: f"{compact(count)} tokens"),
         "state": summary.state,
