@@ -8,7 +8,7 @@ import streamlit as st
 from pages.components.runs.actions import problem_of_others, run_actions, trash_list
 from pages.components.runs.comparison import comparison
 from pages.components.runs.controls import undo_delete
-from pages.components.runs.hand_in import handed_in
+from pages.components.runs.hand_in import any_handed_in, handed_in
 from pages.components.shared.download import download
 from pages.components.shell import address, browser
 from pages.components.shell.frame import errors_shown, frame
@@ -197,6 +197,6 @@ with frame("Runs", "Everything trained here: find a run, compare several, tidy u
         st.page_link("pages/train.py", label="Train a model", icon=":material/show_chart:")
     details(known)
     trash_list()
-    with st.expander("Pages that were handed in"), errors_shown():
+    with st.expander("Pages that were handed in", expanded=any_handed_in()), errors_shown():
         handed_in()
     follow(known)

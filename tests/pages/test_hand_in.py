@@ -22,9 +22,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def _collect() -> None:
+    import streamlit as st
+
     from pages.components.runs.hand_in import handed_in
 
-    handed_in()
+    if not st.session_state.get("elsewhere"):
+        handed_in()
 
 
 def test_pages_become_a_table_and_others_are_named(run: Run) -> None:
@@ -39,6 +42,32 @@ def test_pages_become_a_table_and_others_are_named(run: Run) -> None:
     assert set(app.dataframe[0].value["Updates"]) == {6}
     [error] = [html.unescape(error.value) for error in app.error]
     assert error.startswith("notes.json is not a report of this app")
+
+
+def test_the_table_counts_sentences_and_outlasts_a_visit_to_another_page(run: Run) -> None:
+    said = "It reverses. I saw 3.5 % wrong!\nHow? By its last head"
+    with_words = page_of(report_on(run, author="Ada", sentences=[("Why?", said)]))
+    pages = [
+        ("ada.html", with_words, "text/html"),
+        ("emmy.html", page_of(report_on(run, author="Emmy")), "text/html"),
+    ]
+    app = AppTest.from_function(_collect, default_timeout=60).run()
+    app.file_uploader[0].set_value(pages).run()
+    written = {"Name": ["Ada", "Emmy"], "Sentences": [4, 0]}
+    assert app.dataframe[0].value[list(written)].to_dict("list") == written
+    assert any("By its last head" in html.unescape(one.value) for one in app.markdown)
+    # On another page, the field forgets its files.
+    app.session_state["elsewhere"] = True
+    app.run()
+    assert not app.dataframe
+    app.session_state["elsewhere"] = False
+    app.run()
+    assert app.dataframe[0].value[list(written)].to_dict("list") == written
+    # The same page once more is no second row.
+    app.file_uploader[0].set_value([pages[0]]).run()
+    assert list(app.dataframe[0].value["Name"]) == ["Ada", "Emmy"]
+    app.button(key="empty handed in").click().run()
+    assert list(app.dataframe[0].value["Name"]) == ["Ada"]
 
 
 def test_worksheets_become_a_table_with_a_column_a_question() -> None:

@@ -1,5 +1,6 @@
 """Hand in a run as one page; and, for who collects them, many such pages as one table."""
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
@@ -19,20 +20,27 @@ from transformer.report.reading import MOST_BYTES, HandedIn, read_report
 from transformer.runs.directory import Run
 
 if TYPE_CHECKING:
+    from streamlit.runtime.state import SessionStateProxy
     from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 MOST_FILES = 200
+MOST_KEPT = 1000
+"""Pages in one table."""
+FIELD, READ, KEPT = "handed in files", "handed in", "handed in before"
+"""In session state: the field, what was read of its files, and what was read before."""
+END_OF_SENTENCE = re.compile(r"[.!?…]+(?:\s+|$)|\n+")
 COLUMNS = {
     "author": "Name",
     "title": "Run",
-    "task": "Task",
+    "written": "Sentences",
+    "sentences": "In their own words",
     "verdict": "Verdict",
+    "task": "Task",
     "exact_match": "Exact match, %",
     "untrained_exact_match": "Untrained, %",
     "loss": "Loss, nats per token",
     "steps": "Updates",
     "seed": "Seed",
-    "sentences": "In their own words",
     "made": "Made (UTC)",
     "checksum": "SHA-256 of the weights",
 }
@@ -72,27 +80,41 @@ def made_page(run: Run, author: str, said: str) -> bytes:
     return page_of(report_on(run, author=author.strip(), sentences=sentences))
 
 
+def any_handed_in() -> bool:
+    """Whether this session holds some."""
+    return bool(st.session_state.get(KEPT) or st.session_state.get(READ))
+
+
 def handed_in() -> None:
-    """Pages that others have made, as one table; nothing of them is kept or run."""
+    """Pages that others have made, as one table, which stands until the tab is closed; nothing
+    of them is kept beyond that, or run."""
+    state = st.session_state
+    if FIELD not in state:  # one was on another page, where a field forgets its files
+        state[KEPT] = _found(state)
+        state[READ] = {}
     files = st.file_uploader(
         "Drop them here: runs, worksheets, experiments, labs",
         type=["html", "json"],
         accept_multiple_files=True,
         max_upload_size=MOST_BYTES >> 20,
+        key=FIELD,
         help="Drop as many as there are. Numbers and answers are read; nothing in them runs.",
     )
     # A page is drawn again for every click on it; a file is read once.
-    before: dict[str, HandedIn | str] = st.session_state.get("handed in", {})
-    read = {one.file_id: before.get(one.file_id) or _read(one) for one in files[:MOST_FILES]}
-    st.session_state["handed in"] = read
-    found = [one for one in read.values() if isinstance(one, HandedIn)]
-    refused = [one for one in read.values() if isinstance(one, str)]
+    before: dict[str, HandedIn | str] = state[READ]
+    state[READ] = {one.file_id: before.get(one.file_id) or _read(one) for one in files[:MOST_FILES]}
+    found = _found(state)
+    refused = [one for one in state[READ].values() if isinstance(one, str)]
     if len(files) > MOST_FILES:
         refused.append(f"Only the first {MOST_FILES} are read: drop the others afterwards.")
     for sentence in refused:
         st.error(plain(sentence))
     if not found:
         return
+    if state[KEPT]:
+        st.button(
+            "Empty the table", icon=":material/delete:", key="empty handed in", on_click=_empty
+        )
     _table(
         "The table as CSV",
         "handed-in",
@@ -101,6 +123,7 @@ def handed_in() -> None:
         if any(one.checksum for one in found)
         else "",
     )
+    _own_words([one for one in found if one.task != "worksheet" and one.answers])
     for title in dict.fromkeys(one.title for one in found if one.task == "worksheet"):
         st.markdown(f"**{plain(title)}**, an answer a column")
         sheets = [one for one in found if (one.title, one.task) == (title, "worksheet")]
@@ -112,11 +135,37 @@ def handed_in() -> None:
         _table("These answers as CSV", as_file_name(title) or "answers", rows)
 
 
+def _found(state: "SessionStateProxy") -> list[HandedIn]:
+    """What was read before, and what is in the field now, each once."""
+    now = (one for one in state.get(READ, {}).values() if isinstance(one, HandedIn))
+    return list(dict.fromkeys((*state.get(KEPT, ()), *now)))[:MOST_KEPT]
+
+
+def _empty() -> None:
+    """Those in the field stay: each has a cross of its own."""
+    st.session_state[KEPT] = []
+
+
+def _own_words(found: Sequence[HandedIn]) -> None:
+    """What each wrote, whole: a cell of a table shows the first words."""
+    if not found:
+        return
+    with st.expander(f"What they wrote ({len(found)})"):
+        for one in found:
+            st.markdown(f"**{plain(one.author) or 'No name'}**, {plain(one.title)}")
+            for _, answer in one.answers:
+                st.markdown(plain(answer))
+
+
 def _table(label: str, name: str, rows: Sequence[Mapping[str, object]], note: str = "") -> None:
     """Rows of the same columns, and their file; columns in which nothing stands are left out."""
     empty = (None, "")
     columns = [title for title in rows[0] if any(row[title] not in empty for row in rows)]
-    st.dataframe(pd.DataFrame(rows, columns=columns), hide_index=True)
+    st.dataframe(
+        pd.DataFrame(rows, columns=columns),
+        hide_index=True,
+        column_config={COLUMNS["sentences"]: st.column_config.TextColumn(width="large")},
+    )
     if note:
         st.caption(note)
     download(
@@ -135,10 +184,18 @@ def _read(file: "UploadedFile") -> HandedIn | str:
         return str(error)
 
 
+def sentences_written(one: HandedIn) -> int:
+    """In all of a person's answers."""
+    parts = (part for _, answer in one.answers for part in END_OF_SENTENCE.split(answer))
+    return sum(bool(re.search(r"\w", part)) for part in parts)
+
+
 def _row(one: HandedIn) -> dict[str, object]:
     """Shares as per cent; what was not measured stays empty."""
 
     def value(name: str) -> object:
+        if name == "written":
+            return sentences_written(one)
         found = getattr(one, name)
         return 100 * found if name.endswith("exact_match") and found is not None else found
 
