@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.components.overview.answer import SHOWN, answer, open_box, word
+from pages.components.overview.answer import SHOWN, answer, next_steps, open_box, word
 from pages.components.overview.exercises import exercises
 from pages.components.overview.recent import recent_runs
 from pages.components.shell import current, session, tour
@@ -39,4 +39,5 @@ with frame(
 ):
     exercises()
     live_answer()
+    next_steps()
     recent_runs()

@@ -24,8 +24,10 @@ from pages.components.decoding import (
 from pages.components.decoding.paths import DecodingPath, decode_path
 from pages.components.decoding.view import View
 from pages.components.shared import inputs
+from pages.components.shared.examples import chosen_pairs
 from pages.components.shared.inspection import shown
 from pages.components.shared.panels import open_tab
+from pages.components.shared.right_answer import seen_in_training
 from pages.components.shell import address
 from pages.components.shell.frame import errors_shown, frame
 from pages.components.shell.text import probability, verbatim
@@ -66,7 +68,7 @@ def walk(checkpoint: "Checkpoint", text: str) -> None:
         spec = place.spec(checkpoint)
         branch_store.notice(spec, checkpoint)
         wanted: tuple[int, ...] = ()
-        left, right = st.columns([3, 1], vertical_alignment="center")
+        left, right = st.columns([5, 1], vertical_alignment="center")
         with right, st.container(horizontal=True, horizontal_alignment="right"):
             if spec.prefix:
                 st.button("Start over", on_click=place.start_over, help=START_OVER)
@@ -77,7 +79,7 @@ def walk(checkpoint: "Checkpoint", text: str) -> None:
                 compared = comparison.field(checkpoint, spec, wanted)
         path = decode_path(checkpoint, text, spec)
         with left:
-            summary(checkpoint, path, wanted)
+            summary(checkpoint, text, path, wanted)
         error = verdict.find_error(path, wanted)
         judgement = st.container()  # filled below: it may decode once more
         sides = comparison.sides(compared, checkpoint, text, path, wanted)
@@ -102,15 +104,19 @@ def walk(checkpoint: "Checkpoint", text: str) -> None:
         open_tab("More about this output", TABS, "part", view)
 
 
-def summary(checkpoint: "Checkpoint", path: DecodingPath, wanted: tuple[int, ...]) -> None:
+def summary(
+    checkpoint: "Checkpoint", text: str, path: DecodingPath, wanted: tuple[int, ...]
+) -> None:
     """What was written, and what the person's own choice changed."""
     who = "After your choice, the model" if path.spec.prefix else "The model"
     judged = ", which is right" if path.written == wanted else ""
-    st.markdown(
+    said = (
         f"{who} writes {verbatim(checkpoint.target_vocabulary.decode(path.written))}{judged}; "
-        f"probability {probability(math.exp(path.total))} (log-probability {path.total:.4f}). "
-        f"{verdict.own_choice(checkpoint, path)}".rstrip()
+        f"probability {probability(math.exp(path.total))}.",
+        seen_in_training(checkpoint, chosen_pairs(), text),
+        verdict.own_choice(checkpoint, path),
     )
+    st.markdown(" ".join(filter(None, said)))
     if path.written[-1] != checkpoint.config.eos_id:
         st.warning("The output was cut: the model goes on without an end.")
 

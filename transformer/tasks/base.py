@@ -77,6 +77,11 @@ class Task(ABC):
     def held_out(self, count: int) -> list[Pair]:
         """Up to ``count`` pairs that training never sees, the same for every run."""
 
+    def trains_on(self, source: str) -> bool | None:
+        """Whether a source is one of those it trains on; None where nobody can know, as of what
+        is drawn at random."""
+        return None
+
     def harder(self) -> "Task | None":
         """The same task with longer sources than any it trains on; None if it cannot make them."""
         return None
@@ -191,6 +196,13 @@ class GeneratedTask(Task):
 
     def held_out(self, count: int) -> list[Pair]:
         return list(_held_out(self, count))
+
+    def trains_on(self, source: str) -> bool | None:
+        """False of what is held out; whether another was ever drawn, nobody knows."""
+        try:
+            return False if self.is_held_out(Pair(source, self.answer(source))) else None
+        except ValueError:
+            return None
 
 
 def few_updates(steps: int, learning_rate: float) -> Mapping[str, int | float | str]:

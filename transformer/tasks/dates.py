@@ -150,6 +150,12 @@ class Dates(GeneratedTask):
     def split_by(self, pair: Pair) -> str:
         return pair.target
 
+    def trains_on(self, source: str) -> bool | None:
+        """Where languages read a text as different days, only if each of them is held out."""
+        days = {day for one in formats() if (day := one.read(source)) is not None}
+        held_out = (self.is_held_out(Pair(source, day.isoformat())) for day in days)
+        return False if days and all(held_out) else None
+
     @classmethod
     def ideal_places(cls, source: Sequence[str], written: Sequence[str]) -> Places | None:
         """A digit's own place where the field has as many digits, else the whole field: a name."""

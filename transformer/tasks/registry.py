@@ -11,6 +11,7 @@ from transformer.tasks.base import GeneratedTask, Pair, Task
 from transformer.tasks.dates import Dates
 from transformer.tasks.letters import Copy, Reverse, Sort
 from transformer.tasks.numbers import NumberWords
+from transformer.tasks.own_pairs import task as own_pairs
 from transformer.tasks.own_pairs.task import SEVEN_PAIRS, OwnPairs, read_data
 from transformer.tasks.pronunciation import Pronunciation
 from transformer.tasks.scan import ScanAddJump, ScanLength, ScanSimple
@@ -127,3 +128,18 @@ def longest_trained(data: DataConfig) -> tuple[int, int] | None:
     if kind is None or not issubclass(kind, GeneratedTask | ShippedTask):
         return None
     return kind(data).longest_trained()
+
+
+def in_training(data: DataConfig, source: str, pairs: Path | None = None) -> bool | None:
+    """Whether a text is a source that a model of these data was trained on; None where nobody can
+    know.
+
+    Args:
+        pairs: the file of a run on a person's own pairs, if it is there.
+    """
+    kind = TASKS.get(data.task)
+    if kind is not None and issubclass(kind, GeneratedTask | ShippedTask):
+        return kind(data).trains_on(source)
+    if kind is OwnPairs and pairs is not None:
+        return own_pairs.trains_on(pairs, data.held_out, source)
+    return None

@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
@@ -59,9 +60,18 @@ class ShippedTask(Task):
         Random(f"{self.name}/held-out").shuffle(pairs)
         return pairs[:count]
 
+    def trains_on(self, source: str) -> bool | None:
+        return source in _sources(type(self))
+
     def test_pairs(self) -> list[Pair]:
         """The published test set: what a finished model is scored on, once."""
         return list(self.split().test)
 
     def longest(self) -> tuple[int, int]:
         return self.longest_pair
+
+
+@lru_cache(maxsize=4)
+def _sources(task: type[ShippedTask]) -> frozenset[str]:
+    """Of its training pairs."""
+    return frozenset(pair.source for pair in task.split().train)

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
+from pages.components.shared.examples import chosen_pairs
 from pages.components.shared.inputs import short_enough
 from pages.components.shared.inspection import Inspection, inspect
-from pages.components.shared.right_answer import known_target, unlike_training
+from pages.components.shared.right_answer import known_target, seen_in_training, unlike_training
 from pages.components.shell import address, models, session
 from pages.components.shell.text import full_stop, verbatim
 from pages.components.widgets.attention_explorer import Side
@@ -147,7 +148,8 @@ def answer(shown: Shown, without: str) -> None:
         )
     else:
         says, why = judgement(shown)
-        st.markdown(f"{says} {without} {why}".rstrip())
+        seen = seen_in_training(shown.checkpoint, chosen_pairs(), shown.text)
+        st.markdown(" ".join(filter(None, (says, without, why, seen))))
         if "**wrong**" in says:
             st.page_link(
                 "pages/decode.py",

@@ -3,12 +3,13 @@
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
 
 from pages.components.shared import inputs
-from pages.components.shared.right_answer import known_target
+from pages.components.shared.right_answer import known_target, seen_in_training
 from pages.components.shell import current, models, session
 from pages.components.shell.headers import header_of
 from pages.components.shell.loaded import Key, key_of
@@ -17,6 +18,7 @@ from pages.components.shell.text import verbatim
 from pages.components.widgets.word_map import MapBox, word_map
 from transformer.checkpoint.header import Header
 from transformer.errors import VocabularyError
+from transformer.evaluation.held_out import own_pairs
 from transformer.tasks import TASKS, title_of
 from transformer.tasks.pronunciation import WORDS
 
@@ -98,7 +100,7 @@ def _answer(entry: Listed, key: Key | None, text: str) -> _Answer:
     weights, boxes = map_boxes(checkpoint, found)
     config = checkpoint.config
     return _Answer(
-        _sentence(checkpoint, text, found),
+        _sentence(checkpoint, own_pairs(entry.path), text, found),
         shown(checkpoint.source_vocabulary.tokens, found.source),
         shown(checkpoint.target_vocabulary.tokens, found.written[:MOST_SHOWN]),
         weights[:MOST_SHOWN],
@@ -107,7 +109,7 @@ def _answer(entry: Listed, key: Key | None, text: str) -> _Answer:
     )
 
 
-def _sentence(checkpoint: "Checkpoint", text: str, found: "Inspection") -> str:
+def _sentence(checkpoint: "Checkpoint", pairs: Path | None, text: str, found: "Inspection") -> str:
     says = "It says" if checkpoint.task == SHOWN else "It writes"
     told = f"{says} {verbatim(found.output)}{_as_in(found.output, checkpoint.task)}"
     target = known_target(checkpoint, text, found.output)
@@ -115,7 +117,7 @@ def _sentence(checkpoint: "Checkpoint", text: str, found: "Inspection") -> str:
         told += ", which is right" if target == found.output else f"; right is {verbatim(target)}"
     if not found.complete:
         told += f". It found no end, and was cut after {len(found.written)} tokens"
-    return f"{told}."
+    return f"{told}. {seen_in_training(checkpoint, pairs, text)}".rstrip()
 
 
 def _as_in(sounds: str, task: str) -> str:
@@ -123,6 +125,19 @@ def _as_in(sounds: str, task: str) -> str:
     known = [sound for sound in dict.fromkeys(sounds.split()) if sound in WORDS][:EXPLAINED]
     told = ", ".join(f"{sound} as in *{WORDS[sound]}*" for sound in known)
     return f" ({told})" if told and task == SHOWN else ""
+
+
+def next_steps() -> None:
+    """Where to go from the answer, with it."""
+    with st.container(horizontal=True, vertical_alignment="center", key="next-steps"):
+        st.markdown("**Next**", width="content")
+        for path, label, icon in (
+            ("pages/attention.py", "See every head at work on it", ":material/grid_on:"),
+            ("pages/decode.py", "Write it token by token", ":material/format_list_numbered:"),
+            ("pages/train.py", "Train a model of your own", ":material/show_chart:"),
+        ):
+            query = {} if path.endswith("train.py") else current.query()
+            st.page_link(path, label=label, icon=icon, query_params=query, width="content")
 
 
 def _open() -> None:

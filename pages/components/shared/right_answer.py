@@ -1,8 +1,10 @@
-"""What is the right answer to an input, where one can know, and whether it is a fair question."""
+"""What is the right answer to an input, where one can know, whether it is a fair question, and
+whether it was learned."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from transformer.tasks import longest_trained, right_answer
+from transformer.tasks import in_training, longest_trained, right_answer
 
 if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
@@ -45,3 +47,17 @@ def unlike_training(checkpoint: "Checkpoint", text: str, target_tokens: int) -> 
             f"{longest[1]}: it has never written one so long."
         )
     return ""
+
+
+def seen_in_training(checkpoint: "Checkpoint", pairs: Path | None, text: str) -> str:
+    """Whether the model has learned from this very input, in a sentence; "" where nobody knows.
+
+    Args:
+        pairs: of its run, if it has its own.
+    """
+    header = checkpoint.header
+    seen = in_training(header.data, text, pairs)
+    if seen is None and header.data.evaluates_on_training_pairs:
+        # Its examples are of the pairs it learned.
+        seen = any(example.source == text for example in header.examples) or None
+    return "" if seen is None else "A training pair." if seen else "Not seen in training."

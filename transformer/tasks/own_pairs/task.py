@@ -3,8 +3,9 @@
 import tempfile
 import unicodedata
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from random import Random
 
@@ -36,6 +37,8 @@ __all__ = [
 
 SEVEN_PAIRS = Path(__file__).parents[1] / "seven_pairs.tsv"
 """Seven English sentences and their German translations, to be learned by heart."""
+MOST_LOOKED_UP = 1_000_000
+"""Bytes of a file of pairs in which a source is looked up."""
 
 
 @contextmanager
@@ -72,6 +75,51 @@ def same(text: str) -> str:
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
+def held_out_sources(pairs: Iterable[Pair], share: float) -> set[str]:
+    """The sources that are kept out of training, each as :func:`same` gives it.
+
+    Raises:
+        TaskError: there are too few to keep one.
+    """
+    sources = {same(pair.source) for pair in pairs}
+    by_checksum = sorted(sources, key=lambda source: (zlib.crc32(source.encode()), source))
+    return set(by_checksum[: held_out_count(len(sources), share)])
+
+
+def trains_on(file: Path, share: float, source: str) -> bool | None:
+    """Whether a model of these pairs was trained on a source; None where nobody can know.
+
+    Args:
+        file: the pairs, which nobody changes any more.
+        share: of the sources, held out.
+    """
+    try:
+        known = _trained(file, file.stat().st_mtime_ns, share)
+    except (OSError, TaskError):
+        return None
+    if same(source) in known:
+        return True
+    # Cut into words, texts with other spaces between them are one.
+    squeezed = " ".join(source.split())
+    return None if any(" ".join(one.split()) == squeezed for one in known) else False
+
+
+@lru_cache(maxsize=8)
+def _trained(file: Path, changed: int, share: float) -> frozenset[str]:
+    """The sources in training.
+
+    Args:
+        changed: when the file was: a name may be another run's by now.
+
+    Raises:
+        TaskError: it is too large to be read at a click, or no file of pairs.
+    """
+    if file.stat().st_size > MOST_LOOKED_UP:
+        raise TaskError("These are too many pairs to look one up.")
+    pairs = read_data(file).pairs
+    return frozenset({same(pair.source) for pair in pairs} - held_out_sources(pairs, share))
+
+
 class OwnPairs(Task):
     """Pairs from a file, cut into characters, words or byte-pair pieces.
 
@@ -92,10 +140,7 @@ class OwnPairs(Task):
 
     def __init__(self, data: DataConfig, pairs: Sequence[Pair]) -> None:
         self.example = pairs[0]
-        sources = sorted(
-            {same(pair.source) for pair in pairs}, key=lambda s: (zlib.crc32(s.encode()), s)
-        )
-        held_out = set(sources[: held_out_count(len(sources), data.held_out)])
+        held_out = held_out_sources(pairs, data.held_out)
         self._train = [pair for pair in pairs if same(pair.source) not in held_out]
         self._held_out = [pair for pair in pairs if same(pair.source) in held_out] or self._train
         self.source_vocabulary, self.target_vocabulary = (
