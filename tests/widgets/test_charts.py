@@ -85,7 +85,7 @@ def range_shown(shown: BarePage) -> str:
 def test_baselines_stay_on_the_chart_when_it_is_zoomed(bare: Bare) -> None:
     shown = bare(LIVE, one_run())
     chart = shown.page.locator(".plot.loss")
-    lines = chart.locator("polyline.untrained, line.level")
+    lines = chart.locator("polyline.untrained, polyline.level")
     expect(lines).to_have_count(3)
     # What needs no model is a few words at the axis, which do not lie over each other.
     guesses = chart.locator("text.level")
@@ -102,6 +102,36 @@ def test_baselines_stay_on_the_chart_when_it_is_zoomed(bare: Bare) -> None:
     shown.press("0")
     expect(chart.locator(".beyond span")).to_have_count(0)
     expect(lines).to_have_count(3)
+
+
+def test_what_names_a_guess_covers_no_curve(bare: Bare) -> None:
+    """A run that learns nothing stays near the guesses to its end."""
+    level = [[step, 3.3 + 0.1 * (step // 10 % 3 - 1)] for step in range(0, 2001, 10)]
+    train = [[step, value, step / 50, step * 64] for step, value in level]
+    shown = bare(LIVE, one_run(train=train, evaluation=level, uniform=3.35, unigram=3.25))
+    expect(shown.page.locator("text.level")).to_have_count(2)
+    covered = shown.page.locator("text.level").evaluate_all(
+        """(texts) => {
+          const lines = [...texts[0].ownerSVGElement.querySelectorAll("polyline:not(.level)")];
+          const places = lines.flatMap((line) => [...line.points]
+            .map((point) => point.matrixTransform(line.getScreenCTM())));
+          return texts.map((text) => text.getBoundingClientRect()).filter((box) => places.some(
+            ({ x, y }) => x > box.left && x < box.right && y > box.top + 2 && y < box.bottom - 2));
+        }"""
+    )
+    assert not covered
+
+
+def test_a_loss_that_explodes_is_drawn_on_a_logarithmic_axis(bare: Bare) -> None:
+    train = [[step, 10.0**step, step, step] for step in range(12)]
+    shown = bare(LIVE, one_run(train=train, evaluation=[[0, 3.4]]))
+    box = shown.page.get_by_label("logarithmic loss")
+    expect(box).to_be_checked()
+    ticks = shown.page.locator(".plot.loss text[text-anchor=end]:not(.level)")
+    assert 4 <= ticks.count() <= 8
+    box.uncheck()
+    shown.draw(one_run(train=train[:-1], evaluation=[[0, 3.4]]))
+    expect(box).not_to_be_checked()  # as the person left it
 
 
 def test_the_axis_can_be_steps_seconds_or_tokens(bare: Bare) -> None:

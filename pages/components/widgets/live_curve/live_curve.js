@@ -8,6 +8,8 @@ const AXES = {
 };
 // What needs no model: a short line and a few words at the axis.
 const GUESSES = [["uniform", "uniform guess"], ["unigram", "guess by frequency"]];
+// So many times the untrained model's, a loss leaves nothing else to see on a linear axis.
+const OUTGROWN = 20;
 
 export default function ({ data, parentElement }) {
   const view = viewOf(parentElement, "live_curve", build);
@@ -52,7 +54,7 @@ function build(root) {
     </div>`;
   const find = (selector) => root.querySelector(selector);
   const view = {
-    root, hint: find(".hint"), axis: "step", zoom: null, third: undefined, log: false, cursor: null, moment: null,
+    root, hint: find(".hint"), axis: "step", zoom: null, third: undefined, log: null, cursor: null, moment: null,
     legend: find(".legend"), select: find("select"), readout: find(".readout"), verdict: find(".verdict"),
     buttons: root.querySelectorAll("button"),
     whole: () => [0, Math.max(view.axis === "step" ? view.data.steps : 0, lastPlace(view))],
@@ -69,7 +71,8 @@ function build(root) {
   }
   view.exact.plot.setAttribute("role", "img");
   view.beyond = view.loss.plot.appendChild(element("div", { class: "beyond" }));
-  find("input").onchange = (event) => { view.log = event.target.checked; draw(view); };
+  view.box = find("input");
+  view.box.onchange = () => { view.log = view.box.checked; draw(view); };
   view.select.onchange = () => {
     Object.assign(view, { axis: view.select.value, zoom: null, cursor: null });
     draw(view);
@@ -151,7 +154,9 @@ function draw(view) {
   const untrained = [{ style: "untrained", name: "untrained model", value: data.untrained }].filter(known);
   const guesses = GUESSES.map(([style, name]) => ({ style, name, value: data[style] })).filter(known);
   const levels = view.zoom ? [] : [...untrained, ...guesses].map((line) => line.value);
-  const y = lossAxis([...[...train, ...evaluation].map((point) => point[1]), ...levels], view.log);
+  const losses = [...train, ...evaluation].map((point) => point[1]);
+  view.box.checked = view.log ?? Math.max(...losses) > OUTGROWN * (data.untrained ?? Infinity);
+  const y = lossAxis([...losses, ...levels], view.box.checked);
   const seen = ({ value }) => y.holds(value);
   drawChart(view.loss, x, y, title, "loss (nats per token)", [
     ...untrained.filter(seen).map(({ value, style }) => ({ points: flat(x, value), style })),

@@ -34,8 +34,9 @@ function roundTicks(low, high, wanted) {
 }
 
 function logTicks(low, high) {
-  const ticks = [], few = high / low < 100;
-  for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++) {
+  const ticks = [], few = high / low < 100, first = Math.floor(Math.log10(low)), last = Math.log10(high);
+  const every = Math.max(1, Math.ceil((last - first) / 6)); // a loss that explodes spans many powers
+  for (let power = first; power <= last; power += every) {
     for (const n of few ? [1, 2, 5] : [1]) {
       const value = n * 10 ** power;
       if (value >= low * 0.999 && value <= high * 1.001) ticks.push(value);
@@ -154,26 +155,48 @@ function drawChart(chart, x, y, xTitle, yTitle, lines) {
     }),
     chart.chosen, chart.marks,
   );
-  Object.assign(chart, { x, y });
+  Object.assign(chart, { x, y, lines });
 }
 
 // A value that is the same everywhere.
 const flat = (x, value) => [[x.low, value], [x.high, value]];
 
-// Name values at the right end of a chart, each with a short line: [value, text]. Texts that would
-// lie over each other move apart.
+// Name values at the right end of a chart, each with a short line: [value, text]. A text stands
+// beside its value, or in the nearest place where it covers no curve and no other text; a line
+// leads to it there.
 function labelLevels(chart, levels) {
-  const { x, y } = chart;
-  let above = -Infinity;
-  const drawn = [...levels].sort((a, b) => b[0] - a[0]).flatMap(([value, text]) => {
-    const at = y.place(value), beside = Math.max(at, above + 12);
-    above = beside;
+  const { x, y } = chart, end = x.to - 18;
+  const width = 6 * Math.max(0, ...levels.map(([, text]) => text.length));
+  const taken = chart.lines.flatMap((line) => heights(chart, line.points, end - width, end));
+  const falling = [...levels].sort((a, b) => b[0] - a[0]), places = falling.map(([value]) => {
+    const at = freePlace(y.place(value), taken);
+    taken.push([at - 6, at + 6]);
+    return at;
+  }).sort((a, b) => a - b);
+  const drawn = falling.flatMap(([value, text], n) => {
+    const at = y.place(value), beside = places[n];
     return [
-      svgElement("line", { class: "level", x1: x.to - 14, x2: x.to, y1: at, y2: at }),
-      svgElement("text", { class: "level", x: x.to - 18, y: beside + 4, "text-anchor": "end" }, text),
+      svgElement("polyline", { class: "level", points: `${x.to},${at} ${x.to - 8},${at} ${end + 2},${beside}` }),
+      svgElement("text", { class: "level", x: end, y: beside + 4, "text-anchor": "end" }, text),
     ];
   });
   chart.svg.insertBefore(svgElement("g"), chart.chosen).append(...drawn);
+}
+
+// The heights, as [upper, lower] edges, through which a line runs between two places in pixels.
+function heights({ x, y }, points, from, to) {
+  const there = points.map(([a, b]) => [x.place(a), y.place(b)]);
+  const inside = there.filter(([at]) => at > from && at < to).map(([, height]) => height);
+  const ends = [from, to].map((at) => interpolated(there, at));
+  const all = [...inside, ...(there.length && there.at(-1)[0] >= from ? ends : [])].filter((height) => height !== null);
+  return all.length ? [[Math.min(...all) - 2, Math.max(...all) + 2]] : [];
+}
+
+// The height nearest to a wanted one at which a line of text meets nothing; the wanted one if there is none.
+function freePlace(wanted, taken) {
+  const free = (at) => at >= UP[1] && at <= UP[0] - 6 && taken.every(([upper, lower]) => at + 6 <= upper || at - 6 >= lower);
+  for (let by = 0; by < UP[0]; by++) for (const at of [wanted - by, wanted + by]) if (free(at)) return at;
+  return wanted;
 }
 
 // Draw marks that are in sight, each { style, at: its x or null, dots: [style, point] }: a line, and
