@@ -207,6 +207,7 @@ def test_what_a_person_wrote_is_marked_as_given_and_not_as_wrong(bare: Bare) -> 
     expect(tokens.nth(1)).to_have_class(re.compile("forced"))
     expect(tokens.nth(1)).not_to_have_class(re.compile("wrong"))
     expect(tokens.nth(2)).to_have_class(re.compile("wrong"))  # that was the model's own
+    expect(tokens.nth(2).locator(".instead")).to_have_text("target: b")
 
 
 def test_a_typed_token_is_written_or_refused(bare: Bare) -> None:
@@ -292,6 +293,9 @@ def test_the_beam_is_walked_by_keys_and_says_why(bare: Bare) -> None:
     # Long tokens are told apart; the table has each that came to an end, the answer first.
     drawn = page.locator("svg text").all_text_contents()
     assert {"I_TURN_LEFT", "I_TURN_RIGHT"} <= set(drawn)
+    # One that was dropped is struck through; a cross before it would call it wrong.
+    struck = page.locator("svg text[text-decoration=line-through]")
+    expect(struck).to_have_text(["b"])
     page.locator("summary").click()
     expect(page.locator("td.reason")).to_have_text(["why <eos>", "why I_TURN_RIGHT", "why b"])
 

@@ -20,7 +20,7 @@ function build(root) {
     <p class="hint">Each column is the beam after one step, the best score on top. Walk with the
       arrow keys: left to what a hypothesis grew from, right to what grew from it.</p>
     <div class="scroll"></div>
-    <p class="legend">Thick: the way to the answer ★ · ✕ dashed: dropped at the next step ·
+    <p class="legend">Thick: the way to the answer ★ · dashed and struck through: dropped at the next step, others scored better ·
       ■ round: ended, and outscored · … dotted: still growing when the search stopped.
       The number is the score: log-probability over the length penalty. A long tree scrolls sideways.</p>
     <div class="why" aria-live="polite"><p class="what"></p><p class="reason"></p></div>

@@ -3,7 +3,7 @@
 const BOX = { left: 44, top: 30, height: 28, row: 40 };
 const GAP = 32; // between columns, for the edges
 const LETTER = 8; // wide
-const MARKS = { dropped: "✕", stopped: "…", outscored: "■", answer: "★" };
+const MARKS = { stopped: "…", outscored: "■", answer: "★" };
 
 const minus = (value, digits = 4) => value.toFixed(digits).replace("-", "−");
 const short = (token, most) => (token.length > most ? `${token.slice(0, most - 1)}…` : token);
@@ -97,7 +97,8 @@ function cell(data, ink, column, slot, best, chosen) {
   }));
   const mark = MARKS[kind] ? `${MARKS[kind]} ` : "";
   group.append(
-    svgElement("text", { x: x + 8, y: y + 19, "font-size": 13, "font-family": "monospace", "font-weight": 700, fill: ink.text, style: "white-space: pre" }, mark + short(node.token, lettersOf(data) - (mark ? 2 : 0))),
+    svgElement("text", { x: x + 8, y: y + 19, "font-size": 13, "font-family": "monospace", "font-weight": 700, fill: ink.text, style: "white-space: pre",
+      "text-decoration": kind === "dropped" ? "line-through" : "none" }, mark + short(node.token, lettersOf(data) - (mark ? 2 : 0))),
     svgElement("text", { x: x + widthOf(data) - 7, y: y + 18, "font-size": 10.5, "text-anchor": "end", fill: ink.text }, minus(node.score, 2)),
     svgElement("title", {}, `${node.text}: score ${minus(node.score)}`),
   );

@@ -106,7 +106,7 @@ function focusedColumn(view) {
 
 function cellOf(view, s, found, column, name) {
   const cell = element("td", { class: name === "probability" ? name : `sum ${name}` });
-  const mark = (kept) => (kept ? "✓" : "✗");
+  const mark = (kept) => (kept ? "✓" : "cut");
   if (name === "probability") {
     const bar = element("span", { class: `bar ${"ab"[s]}` });
     bar.style.width = `${100 * found.probabilities[column]}%`;

@@ -48,12 +48,10 @@ function drawStep(view, button, i, parting, wanted) {
   if (view.anyWrong) button.append(markOf(wrong, right));
 }
 
-function markOf(wrong, right) {
-  const mark = element("small", { class: "instead" });
-  if (wrong) mark.append(element("span", { class: "cross" }, "✗"), ` ${right || "—"}`);
-  else mark.append("\u00a0");
-  return mark;
-}
+// What the target has in the place of a wrong token: said in a word, since a cross before it would
+// read as if that were wrong.
+const markOf = (wrong, right) =>
+  element("small", { class: "instead" }, wrong ? (right ? `target: ${right}` : "target ended") : "\u00a0");
 
 // Given where the model's first choice was another: the tokens before a choice are given, too.
 const isSwapped = (side, i) => i < side.forced && firstChoice(side, i) !== side.ids[i];
