@@ -1,19 +1,69 @@
-"""Learn: how data flows through one forward pass, published findings, and lessons."""
+"""Learn: how data flows through one forward pass, lessons, and published findings."""
 
 from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+import streamlit as st
 
 from pages.components.learn import anatomy, experiments, lesson
 from pages.components.shared.panels import open_panel
 from pages.components.shell import address
 from pages.components.shell.frame import frame
 
-SUBTITLE = "How data flows, box by box; findings, run again; a lesson."
 
-PANELS: dict[str, tuple[str, Callable[[], None]]] = {
-    "anatomy": ("Anatomy", anatomy.panel),
-    "experiments": ("Experiments", experiments.panel),
-    "lesson": ("Lesson", lesson.panel),
+class Part(NamedTuple):
+    """One part of the page.
+
+    what: what it is for, in a line. then: the part that comes after it, and what its button says.
+    """
+
+    title: str
+    panel: Callable[[], None]
+    what: str
+    then: tuple[str, str] | None = None
+
+
+PARTS = {
+    "anatomy": Part(
+        "Anatomy",
+        anatomy.panel,
+        "**Start here.** Press *Next* to follow one token through every box of figure 1.",
+        ("lesson", "Then the lesson"),
+    ),
+    "lesson": Part(
+        "Lesson",
+        lesson.panel,
+        "**Find it out.** Questions to answer on the app's own pages, and a worksheet to hand in.",
+        ("experiments", "Then the experiments"),
+    ),
+    "experiments": Part(
+        "Experiments",
+        experiments.panel,
+        "**Check what papers claim.** Predict what comes out, run it here, and compare.",
+    ),
 }
 
-with frame("Learn", SUBTITLE), address.together("Learn"):
+
+def guided(part: Part) -> None:
+    """What the part is for, and the way to the next; then the part."""
+    with st.container(horizontal=True, vertical_alignment="center", key="guide"):
+        st.markdown(part.what, width="content")
+        if part.then is not None:
+            name, label = part.then
+            st.button(
+                label,
+                icon=":material/arrow_forward:",
+                type="tertiary",
+                on_click=address.receive,
+                args=("learn", name),
+            )
+    part.panel()
+
+
+PANELS: dict[str, tuple[str, Callable[[], None]]] = {
+    name: (part.title, partial(guided, part)) for name, part in PARTS.items()
+}
+
+with frame("Learn", "One forward pass, a lesson, published findings."), address.together("Learn"):
     open_panel("What to learn from", PANELS, "learn")

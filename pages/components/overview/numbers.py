@@ -44,9 +44,9 @@ def map_boxes(
 
     def likely(place: int) -> str:
         pairs = zip(best.indices[place].tolist(), best.values[place].tolist(), strict=True)
-        return ", then ".join(
-            f"{shown(names, [token])[0]} {probability(share)}" for token, share in pairs
-        )
+        first, second = ((shown(names, [token])[0], probability(share)) for token, share in pairs)
+        between = " and" if first[1] == second[1] else ", then"
+        return f"{first[0]} {first[1]}{between} {second[0]} {second[1]}"
 
     steps = range(len(found.written))
     asked = [source[place] for place in looked]
@@ -102,8 +102,14 @@ def _vector(token: str, vector: "Tensor") -> str:
 
 
 def _most(token: str, weights: Sequence[float], keys: Sequence[str]) -> str:
-    place = max(range(len(keys)), key=lambda key: weights[key])
-    return f"{token} looks at {keys[place]}: {weights[place]:.0%}".replace("%", " %")
+    """What it looks at most; of a tie, all of them."""
+    shares = [f"{weight:.0%}".replace("%", " %") for weight in weights]
+    most = shares[max(range(len(keys)), key=lambda key: weights[key])]
+    alike = [keys[place] for place, share in enumerate(shares) if share == most]
+    if len(alike) == 1:
+        return f"{token} looks at {alike[0]}: {most}"
+    which = " and ".join(alike) if len(alike) == 2 else f"{len(alike)} tokens"
+    return f"{token} looks alike at {which}: {most} each"
 
 
 def _change(token: str, ends: Sequence["Tensor"], place: int) -> str:

@@ -13,20 +13,22 @@ export default function ({ data, parentElement, setTriggerValue }) {
   point(view, view.chosen);
 }
 
+const classOf = (token) => (/^<.+>$/.test(token) ? "token special" : "token");
+
 function build(view) {
   const { root, data } = view;
   const focused = root.getRootNode().activeElement, had = view.answer?.indexOf(focused) ?? -1;
   const left = element("div");
   const letters = element("div", { class: "tokens", role: "group", "aria-label": "Input" });
   view.letters = data.source.map((token) => {
-    const cell = element("div", { class: "token" }, token);
+    const cell = element("div", { class: classOf(token) }, token);
     cell.append(element("small"));
     letters.append(cell);
     return cell;
   });
   const sounds = element("div", { class: "tokens", role: "group", "aria-label": "Answer" });
   view.answer = data.written.map((token, place) => {
-    const button = element("button", { type: "button", class: "token" }, token);
+    const button = element("button", { type: "button", class: classOf(token) }, token);
     for (const event of ["pointerenter", "focus", "click"]) button.addEventListener(event, () => point(view, place));
     sounds.append(button);
     return button;
@@ -69,9 +71,17 @@ function point(view, place) {
     cell.lastChild.textContent = share >= 0.05 ? `${Math.round(100 * share)} %` : "";
   });
   view.answer.forEach((button, n) => button.setAttribute("aria-pressed", n === place));
-  const best = row.indexOf(Math.max(...row));
-  view.told.textContent = row.length
-    ? `To write ${data.written[place]}, it looked most at ${data.source[best]} (${Math.round(100 * row[best])} %; mean of the heads of the last layer).`
-    : "";
+  view.told.textContent = row.length ? lookedAt(data, place, row) : "";
   for (const [number, texts] of view.numbers) number.textContent = texts[place] ?? "";
 }
+
+// What a token of the answer looked at most. Shares that read the same are a tie, and said to be one.
+function lookedAt({ source, written }, place, row) {
+  const shares = row.map((share) => Math.round(100 * share)), most = Math.max(...shares);
+  const alike = source.filter((_, n) => shares[n] === most);
+  const looked = alike.length === 1 ? `it looked most at ${alike[0]} (${most} %;`
+    : `it looked alike at ${alike.length < 4 ? listed(alike) : `${alike.length} tokens`} (a tie: ${most} % each;`;
+  return `To write ${written[place]}, ${looked} mean of the heads of the last layer).`;
+}
+
+const listed = (names) => `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
