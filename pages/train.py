@@ -144,7 +144,7 @@ def label_of(run: Run) -> str:
     """Its name, its author, and when it was made by the browser's clock."""
     about = run.about()
     by = f" by {about['author']}" if about["author"] else ""
-    return f"{about['name'] or run.id}{by}, {when(about['created'])}"
+    return ", ".join(filter(None, (f"{about['name'] or run.id}{by}", when(about["created"]))))
 
 
 def choose_run(known: Mapping[str, Run]) -> Run | None:

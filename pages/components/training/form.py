@@ -285,7 +285,11 @@ def _say_changed(choice: Choice) -> None:
     The line is there without a change too: else the fields would move at the first.
     """
     told = own_changes(choice)
-    said = f"**{len(told)} changed:** {plain(in_words(told))}" if told else "As the preset has it."
+    said = (
+        f"**{len(told)} changed:** {plain(in_words(told))}"
+        if told
+        else "All settings are the preset's."
+    )
     st.markdown(said, width="content")
     st.button("Reset", key="reset settings", type="tertiary", on_click=reset, disabled=not told)
     try:

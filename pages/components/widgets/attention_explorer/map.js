@@ -78,7 +78,7 @@ function cellSide(view, kind) {
   const two = view.sides.length > 1 && !view.show && fits(2) >= 14;
   // As high as fits a first screen, too, but for a long input.
   const high = Math.max(Math.floor(HIGHEST / kind.queries.length), view.longest > LONG ? 8 : 13);
-  return Math.max(8, Math.min(34, fits(two ? 2 : 1), high));
+  return Math.max(8, Math.min(48, fits(two ? 2 : 1), high));
 }
 
 function paintMap(view, canvas, kind, map, difference) {
