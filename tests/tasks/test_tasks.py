@@ -15,13 +15,11 @@ from transformer.tasks import (
     Pair,
     Task,
     build_task,
-    in_training,
     read_pairs,
 )
 from transformer.tasks.base import GeneratedTask
 from transformer.tasks.own_pairs.task import MAX_TEXT, OwnPairs, parse_pairs, write_pairs
 from transformer.tasks.presets import PRESETS
-from transformer.tasks.pronunciation import Pronunciation
 
 generated = pytest.mark.parametrize(
     "name", [name for name, kind in TASKS.items() if issubclass(kind, GeneratedTask)]
@@ -36,23 +34,6 @@ def generated_task(name: str, span: list[int] | None = None, digits: int = 3) ->
 
 
 # --- Generated tasks -------------------------------------------------------------------------
-
-
-@generated
-def test_what_is_held_out_was_never_trained_on_and_of_the_rest_nobody_knows(name: str) -> None:
-    data, task = DataConfig(task=name), generated_task(name)
-    said = {in_training(data, pair.source) for pair in task.held_out(40)}
-    # A date may be one of another day in another language, which training may have drawn.
-    assert said == {False} if name != "dates" else said <= {False, None}
-    assert {in_training(data, pair.source) for pair in task.epoch(1, 0, 8)} == {None}
-
-
-def test_of_shipped_pairs_it_is_known_which_were_trained_on() -> None:
-    split = Pronunciation.split()
-    for pairs, trained in ((split.train, True), (split.held_out, False), (split.test, False)):
-        said = {in_training(DataConfig(task="pronunciation"), pair.source) for pair in pairs[-40:]}
-        assert said == {trained}
-    assert in_training(DataConfig(task="pronunciation"), "qwertz") is False
 
 
 @generated
@@ -331,23 +312,6 @@ def test_the_split_is_by_source_even_with_duplicates(
     # The order of the lines decides nothing.
     other = own(pairs[::-1], held_out=share)
     assert {pair.source for pair in other.held_out(len(pairs))} == unseen
-
-
-@given(few_sources, st.floats(0.0, 0.5))
-def test_what_own_pairs_were_trained_on_is_known(
-    tmp_path_factory: pytest.TempPathFactory, pairs: list[Pair], share: float
-) -> None:
-    if share and len({pair.source for pair in pairs}) < 2:
-        return
-    file = tmp_path_factory.mktemp("pairs") / "data.tsv"
-    file.write_text(write_pairs(pairs), "utf-8")
-    data = DataConfig(task="pairs", held_out=share)
-    task = OwnPairs(data, pairs)
-    seen = {pair.source for pair in task.epoch(1, 0, 4)}
-    for source in "abcdefgh":
-        assert in_training(data, source, file) is (source in seen)
-    assert in_training(data, f" {pairs[0].source}", file) in (None, False)  # read as the same words
-    assert in_training(data, "a") is None
 
 
 @given(few_sources, seeds, st.integers(0, 50))
