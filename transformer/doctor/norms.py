@@ -211,21 +211,24 @@ def table(graph: Graph, number: int) -> Table | None:
     return Table(graph.recording, unique, codes, (unique % TARGET) // length)
 
 
-def standardised(
-    x: Array, sentence: Array, over: bool, unbiased: bool, outside: bool, eps: float
-) -> Array:
-    """[position, width] -> the same, normalised in one of the ways that people write."""
-    if over:
-        made = np.empty_like(x)
-        for one in np.unique(sentence):
-            part = x[sentence == one]
-            flat = standardised(part.reshape(1, -1), sentence[:1], False, unbiased, outside, eps)
-            made[sentence == one] = flat.reshape(part.shape)
-        return made
-    centred = x - x.mean(-1, keepdims=True)
-    variance = (centred**2).sum(-1, keepdims=True) / (x.shape[-1] - unbiased)
+def centred_of(x: Array, sentence: Array, over: bool) -> tuple[Array, Array, Array]:
+    """[position, width] less its mean, over a position or over its sentence.
+
+    Returns:
+        that, the sum of its squares, and of how many numbers: [position, 1] each.
+    """
+    groups = np.unique(sentence, return_inverse=True)[1] if over else np.arange(len(x))
+    count = np.bincount(groups) * x.shape[1]
+    centred = x - (np.bincount(groups, x.sum(-1)) / count)[groups, None]
+    squares = np.bincount(groups, (centred**2).sum(-1))
+    return centred, squares[groups, None], count[groups, None]
+
+
+def root_of(squares: Array, count: Array, unbiased: bool, outside: bool, eps: float) -> Array:
+    """What centred numbers are divided by, in one of the ways that people write."""
+    variance = squares / (count - unbiased)
     root = np.sqrt(variance) + eps if outside else np.sqrt(variance + eps)
-    return centred / np.maximum(root, 1e-300)
+    return np.maximum(root, 1e-300)
 
 
 def _fitted(
@@ -239,12 +242,15 @@ def _fitted(
     if source.width < 2 or len(source.labels) < 4:
         return None
     y, best = found.values, None
-    largest = np.abs(y).max() + 1e-300
+    largest, middle = np.abs(y).max() + 1e-300, y.mean(0)
+    around = y - middle
+    parts = {over: centred_of(source.values, source.sentence, over) for over in (False, True)}
     for over, unbiased, outside, small in product((False, True), (False, True), (False, True), eps):
-        z = standardised(source.values, source.sentence, over, unbiased, outside, small)
-        centre, middle = z.mean(0), y.mean(0)
+        centred, squares, count = parts[over]
+        z = centred / root_of(squares, count, unbiased, outside, small)
+        centre = z.mean(0)
         spread = ((z - centre) ** 2).sum(0)
-        gain = ((z - centre) * (y - middle)).sum(0) / np.maximum(spread, 1e-300)
+        gain = ((z - centre) * around).sum(0) / np.maximum(spread, 1e-300)
         bias = middle - gain * centre
         error = np.abs(z * gain + bias - y).max()
         if error > EXACT * largest:
