@@ -2,6 +2,7 @@
 
 import random
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -204,16 +205,17 @@ def test_a_link_to_the_form_is_copied_with_the_keyboard(
     page.context.grant_permissions(["clipboard-read"])
     url = page.evaluate("navigator.clipboard.readText()")
     assert url == f"{server.url}/train?task=sort&steps=7&controls=hidden"
+    steps.fill("9")
+    steps.press("Enter")
+    page.wait_for_url(re.compile("steps=9"))
+    changed = time.monotonic()
     student = new_page()
     student.goto(url)
     expect(student.get_by_text("Sort letters, preset small: updates 7.")).to_be_visible()
     expect(student.get_by_role("button", name="Train", exact=True)).to_be_enabled()
     expect(student.get_by_text("Settings", exact=True)).to_have_count(0)
-    # Back and forward fill the form in as well.
-    steps.fill("9")
-    steps.press("Enter")
-    page.wait_for_url(re.compile("steps=9"))
-    page.wait_for_timeout(3_200)  # an older address that soon may only be late
+    # Back and forward fill the form in as well; an older address within 3 s may only be late.
+    page.wait_for_timeout(max(0.0, 3_200 - 1000 * (time.monotonic() - changed)))
     page.go_back()
     expect(steps).to_have_value("7")
 

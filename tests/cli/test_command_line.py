@@ -134,8 +134,10 @@ def test_the_command_that_made_a_run_finds_it_though_it_left_the_threads_open(
     assert json.loads(again.stdout) == result
 
 
-def test_another_task_does_not_overwrite_a_run(folder: Path, result: dict[str, Any]) -> None:
-    done = command("train", "--task", "copy", "--run-dir", "seven", cwd=folder)
+def test_another_task_does_not_overwrite_a_run(
+    result: dict[str, Any], here: Callable[..., Any]
+) -> None:
+    done = here("train", "--task", "copy", "--run-dir", "seven")
     assert_failed_in_one_line(done)
     assert "already holds a run" in done.stderr
 
@@ -179,13 +181,26 @@ def test_a_bad_line_does_not_stop_the_others(folder: Path, checkpoint: str) -> N
     assert "Traceback" not in done.stderr
 
 
-def test_one_text_is_decoded(folder: Path, checkpoint: str) -> None:
-    """The same answer as in this process, to the last bit of its probability."""
-    pair = read_pairs(SEVEN_PAIRS).pairs[2]
-    done = command("decode", checkpoint, pair.source, "--json", cwd=folder)
-    assert done.returncode == 0
+def test_one_text_is_decoded(folder: Path, checkpoint: str, here: Callable[..., Any]) -> None:
+    """The same answer as in this process, to the last bit of its probability.
+
+    And any text comes out, whatever the console is.
+    """
+    pair, cyrillic = read_pairs(SEVEN_PAIRS).pairs[2], "\u0434\u0430"
+    done = command(
+        *("decode", checkpoint, "-", "--json"),
+        cwd=folder,
+        stdin=f"{pair.source}\n{cyrillic}\n".encode(),
+        PYTHONIOENCODING="cp1252",
+    )
+    assert "Traceback" not in done.stderr
+    decoded, refused = map(json.loads, done.stdout.splitlines())
+    assert refused["source"] == cyrillic
+    alone = here("decode", checkpoint, pair.source, "--json")
+    assert alone.returncode == 0
+    assert json.loads(alone.stdout) == decoded
     (answer,) = Checkpoint.load(checkpoint).answers([pair.source])
-    assert json.loads(done.stdout) == {
+    assert decoded == {
         "source": pair.source,
         "output": pair.target,
         "tokens": list(answer.tokens),
@@ -210,13 +225,6 @@ def test_one_line_comes_out_for_each_that_went_in(
         assert done.stdout.split("\n") == [pair.target, "", "", pair.target, ""]
         assert done.stderr.splitlines()[0].startswith("error: line 2: This model does not know")
         assert done.stderr.splitlines()[1] == "line 3: it is empty"
-
-
-def test_any_text_comes_out_whatever_the_console_is(folder: Path, checkpoint: str) -> None:
-    source = "\u0434\u0430"
-    done = command("decode", checkpoint, source, "--json", cwd=folder, PYTHONIOENCODING="cp1252")
-    assert "Traceback" not in done.stderr
-    assert json.loads(done.stdout)["source"] == source
 
 
 def test_verify_finds_all_in_order(checkpoint: str, here: Callable[..., Any]) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.support.wild_models import (
@@ -58,11 +58,17 @@ def assert_lean_is_plain(model: Transformer, strategy: Strategy, count: int) -> 
             assert lean[number].margin == pytest.approx(expected.margin, rel=0, abs=TOLERANCE)
 
 
-@settings(max_examples=20)
-@given(seeds, counts, paddings, st.lists(st.sampled_from([0, 2, 3, 5]), max_size=2), st.booleans())
-def test_one_path(seed: int, count: int, padding: str, prefix: list[int], force: bool) -> None:
+@settings(max_examples=30)
+@given(
+    *(seeds, counts, paddings, st.lists(st.sampled_from([0, 2, 3, 5]), max_size=2), st.booleans()),
+    st.sampled_from([None, 1, 4]),
+)
+def test_one_path(
+    seed: int, count: int, padding: str, prefix: list[int], force: bool, most: int | None
+) -> None:
+    assume(not force or most is None or most > len(prefix))  # else <eos> is forced and forbidden
     model = wild_model(seed, pad_in_output=padding)
-    greedy = Greedy(prefix=tuple(prefix), force_end=force)
+    greedy = Greedy(prefix=tuple(prefix), force_end=force, max_length=most)
     assert_lean_is_plain(model, greedy, count)
     alone = batch_of(model, sentences(model, 1))  # one sentence has a search of its own
     with torch.inference_mode():

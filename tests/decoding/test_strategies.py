@@ -7,7 +7,7 @@ from itertools import product
 
 import pytest
 import torch
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.wild_models import (
@@ -31,11 +31,9 @@ from transformer.decoding.steps import (
     Hypothesis,
     length_penalty,
     output_limit,
-    outputs_of,
     pad,
 )
 from transformer.decoding.strategies import Greedy, Sampling, beam_search, decode, greedy
-from transformer.errors import CheckpointError
 from transformer.hooks import record
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -298,35 +296,6 @@ def test_a_prefix_of_greedys_own_output_changes_nothing(seed: int, length: int) 
     free = decode(model, source)
     forced = decode(model, source, partial(greedy, prefix=free[0].tokens[:length]))
     assert_same(free, forced)
-
-
-@settings(max_examples=60)
-@given(
-    seeds,
-    st.lists(st.sampled_from([0, 2, 3, 5, 6, 7]), max_size=3),
-    st.sampled_from(["allowed", "cut", "renormalised"]),
-    st.sampled_from([None, 1, 4]),
-    st.booleans(),
-)
-def test_an_output_without_its_steps_is_what_they_come_to(
-    seed: int, prefix: list[int], padding: str, most: int | None, force: bool
-) -> None:
-    """One sentence alone is searched in NumPy, and no step is made."""
-    assume(not force or most is None or most > len(prefix))  # else <eos> is forced and forbidden
-    model = wild_model(seed, pad_in_output=padding)
-    source = torch.tensor(sentences(model, 1))
-    search = Greedy(prefix=tuple(prefix), max_length=most, force_end=force)
-    [found], [expected] = search.outputs(model, source), outputs_of(search, model, source)
-    assert (found.tokens, found.finished) == (expected.tokens, expected.finished)
-    assert found.log_prob == pytest.approx(expected.log_prob, rel=0, abs=TOLERANCE)
-
-
-def test_an_output_without_its_steps_says_that_numbers_overflow() -> None:
-    model = wild_model(1)
-    with torch.no_grad():
-        model.output.weight.mul_(1e308)
-    with pytest.raises(CheckpointError, match="overflow"):
-        Greedy().outputs(model, torch.tensor(sentences(model, 1)))
 
 
 # --- Limits ----------------------------------------------------------------------------------

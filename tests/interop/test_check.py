@@ -106,8 +106,8 @@ def test_the_command_compares_and_the_three_lines_run(tmp_path: Path, capsys: An
 
     code = SNIPPET.replace('"pairs.pt"', "file")
     exec(code, {"loader": loader, "model": Called(), "torch": torch, "file": tmp_path / "pairs.pt"})
-    torch.save(module.state_dict(), tmp_path / "model.pt")
-    command = ["import", str(tmp_path / "model.pt"), str(tmp_path / "out.safetensors")]
+    save_file(dict(module.state_dict()), tmp_path / "model.safetensors")
+    command = ["import", str(tmp_path / "model.safetensors"), str(tmp_path / "out.safetensors")]
     command += ["--special", "pad=1,bos=2,eos=3,unk=0", "--check", str(tmp_path / "pairs.pt")]
     assert main(command) == 0
     assert Checkpoint.load(tmp_path / "out.safetensors").config.num_heads == 4
