@@ -159,7 +159,7 @@ NUMBER = re.compile(r"[-+]?\d+([.,]\d+)*([eE][-+]?\d+)?%?")
 
 
 def is_formula(text: str) -> bool:
-    """Whether a spreadsheet would take a text for a formula; a number is none."""
+    """Whether a spreadsheet would take a text for a formula; a number is not one."""
     return text.lstrip(" \n\v\f").startswith(FORMULA) and NUMBER.fullmatch(text) is None
 
 

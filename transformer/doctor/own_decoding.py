@@ -12,7 +12,7 @@ from transformer.faults import plant
 from transformer.hooks import own_modules
 from transformer.model import Transformer
 
-MALFORMED = "what it says of the decoding is none"
+MALFORMED = "its account of the decoding is malformed"
 MOST_ROWS = 16
 MOST_TOKENS = 1_000
 LONGEST = 8

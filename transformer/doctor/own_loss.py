@@ -12,7 +12,7 @@ from transformer.doctor.checks import Check
 from transformer.doctor.reading import Reading
 from transformer.doctor.recording import Array, Recording, require
 
-MALFORMED = "the values of the loss are none"
+MALFORMED = "its values of the loss are malformed"
 NEAR = 1e-6
 """Largest difference of a loss, as a share of it: in 64 bits, but for a person's own rounding."""
 MOST_SMOOTHING = 0.5

@@ -15,7 +15,7 @@ from transformer.model import Transformer
 HIGH = 4
 """A rate so many times (d_model · 4000)^-½, the usual peak, is too high for Adam."""
 ADAMS = ("Adam", "AdamW", "NAdam", "RAdam", "Adamax")
-MALFORMED = "what it says of loss, optimizer and decoding is none"
+MALFORMED = "its account of loss, optimizer and decoding is malformed"
 NAMES = {"loss": "Your loss", "optimizer": "Your optimizer", "greedy": "Your decoding"}
 
 

@@ -309,7 +309,7 @@ class Recording:
             about[name] = shown(about[name])
         require(about.setdefault("part", "") in PARTS, "it is of no part that is known")
         pad_id = about.get("pad_id")
-        require(type(pad_id) is int and 0 <= pad_id < 1 << 20, "its padding id is none")
+        require(type(pad_id) is int and 0 <= pad_id < 1 << 20, "its padding id is malformed")
         described = type(about.get("repeats")) is bool and isinstance(about.get("failed"), dict)
         require(described, "its probes are not described as they must be")
         about["failed"] = {shown(str(k)): shown(str(v)) for k, v in about["failed"].items()}
@@ -377,7 +377,7 @@ def _whole(path: Path, size: int) -> bytes:
 def _list(plain: Mapping[str, Any], name: str, most: int) -> list[Any]:
     found = plain.get(name)
     if not isinstance(found, list) or len(found) > most:
-        raise damaged(f"its list of {name} is none, or too long")
+        raise damaged(f"its list of {name} is missing or too long")
     return found
 
 

@@ -78,7 +78,7 @@ def test_pairs(task: Task) -> list[Pair]:
     """The test set of a published benchmark.
 
     Raises:
-        TaskError: the task is none.
+        TaskError: the task has no published test pairs.
     """
     if not isinstance(task, ShippedTask):
         raise TaskError(f"The task {task.name!r} has no published test pairs; leave out --test.")

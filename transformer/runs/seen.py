@@ -41,7 +41,7 @@ class Seen:
         goals: Goals,
         checked: Checked | None,
     ) -> "Seen":
-        """From the metrics by step; a check of an earlier step than the last is none."""
+        """From the metrics by step; a check of an earlier step than the last does not count."""
         first = evaluations.get(0, Record("eval", 0))
         last = reduce(Record.updated, evaluations.values(), first)
         newest = max([0, *evaluations, *train])

@@ -161,6 +161,6 @@ def _weights(trace: Mapping[str, Tensor], stack: str, kind: str) -> NDArray[np.u
 
 
 def _in_255ths(share: Tensor) -> NDArray[np.uint8]:
-    """Numbers from 0 to 1 as bytes; those of a diverged model, which are none, as 0."""
+    """Numbers from 0 to 1 as bytes; those of a diverged model, which are NaN, as 0."""
     found: NDArray[np.uint8] = share.float().nan_to_num().mul(255).round().to(torch.uint8).numpy()
     return found

@@ -129,7 +129,7 @@ def judgement(shown: Shown) -> tuple[str, str]:
     if target == written:
         return f"{says}, which is right.", ""
     length = 0
-    with suppress(VocabularyError):  # a target it cannot write is none that is too long
+    with suppress(VocabularyError):  # a target it cannot write is not too long either
         length = len(checkpoint.target_vocabulary.encode(target))
     why = unlike_training(checkpoint, shown.text, length)
     return f"{says}, which is **wrong**: right is {verbatim(target)}.", why

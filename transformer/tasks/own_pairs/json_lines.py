@@ -64,7 +64,7 @@ def _parsed(line: str) -> Mapping[str, object]:
     """One record by name; lists by their places; a nested object (as "translation") is opened.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not JSON of a pair.
     """
     try:
         record = json.loads(line.strip().removesuffix(","))
