@@ -114,8 +114,11 @@ APART: dict[str, dict[str, Any]] = {
 """Not used while the doctor was written; their first score stands in docs/doctor.md."""
 
 
-@pytest.mark.parametrize("name", [*STYLES, *APART])
+@pytest.mark.parametrize(
+    "name", [*STYLES, *(pytest.param(name, marks=pytest.mark.long) for name in APART)]
+)
 def test_a_right_implementation_in_another_hand_is_equal(name: str) -> None:
+    """Those apart write in other mixtures what the first ones write, too."""
     report = doctor(own(**(STYLES | APART)[name]))
     assert report.verdict == "equal", report.text()
 
@@ -139,7 +142,13 @@ BUGS: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("bug", BUGS)
+IN_SHORT = [bug for bug, (style, _) in BUGS.items() if style] + ["no scale", "reads itself"]
+"""The other bugs are in the plain hand, and in ours in test_faults.py."""
+
+
+@pytest.mark.parametrize(
+    "bug", [pytest.param(bug, marks=[pytest.mark.long] * (bug not in IN_SHORT)) for bug in BUGS]
+)
 def test_a_bug_in_another_hand_is_proven(bug: str) -> None:
     style, fault = BUGS[bug]
     report = doctor(own(bug=bug, **style))
