@@ -26,9 +26,10 @@ def train(page: Page, server: Server, task: str = "reverse") -> str:
     return re.findall("run=([0-9a-f]{12})", page.url)[0]
 
 
-def test_a_run_is_controlled_by_the_browser_that_started_it(
+def test_a_run_belongs_to_the_browser_that_started_it(
     class_server: Server, new_page: NewPage
 ) -> None:
+    """One test, since it takes a server of its own."""
     mine, other = new_page(), new_page()
     run = train(mine, class_server)
     stop = "Stop and keep what was learned"
@@ -47,10 +48,7 @@ def test_a_run_is_controlled_by_the_browser_that_started_it(
     expect(tab.get_by_role("button", name=stop)).to_be_visible()
     tab.get_by_role("button", name=stop).click()
     expect(tab.get_by_text("Stopped; what was learned is saved")).to_be_visible()
-
-
-def test_a_run_on_own_pairs_is_private(class_server: Server, new_page: NewPage) -> None:
-    mine, other = new_page(), new_page()
+    # One on pairs of one's own is not even seen by others.
     run = train(mine, class_server, "pairs")
     expect(mine.get_by_role("combobox", name="Run")).to_have_value(re.compile("^Own pairs "))
     for path in (f"train?run={run}", f"attention?checkpoint=run-{run}-0"):
