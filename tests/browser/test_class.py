@@ -51,8 +51,8 @@ def test_a_run_belongs_to_the_browser_that_started_it(
     # One on pairs of one's own is not even seen by others.
     run = train(mine, class_server, "pairs")
     expect(mine.get_by_role("combobox", name="Run")).to_have_value(re.compile("^Own pairs "))
-    for path in (f"train?run={run}", f"attention?checkpoint=run-{run}-0"):
-        other.goto(f"{class_server.url}/{path}")
+    for address in (f"train?run={run}", f"attention?checkpoint=run-{run}-0"):
+        other.goto(f"{class_server.url}/{address}")
         expect(other.get_by_text(f"{run}").filter(has_text="is not here")).to_be_visible()
     other.goto(class_server.url)
     settle(other)
