@@ -5,6 +5,7 @@ Wallace, 2019); if the output falls apart, where the head looks is what the mode
 """
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -30,57 +31,44 @@ def shuffled(weights: Tensor, real: Tensor, generator: torch.Generator) -> Tenso
 
 @torch.inference_mode()
 def changed_by_permuting(
-    model: Transformer,
-    source: Tensor,
-    read: Tensor,
-    written: Tensor,
-    heads: Sequence[Head],
-    seed: int = 0,
-    times: int = 5,
-) -> dict[Head, float]:
-    """The share of tokens that are no longer the likeliest, for each head of cross-attention.
+    model: Transformer, source: Tensor, read: Tensor, written: Tensor, seed: int = 0, times: int = 5
+) -> Iterator[tuple[Head, float]]:
+    """For each head of cross-attention, the share of tokens that are no longer the likeliest.
 
     Args:
         source, read, written: padded ids of a batch: what the encoder and the decoder read, and
             what the decoder wrote at each position, [batch, source] and [batch, target].
+        seed: the orders are the same for every head.
         times: random orders to take the mean over.
     """
-    generator = torch.Generator().manual_seed(seed)
     real_keys, real = source != model.config.pad_id, written != model.config.pad_id
     before = model(source, read).argmax(dim=-1)
-    changed = {}
-    for head in heads:
+    for head in all_heads(model.config):
+        if head.kind != "cross":
+            continue
+        replace = partial(shuffled, real=real_keys, generator=torch.Generator().manual_seed(seed))
         shares = []
         for _ in range(times):
-            with ablate(
-                model,
-                head.point("weights"),
-                [head.head],
-                lambda weights: shuffled(weights, real_keys, generator),
-            ):
+            with ablate(model, head.point("weights"), [head.head], replace):
                 after = model(source, read).argmax(dim=-1)
             shares.append((after != before)[real].float().mean().item())
-        changed[head] = sum(shares) / times
-    return changed
+        yield head, sum(shares) / times
 
 
 def changed_on(
     checkpoint: Checkpoint, texts: Sequence[str], seed: int = 0, times: int = 5
 ) -> Iterator[float | dict[Head, float]]:
-    """:func:`changed_by_permuting` for every head of cross-attention, on what the model writes.
+    """:func:`changed_by_permuting` on what the model writes for some texts.
 
     Yields the share done, from 0 to 1, then the shares of tokens that change.
     """
     config, vocabulary = checkpoint.config, checkpoint.target_vocabulary
     answers = checkpoint.answers(texts)
-    written = [[*vocabulary.encode(one.output), config.eos_id] for one in answers]
+    rows = [[*vocabulary.encode(one.output), config.eos_id] for one in answers]
     source = pad([checkpoint.source_ids(text) for text in texts], config.pad_id)
-    read = pad([[config.decoder_start_id, *row[:-1]] for row in written], config.pad_id)
-    heads = [head for head in all_heads(config) if head.kind == "cross"]
-    changed = dict[Head, float]()
-    for number, head in enumerate(heads):
-        changed |= changed_by_permuting(
-            checkpoint.model, source, read, pad(written, config.pad_id), [head], seed, times
-        )
-        yield (number + 1) / len(heads)
+    read = pad([[config.decoder_start_id, *row[:-1]] for row in rows], config.pad_id)
+    written, changed = pad(rows, config.pad_id), dict[Head, float]()
+    for head, share in changed_by_permuting(checkpoint.model, source, read, written, seed, times):
+        changed[head] = share
+        yield len(changed) / (config.num_decoder_layers * config.num_heads)
     yield changed
