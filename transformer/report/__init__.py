@@ -1,1 +1,1 @@
-"""A run as one page to keep or to hand in, and such pages read again. Loads no torch."""
+"""Pages to keep or to hand in: a run, a checkpoint's evidence; such pages read again. No torch."""
