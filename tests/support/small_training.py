@@ -20,6 +20,7 @@ QUICK: dict[str, Any] = {
     "final_examples": 12,
     "threads": 1,
     "optimizer": "adam",
+    "bucketing": True,
     "learning_rate": 2e-3,
     "precision": "fp32",  # else a trial decides, which two runs may settle differently
 }

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from tests.support.small_training import fresh, made, same, weights
 from transformer.config.limits import Limits
@@ -98,11 +98,11 @@ def test_a_trial_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     before, rng, count = weights(training.model), torch.get_rng_state(), torch.get_num_threads()
     used: list[int] = []
 
-    def loss_of(model: nn.Module, batch: Batch, kind: str) -> Tensor:
+    def differentiate(model: nn.Module, batch: Batch) -> None:
         used.append(torch.get_num_threads())
-        return training.loss(model, batch, kind)
+        training.loss(model, batch, "fp32").backward()
 
-    found = threads.measure(training.form, [one.batch for one in shares], loss_of, "fp32", 2)
+    found = threads.measure(training.form, [one.batch for one in shares], differentiate, 2)
     assert found.threads in (1, 2)
     assert set(used) == {1, 2}
     assert same(before, weights(training.model))
@@ -115,11 +115,11 @@ def test_a_trial_that_fails_ends_with_one_thread() -> None:
     task, config = made()
     training = Training(fresh(config), task, config.training)
 
-    def loss_of(model: nn.Module, batch: Batch, kind: str) -> Tensor:
+    def differentiate(model: nn.Module, batch: Batch) -> None:
         raise torch.OutOfMemoryError
 
     batches = [next(training_batches(task, config.model, config.training)).batch]
-    assert threads.measure(training.form, batches, loss_of, "fp32", 2).threads == 1
+    assert threads.measure(training.form, batches, differentiate, 2).threads == 1
 
 
 @pytest.fixture

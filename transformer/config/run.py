@@ -23,6 +23,11 @@ class TrainingConfig(SelfValidating):
 
     steps: int = setting("Updates to make.", default=1500, minimum=1, maximum=10_000_000)
     batch_size: int = setting("Pairs in one update.", default=128, minimum=1, maximum=65_536)
+    bucketing: bool = setting(
+        "Texts of similar length in one update, as in section 5.1, which leaves little padding; "
+        "or of all lengths, by which small tasks are learned in fewer updates.",
+        default=True,
+    )
     learning_rate: float = setting(
         "Highest learning rate, reached at the end of the warm-up.",
         default=2e-3,
@@ -142,8 +147,10 @@ class TrainingConfig(SelfValidating):
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """As in a run's file: a training without a fault or decay does not name one."""
+        """As in a run's file, which names what came later only where it differs from before."""
         plain = super().to_dict()
+        if self.bucketing:
+            del plain["bucketing"]
         for name in ("fault", "weight_decay"):
             if not plain[name]:
                 del plain[name]

@@ -62,8 +62,13 @@ def train(
 
 
 def fixed_settings(seed: int, steps: int) -> dict[str, Any]:
-    """What all short trainings have in common: one thread, and no evaluation in between."""
+    """What all short trainings have in common: one thread, and no evaluation in between.
+
+    And batches that no task's recipe changes, so that what was measured stays so.
+    """
     return {
+        "batch_size": 128,
+        "bucketing": True,
         "seed": seed,
         "eval_every": steps,
         "eval_examples": 8,

@@ -124,7 +124,7 @@ class Dates(GeneratedTask):
     default_preset = "small"
     data_fields = ()
     solved_by = "reads the field"
-    default_training = few_updates(600, 3e-3)
+    default_training = few_updates(700, 3e-3, 48)
     target_vocabulary = Vocabulary("characters", digits + "-")
 
     def __init__(self, data: DataConfig) -> None:

@@ -52,7 +52,7 @@ class Reverse(LetterTask):
     example = Pair("transformer", "remrofsnart")
     default_preset = "tiny"
     solved_by = "reverses"
-    default_training = few_updates(500, 5e-3)
+    default_training = few_updates(450, 4e-3, 48)
 
     def answer(self, source: str) -> str:
         return source[::-1]
@@ -72,7 +72,7 @@ class Copy(LetterTask):
     example = Pair("attention", "attention")
     default_preset = "tiny"
     solved_by = "copies"
-    default_training = few_updates(300, 5e-3)
+    default_training = few_updates(350, 4e-3, 32)
 
     def answer(self, source: str) -> str:
         return source
@@ -93,7 +93,7 @@ class Sort(LetterTask):
     example = Pair("workbench", "bcehknorw")
     default_preset = "small"
     solved_by = "sorts"
-    default_training = few_updates(450, 4e-3)
+    default_training = few_updates(450, 4e-3, 48)
 
     def answer(self, source: str) -> str:
         return "".join(sorted(source))

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from random import Random
 from string import digits
-from types import MappingProxyType
 
 from transformer.config import DataConfig
 from transformer.tasks import number_words
 from transformer.tasks.addition import PLACES
-from transformer.tasks.base import GeneratedTask, Pair, Places
+from transformer.tasks.base import GeneratedTask, Pair, Places, few_updates
 from transformer.tasks.number_places import digit_places
 from transformer.tasks.number_words import LANGUAGES
 from transformer.vocabulary import Vocabulary
@@ -36,7 +35,7 @@ class NumberWords(GeneratedTask):
     default_preset = "small"
     data_fields = ()
     solved_by = "reads the digit's word"
-    default_training = MappingProxyType({"steps": 4000})
+    default_training = few_updates(1200, 3e-3, 64)
     source_vocabulary = Vocabulary("characters", LETTERS)
     target_vocabulary = Vocabulary("characters", digits)
 

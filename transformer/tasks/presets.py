@@ -41,8 +41,9 @@ PRESETS = {
         only_pairs=True,
         model=_SMALL_MODEL | {"num_encoder_layers": 1, "num_decoder_layers": 1},
         training={
+            "optimizer": "muon",
             "steps": 600,
-            "learning_rate": 4e-3,
+            "learning_rate": 6e-3,
             "warmup_steps": 20,
             "eval_every": 20,
             "decay_fraction": 0.2,

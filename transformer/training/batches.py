@@ -16,7 +16,7 @@ from transformer.faults import RIGHT, Practice, practice_of
 from transformer.tasks import Pair, Task
 
 POOL = 32
-"""Batches drawn at once, sorted by length and cut: enough to leave little padding."""
+"""Batches that bucketing draws, sorts by length and cuts at once: they leave little padding."""
 
 
 class Batch(NamedTuple):
@@ -90,8 +90,8 @@ def training_batches(
 ) -> Iterator[Share]:
     """An endless stream of batches; the n-th is a function of task, seed and n alone.
 
-    An epoch's pairs are cut into pools of ``POOL`` batches; inside a pool they are sorted by
-    length, cut into batches, and the batches shuffled.
+    With bucketing, an epoch's pairs are cut into pools of ``POOL`` batches; inside a pool they are
+    sorted by length, cut into batches, and the batches shuffled. Without, a pool is one batch.
 
     Args:
         start: batches to pass over, as many as were trained on before.
@@ -107,9 +107,13 @@ def training_batches(
 
 
 def _batches_of(pairs: Sequence[Pair], training: TrainingConfig) -> int:
-    """Batches of an epoch: only the last pool can be short of pairs."""
-    pools, rest = divmod(len(pairs), training.batch_size * POOL)
-    return pools * POOL + math.ceil(rest / training.batch_size)
+    """Batches of an epoch: only the last can be short of pairs."""
+    return math.ceil(len(pairs) / training.batch_size)
+
+
+def _pool_size(training: TrainingConfig) -> int:
+    """Pairs that are sorted by length together."""
+    return training.batch_size * (POOL if training.bucketing else 1)
 
 
 def _groups(task: Task, training: TrainingConfig, epoch: int) -> Iterator[list[Encoded]]:
@@ -137,7 +141,7 @@ def _pools(
     task: Task, training: TrainingConfig, epoch: int
 ) -> Iterator[tuple[Sequence[Pair], Random]]:
     """The pairs of each pool from an epoch on, with what is to shuffle its batches."""
-    size = training.batch_size * POOL
+    size = _pool_size(training)
     for number in count(epoch):
         pairs = task.epoch(training.seed, number, training.batch_size)
         random = Random(f"batches/{training.seed}/{number}")

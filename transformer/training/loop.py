@@ -26,6 +26,7 @@ from transformer.training.cuda_graphs import GraphedBackward
 from transformer.training.distributed import ALONE, World
 from transformer.training.form import TrainingForm
 from transformer.training.optimizer import learning_rate, optimizer_of
+from transformer.training.parts import backward
 from transformer.training.precision import BATCHES, decide
 from transformer.training.threads import available, measure
 
@@ -298,7 +299,7 @@ class Training:
         self.precision = self.world.broadcast(found.precision)
         if not self.threads:
             most = self.most_threads
-            choice = measure(self.form, batches, self.loss, self.precision, most)
+            choice = measure(self.form, batches, self._differentiate, most)
             self.threads = choice.threads
             found = replace(found, threads=choice.threads, threads_why=choice.why)
         yield Begin(self.step, found)
@@ -327,9 +328,12 @@ class Training:
         """Add the gradient of a batch's loss, times ``scale``, to the parameters."""
         if self._called is None:
             self._called = self.world.wrap(self.form)
-        total = self.loss(self._called, batch, self.precision)
-        (total * scale).backward()
-        return total.detach()
+        return self._differentiate(self._called, batch, scale)
+
+    def _differentiate(self, model: nn.Module, batch: Batch, scale: float | Tensor = 1.0) -> Tensor:
+        # A faulty practice may count padding, of which parts of a batch have less.
+        threads = 1 if self.config.fault else torch.get_num_threads()
+        return backward(model, batch, self.loss, self.precision, scale, threads)
 
     def _update(self, share: Share, total: Tensor, norm: Tensor) -> Update:
         """One step of the optimizer (section 5.3: Adam) along that gradient."""

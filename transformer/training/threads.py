@@ -1,7 +1,7 @@
 """How many processor threads a run's updates use: as many as a short trial finds worth it.
 
-Threads that wait for each other at every operation gain little on a small model, and on a machine
-that is busy with something else they lose: then one thread is left.
+On a machine that is busy with something else, threads that wait for each other lose: then one is
+left.
 """
 
 import copy
@@ -15,7 +15,6 @@ import torch
 
 from transformer.training.batches import Batch
 from transformer.training.form import TrainingForm
-from transformer.training.precision import LossOf
 
 FASTER = 1.2
 """Twice the threads must be so many times as fast, or they are not worth their share of the
@@ -76,9 +75,16 @@ def _lost(ratios: Sequence[float]) -> int:
 
 
 def measure(
-    model: TrainingForm, batches: Sequence[Batch], loss_of: LossOf, precision: str, most: int
+    model: TrainingForm,
+    batches: Sequence[Batch],
+    backward: Callable[[TrainingForm, Batch], object],
+    most: int,
 ) -> Choice:
-    """The choice for a model on the processor; model and random state stay as they were."""
+    """The choice for a model on the processor; model and random state stay as they were.
+
+    Args:
+        backward: what an update does to have its gradient.
+    """
     before, number = torch.get_num_threads(), 0
 
     def seconds_of(threads: int) -> float:
@@ -90,7 +96,7 @@ def measure(
         scratch.zero_grad()
         torch.set_num_threads(threads)
         start = time.perf_counter()
-        loss_of(scratch, batch, precision).backward()
+        backward(scratch, batch)
         return time.perf_counter() - start
 
     try:

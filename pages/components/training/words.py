@@ -31,6 +31,7 @@ NAMES = {
     "layer_norm_eps": "ε of the norms",
     "max_length": "Longest text, in tokens",
     "batch_size": "Pairs in a batch",
+    "bucketing": "Batches of similar length",
     "optimizer": "Optimizer",
     "schedule": "After the warm-up",
     "decay_fraction": "Share of updates that decay to 0",
