@@ -51,12 +51,12 @@ PRESETS = {
         data={"held_out": 0.0},
     ),
     "tiny": Preset(
-        "1 + 1 layers, width 64: for letter tasks, in a minute or two.",
+        "1 + 1 layers, width 64: for letter tasks, in half a minute or so.",
         model=_SMALL_MODEL | {"num_heads": 2, "num_encoder_layers": 1, "num_decoder_layers": 1},
         training={"steps": 1500},
     ),
     "small": Preset(
-        "2 + 2 layers, width 64: for sorting, addition and short texts, in a few minutes.",
+        "2 + 2 layers, width 64: for sorting, addition and short texts, in a minute or a few.",
         model=_SMALL_MODEL,
         training={"steps": 1500},
     ),

@@ -14,7 +14,7 @@ RECENT = 3
 def recent_runs() -> None:
     found = [summary for _, summary in known_runs().values()][:RECENT]
     if not found:
-        st.markdown("**Recent runs**: none yet. *Train* makes the first in a minute or two.")
+        st.markdown("**Recent runs**: none yet. *Train* makes the first in half a minute or so.")
         return
     st.markdown("**Recent runs**")
     with st.container(gap="xxsmall"):

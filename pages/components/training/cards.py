@@ -42,7 +42,7 @@ CARDS = (
         REVERSE,
         "Reverse letters",
         Html(_row("abcde", "edcba") + _row("train", "niart")),
-        "Learns a rule, and gets words right that it has never seen. A minute or two.",
+        "Learns a rule, and gets words right that it has never seen. Half a minute or so.",
     ),
     Card(
         SEVEN,
