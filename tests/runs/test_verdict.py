@@ -66,14 +66,14 @@ def seen_of(name: str) -> Seen:
 def test_a_rate_far_above_the_presets_is_named_before_more_updates() -> None:
     seen = seen_of("too-few-updates")
     config = seen.config
-    raised = replace(config, training=config.training.replace(learning_rate=0.05, optimizer="muon"))
+    raised = replace(config, training=config.training.replace(learning_rate=0.04, optimizer="muon"))
     found = verdict(replace(seen, config=raised))
     assert found.advice == (
-        "Its learning rate, 0.05, is 10 times the preset's. Lower it to about 0.005 and train "
+        "Its learning rate, 0.04, is 10 times the preset's. Lower it to about 0.004 and train "
         "again."
     )
-    assert found.next_step == "Lower it to about 0.005 and train again."
-    assert advised_settings(found, raised) == {"learning_rate": 0.005}
+    assert found.next_step == "Lower it to about 0.004 and train again."
+    assert advised_settings(found, raised) == {"learning_rate": 0.004}
     adam = replace(raised, training=raised.training.replace(optimizer="adam"))
     for other in (adam, replace(raised, preset="of another version")):
         assert "continue training" in verdict(replace(seen, config=other)).advice

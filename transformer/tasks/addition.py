@@ -4,10 +4,9 @@ import re
 from collections.abc import Sequence
 from random import Random
 from string import digits
-from types import MappingProxyType
 
 from transformer.config import DataConfig
-from transformer.tasks.base import GeneratedTask, Pair, Places
+from transformer.tasks.base import GeneratedTask, Pair, Places, few_updates
 from transformer.vocabulary import Vocabulary
 
 MOST_DIGITS = 9
@@ -44,7 +43,7 @@ class Addition(GeneratedTask):
     default_preset = "small"
     data_fields = ("digits",)
     solved_by = "reads the column"
-    default_training = MappingProxyType({"steps": 3500})
+    default_training = few_updates(1100, 4e-3, 128)
 
     def __init__(self, data: DataConfig) -> None:
         self.digits = range(1, data.digits + 1)
@@ -120,7 +119,7 @@ class AdditionReversed(Addition):
         "layer 1, with 99 % and 86 % of their weight."
     )
     example = Pair("128+367", "594")
-    default_training = MappingProxyType({"steps": 2500})
+    default_training = few_updates(700, 4e-3, 128)
 
     def answer(self, source: str) -> str:
         return super().answer(source)[::-1]
