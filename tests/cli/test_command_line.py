@@ -268,11 +268,19 @@ def test_a_sum_written_as_none_that_was_trained_on_is_named(here: Callable[..., 
         "",
     ],
 )
-def test_wrong_use_exits_with_2(arguments: str, tmp_path: Path) -> None:
-    done = command(*arguments.split(), cwd=tmp_path)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert "usage:" in done.stderr
+def test_wrong_use_exits_with_2(
+    arguments: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(arguments.split())
+    said = capsys.readouterr()
+    assert ended.value.code == 2
+    assert said.out == ""
+    assert "usage:" in said.err
     assert list(tmp_path.iterdir()) == []
 
 
@@ -288,12 +296,20 @@ def test_wrong_use_exits_with_2(arguments: str, tmp_path: Path) -> None:
         ("", "--task"),
     ],
 )
-def test_what_cannot_be_trained_is_refused(arguments: str, says: str, tmp_path: Path) -> None:
-    """Before a run is made, and before torch is imported."""
+def test_what_cannot_be_trained_is_refused(
+    arguments: str,
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Before a run is made."""
     (tmp_path / "file").write_text("mine")
-    done = command("train", *arguments.split(), cwd=tmp_path)
-    assert_failed_in_one_line(done)
-    assert says in done.stderr
+    monkeypatch.chdir(tmp_path)
+    code = main(["train", *arguments.split()])
+    said = capsys.readouterr()
+    assert_failed_in_one_line(subprocess.CompletedProcess(arguments, code, said.out, said.err))
+    assert says in said.err
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
