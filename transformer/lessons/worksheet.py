@@ -1,11 +1,10 @@
 """A lesson as one HTML file to print or to hand in: its questions, and what a person answered."""
 
-import time
 from collections.abc import Mapping
 from urllib.parse import urljoin, urlsplit
 
 from transformer.lessons.lesson import Exercise, Lesson, Step
-from transformer.report.document import FORMAT, VERSION, document, text
+from transformer.report.document import by_and_when, document, handed_in, text
 
 LINES_TO_WRITE_ON = '<div class="lines"></div>' * 4
 
@@ -20,27 +19,12 @@ def worksheet(
         url: of a page of the app, so that links lead there; empty if it is not known.
     """
     said = {one: answers.get(one, "").strip() for one in lesson.exercises}
-    now = time.gmtime()
-    made, when = time.strftime("%Y-%m-%dT%H:%M:%SZ", now), time.strftime("%Y-%m-%d %H:%M UTC", now)
-    answered = [(one, answer) for one, answer in said.items() if answer]
-    return document(
-        lesson.title,
-        " · ".join(part for part in (author, when if answered else "") if part),
-        "".join(_step(step, said, url) for step in lesson.steps),
-        {
-            "format": FORMAT,
-            "version": VERSION,
-            "kind": "worksheet",
-            "title": lesson.title,
-            "author": author,
-            "made": made,
-            "verdict": {"sentence": f"{len(answered)} of {len(said)} questions answered"},
-            "sentences": [
-                {"question": one.question or one.title, "answer": answer}
-                for one, answer in answered
-            ],
-        },
-    )
+    answered = [(one.question or one.title, answer) for one, answer in said.items() if answer]
+    verdict = f"{len(answered)} of {len(said)} questions answered"
+    carried = handed_in("worksheet", lesson.title, author, verdict, answered)
+    about = by_and_when(carried) if answered else author
+    body = "".join(_step(step, said, url) for step in lesson.steps)
+    return document(lesson.title, about, body, carried)
 
 
 def _step(step: Step, said: Mapping[Exercise, str], url: str) -> str:

@@ -2,7 +2,8 @@
 
 import html
 import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from transformer.vocabulary.vocabulary import visible
@@ -82,6 +83,32 @@ def document(title: str, about: str, body: str, data: Mapping[str, Any] | None =
         carried = f'<script type="application/json" id="{DATA_ID}">{plain}</script>\n'
     page = PAGE.format(title=text(title), about=text(about), body=body, data=carried)
     return page.encode("utf-8", "replace")
+
+
+def handed_in(
+    kind: str, title: str, author: str, verdict: str, answers: Iterable[tuple[str, str]]
+) -> dict[str, Any]:
+    """What a page to hand in carries for :mod:`report.reading`, made now.
+
+    Args:
+        answers: questions, each with what the person answered.
+    """
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "kind": kind,
+        "title": title,
+        "author": author,
+        "made": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "verdict": {"sentence": verdict},
+        "sentences": [{"question": question, "answer": answer} for question, answer in answers],
+    }
+
+
+def by_and_when(data: Mapping[str, Any]) -> str:
+    """The line below the title of such a page: "Anna · 2026-11-29 06:01 UTC"."""
+    when = f"{data['made'][:10]} {data['made'][11:16]} UTC"
+    return " · ".join(part for part in (data["author"], when) if part)
 
 
 def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -1,12 +1,11 @@
 """What a person predicted, and what came out: an experiment, or a fault in the break-it lab, as one
 HTML file to keep or to hand in."""
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from transformer.experiments.experiment import Experiment
-from transformer.report.document import FORMAT, VERSION, document, named, text
+from transformer.report.document import by_and_when, document, handed_in, named, text
 from transformer.report.drawing import Line, chart
 from transformer.runs.directory import Run
 from transformer.runs.lab import OUTCOMES, Result, outcome
@@ -92,23 +91,11 @@ def _page(
     figure: str,
     data: Mapping[str, Any],
 ) -> bytes:
-    now = time.gmtime()
-    made, when = time.strftime("%Y-%m-%dT%H:%M:%SZ", now), time.strftime("%Y-%m-%d %H:%M UTC", now)
-    return document(
-        title,
-        " · ".join(part for part in (author, when) if part),
-        f'<p class="verdict">{text(came_out)}.</p>{named(parts)}{figure}',
-        {
-            "format": FORMAT,
-            "version": VERSION,
-            "title": title,
-            "author": author,
-            "made": made,
-            "verdict": {"sentence": f"{came_out}; predicted {'rightly' if right else 'otherwise'}"},
-            "sentences": [{"question": parts["The question"], "answer": parts["Predicted"]}],
-            **data,
-        },
-    )
+    verdict = f"{came_out}; predicted {'rightly' if right else 'otherwise'}"
+    answers = [(parts["The question"], parts["Predicted"])]
+    carried = handed_in(data["kind"], title, author, verdict, answers) | dict(data)
+    body = f'<p class="verdict">{text(came_out)}.</p>{named(parts)}{figure}'
+    return document(title, by_and_when(carried), body, carried)
 
 
 def _both(wrong: float | None, right: float | None, form: str) -> str:
