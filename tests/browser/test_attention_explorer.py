@@ -114,23 +114,16 @@ def _(explorer: Explorer, truth: Truth) -> None:
 @row("Dark/light")
 def _(explorer: Explorer, truth: Truth) -> None:
     explorer.open()
-
-    def corner() -> list[int]:
-        found: list[int] = explorer.page.locator(".stage canvas").first.evaluate(
-            "(canvas) => [...canvas.getContext('2d').getImageData(0, 0, 1, 1).data]"
-        )
-        return found
-
-    light = corner()
+    light = explorer.corner()
     assert min(light[:3]) > 200
     # The whole explorer is painted again when the theme changes.
     explorer.page.emulate_media(color_scheme="dark")
     chosen = explorer.head("cross.1.0")
     expect(chosen).to_have_css("border-color", OKABE_ITO_DARK)
-    assert max(corner()[:3]) < 100
+    assert max(explorer.corner()[:3]) < 100
     explorer.page.emulate_media(color_scheme="light")
     expect(chosen).to_have_css("border-color", OKABE_ITO)
-    assert corner() == light
+    assert explorer.corner() == light
 
 
 @row("Head-role scores/labels")

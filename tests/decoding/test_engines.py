@@ -61,28 +61,20 @@ def test_it_is_the_model(layout: str, seed: int) -> None:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(("engine", "most"), [(BeamSteps, 5), (NumpySteps, 1)])
 @torch.inference_mode()
-def test_a_beam_alone_is_the_model(layout: str) -> None:
+def test_of_one_sentence_it_is_the_model(
+    engine: type[BeamSteps] | type[NumpySteps], most: int, layout: str
+) -> None:
     draw = random.Random(layout)
     torch.manual_seed(len(layout))
     model = model_of(layout, 0)
     source = sources(model, 1, draw)
     source = torch.cat([source, torch.full((1, 2), model.config.pad_id)], dim=1)
-    beam = draw.randint(2, 5)
-    assert BeamSteps.takes(model, source, beam)
-    walk_together(BeamSteps(model, source, beam), model, source, beam, draw)
-
-
-@pytest.mark.parametrize("layout", LAYOUTS)
-@torch.inference_mode()
-def test_one_alone_is_the_model(layout: str) -> None:
-    draw = random.Random(layout)
-    torch.manual_seed(len(layout))
-    model = model_of(layout, 0)
-    source = sources(model, 1, draw)
-    source = torch.cat([source, torch.full((1, 2), model.config.pad_id)], dim=1)
-    assert NumpySteps.takes(model, source, 1)
-    walk_together(NumpySteps(model, source), model, source, 1, draw)
+    beam = draw.randint(min(2, most), most)
+    assert engine.takes(model, source, beam)
+    steps = BeamSteps(model, source, beam) if engine is BeamSteps else NumpySteps(model, source)
+    walk_together(steps, model, source, beam, draw)
 
 
 def walk_together(

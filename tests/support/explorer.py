@@ -80,6 +80,13 @@ class Maps:
         )
         return count
 
+    def corner(self) -> list[int]:
+        """The first pixel of the large map: red, green, blue, alpha."""
+        found: list[int] = self.page.locator(".stage canvas").first.evaluate(
+            "(canvas) => [...canvas.getContext('2d').getImageData(0, 0, 1, 1).data]"
+        )
+        return found
+
     def next_frame(self) -> None:
         self.page.evaluate(
             "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"

@@ -412,21 +412,14 @@ def test_a_place_that_cannot_be_falls_back(bare: Bare, truth: Truth, place: str)
 
 def test_it_is_painted_again_in_another_theme(explorer: Alone) -> None:
     explorer.open()
-
-    def corner() -> list[int]:
-        found: list[int] = explorer.page.locator(".stage canvas").first.evaluate(
-            "(canvas) => [...canvas.getContext('2d').getImageData(0, 0, 1, 1).data]"
-        )
-        return found
-
-    light = corner()
+    light = explorer.corner()
     assert min(light[:3]) > 200
     explorer.page.emulate_media(color_scheme="dark")
     explorer.shown.draw(explorer.data)
     chosen = explorer.head("cross.1.0")
     expect(chosen).to_have_css("border-color", OKABE_ITO_DARK)
-    assert max(corner()[:3]) < 100
+    assert max(explorer.corner()[:3]) < 100
     explorer.page.emulate_media(color_scheme="light")
     explorer.shown.draw(explorer.data)
     expect(chosen).to_have_css("border-color", OKABE_ITO)
-    assert corner() == light
+    assert explorer.corner() == light
