@@ -2,7 +2,8 @@
 
 A model of the paper's base size with random weights (d_model 512, 6 + 6 layers of 8 heads), in
 headless Chromium. A box: from the click on the map until its title and its picture are there and
-the browser has painted. A step: from the click on another token, which runs the model once.
+the browser has painted. A step: from the click on another token, which runs the model once. On a
+busy machine the processor's time says more: what server and page need, one after the other.
 """
 
 import argparse
@@ -12,8 +13,9 @@ import string
 import tempfile
 from pathlib import Path
 
+import psutil
 import torch
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import CDPSession, Page, expect, sync_playwright
 
 from tests.support.server import (
     CHROMIUM_FLAGS,
@@ -39,7 +41,11 @@ CLICK = """async ([what, title]) => {
     return [root.querySelector(selector), ...roots.map((one) => find(one, selector))].find(Boolean);
   };
   const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
-  const drawn = () => find(document, '.value_picture > .pictures');
+  let picture = find(document, '.value_picture');
+  const drawn = () => {
+    if (!picture?.isConnected) picture = find(document, '.value_picture');
+    return picture?.querySelector('.pictures');
+  };
   const shown = (wanted) =>
     [...document.querySelectorAll('h4')].some((one) => one.innerText.trim() === wanted);
   const before = drawn(), clicked = find(document, what), started = performance.now();
@@ -82,28 +88,48 @@ def open_learn(page: Page, server: Server, file: Path) -> None:
     settle(page)
 
 
-def measure(page: Page, config: TransformerConfig, count: int) -> None:
+def measure(page: Page, config: TransformerConfig, count: int, server: psutil.Process) -> None:
     every = boxes(config)
     shown = [box for box in every if box.layer in (None, 0)]
     asked = random.Random(0).sample([box for box in shown if box.place != every[0].place], count)
-    waited = []
+    waited, spent, drawn = [], [], []
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
     for box in asked:
         page.wait_for_timeout(800)
-        if box.layer is not None:  # its stack shows its first layer
-            side = box.stack.capitalize()
-            page.get_by_role("button", name=f"{side}, layer 1").click()
-            settle(page)
         if page.get_by_role("heading", level=4).inner_text() == box.about.title:
             continue
+        before, painted = processor(server), main_thread(session)
         waited.append(page.evaluate(CLICK, [f".box[data-place='{box.place}']", box.about.title]))
-        print(f"  {box.id}: {waited[-1]:.0f} ms", flush=True)
+        settle(page)
+        spent.append(processor(server) - before)
+        drawn.append(main_thread(session) - painted)
+        print(
+            f"  {box.id}: {waited[-1]:.0f} ms, server {spent[-1]:.0f} ms, page {drawn[-1]:.0f} ms",
+            flush=True,
+        )
     told("a box", waited)
+    told("the server's processor for it", spent)
+    told("the page's scripts, styles and layout for it", drawn)
     title, steps = page.get_by_role("heading", level=4).inner_text(), []
     tokens = page.locator(".anatomy_map .steps button").count()
     for step in range(1, min(tokens, count)):
         page.wait_for_timeout(800)
         steps.append(page.evaluate(CLICK, [f".steps button:nth-of-type({step + 1})", title]))
     told("another step", steps)
+
+
+def processor(process: psutil.Process) -> float:
+    """Milliseconds of processors that it has spent."""
+    times = process.cpu_times()
+    return 1000 * float(times.user + times.system)
+
+
+def main_thread(session: CDPSession) -> float:
+    """Milliseconds of its processor that the page's thread has spent on drawing."""
+    found = session.send("Performance.getMetrics")["metrics"]
+    names = ("ScriptDuration", "LayoutDuration", "RecalcStyleDuration")
+    return 1000 * sum(one["value"] for one in found if one["name"] in names)
 
 
 def told(what: str, waited: list[float]) -> None:
@@ -129,7 +155,7 @@ def main() -> None:
         try:
             page = browser.new_page(viewport={"width": 1280, "height": 1000})
             open_learn(page, server, file)
-            measure(page, config, options.boxes)
+            measure(page, config, options.boxes, psutil.Process(server.process.pid))
         finally:
             browser.close()
             stop_server(server)

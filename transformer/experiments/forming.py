@@ -17,7 +17,7 @@ from transformer.training.loop import Training, Update, evaluate_loss
 EVERY = 20
 """Updates between two looks."""
 PAIRS = 40
-TOGETHER = 80
+TOGETHER = 40
 """Updates within which two things happen at the same time."""
 
 
@@ -109,8 +109,8 @@ EXPERIMENT = Experiment(
         "long after the loss has fallen",
     ),
     bands={
-        "head at the start": (0.1, 0.35),
-        "head at the end": (0.5, 1.0),
+        "head at the start": (0.12, 0.28),
+        "head at the end": (0.65, 0.95),
         "updates apart": (-TOGETHER, TOGETHER),
     },
     short_bands={"head at the start": (0.1, 0.35)},

@@ -8,6 +8,8 @@ from transformer.experiments.training import train, within
 
 LETTERS = {"min_letters": 1, "max_letters": 8}
 SMOOTHING = 0.1
+CHANCE = 0.03
+"""A difference between two shares of 300 words that says nothing: two standard errors."""
 
 
 def run(settings: Settings) -> Iterator[float | Outcome]:
@@ -30,7 +32,7 @@ def run(settings: Settings) -> Iterator[float | Outcome]:
         f"After {steps} updates the perplexity is {sharp:.3f} without smoothing and {soft:.3f} "
         f"with it; {percent(plain.exact, 1)} and {percent(smoothed.exact, 1)} of the words are "
         "sorted right.",
-        0 if soft < sharp else 2 if gain > 0.01 else 1,
+        0 if soft < sharp else 2 if gain > CHANCE else 1,
     )
 
 
@@ -50,17 +52,17 @@ EXPERIMENT = Experiment(
         "perplexity rises, more words are right",
     ),
     bands={
-        "perplexity, times as high": (1.02, 1.6),
+        "perplexity, times as high": (1.05, 1.2),
         "more outputs right": (-0.05, 0.05),
-        "exact without": (0.85, 1.0),
-        "exact with": (0.85, 1.0),
+        "exact without": (0.93, 1.0),
+        "exact with": (0.9, 1.0),
     },
     short_bands={"exact without": (0.0, 0.3)},
-    holds={"perplexity, times as high": (1.02, 2.0), "more outputs right": (0.01, 1.0)},
+    holds={"perplexity, times as high": (1.02, 2.0), "more outputs right": (CHANCE, 1.0)},
     why="Half of it comes out: the model is taught to keep a tenth of its faith for other letters, "
-    "and its perplexity says so. Better answers do not: each word has one right order and nearly "
-    "all are right already. A translation has many right words, on which it is as well not to be "
-    "sure.",
+    "and its perplexity says so. Better answers do not: over five seeds it was from three words in "
+    "a hundred fewer to two more, which is chance. Each word has one right order, and nearly all "
+    "are right already; a translation has many right words, on which it is as well not to be sure.",
     minutes=1,
     run=run,
 )

@@ -83,16 +83,16 @@ def pass_of(
 def what_for(box: Box) -> None:
     """What the box is, and why it is there."""
     about = box.about
-    st.markdown(f"#### {about.title}")
-    st.caption(f"{box.where} · section {about.section} of the paper")
-    st.markdown(about.why)
+    # One element: each takes the browser as long as a small picture.
+    where = f":small[{box.where} · section {about.section} of the paper]"
+    st.markdown(f"#### {about.title}\n\n{where}\n\n{about.why}")
 
 
 def values(run: "ForwardPass", box: Box) -> None:
     """Its formula, what goes in and comes out, and its numbers."""
-    st.latex(box.formula(run.checkpoint.config))
     given, made = run.shapes(box)
-    st.markdown(f"**In:** {given}  \n**Out:** {made}")
+    formula = box.formula(run.checkpoint.config)
+    st.markdown(f"$$\n{formula}\n$$\n\n**In:** {given}  \n**Out:** {made}")
     value_picture(
         run.pictures(box),
         None if box.encodes or box.stack == "output" else run.step,

@@ -1,6 +1,8 @@
 """Figure 1 as a map to walk on, by click and by arrow keys, step after step of the decoding."""
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any
 
 from pages.components.shell.address import Message
 from pages.components.shell.mount import Widget
@@ -32,6 +34,17 @@ def anatomy_map(
 
 def map_data(config: TransformerConfig, written: Sequence[str], told: Message) -> dict[str, object]:
     """What the script reads."""
+    return {
+        **_drawn(config),
+        "written": list(written),
+        "told": told.value,
+        "turn": told.turn,
+    }
+
+
+@lru_cache(maxsize=16)
+def _drawn(config: TransformerConfig) -> dict[str, Any]:
+    """What is the same for all boxes of a model: a box must answer at once."""
     every = boxes(config)
     return {
         "svg": anatomy_svg(config),
@@ -40,7 +53,4 @@ def map_data(config: TransformerConfig, written: Sequence[str], told: Message) -
             for box in every
         ],
         "titles": [f"{box.where}: {box.about.title}" for box in every],
-        "written": list(written),
-        "told": told.value,
-        "turn": told.turn,
     }
