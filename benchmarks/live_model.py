@@ -1,12 +1,13 @@
-"""The file that runs by itself beside PyTorch: .venv/bin/python -m benchmarks.live_model
+"""The file that runs by itself beside PyTorch: .venv/bin/python -m benchmarks.live_model [NAME ...]
 
-Every bundled model, opened from disk in headless Chromium with the network off, on held-out inputs:
-the file's size, how many answers are the same as here token by token, the largest difference of a
-logit and of an attention weight, and the milliseconds in which it answers with all its attention:
-for each input the fastest of a few times, so that other work on the machine counts little.
+Every bundled model, or those named, opened from disk in headless Chromium with the network off, on
+held-out inputs: the file's size, how many answers are the same as here token by token, the largest
+difference of a logit and of an attention weight, and the milliseconds in which it answers with all
+its attention: for each input the fastest of a few times, so that other work counts little.
 """
 
 import statistics
+import sys
 import tempfile
 from pathlib import Path
 
@@ -60,6 +61,8 @@ def main() -> None:
             "| An input, ms: median (most) |\n|---|---|---|---|---|---|"
         )
         for path in sorted(Path("checkpoints").glob("*.safetensors")):
+            if sys.argv[1:] and path.stem not in sys.argv[1:]:
+                continue
             checkpoint = Checkpoint.load(path)
             texts = [pair.source for pair in examples_of(checkpoint, None, INPUTS).pairs]
             content = live_page(checkpoint, path.stem, texts[:1])
