@@ -38,9 +38,10 @@ OLD = {
     "warmup_steps": 100,
     "decay_fraction": 0.4,
     "batch_size": 128,
+    "bucketing": True,
 }
 NOW, ADAM, NN = "ours", "ours, the recipe before", "nn.Transformer, the tutorial's recipe"
-VARIANTS = (NOW, ADAM, NN)
+VARIANTS = {"now": NOW, "before": ADAM, "tutorial": NN}
 POINTS = 20
 """Evaluations of a run, evenly spread over its updates."""
 
@@ -73,13 +74,13 @@ def solved(curves: Sequence[Curve], mark: float = MARK) -> tuple[float, int] | N
 def table(runs: Sequence[Training]) -> str:
     """The table of docs/speed.md, in Markdown."""
     lines = [
-        "| task (seeds) | " + " | ".join(VARIANTS) + " | times as fast as before |",
+        "| task (seeds) | " + " | ".join(VARIANTS.values()) + " | times as fast as before |",
         "|---|" + "---|" * (len(VARIANTS) + 1),
     ]
     for task in dict.fromkeys(run.task for run in runs):
         curves = {
             name: [run.curve for run in runs if (run.task, run.variant) == (task, name)]
-            for name in VARIANTS
+            for name in VARIANTS.values()
         }
         counts = sorted({len(found) for found in curves.values() if found})
         many = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
@@ -147,10 +148,17 @@ def measure(task: str, variant: str, seed: int, examples: int) -> Training:
 
 
 def wanted(options: argparse.Namespace) -> Iterator[tuple[str, str, int]]:
+    variants = options.variants or (["now", "before"] if options.quick else list(VARIANTS))
     for task in options.tasks or (["reverse"] if options.quick else list(BEFORE)):
         for seed in range(1, 1 + (1 if options.quick else options.seeds)):
-            for variant in VARIANTS[:2] if options.quick else VARIANTS:
-                yield task, variant, seed
+            for variant in variants:
+                yield task, VARIANTS[variant], seed
+
+
+def read(path: Path) -> list[Training]:
+    """The runs measured so far, by whichever process."""
+    plain = json.loads(path.read_text("utf-8")) if path.exists() else {"runs": []}
+    return [Training(**run) for run in plain["runs"]]
 
 
 def main() -> int:
@@ -158,16 +166,15 @@ def main() -> int:
     parser.add_argument("tasks", nargs="*", metavar="TASK", help=", ".join(BEFORE))
     parser.add_argument("--quick", action="store_true", help="one task, one seed, no tutorial")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, help="only these recipes")
     parser.add_argument("--examples", type=int, default=1000, help="held-out inputs")
     parser.add_argument("--table", action="store_true", help="only print the table of the JSON")
     options = parser.parse_args()
     if unknown := set(options.tasks) - set(BEFORE):
         parser.error(f"no recipe is known for {', '.join(sorted(unknown))}")
     path = RESULTS / f"solved{'-quick' * options.quick}.json"
-    plain = json.loads(path.read_text("utf-8")) if path.exists() else {"runs": []}
-    runs = [Training(**run) for run in plain["runs"]]
     if options.table:
-        print(table(runs))
+        print(table(read(path)))
         return 0
     # Before torch is loaded: one thread, and none that spins.
     os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
@@ -179,13 +186,20 @@ def main() -> int:
     machine = describe("cpu")
     for task, variant, seed in wanted(options):
         run = measure(task, variant, seed, options.examples)
-        runs = [r for r in runs if (r.task, r.variant, r.seed) != (task, variant, seed)] + [run]
-        runs.sort(key=lambda r: (list(BEFORE).index(r.task), VARIANTS.index(r.variant), r.seed))
+        others = [r for r in read(path) if (r.task, r.variant, r.seed) != (task, variant, seed)]
+        runs = sorted(
+            [*others, run],
+            key=lambda r: (
+                list(BEFORE).index(r.task),
+                list(VARIANTS.values()).index(r.variant),
+                r.seed,
+            ),
+        )
         _, seconds, exact = run.curve[-1]
         print(f"{task}, {variant}, seed {seed}: {exact:.1%} after {seconds:.0f} s", flush=True)
         plain = {"machine": machine, "runs": [asdict(run) for run in runs]}
         path.write_text(json.dumps(plain, ensure_ascii=False) + "\n", "utf-8")
-    print(f"\n{table(runs)}\n\nWritten: {path}")
+    print(f"\n{table(read(path))}\n\nWritten: {path}")
     return 0
 
 
