@@ -130,6 +130,8 @@ def test_the_card_by_keyboard(server: Server, new_page: NewPage, tmp_path: Path)
     page.goto(f"file://{tmp_path}/evidence.html")
     expect(page.get_by_role("heading", level=1)).to_contain_text("behaves exactly as it did")
     expect(page.get_by_text(told["file"]["sha256"])).to_be_visible()
+    page.set_viewport_size({"width": PHONE, "height": 900})
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE
 
 
 def test_an_upload_is_renamed_deleted_and_back(

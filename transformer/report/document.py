@@ -51,7 +51,7 @@ svg .level {{ stroke: var(--level); stroke-dasharray: 6 4; }}
 table {{ border-collapse: collapse; }} .wide {{ overflow-x: auto; }}
 th, td {{ border-bottom: 1px solid var(--line); padding: .2rem .8rem .2rem 0; text-align: left;
   vertical-align: top; }}
-td {{ overflow-wrap: break-word; max-width: 32rem; }}
+td {{ overflow-wrap: break-word; max-width: 32rem; }} .named td {{ overflow-wrap: anywhere; }}
 blockquote {{ margin: .3rem 0 1rem; padding-left: .8rem; border-left: 3px solid var(--line);
   white-space: pre-wrap; }}
 .lines {{ border-bottom: 1px solid var(--line); height: 2.2rem; }}
@@ -127,7 +127,7 @@ def named(values: Mapping[str, str]) -> str:
         for name, value in values.items()
         if value
     )
-    return f"<table>{''.join(rows)}</table>"
+    return f'<table class="named">{"".join(rows)}</table>'
 
 
 def text(said: str) -> str:
