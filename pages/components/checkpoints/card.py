@@ -85,11 +85,12 @@ def _scores(summary: "Summary") -> None:
         percent(summary.exact_match),
         percent(summary.untrained_exact_match),
     )
+    learned = ", which it learned" if summary.evaluated_on_training_pairs else ""
+    st.caption(f"On {summary.examples:,} {kind} pairs{learned}")
     with st.container(horizontal=True, gap="small"):
         score("Exact match", matched, f"untrained {untrained_matched}", where)
         score("Loss", number(summary.loss), f"untrained {number(summary.untrained_loss)}", where)
-        over = f"over {summary.examples:,} {kind} pairs"
-        score("Tokens right", percent(summary.token_accuracy), over, where)
+        score("Tokens right", percent(summary.token_accuracy), "given those before", where)
 
 
 def _facts(values: dict[str, str]) -> None:

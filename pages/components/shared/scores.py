@@ -23,5 +23,5 @@ def score(label: str, value: str, comparison: str, where: str = "") -> None:
         delta_color="off",
         delta_arrow="off",
         help=f"{HELP[label]} {where}",
-        width=170,
+        width=140,
     )

@@ -1,6 +1,7 @@
 // One head, large: a row a query, a column a key, and below them what each key gets in all.
 
-const HIGHEST = 330; // pixels of a map beside its card
+// Pixels of a map beside its card: what a first screen has left for it.
+const highest = () => Math.max(330, Math.min(560, innerHeight - 470));
 const TALL = 400; // pixels: the labels of a taller map may be out of sight
 
 function buildMap(view, show) {
@@ -77,7 +78,7 @@ function cellSide(view, kind) {
   const fits = (maps) => Math.floor((view.room / maps - labels - 44) / kind.keys.length);
   const two = view.sides.length > 1 && !view.show && fits(2) >= 14;
   // As high as fits a first screen, too, but for a long input.
-  const high = Math.max(Math.floor(HIGHEST / kind.queries.length), view.longest > LONG ? 8 : 13);
+  const high = Math.max(Math.floor(highest() / kind.queries.length), view.longest > LONG ? 8 : 13);
   return Math.max(8, Math.min(48, fits(two ? 2 : 1), high));
 }
 
