@@ -1,7 +1,7 @@
 // One head, large: a row a query, a column a key, and below them what each key gets in all.
 
 // Pixels of a map beside its card: what a first screen has left for it.
-const highest = () => Math.max(330, Math.min(560, innerHeight - 470));
+const highest = () => Math.max(320, Math.min(560, innerHeight - 480));
 const TALL = 400; // pixels: the labels of a taller map may be out of sight
 
 function buildMap(view, show) {
