@@ -1,10 +1,12 @@
 """Every experiment in its short form, its outcome in its bands; in full over five seeds if long."""
 
 import json
+from pathlib import Path
 
 import pytest
 
 from transformer.__main__ import main
+from transformer.cli.experiments import about
 from transformer.experiments.carries import carries
 from transformer.experiments.experiment import Experiment, Outcome, Settings
 from transformer.experiments.registry import EXPERIMENTS
@@ -71,3 +73,14 @@ def test_the_command_lists_runs_and_refuses(capsys: pytest.CaptureFixture[str]) 
     assert set(EXPERIMENTS["scale"].bands) <= set(found["measured"])
     assert main(["experiment", "nonsense"]) == 1
     assert "There is no experiment 'nonsense'" in capsys.readouterr().err
+
+
+def test_the_table_of_the_docs_names_every_experiment_as_its_command_does() -> None:
+    text = Path(__file__).parents[2].joinpath("docs/learn.md").read_text("utf-8")
+    assert "`python -m transformer experiment all --table`" in text
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    assert [(*row[:3], row[4]) for row in rows[1:]] == [
+        (one.title, one.source, one.published, about(one)) for one in EXPERIMENTS.values()
+    ]
+    for one, row in zip(EXPERIMENTS.values(), rows[1:], strict=True):
+        assert row[3].endswith("(not reproduced)") == (one.holds is not None), one.name
