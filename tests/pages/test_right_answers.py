@@ -7,7 +7,7 @@ from tests.support.opened_pages import open_page
 from tests.support.places import bundled_file
 from transformer.checkpoint import Checkpoint
 from transformer.config import DataConfig
-from transformer.tasks import longest_trained, out_of_form, right_answer
+from transformer.tasks import in_training, longest_trained, out_of_form, right_answer
 from transformer.tasks.pronunciation import dictionary
 
 PRONUNCIATION = DataConfig(task="pronunciation")
@@ -64,6 +64,8 @@ def test_a_second_pronunciation_is_right_on_both_pages() -> None:
         app = open_page(page, checkpoint="pronunciation", input=word)
         assert answer in texts(app)
         assert "which is right" in texts(app)
+        assert ("A training pair." in texts(app)) is in_training(PRONUNCIATION, word)
+        assert ("Not seen in training." in texts(app)) is not in_training(PRONUNCIATION, word)
         assert not app.error
 
 

@@ -17,6 +17,7 @@ from pages.components.widgets.file_feed import WIDGET as FEED
 from pages.components.widgets.head_scatter import WIDGET as SCATTER
 from pages.components.widgets.run_table import WIDGET as RUNS
 from pages.components.widgets.run_table import row
+from pages.components.widgets.word_map import WIDGET as WORD
 from tests.support.bare_page import Bare
 from transformer.config import TransformerConfig
 from transformer.figures.architecture import architecture_svg
@@ -24,6 +25,21 @@ from transformer.lessons.lesson import read_lesson
 from transformer.runs.table import Summary
 
 MARKUP = "<b>bold</b> **x** & =1"
+
+
+def test_a_tie_is_called_one(bare: Bare) -> None:
+    data = {
+        "source": ["a", "b", "<eos>"],
+        "written": ["x", "y"],
+        "weights": [[0.496, 0.504, 0.0], [0.9, 0.1, 0.0]],
+        "boxes": [],
+        "layers": {"encoder": 1, "decoder": 1},
+    }
+    shown = bare(WORD, data)
+    told = shown.page.locator(".word_map p")
+    expect(told).to_contain_text("To write x, it looked alike at a and b (a tie: 50 % each;")
+    shown.page.get_by_role("button", name="y").hover()
+    expect(told).to_contain_text("To write y, it looked most at a (90 %;")
 
 
 # --- runs -------------------------------------------------------------------------------------
