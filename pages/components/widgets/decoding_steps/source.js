@@ -9,7 +9,7 @@ function drawSource(view) {
       const weights = looks.map((look) => (look ? look[i] : 0));
       const words = sides.map((side, s) => `${sides.length > 1 ? `${side.label} ` : ""}${weights[s].toFixed(4)}`).join(", ");
       const chip = element("span", { class: "weighed", title: `${token}: ${words}` });
-      const name = element("span", { class: "name" }, token);
+      const name = element("span", { class: /^<.+>$/.test(token) ? "name special" : "name" }, token);
       name.style.setProperty("--shade", `${Math.round(45 * weights[0])}%`);
       const columns = element("span", { class: "columns", "aria-hidden": "true" });
       weights.forEach((weight, s) => {
