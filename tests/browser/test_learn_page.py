@@ -4,6 +4,7 @@ import re
 
 from playwright.sync_api import expect
 
+from pages.components.shell.lessons import built_in, name_of
 from tests.browser.conftest import NewPage
 from tests.support.access import FRAME, PHONE, assert_fit_for_all
 from tests.support.server import Server, settle
@@ -105,4 +106,18 @@ def test_a_lessons_link_opens_a_tab_with_its_question_and_the_way_back(
     tab.get_by_role("link", name="Back to the lesson").click()
     expect(tab.get_by_role("link", name="One head at work")).to_be_visible()
     expect(strip).to_have_count(0)
+    # On this page the tabs stand beside the title, and not on the question.
+    tab.goto(
+        f"{server.url}/learn?checkpoint=sort&input=abc&asked={name_of(built_in().exercises[0])}"
+    )
+    expect(tab.get_by_role("heading", level=4)).to_be_visible()
+    settle(tab)
+    tab.get_by_role("link", name="Back to the lesson").click()
+    first = tab.get_by_role("link", name="The vectors of a word")
+    expect(first).to_be_visible()
+    expect(strip).to_have_count(0)
+    # The open one stays open when it is pressed again.
+    tab.locator(".st-key-learn").get_by_text("Lesson", exact=True).click()
+    settle(tab)
+    expect(first).to_be_visible()
     tab.close()

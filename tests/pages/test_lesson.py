@@ -94,3 +94,27 @@ def test_a_question_of_a_file_that_was_dropped_is_shown_and_one_of_no_lesson_is_
     gone = open_page("train", asked="0123456789ab")
     assert not messages(gone)
     assert not any(button.key == "close asked" for button in gone.button)
+
+
+def test_ones_own_lesson_is_there_again_after_another_page_and_said_to_be_gone_after_a_reload() -> (
+    None
+):
+    app = open_page("learn", learn="lesson")
+    two = "# Mine\n## One\n- [A](train): why?\n## Two\n- [B](decode): who?\n"
+    app.file_uploader(key="lesson file").upload("w.md", two.encode(), "text/markdown").run()
+    app.button(key="next step").click().run()
+    for page in ("decode", "learn"):
+        app.query_params.clear()  # as the links in the sidebar do
+        app.switch_page(f"pages/{page}.py").run()
+    assert [area.label for area in app.text_area] == ["who?"]
+    assert app.selectbox(key="lesson").value == "own"
+    # A session of its own knows the address alone.
+    later = open_page("learn", learn="lesson", lesson="own", part="2")
+    assert messages(later)[0].startswith("Your own lesson is gone with the reload: drop its file")
+    assert messages(later.run())
+    later.selectbox(key="lesson").select("paper").run()
+    later.run()
+    assert not messages(later)
+    assert later.text_area[0].label == plain(built_in().steps[0].exercises[0].question)
+    later.file_uploader(key="lesson file").upload("w.md", two.encode(), "text/markdown").run()
+    assert [area.label for area in later.text_area] == ["why?"]

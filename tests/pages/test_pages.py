@@ -1,5 +1,6 @@
 """Every page through Streamlit's own test runner: what the browser tests need not repeat."""
 
+import ast
 import math
 import re
 import shutil
@@ -11,7 +12,7 @@ import pytest
 
 from tests.support.nursery import Nursery
 from tests.support.opened_pages import messages, open_page, unfold_settings
-from tests.support.places import bundled_file
+from tests.support.places import ROOT, bundled_file
 from tests.support.random_models import small_config
 from tests.support.trainers import no_trainer_left
 from transformer.checkpoint import Checkpoint
@@ -31,6 +32,19 @@ def _own_folder(own_folder: None, tmp_path: Path) -> Iterator[None]:
     """No run that a page has started outlives its test."""
     with no_trainer_left(tmp_path):
         yield
+
+
+def test_an_option_that_is_chosen_stays_when_it_is_pressed_again() -> None:
+    """Streamlit gives up the chosen one else, and the page falls back to the first."""
+    found = {}
+    for path in (ROOT / "pages").rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text("utf-8"))):
+            name = getattr(getattr(call, "func", None), "attr", "")
+            if isinstance(call, ast.Call) and name in ("segmented_control", "pills"):
+                options = {one.arg: ast.unparse(one.value) for one in call.keywords}
+                found[f"{path.name}:{call.lineno}"] = options.get("required")
+    assert found
+    assert {place for place, required in found.items() if required != "True"} == set()
 
 
 @pytest.mark.parametrize("name", ["", *PAGES])

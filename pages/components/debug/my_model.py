@@ -210,14 +210,14 @@ def _verdict(found: dict[str, Any]) -> None:
         _around_the_model()
     hint: int = 3
     if found["verdict"] != "equal":
-        chosen = st.segmented_control(
+        hint = st.segmented_control(
             "How much to say",
             list(HINTS),
             format_func=lambda level: HINTS[level],
             default=2,
             key="hint",
+            required=True,
         )
-        hint = chosen or 2
     told = found["hints"][hint]
     if told["mapping_problem"] and hint > 1:
         at = f" ({verbatim(told['line'])})" if told["line"] else ""

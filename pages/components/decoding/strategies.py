@@ -84,8 +84,8 @@ def _choices(penalty: str) -> tuple[str, str]:
         address.read("beam", "4")
         if st.session_state["beam"] not in BEAMS:
             st.session_state["beam"] = "4"
-        # Pressed again, the chosen one is given up; then it is the usual one.
-        beam = st.segmented_control("Beam drawn below", BEAMS, key="beam") or "4"
+        st.segmented_control("Beam drawn below", BEAMS, key="beam", required=True)
+        beam: str = st.session_state["beam"]
         address.write("beam", beam if beam != "4" else "")
         st.session_state["kept beam"] = beam
     with right:

@@ -36,17 +36,27 @@ def panel() -> None:
     names = {name: lesson.title or "Exercises" for name, lesson in lessons.items()}
     address.read("lesson", next(iter(names)))
     name: str | None = st.session_state["lesson"]
+    gone = "own" not in names and (name or st.query_params.get("lesson")) == "own"
+    if gone:
+        address.write("lesson", "own")
+        st.warning(
+            "Your own lesson is gone with the reload: drop its file again, below. Your answers are "
+            "kept."
+        )
+        st.session_state["lesson"] = ""
     if list(names) != [name]:
-        gone = "There is no such lesson here."
-        if name == "own":
-            gone = "A file is gone after a reload: drop it again, below. Your answers are kept."
-        name = address.choose("Lesson", names, "lesson", gone)
+        name = address.choose("Lesson", names, "lesson", "There is no such lesson here.")
+    else:
+        # No field holds it: it would stand here still when one has held another.
+        del st.session_state["lesson"]
+        if "lesson" in st.query_params:  # may be another: one that was gone
+            address.write("lesson", name)
     in_own = st.session_state[OWN][1] if name == "own" and OWN in st.session_state else []
     for sentence in [*in_own, *problems][:5]:
         st.warning(plain(sentence))
     if name is not None:
         _draw(lessons[name])
-    with st.expander("For teachers: a lesson of your own"):
+    with st.expander("For teachers: a lesson of your own", expanded=gone):
         _for_teachers()
 
 

@@ -17,28 +17,28 @@ def open_panel(
     key: str,
     *arguments: Arguments.args,
     **named: Arguments.kwargs,
-) -> str | None:
-    """Draw the chooser, and below it the panel that is open; its name, None if all are closed.
+) -> str:
+    """Draw the chooser, and below it the panel that is open; its name.
 
     Args:
         panels: name in the address -> the title, and what draws it with the arguments that follow;
             the first is open at the start.
         key: of the widget, and the name in the address.
     """
-    _read(key, list(panels))
-    chosen: str | None = st.segmented_control(
+    chosen = _read(key, list(panels))
+    st.segmented_control(
         label,
         list(panels),
         format_func=lambda name: panels[name][0],
         key=key,
+        required=True,
         label_visibility="collapsed",
     )
-    address.write(key, chosen if chosen and chosen != next(iter(panels)) else "")
+    address.write(key, chosen if chosen != next(iter(panels)) else "")
     # What the address leaves out is kept all the same.
     st.session_state[f"kept {key}"] = chosen
-    if chosen:
-        with errors_shown():
-            panels[chosen][1](*arguments, **named)
+    with errors_shown():
+        panels[chosen][1](*arguments, **named)
     return chosen
 
 
