@@ -1,6 +1,7 @@
 """A run is handed in from its page, and what was handed in becomes a table."""
 
 import html
+import json
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -53,7 +54,7 @@ def test_the_table_counts_sentences_and_outlasts_a_visit_to_another_page(run: Ru
     ]
     app = AppTest.from_function(_collect, default_timeout=60).run()
     app.file_uploader[0].set_value(pages).run()
-    written = {"Name": ["Ada", "Emmy"], "Sentences": [4, 0]}
+    written = {"Name": ["Ada", "Emmy"], "Sentences written": [4, 0]}
     assert app.dataframe[0].value[list(written)].to_dict("list") == written
     assert any("By its last head" in html.unescape(one.value) for one in app.markdown)
     # On another page, the field forgets its files.
@@ -82,10 +83,18 @@ def test_worksheets_become_a_table_with_a_column_a_question() -> None:
     assert not app.exception
     every, answers = (table.value for table in app.dataframe)
     assert "Loss, nats per token" not in every  # nothing stands there
+    # Beside the name: how many were answered, which is not how many sentences were written.
+    assert list(every)[:2] == ["Name", "Answered"]
+    assert list(every["Answered"]) == ["1 of 16"] * 2
     assert list(every["Verdict"]) == ["1 of 16 questions answered"] * 2
+    for table in app.dataframe:
+        columns = json.loads(table.proto.columns)
+        assert columns["Name"]["pinned"]
+        assert not columns[list(table.value)[1]]["pinned"]
+    assert json.loads(app.dataframe[0].proto.columns)["Verdict"]["width"] >= 200
     assert list(answers["Name"]) == ["Ada", "Emmy"]
-    assert list(answers[first.question]) == ["=1+1", ""]
-    assert list(answers[second.question]) == ["", "64"]
+    assert list(answers[first.question]) == ["=1+1", "not answered"]
+    assert list(answers[second.question]) == ["not answered", "64"]
 
 
 def test_the_page_to_hand_in_holds_ones_own_words(run: Run) -> None:

@@ -53,3 +53,12 @@ def test_a_finding_is_predicted_run_and_compared(monkeypatch: pytest.MonkeyPatch
 def test_an_experiment_that_is_not_there_is_named() -> None:
     app = open_page("learn", learn="experiments", experiment="nonsense")
     assert "nonsense" in app.warning[0].value
+
+
+def test_the_picture_of_a_box_that_is_taken_out_is_said_to_show_it_in_place() -> None:
+    place = {"checkpoint": "sort", "input": "abc", "box": "encoder.0.self.softmax"}
+    said = "The picture shows the box in its place"
+    assert said not in everything(open_page("learn", **place))
+    app = open_page("learn", **place, absent="yes")
+    assert not messages(app)
+    assert said in everything(app)

@@ -83,7 +83,8 @@ def read_report(content: bytes, name: str) -> HandedIn:
         plain = None
     if not isinstance(plain, dict) or plain.get("format") != FORMAT:
         raise RunError(
-            f"{name} is not a report of this app: drop the HTML file that Hand in has made."
+            f"{name} is not a report of this app: drop an HTML file that Hand in or Download the "
+            "worksheet has made."
         )
     if plain.get("version") != VERSION:
         raise RunError(f"{name} was made by another version of this app: make it again with this.")

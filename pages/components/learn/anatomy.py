@@ -98,7 +98,9 @@ def values(run: "ForwardPass", box: Box) -> None:
         None if box.encodes or box.stack == "output" else run.step,
         key="anatomy values",
     )
-    st.caption(look_for(box))
+    taken = st.session_state["absent"]
+    in_place = "**The picture shows the box in its place, not taken out.** " if taken else ""
+    st.caption(in_place + look_for(box))
 
 
 def lines_that_compute(box: Box) -> None:

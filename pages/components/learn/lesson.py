@@ -50,7 +50,7 @@ def panel() -> None:
         # No field holds it: it would stand here still when one has held another.
         del st.session_state["lesson"]
         if "lesson" in st.query_params:  # may be another: one that was gone
-            address.write("lesson", name)
+            address.write("lesson", next(iter(names)))
     in_own = st.session_state[OWN][1] if name == "own" and OWN in st.session_state else []
     for sentence in [*in_own, *problems][:5]:
         st.warning(plain(sentence))

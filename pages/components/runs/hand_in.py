@@ -28,13 +28,19 @@ MOST_KEPT = 1000
 """Pages in one table."""
 FIELD, READ, KEPT = "handed in files", "handed in", "handed in before"
 """In session state: the field, what was read of its files, and what was read before."""
+NOT_ANSWERED = "not answered"
+MOST_PIXELS, PIXELS_A_LETTER = 600, 7.5
+"""How wide a column of text becomes at most, which is else as wide as its longest one."""
+ANSWERED = re.compile(r"(\d{1,4} of \d{1,4}) questions answered")
+"""As a worksheet says it; the questions that are open it does not carry."""
 END_OF_SENTENCE = re.compile(r"[.!?…]+(?:\s+|$)|\n+")
 COLUMNS = {
     "author": "Name",
-    "title": "Run",
-    "written": "Sentences",
-    "sentences": "In their own words",
+    "answered": "Answered",
+    "title": "Title",
     "verdict": "Verdict",
+    "written": "Sentences written",
+    "sentences": "In their own words",
     "task": "Task",
     "exact_match": "Exact match, %",
     "untrained_exact_match": "Untrained, %",
@@ -129,7 +135,7 @@ def handed_in() -> None:
         sheets = [one for one in found if (one.title, one.task) == (title, "worksheet")]
         questions = dict.fromkeys(question for one in sheets for question, _ in one.answers)
         rows = [
-            {"Name": one.author, **dict.fromkeys(questions, ""), **dict(one.answers)}
+            {"Name": one.author, **dict.fromkeys(questions, NOT_ANSWERED), **dict(one.answers)}
             for one in sheets
         ]
         _table("These answers as CSV", as_file_name(title) or "answers", rows)
@@ -161,10 +167,19 @@ def _table(label: str, name: str, rows: Sequence[Mapping[str, object]], note: st
     """Rows of the same columns, and their file; columns in which nothing stands are left out."""
     empty = (None, "")
     columns = [title for title in rows[0] if any(row[title] not in empty for row in rows)]
+    texts = {
+        title: [row[title] for row in rows if isinstance(row[title], str)] for title in columns
+    }
     st.dataframe(
         pd.DataFrame(rows, columns=columns),
         hide_index=True,
-        column_config={COLUMNS["sentences"]: st.column_config.TextColumn(width="large")},
+        column_config={
+            title: st.column_config.TextColumn(
+                width=_pixels(title, *values), pinned=title == "Name", help=title
+            )
+            for title, values in texts.items()
+            if values
+        },
     )
     if note:
         st.caption(note)
@@ -174,6 +189,11 @@ def _table(label: str, name: str, rows: Sequence[Mapping[str, object]], note: st
         f"{name}.csv",
         key=f"csv {name}",
     )
+
+
+def _pixels(*texts: str) -> int:
+    """The width of a column in which none of the texts is cut, as far as it may be so wide."""
+    return min(int(40 + PIXELS_A_LETTER * max(map(len, texts))), MOST_PIXELS)
 
 
 def _read(file: "UploadedFile") -> HandedIn | str:
@@ -196,6 +216,9 @@ def _row(one: HandedIn) -> dict[str, object]:
     def value(name: str) -> object:
         if name == "written":
             return sentences_written(one)
+        if name == "answered":
+            said = ANSWERED.fullmatch(one.verdict) if one.task == "worksheet" else None
+            return said[1] if said else ""
         found = getattr(one, name)
         return 100 * found if name.endswith("exact_match") and found is not None else found
 
