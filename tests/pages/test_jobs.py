@@ -160,3 +160,15 @@ def test_a_job_that_never_ends_is_given_up_and_that_is_said() -> None:
     assert not one.running
     assert "This was stopped after" in str(one.error)
     assert finished(jobs.start("next", found, queue), 10)
+
+
+def test_who_waits_reads_what_runs_before_and_how_long_it_still_takes() -> None:
+    queue = jobs.Queue(1, "waiting for another")
+    first = jobs.share("first", endless, queue, "A leak")
+    while first.share < 0.5:
+        time.sleep(0.01)
+    waiting = jobs.share("second", found, queue, "Positions")
+    assert waiting.progress() == (0.0, "waiting for another: A leak, about 1 s left")
+    first.cancel()
+    assert finished(waiting, 10)
+    assert not queue.at_work

@@ -33,6 +33,7 @@ def test_a_finding_is_predicted_run_and_compared(monkeypatch: pytest.MonkeyPatch
     app.radio[0].set_value("0").run()
     assert not run_button(app).disabled
     run_button(app).click().run()
+    assert "the result stays here" in everything(app)
     end = time.monotonic() + 90
     while "What came out here" not in everything(app) and time.monotonic() < end:
         time.sleep(0.5)

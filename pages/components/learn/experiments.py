@@ -46,18 +46,21 @@ def panel() -> None:
         minutes = experiment.minutes
         long = f"{minutes:.0f} min" if minutes >= 1 else seconds(60 * minutes)
         run = st.button(
-            f"Run it: about {long}",
+            f"Run it: about {long} on a free core",
             type="primary",
             disabled=chosen is None,
             help="Predict first." if chosen is None else None,
         )
         if not run:
             return
-        job = jobs.share(_job_name(experiment), lambda: _work(experiment), QUEUE)
+        job = jobs.share(_job_name(experiment), lambda: _work(experiment), QUEUE, experiment.title)
     elif chosen is None:
         st.caption("It has been run. Predict, and see what came out.")
         return
     found = jobs.show(job, experiment.title)
+    if job.running:
+        # On another page of this tab nobody follows it, and then it is stopped.
+        st.caption("You can go on in another tab meanwhile: the result stays here.")
     if isinstance(found, dict):
         _outcome(experiment, found, chosen)
     elif not job.running and st.button("Run it again"):

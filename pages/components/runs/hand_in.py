@@ -168,7 +168,7 @@ def _table(label: str, name: str, rows: Sequence[Mapping[str, object]], note: st
     empty = (None, "")
     columns = [title for title in rows[0] if any(row[title] not in empty for row in rows)]
     texts = {
-        title: [row[title] for row in rows if isinstance(row[title], str)] for title in columns
+        title: [text for row in rows if isinstance(text := row[title], str)] for title in columns
     }
     st.dataframe(
         pd.DataFrame(rows, columns=columns),

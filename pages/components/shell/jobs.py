@@ -61,6 +61,7 @@ class Queue:
         self.at_once, self.waiting, self.usual_seconds = at_once, waiting, usual_seconds
         self.most_seconds = most_seconds
         self.places = threading.Semaphore(at_once)
+        self.at_work: list[Job] = []
 
 
 STUDIES = Queue(2, "waiting for another study to end")
@@ -78,6 +79,7 @@ class Job:
     token: what leads back to it, not to be guessed.
     owner: the browser that it was kept for.
     shared: whether it is one for all sessions that ask for its name.
+    title: what those who wait for it may read; empty: nothing.
     """
 
     name: object
@@ -93,6 +95,7 @@ class Job:
     token: str = field(default_factory=partial(secrets.token_urlsafe, 12))
     owner: str = ""
     shared: bool = False
+    title: str = ""
     ended: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -112,7 +115,12 @@ class Job:
     def progress(self) -> tuple[float, str]:
         """The share that is done, and how long it may still take, in words."""
         if not self.started:
-            return 0.0, self.queue.waiting
+            before = [
+                f"{plain(job.title)}, {job.progress()[1]}"
+                for job in list(self.queue.at_work)
+                if job.title
+            ]
+            return 0.0, self.queue.waiting + (f": {'; '.join(before)}" if before else "")
         spent, usual = time.monotonic() - self.started, self.queue.usual_seconds
         if usual:
             left = usual - spent
@@ -146,8 +154,10 @@ def _launch(job: Job, work: Work) -> None:
                     return
             try:
                 job.started = time.monotonic()
+                job.queue.at_work.append(job)
                 _drain(job, work)
             finally:
+                job.queue.at_work.remove(job)
                 job.queue.places.release()
         except UserError as error:
             job.error = error
@@ -267,11 +277,15 @@ def recall(token: str) -> Job | None:
     return found if found is not None and browser.owns(found.owner) else None
 
 
-def share(name: object, work: Work, queue: Queue) -> Job:
-    """The one job of this name for all sessions, begun if there is none."""
+def share(name: object, work: Work, queue: Queue, title: str = "") -> Job:
+    """The one job of this name for all sessions, begun if there is none.
+
+    Args:
+        title: what others read who wait for it; empty where it is not for them.
+    """
     shared(name)
     known = _remembered("name")
-    new = Job(name, queue, shared=True)
+    new = Job(name, queue, shared=True, title=title)
     job = known.setdefault(name, new)
     if job is new:
         _launch(job, work)
