@@ -19,6 +19,7 @@ from transformer.lessons.lesson import (
     Step,
     decode_lesson,
     read_lesson,
+    what_was_found,
 )
 from transformer.lessons.worksheet import worksheet
 from transformer.report.document import DATA_ID
@@ -90,6 +91,19 @@ def test_headings_are_steps_and_code_is_left_as_it_is() -> None:
             Step("Two", "more", ()),
         ),
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (LIST, "4 exercises found, in 1 step."),
+        ("# A\n## B\n- [C](train): why?\n## D\nwords", "1 exercise found, in 2 steps."),
+        ("- [C](train): why?", "1 exercise found, without headings: a line that starts with ##"),
+        ("1. Why is it so?", "No exercise was found, so there is nothing to answer"),
+    ],
+)
+def test_who_wrote_a_file_reads_what_was_found_in_it(text: str, said: str) -> None:
+    assert what_was_found(read_lesson(text, PAGES)[0]).startswith(said)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The lesson on the Learn page: its steps, answers that stay, and a teacher's own."""
 
+import html
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,7 @@ def test_a_file_that_is_dropped_becomes_the_lesson_or_says_why_not() -> None:
     app.file_uploader(key="lesson file").upload("week.md", LIST.encode(), "text/markdown").run()
     assert app.selectbox(key="lesson").value == "own"
     assert app.text_area[0].label == "What does it remember?"
+    assert any("4 exercises found, in 1 step" in html.unescape(one.value) for one in app.caption)
     app.file_uploader(key="lesson file").upload("week.md", b"\xff\xfe", "text/markdown").run()
     assert "is no text in UTF" in app.error[0].value
     assert app.text_area[0].label == "What does it remember?"
@@ -118,3 +120,13 @@ def test_ones_own_lesson_is_there_again_after_another_page_and_said_to_be_gone_a
     assert later.text_area[0].label == plain(built_in().steps[0].exercises[0].question)
     later.file_uploader(key="lesson file").upload("w.md", two.encode(), "text/markdown").run()
     assert [area.label for area in later.text_area] == ["why?"]
+
+
+def test_a_name_is_one_in_all_its_fields() -> None:
+    app = open_page("learn", learn="lesson")
+    app.text_input(key="your name").set_value("Ada").run()
+    assert app.text_input(key="worksheet author").value == "Ada"
+    app.text_input(key="worksheet author").set_value("Emmy").run()
+    assert app.text_input(key="your name").value == "Emmy"
+    app.text_input(key="your name").set_value("").run()
+    assert app.text_input(key="worksheet author").value == ""

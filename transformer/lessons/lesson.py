@@ -65,6 +65,21 @@ class Lesson:
         return tuple(one for step in self.steps for one in step.exercises)
 
 
+def what_was_found(lesson: Lesson) -> str:
+    """How much of a file was understood, for who wrote it."""
+    exercises, headed = len(lesson.exercises), sum(bool(step.title) for step in lesson.steps)
+    if not exercises:
+        return (
+            "No exercise was found, so there is nothing to answer: each is an entry of a list with "
+            "a link, “- [Title](train?task=sort): Question”."
+        )
+    many = f"{exercises} exercise{'' if exercises == 1 else 's'} found"
+    if not headed and not lesson.title:
+        return f"{many}, without headings: a line that starts with ## begins a step."
+    steps = len(lesson.steps)
+    return f"{many}, in {steps} step{'' if steps == 1 else 's'}."
+
+
 def decode_lesson(content: bytes, name: str) -> str:
     """The text of a file.
 

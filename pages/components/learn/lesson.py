@@ -20,7 +20,7 @@ from pages.components.shell.uploaded import in_field
 from pages.components.stores.answers import keep_answers, read_answers
 from transformer.errors import UserError
 from transformer.files import remedy
-from transformer.lessons.lesson import BUILT_IN, MOST_BYTES, Exercise, Lesson
+from transformer.lessons.lesson import BUILT_IN, MOST_BYTES, Exercise, Lesson, what_was_found
 from transformer.lessons.worksheet import worksheet
 
 MOST_CHARACTERS = 10_000
@@ -51,7 +51,10 @@ def panel() -> None:
         del st.session_state["lesson"]
         if "lesson" in st.query_params:  # may be another: one that was gone
             address.write("lesson", next(iter(names)))
-    in_own = st.session_state[OWN][1] if name == "own" and OWN in st.session_state else []
+    in_own: list[str] = []
+    if name == "own":
+        lesson, in_own = st.session_state[OWN]
+        (st.caption if lesson.exercises else st.warning)(plain(what_was_found(lesson)))
     for sentence in [*in_own, *problems][:5]:
         st.warning(plain(sentence))
     if name is not None:
@@ -171,15 +174,9 @@ def _take_along(lesson: Lesson, answers: dict[str, str]) -> None:
     if problem := st.session_state.get("answers problem"):
         st.warning(plain(f"Your answers are kept until this tab is closed. {problem}"))
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        author = st.text_input(
-            "Name on the worksheet",
-            browser.name(),
-            key="worksheet author",
-            max_chars=browser.MOST_NAME,
-            on_change=lambda: browser.call_oneself(st.session_state["worksheet author"]),
-        )
+        author = browser.name_field("Name on the worksheet", "worksheet author")
         typed_file(
-            "Download the worksheet",
+            "Download the worksheet (HTML)",
             partial(worksheet, lesson),
             (found, author.strip(), st.context.url or ""),
             key=f"worksheet {_hash(lesson.title)}",

@@ -62,12 +62,29 @@ def name() -> str:
     if given is None and (given := st.session_state.get(NAME_AT_START)) is None:
         given = unquote(str(st.context.cookies.get(NAME_COOKIE) or ""))
         st.session_state[NAME_AT_START] = given
-    return " ".join(str(given).split())[:MOST_NAME]
+    return _in_one_line(str(given))
 
 
 def call_oneself(name: str) -> None:
     """Keep the name, in this browser, for all runs that it starts from now on."""
-    st.session_state[NAMED] = " ".join(name.split())[:MOST_NAME]
+    st.session_state[NAMED] = _in_one_line(name)
+
+
+def name_field(label: str, key: str) -> str:
+    """A field for the name, as it stands in every other such field."""
+    # Set only where it is another: that would replace what is being typed.
+    if _in_one_line(str(st.session_state.get(key, ""))) != name():
+        st.session_state[key] = name()
+    return st.text_input(
+        label,
+        max_chars=MOST_NAME,
+        key=key,
+        on_change=lambda: call_oneself(st.session_state[key]),
+    )
+
+
+def _in_one_line(name: str) -> str:
+    return " ".join(name.split())[:MOST_NAME]
 
 
 def owner() -> str:

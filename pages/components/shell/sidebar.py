@@ -119,16 +119,9 @@ def take_choice() -> None:
 
 def _your_name() -> None:
     """Who sits at this browser, as the lists of runs and the page to hand in say it."""
-    key = "your name"
     known = browser.name()
     with st.popover(plain(known) or "Your name", icon=":material/person:", type="tertiary"):
-        st.text_input(
-            "Your name",
-            known,
-            max_chars=browser.MOST_NAME,
-            key=key,
-            on_change=lambda: browser.call_oneself(st.session_state[key]),
-        )
+        browser.name_field("Your name", "your name")
         st.caption("It stands beside the runs you start from now on, for all who see them.")
 
 
