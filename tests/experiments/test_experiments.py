@@ -1,6 +1,7 @@
 """Every experiment in its short form, its outcome in its bands; in full over five seeds if long."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from transformer.cli.experiments import about
 from transformer.experiments.carries import carries
 from transformer.experiments.experiment import Experiment, Outcome, Settings
 from transformer.experiments.registry import EXPERIMENTS
+from transformer.experiments.training import train, within
 
 
 def outcome_of(experiment: Experiment, settings: Settings) -> Outcome:
@@ -48,6 +50,19 @@ def test_an_experiment_in_full_comes_out_whatever_the_seed(name: str, seed: int)
     assert_sound(experiment, outcome_of(experiment, Settings(seed=seed)))
 
 
+def test_a_short_training_is_of_the_model_that_was_asked_for() -> None:
+    layouts = []
+
+    def both() -> Iterator[float]:
+        for layout in ("learned", "none"):
+            model = {"position_layout": layout}
+            found = yield from within(train("sort", 1, Settings(short=True), model=model), 0, 1)
+            layouts.append(found.model.config.position_layout)
+
+    assert list(both()) == [1, 1]
+    assert layouts == ["learned", "none"]
+
+
 def test_carries_are_those_of_the_sum() -> None:
     assert carries("95+17") == [False, True, True]  # 5 + 7 and 9 + 1 + 1
     assert carries("1+2") == [False, False]
@@ -58,7 +73,7 @@ def test_a_number_out_of_its_band_is_named() -> None:
     experiment = EXPERIMENTS["length"]
     measured = dict.fromkeys(experiment.bands, 0.0)
     found = Outcome(measured, "So.", 0)
-    assert experiment.outside(found)[0] == "reverse, 8 letters is 0, not from 0.95 to 1"
+    assert experiment.outside(found)[0] == "sinusoids, 8 letters is 0, not from 0.9 to 1"
     assert not experiment.reproduced(found)
 
 

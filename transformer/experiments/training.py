@@ -39,6 +39,7 @@ def train(
     *,
     fault: str = "",
     data: Mapping[str, Any] | None = None,
+    model: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
 ) -> Generator[float, None, Trained]:
     """Train the small preset's model; yields the share done and returns what it has learned.
@@ -47,7 +48,8 @@ def train(
         fault: to plant in the model before it learns, by name.
     """
     changes = {"steps": steps} | fixed_settings(settings.seed, steps)
-    built, config = prepare(task, "small", data=data, training=changes | dict(training or {}))
+    changes |= dict(training or {})
+    built, config = prepare(task, "small", data=data, model=model, training=changes)
     torch.manual_seed(settings.seed)
     learner = Transformer(config.model)
     if fault:
