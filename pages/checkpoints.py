@@ -23,7 +23,7 @@ with frame("Checkpoints", "A trained model in one file: look inside, check it, t
         checkpoint = session.load(entry)
         with left:
             with st.container(horizontal=True):
-                download("Download", entry.path.read_bytes, actions.file_name(entry))
+                download("Download", entry.path, actions.file_name(entry))
                 check = st.button("Check this checkpoint", type="primary", key="check")
                 actions.edit_menu(entry)
             with st.container(horizontal=True):

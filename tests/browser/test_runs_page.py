@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 
 import psutil
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Download, Page, expect
 
 from tests.browser.conftest import NewPage
 from tests.runs.test_table import make, some_metrics
@@ -192,9 +192,21 @@ def test_what_was_typed_just_before_the_click_stands_in_the_page_to_hand_in(
     page.goto(f"{server.url}/train?run={run.id}")
     settle(page)
     page.get_by_role("tab", name="Hand in").click()
+    button = page.get_by_role("button", name="Download the page to hand in")
     for said in ("It turns words around.", "It turns words around. Heads 1 and 2 do."):
         page.get_by_label("What did the model learn").fill(said)  # and the field is not left
         with page.expect_download() as download:
-            page.get_by_role("button", name="Download the page to hand in").click()
+            button.click()
         assert said in download.value.path().read_text("utf-8")
         settle(page)
+    page.get_by_label("Name on it").fill("Grace")
+    with page.expect_download() as download:
+        button.click()
+    assert download.value.suggested_filename.startswith("grace-")
+    settle(page)
+    downloads: list[Download] = []
+    page.on("download", lambda one: downloads.append(one))
+    page.get_by_label("What did the model learn").fill("Nothing new.")
+    page.keyboard.press("Tab")
+    settle(page)
+    assert not downloads  # a file is saved once a click

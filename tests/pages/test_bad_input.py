@@ -100,4 +100,4 @@ def test_a_panel_with_a_bad_address_falls_back(part: str) -> None:
     app = open_page("decode", checkpoint="sort", input="workbench", part=part, **NONSENSE[part])
     assert not app.exception
     assert messages(app) == []
-    assert any("(CSV)" in button.proto.label for button in app.get("download_button"))
+    assert any("(CSV)" in button.label for button in app.button)

@@ -82,7 +82,7 @@ def _drawing(found: dict[str, Any]) -> None:
 
 def _steps() -> None:
     st.markdown("**1.** Put `capture.py` beside your code. It needs Python and torch alone.")
-    download("capture.py", CAPTURE.read_bytes, "capture.py")
+    download("capture.py", CAPTURE, "capture.py")
     st.markdown("**2.** Run it there. `build()` in your file returns your `nn.Module`.")
     st.code(COMMAND, language=None, wrap_lines=True)
     with st.expander("In a notebook, and if it cannot call your model"):

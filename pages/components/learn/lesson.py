@@ -6,7 +6,6 @@ from functools import partial
 import streamlit as st
 
 from pages.components.shared.download import download
-from pages.components.shared.typed_file import typed_file
 from pages.components.shell import address, browser
 from pages.components.shell.lessons import (
     built_in,
@@ -175,13 +174,11 @@ def _take_along(lesson: Lesson, answers: dict[str, str]) -> None:
         st.warning(plain(f"Your answers are kept until this tab is closed. {problem}"))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         author = browser.name_field("Name on the worksheet", "worksheet author")
-        typed_file(
+        download(
             "Download the worksheet (HTML)",
-            partial(worksheet, lesson),
-            (found, author.strip(), st.context.url or ""),
+            partial(worksheet, lesson, found, author.strip(), st.context.url or ""),
+            f"{as_file_name(f'{author} {lesson.title}') or 'worksheet'}.html",
             key=f"worksheet {_hash(lesson.title)}",
-            file_name=f"{as_file_name(f'{author} {lesson.title}') or 'worksheet'}.html",
-            mime="text/html",
             icon=":material/assignment_turned_in:",
         )
     st.caption(
@@ -202,7 +199,7 @@ def _for_teachers() -> None:
         "- [Too fast](train?task=reverse&learning_rate=0.05): What does the curve say?",
         language="markdown",
     )
-    download("The seven steps as a file to begin with", BUILT_IN.read_bytes, "lesson.md")
+    download("The seven steps as a file to begin with", BUILT_IN, "lesson.md")
     st.file_uploader(
         "Try yours: drop the file",
         type=["md", "txt"],

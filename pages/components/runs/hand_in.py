@@ -9,7 +9,6 @@ import pandas as pd
 import streamlit as st
 
 from pages.components.shared.download import download
-from pages.components.shared.typed_file import typed_file
 from pages.components.shell import browser
 from pages.components.shell.text import as_file_name, plain
 from transformer.errors import RunError
@@ -69,13 +68,11 @@ def hand_in(run: Run) -> None:
         )
     # Named so that those of a class can be told apart.
     name = as_file_name(f"{author} {run.about()['name'] or run.id}")
-    typed_file(
+    download(
         "Download the page to hand in",
-        partial(made_page, run),
-        (author, said),
+        partial(made_page, run, author, said),
+        f"{name or 'report'}.html",
         key=f"hand in {run.id}",
-        file_name=f"{name or 'report'}.html",
-        mime="text/html",
         icon=":material/assignment_turned_in:",
     )
 
