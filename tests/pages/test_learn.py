@@ -6,7 +6,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Button
 
-from pages.components.shell import browser
+from pages.components.shell import browser, jobs
 from tests.support.opened_pages import messages, open_page
 from transformer.experiments.registry import EXPERIMENTS
 
@@ -34,6 +34,9 @@ def test_a_finding_is_predicted_run_and_compared(monkeypatch: pytest.MonkeyPatch
     assert not run_button(app).disabled
     run_button(app).click().run()
     assert "the result stays here" in everything(app)
+    job = jobs.shared(("experiment", "scale"))
+    assert job is not None
+    assert job.title == f"{scale.title} (about 3 s in all)"
     end = time.monotonic() + 90
     while "What came out here" not in everything(app) and time.monotonic() < end:
         time.sleep(0.5)

@@ -53,7 +53,9 @@ def panel() -> None:
         )
         if not run:
             return
-        job = jobs.share(_job_name(experiment), lambda: _work(experiment), QUEUE, experiment.title)
+        # Others who wait for it read this, before it can say how long it still takes.
+        title = f"{experiment.title} (about {long} in all)"
+        job = jobs.share(_job_name(experiment), lambda: _work(experiment), QUEUE, title)
     elif chosen is None:
         st.caption("It has been run. Predict, and see what came out.")
         return
