@@ -67,8 +67,8 @@ def run(settings: Settings) -> Iterator[float | Outcome]:
 EXPERIMENT = Experiment(
     name="length",
     title="Longer than trained",
-    claim="Sinusoids were chosen since they may let a model extrapolate to longer sequences. They "
-    "do not; a decoder without any positions gets further.",
+    claim="Sinusoids were chosen since they may let a model extrapolate to longer sequences. In "
+    "experiments they do not, and a decoder without any positions gets further.",
     source="hoped for by Vaswani et al. 2017, section 3.5; tried with decoders alone by Kazemnejad "
     "et al. 2023, The Impact of Positional Encoding on Length Generalization",
     published="sinusoids are “not well suited” to lengths that were not trained, and no positions "
