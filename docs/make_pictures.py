@@ -67,7 +67,7 @@ def attention_picture(browser: Browser, address: str, name: str) -> None:
     settle(page)
     if name == "attention-cause":
         page.get_by_role("button", name="Knock out each").click()
-        expect(page.get_by_text("Most hangs on")).to_be_visible(timeout=60_000)
+        expect(page.get_by_text("Most depends on")).to_be_visible(timeout=60_000)
         page.get_by_role("button", name="Exact match on").click()
         expect(page.get_by_test_id("stMetricValue")).to_be_visible(timeout=60_000)
     height = page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
