@@ -60,8 +60,12 @@ def _made(
         label, key=key, help=help, icon=icon, on_click=lambda: state.update({wanted: uuid4().hex})
     )
     if number := state.get(wanted):
-        with st.spinner("Making the file …", show_time=True):
-            made = make()
+        try:
+            with st.spinner("Making the file …", show_time=True):
+                made = make()
+        except Exception:  # said once; not at every drawing that follows
+            del state[wanted]
+            raise
         content = made.encode() if isinstance(made, str) else made
         # Until the browser has it: another click may end this very drawing of the page.
         saved_file(
