@@ -40,7 +40,7 @@ PARTS = {
         r"E[\text{token}]",
         "A token is only a number; its vector is what the model can compute with, and training "
         "moves the vectors of tokens that act alike closer together.",
-        ("Embedding.forward:return", "Transformer.__init__:target_tokens"),
+        ("Embedding.forward:return", "_empty_embedding"),
         "every token has the vector 0, so that only positions are left",
     ),
     "scale": Part(
