@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
@@ -24,10 +25,11 @@ from tests.support.wild_models import (
 from transformer.checkpoint import Answer, Checkpoint
 from transformer.checkpoint.answers import CLOSE
 from transformer.config import TransformerConfig
-from transformer.decoding import beam_search, greedy, many
+from transformer.decoding import beam_search, greedy, lean_beam, many, strategies
 from transformer.decoding.beam import Beam
+from transformer.decoding.lean import DROPPED_FROM
 from transformer.decoding.many import decode_many
-from transformer.decoding.steps import DROPPED_FROM, Decoded, Strategy, pad
+from transformer.decoding.steps import Decoded, Strategy, normalised, pad
 from transformer.decoding.strategies import GREEDY, Greedy, by_beam_size, decode
 from transformer.model import Transformer
 
@@ -109,21 +111,25 @@ def test_long_inputs_are_read_fewer_at_a_time() -> None:
     assert [len(group) for group in groups] == [192, 96, 96, 96, 120]
 
 
-@pytest.mark.parametrize("search", [Greedy(drop_done=True), Beam(drop_done=True)])
-def test_what_is_done_is_soon_computed_no_more(bundled: Checkpoint, search: Strategy) -> None:
+@pytest.mark.parametrize("search", [Greedy(), Greedy(cached=False), Beam(), Beam(penalty="length")])
+def test_what_is_done_is_soon_computed_no_more(
+    bundled: Checkpoint, search: Strategy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    def counted(logits: Tensor, *rest: Any) -> Tensor:
+        sizes.append(len(logits) // search.width)
+        return normalised(logits, *rest)
+
+    for module in (strategies, lean_beam):
+        monkeypatch.setattr(module, "normalised", counted)
     source = batch_of(bundled.model, letters(bundled, 40))
-    seen: set[int] | None = None
-    sizes = []
-    for step in search(bundled.model, source):
-        assert step.sentences is not None
-        going = set(step.sentences.tolist())
-        assert seen is None or going <= seen
-        seen = going
-        sizes.append(len(going))
-        # Of those in the step, fewer than the share allowed had ended before it.
-        old = (step.tokens[:, 0, :-1] == bundled.config.eos_id).any(dim=1).sum().item()
-        assert isinstance(search, Beam) or old < DROPPED_FROM * len(going)
-    assert sizes[0] == 40
+    done = 0
+    for new in search.outcomes(bundled.model, source):
+        # Of those computed, fewer than the share allowed had ended before.
+        assert 40 - done > (1 - DROPPED_FROM) * sizes[-1]
+        done += len(new)
+    assert (sizes[0], done) == (40, 40)
     assert sizes[-1] < 10
 
 
@@ -176,8 +182,7 @@ def test_the_margin_of_a_beam_is_that_of_a_plain_search(seed: int) -> None:
         plain = plain_beam_margin(model, row, 3)
         [alone] = drained(model, [row], Beam(3))
         assert alone.margin == pytest.approx(plain, rel=0, abs=TOLERANCE)
-        # A sentence that waits for others to be dropped may meet a nearer rival, never a farther.
-        assert found.margin <= plain + TOLERANCE
+        assert found.margin == pytest.approx(plain, rel=0, abs=TOLERANCE)
 
 
 def test_who_stops_keeps_what_is_done(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,6 @@
 """Greedy and beam search, against recomputation and the model's own word."""
 
 import math
-from dataclasses import replace
 from functools import partial
 from itertools import product
 
@@ -25,15 +24,13 @@ from tests.support.wild_models import (
     sentences,
     wild_model,
 )
-from transformer.config import SamplingConfig
 from transformer.decoding.steps import (
     DecodingStep,
-    Hypothesis,
     length_penalty,
     output_limit,
     pad,
 )
-from transformer.decoding.strategies import Greedy, Sampling, beam_search, decode, greedy
+from transformer.decoding.strategies import Greedy, beam_search, decode, greedy
 from transformer.hooks import record
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -121,21 +118,6 @@ def test_steps_carry_the_models_logits(seed: int) -> None:
             found[going], expected[:, position][going], rtol=0, atol=TOLERANCE
         )
         going = ~step.finished[:, 0]
-
-
-@few
-@given(seeds)
-def test_a_sample_is_the_same_where_ended_sentences_are_dropped(seed: int) -> None:
-    model = wild_model(seed)
-    source = batch_of(model, sentences(model, 8))
-    strategy = Sampling(SamplingConfig(temperature=1.5, seed=seed % 1000))
-    whole = decode(model, source, strategy)
-    found: dict[int, Hypothesis] = {}
-    for step in replace(strategy, drop_done=True)(model, source):
-        assert step.sentences is not None
-        beams = step.hypotheses(model.config.eos_id, range(len(step.sentences)))
-        found.update(zip(step.sentences.tolist(), (beam[0] for beam in beams), strict=True))
-    assert [found[number].tokens for number in range(8)] == [one.tokens for one in whole]
 
 
 @few

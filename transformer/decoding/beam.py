@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from transformer.decoding.engines.engine import beam_steps, runs_fast
+from transformer.decoding.engines.engine import batch_steps
 from transformer.decoding.lean_beam import Candidates, paper_beam, pooled_beam
 from transformer.decoding.steps import (
-    DROPPED_FROM,
     DecodingStep,
     Outcomes,
     Strategy,
@@ -41,10 +40,7 @@ class Beam(Strategy):
         return search(self, model, source)
 
     def _outcomes(self, model: Transformer, source: Tensor, few: float, margins: bool) -> Outcomes:
-        if not (self.cached and runs_fast(model, self.width)):
-            yield from super()._outcomes(model, source, few, margins)
-            return
-        steps = beam_steps(model, source, self.width)
+        steps = batch_steps(model, source, beam_size=self.width, cached=self.cached)
         limit, forced = self.limit(model), self.forces_end(model)
         grow = Candidates(steps, model.config, limit, forced, few)
         search = pooled_beam if self.kind(model) == "length" else paper_beam
@@ -67,14 +63,12 @@ def _paper_search(search: Beam, model: Transformer, source: Tensor) -> Iterator[
     batch, limit = source.size(0), search.limit(model)
     steps = search.engine(model, source)
     device, dtype = source.device, model.dtype
-    sentences = torch.arange(batch, device=device)
     written = source.new_full((batch, beam_size, 1), config.decoder_start_id)
     # All hypotheses start alike, so only the first may grow at the first step.
     total = torch.full((batch, beam_size), -torch.inf, dtype=dtype, device=device)
     total[:, 0] = 0.0
     lengths = torch.zeros(batch, beam_size, dtype=torch.long, device=device)
     finished = torch.zeros(batch, beam_size, dtype=torch.bool, device=device)
-    done = torch.zeros(batch, dtype=torch.bool, device=device)
     by_length = [length_penalty(n, search.alpha) for n in range(limit + 1)]
     penalties = torch.tensor(by_length, dtype=dtype).to(device)
     for position in range(limit):
@@ -88,12 +82,7 @@ def _paper_search(search: Beam, model: Transformer, source: Tensor) -> Iterator[
         extended = total[..., None] + torch.where(finished[..., None], padding, log_probs)
         new_lengths = lengths + ~finished  # [batch, beam]
         ranked = extended / penalties[new_lengths][..., None]
-        # One more than is kept: [batch, beam + 1], best first.
-        ranked_scores, ranked_places = ranked.flatten(1).topk(beam_size + 1)
-        scores, best = ranked_scores[:, :-1], ranked_places[:, :-1]  # [batch, beam]
-        # Nothing depends on the beam of a sentence that is done, or on slots not in use.
-        idle = done | (ranked_scores[:, -1] == -torch.inf)
-        margin = torch.where(idle, torch.inf, scores[:, -1] - ranked_scores[:, -1])
+        scores, best = ranked.flatten(1).topk(beam_size)  # [batch, beam], best first
         parents, chosen = best // log_probs.size(-1), best % log_probs.size(-1)
         total = extended.flatten(1).gather(1, best)
         lengths = new_lengths.gather(1, parents)
@@ -102,8 +91,6 @@ def _paper_search(search: Beam, model: Transformer, source: Tensor) -> Iterator[
         # Log-probabilities only fall, so the longest length gives a growing one its best score.
         hope = torch.where(finished, -torch.inf, total / penalties[limit]).amax(dim=1)
         ended = torch.where(finished, scores, -torch.inf).amax(dim=1)
-        was_done, done = done, ended >= hope  # [batch]
-        margin = torch.where(done & ~was_done, torch.minimum(margin, ended - hope), margin)
         steps.follow(parents)
         yield DecodingStep(
             position=position,
@@ -116,16 +103,9 @@ def _paper_search(search: Beam, model: Transformer, source: Tensor) -> Iterator[
             finished=finished,
             cross_attention=None if cross is None else _chosen(cross, parents),
             decoder_attention=None if own is None else _chosen(own, parents),
-            margin=margin,
-            sentences=sentences,
         )
-        if done.all():
+        if (ended >= hope).all():
             return
-        if search.drop_done and done.sum() >= DROPPED_FROM * len(done):
-            going = ~done
-            steps.keep(going)
-            written, total, lengths = written[going], total[going], lengths[going]
-            finished, done, sentences = finished[going], done[going], sentences[going]
 
 
 @torch.inference_mode()
@@ -144,7 +124,6 @@ def _pooled_search(search: Beam, model: Transformer, source: Tensor) -> Iterator
     forced = search.forces_end(model)
     steps = search.engine(model, source)
     device, dtype = source.device, model.dtype
-    sentences = torch.arange(batch, device=device)
     written = source.new_full((batch, beam_size, 1), config.decoder_start_id)
     pool = written.clone()  # as long as ``written``, padded
     total = torch.full((batch, beam_size), -torch.inf, dtype=dtype, device=device)
@@ -161,7 +140,7 @@ def _pooled_search(search: Beam, model: Transformer, source: Tensor) -> Iterator
         cross, own = steps.attention() if search.attention else (None, None)
         size = log_probs.size(-1)
         extended = (total[..., None] + log_probs).flatten(1)
-        top, best = extended.topk(min(2 * beam_size + 1, extended.size(1)))
+        top, best = extended.topk(min(2 * beam_size, extended.size(1)))
         origin, token = best // size, best % size
         ends = token == config.eos_id
         penalty = length_penalty(position + 1, alpha, "length")
@@ -181,7 +160,7 @@ def _pooled_search(search: Beam, model: Transformer, source: Tensor) -> Iterator
         pool_from = torch.cat([older, origin[:, :beam_size]], 1).gather(1, kept)
 
         # --- those that grow: the best that did not end -------------------------------------
-        open_ones = top[:, : 2 * beam_size].masked_fill(ends[:, : 2 * beam_size], -torch.inf)
+        open_ones = top.masked_fill(ends, -torch.inf)
         if last:
             open_ones = torch.full_like(open_ones, -torch.inf)
         total, chosen = open_ones.topk(min(beam_size, open_ones.size(1)))
@@ -189,7 +168,6 @@ def _pooled_search(search: Beam, model: Transformer, source: Tensor) -> Iterator
         written = _grown(written, parents, token.gather(1, chosen))
 
         # --- whether the search of a sentence is over ----------------------------------------
-        margin = _margin(top, beam_size, penalty)
         worst = pool_scores[:, -1]
         if config.early_stopping == "full":
             over = worst > -torch.inf
@@ -197,8 +175,6 @@ def _pooled_search(search: Beam, model: Transformer, source: Tensor) -> Iterator
             length = limit if config.early_stopping == "never" and alpha > 0 else position + 1
             hope = total[:, 0] / length_penalty(length, alpha, "length")
             over = hope <= worst
-            margin = torch.minimum(margin, (hope - worst).abs().nan_to_num(torch.inf, torch.inf))
-        margin = margin.masked_fill(done, torch.inf)
         done = done | over
 
         # --- the step, best first -------------------------------------------------------------
@@ -227,20 +203,12 @@ def _pooled_search(search: Beam, model: Transformer, source: Tensor) -> Iterator
             finished=torch.cat([growing, pool_ended], 1).gather(1, order),
             cross_attention=None if cross is None else _chosen(cross, seen_by),
             decoder_attention=None if own is None else _chosen(own, seen_by),
-            margin=margin,
-            sentences=sentences,
             growing=(places[:, :beam_size], config.pad_id),
         )
         if done.all() or last:
             return
         places = order.argsort(1)
         steps.follow(parents)
-        if search.drop_done and done.sum() >= DROPPED_FROM * len(done):
-            going = ~done
-            steps.keep(going)
-            written, total, pool, places = written[going], total[going], pool[going], places[going]
-            pool_total, pool_scores = pool_total[going], pool_scores[going]
-            pool_ended, done, sentences = pool_ended[going], done[going], sentences[going]
 
 
 def _chosen(values: Tensor, which: Tensor) -> Tensor:
@@ -256,9 +224,3 @@ def _rows(values: Tensor, which: Tensor) -> Tensor:
 def _grown(written: Tensor, parents: Tensor, tokens: Tensor) -> Tensor:
     """Hypotheses with a token more: [batch, chosen, length + 1]."""
     return torch.cat([_rows(written, parents), tokens[..., None]], dim=2)
-
-
-def _margin(top: Tensor, beam_size: int, penalty: float) -> Tensor:
-    """How near two candidates are of which one was kept and the other perhaps not: [batch]."""
-    near = (top[:, beam_size - 1 : -1] - top[:, beam_size:]) / penalty
-    return near.nan_to_num(torch.inf, torch.inf).amin(dim=1)

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from transformer.config import TransformerConfig
-from transformer.decoding.engines.fused import FastSteps
+from transformer.decoding.engines.engine import BatchSteps
 from transformer.decoding.engines.single import NumpySteps
-from transformer.decoding.engines.single_beam import BeamSteps
-from transformer.decoding.steps import DROPPED_FROM, OVERFLOWING, Hypothesis
+from transformer.decoding.steps import OVERFLOWING, Hypothesis
 from transformer.errors import CheckpointError
 
 Array = NDArray[Any]
+DROPPED_FROM = 1 / 8
+"""Done sentences are dropped once they are that share of a batch: each time costs a copy."""
 
 
 class Rows:
@@ -45,7 +46,7 @@ class Rows:
         self.left = int(np.count_nonzero(self.going))
         return self.left <= self.few
 
-    def drop(self, steps: BeamSteps | FastSteps, *state: Any) -> tuple[Any, ...]:
+    def drop(self, steps: BatchSteps, *state: Any) -> tuple[Any, ...]:
         """The search's state, arrays of [rows, ...], without the rows that are dropped by now."""
         going = self.going
         if len(going) - self.left < DROPPED_FROM * len(going):

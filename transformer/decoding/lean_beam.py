@@ -11,8 +11,7 @@ import numpy as np
 import torch
 
 from transformer.config import TransformerConfig
-from transformer.decoding.engines.fused import FastSteps
-from transformer.decoding.engines.single_beam import BeamSteps
+from transformer.decoding.engines.engine import BatchSteps
 from transformer.decoding.lean import Array, Rows, numbers
 from transformer.decoding.steps import (
     Decoded,
@@ -57,7 +56,7 @@ class Candidates:
 
     def __init__(
         self,
-        steps: BeamSteps | FastSteps,
+        steps: BatchSteps,
         config: TransformerConfig,
         limit: int,
         forced: bool,

@@ -7,8 +7,8 @@ them and lets a person walk through them.
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -21,8 +21,6 @@ from transformer.errors import CheckpointError
 from transformer.model import Transformer
 
 OVERFLOWING = "The model's numbers overflow: its weights are far too large to use."
-DROPPED_FROM = 1 / 8
-"""Done sentences are dropped once they are that share of a batch: each time costs a copy."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +62,6 @@ class DecodingStep:
     cross_attention: of the new position over the source, [batch, beam, layer, head, source].
     decoder_attention: over the positions so far, start token first,
         [batch, beam, layer, head, position + 1].
-    margin: how far the last candidate that was kept is above the first that was not, in what
-        the search ranks by, [batch]; inf where nothing was to be chosen. What is nearer than
-        rounding errors may come out otherwise in another batch. Greedy search computes it only
-        where it drops what is done, which is where many inputs go together.
-    sentences: which rows of the source these are, [batch]; all, unless what is done is dropped.
     growing: where the hypotheses of ``logits`` stood in the beam before the step,
         [batch, growing], and the id of padding; None where every hypothesis could grow.
     """
@@ -83,8 +76,6 @@ class DecodingStep:
     finished: Tensor
     cross_attention: Tensor | None
     decoder_attention: Tensor | None
-    margin: Tensor | None = None
-    sentences: Tensor | None = None
     growing: tuple[Tensor, int] | None = None
 
     @cached_property
@@ -135,7 +126,8 @@ class Decoded:
     """What was written for one input.
 
     margin: how near the nearest decision was to falling otherwise, in log-probability (for a
-        beam, over the length penalty); inf where nobody asked.
+        beam, over the length penalty); inf where nobody asked. What is nearer than rounding
+        errors may come out otherwise in another batch.
     """
 
     hypothesis: Hypothesis
@@ -159,15 +151,12 @@ class Strategy(ABC):
     attention: record what each new position attended to.
     cached: False computes everything again at every step: the slow obvious way, which is the
         oracle in the tests, and the one on which a hook meets all positions.
-    drop_done: leave sentences that have ended out of the later steps, where they would only
-        cost time. What a sentence came to is then in the last step that has it.
     """
 
     max_length: int | None = None
     force_end: bool | None = None
     attention: bool = False
     cached: bool = True
-    drop_done: bool = False
 
     @property
     def width(self) -> int:
@@ -199,9 +188,10 @@ class Strategy(ABC):
         yield from self._outcomes(model, source, few, margins)
 
     def _outcomes(self, model: Transformer, source: Tensor, few: float, margins: bool) -> Outcomes:
-        """As :meth:`outcomes`. A strategy that needs no steps for it, which are made for a person
-        who watches, makes none."""
-        yield from outcomes_of(replace(self, drop_done=True), model, source, few)
+        """As :meth:`outcomes`, from the steps. Those of the library's own strategies make none:
+        steps are for a person who watches."""
+        found = outputs_of(self, model, source)
+        yield {place: Decoded(one, math.inf) for place, one in enumerate(found)}
 
     def limit(self, model: Transformer) -> int:
         """Most tokens that will be generated."""
@@ -228,53 +218,6 @@ def outputs_of(search: Search, model: Transformer, source: Tensor) -> list[Hypot
     assert best is not None  # every search yields at least one step
     found = best.hypotheses(model.config.eos_id, range(source.size(0)))
     return [max(beam, key=lambda one: (one.finished, one.score)) for beam in found]
-
-
-def outcomes_of(search: Search, model: Transformer, source: Tensor, few: float = 0) -> Outcomes:
-    """What the steps of a search that drops what is done come to; the last ``few`` are left out."""
-    eos_id = model.config.eos_id
-    margins = torch.empty(0)
-    last: DecodingStep | None = None
-    for step in search(model, source):
-        assert step.sentences is not None  # every search says these
-        if last is None:
-            margins = torch.full_like(step.total[:, 0], torch.inf)
-        elif len(step.sentences) < len(last.tokens):
-            yield _gone(last, set(step.sentences.tolist()), margins, eos_id)
-        if step.margin is None:
-            pass
-        elif len(step.sentences) == len(margins):
-            torch.minimum(margins, step.margin, out=margins)
-        else:
-            margins[step.sentences] = torch.minimum(margins[step.sentences], step.margin)
-        last = step
-        yield {}
-        if len(step.sentences) <= few:
-            return
-    assert last is not None  # every search yields at least one step
-    yield _gone(last, set(), margins, eos_id)
-
-
-def _gone(
-    last: DecodingStep, going: Collection[int], margins: Tensor, eos_id: int
-) -> dict[int, Decoded]:
-    """What those sentences of a step came to that do not go on."""
-    assert last.sentences is not None
-    places = {
-        place: sentence
-        for place, sentence in enumerate(last.sentences.tolist())
-        if sentence not in going
-    }
-    found = {}
-    beams = last.hypotheses(eos_id, list(places))
-    for sentence, beam, margin in zip(
-        places.values(), beams, margins[list(places.values())].tolist(), strict=True
-    ):
-        best, *others = sorted(beam, key=lambda one: (one.finished, one.score), reverse=True)
-        if others and others[0].finished == best.finished:
-            margin = min(margin, best.score - others[0].score)
-        found[sentence] = Decoded(best, margin)
-    return found
 
 
 def length_penalty(length: int, alpha: float, kind: str = "paper") -> float:

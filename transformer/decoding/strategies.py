@@ -15,13 +15,11 @@ from torch import Tensor
 
 from transformer.config import SamplingConfig
 from transformer.decoding.beam import Beam
-from transformer.decoding.engines.engine import runs_fast
-from transformer.decoding.engines.fused import FastSteps
+from transformer.decoding.engines.engine import batch_steps
 from transformer.decoding.engines.single import NumpySteps
 from transformer.decoding.lean import Rows, numbers, one_path
 from transformer.decoding.next_token import PLAIN, draw, next_token
 from transformer.decoding.steps import (
-    DROPPED_FROM,
     Decoded,
     DecodingStep,
     Hypothesis,
@@ -52,19 +50,12 @@ class _OnePath(Strategy):
     def _chooser(self, model: Transformer, batch: int) -> Choose:
         """What chooses the token of each position for a batch of so many sentences."""
 
-    def _margin(self, log_probs: Tensor) -> Tensor:
-        """How far the choice is from falling otherwise, [batch]."""
+    def _lead(self, log_probs: Tensor, chosen: Tensor) -> Tensor:
+        """How far the choice of these tokens was from falling otherwise, [batch]."""
         return torch.full_like(log_probs[:, 0], torch.inf)
 
-    def _lead(self, log_probs: Tensor, chosen: Tensor) -> Tensor:
-        """The same of tokens that were chosen, [batch]."""
-        return self._margin(log_probs)
-
     def _outcomes(self, model: Transformer, source: Tensor, few: float, margins: bool) -> Outcomes:
-        if not (self.cached and runs_fast(model, self.width)):
-            yield from super()._outcomes(model, source, few, margins)
-            return
-        config, steps = model.config, FastSteps(model, source, self.width)
+        config, steps = model.config, batch_steps(model, source, cached=self.cached)
         limit, forced = self.limit(model), self.forces_end(model)
         choose = self._chooser(model, len(source))
         rows = Rows(len(source), few)
@@ -122,11 +113,6 @@ class _OnePath(Strategy):
             if ended:
                 chosen = chosen.masked_fill(finished, config.pad_id)
             gained = log_probs.gather(1, chosen.unsqueeze(1)).squeeze(1)
-            margin = None
-            if self.drop_done:
-                margin = self._margin(log_probs)
-                if ended or position < len(prefix):
-                    margin = margin.masked_fill(finished | (position < len(prefix)), torch.inf)
             total = total + (gained.masked_fill(finished, 0.0) if ended else gained)
             finished = finished | (chosen == config.eos_id)
             written = torch.cat([written, chosen.unsqueeze(1)], dim=1)
@@ -142,18 +128,10 @@ class _OnePath(Strategy):
                 finished=finished.unsqueeze(1),
                 cross_attention=cross,
                 decoder_attention=own,
-                margin=margin,
-                sentences=sentences,
             )
             ended = int(finished.sum())
             if ended == len(finished):
                 return
-            if self.drop_done and ended >= DROPPED_FROM * len(finished):
-                going = ~finished
-                steps.keep(going)
-                written, total, finished = written[going], total[going], finished[going]
-                parents, sentences = parents[going], sentences[going]
-                ended = 0
 
 
 @dataclass(frozen=True)
@@ -171,10 +149,6 @@ class Greedy(_OnePath):
             return super().outputs(model, source)
         limit, forced = self.limit(model), self.forces_end(model)
         return [one_path(steps, model.config, limit, forced, self.prefix)]
-
-    def _margin(self, log_probs: Tensor) -> Tensor:
-        first, second = log_probs.topk(2).values.unbind(dim=1)
-        return first - second
 
     def _lead(self, log_probs: Tensor, chosen: Tensor) -> Tensor:
         places = chosen[:, None]

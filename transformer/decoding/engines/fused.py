@@ -79,7 +79,7 @@ class _Layer:
 
 
 class FastSteps:
-    """A :class:`StepDecoder` that runs no module of the decoder.
+    """:class:`BatchSteps` that run no module of the decoder.
 
     The weights are those that the model has now, copied where several are one product: kept
     from call to call they would double a large model, and be stale in training. No hook is called.
@@ -117,7 +117,6 @@ class FastSteps:
         return self.after(written[..., -1].flatten()).view(self.batch, self.beam, -1)
 
     def after(self, tokens: Tensor) -> Tensor:
-        """The logits after these tokens of each hypothesis, [rows] -> [rows, vocabulary]."""
         embedding = self.embedding
         position = embedding.positional_encoding(self.length, 1)
         x = torch.add(position, embedding.tokens.weight[tokens], alpha=embedding.scale)

@@ -206,6 +206,3 @@ class NumpySteps:
 
     def follow(self, parents: Tensor) -> None:
         """A single hypothesis is its own parent."""
-
-    def keep(self, going: Tensor) -> None:
-        """Called only while the sentence goes on, so there is nothing to drop."""

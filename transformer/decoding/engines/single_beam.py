@@ -120,7 +120,7 @@ class Layer:
 
 
 class BeamSteps:
-    """A :class:`StepDecoder` of one sentence, with a beam of more than one.
+    """:class:`BatchSteps` of one sentence, with a beam of more than one.
 
     As :class:`FastSteps` it runs no module of the decoder and calls no hook.
 
@@ -167,7 +167,6 @@ class BeamSteps:
         return self.after(written[0, :, -1])[None]
 
     def after(self, tokens: Tensor) -> Tensor:
-        """The logits after these tokens of each hypothesis, [beam] -> [beam, vocabulary]."""
         if self.length == len(self.positions):
             raise ValueError(f"This model has {self.length} positions; one more is needed.")
         used = self.length * self.beam
