@@ -332,7 +332,7 @@ class Training:
 
     def _differentiate(self, model: nn.Module, batch: Batch, scale: float | Tensor = 1.0) -> Tensor:
         # A faulty practice may count padding, of which parts of a batch have less.
-        threads = 1 if self.config.fault else torch.get_num_threads()
+        threads = 0 if self.config.fault else torch.get_num_threads()
         return backward(model, batch, self.loss, self.precision, scale, threads)
 
     def _update(self, share: Share, total: Tensor, norm: Tensor) -> Update:

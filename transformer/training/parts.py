@@ -1,14 +1,15 @@
-"""A batch's gradient on several threads: each takes some rows of its own.
+"""A batch's gradient in parts, each of rows of like length, which need less padding together.
 
-Threads that share every operation wait for each other hundreds of times a step, which a small model
-feels; threads with rows of their own wait once. And rows of like length need less padding. Where
-rows cannot be parted so, threads share the operations, as is PyTorch's way.
+On several threads each takes a part of its own: threads that share every operation wait for each
+other hundreds of times a step, which a small model feels; threads with rows of their own wait
+once. Where rows cannot be parted so, threads share the operations, as is PyTorch's way. One thread
+takes the parts one after the other, as many as save more padding than their calls cost.
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,12 @@ from transformer.training.precision import LossOf
 ROWS = 4
 """A part has at least so many: of fewer, most of the time goes into calls."""
 PARAMETERS = 4_000_000
-"""Each part has a gradient of its own; of a larger model the operations alone keep threads busy."""
+"""Of parts at once each has a gradient of its own; of a larger model the operations alone keep
+threads busy."""
+CALLS = 400
+"""Positions of a small model that take about as long as the calls of one part more."""
+CUTS = 16
+"""Places in a batch, evenly spread, at which one thread may begin a part."""
 
 
 def backward(
@@ -35,15 +41,19 @@ def backward(
 
     Args:
         threads: those that PyTorch has been told to use. Their number can change the last bits.
+            0: however many there are, the batch stays whole.
 
     Returns:
         the loss, summed over the batch
     """
     parts = _parts(model, batch, threads)
-    if len(parts) == 1:
-        total = loss_of(model, batch, precision)
-        (total * scale).backward()
-        return total.detach()
+    if threads <= 1 or len(parts) == 1:
+        losses = []
+        for part in parts:
+            loss = loss_of(model, part, precision)
+            (loss * scale).backward()
+            losses.append(loss.detach())
+        return sum(losses[1:], losses[0])
     parameters = list(model.parameters())
 
     def part_of(part: Batch) -> tuple[Tensor, tuple[Tensor, ...]]:
@@ -61,34 +71,43 @@ def backward(
 
 
 def _parts(model: nn.Module, batch: Batch, threads: int) -> list[Batch]:
-    """Parts to compute at once; the batch alone where they would not come out as the whole.
+    """Parts to compute; the batch alone where they would not come out as the whole.
 
-    Dropout draws its numbers in the order of the calls, and a hook or a fault in the model may
-    depend on the whole batch.
+    Of parts at once: dropout draws its numbers in the order of the calls. Of any: a hook or a
+    fault in the model may depend on the whole batch.
     """
-    if (
-        threads > 1
+    if not (
+        threads
         and isinstance(model, TrainingForm)
         and batch.source.device.type == "cpu"
-        and model.config.dropout == 0
         and is_plain(model.model)
+    ):
+        return [batch]
+    if threads == 1:
+        return split(batch, least_work, model.config.pad_id)
+    if (
+        model.config.dropout == 0
         and sum(parameter.numel() for parameter in model.parameters()) <= PARAMETERS
     ):
-        return split(batch, threads, model.config.pad_id)
+        return split(batch, partial(even_work, most=threads), model.config.pad_id)
     return [batch]
 
 
-def split(batch: Batch, most: int, pad_id: int) -> list[Batch]:
-    """Up to so many parts of a batch, longest rows first, of which the largest is least work."""
+def split(
+    batch: Batch, counts: Callable[[Sequence[int]], Sequence[int]], pad_id: int
+) -> list[Batch]:
+    """Parts of a batch, longest rows first.
+
+    Args:
+        counts: of the rows' lengths, which fall, to how many rows each part has.
+    """
     sources, targets = _lengths(batch.source, pad_id), _lengths(batch.target_out, pad_id)
     lengths, order = (sources + targets).sort(descending=True, stable=True)
-    rows: list[int] = lengths.tolist()
-    most = max(1, min(most, len(rows) // ROWS))
-    # The least work with which that many are enough.
-    all_of_it = range(1, rows[0] * len(rows) + 1)
-    work = 1 + bisect_left(all_of_it, True, key=lambda work: len(_counts(rows, work)) <= most)
+    found = counts(lengths.tolist())
+    if len(found) == 1:
+        return [batch]
     parts = []
-    for taken in order.split(_counts(rows, work)):
+    for taken in order.split(found):
         source, target = (int(side[taken].max()) for side in (sources, targets))
         parts.append(
             Batch(
@@ -98,6 +117,27 @@ def split(batch: Batch, most: int, pad_id: int) -> list[Batch]:
             )
         )
     return parts
+
+
+def even_work(lengths: Sequence[int], most: int) -> list[int]:
+    """Up to so many parts, of which the largest is least work."""
+    most = max(1, min(most, len(lengths) // ROWS))
+    # The least work with which that many are enough.
+    all_of_it = range(1, lengths[0] * len(lengths) + 1)
+    work = 1 + bisect_left(all_of_it, True, key=lambda work: len(_counts(lengths, work)) <= most)
+    return _counts(lengths, work)
+
+
+def least_work(lengths: Sequence[int]) -> list[int]:
+    """Parts that are least work together, calls included."""
+    places = [*range(0, len(lengths), max(ROWS, len(lengths) // CUTS)), len(lengths)]
+    work, parts = {0: 0}, {0: list[int]()}  # of the rows before each place
+    for end in places[1:]:
+        work[end], start = min(
+            (work[start] + lengths[start] * (end - start) + CALLS, start) for start in work
+        )
+        parts[end] = [*parts[start], end - start]
+    return parts[len(lengths)]
 
 
 def _counts(lengths: Sequence[int], work: int) -> list[int]:
