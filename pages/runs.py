@@ -73,13 +73,11 @@ def mine_or_all(known: dict[str, tuple[Run, Summary]]) -> list[tuple[Run, Summar
     """Where runs have owners: one's own, or those of all who use this server."""
     if not Limits.from_environment().owned:
         return list(known.values())
-    address.read("whose", "all")
-    if st.session_state["whose"] not in WHOSE:
-        st.session_state["whose"] = "all"
+    address.read("whose", "all", WHOSE)
     whose = st.segmented_control(
         "Whose", list(WHOSE), format_func=WHOSE.__getitem__, key="whose", required=True
     )
-    address.write("whose", "mine" if whose == "mine" else "")
+    address.write("whose", str(whose), "all")
     rows = known.values()
     return [row for row in rows if whose == "all" or browser.owns(row[1].owner)]
 
@@ -94,7 +92,7 @@ def table(known: dict[str, tuple[Run, Summary]]) -> None:
         )
         address.write("search", text)
         order = st.session_state["order"] or NEWEST_FIRST
-        address.write("order", "" if order == NEWEST_FIRST else order)
+        address.write("order", order, NEWEST_FIRST)
         found = run_history.search((summary for _, summary in mine_or_all(known)), text)
         found = run_history.ordered(found, order)
         download("Table as CSV", lambda: run_history.table_csv(found), "runs.csv")

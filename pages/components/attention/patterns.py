@@ -100,12 +100,9 @@ def panel(sides: Sequence[Shown], head: Head | None) -> None:
 
 def _choose(label: str, options: dict[str, str], key: str, default: str) -> str:
     """A measure, kept in the address."""
-    address.read(key, default)
-    if st.session_state[key] not in options:
-        st.session_state[key] = default
+    address.read(key, default, options)
     chosen: str = st.selectbox(label, list(options), format_func=options.__getitem__, key=key)
-    address.write(key, chosen if chosen != default else "")
-    st.session_state[f"kept {key}"] = chosen
+    address.write(key, chosen, default)
     return chosen
 
 

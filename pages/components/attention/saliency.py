@@ -7,8 +7,8 @@ import streamlit as st
 
 from pages.components.attention import place
 from pages.components.attention.sides import Shown
+from pages.components.shared.inputs import place_box
 from pages.components.shared.inspection import shown as as_shown
-from pages.components.shell import address
 from pages.components.shell.text import verbatim
 from transformer.analysis.heads import Head
 from transformer.analysis.rollout import rollout
@@ -81,15 +81,4 @@ def _position(shown: Shown) -> int:
     tokens = shown.inspection.kinds[-1].query_tokens
     cell = place.kept_cell(10**6, 10**6)
     default = cell[0] if cell is not None and st.session_state["head"][:5] != "encod" else 0
-    address.read("token", str(min(default, len(tokens) - 1) + 1))
-    value = st.session_state["token"]
-    if not (str(value).isdecimal() and 1 <= int(value) <= len(tokens)):
-        st.session_state["token"] = "1"
-    chosen: str = st.selectbox(
-        "Output token",
-        [str(i + 1) for i in range(len(tokens))],
-        format_func=lambda number: f"{number}: {tokens[int(number) - 1]}",
-        key="token",
-    )
-    address.write("token", chosen)
-    return int(chosen) - 1
+    return place_box("Output token", tokens, "token", min(default, len(tokens) - 1))

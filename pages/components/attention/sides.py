@@ -162,9 +162,7 @@ def answer(shown: Shown, without: str) -> None:
 
 def comparison_field() -> str:
     """The widget that chooses what to compare with."""
-    address.read("compare", "")
-    if st.session_state["compare"] not in COMPARISONS:
-        st.session_state["compare"] = ""
+    address.read("compare", "", COMPARISONS)
     choice: str = st.selectbox(
         "Compare with", list(COMPARISONS), format_func=COMPARISONS.__getitem__, key="compare"
     )

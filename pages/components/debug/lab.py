@@ -51,7 +51,7 @@ def panel() -> None:
         required=True,
         label_visibility="collapsed",
     )
-    address.write("lab", "" if way == "choose" else str(way))
+    address.write("lab", str(way), "choose")
     session.wait_for_torch()
     if way == "choose":
         _chosen()

@@ -52,13 +52,9 @@ def panel(view: View) -> None:
 
 def _choices(checkpoint: "Checkpoint") -> tuple[int, bool]:
     """How many examples, and whether of those longer than any it was trained on."""
-    address.read("examples", COUNTS[0])
-    address.read("length", "")
     offers_longer = has_longer(checkpoint)
-    if st.session_state["examples"] not in COUNTS:
-        st.session_state["examples"] = COUNTS[0]
-    if st.session_state["length"] not in ("", LONGER) or not offers_longer:
-        st.session_state["length"] = ""
+    address.read("examples", COUNTS[0], COUNTS)
+    address.read("length", "", ("", LONGER) if offers_longer else ("",))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         count = st.selectbox(
             "Examples to try",
@@ -78,8 +74,7 @@ def _choices(checkpoint: "Checkpoint") -> tuple[int, bool]:
                 key="length",
                 width=290,
             )
-    address.write("examples", count if count != COUNTS[0] else "")
-    st.session_state["kept examples"] = count
+    address.write("examples", count, COUNTS[0])
     address.write("length", longer)
     return int(count), bool(longer)
 

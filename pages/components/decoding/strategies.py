@@ -81,25 +81,19 @@ def _choices(penalty: str) -> tuple[str, str]:
     usual = USUAL_ALPHA[penalty]
     left, right = st.columns(2)
     with left:
-        address.read("beam", "4")
-        if st.session_state["beam"] not in BEAMS:
-            st.session_state["beam"] = "4"
+        address.read("beam", "4", BEAMS)
         st.segmented_control("Beam drawn below", BEAMS, key="beam", required=True)
         beam: str = st.session_state["beam"]
-        address.write("beam", beam if beam != "4" else "")
-        st.session_state["kept beam"] = beam
+        address.write("beam", beam, "4")
     with right:
-        address.read("alpha", usual)
-        if st.session_state["alpha"] not in ALPHAS:
-            st.session_state["alpha"] = usual
+        address.read("alpha", usual, ALPHAS)
         alpha = st.select_slider(
             "Length penalty α",
             ALPHAS,
             key="alpha",
             help=PENALTY_HELP[penalty],
         )
-        address.write("alpha", alpha if alpha != usual else "")
-        st.session_state["kept alpha"] = alpha
+        address.write("alpha", alpha, usual)
     return beam, alpha
 
 

@@ -9,6 +9,7 @@ from pages.components.decoding.chips import tiles
 from pages.components.decoding.token_choice import choose_token
 from pages.components.decoding.view import View, open_at
 from pages.components.shared.download import download
+from pages.components.shared.inputs import place_box
 from pages.components.shared.inspection import LONGEST_OUTPUT, shown
 from pages.components.shell import address
 from pages.components.shell.text import full_stop, probability, verbatim
@@ -41,13 +42,13 @@ def panel(view: View) -> None:
         with left:
             layer, heads = _heads(view)
         with middle:
-            place = _place(names, "looks only at")
+            place = place_box("looks only at", names, "input_token")
         with right:
             when = _radio("When", "when", WHEN)
         force = _force(layer, heads, place, view.step if when == "here" else None)
     else:
         with left:
-            place = _place(names, "Token of the input")
+            place = place_box("Token of the input", names, "input_token")
         if kind == "mask":
             changed = masked(view.checkpoint.model, source, place)
         else:
@@ -80,28 +81,12 @@ def panel(view: View) -> None:
 
 def _radio(label: str, key: str, options: dict[str, str]) -> str:
     usual = next(iter(options))
-    address.read(key, usual)
-    if st.session_state[key] not in options:
-        st.session_state[key] = usual
+    address.read(key, usual, options)
     chosen: str = st.radio(
         label, list(options), format_func=options.__getitem__, key=key, horizontal=True
     )
-    address.write(key, chosen if chosen != usual else "")
-    st.session_state[f"kept {key}"] = chosen
+    address.write(key, chosen, usual)
     return chosen
-
-
-def _place(names: Sequence[str], label: str) -> int:
-    """A token of the input, counted from 1 in the address."""
-    options = [str(i + 1) for i in range(len(names))]
-    address.read("input_token", "1")
-    if st.session_state["input_token"] not in options:
-        st.session_state["input_token"] = "1"
-    chosen = st.selectbox(
-        label, options, format_func=lambda one: f"{one}: {names[int(one) - 1]}", key="input_token"
-    )
-    address.write("input_token", chosen)
-    return int(chosen) - 1
 
 
 def _heads(view: View) -> tuple[int, tuple[int, ...] | None]:
@@ -113,9 +98,7 @@ def _heads(view: View) -> tuple[int, tuple[int, ...] | None]:
         for head in range(config.num_heads):
             options[f"{layer + 1}.{head + 1}"] = (layer, (head,))
     usual = next(iter(options))
-    address.read("heads", usual)
-    if st.session_state["heads"] not in options:
-        st.session_state["heads"] = usual
+    address.read("heads", usual, options)
 
     def name(option: str) -> str:
         layer, _, head = option.partition(".")

@@ -113,11 +113,9 @@ def _caveat(explained: float, lead: float) -> str:
 
 def _choice(view: View, label: str, key: str, ranked: list[int], usual: int, what: str) -> int:
     """A candidate of the step; until one is chosen, the usual one, whichever the step is."""
-    address.read(key, "")
     tokens = view.checkpoint.target_vocabulary.tokens
     options = ["", *map(str, ranked)]
-    if st.session_state[key] not in options:
-        st.session_state[key] = ""
+    address.read(key, "", options)
 
     def name(option: str) -> str:
         [token] = shown(tokens, [int(option) if option else usual])

@@ -92,10 +92,8 @@ def _draw(lesson: Lesson) -> None:
 
 def _step_number(steps: list[str]) -> int:
     """Which step is open, from 0; its number from 1 is in the address."""
-    address.read(STEP, "1")
     numbers = [str(number) for number in range(1, len(steps) + 1)]
-    if st.session_state[STEP] not in numbers:
-        st.session_state[STEP] = "1"
+    address.read(STEP, "1", numbers)
     if len(steps) > 1:
         st.pills(
             "Step",
@@ -106,8 +104,7 @@ def _step_number(steps: list[str]) -> int:
             label_visibility="collapsed",
         )
     chosen: str = st.session_state[STEP]
-    address.write(STEP, chosen if chosen != "1" else "")
-    st.session_state[f"kept {STEP}"] = chosen
+    address.write(STEP, chosen, "1")
     return int(chosen) - 1
 
 

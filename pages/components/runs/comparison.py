@@ -130,9 +130,7 @@ def _axes() -> tuple[str, str]:
 
 def _option(key: str, label: str, options: dict[str, str]) -> str:
     first = next(iter(options))
-    address.read(key, first)
-    if st.session_state[key] not in options:
-        st.session_state[key] = first
+    address.read(key, first, options)
     chosen: str = (
         st.segmented_control(
             label, list(options), format_func=options.__getitem__, key=key, required=True

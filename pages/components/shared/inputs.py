@@ -1,5 +1,6 @@
 """The text a person gives a model, with examples to choose from."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -99,6 +100,17 @@ def _passes_on(checkpoint: "Checkpoint") -> bool:
 
 def _kind(header: Header) -> tuple[object, object]:
     return header.data, header.source_vocabulary
+
+
+def place_box(label: str, tokens: Sequence[str], key: str, usual: int = 0) -> int:
+    """The widget that chooses one of some tokens, counted from 1 there and in the address."""
+    options = [str(number) for number in range(1, len(tokens) + 1)]
+    address.read(key, options[usual], options)
+    chosen: str = st.selectbox(
+        label, options, format_func=lambda number: f"{number}: {tokens[int(number) - 1]}", key=key
+    )
+    address.write(key, chosen)
+    return int(chosen) - 1
 
 
 def unknown_note(checkpoint: "Checkpoint", text: str) -> None:

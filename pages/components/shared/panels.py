@@ -25,7 +25,7 @@ def open_panel(
             the first is open at the start.
         key: of the widget, and the name in the address.
     """
-    chosen = _read(key, list(panels))
+    address.read(key, next(iter(panels)), panels)
     st.segmented_control(
         label,
         list(panels),
@@ -34,12 +34,7 @@ def open_panel(
         required=True,
         label_visibility="collapsed",
     )
-    address.write(key, chosen if chosen != next(iter(panels)) else "")
-    # What the address leaves out is kept all the same.
-    st.session_state[f"kept {key}"] = chosen
-    with errors_shown():
-        panels[chosen][1](*arguments, **named)
-    return chosen
+    return _draw(panels, key, *arguments, **named)
 
 
 def open_tab(
@@ -56,7 +51,8 @@ def open_tab(
         key: the name in the address, which names the panel; the tab follows.
     """
     panels = {name: panel for tab in tabs.values() for name, panel in tab.items()}
-    chosen = _read(key, list(panels))
+    address.read(key, next(iter(panels)), panels)
+    chosen = st.session_state[key]
     title = next(title for title, tab in tabs.items() if chosen in tab)
     tab_key, part_key = f"{key} tab", f"{key} in its tab"
 
@@ -87,17 +83,18 @@ def open_tab(
                 on_change=open_part,
                 label_visibility="collapsed",
             )
-    address.write(key, chosen if chosen != next(iter(panels)) else "")
-    # What the address leaves out is kept all the same.
-    st.session_state[f"kept {key}"] = chosen
+    _draw(panels, key, *arguments, **named)
+
+
+def _draw(
+    panels: Mapping[str, tuple[str, Callable[Arguments, None]]],
+    key: str,
+    *arguments: Arguments.args,
+    **named: Arguments.kwargs,
+) -> str:
+    """The panel that is open; its name."""
+    chosen: str = st.session_state[key]
+    address.write(key, chosen, next(iter(panels)))
     with errors_shown():
         panels[chosen][1](*arguments, **named)
-
-
-def _read(key: str, names: list[str]) -> str:
-    """Which panel the address names, or was open before; else the first."""
-    address.read(key, names[0])
-    if st.session_state[key] not in names:
-        st.session_state[key] = names[0]
-    chosen: str = st.session_state[key]
     return chosen

@@ -5,7 +5,7 @@ address after it.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -115,9 +115,10 @@ def followed() -> bool:
     return step is not None and step.followed
 
 
-def read(key: str, default: str) -> None:
+def read(key: str, default: str, options: Container[str] | None = None) -> None:
     """Before a widget with this key: its value comes from the address, if that has changed,
-    else from what it was, on this page or another, else it is the default.
+    else from what it was, on this page or another, else it is the default, as it is where the
+    value is none of the options.
 
     What a person has just typed or chosen is newer than any address: the browser may have sent
     it before it heard of the last one.
@@ -133,13 +134,20 @@ def read(key: str, default: str) -> None:
         value = address
     else:
         value = st.session_state.get(key, st.session_state.get(f"kept {key}", default))
+    if options is not None and value not in options:
+        value = default
     # Set even if it is there: the value of another page's widget would not pass to this one's.
     st.session_state[key] = value
 
 
-def write(key: str, value: str) -> None:
-    """After the widget: write its value into the address, so that the view can be linked."""
+def write(key: str, value: str, usual: str = "") -> None:
+    """After the widget: write its value into the address, so that the view can be linked.
+
+    Args:
+        usual: the value that the address leaves out.
+    """
     st.session_state[f"kept {key}"] = value
+    value = "" if value == usual else value
     if step := _step.get():
         step.written[key] = value
         return
