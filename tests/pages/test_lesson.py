@@ -35,6 +35,31 @@ def test_a_step_has_links_questions_and_answers_that_are_kept(
     assert not open_page("learn", learn="lesson", part="2").text_area[0].value
 
 
+def test_a_tab_that_is_behind_another_overwrites_none_of_its_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pages.components.shell.browser.owner", lambda: "a" * 64)
+    old, new = (open_page("learn", learn="lesson", part="2") for _ in range(2))
+    old.text_area[0].set_value("a first guess").run()
+    new.run()
+    new.text_area[0].set_value("the whole answer").run()
+    # The old tab does not know it yet: what is typed there stands beside it.
+    old.text_area[0].set_value("a first guess, and more").run()
+    assert old.text_area[0].value == "the whole answer\n\na first guess, and more"
+    # What another tab has put together, corrected or deleted goes on as it is.
+    new.run()
+    assert new.text_area[0].value == old.text_area[0].value
+    new.text_area[0].set_value("the end").run()
+    assert new.text_area[0].value == "the end"
+    # The server was started again: the browser sends what stood in its tab before.
+    late = open_page("learn", learn="lesson")
+    key = old.text_area[0].key
+    assert key
+    late.session_state[key] = "a first guess"
+    late.query_params["part"] = "2"
+    assert late.run().text_area[0].value == "the end"
+
+
 def test_answers_that_cannot_be_written_stay_on_the_page() -> None:
     Path(answers.FOLDER).parent.mkdir(exist_ok=True)
     Path(answers.FOLDER).write_text("in the way")

@@ -124,8 +124,10 @@ def _exercise(lesson: Lesson, exercise: Exercise, answers: dict[str, str]) -> No
         key = f"answer {_hash(lesson.title)} {name}"
         shown: dict[str, str] = st.session_state.setdefault("lesson shown", {})
         answer = answers.get(name, "")
-        # Answered in another tab. What is set, even to the same, replaces what is being typed.
-        if key not in st.session_state or st.session_state[key] == shown.get(key) != answer:
+        # Answered in another tab, or this tab is older than the server, and the browser sends
+        # what stood in it then. What is set, even to the same, replaces what is being typed.
+        current = key in st.session_state and key in shown
+        if not current or st.session_state[key] == shown[key] != answer:
             st.session_state[key] = shown[key] = answer
         st.text_area(
             question,
@@ -151,8 +153,14 @@ def _unwritten(lesson: Lesson) -> dict[str, str]:
 
 
 def _answered(lesson: Lesson, name: str, key: str) -> None:
+    shown: dict[str, str] = st.session_state["lesson shown"]
+    typed: str = st.session_state[key]
+    elsewhere = _answers(lesson).get(name, "")
+    if elsewhere.strip() and elsewhere != shown[key] and elsewhere not in typed:
+        # Another tab answered after this one was drawn: both stay, for the person to choose.
+        typed = f"{elsewhere}\n\n{typed}"[:MOST_CHARACTERS]
     unwritten = _unwritten(lesson)
-    unwritten[name] = st.session_state["lesson shown"][key] = st.session_state[key]
+    unwritten[name] = shown[key] = st.session_state[key] = typed
     st.session_state.pop("answers problem", None)
     try:
         keep_answers(browser.owner(), _hash(lesson.title), unwritten)
