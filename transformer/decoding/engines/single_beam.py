@@ -21,6 +21,8 @@ from transformer.model import DecoderLayer, FeedForward, MultiHeadAttention, Tra
 Matrix = NDArray[Any]
 Function = Callable[[Matrix], Matrix]
 """From [width, beam] to [other width, beam]."""
+WIDE = 512
+"""d_model from which on PyTorch's products, where they have AVX-512, are faster than NumPy's."""
 
 
 def linear(layer: nn.Linear, beam: int) -> Function:
@@ -147,10 +149,12 @@ class BeamSteps:
 
     @staticmethod
     def takes(model: Transformer, source: Tensor, beam_size: int) -> bool:
-        """Whether that is one beam alone, of a model whose weights NumPy can read."""
+        """Whether that is one beam alone, of a model that NumPy can read and multiplies faster."""
+        wide = model.config.d_model >= WIDE
         return (
             len(source) == 1
             and beam_size > 1
+            and not (wide and torch.backends.cpu.get_cpu_capability() == "AVX512")
             and source.device.type == "cpu"
             and model.dtype in (torch.float32, torch.float64)
             and isinstance(model.output, nn.Linear)
