@@ -1,6 +1,7 @@
 """Every experiment in its short form, its outcome in its bands; in full over five seeds if long."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from transformer.experiments.carries import carries
 from transformer.experiments.experiment import Experiment, Outcome, Settings
 from transformer.experiments.registry import EXPERIMENTS
 from transformer.experiments.training import train, within
+
+DOCS = Path(__file__).parents[2] / "docs" / "learn.md"
 
 
 def outcome_of(experiment: Experiment, settings: Settings) -> Outcome:
@@ -33,11 +36,26 @@ def assert_sound(experiment: Experiment, found: Outcome, *, short: bool = False)
     assert bool(found.curves) == bool(experiment.axes[0])
 
 
+def rows_of_the_table() -> list[list[str]]:
+    lines = DOCS.read_text("utf-8").splitlines()
+    return [line.strip("| ").split(" | ") for line in lines if line.startswith("| ")][1:]
+
+
+def row_of(experiment: Experiment) -> list[str]:
+    return next(row for row in rows_of_the_table() if row[0] == experiment.title)
+
+
+def in_shape(said: str) -> str:
+    """A sentence without its numbers, nor what hangs on them."""
+    return re.sub(r"-?\d[\d,.]*(?=\W)|\b(self|cross|encoder)\b|\b(more|fewer)\b", "#", said)
+
+
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_an_experiment_comes_out_as_known(name: str) -> None:
     experiment = EXPERIMENTS[name]
     found = outcome_of(experiment, Settings(short=True))
     assert_sound(experiment, found, short=True)
+    assert in_shape(row_of(experiment)[3]).startswith(in_shape(found.said))
     if experiment.short_bands is None:  # those known not to come out here say so
         assert experiment.reproduced(found) == (experiment.holds is None)
 
@@ -90,12 +108,16 @@ def test_the_command_lists_runs_and_refuses(capsys: pytest.CaptureFixture[str]) 
     assert "There is no experiment 'nonsense'" in capsys.readouterr().err
 
 
-def test_the_table_of_the_docs_names_every_experiment_as_its_command_does() -> None:
-    text = Path(__file__).parents[2].joinpath("docs/learn.md").read_text("utf-8")
+def test_the_table_of_the_docs_names_every_experiment_as_its_command_does(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = DOCS.read_text("utf-8")
     assert "`python -m transformer experiment all --table`" in text
-    rows = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
-    assert [(*row[:3], row[4]) for row in rows[1:]] == [
+    assert [(*row[:3], row[4]) for row in rows_of_the_table()] == [
         (one.title, one.source, one.published, about(one)) for one in EXPERIMENTS.values()
     ]
-    for one, row in zip(EXPERIMENTS.values(), rows[1:], strict=True):
+    for one, row in zip(EXPERIMENTS.values(), rows_of_the_table(), strict=True):
         assert row[3].endswith("(not reproduced)") == (one.holds is not None), one.name
+    # Of the one that takes a second in full, every word.
+    assert main(["experiment", "scale", "--table"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] in text.splitlines()

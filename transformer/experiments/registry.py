@@ -18,6 +18,7 @@ from transformer.experiments import (
     scan,
     search,
     smoothing,
+    warmup,
 )
 from transformer.experiments.experiment import Experiment
 
@@ -25,7 +26,8 @@ EXPERIMENTS: Mapping[str, Experiment] = {
     module.EXPERIMENT.name: module.EXPERIMENT
     for module in (
         *(leak, scale, positions, length, scan, digits),
-        *(explanation, heads, carries, forming, search, gradients, smoothing, grokking),
+        *(explanation, heads, carries, forming, search, gradients, warmup),
+        *(smoothing, grokking),
     )
 }
 

@@ -22,7 +22,7 @@ class Trained:
     """A model after its training, on pairs that it never saw.
 
     loss: in nats a token, given the true tokens. tokens: share of them predicted right so.
-    exact: share of whole outputs that are right, written freely.
+    exact: share of whole outputs that are right, written freely. losses: of each update's batch.
     """
 
     model: Transformer
@@ -30,6 +30,7 @@ class Trained:
     loss: float
     tokens: float
     exact: float
+    losses: tuple[float, ...]
 
 
 def train(
@@ -54,13 +55,17 @@ def train(
     learner = Transformer(config.model)
     if fault:
         plant(learner, fault)
+    losses = list[float]()
     for event in Training(learner, built, config.training).events():
         if isinstance(event, Update):
+            losses.append(event.loss)
             yield event.step / steps
     pairs = built.held_out(FEW if settings.short else EXAMPLES)
     loss = evaluate_loss(learner, built, pairs, steps)
     outputs = evaluate_outputs(learner, built, pairs, steps)
-    return Trained(learner, built, loss.loss, loss.token_accuracy, outputs.exact_match)
+    return Trained(
+        learner, built, loss.loss, loss.token_accuracy, outputs.exact_match, tuple(losses)
+    )
 
 
 def fixed_settings(seed: int, steps: int) -> dict[str, Any]:
