@@ -21,8 +21,8 @@ from transformer.config.limits import Limits
 from transformer.errors import UserError
 from transformer.files import remedy
 from transformer.runs import directory, launch, queue
-from transformer.runs.checked import read_checked
 from transformer.runs.directory import ACTIVE, ENDED, Run
+from transformer.runs.health import read_health
 
 LATE_SECONDS = 3.0
 """A run may have ended before the browser has drawn that it is there; and an address that soon
@@ -212,7 +212,7 @@ def watch(run: Run) -> None:
 def wait_for_checks(run: Run) -> None:
     """After a run's end its trainer makes the health check: the verdict may change with it."""
     status = run.path / "status.json"
-    if run.status().state not in ENDED or read_checked(run.path) is not None:
+    if run.status().state not in ENDED or read_health(run.path) is not None:
         return
     try:
         left = status.stat().st_mtime + CHECK_SECONDS - time.time()
@@ -224,7 +224,7 @@ def wait_for_checks(run: Run) -> None:
     @st.fragment(run_every=TICK)
     def tick() -> None:
         if (
-            read_checked(run.path) is not None
+            read_health(run.path) is not None
             or time.time() > status.stat().st_mtime + CHECK_SECONDS
         ):
             st.rerun()

@@ -25,7 +25,7 @@ from transformer.analysis.mistakes import Mistakes, find_mistakes
 from transformer.checkpoint import Checkpoint
 from transformer.checkpoint.header import Summary
 from transformer.model import Transformer
-from transformer.runs.directory import create_run
+from transformer.runs.creation import About, create_run
 from transformer.runs.snapshots import save_snapshot
 from transformer.tasks import SEVEN_PAIRS, build_task, read_pairs
 from transformer.tasks.presets import prepare
@@ -127,7 +127,7 @@ def test_where_nothing_is_wrong_harder_examples_are_offered(
 def own_pairs(server: Server) -> str:
     """The id of a checkpoint of an untrained model, of a run on the seven sentences."""
     task, config = prepare("pairs", "tiny", pairs=SEVEN_PAIRS, data={"held_out": 0.0})
-    run = create_run(config, name="seven", pairs=SEVEN_PAIRS, root=server.folder / "runs")
+    run = create_run(config, about=About("seven"), pairs=SEVEN_PAIRS, root=server.folder / "runs")
     torch.manual_seed(1)
     summary = Summary("tiny", 1, 0.0, 1, 4.0, 0.0, 0.0, 7, 4.0, 0.0, True)
     vocabularies = task.source_vocabulary, task.target_vocabulary

@@ -21,7 +21,7 @@ from tests.attacks.strings import MARKS
 from tests.support.places import ROOT, bundled_file
 from transformer.__main__ import main
 from transformer.checkpoint import Checkpoint
-from transformer.runs.directory import create_run
+from transformer.runs.creation import About, create_run
 from transformer.tasks import SEVEN_PAIRS, read_pairs
 from transformer.tasks.presets import prepare
 
@@ -369,7 +369,7 @@ def test_a_name_cannot_rewrite_the_terminal(
     mark: str, here: Callable[..., Any], tmp_path: Path
 ) -> None:
     """Names come from other people: what a terminal would act on is shown by its code."""
-    run = create_run(prepare("reverse")[1], name=f"mine{mark}not mine", root=tmp_path)
+    run = create_run(prepare("reverse")[1], about=About(f"mine{mark}not mine"), root=tmp_path)
     done = here("runs", str(tmp_path))
     [line] = [line for line in done.stdout.split("\n") if run.id in line]
     assert "not mine" in line

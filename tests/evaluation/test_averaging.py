@@ -25,7 +25,8 @@ from transformer.evaluation.averaging import (
 )
 from transformer.evaluation.held_out import MOST_GENERATED, held_out, own_pairs, task_of
 from transformer.evaluation.scoring import Evaluation, evaluating
-from transformer.runs.directory import Run, create_run
+from transformer.runs.creation import create_run
+from transformer.runs.directory import Run
 from transformer.runs.metrics import by_step
 from transformer.tasks import SEVEN_PAIRS, Pair, build_task
 from transformer.tasks.letters import Reverse

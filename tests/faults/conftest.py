@@ -8,7 +8,8 @@ import pytest
 from tests.support.nursery import Nursery
 from tests.support.trainers import no_trainer_left, tiny
 from transformer.config import RunConfig
-from transformer.runs.directory import Run, create_run
+from transformer.runs.creation import create_run
+from transformer.runs.directory import Run
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from tests.support.nursery import Nursery
 from tests.support.trainers import OFTEN, assert_same_run, wait_for, written
 from transformer.config import RunConfig
 from transformer.runs import queue
-from transformer.runs.directory import Run, create_run
+from transformer.runs.creation import create_run
+from transformer.runs.directory import Run
 from transformer.runs.goals import read_goals
 from transformer.runs.snapshots import newest_sound, snapshots
 

@@ -14,7 +14,8 @@ from tests.support.nursery import Nursery
 from tests.support.trainers import assert_same_run, spare_overfit_check
 from transformer.config import RunConfig
 from transformer.files import write_over
-from transformer.runs.directory import Run, create_run
+from transformer.runs.creation import create_run
+from transformer.runs.directory import Run
 from transformer.runs.snapshots import newest_sound
 
 PAGE = 4096

@@ -13,13 +13,14 @@ from tests.support.trainers import OFTEN, ended, tiny, trains, wait_for
 from transformer.checkpoint import Checkpoint
 from transformer.config import RunConfig
 from transformer.runs import continuation, launch, queue
-from transformer.runs.directory import Run, create_run
+from transformer.runs.creation import create_run
+from transformer.runs.directory import Run
 
 
 def large(**training: int) -> RunConfig:
     """A batch whose numbers take most of a GB, of a model that is small."""
     small = tiny(batch_size=6_000, **training)
-    model = small.model.replace(d_model=64, d_ff=1024)
+    model = small.model.replace(d_model=64, d_ff=8192)
     return type(small)(small.preset, small.data, model, small.training)
 
 

@@ -15,7 +15,8 @@ import pytest
 
 from tests.support.nursery import Child, Nursery
 from tests.support.trainers import OFTEN, assert_same_run, tiny, wait_for
-from transformer.runs.directory import Run, create_run
+from transformer.runs.creation import create_run
+from transformer.runs.directory import Run
 from transformer.runs.snapshots import newest_sound
 from transformer.tasks.presets import prepare
 

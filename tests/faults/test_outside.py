@@ -20,7 +20,8 @@ from transformer.errors import CheckpointError, ConfigError
 from transformer.faults import FAULTS, plant, plant_of_run, practice_of
 from transformer.health import Finding, check_generation, check_loss, check_run
 from transformer.model import Transformer
-from transformer.runs.directory import Run, create_run
+from transformer.runs.creation import create_run
+from transformer.runs.directory import Run
 from transformer.runs.goals import OverfitCheck, add_evidence
 from transformer.tasks import build_task
 from transformer.trainer.trainer import Trainer

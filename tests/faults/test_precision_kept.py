@@ -11,7 +11,8 @@ from tests.support.nursery import Nursery
 from tests.support.trainers import assert_same_run, tiny, wait_for
 from transformer.checkpoint import Checkpoint
 from transformer.runs import continuation, queue
-from transformer.runs.directory import Run, create_run
+from transformer.runs.creation import create_run
+from transformer.runs.directory import Run
 from transformer.training import compute
 from transformer.training.compute import Compute
 

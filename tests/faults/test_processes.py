@@ -15,7 +15,8 @@ from tests.support.trainers import OFTEN, assert_same_run, tiny, trains, wait_fo
 from transformer.config import RunConfig
 from transformer.errors import RunError
 from transformer.runs import continuation, queue, trash
-from transformer.runs.directory import Run, Status, create_run, list_runs, process_of, started
+from transformer.runs.creation import create_run
+from transformer.runs.directory import Run, Status, list_runs, process_of, started
 
 DAY = 86_400
 

@@ -27,9 +27,10 @@ from transformer.health import (
     check_targets,
 )
 from transformer.model import Transformer
-from transformer.runs.checked import read_checked
-from transformer.runs.directory import Run, create_run
+from transformer.runs.creation import create_run
+from transformer.runs.directory import Run
 from transformer.runs.goals import OverfitCheck, add_evidence
+from transformer.runs.health import read_health
 from transformer.tasks import find_task
 from transformer.tasks.presets import defaults, prepare
 from transformer.trainer.trainer import Trainer
@@ -171,7 +172,7 @@ def test_the_command_line_tells_findings_and_progress(
     assert {finding["state"] for finding in found["findings"]} == {"ok", "waiting"}
     assert "Letting the model write" in said.err
     # It stays with the run, for those who ask for the verdict.
-    kept = read_checked(run.path)
+    kept = read_health(run.path)
     assert kept is not None
     assert (kept.step, list(kept.findings)) == (2, found["findings"])
 

@@ -5,7 +5,7 @@ import pytest
 from pages.components.shell import browser
 from tests.support.trainers import tiny
 from transformer.errors import RunError
-from transformer.runs.directory import create_run
+from transformer.runs.creation import About, create_run
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 
@@ -23,7 +23,7 @@ def admit(name: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_new_browsers_of_one_address_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:
-    create_run(tiny(), owner="from before")
+    create_run(tiny(), about=About(owner="from before"))
     for name in ("a", "b", "c", "a"):
         assert admit(name, monkeypatch) == name
     with pytest.raises(RunError, match="3 new browsers have started runs from this network"):

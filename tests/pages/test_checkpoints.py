@@ -24,7 +24,8 @@ from tests.support.places import bundled_file
 from transformer.checkpoint import Checkpoint
 from transformer.config import DataConfig
 from transformer.errors import CheckpointError, UserError
-from transformer.runs.directory import Run, create_run
+from transformer.runs.creation import create_run
+from transformer.runs.directory import Run
 from transformer.runs.snapshots import save_snapshot
 from transformer.tasks.presets import prepare
 

@@ -12,7 +12,8 @@ from tests.runs.test_table import CONFIG
 from tests.support.opened_pages import messages, open_page, unfold_settings
 from tests.support.record_verdicts import INTO
 from tests.support.trainers import no_trainer_left
-from transformer.runs.directory import ROOT, create_run, list_runs
+from transformer.runs.creation import About, create_run
+from transformer.runs.directory import ROOT, list_runs
 from transformer.runs.table import search, summarise, table_csv
 
 
@@ -45,7 +46,7 @@ def test_a_list_that_is_named_and_not_there_is_said(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_name_is_given_once_and_stands_beside_the_runs_that_follow() -> None:
-    create_run(CONFIG, name="before")
+    create_run(CONFIG, about=About("before"))
     app = open_page("train", task="sort", steps="2", final_examples="8")
     app.text_input(key="your name").set_value("  Zoë <b>  Q ").run()
     app.button(key="train").click().run()

@@ -12,11 +12,12 @@ import pytest
 from pages.components.runs.goals import cards
 from pages.components.runs.health import check, findings_list
 from transformer.errors import UserError
-from transformer.runs.checked import read_checked
-from transformer.runs.directory import Run, Status, create_run
+from transformer.runs.creation import create_run
+from transformer.runs.directory import Run, Status
+from transformer.runs.facts import RunFacts
 from transformer.runs.goals import OverfitCheck, add_evidence, read_goals
+from transformer.runs.health import read_health
 from transformer.runs.metrics import by_step
-from transformer.runs.seen import Seen
 from transformer.tasks.presets import prepare
 
 CHECK = OverfitCheck(8, 8, [[0, 4.5], [20, 1.0], [40, 0.009]], 0.009, 40, 1.2)
@@ -39,14 +40,14 @@ def states(run: Run, *records: dict[str, Any]) -> list[str]:
 def shown(run: Run, *records: dict[str, Any]) -> list[str]:
     lines = [json.dumps(record) + "\n" for record in (*UNTRAINED, *records)]
     (run.path / "metrics.jsonl").write_text("".join(lines))
-    return cards(seen(run))
+    return cards(facts(run))
 
 
-def seen(run: Run) -> Seen:
+def facts(run: Run) -> RunFacts:
     records = run.metrics()
     train, evaluations = by_step(records, "train"), by_step(records, "eval")
     goals = read_goals(run.path)
-    return Seen.of(run.config(), run.status(), train, evaluations, goals, read_checked(run.path))
+    return RunFacts.of(run.config(), run.status(), train, evaluations, goals, read_health(run.path))
 
 
 def evaluated(step: int, loss: float, exact: float) -> list[dict[str, Any]]:

@@ -8,7 +8,8 @@ from tests.support.opened_pages import open_page
 from transformer.config.faults import hide
 from transformer.config.limits import Limits
 from transformer.faults import FAULTS
-from transformer.runs.directory import Run, Status, create_run
+from transformer.runs.creation import About, create_run
+from transformer.runs.directory import Run, Status
 from transformer.runs.lab import FILE, OUTCOMES, SEARCHED, Guesses, recipe
 from transformer.runs.table import summarise
 
@@ -20,7 +21,7 @@ def made(name: str, fault: str, **more: object) -> Run:
     """A run of the lab that has ended and measured nothing."""
     threads = Limits.from_environment().threads
     config = recipe(fault, threads=threads, steps=UPDATES, **more)  # type: ignore[arg-type]
-    run = create_run(config, name=f"{PREFIX}{name}")
+    run = create_run(config, about=About(f"{PREFIX}{name}"))
     run.set_status(Status("stopped"))
     return run
 

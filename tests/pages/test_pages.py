@@ -17,7 +17,8 @@ from tests.support.random_models import small_config
 from tests.support.trainers import no_trainer_left
 from transformer.checkpoint import Checkpoint
 from transformer.model import Transformer
-from transformer.runs.directory import Run, create_run, list_runs
+from transformer.runs.creation import About, create_run
+from transformer.runs.directory import Run, list_runs
 from transformer.runs.snapshots import save_snapshot
 from transformer.tasks import SEVEN_PAIRS
 from transformer.tasks.presets import prepare
@@ -210,7 +211,7 @@ def trained(nursery: Nursery, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a run lies that has come to its end."""
     _, config = prepare("reverse", training={"steps": 20, "final_examples": 20})
     root = tmp_path_factory.mktemp("trained")
-    run = create_run(config, name="**twenty** <b>steps</b>", root=root)
+    run = create_run(config, about=About("**twenty** <b>steps</b>"), root=root)
     assert nursery.train(run, environment={}).wait() == 0, run.log_tail()
     return run.path
 
@@ -290,7 +291,7 @@ def test_settings_reach_the_run_and_a_wrong_one_is_named() -> None:
 
 def run_with_checkpoint(name: str, content: bytes) -> Run:
     _, config = prepare("reverse", training={"steps": 1})
-    run = create_run(config, name=name)
+    run = create_run(config, about=About(name))
     save_snapshot(run.path, 1, 0.0, content, b"")
     return run
 

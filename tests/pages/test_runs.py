@@ -12,7 +12,8 @@ from tests.support.nursery import Nursery
 from tests.support.opened_pages import messages, open_page
 from tests.support.trainers import ended, no_trainer_left, tiny
 from transformer.runs import trash
-from transformer.runs.directory import ROOT, Run, Status, create_run, list_runs, note_change
+from transformer.runs.creation import About, create_run
+from transformer.runs.directory import ROOT, Run, Status, list_runs, note_change
 from transformer.tasks.presets import prepare
 
 NAME = "**bold** <b>x</b> =1 [a](http://b)"
@@ -199,7 +200,7 @@ def test_runs_that_have_measured_nothing_yet_can_be_compared() -> None:
 
 
 def test_a_trained_run_can_be_trained_on(nursery: Nursery) -> None:
-    run = create_run(tiny(steps=20), name="first", root=ROOT.resolve())
+    run = create_run(tiny(steps=20), about=About("first"), root=ROOT.resolve())
     assert nursery.train(run, environment={}).wait() == 0
     app = open_runs(runs=run.id)
     app.number_input(key=f"more steps {run.id}").set_value(10).run()

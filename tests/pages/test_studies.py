@@ -11,7 +11,7 @@ from tests.support.opened_pages import messages, open_page
 from transformer.analysis.heads import Head
 from transformer.analysis.lengths import Lengths
 from transformer.analysis.pruning import Pruning
-from transformer.runs.directory import create_run
+from transformer.runs.creation import create_run
 from transformer.tasks.presets import prepare
 
 pytestmark = pytest.mark.usefixtures("own_folder")

@@ -13,7 +13,8 @@ from pages.components.stores import pairs as pairs_store
 from pages.components.training import form
 from tests.support.opened_pages import messages, open_page, unfold_settings
 from tests.support.trainers import PATIENCE, no_trainer_left
-from transformer.runs.directory import ENDED, create_run, list_runs
+from transformer.runs.creation import create_run
+from transformer.runs.directory import ENDED, list_runs
 from transformer.tasks import SEVEN_PAIRS
 from transformer.tasks.presets import prepare
 

@@ -21,7 +21,8 @@ from transformer.runs.comparison import (
     origin,
     repeats,
 )
-from transformer.runs.directory import Run, create_run
+from transformer.runs.creation import About, create_run
+from transformer.runs.directory import Run
 from transformer.runs.metrics import Record
 from transformer.tasks.presets import prepare
 from transformer.training.batches import training_batches
@@ -34,8 +35,11 @@ OTHER = tiny(steps=20, eval_every=5, final_examples=20, seed=2)
 def trained(tmp_path_factory: pytest.TempPathFactory, nursery: Nursery) -> list[Run]:
     """Three real runs: the same one twice, and one of another seed."""
     root = tmp_path_factory.mktemp("runs")
-    runs = [create_run(config, name=n, root=root) for config, n in ((CONFIG, "a"), (CONFIG, "=b"))]
-    runs.append(create_run(OTHER, name="c", root=root))
+    runs = [
+        create_run(config, about=About(n), root=root)
+        for config, n in ((CONFIG, "a"), (CONFIG, "=b"))
+    ]
+    runs.append(create_run(OTHER, about=About("c"), root=root))
     for trainer in [nursery.train(run, environment={}) for run in runs]:
         assert trainer.wait() == 0
     return runs

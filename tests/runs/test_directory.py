@@ -18,7 +18,8 @@ from tests.support.trainers import ended, no_trainer_left, tiny, trainers, train
 from transformer.checkpoint import Checkpoint
 from transformer.errors import RunError, UserError
 from transformer.runs import launch
-from transformer.runs.directory import Run, Status, create_run, list_runs
+from transformer.runs.creation import About, create_run
+from transformer.runs.directory import Run, Status, list_runs
 from transformer.runs.queue import start
 from transformer.runs.trash import delete, deleted_runs
 
@@ -39,7 +40,7 @@ NAMES = ["", "../../evil", "/etc/passwd", "a\0b", "<b>bold</b>", "CON", "🦖 \u
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_is_data_and_never_a_path(name: str, tmp_path: Path) -> None:
     root = tmp_path / "runs"
-    run = create_run(tiny(), name=name, root=root)
+    run = create_run(tiny(), about=About(name), root=root)
     assert os.listdir(tmp_path) == ["runs"]
     assert os.listdir(root) == [run.id]
     assert run.id.isalnum()
@@ -50,7 +51,7 @@ def test_a_name_is_data_and_never_a_path(name: str, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def one_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return create_run(tiny(), root=tmp_path_factory.mktemp("one") / "runs", name="one")
+    return create_run(tiny(), root=tmp_path_factory.mktemp("one") / "runs", about=About("one"))
 
 
 def test_runs_are_listed_newest_first(tmp_path: Path) -> None:
@@ -58,7 +59,7 @@ def test_runs_are_listed_newest_first(tmp_path: Path) -> None:
     assert list_runs(root) == []
     made = []
     for number in range(3):
-        made.append(create_run(tiny(), root=root, name=str(number)).id)
+        made.append(create_run(tiny(), root=root, about=About(str(number))).id)
         time.sleep(0.01)
     # What is no run is passed over.
     (root / "empty").mkdir()
@@ -116,7 +117,7 @@ def test_a_used_directory_is_not_used_again(tmp_path: Path) -> None:
 
 def test_a_run_of_a_name_that_was_deleted_before_can_be_deleted(tmp_path: Path) -> None:
     for name in ("first", "second"):
-        run = create_run(tiny(), name=name, path=tmp_path / "my-reverse")
+        run = create_run(tiny(), about=About(name), path=tmp_path / "my-reverse")
         run.set_status(Status("stopped"))
         delete(run)
     assert [gone.about()["name"] for gone in deleted_runs(tmp_path)] == ["second"]
@@ -306,7 +307,7 @@ def test_a_trainer_outlives_who_started_it(root: Path) -> None:
     code = (
         "import json, sys, time; from pathlib import Path;"
         "from transformer.config import RunConfig;"
-        "from transformer.runs.directory import create_run;"
+        "from transformer.runs.creation import create_run;"
         "from transformer.runs.queue import start;"
         "config = RunConfig.from_dict(json.loads(sys.argv[2]));"
         "run = create_run(config, root=Path(sys.argv[1]));"

@@ -14,7 +14,8 @@ from tests.support.nursery import Nursery
 from tests.support.trainers import no_trainer_left, tiny
 from transformer.errors import ConfigError, RunError
 from transformer.runs import continuation, queue, trash
-from transformer.runs.directory import STATES, Run, Status, create_run, started
+from transformer.runs.creation import About, create_run
+from transformer.runs.directory import STATES, Run, Status, started
 
 LIVING = ("starting", "running", "stopping")
 SAYS_NO = {
@@ -173,7 +174,7 @@ def test_deleting_takes_nobody_elses_run_out_of_the_trash(
     monkeypatch.setattr(trash, "KEPT", 2)
 
     def deleted(owner: str) -> Run:
-        run = create_run(tiny(), owner=owner, root=root)
+        run = create_run(tiny(), about=About(owner=owner), root=root)
         run.set_status(Status("finished"))
         trash.delete(run)
         return run
@@ -193,12 +194,12 @@ def test_the_line_goes_round_by_browser_and_keeps_a_place(
     with ExitStack() as stack:
         in_state("finished", root, stack, trained)
         monkeypatch.setenv("WORKBENCH_QUEUE", "4")
-        greedy = [queue.submit(tiny(), owner="greedy", root=root) for _ in range(4)]
+        greedy = [queue.submit(tiny(), about=About(owner="greedy"), root=root) for _ in range(4)]
         with pytest.raises(RunError, match="runs are waiting already"):
-            queue.submit(tiny(), owner="greedy", root=root)
-        student = queue.submit(tiny(), owner="student", root=root)
+            queue.submit(tiny(), about=About(owner="greedy"), root=root)
+        student = queue.submit(tiny(), about=About(owner="student"), root=root)
         with pytest.raises(RunError, match="runs are waiting already"):
-            queue.submit(tiny(), owner="student", root=root)
+            queue.submit(tiny(), about=About(owner="student"), root=root)
         line = [run.id for run in queue.waiting(root)]
         assert line == [run.id for run in (greedy[0], student, *greedy[1:])]
 
@@ -208,10 +209,10 @@ def test_the_queue_has_limits(root: Path, monkeypatch: pytest.MonkeyPatch, train
         in_state("finished", root, stack, trained)
         monkeypatch.setenv("WORKBENCH_QUEUE", "3")
         monkeypatch.setenv("WORKBENCH_QUEUE_PER_BROWSER", "2")
-        mine = [queue.submit(tiny(), owner="me", root=root) for _ in range(2)]
+        mine = [queue.submit(tiny(), about=About(owner="me"), root=root) for _ in range(2)]
         with pytest.raises(RunError, match="2 of your runs are waiting"):
-            queue.submit(tiny(), owner="me", root=root)
-        other = queue.submit(tiny(), owner="you", root=root)
+            queue.submit(tiny(), about=About(owner="me"), root=root)
+        other = queue.submit(tiny(), about=About(owner="you"), root=root)
         with pytest.raises(RunError, match="3 runs are waiting already"):
             queue.submit(tiny(), root=root)
         assert [run.id for run in queue.waiting(root)] == [

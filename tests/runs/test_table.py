@@ -18,7 +18,8 @@ import pytest
 
 from pages.components.widgets.run_table import row
 from transformer.files import FORMULA
-from transformer.runs.directory import Run, Status, create_run, started
+from transformer.runs.creation import About, create_run
+from transformer.runs.directory import Run, Status, started
 from transformer.runs.metrics import Record
 from transformer.runs.snapshots import save_snapshot
 from transformer.runs.table import (
@@ -39,7 +40,7 @@ CONFIG = prepare("reverse", training={"steps": 5000})[1]
 
 
 def make(root: Path, name: str = "", metrics: str = "", state: str = "finished") -> Run:
-    run = create_run(CONFIG, name=name, root=root)
+    run = create_run(CONFIG, about=About(name), root=root)
     run.set_status(Status(state))
     (run.path / "metrics.jsonl").write_text(metrics)
     return run
@@ -250,7 +251,7 @@ FORMULAS = [
 
 @pytest.mark.parametrize("text", FORMULAS)
 def test_no_text_is_a_formula_in_a_spreadsheet(tmp_path: Path, text: str) -> None:
-    run = create_run(CONFIG, name=text, root=tmp_path)
+    run = create_run(CONFIG, about=About(text), root=tmp_path)
     about = run.about() | {"notes": text, "parent": text}
     (run.path / "about.json").write_text(json.dumps(about))
     exported = table_csv([summarise(run)]).decode()

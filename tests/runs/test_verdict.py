@@ -9,11 +9,11 @@ import pytest
 from tests.support.record_verdicts import CASES, INTO
 from transformer.config import RunConfig
 from transformer.runs.chance import at_least, more_than
-from transformer.runs.checked import Checked, read_checked, write_checked
 from transformer.runs.directory import Run, Status
+from transformer.runs.facts import RunFacts
 from transformer.runs.goals import FAILED, PASSED, PENDING, UNMEASURED, read_goals
+from transformer.runs.health import HealthCheck, read_health, write_health
 from transformer.runs.metrics import by_step
-from transformer.runs.seen import Seen
 from transformer.runs.verdict import (
     HALF,
     Verdict,
@@ -50,24 +50,24 @@ SAID = {  # run -> what it is, what a good teacher would say, what to do next
 }
 
 
-def seen_of(name: str) -> Seen:
+def run_facts(name: str) -> RunFacts:
     run = Run(INTO / name)
     records = run.metrics()
-    return Seen.of(
+    return RunFacts.of(
         run.config(),
         run.status(),
         by_step(records, "train"),
         by_step(records, "eval"),
         read_goals(run.path),
-        read_checked(run.path),
+        read_health(run.path),
     )
 
 
 def test_a_rate_far_above_the_presets_is_named_before_more_updates() -> None:
-    seen = seen_of("too-few-updates")
-    config = seen.config
+    facts = run_facts("too-few-updates")
+    config = facts.config
     raised = replace(config, training=config.training.replace(learning_rate=0.04, optimizer="muon"))
-    found = verdict(replace(seen, config=raised))
+    found = verdict(replace(facts, config=raised))
     assert found.advice == (
         "Its learning rate, 0.04, is 10 times the preset's. Lower it to about 0.004 and train "
         "again."
@@ -76,7 +76,7 @@ def test_a_rate_far_above_the_presets_is_named_before_more_updates() -> None:
     assert advised_settings(found, raised) == {"learning_rate": 0.004}
     adam = replace(raised, training=raised.training.replace(optimizer="adam"))
     for other in (adam, replace(raised, preset="of another version")):
-        assert "continue training" in verdict(replace(seen, config=other)).advice
+        assert "continue training" in verdict(replace(facts, config=other)).advice
 
 
 def test_every_recorded_run_has_its_row() -> None:
@@ -104,7 +104,7 @@ def test_advice_on_a_setting_says_which_and_its_value() -> None:
     assert found.keys() == {"rate-too-high", "rate-too-low", "no-warm-up", "diverged"}
     assert found["rate-too-high"] == found["rate-too-low"] == {"learning_rate": 0.003}
     assert found["no-warm-up"] == {"warmup_steps": 100}
-    config = seen_of("diverged").config
+    config = run_facts("diverged").config
     assert found["diverged"]["learning_rate"] < config.training.learning_rate
     bare = Verdict("diverged", "Diverged.", "Lower the learning rate and train again.")
     half = config.training.learning_rate / 2
@@ -113,28 +113,28 @@ def test_advice_on_a_setting_says_which_and_its_value() -> None:
 
 @pytest.mark.parametrize("name", SAID)
 def test_nothing_is_green_below_half_of_what_its_task_can_reach(name: str) -> None:
-    seen = seen_of(name)
-    share, green = seen.last.exact_match or 0.0, verdict(seen).tone == "good"
-    assert not (green and share < HALF * seen.reach)
+    facts = run_facts(name)
+    share, green = facts.last.exact_match or 0.0, verdict(facts).tone == "good"
+    assert not (green and share < HALF * facts.reach)
     # Nor is any other, whatever its score: a run at the level of chance has learned nothing.
     reached = ("healthy", "healthy-until-a-loss", "memorised", "memorised-three-pairs")
     assert green == (name in reached)
     if name in ("coins", "parity", "rate-too-high", "diverged", "one-pair-held-out"):
-        assert goal_2(seen) != PASSED
+        assert goal_2(facts) != PASSED
 
 
-def goal_2(seen: Seen) -> str:
-    return beats_untrained(seen, baselines(seen))[0]
+def goal_2(facts: RunFacts) -> str:
+    return beats_untrained(facts, baselines(facts))[0]
 
 
-def baselines(seen: Seen) -> list[float]:
-    uniform = math.log(seen.config.model.target_vocab_size)
-    every = (seen.first.loss, seen.first.unigram, uniform)
+def baselines(facts: RunFacts) -> list[float]:
+    uniform = math.log(facts.config.model.target_vocab_size)
+    every = (facts.first.loss, facts.first.unigram, uniform)
     return [loss for loss in every if loss is not None]
 
 
 def test_goal_2_says_how_much_was_missing() -> None:
-    healthy = seen_of("healthy")
+    healthy = run_facts("healthy")
     first = replace(healthy.first, exact_match=0.0, examples=1000, guess=0.0033)
     few = replace(
         healthy, first=first, last=replace(healthy.last, exact_match=0.009, examples=1000)
@@ -164,7 +164,7 @@ def test_a_score_says_of_which_pairs_it_is() -> None:
 
 def test_a_few_answers_right_by_luck_beat_nothing() -> None:
     """9 of 1,000, where guessing gets 3: what was once called proven."""
-    healthy = seen_of("healthy")
+    healthy = run_facts("healthy")
     first = replace(healthy.first, exact_match=0.0, examples=1000, guess=0.0033)
     for right, state in ((9, FAILED), (14, PASSED)):
         last = replace(healthy.last, exact_match=right / 1000, examples=1000)
@@ -173,7 +173,7 @@ def test_a_few_answers_right_by_luck_beat_nothing() -> None:
 
 
 def test_what_counts_is_what_the_task_can_reach() -> None:
-    healthy = seen_of("healthy")
+    healthy = run_facts("healthy")
     data = healthy.config.data.replace(task="pronunciation")
     config = RunConfig("small", data, healthy.config.model, healthy.config.training)
     kinds = {}
@@ -184,7 +184,7 @@ def test_what_counts_is_what_the_task_can_reach() -> None:
 
 
 def test_nothing_is_decided_while_nothing_is_measured() -> None:
-    diverged = seen_of("diverged")
+    diverged = run_facts("diverged")
     unmeasured = replace(diverged, last=diverged.first)
     state, story = beats_untrained(unmeasured, [4.0])
     assert (state, "to come" in story) == (UNMEASURED, False)
@@ -193,7 +193,7 @@ def test_nothing_is_decided_while_nothing_is_measured() -> None:
     assert verdict(running).kind == "unmeasured"
 
 
-def story_of(seen: Seen) -> str:
+def story_of(facts: RunFacts) -> str:
     return "The first score on held-out pairs after the first update is to come."
 
 
@@ -202,19 +202,19 @@ def story_of(seen: Seen) -> str:
     [("running", "Step 600 of 600"), ("paused", "Resume"), ("interrupted", "last snapshot")],
 )
 def test_a_run_under_way_is_told_by_its_score_so_far(state: str, says: str) -> None:
-    seen = replace(seen_of("healthy"), status=Status(state, step=600))
-    found = verdict(seen)
+    facts = replace(run_facts("healthy"), status=Status(state, step=600))
+    found = verdict(facts)
     assert found.kind == "running"
     assert says in str(found)
     assert "97.8 % of 500 unseen inputs right so far" in found.sentence
 
 
 def test_a_failure_says_why() -> None:
-    seen = replace(seen_of("healthy"), status=Status("failed", "There is no memory left."))
-    assert str(verdict(seen)) == "Failed: there is no memory left."
+    facts = replace(run_facts("healthy"), status=Status("failed", "There is no memory left."))
+    assert str(verdict(facts)) == "Failed: there is no memory left."
 
 
-# --- chance.py and checked.py ------------------------------------------------------------------
+# --- chance.py and health.py ------------------------------------------------------------------
 
 
 def test_the_tests_of_chance_are_exact() -> None:
@@ -230,21 +230,21 @@ def test_the_tests_of_chance_are_exact() -> None:
 
 def test_a_check_comes_back_as_it_was_kept_and_damage_is_none(tmp_path: Path) -> None:
     finding = {"name": "A", "state": "ok", "sentence": "<b>", "advice": ""}
-    write_checked(tmp_path, 7, [finding, finding | {"state": "waiting"}])
-    found = read_checked(tmp_path)
-    assert found == Checked(7, [finding, finding | {"state": "waiting"}])
+    write_health(tmp_path, 7, [finding, finding | {"state": "waiting"}])
+    found = read_health(tmp_path)
+    assert found == HealthCheck(7, [finding, finding | {"state": "waiting"}])
     assert found.summary == "1 check passed, 1 still to be judged"
-    assert Checked(7, [finding] * 14).summary == "14 checks passed"
+    assert HealthCheck(7, [finding] * 14).summary == "14 checks passed"
     for content in (b"", b"[]", b'{"step": "7", "findings": []}', b'{"step": 7, "findings": [{}]}'):
         (tmp_path / "health.json").write_bytes(content)
-        assert read_checked(tmp_path) is None
+        assert read_health(tmp_path) is None
 
 
 def test_a_check_of_an_earlier_step_is_none() -> None:
-    seen = seen_of("healthy")
-    assert seen.checked is not None
+    facts = run_facts("healthy")
+    assert facts.health is not None
     run = Run(INTO / "healthy")
     evaluations = by_step(run.metrics(), "eval")
-    old = replace(seen.checked, step=100)
-    now = Seen.of(seen.config, seen.status, {}, evaluations, seen.goals, old)
-    assert now.checked is None
+    old = replace(facts.health, step=100)
+    now = RunFacts.of(facts.config, facts.status, {}, evaluations, facts.goals, old)
+    assert now.health is None

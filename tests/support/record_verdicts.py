@@ -24,7 +24,8 @@ from transformer.config import TransformerConfig
 from transformer.faults import plant
 from transformer.health import check_and_keep
 from transformer.model import Transformer
-from transformer.runs.directory import Run, create_run
+from transformer.runs.creation import create_run
+from transformer.runs.directory import Run
 from transformer.tasks.presets import prepare
 from transformer.trainer.trainer import Trainer
 

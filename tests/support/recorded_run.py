@@ -5,7 +5,8 @@ from pathlib import Path
 
 from transformer.config import RunConfig
 from transformer.model import Transformer
-from transformer.runs.directory import Run, Status, create_run
+from transformer.runs.creation import About, create_run
+from transformer.runs.directory import Run, Status
 from transformer.tasks import build_task
 from transformer.trainer.log import RunLog
 from transformer.training.loop import Update, train
@@ -15,7 +16,7 @@ def record_run(config: RunConfig, root: Path) -> Iterator[Run]:
     """Train, writing metrics, samples and attention; yields the run after each moment."""
     import torch
 
-    run = create_run(config, name="recorded", root=root)
+    run = create_run(config, about=About("recorded"), root=root)
     torch.manual_seed(config.training.seed)
     task = build_task(config.data)
     model = Transformer(config.model)

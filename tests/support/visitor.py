@@ -24,7 +24,7 @@ ENDED = (ForwardMsg.FINISHED_SUCCESSFULLY, ForwardMsg.FINISHED_WITH_COMPILE_ERRO
 
 
 @dataclass
-class Seen:
+class PageContents:
     """What a page has shown since it was last asked for."""
 
     said: list[str] = field(default_factory=list)
@@ -40,7 +40,7 @@ class Visitor:
     def __init__(self, server: Server, token: str = "") -> None:
         self.url = server.url
         self.page, self.query = "", ""
-        self.seen = Seen()
+        self.seen = PageContents()
         with urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=PATIENCE) as answer:
             found = re.search("_streamlit_xsrf=([^;]+)", answer.headers.get("Set-Cookie", ""))
         self.xsrf = found[1] if found else ""
@@ -135,7 +135,7 @@ class Visitor:
     def _run(self, message: BackMsg) -> float:
         state = message.rerun_script
         state.page_name, state.query_string = self.page, self.query
-        self.seen = Seen()
+        self.seen = PageContents()
         started = time.monotonic()
         self.socket.send(message.SerializeToString())
         for found in self._messages():

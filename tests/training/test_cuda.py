@@ -29,7 +29,8 @@ from transformer.decoding.strategies import Greedy, Sampling, by_beam_size, deco
 from transformer.hooks import ablate, record
 from transformer.model import Transformer
 from transformer.runs import snapshots
-from transformer.runs.directory import Run, create_run
+from transformer.runs.creation import create_run
+from transformer.runs.directory import Run
 from transformer.training import compute
 from transformer.training.batches import Batch
 from transformer.training.distributed import World

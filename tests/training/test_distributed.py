@@ -29,7 +29,8 @@ from tests.support.trainers import (
 from transformer.checkpoint import Checkpoint
 from transformer.config import RunConfig
 from transformer.errors import ConfigError
-from transformer.runs.directory import Run, create_run
+from transformer.runs.creation import create_run
+from transformer.runs.directory import Run
 from transformer.runs.queue import start
 from transformer.runs.snapshots import snapshots
 from transformer.training.distributed import World, join

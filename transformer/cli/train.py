@@ -18,8 +18,9 @@ from transformer.cli.terminal import boolean, note, note_share, say
 from transformer.config import DataConfig, TrainingConfig, TransformerConfig
 from transformer.errors import RunError, UserError
 from transformer.runs import continuation, queue
-from transformer.runs.checked import read_checked
-from transformer.runs.directory import ENDED, ROOT, Run, create_run, list_runs
+from transformer.runs.creation import About, create_run
+from transformer.runs.directory import ENDED, ROOT, Run, list_runs
+from transformer.runs.health import read_health
 from transformer.runs.verdict import Verdict, verdict_of
 from transformer.tasks import TASKS
 from transformer.tasks.own_pairs.encodings import NAMES
@@ -186,7 +187,7 @@ def train(options: argparse.Namespace) -> int:
 
 def _check_health(run: Run, progress: Callable[[str], None]) -> None:
     """At the end of a run; what goes wrong with it is no reason to call the run a failure."""
-    known = read_checked(run.path)
+    known = read_health(run.path)
     if run.status().state not in ENDED or (known and known.step >= run.last_step()):
         return
     try:
@@ -196,7 +197,7 @@ def _check_health(run: Run, progress: Callable[[str], None]) -> None:
     except Exception as error:  # the disk may be full, or the run deleted by now
         progress(f"The health check could not be made: {error}")
     else:
-        checked = read_checked(run.path)
+        checked = read_health(run.path)
         progress(f"Health check: {checked.summary}." if checked else "The check was not kept.")
 
 
@@ -251,7 +252,7 @@ def _made(options: argparse.Namespace, changes: list[dict[str, Any]], pairs: Pat
         options.task, options.preset, pairs=pairs, data=data, model=model, training=training
     )
     if options.run_dir is None or not (options.run_dir / "config.json").exists():
-        return create_run(config, name=options.name, pairs=pairs, path=options.run_dir)
+        return create_run(config, About(options.name), pairs=pairs, path=options.run_dir)
     # The very command that made a run resumes it: so a cluster starts its jobs again.
     known = Run(options.run_dir).config()
     if not config.training.threads:  # runs from before a trial chose them have a number

@@ -29,9 +29,9 @@ from transformer.health.learning import (
 )
 from transformer.hooks import record
 from transformer.model import Transformer
-from transformer.runs.checked import write_checked
 from transformer.runs.directory import Run
 from transformer.runs.goals import add_evidence, read_goals
+from transformer.runs.health import write_health
 from transformer.runs.metrics import Record, by_step
 from transformer.tasks import Pair, Task, build_task
 from transformer.tasks.baselines import unigram_loss
@@ -63,7 +63,7 @@ def check_and_keep(
     step = run.last_step()
     findings = check_run(run, progress, patient=patient)
     with suppress(OSError):  # a run that one may only read can be checked, too
-        write_checked(run.path, step, [asdict(finding) for finding in findings])
+        write_health(run.path, step, [asdict(finding) for finding in findings])
     return findings
 
 

@@ -3,21 +3,14 @@
 import os
 import secrets
 import shutil
-import time
 from dataclasses import replace
 from pathlib import Path
 
 from transformer.errors import RunError
 from transformer.files import link_or_copy
 from transformer.runs import queue
-from transformer.runs.directory import (
-    ACTIVE,
-    RESUMABLE,
-    Run,
-    Status,
-    new_directory,
-    write_run,
-)
+from transformer.runs.creation import About, new_directory, write_run
+from transformer.runs.directory import ACTIVE, RESUMABLE, Run, Status
 from transformer.runs.snapshots import (
     APPEND_ONLY,
     Snapshot,
@@ -86,15 +79,15 @@ def train_on(
         # The loss that ended the other would end this one at its first evaluation.
         until_loss=0.0,
     )
-    about = {
-        "name": (name or f"{run.about()['name'] or run.id}, trained on")[:200],
-        "created": time.time(),
-        "owner": owner,
-        "author": run.about()["author"] if owner == run.about()["owner"] else "",
-        "parent": run.id,
-        "parent_step": start.step,
-        "parent_seconds": _seconds_until(run, start.step),
-    }
+    before = run.about()
+    about = About(
+        name=name or f"{before['name'] or run.id}, trained on",
+        owner=owner,
+        author=before["author"] if owner == before["owner"] else "",
+        parent=run.id,
+        parent_step=start.step,
+        parent_seconds=_seconds_until(run, start.step),
+    )
     if path is None:
         path = run.path.parent / secrets.token_hex(6)
         queue.check_room(run.path.parent, owner)

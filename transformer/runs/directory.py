@@ -6,11 +6,9 @@ restarts of the app. Who trains when is :mod:`runs.queue`'s business.
 
 import json
 import os
-import secrets
-import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,9 +21,7 @@ from transformer.config import RunConfig
 from transformer.errors import ConfigError, RunError
 from transformer.files import (
     change_object,
-    link_or_copy,
     read_object,
-    sync,
     write_atomic,
     write_over,
 )
@@ -354,83 +350,6 @@ def _read_once(path: Path) -> dict[str, Any]:
             _objects.clear()
         _objects[path] = signature, plain
     return plain
-
-
-def create_run(
-    config: RunConfig,
-    *,
-    name: str = "",
-    pairs: Path | None = None,
-    owner: str = "",
-    shared: bool = False,
-    author: str = "",
-    root: Path = ROOT,
-    path: Path | None = None,
-) -> Run:
-    """Make a run directory. Its id is made here; the name is data and never part of a path.
-
-    Args:
-        pairs: the person's own pairs, a TSV file that nobody changes any more.
-        owner: the hash of the token of the browser it belongs to.
-        shared: whether others may see it, though it is on pairs of one's own.
-        author: what the person who starts it calls themselves.
-        path: a directory to use instead of ``root``/<id>; it must be empty or new.
-
-    Raises:
-        RunError: the directory exists and is not empty.
-    """
-    path = path or root / secrets.token_hex(6)
-    with new_directory(path) as folder:
-        if pairs is not None:
-            link_or_copy(pairs, folder / "data.tsv")
-        about = {
-            "name": name[:200],
-            "created": time.time(),
-            "owner": owner,
-            "shared": shared,
-            "author": author[:200],
-        }
-        process = psutil.Process()
-        status = Status("starting", pid=process.pid, process_started=started(process))
-        write_run(folder, config, about, status)
-    return Run(path)
-
-
-def write_run(folder: Path, config: RunConfig, about: dict[str, Any], status: Status) -> None:
-    """The three files that every run directory has."""
-    write_atomic(folder / "config.json", json.dumps(config.to_dict(), indent=1).encode())
-    write_atomic(folder / "about.json", json.dumps(about).encode())
-    Run(folder).set_status(status)
-
-
-@contextmanager
-def new_directory(path: Path) -> Iterator[Path]:
-    """A run directory that appears whole under its name, or not at all.
-
-    Raises:
-        RunError: the place is taken, or cannot be written.
-    """
-    draft = path.parent / f".{path.name}.{secrets.token_hex(4)}"
-    try:
-        if path.exists() and any(path.iterdir()):
-            raise RunError(f"The directory {path} is not empty; choose another for the run.")
-        (draft / "checkpoints").mkdir(parents=True)
-        yield draft
-        # Of several that make the same run, one gets the name.
-        os.replace(draft, path)
-        note_change()
-        sync(path.parent)
-    except OSError as error:
-        if path.is_dir() and any(path.iterdir()):
-            raise RunError(
-                f"The directory {path} is not empty; choose another for the run."
-            ) from None
-        raise RunError(
-            f"{path} cannot be made a directory for the run: {error.strerror}."
-        ) from None
-    finally:
-        with suppress(OSError):
-            shutil.rmtree(draft)
 
 
 def runs_in(root: Path = ROOT) -> list[Run]:

@@ -21,12 +21,12 @@ from transformer.config import RunConfig
 from transformer.config.limits import NO_OWN_PAIRS, Limits
 from transformer.errors import RunError
 from transformer.runs import launch
+from transformer.runs.creation import NAMELESS, About, create_run
 from transformer.runs.directory import (
     ACTIVE,
     ROOT,
     Run,
     Status,
-    create_run,
     failed_to_start,
     process_of,
     runs_in,
@@ -63,12 +63,9 @@ def locked(root: Path, wait: float = QUEUE_SECONDS) -> Iterator[None]:
 
 def submit(
     config: RunConfig,
+    about: About = NAMELESS,
     *,
-    name: str = "",
     pairs: Path | None = None,
-    owner: str = "",
-    shared: bool = False,
-    author: str = "",
     root: Path = ROOT,
 ) -> Run:
     """Make a run and start it, or let it wait for its turn.
@@ -82,26 +79,14 @@ def submit(
             f"The model would have {config.model.num_parameters:,} parameters; at most "
             f"{limits.parameters:,} are allowed here. Lower d_model, d_ff or the number of layers."
         )
-    if pairs is not None and not shared and not limits.own_pairs:
+    if pairs is not None and not about.shared and not limits.own_pairs:
         raise RunError(NO_OWN_PAIRS)
     if limits.owned and config.training.threads > limits.threads:
         raise RunError(
             f"threads = {config.training.threads}: at most {limits.threads} are allowed here."
         )
-    return join(
-        root,
-        owner,
-        partial(
-            create_run,
-            config,
-            name=name,
-            pairs=pairs,
-            owner=owner,
-            shared=shared,
-            author=author,
-            root=root,
-        ),
-    )
+    prepare = partial(create_run, config, about, pairs=pairs, root=root)
+    return join(root, about.owner, prepare)
 
 
 def join(root: Path, owner: str, prepare: Callable[[], Run]) -> Run:

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from transformer.config import RunConfig
-from transformer.runs.checked import read_checked
 from transformer.runs.directory import ENDED, Run
+from transformer.runs.facts import RunFacts
 from transformer.runs.goals import FAILED, PASSED, PENDING, UNMEASURED, read_goals
+from transformer.runs.health import read_health
 from transformer.runs.metrics import by_step
-from transformer.runs.seen import Seen
 from transformer.tasks.presets import PRESETS, defaults
 
 KINDS = {
@@ -94,38 +94,38 @@ def verdict_of(run: Run, config: RunConfig | None = None) -> Verdict:
     """
     records = run.metrics()
     return verdict(
-        Seen.of(
+        RunFacts.of(
             config or run.config(),
             run.status(),
             by_step(records, "train"),
             by_step(records, "eval"),
             read_goals(run.path),
-            read_checked(run.path),
+            read_health(run.path),
         )
     )
 
 
-def verdict(seen: Seen) -> Verdict:
+def verdict(facts: RunFacts) -> Verdict:
     """The verdict on what is known of a run."""
-    status = seen.status
+    status = facts.status
     if status.state == "failed":
         return Verdict("failed", f"Failed: {lowered(status.reason or 'the trainer ended.')}")
     if status.state == "diverged":
-        return _diverged(seen)
+        return _diverged(facts)
     if status.state not in ENDED:
-        return _unfinished(seen)
-    if not seen.trained:
+        return _unfinished(facts)
+    if not facts.trained:
         return Verdict(
             "unmeasured",
             f"Stopped at step {status.step:,}, before anything was measured after the first "
             "update.",
             "Copy its settings to the form and train again.",
         )
-    if seen.own:
-        return _own_pairs(seen)
-    if seen.too_few:
-        return _too_few(seen)
-    return _held_out(seen)
+    if facts.own:
+        return _own_pairs(facts)
+    if facts.too_few:
+        return _too_few(facts)
+    return _held_out(facts)
 
 
 RATE = re.compile(r"(?:Lower|Raise) it to about (\S+) and train again")
@@ -157,14 +157,14 @@ def score_in_words(share: float, own: bool) -> str:
 # --- Before the end --------------------------------------------------------------------------
 
 
-def _unfinished(seen: Seen) -> Verdict:
-    state, steps = seen.status.state, seen.config.training.steps
-    step = max([seen.status.step, seen.last.step, *(int(point[0]) for point in seen.train[-1:])])
-    if not seen.trained:
+def _unfinished(facts: RunFacts) -> Verdict:
+    state, steps = facts.status.state, facts.config.training.steps
+    step = max([facts.status.step, facts.last.step, *(int(point[0]) for point in facts.train[-1:])])
+    if not facts.trained:
         waiting = {"queued": "Waiting for a trainer.", "paused": "Paused before the first score."}
         return Verdict("unmeasured", waiting.get(state, "Nothing is measured yet."))
     where = {"paused": "Paused at step", "interrupted": "Interrupted at step"}.get(state, "Step")
-    said = f"{where} {step:,} of {steps:,}: {_score(seen)} so far{_before(seen)}."
+    said = f"{where} {step:,} of {steps:,}: {_score(facts)} so far{_before(facts)}."
     advice = {
         "paused": "Resume to go on from here.",
         "interrupted": "Resume to go on from the last snapshot.",
@@ -172,9 +172,9 @@ def _unfinished(seen: Seen) -> Verdict:
     return Verdict("running", said, advice.get(state, ""))
 
 
-def _diverged(seen: Seen) -> Verdict:
-    last = int(seen.train[-1][0]) if seen.train else seen.status.step
-    cause, advice = _cause(seen, "Loss and gradient finite")
+def _diverged(facts: RunFacts) -> Verdict:
+    last = int(facts.train[-1][0]) if facts.train else facts.status.step
+    cause, advice = _cause(facts, "Loss and gradient finite")
     return Verdict(
         "diverged",
         f"Diverged after update {last:,}, where the loss was no longer a number"
@@ -186,77 +186,77 @@ def _diverged(seen: Seen) -> Verdict:
 # --- After the end ---------------------------------------------------------------------------
 
 
-def _own_pairs(seen: Seen) -> Verdict:
+def _own_pairs(facts: RunFacts) -> Verdict:
     """Nothing is held out: what it can show is that it remembers."""
-    if seen.right == seen.examples:
-        which = "its only pair" if seen.examples == 1 else f"all {seen.examples:,} pairs"
+    if facts.right == facts.examples:
+        which = "its only pair" if facts.examples == 1 else f"all {facts.examples:,} pairs"
         advice = (
             ""
-            if seen.config.preset == "overfit"
+            if facts.config.preset == "overfit"
             else "To see whether it generalises, hold some pairs out."
         )
         return _unless_alarmed(
-            seen, Verdict("memorised", f"Memorised {which}; nothing was held out.", advice)
+            facts, Verdict("memorised", f"Memorised {which}; nothing was held out.", advice)
         )
-    if seen.right >= HALF * seen.examples:
-        said = f"Memorised {seen.right:,} of {seen.examples:,} pairs; nothing was held out."
-        return Verdict("partly", said, _why_not_all(seen))
-    return _not_learned(seen)
+    if facts.right >= HALF * facts.examples:
+        said = f"Memorised {facts.right:,} of {facts.examples:,} pairs; nothing was held out."
+        return Verdict("partly", said, _why_not_all(facts))
+    return _not_learned(facts)
 
 
-def _too_few(seen: Seen) -> Verdict:
-    count = seen.examples
+def _too_few(facts: RunFacts) -> Verdict:
+    count = facts.examples
     said = (
-        f"{seen.right} of {count} unseen input{'' if count == 1 else 's'} right: "
+        f"{facts.right} of {count} unseen input{'' if count == 1 else 's'} right: "
         f"{'one is' if count == 1 else f'{count} are'} too few to tell learning from luck."
     )
     return Verdict("too few", said, "Bring more pairs, or hold more of them out.")
 
 
-def _held_out(seen: Seen) -> Verdict:
-    share, reach = seen.last.exact_match or 0.0, seen.reach
-    if not seen.better_than_chance or share < HALF * reach:
-        return _not_learned(seen)
+def _held_out(facts: RunFacts) -> Verdict:
+    share, reach = facts.last.exact_match or 0.0, facts.reach
+    if not facts.better_than_chance or share < HALF * reach:
+        return _not_learned(facts)
     if share >= WELL * reach:
         known = (
             "" if reach == 1 else f"; the best known model of this task gets {100 * reach:.0f} %"
         )
-        said = f"Learned: {_count(seen)} right{_before(seen, known)}."
-        return _unless_alarmed(seen, Verdict("learned", said))
-    said = f"Partly learned: {_score(seen)}{_before(seen)}."
-    return _unless_alarmed(seen, Verdict("partly", said, _why_not_all(seen)))
+        said = f"Learned: {_count(facts)} right{_before(facts, known)}."
+        return _unless_alarmed(facts, Verdict("learned", said))
+    said = f"Partly learned: {_score(facts)}{_before(facts)}."
+    return _unless_alarmed(facts, Verdict("partly", said, _why_not_all(facts)))
 
 
-def _not_learned(seen: Seen) -> Verdict:
+def _not_learned(facts: RunFacts) -> Verdict:
     """Why it did not learn: what the checks found, else what the curve says."""
-    cause, advice = _cause(seen)
-    hardly = seen.better_than_chance
+    cause, advice = _cause(facts)
+    hardly = facts.better_than_chance
     start = "Hardly learned" if hardly else "Not learned"
-    if _early(seen):
-        said = (
-            f"Stopped at step {seen.last.step:,} of {seen.config.training.steps:,}: {_score(seen)}"
-        )
-        return Verdict("stopped", f"{said} so far.", "Continue training.")
+    if _early(facts):
+        where = f"Stopped at step {facts.last.step:,} of {facts.config.training.steps:,}"
+        return Verdict("stopped", f"{where}: {_score(facts)} so far.", "Continue training.")
     if cause:
-        return Verdict("not learned", f"{start}: {_score(seen)}{_guessed(seen)}: {cause}.", advice)
-    if _remembers(seen):
+        return Verdict(
+            "not learned", f"{start}: {_score(facts)}{_guessed(facts)}: {cause}.", advice
+        )
+    if _remembers(facts):
         return Verdict(
             "not learned",
-            f"Memorised, not learned: {_score(seen)}, while its training pairs are predicted "
+            f"Memorised, not learned: {_score(facts)}, while its training pairs are predicted "
             "almost perfectly.",
             "It needs more pairs, or more dropout; a smaller model remembers less.",
         )
-    if guess := "" if hardly else _guessed(seen):
-        said = f"No better than chance: {_score(seen)}{guess}."
+    if guess := "" if hardly else _guessed(facts):
+        said = f"No better than chance: {_score(facts)}{guess}."
         advice = "Check that the source decides the target; if it does, train longer."
         return Verdict("not learned", said, advice)
-    said = f"{start}: {_score(seen)}{_before(seen)}."
-    return Verdict("not learned", said, _why_not_all(seen))
+    said = f"{start}: {_score(facts)}{_before(facts)}."
+    return Verdict("not learned", said, _why_not_all(facts))
 
 
-def _unless_alarmed(seen: Seen, found: Verdict) -> Verdict:
+def _unless_alarmed(facts: RunFacts, found: Verdict) -> Verdict:
     """A check that found a problem is worth more than a score."""
-    problems = [one for one in _alarms(seen) if one["state"] == "problem"]
+    problems = [one for one in _alarms(facts) if one["state"] == "problem"]
     if not problems:
         return found
     cause = _first_clause(problems[0]["sentence"])
@@ -267,22 +267,22 @@ def _unless_alarmed(seen: Seen, found: Verdict) -> Verdict:
     )
 
 
-def _why_not_all(seen: Seen) -> str:
+def _why_not_all(facts: RunFacts) -> str:
     """Advice where something is learned, and not all that can be."""
-    if advice := _far_above_the_preset(seen):
+    if advice := _far_above_the_preset(facts):
         return advice
-    if _early(seen) or _still_falling(seen):
+    if _early(facts) or _still_falling(facts):
         return "It was still getting better: continue training."
-    if _at_the_start(seen):
+    if _at_the_start(facts):
         return "So few updates are hardly enough: continue training."
-    if _remembers(seen):
+    if _remembers(facts):
         return "It memorises its training pairs: bring more pairs, or more dropout."
     return "It has stopped getting better: try a larger model, or more pairs."
 
 
-def _far_above_the_preset(seen: Seen) -> str:
+def _far_above_the_preset(facts: RunFacts) -> str:
     """A rate that a person has raised so far is named before more updates are spent on it."""
-    config = seen.config
+    config = facts.config
     if config.preset not in PRESETS:  # of another version
         return ""
     usual, rate = defaults(config.data.task, config.preset), config.training.learning_rate
@@ -298,17 +298,17 @@ def _far_above_the_preset(seen: Seen) -> str:
 # --- What the numbers say ----------------------------------------------------------------------
 
 
-def _alarms(seen: Seen) -> list[Mapping[str, str]]:
+def _alarms(facts: RunFacts) -> list[Mapping[str, str]]:
     """What the checks found: a rate too high first, which ruins what the others look at, and the
     overfit check last."""
-    alarms = seen.checked.alarms if seen.checked else []
+    alarms = facts.health.alarms if facts.health else []
     return sorted(
         alarms,
         key=lambda one: (not one["sentence"].startswith(TOO_HIGH), one["name"].startswith(OVERFIT)),
     )
 
 
-def _cause(seen: Seen, name: str = "") -> tuple[str, str]:
+def _cause(facts: RunFacts, name: str = "") -> tuple[str, str]:
     """What is wrong in a few words, and what to do; empty if no check found anything.
 
     Each finding says its cause first, and what to do in the first sentence of its advice.
@@ -316,7 +316,7 @@ def _cause(seen: Seen, name: str = "") -> tuple[str, str]:
     Args:
         name: the finding that counts, if there is one of that name.
     """
-    alarms = _alarms(seen)
+    alarms = _alarms(facts)
     found = next((one for one in alarms if one["name"] == name), alarms[0] if alarms else None)
     if found is None:
         return "", ""
@@ -337,61 +337,61 @@ def lowered(sentence: str) -> str:
     return sentence[:1].lower() + sentence[1:]
 
 
-def _early(seen: Seen) -> bool:
-    return seen.status.state == "stopped" and seen.last.step < seen.config.training.steps
+def _early(facts: RunFacts) -> bool:
+    return facts.status.state == "stopped" and facts.last.step < facts.config.training.steps
 
 
-def _still_falling(seen: Seen) -> bool:
+def _still_falling(facts: RunFacts) -> bool:
     """Whether the loss was still falling in the last third."""
-    if len(seen.evaluations) < 3:
+    if len(facts.evaluations) < 3:
         return True
-    step, now = seen.evaluations[-1]
-    before = next(loss for at, loss in reversed(seen.evaluations) if at <= 2 / 3 * step)
+    step, now = facts.evaluations[-1]
+    before = next(loss for at, loss in reversed(facts.evaluations) if at <= 2 / 3 * step)
     return now < STILL_FALLING * before
 
 
-def _at_the_start(seen: Seen) -> bool:
+def _at_the_start(facts: RunFacts) -> bool:
     """Whether it knows little more than frequencies after few updates: there is a plateau."""
-    unigram, loss = seen.first.unigram, seen.last.loss
-    if unigram is None or loss is None or seen.last.step >= FEW_UPDATES:
+    unigram, loss = facts.first.unigram, facts.last.loss
+    if unigram is None or loss is None or facts.last.step >= FEW_UPDATES:
         return False
     return loss > 0.5 * unigram
 
 
-def _remembers(seen: Seen) -> bool:
+def _remembers(facts: RunFacts) -> bool:
     """Whether training pairs cost almost nothing, and others much."""
-    if not seen.train or seen.last.loss is None or seen.own:
+    if not facts.train or facts.last.loss is None or facts.own:
         return False
-    losses = sorted(loss for _, loss in seen.train[-max(5, len(seen.train) // 8) :])
-    train, best = losses[len(losses) // 2], min(loss for _, loss in seen.evaluations)
-    rises = seen.last.loss > RISEN * best  # else the batches are only of easier pairs
-    return rises and train < LOW and train < REMEMBERED * seen.last.loss
+    losses = sorted(loss for _, loss in facts.train[-max(5, len(facts.train) // 8) :])
+    train, best = losses[len(losses) // 2], min(loss for _, loss in facts.evaluations)
+    rises = facts.last.loss > RISEN * best  # else the batches are only of easier pairs
+    return rises and train < LOW and train < REMEMBERED * facts.last.loss
 
 
-def _count(seen: Seen) -> str:
-    return f"{seen.right:,} of {seen.examples:,} {seen.inputs}"
+def _count(facts: RunFacts) -> str:
+    return f"{facts.right:,} of {facts.examples:,} {facts.inputs}"
 
 
-def _score(seen: Seen) -> str:
+def _score(facts: RunFacts) -> str:
     """A share of many, a count of few."""
-    if seen.examples <= 50:
-        return f"{_count(seen)} right"
-    return f"{_percent(seen.last.exact_match or 0.0)} of {seen.examples:,} {seen.inputs} right"
+    if facts.examples <= 50:
+        return f"{_count(facts)} right"
+    return f"{_percent(facts.last.exact_match or 0.0)} of {facts.examples:,} {facts.inputs} right"
 
 
-def _guessed(seen: Seen) -> str:
+def _guessed(facts: RunFacts) -> str:
     """What a guess without the source gets, in brackets, where that is worth naming."""
-    guess = seen.first.guess or 0.0
-    return f" (guessing alone: {_percent(guess)})" if guess >= GUESSABLE and not seen.own else ""
+    guess = facts.first.guess or 0.0
+    return f" (guessing alone: {_percent(guess)})" if guess >= GUESSABLE and not facts.own else ""
 
 
-def _before(seen: Seen, more: str = "") -> str:
+def _before(facts: RunFacts, more: str = "") -> str:
     """What the untrained model gets, in brackets."""
-    if seen.first.exact_match is None:
+    if facts.first.exact_match is None:
         return f" ({more.removeprefix('; ')})" if more else ""
-    if not seen.first.exact_match:
+    if not facts.first.exact_match:
         return f" (untrained: 0{more})"
-    return f" (untrained: {_percent(seen.first.exact_match)}{more})"
+    return f" (untrained: {_percent(facts.first.exact_match)}{more})"
 
 
 def _percent(share: float) -> str:
@@ -404,30 +404,30 @@ def _percent(share: float) -> str:
 # --- The three goals ---------------------------------------------------------------------------
 
 
-def beats_untrained(seen: Seen, baselines: Sequence[float]) -> tuple[str, str]:
+def beats_untrained(facts: RunFacts, baselines: Sequence[float]) -> tuple[str, str]:
     """Goal 2: its state, and what speaks for that in a sentence.
 
     Args:
         baselines: losses that must be undercut, the untrained model's among them.
     """
-    where = "the pairs it learns" if seen.own else "held-out pairs"
-    if not seen.trained or seen.last.loss is None:
-        if seen.ended:
+    where = "the pairs it learns" if facts.own else "held-out pairs"
+    if not facts.trained or facts.last.loss is None:
+        if facts.ended:
             return UNMEASURED, f"no score on {where} after the first update."
         return PENDING, f"The first score on {where} after the first update is to come."
-    lower = seen.last.loss < min(baselines)
-    if lower and seen.better_than_chance:
+    lower = facts.last.loss < min(baselines)
+    if lower and facts.better_than_chance:
         return PASSED, f"lower loss, and more answers right than chance explains, on {where}."
-    loss, before = f"{seen.last.loss:.3g}", seen.evaluations[0][1]
-    if seen.last.loss > before:
+    loss, before = f"{facts.last.loss:.3g}", facts.evaluations[0][1]
+    if facts.last.loss > before:
         story = f"the loss on {where}, {loss}, is higher than the untrained model's, {before:.3g}."
     elif not lower:
         story = f"the loss on {where}, {loss}, would have to be below {min(baselines):.3g}."
-    elif seen.needed is None:
-        story = f"{seen.examples} pairs are too few to tell it from luck."
+    elif facts.needed is None:
+        story = f"{facts.examples} pairs are too few to tell it from luck."
     else:
         story = (
-            f"the loss is lower, but {seen.right:,} of {seen.examples:,} answers right may be "
-            f"chance; {seen.needed:,} would not be."
+            f"the loss is lower, but {facts.right:,} of {facts.examples:,} answers right may be "
+            f"chance; {facts.needed:,} would not be."
         )
-    return FAILED if seen.ended else PENDING, story
+    return FAILED if facts.ended else PENDING, story

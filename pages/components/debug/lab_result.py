@@ -13,8 +13,8 @@ from pages.components.shared.history import history_of
 from pages.components.shell import browser
 from pages.components.shell.text import as_file_name, number, percent, plain
 from transformer.report.predicted import lab_page
-from transformer.runs.checked import read_checked
 from transformer.runs.directory import Run
+from transformer.runs.health import read_health
 from transformer.runs.lab import OUTCOMES, Result, outcome
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def _outputs(runs: Mapping[str, Run]) -> None:
 def checks(run: Run) -> None:
     """What the health check said of it at its end: its alarms."""
     st.markdown("**What the health check says**")
-    checked = read_checked(run.path)
+    checked = read_health(run.path)
     if checked is None:
         st.caption("It is running: look again in a few seconds.")
         if st.button("Look again", icon=":material/refresh:", key=f"look {run.id}"):

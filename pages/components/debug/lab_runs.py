@@ -12,6 +12,7 @@ from transformer.config.faults import NAMES
 from transformer.config.limits import Limits
 from transformer.errors import RunError
 from transformer.runs import queue
+from transformer.runs.creation import About
 from transformer.runs.directory import ACTIVE, ROOT, Run
 from transformer.runs.lab import STEPS, recipe
 
@@ -65,7 +66,7 @@ def _config(fault: str, steps: int, healthy: bool) -> RunConfig:
 
 def start(config: RunConfig, name: str) -> Run:
     """Make a run, and start it when its turn comes."""
-    return queue.submit(config, name=name, owner=browser.admitted())
+    return queue.submit(config, About(name, browser.admitted()))
 
 
 def find(config: RunConfig, name: str) -> Run | None:

@@ -9,9 +9,9 @@ import streamlit as st
 from pages.components.shell.tables import html_table
 from pages.components.shell.text import code, number, percent
 from transformer.runs.directory import Run
+from transformer.runs.facts import RunFacts
 from transformer.runs.goals import FAILED, PASSED, PENDING, UNMEASURED, OverfitCheck, Reload
 from transformer.runs.metrics import Record
-from transformer.runs.seen import Seen
 from transformer.runs.verdict import beats_untrained
 
 MARKS = {PASSED: "✓", PENDING: "…", FAILED: "✗", UNMEASURED: "○"}
@@ -19,13 +19,13 @@ GOAL_NAMES = ("Overfits eight pairs", "Better than untrained", "Reloads exactly"
 """The three goals in a line; the cards have them in full."""
 
 
-def goals_panel(run: Run, seen: Seen) -> None:
+def goals_panel(run: Run, facts: RunFacts) -> None:
     """Draw the three cards from the run's files; cheap enough to be drawn every second."""
     st.markdown("**Three goals**: what every run should show")
     columns = st.columns(3, border=True)
-    for column, card in zip(columns, cards(seen), strict=True):
+    for column, card in zip(columns, cards(facts), strict=True):
         column.html(card)
-    if reload := seen.goals.reload:
+    if reload := facts.goals.reload:
         columns[2].page_link(
             "pages/checkpoints.py",
             label="See this checkpoint",
@@ -34,23 +34,23 @@ def goals_panel(run: Run, seen: Seen) -> None:
         )
 
 
-def states(seen: Seen) -> list[tuple[str, str]]:
+def states(facts: RunFacts) -> list[tuple[str, str]]:
     """How the three goals stand, each with what says why; empty where its name does."""
-    better, why = beats_untrained(seen, [loss for _, loss, _ in _baselines(seen)])
+    better, why = beats_untrained(facts, [loss for _, loss, _ in _baselines(facts)])
     told = better in (FAILED, UNMEASURED)
     return [
-        seen.goals.first(seen.ended),
+        facts.goals.first(facts.ended),
         (better, why.rstrip(".") if told else ""),
-        seen.goals.third(seen.ended),
+        facts.goals.third(facts.ended),
     ]
 
 
-def cards(seen: Seen) -> list[str]:
+def cards(facts: RunFacts) -> list[str]:
     """HTML of the three cards."""
     return [
-        _overfit_card(seen.goals.overfit, *seen.goals.first(seen.ended)),
-        _better_card(seen),
-        _reload_card(seen.goals.reload, *seen.goals.third(seen.ended)),
+        _overfit_card(facts.goals.overfit, *facts.goals.first(facts.ended)),
+        _better_card(facts),
+        _reload_card(facts.goals.reload, *facts.goals.third(facts.ended)),
     ]
 
 
@@ -112,31 +112,31 @@ def _sparkline(curve: Sequence[Sequence[float]]) -> str:
     )
 
 
-def _baselines(seen: Seen) -> list[tuple[str, float, float | None]]:
+def _baselines(facts: RunFacts) -> list[tuple[str, float, float | None]]:
     """Names, losses and exact match of what a model must beat; empty while nothing is measured."""
-    first: Record = seen.first
+    first: Record = facts.first
     if first.loss is None:
         return []
     return [
         ("untrained", first.loss, first.exact_match),
-        ("uniform guess", math.log(seen.config.model.target_vocab_size), None),
+        ("uniform guess", math.log(facts.config.model.target_vocab_size), None),
         *([("guess by frequency", first.unigram, first.guess)] if first.unigram else []),
     ]
 
 
-def _better_card(seen: Seen) -> str:
+def _better_card(facts: RunFacts) -> str:
     title = "Better than untrained"
-    rows = _baselines(seen)
+    rows = _baselines(facts)
     if not rows:
         state, story = PENDING, "The untrained model is not measured yet."
-        if seen.ended:
+        if facts.ended:
             state, story = UNMEASURED, "The run ended before anything was measured."
         return _card(2, title, state, f"<p>{story}</p>")
-    state, story = beats_untrained(seen, [loss for _, loss, _ in rows])
-    if not seen.trained or seen.last.loss is None:
+    state, story = beats_untrained(facts, [loss for _, loss, _ in rows])
+    if not facts.trained or facts.last.loss is None:
         return _card(2, title, state, f"{_table(rows)}<p>{story[0].upper()}{story[1:]}</p>")
-    table = _table([("this model", seen.last.loss, seen.last.exact_match), *rows])
-    return _card(2, title, state, f"{table}<p>At step {seen.last.step:,}: {story}</p>")
+    table = _table([("this model", facts.last.loss, facts.last.exact_match), *rows])
+    return _card(2, title, state, f"{table}<p>At step {facts.last.step:,}: {story}</p>")
 
 
 def _table(rows: Sequence[tuple[str, float, float | None]]) -> str:

@@ -11,8 +11,8 @@ import streamlit as st
 
 from pages.components.shell import jobs
 from transformer.errors import RunError
-from transformer.runs.checked import Checked, read_checked
 from transformer.runs.directory import Run
+from transformer.runs.health import HealthCheck, read_health
 
 MOST_SECONDS = 180.0
 MARKS = {"problem": "✗", "warning": "!", "waiting": "…", "ok": "✓"}
@@ -28,7 +28,7 @@ def check(path: Path) -> Generator[object, None, None]:
     step = Run(path).last_step()
     answer = yield from jobs.command("health", str(path), "--json", limit_seconds=MOST_SECONDS)
     try:
-        found = Checked.from_dict({"step": step, "findings": json.loads(answer)["findings"]})
+        found = HealthCheck.from_dict({"step": step, "findings": json.loads(answer)["findings"]})
     except (ValueError, KeyError, TypeError):
         found = None
     if found is None:
@@ -36,7 +36,7 @@ def check(path: Path) -> Generator[object, None, None]:
     yield found
 
 
-def checks_panel(run: Run, checked: Checked | None) -> None:
+def checks_panel(run: Run, known: HealthCheck | None) -> None:
     """What the checks found, and a button to make them again: all who watch the run share one.
 
     Not to be called inside a fragment.
@@ -44,17 +44,17 @@ def checks_panel(run: Run, checked: Checked | None) -> None:
     name = ("health", str(run.path.resolve()))
     job = jobs.shared(name)
     running = job is not None and job.running
-    if checked is not None and not running:
-        folded = not checked.alarms
-        with st.expander(f"{checked.summary}, at step {checked.step:,}", expanded=not folded):
-            st.html(findings_list(checked.findings))
+    if known is not None and not running:
+        folded = not known.alarms
+        with st.expander(f"{known.summary}, at step {known.step:,}", expanded=not folded):
+            st.html(findings_list(known.findings))
     elif not running:
         st.caption(
             "The checks look at masks and softmax, at the batches, a small copy and the curve, "
             "and say in words what is wrong. They run by themselves when a run ends."
         )
     if st.button(
-        "Check again" if checked is not None else "Check now",
+        "Check again" if known is not None else "Check now",
         icon=":material/stethoscope:",
         disabled=running,
         key=f"health {run.id}",
@@ -63,9 +63,9 @@ def checks_panel(run: Run, checked: Checked | None) -> None:
         jobs.share(name, partial(check, run.path.resolve()), QUEUE)
         st.rerun()
     found = jobs.show(job, "Check")
-    if isinstance(found, Checked):
+    if isinstance(found, HealthCheck):
         jobs.forget(name)
-        if read_checked(run.path) == found:
+        if read_health(run.path) == found:
             st.rerun()  # the verdict may be another now
         st.html(findings_list(found.findings))  # where the run's directory cannot be written
 

@@ -6,8 +6,8 @@ from html import escape
 import streamlit as st
 
 from pages.components.runs.goals import GOAL_NAMES, MARKS
-from transformer.runs.checked import Checked
 from transformer.runs.goals import PASSED, UNMEASURED
+from transformer.runs.health import HealthCheck
 from transformer.runs.verdict import Verdict
 
 
@@ -22,7 +22,7 @@ def verdict_line(found: Verdict) -> None:
     )
 
 
-def evidence_line(state: str, goals: Sequence[tuple[str, str]], checked: Checked | None) -> None:
+def evidence_line(state: str, goals: Sequence[tuple[str, str]], health: HealthCheck | None) -> None:
     """How the run ended, the three goals and what the checks found, each in a few words.
 
     Args:
@@ -37,8 +37,8 @@ def evidence_line(state: str, goals: Sequence[tuple[str, str]], checked: Checked
                 f'<li class="{state}">{MARKS[state]} {name}: {escape(_told(state, why))}</li>'
                 for name, (state, why) in zip(GOAL_NAMES, goals, strict=True)
             ]
-        checks, alarm = "No checks yet" if checked is None else checked.summary, ""
-        if checked is not None and checked.alarms:
+        checks, alarm = "No checks yet" if health is None else health.summary, ""
+        if health is not None and health.alarms:
             checks, alarm = f"{checks}: see Checks, below", ' class="failed"'
         parts.append(f"<li{alarm}>{escape(checks)}</li>")
     st.html(f'<ul class="run-evidence">{"".join(parts)}</ul>')

@@ -21,11 +21,11 @@ from pages.components.widgets.attention_timeline import attention_timeline
 from pages.components.widgets.live_curve import live_curve
 from transformer.config import RunConfig
 from transformer.runs import queue
-from transformer.runs.checked import read_checked
 from transformer.runs.directory import ACTIVE, Run, Status
+from transformer.runs.facts import RunFacts
 from transformer.runs.goals import read_goals
+from transformer.runs.health import read_health
 from transformer.runs.metrics import History
-from transformer.runs.seen import Seen
 from transformer.runs.verdict import verdict
 from transformer.tasks import find_task
 from transformer.training import compute
@@ -50,62 +50,62 @@ STATE_WORDS = {
 }
 
 
-def seen_of(run: Run) -> Seen:
+def run_facts(run: Run) -> RunFacts:
     """All that is known of a run, from what was read of it by now."""
     history = history_of(run)
-    return Seen.of(
+    return RunFacts.of(
         run.config(),
         run.status(),
         history.train,
         history.evaluations,
         read_goals(run.path),
-        read_checked(run.path),
+        read_health(run.path),
     )
 
 
 def state_view(run: Run) -> Status:
     """Draw the run's verdict, its state and its controls; returns the status, to know whether to
     look again."""
-    seen = seen_of(run)
-    _state(run, seen, history_of(run))
-    return seen.status
+    facts = run_facts(run)
+    _state(run, facts, history_of(run))
+    return facts.status
 
 
 def evidence_view(run: Run) -> None:
     """Draw what the run has shown so far: curves, an example, attention; the rest in tabs."""
-    seen, history = seen_of(run), history_of(run)
-    if not history.evaluations and seen.status.state == "queued":
+    facts, history = run_facts(run), history_of(run)
+    if not history.evaluations and facts.status.state == "queued":
         st.caption("It begins by itself when its turn comes, whether or not this page is open.")
         return
-    curves, samples = history.curves(seen.config), history.samples
+    curves, samples = history.curves(facts.config), history.samples
     # First, so that on a low screen, too, one sees the loss fall.
     live_curve(curves, key=f"curve {run.id}")
     if example := example_line(samples):
         st.html(example)
     slider, answers, errors, checks, settings, handing_in = st.tabs(TABS)
     with slider:
-        look_for = find_task(seen.config.data.task).look_for
+        look_for = find_task(facts.config.data.task).look_for
         attention_timeline(run, curves, samples, look_for, key=f"attention {run.id}")
     with answers:
         answers_view(samples)
     with errors:
         errors_view(list(history.evaluations.values()))
     with checks:
-        goals_panel(run, seen)
-        if seen.status.state in ("queued", *ACTIVE):
+        goals_panel(run, facts)
+        if facts.status.state in ("queued", *ACTIVE):
             st.caption("The checks run by themselves when the run ends.")
         else:
-            checks_panel(run, seen.checked)
+            checks_panel(run, facts.health)
             gradients_panel(run)
     with settings:
-        settings_table(seen.config)
+        settings_table(facts.config)
         if known := compute.read(run.path):
             st.caption(plain(known.sentence))
-        if seen.status.state not in ACTIVE and st.toggle("The loss as a figure to save"):
+        if facts.status.state not in ACTIVE and st.toggle("The loss as a figure to save"):
             st.caption("The camera above the figure saves it as a picture.")
             st.plotly_chart(loss_figure(run))
     with handing_in:
-        if seen.status.state in ("queued", *ACTIVE):
+        if facts.status.state in ("queued", *ACTIVE):
             st.caption("The page to hand in can be made when the run has ended.")
         else:
             hand_in(run)
@@ -141,13 +141,13 @@ def links(run: Run) -> None:
         st.page_link(page, label=text, icon=icon, query_params=query, width="content")
 
 
-def _state(run: Run, seen: Seen, history: History) -> None:
+def _state(run: Run, facts: RunFacts, history: History) -> None:
     """The verdict first; then how it stands, and what can be done."""
-    config, status = seen.config, seen.status
+    config, status = facts.config, facts.status
     live = status.state in ("queued", *ACTIVE)
     words = _words(run, status, config, history)
     words = words[0].upper() + words[1:]
-    found = verdict(seen)
+    found = verdict(facts)
     line = st.container()
     acts = not live and advised(run, found)
     with line:
@@ -163,8 +163,8 @@ def _state(run: Run, seen: Seen, history: History) -> None:
         spent = max([0.0, *(one.seconds or 0.0 for one in history.evaluations.values())])
         took = f", after {seconds(spent)}" if spent else ""
         where = f", at step {history.last_step():,}{took}" if history.evaluations else ""
-        goals = states(seen) if history.evaluations and not live else []
-        evidence_line(f"{words}{where}.", goals, seen.checked)
+        goals = states(facts) if history.evaluations and not live else []
+        evidence_line(f"{words}{where}.", goals, facts.health)
     if live:
         controls(run, status)
     trouble(run)
@@ -208,10 +208,10 @@ def _progress(config: RunConfig, history: History) -> str:
     text = f" · step {step:,} of {steps:,}"
     points = history.training()
     if len(points) > ENOUGH_POINTS:
-        made, _, elapsed, seen = (
+        made, _, elapsed, read = (
             now - then for then, now in zip(points[0], points[-1], strict=True)
         )
-        rate, tokens = made / elapsed, seen / elapsed
+        rate, tokens = made / elapsed, read / elapsed
         left = seconds((steps - step) / rate)
         text += f" · {rate:.0f} steps/s · {tokens:,.0f} tokens/s · about {left} left"
     return text

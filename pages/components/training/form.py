@@ -49,6 +49,7 @@ from transformer.config import TransformerConfig
 from transformer.config.limits import NO_OWN_PAIRS, Limits
 from transformer.errors import ConfigError, TaskError, UserError
 from transformer.runs import queue
+from transformer.runs.creation import About
 from transformer.runs.directory import Run
 from transformer.tasks import SEVEN_PAIRS, TASKS, Facts
 from transformer.tasks.own_pairs.advice import Suggestion
@@ -111,11 +112,8 @@ def start(request: Request, owner: str) -> Run:
         )
     return queue.submit(
         config,
-        name=request.name,
+        About(request.name, owner, request.pairs == SEVEN_PAIRS, browser.name()),
         pairs=request.pairs,
-        owner=owner,
-        shared=request.pairs == SEVEN_PAIRS,
-        author=browser.name(),
     )
 
 

@@ -7,15 +7,15 @@ from functools import reduce
 
 from transformer.config import RunConfig
 from transformer.runs.chance import is_no_luck
-from transformer.runs.checked import Checked
 from transformer.runs.directory import OVER, Status
 from transformer.runs.goals import Goals
+from transformer.runs.health import HealthCheck
 from transformer.runs.metrics import Record, series
 from transformer.tasks import TASKS
 
 
 @dataclass(frozen=True)
-class Seen:
+class RunFacts:
     """What is known of a run.
 
     first, last: the evaluation of the untrained model, and the last of each quantity.
@@ -29,7 +29,7 @@ class Seen:
     evaluations: Sequence[Sequence[float]]
     train: Sequence[Sequence[float]]
     goals: Goals
-    checked: Checked | None
+    health: HealthCheck | None
 
     @classmethod
     def of(
@@ -39,8 +39,8 @@ class Seen:
         train: Mapping[int, Record],
         evaluations: Mapping[int, Record],
         goals: Goals,
-        checked: Checked | None,
-    ) -> "Seen":
+        health: HealthCheck | None,
+    ) -> "RunFacts":
         """From the metrics by step; a check of an earlier step than the last does not count."""
         first = evaluations.get(0, Record("eval", 0))
         last = reduce(Record.updated, evaluations.values(), first)
@@ -53,7 +53,7 @@ class Seen:
             series(evaluations, "loss"),
             series(train, "loss"),
             goals,
-            checked if checked is not None and checked.step >= newest else None,
+            health if health is not None and health.step >= newest else None,
         )
 
     @property

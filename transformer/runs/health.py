@@ -14,7 +14,7 @@ TEXTS = ("name", "state", "sentence", "advice")
 
 
 @dataclass(frozen=True)
-class Checked:
+class HealthCheck:
     """What a health check found.
 
     step: where the run was.
@@ -64,12 +64,12 @@ class Checked:
         )
 
 
-def read_checked(run_path: Path) -> Checked | None:
+def read_health(run_path: Path) -> HealthCheck | None:
     """What the run's directory says; a missing or damaged file is no check."""
-    return Checked.from_dict(read_object(run_path / FILE))
+    return HealthCheck.from_dict(read_object(run_path / FILE))
 
 
-def write_checked(run_path: Path, step: int, findings: Sequence[Mapping[str, Any]]) -> None:
+def write_health(run_path: Path, step: int, findings: Sequence[Mapping[str, Any]]) -> None:
     """Replace what was found before; a reader never sees half."""
     content = {"step": step, "findings": [dict(finding) for finding in findings]}
     write_atomic(run_path / FILE, json.dumps(content, ensure_ascii=False, indent=1).encode())
