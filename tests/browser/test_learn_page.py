@@ -55,13 +55,18 @@ def test_a_box_is_taken_out_and_the_link_opens_it_again(server: Server, new_page
     page.get_by_text("Take it out, for this input").click()
     expect(page.get_by_text(re.compile("instead of edcba"))).to_be_visible()
     page.wait_for_url(re.compile("absent=yes"))
+    absent = page.locator(".box.absent")
+    expect(absent).to_have_attribute("data-place", "source.positions")
     settle(page)
     page.reload()
     expect(page.get_by_text(re.compile("instead of edcba"))).to_be_visible()
+    expect(absent).to_have_count(1)
+    expect(page.get_by_text(re.compile(r"^box \d+ of \d+, .*, taken out$"))).to_be_visible()
     # The next box is shown whole.
     page.get_by_role("button", name="Next ▶").click()
     expect(page.get_by_role("heading", level=4)).to_have_text("Layer norm")
     expect(page.get_by_text(re.compile("instead of"))).to_have_count(0)
+    expect(absent).to_have_count(0)
     # Code is what stands in the file.
     expect(page.get_by_text("centred = x - x.mean(dim=-1, keepdim=True)")).to_be_visible()
 

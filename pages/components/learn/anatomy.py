@@ -34,17 +34,18 @@ def walk(checkpoint: "Checkpoint", text: str) -> None:
         written = written_for(checkpoint, text)
         every = boxes(checkpoint.config)
         place.read((checkpoint.header.sha256, text), every, len(written))
+        box = place.box(every)
         left, right = st.columns([5, 6], gap="medium")
         with left:
             anatomy_map(
                 checkpoint.config,
                 shown(checkpoint.target_vocabulary.tokens, written),
+                absent=box.id if taken_out.is_absent(checkpoint, box) else "",
                 told=place.tell(),
                 key=place.MAP,
                 on_place=place.remember,
             )
         with right:
-            box = place.box(every)
             what_for(box)
             # Above the picture, so that what the switch does is seen where it is pressed.
             taken_out.panel(checkpoint, text, box, written, place.step())

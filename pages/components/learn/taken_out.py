@@ -31,6 +31,13 @@ def panel(checkpoint: "Checkpoint", text: str, box: Box, written: Sequence[int],
             _compare(checkpoint, text, box, written, step)
 
 
+def is_absent(checkpoint: "Checkpoint", box: Box) -> bool:
+    """Whether the box is taken out now."""
+    from transformer.anatomy.without import can_be_left_out
+
+    return bool(st.session_state["absent"]) and can_be_left_out(checkpoint.model, box)
+
+
 def _remember() -> None:
     st.session_state["absent"] = "yes" if st.session_state[SWITCH] else ""
 

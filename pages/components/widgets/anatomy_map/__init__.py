@@ -17,6 +17,7 @@ def anatomy_map(
     config: TransformerConfig,
     written: Sequence[str],
     *,
+    absent: str,
     told: Message,
     key: str,
     on_place: Callable[[], None],
@@ -25,18 +26,22 @@ def anatomy_map(
 
     Args:
         written: the tokens of the output, one a decoding step.
+        absent: the id of the box that is taken out; empty where none is.
         told: the place to show, ``box=decoder.0.self.softmax&step=2``; steps count from 1.
         on_place: called when a person has moved; session state under ``key`` then has the new
             place as ``["place"]``.
     """
-    WIDGET.draw(data=map_data(config, written, told), key=key, on_place_change=on_place)
+    WIDGET.draw(data=map_data(config, written, absent, told), key=key, on_place_change=on_place)
 
 
-def map_data(config: TransformerConfig, written: Sequence[str], told: Message) -> dict[str, object]:
+def map_data(
+    config: TransformerConfig, written: Sequence[str], absent: str, told: Message
+) -> dict[str, object]:
     """What the script reads."""
     return {
         **_drawn(config),
         "written": list(written),
+        "absent": absent,
         "told": told.value,
         "turn": told.turn,
     }

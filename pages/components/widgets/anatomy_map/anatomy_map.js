@@ -9,6 +9,7 @@ export default function ({ data, parentElement, setStateValue }) {
   view.send = (place) => setStateValue("place", place);
   const signature = JSON.stringify([data.svg, data.written]);
   const told = data.turn !== view.turn || signature !== view.signature;
+  const changed = told || data.absent !== view.data?.absent;
   Object.assign(view, { data, turn: data.turn });
   if (signature !== view.signature) {
     view.signature = signature;
@@ -18,8 +19,8 @@ export default function ({ data, parentElement, setStateValue }) {
     const given = new URLSearchParams(data.told);
     view.index = Math.max(data.order.findIndex(({ id }) => id === given.get("box")), 0);
     view.step = Math.min(Math.max(Number(given.get("step")) || 1, 1), data.written.length) - 1;
-    show(view);
   }
+  if (changed) show(view);
 }
 
 function build(view) {
@@ -130,12 +131,14 @@ function show(view) {
     if (here.stack === stack) view.layer[stack] = here.layer ?? last;
     view.layer[stack] = Math.min(view.layer[stack] ?? 0, last);
   }
+  const absent = here.id === view.data.absent, said = absent ? ", taken out" : "";
   const passed = new Set(order.slice(0, index).map(({ place }) => place));
   for (const [place, box] of view.boxes) {
     const chosen = place === here.place;
     box.setAttribute("aria-pressed", chosen);
     box.setAttribute("tabindex", chosen ? 0 : -1);
     box.classList.toggle("passed", !chosen && passed.has(place));
+    box.classList.toggle("absent", chosen && absent);
   }
   for (const layer of view.layers) {
     layer.setAttribute("aria-pressed", view.layer[layer.dataset.stack] === Number(layer.dataset.layer));
@@ -146,8 +149,8 @@ function show(view) {
   });
   view.back.disabled = !beside(view, -1);
   view.next.disabled = !beside(view, 1);
-  view.count.textContent = `box ${index + 1} of ${order.length}, step ${step + 1} of ${written.length}`;
-  view.told.textContent = titles[index];
+  view.count.textContent = `box ${index + 1} of ${order.length}, step ${step + 1} of ${written.length}${said}`;
+  view.told.textContent = `${titles[index]}${said}`;
   if (view.refocus) focus(view);
   view.refocus = false;
 }
