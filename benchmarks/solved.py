@@ -1,9 +1,10 @@
 """How long until a task is solved: processor seconds of training until the median held-out exact
-match of several seeds holds its mark.
+match of several seeds holds its mark, 99 % or what :data:`MARKS` has.
 
     python -m benchmarks.solved [--quick] [TASK ...]
 
-The recipe of the task, beside the one before it (Adam; the same model) and beside nn.Transformer
+The recipe of the task, beside the one before it (Adam; for pronunciation that of the bundled
+model, which is wider, else the same model) and beside nn.Transformer
 of the same size as PyTorch's tutorial trains it (Adam at a constant 1e-4, dropout 0.1), which gets
 as many updates as the recipe before. One thread, CPU time; evaluations are not counted. Writes
 ``benchmarks/results/solved.json`` after every run, and prints the table; ``--table`` only that.
@@ -22,6 +23,8 @@ from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
 MARK = 0.99
+MARKS = {"scan-simple": 0.998, "pronunciation": 0.685}
+"""Of SCAN what it had before; of pronunciation, where no model is always right, near that."""
 BEFORE: Mapping[str, Mapping[str, Any]] = {
     "copy": {"steps": 1500},
     "reverse": {"steps": 1500},
@@ -30,6 +33,13 @@ BEFORE: Mapping[str, Mapping[str, Any]] = {
     "addition": {"steps": 3500},
     "dates": {"steps": 2000},
     "numbers": {"steps": 4000},
+    "scan-simple": {"steps": 6000, "batch_size": 64, "learning_rate": 1e-3},
+    "pronunciation": {
+        "steps": 11_300,
+        "learning_rate": 1.2e-3,
+        "warmup_steps": 400,
+        "decay_fraction": 0.5,
+    },
 }
 """What each task's recipe was, apart from what all had in common: see OLD."""
 OLD = {
@@ -40,6 +50,7 @@ OLD = {
     "batch_size": 128,
     "bucketing": True,
 }
+MODEL_BEFORE: Mapping[str, Mapping[str, Any]] = {"pronunciation": {"d_model": 192, "d_ff": 768}}
 NOW, ADAM, NN = "ours", "ours, the recipe before", "nn.Transformer, the tutorial's recipe"
 VARIANTS = {"now": NOW, "before": ADAM, "tutorial": NN}
 POINTS = 20
@@ -84,19 +95,21 @@ def table(runs: Sequence[Training]) -> str:
         }
         counts = sorted({len(found) for found in curves.values() if found})
         many = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-        cells = [_cell(found) for found in curves.values()]
-        now, before = (solved(curves[name]) if curves[name] else None for name in (NOW, ADAM))
+        mark = MARKS.get(task, MARK)
+        cells = [_cell(found, mark) for found in curves.values()]
+        now, before = (solved(curves[name], mark) if curves[name] else None for name in (NOW, ADAM))
         ratio = f"{before[0] / now[0]:.1f}" if now and before else "–"
-        lines.append(f"| {task} ({many}) | {' | '.join(cells)} | {ratio} |")
+        aim = f", to {mark:.1%}" if mark != MARK else ""
+        lines.append(f"| {task} ({many}){aim} | {' | '.join(cells)} | {ratio} |")
     return "\n".join(lines)
 
 
-def _cell(curves: Sequence[Curve]) -> str:
+def _cell(curves: Sequence[Curve], mark: float) -> str:
     if not curves:
         return "not measured"
     last = statistics.median(curve[-1][2] for curve in curves)
     seconds = statistics.median(curve[-1][1] for curve in curves)
-    reached = solved(curves)
+    reached = solved(curves, mark)
     if reached is None:
         return f"not in {seconds:.0f} s: {last:.1%}"
     return f"{reached[0]:.0f} s, {reached[1]:,} updates; {last:.1%} after {seconds:.0f} s"
@@ -114,7 +127,9 @@ def measure(task: str, variant: str, seed: int, examples: int) -> Training:
 
     changes: dict[str, Any] = {} if variant == NOW else {**OLD, **BEFORE[task]}
     fixed = {"seed": seed, "threads": 1, "precision": "fp32", "eval_every": 1_000_000}
-    built, config = prepare(task, training=changes | fixed | {"final_examples": 1})
+    model_changes = MODEL_BEFORE.get(task) if changes else None
+    training = changes | fixed | {"final_examples": 1}
+    built, config = prepare(task, model=model_changes, training=training)
     settings = config.training
     pairs = built.held_out(examples)
     torch.manual_seed(seed)

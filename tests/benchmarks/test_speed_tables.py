@@ -126,6 +126,13 @@ def test_the_table_of_the_solved_tasks_says_who_did_not_get_there() -> None:
     assert line.endswith("| 3.5 |")
 
 
+def test_a_task_may_have_a_mark_of_its_own() -> None:
+    """Pronunciation cannot be always right; its line says what counts as solved."""
+    runs = [TimedRun("pronunciation", NOW, 1, [(10, 1.0, 0.6), (20, 2.0, 0.69)])]
+    line = solved_table(runs).splitlines()[-1]
+    assert line.startswith("| pronunciation (1), to 68.5% | 2 s, 20 updates; 69.0% after 2 s |")
+
+
 def test_a_decoding_call_counts_what_a_forward_pass_does_but_looks_back_only() -> None:
     size, length = SIZES[0], 10
     whole = flops(size, length, length) / 3
