@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from transformer.doctor.comparison import spread_of
-from transformer.doctor.recording import Recording
+from transformer.doctor.recording import Array, Recording
 
 MOVED = 1e-7
 """A change of logits, as a share of their spread, that is more than rounding in 64 bits."""
@@ -67,8 +67,19 @@ def _repeats(recording: Recording) -> Check:
 
 def _moved(recording: Recording, name: str, first: int = 0, last: int | None = None) -> float:
     main, other = recording.probes["main"].logits, recording.probes[name].logits
-    away = np.abs(main - other)[:, first:last]
+    return _share(recording, np.abs(main - other)[:, first:last])
+
+
+def _share(recording: Recording, away: Array) -> float:
+    """The largest of some differences of logits, as a share of their spread."""
     return float(np.nan_to_num(away, nan=np.inf).max()) / spread_of(recording)
+
+
+def _unmoved(name: str, moved: float, ok: str, problem: str, fault: str) -> Check:
+    """A problem where logits have ``moved``, by the share that its sentence says in braces."""
+    if moved < MOVED:
+        return Check(name, "ok", ok)
+    return Check(name, "problem", problem.format(f"{moved:.1%}".replace("%", " %")), fault)
 
 
 def _future(recording: Recording) -> Check | None:
@@ -78,17 +89,14 @@ def _future(recording: Recording) -> Check | None:
     changed = int(np.argmax((main.target != other.target).any(axis=0)))
     if changed < 1:
         return None
-    moved = _moved(recording, "target", 0, changed)
-    name = "No look into the future"
-    if moved < MOVED:
-        return Check(name, "ok", "Changed target tokens move no logit before them.")
     away = np.abs(main.logits - other.logits)[:, :changed].max(axis=(0, 2))
     first = int(np.argmax(away / spread_of(recording) >= MOVED))
-    return Check(
-        name,
-        "problem",
+    return _unmoved(
+        "No look into the future",
+        _moved(recording, "target", 0, changed),
+        "Changed target tokens move no logit before them.",
         f"Target tokens changed from position {changed} on move logits from position {first} on, "
-        f"by {moved:.1%} of their spread: later tokens are in sight.".replace("%", " %"),
+        "by {} of their spread: later tokens are in sight.",
         "no-causal-mask",
     )
 
@@ -97,17 +105,11 @@ def _padding(recording: Recording) -> Check | None:
     if "alone" not in recording.probes or "padded" not in recording.probes:
         return None
     alone, padded = recording.probes["alone"].logits[0], recording.probes["padded"].logits[1]
-    away = np.abs(alone - padded[: len(alone)])
-    moved = float(np.nan_to_num(away, nan=np.inf).max()) / spread_of(recording)
-    name = "Padding changes nothing"
-    if moved < MOVED:
-        return Check(name, "ok", "A sentence gets the same logits with padding and without.")
-    return Check(
-        name,
-        "problem",
-        f"With padding behind it a sentence's logits move by {moved:.1%} of their spread.".replace(
-            "%", " %"
-        ),
+    return _unmoved(
+        "Padding changes nothing",
+        _share(recording, np.abs(alone - padded[: len(alone)])),
+        "A sentence gets the same logits with padding and without.",
+        "With padding behind it a sentence's logits move by {} of their spread.",
         "no-source-padding-mask",
     )
 
@@ -120,16 +122,11 @@ def _batch(recording: Recording) -> Check | None:
     middle = len(main.source) // 2
     if (main.source[middle] != flipped.source[middle]).any():
         return None
-    away = np.abs(main.logits[middle] - flipped.logits[middle])
-    moved = float(np.nan_to_num(away, nan=np.inf).max()) / spread_of(recording)
-    name = "Sentences do not mix"
-    if moved < MOVED:
-        return Check(name, "ok", "A sentence does not depend on its neighbours in the batch.")
-    return Check(
-        name,
-        "problem",
-        f"Other neighbours in the batch move a sentence's logits by {moved:.1%} of their "
-        "spread.".replace("%", " %"),
+    return _unmoved(
+        "Sentences do not mix",
+        _share(recording, np.abs(main.logits[middle] - flipped.logits[middle])),
+        "A sentence does not depend on its neighbours in the batch.",
+        "Other neighbours in the batch move a sentence's logits by {} of their spread.",
         "batch-time-swapped",
     )
 
