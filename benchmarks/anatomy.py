@@ -15,16 +15,9 @@ from pathlib import Path
 
 import psutil
 import torch
-from playwright.sync_api import CDPSession, Page, expect, sync_playwright
+from playwright.sync_api import CDPSession, Page, expect
 
-from tests.support.server import (
-    CHROMIUM_FLAGS,
-    Server,
-    find_browser,
-    settle,
-    start_server,
-    stop_server,
-)
+from tests.support.server import Server, running_browser, running_server, settle
 from transformer.anatomy.boxes import boxes
 from transformer.checkpoint import Checkpoint
 from transformer.config import DataConfig, TransformerConfig
@@ -144,21 +137,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--boxes", type=int, default=12)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch, "base.safetensors")
         config = make(file)
         print(f"{file.stat().st_size / 1e6:.0f} MB, {config.num_parameters:,} parameters")
         folder = Path(scratch, "app")
         folder.mkdir()
-        server = start_server(folder)
-        browser = playwright.chromium.launch(executable_path=find_browser(), args=CHROMIUM_FLAGS)
-        try:
+        with running_server(folder) as server, running_browser() as browser:
             page = browser.new_page(viewport={"width": 1280, "height": 1000})
             open_learn(page, server, file)
             measure(page, config, options.boxes, psutil.Process(server.process.pid))
-        finally:
-            browser.close()
-            stop_server(server)
 
 
 if __name__ == "__main__":

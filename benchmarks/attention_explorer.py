@@ -37,16 +37,10 @@ from typing import Any
 
 import psutil
 import torch
-from playwright.sync_api import Browser, Page, Route, expect, sync_playwright
+from playwright.sync_api import Browser, Page, Route, expect
 
 from benchmarks.in_page import FIND
-from tests.support.server import (
-    CHROMIUM_FLAGS,
-    find_browser,
-    settle,
-    start_server,
-    stop_server,
-)
+from tests.support.server import running_browser, running_server, settle
 from transformer.checkpoint import Checkpoint
 from transformer.config import TransformerConfig
 from transformer.model import Transformer
@@ -296,29 +290,29 @@ def main() -> None:
     ours: dict[int, float] = {}
     work: dict[int, float] = {}
     sent: list[int] = []
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory() as folder, running_browser() as browser:
         checkpoint = many_headed(Path(folder))
-        server = start_server(Path(folder))
-        browser = playwright.chromium.launch(executable_path=find_browser(), args=CHROMIUM_FLAGS)
-        page = browser.new_page(viewport={"width": 1280, "height": 1000})
-        page.on(
-            "websocket",
-            lambda socket: socket.on("framesent", lambda payload: sent.append(len(payload))),
-        )
-        page.goto(f"{server.url}/attention?checkpoint={checkpoint}&input=abc&output=abc")
-        expect(page.locator(".large canvas").first).to_be_visible(timeout=60_000)
-        settle(page)
-        for tokens in (32, 50, 64, 100):
-            drawn, done, processors = new_inputs(page, tokens, chosen.repeats)
-            ours[tokens] = report(f"ours, {tokens} tokens, 144 maps drawn", drawn)
-            report(f"ours, {tokens} tokens, checks and panel too", done)
-            work[tokens] = report(f"ours, {tokens} tokens, processors", processors)
-            if tokens in (50, 100):
-                report(f"ours, {tokens} tokens, choosing a head", choosing(page, chosen.repeats))
-                waited, messages = hovering(page, chosen.repeats, sent)
-                report(f"ours, {tokens} tokens, hover ({messages} messages sent)", waited)
-        page.close()
-        stop_server(server)
+        with running_server(Path(folder)) as server:
+            page = browser.new_page(viewport={"width": 1280, "height": 1000})
+            page.on(
+                "websocket",
+                lambda socket: socket.on("framesent", lambda payload: sent.append(len(payload))),
+            )
+            page.goto(f"{server.url}/attention?checkpoint={checkpoint}&input=abc&output=abc")
+            expect(page.locator(".large canvas").first).to_be_visible(timeout=60_000)
+            settle(page)
+            for tokens in (32, 50, 64, 100):
+                drawn, done, processors = new_inputs(page, tokens, chosen.repeats)
+                ours[tokens] = report(f"ours, {tokens} tokens, 144 maps drawn", drawn)
+                report(f"ours, {tokens} tokens, checks and panel too", done)
+                work[tokens] = report(f"ours, {tokens} tokens, processors", processors)
+                if tokens in (50, 100):
+                    report(
+                        f"ours, {tokens} tokens, choosing a head", choosing(page, chosen.repeats)
+                    )
+                    waited, messages = hovering(page, chosen.repeats, sent)
+                    report(f"ours, {tokens} tokens, hover ({messages} messages sent)", waited)
+            page.close()
         if not chosen.without_bertviz:
             libraries = fetch_libraries(Path(folder))
             for view in ("model_view", "head_view"):
@@ -334,7 +328,6 @@ def main() -> None:
                         f"  ours is {median / ours[tokens]:.1f} times as fast, and works "
                         f"{busy / work[tokens]:.1f} times less"
                     )
-        browser.close()
 
 
 if __name__ == "__main__":

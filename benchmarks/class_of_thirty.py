@@ -144,17 +144,21 @@ def token_of(number: int) -> str:
     return random.Random(f"token {number}").randbytes(16).hex()
 
 
+def stream(url: str, token: str) -> connect:
+    """A session of the browser with this token: what its page and the server say to each other."""
+    return connect(
+        url.replace("http", "ws") + "/_stcore/stream",
+        subprotocols=["streamlit"],  # type: ignore[list-item]
+        additional_headers={"Cookie": f"workbench={token}", "Origin": url},
+        max_size=None,
+        open_timeout=PATIENCE,
+    )
+
+
 @asynccontextmanager
 async def arrived(server: Server, number: int) -> AsyncIterator[Person]:
     """A person with a browser of their own, the same one each time, as long as they stay."""
-    address = server.url.replace("http", "ws") + "/_stcore/stream"
-    async with connect(
-        address,
-        subprotocols=["streamlit"],  # type: ignore[list-item]
-        additional_headers={"Cookie": f"workbench={token_of(number)}", "Origin": server.url},
-        max_size=None,
-        open_timeout=PATIENCE,
-    ) as socket:
+    async with stream(server.url, token_of(number)) as socket:
         person = Person(number, socket)
         background = [asyncio.create_task(person.listen()), asyncio.create_task(person.tick())]
         try:

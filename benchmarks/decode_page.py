@@ -11,16 +11,10 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from benchmarks.attention_explorer import report
-from tests.support.server import (
-    CHROMIUM_FLAGS,
-    find_browser,
-    settle,
-    start_server,
-    stop_server,
-)
+from tests.support.server import running_browser, running_server, settle
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -103,14 +97,14 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=10)
     chosen = parser.parse_args()
     bundled = sorted((ROOT / "checkpoints").glob("*.safetensors"), key=lambda p: p.stat().st_size)
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        server = start_server(Path(folder))
-        browser = playwright.chromium.launch(executable_path=find_browser(), args=CHROMIUM_FLAGS)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running_server(Path(folder)) as server,
+        running_browser() as browser,
+    ):
         page = browser.new_page(viewport={"width": 1280, "height": 1000})
         for name in dict.fromkeys(("reverse", bundled[-1].stem)):
             measure(page, server.url, name, chosen.repeats)
-        browser.close()
-        stop_server(server)
 
 
 if __name__ == "__main__":

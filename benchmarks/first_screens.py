@@ -18,16 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
-from playwright.sync_api import Error, Locator, Page, sync_playwright
+from playwright.sync_api import Error, Locator, Page
 
 from tests.support.places import ROOT
-from tests.support.server import (
-    CHROMIUM_FLAGS,
-    find_browser,
-    settle,
-    start_server,
-    stop_server,
-)
+from tests.support.server import running_browser, running_server, settle
 from transformer.runs.directory import Run, Status, started
 
 WIDTHS, HEIGHT = (1280, 400), 800
@@ -162,23 +156,21 @@ def _copy(run: Run, name: str) -> Run:
 
 def main() -> int:
     rows = []
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        server = start_server(Path(folder))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running_server(Path(folder)) as server,
+        running_browser() as browser,
+    ):
         (server.folder / "runs").mkdir()
         wanted = tuple(sys.argv[1:]) or ("",)
         made = make_runs(server.folder / "runs")
         every = [screen for screen in screens(*made) if screen.name.startswith(wanted)]
-        browser = playwright.chromium.launch(executable_path=find_browser(), args=CHROMIUM_FLAGS)
-        try:
-            for width in WIDTHS:
-                for screen in every:
-                    page = browser.new_page()
-                    rows.append(measure(page, server.url, screen, width))
-                    print(table(rows[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
-                    page.close()
-        finally:
-            browser.close()
-            stop_server(server)
+        for width in WIDTHS:
+            for screen in every:
+                page = browser.new_page()
+                rows.append(measure(page, server.url, screen, width))
+                print(table(rows[-1:]).splitlines()[-1], file=sys.stderr, flush=True)
+                page.close()
     print(table(rows))
     return int(any(row.missed for row in rows))
 

@@ -26,22 +26,14 @@ from pathlib import Path
 
 import psutil
 import torch
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 from playwright.sync_api import Error as PlaywrightError
-from websockets.asyncio.client import connect
 
-from benchmarks.class_of_thirty import PATIENCE, VIEWS, Person
+from benchmarks.class_of_thirty import VIEWS, Person, stream
 from benchmarks.own_pairs import make
 from tests.attacks.bombs import BOMBS
 from tests.attacks.test_vocabularies import FORGED
-from tests.support.server import (
-    CHROMIUM_FLAGS,
-    Server,
-    find_browser,
-    settle,
-    start_server,
-    stop_server,
-)
+from tests.support.server import Server, running_browser, running_server, settle
 from tests.support.visitor import Visitor
 from transformer.checkpoint import Checkpoint
 from transformer.config import DataConfig, TransformerConfig
@@ -136,14 +128,7 @@ class Beside:
             self.faults.append(f"{type(error).__name__}: {error}")
 
     async def _click(self) -> None:
-        address = self.url.replace("http", "ws") + "/_stcore/stream"
-        async with connect(
-            address,
-            subprotocols=["streamlit"],  # type: ignore[list-item]
-            additional_headers={"Cookie": f"workbench={'7' * 32}", "Origin": self.url},
-            max_size=None,
-            open_timeout=PATIENCE,
-        ) as socket:
+        async with stream(self.url, "7" * 32) as socket:
             person = Person(0, socket)
             listening = asyncio.create_task(person.listen())
             self.waited, self.faults = person.waited, person.faults
@@ -203,11 +188,13 @@ def bring_model(server: Server, path: Path) -> float:
 def main(word: str) -> int:
     """Prints the table; 1 if any file was too much."""
     bad = 0
-    with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        running_server(Path(name)) as server,
+        running_browser() as browser,
+    ):
         files = {Path(name, file): write for file, write in FILES.items() if word in file}
-        server = start_server(Path(name))
         process = psutil.Process(server.process.pid)
-        browser = playwright.chromium.launch(executable_path=find_browser(), args=CHROMIUM_FLAGS)
         beside = Beside(server.url)
         while len(beside.waited) < 3 * len(VIEWS) and not beside.faults:
             time.sleep(0.5)  # until every page was opened, and PyTorch is there
@@ -241,8 +228,6 @@ def main(word: str) -> int:
                 sys.stdout.flush()
         finally:
             beside.end()
-            browser.close()
-            stop_server(server)
         if said := server.faults():
             print(said)
             bad = 1

@@ -24,10 +24,10 @@ from pathlib import Path
 
 import psutil
 import torch
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from benchmarks.in_page import FIND
-from tests.support.server import CHROMIUM_FLAGS, find_browser, start_server, stop_server
+from tests.support.server import running_browser, running_server
 from transformer.checkpoint import Checkpoint
 from transformer.checkpoint.header import Header
 from transformer.config import DataConfig, TransformerConfig
@@ -209,7 +209,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=10)
     parser.add_argument("--zip", type=Path, help="made by an earlier run, to save the making")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory() as scratch:
         file = options.zip or Path(scratch, "base.zip")
         if file.exists():
             words = vocabularies()[2]
@@ -218,14 +218,9 @@ def main() -> None:
             zipped(Path(scratch, "base"), file)
         folder = Path(scratch, "app")
         folder.mkdir()
-        server = start_server(folder)
-        browser = playwright.chromium.launch(executable_path=find_browser(), args=CHROMIUM_FLAGS)
-        try:
+        with running_server(folder) as server, running_browser() as browser:
             page = browser.new_page(viewport={"width": 1280, "height": 900})
             measure(page, server.url, file, words, options.repeats, server.process.pid)
-        finally:
-            browser.close()
-            stop_server(server)
 
 
 if __name__ == "__main__":

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from pages.components.shared.inspection import inspect
 from pages.components.widgets.live_model import live_page
-from tests.support.server import CHROMIUM_FLAGS, find_browser
+from tests.support.server import running_browser
 from transformer import Checkpoint
 from transformer.evaluation.held_out import examples_of
 
@@ -52,8 +52,7 @@ def differences(page: Page, checkpoint: Checkpoint, text: str) -> tuple[bool, fl
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_browser(), args=CHROMIUM_FLAGS)
+    with tempfile.TemporaryDirectory() as folder, running_browser() as browser:
         page = browser.new_context(offline=True).new_page()
         print(f"Chromium {browser.version}, {INPUTS} inputs each\n")
         print(
@@ -81,7 +80,6 @@ def main() -> None:
                 f"| {statistics.median(fastest):.1f} ({max(fastest):.0f}) |",
                 flush=True,
             )
-        browser.close()
 
 
 if __name__ == "__main__":

@@ -14,15 +14,8 @@ import time
 from pathlib import Path
 
 import psutil
-from playwright.sync_api import sync_playwright
 
-from tests.support.server import (
-    CHROMIUM_FLAGS,
-    find_browser,
-    settle,
-    start_server,
-    stop_server,
-)
+from tests.support.server import running_browser, running_server, settle
 
 MEGABYTE = 1e6
 WORDS = 50_000
@@ -51,11 +44,8 @@ def main() -> None:
         folder = Path(name)
         file = folder / "large.tsv"
         make(file, megabytes)
-        server = start_server(folder)
-        try:
+        with running_server(folder) as server:
             measure(server.url, psutil.Process(server.process.pid), file)
-        finally:
-            stop_server(server)
 
 
 def measure(url: str, server: psutil.Process, file: Path) -> None:
@@ -67,8 +57,7 @@ def measure(url: str, server: psutil.Process, file: Path) -> None:
         while not over.wait(0.02):
             peak = max(peak, server.memory_info().rss)
 
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_browser(), args=CHROMIUM_FLAGS)
+    with running_browser() as browser:
         page = browser.new_page()
         page.goto(url)
         page.get_by_text("It writes").wait_for(timeout=120_000)  # PyTorch is there and counted
@@ -89,7 +78,6 @@ def measure(url: str, server: psutil.Process, file: Path) -> None:
         )
         after = server.memory_info().rss
         print(f"server   {before / MEGABYTE:.0f} MB before, {after / MEGABYTE:.0f} MB after")
-        browser.close()
 
 
 if __name__ == "__main__":

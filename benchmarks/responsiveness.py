@@ -11,17 +11,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from benchmarks.in_page import FIND
-from tests.support.server import (
-    CHROMIUM_FLAGS,
-    Server,
-    find_browser,
-    settle,
-    start_server,
-    stop_server,
-)
+from tests.support.server import Server, running_browser, running_server, settle
 from transformer.runs.directory import ACTIVE, Run
 
 REPEATS = 10
@@ -113,9 +106,11 @@ def report(name: str, seconds: list[float]) -> None:
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        server = start_server(Path(folder))
-        browser = playwright.chromium.launch(executable_path=find_browser(), args=CHROMIUM_FLAGS)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running_server(Path(folder)) as server,
+        running_browser() as browser,
+    ):
         page = browser.new_page(viewport={"width": 1280, "height": 1000})
         started = time.perf_counter()
         report("first paint of a page on a cold server", [first_paint(page, server)])
@@ -132,8 +127,6 @@ def main() -> None:
             expect(page.locator(".large canvas").first).to_be_visible()
             settle(page)
             report(f"new input to all maps, {checkpoint}", new_input_to_all_maps(page))
-        browser.close()
-        stop_server(server)
 
 
 if __name__ == "__main__":

@@ -13,19 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from tests.support.places import ROOT
 from tests.support.recorded_run import record_run
-from tests.support.server import (
-    CHROMIUM_FLAGS,
-    Server,
-    find_browser,
-    settle,
-    start_server,
-    stop_server,
-    watch_traffic,
-)
+from tests.support.server import running_browser, running_server, settle, watch_traffic
 from transformer.tasks.presets import prepare
 
 REPEATS = 10
@@ -68,20 +60,15 @@ def recorded(folder: Path, steps: int) -> None:
 @contextmanager
 def page_of_a_run(steps: int) -> Iterator[tuple[Page, list[str]]]:
     """The slider of a run, and what went over the network since the page was opened."""
-    with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory() as name:
         recorded(Path(name), steps)
-        server: Server = start_server(Path(name), APP)
-        browser = playwright.chromium.launch(executable_path=find_browser(), args=CHROMIUM_FLAGS)
-        page = browser.new_page(viewport={"width": 1280, "height": 1400})
-        traffic = watch_traffic(page)
-        try:
+        with running_server(Path(name), APP) as server, running_browser() as browser:
+            page = browser.new_page(viewport={"width": 1280, "height": 1400})
+            traffic = watch_traffic(page)
             page.goto(server.url)
             expect(page.get_by_role("slider")).to_be_visible()
             settle(page)
             yield page, traffic
-        finally:
-            browser.close()
-            stop_server(server)
 
 
 def move(page: Page, key: str) -> tuple[float, float]:

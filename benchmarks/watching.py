@@ -9,9 +9,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
-from tests.support.server import CHROMIUM_FLAGS, find_browser, start_server, stop_server
+from tests.support.server import running_browser, running_server
 from transformer.runs.directory import Run
 from transformer.runs.queue import submit
 from transformer.tasks.presets import prepare
@@ -27,9 +27,11 @@ def speed(run: Run) -> float:
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        server = start_server(Path(folder))
-        browser = playwright.chromium.launch(executable_path=find_browser(), args=CHROMIUM_FLAGS)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running_server(Path(folder)) as server,
+        running_browser() as browser,
+    ):
         page = browser.new_page(viewport={"width": 1280, "height": 1000})
         # 2,000 planned steps, so that each is put down; no evaluation falls into a turn.
         settings = {"steps": 2000, "eval_every": 1_000_000, "threads": 1, "batch_size": 256}
@@ -46,8 +48,6 @@ def main() -> None:
             page.goto("about:blank")
             time.sleep(2)
             alone.append(speed(run))
-        browser.close()
-        stop_server(server)
     ratios = sorted(a / b for a, b in zip(watched, alone, strict=True))
     print(
         f"steps/s watched: {statistics.median(watched):.1f}, alone: {statistics.median(alone):.1f}"

@@ -10,18 +10,16 @@ from pathlib import Path
 from typing import Literal
 
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent))
 
 from tests.support.server import (  # noqa: E402
-    CHROMIUM_FLAGS,
-    find_browser,
     press_train,
+    running_browser,
+    running_server,
     settle,
-    start_server,
-    stop_server,
     trained,
 )
 from transformer.runs.directory import list_runs  # noqa: E402
@@ -127,9 +125,11 @@ def checkpoint_picture(page: Page, url: str) -> None:
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        server = start_server(Path(folder))
-        browser = playwright.chromium.launch(executable_path=find_browser(), args=CHROMIUM_FLAGS)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running_server(Path(folder)) as server,
+        running_browser() as browser,
+    ):
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         for task in ("reverse", "sort"):
             page.goto(f"{server.url}/train?task={task}")
@@ -153,8 +153,6 @@ def main() -> None:
             attention_picture(browser, f"{server.url}/attention?{query}", name)
         decode_pictures(page, server.url)
         checkpoint_picture(page, server.url)
-        browser.close()
-        stop_server(server)
 
 
 if __name__ == "__main__":

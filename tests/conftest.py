@@ -134,13 +134,8 @@ def content(saved: Checkpoint) -> bytes:
 @pytest.fixture(scope="session")
 def browser() -> "Iterator[Browser]":
     """One Chromium for all tests of a process: Playwright cannot be started twice in it."""
-    from playwright.sync_api import sync_playwright
+    from tests.support.server import running_browser
 
-    from tests.support.server import CHROMIUM_FLAGS, find_browser
-
-    with sync_playwright() as playwright:
-        # A page that is opened again finds the app's scripts compiled.
-        flags = [*CHROMIUM_FLAGS, "--js-flags=--no-flush-bytecode"]
-        running = playwright.chromium.launch(executable_path=find_browser(), args=flags)
+    # A page that is opened again finds the app's scripts compiled.
+    with running_browser("--js-flags=--no-flush-bytecode") as running:
         yield running
-        running.close()

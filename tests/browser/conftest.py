@@ -11,12 +11,7 @@ from playwright.sync_api import Error as PlaywrightError
 
 from tests.support.explorer import Explorer, Truth, attention_of
 from tests.support.places import bundled_file
-from tests.support.server import (
-    Server,
-    free_port,
-    start_server,
-    stop_server,
-)
+from tests.support.server import Server, free_port, running_server
 from tests.support.trainers import end_runs
 from transformer.checkpoint import Checkpoint
 
@@ -24,9 +19,8 @@ from transformer.checkpoint import Checkpoint
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """One server for all tests that do not need a cold one."""
-    running = start_server(tmp_path_factory.mktemp("app"))
-    yield running
-    stop_server(running)
+    with running_server(tmp_path_factory.mktemp("app")) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")
@@ -37,17 +31,15 @@ def cold_port() -> int:
 
 @pytest.fixture
 def cold_server(tmp_path: Path, cold_port: int) -> Iterator[Server]:
-    running = start_server(tmp_path, port=cold_port)
-    yield running
-    stop_server(running)
+    with running_server(tmp_path, port=cold_port) as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
 def class_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """An app that a class shares."""
-    running = start_server(tmp_path_factory.mktemp("class"), WORKBENCH_MODE="class")
-    yield running
-    stop_server(running)
+    with running_server(tmp_path_factory.mktemp("class"), WORKBENCH_MODE="class") as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ import pytest
 
 from pages.components.shell.text import plain
 from tests.support.checkpoint_files import WORDS, wild_model
-from tests.support.server import Server, start_server, stop_server
+from tests.support.server import Server, running_server
 from tests.support.trainers import wait_for
 from tests.support.visitor import Visitor
 from transformer.checkpoint import Checkpoint
@@ -82,9 +82,8 @@ def test_three_models_at_once(server: Server) -> None:
 
 @pytest.fixture
 def own_server(tmp_path: Path) -> Iterator[Server]:
-    running = start_server(tmp_path)
-    yield running
-    stop_server(running)
+    with running_server(tmp_path) as running:
+        yield running
 
 
 @LONG

@@ -9,12 +9,7 @@ from tests.browser.conftest import NewPage
 from tests.support.access import PHONE, assert_accessible_in_both_themes, assert_not_cut_off, resize
 from tests.support.places import ROOT
 from tests.support.recorded_run import record_run
-from tests.support.server import (
-    Server,
-    settle,
-    start_server,
-    stop_server,
-)
+from tests.support.server import Server, running_server, settle
 from transformer.config import RunConfig
 from transformer.runs.directory import Run
 from transformer.tasks.presets import prepare
@@ -31,11 +26,8 @@ def config() -> RunConfig:
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of recorded runs."""
-    server = start_server(tmp_path_factory.mktemp("recorded"), APP)
-    try:
+    with running_server(tmp_path_factory.mktemp("recorded"), APP) as server:
         yield server
-    finally:
-        stop_server(server)
     assert not server.faults()
 
 

@@ -15,7 +15,7 @@ from tests.attacks.bombs import bytearray_of_3_gib
 from tests.attacks.gadgets import FORMS, GADGETS
 from tests.browser.conftest import NewPage
 from tests.support.places import bundled_file
-from tests.support.server import Server, settle, start_server, stop_server, upload
+from tests.support.server import Server, running_server, settle, upload
 
 NAME = "model\u202egpj.pt"
 """A name that would show as "modeltp.jpg"."""
@@ -123,9 +123,8 @@ def test_other_files_are_named_and_refused(server: Server, new_page: NewPage) ->
 
 @pytest.fixture(scope="module")
 def demo_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    running = start_server(tmp_path_factory.mktemp("demo"), WORKBENCH_MODE="demo")
-    yield running
-    stop_server(running)
+    with running_server(tmp_path_factory.mktemp("demo"), WORKBENCH_MODE="demo") as running:
+        yield running
 
 
 def test_a_public_demo_takes_our_own_files_alone(demo_server: Server, new_page: NewPage) -> None:

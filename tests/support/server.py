@@ -10,10 +10,12 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.sync_api import Page, WebSocket, expect
+from playwright.sync_api import Browser, Page, WebSocket, expect, sync_playwright
 
 from tests.run import installed_browser
 from tests.support.places import ROOT
@@ -109,6 +111,29 @@ def stop_server(server: Server) -> None:
     server.process.wait(10)
     # Trainers outlive the app, and its pages, on purpose; a test must not leave any behind.
     end_runs(server.folder / "runs")
+
+
+@contextmanager
+def running_server(
+    folder: Path, script: Path = ROOT / "app.py", port: int = 0, **environment: str
+) -> Iterator[Server]:
+    """As :func:`start_server`, for as long as it is needed."""
+    server = start_server(folder, script, port, **environment)
+    try:
+        yield server
+    finally:
+        stop_server(server)
+
+
+@contextmanager
+def running_browser(*flags: str) -> Iterator[Browser]:
+    """A Chromium without a window."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=find_browser(), args=[*CHROMIUM_FLAGS, *flags]
+        )
+        yield browser
+        browser.close()
 
 
 def press_train(page: Page, server: Server, button: str = "Train") -> None:
