@@ -126,6 +126,17 @@ def _check_masked(
     name = "No weight on masked keys"
     masked_count = 0
     for place, mask in allowed.items():
+        shape = tuple(weights[place].shape)
+        sizes = zip(mask.shape[::-1], shape[::-1], strict=False)
+        if any(size not in (1, whole) for size, whole in sizes):
+            return Finding(
+                name,
+                "problem",
+                f"The weights are not a batch's: in {place} they are {list(shape)}, where the mask "
+                f"of sentences, heads, queries and keys is {list(mask.shape)}.",
+                "Look for batch and positions that are swapped: nn.MultiheadAttention takes "
+                "[position, batch, d_model] unless it is told batch_first=True.",
+            )
         hidden = ~mask.expand_as(weights[place])
         # A query that may look nowhere has to look somewhere.
         hidden = hidden & mask.any(dim=-1, keepdim=True)
@@ -152,6 +163,13 @@ ONE_CAUSE = (
     "without a transpose, or a norm over the positions."
 )
 MEND_FIRST = "Mend the softmax first, then check again."
+MASKS_HOLD = (
+    f"It is not a mask that is missing: no masked key has {SUM_TOLERANCE:g} of a query's weight."
+)
+NOT_THE_MASK = (
+    "Look for heads split or merged without a transpose, a norm over the positions, batch and "
+    "positions swapped, or masked scores that are not low enough."
+)
 
 
 @torch.no_grad()
@@ -163,6 +181,7 @@ def check_model(
     *,
     room: int | None = None,
     softmax: Finding | None = None,
+    masked: Finding | None = None,
 ) -> list[Finding]:
     """What must not change the logits, and what must.
 
@@ -172,6 +191,8 @@ def check_model(
         room: most positions the model has, where it has a limit.
         softmax: what :func:`check_attention` said, if the weights are known: a wrong softmax
             also lets the future and padding through, and these are then not named as causes.
+        masked: what it said of the weights on masked keys, if it was told where they may be: where
+            there is none, no mask is missing, whatever gets through.
 
     Raises:
         ValueError: the batch has less than two sentences.
@@ -209,7 +230,9 @@ def check_model(
         _check_batch(model, source, target_in, logits, real),
         _check_source(model, source, target_in, logits, real, pad_id),
     ]
-    if found[0].alarm and found[1].alarm and not blamed:
+    if masked is not None and not masked.alarm:
+        found[:2] = [_without_its_cause(one) if one.alarm else one for one in found[:2]]
+    elif found[0].alarm and found[1].alarm and not blamed:
         found[:2] = [replace(one, advice=f"{one.advice} {ONE_CAUSE}") for one in found[:2]]
     if not blamed:
         return found
@@ -219,6 +242,12 @@ def check_model(
         else f
         for f in found
     ]
+
+
+def _without_its_cause(finding: Finding) -> Finding:
+    """What was seen, where the mask that it would speak of is there."""
+    _, _, seen = finding.sentence.partition(": ")
+    return replace(finding, sentence=f"{MASKS_HOLD} But {seen}", advice=NOT_THE_MASK)
 
 
 def _moved(before: Tensor, after: Tensor, where: Tensor) -> Tensor:

@@ -152,6 +152,7 @@ def check_parts(model: Transformer, batch: Batch, practice: Practice = RIGHT) ->
             config.pad_id,
             room=config.max_length,
             softmax=attention[0],
+            masked=attention[1],
         ),
         gradients,
         check_loss(
