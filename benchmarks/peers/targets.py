@@ -91,7 +91,6 @@ TARGETS = (
     _decoding(1, 1, decoding.HF, None, None, 3.5, variant=decoding.INT8),
     _decoding(32, 1, decoding.HF, 2.1, 1.5, 1.15),
     _decoding(32, 1, decoding.HF, variant=decoding.INT8),
-    _decoding(32, 1, decoding.HF, None, None, 2.0, variant=BF16),
     _decoding(1, 4, decoding.HF, 4.5, 2, 1.4),
     _decoding(32, 4, decoding.HF),
     _decoding(1, 1, decoding.CT2),
