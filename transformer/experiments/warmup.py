@@ -89,7 +89,7 @@ EXPERIMENT = Experiment(
     why="Adam's first updates are as long as the rate says, and in post-norm they follow large "
     "gradients next to the output (see “Post-norm has large gradients at the start”). The rate "
     "here is high on purpose: at a lower one the copies end closer together.",
-    minutes=3.5,
+    minutes=3,
     run=run,
     axes=("updates", "training loss (nats per token)"),
 )
