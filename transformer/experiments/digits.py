@@ -78,7 +78,7 @@ EXPERIMENT = Experiment(
     options=("the one that writes as usual", "both alike", "the one that writes backwards"),
     bands={
         "backwards in the end": (0.8, 1.0),
-        "largest lead": (0.1, 0.8),
+        "largest lead": (0.05, 0.8),
         "ahead on average": (0.02, 0.5),
     },
     short_bands={"plain in the end": (0.0, 0.5)},
