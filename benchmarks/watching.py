@@ -33,7 +33,7 @@ def main() -> None:
         running_browser() as browser,
     ):
         page = browser.new_page(viewport={"width": 1280, "height": 1000})
-        # 2,000 planned steps, so that each is put down; no evaluation falls into a turn.
+        # 2,000 planned steps, so that each is recorded; no evaluation falls into a turn.
         settings = {"steps": 2000, "eval_every": 1_000_000, "threads": 1, "batch_size": 256}
         run = submit(prepare("sort", training=settings)[1], root=Path(folder) / "runs")
         page.goto(f"{server.url}/train?run={run.id}")

@@ -23,7 +23,7 @@ SAMPLE = [("os.system", "zip"), ("the opcode INST", "legacy"), ("protocol 4", "z
 def assert_harmless(name: str, form: str, folder: Path) -> None:
     canary, path = folder / "canary", folder / "model.pt"
     path.write_bytes(FORMS[form](GADGETS[name](canary)))
-    assert recognise(path).name == "state-dict"  # nothing before the gate itself stops it
+    assert recognise(path).name == "state-dict"  # nothing but the check itself stops it
     with pytest.raises(CheckpointError) as caught:
         read_state_dict(path)
     assert not canary.exists()

@@ -1,4 +1,4 @@
-"""Sound files come through the gate unchanged; unsound ones are told what they are."""
+"""Sound files are read unchanged; unsound ones are told what they are."""
 
 import io
 import json

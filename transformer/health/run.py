@@ -59,7 +59,7 @@ Progress = Callable[[str], None]
 def check_and_keep(
     run: Run, progress: Progress = lambda _: None, *, patient: bool = True
 ) -> list[Finding]:
-    """:func:`check_run`, and put down what was found in the run's directory."""
+    """:func:`check_run`, and write what was found into the run's directory."""
     step = run.last_step()
     findings = check_run(run, progress, patient=patient)
     with suppress(OSError):  # a run that one may only read can be checked, too

@@ -1,6 +1,6 @@
 """What a trainer writes down as it goes: metrics, samples, attention.
 
-Which steps are put down follows from the step alone, never from the clock, so that a resumed run
+Which steps are recorded follows from the step alone, never from the clock, so that a resumed run
 writes what the unbroken one would have. Only times differ.
 """
 
@@ -25,11 +25,11 @@ from transformer.training.loop import Event, Loss, Outputs, Update
 EXAMPLES = 8
 """Held-out examples shown throughout a run."""
 LOGGED_FIRST = 100
-"""Updates of which each is put down, so that the curve lives from the first second on."""
+"""Updates of which each is recorded, so that the curve lives from the first second on."""
 LOGGED = 2000
-"""Updates put down in all, about."""
+"""Updates recorded in all, about."""
 SAMPLED = 500
-"""Evaluations whose samples are put down in all, about."""
+"""Evaluations whose samples are recorded in all, about."""
 
 
 def curve(run: Run, step: int, last: Mapping[str, float]) -> list[list[float]]:

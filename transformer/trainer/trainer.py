@@ -362,7 +362,7 @@ class Trainer:
         return state, reason, ""
 
     def _verify(self, step: int) -> str:
-        """Load what was saved afresh, and put down whether it behaves as the model in memory."""
+        """Load what was saved afresh, and record whether it behaves as the model in memory."""
         path = snapshots.weights_file(self.run.path / "checkpoints", step)
         checks = verify(path)
         add_evidence(

@@ -25,7 +25,7 @@ class Arrival:
     """A file that was brought.
 
     name: what it was called on the person's machine; nothing here is named after it.
-    checked: whether it has been through the gate, and only questions are left.
+    checked: whether it was found to be safe to open, and only questions are left.
     """
 
     name: str
