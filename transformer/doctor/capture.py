@@ -218,7 +218,8 @@ class Recorder(TorchDispatchMode):
                 held = self._memory.get(_key(result))
                 if held is not None and any(_key(x) == _key(result) for x in inputs):
                     continue  # a view
-                self._store(op, reads, args, kwargs, site, sides, result, number)
+                event = self._result(op, reads, args, kwargs, site, sides, result, number)
+                self._store(event, result, sides)
         return outs
 
     def _result(
@@ -240,18 +241,7 @@ class Recorder(TorchDispatchMode):
             self.values[event] = result.detach().clone(memory_format=torch.contiguous_format)
         return event
 
-    def _store(
-        self,
-        op: str,
-        reads: Any,
-        args: Any,
-        kwargs: Any,
-        site: Any,
-        sides: Any,
-        result: Tensor,
-        number: int,
-    ) -> None:
-        event = self._result(op, reads, args, kwargs, site, sides, result, number)
+    def _store(self, event: int, result: Tensor, sides: Any) -> None:
         count = _storage(result).nbytes() // max(1, result.element_size())
         memory = self._memory[_key(result)] = _Memory(event, count, result, True)
         memory.sides = sides
