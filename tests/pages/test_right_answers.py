@@ -76,3 +76,19 @@ def test_the_maps_of_a_wrong_answer_are_called_that() -> None:
     assert "which is **wrong**: right is" in said
     assert letters[::-1] in said
     assert "those it learned from had at most 12" in said
+
+
+@pytest.mark.usefixtures("own_folder")
+@pytest.mark.parametrize(
+    ("model", "text", "said"),
+    [
+        ("reverse", "abc", "Perhaps in training, which draws at random."),
+        ("reverse", "abcdefghijklm", "Not seen in training."),
+        ("addition-plain", "1280+1", "Not seen in training."),
+    ],
+)
+def test_each_page_says_of_every_input_whether_it_was_trained_on(
+    model: str, text: str, said: str
+) -> None:
+    for page in ("decode", "attention"):
+        assert said in texts(open_page(page, checkpoint=model, input=text))

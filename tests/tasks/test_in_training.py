@@ -20,6 +20,22 @@ def test_what_is_held_out_was_never_trained_on_and_of_the_rest_nobody_knows(name
     assert {in_training(data, pair.source) for pair in task.epoch(1, 0, 8)} == {None}
 
 
+@pytest.mark.parametrize(
+    ("name", "drawn", "never"),
+    [
+        ("reverse", "abc", "abcdefghijklm"),
+        ("sort", "abc", "abç"),
+        ("addition", "128+12", "1280+1"),
+        ("addition-reversed", "128+12", "012+3"),
+        ("dates", "March 8, 2021", "March 8, 1066"),
+        ("numbers", "zweiundvierzig", "vierzig und zwei"),
+    ],
+)
+def test_what_no_training_draws_was_not_seen(name: str, drawn: str, never: str) -> None:
+    assert in_training(DataConfig(task=name), drawn) is None
+    assert in_training(DataConfig(task=name), never) is False
+
+
 def test_of_shipped_pairs_it_is_known_which_were_trained_on() -> None:
     split = Pronunciation.split()
     for pairs, trained in ((split.train, True), (split.held_out, False), (split.test, False)):

@@ -65,6 +65,10 @@ class Addition(GeneratedTask):
         numbers = [random.randrange(10 ** random.choice(self.digits)) for _ in range(2)]
         return f"{numbers[0]}+{numbers[1]}"
 
+    def draws(self, source: str) -> bool:
+        fits = all(len(number) in self.digits for number in source.split("+"))
+        return fits and not self.out_of_form(source)
+
     def answer(self, source: str) -> str:
         left, right = source.split("+")
         return str(int(left) + int(right))

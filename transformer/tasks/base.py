@@ -197,12 +197,17 @@ class GeneratedTask(Task):
     def held_out(self, count: int) -> list[Pair]:
         return list(_held_out(self, count))
 
+    def draws(self, source: str) -> bool:
+        """Whether a source, which has an answer, is of those it draws from."""
+        return True
+
     def trains_on(self, source: str) -> bool | None:
-        """False of what is held out; whether another was ever drawn, nobody knows."""
+        """False of what is held out or never drawn; whether another was drawn, nobody knows."""
         try:
-            return False if self.is_held_out(Pair(source, self.answer(source))) else None
+            pair = Pair(source, self.answer(source))
         except ValueError:
-            return None
+            return False
+        return None if self.draws(source) and not self.is_held_out(pair) else False
 
 
 def few_updates(

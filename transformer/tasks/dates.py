@@ -151,10 +151,13 @@ class Dates(GeneratedTask):
         return pair.target
 
     def trains_on(self, source: str) -> bool | None:
-        """Where languages read a text as different days, only if each of them is held out."""
+        """Languages may read a text as different days: False only if none of them is drawn."""
         days = {day for one in formats() if (day := one.read(source)) is not None}
-        held_out = (self.is_held_out(Pair(source, day.isoformat())) for day in days)
-        return False if days and all(held_out) else None
+        drawn = (
+            FIRST <= day <= LAST and not self.is_held_out(Pair(source, day.isoformat()))
+            for day in days
+        )
+        return None if any(drawn) else False
 
     @classmethod
     def ideal_places(cls, source: Sequence[str], written: Sequence[str]) -> Places | None:

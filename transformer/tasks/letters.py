@@ -35,6 +35,9 @@ class LetterTask(GeneratedTask):
     def draw(self, random: Random) -> str:
         return "".join(random.choices(ascii_lowercase, k=random.choice(self.lengths)))
 
+    def draws(self, source: str) -> bool:
+        return len(source) in self.lengths and set(source) <= set(ascii_lowercase)
+
     def same_length_error(self, written: Sequence[str], wanted: Sequence[str]) -> str:
         if sorted(written) == sorted(wanted):
             return "right letters, wrong order"

@@ -4,7 +4,7 @@ whether it was learned."""
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from transformer.tasks import in_training, longest_trained, right_answer
+from transformer.tasks import TASKS, in_training, longest_trained, right_answer
 
 if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
@@ -50,14 +50,25 @@ def unlike_training(checkpoint: "Checkpoint", text: str, target_tokens: int) -> 
 
 
 def seen_in_training(checkpoint: "Checkpoint", pairs: Path | None, text: str) -> str:
-    """Whether the model has learned from this very input, in a sentence; "" where nobody knows.
+    """Whether the model has learned from this very input, in a sentence; "" of a model that was
+    trained elsewhere.
 
     Args:
         pairs: of its run, if it has its own.
     """
     header = checkpoint.header
-    seen = in_training(header.data, text, pairs)
+    if header.summary is None:
+        return ""
+    seen = in_training(header.data, text, pairs) if header.summary.steps else False
     if seen is None and header.data.evaluates_on_training_pairs:
         # Its examples are of the pairs it learned.
         seen = any(example.source == text for example in header.examples) or None
-    return "" if seen is None else "A training pair." if seen else "Not seen in training."
+    if seen is not None:
+        return "A training pair." if seen else "Not seen in training."
+    if pairs is not None:
+        why = ", with other spaces"
+    elif header.data.task in TASKS and header.data.task != "pairs":
+        why = ", which draws at random"
+    else:
+        why = ": its pairs are not here"
+    return f"Perhaps in training{why}."
