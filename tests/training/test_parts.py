@@ -140,6 +140,7 @@ def test_dropout_a_fault_and_a_large_model_leave_the_batch_whole(
 def test_one_thread_leaves_the_batch_whole_for_a_fault_alone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(parts, "CALLS", 10)
     given: dict[str, Any] = {"steps": 2, "batch_size": 30, "threads": 1}
     assert calls(*made(model={"dropout": 0.1}, **given), monkeypatch) == [1, 1]
     assert calls(*made(fault="padding-in-loss", **given), monkeypatch) == []

@@ -84,6 +84,8 @@ def _parts(model: nn.Module, batch: Batch, threads: int) -> list[Batch]:
     ):
         return [batch]
     if threads == 1:
+        if batch.source.numel() + batch.target_in.numel() <= CALLS:  # nothing can be saved
+            return [batch]
         return split(batch, least_work, model.config.pad_id)
     if (
         model.config.dropout == 0
