@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from playwright.sync_api import Error, Locator, Page
 from tests.support.places import ROOT
 from tests.support.server import running_browser, running_server, settle
 from transformer.runs.directory import Run, Status, started
+from transformer.tasks import SEVEN_PAIRS
 
 WIDTHS, HEIGHT = (1280, 400), 800
 CONTROLS = "button, input, select, textarea, [role=radio], [role=slider], [role=combobox], a"
@@ -66,15 +67,21 @@ OVERVIEW = Screen("Overview", "", "text=It says", ".word_map .stacks", HEIGHT)
 RUNS = Screen(f"Runs, {MANY}", "runs", ".run_table tbody tr >> nth=0", ".run_table .scroll", HEIGHT)
 
 
-def screens(finished: Run, failed: Run, live: Run) -> tuple[Screen, ...]:
-    """All pages in the states that matter."""
-    state = ".run-verdict"
+def of_run(name: str, run: Run) -> Screen:
+    """The Train page with a run on it."""
+    return Screen(f"Train, {name}", f"train?run={run.id}", ".run-verdict", ".live_curve", 1400)
+
+
+def screens(runs: Mapping[str, Run]) -> tuple[Screen, ...]:
+    """All pages in the states that matter.
+
+    Args:
+        runs: by the state that each shows.
+    """
     return (
         OVERVIEW,
         Screen("Train, idle", "train?task=reverse", "h1", "[data-testid=stButton] >> nth=0"),
-        Screen("Train, live", f"train?run={live.id}", state, ".live_curve", 1400),
-        Screen("Train, finished", f"train?run={finished.id}", state, ".live_curve", 1400),
-        Screen("Train, failed", f"train?run={failed.id}", state, ".live_curve", 1400),
+        *(of_run(name, run) for name, run in runs.items()),
         Screen("Attention", "attention?checkpoint=sort&input=workbench", "text=The model writes",
                ".attention_explorer .stage canvas >> nth=0", 1300),
         Screen("Decode", "decode?checkpoint=reverse&input=abc", "text=The model",
@@ -136,17 +143,40 @@ def table(rows: Sequence[Measured]) -> str:
     return "\n".join(lines)
 
 
-def make_runs(root: Path) -> tuple[Run, Run, Run]:
-    """One trained here, then copies of it: one failed, one at work, and others for the list."""
-    finished = Run(root / "finished")
-    command = [sys.executable, "-m", "transformer", "train", "--task", "reverse"]
-    sizes = ["--preset", "tiny", "--steps", "60", "--run-dir", str(finished.path)]
-    subprocess.run([*command, *sizes], cwd=ROOT, check=True, capture_output=True)
-    failed, live, *_ = (_copy(finished, f"copy{number}") for number in range(MANY - 1))
+TRAINED = {
+    "finished": ("--task", "reverse", "--preset", "tiny", "--steps", "60"),
+    "long sentences": (
+        *("--task", "pairs", "--data", str(SEVEN_PAIRS), "--preset", "overfit"),
+        *("--until-loss", "0.003"),
+    ),
+    "failed checks": (
+        *("--task", "reverse", "--preset", "tiny", "--steps", "200"),
+        *("--learning-rate", "0.05", "--warmup-steps", "0"),
+    ),
+}
+"""Runs that end in different ways, and how they are trained."""
+
+
+def trained(name: str, root: Path) -> Run:
+    """One of these, trained here."""
+    run = Run(root / name.replace(" ", "-"))
+    command = [sys.executable, "-m", "transformer", "train", *TRAINED[name]]
+    subprocess.run(
+        [*command, "--run-dir", str(run.path)], cwd=ROOT, check=True, capture_output=True
+    )
+    return run
+
+
+def make_runs(root: Path) -> dict[str, Run]:
+    """Those trained here, then copies: one failed, one at work, and others for the list."""
+    runs = {name: trained(name, root) for name in TRAINED}
+    failed, live, *_ = (
+        _copy(runs["finished"], f"copy{number}") for number in range(MANY - len(runs))
+    )
     failed.set_status(Status("failed", "The machine ran out of memory.", "memory", step=60))
     own = psutil.Process()
     live.set_status(Status("running", pid=own.pid, process_started=started(own), step=60))
-    return finished, failed, live
+    return {**runs, "failed": failed, "live": live}
 
 
 def _copy(run: Run, name: str) -> Run:
@@ -164,7 +194,7 @@ def main() -> int:
         (server.folder / "runs").mkdir()
         wanted = tuple(sys.argv[1:]) or ("",)
         made = make_runs(server.folder / "runs")
-        every = [screen for screen in screens(*made) if screen.name.startswith(wanted)]
+        every = [screen for screen in screens(made) if screen.name.startswith(wanted)]
         for width in WIDTHS:
             for screen in every:
                 page = browser.new_page()

@@ -5,7 +5,17 @@ import shutil
 
 import pytest
 
-from benchmarks.first_screens import MANY, OVERVIEW, RUNS, WIDTHS, Screen, measure
+from benchmarks.first_screens import (
+    MANY,
+    OVERVIEW,
+    RUNS,
+    TRAINED,
+    WIDTHS,
+    Screen,
+    measure,
+    of_run,
+    trained,
+)
 from tests.browser.conftest import NewPage
 from tests.runs.test_table import make, some_metrics
 from tests.support.server import Server
@@ -18,6 +28,17 @@ def test_one_screen_holds_it(server: Server, new_page: NewPage, screen: Screen) 
     found = measure(new_page(), server.url, screen, WIDTHS[0])
     for run in made:
         shutil.rmtree(run.path)
+    assert not found.missed, found.height
+    assert found.sentence
+    assert found.picture
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_run_is_no_higher_however_it_ended(server: Server, new_page: NewPage, name: str) -> None:
+    run = trained(name, server.folder / "runs")
+    found = measure(new_page(), server.url, of_run(name, run), WIDTHS[0])
+    shutil.rmtree(run.path)
     assert not found.missed, found.height
     assert found.sentence
     assert found.picture

@@ -11,6 +11,7 @@ from pages.components.runs.samples import (
     Errors,
     errors_sentence,
     errors_table,
+    example_line,
     samples_table,
     when_learned,
 )
@@ -128,3 +129,16 @@ def test_entries_are_read_once_each_while_the_file_grows_and_is_cut_back(tmp_pat
         for _ in range(2):
             history.update()
             assert history.samples == known
+
+
+def test_of_a_long_example_the_part_is_shown_that_went_wrong() -> None:
+    words = [f"word{number}" for number in range(30)]
+    wrong = [*words[:20], "other", *words[21:]]
+    long: Sample = {"source": " ".join(words), "target": words, "output": wrong, "right": False}
+    line = example_line([{"step": 50, "samples": [long]}])
+    assert "other" in line
+    assert line.count("…") == 5
+    assert line.count("word20") == 1
+    assert "word29" not in line
+    short = example_line([entry(50, False)])
+    assert "…" not in short

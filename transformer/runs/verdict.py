@@ -418,13 +418,15 @@ def beats_untrained(facts: RunFacts, baselines: Sequence[float]) -> tuple[str, s
     lower = facts.last.loss < min(baselines)
     if lower and facts.better_than_chance:
         return PASSED, f"lower loss, and more answers right than chance explains, on {where}."
-    loss, before = f"{facts.last.loss:.3g}", facts.evaluations[0][1]
-    if facts.last.loss > before:
+    last, before = facts.last.loss, facts.evaluations[0][1]
+    loss = f"{last:.3g}" if last < 1000 else f"{last:,.0f}"
+    if last > before:
         story = f"the loss on {where}, {loss}, is higher than the untrained model's, {before:.3g}."
     elif not lower:
         story = f"the loss on {where}, {loss}, would have to be below {min(baselines):.3g}."
     elif facts.needed is None:
-        story = f"{facts.examples} pairs are too few to tell it from luck."
+        few = "one pair is" if facts.examples == 1 else f"{facts.examples} pairs are"
+        story = f"{few} too few to tell it from luck."
     else:
         story = (
             f"the loss is lower, but {facts.right:,} of {facts.examples:,} answers right may be "

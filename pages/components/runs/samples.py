@@ -12,8 +12,9 @@ from transformer.runs.metrics import Record, Sample, Samples, thinned
 
 MOST_MARKS = 40
 """Evaluations shown of one example; of more, the first, the last and some between."""
-MOST_SHOWN = 40
-"""Characters of the target of the one example that is shown above all others."""
+MOST_SHOWN = 60
+"""Characters, and two more a token, of each text of the one example above all others."""
+ALL = slice(None)
 COLUMNS = 4
 """Evaluations whose errors are laid side by side."""
 
@@ -56,8 +57,8 @@ def example_line(entries: Sequence[Samples]) -> str:
         return ""
     samples = entries[-1]["samples"]
     # Long ones would push the rest off the screen.
-    order = sorted(range(len(samples)), key=lambda number: len("".join(samples[number]["target"])))
-    fitting = [n for n in order if len("".join(samples[n]["target"])) <= MOST_SHOWN] or order[:1]
+    order = sorted(range(len(samples)), key=lambda number: _room(samples[number]["target"]))
+    fitting = [n for n in order if _room(samples[n]["target"]) <= MOST_SHOWN] or order[:1]
     number = fitting[len(fitting) // 2]
     now = samples[number]
     seen = [
@@ -68,13 +69,31 @@ def example_line(entries: Sequence[Samples]) -> str:
     step = entries[-1]["step"]
     when = f"the model writes at step {step:,}" if step else "the untrained model writes"
     marks = f'<div class="learned">{_marks(seen)}{when_learned(seen)}</div>' if step else ""
+    source, shown = now["source"], _excerpt(now["output"], now["target"])
     parts = (
-        ("an example", _text(now["source"])),
-        ("wanted", _chips(now["target"], now["target"])),
-        (when, _answer(now)),
+        ("an example", _text(source if len(source) <= MOST_SHOWN else f"{source[:MOST_SHOWN]}…")),
+        ("wanted", _chips(now["target"], now["target"], shown)),
+        (when, _answer(now, shown)),
     )
     cells = "".join(f"<div><small>{title}</small>{content}</div>" for title, content in parts)
     return f'<div class="samples example">{cells}{marks}</div>'
+
+
+def _room(tokens: Sequence[str]) -> int:
+    return sum(len(token) + 2 for token in tokens)
+
+
+def _excerpt(output: Sequence[str], target: Sequence[str]) -> slice:
+    """As many places as there is room for, the first wrong one among them."""
+    places = range(max(len(output), len(target)))
+    pairs = [(output[i : i + 1], target[i : i + 1]) for i in places]
+    rooms = [max(map(_room, pair)) for pair in pairs]
+    wrong = next((i for i in places if pairs[i][0] != pairs[i][1]), 0)
+    start = 0 if sum(rooms[: wrong + 1]) <= MOST_SHOWN else max(wrong - 2, 0)
+    stop = start + 1
+    while stop < len(places) and sum(rooms[start : stop + 1]) <= MOST_SHOWN:
+        stop += 1
+    return slice(start, stop)
 
 
 # --- Examples ---------------------------------------------------------------------------------
@@ -138,19 +157,23 @@ def _text(text: str) -> str:
     return " ".join(code(word) for word in text.split(" "))
 
 
-def _answer(sample: Sample) -> str:
+def _answer(sample: Sample, shown: slice = ALL) -> str:
     mark = "✓ right" if sample["right"] else "✗ wrong"
-    chips = _chips(sample["output"], sample["target"])
+    chips = _chips(sample["output"], sample["target"], shown)
     return f'<div class="answer"><span class="verdict">{mark}</span>{chips}</div>'
 
 
-def _chips(output: Sequence[str], target: Sequence[str]) -> str:
+def _chips(output: Sequence[str], target: Sequence[str], shown: slice = ALL) -> str:
     """The output's tokens; one that differs from the target's at its place is marked wrong.
 
     An untrained model often repeats one token to the end; repeats beyond two are counted.
+
+    Args:
+        shown: of which places; an ellipsis stands for the others.
     """
-    chips, place = [], 0
-    for token, group in groupby(output):
+    chips = ["…"] if shown.start else []
+    place = shown.start or 0
+    for token, group in groupby(output[shown]):
         count = len(list(group))
         wanted = list(target[place : place + count])
         place += count
@@ -165,6 +188,8 @@ def _chips(output: Sequence[str], target: Sequence[str]) -> str:
                 f"{code(token)}</span>"
                 for i in range(count)
             ]
+    if len(output) > place:
+        chips.append("…")
     return f'<span class="chips">{"".join(chips) or "(nothing)"}</span>'
 
 

@@ -148,8 +148,9 @@ def _state(run: Run, facts: RunFacts, history: History) -> None:
     words = _words(run, status, config, history)
     words = words[0].upper() + words[1:]
     found = verdict(facts)
-    line = st.container()
-    acts = not live and advised(run, found)
+    with st.container(horizontal=True, vertical_alignment="center", key="verdict-line"):
+        line = st.container()
+        acts = not live and advised(run, found)
     with line:
         why = found.advice.removesuffix(found.next_step).rstrip()
         verdict_line(replace(found, advice=why) if acts else found)
@@ -176,7 +177,7 @@ def _state(run: Run, facts: RunFacts, history: History) -> None:
         shows_log = status.state in ("failed", "interrupted") and browser.may_control(run)
         if shows_log and (log := run.log_tail()):
             with st.expander("The trainer's own output"):
-                st.code(log, language=None)
+                st.code(log, language=None, wrap_lines=True)
     if status.state == "diverged" and len(run.checkpoints()) > 0:
         good = run.checkpoints()[-1].stem.removeprefix("step-")
         st.caption(

@@ -2,6 +2,7 @@
 
 const SPEEDS = [["slow", 600], ["normal", 220], ["fast", 90]]; // milliseconds a moment
 const CALM = 1000; // for those whose system asks for less motion
+const MANY = 14; // tokens of a text: one of more is long, and drawn smaller
 
 export default function ({ data, parentElement, setStateValue }) {
   const view = viewOf(parentElement, "attention_timeline", start);
@@ -71,17 +72,21 @@ function build(view) {
     element("b", {}, "What to look for. "), message.look_for);
   view.track = buildTrack(view);
   view.now = element("p", { class: "now" });
-  view.answers = element("div", { class: "answers" });
+  view.long = message.target.length > MANY;
+  view.answers = element("div", { class: view.long ? "answers long" : "answers" });
   view.tallest = 0;
   view.grid = element("div", { class: "grid" });
   view.large = element("div", { class: "large" });
+  // Beside the large map, which is as high: answers of long texts push nothing down.
+  const side = element("div", { class: "side" });
+  side.append(view.answers, view.grid);
   const maps = element("div", { class: "maps" });
-  maps.append(view.grid, view.large);
+  maps.append(side, view.large);
   view.play = element("button", { type: "button", class: "play" }, "▶ Play");
   view.play.onclick = () => (view.timer ? stop(view) : play(view));
   const player = element("div", { class: "player" });
   player.append(view.play, view.track);
-  root.append(player, view.now, view.answers, buildControls(view), maps);
+  root.append(player, view.now, buildControls(view), maps);
   buildGrid(view);
   buildLarge(view);
   if (focused) root.querySelector(`.${focused.split(" ")[0]}`)?.focus();

@@ -11,7 +11,7 @@ function buildGrid(view) {
   view.maps = [];
   view.grid.replaceChildren();
   const kinds = message.kinds.filter((kind) => view.shown === "all" || view.shown === kind.id);
-  view.grid.style.setProperty("--side", "4.6rem");
+  view.grid.style.setProperty("--side", view.long ? "3.2rem" : "4.6rem");
   for (const kind of kinds) {
     const section = element("section", { "aria-label": kind.title });
     section.append(element("h4", {}, kind.title));
@@ -25,7 +25,9 @@ function buildGrid(view) {
     }
     view.grid.append(section);
   }
-  view.grid.append(view.help);
+  // Below long answers and several kinds it would be the lowest of all.
+  const low = view.long && kinds.length > 1;
+  (low ? view.grid.parentElement.parentElement : view.grid).append(view.help);
 }
 
 function buildHead(view, kind, layer, head) {
@@ -93,7 +95,8 @@ function sizeLarge(view) {
   const { canvas, columns, rows, marker, kind } = view.stage;
   const [, , queries, keys] = kind.shape;
   const room = view.large.clientWidth - rows.offsetWidth - 12;
-  const side = Math.max(14, Math.min(30, Math.floor(room / keys), Math.floor(260 / queries)));
+  const side = Math.max(12, Math.min(30, Math.floor(room / keys), Math.floor(260 / queries)));
+  columns.parentElement.classList.toggle("small", side < 16);
   view.stage.side = side;
   sizeMap(canvas, columns, rows, kind, side);
   marker.style.width = marker.style.height = `${side}px`;

@@ -43,7 +43,10 @@ function fit(view) {
   const { message } = view;
   const width = view.track.clientWidth;
   if (!width) return;
-  if (width !== view.width) view.tallest = 0;
+  if (width !== view.width) {
+    view.tallest = 0;
+    view.answers.style.minHeight = ""; // else they would stay as high as they were when narrow
+  }
   view.width = width;
   const end = Math.max(message.planned, message.steps.at(-1), 1);
   const scale = (step) => Math.log1p(step / message.early) / Math.log1p(end / message.early);
