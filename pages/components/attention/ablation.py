@@ -300,12 +300,13 @@ def _draw_ranking(found: "KnockOut", examples: Examples) -> None:
             [head.short for head in ranked],
             [100 * found.without[head] for head in ranked],
             100 * found.whole,
-            title=f"Exact match without one head ({examples.words})",
+            title="Exact match without one head",
             value_title="exact match (%)",
             reference="all heads",
         ),
         key="ranking",
     )
+    st.caption(f"On {examples.words}.")
     st.markdown(plain(finding(found)))
     st.selectbox(
         "Show one of them",

@@ -59,19 +59,21 @@ def panel(sides: Sequence[Shown], head: Head | None) -> None:
         "attention_grid(weights, queries, keys)        # every layer and head\n"
         "head_view(weights[0], queries, keys)          # lines, a colour a head",
         language="python",
+        wrap_lines=True,
     )
     if head is not None and st.toggle("This head as a Plotly figure"):
         from transformer.figures.attention import attention_map
 
         kind = next(kind for kind in shown.inspection.kinds if kind.id == head.kind)
-        st.plotly_chart(
-            attention_map(
-                kind.weights[head.layer, head.head],
-                kind.query_tokens,
-                kind.key_tokens,
-                title=head.title,
-            )
+        figure = attention_map(
+            kind.weights[head.layer, head.head],
+            kind.query_tokens,
+            kind.key_tokens,
+            title=head.title,
         )
+        # No weight is as the page's ground.
+        figure.update_traces(reversescale=st.context.theme.type == "dark")
+        st.plotly_chart(figure)
         st.caption("The camera above the figure saves it as a picture.")
 
 

@@ -44,11 +44,13 @@ def panel(sides: Sequence[Shown], head: Head | None) -> None:
         f"{head.title}: how much {verbatim(query)} (row {row + 1}) looks at {verbatim(key)} "
         f"(column {column + 1})."
     )
-    st.latex(
-        r"\mathrm{weight} = \mathrm{softmax}\left(\frac{q \cdot k}{\sqrt{d_k}} + "
-        r"\mathrm{mask}\right), \qquad \mathrm{output} = \sum_{\mathrm{keys}} \mathrm{weight} "
-        r"\cdot v"
-    )
+    with st.container(horizontal=True, horizontal_alignment="center", gap="large"):
+        for formula in (
+            r"\mathrm{weight} = \mathrm{softmax}\left(\frac{q \cdot k}{\sqrt{d_k}} + "
+            r"\mathrm{mask}\right)",
+            r"\mathrm{output} = \sum_{\mathrm{keys}} \mathrm{weight} \cdot v",
+        ):
+            st.latex(formula, width="content")
     d_k = len(found.query)
     allowed = bool(found.allowed[column])
     product, score = float(found.products[column]), float(found.scores[column])

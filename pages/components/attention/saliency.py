@@ -9,7 +9,7 @@ from pages.components.attention import place
 from pages.components.attention.sides import Shown
 from pages.components.shared.inputs import place_box
 from pages.components.shared.inspection import shown as as_shown
-from pages.components.shell.text import verbatim
+from pages.components.shell.text import percent, verbatim
 from transformer.analysis.heads import Head
 from transformer.analysis.rollout import rollout
 
@@ -60,7 +60,7 @@ def panel(sides: Sequence[Shown], head: Head | None) -> None:
     own = float(np.sum(result.read))
     st.caption(
         f"The output written so far is not in the picture: rollout gives it "
-        f"{rolled.from_target[position].sum():.0%}, gradient × input {own:+.2f} logits."
+        f"{percent(float(rolled.from_target[position].sum()))}, gradient × input {own:+.2f} logits."
     )
     st.markdown(
         "- **Attention weight** is what one head mixed, at its own layer. It does not say whether "

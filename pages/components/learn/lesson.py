@@ -203,6 +203,7 @@ def _for_teachers() -> None:
         "- [One head](attention?checkpoint=reverse&input=abc&head=cross.0.0): Where does it look?\n"
         "- [Too fast](train?task=reverse&learning_rate=0.05): What does the curve say?",
         language="markdown",
+        wrap_lines=True,
     )
     download("The seven steps as a file to begin with", BUILT_IN, "lesson.md")
     st.file_uploader(

@@ -24,7 +24,7 @@ import streamlit as st
 
 from pages.components.shell import browser
 from pages.components.shell.frame import errors_shown, problem
-from pages.components.shell.text import plain, seconds
+from pages.components.shell.text import percent, plain, seconds
 from transformer.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -177,9 +177,9 @@ def _drain(job: Job, work: Work) -> None:
                 return
             if time.monotonic() - job.started > job.queue.most_seconds:
                 raise UserError(
-                    f"This was stopped after {seconds(job.queue.most_seconds)}, {job.share:.0%} "
-                    "done, since the server has other users. Ask for less, or use the command "
-                    "line, which has no such limit."
+                    f"This was stopped after {seconds(job.queue.most_seconds)}, "
+                    f"{percent(job.share)} done, since the server has other users. Ask for less, "
+                    "or use the command line, which has no such limit."
                 )
             if isinstance(step, float):
                 job.share = step
@@ -338,7 +338,7 @@ def _follow(job: Job, title: str) -> None:
             st.rerun(scope="app")
         share, left = job.progress()
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.progress(share, text=f"{plain(job.stage) or title}: {share:.0%}, {left}")
+            st.progress(share, text=f"{plain(job.stage) or title}: {100 * share:.0f} %, {left}")
             # What others wait for too is not for one of them to stop.
             if not job.shared and st.button("Stop", key=f"stop {job.token}"):
                 job.cancel()
