@@ -164,8 +164,10 @@ ONE_CAUSE = (
 )
 MEND_FIRST = "Mend the softmax first, then check again."
 MASKS_HOLD = (
-    f"It is not a mask that is missing: no masked key has {SUM_TOLERANCE:g} of a query's weight."
+    "though no mask is missing",
+    f"no masked key has {SUM_TOLERANCE:g} of a query's weight.",
 )
+"""What is said of both alarms, and how it shows."""
 NOT_THE_MASK = (
     "Look for heads split or merged without a transpose, a norm over the positions, batch and "
     "positions swapped, or masked scores that are not low enough."
@@ -231,7 +233,11 @@ def check_model(
         _check_source(model, source, target_in, logits, real, pad_id),
     ]
     if masked is not None and not masked.alarm:
-        found[:2] = [_without_its_cause(one) if one.alarm else one for one in found[:2]]
+        leaks = "The decoder can see the tokens it has to predict", "<pad> tokens are not ignored"
+        found[:2] = [
+            _without_its_cause(one, leak) if one.alarm else one
+            for one, leak in zip(found, leaks, strict=False)
+        ]
     elif found[0].alarm and found[1].alarm and not blamed:
         found[:2] = [replace(one, advice=f"{one.advice} {ONE_CAUSE}") for one in found[:2]]
     if not blamed:
@@ -244,10 +250,12 @@ def check_model(
     ]
 
 
-def _without_its_cause(finding: Finding) -> Finding:
+def _without_its_cause(finding: Finding, leak: str) -> Finding:
     """What was seen, where the mask that it would speak of is there."""
+    what, how = MASKS_HOLD
     _, _, seen = finding.sentence.partition(": ")
-    return replace(finding, sentence=f"{MASKS_HOLD} But {seen}", advice=NOT_THE_MASK)
+    seen = seen[:1].upper() + seen[1:]
+    return replace(finding, sentence=f"{leak}, {what}: {how} {seen}", advice=NOT_THE_MASK)
 
 
 def _moved(before: Tensor, after: Tensor, where: Tensor) -> Tensor:

@@ -19,14 +19,14 @@ from transformer.training.form import TrainingForm, is_plain
 from transformer.training.precision import LossOf
 
 ROWS = 4
-"""A part has at least so many: of fewer, most of the time goes into calls."""
+"""A part, but for the last, has at least so many: of fewer, most of the time goes into calls."""
 PARAMETERS = 4_000_000
 """Of parts at once each has a gradient of its own; of a larger model the operations alone keep
 threads busy."""
 CALLS = 400
 """Positions of a small model that take about as long as the calls of one part more."""
 CUTS = 16
-"""Places in a batch, evenly spread, at which one thread may begin a part."""
+"""About so many places in a batch, evenly spread, at which one thread may begin a part."""
 
 
 def backward(

@@ -156,9 +156,10 @@ def _answered(lesson: Lesson, name: str, key: str) -> None:
     shown: dict[str, str] = st.session_state["lesson shown"]
     typed: str = st.session_state[key]
     elsewhere = _answers(lesson).get(name, "")
-    if elsewhere.strip() and elsewhere != shown[key] and elsewhere not in typed:
+    if elsewhere.strip() and elsewhere != shown[key] and not typed.startswith(elsewhere):
         # Another tab answered after this one was drawn: both stay, for the person to choose.
-        typed = f"{elsewhere}\n\n{typed}"[:MOST_CHARACTERS]
+        room = max(0, MOST_CHARACTERS - len(typed) - 2)
+        typed = f"{elsewhere[:room]}\n\n{typed}"[-MOST_CHARACTERS:]
     unwritten = _unwritten(lesson)
     unwritten[name] = shown[key] = st.session_state[key] = typed
     st.session_state.pop("answers problem", None)

@@ -171,8 +171,8 @@ def _said(repeat: Repeat, names: Sequence[str]) -> str:
     name, first, second = repeat.differs
     return (
         f":material/warning: {same}, but they part at step {repeat.step:,}: {name} "
-        f"{first!r} against {second!r}. Another machine, torch version or number of threads "
-        "rounds differently."
+        f"{first!r} against {second!r}. Another machine, torch or app version, or number of "
+        "threads rounds differently."
     )
 
 
