@@ -64,6 +64,8 @@ def choose(seconds_of: Callable[[int], float], most: int) -> Choice:
         found = statistics.median(ratios)
         if found < FASTER or _lost(ratios) > len(ratios) // ROUNDS:
             why = f"{more} were {found:.2f} times as fast in a trial at the start"
+            if found >= FASTER:
+                why += ", but slower now and then"
             break
         threads, gain = more, gain * found
         why = f"{gain:.1f} times as fast as one in a trial at the start"
