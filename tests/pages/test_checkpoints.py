@@ -24,7 +24,7 @@ from tests.support.places import bundled_file
 from transformer.checkpoint import Checkpoint
 from transformer.config import DataConfig
 from transformer.errors import CheckpointError, UserError
-from transformer.runs.creation import create_run
+from transformer.runs.creation import About, create_run
 from transformer.runs.directory import Run
 from transformer.runs.snapshots import save_snapshot
 from transformer.tasks.presets import prepare
@@ -63,7 +63,7 @@ def moved(checkpoint: Checkpoint, seed: int) -> Checkpoint:
 def run_of(*contents: bytes, **about: Any) -> Run:
     """A run with a snapshot for each of these files, at step 1, 2 and so on."""
     _, config = prepare("reverse", training={"steps": len(contents)})
-    run = create_run(config, **about)
+    run = create_run(config, About(**about))
     for number, content in enumerate(contents, start=1):
         save_snapshot(run.path, number, 1.0 / number, content, b"")
     return run
