@@ -241,6 +241,15 @@ class Training:
         Raises:
             DivergedError: the loss is not finite. The weights before that update are kept.
         """
+        try:
+            yield from self._events()
+        finally:
+            # What averages gradients goes while the processes are still joined. Were it the last
+            # to hold their connection, PyTorch would close that while it holds the GIL, for which
+            # a thread of the connection may wait: both would wait forever.
+            self._called = None
+
+    def _events(self) -> Iterator[Event]:
         config = self.config
         if not self._restored:
             if self.world.is_main:
