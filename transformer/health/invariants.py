@@ -163,11 +163,7 @@ ONE_CAUSE = (
     "without a transpose, or a norm over the positions."
 )
 MEND_FIRST = "Mend the softmax first, then check again."
-MASKS_HOLD = (
-    "though no mask is missing",
-    f"no masked key has {SUM_TOLERANCE:g} of a query's weight.",
-)
-"""What is said of both alarms, and how it shows."""
+MASKS_HOLD = f"though no mask is missing: no masked key has {SUM_TOLERANCE:g} of a query's weight. "
 NOT_THE_MASK = (
     "Look for heads split or merged without a transpose, a norm over the positions, batch and "
     "positions swapped, or masked scores that are not low enough."
@@ -226,19 +222,14 @@ def check_model(
             )
         ]
     blamed = softmax is not None and softmax.alarm
+    masks_hold = masked is not None and not masked.alarm
     found = [
-        _check_future(model, source, target_in, logits, real),
-        _check_padding(model, source, target_in, logits, real, pad_id, room),
+        _check_future(model, source, target_in, logits, real, masks_hold),
+        _check_padding(model, source, target_in, logits, real, pad_id, room, masks_hold),
         _check_batch(model, source, target_in, logits, real),
         _check_source(model, source, target_in, logits, real, pad_id),
     ]
-    if masked is not None and not masked.alarm:
-        leaks = "The decoder can see the tokens it has to predict", "<pad> tokens are not ignored"
-        found[:2] = [
-            _without_its_cause(one, leak) if one.alarm else one
-            for one, leak in zip(found, leaks, strict=False)
-        ]
-    elif found[0].alarm and found[1].alarm and not blamed:
+    if found[0].alarm and found[1].alarm and not blamed and not masks_hold:
         found[:2] = [replace(one, advice=f"{one.advice} {ONE_CAUSE}") for one in found[:2]]
     if not blamed:
         return found
@@ -248,14 +239,6 @@ def check_model(
         else f
         for f in found
     ]
-
-
-def _without_its_cause(finding: Finding, leak: str) -> Finding:
-    """What was seen, where the mask that it would speak of is there."""
-    what, how = MASKS_HOLD
-    _, _, seen = finding.sentence.partition(": ")
-    seen = seen[:1].upper() + seen[1:]
-    return replace(finding, sentence=f"{leak}, {what}: {how} {seen}", advice=NOT_THE_MASK)
 
 
 def _moved(before: Tensor, after: Tensor, where: Tensor) -> Tensor:
@@ -269,7 +252,12 @@ def _moved(before: Tensor, after: Tensor, where: Tensor) -> Tensor:
 
 
 def _check_future(
-    model: Model, source: Tensor, target_in: Tensor, logits: Tensor, real: Tensor
+    model: Model,
+    source: Tensor,
+    target_in: Tensor,
+    logits: Tensor,
+    real: Tensor,
+    masks_hold: bool,
 ) -> Finding:
     name = "No look into the future"
     tokens = target_in[real].unique()
@@ -290,6 +278,17 @@ def _check_future(
         return Finding(
             name, "ok", f"A changed target token moved none of the {tried:,} logits before it."
         )
+    seen = (
+        f"A changed target token moved logits up to {reach} positions before it, by "
+        f"{percent(worst)} of their spread."
+    )
+    if masks_hold:
+        return Finding(
+            name,
+            "problem",
+            f"The decoder can see the tokens it has to predict, {MASKS_HOLD}{seen}",
+            NOT_THE_MASK,
+        )
     # Each layer looks ahead once more: a mask off by one reaches as far as there are layers.
     if not to_the_start:
         return Finding(
@@ -304,9 +303,7 @@ def _check_future(
     return Finding(
         name,
         "problem",
-        "The causal mask is missing: the decoder can see the tokens it has to predict. A changed "
-        f"target token moved logits up to {reach} positions before it, by {percent(worst)} of "
-        "their spread.",
+        f"The causal mask is missing: the decoder can see the tokens it has to predict. {seen}",
         "Mask the decoder's self-attention: a position may look at itself and what is before it.",
     )
 
@@ -319,6 +316,7 @@ def _check_padding(
     real: Tensor,
     pad_id: int,
     room: int | None,
+    masks_hold: bool,
 ) -> Finding:
     name = "Padding changes nothing"
     free = EXTRA if room is None else room - max(source.size(1), target_in.size(1))
@@ -334,11 +332,21 @@ def _check_padding(
     for side, after in trials.items():
         worst = _moved(logits, after, real).max().item()
         if worst > TOLERANCE:
+            seen = (
+                f"{extra} <pad> tokens after the {side} moved the logits by {percent(worst)} of "
+                "their spread."
+            )
+            if masks_hold:
+                return Finding(
+                    name,
+                    "problem",
+                    f"<pad> tokens are not ignored, {MASKS_HOLD}{seen}",
+                    NOT_THE_MASK,
+                )
             return Finding(
                 name,
                 "problem",
-                f"The padding mask of the {side} is missing: {extra} <pad> tokens after the "
-                f"{side} moved the logits by {percent(worst)} of their spread.",
+                f"The padding mask of the {side} is missing: {seen}",
                 "Mask keys that are <pad>, in the encoder and in cross-attention."
                 if side == "source"
                 else "Put target padding after the real tokens, where the causal mask hides it.",

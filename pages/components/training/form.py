@@ -112,7 +112,12 @@ def start(request: Request, owner: str) -> Run:
         )
     return queue.submit(
         config,
-        About(request.name, owner, request.pairs == SEVEN_PAIRS, browser.name()),
+        About(
+            name=request.name,
+            owner=owner,
+            shared=request.pairs == SEVEN_PAIRS,
+            author=browser.name(),
+        ),
         pairs=request.pairs,
     )
 
