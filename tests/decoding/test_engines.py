@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -101,6 +102,21 @@ def walk_together(
             written = written[going]
             fast.keep(going)
             plain.keep(going)
+
+
+@torch.inference_mode()
+def test_which_library_multiplies_a_wide_model_depends_on_the_processor(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wide = replace(wild_model().config, d_model=512)
+    model, source, written = Transformer(wide).eval(), torch.tensor([[4, 5, 3]]), [[[1], [1]]]
+    found = {}
+    for capability in ("AVX2", "AVX512"):
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda it=capability: it)
+        steps = step_decoder(model, source, beam_size=2)
+        found[type(steps)] = steps.logits(torch.tensor(written))
+    assert list(found) == [BeamSteps, FastSteps]
+    torch.testing.assert_close(*found.values(), rtol=1e-4, atol=1e-4)
 
 
 @torch.inference_mode()

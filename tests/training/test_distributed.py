@@ -1,5 +1,6 @@
 """Several processes train as one, as torchrun starts them, and resume as themselves."""
 
+import gc
 import os
 import signal
 import socket
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.nn.parallel import DistributedDataParallel
 
 from tests.support.nursery import Nursery
 from tests.support.places import ROOT
@@ -139,6 +141,8 @@ def settle() -> None:
         task, config = made(precision=("bf16", "fp32")[world.rank])
         training = Training(fresh(config), task, config.training, world)
         losses = [event.loss for event in training.events() if isinstance(event, Update)]
+        # Else its end may wait forever for a thread of the connection: see Training.events.
+        assert not [one for one in gc.get_objects() if type(one) is DistributedDataParallel]
         print(training.precision, losses, flush=True)
 
 
