@@ -27,42 +27,4 @@ if TYPE_CHECKING:
     from transformer.model import Transformer
     from transformer.vocabulary.vocabulary import Vocabulary
 
-__all__ = [
-    "Beam",
-    "Checkpoint",
-    "CheckpointError",
-    "ConfigError",
-    "DataConfig",
-    "DecodingStep",
-    "Greedy",
-    "HookPoint",
-    "Hypothesis",
-    "Sampling",
-    "SamplingConfig",
-    "TrainingConfig",
-    "Transformer",
-    "TransformerConfig",
-    "UserError",
-    "Vocabulary",
-    "VocabularyError",
-    "ablate",
-    "beam_search",
-    "decode",
-    "greedy",
-    "record",
-    "sample",
-]
-
-_HOMES = {
-    "checkpoint.checkpoint": ("Checkpoint",),
-    "config.architecture": ("TransformerConfig",),
-    "config.run": ("DataConfig", "SamplingConfig", "TrainingConfig"),
-    "decoding.beam": ("Beam",),
-    "decoding.steps": ("DecodingStep", "Hypothesis"),
-    "decoding.strategies": ("Greedy", "Sampling", "beam_search", "decode", "greedy", "sample"),
-    "errors": ("CheckpointError", "ConfigError", "UserError", "VocabularyError"),
-    "hooks": ("HookPoint", "ablate", "record"),
-    "model": ("Transformer",),
-    "vocabulary.vocabulary": ("Vocabulary",),
-}
-__getattr__ = lazy(__name__, _HOMES)
+__getattr__ = lazy(__name__)

@@ -9,13 +9,4 @@ if TYPE_CHECKING:
     from transformer.checkpoint.checkpoint import Checkpoint
     from transformer.checkpoint.header import Header, Summary, read_header
 
-__all__ = ["Answer", "Checkpoint", "Header", "Summary", "read_header"]
-
-__getattr__ = lazy(
-    __name__,
-    {
-        "answers": ("Answer",),
-        "checkpoint": ("Checkpoint",),
-        "header": ("Header", "Summary", "read_header"),
-    },
-)
+__getattr__ = lazy(__name__)

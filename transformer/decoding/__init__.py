@@ -16,22 +16,4 @@ if TYPE_CHECKING:
         sample,
     )
 
-_HOMES = {
-    "beam": ("Beam",),
-    "steps": ("Candidate", "DecodingStep", "Hypothesis", "Strategy"),
-    "strategies": ("Greedy", "Sampling", "beam_search", "decode", "greedy", "sample"),
-}
-__all__ = [
-    "Beam",
-    "Candidate",
-    "DecodingStep",
-    "Greedy",
-    "Hypothesis",
-    "Sampling",
-    "Strategy",
-    "beam_search",
-    "decode",
-    "greedy",
-    "sample",
-]
-__getattr__ = lazy(__name__, _HOMES)
+__getattr__ = lazy(__name__)

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from transformer.doctor.examine import doctor, examine
     from transformer.doctor.report import Report
 
-__all__ = ["Report", "doctor", "examine"]
-
-__getattr__ = lazy(__name__, {"examine": ("doctor", "examine"), "report": ("Report",)})
+__getattr__ = lazy(__name__)
 
 
 class _Callable(ModuleType):

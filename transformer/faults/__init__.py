@@ -22,20 +22,4 @@ if TYPE_CHECKING:
         practice_of,
     )
 
-FROM = {
-    "fault": ("RIGHT", "Fault", "Practice"),
-    "registry": ("FAULTS", "IN_MODEL", "find_fault", "plant", "plant_of_run", "practice_of"),
-}
-__all__ = [
-    "FAULTS",
-    "IN_MODEL",
-    "RIGHT",
-    "Fault",
-    "Practice",
-    "find_fault",
-    "plant",
-    "plant_of_run",
-    "practice_of",
-]
-
-__getattr__ = lazy(__name__, FROM)
+__getattr__ = lazy(__name__)

@@ -8,10 +8,4 @@ if TYPE_CHECKING:
     from transformer.figures.attention import attention_grid, attention_map, head_view
     from transformer.figures.curves import loss_curves, run_comparison
 
-__all__ = ["attention_grid", "attention_map", "head_view", "loss_curves", "run_comparison"]
-
-_HOMES = {
-    "attention": ("attention_grid", "attention_map", "head_view"),
-    "curves": ("loss_curves", "run_comparison"),
-}
-__getattr__ = lazy(__name__, _HOMES)
+__getattr__ = lazy(__name__)

@@ -15,51 +15,33 @@
 [batch, target, vocabulary], with dropout off.
 """
 
-from transformer.health.curves import (
-    Curve,
-    check_curve,
-    check_first_loss,
-    check_overfit,
-    untrained_loss_bound,
-)
-from transformer.health.finding import STATES, Finding
-from transformer.health.invariants import (
-    Model,
-    check_attention,
-    check_model,
-    check_targets,
-)
-from transformer.health.learning import (
-    check_generation,
-    check_gradients,
-    check_loss,
-    check_moved,
-    check_zeroed,
-)
-from transformer.health.run import check_and_keep, check_parts, check_run
+from typing import TYPE_CHECKING
 
-check_twin = check_overfit
-"""The same, under the name that it had before."""
+from transformer.lazy import lazy
 
-__all__ = [
-    "STATES",
-    "Curve",
-    "Finding",
-    "Model",
-    "check_and_keep",
-    "check_attention",
-    "check_curve",
-    "check_first_loss",
-    "check_generation",
-    "check_gradients",
-    "check_loss",
-    "check_model",
-    "check_moved",
-    "check_overfit",
-    "check_parts",
-    "check_run",
-    "check_targets",
-    "check_twin",
-    "check_zeroed",
-    "untrained_loss_bound",
-]
+if TYPE_CHECKING:
+    from transformer.health.curves import (
+        Curve,
+        check_curve,
+        check_first_loss,
+        check_overfit,
+        untrained_loss_bound,
+    )
+    from transformer.health.curves import check_overfit as check_twin  # its name before
+    from transformer.health.finding import STATES, Finding
+    from transformer.health.invariants import (
+        Model,
+        check_attention,
+        check_model,
+        check_targets,
+    )
+    from transformer.health.learning import (
+        check_generation,
+        check_gradients,
+        check_loss,
+        check_moved,
+        check_zeroed,
+    )
+    from transformer.health.run import check_and_keep, check_parts, check_run
+
+__getattr__ = lazy(__name__)

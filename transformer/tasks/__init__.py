@@ -18,33 +18,4 @@ if TYPE_CHECKING:
         title_of,
     )
 
-_HOMES = {
-    "base": ("Facts", "Pair", "Task"),
-    "own_pairs.task": ("SEVEN_PAIRS", "read_pairs"),
-    "registry": (
-        "TASKS",
-        "build_task",
-        "find_task",
-        "in_training",
-        "longest_trained",
-        "out_of_form",
-        "right_answer",
-        "title_of",
-    ),
-}
-__all__ = [
-    "SEVEN_PAIRS",
-    "TASKS",
-    "Facts",
-    "Pair",
-    "Task",
-    "build_task",
-    "find_task",
-    "in_training",
-    "longest_trained",
-    "out_of_form",
-    "read_pairs",
-    "right_answer",
-    "title_of",
-]
-__getattr__ = lazy(__name__, _HOMES)
+__getattr__ = lazy(__name__)
