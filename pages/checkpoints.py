@@ -9,6 +9,7 @@ from pages.components.checkpoints.upload import questions, upload_field
 from pages.components.shared.download import download
 from pages.components.shell import session
 from pages.components.shell.frame import frame
+from pages.components.shell.sidebar import link_to
 from pages.components.widgets.architecture import architecture
 
 with frame("Checkpoints", "A trained model in one file: look inside, check it, take it along."):
@@ -27,11 +28,8 @@ with frame("Checkpoints", "A trained model in one file: look inside, check it, t
                 check = st.button("Check this checkpoint", type="primary", key="check")
                 actions.edit_menu(entry)
             with st.container(horizontal=True):
-                for page, text, icon in (
-                    ("pages/attention.py", "Look at its attention", ":material/grid_on:"),
-                    ("pages/decode.py", "Decode step by step", ":material/format_list_numbered:"),
-                ):
-                    st.page_link(page, label=text, icon=icon, query_params={"checkpoint": entry.id})
+                link_to("Attention", "Look at its attention", {"checkpoint": entry.id})
+                link_to("Decode", "Decode step by step", {"checkpoint": entry.id})
             if check:
                 verification.check(entry)
             verification.proof(entry)

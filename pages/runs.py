@@ -13,6 +13,7 @@ from pages.components.shared.download import download
 from pages.components.shell import address, browser
 from pages.components.shell.frame import errors_shown, frame
 from pages.components.shell.known_runs import known_runs
+from pages.components.shell.sidebar import link_to
 from pages.components.shell.text import plain
 from pages.components.widgets.run_table import run_table
 from transformer.config.limits import Limits
@@ -192,7 +193,7 @@ with frame("Runs", "Everything trained here: find a run, compare several, tidy u
         table(known)
     else:
         st.info("No run yet. Choose a task on the Train page and press Train.")
-        st.page_link("pages/train.py", label="Train a model", icon=":material/show_chart:")
+        link_to("Train", "Train a model")
     details(known)
     trash_list()
     with st.expander("Pages that were handed in", expanded=any_handed_in()), errors_shown():

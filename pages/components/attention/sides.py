@@ -13,6 +13,7 @@ from pages.components.shared.inputs import short_enough
 from pages.components.shared.inspection import Inspection, inspect
 from pages.components.shared.right_answer import known_target, seen_in_training, unlike_training
 from pages.components.shell import address, models, session
+from pages.components.shell.sidebar import link_to
 from pages.components.shell.text import full_stop, verbatim
 from pages.components.widgets.attention_explorer import Side
 from transformer.analysis.heads import Head
@@ -151,11 +152,7 @@ def answer(shown: Shown, without: str) -> None:
         seen = seen_in_training(shown.checkpoint, chosen_pairs(), shown.text)
         st.markdown(" ".join(filter(None, (says, without, why, seen))))
         if "**wrong**" in says:
-            st.page_link(
-                "pages/decode.py",
-                label="See where it goes wrong",
-                icon=":material/format_list_numbered:",
-            )
+            link_to("Decode", "See where it goes wrong")
     if not found.complete:
         st.warning("The output was cut: the model goes on without an end.")
 

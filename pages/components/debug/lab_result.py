@@ -11,6 +11,7 @@ from pages.components.runs.health import findings_list
 from pages.components.shared.download import download
 from pages.components.shared.history import history_of
 from pages.components.shell import browser
+from pages.components.shell.sidebar import link_to
 from pages.components.shell.text import as_file_name, number, percent, plain
 from transformer.report.predicted import lab_page
 from transformer.runs.directory import Run
@@ -157,16 +158,6 @@ def checks(run: Run) -> None:
 def links(run: Run) -> None:
     """Where to look at it: every page works on a faulty model, and says so."""
     with st.container(horizontal=True):
-        query = {"checkpoint": f"run-{run.id}"}
-        for page, label, icon in (
-            ("pages/attention.py", "Its attention", ":material/grid_on:"),
-            ("pages/decode.py", "Decode with it", ":material/format_list_numbered:"),
-        ):
-            st.page_link(page, label=label, icon=icon, query_params=query, width="content")
-        st.page_link(
-            "pages/train.py",
-            label="Its run",
-            icon=":material/show_chart:",
-            query_params={"run": run.id},
-            width="content",
-        )
+        link_to("Attention", "Its attention", {"checkpoint": f"run-{run.id}"})
+        link_to("Decode", "Decode with it", {"checkpoint": f"run-{run.id}"})
+        link_to("Train", "Its run", {"run": run.id})

@@ -14,6 +14,7 @@ from pages.components.shared.download import download
 from pages.components.shell import address, browser, current, session
 from pages.components.shell.frame import problem
 from pages.components.shell.loaded import give_back_soon
+from pages.components.shell.sidebar import link_to
 from pages.components.shell.text import plain, verbatim
 from pages.components.shell.uploaded import free, in_field
 from pages.components.stores import uploads
@@ -31,10 +32,6 @@ if TYPE_CHECKING:
 CAPTURE = Path(__file__).parents[3] / "transformer" / "doctor" / "capture.py"
 COMMAND = "python capture.py my_model.py:build mine.safetensors"
 NOTEBOOK = 'from capture import capture\n\ncapture(model, "mine.safetensors")'
-LOOK = {
-    "Look at it in Attention": ("pages/attention.py", ":material/grid_on:"),
-    "Let it write in Decode": ("pages/decode.py", ":material/format_list_numbered:"),
-}
 OUTSIDE = ("loss", "optimizer", "decoding")
 """Places that are in no model."""
 HINTS = {
@@ -192,10 +189,10 @@ def _look(found: dict[str, Any]) -> None:
         st.caption(plain(f"It is not kept as a model. {found['not kept']}"))
     if not found["kept"]:
         return
+    query = {"checkpoint": found["kept"], "input": found["example"]}
     with st.container(horizontal=True):
-        for label, (page, icon) in LOOK.items():
-            query = {"checkpoint": found["kept"], "input": found["example"]}
-            st.page_link(page, label=label, icon=icon, query_params=query)
+        link_to("Attention", "Look at it in Attention", query)
+        link_to("Decode", "Let it write in Decode", query)
 
 
 def _verdict(found: dict[str, Any]) -> None:

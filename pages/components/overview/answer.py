@@ -14,6 +14,7 @@ from pages.components.shell import current, models, session
 from pages.components.shell.headers import header_of
 from pages.components.shell.loaded import Key, key_of
 from pages.components.shell.models import Listed
+from pages.components.shell.sidebar import link_to
 from pages.components.shell.text import verbatim
 from pages.components.widgets.word_map import MapBox, word_map
 from transformer.checkpoint.header import Header
@@ -131,13 +132,9 @@ def next_steps() -> None:
     """Where to go from the answer, with it."""
     with st.container(horizontal=True, vertical_alignment="center", key="next-steps"):
         st.markdown("**Next**", width="content")
-        for path, label, icon in (
-            ("pages/attention.py", "See every head at work on it", ":material/grid_on:"),
-            ("pages/decode.py", "Write it token by token", ":material/format_list_numbered:"),
-            ("pages/train.py", "Train a model of your own", ":material/show_chart:"),
-        ):
-            query = {} if path.endswith("train.py") else current.query()
-            st.page_link(path, label=label, icon=icon, query_params=query, width="content")
+        link_to("Attention", "See every head at work on it", current.query())
+        link_to("Decode", "Write it token by token", current.query())
+        link_to("Train", "Train a model of your own")
 
 
 def _open() -> None:

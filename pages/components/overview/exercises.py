@@ -3,6 +3,7 @@
 import streamlit as st
 
 from pages.components.shell.lessons import ASKED, PATHS, class_lesson, name_of
+from pages.components.shell.sidebar import link_to
 from pages.components.shell.text import plain
 from transformer.lessons.lesson import Exercise
 
@@ -20,13 +21,8 @@ def exercises() -> None:
     with st.container(key="exercises", gap="xxsmall"):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown("**Exercises**", width="content")
-            st.page_link(
-                PATHS["learn"],
-                label="With the words around them, and places for answers",
-                icon=":material/school:",
-                query_params={"learn": "lesson", "lesson": "class"},
-                width="content",
-            )
+            words = "With the words around them, and places for answers"
+            link_to("Learn", words, {"learn": "lesson", "lesson": "class"})
         for exercise in found[:MOST_SHOWN]:
             _draw(exercise)
         if rest := found[MOST_SHOWN:]:
@@ -43,7 +39,6 @@ def _draw(exercise: Exercise) -> None:
             label=plain(exercise.title),
             icon=":material/assignment:",
             query_params={**exercise.query, ASKED: name_of(exercise)} if inside else None,
-            width="content",
         )
         if exercise.question:
             st.markdown(plain(exercise.question), width="content")

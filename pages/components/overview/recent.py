@@ -4,6 +4,7 @@ import streamlit as st
 
 from pages.components.shell.clock import when
 from pages.components.shell.known_runs import known_runs
+from pages.components.shell.sidebar import link_to
 from pages.components.shell.text import plain
 from transformer.runs.table import Summary
 from transformer.runs.verdict import score_in_words
@@ -19,12 +20,7 @@ def recent_runs() -> None:
     st.markdown("**Recent runs**")
     with st.container(gap="xxsmall"):
         for summary in found:
-            st.page_link(
-                "pages/train.py",
-                label=plain(" · ".join(_words(summary))),
-                icon=":material/show_chart:",
-                query_params={"run": summary.id},
-            )
+            link_to("Train", plain(" · ".join(_words(summary))), {"run": summary.id})
 
 
 def _words(summary: Summary) -> tuple[str, ...]:

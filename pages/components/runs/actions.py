@@ -8,6 +8,7 @@ import streamlit as st
 from pages.components.runs.controls import afterwards, attempt, controls, trouble
 from pages.components.shell import browser
 from pages.components.shell.frame import problem
+from pages.components.shell.sidebar import link_to
 from pages.components.shell.text import plain
 from pages.components.stores import pairs
 from pages.components.training import form
@@ -71,12 +72,7 @@ def run_actions(run: Run, summary: Summary, go_to: Callable[[str], None]) -> Non
     sound = summary.state != DAMAGED
     if sound:
         with st.container(horizontal=True, vertical_alignment="center"):
-            st.page_link(
-                "pages/train.py",
-                label="Watch it",
-                icon=":material/show_chart:",
-                query_params={"run": run.id},
-            )
+            link_to("Train", "Watch it", {"run": run.id})
             duplicate(run)
     # Of a damaged run one cannot ask more than that it goes.
     status = run.status() if sound else Status(DAMAGED)

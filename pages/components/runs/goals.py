@@ -6,6 +6,7 @@ from html import escape
 
 import streamlit as st
 
+from pages.components.shell.sidebar import link_to
 from pages.components.shell.tables import html_table
 from pages.components.shell.text import code, number, percent
 from transformer.runs.directory import Run
@@ -26,12 +27,9 @@ def goals_panel(run: Run, facts: RunFacts) -> None:
     for column, card in zip(columns, cards(facts), strict=True):
         column.html(card)
     if reload := facts.goals.reload:
-        columns[2].page_link(
-            "pages/checkpoints.py",
-            label="See this checkpoint",
-            icon=":material/inventory_2:",
-            query_params={"checkpoint": f"run-{run.id}-{reload.step}"},
-        )
+        with columns[2]:
+            query = {"checkpoint": f"run-{run.id}-{reload.step}"}
+            link_to("Checkpoints", "See this checkpoint", query)
 
 
 def states(facts: RunFacts) -> list[tuple[str, str]]:

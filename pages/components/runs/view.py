@@ -16,6 +16,7 @@ from pages.components.runs.settings import settings_table
 from pages.components.runs.verdict import evidence_line, verdict_line
 from pages.components.shared.history import history_of
 from pages.components.shell import browser, planted
+from pages.components.shell.sidebar import link_to
 from pages.components.shell.text import plain, seconds
 from pages.components.widgets.attention_timeline import attention_timeline
 from pages.components.widgets.live_curve import live_curve
@@ -132,13 +133,10 @@ def loss_figure(run: Run) -> "go.Figure":
 def links(run: Run) -> None:
     """Where to go with what a run has learned."""
     step = run.checkpoints()[-1].stem.removeprefix("step-")
-    for page, text, icon in (
-        ("pages/attention.py", "See its attention", ":material/grid_on:"),
-        ("pages/decode.py", "Decode with it", ":material/format_list_numbered:"),
-        ("pages/checkpoints.py", "Its file", ":material/inventory_2:"),
-    ):
-        query = {"checkpoint": f"run-{run.id}-{step}"}
-        st.page_link(page, label=text, icon=icon, query_params=query, width="content")
+    query = {"checkpoint": f"run-{run.id}-{step}"}
+    link_to("Attention", "See its attention", query)
+    link_to("Decode", "Decode with it", query)
+    link_to("Checkpoints", "Its file", query)
 
 
 def _state(run: Run, facts: RunFacts, history: History) -> None:

@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from pages.components.shell.lessons import ASKED, PATHS, find_asked
+from pages.components.shell.lessons import ASKED, find_asked
+from pages.components.shell.sidebar import link_to
 from pages.components.shell.text import plain
 
 KEPT = "kept asked"
@@ -22,17 +23,8 @@ def strip() -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small", key="asked"):
         st.markdown(f"**{plain(exercise.title)}.** {plain(exercise.question)}", width="stretch")
         if found.lesson:
-            st.page_link(
-                PATHS["learn"],
-                label="Back to the lesson",
-                icon=":material/school:",
-                query_params={
-                    "learn": "lesson",
-                    "lesson": found.lesson,
-                    "part": str(found.step),
-                },
-                width="content",
-            )
+            query = {"learn": "lesson", "lesson": found.lesson, "part": str(found.step)}
+            link_to("Learn", "Back to the lesson", query)
         st.button("Close", key="close asked", type="tertiary", on_click=_close)
 
 

@@ -1,5 +1,6 @@
 """Beside every page: the current model, the way to the other pages, and the runs at work."""
 
+from collections.abc import Mapping
 from html import escape
 
 import streamlit as st
@@ -29,6 +30,12 @@ LOOK_SECONDS, WAIT_SECONDS = 2.0, 10.0
 MOST_RUNS = 3
 MOST_OWN = 12
 """Of one's own models in the dialog; all of them are in the field of a page."""
+
+
+def link_to(page: str, label: str, query: Mapping[str, str] | None = None) -> None:
+    """A link to the page of this title, with its icon."""
+    path, icon = next((path, icon) for path, title, icon in PAGES if title == page)
+    st.page_link(path, label=label, icon=icon, query_params=query)
 
 
 class Sidebar:

@@ -13,6 +13,7 @@ import streamlit as st
 
 from pages.components.shell import address, mount
 from pages.components.shell.mount import Widget
+from pages.components.shell.sidebar import link_to
 from pages.components.shell.text import plain
 from transformer.errors import UserError
 from transformer.runs.attention import KINDS, RECORDS, AttentionHistory
@@ -211,10 +212,6 @@ def _links(run: Run, text: str) -> None:
             help="The maps above are rounded, to 1/255, and read the true target.",
         )
         for step in steps:
-            st.page_link(
-                "pages/attention.py",
-                label=f"step {step:,}" if step else "step 0, untrained",
-                icon=":material/grid_on:",
-                query_params={"checkpoint": f"run-{run.id}-{step}"}
-                | ({"input": text} if len(text) <= address.LIMIT else {}),
-            )
+            query = {"checkpoint": f"run-{run.id}-{step}"}
+            query |= {"input": text} if len(text) <= address.LIMIT else {}
+            link_to("Attention", f"step {step:,}" if step else "step 0, untrained", query)
