@@ -58,18 +58,6 @@ def _softmaxed(model: Transformer) -> None:
     turn(model.output, Softmaxed)
 
 
-def _placed(config: TransformerConfig) -> bool:
-    return config.position_layout != "none"
-
-
-def _interleaved(config: TransformerConfig) -> bool:
-    return config.position_layout == "interleaved"
-
-
-def _scaled(config: TransformerConfig) -> bool:
-    return config.scale_embeddings
-
-
 def drops(config: TransformerConfig) -> bool:
     return config.dropout > 0
 
@@ -87,7 +75,7 @@ FAULTS = (
         "causal mask.",
         remedy="Add the encoding to the embedding, in encoder and decoder.",
         plant=in_all(Embedding, NoPositions),
-        applies=_placed,
+        applies=lambda config: config.position_layout != "none",
     ),
     Fault(
         name="positions-wrong-formula",
@@ -101,7 +89,7 @@ FAULTS = (
         "move. What is left tells positions apart on short inputs.",
         remedy="With i = 0, 2, 4, … the exponent is i / d_model, for the sine and its cosine.",
         plant=in_all(Embedding, WrongPositions),
-        applies=_interleaved,
+        applies=lambda config: config.position_layout == "interleaved",
     ),
     Fault(
         name="unscaled-embeddings",
@@ -115,7 +103,7 @@ FAULTS = (
         "the token. With entries of deviation 1 (PyTorch's default) nothing is lost.",
         remedy="Multiply, or draw the entries with deviation 1.",
         plant=_unscaled,
-        applies=_scaled,
+        applies=lambda config: config.scale_embeddings,
     ),
     Fault(
         name="norm-after-embeddings",

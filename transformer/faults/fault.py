@@ -23,6 +23,10 @@ Rows = tuple[list[int], list[int]]
 """What the decoder reads of one target, and what it is to write: ids."""
 
 
+def _nothing(model: Transformer) -> None:
+    """The model itself is right."""
+
+
 def _as_they_are(read: list[int], asked: list[int], config: TransformerConfig) -> Rows:
     return read, asked
 
@@ -64,7 +68,7 @@ class Fault:
     symptoms: what people write who have it.
     why: why it does what it does.
     remedy: what to change.
-    plant: makes one model object faulty; where the fault is in the training alone, it leaves it.
+    plant: makes one model object faulty; by default the fault is in the training alone.
     applies: whether a model of this configuration can have it.
     harmless: the model computes something else, and learns as well.
     place: where it is planted: "model", "batches", "loss", "optimizer" or "decoding".
@@ -81,7 +85,7 @@ class Fault:
     symptoms: tuple[str, ...]
     why: str
     remedy: str
-    plant: Callable[[Transformer], None]
+    plant: Callable[[Transformer], None] = _nothing
     applies: Callable[[TransformerConfig], bool] = _always
     harmless: bool = False
     place: str = "model"

@@ -109,10 +109,6 @@ def _linear(model: Transformer) -> None:
             part.activation = nn.Identity()
 
 
-def _detached(model: Transformer) -> None:
-    turn(model, Detached)
-
-
 RIGHT_RESIDUAL = "x = x + self.dropout(sublayer(self.norm(x)))"
 RIGHT_NORM = "return centred * torch.rsqrt(variance + self.eps) * self.gain + self.bias"
 RIGHT_VARIANCE = "variance = centred.square().mean(dim=-1, keepdim=True)"
@@ -261,6 +257,6 @@ FAULTS = (
         symptoms=("It learns, and stays far below what others reach.",),
         why="The encoder keeps its random weights; the decoder learns to read them.",
         remedy="Take out detach(), no_grad() or .data on the way from encoder to decoder.",
-        plant=_detached,
+        plant=in_all(Transformer, Detached),
     ),
 )

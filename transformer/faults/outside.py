@@ -4,7 +4,7 @@ from torch import Tensor
 
 from transformer.config import TransformerConfig
 from transformer.faults.embeddings import drops
-from transformer.faults.fault import Fault, Practice, Rows, turn
+from transformer.faults.fault import Fault, Practice, Rows, in_all, turn
 from transformer.model import Memory, Transformer
 
 
@@ -59,25 +59,9 @@ class NeverInEvaluation(Transformer):
         return self
 
 
-def _starts_with_end(model: Transformer) -> None:
-    turn(model, StartsWithEnd)
-
-
-def _at_position_zero(model: Transformer) -> None:
-    turn(model, AtPositionZero)
-
-
 def _never_in_evaluation(model: Transformer) -> None:
     turn(model, NeverInEvaluation)
     model.train()
-
-
-def _nothing(model: Transformer) -> None:
-    """The model itself is right."""
-
-
-def _starts_with_another(config: TransformerConfig) -> bool:
-    return config.decoder_start_id != config.eos_id
 
 
 FAULTS = (
@@ -95,7 +79,6 @@ FAULTS = (
         why="The decoder reads the very token that it is asked for, and copies it. When it writes "
         "alone there is nothing to copy.",
         remedy="Feed <bos> and then the target; ask for the target and then <eos>.",
-        plant=_nothing,
         place="batches",
         practice=Practice(targets=_not_shifted),
     ),
@@ -113,7 +96,6 @@ FAULTS = (
         why="It learns to write the token after the next. Nobody ever asked it for the first, so "
         "every answer begins with the second.",
         remedy="Shift once: in the batches or in the model, not in both.",
-        plant=_nothing,
         place="batches",
         practice=Practice(targets=_shifted_twice),
     ),
@@ -131,7 +113,6 @@ FAULTS = (
         why="It was never asked for <eos>, so it never writes it: what it should write is there, "
         "and then it goes on.",
         remedy="End every target in <eos>, and let the loss count it.",
-        plant=_nothing,
         place="batches",
         practice=Practice(targets=_without_end),
     ),
@@ -149,7 +130,6 @@ FAULTS = (
         why="Cross-entropy takes a softmax of its own. Of numbers between 0 and 1 it cannot make "
         "less than ln(1 + (|V| - 1) / e), and its gradient is small everywhere.",
         remedy="Give cross-entropy the logits.",
-        plant=_nothing,
         place="loss",
         practice=Practice(takes_softmax=True),
     ),
@@ -167,7 +147,6 @@ FAULTS = (
         why="<pad> after <eos> is easy to predict, and where texts differ much in length it is "
         "most of what is asked for. On texts of nearly one length little is lost.",
         remedy="Pass ignore_index=pad_id.",
-        plant=_nothing,
         place="loss",
         practice=Practice(counts_padding=True),
     ),
@@ -185,7 +164,6 @@ FAULTS = (
         why="Each update follows the sum of all gradients so far: a momentum that never decays. "
         "Clipping and Adam's division hide much of it.",
         remedy="Call optimizer.zero_grad() before each backward pass.",
-        plant=_nothing,
         place="optimizer",
         practice=Practice(zeroes_gradients=False),
     ),
@@ -203,7 +181,6 @@ FAULTS = (
         why="The encoder gets gradients and nobody applies them: it keeps its random weights, and "
         "the decoder learns to read them. The curve is that of a detached encoder.",
         remedy="Give the optimizer model.parameters(), after all parts are built.",
-        plant=_nothing,
         place="optimizer",
         practice=Practice(optimizes=_not_of_the_encoder),
     ),
@@ -221,7 +198,6 @@ FAULTS = (
         why="Each update overshoots: softmaxes and ReLUs are driven to where they have no "
         "gradient, and do not come back.",
         remedy="Lower it: (d_model · 4000)^-½ is usual with Adam.",
-        plant=_nothing,
         place="optimizer",
         practice=Practice(rate_factor=10.0),
     ),
@@ -239,7 +215,6 @@ FAULTS = (
         why="Adam's first steps are as long as the rate says whatever the gradient is, and a "
         "post-norm model's gradients are largest at the start. Pre-norm bears it at usual rates.",
         remedy="Let the rate rise over the first updates: 100 for small models, the paper's 4,000.",
-        plant=_nothing,
         place="optimizer",
         practice=Practice(warms_up=False),
     ),
@@ -257,8 +232,8 @@ FAULTS = (
         why="The decoder reads a token that it never saw in first place. Whether it minds hangs "
         "on how alike the two embeddings are.",
         remedy="Begin with the id with which target_in begins.",
-        plant=_starts_with_end,
-        applies=_starts_with_another,
+        plant=in_all(Transformer, StartsWithEnd),
+        applies=lambda config: config.decoder_start_id != config.eos_id,
         place="decoding",
     ),
     Fault(
@@ -275,7 +250,7 @@ FAULTS = (
         why="With a cache only the newest token is fed, and without an offset it stands at "
         "position 0: the decoder does not know how far it is.",
         remedy="Add the number of cached positions to the position.",
-        plant=_at_position_zero,
+        plant=in_all(Transformer, AtPositionZero),
         place="decoding",
     ),
     Fault(
