@@ -65,7 +65,7 @@ def test_a_trial_without_time_measures_once() -> None:
     training, batches = on_trial()
     tried: list[str] = []
 
-    def loss_of(model: nn.Module, batch: Batch, kind: str) -> Tensor:
+    def loss_of(model: precision.Forward, batch: Batch, kind: str) -> Tensor:
         tried.append(kind)
         return training.loss(model, batch, kind)
 
@@ -76,7 +76,7 @@ def test_a_trial_without_time_measures_once() -> None:
 def test_a_trial_that_fails_ends_in_float32() -> None:
     training, batches = on_trial()
 
-    def loss_of(model: nn.Module, batch: Batch, kind: str) -> Tensor:
+    def loss_of(model: precision.Forward, batch: Batch, kind: str) -> Tensor:
         if kind == "bf16":
             raise torch.OutOfMemoryError
         return training.loss(model, batch, kind)
@@ -84,7 +84,7 @@ def test_a_trial_that_fails_ends_in_float32() -> None:
     assert precision.measure(training.form, batches, loss_of, CPU).precision == "fp32"
 
 
-def never(model: nn.Module, batch: Batch, kind: str) -> Tensor:
+def never(model: precision.Forward, batch: Batch, kind: str) -> Tensor:
     raise AssertionError("nothing is to be tried")
 
 

@@ -58,6 +58,10 @@ class TrainingForm(nn.Module):
         """
         if not is_plain(self.model):
             return cast(Tensor, self.model(source, target))
+        return self.plain(source, target)
+
+    def plain(self, source: Tensor, target: Tensor) -> Tensor:
+        """:meth:`forward` of a model that is known to be plain: nothing is looked through again."""
         return _logits(self.model, source, target)
 
 

@@ -27,7 +27,7 @@ from transformer.training.distributed import ALONE, World
 from transformer.training.form import TrainingForm
 from transformer.training.optimizer import learning_rate, optimizer_of
 from transformer.training.parts import backward
-from transformer.training.precision import BATCHES, decide
+from transformer.training.precision import BATCHES, Forward, decide
 from transformer.training.threads import available, measure
 
 EVAL_BATCH = 128
@@ -355,7 +355,7 @@ class Training:
         self.tokens += share.tokens
         return Update(self.step, loss, rate, self.tokens)
 
-    def loss(self, model: nn.Module, batch: Batch, precision: str) -> Tensor:
+    def loss(self, model: Forward, batch: Batch, precision: str) -> Tensor:
         """The loss summed over our part of a batch, in nats.
 
         bf16 is for the matrix products: what they yield is added up, normalised and compared

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from transformer.training.batches import Batch
 from transformer.training.form import TrainingForm, is_plain
-from transformer.training.precision import LossOf
+from transformer.training.precision import Forward, LossOf
 
 ROWS = 4
 """A part, but for the last, has at least so many: of fewer, most of the time goes into calls."""
@@ -46,18 +46,23 @@ def backward(
     Returns:
         the loss, summed over the batch
     """
-    parts = _parts(model, batch, threads)
+    forward: Forward = model
+    parts = [batch]
+    # A hook or a fault in the model may depend on the whole batch.
+    if isinstance(model, TrainingForm) and is_plain(model.model):
+        forward = model.plain
+        parts = _parts(model, batch, threads)
     if threads <= 1 or len(parts) == 1:
         losses = []
         for part in parts:
-            loss = loss_of(model, part, precision)
+            loss = loss_of(forward, part, precision)
             (loss * scale).backward()
             losses.append(loss.detach())
         return sum(losses[1:], losses[0])
     parameters = list(model.parameters())
 
     def part_of(part: Batch) -> tuple[Tensor, tuple[Tensor, ...]]:
-        loss = loss_of(model, part, precision)
+        loss = loss_of(forward, part, precision)
         return loss.detach(), torch.autograd.grad(loss * scale, parameters)
 
     found = list(_workers(threads).map(part_of, parts))
@@ -70,18 +75,11 @@ def backward(
     return total
 
 
-def _parts(model: nn.Module, batch: Batch, threads: int) -> list[Batch]:
-    """Parts to compute; the batch alone where they would not come out as the whole.
-
-    Of parts at once: dropout draws its numbers in the order of the calls. Of any: a hook or a
-    fault in the model may depend on the whole batch.
+def _parts(model: TrainingForm, batch: Batch, threads: int) -> list[Batch]:
+    """Parts to compute; the batch alone where they would not come out as the whole: of parts at
+    once, dropout draws its numbers in the order of the calls.
     """
-    if not (
-        threads
-        and isinstance(model, TrainingForm)
-        and batch.source.device.type == "cpu"
-        and is_plain(model.model)
-    ):
+    if not threads or batch.source.device.type != "cpu":
         return [batch]
     if threads == 1:
         if batch.source.numel() + batch.target_in.numel() <= CALLS:  # nothing can be saved

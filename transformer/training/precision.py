@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from transformer.training.batches import Batch
 from transformer.training.compute import Compute
@@ -28,7 +28,8 @@ SECONDS = 0.3
 BATCHES = 2
 """How many batches are tried, in turn."""
 
-LossOf = Callable[[nn.Module, Batch, str], Tensor]
+Forward = Callable[[Tensor, Tensor], Tensor]
+LossOf = Callable[[Forward, Batch, str], Tensor]
 """The training step's own loss: of a model, on a batch, in "fp32" or "bf16"."""
 
 
