@@ -190,7 +190,7 @@ def _(explorer: Explorer, truth: Truth) -> None:
         patch="uvwxyz",
     )
     said = explorer.page.get_by_text("with this change it writes")
-    assert re.search(r"it writes z", said.inner_text())
+    expect(said).to_contain_text("it writes z")
 
 
 @row("Mask/replace-token what-if")

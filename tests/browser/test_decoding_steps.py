@@ -179,8 +179,8 @@ def test_branches_are_made_named_compared_and_walked_by_keyboard(
     expect(page.get_by_text("The model writes fedcba")).to_be_visible()
     settle(page)
     page.locator(".output button").nth(2).click()
-    assert page.locator(".decoding_steps").inner_text() == original
-    assert page.locator(".branch_tree tbody tr").count() == 3
+    expect(page.locator(".decoding_steps")).to_have_text(original, use_inner_text=True)
+    expect(page.locator(".branch_tree tbody tr")).to_have_count(3)
 
 
 def test_a_wrong_answer_says_where_and_why(server: Server, new_page: NewPage) -> None:

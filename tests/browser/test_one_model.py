@@ -2,7 +2,7 @@
 
 import re
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import NewPage
 from tests.support.places import bundled_file
@@ -19,12 +19,15 @@ def go(page: Page, name: str) -> None:
     settle(page)
 
 
-def chip(page: Page) -> str:
-    return page.locator("div.current-model b").inner_text()
+def chip(page: Page) -> Locator:
+    """The current model's name, in the sidebar."""
+    return page.locator("div.current-model b")
 
 
-def shown(page: Page) -> str:
-    return page.get_by_role("combobox", name="Checkpoint").input_value()
+def expect_shown(page: Page, name: str) -> None:
+    """The checkpoint of that name is chosen on the page."""
+    chooser = page.get_by_role("combobox", name="Checkpoint")
+    expect(chooser).to_have_value(re.compile(f"^{re.escape(name)}"))
 
 
 def test_a_run_just_trained_is_what_all_pages_show(server: Server, new_page: NewPage) -> None:
@@ -36,21 +39,21 @@ def test_a_run_just_trained_is_what_all_pages_show(server: Server, new_page: New
     beside = page.get_by_test_id("stSidebar")
     expect(beside.get_by_role("progressbar")).to_be_visible()
     expect(beside.get_by_role("progressbar")).to_have_count(0, timeout=90_000)  # it has ended
-    name = chip(page)
+    name = chip(page).inner_text()
     assert "step 20" in name
     for title in PAGES:
         go(page, title)
-        assert shown(page).startswith(name)
-        assert chip(page) == name
+        expect_shown(page, name)
+        expect(chip(page)).to_have_text(name)
     go(page, "Train")
-    assert "run=" in page.url
+    page.wait_for_url(re.compile("run="))
     other = page.context.new_page()
     other.goto(f"{server.url}/attention")
     settle(other)
-    assert shown(other).startswith(name)
+    expect_shown(other, name)
     other.reload()
     settle(other)
-    assert shown(other).startswith(name)
+    expect_shown(other, name)
 
 
 def test_a_word_given_on_the_overview_goes_along(server: Server, new_page: NewPage) -> None:
@@ -65,7 +68,7 @@ def test_a_word_given_on_the_overview_goes_along(server: Server, new_page: NewPa
     go(page, "Attention")
     given = page.get_by_label("Input", exact=True)
     expect(given).to_have_value("knight")
-    assert shown(page).startswith("English pronunciation")
+    expect_shown(page, "English pronunciation")
     assert page.evaluate("history.length") == entries + 1
     given.fill("laughter")
     given.press("Enter")
@@ -98,17 +101,17 @@ def test_back_and_explicit_links_win(server: Server, new_page: NewPage) -> None:
     page.get_by_role("button", name="change", exact=True).click()
     page.get_by_role("button", name=re.compile("^Dates .*bundled")).click()
     settle(page)
-    assert chip(page) == "Dates"
+    expect(chip(page)).to_have_text("Dates")
     page.go_back()
     expect(page.get_by_label("Input", exact=True)).to_have_value("hello")
     settle(page)
-    assert shown(page).startswith("Sort letters")
-    assert chip(page) == "Sort letters"
+    expect_shown(page, "Sort letters")
+    expect(chip(page)).to_have_text("Sort letters")
     page.get_by_role("button", name="change", exact=True).click()
     page.get_by_role("button", name=re.compile("^Reverse letters .*bundled")).click()
     page.wait_for_url(re.compile("checkpoint=reverse"))
     settle(page)
-    assert shown(page).startswith("Reverse letters")
+    expect_shown(page, "Reverse letters")
 
 
 def test_a_file_brought_is_what_all_pages_show(server: Server, new_page: NewPage) -> None:
@@ -119,9 +122,9 @@ def test_a_file_brought_is_what_all_pages_show(server: Server, new_page: NewPage
     upload(page, "mine.safetensors", content)
     expect(page.get_by_text("is here and chosen")).to_be_visible()
     settle(page)
-    assert chip(page) == "mine.safetensors"
+    expect(chip(page)).to_have_text("mine.safetensors")
     for title in ("Attention", "Decode"):
         go(page, title)
-        assert shown(page).startswith("mine.safetensors · 99.8 % right · uploaded")
+        expect_shown(page, "mine.safetensors · 99.8 % right · uploaded")
     go(page, "Overview")
-    assert chip(page) == "mine.safetensors"
+    expect(chip(page)).to_have_text("mine.safetensors")

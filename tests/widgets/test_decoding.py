@@ -139,7 +139,8 @@ def test_candidates_are_cut_as_the_library_cuts(bare: Bare) -> None:
         cells = lines.nth(place).locator("td").all_inner_texts()
         name = lines.nth(place).locator("button").get_attribute("data-token")
         assert name == VOCABULARY[token]
-        assert cells[1:3] == [f"{row[token]:.2f}", f"{row[token] / 2:.2f}"]
+        numbers = [f"{value:.2f}".replace("-", "−") for value in (row[token], row[token] / 2)]
+        assert cells[1:3] == numbers
         assert cells[0] == probability(expected.probabilities[token].item())
     readout = shown.page.locator(".readout")
     expect(readout).to_contain_text("÷ 2 =")

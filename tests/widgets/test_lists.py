@@ -208,7 +208,7 @@ def test_heads_are_walked_in_the_order_of_x(bare: Bare, scheme: str) -> None:
     shown = bare(SCATTER, data, scheme=scheme)
     page = shown.page
     told = page.locator(".told")
-    expect(told).to_contain_text(f"Title cross.0.1: {MARKUP}; distance 3.00, <i>y</i> -0.50")
+    expect(told).to_contain_text(f"Title cross.0.1: {MARKUP}; distance 3.00, <i>y</i> −0.50")
     page.locator(".point[tabindex='0']").focus()
     shown.press("ArrowLeft", "ArrowLeft", "ArrowLeft")
     expect(told).to_contain_text("Title encoder.0.0")

@@ -77,8 +77,9 @@ def _parameters(header: Header) -> dict[str, int]:
 
 
 def _file(header: Header) -> dict[str, str | None]:
-    names = ("origin", "licence", "precision", "notes", "sha256")
-    return {name: getattr(header, name) or None for name in names}
+    names = {name: name for name in ("origin", "licence", "precision", "notes")}
+    names["sha256"] = "SHA-256"
+    return {title: getattr(header, name) or None for name, title in names.items()}
 
 
 def _vocabularies(side: str, left: Header, right: Header) -> Line:

@@ -9,7 +9,8 @@ import streamlit as st
 from pages.components.shell import address, models, session
 from pages.components.shell.models import Listed
 from pages.components.shell.tables import Cell, Row, html_table
-from pages.components.shell.text import Html, percent, seconds
+from pages.components.shell.text import Html, number, percent, seconds
+from pages.components.training.words import name_of
 from transformer.checkpoint.comparison import Line, compare, weights_distance
 from transformer.runs.comparison import in_words
 
@@ -71,10 +72,16 @@ def _table(lines: list[Line], left: str, right: str) -> str:
         for line in members:
             values = [_value(line, value)[:500] for value in (line.left, line.right)]
             mark = "<span title='differs' aria-label='differs'>≠</span>" if line.differs else ""
-            rows.append([line.name, *values, Cell(Html(mark), "mark")])
+            rows.append([_name(line), *values, Cell(Html(mark), "mark")])
             kinds.append("differs" if line.differs else "same")
     head = (Cell("", tag="td"), left, right, Cell("", tag="td"))
     return html_table("cards", head, rows, label="Both checkpoints", kinds=kinds)
+
+
+def _name(line: Line) -> str:
+    """A setting as the form calls it."""
+    is_setting = line.group in ("Training", "Architecture")
+    return name_of(line.name) if is_setting else f"{line.name[0].upper()}{line.name[1:]}"
 
 
 def _value(line: Line, value: Any) -> str:
@@ -85,9 +92,9 @@ def _value(line: Line, value: Any) -> str:
     if line.name == "seconds":
         return seconds(value)
     if line.name in ("loss", "untrained loss"):
-        return f"{value:.4g}"
+        return number(value)
     text = in_words(value)
-    return text[:16] + "…" if line.name == "sha256" else text
+    return text[:16] + "…" if line.name == "SHA-256" else text
 
 
 def _weights(checkpoint: "Checkpoint", other: "Checkpoint") -> None:

@@ -54,10 +54,9 @@ function sumLines(view, { kind, map }, choice, [row, column]) {
   bar.style.width = `${100 * weight}%`;
   const softmax = line("softmax", inPercent(weight), [bar]);
   if (score === null) return softmax;
-  const number = (value) => value.toFixed(2).replace("-", "−");
   return [
-    ...line("q·k", number(score * Math.sqrt(kind.dK))),
-    ...line(`÷ √${kind.dK}`, number(score)),
+    ...line("q·k", decimal(score * Math.sqrt(kind.dK), 2)),
+    ...line(`÷ √${kind.dK}`, decimal(score, 2)),
     ...softmax,
   ];
 }

@@ -83,7 +83,7 @@ function draw(view, focus) {
   view.what.replaceChildren(
     element("code", {}, node.text),
     `: step ${node.position + 1}, written with probability ${(100 * Math.exp(node.log_prob)).toFixed(2)} %; ` +
-      `log-probability ${minus(node.total)}, score ${minus(node.score)}.`,
+      `log-probability ${decimal(node.total, 4)}, score ${decimal(node.score, 4)}.`,
   );
   view.reason.textContent = node.why;
 }
@@ -98,7 +98,7 @@ function fillTable(view) {
     const name = element("td");
     name.append(element("code", {}, node.text));
     row.append(
-      name, element("td", { class: "number" }, minus(node.total)), element("td", { class: "number" }, minus(node.score)),
+      name, element("td", { class: "number" }, decimal(node.total, 4)), element("td", { class: "number" }, decimal(node.score, 4)),
       element("td", { class: "reason" }, node.why),
     );
     return row;

@@ -5,7 +5,6 @@ const GAP = 32; // between columns, for the edges
 const LETTER = 8; // wide
 const MARKS = { stopped: "…", outscored: "■", answer: "★" };
 
-const minus = (value, digits = 4) => value.toFixed(digits).replace("-", "−");
 const short = (token, most) => (token.length > most ? `${token.slice(0, most - 1)}…` : token);
 // Tokens that begin alike, such as I_TURN_LEFT and I_TURN_RIGHT, must be told apart.
 const lettersOf = (data) =>
@@ -88,7 +87,7 @@ function cell(data, ink, column, slot, best, chosen) {
   const group = svgElement("g", {
     role: "button", tabindex: here ? 0 : -1, "aria-pressed": here,
     "data-column": column, "data-slot": slot, "data-kind": kind,
-    "aria-label": `Step ${column + 1}, place ${slot + 1}: ${node.text}, score ${minus(node.score)}. ${last ? node.why : ""}`,
+    "aria-label": `Step ${column + 1}, place ${slot + 1}: ${node.text}, score ${decimal(node.score, 4)}. ${last ? node.why : ""}`,
   });
   group.append(svgElement("rect", {
     x, y, width: widthOf(data), height: BOX.height, rx: node.ended ? 14 : 5, fill: here ? ink.box : ink.ground,
@@ -99,8 +98,8 @@ function cell(data, ink, column, slot, best, chosen) {
   group.append(
     svgElement("text", { x: x + 8, y: y + 19, "font-size": 13, "font-family": "monospace", "font-weight": 700, fill: ink.text, style: "white-space: pre",
       "text-decoration": kind === "dropped" ? "line-through" : "none" }, mark + short(node.token, lettersOf(data) - (mark ? 2 : 0))),
-    svgElement("text", { x: x + widthOf(data) - 7, y: y + 18, "font-size": 10.5, "text-anchor": "end", fill: ink.text }, minus(node.score, 2)),
-    svgElement("title", {}, `${node.text}: score ${minus(node.score)}`),
+    svgElement("text", { x: x + widthOf(data) - 7, y: y + 18, "font-size": 10.5, "text-anchor": "end", fill: ink.text }, decimal(node.score, 2)),
+    svgElement("title", {}, `${node.text}: score ${decimal(node.score, 4)}`),
   );
   return group;
 }

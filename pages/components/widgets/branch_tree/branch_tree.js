@@ -69,7 +69,7 @@ function rowOf(row, index, longest, step, act) {
   }
   line.append(
     last,
-    element("td", { class: "number" }, row.log_prob.toFixed(4)),
+    element("td", { class: "number" }, decimal(row.log_prob, 4)),
     verdictCell(row.verdict),
   );
   for (let i = 0; i < longest; i++) line.append(tokenCell(row, index, i, step, act));

@@ -46,8 +46,8 @@ function inWords(found, i, name, { temperature, topK, topP }) {
   const said = inPercent(found.probabilities[i]);
   const comesTo = /^[<>]/.test(said) ? said : `= ${said}`;
   const lines = {
-    logit: `The decoder gives ${name} the logit ${found.logits[i].toFixed(3)}.`,
-    divided: `Over the temperature: ${found.logits[i].toFixed(3)} ÷ ${plainNumber(temperature)} = ${found.divided[i].toFixed(3)}.`,
+    logit: `The decoder gives ${name} the logit ${decimal(found.logits[i], 3)}.`,
+    divided: `Over the temperature: ${decimal(found.logits[i], 3)} ÷ ${plainNumber(temperature)} = ${decimal(found.divided[i], 3)}.`,
     topK: topK
       ? `Top-k ${topK}: ${name} ranks ${place} of ${count}, so it ${cutByK ? "is cut" : "stays"}.`
       : `Top-k keeps all; ${name} ranks ${place} of ${count}.`,
@@ -57,7 +57,7 @@ function inWords(found, i, name, { temperature, topK, topP }) {
         ? `Top-p ${plainNumber(topP)}: those before it have ${before} together, ${found.kept[i] ? (found.rank[i] ? "less than that, so it stays" : "and the first always stays") : "which reaches that, so it is cut"}.`
         : `Top-p keeps all; those before it have ${before} together.`,
     probability: found.kept[i]
-      ? `Softmax over the ${keptCount} kept: exp(${found.divided[i].toFixed(3)} − ${found.top.toFixed(3)}) ÷ ${found.sum.toFixed(4)} ${comesTo}.`
+      ? `Softmax over the ${keptCount} kept: exp(${decimal(found.divided[i], 3)} − ${decimal(found.top, 3)}) ÷ ${found.sum.toFixed(4)} ${comesTo}.`
       : "Softmax: cut, so its probability is 0.",
   };
   return lines;

@@ -115,8 +115,8 @@ function cellOf(view, s, found, column, name) {
     cell.append(track, element("span", {}, inPercent(found.probabilities[column])));
   } else {
     cell.textContent = {
-      logit: () => found.logits[column].toFixed(2),
-      divided: () => found.divided[column].toFixed(2),
+      logit: () => decimal(found.logits[column], 2),
+      divided: () => decimal(found.divided[column], 2),
       topK: () => `${mark(found.inTopK[column])} ${found.rank[column] + 1}`,
       topP: () => (found.inTopK[column] ? `${mark(found.kept[column])} ${share(found.before[column])}` : "–"),
     }[name]();

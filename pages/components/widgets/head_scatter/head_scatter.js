@@ -77,7 +77,7 @@ function shape(view, point, x, y, i) {
 }
 
 const said = (view, point, name) =>
-  `${name}: ${point.label}; ${view.data.x_title} ${point.x.toFixed(2)}, ${view.data.y_title} ${point.y.toFixed(2)}`;
+  `${name}: ${point.label}; ${view.data.x_title} ${decimal(point.x, 2)}, ${view.data.y_title} ${decimal(point.y, 2)}`;
 
 function tell(view, i) {
   view.told.textContent = view.points.length ? said(view, view.points[i], view.points[i].title) : "";

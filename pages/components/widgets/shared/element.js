@@ -37,6 +37,9 @@ function inPercent(share) {
   return `${(100 * share).toFixed(2)} %`;
 }
 
+// A number with so many decimals, and a true minus before a negative one.
+const decimal = (value, digits) => value.toFixed(digits).replace("-", "−");
+
 // What pages/components/shell/mount.py packs: [length of header: uint32][header: JSON][numbers].
 // Returns the header, and a function that takes the next numbers of a typed array's kind.
 function unpack(data) {

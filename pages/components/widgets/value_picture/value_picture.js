@@ -26,7 +26,7 @@ function largest(pictures) {
   return most || 1;
 }
 
-const short = (value) => (Number.isNaN(value) ? "hidden" : Math.abs(value) >= 1000 || (value && Math.abs(value) < 0.001) ? value.toExponential(3) : value.toFixed(4));
+const short = (value) => (Number.isNaN(value) ? "hidden" : Math.abs(value) >= 1000 || (value && Math.abs(value) < 0.001) ? value.toExponential(3).replaceAll("-", "−") : decimal(value, 4));
 
 function map(view, one, { current, pictures }, most) {
   const [rows, columns] = one.shape, share = one.unit === "share";
