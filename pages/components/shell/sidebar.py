@@ -42,25 +42,29 @@ class Sidebar:
     """Drawn before the page, and again after it if the page has made another model current."""
 
     def __init__(self, page: str) -> None:
+        self.drawn = self._now()
         with st.sidebar:
             st.markdown("**Transformer Workbench**")
             with st.container(key="current-model"):
+                # An empty place takes away what stood there: it is filled before anything else.
                 self.chip = st.empty()
+                self._draw_chip()
                 if st.button("change", key="change model", type="tertiary", help="Another model"):
                     _choose()
             self.links = st.empty()
+            self._draw_links()
             _runs_at_work(page)
             _your_name()
             for_teachers()
-        self.drawn = self._now()
-        self._draw()
 
     def _now(self) -> tuple[Html, dict[str, str]]:
         return _chip(), current.query()
 
-    def _draw(self) -> None:
-        chip, query = self.drawn
-        self.chip.html(chip)
+    def _draw_chip(self) -> None:
+        self.chip.html(self.drawn[0])
+
+    def _draw_links(self) -> None:
+        query = self.drawn[1]
         run = models.run_of(query.get("checkpoint", ""))
         carried = {
             "Attention": query,
@@ -77,7 +81,8 @@ class Sidebar:
         """After the page."""
         if (now := self._now()) != self.drawn:
             self.drawn = now
-            self._draw()
+            self._draw_chip()
+            self._draw_links()
 
 
 def _chip() -> Html:

@@ -92,7 +92,7 @@ function describeStep(view) {
     const so = side.logProbs.slice(0, view.step + 1).reduce((sum, value) => sum + value, 0);
     const name = nameOf(view, side.ids[view.step]);
     const verb = view.step < side.forced ? `given “${name}”, which has` : `writes “${name}” with`;
-    return `${who}${verb} probability ${inPercent(Math.exp(side.logProbs[view.step]))}; log-probability so far ${so.toFixed(4)}`;
+    return `${who}${verb} probability ${inPercent(Math.exp(side.logProbs[view.step]))}; log-probability so far ${decimal(so, 4)}`;
   });
   view.where.textContent = `Step ${view.step + 1} of ${sides[0].pending ? "…" : view.steps}: ${said.join(" · ")}`;
 }
