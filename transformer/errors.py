@@ -1,7 +1,7 @@
 """One family of errors for everything a person can get wrong."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 
@@ -34,14 +34,24 @@ class RunError(UserError):
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
+def refusing(what: str, kind: type[UserError] = UserError) -> Iterator[None]:
+    """While the system is asked for something: why it refuses, in a sentence.
+
+    Args:
+        what: how the sentence begins: what could not be done.
+        kind: what is raised then.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise kind(f"{what}: {error.strerror}.") from None
+
+
+def reading(path: Path) -> AbstractContextManager[None]:
     """While a file is read: what the system says of one that cannot be read, in a sentence.
 
     Raises:
         CheckpointError: the system refused to open the file, or to go on reading it.
     """
-    try:
-        yield
-    except OSError as error:
-        name = "".join(mark if mark.isprintable() else f"U+{ord(mark):04X}" for mark in path.name)
-        raise CheckpointError(f"The file {name} could not be read: {error.strerror}.") from None
+    name = "".join(mark if mark.isprintable() else f"U+{ord(mark):04X}" for mark in path.name)
+    return refusing(f"The file {name} could not be read", CheckpointError)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from transformer.cli.terminal import check_output, note, say
-from transformer.errors import UserError
+from transformer.errors import UserError, refusing
 
 
 def add_commands(commands: Any) -> None:
@@ -82,12 +82,10 @@ def _capture(options: argparse.Namespace, out: Path) -> None:
     if options.width is not None:
         command += ["--width", str(options.width)]
     note(f"Watching {options.model} at work…")
-    try:
-        # Threads that wait and spin would slow down everything else on the machine.
-        waiting = {"OMP_WAIT_POLICY": "PASSIVE"} | os.environ
+    # Threads that wait and spin would slow down everything else on the machine.
+    waiting = {"OMP_WAIT_POLICY": "PASSIVE"} | os.environ
+    with refusing(f"{command[0]} cannot be started"):
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=waiting)
-    except OSError as error:
-        raise UserError(f"{command[0]} cannot be started: {error.strerror}.") from None
     if done.returncode or not out.exists():
         last = "\n".join(done.stderr.strip().splitlines()[-12:])
         said = last.removeprefix("error: ") or f"it ended with status {done.returncode}"

@@ -16,7 +16,7 @@ from typing import Any
 
 from transformer.cli.terminal import boolean, note, note_share, say
 from transformer.config import DataConfig, TrainingConfig, TransformerConfig
-from transformer.errors import RunError, UserError
+from transformer.errors import RunError, UserError, refusing
 from transformer.runs import continuation, queue
 from transformer.runs.creation import About, create_run
 from transformer.runs.directory import ENDED, ROOT, Run, list_runs
@@ -339,10 +339,8 @@ def _curve(path: Path, size: int | None) -> tuple[Sequence[Any], tuple[str, ...]
     from transformer.doctor.loss_file import read_loss
     from transformer.doctor.loss_reading import read_curve
 
-    try:
+    with refusing(f"{path.name} cannot be read"):
         content = path.read_bytes()
-    except OSError as error:
-        raise UserError(f"{path.name} cannot be read: {error.strerror}.") from None
     reading = read_curve(read_loss(content), size)
     return reading.findings, reading.suspects
 

@@ -15,7 +15,7 @@ from pages.components.shell.headers import Facts, facts_of
 from pages.components.shell.models import Listed
 from pages.components.shell.text import number, percent, plain
 from pages.components.stores import uploads
-from transformer.errors import CheckpointError, UserError
+from transformer.errors import UserError, refusing
 from transformer.evaluation.held_out import own_pairs
 
 if TYPE_CHECKING:
@@ -194,16 +194,14 @@ def _result(found: "Averaged", labels: Sequence[str]) -> None:
 def _keep(found: "Averaged", count: int) -> None:
     name = f"{found.checkpoint.task}, average of {count}.safetensors"
     try:
-        kept, checkpoint = uploads.keep(name, found.checkpoint, browser.owner())
+        with refusing("The average could not be kept"):
+            kept, checkpoint = uploads.keep(name, found.checkpoint, browser.owner())
         session.remember(kept.path, checkpoint)
         st.session_state["checkpoint"] = kept.id
         st.session_state["kept average"] = kept.id
         st.session_state.pop(JOB, None)
     except UserError as error:
         st.session_state["average problem"] = error
-    except OSError as error:
-        sentence = f"The average could not be kept: {error.strerror}."
-        st.session_state["average problem"] = CheckpointError(sentence)
 
 
 def follow_kept() -> None:

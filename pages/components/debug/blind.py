@@ -28,7 +28,7 @@ from pages.components.shell.known_runs import known_runs
 from pages.components.shell.text import plain, seconds
 from transformer.config.faults import HIDDEN, hide, reveal
 from transformer.config.limits import Limits
-from transformer.errors import RunError, UserError
+from transformer.errors import RunError, UserError, refusing
 from transformer.runs import queue
 from transformer.runs.directory import ACTIVE, ROOT, Run
 from transformer.runs.lab import SEARCHED, Guesses, recipe
@@ -70,10 +70,8 @@ def _keep(run: Run, guesses: Guesses) -> None:
     if not browser.may_control(run):
         st.session_state["hunt answers"][run.id] = guesses
         return
-    try:
+    with refusing("The answer could not be written"):
         guesses.keep(run.path)
-    except OSError as error:
-        raise RunError(f"The answer could not be written: {error.strerror}.") from error
 
 
 def unfinished(count: int) -> str:

@@ -9,7 +9,7 @@ import streamlit as st
 from pages.components.shell import browser
 from pages.components.shell.frame import problem
 from pages.components.shell.text import plain
-from transformer.errors import RunError, UserError
+from transformer.errors import RunError, UserError, refusing
 from transformer.runs import continuation, queue, trash
 from transformer.runs.directory import ACTIVE, ENDED, RESUMABLE, Run, Status
 
@@ -23,12 +23,10 @@ def attempt(run: Run, action: Callable[..., Any], *arguments: Any) -> None:
     try:
         if not browser.may_control(run):
             raise RunError("Only the browser that started this run can do that.")
-        action(run, *arguments)
+        with refusing("The run's directory could not be written"):
+            action(run, *arguments)
     except UserError as error:
         st.session_state["run problem"] = (run.id, error)
-    except OSError as error:
-        sentence = f"The run's directory could not be written: {error.strerror}."
-        st.session_state["run problem"] = (run.id, RunError(sentence))
 
 
 def controls(run: Run, status: Status) -> None:

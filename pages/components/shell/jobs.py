@@ -25,7 +25,7 @@ import streamlit as st
 from pages.components.shell import browser
 from pages.components.shell.frame import errors_shown, problem
 from pages.components.shell.text import percent, plain, seconds
-from transformer.errors import UserError
+from transformer.errors import UserError, refusing
 
 ROOT = Path(__file__).resolve().parents[3]
 KEPT, SHARED = 30, 100
@@ -204,27 +204,23 @@ def command(*words: str, limit_seconds: float = float("inf")) -> Generator[str, 
         "PYTHONIOENCODING": "utf-8",
         "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
     }
-    try:
+    refused = "The process could not be started"
+    with refusing(refused):
         temporary = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-    except OSError as error:
-        raise UserError(f"The process could not be started: {error.strerror}.") from None
     with temporary as folder:
         output, errors = Path(folder, "output"), Path(folder, "errors")
 
         def last_line() -> str:
             return errors.read_text("utf-8", "replace").rstrip().rpartition("\n")[2].strip()
 
-        try:
-            with output.open("wb") as out, errors.open("wb") as err:
-                process = subprocess.Popen(
-                    [sys.executable, "-m", "transformer", *words],
-                    stdin=subprocess.DEVNULL,
-                    stdout=out,
-                    stderr=err,
-                    env=environment,
-                )
-        except OSError as error:
-            raise UserError(f"The process could not be started: {error.strerror}.") from None
+        with refusing(refused), output.open("wb") as out, errors.open("wb") as err:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "transformer", *words],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                env=environment,
+            )
         try:
             if os.name == "posix":
                 with suppress(psutil.Error):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pages.components.stores.bounded import BoundedFolder
-from transformer.errors import CheckpointError
+from transformer.errors import CheckpointError, refusing
 from transformer.files import change_object, sync, write_atomic
 from transformer.runs import directory
 
@@ -216,12 +216,10 @@ def delete(sha256: str, owner: str = "") -> bool:
     if owner in upload.owners and len(upload.owners) > 1:
         _change_beside(upload.path, partial(_without, owner))
         return False
-    try:
+    with refusing("The upload could not be deleted", CheckpointError):
         TRASH.path.mkdir(exist_ok=True)
         TRASH.make_room(upload.path.stat().st_size, owner or next(iter(upload.owners), ""))
         os.utime(_move(upload.path, TRASH.path))
-    except OSError as error:
-        raise CheckpointError(f"The upload could not be deleted: {error.strerror}.") from None
     return True
 
 
@@ -238,10 +236,8 @@ def restore(sha256: str, owner: str = "") -> Upload:
     """
     there = FOLDER / f"{sha256}.safetensors"
     if not there.is_file():
-        try:
+        with refusing("The upload could not be restored", CheckpointError):
             _move(_file(TRASH.path, sha256), FOLDER)
-        except OSError as error:
-            raise CheckpointError(f"The upload could not be restored: {error.strerror}.") from None
     back = of(there)
     if owner and owner not in back.owners:
         back = _change_beside(there, lambda one: replace(one, owners=(*one.owners, owner)))

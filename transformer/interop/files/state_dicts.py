@@ -18,7 +18,7 @@ import psutil
 from torch import Tensor
 
 from transformer.checkpoint.header import MAX_FILE_BYTES
-from transformer.errors import CheckpointError, reading
+from transformer.errors import CheckpointError, reading, refusing
 from transformer.interop.files.archives import Archive
 from transformer.interop.files.confinement import BREACH, environment
 from transformer.interop.files.sample import first_bytes, has_torch_magic, is_torch_zip, is_zip
@@ -117,11 +117,10 @@ def to_safetensors(path: Path, target: Path) -> None:
     size = _checked_size(path)
     if not _turn.acquire(timeout=WAIT_SECONDS):
         raise CheckpointError("Other files are being opened. Try again in a minute.")
+    opening = refusing("The file could not be opened", CheckpointError)
     try:
-        with tempfile.TemporaryDirectory(prefix="workbench-") as folder:
+        with opening, tempfile.TemporaryDirectory(prefix="workbench-") as folder:
             problem, detail = _run(path, target, Path(folder), size)
-    except OSError as error:
-        raise CheckpointError(f"The file could not be opened: {error.strerror}.") from None
     finally:
         _turn.release()
     if problem:

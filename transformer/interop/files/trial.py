@@ -14,7 +14,7 @@ import tempfile
 from contextlib import suppress
 
 from transformer.checkpoint.header import parse_header
-from transformer.errors import CheckpointError, UserError, VocabularyError
+from transformer.errors import CheckpointError, UserError, VocabularyError, refusing
 from transformer.interop.files.confinement import confine, environment, limit
 
 SECONDS = 30
@@ -50,8 +50,9 @@ def apart(module: str, content: bytes, *words: str) -> bytes | None:
     Raises:
         CheckpointError: the process could not be started.
     """
+    checking = refusing("The file could not be checked", CheckpointError)
     try:
-        with tempfile.TemporaryDirectory(prefix="workbench-") as folder:
+        with checking, tempfile.TemporaryDirectory(prefix="workbench-") as folder:
             done = subprocess.run(
                 [sys.executable, "-P", "-m", module, *words],
                 input=content,
@@ -63,8 +64,6 @@ def apart(module: str, content: bytes, *words: str) -> bytes | None:
             )
     except subprocess.TimeoutExpired:
         return None
-    except OSError as error:
-        raise CheckpointError(f"The file could not be checked: {error.strerror}.") from None
     return None if done.returncode else done.stdout
 
 

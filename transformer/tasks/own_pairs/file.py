@@ -11,7 +11,7 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import BinaryIO
 
-from transformer.errors import TaskError
+from transformer.errors import TaskError, refusing
 from transformer.tasks.base import Pair
 from transformer.tasks.own_pairs.layout import (
     MOST_JOINED,
@@ -96,10 +96,8 @@ def open_pairs(
 
 
 def _opened(path: Path) -> BinaryIO:
-    try:
+    with refusing("The file of pairs could not be read", TaskError):
         return path.open("rb")
-    except OSError as error:
-        raise TaskError(f"The file of pairs could not be read: {error.strerror}.") from None
 
 
 def parse_pairs(
