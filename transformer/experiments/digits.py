@@ -2,13 +2,10 @@
 
 from collections.abc import Generator, Iterator
 
-import torch
-
 from transformer.experiments.experiment import Experiment, Outcome, Settings, percent
-from transformer.experiments.training import fixed_settings
-from transformer.model import Transformer
+from transformer.experiments.training import fixed_settings, learning
 from transformer.tasks.presets import prepare
-from transformer.training.loop import Training, Update, evaluate_outputs
+from transformer.training.loop import evaluate_outputs
 
 STEPS, EVERY = 1400, 200
 """Updates, and between two looks."""
@@ -48,21 +45,14 @@ def run(settings: Settings) -> Iterator[float | Outcome]:
 def _learned(task_name: str, settings: Settings, start: float) -> Generator[float, None, Points]:
     """Train, and write sums by itself every few updates; yields the share of all work."""
     steps, every, count = (12, 6, 20) if settings.short else (STEPS, EVERY, PAIRS)
-    task, config = prepare(
-        task_name, "small", training={"steps": steps} | fixed_settings(settings.seed, steps)
-    )
-    torch.manual_seed(settings.seed)
-    model, pairs, found = (
-        Transformer(config.model),
-        task.held_out(count),
-        list[tuple[float, float]](),
-    )
-    for event in Training(model, task, config.training).events():
-        if isinstance(event, Update):
-            if event.step % every == 0:
-                share = evaluate_outputs(model, task, pairs, event.step).exact_match
-                found.append((float(event.step), 100 * share))
-            yield start + event.step / steps / len(TASKS)
+    task, config = prepare(task_name, "small", training=fixed_settings(settings.seed, steps))
+    model, updates = learning(task, config)
+    pairs, found = task.held_out(count), list[tuple[float, float]]()
+    for update in updates:
+        if update.step % every == 0:
+            share = evaluate_outputs(model, task, pairs, update.step).exact_match
+            found.append((float(update.step), 100 * share))
+        yield start + update.step / steps / len(TASKS)
     return tuple(found)
 
 

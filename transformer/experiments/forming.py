@@ -6,13 +6,13 @@ from typing import NamedTuple
 import torch
 
 from transformer.experiments.experiment import Experiment, Outcome, Settings, percent
-from transformer.experiments.training import fixed_settings
+from transformer.experiments.training import fixed_settings, learning
 from transformer.hooks import record
 from transformer.model import Transformer
 from transformer.tasks import Pair, Task
 from transformer.tasks.presets import prepare
 from transformer.training.batches import collate, encode
-from transformer.training.loop import Training, Update, evaluate_loss
+from transformer.training.loop import evaluate_loss
 
 EVERY = 20
 """Updates between two looks."""
@@ -54,16 +54,15 @@ def run(settings: Settings) -> Iterator[float | Outcome]:
         "reverse",
         "small",
         data={"min_letters": 3, "max_letters": 8},
-        training={"steps": steps} | fixed_settings(settings.seed, steps),
+        training=fixed_settings(settings.seed, steps),
     )
-    torch.manual_seed(settings.seed)
-    model = Transformer(config.model)
+    model, updates = learning(task, config)
     pairs, looks = task.held_out(PAIRS), list[Look]()
-    for event in Training(model, task, config.training).events():
-        if isinstance(event, Update) and (event.step == 1 or event.step % every == 0):
-            loss = evaluate_loss(model, task, pairs, event.step).loss
-            looks.append(Look(event.step, loss, best_head(model, task, pairs)))
-            yield event.step / steps
+    for update in updates:
+        if update.step == 1 or update.step % every == 0:
+            loss = evaluate_loss(model, task, pairs, update.step).loss
+            looks.append(Look(update.step, loss, best_head(model, task, pairs)))
+            yield update.step / steps
     fall, rise = steepest([-look.loss for look in looks]), steepest([one.head for one in looks])
     apart = looks[rise].step - looks[fall].step
     start, end = looks[0].head, looks[-1].head

@@ -8,12 +8,11 @@ from typing import NamedTuple
 import torch
 
 from transformer.experiments.experiment import Experiment, Outcome, Settings, percent
-from transformer.experiments.training import fixed_settings
+from transformer.experiments.training import fixed_settings, learning
 from transformer.model import Transformer
 from transformer.tasks import Pair, Task
 from transformer.tasks.presets import prepare
 from transformer.training.batches import collate, encode
-from transformer.training.loop import Training, Update
 
 MODULUS = 29
 DECAY = 3.0
@@ -74,17 +73,16 @@ def _looks(
             data={"tokens": "words", "held_out": 0.5},
             model={"num_heads": 4, "max_length": 8},
             training=fixed_settings(settings.seed, steps)
-            | {"steps": steps, "batch_size": 512, "weight_decay": decay, "optimizer": "adam"}
+            | {"batch_size": 512, "weight_decay": decay, "optimizer": "adam"}
             | {"learning_rate": 3e-3, "warmup_steps": 10, "decay_fraction": 0.0},
         )
-    torch.manual_seed(settings.seed)
-    model, found = Transformer(config.model), list[Look]()
-    trained, held_out = list(task.epoch(0, 0, 512)), task.held_out(MODULUS**2)
-    for event in Training(model, task, config.training).events():
-        if isinstance(event, Update) and event.step % min(EVERY, steps) == 0:
+    model, updates = learning(task, config)
+    trained, held_out, found = list(task.epoch(0, 0, 512)), task.held_out(MODULUS**2), list[Look]()
+    for update in updates:
+        if update.step % min(EVERY, steps) == 0:
             shares = (_right(model, task, pairs) for pairs in (trained, held_out))
-            found.append(Look(event.step, *shares))
-            yield start + event.step / steps / 2
+            found.append(Look(update.step, *shares))
+            yield start + update.step / steps / 2
     return found
 
 

@@ -3,9 +3,7 @@
 from collections.abc import Iterator
 
 from transformer.experiments.experiment import Experiment, Outcome, Settings, percent
-from transformer.experiments.training import train, within
-
-LETTERS = {"min_letters": 1, "max_letters": 8}
+from transformer.experiments.training import LETTERS, train, within
 
 
 def run(settings: Settings) -> Iterator[float | Outcome]:

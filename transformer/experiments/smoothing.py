@@ -4,9 +4,8 @@ import math
 from collections.abc import Iterator
 
 from transformer.experiments.experiment import Experiment, Outcome, Settings, percent
-from transformer.experiments.training import train, within
+from transformer.experiments.training import LETTERS, train, within
 
-LETTERS = {"min_letters": 1, "max_letters": 8}
 SMOOTHING = 0.1
 CHANCE = 0.03
 """A difference between two shares of 300 words that says nothing: two standard errors."""

@@ -1,11 +1,12 @@
 """Short trainings for experiments: a small model, some hundred updates, measured at the end."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from transformer.config import RunConfig
 from transformer.experiments.experiment import Settings
 from transformer.faults import plant
 from transformer.model import Transformer
@@ -15,6 +16,8 @@ from transformer.training.loop import Training, Update, evaluate_loss, evaluate_
 
 EXAMPLES, FEW = 300, 40
 """Held-out pairs that a trained model is measured on, and in the short form."""
+LETTERS = {"min_letters": 1, "max_letters": 8}
+"""The words that most of these models learn from."""
 
 
 @dataclass(frozen=True)
@@ -48,18 +51,13 @@ def train(
     Args:
         fault: to plant in the model before it learns, by name.
     """
-    changes = {"steps": steps} | fixed_settings(settings.seed, steps)
-    changes |= dict(training or {})
+    changes = fixed_settings(settings.seed, steps) | dict(training or {})
     built, config = prepare(task, "small", data=data, model=model, training=changes)
-    torch.manual_seed(settings.seed)
-    learner = Transformer(config.model)
-    if fault:
-        plant(learner, fault)
+    learner, updates = learning(built, config, fault)
     losses = list[float]()
-    for event in Training(learner, built, config.training).events():
-        if isinstance(event, Update):
-            losses.append(event.loss)
-            yield event.step / steps
+    for update in updates:
+        losses.append(update.loss)
+        yield update.step / steps
     pairs = built.held_out(FEW if settings.short else EXAMPLES)
     loss = evaluate_loss(learner, built, pairs, steps)
     outputs = evaluate_outputs(learner, built, pairs, steps)
@@ -68,12 +66,25 @@ def train(
     )
 
 
+def learning(
+    task: Task, config: RunConfig, fault: str = ""
+) -> tuple[Transformer, Iterator[Update]]:
+    """A fresh model, and the updates of its training, each made when it is asked for."""
+    torch.manual_seed(config.training.seed)
+    model = Transformer(config.model)
+    if fault:
+        plant(model, fault)
+    events = Training(model, task, config.training).events()
+    return model, (event for event in events if isinstance(event, Update))
+
+
 def fixed_settings(seed: int, steps: int) -> dict[str, Any]:
-    """What all short trainings have in common: one thread, and no evaluation in between.
+    """What trainings of so many steps have in common: one thread, no evaluation in between.
 
     And batches that no task's recipe changes, so that what was measured stays so.
     """
     return {
+        "steps": steps,
         "batch_size": 128,
         "bucketing": True,
         "seed": seed,

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from transformer.experiments.experiment import Experiment, Outcome, Settings, percent
-from transformer.experiments.training import Trained, train, within
+from transformer.experiments.training import LETTERS, Trained, train, within
 
 LAYERS = 4
 STEPS, EVERY = 200, 20
@@ -25,7 +25,7 @@ def run(settings: Settings) -> Iterator[float | Outcome]:
                     "sort",
                     steps,
                     settings,
-                    data={"min_letters": 1, "max_letters": 8},
+                    data=LETTERS,
                     model={
                         "num_encoder_layers": LAYERS,
                         "num_decoder_layers": LAYERS,
