@@ -113,6 +113,14 @@ def remedy(error: OSError) -> str:
     return "See to it that its folder can be written to"
 
 
+def changed_at(path: Path) -> float:
+    """When a file was changed, in seconds since 1970; 0 if it is gone."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
 def sync(path: Path) -> None:
     """Flush a file, or a folder's list of names, to the disk."""
     if os.name != "posix" and path.is_dir():

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 from transformer.errors import RunError, refusing
+from transformer.files import changed_at
 from transformer.runs import queue
 from transformer.runs.directory import ROOT, Run, Status, list_runs, note_change
 from transformer.runs.eviction import Held, evicted
@@ -52,21 +53,14 @@ def delete(run: Run) -> None:
 def deleted_runs(root: Path = ROOT) -> list[Run]:
     """Deleted runs, the last deleted first."""
     runs = list_runs(root / FOLDER)
-    return sorted(runs, key=lambda run: _moved_at(run.path), reverse=True)
+    return sorted(runs, key=lambda run: changed_at(run.path), reverse=True)
 
 
 def _held(root: Path) -> list[Held]:
     return [
-        Held(run.path, (run.about()["owner"],), 0, _moved_at(run.path))
+        Held(run.path, (run.about()["owner"],), 0, changed_at(run.path))
         for run in deleted_runs(root)
     ]
-
-
-def _moved_at(path: Path) -> float:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return 0.0
 
 
 def restore(run_id: str, root: Path = ROOT) -> Run:

@@ -9,6 +9,7 @@ import streamlit as st
 
 from pages.components.shared.download import download
 from pages.components.shell import jobs
+from pages.components.shell.loaded import Key, key_of
 from pages.components.shell.models import Listed
 from pages.components.shell.text import plain
 from transformer.report import evidence
@@ -27,7 +28,7 @@ class Proof:
     """What was found out about one file, as it was then."""
 
     entry: Listed
-    stamp: int
+    file: Key | None
     checks: "list[Check]"
     report: dict[str, Any]
 
@@ -42,7 +43,7 @@ def check(entry: Listed) -> None:
         job = st.session_state.pop(key, None)
         if isinstance(job, jobs.Job):
             job.cancel()
-    job = jobs.start((entry.id, _stamp(entry)), partial(_compared, entry), CHECKS)
+    job = jobs.start((entry.id, key_of(entry.path)), partial(_compared, entry), CHECKS)
     st.session_state[JOB] = job
     with st.spinner("Loading the file afresh and comparing…"):
         job.ended.wait(AT_ONCE_SECONDS)
@@ -52,36 +53,22 @@ def _compared(entry: Listed) -> Generator[object, None, None]:
     """The work of a job: its result is a :class:`Proof`."""
     from transformer.checkpoint.verification import verifying
 
-    stamp = _stamp(entry)
-    steps = verifying(entry.path)
-    while True:
-        try:
-            share = next(steps)
-        except StopIteration as done:
-            checks = done.value
-            break
-        yield share
+    file = key_of(entry.path)
+    checks = yield from verifying(entry.path)
     # Now, so that the report's date is that of the checks.
     report = evidence.report(entry.path, checks, f"{entry.id}.safetensors")
-    yield Proof(entry, stamp, checks, report)
-
-
-def _stamp(entry: Listed) -> int:
-    try:
-        return entry.path.stat().st_mtime_ns
-    except OSError:
-        return 0
+    yield Proof(entry, file, checks, report)
 
 
 def proof(entry: Listed) -> None:
     """What the last check of this very file found, with its evidence to take along."""
-    job = jobs.current(JOB, (entry.id, _stamp(entry)))
+    job = jobs.current(JOB, (entry.id, key_of(entry.path)))
     found = jobs.show(job, "Comparing with what it wrote when it was saved")
     if isinstance(found, Proof):
         st.session_state[PROOF] = found
         del st.session_state[JOB]
     kept: Proof | None = st.session_state.get(PROOF)
-    if kept is None or kept.entry.id != entry.id or kept.stamp != _stamp(entry):
+    if kept is None or kept.entry.id != entry.id or kept.file != key_of(entry.path):
         return
     with st.container(border=True):
         st.markdown(f"**{evidence.verdict(kept.checks)}**")

@@ -29,6 +29,7 @@ from pages.components.shell.text import plain, seconds
 from transformer.config.faults import HIDDEN, hide, reveal
 from transformer.config.limits import Limits
 from transformer.errors import RunError, UserError, refusing
+from transformer.files import changed_at
 from transformer.runs import queue
 from transformer.runs.directory import ACTIVE, ROOT, Run
 from transformer.runs.lab import SEARCHED, Guesses, recipe
@@ -147,11 +148,7 @@ def _training(run: Run, number: int, count: int) -> None:
 def _began(runs: list[Run], number: int) -> float:
     """When the clock started: when the model was trained, or the one before was done with."""
     before = _guesses(runs[number - 1]).ended if number else 0.0
-    try:
-        trained = (runs[number].path / "status.json").stat().st_mtime
-    except OSError:
-        trained = 0.0
-    return max(before, trained)
+    return max(before, changed_at(runs[number].path / "status.json"))
 
 
 def _hunt(runs: list[Run], number: int) -> None:

@@ -10,6 +10,7 @@ import streamlit as st
 
 from pages.components.shared.download import download
 from pages.components.shell import address
+from pages.components.shell.loaded import Key, key_of
 from pages.components.shell.tables import Cell, Row, html_table
 from pages.components.shell.text import Html, plain
 from pages.components.widgets.run_compare import run_compare
@@ -28,6 +29,7 @@ from transformer.runs.comparison import (
     repeats,
 )
 from transformer.runs.directory import Run
+from transformer.runs.metrics import METRICS
 from transformer.runs.table import Summary
 
 SCALES = {"linear": "Linear", "log": "Log loss", "log-log": "Log loss, log axis"}
@@ -49,20 +51,12 @@ def labels(summaries: Sequence[Summary]) -> list[str]:
 
 
 @st.cache_resource(max_entries=32)
-def _curves(path: str, stamp: tuple[int, int], target_vocab_size: int) -> Curves:
+def _curves(path: str, metrics: Key | None, target_vocab_size: int) -> Curves:
     return curves(Run(Path(path)).metrics(), target_vocab_size)
 
 
-def _stamp(run: Run) -> tuple[int, int]:
-    try:
-        stat = (run.path / "metrics.jsonl").stat()
-    except OSError:
-        return (0, 0)
-    return (stat.st_mtime_ns, stat.st_size)
-
-
 @st.cache_resource(max_entries=32)
-def _repeats(paths: tuple[str, ...], stamps: tuple[tuple[int, int], ...]) -> list[Repeat]:
+def _repeats(paths: tuple[str, ...], metrics: tuple[Key | None, ...]) -> list[Repeat]:
     """Cached: each is read in full, which a long run takes a while for."""
     runs = [Run(Path(path)) for path in paths]
     origins = [origin(run, run.config()) for run in runs]
@@ -84,11 +78,13 @@ def comparison(runs: Sequence[Run], summaries: Sequence[Summary]) -> None:
     names = [name for name, _, _ in sound]
     for repeat in _repeats(
         tuple(str(run.path.absolute()) for _, run, _ in sound),
-        tuple(_stamp(run) for _, run, _ in sound),
+        tuple(key_of(run.path / METRICS) for _, run, _ in sound),
     ):
         st.markdown(_said(repeat, names))
     drawn = {
-        name: _curves(str(run.path.absolute()), _stamp(run), config.model.target_vocab_size)
+        name: _curves(
+            str(run.path.absolute()), key_of(run.path / METRICS), config.model.target_vocab_size
+        )
         for name, run, config in sound
     }
     learned = [name for name, _, config in sound if config.data.evaluates_on_training_pairs]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pages.components.stores.bounded import BoundedFolder
 from transformer.errors import CheckpointError, refusing
-from transformer.files import change_object, sync, write_atomic
+from transformer.files import change_object, changed_at, sync, write_atomic
 from transformer.runs import directory
 
 if TYPE_CHECKING:
@@ -51,10 +51,7 @@ class Upload:
     @property
     def changed(self) -> float:
         """When it was brought, in seconds since 1970; 0 if it is gone."""
-        try:
-            return self.path.stat().st_mtime
-        except OSError:
-            return 0.0
+        return changed_at(self.path)
 
 
 def _owners(path: Path) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import numpy as np
 import streamlit as st
 
 from pages.components.shell import address, mount
+from pages.components.shell.loaded import Key, key_of
 from pages.components.shell.mount import Widget
 from pages.components.shell.sidebar import link_to
 from pages.components.shell.text import plain
@@ -49,7 +50,7 @@ def attention_timeline(
         look_for: which pattern to look for, in a sentence.
     """
     try:
-        history = _history(str(run.path.resolve()), *_version(run.path))
+        history = _history(str(run.path.resolve()), key_of(run.path / RECORDS))
     except UserError as error:
         st.warning(plain(str(error)))
         return
@@ -72,7 +73,7 @@ def attention_timeline(
     WIDGET.draw(
         data=_packed(
             str(run.path.resolve()),
-            _version(run.path),
+            key_of(run.path / RECORDS),
             example,
             drawn,
             _history=history,
@@ -88,24 +89,16 @@ def attention_timeline(
     _links(run, history.examples[example].text)
 
 
-def _version(folder: Path) -> tuple[int, int]:
-    """What changes whenever a moment was added, or the file cut back."""
-    try:
-        stat = (folder / RECORDS).stat()
-    except OSError:
-        return 0, 0
-    return stat.st_size, stat.st_mtime_ns
-
-
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _history(folder: str, size: int, modified: int) -> AttentionHistory | None:
+def _history(folder: str, records: Key | None) -> AttentionHistory | None:
+    """Read again once a moment was added, or the file cut back."""
     return AttentionHistory.load(Path(folder))
 
 
 @st.cache_data(max_entries=16, show_spinner=False)
 def _packed(
     folder: str,
-    version: tuple[int, int],
+    records: Key | None,
     example: int,
     drawn: int,
     *,
