@@ -1,5 +1,7 @@
 """My curve: a loss that someone has, what it says, what to suspect, and what it cannot say."""
 
+from dataclasses import asdict
+
 import streamlit as st
 
 from pages.components.runs.health import findings_list
@@ -56,19 +58,7 @@ def panel() -> None:
     reading = read_curve(curve, int(size) if size else None)
     of = f" of the column {plain(curve.column)}" if curve.column else ""
     st.caption(f"{len(curve.points):,} losses{of} were read.")
-    st.html(
-        findings_list(
-            [
-                {
-                    "name": one.name,
-                    "state": one.state,
-                    "sentence": one.sentence,
-                    "advice": one.advice,
-                }
-                for one in reading.findings
-            ]
-        )
-    )
+    st.html(findings_list([asdict(one) for one in reading.findings]))
     _suspects(reading.suspects[:MOST])
     _chart(list(thinned(curve.points, MOST_DRAWN)), beside, healthy.get(beside or "", []))
     st.info(

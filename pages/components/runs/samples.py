@@ -61,14 +61,9 @@ def example_line(entries: Sequence[Samples]) -> str:
     fitting = [n for n in order if _room(samples[n]["target"]) <= MOST_SHOWN] or order[:1]
     number = fitting[len(fitting) // 2]
     now = samples[number]
-    seen = [
-        (entry["step"], entry["samples"][number]["right"])
-        for entry in entries
-        if number < len(entry["samples"])
-    ]
     step = entries[-1]["step"]
     when = f"the model writes at step {step:,}" if step else "the untrained model writes"
-    marks = f'<div class="learned">{_marks(seen)}{when_learned(seen)}</div>' if step else ""
+    marks = _learned(entries, number) if step else ""
     source, shown = now["source"], _excerpt(now["output"], now["target"])
     parts = (
         ("an example", _text(source if len(source) <= MOST_SHOWN else f"{source[:MOST_SHOWN]}…")),
@@ -109,12 +104,7 @@ def samples_table(entries: Sequence[Samples]) -> str:
     for number, (before, now) in enumerate(zip(first["samples"], last["samples"], strict=False)):
         row = [_text(now["source"]), _chips(now["target"], now["target"]), _answer(before)]
         if len(entries) > 1:
-            seen = [
-                (entry["step"], entry["samples"][number]["right"])
-                for entry in entries
-                if number < len(entry["samples"])
-            ]
-            row += [_answer(now), f'<div class="learned">{_marks(seen)}{when_learned(seen)}</div>']
+            row += [_answer(now), _learned(entries, number)]
         rows.append(
             [
                 Cell(Html(content), data_title=title)
@@ -122,6 +112,16 @@ def samples_table(entries: Sequence[Samples]) -> str:
             ]
         )
     return html_table("samples", titles, rows, label="Answers", row_heads=False)
+
+
+def _learned(entries: Sequence[Samples], number: int) -> str:
+    """A mark for each evaluation of an example, and in words when it was learned."""
+    seen = [
+        (entry["step"], entry["samples"][number]["right"])
+        for entry in entries
+        if number < len(entry["samples"])
+    ]
+    return f'<div class="learned">{_marks(seen)}{when_learned(seen)}</div>'
 
 
 def when_learned(seen: Sequence[tuple[int, bool]]) -> str:

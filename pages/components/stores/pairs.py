@@ -24,7 +24,7 @@ import streamlit as st
 
 from pages.components.stores.bounded import BoundedFolder
 from transformer.errors import TaskError, UserError
-from transformer.files import change_object, link_or_copy, write_atomic
+from transformer.files import change_object, link_or_copy, read_object, write_atomic
 from transformer.runs import directory
 from transformer.tasks.own_pairs.file import MAX_FILE_BYTES
 from transformer.tasks.own_pairs.layout import Choices
@@ -224,11 +224,7 @@ def join(id: str, targets: Arrival) -> str:
 
 
 def _about(folder: Path) -> dict[str, Any]:
-    try:
-        about = json.loads((folder / "about.json").read_text("utf-8"))
-        return about if isinstance(about, dict) else {}
-    except (OSError, ValueError):
-        return {}
+    return read_object(folder / "about.json")
 
 
 def choices_of(folder: Path) -> Choices:
