@@ -14,7 +14,6 @@ MOST_BYTES = 16 << 20
 MOST_TEXT = 20_000
 MOST_ANSWERS = 200
 KINDS_WITHOUT_RUN = ("worksheet", "experiment", "lab")
-KINDS = {"title": str, "author": str, "made": str, "task": str, "state": str, "checksum": str}
 
 
 @dataclass(frozen=True)
@@ -27,14 +26,14 @@ class HandedIn:
     made: str
     task: str
     verdict: str
-    steps: int | None
-    seed: int | None
-    loss: float | None
-    exact_match: float | None
-    untrained_exact_match: float | None
-    checksum: str
     answers: tuple[tuple[str, str], ...]
     """What the person wrote, each with the question it answers."""
+    steps: int | None = None
+    seed: int | None = None
+    loss: float | None = None
+    exact_match: float | None = None
+    untrained_exact_match: float | None = None
+    checksum: str = ""
 
     @property
     def sentences(self) -> str:
@@ -95,27 +94,24 @@ def read_report(content: bytes, name: str) -> HandedIn:
 
 
 def _without_run(plain: Mapping[str, Any]) -> HandedIn | None:
-    texts = {key: plain.get(key) for key in ("title", "author", "made", "kind")}
-    answers, verdict = _answers(plain.get("sentences")), plain.get("verdict")
-    said = verdict.get("sentence") if isinstance(verdict, dict) else None
-    if answers is None or not all(
-        isinstance(text, str) and len(text) <= MOST_TEXT for text in (*texts.values(), said)
-    ):
+    texts = _texts(plain, "title", "author", "made", "kind")
+    said, answers = _verdict(plain), _answers(plain.get("sentences"))
+    if texts is None or said is None or len(said) > MOST_TEXT or answers is None:
         return None
-    return HandedIn(
-        title=str(texts["title"]),
-        author=str(texts["author"]),
-        made=str(texts["made"]),
-        task=str(texts["kind"]),
-        verdict=str(said),
-        steps=None,
-        seed=None,
-        loss=None,
-        exact_match=None,
-        untrained_exact_match=None,
-        checksum="",
-        answers=answers,
-    )
+    title, author, made, kind = texts
+    return HandedIn(title, author, made, kind, said, answers)
+
+
+def _texts(plain: Mapping[str, Any], *names: str) -> list[str] | None:
+    """These texts; None if one of them is none, or longer than any may be."""
+    found: list[Any] = [plain.get(name) for name in names]
+    return found if all(isinstance(one, str) and len(one) <= MOST_TEXT for one in found) else None
+
+
+def _verdict(plain: Mapping[str, Any]) -> str | None:
+    verdict = plain.get("verdict")
+    said = verdict.get("sentence") if isinstance(verdict, dict) else None
+    return said if isinstance(said, str) else None
 
 
 def _answers(sentences: object) -> tuple[tuple[str, str], ...] | None:
@@ -132,20 +128,19 @@ def _answers(sentences: object) -> tuple[tuple[str, str], ...] | None:
 
 
 def _checked(plain: Mapping[str, Any]) -> HandedIn | None:
-    texts = {key: plain.get(key) for key in KINDS}
-    verdict, scores = plain.get("verdict"), plain.get("scores")
-    answers = _answers(plain.get("sentences"))
-    sound = (
-        all(isinstance(text, str) and len(text) <= MOST_TEXT for text in texts.values())
-        and isinstance(verdict, dict)
-        and isinstance(verdict.get("sentence"), str)
-        and isinstance(scores, dict)
-        and all(isinstance(scores.get(key), dict) for key in ("trained", "untrained"))
-        and all(type(plain.get(key)) is int and plain[key] >= 0 for key in ("steps", "seed"))
-    )
-    if not sound or answers is None:
+    texts = _texts(plain, "title", "author", "made", "task", "state", "checksum")
+    said, answers = _verdict(plain), _answers(plain.get("sentences"))
+    scores = plain.get("scores")
+    if (
+        texts is None
+        or said is None
+        or answers is None
+        or not isinstance(scores, dict)
+        or not all(isinstance(scores.get(key), dict) for key in ("trained", "untrained"))
+        or not all(type(plain.get(key)) is int and plain[key] >= 0 for key in ("steps", "seed"))
+    ):
         return None
-    trained, untrained = scores["trained"], scores["untrained"]  # type: ignore[index]
+    trained, untrained = scores["trained"], scores["untrained"]
     measured = (trained.get("loss"), trained.get("exact_match"), untrained.get("exact_match"))
     most = (math.inf, 1, 1)
     for value, limit in zip(measured, most, strict=True):
@@ -153,17 +148,18 @@ def _checked(plain: Mapping[str, Any]) -> HandedIn | None:
             isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= limit
         ):
             return None
+    title, author, made, task, _, checksum = texts
     return HandedIn(
-        title=str(texts["title"]),
-        author=str(texts["author"]),
-        made=str(texts["made"]),
-        task=str(texts["task"]),
-        verdict=str(verdict["sentence"])[:MOST_TEXT],  # type: ignore[index]
+        title,
+        author,
+        made,
+        task,
+        said[:MOST_TEXT],
+        answers,
         steps=plain["steps"],
         seed=plain["seed"],
         loss=measured[0],
         exact_match=measured[1],
         untrained_exact_match=measured[2],
-        checksum=str(texts["checksum"]),
-        answers=answers,
+        checksum=checksum,
     )
