@@ -74,11 +74,7 @@ def mine_or_all(known: dict[str, tuple[Run, Summary]]) -> list[tuple[Run, Summar
     """Where runs have owners: one's own, or those of all who use this server."""
     if not Limits.from_environment().owned:
         return list(known.values())
-    address.read("whose", "all", WHOSE)
-    whose = st.segmented_control(
-        "Whose", list(WHOSE), format_func=WHOSE.__getitem__, key="whose", required=True
-    )
-    address.write("whose", str(whose), "all")
+    whose = address.option(st.segmented_control, "Whose", WHOSE, "whose", "all", required=True)
     rows = known.values()
     return [row for row in rows if whose == "all" or browser.owns(row[1].owner)]
 

@@ -40,9 +40,9 @@ def panel(sides: Sequence[Shown], head: Head | None) -> None:
     options = names(scores)
     chooser, settings = st.columns([3, 1])
     with settings, st.popover("Sort and axes", width="stretch"):
-        by = _choose("Sort heads by", options, "sort", "value")
-        x = _choose("Across", options, "across", "distance")
-        y = _choose("Up", options, "up", "confidence")
+        by = address.option(st.selectbox, "Sort heads by", options, "sort", "value")
+        x = address.option(st.selectbox, "Across", options, "across", "distance")
+        y = address.option(st.selectbox, "Up", options, "up", "confidence")
     ranked = sorted(scores.values(), key=lambda one: -measure(one, by))
     with chooser:
         st.selectbox(
@@ -96,14 +96,6 @@ def panel(sides: Sequence[Shown], head: Head | None) -> None:
             key="head scatter",
             on_choose=_go_to_point,
         )
-
-
-def _choose(label: str, options: dict[str, str], key: str, default: str) -> str:
-    """A measure, kept in the address."""
-    address.read(key, default, options)
-    chosen: str = st.selectbox(label, list(options), format_func=options.__getitem__, key=key)
-    address.write(key, chosen, default)
-    return chosen
 
 
 def _go() -> None:

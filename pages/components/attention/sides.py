@@ -159,12 +159,7 @@ def answer(shown: Shown, without: str) -> None:
 
 def comparison_field() -> str:
     """The widget that chooses what to compare with."""
-    address.read("compare", "", COMPARISONS)
-    choice: str = st.selectbox(
-        "Compare with", list(COMPARISONS), format_func=COMPARISONS.__getitem__, key="compare"
-    )
-    address.write("compare", choice)
-    return choice
+    return address.option(st.selectbox, "Compare with", COMPARISONS, "compare")
 
 
 def name_of(comparison: str, text: str) -> str:

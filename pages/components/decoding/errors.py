@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 JOB = "errors study"
 COUNTS = ("200", "1000", "5000")
 LONGER = "longer"
+LENGTHS = {"": "as it was trained on", LONGER: "longer than it was trained on"}
 COLUMNS = ("Input", "Output, first wrong token marked", "Target", "Confidence", "First wrong step")
 
 
@@ -52,30 +53,16 @@ def panel(view: View) -> None:
 
 def _choices(checkpoint: "Checkpoint") -> tuple[int, bool]:
     """How many examples, and whether of those longer than any it was trained on."""
-    offers_longer = has_longer(checkpoint)
-    address.read("examples", COUNTS[0], COUNTS)
-    address.read("length", "", ("", LONGER) if offers_longer else ("",))
+    counts = {count: f"{int(count):,}" for count in COUNTS}
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        count = st.selectbox(
-            "Examples to try",
-            COUNTS,
-            format_func=lambda text: f"{int(text):,}",
-            key="examples",
-            width=160,
-        )
+        count = address.option(st.selectbox, "Examples to try", counts, "examples", width=160)
         longer = ""
-        if offers_longer:
-            longer = st.selectbox(
-                "Length of the inputs",
-                ("", LONGER),
-                format_func=lambda name: (
-                    "longer than it was trained on" if name else "as it was trained on"
-                ),
-                key="length",
-                width=290,
-            )
-    address.write("examples", count, COUNTS[0])
-    address.write("length", longer)
+        if has_longer(checkpoint):
+            label = "Length of the inputs"
+            longer = address.option(st.selectbox, label, LENGTHS, "length", width=290)
+        else:
+            address.read("length", "", ("",))
+            address.write("length", "")
     return int(count), bool(longer)
 
 

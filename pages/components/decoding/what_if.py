@@ -33,7 +33,7 @@ def panel(view: View) -> None:
     from transformer.analysis.what_if import masked, replaced_token, what_if
 
     source = view.checkpoint.encode(view.text)
-    kind = _radio("What changes", "change", CHANGES)
+    kind = address.option(st.radio, "What changes", CHANGES, "change", horizontal=True)
     names = shown(view.checkpoint.source_vocabulary.tokens, source[0].tolist())
     changed: Tensor | None = None
     force: Forced | None = None
@@ -44,7 +44,7 @@ def panel(view: View) -> None:
         with middle:
             place = place_box("looks only at", names, "input_token")
         with right:
-            when = _radio("When", "when", WHEN)
+            when = address.option(st.radio, "When", WHEN, "when", horizontal=True)
         force = _force(layer, heads, place, view.step if when == "here" else None)
     else:
         with left:
@@ -77,16 +77,6 @@ def panel(view: View) -> None:
 
 
 # --- choices ------------------------------------------------------------------------------------
-
-
-def _radio(label: str, key: str, options: dict[str, str]) -> str:
-    usual = next(iter(options))
-    address.read(key, usual, options)
-    chosen: str = st.radio(
-        label, list(options), format_func=options.__getitem__, key=key, horizontal=True
-    )
-    address.write(key, chosen, usual)
-    return chosen
 
 
 def _heads(view: View) -> tuple[int, tuple[int, ...] | None]:

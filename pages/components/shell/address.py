@@ -5,10 +5,11 @@ address after it.
 """
 
 from collections import Counter
-from collections.abc import Container, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Any
 
 import streamlit as st
 
@@ -158,6 +159,27 @@ def write(key: str, value: str, usual: str = "") -> None:
             st.query_params[name] = value
     elif name in st.query_params:
         del st.query_params[name]
+
+
+def option(
+    widget: Callable[..., Any],
+    label: str,
+    options: Mapping[str, str],
+    key: str,
+    usual: str = "",
+    **looks: Any,
+) -> str:
+    """A widget over a few options and their labels; the address has what is not the usual one.
+
+    Args:
+        widget: such as ``st.radio``; it is given ``looks``, too.
+        usual: the first, if left out.
+    """
+    usual = usual or next(iter(options))
+    read(key, usual, options)
+    chosen: str = widget(label, list(options), format_func=options.__getitem__, key=key, **looks)
+    write(key, chosen, usual)
+    return chosen
 
 
 @dataclass(frozen=True)
