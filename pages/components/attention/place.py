@@ -1,12 +1,11 @@
 """Where a person is in the explorer, kept in the address so that a link opens the same view."""
 
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, urlencode
 
 import streamlit as st
 
 from pages.components.shell import address
-from pages.components.shell.address import Message
+from pages.components.shell.address import Message, Place
 from transformer.analysis.heads import Head, all_heads, shown_first
 from transformer.config import TransformerConfig
 
@@ -18,6 +17,7 @@ FIELDS = (
     "without",
 )
 """As the explorer's own script names them, in its order."""
+PLACE = Place("place", "explorer", dict(zip(FIELDS, FIELDS, strict=True)))
 NONE = "none"
 
 
@@ -40,8 +40,7 @@ def read(checkpoint: "Checkpoint") -> Message:
     if address.arrived() and st.query_params.get("panel") == "cause" and not now["without"]:
         # So said links from before heads were switched off on the head itself: the one on screen.
         st.session_state["without"] = str(chosen_head(checkpoint.config) or "")
-    st.session_state["place"] = _joined()
-    return address.message_to("place", "explorer")
+    return PLACE.tell()
 
 
 def heads_off(config: TransformerConfig) -> list[Head]:
@@ -63,21 +62,14 @@ def write() -> None:
 
 def remember() -> None:
     """The explorer's callback: the person has moved."""
-    _receive(st.session_state["explorer"]["place"])
+    PLACE.take(st.session_state["explorer"]["place"])
 
 
 def ask_numbers() -> None:
     """The explorer's callback: all numbers of a cell are asked for, which its tab has."""
     if told := st.session_state["explorer"]["numbers"]:
-        _receive(told)
+        PLACE.take(told)
         st.session_state["panel"] = "number"
-
-
-def _receive(told: str) -> None:
-    given = dict(parse_qsl(told))
-    for field in FIELDS:
-        address.receive(field, given.get(field, ""))
-    address.receive("place", _joined())
 
 
 def go_to(head: Head) -> None:
@@ -104,9 +96,3 @@ def kept_cell(rows: int, columns: int) -> tuple[int, int] | None:
     if not (row.isdecimal() and column.isdecimal() and len(row + column) < 10):
         return None
     return (int(row), int(column)) if int(row) < rows and int(column) < columns else None
-
-
-def _joined() -> str:
-    return urlencode(
-        {field: st.session_state[field] for field in FIELDS if st.session_state[field]}
-    )

@@ -5,14 +5,13 @@ its own script writes them.
 """
 
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlencode
 
 import streamlit as st
 
 from pages.components.decoding import branch_store
 from pages.components.decoding.paths import PathSpec, parse_prefix, prefix_text
 from pages.components.shell import address
-from pages.components.shell.address import Message
+from pages.components.shell.address import Message, Place
 from pages.components.shell.text import plain
 from transformer.config import SamplingConfig
 from transformer.errors import ConfigError
@@ -24,7 +23,7 @@ FIELDS = ("step", "temperature", "top_k", "top_p", "seed", "sums", "look")
 """As the component's script names them, in its order."""
 OF_THE_INPUT = ("prefix", "step", "target", "beside", "branches")
 """What belongs to one input of one model, and is forgotten with it."""
-PLACE = "decoding place"
+PLACE = Place("decoding place", "decoding", dict(zip(FIELDS, FIELDS, strict=True)))
 FIRST_SEED = 1
 
 
@@ -82,8 +81,7 @@ def tell(first_step: int, steps: int) -> Message:
     text = st.session_state["step"]
     step = int(text) if text.isdecimal() and len(text) < 6 else first_step + 1
     st.session_state["step"] = str(min(max(step, 1), steps))
-    st.session_state[PLACE] = _joined()
-    return address.message_to(PLACE, "decoding")
+    return PLACE.tell()
 
 
 def step() -> int:
@@ -99,10 +97,7 @@ def write() -> None:
 
 def remember() -> None:
     """The component's callback: the person has moved."""
-    given = dict(parse_qsl(st.session_state["decoding"]["place"]))
-    for field in FIELDS:
-        address.receive(field, given.get(field, ""))
-    address.receive(PLACE, _joined())
+    PLACE.take(st.session_state["decoding"]["place"])
 
 
 def take_choice() -> None:
@@ -117,9 +112,3 @@ def take_choice() -> None:
 def start_over() -> None:
     """Back to the model's own path."""
     st.session_state["prefix"] = ""
-
-
-def _joined() -> str:
-    return urlencode(
-        {field: st.session_state[field] for field in FIELDS if st.session_state[field]}
-    )

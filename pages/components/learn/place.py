@@ -1,19 +1,16 @@
 """Where a person is on the anatomy's map: box and decoding step, in the address."""
 
 from collections.abc import Sequence
-from urllib.parse import parse_qsl, urlencode
 
 import streamlit as st
 
 from pages.components.shell import address
-from pages.components.shell.address import Message
+from pages.components.shell.address import Message, Place
 from transformer.anatomy.boxes import Box
 
 FIELDS = ("box", "anatomy step", "absent")
-NAMES = {"box": "box", "step": "anatomy step"}
-"""As the map's script names them -> keys."""
-PLACE = "anatomy place"
 MAP = "anatomy map"
+PLACE = Place("anatomy place", MAP, {"box": "box", "step": "anatomy step"})
 
 
 def read(belongs_to: object, every: Sequence[Box], steps: int) -> None:
@@ -56,25 +53,17 @@ def step() -> int:
 
 def tell() -> Message:
     """What to tell the map."""
-    st.session_state[PLACE] = _joined()
-    return address.message_to(PLACE, MAP)
+    return PLACE.tell()
 
 
 def remember() -> None:
     """The map's callback: the person has moved."""
-    given = dict(parse_qsl(st.session_state[MAP]["place"]))
-    for name, key in NAMES.items():
-        address.receive(key, given.get(name, ""))
+    PLACE.take(st.session_state[MAP]["place"])
     # What is taken out is the box's own; the next one is shown whole.
     address.receive("absent", "")
-    address.receive(PLACE, _joined())
 
 
 def write() -> None:
     """After the map: where the person is now."""
     for key in FIELDS:
         address.write(key, st.session_state[key])
-
-
-def _joined() -> str:
-    return urlencode({name: st.session_state[key] for name, key in NAMES.items()})

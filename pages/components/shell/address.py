@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
 
 import streamlit as st
 
@@ -212,6 +213,36 @@ def message_to(key: str, component: str) -> Message:
         st.session_state[f"told {key}"] = told
         st.session_state[f"shown {key}"] = value
     return told
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a person is in a component that keeps that itself: several values in the address, and
+    one text of them all, which page and component tell each other.
+
+    key: of the text. component: the component's own key.
+    fields: the keys of the values, by what its script calls them.
+    """
+
+    key: str
+    component: str
+    fields: Mapping[str, str]
+
+    def tell(self) -> Message:
+        """What to tell the component."""
+        st.session_state[self.key] = self._joined()
+        return message_to(self.key, self.component)
+
+    def take(self, text: str) -> None:
+        """In the component's callback: the person has moved."""
+        given = dict(parse_qsl(text))
+        for name, key in self.fields.items():
+            receive(key, given.get(name, ""))
+        receive(self.key, self._joined())
+
+    def _joined(self) -> str:
+        values = {name: st.session_state[key] for name, key in self.fields.items()}
+        return urlencode({name: value for name, value in values.items() if value})
 
 
 def choose(
