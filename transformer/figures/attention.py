@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 from plotly.subplots import make_subplots
 
-from transformer.figures.style import HEADS, SEQUENTIAL, label, legend_below, ticks
+from transformer.figures.style import HEADS, SEQUENTIAL, label, ticks, titled
 
 
 def attention_map(
@@ -19,8 +19,6 @@ def attention_map(
     query_tokens: Sequence[str],
     key_tokens: Sequence[str],
     title: str = "Attention weights",
-    query_title: str = "query: the token that looks",
-    key_title: str = "key: the token looked at",
 ) -> go.Figure:
     """One head's weights as a map: a row a query, a column a key.
 
@@ -31,20 +29,18 @@ def attention_map(
         ValueError: the weights do not fit the tokens.
     """
     values = np.asarray(weights)
-    if values.shape != (len(query_tokens), len(key_tokens)):
-        raise ValueError(
-            f"weights have shape {values.shape}, but there are {len(query_tokens)} query tokens "
-            f"and {len(key_tokens)} key tokens"
-        )
+    _check_shape(values, 2, query_tokens, key_tokens)
     rows, columns = ([label(token) for token in side] for side in (query_tokens, key_tokens))
     says = [[f"{row} → {column}" for column in columns] for row in rows]
     figure = _heat_map(values, says)
-    figure.update_xaxes(title=key_title, constrain="domain", **ticks(key_tokens))
+    figure.update_xaxes(title="key: the token looked at", constrain="domain", **ticks(key_tokens))
     figure.update_yaxes(
-        title=query_title, autorange="reversed", scaleanchor="x", **ticks(query_tokens)
+        title="query: the token that looks",
+        autorange="reversed",
+        scaleanchor="x",
+        **ticks(query_tokens),
     )
-    figure.update_layout(title=label(title), margin={"t": 60})
-    return figure
+    return titled(figure, title)
 
 
 def attention_grid(
@@ -95,8 +91,7 @@ def attention_grid(
         scaleanchor="x",
         showgrid=False,
     )
-    figure.update_layout(title=label(title), margin={"t": 60})
-    return figure
+    return titled(figure, title)
 
 
 def head_view(
@@ -163,13 +158,9 @@ def head_view(
         zeroline=False,
     )
     figure.update_yaxes(autorange="reversed", visible=False)
-    figure.update_layout(
-        title=f"{label(title)} (below {threshold:g} hidden: {hidden:.1%} of the weight)",
-        legend=legend_below(0.15),
-        height=max(320, 60 + 24 * max(len(query_tokens), len(key_tokens))),
-        margin={"t": 60},
-    )
-    return figure
+    title = f"{title} (below {threshold:g} hidden: {hidden:.1%} of the weight)"
+    height = max(320, 60 + 24 * max(len(query_tokens), len(key_tokens)))
+    return titled(figure, title, legend=0.15, height=height)
 
 
 def _heat_map(weights: np.ndarray, says: ArrayLike) -> go.Figure:
@@ -236,12 +227,8 @@ def query_key_map(
         )
     figure.update_xaxes(title="first principal direction", zeroline=True)
     figure.update_yaxes(title="second", zeroline=True)
-    figure.update_layout(
-        title=f"Queries and keys: {label(title)} ({kept:.0%} of their length squared)",
-        legend=legend_below(0.2),
-        margin={"t": 60},
-    )
-    return figure
+    title = f"Queries and keys: {title} ({kept:.0%} of their length squared)"
+    return titled(figure, title, legend=0.2)
 
 
 def ranked_bars(
@@ -278,10 +265,7 @@ def ranked_bars(
         **ticks(names),
         autorange="reversed",
     )
-    figure.update_layout(
-        title=label(title), margin={"t": 80}, height=max(260, 130 + 20 * len(names))
-    )
-    return figure
+    return titled(figure, title, margin={"t": 80}, height=max(260, 130 + 20 * len(names)))
 
 
 def before_after(
@@ -315,14 +299,8 @@ def before_after(
         )
     figure.update_xaxes(title="output token", **ticks(tokens))
     figure.update_yaxes(title="probability", range=[0, 1.02])
-    figure.update_layout(
-        title="Probability of each output token",
-        barmode="group",
-        height=300,
-        margin={"t": 60},
-        legend=legend_below(0.4),
-    )
-    return figure
+    title = "Probability of each output token"
+    return titled(figure, title, legend=0.4, barmode="group", height=300)
 
 
 def evidence_bars(
@@ -349,10 +327,5 @@ def evidence_bars(
         )
     figure.update_xaxes(**ticks(tokens))
     figure.update_xaxes(title="input token", row=len(measures), col=1)
-    figure.update_layout(
-        title=label(title),
-        showlegend=False,
-        height=130 + 140 * len(measures),
-        margin={"t": 90},
-    )
-    return figure
+    height = 130 + 140 * len(measures)
+    return titled(figure, title, showlegend=False, height=height, margin={"t": 90})

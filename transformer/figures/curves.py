@@ -17,8 +17,8 @@ from transformer.figures.style import (
     RUN_DASHES,
     add_level,
     label,
-    legend_below,
     ticks,
+    titled,
 )
 
 STEPS = "step (updates made)"
@@ -58,12 +58,7 @@ def loss_curves(
         add_level(figure, steps, loss, said, color=colour, dash=dash)
     figure.update_xaxes(title=STEPS)
     figure.update_yaxes(title=LOSS, rangemode="tozero")
-    figure.update_layout(
-        title="Loss while training",
-        legend=legend_below(0.25),
-        margin={"t": 60},
-    )
-    return figure
+    return titled(figure, "Loss while training", legend=0.25)
 
 
 def run_comparison(
@@ -101,14 +96,7 @@ def run_comparison(
     figure.update_yaxes(title=label(y_title), type="log" if logarithmic_y else "linear")
     if not logarithmic_y:
         figure.update_yaxes(rangemode="tozero")
-    figure.update_layout(
-        template="plotly_white",
-        title=label(title),
-        legend=legend_below(0.25),
-        showlegend=True,
-        margin={"t": 60},
-    )
-    return figure
+    return titled(figure, title, legend=0.25, template="plotly_white", showlegend=True)
 
 
 def exact_match_curve(
@@ -132,12 +120,7 @@ def exact_match_curve(
         add_level(figure, ends, 100 * untrained, said, color=HEADS[1], dash="dash")
     figure.update_xaxes(title=STEPS)
     figure.update_yaxes(title="exact match (%)", range=[-3, 103])
-    figure.update_layout(
-        title="Exact match while training",
-        legend=legend_below(0.25),
-        margin={"t": 60},
-    )
-    return figure
+    return titled(figure, "Exact match while training", legend=0.25)
 
 
 def entropy_lines(
@@ -168,13 +151,7 @@ def entropy_lines(
     figure.add_vline(x=step, line={"dash": "dash", "width": 1, "color": "#888888"})
     figure.update_xaxes(title="output token", **ticks(tokens))
     figure.update_yaxes(title="entropy (bits)", rangemode="tozero")
-    figure.update_layout(
-        title="How undecided each layer is, step by step",
-        height=320,
-        margin={"t": 60},
-        legend=legend_below(0.35),
-    )
-    return figure
+    return titled(figure, "How undecided each layer is, step by step", legend=0.35, height=320)
 
 
 def bars(
@@ -220,13 +197,8 @@ def bars(
         autorange="reversed",
         automargin=True,
     )
-    figure.update_layout(
-        title=label(title),
-        showlegend=False,
-        margin={"t": 50, "b": 40, "r": 10},
-        height=120 + 28 * len(names),
-    )
-    return figure
+    margin = {"t": 50, "b": 40, "r": 10}
+    return titled(figure, title, showlegend=False, margin=margin, height=120 + 28 * len(names))
 
 
 def named_curves(
@@ -248,7 +220,4 @@ def named_curves(
         )
     figure.update_xaxes(title=label(x_title))
     figure.update_yaxes(title=label(y_title), rangemode="tozero")
-    figure.update_layout(
-        title=label(title), height=340, margin={"t": 60}, legend=legend_below(0.25)
-    )
-    return figure
+    return titled(figure, title, legend=0.25, height=340)

@@ -36,9 +36,11 @@ def ticks(names: Sequence[str]) -> dict[str, Any]:
     return {"tickvals": list(range(len(names))), "ticktext": [label(name) for name in names]}
 
 
-def legend_below(distance: float) -> dict[str, Any]:
-    """A legend in one row under the figure."""
-    return {"orientation": "h", "y": -distance, "yanchor": "top"}
+def titled(figure: go.Figure, title: str, legend: float = 0.0, **layout: Any) -> go.Figure:
+    """The figure with its title, and a legend in one row so far under it, if it is to have one."""
+    if legend:
+        layout["legend"] = {"orientation": "h", "y": -legend, "yanchor": "top"}
+    return figure.update_layout({"title": label(title), "margin": {"t": 60}} | layout)
 
 
 def add_level(figure: go.Figure, ends: Sequence[float], y: float, name: str, **line: Any) -> None:
