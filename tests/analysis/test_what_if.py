@@ -6,12 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from transformer.analysis.first_error import parting
 from transformer.analysis.what_if import (
     Forced,
     forced,
     masked,
     most_alike,
-    parting,
     replaced_token,
     what_if,
 )

@@ -7,6 +7,18 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 
+def alike(one: Sequence[object], other: Sequence[object]) -> int:
+    """How many tokens two outputs begin with alike."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
+def parting(one: Sequence[object], other: Sequence[object]) -> int | None:
+    """The first position at which two outputs differ; None if they are the same."""
+    place = alike(one, other)
+    return None if place == len(one) == len(other) else place
+
+
 @dataclass(frozen=True)
 class FirstError:
     """The first step that went wrong.

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from transformer.analysis.first_error import parting
 from transformer.decoding.strategies import Greedy
 from transformer.hooks import ablate
 from transformer.model import Transformer
@@ -161,11 +162,3 @@ def _in_force(model: Transformer, force: Forced | None) -> Iterator[None]:
         return
     with forced(model, force):
         yield
-
-
-def parting(one: Sequence[int], other: Sequence[int]) -> int | None:
-    """The first position at which two outputs differ; None if they are the same."""
-    for position, (left, right) in enumerate(zip(one, other, strict=False)):
-        if left != right:
-            return position
-    return None if len(one) == len(other) else min(len(one), len(other))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from transformer.analysis.first_error import parting
 from transformer.analysis.heads import Head
 from transformer.anatomy.boxes import Box
 from transformer.decoding.strategies import Greedy, decode
@@ -65,14 +66,7 @@ def without(
             stack.enter_context(_TAKEN[box.part](copy, box))
         # All positions at every step: a hook, or a fault, may reach back.
         found = decode(copy, source, Greedy(prefix=prefix, max_length=limit, cached=False))[0]
-    return Without(found.tokens, _parts_at(written, found.tokens), fault)
-
-
-def _parts_at(before: Sequence[int], after: Sequence[int]) -> int | None:
-    if tuple(before) == tuple(after):
-        return None
-    both = zip(before, after, strict=False)
-    return next((i for i, (a, b) in enumerate(both) if a != b), min(len(before), len(after)))
+    return Without(found.tokens, parting(written, found.tokens), fault)
 
 
 @torch.inference_mode()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
+from transformer.analysis.first_error import alike
 from transformer.health.finding import Finding, percent
 
 
@@ -39,7 +40,7 @@ def check_generation(
         wanted = [token for token in target if token != pad_id]
         given = forced[row, : len(wanted)].tolist()
         free = list(written[row][: len(wanted)])
-        first_wrong.append((_prefix(given, wanted), _prefix(free, wanted), len(wanted)))
+        first_wrong.append((alike(given, wanted), alike(free, wanted), len(wanted)))
         total += len(wanted)
         right["forced"] += sum(a == b for a, b in zip(given, wanted, strict=True))
         right["free"] += sum(a == b for a, b in zip(free, wanted, strict=False))
@@ -91,14 +92,6 @@ def check_generation(
         "ok",
         f"Both go wrong at the same token: {shares}.{spoiled}",
     )
-
-
-def _prefix(tokens: Sequence[int], wanted: Sequence[int]) -> int:
-    """How many tokens are right before the first wrong one."""
-    for place, (token, want) in enumerate(zip(tokens, wanted, strict=False)):
-        if token != want:
-            return place
-    return min(len(tokens), len(wanted))
 
 
 def check_gradients(module: torch.nn.Module, loss: Tensor) -> Finding:

@@ -14,6 +14,7 @@ from pages.components.shared.download import download
 from pages.components.shared.inspection import shown
 from pages.components.shell import address
 from pages.components.widgets.branch_tree import Row, branch_tree
+from transformer.analysis.first_error import alike
 from transformer.files import write_csv
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def panel(view: View) -> None:
     for i in order:
         parent = parents[i]
         depth[i] = 0 if parent is None else depth[parent] + 1
-        parts = 0 if parent is None else shared(paths[parent].written, paths[i].written)
+        parts = 0 if parent is None else alike(paths[parent].written, paths[i].written)
         branch, path = branches[i], paths[i]
         error = verdict.find_error(path, view.wanted)
         own = error is not None and verdict.is_own(path, error)
@@ -130,7 +131,7 @@ def tree_order(
     """
     parents: list[int | None] = [None]
     for i in range(1, len(written)):
-        parents.append(max(range(i), key=lambda j: (shared(written[j], written[i]), -j)))
+        parents.append(max(range(i), key=lambda j: (alike(written[j], written[i]), -j)))
     order: list[int] = []
 
     def visit(i: int) -> None:
@@ -141,13 +142,6 @@ def tree_order(
 
     visit(0)
     return order, parents
-
-
-def shared(a: Sequence[int], b: Sequence[int]) -> int:
-    """How many tokens two outputs begin with alike."""
-    return next(
-        (i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b))
-    )
 
 
 def _judged(path: DecodingPath, wanted: tuple[int, ...]) -> str:

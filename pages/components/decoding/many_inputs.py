@@ -16,6 +16,7 @@ from pages.components.shared.scores import score
 from pages.components.shell import jobs
 from pages.components.shell.text import percent
 from pages.components.widgets.answer_table import Row, Tokens, answer_table, page_of
+from transformer.analysis.first_error import alike
 from transformer.errors import UserError
 from transformer.evaluation.text_scores import Scorer, Scores
 from transformer.files import write_csv
@@ -241,11 +242,7 @@ def _compare(results: Results, place: int, vocabulary: Vocabulary) -> None:
     written = _without_end(answer.tokens, vocabulary)
     results.scorer.add(answer.output, target, written, wanted)
     if answer.output != target:
-        pairs = zip(written, wanted, strict=False)
-        shorter = min(len(written), len(wanted))
-        results.first_wrong[place] = next(
-            (i for i, (one, other) in enumerate(pairs) if one != other), shorter
-        )
+        results.first_wrong[place] = alike(written, wanted)
 
 
 def _without_end(tokens: Sequence[str], vocabulary: Vocabulary) -> Sequence[str]:

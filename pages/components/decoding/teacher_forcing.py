@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from pages.components.decoding.branches import shared
 from pages.components.decoding.paths import PathSpec, decode_path
 from pages.components.decoding.view import View
 from pages.components.shared.inspection import shown
 from pages.components.shell.tables import Cell, Row, html_table
 from pages.components.shell.text import Html, code, probability
+from transformer.analysis.first_error import alike
 
 ROWS = (
     "1 · the whole target at once",
@@ -33,7 +33,7 @@ def panel(view: View) -> None:
     single = true_tokens(checkpoint.model, source, wanted)
     free = decode_path(checkpoint, view.text, PathSpec())
     forced = whole.argmax(dim=-1).tolist()
-    alike = single.argmax(dim=-1).tolist()
+    stepped = single.argmax(dim=-1).tolist()
     st.markdown(
         "The model is given the true target (**1** in one pass, as in training; **2** token by "
         "token) or goes on from its own tokens (**3**, free-running). Shown is the token it finds "
@@ -42,18 +42,18 @@ def panel(view: View) -> None:
     )
     rows = [
         (ROWS[0], forced, whole.max(dim=-1).values.exp().tolist(), -1),
-        (ROWS[1], alike, single.max(dim=-1).values.exp().tolist(), -1),
+        (ROWS[1], stepped, single.max(dim=-1).values.exp().tolist(), -1),
         (
             ROWS[2],
             free.written,
             [math.exp(value) for value in free.log_probs],
-            shared(free.written, wanted),
+            alike(free.written, wanted),
         ),
     ]
     st.html(_table(view, rows))
     difference = float((whole - single).abs().max())
     wrong = [i + 1 for i, (a, b) in enumerate(zip(forced, wanted, strict=True)) if a != b]
-    parts = shared(free.written, wanted)
+    parts = alike(free.written, wanted)
     st.markdown(
         f"- **1 and 2 agree**: their log-probabilities differ by at most {difference:.1e}. The "
         "causal mask hides what comes later, so one pass says what step after step would.\n"

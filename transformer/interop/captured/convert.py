@@ -30,7 +30,6 @@ from transformer.errors import CheckpointError, VocabularyError, reading
 from transformer.interop.foreign_vocabulary import Given, Special, completed
 from transformer.interop.nn_transformer.convert import NEEDS, Converted
 from transformer.interop.nn_transformer.rows import (
-    ADDED,
     SILENCE,
     Arrangement,
     arrange,
@@ -203,28 +202,20 @@ def _tensors(
         for name, tensor in model.named_parameters()
         if name.startswith(("encoder.", "decoder.")) or "_embedding.norm." in name
     }
-    made["source_embedding.tokens.weight"] = _picked(model.source_embedding.tokens.weight, source)
+    embedding = model.source_embedding.tokens.weight.detach()
+    made["source_embedding.tokens.weight"] = source.pick(embedding)
     if not config.share_embeddings:
-        made["target_embedding.tokens.weight"] = _picked(
-            model.target_embedding.tokens.weight, target
-        )
+        embedding = model.target_embedding.tokens.weight.detach()
+        made["target_embedding.tokens.weight"] = target.pick(embedding)
     if config.position_layout == "learned":
         for side, table in zip(("source", "target"), tables, strict=True):
             made[f"{side}_embedding.positions"] = torch.from_numpy(np.array(table))
     if not config.tie_embeddings:
-        made["output.weight"] = _picked(model.output.weight, target)
+        made["output.weight"] = target.pick(model.output.weight.detach())
     if config.output_bias:
-        made["output.bias"] = _picked(model.output.bias, target)
+        made["output.bias"] = target.pick(model.output.bias.detach())
         made["output.bias"][list(target.silent)] = SILENCE
     return made
-
-
-def _picked(tensor: Tensor, rows: Arrangement) -> Tensor:
-    """The rows in our order; added ones hold zeros."""
-    numbers = torch.tensor(rows.rows)
-    picked = tensor.detach()[numbers.clamp(min=0)]
-    picked[numbers == ADDED] = 0
-    return picked
 
 
 def _positions(known: Reading) -> tuple[str, tuple[Array, Array]]:

@@ -31,7 +31,6 @@ from transformer.interop.nn_transformer.name_mapping import (
 from transformer.interop.nn_transformer.positions import as_table
 from transformer.interop.nn_transformer.questions import TABLE
 from transformer.interop.nn_transformer.rows import (
-    ADDED,
     SILENCE,
     Arrangement,
     arrange,
@@ -125,15 +124,14 @@ def converted(tensors: Mapping[str, Tensor], choices: Choices, vocabularies: Sid
     made: dict[str, Tensor] = {}
     for side, role, rows in (("source", SOURCE, source), ("target", TARGET, target)):
         if not (shared and side == "target"):
-            made[f"{side}_embedding.tokens.weight"] = _picked(
-                tensors[_of(sizes, role, BOTH)], rows, dtype
-            )
+            table = tensors[_of(sizes, role, BOTH)].to("cpu", dtype)
+            made[f"{side}_embedding.tokens.weight"] = rows.pick(table)
         if config.position_layout == "learned":
             made[f"{side}_embedding.positions"] = _positions(tensors, sizes, side, config, dtype)
     for stack in (found.stacks.encoder, found.stacks.decoder):
         made |= _stack(tensors, stack, dtype)
     if not tied:
-        made["output.weight"] = _picked(tensors[sizes.names[OUTPUT]], target, dtype)
+        made["output.weight"] = target.pick(tensors[sizes.names[OUTPUT]].to("cpu", dtype))
     if config.output_bias:
         made["output.bias"] = _bias(tensors, sizes, target, dtype)
     notes = _notes(found, choices, sizes, vocabularies, source, target)
@@ -244,21 +242,13 @@ def _config(
 # --- Tensors --------------------------------------------------------------------------------
 
 
-def _picked(tensor: Tensor, rows: Arrangement, dtype: torch.dtype) -> Tensor:
-    """The rows in our order; added ones hold zeros."""
-    numbers = torch.tensor(rows.rows)
-    picked = tensor.to("cpu", dtype)[numbers.clamp(min=0)]
-    picked[numbers == ADDED] = 0
-    return picked
-
-
 def _bias(
     tensors: Mapping[str, Tensor], sizes: Sizes, target: Arrangement, dtype: torch.dtype
 ) -> Tensor:
     """The logits' bias, which keeps what must never be written from being so."""
     name = sizes.names.get(OUTPUT_BIAS)
     theirs = torch.zeros(sizes.target_vocab_size) if name is None else tensors[name]
-    bias = _picked(theirs, target, dtype)
+    bias = target.pick(theirs.to("cpu", dtype))
     bias[list(target.silent)] = SILENCE
     return bias
 

@@ -1,11 +1,15 @@
 """Which row of a foreign embedding becomes which of ours: <pad>, <bos>, <eos>, <unk> come first."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from transformer.errors import VocabularyError
 from transformer.interop.foreign_vocabulary import SPECIAL, ForeignVocabulary, Special
 from transformer.vocabulary import Vocabulary
 from transformer.vocabulary.vocabulary import SPECIAL_TOKENS, printable
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ADDED = -1
 SILENCE = -10_000.0
@@ -34,6 +38,15 @@ class Arrangement:
             for number, row in reversed(list(enumerate(self.rows)))
             if row != ADDED and number not in self.silent
         }
+
+    def pick(self, tensor: "Tensor") -> "Tensor":
+        """The rows of a foreign tensor in our order; added ones hold zeros."""
+        import torch
+
+        numbers = torch.tensor(self.rows)
+        picked = tensor[numbers.clamp(min=0)]
+        picked[numbers == ADDED] = 0
+        return picked
 
 
 def arrange(
