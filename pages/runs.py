@@ -47,9 +47,9 @@ def choose(ids: list[str]) -> None:
 
 def take_choice() -> None:
     """A person has chosen a run in the table, or no longer does: the table tells all of them."""
-    told = st.session_state["run table"]["chosen"]
-    st.session_state["choice turn"] = told["turn"]
-    choose(told["ids"][:MOST])
+    sent = st.session_state["run table"]["chosen"]
+    st.session_state["choice turn"] = sent["turn"]
+    choose(sent["ids"][:MOST])
 
 
 def add(name: str) -> None:

@@ -61,12 +61,12 @@ def _run(experiment: "Experiment", settings: "Settings") -> tuple["Outcome", flo
     import torch
 
     torch.set_num_threads(1)
-    started, told = time.monotonic(), 0.0
+    started, noted = time.monotonic(), 0.0
     for step in experiment.run(settings):
         if not isinstance(step, float):
             return step, time.monotonic() - started
-        if step >= told + 0.1:
-            told = step
+        if step >= noted + 0.1:
+            noted = step
             note_share(step)
     raise AssertionError("an experiment ends with its outcome")
 

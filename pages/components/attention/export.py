@@ -77,7 +77,7 @@ def panel(sides: Sequence[Shown], head: Head | None) -> None:
         st.caption("The camera above the figure saves it as a picture.")
 
 
-def attention_page(sides: Sequence[Shown], told: str) -> bytes:
+def attention_page(sides: Sequence[Shown], place: str) -> bytes:
     """The explorer with its data in one file that asks nothing of any server."""
     shown = sides[0]
     summary = html.escape(visible(f"Input: {shown.text} · Output: {shown.inspection.output}"))
@@ -86,7 +86,7 @@ def attention_page(sides: Sequence[Shown], told: str) -> bytes:
         f'<p>{summary}</p>\n<main id="here">{WIDGET.html}</main>',
         WIDGET.style,
         [WIDGET.script_alone, DRAW],
-        pack([one.side for one in sides], Message(told, 1)),
+        pack([one.side for one in sides], Message(place, 1)),
     )
 
 

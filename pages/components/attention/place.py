@@ -67,8 +67,8 @@ def remember() -> None:
 
 def ask_numbers() -> None:
     """The explorer's callback: all numbers of a cell are asked for, which its tab has."""
-    if told := st.session_state["explorer"]["numbers"]:
-        PLACE.take(told)
+    if text := st.session_state["explorer"]["numbers"]:
+        PLACE.take(text)
         st.session_state["panel"] = "number"
 
 

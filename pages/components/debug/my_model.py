@@ -215,24 +215,24 @@ def _verdict(found: dict[str, Any]) -> None:
             key="hint",
             required=True,
         )
-    told = found["hints"][hint]
-    if told["mapping_problem"] and hint > 1:
-        at = f" ({verbatim(told['line'])})" if told["line"] else ""
-        st.markdown(plain(told["mapping_problem"]) + at)
-    for number, departure in enumerate(told["departures"]):
+    report = found["hints"][hint]
+    if report["mapping_problem"] and hint > 1:
+        at = f" ({verbatim(report['line'])})" if report["line"] else ""
+        st.markdown(plain(report["mapping_problem"]) + at)
+    for number, departure in enumerate(report["departures"]):
         _departure(number, departure, found, hint)
-    if told["choices"]:
+    if report["choices"]:
         st.markdown("**Choices, all fine**")
-        st.markdown("\n".join(f"- {plain(choice)}" for choice in told["choices"]))
+        st.markdown("\n".join(f"- {plain(choice)}" for choice in report["choices"]))
     with st.expander("Checks that need no mapping", expanded=found["verdict"] == "unknown"):
         marks = {"ok": ":green[ok]", "warning": ":orange[look]", "problem": ":red[problem]"}
-        for check in told["checks"]:
+        for check in report["checks"]:
             mark = marks[check["state"]]
             st.markdown(f"{mark} **{plain(check['name'])}.** {plain(check['sentence'])}")
-    if told["mapping"]:
+    if report["mapping"]:
         with st.expander("Which parameter plays which role"):
             st.dataframe(
-                [{"role": role, "parameters": name} for role, name in told["mapping"].items()],
+                [{"role": role, "parameters": name} for role, name in report["mapping"].items()],
                 hide_index=True,
             )
     download(

@@ -58,17 +58,17 @@ def said(
             f"({share}); the model is too unsure to rule out all others."
         )
     if best.tokens == greedy:
-        told = (
+        sentence = (
             f"**There is none.** Nothing that this model can write is more probable than {written} "
             f"({share}): every other output is ruled out {after}."
         )
     else:
-        told = (
+        sentence = (
             f"**Yes.** The most probable output of all is {written} ({share}), proven {after}. "
             "Greedy search missed it: a search error."
         )
     if wanted and best.tokens != wanted:
-        told += " It is wrong: no search can mend that, the error is the model's."
+        sentence += " It is wrong: no search can mend that, the error is the model's."
     elif wanted:
-        told += " It is right."
-    return told
+        sentence += " It is right."
+    return sentence

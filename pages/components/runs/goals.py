@@ -35,10 +35,10 @@ def goals_panel(run: Run, facts: RunFacts) -> None:
 def states(facts: RunFacts) -> list[tuple[str, str]]:
     """How the three goals stand, each with what says why; empty where its name does."""
     better, why = beats_untrained(facts, [loss for _, loss, _ in _baselines(facts)])
-    told = better in (FAILED, UNMEASURED)
+    explained = better in (FAILED, UNMEASURED)
     return [
         facts.goals.first(facts.ended),
-        (better, why.rstrip(".") if told else ""),
+        (better, why.rstrip(".") if explained else ""),
         facts.goals.third(facts.ended),
     ]
 
@@ -59,7 +59,7 @@ def _card(number: int, title: str, state: str, body: str) -> str:
     )
 
 
-def _told(why: str) -> str:
+def _as_sentence(why: str) -> str:
     return f"{why[0].upper()}{why[1:]}."
 
 
@@ -70,7 +70,7 @@ def _overfit_card(check: OverfitCheck | None, state: str, why: str) -> str:
             "A small copy of this model memorises eight of its pairs, right after the first point "
             "of the curve. It takes a second or two."
         )
-        return _card(1, title, state, f"<p>{story if state == PENDING else _told(why)}</p>")
+        return _card(1, title, state, f"<p>{story if state == PENDING else _as_sentence(why)}</p>")
     end = "is no longer a finite number" if check.loss is None else f"is {number(check.loss)}"
     story = (
         f"A small copy of this model, with the run's own learning rate and warm-up, after "
@@ -101,9 +101,9 @@ def _sparkline(curve: Sequence[Sequence[float]]) -> str:
         f"{100 * step / last:.1f}% {100 * (1 - loss / highest):.1f}%" for step, loss in curve
     )
     (_, first), (steps, end) = curve[0], curve[-1]
-    told = f"The small copy's loss, from {number(first)} to {number(end)} in {steps:.0f} updates"
+    label = f"The small copy's loss, from {number(first)} to {number(end)} in {steps:.0f} updates"
     return (
-        f'<div class="spark" role="img" aria-label="{told}">'
+        f'<div class="spark" role="img" aria-label="{label}">'
         f'<div style="clip-path: polygon(0% 100%, {edge}, 100% 100%)"></div></div>'
         f'<div class="ends"><span>loss {number(first)} untrained</span>'
         f"<span>{number(end)} after {steps:.0f} updates</span></div>"
@@ -157,7 +157,7 @@ def _reload_card(reload: Reload | None, state: str, why: str) -> str:
             "The first checkpoint saved will be loaded afresh: the same logits, and the same "
             "answers, token by token, with and without the cache."
         )
-        return _card(3, title, state, f"<p>{story if state == PENDING else _told(why)}</p>")
+        return _card(3, title, state, f"<p>{story if state == PENDING else _as_sentence(why)}</p>")
     # The environment, in brackets, is for the Checkpoints page, unless something failed.
     checks = "".join(
         f'<li><span class="check">{"✓" if ok else "✗"}</span><b>{code(name)}</b>: '

@@ -34,7 +34,7 @@ def evidence_line(state: str, goals: Sequence[tuple[str, str]], health: HealthCh
             parts.append(f'<li class="passed">{MARKS[PASSED]} three goals passed</li>')
         else:
             parts += [
-                f'<li class="{state}">{MARKS[state]} {name}: {escape(_told(state, why))}</li>'
+                f'<li class="{state}">{MARKS[state]} {name}: {escape(_reason(state, why))}</li>'
                 for name, (state, why) in zip(GOAL_NAMES, goals, strict=True)
             ]
         checks, alarm = "No checks yet" if health is None else health.summary, ""
@@ -44,5 +44,5 @@ def evidence_line(state: str, goals: Sequence[tuple[str, str]], health: HealthCh
     st.html(f'<ul class="run-evidence">{"".join(parts)}</ul>')
 
 
-def _told(state: str, why: str) -> str:
+def _reason(state: str, why: str) -> str:
     return f"{state} ({why})" if why and state == UNMEASURED else why or state

@@ -207,12 +207,12 @@ def message_to(key: str, component: str) -> Message:
     Telling a component what it reported before would undo what the person did since.
     """
     value: str = st.session_state[key]
-    told = st.session_state.get(f"told {key}", Message("", 0))
+    message = st.session_state.get(f"told {key}", Message("", 0))
     if component not in st.session_state or value != st.session_state.get(f"shown {key}"):
-        told = Message(value, told.turn + 1)
-        st.session_state[f"told {key}"] = told
+        message = Message(value, message.turn + 1)
+        st.session_state[f"told {key}"] = message
         st.session_state[f"shown {key}"] = value
-    return told
+    return message
 
 
 @dataclass(frozen=True)

@@ -287,14 +287,14 @@ def _say_changed(choice: Choice) -> None:
 
     The line is there without a change too: else the fields would move at the first.
     """
-    told = own_changes(choice)
+    changed = own_changes(choice)
     said = (
-        f"**{len(told)} changed:** {plain(in_words(told))}"
-        if told
+        f"**{len(changed)} changed:** {plain(in_words(changed))}"
+        if changed
         else "All settings are the preset's."
     )
     st.markdown(said, width="content")
-    st.button("Reset", key="reset settings", type="tertiary", on_click=reset, disabled=not told)
+    st.button("Reset", key="reset settings", type="tertiary", on_click=reset, disabled=not changed)
     try:
         TransformerConfig(
             source_vocab_size=8,
@@ -332,11 +332,11 @@ def _locked(choice: Choice) -> Drawn:
 
 
 def _request(choice: Choice, kept: Kept | None = None) -> Request | None:
-    seven, told = choice.pairs == SEVEN, own_changes(choice)
+    seven, changed = choice.pairs == SEVEN, own_changes(choice)
     title = SEVEN_TITLE if seven else TASKS[choice.task].title
     data, model, training = (choice.part(part) for part in CONFIGS)
     if kept is None or kept.survey is None:
-        name = run_name(title, choice.preset, told) if told or not seven else title
+        name = run_name(title, choice.preset, changed) if changed or not seven else title
         pairs = SEVEN_PAIRS if seven else None
         return Request(choice.task, choice.preset, name, data, model, training, pairs)
     try:
@@ -344,7 +344,7 @@ def _request(choice: Choice, kept: Kept | None = None) -> Request | None:
     except UserError as error:
         problem(error)
         return None
-    name = run_name(kept.title or title, choice.preset, told)
+    name = run_name(kept.title or title, choice.preset, changed)
     return Request(choice.task, choice.preset, name, data, model, training, kept.data, facts)
 
 

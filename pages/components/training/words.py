@@ -100,11 +100,11 @@ def sizes(choice: Choice) -> str:
 
 def run_name(title: str, preset: str, changes: Mapping[str, Any]) -> str:
     """What a run is called: what it learns, its preset, and what differs from that."""
-    told = dict(list(changes.items())[:MOST_IN_A_NAME])
-    more = len(changes) - len(told)
+    named = dict(list(changes.items())[:MOST_IN_A_NAME])
+    more = len(changes) - len(named)
     parts = [
         preset,
-        *([in_words(told)] if told else []),
+        *([in_words(named)] if named else []),
         *([f"{more} more changed"] if more else []),
     ]
     return f"{title} ({', '.join(parts)})"[:200]

@@ -25,12 +25,12 @@ def row(summary: Summary, owned: bool, short: str = "") -> dict[str, Any]:
         short: its name where there is no room for all of it.
     """
 
-    def told(value: float | None, words: Callable[[float], str], before: str = "") -> str:
+    def known(value: float | None, words: Callable[[float], str], before: str = "") -> str:
         return "" if value is None else before + words(value)
 
     own = summary.on_training_pairs
     exact = partial(score_in_words, own=True) if own else percent
-    untrained_exact = told(summary.untrained_exact_match, percent, "untrained ")
+    untrained_exact = known(summary.untrained_exact_match, percent, "untrained ")
     shape = f"{summary.layers} × {summary.d_model}"
     steps = "" if summary.steps is None else f"{summary.step:,} / {summary.steps:,}"
     return {
@@ -42,16 +42,16 @@ def row(summary: Summary, owned: bool, short: str = "") -> dict[str, Any]:
         "parent": summary.parent,
         "notes": summary.notes,
         "task": summary.task,
-        "size": told(summary.parameters, lambda count: f"{count:,}"),
+        "size": known(summary.parameters, lambda count: f"{count:,}"),
         "shape": "" if summary.d_model is None else shape,
         "steps": steps,
-        "loss": told(summary.loss, number),
+        "loss": known(summary.loss, number),
         "curve": [list(point) for point in summary.curve],
-        "untrained_loss": told(summary.untrained_loss, number, "untrained "),
-        "exact": told(summary.exact_match, exact),
+        "untrained_loss": known(summary.untrained_loss, number, "untrained "),
+        "exact": known(summary.exact_match, exact),
         "untrained_exact": "nothing held out" if own else untrained_exact,
-        "time": told(summary.seconds, seconds),
-        "tokens": told(summary.tokens, lambda count: f"{compact(count)} tokens"),
+        "time": known(summary.seconds, seconds),
+        "tokens": known(summary.tokens, lambda count: f"{compact(count)} tokens"),
         "state": summary.state,
         "tone": "live" if summary.state in ACTIVE else TONES.get(summary.state, ""),
         "reason": summary.reason,
