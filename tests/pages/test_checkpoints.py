@@ -366,12 +366,12 @@ def test_two_cards_have_an_address() -> None:
     app = open_page(checkpoint="reverse", compare="sort")
     assert app.session_state["card"] == "compare"
     table = "".join(block.proto.body for block in app.get("html"))
-    assert "num_encoder_layers" in table
+    assert "Encoder layers" in table
     assert "≠" in table
-    assert "d_model" not in table
+    assert "Width (d_model)" not in table
     assert "other shapes" in said(app)
     app.toggle(key="compare everything").set_value(True).run()
-    assert "d_model" in "".join(block.proto.body for block in app.get("html"))
+    assert "Width (d_model)" in "".join(block.proto.body for block in app.get("html"))
     assert app.query_params["compare"] == ["sort"] or app.query_params["compare"] == "sort"
     # What Attention compares with is another matter, and stays.
     app.switch_page("pages/attention.py").run()

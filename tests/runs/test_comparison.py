@@ -54,14 +54,14 @@ def test_only_settings_that_differ_are_told_in_words() -> None:
         training={"steps": 1500, "learning_rate": 1e-4},
     )[1]
     found = {row.name: row.values for row in differences([first, changed])}
-    assert found["task"] == ("Reverse letters", "Copy letters")
-    assert set(found["norm first"]) == {"yes", "no"}
-    assert found["steps"] == ("20", "1,500")
-    assert found["learning rate"][1] == "0.0001"
-    assert not {"seed", "d_model", "eval every"} & found.keys()
+    assert found["Task"] == ("Reverse letters", "Copy letters")
+    assert set(found["Norm first (pre-norm)"]) == {"on", "off"}
+    assert found["Updates"] == ("20", "1,500")
+    assert found["Learning rate"][1] == "0.0001"
+    assert not {"Seed", "Width (d_model)", "Updates between evaluations"} & found.keys()
     assert differences([CONFIG, CONFIG, CONFIG]) == []
     assert differences([]) == []
-    assert [row.name for row in differences([CONFIG, OTHER])] == ["seed"]
+    assert [row.name for row in differences([CONFIG, OTHER])] == ["Seed"]
 
 
 def test_a_rerun_is_recognised_and_equal_bit_for_bit(trained: list[Run]) -> None:

@@ -7,10 +7,11 @@ from functools import reduce
 from typing import Any
 
 from transformer.config import RunConfig
+from transformer.config.names import name_of, shown
 from transformer.errors import RunError
 from transformer.report.document import FORMAT, VERSION
 from transformer.runs.attention import AttentionHistory
-from transformer.runs.comparison import PARTS, in_words, name_in_words
+from transformer.runs.comparison import PARTS
 from transformer.runs.directory import OVER, Run
 from transformer.runs.goals import read_goals
 from transformer.runs.metrics import History, Record, Sample
@@ -108,7 +109,7 @@ class Report:
 def settings_in_words(config: RunConfig) -> list[tuple[str, str, str]]:
     """Every setting: (part, name, value), as the form writes them."""
     return [
-        (part, name_in_words(name), in_words(value))
+        (part, name_of(name), shown(value))
         for part, _ in PARTS
         for name, value in asdict(getattr(config, part)).items()
     ]

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from transformer.config import DataConfig, RunConfig, TrainingConfig, TransformerConfig
+from transformer.config.names import name_of, shown
 from transformer.files import write_csv
 from transformer.runs.directory import Run
 from transformer.runs.metrics import Record, by_step, thinned
@@ -51,9 +52,9 @@ def differences(configs: Sequence[RunConfig]) -> list[Difference]:
     if not configs:
         return []
     rows: list[tuple[str, str, list[object]]] = [
-        ("preset", "The named set of settings it started from.", [c.preset for c in configs]),
+        ("Preset", "The named set of settings it started from.", [c.preset for c in configs]),
         (
-            "parameters",
+            "Parameters",
             "Numbers that training adjusts; follows from the other settings.",
             [c.model.num_parameters for c in configs],
         ),
@@ -63,26 +64,12 @@ def differences(configs: Sequence[RunConfig]) -> list[Difference]:
             values = [getattr(getattr(config, part), item.name) for config in configs]
             if item.name == "task":
                 values = [title_of(str(name)) for name in values]
-            rows.append((name_in_words(item.name), item.metadata["help"], values))
+            rows.append((name_of(item.name), item.metadata["help"], values))
     return [
-        Difference(name, help, tuple(map(in_words, values)))
+        Difference(name, help, tuple(map(shown, values)))
         for name, help, values in rows
         if any(value != values[0] for value in values)
     ]
-
-
-def name_in_words(name: str) -> str:
-    """A setting's name in a table; the paper's symbols are not words."""
-    return name if name in ("d_model", "d_ff") else name.replace("_", " ")
-
-
-def in_words(value: object) -> str:
-    """A setting's value as a person writes it."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 # --- curves ---------------------------------------------------------------------------------

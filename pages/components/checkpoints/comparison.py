@@ -10,9 +10,8 @@ from pages.components.shell import address, models, session
 from pages.components.shell.models import Listed
 from pages.components.shell.tables import Cell, Row, html_table
 from pages.components.shell.text import Html, number, percent, seconds
-from pages.components.training.words import name_of
 from transformer.checkpoint.comparison import Line, compare, weights_distance
-from transformer.runs.comparison import in_words
+from transformer.config.names import name_of, shown
 
 if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
@@ -93,7 +92,7 @@ def _value(line: Line, value: Any) -> str:
         return seconds(value)
     if line.name in ("loss", "untrained loss"):
         return number(value)
-    text = in_words(value)
+    text = shown(value)
     return text[:16] + "…" if line.name == "SHA-256" else text
 
 

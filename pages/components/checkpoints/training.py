@@ -11,7 +11,7 @@ from pages.components.checkpoints.actions import run_of
 from pages.components.shared.history import history_of
 from pages.components.shell.models import Listed
 from pages.components.shell.text import plain
-from transformer.runs.comparison import in_words
+from transformer.config.names import name_of, shown
 
 if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
@@ -45,8 +45,8 @@ def panel(entry: Listed, checkpoint: "Checkpoint") -> None:
         rows = {"preset": summary.preset, **summary.training}
         st.table(
             pd.DataFrame(
-                {"value": [plain(in_words(value)) for value in rows.values()]},
-                index=[plain(name.replace("_", " ")) for name in rows],
+                {"value": [plain(shown(value)) for value in rows.values()]},
+                index=[plain(name_of(name)) for name in rows],
             ),
             border="horizontal",
             hide_header=True,

@@ -5,8 +5,8 @@ import streamlit as st
 from pages.components.shell.tables import Row, html_table
 from pages.components.shell.text import plain
 from pages.components.training.link import SETTINGS, applies
-from pages.components.training.words import name_of, shown
 from transformer.config import RunConfig
+from transformer.config.names import name_of, shown
 from transformer.tasks import TASKS
 from transformer.tasks.presets import PRESETS, defaults
 

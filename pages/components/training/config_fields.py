@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from pages.components.training.words import name_of
+from transformer.config.names import name_of
 
 
 def config_form(
