@@ -49,6 +49,16 @@ def test_gradients_too_small_or_large_to_be_squared_are_made_orthogonal_too(size
     torch.testing.assert_close(orthogonal(size * matrices), orthogonal(matrices), rtol=0, atol=1e-3)
 
 
+@pytest.mark.parametrize("noise", [0.0, 1e-3])
+def test_in_half_the_bits_no_direction_runs_off(noise: float) -> None:
+    """One that outweighs all others is nearest to 1, above which the polynomials grow fast."""
+    draw = torch.Generator().manual_seed(1)
+    lone = torch.randn(64, 48, 1, generator=draw) @ torch.randn(64, 1, 96, generator=draw)
+    found = orthogonal((lone + noise * torch.randn(lone.shape, generator=draw)).bfloat16())
+    largest = torch.linalg.svdvals(found.float())[:, 0]
+    assert ((largest > 0.7) & (largest < 1.3)).all()
+
+
 def test_nothing_to_learn_moves_nothing() -> None:
     assert torch.equal(orthogonal(torch.zeros(1, 3, 3)), torch.zeros(1, 3, 3))
 

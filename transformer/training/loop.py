@@ -350,7 +350,7 @@ class Training:
         loss = total.item() / share.targets
         if not (math.isfinite(loss) and torch.isfinite(norm)):
             raise DivergedError
-        self.optimizer.step(rate)
+        self.optimizer.step(rate, self.precision)
         self.step += 1
         self.tokens += share.tokens
         return Update(self.step, loss, rate, self.tokens)

@@ -61,8 +61,11 @@ class Adam:
             parameter.grad = None
 
     @torch.no_grad()
-    def step(self, rate: float) -> None:
-        """One update, at this learning rate, of all that have a gradient."""
+    def step(self, rate: float, precision: str = "fp32") -> None:
+        """One update, at this learning rate, of all that have a gradient.
+
+        precision: of Muon's matrix products; here there are none.
+        """
         moved = [one for one in self.parameters if one.grad is not None]
         gradients = [one.grad for one in self.parameters if one.grad is not None]
         for parameter in moved:
@@ -139,14 +142,19 @@ class Muon:
         self.others.zero_grad()
 
     @torch.no_grad()
-    def step(self, rate: float) -> None:
-        """One update, at this learning rate, of all that have a gradient."""
+    def step(self, rate: float, precision: str = "fp32") -> None:
+        """One update, at this learning rate, of all that have a gradient.
+
+        precision: "fp32" or "bf16", in which the products that make matrices orthogonal are taken.
+        """
+        dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         by_shape: dict[torch.Size, list[Tensor]] = {}
         for parameter in self.matrices:
             if parameter.grad is not None:
                 by_shape.setdefault(parameter.shape, []).append(parameter)
         for shape, alike in by_shape.items():
-            updates = orthogonal(torch.stack([self._direction(one) for one in alike]))
+            directions = torch.stack([self._direction(one) for one in alike])
+            updates = orthogonal(directions.to(dtype)).to(directions.dtype)
             updates *= -rate * LIKE_ADAM * max(shape) ** 0.5
             shrink(alike, rate * self.others.decay)
             torch._foreach_add_(alike, list(updates.unbind()))
@@ -176,7 +184,9 @@ def orthogonal(matrices: Tensor) -> Tensor:
     x = x / (x.abs().amax(dim=(1, 2), keepdim=True) + 1e-30)  # whose squares are numbers, too
     square = torch.bmm(x, x.mT)
     # √‖XXᵀ‖ is no less than the largest singular value, and much nearer to it than ‖X‖ is.
-    length = square.square().sum(dim=(1, 2), keepdim=True).sqrt() + 1e-30
+    # Rounding must not leave one above 1 either: there the polynomials soon run off.
+    margin = 1 + 4 * torch.finfo(x.dtype).eps
+    length = square.square().sum(dim=(1, 2), keepdim=True).sqrt() * margin + 1e-30
     x, square = x / length.sqrt(), square / length
     for number, (a, b, c) in enumerate(POLYNOMIALS):
         if number > 0:
@@ -193,7 +203,7 @@ class Optimizer(Protocol):
 
     def zero_grad(self) -> None: ...
 
-    def step(self, rate: float) -> None: ...
+    def step(self, rate: float, precision: str = "fp32") -> None: ...
 
 
 def optimizer_of(model: nn.Module, config: TrainingConfig) -> Optimizer:
