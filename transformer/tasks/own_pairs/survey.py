@@ -8,7 +8,7 @@ import json
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from itertools import chain
 from pathlib import Path
 from typing import Any, Self
@@ -84,18 +84,9 @@ class Survey:
     @property
     def understood(self) -> Understood:
         """How the file was read."""
-        layout = Layout(
-            self.form,
-            self.delimiter,
-            self.tight,
-            self.quoted,
-            self.columns,
-            self.source,
-            self.target,
-            tuple(self.header),
-            self.names_first_line,
-        )
-        return Understood(self.encoding, self.guessed, layout, self.rows)
+        layout = {item.name: getattr(self, item.name) for item in fields(Layout)}
+        layout["header"] = tuple(self.header)
+        return Understood(self.encoding, self.guessed, Layout(**layout), self.rows)
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Self:
@@ -148,7 +139,6 @@ def survey(
         cuts = counts.cuts() | {"bpe": _byte_pairs(data, counts, size, progress)}
     except MemoryError:
         raise TaskError("The file has more different texts than fit into memory.") from None
-    layout = reader.layout
     return Survey(
         pairs=reader.count,
         empty_lines=reader.empty_lines,
@@ -158,22 +148,14 @@ def survey(
         duplicates=counts.duplicates,
         ambiguous=len(counts.ambiguous),
         encoding=reader.encoding,
-        delimiter=layout.delimiter,
-        columns=layout.columns,
         preview=counts.preview,
         cuts={kind: cuts[kind] for kind in KINDS},
         bpe_size=size,
         suggestion=suggest(reader.count, len(counts.targets_of), cuts, size),
         guessed=reader.guessed,
-        form=layout.form,
-        header=list(layout.header),
-        source=layout.source,
-        target=layout.target,
-        names_first_line=layout.names_first_line,
-        quoted=layout.quoted,
-        tight=layout.tight,
         rows=reader.preview,
         marked=counts.marked,
+        **vars(reader.layout) | {"header": list(reader.layout.header)},
     )
 
 
