@@ -179,11 +179,7 @@ def averaging(
 def _summary(last: Summary, average: Evaluation, baseline: Evaluation) -> Summary:
     """How the last of them was trained, with the average's own scores and without its curve."""
     return replace(
-        last,
-        loss=average.loss,
-        token_accuracy=average.token_accuracy,
-        exact_match=average.exact_match,
-        examples=average.examples,
+        average.put_into(last),
         untrained_loss=baseline.loss,
         untrained_exact_match=baseline.exact_match,
         evaluated_on_training_pairs=average.on_training_pairs,

@@ -116,10 +116,4 @@ def _held_out(task: Task, source: str) -> Pair:
 def _scored(checkpoint: Checkpoint, before: Summary, task: Task) -> Summary:
     *_, found = evaluating(checkpoint, task, held_out(checkpoint, task, before.examples))
     assert isinstance(found, Evaluation)
-    return replace(
-        before,
-        loss=found.loss,
-        token_accuracy=found.token_accuracy,
-        exact_match=found.exact_match,
-        examples=found.examples,
-    )
+    return found.put_into(before)

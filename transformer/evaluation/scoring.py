@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from transformer.checkpoint import Checkpoint
+from transformer.checkpoint import Checkpoint, Summary
 from transformer.decoding.many import decode_many
 from transformer.decoding.steps import Strategy
 from transformer.decoding.strategies import GREEDY
@@ -37,6 +37,11 @@ class Evaluation:
     seconds: float
     on_training_pairs: bool
     right: tuple[bool, ...]
+
+    def put_into(self, summary: Summary) -> Summary:
+        """The summary of a training, with these scores."""
+        names = ("examples", "loss", "token_accuracy", "exact_match")
+        return replace(summary, **{name: getattr(self, name) for name in names})
 
 
 def evaluating(

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import reduce
 from typing import Any
 
 from transformer.config import RunConfig
@@ -14,7 +13,7 @@ from transformer.runs.attention import AttentionHistory
 from transformer.runs.comparison import PARTS
 from transformer.runs.directory import OVER, Run
 from transformer.runs.goals import read_goals
-from transformer.runs.metrics import History, Record, Sample
+from transformer.runs.metrics import History, Sample, first_and_last
 from transformer.runs.snapshots import snapshots
 from transformer.runs.table import task_of
 from transformer.runs.verdict import Verdict, verdict_of
@@ -70,12 +69,10 @@ class Report:
     @property
     def scores(self) -> dict[str, dict[str, float | None]]:
         """Loss and exact match before the first update, and at the last evaluation."""
-        evaluations = self.history.evaluations
-        untrained = evaluations.get(0, Record("eval", 0))
-        trained = reduce(Record.updated, evaluations.values(), untrained)
+        both = first_and_last(self.history.evaluations)
         return {
             name: {"loss": one.loss, "exact_match": one.exact_match}
-            for name, one in (("untrained", untrained), ("trained", trained))
+            for name, one in zip(("untrained", "trained"), both, strict=True)
         }
 
     def to_dict(self) -> dict[str, Any]:

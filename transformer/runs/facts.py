@@ -3,14 +3,13 @@
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 
 from transformer.config import RunConfig
 from transformer.runs.chance import is_no_luck
 from transformer.runs.directory import OVER, Status
 from transformer.runs.goals import Goals
 from transformer.runs.health import HealthCheck
-from transformer.runs.metrics import Record, series
+from transformer.runs.metrics import Record, first_and_last, series
 from transformer.tasks import TASKS
 
 
@@ -42,14 +41,11 @@ class RunFacts:
         health: HealthCheck | None,
     ) -> "RunFacts":
         """From the metrics by step; a check of an earlier step than the last does not count."""
-        first = evaluations.get(0, Record("eval", 0))
-        last = reduce(Record.updated, evaluations.values(), first)
         newest = max([0, *evaluations, *train])
         return cls(
             config,
             status,
-            first,
-            last,
+            *first_and_last(evaluations),
             series(evaluations, "loss"),
             series(train, "loss"),
             goals,

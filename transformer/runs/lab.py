@@ -7,14 +7,13 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from functools import reduce
 from pathlib import Path
 from typing import Any, Self
 
 from transformer.config import RunConfig
 from transformer.files import read_object, write_atomic
 from transformer.runs.directory import ACTIVE, Run
-from transformer.runs.metrics import Record, by_step
+from transformer.runs.metrics import by_step, first_and_last
 from transformer.tasks.presets import prepare
 
 STEPS = 500
@@ -94,8 +93,7 @@ class Result:
 
     @classmethod
     def of(cls, run: Run) -> "Result":
-        evaluations = by_step(run.metrics(), "eval")
-        last = reduce(Record.updated, evaluations.values(), Record("eval", 0))
+        _, last = first_and_last(by_step(run.metrics(), "eval"))
         return cls(run.status().state, last.loss, last.token_accuracy, last.exact_match)
 
     @property

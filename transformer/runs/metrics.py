@@ -9,6 +9,7 @@ import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any, BinaryIO, Self, TypedDict, TypeVar
 
@@ -277,6 +278,12 @@ def by_step(
             known = found.get(record.step)
             found[record.step] = known.updated(record) if known else record
     return found if rising else dict(sorted(found.items()))
+
+
+def first_and_last(evaluations: Mapping[int, Record]) -> tuple[Record, Record]:
+    """Of evaluations by rising steps: the untrained model's, and the newest of each quantity."""
+    first = evaluations.get(0, Record("eval", 0))
+    return first, reduce(Record.updated, evaluations.values(), first)
 
 
 def early_axis(step: float) -> float:

@@ -7,7 +7,6 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
-from functools import reduce
 from operator import attrgetter
 from types import FrameType
 from typing import Any
@@ -26,7 +25,7 @@ from transformer.runs import queue, snapshots
 from transformer.runs.directory import ENDED, RESUMABLE, Run, Status, started
 from transformer.runs.goals import add_evidence, read_goals
 from transformer.runs.launch import CLAIMED
-from transformer.runs.metrics import Record, by_step
+from transformer.runs.metrics import by_step, first_and_last
 from transformer.runs.verdict import verdict_of
 from transformer.tasks import Task, build_task
 from transformer.trainer.failures import diagnosis, limit_memory
@@ -389,9 +388,7 @@ class Trainer:
 def result(run: Run) -> dict[str, Any]:
     """What ``train --json`` prints: the run, its state, its last evaluation, and the verdict."""
     status, checkpoints = run.status(), run.checkpoints()
-    evaluations = by_step(run.metrics(), "eval")
-    first = evaluations.get(0, Record("eval", 0))
-    last = reduce(Record.updated, evaluations.values(), first)
+    first, last = first_and_last(by_step(run.metrics(), "eval"))
     return {
         "run": str(run.path),
         "state": status.state,
