@@ -30,6 +30,8 @@ def walk(page: Page, url: str, by: str) -> None:
     settle(page)
     began = time.monotonic()
     press(page, "Start the one-minute tour", by)
+    expect(page.get_by_text("Tour, 1 of 5.")).to_be_visible()
+    settle(page)
     field = page.get_by_role("textbox", name="Type a name")
     field.fill("Thomas")
     field.press("Enter")

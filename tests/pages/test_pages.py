@@ -363,3 +363,12 @@ def test_a_text_too_long_is_named_and_stays(page: str) -> None:
     app.text_input(key=key).set_value("a" * 10_001).run()
     assert "This text has 10,001 characters; at most 10,000 are read here" in str(messages(app))
     assert app.text_input(key=key).value == "a" * 10_001
+
+
+def test_what_is_typed_while_another_model_comes_stays() -> None:
+    app = open_page("")
+    # As a run leaves it that was ended, by what was typed, before it came to its last line.
+    app.session_state["overview shown"] = ("abc", "reverse", "abc")
+    app.text_input(key="overview input").set_value("thomas").run()
+    assert app.text_input(key="overview input").value == "thomas"
+    assert app.session_state["current input"] == "thomas"

@@ -44,7 +44,10 @@ def word() -> tuple[Listed, str] | None:
     examples = header.examples
     known = current.text() or (examples[0].source if examples else "")
     state = st.session_state
-    if "overview input" not in state or state.get("overview shown") != (current.model(), known):
+    field, shown = state.get("overview input"), state.get("overview shown")
+    # A run may end at any line, for the next one. What was typed meanwhile stays.
+    untouched = shown is not None and field == shown[0]
+    if field is None or (untouched and shown[1:] != (current.model(), known)):
         state["overview input"] = known
     given = inputs.short_enough(st.text_input(_label(header), key="overview input"))
     text = given.strip()
@@ -52,7 +55,7 @@ def word() -> tuple[Listed, str] | None:
         header.source_vocabulary.encode(text.lower())
         text = text.lower()
     inputs.take(header, text)
-    state["overview shown"] = current.model(), text
+    state["overview shown"] = state["overview input"], current.model(), text
     return entry, text
 
 
