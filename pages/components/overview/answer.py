@@ -46,8 +46,9 @@ def word() -> tuple[Listed, str] | None:
     state = st.session_state
     field, shown = state.get("overview input"), state.get("overview shown")
     # A run may end at any line, for the next one. What was typed meanwhile stays.
-    untouched = shown is not None and field == shown[0]
-    if field is None or (untouched and shown[1:] != (current.model(), known)):
+    if field is None or (
+        shown is not None and field == shown[0] and shown[1:] != (current.model(), known)
+    ):
         state["overview input"] = known
     given = inputs.short_enough(st.text_input(_label(header), key="overview input"))
     text = given.strip()
