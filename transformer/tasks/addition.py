@@ -43,7 +43,7 @@ class Addition(GeneratedTask):
     default_preset = "small"
     data_fields = ("digits",)
     solved_by = "reads the column"
-    default_training = few_updates(1300, 4e-3, 128)
+    default_training = few_updates(950, 5e-3, 128)
 
     def __init__(self, data: DataConfig) -> None:
         self.digits = range(1, data.digits + 1)
