@@ -29,7 +29,7 @@ class Pruning:
     scored: tuple[float, ...]
 
     def can_go(self, tolerance: float) -> int:
-        """How many heads can go before the score falls by more than ``tolerance`` for good."""
+        """How many heads can go before the score first falls by more than ``tolerance``."""
         kept = [share >= self.scored[0] - tolerance for share in self.scored]
         return next((i - 1 for i, good in enumerate(kept) if not good), len(kept) - 1)
 

@@ -14,6 +14,8 @@ from transformer.experiments.experiment import Experiment, Outcome, Settings, pe
 from transformer.tasks import Pair
 
 MODELS = ("addition-plain", "addition-reversed")
+SPARED = 0.9
+"""Of the digits without a carry: a head without which fewer are right does more than carry."""
 
 
 def carries(source: str) -> list[bool]:
@@ -71,7 +73,8 @@ def run(settings: Settings) -> Iterator[float | Outcome]:
         for done, head in enumerate(heads):
             found[head] = columns.right([head])
             yield (number + (done + 1) / len(heads)) / len(MODELS)
-        head = max(found, key=lambda one: found[one][0] - found[one][1])
+        spared = [one for one in heads if found[one][0] >= SPARED] or heads
+        head = max(spared, key=lambda one: found[one][0] - found[one][1])
         without, carried = found[head]
         gaps[f"{name}, gap"] = without - carried
         gaps[f"{name}, with carry"] = carried
@@ -81,7 +84,12 @@ def run(settings: Settings) -> Iterator[float | Outcome]:
         )
     least = min(gaps[f"{name}, with carry"] for name in MODELS)
     option = 2 if least < 0.5 else 1 if max(gaps[f"{name}, gap"] for name in MODELS) > 0.03 else 0
-    yield Outcome(gaps, f"{'; '.join(said)}. These are the heads that lean most.", option)
+    yield Outcome(
+        gaps,
+        f"{'; '.join(said)}. Of the heads that leave nine in ten of the former right, these lean "
+        "most.",
+        option,
+    )
 
 
 EXPERIMENT = Experiment(
