@@ -52,7 +52,7 @@ class Task(ABC):
         solved_by: what a cross-attention head does that solves it by looking at the answer, as a
             verb; empty where that is not known.
         reachable: the share of unseen inputs that the best known model gets right.
-        default_training: what its recipe changes in that preset's training settings.
+        default_model, default_training: what its recipe changes in that preset's settings.
         source_vocabulary, target_vocabulary: the tokens of either side.
     """
 
@@ -65,6 +65,7 @@ class Task(ABC):
     data_fields: tuple[str, ...]
     solved_by: str = ""
     reachable: float = 1.0
+    default_model: Mapping[str, int | float | str] = MappingProxyType({})
     default_training: Mapping[str, int | float | str] = MappingProxyType({})
     source_vocabulary: Vocabulary
     target_vocabulary: Vocabulary

@@ -129,12 +129,14 @@ def defaults(task: str, preset_name: str) -> dict[str, Any]:
         for item in fields(config)
         if item.default is not MISSING
     }
-    return {**values, **chosen.data, **chosen.model, **chosen.training, **_recipe(kind, chosen)}
+    model, training = _recipe(kind, chosen)
+    return {**values, **chosen.data, **chosen.model, **chosen.training, **model, **training}
 
 
-def _recipe(kind: Task | type[Task], chosen: Preset) -> Mapping[str, Any]:
-    """What a task changes in the training settings of its own preset."""
-    return kind.default_training if chosen is PRESETS[kind.default_preset] else {}
+def _recipe(kind: Task | type[Task], chosen: Preset) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """What a task changes in its own preset: settings of the model, settings of the training."""
+    own = chosen is PRESETS[kind.default_preset]
+    return (kind.default_model, kind.default_training) if own else ({}, {})
 
 
 def run_config(
@@ -152,9 +154,9 @@ def run_config(
     """
     chosen = preset(preset_name)
     sizes = dict(zip(("source_vocab_size", "target_vocab_size"), facts.vocab_sizes, strict=True))
-    full_model = TransformerConfig(**{**sizes, **chosen.model, **(model or {})})
-    recipe = _recipe(find_task(data.task), chosen)
-    full_training = TrainingConfig(**{**chosen.training, **recipe, **(training or {})})
+    its_model, its_training = _recipe(find_task(data.task), chosen)
+    full_model = TransformerConfig(**{**sizes, **chosen.model, **its_model, **(model or {})})
+    full_training = TrainingConfig(**{**chosen.training, **its_training, **(training or {})})
     if full_model.share_embeddings and not facts.one_vocabulary:
         raise ConfigError(
             "share_embeddings = True: needs one vocabulary for both sides, but source and target "

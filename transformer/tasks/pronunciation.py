@@ -100,7 +100,16 @@ class Pronunciation(ShippedTask):
     )
     example = Pair("transformer", "T R AE N S F AO R M ER")
     default_preset = "medium"
-    default_training = MappingProxyType({"learning_rate": 1.5e-3, "warmup_steps": 300})
+    default_model = MappingProxyType({"dropout": 0.0})
+    default_training = MappingProxyType(
+        {
+            "optimizer": "muon",
+            "steps": 5500,
+            "learning_rate": 3e-3,
+            "warmup_steps": 50,
+            "decay_fraction": 0.9,
+        }
+    )
     source_vocabulary = Vocabulary("characters", f"{ascii_lowercase}'-.")
     target_vocabulary = Vocabulary("words", PHONES)
     longest_pair = (28, 28)
