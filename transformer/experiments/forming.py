@@ -84,12 +84,12 @@ def run(settings: Settings) -> Iterator[float | Outcome]:
 
 
 def steepest(values: list[float]) -> int:
-    """Where the steepest rise ends, over two looks, so that one odd look decides nothing.
+    """Where the steepest rise ends, over three looks: an odd one, and the way back, decide nothing.
 
     The very first updates are left out: they teach how often each letter comes, which takes no
     looking.
     """
-    return max(range(3, len(values)), key=lambda at: values[at] - values[at - 2])
+    return max(range(4, len(values)), key=lambda at: values[at] - values[at - 3])
 
 
 EXPERIMENT = Experiment(
