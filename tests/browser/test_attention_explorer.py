@@ -42,12 +42,13 @@ def _(explorer: Explorer, truth: Truth) -> None:
     explorer.open(panel="number", cell="2.5")
     numbers = explorer.page.locator(".steps").first.locator("tr")
     values = [
-        [float(value) for value in numbers.nth(i).locator("td").all_inner_texts()] for i in range(4)
+        [float(one.replace("−", "-")) for one in numbers.nth(i).locator("td").all_inner_texts()]
+        for i in range(4)
     ]
     assert len(values[1]) == 16  # d_k
     for q, k, product in zip(*values[1:], strict=True):
         assert abs(q * k - product) < 0.01
-    said = explorer.page.get_by_text("q·k = ").inner_text()
+    said = explorer.page.get_by_text("q·k = ").inner_text().replace("−", "-")
     total = float(re.search(r"q·k = (-?\d+\.\d+)", said)[1])  # type: ignore[index]
     assert abs(total - sum(values[3])) < 0.02
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pages.components.attention import place
 from pages.components.attention.sides import Shown
 from pages.components.shell.tables import Cell, Row, html_table
-from pages.components.shell.text import code, verbatim
+from pages.components.shell.text import code, decimal, verbatim
 from transformer.analysis.heads import Head
 
 MOST_VALUES = 512
@@ -56,7 +56,8 @@ def panel(sides: Sequence[Shown], head: Head | None) -> None:
     product, score = float(found.products[column]), float(found.scores[column])
     st.markdown(
         f"**1. Query times key.** Dimension by dimension, then summed: "
-        f"q·k = **{product:.4f}**. Bright products pull the two together, or push them apart."
+        f"q·k = **{decimal(product)}**. Bright products pull the two together, or push them "
+        "apart."
     )
     vectors = {
         "q": found.query,
@@ -65,7 +66,8 @@ def panel(sides: Sequence[Shown], head: Head | None) -> None:
     }
     _vectors(vectors, range(1, d_k + 1))
     st.markdown(
-        f"**2. Divide by √d_k** = √{d_k} = {found.sqrt_d_k:.4f}: the score is **{score:.4f}**.  \n"
+        f"**2. Divide by √d_k** = √{d_k} = {found.sqrt_d_k:.4f}: "
+        f"the score is **{decimal(score)}**.  \n"
         "**3. Mask.** "
         + (
             "This key may be looked at: the score stays."
@@ -124,7 +126,7 @@ def _vectors(rows: dict[str, NDArray[np.float32]], columns: Iterable[int]) -> No
         for value in vector[: len(numbers)].tolist():
             colour = "86,180,233" if value >= 0 else "230,159,0"
             ground = f"background: rgba({colour},{0.45 * abs(value) / most:.2f})"
-            cells.append(Cell(f"{value:.3f}", style=ground))
+            cells.append(Cell(decimal(value, ".3f"), style=ground))
         lines.append([name, *cells])
     head: Row = ["dimension", *(Cell(str(number), tag="td") for number in numbers)]
     st.html(html_table("steps", head, lines, label="Numbers"))
@@ -142,14 +144,20 @@ def _row(
     powers = np.where(allowed, np.exp(scores.astype(np.float64) - highest), 0.0)
     total = powers.sum()
     head = (
-        *("key", "q·k / √d_k", "after the mask", f"e^(score − {highest:.4f})", f"÷ {total:.4f}"),
+        *(
+            "key",
+            "q·k / √d_k",
+            "after the mask",
+            f"e^(score − {decimal(highest)})",
+            f"÷ {total:.4f}",
+        ),
         "weight in the model",
     )
     lines = [
         (
             code(key),
-            f"{scores[i]:.4f}",
-            f"{scores[i]:.4f}" if allowed[i] else "−∞",
+            decimal(scores[i]),
+            decimal(scores[i]) if allowed[i] else "−∞",
             f"{powers[i]:.6f}",
             f"{powers[i] / total:.6f}",
             f"{weights[i]:.6f}",

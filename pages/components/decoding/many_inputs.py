@@ -14,7 +14,7 @@ from pages.components.shared.download import download
 from pages.components.shared.inspection import LONGEST_OUTPUT
 from pages.components.shared.scores import score
 from pages.components.shell import jobs
-from pages.components.shell.text import percent
+from pages.components.shell.text import decimal, percent
 from pages.components.widgets.answer_table import Row, Tokens, answer_table, page_of
 from transformer.analysis.first_error import alike
 from transformer.errors import UserError
@@ -377,7 +377,7 @@ def _cells(results: Results, place: int, vocabulary: Vocabulary) -> tuple[list[s
     cut = "" if answer.complete else " (cut)"
     if answer.unknown:
         cut += f" (not known: {', '.join(map(printable, answer.unknown[:5]))})"
-    return [*cells, f"{answer.log_prob:.4f}{cut}"], ""
+    return [*cells, f"{decimal(answer.log_prob)}{cut}"], ""
 
 
 def _open(name: str) -> None:

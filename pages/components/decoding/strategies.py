@@ -14,7 +14,7 @@ from pages.components.shared.download import download
 from pages.components.shared.inspection import LONGEST_OUTPUT, shown
 from pages.components.shell import address
 from pages.components.shell.tables import Cell, html_table
-from pages.components.shell.text import Html, code
+from pages.components.shell.text import Html, code, decimal
 from pages.components.widgets.beam_tree import beam_tree as draw_tree
 from transformer.config import SamplingConfig
 from transformer.files import write_csv
@@ -175,8 +175,8 @@ def _table(checkpoint: "Checkpoint", rows: Sequence[Row], wanted: tuple[int, ...
                 Cell(Html(f"{text}{'' if row.finished else ' … (cut)'}"), "output"),
                 *(["" if row.name == TARGET else judged] if wanted else []),
                 Cell(f"{len(row.tokens)}", "number"),
-                Cell(_minus(row.log_prob), "number"),
-                Cell(_minus(row.score), f"number{marked}"),
+                Cell(decimal(row.log_prob), "number"),
+                Cell(decimal(row.score), f"number{marked}"),
             ]
         )
     note = f"All begin with the same {start} tokens, which are left out." if start else ""
@@ -272,14 +272,14 @@ def _why(checkpoint: "Checkpoint", tree: "BeamTree", place: int) -> str:
     node = tree.nodes[place]
     if end.against is None:
         if node.finished:
-            return f"The answer: of all that ended, it has the best score, {_minus(node.score)}."
+            return f"The answer: of all that ended, it has the best score, {decimal(node.score)}."
         return f"Nothing had ended after {tree.limit} tokens; this one scores best, and is cut."
     rival = tree.nodes[end.against]
-    name = f"“{_text(checkpoint, tree.tokens(end.against))}”, with {_minus(rival.score)}"
+    name = f"“{_text(checkpoint, tree.tokens(end.against))}”, with {decimal(rival.score)}"
     if end.kind == "outscored":
         return (
-            f"It ended and kept its place, but scores {_minus(end.score)}; the answer scores "
-            f"{_minus(rival.score)}."
+            f"It ended and kept its place, but scores {decimal(end.score)}; the answer scores "
+            f"{decimal(rival.score)}."
         )
     if end.kind == "stopped":
         if len(tree.beams) == tree.limit:
@@ -287,11 +287,11 @@ def _why(checkpoint: "Checkpoint", tree: "BeamTree", place: int) -> str:
         if checkpoint.config.length_penalty == "length":
             return (
                 f"Still growing when the search stopped: at its length it scores "
-                f"{_minus(end.score)}, no better than the worst of those that had ended."
+                f"{decimal(end.score)}, no better than the worst of those that had ended."
             )
         return (
             "Still growing when the search stopped. Were all it may still write certain, it "
-            f"would score {_minus(end.score)}; the answer scores {_minus(rival.score)}."
+            f"would score {decimal(end.score)}; the answer scores {decimal(rival.score)}."
         )
     step = end.position + 1
     if end.token is None:
@@ -299,7 +299,7 @@ def _why(checkpoint: "Checkpoint", tree: "BeamTree", place: int) -> str:
     [token] = shown(checkpoint.target_vocabulary.tokens, [end.token])
     return (
         f"Dropped at step {step}: its best continuation, “{token}”, would score "
-        f"{_minus(end.score)}. The last place went to {name}."
+        f"{decimal(end.score)}. The last place went to {name}."
     )
 
 
@@ -354,7 +354,3 @@ def _downloads(
             ("Hypotheses (CSV)", hypotheses, "beam.csv"),
         ):
             download(label, data, name)
-
-
-def _minus(value: float) -> str:
-    return f"{value:.4f}".replace("-", "−")

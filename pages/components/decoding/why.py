@@ -10,7 +10,7 @@ from pages.components.decoding.view import View
 from pages.components.shared.download import download
 from pages.components.shared.inspection import shown
 from pages.components.shell import address
-from pages.components.shell.text import verbatim
+from pages.components.shell.text import decimal, verbatim
 from transformer.files import write_csv
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def panel(view: View) -> None:
         ("the input", inputs, found.source),
         ("the output so far", outputs, found.read),
     ):
-        st.markdown(f"{title.capitalize()}, {_signed(float(values.sum()))} together")
+        st.markdown(f"{title.capitalize()}, {decimal(float(values.sum()), '+.2f')} together")
         _row(f"Gradient × input of {title}, in logits", tokens, values, most)
     st.caption(_caveat(float(found.source.sum() + found.read.sum()), found.lead))
     rows = [
@@ -92,7 +92,7 @@ def _row(label: str, tokens: list[str], values: "NDArray[np.float32]", most: flo
     tiles(
         label,
         tokens,
-        [_signed(value) for value in values.tolist()],
+        [decimal(value, "+.2f") for value in values.tolist()],
         bars=(values / max(float(most), 1e-12)).tolist(),
     )
 
@@ -100,8 +100,8 @@ def _row(label: str, tokens: list[str], values: "NDArray[np.float32]", most: flo
 def _caveat(explained: float, lead: float) -> str:
     """How far the gradient can be trusted here: its shares against the lead they should explain."""
     said = (
-        f"To first order only: the shares add up to {_signed(explained)}, the lead is "
-        f"{_signed(lead)}. "
+        f"To first order only: the shares add up to {decimal(explained, '+.2f')}, the lead is "
+        f"{decimal(lead, '+.2f')}. "
     )
     if explained * lead < 0 or abs(explained) < abs(lead) / 2:
         return said + (
@@ -124,10 +124,6 @@ def _choice(view: View, label: str, key: str, ranked: list[int], usual: int, wha
     chosen: str = st.selectbox(label, options, format_func=name, key=key)
     address.write(key, chosen)
     return int(chosen) if chosen else usual
-
-
-def _signed(value: float) -> str:
-    return f"{value:+.2f}".replace("-", "−")
 
 
 def _times(value: float) -> str:

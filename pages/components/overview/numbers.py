@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from pages.components.shared.inspection import Inspection, shown
-from pages.components.shell.text import probability
+from pages.components.shell.text import decimal, probability
 from pages.components.widgets.word_map import MapBox
 from transformer.figures.figure_1 import sublayer_of
 
@@ -97,7 +97,7 @@ def map_boxes(
 
 
 def _vector(token: str, vector: "Tensor") -> str:
-    values = ", ".join(f"{value:.2f}" for value in vector[:3].tolist()).replace("-", "−")
+    values = ", ".join(decimal(value, ".2f") for value in vector[:3].tolist())
     return f"{token}: {values}, … ({len(vector)})"
 
 

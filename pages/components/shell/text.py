@@ -102,6 +102,11 @@ def number(value: float) -> str:
     return f"{value:#.3g}" if value < 100 else f"{value:,.0f}"
 
 
+def decimal(value: float, form: str = ".4f") -> str:
+    """A number, with a true minus; ``element.js`` writes it alike."""
+    return f"{value:{form}}".replace("-", "−")
+
+
 def compact(value: float) -> str:
     """A large count, short: 950, 12.3k, 4.56M."""
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
