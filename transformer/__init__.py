@@ -1,4 +1,4 @@
-"""An encoder-decoder Transformer built by hand, and what one needs to learn from it.
+"""An encoder-decoder Transformer built by hand, with tools to train, inspect and debug it.
 
 The public names resolve on first use, so that reading a config, a vocabulary or a run's
 metrics does not import torch.

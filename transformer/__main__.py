@@ -15,7 +15,7 @@ from transformer.errors import UserError
 from transformer.files import remedy
 
 GROUPS = (train, checkpoints, interop, faults, doctor, experiments, report)
-"""The modules that bring the commands."""
+"""The modules that define the commands."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,14 +25,14 @@ def main(arguments: list[str] | None = None) -> int:
         group.add_commands(commands)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower() != "utf-8":
-            stream.reconfigure(encoding="utf-8")  # any text comes out, whatever the console is
+            stream.reconfigure(encoding="utf-8")  # so that any text can be printed
     options = parser.parse_args(arguments)
     try:
         return int(options.run(options))
     except UserError as error:
         note(f"error: {error}")
         return 1
-    except BrokenPipeError:  # who reads has seen enough, as `head` does
+    except BrokenPipeError:  # the reader closed the pipe, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Dropout (section 5.4) whose random numbers cost a third of ``nn.Dropout``'s on a processor."""
+"""Dropout (section 5.4) that draws random numbers on a CPU in a third of ``nn.Dropout``'s time."""
 
 import torch
 from torch import Tensor, nn
@@ -8,10 +8,10 @@ STEPS = 1 << 16
 
 
 class Dropout(nn.Module):
-    """In training, each number becomes 0 with probability p, and the others p's share larger.
+    """In training, sets each element to 0 with probability p and scales the others by 1 / (1 - p).
 
-    One 64-bit random number decides about four elements, so p is rounded to 1/65,536. Other
-    devices have a fast dropout of their own, which serves there.
+    One 64-bit random number decides for four elements, so p is rounded to a multiple of 1/65,536.
+    Other devices use PyTorch's dropout, which is fast there.
 
     p: from 0 to below 1.
     """
@@ -27,7 +27,7 @@ class Dropout(nn.Module):
         return x if kept is None else x * kept
 
     def kept(self, x: Tensor) -> Tensor | None:
-        """What each number is multiplied by, 0 or what makes up for it; None keeps all."""
+        """The factor of each element, 0 or 1 / (1 - p); None if no element is dropped."""
         if not self.training or self.p == 0:
             return None
         if x.device.type != "cpu":

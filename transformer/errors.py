@@ -1,4 +1,4 @@
-"""One family of errors for everything a person can get wrong."""
+"""Errors for everything a user can get wrong, all of them a :class:`UserError`."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class UserError(ValueError):
-    """Something a person gave us is wrong. The message says what, and what to do.
+    """Something the user supplied is wrong. The message says what, and what to do.
 
     Pages and the command line show the message as it is, so it is one or two plain
     sentences, never a traceback and never a library's own text.
@@ -14,7 +14,7 @@ class UserError(ValueError):
 
 
 class ConfigError(UserError):
-    """A configuration field has a value it cannot have. Names field, value and remedy."""
+    """A configuration field has an invalid value. The message names field, value and remedy."""
 
 
 class VocabularyError(UserError):
@@ -22,11 +22,11 @@ class VocabularyError(UserError):
 
 
 class TaskError(UserError):
-    """A task cannot be made from what was given (its pairs, its options)."""
+    """A task cannot be built from the given pairs or options."""
 
 
 class CheckpointError(UserError):
-    """A file is not a checkpoint we can trust. Says what was expected and what was found."""
+    """A file is not a checkpoint we can trust. The message says what was expected and found."""
 
 
 class RunError(UserError):
@@ -35,11 +35,11 @@ class RunError(UserError):
 
 @contextmanager
 def refusing(what: str, kind: type[UserError] = UserError) -> Iterator[None]:
-    """While the system is asked for something: why it refuses, in a sentence.
+    """Turn an ``OSError`` inside the block into one of our errors, with a one-sentence message.
 
     Args:
-        what: how the sentence begins: what could not be done.
-        kind: what is raised then.
+        what: the beginning of the sentence: what could not be done.
+        kind: the class of the error raised instead.
     """
     try:
         yield
@@ -48,10 +48,10 @@ def refusing(what: str, kind: type[UserError] = UserError) -> Iterator[None]:
 
 
 def reading(path: Path) -> AbstractContextManager[None]:
-    """While a file is read: what the system says of one that cannot be read, in a sentence.
+    """Turn an ``OSError`` while a file is read into a one-sentence error.
 
     Raises:
-        CheckpointError: the system refused to open the file, or to go on reading it.
+        CheckpointError: the file could not be opened, or not be read to the end.
     """
     name = "".join(mark if mark.isprintable() else f"U+{ord(mark):04X}" for mark in path.name)
     return refusing(f"The file {name} could not be read", CheckpointError)

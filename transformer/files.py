@@ -1,4 +1,4 @@
-"""Writing files: whole or not at all, and CSV in which no text is a formula."""
+"""File helpers: atomic writes, JSON objects, and CSV in which no text acts as a formula."""
 
 import codecs
 import csv
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 
 def write_atomic(path: Path, content: "bytes | Iterable[Buffer]") -> None:
-    """Write beside, flush to the disk, rename over: the file is the old one or the new one.
+    """Write a temporary file, flush it to disk, rename it: ``path`` is never half-written.
 
     Args:
-        content: all of it, or its pieces, which need not be in memory at once.
+        content: the whole content, or its pieces, which need not be in memory all at once.
 
     Raises:
-        OSError: it could not be written; its ``filename`` is the path that was asked for.
+        OSError: writing failed; its ``filename`` is ``path``, not the temporary file.
     """
     try:
         _replace(path, [content] if isinstance(content, bytes) else content)
@@ -54,10 +54,11 @@ def _replace(path: Path, pieces: "Iterable[Buffer]") -> None:
 
 
 def write_over(path: Path, content: bytes) -> None:
-    """Write JSON into the file that is there, where a full disk has no room for another.
+    """Overwrite an existing JSON file in place, for a full disk without room for a second file.
 
-    It needs no new space while the content is no longer than a block. Blanks cover the rest of
-    what was there, in the same write; who reads in just that moment sees half, and reads again.
+    It takes no new disk space while the content fits into one block. The same write pads the
+    content with blanks to the old length. A process that reads meanwhile sees half of it, and
+    reads again.
     """
     with path.open("r+b", buffering=0) as file:
         file.write(content.ljust(path.stat().st_size))
@@ -81,20 +82,20 @@ def read_object(path: Path) -> dict[str, Any]:
 
 
 CHANGES = ".changes.lock"
-"""Beside a file: held by who changes it, whatever process that is."""
+"""Name of the lock file beside a JSON file; the process that changes the file holds it."""
 CHANGE_SECONDS = 20.0
 
 
 def change_object(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
-    """Read the JSON object in a file, and write what it becomes; returns that.
+    """Apply ``change`` to the JSON object in a file, write the result and return it.
 
-    Of several who do so at once, on whatever servers, nobody's change is lost: each sees the one
-    before. Without a file, the object is empty.
+    A lock serialises concurrent changes, from other servers too, so that none is lost. If the
+    file does not exist, the object is empty.
 
     Raises:
-        OSError: it could not be written, or others have held it for ``CHANGE_SECONDS``.
+        OSError: writing failed, or the lock was not free within ``CHANGE_SECONDS``.
     """
-    if not path.parent.is_dir():  # the lock would make it, though it was just deleted
+    if not path.parent.is_dir():  # FileLock would create a folder that was just deleted
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
     with FileLock(path.with_name(CHANGES), timeout=CHANGE_SECONDS, poll_interval=0.005):
         changed = change(read_object(path))
@@ -103,7 +104,7 @@ def change_object(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]]
 
 
 FULL = ("ENOSPC", "EDQUOT", "EFBIG")
-"""Names of the errors of a disk that is full, or of one's share of it."""
+"""Names of the errors of a full disk, an exceeded quota or a file-size limit."""
 
 
 def remedy(error: OSError) -> str:
@@ -114,7 +115,7 @@ def remedy(error: OSError) -> str:
 
 
 def changed_at(path: Path) -> float:
-    """When a file was changed, in seconds since 1970; 0 if it is gone."""
+    """A file's modification time in seconds since 1970; 0 if the file is gone."""
     try:
         return path.stat().st_mtime
     except OSError:
@@ -133,7 +134,7 @@ def sync(path: Path) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed writers left half-written in a folder; only its one writer may call it."""
+    """Remove temporary files of killed writers; only the folder's one writer may call it."""
     for path in folder.glob(".*"):
         if path.is_file():
             path.unlink(missing_ok=True)
@@ -143,14 +144,14 @@ LINKED_BYTES = 1_000_000
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """The same content at another place; a large file shares its bytes on the disk.
+    """Copy a file; one above ``LINKED_BYTES`` becomes a hard link, which takes no disk space.
 
-    For files that are only ever replaced as a whole, never written into.
+    Only for files that are replaced as a whole, never modified in place.
     """
     if source.stat().st_size > LINKED_BYTES:
         try:
             os.link(source, target)
-        except OSError:  # another disk, or one without links
+        except OSError:  # another disk, or a file system without hard links
             pass
         else:
             return
@@ -160,7 +161,7 @@ def link_or_copy(source: Path, target: Path) -> None:
 
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\0")
-"""What a spreadsheet takes for the beginning of a formula (OWASP ASVS 1.2.10)."""
+"""Characters at which a spreadsheet starts to read a formula (OWASP ASVS 1.2.10)."""
 
 
 NUMBER = re.compile(r"[-+]?\d+([.,]\d+)*([eE][-+]?\d+)?%?")
@@ -174,7 +175,7 @@ def is_formula(text: str) -> bool:
 def cell(value: object) -> object:
     """A value for a CSV file; text that a spreadsheet would run as a formula gets a ' in front."""
     if isinstance(value, str):
-        # Without the halves of characters that no file can be written with.
+        # Lone surrogates, which UTF-8 cannot encode, become question marks.
         text = value.encode("utf-8", "replace").decode()
         return f"'{text}" if is_formula(text) else text
     if isinstance(value, float) and not math.isfinite(value):
@@ -183,7 +184,7 @@ def cell(value: object) -> object:
 
 
 def write_csv(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
-    """A CSV file (RFC 4180) in which no text is a formula; its mark of UTF-8 is for Excel."""
+    """A CSV file (RFC 4180) in which no text acts as a formula; Excel needs its byte order mark."""
     file = io.StringIO()
     writer = csv.writer(file)
     writer.writerow([cell(title) for title in titles])

@@ -1,13 +1,13 @@
-"""How one looks inside the model, and intervenes, without changing any signature.
+"""Hooks to look inside the model, and to change what it computes, without new signatures.
 
-A :class:`HookPoint` is an identity module placed at every quantity worth seeing. Nothing
-happens there until someone asks: ``record()`` keeps what passes, ``ablate()`` replaces it.
+A :class:`HookPoint` is an identity module placed at every quantity worth seeing. It does nothing
+until a hook is added: ``record()`` stores the value that passes, ``ablate()`` replaces it.
 The names are the module paths, such as ``decoder.layers.0.cross_attention.weights``.
 
-Hooks belong to one module object, and to the thread that set them. Threads that look at the same
-checkpoint at the same time each use a module of their own; the parameter tensors behind them may be
-shared. Where a page is drawn again while its last drawing still computes, both use the same module
-for a moment, and neither sees what the other computes.
+A hook belongs to one module object and to the thread that set it. Threads that inspect the same
+checkpoint at the same time use separate module objects, which may share parameter tensors. When a
+page reruns while its last run still computes, both use the same module for a moment, and neither
+sees the values of the other.
 """
 
 import threading
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 Hook = Callable[[Tensor], Tensor | None]
-"""Sees the value at a hook point; what it returns, unless None, takes the value's place."""
+"""Gets the value at a hook point; a tensor it returns replaces the value, None keeps it."""
 
 Replacement = Tensor | float | Callable[[Tensor], Tensor]
 """A number, a tensor that broadcasts to what it replaces, or a function of what it replaces."""
@@ -29,14 +29,14 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 class HookPoint(nn.Module):
-    """Identity, with a name, that hooks can observe or replace."""
+    """An identity module, found by name, whose value hooks can observe or replace."""
 
     def __init__(self) -> None:
         super().__init__()
         self.hooks: list[Hook] = []
 
     def forward(self, value: Tensor) -> Tensor:
-        for hook in tuple(self.hooks):  # another thread may add or remove its own
+        for hook in tuple(self.hooks):  # a copy: another thread may add or remove hooks
             replacement = hook(value)
             if replacement is not None:
                 value = replacement
@@ -44,7 +44,7 @@ class HookPoint(nn.Module):
 
 
 class Trace(dict[str, Tensor]):
-    """What ``record()`` saw: hook point name -> the value of the last forward pass."""
+    """Values from ``record()``: hook point name -> its value in the last forward pass."""
 
     def _attention(self, stack: str, kind: str) -> Tensor:
         layers: list[Tensor] = []
@@ -77,7 +77,7 @@ def hook_points(model: nn.Module) -> dict[str, HookPoint]:
 
 
 def is_hooked(model: nn.Module) -> bool:
-    """Whether anything hooked into a hook point of the model; asked before each search."""
+    """Whether any hook point of the model has a hook; called before each search."""
     waiting: list[nn.Module | None] = [model]
     while waiting:
         part = waiting.pop()
@@ -104,7 +104,7 @@ def _find(model: nn.Module, names: Sequence[str]) -> dict[str, HookPoint]:
 
 @contextmanager
 def hooked(hooks: Mapping[HookPoint, Hook]) -> Iterator[None]:
-    """Until the block ends, each hook is called with what this thread computes at its point."""
+    """Call each hook with the values this thread computes at its point, until the block ends."""
     own = threading.get_ident()
 
     def of_this_thread(hook: Hook) -> Hook:
@@ -122,7 +122,7 @@ def hooked(hooks: Mapping[HookPoint, Hook]) -> Iterator[None]:
 
 @contextmanager
 def record(model: nn.Module, names: Sequence[str] | None = None) -> Iterator[Trace]:
-    """Keep what passes the hook points (all, or those named), detached, until the block ends.
+    """Record the values at the hook points (all, or those named), detached, until the block ends.
 
     Raises:
         KeyError: a name is not a hook point of this model.
@@ -147,10 +147,10 @@ def ablate(
     heads: Sequence[int] | None = None,
     replacement: Replacement = 0.0,
 ) -> Iterator[None]:
-    """Replace the value at one hook point, or of some heads there, until the block ends.
+    """Replace the value at one hook point, or only that of some heads, until the block ends.
 
-    A replacement of 0 switches a head off; a tensor recorded from another input patches it in;
-    a function can do either according to what it is given.
+    A replacement of 0 switches a head off; a tensor recorded on another input patches the
+    activation; a function computes the replacement from the value.
 
     Args:
         name: a hook point; with ``heads``, one whose value is [batch, head, ...].
@@ -179,12 +179,12 @@ def ablate(
 
 
 def own_modules(module: Module, made: dict[nn.Module, nn.Module] | None = None) -> Module:
-    """Other module objects over the same tensors, with nothing hooked into their hook points.
+    """Copy the module objects over the same tensors, without any hooks.
 
-    Constructing them again takes many times as long, which a class feels at every change of page.
+    Constructing a new model takes many times as long, which a class notices at each page change.
 
     Args:
-        made: what was copied already; a module that stands in two places stays one.
+        made: original -> copy, so far; a module used in two places is copied once.
     """
     made = {} if made is None else made
     if module in made:

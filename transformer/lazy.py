@@ -1,4 +1,4 @@
-"""Public names that resolve on first use (PEP 562): a package's face that imports nothing."""
+"""Lazy imports in a package's ``__init__.py``: public names resolve on first use (PEP 562)."""
 
 import ast
 import inspect
@@ -9,10 +9,10 @@ from typing import Any
 
 
 def lazy(package: str) -> Callable[[str], Any]:
-    """A package's ``__getattr__``, which imports a name's module when the name is first asked for.
+    """Make a package's ``__getattr__``, which imports a name's module when the name is used.
 
-    Which names it has, and of which modules, is what its ``if TYPE_CHECKING:`` imports: that is
-    read in its source, so that each name is said once.
+    The names and their modules are read from the imports under ``if TYPE_CHECKING:`` in the
+    package's source, so that each name is written only once.
     """
     tree = ast.parse(inspect.getsource(sys.modules[package]))
     imports = [line for block in tree.body if isinstance(block, ast.If) for line in block.body]
