@@ -1,4 +1,4 @@
-"""Beam search: the paper's, and Hugging Face's to compare a model with itself there."""
+"""Beam search: the paper's, and Hugging Face's, to compare a model with its export there."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,9 +22,9 @@ from transformer.model import Transformer
 class Beam(Strategy):
     """Keep the ``size`` best hypotheses at each position (section 6.1: beam 4, α 0.6).
 
-    alpha: of :func:`length_penalty`; 0 ranks by log-probability alone.
-    penalty: "paper" searches as :func:`_paper_search` says, "length" as :func:`_pooled_search`,
-        which is Hugging Face's; None is the model's own.
+    alpha: exponent of :func:`length_penalty`; 0 ranks by log-probability alone.
+    penalty: "paper" selects :func:`_paper_search`; "length" selects :func:`_pooled_search`, which
+        is Hugging Face's; None selects by the model's config.
     """
 
     size: int = 4
@@ -47,16 +47,16 @@ class Beam(Strategy):
         yield from search(grow, self.size, self.alpha, margins)
 
     def kind(self, model: Transformer) -> str:
-        """Which search that is of the two: "paper" or "length"."""
+        """Which of the two searches runs: "paper" or "length"."""
         return self.penalty or model.config.length_penalty
 
 
 @torch.inference_mode()
 def _paper_search(search: Beam, model: Transformer, source: Tensor) -> Iterator[DecodingStep]:
-    """A finished hypothesis stays in the beam with its score and competes with those that grow.
+    """A finished hypothesis stays in the beam with its score and competes with growing ones.
 
-    A sentence is done when all its hypotheses are finished, or none that grows can still
-    overtake the best finished one.
+    A sentence is done when all its hypotheses are finished, or when no growing one can still
+    score better than the best finished one.
     """
     config, beam_size = model.config, search.size
     forced = search.forces_end(model)
@@ -64,7 +64,7 @@ def _paper_search(search: Beam, model: Transformer, source: Tensor) -> Iterator[
     steps = search.engine(model, source)
     device, dtype = source.device, model.dtype
     written = source.new_full((batch, beam_size, 1), config.decoder_start_id)
-    # All hypotheses start alike, so only the first may grow at the first step.
+    # All hypotheses start equal, so only the first may grow at the first step.
     total = torch.full((batch, beam_size), -torch.inf, dtype=dtype, device=device)
     total[:, 0] = 0.0
     lengths = torch.zeros(batch, beam_size, dtype=torch.long, device=device)
@@ -76,7 +76,7 @@ def _paper_search(search: Beam, model: Transformer, source: Tensor) -> Iterator[
         logits = steps.logits(written)  # [batch, beam, vocabulary]
         log_probs = normalised(logits, config, end)
         cross, own = steps.attention() if search.attention else (None, None)
-        # A finished hypothesis is continued by one padding token at no cost.
+        # A finished hypothesis continues with one padding token of log-probability 0.
         padding = torch.full_like(log_probs, -torch.inf)
         padding[..., config.pad_id] = 0.0
         extended = total[..., None] + torch.where(finished[..., None], padding, log_probs)
@@ -88,7 +88,7 @@ def _paper_search(search: Beam, model: Transformer, source: Tensor) -> Iterator[
         lengths = new_lengths.gather(1, parents)
         finished = finished.gather(1, parents) | (chosen == config.eos_id)
         written = _grown(written, parents, chosen)
-        # Log-probabilities only fall, so the longest length gives a growing one its best score.
+        # Log-probabilities only fall: a growing hypothesis scores best at the longest length.
         hope = torch.where(finished, -torch.inf, total / penalties[limit]).amax(dim=1)
         ended = torch.where(finished, scores, -torch.inf).amax(dim=1)
         steps.follow(parents)
@@ -110,14 +110,14 @@ def _paper_search(search: Beam, model: Transformer, source: Tensor) -> Iterator[
 
 @torch.inference_mode()
 def _pooled_search(search: Beam, model: Transformer, source: Tensor) -> Iterator[DecodingStep]:
-    """As Hugging Face's ``generate`` does it, written from its documentation and measured.
+    """The search of Hugging Face's ``generate``, written from its documentation and measurements.
 
-    It differs from the paper's in four ways. A finished hypothesis leaves the beam for a pool of
-    its own, so that ``size`` others always grow; a step's beam has room for both. It may do so
-    only if it is among the best ``size`` candidates of its step. Log-probabilities are divided by
-    length^α, <eos> counted, the start token not. And a sentence is done when the pool is full and
-    what grows, at its present length, scores no better than the worst in the pool: an estimate,
-    since a longer one may still score better.
+    It differs from the paper's in four ways. A finished hypothesis moves from the beam to a
+    separate pool, so that ``size`` others always grow; a step's beam holds both. It enters the
+    pool only if it is among the best ``size`` candidates of its step. Log-probabilities are
+    divided by length^α, where <eos> counts and the start token does not. A sentence is done when
+    the pool is full and no growing hypothesis, at its current length, scores better than the
+    worst in the pool. That is an estimate: at a greater length it may still score better.
     """
     config, beam_size, alpha = model.config, search.size, search.alpha
     batch, limit = source.size(0), search.limit(model)
@@ -125,13 +125,13 @@ def _pooled_search(search: Beam, model: Transformer, source: Tensor) -> Iterator
     steps = search.engine(model, source)
     device, dtype = source.device, model.dtype
     written = source.new_full((batch, beam_size, 1), config.decoder_start_id)
-    pool = written.clone()  # as long as ``written``, padded
+    pool = written.clone()  # padded to the length of ``written``
     total = torch.full((batch, beam_size), -torch.inf, dtype=dtype, device=device)
     pool_total, pool_scores = total.clone(), total.clone()
-    total[:, 0] = 0.0  # all start alike, so only the first may grow at the first step
+    total[:, 0] = 0.0  # all start equal, so only the first may grow at the first step
     pool_ended = torch.zeros(batch, beam_size, dtype=torch.bool, device=device)
     done = torch.zeros(batch, dtype=torch.bool, device=device)
-    # Where the step before put each: first those that grew, then the pool.
+    # The slot of each in the previous step's beam: first those that grew, then the pool.
     places = torch.arange(2 * beam_size, device=device).expand(batch, -1)
     for position in range(limit):
         last = position == limit - 1
@@ -145,7 +145,7 @@ def _pooled_search(search: Beam, model: Transformer, source: Tensor) -> Iterator
         ends = token == config.eos_id
         penalty = length_penalty(position + 1, alpha, "length")
 
-        # --- the pool: what ended among the best, and at the limit all of them --------------
+        # --- the pool: the best candidates that end; at the length limit, all of them -------
         arriving = (ends | last)[:, :beam_size] & ~done[:, None]
         new_scores = torch.where(arriving, top[:, :beam_size] / penalty, -torch.inf)
         pool_scores, kept = torch.cat([pool_scores, new_scores], 1).topk(beam_size)
@@ -155,11 +155,11 @@ def _pooled_search(search: Beam, model: Transformer, source: Tensor) -> Iterator
         pool = torch.cat([pool, pool.new_full((*pool.shape[:2], 1), config.pad_id)], 2)
         new = _grown(written, origin[:, :beam_size], token[:, :beam_size])
         pool = _rows(torch.cat([pool, new], 1), kept)
-        # Each one's place among those that grew before (0 …) or in the pool (beam_size …).
+        # Index of each one's source: a hypothesis that grew (0 …) or the pool (beam_size …).
         older = torch.arange(beam_size, 2 * beam_size, device=device).expand(len(pool), -1)
         pool_from = torch.cat([older, origin[:, :beam_size]], 1).gather(1, kept)
 
-        # --- those that grow: the best that did not end -------------------------------------
+        # --- the growing hypotheses: the best candidates that do not end --------------------
         open_ones = top.masked_fill(ends, -torch.inf)
         if last:
             open_ones = torch.full_like(open_ones, -torch.inf)
@@ -167,7 +167,7 @@ def _pooled_search(search: Beam, model: Transformer, source: Tensor) -> Iterator
         parents = origin.gather(1, chosen)
         written = _grown(written, parents, token.gather(1, chosen))
 
-        # --- whether the search of a sentence is over ----------------------------------------
+        # --- whether the search of each sentence is over -------------------------------------
         worst = pool_scores[:, -1]
         if config.early_stopping == "full":
             over = worst > -torch.inf
@@ -180,7 +180,7 @@ def _pooled_search(search: Beam, model: Transformer, source: Tensor) -> Iterator
         # --- the step, best first -------------------------------------------------------------
         at_limit = ~pool_ended if last else torch.zeros_like(pool_ended)
         if last:
-            # Cut ones compete with those that ended: where one wins, it is the answer.
+            # Hypotheses cut at the limit compete with finished ones: if one wins, it is the answer.
             lost = pool_ended & (at_limit[:, :1])
             pool_total, pool_scores = (
                 value.masked_fill(lost, -torch.inf) for value in (pool_total, pool_scores)
@@ -212,15 +212,15 @@ def _pooled_search(search: Beam, model: Transformer, source: Tensor) -> Iterator
 
 
 def _chosen(values: Tensor, which: Tensor) -> Tensor:
-    """[batch, beam, ...] by places [batch, chosen] -> [batch, chosen, ...]."""
+    """Select from the beam: [batch, beam, ...], indices [batch, chosen] -> [batch, chosen, ...]."""
     return values[torch.arange(len(which), device=which.device)[:, None], which]
 
 
 def _rows(values: Tensor, which: Tensor) -> Tensor:
-    """[batch, hypothesis, length] by [batch, chosen] places -> [batch, chosen, length]."""
+    """[batch, hypothesis, length], indices [batch, chosen] -> [batch, chosen, length]."""
     return values.gather(1, which[..., None].expand(*which.shape, values.size(2)))
 
 
 def _grown(written: Tensor, parents: Tensor, tokens: Tensor) -> Tensor:
-    """Hypotheses with a token more: [batch, chosen, length + 1]."""
+    """The parents, each with one more token: [batch, chosen, length + 1]."""
     return torch.cat([_rows(written, parents), tokens[..., None]], dim=2)

@@ -1,4 +1,4 @@
-"""The beam of one sentence as a tree: every hypothesis it held, and what became of each."""
+"""The beam search of one sentence as a tree: every hypothesis, and why each stopped growing."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -13,11 +13,11 @@ from transformer.model import Transformer
 
 @dataclass(frozen=True)
 class Node:
-    """A hypothesis, by the token that made it out of its parent.
+    """A hypothesis: its parent plus one token.
 
-    parent: its place among the tree's nodes; None for a first token.
-    position: of its last token, from 0. log_prob: of that token alone.
-    total, score: of the whole hypothesis, as in :class:`Hypothesis`.
+    parent: the parent's index in the tree's nodes; None for a first token.
+    token, position, log_prob: the last token, its position from 0, and its log-probability.
+    total, score: log_prob and score of the whole hypothesis, as in :class:`Hypothesis`.
     """
 
     parent: int | None
@@ -31,16 +31,16 @@ class Node:
 
 @dataclass(frozen=True)
 class End:
-    """Why nothing grows from a node.
+    """Why a node has no children.
 
-    kind: "answer". "outscored": it ended and kept its place, but the answer scores better.
-        "dropped": at the step ``position``, others took all places of the beam. "stopped": it
-        was still growing when the search was over.
-    position: the step at which this was decided, from 0.
-    token: what a dropped one would have written next; None if it had ended.
-    score: the best it had to offer: its own score, that of the dropped one with ``token``, or
-        what a stopped one would reach if all tokens it may still write were certain.
-    against: the node it had to beat: the last that was kept, or the answer; None for the answer.
+    kind: "answer": it is the search's result. "outscored": it finished and stayed in the beam,
+        but the answer scores better. "dropped": at step ``position``, other hypotheses filled
+        the beam. "stopped": it was still growing when the search ended.
+    position: the step that decided this, from 0.
+    token: the most probable next token of a dropped node; None if the node had finished.
+    score: the node's best possible score: its own; if dropped, its score with ``token``; if
+        stopped, the score it could still reach if all further tokens had probability 1.
+    against: the node it lost to: the last one kept, or the answer; None for the answer.
     """
 
     kind: Literal["answer", "outscored", "dropped", "stopped"]
@@ -54,10 +54,11 @@ class End:
 class BeamTree:
     """A whole beam search.
 
-    beams: the nodes kept after each step, best first; a finished one is named again at each
-        step at which it kept its place.
-    ends: for each node without children, why.
-    limit: most tokens an output may have.
+    beams: the nodes in the beam after each step, best first; a finished node appears again at
+        each step at which it stays in the beam.
+    ends: for each node without children, the reason.
+    answer: index of the search's result.
+    limit: most tokens that an output may have.
     """
 
     nodes: list[Node]
@@ -67,7 +68,7 @@ class BeamTree:
     limit: int
 
     def tokens(self, node: int) -> list[int]:
-        """The ids of a hypothesis, from its first token on."""
+        """The token ids of a hypothesis, first token first."""
         place: int | None = node
         found: list[int] = []
         while place is not None:
@@ -77,7 +78,7 @@ class BeamTree:
 
 
 def beam_tree(model: Transformer, source: Tensor, search: Beam) -> BeamTree:
-    """Search one sentence, [1, source] ids, and keep what the search itself forgets."""
+    """Search one sentence, [1, source] ids, and keep every hypothesis that was in the beam."""
     limit, alpha, kind = search.limit(model), search.alpha, search.kind(model)
     nodes: list[Node] = []
     beams: list[list[int]] = []
@@ -99,13 +100,13 @@ def beam_tree(model: Transformer, source: Tensor, search: Beam) -> BeamTree:
 
 
 def _grow(step: DecodingStep, before: list[int | None], nodes: list[Node]) -> list[int]:
-    """The node in each used slot after a step; new ones are appended to ``nodes``."""
+    """The node in each used slot after a step; new nodes are appended to ``nodes``."""
     kept = []
     for slot, (total, score) in enumerate(
         zip(step.total[0].tolist(), step.scores[0].tolist(), strict=True)
     ):
         if total == -torch.inf:
-            continue  # only the last slots can be unused
+            continue  # an unused slot; those are the last ones
         came_from = int(step.parents[0, slot])
         parent = before[came_from]
         if parent is not None and nodes[parent].finished:
@@ -120,7 +121,7 @@ def _grow(step: DecodingStep, before: list[int | None], nodes: list[Node]) -> li
 
 
 def _dropped(step: DecodingStep, slot: int, node: Node, last: int, alpha: float, kind: str) -> End:
-    """Why a node that was in a slot before the step has no place after it."""
+    """Why the node in this slot before the step is not in the beam after it."""
     if node.finished:
         return End("dropped", step.position, None, node.score, last)
     best = step.candidates(1, hypothesis=slot)[0]
@@ -137,12 +138,12 @@ def _last(
     alpha: float,
     kind: str,
 ) -> End:
-    """Why a node of the last beam grows no further."""
+    """Why a node of the last beam stopped growing."""
     if node == answer:
         return End("answer", position, None, nodes[node].score, None)
     if nodes[node].finished:
         return End("outscored", position, None, nodes[node].score, answer)
-    # Hugging Face's search judges what grows by its present length, the paper's by the longest.
+    # Hugging Face's search scores a growing node at its current length, the paper's at the limit.
     length = position + 1 if kind == "length" else limit
     hope = nodes[node].total / length_penalty(length, alpha, kind)
     return End("stopped", position, None, hope, answer)

@@ -1,8 +1,9 @@
-"""Exact search: the most probable output there is, with the proof that no other is more so.
+"""Exact search: finds the most probable output and proves that no other is more probable.
 
-Best first (Dijkstra's algorithm, after Stahlberg and Byrne, 2019): a token never raises the
-probability of an output, so that the first finished one to become the best of all is the best
-that there is. Worth its time where a model is sure; else the number of prefixes explodes.
+It expands the most probable prefix first (Dijkstra's algorithm, after Stahlberg and Byrne, 2019).
+A further token never raises an output's probability, so a finished output that is at least as
+probable as every waiting prefix is the best. It pays where a model is certain; otherwise the
+number of prefixes explodes.
 """
 
 import heapq
@@ -18,16 +19,16 @@ from transformer.decoding.strategies import Greedy, decode
 from transformer.model import Memory, Transformer
 
 MOST_EXPANSIONS = 2000
-"""Prefixes looked at before the search gives up."""
+"""Prefixes expanded before the search gives up."""
 
 
 @dataclass(frozen=True)
 class Exact:
     """The best finished output that was found.
 
-    tokens: ids with <eos>. log_prob: its sum of log-probabilities; no length penalty.
-    empty: the log-probability of writing nothing. expansions: prefixes that were continued.
-    proven: whether no other output can be better; False where the search gave up.
+    tokens: ids with <eos>. log_prob: sum of their log-probabilities; no length penalty.
+    empty: log-probability of the empty output. expansions: number of prefixes expanded.
+    proven: whether no other output can be better; False if the search gave up.
     """
 
     tokens: tuple[int, ...]
@@ -44,10 +45,10 @@ def exact_search(
     max_length: int | None = None,
     most_expansions: int = MOST_EXPANSIONS,
 ) -> Exact:
-    """Search all outputs for the most probable one: [1, source] ids.
+    """The most probable of all outputs for one sentence, [1, source] ids.
 
     Args:
-        max_length: outputs with more tokens than this, <eos> included, are left out.
+        max_length: outputs with more tokens than this, <eos> included, are not considered.
     """
     limit = output_limit(model, max_length)
     end = model.config.eos_id
@@ -55,7 +56,7 @@ def exact_search(
     best = _finished(decode(model, source, Greedy(max_length=limit))[0].tokens, end)
     best_log_prob = sum(_gains(model, memory, best)) if best else -torch.inf
     empty = next(_gains(model, memory, (end,)))
-    order = count()  # of two equal ones, the older
+    order = count()  # breaks ties: of two equal prefixes, the older comes first
     waiting: list[tuple[float, int, tuple[int, ...]]] = [(0.0, next(order), ())]
     expansions = 0
     while waiting and -waiting[0][0] > best_log_prob:

@@ -1,8 +1,8 @@
-"""What the searches that make no steps share, and the greedy path of one sentence.
+"""Searches that return outputs without a :class:`DecodingStep` per position: their shared parts.
 
-Where only the outputs are asked for, no :class:`DecodingStep` is made; the tests hold these
-searches to those with steps, token for token. What is one number a sentence is kept in NumPy, where
-a call costs a fraction of what it does in PyTorch.
+Also the greedy search of a single sentence. The tests check that these searches write the same
+tokens as those with steps. Values of one number per sentence are NumPy arrays, where a call costs
+a fraction of what it costs in PyTorch.
 """
 
 import math
@@ -22,16 +22,18 @@ from transformer.errors import CheckpointError
 
 Array = NDArray[Any]
 DROPPED_FROM = 1 / 8
-"""Done sentences are dropped once they are that share of a batch: each time costs a copy."""
+"""Finished sentences leave the batch once they are at least this share of it: each removal copies
+the cache."""
 
 
 class Rows:
-    """Which rows of a batch are still searched.
+    """The rows of a batch that are still computed.
 
-    A row whose sentence is done is computed on until it is dropped: that copies the cache, so it
-    waits until :data:`DROPPED_FROM` of the batch are done.
+    A finished sentence's row is still computed until :meth:`drop` removes it, which waits until
+    :data:`DROPPED_FROM` of the batch is finished.
 
-    sentences: of each row, the number, [rows]; going: rows that are not done, boolean, [rows].
+    sentences: for each row, its sentence's index in the original batch, [rows].
+    going: whether each row is unfinished, boolean, [rows].
     """
 
     def __init__(self, count: int, few: float) -> None:
@@ -41,13 +43,16 @@ class Rows:
         self.few = few
 
     def end(self, over: Array) -> bool:
-        """These rows are done, boolean, [rows]; True once no more than ``few`` are left."""
+        """Mark the rows where ``over`` is True, [rows], as finished.
+
+        Returns True once at most ``few`` are unfinished.
+        """
         self.going &= ~over
         self.left = int(np.count_nonzero(self.going))
         return self.left <= self.few
 
     def drop(self, steps: BatchSteps, *state: Any) -> tuple[Any, ...]:
-        """The search's state, arrays of [rows, ...], without the rows that are dropped by now."""
+        """Remove finished rows, if there are enough, from the arrays in ``state``, [rows, ...]."""
         going = self.going
         if len(going) - self.left < DROPPED_FROM * len(going):
             return state
@@ -57,7 +62,7 @@ class Rows:
 
 
 def numbers(values: Tensor) -> Array:
-    """The same in NumPy, which knows no half precision."""
+    """The values as a NumPy array; half precision becomes float32, as NumPy has no bfloat16."""
     if values.dtype in (torch.float16, torch.bfloat16):
         values = values.float()
     return values.cpu().numpy()
@@ -66,7 +71,7 @@ def numbers(values: Tensor) -> Array:
 def one_path(
     steps: NumpySteps, config: TransformerConfig, limit: int, forced: bool, prefix: Sequence[int]
 ) -> Hypothesis:
-    """The greedy path of one sentence alone, in NumPy throughout."""
+    """Greedy search for a single sentence, entirely in NumPy."""
     token, written, total = config.decoder_start_id, list[int](), 0.0
     while len(written) < limit and token != config.eos_id:
         logits = steps.after(token)

@@ -1,8 +1,8 @@
-"""The beam searches with nothing kept but what the outputs need: no step is made.
+"""The beam searches of :mod:`beam`, without a step per position: only what the outputs need.
 
-What :mod:`beam` does step by step to be watched, hypothesis for hypothesis; the tests hold one
-to the other. Hypotheses are rows of small arrays, in NumPy, where a call costs a fraction of what
-it does in PyTorch; a token and a parent for each position say what they wrote.
+The tests check that both find the same hypotheses. The state is in small NumPy arrays, where a
+call costs a fraction of what it costs in PyTorch. A hypothesis is stored as one token and one
+parent per position.
 """
 
 from dataclasses import dataclass, field
@@ -25,9 +25,9 @@ from transformer.decoding.steps import (
 
 @dataclass
 class Written:
-    """What hypotheses wrote: for each position the token of each, and its parent.
+    """The tokens of all hypotheses: for each position, each one's token and parent.
 
-    Both [sentence, hypothesis], of all sentences; those not computed any more are stale.
+    Both are [sentence, hypothesis]; entries of finished sentences that were dropped are stale.
     """
 
     tokens: list[Array] = field(default_factory=list)
@@ -40,7 +40,7 @@ class Written:
             known.append(whole)
 
     def path(self, sentence: int, hypothesis: int, end: int | None = None) -> tuple[int, ...]:
-        """The tokens of a hypothesis as it stood after ``end`` positions; None is all so far."""
+        """The tokens of the hypothesis that had this index after ``end`` positions (None: all)."""
         found = []
         for position in reversed(range(len(self.tokens) if end is None else end)):
             found.append(int(self.tokens[position][sentence, hypothesis]))
@@ -49,9 +49,9 @@ class Written:
 
 
 class Candidates:
-    """The best continuations of all hypotheses of each sentence.
+    """Computes the best continuations of all hypotheses of each sentence.
 
-    written: what they wrote, by the number of the sentence.
+    written: the hypotheses' tokens, by the sentence's index in the original batch.
     """
 
     def __init__(
@@ -71,10 +71,11 @@ class Candidates:
         self.position = 0
 
     def best(self, total: Array, count: int) -> tuple[Array, Array, Array]:
-        """Their log-probabilities, best first, their parents, and the token: [rows, count].
+        """The best continuations: log-probabilities, parents and tokens, [rows, count] each.
 
         Args:
-            total: of the hypotheses, [rows, beam]; -inf for one that must not grow.
+            total: log-probabilities of the hypotheses, [rows, beam]; -inf for one that must not
+                grow.
         """
         steps, rows = self.steps, len(total)
         logits = steps.after(torch.from_numpy(self.tokens.reshape(-1)).to(steps.device))
@@ -86,7 +87,7 @@ class Candidates:
         return numbers(values), parents, tokens
 
     def go_on(self, parents: Array, tokens: Array) -> None:
-        """Each hypothesis is what number ``parents`` of its sentence was, and a token more."""
+        """Append ``tokens`` to the hypotheses with index ``parents``: [rows, beam] both."""
         self.written.add(self.rows.sentences, self.count, tokens, parents)
         self.tokens = tokens
         self.position += 1
@@ -94,26 +95,26 @@ class Candidates:
             self.steps.follow(torch.from_numpy(parents).to(self.steps.device))
 
     def drop(self, *state: Array) -> tuple[Array, ...]:
-        """:meth:`Rows.drop` of the search's state."""
+        """Apply :meth:`Rows.drop` to the search's state."""
         self.tokens, *kept = self.rows.drop(self.steps, self.tokens, *state)
         return tuple(kept)
 
 
 def paper_beam(grow: Candidates, size: int, alpha: float, margins: bool) -> Outcomes:
-    """:func:`beam._paper_search`: what ended stays in the beam and competes with what grows."""
+    """:func:`beam._paper_search` without steps: finished hypotheses stay in the beam."""
     rows, limit = grow.rows, grow.limit
     dtype = numbers(torch.zeros(0, dtype=grow.steps.dtype)).dtype
     total = np.full((grow.count, size), -np.inf, dtype)
-    total[:, 0] = 0.0  # all start alike, so only the first may grow at the first step
+    total[:, 0] = 0.0  # all start equal, so only the first may grow at the first step
     scores, finished = total.copy(), np.zeros((grow.count, size), bool)
     margin = np.full(grow.count, np.inf)
     penalties = np.array([length_penalty(n, alpha) for n in range(limit + 1)], dtype)
     slots = np.arange(size)
     for position in range(limit):
-        # One more than is kept.
+        # One more than the beam keeps: the runner-up gives the margin.
         top, parents, tokens = grow.best(np.where(finished, -np.inf, total), size + 1)
         ranked, ends = top / penalties[position + 1], tokens == grow.config.eos_id
-        if finished.any():  # those compete with what they were
+        if finished.any():  # finished hypotheses compete with the score they already have
             top = np.concatenate([top, total], axis=1)
             ended = np.where(finished, scores, -np.inf)
             ranked = np.concatenate([ranked, ended], axis=1)
@@ -134,7 +135,7 @@ def paper_beam(grow: Candidates, size: int, alpha: float, margins: bool) -> Outc
         grow.go_on(parents[:, :size], tokens[:, :size])
         over = np.zeros_like(rows.going)
         if finished.any():
-            # Log-probabilities only fall: the longest length gives a growing one its best score.
+            # Log-probabilities only fall: a growing hypothesis scores best at the longest length.
             hope = np.where(finished, -np.inf, total).max(axis=1) / penalties[limit]
             ended = np.where(finished, scores, -np.inf).max(axis=1)
             over = rows.going & (ended >= hope)
@@ -144,7 +145,7 @@ def paper_beam(grow: Candidates, size: int, alpha: float, margins: bool) -> Outc
         done: dict[int, Decoded] = {}
         for row in np.flatnonzero(over).tolist():
             sentence = int(rows.sentences[row])
-            # The best that ended, or the best that was cut where none has.
+            # The best finished hypothesis, or the best unfinished one if none finished.
             wanted = finished[row] if finished[row].any() else total[row] > -np.inf
             best, *others = np.flatnonzero(wanted).tolist()
             lead = float(scores[row, best] - scores[row, others[0]]) if others else np.inf
@@ -161,16 +162,16 @@ def paper_beam(grow: Candidates, size: int, alpha: float, margins: bool) -> Outc
 
 
 def pooled_beam(grow: Candidates, size: int, alpha: float, margins: bool) -> Outcomes:
-    """:func:`beam._pooled_search`: what ended leaves the beam for a pool of its own."""
+    """:func:`beam._pooled_search` without steps: finished hypotheses move to a separate pool."""
     rows, limit = grow.rows, grow.limit
     dtype = numbers(torch.zeros(0, dtype=grow.steps.dtype)).dtype
     stopping = grow.config.early_stopping
     total = np.full((grow.count, size), -np.inf, dtype)
     pool_scores, pool_total = total.copy(), total.copy()
     pool_ended = np.zeros((grow.count, size), bool)
-    # Where each in the pool ended, its parent, and its last token.
+    # For each hypothesis in the pool: its last position, its parent, and its last token.
     pool_last = np.zeros((grow.count, size, 3), np.int64)
-    total[:, 0] = 0.0  # all start alike, so only the first may grow at the first step
+    total[:, 0] = 0.0  # all start equal, so only the first may grow at the first step
     margin = np.full(grow.count, np.inf)
     for position in range(limit):
         last = position == limit - 1
@@ -220,7 +221,7 @@ def pooled_beam(grow: Candidates, size: int, alpha: float, margins: bool) -> Out
             path = (*grow.written.path(sentence, parent, where), final)
             ended = bool(pool_ended[row, 0])
             score = float(pool_scores[row, 0])
-            # Of those that ended as well, or were cut as well, the next.
+            # The next best in the pool that also finished, or was also cut.
             rivals = np.flatnonzero((pool_ended[row] == ended) & (pool_scores[row] > -np.inf))[
                 1:
             ].tolist()
@@ -239,6 +240,6 @@ def pooled_beam(grow: Candidates, size: int, alpha: float, margins: bool) -> Out
 
 
 def _difference(higher: Array, lower: Array) -> Array:
-    """How far apart two are; inf where one is a slot not in use."""
+    """higher - lower; inf where ``lower`` is an unused slot."""
     with np.errstate(invalid="ignore"):
         return np.where(lower == -np.inf, np.inf, higher - lower)

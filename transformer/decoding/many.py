@@ -1,4 +1,4 @@
-"""Many inputs at once: batched by length, what has ended dropped, what is done handed out."""
+"""Decode many inputs: batched by length; finished sentences leave the batch and are yielded."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,22 +12,23 @@ from transformer.decoding.strategies import GREEDY, decode
 from transformer.model import Transformer
 
 MOST_ROWS = {"cpu": 192, "cuda": 1024}
-"""Inputs decoded together: what is computed of more does not stay in a processor's cache, while a
-graphics card takes as long for a few as for many."""
+"""Most inputs in one batch. On a CPU, the values of more would not stay in the cache; a GPU takes
+as long for a few inputs as for many."""
 MOST_TOKENS = {"cpu": 6144, "cuda": 1 << 20}
-"""Their tokens, padding included, for the same reason."""
+"""Most source tokens in one batch, padding included, for the same reason."""
 FEW = 1 / 8
-"""Share of a batch that is put aside to go on, from its beginning, with what is left of others:
-a step for few inputs takes nearly as long as one for many."""
+"""Once at most this share of a batch is unfinished, the batch stops; its unfinished inputs start
+again together with those of other batches. A step takes nearly as long for few inputs as for
+many."""
 MOST_NUMBERS = 1 << 26
-"""Floats that the largest tensors of a batch may hold: 256 MB."""
+"""Most floats in the largest tensors of a batch: 256 MB."""
 
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Progress(Generic[Result]):
-    """The share done, from 0 to 1, and what is new, by the number of its input."""
+    """The share done, from 0 to 1, and the new results, by the index of their input."""
 
     share: float
     new: Mapping[int, Result]
@@ -42,15 +43,15 @@ def decode_many(
 ) -> Iterator[Progress[Decoded]]:
     """Decode many inputs; yields after every step of every batch.
 
-    The caller sees how far it is, and may stop at any moment with all that is done by then.
+    The caller sees the progress, and can stop at any time and keep the results so far.
 
     Args:
         rows: ids of each input, ending in <eos>.
-        margins: whether they are asked for; else they are said to be inf, and a search of one
-            input, which has no batch to leave, shows nothing before it is done.
+        margins: whether to compute margins. If not, they are inf, and a single input yields
+            once, when it is done, since it needs no batch.
     """
     alone = len(rows) == 1 and not margins
-    if alone or not isinstance(strategy, Strategy):  # a function: how wide it is it does not say
+    if alone or not isinstance(strategy, Strategy):  # the width of a function is unknown
         for place, row in enumerate(rows):
             source = torch.tensor([row], device=next(model.parameters()).device)
             [written] = decode(model, source, strategy)
@@ -78,7 +79,7 @@ def decode_many(
 def decode_all(
     model: Transformer, rows: Sequence[Sequence[int]], strategy: Strategy = GREEDY
 ) -> list[Hypothesis]:
-    """What :func:`decode_many` finds for each input, in their order."""
+    """The outputs of :func:`decode_many`, in the order of the inputs."""
     found: dict[int, Decoded] = {}
     for progress in decode_many(model, rows, strategy, margins=False):
         found.update(progress.new)
@@ -93,12 +94,12 @@ def _groups(
     longest_output: int,
     device: str,
 ) -> Iterator[Sequence[int]]:
-    """Inputs of ascending length, cut into batches that fit into the cache and the memory."""
+    """Split inputs, given in ascending length, into batches that fit into the cache and memory."""
     start = 0
     while start < len(order):
         count = min(MOST_ROWS[device], len(order) - start)
         while count > 1:
-            # A batch is padded to its last input.
+            # A batch is padded to the length of its last input.
             length = len(rows[order[start + count - 1]])
             numbers = _numbers(config, length, width, longest_output)
             if count * length <= MOST_TOKENS[device] and count * numbers <= MOST_NUMBERS:
@@ -110,7 +111,7 @@ def _groups(
 
 
 def _numbers(config: TransformerConfig, length: int, width: int, longest_output: int) -> int:
-    """Floats that one input takes: the encoder's attention, the cache, the next token's scores."""
+    """Floats that one input needs: encoder attention, key-value cache, and next-token scores."""
     cached = 2 * config.num_decoder_layers * config.inner_width * (length + longest_output)
     scores = (3 if config.length_penalty == "paper" else 5) * config.target_vocab_size
     return config.num_heads * length**2 + width * (cached + scores)

@@ -1,7 +1,7 @@
 """From logits to the next token: temperature, top-k, top-p, softmax, and a draw.
 
-Each step of the arithmetic is kept, so that a page can show it. The ``decoding_steps``
-component computes the same in the browser; a test holds the two equal.
+Every intermediate value is kept, so that a page can show it. The ``decoding_steps`` widget
+computes the same in the browser; a test checks that both agree.
 """
 
 from dataclasses import dataclass
@@ -17,15 +17,16 @@ PLAIN = SamplingConfig()
 
 @dataclass(frozen=True)
 class NextToken:
-    """The arithmetic of one next token, all fields [..., vocabulary], in 64-bit floats.
+    """The intermediate values of choosing one token: [..., vocabulary], 64-bit floats.
 
-    logits: as the model gave them.
-    divided: logits over the temperature.
-    rank: 0 for the highest logit; of equals, the one with the lower id comes first.
-    in_top_k: whether top-k keeps it.
-    before: probability of all that rank higher, after top-k; top-p compares it with p.
-    kept: whether top-k and top-p both keep it. The first always is.
-    probabilities: softmax over those kept; 0 for the others.
+    logits: the model's own.
+    divided: logits divided by the temperature.
+    rank: 0 for the highest logit; of equal logits, the lower token id ranks first.
+    in_top_k: whether top-k keeps the token.
+    before: total probability, after top-k, of the tokens that rank higher; top-p compares it
+        with p.
+    kept: whether both top-k and top-p keep the token; always True for the highest logit.
+    probabilities: softmax over the kept tokens; 0 for the others.
     """
 
     logits: Tensor
@@ -38,10 +39,11 @@ class NextToken:
 
 
 def next_token(logits: Tensor, sampling: SamplingConfig = PLAIN) -> NextToken:
-    """What temperature, top-k and top-p, in this order, make of some logits.
+    """Apply temperature, top-k and top-p to logits, in this order.
 
     Args:
-        logits: [..., vocabulary]. Log-probabilities do as well: softmax forgets a constant.
+        logits: [..., vocabulary]. Log-probabilities also work: they differ from logits by a
+            constant, which softmax cancels.
     """
     logits = logits.double()
     divided = logits / sampling.temperature
@@ -52,27 +54,27 @@ def next_token(logits: Tensor, sampling: SamplingConfig = PLAIN) -> NextToken:
     ordered = shares.gather(-1, order)
     before = (ordered.cumsum(dim=-1) - ordered).gather(-1, rank)
     kept = in_top_k
-    if sampling.top_p < 1:  # else rounding, which lets a sum reach 1 early, would cut the last
-        # The smallest set that reaches p: a token is in it while those before it do not reach p.
+    if sampling.top_p < 1:  # at 1, a sum that rounds up to 1 early would cut the last tokens
+        # The smallest set that reaches p: a token is in it if the tokens before it sum to less.
         kept = kept & ((before < sampling.top_p) | (rank == 0))
     return NextToken(logits, divided, rank, in_top_k, before, kept, _softmax(divided, kept))
 
 
 def _softmax(values: Tensor, kept: Tensor) -> Tensor:
-    """Softmax over those kept, the others 0."""
+    """Softmax over the kept values; 0 for the others."""
     return values.masked_fill(~kept, -torch.inf).softmax(dim=-1)
 
 
 def draw(found: NextToken, uniform: Tensor) -> Tensor:
-    """The tokens that numbers drawn evenly from [0, 1) stand for: [...] -> ids [...].
+    """Choose tokens by inverse transform sampling: uniform numbers in [0, 1), [...] -> ids [...].
 
-    The kept tokens lie beside each other, the most probable first, each as wide as it is
-    probable; the number falls on one of them. A small change of the temperature thus seldom
-    changes what the same number draws.
+    The kept tokens divide [0, 1) among them, the most probable first, each with an interval as
+    long as its probability; the number selects the interval it falls into. In this order, a
+    small change of the temperature seldom changes which token a number selects.
     """
     order = found.rank.argsort(dim=-1)
     ends = found.probabilities.gather(-1, order).cumsum(dim=-1)
     place = (ends <= uniform[..., None]).sum(dim=-1)
-    # Where rounding leaves the last end below 1, a number above it falls on the last one kept.
+    # If rounding leaves the last end below 1, a number above it selects the last kept token.
     place = place.minimum(found.kept.sum(dim=-1) - 1)
     return order.gather(-1, place[..., None])[..., 0]

@@ -1,8 +1,8 @@
 """What every decoding strategy shares: its options, the steps it yields, and their arithmetic.
 
 A strategy is a frozen object. Called with a model and a padded batch of sources, it yields one
-:class:`DecodingStep` for each position written. The command line drains the steps; the app keeps
-them and lets a person walk through them.
+:class:`DecodingStep` for each generated position. The app stores the steps, so that the user can
+look at each; a caller that needs the outputs alone uses :meth:`Strategy.outputs`.
 """
 
 import math
@@ -25,11 +25,11 @@ OVERFLOWING = "The model's numbers overflow: its weights are far too large to us
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """One output so far, or a finished one.
+    """An output, finished or still growing.
 
     tokens: ids after the start token, with <eos> if finished.
     log_prob: sum of the tokens' log-probabilities, natural logarithm.
-    score: log_prob over the length penalty; what beam search ranks by.
+    score: log_prob divided by the length penalty; beam search ranks by it.
     """
 
     tokens: tuple[int, ...]
@@ -51,19 +51,20 @@ class DecodingStep:
     """One generated position, for every sentence of a batch and every hypothesis of its beam.
 
     position: 0 for the first generated token.
-    logits: of this position, as the model computed them, [batch, growing, vocabulary]: of the
-        hypotheses before the step that could grow.
+    logits: the model's output at this position for each hypothesis that could grow,
+        [batch, growing, vocabulary].
     next_log_probs: their log-probabilities, as the search used them, [batch, growing, vocabulary].
-    parents: which hypothesis before the step each one after it grew from, [batch, beam].
+    parents: for each hypothesis after the step, the index before the step of the one it extends,
+        [batch, beam].
     tokens: ids of the hypotheses after the step, [batch, beam, position + 1]; best first.
-    total: their log-probabilities, [batch, beam]; -inf for a slot not in use.
-    scores: the same over the length penalty, [batch, beam].
-    finished: whether they ended, [batch, beam].
+    total: log-probability of each hypothesis, [batch, beam]; -inf for an unused slot.
+    scores: total divided by the length penalty, [batch, beam].
+    finished: whether each hypothesis has ended, [batch, beam].
     cross_attention: of the new position over the source, [batch, beam, layer, head, source].
-    decoder_attention: over the positions so far, start token first,
+    decoder_attention: of the new position over all positions, start token first,
         [batch, beam, layer, head, position + 1].
-    growing: where the hypotheses of ``logits`` stood in the beam before the step,
-        [batch, growing], and the id of padding; None where every hypothesis could grow.
+    growing: the beam slots, before the step, of the hypotheses in ``logits``, [batch, growing],
+        and the padding id; None if every hypothesis could grow.
     """
 
     position: int
@@ -82,8 +83,8 @@ class DecodingStep:
     def log_probs(self) -> Tensor:
         """[batch, beam, vocabulary]; row (b, k) belongs to the k-th hypothesis before the step.
 
-        A finished one is continued by one padding token at no cost. Made when asked for, since
-        a search alone has no use for it.
+        A finished hypothesis continues with one padding token of log-probability 0. Computed on
+        first access, since the search itself does not need it.
         """
         if self.growing is None:
             return self.next_log_probs
@@ -104,30 +105,31 @@ class DecodingStep:
         """The hypotheses of some sentences after this step, best first."""
         beam = (self.tokens, self.total, self.scores, self.finished)
         chosen = torch.tensor(sentences, dtype=torch.long, device=self.tokens.device)
-        # A few large copies: row by row they would cost more than the search's last step.
+        # Copy whole tensors: row by row, the copies would cost more than the search's last step.
         parts = zip(*(part[chosen].tolist() for part in beam), strict=True)
         return [
             [
                 Hypothesis(up_to(eos_id, tokens), total, score, finished)
                 for tokens, total, score, finished in zip(*rows, strict=True)
-                if total != -math.inf  # a slot not in use
+                if total != -math.inf  # an unused slot
             ]
             for rows in parts
         ]
 
 
 def up_to(eos_id: int, tokens: Sequence[int]) -> tuple[int, ...]:
-    """The tokens as far as the first <eos>, which is the last of them."""
+    """The tokens up to and including the first <eos>."""
     return tuple(tokens[: tokens.index(eos_id) + 1] if eos_id in tokens else tokens)
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """What was written for one input.
+    """The output for one input.
 
-    margin: how near the nearest decision was to falling otherwise, in log-probability (for a
-        beam, over the length penalty); inf where nobody asked. What is nearer than rounding
-        errors may come out otherwise in another batch.
+    margin: the smallest gap, over all decisions of the search, between what was chosen and the
+        best alternative: in log-probability, for a beam divided by the length penalty; inf if
+        the caller did not ask for it. If it is smaller than rounding errors, the output may
+        differ in another batch.
     """
 
     hypothesis: Hypothesis
@@ -135,7 +137,7 @@ class Decoded:
 
 
 Outcomes = Iterator[Mapping[int, Decoded]]
-"""After every step of a search what is done and was not before, by its place in the batch."""
+"""After each step of a search: the sentences that this step finished, by their batch index."""
 
 Search = Callable[[Transformer, Tensor], Iterable["DecodingStep"]]
 """A :class:`Strategy`, or a function that yields steps for padded sources, such as ``greedy``."""
@@ -143,14 +145,14 @@ Search = Callable[[Transformer, Tensor], Iterable["DecodingStep"]]
 
 @dataclass(frozen=True, kw_only=True)
 class Strategy(ABC):
-    """A way to write outputs, with the options that every one of them has.
+    """A decoding strategy, with the options that all strategies share.
 
-    max_length: most tokens to generate; None goes up to the model's positions.
-    force_end: write <eos> as the last token that fits. None does so where the model asks for it
-        and no ``max_length`` is given: what a page cuts has found no end.
-    attention: record what each new position attended to.
-    cached: False computes everything again at every step: the slow obvious way, which is the
-        oracle in the tests, and the one on which a hook meets all positions.
+    max_length: most tokens to generate; None allows as many as the model has positions.
+    force_end: write <eos> as the last token that fits. None does so if the model's config asks
+        for it and no ``max_length`` is given: an output that a page cut has not ended.
+    attention: record the attention weights of each new position.
+    cached: False recomputes all positions at every step. It is slow, but simple: the reference
+        in the tests, and the only mode in which hooks see all positions.
     """
 
     max_length: int | None = None
@@ -160,12 +162,12 @@ class Strategy(ABC):
 
     @property
     def width(self) -> int:
-        """Hypotheses that grow at once for each sentence."""
+        """How many hypotheses of each sentence grow at the same time."""
         return 1
 
     @abstractmethod
     def __call__(self, model: Transformer, source: Tensor) -> Iterator[DecodingStep]:
-        """Write outputs for some sources: padded ids, [batch, source]."""
+        """Yield the steps of decoding a padded batch, [batch, source] ids."""
 
     @torch.inference_mode()
     def outputs(self, model: Transformer, source: Tensor) -> list[Hypothesis]:
@@ -179,39 +181,40 @@ class Strategy(ABC):
     def outcomes(
         self, model: Transformer, source: Tensor, *, few: float = 0, margins: bool = True
     ) -> Outcomes:
-        """What becomes of each sentence of a padded batch, [batch, source] ids.
+        """Yield the output of each sentence of a padded batch, [batch, source] ids, when it ends.
 
         Args:
-            few: the search ends when so many are left, and says nothing of them.
-            margins: whether they are asked for.
+            few: the search stops once at most this many sentences are unfinished, and yields
+                nothing for them.
+            margins: whether to compute :attr:`Decoded.margin`.
         """
         yield from self._outcomes(model, source, few, margins)
 
     def _outcomes(self, model: Transformer, source: Tensor, few: float, margins: bool) -> Outcomes:
-        """As :meth:`outcomes`, from the steps. Those of the library's own strategies make none:
-        steps are for a person who watches."""
+        """Implements :meth:`outcomes` by running the steps. The built-in strategies override it
+        with a search that makes no steps, since only the app shows them."""
         found = outputs_of(self, model, source)
         yield {place: Decoded(one, math.inf) for place, one in enumerate(found)}
 
     def limit(self, model: Transformer) -> int:
-        """Most tokens that will be generated."""
+        """The maximum number of tokens to generate."""
         return output_limit(model, self.max_length)
 
     def forces_end(self, model: Transformer) -> bool:
-        """Whether the last token that fits is to be <eos>."""
+        """Whether the last token that fits must be <eos>."""
         if self.force_end is not None:
             return self.force_end
         return model.config.forces_end and self.max_length is None
 
     def engine(self, model: Transformer, source: Tensor) -> StepDecoder:
-        """What computes the steps."""
+        """The engine that computes the logits of each step."""
         return step_decoder(
             model, source, beam_size=self.width, attention=self.attention, cached=self.cached
         )
 
 
 def outputs_of(search: Search, model: Transformer, source: Tensor) -> list[Hypothesis]:
-    """What a search's last step came to: the best hypothesis of each sentence."""
+    """The best hypothesis of each sentence after a search's last step."""
     best: DecodingStep | None = None
     for step in search(model, source):
         best = step
@@ -221,16 +224,16 @@ def outputs_of(search: Search, model: Transformer, source: Tensor) -> list[Hypot
 
 
 def length_penalty(length: int, alpha: float, kind: str = "paper") -> float:
-    """((5 + length) / 6)^α: what beam search divides log-probabilities by.
+    """The divisor of log-probabilities in beam search: ((5 + length) / 6)^α.
 
-    The paper cites it in section 6.1 (α = 0.6) from Wu et al. (2016), equation 14. The other
-    kind, "length", is length^α, as Hugging Face's ``generate`` has it.
+    The paper cites it in section 6.1 (α = 0.6) from Wu et al. (2016), equation 14. With kind
+    "length" it is length^α, as in Hugging Face's ``generate``.
     """
     return float((length if kind == "length" else (5 + length) / 6) ** alpha)
 
 
 def output_limit(model: Transformer, max_length: int | None) -> int:
-    """Most tokens to generate: as many as asked for, and no more than there are positions."""
+    """The maximum number of tokens to generate: ``max_length``, at most the model's positions."""
     room = model.config.max_length
     if max_length is None:
         return min(model.config.longest_output or room, room)
@@ -240,16 +243,16 @@ def output_limit(model: Transformer, max_length: int | None) -> int:
 def normalised(logits: Tensor, config: TransformerConfig, end: bool = False) -> Tensor:
     """Log-probabilities of the next token, [..., vocabulary].
 
-    Padding gets none where the config says so; with ``end``, <eos> gets all.
+    Padding gets -inf if ``pad_in_output`` forbids it; with ``end``, <eos> gets all probability.
 
     Raises:
-        CheckpointError: the weights are finite, but what comes of them is not.
+        CheckpointError: the weights are finite, but the logits are not.
     """
     if config.pad_in_output == "renormalised":
-        logits = logits.clone()  # nobody else's logits are changed
+        logits = logits.clone()  # the caller's logits stay unchanged
         logits[..., config.pad_id] = -torch.inf
     log_probs = torch.log_softmax(logits, dim=-1)
-    # One that is not a number makes all of its row so, and any sum with it.
+    # A NaN or +inf logit makes its whole row NaN, and so the sum of any column.
     if math.isnan(log_probs.select(-1, 0).sum()):
         raise CheckpointError(OVERFLOWING)
     if config.pad_in_output == "cut":
@@ -264,4 +267,4 @@ def pad(rows: Sequence[Sequence[int]], pad_id: int) -> Tensor:
     """Ragged lists of ids as one tensor: [batch, longest]."""
     longest = max(map(len, rows))
     padded = [[*row, *[pad_id] * (longest - len(row))] for row in rows]
-    return torch.from_numpy(np.array(padded, np.int64))  # a few times as fast as torch.tensor
+    return torch.from_numpy(np.array(padded, np.int64))  # several times faster than torch.tensor

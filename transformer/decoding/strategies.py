@@ -32,26 +32,29 @@ from transformer.decoding.steps import (
 from transformer.model import Transformer
 
 Choose = Callable[[int, Tensor, Tensor], Tensor]
-"""From the position, the sentences' numbers [batch] and the log-probabilities
-[batch, vocabulary] to the tokens that are written, [batch]."""
+"""Chooses the next tokens: (position, sentence indices [batch], log-probabilities
+[batch, vocabulary]) -> token ids [batch]."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _OnePath(Strategy):
-    """One hypothesis a sentence, which grows by the token that is chosen at each position.
+    """Decodes one hypothesis per sentence; the subclass chooses each token.
 
     prefix: ids that the output must start with; their steps are yielded too, with the
-        probabilities the model gave them.
+        model's own probabilities.
     """
 
     prefix: tuple[int, ...] = ()
 
     @abstractmethod
     def _chooser(self, model: Transformer, batch: int) -> Choose:
-        """What chooses the token of each position for a batch of so many sentences."""
+        """The function that chooses each position's tokens, for ``batch`` sentences."""
 
     def _lead(self, log_probs: Tensor, chosen: Tensor) -> Tensor:
-        """How far the choice of these tokens was from falling otherwise, [batch]."""
+        """The gap in log-probability between each chosen token and the best other one, [batch].
+
+        inf if a higher log-probability is not what decides.
+        """
         return torch.full_like(log_probs[:, 0], torch.inf)
 
     def _outcomes(self, model: Transformer, source: Tensor, few: float, margins: bool) -> Outcomes:
@@ -59,7 +62,7 @@ class _OnePath(Strategy):
         limit, forced = self.limit(model), self.forces_end(model)
         choose = self._chooser(model, len(source))
         rows = Rows(len(source), few)
-        sentences = torch.arange(len(source), device=source.device)  # as rows.sentences
+        sentences = torch.arange(len(source), device=source.device)  # rows.sentences as a tensor
         tokens = torch.full_like(sentences, config.decoder_start_id)
         written = np.empty((len(source), limit), np.int64)
         total = numbers(torch.zeros(len(source), dtype=steps.dtype))
@@ -100,7 +103,7 @@ class _OnePath(Strategy):
         finished = torch.zeros(batch, dtype=torch.bool, device=source.device)
         parents = torch.zeros(batch, 1, dtype=torch.long, device=source.device)
         sentences = torch.arange(batch, device=source.device)
-        ended = 0  # how many sentences have
+        ended = 0  # number of finished sentences
         for position in range(limit):
             end = forced and position == limit - 1
             logits = steps.logits(written.unsqueeze(1))
@@ -143,7 +146,7 @@ class Greedy(_OnePath):
 
     @torch.inference_mode()
     def outputs(self, model: Transformer, source: Tensor) -> list[Hypothesis]:
-        """One sentence alone is searched in NumPy too: each step would cost as much again."""
+        """Search a single sentence in NumPy: tensor operations would double the time of a step."""
         steps = self.engine(model, source) if len(source) == 1 else None
         if not isinstance(steps, NumpySteps):
             return super().outputs(model, source)
@@ -160,17 +163,16 @@ class Greedy(_OnePath):
 class Sampling(_OnePath):
     """Draw each token by its probability, until every sentence has ended.
 
-    The number drawn at a position depends on the seed and on the sentence's place in the batch,
-    not on what was written before: with another prefix or temperature, the same number meets
-    other probabilities. The steps' log-probabilities are the model's own, before temperature,
-    top-k and top-p.
+    The random number at a position depends on the seed and the sentence's index in the batch, not
+    on the tokens before it: another prefix or temperature changes the probabilities, but not the
+    number. The steps' log-probabilities are the model's own, before temperature, top-k and top-p.
     """
 
     sampling: SamplingConfig = PLAIN
 
     def _chooser(self, model: Transformer, batch: int) -> Choose:
         generator = torch.Generator().manual_seed(self.sampling.seed)
-        # All at once, so that a position's number depends on no other position.
+        # Drawn in advance: a position's number depends only on the seed and the sentence's index.
         drawn = torch.rand(self.limit(model), batch, generator=generator, dtype=torch.float64)
 
         def choose(position: int, sentences: Tensor, log_probs: Tensor) -> Tensor:
@@ -195,10 +197,10 @@ def sample(
     seed: int = 0,
     **options: Any,
 ) -> Iterator[DecodingStep]:
-    """The steps of :class:`Sampling`, whose temperature, top-k, top-p and seed stand alone here.
+    """The steps of :class:`Sampling`, with the fields of its config as separate arguments.
 
     Raises:
-        ConfigError: one of them has a value it cannot have.
+        ConfigError: a value is out of range.
     """
     sampling = SamplingConfig(temperature, top_k, top_p, seed)
     return Sampling(sampling=sampling, **options)(model, source)
@@ -215,7 +217,7 @@ GREEDY = Greedy()
 
 
 def by_beam_size(size: int, alpha: float, max_length: int | None = None) -> Greedy | Beam:
-    """Beam search, or greedy search where a single hypothesis grows: its steps cost less."""
+    """Beam search; for size 1 greedy search, which finds the same and costs less per step."""
     if size == 1:
         return Greedy(max_length=max_length)
     return Beam(size, alpha, max_length=max_length)

@@ -1,1 +1,1 @@
-"""How logits come about, one position after the other: the plain engine and the fast ones."""
+"""Engines that compute the decoder's logits one position at a time: a plain one and fast ones."""

@@ -1,10 +1,10 @@
-"""The decoder, asked for one position after the other: what every search stands on.
+"""Engines: the decoder run one position at a time, which every search uses.
 
-Four do the same work. :class:`ModelSteps` runs the model as ``model.py`` has it, with or without
-its cache, and so obeys every hook; it is the oracle. :class:`FastSteps` makes the same numbers, up
-to rounding, in a fraction of the operations; :class:`NumpySteps` does so in cheaper ones for one
-hypothesis alone, and :class:`BeamSteps` for those of one sentence. All but :class:`NumpySteps` are
-:class:`BatchSteps`.
+Four engines compute the same logits. :class:`ModelSteps` runs ``model.py`` itself, with or
+without its cache, and so calls every hook; it is the reference in the tests. The others agree
+with it up to rounding. :class:`FastSteps` needs a fraction of the operations; in NumPy, where
+operations are cheaper, :class:`NumpySteps` computes a single hypothesis and :class:`BeamSteps` the
+beam of one sentence. All except :class:`NumpySteps` are :class:`BatchSteps`.
 """
 
 from collections.abc import Sequence
@@ -21,14 +21,14 @@ from transformer.model import Transformer
 
 ATTENTION = ("cross_attention", "self_attention")
 WIDEST = 16
-"""Beam that :class:`FastSteps` takes: its work grows with the square of it."""
+"""Largest beam that the fast engines accept: their work grows with its square."""
 
 
 class StepDecoder(Protocol):
-    """Encoded sources, and for each of them ``beam`` hypotheses that grow token by token."""
+    """Encoded sources, each with ``beam`` hypotheses that grow by one token per call."""
 
     def logits(self, written: Tensor) -> Tensor:
-        """Of the token after each hypothesis, which grew by one since the last call.
+        """Logits of each hypothesis's next token; each must have grown by one since the last call.
 
         Args:
             written: ids, start token first, [batch, beam, length].
@@ -38,19 +38,19 @@ class StepDecoder(Protocol):
         """
 
     def attention(self) -> tuple[Tensor, Tensor]:
-        """Of the last position: over the source, and over the positions so far.
+        """Attention weights of the last position: over the source, and over all target positions.
 
         [batch, beam, layer, head, key] each.
         """
 
     def follow(self, parents: Tensor) -> None:
-        """The k-th hypothesis goes on from what was number ``parents[b, k]``: [batch, beam]."""
+        """Let hypothesis k of sentence b continue hypothesis ``parents[b, k]``: [batch, beam]."""
 
 
 class BatchSteps(StepDecoder, Protocol):
-    """A decoder of many rows, which are sentences times hypotheses, some of which can be dropped.
+    """An engine for a batch, which can drop finished sentences. Its rows are batch · beam.
 
-    batch, beam: sentences, and hypotheses of each.
+    batch, beam: number of sentences, and of hypotheses per sentence.
     device, dtype: of the logits.
     """
 
@@ -60,10 +60,10 @@ class BatchSteps(StepDecoder, Protocol):
     dtype: torch.dtype
 
     def after(self, tokens: Tensor) -> Tensor:
-        """The logits after these tokens of each hypothesis, [rows] -> [rows, vocabulary]."""
+        """Append a token to each hypothesis: [rows] ids -> next logits, [rows, vocabulary]."""
 
     def keep(self, going: Tensor) -> None:
-        """Only these sentences go on: boolean, [batch]."""
+        """Drop all sentences except those where ``going`` is True, [batch]."""
 
 
 def step_decoder(
@@ -74,11 +74,11 @@ def step_decoder(
     attention: bool = False,
     cached: bool = True,
 ) -> StepDecoder:
-    """A fast one, unless somebody hooked into the model, or asked for the slow obvious way.
+    """A fast engine; the model itself if it has hooks or if ``cached`` is False.
 
-    A model of a class of its own, such as one with planted faults, is asked the slow way too: it
-    may compute something else, and what it computed before may not hold for the next position.
-    Hooks are those of :mod:`hooks`; with PyTorch's own, ask for ``cached=False``.
+    A subclass of the model, such as one with planted faults, also runs itself, and without its
+    cache: it may compute differently, and cached values may not hold for the next position. Only
+    hooks of :mod:`hooks` are noticed; with PyTorch's own hooks, pass ``cached=False``.
     """
     if cached and _runs_fast(model, beam_size) and NumpySteps.takes(model, source, beam_size):
         return NumpySteps(model, source)
@@ -93,7 +93,7 @@ def batch_steps(
     attention: bool = False,
     cached: bool = True,
 ) -> BatchSteps:
-    """As :func:`step_decoder`, for a search that drops sentences."""
+    """Like :func:`step_decoder`, for a search that drops finished sentences."""
     if not (cached and _runs_fast(model, beam_size)):
         cached = cached and type(model) is Transformer
         return ModelSteps(model, source, beam_size, attention=attention, cached=cached)
@@ -103,15 +103,15 @@ def batch_steps(
 
 
 def _runs_fast(model: Transformer, beam_size: int) -> bool:
-    """Whether a fast engine computes what the model would, with nobody looking inside."""
+    """Whether a fast engine may replace the model: it is no subclass and has no hooks."""
     return type(model) is Transformer and beam_size <= WIDEST and not is_hooked(model)
 
 
 class ModelSteps:
-    """The model itself, step by step.
+    """Runs the model itself, step by step.
 
-    cached: False computes every position again at each step.
-    attention: whether :meth:`attention` will be asked for.
+    cached: False recomputes every position at each step.
+    attention: whether :meth:`attention` will be called.
     """
 
     def __init__(

@@ -1,9 +1,9 @@
-"""The decoder of ``model.py`` for one position, in as few operations as it takes.
+"""The decoder of ``model.py`` for one position at a time, in as few operations as possible.
 
-What it saves besides what ``fused_layers`` does: keys and values are written into room that is
-there already; those of the source are computed once a sentence, however many hypotheses look at
-them; and a beam moves no cache. Each hypothesis keeps writing into its own slot, and a mask says
-which slots of the past are its ancestors'.
+Beyond the savings of ``fused_layers``: keys and values are written into memory allocated in
+advance; those of the source are computed once per sentence, for all its hypotheses; and a beam
+moves no cache: each hypothesis keeps writing to its own slot, and a mask says which earlier slots
+belong to its ancestors.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ from transformer.decoding.engines.fused_layers import (
 from transformer.model import DecoderLayer, Transformer
 
 FIRST_ROOM = 16
-"""Positions there is room for at first; it doubles when they are used up."""
+"""Number of positions allocated at first; doubled when they are used up."""
 
 
 class _Layer:
@@ -55,7 +55,7 @@ class _Layer:
     def __call__(
         self, x: Tensor, room: Room, ancestry: Tensor | None, source_mask: Tensor | None
     ) -> Tensor:
-        """One position more: [rows, d_model] -> [rows, d_model]."""
+        """Compute one new position: [rows, d_model] -> [rows, d_model]."""
 
         def self_attention(x: Tensor) -> Tensor:
             queries = self.past.extend(self.project, x, room)
@@ -73,20 +73,20 @@ class _Layer:
         return residual(x, self.feed_forward, self.feed_forward_norm, self.norm_first)
 
     def keep(self, rows: Tensor) -> None:
-        """Only these of batch·head: boolean."""
+        """Drop all rows except those where ``rows`` is True, [batch·head]."""
         keys, values = self.source
         self.source = keys.mT[rows].mT, values[rows]
 
 
 class FastSteps:
-    """:class:`BatchSteps` that run no module of the decoder.
+    """:class:`BatchSteps` that run no module of the decoder and call no hook.
 
-    The weights are those that the model has now, copied where several are one product: kept
-    from call to call they would double a large model, and be stale in training. No hook is called.
-    It has no gradient, and wants ``torch.inference_mode()``.
+    Uses the model's current weights; those joined into one product are copied for each batch, since
+    copies kept longer would double a large model and be stale in training. There are no gradients:
+    run it in ``torch.inference_mode()``.
 
     Raises:
-        ValueError: more positions are asked for than the model has.
+        ValueError: the output is longer than the model's positions.
     """
 
     def __init__(self, model: Transformer, source: Tensor, beam_size: int = 1) -> None:
@@ -108,7 +108,7 @@ class FastSteps:
         self.ancestry = self._own_slots(room, encoded)  # [batch, beam, slot]; see :meth:`follow`
 
     def _own_slots(self, positions: int, like: Tensor) -> Tensor:
-        """What is added to scores where each hypothesis descends from itself."""
+        """The mask, added to scores, under which each hypothesis sees only its own slots."""
         others = like.new_full((self.beam, self.beam), torch.finfo(like.dtype).min)
         others.fill_diagonal_(0.0)
         return others.repeat(1, positions).expand(self.batch, -1, -1).contiguous()
@@ -130,7 +130,7 @@ class FastSteps:
         return self.output(self.norm(x))
 
     def _ancestry(self, slots: int) -> Tensor | None:
-        """The mask of that many slots; one hypothesis alone needs none."""
+        """The mask for this many slots; None for a single hypothesis, which needs none."""
         if self.beam == 1:
             return None
         if slots > self.ancestry.size(2):
@@ -141,7 +141,7 @@ class FastSteps:
     def attention(self) -> tuple[Tensor, Tensor]:
         cross = torch.stack([layer.cross_weights for layer in self.layers])
         own = torch.stack([layer.own_weights for layer in self.layers])
-        # Of the slots of a position all but the ancestor's weigh nothing.
+        # Among a position's slots, only the ancestor's has a weight above 0.
         own = own.unflatten(-1, (-1, self.beam)).sum(-1)
         shape = (len(self.layers), self.batch, self.heads, self.beam, -1)
         return cross.view(shape).permute(1, 3, 0, 2, 4), own.view(shape).permute(1, 3, 0, 2, 4)

@@ -1,6 +1,6 @@
-"""Keys and values of the positions that a fast decoder has written, of all its layers.
+"""The key-value cache of the fast decoder, for all its layers.
 
-Slot b of position t, of the b-th hypothesis of its sentence, is at t·beam + b of the slots.
+Hypothesis b of a sentence stores position t in slot t·beam + b.
 """
 
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ from transformer.decoding.engines.fused_layers import Product
 
 
 class Room(NamedTuple):
-    """What one layer sees of the past, and where it adds to it, at one step.
+    """Views of one layer's cache for one step.
 
-    new: where the new position goes. keys: [batch·head, d_k, slot]; values:
-    [batch·head, slot, d_k], the new ones among them.
+    new: the memory to write the new position into.
+    keys: [batch·head, d_k, slot]; values: [batch·head, slot, d_k]; both include the new position.
     """
 
     new: Tensor
@@ -25,7 +25,7 @@ class Room(NamedTuple):
 
 
 class PastOfOne:
-    """One sentence's: the product that makes them writes them where they stay.
+    """The cache of a single sentence: the projection writes into it directly, without a copy.
 
     rows: [layer, slot, 3 · head · d_k]; queries, keys and values.
     """
@@ -35,7 +35,7 @@ class PastOfOne:
         self.rows = like.new_empty(layers, room, 3 * heads * d_k)
 
     def rooms(self, used: int, beam: int) -> Sequence[Room]:
-        """For each layer, for a new position of each hypothesis after ``used`` slots."""
+        """The views of each layer for one new position per hypothesis, after ``used`` slots."""
         count = used + beam
         if count > self.rows.size(1):
             self.rows = torch.cat([self.rows, torch.empty_like(self.rows)], dim=1)
@@ -45,7 +45,7 @@ class PastOfOne:
         return list(map(Room, *(view.unbind() for view in views)))
 
     def extend(self, project: Product, x: Tensor, room: Room) -> Tensor:
-        """Project a new position of each hypothesis, [beam, d_model], and keep what comes of it.
+        """Project a new position of each hypothesis, [beam, d_model]; store its keys and values.
 
         Returns:
             The queries, [head, beam, d_k].
@@ -54,13 +54,13 @@ class PastOfOne:
         return room.new.view(len(x), 3, self.heads, self.d_k)[:, 0].transpose(0, 1)
 
     def keep(self, rows: Tensor) -> None:
-        """Called only while the sentence goes on, so there is nothing to drop."""
+        """Nothing to drop: only called while the single sentence is unfinished."""
 
 
 class PastOfMany:
-    """Many sentences', each with a beam of the same size; as :class:`PastOfOne` else.
+    """The cache of several sentences with the same beam size; otherwise like :class:`PastOfOne`.
 
-    Their slots must lie side by side head by head, and so are copied there.
+    Each head's slots must be contiguous, so new keys and values are copied into place.
 
     past: [layer, keys and values, batch·head, slot, d_k].
     """
@@ -86,5 +86,5 @@ class PastOfMany:
         return parts[0].flatten(0, 1)
 
     def keep(self, rows: Tensor) -> None:
-        """Only these of batch·head: boolean."""
+        """Drop all rows except those where ``rows`` is True, [batch·head]."""
         self.past = self.past[:, :, rows]

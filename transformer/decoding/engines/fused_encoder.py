@@ -1,4 +1,4 @@
-"""The encoder of ``model.py`` in as few operations as it takes, for generation."""
+"""The encoder of ``model.py`` in as few operations as possible, for generation."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -20,9 +20,9 @@ from transformer.model import EncoderLayer, MultiHeadAttention, Transformer, pad
 
 
 def fast_encode(model: Transformer, source: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Ids [batch, source] -> [batch, source, d_model], and the mask as ``attend`` takes it.
+    """Ids [batch, source] -> [batch, source, d_model], and the mask for ``attend``.
 
-    No hook is called, and nothing is dropped out.
+    No hook is called, and no dropout applied.
     """
     embedding = model.source_embedding
     positions = embedding.positional_encoding(0, source.size(1))

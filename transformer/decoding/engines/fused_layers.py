@@ -1,8 +1,8 @@
-"""What the fast encoder and the fast decoder are made of: sub-layers in few operations.
+"""Sub-layers in few operations, for the fast encoder and the fast decoder.
 
-The queries', keys' and values' products of one input are one product, the division by √d_k is in
-the weights, masks are added and left out where nothing is masked, and norms are PyTorch's own.
-``model.py`` is what one reads, and what the tests hold these to.
+Queries, keys and values of one input come from one product, the query weights include the division
+by √d_k, masks are added (and skipped if nothing is masked), and norms are PyTorch's own.
+``model.py`` is the readable version, with which the tests compare this one.
 """
 
 from collections.abc import Callable
@@ -19,15 +19,15 @@ Function = Callable[[Tensor], Tensor]
 
 
 class Product(Protocol):
-    """A linear function, [rows, width] -> [rows, other width]; it may write where one says."""
+    """A linear function, [rows, width] -> [rows, other width], written into ``out`` if given."""
 
     def __call__(self, x: Tensor, *, out: Tensor | None = None) -> Tensor: ...
 
 
 def linear(*parts: nn.Linear, scale: float = 1.0) -> Product:
-    """Several projections of the same input in one; the first one's result times ``scale``."""
+    """Join several projections of one input into one product; the first is scaled by ``scale``."""
     first, *others = parts
-    if not isinstance(first, nn.Linear):  # an 8-bit layer keeps its weights to itself
+    if not isinstance(first, nn.Linear):  # an 8-bit layer does not expose its weights
         made: Product = first.product(others, scale)
         return made
     weight: Tensor = first.weight
@@ -35,7 +35,7 @@ def linear(*parts: nn.Linear, scale: float = 1.0) -> Product:
     if others or scale != 1.0:
         weight = torch.cat([weight * scale, *(part.weight for part in others)])
         bias = torch.cat([bias * scale, *(part.bias for part in others)])
-    # What nn.Linear comes to in the end.
+    # The operations that nn.Linear calls internally.
     if bias is None:
         return partial(torch.mm, mat2=weight.t())
     return partial(torch.addmm, bias, mat2=weight.t())
@@ -66,8 +66,8 @@ def feed_forward(network: FeedForward) -> Function:
 
 
 def heads_of(x: Tensor, rows: int, heads: int) -> Tensor:
-    """[batch·query, head · d_k] -> [batch·head, query, d_k], which are so many ``rows``."""
-    if len(x) * heads == rows:  # one query a sentence, and nothing to move
+    """[batch·query, head · d_k] -> [batch·head, query, d_k]; ``rows`` is batch·head."""
+    if len(x) * heads == rows:  # one query per sentence: a view is enough
         return x.view(rows, 1, -1)
     return x.view(rows // heads, -1, heads, x.size(1) // heads).transpose(1, 2).flatten(0, 1)
 
@@ -75,12 +75,12 @@ def heads_of(x: Tensor, rows: int, heads: int) -> Tensor:
 def attend(
     queries: Tensor, keys: Tensor, values: Tensor, heads: int, mask: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Softmax(QKᵀ)V, of queries that were divided by √d_k before (section 3.2.1).
+    """Softmax(QKᵀ)V, with queries already divided by √d_k (section 3.2.1).
 
     Args:
         queries: [batch·head, query, d_k]
         keys: [batch·head, d_k, key]; values: [batch·head, key, d_k]
-        mask: what is added to scores, [batch, query or 1, key].
+        mask: added to the scores, [batch, query or 1, key].
 
     Returns:
         [batch·query, head · d_k] and the weights, [batch·head, query, key].
@@ -97,7 +97,7 @@ def attend(
 
 
 def added_mask(allowed: Tensor, like: Tensor) -> Tensor | None:
-    """What is added to scores: nothing where it is allowed; None if it is everywhere."""
+    """A mask to add to scores: 0 where attention is allowed; None if it is allowed everywhere."""
     if allowed.all():
         return None
     return like.new_zeros(allowed.shape).masked_fill(~allowed, torch.finfo(like.dtype).min)

@@ -1,11 +1,11 @@
-"""A model's copy whose linear layers compute in 8 bits: generation with a large model.
+"""A copy of a model whose linear layers compute in 8 bits, to generate faster with a large model.
 
-Every output of a layer has its weights rounded to 8 bits, with a scale of their own; what comes
-in is rounded at each call, with one scale for the call, and so depends, a little, on what else is
-in the batch. Embeddings, norms, scores and softmax stay as they are. A quarter of the memory is
-read a token, which is what a token of a large model costs.
+Weights are rounded to 8 bits with one scale per output. Inputs are rounded at each call with one
+scale for the whole call, so results depend slightly on what else is in the batch. Embeddings,
+norms, scores and softmax are unchanged. Each token reads a quarter of the memory, and reading
+memory is most of a large model's time per token.
 
-PyTorch means to move this to a package of its own one day, and warns; requirements.txt pins it.
+PyTorch warns that it will move this to a separate package; requirements.txt pins the version.
 """
 
 import warnings
@@ -24,16 +24,16 @@ from transformer.errors import CheckpointError, UserError
 from transformer.hooks import own_modules
 from transformer.model import Transformer
 
-# Not around the call: what a thread changes there, another would change back.
+# For the whole process: changed around the call, filters of two threads would undo each other.
 warnings.filterwarnings("ignore", r"torch\.ao\.quantization is deprecated", DeprecationWarning)
 warnings.filterwarnings("ignore", r"torch\.quantize_per_tensor", UserWarning)
 
 FASTER_FROM = 256
-"""d_model from which it is: below, rounding what comes in costs more than it saves."""
+"""d_model from which 8 bits are faster; below it, rounding the inputs costs more than it saves."""
 
 
 class Int8Linear(dynamic.Linear):
-    """PyTorch's, with a sentence for what it cannot round."""
+    """PyTorch's 8-bit layer, with a clear error for inputs that cannot be rounded."""
 
     _product: Product | None = None
 
@@ -41,14 +41,15 @@ class Int8Linear(dynamic.Linear):
         """[..., inputs] -> [..., outputs]
 
         Raises:
-            CheckpointError: a number that comes in is not finite.
+            CheckpointError: an input is not finite.
         """
         return _apply(self._packed_params._packed_params, x)
 
     def product(self, others: Sequence["Int8Linear"], scale: float) -> Product:
-        """This layer's outputs times ``scale`` and then the others', of the same input at once.
+        """One product for several layers of the same input: this layer's outputs times ``scale``,
+        then the outputs of ``others``.
 
-        The weights never change, and a layer is always joined with the same ones: made once.
+        Built once: the weights never change, and a layer is always joined with the same others.
         """
         if self._product is None:
             self._product = partial(_apply, _pack([self, *others], scale))
@@ -64,7 +65,7 @@ def _apply(packed: Any, x: Tensor, *, out: Tensor | None = None) -> Tensor:
 
 
 def _pack(parts: Sequence[Int8Linear], scale: float) -> Any:
-    """Their weights and biases one below the other, as the processor's arithmetic wants them."""
+    """The layers' weights and biases concatenated and packed for PyTorch's 8-bit kernel."""
     weights, biases = zip(*(part._packed_params._weight_bias() for part in parts), strict=True)
     scales = [weight.q_per_channel_scales() for weight in weights]
     scales[0] = scales[0] * scale
@@ -80,11 +81,11 @@ def _pack(parts: Sequence[Int8Linear], scale: float) -> Any:
 
 
 def int8_copy(model: Transformer) -> Transformer:
-    """The model with modules of its own, the linear ones in 8 bits; not to be trained or saved.
+    """A copy of the model with 8-bit linear layers; it must not be trained or saved.
 
     Raises:
-        UserError: the model is not on the CPU, this processor has no such arithmetic, or a fault
-            was planted in the model, whose lines the 8-bit layers would not have.
+        UserError: the model is not on the CPU, this processor cannot compute in 8 bits, or the
+            model has a planted fault, which the 8-bit layers would not reproduce.
     """
     if type(model) is not Transformer:
         raise UserError("A model with a planted fault cannot compute in 8 bits; decode without.")

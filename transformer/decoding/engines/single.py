@@ -1,10 +1,9 @@
 """The decoder of ``model.py`` for one hypothesis of one sentence, in NumPy.
 
-One position alone is many small operations: a call costs in NumPy a third of what it does in
-PyTorch, and the product of a matrix and one vector, which takes a large model's time, half. The
-weights are the model's own memory, seen as arrays: nothing is copied, and nothing can be stale.
-Every function is of one vector, [width]; ``model.py`` is what one reads, and what the tests hold
-this to.
+One position takes many small operations. A call costs a third in NumPy of what it costs in
+PyTorch, and a matrix-vector product, where a large model spends its time, half. The arrays share
+the memory of the model's weights: nothing is copied, so nothing can be stale. Every function takes
+one vector, [width]. ``model.py`` is the readable version, with which the tests compare this one.
 """
 
 import math
@@ -33,7 +32,7 @@ Function = Callable[[Vector], Vector]
 
 
 def linear(layer: nn.Linear) -> Callable[..., Vector]:
-    """xWᵀ + b; it may write where one says."""
+    """xWᵀ + b, written into the array ``out`` if it is given."""
     weight = layer.weight.detach().numpy()
     if layer.bias is None:
         return weight.dot
@@ -52,12 +51,12 @@ def norm_of(norm: nn.Module) -> Function:
         return lambda x: x
     gain, bias, eps = norm.gain.detach().numpy(), norm.bias.detach().numpy(), norm.eps
     width = len(gain)
-    mean = np.full(width, 1 / width, gain.dtype)  # a product is the quickest sum
+    mean = np.full(width, 1 / width, gain.dtype)  # a dot product is the fastest sum
 
     def apply(x: Vector) -> Vector:
         y = x - x.dot(mean)
         variance = y.dot(y) / width + eps
-        # Of one number Python takes the root in a tenth of NumPy's time, but divides by no zero.
+        # For one number, Python's root takes a tenth of NumPy's time, but 1 / 0 raises an error.
         y *= 1 / math.sqrt(variance) if variance > 0 else np.inf
         y *= gain
         y += bias
@@ -82,7 +81,7 @@ def residual(connection: ResidualConnection, sublayer: Function) -> Function:
 
 
 class Attention:
-    """Multi-head attention over the keys and values it holds (section 3.2.2).
+    """Multi-head attention over stored keys and values (section 3.2.2).
 
     keys, values: [slot, head · d_k].
     weights: of the last query, [head, 1, slot].
@@ -96,12 +95,12 @@ class Attention:
 
     def hold(self, keys: Vector, values: Vector) -> None:
         self.keys, self.values = keys, values
-        # The same memory, head by head: [head, d_k, slot] and [head, slot, d_k].
+        # Views of the same memory, split by head: [head, d_k, slot] and [head, slot, d_k].
         self.keys_by_head = keys.reshape(len(keys), self.heads, -1).transpose(1, 2, 0)
         self.values_by_head = values.reshape(len(keys), self.heads, -1).transpose(1, 0, 2)
 
     def __call__(self, x: Vector, slots: int) -> Vector:
-        """What x finds in the first ``slots``."""
+        """The output of attention from x over the first ``slots`` keys: [d_model] -> [d_model]."""
         queries = self.query(x)
         queries *= self.scale
         scores = queries.reshape(self.by_head) @ self.keys_by_head[:, :, :slots]
@@ -115,7 +114,7 @@ class Attention:
 
 
 class Layer:
-    """One decoder layer, with the keys and values that its two attentions look at."""
+    """One decoder layer, with the keys and values of its two attentions."""
 
     def __init__(
         self, layer: DecoderLayer, encoded: Tensor, source_mask: Vector | None, room: int
@@ -133,7 +132,7 @@ class Layer:
         )
 
     def self_attention(self, x: Vector) -> Vector:
-        """Over all positions written, and this one."""
+        """Attention over all earlier positions and this one, whose key and value it stores."""
         keys, values = self.own.keys, self.own.values
         place = self.written
         if place == len(keys):
@@ -149,12 +148,12 @@ class Layer:
 
 
 class NumpySteps:
-    """A :class:`StepDecoder` of one sentence, with a beam of one.
+    """A :class:`StepDecoder` for one sentence with one hypothesis.
 
-    As :class:`FastSteps` it runs no module of the decoder and calls no hook.
+    Like :class:`FastSteps`, it runs no module of the decoder and calls no hook.
 
     Raises:
-        ValueError: more positions are asked for than the model has.
+        ValueError: the output is longer than the model's positions.
     """
 
     def __init__(self, model: Transformer, source: Tensor) -> None:
@@ -173,7 +172,7 @@ class NumpySteps:
 
     @staticmethod
     def takes(model: Transformer, source: Tensor, beam_size: int) -> bool:
-        """Whether that is one hypothesis alone, of a model whose weights NumPy can read."""
+        """Whether this is a single hypothesis, of a model whose weights NumPy can read."""
         return (
             len(source) == beam_size == 1
             and source.device.type == "cpu"
@@ -186,11 +185,11 @@ class NumpySteps:
         return torch.from_numpy(found.reshape(1, 1, -1))
 
     def after(self, token: int) -> Vector:
-        """The logits of the token after this one, [vocabulary]."""
+        """Append a token; the logits of the next one, [vocabulary]."""
         if self.length == len(self.positions):
             raise ValueError(f"This model has {self.length} positions; one more is needed.")
         x = self.tokens[token] * self.scale + self.positions[self.length]
-        with np.errstate(all="ignore"):  # what overflows is found in the logits
+        with np.errstate(all="ignore"):  # an overflow is detected in the logits
             x = self.first_norm(x)
             for part in self.parts:
                 x = part(x)
@@ -205,4 +204,4 @@ class NumpySteps:
         return cross[None].movedim(3, 1), own[None].movedim(3, 1)
 
     def follow(self, parents: Tensor) -> None:
-        """A single hypothesis is its own parent."""
+        """Nothing to do: a single hypothesis is its own parent."""

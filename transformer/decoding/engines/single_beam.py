@@ -1,8 +1,8 @@
 """The decoder of ``model.py`` for a beam of one sentence, mostly in NumPy.
 
-What :mod:`single` does for one hypothesis. A few are a matrix of a few columns, [width, beam]:
-so the weights are read as they lie, [outputs, inputs], by products that take two thirds of the
-time of PyTorch's, and heads are views. A beam moves no cache, as in :mod:`fused`.
+Does for a beam what :mod:`single` does for one hypothesis. The hypotheses are the columns of a
+matrix, [width, beam]: the weights are used as stored, [outputs, inputs], in products that take two
+thirds of the time of PyTorch's, and heads are views. As in :mod:`fused`, a beam moves no cache.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ Matrix = NDArray[Any]
 Function = Callable[[Matrix], Matrix]
 """From [width, beam] to [other width, beam]."""
 WIDE = 512
-"""d_model from which on PyTorch's products, where they have AVX-512, are faster than NumPy's."""
+"""From this d_model on, PyTorch's products are faster than NumPy's if the CPU has AVX-512."""
 
 
 def linear(layer: nn.Linear, beam: int) -> Function:
@@ -30,7 +30,7 @@ def linear(layer: nn.Linear, beam: int) -> Function:
     weight = layer.weight.detach().numpy()
     if layer.bias is None:
         return weight.dot
-    # As often as there are columns: to add one column to many takes five times as long.
+    # Repeated for each column: broadcasting one column takes five times as long.
     bias = np.repeat(layer.bias.detach().numpy()[:, None], beam, axis=1)
 
     def apply(x: Matrix) -> Matrix:
@@ -61,7 +61,7 @@ class Attention:
         self.weights = np.empty(0)
 
     def __call__(self, x: Matrix, keys: Matrix, values: Matrix, mask: Matrix | None) -> Matrix:
-        """What each column finds, with what is added to its scores: [beam, slot]."""
+        """Attention from each column of x, [d_model, beam]; the mask, [beam, slot], is added."""
         queries = self.query(x)
         queries *= self.scale
         scores = queries.reshape(self.by_head).transpose(0, 2, 1) @ keys.reshape(self.by_head)
@@ -73,9 +73,9 @@ class Attention:
 
 
 class Layer:
-    """One decoder layer, with the keys and values that its two attentions look at.
+    """One decoder layer, with the keys and values of its two attentions.
 
-    past, source: keys and values, [two, head · d_k, slot].
+    past, source: keys and values of self- and cross-attention, [two, head · d_k, slot].
     """
 
     def __init__(self, layer: DecoderLayer, encoded: Tensor, beam: int) -> None:
@@ -98,7 +98,7 @@ class Layer:
     def __call__(
         self, x: Matrix, used: int, ancestry: Matrix, source_mask: Matrix | None
     ) -> Matrix:
-        """One position more: [beam, width] -> [beam, width]; ``used`` slots are taken."""
+        """Compute one new position, [beam, width] -> [beam, width], after ``used`` slots."""
 
         def self_attention(x: Matrix) -> Matrix:
             count = used + x.shape[1]
@@ -122,12 +122,12 @@ class Layer:
 
 
 class BeamSteps:
-    """:class:`BatchSteps` of one sentence, with a beam of more than one.
+    """:class:`BatchSteps` for one sentence with two or more hypotheses.
 
-    As :class:`FastSteps` it runs no module of the decoder and calls no hook.
+    Like :class:`FastSteps`, it runs no module of the decoder and calls no hook.
 
     Raises:
-        ValueError: more positions are asked for than the model has.
+        ValueError: the output is longer than the model's positions.
     """
 
     batch = 1
@@ -149,7 +149,7 @@ class BeamSteps:
 
     @staticmethod
     def takes(model: Transformer, source: Tensor, beam_size: int) -> bool:
-        """Whether that is one beam alone, of a model that NumPy can read and multiplies faster."""
+        """Whether this is the beam of one sentence, and NumPy can read and speed up the model."""
         wide = model.config.d_model >= WIDE
         return (
             len(source) == 1
@@ -161,7 +161,7 @@ class BeamSteps:
         )
 
     def _own_slots(self, positions: int) -> Matrix:
-        """What is added to scores where each hypothesis descends from itself."""
+        """The mask, added to scores, under which each hypothesis sees only its own slots."""
         lowest = torch.finfo(self.dtype).min
         others = np.full((self.beam, self.beam), lowest, self.tokens.dtype)
         np.fill_diagonal(others, 0.0)
@@ -179,7 +179,7 @@ class BeamSteps:
             self.ancestry = np.concatenate([self.ancestry, more], axis=1)
         ancestry = self.ancestry[:, : used + self.beam]
         x = self.tokens[tokens.numpy()] * self.scale + self.positions[self.length]
-        with np.errstate(all="ignore"):  # what overflows is found in the logits
+        with np.errstate(all="ignore"):  # an overflow is detected in the logits
             x = self.first_norm(torch.from_numpy(x)).numpy()
             for layer in self.layers:
                 x = layer(x, used, ancestry, self.source_mask)
@@ -190,7 +190,7 @@ class BeamSteps:
     def attention(self) -> tuple[Tensor, Tensor]:
         cross = np.stack([layer.cross.weights for layer in self.layers])
         own = np.stack([layer.own.weights for layer in self.layers])
-        # Of the slots of a position all but the ancestor's weigh nothing.
+        # Among a position's slots, only the ancestor's has a weight above 0.
         own = own.reshape(*own.shape[:3], -1, self.beam).sum(-1)
         # [layer, head, beam, key] -> [1, beam, layer, head, key]
         return torch.from_numpy(cross)[None].movedim(3, 1), torch.from_numpy(own)[None].movedim(
@@ -202,4 +202,4 @@ class BeamSteps:
         self.ancestry[:, :used] = self.ancestry[parents[0].numpy(), :used]
 
     def keep(self, going: Tensor) -> None:
-        """Called only while the sentence goes on, so there is nothing to drop."""
+        """Nothing to drop: only called while the single sentence is unfinished."""
