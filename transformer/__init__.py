@@ -11,7 +11,8 @@ from transformer.lazy import lazy
 if TYPE_CHECKING:
     from transformer.checkpoint.checkpoint import Checkpoint
     from transformer.config.architecture import TransformerConfig
-    from transformer.config.run import DataConfig, SamplingConfig, TrainingConfig
+    from transformer.config.run import DataConfig, SamplingConfig
+    from transformer.config.training import TrainingConfig
     from transformer.decoding.beam import Beam
     from transformer.decoding.steps import DecodingStep, Hypothesis
     from transformer.decoding.strategies import (

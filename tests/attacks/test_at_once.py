@@ -120,7 +120,7 @@ def test_thirty_bring_the_same_pairs_at_once() -> None:
 
     def bring(owner: str) -> Callable[[], None]:
         def act() -> None:
-            arrival = pairs.Arrival("same.tsv", owner)
+            arrival = pairs.ArrivingFile("same.tsv", owner)
             arrival.add(b"a\tb\n")
             arrival.add(b"c\td\n")
             ids.append(arrival.keep())
@@ -181,11 +181,11 @@ def test_files_that_break_off_make_way_and_take_nothing_of_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(pairs, "ARRIVING", replace(pairs.ARRIVING, most=4, most_bytes=1000))
-    theirs = pairs.Arrival("theirs.tsv", OWNERS[1])
+    theirs = pairs.ArrivingFile("theirs.tsv", OWNERS[1])
     theirs.add(b"a\tb\n")
     broken = []
     for _ in range(20):
-        broken.append(pairs.Arrival("x.tsv", OWNERS[2]))
+        broken.append(pairs.ArrivingFile("x.tsv", OWNERS[2]))
         broken[-1].add(b"x" * 300)
     assert len(list(pairs.FOLDER.glob("arriving-*"))) <= 4
     # One that made way is not begun again from its middle.

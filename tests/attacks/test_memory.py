@@ -19,7 +19,7 @@ from transformer.checkpoint import Checkpoint
 from transformer.checkpoint.header import METADATA_KEY
 from transformer.config import DataConfig
 from transformer.errors import VocabularyError
-from transformer.interop.files import large_vocabularies, trial
+from transformer.interop.files import header_check, large_vocabularies
 from transformer.interop.files.large_vocabularies import read_apart
 from transformer.interop.foreign_vocabulary import read_vocabularies
 
@@ -150,8 +150,8 @@ def test_a_large_vocabulary_is_read_apart_as_it_is_here(monkeypatch: pytest.Monk
         assert len(content) > large_vocabularies.SMALL_BYTES
         found = read_apart(content, "a.json", 50_000)
         assert found == read_vocabularies(content, "a.json")
-    monkeypatch.setattr(trial, "SECONDS", 0)
-    monkeypatch.setattr(trial, "PATIENCE", 0.01)
+    monkeypatch.setattr(header_check, "SECONDS", 0)
+    monkeypatch.setattr(header_check, "PATIENCE", 0.01)
     with pytest.raises(VocabularyError, match="takes too long or too much memory"):
         read_apart(content, "a.json", 50_000)
 

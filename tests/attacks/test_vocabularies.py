@@ -20,7 +20,7 @@ from tests.support.checkpoint_files import MEGABYTE, assert_sentence, little_mem
 from transformer.checkpoint import Checkpoint
 from transformer.checkpoint.header import header_bytes
 from transformer.errors import CheckpointError, VocabularyError
-from transformer.interop.files import trial
+from transformer.interop.files import header_check
 from transformer.interop.marian.piece_model import read_piece_model, write_piece_model
 from transformer.vocabulary import pieces
 from transformer.vocabulary.pieces import CharacterMap, PieceModel
@@ -121,15 +121,15 @@ def test_what_passes_the_bounds_ends_another_process_than_the_server(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     raw, _ = header_bytes(FORGED["one piece of 200,000"]())
     with pytest.raises(CheckpointError, match="breaks the library"):
-        trial.check_header(raw)
+        header_check.check_header(raw)
 
 
 def test_a_vocabulary_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial, "SECONDS", 0)
-    monkeypatch.setattr(trial, "PATIENCE", 0.01)
+    monkeypatch.setattr(header_check, "SECONDS", 0)
+    monkeypatch.setattr(header_check, "PATIENCE", 0.01)
     raw, _ = header_bytes(make().to_bytes())
     with pytest.raises(CheckpointError, match="takes too long"):
-        trial.check_header(raw)
+        header_check.check_header(raw)
 
 
 # --- the table of characters --------------------------------------------------------------------

@@ -16,7 +16,8 @@ from transformer.runs import queue
 from transformer.runs.creation import create_run
 from transformer.runs.directory import Run
 from transformer.runs.goals import read_goals
-from transformer.runs.snapshots import newest_sound, snapshots
+from transformer.runs.resume import newest_sound
+from transformer.runs.snapshots import snapshots
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from transformer.config import RunConfig
 from transformer.files import write_over
 from transformer.runs.creation import create_run
 from transformer.runs.directory import Run
-from transformer.runs.snapshots import newest_sound
+from transformer.runs.resume import newest_sound
 
 PAGE = 4096
 CAN_MOUNT = sys.platform == "linux" and os.geteuid() == 0

@@ -12,9 +12,10 @@ from tests.support.nursery import Nursery
 from tests.support.trainers import OFTEN, ended, tiny, trains, wait_for
 from transformer.checkpoint import Checkpoint
 from transformer.config import RunConfig
-from transformer.runs import continuation, launch, queue
+from transformer.runs import launch, queue
 from transformer.runs.creation import create_run
 from transformer.runs.directory import Run
+from transformer.runs.resume import resume, train_on
 
 
 def large(**training: int) -> RunConfig:
@@ -42,7 +43,7 @@ def test_a_run_beyond_its_memory_fails_and_goes_on_with_more(
     first = [path.name for path in run.checkpoints()]
     assert first == ["step-0.safetensors"]
     monkeypatch.setenv("WORKBENCH_MEMORY_MB", "6000")
-    continuation.resume(run)
+    resume(run)
     assert ended(run, "finished").step == 1
     assert "Going on from step 0." in run.log_tail()
 
@@ -99,7 +100,7 @@ def test_a_diverged_run_keeps_its_last_good_model_and_is_trained_on_more_slowly(
     last = [Checkpoint.load(path) for path in run.checkpoints()][-1]
     assert summary_of(last).steps < 50
 
-    slower = continuation.train_on(run, 5, learning_rate=1e-29)
+    slower = train_on(run, 5, learning_rate=1e-29)
     assert slower.status().state == "paused"
     assert slower.about()["parent"] == run.id
     assert nursery.train(slower).wait() == 0, slower.log_tail()

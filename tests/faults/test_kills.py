@@ -17,7 +17,7 @@ from tests.support.nursery import Child, Nursery
 from tests.support.trainers import OFTEN, assert_same_run, tiny, wait_for
 from transformer.runs.creation import create_run
 from transformer.runs.directory import Run
-from transformer.runs.snapshots import newest_sound
+from transformer.runs.resume import newest_sound
 from transformer.tasks.presets import prepare
 
 SOMETIMES = {"WORKBENCH_COMMIT_SECONDS": "0.01"}

@@ -10,9 +10,10 @@ import pytest
 from tests.support.nursery import Nursery
 from tests.support.trainers import assert_same_run, tiny, wait_for
 from transformer.checkpoint import Checkpoint
-from transformer.runs import continuation, queue
+from transformer.runs import queue
 from transformer.runs.creation import create_run
 from transformer.runs.directory import Run
+from transformer.runs.resume import train_on
 from transformer.training import compute
 from transformer.training.compute import Compute
 
@@ -77,7 +78,7 @@ def test_it_goes_on_as_it_began_though_its_settings_say_otherwise(
 def test_a_run_that_is_trained_on_keeps_its_precision(
     runs: tuple[Run, Run], nursery: Nursery, tmp_path: Path
 ) -> None:
-    longer = continuation.train_on(runs[0], 3, path=tmp_path / "longer")
+    longer = train_on(runs[0], 3, path=tmp_path / "longer")
     assert nursery.train(longer, environment={}).wait() == 0, longer.log_tail()
     known = compute.read(longer.path)
     assert known is not None

@@ -14,9 +14,10 @@ from tests.support.nursery import Child, Nursery
 from tests.support.trainers import OFTEN, assert_same_run, tiny, trains, wait_for
 from transformer.config import RunConfig
 from transformer.errors import RunError
-from transformer.runs import continuation, queue, trash
+from transformer.runs import queue, trash
 from transformer.runs.creation import create_run
 from transformer.runs.directory import Run, Status, list_runs, process_of, started
+from transformer.runs.resume import resume
 
 DAY = 86_400
 
@@ -165,7 +166,7 @@ def test_a_trainer_that_no_status_names(living: tuple[Run, Child]) -> None:
     (run.path / "status.json").write_bytes(b'{"state": "runn')
     assert run.status().state == "running"
     with pytest.raises(RunError, match="running"):
-        continuation.resume(run)
+        resume(run)
     with pytest.raises(RunError, match="stop it first"):
         trash.delete(run)
     assert run.path.is_dir()

@@ -13,9 +13,10 @@ from tests.support.nursery import Nursery
 from tests.support.places import ROOT
 from tests.support.trainers import ended, trainers, trains, wait_for
 from transformer.errors import RunError
-from transformer.runs import continuation, trash
 from transformer.runs import queue as run_queue
+from transformer.runs import trash
 from transformer.runs.directory import ACTIVE, Run, runs_in
+from transformer.runs.resume import resume
 
 SLOTS = {"WORKBENCH_TRAINERS": "2"}
 APP = """
@@ -107,11 +108,11 @@ def test_thirty_ask_and_two_train(
     # Restored, it waits for someone to resume it, and then for its turn.
     back = trash.restore(second.id, root)
     assert back.status().state == "interrupted"
-    continuation.resume(back)
+    resume(back)
     assert back.status().state == "queued"
     assert run_queue.waiting(root)[-1].id == back.id
     with pytest.raises(RunError, match="queued"):
-        continuation.resume(back)
+        resume(back)
 
     # One that waits is deleted: restored, it does not start by itself.
     trash.delete(queue[2])

@@ -10,7 +10,7 @@ from transformer.config.limits import Limits
 from transformer.faults import FAULTS
 from transformer.runs.creation import About, create_run
 from transformer.runs.directory import Run, Status
-from transformer.runs.lab import FILE, OUTCOMES, SEARCHED, Guesses, recipe
+from transformer.runs.lab import FILE, HIDDEN_FAULTS, OUTCOMES, Guesses, recipe
 from transformer.runs.table import summarise
 
 pytestmark = pytest.mark.usefixtures("own_folder")
@@ -107,7 +107,7 @@ def answered(app: AppTest, title: str = "") -> AppTest:
 
 
 def test_four_are_found_one_after_the_other() -> None:
-    names = SEARCHED[:4]
+    names = HIDDEN_FAULTS[:4]
     runs = [
         made(f"to be found, {number} of 4", name, hidden_as=hide(name, f"abc124.{number}"))
         for number, name in enumerate(names, 1)

@@ -252,7 +252,7 @@ def test_a_full_disk_is_said_of_typed_pairs(monkeypatch: pytest.MonkeyPatch) -> 
         raise OSError(errno.ENOSPC, "No space left on device")
 
     app = open_page("train", task="pairs")
-    monkeypatch.setattr(pairs_store.Arrival, "add", full)
+    monkeypatch.setattr(pairs_store.ArrivingFile, "add", full)
     app.text_area(key="pairs text").set_value("go -> geh").run()
     assert any("No space left on device&#46; Free some space" in one for one in messages(app))
     assert app.text_area(key="pairs text").value == "go -> geh"

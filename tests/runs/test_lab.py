@@ -10,7 +10,7 @@ from transformer.config.faults import NAMES
 from transformer.errors import ConfigError
 from transformer.faults import FAULTS, plant_of_run
 from transformer.model import Transformer
-from transformer.runs.lab import SEARCHED, Result, outcome, recipe
+from transformer.runs.lab import HIDDEN_FAULTS, Result, outcome, recipe
 from transformer.tasks import build_task
 from transformer.training.loop import Loss, Outputs, Training
 
@@ -65,8 +65,8 @@ def test_both_copies_differ_in_the_fault_alone_and_can_have_it(name: str) -> Non
 
 
 def test_what_is_to_be_found_is_a_fault_and_not_said_in_the_settings() -> None:
-    assert set(SEARCHED) <= FAULTS.keys()
-    assert len({FAULTS[name].title for name in SEARCHED}) == len(SEARCHED)
+    assert set(HIDDEN_FAULTS) <= FAULTS.keys()
+    assert len({FAULTS[name].title for name in HIDDEN_FAULTS}) == len(HIDDEN_FAULTS)
     with pytest.raises(ConfigError, match="There is no fault"):
         recipe("no-residual", hidden_as="hidden-ab-12")
 

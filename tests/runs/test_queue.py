@@ -13,9 +13,10 @@ import pytest
 from tests.support.nursery import Nursery
 from tests.support.trainers import no_trainer_left, tiny
 from transformer.errors import ConfigError, RunError
-from transformer.runs import continuation, queue, trash
+from transformer.runs import queue, trash
 from transformer.runs.creation import About, create_run
 from transformer.runs.directory import STATES, Run, Status, started
+from transformer.runs.resume import resume, train_on
 
 LIVING = ("starting", "running", "stopping")
 SAYS_NO = {
@@ -83,9 +84,9 @@ def in_state(state: str, root: Path, stack: ExitStack, like: Run) -> Run:
 @pytest.mark.parametrize("state", STATES)
 def test_every_command_in_every_state(state: str, word: str, root: Path, trained: Run) -> None:
     acts: dict[str, Callable[[Run], object]] = {
-        "resume": continuation.resume,
+        "resume": resume,
         "delete": trash.delete,
-        "train_on": lambda run: continuation.train_on(run, 3),
+        "train_on": lambda run: train_on(run, 3),
     }
     act = acts.get(word, lambda run: queue.command(run, word))
     with ExitStack() as stack:
@@ -125,7 +126,7 @@ def test_a_run_resumed_obeys_no_command_from_before(root: Path, trained: Run) ->
     with ExitStack() as stack:
         run = in_state("paused", root, stack, trained)
         run.command("stop")
-        continuation.resume(run)
+        resume(run)
         assert run.pending_command() == ""
 
 
@@ -135,7 +136,7 @@ def test_training_on_adds_steps(steps: int, root: Path, trained: Run) -> None:
         run = in_state("finished", root, stack, trained)
         before = sorted(os.listdir(root))
         with pytest.raises((RunError, ConfigError), match="steps"):
-            continuation.train_on(run, steps)
+            train_on(run, steps)
         assert sorted(os.listdir(root)) == before
 
 

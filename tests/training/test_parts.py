@@ -37,7 +37,7 @@ def three_threads() -> Iterator[None]:
 
 def gradients(training: Training, batch: Batch, threads: int) -> tuple[Tensor, dict[str, Tensor]]:
     training.optimizer.zero_grad()
-    total = backward(training.form, batch, training.loss, "fp32", 0.01, threads)
+    total = backward(training.fast_model, batch, training.loss, "fp32", 0.01, threads)
     found = training.model.named_parameters()
     return total, {name: one.grad.clone() for name, one in found if one.grad is not None}
 
@@ -66,7 +66,7 @@ def test_gradients_are_added_to_what_is_there() -> None:
     training = Training(fresh(config), task, config.training)
     batch = next(training_batches(task, config.model, config.training)).batch
     _, once = gradients(training, batch, 2)
-    backward(training.form, batch, training.loss, "fp32", 0.01, 2)
+    backward(training.fast_model, batch, training.loss, "fp32", 0.01, 2)
     for name, parameter in training.model.named_parameters():
         assert parameter.grad is not None
         assert torch.equal(parameter.grad, 2 * once[name])

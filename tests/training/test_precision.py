@@ -17,7 +17,7 @@ from transformer.trainer.state import Position, read_state, write_state
 from transformer.training import compute, precision
 from transformer.training.batches import Batch, training_batches
 from transformer.training.compute import Compute
-from transformer.training.form import TrainingForm
+from transformer.training.fast_model import FastModel
 from transformer.training.loop import Begin, Loss, Training, evaluate_loss, evaluate_outputs, train
 
 CPU = torch.device("cpu")
@@ -54,7 +54,7 @@ def on_trial() -> tuple[Training, list[Batch]]:
 def test_a_trial_leaves_no_trace() -> None:
     training, batches = on_trial()
     before, rng = weights(training.model), torch.get_rng_state()
-    found = precision.measure(training.form, batches, training.loss, CPU)
+    found = precision.measure(training.fast_model, batches, training.loss, CPU)
     assert min(found.fp32_seconds, found.bf16_seconds) > 0
     assert same(before, weights(training.model))
     assert torch.get_rng_state().equal(rng)
@@ -69,7 +69,7 @@ def test_a_trial_without_time_measures_once() -> None:
         tried.append(kind)
         return training.loss(model, batch, kind)
 
-    precision.measure(training.form, batches, loss_of, CPU, seconds=0)
+    precision.measure(training.fast_model, batches, loss_of, CPU, seconds=0)
     assert tried == ["fp32", "bf16"] * 3  # two batches to warm up, then one that counts
 
 
@@ -81,7 +81,7 @@ def test_a_trial_that_fails_ends_in_float32() -> None:
             raise torch.OutOfMemoryError
         return training.loss(model, batch, kind)
 
-    assert precision.measure(training.form, batches, loss_of, CPU).precision == "fp32"
+    assert precision.measure(training.fast_model, batches, loss_of, CPU).precision == "fp32"
 
 
 def never(model: precision.Forward, batch: Batch, kind: str) -> Tensor:
@@ -91,7 +91,7 @@ def never(model: precision.Forward, batch: Batch, kind: str) -> Tensor:
 @on_an_older_processor
 def test_where_bfloat16_is_imitated_nothing_is_tried() -> None:
     training, batches = on_trial()
-    found = precision.decide("auto", training.form, batches, never, CPU)
+    found = precision.decide("auto", training.fast_model, batches, never, CPU)
     assert (found.precision, found.bf16_seconds) == ("fp32", 0)
     assert "no bfloat16" in found.sentence
 
@@ -99,7 +99,7 @@ def test_where_bfloat16_is_imitated_nothing_is_tried() -> None:
 @pytest.mark.parametrize("wanted", ["fp32", "bf16"])
 def test_what_is_asked_for_is_not_tried(wanted: str) -> None:
     training, batches = on_trial()
-    found = precision.decide(wanted, training.form, batches, never, CPU)
+    found = precision.decide(wanted, training.fast_model, batches, never, CPU)
     assert found.precision == wanted
     assert "as its settings ask" in found.sentence
     assert ("only imitates" in found.sentence) == (wanted == "bf16" and not NATIVE)
@@ -145,7 +145,7 @@ def test_the_training_form_computes_in_bfloat16_what_the_model_does() -> None:
     share = next(training_batches(task, config.model, config.training))
     exact = model(*share.batch[:2])
     seen = []
-    for called in (model, TrainingForm(model)):
+    for called in (model, FastModel(model)):
         model.zero_grad()
         with torch.autocast("cpu", torch.bfloat16):
             logits = called(*share.batch[:2])

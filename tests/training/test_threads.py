@@ -102,7 +102,7 @@ def test_a_trial_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
         used.append(torch.get_num_threads())
         training.loss(model, batch, "fp32").backward()
 
-    found = threads.measure(training.form, [one.batch for one in shares], differentiate, 2)
+    found = threads.measure(training.fast_model, [one.batch for one in shares], differentiate, 2)
     assert found.threads in (1, 2)
     assert set(used) == {1, 2}
     assert same(before, weights(training.model))
@@ -119,7 +119,7 @@ def test_a_trial_that_fails_ends_with_one_thread() -> None:
         raise torch.OutOfMemoryError
 
     batches = [next(training_batches(task, config.model, config.training)).batch]
-    assert threads.measure(training.form, batches, differentiate, 2).threads == 1
+    assert threads.measure(training.fast_model, batches, differentiate, 2).threads == 1
 
 
 @pytest.fixture

@@ -17,10 +17,11 @@ from typing import Any
 from transformer.cli.terminal import boolean, note, note_share, say
 from transformer.config import DataConfig, TrainingConfig, TransformerConfig
 from transformer.errors import RunError, UserError, refusing
-from transformer.runs import continuation, queue
+from transformer.runs import queue
 from transformer.runs.creation import About, create_run
 from transformer.runs.directory import ENDED, ROOT, Run, list_runs
 from transformer.runs.health import read_health
+from transformer.runs.resume import train_on
 from transformer.runs.verdict import Verdict, verdict_of
 from transformer.tasks import TASKS
 from transformer.tasks.own_pairs.encodings import NAMES
@@ -274,7 +275,7 @@ def _train_on(options: argparse.Namespace, changes: list[dict[str, Any]]) -> Run
             "--parent needs --steps, how many updates to add; besides, only --learning-rate, "
             "--name and --run-dir go with it."
         )
-    return continuation.train_on(
+    return train_on(
         Run(options.parent),
         steps,
         learning_rate=rate,

@@ -6,6 +6,7 @@ from transformer.lazy import lazy
 
 if TYPE_CHECKING:
     from transformer.config.architecture import TransformerConfig
-    from transformer.config.run import DataConfig, RunConfig, SamplingConfig, TrainingConfig
+    from transformer.config.run import DataConfig, RunConfig, SamplingConfig
+    from transformer.config.training import TrainingConfig
 
 __getattr__ = lazy(__name__)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from transformer.config.settings import SelfValidating, required, setting
+from transformer.config.validation import SelfValidating, required, setting
 from transformer.errors import ConfigError
 
 MAX_PARAMETERS = 500_000_000

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import psutil
 
-from transformer.config.settings import SelfValidating, setting, shown
+from transformer.config.validation import SelfValidating, setting, shown
 from transformer.errors import ConfigError
 
 PREFIX = "WORKBENCH_"

@@ -105,7 +105,7 @@ def spread_of(recording: Recording) -> float:
     return max(float(finite.std()) if finite.size else 0.0, 1e-9)
 
 
-class Prints:
+class Fingerprints:
     """What every recorded number list sums up to, whatever its layout: to find a value again."""
 
     def __init__(self, recording: Recording) -> None:
@@ -145,7 +145,9 @@ class First:
     event: int
 
 
-def first_difference(model: Transformer, recording: Recording, prints: Prints) -> First | None:
+def first_difference(
+    model: Transformer, recording: Recording, prints: Fingerprints
+) -> First | None:
     """Where the two part, by our names; None if every value of our residual stream is found.
 
     Values inside a sub-layer may be cut up otherwise in theirs (head by head): only the

@@ -7,16 +7,23 @@ from typing import Any
 import numpy as np
 
 from transformer.doctor.checks import Check, checks_of
-from transformer.doctor.comparison import EQUAL, Distance, First, Prints, distance, first_difference
+from transformer.doctor.comparison import (
+    EQUAL,
+    Distance,
+    Fingerprints,
+    First,
+    distance,
+    first_difference,
+)
 from transformer.doctor.departures import Departure, beyond_logits, split_heads, why_harmless
 from transformer.doctor.flow import Detour, detours, hidden_keys
 from transformer.doctor.graph import TooLong
+from transformer.doctor.input_layers import Unmapped
 from transformer.doctor.places import place_of
 from transformer.doctor.practice import practice_of
 from transformer.doctor.reading import Reading, read
 from transformer.doctor.recording import Recording, Site
 from transformer.doctor.reference import Reference, build
-from transformer.doctor.stems import Unmapped
 from transformer.errors import ConfigError
 from transformer.faults import FAULTS, IN_MODEL, plant
 from transformer.hooks import own_modules
@@ -25,7 +32,7 @@ from transformer.model import Decoder, Encoder, LayerNorm, ResidualConnection, T
 NOT_READABLE = (AssertionError, AttributeError, IndexError, KeyError, OverflowError, RuntimeError,
                 TypeError, ValueError, ZeroDivisionError)  # fmt: skip
 """What operations of another kind, or a file that lies of them, may end the reading with."""
-SEARCHED = ("causal mask", "padding mask", "mask value", "softmax", "heads-split-by-view",
+VALUE_FAULTS = ("causal mask", "padding mask", "mask value", "softmax", "heads-split-by-view",
             "heads-merged-by-view", "batch-time-swapped")  # fmt: skip
 """Families and faults that show in values only: all others are read off the operations."""
 DEPTH = 2
@@ -142,7 +149,7 @@ def _judge(found: Diagnosis) -> None:
     found.departures += hidden
     if not proven:
         base = planted(reference, shown) or reference.model
-        found.first = first_difference(base, recording, Prints(recording))
+        found.first = first_difference(base, recording, Fingerprints(recording))
         _unproven(found, shown, others)
     if reference.positions and all(d.fault != "positions-wrong-formula" for d in found.departures):
         certainty = "proven" if proven and "another formula:" in reference.positions else "likely"
@@ -222,13 +229,13 @@ def _found(
     start = away(shown) if shown else first
     if start.equal:
         return _needed(shown, away), start
-    prints = Prints(recording)
+    prints = Fingerprints(recording)
     level: list[list[str]] = [shown]
     for step in range(depth):
         tried: list[tuple[float, float, list[str]]] = []
         for names in level:
             for name, fault in IN_MODEL.items():
-                if name in names or not (fault.family in SEARCHED or name in SEARCHED):
+                if name in names or not (fault.family in VALUE_FAULTS or name in VALUE_FAULTS):
                     continue
                 both = [*names, name]
                 quick = away(both, ("main",))
@@ -257,7 +264,7 @@ def _needed(names: list[str], away: Any) -> list[str]:
 def _farthest(
     reference: Reference,
     recording: Recording,
-    prints: Prints,
+    prints: Fingerprints,
     tried: list[tuple[float, float, list[str]]],
 ) -> list[list[str]]:
     """The plantings after which ours goes along with theirs for longest: worth a second fault."""

@@ -20,7 +20,7 @@ NAMES = {"loss": "Your loss", "optimizer": "Your optimizer", "greedy": "Your dec
 
 
 @dataclass(frozen=True)
-class Practice:
+class Observed:
     """What was found: checks, and departures that are in no model."""
 
     checks: list[Check]
@@ -29,7 +29,7 @@ class Practice:
 
 def practice_of(
     recording: Recording, reading: Reading | None, model: Transformer | None
-) -> Practice:
+) -> Observed:
     """What a capture says of loss, optimizer and decoding, where they were given.
 
     Args:
@@ -40,7 +40,7 @@ def practice_of(
     """
     plain = _mapping(recording.about.get("practice", {}))
     require(plain.keys() <= NAMES.keys(), MALFORMED)
-    found = Practice([], [])
+    found = Observed([], [])
     for name, said in NAMES.items():
         if name in recording.about["failed"]:
             problem = recording.about["failed"][name]
@@ -56,7 +56,7 @@ def practice_of(
     return found
 
 
-def _add(found: Practice, check: Check, plain: Mapping[str, Any]) -> None:
+def _add(found: Observed, check: Check, plain: Mapping[str, Any]) -> None:
     found.checks.append(check)
     if check.alarm and check.fault:
         site = site_of(plain.get("at"))

@@ -11,9 +11,9 @@ import numpy as np
 from transformer.doctor.activations import activated
 from transformer.doctor.attentions import Attention, find_attentions, tail
 from transformer.doctor.graph import TARGET, Affine, Graph
+from transformer.doctor.input_layers import Stem, Unmapped, read_stem
 from transformer.doctor.norms import Norm, Norms, without_mean
 from transformer.doctor.recording import INDEX, SHIFT, Array, Event, Recording
-from transformer.doctor.stems import Stem, Unmapped, read_stem
 
 
 @dataclass

@@ -11,11 +11,11 @@ from torch.nn import functional as F
 
 from transformer.config import TransformerConfig
 from transformer.doctor.attentions import Attention
+from transformer.doctor.input_layers import Stem, Unmapped
 from transformer.doctor.norms import Norm
 from transformer.doctor.positions import WRONG, formula_of, sines
 from transformer.doctor.reading import Network, Reading, Sublayer
 from transformer.doctor.recording import Array
-from transformer.doctor.stems import Stem, Unmapped
 from transformer.errors import ConfigError
 from transformer.model import (
     Embedding,

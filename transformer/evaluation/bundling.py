@@ -14,7 +14,7 @@ from transformer.evaluation.scoring import Evaluation, evaluating
 from transformer.tasks import Pair, Task
 from transformer.tasks.base import GeneratedTask
 
-SEARCHED = 100_000
+MOST_HELD_OUT = 100_000
 """Held-out pairs of a list among which an example is looked for."""
 
 
@@ -107,7 +107,7 @@ def _held_out(task: Task, source: str) -> Pair:
             if task.is_held_out(pair):
                 return pair
     else:
-        for pair in task.held_out(SEARCHED):
+        for pair in task.held_out(MOST_HELD_OUT):
             if pair.source == source:
                 return pair
     raise TaskError(f"The example {source[:40]!r} is not a held-out input of this task.")

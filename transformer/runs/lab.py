@@ -47,7 +47,7 @@ PREDICTIONS = ("as-well", "less", "wrong-alone", "not-at-all")
 """The names of :data:`OUTCOMES` in addresses and files."""
 LEARNED = 0.5
 """Share of right answers from which on a healthy copy can be compared with."""
-SEARCHED = (
+HIDDEN_FAULTS = (
     *("no-causal-mask", "causal-mask-off-by-one", "padding-mask-inverted", "mask-after-softmax"),
     *("softmax-over-queries", "softmax-over-heads", "scores-multiplied", "heads-merged-by-view"),
     *("no-positions", "no-residual", "cross-attention-reads-decoder", "no-eval-mode"),
@@ -141,7 +141,7 @@ class Guesses:
         predicted, wrong, ended = (plain.get(name) for name in ("predicted", "wrong", "ended"))
         return cls(
             predicted if predicted in PREDICTIONS else "",
-            tuple(dict.fromkeys(n for n in wrong if n in SEARCHED))
+            tuple(dict.fromkeys(n for n in wrong if n in HIDDEN_FAULTS))
             if isinstance(wrong, list)
             else (),
             plain.get("found") is True,

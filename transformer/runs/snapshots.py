@@ -9,12 +9,10 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from transformer.errors import RunError
-from transformer.files import read_object, sweep, sync, write_atomic
+from transformer.files import read_object, sync, write_atomic
 
 APPEND_ONLY = ("metrics.jsonl", "samples.jsonl", "attention.bin")
 """Files of a run that only grow; going on from a snapshot cuts them back to what it saw."""
@@ -69,7 +67,7 @@ def save_snapshot(
         lengths[name] = path.stat().st_size if path.exists() else 0
         if lengths[name]:
             sync(path)
-    history = {name: _file_sha256(run / name, length) for name, length in lengths.items()}
+    history = {name: file_sha256(run / name, length) for name, length in lengths.items()}
     snapshot = Snapshot(step, loss, _sha256(weights), _sha256(state), lengths, history, ended)
     write_atomic(weights_file(folder, step), weights)
     write_atomic(state_file(folder, step), state)
@@ -86,65 +84,8 @@ def write_manifest(folder: Path, snapshot: Snapshot) -> None:
 
 def snapshots(folder: Path) -> list[Snapshot]:
     """What the manifests in a folder of checkpoints say, oldest first, without damaged ones."""
-    found = [_read(folder / name) for name in _names(folder) if MANIFEST.fullmatch(name)]
+    found = [_read(folder / name) for name in manifests(folder)]
     return sorted((one for one in found if one is not None), key=lambda one: one.step)
-
-
-def newest_sound(run: Path) -> Snapshot | None:
-    """The newest snapshot whose files are, bit for bit, what was saved; None before the first.
-
-    A flipped bit, a file that is gone, or a metrics file that lost its end, and it is the
-    snapshot before. Damage to the metrics that every snapshot saw costs the curve a point and the
-    run nothing.
-
-    Raises:
-        RunError: there are snapshots, and none of them is sound.
-    """
-    folder = run / "checkpoints"
-    whole = [snapshot for snapshot in reversed(snapshots(folder)) if _is_whole(run, snapshot)]
-    for snapshot in whole:
-        if all(
-            _file_sha256(run / name, length) == snapshot.history[name]
-            for name, length in snapshot.lengths.items()
-        ):
-            return snapshot
-    if whole:
-        return whole[0]
-    if any(MANIFEST.fullmatch(name) for name in _names(folder)):
-        raise RunError(
-            "None of the points this run saved is intact, so it cannot go on. Start it "
-            "again with the same settings: the same seed gives the same run."
-        )
-    return None
-
-
-def _is_whole(run: Path, snapshot: Snapshot) -> bool:
-    folder = run / "checkpoints"
-    return (
-        _file_sha256(weights_file(folder, snapshot.step)) == snapshot.weights
-        and _file_sha256(state_file(folder, snapshot.step)) == snapshot.state
-    )
-
-
-def rewind(run: Path, snapshot: Snapshot | None) -> None:
-    """Undo in a run's directory all that came after a snapshot; all, if there is none.
-
-    Only the trainer that holds the run's lock may call it.
-    """
-    for name in APPEND_ONLY:
-        length = snapshot.lengths[name] if snapshot else 0
-        if _size(run / name) > length:
-            os.truncate(run / name, length)
-        elif 0 < _size(run / name) < length and name.endswith(".jsonl"):
-            os.truncate(run / name, (run / name).read_bytes().rfind(b"\n") + 1)
-    folder = run / "checkpoints"
-    sweep(folder)
-    known = {one.step for one in snapshots(folder) if snapshot and one.step <= snapshot.step}
-    # Manifests go first, as in _prune.
-    for path in sorted(folder.glob("step-*"), key=lambda path: path.suffix != ".json"):
-        number = path.name.split(".")[0].removeprefix("step-")
-        if number.isdecimal() and int(number) not in known:
-            path.unlink()
 
 
 def _prune(folder: Path) -> None:
@@ -162,11 +103,12 @@ def _prune(folder: Path) -> None:
         state_file(folder, snapshot.step).unlink(missing_ok=True)
 
 
-def _names(folder: Path) -> Iterator[str]:
+def manifests(folder: Path) -> list[str]:
+    """The names of the manifests in a folder of checkpoints, damaged ones too."""
     try:
-        yield from os.listdir(folder)
+        return [name for name in os.listdir(folder) if MANIFEST.fullmatch(name)]
     except OSError:
-        return
+        return []
 
 
 def _read(path: Path) -> Snapshot | None:
@@ -190,7 +132,8 @@ def _read(path: Path) -> Snapshot | None:
     return snapshot if sound else None
 
 
-def _size(path: Path) -> int:
+def size_of(path: Path) -> int:
+    """Bytes of a file, 0 if there is none."""
     try:
         return path.stat().st_size
     except OSError:
@@ -205,12 +148,12 @@ def _manifest_sha256(snapshot: Snapshot) -> str:
     return _sha256(json.dumps(asdict(snapshot)).encode())
 
 
-def _file_sha256(path: Path, length: int | None = None) -> str:
+def file_sha256(path: Path, length: int | None = None) -> str:
     """Of a file, or of its first bytes; empty if it cannot be read."""
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:
-            left = _size(path) if length is None else length
+            left = size_of(path) if length is None else length
             while left > 0 and (chunk := file.read(min(left, 1 << 20))):
                 digest.update(chunk)
                 left -= len(chunk)

@@ -28,7 +28,7 @@ from transformer.model import Transformer
 from transformer.runs.goals import NEAR_ZERO, OverfitCheck
 from transformer.tasks import Pair, Task
 from transformer.training.batches import Encoded, collate, encode
-from transformer.training.form import TrainingForm
+from transformer.training.fast_model import FastModel
 from transformer.training.loop import practised_loss
 from transformer.training.optimizer import optimizer_of
 
@@ -153,9 +153,9 @@ def _losses(
     optimizer = optimizer_of(model, training)
     warmup = max(1, min(training.warmup_steps, WARMUP)) if practice.warms_up else 1
     rate = practice.rate_factor * training.learning_rate
-    form = TrainingForm(model.train())
+    fast_model = FastModel(model.train())
     for step in range(STEPS + 1):
-        logits = form(batch.source, batch.target_in)
+        logits = fast_model(batch.source, batch.target_in)
         loss = practised_loss(logits, batch.target_out, model.config.pad_id, practice)
         yield step, loss.item()
         if practice.zeroes_gradients:

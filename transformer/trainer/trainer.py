@@ -26,6 +26,7 @@ from transformer.runs.directory import ENDED, RESUMABLE, Run, Status, started
 from transformer.runs.goals import add_evidence, read_goals
 from transformer.runs.launch import CLAIMED
 from transformer.runs.metrics import by_step, first_and_last
+from transformer.runs.resume import newest_sound, rewind
 from transformer.runs.verdict import verdict_of
 from transformer.tasks import Task, build_task
 from transformer.trainer.failures import diagnosis, limit_memory
@@ -184,8 +185,8 @@ class Trainer:
         """
         found = ""
         if self.world.is_main:
-            snapshot = snapshots.newest_sound(self.run.path)
-            snapshots.rewind(self.run.path, snapshot)
+            snapshot = newest_sound(self.run.path)
+            rewind(self.run.path, snapshot)
             found = f"{snapshot.step} {snapshot.ended}" if snapshot else "-1"
         step, _, ended = self.world.broadcast(found).partition(" ")
         return int(step), ended

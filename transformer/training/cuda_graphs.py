@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from transformer.config import TransformerConfig
 from transformer.training.batches import Batch
-from transformer.training.form import TrainingForm
+from transformer.training.fast_model import FastModel
 
 LENGTHS = 8
 """Texts are padded to a multiple of so many positions: else nearly every batch has a shape of its
@@ -44,7 +44,7 @@ class GraphedBackward:
     allocated or chosen while a graph is recorded.
     """
 
-    def __init__(self, backward: Backward, model: TrainingForm) -> None:
+    def __init__(self, backward: Backward, model: FastModel) -> None:
         """model: on the card; only its parameters and its configuration matter."""
         self.backward = backward
         self.config = model.config

@@ -24,7 +24,7 @@ from transformer.training.batches import Batch, Share, by_length, collate, encod
 from transformer.training.compute import Compute
 from transformer.training.cuda_graphs import GraphedBackward
 from transformer.training.distributed import ALONE, World
-from transformer.training.form import TrainingForm
+from transformer.training.fast_model import FastModel
 from transformer.training.optimizer import learning_rate, optimizer_of
 from transformer.training.parts import backward
 from transformer.training.precision import BATCHES, Forward, decide
@@ -159,11 +159,11 @@ def evaluate_loss(
         DivergedError: the loss is not finite.
     """
     model.eval()
-    form = TrainingForm(model)
+    fast_model = FastModel(model)
     total = right = tokens = 0.0
     for group in by_length(encode(task, pairs), EVAL_BATCH):
         batch = collate(group, model.config, practice).to(_device(model))
-        logits = form(batch.source, batch.target_in)
+        logits = fast_model(batch.source, batch.target_in)
         real = batch.target_out != model.config.pad_id
         count = real.sum().item()
         loss = practised_loss(logits, batch.target_out, model.config.pad_id, practice)
@@ -215,7 +215,7 @@ class Training:
             raise ConfigError("A model with a planted fault is trained by one process alone.")
         self.practice = practice_of(config.fault)
         self.model = model
-        self.form = TrainingForm(model)
+        self.fast_model = FastModel(model)
         self.task = task
         self.config = config
         self.world = world
@@ -229,7 +229,7 @@ class Training:
         self._called: nn.Module | None = None
         self._graphed = None
         if world.device.type == "cuda" and world.size == 1 and not config.fault:
-            self._graphed = GraphedBackward(self._backward, self.form)
+            self._graphed = GraphedBackward(self._backward, self.fast_model)
 
     def events(self) -> Iterator[Event]:
         """Train on from where the model is; yields what happens as it happens.
@@ -304,11 +304,11 @@ class Training:
         device = self.world.device
         batches = [share.batch.to(device) for share in tried]
         graphed = self._graphed is not None
-        found = decide(self.config.precision, self.form, batches, self.loss, device, graphed)
+        found = decide(self.config.precision, self.fast_model, batches, self.loss, device, graphed)
         self.precision = self.world.broadcast(found.precision)
         if not self.threads:
             most = self.most_threads
-            choice = measure(self.form, batches, self._differentiate, most)
+            choice = measure(self.fast_model, batches, self._differentiate, most)
             self.threads = choice.threads
             found = replace(found, threads=choice.threads, threads_why=choice.why)
         yield Begin(self.step, found)
@@ -336,7 +336,7 @@ class Training:
     def _backward(self, batch: Batch, scale: float | Tensor) -> Tensor:
         """Add the gradient of a batch's loss, times ``scale``, to the parameters."""
         if self._called is None:
-            self._called = self.world.wrap(self.form)
+            self._called = self.world.wrap(self.fast_model)
         return self._differentiate(self._called, batch, scale)
 
     def _differentiate(self, model: nn.Module, batch: Batch, scale: float | Tensor = 1.0) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from transformer.training.batches import Batch
-from transformer.training.form import TrainingForm, is_plain
+from transformer.training.fast_model import FastModel, is_plain
 from transformer.training.precision import Forward, LossOf
 
 ROWS = 4
@@ -49,7 +49,7 @@ def backward(
     forward: Forward = model
     parts = [batch]
     # A hook or a fault in the model may depend on the whole batch.
-    if isinstance(model, TrainingForm) and is_plain(model.model):
+    if isinstance(model, FastModel) and is_plain(model.model):
         forward = model.plain
         parts = _parts(model, batch, threads)
     if threads <= 1 or len(parts) == 1:
@@ -75,7 +75,7 @@ def backward(
     return total
 
 
-def _parts(model: TrainingForm, batch: Batch, threads: int) -> list[Batch]:
+def _parts(model: FastModel, batch: Batch, threads: int) -> list[Batch]:
     """Parts to compute; the batch alone where they would not come out as the whole: of parts at
     once, dropout draws its numbers in the order of the calls.
     """

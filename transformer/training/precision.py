@@ -16,7 +16,7 @@ from torch import Tensor
 from transformer.training.batches import Batch
 from transformer.training.compute import Compute
 from transformer.training.cuda_graphs import GraphedBackward
-from transformer.training.form import TrainingForm
+from transformer.training.fast_model import FastModel
 
 FASTER = 1.2
 """bfloat16 must be so many times as fast; below, the loss of digits is not worth it."""
@@ -43,7 +43,7 @@ def has_bf16(device: torch.device) -> bool:
 
 def decide(
     wanted: str,
-    model: TrainingForm,
+    model: FastModel,
     batches: Sequence[Batch],
     loss_of: LossOf,
     device: torch.device,
@@ -68,7 +68,7 @@ def decide(
 
 
 def measure(
-    model: TrainingForm,
+    model: FastModel,
     batches: Sequence[Batch],
     loss_of: LossOf,
     device: torch.device,
@@ -106,7 +106,7 @@ def measure(
 
 
 def _pass(
-    model: TrainingForm, loss_of: LossOf, precision: str, graphed: bool
+    model: FastModel, loss_of: LossOf, precision: str, graphed: bool
 ) -> Callable[[Batch], Tensor]:
     """Forward and backward pass of a batch; returns its loss."""
 

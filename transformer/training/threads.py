@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 
 from transformer.training.batches import Batch
-from transformer.training.form import TrainingForm
+from transformer.training.fast_model import FastModel
 
 FASTER = 1.2
 """Twice the threads must be so many times as fast, or they are not worth their share of the
@@ -77,9 +77,9 @@ def _lost(ratios: Sequence[float]) -> int:
 
 
 def measure(
-    model: TrainingForm,
+    model: FastModel,
     batches: Sequence[Batch],
-    backward: Callable[[TrainingForm, Batch], object],
+    backward: Callable[[FastModel, Batch], object],
     most: int,
 ) -> Choice:
     """The choice for a model on the processor; model and random state stay as they were.

@@ -32,7 +32,7 @@ from transformer.errors import RunError, UserError, refusing
 from transformer.files import changed_at
 from transformer.runs import queue
 from transformer.runs.directory import ACTIVE, ROOT, Run
-from transformer.runs.lab import SEARCHED, Guesses, recipe
+from transformer.runs.lab import HIDDEN_FAULTS, Guesses, recipe
 
 TO_FIND = f"{PREFIX}to be found"
 
@@ -122,7 +122,7 @@ def _offer(count: int, key: str) -> None:
         return
     salt, threads = secrets.token_hex(3), Limits.from_environment().threads
     try:
-        for number, fault in enumerate(random.sample(SEARCHED, count), 1):
+        for number, fault in enumerate(random.sample(HIDDEN_FAULTS, count), 1):
             hidden = hide(fault, f"{salt}.{number}")
             config = recipe(fault, hidden_as=hidden, threads=threads, steps=steps)
             start(config, f"{TO_FIND}, {number} of {count}")
@@ -164,7 +164,7 @@ def _hunt(runs: list[Run], number: int) -> None:
     links(run)
     from transformer.faults import FAULTS
 
-    titles = {FAULTS[name].title: name for name in SEARCHED}
+    titles = {FAULTS[name].title: name for name in HIDDEN_FAULTS}
     with st.form(f"answer {run.id}", border=False):
         given = st.selectbox(
             "What is wrong with it?", sorted(titles), index=None, placeholder="Choose the fault"

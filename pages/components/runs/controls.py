@@ -10,8 +10,9 @@ from pages.components.shell import browser
 from pages.components.shell.frame import problem
 from pages.components.shell.text import plain
 from transformer.errors import RunError, UserError, refusing
-from transformer.runs import continuation, queue, trash
+from transformer.runs import queue, trash
 from transformer.runs.directory import ACTIVE, ENDED, RESUMABLE, Run, Status
+from transformer.runs.resume import resume, train_on
 
 PATIENCE = 30.0
 """Seconds after which a trainer that does not obey may be ended at once."""
@@ -44,7 +45,7 @@ def controls(run: Run, status: Status) -> None:
         if status.state == "queued":
             _button(run, "Leave the queue", ":material/close:", queue.command, "pause")
         if status.state in RESUMABLE:
-            _button(run, "Resume", ":material/play_arrow:", continuation.resume)
+            _button(run, "Resume", ":material/play_arrow:", resume)
         if status.state in ACTIVE and _overdue(run):
             _button(run, "End it at once", ":material/dangerous:", queue.kill)
 
@@ -113,8 +114,8 @@ def _train_on(run: Run, status: Status, go_to: Callable[[str], None]) -> None:
     def begin(run: Run) -> None:
         # As they are at the click, which may come with a change.
         steps, rate = (st.session_state[f"{name} {run.id}"] for name in ("more steps", "rate"))
-        made = continuation.train_on(run, int(steps), learning_rate=rate, owner=browser.admitted())
-        continuation.resume(made)
+        made = train_on(run, int(steps), learning_rate=rate, owner=browser.admitted())
+        resume(made)
         go_to(made.id)
 
     st.button(

@@ -65,7 +65,7 @@ def name() -> str:
     return _in_one_line(str(given))
 
 
-def call_oneself(name: str) -> None:
+def set_name(name: str) -> None:
     """Keep the name, in this browser, for all runs that it starts from now on."""
     st.session_state[NAMED] = _in_one_line(name)
 
@@ -79,7 +79,7 @@ def name_field(label: str, key: str) -> str:
         label,
         max_chars=MOST_NAME,
         key=key,
-        on_change=lambda: call_oneself(st.session_state[key]),
+        on_change=lambda: set_name(st.session_state[key]),
     )
 
 

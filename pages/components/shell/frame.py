@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from pages.components.shell import address, asked, browser, current, session, sidebar, tour
+from pages.components.shell import address, browser, current, exercise, session, sidebar, tour
 from pages.components.shell.mount import Widget
 from pages.components.shell.text import plain
 from transformer.errors import UserError
@@ -39,7 +39,7 @@ def frame(title: str, subtitle: str) -> Iterator[None]:
             st.markdown(subtitle, width="content")
     address.opened(title)
     tour.strip("Overview" if title == "Transformer Workbench" else title)
-    asked.strip()
+    exercise.banner()
     with st.container(key="unseen"):
         Widget("history_entries").draw(key="history entries")
         browser.remember()

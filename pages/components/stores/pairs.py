@@ -73,7 +73,7 @@ ARRIVING = BoundedFolder(
 """What is on its way in, or broke off on it: a piece makes its file new."""
 
 
-class Arrival:
+class ArrivingFile:
     """A file on its way in."""
 
     def __init__(self, title: str, owner: str = "") -> None:
@@ -151,7 +151,7 @@ def _add_owner(folder: Path, owner: str) -> None:
 
 def keep_text(text: str, owner: str = "") -> str:
     """Pairs that were typed; returns their id."""
-    arrival = Arrival("", owner)
+    arrival = ArrivingFile("", owner)
     arrival.add(text.encode("utf-8", "replace"))
     return arrival.keep(typed=True)
 
@@ -198,7 +198,7 @@ def read_otherwise(id: str, choices: Choices) -> str:
     return other.name
 
 
-def join(id: str, targets: Arrival) -> str:
+def join(id: str, targets: ArrivingFile) -> str:
     """Pairs of a file of sources that is here and a file of targets; returns their id.
 
     Raises:

@@ -102,7 +102,7 @@ def keep(
     """
     from transformer.checkpoint import Checkpoint
     from transformer.checkpoint.header import header_bytes
-    from transformer.interop.files.trial import check_header
+    from transformer.interop.files.header_check import check_header
 
     ARRIVING.mkdir(parents=True, exist_ok=True)
     with _as_file(brought) as file:

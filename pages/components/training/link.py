@@ -12,7 +12,7 @@ from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
 from transformer.config import DataConfig, RunConfig, TrainingConfig, TransformerConfig
-from transformer.config.settings import check_field
+from transformer.config.validation import check_field
 from transformer.errors import ConfigError
 from transformer.tasks import TASKS
 from transformer.tasks.presets import PRESETS, defaults

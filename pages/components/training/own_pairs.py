@@ -11,7 +11,7 @@ from pages.components.shell.frame import problem
 from pages.components.shell.tables import html_table
 from pages.components.shell.text import Html, code, plain
 from pages.components.stores import pairs
-from pages.components.stores.pairs import Arrival, Kept
+from pages.components.stores.pairs import ArrivingFile, Kept
 from pages.components.training import reading
 from pages.components.widgets.file_feed import file_feed, piece
 from pages.components.widgets.length_histogram import length_histogram
@@ -109,7 +109,7 @@ def _choose(id: str) -> None:
 def _how(kept: Kept, survey: Survey) -> None:
     """How the file was read, where it may be read otherwise: a person can say so."""
     found, said = survey.understood, kept.choices
-    if not found.can_be_otherwise and said == Choices():
+    if not found.is_ambiguous and said == Choices():
         return
     layout = found.layout
     columns = {n: f"C{found.column(n, sample=True)[1:]}" for n in range(layout.columns)}
@@ -221,7 +221,7 @@ def _feed(
     Args:
         of: the id of the file of sources, to which this one brings the targets; empty for pairs.
     """
-    arrival: Arrival | None = st.session_state.get(f"{key} arrival")
+    arrival: ArrivingFile | None = st.session_state.get(f"{key} arrival")
     file_feed(
         label,
         received=arrival.received if arrival else 0,
@@ -242,12 +242,12 @@ def _put_away(key: str, of: str) -> None:
         return
     turn, name, size, place, content = sent
     state = st.session_state
-    arrival: Arrival | None = state.get(f"{key} arrival")
+    arrival: ArrivingFile | None = state.get(f"{key} arrival")
     try:
         if arrival is None or turn != state.get(f"{key} turn"):
             if arrival is not None:
                 arrival.drop()
-            arrival = Arrival(name, browser.owner())
+            arrival = ArrivingFile(name, browser.owner())
             state[f"{key} arrival"], state[f"{key} turn"] = arrival, turn
         if place != arrival.received:
             return  # sent twice

@@ -21,11 +21,11 @@ from transformer.checkpoint.checkpoint import assemble
 from transformer.config import TransformerConfig
 from transformer.doctor.comparison import spread_of
 from transformer.doctor.diagnosis import NOT_READABLE, Diagnosis, diagnose
+from transformer.doctor.input_layers import Stem, Unmapped
 from transformer.doctor.positions import formula_of, sines
 from transformer.doctor.reading import Reading, read
 from transformer.doctor.recording import Array, Recording
 from transformer.doctor.reference import Reference, build
-from transformer.doctor.stems import Stem, Unmapped
 from transformer.errors import CheckpointError, VocabularyError, reading
 from transformer.interop.foreign_vocabulary import Given, Special, completed
 from transformer.interop.nn_transformer.convert import NEEDS, Converted

@@ -13,7 +13,7 @@ from typing import Any
 
 from transformer.checkpoint.header import MAX_HEADER_BYTES
 from transformer.errors import UserError, VocabularyError
-from transformer.interop.files import trial
+from transformer.interop.files import header_check
 from transformer.interop.files.confinement import confine, limit
 from transformer.interop.foreign_vocabulary import (
     MAX_BYTES,
@@ -39,7 +39,7 @@ def read_apart(content: bytes, name: str, most: int) -> Sides:
     """
     if len(content) <= SMALL_BYTES or len(content) > MAX_BYTES:
         return read_vocabularies(content, name)
-    said = trial.apart(__name__, content, name, str(most))
+    said = header_check.in_own_process(__name__, content, name, str(most))
     if said is None:
         raise VocabularyError(
             f"The vocabulary {printable(name)} takes too long or too much memory to read; it is "
@@ -91,7 +91,7 @@ def _told(content: bytes, name: str, most: int) -> dict[str, Any]:
 
 def main() -> None:
     content = sys.stdin.buffer.read()
-    limit(trial.SECONDS, trial.MEMORY_BYTES, 0)
+    limit(header_check.SECONDS, header_check.MEMORY_BYTES, 0)
     confine()
     try:
         said = _told(content, sys.argv[1], int(sys.argv[2]))

@@ -30,7 +30,7 @@ torch.save({"source": source.double(), "target": target.double(), "logits": logi
 EQUAL = 1e-4
 """Largest difference of a logit, as a share of their spread: theirs are of 32 bits."""
 MOST_IDS, MOST_LOGITS = 100_000, 100_000_000
-SEARCHED = 4
+TRIAL_SENTENCES = 4
 """Sentences that each combination is tried on; all are compared in the end."""
 
 
@@ -105,7 +105,7 @@ def proven(
         VocabularyError, ConfigError: as :func:`convert`.
     """
     nearest = float("inf")
-    few = Pairs(*(part[:SEARCHED] for part in (pairs.source, pairs.target, pairs.logits)))
+    few = Pairs(*(part[:TRIAL_SENTENCES] for part in (pairs.source, pairs.target, pairs.logits)))
     for positions in _first(guesses.positions, options_of("positions")):
         try:
             made = converted(tensors, replace(guesses, positions=positions), vocabularies)

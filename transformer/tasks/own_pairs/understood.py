@@ -21,7 +21,7 @@ class Understood:
     rows: Sequence[Sequence[str]]
 
     @property
-    def can_be_otherwise(self) -> bool:
+    def is_ambiguous(self) -> bool:
         """Whether something was taken in one of several ways."""
         layout = self.layout
         return self.guessed or layout.columns > 2 or layout.names_first_line or layout.quoted

@@ -1,4 +1,4 @@
-"""The question that a tab was opened to answer, at the top of its pages."""
+"""The banner of an exercise: its question, at the top of the pages of the tab that it opened."""
 
 import streamlit as st
 
@@ -10,7 +10,7 @@ KEPT = "kept asked"
 """In session state: the question goes along to the tab's other pages, until it is closed."""
 
 
-def strip() -> None:
+def banner() -> None:
     """Title and question in a slim line, the way back to the lesson, and one to close it."""
     name: str = st.query_params.get(ASKED) or st.session_state.get(KEPT, "")
     # The lesson itself has the question.

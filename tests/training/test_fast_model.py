@@ -1,4 +1,4 @@
-"""The training form computes what ``model.py`` does: outputs and gradients, in float64."""
+"""The fast model computes what ``model.py`` does: outputs and gradients, in float64."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from transformer.faults import plant
 from transformer.hooks import ablate, record
 from transformer.model import Transformer
 from transformer.tasks.presets import PRESETS
-from transformer.training.form import TrainingForm, is_plain
+from transformer.training.fast_model import FastModel, is_plain
 from transformer.training.loop import cross_entropy
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -61,7 +61,7 @@ def assert_same(
     target = ids(config, config.target_vocab_size, batch, target_length)
     wanted = torch.randint(0, config.target_vocab_size, target.shape)
     found = []
-    for called in (model, TrainingForm(model)):
+    for called in (model, FastModel(model)):
         logits = called(source, target)
         loss = cross_entropy(logits, wanted, config.pad_id, 0.1, reduction="sum")
         gradients = torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)
@@ -78,16 +78,16 @@ SOURCE, TARGET = torch.randint(0, 8, (3, 5)), torch.randint(0, 8, (3, 4))
 
 def test_where_somebody_looks_the_model_itself_is_called() -> None:
     model = Transformer(CONFIG).eval()
-    form = TrainingForm(model)
+    fast_model = FastModel(model)
     with record(model) as trace:
-        form(SOURCE, TARGET)
+        fast_model(SOURCE, TARGET)
     assert "encoder.layers.0.self_attention.weights" in trace
     assert is_plain(model)
     with ablate(model, "encoder.layers.0.self_attention.weights"):
-        assert torch.equal(form(SOURCE, TARGET), model(SOURCE, TARGET))
+        assert torch.equal(fast_model(SOURCE, TARGET), model(SOURCE, TARGET))
     calls: list[int] = []
     handle = model.encoder.register_forward_hook(lambda *_: calls.append(1))
-    form(SOURCE, TARGET)
+    fast_model(SOURCE, TARGET)
     assert calls == [1]
     handle.remove()
     assert is_plain(model)
@@ -95,10 +95,10 @@ def test_where_somebody_looks_the_model_itself_is_called() -> None:
 
 def test_a_planted_fault_stays_planted() -> None:
     model = Transformer(CONFIG).eval()
-    before = TrainingForm(model)(SOURCE, TARGET)
+    before = FastModel(model)(SOURCE, TARGET)
     plant(model, "no-causal-mask")
     assert not is_plain(model)
-    assert torch.equal(TrainingForm(model)(SOURCE, TARGET), model(SOURCE, TARGET))
+    assert torch.equal(FastModel(model)(SOURCE, TARGET), model(SOURCE, TARGET))
     assert not torch.allclose(before, model(SOURCE, TARGET))
 
 
@@ -108,6 +108,6 @@ def test_dropout_falls_where_the_model_has_it(monkeypatch: pytest.MonkeyPatch) -
     without = model.eval()(SOURCE, TARGET)
     even = torch.arange(CONFIG.d_model) % 2 * 2.0
     monkeypatch.setattr(Dropout, "kept", lambda self, x: even.expand_as(x))
-    found = TrainingForm(model.train())(SOURCE, TARGET)
+    found = FastModel(model.train())(SOURCE, TARGET)
     torch.testing.assert_close(found, model(SOURCE, TARGET))
     assert not torch.allclose(found, without)

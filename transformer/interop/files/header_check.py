@@ -1,6 +1,6 @@
 """Reads the header of a checkpoint that somebody brought, in a process that lives for nothing else.
 
-    python -m transformer.interop.files.trial < HEADER
+    python -m transformer.interop.files.header_check < HEADER
 
 Vocabularies become tokenizers of a library written in another language, where what goes wrong ends
 the process. So each is built, used and taken down here first, under limits; only then does the
@@ -37,14 +37,14 @@ def check_header(raw: bytes) -> None:
     Raises:
         CheckpointError: it cannot be read, or reading it ends a process.
     """
-    said = apart(__name__, raw)
+    said = in_own_process(__name__, raw)
     if said is None:
         raise CheckpointError(ENDS)
     if said:
         raise CheckpointError(said.decode("utf-8", "replace")[:2_000])
 
 
-def apart(module: str, content: bytes, *words: str) -> bytes | None:
+def in_own_process(module: str, content: bytes, *words: str) -> bytes | None:
     """What a module says of some content, run in a process of its own; None if that was ended.
 
     Raises:

@@ -40,7 +40,7 @@ MASKED = torch.finfo(torch.bfloat16).min
 """What is added to a score that does not count: the lowest number that every type has."""
 
 
-class TrainingForm(nn.Module):
+class FastModel(nn.Module):
     """Calls a model in as few operations as it takes, or as it is where somebody looks inside."""
 
     def __init__(self, model: Transformer) -> None:

@@ -1,4 +1,8 @@
-"""Going on from what a run has saved: the run itself, or a new one with a longer schedule."""
+"""Resuming from what a run has saved: the run itself, or a new one with a longer schedule.
+
+How a resumed run is checked is here, too: :func:`newest_sound` finds the snapshot whose files are
+what was saved, :func:`rewind` takes the run's directory back to it.
+"""
 
 import os
 import secrets
@@ -7,14 +11,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from transformer.errors import RunError
-from transformer.files import link_or_copy
+from transformer.files import link_or_copy, sweep
 from transformer.runs import queue
 from transformer.runs.creation import About, new_directory, write_run
 from transformer.runs.directory import ACTIVE, RESUMABLE, Run, Status
 from transformer.runs.snapshots import (
     APPEND_ONLY,
     Snapshot,
-    newest_sound,
+    file_sha256,
+    manifests,
+    size_of,
+    snapshots,
     state_file,
     weights_file,
     write_manifest,
@@ -97,6 +104,63 @@ def train_on(
             folder, replace(config, training=training), about, Status("paused", step=start.step)
         )
     return Run(path)
+
+
+def newest_sound(run: Path) -> Snapshot | None:
+    """The newest snapshot whose files are, bit for bit, what was saved; None before the first.
+
+    A flipped bit, a file that is gone, or a metrics file that lost its end, and it is the
+    snapshot before. Damage to the metrics that every snapshot saw costs the curve a point and the
+    run nothing.
+
+    Raises:
+        RunError: there are snapshots, and none of them is sound.
+    """
+    folder = run / "checkpoints"
+    whole = [snapshot for snapshot in reversed(snapshots(folder)) if _is_whole(run, snapshot)]
+    for snapshot in whole:
+        if all(
+            file_sha256(run / name, length) == snapshot.history[name]
+            for name, length in snapshot.lengths.items()
+        ):
+            return snapshot
+    if whole:
+        return whole[0]
+    if manifests(folder):
+        raise RunError(
+            "None of the points this run saved is intact, so it cannot go on. Start it "
+            "again with the same settings: the same seed gives the same run."
+        )
+    return None
+
+
+def _is_whole(run: Path, snapshot: Snapshot) -> bool:
+    folder = run / "checkpoints"
+    return (
+        file_sha256(weights_file(folder, snapshot.step)) == snapshot.weights
+        and file_sha256(state_file(folder, snapshot.step)) == snapshot.state
+    )
+
+
+def rewind(run: Path, snapshot: Snapshot | None) -> None:
+    """Undo in a run's directory all that came after a snapshot; all, if there is none.
+
+    Only the trainer that holds the run's lock may call it.
+    """
+    for name in APPEND_ONLY:
+        length = snapshot.lengths[name] if snapshot else 0
+        if size_of(run / name) > length:
+            os.truncate(run / name, length)
+        elif 0 < size_of(run / name) < length and name.endswith(".jsonl"):
+            os.truncate(run / name, (run / name).read_bytes().rfind(b"\n") + 1)
+    folder = run / "checkpoints"
+    sweep(folder)
+    known = {one.step for one in snapshots(folder) if snapshot and one.step <= snapshot.step}
+    # Manifests go first, so that none names what is gone.
+    for path in sorted(folder.glob("step-*"), key=lambda path: path.suffix != ".json"):
+        number = path.name.split(".")[0].removeprefix("step-")
+        if number.isdecimal() and int(number) not in known:
+            path.unlink()
 
 
 def _seconds_until(run: Run, step: int) -> float:
