@@ -1,6 +1,6 @@
-"""What goes wrong in hand-written Transformers: named, explained, and plantable.
+"""Common faults of hand-written Transformers: named, explained, and ready to be planted.
 
-A fault is planted in one model object, never globally; ``model.py`` stays the paper::
+Planting changes one model object, never the classes in ``model.py``, which keep to the paper::
 
     from transformer.faults import FAULTS, plant
 

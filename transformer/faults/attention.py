@@ -15,7 +15,7 @@ def _several_heads(config: TransformerConfig) -> bool:
 
 
 class Stepwise(MultiHeadAttention):
-    """The same attention in steps, of which a fault replaces one."""
+    """Multi-head attention in separate steps, so that a fault can override one of them."""
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
         queries = self.queries(self.split_heads(self.query(x)))
@@ -29,11 +29,11 @@ class Stepwise(MultiHeadAttention):
         return attention_scores(queries, keys)
 
     def weigh(self, scores: Tensor, mask: Tensor | None) -> Tensor:
-        """[batch, head, query, key] -> the same"""
+        """Attention weights, in the shape of the scores: [batch, head, query, key]"""
         return attention_weights(scores, mask)
 
     def join(self, head_outputs: Tensor) -> Tensor:
-        """[batch, head, query, d_k] -> [batch, query, d_model]"""
+        """Merge the heads and apply W^O: [batch, head, query, d_k] -> [batch, query, d_model]"""
         return self.output(self.merge_heads(head_outputs))
 
 
@@ -92,7 +92,7 @@ class KeysAndValuesSwapped(Stepwise):
 
 
 class AcrossTheBatch(Stepwise):
-    """Position and batch change places, and no mask fits any more."""
+    """Attends over the batch axis instead of positions; masks do not fit then, so it drops them."""
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
         keys, values = keys.transpose(0, 2), values.transpose(0, 2)

@@ -15,7 +15,7 @@ class NoPositions(Embedding):
 
 
 class WrongPositions(Embedding):
-    """sin(pos / 10000^(2·2i/d)), and the cosine with the next exponent: 2i is even already."""
+    """sin(pos / 10000^(2·2i/d)), cos(pos / 10000^(2·(2i+1)/d)): 2i is doubled once too often."""
 
     def positional_encoding(self, start: int, count: int) -> Tensor:
         right = super().positional_encoding(start, count)
@@ -27,7 +27,7 @@ class WrongPositions(Embedding):
 
 
 class Normalised(Embedding):
-    """With a norm of its own, if the module has one as ``norm``; else with gain 1 and bias 0."""
+    """Adds a layer norm: the module's attribute ``norm``, or else one with gain 1 and bias 0."""
 
     def forward(self, ids: Tensor, start: int = 0) -> Tensor:
         x = super().forward(ids, start)

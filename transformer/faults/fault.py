@@ -1,4 +1,4 @@
-"""What a fault is: data, and how it is planted in a model object."""
+"""A fault as data, and the helpers that plant it in a model object."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,11 +20,11 @@ def _always(config: TransformerConfig) -> bool:
 
 
 Rows = tuple[list[int], list[int]]
-"""What the decoder reads of one target, and what it is to write: ids."""
+"""Ids of one target sentence: those that the decoder reads, and those that it must predict."""
 
 
 def _nothing(model: Transformer) -> None:
-    """The model itself is right."""
+    """Plant nothing: the fault is not in the model."""
 
 
 def _as_they_are(read: list[int], asked: list[int], config: TransformerConfig) -> Rows:
@@ -33,15 +33,15 @@ def _as_they_are(read: list[int], asked: list[int], config: TransformerConfig) -
 
 @dataclass(frozen=True)
 class Practice:
-    """What a training does around its model: right by default, and a fault changes one thing.
+    """How training uses the model: correct by default; a fault changes one field.
 
-    targets: the rows that are trained on, from the right ones.
+    targets: makes the rows to train on from the correct ones.
     takes_softmax: the loss gets probabilities instead of logits.
-    counts_padding: <pad> is a target like any other.
-    zeroes_gradients: a gradient is forgotten once it was used.
+    counts_padding: the loss counts <pad> like any other target.
+    zeroes_gradients: gradients are set to zero between updates.
     optimizes: whether the optimizer is given the parameter of this name.
-    rate_factor: what the learning rate is multiplied by.
-    warms_up: the learning rate rises from 0.
+    rate_factor: factor on the learning rate.
+    warms_up: the learning rate rises from 0 during the warm-up.
     """
 
     targets: Callable[[list[int], list[int], TransformerConfig], Rows] = _as_they_are
@@ -60,20 +60,20 @@ RIGHT = Practice()
 class Fault:
     """One way in which a hand-written Transformer departs from the paper.
 
-    name: kebab-case; used in addresses, JSON and tests.
+    name: kebab-case; used in URLs, JSON and tests.
     title: what is wrong, in a few words.
-    family: what it belongs to: masks, attention, heads, positions, norms, layers, ...
+    family: the group it belongs to: masks, attention, heads, positions, norms, layers, ...
     section: of the paper.
-    right, wrong: the lines as a person writes them; ``right`` stands in ``model.py``.
-    symptoms: what people write who have it.
-    why: why it does what it does.
+    right, wrong: the correct line of our code, and the faulty line as people write it.
+    symptoms: sentences in which people describe it.
+    why: how the fault causes its symptoms.
     remedy: what to change.
-    plant: makes one model object faulty; by default the fault is in the training alone.
+    plant: makes one model object faulty; by default does nothing (a fault of training alone).
     applies: whether a model of this configuration can have it.
-    harmless: the model computes something else, and learns as well.
+    harmless: the model computes something else, but learns equally well.
     place: where it is planted: "model", "batches", "loss", "optimizer" or "decoding".
-    practice: what the training around the model does.
-    bites: where it shows, if letters are learned all the same.
+    practice: how training with this fault uses the model.
+    bites: where the fault shows, if a model learns the letters task in spite of it.
     """
 
     name: str
@@ -94,16 +94,16 @@ class Fault:
 
 
 def turn(module: nn.Module, fault: type[nn.Module]) -> None:
-    """Let one module object compute what ``fault`` says, on top of what it is now.
+    """Make one module object a subclass of ``fault`` and of its present class.
 
-    Its class is replaced, not its methods: copies and views of the model keep the fault.
+    The class is replaced, not single methods, so that copies and views of the model keep the fault.
     """
     if not isinstance(module, fault):
         module.__class__ = type(fault.__name__, (fault, type(module)), {})
 
 
 def attentions(model: Transformer, *kinds: str) -> Iterator[MultiHeadAttention]:
-    """The attention modules of these kinds ("encoder", "decoder", "cross"); of all, without."""
+    """The attention modules of these kinds ("encoder", "decoder", "cross"); by default of all."""
     for kind in kinds or KINDS:
         layers = model.encoder.layers if kind == "encoder" else model.decoder.layers
         for layer in range(len(layers)):
@@ -113,7 +113,7 @@ def attentions(model: Transformer, *kinds: str) -> Iterator[MultiHeadAttention]:
 
 
 def in_attention(fault: type[nn.Module], *kinds: str) -> Callable[[Transformer], None]:
-    """Plants a class in the attention modules of these kinds."""
+    """A function that plants a class in the attention modules of these kinds."""
 
     def plant(model: Transformer) -> None:
         for attention in attentions(model, *kinds):
@@ -123,7 +123,7 @@ def in_attention(fault: type[nn.Module], *kinds: str) -> Callable[[Transformer],
 
 
 def in_all(part: type[nn.Module], fault: type[nn.Module]) -> Callable[[Transformer], None]:
-    """Plants a class in all modules of a kind."""
+    """A function that plants the class ``fault`` in all modules of class ``part``."""
 
     def plant(model: Transformer) -> None:
         for module in [found for found in model.modules() if isinstance(found, part)]:

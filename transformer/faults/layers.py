@@ -94,7 +94,7 @@ class Detached(Transformer):
 def _shared(model: Transformer) -> None:
     for stack in (model.encoder, model.decoder):
         first = stack.layers[0]
-        # Module objects of their own, so that each keeps its hook points.
+        # Separate module objects over the same tensors, so that each layer has its own hook points.
         stack.layers = nn.ModuleList([first, *(own_modules(first) for _ in stack.layers[1:])])
 
 

@@ -1,4 +1,4 @@
-"""Faults of masks: who may look where (section 3.2.3)."""
+"""Faults of masks: which keys a query may attend to (section 3.2.3)."""
 
 import torch
 from torch import Tensor
@@ -13,15 +13,15 @@ class NoMask(Stepwise):
 
 
 class _Causal(Stepwise):
-    """Self-attention of the decoder under a mask of its own."""
+    """Decoder self-attention that replaces the causal mask by ``allowed``."""
 
     def allowed(self, queries: int, keys: int, device: torch.device) -> Tensor:
-        """True where a query may look: [query, key]."""
+        """True where a query may attend to a key: [query, key]."""
         raise NotImplementedError
 
     def forward(self, x: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
         allowed = self.allowed(x.size(1), keys.size(2), x.device)
-        if mask is not None:  # a key that no query may see stays hidden
+        if mask is not None:  # a key that is masked for every query stays masked
             allowed = allowed & mask.any(dim=-2, keepdim=True)
         return super().forward(x, keys, values, allowed)
 

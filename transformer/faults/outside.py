@@ -25,7 +25,7 @@ def _not_of_the_encoder(name: str) -> bool:
 
 
 class InDecoding(Transformer):
-    """Right when it is given the true tokens; wrong when it writes by itself."""
+    """Correct when it is fed the true target; wrong when it decodes step by step."""
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
         return super().decode(target, self.encode(source))

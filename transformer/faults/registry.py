@@ -1,4 +1,4 @@
-"""All faults by name, and planting them in a model object."""
+"""All faults by name, and functions that plant them in a model object."""
 
 from collections.abc import Mapping
 
@@ -13,20 +13,19 @@ FAULTS: Mapping[str, Fault] = {
     for module in (masks, attention, embeddings, layers, outside)
     for fault in module.FAULTS
 }
-"""Every fault, in the order in which one meets them in the paper's section 3.2 to 3.1, then those
-of training and decoding."""
+"""Every fault by name: masks, attention, embeddings, layers, then training and decoding."""
 IN_MODEL: Mapping[str, Fault] = {
     name: fault for name, fault in FAULTS.items() if fault.place == "model"
 }
-"""What a model computes; the others are in what is done with it."""
+"""Faults in what the model computes; all others lie in how it is trained or decoded."""
 
 
 class Faulty(Transformer):
-    """A model with planted faults: the fast decoders, which know the paper's only, decline it."""
+    """A model with planted faults: the fast decoders refuse it: they support the paper's only."""
 
 
 def find_fault(name: str) -> Fault:
-    """The fault of that name.
+    """The fault of this name.
 
     Raises:
         ConfigError: there is none.
@@ -39,7 +38,7 @@ def find_fault(name: str) -> Fault:
 
 
 def plant(model: Transformer, *names: str) -> None:
-    """Make one model object depart from the paper; others over the same tensors stay right.
+    """Plant faults in one model object; other objects that share its tensors stay correct.
 
     Raises:
         ConfigError: there is no such fault, or a model like this cannot have it.
@@ -55,10 +54,10 @@ def plant(model: Transformer, *names: str) -> None:
 
 
 def practice_of(fault: str) -> Practice:
-    """What a training with this fault does around the model; "" is the right one.
+    """How training with this fault uses the model; for "", the correct practice.
 
     Args:
-        fault: a name, or what hides it.
+        fault: a name, or its hidden form (see :func:`reveal`).
 
     Raises:
         ConfigError: there is no such fault.
@@ -67,10 +66,10 @@ def practice_of(fault: str) -> Practice:
 
 
 def plant_of_run(model: Transformer, fault: str) -> None:
-    """Plant what a run's settings, or its checkpoint, say; "" leaves the model right.
+    """Plant the fault that a run's settings or checkpoint name; "" plants nothing.
 
     Args:
-        fault: a name, or what hides it.
+        fault: a name, or its hidden form (see :func:`reveal`).
 
     Raises:
         ConfigError: there is no such fault, or a model like this cannot have it.
