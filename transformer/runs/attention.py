@@ -7,13 +7,13 @@
     step         int64
     for each example, teacher-forced:
       loss         float32, nats a target token
-      probability  uint8 [target], what the model gave each true token, in 255ths
-      right        uint8 [target], 1 where the true token was the likeliest
+      probability  uint8 [target], of each true token, in 255ths
+      right        uint8 [target], 1 where the true token was the most likely
       encoder      uint8 [layer, head, source, source], weights in 255ths
       decoder      uint8 [layer, head, target, target]
       cross        uint8 [layer, head, target, source]
 
-A record that is torn at the end of the file is passed over. Reading loads no torch.
+An incomplete record at the end of the file is ignored. Reading loads no torch.
 """
 
 import json
@@ -34,7 +34,7 @@ KINDS = ("encoder", "decoder", "cross")
 MOMENTS = 60
 EXAMPLES = 4
 CANDIDATES = 8
-"""The examples come from as many held-out ones: those that a run shows throughout."""
+"""Held-out pairs from which the examples are chosen: those that a run shows throughout."""
 RECORD_BYTES = 200_000
 FILE_BYTES = 100 * RECORD_BYTES
 HEADER_BYTES = 4_000_000
@@ -42,12 +42,11 @@ LAST_STEP = 10**12
 
 
 def moments(steps: int) -> list[int]:
-    """The steps at which to record a run of so many updates: 0, the last, up to 58 between.
+    """The steps of a run of ``steps`` updates to record: 0, the last, up to 58 in between.
 
-    They are even on :func:`early_axis`.
-
-    A function of the planned steps alone, so that a resumed run records what an unbroken one
-    does. Of 1,500 updates, the first moments are 2 apart and the last 100.
+    They are evenly spaced on :func:`early_axis` and depend on the planned steps alone, so that a
+    resumed run records the same ones as an uninterrupted run. With 1,500 updates, the first are
+    2 steps apart and the last 100.
     """
     end = early_axis(steps)
     places = (end * i / (MOMENTS - 1) for i in range(MOMENTS))
@@ -59,9 +58,9 @@ class Example:
     """A recorded example as tokens.
 
     text: the source as typed.
-    source: its tokens, and those around them, mostly <eos>.
-    read: what the decoder reads: the start token and the target.
-    written: what it should write: the target and <eos>.
+    source: its tokens with the special tokens that the model reads, mostly a final <eos>.
+    read: the decoder's input: the start token and the target.
+    written: the decoder's correct output: the target and <eos>.
     """
 
     text: str
@@ -72,7 +71,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Shape:
-    """The part of a model's config that decides the length of a record."""
+    """The part of a model's config that determines the length of a record."""
 
     num_encoder_layers: int
     num_decoder_layers: int
@@ -88,7 +87,7 @@ class Shape:
         }
 
     def bytes_of(self, source: int, target: int) -> int:
-        """What one example adds to a record."""
+        """Bytes of one example in a record."""
         return 4 + 2 * target + sum(map(math.prod, self.maps(source, target).values()))
 
     def record(self, lengths: Sequence[tuple[int, int]]) -> np.dtype[np.void]:
@@ -103,7 +102,7 @@ class Shape:
 
 
 def lengths_of(examples: Sequence[Example]) -> list[tuple[int, int]]:
-    """Source and target tokens of each."""
+    """Numbers of source and target tokens of each example."""
     return [(len(example.source), len(example.written)) for example in examples]
 
 
@@ -112,10 +111,10 @@ DAMAGED = "The attention history of this run is damaged and cannot be shown; the
 
 @dataclass(frozen=True)
 class AttentionHistory:
-    """What was recorded so far.
+    """The attention recorded so far.
 
-    note: why there are no examples, in a sentence; empty where there are some.
-    records: one a moment, their steps rising.
+    note: why there are no examples, in a sentence; empty if there are some.
+    records: one per moment, in increasing order of steps.
     """
 
     examples: tuple[Example, ...]
@@ -124,9 +123,9 @@ class AttentionHistory:
 
     @classmethod
     def load(cls, folder: Path) -> Self | None:
-        """Read a run directory; None where nothing was ever recorded.
+        """Read a run directory; None if nothing was ever recorded.
 
-        Nothing in the files is believed: sizes are checked before anything is allocated.
+        The files are not trusted: sizes are checked before anything is allocated.
 
         Raises:
             RunError: the files are damaged.
@@ -156,11 +155,11 @@ class AttentionHistory:
         return self.records[f"loss {example}"]
 
     def probability(self, example: int) -> NDArray[np.uint8]:
-        """What each true target token was given, in 255ths: [moment, target]."""
+        """Probability of each true target token, in 255ths: [moment, target]."""
         return self.records[f"probability {example}"]
 
     def right(self, example: int) -> NDArray[np.bool_]:
-        """Whether each true target token was the likeliest: [moment, target]."""
+        """Whether each true target token was the most likely: [moment, target]."""
         return self.records[f"right {example}"] != 0
 
     def weights(self, example: int, kind: str) -> NDArray[np.uint8]:
@@ -218,11 +217,11 @@ def _parse(content: bytes) -> tuple[Shape, tuple[Example, ...], str]:
 
 
 def _is_text(value: object) -> bool:
-    """A string that can be written down: no half of a character (a lone surrogate)."""
+    """Whether it is a string that UTF-8 can encode: one without a lone surrogate."""
     return isinstance(value, str) and not any("\ud800" <= mark <= "\udfff" for mark in value)
 
 
 def _rising(steps: NDArray[np.int64]) -> int:
-    """How many records to believe: up to the first whose step does not come after the last's."""
+    """Number of records before the first whose step does not exceed the step before it."""
     wrong = (np.diff(steps, prepend=-1) <= 0) | (steps < 0) | (steps > LAST_STEP)
     return int(wrong.argmax()) if wrong.any() else len(steps)

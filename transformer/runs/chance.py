@@ -3,7 +3,7 @@
 from math import exp, lgamma, log
 
 LEVEL = 1e-3
-"""A margin that luck gives less often than this is not luck."""
+"""Significance level: a result that chance gives with a lower probability is not luck."""
 
 
 def _log_choose(n: int, k: int) -> float:
@@ -11,12 +11,12 @@ def _log_choose(n: int, k: int) -> float:
 
 
 def more_than(right: int, of: int, before: int, of_before: int) -> float:
-    """Fisher's exact test: the probability of so many right answers after training, or more, if
+    """Fisher's exact test: the probability of at least ``right`` right answers after training, if
     training had changed nothing.
 
     Args:
-        right, of: right answers after training, and how many were asked for.
-        before, of_before: the same of the untrained model.
+        right, of: right answers after training, and the number of inputs.
+        before, of_before: the same for the untrained model.
     """
     total, marked = of + of_before, right + before
     whole = _log_choose(total, of)
@@ -28,8 +28,8 @@ def more_than(right: int, of: int, before: int, of_before: int) -> float:
 
 
 def at_least(right: int, of: int, share: float) -> float:
-    """Binomial test: the probability of so many right answers, or more, if each is a guess that
-    is right with the probability ``share``."""
+    """Binomial test: the probability of at least ``right`` right answers, if each of ``of``
+    answers is a guess that is right with probability ``share``."""
     if right <= 0 or share >= 1:
         return 1.0
     if share <= 0:
@@ -41,7 +41,7 @@ def at_least(right: int, of: int, share: float) -> float:
 
 
 def is_no_luck(right: int, of: int, before: int, of_before: int, guess: float) -> bool:
-    """Whether neither the untrained model nor guessing explains so many right answers."""
+    """Whether neither the untrained model nor guessing explains ``right`` right answers."""
     return (
         of > 0
         and of_before > 0

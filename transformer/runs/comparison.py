@@ -1,4 +1,4 @@
-"""Runs side by side: which settings differ, curves on one axis, where repeats part."""
+"""Comparing runs: which settings differ, curves on one axis, where repeated runs differ."""
 
 import hashlib
 import math
@@ -16,16 +16,16 @@ from transformer.runs.metrics import Record, by_step, thinned
 from transformer.tasks import title_of
 
 MAX_POINTS = 600
-"""Points of one curve that a chart is given; a screen shows no more."""
+"""Most points of one curve that a chart gets; a screen shows no more."""
 SAME_DIGITS = 6
-"""Baselines that agree in so many digits are one line."""
+"""Significant digits in which baselines must agree to be drawn as one line."""
 
 X_AXES = {
     "step": "step (updates made)",
     "seconds": "seconds",
     "tokens": "source and target tokens (padding included)",
 }
-"""What curves can be drawn over."""
+"""The quantities that curves can be drawn over, with the axis's title."""
 
 
 # --- configs --------------------------------------------------------------------------------
@@ -33,7 +33,7 @@ X_AXES = {
 
 @dataclass(frozen=True)
 class Difference:
-    """A setting in which some of the runs differ: its name, its help, its value in each run."""
+    """A setting that differs between runs: its name, its help, its value in each run."""
 
     name: str
     help: str
@@ -48,7 +48,7 @@ PARTS: tuple[tuple[str, type[Any]], ...] = (
 
 
 def differences(configs: Sequence[RunConfig]) -> list[Difference]:
-    """The settings in which the configs are not all alike, in the order of the form."""
+    """The settings that are not equal in all configs, in the order of the form."""
     if not configs:
         return []
     rows: list[tuple[str, str, list[object]]] = [
@@ -77,10 +77,10 @@ def differences(configs: Sequence[RunConfig]) -> list[Difference]:
 
 @dataclass(frozen=True)
 class Curves:
-    """A run's curves, ready to be laid over others'.
+    """A run's curves, ready to be drawn over those of other runs.
 
-    train: [step, seconds, tokens, loss, learning rate] a point.
-    evaluation: [step, seconds, tokens, loss, exact match] a point, None where not measured.
+    train: points [step, seconds, tokens, loss, learning rate].
+    evaluation: points [step, seconds, tokens, loss, exact match], None where not measured.
     baselines: name -> loss in nats.
     """
 
@@ -90,7 +90,7 @@ class Curves:
 
 
 def curves(records: Iterable[Record], target_vocab_size: int) -> Curves:
-    """The curves of a run. Evaluations get the tokens that training had seen by then."""
+    """The curves of a run. The tokens of an evaluation are those trained on until then."""
     records = list(records)
     train, evaluations = by_step(records, "train"), by_step(records, "eval")
     seen = _Line([(0, 0), *((step, record.tokens) for step, record in train.items())])
@@ -114,7 +114,7 @@ def curves(records: Iterable[Record], target_vocab_size: int) -> Curves:
 
 
 class _Line:
-    """A function known at rising places, straight in between."""
+    """Linear interpolation between points of increasing x; constant after the last."""
 
     def __init__(self, points: Iterable[tuple[float, float | None]]) -> None:
         known = [(x, y) for x, y in points if y is not None]
@@ -134,7 +134,7 @@ class _Line:
 
 @dataclass(frozen=True)
 class Baseline:
-    """A loss that needs no training, and the runs (by their place) that it holds for."""
+    """A loss reached without training, and the indices of the runs that it applies to."""
 
     name: str
     loss: float
@@ -142,7 +142,7 @@ class Baseline:
 
 
 def baselines(of: Sequence[Curves]) -> list[Baseline]:
-    """Each baseline once where runs agree on it."""
+    """The baselines of all runs; those that are equal in several runs appear once."""
     found: dict[tuple[str, str], list[int]] = defaultdict(list)
     for place, one in enumerate(of):
         for name, loss in one.baselines.items():
@@ -157,7 +157,7 @@ COLUMNS = ("run", "id", "step", "seconds", "tokens", "kind", "loss", "exact_matc
 
 
 def curves_csv(runs: Sequence[tuple[str, Run]]) -> bytes:
-    """Every recorded point of the runs as tidy CSV, a row a point, with the learning rate."""
+    """Every recorded point of the runs as tidy CSV, one row per point, with the learning rate."""
     names = (*COLUMNS[2:], "token_accuracy", "learning_rate")
     return write_csv(
         (*COLUMNS, "token_accuracy", "learning_rate"),
@@ -174,11 +174,11 @@ def curves_csv(runs: Sequence[tuple[str, Run]]) -> bytes:
 
 @dataclass(frozen=True)
 class Repeat:
-    """Two runs that were to be the same, by their places, and whether they were.
+    """Two runs of the same :func:`origin`, by their indices, and whether their values are equal.
 
-    step: the last step up to which both are recorded; or, if they part, the first that differs.
-    points: recorded values compared, all equal unless ``differs`` names one.
-    differs: the quantity and its two values, or None.
+    step: the last step recorded in both; or, if values differ, the first step at which they do.
+    points: number of recorded values that are equal.
+    differs: the first quantity that differs and its two values, or None.
     """
 
     first: int
@@ -192,7 +192,7 @@ COMPARED = ("loss", "tokens", "learning_rate", "token_accuracy", "exact_match", 
 
 
 def origin(run: Run, config: RunConfig) -> tuple[object, ...]:
-    """What decides every number of a run: config with seed, pairs, and where it went on from.
+    """Everything that determines a run's numbers: config with seed, pairs, parent run and step.
 
     Raises:
         OSError: the run's pairs cannot be read.
@@ -206,7 +206,7 @@ def origin(run: Run, config: RunConfig) -> tuple[object, ...]:
 
 
 def repeats(origins: Sequence[object], records: Sequence[Sequence[Record]]) -> list[Repeat]:
-    """Every run compared to the first one before it that was to be the same."""
+    """Each run compared with the first earlier run of the same origin."""
     found, first = [], dict[object, int]()
     for place, one in enumerate(origins):
         earlier = first.setdefault(one, place)
@@ -216,7 +216,7 @@ def repeats(origins: Sequence[object], records: Sequence[Sequence[Record]]) -> l
 
 
 def _compare(first: int, second: int, before: Sequence[Record], after: Sequence[Record]) -> Repeat:
-    """Bit for bit, all but the wall time."""
+    """Compare all recorded values except the wall time, bit for bit."""
     sides = (_values(before), _values(after))
     common = sorted(sides[0].keys() & sides[1].keys())
     for points, key in enumerate(common):
@@ -233,8 +233,8 @@ def _compare(first: int, second: int, before: Sequence[Record], after: Sequence[
 def _values(records: Iterable[Record]) -> dict[tuple[int, str, str, int], float]:
     """(step, kind, quantity, since) -> value.
 
-    A training loss is the mean since the line before it, so only those over the same steps can
-    be compared; ``since`` is that line's step.
+    A training loss is the mean over the updates since the line before it, so only means over the
+    same updates can be compared; ``since`` is the step of that line, 0 for other quantities.
     """
     values: dict[tuple[int, str, str, int], float] = {}
     since = 0

@@ -1,4 +1,4 @@
-"""Making a run directory: whole under its name, or not at all."""
+"""Making a run directory: it appears complete under its name, or not at all."""
 
 import json
 import os
@@ -20,13 +20,14 @@ from transformer.runs.directory import ROOT, Run, Status, note_change, started
 
 @dataclass(frozen=True)
 class About:
-    """What a new run's ``about.json`` says of it.
+    """The contents of a new run's ``about.json``.
 
-    name: data, never part of a path.
+    name: shown to people, never part of a path.
     owner: the hash of the token of the browser it belongs to.
-    shared: whether others may see it, though it is on pairs of one's own.
-    author: what the person who starts it calls themselves.
-    parent: the id of the run it goes on from, at which step, and how long that had trained then.
+    shared: whether others may see it although it is trained on the owner's own pairs.
+    author: the name that its owner gave.
+    parent, parent_step, parent_seconds: id of the run that it continues, from which step, and
+        how long that run had trained by then.
     """
 
     name: str = ""
@@ -49,10 +50,10 @@ def create_run(
     root: Path = ROOT,
     path: Path | None = None,
 ) -> Run:
-    """Make a run directory. Its id is made here.
+    """Make a run directory with a new id.
 
     Args:
-        pairs: the person's own pairs, a TSV file that nobody changes any more.
+        pairs: the user's own pairs, a TSV file that no longer changes.
         path: a directory to use instead of ``root``/<id>; it must be empty or new.
 
     Raises:
@@ -69,7 +70,7 @@ def create_run(
 
 
 def write_run(folder: Path, config: RunConfig, about: About, status: Status) -> None:
-    """The three files that every run directory has."""
+    """Write the three files that every run directory has."""
     said = {"name": about.name[:200], "author": about.author[:200], "created": time.time()}
     write_atomic(folder / "config.json", json.dumps(config.to_dict(), indent=1).encode())
     write_atomic(folder / "about.json", json.dumps(asdict(about) | said).encode())
@@ -78,10 +79,10 @@ def write_run(folder: Path, config: RunConfig, about: About, status: Status) -> 
 
 @contextmanager
 def new_directory(path: Path) -> Iterator[Path]:
-    """A run directory that appears whole under its name, or not at all.
+    """A draft of a run directory; without an error it is renamed to ``path``, else removed.
 
     Raises:
-        RunError: the place is taken, or cannot be written.
+        RunError: ``path`` is taken, or cannot be written.
     """
     draft = path.parent / f".{path.name}.{secrets.token_hex(4)}"
     try:
@@ -89,7 +90,7 @@ def new_directory(path: Path) -> Iterator[Path]:
             raise RunError(f"The directory {path} is not empty; choose another for the run.")
         (draft / "checkpoints").mkdir(parents=True)
         yield draft
-        # Of several that make the same run, one gets the name.
+        # If several processes make the same run, only one of them can take the name.
         os.replace(draft, path)
         note_change()
         sync(path.parent)

@@ -1,7 +1,7 @@
-"""Run directories: the only thing a trainer and those who watch it share.
+"""Run directories: all that a trainer and the processes that watch it share.
 
-The trainer writes, everyone else reads, so a run survives page changes, closed browsers and
-restarts of the app. Who trains when is :mod:`runs.queue`'s business.
+The trainer writes, all others read, so a run survives page changes, closed browsers and
+restarts of the app. :mod:`runs.queue` decides which run trains when.
 """
 
 import json
@@ -30,29 +30,28 @@ from transformer.runs.metrics import Record, Samples
 from transformer.runs.snapshots import snapshots, weights_file
 
 ROOT = Path("runs")
-"""Where the app and the command line keep runs, relative to where they were started."""
+"""Folder of the runs of the app and the command line, relative to the working directory."""
 ACTIVE = ("starting", "running", "stopping")
-"""A process is at work on the run."""
+"""States in which a process is working on the run."""
 RESUMABLE = ("paused", "failed", "interrupted")
 ENDED = ("finished", "stopped", "diverged")
-OVER = (*ENDED, "failed")  # nothing more comes, unless a person has it go on
+OVER = (*ENDED, "failed")  # no more updates, unless a person resumes or continues the run
 STATES = ("queued", *ACTIVE, *RESUMABLE, *ENDED)
 COMMANDS = ("pause", "stop", "save")
 MOST_REMEMBERED = 4096
 LAST_SECOND = 4e9
-"""Times of files beyond the year 2096 are damage."""
+"""Seconds since 1970, in the year 2096: later times in a file count as damage."""
 
 
 @dataclass(frozen=True)
 class Status:
-    """What the trainer, or the queue before it, last said of the run.
+    """The run's state as the queue or the trainer last wrote it.
 
     state: one of STATES.
-    kind: of a failure: memory, disk, data or error.
+    kind: the kind of a failure: memory, disk, data or error.
     reason: why it ended or failed, in a sentence.
-    pid, process_started: which process it is; a pid alone may be another's by now. The time is
-        that of :func:`started`.
-    ticket: its place in the order of the queue.
+    pid, process_started: the process, and its start by :func:`started`, since pids are reused.
+    ticket: orders the queue; the lowest is the oldest.
     """
 
     state: str
@@ -66,11 +65,14 @@ class Status:
 
 UNREADABLE = Status("interrupted", "The run's status is missing or unreadable.")
 READ_TRIES, READ_PAUSE = 3, 0.001
-"""How often a status that cannot be read is read again, and the seconds in between."""
+"""Attempts to read a status, and the seconds between them."""
 
 
 def failed_to_start(exit_status: int | None = None) -> Status:
-    """Of a run whose trainer died before it said anything; its exit status, where known."""
+    """The status of a run whose trainer died before it wrote one.
+
+    exit_status: the trainer's, if known.
+    """
     how = "" if exit_status is None else f" (exit status {exit_status})"
     reason = f"The trainer ended{how} before it began; its output says why."
     return Status("failed", reason, "error")
@@ -84,7 +86,7 @@ class Run:
 
     @cached_property
     def _lock(self) -> FileLock:
-        """Made when first asked for: a look at all runs asks few for it."""
+        """Made on first use: a listing of all runs needs few of the locks."""
         return FileLock(self.path / "run.lock", thread_local=False)
 
     @property
@@ -93,7 +95,7 @@ class Run:
 
     @property
     def data_file(self) -> Path | None:
-        """The person's own pairs, if the run has any."""
+        """The file of the user's own pairs; None if the run has none."""
         file = self.path / "data.tsv"
         return file if file.exists() else None
 
@@ -114,10 +116,11 @@ class Run:
             raise RunError(f"The run {self.id} is damaged: {detail}") from None
 
     def about(self) -> dict[str, Any]:
-        """What a person may change: "name", "notes", "shared"; and what never changes:
+        """The contents of ``about.json``, with defaults for what is missing or damaged.
 
-        when the run was made, the run it goes on from ("parent"), what its owner called themselves
-        ("author"), and the hash of their token ("owner"; both empty for a run from a terminal).
+        "name", "notes" and "shared" can be changed. Fixed are when the run was made ("created"),
+        the run that it continues ("parent"), the name that its owner gave ("author"), and the hash
+        of the owner's token ("owner"; both empty for a run from a terminal).
         """
         about = _read_once(self.path / "about.json")
         numbers = {}
@@ -141,7 +144,7 @@ class Run:
     def change(
         self, *, name: str | None = None, notes: str | None = None, shared: bool | None = None
     ) -> None:
-        """Change what a person may change; None leaves it as it is."""
+        """Change name, notes or sharing; None leaves a value as it is."""
         given = {
             "name": None if name is None else name[:200],
             "notes": None if notes is None else notes[:10_000],
@@ -152,13 +155,13 @@ class Run:
         note_change()
 
     def status(self) -> Status:
-        """How the run stands. If its trainer died without saying so: "interrupted", or "failed"
-        where the run has not begun."""
+        """The run's status. If its trainer died without writing one: "interrupted", or "failed"
+        if training had not begun."""
         status = self.recorded_status()
         if status is UNREADABLE and self.is_locked():
             return Status("running", UNREADABLE.reason, step=self.last_step())
         if status.state in ACTIVE and not self._alive(status):
-            # It may have ended in between.
+            # Read again: the trainer may have ended properly in between.
             status = self.recorded_status()
             if status.state in ACTIVE and not self._alive(status):
                 if status.state == "starting" and not self.has_begun():
@@ -172,8 +175,8 @@ class Run:
         return status
 
     def recorded_status(self) -> Status:
-        """What the status file says, whether or not who wrote it still lives."""
-        # On a full disk it is written in place, and one may read half of it.
+        """The contents of the status file, whether or not its writer is still alive."""
+        # On a full disk the file is overwritten in place, so a reader may see half of it.
         for _ in range(READ_TRIES):
             status = self._read_status()
             if status is not UNREADABLE:
@@ -195,14 +198,14 @@ class Run:
         return status
 
     def _alive(self, status: Status) -> bool:
-        """Whether the trainer lives: it holds the lock, or is on its way to taking it."""
+        """Whether the trainer is alive: its process exists, or the run's lock is held."""
         if process_of(status) is not None:
             return True
         return self.is_locked()
 
     def is_locked(self) -> bool:
-        """Whether a trainer holds the run: unlike clocks and pids, a lock cannot lie."""
-        if not (self.path / "run.lock").exists():  # a look must make nothing, not even a folder
+        """Whether a trainer holds the run's lock, which is more reliable than pids and clocks."""
+        if not (self.path / "run.lock").exists():  # reading must create nothing, not even a folder
             return False
         try:
             with self._lock.acquire(timeout=0):
@@ -214,7 +217,7 @@ class Run:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Held by the trainer as long as it lives.
+        """The run's lock, which its trainer holds until it ends.
 
         Raises:
             RunError: another process holds it, or the run was deleted.
@@ -239,12 +242,12 @@ class Run:
         try:
             write_atomic(self.path / "status.json", content)
         except OSError:
-            # A full disk must not keep a trainer from saying why it ended.
+            # On a full disk, too, a trainer must be able to write why it ended.
             write_over(self.path / "status.json", content)
         note_change()
 
     def command(self, word: str) -> None:
-        """Leave a command for the trainer; it reads it between two updates.
+        """Leave a command for the trainer, which reads it between two updates.
 
         Raises:
             RunError: there is no such command.
@@ -264,16 +267,16 @@ class Run:
         (self.path / "control").unlink(missing_ok=True)
 
     def checkpoints(self) -> list[Path]:
-        """Those of its snapshots, oldest first: the untrained model, the best, the last five."""
+        """Weights of the saved snapshots, oldest first: the untrained, the best, the last five."""
         folder = self.path / "checkpoints"
         return [weights_file(folder, snapshot.step) for snapshot in snapshots(folder)]
 
     def metrics(self) -> list[Record]:
-        """All that was measured, in the order in which it was."""
+        """All measurements, in the order in which they were made."""
         return metrics.read_metrics(self.path)[0]
 
     def has_begun(self) -> bool:
-        """Whether the trainer has written anything down."""
+        """Whether the trainer has written any metrics."""
         return metrics.has_metrics(self.path)
 
     def last_step(self) -> int:
@@ -281,7 +284,7 @@ class Run:
         return metrics.last_step(self.path)
 
     def samples(self) -> list[Samples]:
-        """The fixed held-out examples with their outputs, an entry an evaluation."""
+        """The fixed held-out examples with their outputs, one entry per evaluation."""
         return metrics.read_samples(self.path)[0]
 
     def log_tail(self, characters: int = 2000) -> str:
@@ -295,16 +298,16 @@ class Run:
 
 
 def started(process: psutil.Process) -> float:
-    """When a process was started, by a measure that does not move with the clock.
+    """Start time of a process in seconds, unaffected by changes of the system clock.
 
-    Linux counts from the start of the machine, to which psutil adds when it thinks that was.
+    Linux counts from boot. psutil adds its estimate of the boot time, which is subtracted again.
     """
     moment = process.create_time()
     return moment - psutil.boot_time() if psutil.LINUX else moment
 
 
 def process_of(status: Status) -> psutil.Process | None:
-    """The living process a status names; None if it is gone, or its pid is another's by now."""
+    """The running process that a status names; None if it has ended, even if its pid is reused."""
     try:
         process = psutil.Process(status.pid)
         same = abs(started(process) - status.process_started) < 0.1
@@ -317,12 +320,12 @@ _last_change = object()
 
 
 def last_change() -> object:
-    """Another one whenever this process has made, changed or moved a run."""
+    """An object that is replaced whenever this process makes, changes or moves a run."""
     return _last_change
 
 
 def note_change() -> None:
-    """A run was made, changed or moved: the list of runs is read again."""
+    """Record that a run was made, changed or moved, so that the list of runs is read again."""
     global _last_change
     _last_change = object()
 
@@ -333,8 +336,8 @@ _objects: dict[Path, tuple[tuple[int, int, int], dict[str, Any]]] = {}
 def _read_once(path: Path) -> dict[str, Any]:
     """A JSON object from a small file; empty if there is none that can be read.
 
-    Remembered while the file is the same: they are written again under their name, never changed
-    in place, and the queue looks at those of all runs.
+    Cached until inode, time or size of the file change, since the queue reads the files of all
+    runs. These files are replaced, not changed in place.
     """
     try:
         stat = path.stat()
@@ -345,7 +348,7 @@ def _read_once(path: Path) -> dict[str, Any]:
     except OSError:
         return {}
     plain = read_object(path)
-    if plain:  # what cannot be read may be half written, and whole the next moment
+    if plain:  # an unreadable file may be half written, and complete a moment later
         if len(_objects) >= MOST_REMEMBERED:
             _objects.clear()
         _objects[path] = signature, plain

@@ -1,7 +1,7 @@
-"""Which files are deleted when a folder that many share is full.
+"""Which files are deleted when a folder shared by several owners is full.
 
-First the oldest of the person who brings something, then the oldest of the one who holds most;
-never the last one that somebody else has. So nobody can push out all that another has.
+First the oldest of the owner who adds a file, then the oldest of the owner with the most; never
+another owner's last one. So no owner can displace everything that another has.
 """
 
 import math
@@ -13,9 +13,9 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Held:
-    """One thing in the folder.
+    """One file or directory in the shared folder.
 
-    owners: hashes of the browsers it belongs to; none for what comes from a terminal.
+    owners: hashes of the browsers it belongs to; empty if it comes from a terminal.
     changed: seconds since the epoch.
     """
 
@@ -33,12 +33,13 @@ def evicted(
     most_bytes: float = math.inf,
     coming: int | None = None,
 ) -> list[Path] | None:
-    """What must go, so that the rest is within bounds; None where only others' last ones could.
+    """Paths to delete so that the rest is within the limits; None if other owners' last files
+    would have to be deleted.
 
     Args:
-        owner: who brings something; empty for a terminal.
-        most, most_bytes: how many there may be, and how large together.
-        coming: bytes of what is brought; None if it is here already, as the newest.
+        owner: who adds a file; empty for a terminal.
+        most, most_bytes: the largest number of files, and their largest total size.
+        coming: bytes of the file to be added; None if it is already in ``held``, as the newest.
     """
     left = sorted(held, key=lambda one: one.changed, reverse=True)
     spared = left[:1] if coming is None else []
@@ -59,7 +60,12 @@ def evicted(
 def _victim(
     candidates: Sequence[Held], left: Sequence[Held], owner: str, by_number: bool
 ) -> Held | None:
-    """The next to go: ``candidates`` are those of ``left`` that may, the newest first."""
+    """The next file to delete; None if none may be.
+
+    Args:
+        candidates: the files of ``left`` that may be deleted, newest first.
+        by_number: whether the owner with the most files comes first, else the one with most bytes.
+    """
     own = [one for one in candidates if set(_owners(one)) <= {owner}]
     if own:
         return own[-1]

@@ -1,4 +1,4 @@
-"""What is known of a run: all that a verdict on it follows from. Loads no torch."""
+"""The facts about a run from which its verdict follows. Loads no torch."""
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
@@ -15,10 +15,10 @@ from transformer.tasks import TASKS
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What is known of a run.
+    """The facts about a run.
 
-    first, last: the evaluation of the untrained model, and the last of each quantity.
-    evaluations: [step, loss] of all. train: [step, loss] of the updates.
+    first, last: the evaluation of the untrained model, and the latest value of each quantity.
+    evaluations, train: [step, loss] of all evaluations, and of the updates.
     """
 
     config: RunConfig
@@ -40,7 +40,7 @@ class RunFacts:
         goals: Goals,
         health: HealthCheck | None,
     ) -> "RunFacts":
-        """From the metrics by step; a check of an earlier step than the last does not count."""
+        """From the metrics by step; a health check older than the last recorded step is ignored."""
         newest = max([0, *evaluations, *train])
         return cls(
             config,
@@ -63,7 +63,7 @@ class RunFacts:
 
     @property
     def own(self) -> bool:
-        """Whether it is measured on the very pairs that it learns."""
+        """Whether it is evaluated on its own training pairs."""
         return self.config.data.evaluates_on_training_pairs
 
     @property
@@ -72,7 +72,7 @@ class RunFacts:
 
     @property
     def examples(self) -> int:
-        """How many inputs the last score is of; runs of before did not write it down."""
+        """Number of inputs in the last score; from the settings for older runs without a record."""
         return self.last.examples or self.config.training.eval_examples
 
     @property
@@ -86,7 +86,7 @@ class RunFacts:
         return task.reachable if task is not None else 1.0
 
     def no_luck(self, right: int, of: int) -> bool:
-        """Whether neither the untrained model nor a guess explains so many right answers."""
+        """Whether neither the untrained model nor a guess explains ``right`` of ``of`` right."""
         of_before = self.first.examples or self.config.training.final_examples
         before = round((self.first.exact_match or 0.0) * of_before)
         return is_no_luck(right, of, before, of_before, self.first.guess or 0.0)
@@ -97,7 +97,7 @@ class RunFacts:
 
     @property
     def needed(self) -> int | None:
-        """The fewest right answers that chance does not explain; None where not even all do."""
+        """The fewest right answers that chance does not explain; None if it could explain all."""
         if not self.no_luck(self.examples, self.examples):
             return None
         # More right answers are never more likely to be luck.
@@ -107,5 +107,5 @@ class RunFacts:
 
     @property
     def too_few(self) -> bool:
-        """Whether not even all answers right would tell learning from luck."""
+        """Whether, with so few inputs, even all answers right could be luck."""
         return not self.own and self.needed is None

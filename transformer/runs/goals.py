@@ -16,19 +16,19 @@ from transformer.files import read_object, write_atomic
 
 FILE = "goals.json"
 PASSED, PENDING, FAILED, UNMEASURED = "passed", "pending", "failed", "not measured"
-"""How a goal stands: pending while what decides it is to come, not measured once it is not."""
+"""States of a goal: pending while its evidence may still come, not measured once it cannot."""
 NEAR_ZERO = 0.01
-"""A loss below this, in nats per token, is (nearly) zero: every token is given 99 % on average."""
+"""A loss below this, in nats per token, is (nearly) zero: tokens get about 99 % probability."""
 
 
 @dataclass(frozen=True)
 class OverfitCheck:
-    """What became of the small model that was to overfit a few pairs.
+    """Result of training a small model to memorise a few pairs.
 
-    pairs: how many pairs it was to memorise; right: how many of them it then wrote exactly.
+    pairs: number of pairs to memorise; right: number of them that it then wrote exactly.
     curve: [step, loss in nats per token], from step 0, before any update.
-    loss: the last of the curve; None if it was no longer a finite number.
-    cut_short: it ran out of time before it ran out of steps.
+    loss: the last loss; None if it was no longer a finite number.
+    cut_short: whether it ran out of time before its last step.
     """
 
     pairs: int
@@ -53,14 +53,14 @@ class OverfitCheck:
 
     @property
     def state(self) -> str:
-        """Of goal 1."""
+        """State of goal 1."""
         if self.proven:
             return PASSED
         return UNMEASURED if self.undecided else FAILED
 
     @property
     def undecided(self) -> str:
-        """Why it says neither yes nor no, in a few words; empty if it does."""
+        """Why the check is inconclusive, in a few words; empty if it is not."""
         if self.proven:
             return ""
         if self.cut_short:
@@ -100,7 +100,7 @@ class OverfitCheck:
 
 @dataclass(frozen=True)
 class Reload:
-    """How a checkpoint fared when it was loaded afresh: each check's name, verdict and evidence."""
+    """Result of loading a checkpoint again: name, verdict and evidence of each check."""
 
     step: int
     ok: bool
@@ -108,7 +108,7 @@ class Reload:
 
     @property
     def state(self) -> str:
-        """Of goal 3."""
+        """State of goal 3."""
         return PASSED if self.ok and all(ok for _, ok, _ in self.checks) else FAILED
 
     @classmethod
@@ -137,17 +137,17 @@ class Goals:
     reload: Reload | None = None
 
     def first(self, ended: bool) -> tuple[str, str]:
-        """How goal 1 stands and, where it is not measured, why in a few words.
+        """State of goal 1 and, if it is not measured, the reason in a few words.
 
         Args:
-            ended: whether the run is over, so that nothing more is to come.
+            ended: whether the run is over, so that no more evidence will come.
         """
         if self.overfit is None:
             return (UNMEASURED, "the run ended before it") if ended else (PENDING, "")
         return self.overfit.state, self.overfit.undecided
 
     def third(self, ended: bool) -> tuple[str, str]:
-        """How goal 3 stands, as :meth:`first` says it of goal 1."""
+        """State of goal 3 and the reason, as :meth:`first` returns them for goal 1."""
         if self.reload is None:
             return (UNMEASURED, "no saved model was loaded again") if ended else (PENDING, "")
         return self.reload.state, ""
@@ -160,10 +160,11 @@ def read_goals(run_path: Path) -> Goals:
 
 
 def add_evidence(run_path: Path, goal: str, evidence: Mapping[str, Any]) -> None:
-    """Put evidence into the file, beside what is there; a reader never sees half.
+    """Add the evidence for a goal to the file, atomically.
 
     Args:
-        goal: "twin" for the overfit check, or "reload".
+        goal: its key in the file: "reload", or "twin", a former name of the overfit check that
+            files keep.
     """
     content = read_object(run_path / FILE) | {goal: dict(evidence)}
     write_atomic(run_path / FILE, json.dumps(content, allow_nan=False, indent=1).encode())

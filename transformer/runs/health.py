@@ -1,4 +1,4 @@
-"""``health.json`` of a run: what the health check found when it last looked. Loads no torch."""
+"""``health.json`` of a run: the findings of its latest health check. Loads no torch."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,9 +15,9 @@ TEXTS = ("name", "state", "sentence", "advice")
 
 @dataclass(frozen=True)
 class HealthCheck:
-    """What a health check found.
+    """The findings of a health check.
 
-    step: where the run was.
+    step: the run's last step at the time.
     findings: each with the texts "name", "state", "sentence" and "advice".
     """
 
@@ -42,7 +42,7 @@ class HealthCheck:
 
     @property
     def alarms(self) -> list[Mapping[str, str]]:
-        """What is wrong, then what may be, each in the order in which one would look."""
+        """The problems, then the warnings, each in the order of ``findings``."""
         return [
             finding
             for state in ("problem", "warning")
@@ -52,7 +52,7 @@ class HealthCheck:
 
     @property
     def summary(self) -> str:
-        """How many checks passed, or how many found something."""
+        """In a few words, how many checks found something, or how many passed."""
         if problems := self.count("problem"):
             return "1 problem found" if problems == 1 else f"{problems} problems found"
         if warnings := self.count("warning"):
@@ -65,11 +65,11 @@ class HealthCheck:
 
 
 def read_health(run_path: Path) -> HealthCheck | None:
-    """What the run's directory says; a missing or damaged file is no check."""
+    """The check in a run's directory; None if the file is missing or damaged."""
     return HealthCheck.from_dict(read_object(run_path / FILE))
 
 
 def write_health(run_path: Path, step: int, findings: Sequence[Mapping[str, Any]]) -> None:
-    """Replace what was found before; a reader never sees half."""
+    """Replace the findings in a run's directory, atomically."""
     content = {"step": step, "findings": [dict(finding) for finding in findings]}
     write_atomic(run_path / FILE, json.dumps(content, ensure_ascii=False, indent=1).encode())

@@ -1,6 +1,6 @@
-"""The break-it lab: one recipe for a faulty model and its healthy copy, and what became of them.
+"""The break-it lab: settings for a faulty model and its healthy copy, and their results.
 
-Reversing 3 to 6 letters takes the healthy copy 500 updates. Loads no torch.
+The healthy copy learns to reverse 3 to 6 letters in 500 updates. Loads no torch.
 """
 
 import json
@@ -34,7 +34,7 @@ MODEL_OF: Mapping[str, Mapping[str, Any]] = {
     "no-eval-mode": {"dropout": 0.1},
     "no-warmup": {"norm_first": False, "final_norm": False},
 }
-"""What a fault needs to be there at all, in both copies."""
+"""Model settings, of both copies, without which a fault would have no effect."""
 TRAINING_OF: Mapping[str, Mapping[str, Any]] = {"no-warmup": {"learning_rate": 6e-3}}
 OUTCOMES = (
     "It learns as well as the healthy copy",
@@ -42,11 +42,11 @@ OUTCOMES = (
     "Its loss falls, and what it writes alone is wrong",
     "It does not learn: its loss stays high",
 )
-"""What can become of a faulty model: what a person predicts, and what is seen."""
+"""Possible results of a faulty model: the user predicts one, :func:`outcome` finds one."""
 PREDICTIONS = ("as-well", "less", "wrong-alone", "not-at-all")
 """The names of :data:`OUTCOMES` in addresses and files."""
 LEARNED = 0.5
-"""Share of right answers from which on a healthy copy can be compared with."""
+"""Share of right answers below which a healthy copy is no use for comparison."""
 HIDDEN_FAULTS = (
     *("no-causal-mask", "causal-mask-off-by-one", "padding-mask-inverted", "mask-after-softmax"),
     *("softmax-over-queries", "softmax-over-heads", "scores-multiplied", "heads-merged-by-view"),
@@ -55,7 +55,7 @@ HIDDEN_FAULTS = (
     *("softmax-before-cross-entropy", "parameters-not-optimized", "learning-rate-too-high"),
     *("wrong-start-token", "decoding-position-zero"),
 )
-"""Faults that letters show, each with a trace of its own: one of them is planted to be found."""
+"""Faults whose symptoms this task shows and tells apart; one is planted for the user to find."""
 
 
 def recipe(
@@ -64,8 +64,8 @@ def recipe(
     """The settings of the run with this fault.
 
     Args:
-        healthy: of the healthy copy beside it.
-        hidden_as: what stands for the fault in the run's settings, where it is to be found.
+        healthy: whether to return those of the healthy copy instead.
+        hidden_as: a name to replace the fault's in the settings if the user has to find it.
     """
     training = TRAINING | dict(TRAINING_OF.get(fault, {}))
     training |= {"steps": steps, "threads": threads}
@@ -79,11 +79,11 @@ def recipe(
 
 @dataclass(frozen=True)
 class Result:
-    """What a run of the lab came to; None is what was not measured.
+    """The last scores of a run in the lab; None where not measured.
 
-    loss: of the last evaluation, in nats a token, under the run's own batches and loss.
-    forced: share of tokens predicted right, given the true ones before. alone: share of whole
-    answers right, written alone.
+    loss: in nats per token, with the run's own, perhaps faulty, batches and loss function.
+    forced: share of tokens predicted right with teacher forcing.
+    alone: share of answers that the model writes right by itself.
     """
 
     state: str
@@ -102,7 +102,7 @@ class Result:
 
 
 def outcome(faulty: Result, healthy: Result) -> int | None:
-    """Which of :data:`OUTCOMES` it is; None where the healthy copy has not learned either."""
+    """Index of the result in :data:`OUTCOMES`; None if the healthy copy has not learned either."""
     if healthy.alone is None or healthy.alone < LEARNED or healthy.forced is None:
         return None
     if faulty.state == "diverged" or faulty.alone is None or faulty.forced is None:
@@ -115,17 +115,17 @@ def outcome(faulty: Result, healthy: Result) -> int | None:
     return 1 if share >= 0.25 else 3
 
 
-# --- What a person guessed of a run -------------------------------------------------------------
+# --- What the user guessed about a run ----------------------------------------------------------
 
 FILE = "lab.json"
 
 
 @dataclass(frozen=True)
 class Guesses:
-    """What the person who trained a run of the lab guessed of it; kept in its directory.
+    """The user's guesses about a run in the lab; stored in the run's directory.
 
-    predicted: one of :data:`PREDICTIONS`, or "" before.
-    wrong: the faults that were named and are not it. found: whether the right one was named.
+    predicted: one of :data:`PREDICTIONS`, or "" before a prediction.
+    wrong: faults that were guessed wrongly. found: whether the right one was guessed.
     ended: when it was found or given up, in seconds since 1970; 0 before.
     """
 
@@ -136,7 +136,7 @@ class Guesses:
 
     @classmethod
     def of(cls, run_path: Path) -> Self:
-        """What the run's directory says; what is missing or damaged was not guessed."""
+        """Read a run's directory; a missing or damaged value counts as no guess."""
         plain = read_object(run_path / FILE)
         predicted, wrong, ended = (plain.get(name) for name in ("predicted", "wrong", "ended"))
         return cls(

@@ -1,9 +1,9 @@
-"""Starting trainers as processes that outlive the one that starts them.
+"""Starting trainers as processes that outlive the process that starts them.
 
-One process may be kept that has loaded torch, so that a run begins at once. On Linux it forks
-every run's trainer; elsewhere, where libraries do not bear that, it becomes the next one itself.
-It ends when the process that keeps it does, and is replaced when the package's code or the server's
-limits have changed. What it does meanwhile is :mod:`trainer.server`, which nothing here imports.
+One *ready process*, which has already loaded torch, may be kept so that a run begins at once. On
+Linux it forks a trainer for each run; elsewhere, where libraries do not survive a fork, it becomes
+the next trainer itself. It ends with the process that keeps it, and is replaced when the package's
+code or the server's limits change. It runs :mod:`trainer.server`, which nothing here imports.
 """
 
 import os
@@ -17,35 +17,35 @@ from typing import BinaryIO
 import psutil
 
 CLAIMED = "WORKBENCH_CLAIMED"
-"""Set for a trainer that was started for a run: it waits until the run names it."""
+"""Environment variable of a trainer started here: it waits until the run's status has its pid."""
 
 TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
-"""Which of several processes one is: true of the one that starts a trainer, not of the trainer."""
+"""torchrun's environment variables, which identify one process: trainers must not inherit them."""
 
 LOG_BYTES = 1_000_000
 
 FORKS = sys.platform == "linux"
 
 NICE = 10
-"""Of trainers: the app must answer while they keep every core busy."""
+"""Niceness of trainers: the app must respond while they keep every core busy."""
 
 PACKAGE = Path(__file__).parents[1]
 
 Trainer = subprocess.Popen[bytes] | psutil.Process
-"""Both have a pid, and can be waited for."""
+"""Both have ``pid`` and ``wait()``."""
 
 _lock = threading.Lock()
 _ready: "subprocess.Popen[bytes] | None" = None
 _loaded: set[tuple[str, str | int]] = set()
-"""The :func:`_code_and_limits` that the process kept ready has loaded, or loads."""
+"""The :func:`_code_and_limits` with which the ready process was started."""
 
 
 def launch(run: Path, threads: int) -> Trainer:
-    """A trainer for a run directory: from the process kept ready, which may take the seconds
-    that it needs to load, or a new one.
+    """Start a trainer for a run directory: from the ready process, if need be after the seconds
+    in which it loads, else as a new process.
 
     Args:
-        threads: CPU threads it is going to use; 0 where a trial is to choose.
+        threads: CPU threads that the trainer will use; 0 if a trial will choose them.
     """
     with _lock:
         pid = _ask_ready_process(run)
@@ -57,7 +57,7 @@ def launch(run: Path, threads: int) -> Trainer:
 
 
 def _ask_ready_process(run: Path) -> int:
-    """The pid of a trainer for this run, from the process kept ready; 0 if there is none."""
+    """Let the ready process start a trainer for this run: its pid, or 0 if none is ready."""
     global _ready
     _dismiss_outdated()
     if _ready is None:
@@ -75,10 +75,10 @@ def _ask_ready_process(run: Path) -> int:
 
 
 def keep_one_ready() -> None:
-    """See to it that there is a process that has loaded torch, or loads it."""
+    """Start a ready process, unless there is one with the present code and limits."""
     global _ready, _loaded
     if not _lock.acquire(blocking=False):
-        return  # it is there, and being asked
+        return  # another thread is using it or starting one
     try:
         _dismiss_outdated()
         if _ready is None:
@@ -89,12 +89,12 @@ def keep_one_ready() -> None:
 
 
 def has_one_ready() -> bool:
-    """Whether this process keeps one."""
+    """Whether this process has a ready process, which may still be loading."""
     return _ready is not None
 
 
 def _dismiss_outdated() -> None:
-    """Let the process go that has ended, or has loaded other code or limits than there are now."""
+    """Close the ready process if it has exited, or if code or limits have changed since."""
     global _ready
     if _ready is not None and (_ready.poll() is not None or _code_and_limits() != _loaded):
         assert _ready.stdin is not None
@@ -104,7 +104,7 @@ def _dismiss_outdated() -> None:
 
 
 def _code_and_limits() -> set[tuple[str, str | int]]:
-    """The package's files, when each was changed, and the limits in the environment."""
+    """The package's files with their modification times, and the limits in the environment."""
     found: set[tuple[str, str | int]] = {
         variable for variable in os.environ.items() if variable[0].startswith("WORKBENCH_")
     }
@@ -115,7 +115,7 @@ def _code_and_limits() -> set[tuple[str, str | int]]:
 
 
 def open_log(run: Path) -> BinaryIO:
-    """Where a trainer's output goes: after what was there, unless that is long already."""
+    """Open the file for a trainer's output: to append, or from the start if it is long already."""
     path = run / "trainer.log"
     long = path.exists() and path.stat().st_size > LOG_BYTES
     return path.open("wb" if long else "ab")
@@ -124,7 +124,7 @@ def open_log(run: Path) -> BinaryIO:
 def _spawn(words: list[str], stdin: int, output: int, threads: int) -> "subprocess.Popen[bytes]":
     inherited = {name: os.environ[name] for name in os.environ if name not in TORCHRUN}
     environment = inherited | {
-        # Waiting threads that spin made a step ten times slower on busy cores.
+        # Threads that spin while they wait made a step ten times slower on busy cores.
         "OMP_WAIT_POLICY": "PASSIVE",
         "OMP_NUM_THREADS": str(threads or 1),
         CLAIMED: "1",

@@ -1,7 +1,7 @@
-"""What a run measured: the one reader of ``metrics.jsonl`` and ``samples.jsonl``.
+"""A run's measurements: the only reader of ``metrics.jsonl`` and ``samples.jsonl``.
 
-The trainer appends a line at a time while others read. So a torn line at the end waits for the
-next look, a damaged line costs only itself, and a number that cannot be true counts as missing.
+The trainer appends line by line while others read. So an incomplete last line is left for the
+next read, a damaged line is skipped, and a number that cannot be true counts as missing.
 """
 
 import io
@@ -18,36 +18,36 @@ from transformer.files import parse_object
 
 METRICS, SAMPLES = "metrics.jsonl", "samples.jsonl"
 LARGEST = 1e15
-"""Larger numbers in a file are damage."""
+"""Larger numbers in a file count as damage."""
 MAX_POINTS = 800
-"""Points of the training loss that a chart is given; a screen shows no more."""
+"""Most points of the training loss that a chart gets; a screen shows no more."""
 EARLY = 30
-"""Updates, up to which :func:`early_axis` is about linear; after them it is logarithmic."""
+"""Number of updates up to which :func:`early_axis` is about linear; then it is logarithmic."""
 HEAD_BYTES = 8192
-"""At the beginning of the metrics, more than the evaluation of the untrained model takes."""
+"""Bytes read at the start of the metrics; the untrained model's evaluation takes fewer."""
 END_BYTES = 65_536
-"""More than a few lines of metrics; an evaluation with many kinds of errors is the longest."""
+"""Bytes read at the end of the metrics: several lines, even if they list many kinds of errors."""
 TAIL_BYTES = (1 << 12, 1 << 15, 1 << 18, 1 << 21)
-"""How far back from its end a file is read for the last evaluation, until it is found."""
+"""Bytes before the end of a file, tried in turn until they contain the last evaluation."""
 
 
 PIECE_BYTES = 4096
-"""Of each place at which a small picture of the loss looks into the metrics."""
+"""Bytes read at each place of the metrics that is sampled for a small picture of the loss."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One line of the metrics, or several of one step together; None is what was not measured.
+    """One line of the metrics, or several of one step merged; None where not measured.
 
     kind: "train", the mean of the updates since the line before; or "eval", which is written in
-        two lines: the loss, and then what the model writes by itself.
-    loss: in nats per token. tokens: target tokens trained on.
+        two lines: the loss, and then the scores of what the model writes by itself.
+    loss: in nats per token. tokens: source and target positions trained on, padding included.
     seconds: of training so far, evaluations included.
     unigram: loss of guessing by frequency; guess: share of answers that guessing without the
-        source gets right. Both at step 0 alone.
-    examples, errors: how many were evaluated, and how many of them were wrong, by kind of error.
+        source gets right. Both at step 0 only.
+    examples, errors: number of evaluated examples, and of wrong ones by kind of error.
     """
 
     kind: str
@@ -65,7 +65,7 @@ class Record:
 
     @classmethod
     def parse(cls, line: bytes) -> Self | None:
-        """One line of the file; None if it is not one."""
+        """Parse one line of the file; None if it is not valid."""
         plain = parse_object(line)
         kind, step = plain.get("kind"), plain.get("step")
         if kind not in ("train", "eval") or step is None or not _is_count(step):
@@ -82,7 +82,7 @@ class Record:
         return cls(kind, step, **found)
 
     def updated(self, later: Self) -> Self:
-        """This one, with what a later line has measured in its place."""
+        """A copy of this record with the values that a later record has measured."""
         pairs = ((getattr(later, name), getattr(self, name)) for name in self.__slots__)
         return type(self)(*(before if after is None else after for after, before in pairs))
 
@@ -91,14 +91,14 @@ LIMITS: dict[str, float] = {
     **dict.fromkeys(("seconds", "loss", "learning_rate", "unigram", "tokens", "examples"), LARGEST),
     **dict.fromkeys(("token_accuracy", "exact_match", "guess"), 1),
 }
-"""The numbers of a line, each with the most that it can be."""
+"""The numbers of a line, each with its largest valid value."""
 COUNTS = ("tokens", "examples")
 LATEST = ("step", "seconds", "tokens", "loss", "exact_match")
-"""What :func:`ends` looks for at the end of a file."""
+"""The quantities that :func:`ends` looks for at the end of a file."""
 
 
 class Sample(TypedDict):
-    """A held-out example: its source as text, the tokens of target and output, and the verdict."""
+    """A held-out example: its source as text, tokens of target and output, whether it is right."""
 
     source: str
     target: list[str]
@@ -146,10 +146,10 @@ def _parse_samples(line: bytes) -> Samples | None:
 
 
 def read_metrics(run_path: Path, offset: int = 0) -> tuple[list[Record], int]:
-    """The records from a byte offset on, and the offset to go on from.
+    """The records from a byte offset on, and the offset for the next read.
 
-    If the file was cut back since, as it is when a run is resumed, it is read from the start, and
-    the new offset is below the old one.
+    If the file was truncated since, as when a run is resumed, it is read from the start, and the
+    new offset is below the old one.
     """
     return _read(run_path / METRICS, offset, Record.parse)
 
@@ -163,7 +163,7 @@ def _read(path: Path, offset: int, parse: Callable[[bytes], T | None]) -> tuple[
     try:
         with path.open("rb") as file:
             if offset > file.seek(0, io.SEEK_END):
-                offset = 0  # the file was cut back
+                offset = 0  # the file was truncated
             file.seek(offset)
             content = file.read()
     except OSError:
@@ -172,7 +172,7 @@ def _read(path: Path, offset: int, parse: Callable[[bytes], T | None]) -> tuple[
 
 
 def _lines(content: bytes) -> list[bytes]:
-    """The whole lines: what follows the last line break is being written."""
+    """The complete lines: what follows the last line break is still being written."""
     return content[: content.rfind(b"\n") + 1].splitlines()
 
 
@@ -181,7 +181,7 @@ def _sound(lines: Iterable[bytes], parse: Callable[[bytes], T | None]) -> Iterat
 
 
 def has_metrics(run_path: Path) -> bool:
-    """Whether anything was written down."""
+    """Whether the run has any metrics."""
     try:
         return (run_path / METRICS).stat().st_size > 0
     except OSError:
@@ -198,7 +198,7 @@ def last_step(run_path: Path) -> int:
 
 
 def some_losses(run_path: Path, most: int = 24) -> tuple[tuple[int, float], ...]:
-    """(step, training loss) at places spread over the file: it costs the same for a long run."""
+    """(step, training loss) at up to ``most`` places in the file; as fast for a long run."""
     found: dict[int, float] = {}
     try:
         with (run_path / METRICS).open("rb") as file:
@@ -217,16 +217,16 @@ def some_losses(run_path: Path, most: int = 24) -> tuple[tuple[int, float], ...]
 
 
 def _backwards(file: BinaryIO, length: int) -> Iterator[Record]:
-    """The records in the last bytes of a file, the last one first."""
+    """The records in the last ``length`` bytes of a file, the last one first."""
     file.seek(max(0, file.seek(0, io.SEEK_END) - length))
     return _sound(reversed(_lines(file.read(length))), Record.parse)
 
 
 def ends(run_path: Path) -> tuple[Record, Record]:
-    """The evaluation of the untrained model, and the latest of each quantity of :data:`LATEST`.
+    """The evaluation of the untrained model, and the latest value of each of :data:`LATEST`.
 
-    The latest loss and exact match are those of evaluations. Only the two ends of the file are
-    read, so that it costs the same for a short run and a long one.
+    The latest loss and exact match are those of evaluations. Only the start and the end of the
+    file are read, so a long run costs no more than a short one.
     """
     untrained = latest = Record("eval", 0)
     try:
@@ -247,7 +247,7 @@ def ends(run_path: Path) -> tuple[Record, Record]:
 
 
 def _latest(backwards: Iterable[Record]) -> tuple[Record, bool]:
-    """The last value of each quantity, and whether there is one of each."""
+    """The last value of each quantity, and whether all of them were found."""
     found: dict[str, Any] = {}
     for record in backwards:
         for name in LATEST:
@@ -265,10 +265,10 @@ def _latest(backwards: Iterable[Record]) -> tuple[Record, bool]:
 def by_step(
     records: Iterable[Record], kind: str, before: Mapping[int, Record] | None = None
 ) -> dict[int, Record]:
-    """The records of one kind, those of one step together, by rising steps.
+    """Step -> record of one kind, in increasing order; records of the same step are merged.
 
     Args:
-        before: what is known already, by rising steps; it stays as it is.
+        before: the records known already, in increasing order of steps; not modified.
     """
     found = dict(before or {})
     last, rising = next(reversed(found), 0), True
@@ -281,13 +281,16 @@ def by_step(
 
 
 def first_and_last(evaluations: Mapping[int, Record]) -> tuple[Record, Record]:
-    """Of evaluations by rising steps: the untrained model's, and the newest of each quantity."""
+    """The untrained model's evaluation, and the newest value of each quantity.
+
+    evaluations: in increasing order of steps.
+    """
     first = evaluations.get(0, Record("eval", 0))
     return first, reduce(Record.updated, evaluations.values(), first)
 
 
 def early_axis(step: float) -> float:
-    """Where a step stands on an axis that gives the first updates, when most happens, more room."""
+    """Position of a step on an axis with more room for the first updates, when most happens."""
     return math.log1p(step / EARLY)
 
 
@@ -300,12 +303,12 @@ def series(records: Mapping[int, Record], *names: str) -> list[list[float]]:
 def thinned(
     points: Sequence[T], most: int, place: Callable[[T], float] | None = None
 ) -> Sequence[T]:
-    """At most so many of the points, spread evenly, the first and the last among them.
+    """At most ``most`` of the points, evenly spaced, the first and the last included.
 
     Args:
         most: at least 2.
-        place: where on the axis a point stands, rising, to spread them there; otherwise they
-            are spread by their number, and exactly ``most`` are left.
+        place: a point's position, increasing, on the axis where they are to be evenly spaced;
+            by default their index, of which exactly ``most`` are left.
     """
     if len(points) <= most:
         return points
@@ -319,12 +322,12 @@ def thinned(
 
 
 class History:
-    """A run's metrics and samples as far as they have been read; a look reads only what is new.
+    """A run's metrics and samples read so far; :meth:`update` reads only what is new.
 
-    All who watch a run share one, so its lock is held while it grows. What it has is replaced,
-    never changed: another session may be drawing it.
+    All sessions that watch a run share one object, so an update holds its lock. Its dictionaries
+    and lists are replaced, never modified: another session may be drawing them.
 
-    train, evaluations: by rising steps.
+    train, evaluations: step -> record, in increasing order.
     """
 
     def __init__(self, run_path: Path) -> None:
@@ -336,11 +339,11 @@ class History:
         self._offset = self._samples_offset = 0
 
     def update(self) -> None:
-        """Read what was written since the last look."""
+        """Read what was written since the last update."""
         with self.lock:
             before = self._offset
             records, self._offset = read_metrics(self.run_path, before)
-            if self._offset < before:  # a resumed run was cut back, and is read from the start
+            if self._offset < before:  # truncated when the run was resumed: read from the start
                 self.train, self.evaluations = {}, {}
             if records:
                 self.train = by_step(records, "train", self.train)
@@ -351,7 +354,7 @@ class History:
             self.samples = [*earlier, *entries]
 
     def last_step(self) -> int:
-        """The last step that anything was recorded of."""
+        """The last recorded step."""
         return max([0, *self.evaluations, *self.train])
 
     def series(self, name: str) -> list[list[float]]:
@@ -363,7 +366,7 @@ class History:
         return series(self.train, "loss", "seconds", "tokens")
 
     def curves(self, config: RunConfig) -> dict[str, Any]:
-        """What the charts draw: training points are [step, loss, seconds, tokens]."""
+        """The data of the charts: training points are [step, loss, seconds, tokens]."""
         losses, first = self.series("loss"), self.evaluations.get(0)
         return {
             "run": self.run_path.name,

@@ -1,7 +1,8 @@
-"""Who trains when: submitting, starting, pausing and stopping runs.
+"""The queue of runs: submitting, starting, pausing and stopping them.
 
-Queued is a state on disk. There is no service: a trainer's last act, and every look at the
-list, starts the next one. ``queue.lock`` beside the runs lets one process at a time decide.
+"queued" is a state on disk. There is no queue service: a trainer that ends, and every process
+that lists the runs, starts the next run. ``queue.lock``, in the folder of the runs, lets one
+process at a time decide.
 """
 
 import os
@@ -35,20 +36,20 @@ from transformer.runs.directory import (
 
 KILL_SECONDS = 10.0
 QUEUE_SECONDS = 30.0
-"""Thirty who ask at the same moment are served one after the other, on a busy machine too."""
+"""Longest wait for the queue's lock: enough for thirty requests at once on a busy machine."""
 Statuses = list[tuple[Run, Status]]
 SPARE_PLACES = 10
-"""So many times the places of a line there are for browsers that have no run in it."""
+"""A browser without a queued run may join until the queue has this many times its usual limit."""
 POLL_SECONDS = 1.0
-"""However many people look, one process looks through the runs no more often than this."""
+"""Shortest time between two checks of the queue by one process, whatever the number of users."""
 
 
 @contextmanager
 def locked(root: Path, wait: float = QUEUE_SECONDS) -> Iterator[None]:
-    """Held by the one process that decides about the queue.
+    """The queue's lock, held by the one process that decides about the queue.
 
     Raises:
-        RunError: others have held it for ``wait`` seconds.
+        RunError: other processes have held it for ``wait`` seconds.
     """
     root.mkdir(parents=True, exist_ok=True)
     try:
@@ -68,7 +69,7 @@ def submit(
     pairs: Path | None = None,
     root: Path = ROOT,
 ) -> Run:
-    """Make a run and start it, or let it wait for its turn.
+    """Make a run, and start it if it is its turn; otherwise it stays in the queue.
 
     Raises:
         RunError: too many runs are waiting, or the model is larger than allowed here.
@@ -93,7 +94,7 @@ def join(root: Path, owner: str, prepare: Callable[[], Run]) -> Run:
     """Put a run at the end of the queue, and start it if it is its turn already.
 
     Args:
-        prepare: makes the run, or checks that it can go on; called while the queue is held.
+        prepare: makes the run, or checks that it can be resumed; called under the queue's lock.
 
     Raises:
         RunError: too many runs are waiting.
@@ -111,7 +112,7 @@ def join(root: Path, owner: str, prepare: Callable[[], Run]) -> Run:
 def check_room(root: Path, owner: str) -> None:
     """
     Raises:
-        RunError: so many runs are waiting, or of this owner's, that no other may join them.
+        RunError: as many runs are waiting as the queue may hold, in all or of this owner.
     """
     _check_room(_statuses(root), owner)
 
@@ -120,7 +121,7 @@ def _check_room(statuses: Statuses, owner: str) -> None:
     limits = Limits.from_environment()
     queued = _queued(statuses)
     mine = [run for run in queued if owner and run.about()["owner"] == owner]
-    # A browser with none waiting gets a place in a full line too: others may have filled it.
+    # A browser with no queued run gets a place in a full queue too: others may have filled it.
     most = limits.queue if mine or not owner else SPARE_PLACES * limits.queue
     if len(queued) >= most:
         raise RunError(
@@ -146,7 +147,8 @@ def waiting(root: Path = ROOT) -> list[Run]:
 
 
 def _queued(statuses: Statuses) -> list[Run]:
-    """Browsers take turns: each one's next run comes before anybody's one after that."""
+    """The queued runs in order. Browsers take turns: the first run of each, active or queued,
+    comes before the second run of any."""
     found = [(status.ticket, run) for run, status in statuses if status.state == "queued"]
     before = Counter(
         run.about()["owner"] for run, status in statuses if found and status.state in ACTIVE
@@ -154,7 +156,7 @@ def _queued(statuses: Statuses) -> list[Run]:
     turns = []
     for ticket, run in sorted(found, key=lambda entry: entry[0]):
         owner = run.about()["owner"]
-        turns.append((before[owner] if owner else 0, ticket, run))  # a terminal has no turns
+        turns.append((before[owner] if owner else 0, ticket, run))  # terminals take no turns
         before[owner] += 1
     return [run for _, _, run in sorted(turns, key=lambda entry: entry[:2])]
 
@@ -163,7 +165,7 @@ _last_poll: dict[Path, float] = {}
 
 
 def poll(root: Path = ROOT) -> None:
-    """Start who is next, if there is room: done whenever someone looks at the runs."""
+    """Start the next run if there is room; called whenever the runs are listed."""
     now = time.monotonic()
     if now - _last_poll.get(root, -POLL_SECONDS) >= POLL_SECONDS:
         _last_poll[root] = now
@@ -171,7 +173,7 @@ def poll(root: Path = ROOT) -> None:
 
 
 def _advance_unless_busy(root: Path, wait: float = QUEUE_SECONDS) -> None:
-    with suppress(RunError):  # another process is at it
+    with suppress(RunError):  # another process is starting runs
         advance(root, wait)
 
 
@@ -179,7 +181,7 @@ def advance(root: Path = ROOT, wait: float = QUEUE_SECONDS) -> None:
     """Start queued runs, in order, while there is room for their trainers.
 
     Raises:
-        RunError: others have held the queue for ``wait`` seconds.
+        RunError: other processes have held the queue's lock for ``wait`` seconds.
     """
     if not waiting(root):
         return
@@ -196,7 +198,7 @@ def advance(root: Path = ROOT, wait: float = QUEUE_SECONDS) -> None:
                 continue
             try:
                 start(run)
-            except (RunError, OSError) as error:  # one that cannot start holds up no other
+            except (RunError, OSError) as error:  # it must not block the runs after it
                 with suppress(OSError):
                     run.set_status(Status("failed", str(error), "error"))
             else:
@@ -205,7 +207,7 @@ def advance(root: Path = ROOT, wait: float = QUEUE_SECONDS) -> None:
 
 
 def start(run: Run) -> None:
-    """Start the trainer as a process of its own, which outlives this one.
+    """Start the trainer as a separate process, which outlives this one.
 
     Raises:
         RunError: the run's config is damaged.
@@ -223,7 +225,7 @@ def start(run: Run) -> None:
             process_started=started(process),
         )
     )
-    if launch.has_one_ready():  # which may have to load first
+    if launch.has_one_ready():  # it may still be loading: do not wait for it here
         threading.Thread(target=_launch_and_watch, args=(run, threads), daemon=True).start()
     else:
         trainer = _launch(run, threads)
@@ -247,23 +249,23 @@ def _launch(run: Run, threads: int) -> launch.Trainer:
 
 
 def claim(run: Run, pid: int) -> None:
-    """Name the process that is to train the run, so that its death is noticed."""
+    """Write the trainer's process into the run's status, so that its death is noticed."""
     with suppress(psutil.Error):
         process = psutil.Process(pid)
         if os.name == "posix" and process.nice() < launch.NICE:
-            process.nice(launch.NICE)  # the app must answer while trainers keep every core busy
+            process.nice(launch.NICE)  # the app must respond while trainers keep every core busy
         run.set_status(
             replace(run.status(), state="starting", pid=pid, process_started=started(process))
         )
 
 
 def _watch(run: Run, trainer: launch.Trainer) -> None:
-    """Wait for the trainer, and say so if it never began."""
+    """Wait until the trainer ends, and set the status if it never began."""
     code = trainer.wait()
     with suppress(OSError):
         last = run.recorded_status()
         mine = last.state == "starting" and last.pid in (trainer.pid, os.getpid())
-        if mine and not run.is_locked():  # by one from a terminal, which came first
+        if mine and not run.is_locked():  # a trainer from a terminal may have been first
             run.set_status(failed_to_start(code))
     with suppress(RunError, OSError):
         advance(run.path.parent)
@@ -273,14 +275,14 @@ def _watch(run: Run, trainer: launch.Trainer) -> None:
 
 
 def command(run: Run, word: str) -> None:
-    """Tell a run what to do: it obeys between two updates.
+    """Send a command to a run; its trainer obeys between two updates.
 
     Args:
         word: "pause" (save and end, to be resumed), "stop" (end, and keep what was learned) or
-            "save". A run that waits leaves the queue.
+            "save". A queued run leaves the queue on "pause" or "stop".
 
     Raises:
-        RunError: there is no such command, or nothing there to obey it.
+        RunError: there is no such command, no such run, or it is not training.
     """
     if not (run.path / "config.json").is_file():
         raise RunError(f"There is no run in {run.path}.")
@@ -297,13 +299,13 @@ def command(run: Run, word: str) -> None:
 
 
 def kill(run: Run) -> None:
-    """End the trainer at once; the run can be resumed from the last point it saved."""
+    """Kill the trainer; the run can be resumed from its last snapshot."""
     status = run.status()
     process = process_of(status)
     if process is not None and process.pid != os.getpid():
         with suppress(psutil.Error):
             process.kill()
         deadline = time.monotonic() + KILL_SECONDS
-        # Not `wait`: a parent that never asks how its child ended leaves it there for good.
+        # Not `wait`: a trainer whose parent never reaps it stays a zombie forever.
         while process_of(status) is not None and time.monotonic() < deadline:
             time.sleep(0.005)

@@ -1,7 +1,7 @@
-"""Resuming from what a run has saved: the run itself, or a new one with a longer schedule.
+"""Resuming a run from its last snapshot, or continuing it in a new run with a longer schedule.
 
-How a resumed run is checked is here, too: :func:`newest_sound` finds the snapshot whose files are
-what was saved, :func:`rewind` takes the run's directory back to it.
+How a resumed run is checked is here, too: :func:`newest_sound` finds the newest intact snapshot,
+:func:`rewind` takes the run's directory back to it.
 """
 
 import os
@@ -30,10 +30,10 @@ from transformer.training import compute
 
 
 def resume(run: Run) -> None:
-    """Let a paused, failed or interrupted run go on from the last point it saved.
+    """Resume a paused, failed or interrupted run from its last snapshot.
 
     Raises:
-        RunError: the run is at work, or has ended; or too many runs are waiting.
+        RunError: the run is active or has ended, or too many runs are waiting.
     """
 
     def check() -> None:
@@ -42,11 +42,11 @@ def resume(run: Run) -> None:
             raise RunError(f"The run {run.id} is {state}, so there is nothing to resume.")
 
     def prepare() -> Run:
-        check()  # again: another may have resumed it by now
+        check()  # again, under the queue's lock: another process may have resumed it by now
         run.clear_command()
         return run
 
-    check()  # before it is said that others wait, too
+    check()  # first: its error matters more than that of a full queue
     queue.join(run.path.parent, run.about()["owner"], prepare)
 
 
@@ -59,17 +59,17 @@ def train_on(
     owner: str = "",
     path: Path | None = None,
 ) -> Run:
-    """A new, paused run that goes on where another ended, with a longer schedule.
+    """Make a new, paused run that continues ``run`` with a longer schedule.
 
-    It has the other's history, weights and optimizer state, and stays when the other is deleted.
+    It has copies of the run's history, weights and optimizer state: ``run`` may be deleted.
 
     Args:
         steps: updates to add.
-        learning_rate: another highest rate, for one that was too high.
-        path: where to make it; default: beside the other, if there is room in the queue.
+        learning_rate: a new highest rate, if the old one was too high.
+        path: the new directory; default: beside ``run``, if there is room in the queue.
 
     Raises:
-        RunError: the run is still at work, has saved nothing to go on from, or too many wait.
+        RunError: the run is still active, has no snapshot, or too many runs are waiting.
         ConfigError: the settings are out of their bounds.
     """
     if steps < 1:
@@ -83,7 +83,7 @@ def train_on(
     training = config.training.replace(
         steps=start.step + steps,
         learning_rate=learning_rate or config.training.learning_rate,
-        # The loss that ended the other would end this one at its first evaluation.
+        # A target loss that ended the parent would end this run at its first evaluation.
         until_loss=0.0,
     )
     before = run.about()
@@ -107,14 +107,14 @@ def train_on(
 
 
 def newest_sound(run: Path) -> Snapshot | None:
-    """The newest snapshot whose files are, bit for bit, what was saved; None before the first.
+    """The newest snapshot whose files are bit for bit as saved; None if there is none yet.
 
-    A flipped bit, a file that is gone, or a metrics file that lost its end, and it is the
-    snapshot before. Damage to the metrics that every snapshot saw costs the curve a point and the
-    run nothing.
+    A snapshot with a damaged or missing file is passed over, and so is one for which the
+    append-only files are damaged or too short. If they are damaged for every snapshot, they are
+    not checked: the curve loses a point, but the run can be resumed.
 
     Raises:
-        RunError: there are snapshots, and none of them is sound.
+        RunError: there are snapshots, but none is intact.
     """
     folder = run / "checkpoints"
     whole = [snapshot for snapshot in reversed(snapshots(folder)) if _is_whole(run, snapshot)]
@@ -143,7 +143,7 @@ def _is_whole(run: Path, snapshot: Snapshot) -> bool:
 
 
 def rewind(run: Path, snapshot: Snapshot | None) -> None:
-    """Undo in a run's directory all that came after a snapshot; all, if there is none.
+    """Remove from a run's directory what was written after a snapshot; all, if that is None.
 
     Only the trainer that holds the run's lock may call it.
     """
@@ -156,7 +156,7 @@ def rewind(run: Path, snapshot: Snapshot | None) -> None:
     folder = run / "checkpoints"
     sweep(folder)
     known = {one.step for one in snapshots(folder) if snapshot and one.step <= snapshot.step}
-    # Manifests go first, so that none names what is gone.
+    # Manifests are deleted first, so that none names a missing file.
     for path in sorted(folder.glob("step-*"), key=lambda path: path.suffix != ".json"):
         number = path.name.split(".")[0].removeprefix("step-")
         if number.isdecimal() and int(number) not in known:
@@ -164,12 +164,12 @@ def rewind(run: Path, snapshot: Snapshot | None) -> None:
 
 
 def _seconds_until(run: Run, step: int) -> float:
-    """How long the run had trained at a step; the limit on time starts again with each run."""
+    """Seconds that the run had trained at a step. A new run's time limit does not count them."""
     return max((one.seconds or 0.0 for one in run.metrics() if one.step <= step), default=0.0)
 
 
 def _copy_snapshot(run: Run, start: Snapshot, folder: Path) -> None:
-    """Everything of a run that a snapshot vouches for."""
+    """Copy a snapshot and the run's other files, truncated to what they were at that step."""
     source, target = run.path / "checkpoints", folder / "checkpoints"
     for made in {start.step, 0}:
         for path in (weights_file(source, made), source / f"step-{made}.json"):

@@ -1,8 +1,12 @@
-"""Snapshots: the points a run can go on from. Weights, the rest of the state, and a manifest.
+"""Snapshots: the points from which a run can be resumed.
 
-``step-N.json`` is written last and makes the two files beside it a snapshot: it names their
-checksums, and how long the run's append-only files were. A crash at any moment leaves the
-snapshots before it untouched.
+A snapshot is a file of weights, one of the other state, and a manifest. The manifest,
+``step-N.json``, is written last: without it, the other two do not count. It has their checksums,
+and the lengths of the run's append-only files. A crash at any moment leaves earlier snapshots
+intact.
+
+:mod:`trainer.trainer` decides when to save: before the first update, at intervals, on a command,
+and when the run ends.
 """
 
 import hashlib
@@ -15,24 +19,24 @@ from pathlib import Path
 from transformer.files import read_object, sync, write_atomic
 
 APPEND_ONLY = ("metrics.jsonl", "samples.jsonl", "attention.bin")
-"""Files of a run that only grow; going on from a snapshot cuts them back to what it saw."""
+"""Files of a run that only grow; resuming from a snapshot truncates them to its lengths."""
 KEPT = 2
-"""The newest snapshots that are kept whole. Of older ones, some keep their weights alone: the
-first, the best, and as many of the newest as one averages."""
+"""Number of newest snapshots with all their files. Of older ones only weights are kept: those of
+the first, of the best, and of the last :data:`AVERAGED`."""
 AVERAGED = 5
-"""Of the newest snapshots the weights are there to be averaged, as the paper does (section 6.1)."""
+"""Newest snapshots whose weights are kept to be averaged, as in the paper (section 6.1)."""
 MANIFEST = re.compile(r"step-([0-9]{1,12})\.json")
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a manifest says.
+    """The contents of a manifest.
 
     loss: of the evaluation at this step, in nats per token.
     weights, state: sha256 of the two files.
-    lengths: bytes of each append-only file, and 0 for one that was not there.
-    history: sha256 of that much of each.
-    ended: the state in which the run ended here; empty if it was to go on.
+    lengths: bytes of each append-only file; 0 for a missing one.
+    history: sha256 of the first ``lengths`` bytes of each append-only file.
+    ended: the run's final state if it ended at this step, else empty.
     """
 
     step: int
@@ -55,10 +59,10 @@ def state_file(folder: Path, step: int) -> Path:
 def save_snapshot(
     run: Path, step: int, loss: float, weights: bytes, state: bytes, ended: str = ""
 ) -> Snapshot:
-    """Save a snapshot of a run, then drop those it makes superfluous.
+    """Save a snapshot of a run, then delete older files that are no longer needed.
 
     Raises:
-        OSError: the disk does not take it; the snapshots before it are as they were.
+        OSError: it could not be written; earlier snapshots are unchanged.
     """
     folder = run / "checkpoints"
     lengths = {}
@@ -77,19 +81,20 @@ def save_snapshot(
 
 
 def write_manifest(folder: Path, snapshot: Snapshot) -> None:
-    """With a checksum of its own: one damaged digit would cut a run's history in its midst."""
+    """Write a manifest with its own checksum: a damaged digit would truncate a run's history in
+    the middle."""
     plain = {**asdict(snapshot), "sha256": _manifest_sha256(snapshot)}
     write_atomic(folder / f"step-{snapshot.step}.json", json.dumps(plain).encode())
 
 
 def snapshots(folder: Path) -> list[Snapshot]:
-    """What the manifests in a folder of checkpoints say, oldest first, without damaged ones."""
+    """The snapshots in a folder of checkpoints, oldest first, without damaged manifests."""
     found = [_read(folder / name) for name in manifests(folder)]
     return sorted((one for one in found if one is not None), key=lambda one: one.step)
 
 
 def _prune(folder: Path) -> None:
-    """Drop what nobody goes back to. Manifests go first, so that none names what is gone."""
+    """Delete files that are not needed. Manifests go first, so that none names a missing file."""
     found = snapshots(folder)
     best = min(found, key=lambda snapshot: snapshot.loss)
     whole = {snapshot.step for snapshot in found[-KEPT:]}
@@ -149,7 +154,7 @@ def _manifest_sha256(snapshot: Snapshot) -> str:
 
 
 def file_sha256(path: Path, length: int | None = None) -> str:
-    """Of a file, or of its first bytes; empty if it cannot be read."""
+    """sha256 of a file, or of its first ``length`` bytes; empty if it cannot be read."""
     digest = hashlib.sha256()
     try:
         with path.open("rb") as file:

@@ -1,7 +1,7 @@
-"""All runs at a glance: what each was and what it came to, for a table, a search and a CSV file.
+"""All runs at a glance: settings and results of each, for a table, a search and a CSV file.
 
-A summary costs the same for a short run and a long one: of the metrics only the beginning (the
-untrained model) and the end are read, and nothing is kept that grows with the run.
+A summary of a long run costs no more than that of a short one: of the metrics only the start (the
+untrained model), the end and a few places between are read, and nothing kept grows with the run.
 """
 
 import os
@@ -21,28 +21,28 @@ from transformer.runs.snapshots import snapshots
 from transformer.tasks import read_pairs, title_of
 
 FILES = ("config.json", "about.json", "status.json", "checkpoints", METRICS)
-"""A summary is made of these and stands until one of them changes; the metrics come last."""
+"""Files from which a summary is made; it is valid until one changes. The metrics come last."""
 DAMAGED = "damaged"
 MOST_LOOKED_INTO = 10_000
-"""Bytes of a file of pairs that is looked into for the sentences that come with the app."""
+"""Largest file of pairs, in bytes, that is read to recognise the sentences the app comes with."""
 
 Stamp = tuple[tuple[int, int, int] | None, ...]
 
 
 @dataclass(frozen=True)
 class Summary:
-    """One run in a row. A number is None where nothing was measured yet, or it cannot be read.
+    """One row of the table. A number is None if nothing was measured yet or it cannot be read.
 
     parameters, layers: size of the model; layers as "encoder + decoder".
     step, steps: updates made and planned.
     loss, exact_match: of the last evaluation; ``untrained_*`` of the one before any update.
     seconds: wall time, evaluations included.  tokens: source and target positions trained on.
-    curve: (step, loss) of some updates from the first to the last, for a small picture.
+    curve: (step, loss) of some updates from the first to the last, for a small chart.
     created: seconds since 1970; 0 if unknown.
     saved: (step, loss) of its snapshots, oldest first.
-    parent: id of the run that this one was trained on from, or "".
+    parent: id of the run that this one continues, or "".
     owner: the hash of its owner's token, which no table shows; "" for a run from a terminal.
-    on_training_pairs: whether what is measured is measured on the pairs it learns.
+    on_training_pairs: whether it is evaluated on its own training pairs.
     """
 
     id: str
@@ -76,7 +76,7 @@ class Summary:
 
     @property
     def private(self) -> bool:
-        """Whether it is its owner's alone, where runs have owners."""
+        """Whether only its owner may see it, on a server where runs have owners."""
         return self.own_pairs and not self.shared
 
     @property
@@ -87,7 +87,7 @@ class Summary:
 
 @dataclass(frozen=True)
 class _Known:
-    """What was read of a run, and when, by the monotonic clock."""
+    """A summary in the cache, and when it was read, by the monotonic clock."""
 
     stamp: Stamp
     run: Run
@@ -96,15 +96,15 @@ class _Known:
 
 
 class Summaries:
-    """Summaries of runs, each made again only when one of its files has changed.
+    """A cache of run summaries, each made again only when one of the run's files has changed.
 
-    All who look at the app share one, so it may be asked from several threads: those that ask
-    while another looks get what the next look finds, which all of them share.
+    All sessions of the app share one, from several threads. Threads that call :meth:`of` during
+    a scan of the runs wait for the next scan, and all of them get its result.
 
-    patience: seconds for which the metrics of a run that trains, and whether its trainer lives,
-        are left as they were read last: a class of thirty asks some hundred times a second.
-    rest: seconds for which nothing is looked at again unless this process has changed a run.
-        Each of the hundred files that a look asks for lets all other threads go first.
+    patience: seconds for which the metrics of an active run are not read again, nor whether its
+        trainer is alive: a class of thirty asks about a hundred times a second.
+    rest: seconds without a new scan, unless this process has changed a run. A scan checks about a
+        hundred files, and at each of them all other threads may run first.
     """
 
     def __init__(self, patience: float = 0.0, rest: float = 0.0) -> None:
@@ -115,25 +115,25 @@ class Summaries:
         self._lock = threading.Lock()
 
     def of(self, root: Path) -> list[tuple[Run, Summary]]:
-        """The runs of ``runs.list_runs`` with their summaries, newest first.
+        """All runs under a root with their summaries, newest first.
 
-        It lists the directory itself: to order 500 runs again, their names and times would be
-        read at every look. A damaged run has a summary that says so.
+        ``list_runs`` is not used, since it would read names and times of 500 runs at every scan
+        to sort them. A damaged run has a summary that says so.
         """
         asked, root = time.monotonic(), root.absolute()
         with self._lock:
             where, began, change = self._looked
             rested = asked - began < self.rest and change is last_change()
-            # Or somebody else's look began after this one was asked for: it is as good.
+            # A scan by another thread that began after this call is as good as a new one.
             if where == root and (began > asked or rested):
                 return self._newest
             began, change, fresh = time.monotonic(), last_change(), {}
             for path in root.iterdir() if root.is_dir() else ():
                 stamp = _stamp(path)
                 if stamp[0] is None or path.name.startswith("."):
-                    continue  # no run, or one that is just being made
+                    continue  # not a run, or one that is still being made
                 fresh[path] = self._look(path, stamp)
-            self._known = fresh  # those that are gone are forgotten
+            self._known = fresh  # without the runs that are gone
             newest = sorted(fresh.values(), key=lambda known: known.summary.created, reverse=True)
             self._newest = [(known.run, known.summary) for known in newest]
             self._looked = root, began, change
@@ -150,7 +150,7 @@ class Summaries:
             return _Known(stamp, known.run, summarise(known.run), now)
         if known.summary.state not in ACTIVE:
             return known
-        status = known.run.status()  # the trainer may have died without a word
+        status = known.run.status()  # the trainer may have died without writing a status
         summary = replace(known.summary, state=status.state, reason=status.reason)
         return _Known(stamp, known.run, summary, now)
 
@@ -167,7 +167,7 @@ def _stamp(path: Path) -> Stamp:
 
 
 def summarise(run: Run) -> Summary:
-    """Read one run's summary; what cannot be read is left out, and named if it is the config."""
+    """Read one run's summary. What cannot be read is left out; a damaged config is its reason."""
     about = run.about()
     summary = Summary(
         run.id,
@@ -211,12 +211,12 @@ def summarise(run: Run) -> Summary:
 
 
 def task_of(run: Run, config: RunConfig) -> str:
-    """What the run learns, as it is called on screen."""
+    """The title on screen of what the run learns."""
     file, sources = run.data_file, []
     try:
         if file is not None and file.stat().st_size <= MOST_LOOKED_INTO:
             sources = [pair.source for pair in read_pairs(file).pairs]
-    except (OSError, TaskError):  # gone, or damaged: said where the run is opened
+    except (OSError, TaskError):  # missing or damaged: reported where the run is opened
         pass
     return title_of(config.data.task, sources)
 
@@ -225,7 +225,7 @@ def task_of(run: Run, config: RunConfig) -> str:
 
 
 def search(summaries: Iterable[Summary], text: str) -> list[Summary]:
-    """Those that have every word of the text in their name, author, task, state, notes or id."""
+    """The summaries with every word of the text in name, author, task, state, notes or id."""
     words = text.casefold().split()
 
     def matches(summary: Summary) -> bool:
@@ -248,13 +248,13 @@ ORDERS: dict[str, Callable[[Summary], Any]] = {
     "state": lambda summary: summary.state,
     "when": lambda summary: summary.created,
 }
-"""By what a table of runs can be sorted."""
+"""The columns by which a table of runs can be sorted."""
 
 
 def ordered(summaries: Iterable[Summary], order: str) -> list[Summary]:
-    """Sorted by a key of :data:`ORDERS`, falling if it begins with "-"; the unknown come last.
+    """Sorted by a key of :data:`ORDERS`, descending if it begins with "-"; missing values last.
 
-    A key that is not there sorts as "-when": newest first.
+    An unknown key sorts as "-when": newest first.
     """
     name = order.removeprefix("-")
     if name not in ORDERS:
@@ -278,7 +278,7 @@ TABLE = (
 
 
 def table_csv(summaries: Iterable[Summary]) -> bytes:
-    """The table as CSV: one row a run, the fields of :class:`Summary`, the time in UTC."""
+    """The table as CSV: one row per run, fields of :class:`Summary`, times in UTC."""
 
     def value(summary: Summary, name: str) -> object:
         if name == "created":

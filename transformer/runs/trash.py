@@ -1,4 +1,4 @@
-"""Deleted runs: moved aside, so that for a while they can be restored."""
+"""Deleted runs: moved to a trash folder, from which they can be restored for a while."""
 
 import os
 import shutil
@@ -12,14 +12,14 @@ from transformer.runs.eviction import Held, evicted
 
 FOLDER = "trash"
 KEPT = 50
-"""Deleted runs that can be restored; for one more, the oldest of the person who deletes it goes."""
+"""Most deleted runs in the trash. One more replaces the oldest of the person who deletes it."""
 
 
 def delete(run: Run) -> None:
-    """Move a run to the trash, from where it can be restored; a trainer at work is ended.
+    """Move a run to the trash, from where it can be restored; an active trainer is killed.
 
     Raises:
-        RunError: the run cannot be moved, or its trainer cannot be ended from here.
+        RunError: the run cannot be moved, or its trainer cannot be killed from here.
     """
     root = run.path.parent
     with queue.locked(root):
@@ -30,7 +30,7 @@ def delete(run: Run) -> None:
         except RunError as error:
             raise RunError(f"{error} It could not be deleted; stop it first.") from None
         status = run.status()
-        if status.state == "queued":  # restored, it must not start by itself
+        if status.state == "queued":  # when restored, it must not start by itself
             run.set_status(Status("paused", step=status.step))
         gone = evicted(_held(root), run.about()["owner"], most=KEPT, coming=0)
         if gone is None:
@@ -42,7 +42,7 @@ def delete(run: Run) -> None:
             for path in gone:
                 shutil.rmtree(path, ignore_errors=True)
             (root / FOLDER).mkdir(exist_ok=True)
-            # A terminal may give a run the name of one deleted before, which is replaced.
+            # From a terminal, a run can have the name of one deleted earlier, which is replaced.
             shutil.rmtree(root / FOLDER / run.id, ignore_errors=True)
             os.replace(run.path, root / FOLDER / run.id)
             os.utime(root / FOLDER / run.id)
@@ -51,7 +51,7 @@ def delete(run: Run) -> None:
 
 
 def deleted_runs(root: Path = ROOT) -> list[Run]:
-    """Deleted runs, the last deleted first."""
+    """Deleted runs, the most recently deleted first."""
     runs = list_runs(root / FOLDER)
     return sorted(runs, key=lambda run: changed_at(run.path), reverse=True)
 

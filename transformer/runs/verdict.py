@@ -1,7 +1,7 @@
 """The verdict on a run, in a sentence: did it learn, and if not, what to do. Loads no torch.
 
-It follows from what the run measured, from the evidence for the three goals, and from what the
-health check found: see :func:`verdict_of`.
+It follows from the run's metrics, the evidence for the three goals, and the findings of the
+health check: see :func:`verdict_of`.
 """
 
 import re
@@ -28,36 +28,36 @@ KINDS = {
     "too few": "none",
     "unmeasured": "none",
 }
-"""What a verdict can be, and how it is meant."""
+"""Kind of a verdict -> its tone."""
 SIGNS = {"good": "✓", "doubt": "◐", "bad": "✗", "note": "…", "none": "○"}
-"""How it is meant, told without colour: reached, partly, not reached, so far, nothing to go by."""
+"""Tone -> a sign that needs no colour: reached, partly, not reached, so far, nothing to judge."""
 WELL, HALF = 0.9, 0.5
-"""Shares of what a task can reach from which a run has learned it, and has learned it partly."""
+"""Smallest shares of a task's reachable score for "learned" and for "partly learned"."""
 STILL_FALLING = 0.85
-"""The loss fell below this share of what it was at two thirds of the run."""
+"""Loss counts as still falling below this share of its value at two thirds of the run."""
 REMEMBERED = 0.25
 """A training loss below this share of the held-out loss shows that pairs were memorised."""
 RISEN = 1.1
-"""So many times its lowest, the held-out loss is rising."""
+"""Held-out loss counts as rising once it exceeds its minimum by this factor."""
 LOW = 0.3
-"""In nats per token: each token of a training pair is given about 75 % or more."""
+"""Low training loss, in nats per token: tokens of training pairs get about 75 % probability."""
 FEW_UPDATES = 1000
 FAR_ABOVE = 4
-"""So many times the preset's learning rate is worth naming where a run did not learn all."""
+"""A learning rate this many times the preset's, or more, is named if a run did not learn all."""
 GUESSABLE = 0.05
-"""A share of answers that a guess gets right which is worth naming."""
+"""The score of guessing is named from this share of right answers on."""
 TOO_HIGH = "The learning rate is too high"
 OVERFIT = "The overfit check"
-"""Begin the sentence of the finding that is named first, and the name of the one named last: what
-makes the overfit check fail is named elsewhere."""
+"""Beginnings of the sentence of the finding to name first, and of the name of the one to name last:
+other findings name what makes the overfit check fail."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a good teacher would say of a run.
+    """What a good teacher would say about a run.
 
     kind: one of KINDS.
-    sentence: what it came to and, where it did not learn, why.
+    sentence: the result and, if it did not learn, why.
     advice: what to do next; empty if nothing.
     """
 
@@ -76,7 +76,7 @@ class Verdict:
 
     @property
     def next_step(self) -> str:
-        """The last sentence of the advice; what stands before it says why."""
+        """The last sentence of the advice; those before it say why."""
         return self.advice.rpartition(". ")[2]
 
     def __str__(self) -> str:
@@ -87,7 +87,7 @@ class Verdict:
 
 
 def verdict_of(run: Run, config: RunConfig | None = None) -> Verdict:
-    """The verdict on a run as its directory stands.
+    """The verdict on a run from the present contents of its directory.
 
     Raises:
         RunError: the directory holds no valid config.
@@ -106,7 +106,7 @@ def verdict_of(run: Run, config: RunConfig | None = None) -> Verdict:
 
 
 def verdict(facts: RunFacts) -> Verdict:
-    """The verdict on what is known of a run."""
+    """The verdict that follows from the facts about a run."""
     status = facts.status
     if status.state == "failed":
         return Verdict("failed", f"Failed: {lowered(status.reason or 'the trainer ended.')}")
@@ -133,8 +133,8 @@ WARMUP = re.compile(r"Give it a warm-up of (\d+) updates and train again")
 
 
 def advised_settings(found: Verdict, config: RunConfig) -> dict[str, float | int]:
-    """The settings of training that the advice would change, and their values; none if it asks
-    for something else."""
+    """The training settings that the advice would change, with their new values; empty if it
+    advises something else."""
     if rate := RATE.search(found.advice):
         return {"learning_rate": float(rate[1])}
     if warmup := WARMUP.search(found.advice):
@@ -145,11 +145,11 @@ def advised_settings(found: Verdict, config: RunConfig) -> dict[str, float | int
 
 
 def score_in_words(share: float, own: bool) -> str:
-    """A score beside a model's name, the same wherever it stands: "99.9 % right".
+    """A score to show beside a model's name, in the same words everywhere: "99.9 % right".
 
     Args:
-        own: whether it was measured on the very pairs that the model learned: then it says how
-            many are memorised, and nothing of other inputs.
+        own: whether it was measured on the model's training pairs: then they are "memorised",
+            which tells nothing about other inputs.
     """
     return f"{_percent(share)} {'memorised' if own else 'right'}"
 
@@ -187,7 +187,7 @@ def _diverged(facts: RunFacts) -> Verdict:
 
 
 def _own_pairs(facts: RunFacts) -> Verdict:
-    """Nothing is held out: what it can show is that it remembers."""
+    """The verdict if nothing is held out, so that a run can only show that it memorised."""
     if facts.right == facts.examples:
         which = "its only pair" if facts.examples == 1 else f"all {facts.examples:,} pairs"
         advice = (
@@ -228,7 +228,7 @@ def _held_out(facts: RunFacts) -> Verdict:
 
 
 def _not_learned(facts: RunFacts) -> Verdict:
-    """Why it did not learn: what the checks found, else what the curve says."""
+    """The verdict with the reason why it did not learn: what the checks found, else the curve."""
     cause, advice = _cause(facts)
     hardly = facts.better_than_chance
     start = "Hardly learned" if hardly else "Not learned"
@@ -255,7 +255,7 @@ def _not_learned(facts: RunFacts) -> Verdict:
 
 
 def _unless_alarmed(facts: RunFacts, found: Verdict) -> Verdict:
-    """A check that found a problem is worth more than a score."""
+    """``found``, or a worse verdict if a check found a problem: that outweighs any score."""
     problems = [one for one in _alarms(facts) if one["state"] == "problem"]
     if not problems:
         return found
@@ -268,7 +268,7 @@ def _unless_alarmed(facts: RunFacts, found: Verdict) -> Verdict:
 
 
 def _why_not_all(facts: RunFacts) -> str:
-    """Advice where something is learned, and not all that can be."""
+    """Advice for a run that has learned something, but not all that it could."""
     if advice := _far_above_the_preset(facts):
         return advice
     if _early(facts) or _still_falling(facts):
@@ -281,9 +281,10 @@ def _why_not_all(facts: RunFacts) -> str:
 
 
 def _far_above_the_preset(facts: RunFacts) -> str:
-    """A rate that a person has raised so far is named before more updates are spent on it."""
+    """Advice to lower a learning rate far above the preset's, before more updates are spent; empty
+    if it is not."""
     config = facts.config
-    if config.preset not in PRESETS:  # of another version
+    if config.preset not in PRESETS:  # from another version
         return ""
     usual, rate = defaults(config.data.task, config.preset), config.training.learning_rate
     times = rate / usual["learning_rate"]
@@ -299,8 +300,8 @@ def _far_above_the_preset(facts: RunFacts) -> str:
 
 
 def _alarms(facts: RunFacts) -> list[Mapping[str, str]]:
-    """What the checks found: a rate too high first, which ruins what the others look at, and the
-    overfit check last."""
+    """The alarms of the health check: a too high learning rate first, since it affects what all
+    others measure, and the overfit check last."""
     alarms = facts.health.alarms if facts.health else []
     return sorted(
         alarms,
@@ -309,12 +310,12 @@ def _alarms(facts: RunFacts) -> list[Mapping[str, str]]:
 
 
 def _cause(facts: RunFacts, name: str = "") -> tuple[str, str]:
-    """What is wrong in a few words, and what to do; empty if no check found anything.
+    """The cause in a few words, and what to do; both empty if no check found anything.
 
-    Each finding says its cause first, and what to do in the first sentence of its advice.
+    A finding begins with the cause; the first sentence of its advice says what to do.
 
     Args:
-        name: the finding that counts, if there is one of that name.
+        name: the finding to use, if there is one of that name.
     """
     alarms = _alarms(facts)
     found = next((one for one in alarms if one["name"] == name), alarms[0] if alarms else None)
@@ -333,7 +334,7 @@ def _first_clause(text: str) -> str:
 
 
 def lowered(sentence: str) -> str:
-    """A sentence as it stands inside another."""
+    """A sentence in lower case at its beginning, to stand inside another."""
     return sentence[:1].lower() + sentence[1:]
 
 
@@ -351,7 +352,7 @@ def _still_falling(facts: RunFacts) -> bool:
 
 
 def _at_the_start(facts: RunFacts) -> bool:
-    """Whether it knows little more than frequencies after few updates: there is a plateau."""
+    """Whether it knows little more than token frequencies after few updates: a usual plateau."""
     unigram, loss = facts.first.unigram, facts.last.loss
     if unigram is None or loss is None or facts.last.step >= FEW_UPDATES:
         return False
@@ -359,12 +360,12 @@ def _at_the_start(facts: RunFacts) -> bool:
 
 
 def _remembers(facts: RunFacts) -> bool:
-    """Whether training pairs cost almost nothing, and others much."""
+    """Whether the loss is low on training pairs, and much higher and rising on held-out ones."""
     if not facts.train or facts.last.loss is None or facts.own:
         return False
     losses = sorted(loss for _, loss in facts.train[-max(5, len(facts.train) // 8) :])
     train, best = losses[len(losses) // 2], min(loss for _, loss in facts.evaluations)
-    rises = facts.last.loss > RISEN * best  # else the batches are only of easier pairs
+    rises = facts.last.loss > RISEN * best  # else the batches may just have easier pairs
     return rises and train < LOW and train < REMEMBERED * facts.last.loss
 
 
@@ -373,20 +374,20 @@ def _count(facts: RunFacts) -> str:
 
 
 def _score(facts: RunFacts) -> str:
-    """A share of many, a count of few."""
+    """The score in words: a percentage of many examples, a count of few."""
     if facts.examples <= 50:
         return f"{_count(facts)} right"
     return f"{_percent(facts.last.exact_match or 0.0)} of {facts.examples:,} {facts.inputs} right"
 
 
 def _guessed(facts: RunFacts) -> str:
-    """What a guess without the source gets, in brackets, where that is worth naming."""
+    """The score of guessing without the source, in brackets; empty if it is small."""
     guess = facts.first.guess or 0.0
     return f" (guessing alone: {_percent(guess)})" if guess >= GUESSABLE and not facts.own else ""
 
 
 def _before(facts: RunFacts, more: str = "") -> str:
-    """What the untrained model gets, in brackets."""
+    """The score of the untrained model, in brackets."""
     if facts.first.exact_match is None:
         return f" ({more.removeprefix('; ')})" if more else ""
     if not facts.first.exact_match:
@@ -395,7 +396,7 @@ def _before(facts: RunFacts, more: str = "") -> str:
 
 
 def _percent(share: float) -> str:
-    """Never rounded to all or nothing."""
+    """A share as a percentage with one decimal, never rounded up to 100 %."""
     if 0.9995 <= share < 1:
         return "99.9 %"
     return f"{share:.1%}".replace(".0%", "%").replace("%", " %")
@@ -405,10 +406,10 @@ def _percent(share: float) -> str:
 
 
 def beats_untrained(facts: RunFacts, baselines: Sequence[float]) -> tuple[str, str]:
-    """Goal 2: its state, and what speaks for that in a sentence.
+    """State of goal 2, and the evidence in a sentence.
 
     Args:
-        baselines: losses that must be undercut, the untrained model's among them.
+        baselines: losses to beat, the untrained model's among them.
     """
     where = "the pairs it learns" if facts.own else "held-out pairs"
     if not facts.trained or facts.last.loss is None:
