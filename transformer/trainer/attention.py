@@ -32,8 +32,8 @@ from transformer.training.batches import collate, encode
 class AttentionRecorder:
     """Appends records to a run directory. Draws no random number and changes no weight.
 
-    Model too large, or examples too long: fewer examples are recorded, or none, and the header
-    has a sentence that says so.
+    If the model is too large, or examples are too long, fewer examples are recorded; if none,
+    the header has a sentence that says why.
 
     Args:
         folder: the run directory.
@@ -64,23 +64,22 @@ class AttentionRecorder:
         if not (folder / HEADER).exists():
             write_atomic(folder / HEADER, content)
         elif (folder / HEADER).read_bytes() != content:
-            self.pairs = []  # another program's records: never mixed with ours
+            self.pairs = []  # records of other examples or another version: never mixed with ours
 
     def record(self, step: int, model: Transformer) -> None:
         """Append the model's attention as it is after ``step`` updates.
 
-        A step that is in the file already is left as it is: a resumed run would record the
-        same again.
+        A step that is already in the file is skipped: a resumed run would record the same again.
 
         Raises:
-            OSError: the file cannot be written; what it held is intact.
+            OSError: the file cannot be written; earlier records are intact.
         """
         if not self.pairs:
             return
         with (self.folder / RECORDS).open("a+b") as file:
             size = file.seek(0, 2)
             size -= size % self.dtype.itemsize
-            file.truncate(size)  # what a torn write left
+            file.truncate(size)  # remove an incomplete record
             if size:
                 file.seek(size - self.dtype.itemsize)
                 if step <= int.from_bytes(file.read(8), "little"):
@@ -123,7 +122,7 @@ class AttentionRecorder:
 
 
 def _choose(shape: Shape, task: Task, config: TransformerConfig) -> list[Pair]:
-    """The longest of the candidates that fit, since they show most, in their own order."""
+    """The longest candidates that fit, since they show most, in their original order."""
 
     def lengths(pair: Pair) -> tuple[int, int]:
         source, target = task.source_vocabulary, task.target_vocabulary
@@ -161,6 +160,6 @@ def _weights(trace: Mapping[str, Tensor], stack: str, kind: str) -> NDArray[np.u
 
 
 def _in_255ths(share: Tensor) -> NDArray[np.uint8]:
-    """Numbers from 0 to 1 as bytes; those of a diverged model, which are NaN, as 0."""
+    """Numbers from 0 to 1 as bytes; NaN, as in a diverged model, becomes 0."""
     found: NDArray[np.uint8] = share.float().nan_to_num().mul(255).round().to(torch.uint8).numpy()
     return found

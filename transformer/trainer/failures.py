@@ -1,4 +1,4 @@
-"""How a trainer fails: by its own limit on memory, and with a sentence on what went wrong."""
+"""Failures of a trainer: its limit on memory, and a sentence on what went wrong."""
 
 import errno
 import os
@@ -11,11 +11,11 @@ from transformer.files import remedy
 
 
 def limit_memory(limit: int | None, device: str) -> None:
-    """Let a trainer that grows too large fail by itself: the system could kill another process.
+    """Limit this process's memory: it must fail before the system kills another process.
 
     Args:
-        limit: in bytes; None lifts the limit.
-        device: what the run's settings name.
+        limit: in bytes; None removes the limit.
+        device: as in the run's settings.
     """
     on_card = device != "cpu" and torch.cuda.is_available()  # CUDA reserves more than it uses
     if os.name != "posix" or on_card:
@@ -26,12 +26,12 @@ def limit_memory(limit: int | None, device: str) -> None:
     if limit is None or hard != resource.RLIM_INFINITY:
         limit = hard if limit is None else min(limit, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
-    with suppress(OSError):  # Linux alone has it
+    with suppress(OSError):  # only Linux has it
         Path("/proc/self/oom_score_adj").write_text("900")
 
 
 def diagnosis(error: Exception) -> tuple[str, str]:
-    """Why a trainer failed, in a sentence for the person who started it; and the kind."""
+    """Why a trainer failed, in a sentence for the user, and the kind of failure."""
     if (
         isinstance(error, MemoryError)
         or (isinstance(error, OSError) and error.errno == errno.ENOMEM)

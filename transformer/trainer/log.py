@@ -1,7 +1,7 @@
-"""What a trainer writes down as it goes: metrics, samples, attention.
+"""What a trainer records during training: metrics, samples, attention.
 
-Which steps are recorded follows from the step alone, never from the clock, so that a resumed run
-writes what the unbroken one would have. Only times differ.
+Whether a step is recorded depends on its number alone, never on the clock, so that a resumed run
+writes what an uninterrupted one would. Only times differ.
 """
 
 import json
@@ -25,18 +25,18 @@ from transformer.training.loop import Event, Loss, Outputs, Update
 EXAMPLES = 8
 """Held-out examples shown throughout a run."""
 LOGGED_FIRST = 100
-"""Updates of which each is recorded, so that the curve lives from the first second on."""
+"""Number of first updates that are all recorded, so that the curve moves from the first second."""
 LOGGED = 2000
-"""Updates recorded in all, about."""
+"""Approximate number of updates recorded in a run."""
 SAMPLED = 500
-"""Evaluations whose samples are recorded in all, about."""
+"""Approximate number of evaluations whose samples are recorded in a run."""
 
 
 def curve(run: Run, step: int, last: Mapping[str, float]) -> list[list[float]]:
     """[step, loss, exact_match] of a run's evaluations up to a step, as a checkpoint keeps them.
 
     Args:
-        last: what was measured at that step, whether or not the metrics have it.
+        last: the evaluation at that step, which the metrics may lack.
     """
     before = (record for record in run.metrics() if record.step < step)
     points = series(by_step(before, "eval"), "loss", "exact_match")
@@ -49,8 +49,8 @@ class RunLog:
     """The append-only files of one run.
 
     Attributes:
-        untrained: what the baseline measured.
-        evaluation: what the newest evaluation measured, by its step.
+        untrained: scores of the untrained model.
+        evaluation: scores of the newest evaluation, by its step.
     """
 
     def __init__(self, run: Run, config: RunConfig, task: Task) -> None:
@@ -69,11 +69,11 @@ class RunLog:
 
     @property
     def seconds(self) -> float:
-        """Of training so far, those before a pause included."""
+        """Seconds of training so far, those before a pause included."""
         return round(time.monotonic() - self.started, 3)
 
     def resume(self, step: int, position: Position) -> None:
-        """Go on as the log was at a snapshot."""
+        """Restore the log's state at a snapshot."""
         self.started = time.monotonic() - position.seconds
         self.losses = list(position.losses)
         self.untrained = dict(position.untrained)
@@ -82,7 +82,7 @@ class RunLog:
     def position(
         self, step: int, tokens: int, processes: int, precision: str, threads: int = 0
     ) -> Position:
-        """What :meth:`resume` needs."""
+        """The state that :meth:`resume` restores."""
         return Position(
             self.seconds,
             tokens,
@@ -95,7 +95,7 @@ class RunLog:
         )
 
     def write(self, event: Event, model: Transformer, *, last: bool = False) -> None:
-        """Write an event, if its step is one of those that are written, or the last of all."""
+        """Write an event, if its step is to be recorded or it is the run's last evaluation."""
         if isinstance(event, Update):
             self._write_update(event)
             if event.step in self.moments:
@@ -154,7 +154,7 @@ class RunLog:
         self._append(SAMPLES, {"step": event.step, "samples": samples})
 
     def remember(self, event: Loss | Outputs) -> None:
-        """Remember an evaluation without writing it, for the checkpoint made of its step."""
+        """Keep an evaluation in memory only, for the checkpoint of its step."""
         known = self.evaluation.get(event.step, {})
         found: dict[str, float]
         if isinstance(event, Loss):

@@ -1,14 +1,14 @@
-"""The overfit check: a small model built as the run's memorises eight of its pairs.
+"""The overfit check: a small model, built like the run's, memorises eight of the run's pairs.
 
 If the loss goes to zero on a few pairs, and the model then writes each of them from its source
-alone, nothing in its construction stands in the way of learning. A run of any size can be
-asked this in a second or two.
+alone, nothing in its construction prevents learning. The check takes a second or two for a run of
+any size.
 
-The small model shares the run's code and every choice of its architecture (norms, activation, ties,
+The small model has the run's code and every choice of its architecture (norms, activation, ties,
 positions) and trains with the run's own settings (optimizer, learning rate, warm-up, clipping), but
-without what works against memorising (dropout, label smoothing). It does not share its size: width
-64, at most 2 + 2 layers and 4 heads, and only the tokens that occur in the eight pairs. So a model
-of any width, with any vocabulary, costs the same.
+without what works against memorising (dropout, label smoothing). Its size is fixed: width 64, at
+most 2 + 2 layers and 4 heads, and only the tokens that occur in the eight pairs. So the check costs
+the same for any width and vocabulary.
 """
 
 import math
@@ -35,28 +35,28 @@ from transformer.training.optimizer import optimizer_of
 PAIRS = 8
 WIDTH, LAYERS, HEADS = 64, 2, 4
 SHORT = 24
-"""Tokens of a side that a pair should not exceed, where there are enough that do not."""
+"""Most tokens of a source or target; longer pairs are taken only if there are too few others."""
 STEPS = 400
-"""Most take 40 to 100; a low learning rate takes more."""
+"""Most updates. Usually 40 to 100 are enough; a low learning rate needs more."""
 WARMUP = 20
-"""The most updates of a warm-up: one of thousands would not end here."""
+"""Most updates of the warm-up: one of thousands would not end within the check."""
 CPU_SECONDS, SECONDS = 6.0, 20.0
-"""After this it is cut short, and says so: a run must not wait for it.
+"""Limits of processor time and of wall time: a run must not wait long for the check.
 
-Of the processor's time mostly, so that a busy machine changes nothing; of the clock's, more.
+The limit of processor time is lower, so that a busy machine hardly changes where the check ends.
 """
 
 
 def run_overfit_check(
     config: RunConfig, task: Task, cpu_seconds: float = CPU_SECONDS
 ) -> OverfitCheck:
-    """Train and test the small model; the same result every time, but for its ``seconds``.
+    """Train and test the small model on the CPU.
 
-    Deterministic as long as it is not cut short: what it draws comes from the run's seed, and
-    the global random state is left as it was found. It runs on the CPU.
+    Unless it is cut short, the result is deterministic except for its ``seconds``: random numbers
+    come from the run's seed. The global random state is restored.
 
     Args:
-        cpu_seconds: the most of the processor's time that it may take.
+        cpu_seconds: limit of processor time.
     """
     started, cpu_started = time.monotonic(), time.process_time()
     pairs = choose_pairs(config, task)
@@ -64,7 +64,7 @@ def run_overfit_check(
         torch.manual_seed(config.training.seed)
         encoded, model_config = _shrink(config.model, encode(task, pairs))
         model = Transformer(model_config)
-        with suppress(ConfigError):  # such as shared layers, where the small model has one
+        with suppress(ConfigError):  # such as shared layers, if the small model has only one
             plant_of_run(model, config.training.fault)
         curve: list[list[float]] = []
         steps, loss = 0, math.nan
@@ -92,9 +92,9 @@ def run_overfit_check(
 
 
 def choose_pairs(config: RunConfig, task: Task) -> list[Pair]:
-    """The first eight training pairs of the run with sources of their own, none of them long.
+    """The run's first eight training pairs with different sources, short ones if there are enough.
 
-    One source with two targets could not be memorised.
+    A source with two targets could not be memorised.
     """
     epoch = task.epoch(config.training.seed, 0, config.training.batch_size)
     found: dict[str, Pair] = {}
@@ -113,13 +113,13 @@ def choose_pairs(config: RunConfig, task: Task) -> list[Pair]:
 def _shrink(
     config: TransformerConfig, encoded: Sequence[Encoded]
 ) -> tuple[list[Encoded], TransformerConfig]:
-    """The pairs in the ids of a vocabulary of their own, and the small model's configuration."""
+    """The pairs in ids of a vocabulary of their tokens alone, and the small model's config."""
     special = [config.pad_id, config.bos_id, config.eos_id, config.unk_id, config.decoder_start_id]
     sources, targets = ({i for pair in encoded for i in pair[side]} for side in range(2))
     if config.share_embeddings:
         sources = targets = sources | targets
     tokens = [list(dict.fromkeys([*special, *sorted(side)])) for side in (sources, targets)]
-    # The special ids stand first on both sides, in the same order.
+    # The special ids come first on both sides, in the same order.
     ids = [{old: new for new, old in enumerate(side)} for side in tokens]
     small = [
         ([ids[0][token] for token in source], [ids[1][token] for token in target])
@@ -166,7 +166,7 @@ def _losses(
 
 
 def _is_logged(step: int) -> bool:
-    """Every step at first, then every fifth: enough for a small curve."""
+    """Whether a step is in the curve: every step at first, then every fifth are enough."""
     return step <= 20 or step % 5 == 0
 
 

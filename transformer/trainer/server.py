@@ -1,7 +1,7 @@
-"""The process kept ready to train: it has loaded torch, waits for a run, and becomes its trainer.
+"""The ready process: it has loaded torch, and waits for runs to train or to fork trainers for.
 
 :mod:`runs.launch` starts it, as ``python -m transformer train --wait``, and writes the paths of
-run directories to it. Nothing here may start a thread: a fork has only one.
+run directories to it. Nothing here may start a thread: a forked process has only one.
 """
 
 import gc
@@ -16,21 +16,21 @@ from transformer.tasks.presets import prepare
 
 
 def wait_for_run() -> Path | None:
-    """In the process that is kept ready: wait for run directories on standard input.
+    """Wait for run directories on standard input; called in the ready process.
 
-    Returns in a trainer, whose output goes where its run's belongs; or None, if the process that
-    kept it has ended.
+    Returns the run's directory in its trainer, whose output goes to the run's log; or None once
+    the process that keeps the ready process has ended.
     """
     if os.name == "posix":
-        os.nice(NICE)  # before the seconds that torch takes
+        os.nice(NICE)  # before the seconds in which torch is imported
     import transformer.trainer.trainer  # noqa: F401
 
-    # What the form is filled in with when the page opens: its first numbers need these pairs.
+    # The run that the Train page offers first: its first evaluation needs these pairs.
     task, config = prepare(next(iter(TASKS)))
     task.held_out(config.training.final_examples)
     if FORKS:
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for them
-        gc.freeze()  # who collects garbage writes to pages that are shared
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # no process waits for the forked trainers
+        gc.freeze()  # garbage collection in a fork would write to, and so copy, shared pages
     while line := sys.stdin.buffer.readline():
         pid = os.fork() if FORKS else os.getpid()
         if pid:
@@ -41,7 +41,7 @@ def wait_for_run() -> Path | None:
 
 
 def _become_trainer(run: Path) -> Path:
-    """Leave the process kept ready for a session, an output and signals of its own."""
+    """Detach from the ready process: own session and signals, output to the run's log."""
     if FORKS:
         os.setsid()
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -1,7 +1,7 @@
-"""What a snapshot holds besides weights: optimizer, random state, and where the run was.
+"""The state in a snapshot besides the weights: optimizer, random state, position of the run.
 
-A .safetensors file, as a checkpoint is, though only its own run ever reads it: pickles run code,
-and a run directory may be on a shared disk.
+It is a .safetensors file like a checkpoint, although only its own run reads it: a pickle could run
+code, and a run directory may be on a shared disk.
 """
 
 import json
@@ -19,14 +19,14 @@ METADATA_KEY = "position"
 
 @dataclass
 class Position:
-    """Where a run was, apart from its tensors.
+    """The run's state apart from its tensors.
 
-    seconds: of training so far. tokens: positions seen so far.
-    processes: how many trained together.
-    precision: what the updates computed in, "fp32" or "bf16"; "" before the first of them.
-    threads: how many they computed on, if a trial chose; 0 otherwise.
-    losses: of the updates that no line of the metrics has told yet.
-    untrained, evaluation: what the baseline, and the evaluation at this step, measured.
+    seconds: of training so far. tokens: source and target positions trained on so far.
+    processes: number of processes that train together.
+    precision: of the updates, "fp32" or "bf16"; "" before the first of them.
+    threads: number of threads of the updates if a trial chose it, else 0.
+    losses: of the updates since the last line of the metrics.
+    untrained, evaluation: scores of the untrained model, and of the evaluation at this step.
     """
 
     seconds: float = 0.0
@@ -35,7 +35,7 @@ class Position:
     losses: list[float] = field(default_factory=list)
     untrained: dict[str, float] = field(default_factory=dict)
     evaluation: dict[str, float] = field(default_factory=dict)
-    precision: str = "fp32"  # files from before there was a choice lack it
+    precision: str = "fp32"  # missing in files from before this choice existed
     threads: int = 0
 
 

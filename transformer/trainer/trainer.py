@@ -1,4 +1,4 @@
-"""The trainer process: drains the training loop into a run directory."""
+"""The trainer process: runs the training loop and writes its results into a run directory."""
 
 import os
 import signal
@@ -49,16 +49,16 @@ from transformer.training.loop import (
 )
 
 SNAPSHOT_SHARE = 20
-"""Saving takes at most one part in so many of the time."""
+"""Between snapshots at least this many times the seconds of the last: saving takes 5 % or less."""
 UNEVALUATED = 6
-"""A snapshot waits so many times longer where it needs an evaluation of its own."""
+"""Factor on the wait for a snapshot at a step without an evaluation, which must be made for it."""
 CLAIM_SECONDS = 5.0
 
 Progress = Callable[[str], None]
 
 
 class Trainer:
-    """Trains one run, writing everything it learns into the run's directory."""
+    """Trains one run, and writes all that it measures and saves into the run's directory."""
 
     def __init__(self, run: Run, progress: Progress, world: World = ALONE) -> None:
         self.run = run
@@ -73,10 +73,10 @@ class Trainer:
         self.snapshot_seconds = 0.0
 
     def train(self) -> None:
-        """Run to the end, or until told to stop or pause; leaves a status that says which."""
+        """Train to the end, or until a command to stop or pause; the status then says which."""
         if not self.world.is_main:
             for number in (signal.SIGTERM, signal.SIGINT):
-                # The main process obeys for all: one that ended before it would leave it waiting.
+                # The main process reacts for all: if another ended first, it would wait forever.
                 signal.signal(number, signal.SIG_IGN)
             self._train()
             return
@@ -89,7 +89,7 @@ class Trainer:
                 self.world.broadcast("nothing to do")
                 return
             if status.state in RESUMABLE:
-                self.run.clear_command()  # it was for the process before
+                self.run.clear_command()  # it was for the previous trainer
             for number, word in ((signal.SIGTERM, "pause"), (signal.SIGINT, "stop")):
                 signal.signal(number, self._on_signal(word))
             self._set_state(*self._outcome())
@@ -98,7 +98,7 @@ class Trainer:
             queue.advance(self.run.path.resolve().parent)
 
     def _outcome(self) -> tuple[str, str, str]:
-        """Train; how it ended: state, reason, and the kind of a failure."""
+        """Train, and return how it ended: state, reason, and the kind of a failure."""
         try:
             self._set_state("running")
             return self._train()
@@ -107,8 +107,8 @@ class Trainer:
         except UserError as error:
             return "failed", str(error), "data"
         except Exception as error:
-            limit_memory(None, self.config.training.device)  # saying why takes some, too
-            with suppress(OSError):  # the output is on the disk that may be full
+            limit_memory(None, self.config.training.device)  # reporting the error needs memory, too
+            with suppress(OSError):  # the output is on a disk that may be full
                 traceback.print_exc()
             return "failed", *diagnosis(error)
 
@@ -123,7 +123,7 @@ class Trainer:
         model = Transformer(config.model)
         plant_of_run(model, config.training.fault)
         model = model.to(world.device)
-        if not world.is_main:  # else every process would drop out the same places of its rows
+        if not world.is_main:  # else dropout would draw the same numbers in every process
             torch.manual_seed(config.training.seed + 7919 * world.rank)
         most = self.limits.most_threads
         training = Training(model, task, config.training, world, most_threads=most)
@@ -140,7 +140,7 @@ class Trainer:
                 log.write(event, model)
                 self._report(event, log)
                 if isinstance(event, Update) and not checked:
-                    # After the first point of the curve: nobody should wait for that.
+                    # Only now, so that it does not delay the first point of the curve.
                     checked = True
                     self._run_overfit_check(task)
             if isinstance(event, StepEnd):
@@ -156,7 +156,7 @@ class Trainer:
         return self._end(training, log, "finished")
 
     def _run_overfit_check(self, task: Task) -> None:
-        """Evidence for goal 1. What goes wrong with it is no reason to end the run."""
+        """Add the evidence for goal 1. An error in the check must not end the run."""
         try:
             check = run_overfit_check(self.config, task)
         except Exception:
@@ -175,13 +175,13 @@ class Trainer:
             compute.write(self.run.path, event.compute)
             self.progress(event.compute.sentence)
 
-    # --- Going on from a snapshot --------------------------------------------------------------
+    # --- Resuming from a snapshot --------------------------------------------------------------
 
     def _rewind(self) -> tuple[int, str]:
-        """Put the run's files where they were at the newest sound snapshot.
+        """Restore the run's files to the newest intact snapshot.
 
-        Returns its step, or -1 if there is none; and the state in which the run ended there,
-        empty if it is to go on.
+        Returns its step, or -1 if there is none; and the run's final state if it ended there,
+        else empty.
         """
         found = ""
         if self.world.is_main:
@@ -192,10 +192,10 @@ class Trainer:
         return int(step), ended
 
     def _restore(self, step: int, training: Training, log: RunLog | None) -> None:
-        """Put model, optimizer and random state where they were at a snapshot."""
+        """Restore model, optimizer and random state from a snapshot."""
         folder = self.run.path / "checkpoints"
         checkpoint = Checkpoint.load(snapshots.weights_file(folder, step))
-        # Each under all its names: where layers are planted to be one, so that none is missing.
+        # By all its names, since a planted fault may make several layers share a parameter.
         parameters = dict(training.model.named_parameters(remove_duplicate=False))
         with torch.no_grad():
             for name, weights in checkpoint.tensors.items():
@@ -214,7 +214,8 @@ class Trainer:
                 )
 
     def _keep_compute(self, training: Training) -> None:
-        """Let the run's page say what it goes on in, even if its file was lost, or is another's."""
+        """Write device, precision and threads for the run's page, if its file lacks them or has
+        others, such as the parent run's."""
         device, precision = self.world.device.type, training.precision
         why, threads = "as the run began", self._tried_threads(training)
         now = Compute(device, precision, why, threads=threads, threads_why=why if threads else "")
@@ -224,13 +225,13 @@ class Trainer:
             compute.write(self.run.path, now)
 
     def _tried_threads(self, training: Training) -> int:
-        """How many threads its updates use, if that was left to a trial."""
+        """The updates' number of threads if a trial chose it, else 0."""
         return 0 if self.config.training.threads else training.threads
 
     # --- Commands -----------------------------------------------------------------------------
 
     def _await_claim(self) -> None:
-        """Wait until the process that started this one has named it in the run's status."""
+        """Wait until the process that started this one has written its pid into the status."""
         deadline = time.monotonic() + CLAIM_SECONDS
         while time.monotonic() < deadline:
             if self.run.recorded_status().pid == os.getpid():
@@ -267,14 +268,14 @@ class Trainer:
     # --- Saving -------------------------------------------------------------------------------
 
     def _save_snapshot(self, training: Training, log: RunLog | None, ended: str = "") -> None:
-        """Save a point to go on from, or the end. All processes take part, the main one writes."""
+        """Save a snapshot, the last if ``ended``. All processes take part, the main one writes."""
         started = time.monotonic()
         state = training.state()
         if log is None:
             return
         step = training.step
         if step not in log.evaluation:
-            # For the checkpoint alone: a line in the metrics would differ from the unbroken run's.
+            # Not for the metrics, which must equal those of an uninterrupted run.
             pairs = training.task.held_out(self.config.training.eval_examples)
             found = evaluate_loss(training.model, training.task, pairs, step, training.practice)
             log.remember(found)
@@ -290,7 +291,7 @@ class Trainer:
             write_state(position, state),
             ended,
         )
-        # The last one is verified when it is summed up, not twice.
+        # The last snapshot is verified in _conclude, not twice.
         if step > 0 and not ended and read_goals(self.run.path).reload is None:
             self._verify(step)
         self.saved = time.monotonic()
@@ -329,14 +330,14 @@ class Trainer:
         )
 
     def _resolved(self, training: Training) -> dict[str, str | int]:
-        """What the settings may leave open, as it came out."""
+        """The values that were chosen for settings that may be left open."""
         precision = {"precision": training.precision} if training.precision else {}
         return {"device": self.world.device.type, "threads": training.threads, **precision}
 
     def _end(
         self, training: Training, log: RunLog | None, state: str, reason: str = ""
     ) -> tuple[str, str, str]:
-        """Evaluate on more pairs than in between, and save."""
+        """Evaluate on more pairs than during training, and save."""
         if log is not None:
             self._set_state("stopping")
             pairs = training.task.held_out(self.config.training.final_examples)
@@ -350,7 +351,7 @@ class Trainer:
         return self._conclude(log, state, reason)
 
     def _conclude(self, log: RunLog | None, state: str, reason: str = "") -> tuple[str, str, str]:
-        """Check what was saved, and sum it up."""
+        """Verify the saved model, and report its scores."""
         if log is not None:
             path = self._verify(self.step)
             found, untrained = log.evaluation[self.step], log.untrained
@@ -362,7 +363,7 @@ class Trainer:
         return state, reason, ""
 
     def _verify(self, step: int) -> str:
-        """Load what was saved afresh, and record whether it behaves as the model in memory."""
+        """Load the saved model again, and record whether it behaves as it did in memory."""
         path = snapshots.weights_file(self.run.path / "checkpoints", step)
         checks = verify(path)
         add_evidence(
@@ -405,5 +406,5 @@ def result(run: Run) -> dict[str, Any]:
 
 
 def to_stderr(message: str) -> None:
-    with suppress(OSError):  # where the output goes may be full, or gone
+    with suppress(OSError):  # the output's disk may be full, or its reader gone
         print(message, file=sys.stderr, flush=True)
