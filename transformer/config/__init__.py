@@ -1,4 +1,4 @@
-"""What describes a model, a run and a server: frozen dataclasses that validate themselves."""
+"""Configuration of a model, a run and a server: frozen dataclasses that validate themselves."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""What describes a model, and where its parameters are: torch is not needed for either.
+"""A model's configuration, and its parameter counts by part; neither needs torch.
 
 Every field carries its help text and its bounds in ``field(metadata=...)``. The command
 line makes its flags from them and the app makes its form from them, so a setting is
@@ -13,7 +13,7 @@ from transformer.config.validation import SelfValidating, required, setting
 from transformer.errors import ConfigError
 
 MAX_PARAMETERS = 500_000_000
-"""More than this is refused: 2 GB of 32-bit weights is what a small server can hold."""
+"""Most parameters of a model: 2 GB of 32-bit weights is what a small server can hold."""
 LATER_FIELDS: dict[str, Any] = {
     "source_frame": "eos",
     "pad_in_output": "allowed",
@@ -27,14 +27,14 @@ LATER_FIELDS: dict[str, Any] = {
     "decoder_d_ff": 0,
     "attention_width": 0,
 }
-"""Fields of :class:`TransformerConfig` that files may lack, and what they then mean."""
+"""Fields of :class:`TransformerConfig` that old files lack, with the values they then have."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerConfig(SelfValidating):
     """The architecture. Defaults are the paper's base model (table 3), post-norm.
 
-    The small presets change what trains fastest (see :mod:`tasks.presets`).
+    The presets in :mod:`tasks.presets` set small sizes and pre-norm, which train faster.
 
     Raises:
         ConfigError: a field is out of its bounds, two fields contradict each other, or
@@ -246,7 +246,7 @@ class TransformerConfig(SelfValidating):
         return self.norm_first
 
     def norm_after(self, stack: str) -> bool:
-        """Whether a norm stands after a stack."""
+        """Whether a stack ends with a LayerNorm."""
         return self.final_norm and self.final_norm_side in ("both", stack)
 
     def feed_forward_width(self, stack: str) -> int:
@@ -254,13 +254,13 @@ class TransformerConfig(SelfValidating):
         return self.decoder_d_ff or self.d_ff if stack == "decoder" else self.d_ff
 
     def framed(self, source: Sequence[int]) -> list[int]:
-        """The ids of a text as the encoder reads them, with what ``source_frame`` puts around."""
+        """A text's ids with the <bos> and <eos> that ``source_frame`` adds for the encoder."""
         start = [self.bos_id] if self.source_frame == "bos-eos" else []
         end = [] if self.source_frame == "none" else [self.eos_id]
         return [*start, *source, *end]
 
     def to_dict(self) -> dict[str, Any]:
-        """Every field, but for those that came later and say nothing: old files keep their
+        """All fields except those of ``LATER_FIELDS`` at the values there: old files keep their
         checksum."""
         plain = super().to_dict()
         return {
@@ -271,11 +271,11 @@ class TransformerConfig(SelfValidating):
 
     @property
     def num_parameters(self) -> int:
-        """Parameters of the model, from arithmetic alone: nothing is allocated."""
+        """Number of parameters, computed from the sizes alone: nothing is allocated."""
         return sum(part.count for part in parameters_by_part(self))
 
 
-# --- where the parameters are ---------------------------------------------------------------------
+# --- parameters by part ---------------------------------------------------------------------------
 
 TITLES = {
     "source embeddings": "Source embeddings",
@@ -289,16 +289,16 @@ TITLES = {
     "norms": "Norms",
     "output": "Output projection",
 }
-"""Every part that a model may have, and what it is called on screen."""
+"""Every part that a model may have, and its name on screen."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Parameters that do the same work.
+    """A group of parameters with the same role.
 
     name: a key of TITLES.
-    count: numbers that training moves.
-    formula: how the count comes about, with the model's own sizes in it.
+    count: number of trainable parameters.
+    formula: how the count is calculated, with the model's sizes filled in.
     """
 
     name: str
@@ -313,7 +313,7 @@ class Part:
 def parameters_by_part(config: TransformerConfig) -> list[Part]:
     """All parts, in the order in which data passes through them; they sum to num_parameters.
 
-    The output projection is there even where it is tied, with what it adds of its own.
+    A tied output projection is listed too; its count is then only that of its bias.
     """
     d = config.d_model
     encoder, decoder = config.num_encoder_layers, config.num_decoder_layers

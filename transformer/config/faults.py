@@ -1,6 +1,6 @@
-"""The names of the faults that can be planted, and how one is hidden that a person has to find.
+"""Names of the faults that can be planted, and how to hide a name that a user is to find out.
 
-What each of them is stands in :mod:`transformer.faults`, which needs torch; this does not.
+:mod:`transformer.faults` defines the faults and needs torch; this module does not.
 """
 
 import hashlib
@@ -26,13 +26,13 @@ OUTSIDE = (
     *("parameters-not-optimized", "learning-rate-too-high", "no-warmup"),
     *("wrong-start-token", "decoding-position-zero", "no-eval-mode"),
 )
-"""In the batches, the loss, the optimizer or the decoding of a training."""
+"""Faults outside the model: in the batches, the loss, the optimizer or the decoding."""
 NAMES = IN_MODEL + OUTSIDE
 HIDDEN = "hidden-"
 
 
 def hide(name: str, salt: str) -> str:
-    """What stands for a fault in a run whose fault is to be found: it does not say which it is."""
+    """A salted hash that replaces the fault's name in a run whose fault is to be found."""
     return f"{HIDDEN}{salt}-{_mark(name, salt)}"
 
 
@@ -41,7 +41,7 @@ def is_hidden(value: str) -> bool:
 
 
 def reveal(value: str) -> str:
-    """The fault's name, from the name itself or from what :func:`hide` made of it; "" is none.
+    """The fault's name, from the name itself or the output of :func:`hide`; "" means no fault.
 
     Raises:
         ConfigError: there is no such fault.

@@ -1,7 +1,7 @@
-"""What one server gives its users: how many trainers, how long, how much memory.
+"""Limits of one server: how many runs train at once, how long, with how much memory.
 
 An operator sets a limit as an environment variable, ``WORKBENCH_`` and the field's name in
-capitals (``WORKBENCH_TRAINERS=4``). Trainers inherit them from the process that starts them.
+capitals (``WORKBENCH_TRAINERS=4``). A trainer, the process that trains one run, inherits them.
 """
 
 import os
@@ -16,7 +16,7 @@ from transformer.errors import ConfigError
 
 PREFIX = "WORKBENCH_"
 LEAST_MEMORY_MB = 1024
-"""PyTorch alone takes a quarter of this."""
+"""Least memory limit of one trainer, in MB; PyTorch alone takes a quarter of it."""
 NO_FOREIGN_FILES = (
     "This public demo takes only checkpoints that were saved by Transformer Workbench "
     "(.safetensors). To import other models, run the app on your own machine."
@@ -90,7 +90,7 @@ class Limits(SelfValidating):
         """The limits an operator has set; stricter defaults in class and demo mode.
 
         Raises:
-            ConfigError: a variable has a value it cannot have.
+            ConfigError: a variable has an invalid value.
         """
         given: dict[str, Any] = {}
         for item in fields(cls):
@@ -110,18 +110,18 @@ class Limits(SelfValidating):
 
     @property
     def threads(self) -> int:
-        """CPU threads of one trainer, where its settings leave the choice to us."""
+        """CPU threads of one trainer, if its settings do not fix them: its share of the cores."""
         return max(1, (os.cpu_count() or 1) // self.slots)
 
     @property
     def most_threads(self) -> int:
-        """CPU threads that a trainer's trial may choose; one person may have the whole machine."""
+        """Most CPU threads that a trainer's speed trial may choose; a single user has all cores."""
         alone = self.mode == "personal" and not self.trainers
         return (os.cpu_count() or 1) if alone else self.threads
 
     @property
     def memory_bytes(self) -> int:
-        """Memory that one trainer may take."""
+        """Most memory that one trainer may take."""
         share = int(0.8 * psutil.virtual_memory().total / self.slots)
         return self.memory_mb * 1_000_000 or max(LEAST_MEMORY_MB * 1_000_000, share)
 
@@ -132,7 +132,7 @@ class Limits(SelfValidating):
 
     @property
     def keeps_ready(self) -> bool:
-        """Whether a trainer that has loaded torch waits for the next run: 250 MB for a second."""
+        """Whether a trainer waits with torch loaded: takes 250 MB, saves the next run a second."""
         return self.mode == "personal"
 
     @property
@@ -161,4 +161,4 @@ MODES: dict[str, dict[str, Any]] = {
         "browsers_per_address": 20,
     },
 }
-"""What a mode changes in the defaults."""
+"""Each mode's changes to the defaults."""

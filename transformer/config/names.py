@@ -1,4 +1,4 @@
-"""What settings and their values are called on screen; files and commands have field names."""
+"""Names of settings and values on screen; files and commands use the field names instead."""
 
 from typing import Any
 
@@ -57,12 +57,12 @@ NAMES = {
 
 
 def name_of(setting: str) -> str:
-    """Of a field of a config."""
+    """The name on screen of a config's field."""
     return NAMES.get(setting, setting.replace("_", " ").capitalize())
 
 
 def shown(value: Any) -> str:
-    """A setting's value, as short as it can be."""
+    """A setting's value as a short text for the screen."""
     if isinstance(value, bool):
         return ("off", "on")[value]
     if isinstance(value, float):

@@ -1,4 +1,4 @@
-"""What describes a run: its data, how tokens are drawn, and all of its settings together.
+"""Configuration of a run's data and of sampling, and of a whole run.
 
 As in :mod:`config.architecture`, every field carries its help text and its bounds.
 """
@@ -54,13 +54,13 @@ class DataConfig(SelfValidating):
 
     @property
     def evaluates_on_training_pairs(self) -> bool:
-        """Whether nothing is held out, so that evaluation says how well pairs are remembered."""
+        """Whether nothing is held out, so that evaluation measures memorisation."""
         return self.task == "pairs" and self.held_out == 0
 
 
 @dataclass(frozen=True)
 class SamplingConfig(SelfValidating):
-    """How the next token is drawn: logits over the temperature, then top-k, top-p, softmax.
+    """How to draw the next token: logits divided by temperature, then top-k, top-p, softmax.
 
     Raises:
         ConfigError: a field is out of its bounds.

@@ -146,7 +146,7 @@ class TrainingConfig(SelfValidating):
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """As in a run's file, which names what came later only where it differs from before."""
+        """As in a run's file, which leaves out fields added later at their old behaviour."""
         plain = super().to_dict()
         if self.bucketing:
             del plain["bucketing"]

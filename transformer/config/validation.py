@@ -49,14 +49,13 @@ def required(help: str, *, minimum: float, maximum: float) -> Any:
 def shown(value: object) -> str:
     """A value as an error message may quote it: short, on one line.
 
-    A number of thousands of digits is cut before it is turned into text, which Python
-    would refuse.
+    An integer of thousands of digits is not turned into text at all, since Python refuses to.
     """
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 128:
         return "a number of more than 38 digits"
     try:
         text = repr(value)
-    except (ValueError, RecursionError):  # a huge number inside, or thousands of levels
+    except (ValueError, RecursionError):  # a huge integer inside, or nested thousands deep
         return f"a {type(value).__name__}"
     return text if len(text) <= 40 else text[:37] + "..."
 
@@ -91,11 +90,12 @@ class SelfValidating:
 
 
 def check_field(item: Field[Any], value: object) -> None:
-    """
+    """Check a value against the type and bounds of its field.
+
     Raises:
-        ConfigError: a config's field cannot have this value, whatever the other fields are.
+        ConfigError: the value is invalid, whatever the other fields are.
     """
-    # `type` is the annotation itself: this module does not postpone their evaluation.
+    # `type` is a class, not its name: no config's module postpones its annotations.
     kind = item.type
     accepted = (int, float) if kind is float else kind
     if isinstance(value, bool) is not (kind is bool) or not isinstance(value, accepted):  # type: ignore[arg-type]
