@@ -1,4 +1,4 @@
-"""A trained model in one file: what it says of itself, its proof, and what follows from both."""
+"""A trained model in one file: header, weights, and a probe that proves how it behaves."""
 
 from typing import TYPE_CHECKING
 

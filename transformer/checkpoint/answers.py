@@ -1,19 +1,19 @@
-"""What a model wrote for a text."""
+"""The output of a model for a text."""
 
 from dataclasses import dataclass
 
 CLOSE = 1e-4
-"""A margin below it is within reach of rounding errors, which differ from batch to batch."""
+"""Margin below which rounding errors, which differ between batches, may change the output."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model wrote for one text, or why it cannot read it.
+    """The output of a model for one text, or why it cannot read the text.
 
-    tokens: those of the output, <eos> included where it ended.
-    complete: False where the output was cut because it found no end.
+    tokens: of the output, with the final <eos> if it was written.
+    complete: False if the output was cut at its greatest length, before <eos>.
     margin: as in :class:`Decoded`.
-    unknown: what of the text the model does not know, and reads as its unknown token.
+    unknown: the parts of the text that the model reads as its unknown token.
     error: one sentence; empty if the text could be read.
     """
 
@@ -28,5 +28,5 @@ class Answer:
 
     @property
     def close(self) -> bool:
-        """Whether rounding may decide what is written: in another batch it may be another."""
+        """Whether rounding may change the output, so that it may differ in another batch."""
         return self.margin < CLOSE

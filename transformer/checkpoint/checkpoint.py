@@ -1,4 +1,4 @@
-"""A trained model in one file: save, load, and ask."""
+"""A trained model in one file: save it, load it, decode with it."""
 
 import copy
 import hashlib
@@ -38,7 +38,7 @@ from transformer.model import Transformer, fixed_positions
 from transformer.vocabulary import Vocabulary
 
 PROOF_TOKENS = 20
-"""Most tokens of an example's answer, of a model that was trained elsewhere."""
+"""Most tokens of an example's output, for a model that was trained elsewhere."""
 
 
 class Checkpoint:
@@ -79,7 +79,7 @@ class Checkpoint:
 
     @classmethod
     def load(cls, source: Path | str | bytes) -> Self:
-        """Load a file, from its path or its bytes, and believe nothing in it unchecked.
+        """Load a file, from its path or its bytes, and check everything in it.
 
         Order of the checks: size, header, config and vocabularies, names and shapes of the
         tensors, and only then the weights: finite, and last the checksum.
@@ -122,14 +122,14 @@ class Checkpoint:
 
         Args:
             summary: how the model was trained here; None if it was trained elsewhere.
-            pairs: a few sources with their targets. What the model writes for them, and its
-                logits for the first, are kept as the proof of how it behaves. Of a model
-                trained elsewhere that has none, the logits for some ids are.
-            precision: how the weights are to lie on disk. With "float16" they are rounded now,
-                so that the proof is made with the weights that will be loaded.
-            copied: whether the weights are; not those of a model that nobody else has.
+            pairs: a few sources with their targets. The model's outputs for them, and its
+                logits for the first, are stored to prove later how it behaves. Without pairs,
+                a model trained elsewhere stores its logits for some ids.
+            precision: the weights' type on disk. With "float16" they are rounded now, so that
+                the stored logits come from the weights that will be loaded.
+            copied: whether to copy the weights; False if nothing else uses the model.
         """
-        # Planted faults may let two names stand for one tensor: each is written down.
+        # A planted fault may give one tensor two names: both are stored.
         named = dict(model.named_parameters(remove_duplicate=False))
         tensors = {
             name: named[name].detach().to("cpu", torch.float32, copy=copied)
@@ -154,7 +154,7 @@ class Checkpoint:
         return cls(header, tensors).proven(pairs)
 
     def proven(self, pairs: Sequence[tuple[str, str]]) -> Self:
-        """This checkpoint, with the proof of how it behaves that :meth:`of` describes."""
+        """Store the outputs and logits that :meth:`of` describes; returns this checkpoint."""
         if not pairs and self.summary is None:
             probe = make_probe(self.model, *any_ids(self.config))
             self.header = replace(self.header, probe=probe)
@@ -181,7 +181,7 @@ class Checkpoint:
         write_atomic(Path(path), self._pieces())
 
     def _pieces(self) -> Iterator[bytes | memoryview]:
-        """The file, a tensor at a time: a large model is in memory once."""
+        """The file's content, tensor by tensor, so that a large model is in memory only once."""
         digest = _digest(self.header)
         for name in sorted(self.tensors):
             digest.update(self._stored(name))
@@ -199,12 +199,12 @@ class Checkpoint:
             yield self._stored(name)
 
     def _stored(self, name: str) -> memoryview:
-        """A tensor's bytes, as they lie on disk."""
+        """A tensor's bytes as the file stores them."""
         kind = "<f2" if self.header.precision == "float16" else "<f4"
         return self.tensors[name].numpy().ravel().astype(kind, copy=False).data.cast("B")
 
     def view(self) -> Self:
-        """The same weights behind module objects of its own, for another thread's hooks."""
+        """The same weights behind new module objects, for another thread's hooks."""
         shared = copy.copy(self)
         shared.model = own_modules(self.model)
         return shared
@@ -218,7 +218,7 @@ class Checkpoint:
         return torch.tensor([self.source_ids(text)])
 
     def source_ids(self, text: str) -> list[int]:
-        """A source text as ids, cut as in training, with <eos> or what else is read around it.
+        """A source text as ids, tokenised as in training, with what ``source_frame`` adds.
 
         Raises:
             VocabularyError: a token is unknown, there is none, or there are too many.
@@ -235,7 +235,7 @@ class Checkpoint:
         return framed
 
     def answers(self, texts: Sequence[str], strategy: Search = GREEDY) -> list[Answer]:
-        """What the model writes for some texts, in their order.
+        """The model's outputs for some texts, in their order.
 
         Raises:
             VocabularyError: a text cannot be encoded.
@@ -251,9 +251,9 @@ class Checkpoint:
     def answering(
         self, texts: Sequence[str], strategy: Search = GREEDY, *, margins: bool = True
     ) -> Iterator[Progress[Answer]]:
-        """Let the model answer many texts; first come those that it cannot read, with the reason.
+        """Decode many texts; first come those that the model cannot read, with the reason.
 
-        As :func:`decode_many`, it says how far it is, and may be stopped at any moment.
+        Like :func:`decode_many`, it reports progress and may be stopped at any moment;
         ``margins`` is as there.
         """
         rows: dict[int, list[int]] = {}
@@ -286,8 +286,8 @@ class Checkpoint:
 
 
 def proof_strategy(checkpoint: Checkpoint, cached: bool = True) -> Strategy:
-    """How examples are answered: greedily, and not beyond a few tokens by a model from elsewhere,
-    which may be large and find no end."""
+    """How to decode the examples: greedily; only ``PROOF_TOKENS`` tokens with a model trained
+    elsewhere, which may be large and never write <eos>."""
     return Greedy(max_length=None if checkpoint.summary else PROOF_TOKENS, cached=cached)
 
 
@@ -304,7 +304,7 @@ def tensor_shapes(config: TransformerConfig) -> Mapping[str, tuple[int, ...]]:
 
 
 def _own_tensors(model: Transformer) -> dict[str, Tensor]:
-    """The model's parameters by name; one that stands under two names only under its first."""
+    """The model's parameters by name; a shared one only under its first name."""
     return dict(model.named_parameters())
 
 
@@ -340,6 +340,6 @@ def _check_tensors(config: TransformerConfig, entries: Mapping[str, Entry]) -> N
 
 
 def _digest(header: Header) -> "hashlib._Hash":
-    """The checksum of a file as far as its header; the weights' bytes come after."""
+    """A file's checksum over its header; the caller adds the weights' bytes."""
     plain = replace(header, sha256="").to_json()
     return hashlib.sha256(plain.encode("utf-8", "surrogatepass"))

@@ -1,5 +1,5 @@
-"""Two checkpoints side by side: what differs in their descriptions, and how far their weights are
-apart."""
+"""Two checkpoints side by side: what differs in their headers, and how far apart their weights
+are."""
 
 import math
 from collections import defaultdict
@@ -25,7 +25,7 @@ SCORES = {
 
 @dataclass(frozen=True)
 class Line:
-    """One thing that is said of both; None where one of them does not say it."""
+    """One property of both checkpoints; None where a checkpoint lacks it."""
 
     group: str
     name: str
@@ -65,7 +65,7 @@ def _training(header: Header) -> dict[str, Any]:
     if summary is None:
         return {"task": data["task"]}
     facts = {name: getattr(summary, name) for name in ("preset", "steps", "seed", "seconds")}
-    # What the summary itself says, and what changes no weight.
+    # Already in ``facts``, or without influence on the weights.
     left_out = (*facts, "threads")
     settings = {name: value for name, value in summary.training.items() if name not in left_out}
     return {"task": data.pop("task"), **facts, **settings, **data}
@@ -92,11 +92,11 @@ def _vocabularies(side: str, left: Header, right: Header) -> Line:
 
 @dataclass(frozen=True)
 class Distance:
-    """How far two models are apart in one part.
+    """How far apart two models are in one part.
 
-    relative: the length of the difference over the mean length of both. 0 is equal; two models of
-        the same length that have nothing to do with each other show √2.
-    cosine: of the angle between the two; None where one has no length.
+    relative: the norm of the difference over the mean norm of both. 0: equal; √2: unrelated
+        weights of the same norm.
+    cosine: of the angle between the two; None if one has norm 0.
     """
 
     title: str
@@ -105,7 +105,7 @@ class Distance:
 
 
 def weights_distance(left: "Checkpoint", right: "Checkpoint") -> list[Distance] | None:
-    """By part, in the order of the parts; None where the shapes are not the same."""
+    """Distances by part, in the order of ``TITLES``; None if the tensors' shapes differ."""
     shapes = [{name: one.shape for name, one in side.tensors.items()} for side in (left, right)]
     if shapes[0] != shapes[1]:
         return None

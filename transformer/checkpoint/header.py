@@ -1,8 +1,8 @@
-"""What a checkpoint says of itself, read and checked without loading a single weight.
+"""The header of a checkpoint, read and checked without loading any weights.
 
 A checkpoint is one ``.safetensors`` file. Its metadata has one key, ``workbench``, holding
-sorted JSON (several keys would make the file's bytes random). Nothing in the file is
-believed before it is checked, and this module needs no torch to do so.
+sorted JSON (several keys would make the file's bytes random). Everything in the header is
+checked before it is used; this needs no torch.
 """
 
 import json
@@ -20,29 +20,29 @@ from transformer.vocabulary import Vocabulary
 FORMAT = 1
 METADATA_KEY = "workbench"
 MAX_HEADER_BYTES = 12_000_000
-"""Two vocabularies of 60,000 pieces with their scores have a third to a half of it."""
+"""Largest header; two vocabularies of 60,000 pieces with scores take a third to a half of it."""
 MAX_JSON_PARTS = 300_000
-"""Objects, lists or names in a header: read, each takes thirty times its bytes."""
+"""Most objects, lists or names in a header: parsed, each takes thirty times its bytes."""
 MAX_JSON_ITEMS = 700_000
-"""Commas in a header: read, what stands between two may take twenty times its bytes."""
+"""Most commas in a header: parsed, a value between two may take twenty times its bytes."""
 MAX_FILE_BYTES = 2_200_000_000
 PRECISIONS = {"float32": "F32", "float16": "F16"}
 MAX_EXAMPLES = 100
 MAX_CURVE = 100
-"""Points of a training curve: as many as one can tell apart on a chart."""
+"""Most points of a training curve: more cannot be told apart on a chart."""
 MAX_TEXT = 50_000
-"""Characters of notes or of an example's text: more would hold up the browser."""
+"""Most characters of notes or of an example's text: more would slow down the browser."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """How the model came about, and how good it was when it was saved.
+    """How the model was trained, and how good it was when it was saved.
 
     seconds: wall time of training, evaluations included. Losses in nats per token; exact_match
     and token_accuracy as shares of 1, over ``examples`` held-out pairs.
 
     curve: [step, loss, exact_match] of evaluations along the way, at most MAX_CURVE of them, the
-        untrained model first; empty where nobody wrote them down.
+        untrained model first; empty if they were not recorded.
     """
 
     preset: str
@@ -60,8 +60,7 @@ class Summary:
     curve: list[list[float]] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
-        """As in the file: without a curve that says nothing, so that older files keep their
-        checksum."""
+        """As in the file: an empty curve is left out, so that older files keep their checksum."""
         plain = asdict(self)
         if not self.curve:
             del plain["curve"]
@@ -72,7 +71,7 @@ class Summary:
 class Example:
     """A held-out pair, and what the model wrote for it when it was saved.
 
-    target: empty where nobody knows it, as of a model that was trained elsewhere.
+    target: empty if it is unknown, as for a model that was trained elsewhere.
     """
 
     source: str
@@ -82,7 +81,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Probe:
-    """Logits the model gave when it was saved: what proves that it still behaves the same.
+    """Logits computed when the model was saved, to prove later that it behaves the same.
 
     logits: base64 of little-endian 32-bit floats, [len(target), target vocabulary].
     environment: torch version, CPU capability, machine and threads they were computed with.
@@ -96,12 +95,12 @@ class Probe:
 
 @dataclass(frozen=True)
 class Header:
-    """Everything in a checkpoint but the weights.
+    """Everything in a checkpoint except the weights.
 
     summary: None for a model that was trained elsewhere.
-    origin: where such a model comes from, in a sentence; licence: of a model that is passed on.
-    precision: how the weights lie on disk, "float32" or "float16".
-    compared: False for a model from elsewhere that was never held to its own logits.
+    origin: where such a model comes from, in a sentence; licence: of a redistributed model.
+    precision: the weights' type on disk, "float32" or "float16".
+    compared: False for a model from elsewhere whose logits were not compared with the original's.
     """
 
     config: TransformerConfig
@@ -120,7 +119,7 @@ class Header:
 
     @property
     def fault(self) -> str:
-        """The fault that was planted on purpose, by its name or what hides it; "" if none was."""
+        """The planted fault, by its name or hidden by :func:`config.faults.hide`; "" if none."""
         return str(self.summary.training.get("fault", "")) if self.summary else ""
 
     def to_json(self) -> str:
@@ -136,8 +135,7 @@ class Header:
             "notes": self.notes,
             "sha256": self.sha256,
         }
-        # Left out where they say nothing: files saved before there were such fields keep their
-        # checksum.
+        # Left out at their defaults, so that files saved before these fields keep their checksum.
         for name in ("origin", "licence"):
             if getattr(self, name):
                 plain[name] = getattr(self, name)
@@ -149,7 +147,7 @@ class Header:
 
 
 def read_header(source: Path | bytes) -> tuple[Header, dict[str, Entry], int]:
-    """Read and check all but the weights.
+    """Read and check everything except the weights.
 
     Returns:
         the header, the tensors it lists by name, and the offset of the first weight's byte.
@@ -171,10 +169,10 @@ def read_header(source: Path | bytes) -> tuple[Header, dict[str, Entry], int]:
 
 
 def parse_header(raw: bytes) -> tuple[Header, dict[str, Any]]:
-    """What the JSON at the start of a file says, and its list of tensors, not checked yet.
+    """Parse the JSON at the start of a file: the header, and the list of tensors, not yet checked.
 
     Raises:
-        CheckpointError: it is not ours, or malformed.
+        CheckpointError: the file was not saved by this app, or is malformed.
     """
     listing = parse_json(raw, "The file's header")
     metadata = listing.pop("__metadata__", None)
@@ -192,7 +190,7 @@ def header_bytes(source: Path | bytes) -> tuple[bytes, int]:
     """The JSON at the start of a .safetensors file, and the size of the whole file.
 
     Raises:
-        CheckpointError: the file cannot be read, or its sizes cannot be.
+        CheckpointError: the file cannot be read, or has an impossible size.
     """
     if isinstance(source, bytes):
         size, start = len(source), source[:8]
@@ -227,13 +225,14 @@ def header_bytes(source: Path | bytes) -> tuple[bytes, int]:
 
 
 def parse_json(text: str | bytes, what: str) -> dict[str, Any]:
-    """JSON of one object, stricter than the standard library reads it.
+    """Parse one JSON object, more strictly than the standard library.
 
     Args:
-        what: what the text is, for the message.
+        what: the name of the text, for the message.
 
     Raises:
-        CheckpointError: it is no JSON object, names something twice, or cannot be written again.
+        CheckpointError: it is no JSON object, is too large, repeats a key, or has a value that
+            cannot be written as JSON again.
     """
     marks = "{[:" if isinstance(text, str) else b"{[:"
     if any(text.count(marks[i : i + 1]) > MAX_JSON_PARTS for i in range(3)):  # type: ignore[arg-type]
@@ -252,10 +251,10 @@ def parse_json(text: str | bytes, what: str) -> dict[str, Any]:
         raise ValueError(f"{name} is not a number")
 
     try:
-        # As bytes, other encodings would be taken than what the format says.
+        # From bytes, json.loads would also accept UTF-16 and UTF-32, which the format forbids.
         text = text if isinstance(text, str) else text.decode()
         parsed = json.loads(text, object_pairs_hook=no_repeats, parse_constant=no_constants)
-        # What cannot be written again (1e999, half of a character) is refused at once.
+        # Refuse what cannot be written again: 1e999, which is infinity, and lone surrogates.
         json.dumps(parsed, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError):
         raise CheckpointError(f"{what} is not valid JSON; the file is damaged or forged.") from None
@@ -274,7 +273,7 @@ def _parse_header(plain: dict[str, Any]) -> Header:
         config = TransformerConfig.from_dict(plain.get("config"))
         sides = plain.get("source_vocabulary"), plain.get("target_vocabulary")
         source = Vocabulary.from_dict(sides[0])
-        # Equal ones are one: a large one takes as much memory as the weights.
+        # Equal vocabularies are one object: a large one takes as much memory as the weights.
         vocabularies = source, source if sides[0] == sides[1] else Vocabulary.from_dict(sides[1])
         data = DataConfig.from_dict(plain.get("data"))
     except (ConfigError, VocabularyError) as error:
@@ -330,7 +329,7 @@ def _parse_header(plain: dict[str, Any]) -> Header:
 
 
 def _typed(kind: type[Any], plain: Any) -> Any:
-    """A dataclass of plain values from JSON; each must have its field's type."""
+    """Build a dataclass from a JSON object; each value must have its field's type."""
     if not isinstance(plain, dict):
         raise TypeError(f"{kind.__name__} must be an object")
     for name in plain:

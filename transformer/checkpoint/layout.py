@@ -1,4 +1,4 @@
-"""Where the tensors of a .safetensors file lie, as its header says; no torch here."""
+"""Types, shapes and byte ranges of the tensors in a .safetensors file, read without torch."""
 
 import math
 from collections.abc import Mapping
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from transformer.errors import CheckpointError
 
 FLOAT_BYTES = {"F32": 4, "F16": 2}
-"""The types a weight may have on disk; in memory all are 32-bit."""
+"""Bytes per number of each type that weights have on disk; in memory all are 32-bit."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a tensor lies: its type and shape, and its bytes counted from the header's end."""
+    """A tensor's type, shape and range of bytes, counted from the end of the header."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -21,13 +21,13 @@ class Entry:
 
 
 def parse_entry(name: str, value: object, sizes: Mapping[str, int] = FLOAT_BYTES) -> Entry:
-    """What a .safetensors header says of one tensor.
+    """Parse the entry of one tensor in a .safetensors header.
 
     Args:
-        sizes: the types that are taken, and the bytes of a number of each.
+        sizes: the accepted types, each with its bytes per number.
 
     Raises:
-        CheckpointError: it is malformed, or of another type.
+        CheckpointError: the entry is malformed, or has another type.
     """
     malformed = CheckpointError(f"The tensor {name[:80]!r} is not described as it must be.")
     if not isinstance(value, dict) or set(value) != {"dtype", "shape", "data_offsets"}:
@@ -53,7 +53,7 @@ def parse_entry(name: str, value: object, sizes: Mapping[str, int] = FLOAT_BYTES
 def check_layout(
     entries: Mapping[str, Entry], data_bytes: int, sizes: Mapping[str, int] = FLOAT_BYTES
 ) -> None:
-    """The tensors must fill the rest of the file, without holes or overlaps.
+    """Check that the tensors fill the rest of the file, without gaps or overlaps.
 
     Raises:
         CheckpointError: they do not.

@@ -1,7 +1,7 @@
-"""Where and in what numbers a checkpoint's model computes: a graphics card, or 8 bits.
+"""Copies of a checkpoint whose model computes on a graphics card, or in 8 bits.
 
-Both are for reading only. One input alone is decoded on the processor everywhere: its steps are
-too small for a card.
+Both are for inference only. A single input is always decoded on the CPU: its steps are too small
+for a graphics card.
 """
 
 import copy
@@ -17,7 +17,7 @@ def has_card() -> bool:
 
 
 def on_card(checkpoint: Checkpoint) -> Checkpoint:
-    """The same checkpoint with a copy of its model on the graphics card, for reading only.
+    """The same checkpoint with a copy of its model on the graphics card, for inference only.
 
     Raises:
         UserError: there is no card, or no room on it.
@@ -37,12 +37,12 @@ def on_card(checkpoint: Checkpoint) -> Checkpoint:
 
 
 def in_8_bits(checkpoint: Checkpoint) -> Checkpoint:
-    """The same checkpoint with its model as :func:`int8_copy` makes it.
+    """The same checkpoint with its model copied by :func:`int8_copy`.
 
     Raises:
-        UserError: this processor cannot compute so.
+        UserError: this processor does not support it, or the model has a planted fault.
     """
-    # PyTorch's quantization is slow to import, and few ask for it.
+    # PyTorch's quantization is slow to import and rarely used.
     from transformer.decoding.engines.int8 import int8_copy
 
     quantized = copy.copy(checkpoint)

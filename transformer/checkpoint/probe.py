@@ -1,4 +1,4 @@
-"""The proof of how a model behaves: some of its logits, and where they were computed."""
+"""Probes: logits, and where they were computed, to prove that a model still behaves the same."""
 
 import base64
 import platform
@@ -15,11 +15,11 @@ from transformer.errors import CheckpointError
 from transformer.model import Transformer
 
 PROBE_NUMBERS = 16_384
-"""Most logits a probe keeps: enough to prove equality, few enough for the header."""
+"""Most logits in a probe: enough to prove equality, few enough for the header."""
 
 
 def make_probe(model: Transformer, source: list[int], target: Sequence[int]) -> Probe:
-    """The logits for one source as the encoder reads it, and the start of one target."""
+    """A probe from one source, as the encoder reads it, and the start of one target."""
     config = model.config
     read = [config.decoder_start_id, *target]
     read = read[: min(config.max_length, max(1, PROBE_NUMBERS // config.target_vocab_size))]
@@ -29,8 +29,7 @@ def make_probe(model: Transformer, source: list[int], target: Sequence[int]) -> 
 
 
 def any_ids(config: TransformerConfig) -> tuple[list[int], list[int]]:
-    """Some ids of each side, for a model that comes without examples: they prove as well that it
-    still behaves as it did."""
+    """Some ids of each side, to probe a model that comes without examples."""
     special = {config.pad_id, config.bos_id, config.eos_id, config.unk_id}
     source, target = (
         [number for number in range(min(size, 16)) if number not in special][:8]
@@ -41,12 +40,12 @@ def any_ids(config: TransformerConfig) -> tuple[list[int], list[int]]:
 
 @torch.inference_mode()
 def logits(model: Transformer, source: Sequence[int], target: Sequence[int]) -> Tensor:
-    """What the model gives for one source and what is read of its target, [target, vocabulary]."""
+    """The model's logits for one source and one decoder input, [target, vocabulary]."""
     return model(torch.tensor([source]), torch.tensor([target]))[0]
 
 
 def saved_logits(probe: Probe, config: TransformerConfig) -> Tensor:
-    """Those that a probe keeps, [target, vocabulary].
+    """The logits stored in a probe, [target, vocabulary].
 
     Raises:
         CheckpointError: they are damaged, or of another size.
@@ -61,7 +60,7 @@ def saved_logits(probe: Probe, config: TransformerConfig) -> Tensor:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Probes are made and compared on one thread: the number of threads can change the bits."""
+    """Run the block on one thread, since the number of threads can change the logits' bits."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -71,7 +70,7 @@ def one_thread() -> Iterator[None]:
 
 
 def environment() -> dict[str, str]:
-    """What the bits of a result may depend on."""
+    """What the bits of the logits may depend on: version of torch, CPU, threads."""
     return {
         "torch": torch.__version__,
         "cpu": f"{_processor()} with {torch.backends.cpu.get_cpu_capability()}",
@@ -80,7 +79,7 @@ def environment() -> dict[str, str]:
 
 
 def _processor() -> str:
-    """Which processor this is: another model may round differently, by other instructions."""
+    """The CPU's model: another one may have other instructions, which round differently."""
     try:
         lines = Path("/proc/cpuinfo").read_text("utf-8").split("\n\n")[0].splitlines()
     except OSError:

@@ -1,4 +1,4 @@
-"""The weights a checkpoint had before its first update, made again from its seed."""
+"""A checkpoint's weights before its first update, made again from its seed."""
 
 import threading
 from dataclasses import replace
@@ -12,14 +12,14 @@ _one_at_a_time = threading.Lock()
 
 
 def untrained(checkpoint: Checkpoint) -> Checkpoint:
-    """The same model with its initial weights, without a probe or examples of its own.
+    """The same model with its initial weights, without probe and examples.
 
-    Exact for a model that this project trained: the trainer, too, seeds torch and then makes
-    the model. For one trained elsewhere, whose beginning nobody knows, weights of seed 0. The
-    global random generator is left as it was.
+    Exact for a model trained here: the trainer, too, seeds torch and then makes the model. A
+    model trained elsewhere, whose initial weights are unknown, gets those of seed 0. The state
+    of the global random generator does not change.
     """
     seed = checkpoint.summary.seed if checkpoint.summary else 0
-    # It is global to the process: a second thread in between would get other numbers.
+    # The generator is global to the process: a second thread would draw from the same numbers.
     with _one_at_a_time, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = Transformer(checkpoint.config)

@@ -18,12 +18,12 @@ NOT_COMPARED = (
     "not compared with its original: heads, norms, activation, scaling and positions are guesses"
 )
 TOLERANCE = 1e-4
-"""Largest difference of a logit on another machine or version of torch."""
+"""Largest accepted difference of a logit on another machine or version of torch."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was checked: whether it holds, and the evidence, in words and in numbers."""
+    """The result of one check: whether it passed, and the evidence in words and in numbers."""
 
     name: str
     ok: bool
@@ -31,7 +31,7 @@ class Check:
     evidence: dict[str, Any] = field(default_factory=dict)
 
     def verdict(self) -> dict[str, Any]:
-        """Without the numbers: name, ok and detail."""
+        """The check without its numbers: name, ok and detail."""
         return {"name": self.name, "ok": self.ok, "detail": self.detail}
 
 
@@ -51,8 +51,8 @@ def verify(source: Path | bytes) -> list[Check]:
 
 
 def verifying(source: Path | bytes) -> Generator[float, None, list[Check]]:
-    """As :func:`verify`, in steps, each with the share that is done: a model may write to its
-    longest for every example, and a person who waits must be able to stop that."""
+    """Like :func:`verify`, but yields the share done, so that the user can stop it: a model may
+    write to its greatest length for every example."""
     checkpoint = Checkpoint.load(source)
     header = checkpoint.header
     size = len(source) if isinstance(source, bytes) else source.stat().st_size

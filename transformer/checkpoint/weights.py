@@ -1,4 +1,4 @@
-"""Tensors out of a .safetensors file, one after another: no weight is in memory twice."""
+"""Reads the tensors of a .safetensors file one by one: no weight is in memory twice."""
 
 import math
 import sys
@@ -17,7 +17,7 @@ from transformer.errors import CheckpointError, reading
 FLOATS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 FLOAT_SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 LOOKED_AT = 1 << 22
-"""Numbers that are looked through at once: looking takes as much memory again."""
+"""Numbers checked at a time for NaN and infinity: the check takes as much memory again."""
 
 
 def read_weights(
@@ -26,17 +26,17 @@ def read_weights(
     offset: int,
     seen: Callable[[bytearray], object] = lambda _: None,
 ) -> Iterator[tuple[str, Tensor]]:
-    """The tensors of floating point in the order of their bytes, as the file has them.
+    """Yield the names and tensors of floating point in file order, in the file's types.
 
-    The file is read, never mapped: a mapped file that is cut while in use kills the process.
+    The file is read, never mapped: a mapped file that is truncated in use kills the process.
 
     Args:
-        entries: what its header says, checked against the file's size.
-        offset: where the first weight's byte is.
-        seen: is given each tensor's bytes, for a checksum.
+        entries: the tensors in the header, checked against the file's size.
+        offset: of the first weight's byte.
+        seen: called with each tensor's bytes, for a checksum.
 
     Raises:
-        CheckpointError: the file cannot be read, or was cut in the meantime.
+        CheckpointError: the file cannot be read, or was truncated meanwhile.
     """
     with _opened(source) as file:
         for name, entry in sorted(entries.items(), key=lambda item: item[1].start):
@@ -74,7 +74,7 @@ def _tensor(content: bytearray, entry: Entry) -> Tensor:
 
 
 def is_finite(tensor: Tensor) -> bool:
-    """Whether it holds neither NaN nor infinity."""
+    """Whether a tensor holds neither NaN nor infinity."""
     parts = tensor.reshape(-1).split(LOOKED_AT)
     return all(bool(torch.isfinite(part).all()) for part in parts)
 
