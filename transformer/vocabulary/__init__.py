@@ -1,4 +1,4 @@
-"""Text as ids, and ids as text."""
+"""Vocabularies: text to token ids, and back."""
 
 from transformer.vocabulary.vocabulary import SPECIAL_TOKENS, SpecialIds, Vocabulary, visible
 

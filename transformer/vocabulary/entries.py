@@ -1,4 +1,4 @@
-"""A vocabulary to look through: each token with its id, as it can be seen, and what kind it is."""
+"""A vocabulary as a table to search: each token's id, printable form and kind."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from transformer.vocabulary.vocabulary import SPACE_MARK, Vocabulary, printable
 
 
 class Entry(NamedTuple):
-    """One token. shown: what is invisible in it by its code; kind: in a word or two."""
+    """One token. shown: with codes for invisible characters; kind: in one to three words."""
 
     id: int
     shown: str
@@ -44,9 +44,9 @@ def _kind(token: str, vocabulary: str) -> str:
 
 
 def search(found: Sequence[Entry], text: str) -> list[Entry]:
-    """Those whose token holds the text, whatever its case; an id or a kind finds, too.
+    """Entries whose token contains the text, in any case, or whose id or kind equals it.
 
-    An exact hit comes first, then tokens that begin with the text.
+    Exact matches come first, then tokens that begin with the text.
     """
     wanted = text.strip().casefold()
     if not wanted:

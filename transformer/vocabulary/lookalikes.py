@@ -1,4 +1,4 @@
-"""Signs that look like others: what a word processor writes in place of what a keyboard has."""
+"""Characters that look alike: those of a word processor, and the plain ones of a keyboard."""
 
 import unicodedata
 
@@ -9,12 +9,12 @@ LOOKALIKES = {
     "\u2026": "...",
     "\u00d7": "*",
 }
-"""What a keyboard or a word processor puts in place of plain signs."""
+"""Character from a keyboard or a word processor -> the plain one."""
 
 
 def plain_sign(token: str) -> str:
-    """The plain sign for one that looks alike, a digit for one of full width, or letters without
-    their accents; else the same."""
+    """The token in plain characters: by ``LOOKALIKES``, by Unicode's NFKC (full-width digits), or
+    without accents; the same token if nothing changes."""
     plain = LOOKALIKES.get(token) or unicodedata.normalize("NFKC", token)
     if plain != token:
         return plain

@@ -1,7 +1,7 @@
-"""Text cut as SentencePiece cuts it: normalised, then the best pieces by score.
+"""Tokenises text as SentencePiece does: normalise it, then find the best pieces by score.
 
-A file brings pieces, scores and a table of characters, never a pipeline: the steps are written
-here, and the table is walked with every index checked. ``tokenizers`` finds the pieces.
+A file supplies pieces, scores and a table of characters, never a pipeline: the steps are code here,
+and every index into the table is checked. The library ``tokenizers`` finds the pieces.
 """
 
 import base64
@@ -20,33 +20,33 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 MARK = "▁"
-"""Stands for a space in pieces."""
+"""SentencePiece's character for a space."""
 ALGORITHMS = ("unigram", "bpe")
 MAX_MAP_BYTES = 2_000_000
 MAX_SCORE = 1e9
 MAX_PIECE = 512
-"""Characters of a piece: SentencePiece's own trainer stops at 16. `tokenizers` takes a tree of them
-down by recursion, a call a byte; 2,000 bytes fit the smallest stack that a thread has (256 kB),
-and 200,000 end the process whatever the stack."""
+"""Most characters of a piece; SentencePiece's own trainer stops at 16. `tokenizers` frees its trie
+of pieces by recursion, a call per byte: 2,000 bytes fit the smallest stack of a thread (256 kB),
+and 200,000 crash the process with any stack."""
 MAX_NODES = 800_000
-"""Nodes of that tree, 350 bytes of memory each; 60,000 pieces of real languages have 300,000."""
+"""Most nodes of that trie, 350 bytes of memory each; 60,000 real pieces have 300,000."""
 MAX_SEQUENCE = 64
-"""Bytes of what is replaced, or of what replaces it; Unicode's own tables stay below 40."""
+"""Most bytes of a replaced sequence or of its replacement; Unicode's tables stay below 40."""
 UNKNOWN = "\x00unknown"
-"""Name of what no piece can write, inside `tokenizers` alone: no piece can have it."""
+"""Name of the unknown token inside `tokenizers`; no piece can be called so."""
 
 Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class PieceModel:
-    """The pieces of one side, with what text is put through before.
+    """The pieces of one side, with the normalisation of text before it is cut.
 
-    algorithm: "unigram" (the most probable pieces) or "bpe" (join the best pair, again and again).
+    algorithm: "unigram" (the most probable pieces) or "bpe" (join the best pair repeatedly).
     pieces: each with its score, a log-probability or a rank.
     character_map: SentencePiece's table of characters to replace; empty for none.
-    dummy_prefix: whether a space is put before the text.
-    squeeze: whether spaces are stripped, and several made one.
+    dummy_prefix: whether to put a space before the text.
+    squeeze: whether to strip spaces at the ends, and to replace several by one.
 
     Raises:
         VocabularyError: a score or the table is malformed.
@@ -89,7 +89,7 @@ class PieceModel:
         return CharacterMap(self.character_map)
 
     def normalise(self, text: str) -> str:
-        """The text as the pieces write it: characters replaced, spaces as marks."""
+        """The text in the pieces' form: characters replaced, spaces as ``MARK``."""
         text = self._map.replace(text)
         if self.squeeze:
             text = re.sub(" {2,}", " ", text.strip(" "))
@@ -98,10 +98,10 @@ class PieceModel:
         return text.replace(" ", MARK)
 
     def cut(self, texts: Sequence[str]) -> list[list[tuple[str, bool]]]:
-        """Each text as pieces, and whether each is known; runs that no piece can write stay one.
+        """Each text as pieces, and whether each is known; unknown characters in a row are one piece.
 
         Raises:
-            VocabularyError: a text holds half of a character.
+            VocabularyError: a text holds a lone surrogate.
         """
         for text in texts:
             if any("\ud800" <= mark <= "\udfff" for mark in text):
@@ -120,12 +120,12 @@ class PieceModel:
     def _tokenizer(self) -> "Tokenizer":
         from tokenizers import Tokenizer, models
 
-        # SentencePiece computes with 32-bit scores; what was written shorter is made the same.
+        # SentencePiece computes with 32-bit scores, so rounded decimals become 32-bit floats again.
         scores = {
             piece: struct.unpack("<f", struct.pack("<f", score))[0]
             for piece, score in self.pieces.items()
         }
-        # What is unknown costs 10 more than the worst piece, in both programs.
+        # In both libraries an unknown character costs 10 more than the worst piece.
         listed = [(UNKNOWN, min(scores.values())), *scores.items()]
         if self.algorithm == "unigram":
             return guarded(lambda: Tokenizer(models.Unigram(listed, 0, False)))
@@ -135,7 +135,7 @@ class PieceModel:
         )
 
     def check(self) -> None:
-        """Build what cuts now, so that a model that cannot be built is refused now.
+        """Build the tokenizer now, so that a model that cannot be built is refused early.
 
         Raises:
             VocabularyError: it cannot be built.
@@ -143,7 +143,7 @@ class PieceModel:
         self._tokenizer  # noqa: B018
 
     def to_dict(self, tokens: Sequence[str]) -> dict[str, Any]:
-        """Plain values: the scores stand in the order of the vocabulary's tokens."""
+        """The model as plain values, with the scores in the order of the vocabulary's tokens."""
         known = set(tokens)
         return {
             "algorithm": self.algorithm,
@@ -188,7 +188,7 @@ class PieceModel:
 
 
 def _nodes_exceed(pieces: Iterable[str], most: int) -> bool:
-    """Whether the tree of all beginnings of the pieces, in bytes, has more than so many nodes."""
+    """Whether the trie of the pieces' bytes has more than ``most`` nodes, without building it."""
     if sum(map(len, pieces)) * 4 <= most:
         return False
     encoded = [piece.encode("utf-8", "surrogatepass") for piece in pieces]
@@ -205,7 +205,7 @@ def _nodes_exceed(pieces: Iterable[str], most: int) -> bool:
 
 
 def _merges(scores: Mapping[str, float]) -> list[tuple[str, str]]:
-    """The pairs to join, best first: SentencePiece joins any two pieces that make a third."""
+    """The pairs to join, best first: SentencePiece joins any two pieces that form a third."""
     found = [
         (-score, piece[:cut], piece[cut:])
         for piece, score in scores.items()
@@ -216,10 +216,10 @@ def _merges(scores: Mapping[str, float]) -> list[tuple[str, str]]:
 
 
 class CharacterMap:
-    """SentencePiece's table of what to replace: a double array of a trie, then the replacements.
+    """SentencePiece's replacement table: a trie as a double array, then the replacements.
 
     Raises:
-        VocabularyError: its sizes do not fit.
+        VocabularyError: the sizes in the table do not fit its bytes.
     """
 
     def __init__(self, content: bytes) -> None:
@@ -239,14 +239,14 @@ class CharacterMap:
             )
 
     def replace(self, text: str) -> str:
-        """The text with the longest sequences that the table knows replaced, from the left."""
+        """Replace the longest sequences that the table knows, from left to right."""
         if not self.units or (text.isascii() and text.isprintable() and self._ascii_is_plain()):
             return text
         content, place, found = text.encode(), 0, []
         while place < len(content):
             length, replacement = self._longest(content, place)
             if replacement is None:
-                # One character goes on as it is.
+                # Keep one character as it is.
                 length = _width(content[place])
                 replacement = content[place : place + length]
             found.append(replacement)
@@ -254,7 +254,7 @@ class CharacterMap:
         return b"".join(found).decode("utf-8", "replace")
 
     def _longest(self, content: bytes, start: int) -> tuple[int, bytes | None]:
-        """How many bytes from ``start`` on the longest known sequence has, and what it becomes."""
+        """Bytes of the longest known sequence at ``start``, and its replacement; else (0, None)."""
         units = self.units
         best: tuple[int, bytes | None] = (0, None)
         node = _offset(units[0])
@@ -273,14 +273,14 @@ class CharacterMap:
                 end = self.replacements.find(b"\0", begin)
                 if end < 0:
                     break
-                # A sequence may end only where a character does.
+                # A sequence must end at the end of a character.
                 after = place + 1
                 if after == len(content) or content[after] & 0xC0 != 0x80:
                     best = (after - start, self.replacements[begin:end])
         return best
 
     def _ascii_is_plain(self) -> bool:
-        """Whether no sequence of printable ASCII alone is replaced."""
+        """Whether the table replaces no sequence of printable ASCII."""
         if self._plain is None:
             marks = [bytes([mark]) for mark in range(32, 127)]
             self._plain = all(self._longest(mark, 0)[1] is None for mark in marks) and all(
@@ -294,15 +294,15 @@ def _offset(unit: int) -> int:
 
 
 def _width(first: int) -> int:
-    """Bytes of a character by its first."""
+    """Number of bytes of a UTF-8 character, from its first byte."""
     return 1 if first < 0x80 else 2 if first < 0xE0 else 3 if first < 0xF0 else 4
 
 
 def guarded(work: Callable[[], Result]) -> Result:
-    """Call into `tokenizers`, whose panics pass any ``except Exception``.
+    """Call `tokenizers`, whose panics are no ``Exception``, and turn failures into our error.
 
     Raises:
-        VocabularyError: it cannot do the work.
+        VocabularyError: the call failed or panicked.
     """
     try:
         return work()

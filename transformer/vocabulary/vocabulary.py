@@ -1,10 +1,9 @@
 """Tokens <-> ids: characters, words or byte-pair pieces (section 5.1 uses byte pairs).
 
-The first four ids of what is trained here are the same everywhere: ``<pad> <bos> <eos> <unk>``;
-a vocabulary from elsewhere says which its own are. Text with a token the vocabulary lacks is
-refused with the token's name; nothing is replaced in silence. Only SentencePiece models, which
-were trained with an unknown token, read what they lack as that, and :meth:`Vocabulary.unknown`
-names it.
+The first four ids of every vocabulary made here are ``<pad> <bos> <eos> <unk>``; an imported
+vocabulary has special ids of its own. Text with an unknown token is refused, and the error names
+the token. Only SentencePiece models, which were trained with an unknown token, read such parts as
+that token; :meth:`Vocabulary.unknown` lists them.
 """
 
 import re
@@ -24,22 +23,21 @@ if TYPE_CHECKING:
 
 SPECIAL_TOKENS = ("<pad>", "<bos>", "<eos>", "<unk>")
 KINDS = ("characters", "words", "bpe")
-"""What a vocabulary can be made of texts as."""
+"""The kinds of vocabulary that can be built from texts."""
 SENTENCEPIECE = "sentencepiece"
-"""One more kind, which only comes from elsewhere."""
+"""A further kind, which is only imported."""
 LANGUAGE_MARK = re.compile(">>.*?<<")
-"""What a model of several languages wants first: the language to write. One token."""
+"""The language to write, one token at the start of a source text of a multilingual model."""
 SPACE_MARK = "▁"
-"""Stands for a space inside byte-pair pieces, so that joining them gives the text back."""
+"""Replaces a space inside byte-pair pieces, so that joining them gives the text back."""
 MAX_TOKENS = 1 << 20
 MAX_TOKEN_LENGTH = 1000
 BPE_BATCH = 1000
-"""Texts given to `tokenizers` at once."""
+"""Texts passed to `tokenizers` at a time."""
 
 
 class SpecialIds(NamedTuple):
-    """Which ids of a vocabulary have a meaning of their own; bos, where the decoder starts, may
-    be one of the others."""
+    """The special ids of a vocabulary; bos, from which the decoder starts, may equal another."""
 
     pad: int = 0
     bos: int = 1
@@ -48,7 +46,7 @@ class SpecialIds(NamedTuple):
 
 
 STANDARD = SpecialIds()
-"""The ids of every vocabulary made here: ``SPECIAL_TOKENS`` stand first."""
+"""The ids of every vocabulary made here, which starts with ``SPECIAL_TOKENS``."""
 PAD_ID, BOS_ID, EOS_ID, UNK_ID = STANDARD
 
 
@@ -57,11 +55,11 @@ class Vocabulary:
 
     Args:
         kind: "characters", "words" (cut at white space), "bpe" or "sentencepiece".
-        tokens: all tokens in the order of their ids, without the four special ones; with
-            ``special``, those included.
+        tokens: all tokens in the order of their ids, without the four special ones unless
+            ``special`` is given.
         merges: for "bpe", the pairs to join, most frequent first.
-        special: the ids of the special tokens where they are not the first four.
-        pieces: for "sentencepiece", how text is cut; a piece that is no token is unknown.
+        special: the ids of the special tokens, if these are not the first four.
+        pieces: for "sentencepiece", how to cut text; a piece that is no token is unknown.
 
     Raises:
         VocabularyError: a token is empty, not text, repeated, or too long, or a special id is
@@ -109,7 +107,7 @@ class Vocabulary:
     def build(cls, kind: str, texts: Iterable[str], size: int = 1000) -> Self:
         """Collect the tokens of some texts: the most frequent first, ties in order of their code.
 
-        ``size`` bounds a byte-pair vocabulary; the others take every token they see.
+        ``size`` bounds a byte-pair vocabulary; the other kinds take every token.
         """
         if kind == "bpe":
             return cls._train_bpe(texts, size)
@@ -120,7 +118,7 @@ class Vocabulary:
 
     @classmethod
     def of_counts(cls, kind: str, counts: Mapping[str, int]) -> Self:
-        """Characters or words from how often each occurs; as :meth:`build` makes of the texts."""
+        """Characters or words from their counts, as :meth:`build` makes it from texts."""
         return cls(kind, sorted(counts, key=lambda token: (-counts[token], token)))
 
     @classmethod
@@ -132,11 +130,11 @@ class Vocabulary:
         marks: set[str] = set()
 
         def batches() -> Iterator[list[str]]:
-            # Some at a time: a large file need not be in memory.
+            # In batches, so that a large file need not be in memory.
             source = iter(texts)
             while batch := list(islice(source, BPE_BATCH)):
                 marks.update(*batch)
-                # `tokenizers` panics at half a character, so this is checked before it reads.
+                # `tokenizers` panics at a lone surrogate, so texts are checked first.
                 _check_tokens("characters", sorted(marks))
                 yield batch
 
@@ -151,13 +149,13 @@ class Vocabulary:
     def _tokenizer(self) -> "Tokenizer":
         """The byte-pair tokenizer, made from tokens and merges alone.
 
-        A file never brings its own pipeline: a pattern in it could be made to run for ever.
+        A pipeline is never read from a file: a pattern in it could be made to run for ever.
         """
         from tokenizers import Tokenizer, models, pre_tokenizers
 
-        # The ids of ours, in which the special ones are left out: `tokenizers` takes gaps.
+        # Our ids without the special ones: `tokenizers` accepts gaps.
         ids = self._text_ids
-        # `tokenizers` panics, past any `except Exception`, where a part or a result is missing.
+        # `tokenizers` panics (no `Exception`) if a merge's part or result is missing.
         if not all(
             left in ids and right in ids and left + right in ids for left, right in self.merges
         ):
@@ -173,11 +171,11 @@ class Vocabulary:
         return _cut(self.kind, text)
 
     def as_trained(self, text: str) -> str:
-        """A text that a person typed, as a text of the training was cut: white space made one
-        space, and letters that look the same in the code points that are known here.
+        """A typed text in the form of the training texts: runs of white space become one space,
+        and letters take the Unicode form (NFC or NFD) that this vocabulary knows.
 
-        SentencePiece models have a normaliser of their own, and a vocabulary with other white
-        space than " " was trained with it: both get the text as it is.
+        The text stays as it is for SentencePiece models, which have their own normaliser, and for
+        a vocabulary with white space other than " ", which was trained with it.
         """
         if self.kind == SENTENCEPIECE or self._has_other_space:
             return text
@@ -233,7 +231,7 @@ class Vocabulary:
         return [list(found.ids) for found in self._tokenizer.encode_batch_fast(list(texts))]
 
     def _encode_pieces(self, texts: Sequence[str]) -> list[list[int]]:
-        """Texts as SentencePiece cuts them, and the language mark before them as one token."""
+        """Texts as SentencePiece cuts them, with a language mark at the start as one token."""
         assert self.pieces is not None
         marks = [LANGUAGE_MARK.match(text) for text in texts]
         rest = [t if m is None else t[m.end() :] for t, m in zip(texts, marks, strict=True)]
@@ -247,11 +245,11 @@ class Vocabulary:
         ]
 
     def unknown(self, text: str) -> list[str]:
-        """What of a text is read as the unknown token: each once, in order. Empty for the kinds
-        that refuse what they do not know.
+        """The parts of a text that are read as the unknown token, each once, in order. Empty for
+        the kinds that refuse unknown tokens.
 
         Raises:
-            VocabularyError: the text holds half of a character.
+            VocabularyError: the text holds a lone surrogate.
         """
         if self.pieces is None:
             return []
@@ -285,15 +283,15 @@ class Vocabulary:
 
     @cached_property
     def _listed(self) -> str:
-        """The first tokens; kept, since a thousand texts may each be told."""
+        """The first tokens, for messages; cached, since a thousand texts may each need one."""
         known = sorted(self._text_ids)
         return " ".join(map(printable, known[:40])) + (" …" if len(known) > 40 else "")
 
     def decode(self, ids: Iterable[int]) -> str:
         """The ids up to <eos> as text.
 
-        A special token before that shows by its name: a model that writes <bos> in the middle
-        of a word has not written the word.
+        Other special tokens appear by name: a model that writes <bos> in the middle of a word has
+        not written the word.
 
         Raises:
             VocabularyError: an id is not in the vocabulary.
@@ -304,7 +302,7 @@ class Vocabulary:
         return ("" if self.kind == "characters" else " ").join(tokens)
 
     def tokens_of(self, ids: Iterable[int]) -> list[str]:
-        """The tokens of ids up to <eos>, which is left out.
+        """The tokens of the ids before the first <eos>.
 
         Raises:
             VocabularyError: an id is not in the vocabulary.
@@ -353,11 +351,11 @@ class Vocabulary:
         special = _special(plain["special"]) if "special" in plain else None
         pieces = None
         if "pieces" in plain:
-            # Checked first: they become keys.
+            # Checked first: the tokens become keys.
             _check_tokens(str(kind), tokens, special)
             pieces = PieceModel.from_dict(plain["pieces"], tokens)
         vocabulary = cls(kind, tokens, merges, special=special, pieces=pieces)
-        # Made now, so that a bad one is refused here.
+        # Build the tokenizer now, so that a bad one is refused here.
         if kind == "bpe":
             vocabulary._tokenizer  # noqa: B018
         if pieces is not None:
@@ -405,7 +403,7 @@ def _check_tokens(kind: str, tokens: Sequence[object], special: SpecialIds | Non
 
 
 def _is_whole(tokens: Sequence[object]) -> bool:
-    """Whether no token holds half of a character, told quickly: there may be 60,000."""
+    """Whether no token holds a lone surrogate; fast, since there may be 60,000 tokens."""
     try:
         "".join(token for token in tokens if isinstance(token, str)).encode()
     except UnicodeEncodeError:
@@ -418,9 +416,9 @@ def _cut(kind: str, text: str) -> list[str]:
 
 
 def printable(token: str) -> str:
-    """A token as a person can see it: a space as ␣, what is invisible by its code, cut at 40."""
+    """A token in visible form: ␣ for a space, codes for the invisible, at most 40 characters."""
     if len(token) <= 40 and " " not in token and token.isprintable():
-        return token  # nearly all, and there may be 60,000
+        return token  # fast path for most of up to 60,000 tokens
     shown = "".join(
         "␣" if mark == " " else mark if mark.isprintable() else f"U+{ord(mark):04X}"
         for mark in token
@@ -433,8 +431,8 @@ JOINERS = "\u200c\u200d"
 
 
 def visible(text: str) -> str:
-    """A text from a file as a person can read it: what is invisible, or turns the direction of
-    what follows, by its code; spaces and joiners as they are."""
+    """A text from a file, safe to show: invisible characters, and those that change the direction
+    of text, become their codes; spaces and joiners stay."""
     if text.isprintable():
         return text
     return "".join(
