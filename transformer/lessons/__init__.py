@@ -1,1 +1,1 @@
-"""Lessons: exercises in an order, read from text files, and the worksheet of one. No torch."""
+"""Lessons: ordered exercises read from text files, and their worksheets. Needs no torch."""

@@ -1,4 +1,4 @@
-"""What a lesson is, and how it is read from a text file.
+"""A lesson, and how to read it from a Markdown file such as this:
 
 # What a head looks at
 
@@ -26,10 +26,10 @@ EXERCISE = re.compile(
 
 @dataclass(frozen=True)
 class Exercise:
-    """One link, and the question it is to answer.
+    """A link to a page, and a question to answer there.
 
-    link: relative to the app, or the whole address of another site.
-    page: its name in an address of the app, "" for the Overview; None for another site.
+    link: relative to the app, or the full address of another site.
+    page: name of the app's page in the address, "" for the Overview; None for another site.
     """
 
     title: str
@@ -39,13 +39,13 @@ class Exercise:
 
     @property
     def query(self) -> dict[str, str]:
-        """What the link says beside its page."""
+        """The query parameters of the link."""
         return dict(parse_qsl(urlsplit(self.link).query))
 
 
 @dataclass(frozen=True)
 class Step:
-    """What stands under one heading. text: Markdown. Without a title: before any heading."""
+    """The content under one heading. title: empty before the first heading. text: Markdown."""
 
     title: str
     text: str
@@ -54,19 +54,19 @@ class Step:
 
 @dataclass(frozen=True)
 class Lesson:
-    """A title, and steps of which each has words, exercises or both."""
+    """A title, and steps with text, exercises or both."""
 
     title: str
     steps: tuple[Step, ...]
 
     @property
     def exercises(self) -> tuple[Exercise, ...]:
-        """Those of all steps."""
+        """The exercises of all steps."""
         return tuple(one for step in self.steps for one in step.exercises)
 
 
 def what_was_found(lesson: Lesson) -> str:
-    """How much of a file was understood, for who wrote it."""
+    """How much of a file was understood, in a sentence for its author."""
     exercises, headed = len(lesson.exercises), sum(bool(step.title) for step in lesson.steps)
     if not exercises:
         return (
@@ -84,7 +84,7 @@ def decode_lesson(content: bytes, name: str) -> str:
     """The text of a file.
 
     Raises:
-        UserError: it is larger than a lesson may be, or is no text.
+        UserError: the file is too large for a lesson, or is not text.
     """
     if len(content) > MOST_BYTES:
         raise UserError(f"{name} is larger than {MOST_BYTES // 1000} kB, which no lesson needs.")
@@ -98,13 +98,13 @@ def decode_lesson(content: bytes, name: str) -> str:
 
 
 def read_lesson(text: str, pages: Collection[str], host: str = "") -> tuple[Lesson, list[str]]:
-    """A lesson, and a sentence for each entry of a list in it that is no exercise.
+    """A lesson, and a sentence for each list entry that is not an exercise.
 
-    The first heading is the title, if nothing stands before it; each other begins a step.
+    The first heading is the title, if nothing comes before it; every other heading begins a step.
 
     Args:
-        pages: names of the app's pages in an address.
-        host: of the app, so that a link copied from the browser stays inside it.
+        pages: names of the app's pages, as in addresses.
+        host: the app's host, so that a link copied from the browser stays inside the app.
     """
     title, steps, problems, in_code = "", [_Open("")], [], False
     for number, line in enumerate(text.splitlines(), 1):
@@ -150,7 +150,7 @@ class _Open:
 
 
 def _exercise(line: str, pages: Collection[str], host: str) -> Exercise | str:
-    """The exercise, or what to write instead."""
+    """The exercise, or a sentence on what to write instead."""
     parts = EXERCISE.fullmatch(line)
     if parts is None:
         return "Write “- [Title](train?task=sort): Question”: each has a link."

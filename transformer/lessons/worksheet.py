@@ -1,4 +1,4 @@
-"""A lesson as one HTML file to print or to hand in: its questions, and what a person answered."""
+"""A lesson as one HTML file to print or to hand in: its questions and a user's answers."""
 
 from collections.abc import Mapping
 from urllib.parse import urljoin, urlsplit
@@ -12,11 +12,11 @@ LINES_TO_WRITE_ON = '<div class="lines"></div>' * 4
 def worksheet(
     lesson: Lesson, answers: Mapping[Exercise, str], author: str = "", url: str = ""
 ) -> bytes:
-    """The file. Where nothing is answered it has lines to write on.
+    """The HTML file. Unanswered questions get lines to write on.
 
     Args:
-        answers: by exercise; those that are missing or empty count as open.
-        url: of a page of the app, so that links lead there; empty if it is not known.
+        answers: by exercise; a missing or empty one counts as unanswered.
+        url: of a page of the app, which relative links resolve to; empty if it is not known.
     """
     said = {one: answers.get(one, "").strip() for one in lesson.exercises}
     answered = [(one.question or one.title, answer) for one, answer in said.items() if answer]
