@@ -1,7 +1,7 @@
-"""A model drawn as in the paper's figure 1, with its own sizes on it: SVG, from the config alone.
+"""A model drawn like the paper's figure 1, with its sizes, as SVG from the config alone.
 
-The picture takes the colour of the text around it, so that it follows a light and a dark theme, and
-says in words what it shows. Loads no torch.
+The drawing takes the colour of the text around it, so it follows light and dark themes, and has a
+description in words. Loads no torch.
 """
 
 import html
@@ -15,20 +15,21 @@ COLUMN = 176
 ENCODER, DECODER = 22, 234
 """Left edges of the two columns of boxes."""
 BOX, THIN, GAP, AIR = 42, 24, 8, 16
-"""Heights of a box with two lines and with one, and of what is between boxes and sub-layers."""
+"""Heights of a box with two lines and with one, of a short gap within a sub-layer, and of an
+arrow between boxes."""
 PLUS = 9
 """Radius of the circle in which a residual connection is added."""
 LIT = "#A63600"
-"""Vermilion, darkened: white on it has a contrast of 7."""
+"""Darkened vermilion of the highlighted box: white text on it has a contrast of 7."""
 
 
 @dataclass(frozen=True)
 class Lit:
-    """The box that stands out.
+    """The highlighted box.
 
     place: "source", "target" or "output"; a sub-layer such as "encoder.self", "decoder.cross" or
-        "decoder.feed-forward", with ".norm" or ".residual" for what is around it; or a side's
-        "source.positions". said: what of it, in a word or two.
+        "decoder.feed-forward", or its ".norm" or ".residual"; or a side's "source.positions".
+    said: what about it, in a word or two.
     """
 
     place: str
@@ -44,7 +45,7 @@ LAYOUTS = {
 
 
 def architecture_words(config: TransformerConfig) -> str:
-    """What the picture shows, in sentences: its text alternative."""
+    """The drawing described in sentences: its text alternative."""
     orders = {
         "before" if config.norms_first(stack) else "after": stack
         for stack in ("decoder", "encoder")
@@ -83,7 +84,7 @@ def _heads(config: TransformerConfig) -> str:
 
 
 def architecture_svg(config: TransformerConfig, lit: Lit | None = None) -> str:
-    """The picture as an ``<svg>`` element, to be put into a page, where it shrinks with it."""
+    """The drawing as an ``<svg>`` element for a page, which shrinks with the page."""
     words = architecture_words(config)
     if lit is not None:
         words = f"Standing out: {lit.place.replace('.', ' ')}, {lit.said}. {words}"
@@ -103,7 +104,7 @@ def architecture_svg(config: TransformerConfig, lit: Lit | None = None) -> str:
     decoder.text("probabilities of the next token")
 
     height = decoder.up + 4
-    # A little below the middle: the residual connection ends nearby.
+    # A little below the middle, since the residual connection ends nearby.
     between = memory(encoder, encoder.up, decoder, decoder.middles["cross"] - 6)
     lines = [*encoder.lines, *decoder.lines, between]
     if config.share_embeddings:
@@ -126,7 +127,7 @@ def architecture_svg(config: TransformerConfig, lit: Lit | None = None) -> str:
 
 
 def _stack(config: TransformerConfig, stack: str, lit: Lit | None) -> "_Column":
-    """A side's embedding and layers, from below."""
+    """A side's embedding and layers, from the bottom up."""
     source = stack == "encoder"
     side, left = ("source", ENCODER) if source else ("target", DECODER)
     tokens = config.source_vocab_size if source else config.target_vocab_size
@@ -154,7 +155,7 @@ def _stack(config: TransformerConfig, stack: str, lit: Lit | None) -> "_Column":
 
 
 def _sublayer(column: "_Column", config: TransformerConfig, stack: str, sublayer: str) -> float:
-    """One sub-layer with its norm and its residual connection; where its middle is, from below."""
+    """Draw a sub-layer with its norm and residual connection; returns the height of its middle."""
     kind, title = sublayer_of(stack, sublayer)
     name, before = f"{stack}.{sublayer}", column.up - AIR / 2
     sizes, width = _heads(config), config.feed_forward_width(stack)
@@ -181,9 +182,9 @@ def _dashed(path: str) -> str:
 
 @dataclass
 class _Column(Column):
-    """With boxes of one line or two, one of which may stand out.
+    """A column with boxes of one or two lines, one of which may be highlighted.
 
-    middles: of the embedding and of each sub-layer, from below.
+    middles: heights of the middles of the embedding and of each sub-layer.
     """
 
     width: float = COLUMN
@@ -192,7 +193,7 @@ class _Column(Column):
     middles: dict[str, float] = field(default_factory=dict)
 
     def box(self, kind: str, title: str, sizes: str, name: str) -> float:
-        """A box with a title and sizes; returns where its middle is."""
+        """Draw a box with a title and sizes; returns the height of its middle."""
         lit = self._frame(kind, BOX, name)
         said = self.lit.said if lit and self.lit is not None else sizes
         self.lines.append(label(self.middle, self.up + 25, title, size=13, bold=True, white=lit))
@@ -201,14 +202,14 @@ class _Column(Column):
         return self.up - BOX / 2
 
     def thin(self, kind: str, text: str, *names: str) -> float:
-        """A box with one line; returns where its middle is."""
+        """Draw a box with one line; returns the height of its middle."""
         lit = self._frame(kind, THIN, *names)
         self.lines.append(label(self.middle, self.up + 8, text, bold=lit, white=lit))
         self.up += THIN
         return self.up - THIN / 2
 
     def plus(self, name: str) -> float:
-        """Where a residual connection is added; returns where its middle is."""
+        """Draw the circle of a residual connection's sum; returns the height of its middle."""
         middle, lit = self.up + PLUS, self._is_lit(name)
         fill = f' class="lit" fill="{LIT}" stroke-width="3"' if lit else ""
         self.lines.append(f'<circle cx="{self.middle}" cy="{-middle}" r="{PLUS}"{fill}/>')
@@ -220,7 +221,7 @@ class _Column(Column):
         return self.lit is not None and self.lit.place in names
 
     def _frame(self, kind: str, height: float, *names: str) -> bool:
-        """Around a box, if it is of a kind; returns whether it stands out."""
+        """Draw a box's frame if it has a kind or is highlighted; returns the latter."""
         lit = self._is_lit(*names)
         if kind or lit:
             look = (
@@ -235,7 +236,7 @@ class _Column(Column):
         return lit
 
     def open_stack(self) -> float:
-        """The layers begin; what is drawn until they close is one of them."""
+        """Begin the frame of a stack; what is drawn until ``close_stack`` is one layer."""
         start = self.up
         self.arrow()
         return start

@@ -1,7 +1,7 @@
-"""Figures of attention: maps of weights, and what heads do and what depends on them.
+"""Figures of attention: maps of weights, and measures of what heads do.
 
-Pure functions of arrays and tokens: each returns a Plotly figure and shows nothing. Tokens are
-escaped: Plotly renders ``<b>`` or ``<s>`` as markup, and a start token would vanish from its axis.
+Pure functions of arrays and tokens: each returns a Plotly figure and displays nothing. Tokens are
+escaped, since Plotly renders ``<b>`` or ``<s>`` as markup and a start token would not be shown.
 """
 
 from collections.abc import Mapping, Sequence
@@ -101,11 +101,11 @@ def head_view(
     title: str = "Attention as lines",
     threshold: float = 0.05,
 ) -> go.Figure:
-    """Lines from each token that looks (left) to those it looks at (right), a colour a head.
+    """Lines from query tokens (left) to key tokens (right), with one colour per head.
 
     Args:
-        weights: [head, query, key]; more weight, a thicker and stronger line.
-        threshold: links below it are left out; the title says how much weight that is.
+        weights: [head, query, key]; a line is thicker and more opaque the larger its weight.
+        threshold: smaller weights get no line; the title says what share of the weight is hidden.
 
     Raises:
         ValueError: the weights do not fit the tokens.
@@ -164,7 +164,7 @@ def head_view(
 
 
 def _heat_map(weights: np.ndarray, says: ArrayLike) -> go.Figure:
-    """Weights from 0 to 1 as colours; ``says`` names each, for hovering."""
+    """Weights from 0 to 1 as colours; ``says`` holds the hover text of each."""
     return go.Figure(
         go.Heatmap(
             z=weights,
@@ -197,12 +197,13 @@ def query_key_map(
     key_tokens: Sequence[str],
     title: str = "",
 ) -> go.Figure:
-    """One head's queries and keys in one plane: their two principal directions together.
+    """One head's queries and keys, projected onto their first two principal directions.
 
-    The plane goes through the origin, so that a dot product keeps its meaning in it.
+    The directions are not centred: the plane contains the origin, so dot products keep their
+    meaning.
 
     Args:
-        queries: [query, d_k]; keys: [key, d_k]
+        queries: [query, d_k]; keys: [key, d_k].
     """
     both = np.concatenate([np.asarray(queries, float), np.asarray(keys, float)])
     _, strength, directions = np.linalg.svd(both, full_matrices=False)
@@ -240,11 +241,11 @@ def ranked_bars(
     reference: str = "",
     head_title: str = "head switched off",
 ) -> go.Figure:
-    """Horizontal bars in the order given, first on top, with a line at ``whole``, if given."""
+    """Horizontal bars, the first on top, with a vertical line at ``whole`` unless it is None."""
     figure = go.Figure(
         go.Bar(
             x=list(values),
-            # Places, so that names are text and never numbers or dates.
+            # Numbers as coordinates, so that Plotly takes no name for a number or a date.
             y=list(range(len(names))),
             orientation="h",
             marker={"color": HEADS[0]},
@@ -279,7 +280,7 @@ def before_after(
 
     Args:
         preferred: the most probable token after the change, shown on hover.
-        names: of the two in the legend.
+        names: of before and after, in the legend.
     """
     figure = go.Figure()
     places = list(range(len(tokens)))
@@ -306,7 +307,7 @@ def before_after(
 def evidence_bars(
     tokens: Sequence[str], measures: Mapping[str, ArrayLike], title: str
 ) -> go.Figure:
-    """One row of bars a measure, over the same tokens; each row has its own unit."""
+    """A row of bars for each measure, over the same tokens; each row has its own unit."""
     figure = make_subplots(
         rows=len(measures),
         cols=1,

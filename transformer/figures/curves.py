@@ -1,4 +1,4 @@
-"""Curves and bars: losses of one run or several, exact match, entropies, and bars with words.
+"""Curves and bars: losses of one or several runs, exact match, entropies, labelled bars.
 
 Pure functions, as in :mod:`figures.attention`.
 """
@@ -34,8 +34,8 @@ def loss_curves(
     """Loss over steps, with a horizontal line for each baseline.
 
     Args:
-        training, evaluation: points of a step, a loss in nats per token, and whatever follows.
-        baselines: name -> loss; one that was not measured is None and left out.
+        training, evaluation: points (step, loss in nats per token, ...); the rest is ignored.
+        baselines: name -> loss; None (not measured) is left out.
     """
     figure = go.Figure()
     for name, points, mode in (
@@ -70,10 +70,10 @@ def run_comparison(
     logarithmic_x: bool = False,
     logarithmic_y: bool = False,
 ) -> go.Figure:
-    """The same quantity of several runs on common axes.
+    """The same quantity of several runs on shared axes.
 
     Args:
-        curves: (name, points) a run, each point (x, y).
+        curves: (name, points) for each run, each point (x, y).
         baselines: (name, y) of horizontal lines.
     """
     figure = go.Figure()
@@ -102,10 +102,10 @@ def run_comparison(
 def exact_match_curve(
     points: Sequence[Sequence[float]], untrained: float, evaluated_on: str
 ) -> go.Figure:
-    """Share of right answers over steps, with the untrained model's as a line.
+    """Share of right answers over steps, with the untrained model's share as a line.
 
     Args:
-        points: (step, share of 1).
+        points: (step, share from 0 to 1).
     """
     figure = go.Figure()
     figure.add_scatter(
@@ -126,10 +126,10 @@ def exact_match_curve(
 def entropy_lines(
     tokens: Sequence[str], entropies: Mapping[str, ArrayLike], step: int
 ) -> go.Figure:
-    """How undecided each layer is along the output, in bits; the last one is the model.
+    """Entropy of each layer's prediction at each output token, in bits; the last is the model's.
 
     Args:
-        tokens: of the output. entropies: layer's name -> [position]. step: the one to mark.
+        tokens: of the output. entropies: layer's name -> [position]. step: the position to mark.
     """
     figure = go.Figure()
     places = list(range(len(tokens)))
@@ -164,12 +164,12 @@ def bars(
     marked: int | None = None,
     highest: float | None = None,
 ) -> go.Figure:
-    """Horizontal bars from top to bottom, each with its value in words beside it.
+    """Horizontal bars from top to bottom, each with a text beside it.
 
     Args:
-        says: what stands beside each bar.
-        marked: the place of a bar that is told apart, by its hatching as well as its colour.
-        highest: where the axis ends; None leaves room for what stands beside the longest.
+        says: the text beside each bar.
+        marked: index of a bar to highlight, by hatching as well as by colour.
+        highest: end of the value axis; None leaves room for the text beside the longest bar.
     """
     places = list(range(len(names)))
     told_apart = [place == marked for place in places]
@@ -189,7 +189,7 @@ def bars(
             hovertemplate="%{customdata}: %{text}<extra></extra>",
         )
     )
-    # Room for the words beside the longest bar.
+    # Room for the text beside the longest bar.
     end = highest if highest is not None else 1.6 * max([*values, 1e-9])
     figure.update_xaxes(title=label(value_title), range=[0, end], nticks=5)
     figure.update_yaxes(
@@ -204,7 +204,7 @@ def bars(
 def named_curves(
     curves: Mapping[str, Sequence[Sequence[float]]], x_title: str, y_title: str, title: str
 ) -> go.Figure:
-    """One line with markers for each name, told apart by dash as well as by colour.
+    """One line with markers for each name; lines differ in dash as well as in colour.
 
     Args:
         curves: name -> points [x, y].

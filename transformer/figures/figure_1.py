@@ -1,7 +1,7 @@
-"""What every drawing of the paper's figure 1 has in common: names, colours, columns of boxes.
+"""Parts shared by all drawings like the paper's figure 1: names, colours, columns of boxes.
 
-It grows from below upwards, as data flows: ``up`` counts from below, and an SVG from above, so that
-it is written as ``-up``. Loads no torch.
+Drawings grow from the bottom up, as data flows. ``up`` is a height above the bottom; an SVG's y
+axis points down, so it is written as ``-up``. Loads no torch.
 """
 
 import html
@@ -14,7 +14,7 @@ COLOURS = {
     "norm": "#F0E442",
     "output": "#009E73",
 }
-"""Okabe and Ito's, by kind of box; each box also says in words what it is."""
+"""Okabe and Ito's colours by kind of box; each box is also labelled in words."""
 PARTS = {
     "self": ("attention", "Self-attention"),
     "cross": ("attention", "Cross-attention"),
@@ -35,7 +35,7 @@ def sublayer_of(stack: str, sublayer: str) -> tuple[str, str]:
 
 
 def head(x: float, up: float, way: str) -> str:
-    """The head of an arrow that ends there."""
+    """The head of an arrow that ends at (x, up); ``way`` is "right", else it points up."""
     path = (
         f"M{x - 6} {-up - 3.5}L{x} {-up}L{x - 6} {-up + 3.5}z"
         if way == "right"
@@ -55,7 +55,7 @@ def label(
     white: bool = False,
     kind: str = "",
 ) -> str:
-    """Text around a point; ``kind`` is a class for a sheet of the page's."""
+    """Text centred on x; ``kind`` is a CSS class for the page's style sheet."""
     weight = ' font-weight="600"' if bold else ""
     turned = f' transform="rotate(-90 {x} {-up})"' if turn else ""
     named = f' class="{kind}"' if kind else ""
@@ -67,7 +67,7 @@ def label(
 
 
 def memory(encoder: "Column", top: float, decoder: "Column", cross: float) -> str:
-    """From the encoder's output, at ``top``, to the decoder's cross-attention."""
+    """The arrow from the encoder's output, at height ``top``, to the decoder's cross-attention."""
     between, end = decoder.left - 17, decoder.left - 1
     path = f"M{encoder.middle} {-top}v-12H{between}V{-cross}H{end}"
     return f'<path d="{path}" stroke-width="1.6"/>{head(end, cross, "right")}'
@@ -75,9 +75,9 @@ def memory(encoder: "Column", top: float, decoder: "Column", cross: float) -> st
 
 @dataclass
 class Column:
-    """Boxes stacked from below.
+    """A column of boxes, drawn from the bottom up.
 
-    up: where the next one starts. air: height of an arrow between two boxes.
+    up: height at which the next box starts. air: length of an arrow between two boxes.
     """
 
     left: float
@@ -95,7 +95,7 @@ class Column:
         self.up += 18
 
     def arrow(self, length: float = 0) -> None:
-        """To the next box; a short one is a line."""
+        """Draw an arrow to the next box; one shorter than ``air`` is a line without a head."""
         length = length or self.air
         self.lines.append(f'<path d="M{self.middle} {-self.up}v{2 - length}"/>')
         self.up += length
@@ -103,6 +103,6 @@ class Column:
             self.lines.append(head(self.middle, self.up, "up"))
 
     def residual(self, before: float, after: float, end: float) -> None:
-        """Around what stands between two heights, back in at ``end`` from the left."""
+        """Draw a residual connection from height ``before`` to ``after``, ending at x = ``end``."""
         path = f"M{self.middle} {-before}H{self.left - AROUND}V{-after}H{end}"
         self.lines.append(f'<path d="{path}" stroke-opacity=".6"/>{head(end, after, "right")}')
