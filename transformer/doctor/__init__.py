@@ -1,11 +1,16 @@
-"""Is a person's own implementation the paper's, and if not, where and why?
+"""Compares a user's own Transformer with the paper's, and says where and why they differ.
 
-:mod:`doctor.capture` watches their model in their own environment; the rest sees the capture
-alone, and never runs their code. In a notebook::
+:mod:`doctor.capture` records the user's model in the user's environment, in a file (a *capture*).
+All other modules read that file and never run the user's code. In a notebook::
 
     from transformer import doctor
 
     print(doctor(model).text())
+
+Words: a *recording* is a capture once read; a *probe* is a small batch of ids with its logits; an
+*event* is one recorded operation, a *leaf* a tensor that none made. A *reading* says which weights
+play which role; the *reference* is our model ("ours") with the weights of the user's ("theirs").
+A *departure* is a difference from the paper. The *spread* of logits is their standard deviation.
 """
 
 import sys
@@ -22,7 +27,7 @@ __getattr__ = lazy(__name__)
 
 
 class _Callable(ModuleType):
-    """The package can be called as its one function is."""
+    """Makes the package callable: ``doctor(model)``."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         from transformer.doctor.examine import doctor as examined

@@ -1,4 +1,4 @@
-"""Activations in a recording, PyTorch's own and formulas written by hand: known by their values."""
+"""Recognises activations in a recording by their values, built into PyTorch or written by hand."""
 
 import numpy as np
 import torch
@@ -11,17 +11,18 @@ from transformer.doctor.recording import SHIFT, Array
 def activated(
     graph: Graph, codes: Array, hidden: Array, affine: Affine
 ) -> tuple[str | None, Array, Affine]:
-    """The activation that makes ``codes``, and the linear map's result that it is applied to.
+    """The activation that computes ``codes``, and the result of a linear map that it is applied to.
 
-    A formula may begin with a scaling of its own, as in ``0.5 * x * (1 + tanh(...))``: that one
-    belongs to the activation, and not to the map before it.
+    A formula may start by scaling its input, as in ``0.5 * x * (1 + tanh(...))``: this scaling
+    belongs to the activation, not to the linear map before it.
 
     Args:
-        hidden: what the search back from ``codes`` met first that is an affine function, and
-        affine: that function.
+        hidden: codes of the first affine result met when going back from ``codes``.
+        affine: ``hidden`` as an affine function.
 
     Returns:
-        the name, None if none that is known here; the result; and its affine function.
+        the name (None if it is not known here), the codes of its input, and that input as an
+        affine function.
     """
     after, inside = _whole(graph, codes), hidden
     while True:
@@ -36,12 +37,12 @@ def activated(
 
 
 def _whole(graph: Graph, codes: Array) -> Array:
-    """All numbers of an event that one position's numbers are of: more to compare with."""
+    """All numbers of the event that ``codes`` belong to: more to compare than one position's."""
     return graph.recording.value(int(codes[0]) >> SHIFT).reshape(-1)
 
 
 def _activation(before: Array, after: Array) -> str | None:
-    """Which activation makes one of the other; None if none that is known here."""
+    """The name of the activation that maps ``before`` to ``after``; None if it is unknown."""
     if before.shape != after.shape:
         return None
     x = torch.from_numpy(before)

@@ -1,4 +1,7 @@
-"""Attentions in a recording: pairs of products of data with data, whatever stands between."""
+"""Finds attentions in a recording: pairs of matrix products of data with data.
+
+The first product gives the scores, the second mixes the values. Any operations may lie between.
+"""
 
 from dataclasses import dataclass, field
 
@@ -8,7 +11,7 @@ from transformer.doctor.graph import SCALING, TARGET, UNKNOWN, Affine, Graph
 from transformer.doctor.recording import INDEX, SHIFT, Array, Event
 
 MOST_PRODUCTS = 500
-"""Products of data with data that a number may depend on before it meets values."""
+"""A recording in which a number depends on more unpaired products than this has no attention."""
 SOFTMAXES = ("_softmax", "_safe_softmax", "softmax")
 
 
@@ -16,8 +19,8 @@ SOFTMAXES = ("_softmax", "_safe_softmax", "softmax")
 class Core:
     """One product of queries and keys, and the product of its weights with values.
 
-    queries: codes [unit, query, d_k]; keys: [unit, key, d_k]; values: [unit, key, d_v]; a unit is
-        a head of a sentence, if all is well. scale: what the scores are multiplied by.
+    queries: codes [unit, query, d_k]; keys: [unit, key, d_k]; values: [unit, key, d_v]. In a
+        correct model a unit is one head of one sentence. scale: factor of the scores.
     """
 
     scores: Event
@@ -33,12 +36,12 @@ class Core:
 class Attention:
     """A multi-head attention.
 
-    query, key, value: as linear maps of the vectors that they are made of; None where they are
-        none of one position. Their rows are in the order of the heads.
-    output: W^O [d_model, heads * d_v] and its bias; None where none is applied.
+    query, key, value: each as a linear map of the vector it is computed from, rows in the order
+        of the heads; None if it is not a linear map of one vector of one position.
+    output: W^O [d_model, heads * d_v] and its bias; None if there is no W^O.
     end: the last event of the sub-layer. side: "source" or "target", of the queries.
-    straight: of "queries", "keys", "values" and "merge", those whose heads are split and merged
-        as in the paper; "batch" if sentences look at one another.
+    straight: which of "queries", "keys", "values" (split) and "merge" follow the paper; it
+        contains "batch" if sentences attend to one another.
     """
 
     cores: list[Core]
@@ -60,7 +63,7 @@ class Attention:
 
     @property
     def linear(self) -> set[int]:
-        """The linear maps that belong to it."""
+        """The events of its linear maps."""
         found = {self.output_event}
         for part in (self.query, self.key, self.value):
             found |= set(part.events if part is not None else ())
@@ -94,7 +97,7 @@ def _cores(graph: Graph) -> list[Core]:
         if not graph.is_product(event):
             origin[event.number] = set().union(*behind)
             if len(origin[event.number]) > MOST_PRODUCTS:
-                return []  # no attention looks so
+                return []  # too many to be attention
             continue
         made = None
         for place in (-2, -1):
@@ -111,11 +114,11 @@ def _cores(graph: Graph) -> list[Core]:
 
 
 def _core(graph: Graph, scores: Event, mixed: Event, place: int) -> Core | None:
-    """The attention between two products; place: which operand holds the weights."""
+    """The attention with these two products, or None; ``mixed.reads[place]`` are the weights."""
     weights, values = mixed.reads[place], mixed.reads[-3 - place]
     codes = graph.recording.codes(weights)
     v = graph.recording.codes(values)
-    if place == -1:  # (weights @ values) turned over: values stand on the left
+    if place == -1:  # (weights @ values) transposed: the values are the left operand
         codes, v = np.swapaxes(codes, -2, -1), np.swapaxes(v, -2, -1)
     if codes.ndim == 2:
         codes, v = codes[None], v[None]
@@ -130,7 +133,7 @@ def _core(graph: Graph, scores: Event, mixed: Event, place: int) -> Core | None:
     if len(index) == 2:
         index.insert(0, np.zeros_like(index[0]))
     n, m, p = index
-    # The side that stays while the key changes is the query.
+    # The operand whose row stays the same while the key changes holds the queries.
     if codes.shape[2] > 1 and (m == m[:, :, :1]).all():
         queries = left[n[:, :, 0], m[:, :, 0]]
         keys = right[n[:, 0, :], :, p[:, 0, :]]
@@ -143,7 +146,11 @@ def _core(graph: Graph, scores: Event, mixed: Event, place: int) -> Core | None:
 
 
 def _traced(graph: Graph, codes: Array, stop: int) -> tuple[Array, Event | None, float] | None:
-    """From attention weights back to scores: their places, the softmax between, the scale."""
+    """From attention weights back to the scores (event ``stop``).
+
+    Returns:
+        the indices of the scores, the softmax between and the scale; None if there is no way back.
+    """
     softmax, scale = None, 1.0
     for _ in range(40):
         number = int(codes[0]) >> SHIFT
@@ -168,7 +175,7 @@ def _traced(graph: Graph, codes: Array, stop: int) -> tuple[Array, Event | None,
 
 
 def _outputs(graph: Graph, cores: list[Core]) -> dict[int, int]:
-    """The linear map that reads what each core gives."""
+    """The last event of each core -> the linear map that reads its result."""
     mixed = {core.mixed.number for core in cores}
     found: dict[int, int] = {}
     for event in graph.events:
@@ -209,14 +216,14 @@ def _projected(graph: Graph, codes: Array) -> Affine | None:
     known = labels[labels != UNKNOWN]
     if not known.size:
         return None
-    # One position: the same numbers in the same order at every other.
+    # One position is enough: all others have the same map.
     one = codes.reshape(-1)[labels == known.min()]
     return graph.affine(one)
 
 
 def _order(graph: Graph, codes: Array) -> str:
-    """What the rows of each head are: "straight" (the positions of a sentence, in order), "batch"
-    (the same position of all sentences), or "" for anything else."""
+    """What the rows of each head stand for: "straight" (the positions of a sentence, in order),
+    "batch" (the same position of all sentences), or "" (anything else)."""
     labels = graph.labels_of(codes)
     if (labels != labels[..., :1]).any() or (labels == UNKNOWN).any():
         return ""
@@ -256,7 +263,7 @@ def _read_output(graph: Graph, output: int, cores: list[Core], found: Attention)
 
 
 def tail(graph: Graph, number: int) -> tuple[int, float, Array]:
-    """Where a result stands once it is scaled and a bias is added: event, factor, addend."""
+    """Follow a result through scalings and added biases: the last event, total factor, addend."""
     scale, bias = 1.0, np.zeros(1)
     for _ in range(6):
         event = graph.events[number]

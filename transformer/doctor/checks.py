@@ -1,4 +1,7 @@
-"""What must hold of any encoder-decoder, read off a recording's probes: no mapping is needed."""
+"""Checks that any encoder-decoder must pass, on a recording's probes alone.
+
+They need no mapping: it does not matter which weights play which role.
+"""
 
 from dataclasses import dataclass
 
@@ -8,14 +11,14 @@ from transformer.doctor.comparison import spread_of
 from transformer.doctor.recording import Array, Recording
 
 MOVED = 1e-7
-"""A change of logits, as a share of their spread, that is more than rounding in 64 bits."""
+"""Logits count as changed from this share of their spread on: rounding in 64 bits is less."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at: its name, "ok", "warning" or "problem", and what was found.
+    """The result of one check: its name, "ok", "warning" or "problem", and a sentence.
 
-    fault: the likeliest one where it is a problem, if the mapping names no other.
+    fault: the likeliest cause of a problem; used if the mapping finds no other.
     """
 
     name: str
@@ -29,7 +32,7 @@ class Check:
 
 
 def checks_of(recording: Recording) -> list[Check]:
-    """Finite, repeatable, no look ahead, padding, sentences apart, the source is read."""
+    """All checks, in order; only the first two if logits are not finite."""
     found = [_finite(recording), _repeats(recording)]
     if found[0].alarm:
         return found
@@ -71,12 +74,12 @@ def _moved(recording: Recording, name: str, first: int = 0, last: int | None = N
 
 
 def _share(recording: Recording, away: Array) -> float:
-    """The largest of some differences of logits, as a share of their spread."""
+    """The largest of these differences of logits, as a share of the logits' spread."""
     return float(np.nan_to_num(away, nan=np.inf).max()) / spread_of(recording)
 
 
 def _unmoved(name: str, moved: float, ok: str, problem: str, fault: str) -> Check:
-    """A problem where logits have ``moved``, by the share that its sentence says in braces."""
+    """A problem if ``moved`` is at least MOVED; it fills the braces in the text ``problem``."""
     if moved < MOVED:
         return Check(name, "ok", ok)
     return Check(name, "problem", problem.format(f"{moved:.1%}".replace("%", " %")), fault)
@@ -117,7 +120,7 @@ def _padding(recording: Recording) -> Check | None:
 def _batch(recording: Recording) -> Check | None:
     if "flipped" not in recording.probes:
         return None
-    # The other sources are changed: the one in the middle stays.
+    # This probe changes all sources except the middle one.
     main, flipped = recording.probes["main"], recording.probes["flipped"]
     middle = len(main.source) // 2
     if (main.source[middle] != flipped.source[middle]).any():

@@ -1,4 +1,4 @@
-"""How far two models are apart on a recording's probes, and where they first differ."""
+"""Compares our model with a recording: how far logits differ, and where values first differ."""
 
 from dataclasses import dataclass
 
@@ -12,13 +12,16 @@ from transformer.hooks import own_modules, record
 from transformer.model import MultiHeadAttention, Transformer
 
 EQUAL = 1e-6
-"""Largest difference of logits, as a share of their spread, that counts as equal: in 64 bits
-weights and tables that were made in 32 bits leave less."""
+"""Logits count as equal if they differ by less than this share of their spread: computing in 64
+bits with weights and tables made in 32 bits leaves less."""
 
 
 @dataclass(frozen=True)
 class Distance:
-    """The largest difference of logits, as a share of their spread, of each probe."""
+    """How far logits differ.
+
+    of: probe -> largest difference, as a share of the spread. absolute: the largest of all probes.
+    """
 
     of: dict[str, float]
     absolute: float
@@ -33,7 +36,10 @@ class Distance:
 
 
 class HidesTargetPadding(MultiHeadAttention):
-    """Under the causal mask no real token sees padding behind it, so that one may mask it too."""
+    """Decoder self-attention that masks padding of the target too.
+
+    Both are correct: the causal mask already hides padding from the real tokens before it.
+    """
 
     seen: Tensor
 
@@ -53,10 +59,11 @@ def _hiding(model: Transformer, target: Tensor, pad_id: int) -> Transformer:
 
 
 def logits_of(model: Transformer, pair: Pair, ending: str, hide: int | None = None) -> Array:
-    """What our model gives for a probe, as far as theirs goes, with their ending.
+    """Our model's logits for a probe, cut to the length of theirs.
 
     Args:
-        hide: the padding id, to mask it in the target too.
+        ending: "log_softmax" if theirs ends in one: then ours does too.
+        hide: the padding id, to mask padding of the target too.
     """
     length = pair.logits.shape[1]
     with torch.no_grad():
@@ -72,7 +79,7 @@ def logits_of(model: Transformer, pair: Pair, ending: str, hide: int | None = No
 def distance(
     model: Transformer, recording: Recording, ending: str, probes: tuple[str, ...] = ()
 ) -> Distance:
-    """All probes, or those named; padding itself is not compared."""
+    """How far our logits are from theirs, on all probes or those named; <pad> is not compared."""
     found, absolute = {}, 0.0
     spread = spread_of(recording)
     for name, pair in recording.probes.items():
@@ -106,7 +113,10 @@ def spread_of(recording: Recording) -> float:
 
 
 class Fingerprints:
-    """What every recorded number list sums up to, whatever its layout: to find a value again."""
+    """Fingerprints of all recorded results, to find a value again whatever its layout.
+
+    A fingerprint is three sums that do not depend on the order of the numbers.
+    """
 
     def __init__(self, recording: Recording) -> None:
         self._by_size: dict[int, list[tuple[float, float, float, int]]] = {}
@@ -135,9 +145,10 @@ def _sums(value: Array) -> tuple[float, float, float]:
 
 @dataclass(frozen=True)
 class First:
-    """The first value of ours that theirs nowhere has: its name, and the last one both have.
+    """The first value of our model that occurs nowhere in the recording.
 
-    event: where the last common value was made in the recording; 0 if nothing is in common.
+    name: its hook point. before: hook point of the last value found in the recording.
+    event: where that value was recorded; 0 if none is in common.
     """
 
     name: str
@@ -148,10 +159,10 @@ class First:
 def first_difference(
     model: Transformer, recording: Recording, prints: Fingerprints
 ) -> First | None:
-    """Where the two part, by our names; None if every value of our residual stream is found.
+    """Where the models first differ; None if every value of our residual stream is recorded.
 
-    Values inside a sub-layer may be cut up otherwise in theirs (head by head): only the
-    residual stream decides, and the inside then says more where it can.
+    Inside a sub-layer their values may be split differently (head by head). So the residual
+    stream decides whether the models differ; values inside then narrow the place down.
     """
     pair = recording.probes["main"]
     with torch.no_grad(), record(model) as trace:

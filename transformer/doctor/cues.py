@@ -1,4 +1,4 @@
-"""What is seen of a fault: the words in which people say so, and which fault shows what."""
+"""Symptoms of faults: patterns that recognise them in a sentence, and which fault shows which."""
 
 CUES: dict[str, tuple[str, ...]] = {
     "unrelated": (
@@ -166,7 +166,7 @@ CUES: dict[str, tuple[str, ...]] = {
     "nonsense": (r"nonsense", r"garbage", r"gibberish", r"rubbish", r"terrible", r"meaningless"),
     "long inputs": (r"long(er)? (sentence|input|source|sequence)s?",),
 }
-"""What is seen -> regular expressions by which a sentence says so."""
+"""Symptom -> regular expressions; a sentence that matches one describes the symptom."""
 SHOWS: dict[str, tuple[str, ...]] = {
     "no-causal-mask": ("good by the loss, wrong alone", "too good at once", "copies what it reads"),
     "causal-mask-off-by-one": ("good by the loss, wrong alone", "copies what it reads"),
@@ -222,4 +222,4 @@ SHOWS: dict[str, tuple[str, ...]] = {
     "decoding-position-zero": ("from the second token on",),
     "no-eval-mode": ("another each time", "mode"),
 }
-"""Fault -> what is seen of it, the most telling first."""
+"""Fault -> its symptoms, the most specific first."""

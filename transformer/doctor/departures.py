@@ -1,4 +1,4 @@
-"""Departures, and those that show in parameters, gradients or repetition rather than in logits."""
+"""Departures from the paper, and the search for those that the logits do not show."""
 
 import re
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from transformer.doctor.recording import Site
 
 
 def _called(words: str, letter: str) -> re.Pattern[str]:
-    """Names of a projection: w_k, WK, key_proj, to_k, linK."""
+    """A pattern for the names of a projection, such as w_k, WK, key_proj, to_k, linK."""
     ending = r"([._]|_?(proj|linear|layer|net|map|fc|lin|w)|s?$)"
     return re.compile(rf"(^|[._])(?i:(w_?)?({words})){ending}|[a-z0-9]{letter}$")
 
@@ -28,9 +28,9 @@ VALUE = _called("v|val|value|values", "V")
 class Departure:
     """One way in which the model is not the paper's.
 
-    fault: a name of FAULTS, or "other". where: a place in the model. site: the person's line.
-    certainty: "proven": our model with this planted gives the same logits; else "likely".
-    evidence: what speaks for it, in a sentence or two.
+    fault: a name of FAULTS, or "other". where: a place in the model. site: the user's line.
+    certainty: "proven" (our model with this fault planted gives the same logits) or "likely".
+    evidence: the reasons, in a sentence or two.
     """
 
     fault: str
@@ -42,7 +42,7 @@ class Departure:
 
 
 def beyond_logits(reading: Reading) -> list[Departure]:
-    """Faults that show in parameters, gradients or repetition rather than in logits."""
+    """Faults that show in parameters, gradients or repeated calls rather than in the logits."""
     recording = reading.recording
     found = []
 
@@ -94,11 +94,13 @@ def _shared(reading: Reading) -> str:
 def _swapped(
     reading: Reading, one: str, other: str, called: tuple[re.Pattern[str], re.Pattern[str]]
 ) -> tuple[str, str, str] | None:
-    """Names of parameters that say one role where the other is played, and the other way round,
-    and where: in all attentions, or only in those of one kind.
+    """Two projections with swapped names: each is named after the role of the other one.
 
     Args:
-        one, other: "query", "key" or "value". called: what names of the two look like.
+        one, other: "query", "key" or "value". called: patterns of their names.
+
+    Returns:
+        the parameter that plays ``other``, the one that plays ``one``, and in which attentions.
     """
     events = reading.graph.events
     for sublayer in reading.sublayers:
@@ -117,10 +119,10 @@ def _swapped(
 
 
 def _twice(reading: Reading) -> tuple[str, str, str, Site | None] | None:
-    """A norm of a layer that is used twice while another of its kind is never used.
+    """A norm that is used twice in a layer while another norm beside it is never used.
 
     Returns:
-        the place, the names of the two parameters, and the line.
+        the place, the name of the parameter used twice, of the unused one, and the line.
     """
     recording, events = reading.recording, reading.graph.events
     idle = {p["name"]: p["shape"] for p in recording.parameters if p["gradient"] == "no"}
@@ -141,7 +143,7 @@ def _twice(reading: Reading) -> tuple[str, str, str, Site | None] | None:
 
 
 def _cut(reading: Reading) -> str:
-    """A parameter of the encoder that no gradient reaches though the logits depend on it."""
+    """An encoder parameter without a gradient although the logits depend on the encoder, or ""."""
     recording = reading.recording
     gradients = {p["event"]: p for p in recording.parameters if p["event"]}
     query = getattr(reading.encoder[0].sublayers[0].part, "query", None)
@@ -160,7 +162,7 @@ def _cut(reading: Reading) -> str:
 
 
 def split_heads(reading: Reading) -> Departure | None:
-    """The first attention in which the rows of a head are not one sentence's positions in order."""
+    """The first attention in which a head's rows are not one sentence's positions in order."""
     for stack, layers in (("encoder", reading.encoder), ("decoder", reading.decoder)):
         for sub in (sub for layer in layers for sub in layer.sublayers):
             part = sub.part
@@ -179,7 +181,7 @@ def split_heads(reading: Reading) -> Departure | None:
 
 
 def why_harmless(reading: Reading) -> str:
-    """Why tokens without √d_model do not drown in the positions; "" if they do."""
+    """Why token vectors are large enough beside positions without √d_model; "" if they are not."""
     spread = float(reading.source.tokens.std())
     if 0.4 < spread < 2.5:
         return f"Your entries have a deviation of {spread:.2g}, so nothing is lost."

@@ -1,4 +1,4 @@
-"""From a reading to a verdict: which planted faults make our model compute what theirs does."""
+"""The verdict on a recording: which faults, planted in our model, make it compute the same?"""
 
 import logging
 from dataclasses import dataclass, field
@@ -31,22 +31,23 @@ from transformer.model import Decoder, Encoder, LayerNorm, ResidualConnection, T
 
 NOT_READABLE = (AssertionError, AttributeError, IndexError, KeyError, OverflowError, RuntimeError,
                 TypeError, ValueError, ZeroDivisionError)  # fmt: skip
-"""What operations of another kind, or a file that lies of them, may end the reading with."""
+"""Errors that reading may raise on operations it does not know, or on a forged file."""
 VALUE_FAULTS = ("causal mask", "padding mask", "mask value", "softmax", "heads-split-by-view",
             "heads-merged-by-view", "batch-time-swapped")  # fmt: skip
-"""Families and faults that show in values only: all others are read off the operations."""
+"""Families and names of faults that only show in values: the search plants these to try them. All
+others are read off the operations."""
 DEPTH = 2
-"""Faults that are searched for beyond those that the reading shows."""
+"""Most faults that the search plants in addition to those that the reading shows."""
 
 
 @dataclass
 class Diagnosis:
-    """What came out.
+    """The result of a diagnosis.
 
     verdict: "equal", "departs" or "unknown".
-    first: where their values first differ from the paper's, with their weights.
-    mapping: each role and the parameters that play it.
-    problem: why the mapping ended, if it did, with the line.
+    first: where values first differ between their model and the paper's with the same weights.
+    mapping: role -> the parameters that play it.
+    problem: why their model could not be mapped or reproduced, if so. problem_site: the line.
     """
 
     recording: Recording
@@ -65,11 +66,11 @@ class Diagnosis:
 
 
 def diagnose(recording: Recording) -> Diagnosis:
-    """Compare what was recorded with the paper.
+    """Compare a recording with the paper.
 
     Raises:
-        CheckpointError: it takes too long, or what it says of loss, optimizer and decoding is
-            damaged or forged.
+        CheckpointError: it takes too long, or the recorded loss, optimizer or decoding is damaged
+            or forged.
     """
     found = _of_model(recording)
     practice = practice_of(recording, found.reading, found.model)
@@ -81,7 +82,7 @@ def diagnose(recording: Recording) -> Diagnosis:
 
 
 def _of_model(recording: Recording) -> Diagnosis:
-    """What the model itself computes."""
+    """The diagnosis of the model itself, without loss, optimizer and decoding."""
     found = Diagnosis(recording, checks=checks_of(recording))
     try:
         found.reading = read(recording)
@@ -96,7 +97,7 @@ def _of_model(recording: Recording) -> Diagnosis:
                 )
             )
             found.verdict = "departs"
-        if "cross-attention" not in problem.where:  # else a consequence is what they see
+        if "cross-attention" not in problem.where:  # else the checks only see its consequences
             _by_checks(found)
         return found
     except TooLong:
@@ -134,7 +135,7 @@ def _judge(found: Diagnosis) -> None:
     shown = [name for name in reference.shown if name in IN_MODEL]
     shown += ["output-softmaxed"] if reading.ending == "softmax" else []
     others = detours(reading)
-    # What flows another way no planted fault explains, but the two that do flow another way.
+    # If data flow differs from the paper's, no planted fault explains it, except these.
     flows = {"layers-reuse-input", "cross-attention-reads-decoder", "no-residual"} & set(shown)
     search = not others or bool(flows) or "residual-after-norm" in shown
     names, away = _reproduced(reference, recording, reading.ending, shown, search)
@@ -171,7 +172,8 @@ def _judge(found: Diagnosis) -> None:
 
 
 def planted(reference: Reference, names: list[str]) -> Transformer | None:
-    """A view of the reference with these faults, where its reading has them; None if it cannot."""
+    """A view of the reference with these faults, in the modules where the reading found them; None
+    if its configuration cannot have one of them."""
     faulty = own_modules(reference.model)
     try:
         plant(faulty, *names)
@@ -180,7 +182,7 @@ def planted(reference: Reference, names: list[str]) -> Transformer | None:
     for module in faulty.modules():
         right = isinstance(module, LayerNorm) and not vars(module).get("kinds", True)
         if right and any(name.startswith("layer-norm-") for name in names):
-            module.__class__ = LayerNorm  # this one is right in theirs
+            module.__class__ = LayerNorm  # theirs is correct here
         right = isinstance(module, ResidualConnection) and not vars(module).get("adds_late", True)
         if right and "residual-after-norm" in names and "no-residual" not in names:
             module.__class__ = ResidualConnection
@@ -197,7 +199,7 @@ def planted(reference: Reference, names: list[str]) -> Transformer | None:
 def _reproduced(
     reference: Reference, recording: Recording, ending: str, shown: list[str], search: bool
 ) -> tuple[list[str], Distance]:
-    """The fewest faults that make ours equal to theirs: everywhere, or in one stack alone."""
+    """The fewest faults that make our logits equal to theirs: planted in both stacks or in one."""
     kept: list[tuple[list[str], Distance]] = []
     for scope in ("", "encoder", "decoder"):
         reference.scope = scope
@@ -212,7 +214,11 @@ def _reproduced(
 def _found(
     reference: Reference, recording: Recording, ending: str, shown: list[str], depth: int
 ) -> tuple[list[str], Distance]:
-    """The fewest faults, those that the reading shows first; none where none explain all."""
+    """The fewest faults that make our logits equal to theirs, first those that the reading shows.
+
+    Returns:
+        the faults and the distance left; no faults and the distance without any if none suffice.
+    """
 
     def away(names: list[str], probes: tuple[str, ...] = ()) -> Distance:
         faulty = planted(reference, names)
@@ -252,7 +258,7 @@ def _found(
 
 
 def _needed(names: list[str], away: Any) -> list[str]:
-    """Without those that change nothing here."""
+    """Remove the faults without which the logits stay equal."""
     needed = list(names)
     for name in names:
         rest = [other for other in needed if other != name]
@@ -267,7 +273,8 @@ def _farthest(
     prints: Fingerprints,
     tried: list[tuple[float, float, list[str]]],
 ) -> list[list[str]]:
-    """The plantings after which ours goes along with theirs for longest: worth a second fault."""
+    """The two sets of faults with which our model agrees with the recording for longest: the most
+    promising for trying one more fault."""
     scored = []
     for exact, rest, names in tried:
         faulty = planted(reference, names)
@@ -305,26 +312,26 @@ def _departure(found: Diagnosis, name: str, certainty: str, shown: list[str]) ->
 
 
 def _scope(reference: Reference, name: str) -> str:
-    """The stack that alone has a fault; "" where both may have it."""
+    """The only stack that has a fault; "" if both may have it."""
     if name == "layers-reuse-input" and len(reference.reused) == 1:
         return reference.reused[0]
     return reference.scope
 
 
 def _unproven(found: Diagnosis, shown: list[str], others: list[Detour]) -> None:
-    """What speaks for a departure when nothing planted explains all of it."""
+    """Add the likely departures, if no planted faults reproduce the logits."""
     reading, first, reference = found.reading, found.first, found.reference
     assert reading is not None
     assert reference is not None
     assert found.distance is not None
     broken = [check for check in found.checks if check.alarm and check.fault]
-    # Where the logits are not made of what the decoder gives, that they ignore the source follows.
+    # If logits are not computed from the decoder's output, it follows that they ignore the source.
     cut = next((detour for detour in others if detour.where == "output projection"), None)
     if cut is not None:
         broken = [check for check in broken if check.fault != "cross-attention-reads-decoder"]
     askew = split_heads(reading) if "heads-split-by-view" not in shown else None
     if askew is not None:
-        # Numbers of other positions and sentences get in: what the checks see follows from it.
+        # Other positions and sentences leak in: what the checks see is a consequence.
         found.departures.append(askew)
         broken = []
     if found.distance.largest > EQUAL and _with_padding_alone(found.distance):
@@ -346,7 +353,7 @@ def _unproven(found: Diagnosis, shown: list[str], others: list[Detour]) -> None:
     told_of = ([] if cut is None else [cut]) if flows & set(names) else others[:1]
     for detour in told_of:
         site = _site_near(found.recording, detour.event)
-        if not detour.sure:  # an operation that is not known here may make the one of the other
+        if not detour.sure:  # an unknown operation may compute the one from the other
             continue
         found.departures.append(
             Departure("other", detour.where, "likely", detour.sentence, False, site)
@@ -365,7 +372,7 @@ def _unproven(found: Diagnosis, shown: list[str], others: list[Detour]) -> None:
 
 
 def _hides_otherwise(reading: Reading) -> Departure:
-    """What is said of a model that is the paper's until something is padded."""
+    """The departure of a model that equals the paper's except where something is padded."""
     place = place_of("no-source-padding-mask", reading)
     if not np.isfinite(reading.recording.probes["padded"].logits).all():
         said = (
@@ -384,7 +391,7 @@ def _hides_otherwise(reading: Reading) -> Departure:
 
 
 def _with_padding_alone(away: Distance) -> bool:
-    """Whether only the probe that has padding differs."""
+    """Whether only the probe with padding differs."""
     return all((share < EQUAL) == (name != "padded") for name, share in away.of.items())
 
 

@@ -1,4 +1,4 @@
-"""From a model, or from a capture of one, to the report."""
+"""Examines a model, or a capture of one, and returns a report."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,16 +24,16 @@ def doctor(
     greedy: Callable[..., object] | None = None,
     accept: Sequence[str] = (),
 ) -> Report:
-    """Watch a model at work, here and now, and compare it with the paper.
+    """Run and record a model in this process, and compare it with the paper.
 
     Args:
         call: takes the model, ids [batch, source] and [batch, target], and returns logits
-            [batch, target, vocabulary]; without it, how to call the model is found out.
-        pad_id: the padding id, if the model does not say it.
-        loss: of (model, source, target_in, target_out, pad_id), one number.
-        optimizer: of (model), an optimizer of PyTorch.
-        greedy: of (model, source [1, n], bos_id, eos_id, max_length), the ids it writes.
-        accept: names of faults that are meant to be there.
+            [batch, target, vocabulary]; by default usual signatures are tried.
+        pad_id: the padding id; by default taken from the model.
+        loss: takes (model, source, target_in, target_out, pad_id), returns one number.
+        optimizer: takes (model), returns a PyTorch optimizer.
+        greedy: takes (model, source [1, n], bos_id, eos_id, max_length), returns the ids written.
+        accept: names of faults that are intended.
 
     Raises:
         UserError: the model cannot be called, or is too large.
@@ -48,10 +48,10 @@ def doctor(
 
 
 def examine(source: Path | bytes, accept: Sequence[str] = ()) -> Report:
-    """Read a capture and compare what it holds with the paper; none of its code runs.
+    """Read a capture and compare it with the paper; nothing in it is executed.
 
     Raises:
-        CheckpointError: the file is not a capture, or not a sound one.
+        CheckpointError: the file is not a capture, or is damaged.
     """
     if isinstance(source, Path):
         with reading(source):

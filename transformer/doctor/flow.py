@@ -1,4 +1,4 @@
-"""What goes where: each part should read what the part before it gives."""
+"""Checks the data flow between parts: each should read the output of the part before it."""
 
 from dataclasses import dataclass
 
@@ -10,9 +10,9 @@ from transformer.doctor.reading import Layer, Reading
 
 @dataclass(frozen=True)
 class Detour:
-    """A part that reads something else than it should; the event at which it does.
+    """A part that reads another vector than it should. event: the operation that reads it.
 
-    sure: what it reads was made before what it should read, and so cannot be made of it.
+    sure: what it reads was computed before what it should read, so it cannot depend on it.
     """
 
     where: str
@@ -22,7 +22,7 @@ class Detour:
 
 
 def detours(reading: Reading) -> list[Detour]:
-    """The first part of each stack that reads something else, in the order of the forward pass."""
+    """The first detour in each stack, in cross-attention and at the output, in forward order."""
     found = []
     for stack, layers, stem in (
         ("encoder", reading.encoder, reading.source.stream),
@@ -99,7 +99,7 @@ def _output(reading: Reading) -> Detour | None:
 
 
 def hidden_keys(reading: Reading, name: str) -> str:
-    """What the zeros among an attention's weights say of its mask; "" if nothing.
+    """A sentence on the mask that zeros among an attention's weights reveal; "" if none.
 
     Args:
         name: a hook point of ours, such as ``decoder.layers.0.cross_attention.weights``.

@@ -1,8 +1,9 @@
-"""The operations of a recording as mathematics: which are linear maps, and of what.
+"""The operations of a recording as a graph: which are linear maps, and of which vectors.
 
-Nothing here knows of Transformers. A *label* says to which position a number belongs: sentence
-and place in the source, or in the target. A linear map is read off as matrix and bias exactly,
-since its operands are in the file: nothing is fitted.
+Nothing here is specific to Transformers. *Data* are numbers that depend on the ids; all others are
+constants. A *label* says which position a number belongs to: a sentence and a position in the
+source or the target. Matrix and bias of a linear map are read exactly, as the file holds its
+operands: nothing is fitted.
 """
 
 import time
@@ -26,12 +27,12 @@ STATISTICS = ("mean", "var", "std", "var_mean", "std_mean", "sum", "linalg_vecto
 
 
 class TooLong(CheckpointError):
-    """A capture takes too long to be read."""
+    """Reading a capture takes too long."""
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Numbers out of a linear map: each is a row of data times a column of weights, and a bias.
+    """Results of a linear map: each is a row of data times a column of weights, plus a bias.
 
     data, weights: codes, [number, inner]. bias: values, [number].
     """
@@ -43,13 +44,13 @@ class Rows:
 
 @dataclass(frozen=True)
 class Affine:
-    """Numbers as an affine function of others: ``scale * (weight @ base + bias)``.
+    """Numbers as an affine function of a vector: ``scale * (weight @ base + bias)``.
 
-    base: codes of the vector it is a function of, in order, [inner].
+    base: codes of that vector, sorted, [inner].
     weight: [number, inner]. bias: [number].
-    events: the linear maps it passed, the last one first.
-    parameters: the leaves that the weights lie in.
-    before: of the linear maps, those that another one reads.
+    events: the linear maps that make up the function, the last one first.
+    parameters: the leaves that hold the weights.
+    before: those of the linear maps that feed another one.
     """
 
     base: Array
@@ -67,7 +68,7 @@ class Affine:
 
 
 class Graph:
-    """What the readers of attentions, norms and layers ask of a recording."""
+    """Queries on a recording's operations, for finding attentions, norms and layers."""
 
     def __init__(self, recording: Recording) -> None:
         self.recording = recording
@@ -85,10 +86,10 @@ class Graph:
         self._end = time.thread_time() + MOST_SECONDS
 
     def check_time(self) -> None:
-        """Called by whatever is asked often: a file may be made so that reading it never ends.
+        """Called often while reading: a file may be crafted so that reading it never ends.
 
         Raises:
-            TooLong: it has taken too long.
+            TooLong: reading took more than MOST_SECONDS of processor time.
         """
         if time.thread_time() > self._end:
             raise TooLong(
@@ -97,39 +98,39 @@ class Graph:
             )
 
     def events_of(self, read: Read) -> list[int]:
-        """The events whose results a read takes numbers of."""
+        """The events from whose results an operand takes numbers."""
         if not read.array:
             return [read.event]
         return [e for e in np.unique(self.recording.codes(read) >> SHIFT).tolist() if e]
 
     def data(self, event: Event) -> list[Read]:
-        """What an event reads that depends on the ids."""
+        """The operands of an event that are data."""
         return [read for read in event.reads if self.sides(read)]
 
     def main(self, event: Event) -> Read | None:
-        """What an elementwise event goes over: its first operand of its own size."""
+        """The first data operand of an elementwise event that has the result's size; else None."""
         found = self.full(event)
         return found[0] if found else None
 
     def full(self, event: Event) -> list[Read]:
-        """All data operands of an event's own size: two, of a residual connection."""
+        """All data operands that have the result's size; a residual addition has two."""
         reads = event.reads[1:] if event.op == "where" else event.reads
         return [read for read in reads if self.sides(read) and _numel(read) == event.numel]
 
     # --- linear maps
 
     def is_linear(self, event: Event) -> bool:
-        """Whether it is a matrix product of data with something that no id changes."""
+        """Whether an event is a matrix product of data with a constant."""
         return self._operands(event) is not None
 
     def is_product(self, event: Event) -> bool:
-        """Whether it is a matrix product of data with data, as in attention."""
+        """Whether an event is a matrix product of data with data, as in attention."""
         if event.op not in ("mm", "bmm", "baddbmm"):
             return False
         return all(self.sides(read) for read in event.reads[-2:])
 
     def _operands(self, event: Event) -> tuple[Read, Read, bool] | None:
-        """Left, right, and whether the data are on the left."""
+        """Left operand, right operand, and whether the left is the data; None if not linear."""
         if event.op == "convolution":
             data, weight = event.reads[:2]
             plain = len(weight.shape) == 3 and weight.shape[2] == 1 and len(data.shape) == 3
@@ -141,7 +142,7 @@ class Graph:
         return None if on_left == on_right else (left, right, on_left)
 
     def rows(self, event: Event, places: Array) -> Rows:
-        """The linear map's numbers at these places of its flat result."""
+        """The linear map's numbers at these indices of its flattened result."""
         operands = self._operands(event)
         assert operands is not None
         left, right, data_left = operands
@@ -167,13 +168,13 @@ class Graph:
             bias = self.recording.at(whole.reshape(-1)[places])
         return Rows(rows, columns, bias) if data_left else Rows(columns, rows, bias)
 
-    # --- from numbers back to what they are made of
+    # --- from numbers back to their inputs
 
     def step(self, codes: Array) -> tuple[Array, Array, Array] | None:
-        """One elementwise operation back, if all numbers come out of one that scales or shifts.
+        """Go back one elementwise operation, if one that scales or shifts computed all numbers.
 
         Returns:
-            codes before, the factor and the addend of each number; None at anything else.
+            codes of its input, factor and addend of each number; None for other operations.
         """
         event = self.events[int(codes[0]) >> SHIFT]
         places = codes & INDEX
@@ -209,7 +210,7 @@ class Graph:
         return (before, ones, -other) if first else (before, -ones, other)
 
     def _both(self, event: Event, places: Array) -> tuple[Array, Array, Array] | None:
-        """A step back through a multiplication and an addition at once, of one data operand."""
+        """As :meth:`step`, for an operation of BOTH that has one data operand."""
         data = self.data(event)
         if len(data) != 1 or len(event.reads) != 3 or data[0] is event.reads[0]:
             return None
@@ -224,16 +225,16 @@ class Graph:
         return self.operand(event, data[0], places), factor, addend
 
     def operand(self, event: Event, read: Read, places: Array) -> Array:
-        """The codes that an elementwise event reads at these places of its flat result."""
+        """The codes that an elementwise event reads for these indices of its flattened result."""
         codes = self.recording.codes(read)
         if codes.size == event.numel:
             return codes.reshape(-1)[places]
         return np.broadcast_to(codes, event.shape).reshape(-1)[places]
 
     def affine(self, codes: Array) -> Affine | None:
-        """Numbers of one position as an affine function of one vector; None if they are none.
+        """Numbers of one position as an affine function of one vector; None if they are not one.
 
-        Scalings by one number go into the scale, shifts that no position changes into the bias.
+        A factor that all numbers share goes into the scale, constant addends into the bias.
         """
         parts: list[tuple[Array, Affine]] = []
         for number in dict.fromkeys((codes >> SHIFT).tolist()):
@@ -289,7 +290,7 @@ class Graph:
         return self._composed(Affine(base, weight, bias, scale, (number,), leaves))
 
     def _composed(self, outer: Affine) -> Affine:
-        """Through a second linear map right before the first, as one matrix."""
+        """Multiply in the linear map directly before ``outer``, if there is one."""
         if len(set((outer.base >> SHIFT).tolist())) != 1:
             return outer
         inner = self._affine(outer.base)
@@ -301,7 +302,7 @@ class Graph:
         return Affine(inner.base, weight, bias, outer.scale, events, leaves, inner.events)
 
     def leaves(self, codes: Array) -> list[int]:
-        """The leaves, such as parameters, that constants are made of."""
+        """The leaves, such as parameters, that constants are computed from."""
         found: dict[int, None] = {}
         waiting = np.unique(codes >> SHIFT).tolist()
         seen = set(waiting)
@@ -355,7 +356,7 @@ class Graph:
         if self.is_product(event) or self.is_linear(event):
             return self._product_labels(event, nothing)
         full = self.full(event)
-        if full:  # what mixes positions may be added to what does not, or the other way round
+        if full:  # one operand may mix positions (UNKNOWN) where another does not
             labels = self._read_labels(full[0]).reshape(event.shape)
             for read in full[1:]:
                 if (labels == UNKNOWN).any():
@@ -389,7 +390,7 @@ class Graph:
 
 
 def _uniform(labels: Array) -> Array:
-    """The label that a last axis has in common, or UNKNOWN: [..., n] -> [...]"""
+    """The label that all entries of the last axis share, or UNKNOWN: [..., n] -> [...]"""
     same = (labels == labels[..., :1]).all(axis=-1)
     return np.where(same, labels[..., 0], UNKNOWN)
 

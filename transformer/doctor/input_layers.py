@@ -1,4 +1,4 @@
-"""What enters a side's first layer: tokens, positions, and perhaps a norm."""
+"""Reads the embeddings of each side ("source", "target"): tokens, positions, and maybe a norm."""
 
 from dataclasses import dataclass
 
@@ -13,8 +13,8 @@ from transformer.doctor.recording import Array, Event, Read
 class Unmapped(Exception):
     """The operations cannot be read as a Transformer; the message says where and why.
 
-    event: the operation at which it ends.
-    where: the place in the model, if what was met there is surely not the paper's.
+    event: the operation where reading stops.
+    where: the place in the model, if it certainly departs from the paper there.
     """
 
     def __init__(self, message: str, event: int = 0, where: str = "") -> None:
@@ -25,9 +25,10 @@ class Unmapped(Exception):
 
 @dataclass
 class Positions:
-    """What is added to the tokens: [position, d_model]; the table's leaf, if it is one.
+    """The positional encoding of one side.
 
-    in_parameter: the table is a parameter. learned: and follows no formula.
+    added: the vectors added to the tokens, [position, d_model]. leaf: the tensor that has them as
+    rows, from ``first_row`` on; 0 if there is none. in_parameter: whether it is a parameter.
     """
 
     added: Array
@@ -38,14 +39,19 @@ class Positions:
 
     @property
     def learned(self) -> bool:
-        """A parameter that holds a formula's numbers is frozen, or was not trained yet; one of
-        zeros was not trained yet."""
+        """Whether it is a parameter that follows no formula. One that follows a formula is frozen
+        or not trained yet; one of zeros counts as learned, but is not trained yet."""
         return self.in_parameter and formula_of(self.added) in ("", "none")
 
 
 @dataclass
 class Stem:
-    """A side's embedding: its table, the factor, positions, and a norm right after it."""
+    """The embedding of one side: ``scale * tokens + positions``, and a norm after it, if any.
+
+    tokens: the table, [vocabulary, d_model]. leaf: the table's leaf. event: the look-up.
+    stream: the event whose result is the sum. start_is_zero: the decoder starts from a vector of
+    zeros. start: the id of the first token.
+    """
 
     tokens: Array
     scale: float
@@ -59,10 +65,13 @@ class Stem:
 
 
 def read_stem(graph: Graph, norms: Norms, side: str, start: int, norm: Norm | None) -> Stem:
-    """The embedding whose result, or whose norm's, enters a side's first layer at ``start``.
+    """Read the embedding that enters a side's first layer as the result of event ``start``.
+
+    Args:
+        norm: the norm right after the embedding, if it is known already.
 
     Raises:
-        Unmapped: it is not a token's vector plus a position's.
+        Unmapped: that result is not a token's vector plus a position's.
     """
     if norm is None and (norm := norms.after.get(start)) is not None:
         start = norm.before
@@ -90,7 +99,8 @@ def read_stem(graph: Graph, norms: Norms, side: str, start: int, norm: Norm | No
             start,
         )
     first = tokens[ids_here[place[place % length == 0][0]]]
-    if side == "target" and not formula_of(positions):  # the start token is never another
+    # At position 0 the token is always the same: its vector and the position's cannot be separated.
+    if side == "target" and not formula_of(positions):
         moved = np.concatenate([positions[:1] + scale * first, positions[1:]])
         if formula_of(moved):
             positions, zero_start = moved, True
@@ -101,7 +111,7 @@ def read_stem(graph: Graph, norms: Norms, side: str, start: int, norm: Norm | No
 
 
 def _table_of(graph: Graph, start: int, side: str) -> tuple[int, int, Table] | None:
-    """The look-up of a side's tokens that an event is made of: event, leaf, and its rows."""
+    """The look-up of a side's tokens that event ``start`` is computed from: event, table, rows."""
     waiting, seen = [start], set()
     while waiting:
         number = waiting.pop()
@@ -130,7 +140,7 @@ def _all_tokens(graph: Graph, event: int, width: int) -> Array:
 
 
 def _positions(graph: Graph, added: Array, start: int, embedding: int) -> Positions:
-    """Where the positions' vectors come from: a learned table, or numbers of any origin."""
+    """The positions and their origin: a table that has them as rows, or any other."""
     for event in graph.events[start:0:-1]:
         for read in event.reads:
             for leaf in _constant_leaves(graph, read, event):
@@ -173,7 +183,7 @@ def _rows_of(graph: Graph, leaf: int, added: Array) -> int | None:
 
 
 def _split(values: Array, vectors: Array, place: Array) -> tuple[float, Array, bool]:
-    """values = scale * vectors + positions[place]: the scale, the positions, and whether so."""
+    """Solve values = scale * vectors + positions[place]: scale, positions, and whether it fits."""
     left, right = values.copy(), vectors.copy()
     for one in np.unique(place):
         chosen = place == one

@@ -1,4 +1,4 @@
-"""A loss curve as people have it: CSV of anything, TensorBoard, Weights & Biases, JSON, numbers."""
+"""Reads a loss curve: CSV, exports of TensorBoard and Weights & Biases, JSON, plain numbers."""
 
 import csv
 import io
@@ -19,11 +19,11 @@ NO_LOSS = "There is no loss in it: a column or key with 'loss' or 'value' in its
 
 @dataclass(frozen=True)
 class LossCurve:
-    """What was read.
+    """A loss curve as read from a file.
 
-    points: (step, loss) by rising steps, finite losses only.
-    broken: the first step whose loss is not a finite number, if any is.
-    column: what the loss was called; "" where numbers stood alone.
+    points: (step, loss), sorted by step, finite losses only.
+    broken: the first step whose loss is not a finite number; None if all are.
+    column: the name of the loss's column or key; "" for plain numbers.
     """
 
     points: tuple[tuple[float, float], ...]
@@ -32,7 +32,7 @@ class LossCurve:
 
 
 def read_loss(content: str | bytes) -> LossCurve:
-    """Read a curve from the content of a file, or from what was pasted.
+    """Read a curve from the content of a file, or from pasted text.
 
     Raises:
         UserError: it is too large, or holds no curve; the message says what is expected.
@@ -61,7 +61,7 @@ Rows = tuple[list[tuple[float, float]], str]
 
 
 def _from_json(text: str) -> Rows | None:
-    """A JSON list or object, or an object a line; None if it is neither."""
+    """Read a JSON list or object, or one object per line; None if the text is none of these."""
     if text[0] not in "[{":
         return None
     try:
@@ -92,7 +92,7 @@ def _from_json(text: str) -> Rows | None:
             if _is_number(one[name])
         ], name
     if all(isinstance(one, list) and len(one) >= 2 for one in found):
-        # TensorBoard's own: wall time, step, value.
+        # TensorBoard's rows: wall time, step, value.
         return [(_number(one[-2]), _number(one[-1])) for one in found if _is_number(one[-1])], ""
     return _numbered(found), ""
 
@@ -102,7 +102,7 @@ def _objects(lines: Iterable[str]) -> list[dict[str, Any]]:
     for line in lines:
         try:
             one = json.loads(line)
-        except (ValueError, RecursionError):  # such as the torn last line of a live log
+        except (ValueError, RecursionError):  # such as the last line of a log still being written
             continue
         if isinstance(one, dict):
             found.append(one)
@@ -135,7 +135,7 @@ def _from_table(text: str) -> Rows:
 
 
 def _named(names: Sequence[Any]) -> str | None:
-    """Which of the columns is the loss: the training's before others', a mean before its bounds."""
+    """The column of the loss; training loss before validation loss, no __MIN or __MAX; or None."""
     loss = [
         name
         for name in map(str, names)

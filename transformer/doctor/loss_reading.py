@@ -1,4 +1,4 @@
-"""What a loss curve alone says: plateaus with a name, what is suspicious, and what to suspect."""
+"""Findings from a loss curve alone: known plateaus, suspicious values, and faults to suspect."""
 
 import math
 from collections.abc import Mapping
@@ -10,11 +10,11 @@ from transformer.health import Finding
 from transformer.health.learning import twice_softmaxed
 
 NEAR = 0.03
-"""Nats by which a plateau may miss the number that names it."""
+"""Largest distance in nats between a plateau and the known loss it is taken for, such as ln |V|."""
 LOW = 0.05
-"""A loss in nats per token that is nearly zero."""
+"""Losses below this, in nats per token, count as nearly zero."""
 EARLY = 0.1
-"""Share of the updates within which hardly any task reaches it."""
+"""Share of the curve within which hardly any task reaches LOW: earlier is suspicious."""
 SUSPECTS: Mapping[str, tuple[str, ...]] = {
     "broken": ("learning-rate-too-high", "no-warmup", "no-layer-norm"),
     "uniform": ("cross-attention-reads-decoder", "parameters-not-optimized", "scores-multiplied"),
@@ -25,22 +25,22 @@ SUSPECTS: Mapping[str, tuple[str, ...]] = {
     "large start": ("no-layer-norm", "unscaled-scores"),
     "low start": ("targets-not-shifted", "padding-in-loss"),
 }
-"""By what is seen: the faults that show so, the likeliest first."""
+"""Kind of finding -> the faults that may cause it, the likeliest first."""
 
 
 @dataclass(frozen=True)
 class LossReading:
-    """findings: in the order in which one looks; suspects: names of faults, the likeliest first."""
+    """findings: on finite numbers, start, end. suspects: names of faults, the likeliest first."""
 
     findings: tuple[Finding, ...]
     suspects: tuple[str, ...]
 
 
 def read_curve(curve: LossCurve, size: int | None = None) -> LossReading:
-    """What the curve says.
+    """Findings from a curve, and the faults to suspect.
 
     Args:
-        size: of the target vocabulary, if it is known: plateaus get their names by it.
+        size: of the target vocabulary, if known: it tells what a plateau or first loss means.
     """
     losses = [loss for _, loss in curve.points]
     found: list[tuple[str, Finding]] = []
@@ -116,7 +116,7 @@ def _end(curve: LossCurve, losses: list[float], size: int | None) -> tuple[str, 
 
 
 def _falling(curve: LossCurve, before: float, now: float, count: int) -> Finding:
-    """It has not ended: how fast it falls, and for how long it would, if it went on like this.
+    """A curve that still falls: how fast, and after how many steps it would be nearly zero.
 
     Args:
         before, now: medians of the last two spans of ``count`` losses each.
@@ -124,7 +124,7 @@ def _falling(curve: LossCurve, before: float, now: float, count: int) -> Finding
     span = curve.points[-1][0] - curve.points[max(0, len(curve.points) - 1 - count)][0]
     sentence = f"It still falls: {now:.3g} at the end"
     if span > 0:
-        # Exponential: a span takes off the same share each time. 2 * LOW is next to zero.
+        # Assumes exponential decay: each span removes the same share. 2 * LOW is nearly zero.
         spans = math.log(now / (2 * LOW)) / math.log(before / now)
         sentence += (
             f" (median of {span:,.0f} steps), {1 - now / before:.0%} less than before that. At "
@@ -140,7 +140,7 @@ def _falling(curve: LossCurve, before: float, now: float, count: int) -> Finding
 
 
 def _round(steps: float) -> int:
-    """To two digits."""
+    """Round to two significant digits."""
     digits = max(0, math.floor(math.log10(max(1.0, steps))) - 1)
     return round(steps / 10**digits) * 10**digits
 

@@ -1,4 +1,4 @@
-"""Layer norms in a recording, PyTorch's own and those written by hand."""
+"""Finds layer norms in a recording: PyTorch's own and those written by hand."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from transformer.doctor.graph import ADDING, BOTH, SCALING, STATISTICS, TARGET, 
 from transformer.doctor.recording import SHIFT, Array, Event, Recording
 
 EXACT = 1e-8
-"""Largest difference, as a share of the largest number, that counts as equal in 64 bits."""
+"""Values count as equal (in 64 bits) up to this difference, as a share of the largest number."""
 USUAL_EPS = (1e-5, 1e-6, 1e-12, 0.0, 1e-3)
 
 
@@ -19,10 +19,10 @@ USUAL_EPS = (1e-5, 1e-6, 1e-12, 0.0, 1e-3)
 class Norm:
     """One layer norm: (x - mean) / deviation * gain + bias.
 
-    before, after: the events whose results go in and come out.
+    before, after: the events whose results are its input and its output.
     unbiased: divides by d_model - 1. outside: eps is added to the deviation, not the variance.
     over_positions: mean and variance are those of a whole sentence.
-    parameters: the leaves that gain and bias lie in.
+    parameters: the leaves that hold gain and bias.
     """
 
     before: int
@@ -37,7 +37,7 @@ class Norm:
 
 
 class Norms:
-    """All layer norms: by what comes out of them, and by what goes in."""
+    """All layer norms. after: by the event of their output. before: by the event of their input."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -48,7 +48,7 @@ class Norms:
             self.before.setdefault(norm.before, []).append(norm)
 
     def rows(self, number: int) -> "Table | None":
-        """An event's result as one row a position, whatever its layout; None if it has none."""
+        """An event's result as one row per position, whatever its layout; None if impossible."""
         return table(self.graph, number)
 
     def _native(self) -> Iterator[Norm]:
@@ -67,7 +67,7 @@ class Norms:
                 codes = self.graph.recording.codes(read)
                 leaves += self.graph.leaves(codes)
                 found = self.graph.recording.at(codes)
-                if over:  # one number a position and channel: only where all positions agree
+                if over:  # one number per position and channel: all positions must agree
                     if np.ptp(found, axis=0).max() > 0:
                         break
                     found = found[0]
@@ -89,7 +89,7 @@ class Norms:
                 yield from self._grown(of[0], event)
 
     def _mean_of(self, number: int, read: object) -> bool:
-        """Whether something is a statistic of an event's result."""
+        """Whether an operand is a statistic of an event's result, such as its mean."""
         found = self.graph.events_of(read)  # type: ignore[arg-type]
         for _ in range(3):
             if len(found) != 1:
@@ -103,7 +103,8 @@ class Norms:
         return False
 
     def _grown(self, before: int, centred: Event) -> Iterator[Norm]:
-        """The norms that a centred vector grows into: with its gain, with its bias."""
+        """The norms that begin with a centred vector, one for each later step that completes one:
+        after the division, after the gain, after the bias."""
         source = self.rows(before)
         if source is None:
             return
@@ -139,7 +140,7 @@ class Norms:
         return None
 
     def _small_numbers(self, centred: Event) -> Iterator[float]:
-        """What might be eps: small numbers among the arguments of the next few operations."""
+        """Candidates for eps: small numbers among the arguments of the next few operations."""
         for event in self.graph.events[centred.number : centred.number + 24]:
             if event.op.startswith(("add", "clamp")):
                 yield from (x for x in event.args if isinstance(x, float) and 0 <= x < 0.05)
@@ -151,8 +152,8 @@ class Norms:
 
 
 def without_mean(graph: Graph) -> int:
-    """The first operation that divides vectors by their root mean square, and subtracts no mean;
-    0 if there is none."""
+    """The first operation that divides vectors by their root mean square without subtracting the
+    mean (RMSNorm); 0 if there is none."""
     for event in graph.events:
         full = graph.full(event) if event.op in SCALING else []
         if len(full) != 1 or len(graph.data(event)) != 2 or not event.shape:
@@ -175,9 +176,10 @@ def without_mean(graph: Graph) -> int:
 
 @dataclass(frozen=True)
 class Table:
-    """An event's result, one row a position.
+    """An event's result, one row per position.
 
-    labels: [position]. codes: [position, width], ordered by place in the result.
+    labels: [position]. codes: [position, width], in the order of the result. sentence: number of
+    each position's sentence, [position].
     """
 
     recording: Recording
@@ -212,10 +214,10 @@ def table(graph: Graph, number: int) -> Table | None:
 
 
 def centred_of(x: Array, sentence: Array, over: bool) -> tuple[Array, Array, Array]:
-    """[position, width] less its mean, over a position or over its sentence.
+    """Subtract from x [position, width] the mean of each position, or (``over``) of its sentence.
 
     Returns:
-        that, the sum of its squares, and of how many numbers: [position, 1] each.
+        the centred x; its sum of squares and the count of numbers, [position, 1] each.
     """
     groups = np.unique(sentence, return_inverse=True)[1] if over else np.arange(len(x))
     count = np.bincount(groups) * x.shape[1]
@@ -225,7 +227,7 @@ def centred_of(x: Array, sentence: Array, over: bool) -> tuple[Array, Array, Arr
 
 
 def root_of(squares: Array, count: Array, unbiased: bool, outside: bool, eps: float) -> Array:
-    """What centred numbers are divided by, in one of the ways that people write."""
+    """The divisor of a layer norm, in one of the variants that people write."""
     variance = squares / (count - unbiased)
     root = np.sqrt(variance) + eps if outside else np.sqrt(variance + eps)
     return np.maximum(root, 1e-300)
@@ -234,10 +236,10 @@ def root_of(squares: Array, count: Array, unbiased: bool, outside: bool, eps: fl
 def _fitted(
     source: Table, found: Table, eps: list[float], gains: list[Array]
 ) -> tuple[Array, Array, float, bool, bool, bool] | None:
-    """Gain, bias, eps and kind of the norm between two tables; None if there is none.
+    """Gain, bias, eps, unbiased, outside, over of the norm from ``source`` to ``found``, or None.
 
-    The gain may hide whether a variance is unbiased: the kind whose gain is one that the
-    person's code multiplies by is taken, the paper's first.
+    The gain can hide whether the variance is unbiased. So the variant is taken whose gain is
+    nearest to one of ``gains``, by which the user's code multiplies; the paper's if several are.
     """
     if source.width < 2 or len(source.labels) < 4:
         return None

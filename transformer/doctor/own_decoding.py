@@ -1,4 +1,4 @@
-"""A person's own decoding, known by what it writes beside what the model writes step by step."""
+"""Checks the user's decoding: compares what it writes with what the model predicts step by step."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,14 +16,15 @@ MALFORMED = "its account of the decoding is malformed"
 MOST_ROWS = 16
 MOST_TOKENS = 1_000
 LONGEST = 8
-"""Tokens that a capture lets a model write."""
+"""Tokens per sentence that capture.py lets a decoding write."""
 
 
 @dataclass(frozen=True)
 class _Row:
-    """One sentence: the end's id, what their decoding wrote, and what the model itself writes.
+    """One sentence. eos: id of the end token. wrote: ids from the user's decoding.
 
-    steps: by the start token, the right one first.
+    steps: start token -> ids that the model predicts step by step; the right start token first.
+    train: whether the model was in training mode meanwhile.
     """
 
     eos: int
@@ -35,10 +36,10 @@ class _Row:
 def decoding_checks(
     recording: Recording, plain: Mapping[str, Any], model: Transformer | None
 ) -> Iterator[Check]:
-    """What a decoding wrote, compared with the model's own predictions.
+    """Compare what the user's decoding wrote with the model's own predictions.
 
     Args:
-        model: ours that computes what theirs does, if there is one.
+        model: our model that computes the same as theirs, if there is one.
 
     Raises:
         CheckpointError: the capture is damaged or forged.
@@ -81,7 +82,7 @@ def decoding_checks(
             reasons["It writes what the model writes when every token stands at position 0"] = (
                 "decoding-position-zero"
             )
-    if reasons:  # several, where the model writes much the same whatever it reads
+    if reasons:  # several, if the model writes much the same whatever it reads
         said = ". Or: ".join(reasons)
         fault = next(iter(reasons.values())) if len(reasons) == 1 else ""
         yield Check(name, "problem", f"{said}, in all {count} sentences.", fault)
@@ -101,7 +102,7 @@ def decoding_checks(
 
 
 def _stepped(faulty: Transformer, recording: Recording, place: int, bos: int) -> list[int]:
-    """What our model with this fault writes of a probe's sentence."""
+    """The ids that our model with this fault writes for a source of the main probe."""
     sources = recording.probes["main"].source
     source = torch.from_numpy(sources[place % len(sources)][None].copy())
     written = torch.tensor([[bos]])
@@ -138,15 +139,15 @@ def _numbers(plain: Any) -> list[int]:
 
 
 def _ended(ids: list[int], eos: int) -> list[int]:
-    """Without the end and what comes after it."""
+    """The ids before the end token."""
     return ids[: ids.index(eos)] if eos in ids else ids
 
 
 def _same(row: _Row, own: list[int], start: int) -> bool:
-    """Whether their decoding wrote what a model writes, with or without start and end."""
+    """Whether the user's decoding wrote ``own``, with or without start and end token."""
     wanted = _ended(own, row.eos)
     for wrote in (row.wrote, row.wrote[1:] if row.wrote[:1] == [start] else row.wrote):
-        # A decoding may count the start among its longest, and so write one token less.
+        # A decoding may count the start token in its maximum length, and so write one token less.
         ended = _ended(wrote, row.eos)
         stops = row.eos not in own or not _after_end(wrote, row.eos)
         short = row.eos not in own and ended == wanted[:-1]
@@ -156,7 +157,7 @@ def _same(row: _Row, own: list[int], start: int) -> bool:
 
 
 def _after_end(wrote: list[int], eos: int) -> list[int]:
-    """What is written after the first end, but for more ends."""
+    """The ids after the first end token, without further end tokens and zeros."""
     rest = wrote[wrote.index(eos) + 1 :] if eos in wrote else []
     return [token for token in rest if token != eos and token != 0]
 

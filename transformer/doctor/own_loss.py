@@ -1,5 +1,5 @@
-"""A person's own loss, known by its values: with the recorded logits it is the cross-entropy, or
-what one of the known mistakes makes of it."""
+"""Checks the user's loss by its values: are they the cross-entropy of the recorded logits, or what
+a known mistake makes of it?"""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -14,13 +14,13 @@ from transformer.doctor.recording import Array, Recording, require
 
 MALFORMED = "its values of the loss are malformed"
 NEAR = 1e-6
-"""Largest difference of a loss, as a share of it: in 64 bits, but for a person's own rounding."""
+"""Losses count as equal below this relative difference: 64 bits, but user code may round more."""
 MOST_SMOOTHING = 0.5
 
 
 @dataclass(frozen=True)
 class _Batch:
-    """log-probabilities [batch, target, vocabulary]; what is read and what is asked for."""
+    """logits: [batch, target, vocabulary]. read: ids that the decoder reads. asked: target ids."""
 
     logits: Array
     read: Array
@@ -28,7 +28,7 @@ class _Batch:
 
 
 def loss_check(recording: Recording, plain: Mapping[str, Any], reading: Reading | None) -> Check:
-    """What the values of a loss say of it.
+    """The check of a loss by its values on the probes.
 
     Raises:
         CheckpointError: the capture is damaged or forged.
@@ -96,7 +96,7 @@ def _values(recording: Recording, plain: Any) -> tuple[dict[str, float], dict[st
         pair = recording.probes[row[0]]
         found[row[0]] = float(row[1])
         length = pair.logits.shape[1]
-        if length < pair.target.shape[1]:  # it shifts inside
+        if length < pair.target.shape[1]:  # the model shifts the target itself
             read, asked = pair.target[:, :length], pair.target[:, 1:]
         else:
             read, asked = pair.target, np.full_like(pair.target, recording.pad_id)
@@ -120,7 +120,8 @@ Suspect = tuple[
 
 
 def _suspects(ending: str) -> Iterator[Suspect]:
-    """What a loss may be, the right one first: its fault, and what it makes of a batch."""
+    """What a loss may be, the right one first: its fault, and functions that give the logits, the
+    targets and the mask that it uses for a batch."""
 
     def same(logits: Array) -> Array:
         return logits
@@ -181,7 +182,7 @@ def _fits(
     values: list[float],
     reduce: Callable[[Array, Array], float],
 ) -> float | None:
-    """The label smoothing with which all values come out; None if with none."""
+    """The label smoothing that reproduces all values; None if none does."""
     hard = [reduce(_crosses(a, b, 0.0), m) for a, b, m in zip(logs, asked, masks, strict=True)]
     even = [reduce(_crosses(a, b, 1.0), m) for a, b, m in zip(logs, asked, masks, strict=True)]
     slope = even[0] - hard[0]
@@ -194,7 +195,7 @@ def _fits(
 
 
 def _crosses(logs: Array, asked: Array, smoothing: float) -> Array:
-    """The cost of each position, [batch, target]."""
+    """The cross-entropy of each position, [batch, target]."""
     hard = -np.take_along_axis(logs, asked[..., None], axis=-1)[..., 0]
     if not smoothing:
         return hard

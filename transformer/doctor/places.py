@@ -1,4 +1,4 @@
-"""Where in a model, and in a person's code, each fault has its place."""
+"""Where a fault is found: in the model, in the paper's figure, and in the user's code."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from transformer.figures.architecture import Lit
 
 @dataclass(frozen=True)
 class Place:
-    """A place in the model in words, the drawing's part, and the line in their code."""
+    """A place in the model, in words, and the line of the user's code."""
 
     name: str
     site: Site | None
@@ -19,7 +19,7 @@ class Place:
 
 SELF, CROSS, NETWORK = "self-attention", "cross-attention", "feed-forward"
 SAID = {"mixed": "heads", "sum": "residual", "hidden": "activation"}
-"""Parts by what a person calls them."""
+"""Part -> its usual name, where that differs."""
 OF_FAMILY = {
     "causal mask": ("decoder", SELF, "softmax"),
     "padding mask": ("encoder", SELF, "softmax"),
@@ -66,7 +66,7 @@ BOX_OF_VALUE = {
     "weights": "its weights",
     "head_outputs": "its heads",
 }
-"""Boxes of the paper's drawing."""
+"""The three tables above: boxes of the paper's figure 1, by family, fault and hook point."""
 EXCEPT = {
     "no-cross-padding-mask": ("decoder", CROSS, "softmax"),
     "norm-after-embeddings": ("encoder", "embedding", ""),
@@ -76,11 +76,11 @@ EXCEPT = {
 
 
 def box_of(fault: str, where: str) -> Lit | None:
-    """The box of the paper's drawing in which a departure stands, if one is known.
+    """The box of the paper's figure to which a departure belongs, if one is known.
 
     Args:
-        fault: a name of FAULTS, or another word.
-        where: in our model, in words or as a value's name, where it is no fault of the list.
+        fault: a name of FAULTS, or any other text.
+        where: the place in our model, in words or as a hook point's name.
     """
     words = where.replace("_", "-")
     stack = next((stack for stack in ("encoder", "decoder") if words.startswith(stack)), "")
@@ -99,10 +99,10 @@ def box_of(fault: str, where: str) -> Lit | None:
 
 
 def place_of(fault: str, reading: Reading, scope: str = "") -> Place:
-    """The first place in a model at which a fault of this kind does its work.
+    """The first place in the user's model where this fault takes effect.
 
     Args:
-        scope: "encoder" or "decoder", if it is in that stack alone.
+        scope: "encoder" or "decoder", if only that stack has it.
     """
     stack, kind, part = EXCEPT.get(fault) or OF_FAMILY.get(FAULTS[fault].family, ("", "", ""))
     stack = scope if scope and kind in (SELF, NETWORK) else stack

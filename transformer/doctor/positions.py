@@ -1,15 +1,15 @@
-"""Formulas of positions that people write, to tell which one a model adds."""
+"""Formulas of positional encodings that people write, to recognise the one a model adds."""
 
 import numpy as np
 
 from transformer.doctor.recording import Array
 
 NEAR = 2e-6
-"""Tables are often made in 32 bits."""
+"""Encodings count as equal below this difference: tables are often made in 32 bits."""
 
 
 def sines(kind: str, length: int, width: int, start: int = 0) -> Array:
-    """Positions ``start`` and after by a formula: [length, width]."""
+    """The positional encoding of positions ``start`` and after by a formula: [length, width]."""
     position = np.arange(start, start + length, dtype=np.float64)[:, None]
     even = np.arange(0, width, 2, dtype=np.float64)
     half = np.arange(width // 2, dtype=np.float64)
@@ -37,12 +37,13 @@ def _interleaved(left: Array, right: Array) -> Array:
 
 
 RIGHT = ("interleaved", "halves", "halves of n - 1 steps")
-"""The paper's, and two orders of the same waves that published models have."""
+"""The paper's formula, and two variants that published models use."""
 WRONG = ("doubled", "cosine one further", "doubled, one exponent", "base 1000")
 
 
 def formula_of(added: Array) -> str:
-    """The formula: one of RIGHT or WRONG, maybe from another position; "none" of zeros; else ""."""
+    """The formula's name in RIGHT or WRONG, with the first position unless it is 0; "none" if all
+    are zeros; "" if unknown."""
     if np.abs(added).max() < NEAR:
         return "none"
     if added.shape[1] % 2:

@@ -1,4 +1,4 @@
-"""A person's own loss, optimizer and decoding, from what a capture says of them."""
+"""Checks the user's loss, optimizer and decoding, as recorded in a capture."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from transformer.doctor.recording import Recording, require, shown, site_of
 from transformer.model import Transformer
 
 HIGH = 4
-"""A rate so many times (d_model · 4000)^-½, the usual peak, is too high for Adam."""
+"""A rate above this many times (d_model · 4000)^-½, the usual peak, is too high for Adam."""
 ADAMS = ("Adam", "AdamW", "NAdam", "RAdam", "Adamax")
 MALFORMED = "its account of loss, optimizer and decoding is malformed"
 NAMES = {"loss": "Your loss", "optimizer": "Your optimizer", "greedy": "Your decoding"}
@@ -21,7 +21,7 @@ NAMES = {"loss": "Your loss", "optimizer": "Your optimizer", "greedy": "Your dec
 
 @dataclass(frozen=True)
 class Observed:
-    """What was found: checks, and departures that are in no model."""
+    """Checks of loss, optimizer and decoding, and the departures found in them."""
 
     checks: list[Check]
     departures: list[Departure]
@@ -30,10 +30,10 @@ class Observed:
 def practice_of(
     recording: Recording, reading: Reading | None, model: Transformer | None
 ) -> Observed:
-    """What a capture says of loss, optimizer and decoding, where they were given.
+    """Check loss, optimizer and decoding, as far as the capture has them.
 
     Args:
-        model: ours that computes what theirs does, if there is one.
+        model: our model that computes the same as theirs, if there is one.
 
     Raises:
         CheckpointError: the capture is damaged or forged.

@@ -1,7 +1,7 @@
-"""A recording read as an encoder-decoder Transformer: which weights play which role.
+"""Reads a recording as an encoder-decoder Transformer: finds which weights play which role.
 
-By data flow alone. Where the operations do not make a Transformer's layers, the reading ends
-with a sentence that says where: nothing is guessed.
+Roles follow from data flow alone. If the operations do not form a Transformer's layers, reading
+stops with a sentence that says where: nothing is guessed.
 """
 
 from dataclasses import dataclass, field
@@ -18,7 +18,9 @@ from transformer.doctor.recording import INDEX, SHIFT, Array, Event, Recording
 
 @dataclass
 class Network:
-    """A feed-forward network: its two maps, and the activation between; None if unknown."""
+    """A feed-forward network: the inner map, the activation (None if unknown), weight and bias of
+    the outer map. linear: events of both maps. hidden: the event whose result the outer map reads.
+    """
 
     inner: Affine
     weight: Array
@@ -35,9 +37,11 @@ class Network:
 class Sublayer:
     """An attention or a network, with the residual connection and the norm around it.
 
-    stream: the event whose result goes in, before any norm.
-    placement: "pre", "post", "after" (the residual is taken after the norm) or "none".
-    beside: the event whose result is added to what it gives.
+    stream: the event whose result is the input, before any norm.
+    placement: of the norm: "pre", "post", "after" (the residual is taken after it) or "none".
+    total, after: the events of the residual sum, and of the result after a post-norm.
+    sent: "normalised" for x + norm(f(x)), "other" if another vector than the input is added.
+    beside: the event whose result is added to the output.
     """
 
     kind: str
@@ -61,7 +65,7 @@ class Layer:
 
 @dataclass
 class Reading:
-    """Everything that our model needs to compute the same."""
+    """All that is needed to build a model of ours that computes the same."""
 
     recording: Recording
     graph: Graph
@@ -83,9 +87,10 @@ class Reading:
 
 
 def read(recording: Recording) -> Reading:
-    """
+    """Find the role of each weight.
+
     Raises:
-        Unmapped: the operations do not make a Transformer of the paper's parts.
+        Unmapped: the operations do not form a Transformer of the paper's parts.
     """
     return _Reader(recording).read()
 
@@ -157,7 +162,7 @@ class _Reader:
                 )
 
     def _check_asked(self, attention: Attention) -> None:
-        """The decoder asks the encoder's output, never the other way round."""
+        """Refuse an attention with queries of the encoder and keys of the decoder."""
         assert attention.key is not None
         if attention.side == "source" and self.graph.labels_of(attention.key.base).min() >= TARGET:
             raise Unmapped(
@@ -170,7 +175,7 @@ class _Reader:
     # --- the output
 
     def _output(self) -> tuple[Affine, str, int]:
-        """The last linear map, and what comes after it: "", "log_softmax" or "softmax"."""
+        """The last linear map, what follows it ("", "log_softmax" or "softmax"), and its event."""
         codes = self.recording.logits.reshape(-1, self.recording.logits.shape[-1])[0]
         ending, at = "", 0
         for _ in range(4):
@@ -220,7 +225,7 @@ class _Reader:
         return found
 
     def _gates(self, event: Event) -> bool:
-        """Whether what it gives is multiplied, number by number, with something of its size."""
+        """Whether an event's result is multiplied elementwise with data of the same size."""
         number = event.number
         for _ in range(4):  # a bias, a reshape or an activation may come first
             users = [self.events[user] for user in self.graph.consumers.get(number, ())]
@@ -234,7 +239,7 @@ class _Reader:
         return False
 
     def _matters(self, event: Event) -> bool:
-        """Whether anything reads what it gives."""
+        """Whether any operation reads an event's result."""
         return bool(self.graph.consumers.get(event.number))
 
     def _network(self, outer: Event) -> Network | None:
@@ -247,7 +252,7 @@ class _Reader:
             return None
         hidden = codes
         between: list[int] = []
-        for _ in range(16):  # back through the activation, to what is linear
+        for _ in range(16):  # back through the activation, to the inner linear map
             numbers = np.unique(hidden >> SHIFT)
             if len(numbers) != 1:
                 return None
@@ -324,10 +329,10 @@ class _Reader:
     # --- residual connections and norms
 
     def _surroundings(self, layers: list[Layer]) -> Norm | None:
-        """Streams, residual connections and norms of one side; a norm right after the embedding.
+        """Set streams, residual connections and norms of one side; return the embedding's own norm.
 
-        What the sums add tells the order apart: the vector before a norm (pre-norm), or the
-        normalised one (post-norm, where the norm belongs to the sub-layer before).
+        The residual sum tells the order: it adds the vector before a norm (pre-norm), or the
+        normalised one (post-norm: the norm then belongs to the sub-layer before).
         """
         subs = [s for layer in layers for s in layer.sublayers]
         ahead: list[Norm | None] = []
@@ -338,7 +343,7 @@ class _Reader:
             sub.stream = base if norm is None else norm.before
             added = self._added(sub.part.end)
             sub.residual, sub.total = added is not None, sub.part.end
-            if added is None:  # x + norm(f(x)) is met, too
+            if added is None:  # some models compute x + norm(f(x))
                 for norm_inside in self.norms.before.get(sub.part.end, []):
                     if self._added(norm_inside.after) is not None:
                         sub.residual, sub.sent = True, "normalised"
@@ -374,10 +379,10 @@ class _Reader:
         return first
 
     def _belongs(self, norm: Norm, subs: list[Sublayer]) -> bool:
-        """Whether a norm right after the embedding is the first sub-layer's own.
+        """Whether a norm right after the embedding belongs to the first sub-layer.
 
-        The function may be the same either way: what owns the parameters decides, and the
-        last sub-layer, which then has none of its own.
+        The function may be the same either way. It belongs to it if no norm follows the last
+        sub-layer, or if by their names both have their parameters in the same layer.
         """
         if not self.norms.before.get(subs[-1].total):
             return True
@@ -400,7 +405,8 @@ class _Reader:
         return part.query.event if part.query is not None else 0
 
     def _read_one(self, norms: list[Norm]) -> Norm:
-        """Of the norms that grow from one vector, with gain, with bias: the one that goes on."""
+        """Of the norms found on one vector (without gain, with gain, with bias): the one that a
+        linear map reads, or else the last."""
         last = max(norms, key=lambda norm: norm.after)
         for norm in norms:
             users = self.graph.consumers.get(norm.after, [])
@@ -409,7 +415,7 @@ class _Reader:
         return last
 
     def _added(self, end: int) -> tuple[int, int] | None:
-        """The residual addition of what a sub-layer gives: its event, and the other operand's."""
+        """The residual addition of a sub-layer's output: its event, and the other operand's."""
         for user in self.graph.consumers.get(end, ()):
             event = self.events[user]
             full = self.graph.full(event)
@@ -424,7 +430,7 @@ class _Reader:
         return None
 
     def _last_norms(self, layers: list[Layer]) -> None:
-        """A stack without norms whose end is normalised: that norm is the stack's own."""
+        """If only the end of a stack is normalised, that norm belongs to the stack."""
         *others, last = [s for layer in layers for s in layer.sublayers]
         if last.placement == "post" and others and all(s.placement == "none" for s in others):
             last.placement, last.norm, last.after = "none", None, last.total

@@ -1,8 +1,8 @@
-"""A capture file, read and checked: nothing in it is believed, and nothing runs.
+"""Reads and checks a capture file: nothing in it is trusted, and nothing is executed.
 
-What a person's model did, as :mod:`doctor.capture` wrote it down: its operations in order, each
-with what it read and what came out, and its logits for a few probes. Every number knows which
-operation made it: as a *code*, the event's number and the place in its result.
+A file by :mod:`doctor.capture` holds what the user's model computed: its operations in order, each
+with its operands and its result, and its logits for a few probes. A *code* says where a number
+comes from: the event's number (above SHIFT bits) and the index in its flattened result (INDEX).
 """
 
 import math
@@ -30,14 +30,15 @@ SHIFT = 32
 INDEX = (1 << SHIFT) - 1
 MAX_EVENTS = 60_001
 MAX_NUMBERS = 200_000_000
-"""Numbers that all operations together may read and give: more would take minutes."""
+"""Most numbers in all operands and results together: more would take minutes."""
 NUMBERS_A_BYTE, NUMBERS_FREE = 4, 4_000_000
-"""A sound file has most of the numbers in it: one whose header promises many more is refused."""
+"""A header may promise NUMBERS_FREE numbers and NUMBERS_A_BYTE more for each byte of the file: a
+sound file really contains most of them."""
 MAX_NUMEL = 1 << 28
 MAX_TEXT = 300
 PARTS = ("", "attention", "feed-forward", "positions", "encoder-layer", "decoder-layer", "encoder",
          "decoder")  # fmt: skip
-"""What a capture may be of, with the paper's model around it; "" is a whole model."""
+"""Parts that can be captured alone, inside the paper's model; "" is a whole model."""
 PROBES = ("main", "padded", "alone", "target", "source", "reversed", "flipped")
 TYPES = {
     "F64": ("<f8", 8), "F32": ("<f4", 4), "F16": ("<f2", 2), "BF16": ("<u2", 2), "I64": ("<i8", 8),
@@ -49,7 +50,7 @@ OP = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,63}")
 
 @dataclass(frozen=True)
 class Site:
-    """A line of the person's code."""
+    """A line of the user's code."""
 
     file: str
     line: int
@@ -75,8 +76,8 @@ class Read:
 class Event:
     """One operation.
 
-    op: its name in PyTorch; "leaf" for what no operation made, which then has a name.
-    shape: of its result. sides: "s" and "t", if it depends on the source, on the target.
+    op: its name in PyTorch; "leaf" for a tensor that no operation made, which has a name.
+    shape: of its result. sides: contains "s" if it depends on the source, "t" on the target.
     """
 
     number: int
@@ -104,28 +105,28 @@ class Pair:
 
 
 def damaged(what: str) -> CheckpointError:
-    """The refusal of a capture, with what is wrong with it in a few words."""
+    """The error that refuses a capture; ``what`` says in a few words what is wrong."""
     return CheckpointError(
         f"This capture is damaged or forged: {what}. Make it again with capture.py."
     )
 
 
 def require(sound: bool, what: str) -> None:
-    """Refuse the capture, unless what was looked at is sound."""
+    """Refuse the capture unless ``sound``; ``what`` says in a few words what is wrong."""
     if not sound:
         raise damaged(what)
 
 
 class Recording:
-    """What a capture file holds.
+    """The content of a capture file.
 
-    about: what it says of itself: model, called, layout, pad_id, repeats, created, torch, ...
+    about: its description: model, called, layout, pad_id, repeats, created, torch, ...
     """
 
     def __init__(self, source: Path | bytes) -> None:
         """
         Raises:
-            CheckpointError: the file is not a capture, or not a sound one; one sentence.
+            CheckpointError: the file is not a capture, or is damaged; one sentence.
         """
         raw, size = header_bytes(source)
         listing = parse_json(raw, "The capture's header")
@@ -157,7 +158,7 @@ class Recording:
         self.probes = self._probes()
         self.logits = self._logits()
 
-    # --- what is asked of it
+    # --- queries
 
     @property
     def pad_id(self) -> int:
@@ -176,10 +177,10 @@ class Recording:
         return f"v{number}" in self._entries
 
     def value(self, number: int) -> Array:
-        """An event's result, as float64 if it is one of floating point.
+        """An event's result, as float64 if it is floating-point.
 
         Raises:
-            CheckpointError: the file lacks it, or in another shape than it says.
+            CheckpointError: the file lacks it, or has it in another shape than it says.
         """
         if number not in self._values:
             event = self.events[number]
@@ -203,7 +204,7 @@ class Recording:
         return self._codes[read]
 
     def at(self, codes: Array) -> Array:
-        """The numbers that stand at these codes, as float64."""
+        """The numbers that these codes refer to, as float64."""
         flat = codes.reshape(-1)
         events = flat >> SHIFT
         found = np.zeros(flat.shape)
@@ -271,7 +272,7 @@ class Recording:
         return Read(shape, event, tuple(stride), offset)
 
     def _count(self, numbers: int) -> None:
-        """Before memory is taken for them."""
+        """Count promised numbers and refuse too many, before memory is allocated for them."""
         self._total += numbers
         if self._total > NUMBERS_A_BYTE * self._size + NUMBERS_FREE:
             raise damaged("its header promises many more numbers than it holds")
@@ -350,7 +351,7 @@ class Recording:
 
 
 class Sides:
-    """Which probes ("s", "t") what an operation reads depends on."""
+    """Which ids an operand depends on: "s" (source), "t" (target), both or none."""
 
     def __init__(self, recording: Recording) -> None:
         self._recording = recording
@@ -389,7 +390,7 @@ def _sizes(plain: Any, what: str) -> tuple[int, ...]:
 
 
 def shown(text: str) -> str:
-    """A text out of a capture as a page may show it."""
+    """Text from a capture, made safe and short enough for a page."""
     return visible(text[:MAX_TEXT])
 
 
@@ -397,7 +398,7 @@ def site_of(plain: Any) -> Site:
     """A line of code as a capture describes it.
 
     Raises:
-        CheckpointError: it is no such description.
+        CheckpointError: the description is malformed.
     """
     said = "a place in your code is not described as it must be"
     require(isinstance(plain, dict) and type(plain.get("line")) is int, said)

@@ -1,4 +1,4 @@
-"""Our own model with a person's weights: what theirs computes, if it is the paper's."""
+"""Builds our model with the user's weights: it computes the same if theirs follows the paper."""
 
 import math
 from dataclasses import dataclass, field
@@ -31,13 +31,14 @@ NEAR = 1e-6
 
 @dataclass
 class Reference:
-    """Our model, the faults that the reading shows, and the choices that it took over.
+    """Our model with the user's weights.
 
+    shown: the faults that the reading shows. choices: harmless differences taken over from theirs.
     obstacles: why a checkpoint of ours cannot hold it, if it cannot.
-    positions: what is wrong with them, if they follow a formula that is not the paper's.
+    positions: what is wrong with the positions, if they follow no formula of the paper.
     reused: the stacks whose layers all read the stack's input.
-    scope: "encoder" or "decoder", if that stack alone is to have the planted faults.
-    folded: whether what weights can take in is in them, rather than shown as a fault.
+    scope: "encoder" or "decoder", if faults are to be planted in that stack only.
+    folded: differences that weights can absorb are put into them, not shown as faults.
     """
 
     model: Transformer
@@ -60,10 +61,11 @@ class Reference:
 
 
 def build(reading: Reading, *, folded: bool = False) -> Reference:
-    """
+    """Build our model from a reading.
+
     Args:
-        folded: for a checkpoint of ours: what another scaling, deviation, formula of positions or
-            a missing W^O comes to is put into the weights, and not shown as a fault.
+        folded: for a checkpoint of ours: another scaling, deviation or formula of positions, or a
+            missing W^O, is put into the weights and not shown as a fault.
 
     Raises:
         Unmapped: no model of ours has such sizes or parts.
@@ -171,7 +173,7 @@ def _eps(reading: Reading) -> float:
 
 
 def _true_eps(norm: Norm) -> float:
-    """What is added to the variance; next to nothing where ε is added to the deviation."""
+    """The ε added to the variance; nearly zero if ε is added to the deviation instead."""
     return 1e-12 if norm.outside else norm.eps
 
 
@@ -302,7 +304,7 @@ def _gelu_tanh(x: Tensor) -> Tensor:
 
 
 def _orders(found: Reference, reading: Reading) -> None:
-    """Where the norms stand, and what is not added."""
+    """Show or take over where the norms are placed, and show missing residual connections."""
     for side, layers in (("encoder", reading.encoder), ("decoder", reading.decoder)):
         subs = [s for layer in layers for s in layer.sublayers]
         if len({s.placement for s in subs}) > 1:
@@ -355,7 +357,7 @@ def _embedding(found: Reference, side: str, stem: Stem, ours: Embedding, factor:
     if stem.positions.learned:
         found.choose(f"learned positions on the {side} side")
     elif found.folded:
-        pass  # whatever it is, it is a table
+        pass  # any formula can be held as a table
     elif formula == "none":
         found.show("no-positions")
         added = sines("interleaved", length, found.config.d_model)
@@ -397,7 +399,7 @@ def _set_positions(ours: Embedding, table: Tensor) -> None:
 
 
 def _flow(found: Reference, reading: Reading) -> None:
-    """What goes where: layers one after the other, and the encoder's output into the decoder."""
+    """Show faults in the data flow: from layer to layer, and from the encoder to the decoder."""
     for stack, layers in (("encoder", reading.encoder), ("decoder", reading.decoder)):
         first = layers[0].sublayers[0].stream
         if len(layers) > 1 and all(x.sublayers[0].stream == first for x in layers[1:]):

@@ -1,4 +1,4 @@
-"""A diagnosis as a person reads it: in words, as JSON, as a page to keep."""
+"""A diagnosis for the user: as text, as JSON, as an HTML page."""
 
 import hashlib
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from transformer.figures.architecture import Lit
 from transformer.report.document import document, named, text
 
 HINTS = (1, 2, 3)
-"""1 names the paper's section; 2 says what is seen and where; 3 names cause and remedy."""
+"""Levels of detail: 1 names the paper's section, 2 also evidence and place, 3 cause and remedy."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """A diagnosis and what a person accepts of it.
+    """A diagnosis, and the departures that the user accepts.
 
-    digest: sha256 of the capture. accepted: names of faults that are meant to be there.
+    digest: sha256 of the capture. accepted: names of faults that are intended.
     """
 
     diagnosis: Diagnosis
@@ -36,7 +36,7 @@ class Report:
 
     @property
     def lit(self) -> Lit | None:
-        """The box of the paper's drawing where the model first departs, if one is known."""
+        """The box of the paper's figure where the model first departs, if one is known."""
         found = self.diagnosis
         harmful = [d for d in found.departures if not d.harmless] or found.departures
         if harmful:
@@ -45,13 +45,13 @@ class Report:
 
     @property
     def passed(self) -> bool:
-        """Equal to the paper, or but for what is accepted or harmless."""
+        """Whether the model equals the paper's except for accepted or harmless departures."""
         if self.verdict == "unknown":
             return False
         return all(d.harmless or d.fault in self.accepted for d in self.departures)
 
     def to_dict(self, hint: int = 3) -> dict[str, Any]:
-        """One object of JSON; what a hint level keeps back is left out."""
+        """The report as one JSON object, without what the hint level withholds."""
         found = self.diagnosis
         about = found.recording.about
         away = found.distance
@@ -89,7 +89,7 @@ class Report:
         return plain
 
     def sentence(self) -> str:
-        """The verdict in one sentence; of a part, in two."""
+        """The verdict in one sentence; for a part of a model, in two."""
         part = self.diagnosis.recording.about["part"]
         said = f"Your {part}, in the paper's model around it. " if part else ""
         return said + self._sentence()
@@ -112,7 +112,7 @@ class Report:
         return "Unknown: it could not be compared with the paper as a whole."
 
     def text(self, hint: int = 3) -> str:
-        """What a terminal shows."""
+        """The report as text for a terminal."""
         found = self.diagnosis
         lines = [self.sentence()]
         if found.problem and hint >= 2:
@@ -149,7 +149,7 @@ class Report:
         return lines
 
     def html(self, hint: int = 3) -> str:
-        """A page of its own: the certificate, or what departs; nothing in it is fetched."""
+        """The report as an HTML page that loads nothing: a certificate, or the departures."""
         about = self.diagnosis.recording.about
         rows = {
             "Model": about["model"],
@@ -170,7 +170,7 @@ def title_of(departure: Departure) -> str:
 
 
 def evidence_of(departure: Departure, hint: int) -> str:
-    """What speaks for it; of a loss, an optimizer or a decoding that would be the cause itself."""
+    """The evidence. Outside the model it would name the cause, so hints below 3 withhold it."""
     fault = FAULTS.get(departure.fault)
     if hint < 3 and fault is not None and fault.place != "model":
         return (
@@ -180,7 +180,7 @@ def evidence_of(departure: Departure, hint: int) -> str:
 
 
 def said_of(check: Check, hint: int) -> str:
-    """A check's sentence, without the cause where that is kept back."""
+    """A check's sentence, without the cause if the hint level withholds it."""
     fault = FAULTS.get(check.fault)
     if hint < 3 and check.alarm and fault is not None and fault.place != "model":
         return "It does something else than it must."

@@ -1,4 +1,4 @@
-"""From a sentence that someone would write to the faults that it may come from."""
+"""Suggests faults that may cause the symptoms described in a sentence."""
 
 import math
 import re
@@ -41,7 +41,7 @@ TESTS = {
     "mode": "Call the model twice with the same input in evaluation mode: the same must come out.",
 }
 NEAR, CUE, LEAST = 0.6, 0.4, 0.15
-"""What a known sentence of a fault counts, what a cue, and the least that makes a suspect."""
+"""Weights of a similar known sentence and of a cue; the score from which a fault is suspected."""
 COMMON = frozenset([
     "a", "an", "and", "are", "as", "at", "be", "but", "by", "do", "does", "for", "from", "has",
     "have", "i", "in", "is", "it", "its", "me", "my", "no", "not", "of", "on", "only", "or",
@@ -52,7 +52,7 @@ COMMON = frozenset([
 
 @dataclass(frozen=True)
 class Suspect:
-    """A fault that a symptom may come from, the known sentence that is nearest, and a test."""
+    """A fault that may cause a symptom, the most similar known sentence, and a test for it."""
 
     fault: Fault
     words: str
@@ -62,8 +62,8 @@ class Suspect:
 def suspects(sentence: str) -> list[Suspect]:
     """The faults that a sentence describes, the likeliest first.
 
-    What it says is seen (:mod:`transformer.doctor.cues`), and how many telling words it shares
-    with the sentences that are known of a fault.
+    The score adds up the symptoms that the sentence names (:mod:`transformer.doctor.cues`) and
+    the rare words that it shares with a fault's title and known sentences.
     """
     asked, seen = _words(sentence), _seen(sentence)
     rare = _rarity()
@@ -81,12 +81,12 @@ def suspects(sentence: str) -> list[Suspect]:
 
 def _seen(sentence: str) -> set[str]:
     said = sentence.lower().replace("’", "'")
-    said = re.sub(r"(\d)\.(\d)", r"\1,\2", said)  # a dot ends what belongs together
+    said = re.sub(r"(\d)\.(\d)", r"\1,\2", said)  # the patterns take a dot for a sentence's end
     return {cue for cue, forms in CUES.items() if any(re.search(form, said) for form in forms)}
 
 
 def _alike(asked: set[str], known: set[str], rare: dict[str, float]) -> float:
-    """The share of the telling words that two sentences have in common, 0 to 1."""
+    """The similarity of two sentences, 0 to 1: share of words in common, weighted by rarity."""
     both = sum(rare.get(word, 1.0) for word in asked & known)
     either = sum(rare.get(word, 1.0) for word in asked | known)
     return both / either if either else 0.0
@@ -94,7 +94,7 @@ def _alike(asked: set[str], known: set[str], rare: dict[str, float]) -> float:
 
 @cache
 def _rarity() -> dict[str, float]:
-    """A word that few faults know tells more: -log of the share of faults that know it."""
+    """The weight of each word: -log of the share of faults whose texts contain it."""
     of = Counter(
         word
         for fault in FAULTS.values()
@@ -109,7 +109,7 @@ def _words(text: str) -> set[str]:
 
 
 def _stem(word: str) -> str:
-    """Without the endings of the plural, of tenses and of adverbs: enough to compare."""
+    """The word without endings of plural, tense or adverb: good enough for comparing."""
     for ending in ("ations", "ation", "ings", "ing", "ies", "ed", "es", "ly", "s", "e"):
         if word.endswith(ending) and len(word) - len(ending) >= 4:
             return word[: -len(ending)]
