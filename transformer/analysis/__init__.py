@@ -1,1 +1,1 @@
-"""What attention shows, and what it causes: numbers about heads and outputs, without figures."""
+"""Measurements of attention heads and their effect on outputs: numbers only, no figures."""

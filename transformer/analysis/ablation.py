@@ -1,9 +1,9 @@
-"""What happens without a head, or with its output from another input.
+"""Ablation: what the model writes without a head, or with the head's output for another input.
 
-A map shows where a head looks, not whether anything depends on it. Here the head's output
-(``head_outputs``, before W^O) is replaced, and what the model then writes is compared with
-what it wrote before. Every function works on the module it is given and leaves no hook behind;
-threads use a module each (``Checkpoint.view``).
+An attention map shows where a head looks, not whether the output depends on it. Here the head's
+output (``head_outputs``, before W^O) is replaced, and the model's new output is compared with the
+original. The functions set hooks on the given module and remove them again; each thread needs its
+own module (``Checkpoint.view``).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -23,14 +23,14 @@ from transformer.model import Transformer
 from transformer.tasks import Pair
 
 CHUNK = 50
-"""Held-out examples decoded between two signs of progress."""
+"""Held-out examples decoded per progress update."""
 
 Replacements = Mapping[Head, Replacement]
 IsRight = Callable[[Pair, str], bool]
 
 
 def equals_target(pair: Pair, output: str) -> bool:
-    """Exact match, as most tasks judge an output."""
+    """Exact match, the criterion of most tasks."""
     return output == pair.target
 
 
@@ -50,15 +50,15 @@ def replaced(model: Transformer, heads: Replacements) -> Iterator[None]:
 
 
 def zeros(heads: Sequence[Head]) -> Replacements:
-    """Heads that write nothing but W^O's bias."""
+    """Replacements by 0; if all heads of a sub-layer are replaced, it adds only W^O's bias."""
     return dict.fromkeys(heads, 0.0)
 
 
 @torch.inference_mode()
 def means(checkpoint: Checkpoint, heads: Sequence[Head], pairs: Sequence[Pair]) -> Replacements:
-    """Heads that always write their mean output over a reference set: [d_k] each.
+    """Replacements by each head's mean output over the reference set ``pairs``: [d_k] each.
 
-    The mean is over every real position of every pair, the decoder reading the true target.
+    The mean is over all positions without padding of all pairs; the decoder reads the true target.
     """
     config = checkpoint.config
     source = pad(
@@ -84,11 +84,12 @@ def means(checkpoint: Checkpoint, heads: Sequence[Head], pairs: Sequence[Pair]) 
 def patches(
     checkpoint: Checkpoint, heads: Sequence[Head], source: Tensor, read: Tensor, other: Tensor
 ) -> Replacements:
-    """Heads that write, at each position, what they wrote there for another input.
+    """Replacements by the heads' outputs, at the same positions, for another input.
 
     Args:
         source, read: ids of the input to be changed, [1, source] and [1, target].
-        other: ids of the other input, [1, source]; the decoder reads its own answer to it.
+        other: ids of the other input, [1, source]; for it, the decoder reads the model's own
+            output.
 
     Raises:
         UserError: an encoder head is patched from an input of another length.
@@ -107,7 +108,7 @@ def patches(
 
     def patch(taken: Tensor) -> Callable[[Tensor], Tensor]:
         def hook(value: Tensor) -> Tensor:
-            """Where the other output has ended, the head keeps its own."""
+            """Beyond the end of the other output, the head keeps its own values."""
             both = min(value.size(2), taken.size(2))
             return torch.cat([taken[:, :, :both], value[:, :, both:]], dim=2)
 
@@ -121,9 +122,10 @@ def patches(
 
 @dataclass(frozen=True)
 class TokenEffect:
-    """One token of the output before, and what becomes of it when the model has written so far.
+    """One token of the original output, and how its probability changes, given the same prefix.
 
-    before, after: its probability. preferred: the id that is then the most probable.
+    before, after: its probability without and with the replacement.
+    preferred: id of the most probable token with the replacement.
     """
 
     token: int
@@ -134,7 +136,11 @@ class TokenEffect:
 
 @dataclass(frozen=True)
 class Effect:
-    """Output ids before and after, both greedy, and the probabilities of the tokens before."""
+    """The effect of a replacement.
+
+    before, after: greedy output ids without and with it.
+    tokens: the effect on each token of ``before``.
+    """
 
     before: list[int]
     after: list[int]
@@ -144,8 +150,8 @@ class Effect:
 def effect(
     model: Transformer, source: Tensor, heads: Replacements, max_length: int | None = None
 ) -> Effect:
-    """Decode one input without and with the heads replaced: [1, source] ids."""
-    # Without the cache, so that a patch meets all positions of the output so far.
+    """Decode one input, [1, source] ids, without and with the heads replaced."""
+    # Without the cache, so that a patch applies to all positions of the output so far.
     strategy = Greedy(max_length=max_length, cached=False)
     before = list(decode(model, source, strategy)[0].tokens)
     read = torch.tensor([[model.config.decoder_start_id, *before[:-1]]])
@@ -186,9 +192,10 @@ def exact_match(
 
 @dataclass(frozen=True)
 class KnockOut:
-    """Exact match over the examples, as a share of 1: whole, and without each head.
+    """Exact match over the examples, as shares from 0 to 1.
 
-    without_least: with the half of the heads that matter least switched off together.
+    whole: with all heads. without: with one head switched off, for each head.
+    least: the half of the heads that matter least. without_least: with all of them switched off.
     """
 
     examples: int
@@ -199,7 +206,7 @@ class KnockOut:
 
     @property
     def ranked(self) -> list[Head]:
-        """The heads that matter most first."""
+        """The heads, those that matter most first."""
         return sorted(self.without, key=lambda head: self.without[head])
 
 
@@ -209,9 +216,9 @@ def knock_out(
     replacements: Callable[[Sequence[Head]], Replacements] = zeros,
     is_right: IsRight = equals_target,
 ) -> Iterator[float | KnockOut]:
-    """Switch off each head in turn, then the less important half of them together.
+    """Switch off each head in turn, then the less important half of the heads together.
 
-    Yields the share done, from 0 to 1, and last the result.
+    Yields the share done, from 0 to 1, then the result.
     """
     heads = all_heads(checkpoint.config)
     trials: list[tuple[Head, ...]] = [(), *((head,) for head in heads)]

@@ -1,7 +1,7 @@
-"""Why one output token, and not another: gradient x input (Shrikumar et al., 2016), occlusion.
+"""Why one output token and not another: gradient x input (Shrikumar et al., 2016) and occlusion.
 
-The lead of one logit over the other is what is explained, not the probability: where a model is
-sure, the gradient of a probability all but vanishes.
+Both explain the difference of the two logits, not a probability: where a model is certain, the
+gradient of the probability almost vanishes.
 """
 
 from dataclasses import dataclass
@@ -18,11 +18,12 @@ from transformer.model import Transformer
 
 @dataclass(frozen=True)
 class Saliency:
-    """How much each token read pushed one output token ahead of its rival, to first order.
+    """How much each input token raised one output token's logit over its rival's, to first order.
 
-    rival: the token it is compared with. lead: the token's logit minus the rival's.
-    source: [source]; read: [position + 1], what the decoder had read until then. Signed, in
-    logits: positive pushes towards the token. Positions are part of a token's vector here.
+    rival: id of the token compared with. lead: the token's logit minus the rival's.
+    source: effect of each source token, [source]. read: effect of each token that the decoder had
+        read, [position + 1]. Both in logits; positive favours the token, negative the rival. A
+        token's vector includes its position here.
     """
 
     rival: int
@@ -39,12 +40,13 @@ def saliency(
     token: int,
     rival: int | None = None,
 ) -> Saliency:
-    """The gradient of the token's lead at a position, times the input vectors it belongs to.
+    """Gradient x input of the token's lead over its rival.
 
     Args:
         source, read: ids, [1, source] and [1, target]; ``read`` starts with the start token.
-        position: which output, from 0; ``token``: the id that is explained.
-        rival: the id it is compared with; None is the most probable other one.
+        position: index of the output token, from 0.
+        token: the id to explain.
+        rival: the id to compare with; None takes the most probable other token.
     """
     points = hook_points(model)
     inputs: dict[str, Tensor] = {}
@@ -56,7 +58,7 @@ def saliency(
 
         return hook
 
-    # What the first layers read: token vectors with their positions, before any norm.
+    # The inputs of the first layers: token vectors plus positions, before a pre-norm.
     entries = [
         f"{stack}.layers.0.self_attention_residual.before" for stack in ("encoder", "decoder")
     ]
@@ -77,10 +79,11 @@ def saliency(
 def occlusion(
     model: Transformer, source: Tensor, read: Tensor, position: int, token: int, rival: int
 ) -> NDArray[np.float32]:
-    """How much of the lead goes when each source token is hidden, one at a time: [source].
+    """How much the lead falls when one source token is hidden, for each token: [source].
 
-    Not to first order but what really happens; it, too, misses tokens that stand in for each
-    other. Arguments as for :func:`saliency`.
+    This measures the real change, not a first-order estimate. But if either of two tokens is
+    enough for the output, hiding one changes nothing, and neither seems to matter. Arguments as
+    for :func:`saliency`.
     """
     places = range(source.size(1))
     sources = torch.cat([source, *(masked(model, source, place) for place in places)])

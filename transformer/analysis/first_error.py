@@ -1,4 +1,4 @@
-"""Where an output first leaves the true target, and how near the right token was."""
+"""Where an output first differs from the true target, and how probable the right token was."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 
 
 def alike(one: Sequence[object], other: Sequence[object]) -> int:
-    """How many tokens two outputs begin with alike."""
+    """The length of the longest common prefix of two outputs."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
 
@@ -21,12 +21,12 @@ def parting(one: Sequence[object], other: Sequence[object]) -> int | None:
 
 @dataclass(frozen=True)
 class FirstError:
-    """The first step that went wrong.
+    """The first wrong step of an output.
 
-    position: from 0.
-    written, wanted: ids.
-    probability, wanted_probability: what the model gave them at that step.
-    rank: the place of the wanted token among all, 1 for the best.
+    position: of the step, from 0.
+    written, wanted: ids of the token written there and of the right one.
+    probability, wanted_probability: the model's probabilities of both at that step.
+    rank: rank of the wanted token, 1 for the most probable.
     """
 
     position: int
@@ -43,11 +43,11 @@ def first_error(
     """Compare an output with the true target, token by token.
 
     Args:
-        written, wanted: ids, each with its <eos>; an output that was cut has none.
-        logits: or log-probabilities, [step, vocabulary].
+        written, wanted: ids with their final <eos>; an output cut at its maximum length has none.
+        logits: logits or log-probabilities, [step, vocabulary].
 
     Returns:
-        None where no step is wrong: the output is the target, or was cut on its way there.
+        None if no step is wrong: the output equals the target, or was cut before it differed.
     """
     for position, (token, right) in enumerate(zip(written, wanted, strict=False)):
         if token != right:

@@ -1,7 +1,7 @@
-"""The same target given to the model in two ways, which must agree: teacher forcing.
+"""Teacher forcing: a known target computed in one pass and token by token, which must agree.
 
-A decoder with a causal mask computes all positions of a known target at once, as in training;
-given the true tokens one by one, on the cache, it must say the same at each position.
+A decoder with a causal mask computes all positions of a known target at once, as in training.
+Given the true tokens one at a time, with the cache, it must give the same log-probabilities.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from transformer.model import Transformer
 
 @torch.inference_mode()
 def whole_target(model: Transformer, source: Tensor, target: Sequence[int]) -> Tensor:
-    """Log-probabilities of every position in one pass over the true target.
+    """Log-probabilities at every position, from one pass over the true target.
 
     Args:
         source: ids, [1, source].
@@ -29,7 +29,7 @@ def whole_target(model: Transformer, source: Tensor, target: Sequence[int]) -> T
 
 
 def true_tokens(model: Transformer, source: Tensor, target: Sequence[int]) -> Tensor:
-    """The same, one position after the other, each given the true tokens before it."""
+    """Like :func:`whole_target`, one position at a time, each given the true tokens before it."""
     strategy = Greedy(prefix=tuple(target), max_length=len(target))
     steps = strategy(model, source)
     return torch.stack([step.log_probs[0, 0] for step in steps])

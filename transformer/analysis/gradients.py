@@ -1,4 +1,4 @@
-"""How large gradients are, layer by layer, before anything is learned (Xiong et al., 2020)."""
+"""The size of gradients in each layer of an untrained model (Xiong et al., 2020)."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -10,13 +10,13 @@ from transformer.training.batches import Batch
 from transformer.training.loop import cross_entropy
 
 ORDERS = {"post-norm": False, "pre-norm": True}
-"""Where the norms stand, and what norm_first is then."""
+"""Position of the norms -> value of ``norm_first``."""
 
 
 def layer_gradients(model: Transformer, batch: Batch) -> dict[str, list[float]]:
-    """The norm of the loss's gradient at each layer's W₂, of "encoder" and "decoder".
+    """The norm of the loss's gradient for W₂ of each layer, for "encoder" and "decoder".
 
-    The gradients themselves are not kept.
+    The model's ``.grad`` is left unchanged.
     """
     with torch.enable_grad():
         logits = model(batch.source, batch.target_in)
@@ -40,10 +40,11 @@ def _names(stack: str, layers: int) -> list[str]:
 def by_norm_order(
     config: TransformerConfig, batch: Batch, seeds: Sequence[int]
 ) -> Iterator[float | Mapping[str, dict[str, list[float]]]]:
-    """:func:`layer_gradients` of fresh models, post-norm and pre-norm; a mean over the seeds.
+    """:func:`layer_gradients` of untrained models, post-norm and pre-norm: mean over the seeds.
 
-    A pre-norm model has a norm after each stack, a post-norm one has none, as both are usual.
-    Seeds PyTorch's generator and puts it back. Yields the share done, from 0 to 1, then the norms.
+    A pre-norm model has a norm after each stack, a post-norm model has none, as is usual. The
+    state of PyTorch's random generator is restored. Yields the share done, from 0 to 1, then the
+    means.
     """
     means = {}
     for number, (order, norm_first) in enumerate(ORDERS.items()):

@@ -1,4 +1,4 @@
-"""The name of a head, which studies, figures and addresses share."""
+"""How a head is named, in analyses, figures and addresses."""
 
 from typing import NamedTuple, Self
 
@@ -9,26 +9,26 @@ KINDS = {
     "decoder": ("Decoder self-attention", "decoder.layers.{}.self_attention"),
     "cross": ("Cross-attention", "decoder.layers.{}.cross_attention"),
 }
-"""The three attentions: id -> title, and where a layer's hook points are."""
+"""The three kinds of attention: id -> title, and the module path of a layer's attention."""
 
 
 class Head(NamedTuple):
-    """One head of one attention; layer and head count from 0."""
+    """One head of one kind of attention; layer and head count from 0."""
 
     kind: str
     layer: int
     head: int
 
     def __str__(self) -> str:
-        """As in addresses: ``cross.0.1``."""
+        """The form used in addresses: ``cross.0.1``, counted from 0."""
         return f"{self.kind}.{self.layer}.{self.head}"
 
     @classmethod
     def parse(cls, name: str) -> Self:
-        """Read what ``str`` wrote.
+        """The head that ``str`` wrote as ``name``.
 
         Raises:
-            ValueError: it names no head.
+            ValueError: ``name`` is not a head's name.
         """
         kind, _, place = name.partition(".")
         layer, _, head = place.partition(".")
@@ -38,28 +38,30 @@ class Head(NamedTuple):
 
     @property
     def title(self) -> str:
-        """As people read it, counted from 1."""
+        """The name in words, counted from 1."""
         return f"{KINDS[self.kind][0]}, layer {self.layer + 1}, head {self.head + 1}"
 
     @property
     def short(self) -> str:
-        """For axes: ``cross 1.2``, counted from 1."""
+        """The label on axes: ``cross 1.2``, counted from 1."""
         return f"{self.kind} {self.layer + 1}.{self.head + 1}"
 
     def point(self, name: str) -> str:
-        """The hook point of that name in this head's attention."""
+        """The full name of a hook point in this head's attention."""
         return f"{KINDS[self.kind][1].format(self.layer)}.{name}"
 
 
 def shown_first(config: TransformerConfig) -> Head:
-    """What every page opens on: of the cross-attention, which links what is written to what is
-    read, the last layer, which is nearest to the answer. Scripts of widgets do the same.
+    """The head that every page shows first: head 1 of the last layer's cross-attention.
+
+    Cross-attention links the output to the input, and the last layer is nearest to the output.
+    The widgets' scripts choose the same head.
     """
     return Head("cross", config.num_decoder_layers - 1, 0)
 
 
 def all_heads(config: TransformerConfig) -> list[Head]:
-    """Every head of a model: encoder, decoder, cross, each from the first layer up."""
+    """Every head of a model: encoder, decoder, then cross-attention, each from the first layer."""
     layers = {
         "encoder": config.num_encoder_layers,
         "decoder": config.num_decoder_layers,

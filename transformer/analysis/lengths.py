@@ -1,4 +1,4 @@
-"""Accuracy against length: where on the way to longer inputs a model stops being right."""
+"""Accuracy by input length: from which length on a model's outputs are no longer right."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,13 +11,13 @@ from transformer.tasks import Pair
 
 @dataclass(frozen=True)
 class Lengths:
-    """Examples counted by the length of their sources, in tokens without those put around them."""
+    """Number of examples tried and right, by source length in tokens without <bos> and <eos>."""
 
     tried: Mapping[int, int]
     right: Mapping[int, int]
 
     def points(self, least: int = 1) -> list[tuple[float, float]]:
-        """(length, share right from 0 to 1), of lengths with at least so many examples."""
+        """(length, share right from 0 to 1), for lengths with at least ``least`` examples."""
         return [
             (float(length), self.right.get(length, 0) / count)
             for length, count in sorted(self.tried.items())
@@ -25,7 +25,7 @@ class Lengths:
         ]
 
     def falls(self, below: float, least: int = 1) -> int | None:
-        """The first length from which on the share stays below this; None if the last does not."""
+        """The length from which on the share stays below ``below``; None if the last is not."""
         found = None
         for length, share in self.points(least):
             if share >= below:
@@ -41,9 +41,9 @@ def by_length(
     is_right: Callable[[Pair, str], bool],
     max_length: int,
 ) -> Iterator[float | Lengths]:
-    """Let a model answer examples greedily; those that it cannot read are left out.
+    """Decode examples greedily and count them by length; unreadable ones are left out.
 
-    Yields the share done, from 0 to 1, then what was counted.
+    Yields the share done, from 0 to 1, then the counts.
     """
     tried, right = Counter[int](), Counter[int]()
     sources = [pair.source for pair in pairs]

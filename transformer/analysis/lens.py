@@ -1,8 +1,8 @@
 """The logit lens (nostalgebraist, 2020): what each decoder layer would write if it were the last.
 
-After each layer the residual stream goes through what comes after the last one, the norm (where
-the model has one there) and the output projection. What is read so is a projection on the last
-layer's way of writing things down, which earlier layers were never trained to follow.
+The residual stream after each layer goes through the final norm (if the model has one) and the
+output projection. Both fit the representation of the last layer, which earlier layers were never
+trained to use.
 """
 
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ from transformer.model import Transformer
 class Lens:
     """Logits at every layer and position of an output.
 
-    logits: [layer, position, vocabulary]; layer 0 is what the first layer reads, and the last
-        are the model's own, bit for bit.
+    logits: [layer, position, vocabulary]; layer 0 is the input of the first layer; those of the
+        last layer equal the model's own, bit for bit.
     """
 
     logits: Tensor
@@ -33,14 +33,14 @@ class Lens:
 
     @property
     def entropy(self) -> NDArray[np.float32]:
-        """How undecided each layer is at each position, in bits: [layer, position]."""
+        """Entropy of each layer's probabilities at each position, in bits: [layer, position]."""
         log_probs = torch.log_softmax(self.logits, dim=-1)
         return (-(log_probs.exp() * log_probs).sum(dim=-1) / np.log(2)).numpy()
 
     def ranks(self, position: int) -> NDArray[np.int64]:
-        """The place of each token in each layer's order, from 1: [layer, vocabulary].
+        """The rank of each token in each layer, 1 for the highest logit: [layer, vocabulary].
 
-        Tokens with equal logits are told apart by their ids, the lower one first.
+        Of tokens with equal logits, the one with the lower id ranks first.
         """
         order = torch.sort(self.logits[:, position], dim=-1, descending=True, stable=True).indices
         return (order.argsort(dim=-1) + 1).numpy()
@@ -48,7 +48,7 @@ class Lens:
 
 @torch.inference_mode()
 def lens(model: Transformer, source: Tensor, read: Tensor) -> Lens:
-    """Run the model once over an output and read every layer.
+    """Run the model once over an output and compute the logits at every layer.
 
     Args:
         source, read: ids, [1, source] and [1, target]; ``read`` starts with the start token.
@@ -58,6 +58,6 @@ def lens(model: Transformer, source: Tensor, read: Tensor) -> Lens:
     points = [first, *(f"decoder.layers.{i}.feed_forward_residual.after" for i in layers)]
     with record(model, points) as trace:
         model(source, read)
-    # Whole outputs, not single positions: matrices of other shapes round differently.
+    # Whole outputs, not single positions: rounding depends on the shapes of the matrices.
     streams = (trace[point] for point in points)  # [1, position, d_model] each
     return Lens(torch.cat([model.output(model.decoder.norm(stream)) for stream in streams]))

@@ -1,4 +1,4 @@
-"""Which examples a model gets wrong, how sure it was of what it wrote, and where it went wrong."""
+"""Which examples a model gets wrong, how certain it was, and at which step it went wrong."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -19,11 +19,11 @@ IsRight = Callable[[Pair, str], bool]
 
 @dataclass(frozen=True)
 class Mistake:
-    """An example that was answered wrongly.
+    """An example with a wrong output.
 
-    target_tokens: as the vocabulary cuts the target, without <eos>; empty if it cannot.
-    error: the first step that went wrong; None for an output that was cut before that, and for a
-        target that the model could not write.
+    target_tokens: the target's tokens without <eos>; empty if the vocabulary cannot encode it.
+    error: the first wrong step; None if the output was cut before it, or if the vocabulary cannot
+        encode the target.
     """
 
     pair: Pair
@@ -33,18 +33,22 @@ class Mistake:
 
     @property
     def probability(self) -> float:
-        """That the model gives its whole output."""
+        """The model's probability of its whole output."""
         return math.exp(self.answer.log_prob)
 
     @property
     def step(self) -> int:
-        """Where to look: the first wrong step, else the last, from 0."""
+        """The step to show: the first wrong one, or else the last one; from 0."""
         return self.error.position if self.error else max(len(self.answer.tokens) - 1, 0)
 
 
 @dataclass
 class Mistakes:
-    """What was found so far: examples that the model could read, and those it got wrong."""
+    """The results so far.
+
+    tried, unread: number of examples that the model could and could not read.
+    found: the examples it got wrong.
+    """
 
     tried: int = 0
     unread: int = 0
@@ -52,16 +56,17 @@ class Mistakes:
 
     @property
     def ranked(self) -> list[Mistake]:
-        """The most confident first."""
+        """The mistakes with the most probable outputs first."""
         return sorted(self.found, key=lambda one: -one.answer.log_prob)
 
 
 def find_mistakes(
     checkpoint: Checkpoint, pairs: Sequence[Pair], is_right: IsRight, max_length: int
 ) -> Iterator[float | Mistakes]:
-    """Let the model answer some examples greedily.
+    """Decode examples greedily and collect the wrong outputs.
 
-    Yields what is found, which grows meanwhile, and then the share done, from 0 to 1.
+    First yields the :class:`Mistakes`, which are updated while it runs, then the share done, from
+    0 to 1, after each step.
     """
     mistakes = Mistakes()
     yield mistakes
@@ -82,7 +87,7 @@ def find_mistakes(
 
 @torch.inference_mode()
 def _located(checkpoint: Checkpoint, wrong: Sequence[tuple[Pair, Answer]]) -> list[Mistake]:
-    """Wrong answers with their first wrong step, by one pass over all that was written."""
+    """Find the first wrong step of each wrong output, with one forward pass over all of them."""
     config, vocabulary = checkpoint.config, checkpoint.target_vocabulary
     ids = {token: number for number, token in enumerate(vocabulary.tokens)}
     written = [[ids[token] for token in answer.tokens] for _, answer in wrong]

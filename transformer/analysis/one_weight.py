@@ -1,4 +1,4 @@
-"""How one attention weight comes about, with the numbers the model really computed."""
+"""How one attention weight is computed, step by step, with the model's own numbers."""
 
 import math
 from dataclasses import dataclass
@@ -17,17 +17,17 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class OneWeight:
-    """One head at one query: every quantity between its vectors and what it writes.
+    """One head at one query: every quantity from its vectors to its output.
 
-    query: [d_k]; keys, values: [key, d_k].
+    row: index of the query. query: its vector, [d_k]; keys, values: [key, d_k].
     products: query · key before the division by √d_k, [key]; scores: after it, [key].
-    allowed: False where the mask forbids, [key].
+    allowed: False where the mask forbids attention, [key].
     weights: the softmax, [key].
     output: Σ weight · value, [d_k].
-    written: output · W^O of this head, what goes into the residual stream, [d_model]; the bias
-        of W^O, which all heads share, is not in it.
-    stream: the residual stream it is added to (before a norm after it), [d_model].
-    queries: of all positions, for a joint picture with the keys, [query, d_k].
+    written: output times this head's rows of W^O, [d_model]: its contribution to the residual
+        stream, without the bias of W^O, which all heads share.
+    stream: the residual stream to which it is added (before a post-norm), [d_model].
+    queries: of all positions, to be drawn together with the keys, [query, d_k].
     """
 
     head: Head
@@ -51,7 +51,7 @@ class OneWeight:
 
 @torch.inference_mode()
 def one_weight(model: Transformer, source: Tensor, read: Tensor, head: Head, row: int) -> OneWeight:
-    """Run the model once and keep what one head computed at one query.
+    """Run the model once and keep one head's quantities at one query.
 
     Args:
         source, read: ids, [1, source] and [1, target].

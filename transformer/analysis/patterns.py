@@ -1,9 +1,8 @@
-"""How well each head fits patterns that matter, and one sentence that says no more than that.
+"""How well each head fits known attention patterns, as scores and as one sentence.
 
-A pattern is a set of places [query, key] where a head of that kind would look. A head's score
-is the share of its weight on those places, averaged over the rows for which the pattern says
-anything; ``chance`` is what a head would score that spreads its weight evenly. Both are of one
-input: other inputs may show another picture.
+A pattern is a set of places, [query, key], where a head of that kind would look. A head's score
+is the share of its weight on those places, averaged over the rows in which the pattern has any;
+``chance`` is the score of evenly spread weights. Both describe one input and may differ for others.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,13 +16,13 @@ from transformer.tasks.registry import TASKS
 from transformer.vocabulary.vocabulary import EOS_ID, SPECIAL_TOKENS
 
 CLEAR = 0.6
-"""Share of the weight from which a head is named after a pattern."""
+"""Share of a head's weight that a pattern must hold for the head to be named after it."""
 ABOVE_CHANCE = 1.5
-"""And the pattern must hold this many times what an even spread would give it."""
+"""A pattern must also hold this many times the weight that an even spread would give it."""
 EVEN = 0.8
-"""Overlap with an even spread from which a head is called that."""
+"""Overlap with an even spread from which a head is labelled "spread evenly"."""
 TIE = 0.03
-"""Patterns whose shares differ by less are not told apart."""
+"""Patterns whose shares differ by less than this count as equally good."""
 
 Places = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -31,9 +30,11 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Pattern:
-    """Places where a head would look, [query, key]; rows without any are not judged.
+    """An attention pattern.
 
-    label: after "97 %", for lists. phrase: after "of its weight", in a sentence.
+    label: a short name, shown before a share such as "97 %".
+    phrase: continues a sentence after "puts 97 % of its weight".
+    places: True where a head of this kind looks, [query, key]; rows without any are not scored.
     """
 
     name: str
@@ -44,13 +45,14 @@ class Pattern:
 
 @dataclass(frozen=True)
 class HeadScores:
-    """What one head does on one input.
+    """The scores of one head on one input.
 
-    patterns: name -> share of the weight on the pattern's places, from 0 to 1.
-    chance: the same for an even spread over the keys that may be looked at.
-    uniform: overlap with an even spread, 1 if it is one.
-    entropy: of a row's weights, mean over the rows, in bits.
-    distance: between query and key, mean by weight, in positions.
+    patterns: pattern name -> share of the weight on the pattern's places, from 0 to 1.
+    chance: the same shares for weights spread evenly over the keys that the mask allows.
+    labels, phrases: pattern name -> :class:`Pattern`'s label and phrase.
+    uniform: overlap with an even spread; 1 if the weights are even.
+    entropy: entropy of a row's weights in bits, mean over the rows.
+    distance: distance between query and key in positions, weighted by attention.
     confidence: the largest weight of a row, mean over the rows.
     """
 
@@ -66,7 +68,7 @@ class HeadScores:
 
     @property
     def fitting(self) -> list[str]:
-        """The patterns the head is named after, best first; several if they tie; none is common."""
+        """The patterns the head is named after, best first: often none; several if they tie."""
         clear = [
             name
             for name, share in self.patterns.items()
@@ -75,7 +77,7 @@ class HeadScores:
         best = max((self.patterns[name] for name in clear), default=0.0)
         return sorted(
             (name for name in clear if self.patterns[name] > best - TIE),
-            # What the task asks for comes before what merely coincides with it.
+            # The task's ideal pattern comes before patterns that happen to coincide with it.
             key=lambda name: (name != "ideal", -self.patterns[name]),
         )
 
@@ -91,13 +93,13 @@ class HeadScores:
 
     @property
     def value(self) -> float:
-        """By what heads are sorted: the share their label states, 0 without one."""
+        """The value by which heads are sorted: the share in the label, 0 if no pattern fits."""
         if self.fitting:
             return self.patterns[self.fitting[0]]
         return 0.0
 
     def sentence(self) -> str:
-        """What the head does on this input, with the number that an even spread would give."""
+        """What the head does on this input, compared with evenly spread weights."""
         if self.fitting:
             best = self.fitting[0]
             said = (
@@ -141,16 +143,16 @@ def score_heads(
 
     Args:
         weights: [layer, head, query, key]
-        query_tokens: what each position itself is: for self-attention the tokens it reads, for
-            cross-attention the tokens being written.
-        ideal: for cross-attention, the verb and the places that solve the task.
+        query_tokens: the token of each query: for self-attention the token read there, for
+            cross-attention the token written there.
+        ideal: for cross-attention, the verb and places of the pattern that solves the task.
     """
     layers, heads, queries, keys = weights.shape
     visible = np.tri(queries, keys, dtype=bool) if causal else np.ones((queries, keys), dtype=bool)
     patterns = [
         pattern
         for pattern in find_patterns(kind, query_tokens, key_tokens, ideal)
-        # What says something of a single row, such as that of <eos>, says little of a head.
+        # A pattern with places in a single row, such as that of <eos>, says little about a head.
         if (pattern.places & visible).any(axis=1).sum() > 1
     ]
     flat = weights.reshape(layers * heads, queries, keys).astype(np.float64)
@@ -193,7 +195,7 @@ def find_patterns(
     key_tokens: Sequence[str],
     ideal: tuple[str, Places] | None = None,
 ) -> Iterable[Pattern]:
-    """The patterns that make sense for one attention on one input."""
+    """The patterns that apply to this kind of attention on this input."""
     queries, keys = len(query_tokens), len(key_tokens)
     row, column = np.arange(queries)[:, None], np.arange(keys)
     same = np.array([[a == b for b in key_tokens] for a in query_tokens], dtype=bool)
@@ -201,7 +203,7 @@ def find_patterns(
         if ideal is not None:
             verb, places = ideal
             yield Pattern("ideal", verb, "where the answer of the task stands in the input", places)
-        # The last source token is <eos>; the diagonals are those of the text before it.
+        # The last source token is <eos>; the diagonals run over the text before it.
         text = (row < keys - 1) & (column < keys - 1)
         yield Pattern(
             "diagonal",
@@ -248,7 +250,7 @@ def find_patterns(
 
 
 def _percent(share: float) -> str:
-    """Whole percent, without claiming all or nothing where something is missing."""
+    """Whole percent; a share just below 1 is shown as 99 %, not rounded up to 100 %."""
     if 0.995 <= share < 1:
         return "99 %"
     return f"{share:.0%}".replace("%", " %")
@@ -257,13 +259,13 @@ def _percent(share: float) -> str:
 def ideal_places(
     task: str, source: Sequence[str], written: Sequence[str]
 ) -> tuple[str, Places] | None:
-    """What :meth:`Task.ideal_places` says, as a verb and a mask [written, source].
+    """The result of :meth:`Task.ideal_places`, as a verb and a mask, [written, source].
 
     Args:
-        source, written: tokens with their ending <eos>, whose row and column are not judged.
+        source, written: tokens with their final <eos>, whose row and column stay False.
 
     Returns:
-        None where no ideal is known.
+        None if no ideal is known.
     """
     kind, eos = TASKS.get(task), SPECIAL_TOKENS[EOS_ID]
     read, answer = ([token for token in side if token != eos] for side in (source, written))

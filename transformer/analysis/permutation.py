@@ -1,7 +1,7 @@
-"""Is attention an explanation? What a model says when a head's weights stand at other places.
+"""Is attention an explanation? What a model writes when a head's weights are permuted.
 
-If weights on other source tokens give the same output, the map did not explain it (Jain and
-Wallace, 2019); if the output falls apart, where the head looks is what the model goes by.
+If the same weights on other source tokens give the same output, the attention map did not explain
+it (Jain and Wallace, 2019); if the output changes, it depends on where the head looks.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,13 +18,13 @@ from transformer.model import Transformer
 
 
 def shuffled(weights: Tensor, real: Tensor, generator: torch.Generator) -> Tensor:
-    """Each row's weights in a random order over the real keys: [batch, head, query, key].
+    """Permute each row's weights at random among the real keys: [batch, head, query, key].
 
     Args:
-        real: [batch, key], True at tokens and False at padding, which keeps its weight.
+        real: [batch, key], True at tokens, False at padding, whose weight stays in place.
     """
     order = torch.rand(weights.shape, generator=generator)
-    # Padding sorts behind all tokens, where it stands already.
+    # Padding sorts after all tokens, which is where it already is.
     order = order.masked_fill(~real[:, None, None, :], 2.0)
     return weights.gather(-1, order.argsort(dim=-1, stable=True))
 
@@ -33,13 +33,13 @@ def shuffled(weights: Tensor, real: Tensor, generator: torch.Generator) -> Tenso
 def changed_by_permuting(
     model: Transformer, source: Tensor, read: Tensor, written: Tensor, seed: int = 0, times: int = 5
 ) -> Iterator[tuple[Head, float]]:
-    """For each head of cross-attention, the share of tokens that are no longer the likeliest.
+    """For each cross-attention head, the share of positions whose most probable token changes.
 
     Args:
-        source, read, written: padded ids of a batch: what the encoder and the decoder read, and
-            what the decoder wrote at each position, [batch, source] and [batch, target].
-        seed: the orders are the same for every head.
-        times: random orders to take the mean over.
+        source, read, written: padded ids of a batch: the inputs of the encoder and the decoder,
+            [batch, source] and [batch, target], and the decoder's output at each position.
+        seed: of the permutations, which are the same for every head.
+        times: number of permutations to average over.
     """
     real_keys, real = source != model.config.pad_id, written != model.config.pad_id
     before = model(source, read).argmax(dim=-1)
@@ -58,9 +58,9 @@ def changed_by_permuting(
 def changed_on(
     checkpoint: Checkpoint, texts: Sequence[str], seed: int = 0, times: int = 5
 ) -> Iterator[float | dict[Head, float]]:
-    """:func:`changed_by_permuting` on what the model writes for some texts.
+    """:func:`changed_by_permuting` on the model's own outputs for some texts.
 
-    Yields the share done, from 0 to 1, then the shares of tokens that change.
+    Yields the share done, from 0 to 1, then the share of tokens that change, for each head.
     """
     config, vocabulary = checkpoint.config, checkpoint.target_vocabulary
     answers = checkpoint.answers(texts)

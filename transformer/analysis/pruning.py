@@ -1,7 +1,7 @@
-"""Heads switched off one after the other, until the model breaks: which ones it can do without.
+"""Pruning: switch heads off one after another, to find which ones the model does not need.
 
-At each round goes the head without which most answers stay right. Heads chosen by some examples
-look dispensable on these; what counts is the score on others.
+Each round switches off the head without which the most outputs stay right. On the examples used to
+choose, the chosen heads look less important than they are; so the score is on other examples.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,10 +18,10 @@ from transformer.tasks import Pair
 
 @dataclass(frozen=True)
 class Pruning:
-    """The heads in the order in which they went, and the shares of answers that are right.
+    """The heads in the order in which they were switched off, and the share of right outputs.
 
-    chosen, scored: on the examples that chose and on the others, from 0 to 1; the first number is
-        with all heads, the one after it without the first, and so on.
+    chosen, scored: shares, from 0 to 1, on the examples used to choose and on the others; entry i
+        is with the first i heads switched off.
     """
 
     heads: tuple[Head, ...]
@@ -29,14 +29,14 @@ class Pruning:
     scored: tuple[float, ...]
 
     def can_go(self, tolerance: float) -> int:
-        """How many heads can go before the score first falls by more than ``tolerance``."""
+        """How many heads can be off before the score first falls by more than ``tolerance``."""
         kept = [share >= self.scored[0] - tolerance for share in self.scored]
         return next((i - 1 for i, good in enumerate(kept) if not good), len(kept) - 1)
 
 
 class _Forced:
-    """Pairs as one padded batch, whose answers are right where each token is, given the true
-    ones before it."""
+    """Scores pairs by teacher forcing, as one padded batch: an output is right if each of its
+    tokens is right given the true tokens before it."""
 
     def __init__(self, checkpoint: Checkpoint, pairs: Sequence[Pair]) -> None:
         config = checkpoint.config
@@ -60,12 +60,12 @@ class _Forced:
 def prune(
     checkpoint: Checkpoint, choose: Sequence[Pair], score: Sequence[Pair], most: int | None = None
 ) -> Iterator[float | Pruning]:
-    """Switch heads off one after the other; yields the share done, from 0 to 1, then the result.
+    """Switch heads off one after another; yields the share done, from 0 to 1, then the result.
 
     Args:
-        choose: examples that say which head goes next.
-        score: others, on which what is left is measured.
-        most: heads to switch off; None is all.
+        choose: examples that decide which head is switched off next.
+        score: other examples, on which the remaining heads are scored.
+        most: number of heads to switch off; None for all.
     """
     on, off = all_heads(checkpoint.config), list[Head]()
     rounds = len(on) if most is None else min(most, len(on))

@@ -1,7 +1,7 @@
-"""The paper's formulas once more, in NumPy and float64, to check the model against.
+"""A second implementation of the paper's formulas, in NumPy and float64, to check the model.
 
-This shares no line with ``transformer.model``: it reads a checkpoint's tensors by name and
-computes one sentence, head by head, without batches, caches or padding.
+It shares no code with ``transformer.model``: it reads a checkpoint's tensors by name and computes
+one sentence, head by head, without batches, caches or padding.
 """
 
 import math
@@ -16,10 +16,10 @@ Floats = NDArray[np.float64]
 
 
 class Reference:
-    """A model as its formulas.
+    """A model computed by the paper's formulas.
 
     Args:
-        tensors: the parameters by name, as ``Checkpoint.tensors`` has them.
+        tensors: the parameters by name, as in ``Checkpoint.tensors``.
     """
 
     def __init__(self, config: TransformerConfig, tensors: Mapping[str, ArrayLike]) -> None:
@@ -27,10 +27,10 @@ class Reference:
         self.tensors = tensors
 
     def attention(self, source: list[int], read: list[int]) -> dict[str, Floats]:
-        """All weights for one sentence.
+        """All attention weights for one sentence.
 
         Args:
-            source, read: ids the encoder and the decoder read.
+            source, read: input ids of the encoder and of the decoder.
 
         Returns:
             "encoder", "decoder", "cross": [layer, head, query, key] each.
@@ -51,7 +51,7 @@ class Reference:
         return {kind: np.stack(layers) for kind, layers in found.items()}
 
     def _number(self, name: str) -> Floats:
-        """A tensor in float64. Not kept: all of a large model would take twice its memory."""
+        """A tensor in float64. Not cached: the whole model would take twice its memory."""
         return np.asarray(self.tensors[name], np.float64)
 
     def _linear(self, x: Floats, name: str) -> Floats:
@@ -68,7 +68,7 @@ class Reference:
     def _embed(self, side: str, ids: list[int]) -> Floats:
         d_model = self.config.d_model
         table = self.tensors.get(f"{side}_embedding.tokens.weight")
-        if table is None:  # shared: stored under the side that comes first
+        if table is None:  # shared embeddings are stored under the source's name
             table = self.tensors["source_embedding.tokens.weight"]
         rows = np.asarray(np.asarray(table)[ids], np.float64)
         vectors = rows * (math.sqrt(d_model) if self.config.scale_embeddings else 1.0)
@@ -93,7 +93,7 @@ class Reference:
         found: list[Floats],
         causal: bool = False,
     ) -> Floats:
-        """One attention sub-layer with its residual connection; its weights go to ``found``."""
+        """An attention sub-layer with its residual connection; appends its weights to ``found``."""
         asks = self._norm(x, f"{name}_residual.norm") if self._norms_first(name) else x
         asked = asks if memory is None else memory
         queries, keys, values = (

@@ -1,9 +1,9 @@
 """Attention rollout (Abnar and Zuidema, 2020), extended to an encoder and a decoder.
 
-Each layer passes on half of what a position was and half of what it attended to (the residual
-connection counts as attention to oneself); multiplied through the layers, that says how much of
-each input token could have reached a position. It uses no gradient and no values, so it says
-where information could flow, not what it did.
+Each layer is taken to mix a position's vector, which the residual connection carries, and the
+vectors it attends to, half and half. Multiplied through the layers, this gives how much of each
+input token could have reached a position. Gradients and values are not used, so rollout shows
+where information could flow, not what effect it had.
 """
 
 from dataclasses import dataclass
@@ -16,11 +16,11 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Rollout:
-    """Shares that sum to 1 in each row.
+    """The shares of input tokens in each output position; each row sums to 1.
 
-    encoder: of input tokens in each encoder output, [source, source].
-    from_source, from_target: of input tokens and of tokens read by the decoder in each of its
-        outputs, [target, source] and [target, target]; a row of both together sums to 1.
+    encoder: shares of the source tokens in each encoder output, [source, source].
+    from_source, from_target: shares of the source tokens and of the tokens read by the decoder in
+        each decoder output, [target, source] and [target, target]; the two rows sum to 1 together.
     """
 
     encoder: Floats
@@ -31,7 +31,7 @@ class Rollout:
 def rollout(
     encoder: NDArray[np.float32], decoder: NDArray[np.float32], cross: NDArray[np.float32]
 ) -> Rollout:
-    """Multiply the attentions of all layers, heads averaged.
+    """Multiply the attention weights of all layers, averaged over heads.
 
     Args:
         encoder, decoder, cross: weights, [layer, head, query, key] each.

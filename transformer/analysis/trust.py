@@ -1,4 +1,4 @@
-"""Whether attention weights can be trusted: checks of the very arrays that are shown."""
+"""Whether attention weights can be trusted: checks of the same arrays that the page shows."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,9 +12,10 @@ from transformer.checkpoint.verification import Check
 from transformer.dropout import Dropout
 
 ROUNDING = 1e-5
-"""What 32-bit rounding may add up to over a row."""
+"""Largest deviation of a row's sum from 1 that 32-bit rounding may cause."""
 DEPTH = 1e-4
-"""What it may add up to through all layers of a deep model, against 64-bit formulas."""
+"""Largest difference from the 64-bit formulas that rounding in all layers of a deep model may
+cause."""
 
 
 def trust(
@@ -26,7 +27,7 @@ def trust(
     """Check the weights of one sentence.
 
     Args:
-        source, read: ids the encoder and the decoder read.
+        source, read: input ids of the encoder and of the decoder.
         weights: "encoder", "decoder", "cross" -> [layer, head, query, key].
     """
     off = max(float(np.abs(w.sum(axis=-1, dtype=np.float64) - 1).max()) for w in weights.values())

@@ -1,7 +1,7 @@
-"""What the model would have written had the input, or where a head looks, been otherwise.
+"""What the model would have written with another input, or with heads that look elsewhere.
 
-Masking a token gives it the padding id: the mask then hides it from every attention, in the
-encoder and from the decoder, while all others keep their positions.
+Masking a token replaces it by the padding id: the padding mask then hides it from every attention
+in encoder and decoder, and all other tokens keep their positions.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,10 +21,10 @@ from transformer.model import Transformer
 
 @dataclass(frozen=True)
 class Forced:
-    """Cross-attention heads of one layer that put all their weight on one source token.
+    """Cross-attention heads of one layer, forced to put all their weight on one source token.
 
-    heads: None takes all of the layer. place: of the source token. position: of the output
-    token at which they do so, from 0; None is at every one.
+    heads: None takes all heads of the layer. place: index of the source token.
+    position: index of the output token for which they do so, from 0; None for every one.
     """
 
     layer: int
@@ -35,7 +35,7 @@ class Forced:
 
 @dataclass(frozen=True)
 class Written:
-    """An output, and the probability the model gave each of its tokens when it wrote it."""
+    """An output, and the probability of each of its tokens when the model wrote it."""
 
     tokens: tuple[int, ...]
     probabilities: tuple[float, ...]
@@ -43,11 +43,12 @@ class Written:
 
 @dataclass(frozen=True)
 class WhatIf:
-    """Two outputs, without and with a change.
+    """The outputs without and with a change.
 
     parts_at: the first position at which they differ; None if they are the same.
-    kept: the probability, with the change, of each token of the output before, given the same
-        tokens before it: [position]. preferred: what is then the most probable, ids.
+    kept: the probability, with the change, of each token of ``before``, given the same prefix:
+        [position].
+    preferred: ids of the most probable tokens, with the change, at the same positions.
     """
 
     before: Written
@@ -71,11 +72,11 @@ def replaced_token(source: Tensor, place: int, token: int) -> Tensor:
 
 @torch.inference_mode()
 def most_alike(model: Transformer, token: int, count: int) -> list[int]:
-    """The source tokens whose embeddings point most nearly the same way, nearest first.
+    """The source tokens with the highest cosine similarity of embeddings, most similar first.
 
     Args:
-        token: an id of the source vocabulary; it is not among them.
-        count: how many; fewer if the vocabulary has no more.
+        token: the id to compare with; it is not in the result.
+        count: number of tokens; fewer if the vocabulary has no more.
     """
     vectors = model.source_embedding.tokens.weight  # [vocabulary, d_model]
     lengths = torch.linalg.vector_norm(vectors, dim=1).clamp_min(1e-12)
@@ -86,10 +87,10 @@ def most_alike(model: Transformer, token: int, count: int) -> list[int]:
 
 @contextmanager
 def forced(model: Transformer, force: Forced) -> Iterator[None]:
-    """Until the block ends, some cross-attention heads look at one source token alone.
+    """Until the block ends, some cross-attention heads look at a single source token.
 
-    The model must compute all positions at every call: with a cache, it would be told of one
-    position at a time, and not which.
+    The model must compute all positions at every call: with a cache, the hook would get one
+    position at a time and not know which.
 
     Raises:
         KeyError, IndexError: there is no such layer, head or source token.
@@ -97,9 +98,9 @@ def forced(model: Transformer, force: Forced) -> Iterator[None]:
     heads = range(model.config.num_heads) if force.heads is None else force.heads
 
     def look_there(weights: Tensor) -> Tensor:
-        """[batch, head, query, key] weights, all of them or those of one query made one-hot."""
+        """Make weights, [batch, head, query, key], one-hot: those of all queries, or of one."""
         if force.position is not None and force.position >= weights.size(2):
-            return weights  # not there yet
+            return weights  # the output has not reached that position yet
         rows = slice(None) if force.position is None else force.position
         weights = weights.clone()
         weights[:, :, rows] = 0.0
@@ -126,8 +127,9 @@ def what_if(
     """Decode one input greedily without and with a change.
 
     Args:
-        source: ids, [1, source]. changed: what is read instead, [1, source].
-        force: where heads look instead.
+        source: ids, [1, source].
+        changed: ids that the changed model reads instead, [1, source].
+        force: heads that look elsewhere in the changed model.
         prefix: ids that both outputs start with.
         max_length: most tokens of an output.
     """
