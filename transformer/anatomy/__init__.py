@@ -1,5 +1,5 @@
-"""One forward pass taken apart: every box of the paper's figure 1 with its lines and its numbers.
+"""The anatomy of one forward pass: every box of the paper's figure 1 with its code and values.
 
-``boxes`` says which there are, ``forward_pass`` what passed them, ``code`` which lines do it,
-``without`` what would be written if one were not there, ``drawing`` where each stands.
+``boxes`` lists the boxes, ``forward_pass`` computes their values, ``code`` finds their source
+lines, ``without`` decodes with one box removed, ``drawing`` draws the figure.
 """

@@ -1,7 +1,7 @@
-"""Which boxes one forward pass has, in the order in which data flows, and what each is for.
+"""The boxes of one forward pass, in the order in which data flows, and what each is for.
 
-Boxes are named as addresses name them: ``source.embedding``, ``encoder.0.self.softmax``,
-``decoder.1.feed-forward.inner``, ``encoder.end.norm``, ``output.logits``. Loads no torch.
+Their names, also used in addresses, are like ``source.embedding``, ``encoder.0.self.softmax``,
+``decoder.1.feed-forward.inner``, ``encoder.end.norm``, ``output.logits``. Imports no torch.
 """
 
 from collections.abc import Iterator
@@ -15,12 +15,12 @@ STRATEGIES = "transformer.decoding.strategies"
 
 @dataclass(frozen=True)
 class Part:
-    """What boxes of one kind have in common, in whichever layer they stand.
+    """A kind of box: what its boxes in all layers have in common.
 
-    title: as a heading. section: of the paper. formula: LaTeX. why: one sentence.
-    code: names for ``code_of``.
-    absent: what is done instead when it is taken out, in words; empty where nothing can be.
-    fault: that does it, by name; empty where an ablation of this one box does.
+    title: shown as a heading. section: of the paper. formula: LaTeX.
+    why: what it is for, in one sentence. code: names for ``code_of``.
+    absent: what the model does when the box is removed, in words; empty if it cannot be.
+    fault: name of the planted fault that removes it; empty if this one box is ablated instead.
     """
 
     title: str
@@ -120,7 +120,7 @@ PARTS = {
         "Mask",
         "3.2.3",
         r"S_{ij} \leftarrow -\infty \ \text{ where } j \text{ may not be seen}",
-        "",  # by the kind of attention
+        "",  # depends on the kind of attention, see MASKS
         (),
         "",
     ),
@@ -236,7 +236,7 @@ MASKS = {
         "no-cross-padding-mask",
     ),
 }
-"""By kind of attention: why, code, what is absent, and the fault."""
+"""Kind of attention -> the fields why, code, absent and fault of its mask's :class:`Part`."""
 CROSS = {
     "keys": "Keys come from the encoder's output: what each source position offers.",
     "values": "Values come from the encoder's output: what each source position hands over.",
@@ -254,10 +254,11 @@ KINDS = {"self": "self-attention", "cross": "cross-attention", "feed-forward": "
 
 @dataclass(frozen=True)
 class Box:
-    """One box at its place.
+    """One box of the figure.
 
-    stack: "source", "encoder", "target", "decoder" or "output". layer: from 0; None outside of
-    the layers. sublayer: "self", "cross", "feed-forward" or "".
+    stack: "source", "encoder", "target", "decoder" or "output".
+    layer: from 0; None for a box outside the layers.
+    sublayer: "self", "cross", "feed-forward" or "". part: a key of :data:`PARTS`.
     """
 
     stack: str
@@ -267,12 +268,12 @@ class Box:
 
     @property
     def id(self) -> str:
-        """As addresses name it."""
+        """The name used in addresses."""
         return self._named("end" if self.layer is None else str(self.layer))
 
     @property
     def place(self) -> str:
-        """The same for all layers, which share one place on the map."""
+        """The name in the drawing, where all layers of a stack share one box."""
         return self._named("end" if self.layer is None else "N")
 
     def _named(self, layer: str) -> str:
@@ -283,7 +284,7 @@ class Box:
 
     @property
     def where(self) -> str:
-        """In words: Encoder, layer 1, self-attention."""
+        """The position in words: "Encoder, layer 1, self-attention"."""
         stack = {"source": "Encoder's input", "target": "Decoder's input"}.get(
             self.stack, self.stack.capitalize()
         )
@@ -296,16 +297,16 @@ class Box:
 
     @property
     def kind(self) -> str:
-        """Of attention: "encoder", "decoder" or "cross"; the stack, elsewhere."""
+        """The kind of attention: "encoder", "decoder" or "cross"; outside attention, the stack."""
         return "cross" if self.sublayer == "cross" else self.stack
 
     @property
     def encodes(self) -> bool:
-        """Whether it is about the source: then it is the same at every decoding step."""
+        """Whether the box belongs to the encoder, so that its value is the same at every step."""
         return self.stack in ("source", "encoder")
 
     def formula(self, config: TransformerConfig) -> str:
-        """LaTeX, as this model has it."""
+        """The formula in LaTeX, for this model's config."""
         if self.part == "positions" and config.position_layout == "learned":
             return r"x + P[pos]"
         if self.part == "activation" and config.activation != "relu":
@@ -314,7 +315,7 @@ class Box:
 
     @property
     def about(self) -> Part:
-        """What its part is and is for, here."""
+        """The box's :class:`Part`, adapted to its kind of attention."""
         part = PARTS[self.part]
         if self.part == "mask":
             why, code, absent, fault = MASKS[self.kind]

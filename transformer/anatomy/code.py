@@ -1,4 +1,4 @@
-"""Lines of the source, found by name and read from the file: what is shown is what runs."""
+"""Find source lines by name and read them from the file, so that the code shown is what runs."""
 
 import ast
 import inspect
@@ -14,10 +14,10 @@ MODEL = "transformer.model"
 
 @dataclass(frozen=True)
 class Lines:
-    """Lines of one file that stand together.
+    """Consecutive lines of one file.
 
-    name: as asked for. file: its name. first, last: numbers of the lines, from 1.
-    text: the lines as they stand, less their common indentation.
+    name: the name that was looked up. file: the file's name. first, last: line numbers, from 1.
+    text: the lines without their common indentation.
     """
 
     name: str
@@ -28,10 +28,10 @@ class Lines:
 
 
 def code_of(names: Sequence[str]) -> list[Lines]:
-    """The lines of several names in their order; ``module::name`` is one outside of model.py.
+    """The lines of several names, in this order; ``module::name`` is a name outside model.py.
 
     Raises:
-        LookupError: one is not there.
+        LookupError: a name does not exist.
     """
     return [
         lines
@@ -42,19 +42,19 @@ def code_of(names: Sequence[str]) -> list[Lines]:
 
 @cache
 def lines_of(name: str, module: str = MODEL) -> tuple[Lines, ...]:
-    """The lines of a function, or of the statements in it that give a variable its value.
+    """The lines of a function, or of the statements in it that assign to a variable.
 
     Args:
-        name: ``attention_scores``, ``MultiHeadAttention.forward``, a function within a function
+        name: such as ``attention_scores``, ``MultiHeadAttention.forward``, or for a nested function
             ``EncoderLayer.forward.attend``; with ``:weights`` only the statements that assign to
-            this name (or to this attribute), with ``:return`` those that return.
-        module: where it is defined.
+            this variable or attribute, with ``:return`` only the return statements.
+        module: the module that defines it.
 
     Returns:
-        A function as one piece, its docstring left out; statements as one piece each.
+        A function as one piece, without its docstring; statements as one piece each.
 
     Raises:
-        LookupError: there is nothing of that name.
+        LookupError: the name does not exist.
     """
     path = inspect.getsourcefile(import_module(module))
     assert path is not None
@@ -79,7 +79,7 @@ def lines_of(name: str, module: str = MODEL) -> tuple[Lines, ...]:
 
 
 def _named(scope: ast.AST, part: str, whole: str) -> ast.AST:
-    """The function, class or variable of that name directly in a scope."""
+    """The function, class or variable named ``part`` directly in a scope."""
     for node in getattr(scope, "body", []):
         if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == part:
             return node
@@ -89,7 +89,7 @@ def _named(scope: ast.AST, part: str, whole: str) -> ast.AST:
 
 
 def _own(scope: ast.AST) -> Iterator[ast.stmt]:
-    """The statements of a function in their order, without those of functions within it."""
+    """The statements of a function in order, without those of nested functions."""
     for node in ast.iter_child_nodes(scope):
         if isinstance(node, ast.stmt) and not isinstance(node, ast.FunctionDef | ast.ClassDef):
             if hasattr(node, "body"):

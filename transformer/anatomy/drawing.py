@@ -1,7 +1,7 @@
-"""The paper's figure 1 with every box of one forward pass in it: SVG, from the config alone.
+"""The paper's figure 1 with every box of one forward pass, as SVG, drawn from the config alone.
 
-All layers of a stack share one place, as in the paper; each cell carries its place in
-``data-place``, and each layer a button, for a script to make them answer. Loads no torch.
+As in the paper, all layers of a stack share one drawing. Each cell names its box in
+``data-place``, and each layer has a button; a script handles clicks on both. Imports no torch.
 """
 
 import html
@@ -39,11 +39,11 @@ SHORT = {
     "next": "next token",
 }
 ROW = 3
-"""Cells beside each other."""
+"""Number of cells per row."""
 
 
 def anatomy_svg(config: TransformerConfig) -> str:
-    """The map as an ``<svg>`` element; data flows upwards, and from left to right in a group."""
+    """The figure as an ``<svg>`` element; data flows upwards, and in a group from left to right."""
     every = boxes(config)
     encoder, decoder = (_stack(config, stack, every) for stack in ("encoder", "decoder"))
     decoder.arrow()
@@ -84,7 +84,10 @@ def _stack(config: TransformerConfig, stack: str, every: Sequence[Box]) -> "_Col
 
 @dataclass
 class _Column(Column):
-    """With a cell for each box; cross: where the encoder's output comes in, from below."""
+    """A column of figure 1 with a cell for each box.
+
+    cross: height at which the encoder's output enters, measured from the bottom.
+    """
 
     config: TransformerConfig = field(kw_only=True)
     width: float = COLUMN
@@ -92,7 +95,7 @@ class _Column(Column):
     cross: float = 0
 
     def cell(self, box: Box, kind: str, x: float, width: float) -> None:
-        """One box that a script makes answer; its middle is half a cell above ``up``."""
+        """Draw a clickable box; its centre is half a cell above ``up``."""
         text = self.config.activation if box.part == "activation" else SHORT[box.part]
         self.lines.append(
             f'<g class="box" role="button" data-place="{box.place}" tabindex="-1" '
@@ -103,7 +106,7 @@ class _Column(Column):
         )
 
     def group(self, title: str, kind: str, inside: Sequence[Box]) -> None:
-        """Boxes in rows, with a frame around them and a title on top."""
+        """Draw boxes in rows, with a frame around them and a title on top."""
         rows = [inside[at : at + ROW] for at in range(0, len(inside), ROW)]
         height = len(rows) * (CELL + GAP) + GAP + TITLE
         self.lines.append(
@@ -122,7 +125,7 @@ class _Column(Column):
         self.up = bottom + height
 
     def sublayer(self, sublayer: str, inside: Sequence[Box]) -> None:
-        """A sub-layer with its norm and its residual connection around it."""
+        """Draw a sub-layer with its norm and its residual connection."""
         before = self.up - AIR / 2
         kind, title = sublayer_of(inside[0].stack, sublayer)
         around = {box.part: box for box in inside if box.part in ("norm", "residual")}
@@ -146,7 +149,7 @@ class _Column(Column):
         self.up += AIR
 
     def close(self, start: float, stack: str, layers: int) -> None:
-        """Frame what stands there since ``start``: one layer, with a button for each of them."""
+        """Draw the frame of a layer, from ``start`` to here, with one button per layer on top."""
         self.lines.insert(
             0,
             f'<rect x="{self.left - 12}" y="{-self.up - 22}" width="{COLUMN + 16}" '

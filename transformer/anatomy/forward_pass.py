@@ -1,4 +1,4 @@
-"""The numbers of one forward pass, as they passed each box."""
+"""The values of every box in one forward pass."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -20,16 +20,16 @@ from transformer.vocabulary.vocabulary import printable
 
 Floats = NDArray[np.float32]
 LIKELIEST = 12
-"""Tokens of the vocabulary that a picture of logits or probabilities shows."""
+"""Number of tokens, the most probable ones, in a picture of logits or probabilities."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """Numbers to be drawn: a row a position, or a single row of bars.
+    """Numbers to draw: one row per position, or a single row of bars.
 
-    title: of this part, such as a head's; empty where there is only one.
-    numbers: [row, column]; NaN where a mask forbids.
-    rows: a token each. columns: a token each, or empty where columns are features.
+    title: such as a head's name; empty if the box has only one picture.
+    numbers: [row, column]; NaN where a mask hides the key.
+    rows: the token of each row. columns: the token of each column; empty if columns are features.
     unit: "signed" (0 in the middle), "share" (0 to 1) or "bars".
     """
 
@@ -42,12 +42,13 @@ class Picture:
 
 @dataclass(frozen=True)
 class ForwardPass:
-    """What passed a model that has read a source and written some tokens.
+    """The recorded values of one forward pass over a source and the tokens written so far.
 
-    source, read: ids, the decoder's with its start token. step: from 0, the position that is
-        being written: the last of ``read``.
-    trace: of the hook points. inputs, outputs: of modules by name, where no hook point stands.
-    masks: of each attention by the name of its module, True where it may look.
+    source, read: ids read by the encoder and by the decoder, the latter with its start token.
+    step: index of the position that is being written, from 0: the last of ``read``.
+    trace: values at the hook points.
+    inputs, outputs: of modules, by name, for values without a hook point.
+    masks: of each attention, by module name; True where it may look.
     """
 
     checkpoint: Checkpoint
@@ -63,12 +64,12 @@ class ForwardPass:
         return len(self.read) - 1
 
     def value(self, box: Box) -> Tensor:
-        """What comes out of a box, without the batch: [position, feature],
+        """The output of a box, without the batch dimension: [position, feature],
         [head, position, d_k], [head, query, key] (NaN where masked), or [vocabulary]."""
         return _VALUES[box.part](self, box)[0]
 
     def pictures(self, box: Box) -> list[Picture]:
-        """A box's value, ready to be drawn: a picture a head where heads differ."""
+        """A box's value as pictures: one per head, or a single one if it has no head dimension."""
         value, tokens = self.value(box).float().numpy(), self._tokens(box)
         if box.stack == "output":
             order = np.argsort(-value, kind="stable")[:LIKELIEST]
@@ -88,7 +89,7 @@ class ForwardPass:
         ]
 
     def shapes(self, box: Box) -> tuple[str, str]:
-        """What goes in and what comes out, in words."""
+        """The shapes of a box's input and output, in words."""
         config = self.checkpoint.config
         here = len(self.read) if not box.encodes else len(self.source)
         keys = len(self.source) if box.kind == "cross" else here
@@ -138,11 +139,11 @@ def _many(count: int, one: str, several: str = "") -> str:
 
 @torch.inference_mode()
 def forward_pass(checkpoint: Checkpoint, source: Tensor, written: Sequence[int]) -> ForwardPass:
-    """Run the model once over a source and what is written so far, and keep all that passes.
+    """Run the model once over a source and the tokens written so far, and record all values.
 
     Args:
         source: ids, [1, source].
-        written: ids, without the start token.
+        written: ids of the tokens so far, without the start token.
     """
     model = checkpoint.model
     read = [checkpoint.config.decoder_start_id, *written]
@@ -155,7 +156,7 @@ def forward_pass(checkpoint: Checkpoint, source: Tensor, written: Sequence[int])
 
 @contextmanager
 def _watched(model: Transformer) -> Iterator[tuple[dict[str, Tensor], ...]]:
-    """What goes into modules and comes out of them, and the masks of attentions."""
+    """Record the inputs and outputs of modules and the masks of attentions."""
     inputs: dict[str, Tensor] = {}
     outputs: dict[str, Tensor] = {}
     masks: dict[str, Tensor] = {}
@@ -180,13 +181,13 @@ def _watched(model: Transformer) -> Iterator[tuple[dict[str, Tensor], ...]]:
 
 
 def _module(box: Box) -> str:
-    """The sub-layer that a box belongs to, as the model names it."""
+    """The module name of the sub-layer that a box belongs to."""
     name = {"self": "self_attention", "cross": "cross_attention", "feed-forward": "feed_forward"}
     return f"{box.stack}.layers.{box.layer}.{name[box.sublayer]}"
 
 
 def _at(name: str) -> Callable[[ForwardPass, Box], Tensor]:
-    """What passed a hook point of the attention."""
+    """A function that returns the value recorded at a hook point of the box's attention."""
 
     def value(run: ForwardPass, box: Box) -> Tensor:
         return run.trace[Head(box.kind, box.layer or 0, 0).point(name)]

@@ -1,4 +1,4 @@
-"""What would be written if one box were not there: taken out for one input, nothing trained."""
+"""What the model would write with one box removed: for one input, without retraining."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -20,10 +20,11 @@ Taken = Callable[[Transformer, Box], AbstractContextManager[None]]
 
 @dataclass(frozen=True)
 class Without:
-    """What a model writes without one of its boxes.
+    """A model's output without one of its boxes.
 
-    tokens: ids, with <eos> where it ended. changed: from which position on it is another output;
-    None where it is the same. fault: that was planted for it, by name; empty where none was.
+    tokens: ids, with <eos> if the output ended.
+    changed: the first position that differs from the original output; None if they are the same.
+    fault: name of the fault planted to remove the box; empty if there is none.
     """
 
     tokens: tuple[int, ...]
@@ -32,7 +33,7 @@ class Without:
 
 
 def can_be_left_out(model: Transformer, box: Box) -> bool:
-    """Whether there is something to be seen without this box, in a model like this."""
+    """Whether this box can be removed from this model."""
     fault = box.about.fault
     if fault:
         return FAULTS[fault].applies(model.config)
@@ -42,16 +43,15 @@ def can_be_left_out(model: Transformer, box: Box) -> bool:
 def without(
     model: Transformer, source: Tensor, box: Box, written: Sequence[int], step: int
 ) -> Without:
-    """Take a box out of a model's own copy, and let it write.
+    """Remove a box from a copy of the model, and decode.
 
     Args:
         source: ids, [1, source].
-        written: what the model writes with it, ids.
-        step: the position that is being written, from 0, which only the box of the next token
-            asks for.
+        written: ids of the model's output with the box.
+        step: the current position, from 0; only the box "next" uses it.
 
     Raises:
-        ConfigError: a model like this cannot do without it; see :func:`can_be_left_out`.
+        ConfigError: the box cannot be removed from this model; see :func:`can_be_left_out`.
     """
     copy = own_modules(model)
     fault = box.about.fault
@@ -64,14 +64,14 @@ def without(
             prefix = (*written[:step], _second(model, source, written[:step]))
         else:
             stack.enter_context(_TAKEN[box.part](copy, box))
-        # All positions at every step: a hook, or a fault, may reach back.
+        # Without the cache: a hook or a fault may change earlier positions too.
         found = decode(copy, source, Greedy(prefix=prefix, max_length=limit, cached=False))[0]
     return Without(found.tokens, parting(written, found.tokens), fault)
 
 
 @torch.inference_mode()
 def _second(model: Transformer, source: Tensor, written: Sequence[int]) -> int:
-    """The second most probable token after what is written."""
+    """The second most probable token after ``written``."""
     read = torch.tensor([[model.config.decoder_start_id, *written]])
     return int(model(source, read)[0, -1].topk(2).indices[1])
 
@@ -105,7 +105,7 @@ def _zero(name: str) -> Taken:
 
 @contextmanager
 def _scores_as_weights(model: Transformer, box: Box) -> Iterator[None]:
-    """What the mask forbids has a weight of 0 already, and keeps it."""
+    """Use the scores as weights, except where the mask made the weight 0."""
     seen: list[Tensor] = []
 
     def keep(scores: Tensor) -> Tensor:
@@ -149,4 +149,4 @@ _TAKEN: dict[str, Taken] = {
     "inner": _silent("inner"),
     "outer": _silent("outer"),
 }
-"""What no fault stands for: taken out of this one box alone."""
+"""How to remove the boxes that no fault removes; only the one box is changed."""
