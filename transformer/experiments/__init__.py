@@ -1,4 +1,4 @@
-"""Published findings about Transformers, run again: from bundled models or in a short training.
+"""Published findings about Transformers, repeated with bundled models or in short trainings.
 
-``registry.EXPERIMENTS`` has them by name; ``python -m transformer experiment`` runs them.
+``registry.EXPERIMENTS`` lists them by name; ``python -m transformer experiment`` runs them.
 """

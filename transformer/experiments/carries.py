@@ -15,11 +15,12 @@ from transformer.tasks import Pair
 
 MODELS = ("addition-plain", "addition-reversed")
 SPARED = 0.9
-"""Of the digits without a carry: a head without which fewer are right does more than carry."""
+"""Share of the digits without a carry that must stay right when a head is off; a head without which
+fewer are right does more than the carry."""
 
 
 def carries(source: str) -> list[bool]:
-    """Whether a carry comes into each column, from the ones on; one column beyond the longer."""
+    """Whether a carry enters each column, ones first; one column more than the longer number."""
     left, right = source.split("+")
     carry, found = 0, []
     for place in range(max(len(left), len(right)) + 1):
@@ -30,7 +31,7 @@ def carries(source: str) -> list[bool]:
 
 
 class _Columns:
-    """Sums as one batch, and which of their digits have a carry coming in: [batch, target]."""
+    """Sums as one batch, and which of their digits a carry enters: [batch, target]."""
 
     def __init__(self, checkpoint: Checkpoint, pairs: Sequence[Pair], backwards: bool) -> None:
         config, vocabulary = checkpoint.config, checkpoint.target_vocabulary
@@ -50,7 +51,7 @@ class _Columns:
 
     @torch.inference_mode()
     def right(self, off: Sequence[Head]) -> tuple[float, float]:
-        """The share of digits that are right without a carry coming in, and with one."""
+        """The share of right digits that no carry enters, and of those that one does."""
         with replaced(self.model, zeros(off)):
             hit = self.model(self.source, self.read).argmax(dim=-1) == self.wanted
         return _share(hit, self.digit & ~self.carried), _share(hit, self.digit & self.carried)
@@ -61,7 +62,7 @@ def _share(hit: Tensor, where: Tensor) -> float:
 
 
 def run(settings: Settings) -> Iterator[float | Outcome]:
-    """Knock out each head, and count the digits with and without a carry coming in."""
+    """Switch off each head in turn, and count right digits with and without an incoming carry."""
     count = 60 if settings.short else 300
     gaps, said = {}, []
     for number, name in enumerate(MODELS):

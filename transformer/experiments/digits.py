@@ -8,7 +8,7 @@ from transformer.tasks.presets import prepare
 from transformer.training.loop import evaluate_outputs
 
 STEPS, EVERY = 1400, 200
-"""Updates, and between two looks."""
+"""Number of updates, and of updates between two evaluations."""
 PAIRS = 150
 TASKS = {"backwards": "addition-reversed", "plain": "addition"}
 
@@ -16,7 +16,7 @@ Points = tuple[tuple[float, float], ...]
 
 
 def run(settings: Settings) -> Iterator[float | Outcome]:
-    """The same sums, the answer written from the ones or from the front."""
+    """Train on the same sums twice, with the answer's digits reversed and in the usual order."""
     curves: dict[str, Points] = {}
     for number, (name, task) in enumerate(TASKS.items()):
         curves[name] = yield from _learned(task, settings, number / len(TASKS))
@@ -43,7 +43,11 @@ def run(settings: Settings) -> Iterator[float | Outcome]:
 
 
 def _learned(task_name: str, settings: Settings, start: float) -> Generator[float, None, Points]:
-    """Train, and write sums by itself every few updates; yields the share of all work."""
+    """Train, and every few updates evaluate the model's own outputs; yields the share done.
+
+    Args:
+        start: the share done before this training.
+    """
     steps, every, count = (12, 6, 20) if settings.short else (STEPS, EVERY, PAIRS)
     task, config = prepare(task_name, "small", training=fixed_settings(settings.seed, steps))
     model, updates = learning(task, config)

@@ -1,14 +1,14 @@
-"""What an experiment is: a published claim, how it is run again here, and when it has come out."""
+"""What an experiment is: a published claim, how it is repeated, and when it is reproduced."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 Band = tuple[float, float]
-"""The least and the greatest that a measured number may be, both included."""
+"""Lower and upper bound of a measured number, both inclusive."""
 
 
 def percent(share: float, digits: int = 0) -> str:
-    """A share of 1 for a sentence: 67 %."""
+    """A share from 0 to 1 as text: "67 %"."""
     return f"{100 * share:.{digits}f} %"
 
 
@@ -16,7 +16,7 @@ def percent(share: float, digits: int = 0) -> str:
 class Settings:
     """How an experiment is run.
 
-    seed: of all that is drawn. short: in seconds, on few examples, for the tests.
+    seed: seed of all random numbers. short: run for seconds, on few examples, for the tests.
     """
 
     seed: int = 0
@@ -25,12 +25,12 @@ class Settings:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came out.
+    """The result of an experiment.
 
-    measured: numbers by name, as the bands name them.
-    said: the sentence that stands beside the published number.
-    option: which of the experiment's options came true, from 0.
-    curves: name -> points, for a figure; empty where there is none.
+    measured: measured numbers; the bands use the same names.
+    said: the result in words, shown next to the published number.
+    option: index of the option that came true, from 0.
+    curves: name -> points of the figure; empty if there is none.
     """
 
     measured: Mapping[str, float]
@@ -40,23 +40,23 @@ class Outcome:
 
 
 Run = Callable[[Settings], Iterator[float | Outcome]]
-"""Yields the share that is done, from 0 to 1, and last the outcome."""
+"""Yields the share done, from 0 to 1, then the outcome."""
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """A published finding, run again.
+    """A published finding, repeated here.
 
-    name: kebab-case, in addresses and commands. title: the finding in a few words.
-    claim: in a sentence. source: who found it, where.
-    published: their number, in words. what: what is run here.
-    question, options: what a person predicts before it is run.
-    bands: what each measured number may be; outside of them it has come out otherwise than known.
-    short_bands: of the short form, where it is too short for the others; None is the same.
-    holds: where the published claim holds; None is where the bands are.
-    why: what to make of it, whether it was reproduced or not.
-    minutes: how long the full form takes on one busy core, about.
-    axes: titles of the figure's axes, with units; empty where there is no figure.
+    name: kebab-case, used in addresses and commands. title: the finding in a few words.
+    claim: the finding in a sentence. source: the publication.
+    published: its result, in words. what: what is run here.
+    question, options: what the user predicts before it runs.
+    bands: bounds of each measured number; a number outside them contradicts earlier runs here.
+    short_bands: bounds for the short form, if it is too short for ``bands``; None: the same.
+    holds: bounds within which the published claim is reproduced; None: the same as ``bands``.
+    why: what explains the result, reproduced or not.
+    minutes: approximate duration of the full form on one busy core.
+    axes: titles of the figure's axes, with units; empty if there is no figure.
     """
 
     name: str
@@ -76,12 +76,12 @@ class Experiment:
     holds: Mapping[str, Band] | None = None
 
     def outside(self, outcome: Outcome, *, short: bool = False) -> list[str]:
-        """The measured numbers that are out of their bands, in words."""
+        """The measured numbers outside their bands, in words."""
         bands = self.short_bands if short and self.short_bands is not None else self.bands
         return _outside(bands, outcome)
 
     def reproduced(self, outcome: Outcome) -> bool:
-        """Whether the published claim came out here."""
+        """Whether the published claim was reproduced."""
         return not _outside(self.bands if self.holds is None else self.holds, outcome)
 
 

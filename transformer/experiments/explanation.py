@@ -9,11 +9,11 @@ from transformer.experiments.experiment import Experiment, Outcome, Settings, pe
 MODELS = ("reverse", "addition-plain", "pronunciation", "sort")
 
 BROKEN = 0.2
-"""Share of tokens that change, from which a model is called broken."""
+"""Share of changed tokens above which a model counts as broken."""
 
 
 def run(settings: Settings) -> Iterator[float | Outcome]:
-    """Put each cross-attention head's weights at random places, and count what changes."""
+    """Permute each cross-attention head's weights at random, and count the tokens that change."""
     count, times = (16, 2) if settings.short else (60, 5)
     ranges = {}
     for number, name in enumerate(MODELS):

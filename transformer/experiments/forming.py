@@ -15,15 +15,15 @@ from transformer.training.batches import collate, encode
 from transformer.training.loop import evaluate_loss
 
 EVERY = 20
-"""Updates between two looks."""
+"""Updates between two evaluations."""
 PAIRS = 40
 TOGETHER = 40
-"""Updates within which two things happen at the same time."""
+"""Two events count as simultaneous if they are at most this many updates apart."""
 
 
 class Look(NamedTuple):
-    """loss: held out, nats a token. head: the share of weight that the best head of
-    cross-attention has at the mirrored place."""
+    """An evaluation after ``step`` updates. loss: held-out, in nats per token. head: the largest
+    share of its weight that a cross-attention head puts on the mirrored letter."""
 
     step: int
     loss: float
@@ -32,7 +32,7 @@ class Look(NamedTuple):
 
 @torch.inference_mode()
 def best_head(model: Transformer, task: Task, pairs: list[Pair]) -> float:
-    """The largest share, over all heads, of weight where the letter to be written stands."""
+    """The largest share of its weight, over all heads, on the input letter to write next."""
     batch = collate(encode(task, pairs), model.config)
     layers = range(model.config.num_decoder_layers)
     names = [f"decoder.layers.{layer}.cross_attention.weights" for layer in layers]
@@ -48,7 +48,7 @@ def best_head(model: Transformer, task: Task, pairs: list[Pair]) -> float:
 
 
 def run(settings: Settings) -> Iterator[float | Outcome]:
-    """One training, looked at every few updates."""
+    """Train one model, evaluated every few updates."""
     steps, every = (20, 5) if settings.short else (400, EVERY)
     task, config = prepare(
         "reverse",
@@ -84,10 +84,10 @@ def run(settings: Settings) -> Iterator[float | Outcome]:
 
 
 def steepest(values: list[float]) -> int:
-    """Where the steepest rise ends, over three looks: an odd one, and the way back, decide nothing.
+    """The index at which the steepest rise over three evaluations ends.
 
-    The very first updates are left out: they teach how often each letter comes, which takes no
-    looking.
+    Three, so that a single outlier does not decide. The first updates are left out: they teach how
+    frequent each letter is, which needs no attention.
     """
     return max(range(4, len(values)), key=lambda at: values[at] - values[at - 3])
 

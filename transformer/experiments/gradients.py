@@ -1,4 +1,4 @@
-"""Gradients by depth at initialisation: why post-norm needs its warm-up (Xiong et al., 2020)."""
+"""Gradients by depth at initialisation: why post-norm needs a warm-up (Xiong et al., 2020)."""
 
 from collections.abc import Iterator
 
@@ -12,12 +12,13 @@ from transformer.training.batches import Batch
 
 DEPTHS = (2, 4, 6, 8, 12)
 STAYS = 0.7
-"""A gradient that is at least so many times as large has not shrunk."""
+"""A gradient counts as shrunk if, at the greatest depth, it is less than this many times as large
+as at the smallest."""
 VOCABULARY, LENGTH, SENTENCES = 30, 10, 32
 
 
 def last_gradient(depth: int, norm_first: bool, seed: int) -> float:
-    """Norm of the gradient of the last feed-forward network's W₂, before any training."""
+    """The gradient norm of the last decoder layer's W₂, in an untrained model."""
     torch.manual_seed(seed)
     config = TransformerConfig(
         source_vocab_size=VOCABULARY,
@@ -39,7 +40,7 @@ def last_gradient(depth: int, norm_first: bool, seed: int) -> float:
 
 
 def run(settings: Settings) -> Iterator[float | Outcome]:
-    """Fresh models of several depths; the mean of a few drawings of their weights."""
+    """Measure untrained models of several depths, averaged over a few random initialisations."""
     draws = 1 if settings.short else 4
     depths = (2, 12) if settings.short else DEPTHS
     found: dict[str, list[float]] = {"post-norm": [], "pre-norm": []}

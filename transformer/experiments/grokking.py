@@ -1,4 +1,4 @@
-"""Grokking: the rule is found long after the examples are known by heart (Power et al., 2022)."""
+"""Grokking: the rule is learned long after the examples are memorised (Power et al., 2022)."""
 
 import tempfile
 from collections.abc import Generator, Iterator
@@ -17,15 +17,15 @@ from transformer.training.batches import collate, encode
 MODULUS = 29
 DECAY = 1.0
 MOST = 6000
-"""Updates; fewer, if all is known before."""
+"""Maximum number of updates; training stops when the held-out answers are known."""
 EVERY = 50
-"""Updates between two looks."""
+"""Updates between two evaluations."""
 KNOWN = 0.95
-"""Share of right answers from which a set of examples counts as known."""
+"""A set of examples counts as known from this share of right answers on."""
 
 
 class Look(NamedTuple):
-    """Shares of right answers after so many updates, from 0 to 1."""
+    """An evaluation after ``step`` updates: shares of right answers, from 0 to 1."""
 
     step: int
     trained: float
@@ -33,7 +33,7 @@ class Look(NamedTuple):
 
 
 def run(settings: Settings) -> Iterator[float | Outcome]:
-    """Two models with the same seed, one of them without weight decay."""
+    """Train two models with the same seed, one of them without weight decay."""
     with_decay = yield from _looks(settings, 10 if settings.short else MOST, DECAY, 0)
     steps, best = with_decay[-1].step, max(look.held_out for look in with_decay)
     without = yield from _looks(settings, steps, 0.0, 0.5)
@@ -59,7 +59,7 @@ def run(settings: Settings) -> Iterator[float | Outcome]:
 def _looks(
     settings: Settings, steps: int, decay: float, start: float
 ) -> Generator[float, None, list[Look]]:
-    """A training on half of all differences, looked at as it goes, until the other half is known
+    """Train on half of all differences, with regular evaluations, until the other half is known
     too; yields the share done."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "differences.tsv"
@@ -91,7 +91,7 @@ def _looks(
 
 @torch.inference_mode()
 def _right(model: Transformer, task: Task, pairs: list[Pair]) -> float:
-    """The share of differences, which are one token each, that are right."""
+    """The share of right answers; each answer is a single token."""
     batch = collate(encode(task, pairs), model.config)
     written = model(batch.source, batch.target_in)[:, 0].argmax(dim=-1)
     return (written == batch.target_out[:, 0]).float().mean().item()

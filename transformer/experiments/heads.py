@@ -1,4 +1,4 @@
-"""Most heads can go, where there are many (Voita et al., 2019; Michel et al., 2019)."""
+"""Most heads can be removed, if there are many (Voita et al., 2019; Michel et al., 2019)."""
 
 from collections.abc import Iterator
 
@@ -7,9 +7,9 @@ from transformer.experiments.bundled import examples, load
 from transformer.experiments.experiment import Experiment, Outcome, Settings, percent
 
 MODELS = {"pronunciation": 24, "reverse": 6}
-"""Bundled models, and how many heads they have."""
+"""Bundled models, and their number of heads."""
 TOLERANCE = 0.05
-"""How much of the accuracy, in all, may be lost: five answers in a hundred."""
+"""Largest loss of accuracy, in total, at which heads count as removable: 5 answers in 100."""
 
 
 def run(settings: Settings) -> Iterator[float | Outcome]:

@@ -1,4 +1,4 @@
-"""A leak looks like success: the causal mask left out."""
+"""A leak looks like success: a decoder without its causal mask."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from transformer.experiments.training import LETTERS, train, within
 
 
 def run(settings: Settings) -> Iterator[float | Outcome]:
-    """Two models with the same seed, one of them without the causal mask."""
+    """Train two models with the same seed, one of them without the causal mask."""
     steps = 12 if settings.short else 500
     whole = yield from within(train("reverse", steps, settings, data=LETTERS), 0, 0.5)
     leaky = yield from within(

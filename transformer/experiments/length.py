@@ -1,4 +1,4 @@
-"""Longer than trained, with three kinds of positions (3.5; Kazemnejad et al., 2023)."""
+"""Inputs longer than in training, with three kinds of positions (3.5; Kazemnejad et al., 2023)."""
 
 from collections.abc import Iterator
 from random import Random
@@ -14,17 +14,17 @@ STEPS = 400
 TRAINED = 8
 LENGTHS = (2, 4, 6, 8, 9, 10, 12, 14, 16)
 WORDS = 100
-"""Of each length."""
+"""Number of test words of each length."""
 
 
 def share_right(found: Trained, words: list[str]) -> float:
-    """The share of words that are sorted right, from 0 to 1."""
+    """The share of words that the model sorts right, from 0 to 1."""
     pairs = [Pair(word, "".join(sorted(word))) for word in words]
     return evaluate_outputs(found.model, found.task, pairs, STEPS).exact_match
 
 
 def run(settings: Settings) -> Iterator[float | Outcome]:
-    """The same words and seed for each kind of positions; then words of every length."""
+    """Train one model per kind of positions, on the same words; test with words of every length."""
     steps, count = (6, 2) if settings.short else (STEPS, WORDS)
     random = Random(settings.seed)
     words = {

@@ -7,7 +7,7 @@ from transformer.experiments.training import LETTERS, train, within
 
 
 def run(settings: Settings) -> Iterator[float | Outcome]:
-    """Two models with the same seed, one of them without positions."""
+    """Train two models with the same seed, one of them without positions."""
     steps = 12 if settings.short else 500
     whole = yield from within(train("reverse", steps, settings, data=LETTERS), 0, 0.5)
     without = yield from within(

@@ -33,7 +33,7 @@ EXPERIMENTS: Mapping[str, Experiment] = {
 
 
 def find_experiment(name: str) -> Experiment:
-    """The experiment of that name.
+    """The experiment with this name.
 
     Raises:
         ConfigError: there is none.

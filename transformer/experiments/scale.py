@@ -14,7 +14,7 @@ KEYS = 32
 
 @torch.inference_mode()
 def run(settings: Settings) -> Iterator[float | Outcome]:
-    """Fresh attentions of several widths of a head look at vectors as a layer norm leaves them."""
+    """Compute the weights of untrained attentions, for several d_k, on layer-normed vectors."""
     sentences = 8 if settings.short else 64
     torch.manual_seed(settings.seed)
     variances, unscaled, scaled = list[float](), list[float](), list[float]()

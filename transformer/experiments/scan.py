@@ -1,4 +1,4 @@
-"""SCAN: what looks learned is not composed (Lake and Baroni, 2018)."""
+"""SCAN: a model that learned commands may fail on new combinations (Lake and Baroni, 2018)."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Search errors or model errors? An exact search is the witness (Stahlberg and Byrne, 2019)."""
+"""Search errors or model errors? Exact search tells them apart (Stahlberg and Byrne, 2019)."""
 
 from collections.abc import Iterator
 
@@ -8,13 +8,13 @@ from transformer.experiments.bundled import examples, load
 from transformer.experiments.experiment import Experiment, Outcome, Settings
 
 MODELS = {"pronunciation": 60, "scan-length": 25, "numbers": 25, "dates": 25}
-"""Bundled models, and how many inputs of each."""
+"""Bundled models, and the number of inputs of each."""
 SHORT = 4
 LONGEST = 40
 
 
 def run(settings: Settings) -> Iterator[float | Outcome]:
-    """Greedy and exact search on the same inputs."""
+    """Compare greedy and exact search on the same inputs."""
     counts = dict.fromkeys(("inputs", "empty", "greedy best", "wrong", "wrong though best"), 0)
     total = sum(SHORT if settings.short else count for count in MODELS.values())
     expansions = proven = 0

@@ -8,11 +8,11 @@ from transformer.experiments.training import LETTERS, train, within
 
 SMOOTHING = 0.1
 CHANCE = 0.03
-"""A difference between two shares of 300 words that says nothing: two standard errors."""
+"""Differences up to this between two shares of 300 words may be chance: two standard errors."""
 
 
 def run(settings: Settings) -> Iterator[float | Outcome]:
-    """Two models with the same seed, one of them trained on smoothed targets."""
+    """Train two models with the same seed, one of them on smoothed targets."""
     steps = 12 if settings.short else 300
     plain = yield from within(train("sort", steps, settings, data=LETTERS), 0, 0.5)
     smoothed = yield from within(

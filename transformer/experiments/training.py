@@ -1,4 +1,4 @@
-"""Short trainings for experiments: a small model, some hundred updates, measured at the end."""
+"""Short trainings for experiments: a small model, a few hundred updates, evaluated at the end."""
 
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass
@@ -15,17 +15,18 @@ from transformer.tasks.presets import prepare
 from transformer.training.loop import Training, Update, evaluate_loss, evaluate_outputs
 
 EXAMPLES, FEW = 300, 40
-"""Held-out pairs that a trained model is measured on, and in the short form."""
+"""Number of held-out pairs on which a trained model is evaluated, in the full and short form."""
 LETTERS = {"min_letters": 1, "max_letters": 8}
-"""The words that most of these models learn from."""
+"""Lengths of the words that most of these models are trained on."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A model after its training, on pairs that it never saw.
+    """A trained model, evaluated on held-out pairs.
 
-    loss: in nats a token, given the true tokens. tokens: share of them predicted right so.
-    exact: share of whole outputs that are right, written freely. losses: of each update's batch.
+    loss: in nats per token, given the true tokens. tokens: share predicted right, likewise.
+    exact: share of whole outputs that are right when the model decodes by itself.
+    losses: training loss of each update's batch.
     """
 
     model: Transformer
@@ -46,10 +47,10 @@ def train(
     model: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
 ) -> Generator[float, None, Trained]:
-    """Train the small preset's model; yields the share done and returns what it has learned.
+    """Train the small preset's model; yields the share done and returns the evaluated model.
 
     Args:
-        fault: to plant in the model before it learns, by name.
+        fault: name of a fault to plant in the model before training.
     """
     changes = fixed_settings(settings.seed, steps) | dict(training or {})
     built, config = prepare(task, "small", data=data, model=model, training=changes)
@@ -69,7 +70,7 @@ def train(
 def learning(
     task: Task, config: RunConfig, fault: str = ""
 ) -> tuple[Transformer, Iterator[Update]]:
-    """A fresh model, and the updates of its training, each made when it is asked for."""
+    """An untrained model and an iterator over the updates of its training, run lazily."""
     torch.manual_seed(config.training.seed)
     model = Transformer(config.model)
     if fault:
@@ -79,9 +80,10 @@ def learning(
 
 
 def fixed_settings(seed: int, steps: int) -> dict[str, Any]:
-    """What trainings of so many steps have in common: one thread, no evaluation in between.
+    """The settings that all trainings of ``steps`` updates share: one thread, one evaluation.
 
-    And batches that no task's recipe changes, so that what was measured stays so.
+    Batch size and bucketing are fixed too, so that a change of a task's recipe does not change
+    the measured results.
     """
     return {
         "steps": steps,
@@ -99,7 +101,7 @@ def fixed_settings(seed: int, steps: int) -> dict[str, Any]:
 def within(
     running: Generator[float, None, Trained], start: float, end: float
 ) -> Generator[float, None, Trained]:
-    """A training as a part of an experiment, from one share of it to another."""
+    """Run a training as part of an experiment: its progress is scaled to ``start`` .. ``end``."""
     while True:
         try:
             share = next(running)

@@ -7,14 +7,14 @@ from transformer.experiments.training import LETTERS, Trained, train, within
 
 LAYERS = 4
 STEPS, EVERY = 200, 20
-"""Updates, and over how many the curves are averaged."""
+"""Number of updates, and number of updates over which each point of a curve is averaged."""
 RATE, WARMUP = 3e-3, 100
 BEHIND = 1.5
-"""A loss that is so many times as high has fallen behind."""
+"""A model falls behind if its loss is at least this many times that of its copy with warm-up."""
 
 
 def run(settings: Settings) -> Iterator[float | Outcome]:
-    """The same seed four times: the norm after or before each sub-layer, without and with."""
+    """Train four models with one seed: post-norm and pre-norm, each without and with warm-up."""
     steps, every = (4, 2) if settings.short else (STEPS, EVERY)
     found: dict[str, Trained] = {}
     for name, norm_first in (("post-norm", False), ("pre-norm", True)):
@@ -61,7 +61,7 @@ def run(settings: Settings) -> Iterator[float | Outcome]:
 
 
 def _means(losses: tuple[float, ...], every: int) -> tuple[tuple[float, float], ...]:
-    """Of so many updates each, at the last of them."""
+    """The mean loss of every ``every`` updates, as points (last of these updates, mean)."""
     ends = range(every, len(losses) + 1, every)
     return tuple((float(end), sum(losses[end - every : end]) / every) for end in ends)
 
@@ -85,7 +85,7 @@ EXPERIMENT = Experiment(
         "letters, post-norm without": (0.2, 0.7),
         "letters, pre-norm without": (0.85, 1.0),
     },
-    short_bands={"pre-norm, times the loss": (0.7, 0.97)},  # a warm-up's first updates do little
+    short_bands={"pre-norm, times the loss": (0.7, 0.97)},  # with warm-up, 4 updates do little
     why="Adam's first updates are as long as the rate says, and in post-norm they follow large "
     "gradients next to the output (see “Post-norm has large gradients at the start”). The rate "
     "here is high on purpose: at a lower one the copies end closer together.",
