@@ -47,10 +47,10 @@ FORMAT = 1
 KEY = "doctor-capture"
 SHIFT = 32  # where a number comes from: event << SHIFT | index in that event's result
 SIZES = ((3, 11, 7), (3, 5, 4), (3, 6, 6))  # batch, source, target
-"""No two alike, so that axes can be told; alike only for models that work in no other way."""
+"""Tried in this order. Sizes differ to tell axes apart; equal ones are for models that need it."""
 MOST_EVENTS = 60_000
 COPIES = ("clone", "cat", "stack", "repeat", "flip", "roll", "_to_copy", "constant_pad_nd")
-"""Operations that move numbers about and compute nothing."""
+"""Operations that copy or rearrange numbers and compute nothing."""
 HERE = os.path.abspath(__file__)
 TORCH = os.path.dirname(os.path.abspath(torch.__file__))
 DTYPES = {
@@ -61,7 +61,7 @@ DTYPES = {
 
 
 class CaptureError(Exception):
-    """The model could not be watched; the message says why and what to do."""
+    """The model could not be recorded; the message says why and what to do."""
 
 
 # --- Recording operations -------------------------------------------------------------------------
@@ -72,12 +72,12 @@ def _storage(tensor: Tensor) -> Any:
 
 
 def _key(tensor: Tensor) -> Any:
-    """Its storage, and as numbers of what size it is looked at: complex ones are two real ones."""
+    """A tensor's storage and element size: a view of complex numbers as pairs of reals differs."""
     return _storage(tensor).data_ptr() or id(_storage(tensor)), tensor.element_size()
 
 
 class _Memory:
-    """One storage: whose result lies in it, or, once it is mixed, where each number is from."""
+    """One storage: the event whose result it holds, or, once others wrote to it, each number's."""
 
     def __init__(self, event: int, numel: int, tensor: Tensor, dense: bool) -> None:
         self.event, self.numel, self.keep, self.dense = event, numel, tensor, dense
@@ -94,7 +94,7 @@ class _Memory:
 
 
 class Recorder(TorchDispatchMode):
-    """Every operation below autograd, in order, with its inputs, its result and its line."""
+    """Records every operation below autograd, in order: inputs, result, and line of your code."""
 
     def __init__(self, named: Any) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -114,7 +114,7 @@ class Recorder(TorchDispatchMode):
     # Where numbers come from.
 
     def leaf(self, tensor: Tensor, name: str) -> _Memory:
-        """Something that no operation made: a weight, a constant, or the ids."""
+        """Record a tensor that no operation made: a weight, a constant, or the ids."""
         count = _storage(tensor).nbytes() // tensor.element_size()
         flat = torch.as_strided(tensor.detach(), (count,), (1,), 0)
         side = {"source": "s", "target": "t"}.get(name, "")
@@ -150,7 +150,7 @@ class Recorder(TorchDispatchMode):
         return torch.as_strided(codes, tensor.shape, tensor.stride(), tensor.storage_offset())
 
     def _side(self, memory: _Memory) -> str:
-        """Which probes a storage depends on."""
+        """Which ids a storage depends on: "s" (source), "t" (target), both or none."""
         return str(self.events[memory.event]["from"] if memory.sides is None else memory.sides)
 
     def _sides(self, tensors: Any) -> str:
@@ -160,7 +160,7 @@ class Recorder(TorchDispatchMode):
             found |= set(self._side(memory))
         return "".join(sorted(found))
 
-    # Writing down.
+    # Recording events.
 
     def _event(self, op: str, reads: Any, out: Any, site: Any, sides: Any, **more: Any) -> int:
         if len(self.events) > MOST_EVENTS:
@@ -310,7 +310,7 @@ def _named(kwargs: Any) -> dict[str, Any]:
 
 
 def _tensors_of(model: nn.Module) -> Iterator[Any]:
-    """Every float tensor of a model, also plain attributes: (holder, name, tensor)."""
+    """Every tensor of a model, plain attributes included: (dictionary, name, tensor)."""
     for module in model.modules():
         for holder in (module._parameters, module._buffers, vars(module)):
             for name, value in list(holder.items()):
@@ -320,7 +320,7 @@ def _tensors_of(model: nn.Module) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def _prepared(model: nn.Module) -> Iterator[None]:
-    """In evaluation mode, in 64 bits, on the CPU, without dropout; afterwards as it was."""
+    """Set the model to evaluation mode, 64 bits, the CPU, no fused kernels; then restore it."""
     modes = [(module, module.training) for module in model.modules()]
     kept, default = [], torch.get_default_dtype()
     made = {}
@@ -365,7 +365,7 @@ def _prepared(model: nn.Module) -> Iterator[None]:
 
 
 def _dropping(model: nn.Module) -> list[Any]:
-    """What says how much is dropped: (module, attribute, share)."""
+    """The dropout probabilities in a model: (module, attribute, probability)."""
     found = []
     for module in model.modules():
         for name, value in vars(module).items():
@@ -377,7 +377,7 @@ def _dropping(model: nn.Module) -> list[Any]:
 
 @contextlib.contextmanager
 def _without_dropout(model: nn.Module) -> Iterator[None]:
-    """Whatever drops numbers drops none: what is left is what the model computes."""
+    """Switch off all dropout, even what ignores evaluation mode; then restore it."""
     kept = _dropping(model)
     for module, name, _ in kept:
         vars(module)[name] = 0.0
@@ -396,9 +396,10 @@ def _without_dropout(model: nn.Module) -> Iterator[None]:
 
 
 def _masks(form: str, source: Tensor, target: Tensor, pad_id: Any) -> Any:
-    """Masks of one convention: of the source, of the target, of padding a side.
+    """Masks of one convention: source, target, source padding, target padding.
 
-    form: "allowed" (True may be seen) or "hidden", then the number of axes.
+    form: "allowed" (True may be attended to), "hidden" (True may not) or "added" (to the scores: 0
+    or -inf), then the number of axes.
     """
     length = target.shape[1]
     low = torch.ones(length, length, dtype=torch.bool).tril()
@@ -422,7 +423,7 @@ FORMS = ("allowed4", "hidden4", "allowed3", "hidden3", "hidden2", "added2", "all
 
 
 def _role(name: str, ids_before: int) -> str:
-    """What an argument is for, by its name and by how many ids came before it."""
+    """The role of an argument, guessed from its name and the number of id arguments before it."""
     low = name.lower()
     target = any(x in low for x in ("tgt", "trg", "target", "dec", "look", "future", "causal"))
     if "mask" in low or "pad" in low:
@@ -441,7 +442,11 @@ def _role(name: str, ids_before: int) -> str:
 
 
 def _arguments(function: Any, values: Any, optional: bool) -> dict[str, Any]:
-    """Arguments by the names a function gives them; None if one is of no known role."""
+    """Argument name -> value, for a call of ``function``; masks with a default if ``optional``.
+
+    Raises:
+        CaptureError: there is nothing known to give for an argument.
+    """
     given, count = [], 0
     parameters = inspect.signature(function).parameters
     asked = [n for n, p in parameters.items() if p.default is p.empty]
@@ -465,7 +470,7 @@ def _arguments(function: Any, values: Any, optional: bool) -> dict[str, Any]:
 
 
 def _ways(model: nn.Module, pad_id: Any) -> Iterator[Any]:
-    """Ways of calling the model, likelier ones first: (what is said of it, function)."""
+    """Ways of calling the model, likelier ones first: (description, function)."""
 
     def values(form: str, source: Tensor, target: Tensor) -> Any:
         made = dict(zip(("mask source", "mask target", "pad source", "pad target"),
@@ -530,7 +535,7 @@ def _kinds(model: nn.Module) -> set[Any]:
 
 
 def _signed(model: nn.Module) -> nn.Module:
-    """The module whose forward names its arguments: the model's own, or what it is a wrapper of."""
+    """The module whose ``forward`` names its arguments: the model, or the one that it wraps."""
     several = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
     for _ in range(4):
         inside = list(model.children())
@@ -561,7 +566,10 @@ def _noting(used: list[int]) -> Any:
 
 
 def _with_head(model: nn.Module, call: Any) -> Any:
-    """The call, and what makes logits of its result where that is a module of its own."""
+    """An output layer that ``call`` may leave out: (module, handle of its hook, list of its calls).
+
+    None if the model has no module under a name of HEADS.
+    """
     for name in HEADS:
         head = getattr(model, name, None)
         if not callable(head):
@@ -573,7 +581,7 @@ def _with_head(model: nn.Module, call: Any) -> Any:
 
 
 def _logits(out: Any, batch: int, length: int) -> tuple[Tensor, str]:
-    """The logits [batch, target, vocabulary] in what a model returns, and how they lay in it."""
+    """The logits [batch, target, vocabulary] in a model's output, and their layout there."""
     found = []
     if hasattr(out, "logits"):
         found = [out.logits]
@@ -599,7 +607,7 @@ def _logits(out: Any, batch: int, length: int) -> tuple[Tensor, str]:
 
 
 class _Caller:
-    """How the model is called: found out once, then the same for every probe."""
+    """Calls the model; how is found out once, by trying, and is then the same for every probe."""
 
     def __init__(self, model: nn.Module, pad_id: Any, call: Any, ids: Any) -> None:
         self.model, self.pad_id, self.layout = model, pad_id, ""
@@ -645,7 +653,7 @@ class _Caller:
             self.head = head
 
     def _judged(self, ids: Any) -> tuple[int, int]:
-        """How many of the masks that were passed do what masks are for."""
+        """Scores of the call: 2 if nothing later is seen, 2 if padding changes nothing, else 0."""
         with torch.no_grad():
             main, changed = self(*ids["main"]), self(*ids["target"])
             alone, padded = self(*ids["alone"]), self(*ids["padded"])
@@ -668,7 +676,7 @@ CHANGED = 3
 
 
 def _ids(limit: int, pad_id: Any, bos_id: int, sizes: Any) -> dict[str, Any]:
-    """The probes: pairs of ids that differ in one thing each."""
+    """The probes: pairs of source and target ids, each with one change from the pair "main"."""
     batch, long, short = sizes
     generator = torch.Generator().manual_seed(20171)
     words = [i for i in range(limit) if i != pad_id and (i > 3 or limit < 10)]
@@ -686,8 +694,8 @@ def _ids(limit: int, pad_id: Any, bos_id: int, sizes: Any) -> dict[str, Any]:
     other_s, other_t = source.clone(), target.clone()
     step = torch.tensor([words[(words.index(int(x)) + 1) % len(words)] for x in source[:, -1]])
     other_s[:, -1] = step
-    # Other neighbours for the sentence in the middle, not the same ones in another order: attention
-    # across the batch does not feel an order.
+    # The sentence in the middle gets other neighbours, not the same ones in another order: order
+    # makes no difference to attention across the batch.
     flipped = source.flip(0)
     for row in range(batch):
         if row != batch // 2:
@@ -743,7 +751,7 @@ TOKENS = (23, 29)
 
 
 def _first_like(out: Any, like: Tensor) -> Tensor:
-    """The tensor [batch, position, width] in what a part returns, given one of that shape."""
+    """The tensor [batch, position, width] in a part's output; ``like`` has the first two sizes."""
     for tensor in _flat([out]):
         fits = isinstance(tensor, torch.Tensor) and tensor.is_floating_point()
         if fits and tensor.dim() == 3 and tensor.shape[:2] == like.shape[:2]:
@@ -753,7 +761,7 @@ def _first_like(out: Any, like: Tensor) -> Tensor:
 
 
 class _Attend(nn.Module):
-    """Multi-head attention as in the paper, for the places that a part does not fill."""
+    """The paper's multi-head attention, for the places where your part is not used."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -790,9 +798,9 @@ class _Layer(nn.Module):
 
 
 class _Around(nn.Module):
-    """The paper's model, one layer a side, with a person's part in its place.
+    """The paper's model, one layer in each stack, around your part.
 
-    theirs: the part, once for each place. form: of the masks that it is given.
+    theirs: copies of the part, one for each place. form: the convention of its masks, of FORMS.
     """
 
     def __init__(self, part: str, theirs: Any, width: int) -> None:
@@ -850,7 +858,7 @@ class _Around(nn.Module):
         return x + table
 
     def _adds(self) -> bool:
-        """Whether the part adds positions by itself: what it is given moves what it gives."""
+        """Whether the part itself adds positions to its input: then its output depends on it."""
         zeros = torch.zeros(1, 2, self.width)
         one, two = (self.theirs[0](x) for x in (zeros, zeros + 1))
         return not torch.equal(*(x[0] if isinstance(x, tuple) else x for x in (one, two)))
@@ -873,7 +881,7 @@ class _Around(nn.Module):
         return layer.norms[-1](x + wide(x))
 
     def called(self, number: int, vectors: Any, ids: Any, mask: Any, pad: Any, *cross: Any) -> Any:
-        """Their part, given vectors in the order of its arguments, and masks by their names."""
+        """Call your part, with vectors in the order of its arguments, and masks by their names."""
         given, left = {}, list(vectors)
         if ids and self.takes_ids:
             left[0] = ids[0]
@@ -899,7 +907,7 @@ def _is_mask(name: str) -> bool:
 
 
 def _widths(module: nn.Module) -> list[int]:
-    """What d_model may be, likelier ones first: sizes that its tensors and settings have."""
+    """Candidates for d_model, likelier ones first: sizes in tensors and integer attributes."""
     counted: dict[int, int] = {}
     for _, _, tensor in _tensors_of(module):
         for size in set(tensor.shape):
@@ -913,7 +921,7 @@ def _widths(module: nn.Module) -> list[int]:
 
 
 def _framed(module: nn.Module, part: str, width: Any) -> _Around:
-    """The paper's model around a part, of the width with which the part can be called."""
+    """The paper's model around a part, with the first width with which the part can be called."""
     problem: Any = None
     for size in [width] if width else _widths(module):
         copies = [module]
@@ -945,15 +953,15 @@ def _framed(module: nn.Module, part: str, width: Any) -> _Around:
 # --- Loss, optimizer and decoding -----------------------------------------------------------------
 
 LOSSES = ("main", "padded", "target")
-"""The probes on which a loss is taken; only the second has padding."""
+"""The probes on which the loss is computed; only the second has padding."""
 LONGEST = 8
-"""Tokens that a decoding of one's own may write here."""
+"""Maximum length that is passed to your ``greedy``."""
 STARTS = 5
-"""Ids from 0 on that it may have begun with by mistake."""
+"""The ids below this are tried as start tokens that ``greedy`` may use by mistake."""
 
 
 def _asked(target: Tensor, eos_id: int, pad_id: int) -> Tensor:
-    """What a decoder that reads these ids must predict: the next token, and at last the end."""
+    """The targets of a decoder that reads these ids: each next token, and the end token last."""
     asked = torch.full_like(target, pad_id)
     asked[:, :-1] = target[:, 1:]
     for row, count in enumerate((target != pad_id).sum(1).tolist()):
@@ -962,7 +970,7 @@ def _asked(target: Tensor, eos_id: int, pad_id: int) -> Tensor:
 
 
 def _line_of(function: Any) -> Any:
-    """Where a person's function begins, as a site."""
+    """The line where your function begins, as a site."""
     function = getattr(function, "func", function)  # of functools.partial
     code = getattr(function, "__code__", None)
     if code is None:
@@ -977,7 +985,7 @@ def _end_id(pad_id: int, bos_id: int) -> int:
 
 
 def _lost(model: nn.Module, loss: Any, probes: Any, layout: str, eos_id: int, pad_id: int) -> Any:
-    """What a loss says of some probes: [[probe, number], ...]."""
+    """The values of your loss on the probes LOSSES: [[probe, number], ...]."""
     found = []
     for name in LOSSES:
         source, target = (x.clone() for x in probes[name])
@@ -991,7 +999,7 @@ def _lost(model: nn.Module, loss: Any, probes: Any, layout: str, eos_id: int, pa
 
 
 def _optimized(model: nn.Module, optimizer: Any, value: Any) -> dict[str, Any]:
-    """What an optimizer was given, and which parameters three updates leave as they were."""
+    """Kind and rates of your optimizer; parameters that it lacks, or that 3 updates do not move."""
     named = dict(model.named_parameters())
     kept = {name: p.detach().clone() for name, p in named.items()}
     other = [(b, b.detach().clone()) for b in model.buffers()]
@@ -1026,7 +1034,7 @@ def _optimized(model: nn.Module, optimizer: Any, value: Any) -> dict[str, Any]:
 
 
 def _stepwise(caller: Any, source: Tensor, start: int, length: int) -> list[int]:
-    """What the model writes if every step reads all that is written so far."""
+    """Greedy decoding without a cache: every step reads the whole prefix."""
     written = torch.tensor([[start]])
     more = 1 if "dropped" in caller.layout else 0
     for _ in range(length):
@@ -1038,7 +1046,7 @@ def _stepwise(caller: Any, source: Tensor, start: int, length: int) -> list[int]
 
 
 def _written(out: Any) -> list[int]:
-    """The ids in what a decoding returned for one sentence."""
+    """The ids in what ``greedy`` returned for one sentence."""
     if isinstance(out, tuple):
         out = out[0]
     if isinstance(out, torch.Tensor):
@@ -1052,7 +1060,7 @@ def _written(out: Any) -> list[int]:
 def _generated(
     model: nn.Module, greedy: Any, caller: Any, sources: Any, bos_id: int, pad_id: int
 ) -> Any:
-    """What a decoding writes, beside what the model itself writes from several starts."""
+    """The ids from your ``greedy``, and those that the model predicts from several start tokens."""
     rows, training = [], []
     size = caller(sources[:1], torch.tensor([[bos_id, bos_id]])).shape[-1]
     starts = [bos_id, *(i for i in range(min(STARTS, size)) if i != bos_id)]
@@ -1064,7 +1072,7 @@ def _generated(
         for source in sources.split(1):
             steps: Any = [[start, _stepwise(caller, source, start, LONGEST)] for start in starts]
             own = steps[0][1]
-            # The end is what it writes later on, so that one sees whether it stops there.
+            # As end token take one that it writes later on, to see whether it stops there.
             later = [token for place, token in enumerate(own) if place > 1 and token not in own[:2]]
             eos_id = later[0] if later else _end_id(pad_id, bos_id)
             del training[:]
@@ -1083,7 +1091,7 @@ def _generated(
 def _practised(
     model: nn.Module, given: Any, caller: Any, ids: Any, bos_id: int, pad_id: int, failed: Any
 ) -> dict[str, Any]:
-    """What loss, optimizer and decoding of a person's own do with this model."""
+    """What your loss, optimizer and decoding do with this model; ``failed`` gets their errors."""
     found: dict[str, Any] = {}
     eos_id = _end_id(pad_id, bos_id)
     source, target = ids["padded"]
@@ -1117,15 +1125,15 @@ def capture(
     model: nn.Module, path: Any = None, *, call: Any = None, pad_id: Any = None, bos_id: int = 1,
     loss: Any = None, optimizer: Any = None, greedy: Any = None, part: str = "", width: Any = None,
 ) -> Any:  # fmt: skip
-    """Watch ``model`` at work; write ``path``, or return the file's bytes where it is None.
+    """Run and record ``model``; write the file ``path``, or return its bytes if that is None.
 
     Args:
-        call: function of (model, source ids, target ids) that returns logits, if it is not
-            found out by itself.
-        pad_id: the padding id; else what the model calls so, else 0.
-        loss, optimizer, greedy: functions as at the top of this file, to be looked at too.
-        part: one of PARTS, if ``model`` is no more than that: the rest is then the paper's.
-        width: d_model of such a part, if it is not found out.
+        call: takes (model, source ids, target ids) and returns logits; by default usual
+            signatures are tried.
+        pad_id: the padding id; by default an attribute of the model with "pad" in its name, or 0.
+        loss, optimizer, greedy: functions as at the top of this file, to be checked too.
+        part: one of PARTS, if ``model`` is only that part; the rest is then the paper's.
+        width: d_model of the part; by default found by trying.
 
     Raises:
         CaptureError: the model cannot be called, or returns no logits; the message says more.
@@ -1166,7 +1174,7 @@ def _watched(model: nn.Module, path: Any, call: Any, pad_id: Any, bos_id: int, l
             problem = problem or CaptureError(f"The model failed: {type(error).__name__}: {error}")
     else:
         raise problem
-    with torch.no_grad():  # with dropout as it is in evaluation: does it repeat itself?
+    with torch.no_grad():  # dropout as in evaluation mode: do two calls give the same?
         torch.manual_seed(1)
         first = caller(*ids["main"])
         torch.manual_seed(2)
@@ -1176,7 +1184,7 @@ def _watched(model: nn.Module, path: Any, call: Any, pad_id: Any, bos_id: int, l
         part = model.part if isinstance(model, _Around) else ""
         for name, pair in ids.items():
             if part in MASKED and not model.masked and name in ("padded", "alone"):
-                continue  # it is given no mask
+                continue  # the part takes no mask
             try:
                 with torch.no_grad():
                     tensors[f"probe.{name}.logits"] = caller(*pair).detach().clone()
@@ -1246,7 +1254,7 @@ def _recorded(model: nn.Module, caller: Any, pair: Any) -> Recorder:
 
 
 def _collect(recorder: Recorder, tensors: Any) -> None:
-    """The values that are needed: of everything that depends on the ids, or is read by it."""
+    """Choose the values to save: of events that depend on the ids, and of what those read."""
     wanted: set[int] = set()
     for number in reversed(range(len(recorder.events))):
         event = recorder.events[number]
@@ -1308,7 +1316,7 @@ def _bytes(tensor: Tensor) -> bytes:
 
 
 def load(place: str) -> Any:
-    """The module of ``my_model.py:build``, under a name that stands in nobody's way, and build."""
+    """Import ``my_model.py:build``, under a module name that no other has: (module, build)."""
     file, _, name = place.rpartition(":")
     if not file or not name.isidentifier():
         raise CaptureError(f"{place}: name a file and a function, such as my_model.py:build.")
