@@ -98,7 +98,7 @@ class PieceModel:
         return text.replace(" ", MARK)
 
     def cut(self, texts: Sequence[str]) -> list[list[tuple[str, bool]]]:
-        """Each text as pieces, and whether each is known; unknown characters in a row are one piece.
+        """Each text as pieces, and whether each is known; a run of unknown characters is one.
 
         Raises:
             VocabularyError: a text holds a lone surrogate.
