@@ -16,15 +16,15 @@ from transformer.faults import RIGHT, Practice, practice_of
 from transformer.tasks import Pair, Task
 
 POOL = 32
-"""Batches that bucketing draws, sorts by length and cuts at once: they leave little padding."""
+"""Number of batches whose pairs bucketing sorts by length together, which leaves little padding."""
 
 
 class Batch(NamedTuple):
     """Padded ids.
 
-    source: [batch, source], each as ``config.source_frame`` says, ending in <eos> mostly.
-    target_in: [batch, target], the start token and then the target: what the decoder reads.
-    target_out: [batch, target], the target and then <eos>: what it should write.
+    source: [batch, source], with the special tokens of ``config.source_frame``, mostly <eos>.
+    target_in: [batch, target], the decoder's input: the start token and then the target.
+    target_out: [batch, target], the correct output: the target and then <eos>.
     """
 
     source: Tensor
@@ -49,7 +49,7 @@ def encode(task: Task, pairs: Sequence[Pair]) -> list[Encoded]:
 def collate(
     encoded: Sequence[Encoded], config: TransformerConfig, practice: Practice = RIGHT
 ) -> Batch:
-    """One padded batch of some pairs; a faulty practice has targets of its own."""
+    """One padded batch of the pairs; a faulty practice may change inputs and targets."""
     sources = [config.framed(source) for source, _ in encoded]
     inputs = [[config.decoder_start_id, *target] for _, target in encoded]
     outputs = [[*target, config.eos_id] for _, target in encoded]
@@ -70,8 +70,8 @@ class Share:
     """One process's part of the batch of an update.
 
     batch: its rows.
-    targets: real target tokens of the whole batch, by which the loss is averaged.
-    tokens: source and target positions of the whole batch, padding included: the work of a step.
+    targets: real target tokens of the whole batch, over which the loss is averaged.
+    tokens: source and target positions of the whole batch, padding included.
     """
 
     batch: Batch
@@ -94,8 +94,8 @@ def training_batches(
     sorted by length, cut into batches, and the batches shuffled. Without, a pool is one batch.
 
     Args:
-        start: batches to pass over, as many as were trained on before.
-        rank, size: this process, and how many share each batch row by row.
+        start: batches to skip, as many as were trained on before.
+        rank, size: this process's number, and how many processes share the rows of each batch.
     """
     epoch = 0
     if start:
@@ -107,7 +107,7 @@ def training_batches(
 
 
 def _batches_of(pairs: Sequence[Pair], training: TrainingConfig) -> int:
-    """Batches of an epoch: only the last can be short of pairs."""
+    """Number of batches of an epoch; only the last can have fewer pairs."""
     return math.ceil(len(pairs) / training.batch_size)
 
 
@@ -119,8 +119,8 @@ def _pool_size(training: TrainingConfig) -> int:
 def _groups(task: Task, training: TrainingConfig, epoch: int) -> Iterator[list[Encoded]]:
     """The encoded pairs of each batch from an epoch on, in order.
 
-    Before each batch but the first a part of the next pool is encoded: all at once, it would keep
-    a graphics card waiting.
+    The next pool is encoded in parts, one before each batch except the first: encoding it at once
+    would keep a graphics card waiting.
     """
     pools = _pools(task, training, epoch)
     pairs, random = next(pools)
@@ -140,7 +140,7 @@ def _groups(task: Task, training: TrainingConfig, epoch: int) -> Iterator[list[E
 def _pools(
     task: Task, training: TrainingConfig, epoch: int
 ) -> Iterator[tuple[Sequence[Pair], Random]]:
-    """The pairs of each pool from an epoch on, with what is to shuffle its batches."""
+    """The pairs of each pool from an epoch on, with the generator that shuffles its batches."""
     size = _pool_size(training)
     for number in count(epoch):
         pairs = task.epoch(training.seed, number, training.batch_size)
@@ -153,13 +153,13 @@ def _share(
     group: Sequence[Encoded], config: TransformerConfig, practice: Practice, rank: int, size: int
 ) -> Share:
     mine = group[rank::size]
-    # With fewer pairs than processes, the last ones compute a pair that does not count.
+    # With fewer pairs than processes, the last processes compute a pair that does not count.
     batch = collate(mine or group[:1], config, practice)
     if not mine:
         batch.target_out.fill_(config.pad_id)
     longest = [max(len(pair[side]) for pair in group) + 1 for side in range(2)]
     targets = sum(len(target) + 1 for _, target in group)
-    if practice is not RIGHT:  # which one process alone trains with
+    if practice is not RIGHT:  # then there is only one process
         asked = batch.target_out
         targets = asked.numel() if practice.counts_padding else int((asked != config.pad_id).sum())
     return Share(

@@ -1,6 +1,6 @@
-"""``arithmetic.json`` of a run: what its updates compute on and in, as the run's page says it.
+"""``arithmetic.json`` of a run: device, precision and threads of its updates, for the run's page.
 
-It is for people to read. What a resumed run goes on in stands in the snapshot it goes on from
+It is only for people to read. A resumed run takes precision and threads from its snapshot
 (:mod:`trainer.state`), so that damage to this file changes nothing. Loads no torch.
 """
 
@@ -17,12 +17,12 @@ PRECISIONS = {"fp32": "float32", "bf16": "bfloat16"}
 
 @dataclass(frozen=True)
 class Compute:
-    """What the updates of a run compute on and in, and why.
+    """Device, precision and threads of a run's updates, and why.
 
-    device: of DEVICES. precision: of PRECISIONS. why: the rest of the sentence.
-    fp32_seconds, bf16_seconds: of forward and backward pass of a batch; 0 where not measured.
-    threads, threads_why: how many a trial chose on a processor, and the rest of that sentence; 0
-        where there was none.
+    device: a key of DEVICES. precision: a key of PRECISIONS. why: the end of their sentence.
+    fp32_seconds, bf16_seconds: of a batch's forward and backward pass; 0 if not measured.
+    threads, threads_why: number of CPU threads that a trial chose, 0 without a trial; and the end
+        of their sentence.
     """
 
     device: str
@@ -53,7 +53,7 @@ def write(run_path: Path, compute: Compute) -> None:
 
 
 def read(run_path: Path) -> Compute | None:
-    """What a run's directory says; None where it says nothing, or nothing sound."""
+    """Read a run's file; None if it is missing or damaged."""
     try:
         found = Compute(**read_object(run_path / FILE))
     except TypeError:

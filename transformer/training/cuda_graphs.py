@@ -1,8 +1,8 @@
 """Forward and backward passes on a graphics card, recorded once and replayed as one launch.
 
 A step of a small model is hundreds of kernels, each of which takes the processor longer to launch
-than the card to run. A CUDA graph launches all of them at once; it is the same kernels on the same
-shapes, so every shape of a batch needs one of its own.
+than the card to run. A CUDA graph launches all of them at once; it repeats the same kernels on the
+same shapes, so every shape of a batch needs its own graph.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,10 +17,10 @@ from transformer.training.batches import Batch
 from transformer.training.fast_model import FastModel
 
 LENGTHS = 8
-"""Texts are padded to a multiple of so many positions: else nearly every batch has a shape of its
-own."""
+"""Texts are padded to a multiple of this many positions: otherwise nearly every batch would have a
+different shape."""
 MOST_BYTES = 4 << 30
-"""What the gradients of all graphs may take on the card: each graph writes into its own."""
+"""Most memory on the card for the gradients of all graphs: each graph has its own."""
 
 Backward = Callable[[Batch, Tensor], Tensor]
 """Adds the gradient of the loss, times a scale, to the parameters; returns the loss."""
@@ -28,7 +28,7 @@ Backward = Callable[[Batch, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Recorded:
-    """One shape's graph, and where it reads and writes."""
+    """The graph of one shape, and the tensors that it reads and writes."""
 
     graph: torch.cuda.CUDAGraph
     batch: Batch
@@ -38,14 +38,14 @@ class Recorded:
 
 
 class GraphedBackward:
-    """A backward pass that is recorded when a shape comes for the second time.
+    """A backward pass that is recorded when a shape occurs for the second time.
 
-    The first time it runs as it is, which also lets PyTorch allocate and choose what may not be
-    allocated or chosen while a graph is recorded.
+    The first time it runs without a graph, so that PyTorch can make the allocations and choices
+    that it may not make while a graph is recorded.
     """
 
     def __init__(self, backward: Backward, model: FastModel) -> None:
-        """model: on the card; only its parameters and its configuration matter."""
+        """model: on the card; only its parameters and its config are used."""
         self.backward = backward
         self.config = model.config
         self.parameters = list(model.parameters())
@@ -57,7 +57,7 @@ class GraphedBackward:
     def __call__(self, batch: Batch, scale: float) -> Tensor:
         """The loss of a batch; its gradient, times ``scale``, is left in the parameters.
 
-        They must have none. The loss is overwritten by the next call.
+        They must have no gradient before. The next call overwrites the returned loss.
         """
         batch = widened(batch, self.config).to(self.parameters[0].device)
         shape = batch.source.shape, batch.target_in.shape
@@ -75,13 +75,13 @@ class GraphedBackward:
         return found.loss
 
     def _record(self, example: Batch) -> Recorded | None:
-        """A graph for batches like this one; None where that fails, and none is tried again."""
+        """A graph for batches of this shape; None if it fails, and then no other is tried."""
         batch = Batch(*(ids.clone() for ids in example))
         scale, graph = torch.ones((), device=batch.source.device), torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(graph, pool=self._pool):
                 loss = self.backward(batch, scale)
-        except RuntimeError:  # such as no memory for it: then it is slower, and goes on
+        except RuntimeError:  # such as too little memory: training goes on without, slower
             self._room = 0
             for parameter in self.parameters:
                 parameter.grad = None
@@ -91,10 +91,10 @@ class GraphedBackward:
 
 
 def widened(batch: Batch, config: TransformerConfig) -> Batch:
-    """The batch padded to lengths that many share, which changes no real position."""
+    """The batch padded to multiples of :data:`LENGTHS`, which changes no real position."""
     sides = []
     for ids in batch:
         wide = min(-(-ids.size(1) // LENGTHS) * LENGTHS, config.max_length)
-        more = max(0, wide - ids.size(1))  # what is too long for the model says so itself
+        more = max(0, wide - ids.size(1))  # for a text that is too long, the model raises an error
         sides.append(F.pad(ids, (0, more), value=config.pad_id))
     return Batch(*sides)

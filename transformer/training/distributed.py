@@ -1,7 +1,7 @@
 """Several processes that train one model, as ``torchrun`` starts them.
 
-One process alone is a world of size 1, so that the trainer has a single way of working. Only
-the main process, of rank 0, evaluates and writes.
+One process alone is a world of size 1, so that the trainer needs no special case. Only the main
+process, of rank 0, evaluates and writes.
 """
 
 import os
@@ -17,7 +17,7 @@ from transformer.errors import ConfigError
 
 @dataclass(frozen=True)
 class World:
-    """This process's place among those that train the model together."""
+    """This process's rank among those that train the model together, and its device."""
 
     rank: int = 0
     size: int = 1
@@ -28,7 +28,7 @@ class World:
         return self.rank == 0
 
     def on(self, device: str) -> "World":
-        """The same place, on the device that a run's settings name; "auto" is the one found here.
+        """A copy with the device of a run's settings; "auto" keeps the device that was found.
 
         Raises:
             ConfigError: a graphics card is asked for and there is none.
@@ -43,7 +43,7 @@ class World:
         return self
 
     def wrap(self, model: nn.Module) -> nn.Module:
-        """The model as it is called in training: its gradients are averaged over all processes."""
+        """The model to call in training, with gradients averaged over all processes."""
         if self.size == 1:
             return model
         ids = [self.device.index] if self.device.type == "cuda" else None
@@ -57,7 +57,7 @@ class World:
         return value
 
     def broadcast(self, word: str) -> str:
-        """What the main process says; all processes must ask at the same moment."""
+        """The main process's ``word``, in every process; all must call it at the same point."""
         if self.size == 1:
             return word
         words = [word]
@@ -65,7 +65,7 @@ class World:
         return words[0]
 
     def gather(self, value: Tensor) -> list[Tensor]:
-        """Every process's value, in the order of their ranks; values have one shape."""
+        """Every process's value, in the order of ranks; all values have the same shape."""
         if self.size == 1:
             return [value]
         values = [torch.empty_like(value) for _ in range(self.size)]
@@ -83,7 +83,7 @@ def is_launched() -> bool:
 
 @contextmanager
 def join() -> Iterator[World]:
-    """Meet the other processes that torchrun started: gloo on CPU, nccl on GPU."""
+    """Join the other processes that torchrun started, if any: gloo on CPU, nccl on GPU."""
     cuda = torch.cuda.is_available()
     if not is_launched():
         yield World(device=torch.device("cuda") if cuda else torch.device("cpu"))

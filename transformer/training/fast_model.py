@@ -1,10 +1,10 @@
 """The model of ``model.py`` in fewer operations, for training: a forward pass with its gradient.
 
-Rows are position by position, [position · batch, width], so that heads are views rather than
-copies. Queries, keys and values of one input are one product, the division by √d_k is in its
-weights, a mask is added by the product it belongs to and left out where nothing is masked, norms
-are PyTorch's own, and dropout is applied where its input is added. ``model.py`` is what one reads;
-the tests hold outputs and gradients to it.
+Rows are ordered by position, [position · batch, width], so that heads are views rather than
+copies. Queries, keys and values of one input are one matrix product, with the division by √d_k in
+its weights; a mask is added in the product of the scores, or left out where nothing is masked;
+norms are PyTorch's own; dropout is applied in the addition to the residual. To understand the
+model, read ``model.py``: the tests compare outputs and gradients with it.
 """
 
 from collections.abc import Callable, Iterable
@@ -35,13 +35,13 @@ PLAIN = {
     *(Embedding, LayerNorm, ResidualConnection, Dropout, HookPoint),
     *(nn.Linear, nn.Embedding, nn.ModuleList, nn.Identity),
 }
-"""What a model that computes what ``model.py`` says is made of; a planted fault is a class more."""
+"""The classes of a model that computes what ``model.py`` says; a planted fault adds another."""
 MASKED = torch.finfo(torch.bfloat16).min
-"""What is added to a score that does not count: the lowest number that every type has."""
+"""Added to a masked score: the lowest number that both float32 and bfloat16 have."""
 
 
 class FastModel(nn.Module):
-    """Calls a model in as few operations as it takes, or as it is where somebody looks inside."""
+    """Calls a model in fewer operations, or as it is if it has hooks or planted faults."""
 
     def __init__(self, model: Transformer) -> None:
         super().__init__()
@@ -54,19 +54,19 @@ class FastModel(nn.Module):
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
         """As the model's own: ids [batch, source], [batch, target] -> [batch, target, vocabulary].
 
-        Position by position in memory, [target, batch, vocabulary].
+        In memory, logits are ordered by position, [target, batch, vocabulary].
         """
         if not is_plain(self.model):
             return cast(Tensor, self.model(source, target))
         return self.plain(source, target)
 
     def plain(self, source: Tensor, target: Tensor) -> Tensor:
-        """:meth:`forward` of a model that is known to be plain: nothing is looked through again."""
+        """:meth:`forward` of a model that is known to be plain, without checking again."""
         return _logits(self.model, source, target)
 
 
 def is_plain(model: Transformer) -> bool:
-    """Whether a model computes what ``model.py`` says, with nobody looking or intervening."""
+    """Whether a model computes what ``model.py`` says, without hooks or planted faults."""
     return all(
         type(part) in PLAIN
         and not (part._forward_hooks or part._forward_pre_hooks)
@@ -99,9 +99,9 @@ def _logits(model: Transformer, source: Tensor, target: Tensor) -> Tensor:
 
 
 def _padding(source: Tensor, config: TransformerConfig) -> Tensor | None:
-    """What is added to the scores of each source position, [batch · head, 1, source].
+    """Numbers to add to the scores of each source position, [batch · head, 1, source].
 
-    None where no text is padded. To look would let a graphics card wait.
+    None if no text is padded; on a graphics card that is not checked, since it would have to wait.
     """
     padded = source == config.pad_id
     if source.device.type == "cpu" and not padded.any():
@@ -200,7 +200,7 @@ def _attend(
     values: Tensor,
     mask: Tensor | None,
 ) -> Tensor:
-    """Softmax(QKᵀ)V and its projection (section 3.2): [batch · head, position, d_k] each."""
+    """Softmax(QKᵀ)V and its projection (section 3.2); inputs [batch · head, position, d_k]."""
     if mask is None:
         scores = torch.bmm(queries, keys.mT)
     else:

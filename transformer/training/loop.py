@@ -1,7 +1,7 @@
-"""The training loop: loss, evaluation, updates. It knows nothing of the architecture.
+"""The training loop: loss, evaluation, updates. It does not depend on the architecture.
 
 :meth:`Training.events` is a generator. It yields what happens, step by step, and the caller
-decides what to write down, when to save and when to stop.
+decides what to record, when to save and when to stop.
 """
 
 import math
@@ -31,7 +31,7 @@ from transformer.training.precision import BATCHES, Forward, decide
 from transformer.training.threads import available, measure
 
 EVAL_BATCH = 128
-"""Pairs evaluated together: what is computed of more does not stay in a processor's cache."""
+"""Pairs evaluated together: intermediate results of more would not fit into a processor's cache."""
 
 
 class DivergedError(RuntimeError):
@@ -54,7 +54,7 @@ def cross_entropy(
     """Loss in nats, the mean over the real target tokens, label-smoothed as in section 5.4.
 
     PyTorch spreads the smoothed share over the whole vocabulary, <pad> included. Tokens are taken
-    in the order in which ``logits`` lie in memory: to bring them into another is to copy them.
+    in the order of ``logits`` in memory, since another order would need a copy.
 
     Args:
         logits: [batch, target, vocabulary]
@@ -73,7 +73,7 @@ def cross_entropy(
 
 
 NO_ID = -100
-"""An id that no token has: nothing is ignored."""
+"""An id that no token has, so that no target is ignored."""
 
 
 def practised_loss(
@@ -84,7 +84,7 @@ def practised_loss(
     smoothing: float = 0.0,
     reduction: str = "mean",
 ) -> Tensor:
-    """:func:`cross_entropy`, with what is wrong in the loss of a faulty practice."""
+    """:func:`cross_entropy`, with the errors that a faulty practice makes in the loss."""
     if practice.takes_softmax:
         logits = torch.softmax(logits, dim=-1)
     if practice.counts_padding:
@@ -115,7 +115,7 @@ class Loss:
 class Outputs:
     """Free-running evaluation: what the model writes, greedily, and the share that is right.
 
-    outputs: as text; tokens: the same, cut as the model wrote it.
+    outputs: as text; tokens: the same as the tokens that the model wrote.
     """
 
     step: int
@@ -126,14 +126,14 @@ class Outputs:
 
 @dataclass(frozen=True)
 class StepEnd:
-    """All that belongs to a step is done: what is saved here goes on exactly from here."""
+    """A step is complete: a snapshot that is saved now resumes exactly from here."""
 
     step: int
 
 
 @dataclass(frozen=True)
 class Begin:
-    """What the updates compute on and in is known; the first of them comes next."""
+    """Device, precision and threads are decided; the first update comes next."""
 
     step: int
     compute: Compute
@@ -153,7 +153,7 @@ def evaluate_loss(
     """Loss and token accuracy with the true target as the decoder's input.
 
     Args:
-        practice: whose batches and whose loss they are.
+        practice: makes batches and loss, perhaps with faults.
 
     Raises:
         DivergedError: the loss is not finite.
@@ -181,7 +181,7 @@ def evaluate_outputs(model: Transformer, task: Task, pairs: Sequence[Pair], step
     encode = task.source_vocabulary.encode
     sources = [model.config.framed(encode(pair.source)) for pair in pairs]
     longest = max(len(task.target_vocabulary.encode(pair.target)) for pair in pairs)
-    # One token more than the longest target: whatever is still going on then is wrong anyway.
+    # One token more than the longest target: an output that has not ended by then is wrong anyway.
     found = decode_all(model, sources, Greedy(max_length=longest + 2))
     outputs = [task.target_vocabulary.decode(one.tokens) for one in found]
     tokens = [task.target_vocabulary.tokens_of(one.tokens) for one in found]
@@ -194,12 +194,13 @@ def _device(model: nn.Module) -> torch.device:
 
 
 class Training:
-    """A model on its way: everything that its next update depends on.
+    """A model in training: everything that its next update depends on.
 
     Attributes:
-        step: updates made. tokens: source and target positions seen.
-        precision: what the updates compute in, "fp32" or "bf16"; "" until the first.
-        threads: how many they compute on, where the settings leave it to a trial; 0 until it.
+        step: updates made. tokens: source and target positions trained on.
+        precision: of the updates, "fp32" or "bf16"; "" until it is decided.
+        threads: number of threads of the updates; 0 until a trial chooses it, if the settings
+            leave that open.
     """
 
     def __init__(
@@ -210,7 +211,7 @@ class Training:
         world: World = ALONE,
         most_threads: int = 0,
     ) -> None:
-        """most_threads: that a trial may choose; 0: as many as there are cores."""
+        """most_threads: the most that a trial may choose; 0: the number of cores."""
         if config.fault and world.size > 1:
             raise ConfigError("A model with a planted fault is trained by one process alone.")
         self.practice = practice_of(config.fault)
@@ -232,7 +233,7 @@ class Training:
             self._graphed = GraphedBackward(self._backward, self.fast_model)
 
     def events(self) -> Iterator[Event]:
-        """Train on from where the model is; yields what happens as it happens.
+        """Train from the present step on; yields events as they happen.
 
         Step 0 is evaluated before any update: that is the untrained baseline. The generator
         ends after ``config.steps`` updates, or once the evaluation loss is below
@@ -244,9 +245,9 @@ class Training:
         try:
             yield from self._events()
         finally:
-            # What averages gradients goes while the processes are still joined. Were it the last
-            # to hold their connection, PyTorch would close that while it holds the GIL, for which
-            # a thread of the connection may wait: both would wait forever.
+            # Free the wrapper that averages gradients while the processes are still joined. If it
+            # were the last to hold their connection, PyTorch would close that while holding the
+            # GIL, for which a thread of the connection may wait: a deadlock.
             self._called = None
 
     def _events(self) -> Iterator[Event]:
@@ -267,7 +268,7 @@ class Training:
             rank=self.world.rank,
             size=self.world.size,
         )
-        if not self.precision:  # after the baseline, for which nobody should wait
+        if not self.precision:  # only now, so that trials do not delay the baseline
             tried = list(islice(shares, BATCHES))
             shares = chain(tried, shares)
             yield from self._choose_compute(tried)
@@ -276,7 +277,7 @@ class Training:
         share = next(shares)
         while self.step < config.steps:
             total, norm = self.differentiate(share)
-            upcoming = next(shares)  # meanwhile a graphics card computes; nothing waited for it yet
+            upcoming = next(shares)  # a graphics card still computes: nothing has waited for it yet
             yield self._update(share, total, norm)
             share = upcoming
             if self.step % config.eval_every == 0 and self.step < config.steps:
@@ -294,9 +295,9 @@ class Training:
             yield StepEnd(self.step)
 
     def _choose_compute(self, tried: Sequence[Share]) -> Iterator[Begin]:
-        """The main process finds on these batches what to compute in, and tells the others."""
+        """Decide precision and threads with these batches; the main process decides for all."""
         alone = self.world.size == 1 and self.world.device.type == "cpu"
-        if not self.threads and not alone:  # a trial of several at once would disturb itself
+        if not self.threads and not alone:  # trials in several processes would disturb each other
             self.threads = max(1, self.most_threads // self.world.size)
         if not self.world.is_main:
             self.precision = self.world.broadcast("")
@@ -314,17 +315,18 @@ class Training:
         yield Begin(self.step, found)
 
     def differentiate(self, share: Share) -> tuple[Tensor, Tensor]:
-        """The gradient of a batch, of which ``share`` is our part, left in the parameters.
+        """Leave the gradient of a batch, of which ``share`` is this process's part, in the
+        parameters.
 
         Returns:
-            the loss summed over our part, and the norm that the gradient had before it was clipped
+            the loss summed over the whole batch, and the gradient's norm before it was clipped
         """
         if not self.model.training:
             self.model.train()
         if self.practice.zeroes_gradients:
             self.optimizer.zero_grad()
-        # Each process has its part of the sum; gradients are averaged over the processes, so
-        # that the size of the world must be made up for.
+        # Each process has a part of the batch's sum, but gradients are averaged over processes:
+        # multiplying by their number makes it a sum again.
         scale = self.world.size / share.targets
         if self._graphed is not None:
             total = self._graphed(share.batch, scale)
@@ -340,12 +342,12 @@ class Training:
         return self._differentiate(self._called, batch, scale)
 
     def _differentiate(self, model: nn.Module, batch: Batch, scale: float | Tensor = 1.0) -> Tensor:
-        # A faulty practice may count padding, of which parts of a batch have less.
+        # A faulty practice may count padding, and parts of a batch would have less of it.
         threads = 0 if self.config.fault else torch.get_num_threads()
         return backward(model, batch, self.loss, self.precision, scale, threads)
 
     def _update(self, share: Share, total: Tensor, norm: Tensor) -> Update:
-        """One step of the optimizer (section 5.3: Adam) along that gradient."""
+        """One step of the optimizer (section 5.3: Adam) with that gradient."""
         rate = learning_rate(self.step + 1, self.config)
         loss = total.item() / share.targets
         if not (math.isfinite(loss) and torch.isfinite(norm)):
@@ -356,10 +358,10 @@ class Training:
         return Update(self.step, loss, rate, self.tokens)
 
     def loss(self, model: Forward, batch: Batch, precision: str) -> Tensor:
-        """The loss summed over our part of a batch, in nats.
+        """The loss summed over this process's part of a batch, in nats.
 
-        bf16 is for the matrix products: what they yield is added up, normalised and compared
-        with the target in float32.
+        bf16 is for the matrix products: their results are added up, normalised and compared with
+        the target in float32.
         """
         pad_id = self.model.config.pad_id
         with torch.autocast(self.world.device.type, torch.bfloat16, enabled=precision == "bf16"):
@@ -370,10 +372,10 @@ class Training:
         )
 
     def state(self) -> dict[str, Tensor]:
-        """What the next update depends on, besides the weights, as named tensors.
+        """Everything besides the weights that the next update depends on, as named tensors.
 
         "OPTIMIZER.NAME.KEY" of every parameter, and "rng.RANK" of every process. All processes
-        must call it at the same moment.
+        must call it at the same point.
         """
         state = {}
         for name, parameter in self.model.named_parameters():
@@ -391,11 +393,11 @@ class Training:
         precision: str = "fp32",
         threads: int = 0,
     ) -> None:
-        """Go on from a saved state; the model has its weights already.
+        """Continue from a saved state; the model must have its weights already.
 
         Args:
-            precision: what the updates computed in; "" if there were none.
-            threads: how many they computed on, if it was the choice of a trial.
+            precision: of the updates; "" if there were none.
+            threads: of the updates, if a trial chose their number.
         """
         self.step, self.tokens, self._restored = step, tokens, True
         self.precision = precision
@@ -411,7 +413,7 @@ class Training:
             if found:
                 self.optimizer.state[parameter] = found
         rng = state.get(f"rng.{self.world.rank}")
-        if rng is None:  # another number of processes: they must at least differ
+        if rng is None:  # saved by fewer processes: their random numbers must at least differ
             torch.manual_seed(self.config.seed + step + 7919 * self.world.rank)
         else:
             _set_rng(self.world.device, rng)
@@ -430,5 +432,5 @@ def _set_rng(device: torch.device, state: Tensor) -> None:
 
 
 def train(model: Transformer, task: Task, config: TrainingConfig) -> Iterator[Event]:
-    """Train a freshly made model in this process alone; yields what happens as it happens."""
+    """Train a new model in this process alone; yields events as they happen."""
     return Training(model, task, config).events()

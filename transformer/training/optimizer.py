@@ -1,7 +1,7 @@
-"""Adam and its schedule (section 5.3), on the kernel of PyTorch's own; and Muon.
+"""Adam and its schedule (section 5.3), with PyTorch's own kernel; and Muon.
 
-``torch.optim.Adam(..., fused=True)`` computes the same, bit for bit. But making one
-imports a compiler, which takes as long as importing torch: every trainer would start that later.
+``torch.optim.Adam(..., fused=True)`` computes the same, bit for bit. But creating one imports a
+compiler, which takes as long as importing torch and would delay the start of every trainer.
 """
 
 import math
@@ -18,8 +18,8 @@ from transformer.faults import practice_of
 def learning_rate(step: int, config: TrainingConfig) -> float:
     """The rate of update ``step``, counted from 1.
 
-    A linear warm-up to ``config.learning_rate``, then constant or falling with 1/√step as in
-    section 5.3, and over the last ``decay_fraction`` of the steps a straight line towards 0.
+    A linear warm-up to ``config.learning_rate``, then constant or proportional to 1/√step as in
+    section 5.3, and over the last ``decay_fraction`` of the steps a linear decay towards 0.
     The paper's own schedule is inverse-sqrt with learning_rate = (d_model · warmup_steps)^-½.
     """
     practice = practice_of(config.fault)
@@ -37,10 +37,10 @@ def learning_rate(step: int, config: TrainingConfig) -> float:
 
 
 class Adam:
-    """The optimiser of some parameters, in float32.
+    """Adam over some parameters, in float32.
 
-    decay: what every update takes off each matrix first, times the rate (Loshchilov and Hutter,
-        2019). It is not the gradient of a penalty, which Adam would divide by its mean square.
+    decay: decoupled weight decay (Loshchilov and Hutter, 2019): every update first takes the share
+        rate · decay off each matrix. Adam would divide the gradient of a penalty by its size.
     state: of each parameter that had an update, "step" (float32 []), and "exp_avg" and
         "exp_avg_sq" in its shape: the means of its gradients and of their squares.
     """
@@ -62,9 +62,9 @@ class Adam:
 
     @torch.no_grad()
     def step(self, rate: float, precision: str = "fp32") -> None:
-        """One update, at this learning rate, of all that have a gradient.
+        """One update, at the learning rate ``rate``, of all parameters that have a gradient.
 
-        precision: of Muon's matrix products; here there are none.
+        precision: of matrix products in :class:`Muon`; not used here.
         """
         moved = [one for one in self.parameters if one.grad is not None]
         gradients = [one.grad for one in self.parameters if one.grad is not None]
@@ -97,7 +97,7 @@ class Adam:
 
 
 def shrink(parameters: Sequence[Tensor], share: float) -> None:
-    """Take a share off every matrix among some parameters; biases and gains stay as they are."""
+    """Reduce every matrix among some parameters by a share; biases and gains are unchanged."""
     matrices = [one for one in parameters if one.dim() > 1]
     if share and matrices:
         torch._foreach_mul_(matrices, 1 - share)
@@ -109,24 +109,24 @@ POLYNOMIALS = (
     (3.6366, -2.7219, 0.5365),
     (2.6613, -1.9772, 0.4526),
 )
-"""Of degree five, odd: ax + bx³ + cx⁵, one after the other.
+"""Polynomials ax + bx³ + cx⁵, applied to singular values one after the other.
 
-Each comes as near to 1 as one can over all singular values that the one before it leaves of those
-from 0.01 to 1 (Amsel et al., 2025): they end between 0.73 and 1.27. Three do what five times the
-polynomial of Muon's author does, since each is made for its turn.
+They map singular values from 0.01 to 1 to values between 0.73 and 1.27: each is the closest to 1
+on the interval that those before it leave (Amsel et al., 2025). Since each is made for its
+interval, three do as much as five applications of the one polynomial of Muon's author.
 """
 LIKE_ADAM = 0.5
-"""Root mean square of an update at rate 1. Liu et al. have 0.2, which is Adam's; at one rate for
-both the small tasks are learned sooner if matrices move further than the rest."""
+"""Root mean square of an update at rate 1. Liu et al. use 0.2, as large as Adam's; but at one rate
+for both, the small tasks are learned sooner if matrices move further than other parameters."""
 
 
 class Muon:
-    """Momentum whose matrices are made orthogonal before they are added (Jordan et al., 2024).
+    """Momentum, made orthogonal before it is added to the weights (Jordan et al., 2024).
 
-    A gradient's largest directions no longer drown the others: all singular values of an update
-    are about 1. It is for the matrices inside the layers. Embeddings, of which an update touches
-    some rows alone, the output, biases and gains are Adam's. An update of an n x m matrix is
-    scaled with √max(n, m), as Liu et al. (2025) do it, so that the rate is Adam's too.
+    All singular values of an update are about 1, so a gradient's largest directions do not
+    dominate. Muon updates the matrices inside the layers; Adam updates embeddings, of which a batch
+    changes only some rows, and the output, biases and gains. An update of an n x m matrix is scaled
+    by √max(n, m), as in Liu et al. (2025), so that Muon and Adam can use the same rate.
 
     state: of each matrix that had an update, "momentum"; of the others as in :class:`Adam`.
     """
@@ -143,9 +143,9 @@ class Muon:
 
     @torch.no_grad()
     def step(self, rate: float, precision: str = "fp32") -> None:
-        """One update, at this learning rate, of all that have a gradient.
+        """One update, at the learning rate ``rate``, of all parameters that have a gradient.
 
-        precision: "fp32" or "bf16", in which the products that make matrices orthogonal are taken.
+        precision: of the products that make matrices orthogonal, "fp32" or "bf16".
         """
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         by_shape: dict[torch.Size, list[Tensor]] = {}
@@ -161,7 +161,7 @@ class Muon:
         self.others.step(rate)
 
     def _direction(self, parameter: Tensor) -> Tensor:
-        """Where momentum will be after this gradient (Nesterov's)."""
+        """Nesterov momentum: adds the gradient to the momentum, and returns it one step ahead."""
         assert parameter.grad is not None
         slot = self.state.setdefault(parameter, {})
         if "momentum" not in slot:
@@ -171,20 +171,20 @@ class Muon:
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
-    """UVᵀ of each matrix UΣVᵀ, nearly: singular values come out between 0.73 and 1.27, but for
-    those that are less than a hundredth of the largest or so, which come out smaller.
+    """Approximately UVᵀ of each matrix UΣVᵀ: its singular values become 0.73 to 1.27, except
+    those below about a hundredth of the largest, which become smaller.
 
-    Newton and Schulz's iteration: products alone, and of matrices of one shape all at once.
+    The Newton-Schulz iteration: only products, batched over matrices of one shape.
 
     Args:
         matrices: [batch, row, column]
     """
     tall = matrices.size(1) > matrices.size(2)
     x = matrices.mT.contiguous() if tall else matrices
-    x = x / (x.abs().amax(dim=(1, 2), keepdim=True) + 1e-30)  # whose squares are numbers, too
+    x = x / (x.abs().amax(dim=(1, 2), keepdim=True) + 1e-30)  # so that squares do not overflow
     square = torch.bmm(x, x.mT)
-    # √‖XXᵀ‖ is no less than the largest singular value, and much nearer to it than ‖X‖ is.
-    # Rounding must not leave one above 1 either: there the polynomials soon run off.
+    # √‖XXᵀ‖ is at least the largest singular value, and a much closer bound than ‖X‖.
+    # The margin is for rounding: above 1, the polynomials soon diverge.
     margin = 1 + 4 * torch.finfo(x.dtype).eps
     length = square.square().sum(dim=(1, 2), keepdim=True).sqrt() * margin + 1e-30
     x, square = x / length.sqrt(), square / length
@@ -197,7 +197,7 @@ def orthogonal(matrices: Tensor) -> Tensor:
 
 
 class Optimizer(Protocol):
-    """What a training step asks of Adam and of Muon."""
+    """The interface of Adam and Muon that the training loop uses."""
 
     state: dict[Tensor, dict[str, Tensor]]
 
@@ -223,7 +223,7 @@ def optimizer_of(model: nn.Module, config: TrainingConfig) -> Optimizer:
 
 
 def _matrices(named: dict[str, nn.Parameter]) -> Sequence[Tensor]:
-    """Those inside the layers: neither embeddings, learned positions nor the output."""
+    """The matrices inside the layers: no embeddings, learned positions or output."""
     return [
         parameter
         for name, parameter in named.items()

@@ -1,9 +1,9 @@
-"""A batch's gradient in parts, each of rows of like length, which need less padding together.
+"""A batch's gradient, computed in parts of rows of similar length, which need less padding.
 
-On several threads each takes a part of its own: threads that share every operation wait for each
-other hundreds of times a step, which a small model feels; threads with rows of their own wait
-once. Where rows cannot be parted so, threads share the operations, as is PyTorch's way. One thread
-takes the parts one after the other, as many as save more padding than their calls cost.
+Of several threads, each computes a part of its own: threads that share every operation, as in
+PyTorch, wait for each other hundreds of times a step, which slows down a small model; threads with
+separate rows wait once. If a batch cannot be split for them, threads share the operations. A single
+thread computes parts one after the other, as many as save more padding than their calls cost.
 """
 
 from bisect import bisect_left
@@ -19,14 +19,14 @@ from transformer.training.fast_model import FastModel, is_plain
 from transformer.training.precision import Forward, LossOf
 
 ROWS = 4
-"""A part, but for the last, has at least so many: of fewer, most of the time goes into calls."""
+"""Fewest rows of a part, except the last: with fewer, most of the time goes into calls."""
 PARAMETERS = 4_000_000
-"""Of parts at once each has a gradient of its own; of a larger model the operations alone keep
-threads busy."""
+"""Largest model whose parts are computed in parallel: each part has its own gradient, and a larger
+model's operations keep the threads busy anyway."""
 CALLS = 400
-"""Positions of a small model that take about as long as the calls of one part more."""
+"""Cost of the calls of one more part: a small model computes this many positions in that time."""
 CUTS = 16
-"""About so many places in a batch, evenly spread, at which one thread may begin a part."""
+"""Approximate number of evenly spaced places in a batch where a single thread may begin a part."""
 
 
 def backward(
@@ -40,8 +40,8 @@ def backward(
     """Add the gradient of ``scale`` times a batch's loss to the parameters.
 
     Args:
-        threads: those that PyTorch has been told to use. Their number can change the last bits.
-            0: however many there are, the batch stays whole.
+        threads: number of threads that PyTorch is set to use; it can change the last bits.
+            0: the batch stays whole, however many there are.
 
     Returns:
         the loss, summed over the batch
@@ -76,8 +76,8 @@ def backward(
 
 
 def _parts(model: FastModel, batch: Batch, threads: int) -> list[Batch]:
-    """Parts to compute; the batch alone where they would not come out as the whole: of parts at
-    once, dropout draws its numbers in the order of the calls.
+    """The parts to compute. The batch stays whole if they would give another result: in parallel,
+    dropout draws its numbers in the order of the calls.
     """
     if not threads or batch.source.device.type != "cpu":
         return [batch]
@@ -99,7 +99,7 @@ def split(
     """Parts of a batch, longest rows first.
 
     Args:
-        counts: of the rows' lengths, which fall, to how many rows each part has.
+        counts: gives the number of rows of each part for the rows' lengths, in descending order.
     """
     sources, targets = _lengths(batch.source, pad_id), _lengths(batch.target_out, pad_id)
     lengths, order = (sources + targets).sort(descending=True, stable=True)
@@ -120,18 +120,18 @@ def split(
 
 
 def even_work(lengths: Sequence[int], most: int) -> list[int]:
-    """Up to so many parts, of which the largest is least work."""
+    """Rows of each of up to ``most`` parts, with as little work as possible in the largest."""
     most = max(1, min(most, len(lengths) // ROWS))
-    # The least work with which that many are enough.
+    # The smallest limit on a part's work with which ``most`` parts are enough.
     all_of_it = range(1, lengths[0] * len(lengths) + 1)
     work = 1 + bisect_left(all_of_it, True, key=lambda work: len(_counts(lengths, work)) <= most)
     return _counts(lengths, work)
 
 
 def least_work(lengths: Sequence[int]) -> list[int]:
-    """Parts that are least work together, calls included."""
+    """Rows of each part, with as little total work as possible, calls included."""
     places = [*range(0, len(lengths), max(ROWS, len(lengths) // CUTS)), len(lengths)]
-    work, parts = {0: 0}, {0: list[int]()}  # of the rows before each place
+    work, parts = {0: 0}, {0: list[int]()}  # least work, and its parts, of the rows before a place
     for end in places[1:]:
         work[end], start = min(
             (work[start] + lengths[start] * (end - start) + CALLS, start) for start in work
@@ -141,7 +141,7 @@ def least_work(lengths: Sequence[int]) -> list[int]:
 
 
 def _counts(lengths: Sequence[int], work: int) -> list[int]:
-    """How many rows each part has that is padded to its longest, if none may be more work."""
+    """Rows of each part if none, padded to its longest row, may be more than ``work`` positions."""
     counts: list[int] = []
     start = 0
     while start < len(lengths):
@@ -158,5 +158,5 @@ def _lengths(ids: Tensor, pad_id: int) -> Tensor:
 
 @cache
 def _workers(threads: int) -> ThreadPoolExecutor:
-    """Threads that compute by themselves: what one sets is for the operations it calls."""
+    """Threads that compute on their own: each sets PyTorch to one thread for its operations."""
     return ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))

@@ -1,7 +1,7 @@
-"""Whether a run trains in float32, or in bfloat16 since that was measured to be faster.
+"""Choosing a run's precision: float32, or bfloat16 if a trial finds it to be faster.
 
-Weights, gradients, Adam, evaluation and what is saved are float32 either way; the model's code
-knows nothing of it.
+Weights, gradients, Adam, evaluation and saved files are float32 either way; the model's code does
+not depend on the choice.
 """
 
 import copy
@@ -19,14 +19,14 @@ from transformer.training.cuda_graphs import GraphedBackward
 from transformer.training.fast_model import FastModel
 
 FASTER = 1.2
-"""bfloat16 must be so many times as fast; below, the loss of digits is not worth it."""
+"""bfloat16 must be at least this many times as fast: less is not worth the lost digits."""
 AGREEMENT = 0.02
-"""Largest relative difference of the two losses."""
+"""Largest relative difference between the losses in both precisions."""
 ROUNDS = 5
 SECONDS = 0.3
-"""After this no further round begins."""
+"""No further round of the trial begins after this time."""
 BATCHES = 2
-"""How many batches are tried, in turn."""
+"""Number of batches that the trial uses in turn."""
 
 Forward = Callable[[Tensor, Tensor], Tensor]
 LossOf = Callable[[Forward, Batch, str], Tensor]
@@ -34,7 +34,7 @@ LossOf = Callable[[Forward, Batch, str], Tensor]
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Whether the device has bfloat16 arithmetic, rather than imitating it."""
+    """Whether the device has bfloat16 arithmetic, rather than emulating it."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     found = torch.cpu.get_capabilities()
@@ -49,12 +49,12 @@ def decide(
     device: torch.device,
     graphed: bool = False,
 ) -> Compute:
-    """What to train in.
+    """Choose the precision to train in.
 
     Args:
         wanted: "fp32", "bf16", or "auto": whichever is measured to be faster.
         batches: of the run, on the device.
-        graphed: whether the run replays CUDA graphs, so that the trial must, too.
+        graphed: whether the run, and so the trial, replays CUDA graphs.
     """
     native = has_bf16(device)
     if wanted != "auto":
@@ -62,7 +62,7 @@ def decide(
         if wanted == "bf16" and not native:
             why += ", though it only imitates bfloat16 and would be faster in float32"
         return Compute(device.type, wanted, why)
-    if not native:  # at once: to time what is imitated could take many seconds
+    if not native:  # without a trial: emulated bfloat16 could take many seconds
         return Compute(device.type, "fp32", "it has no bfloat16 arithmetic of its own")
     return measure(model, batches, loss_of, device, graphed=graphed)
 
@@ -75,7 +75,7 @@ def measure(
     seconds: float = SECONDS,
     graphed: bool = False,
 ) -> Compute:
-    """Time both precisions on a copy of the model; model and random state stay as they were."""
+    """Time both precisions on a copy of the model; model and random state are unchanged."""
     cuda = [device] if device.type == "cuda" else []
     times: dict[str, list[float]] = {"fp32": [], "bf16": []}
     losses = {"fp32": 0.0, "bf16": 0.0}
@@ -83,7 +83,7 @@ def measure(
         with torch.random.fork_rng(cuda):
             scratch = copy.deepcopy(model).train()
             passes = {kind: _pass(scratch, loss_of, kind, graphed) for kind in times}
-            # Over all batches once, or twice where they are recorded the second time.
+            # Warm-up on each batch once, or twice with graphs, which are recorded the second time.
             warming_up = len(batches) * (2 if graphed else 1)
             began = time.perf_counter()
             for number in range(warming_up + ROUNDS):
@@ -91,7 +91,7 @@ def measure(
                 if times["bf16"] and time.perf_counter() - began > seconds:
                     break
                 for precision, taken in times.items():
-                    torch.manual_seed(number)  # both drop out the same places
+                    torch.manual_seed(number)  # the same dropout in both
                     scratch.zero_grad()
                     start = time.perf_counter()
                     loss = passes[precision](batches[number % len(batches)])
@@ -100,7 +100,7 @@ def measure(
                         torch.cuda.synchronize(device)
                     if warm:
                         taken.append(time.perf_counter() - start)
-    except RuntimeError:  # no kernel for it, or no room for the copy: a trial ends no run
+    except RuntimeError:  # no kernel, or no memory for the copy: a trial must not end the run
         return Compute(device.type, "fp32", "a trial of bfloat16 did not succeed")
     return choose(device.type, times["fp32"], times["bf16"], losses["fp32"], losses["bf16"])
 
@@ -125,10 +125,10 @@ def choose(
     fp32_loss: float,
     bf16_loss: float,
 ) -> Compute:
-    """What measured times (seconds a batch) and losses (nats) lead to."""
+    """The choice that follows from times (seconds per batch) and losses (nats)."""
     fp32, bf16 = statistics.median(fp32_times), statistics.median(bf16_times)
     ratio = fp32 / bf16
-    # Written so that a loss that is not a number disagrees.
+    # Written so that NaN counts as a disagreement.
     if not abs(bf16_loss - fp32_loss) <= AGREEMENT * abs(fp32_loss):
         return Compute(device, "fp32", "in bfloat16 the loss came out differently", fp32, bf16)
     if ratio < FASTER:

@@ -1,7 +1,7 @@
-"""How many processor threads a run's updates use: as many as a short trial finds worth it.
+"""Choosing the number of CPU threads for a run's updates, by a short trial.
 
-On a machine that is busy with something else, threads that wait for each other lose: then one is
-left.
+On a machine that is busy with something else, threads lose time by waiting for each other: then
+the trial chooses one.
 """
 
 import copy
@@ -17,16 +17,15 @@ from transformer.training.batches import Batch
 from transformer.training.fast_model import FastModel
 
 FASTER = 1.2
-"""Twice the threads must be so many times as fast, or they are not worth their share of the
-machine."""
+"""Twice the threads must be at least this many times as fast to be worth their cores."""
 ROUNDS = 5
 SECONDS = 0.2
-"""After so much of one comparison no further round begins: of a large model there is one."""
+"""No further round of a comparison begins after this time: a large model has one round."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """threads: how many. why: the rest of the sentence that begins with their number."""
+    """threads: their number. why: the rest of a sentence that begins with this number."""
 
     threads: int
     why: str
@@ -40,21 +39,21 @@ def available() -> int:
 
 
 def choose(seconds_of: Callable[[int], float], most: int) -> Choice:
-    """Double the threads for as long as that pays.
+    """Double the number of threads as long as that pays.
 
-    Both numbers are timed in turn. All rounds but one of five must agree, so that what else runs
-    on the machine is as likely to have been met as it will be.
+    A number and its double are timed in turn. The double may be slower in one round of five, not
+    more: what else runs on the machine will disturb training as often as it disturbs the trial.
 
     Args:
-        seconds_of: takes a batch on so many threads, and says how long it took.
-        most: threads there may be.
+        seconds_of: computes a batch on a number of threads, and returns the seconds it took.
+        most: largest number of threads.
     """
     threads, gain, why = 1, 1.0, "there is one core for it"
     if most > 1:
-        seconds_of(1)  # what is done once alone
+        seconds_of(1)  # warm-up
     while threads < most:
         more = min(2 * threads, most)
-        seconds_of(more)  # starts them
+        seconds_of(more)  # starts the threads
         ratios: list[float] = []
         spent = 0.0
         while not ratios or (len(ratios) < ROUNDS and spent < SECONDS and _lost(ratios) < 2):
@@ -82,16 +81,16 @@ def measure(
     backward: Callable[[FastModel, Batch], object],
     most: int,
 ) -> Choice:
-    """The choice for a model on the processor; model and random state stay as they were.
+    """Choose the threads for a model on the CPU; model and random state are unchanged.
 
     Args:
-        backward: what an update does to have its gradient.
+        backward: computes the gradient of an update.
     """
     before, number = torch.get_num_threads(), 0
 
     def seconds_of(threads: int) -> float:
         nonlocal number
-        # Both numbers take the same batch, and drop out the same places.
+        # Both numbers of threads get the same batch and the same dropout.
         batch = batches[number // 2 % len(batches)]
         torch.manual_seed(number // 2)
         number += 1
@@ -105,7 +104,7 @@ def measure(
         with torch.random.fork_rng([]):
             scratch = copy.deepcopy(model).train()
             return choose(seconds_of, most)
-    except RuntimeError:  # such as no room for the copy: a trial ends no run
+    except RuntimeError:  # such as no memory for the copy: a trial must not end the run
         return Choice(1, "a trial of more did not succeed")
     finally:
         torch.set_num_threads(before)
