@@ -1,4 +1,4 @@
-"""What every page must be: accessible in both themes, and whole on a telephone."""
+"""Checks for every page: accessible in both themes, and nothing cut off on a phone."""
 
 from collections.abc import Sequence
 
@@ -9,17 +9,17 @@ from tests.support.server import settle
 
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
 COLOURS = ["color-contrast", "link-in-text-block"]
-"""The rules that look at colours: the others find in one theme what they find in the other."""
+"""Rules that depend on colours: only these need a second run in the other theme."""
 BACKGROUNDS = {"light": "rgb(255, 255, 255)", "dark": "rgb(17, 21, 26)"}
-"""Of .streamlit/config.toml."""
+"""Background colours of the themes in .streamlit/config.toml."""
 PHONE, DESK = 400, 1280
 FRAME = ("[data-testid=stSidebar]", "[data-testid=stHeader]", ".st-key-page-title")
-"""What stands around every page, and is looked at with the first of several views of one."""
+"""The parts around every page: checked with only the first of several views of a page."""
 AXE = Axe().axe_script
 
 
 def turn(page: Page, scheme: str) -> None:
-    """Change the theme of an open page, as a system does in the evening."""
+    """Change the theme of an open page, as an operating system does in the evening."""
     page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
     expect(page.get_by_test_id("stApp")).to_have_css("background-color", BACKGROUNDS[scheme])
     settle(page)
@@ -28,16 +28,16 @@ def turn(page: Page, scheme: str) -> None:
 def assert_accessible(
     page: Page, what: str = "", rules: list[str] = WCAG, but: Sequence[str] = ()
 ) -> None:
-    """axe finds no violation of WCAG 2.1 AA, in the theme that the page is in.
+    """axe finds no violation of WCAG 2.1 AA in the page's present theme.
 
-    but: selectors of what was looked at before, in this theme, and is as it was.
+    but: selectors to leave out, since they were checked in this theme and have not changed.
     """
-    if not page.evaluate("'axe' in window"):  # half a MB, once a document
+    if not page.evaluate("'axe' in window"):  # half a MB, so only once per document
         page.evaluate(AXE)
     options = {
         "runOnly": rules,
-        "resultTypes": ["violations"],  # all is checked, but what passes is not written down
-        "preload": False,  # of style sheets, which none of these rules reads
+        "resultTypes": ["violations"],  # everything is checked, but only violations are listed
+        "preload": False,  # style sheets: none of these rules reads them
     }
     found = page.evaluate(
         """async ([but, options]) => {
@@ -55,23 +55,23 @@ def assert_accessible(
 
 
 def turn_over(page: Page) -> str:
-    """Change to the theme that the page is not in; its name."""
+    """Switch to the other theme and return its name."""
     dark = page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
     turn(page, other := "light" if dark else "dark")
     return other
 
 
 def assert_accessible_in_both_themes(page: Page, what: str = "", but: Sequence[str] = ()) -> None:
-    """The theme that it was opened in first; afterwards the page is in the other.
+    """Check the page in its present theme, then in the other, in which it stays.
 
-    but: what was looked at before in both, and is as it was.
+    but: selectors to leave out, since they were checked in both themes and have not changed.
     """
     assert_accessible(page, what, but=but)
     assert_accessible(page, f"{what} {turn_over(page)}", COLOURS, but)
 
 
 def assert_fit_for_all(page: Page, what: str = "", but: Sequence[str] = ()) -> None:
-    """Accessible and whole: as it was opened, then of the other width and in the other theme."""
+    """Accessible and not cut off: as opened, then with the other width and theme."""
     assert page.viewport_size is not None
     other = DESK if page.viewport_size["width"] == PHONE else PHONE
     assert_not_cut_off(page, what)
@@ -83,16 +83,16 @@ def assert_fit_for_all(page: Page, what: str = "", but: Sequence[str] = ()) -> N
 
 
 def resize(page: Page, width: int) -> None:
-    """Another width, and what the page draws for it."""
+    """Change the width of the page, and wait until it is drawn again."""
     page.set_viewport_size({"width": width, "height": 1000})
-    page.evaluate(  # what watches its size is told before the next frame, and draws in it
+    page.evaluate(  # size observers are called before the next frame, and draw in it
         "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
     )
     settle(page)
 
 
 def assert_not_cut_off(page: Page, what: str = "", selector: str = "[data-testid=stMain]") -> None:
-    """Nothing is wider than the screen, and the page ends where what is on it ends."""
+    """Nothing is wider than the screen, and there is no empty space below the page's content."""
     wide = page.locator(selector).evaluate("main => main.scrollWidth - main.clientWidth")
     assert wide <= 0, f"{what} {selector} is {wide} pixels too wide"
     empty = page.get_by_test_id("stMain").evaluate(

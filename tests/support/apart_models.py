@@ -1,7 +1,8 @@
-"""Right and wrong encoder-decoders in three more hands, written after the doctor, and kept apart.
+"""Correct and faulty encoder-decoders in three more styles, written after the doctor.
 
-``Formulas`` has no modules but a dictionary of parameters; ``Borrowed`` puts PyTorch's own
-attention into layers of its own and keeps time first inside; ``Flat`` folds heads into the batch.
+``Formulas`` has a dictionary of parameters instead of modules; ``Borrowed`` uses PyTorch's
+attention in hand-written layers, time first; ``Flat`` folds heads into the batch. They are kept
+apart from the models with which the doctor was developed.
 """
 
 import math
@@ -15,7 +16,7 @@ SOURCE, TARGET, PAD = 29, 41, 0
 
 
 class Formulas(nn.Module):
-    """One function over named parameters: einsum throughout, masks as numbers that are added."""
+    """One function over named parameters: einsum everywhere, masks are added to the scores."""
 
     def __init__(
         self, d: int = 20, heads: int = 5, layers: int = 2, before: bool = False, bug: str = ""
@@ -92,7 +93,7 @@ class Formulas(nn.Module):
 
 
 class BorrowedLayer(nn.Module):
-    """nn.MultiheadAttention, time first, inside a layer of one's own."""
+    """nn.MultiheadAttention, time first, inside a hand-written layer."""
 
     def __init__(self, d: int, heads: int, cross: bool, before: bool) -> None:
         super().__init__()
@@ -166,7 +167,7 @@ class Borrowed(nn.Module):
 
 
 class FlatAttention(nn.Module):
-    """Heads are sentences of a larger batch; scores by baddbmm, onto the mask."""
+    """Heads are folded into the batch; baddbmm adds the scores to the mask."""
 
     def __init__(self, d: int, heads: int, bug: str) -> None:
         super().__init__()
@@ -217,7 +218,7 @@ class FlatLayer(nn.Module):
 
 
 class Flat(nn.Module):
-    """forward(batch): a dictionary goes in; encoder and decoder are two lists of one class."""
+    """Encoder and decoder are two lists of the same class of layers."""
 
     def __init__(self, d: int = 24, heads: int = 3, layers: int = 2, bug: str = "") -> None:
         super().__init__()
@@ -247,7 +248,7 @@ class Flat(nn.Module):
 
 HANDS = {"formulas": Formulas, "borrowed": Borrowed, "flat": Flat}
 APART: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
-    # Which hand, its switches, and what must be named, as in RECIPES.
+    # Style, its switches, and the departures that the doctor must name, as in RECIPES.
     "formulas, post-norm": ("formulas", {}, ()),
     "formulas, pre-norm": ("formulas", {"before": True}, ()),
     "formulas, one head": ("formulas", {"heads": 1}, ()),
@@ -288,7 +289,7 @@ APART: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
 
 
 def apart(hand: str, **switches: Any) -> nn.Module:
-    """A model of this hand, whose gains and biases tell."""
+    """A model in this style; random gains and biases, so that it matters where they are applied."""
     torch.manual_seed(11)
     model = HANDS[hand](**switches)
     with torch.no_grad():

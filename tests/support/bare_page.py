@@ -1,4 +1,4 @@
-"""A widget on a page of its own, without a server: its script gets data as Streamlit gives it."""
+"""A widget on an empty page, without a server: its script gets data as from Streamlit."""
 
 import base64
 from collections.abc import Callable, Iterator
@@ -23,9 +23,9 @@ PAGE = """<!doctype html><html lang="en"><title>A widget</title><style>
 }
 body { margin: 1rem; background: var(--st-background-color); color: var(--st-text-color); }
 </style><main id="here"></main></html>"""
-"""The names of Streamlit's theme, in a light and a dark page."""
+"""A page with the CSS variables of Streamlit's theme, light and dark."""
 ADDRESS = "http://localhost/"
-"""Answered in the browser itself; a secure context, as the app's own page is."""
+"""Requests to it are answered inside the browser; a secure context, like the app's own page."""
 
 MOUNT = """async ({ script, style, html }) => {
   const root = document.getElementById("here").attachShadow({ mode: "open" });
@@ -57,8 +57,7 @@ MOUNT = """async ({ script, style, html }) => {
 class BarePage:
     """One widget in one page.
 
-    page: to be looked at and acted on. sent: what the widget told Python so far, each
-    ["state" or "trigger", its name, its value].
+    sent: the messages of the widget to Python so far, each ["state" or "trigger", name, value].
     """
 
     def __init__(self, page: Page, widget: Widget) -> None:
@@ -70,7 +69,7 @@ class BarePage:
         )
 
     def draw(self, data: Any) -> None:
-        """Give the widget its data; again for what a later run of the page would give."""
+        """Give the widget data; called again, it acts like a later run of the page's script."""
         packed = base64.b64encode(data).decode() if isinstance(data, bytes) else None
         given = {"json": data} if packed is None else {"packed": packed}
         self.page.evaluate("(given) => window.draw(given)", given)
@@ -86,7 +85,7 @@ class BarePage:
             self.page.keyboard.press(key)
 
     def next_frame(self) -> None:
-        """What watches its size has drawn by then."""
+        """Wait two frames: size observers have drawn by then."""
         self.page.evaluate(
             "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))"
         )
@@ -101,7 +100,7 @@ def outside(url: str) -> bool:
 
 @contextmanager
 def one_page(browser: Browser) -> Iterator[tuple[Bare, list[str]]]:
-    """One page in which one widget after another is shown, and its faults: errors, requests."""
+    """A page that shows one widget after another, and a list of its errors and outside requests."""
     context = browser.new_context(accept_downloads=True)
     page = context.new_page()
     faults: list[str] = []

@@ -1,4 +1,4 @@
-"""Captures that were changed after they were made."""
+"""Helpers that take captures apart and change them."""
 
 import json
 import struct
@@ -11,14 +11,14 @@ Change = Callable[[dict[str, Any], dict[str, Any]], object]
 
 
 def parts(content: bytes) -> tuple[dict[str, Any], dict[str, Any], bytes]:
-    """A capture's header, its description of itself, and the bytes of its tensors."""
+    """A capture's header, its description, and the bytes of its tensors."""
     size = int.from_bytes(content[:8], "little")
     header = json.loads(content[8 : 8 + size])
     return header, json.loads(header["__metadata__"][CAPTURE_KEY]), content[8 + size :]
 
 
 def joined(header: dict[str, Any], about: dict[str, Any] | str, data: bytes) -> bytes:
-    """The other way round; a description may also be a text of its own."""
+    """The inverse of :func:`parts`; a description given as text is written unchanged."""
     if "__metadata__" in header:
         text = about if isinstance(about, str) else json.dumps(about)
         header["__metadata__"] = {CAPTURE_KEY: text}

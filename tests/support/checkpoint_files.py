@@ -1,4 +1,4 @@
-"""What the tests of checkpoints share: small models, and files built or changed by hand."""
+"""Shared by the tests of checkpoints: small models, and files built or changed by hand."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ from transformer.vocabulary import Vocabulary
 
 MEGABYTE = 1_000_000
 DEEP: Any = "bottom"
-for _ in range(600):  # not deep enough for the JSON reader to mind
+for _ in range(600):  # not so deep that the JSON reader fails
     DEEP = {"a": DEEP}
 SMALL: dict[str, Any] = {
     "d_model": 8,
@@ -64,7 +64,7 @@ def wild_model(seed: int = 0, **changes: Any) -> Transformer:
 
 
 def make(seed: int = 0, **changes: Any) -> Checkpoint:
-    """A checkpoint of such a model."""
+    """A checkpoint of a :func:`wild_model`."""
     data = DataConfig(task="reverse", max_letters=8)
     pairs = [(source, source[::-1]) for source in ("abc", "fed", "a", "bbbb")]
     model = wild_model(seed, **changes)
@@ -72,7 +72,7 @@ def make(seed: int = 0, **changes: Any) -> Checkpoint:
 
 
 def assert_same(left: Checkpoint, right: Checkpoint) -> None:
-    """The same file, the same weights, and nothing in the model that is not from them."""
+    """Equal headers, equal weights, and equal models."""
     assert left.header == right.header
     assert left.tensors.keys() == right.tensors.keys()
     for name, tensor in left.tensors.items():
@@ -85,7 +85,7 @@ def assert_same(left: Checkpoint, right: Checkpoint) -> None:
 
 @contextmanager
 def little_memory(most: int = 50 * MEGABYTE) -> Iterator[None]:
-    """What runs inside must not grow the process, not even for a moment."""
+    """The block must not grow the process by more than ``most`` bytes, not even for a moment."""
     peaks = Path("/proc/self/clear_refs")
     if not peaks.exists():
         tracemalloc.start()
@@ -99,7 +99,7 @@ def little_memory(most: int = 50 * MEGABYTE) -> Iterator[None]:
         lines = Path("/proc/self/status").read_text().splitlines()
         return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(field))
 
-    peaks.write_text("5")  # forget the highest mark of resident memory so far
+    peaks.write_text("5")  # reset the peak of resident memory
     before = resident("VmRSS")
     yield
     assert resident("VmHWM") - before < most
@@ -116,17 +116,17 @@ def assert_sentence(error: CheckpointError) -> None:
     assert " line " not in message
 
 
-# Files built by hand, with a checksum that is right wherever it would otherwise hide the check
-# that is meant.
+# Files built by hand. Their checksum is correct wherever a wrong one would be refused before the
+# check that a test is about.
 
 NORM = "encoder.norm.gain"
 
 
 @dataclass
 class Parts:
-    """A checkpoint file taken apart, to be changed and put together again.
+    """A checkpoint file taken apart, to be changed and joined again.
 
-    listing: the .safetensors header without its metadata. description: our own part of it.
+    listing: the .safetensors header without its metadata. description: our metadata.
     """
 
     listing: dict[str, Any]
@@ -134,7 +134,7 @@ class Parts:
     weights: bytes
 
     def sealed(self) -> "Parts":
-        """With the checksum right: over the description with no checksum in it, and the weights."""
+        """With the correct checksum: of the weights and the description without a checksum."""
         plain = json.dumps(self.description | {"sha256": ""}, sort_keys=True, ensure_ascii=False)
         digest = hashlib.sha256(plain.encode("utf-8", "surrogatepass") + self.weights)
         return replace(self, description=self.description | {"sha256": digest.hexdigest()})
@@ -160,7 +160,7 @@ def taken_apart(content: bytes) -> Parts:
 
 
 def changed(content: bytes, *path: str | int, to: Any) -> bytes:
-    """The file with one value of its description replaced, and a checksum that is right."""
+    """The file with one value of its description replaced, and a correct checksum."""
     parts = taken_apart(content)
     place: Any = parts.description
     for step in path[:-1]:
@@ -176,7 +176,7 @@ def relisted(content: bytes, name: str, **changes: Any) -> bytes:
     return parts.sealed().whole()
 
 
-# Changes of such a file
+# Changes of a checkpoint file
 
 Change = Callable[[bytes], bytes]
 
@@ -206,7 +206,7 @@ def without(*path: str) -> Change:
 def raw_value(*path: str | int, text: str) -> Change:
     """One value of the description written as a text that no JSON writer would write.
 
-    The checksum cannot be right then, but none of these may come as far as that.
+    The checksum cannot be correct then, but the file must be refused before it is checked.
     """
 
     def change(content: bytes) -> bytes:
@@ -229,7 +229,7 @@ def renamed(old: str, new: str) -> Change:
 
 
 def one_more(name: str) -> Change:
-    """One tensor more, in its proper place at the end."""
+    """With one more tensor, correctly placed at the end."""
 
     def change(content: bytes) -> bytes:
         parts = taken_apart(content)
@@ -242,7 +242,7 @@ def one_more(name: str) -> Change:
 
 
 def one_less(name: str) -> Change:
-    """Without one tensor, all others moved up."""
+    """Without one tensor; all later ones moved forward."""
 
     def change(content: bytes) -> bytes:
         parts = taken_apart(content)
@@ -256,7 +256,7 @@ def one_less(name: str) -> Change:
 
 
 def twice(content: bytes) -> bytes:
-    """A tensor's name twice: which of the two counts depends on the reader."""
+    """A tensor's name occurs twice: which of the two is read depends on the reader."""
     parts = taken_apart(content)
     entry = json.dumps(parts.listing["output.weight" if "output.weight" in parts.listing else NORM])
     header = parts.header()
@@ -272,7 +272,7 @@ def twice_within(content: bytes) -> bytes:
 
 
 def with_header(rewrite: Callable[[bytes], bytes]) -> Change:
-    """The file with its raw header rewritten, and its length right."""
+    """The file with its raw header rewritten, and the correct header length."""
 
     def change(content: bytes) -> bytes:
         parts = taken_apart(content).sealed()
@@ -300,7 +300,7 @@ def more_bytes(content: bytes) -> bytes:
 
 
 def a_hole(content: bytes) -> bytes:
-    """Eight bytes between two tensors, that belong to none."""
+    """Eight bytes between two tensors that belong to neither."""
     parts = taken_apart(content)
     middle = parts.listing[NORM]["data_offsets"][0]
     parts.weights = parts.weights[:middle] + bytes(8) + parts.weights[middle:]
@@ -312,7 +312,7 @@ def a_hole(content: bytes) -> bytes:
 
 
 def an_overlap(content: bytes) -> bytes:
-    """Two tensors of the same shape lie on the same bytes; nothing stands beside them."""
+    """Two tensors of the same shape share their bytes; the file has no unused bytes."""
     parts = taken_apart(content)
     first, second = NORM, NORM.replace("gain", "bias")
     assert parts.listing[first]["shape"] == parts.listing[second]["shape"]
@@ -325,13 +325,13 @@ def an_overlap(content: bytes) -> bytes:
 
 
 def summary_of(checkpoint: Checkpoint) -> Summary:
-    """How a checkpoint that was trained here came about."""
+    """The summary of a checkpoint that must have one."""
     assert checkpoint.summary is not None
     return checkpoint.summary
 
 
 def assert_refused(content: bytes, tmp_path: Path, says: str) -> None:
-    """Refused from memory and from disk, in a sentence, and without taking memory for it."""
+    """Refused from memory and from disk, with one sentence, and without allocating much memory."""
     (tmp_path / "hostile.safetensors").write_bytes(content)
     for source in (content, tmp_path / "hostile.safetensors"):
         with little_memory(), pytest.raises(CheckpointError, match=says) as caught:

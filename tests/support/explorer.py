@@ -1,4 +1,4 @@
-"""The attention explorer as tests handle it, alone or on the Attention page."""
+"""Test helpers for the attention explorer, alone or on the Attention page."""
 
 from urllib.parse import urlencode
 
@@ -20,9 +20,9 @@ def press(page: Page, *keys: str) -> None:
 
 
 def attention_of(checkpoint: Checkpoint, text: str, output: str | None = None) -> Truth:
-    """Its weights for a text, from the library alone: by kind, [layer, head, query, key].
+    """A checkpoint's attention weights for a text, without the app: [layer, head, query, key].
 
-    output: what the decoder reads and writes; else what the model writes by itself.
+    output: the text fed to the decoder; by default the model's own output.
     """
     source = checkpoint.encode(text)
     if output is None:
@@ -52,22 +52,22 @@ class Maps:
         return self.page.locator(f"button[data-head='{name}']")
 
     def token(self, name: str) -> Locator:
-        """Source tokens stand in two columns; the one that looks is the second."""
+        """The button of a token; source tokens are in two columns, and the second is the query."""
         return self.page.locator(f".tokens button[data-token='{name}']").last
 
     def point_at(self, row: int, column: int, size: int = 10) -> None:
-        self.page.mouse.move(0, 0)  # off the heads, which draw their map while one points at them
+        self.page.mouse.move(0, 0)  # off the heads: pointing at one draws its map
         canvas = self.page.locator(".stage canvas").first
         box = canvas.bounding_box()
         assert box is not None
         side = box["width"] / size
         canvas.hover(position={"x": (column + 0.5) * side, "y": (row + 0.5) * side})
-        self.next_frame()  # the words come after the cursor
+        self.next_frame()  # the text is drawn after the cursor
 
     def ink(self, selector: str = ".bands canvas", least: int = 1) -> int:
-        """How many pixels of a canvas are drawn on, which it is once it is in sight.
+        """How many pixels of a canvas are drawn on. It scrolls there: only then is it drawn.
 
-        least: alpha from which a pixel counts, to 255.
+        least: alpha from which a pixel counts, at most 255.
         """
         canvas = self.page.locator(selector).first
         canvas.scroll_into_view_if_needed()
@@ -93,7 +93,7 @@ class Maps:
         )
 
     def lit(self, tokens: str) -> list[str]:
-        """Which of the tokens that a selector finds lie on the colour of the cursor."""
+        """Which of the tokens found by a selector are highlighted in the cursor's colour."""
         self.next_frame()
         found: list[str] = self.page.locator(tokens).evaluate_all(
             """(tokens) => tokens.filter((token) => {
@@ -110,7 +110,7 @@ class Maps:
         return found
 
     def settings(self) -> None:
-        """Unfold the threshold, the shades and the pictures to save."""
+        """Open the fold with the threshold, the shades and the pictures to save."""
         fold = self.page.locator(".folds details").first
         if fold.get_attribute("open") is None:
             fold.locator("summary").click()
@@ -122,7 +122,7 @@ class Maps:
 
 
 class Explorer(Maps):
-    """The Attention page of one browser, opened again only where a test needs another address."""
+    """The Attention page in one browser, reloaded only if a test needs another address."""
 
     def __init__(self, page: Page, server: Server) -> None:
         super().__init__(page)
@@ -132,8 +132,8 @@ class Explorer(Maps):
     def open(self, **query: str) -> None:
         query = {"checkpoint": "sort", "input": "workbench", "head": "cross.1.0", **query}
         address = f"{self.url}/attention?{urlencode(query)}"
-        # Whatever a person keeps is in the address, as soon as the server has answered: as long as
-        # that is the same, so is the view.
+        # Once the server has answered, the address holds all state of the page: the same address
+        # means the same view.
         if self.opened[0]:
             settle(self.page)
         if self.opened == (address, self.page.url):

@@ -1,4 +1,4 @@
-"""MarianMT models with random weights, made with Hugging Face's own programs, the oracle."""
+"""MarianMT models with random weights, made with Hugging Face's own code: the reference."""
 
 import json
 import os
@@ -78,7 +78,7 @@ ENGLISH, GERMAN = "etaoinshrdlucmwfgyp", "enisratdhulcgmobwfkzäöü"
 
 
 def sentences(count: int, seed: int, letters: str = ENGLISH) -> list[str]:
-    """Made-up sentences of a made-up language that has words, some more frequent than others."""
+    """Random sentences of a made-up language, with frequent and rare words."""
     world, chance = random.Random(letters), random.Random(seed)
     words = ["".join(world.choices(letters, k=world.randint(1, 8))) for _ in range(500)]
     rare_last = [1 / (rank + 1) for rank in range(len(words))]
@@ -123,9 +123,9 @@ def make_marian(
 
     Args:
         pieces: of each SentencePiece model, <unk>, <s> and </s> included.
-        ends: added to the logit of </s>, so that outputs end here and there.
-        separate: give the target a vocabulary of its own.
-        generation: what generation_config.json says besides the ids.
+        ends: added to the logit of </s>, so that some outputs end early.
+        separate: give the target another vocabulary than the source.
+        generation: values for generation_config.json besides the ids.
         settings: of MarianConfig.
     """
     folder.mkdir(parents=True)
@@ -142,7 +142,7 @@ def make_marian(
         filler = [f"filler{n}" for n in range(size - 3 - len(listed))]
         tokens = ["</s>", "<unk>", *listed, *filler, "<pad>"]
         (folder / name).write_text(json.dumps({t: n for n, t in enumerate(tokens)}), "utf-8")
-    # Seconds, which only a process that makes one of these should spend.
+    # Importing it takes seconds, so only a process that makes a model does.
     from transformers import MarianConfig, MarianMTModel, MarianTokenizer
 
     config = MarianConfig(
@@ -182,7 +182,7 @@ def make_marian(
 
 @cache
 def load_marian(folder: Path) -> "tuple[MarianMTModel, MarianTokenizer]":
-    """The model and its tokenizer as `transformers` loads them; a folder is read once."""
+    """The model and its tokenizer as `transformers` loads them; each folder is read once."""
     from transformers import MarianMTModel, MarianTokenizer
 
     model = MarianMTModel.from_pretrained(folder).eval()
@@ -194,7 +194,7 @@ def batch(checkpoint: Checkpoint, texts: list[str]) -> torch.Tensor:
 
 
 def largest_difference(folder: Path, checkpoint: Checkpoint) -> float:
-    """Of a logit, over all texts in batches, on targets of random tokens."""
+    """The largest difference of a logit, over all texts in batches, with random target tokens."""
     model, _ = load_marian(folder)
     config, worst = checkpoint.config, 0.0
     generator = torch.Generator().manual_seed(0)

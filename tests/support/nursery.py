@@ -1,10 +1,10 @@
-"""Trainer processes by the hundred: forked from one process that has imported torch already.
+"""The nursery starts trainer processes quickly: forks of one process that has imported torch.
 
-A trainer takes seconds to import torch and milliseconds for the rest of what these tests are
-about. The nursery has imported it; each of its children is a process, and a session, of its own
-that runs the command line as ``python -m transformer`` does, and is killed as any other.
+Importing torch takes a trainer seconds, and all else in these tests milliseconds. Each child is a
+separate process and session that runs the command line like ``python -m transformer``, and can be
+killed like any other.
 
-    python -m tests.support.nursery        reads requests from standard input, a JSON object a line
+    python -m tests.support.nursery    reads requests from standard input, one JSON object per line
 """
 
 import importlib
@@ -38,7 +38,7 @@ class Child:
         self._code: int | None = None
 
     def poll(self) -> int | None:
-        """Its exit status, negative for a signal; None while it lives."""
+        """The exit status, negative for a signal; None while the process runs."""
         if self._code is None:
             self._code = self.nursery.ask(poll=self.pid)
         return self._code
@@ -49,7 +49,7 @@ class Child:
         return self._code
 
     def kill(self) -> None:
-        """End it at once, as the kernel does when memory is short, and see it gone."""
+        """Kill it at once, as the kernel does when memory is short, and wait for its end."""
         if self.poll() is None:
             os.kill(self.pid, signal.SIGKILL)
         self.wait()
@@ -79,11 +79,10 @@ class Nursery:
         environment: Mapping[str, str] = OFTEN,
         file_bytes: int | None = None,
     ) -> Child:
-        """Run the command line with these words.
+        """Run the command line with these arguments.
 
         Args:
-            file_bytes: no file of the process may grow larger (RLIMIT_FSIZE), as if the disk
-                were full.
+            file_bytes: largest size of any file it writes (RLIMIT_FSIZE), to simulate a full disk.
         """
         log.touch()
         pid = self.ask(
@@ -94,7 +93,7 @@ class Nursery:
         return child
 
     def submit(self, root: Path, log: Path, environment: Mapping[str, str]) -> Child:
-        """A process that asks for a run and ends, as one that serves an app might."""
+        """A process that submits a run and ends, as a server of the app might."""
         return self.spawn(["submit", str(root)], log, environment)
 
     def call(self, module: str, function: str, log: Path, environment: Mapping[str, str]) -> Child:
@@ -109,10 +108,10 @@ class Nursery:
         file_bytes: int | None = None,
         overfit: bool = False,
     ) -> Child:
-        """A trainer as a terminal starts it, which makes a new run or resumes one.
+        """Start a trainer as from a terminal: it makes a new run or resumes one.
 
         Args:
-            overfit: it makes its overfit check as well, which takes longer than a short run.
+            overfit: do the overfit check too, which takes longer than a short run.
         """
         if not overfit:
             spare_overfit_check(run)
@@ -121,7 +120,7 @@ class Nursery:
 
     @contextmanager
     def watched(self, run: Run) -> Iterator[None]:
-        """A reader looks at every file of the run all the while, and must find no fault."""
+        """During the block a process keeps reading every file of the run; it must find no fault."""
         stop = run.path.with_name(f"{run.path.name}.stop")
         reader = self.spawn(["watch", str(run.path)], stop.with_suffix(".log"))
         yield
@@ -129,13 +128,13 @@ class Nursery:
         code = reader.wait()
         *faults, looks = reader.output().splitlines()
         assert (code, faults) == (0, [])
-        # It did look, and found the run at work.
+        # The reader really read each kind of file.
         assert all(json.loads(looks)["looks"].get(name, 0) for name in SEEN), looks
 
 
 @contextmanager
 def open_nursery() -> Iterator[Nursery]:
-    """A nursery, none of whose children outlives the block."""
+    """A nursery; all its children are killed at the end of the block."""
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.support.nursery"],
         cwd=ROOT,
@@ -161,7 +160,7 @@ def open_nursery() -> Iterator[Nursery]:
 
 
 def main() -> None:
-    # All that a trainer imports sooner or later; nothing here may start a thread.
+    # Import all that a trainer ever imports. Nothing here may start a thread, since forks follow.
     import torch
 
     from tests.support import watcher
@@ -186,7 +185,7 @@ def main() -> None:
             answer = codes.get(pid)
         else:
             if "WORLD_SIZE" in request["environment"]:
-                # What several processes as one import sooner or later, which takes seconds.
+                # Distributed training imports this at some point, which takes seconds.
                 import torch._dynamo
             answer = os.fork()
             if answer == 0:
@@ -219,7 +218,7 @@ def main() -> None:
 
 
 def _become(request: dict[str, Any]) -> None:
-    """Make a fork of the nursery a process of its own."""
+    """Give a fork of the nursery its own session, output, environment and limits."""
     os.setsid()
     log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     null = os.open(os.devnull, os.O_RDONLY)

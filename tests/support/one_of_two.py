@@ -1,9 +1,9 @@
-"""One of several servers on one folder of runs: it asks for runs, and stops and deletes any.
+"""Acts as one of several servers on one folder of runs: submits runs, stops and deletes any.
 
     nursery.call("tests.support.one_of_two", "main", log, environment(root, seed, runs))
 
-A run's trainer is a fork of who starts it, which has torch. Each start is a line of the file
-``started`` beside the runs: the run, its ticket, and how many trained already.
+A trainer is a fork of the process that starts it, which has imported torch. Each start adds a line
+to the file ``started`` beside the runs: the run, its ticket, and how many were active already.
 """
 
 import os
@@ -19,7 +19,7 @@ from transformer.runs.directory import ACTIVE, Run, runs_in
 STARTED = "started"
 SLOTS = 2
 PATIENCE = 60.0
-"""Seconds without a run that ends."""
+"""Seconds after which it gives up if no run ends."""
 
 
 def environment(root: Path, seed: int, runs: int) -> dict[str, str]:
@@ -31,7 +31,7 @@ def environment(root: Path, seed: int, runs: int) -> dict[str, str]:
 
 
 class Forked:
-    """A trainer that this process made."""
+    """A trainer that this process forked."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -85,7 +85,7 @@ def main() -> None:
                     trash.delete(victim)
                 else:
                     queue.command(victim, word)
-            except RunError as error:  # the other server was there first, or it has ended
+            except RunError as error:  # the other server was faster, or the run has ended
                 print(f"# {error}")
         time.sleep(chance.uniform(0, 0.05))
     before, end = -1, 0.0

@@ -1,4 +1,4 @@
-"""Pages through Streamlit's own test runner."""
+"""Opens pages in Streamlit's own test runner."""
 
 from functools import cache
 
@@ -8,12 +8,12 @@ from streamlit.testing.v1 import AppTest
 from pages.components.training.form import EXPERT, SETTINGS
 from tests.support.places import ROOT
 
-# Each AppTest reads what every installed package says of itself, as long as a page takes to run.
+# Each AppTest reads the metadata of all installed packages, which takes as long as a page.
 manifest_scanner.scan_component_manifests = cache(manifest_scanner.scan_component_manifests)
 
 
 def open_page(name: str = "", **query: str) -> AppTest:
-    """A page by its address, with nothing chosen before; the overview if it has no name."""
+    """A page by its name, in a new session; the overview by default."""
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
     for key, value in query.items():
         app.query_params[key] = value
@@ -27,6 +27,6 @@ def messages(app: AppTest) -> list[str]:
 
 
 def unfold_settings(app: AppTest) -> AppTest:
-    """The form's settings are drawn when they are opened."""
+    """Open the form's settings: only then are they drawn."""
     app.session_state[SETTINGS] = app.session_state[EXPERT] = True
     return app.run()

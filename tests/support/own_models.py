@@ -1,7 +1,7 @@
-"""Encoder-decoders as other hands write them: the same function in many styles.
+"""Encoder-decoders as different people write them: the same function in many styles.
 
-A style is a few switches, each a habit met in people's code. With every switch where it may be,
-the model computes the paper's; ``bug`` plants a mistake as a person makes it.
+A style is a set of switches, each a habit found in people's code. With any switches except ``bug``
+the model computes the same as the paper's; ``bug`` plants a mistake as people make it.
 """
 
 import math
@@ -73,7 +73,7 @@ class Heads(nn.Module):
             self.q_w, self.k_w, self.v_w = (
                 nn.Parameter(torch.randn(h, d, self.k) * d**-0.5) for _ in range(3)
             )
-        elif kind == "shifted":  # x @ W + b, with the matrices the other way round
+        elif kind == "shifted":  # x @ W + b, with transposed matrices
             self.w = nn.ParameterList(nn.Parameter(torch.randn(d, d) * d**-0.5) for _ in range(3))
             self.s = nn.ParameterList(nn.Parameter(torch.randn(d) * 0.1) for _ in range(3))
         else:
@@ -100,7 +100,7 @@ class Heads(nn.Module):
                 torch.stack([m[i](t) for m in self.many], 1)  # type: ignore[index]
                 for i, t in enumerate((x, y, y))
             )
-        if kind == "buffer":  # written head by head into room made before
+        if kind == "buffer":  # each head is written into a tensor allocated before
             made = []
             for i, t in enumerate((x, y, y)):
                 room = torch.zeros(t.shape[0], self.h, t.shape[1], self.k)
@@ -140,7 +140,7 @@ class Heads(nn.Module):
             e = torch.where(seen, q @ k.mT / root, torch.tensor(-1e30))
             e = torch.exp(e - e.max(-1, keepdim=True).values)
             z = (e / e.sum(-1, keepdim=True)) @ v
-        elif kind == "turned":  # [batch, head, d_k, position], values on the left
+        elif kind == "turned":  # [batch, head, d_k, position], values are the left operand
             e = (q @ k.mT / root).masked_fill(~seen, -1e9).softmax(-1)
             z = (v.mT @ e.mT).mT
         else:
@@ -232,7 +232,7 @@ def waves(length: int, d: int, kind: str) -> Tensor:
 
 
 class Own(nn.Module):
-    """One implementation; see DEFAULTS for the habits."""
+    """One implementation; DEFAULTS lists its switches."""
 
     def __init__(self, **style: Any) -> None:
         super().__init__()
@@ -310,7 +310,7 @@ class Masked(Own):
 
 
 class Halves(Own):
-    """No forward of its own: encode, decode, and a generator that stands beside them."""
+    """Has no ``forward``: only encode, decode and a separate generator."""
 
     forward = nn.Module.forward
 
@@ -373,7 +373,7 @@ CALLS = {"masks": Masked, "halves": Halves, "flat": Flat, "dict": Dict, "log": L
 
 
 def own(**style: Any) -> nn.Module:
-    """An implementation of this style, with weights, gains and biases that tell."""
+    """A model in this style; random gains and biases, so that it matters where they are applied."""
     torch.manual_seed(3)
     kind = style.get("call", "ids")
     model = Library(**style["library"]) if "library" in style else CALLS.get(kind, Own)(**style)

@@ -1,4 +1,4 @@
-"""Where the project and its bundled models are."""
+"""Paths of the project and its bundled models."""
 
 from pathlib import Path
 

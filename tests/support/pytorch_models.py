@@ -29,7 +29,7 @@ head_shapes = st.sampled_from(
 )
 
 Pairing = list[tuple[Tensor, list[Tensor]]]
-"""Each parameter of PyTorch's module, with those of ours that it is the concatenation of."""
+"""Each parameter of PyTorch's module, with those of ours whose concatenation it equals."""
 
 
 @st.composite
@@ -37,7 +37,7 @@ def configs(draw: st.DrawFn, /, **fixed: Any) -> TransformerConfig:
     heads, d_k = draw(head_shapes)
     source_vocabulary, target_vocabulary = draw(st.integers(5, 12)), draw(st.integers(5, 12))
     share = draw(st.booleans())
-    # Special ids in any order, so that none is taken for granted.
+    # Special ids in any order, so that no code can rely on a fixed one.
     pad_id, bos_id, eos_id, unk_id, start_id = draw(st.permutations(range(5)))
     values: dict[str, Any] = {
         "source_vocab_size": target_vocabulary if share else source_vocabulary,
@@ -74,7 +74,7 @@ def close(ours: Tensor | None, theirs: Tensor | None) -> None:
 
 
 def randomise(module: nn.Module) -> None:
-    """Every parameter random: zero biases and gains of 1 would hide where they are applied."""
+    """Make every parameter random: biases of 0 and gains of 1 would hide where they are applied."""
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.add_(torch.randn_like(parameter) * 0.3)
@@ -141,7 +141,7 @@ def pair_decoder(ours: Decoder, theirs: nn.TransformerDecoder) -> Pairing:
 
 
 def copy_weights(pairing: Pairing, ours: nn.Module, theirs: nn.Module) -> None:
-    """Ours into theirs; a parameter that the pairing forgot would make the comparison weaker."""
+    """Copy our weights into PyTorch's module, after checking that no parameter is left out."""
     assert {id(one) for one, _ in pairing} == {id(one) for one in theirs.parameters()}
     assert {id(one) for _, many in pairing for one in many} == {id(p) for p in ours.parameters()}
     with torch.no_grad():
@@ -157,13 +157,13 @@ def gradients_close(pairing: Pairing) -> None:
 
 
 def twins(*shape: int) -> tuple[Tensor, Tensor]:
-    """The same random input twice, each with a gradient of its own."""
+    """The same random input twice, each with its own gradient."""
     x = torch.randn(shape)
     return x.clone().requires_grad_(), x.clone().requires_grad_()
 
 
 def backward(ours: Tensor, theirs: Tensor) -> None:
-    """Gradients of a random weighted sum: of the plain sum, those through a softmax are 0."""
+    """Gradients of a randomly weighted sum: a plain sum has zero gradients through a softmax."""
     close(ours, theirs)
     weights = torch.randn_like(ours)
     (ours * weights).sum().backward()

@@ -20,7 +20,7 @@ SWITCHED: dict[str, dict[str, Any]] = {
     "a decoder with another d_ff": {"decoder_d_ff": 20},
     "heads wider than the model": {"attention_width": 24, "num_heads": 4},
 }
-"""Switches that models from elsewhere need, each alone."""
+"""Switches that imported models need, one at a time."""
 
 few = settings(max_examples=12)
 seeds = st.integers(0, 10**6)
@@ -29,7 +29,7 @@ batches = st.integers(1, 3)
 
 
 def small_config(vocabulary: Vocabulary, **changes: Any) -> TransformerConfig:
-    """One layer a side, a few thousand weights, the same tokens on both sides."""
+    """One layer in each stack, a few thousand weights, one vocabulary for source and target."""
     values: dict[str, Any] = {
         "source_vocab_size": len(vocabulary),
         "target_vocab_size": len(vocabulary),
@@ -45,7 +45,7 @@ def small_config(vocabulary: Vocabulary, **changes: Any) -> TransformerConfig:
 
 @st.composite
 def configs(draw: st.DrawFn, /, **fixed: Any) -> TransformerConfig:
-    # Not narrower than 4: a norm over two numbers leaves little but their signs.
+    # At least 4 wide: a layer norm over two numbers leaves little more than their signs.
     heads, d_k = draw(st.sampled_from([(1, 4), (1, 6), (2, 2), (2, 3), (3, 2), (4, 1)]))
     pad_id, bos_id, eos_id, unk_id, start_id = draw(st.permutations(range(5)))
     values: dict[str, Any] = {
@@ -73,7 +73,8 @@ def configs(draw: st.DrawFn, /, **fixed: Any) -> TransformerConfig:
 
 
 def random_model(config: TransformerConfig, seed: int) -> Transformer:
-    """In eval mode, with random weights, biases and gains; what is drawn next is seeded too."""
+    """A model in eval mode, with random weights, biases and gains. Seeds torch, so that what a test
+    draws next is reproducible."""
     torch.manual_seed(seed)
     model = Transformer(config).eval()
     with torch.no_grad():

@@ -1,7 +1,7 @@
-"""One encoder-decoder, and 36 recipes: each departure that hand-written models show, as a switch.
+"""One encoder-decoder and 36 recipes: each departure found in hand-written models is a switch.
 
-What a recipe's capture must come to stands beside it: "equal", or the departures' names. A name in
-parentheses is a departure that the list of faults does not have, as words of what must be said.
+Beside each recipe are the departures that the doctor must name in its capture; () means equal to
+the paper. A name in parentheses is not in the list of faults: these words must be in the report.
 """
 
 import math
@@ -43,7 +43,7 @@ DEFAULTS: dict[str, Any] = {
 
 
 def norm(x: Tensor, kind: str) -> Tensor:
-    """Without gain and shift."""
+    """A layer norm without gain and bias."""
     away = x - x.mean(-1, keepdim=True)
     if kind in ("unbiased", "scalar"):
         return away / (x.std(-1, keepdim=True) + 1e-6)
@@ -155,10 +155,10 @@ class Block(nn.Module):
 
 def waves(kind: str) -> Tensor:
     place, pair = torch.arange(LONGEST)[:, None].float(), torch.arange(D // 2).float()
-    if kind == "minus one":  # sines, then cosines, and the last at 1 / 10000 exactly
+    if kind == "minus one":  # sines, then cosines, the last with a rate of exactly 1 / 10000
         angle = place * 10000 ** (-pair / (D // 2 - 1))
         return torch.cat([angle.sin(), angle.cos()], -1)
-    if kind == "twice":  # i counts every second number already, and is doubled once more
+    if kind == "twice":  # the index is doubled already, and is doubled once more
         sine, cosine = (place / 10000 ** (2 * (2 * pair + more) / D) for more in (0, 1))
     else:
         sine = cosine = place / 10000 ** (2 * pair / D)
@@ -222,7 +222,7 @@ class Recipe(nn.Module):
 PRE: dict[str, Any] = {"order": "pre", "last": ("encoder", "decoder")}
 ANNOTATED = ("layer-norm-unbiased",)
 RECIPES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
-    # A mapping exists: what departs is a number that weights can take in, or nothing does.
+    # These can be mapped: nothing departs, or only what weights can absorb.
     "post-norm": ({}, ()),
     "pre-norm": (PRE, ()),
     "no bias": ({"bias": False}, ()),
@@ -254,7 +254,7 @@ RECIPES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "log-probabilities": (PRE | {"log": True}, ()),
     "a start of zeros": ({"start": "zeros"}, ()),
     "pre-norm without a last norm": ({"order": "pre"}, ()),
-    # Departures: which, and where.
+    # Other departures.
     "a bridge behind the encoder": (
         {"bridge": True}, ("(a linear map between encoder and decoder)",),
     ),
@@ -277,7 +277,7 @@ RECIPES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
 
 
 def recipe(**switches: Any) -> nn.Module:
-    """A model of these switches, whose gains and biases tell."""
+    """A model with these switches; random gains and biases, so that it matters where they apply."""
     torch.manual_seed(5)
     model = Recipe(**switches)
     with torch.no_grad():

@@ -1,8 +1,8 @@
-"""Train the small runs whose verdicts are tested, and keep what a verdict reads of them.
+"""Trains the small runs whose verdicts are tested, and saves the files that a verdict reads.
 
     python -m tests.support.record_verdicts [NAME ...]
 
-Each case really trains, in a minute at most, and leaves config.json, status.json, metrics.jsonl
+Each case really trains, in a minute at most, and saves config.json, status.json, metrics.jsonl
 (thinned), goals.json and health.json in tests/data/verdicts/NAME.
 """
 
@@ -35,12 +35,15 @@ SMALL = {"d_model": 32, "d_ff": 64, "num_heads": 2}
 SHORT = {"steps": 400, "eval_every": 50, "batch_size": 64, "warmup_steps": 40, "threads": 1}
 FEW = {"eval_examples": 100, "final_examples": 500, "precision": "fp32", "device": "cpu"}
 FIRST_LINES, EVERY = 4, 12
-"""Of the updates the first few are kept, then one in so many, and the last few."""
+"""The updates that are kept: the first FIRST_LINES, then one in EVERY, and the last five."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is trained; ``pairs`` are lines of a TSV file, ``stop_at`` a step."""
+    """The settings of one run. pairs: lines of its TSV file. stop_at: the step to stop at.
+
+    inject: plants a fault by patching.
+    """
 
     task: str = "reverse"
     preset: str = "tiny"
@@ -134,7 +137,7 @@ CASES = {
 
 
 def record(case: Case, folder: Path) -> Run:
-    """Train one case in a folder, its faults included, and check it."""
+    """Train one case in a folder, with its fault, and run the health check."""
     pairs = None
     if case.pairs:
         pairs = folder / "pairs.tsv"
@@ -164,7 +167,7 @@ def record(case: Case, folder: Path) -> Run:
 
 
 def keep(run: Run, into: Path) -> None:
-    """What a verdict reads, and no more of the updates than it takes to see the curve."""
+    """Save the files that a verdict reads, with only as many updates as show the curve."""
     shutil.rmtree(into, ignore_errors=True)
     into.mkdir(parents=True)
     for name in KEPT:

@@ -1,4 +1,4 @@
-"""A run directory as a trainer leaves it, made in this process: for tests and benchmarks."""
+"""Makes a run directory like a trainer's, in this process: for tests and benchmarks."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ from transformer.training.loop import Update, train
 
 
 def record_run(config: RunConfig, root: Path) -> Iterator[Run]:
-    """Train, writing metrics, samples and attention; yields the run after each moment."""
+    """Train, writing metrics, samples and attention; yields the run after each recorded step."""
     import torch
 
     run = create_run(config, about=About("recorded"), root=root)

@@ -1,6 +1,6 @@
-"""A real server in a folder of its own, and a browser's page of the app as a person uses it.
+"""Starts a real server in a separate folder, and drives a page of the app in a browser.
 
-The browser tests, the benchmarks and the pictures of docs/ stand on it.
+Used by the browser tests, the benchmarks and the pictures of docs/.
 """
 
 import os
@@ -42,14 +42,14 @@ LEFT_WHILE_CONNECTING = re.compile(
     r"(?:Traceback .*\n(?: .*\n)+starlette\.websockets\.WebSocketDisconnected.*\n"
     r"(?:\s*During handling of .*\n\s*)?)+"
 )
-"""What Streamlit's server prints when a tab is closed at the very moment in which it connects."""
+"""What Streamlit's server prints when a tab is closed just while it connects."""
 
 
 BROKE_OFF = re.compile(
     r"Exception in ASGI application\n"
     r"Traceback .*\n(?: .*\n)+starlette\.requests\.ClientDisconnect.*\n"
 )
-"""What it prints when a file breaks off on its way in."""
+"""What it prints when an upload is interrupted."""
 
 
 @dataclass
@@ -64,7 +64,7 @@ class Server:
         return (self.folder / "server.log").read_text("utf-8", "replace")
 
     def faults(self, start: int = 0) -> str:
-        """What the log says from there on, if an exception is in it that is the app's."""
+        """The log from character ``start`` on if it has an exception of the app, else ""."""
         said = BROKE_OFF.sub("", LEFT_WHILE_CONNECTING.sub("", self.log()[start:]))
         return said if "Traceback" in said else ""
 
@@ -79,7 +79,7 @@ def free_port() -> int:
 def start_server(
     folder: Path, script: Path = ROOT / "app.py", port: int = 0, **environment: str
 ) -> Server:
-    """The app, or one page of it, in a folder where it keeps its runs; its config comes along."""
+    """Start the app, or another script, in a folder for its runs, with the project's config."""
     (folder / ".streamlit").symlink_to(ROOT / ".streamlit")
     for _ in range(3):  # another process may take the port in between
         port = port or free_port()
@@ -109,7 +109,7 @@ def start_server(
 def stop_server(server: Server) -> None:
     server.process.terminate()
     server.process.wait(10)
-    # Trainers outlive the app, and its pages, on purpose; a test must not leave any behind.
+    # Trainers outlive the app on purpose; a test must not leave any behind.
     end_runs(server.folder / "runs")
 
 
@@ -117,7 +117,7 @@ def stop_server(server: Server) -> None:
 def running_server(
     folder: Path, script: Path = ROOT / "app.py", port: int = 0, **environment: str
 ) -> Iterator[Server]:
-    """As :func:`start_server`, for as long as it is needed."""
+    """As :func:`start_server`; the server is stopped at the end of the block."""
     server = start_server(folder, script, port, **environment)
     try:
         yield server
@@ -137,7 +137,7 @@ def running_browser(*flags: str) -> Iterator[Browser]:
 
 
 def press_train(page: Page, server: Server, button: str = "Train") -> None:
-    """Start a run, and wait until the page shows it and no longer the run before."""
+    """Start a run, and wait until the page shows it instead of the run before."""
     known = {run.id for run in list_runs(server.folder / "runs")}
     page.get_by_role("button", name=button, exact=True).click()
     page.wait_for_url(
@@ -147,9 +147,9 @@ def press_train(page: Page, server: Server, button: str = "Train") -> None:
 
 
 def trained(page: Page, server: Server) -> None:
-    """Wait until the newest run has ended, with the page elsewhere; then come back to it.
+    """Leave the page, wait until the newest run has ended, and open the page again.
 
-    A page that shows a run at work is drawn every second: it takes a third of a core from it.
+    A page that shows an active run is drawn every second, which takes a third of a core.
     """
     run, address = list_runs(server.folder / "runs")[0], page.url
     page.goto("about:blank")
@@ -161,9 +161,8 @@ def trained(page: Page, server: Server) -> None:
 def settle(page: Page) -> None:
     """Wait until the server has answered and nothing on the page is stale.
 
-    A page on which nothing is drawn yet has not been answered: a busy server takes its time. And
-    it must be so for some frames on end: what was just given may still be on its way to the
-    server, and until it has left, the page looks as settled as it ever will.
+    An empty page counts as unanswered: a busy server takes its time. The state must last for
+    several frames: as long as an input has not been sent yet, the page looks settled.
     """
     page.wait_for_function(
         """call => {
@@ -183,9 +182,9 @@ def settle(page: Page) -> None:
 
 
 def upload(page: Page, name: str, content: bytes) -> None:
-    """Give a file to the page's field for one, and wait until it was dealt with."""
+    """Upload a file in the page's upload field, and wait until the page has processed it."""
     field = page.locator("[data-testid=stFileUploader] input[type=file]")
-    expect(field).to_have_count(1)  # after a file, an empty field takes the place of the old one
+    expect(field).to_have_count(1)  # after an upload, an empty field replaces the old one
     with page.expect_response(re.compile("/_stcore/upload_file/")):
         field.set_input_files(
             {"name": name, "mimeType": "application/octet-stream", "buffer": content}
@@ -194,7 +193,7 @@ def upload(page: Page, name: str, content: bytes) -> None:
 
 
 def watch_traffic(page: Page) -> list[str]:
-    """A list that grows with each request and each WebSocket frame from now on."""
+    """A list to which each request and each WebSocket frame is added from now on."""
     traffic: list[str] = []
 
     def follow(socket: WebSocket) -> None:

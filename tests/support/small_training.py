@@ -22,7 +22,7 @@ QUICK: dict[str, Any] = {
     "optimizer": "adam",
     "bucketing": True,
     "learning_rate": 2e-3,
-    "precision": "fp32",  # else a trial decides, which two runs may settle differently
+    "precision": "fp32",  # else a timing decides, which can differ between two runs
 }
 
 
@@ -39,7 +39,7 @@ def made(task: str = "reverse", preset: str = "tiny", **changes: Any) -> tuple[T
 
 
 def fresh(config: RunConfig) -> Transformer:
-    """A model as the trainer makes it."""
+    """A new model, initialised as by the trainer."""
     torch.manual_seed(config.training.seed)
     return Transformer(config.model)
 

@@ -1,7 +1,7 @@
-"""A run of runs/ as its components draw it, for the time slider's test and benchmark.
+"""A Streamlit script that draws one run, for the time slider's test and benchmark.
 
-The newest, or the one that ``?run=`` names. With ``?live`` it looks again every second,
-as the Train page does while a run is active.
+It draws the newest run in runs/, or the one named by ``?run=``. With ``?live`` it is drawn again
+every second, as the Train page is while a run is active.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""What tests of the import of nn.Transformer share: models, their import, and how far it is off."""
+"""Shared by the tests that import nn.Transformer: models, their import, and the difference."""
 
 import dataclasses
 from typing import Any
@@ -28,7 +28,7 @@ def good() -> tuple[Any, Tensors]:
 
 
 def imported(module: Any, shape: Shape, tensors: Tensors, **changes: Any) -> Converted:
-    """With the survey's own guesses, but for what only the person can know."""
+    """The imported model, with the survey's guesses except for what only the user can know."""
     found = survey(tensors)
     choices = dataclasses.replace(
         found.guesses,
@@ -50,7 +50,7 @@ def imported(module: Any, shape: Shape, tensors: Tensors, **changes: Any) -> Con
 
 
 def difference(module: Any, made: Converted, seed: int = 1) -> float:
-    """The largest of a batch of sentences with padding, in their logits' own order."""
+    """The largest difference of logits, on a batch with padding, for the same target tokens."""
     torch.manual_seed(seed)
     pad = module.special.pad
     sizes = [max(rows.rows) + 1 for rows in (made.source, made.target)]
@@ -70,5 +70,5 @@ def difference(module: Any, made: Converted, seed: int = 1) -> float:
         number for number, row in enumerate(made.target.rows) if number not in made.target.silent
     ]
     assert len(kept) == theirs.size(-1)
-    assert theirs.std() > 0.1  # else there would be nothing to compare
+    assert theirs.std() > 0.1  # else the comparison would be meaningless
     return float((here[..., kept] - theirs[..., [made.target.rows[i] for i in kept]]).abs().max())

@@ -1,4 +1,4 @@
-"""Real trainer processes for tests: small runs, waiting for them, and comparing what they wrote."""
+"""Real trainer processes for tests: start small runs, wait for them, and compare their files."""
 
 import json
 import os
@@ -27,7 +27,7 @@ OFTEN = {"WORKBENCH_COMMIT_SECONDS": "0"}
 
 
 def tiny(**training: Any) -> RunConfig:
-    """Reverse, with a model so small that an update takes a millisecond or two."""
+    """The task ``reverse``, with a model so small that an update takes a millisecond or two."""
     model = {"d_model": 16, "num_heads": 2, "d_ff": 16, "dropout": 0.1, "max_length": 8}
     defaults = {
         "steps": 1_000_000,
@@ -38,7 +38,7 @@ def tiny(**training: Any) -> RunConfig:
         "threads": 1,
         "optimizer": "adam",
         "learning_rate": 2e-3,
-        "precision": "fp32",  # else a trial decides, which two runs may settle differently
+        "precision": "fp32",  # else a timing decides, which can differ between two runs
     }
     config = prepare(
         "reverse", "tiny", data={"max_letters": 4}, model=model, training=defaults | training
@@ -47,14 +47,14 @@ def tiny(**training: Any) -> RunConfig:
 
 
 def spare_overfit_check(run: Run) -> None:
-    """The run has its overfit check already, which takes its trainer longer than all else."""
+    """Write a finished overfit check, so that the trainer skips its own, which takes longest."""
     if (run.path / "config.json").exists() and not (run.path / "goals.json").exists():
         made = OverfitCheck(8, 8, [[0, 4.5], [40, 0.009]], 0.009, 40, 1.2)
         add_evidence(run.path, "twin", made.to_dict())
 
 
 def wait_for(condition: Callable[[], Any], what: str) -> Any:
-    """The condition's value once it holds; polling, since real processes take their time."""
+    """Poll until the condition is true, and return its value."""
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         if value := condition():
@@ -64,19 +64,19 @@ def wait_for(condition: Callable[[], Any], what: str) -> Any:
 
 
 def ended(run: Run, state: str) -> Status:
-    """The run's status once it has this state; any other end is told at once."""
+    """Wait for the run's end; fail with its log if it ends in another state than ``state``."""
     wait_for(lambda: run.status().state not in ("queued", *ACTIVE), f"{run.path} to end")
     assert run.status().state == state, f"{run.status()}\n{run.log_tail()}"
     return run.status()
 
 
 def trains(run: Run) -> bool:
-    """Whether the trainer has made updates, and written that it has."""
+    """Whether the trainer has recorded updates."""
     return any(record.kind == "train" for record in run.metrics())
 
 
 def trainers(path: Path) -> list[psutil.Process]:
-    """The living trainer processes of the runs under a path, by any process."""
+    """The running trainers of the runs under a path, whichever process started them."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
@@ -96,21 +96,21 @@ def no_trainer_left(path: Path) -> Iterator[None]:
 
 
 def end_runs(path: Path) -> None:
-    """End all runs under a path: a queue goes on without its app, and without its tests."""
+    """End all runs under a path: their queue would go on after the app and the test have ended."""
     found = [Run(file.parent) for file in path.rglob("status.json")]
-    for run in found:  # first, or the end of one would start the next
+    for run in found:  # queued ones first, or the end of a run would start the next
         if run.recorded_status().state == "queued":
             run.set_status(Status("stopped"))
     for run in found:
         queue.kill(run)
-    for process in trainers(path):  # those that no status names
+    for process in trainers(path):  # those that are in no status.json
         process.kill()
 
 
 def spawn(
     run: Run, environment: Mapping[str, str] = OFTEN, *words: str
 ) -> "subprocess.Popen[bytes]":
-    """A trainer as a terminal starts it, which makes a new run or resumes one."""
+    """Start a trainer as from a terminal: it makes a new run or resumes one."""
     command = [sys.executable, "-m", "transformer", "train", "--run-dir", str(run.path), *words]
     with (run.path / "trainer.log").open("ab") as log:
         return subprocess.Popen(
@@ -123,7 +123,7 @@ def spawn(
 
 
 def written(run: Run) -> dict[str, list[dict[str, Any]]]:
-    """All that a run wrote down, without the times, which no two runs share."""
+    """All metrics and samples of a run, without times, which differ between runs."""
     lines = {}
     for name in ("metrics.jsonl", "samples.jsonl"):
         content = (run.path / name).read_text("utf-8").splitlines()
@@ -141,7 +141,7 @@ def assert_same_run(run: Run, unbroken: Run) -> None:
     mine, other = (read_goals(one.path).overfit for one in (run, unbroken))
     assert mine is not None
     assert other is not None
-    if mine.cut_short or other.cut_short:  # by a machine that stood still: equal as far as both got
+    if mine.cut_short or other.cut_short:  # by a stalled machine: compare as far as both got
         far = min(mine.steps, other.steps)
         curves = [[point for point in check.curve if point[0] < far] for check in (mine, other)]
         assert curves[0] == curves[1]

@@ -1,7 +1,7 @@
-"""Modules around ``nn.Transformer`` as well-known tutorials write them, names and all.
+"""Modules around ``nn.Transformer`` as in well-known tutorials, with the same names.
 
-Each has ``logits(source, target)`` for ids [batch, position], pad masked, whatever the order of
-its own axes.
+Each has ``logits(source, target)`` for ids [batch, position], with padding masked, whatever its
+internal order of axes.
 """
 
 import math
@@ -16,7 +16,7 @@ from transformer.interop.foreign_vocabulary import Special
 
 @dataclass(frozen=True)
 class Shape:
-    """The sizes of one random model, and what shapes cannot tell of it."""
+    """The sizes of one random model, and settings that do not show in its tensors' shapes."""
 
     source_vocabulary: int = 23
     target_vocabulary: int = 19
@@ -50,7 +50,7 @@ class Shape:
 def run(
     transformer: nn.Transformer, source: Tensor, target: Tensor, padded: Tensor, first: bool
 ) -> Tensor:
-    """nn.Transformer on vectors [batch, position, d_model], in the order of axes it wants."""
+    """Run nn.Transformer on [batch, position, d_model], in its order of axes (batch ``first``)."""
     if not first:
         source, target = source.transpose(0, 1), target.transpose(0, 1)
     length = target.size(1 if first else 0)
@@ -208,7 +208,7 @@ class AnnotatedStyle(nn.Module):
 
 
 class TiedModel(nn.Module):
-    """Halves of sines and cosines, [length, d], and no bias of the output."""
+    """Positions [length, d] are all sines, then all cosines; the output has no bias."""
 
     pad = 0
     special = Special(pad=pad, bos=2, eos=3, unk=None)  # it has no <unk>
@@ -244,7 +244,7 @@ class TiedModel(nn.Module):
 
 
 def lightning_file(module: nn.Module) -> dict[str, Any]:
-    """What Lightning's ``save_checkpoint`` leaves: the state dict among other things."""
+    """The content of a file by Lightning's ``save_checkpoint``: the state dict and more."""
     state = {f"model.{name}": tensor for name, tensor in module.state_dict().items()}
     return {"epoch": 3, "global_step": 120, "state_dict": state, "hyper_parameters": {"lr": 1e-3}}
 
@@ -258,7 +258,7 @@ TUTORIALS = {
 
 
 def randomised(module: nn.Module) -> nn.Module:
-    """In evaluation mode, with biases and gains that matter."""
+    """Set evaluation mode and randomise biases and gains, so that it matters where they apply."""
     with torch.no_grad():
         for parameter in module.parameters():
             if parameter.dim() == 1:

@@ -1,4 +1,4 @@
-"""A visitor who speaks to a real server as a browser does, over HTTP and its WebSocket."""
+"""A client of a real server without a browser: it uses HTTP and the WebSocket as a browser does."""
 
 import re
 import secrets
@@ -25,7 +25,7 @@ ENDED = (ForwardMsg.FINISHED_SUCCESSFULLY, ForwardMsg.FINISHED_WITH_COMPILE_ERRO
 
 @dataclass
 class PageContents:
-    """What a page has shown since it was last asked for."""
+    """What a page has shown since the last message to the server."""
 
     said: list[str] = field(default_factory=list)
     uploaders: dict[str, str] = field(default_factory=dict)
@@ -35,7 +35,7 @@ class PageContents:
 
 
 class Visitor:
-    """One session with a browser of its own, or that of the token, which has been here before."""
+    """One session, of a new browser or of the known one that has this token."""
 
     def __init__(self, server: Server, token: str = "") -> None:
         self.url = server.url
@@ -62,19 +62,19 @@ class Visitor:
         self.entered.close()
 
     def open(self, page: str, **query: str) -> float:
-        """Open a page, and wait until it is all there; the seconds that took."""
+        """Open a page, wait until it is complete, and return the seconds that took."""
         self.page, self.query = page, urlencode(query)
         return self._run(BackMsg())
 
     def bring(self, label: str, name: str, content: bytes) -> None:
-        """Give a file to a field of the page, and wait until it was dealt with."""
+        """Upload a file in a field of the page, and wait until the page has processed it."""
         place = self.place(name)
         status = self.put(place, name, content)
         assert status == 204, status
         self.hand_over(label, place, name, len(content))
 
     def place(self, name: str) -> FileURLs:
-        """Where a file may be sent to."""
+        """Ask the server for the address of an upload."""
         message = BackMsg()
         message.file_urls_request.request_id = secrets.token_hex(8)
         message.file_urls_request.file_names.append(name)
@@ -85,7 +85,7 @@ class Visitor:
         raise AssertionError("no place for the file")
 
     def put(self, place: FileURLs, name: str, content: bytes) -> int:
-        """Send a file at once; the status of the answer."""
+        """Send a file at once; returns the HTTP status."""
         with self.sending(place, name, len(content)) as connection:
             connection.sendall(content)
             return self.end(connection)
@@ -109,13 +109,13 @@ class Visitor:
         return connection
 
     def end(self, connection: socket.socket) -> int:
-        """The end of what is sent; the status of the answer."""
+        """Send the end of the upload; returns the HTTP status."""
         connection.sendall(END)
         answer = connection.recv(1000)
         return int(answer.split()[1])
 
     def hand_over(self, label: str, place: FileURLs, name: str, size: int) -> None:
-        """Tell the page of a file that has been sent."""
+        """Tell the page that a file has been uploaded."""
         message = BackMsg()
         widget = message.rerun_script.widget_states.widgets.add()
         widget.id = self.seen.uploaders[label]
@@ -125,7 +125,7 @@ class Visitor:
         self._run(message)
 
     def choose(self, label: str, words: str) -> None:
-        """Take the first option of a box that begins so."""
+        """Choose the first option of a select box that begins with ``words``."""
         message = BackMsg()
         widget = message.rerun_script.widget_states.widgets.add()
         widget.id, options = self.seen.boxes[label]

@@ -1,7 +1,7 @@
-"""A reader that looks at every file of a run, over and over, and believes nothing.
+"""Reads every file of a run over and over, and reports whatever is inconsistent.
 
-It reads the files themselves rather than through :class:`Run`, which forgives damage. What it
-finds wrong it prints, a line a fault. It ends when it finds ``stop`` beside the run.
+It reads the files directly, not through :class:`Run`, which tolerates damage. It prints one line
+per fault, and ends when it finds a file ``RUN.stop`` beside the run.
 """
 
 import hashlib
@@ -50,7 +50,7 @@ class Watcher:
                 self.fault(f"{path.name} cannot be parsed: {content!r}")
 
     def pid(self) -> int:
-        """Of the trainer; 0 while no trainer is running."""
+        """The trainer's process id; 0 while none is running."""
         try:
             status = json.loads((self.run / "status.json").read_bytes())
         except (OSError, ValueError):
@@ -58,7 +58,7 @@ class Watcher:
         return int(status["pid"]) if status["state"] in ("running", "stopping") else 0
 
     def only_grows(self, name: str) -> None:
-        """Under one trainer a file is cut back once at most: when that trainer begins."""
+        """A file may be truncated at most once by each trainer: when that trainer starts."""
         pid = self.pid()
         try:
             content = (self.run / name).read_bytes()
@@ -85,7 +85,7 @@ class Watcher:
                 self.fault(f"{name} was changed behind what was read: {before[-200:]!r}")
 
     def committed(self, manifest: Path) -> None:
-        """What a manifest names is there and whole, as long as the manifest itself is there."""
+        """As long as a manifest exists, the files that it names exist and are complete."""
         weights = manifest.with_suffix(".safetensors")
         state = manifest.with_suffix(".state.safetensors")
         try:

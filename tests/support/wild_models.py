@@ -1,4 +1,4 @@
-"""Models that write varied sentences, and what a teacher-forced pass says of an output."""
+"""Models that write varied sentences, and the probabilities that they give to an output."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,8 +24,8 @@ MAX_LENGTH = 9
 def wild_model(seed: int, **changes: Any) -> Transformer:
     """A model that writes varied sentences, some of which end early.
 
-    A fresh model repeats one token for ever. Noise on all parameters varies what it writes,
-    and a raised bias of <eos> makes it stop sometimes.
+    A new model repeats one token for ever. Noise on all parameters varies its output, and a
+    raised bias of <eos> makes it stop sometimes.
     """
     torch.manual_seed(seed)
     values: dict[str, Any] = {
@@ -40,7 +40,7 @@ def wild_model(seed: int, **changes: Any) -> Transformer:
         "norm_first": seed % 2 == 0,
         "output_bias": True,
         "tie_embeddings": seed % 3 == 0,
-        # Not the usual ids, so that none is taken for granted.
+        # Not the usual ids, so that no code can rely on those.
         "pad_id": 4,
         "bos_id": 0,
         "eos_id": 1,
@@ -68,7 +68,8 @@ def batch_of(model: Transformer, rows: list[list[int]]) -> Tensor:
 
 @torch.inference_mode()
 def log_probabilities(model: Transformer, source: list[int], tokens: list[int]) -> Tensor:
-    """What one teacher-forced pass gives each position of an output: [position, vocabulary]."""
+    """The log-probabilities at each position of an output, from one forward pass over all of it:
+    [position, vocabulary]."""
     past = torch.tensor([[model.config.decoder_start_id, *tokens[:-1]]])
     return model(torch.tensor([source]), past)[0].log_softmax(-1)
 
@@ -77,7 +78,7 @@ def log_probabilities(model: Transformer, source: list[int], tokens: list[int]) 
 def next_log_probabilities(
     model: Transformer, source: list[int], written: Sequence[Sequence[int]]
 ) -> list[list[float]]:
-    """What follows each of several outputs, all of one length: [output][token]."""
+    """Log-probabilities of the next token after outputs of equal length: [output][token]."""
     past = torch.tensor([[model.config.decoder_start_id, *tokens] for tokens in written])
     logits = model(torch.tensor([source]).expand(len(past), -1), past)[:, -1]
     rows: list[list[float]] = logits.log_softmax(-1).tolist()

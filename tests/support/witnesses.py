@@ -1,8 +1,9 @@
-"""Which witness must name each fault: the table of docs/doctor.md, held by the tests.
+"""Which kinds of check (witnesses) must find each fault: the table in docs/doctor.md.
 
-comparison: our model with a person's weights differs, and the fault planted in it is proven.
-invariant: what must hold of any model does not. gradients: what moves, and what does not.
-loss: its value on fixed logits. decoding: what is written beside what is predicted.
+comparison: our model with the user's weights differs, and planting the fault in it proves it.
+invariant: a property of every correct model is violated. gradients: which parameters they reach,
+and which parameters change.
+loss: its value on fixed logits. decoding: the output differs from the model's predictions.
 curve: the loss over the updates.
 """
 
@@ -40,7 +41,8 @@ SEES: Mapping[str, frozenset[str]] = {
         frozenset({USED}),
     ),
 }
-"""The checks that need no mapping and must not pass; all others must, and all for other faults."""
+"""Fault -> the checks (without mapping) that must fail; all others must pass. Faults that are not
+listed pass them all."""
 OUTSIDE: Mapping[str, str] = {
     "targets-not-shifted": "invariant",
     "targets-shifted-twice": "invariant",
@@ -58,7 +60,7 @@ OUTSIDE: Mapping[str, str] = {
 
 
 def witnesses(fault: str) -> tuple[str, ...]:
-    """All that must name a fault, the one that proves it first."""
+    """The witnesses that must find a fault, the one that proves it first."""
     if fault in OUTSIDE:
         return (OUTSIDE[fault],)
     seen = SEES.get(fault, frozenset())
@@ -69,7 +71,7 @@ def witnesses(fault: str) -> tuple[str, ...]:
 
 
 def table() -> str:
-    """The table as it stands in the chapter."""
+    """The table as it is in docs/doctor.md."""
     names = [*IN_MODEL, *OUTSIDE]
     rows = [f"| `{name}` | {', '.join(witnesses(name))} |" for name in names]
     return "\n".join(["| Fault | Named by |", "|---|---|", *rows])

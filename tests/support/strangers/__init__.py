@@ -1,7 +1,8 @@
-"""Twenty implementations as twenty different people write them, one a file, each with ``build()``.
+"""Twenty implementations in the styles of different people, one per file, each with ``build()``.
 
-They were written from published descriptions of models and faults, before the doctor's code was
-read, and scored once. What each must be told stands in STRANGERS, as in ``recipes.py``.
+They were written from published descriptions of models and faults, without having read the
+doctor's code, and scored once. STRANGERS says which departures the doctor must name in each, as in
+``recipes.py``.
 """
 
 import importlib
@@ -32,11 +33,11 @@ STRANGERS: dict[str, tuple[str, ...]] = {
     "wrapped": ("unscaled-embeddings",),
 }
 HARMLESS = ("chunked", "sdpa")
-"""Those whose one departure does no harm."""
+"""The models whose only departure is harmless."""
 
 
 def stranger(name: str) -> nn.Module:
-    """A model of this person's."""
+    """The model in the file of this name."""
     torch.manual_seed(7)
     module = importlib.import_module(f"tests.support.strangers.{name}")
     built = module.build()
