@@ -77,8 +77,8 @@ def test_settings_that_cannot_be_are_named_and_kept(server: Server, new_page: Ne
     field.press("Enter")
     settle(page)
     page.get_by_role("button", name="Train", exact=True).click()
-    alert = page.get_by_test_id("stAlert").filter(has_text="num_heads = 3")
-    expect(alert).to_contain_text("must divide d_model = 64")
+    alert = page.get_by_test_id("stAlert").filter(has_text="Heads = 3")
+    expect(alert).to_contain_text("must divide Width (d_model) = 64")
     expect(alert).to_be_in_viewport()
     expect(field).to_have_value("3")
     field.fill("4")  # and the sentence goes with what it was about
@@ -90,4 +90,6 @@ def test_settings_that_cannot_be_are_named_and_kept(server: Server, new_page: Ne
     batch.press("Enter")
     settle(page)
     page.get_by_role("button", name="Train", exact=True).click()
-    expect(page.get_by_text("batch_size = 100000: must be between 1 and 65,536")).to_be_visible()
+    expect(
+        page.get_by_text("Pairs in a batch = 100000: must be between 1 and 65,536")
+    ).to_be_visible()

@@ -1,5 +1,6 @@
 """Names of settings and values on screen; files and commands use the field names instead."""
 
+import re
 from typing import Any
 
 NAMES = {
@@ -55,10 +56,18 @@ NAMES = {
     "held_out": "Share held out",
 }
 
+FIELD = re.compile("|".join(rf"\b{name}\b" + ("" if "_" in name else "(?= = )") for name in NAMES))
+"""A field's name in a message. Names that are English words, as ``seed``, stand before `` = ``."""
+
 
 def name_of(setting: str) -> str:
     """The name on screen of a config's field."""
     return NAMES.get(setting, setting.replace("_", " ").capitalize())
+
+
+def on_screen(message: str) -> str:
+    """A config's error message with each field called what the form calls it."""
+    return FIELD.sub(lambda found: NAMES[found[0]], message)
 
 
 def shown(value: Any) -> str:

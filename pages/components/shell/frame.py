@@ -10,7 +10,8 @@ import streamlit as st
 from pages.components.shell import address, browser, current, exercise, session, sidebar, tour
 from pages.components.shell.mount import Widget
 from pages.components.shell.text import plain
-from transformer.errors import UserError
+from transformer.config.names import on_screen
+from transformer.errors import ConfigError, UserError
 
 STYLE = f"<style>{Path(__file__).with_name('style.css').read_text('utf-8')}</style>"
 """How all pages look; in the page once, so that no panel brings a sheet of its own."""
@@ -68,4 +69,9 @@ def errors_shown() -> Iterator[None]:
 
 def problem(error: UserError) -> None:
     """Show what a person got wrong, in the error's own words."""
-    st.error(plain(str(error)), icon=":material/error:")
+    st.error(plain(sentence_of(error)), icon=":material/error:")
+
+
+def sentence_of(error: UserError) -> str:
+    """What the error says, with settings called what their fields on the page are called."""
+    return on_screen(str(error)) if isinstance(error, ConfigError) else str(error)

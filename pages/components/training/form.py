@@ -12,7 +12,7 @@ from typing import Any
 import streamlit as st
 
 from pages.components.shell import browser
-from pages.components.shell.frame import problem
+from pages.components.shell.frame import problem, sentence_of
 from pages.components.shell.text import plain
 from pages.components.stores import pairs as pairs_store
 from pages.components.stores.pairs import Kept
@@ -303,7 +303,7 @@ def _say_changed(choice: Choice) -> None:
             | {name: choice.values[name] for name in ("d_model", "num_heads")},
         )
     except ConfigError as error:
-        st.markdown(f":material/warning: {plain(str(error))}", width="content")
+        st.markdown(f":material/warning: {plain(sentence_of(error))}", width="content")
 
 
 def _locked(choice: Choice) -> Drawn:

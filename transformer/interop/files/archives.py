@@ -191,4 +191,7 @@ def _check_member(info: zipfile.ZipInfo) -> None:
 
 
 def _refuse(why: str) -> NoReturn:
-    raise CheckpointError(f"The zip archive was not opened: {why}.")
+    raise CheckpointError(
+        f"The zip archive was not opened: {why}. Zip the model's own files again, without links or "
+        "a password, and bring that."
+    )
