@@ -42,7 +42,7 @@ def main() -> int:
         rows = json.loads(path.read_text("utf-8"))["rows"]
         print(table([Row.from_dict(row) for row in rows], options.device))
         return 0
-    # Before torch is loaded: one thread, and none that spins.
+    # Set before torch is imported: one thread, which does not spin while it waits.
     os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "HF_HUB_OFFLINE": "1"}
     from benchmarks.peers.run import run
 

@@ -27,7 +27,7 @@ from transformer.vocabulary import Vocabulary
 
 TEXT = "workbench"
 ANSWER = 10
-"""Tokens, about, after which the model ends: where a random one ends, nobody knows."""
+"""Approximate number of output tokens; a random model would end at an unpredictable length."""
 CLICK = """async ([what, title]) => {
   const find = (root, selector) => {
     const roots = [...root.querySelectorAll('*')].flatMap((one) => one.shadowRoot ?? []);
@@ -51,7 +51,7 @@ CLICK = """async ([what, title]) => {
 
 
 def make(file: Path) -> TransformerConfig:
-    """Write the model; its configuration."""
+    """Write the model to ``file``; returns its config."""
     letters = Vocabulary("characters", list(string.ascii_lowercase))
     torch.manual_seed(0)
     config = TransformerConfig(
@@ -113,13 +113,13 @@ def measure(page: Page, config: TransformerConfig, count: int, server: psutil.Pr
 
 
 def processor(process: psutil.Process) -> float:
-    """Milliseconds of processors that it has spent."""
+    """The process's CPU milliseconds so far."""
     times = process.cpu_times()
     return 1000 * float(times.user + times.system)
 
 
 def main_thread(session: CDPSession) -> float:
-    """Milliseconds of its processor that the page's thread has spent on drawing."""
+    """Milliseconds that the page's main thread has spent on scripts, styles and layout."""
     found = session.send("Performance.getMetrics")["metrics"]
     names = ("ScriptDuration", "LayoutDuration", "RecalcStyleDuration")
     return 1000 * sum(one["value"] for one in found if one["name"] in names)

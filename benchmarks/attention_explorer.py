@@ -3,20 +3,20 @@
     .venv/bin/pip install ipython==9.10.0 && .venv/bin/pip install --no-deps bertviz==1.4.1
     .venv/bin/python -m benchmarks.attention_explorer
 
-A model with random weights, 6 + 6 layers of 8 heads, d_model 128: 144 maps. For ours, the
-clock runs from Enter in the input field (the output to look at is given) through the model's
-forward pass, the wire and the drawing of all three attentions, to two frames after; for a head
-chosen and the pointer moved, from the event to the end of the frame that shows it. The weight
-beside the cell is in that frame; the same in words, below the map, follows in its own task. For
-BertViz, it runs from opening the page its own Python made of the same three attentions. It draws
-one of them at a time: the clock is read when all its lines are there and two frames later, and
-again when all 144 maps were: the other attentions, and in its head view every layer, chosen in its
-own menus and drawn likewise. Its Python, its model and the network are left out (npm must be
-installed: its three libraries are fetched once, then served from disk).
+A model with random weights, 6 + 6 layers of 8 heads, d_model 128: 144 maps. For the explorer, the
+time runs from Enter in the input field (the output to look at is given) through the model's forward
+pass, the transfer and the drawing of all three attentions, to two frames later; for choosing a head
+and moving the pointer, from the event to the end of the frame that shows the effect. That frame
+shows the weight next to the cell; the sentence below the map follows in a later task. For BertViz,
+the time runs from opening the page that its Python code made of the same three attentions. It draws
+one attention at a time: the time is read two frames after all its lines are drawn, and again after
+all 144 maps were, by choosing the other attentions, and in its head view every layer, in its menus.
+Its Python code, its model and the network are excluded (npm must be installed: its three libraries
+are fetched once, then served from disk).
 
-Medians in milliseconds, on this machine as it is; leave it idle meanwhile. Beside them the time
-that processors spent, in the server and the browser together: on a busy machine that is the
-figure to compare. Ours includes what the page does after the maps are drawn.
+Medians in milliseconds, on this machine; leave it idle meanwhile. Next to them the CPU time of
+server and browser together, which is the figure to compare on a busy machine. For the explorer it
+includes what the page does after the maps are drawn.
 """
 
 import argparse
@@ -48,7 +48,7 @@ from transformer.model import Transformer
 ROOT = Path(__file__).resolve().parents[1]
 LAYERS, HEADS, D_MODEL = 6, 8, 128
 
-# The explorer draws everything in one go, so the new tokens are there when all maps are.
+# The explorer draws everything at once: when the new tokens are there, so are all maps.
 DRAWN = (
     "async ([text, letter]) => {"
     + FIND
@@ -65,9 +65,9 @@ DRAWN = (
   return performance.now();
 }"""
 )
-# From a real event's own time stamp until the first task after the frame that shows its effect: in
-# a frame, what is posted comes after its painting. Waiting for another frame would add up to 17 ms
-# of a screen's rhythm.
+# From the event's time stamp until the first task after the frame that shows its effect: a message
+# posted during a frame arrives after the frame is painted. Waiting for another frame would add up
+# to 17 ms, the screen's refresh interval.
 AFTER_EVENT = (
     "(type) => {"
     + FIND
@@ -90,7 +90,7 @@ AFTER_EVENT = (
 
 
 def many_headed(folder: Path) -> str:
-    """A checkpoint with random weights, as if uploaded; returns its id in the address."""
+    """Store a checkpoint with random weights as if uploaded; returns its id in the address."""
     bundled = Checkpoint.load(ROOT / "checkpoints" / "reverse.safetensors")
     letters = bundled.source_vocabulary
     config = TransformerConfig(
@@ -115,7 +115,7 @@ def many_headed(folder: Path) -> str:
 
 
 def spent() -> float:
-    """Processor seconds of the server and the browser so far: all processes started here."""
+    """CPU seconds so far of server and browser, that is, of all processes started here."""
     total = 0.0
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):
@@ -129,10 +129,10 @@ def letters(count: int) -> str:
 
 
 def new_inputs(page: Page, tokens: int, repeats: int) -> tuple[list[float], ...]:
-    """Seconds until all is drawn, until the rest of the page is, and of processors until then."""
+    """Seconds until all maps are drawn and until the rest of the page is, and CPU seconds used."""
     drawn, done, processors = [], [], []
     output = page.get_by_role("textbox", name="Output to look at", exact=True)
-    if not output.is_visible():  # it stays open from the time before
+    if not output.is_visible():  # from an earlier call, it is still open
         page.get_by_role("button", name="Compare", exact=True).click()
     for field, letter in ((output, "w"), (page.get_by_role("textbox", name="Input"), "s")):
         for number in range(repeats + 1 if letter == "s" else 1):
@@ -143,7 +143,7 @@ def new_inputs(page: Page, tokens: int, repeats: int) -> tuple[list[float], ...]
             field.press("Enter")
             after = page.evaluate(DRAWN, [text, letter])
             settle(page)
-            if letter == "s" and number:  # the first also compiles what it uses
+            if letter == "s" and number:  # for the first, the browser also compiles the scripts
                 drawn.append((after - before) / 1000)
                 done.append((page.evaluate("performance.now()") - before) / 1000 - 0.08)
                 processors.append(spent() - busy)
@@ -151,7 +151,7 @@ def new_inputs(page: Page, tokens: int, repeats: int) -> tuple[list[float], ...]
 
 
 def choosing(page: Page, repeats: int) -> list[float]:
-    """From the click on a head to its map drawn large."""
+    """Seconds from the click on a head until its large map is drawn."""
     waited = []
     for number in range(repeats):
         button = page.locator(f"button[data-head='encoder.{number % LAYERS}.{number % HEADS}']")
@@ -166,7 +166,8 @@ def choosing(page: Page, repeats: int) -> list[float]:
 
 
 def hovering(page: Page, repeats: int, sent: list[int]) -> tuple[list[float], int]:
-    """From a movement over the map until the cursor is lit everywhere; and messages it cost."""
+    """Seconds from a pointer move over the map until the cell is highlighted everywhere; and the
+    number of messages sent meanwhile."""
     waited = []
     box = page.locator(".stage canvas").first.bounding_box()
     assert box is not None
@@ -186,7 +187,7 @@ def hovering(page: Page, repeats: int, sent: list[int]) -> tuple[list[float], in
 
 
 def fetch_libraries(folder: Path) -> dict[str, bytes]:
-    """What BertViz loads from a server of its own choice, from npm; by a part of the address."""
+    """Fetch from npm the libraries that BertViz loads from a CDN: part of their address -> code."""
     packages = {
         "require": ("requirejs@2.3.6", "package/require.js"),
         "d3": ("d3@5.7.0", "package/dist/d3.min.js"),
@@ -204,7 +205,7 @@ def fetch_libraries(folder: Path) -> dict[str, bytes]:
     return found
 
 
-# Resolves once all lines are there, at first; and once something else was chosen and drawn.
+# OPENED resolves once all lines are drawn; CHOSEN once another menu entry was chosen and drawn.
 OPENED = """async (lines) => {
   const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
   while (document.getElementsByTagName('line').length < lines) await frame();
@@ -226,8 +227,8 @@ CHOSEN = """async ([name, number, lines]) => {
 def bertviz(
     browser: Browser, view: str, tokens: int, repeats: int, libraries: dict[str, bytes]
 ) -> tuple[list[float], list[float], list[float]]:
-    """Seconds from opening its page to the first lines, and to those of all maps; and of
-    processors until then."""
+    """Seconds from opening BertViz's page until the first attention is drawn, and until all maps
+    were; and the CPU seconds used until then."""
     draw: Callable[..., Any] = getattr(importlib.import_module("bertviz"), view)
     texts = {f"{side}_tokens": list(letters(tokens)) for side in ("encoder", "decoder")}
     weights = {
@@ -235,13 +236,13 @@ def bertviz(
         for kind in ("encoder", "decoder", "cross")
     }
     made = draw(**weights, **texts, html_action="return")
-    # Its head view shows one layer at a time, the model view all.
+    # BertViz's head view shows one layer at a time, its model view all layers.
     by_layer = view == "head_view"
     lines = HEADS * tokens**2 * (1 if by_layer else LAYERS)
     layers = [("layer", str(number)) for number in range(LAYERS)] if by_layer else []
     steps = [*layers[1:]]
     for kind in ("1", "2"):
-        # The layer stays as it was chosen: there and back.
+        # The chosen layer stays when the attention changes: alternate upwards and downwards.
         layers.reverse()
         steps += [("filter", kind), *layers[1:]]
 
@@ -256,7 +257,7 @@ def bertviz(
         for _ in range(repeats):
             page = browser.new_page(viewport={"width": 1280, "height": 1000})
             page.route("https://cdnjs.cloudflare.com/**", serve)
-            page.wait_for_timeout(500)  # until the page before is gone, and its processes
+            page.wait_for_timeout(500)  # until the previous page's processes have ended
             busy = spent()
             started = time.perf_counter()
             page.goto(f"file://{file.name}", wait_until="commit")

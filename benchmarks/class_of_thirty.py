@@ -1,9 +1,9 @@
 """Thirty people on one server: .venv/bin/python -m benchmarks.class_of_thirty [SESSIONS] [SECONDS]
 
-Each session speaks to the app as a browser does, over its WebSocket, but draws nothing: it starts
-a run, watches it with the page's own timer, and clicks every five seconds, now on this page, now
-on another. A teacher was there first and opened every page, so that PyTorch is loaded. Reports
-what a click waits for, whether all runs were served in order, and memory.
+Each session uses the app's WebSocket as a browser does, but draws nothing: it starts a run, watches
+it with the page's own timer, and opens a random page every five seconds. Before them, a teacher
+opens every page, so that PyTorch is imported. Reports how long clicks wait, whether the runs start
+in the order of the queue, and memory.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ SESSIONS, SECONDS = 30, 120.0
 CLICK_EVERY = 5.0
 TEACHER = -1
 PATIENCE = 60.0
-"""A click without an answer for so long has none."""
+"""Seconds after which a click counts as unanswered."""
 VIEWS: tuple[tuple[str, dict[str, str]], ...] = (
     ("train", {}),
     ("attention", {"checkpoint": "reverse", "input": "workbench"}),
@@ -44,7 +44,7 @@ VIEWS: tuple[tuple[str, dict[str, str]], ...] = (
 
 @dataclass
 class Person:
-    """One session: what it has seen of its page, and how long its clicks took."""
+    """One session: the state of its page, and how long its clicks took."""
 
     number: int
     socket: ClientConnection
@@ -87,7 +87,7 @@ class Person:
             self.faults.append(element.alert.body)
 
     async def ask(self, page: str, query: dict[str, str], button: str = "") -> None:
-        """Open a page, or press a button on it, and wait until the page is all there."""
+        """Open a page, or press a button on it, and wait until the page is complete."""
         self.page = page
         message = BackMsg()
         state = message.rerun_script
@@ -106,7 +106,7 @@ class Person:
         self.waited.append((button or page or "app", time.perf_counter() - started))
 
     async def tick(self) -> None:
-        """What the page's timer does in a browser: draw the run again."""
+        """Rerun the page's fragment periodically, as its timer does in a browser."""
         while True:
             fragment, interval = self.timer or ("", 1.0)
             await asyncio.sleep(interval)
@@ -118,8 +118,8 @@ class Person:
                 await self.socket.send(message.SerializeToString())
 
     async def live(self, seconds: float) -> None:
-        """Start a run, and click until the time is over."""
-        if self.number == TEACHER:  # sees for themselves that each page is there
+        """Start a run, then click for ``seconds``."""
+        if self.number == TEACHER:  # opens every page first, so that PyTorch is imported
             for page, query in VIEWS:
                 await self.ask(page, dict(query))
         chance = random.Random(self.number)
@@ -128,8 +128,8 @@ class Person:
         await self.ask("train", {}, button="Train")
         self.arrival, self.waited = self.waited, []
         self.run = dict(part.split("=") for part in self.query.split("&")).get("run", "")
-        # On a clock of their own: who counted from the last answer would, after one pause of the
-        # machine, click at the same moment as all others ever after.
+        # At fixed times: if each waited from the last answer, then after one pause of the machine
+        # all would click at the same moment from then on.
         due = time.monotonic()
         end = due + seconds
         while due < end:
@@ -140,12 +140,12 @@ class Person:
 
 
 def token_of(number: int) -> str:
-    """What tells a person's browser, the same one each time, from others."""
+    """The cookie that identifies a person's browser; the same for every visit."""
     return random.Random(f"token {number}").randbytes(16).hex()
 
 
 def stream(url: str, token: str) -> connect:
-    """A session of the browser with this token: what its page and the server say to each other."""
+    """Open the WebSocket between the server and a page of the browser with this token."""
     return connect(
         url.replace("http", "ws") + "/_stcore/stream",
         subprotocols=["streamlit"],  # type: ignore[list-item]
@@ -157,7 +157,7 @@ def stream(url: str, token: str) -> connect:
 
 @asynccontextmanager
 async def arrived(server: Server, number: int) -> AsyncIterator[Person]:
-    """A person with a browser of their own, the same one each time, as long as they stay."""
+    """A person's session, until the block ends; each person has the same browser every time."""
     async with stream(server.url, token_of(number)) as socket:
         person = Person(number, socket)
         background = [asyncio.create_task(person.listen()), asyncio.create_task(person.tick())]
@@ -175,7 +175,7 @@ async def join(server: Server, number: int, seconds: float) -> Person:
 
 
 def report(waited: Iterable[tuple[str, float]]) -> None:
-    """How long the clicks took, by what was clicked and all together."""
+    """Print how long the clicks took, for each page or button and for all together."""
     found: dict[str, list[float]] = {}
     for what, seconds in waited:
         for name in (what, "all"):
@@ -190,7 +190,7 @@ def report(waited: Iterable[tuple[str, float]]) -> None:
 
 
 def in_order(server: Server) -> bool:
-    """Whether every run that has begun came before every run that still waits."""
+    """Whether every run that has started was queued before every run that still waits."""
     words = [run.recorded_status() for run in list_runs(server.folder / "runs")]
     begun = [word.ticket for word in words if word.state != "queued"]
     waits = [word.ticket for word in words if word.state == "queued"]
@@ -203,7 +203,7 @@ async def main(sessions: int, seconds: float) -> None:
         try:
             process = psutil.Process(server.process.pid)
             before = process.memory_info().rss
-            await join(server, TEACHER, 0.0)  # was here first, and started a run
+            await join(server, TEACHER, 0.0)  # comes first, and starts a run
             people = await asyncio.gather(*(join(server, n, seconds) for n in range(sessions)))
             after = process.memory_info().rss
             states = [run.status().state for run in list_runs(server.folder / "runs")]
@@ -221,7 +221,7 @@ async def main(sessions: int, seconds: float) -> None:
             print(f"memory of the server: {before / 1e6:,.0f} MB, then {after / 1e6:,.0f} MB")
             for fault in faults[:5]:
                 print("fault:", fault)
-        finally:  # trainers outlive their app, and the queue goes on without it
+        finally:  # trainers and the queue outlive the app, so end them too
             end_runs(server.folder)
             stop_server(server)
 

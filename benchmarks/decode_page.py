@@ -2,7 +2,7 @@
 
     python -m benchmarks.decode_page
 
-From the key, as the browser stamps it, to the frame after the one that paints the new step;
+Measured from the time stamp of the key event to the frame after the one that paints the new step:
 medians of 10, in headless Chromium, for `reverse` and the largest bundled checkpoint.
 Leave the machine idle meanwhile.
 """
@@ -18,7 +18,8 @@ from tests.support.server import running_browser, running_server, settle
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# From the next such event until what `ready` asks for is so, and two frames later.
+# Measures from the next event of this type until the selected element contains the text and the
+# browser has painted it.
 WATCH = """([type, selector, text]) => {
   const find = (root, wanted) => {
     for (const element of root.querySelectorAll('*')) {
@@ -43,7 +44,7 @@ WATCH = """([type, selector, text]) => {
 
 
 def waited(page: Page, event: str, selector: str, text: str, key: str) -> float:
-    """Seconds from pressing a key until an element has a text."""
+    """Seconds from pressing a key until an element contains ``text``."""
     page.evaluate(WATCH, [event, selector, text])
     page.keyboard.press(key)
     seconds: float = page.evaluate("window.waited") / 1000
@@ -78,7 +79,7 @@ def measure(page: Page, url: str, name: str, repeats: int) -> None:
 
 
 def branching(page: Page, where: str, repeats: int) -> list[float]:
-    """From choosing another candidate until it stands in the output."""
+    """Seconds from choosing another candidate until it is in the output."""
     branches = []
     for number in range(1, repeats + 1):
         rival = page.locator(".candidates button").nth(number % 8)

@@ -2,10 +2,10 @@
 
     python -m benchmarks.decoding_batch [--inputs N] [--beam N] [--device cuda] [CHECKPOINT ...]
 
-One at a time is decoded where the app does it: on the processor, in NumPy if that can. Times are
-CPU seconds, which other work on the machine changes least; on a graphics card, for both, seconds
-by the clock, the copy of the model to the card included. Ends with status 1 if an output differs
-though its best two candidates were not close.
+Single inputs are decoded as in the app: on the CPU, in NumPy if possible. Times are CPU seconds,
+which depend least on other work on the machine; with a GPU, both are wall-clock seconds, including
+the copy of the model to the GPU. The exit status is 1 if an output differs although its margin was
+not close to 0.
 """
 
 import argparse
@@ -35,8 +35,8 @@ def held_out(checkpoint: Checkpoint, count: int) -> list[str]:
 
 
 def harder(checkpoint: Checkpoint, count: int) -> list[str]:
-    """Half held-out examples; half random tokens, up to three times as long, where it guesses,
-    and now and then finds no end."""
+    """Half held-out examples, half random tokens of up to three times the length, for which the
+    model is uncertain and sometimes writes no <eos>."""
     draw = random.Random(1)
     found = held_out(checkpoint, count // 2)
     vocabulary = checkpoint.source_vocabulary
@@ -68,7 +68,8 @@ def batched(
 
 
 def compare(checkpoint: Checkpoint, kind: str, texts: list[str], beam: int, device: str) -> bool:
-    """Print times, their ratio, and every output that is close or differs; whether all is well."""
+    """Print times, their ratio, and every output that is close or differs; returns False if one
+    differs that is not close."""
     clock: Callable[[], float] = time.perf_counter if device == "cuda" else time.process_time
     batched(checkpoint, texts[:WARM_UP], beam, device)
     one_at_a_time(checkpoint, texts[:WARM_UP], beam)

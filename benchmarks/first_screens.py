@@ -2,10 +2,10 @@
 
     .venv/bin/python -m benchmarks.first_screens [PAGE]...
 
-For every page in the states that matter, at 1280 x 800 and 400 x 800: the height of the page, the
-controls above its main picture, and whether its most important sentence and that picture are whole
-on the first screen. A PAGE chooses those whose name begins so. Exit status 1 if a height is beyond
-its target.
+For every page in its important states, at 1280 x 800 and 400 x 800: the height of the page, the
+number of controls above its main picture, and whether its most important sentence and that picture
+are entirely on the first screen. PAGE selects the pages whose name begins with it. The exit status
+is 1 if a page is higher than its target.
 """
 
 import shutil
@@ -35,7 +35,7 @@ class Screen:
     """A page in one state.
 
     sentence, picture: selectors of its most important sentence and of its main picture.
-    target: most pixels of its height at 1280; None where it has none.
+    target: maximum height in pixels at width 1280; None if there is no target.
     """
 
     name: str
@@ -47,7 +47,11 @@ class Screen:
 
 @dataclass(frozen=True)
 class Measured:
-    """One row: what a person sees before they scroll. None: it is not on the page."""
+    """One row of the table: what is visible without scrolling.
+
+    height: of the whole page. controls: number of them above the picture; None without a picture.
+    sentence, picture: whether each is entirely visible; None if it is not on the page.
+    """
 
     screen: Screen
     width: int
@@ -68,15 +72,15 @@ RUNS = Screen(f"Runs, {MANY}", "runs", ".run_table tbody tr >> nth=0", ".run_tab
 
 
 def of_run(name: str, run: Run) -> Screen:
-    """The Train page with a run on it."""
+    """The Train page showing a run."""
     return Screen(f"Train, {name}", f"train?run={run.id}", ".run-verdict", ".live_curve", 1400)
 
 
 def screens(runs: Mapping[str, Run]) -> tuple[Screen, ...]:
-    """All pages in the states that matter.
+    """All pages in their important states.
 
     Args:
-        runs: by the state that each shows.
+        runs: state -> a run in that state, for the Train page.
     """
     return (
         OVERVIEW,
@@ -99,7 +103,7 @@ def measure(page: Page, url: str, screen: Screen, width: int) -> Measured:
     page.goto(f"{url}/{screen.address}")
     settle(page)
     picture = page.locator(screen.picture).first
-    with suppress(Error):  # what has no picture in this state is measured all the same
+    with suppress(Error):  # a page without a picture in this state is still measured
         picture.wait_for(state="visible", timeout=15_000)
     settle(page)
     top = _box(picture)
@@ -114,7 +118,7 @@ def measure(page: Page, url: str, screen: Screen, width: int) -> Measured:
 
 
 def _box(found: Locator) -> tuple[float, float] | None:
-    """Its upper and lower edge; None if it is not to be seen."""
+    """The upper and lower edge of an element; None if it is not visible."""
     if found.count() == 0 or (box := found.bounding_box()) is None or not box["height"]:
         return None
     return box["y"], box["y"] + box["height"]
@@ -126,7 +130,7 @@ def _is_whole(found: Locator) -> bool | None:
 
 
 def table(rows: Sequence[Measured]) -> str:
-    """As Markdown."""
+    """The rows as a Markdown table."""
     words = {None: "none", True: "whole", False: "cut off"}
     lines = [
         "| page | width | height | target | controls above the picture | sentence | picture |",
@@ -154,11 +158,11 @@ TRAINED = {
         *("--learning-rate", "0.05", "--warmup-steps", "0"),
     ),
 }
-"""Runs that end in different ways, and how they are trained."""
+"""Runs that end in different states -> the flags of the command that trains them."""
 
 
 def trained(name: str, root: Path) -> Run:
-    """One of these, trained here."""
+    """Train one of :data:`TRAINED`."""
     run = Run(root / name.replace(" ", "-"))
     command = [sys.executable, "-m", "transformer", "train", *TRAINED[name]]
     subprocess.run(
@@ -168,7 +172,7 @@ def trained(name: str, root: Path) -> Run:
 
 
 def make_runs(root: Path) -> dict[str, Run]:
-    """Those trained here, then copies: one failed, one at work, and others for the list."""
+    """The runs of :data:`TRAINED`, then copies: one failed, one running, more for the list."""
     runs = {name: trained(name, root) for name in TRAINED}
     failed, live, *_ = (
         _copy(runs["finished"], f"copy{number}") for number in range(MANY - len(runs))

@@ -1,14 +1,15 @@
-"""What others wait for while one brings a heavy file: python -m benchmarks.heavy_files [WORD]
+"""How long others wait during a heavy upload: python -m benchmarks.heavy_files [WORD]
 
-The files that take longest to read or to refuse are given one after another to the Train page in a
-real browser, or to the Checkpoints page as a browser sends them; then the person chooses another
-model. Meanwhile another session, over its WebSocket, opens a page every half second. Prints for
-each file what those clicks waited for, and the memory of the server: before, at most, and once
-another model was chosen. With a word, only the files whose name holds it. Leave the machine idle.
+The files that take longest to read or to reject are uploaded one after another: on the Train page
+in a real browser, or on the Checkpoints page by the requests that a browser sends; then the user
+selects another model. Meanwhile another session opens a page every half second over its WebSocket.
+Prints for each file the waiting times of those clicks and the server's memory: before, at most, and
+after another model was selected. WORD limits it to files with WORD in their name. Leave the machine
+idle.
 
-A file is too much for the server where it grows by more than three times its size, or stays grown
-by more than a third of it; where clicks wait longer than half a second at the 95th percentile; or
-where it is not dealt with. Then the exit status is 1.
+The exit status is 1 if a file is too much for the server: if memory grows by more than three times
+the file's size, or stays more than a third of it above the start; if the 95th percentile of the
+waiting times is above half a second; or if the file is neither accepted nor rejected in time.
 """
 
 import asyncio
@@ -43,12 +44,14 @@ from transformer.vocabulary import Vocabulary
 UPLOAD = "Bring a model: drop a file here"
 CLICK_EVERY = 0.5
 LONGEST = 120.0
-"""Seconds in which a file must be dealt with."""
+"""Seconds within which a file must be accepted or rejected."""
 MEGABYTE = 1e6
 MOST_TIMES, MOST_STAYS, MOST_WAIT = 3.0, 1 / 3, 500.0
-"""Of a file's size, and milliseconds."""
+"""Limits: memory growth at most and afterwards, as multiples of the file's size; waiting time of a
+click in milliseconds."""
 ANY_PAGE = 50e6
-"""Bytes by which a server grows on pages that nobody has opened yet, whatever the file."""
+"""Bytes by which the server may grow for any file, since pages opened for the first time use memory
+too."""
 
 
 def large_pairs(path: Path) -> None:
@@ -61,7 +64,7 @@ def table_with_ids(path: Path) -> None:
 
 
 def own_checkpoint(words: int, d_model: int, layers: int) -> Callable[[Path], None]:
-    """A checkpoint of ours with random weights."""
+    """A function that writes a checkpoint with random weights."""
 
     def write(path: Path) -> None:
         names = ["".join(random.choices(string.ascii_lowercase, k=9)) for _ in range(words)]
@@ -76,7 +79,7 @@ def own_checkpoint(words: int, d_model: int, layers: int) -> Callable[[Path], No
             d_ff=4 * d_model,
         )
         model = Transformer(config)
-        # Without examples: with no end in it, such a model would write all that it may for each.
+        # No examples: a random model writes no <eos>, and would decode each to the maximum length.
         data = DataConfig(task="reverse")
         Checkpoint.of(model, vocabulary, vocabulary, data, None, []).save(path)
 
@@ -111,7 +114,7 @@ FILES: dict[str, Callable[[Path], None]] = {
 
 
 class Beside:
-    """A session that clicks all the time, in a thread of its own."""
+    """A session that keeps opening pages, in a separate thread."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -124,7 +127,7 @@ class Beside:
     def _run(self) -> None:
         try:
             asyncio.run(self._click())
-        except Exception as error:  # it lost its server, say: else no click looks like none slow
+        except Exception as error:  # reported, as no clicks would look like no slow clicks
             self.faults.append(f"{type(error).__name__}: {error}")
 
     async def _click(self) -> None:
@@ -141,7 +144,7 @@ class Beside:
             listening.cancel()
 
     def taken(self) -> list[float]:
-        """Milliseconds of the clicks since the last call."""
+        """Waiting times of the clicks since the last call, in milliseconds."""
         found = [1000 * seconds for _, seconds in self.waited]
         self.waited.clear()
         return found
@@ -152,7 +155,7 @@ class Beside:
 
 
 def bring_pairs(browser: Browser, url: str, path: Path) -> float:
-    """Seconds until a file of pairs was read: the browser sends it in pieces."""
+    """Upload a file of pairs, which the browser sends in pieces; seconds until it was read."""
     page = browser.new_page()
     try:
         page.goto(f"{url}/train?task=pairs")
@@ -166,7 +169,8 @@ def bring_pairs(browser: Browser, url: str, path: Path) -> float:
 
 
 def bring_model(server: Server, path: Path) -> float:
-    """Seconds until a model was taken, refused, or asked about; then another one is chosen."""
+    """Upload a model, then select another; seconds until the upload was accepted, rejected, or
+    answered with questions."""
     with Visitor(server) as visitor:
         visitor.open("checkpoints")
         started = time.monotonic()
@@ -177,16 +181,16 @@ def bring_model(server: Server, path: Path) -> float:
             time.sleep(0.5)
             visitor.open("checkpoints")
         took = time.monotonic() - started
-        visitor.open("checkpoints")  # a page without the field's file
+        visitor.open("checkpoints")  # opened again, so that the field holds no file
         if "Checkpoint" in visitor.seen.boxes:
             visitor.choose("Checkpoint", "Reverse letters")
-            visitor.open("decode", checkpoint="sort")  # till then, fragments hold what they drew
+            visitor.open("decode", checkpoint="sort")  # frees what the page's fragments hold
             time.sleep(10)
     return took
 
 
 def main(word: str) -> int:
-    """Prints the table; 1 if any file was too much."""
+    """Print the table; returns 1 if any file was too much."""
     bad = 0
     with (
         tempfile.TemporaryDirectory() as name,
@@ -197,7 +201,7 @@ def main(word: str) -> int:
         process = psutil.Process(server.process.pid)
         beside = Beside(server.url)
         while len(beside.waited) < 3 * len(VIEWS) and not beside.faults:
-            time.sleep(0.5)  # until every page was opened, and PyTorch is there
+            time.sleep(0.5)  # until every page was opened and PyTorch is imported
         alone = beside.taken()
         print(f"{'no file':50} {words(alone)}", flush=True)
         try:
@@ -236,7 +240,7 @@ def main(word: str) -> int:
 
 @dataclass
 class Memory:
-    """Of a process, in bytes: before, at most, and after."""
+    """A process's memory in bytes: before, at most, and after."""
 
     before: int
     most: int
@@ -250,7 +254,7 @@ class Memory:
         )
 
     def problems(self, size: int) -> list[str]:
-        """What no file of this size may do."""
+        """The limits that a file of this size broke, in words."""
         found = []
         if self.most - self.before > max(MOST_TIMES * size, ANY_PAGE):
             found.append(f"the server grew by more than {MOST_TIMES:g} times its size")
@@ -260,7 +264,7 @@ class Memory:
 
 
 def too_long(waits: list[float]) -> list[str]:
-    """Whether another's clicks waited too long."""
+    """The problem in words if the other session's clicks waited too long; else nothing."""
     if not waits:
         return ["nobody could click"]
     slow = sorted(waits)[int(0.95 * len(waits))] > MOST_WAIT
@@ -269,7 +273,7 @@ def too_long(waits: list[float]) -> list[str]:
 
 @contextmanager
 def watched(process: psutil.Process) -> Iterator[Memory]:
-    """Its memory, sampled fifty times a second."""
+    """Sample a process's memory fifty times a second until the block ends."""
     memory = Memory(process.memory_info().rss, 0)
     over = threading.Event()
 
@@ -288,7 +292,7 @@ def watched(process: psutil.Process) -> Iterator[Memory]:
 
 
 def words(waits: list[float]) -> str:
-    """What clicks waited for, in milliseconds."""
+    """Number and waiting times of clicks, given in milliseconds, in words."""
     if not waits:
         return "no click"
     waits = sorted(waits)

@@ -1,4 +1,4 @@
-"""JavaScript that the benchmarks run in a page."""
+"""JavaScript code that the benchmarks run in a page."""
 
 FIND = """
   const find = (root) => {
@@ -10,4 +10,5 @@ FIND = """
   };
   const frame = () => new Promise((resolve) => requestAnimationFrame(resolve));
 """
-"""`find(document)` gives the attention explorer, through shadow roots; `frame()` the next frame."""
+"""`find(document)` returns the attention explorer, also inside shadow roots; `await frame()` waits
+for the next frame."""

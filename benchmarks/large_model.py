@@ -44,7 +44,7 @@ MAPS = 144
 
 
 def vocabularies() -> tuple[Vocabulary, Vocabulary, list[str]]:
-    """A vocabulary of made-up pieces for both sides, and words that its source side knows."""
+    """A source and a target vocabulary of made-up pieces, and words of the source side."""
     chance = random.Random(1)
     letters = string.ascii_lowercase + "äöüß"
     pieces = dict.fromkeys([*letters, MARK, *(MARK + letter for letter in letters)])
@@ -67,7 +67,7 @@ def vocabularies() -> tuple[Vocabulary, Vocabulary, list[str]]:
 
 
 def make(folder: Path) -> list[str]:
-    """Write the model as a MarianMT folder; returns words that it knows."""
+    """Write the model as a MarianMT folder; returns words of its source vocabulary."""
     source, target, words = vocabularies()
     torch.manual_seed(0)
     config = TransformerConfig(
@@ -92,7 +92,7 @@ def make(folder: Path) -> list[str]:
 
 @torch.inference_mode()
 def end_somewhere(model: Transformer, vocabulary: Vocabulary, words: list[str]) -> None:
-    """Favour </s> just so much that answers end, as a trained model's do, after some tokens."""
+    """Raise the bias of </s> just enough for outputs to end after some tokens, as if trained."""
     source = torch.tensor([[*vocabulary.encode(" ".join(words[:WORDS])), 0]])
     gaps = []
     for step in greedy(model, source, max_length=20):
@@ -102,14 +102,14 @@ def end_somewhere(model: Transformer, vocabulary: Vocabulary, words: list[str]) 
 
 
 def zipped(folder: Path, target: Path) -> Path:
-    """The folder as a zip, stored as it is: weights hardly pack."""
+    """Zip the folder without compression, which hardly shrinks weights."""
     with zipfile.ZipFile(target, "w") as archive:
         for file in sorted(folder.iterdir()):
             archive.write(file, f"{folder.name}/{file.name}")
     return target
 
 
-# The maps are drawn in one go, and the tokens beside them with them.
+# All maps are drawn at once, together with the tokens next to them.
 DRAWN = (
     """async (text) => {
 """
@@ -131,18 +131,18 @@ DRAWN = (
 
 
 def resident(process: psutil.Process) -> float:
-    """Megabytes that the server holds."""
+    """The server's resident memory in megabytes."""
     return float(process.memory_info().rss) / 1e6
 
 
 def peak(pid: int) -> float:
-    """Megabytes that the server held at most, as Linux counts."""
+    """The server's peak resident memory in megabytes, as Linux counts it."""
     status = Path(f"/proc/{pid}/status").read_text("utf-8")
     return next(int(line.split()[1]) / 1e3 for line in status.splitlines() if "VmHWM" in line)
 
 
 def processor(process: psutil.Process) -> float:
-    """Seconds of processors that the server has spent."""
+    """The server's CPU seconds so far."""
     times = process.cpu_times()
     return float(times.user + times.system)
 
@@ -151,7 +151,7 @@ def measure(page: Page, url: str, file: Path, words: list[str], repeats: int, pi
     server = psutil.Process(pid)
     page.goto(f"{url}/checkpoints")
     expect(page.get_by_role("heading", name="Checkpoints", level=1)).to_be_visible()
-    page.wait_for_timeout(8000)  # PyTorch comes in in the background
+    page.wait_for_timeout(8000)  # PyTorch is imported in the background
     print(f"server before: {resident(server):,.0f} MB")
     start, busy = time.perf_counter(), processor(server)
     page.locator("input[type=file]").set_input_files(file)
@@ -159,7 +159,7 @@ def measure(page: Page, url: str, file: Path, words: list[str], repeats: int, pi
     told(f"uploaded, imported and kept ({file.stat().st_size / 1e6:,.0f} MB)", start, busy, server)
     text = " ".join(words[:WORDS])
     page.get_by_role("link", name="Look at its attention").click()
-    # Its own example comes first, with what the model itself writes for it.
+    # The page first shows its own example, with the model's own output for it.
     assert page.evaluate(DRAWN, "") >= MAPS
     told(f"and {MAPS} maps of a first sentence", start, busy, server)
     page.get_by_role("link", name="Decode", exact=True).first.click()

@@ -1,9 +1,9 @@
-"""The file that runs by itself beside PyTorch: .venv/bin/python -m benchmarks.live_model [NAME ...]
+"""The stand-alone HTML file against PyTorch: .venv/bin/python -m benchmarks.live_model [NAME ...]
 
-Every bundled model, or those named, opened from disk in headless Chromium with the network off, on
-held-out inputs: the file's size, how many answers are the same as here token by token, the largest
-difference of a logit and of an attention weight, and the milliseconds in which it answers with all
-its attention: for each input the fastest of a few times, so that other work counts little.
+Opens every bundled model, or those named, from disk in headless Chromium without a network, on
+held-out inputs. Prints the file's size, how many outputs equal PyTorch's token by token, the
+largest difference of a logit and of an attention weight, and the milliseconds for an output with
+all its attention: for each input the fastest of a few runs, to exclude other load.
 """
 
 import statistics
@@ -37,7 +37,7 @@ ANSWER = """(text) => {
 
 
 def differences(page: Page, checkpoint: Checkpoint, text: str) -> tuple[bool, float, float]:
-    """Whether the tokens are the same, and the largest difference of logits and of weights."""
+    """Whether the tokens are equal, and the largest difference of logits and of weights."""
     theirs, ours = page.evaluate(ANSWER, text), inspect(checkpoint, text)
     if theirs["written"] != ours.written:
         return False, np.nan, np.nan
@@ -68,7 +68,7 @@ def main() -> None:
             file = Path(folder) / f"{path.stem}.html"
             file.write_bytes(content)
             page.goto(file.as_uri())
-            page.evaluate(TIMES, [texts, 1])  # until the browser has compiled what it runs
+            page.evaluate(TIMES, [texts, 1])  # warm-up: the browser compiles the code
             taken = page.evaluate(TIMES, [texts, REPEATS])
             fastest = [min(taken[at : at + REPEATS]) for at in range(0, len(taken), REPEATS)]
             found = [differences(page, checkpoint, text) for text in texts]

@@ -1,9 +1,9 @@
-"""What a large file of pairs costs the app: its server's memory before, meanwhile and after.
+"""The server's memory before, during and after reading a large file of pairs.
 
     python -m benchmarks.own_pairs [MEGABYTES]
 
-Made-up pairs are given to the Train page in a real browser; the server's resident memory is
-sampled fifty times a second until they are read.
+A file of made-up pairs is uploaded on the Train page in a real browser; the server's resident
+memory is sampled fifty times a second until the file is read.
 """
 
 import random
@@ -22,7 +22,7 @@ WORDS = 50_000
 
 
 def make(path: Path, megabytes: float) -> None:
-    """Pairs of 3 to 12 made-up words, some of them frequent, until the file is large enough."""
+    """Write pairs of 3 to 12 made-up words, some frequent, until the file has ``megabytes``."""
     draw = random.Random(1)
     words = [
         "".join(draw.choices("abcdefghijklmnopqrstuvwxyzäöü", k=2 + n % 8)) for n in range(WORDS)
@@ -60,7 +60,7 @@ def measure(url: str, server: psutil.Process, file: Path) -> None:
     with running_browser() as browser:
         page = browser.new_page()
         page.goto(url)
-        page.get_by_text("It writes").wait_for(timeout=120_000)  # PyTorch is there and counted
+        page.get_by_text("It writes").wait_for(timeout=120_000)  # PyTorch's memory is included
         page.goto(f"{url}/train?task=pairs")
         settle(page)
         before = server.memory_info().rss

@@ -30,7 +30,7 @@ from benchmarks.peers.training_peers import NN, PEERS
 LENGTH = 32
 WORDS = 37_000
 STEPS = 4
-"""Updates of a round."""
+"""Updates per round."""
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
@@ -44,7 +44,7 @@ def arguments() -> argparse.Namespace:
 
 
 def matrix_peak(device: str, dtype: torch.dtype) -> float:
-    """FLOP/s of one large square product: the best of ten."""
+    """FLOP/s of a product of two large square matrices: the best of ten."""
     n = 8192 if device == "cuda" else 1024
     a, b = torch.randn(2, n, n, device=device, dtype=dtype)
     times = []
@@ -56,7 +56,7 @@ def matrix_peak(device: str, dtype: torch.dtype) -> float:
 
 
 def variants(size: Size, device: str) -> dict[str, Sample]:
-    """Each does some updates, and returns the tokens they saw."""
+    """Variant -> a function that makes :data:`STEPS` updates and returns their tokens."""
     task = made_up_pairs(size, LENGTH, LENGTH, batches=4)
     tokens = max(len(task.source_vocabulary), len(task.target_vocabulary))
     batches = full_batches(size, task, 4, device)

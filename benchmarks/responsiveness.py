@@ -1,7 +1,7 @@
-"""How long a person waits, in a real browser: .venv/bin/python -m benchmarks.responsiveness
+"""How long the user waits, in a real browser: .venv/bin/python -m benchmarks.responsiveness
 
-In milliseconds, on this machine as it is; leave it idle meanwhile. Medians of ten, but for what
-needs a cold server.
+In milliseconds, on this machine; leave it idle meanwhile. Medians of ten, except for measurements
+that need a newly started server.
 """
 
 import random
@@ -41,7 +41,7 @@ async (length) => {
 
 
 def first_paint(page: Page, server: Server) -> float:
-    """From navigation to the page's heading."""
+    """Seconds from navigation until the page's heading is visible."""
     started = time.perf_counter()
     page.goto(server.url)
     expect(page.get_by_role("heading", level=1)).to_be_visible()
@@ -49,7 +49,7 @@ def first_paint(page: Page, server: Server) -> float:
 
 
 def switches(page: Page) -> list[float]:
-    """From a click in the sidebar to the other page's heading, there and back."""
+    """Seconds from a click in the sidebar to the other page's heading, in both directions."""
     headings = {"Train": "Train", "Overview": "Transformer Workbench"}
     waited = []
     for name in [*headings] * (1 + REPEATS // 2):
@@ -58,19 +58,19 @@ def switches(page: Page) -> list[float]:
         page.get_by_test_id("stSidebar").get_by_role("link", name=name, exact=True).click()
         expect(page.get_by_role("heading", level=1, name=headings[name])).to_be_visible()
         waited.append(time.perf_counter() - started)
-    return waited[2:]  # the first also loads what they use
+    return waited[2:]  # the first visits also import the pages' modules
 
 
 def click_to_first_metrics(page: Page, server: Server) -> float:
-    """From the click on Train to the first line of metrics.jsonl, the untrained loss."""
+    """Seconds from the click on Train to the first line of metrics.jsonl, the untrained loss."""
     page.goto(f"{server.url}/train?task=reverse")
     settle(page)
-    page.wait_for_timeout(1000)  # and until the cores are idle
+    page.wait_for_timeout(1000)  # until the cores are idle, too
     runs = server.folder / "runs"
     known = set(runs.glob("*/metrics.jsonl"))
     started = time.perf_counter()
     page.get_by_role("button", name="Train", exact=True).click()
-    # With little work: looking takes the processor from those it waits for.
+    # Poll with little work: polling takes CPU time from the processes that are measured.
     while not (new := [file for file in runs.glob("*/metrics.jsonl") if file not in known]):
         time.sleep(0.005)
     while b"\n" not in new[0].read_bytes():
@@ -84,7 +84,7 @@ def click_to_first_metrics(page: Page, server: Server) -> float:
 
 
 def new_input_to_all_maps(page: Page) -> list[float]:
-    """From Enter in the input field to all maps drawn, for inputs of changing length."""
+    """Seconds from Enter in the input field to all maps drawn, for inputs of several lengths."""
     waited = []
     field = page.get_by_label("Input")
     for number in range(REPEATS + 1):
@@ -94,7 +94,7 @@ def new_input_to_all_maps(page: Page) -> list[float]:
         field.press("Enter")
         waited.append((page.evaluate(DRAWN, length) - before) / 1000)
         settle(page)
-    return waited[1:]  # the first also compiles what it uses
+    return waited[1:]  # for the first, the browser also compiles the scripts
 
 
 def report(name: str, seconds: list[float]) -> None:

@@ -1,13 +1,13 @@
 """Ten people for ten minutes: .venv/bin/python -m benchmarks.soak [SESSIONS] [SECONDS]
 
-Each comes, brings a model, starts a short run, clicks through the pages, goes, and comes back, over
-and over; all speak to the app over HTTP and its WebSocket and draw nothing. Prints every minute
-what the server has: memory, open files, threads, and processes below it; and at the end what went
-wrong, what clicks waited for, and which processes outlive the server. Leave the machine idle.
+Each one repeatedly opens the app, uploads a model, starts a short run, clicks through the pages and
+leaves. All use HTTP and the app's WebSocket and draw nothing. Prints the server's memory, open
+files, threads and child processes every minute; at the end what went wrong, how long clicks
+waited, and which processes outlive the server. Leave the machine idle.
 
-The exit status is 1 where anything was wrong: a fault on a page or in the log, a run that failed, a
-process more than the one kept ready once all have left, one that outlives the server, or memory,
-files or threads that have grown between the first third of the time, once warm, and the last.
+The exit status is 1 if anything went wrong: a fault on a page or in the log; a failed run; more
+processes than the one kept ready after all have left; a process that outlives the server; or
+memory, files or threads that grew between the first third of the time, after warm-up, and the last.
 """
 
 import asyncio
@@ -32,15 +32,16 @@ from transformer.runs.directory import ACTIVE, list_runs
 
 SESSIONS, SECONDS = 10, 600.0
 VISIT = 40.0
-"""Seconds until a person leaves, and comes back."""
+"""Seconds of one visit."""
 CLICK_EVERY = 2.0
 SAMPLE_EVERY = 5.0
 AFTERWARDS = 150.0
-"""Seconds until those who left are forgotten."""
+"""Seconds after which the server has dropped the sessions of people who left."""
 WARM_SECONDS = 120.0
-"""Until every page was opened and every store has what it may keep."""
+"""Seconds until every page was opened and every store is full."""
 MAY_GROW = {"memory": 60e6, "files": 20, "threads": 20}
-"""From the median of the first third to that of the last: ten people are now here, now there."""
+"""Allowed growth, in bytes and counts, from the median of the first third to that of the last; not
+0, as the ten people's activity varies."""
 UPLOAD = "Bring a model: drop a file here"
 TASKS = ("reverse", "copy", "sort")
 FEW = {"preset": "tiny", "steps": "30", "eval_examples": "8", "final_examples": "8"}
@@ -48,7 +49,10 @@ FEW = {"preset": "tiny", "steps": "30", "eval_examples": "8", "final_examples": 
 
 @dataclass
 class Sample:
-    """What the server had at a moment. processes: those below it, and those in its folder."""
+    """The server's resources at one moment, ``seconds`` after the start.
+
+    memory: in bytes. processes: number of its child processes and of those in its folder.
+    """
 
     seconds: float
     memory: int
@@ -65,7 +69,7 @@ class Sample:
 
 @dataclass
 class Told:
-    """What all the people met with."""
+    """The results of all visits: their number, waiting times of clicks, and faults."""
 
     visits: int = 0
     waited: list[tuple[str, float]] = field(default_factory=list)
@@ -73,7 +77,7 @@ class Told:
 
 
 def in_folder(folder: Path) -> list[psutil.Process]:
-    """The processes that work in a server's folder, by any process."""
+    """The processes whose working directory is in a server's folder, whatever started them."""
     found = []
     for process in psutil.process_iter():
         with suppress(psutil.Error, OSError):
@@ -84,7 +88,7 @@ def in_folder(folder: Path) -> list[psutil.Process]:
 
 
 def bring(server: Server, number: int, content: bytes) -> list[str]:
-    """A model of one's own is brought; what went wrong."""
+    """Upload a model; returns what went wrong."""
     name = f"model{number}.safetensors"
     with Visitor(server, token_of(number)) as visitor:
         visitor.open("checkpoints")
@@ -96,7 +100,7 @@ def bring(server: Server, number: int, content: bytes) -> list[str]:
 
 
 async def visit(server: Server, number: int, chance: random.Random, told: Told) -> None:
-    """A person comes, brings a model, trains and clicks, and closes the tab."""
+    """One visit: upload a model, train, click, and close the tab."""
     content = make(seed=chance.randrange(1_000_000)).to_bytes()
     told.faults += await asyncio.to_thread(bring, server, number, content)
     async with arrived(server, number) as person:
@@ -115,7 +119,7 @@ async def visit(server: Server, number: int, chance: random.Random, told: Told) 
 
 
 async def stay(server: Server, number: int, seconds: float, told: Told) -> None:
-    """One person's visits, until the time is over."""
+    """One person's visits, one after another, for ``seconds``."""
     chance = random.Random(number)
     end = time.monotonic() + seconds
     await asyncio.sleep(chance.uniform(0, CLICK_EVERY))
@@ -125,7 +129,7 @@ async def stay(server: Server, number: int, seconds: float, told: Told) -> None:
 
 
 async def watch(server: Server, samples: list[Sample]) -> None:
-    """Looks every few seconds, and prints what it sees every minute."""
+    """Sample the server's resources every few seconds; print them every minute."""
     process, began, printed = psutil.Process(server.process.pid), time.monotonic(), -60.0
     while True:
         others = {one.pid for one in (*process.children(True), *in_folder(server.folder))}
@@ -155,13 +159,13 @@ async def main(sessions: int, seconds: float) -> int:
                 if found is not None:
                     told.faults.append(f"{type(found).__name__}: {found}")
             stayed = samples[-1].seconds
-            # Those who left are forgotten, and what they trained ends.
+            # Meanwhile the server drops their sessions, and their runs end.
             await asyncio.sleep(AFTERWARDS)
             if watching.done():
                 told.faults.append(f"the server could not be watched: {watching.exception()}")
             watching.cancel()
             states = [run.status().state for run in list_runs(folder / "runs")]
-        finally:  # trainers outlive their app, and the queue goes on without it
+        finally:  # trainers and the queue outlive the app, so end them too
             end_runs(folder)
             stop_server(server)
         await asyncio.sleep(3)
@@ -194,7 +198,7 @@ async def main(sessions: int, seconds: float) -> int:
 
 
 def grown(samples: Sequence[Sample], stayed: float) -> list[str]:
-    """What has grown while people were there, once the server was warm; prints all of it."""
+    """Print the resources' medians after warm-up; returns what grew too much, in words."""
     warm = min(WARM_SECONDS, stayed / 3)
     there = [one for one in samples if warm <= one.seconds <= stayed]
     third = max(1, len(there) // 3)

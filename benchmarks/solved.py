@@ -24,9 +24,10 @@ from typing import Any
 RESULTS = Path(__file__).parent / "results"
 MARK = 0.99
 MARKS = {"scan-simple": 0.998, "pronunciation": 0.685}
-"""Of SCAN what it had before; of pronunciation, where no model is always right, near that."""
+"""Exact match that counts as solved, where it is not :data:`MARK`: for SCAN and pronunciation what
+the recipe before reached, or nearly; for pronunciation no model is always right."""
 PRECISIONS = {"pronunciation": "bf16"}
-"""What wide models are trained in where the processor has units for it; small ones gain nothing."""
+"""Precision for wide models, if the CPU has units for it; small models gain nothing."""
 BEFORE: Mapping[str, Mapping[str, Any]] = {
     "copy": {"steps": 1500},
     "reverse": {"steps": 1500},
@@ -43,7 +44,7 @@ BEFORE: Mapping[str, Mapping[str, Any]] = {
         "decay_fraction": 0.5,
     },
 }
-"""What each task's recipe was, apart from what all had in common: see OLD."""
+"""The earlier recipe of each task, apart from :data:`OLD`, which all had in common."""
 OLD = {
     "optimizer": "adam",
     "learning_rate": 2e-3,
@@ -58,10 +59,10 @@ MODEL_BEFORE: Mapping[str, Mapping[str, Any]] = {
 NOW, ADAM, NN = "ours", "ours, the recipe before", "nn.Transformer, the tutorial's recipe"
 VARIANTS = {"now": NOW, "before": ADAM, "tutorial": NN}
 POINTS = 20
-"""Evaluations of a run, evenly spread over its updates."""
+"""Number of evaluations per run, evenly spread over its updates."""
 
 Curve = list[tuple[int, float, float]]
-"""Update, CPU seconds of training so far, held-out exact match."""
+"""Points of (update, CPU seconds of training so far, held-out exact match)."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Training:
 
 
 def solved(curves: Sequence[Curve], mark: float = MARK) -> tuple[float, int] | None:
-    """Seconds and updates from which on the median of the seeds stays at the mark or above."""
+    """The seconds and updates from which on the seeds' median stays at or above ``mark``."""
     found = None
     for points in zip(*curves, strict=True):
         if statistics.median(point[2] for point in points) >= mark:
@@ -120,7 +121,7 @@ def _cell(curves: Sequence[Curve], mark: float) -> str:
 
 
 def measure(task: str, variant: str, seed: int, examples: int) -> Training:
-    """Train once, evaluating now and then off the clock."""
+    """Train once, with evaluations that do not count towards the time."""
     import torch
 
     from transformer.model import Transformer
@@ -176,7 +177,7 @@ def wanted(options: argparse.Namespace) -> Iterator[tuple[str, str, int]]:
 
 
 def read(path: Path) -> list[Training]:
-    """The runs measured so far, by whichever process."""
+    """The runs measured so far, also by other processes."""
     plain = json.loads(path.read_text("utf-8")) if path.exists() else {"runs": []}
     return [Training(**run) for run in plain["runs"]]
 
@@ -196,7 +197,7 @@ def main() -> int:
     if options.table:
         print(table(read(path)))
         return 0
-    # Before torch is loaded: one thread, and none that spins.
+    # Set before torch is imported: one thread, which does not spin while it waits.
     os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
     import torch
 

@@ -32,11 +32,12 @@ from transformer.training.loop import Training
 PRESET = "reverse"
 STEPS, WARM = 5, 2
 CACHED = 1 << 20
-"""Bytes of a tensor that stays in a core's cache; a larger one comes from memory."""
+"""Largest tensor, in bytes, that counts as being in a core's cache; larger ones count as read from
+memory."""
 
 
 class Counted(TorchDispatchMode):
-    """Counts what passes: calls, floating-point operations of products, bytes of the rest.
+    """Counts operations: calls, floating-point operations of products, bytes of other operations.
 
     bytes: [in the cache, in memory]
     """
@@ -60,7 +61,7 @@ class Counted(TorchDispatchMode):
 
 
 def best(work: Callable[[], object], repeats: int) -> float:
-    """CPU seconds of one of so many repeats, the quickest of five times."""
+    """CPU seconds per call of ``work``: the fastest of five rounds of ``repeats`` calls."""
     work()
     times = []
     for _ in range(5):
@@ -72,7 +73,7 @@ def best(work: Callable[[], object], repeats: int) -> float:
 
 
 def peaks() -> tuple[float, list[float], float]:
-    """Operations a second; bytes a second in the cache and from memory; seconds of a call."""
+    """Peak operations per second; bytes per second from cache and from memory; seconds per call."""
     square = torch.randn(1024, 1024)
     arithmetic = 2 * 1024**3 / best(lambda: square @ square, 2)
     rates = []
@@ -93,7 +94,7 @@ def peaks() -> tuple[float, list[float], float]:
 
 
 def steps_of(name: str) -> tuple[str, Training, Iterator[Share]]:
-    """A title, a run at its beginning, and its batches."""
+    """A title, a training before its first update, and its batches."""
     if name == PRESET:
         task, config = prepare(PRESET, training={"precision": "fp32", "threads": 1})
         torch.manual_seed(1)
@@ -113,7 +114,7 @@ def row(name: str) -> str:
     title, training, shares = steps_of(name)
     arithmetic, rates, call = peaks()
     some = sorted(islice(shares, POOL), key=lambda share: share.tokens)
-    share, times = some[POOL // 2], []  # of a middling length
+    share, times = some[POOL // 2], []  # a batch of median length
     for _ in range(STEPS + WARM):
         began = time.process_time()
         training._update(share, *training.differentiate(share))

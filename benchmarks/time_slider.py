@@ -1,9 +1,9 @@
 """How fast the time slider moves, in a real browser: .venv/bin/python -m benchmarks.time_slider
 
-A model of 2+2 layers with 4 heads at 16 tokens is trained for a moment and recorded. Then an arrow
-key moves from one recorded moment to another: the time is from the key press, as the browser
-stamps it, until all 24 maps and the large one are drawn and two frames have passed. What goes
-over the network meanwhile is counted; there should be nothing.
+A model of 2+2 layers with 4 heads at 16 tokens is trained briefly and recorded. Then an arrow key
+moves from one recorded moment to another. The time runs from the time stamp of the key event until
+all 24 maps and the large one are drawn and two frames have passed. Network messages are counted
+meanwhile; there should be none.
 """
 
 import statistics
@@ -38,7 +38,7 @@ NEXT_MOVE = """
 
 
 def recorded(folder: Path, steps: int) -> None:
-    """A run of the small model in ``folder``/runs, its examples 15 letters and <eos>."""
+    """Record a run of the small model in ``folder``/runs, on words of 15 letters plus <eos>."""
     torch.set_num_threads(1)
     _, config = prepare(
         "sort",
@@ -59,7 +59,7 @@ def recorded(folder: Path, steps: int) -> None:
 
 @contextmanager
 def page_of_a_run(steps: int) -> Iterator[tuple[Page, list[str]]]:
-    """The slider of a run, and what went over the network since the page was opened."""
+    """The page with a run's slider, and the network traffic since it was opened."""
     with tempfile.TemporaryDirectory() as name:
         recorded(Path(name), steps)
         with running_server(Path(name), APP) as server, running_browser() as browser:
@@ -72,7 +72,7 @@ def page_of_a_run(steps: int) -> Iterator[tuple[Page, list[str]]]:
 
 
 def move(page: Page, key: str) -> tuple[float, float]:
-    """Press a key on the slider; milliseconds until drawn, and of script."""
+    """Press a key on the slider; milliseconds until drawn, and milliseconds of script."""
     page.evaluate(NEXT_MOVE)
     page.keyboard.press(key)
     drawn, script = page.evaluate("window.moved")
@@ -85,7 +85,7 @@ def main() -> None:
         moments = 1 + int(page.get_by_role("slider").get_attribute("aria-valuemax") or 0)
         print(f"{maps} maps, {moments} moments")
         page.get_by_role("slider").focus()
-        move(page, "Home")  # the first compiles what it uses
+        move(page, "Home")  # warm-up: the browser compiles the scripts
         page.wait_for_timeout(500)
         traffic.clear()
         moves = [move(page, key) for key in ("ArrowRight", "PageUp") * (REPEATS // 2)]

@@ -1,7 +1,7 @@
 """What an open Train page costs the trainer: .venv/bin/python -m benchmarks.watching
 
-One trainer on one thread. A browser looks at its run and away again, in turns; each turn's steps
-a second come from the run's own metrics. Leave the machine idle meanwhile.
+One trainer on one thread. In turns, a browser shows its run or a blank page; each turn's steps per
+second come from the run's own metrics. Leave the machine idle meanwhile.
 """
 
 import statistics
@@ -20,7 +20,7 @@ TURNS, SECONDS = 6, 12.0
 
 
 def speed(run: Run) -> float:
-    """Steps a second over the next SECONDS."""
+    """Steps per second, over the next SECONDS."""
     first, started = run.last_step(), time.perf_counter()
     time.sleep(SECONDS)
     return (run.last_step() - first) / (time.perf_counter() - started)
@@ -33,7 +33,7 @@ def main() -> None:
         running_browser() as browser,
     ):
         page = browser.new_page(viewport={"width": 1280, "height": 1000})
-        # 2,000 planned steps, so that each is recorded; no evaluation falls into a turn.
+        # With 2,000 planned steps, each one is recorded; and no evaluation happens in a turn.
         settings = {"steps": 2000, "eval_every": 1_000_000, "threads": 1, "batch_size": 256}
         run = submit(prepare("sort", training=settings)[1], root=Path(folder) / "runs")
         page.goto(f"{server.url}/train?run={run.id}")

@@ -1,8 +1,8 @@
-"""What of a decoding call is arithmetic, what memory, and what is left for calls and the search.
+"""How much of a decoding call is arithmetic, how much memory, and what is left for everything else.
 
-By counting: the multiplications and additions at the rate that one large product reaches on this
-core in the same run, and the bytes that every step must read at the rate of a matrix too large
-for any cache times a vector. The two overlap on a processor, so that the larger is a bound: no
+Estimated by counting: multiplications and additions, at the rate that one large product reaches on
+this core in the same run; and the bytes that every step must read, at the rate of a matrix too
+large for any cache times a vector. A CPU overlaps the two, so the larger one is a lower bound: no
 program that computes the same in fp32 takes less.
 """
 
@@ -30,7 +30,7 @@ def _least(work: Callable[[], object]) -> float:
 
 @cache
 def peak() -> float:
-    """Multiplications and additions a second of a product of two large matrices."""
+    """Multiplications and additions per second in a product of two large matrices."""
     side = 1024
     one = np.ones((side, side), np.float32)
     return 2 * side**3 / _least(lambda: one @ one)
@@ -38,24 +38,24 @@ def peak() -> float:
 
 @cache
 def bandwidth() -> float:
-    """Bytes a second that come from memory."""
+    """Bytes per second read from memory."""
     matrix, vector = np.ones((8192, 4096), np.float32), np.ones(4096, np.float32)
     return matrix.nbytes / _least(lambda: matrix @ vector)
 
 
 def arithmetic(size: Size, batch: int, beam: int, length: int, vocabulary: int) -> float:
-    """Multiplications and additions of the matrix products that write ``length`` tokens."""
+    """Multiplications and additions in the matrix products that decode ``length`` tokens."""
     d, d_ff, rows = size.d_model, 4 * size.d_model, batch * beam
     encoder = batch * length * (8 * d * d + 4 * length * d + 4 * d * d_ff)
-    source = batch * length * 4 * d * d  # its keys and values for each decoder layer
-    positions = length * (length + 1) // 2  # that the queries of all steps look back at
+    source = batch * length * 4 * d * d  # the source's keys and values for each decoder layer
+    positions = length * (length + 1) // 2  # earlier positions that the queries of all steps see
     looked_at = rows * 4 * d * (positions + length * length)
     layer = encoder + source + looked_at + rows * length * (12 * d * d + 4 * d * d_ff)
     return float(size.layers * layer + rows * length * 2 * d * vocabulary)
 
 
 def read(size: Size, batch: int, beam: int, length: int, vocabulary: int) -> float:
-    """Bytes of weights, keys and values that the steps read, each once a step."""
+    """Bytes of weights, keys and values that the steps read, each once per step."""
     d, d_ff = size.d_model, 4 * size.d_model
     weights = length * (size.layers * (6 * d * d + 2 * d * d_ff) + d * vocabulary)
     positions = length * (length + 1) // 2
@@ -66,7 +66,7 @@ def read(size: Size, batch: int, beam: int, length: int, vocabulary: int) -> flo
 def shares(
     seconds: float, size: Size, batch: int, beam: int, length: int, vocabulary: int
 ) -> dict[str, str]:
-    """The facts of a row: of a call that took so many CPU seconds."""
+    """The facts of a row, for a call that took ``seconds`` of CPU time."""
     work = size, batch, beam, length, vocabulary
     computing, reading = arithmetic(*work) / peak(), read(*work) / bandwidth()
     rest = max(0.0, seconds - max(computing, reading))
@@ -78,6 +78,6 @@ def shares(
 
 
 def told(facts: Mapping[str, str]) -> str:
-    """The shares among a row's facts in one line; nothing if it has none."""
+    """The shares among a row's facts in one line; empty if it has none."""
     known = [f"{name} {facts[name]}" for name in (ARITHMETIC, MEMORY, REST) if name in facts]
     return ", ".join(known)

@@ -1,4 +1,4 @@
-"""What it costs to keep every attention map of an evaluation forward pass."""
+"""The cost of keeping every attention map of an evaluation forward pass."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Cold starts, in seconds of the wall: nothing of it is loaded in the process yet."""
+"""Cold starts, in wall-clock seconds: each in a new process that has imported nothing."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ from benchmarks.peers.training_peers import MARIAN, installed
 PART = "cold start"
 ROOT = Path(__file__).parents[2]
 PATIENCE = 120.0
-"""Seconds after which a trainer that says nothing is given up."""
+"""Seconds to wait for a trainer's first metrics."""
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
 IMPORTS = {
     OURS: "from transformer import Transformer; Transformer",
@@ -38,7 +38,7 @@ def python(code: str) -> Sample:
 
 
 def first_metrics() -> float:
-    """Start a run of a small model from a terminal, wait for its first line of metrics, stop it."""
+    """Train a small model from the command line until its first line of metrics, then stop it."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "run")
         words = ["train", "--task", "reverse", "--preset", "tiny", "--run-dir", str(path)]

@@ -1,4 +1,4 @@
-"""Decoding with the same weights, the same sources and the same number of tokens."""
+"""Decoding speed, with equal weights, sources and numbers of tokens for all variants."""
 
 import gc
 import tempfile
@@ -20,9 +20,9 @@ from transformer.decoding.strategies import by_beam_size, decode
 
 PART = "decoding"
 LENGTH = 32
-"""Tokens of a source, </s> included, and of an output."""
+"""Number of tokens of a source, including </s>, and of an output."""
 CASES = ((1, 1), (32, 1), (1, 4), (32, 4))
-"""Batch and beam."""
+"""(batch, beam)."""
 HF, CT2, INT8 = "HF generate", "CTranslate2", "ours, int8"
 
 Outputs = list[tuple[int, ...]]
@@ -34,7 +34,7 @@ def case_name(batch: int, beam: int) -> str:
 
 
 def ours(marian: Marian, rows: list[list[int]], beam: int, device: str) -> Decode:
-    """As the app decodes: one input step by step, many in batches."""
+    """Decode as the app does: a single input by itself, several in batches."""
     model = marian.model.to(device)
     strategy = by_beam_size(beam, 1.0, max_length=LENGTH)
     if len(rows) == 1:
@@ -85,11 +85,11 @@ VARIANTS: dict[str, tuple[str, str, Callable[[Marian, list[list[int]], int, str]
     HF: ("transformers", "fp32; generate() with its cache, fused attention", theirs),
     CT2: ("ctranslate2", "fp32; C++, cannot show its steps", ctranslate2),
 }
-"""Name -> the module that must be there, what is not equal, and how it decodes."""
+"""Name -> the module that must be installed, how the variant differs, and its decoder."""
 
 
 def agreement(one: Outputs, other: Outputs) -> float:
-    """Share of positions at which two lists of outputs have the same token."""
+    """The share of positions at which two lists of outputs have the same token."""
     pairs = [pair for a, b in zip(one, other, strict=True) for pair in zip(a, b, strict=False)]
     longest = sum(max(len(a), len(b)) for a, b in zip(one, other, strict=True))
     return sum(a == b for a, b in pairs) / longest

@@ -1,4 +1,4 @@
-"""How a training step's time grows, beside the multiplications that it needs."""
+"""How a training step's time grows, compared with the arithmetic it needs."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -14,9 +14,9 @@ TINY = replace(SIZES[0], batch=16)
 
 
 def flops(size: Size, source: int, target: int) -> float:
-    """Additions and multiplications of the matrix products of one training step.
+    """Additions and multiplications in the matrix products of one training step.
 
-    Forward and twice that backward; softmax, norms, dropout and Adam are left out.
+    The backward pass counts twice the forward pass; softmax, norms, dropout and Adam are left out.
     """
     d, d_ff = size.d_model, 4 * size.d_model
 
@@ -34,7 +34,7 @@ def flops(size: Size, source: int, target: int) -> float:
 
 
 def points(case: str) -> list[tuple[int, Size, int]]:
-    """Where to measure: the number that grows, the size with its batch, the length."""
+    """The points to measure: (the number that grows, size with its batch, length)."""
     if case == "length":
         return [(length, TINY, length) for length in LENGTHS]
     if case == "batch":

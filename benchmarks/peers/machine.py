@@ -1,4 +1,4 @@
-"""Where and with what it was measured."""
+"""The machine and the package versions used for the measurements."""
 
 import importlib.metadata
 import os
@@ -11,7 +11,7 @@ import torch
 
 PACKAGES = ("torch", "numpy", "transformers", "ctranslate2", "x-transformers", "joeynmt")
 FLAGS = ("avx2", "avx512f", "avx512_bf16", "avx512_vnni", "avx512_fp16", "amx_bf16", "amx_int8")
-"""Of a CPU, those that decide how fast matrix products are."""
+"""CPU flags that decide how fast matrix products are."""
 
 
 def describe(device: str) -> dict[str, Any]:
@@ -35,7 +35,7 @@ def describe(device: str) -> dict[str, Any]:
 
 
 def version(package: str) -> str | None:
-    """Its version, None where it is not installed."""
+    """A package's version; None if it is not installed."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""One set of weights in three programs: ours, Hugging Face's MarianMT and CTranslate2."""
+"""One set of weights for three programs: ours, Hugging Face's MarianMT and CTranslate2."""
 
 import random
 from dataclasses import dataclass
@@ -19,11 +19,12 @@ from transformer.vocabulary.pieces import MARK, PieceModel
 from transformer.vocabulary.vocabulary import SENTENCEPIECE
 
 NEVER = -1e4
-"""Added to the logit of what must not be written, so that all outputs are equally long."""
+"""Added to the logits of special tokens, so that none is written and all outputs are equally long.
+"""
 MIXING, SHARPNESS = 2.0, 4.0
-"""Weights of what sub-layers write, and of queries and keys, are so much larger than drawn. As
-drawn, an untrained model attends everywhere alike and repeats one token, whatever computes it; with
-still larger ones rounding decides too often."""
+"""Factors for the initial weights of sub-layer outputs, and of queries and keys. Without them an
+untrained model attends evenly and repeats one token, so that all programs agree trivially; with
+larger ones, rounding too often decides which token is written."""
 LARGER = {
     "attention.output.weight": MIXING,
     "feed_forward.outer.weight": MIXING,
@@ -34,14 +35,14 @@ LARGER = {
 
 @dataclass(frozen=True)
 class Marian:
-    """folder: as `transformers` reads it. model: ours, from that folder."""
+    """A model in two forms. folder: as `transformers` reads it. model: ours, from that folder."""
 
     folder: Path
     model: Transformer
     tokens: tuple[str, ...]
 
     def sources(self, batch: int, length: int) -> list[list[int]]:
-        """Rows of random ids, ``length`` with </s>."""
+        """Rows of random ids, each of ``length`` tokens including </s>."""
         chance = random.Random(7)
         most = len(self.tokens) - 2
         return [
@@ -51,7 +52,7 @@ class Marian:
 
 
 def make(size: Size, folder: Path) -> Marian:
-    """Random weights written as a MarianMT folder, and read back as a person's would be."""
+    """Write random weights as a MarianMT folder, and import it like a user's."""
     names = [MARK + f"w{number}" for number in range(size.words)]
     tokens = ["</s>", "<unk>", *names, "<pad>"]
     special = SpecialIds(pad=len(tokens) - 1, bos=len(tokens) - 1, eos=0, unk=1)
@@ -75,7 +76,7 @@ def make(size: Size, folder: Path) -> Marian:
             for ending, factor in LARGER.items():
                 if name.endswith(ending):
                     parameter.mul_(factor)
-        # CTranslate2 starts the decoder from a zero vector, MarianMT from that of padding.
+        # CTranslate2 starts the decoder from a zero vector, MarianMT from padding's vector.
         model.target_embedding.tokens.weight[special.pad] = 0.0
         for never in (special.pad, special.eos, special.unk):
             model.output.bias[never] = NEVER
@@ -92,12 +93,12 @@ def hugging_face(marian: Marian) -> Any:
 
 
 def ctranslate2_translator(marian: Marian, device: str) -> Any:
-    """CTranslate2 in fp32 on one thread; it needs no tokenizer, only the list of tokens."""
+    """CTranslate2 in fp32 on one thread, which needs only the list of tokens, no tokenizer."""
     import ctranslate2
     from ctranslate2.converters.transformers import MarianMTLoader
 
     spec = MarianMTLoader().get_model_spec(hugging_face(marian))
-    tokens = list(marian.tokens[:-1])  # it does without <pad>
+    tokens = list(marian.tokens[:-1])  # CTranslate2 has no <pad>
     spec.register_source_vocabulary(tokens)
     spec.register_target_vocabulary(tokens)
     spec.config.eos_token, spec.config.unk_token = "</s>", "<unk>"

@@ -1,4 +1,4 @@
-"""Clocks, rounds and the few statistics that the tables are made of."""
+"""Clocks, rounds and the statistics for the tables."""
 
 import math
 import statistics
@@ -34,11 +34,11 @@ class Spread:
 def ratios(ours: Sequence[float], theirs: Sequence[float]) -> Spread:
     """How many times as fast we are: the spread of theirs / ours, round by round.
 
-    Seconds in, for the same work. Both samples of a round saw the same machine, so that load
-    which comes and goes falls out of the ratio, but not out of a ratio of medians.
+    Both are seconds for the same work. The two samples of a round ran under the same load, so
+    changing load cancels in their ratio, but not in a ratio of medians.
 
     Raises:
-        ValueError: the two have not the same number of rounds.
+        ValueError: the numbers of rounds differ.
     """
     return Spread.of([b / a for a, b in zip(ours, theirs, strict=True)])
 
@@ -47,14 +47,15 @@ def exponent(sizes: Sequence[float], costs: Sequence[float]) -> float:
     """The p of cost ~ size^p: the slope of the least-squares line through the logarithms.
 
     Raises:
-        ValueError: fewer than two sizes, or a number that has no logarithm.
+        ValueError: there are fewer than two sizes, or a number is not positive.
     """
     x, y = [math.log(size) for size in sizes], [math.log(cost) for cost in costs]
     return statistics.linear_regression(x, y).slope
 
 
 def clock(kind: str) -> float:
-    """Seconds: "cpu" of this process, "wall" of the wall, "cuda" of that once a GPU is idle."""
+    """Seconds of a clock: "cpu" is this process's CPU time, "wall" is wall-clock time, "cuda" is
+    wall-clock time after waiting for the GPU."""
     if kind == "cpu":
         return time.process_time()
     if kind == "cuda":
@@ -63,7 +64,7 @@ def clock(kind: str) -> float:
 
 
 Sample = Callable[[], float]
-"""Does some work, and returns how much of it, in the unit of its row (such as tokens)."""
+"""Does some work and returns its amount in the row's unit (such as tokens)."""
 
 
 def interleave(
@@ -73,15 +74,16 @@ def interleave(
     kind: str = "cpu",
     warm: bool = False,
 ) -> dict[str, list[float]]:
-    """Seconds a unit of work: one sample of every variant in turn.
+    """Measure seconds per unit of work: in each round, one sample of every variant in turn.
 
-    A round before the first warms up and is not counted. Every round begins with another
-    variant, so that none is always the one after the slowest.
+    A warm-up round comes first and is not counted. Every round starts with another variant, so
+    that none always follows the slowest.
 
     Args:
-        rounds: as many at most; seconds: of the wall, after which no round begins, two apart.
-        kind: of :func:`clock`.
-        warm: all of this ran already, and needs no warming up.
+        rounds: maximum number of rounds.
+        seconds: wall-clock seconds after which no round starts, except the first two.
+        kind: argument of :func:`clock`.
+        warm: all samples have run before, so skip the warm-up round.
     """
     names = list(samples)
     found: dict[str, list[float]] = {name: [] for name in names}

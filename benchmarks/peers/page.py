@@ -1,4 +1,4 @@
-"""One page of tables and charts, with everything it needs inside."""
+"""The results as one self-contained HTML page of tables and charts."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -29,7 +29,7 @@ def page(machine: Mapping[str, Any], rows: Sequence[Row]) -> str:
     for number, (part, drawn) in enumerate(zip(parts, figures, strict=True)):
         body.append(f"<h2>{escape(part.capitalize())}</h2>")
         body.append(f"<p>{escape(LOOK_FOR[part])}</p>")
-        # Plotly itself goes into the page once: it opens without a network.
+        # Plotly's script is included once, so that the page opens without a network.
         body.append(drawn.to_html(full_html=False, include_plotlyjs=number == 0))
         body += [_details(row) for row in rows if row.part == part]
     return (
@@ -58,7 +58,7 @@ def figure(part: str, rows: Sequence[Row]) -> go.Figure:
 
 
 def ratio_bars(part: str, rows: Sequence[Row]) -> go.Figure:
-    """Bars of the ratios, a colour for each peer, with quartiles and the aims."""
+    """Bars of the ratios, one colour per peer, with quartiles and targets."""
     drawn = go.Figure()
     names = dict.fromkeys(name for row in rows for name in row.samples if name != row.ours)
     for place, name in enumerate(names):
@@ -175,7 +175,7 @@ def seconds(rows: Sequence[Row]) -> go.Figure:
 
 
 def _details(row: Row) -> str:
-    """One comparison in numbers, with what is not equal beside each."""
+    """One comparison as a table, with how each variant differs."""
     facts = "; ".join(f"{name}: {value}" for name, value in row.facts.items())
     lines = [
         f"<h3>{escape(row.case)} {escape(row.size)}</h3><p>{escape(facts)}</p><table><tr>"
@@ -195,7 +195,7 @@ def _details(row: Row) -> str:
 
 
 def _plain(value: Any) -> str:
-    """A value of the machine's description as a person would write it."""
+    """A value of the machine's description as readable text."""
     if isinstance(value, Mapping):
         return ", ".join(f"{name} {one or '–'}" for name, one in value.items())
     if isinstance(value, list):
@@ -204,7 +204,7 @@ def _plain(value: Any) -> str:
 
 
 def _markdown_table(text: str) -> str:
-    """The table of aims, as HTML; the lines below it as a list."""
+    """Convert the Markdown table of targets to HTML, and the lines below it to a list."""
     found = ["<table>"]
     lines = text.splitlines()
     for number, line in enumerate(line for line in lines if line.startswith("| ")):

@@ -1,4 +1,4 @@
-"""What is measured, as it stands in the JSON."""
+"""The measurements, as stored in the JSON file."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -14,12 +14,12 @@ OURS = "ours"
 class Row:
     """One comparison: the same work done by several variants in turn.
 
-    part, case, size: of the benchmark, as the tables are arranged.
-    unit: of the work; samples are seconds for one.
-    samples: variant -> seconds a unit, round by round.
-    notes: variant -> what is not equal to the others.
-    facts: further numbers to be shown, such as how many tokens agreed; or a variant that was
-    left out, and why.
+    part, case, size: which part, case and model size of the benchmark it is.
+    unit: the unit of work, such as "token".
+    samples: variant -> seconds per unit, one number per round.
+    notes: variant -> how it differs from the others.
+    facts: name -> further numbers to show, such as how many tokens agreed; or a variant that was
+        left out -> the reason.
     ours: the variant that the others are compared with.
     """
 
@@ -33,15 +33,15 @@ class Row:
     ours: str = OURS
 
     def ratio(self, peer: str, variant: str = "") -> Spread:
-        """How many times as fast as that peer our variant is."""
+        """How many times as fast as ``peer`` our variant is."""
         return ratios(self.samples[variant or self.ours], self.samples[peer])
 
     def rate(self, variant: str) -> float:
-        """Units a second, by the median."""
+        """Units per second, from the median."""
         return 1 / Spread.of(self.samples[variant]).median
 
     def to_dict(self) -> dict[str, Any]:
-        """With every sample, and the ratios worked out for those who read the JSON alone."""
+        """Plain data with every sample, plus the ratios for readers of the JSON file."""
         others = [name for name in self.samples if name != self.ours]
         worked_out = {name: asdict(self.ratio(name)) for name in others}
         return asdict(self) | {"times as fast as": worked_out}
@@ -55,8 +55,8 @@ class Row:
 class Plan:
     """How much to measure.
 
-    sizes: of the models. rounds: at most; seconds: for the rounds of a comparison, two apart;
-    patience: that, where it is not to be quick.
+    sizes: model sizes. rounds: most rounds of a comparison. seconds: after this time no further
+    round starts, except the first two. patience: value of ``seconds`` unless ``quick``.
     """
 
     sizes: Sequence[Size] = SIZES

@@ -1,4 +1,4 @@
-"""Measures the parts asked for, and writes what was found."""
+"""Measure the selected parts and write the results."""
 
 import argparse
 import json
@@ -27,7 +27,7 @@ MEASURES = {
 
 
 def run(options: argparse.Namespace, path: Path) -> int:
-    """The exit status: 0, or 2 where there is no such device."""
+    """Returns the exit status: 0, or 2 if the device does not exist."""
     if options.device == "cuda" and not torch.cuda.is_available():
         print("There is no CUDA device here.")
         return 2
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace, path: Path) -> int:
 
 
 def _quiet_peers() -> None:
-    """Their progress bars and notices would stand between the figures."""
+    """Turn off the peers' progress bars and notices, which would appear between the results."""
     warnings.filterwarnings("ignore")
     logging.disable(logging.WARNING)
     try:

@@ -1,4 +1,4 @@
-"""The sizes, and the data that every variant gets."""
+"""The model sizes, and the data that every variant gets."""
 
 from dataclasses import dataclass
 from random import Random
@@ -9,20 +9,20 @@ from transformer.tasks import Pair
 from transformer.tasks.own_pairs.task import OwnPairs
 
 LENGTH = 20
-"""Tokens of a source and of a target, with <eos>, where all are equally long."""
+"""Number of tokens of a source and of a target, with <eos>, if all have equal lengths."""
 SHORTEST, LONGEST = 4, 32
-"""The same where lengths vary: uniform between the two."""
+"""Bounds of that number if lengths vary; drawn uniformly between them."""
 DROPOUT = SMOOTHING = 0.1
 BATCHES = 32
-"""Batches of different pairs in the data."""
+"""Number of different batches in the data."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """A model's size, with the batch and the vocabulary it is measured at.
+    """A model's size, with the batch and the vocabulary used to measure it.
 
-    layers: of the encoder and of the decoder alike. batch: pairs. words: tokens of a vocabulary,
-    special ones apart.
+    layers: of the encoder, and as many of the decoder. batch: number of pairs.
+    words: number of tokens in a vocabulary, without special ones.
     """
 
     name: str
@@ -37,7 +37,7 @@ class Size:
         return f"d{self.d_model} {self.layers}+{self.layers}"
 
     def config(self, **changes: Any) -> TransformerConfig:
-        """Our model of this size, as the paper has it: norms after each sub-layer."""
+        """Our model of this size, post-norm as in the paper."""
         values: dict[str, Any] = {
             "source_vocab_size": self.words + 4,
             "target_vocab_size": self.words + 4,
@@ -60,7 +60,7 @@ SIZES = (
 
 
 def made_up_pairs(size: Size, shortest: int, longest: int, batches: int = BATCHES) -> OwnPairs:
-    """Pairs of random words; source and target lengths with <eos> drawn between two bounds."""
+    """Pairs of random words; lengths, with <eos>, are drawn from ``shortest`` to ``longest``."""
     chance = Random(f"{size.name}/{shortest}/{longest}")
     words = [f"w{number}" for number in range(size.words)]
 
@@ -72,7 +72,7 @@ def made_up_pairs(size: Size, shortest: int, longest: int, batches: int = BATCHE
 
 
 def training_config(batch: int, **changes: Any) -> TrainingConfig:
-    """Settings of a run that trains and does nothing else for as long as it is measured."""
+    """Settings of a run that does nothing but train while it is measured."""
     values: dict[str, Any] = {
         "steps": 1_000_000,
         "batch_size": batch,

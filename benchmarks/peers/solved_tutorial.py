@@ -1,4 +1,4 @@
-"""nn.Transformer trained as PyTorch's tutorial does, and what it then writes."""
+"""nn.Transformer, trained and decoded as in PyTorch's tutorial."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from transformer.training.batches import Batch, collate, encode
 
 
 class Tutorial:
-    """Its model, at the size of ours, and its step: Adam at 1e-4, nothing else."""
+    """The tutorial's model, at the size of ours, and its training step: plain Adam at 1e-4."""
 
     def __init__(self, config: TransformerConfig) -> None:
         size = Size("", config.d_model, config.num_encoder_layers, 0, 0, num_heads=config.num_heads)
@@ -34,7 +34,7 @@ class Tutorial:
 
     @torch.inference_mode()
     def exact_match(self, task: Task, pairs: Sequence[Pair]) -> float:
-        """Greedily, all positions again for each token, as the tutorial does."""
+        """Exact match of greedy decoding without a cache, as in the tutorial."""
         self.model.eval()
         encoded = encode(task, pairs)
         source = collate(encoded, self.config).source.T

@@ -1,4 +1,4 @@
-"""What was promised, and the table that says what became of it."""
+"""The targets, and the table that shows which of them are met."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,9 +14,11 @@ MET, MISSED = "✓", "✗"
 
 @dataclass(frozen=True)
 class Target:
-    """A ratio to reach in one comparison, at each size that has one.
+    """The ratio to reach in one comparison, for each size.
 
-    what: as the table calls it. variant: which of ours. aims: one for each of SIZES.
+    what: its name in the table. variant: the variant of ours that is compared.
+    aims: the target ratio for each of SIZES; None for no target.
+    at_most: whether the ratio must be at most the aim, not at least.
     """
 
     what: str
@@ -107,16 +109,16 @@ TARGETS = (
         True,
     ),
 )
-"""The lines of the table; one without aims is shown all the same."""
+"""The lines of the table; lines without aims are shown too."""
 
 
 def cell(target: Target, row: Row | None, aim: float | None, rates: bool = False) -> str:
     """The measured ratio with its quartiles, the aim, and whether it was reached.
 
-    rates: say how much our variant does a second, too.
+    rates: also show how much our variant does per second.
     """
     if row is not None and target.variant in row.facts:
-        return row.facts[target.variant]  # why it was left out
+        return row.facts[target.variant]  # the reason why it was left out
     if row is None or not {target.variant, target.peer} <= set(row.samples):
         return "not measured" if aim is not None else "–"
     found = row.ratio(target.peer, target.variant)
@@ -129,7 +131,7 @@ def cell(target: Target, row: Row | None, aim: float | None, rates: bool = False
 def table(rows: Sequence[Row], device: str = "cpu") -> str:
     """The table of docs/speed.md, in Markdown: the aims, met and missed.
 
-    The aims are a processor's; of a graphics card, what ours does a second is told instead.
+    The aims are for a CPU; for a GPU, the table shows our rate per second instead.
     """
     on_card = device != "cpu"
     what = "how many times as fast; ours a second" if on_card else "how many times as fast"
@@ -152,7 +154,7 @@ def table(rows: Sequence[Row], device: str = "cpu") -> str:
 
 
 def _further(rows: Sequence[Row]) -> list[str]:
-    """What is no ratio: cold starts, and how cost grows."""
+    """Results that are not ratios: cold starts, bounds of decoding, and how cost grows."""
     found = []
     for row in rows:
         if row.part == cold.PART:

@@ -1,4 +1,4 @@
-"""Training: our trainer's own steps against other people's models in the usual loop."""
+"""Training speed: our trainer's own steps against other libraries' models in the usual loop."""
 
 import gc
 from collections.abc import Iterator, Sequence
@@ -41,12 +41,12 @@ PART = "training"
 NOT_FASTER = "not probed faster here"
 PRESET = "as the presets do"
 PRESET_TASKS = {"tiny": "reverse", "small": "sort"}
-"""The sizes that are presets, each with a task that people train with it."""
+"""The sizes that are also presets -> a task that users train with the preset."""
 
 
 @dataclass(frozen=True)
 class OwnVariant:
-    """One way in which our trainer can run: what it changes in the settings of a run."""
+    """A variant of our trainer, by the settings it changes."""
 
     name: str
     changes: dict[str, Any] = field(default_factory=dict)
@@ -70,7 +70,7 @@ OWN = (
 def training_of(
     size: Size, task: OwnPairs, changes: dict[str, Any], device: str, **model: Any
 ) -> Training:
-    """A run as the trainer begins it."""
+    """A training before its first update."""
     torch.manual_seed(1)
     vocabulary = len(task.source_vocabulary), len(task.target_vocabulary)
     config = size.config(source_vocab_size=vocabulary[0], target_vocab_size=vocabulary[1], **model)
@@ -82,8 +82,9 @@ def training_of(
 def own_variants(
     size: Size, task: OwnPairs, device: str
 ) -> tuple[list[OwnVariant], dict[str, str]]:
-    """Ours; and of those left out, why: bfloat16 where a run's own trial does not choose it."""
-    if not has_bf16(torch.device(device)):  # imitated, a step would take forever
+    """Our variants to measure, and the reason for each left out: bfloat16 is left out if a run's
+    own trial does not choose it."""
+    if not has_bf16(torch.device(device)):  # emulated, a step would take far too long
         return [OWN[0]], {OWN[1].name: NOT_FASTER}
     events = training_of(size, task, {"precision": "auto"}, device).events()
     found = next(event.compute for event in events if isinstance(event, Begin))
@@ -96,14 +97,14 @@ def own_variants(
 def own_steps(
     size: Size, task: OwnPairs, changes: dict[str, Any], device: str, **model: Any
 ) -> Iterator[Update]:
-    """The updates of a run as the trainer makes them; its evaluation of step 0 is over."""
+    """The updates of a run as the trainer makes them, after its evaluation at step 0."""
     for event in training_of(size, task, changes, device, **model).events():
         if isinstance(event, Update):
             yield event
 
 
 def full_batches(size: Size, task: OwnPairs, count: int, device: str) -> list[Batch]:
-    """Batches of texts that are all equally long, on the device."""
+    """Batches of texts of equal length, on the device."""
     encoded = encode(task, task.epoch(1, 0, size.batch))
     return [
         collate(encoded[start : start + size.batch], size.config()).to(torch.device(device))
@@ -112,7 +113,7 @@ def full_batches(size: Size, task: OwnPairs, count: int, device: str) -> list[Ba
 
 
 def own_sample(updates: Iterator[Update], steps: int, worth: float) -> Sample:
-    """Some updates of ours; ``worth`` is what they count for."""
+    """A sample of ``steps`` updates of ours; ``worth`` is the amount of work it returns."""
 
     def sample() -> float:
         for _ in range(steps):
@@ -131,7 +132,11 @@ def peer_sample(
     worth: float,
     dtype: torch.dtype = torch.float32,
 ) -> Sample:
-    """Some updates of another's model, of so many tokens, on these batches over and over."""
+    """A sample of ``steps`` updates of a peer's model, which repeats the given batches.
+
+    Args:
+        tokens: vocabulary size. worth: the amount of work it returns.
+    """
     torch.manual_seed(1)
     model, logits = peer.make(size, tokens)
     step, data = usual_step(model.to(batches[0].source.device), logits, dtype), cycle(batches)
@@ -146,7 +151,7 @@ def peer_sample(
 
 
 def equal_lengths(size: Size, plan: Plan) -> Row:
-    """All texts equally long, so that nothing is padded: the models and the loop alone."""
+    """Compare on texts of equal length: without padding, only models and loops differ."""
     task = made_up_pairs(size, LENGTH, LENGTH)
     tokens = len(task.source_vocabulary)
     steps = 1 if plan.quick or size.layers > 3 else 4
@@ -171,12 +176,13 @@ def equal_lengths(size: Size, plan: Plan) -> Row:
 
 
 def variable_lengths(size: Size, plan: Plan) -> Row:
-    """Lengths vary: our batches by length against the tutorial's, in real tokens."""
+    """Compare on texts of varying length: our batches by length against the tutorial's, per
+    token that is not padding."""
     task = made_up_pairs(size, SHORTEST, LONGEST)
     tokens = len(task.source_vocabulary)
-    steps = 2 if plan.quick else 64 // size.layers**2  # a pool of batches where that is quick
+    steps = 2 if plan.quick else 64 // size.layers**2  # for small models, a whole pool of batches
     encoded = encode(task, task.epoch(1, 0, size.batch))
-    # The loop hands out no batches, but they are a function of task and seed.
+    # The loop does not expose its batches, but they depend only on task and seed.
     same = training_batches(task, size.config(), training_config(size.batch))
     worth = [
         float((share.batch.source != PAD_ID).sum() + share.targets)
@@ -226,10 +232,10 @@ def variable_lengths(size: Size, plan: Plan) -> Row:
 
 
 def as_presets(size: Size, plan: Plan) -> Row:
-    """What people train live: a letter task with the preset of this name, Adam for both.
+    """Compare on what users train live: a letter task with the preset of this name, both with Adam.
 
-    Width 64, no dropout, batches by length, with what padding is left masked; both get the same
-    batches, made as they come.
+    Width 64, no dropout, batches by length, remaining padding masked; both get the same batches,
+    made when they are needed.
     """
     task, config = prepare(PRESET_TASKS[size.name], size.name)
     model, pairs = config.model, config.training.batch_size
@@ -270,7 +276,7 @@ def as_presets(size: Size, plan: Plan) -> Row:
 
 
 def real_tokens(pair: Encoded) -> int:
-    """Source and target tokens of a pair, <eos> of both included."""
+    """Number of source and target tokens of a pair, including both <eos>."""
     return len(pair[0]) + len(pair[1]) + 2
 
 

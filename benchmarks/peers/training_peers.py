@@ -124,7 +124,11 @@ def by_tutorial(size: Size, tokens: int, dropout: float = DROPOUT) -> tuple[nn.M
 
 @dataclass(frozen=True)
 class Peer:
-    """module: what must be installed. make: from size and vocabulary to the model."""
+    """Another library's model to compare with.
+
+    module: what must be installed. make: (size, vocabulary size) -> model and its logits function.
+    note: how it differs from ours.
+    """
 
     module: str
     make: Callable[[Size, int], tuple[nn.Module, Logits]]
@@ -147,10 +151,10 @@ PEERS = {
 
 
 def installed(module: str, what: str) -> bool:
-    """Whether a peer is there; says so in one line if not."""
+    """Whether a peer can be imported; prints one line if not."""
     try:
         importlib.import_module(module)
-    except Exception as error:  # a peer may fail in any way when it meets newer packages
+    except Exception as error:  # with newer packages, a peer may fail in any way
         print(f"{what} is left out: {type(error).__name__}: {str(error).splitlines()[0]}")
         return False
     return True
@@ -164,7 +168,7 @@ def usual_step(
 ) -> Callable[[Tensor, Tensor, Tensor], float]:
     """The loop body of PyTorch's tutorial, with label smoothing; returns the loss in nats.
 
-    dtype: of the matrix products; what is not float32 runs under autocast, the loss apart.
+    dtype: of the matrix products; if not float32, all but the loss runs under autocast.
     """
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4, betas=(0.9, 0.98), eps=1e-9)
     model.train()

@@ -1,8 +1,8 @@
 """torch.nn.Transformer as PyTorch's tutorial on translation uses it.
 
-"Language Translation with nn.Transformer and torchtext": batches in the order in which pairs
-come, padded to their longest, [position, batch]; all masks made at every batch; embeddings and
-output of their own; dropout also on attention weights and inside the feed-forward network.
+"Language Translation with nn.Transformer and torchtext": batches in the order of the pairs, padded
+to their longest, [position, batch]; all masks made for every batch; separate embeddings and output;
+dropout also on attention weights and inside the feed-forward network.
 """
 
 import math
@@ -69,7 +69,7 @@ class Seq2SeqTransformer(nn.Module):
             self.positions(self.source_embedding(source)),
             self.positions(self.target_embedding(target)),
             nothing,
-            # The tutorial's float mask, in the type of the others: PyTorch warns of two types.
+            # The tutorial's float mask, as boolean like the others: PyTorch warns of mixed types.
             future == -torch.inf,
             None,
             padded,
