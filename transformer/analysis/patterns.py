@@ -32,7 +32,7 @@ Floats = NDArray[np.float64]
 class Pattern:
     """An attention pattern.
 
-    label: a short name, shown before a share such as "97 %".
+    label: a short name, shown in lists before the share, such as "97 %".
     phrase: continues a sentence after "puts 97 % of its weight".
     places: True where a head of this kind looks, [query, key]; rows without any are not scored.
     """

@@ -14,7 +14,7 @@ MODEL = "transformer.model"
 
 @dataclass(frozen=True)
 class Lines:
-    """Consecutive lines of one file.
+    """The lines of a function or a statement in one file.
 
     name: the name that was looked up. file: the file's name. first, last: line numbers, from 1.
     text: the lines without their common indentation.
