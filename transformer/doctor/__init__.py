@@ -7,10 +7,11 @@ All other modules read that file and never run the user's code. In a notebook::
 
     print(doctor(model).text())
 
-Words: a *recording* is a capture once read; a *probe* is a small batch of ids with its logits; an
-*event* is one recorded operation, a *leaf* a tensor that none made. A *reading* says which weights
-play which role; the *reference* is our model ("ours") with the weights of the user's ("theirs").
-A *departure* is a difference from the paper. The *spread* of logits is their standard deviation.
+Terms: a *recording* is a capture once read; a *probe* is a small batch of ids with its logits; an
+*event* is one recorded operation, or a *leaf*: a tensor that no operation made. A *reading* says
+which weights play which role; the *reference* is our model ("ours") with the weights of the user's
+("theirs"). A *departure* is a difference from the paper. The *spread* of logits is their standard
+deviation.
 """
 
 import sys

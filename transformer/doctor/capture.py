@@ -72,12 +72,12 @@ def _storage(tensor: Tensor) -> Any:
 
 
 def _key(tensor: Tensor) -> Any:
-    """A tensor's storage and element size: a view of complex numbers as pairs of reals differs."""
+    """A tensor's storage and element size, which tells complex numbers from their view as reals."""
     return _storage(tensor).data_ptr() or id(_storage(tensor)), tensor.element_size()
 
 
 class _Memory:
-    """One storage: the event whose result it holds, or, once others wrote to it, each number's."""
+    """One storage: the event whose result it holds or, once it mixes several, each number's."""
 
     def __init__(self, event: int, numel: int, tensor: Tensor, dense: bool) -> None:
         self.event, self.numel, self.keep, self.dense = event, numel, tensor, dense
@@ -607,7 +607,7 @@ def _logits(out: Any, batch: int, length: int) -> tuple[Tensor, str]:
 
 
 class _Caller:
-    """Calls the model; how is found out once, by trying, and is then the same for every probe."""
+    """Calls the model; its arguments are found once, by trying, and are the same for all probes."""
 
     def __init__(self, model: nn.Module, pad_id: Any, call: Any, ids: Any) -> None:
         self.model, self.pad_id, self.layout = model, pad_id, ""
@@ -653,7 +653,7 @@ class _Caller:
             self.head = head
 
     def _judged(self, ids: Any) -> tuple[int, int]:
-        """Scores of the call: 2 if nothing later is seen, 2 if padding changes nothing, else 0."""
+        """Two scores, each 2 if a mask works and else 0: the causal mask, the padding mask."""
         with torch.no_grad():
             main, changed = self(*ids["main"]), self(*ids["target"])
             alone, padded = self(*ids["alone"]), self(*ids["padded"])

@@ -38,7 +38,7 @@ class Distance:
 class HidesTargetPadding(MultiHeadAttention):
     """Decoder self-attention that masks padding of the target too.
 
-    Both are correct: the causal mask already hides padding from the real tokens before it.
+    Masking it is as correct as not: the causal mask hides it from the real tokens before it anyway.
     """
 
     seen: Tensor

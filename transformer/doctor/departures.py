@@ -143,7 +143,7 @@ def _twice(reading: Reading) -> tuple[str, str, str, Site | None] | None:
 
 
 def _cut(reading: Reading) -> str:
-    """An encoder parameter without a gradient although the logits depend on the encoder, or ""."""
+    """An encoder parameter that no gradient reaches, though logits depend on the encoder; or ""."""
     recording = reading.recording
     gradients = {p["event"]: p for p in recording.parameters if p["event"]}
     query = getattr(reading.encoder[0].sublayers[0].part, "query", None)

@@ -18,6 +18,7 @@ MOST_SECONDS = 120
 TARGET = 1 << 24
 """Labels of target positions begin here."""
 UNKNOWN = -1
+"""The label of numbers that belong to no single position."""
 MATRIX = ("mm", "addmm", "bmm", "baddbmm", "mv", "addmv")
 SCALING = ("mul", "div", "mul_", "div_", "neg")
 ADDING = ("add", "sub", "add_", "sub_", "rsub")

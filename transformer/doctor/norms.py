@@ -239,7 +239,7 @@ def _fitted(
     """Gain, bias, eps, unbiased, outside, over of the norm from ``source`` to ``found``, or None.
 
     The gain can hide whether the variance is unbiased. So the variant is taken whose gain is
-    nearest to one of ``gains``, by which the user's code multiplies; the paper's if several are.
+    nearest to one of ``gains``, by which the user's code multiplies; of several, the paper's.
     """
     if source.width < 2 or len(source.labels) < 4:
         return None

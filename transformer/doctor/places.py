@@ -38,6 +38,7 @@ OF_FAMILY = {
     "output": ("decoder", "output", ""),
     "mode": ("encoder", "embedding", ""),
 }
+"""Family of faults -> the stack, the kind of sub-layer and the part where they are found."""
 BOX_OF_FAMILY = {
     "causal mask": Lit("decoder.self", "its mask"),
     "padding mask": Lit("encoder.self", "its mask"),
@@ -66,13 +67,14 @@ BOX_OF_VALUE = {
     "weights": "its weights",
     "head_outputs": "its heads",
 }
-"""The three tables above: boxes of the paper's figure 1, by family, fault and hook point."""
+"""The last three: boxes of the paper's figure 1 and their labels, by family, fault and value."""
 EXCEPT = {
     "no-cross-padding-mask": ("decoder", CROSS, "softmax"),
     "norm-after-embeddings": ("encoder", "embedding", ""),
     "output-projection-unused": ("encoder", SELF, "mixed"),
     "heads-split-by-view": ("encoder", SELF, "scores"),
 }
+"""Faults that are found elsewhere than the rest of their family."""
 
 
 def box_of(fault: str, where: str) -> Lit | None:

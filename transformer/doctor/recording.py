@@ -2,7 +2,7 @@
 
 A file by :mod:`doctor.capture` holds what the user's model computed: its operations in order, each
 with its operands and its result, and its logits for a few probes. A *code* says where a number
-comes from: the event's number (above SHIFT bits) and the index in its flattened result (INDEX).
+comes from: the event's number << SHIFT, plus the index in the event's flattened result.
 """
 
 import math

@@ -304,7 +304,7 @@ def _gelu_tanh(x: Tensor) -> Tensor:
 
 
 def _orders(found: Reference, reading: Reading) -> None:
-    """Show or take over where the norms are placed, and show missing residual connections."""
+    """Note, as faults or choices, where norms are placed and residual connections are missing."""
     for side, layers in (("encoder", reading.encoder), ("decoder", reading.decoder)):
         subs = [s for layer in layers for s in layer.sublayers]
         if len({s.placement for s in subs}) > 1:
@@ -399,7 +399,7 @@ def _set_positions(ours: Embedding, table: Tensor) -> None:
 
 
 def _flow(found: Reference, reading: Reading) -> None:
-    """Show faults in the data flow: from layer to layer, and from the encoder to the decoder."""
+    """Note faults and choices in the data flow between layers, and from encoder to decoder."""
     for stack, layers in (("encoder", reading.encoder), ("decoder", reading.decoder)):
         first = layers[0].sublayers[0].stream
         if len(layers) > 1 and all(x.sublayers[0].stream == first for x in layers[1:]):

@@ -15,7 +15,7 @@ class NoPositions(Embedding):
 
 
 class WrongPositions(Embedding):
-    """sin(pos / 10000^(2·2i/d)), cos(pos / 10000^(2·(2i+1)/d)): 2i is doubled once too often."""
+    """sin(pos / 10000^(2·2i/d)), cos(pos / 10000^(2·(2i+1)/d)): the index is doubled twice."""
 
     def positional_encoding(self, start: int, count: int) -> Tensor:
         right = super().positional_encoding(start, count)

@@ -21,7 +21,7 @@ IN_MODEL: Mapping[str, Fault] = {
 
 
 class Faulty(Transformer):
-    """A model with planted faults: the fast decoders refuse it: they support the paper's only."""
+    """A model with planted faults. The fast decoders refuse it: they support the paper's only."""
 
 
 def find_fault(name: str) -> Fault:
