@@ -1,7 +1,7 @@
-"""The view in the address: copied, reloaded or gone back to, it opens the same again.
+"""The view in the page's address, so that links, reloads and the back button restore it.
 
 A value goes from the address into session state before its widget is drawn, and back into the
-address after it.
+address afterwards.
 """
 
 from collections import Counter
@@ -21,26 +21,28 @@ from transformer.vocabulary.vocabulary import visible
 GONE = "It may have been deleted, or belong to another server."
 
 LIMIT = 400
-"""Longer values stay out of the address, which browsers and mail programs would cut."""
+"""Characters. Longer values are left out of the address, which browsers or mail might cut."""
 
 NAMES = {"compared card": "compare", "anatomy step": "step", "lesson step": "part"}
-"""Keys of widgets whose name in the address is another, since two things on pages are called so."""
+"""Key of a widget -> its name in the address, where the two differ: pages use each of these names
+for two different things."""
 
 WHOSE = "page of the address"
-"""The page that last wrote the address as a whole; empty as soon as another is opened."""
+"""Key in session state: the page that last wrote the address; empty once another is opened."""
 
 LEFT = "left by the last run"
-"""Where the page's runs left what they wrote: what is another by now, the person has changed."""
+"""Key in session state: the widgets' values at the end of the last run of the page. Those that
+differ at the next run were changed by the user."""
 
 
 @dataclass
 class _Step:
-    """What one run of a page writes.
+    """What one run of a page's script writes.
 
-    stayed: whether the run before was of the same page.
-    acted: whether the person typed or chose something there, so that an address that is not the
-        last one is older, not one that they went to.
-    followed: whether they went back, forward, or to another address.
+    stayed: whether the previous run was of the same page.
+    acted: whether the user typed or chose something since; an address that differs from the last
+        one is then outdated, not one that the user navigated to.
+    followed: whether the user went back, forward, or to another address.
     """
 
     page: str
@@ -55,8 +57,8 @@ _step: ContextVar[_Step | None] = ContextVar("step", default=None)
 
 @contextmanager
 def together(page: str) -> Iterator[None]:
-    """All that is written inside reaches the browser as one address, at the end: one step back
-    undoes one thing the person did, and what lies between was never there to go back to.
+    """Send all that is written inside this block to the browser as one address, at its end, so that
+    one step back undoes one action of the user, without intermediate addresses.
     """
     if _step.get() is not None:  # a fragment, in a run of the whole page
         yield
@@ -88,19 +90,19 @@ def _send(step: _Step) -> None:
         names[key]: value for key, value in step.written.items() if value and len(value) <= LIMIT
     }
     if step.followed:
-        wanted = now  # a new address would cut off the way forward
+        wanted = now  # a new address would delete the browser's forward history
     elif wanted != now:
         st.query_params.from_dict(wanted)
     for key, name in names.items():
         st.session_state[f"address {key}"] = wanted.get(name)
     st.session_state[WHOSE] = step.page
-    # A fragment writes a part; the rest is as the run of the whole page left it.
+    # A fragment writes only some of the values; the others are from the run of the whole page.
     before = st.session_state.get(LEFT, {}) if step.stayed else {}
     st.session_state[LEFT] = before | {key: st.session_state.get(key) for key in step.written}
 
 
 def opened(page: str) -> None:
-    """At the top of every page."""
+    """At the top of every page: note if the last address was written by another page."""
     if st.session_state.get(WHOSE) != page:
         st.session_state[WHOSE] = ""
 
@@ -112,18 +114,19 @@ def arrived() -> bool:
 
 
 def followed() -> bool:
-    """Whether the person went back, forward, or to another address, as far as was read by now."""
+    """Whether the user went back, forward, or to another address, judged by the values read yet."""
     step = _step.get()
     return step is not None and step.followed
 
 
 def read(key: str, default: str, options: Container[str] | None = None) -> None:
-    """Before a widget with this key: its value comes from the address, if that has changed,
-    else from what it was, on this page or another, else it is the default, as it is where the
-    value is none of the options.
+    """Set a widget's value in session state, before the widget is drawn.
 
-    What a person has just typed or chosen is newer than any address: the browser may have sent
-    it before it heard of the last one.
+    The value comes from the address if that has changed, else it stays as it was on this page or
+    another, else it is the default; also if it is not among the options.
+
+    What the user has just typed or chosen takes precedence over the address: the browser may have
+    sent it before it received the last address.
     """
     address, last = st.query_params.get(NAMES.get(key, key)), st.session_state.get(f"address {key}")
     kept = st.session_state.get(f"kept {key}")
@@ -138,15 +141,15 @@ def read(key: str, default: str, options: Container[str] | None = None) -> None:
         value = st.session_state.get(key, st.session_state.get(f"kept {key}", default))
     if options is not None and value not in options:
         value = default
-    # Set even if it is there: the value of another page's widget would not pass to this one's.
+    # Assigned even if unchanged: Streamlit would not pass on the value of another page's widget.
     st.session_state[key] = value
 
 
 def write(key: str, value: str, usual: str = "") -> None:
-    """After the widget: write its value into the address, so that the view can be linked.
+    """Write a widget's value into the address, after the widget, so that the view can be linked.
 
     Args:
-        usual: the value that the address leaves out.
+        usual: the value that is left out of the address.
     """
     st.session_state[f"kept {key}"] = value
     value = "" if value == usual else value
@@ -170,11 +173,12 @@ def option(
     usual: str = "",
     **looks: Any,
 ) -> str:
-    """A widget over a few options and their labels; the address has what is not the usual one.
+    """A widget that chooses one of a few options; the address has it unless it is the usual one.
 
     Args:
-        widget: such as ``st.radio``; it is given ``looks``, too.
-        usual: the first, if left out.
+        widget: such as ``st.radio``; it gets ``looks`` as further arguments.
+        options: id -> label.
+        usual: the first option by default.
     """
     usual = usual or next(iter(options))
     read(key, usual, options)
@@ -185,26 +189,26 @@ def option(
 
 @dataclass(frozen=True)
 class Message:
-    """What a component that keeps its own choice is told to show; a new turn overrides it."""
+    """The value that a component should show; a new turn overrides the component's own state."""
 
     value: str
     turn: int
 
 
 def receive(key: str, value: str) -> None:
-    """In a component's callback: keep what the person chose there.
+    """In a component's callback: store what the user chose there.
 
-    The address this run came with is older than that: a quick second choice can be here
-    before the browser has heard of the first.
+    The address of this run is older than the choice: a quick second choice can arrive before the
+    browser has the address of the first.
     """
     st.session_state[key] = st.session_state[f"shown {key}"] = value
     st.session_state[f"address {key}"] = st.query_params.get(key)
 
 
 def message_to(key: str, component: str) -> Message:
-    """What to tell the component: something new only where it does not show the value already.
+    """The message to a component: a new turn only if it does not show the value already.
 
-    Telling a component what it reported before would undo what the person did since.
+    Sending a component a value that it reported earlier would undo what the user did since.
     """
     value: str = st.session_state[key]
     message = st.session_state.get(f"told {key}", Message("", 0))
@@ -217,11 +221,11 @@ def message_to(key: str, component: str) -> Message:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a person is in a component that keeps that itself: several values in the address, and
-    one text of them all, which page and component tell each other.
+    """The state of a component that manages its own view: several values in the address, which page
+    and component exchange as one text.
 
-    key: of the text. component: the component's own key.
-    fields: the keys of the values, by what its script calls them.
+    key: session-state key of the text. component: key of the component.
+    fields: name of a value in the component's script -> its session-state key.
     """
 
     key: str
@@ -229,12 +233,12 @@ class Place:
     fields: Mapping[str, str]
 
     def tell(self) -> Message:
-        """What to tell the component."""
+        """The message to the component."""
         st.session_state[self.key] = self._joined()
         return message_to(self.key, self.component)
 
     def take(self, text: str) -> None:
-        """In the component's callback: the person has moved."""
+        """In the component's callback: store the values in the text that it sent."""
         given = dict(parse_qsl(text))
         for name, key in self.fields.items():
             receive(key, given.get(name, ""))
@@ -253,12 +257,12 @@ def choose(
     *,
     label_shown: bool = True,
 ) -> str | None:
-    """A select box over ids and their labels, its choice in the address.
+    """A select box over ids and their labels, with its choice in the address.
 
-    An id that a link names and that is not there is named as missing, never replaced by
-    another; None until the person has chosen one that is.
+    An id in a link that is not among the options is reported as missing, never replaced by another;
+    the result is None until the user has chosen an option.
     """
-    # The box tells options apart by their labels, so each must be one of its kind.
+    # The box tells options apart by their labels, so labels must be unique.
     count = Counter(options.values())
     options = {
         name: visible(text if count[text] == 1 else f"{text} [{name}]")
@@ -275,7 +279,7 @@ def choose(
     chosen = st.selectbox(
         label,
         list(options),
-        # Without an index the box can be emptied; that is of use only while nothing is chosen.
+        # With index=None the box can be emptied, which is useful only while nothing is chosen.
         index=None if st.session_state[key] is None else 0,
         format_func=options.__getitem__,
         key=key,

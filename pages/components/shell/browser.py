@@ -1,6 +1,6 @@
-"""Which browser this is, by a random token in a cookie, and which runs are its own.
+"""Identifies a browser by a random token in a cookie, and decides which runs are its own.
 
-The server never keeps the token: a run directory holds its hash.
+The server never stores the token: a run directory holds its hash.
 """
 
 import hashlib
@@ -21,13 +21,13 @@ from transformer.runs.directory import Run, runs_in
 COOKIE, NAME_COOKIE = "workbench", "workbench-name"
 MOST_NAME = 60
 NAMED = "author name"
-"""In session state: what the person calls themselves, once they have said it in this session."""
+"""Key in session state: the user's name, once it was given in this session."""
 NAME_AT_START = "author name in the cookie"
-"""In session state: as it was when the session began, since cookies are parsed at each look."""
+"""Key in session state: the cookie's name when the session began; reading a cookie parses all."""
 TOKEN = re.compile("[0-9a-f]{32}")
 KEY = "browser token"
 OWNER = "browser owner"
-"""In session state: the token that the page reported, and the hash of the browser's."""
+"""Keys in session state: the token that the page reported, and the hash of the browser's token."""
 NEWCOMER_SECONDS = 3600.0
 
 
@@ -38,7 +38,7 @@ def _cookie() -> str | None:
 
 
 def _token() -> str:
-    """From the cookie; at the first visit, one that the page is about to make a cookie of."""
+    """The token in the cookie; at the first visit, one that the page is about to store there."""
     reported = getattr(st.session_state.get(KEY), "token", None)
     if isinstance(reported, str) and TOKEN.fullmatch(reported):
         return reported
@@ -47,8 +47,7 @@ def _token() -> str:
 
 
 def remember() -> None:
-    """Make sure that the browser has its token, and its person's name if they gave one; draws
-    nothing that is seen."""
+    """Store the token, and the user's name if given, in the browser; draws nothing visible."""
     given = st.session_state.get(NAMED)
     if _cookie() is None or given is not None:
         Widget("browser_token").draw(
@@ -57,7 +56,7 @@ def remember() -> None:
 
 
 def name() -> str:
-    """What the person at this browser calls themselves; empty if they have not said."""
+    """The name of this browser's user; empty if none was given."""
     given = st.session_state.get(NAMED)
     if given is None and (given := st.session_state.get(NAME_AT_START)) is None:
         given = unquote(str(st.context.cookies.get(NAME_COOKIE) or ""))
@@ -66,13 +65,13 @@ def name() -> str:
 
 
 def set_name(name: str) -> None:
-    """Keep the name, in this browser, for all runs that it starts from now on."""
+    """Keep the user's name in this browser, for all runs that it starts from now on."""
     st.session_state[NAMED] = _in_one_line(name)
 
 
 def name_field(label: str, key: str) -> str:
-    """A field for the name, as it stands in every other such field."""
-    # Set only where it is another: that would replace what is being typed.
+    """A field for the user's name, with the same value as every other such field."""
+    # Set only if it differs, because setting it would replace what is being typed.
     if _in_one_line(str(st.session_state.get(key, ""))) != name():
         st.session_state[key] = name()
     return st.text_input(
@@ -88,8 +87,8 @@ def _in_one_line(name: str) -> str:
 
 
 def owner() -> str:
-    """The hash by which this browser's runs are known."""
-    # Cookies are parsed at each look, and a page asks for every run: once a token is enough.
+    """The hash of this browser's token, by which its runs are recognised."""
+    # Cached for each token: reading a cookie parses all, and a page asks for every run.
     reported = getattr(st.session_state.get(KEY), "token", None)
     known: tuple[object, str] | None = st.session_state.get(OWNER)
     if known is None or known[0] != reported:
@@ -100,15 +99,15 @@ def owner() -> str:
 
 @st.cache_resource
 def _newcomers() -> dict[str, dict[str, float]]:
-    """By address, the browsers that lately began to start runs, and when."""
+    """Network address -> hashes of the browsers that started their first run lately, and when."""
     return {}
 
 
 def admitted() -> str:
     """The hash of this browser, which is about to start a run.
 
-    A browser is a cookie, and a person who deletes theirs is a new one: so there is a bound on how
-    many new ones an address may bring.
+    A user who deletes the cookie counts as a new browser, so the number of new browsers for each
+    network address is limited.
 
     Raises:
         RunError: too many browsers of this address are new.
@@ -136,12 +135,12 @@ def admitted() -> str:
 
 
 def owns(*hashes: str) -> bool:
-    """Whether something is this browser's, by the hashes it carries; for one person, all is."""
+    """Whether one of the owners' hashes is this browser's; without owners, everything is."""
     return ownership()(*hashes)
 
 
 def ownership() -> Callable[..., bool]:
-    """What ``owns`` does, for many things: the browser is asked who it is only once."""
+    """:func:`owns` for many things: the browser's hash is looked up only once."""
     if not Limits.from_environment().owned:
         return lambda *hashes: True
     mine = owner().encode()
@@ -159,7 +158,7 @@ def may_see(run: Run) -> bool:
 
 
 def visible(found: Iterable[Run]) -> list[Run]:
-    """Those of some runs that this browser may look at."""
+    """Those of the given runs that this browser may look at."""
     is_mine = ownership()
     return [
         run

@@ -1,4 +1,4 @@
-"""Times by the browser's clock, which need not be the server's."""
+"""Times in the browser's time zone, which may differ from the server's."""
 
 import time
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
@@ -8,21 +8,21 @@ import streamlit as st
 
 
 def _zone() -> tzinfo | None:
-    """The browser's time zone; None, which is the server's, where it does not say."""
+    """The browser's time zone; None, meaning the server's, if the browser does not report one."""
     name, minutes = st.context.timezone, st.context.timezone_offset
     try:
         if name:
             return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        pass  # a machine without the table of zones
+        pass  # no time zone database on this machine
     return None if minutes is None else timezone(timedelta(minutes=-minutes))
 
 
 def when(seconds: float) -> str:
-    """A moment in words: "14:32" today, else "27 Nov, 14:32"; with its year if that is another.
+    """A time in words: "14:32" today, else "27 Nov, 14:32"; with the year unless it is this one.
 
     Args:
-        seconds: since 1970; 0 if unknown, which is "".
+        seconds: since 1970; 0 means unknown and gives "".
     """
     if not seconds:
         return ""

@@ -1,8 +1,8 @@
-"""The one model and the one input that a browser session is about: every page opens on them.
+"""The current model and input of a browser session: every page opens on them.
 
-A model is named as in the address: ``reverse``, ``run-ab12-1500``, ``upload-9f...``; and
-``run-ab12``, whatever that run has learned by now. It is set by training, by bringing a file and by
-choosing; a link that names another wins. A new tab goes on where the browser was last.
+A model is named as in the address: ``reverse``, ``run-ab12-1500``, ``upload-9f...``; ``run-ab12``
+means the newest snapshot of that run. Training, uploading a file and choosing set it; a link that
+names another model takes precedence. A new tab starts with the browser's last model and input.
 """
 
 from collections import OrderedDict
@@ -16,15 +16,16 @@ from transformer.runs.directory import ACTIVE
 
 MODEL, INPUT = "current model", "current input"
 INPUT_FOR = "current input is for"
-"""The model that the input was given to."""
+"""Key in session state: the model that the input was given to."""
 OPENED = "opened for the run"
-"""The snapshot that a page opened for a run; the run is followed until another is chosen."""
+"""Key in session state: the snapshot that a page opened for a run; the run stays the current model
+until another is chosen."""
 MOST_BROWSERS = 1000
 LOOK_SECONDS = 1.0
 
 
 def model() -> str:
-    """The name of the current model; empty while nothing was trained, brought or chosen."""
+    """The name of the current model; empty until one was trained, uploaded or chosen."""
     name: str = st.session_state.get(MODEL, "")
     return name
 
@@ -38,33 +39,34 @@ def text() -> str:
 
 
 def query() -> dict[str, str]:
-    """What a link to a page carries, so that it opens on the model and the input."""
+    """The query parameters of links to pages: the current model and input."""
     given = text()
     found = {"checkpoint": model()} if model() else {}
     return found | ({"input": given} if given and len(given) <= address.LIMIT else {})
 
 
 def start_with(name: str) -> None:
-    """What a page opens on where nothing is current yet."""
+    """Make a model current if none is yet."""
     restore()
     if not model():
         st.session_state[MODEL] = name
 
 
 def use(name: str) -> None:
-    """Make another model the current one; on a page that shows one, it is shown."""
+    """Make a model the current one; a page that shows a model shows it, too."""
     st.session_state[MODEL] = name
     if "checkpoint" in st.session_state:
         st.session_state["checkpoint"] = name
 
 
 def use_run(run_id: str) -> None:
-    """Make a run's model the current one: what it has learned by the time a page opens on it."""
+    """Make a run current: a page opens on the newest snapshot it has by then."""
     st.session_state[MODEL] = f"run-{run_id}"
 
 
 def chose(name: str) -> None:
-    """A page shows a model: the person chose it, or followed a link."""
+    """Make the model that a page shows current, unless it is a snapshot of the current run that was
+    opened for the run, not chosen by the user."""
     run = models.run_of(name)
     if run is not None and model() == f"run-{run[0].id}":
         newest = models.find(model())
@@ -74,15 +76,15 @@ def chose(name: str) -> None:
 
 
 def given(text: str) -> None:
-    """A page shows an input for the current model."""
+    """Remember the input that a page shows for the current model."""
     st.session_state[INPUT], st.session_state[INPUT_FOR] = text, model()
 
 
 def open_run() -> bool:
-    """Where the field of models names a run, let it name the run's newest snapshot.
+    """Replace a run's name in the field of models by its newest snapshot.
 
     Returns:
-        whether there is one, or it names no run; else a note says what one waits for.
+        False if the run has no snapshot; a note then says so.
     """
     name = str(st.session_state["checkpoint"] or "")
     run = models.run_of(name)
@@ -123,17 +125,18 @@ class _Last:
 
 @st.cache_resource
 def _browsers() -> OrderedDict[str, _Last]:
-    """What each browser was last about, by the hash of its token."""
+    """Each browser's last model and input, by the hash of its token."""
     return OrderedDict()
 
 
 def restore() -> None:
-    """At the top of a page: a new session goes on where its browser was, a lost model is let go."""
+    """At the top of a page: a new session gets its browser's last model and input, and a model that
+    no longer exists is dropped."""
     state = st.session_state
     if MODEL not in state:
         last = _browsers().get(browser.owner(), _Last("", "", ""))
         state[MODEL] = last.model
-        # A link is true as a whole, but what is too long for one.
+        # A link states the input, too, unless the input is too long for an address.
         if "checkpoint" not in st.query_params or len(last.text) > address.LIMIT:
             state["kept input"], state["input belongs to"] = last.text, last.belongs_to
             state[INPUT], state[INPUT_FOR] = last.text, last.model
@@ -142,7 +145,7 @@ def restore() -> None:
 
 
 def remember() -> None:
-    """At the end of a page: what this browser is about, for its other tabs to come."""
+    """At the end of a page: store model and input for the browser's future tabs."""
     if not model():
         return
     known, owner = _browsers(), browser.owner()

@@ -1,4 +1,4 @@
-"""The banner of an exercise: its question, at the top of the pages of the tab that it opened."""
+"""The question of the exercise that opened this tab, at the top of its pages."""
 
 import streamlit as st
 
@@ -7,13 +7,14 @@ from pages.components.shell.sidebar import link_to
 from pages.components.shell.text import plain
 
 KEPT = "kept asked"
-"""In session state: the question goes along to the tab's other pages, until it is closed."""
+"""Key in session state: the exercise's name, so that all pages of the tab show its question until
+the user closes it."""
 
 
 def banner() -> None:
-    """Title and question in a slim line, the way back to the lesson, and one to close it."""
+    """Draw title and question in one line, with a link back to the lesson and a close button."""
     name: str = st.query_params.get(ASKED) or st.session_state.get(KEPT, "")
-    # The lesson itself has the question.
+    # The lesson shows the question itself.
     found = find_asked(name) if name and st.query_params.get("learn") != "lesson" else None
     if found is None:
         st.session_state.pop(KEPT, None)

@@ -1,4 +1,4 @@
-"""What every page has: its title, the navigation, and a place where errors end."""
+"""The frame of every page: title, sidebar, and error messages."""
 
 import logging
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from transformer.config.names import on_screen
 from transformer.errors import ConfigError, UserError
 
 STYLE = f"<style>{Path(__file__).with_name('style.css').read_text('utf-8')}</style>"
-"""How all pages look; in the page once, so that no panel brings a sheet of its own."""
+"""Style sheet of all pages, inserted once a page, so that panels need none."""
 
 
 @contextmanager
@@ -54,7 +54,7 @@ def frame(title: str, subtitle: str) -> Iterator[None]:
 
 @contextmanager
 def errors_shown() -> Iterator[None]:
-    """What goes wrong inside is shown in its place; fragments need one of their own."""
+    """Show errors raised inside this block where it stands; a fragment needs its own block."""
     try:
         yield
     except UserError as error:
@@ -68,10 +68,10 @@ def errors_shown() -> Iterator[None]:
 
 
 def problem(error: UserError) -> None:
-    """Show what a person got wrong, in the error's own words."""
+    """Show a user's mistake, in the error's own words."""
     st.error(plain(sentence_of(error)), icon=":material/error:")
 
 
 def sentence_of(error: UserError) -> str:
-    """What the error says, with settings called what their fields on the page are called."""
+    """The error's message, with settings named as their fields on the page."""
     return on_screen(str(error)) if isinstance(error, ConfigError) else str(error)

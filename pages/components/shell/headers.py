@@ -1,4 +1,4 @@
-"""What checkpoints say of themselves, as far as pages need it before torch is there."""
+"""Headers of checkpoints, as far as pages need them before torch is imported."""
 
 import hashlib
 import json
@@ -16,9 +16,9 @@ from transformer.errors import CheckpointError
 
 @dataclass(frozen=True)
 class Facts:
-    """A header without its vocabularies, which may take megabytes: kept for every file listed.
+    """A header without its vocabularies, which may take megabytes; cached for every listed file.
 
-    vocabularies: a hash of both.
+    vocabularies: a hash of both vocabularies.
     """
 
     config: TransformerConfig
@@ -30,7 +30,7 @@ class Facts:
     vocabularies: str
 
 
-@lru_cache(maxsize=500)  # asked for every file at every click: Streamlit's costs ten times as much
+@lru_cache(maxsize=500)  # called for every file at every click; Streamlit's cache is 10x slower
 def _facts(key: Key) -> Facts | None:
     header = _read(key)
     if header is None:

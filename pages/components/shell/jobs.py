@@ -1,8 +1,8 @@
-"""Work of seconds to minutes beside the pages: progress, an estimate, a way to stop it.
+"""Background jobs of seconds to minutes: progress, a time estimate, a way to stop them.
 
-A job is a generator in a thread of its own, which never touches Streamlit. What needs memory of its
-own, or would hold up the server, runs in a process that the generator starts by :func:`command`. A
-page draws a job by :func:`show`, in a fragment that looks again every half second.
+A job is a generator in its own thread, which never calls Streamlit. Work that needs separate memory
+or would slow down the server runs in a process that the generator starts with :func:`command`. A
+page draws a job with :func:`show`, in a fragment that reruns every half second.
 """
 
 import logging
@@ -29,26 +29,26 @@ from transformer.errors import UserError, refusing
 
 ROOT = Path(__file__).resolve().parents[3]
 KEPT, SHARED = 30, 100
-"""Jobs that the server remembers for those who reload a page, and for all who look at the same
-thing; the oldest are forgotten first."""
+"""Most jobs that the server remembers: private ones, for a reload of their page, and shared ones,
+for all who open the same view; the oldest are forgotten first."""
 UNWATCHED = 150.0
-"""Seconds after which a job that no page follows is stopped. A browser lets a page in the
-background look once a minute."""
+"""Seconds after which a job that no page follows is stopped. Browsers run the timers of background
+tabs only once a minute."""
 MOST_SECONDS = 1800.0
 POLL_SECONDS = 0.05
 
 Work = Callable[[], Generator[object, None, None]]
-"""Yields numbers, the share done from 0 to 1; texts, what it is about to do; and its result, which
+"""Yields floats, the share done from 0 to 1; strings, the stage that begins; and its result, which
 is neither."""
 
 
 class Queue:
-    """Jobs that wait for each other.
+    """A queue of jobs.
 
     at_once: how many run at the same time; others wait, as all share one machine.
     waiting: why a job waits, in words.
-    usual_seconds: how long a job takes that cannot say what share is done; 0 where it can.
-    most_seconds: after which a job is given up, so that none keeps its place for ever.
+    usual_seconds: usual duration of jobs that cannot report the share done; 0 if they can.
+    most_seconds: limit after which a job is stopped, so that none blocks the queue for ever.
     """
 
     def __init__(
@@ -69,17 +69,17 @@ STUDIES = Queue(2, "waiting for another study to end")
 
 @dataclass(eq=False)
 class Job:
-    """A job that waits, is under way, or is done.
+    """A job that waits, runs, or has ended.
 
-    name: what it is about; a page shows it only while that is still what is asked for.
-    share, stage: how much is done, and what it is doing, as far as it says so.
-    result: None until it has ended well; error: what a person is told if it did not.
-    abandoned: whether it was stopped since no page followed it, not by a person.
+    name: what it computes; a page shows it only while the page still asks for this name.
+    share, stage: the share done, and the current stage, as far as the job reports them.
+    result: None unless it has succeeded; error: the message for the user if it failed.
+    abandoned: whether it was stopped because no page followed it, not by the user.
     watched: when a page last followed it, by the monotonic clock.
-    token: what leads back to it, not to be guessed.
+    token: unguessable id by which a reloaded page finds it.
     owner: the browser that it was kept for.
-    shared: whether it is one for all sessions that ask for its name.
-    title: what those who wait for it may read; empty: nothing.
+    shared: whether all sessions that ask for its name get this one job.
+    title: what users who wait behind it may read; empty: nothing.
     """
 
     name: object
@@ -103,17 +103,17 @@ class Job:
         return not self.ended.is_set()
 
     def cancel(self) -> None:
-        """Stop it at its next step, and its process with it."""
+        """Stop the job, and its process, at its next step."""
         self.cancelled = True
 
     def unwanted(self) -> bool:
-        """Whether it was stopped, or nobody has followed it for long."""
+        """Whether the job was stopped, or no page has followed it for UNWATCHED seconds."""
         if not self.cancelled and time.monotonic() - self.watched > UNWATCHED:
             self.cancelled = self.abandoned = True
         return self.cancelled
 
     def progress(self) -> tuple[float, str]:
-        """The share that is done, and how long it may still take, in words."""
+        """The share done, and the estimated time left, in words."""
         if not self.started:
             before = [
                 f"{plain(job.title)}, {job.progress()[1]}"
@@ -190,13 +190,13 @@ def _drain(job: Job, work: Work) -> None:
 
 
 def command(*words: str, limit_seconds: float = float("inf")) -> Generator[str, None, str]:
-    """Run ``python -m transformer WORDS`` in a process of its own, of low priority.
+    """Run ``python -m transformer WORDS`` in a separate process of low priority.
 
-    Yields the last line that it has written to standard error, again and again until it ends;
-    returns its standard output. Closing the generator ends the process, and so does the limit.
+    Yields the last line of its standard error every POLL_SECONDS until it ends; returns its
+    standard output. Closing the generator kills the process, and so does reaching the limit.
 
     Raises:
-        UserError: it cannot be started, or it ended with such an error.
+        UserError: the process cannot be started, or it ended with a UserError.
     """
     environment = os.environ | {
         "OMP_NUM_THREADS": "1",
@@ -242,7 +242,7 @@ def command(*words: str, limit_seconds: float = float("inf")) -> Generator[str, 
 
 
 def current(key: str, name: object) -> Job | None:
-    """The job that this tab has under a key, if it has this name; another is stopped and
+    """This tab's job under a key, if it has this name; a job of another name is stopped and
     forgotten."""
     job: Job | None = st.session_state.get(key)
     if job is not None and job.name != name:
@@ -254,12 +254,12 @@ def current(key: str, name: object) -> Job | None:
 
 @st.cache_resource
 def _remembered(by: str) -> dict[object, Job]:
-    """The jobs that outlive a session, by their "token" or their "name"."""
+    """Jobs that outlive a session. by: "token" or "name", what the dictionary's keys are."""
     return {}
 
 
 def keep(job: Job) -> None:
-    """Remember it beyond its session, for this browser: an address is soon passed on."""
+    """Remember a job beyond its session, for this browser only: its address may be passed on."""
     kept = _remembered("token")
     job.owner = browser.owner()
     kept[job.token] = job
@@ -268,16 +268,16 @@ def keep(job: Job) -> None:
 
 
 def recall(token: str) -> Job | None:
-    """The job with this token, if it was kept for this browser and still is."""
+    """The job with this token, if it is remembered and was kept for this browser."""
     found = _remembered("token").get(token)
     return found if found is not None and browser.owns(found.owner) else None
 
 
 def share(name: object, work: Work, queue: Queue, title: str = "") -> Job:
-    """The one job of this name for all sessions, begun if there is none.
+    """The one job of this name for all sessions, started if there is none.
 
     Args:
-        title: what others read who wait for it; empty where it is not for them.
+        title: what users who wait behind it may read; empty: nothing.
     """
     shared(name)
     known = _remembered("name")
@@ -291,7 +291,7 @@ def share(name: object, work: Work, queue: Queue, title: str = "") -> Job:
 
 
 def shared(name: object) -> Job | None:
-    """The one job of this name, if any session has begun it; one that was given up is forgotten."""
+    """The shared job of this name, if any session has started it; an abandoned one is forgotten."""
     known = _remembered("name")
     if (job := known.get(name)) is not None and job.abandoned:
         forget(name)
@@ -299,7 +299,7 @@ def shared(name: object) -> Job | None:
 
 
 def forget(name: object) -> None:
-    """Let the next who shares a job of this name begin again; not while it is under way."""
+    """Drop the shared job of this name if it has ended, so that :func:`share` starts a new one."""
     known = _remembered("name")
     if name in known and not known[name].running:
         known.pop(name, None)
@@ -309,10 +309,10 @@ def forget(name: object) -> None:
 
 
 def show(job: Job | None, title: str = "") -> object:
-    """Draw a job; its result once there is one.
+    """Draw a job; return its result once there is one.
 
     Args:
-        title: what it is doing, where it does not say so itself.
+        title: what the job is doing, shown if it reports no stage.
     """
     if job is None:
         return None
@@ -335,6 +335,6 @@ def _follow(job: Job, title: str) -> None:
         share, left = job.progress()
         with st.container(horizontal=True, vertical_alignment="center"):
             st.progress(share, text=f"{plain(job.stage) or title}: {100 * share:.0f} %, {left}")
-            # What others wait for too is not for one of them to stop.
+            # No single user may stop a job that others wait for.
             if not job.shared and st.button("Stop", key=f"stop {job.token}"):
                 job.cancel()

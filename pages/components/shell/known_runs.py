@@ -1,4 +1,4 @@
-"""The runs that this browser may see, with what each came to, read once for all who look."""
+"""The runs that this browser may see, with summaries that are read once for all sessions."""
 
 import streamlit as st
 
@@ -16,7 +16,7 @@ def _summaries(rest: float) -> Summaries:
 
 def known_runs() -> dict[str, tuple[Run, Summary]]:
     """Every run that this browser may see, by id, newest first."""
-    # In a class, thirty pages would look through all runs several times a second.
+    # In a class, thirty pages would read all runs several times a second.
     found = _summaries(0.5 if Limits.from_environment().owned else 0.0).of(directory.ROOT)
     is_mine = browser.ownership()
     return {
@@ -27,6 +27,6 @@ def known_runs() -> dict[str, tuple[Run, Summary]]:
 
 
 def own_runs() -> dict[str, tuple[Run, Summary]]:
-    """Those of them that this browser may control."""
+    """Every run that this browser may control, by id, newest first."""
     is_mine = browser.ownership()
     return {name: known for name, known in known_runs().items() if is_mine(known[1].owner)}

@@ -1,6 +1,6 @@
-"""Which lessons there are: the class's, and the one that comes with the app.
+"""The lessons: the teacher's, and the one that ships with the app.
 
-The class's stands in a Markdown file beside the app, or where WORKBENCH_EXERCISES says.
+The teacher's is a Markdown file beside the app, or the file that WORKBENCH_EXERCISES names.
 """
 
 import hashlib
@@ -25,20 +25,20 @@ from transformer.lessons.lesson import (
 
 VARIABLE, FILE = "WORKBENCH_EXERCISES", "exercises.md"
 PATHS = {Path(path).stem.replace("app", ""): path for path, _, _ in PAGES}
-"""The name of a page in an address -> its file."""
+"""Name of a page in an address -> its file."""
 ASKED = "asked"
-"""In the address of a view that an exercise has opened: which one."""
+"""Query parameter of a view that an exercise opened: the exercise's name, see :func:`name_of`."""
 MOST_TRIED = 500
 _tried: dict[str, Exercise] = {}
-"""Exercises of files that were dropped on the page. What their links open, in a tab of its own, is
-another session."""
+"""Exercises of lesson files that users uploaded to try them. Kept for all sessions, because their
+links open in a new tab, which is another session."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """An exercise, and where it stands.
+    """An exercise, and its lesson and step.
 
-    lesson: its name in the address, "" for a file that was dropped in another tab. step: from 1.
+    lesson: its name in the address, "" for a file uploaded in another tab. step: from 1.
     """
 
     exercise: Exercise
@@ -47,7 +47,10 @@ class Asked:
 
 
 def class_lesson() -> tuple[Lesson | None, list[str]]:
-    """The teacher's, read at each look, and what is wrong with its file; None: no exercise."""
+    """The teacher's lesson, read anew at each call, and the problems of its file.
+
+    The lesson is None if the file has no exercise.
+    """
     path = Path(os.environ.get(VARIABLE) or FILE)
     try:
         with path.open("rb") as file:
@@ -63,10 +66,10 @@ def class_lesson() -> tuple[Lesson | None, list[str]]:
 
 
 def from_file(content: bytes, name: str) -> tuple[Lesson, list[str]]:
-    """A lesson that somebody wrote, and a sentence for each line of it that is wrong.
+    """The lesson in a file's content, and a sentence for each faulty line.
 
     Raises:
-        UserError: it is not a text file of at most 100 kB.
+        UserError: the content is not text of at most 100 kB.
     """
     host = urlsplit(st.context.url or "").netloc
     return read_lesson(decode_lesson(content, name), PATHS, host)
@@ -74,32 +77,33 @@ def from_file(content: bytes, name: str) -> tuple[Lesson, list[str]]:
 
 @cache
 def built_in() -> Lesson:
-    """The seven steps that come along."""
+    """The lesson of seven steps that ships with the app."""
     return read_lesson(BUILT_IN.read_text("utf-8"), PATHS)[0]
 
 
 def name_of(exercise: Exercise) -> str:
-    """What an exercise is called in the address of the view that it opens."""
+    """The exercise's name in the address of the view that it opens: a hash."""
     said = f"{exercise.title}\0{exercise.question}"
     return hashlib.sha256(said.encode("utf-8", "replace")).hexdigest()[:12]
 
 
 def link_of(exercise: Exercise) -> str:
-    """Its link; one into the app says which exercise it is, so that its page shows the question."""
+    """An exercise's link. A link into the app names the exercise, so that its page shows the
+    question."""
     if exercise.page is None:
         return exercise.link
     return f"./{exercise.link}{'&' if '?' in exercise.link else '?'}{ASKED}={name_of(exercise)}"
 
 
 def try_lesson(lesson: Lesson) -> None:
-    """Remember the exercises of a file that was dropped; the oldest make way."""
+    """Remember the exercises of an uploaded lesson; beyond MOST_TRIED, drop the oldest."""
     _tried.update({name_of(one): one for one in lesson.exercises})
     for name in list(_tried)[:-MOST_TRIED]:
         _tried.pop(name, None)
 
 
 def find_asked(name: str) -> Asked | None:
-    """The exercise of that name; None if it is in no lesson, or no longer."""
+    """The exercise of that name; None if no lesson has it (any longer)."""
     of_class, _ = class_lesson()
     for lesson_name, lesson in (("class", of_class), ("paper", built_in())):
         for number, step in enumerate(lesson.steps if lesson else (), 1):

@@ -1,4 +1,4 @@
-"""Models in memory: each file once, for all sessions that show it."""
+"""Cache of loaded models: each file once, shared by all sessions that show it."""
 
 import ctypes
 import gc
@@ -17,27 +17,29 @@ if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
 
 KEPT_BYTES = 64_000_000
-"""Of files whose models are kept for the next who opens them, though no session shows them."""
+"""Bytes of checkpoint files whose models stay in memory although no session shows them, so that the
+next session that opens one need not load it."""
 KEPT_MODELS = 40
-"""At most, for a small one takes twenty times as much memory as its file has."""
+"""Limit on the number of such models, because a small model takes twenty times its file's size."""
 LARGE_BYTES = 16_000_000
-"""What gives back memory that is worth the tenth of a second it takes."""
+"""Bytes of freed models from which returning memory is worth the tenth of a second it takes."""
 SOON = (1.0, 10.0)
-"""Seconds; on a busy server, a page takes longer than the first."""
+"""Seconds after which memory is returned, once for each; a busy server needs longer than the first
+to draw a page."""
 
 Key = tuple[str, int, int]
-"""A file: its path, when it was changed, and its size."""
+"""A file's path, modification time in ns, and size in bytes."""
 
 
 class Loaded:
-    """Checkpoints by file: those that a session shows, and the last that were, up to a bound."""
+    """Checkpoints by file: all that a session shows, and the most recently used up to a limit."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.shown: WeakValueDictionary[Key, Checkpoint] = WeakValueDictionary()
         self.kept: OrderedDict[Key, Checkpoint] = OrderedDict()
         self.gone = 0
-        """Bytes of models that went, and whose memory Python keeps."""
+        """Bytes of freed models whose memory the process has not returned to the system."""
 
     def load(self, path: Path) -> "Checkpoint":
         from transformer.checkpoint import Checkpoint
@@ -46,12 +48,12 @@ class Loaded:
         if key is None:
             return Checkpoint.load(path)  # says what is wrong with the file
         found = self.find(key)
-        # Outside the lock: a large file must not keep others from theirs.
+        # Outside the lock: loading a large file must not block other sessions.
         return self._put(key, Checkpoint.load(path)) if found is None else found
 
     def find(self, key: Key) -> "Checkpoint | None":
-        """A checkpoint that is in memory."""
-        if self.gone >= LARGE_BYTES:  # its last session has left since
+        """The checkpoint of a file if it is in memory, else None."""
+        if self.gone >= LARGE_BYTES:  # the last sessions that showed these models have ended
             self.gone = 0
             give_back()
         with self.lock:
@@ -60,7 +62,7 @@ class Loaded:
             return self.shown.get(key)
 
     def put(self, path: Path, loaded: "Checkpoint") -> None:
-        """Take a checkpoint that was just written to ``path``, and need not be read again."""
+        """Add a checkpoint that was just written to ``path``, so that it is not read again."""
         if (key := key_of(path)) is not None:
             self._put(key, loaded)
 
@@ -77,11 +79,11 @@ class Loaded:
             return found
 
     def _went(self, size: int) -> None:
-        self.gone += size  # and no more: this is called from wherever Python collects garbage
+        self.gone += size  # nothing else: finalizers run wherever Python collects garbage
 
 
 def key_of(path: Path) -> Key | None:
-    """None of a file that is gone."""
+    """A file's key; None if the file is gone."""
     try:
         stat = path.stat()
     except OSError:
@@ -95,8 +97,10 @@ def loaded() -> Loaded:
 
 
 def give_back_soon(size: int) -> None:
-    """Return memory to the system, once so many bytes were let go and the page is drawn: until
-    then, its fragments of before hold what they were drawn with."""
+    """Return memory to the system after ``size`` bytes were dropped, if that is worth it.
+
+    It waits until the page is drawn: before that, the page's old fragments still hold the model.
+    """
     if size < LARGE_BYTES:
         return
     for wait in SOON:
@@ -106,8 +110,8 @@ def give_back_soon(size: int) -> None:
 
 
 def give_back() -> None:
-    """Return to the system what memory is free."""
+    """Return free memory to the operating system."""
     gc.collect()
     if sys.platform == "linux":
-        with suppress(OSError, AttributeError):  # another C library keeps what it has
+        with suppress(OSError, AttributeError):  # other C libraries lack malloc_trim
             ctypes.CDLL(None).malloc_trim(0)

@@ -1,4 +1,4 @@
-"""The models that can be chosen: one's own, the bundled ones, and those of others, by names."""
+"""The models that can be chosen: the user's own, the bundled ones, and those of other users."""
 
 import hashlib
 from collections import Counter
@@ -23,7 +23,7 @@ from transformer.tasks import title_of
 
 BUNDLED = Path(__file__).parents[3] / "checkpoints"
 FIRST = "reverse"
-"""What is shown until a person chooses: the simplest, whose attention says at once what it does."""
+"""Model shown until the user chooses one: the simplest, whose attention is easiest to read."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class Listed:
 
     id: its name in the address.
     name: what it is called, such as "Reverse letters, step 1,500".
-    score: how good it is, such as "99.9 % right" or, of pairs it learned, "100 % memorised"; ""
-        where nobody measured it.
-    where: when it was made or brought, by the browser's clock, or that it is bundled.
-    own: whether this browser trained or brought it.
+    score: such as "99.9 % right" or, on the pairs it was trained on, "100 % memorised"; "" if it
+        was not measured.
+    where: when it was made or uploaded, in the browser's time zone, or "bundled".
+    own: whether this browser trained or uploaded it.
     """
 
     id: str
@@ -51,12 +51,12 @@ class Listed:
 
     @property
     def label(self) -> str:
-        """All that tells it from others, in one line."""
+        """Name, score and origin in one line, to tell it from others."""
         return " · ".join(filter(None, (self.name, self.score, self.where)))
 
 
 def listed_checkpoints() -> dict[str, Listed]:
-    """One's own, the newest on top, then the bundled ones, then those of others."""
+    """Id -> model: the user's own, newest first, then the bundled ones, then those of others."""
     mine: list[tuple[float, list[Listed]]] = []
     others: list[Listed] = []
     is_mine = browser.ownership()
@@ -69,7 +69,7 @@ def listed_checkpoints() -> dict[str, Listed]:
             others += of_run
     for upload in _uploads():
         mine.append((upload.changed, [_of_upload(upload)]))
-    mine.sort(key=lambda made: made[0], reverse=True)  # runs and uploads of one moment keep order
+    mine.sort(key=lambda made: made[0], reverse=True)  # a stable sort, for equal times
     found = [entry for _, entries in mine for entry in entries]
     return {entry.id: entry for entry in _told_apart([*found, *bundled(), *others])}
 
@@ -88,7 +88,7 @@ def find(name: str) -> Listed | None:
 
 
 def run_of(name: str) -> tuple[Run, Summary] | None:
-    """The run that an id names, or names a snapshot of."""
+    """The run of a model's id: of the run itself or of one of its snapshots; else None."""
     if not name.startswith("run-"):
         return None
     known, rest = known_runs(), name.removeprefix("run-")
@@ -96,7 +96,7 @@ def run_of(name: str) -> tuple[Run, Summary] | None:
 
 
 def bundled() -> Iterator[Listed]:
-    """What comes with the app, by the names of its tasks."""
+    """The models that ship with the app, sorted by file name."""
     yield from map(_of_bundled, _bundled_files())
 
 
@@ -133,7 +133,7 @@ def _of_run(run: Run, summary: Summary, *, own: bool) -> list[Listed]:
 
 
 def _uploads(named: str = "") -> list[Upload]:
-    """Those that this browser brought, and the one that its address names."""
+    """This browser's uploads, and the one that ``named`` or else the address names."""
     named = named or st.query_params.get("checkpoint", "")
     # Anyone with the link may open it: its checksum cannot be guessed.
     return [one for one in uploads.kept() if browser.owns(*one.owners) or one.id == named]
@@ -155,7 +155,7 @@ def _score(share: float | None, own: bool) -> str:
 
 
 def _saved_score(path: Path) -> str:
-    """What a file says of its score."""
+    """The score that is stored in a checkpoint's file, in words."""
     facts = facts_of(path)
     if facts is None or facts.summary is None:
         return ""
@@ -163,7 +163,7 @@ def _saved_score(path: Path) -> str:
 
 
 def _told_apart(entries: list[Listed]) -> Iterator[Listed]:
-    """Those that look alike get a number: no person can tell ids apart."""
+    """Add a number to the names of models with equal labels, as people cannot tell ids apart."""
     count, seen = Counter(entry.label for entry in entries), Counter[str]()
     for entry in entries:
         if count[entry.label] > 1:
@@ -173,7 +173,7 @@ def _told_apart(entries: list[Listed]) -> Iterator[Listed]:
 
 
 def identical(path: Path) -> Listed | None:
-    """Another model of the list that is the same file, byte for byte; None if there is none."""
+    """Another listed model whose file is equal byte for byte; None if there is none."""
     wanted, size = _sha256(path), path.stat().st_size
     for entry in bundled():
         alike = entry.path != path and entry.path.stat().st_size == size
@@ -193,5 +193,5 @@ def _sha256(path: Path) -> str:
 
 
 def first(entries: Mapping[str, Listed]) -> str | None:
-    """The model that a page opens on where nobody has said which."""
+    """The id of the model that a page opens on if none was chosen or linked."""
     return FIRST if FIRST in entries else next(iter(entries), None)

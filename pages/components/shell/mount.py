@@ -1,4 +1,4 @@
-"""Custom components, each a folder of widgets/ that holds its script and style."""
+"""Custom Streamlit components: each is a folder of widgets/ with its script and style."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-if TYPE_CHECKING:  # a tenth of a second before the first page is drawn
+if TYPE_CHECKING:  # importing it would delay the first page by 0.1 s
     from numpy.typing import NDArray
 
 WIDGETS = Path(__file__).parents[1] / "widgets"
@@ -24,7 +24,7 @@ OUT_OF_LIST = """export default (component) =>
 class Widget:
     """A component: NAME/NAME.js and NAME/NAME.css, drawn into one <div class="NAME">.
 
-    shared: the scripts of widgets/shared/ that it uses; element.js goes to every widget.
+    shared: the scripts of widgets/shared/ that it uses; every widget gets element.js, too.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Widget:
     def script(self) -> str:
         """All its scripts as one module: the shared ones, then those of its folder, NAME.js last.
 
-        They import and export nothing, but that NAME.js exports the function that draws.
+        None imports anything, and only NAME.js exports: the function that draws.
         """
         folder = WIDGETS / self.name
         own = folder / f"{self.name}.js"
@@ -44,12 +44,12 @@ class Widget:
 
     @property
     def script_alone(self) -> str:
-        """For a page without Streamlit, that imports nothing: its export is a function ``draw``."""
+        """The script for a page without Streamlit: the export becomes a function ``draw``."""
         return inside_script(self._named("draw"))
 
     @property
     def script_in_streamlit(self) -> str:
-        """What is drawn comes in a list: see :meth:`draw`."""
+        """The script for Streamlit; it takes the data out of the list of :meth:`draw`."""
         return f"{self._named('drawWidget')}\n{OUT_OF_LIST}"
 
     def _named(self, name: str) -> str:
@@ -65,31 +65,31 @@ class Widget:
 
     def draw(self, *, data: object = None, **arguments: object) -> None:
         """Draw it with Streamlit's arguments for a component: data, key, on_..._change."""
-        # In a list: of each value of a dictionary Streamlit asks pandas whether it is a table, and
-        # to import pandas takes a fifth of the time to the first answer.
+        # In a list, because Streamlit tests each value of a dictionary with pandas, whose import
+        # takes a fifth of the time to the first answer.
         _registered(self)(data=[data] if isinstance(data, dict) else data, **arguments)
 
 
 def inside_script(code: str) -> str:
-    """Code that cannot end the element it stands in."""
+    """Code with "</" escaped, so that it cannot close the <script> element around it."""
     return code.replace("</", "<\\/")
 
 
 @st.cache_resource
 def _registered(widget: Widget) -> Callable[..., object]:
-    """Once a server: registering it at every rerun would send it to the browser again."""
+    """The registered component, cached: registering at every rerun would send it again."""
     return st.components.v2.component(
         widget.name, html=widget.html, css=widget.style, js=widget.script_in_streamlit
     )
 
 
 def pack(header: Mapping[str, object], numbers: "Iterable[NDArray[Any]]") -> bytes:
-    """What ``unpack`` of element.js reads: the length of a JSON header, the header, the numbers.
+    """Encode for ``unpack`` of element.js: the length of a JSON header, the header, the numbers.
 
     The header is padded, so that the numbers are aligned to four bytes.
 
     Args:
-        numbers: arrays of the types that the script takes them as, little-endian.
+        numbers: arrays of the types that the script expects, little-endian.
     """
     encoded = json.dumps(header).encode()
     encoded += b" " * (-len(encoded) % 4)

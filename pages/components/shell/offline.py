@@ -1,4 +1,4 @@
-"""Widgets without Streamlit around them: one HTML file that asks nothing of any server."""
+"""Widgets without Streamlit: one HTML file that works without any server."""
 
 import base64
 import html
@@ -33,11 +33,11 @@ const carried = Uint8Array.from(atob("{data}"), (letter) => letter.charCodeAt(0)
 
 
 def offline_page(title: str, body: str, style: str, scripts: Sequence[str], data: bytes) -> bytes:
-    """The file.
+    """The HTML file.
 
     Args:
         title: text, which is escaped here. body: HTML. style: CSS beside the page's own.
-        scripts: in their order; they find the data as ``carried``, an array of bytes.
+        scripts: in their order; they find ``data`` as ``carried``, an array of bytes.
     """
     page = PAGE.format(
         title=html.escape(visible(title)),

@@ -1,4 +1,4 @@
-"""What must stand beside a model wherever it is shown: a planted fault, a doubtful import."""
+"""Warnings beside a model wherever it is shown: a planted fault, an unverified import."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from transformer.config.faults import is_hidden
 
 
 def note(fault: str) -> None:
-    """Say that a fault is planted, and which, unless it is to be found."""
+    """Say that a fault is planted, and which, unless the user has to find it."""
     if not fault:
         return
     which = "to be found; answer on the Debug page" if is_hidden(fault) else f"`{fault}`"
@@ -17,7 +17,8 @@ def note(fault: str) -> None:
 
 
 def note_of(path: Path) -> None:
-    """The same of a checkpoint's file, and whether it was ever compared with its original."""
+    """:func:`note` for a checkpoint's file, and a warning if an import was never compared with its
+    original."""
     facts = facts_of(path)
     if facts is None:
         return

@@ -1,4 +1,4 @@
-"""What one browser session holds: torch, loaded once, and a model of its own."""
+"""Loading torch once a server, and the models of a browser session."""
 
 import gc
 import os
@@ -15,8 +15,8 @@ from pages.components.shell.models import Listed, first, listed_checkpoints
 if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
 
-# Before numpy comes in: its second thread would only get in the way of trainers, and waiting
-# for it, spinning, costs ten times what it saves.
+# Before numpy is imported: a second OpenBLAS thread would take a core from trainers, and its busy
+# waiting costs ten times what it saves.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 
@@ -34,7 +34,7 @@ def _torch_ready() -> threading.Event:
 
 
 def use_torch() -> None:
-    """Import what needs torch, once a server. One thread: trainers want the other cores."""
+    """Import torch and what needs it, once a server, with one thread: trainers need the others."""
     with _torch_lock():
         if _torch_ready().is_set():
             return
@@ -43,14 +43,14 @@ def use_torch() -> None:
         import transformer.checkpoint.checkpoint  # noqa: F401
 
         torch.set_num_threads(1)
-        # No collection need look again through torch's hundreds of thousands of objects.
+        # So that garbage collections no longer scan torch's hundreds of thousands of objects.
         gc.collect()
         gc.freeze()
         _torch_ready().set()
 
 
 def wait_for_torch() -> None:
-    """On a page that cannot go on without it, once it has drawn what it can."""
+    """Block until torch is imported; call it once the page has drawn all it can without torch."""
     if not torch_is_ready():
         with st.spinner("Loading PyTorch, once after the start of the app: about 3 s…"):
             use_torch()
@@ -69,7 +69,7 @@ def _warm_up_once() -> threading.Thread:
 
 def warm_up() -> None:
     """Import torch in the background, so that the next page has it already."""
-    # Made here, on the script's thread: their caches need its context.
+    # Created on the script's thread, because st.cache_resource needs its context.
     _torch_lock(), _torch_ready()
     _warm_up_once()
 
@@ -78,7 +78,7 @@ def warm_up() -> None:
 
 
 def choose_checkpoint() -> Listed | None:
-    """The widget that chooses a checkpoint; None while there is nothing sensible to show."""
+    """Draw the field that chooses a checkpoint; None while no existing one is chosen."""
     entries = listed_checkpoints()
     if not entries:
         st.info("There is no checkpoint yet. Train a model first, or upload a checkpoint.")
@@ -99,15 +99,15 @@ def choose_checkpoint() -> Listed | None:
 
 
 def remember(path: Path, checkpoint: "Checkpoint") -> None:
-    """Keep a checkpoint that was made here and just written, for sessions that open its file."""
+    """Cache a checkpoint that was just written, for sessions that open its file."""
     loaded().put(path, checkpoint)
 
 
 def load(entry: Listed, slot: str = "own") -> "Checkpoint":
-    """This session's own module objects over weights that all sessions share.
+    """A listed checkpoint: this session's own module objects over weights that all sessions share.
 
     Args:
-        slot: which of the session's models it becomes: its "own", or one "compared" with it.
+        slot: which of the session's models it becomes: its "own", or the one "compared" with it.
 
     Raises:
         CheckpointError: the file is damaged or gone.
@@ -126,7 +126,7 @@ def load(entry: Listed, slot: str = "own") -> "Checkpoint":
 
 
 def untrained_model(checkpoint: "Checkpoint") -> "Checkpoint":
-    """A checkpoint's model before training, made once for the one that a session shows."""
+    """A checkpoint's model before training; the last one is cached in the session."""
     from transformer.checkpoint.untrained import untrained
 
     made: tuple[Checkpoint, Checkpoint] | None = st.session_state.get("untrained model")

@@ -1,4 +1,4 @@
-"""Beside every page: the current model, the way to the other pages, and the runs at work."""
+"""The sidebar of every page: current model, links to the other pages, runs in progress."""
 
 from collections.abc import Mapping
 from html import escape
@@ -26,10 +26,10 @@ PAGES = (
 )
 AT_WORK = ("queued", *ACTIVE)
 LOOK_SECONDS, WAIT_SECONDS = 2.0, 10.0
-"""How often the sidebar looks at runs that train, and at those that only wait."""
+"""Seconds between two updates of runs that train, and of runs that only wait."""
 MOST_RUNS = 3
 MOST_OWN = 12
-"""Of one's own models in the dialog; all of them are in the field of a page."""
+"""Most of the user's own models in the dialog; the field on a page lists all."""
 
 
 def link_to(page: str, label: str, query: Mapping[str, str] | None = None) -> None:
@@ -39,14 +39,14 @@ def link_to(page: str, label: str, query: Mapping[str, str] | None = None) -> No
 
 
 class Sidebar:
-    """Drawn before the page, and again after it if the page has made another model current."""
+    """The sidebar, drawn before the page, and again after it if the current model has changed."""
 
     def __init__(self, page: str) -> None:
         self.drawn = self._now()
         with st.sidebar:
             st.markdown("**Transformer Workbench**")
             with st.container(key="current-model"):
-                # An empty place takes away what stood there: it is filled before anything else.
+                # st.empty removes what was drawn there before, so it is filled at once.
                 self.chip = st.empty()
                 self._draw_chip()
                 if st.button("change", key="change model", type="tertiary", help="Another model"):
@@ -78,7 +78,7 @@ class Sidebar:
                 st.page_link(path, label=label, icon=icon, query_params=carried.get(label))
 
     def update(self) -> None:
-        """After the page."""
+        """After the page: redraw model and links if the current model or input has changed."""
         if (now := self._now()) != self.drawn:
             self.drawn = now
             self._draw_chip()
@@ -104,9 +104,9 @@ def _chip() -> Html:
 
 @st.dialog("Choose a model")
 def _choose() -> None:
-    """Every page then opens on it."""
+    """Dialog that chooses the model on which every page opens."""
     entries = models.listed_checkpoints()
-    newest: dict[object, models.Listed] = {}  # of a run, one
+    newest: dict[object, models.Listed] = {}  # one entry a run
     for entry in entries.values():
         newest.setdefault(entry.path.parent if entry.id.startswith("run-") else entry.id, entry)
     own = [entry for entry in newest.values() if entry.own]
@@ -124,13 +124,13 @@ def _choose() -> None:
 
 
 def take_choice() -> None:
-    """Before the page: what was chosen in the dialog."""
+    """Before the page: make the model that was chosen in the dialog current."""
     if name := st.session_state.pop("use model", None):
         current.use(name)
 
 
 def _your_name() -> None:
-    """Who sits at this browser, as the lists of runs and the page to hand in say it."""
+    """Field for the user's name, which stands in lists of runs and on pages to hand in."""
     known = browser.name()
     with st.popover(plain(known) or "Your name", icon=":material/person:", type="tertiary"):
         browser.name_field("Your name", "your name")
@@ -138,7 +138,7 @@ def _your_name() -> None:
 
 
 def _runs_at_work(page: str) -> None:
-    """One's own runs that train or wait, with their progress. The Train page shows them itself."""
+    """Progress of the user's own runs that train or wait; the Train page shows them itself."""
     at_work = [] if page == "Train" else _at_work()
     if not at_work:
         return

@@ -1,6 +1,6 @@
 """Tables as HTML, for cells that need more than text: marks, bars, and tokens in their own font.
 
-Their looks are in ``style.css``, under the name each one has.
+``style.css`` has their styles, under the name of each table.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ from transformer.vocabulary.vocabulary import visible
 
 
 class Cell:
-    """A cell with a class or other attributes, or of another kind than its place says."""
+    """A cell with a class or other attributes, or with another tag than its position implies."""
 
     def __init__(self, content: str, kind: str = "", tag: str = "", **attributes: str) -> None:
         self.content = content
@@ -38,7 +38,7 @@ def html_table(
     Args:
         name: the class of the box.
         head: the titles of the columns.
-        label: what the table is, for those who do not see it.
+        label: what the table is, for screen readers.
         kinds: a class for each row, "" for none.
         row_heads: whether the first cell of a row is its title.
         note: a sentence under the table, in the same box.

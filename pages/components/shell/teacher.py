@@ -1,4 +1,4 @@
-"""For teachers: how a class gets its exercises, where it works, and how it hands in."""
+"""Help for teachers: exercises for a class, one server for all, and handing in."""
 
 import streamlit as st
 
@@ -8,7 +8,7 @@ EXERCISE_LINE = Widget("exercise_line", ("clipboard",))
 
 
 def for_teachers() -> None:
-    """In the sidebar, on every page."""
+    """Draw the help, in the sidebar of every page."""
     with st.popover("For teachers", icon=":material/school:", type="tertiary"):
         st.markdown(
             "**Exercises.** Write a list `exercises.md` in the folder in which the app was started "

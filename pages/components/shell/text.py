@@ -8,24 +8,23 @@ from itertools import pairwise
 from transformer.vocabulary.vocabulary import printable, visible
 
 MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:^=&@/\"'])")
-# Streamlit turns addresses into links and `->` into an arrow even where each character is escaped;
-# an invisible joiner in between stops it.
+# Streamlit turns addresses into links and `->` into an arrow even if each character is escaped; an
+# invisible joiner between the characters prevents it.
 JOINED = re.compile(r"(?<=[-<>=~])(?=[-<>=~])|(?<=:)(?=/)|(?<=www)(?=\.)|(?<=@)|(?<=:)(?=\w)", re.I)
 JOINER = "\u2060"
 BEGINNING, SETTING, DIFFERENCE = 7, 22, 6
-"""Characters of a long name: of its beginning that stays, of a setting's name at most, and of room
-for what tells it from another."""
+"""For shortening long names, in characters: the beginning that is kept, how far before the first
+difference a setting's name may start, and how much after it must be visible."""
 
 
 def plain(text: str) -> str:
-    """Text inside a sentence of Markdown that must show exactly as it is, what is invisible by
-    its code."""
+    """Escape text so that Markdown shows it exactly as it is, invisible characters as codes."""
     text = JOINED.sub(JOINER, visible(" ".join(text.split())))
     return MARKDOWN.sub(lambda match: f"&#{ord(match.group())};", text)
 
 
 def verbatim(text: str) -> str:
-    """What a model wrote, or a person: Markdown that shows it as code, exactly as it is."""
+    """Markdown that shows a model's or a user's text as code, exactly as it is."""
     if not text:
         return "(nothing)"
     fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
@@ -36,26 +35,26 @@ def verbatim(text: str) -> str:
 
 
 class Html(str):
-    """Text that is HTML already, and is not to be escaped."""
+    """Text that is already HTML and must not be escaped."""
 
     __slots__ = ()
 
 
 def code(text: str) -> Html:
-    """A token for HTML that must show exactly as it is; invisible characters show by their code."""
+    """A token as HTML that shows it exactly as it is, invisible characters by their code."""
     return Html(html.escape(printable(text)))
 
 
 def percent(share: float) -> str:
-    """A share of 1 as a percentage; only a real 100 % shows as such."""
+    """A share from 0 to 1 as a percentage; only exactly 1 gives 100 %."""
     if 0.9995 <= share < 1:
         return "99.9 %"
     return f"{share:.1%}".replace("%", " %")
 
 
 def probability(share: float) -> str:
-    """A token's probability, the same wherever it stands on the Decode page. What is rounded to
-    all or nothing says that it is not; ``element.js`` writes it alike."""
+    """A token's probability as a percentage, the same all over the Decode page. Only exactly 0 and
+    1 give 0 and 100 %; ``element.js`` formats it the same way."""
     if 0.99995 <= share < 1:
         return "> 99.99 %"
     if 0 < share < 0.00005:
@@ -64,10 +63,10 @@ def probability(share: float) -> str:
 
 
 def told_apart(names: Sequence[str], most: int) -> list[str]:
-    """Names cut to ``most`` characters so that those that differ still do.
+    """Shorten names so that different ones still differ when cut to ``most`` characters.
 
-    A name that only differs from another beyond the cut is shown by its beginning and by the words
-    in which it differs; cutting its end takes nothing from that.
+    A name that differs from another only beyond the cut becomes its beginning and the words from
+    the difference on.
     """
     ordered, shared = sorted(set(names)), dict.fromkeys(names, 0)
     for one, other in pairwise(ordered):
@@ -79,7 +78,7 @@ def told_apart(names: Sequence[str], most: int) -> list[str]:
         differs = min(shared[name], len(name) - 1)
         if len(name) <= most or differs < most - DIFFERENCE:
             return name
-        # From the name of the setting on, where one differs; else from the word.
+        # From the name of the setting that differs, if there is one; else from the word.
         before = (name.rfind(mark, differs - SETTING, differs + 1) for mark in (", ", "(", " "))
         place = next((at + 1 for at in before if at >= 0), differs)
         return f"{name[:BEGINNING].rstrip()}…{name[place:].lstrip()}"
@@ -88,22 +87,22 @@ def told_apart(names: Sequence[str], most: int) -> list[str]:
 
 
 def full_stop(text: str) -> str:
-    """What ends a sentence whose last words are this text."""
+    """The full stop after a sentence that ends with this text; empty if the text has its own."""
     return "" if text.rstrip().endswith((".", "!", "?", "…")) else "."
 
 
 def as_file_name(words: str) -> str:
-    """A name as one that every system takes for a file; empty if nothing is left of it."""
+    """A file name, valid on every system, made from words; empty if no character is valid."""
     return re.sub(r"[^\w.]+", "-", words.lower()).strip("-.")[:80]
 
 
 def number(value: float) -> str:
-    """A loss, short: three significant digits."""
+    """A loss, short: three significant digits; a whole number from 100."""
     return f"{value:#.3g}" if value < 100 else f"{value:,.0f}"
 
 
 def decimal(value: float, form: str = ".4f") -> str:
-    """A number, with a true minus; ``element.js`` writes it alike."""
+    """A number with a true minus sign; ``element.js`` formats it the same way."""
     return f"{value:{form}}".replace("-", "−")
 
 

@@ -1,4 +1,4 @@
-"""The one-minute tour: five things to do, on the pages themselves."""
+"""The one-minute tour: five things to do on the pages themselves."""
 
 from dataclasses import dataclass, field
 
@@ -7,17 +7,17 @@ import streamlit as st
 from pages.components.shell import current
 
 STEP = "tour step"
-"""From 1; not there outside of the tour."""
+"""Key in session state: the tour's current step, from 1; absent outside the tour."""
 BEGINS_WITH = "pronunciation"
 ANY_NAME = "maria"
-"""For a model of lower-case letters, where the person's name has others."""
+"""Input for a model of lower-case letters, if the name that the user typed has other characters."""
 
 
 @dataclass(frozen=True)
 class Step:
     """One thing to do.
 
-    page: its title. path: its file. query: what it opens with; a model brings the name along.
+    page: its title. path: its file. query: its parameters; with a model, the typed name is added.
     """
 
     page: str
@@ -58,7 +58,7 @@ STEPS = (
 
 
 def start_button() -> None:
-    """On the Overview."""
+    """Draw the button that starts the tour, on the Overview."""
     if STEP not in st.session_state and st.button(
         "Start the one-minute tour", type="primary", icon=":material/explore:", key="start tour"
     ):
@@ -68,7 +68,7 @@ def start_button() -> None:
 
 
 def strip(page: str) -> None:
-    """At the top of every page, while the tour goes on: what to do, the next step, the way out."""
+    """At the top of every page during the tour: what to do, and buttons to go on and to leave."""
     number: int = st.session_state.get(STEP, 0)
     if not number:
         return
@@ -89,7 +89,7 @@ def strip(page: str) -> None:
 
 
 def _open(step: Step, page: str = "") -> None:
-    """Show the page of a step; one that is shown already is left as it is."""
+    """Open a step's page; if it is the open page already, only redraw it."""
     if step.page == page:
         st.rerun()
     name = current.text()

@@ -1,4 +1,4 @@
-"""Files that fields hold in memory, let go once they are read."""
+"""Files in the memory of upload fields, freed once they are read."""
 
 from typing import TYPE_CHECKING
 
@@ -12,16 +12,16 @@ if TYPE_CHECKING:
 
 
 def in_field(key: str) -> "UploadedFile | None":
-    """The file that a field has; None also for one that broke off on its way, of which the page
-    is told all the same."""
+    """The file in an upload field; None if there is none or its upload broke off, which Streamlit
+    reports as a DeletedFile."""
     file: UploadedFile | DeletedFile | None = st.session_state.get(key)
     return None if isinstance(file, DeletedFile) else file
 
 
 def free(file: "UploadedFile") -> None:
-    """Let go a field's file, which Streamlit keeps until the session ends. Draw another field."""
+    """Free a field's file, which Streamlit keeps until the session ends. Draw a new field then."""
     context = get_script_run_ctx()
     files = context.uploaded_file_mgr if context is not None else None
     if context is not None and isinstance(files, MemoryUploadedFileManager):
         files.remove_file(context.session_id, file.file_id)
-    file.close()  # the field's own state still has it, until this run of the page is over
+    file.close()  # the field's state refers to it until this run of the page ends
