@@ -1,4 +1,4 @@
-"""What people answer to a lesson's questions, kept for their browser.
+"""Answers to a lesson's questions, stored for each browser.
 
 runs/answers/<browser>-<lesson>.json      exercise -> answer
 """
@@ -13,10 +13,10 @@ from transformer.runs import directory
 
 FOLDER = directory.ROOT / "answers"
 SHORT = 32
-"""Hexadecimal digits of a hash that stand in a name."""
+"""Hexadecimal digits of a hash in a file's name."""
 
 MOST_ANSWERS = 500
-"""Of one browser to lessons of one title, which may change from year to year."""
+"""Most answers of one browser to lessons of one title, whose questions may change every year."""
 
 
 def _owners(path: Path) -> tuple[str, ...]:
@@ -27,17 +27,17 @@ KEPT = BoundedFolder(FOLDER, "*-*.json", most=5000, most_bytes=1e8, owners_of=_o
 
 
 def read_answers(owner: str, lesson: str) -> dict[str, str]:
-    """By exercise, as far as they are kept."""
+    """Exercise -> stored answer."""
     found = read_object(_path(owner, lesson))
     return {key: answer for key, answer in found.items() if isinstance(answer, str)}
 
 
 def keep_answers(owner: str, lesson: str, answers: dict[str, str]) -> None:
-    """Keep them beside those to other exercises, which another tab may be giving just now.
+    """Add answers to those stored, which another tab may be changing at the same time.
 
     Args:
-        owner: hash of the browser. lesson: its hash, or what else the answers belong to.
-        answers: by exercise, each in place of the one before.
+        owner: hash of the browser. lesson: its hash, or another text that the answers belong to.
+        answers: exercise -> answer, which replaces the stored one.
 
     Raises:
         UserError: there is no room.

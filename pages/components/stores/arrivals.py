@@ -1,4 +1,4 @@
-"""Files that were brought and are not checkpoints of ours yet: on disk, bounded, for a day."""
+"""Uploaded files that are not our checkpoints yet: on disk, limited in size, for a day."""
 
 import secrets
 from contextlib import suppress
@@ -13,7 +13,7 @@ FOLDER = uploads.ARRIVING
 
 
 def _owners(path: Path) -> tuple[str, ...]:
-    """Whose a file is, as its name begins."""
+    """The owner of a file: the beginning of its name."""
     return (path.name.partition("-")[0],)
 
 
@@ -22,10 +22,10 @@ KEPT = BoundedFolder(FOLDER, "*", most=40, most_bytes=4e9, most_seconds=86_400, 
 
 @dataclass(frozen=True)
 class Arrival:
-    """A file that was brought.
+    """An uploaded file.
 
-    name: what it was called on the person's machine; nothing here is named after it.
-    checked: whether it was found to be safe to open, and only questions are left.
+    name: its name on the user's machine; no path here contains it.
+    checked: whether it was found safe to open, so that only the import's questions are left.
     """
 
     name: str
@@ -33,17 +33,17 @@ class Arrival:
     checked: bool = False
 
     def drop(self) -> None:
-        """Forget the file; it may be gone already."""
+        """Delete the file; it may be gone already."""
         with suppress(OSError):
             self.path.unlink(missing_ok=True)
 
 
 def put(name: str, content: BinaryIO, size: int, owner: str) -> Arrival:
-    """Write what was brought to the disk, a piece at a time; older files are deleted for it.
+    """Write an uploaded file to disk, a piece at a time; older files are deleted to make room.
 
     Raises:
         OSError: the disk is full, or the folder cannot be written to.
-        UserError: there is no room but from others' last ones.
+        UserError: only the last files of other users could make room.
     """
     FOLDER.mkdir(parents=True, exist_ok=True)
     owner = owner[:16]
@@ -60,10 +60,10 @@ def put(name: str, content: BinaryIO, size: int, owner: str) -> Arrival:
 
 
 def unpickled(arrival: Arrival) -> Arrival:
-    """The same state dict as .safetensors, out of the process that opened it.
+    """A pickled state dict converted to .safetensors, in a process of its own; others unchanged.
 
     Raises:
-        CheckpointError: it is not one that can be trusted.
+        CheckpointError: the file cannot be trusted.
     """
     from transformer.interop.files.state_dicts import is_pickled, to_safetensors
 

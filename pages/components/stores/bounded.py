@@ -1,4 +1,4 @@
-"""A folder for what people bring, in which the oldest things are deleted for the newest."""
+"""A folder of limited size for users' files: the oldest are deleted to make room for new ones."""
 
 import math
 import shutil
@@ -19,13 +19,13 @@ NO_ROOM = (
 
 @dataclass(frozen=True)
 class BoundedFolder:
-    """Files or folders under one path, each with the JSON that may stand beside it.
+    """Files or folders under one path; a file may have a JSON file of its name beside it.
 
     Other sessions add and remove them at the same time, so any may be gone at any moment.
 
-    pattern: the names of what belongs here; anything else is left alone.
-    most, most_bytes, most_seconds: how many there may be, how large together, and how old.
-    owners_of: the hashes of the browsers that one belongs to.
+    pattern: glob of the entries' names; anything else is left alone.
+    most, most_bytes, most_seconds: limits on their number, their total size, and their age.
+    owners_of: path -> the hashes of the browsers that it belongs to.
     """
 
     path: Path
@@ -36,19 +36,19 @@ class BoundedFolder:
     owners_of: Callable[[Path], tuple[str, ...]] = lambda _: ()
 
     def entries(self) -> list[Path]:
-        """What is here, the last changed first."""
+        """The entries, the last changed first."""
         return [path for _, _, path in self._stated()]
 
     def make_room(self, coming: int | None = None, owner: str = "") -> None:
-        """Remove what is too old, and what must go to keep to the bounds; the newest stays.
+        """Remove entries that are too old, then the oldest until the limits hold; the newest stays.
 
         Args:
-            coming: bytes of one more that is about to be written; None if there is none.
-            owner: who brings it: room is made from their own oldest first, and never from the last
-                that somebody else has.
+            coming: bytes of a new entry that is about to be written; None if there is none.
+            owner: whose entry it is: their own oldest are removed first, and never the last one of
+                another owner.
 
         Raises:
-            UserError: there is no room but from others' last ones.
+            UserError: only the last entries of other owners could make room.
         """
         held = []
         for changed, size, path in self._stated():
@@ -72,7 +72,7 @@ class BoundedFolder:
                 path.with_suffix(".json").unlink(missing_ok=True)
 
     def _stated(self) -> list[tuple[float, int, Path]]:
-        """When each was changed, and its bytes."""
+        """Time of change, bytes and path of each entry, the last changed first."""
         return sorted(self._read(), key=lambda entry: entry[0], reverse=True)
 
     def _read(self) -> Iterator[tuple[float, int, Path]]:

@@ -1,14 +1,14 @@
-"""Pairs that people bring, kept under a checksum.
+"""Users' own pairs, stored under a checksum.
 
-The app never holds a file: it writes what arrives to the disk, piece by piece, and reads the
-survey that ``python -m transformer pairs`` leaves beside it (``training.reading`` starts that).
+No file is ever in the app's memory as a whole: each piece that arrives is written to disk, and
+``python -m transformer pairs`` (started by ``training.reading``) leaves a survey beside the file.
 
-    runs/uploads/pairs/<id>/      id: 128 bits of the content's SHA-256, so that nobody guesses it
-      source.tsv or .csv          as it came; goes once it is read, unless it was typed or may be
-                                  read otherwise
-      targets                     the file of the targets, where they came in one of their own
-      about.json                  the file's name, or that it was typed; whose it is; how to read it
-      data.tsv, survey.json       the pairs as a run keeps them; what they are, or why not
+    runs/uploads/pairs/<id>/      id: 128 bits of the content's SHA-256, which nobody can guess
+      source.tsv or .csv          the file as uploaded; deleted once it is read, unless it was typed
+                                  or can be read in another way
+      targets                     the file of the targets, if they were uploaded separately
+      about.json                  the file's name, or that it was typed; its owners; how to read it
+      data.tsv, survey.json       the pairs as a run stores them; their survey, or an error
 """
 
 import hashlib
@@ -36,12 +36,12 @@ ID = re.compile("[0-9a-f]{32}")
 
 @dataclass(frozen=True)
 class Kept:
-    """Pairs that are here.
+    """Stored pairs.
 
-    text: what was typed, None for a file.
-    data: the pairs as a run keeps them; there once they are read.
-    survey: None while they are being read, or where ``problem`` says what is wrong.
-    choices: what a person said of how to read them.
+    text: the typed text, None for a file.
+    data: path of the pairs as a run stores them; it exists once they are read.
+    survey: None while they are being read, or if ``problem`` says what is wrong.
+    choices: the user's choices of how to read them.
     """
 
     id: str
@@ -70,11 +70,11 @@ def _sender(path: Path) -> tuple[str, ...]:
 ARRIVING = BoundedFolder(
     FOLDER, "arriving-*-*", most=200, most_bytes=4e9, most_seconds=3600, owners_of=_sender
 )
-"""What is on its way in, or broke off on it: a piece makes its file new."""
+"""Incomplete files, whose upload goes on or broke off; each new piece renews a file's age."""
 
 
 class ArrivingFile:
-    """A file on its way in."""
+    """A file that is being uploaded."""
 
     def __init__(self, title: str, owner: str = "") -> None:
         FOLDER.mkdir(parents=True, exist_ok=True)
@@ -86,9 +86,10 @@ class ArrivingFile:
         self._hash = hashlib.sha256()
 
     def add(self, content: bytes) -> None:
-        """
+        """Append a piece.
+
         Raises:
-            TaskError: it grew larger than any file may be, or its beginning is gone.
+            TaskError: the file is too large, or its earlier pieces were deleted.
         """
         if self.received and not self._path.exists():
             raise TaskError(
@@ -108,17 +109,17 @@ class ArrivingFile:
         return self._hash.hexdigest()
 
     def place(self, path: Path) -> None:
-        """Move the file to where it belongs."""
+        """Move the file to ``path``."""
         self._path.replace(path)
 
     def drop(self) -> None:
         self._path.unlink(missing_ok=True)
 
     def keep(self, *, typed: bool = False) -> str:
-        """The file under its checksum; returns the id."""
+        """Store the complete file under its checksum; returns the id."""
         self.add(b"")
         if self._suffix == ".csv":
-            self._hash.update(b"\0csv")  # the same bytes mean other pairs
+            self._hash.update(b"\0csv")  # the same bytes as .tsv would be other pairs
         id = self._hash.hexdigest()[:32]
         folder = FOLDER / id
         if _is_whole(folder):
@@ -135,12 +136,12 @@ class ArrivingFile:
         self._path.replace(folder / f"source{self._suffix}")
         about = {"name": self.title[:100], "typed": typed}
         change_object(folder / "about.json", lambda before: about | before)
-        _add_owner(folder, self.owner)  # thirty may bring the same file at the same moment
+        _add_owner(folder, self.owner)  # thirty users may upload the same file at once
         return id
 
 
 def _add_owner(folder: Path, owner: str) -> None:
-    """Pairs that several bring belong to all of them."""
+    """Add an owner: pairs that several users uploaded belong to all of them."""
 
     def joined(about: dict[str, Any]) -> dict[str, Any]:
         return about | {"owners": list(dict.fromkeys([*about.get("owners", ()), owner]))}
@@ -150,14 +151,14 @@ def _add_owner(folder: Path, owner: str) -> None:
 
 
 def keep_text(text: str, owner: str = "") -> str:
-    """Pairs that were typed; returns their id."""
+    """Store pairs that were typed; returns their id."""
     arrival = ArrivingFile("", owner)
     arrival.add(text.encode("utf-8", "replace"))
     return arrival.keep(typed=True)
 
 
 def keep_run(data: Path, title: str, owner: str = "") -> str:
-    """A run's own pairs, kept here again without a copy where the disk allows; returns their id."""
+    """Store a run's own pairs here, too, as a hard link where possible; returns their id."""
     checksum = _checksum(str(data), data.stat().st_mtime_ns, data.stat().st_size)
     folder = FOLDER / checksum[:32]
     if not _is_whole(folder):
@@ -176,7 +177,7 @@ def _checksum(path: str, changed: int, size: int) -> str:
 
 
 def read_otherwise(id: str, choices: Choices) -> str:
-    """The same file, to be read as a person says; returns the id of its pairs.
+    """Store the same file again, to be read by the user's choices; returns the id of its pairs.
 
     Raises:
         TaskError: the file is not here any more.
@@ -199,7 +200,7 @@ def read_otherwise(id: str, choices: Choices) -> str:
 
 
 def join(id: str, targets: ArrivingFile) -> str:
-    """Pairs of a file of sources that is here and a file of targets; returns their id.
+    """Combine a stored file of sources and a file of targets; returns the id of the pairs.
 
     Raises:
         TaskError: the file of sources is not here any more.
@@ -228,7 +229,7 @@ def _about(folder: Path) -> dict[str, Any]:
 
 
 def choices_of(folder: Path) -> Choices:
-    """What a person said of how to read the file in a folder."""
+    """The user's choices of how to read the file in a folder."""
     try:
         return Choices(**_about(folder).get("choices", {}))
     except TypeError:
@@ -236,14 +237,14 @@ def choices_of(folder: Path) -> Choices:
 
 
 def _is_whole(folder: Path) -> bool:
-    """Whether there is something to read, or it has been read."""
+    """Whether a folder has a file to read, or the survey of one."""
     return (folder / "about.json").exists() and (
         (folder / "survey.json").exists() or source_of(folder) is not None
     )
 
 
 def source_of(folder: Path) -> Path | None:
-    """What was brought, as it came; None once it is read."""
+    """The file as uploaded; None once it is read and deleted."""
     return next((path for path in folder.glob("source.*")), None)
 
 
@@ -251,10 +252,10 @@ def source_of(folder: Path) -> Path | None:
 
 
 def find(id: str, bpe_size: int | None = None) -> Kept | None:
-    """The pairs of that id; None if there are none here.
+    """The pairs with that id; None if there are none.
 
     Args:
-        bpe_size: with this, only a survey with byte pairs of that size counts.
+        bpe_size: if given, only a survey with a byte-pair vocabulary of that size counts.
     """
     folder = FOLDER / id
     if not ID.fullmatch(id) or not _is_whole(folder):

@@ -1,4 +1,4 @@
-"""Uploaded checkpoints, kept under their checksum so that a reload or a link finds them."""
+"""Uploaded checkpoints, stored under their checksum so that a reload or a link finds them."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FOLDER = directory.ROOT / "uploads"
 ARRIVING = FOLDER / "arriving"
-"""What is not kept yet."""
+"""Folder of uploads that are not checked yet."""
 MAX_NAME, MAX_NOTE = 100, 10_000
 PIECE_BYTES = 4 << 20
 SHA256 = re.compile("[0-9a-f]{64}")
@@ -30,10 +30,11 @@ SHA256 = re.compile("[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class Upload:
-    """A kept file: the name it had on a person's machine or was given here, the hashes of the
-    tokens of the browsers that sent it, and what a person wrote about it.
+    """A stored checkpoint file.
 
-    score: share of held-out pairs that it has right; None where nobody measured it.
+    name: its name on the user's machine, or a later one. note: a user's text about it.
+    owners: hashes of the tokens of the browsers that uploaded it.
+    score: share of held-out pairs that it has right; None if that was not measured.
     """
 
     sha256: str
@@ -45,12 +46,12 @@ class Upload:
 
     @property
     def id(self) -> str:
-        """Its name in the address: enough of the checksum that nobody guesses it."""
+        """Its name in the address, with enough of the checksum that nobody can guess it."""
         return f"upload-{self.sha256[:16]}"
 
     @property
     def changed(self) -> float:
-        """When it was brought, in seconds since 1970; 0 if it is gone."""
+        """When it was uploaded, in seconds since 1970; 0 if it is gone."""
         return changed_at(self.path)
 
 
@@ -64,12 +65,12 @@ TRASH = BoundedFolder(FOLDER / "trash", "*.safetensors", most=50, most_bytes=2e9
 
 
 def kept() -> list[Upload]:
-    """All kept uploads, newest first."""
+    """All stored uploads, newest first."""
     return [of(path) for path in KEPT.entries()]
 
 
 def of(path: Path) -> Upload:
-    """The upload that a kept file is, with what stands beside it."""
+    """The upload of a stored file, with the facts in the JSON file beside it."""
     try:
         beside = json.loads(path.with_suffix(".json").read_text("utf-8"))
         name, note = (
@@ -86,19 +87,19 @@ def of(path: Path) -> Upload:
 def keep(
     name: str, brought: "bytes | Path | Checkpoint", owner: str
 ) -> "tuple[Upload, Checkpoint]":
-    """Check what was brought and keep it; one's own oldest are deleted when there are too many.
+    """Check and store a checkpoint; the owner's oldest are deleted when there are too many.
 
     Args:
-        name: what it was called on the person's machine.
-        brought: where a file of ours lies that nobody writes to any more, its bytes, or a model
-            that was made here.
+        name: its name on the user's machine.
+        brought: path of a complete file, which may become the stored one; or its bytes; or a
+            checkpoint that was made here.
 
     Returns:
-        the upload, and the checkpoint in it, which need not be read again.
+        the upload, and its checkpoint, which need not be loaded again.
 
     Raises:
-        CheckpointError: it is not a checkpoint we can trust.
-        UserError: there is no room but from others' last ones.
+        CheckpointError: it is not a checkpoint that can be trusted.
+        UserError: only the last files of other users could make room.
     """
     from transformer.checkpoint import Checkpoint
     from transformer.checkpoint.header import header_bytes
@@ -130,7 +131,7 @@ def keep(
 
 @contextmanager
 def _as_file(brought: "bytes | Path | Checkpoint") -> Iterator[Path]:
-    """A file that holds it: a large one is in memory no second time."""
+    """A file with the checkpoint, so that a large one is not in memory twice."""
     if isinstance(brought, Path):
         yield brought
         return
@@ -144,7 +145,7 @@ def _as_file(brought: "bytes | Path | Checkpoint") -> Iterator[Path]:
 
 
 def _place(file: Path, path: Path) -> None:
-    """The same file under another name, without a copy where the disk allows."""
+    """Link the file under another path, or copy it where the disk has no links."""
     os.chmod(file, 0o644)
     sync(file)
     try:
@@ -158,7 +159,7 @@ def _place(file: Path, path: Path) -> None:
 
 
 def _change_beside(path: Path, change: Callable[[Upload], Upload]) -> Upload:
-    """Rewrite what stands beside a kept file, and nothing between reading and writing it."""
+    """Rewrite the JSON beside a stored file, under a lock from reading to writing."""
     made = []
 
     def changed(_: dict[str, Any]) -> dict[str, Any]:
@@ -174,11 +175,11 @@ def _change_beside(path: Path, change: Callable[[Upload], Upload]) -> Upload:
     return made[0]
 
 
-# --- what a person may do with one --------------------------------------------------------------
+# --- what a user may do with an upload ----------------------------------------------------------
 
 
 def change(sha256: str, *, name: str | None = None, note: str | None = None) -> Upload:
-    """Give a kept upload another name or note; None leaves it as it is.
+    """Change an upload's name or note; None leaves it as it is.
 
     Raises:
         CheckpointError: it is not there any more, or would have no name.
@@ -195,19 +196,19 @@ def change(sha256: str, *, name: str | None = None, note: str | None = None) -> 
 
 
 def delete(sha256: str, owner: str = "") -> bool:
-    """Move an upload to the trash, from where :func:`restore` has it back.
+    """Move an upload to the trash, from where :func:`restore` takes it back.
 
-    One's own oldest there are deleted.
+    The owner's oldest files in the trash are deleted to make room.
 
     Args:
-        owner: whose it no longer is. Where others brought the same file, it stays for them.
+        owner: the browser that deletes it. If others uploaded the same file, it stays for them.
 
     Returns:
         whether it was moved.
 
     Raises:
         CheckpointError: it is not there any more, or cannot be moved.
-        UserError: there is no room in the trash but from others' last ones.
+        UserError: only the last files of other users could make room in the trash.
     """
     upload = of(_file(FOLDER, sha256))
     if owner in upload.owners and len(upload.owners) > 1:
@@ -226,7 +227,7 @@ def trash() -> list[Upload]:
 
 
 def restore(sha256: str, owner: str = "") -> Upload:
-    """Take an upload back from the trash; or, where it stayed for others, for this owner again.
+    """Take an upload back from the trash; if it stayed for others, only add the owner again.
 
     Raises:
         CheckpointError: it is not there any more, or cannot be moved.
@@ -246,7 +247,7 @@ def _without(owner: str, upload: Upload) -> Upload:
 
 
 def _move(path: Path, folder: Path) -> Path:
-    """Move a file, and first what stands beside it; where it is then."""
+    """Move the JSON beside a file, then the file; returns its new path."""
     for one in (path.with_suffix(".json"), path):
         if one.exists():
             os.replace(one, folder / one.name)
@@ -254,7 +255,11 @@ def _move(path: Path, folder: Path) -> Path:
 
 
 def _file(folder: Path, sha256: str) -> Path:
-    """A kept file by its checksum, which is all that is believed to be part of its path."""
+    """Path of a stored file; nothing but a valid checksum becomes part of it.
+
+    Raises:
+        CheckpointError: there is no such file.
+    """
     path = folder / f"{sha256}.safetensors"
     if not SHA256.fullmatch(sha256) or not path.is_file():
         raise CheckpointError("This upload is not here any more.")
