@@ -1,4 +1,4 @@
-"""What the current model makes of a word: its answer, and every box of it in numbers."""
+"""The current model's answer to a word, and numbers for each box of figure 1."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -31,11 +31,12 @@ SHOWN = "pronunciation"
 MAP = "overview map"
 EXPLAINED = 4
 MOST_SHOWN = 60
-"""Tokens of an answer that are drawn; it is whole on the Decode page."""
+"""Most tokens of an answer that are drawn; the Decode page has all."""
 
 
 def word() -> tuple[Listed, str] | None:
-    """The field, which holds the current input; it is there before torch is."""
+    """Draw the field with the current input, which needs no torch; model and text, or None if the
+    model has saved nothing yet."""
     entry = models.find(current.model())
     header = None if entry is None else header_of(entry.path)
     if entry is None or header is None:
@@ -45,14 +46,14 @@ def word() -> tuple[Listed, str] | None:
     known = current.text() or (examples[0].source if examples else "")
     state = st.session_state
     field, shown = state.get("overview input"), state.get("overview shown")
-    # A run may end at any line, for the next one. What was typed meanwhile stays.
+    # Streamlit may end this run of the page anywhere to start the next; keep what was typed since.
     if field is None or (
         shown is not None and field == shown[0] and shown[1:] != (current.model(), known)
     ):
         state["overview input"] = known
     given = inputs.short_enough(st.text_input(_label(header), key="overview input"))
     text = given.strip()
-    with suppress(VocabularyError):  # a capital is forgiven where there are none
+    with suppress(VocabularyError):  # lower the case if the vocabulary has the lower-case letters
         header.source_vocabulary.encode(text.lower())
         text = text.lower()
     inputs.take(header, text)
@@ -71,7 +72,7 @@ def _label(header: Header) -> str:
 
 @dataclass(frozen=True)
 class _Answer:
-    """What is drawn of an answer; ``weights`` are [written, source]."""
+    """An answer as it is drawn; ``weights`` is [written, source]."""
 
     sentence: str
     source: list[str]
@@ -82,7 +83,7 @@ class _Answer:
 
 
 def answer(entry: Listed, text: str) -> None:
-    """The answer, whether it is right, and what it looked at."""
+    """Draw the answer, whether it is right, and its attention."""
     said = _answer(entry, key_of(entry.path), text)
     st.markdown(said.sentence)
     word_map(
@@ -92,10 +93,10 @@ def answer(entry: Listed, text: str) -> None:
 
 @lru_cache(maxsize=16)
 def _answer(entry: Listed, key: Key | None, text: str) -> _Answer:
-    """A class begins with the same word, and most clicks here leave the word as it is.
+    """Compute an answer. Cached: most clicks keep the word, and a class starts with the same one.
 
     Args:
-        key: of the file as it is now.
+        key: the file's present key, so that a changed file is read again.
     """
     from pages.components.overview.numbers import map_boxes
     from pages.components.shared.inspection import inspect, shown
@@ -126,14 +127,14 @@ def _sentence(checkpoint: "Checkpoint", pairs: Path | None, text: str, found: "I
 
 
 def _as_in(sounds: str, task: str) -> str:
-    """Words in which one hears the first sounds whose names do not say it."""
+    """Example words for the first sounds with unclear names, in brackets; "" if there are none."""
     known = [sound for sound in dict.fromkeys(sounds.split()) if sound in WORDS][:EXPLAINED]
     told = ", ".join(f"{sound} as in *{WORDS[sound]}*" for sound in known)
     return f" ({told})" if told and task == SHOWN else ""
 
 
 def next_steps() -> None:
-    """Where to go from the answer, with it."""
+    """Links to other pages, which open on the same model and input."""
     with st.container(horizontal=True, vertical_alignment="center", key="next-steps"):
         st.markdown("**Next**", width="content")
         link_to("Attention", "See every head at work on it", current.query())
@@ -146,6 +147,6 @@ def _open() -> None:
 
 
 def open_box() -> None:
-    """Before the page: a box of the drawing was clicked."""
+    """Before the page: if a box of the drawing was clicked, open it on the Learn page."""
     if name := st.session_state.pop("open box", None):
         st.switch_page("pages/learn.py", query_params={**current.query(), "box": name})

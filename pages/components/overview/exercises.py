@@ -1,4 +1,4 @@
-"""A teacher's exercises, first on the Overview: each a link into the app, and a question."""
+"""A teacher's exercises at the top of the Overview: each is a link and a question."""
 
 import streamlit as st
 

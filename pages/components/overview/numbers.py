@@ -1,4 +1,4 @@
-"""What each box of the paper's figure 1 does for one token of an answer, in a number or two."""
+"""What each box of the paper's figure 1 does for each token of an answer, in a number or two."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -102,7 +102,7 @@ def _vector(token: str, vector: "Tensor") -> str:
 
 
 def _most(token: str, weights: Sequence[float], keys: Sequence[str]) -> str:
-    """What it looks at most; of a tie, all of them."""
+    """The key with the largest weight; if several tie, all of them."""
     shares = [f"{weight:.0%}".replace("%", " %") for weight in weights]
     most = shares[max(range(len(keys)), key=lambda key: weights[key])]
     alike = [keys[place] for place, share in enumerate(shares) if share == most]
@@ -113,7 +113,7 @@ def _most(token: str, weights: Sequence[float], keys: Sequence[str]) -> str:
 
 
 def _change(token: str, ends: Sequence["Tensor"], place: int) -> str:
-    """How far the sub-layer moves the vector, as a share of its length."""
+    """How far a sub-layer moves the vector, as a share of its length."""
     before, after = (vectors[place] for vectors in ends)
     share = float((after - before).norm() / before.norm().clamp_min(1e-9))
     return f"changes {token} by {share:.2f} of its length"

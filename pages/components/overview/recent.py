@@ -1,4 +1,4 @@
-"""The newest runs, a line each: what they came to, and the way to them."""
+"""The newest runs, one line each: a link with the result."""
 
 import streamlit as st
 

@@ -1,4 +1,4 @@
-"""A button for a file: one that is there already, or that is made when it is asked for."""
+"""A download button for a file that exists, or is made after the click."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -27,12 +27,12 @@ def download(
     help: str | None = None,
     icon: str = ICON,
 ) -> None:
-    """Draw it; the file's type follows from the end of its name.
+    """Draw the button; the file's type follows from its suffix.
 
     Args:
-        data: what makes the file, as the page is drawn after the click; or a file that may be too
-            large to come with a page; or what is in it.
-        key: needed where the name may change with what is typed.
+        data: the content; or a path, for a file too large to be sent with the page; or a function
+            that makes the content, called when the page is drawn after the click.
+        key: needed if the file's name may change with what is typed.
     """
     kind = TYPES.get(file_name.rpartition(".")[2], "application/octet-stream")
     if callable(data):
@@ -53,8 +53,8 @@ def _made(
     help: str | None,
     icon: str,
 ) -> None:
-    """A field hands over its text when it is left, and that may be with the click on this button:
-    so the file and its name are of the drawing after the click."""
+    """Make the file in the run of the page after the click: the same click may have left a text
+    field, whose new text arrives only with that run."""
     wanted, state = f"wanted {key}", st.session_state
     st.button(
         label, key=key, help=help, icon=icon, on_click=lambda: state.update({wanted: uuid4().hex})
@@ -63,11 +63,11 @@ def _made(
         try:
             with st.spinner("Making the file …", show_time=True):
                 made = make()
-        except Exception:  # said once; not at every drawing that follows
+        except Exception:  # shown once, not at every later run of the page
             del state[wanted]
             raise
         content = made.encode() if isinstance(made, str) else made
-        # Until the browser has it: another click may end this very drawing of the page.
+        # Drawn until the browser has the file: another click may end this run of the page early.
         saved_file(
             content,
             name,

@@ -1,4 +1,4 @@
-"""The examples that measure the chosen checkpoint."""
+"""The examples on which the chosen checkpoint is measured."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,11 +16,11 @@ HELD_OUT = 200
 
 
 def held_out(checkpoint: "Checkpoint") -> Examples:
-    """Up to 200 held-out examples of the checkpoint's task; else those in its file."""
+    """Up to HELD_OUT held-out examples of the checkpoint's task; else those in its file."""
     return examples_of(checkpoint, chosen_pairs(), HELD_OUT)
 
 
 def chosen_pairs() -> Path | None:
-    """The pairs of the run that the chosen checkpoint belongs to, if it has its own."""
+    """File of the own pairs of the chosen checkpoint's run; None if it has none."""
     entry = models.find(st.session_state.get("checkpoint") or "")
     return own_pairs(entry.path) if entry is not None else None

@@ -1,4 +1,4 @@
-"""A run's metrics and samples, read once for all who watch it."""
+"""A run's metrics and samples, read once for all sessions that watch it."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from transformer.runs.metrics import History
 
 def history_of(run: Run) -> History:
     """What the run has written so far."""
-    # A deleted run's path may be another's by now, if a terminal named both.
+    # Cached by creation time, too: after a run is deleted, a terminal may reuse its path.
     history = _history(str(run.path.resolve()), run.about()["created"])
     history.update()
     return history

@@ -1,4 +1,4 @@
-"""The text a person gives a model, with examples to choose from."""
+"""The input field of a model, with examples to choose from."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,7 +20,7 @@ MAX_CHARACTERS = 10_000
 
 
 def checkpoint_and_text() -> "tuple[Checkpoint, str] | None":
-    """The row that Attention and Decode start with; None until there are a model and an input.
+    """Draw the first row of Attention and Decode; None until there are a model and an input.
 
     Raises:
         CheckpointError: the chosen file is damaged or gone.
@@ -45,7 +45,7 @@ def checkpoint_and_text() -> "tuple[Checkpoint, str] | None":
 
 
 def _ask(checkpoint: "Checkpoint") -> None:
-    """For an input. A model from elsewhere brings no example to open on."""
+    """Ask for an input: an imported model has no example to start with."""
     vocabulary = checkpoint.source_vocabulary
     special = set(vocabulary.special)
     known = [token for number, token in enumerate(vocabulary.tokens) if number not in special]
@@ -57,14 +57,14 @@ def _ask(checkpoint: "Checkpoint") -> None:
 def source_text(checkpoint: "Checkpoint") -> str:
     """The input field, which opens on one of the checkpoint's own examples."""
     examples = [example.source for example in checkpoint.header.examples]
-    # A text for one checkpoint is rarely one for another: start from its own example.
+    # An input for one checkpoint rarely suits another: start from its own example.
     owner = checkpoint.header.sha256
     known = st.session_state.get("input belongs to")
     if known not in (None, owner) and not _passes_on(checkpoint):
-        # Kept as well: nobody typed it, and an address that names another input still counts.
+        # Set in both: else it would seem typed by the user, and override an input in the address.
         st.session_state["input"] = st.session_state["kept input"] = examples[0] if examples else ""
     address.read("input", examples[0] if examples else "")
-    # No `max_chars` at any field for a text: a longer paste would vanish without a word.
+    # No `max_chars` for text fields: Streamlit would ignore a longer paste without a message.
     text = short_enough(st.text_input("Input", key="input"))
     address.write("input", text)
     take(checkpoint.header, text)
@@ -72,10 +72,10 @@ def source_text(checkpoint: "Checkpoint") -> str:
 
 
 def short_enough(text: str) -> str:
-    """A text that a person gave, as it is.
+    """The text, unchanged.
 
     Raises:
-        VocabularyError: it is longer than a field may send to a model.
+        VocabularyError: it has more than MAX_CHARACTERS.
     """
     if len(text) > MAX_CHARACTERS:
         raise VocabularyError(
@@ -86,7 +86,7 @@ def short_enough(text: str) -> str:
 
 
 def take(header: Header, text: str) -> None:
-    """This is the current input from now on, on every page that shows this model."""
+    """Make a text the current input of a model, on every page that shows this model."""
     st.session_state["kept input"] = text
     st.session_state["input belongs to"] = header.sha256
     st.session_state["input is of"] = _kind(header)
@@ -94,7 +94,7 @@ def take(header: Header, text: str) -> None:
 
 
 def _passes_on(checkpoint: "Checkpoint") -> bool:
-    """Whether the input is one for this model too, as for another snapshot of the same run."""
+    """Whether the current input suits this model, too, as another snapshot of the same run."""
     return bool(st.session_state.get("input is of") == _kind(checkpoint.header))
 
 
@@ -103,7 +103,11 @@ def _kind(header: Header) -> tuple[object, object]:
 
 
 def place_box(label: str, tokens: Sequence[str], key: str, usual: int = 0) -> int:
-    """The widget that chooses one of some tokens, counted from 1 there and in the address."""
+    """A field that chooses one of the tokens, counted from 1 on screen and in the address.
+
+    Returns:
+        the token's index, from 0.
+    """
     options = [str(number) for number in range(1, len(tokens) + 1)]
     address.read(key, options[usual], options)
     chosen: str = st.selectbox(
@@ -114,12 +118,13 @@ def place_box(label: str, tokens: Sequence[str], key: str, usual: int = 0) -> in
 
 
 def unknown_note(checkpoint: "Checkpoint", text: str) -> None:
-    """What is read otherwise than typed, or is written as no text of the model's task is."""
+    """Say what the model reads differently from what was typed, and if no text of its task has
+    this form."""
     if text and (unusual := out_of_form(checkpoint.header.data, text)):
         st.caption(unusual)
     if checkpoint.source_vocabulary.as_trained(text) not in (text, " ".join(text.split())):
         st.caption("Letters that look the same are read in the code points that this model knows.")
-    with suppress(VocabularyError):  # said where the text is read
+    with suppress(VocabularyError):  # reported where the text is encoded
         names = checkpoint.source_vocabulary.unknown(text)
         if names:
             listed = ", ".join(verbatim(printable(name)) for name in names[:5])
@@ -137,7 +142,7 @@ def example_field(checkpoint: "Checkpoint") -> None:
 
     def fill() -> None:
         st.session_state["input"] = examples[st.session_state["example"]]
-        st.session_state["example"] = None  # to be chosen again after another text
+        st.session_state["example"] = None  # so that it can be chosen again later
 
     st.selectbox(
         "Examples",

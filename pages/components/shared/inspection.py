@@ -1,4 +1,4 @@
-"""What one input makes a checkpoint's model do: its answer, and all of its attention."""
+"""A model's answer to one input, and all of its attention."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from transformer.config import TransformerConfig
 
 LONGEST_OUTPUT = 256
-"""Tokens after which a page stops an output that finds no end."""
+"""Tokens after which an output without an end is cut."""
 MOST_WEIGHTS = 8_000_000
-"""Attention weights that a browser is sent at once: 32 MB."""
+"""Most attention weights that are sent to a browser at once: 32 MB."""
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """A source text, what was written for it, and the three attentions.
+    """A source text, the output for it, and the three attentions.
 
-    source, read, written: ids the encoder read, the decoder read, and each position wrote.
-    complete: False where the output was cut because it found no end.
-    given: whether the output was given by a person rather than written by the model.
+    source, read, written: ids that the encoder read, the decoder read, and each position wrote.
+    complete: False if the output was cut because it had no end.
+    given: whether the output was given by the user, not written by the model.
     """
 
     source: list[int]
@@ -42,10 +42,10 @@ class Inspection:
 def inspect(
     checkpoint: "Checkpoint", text: str, output: str | Sequence[int] | None = None
 ) -> Inspection:
-    """Let the model answer, then run it once over its own answer and keep every map.
+    """Let the model answer, then run it once over its own answer and record every map.
 
     Args:
-        output: run over this text (or over these ids) instead of the model's own answer.
+        output: run over this text, or over these ids, instead of the model's own answer.
 
     Raises:
         VocabularyError: a text cannot be encoded.
@@ -73,9 +73,9 @@ def inspect(
             f"{config.max_length - 1}. Shorten it."
         )
     _check_drawable(config, source.size(1), len(written))
-    # A token's row is the position that wrote it: the one before it in the decoder's input.
+    # A row is labelled with the token it wrote; the decoder reads the token before it there.
     read = [config.decoder_start_id, *written[:-1]]
-    firsts = [head for head in all_heads(config) if head.head == 0]  # a layer's are in one tensor
+    firsts = [head for head in all_heads(config) if head.head == 0]  # a tensor has a layer's heads
     points = [head.point(name) for head in firsts for name in ("weights", "scores")]
     with torch.inference_mode(), record(checkpoint.model, points) as trace:
         checkpoint.model(source, torch.tensor([read]))
@@ -123,14 +123,14 @@ def inspect(
 def _log_sum(scores: "Tensor", weights: "Tensor") -> "Tensor":
     """The logarithm of each row's softmax denominator: [head, query, key] -> [head, query].
 
-    From the largest weight of the row, which no mask hides.
+    Computed from the row's largest weight, whose key is never masked.
     """
     most, place = weights.max(dim=-1, keepdim=True)
     return (scores.gather(-1, place) - most.log()).squeeze(-1)
 
 
 def _check_drawable(config: "TransformerConfig", source: int, target: int) -> None:
-    """Refuse, before they are computed, more maps than a browser can draw."""
+    """Refuse an input whose maps are too large for a browser, before they are computed."""
     weights = config.num_heads * (
         config.num_encoder_layers * source**2
         + config.num_decoder_layers * (target**2 + target * source)
@@ -143,5 +143,5 @@ def _check_drawable(config: "TransformerConfig", source: int, target: int) -> No
 
 
 def shown(tokens: Sequence[str], ids: Sequence[int]) -> list[str]:
-    """Ids as tokens that a person can see."""
+    """Ids as tokens in visible characters."""
     return [printable(tokens[number]) for number in ids]

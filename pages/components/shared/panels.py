@@ -1,4 +1,4 @@
-"""A page's panels, of which one is open, as the address says."""
+"""A page's panels, of which the address names the open one."""
 
 from collections.abc import Callable, Mapping
 from typing import ParamSpec
@@ -18,12 +18,12 @@ def open_panel(
     *arguments: Arguments.args,
     **named: Arguments.kwargs,
 ) -> str:
-    """Draw the chooser, and below it the panel that is open; its name.
+    """Draw the chooser, and below it the open panel; returns the panel's name.
 
     Args:
-        panels: name in the address -> the title, and what draws it with the arguments that follow;
-            the first is open at the start.
-        key: of the widget, and the name in the address.
+        panels: name in the address -> title, and function that draws it, called with ``arguments``
+            and ``named``; the first is open at the start.
+        key: of the widget, and the parameter in the address.
     """
     address.read(key, next(iter(panels)), panels)
     st.segmented_control(
@@ -44,11 +44,11 @@ def open_tab(
     *arguments: Arguments.args,
     **named: Arguments.kwargs,
 ) -> None:
-    """Panels under few tabs: a tab that holds several has a chooser of its own.
+    """Draw panels under tabs; a tab with several panels has a second chooser.
 
     Args:
         tabs: title -> its panels, as ``open_panel`` takes them, the first open at the start.
-        key: the name in the address, which names the panel; the tab follows.
+        key: the parameter in the address, which names the panel and so implies the tab.
     """
     panels = {name: panel for tab in tabs.values() for name, panel in tab.items()}
     address.read(key, next(iter(panels)), panels)
@@ -92,7 +92,7 @@ def _draw(
     *arguments: Arguments.args,
     **named: Arguments.kwargs,
 ) -> str:
-    """The panel that is open; its name."""
+    """Draw the open panel; returns its name."""
     chosen: str = st.session_state[key]
     address.write(key, chosen, next(iter(panels)))
     with errors_shown():

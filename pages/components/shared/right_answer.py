@@ -1,5 +1,5 @@
-"""What is the right answer to an input, where one can know, whether it is a fair question, and
-whether it was learned."""
+"""The right answer to an input if it is known, whether the input is too long for the model, and
+whether it was trained on."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 def known_target(checkpoint: "Checkpoint", text: str, written: str) -> str | None:
-    """The right answer, where it can be computed or came with the checkpoint.
+    """The right answer if it can be computed or is among the checkpoint's examples, else None.
 
     Args:
-        written: what the model writes; it is the answer where several are right and it is one.
+        written: the model's output, which is returned if it is one of several right answers.
     """
     computed = right_answer(checkpoint.header.data, text, written)
     if computed is not None:
@@ -26,10 +26,10 @@ def known_target(checkpoint: "Checkpoint", text: str, written: str) -> str | Non
 
 
 def unlike_training(checkpoint: "Checkpoint", text: str, target_tokens: int) -> str:
-    """How an input, or its true target, is longer than any the model has learned from; else "".
+    """A sentence if the input or its true target is longer than any in training; else "".
 
     Args:
-        target_tokens: of the true target, without <eos>; 0 if it is not known.
+        target_tokens: number of tokens of the true target, without <eos>; 0 if it is not known.
     """
     longest = longest_trained(checkpoint.header.data)
     if longest is None:
@@ -50,22 +50,21 @@ def unlike_training(checkpoint: "Checkpoint", text: str, target_tokens: int) -> 
 
 
 def seen_in_training(checkpoint: "Checkpoint", pairs: Path | None, text: str) -> str:
-    """Whether the model has learned from this very input, in a sentence; "" of a model that was
-    trained elsewhere.
+    """Whether the model was trained on this input, in a sentence; "" for a model trained elsewhere.
 
     Args:
-        pairs: of its run, if it has its own.
+        pairs: file of its run's own pairs, if there is one.
     """
     header = checkpoint.header
     if header.summary is None:
         return ""
     seen = in_training(header.data, text, pairs) if header.summary.steps else False
     if seen is None and header.data.evaluates_on_training_pairs:
-        # Its examples are of the pairs it learned.
+        # Then its examples are training pairs.
         seen = any(example.source == text for example in header.examples) or None
     if seen is not None:
         return "A training pair." if seen else "Not seen in training."
-    if pairs is not None:  # they are too many to look one up, or one differs in its spaces alone
+    if pairs is not None:  # too many to look one up, or the input differs from one only in spaces
         why = ""
     elif header.data.task in TASKS and header.data.task != "pairs":
         why = ", which draws at random"

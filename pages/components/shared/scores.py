@@ -1,4 +1,4 @@
-"""A number in large type, with what to compare it to below."""
+"""A score in large type, with a number for comparison below it."""
 
 import streamlit as st
 
@@ -15,7 +15,7 @@ HELP = {
 
 
 def score(label: str, value: str, comparison: str, where: str = "") -> None:
-    """One number; ``where`` says on which pairs it was measured."""
+    """Draw one score; ``where`` says on which pairs it was measured."""
     st.metric(
         label,
         value,
