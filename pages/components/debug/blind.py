@@ -1,7 +1,8 @@
-"""A hidden fault: the app plants it, and the person finds it with the app's pages, by the clock.
+"""A hidden fault: the app plants it, and the user finds it with the app's pages, against the clock.
 
-The address holds the hunt's salt, by which its runs are found again; what was answered stands in
-their directories.
+A hunt is one such game, for one or four faults. A run's settings have only a hash of its fault and
+the hunt's random salt (:func:`hide`). The salt is in the address, to find the hunt's runs again;
+the answers are in the runs' directories.
 """
 
 import random
@@ -38,7 +39,7 @@ TO_FIND = f"{PREFIX}to be found"
 
 
 def panel(count: int) -> None:
-    """A hunt for one fault, or for four one after the other; one that is not over goes on."""
+    """A hunt for one fault, or for four one after the other; an unfinished hunt continues."""
     key = f"hunt{count}"
     address.read(key, "")
     salt = str(st.session_state[key] or unfinished(count))
@@ -60,7 +61,7 @@ def panel(count: int) -> None:
 
 
 def _guesses(run: Run) -> Guesses:
-    """What was answered: by the one who planted it, or, of another's hunt, in this session."""
+    """The answers to a run: those stored with it if it is this browser's, else this session's."""
     if browser.may_control(run):
         return Guesses.of(run.path)
     answers: dict[str, Guesses] = st.session_state.setdefault("hunt answers", {})
@@ -76,7 +77,7 @@ def _keep(run: Run, guesses: Guesses) -> None:
 
 
 def unfinished(count: int) -> str:
-    """The salt of this browser's newest hunt for so many, if it is not over; else empty."""
+    """The salt of this browser's newest hunt for ``count`` faults if it is not over; else empty."""
     for run, summary in known_runs().values():
         if summary.name.startswith(TO_FIND) and summary.name.endswith(f" of {count}"):
             if not browser.may_control(run):
@@ -90,7 +91,7 @@ def unfinished(count: int) -> str:
 
 
 def hunted(salt: str) -> list[Run]:
-    """The runs of a hunt, in the order in which they were planted."""
+    """The runs of a hunt, in the order of their faults."""
     found = []
     for run, summary in known_runs().values():
         if summary.name.startswith(TO_FIND):
@@ -146,7 +147,8 @@ def _training(run: Run, number: int, count: int) -> None:
 
 
 def _began(runs: list[Run], number: int) -> float:
-    """When the clock started: when the model was trained, or the one before was done with."""
+    """When the clock started: the model's training or the previous model's hunt ended, whichever
+    was later."""
     before = _guesses(runs[number - 1]).ended if number else 0.0
     return max(before, changed_at(runs[number].path / "status.json"))
 

@@ -1,4 +1,4 @@
-"""The lines of a fault, right beside wrong: the same wherever one is shown."""
+"""The code lines of a fault: the right ones beside the wrong ones, drawn alike everywhere."""
 
 from typing import TYPE_CHECKING
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def fault_lines(fault: "Fault", wrong_title: str = "The fault") -> None:
-    """Both as a person writes them; under each other where the page is narrow."""
+    """Draw right and wrong lines as users write them; one below the other on a narrow page."""
     right, wrong = st.columns(2)
     with right:
         st.caption("As in the paper")

@@ -1,4 +1,4 @@
-"""The break-it lab: choose a fault, predict, train it beside its healthy copy, and see why."""
+"""The break-it lab: choose a fault, predict its effect, train with and without it, see why."""
 
 from contextlib import suppress
 
@@ -27,7 +27,7 @@ WAYS = {
     "find-four": "Find four, one after the other",
 }
 OLD_WAYS = {"blind": "find", "interview": "find-four"}
-"""As links of before call them."""
+"""Names in older links -> today's."""
 FIRST = "no-causal-mask"
 PLACES = {
     "model": "in the model",
@@ -39,7 +39,7 @@ PLACES = {
 
 
 def panel() -> None:
-    """One of three ways: a fault of one's choice, or one or four that are to be found."""
+    """The lab in one of three modes: a chosen fault, or one or four hidden ones to find."""
     address.read("lab", "choose")
     way = OLD_WAYS.get(st.session_state["lab"], st.session_state["lab"])
     st.session_state["lab"] = way if way in WAYS else "choose"
@@ -84,10 +84,10 @@ def _chosen() -> None:
 
 
 def _prediction(pair: Pair) -> int | None:
-    """What the person predicts; None before.
+    """The index of the user's prediction; None until there is one.
 
-    It stands in the address, and in the directory of the run it is about: so it is there again
-    after a reload, in another tab, and when another fault was looked at in between.
+    It is stored in the address and in the directory of the faulty run, so that it survives a
+    reload, another tab, and looking at another fault in between.
     """
     key, state = "predict", st.session_state
     address.read(key, "")
@@ -95,7 +95,7 @@ def _prediction(pair: Pair) -> int | None:
     mine = pair.faulty if pair.faulty and browser.may_control(pair.faulty) else None
     guesses = Guesses.of(mine.path) if mine else Guesses()
     if pair.fault not in (state.get("predicted fault", pair.fault), st.query_params.get("fault")):
-        state[key] = ""  # it was of the fault before
+        state[key] = ""  # it was for the previous fault
     state["predicted fault"] = pair.fault
     if state[key] not in PREDICTIONS:
         state[key] = given.get(pair.fault) or guesses.predicted or None

@@ -1,4 +1,4 @@
-"""What came out in the lab: the prediction, both curves, both outputs, the checks, and why."""
+"""Results of the lab: the prediction judged, both curves and outputs, the checks, and why."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -26,10 +26,10 @@ MARKS = {True: "✓", False: "✗"}
 
 
 def results(pair: Pair, fault: "Fault", predicted: int) -> bool:
-    """Everything about two runs that have ended, the answer to the prediction first.
+    """Draw everything about two runs that have ended, first whether the prediction was right.
 
     Returns:
-        whether the two can be compared: with too few updates neither has learned anything.
+        whether they can be compared: after too few updates, even the healthy copy knows nothing.
     """
     assert pair.faulty is not None
     assert pair.healthy is not None
@@ -57,7 +57,7 @@ def results(pair: Pair, fault: "Fault", predicted: int) -> bool:
 
 
 def bites(fault: "Fault") -> str:
-    """Where a fault shows that letters do not show."""
+    """Where a fault that the lab's letter task does not reveal has an effect, in a sentence."""
     if fault.bites:
         return fault.bites
     if fault.harmless:
@@ -140,7 +140,7 @@ def _outputs(runs: Mapping[str, Run]) -> None:
 
 
 def checks(run: Run) -> None:
-    """What the health check said of it at its end: its alarms."""
+    """Draw the alarms of the health check at the run's end."""
     st.markdown("**What the health check says**")
     checked = read_health(run.path)
     if checked is None:
@@ -156,7 +156,7 @@ def checks(run: Run) -> None:
 
 
 def links(run: Run) -> None:
-    """Where to look at it: every page works on a faulty model, and says so."""
+    """Links to the pages of a faulty model; each page works and names the fault."""
     with st.container(horizontal=True):
         link_to("Attention", "Its attention", {"checkpoint": f"run-{run.id}"})
         link_to("Decode", "Decode with it", {"checkpoint": f"run-{run.id}"})

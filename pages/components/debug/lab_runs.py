@@ -1,4 +1,4 @@
-"""The runs of the lab: a faulty one and its healthy copy, found again by their settings."""
+"""The lab's runs: a faulty one and its healthy copy, found again by name and settings."""
 
 from dataclasses import dataclass
 
@@ -18,14 +18,14 @@ from transformer.runs.lab import STEPS, recipe
 
 PREFIX = "Lab: "
 UPDATES = "updates"
-"""In the address: how many updates a run of the lab makes."""
+"""Parameter in the address: the number of updates of the lab's runs."""
 LEAST, MOST = 10, 5000
 TICK = 1.0
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A faulty run and its healthy copy; None is what is not there yet."""
+    """A faulty run and its healthy copy; None for a run that does not exist yet."""
 
     fault: str
     steps: int
@@ -34,7 +34,7 @@ class Pair:
 
     @classmethod
     def of(cls, fault: str, steps: int = STEPS) -> "Pair":
-        """Both, newest first, among the runs that this browser may see."""
+        """The newest of each among the runs that this browser may see."""
         wrong, right = (_config(fault, steps, healthy) for healthy in (False, True))
         return cls(fault, steps, find(wrong, f"{PREFIX}{fault}"), find(right, f"{PREFIX}healthy"))
 
@@ -48,7 +48,7 @@ class Pair:
         return all(one and one.status().state not in ("queued", *ACTIVE) for one in runs)
 
     def begin(self) -> None:
-        """Start what is missing.
+        """Start the missing runs.
 
         Raises:
             RunError: there is no room for another run.
@@ -65,12 +65,12 @@ def _config(fault: str, steps: int, healthy: bool) -> RunConfig:
 
 
 def start(config: RunConfig, name: str) -> Run:
-    """Make a run, and start it when its turn comes."""
+    """Create a run and put it into the queue."""
     return queue.submit(config, About(name, browser.admitted()))
 
 
 def find(config: RunConfig, name: str) -> Run | None:
-    """The newest run of that name and these settings that has not failed."""
+    """The newest run with that name and these settings that has not failed."""
     for run, summary in known_runs().values():
         if summary.name == name and summary.state not in ("failed", "interrupted"):
             try:
@@ -82,11 +82,11 @@ def find(config: RunConfig, name: str) -> Run | None:
 
 
 def newest(fault: str = "") -> tuple[str, int] | None:
-    """The fault and the updates of the newest run that this browser trained here to look at a
-    fault; None if there is none.
+    """Fault and number of updates of the newest faulty run in the lab that is this browser's; None
+    if there is none.
 
     Args:
-        fault: of runs with this one only.
+        fault: consider only runs with this fault.
     """
     for run, summary in known_runs().values():
         name = summary.name.removeprefix(PREFIX)
@@ -97,7 +97,7 @@ def newest(fault: str = "") -> tuple[str, int] | None:
 
 
 def read_steps(fault: str = "") -> int:
-    """How many updates, as the address says, else as the newest run of the fault has."""
+    """The number of updates: from the address, else from the newest run with the fault."""
     address.read(UPDATES, "")
     text = str(st.session_state[UPDATES])
     if text.isdecimal() and len(text) < 6 and LEAST <= int(text) <= MOST:
@@ -112,7 +112,7 @@ def write_steps() -> None:
 
 
 def steps_field(steps: int) -> None:
-    """How many updates; kept while another fault is chosen."""
+    """Field for the number of updates, which stays when another fault is chosen."""
     key = "lab steps"
 
     def take() -> None:
@@ -123,7 +123,7 @@ def steps_field(steps: int) -> None:
 
 
 def progress(pair: Pair) -> None:
-    """How far both are, until both have ended."""
+    """Draw the progress of both runs until both have ended."""
     runs = {"With the fault": pair.faulty, "Healthy copy": pair.healthy}
 
     @st.fragment(run_every=TICK)
@@ -140,7 +140,7 @@ def progress(pair: Pair) -> None:
 
 
 def bar(run: Run, title: str) -> None:
-    """One run's progress, in a line."""
+    """Draw one run's progress in a line."""
     status = run.status()
     step, steps = run.last_step(), run.config().training.steps
     words = {"queued": "waiting for its turn", "starting": "starting"}.get(

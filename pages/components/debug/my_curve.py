@@ -1,4 +1,4 @@
-"""My curve: a loss that someone has, what it says, what to suspect, and what it cannot say."""
+"""My curve: findings about a user's loss curve, suspected faults, and what no curve can tell."""
 
 from dataclasses import asdict
 
@@ -18,7 +18,7 @@ MOST_MB = 8
 
 
 def panel() -> None:
-    """A file or numbers; then findings, suspects, and the curve beside a healthy one."""
+    """Fields for a file or numbers; then findings, suspects, and the curve beside a healthy one."""
     left, right = st.columns([3, 2], gap="large")
     with left:
         uploaded = st.file_uploader(
@@ -98,7 +98,7 @@ def _chart(
 
 
 def _compared(points: list[tuple[float, float]], beside: str, healthy: list[list[float]]) -> str:
-    """Where the healthy curve was after as many steps, and where it ends."""
+    """Compare the last loss with the healthy curve's, at the same step and at its end, in words."""
     last, loss = points[-1]
     ended, end = healthy[-1][:2]
     before = ""

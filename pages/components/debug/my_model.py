@@ -1,7 +1,7 @@
-"""My model: capture.py to take along, a capture to drop, the verdict on it, and the model itself.
+"""My model: capture.py to download, a field for its capture, and the verdict on it.
 
-In session state: "diagnosis", the last verdict; what it shows holds no weights. The model in the
-capture is kept like an upload, and is the current one from then on.
+Session state has the last verdict, without weights, as "diagnosis". The captured model is stored
+like an upload, and becomes the current model.
 """
 
 from pathlib import Path
@@ -33,7 +33,7 @@ CAPTURE = Path(__file__).parents[3] / "transformer" / "doctor" / "capture.py"
 COMMAND = "python capture.py my_model.py:build mine.safetensors"
 NOTEBOOK = 'from capture import capture\n\ncapture(model, "mine.safetensors")'
 OUTSIDE = ("loss", "optimizer", "decoding")
-"""Places that are in no model."""
+"""Places of faults outside the model."""
 HINTS = {
     1: "The section",
     2: "What and where",
@@ -42,7 +42,7 @@ HINTS = {
 
 
 def panel() -> None:
-    """Three steps, and the verdict on what was dropped last."""
+    """Three steps to a capture, and the verdict on the last one."""
     found = st.session_state.get("diagnosis")
     # A verdict comes first, on a narrow screen too.
     if found is None:
@@ -67,9 +67,9 @@ def panel() -> None:
 
 
 def _drawing(found: dict[str, Any]) -> None:
-    """The paper's figure with this model's sizes, and the box in which it first departs."""
+    """Draw the paper's figure with this model's sizes, and mark the box where it first departs."""
     if not found.get("picture") or (found["lit"] and st.session_state.get("hint") == 1):
-        return  # where it is, is not said yet
+        return  # the first hint must not reveal where
     said = "Figure 1 of the paper, with the sizes of your model."
     if found["lit"]:
         said = "Figure 1 of the paper: your model first departs in the box that stands out."
@@ -117,7 +117,7 @@ def _steps() -> None:
 
 
 def _examined(name: str, content: bytes) -> dict[str, Any]:
-    """What the page shows of a capture: at every hint level, without the weights."""
+    """All that the page shows of a capture, for each level of hints, without the weights."""
     with st.spinner(f"Comparing {plain(visible(name))} with the paper…"):
         session.use_torch()
         from transformer.doctor.examine import examine
@@ -151,10 +151,10 @@ def _picture(report: "Report") -> str:
 
 
 def _kept(name: str, report: "Report") -> tuple[str, str, str]:
-    """Keep the model like an upload and make it the current one.
+    """Store the model like an upload and make it the current one.
 
     Returns:
-        its id, an input that it can read, and why it is not kept, as far as each is there.
+        its id, an input that it can read, and why it was not stored; "" for what does not apply.
     """
     from transformer.interop.captured.convert import Details, checkpoint_of
 
@@ -184,7 +184,7 @@ def _vocabularies() -> "Given":
 
 
 def _look(found: dict[str, Any]) -> None:
-    """The ways on with the model itself."""
+    """Links to the pages that show the model; or why it was not stored."""
     if found["not kept"]:
         st.caption(plain(f"It is not kept as a model. {found['not kept']}"))
     if not found["kept"]:
@@ -243,7 +243,7 @@ def _verdict(found: dict[str, Any]) -> None:
 
 
 def _around_the_model() -> None:
-    """Where to look next, if a model that is right does not learn."""
+    """Buttons to the other panels, for a correct model that does not learn."""
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown("It still does not learn? Look at what surrounds it:", width="content")
         for label, panel in (("My curve", "curve"), ("My symptom", "symptom")):

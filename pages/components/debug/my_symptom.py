@@ -1,4 +1,4 @@
-"""My symptom: a sentence someone writes leads to suspects, each with a test of ten seconds."""
+"""My symptom: suspected faults for a symptom in the user's words, each with a ten-second test."""
 
 import streamlit as st
 
@@ -19,7 +19,7 @@ MOST = 5
 
 
 def panel() -> None:
-    """A sentence, chosen or one's own; the suspects, the likeliest first."""
+    """A field for a sentence, chosen or written; then the suspects, likeliest first."""
     address.read("symptom", "")
     given = st.session_state["symptom"] = st.session_state["symptom"] or None
     chosen = st.selectbox(
