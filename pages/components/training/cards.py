@@ -1,4 +1,4 @@
-"""Before the click: three pictured choices of what to learn."""
+"""Three cards with pictures above the Train form: common choices of what to learn."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from pages.components.shell.text import Html
 
 @dataclass(frozen=True)
 class Card:
-    """One choice.
+    """One card.
 
-    id: as session state knows it.
-    title: on its button. picture: HTML that shows what is learned; decoration to a screen reader.
-    story: what happens, and how long that takes.
+    id: its name in the code and in session state.
+    title: on its button. picture: HTML that shows what is learned; hidden from screen readers.
+    story: what happens, and how long it takes.
     """
 
     id: str
@@ -60,10 +60,10 @@ CARDS = (
 
 
 def cards(chosen: str, choose: Callable[[str], None]) -> None:
-    """Draw the choices; ``choose`` is called back with the id of the one that is pressed.
+    """Draw the cards; ``choose`` is called with the id of the card that is pressed.
 
     Args:
-        chosen: the id of the one that is chosen, or another text for none.
+        chosen: the id of the chosen card, or another text for none.
     """
     with st.container(key="task-cards"):
         for column, card in zip(st.columns(len(CARDS)), CARDS, strict=True):

@@ -1,4 +1,4 @@
-"""What is chosen in the form of the Train page: from the address, a card, a widget, or advice."""
+"""The choice in the Train page's form: from the address, a card, a widget, or advice."""
 
 import time
 from collections.abc import Mapping
@@ -34,44 +34,45 @@ MODEL_FIELDS = [
 ]
 TRAINING_FIELDS = [name for name in TrainingConfig.__dataclass_fields__ if name != "fault"]
 KEPT_FIELDS = ("min_letters", "max_letters", "digits", "tokens", "bpe_size", "max_length")
-"""Settings that follow from the data, so that another preset leaves them as they are."""
+"""Settings that depend on the data, so that they stay when another preset is chosen."""
 STATE = "training choice"
 VIEW, FORM, RUN = "train view", "form", "run"
-"""In session state: which of the two the Train page shows."""
+"""Key in session state of what the Train page shows, and its two values."""
 UNASKED = "unasked"
-"""For which pairs the form has taken the advice: for none, since a link has settings of its own."""
+"""Value of "advised" in session state, else the id of the pairs whose advice was applied: apply no
+advice, because the link has its own settings."""
 LATE_SECONDS = 3.0
-"""A click right after a change comes with the address from before it."""
+"""Seconds after a change in which the browser may still send the address from before it."""
 MAX_WRITTEN = 20
 SEVEN_UNTIL = 1e-3
 """The loss at which the seven sentences count as memorised."""
 SEVEN_CHANGES: Mapping[str, Any] = MappingProxyType(
     {"until_loss": SEVEN_UNTIL, "steps": 140, "learning_rate": 1.2e-2, "decay_fraction": 0.8}
 )
-"""Of their preset, which is for more pairs: with a rate that falls early they need 120 to 140
-updates, and at the preset's, 160 to 240."""
+"""Changes to the seven sentences' preset, which is for more pairs: with this learning rate, which
+decays early, they need 120 to 140 updates, not 160 to 240."""
 
 
 def current() -> Choice:
-    """From the address if that has changed, else as it was; the widgets are set to it."""
+    """The choice: from the address if that has changed, else as it was. Sets the widgets to it."""
     state = st.session_state
     state.setdefault("training link problem", "")
     query = {name: value for name, value in st.query_params.items() if name in PARAMETERS}
     if query and _is_news(query):
         choice, state["training link problem"] = read_link(query)
-        # A link with settings means them; a link without any leaves them to the advice.
+        # Settings in a link are kept; if it has none, the advice on the pairs sets them.
         meant = set(query) - {"task", "pairs", "controls"}
         state["advised"] = (choice.pairs or UNASKED) if meant else ""
         _fill(choice)
     elif STATE in state:
         choice = state[STATE]
-        if "task" not in state:  # the form was folded, and its widgets have forgotten
+        if "task" not in state:  # the form was not drawn, so Streamlit has dropped its values
             _fill(choice)
         task = state.get("task", choice.task)
         preset = state.get(f"preset {task}", choice.preset if task == choice.task else None)
         if task != choice.task:
             choice = first_choice(task)
-            if state.get(own_pairs.CHOSEN) == SEVEN:  # a card of its own
+            if state.get(own_pairs.CHOSEN) == SEVEN:  # they have their own card
                 state[own_pairs.CHOSEN] = ""
             _fill(choice)
         elif preset != choice.preset:
@@ -86,7 +87,7 @@ def current() -> Choice:
 
 
 def choose_card(card: str) -> None:
-    """A card was pressed: the form is as that says, whatever was changed before."""
+    """Callback of a card: set the whole form to it, whatever was changed before."""
     state = st.session_state
     if card == SEVEN_CARD:
         choice = Choice("pairs", "overfit", dict(SEVEN_CHANGES), SEVEN)
@@ -107,7 +108,7 @@ def card_of(choice: Choice) -> str:
 
 
 def reset() -> None:
-    """All settings as the preset has them, those that follow from the data excepted."""
+    """Reset all settings to the preset's, except those that depend on the data."""
     choice: Choice = st.session_state[STATE]
     kept = {
         name: value for name, value in choice.changes.items() if name not in own_changes(choice)
@@ -117,7 +118,7 @@ def reset() -> None:
 
 
 def own_changes(choice: Choice) -> dict[str, Any]:
-    """The changes that are worth telling: what follows from the data is no one's choice."""
+    """The changes to the preset that the user made, without those that depend on the data."""
     return {
         name: value
         for name, value in choice.changes.items()
@@ -127,10 +128,10 @@ def own_changes(choice: Choice) -> dict[str, Any]:
 
 
 def _is_news(query: dict[str, str]) -> bool:
-    """Whether an address came from outside: a link, a reload, back and forward.
+    """Whether an address came from outside: by a link, a reload, back or forward.
 
-    A click that follows a change at once is sent before the browser has the new address, and
-    must not undo the change.
+    A click right after a change is sent before the browser has the new address, and must not undo
+    the change.
     """
     written: list[dict[str, str]] = st.session_state.get("training addresses", [])
     if not written or query not in written:
@@ -170,7 +171,7 @@ def key_of(choice: Choice) -> str:
 
 
 def write_address(choice: Choice) -> None:
-    """In one go, so that the browser's history gets one entry."""
+    """Write the choice into the address at once, so that the browser's history gets one entry."""
     ours, state = link(choice), st.session_state
     written = state.setdefault("training addresses", [])
     if ours not in written[-1:]:
@@ -178,17 +179,17 @@ def write_address(choice: Choice) -> None:
         state["training address time"] = time.monotonic()
     query = dict(st.query_params)
     if {name: value for name, value in query.items() if name in (*PARAMETERS, "run")} != ours:
-        # Where the form is, no run is shown.
+        # The address of the form names no run.
         ours_too = (*PARAMETERS, "run")
         others = {name: value for name, value in query.items() if name not in ours_too}
         st.query_params.from_dict({**others, **ours})
 
 
-# --- Advice on a person's own pairs ------------------------------------------------------
+# --- Advice on a user's own pairs --------------------------------------------------------
 
 
 def _advised(choice: Choice) -> Choice:
-    """New pairs come with the settings that suit them."""
+    """The choice, with the suggested settings if its pairs are new."""
     state = st.session_state
     known = (choice.pairs, UNASKED)
     if choice.pairs in ("", SEVEN) or choice.locked or state.get("advised") in known:
@@ -203,7 +204,7 @@ def _advised(choice: Choice) -> Choice:
 
 
 def follow(choice: Choice, suggestion: Suggestion) -> Choice:
-    """The form with what is suggested; a person's other changes to the same preset stay."""
+    """The choice with the suggested settings; the user's other changes to the same preset stay."""
     base = defaults("pairs", suggestion.preset)
     suggested = {
         "tokens": suggestion.tokens,

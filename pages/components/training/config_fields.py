@@ -19,15 +19,15 @@ def config_form(
     key: str,
     drawn: bool,
 ) -> dict[str, Any]:
-    """Three columns of widgets.
+    """Draw widgets for the fields of a config, in three columns.
 
     Args:
         config: a config dataclass.
-        defaults: every field's value before a person changes it.
-        changes: the values to start from where they differ.
+        defaults: every field's value before the user changes it.
+        changes: the widgets' first values where they differ from the defaults.
         names: the fields to show.
-        key: with a new key, the widgets start afresh; :func:`fill` sets those that are there.
-        drawn: or folded away, with the values as they were left.
+        key: with a new key, the widgets start anew; :func:`fill` sets existing ones.
+        drawn: False to draw nothing and return the values as they were left.
 
     Returns:
         the fields whose value differs from their default.
@@ -45,8 +45,8 @@ def config_form(
             with columns[position % 3]:
                 value = _widget(item, defaults[name], place)
         else:
-            # It may be a widget's, typed last before the click that folded it: kept as our own,
-            # as a widget that is not drawn forgets.
+            # Assigned although unchanged: Streamlit drops the value of a widget that is not drawn,
+            # which may have been typed just before the click that folded the form.
             st.session_state[place] = value
         if value != defaults[name]:
             changed[name] = value
@@ -66,10 +66,10 @@ def fill(config: type[Any], values: Mapping[str, Any], names: list[str], *, key:
 
 
 def index_of(options: Sequence[str], key: str) -> int:
-    """Where a select box stands that has its value in session state, as its default too.
+    """Index of a select box's value in session state, to be passed as its default, too.
 
-    The browser is told a value in session state once. If the page is drawn again before it has
-    shown that, it shows the default, and sends that back as if it were chosen.
+    Streamlit sends a value in session state to the browser once. If the page is redrawn before the
+    browser has shown it, the box shows its default, and sends that back as if the user chose it.
     """
     value = st.session_state.get(key)
     return options.index(value) if value in options else 0
@@ -80,7 +80,7 @@ def _as_shown(item: Field[Any], value: Any) -> Any:
 
 
 def _widget(item: Field[Any], default: Any, key: str) -> Any:
-    # The help ends in the field's own name, as the command line and the files write it.
+    # The help ends with the field's name on the command line and in files.
     label, about = name_of(item.name), f"{item.metadata['help']} (`{item.name}`)"
     # As the default too: see `index_of`.
     value = st.session_state[key]
@@ -89,8 +89,8 @@ def _widget(item: Field[Any], default: Any, key: str) -> Any:
     if choices := item.metadata["choices"]:
         return st.selectbox(label, choices, index_of(choices, key), help=about, key=key)
     whole = item.type is int
-    # No bounds here: the box would silently keep its last good value. The config refuses a bad
-    # one with a sentence.
+    # No bounds here: the box would silently keep its last valid value. The config refuses an
+    # invalid one with a sentence.
     return st.number_input(
         label,
         value=value,

@@ -1,6 +1,6 @@
-"""The form of the Train page: what to learn, how large a model, every setting on demand.
+"""The form of the Train page: the task, the size of the model, and every setting on demand.
 
-What is chosen stands in the address, so that a reload, a link or a run opens it again.
+The choice is in the address, so that a reload, a link, or a run's link to the form restores it.
 """
 
 import time
@@ -62,18 +62,18 @@ FIRST_FIELDS = {
     "training": ["steps", "learning_rate", "warmup_steps"],
     "model": ["d_model", "num_heads", "dropout"],
 }
-"""The six settings that one changes first; the others are for experts."""
+"""The six settings that are usually changed first; the others are for experts."""
 SETTINGS, EXPERT = "settings open", "expert settings open"
-"""In session state: whether each of the two is unfolded."""
+"""Keys of the two expanders with settings; session state has whether each is open."""
 PATIENCE = 60.0
-"""Seconds for which a click on Train waits for pairs that are still being read."""
+"""Seconds for which a click on Train may wait for pairs that are still being read."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a person asks to be trained.
+    """A run that the user asks for.
 
-    pairs: their own, as a TSV file; facts: what is known of them already.
+    pairs: the user's own, as a TSV file; facts: what is already known of these pairs.
     """
 
     task: str
@@ -87,14 +87,14 @@ class Request:
 
 
 def start(request: Request, owner: str) -> Run:
-    """Create the run, and start its trainer or let it wait for its turn.
+    """Create the run, and start its trainer or queue it.
 
     Args:
         owner: the hash of the browser's token.
 
     Raises:
-        ConfigError, TaskError, RunError: something in the request does not fit, or there is no
-            room for another run.
+        ConfigError, TaskError, RunError: the request is invalid, or there is no room for another
+            run.
     """
     if request.pairs is not None and not request.pairs.exists():
         raise TaskError("These pairs are no longer here; bring them again.")
@@ -123,7 +123,7 @@ def start(request: Request, owner: str) -> Run:
 
 
 def form(begin: Callable[[Request], None]) -> None:
-    """Draw the form; ``begin`` is called with what a person asks for."""
+    """Draw the form; ``begin`` is called with the request when the user presses Train."""
     choice = current()
     if st.session_state["training link problem"]:
         st.warning(plain(st.session_state["training link problem"]))
@@ -132,15 +132,15 @@ def form(begin: Callable[[Request], None]) -> None:
     st.session_state[STATE] = chosen
     write_address(chosen)
     with buttons:
-        # No callback: a click right after a change comes with it, and a callback would still
-        # have the request from before.
+        # No callback: if a change and the click arrive together, a callback would have the
+        # request from before the change.
         pressed = st.button("Train", type="primary", key="train")
     if request is None:
         _answer_in_vain(pressed, chosen, trouble)
     elif pressed or _has_waited():
         begin(request)
     if not choice.locked:
-        # No popover: its content comes last in the order of the Tab key.
+        # No popover: with the Tab key, its content would be reached last.
         with st.expander("A link to this form"):
             private = " Anyone who has it can open your pairs, too." if chosen.pairs else ""
             st.caption(f"It opens this page with every setting as it is now.{private}")
@@ -151,7 +151,7 @@ def form(begin: Callable[[Request], None]) -> None:
                 },
                 key="copy link",
             )
-    # Shown until what it is about has changed.
+    # The error is shown until the request has changed.
     refused = st.session_state.get("training problem")
     if refused is not None and refused[0] == request:
         with trouble:
@@ -159,8 +159,8 @@ def form(begin: Callable[[Request], None]) -> None:
 
 
 def _answer_in_vain(pressed: bool, chosen: Choice, trouble: Any) -> None:
-    """A click on Train with nothing to train on: it waits for pairs that are being read, or is
-    told what is missing."""
+    """Handle a click on Train without a request: wait for pairs that are being read, or say what
+    is missing."""
     if not pressed:
         return
     kept = pairs_store.find(chosen.pairs) if chosen.pairs else None
@@ -177,13 +177,13 @@ def _answer_in_vain(pressed: bool, chosen: Choice, trouble: Any) -> None:
 
 
 def _has_waited() -> bool:
-    """Whether Train was pressed while the pairs were still being read."""
+    """Whether Train was pressed, within PATIENCE, while the pairs were still being read."""
     since = st.session_state.pop("train when read", None)
     return since is not None and time.monotonic() - since < PATIENCE
 
 
 def is_locked() -> bool:
-    """Whether the form that was drawn hides its controls."""
+    """Whether the form drawn last hides its controls."""
     chosen = st.session_state.get(STATE)
     return isinstance(chosen, Choice) and chosen.locked
 
@@ -192,7 +192,7 @@ def is_locked() -> bool:
 
 
 def _advice(choice: Choice, suggestion: Suggestion) -> None:
-    """What is suggested and why; a button where the form has something else."""
+    """Draw what is suggested and why; with a button if the form differs from it."""
     name = own_pairs.TOKEN_NAMES[suggestion.tokens]
     why = f"{suggestion.tokens_reason} {suggestion.preset_reason}"
     if follow(choice, suggestion) == choice:
@@ -210,7 +210,7 @@ def _advice(choice: Choice, suggestion: Suggestion) -> None:
 
 
 Drawn = tuple[Choice, Request | None, Any, Any]
-"""What is chosen now, what to train if that is clear, and the places of buttons and errors."""
+"""The present choice, the request if it is complete, the containers for buttons and errors."""
 
 
 def _open(choice: Choice) -> Drawn:
@@ -242,7 +242,7 @@ def _open(choice: Choice) -> Drawn:
     pairs = st.session_state.get(own_pairs.CHOSEN, "") if task == "pairs" else ""
     kept = own_pairs.bring() if task == "pairs" and pairs != SEVEN else None
     if kept is not None and st.session_state.get("advised") not in (kept.id, UNASKED):
-        st.rerun()  # read a moment ago: the advice is taken before the widgets are drawn
+        st.rerun()  # just read: the advice must be applied before the widgets are drawn
     below = st.container()
     changes = _settings(choice)
     chosen = Choice(task, preset, changes, pairs)
@@ -266,7 +266,7 @@ def _open(choice: Choice) -> Drawn:
 
 
 def _say_what(choice: Choice) -> None:
-    """What would be trained, with the settings as they are."""
+    """Draw what would be trained with the current settings."""
     kind = TASKS[choice.task]
     if choice.pairs == SEVEN:
         what = (
@@ -283,9 +283,9 @@ def _say_what(choice: Choice) -> None:
 
 
 def _say_changed(choice: Choice) -> None:
-    """What differs from the preset, always in sight, and whether that can be.
+    """Draw what differs from the preset, and an error if the model's settings are invalid.
 
-    The line is there without a change too: else the fields would move at the first.
+    The line is drawn without changes, too: otherwise the fields would move at the first change.
     """
     changed = own_changes(choice)
     said = (
@@ -307,7 +307,7 @@ def _say_changed(choice: Choice) -> None:
 
 
 def _locked(choice: Choice) -> Drawn:
-    """What a link with hidden controls shows: what will be trained, and the button."""
+    """The form of a link with hidden controls: what will be trained, and the button."""
     kept = None
     what = f"**{TASKS[choice.task].title}**, preset **{choice.preset}**"
     if words := in_words(own_changes(choice)):
@@ -349,7 +349,7 @@ def _request(choice: Choice, kept: Kept | None = None) -> Request | None:
 
 
 def _settings(choice: Choice) -> dict[str, Any]:
-    """Every field of the configs; returns those that differ from the preset's values."""
+    """Draw every field of the configs; return those that differ from the preset's values."""
     base, key = defaults(choice.task, choice.preset), key_of(choice)
     every = fields_of(choice.task)
     changes: dict[str, Any] = {}
@@ -358,7 +358,7 @@ def _settings(choice: Choice) -> dict[str, Any]:
         config, before = CONFIGS[part], choice.changes
         changes.update(config_form(config, base, before, names, key=key, drawn=drawn))
 
-    # Drawn when they are opened: thirty-eight widgets are a third of what this page costs.
+    # Drawn only once opened: the 38 widgets take a third of the time to draw this page.
     with st.expander("Settings", key=SETTINGS, on_change="rerun") as first:
         if every["data"]:
             fields("data", every["data"], bool(first.open))

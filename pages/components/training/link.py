@@ -1,8 +1,8 @@
-"""What the form of the Train page holds, as an address and back: reload, link, and share it.
+"""The choice in the Train page's form as query parameters, and back, for reloads and links.
 
     ?task=pairs&preset=small&steps=400&num_heads=2&pairs=0123...&controls=hidden
 
-Settings have their own names; only those that differ from the preset's are written.
+Settings have the names of their fields; only those that differ from the preset's are written.
 """
 
 import math
@@ -23,30 +23,30 @@ CONFIGS: dict[str, type[Any]] = {
     "training": TrainingConfig,
 }
 DERIVED = {"task", "source_vocab_size", "target_vocab_size"}
-"""Fields that have a parameter of their own, or follow from the pairs."""
+"""Fields that have their own parameter, or follow from the pairs."""
 SETTINGS: dict[str, tuple[str, Field[Any]]] = {
     item.name: (part, item)
     for part, config in CONFIGS.items()
     for item in fields(config)
     if item.name not in DERIVED and not item.name.endswith("_id")
 }
-"""Every setting that a person may change: the config it belongs to, and its field."""
+"""Every setting that a user may change -> its part of the config, and its field."""
 PLANTED = "fault"
-"""A setting that the form leaves out: faults are planted in the lab."""
+"""The setting that the form leaves out, because faults are planted in the lab."""
 PARAMETERS = {"task", "preset", "pairs", "controls", *SETTINGS}
 HIDDEN = "hidden"
 SEVEN = "seven"
-"""In place of an id of pairs: the seven sentences that come along."""
+"""The id that means the bundled seven sentences."""
 INTEGER = re.compile("[+-]?[0-9]{1,20}")
 MAX_SHOWN = 30
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What is chosen in the form.
+    """The choice in the form.
 
-    changes: settings by name that differ from those of the preset.
-    pairs: the id of a person's own pairs, empty if none.
+    changes: name -> value of the settings that differ from the preset's.
+    pairs: the id of the user's own pairs, or SEVEN; empty if none.
     locked: whether the controls are hidden.
     """
 
@@ -58,7 +58,7 @@ class Choice:
 
     @property
     def values(self) -> dict[str, Any]:
-        """Every setting."""
+        """Name -> value of every setting."""
         return {**defaults(self.task, self.preset), **self.changes}
 
     def part(self, part: str) -> dict[str, Any]:
@@ -67,7 +67,7 @@ class Choice:
 
 
 def first_choice(task: str | None = None) -> Choice:
-    """A task, else the first one, with its recommended preset."""
+    """A task, the first one by default, with its recommended preset."""
     name = task or next(iter(TASKS))
     return Choice(name, TASKS[name].default_preset)
 
@@ -82,7 +82,7 @@ def applies(name: str, task: str) -> bool:
 
 
 def link(choice: Choice) -> dict[str, str]:
-    """The query parameters that open the form like this."""
+    """The query parameters that open the form with this choice."""
     query = {"task": choice.task}
     if choice.preset != TASKS[choice.task].default_preset:
         query["preset"] = choice.preset
@@ -98,10 +98,10 @@ def link(choice: Choice) -> dict[str, str]:
 
 
 def link_of(config: RunConfig, pairs: str = "") -> dict[str, str]:
-    """The query parameters that open the form with everything a run was made with.
+    """The query parameters that open the form with all settings of a run; empty if unknown.
 
     Args:
-        pairs: for a run on a person's own pairs, their id (``pairs_store.keep_run``).
+        pairs: for a run on the user's own pairs, their id (``pairs_store.keep_run``).
     """
     task = config.data.task
     if task not in TASKS:
@@ -109,7 +109,7 @@ def link_of(config: RunConfig, pairs: str = "") -> dict[str, str]:
     known = config.preset in presets_of(task)
     preset = config.preset if known else TASKS[task].default_preset
     base = defaults(task, preset)
-    # Every field: a dictionary to be written leaves out some that say nothing.
+    # Every field: the configs' to_dict, which writes files, leaves out some.
     values = {**vars(config.data), **vars(config.model), **vars(config.training)}
     changes = {
         name: values[name] for name in SETTINGS if values[name] != base[name] and name != PLANTED
@@ -118,9 +118,9 @@ def link_of(config: RunConfig, pairs: str = "") -> dict[str, str]:
 
 
 def read_link(query: Mapping[str, str]) -> tuple[Choice, str]:
-    """What an address asks for, and a sentence on what in it cannot be; empty if all can.
+    """The choice in an address, and a sentence on what in it is invalid; empty if nothing is.
 
-    What cannot be is left at its default.
+    An invalid value is replaced by its default.
     """
     problems = []
     task = query.get("task", "")
@@ -160,9 +160,10 @@ def read_link(query: Mapping[str, str]) -> tuple[Choice, str]:
 
 
 def _value(item: Field[Any], text: str) -> Any:
-    """
+    """Parse the value of a field.
+
     Raises:
-        ConfigError: the text is no value of this field.
+        ConfigError: the text is not a valid value of this field.
     """
     value: Any = text
     if item.type is bool:

@@ -1,4 +1,4 @@
-"""A person's own pairs: bring them, see what was read and what was refused, get advice."""
+"""A user's own pairs: fields to enter or upload them, and what was read and what was refused."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,21 +26,21 @@ from transformer.tasks.own_pairs.survey import Survey, notes
 from transformer.tasks.own_pairs.task import held_out_count
 
 CHOSEN = "pairs"
-"""Session state: the id of the pairs that the form has; empty if none."""
+"""Key in session state: the id of the form's pairs; empty if none."""
 MAX_TYPED = 1_000_000
 MAX_SHOWN = 300
-"""Characters of a text in the preview."""
+"""Most characters of a text in the preview."""
 AT_ONCE_SECONDS = 0.4
-"""Small files are read in that time, and need no progress bar."""
+"""Seconds to wait for a file before a progress bar is drawn; small files are read by then."""
 TOKEN_NAMES = {"characters": "characters", "words": "words", "bpe": "byte pairs"}
 
 
 def bring() -> Kept | None:
-    """The fields to bring pairs with; the pairs once they are read and usable.
+    """Draw the fields for pairs; return the pairs once they are read and usable.
 
-    Session state ``CHOSEN`` says which, and is changed by what a person brings.
+    Their id is in session state, ``CHOSEN``; what the user enters or uploads changes it.
     """
-    if not Limits.from_environment().own_pairs:  # else people would send what cannot be used
+    if not Limits.from_environment().own_pairs:  # refuse before users upload anything
         st.info(NO_OWN_PAIRS)
         return None
     id = st.session_state.get(CHOSEN, "")
@@ -62,7 +62,7 @@ def bring() -> Kept | None:
 
 
 def linked(id: str) -> Kept | None:
-    """The pairs that an address names, without the fields; None while there are none to use."""
+    """The pairs that an address names, without drawing the fields; None while not usable."""
     if not Limits.from_environment().own_pairs:
         problem(TaskError(NO_OWN_PAIRS))
         return None
@@ -73,7 +73,7 @@ def linked(id: str) -> Kept | None:
 
 
 def _usable(kept: Kept | None, bpe_size: int | None = None) -> Kept | None:
-    """Pairs that are read; until then, progress or what is wrong with them is shown."""
+    """The pairs if they are read; else None, and progress or their error is drawn."""
     if kept is None:
         return None
     if kept.problem is not None:
@@ -89,7 +89,7 @@ def _usable(kept: Kept | None, bpe_size: int | None = None) -> Kept | None:
 
 
 def with_byte_pairs(kept: Kept, bpe_size: int) -> Kept | None:
-    """The same pairs, surveyed with byte pairs of another size; None until that is done."""
+    """The same pairs, surveyed with a byte-pair vocabulary of another size; None until done."""
     if kept.survey is not None and kept.survey.bpe_size == bpe_size:
         return kept
     return _usable(pairs.find(kept.id, bpe_size), bpe_size)
@@ -107,7 +107,7 @@ def _choose(id: str) -> None:
 
 
 def _how(kept: Kept, survey: Survey) -> None:
-    """How the file was read, where it may be read otherwise: a person can say so."""
+    """Fields that show how the file was read and can change it, if it can be read differently."""
     found, said = survey.understood, kept.choices
     if not found.is_ambiguous and said == Choices():
         return
@@ -115,8 +115,8 @@ def _how(kept: Kept, survey: Survey) -> None:
     columns = {n: f"C{found.column(n, sample=True)[1:]}" for n in range(layout.columns)}
 
     def say(field: str) -> None:
-        # The fields that another choice has replaced are reported once more, unchanged, where
-        # the browser sends its next message before it has the new ones.
+        # Fields that another choice has replaced report once more, unchanged, if the browser sends
+        # its next message before it has received the new fields.
         if st.session_state.get(CHOSEN) != kept.id:
             return
         value = st.session_state[f"{field} of {kept.id}"]
@@ -216,10 +216,10 @@ def _feed(
     key: str = "pairs file",
     of: str = "",
 ) -> None:
-    """In a fragment of its own, since every piece is a rerun.
+    """Field for a file; a fragment, because every piece of the file causes a rerun.
 
     Args:
-        of: the id of the file of sources, to which this one brings the targets; empty for pairs.
+        of: the id of the file of sources if this field is for their targets; empty for pairs.
     """
     arrival: ArrivingFile | None = st.session_state.get(f"{key} arrival")
     file_feed(
@@ -236,7 +236,7 @@ def _feed(
 
 
 def _put_away(key: str, of: str) -> None:
-    """Take the next piece of the file that arrives."""
+    """Store the next piece of a file that is being uploaded."""
     sent = piece(key)
     if sent is None:
         return
@@ -268,7 +268,7 @@ def _put_away(key: str, of: str) -> None:
 
 
 def _wait(id: str, bpe_size: int | None = None) -> None:
-    """Progress of the reading, until it is done."""
+    """Draw the progress of reading the pairs, until it is done."""
     try:
         job = reading.read(id, bpe_size)
     except UserError as error:
@@ -285,7 +285,7 @@ def _wait(id: str, bpe_size: int | None = None) -> None:
 
 
 def show(survey: Survey, tokens: str, held_out: float) -> None:
-    """What was read and refused, lengths and vocabularies, and the split."""
+    """Draw what was read and refused, lengths and vocabularies, and the split."""
     st.markdown(_counts(survey))
     if survey.refused > survey.pairs:
         line, reason = survey.named[0]
@@ -334,13 +334,13 @@ def _refused(survey: Survey) -> None:
 
 
 def _table(rows: Sequence[Sequence[str]], titles: tuple[str, str]) -> None:
-    """Text as it is, in cells that wrap; no table reader makes numbers or gaps of 1e5 and NA."""
+    """Draw texts as they are, in cells that wrap; Streamlit's tables would change 1e5 and NA."""
     cells = [[_words(cell) for cell in row] for row in rows]
     st.html(html_table("rows", titles, cells, label=" and ".join(titles), row_heads=False))
 
 
 def _words(text: str) -> Html:
-    """A text that may wrap between words; what is invisible in it shows by its code."""
+    """A text as HTML that may wrap between words; invisible characters show by their code."""
     short = text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
     return Html(" ".join(code(word) for word in short.split(" ")))
 

@@ -1,4 +1,4 @@
-"""Pairs that were brought are read by a process of their own, one for all who brought the same."""
+"""Reading uploaded pairs in a separate process, one for all users who uploaded the same file."""
 
 from collections.abc import Generator
 from functools import partial
@@ -12,14 +12,14 @@ READING = jobs.Queue(2, "waiting for other files to be read")
 
 
 def read(id: str, bpe_size: int | None = None, *, wait: float = 0.0) -> jobs.Job | None:
-    """Have pairs read that are not; None once they are.
+    """The job that reads the pairs, started if there is none; None once it has ended well.
 
     Args:
         bpe_size: the most byte-pair tokens; None leaves the choice to the survey.
-        wait: seconds to wait, for files that take no longer.
+        wait: seconds to wait for the job's end, for small files.
 
     Raises:
-        UserError: they could not be read, for a reason that is not theirs.
+        UserError: reading failed for a reason other than an error in the pairs.
     """
     name = _name(id, bpe_size)
     job = jobs.share(name, partial(_work, id, bpe_size), READING)
@@ -33,7 +33,7 @@ def read(id: str, bpe_size: int | None = None, *, wait: float = 0.0) -> jobs.Job
 
 
 def start_over(id: str, bpe_size: int | None = None) -> None:
-    """Let a reading that was stopped begin again when it is next asked for."""
+    """Forget a reading that was stopped, so that :func:`read` starts a new one."""
     jobs.forget(_name(id, bpe_size))
 
 
@@ -47,7 +47,7 @@ def _work(id: str, bpe_size: int | None) -> Generator[object, None, None]:
     size = [] if bpe_size is None else ["--bpe-size", str(bpe_size)]
     if bpe_size is None:
         source = pairs.source_of(folder) or data
-        for path in folder.glob("tmp*.tsv"):  # of a reading that was stopped
+        for path in folder.glob("tmp*.tsv"):  # left by a reading that was stopped
             path.unlink(missing_ok=True)
     files = [str(source.resolve())]
     how: list[str] = []
@@ -70,7 +70,7 @@ def _work(id: str, bpe_size: int | None) -> Generator[object, None, None]:
 
 
 def _flags(choices: Choices) -> list[str]:
-    """As the command line takes them."""
+    """The choices as flags of the command line."""
     words = []
     if choices.encoding:
         words += ["--encoding", choices.encoding]

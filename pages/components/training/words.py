@@ -1,4 +1,4 @@
-"""The settings of a run in a line: its sizes, and what is changed of a preset."""
+"""The settings of a run in one line: its sizes, and its changes to the preset."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,12 +7,12 @@ from pages.components.training.link import Choice
 from transformer.config.names import name_of, shown
 
 SHORT = {"steps": "updates", "warmup_steps": "warm-up", "d_model": "width", "d_ff": "d_ff"}
-"""Where a line has room for few words."""
+"""Short names of settings, for narrow lines."""
 MOST_IN_A_NAME = 3
 
 
 def short_name(setting: str) -> str:
-    """In the middle of a line."""
+    """A setting's name as it is written in the middle of a sentence."""
     name = SHORT.get(setting) or name_of(setting).split(" (")[0]
     return name if name.startswith("Adam") else name[0].lower() + name[1:]
 
@@ -23,7 +23,7 @@ def in_words(changes: Mapping[str, Any]) -> str:
 
 
 def sizes(choice: Choice) -> str:
-    """The model that would be trained, with the settings as they are, in a sentence."""
+    """The size of the model and the number of updates, in a sentence."""
     values = choice.values
     heads, steps = values["num_heads"], values["steps"]
     return (
@@ -34,7 +34,7 @@ def sizes(choice: Choice) -> str:
 
 
 def run_name(title: str, preset: str, changes: Mapping[str, Any]) -> str:
-    """What a run is called: what it learns, its preset, and what differs from that."""
+    """A run's name: what it learns, its preset, and the changes to the preset."""
     named = dict(list(changes.items())[:MOST_IN_A_NAME])
     more = len(changes) - len(named)
     parts = [
