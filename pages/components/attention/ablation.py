@@ -1,4 +1,4 @@
-"""Heads switched off or patched, and what the model then does: cause, not only looks."""
+"""Heads switched off or patched, to see what the output depends on, not only where heads look."""
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
@@ -36,9 +36,10 @@ METHODS = {
 
 @dataclass(frozen=True)
 class Off:
-    """Heads switched off, and what stands in for what they write.
+    """Heads switched off, and what replaces their output.
 
-    effect: on the input on screen; None where it cannot be had, for the reason in ``problem``.
+    method: a name in METHODS. other: the input whose outputs replace theirs, for "patch".
+    effect: on the input on screen; None if it cannot be computed, for the reason in ``problem``.
     """
 
     heads: tuple[Head, ...]
@@ -49,20 +50,22 @@ class Off:
 
 
 def read(shown: Shown) -> None:
-    """Before all else: what stands in for heads that are off, from the address."""
+    """Before everything else: read from the address what replaces the output of heads that are
+    off."""
     address.read("write", "zero")
     vocabulary = shown.checkpoint.source_vocabulary
     ids = vocabulary.encode(vocabulary.as_trained(shown.text))
     address.read("patch", vocabulary.decode(reversed(ids)))
     method = st.session_state["write"]
-    # A model from elsewhere may bring no pairs, which have no mean.
+    # An imported model may have no pairs to take the mean over.
     if method not in METHODS or (method == "mean" and not held_out(shown.checkpoint).pairs):
         st.session_state["write"] = "zero"
 
 
 def switched_off(shown: Shown) -> Off | None:
-    """What is switched off, and what the model then does with the input on screen; None if nothing
-    is. After ``place.read`` and ``read``.
+    """The heads that are off, and their effect on the input on screen; None if no head is off.
+
+    Call it after ``place.read`` and ``read``.
     """
     method = st.session_state["write"]
     heads = tuple(place.heads_off(shown.checkpoint.config))
@@ -85,7 +88,7 @@ def _measured(shown: Shown, heads: tuple[Head, ...], method: str, other: str) ->
 
 
 def sentence(shown: Shown, off: Off | None) -> str:
-    """For the answer line: what the model writes without the heads that are off."""
+    """For the answer line: what the model writes without the heads that are off; "" if none is."""
     if off is None or off.effect is None:
         return ""
     vocabulary = shown.checkpoint.target_vocabulary
@@ -100,7 +103,7 @@ def sentence(shown: Shown, off: Off | None) -> str:
 
 
 def panel(sides: Sequence[Shown], head: Head | None) -> None:
-    """Which heads are off, what stands in for them, and all that follows."""
+    """Fields for the heads that are off and what replaces their output; then all effects."""
     shown = sides[0]
     examples = held_out(shown.checkpoint)
     off = _choices(shown, examples)
@@ -121,7 +124,7 @@ def panel(sides: Sequence[Shown], head: Head | None) -> None:
 
 
 def _choices(shown: Shown, examples: Examples) -> Off | None:
-    """The heads switched off, and what they write instead."""
+    """Fields for the heads to switch off, and for what they write instead."""
     known = {str(one): one for one in all_heads(shown.checkpoint.config)}
     # A list for the widget, a text for the address.
     st.session_state["heads off"] = [str(head) for head in place.heads_off(shown.checkpoint.config)]
@@ -221,7 +224,7 @@ def _draw_effect(checkpoint: "Checkpoint", found: "Effect") -> None:
 
 
 def _most_changed(found: "Effect") -> str:
-    """By how much the probability of a token of the output changes at most."""
+    """The largest change of an output token's probability, in words."""
     most = 100 * max((abs(one.after - one.before) for one in found.tokens), default=0.0)
     if most < 0.1:
         return "and the probability of each of its tokens changes by less than 0.1 points"
@@ -239,7 +242,7 @@ def _exact_match(shown: Shown, heads: list[Head], method: str, examples: Example
         return
     job = jobs.current("exact match study", name)
     if st.button(f"Exact match on {examples.words}", key="measure"):
-        view = shown.checkpoint.view()  # hooks of its own, for a thread of its own
+        view = shown.checkpoint.view()  # separate hooks, as the job runs in another thread
 
         def work() -> Generator[object, None, None]:
             from transformer.analysis.ablation import exact_match
@@ -318,7 +321,7 @@ def _draw_ranking(found: "KnockOut", examples: Examples) -> None:
 
 
 def finding(found: "KnockOut") -> str:
-    """What the ranking says, and what it does not."""
+    """What the ranking shows, and what it does not show, in sentences."""
     top = found.ranked[0]
     points = 100 * (found.whole - found.without[top])
     together = 100 * (found.whole - found.without_least)

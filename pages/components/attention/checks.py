@@ -1,4 +1,4 @@
-"""Checks of the very weights on screen, with their evidence: a word until they are opened."""
+"""Checks of the weights on screen, with their evidence, behind one button."""
 
 import html
 
@@ -9,7 +9,7 @@ from pages.components.shell.text import plain
 
 
 def trust(sides: list[Shown]) -> None:
-    """A button that says whether all hold; behind it, what was checked, and to how many digits."""
+    """Draw a button that says whether all checks hold, and opens them with their evidence."""
     sound = all(check.ok for shown in sides for check in shown.checks)
     count = sum(len(shown.checks) for shown in sides)
     with st.popover(f"✓ {count} checks" if sound else "✗ A check fails", key="checks"):

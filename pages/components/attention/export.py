@@ -26,7 +26,7 @@ DRAW = """draw({
 
 
 def panel(sides: Sequence[Shown], head: Head | None) -> None:
-    """Downloads; each is made when it is asked for."""
+    """Download buttons; each file is made after the click."""
     shown, place = sides[0], st.session_state["place"]
     task = shown.checkpoint.task
     name = f"attention-{task}"
@@ -71,14 +71,14 @@ def panel(sides: Sequence[Shown], head: Head | None) -> None:
             kind.key_tokens,
             title=head.title,
         )
-        # No weight is as the page's ground.
+        # A weight of 0 has the page's background colour.
         figure.update_traces(reversescale=st.context.theme.type == "dark")
         st.plotly_chart(figure)
         st.caption("The camera above the figure saves it as a picture.")
 
 
 def attention_page(sides: Sequence[Shown], place: str) -> bytes:
-    """The explorer with its data in one file that asks nothing of any server."""
+    """The explorer with its data in one HTML file, which needs no server."""
     shown = sides[0]
     summary = html.escape(visible(f"Input: {shown.text} · Output: {shown.inspection.output}"))
     return offline_page(
@@ -107,7 +107,7 @@ def as_npz(shown: Shown) -> bytes:
 
 
 def weights_as_csv(shown: Shown, head: Head) -> bytes:
-    """One line a weight: places counted from 1, tokens, the weight in full."""
+    """One line a weight: positions counted from 1, tokens, the weight to 9 digits."""
     kind = next(kind for kind in shown.inspection.kinds if kind.id == head.kind)
     weights = kind.weights[head.layer, head.head]
     rows, columns = np.indices(weights.shape).reshape(2, -1)
@@ -124,7 +124,7 @@ def weights_as_csv(shown: Shown, head: Head) -> bytes:
 
 
 def scores_as_csv(shown: Shown) -> bytes:
-    """One line a head: its label, its measures, its share on every pattern."""
+    """One line a head: its label, its measures, and its share on every pattern."""
     frame = pd.DataFrame(
         {
             "kind": one.head.kind,

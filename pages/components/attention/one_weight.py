@@ -1,4 +1,4 @@
-"""This number, step by step: every step from two vectors to a weight, and to what it changes."""
+"""The panel "This number": every step from query and key to a weight, and to the head's output."""
 
 from collections.abc import Iterable, Sequence
 
@@ -13,7 +13,7 @@ from pages.components.shell.text import code, decimal, verbatim
 from transformer.analysis.heads import Head
 
 MOST_VALUES = 512
-"""Numbers of a vector that are shown; a wider model's vector is cut, and said to be."""
+"""Most numbers of a vector that are shown; longer vectors are cut."""
 
 
 def panel(sides: Sequence[Shown], head: Head | None) -> None:
@@ -117,7 +117,7 @@ def panel(sides: Sequence[Shown], head: Head | None) -> None:
 
 
 def _vectors(rows: dict[str, NDArray[np.float32]], columns: Iterable[int]) -> None:
-    """Vectors as lines of numbers; the stronger the colour, the larger the number."""
+    """Draw vectors as lines of numbers; a stronger colour means a larger absolute value."""
     numbers = list(columns)[:MOST_VALUES]
     lines: list[Row] = []
     for name, vector in rows.items():
@@ -139,7 +139,7 @@ def _row(
     keys: Sequence[str],
     here: int,
 ) -> None:
-    """The softmax of a row, key by key."""
+    """Draw the softmax of a row, key by key."""
     highest = float(scores[allowed].max())
     powers = np.where(allowed, np.exp(scores.astype(np.float64) - highest), 0.0)
     total = powers.sum()

@@ -21,20 +21,20 @@ MEASURES = {
 
 
 def measure(scores: HeadScores, name: str) -> float:
-    """One number of a head: a measure, or its share on a pattern; 0 where that has no meaning."""
+    """One number of a head: a measure, or its share on a pattern; 0 if it has no such pattern."""
     if name in MEASURES:
         return float(getattr(scores, name))
     return scores.patterns.get(name, 0.0)
 
 
 def names(scores: dict[Head, HeadScores]) -> dict[str, str]:
-    """All measures of this input's heads: those of every head, then the patterns'."""
+    """Name -> title of all measures of this input's heads: MEASURES, then the patterns."""
     patterns = {name: f"on: {one.labels[name]}" for one in scores.values() for name in one.patterns}
     return {**MEASURES, **patterns}
 
 
 def panel(sides: Sequence[Shown], head: Head | None) -> None:
-    """The sorted list, and the scatter whose points lead to their heads."""
+    """The sorted list, and a scatter plot whose points open their heads."""
     shown = sides[0]
     scores = shown.scores
     options = names(scores)
@@ -102,7 +102,7 @@ def _go() -> None:
     head = st.session_state["go to head"]
     if head is not None:
         place.go_to(head)
-        st.session_state["go to head"] = None  # to be chosen again after another
+        st.session_state["go to head"] = None  # so that it can be chosen again later
 
 
 def _go_to_point() -> None:

@@ -1,4 +1,4 @@
-"""Where a person is in the explorer, kept in the address so that a link opens the same view."""
+"""The explorer's state, in the address so that a link opens the same view."""
 
 from typing import TYPE_CHECKING
 
@@ -16,17 +16,17 @@ FIELDS = (
     *("head", "view", "with", "alone", "off", "cell", "hide", "tokens", "show", "shade"),
     "without",
 )
-"""As the explorer's own script names them, in its order."""
+"""The values of the state, by their names in the explorer's script, in its order."""
 PLACE = Place("place", "explorer", dict(zip(FIELDS, FIELDS, strict=True)))
 NONE = "none"
 
 
 def read(checkpoint: "Checkpoint") -> Message:
-    """Before the explorer: what the address says, as one text for the component."""
+    """Before the explorer: its state from the address, as one message to the component."""
     now = {field: st.query_params.get(field, "") for field in FIELDS}
     known = {field: st.session_state.get(f"address {field}") or "" for field in FIELDS}
-    # A link from another page is true as a whole: what it leaves out is not there. Without any
-    # of these, the person comes back to what they left.
+    # A link from another page sets the whole state: what it leaves out is empty. Without any of
+    # the values, the user comes back to the state that they left.
     if address.arrived() and any(now.values()) and now != known:
         for field, value in now.items():
             st.session_state[field] = st.session_state[f"address {field}"] = value
@@ -35,50 +35,51 @@ def read(checkpoint: "Checkpoint") -> Message:
     before, model = st.session_state.get("heads off in"), checkpoint.header.sha256
     linked = now["without"] and (address.arrived() or address.followed())
     if before not in (None, model) and not linked:
-        st.session_state["without"] = ""  # what a head of another model did says nothing of this
+        st.session_state["without"] = ""  # these were heads of another model
     st.session_state["heads off in"] = model
     if address.arrived() and st.query_params.get("panel") == "cause" and not now["without"]:
-        # So said links from before heads were switched off on the head itself: the one on screen.
+        # Older links open this panel without naming heads, and mean the one on screen.
         st.session_state["without"] = str(chosen_head(checkpoint.config) or "")
     return PLACE.tell()
 
 
 def heads_off(config: TransformerConfig) -> list[Head]:
-    """The heads switched off, in the order of the model; names of none are left out."""
+    """The heads switched off, in the order of the model; unknown names are ignored."""
     named = set(st.session_state["without"].split(" "))
     return [head for head in all_heads(config) if str(head) in named]
 
 
 def keep_heads_off() -> None:
-    """Where heads are chosen, the address says so even if none is off; see ``read``."""
+    """Write the heads that are off into the address; NONE if none is, as ``read`` takes an address
+    without them for an older link."""
     address.write("without", st.session_state["without"] or NONE)
 
 
 def write() -> None:
-    """After the explorer: where the person is now."""
+    """After the explorer: write its state into the address."""
     for field in FIELDS:
         address.write(field, st.session_state[field])
 
 
 def remember() -> None:
-    """The explorer's callback: the person has moved."""
+    """The explorer's callback: store its new state."""
     PLACE.take(st.session_state["explorer"]["place"])
 
 
 def ask_numbers() -> None:
-    """The explorer's callback: all numbers of a cell are asked for, which its tab has."""
+    """The explorer's callback: open the tab with all numbers of a cell."""
     if text := st.session_state["explorer"]["numbers"]:
         PLACE.take(text)
         st.session_state["panel"] = "number"
 
 
 def go_to(head: Head) -> None:
-    """Show this head; what is picked besides stays."""
+    """Show this head large; the rest of the state stays."""
     st.session_state["head"] = str(head)
 
 
 def chosen_head(config: TransformerConfig) -> Head | None:
-    """The head shown large; None where that is a mean over several."""
+    """The head shown large; None if a mean over several heads is shown."""
     name = st.session_state["head"]
     try:
         head = Head.parse(name)
@@ -91,7 +92,7 @@ def chosen_head(config: TransformerConfig) -> Head | None:
 
 
 def kept_cell(rows: int, columns: int) -> tuple[int, int] | None:
-    """The cell a person has clicked, if it is on this map."""
+    """Row and column of the cell that the user clicked, if it is on this map, else None."""
     row, _, column = st.session_state["cell"].partition(".")
     if not (row.isdecimal() and column.isdecimal() and len(row + column) < 10):
         return None

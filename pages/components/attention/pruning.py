@@ -1,4 +1,4 @@
-"""Which heads can go, one after the other; and whether it matters where a head looks."""
+"""Switching heads off one after the other; and shuffling weights, to see if places matter."""
 
 from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
 
 HALF, HALF_OF_LARGE, LARGE = 64, 16, 5000
-"""Examples that choose, and as many that score; fewer for a vocabulary from so many tokens on,
-whose logits take the memory."""
+"""HALF examples choose which head goes next, and as many score; HALF_OF_LARGE if the target
+vocabulary has more than LARGE tokens, because its logits take much memory."""
 MOST_TRIALS = 1200
-"""Models tried with one head less; a model of very many heads loses its first few."""
+"""Most trials of a model with one more head off; with very many heads, only a few are then
+switched off."""
 TOLERANCE = 0.05
-"""Share of the answers that may be lost in all."""
+"""Largest share of the answers that may be lost in total."""
 
 
 def panel(sides: Sequence[Shown], head: Head | None) -> None:
@@ -75,7 +76,7 @@ def _one_after_the_other(checkpoint: "Checkpoint", examples: Examples) -> None:
 
 
 def rounds_for(heads: int) -> int:
-    """How many of so many heads can go within ``MOST_TRIALS``."""
+    """How many of ``heads`` heads can be switched off in turn within ``MOST_TRIALS``."""
     rounds = trials = 0
     while rounds < heads and trials + heads - rounds <= MOST_TRIALS:
         trials += heads - rounds
@@ -103,7 +104,7 @@ def _draw_pruning(found: "Pruning") -> None:
 
 
 def pruning_finding(found: "Pruning") -> str:
-    """How many can go, which ones went first, and what the first one cost."""
+    """How many heads can go, which went first, and the share of right answers, in sentences."""
     free = found.can_go(TOLERANCE)
     first = ", ".join(head.short for head in found.heads[:3])
     if free == 0:
@@ -124,7 +125,7 @@ def pruning_finding(found: "Pruning") -> str:
     return f"{said} Nothing was trained again."
 
 
-# --- weights at other places -----------------------------------------------------------------
+# --- weights at other positions --------------------------------------------------------------
 
 
 def _shuffled(checkpoint: "Checkpoint", examples: Examples) -> None:

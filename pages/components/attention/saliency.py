@@ -15,7 +15,7 @@ from transformer.analysis.rollout import rollout
 
 
 def panel(sides: Sequence[Shown], head: Head | None) -> None:
-    """One output token, and three ways to say what it came from, side by side."""
+    """One output token, and three measures of what it came from, side by side."""
     shown = sides[0]
     import torch
 
@@ -77,7 +77,7 @@ def panel(sides: Sequence[Shown], head: Head | None) -> None:
 
 
 def _position(shown: Shown) -> int:
-    """Which output token is explained; kept in the address, counted from 1 there."""
+    """Field for the output token to explain; its index, from 0 (from 1 in the address)."""
     tokens = shown.inspection.kinds[-1].query_tokens
     cell = place.kept_cell(10**6, 10**6)
     default = cell[0] if cell is not None and st.session_state["head"][:5] != "encod" else 0

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from transformer.checkpoint.verification import Check
 
 KEPT = 4
-"""Inspections a session keeps, so that a click computes none again."""
+"""Most inspections cached in a session, so that a click does not compute one again."""
 COMPARISONS = {
     "": "nothing",
     "untrained": "the same model untrained",
@@ -37,7 +37,7 @@ COMPARISONS = {
 
 @dataclass(frozen=True)
 class Shown:
-    """One model with one input, and what follows from its weights, each computed once."""
+    """One model with one input, and results from its weights, each computed once."""
 
     label: str
     checkpoint: "Checkpoint"
@@ -47,7 +47,7 @@ class Shown:
     @cached_property
     def scores(self) -> dict[Head, HeadScores]:
         encoder, decoder, cross = self.inspection.kinds
-        # The tokens themselves: those of the maps are made visible, a space as ␣.
+        # The raw tokens: the maps show invisible characters as others, a space as ␣.
         sources, targets = self.checkpoint.source_vocabulary, self.checkpoint.target_vocabulary
         ideal = ideal_places(
             self.checkpoint.task,
@@ -56,7 +56,7 @@ class Shown:
         )
         found = [
             *score_heads("encoder", encoder.weights, encoder.query_tokens, encoder.key_tokens),
-            # A decoder's position is what it reads, not what it writes.
+            # In decoder self-attention, a row stands for the token read there, not written.
             *score_heads(
                 "decoder", decoder.weights, decoder.key_tokens, decoder.key_tokens, causal=True
             ),
@@ -85,13 +85,13 @@ def show(
     text: str,
     output: str | Sequence[int] | None = None,
 ) -> Shown:
-    """Inspect, or take what this session has inspected before.
+    """Inspect an input; cached in the session.
 
     Raises:
         VocabularyError: a text cannot be encoded.
     """
     kept: dict[tuple[object, ...], Shown] = st.session_state.setdefault("inspections", {})
-    # The checkpoint itself belongs to the name: the view of another session is not this one's.
+    # The name has the checkpoint object: another view of the same file has other modules.
     given = output if output is None or isinstance(output, str) else tuple(output)
     name = (id(checkpoint), label, text, given)
     if name not in kept or kept[name].checkpoint is not checkpoint:
@@ -103,7 +103,7 @@ def show(
 
 
 def output_field() -> str | None:
-    """A text to look at in place of the model's own answer; None if left empty."""
+    """Field for an output to look at instead of the model's own answer; None if left empty."""
     address.read("output", "")
     text = st.text_input(
         "Output to look at",
@@ -117,10 +117,11 @@ def output_field() -> str | None:
 
 
 def judgement(shown: Shown) -> tuple[str, str]:
-    """What the model writes, and whether that is right: a wrong answer's maps are read as such.
+    """What the model writes, and whether it is right, because the maps of a wrong answer mean
+    something else.
 
     Returns:
-        A sentence, and why the answer may be wrong; empty where it is not.
+        A sentence; and why the answer may be wrong, "" if it is right or no reason is known.
     """
     checkpoint, written = shown.checkpoint, shown.inspection.output
     says = f"The model writes {verbatim(written)}"
@@ -130,17 +131,17 @@ def judgement(shown: Shown) -> tuple[str, str]:
     if target == written:
         return f"{says}, which is right.", ""
     length = 0
-    with suppress(VocabularyError):  # a target it cannot write is not too long either
+    with suppress(VocabularyError):  # a target that it cannot write has no length
         length = len(checkpoint.target_vocabulary.encode(target))
     why = unlike_training(checkpoint, shown.text, length)
     return f"{says}, which is **wrong**: right is {verbatim(target)}.", why
 
 
 def answer(shown: Shown, without: str) -> None:
-    """The answer line.
+    """Draw the answer line.
 
     Args:
-        without: what the model writes without the heads that are switched off, as a sentence.
+        without: a sentence on what the model writes without the heads that are off; or "".
     """
     found = shown.inspection
     if found.given:
@@ -163,19 +164,19 @@ def comparison_field() -> str:
 
 
 def name_of(comparison: str, text: str) -> str:
-    """What the first side is called beside the second."""
+    """The label of the first side in a comparison."""
     return {"untrained": "trained", "input": f"“{text}”"}.get(comparison, "the one chosen above")
 
 
 def comparison(choice: str, shown: Shown) -> Shown | None:
-    """The side to compare with; None for a comparison with nothing.
+    """The side to compare with; None if there is no comparison.
 
     Raises:
         UserError: the other text or checkpoint cannot be used.
     """
     written = shown.inspection.written
     if choice == "untrained":
-        # Both run over the same output, so that the maps can be told apart cell by cell.
+        # Both run over the same output, so that the maps can be compared cell by cell.
         return show("untrained", session.untrained_model(shown.checkpoint), shown.text, written)
     if choice == "checkpoint":
         return _other_checkpoint(shown)
@@ -188,7 +189,8 @@ def comparison(choice: str, shown: Shown) -> Shown | None:
 
 
 def _like(checkpoint: "Checkpoint", entries: dict[str, models.Listed]) -> str:
-    """A bundled checkpoint that reads the same inputs, best another one; else the first of all."""
+    """Id of a bundled checkpoint with the same source vocabulary, preferably not this one; else of
+    the first in the list."""
     same = [
         (header.sha256 == checkpoint.header.sha256, entry.id)
         for entry in entries.values()
