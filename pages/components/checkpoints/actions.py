@@ -1,4 +1,4 @@
-"""What one may do with a checkpoint that is kept here: name it, note something, delete it."""
+"""Actions on a stored checkpoint: rename, note, delete, restore."""
 
 from collections.abc import Callable
 
@@ -18,17 +18,17 @@ PROBLEM = "care problem"
 
 
 def upload_of(entry: Listed) -> Upload | None:
-    """The upload that an entry of the list is; None for a bundled one or a run's."""
+    """The upload of a list entry; None for a bundled checkpoint or one of a run."""
     return uploads.of(entry.path) if entry.id.startswith("upload-") else None
 
 
 def run_of(entry: Listed) -> Run | None:
-    """The run that an entry of the list belongs to; None for any other."""
+    """The run that a list entry belongs to; None for any other checkpoint."""
     return Run(entry.path.parents[1]) if entry.id.startswith("run-") else None
 
 
 def file_name(entry: Listed) -> str:
-    """What a download is called: its name, as one that every system takes."""
+    """File name of a download: the checkpoint's name, made valid on every system."""
     if entry.path.parent == models.BUNDLED:
         return entry.path.name
     words = as_file_name(entry.name.lower().removesuffix(".safetensors"))
@@ -36,7 +36,7 @@ def file_name(entry: Listed) -> str:
 
 
 def note_of(entry: Listed) -> str:
-    """What a person wrote about it, or about its run."""
+    """The user's note on a checkpoint, or on its run."""
     if (upload := upload_of(entry)) is not None:
         return upload.note
     run = run_of(entry)
@@ -44,7 +44,7 @@ def note_of(entry: Listed) -> str:
 
 
 def edit_menu(entry: Listed) -> None:
-    """Behind a button: a name, a note, and the way to the trash, for those who may."""
+    """Draw a button that opens name, note and deletion, for users who may change them."""
     upload, run = upload_of(entry), run_of(entry)
     with st.popover("Edit", icon=":material/edit:", help="Rename, note, delete"):
         if upload is not None:
@@ -106,7 +106,7 @@ def _run(run: Run) -> None:
 
 
 def _fields(owner: str, values: dict[str, str], change: Callable[[str], None]) -> None:
-    """The two fields; keyed by their owner, so that another checkpoint's never shows in them."""
+    """Draw the two fields; their keys have ``owner``, an id, so that none shows another's text."""
     st.text_input(
         "Name",
         values["name"],
@@ -127,7 +127,7 @@ def _fields(owner: str, values: dict[str, str], change: Callable[[str], None]) -
 
 
 def _attempt(action: Callable[[], object], upload: Upload | None = None) -> None:
-    """Do something; what goes wrong is kept, and shown at the top of the page."""
+    """Call ``action``; its error is stored, and shown at the top of the page."""
     st.session_state.pop(PROBLEM, None)
     try:
         if upload is not None and not browser.owns(*upload.owners):
@@ -139,7 +139,7 @@ def _attempt(action: Callable[[], object], upload: Upload | None = None) -> None
 
 
 def _owner() -> str:
-    """Whose upload it no longer is; for one person, simply nobody's."""
+    """The owner who deletes or restores; "" on a server for one user, without owners."""
     return browser.owner() if Limits.from_environment().owned else ""
 
 
@@ -147,14 +147,14 @@ def _delete(upload: Upload) -> None:
     def move() -> None:
         uploads.delete(upload.sha256, _owner())
         st.session_state["deleted upload"] = (upload.sha256, upload.name)
-        # A link to it would now name what is missing.
+        # Else the address would name the deleted upload.
         st.session_state["checkpoint"] = models.first(models.listed_checkpoints())
 
     _attempt(move, upload)
 
 
 def undo() -> None:
-    """At the top of the page: what went wrong, or that one was deleted and can be restored."""
+    """At the top of the page: the last error, and an undo button after a deletion."""
     if PROBLEM in st.session_state:
         problem(st.session_state.pop(PROBLEM))
     if "deleted upload" not in st.session_state:
@@ -177,7 +177,7 @@ def _restore(sha256: str) -> None:
 
 
 def trash() -> None:
-    """At the end of the page: what was deleted, each with a way back."""
+    """At the end of the page: deleted uploads, each with a button that restores it."""
     gone = [one for one in uploads.trash() if browser.owns(*one.owners)]
     if not gone:
         return

@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 JOB = "averaging study"
 AT_FIRST = 5
-"""As many as the paper averages of its base models."""
+"""Checkpoints proposed at first: as many as the paper averages for its base models."""
 MOST = 20
 MOST_NUMBERS = 300_000_000
-"""Weights of all chosen models together: they are in memory at the same time."""
+"""Most weights of all chosen models together, since all are in memory at the same time."""
 
 
 def panel(entry: Listed, checkpoint: "Checkpoint") -> None:
-    """Choose, measure, look, keep."""
+    """Choose checkpoints, average and score them, see the result, store it."""
     st.markdown(
         "One model whose weights are the mean of several points of the same training. The paper "
         "averages its last 5. Here each of them and the average are scored on the same held-out "
@@ -82,7 +82,7 @@ def panel(entry: Listed, checkpoint: "Checkpoint") -> None:
 
 
 def _candidates(entry: Listed) -> list[Listed]:
-    """Those that can be averaged with this one: its own run's first, by rising step."""
+    """Checkpoints that can be averaged with this one: its own run's first, by rising step."""
     found, ours = [], facts_of(entry.path)
     for one in models.listed_checkpoints().values():
         other = facts_of(one.path)
@@ -104,7 +104,7 @@ def _candidates(entry: Listed) -> list[Listed]:
 
 
 def _proposed(entry: Listed, options: Sequence[Listed]) -> list[str]:
-    """Of a run the last five that were trained; else this one alone."""
+    """Ids chosen at first: a run's last five trained snapshots; else this checkpoint alone."""
     if run_of(entry) is None:
         return [entry.id]
     own = [one for one in options if one.path.parent == entry.path.parent]
@@ -112,7 +112,7 @@ def _proposed(entry: Listed, options: Sequence[Listed]) -> list[str]:
 
 
 def _short(picked: Sequence[Listed]) -> list[str]:
-    """What each is called on a chart: of one run, by its step alone."""
+    """Labels on a chart: only the steps, if all are from one run."""
     if len({one.path.parent for one in picked}) > 1 or run_of(picked[0]) is None:
         return [one.label for one in picked]
     steps = [int(one.id.rsplit("-", 1)[1]) for one in picked]
@@ -130,7 +130,7 @@ def _work(paths: Sequence[Path], pairs: Path | None) -> Generator[object, None, 
 
 
 def _result(found: "Averaged", labels: Sequence[str]) -> None:
-    """The sentence, both scores as bars, the table, and the way to keep it."""
+    """Draw the verdict, both scores as bars, the table, and a button that stores the average."""
     from transformer.figures.curves import bars
 
     st.markdown(f"**{plain(found.verdict)}**")
@@ -205,6 +205,6 @@ def _keep(found: "Averaged", count: int) -> None:
 
 
 def follow_kept() -> None:
-    """Once an average was kept from inside the card's fragment, show it on the whole page."""
+    """After an average was stored from within the card's fragment, redraw the whole page."""
     if st.session_state.pop("kept average", None) is not None:
         st.rerun(scope="app")

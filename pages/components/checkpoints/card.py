@@ -1,4 +1,4 @@
-"""A checkpoint's model card at first glance: what it is, how good, and that it is alive."""
+"""A checkpoint's model card: what it is, its scores, an example decoded now, and its origin."""
 
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def checkpoint_card(entry: Listed, checkpoint: "Checkpoint") -> None:
-    """Scores, an answer given now, and where it comes from."""
+    """Draw scores, an answer decoded now, and the checkpoint's origin."""
     header = checkpoint.header
     title = title_of(checkpoint.task, (example.source for example in header.examples))
     st.header(plain(title.capitalize() if title == "imported" else title))
@@ -33,7 +33,7 @@ def checkpoint_card(entry: Listed, checkpoint: "Checkpoint") -> None:
 
 
 def _decoded_now(checkpoint: "Checkpoint") -> None:
-    """The first example, decoded by this page's own model, beside what it gave when saved."""
+    """Draw the first example's output, decoded now, and whether it is the one stored when saved."""
     examples = checkpoint.header.examples
     with st.container(border=True):
         if not examples:
@@ -61,7 +61,7 @@ def _decoded_now(checkpoint: "Checkpoint") -> None:
 
 
 def _provenance(checkpoint: "Checkpoint") -> None:
-    """How it was trained here, or where it was brought from."""
+    """Draw how the model was trained, or where it was imported from."""
     header, summary = checkpoint.header, checkpoint.summary
     facts = {"Origin": header.origin} if header.origin else {}
     if summary is not None:
@@ -94,6 +94,6 @@ def _scores(summary: "Summary") -> None:
 
 
 def _facts(values: dict[str, str]) -> None:
-    """A two-column table; values may come from a file, so they are shown as they are."""
+    """Draw a two-column table; values may come from a file, so they are escaped."""
     rows = pd.DataFrame({"value": [plain(text) for text in values.values()]}, index=list(values))
     st.table(rows, border="horizontal", hide_header=True)

@@ -1,4 +1,4 @@
-"""Two cards side by side: what differs in what they say, and how far their weights are apart."""
+"""Two checkpoints side by side: which facts differ, and how far apart their weights are."""
 
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
@@ -20,7 +20,7 @@ SHARES = {"exact match", "untrained exact match", "tokens right"}
 
 
 def panel(entry: Listed, checkpoint: "Checkpoint") -> None:
-    """Choose the other one; then scores, settings and weights of both."""
+    """Choose the other checkpoint; then scores, settings and weights of both."""
     entries = {name: one for name, one in models.listed_checkpoints().items() if name != entry.id}
     if not entries:
         st.info("There is no other checkpoint yet. Train one, or upload one.")
@@ -50,8 +50,8 @@ def panel(entry: Listed, checkpoint: "Checkpoint") -> None:
 
 
 def _proposed(entry: Listed, entries: dict[str, Listed], task: str) -> str:
-    """The same file under another name, another point of the same run, or the bundled model of the
-    task; else the first listed."""
+    """Id to compare with at first: the same file under another name, another snapshot of the run,
+    or the bundled model of the task; else the first in the list."""
     same = models.identical(entry.path) if entry.id.startswith("upload-") else None
     if same is not None and same.id in entries:
         return same.id
@@ -62,7 +62,7 @@ def _proposed(entry: Listed, entries: dict[str, Listed], task: str) -> str:
 
 
 def _table(lines: list[Line], left: str, right: str) -> str:
-    """As HTML, since a row that differs is marked, by a sign and a colour."""
+    """The lines as an HTML table, in which rows that differ are marked by a sign and a colour."""
     rows: list[Row] = []
     kinds = []
     for group, members in groupby(lines, lambda line: line.group):
@@ -78,7 +78,7 @@ def _table(lines: list[Line], left: str, right: str) -> str:
 
 
 def _name(line: Line) -> str:
-    """A setting as the form calls it."""
+    """A line's title; a setting has its name in the Train form."""
     is_setting = line.group in ("Training", "Architecture")
     return name_of(line.name) if is_setting else f"{line.name[0].upper()}{line.name[1:]}"
 

@@ -1,4 +1,4 @@
-"""The examples that a checkpoint brings, as it answered them when it was saved."""
+"""The examples in a checkpoint's file, with its outputs from when it was saved."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @st.cache_resource(max_entries=8)
 def _judge(data: DataConfig) -> Task | None:
-    """Who says whether an output is right; None where only its own pairs could."""
+    """The task, which judges outputs; None if it cannot be built without its own pairs."""
     try:
         return build_task(data)
     except UserError:
@@ -27,7 +27,7 @@ def _judge(data: DataConfig) -> Task | None:
 
 
 def panel(entry: Listed, checkpoint: "Checkpoint") -> None:
-    """The table."""
+    """Draw the table of examples."""
     found, summary = checkpoint.header.examples, checkpoint.summary
     if not found:
         st.info("This file brings no examples. Try an input of your own on the Decode page.")
@@ -43,7 +43,7 @@ def panel(entry: Listed, checkpoint: "Checkpoint") -> None:
         "Output": [visible(one.output) for one in found],
         "Right": _right(found, _judge(checkpoint.header.data)),
     }
-    if not any(one.target for one in found):  # a model from elsewhere: nobody knows them
+    if not any(one.target for one in found):  # an imported model, whose targets are not known
         del columns["Target"], columns["Right"]
     st.dataframe(pd.DataFrame(columns), hide_index=True)
 

@@ -1,4 +1,4 @@
-"""The card's parts below its first glance; the address names the one that is open."""
+"""The panels below a checkpoint's card; the address names the open one."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -32,13 +32,13 @@ PANELS: "dict[str, tuple[str, Callable[[Listed, Checkpoint], None]]]" = {
 
 @st.fragment
 def panels(entry: Listed, checkpoint: "Checkpoint") -> None:
-    """The chooser, and the part chosen. A fragment: the card above it stays as it is."""
+    """Draw the chooser and the chosen panel; a fragment, so that the card is not redrawn."""
     averaging.follow_kept()
     if "compare" in st.query_params and "card" not in st.query_params:
         st.session_state["card"] = "compare"  # a link to a comparison opens it
     chosen = open_panel("More about this checkpoint", PANELS, "card", entry, checkpoint)
     if chosen != "compare":
         address.write("compared card", "")
-        # Nothing is kept: the next comparison begins with the one that is proposed.
+        # The choice is dropped: the next comparison starts with the proposed checkpoint.
         for name in ("compared card", "kept compared card"):
             st.session_state.pop(name, None)

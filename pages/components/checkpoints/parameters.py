@@ -1,4 +1,4 @@
-"""Where the parameters of a model are: bars at first glance, and a table with their sums."""
+"""Where a model's parameters are: bars by part, and a table with the formulas."""
 
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def chart(config: TransformerConfig) -> None:
-    """A bar a part, in the order in which data passes through them."""
+    """Draw one bar for each part, in the order in which data passes through the parts."""
     from transformer.figures.curves import bars
 
     parts, total = parameters_by_part(config), config.num_parameters
@@ -33,7 +33,7 @@ def chart(config: TransformerConfig) -> None:
 
 
 def panel(entry: Listed, checkpoint: "Checkpoint") -> None:
-    """The bars, and the table."""
+    """Draw the bars and the table."""
     config = checkpoint.config
     chart(config)
     total = config.num_parameters

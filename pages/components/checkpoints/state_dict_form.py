@@ -1,4 +1,4 @@
-"""What only a person knows of a state dict: what its tensors are for, its heads, its vocabulary."""
+"""Questions that only the user can answer about a state dict: tensors' roles, heads, vocabulary."""
 
 import tempfile
 from dataclasses import replace
@@ -31,21 +31,24 @@ if TYPE_CHECKING:
     from transformer.interop.nn_transformer.survey import Choices, Sizes, Survey
 
 SURVEY = "import survey"
-"""Session state: the file that was looked at, and what was found in it."""
+"""Key in session state: the file that was surveyed, and its survey."""
 READ = "import vocabularies"
-"""Session state: what the files of vocabularies hold, by the ids of the fields' files."""
+"""Key in session state: id of an uploaded file, and most tokens -> the vocabularies in it."""
 MOST_ROWS = 30
-"""Tensors that can be told apart on a page; whatever else there is can be left out together."""
+"""Most tensors with their own field; one checkbox leaves out all others."""
 LARGEST_MB = 32
-"""Of a vocabulary's file."""
+"""Largest file of a vocabulary or of pairs."""
 
 
 def state_dict_form(path: Path, name: str) -> "Checkpoint | None":
-    """Show what a state dict holds, ask the rest, and import it when asked to.
+    """Show what a state dict holds, ask for the rest, and import it when the button is pressed.
 
     Args:
-        path: the file, which has been checked to be one.
-        name: what it was called on the person's machine.
+        path: the file, already checked to be a state dict.
+        name: its name on the user's machine.
+
+    Returns:
+        the checkpoint, once the button is pressed and the import has succeeded.
 
     Raises:
         UserError: it holds no ``nn.Transformer`` that can be imported.
@@ -68,7 +71,7 @@ def state_dict_form(path: Path, name: str) -> "Checkpoint | None":
 
 
 def _survey(path: Path) -> "Survey":
-    """What is in the file; its weights are let go again, and read again when it is imported."""
+    """What is in the file. Its weights are freed afterwards, and read again for the import."""
     stat = path.stat()
     key = (str(path), stat.st_mtime_ns, stat.st_size)
     kept = st.session_state.get(SURVEY)
@@ -102,7 +105,7 @@ def _convert(
 
 
 def _pairs_field(path: Path) -> "UploadedFile | None":
-    """Ids with their model's logits, which prove what is a guess without them."""
+    """Field for a file of ids with the original model's logits, which replace guesses by proof."""
     from transformer.interop.nn_transformer.check import SNIPPET
 
     with st.expander("No guessing: compare it with its original"):
@@ -123,12 +126,12 @@ def _pairs_field(path: Path) -> "UploadedFile | None":
 
 
 def _roles(found: "Survey", path: Path) -> dict[str, str]:
-    """The table of names, which a person may correct."""
+    """Draw the tensors with their guessed roles, which the user may correct; name -> role."""
     from transformer.interop.nn_transformer.name_mapping import LEFT_OUT, ROLES, UNKNOWN
 
     st.markdown("**What its other tensors are for.** Correct what is taken wrongly.")
     roles = {row.name: row.role for row in found.rows}
-    # What nobody can name comes first, copies and masks last.
+    # Tensors of unknown role first; copies and masks, which are left out, last.
     order = sorted(found.rows, key=lambda row: (row.role != UNKNOWN, row.role == LEFT_OUT))
     for row in order[:MOST_ROWS]:
         left, middle, right = st.columns([4, 3, 4], vertical_alignment="center")
@@ -214,7 +217,7 @@ def _questions(found: "Survey", path: Path, roles: dict[str, str]) -> "Choices":
 
 
 def _vocabulary_files(path: Path) -> "tuple[UploadedFile | None, UploadedFile | None]":
-    """The fields for the file of the source or of both, and of the target alone."""
+    """Fields for two files: the vocabulary of the source or of both, and that of the target."""
     st.markdown(
         "**Its vocabularies.** Without a file, the ids themselves are the tokens: `7 12 9`."
     )
@@ -244,7 +247,7 @@ def _vocabularies(
     both: "UploadedFile | None",
     own: "UploadedFile | None",
 ) -> Sides:
-    """What the files hold, and the special tokens as the person says; ids where there are none.
+    """The vocabularies in the files, or ids without files; with the special tokens the user set.
 
     Raises:
         VocabularyError: a file holds no vocabulary.
@@ -272,20 +275,20 @@ def _vocabularies(
 
 
 def _read(file: "UploadedFile", most: int) -> Sides:
-    """The vocabularies in a file, read once however often the form is drawn."""
+    """The vocabularies in a file, cached while the form is redrawn."""
     known: dict[tuple[str, int], Sides] = st.session_state.setdefault(READ, {})
     key = (file.file_id, most)
     if key not in known:
         with st.spinner(f"Reading {plain(printable(file.name))}…"):
             found = read_apart(file.getvalue(), file.name, most)
         known |= {key: found}
-        for oldest in list(known)[:-2]:  # one a side
+        for oldest in list(known)[:-2]:  # one for each side
             del known[oldest]
     return known[key]
 
 
 def forget(path: Path) -> None:
-    """Let go what the form keeps in memory of a file: that it was surveyed, and vocabularies."""
+    """Free what the form keeps in memory for a file: its survey, vocabularies, and pairs."""
     state = st.session_state
     for key in (SURVEY, READ):
         state.pop(key, None)
@@ -306,7 +309,7 @@ def _special(
     side: str,
     why: str,
 ) -> Special:
-    """Which ids the special tokens have; an empty field means that there is no such token."""
+    """Fields for the ids of the special tokens; an empty field means that a token is missing."""
     what = "Ids of the special tokens" if side == "ids" else f"Special tokens of the {side}"
     named = "" if vocabulary is None else str(hash(vocabulary.tokens))
     given: dict[str, int | None] = {}
@@ -322,7 +325,7 @@ def _special(
             None,
             key=key,
             placeholder="none",
-            persist_state="session",  # below a wrong vocabulary it is not drawn
+            persist_state="session",  # it is not drawn while a vocabulary is faulty
         )
         chosen = given[name]
         if vocabulary is not None and chosen is not None:

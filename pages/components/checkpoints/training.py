@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Curve:
-    """[step, value, ...] of training batches and evaluations, up to the checkpoint's step."""
+    """Points [step, value] of training batches and evaluations, up to the checkpoint's step."""
 
     batches: list[list[float]]
     losses: list[list[float]]
@@ -28,7 +28,7 @@ class Curve:
 
 
 def panel(entry: Listed, checkpoint: "Checkpoint") -> None:
-    """Curves, and the settings behind a fold."""
+    """Draw the curves, and the settings in an expander."""
     summary = checkpoint.summary
     if summary is None:
         st.info("This model was trained elsewhere; its file says nothing of how it learned.")
@@ -54,7 +54,7 @@ def panel(entry: Listed, checkpoint: "Checkpoint") -> None:
 
 
 def _curve(entry: Listed, summary: "Summary") -> Curve | None:
-    """Of its run, in full; else what the file carries."""
+    """The full curves of the checkpoint's run; else those in its file; None without any."""
     run = run_of(entry)
     if run is not None:
         curves = history_of(run).curves(run.config())

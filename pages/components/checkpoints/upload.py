@@ -1,7 +1,7 @@
-"""One field for every file: what it is shows in its bytes, and it becomes a checkpoint of ours.
+"""One upload field for all formats: a file is recognised by its bytes and becomes a checkpoint.
 
-In session state: "arrival", the file that is being brought; "outcome", what became of the last
-one; "arrived", a checkpoint to choose at the next run, before the box that chooses is drawn.
+In session state: "arrival", the file that is being imported; "outcome", the result of the last
+one; "arrived", a checkpoint to choose at the next run, before the field that chooses is drawn.
 """
 
 from collections.abc import Generator
@@ -34,17 +34,20 @@ if TYPE_CHECKING:
 
 LABEL = "Bring a model: drop a file here"
 IMPORT = "import job"
-"""Session state: the job that makes a checkpoint of what was brought."""
+"""Key in session state: the job that converts the uploaded file into a checkpoint."""
 IMPORTS = jobs.Queue(1, "waiting for another import to end", usual_seconds=25.0)
 MOST_SECONDS = 600
 MOST_TOKENS = 60
-"""Of what a model that was just brought writes."""
+"""Most tokens of the example that a newly uploaded model decodes."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a file: the id of its checkpoint and what it wrote, the model that is the
-    same file, or what is wrong."""
+    """Result of an upload.
+
+    id: of its checkpoint. example: an input and the model's output.
+    same_as: name of a listed model with the same file. problem: why the file was refused.
+    """
 
     name: str
     id: str = ""
@@ -54,13 +57,13 @@ class Outcome:
 
 
 def upload_field() -> None:
-    """The field, and what became of the last file. Call it before the box that chooses."""
+    """Draw the field and the last result. Call it before the field that chooses a checkpoint."""
     state, limits = st.session_state, Limits.from_environment()
     if (chosen := state.pop("arrived", None)) is not None:
         state["checkpoint"] = chosen
     if config.get_option("server.maxUploadSize") > limits.upload_mb:
-        config.set_option("server.maxUploadSize", limits.upload_mb)  # a demo holds less in memory
-    # A field of its own for every file: the one before is then free to go from memory.
+        config.set_option("server.maxUploadSize", limits.upload_mb)  # a demo has less memory
+    # A new field for every file, so that the previous file can be freed.
     turn = state.setdefault("upload turn", 0)
     with st.container(key="upload-field"):
         st.file_uploader(
@@ -78,10 +81,10 @@ def upload_field() -> None:
 
 
 def questions() -> bool:
-    """What only the person knows of a state dict that was brought; nothing where there is none.
+    """Ask what only the user knows about an uploaded state dict, if there is one.
 
     Returns:
-        whether they are asked: then the model before is out of the way.
+        whether questions are shown; the page then shows no other checkpoint.
     """
     arrival: Arrival | None = st.session_state.get("arrival")
     if arrival is None or not arrival.checked:
@@ -111,10 +114,10 @@ def questions() -> bool:
 
 
 def _take(turn: int) -> None:
-    """The file from memory to the disk, and a new field."""
+    """The field's callback: move the file from memory to disk, and make a new field."""
     uploaded = in_field(f"upload {turn}")
     if uploaded is None or turn != st.session_state["upload turn"]:
-        return  # a field whose file has been taken is told once more that it is gone
+        return  # called again when a file that was moved disappears from its field
     _leave()
     st.session_state["upload turn"] = turn + 1
     try:
@@ -127,7 +130,7 @@ def _take(turn: int) -> None:
 
 
 def _leave() -> None:
-    """Forget the file that is being brought, and what became of the last."""
+    """Drop the file that is being imported, its job, and the last result."""
     arrival: Arrival | None = st.session_state.pop("arrival", None)
     st.session_state.pop("outcome", None)
     job: jobs.Job | None = st.session_state.pop(IMPORT, None)
@@ -139,10 +142,9 @@ def _leave() -> None:
 
 
 def _receive(arrival: Arrival, limits: Limits) -> None:
-    """Make a checkpoint of what was brought, or find out what must be asked first.
+    """Convert the uploaded file into a checkpoint, or find out what must be asked first.
 
-    A click in the meantime begins this page again; the file is then still there, and is taken up
-    again.
+    A click in the meantime restarts the page; the file is then still there, and this starts again.
     """
     try:
         with st.spinner(f"Looking at {plain(arrival.name)}…"):
@@ -156,7 +158,7 @@ def _receive(arrival: Arrival, limits: Limits) -> None:
         if found.read is not None:
             _import(arrival, found)
     except Exception as error:
-        # Whatever it was, it must not happen again at every click.
+        # Drop the file: otherwise the same error would occur again at every click.
         _leave()
         if not isinstance(error, UserError | OSError):
             raise
@@ -164,10 +166,10 @@ def _receive(arrival: Arrival, limits: Limits) -> None:
 
 
 def _import(arrival: Arrival, found: "Format") -> None:
-    """Have a model from elsewhere made into a checkpoint of ours by a process of its own.
+    """Convert a model of another format into a checkpoint, in a separate process.
 
     Raises:
-        UserError: it cannot be, or it was stopped.
+        UserError: it cannot be converted, or the job was stopped.
     """
     job = jobs.current(IMPORT, arrival.path)
     if job is None:
@@ -188,7 +190,7 @@ def _import(arrival: Arrival, found: "Format") -> None:
 
 
 def _imported(source: Path) -> Generator[object, None, None]:
-    """The work of a job: its result is where the checkpoint lies."""
+    """The work of a job: its result is the path of the converted checkpoint."""
     target = source.with_name(f"{source.name}-imported")
     words = ("import", str(source.resolve()), str(target.resolve()))
     for _ in jobs.command(*words, limit_seconds=MOST_SECONDS):
@@ -202,7 +204,7 @@ def _imported(source: Path) -> Generator[object, None, None]:
 
 
 def _taken(limits: Limits) -> str:
-    """One sentence on the files that can be brought."""
+    """One sentence on the formats that can be uploaded."""
     if not limits.foreign_files:
         listing = f"{formats.OWN.one}."
     else:
@@ -226,13 +228,13 @@ def _recognise(path: Path, limits: Limits) -> "Format":
 
 
 def _keep(arrival: Arrival, brought: "Path | Checkpoint", *, made_here: bool = False) -> str:
-    """Keep the checkpoint, and let it answer one of its own examples; its id.
+    """Store the checkpoint, and decode one of its own examples; returns its id.
 
     Args:
-        made_here: whether its examples were decoded here, just now.
+        made_here: whether its stored examples were decoded here, just now.
     """
     upload, checkpoint = uploads.keep(arrival.name, brought, browser.owner())
-    # Just checked and written: reading 300 MB again would tell nothing new.
+    # Just checked and written: reading 300 MB again would show nothing new.
     session.remember(upload.path, checkpoint)
     _leave()
     example = None
@@ -242,10 +244,10 @@ def _keep(arrival: Arrival, brought: "Path | Checkpoint", *, made_here: bool = F
     checkpoint = session.load(Listed(upload.id, upload.name, upload.path))
     if example is None and checkpoint.header.examples:
         source = checkpoint.header.examples[0].source
-        with suppress(UserError):  # it cannot read it; the check of the checkpoint says so
+        with suppress(UserError):  # the checkpoint's check reports an unreadable example
             from transformer.decoding import Greedy
 
-            # A large model that finds no end would write for minutes, while nothing is told.
+            # Limited: a large model that finds no end would write for minutes, without a message.
             answer = checkpoint.answers([source], Greedy(max_length=MOST_TOKENS))[0]
             example = (source, answer.output + "…" * (not answer.complete))
     same = models.identical(upload.path)

@@ -1,4 +1,4 @@
-"""*Check this checkpoint*: evidence that it behaves as when it was saved, to look at and keep."""
+"""*Check this checkpoint*: evidence that it behaves as when it was saved, to view and download."""
 
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 PROOF, JOB = "proof", "proof job"
 CHECKS = jobs.Queue(2, "waiting for another check to end", most_seconds=300)
 AT_ONCE_SECONDS = 3.0
-"""A small model is compared in that time, and needs no progress bar."""
+"""Seconds to wait before a progress bar is drawn; small models are compared by then."""
 
 
 @dataclass(frozen=True)
 class Proof:
-    """What was found out about one file, as it was then."""
+    """The checks of one file. file: its key when it was checked."""
 
     entry: Listed
     file: Key | None
@@ -34,10 +34,10 @@ class Proof:
 
 
 def check(entry: Listed) -> None:
-    """Begin to load the file afresh and compare; what is found stays as long as the card is shown.
+    """Start a job that loads the file again and compares; :func:`proof` draws its result.
 
     Raises:
-        CheckpointError: it cannot be loaded at all.
+        CheckpointError: the file cannot be loaded.
     """
     for key in (PROOF, JOB):
         job = st.session_state.pop(key, None)
@@ -55,13 +55,13 @@ def _compared(entry: Listed) -> Generator[object, None, None]:
 
     file = key_of(entry.path)
     checks = yield from verifying(entry.path)
-    # Now, so that the report's date is that of the checks.
+    # Made now, so that the report has the date of the checks.
     report = evidence.report(entry.path, checks, f"{entry.id}.safetensors")
     yield Proof(entry, file, checks, report)
 
 
 def proof(entry: Listed) -> None:
-    """What the last check of this very file found, with its evidence to take along."""
+    """Draw the result of the last check if it was of this unchanged file; with downloads."""
     job = jobs.current(JOB, (entry.id, key_of(entry.path)))
     found = jobs.show(job, "Comparing with what it wrote when it was saved")
     if isinstance(found, Proof):

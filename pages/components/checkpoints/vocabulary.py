@@ -1,4 +1,4 @@
-"""A model's vocabularies, to look through."""
+"""A model's vocabularies: search, and see how a text is cut into tokens."""
 
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
 
 CUT = 200
-"""Tokens shown of a text that a person lets be cut."""
+"""Most tokens shown of a text that the user has cut into tokens."""
 
 
 @st.cache_resource(max_entries=8)
@@ -27,12 +27,12 @@ def _entries(sha256: str, side: str, _vocabulary: Vocabulary) -> list[Entry]:
 
 @st.cache_data(max_entries=16)
 def _table(sha256: str, side: str, text: str, _found: list[Entry]) -> pd.DataFrame:
-    """Kept, since the same table is sent only once."""
+    """The tokens found. Cached, since Streamlit sends an identical table only once."""
     return pd.DataFrame(search(_found, text), columns=["Id", "Token", "Kind"])
 
 
 def panel(entry: Listed, checkpoint: "Checkpoint") -> None:
-    """Search, and the table of tokens."""
+    """Draw a search field, the table of tokens, and a field for a text to cut."""
     source, target = checkpoint.source_vocabulary, checkpoint.target_vocabulary
     sides = {"source": source, "target": target}
     left, right = st.columns(2, gap="large")
@@ -61,7 +61,7 @@ def panel(entry: Listed, checkpoint: "Checkpoint") -> None:
 
 
 def _cut(vocabulary: Vocabulary, checkpoint: "Checkpoint") -> None:
-    """How a text of one's own is cut into tokens."""
+    """Field for a text, and the tokens that it is cut into."""
     examples = checkpoint.header.examples
     text = st.text_input(
         "See how a text is cut into tokens",
