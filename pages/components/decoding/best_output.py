@@ -1,5 +1,5 @@
-"""The most probable output there is, with the proof, so that an error is the search's or the
-model's own."""
+"""The most probable output of all, with proof, to tell whether an error is the search's or the
+model's."""
 
 import math
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 def panel(view: View, greedy: Sequence[int]) -> None:
-    """A button, and what the search of all outputs found.
+    """Draw a button, and after the click what the exact search found.
 
     Args:
-        greedy: what greedy search writes, with <eos> where it ended.
+        greedy: ids of the greedy output, with <eos> if it ended.
     """
     name = (view.checkpoint.header.sha256, view.text)
     if st.session_state.get("best output of") != name:
@@ -46,7 +46,7 @@ def _searched(sha256: str, text: str, _checkpoint: "Checkpoint") -> "Exact":
 def said(
     checkpoint: "Checkpoint", best: "Exact", greedy: tuple[int, ...], wanted: tuple[int, ...]
 ) -> str:
-    """What it means, in sentences of Markdown."""
+    """The result of the exact search in sentences of Markdown."""
     after = f"after {best.expansions:,} prefixes"
     if not best.tokens:
         return f"**No output with an end was found** {after}."

@@ -1,7 +1,7 @@
-"""The branches a person has made of one input: in the session, and in the address as one text.
+"""The user's branches of one input, in session state and in the address as one text.
 
-``5.6.7*3_0.8_5_0.9!my%20name~5.8``: ids given, then for a sampled path its seed, temperature,
-top-k and top-p, then a name.
+``5.6.7*3_0.8_5_0.9!my%20name~5.8``: branches joined by ``~``; each has the given ids, then for a
+sampled path its seed, temperature, top-k and top-p, then a name.
 """
 
 from collections.abc import Sequence
@@ -25,14 +25,14 @@ LONGEST_NAME = 40
 
 @dataclass(frozen=True)
 class Branch:
-    """A way through the decoding, and what a person calls it; empty for a name of ours."""
+    """A path through the decoding, and the user's name for it; empty for a generated name."""
 
     spec: PathSpec
     name: str = ""
 
 
 def kept(checkpoint: "Checkpoint") -> list[Branch]:
-    """The model's own greedy path first, then the others in the order they were made."""
+    """The stored branches: the model's own greedy path first, then the others, oldest first."""
     found = {PathSpec(): Branch(PathSpec())}
     for text in st.session_state[KEY].split("~"):
         branch = _parse(text, checkpoint) if text else None
@@ -48,10 +48,10 @@ def keep(branches: Sequence[Branch]) -> None:
 
 
 def notice(spec: PathSpec, checkpoint: "Checkpoint") -> None:
-    """Keep the way shown, if it is a new branch and there is room.
+    """Store the path shown, if it is a new branch and there is room.
 
-    A sampled path is kept only once a token in it was chosen, or a person keeps it:
-    each move of the temperature draws another.
+    A sampled path is stored only once the user chose a token in it, because each move of the
+    temperature draws another path.
     """
     branches = kept(checkpoint)
     new = all(branch.spec != spec for branch in branches)
@@ -60,12 +60,12 @@ def notice(spec: PathSpec, checkpoint: "Checkpoint") -> None:
 
 
 def choose(prefix: tuple[int, ...]) -> None:
-    """In a callback: the next way shown is one that a person chose a token in."""
+    """In a callback: remember that the user chose the last token of the next path shown."""
     st.session_state["chosen prefix"] = prefix
 
 
 def _was_chosen(spec: PathSpec) -> bool:
-    """Once after each choice."""
+    """Whether the user has just chosen this path's last token; true once after each choice."""
     return bool(spec.prefix) and st.session_state.pop("chosen prefix", None) == spec.prefix
 
 
@@ -77,7 +77,7 @@ def code(branch: Branch) -> str:
 
 
 def _parse(text: str, checkpoint: "Checkpoint") -> Branch | None:
-    """Read what :func:`code` wrote; None for what it could not have written."""
+    """Parse a text of :func:`code`; None if it is not valid for this model."""
     text, _, name = text.partition("!")
     prefix, sampled, drawn = text.partition("*")
     ids = parse_prefix(prefix, checkpoint)

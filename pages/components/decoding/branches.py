@@ -1,4 +1,4 @@
-"""The tree of branches: walk it, name its branches, put two beside each other."""
+"""The tree of branches: open them, name them, compare two."""
 
 import math
 from collections.abc import Sequence
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
 
 PREFIX = "branch "
-"""Before a branch's code, where something else may stand instead (``beside``)."""
+"""Marks a branch's code in ``beside``, which can also name other things to compare with."""
 
 
 def name_of(branch: Branch, checkpoint: "Checkpoint") -> str:
-    """What a person calls it, else what was chosen: “step 3: k”."""
+    """The user's name for a branch, else the step and token chosen: “step 3: k”."""
     if branch.name:
         return branch.name
     tokens = checkpoint.target_vocabulary.tokens
@@ -38,13 +38,13 @@ def name_of(branch: Branch, checkpoint: "Checkpoint") -> str:
 
 
 def all_branches(checkpoint: "Checkpoint", spec: PathSpec) -> list[Branch]:
-    """Those kept and, last, the one shown if it is not among them."""
+    """The stored branches and, last, the one shown if it is not stored."""
     branches = branch_store.kept(checkpoint)
     return branches if any(one.spec == spec for one in branches) else [*branches, Branch(spec)]
 
 
 def panel(view: View) -> None:
-    """The tree, and what can be done with its branches."""
+    """Draw the tree, with buttons to open, compare, name and remove its branches."""
     checkpoint = view.checkpoint
     spec = PathSpec(view.prefix, view.sampling)
     branches = all_branches(checkpoint, spec)
@@ -103,7 +103,7 @@ def panel(view: View) -> None:
 def as_csv(
     checkpoint: "Checkpoint", branches: Sequence[Branch], paths: Sequence[DecodingPath]
 ) -> bytes:
-    """One line a step of a branch: its token, whether a person gave it, the log-probabilities."""
+    """One line a step of a branch: its token, whether the user gave it, the log-probabilities."""
     titles = ("branch", "step", "token", "given", "log_probability", "log_probability_so_far")
     tokens = checkpoint.target_vocabulary.tokens
     rows = [
@@ -124,10 +124,10 @@ def as_csv(
 def tree_order(
     written: Sequence[Sequence[int]],
 ) -> tuple[list[int], list[int | None]]:
-    """Hang each output on the earlier one with which it shares most.
+    """Make each output a child of the earlier output with which it shares most first tokens.
 
     Returns:
-        The order in which to draw them, each below its parent; and each one's parent.
+        the order in which to draw them, each below its parent; and each one's parent.
     """
     parents: list[int | None] = [None]
     for i in range(1, len(written)):
@@ -151,12 +151,12 @@ def _judged(path: DecodingPath, wanted: tuple[int, ...]) -> str:
 
 
 def beside_code(branch: Branch) -> str:
-    """What ``beside`` says for this branch: without its name, which may change."""
+    """The value of ``beside`` for a branch; without the branch's name, which may change."""
     return PREFIX + branch_store.code(Branch(branch.spec))
 
 
 def _act() -> None:
-    """The tree's callback."""
+    """The tree's callback: open, compare, name or remove a branch."""
     act = st.session_state["branch tree"]["act"]
     branches: list[Branch] = st.session_state["tree"]
     if not act or not 0 <= int(act[1]) < len(branches):
@@ -177,7 +177,7 @@ def _act() -> None:
 
 
 def open_branch(branch: Branch, step: object = None) -> None:
-    """In a callback: show a branch, at a step or where the person is."""
+    """In a callback: show a branch, at a step (from 0) or at the step shown now."""
     st.session_state["prefix"] = prefix_text(branch.spec.prefix)
     drawn = branch.spec.sampling
     st.session_state["seed"] = "" if drawn is None else str(drawn.seed)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def source_and_read(view: View) -> "tuple[Tensor, Tensor]":
-    """What the encoder and the decoder read on the path shown: ids, [1, source], [1, target]."""
+    """Ids that the encoder and the decoder read on the path shown: [1, source], [1, target]."""
     import torch
 
     read = [view.checkpoint.config.decoder_start_id, *view.written[:-1]]
@@ -32,9 +32,9 @@ def tiles(
     """Draw a row of tokens.
 
     Args:
-        label: what the row is, for those who do not see it.
-        notes: under each token, a number in words.
-        marked: places with a dashed frame.
+        label: what the row is, for screen readers.
+        notes: a formatted number under each token.
+        marked: indices of tokens with a dashed frame.
         bars: over each token, from -1 (down, orange) to 1 (up, blue).
     """
     drawn = []

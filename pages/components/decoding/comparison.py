@@ -1,4 +1,4 @@
-"""What a path is put beside: another branch, the true target, or the model before training."""
+"""What a path is compared with: another branch, the true target, or the untrained model."""
 
 from typing import TYPE_CHECKING
 
@@ -19,7 +19,7 @@ UNTRAINED = "untrained"
 
 
 def field(checkpoint: "Checkpoint", spec: PathSpec, wanted: tuple[int, ...]) -> str:
-    """The widget that chooses what to compare with; also what the address names it by."""
+    """Field for what to compare with; returns the choice as it is in the address."""
     options = {NOTHING: "nothing"}
     if wanted:
         options[TARGET] = "teacher forcing: the true target given token by token"
@@ -43,7 +43,7 @@ def field(checkpoint: "Checkpoint", spec: PathSpec, wanted: tuple[int, ...]) -> 
 def sides(
     choice: str, checkpoint: "Checkpoint", text: str, path: DecodingPath, wanted: tuple[int, ...]
 ) -> list[Side]:
-    """The path shown and, if something is put beside it, that."""
+    """The path shown, and the path that it is compared with, if any."""
     if choice == NOTHING:
         return [_side("shown", path)]
     if choice == TARGET:

@@ -1,4 +1,4 @@
-"""Examples that the model gets wrong, the most confident first; each opens where it went wrong."""
+"""Examples that the model gets wrong, most confident first; each opens at its first wrong step."""
 
 import math
 from collections import Counter
@@ -32,14 +32,14 @@ COLUMNS = ("Input", "Output, first wrong token marked", "Target", "Confidence", 
 
 @dataclass(frozen=True)
 class Tried:
-    """What was tried, and what came of it so far."""
+    """The examples tried, and the mistakes found so far."""
 
     examples: Examples
     mistakes: "Mistakes"
 
 
 def panel(view: View) -> None:
-    """Choose the examples; the model answers them at once, and those it got wrong are listed."""
+    """Fields for the examples; a job answers them, and those answered wrongly are listed."""
     checkpoint = view.checkpoint
     count, longer = _choices(checkpoint)
     name = (checkpoint.header.sha256, count, longer)
@@ -52,7 +52,7 @@ def panel(view: View) -> None:
 
 
 def _choices(checkpoint: "Checkpoint") -> tuple[int, bool]:
-    """How many examples, and whether of those longer than any it was trained on."""
+    """Fields for the number of examples, and whether to take longer ones than in training."""
     counts = {count: f"{int(count):,}" for count in COUNTS}
     with st.container(horizontal=True, vertical_alignment="bottom"):
         count = address.option(st.selectbox, "Examples to try", counts, "examples", width=160)
@@ -67,7 +67,7 @@ def _choices(checkpoint: "Checkpoint") -> tuple[int, bool]:
 
 
 def _start(checkpoint: "Checkpoint", count: int, longer: bool) -> jobs.Job:
-    view = checkpoint.view()  # hooks of its own, for a thread of its own
+    view = checkpoint.view()  # separate hooks, as the job runs in another thread
     pairs = chosen_pairs()
 
     def work() -> Generator[object, None, None]:
@@ -133,7 +133,7 @@ def _show(checkpoint: "Checkpoint", tried: Tried) -> None:
 
 
 def _kinds(tried: Tried) -> str:
-    """How many of each kind of error, as the task tells them apart."""
+    """Number of errors of each kind, as the task classifies them, in a sentence."""
     task = tried.examples.task
     if task is None:
         return ""
@@ -144,7 +144,7 @@ def _kinds(tried: Tried) -> str:
 
 
 def _harder(checkpoint: "Checkpoint") -> None:
-    """What else to try where nothing is wrong."""
+    """Buttons for harder examples, if no answer is wrong."""
     more = [count for count in COUNTS if int(count) > int(st.session_state["examples"])]
 
     def choose(key: str, value: str) -> None:
@@ -163,7 +163,7 @@ def _cells(checkpoint: "Checkpoint", mistake: "Mistake") -> list[str | Tokens]:
     tokens, target = list(mistake.answer.tokens), list(mistake.target_tokens)
     error, end = mistake.error, checkpoint.target_vocabulary.tokens[checkpoint.config.eos_id]
     place = error.position if error else None
-    # The end is shown only where it matters: where it came too early, or not.
+    # <eos> is shown only if it matters: if it came too early, or is missing.
     if tokens and tokens[-1] == end and place != len(tokens) - 1:
         tokens.pop()
     if place == len(target):
@@ -201,7 +201,7 @@ TITLES = (
 
 
 def as_csv(checkpoint: "Checkpoint", mistakes: "list[Mistake]") -> bytes:
-    """One line an error; the step counts from 1."""
+    """One line an error; steps count from 1."""
     names = checkpoint.target_vocabulary.tokens
     rows = []
     for one in mistakes:

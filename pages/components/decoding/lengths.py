@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 JOB = "length study"
 EXAMPLES = 400
 FEWEST = 4
-"""Examples of a length without which its share says nothing."""
+"""Fewest examples of a length for which a share of right answers is drawn."""
 FALLEN = 0.5
 
 
 @dataclass(frozen=True)
 class Counted:
-    """trained, longer: on lengths as in training, and on longer ones, if the task makes them."""
+    """Right answers by length: for lengths as in training and, if the task has any, for longer."""
 
     trained: "Lengths"
     longer: "Lengths | None"
 
 
 def panel(view: View) -> None:
-    """The model answers at once; one curve for lengths that it knows, one for longer inputs."""
+    """A job answers examples; one curve for lengths as in training, one for longer inputs."""
     checkpoint = view.checkpoint
     name = ("lengths", checkpoint.header.sha256)
     job = jobs.current(JOB, name) or _start(checkpoint, name)
@@ -93,7 +93,7 @@ def _draw(found: Counted) -> None:
 
 
 def said(found: Counted) -> str:
-    """Where it falls, in a sentence."""
+    """The shares of right answers, and the length from which they fall, in sentences."""
     known = _share(found.trained)
     if found.longer is None:
         fallen = found.trained.falls(FALLEN, FEWEST)

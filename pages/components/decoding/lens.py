@@ -1,4 +1,4 @@
-"""The candidates as each decoder layer would give them, and how undecided each layer is."""
+"""The logit lens: candidates as each decoder layer would rank them, and each layer's entropy."""
 
 import html
 import math
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from transformer.analysis.lens import Lens
 
 CANDIDATES = 8
-"""Tokens shown for each layer."""
+"""Number of tokens shown for each layer."""
 
 
 def panel(view: View) -> None:
-    """The step shown, layer by layer, then all steps."""
+    """Draw the step shown, layer by layer, then the entropy of all steps."""
     from transformer.analysis.lens import lens
 
     found = lens(view.checkpoint.model, *source_and_read(view))
@@ -49,7 +49,7 @@ def layer_name(layer: int) -> str:
 
 
 def _finding(view: View, ranks: "NDArray[np.int64]") -> str:
-    """From which layer on the written token is first."""
+    """From which layer on the written token ranks first, in sentences."""
     token = view.written[view.step]
     [name] = shown(view.checkpoint.target_vocabulary.tokens, [token])
     places = ranks[:, token].tolist()
@@ -67,7 +67,7 @@ def _finding(view: View, ranks: "NDArray[np.int64]") -> str:
 
 
 def _table(view: View, found: "Lens", ranks: "NDArray[np.int64]") -> str:
-    """HTML: one column a layer, its candidates from the most probable down."""
+    """HTML: one column a layer, with its candidates, the most probable on top."""
     written = view.written[view.step]
     probabilities = found.probabilities[:, view.step]
     layers, size = probabilities.shape

@@ -1,4 +1,4 @@
-"""Many inputs at once: brought as text or file, decoded, scored, and taken along as CSV."""
+"""Many inputs at once: typed or uploaded, decoded, scored, and downloaded as CSV."""
 
 from collections.abc import Callable, Generator, Sequence
 from copy import deepcopy
@@ -36,15 +36,16 @@ WHAT_THEY_ARE = {
     "which is within reach of rounding: decoded alone, the output may be another.",
 }
 DECODED = "decoded"
-"""In the address: the token of what was decoded, which a reload finds again."""
+"""Parameter in the address: the token of the job that decoded, by which a reload finds it."""
 
 
 @dataclass
 class Results:
-    """What was brought, with what was written for each input so far, by its place.
+    """The inputs, and the outputs so far; a place is the index of an input.
 
     int8: whether linear layers compute in 8 bits. on_card: whether a graphics card computes.
-    first_wrong: by place, the first token that is not the target's, for those with a target.
+    answers: place -> answer.
+    first_wrong: place -> index of the first token that differs from the target, if one does.
     """
 
     brought: Brought
@@ -63,11 +64,11 @@ class Results:
 
     @property
     def left(self) -> list[int]:
-        """Places of the inputs that were not decoded yet."""
+        """Places of the inputs that are not decoded yet."""
         return [place for place in range(len(self.inputs.inputs)) if place not in self.answers]
 
     def to_go_on(self) -> "Results":
-        """A copy that may grow while others look at this one."""
+        """A copy to add answers to, while other sessions still show this one."""
         answers, first_wrong = dict(self.answers), dict(self.first_wrong)
         return replace(self, answers=answers, first_wrong=first_wrong, scorer=deepcopy(self.scorer))
 
@@ -75,14 +76,17 @@ class Results:
         return self.answers[place].output == self.inputs.inputs[place].target
 
     def score(self, text: bool) -> Scores | None:
-        """The scores of all that was decoded so far; those of words take a second."""
+        """The scores of all outputs so far; None without any. BLEU and chrF take a second.
+
+        text: whether outputs are words, so that these two are computed.
+        """
         if self.scores is None or self.scores.count != len(self.scorer.outputs):
             self.scores = self.scorer.scores(text=text)
         return self.scores
 
 
 def panel(view: View) -> None:
-    """Bring inputs, decode them, see and take along what came of it."""
+    """Fields for inputs and decoding; then the outputs, scores and downloads."""
     checkpoint = view.checkpoint
     key = f"batch {checkpoint.header.sha256}"
     _recall(checkpoint, key)
@@ -96,7 +100,7 @@ def panel(view: View) -> None:
 
 
 def _recall(checkpoint: "Checkpoint", key: str) -> None:
-    """In a session that began again, by a reload say: what the address leads to."""
+    """In a new session, as after a reload: take up the job whose token is in the address."""
     found: jobs.Job | None = st.session_state.get(key)
     token = st.query_params.get(DECODED)
     if found is None and token is not None:
@@ -118,10 +122,11 @@ def _recall(checkpoint: "Checkpoint", key: str) -> None:
 
 
 def _search(checkpoint: "Checkpoint", key: str, running: bool) -> None:
-    """How to decode, and the button that starts it.
+    """Fields for how to decode, and the button that starts it.
 
-    What is typed comes to the server as the box is left, by the very click on the button: so it
-    can be pressed before, and keeps its place and its key as its label changes under the press.
+    Typed text reaches the server when its box loses the focus, often by the click on this button.
+    So the button is enabled without inputs, and keeps its position and key when its label changes
+    during the click.
     """
     with st.container(horizontal=True, vertical_alignment="bottom"):
         beam_size = st.number_input(
@@ -165,7 +170,7 @@ def _counted(inputs: Inputs) -> str:
 
 
 def _on_card() -> bool:
-    """Whether a graphics card is to decode; asked where there is one."""
+    """Checkbox for decoding on a graphics card, drawn if there is one; whether it is set."""
     from transformer.checkpoint.placement import has_card
 
     return has_card() and st.checkbox(
@@ -180,7 +185,7 @@ def _on_card() -> bool:
 
 
 def _in_8_bits(checkpoint: "Checkpoint") -> bool:
-    """Whether a person wants that; asked where it is faster, and no fault is planted."""
+    """Checkbox for 8 bits, drawn if they are faster and no fault is planted; whether it is set."""
     from transformer.decoding.engines.int8 import FASTER_FROM
 
     able = checkpoint.config.d_model >= FASTER_FROM and not checkpoint.header.fault
@@ -195,7 +200,7 @@ def _in_8_bits(checkpoint: "Checkpoint") -> bool:
 
 
 def _start(checkpoint: "Checkpoint", results: Results, key: str) -> None:
-    """Decode what is not decoded yet, in a thread of its own."""
+    """Start a job that decodes the inputs that are not decoded yet."""
     view = checkpoint.view()
     vocabulary = view.target_vocabulary
 
@@ -231,13 +236,13 @@ def _start(checkpoint: "Checkpoint", results: Results, key: str) -> None:
 
 
 def _compare(results: Results, place: int, vocabulary: Vocabulary) -> None:
-    """Count an output, and find its first wrong token, where there is a target."""
+    """If there is a target, add the output to the scores and find its first wrong token."""
     answer, target = results.answers[place], results.inputs.inputs[place].target
     if target is None or answer.error:
         return
     try:
         wanted = vocabulary.cut(target)
-    except UserError:  # byte pairs that cannot write it
+    except UserError:  # the byte-pair vocabulary cannot write it
         wanted = target.split()
     written = _without_end(answer.tokens, vocabulary)
     results.scorer.add(answer.output, target, written, wanted)
@@ -251,7 +256,7 @@ def _without_end(tokens: Sequence[str], vocabulary: Vocabulary) -> Sequence[str]
 
 
 def _is_text(vocabulary: Vocabulary) -> bool:
-    """Whether outputs are words, for which BLEU and chrF were made."""
+    """Whether outputs are words, for which BLEU and chrF are meant."""
     return vocabulary.kind != "characters"
 
 
@@ -347,7 +352,7 @@ def _scores(checkpoint: "Checkpoint", results: Results) -> None:
 
 
 def _kinds(results: Results) -> dict[str, list[int]]:
-    """What can be shown: places in the order of the inputs, by the name of the choice."""
+    """Name of a choice -> the places that it shows, in the order of the inputs."""
     every = sorted(results.answers)
     tests: dict[str, Callable[[int], bool]] = {
         "Wrong": results.first_wrong.__contains__,
@@ -360,7 +365,7 @@ def _kinds(results: Results) -> dict[str, list[int]]:
 
 
 def _cells(results: Results, place: int, vocabulary: Vocabulary) -> tuple[list[str | Tokens], str]:
-    """The cells of a row, and the problem that stands instead of all but the first."""
+    """The cells of a row, and "" or a problem to show instead of all cells but the first."""
     answer, given = results.answers[place], results.inputs.inputs[place]
     if answer.error:
         return [f"{given.text}"], f"Line {given.line:,}: {answer.error}"

@@ -1,4 +1,4 @@
-"""The fields in which many inputs are brought, typed or in a file, and what was brought last."""
+"""Fields for many inputs, typed or in a file, and the inputs entered last."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
 
 BROUGHT, TYPED, FILE = "batch inputs", "batch text", "batch file"
-"""Session state: what a person brought last, as :class:`Brought` or the error in it; the fields."""
+"""Keys in session state: the last inputs, as :class:`Brought` or a UserError; the two fields."""
 
 
 @dataclass(frozen=True)
 class Brought:
-    """Inputs, and the name of their file; empty where they were typed."""
+    """Inputs, and the name of their file; empty if they were typed."""
 
     name: str
     inputs: Inputs
 
 
 def bring(checkpoint: "Checkpoint") -> None:
-    """The fields to bring inputs with; what is in them is said by :func:`brought`."""
+    """Draw the fields for inputs; :func:`brought` returns what is in them."""
     example = _example(checkpoint)
     st.markdown(
         f"One input a line, up to {MAX_INPUTS:,}. Where you know the right output, write it after "
@@ -57,14 +57,14 @@ def bring(checkpoint: "Checkpoint") -> None:
 
 
 def brought() -> Brought | UserError | None:
-    """What was brought last, or why it cannot be used; None for nothing yet."""
+    """The last inputs, or the error in them; None if there are none yet."""
     found: Brought | UserError | None = st.session_state.get(BROUGHT)
     return found
 
 
 def say(found: Brought | UserError | None) -> None:
-    """What was read. Below all that can be clicked: as it appears, nothing may move away from
-    under a pointer that is already pressed."""
+    """Draw what was read. Call it below all buttons: when this line appears, no button may move
+    away while it is being clicked."""
     if isinstance(found, UserError):
         problem(found)
     elif found is not None:
@@ -72,13 +72,13 @@ def say(found: Brought | UserError | None) -> None:
 
 
 def _example(checkpoint: "Checkpoint") -> str:
-    """A line as it may be typed: the model's own first example that has a target."""
+    """A line that could be typed: the model's first example with a target; "" without one."""
     pairs = ((one.source, one.target) for one in checkpoint.header.examples)
     return next((f"{source} {ARROW} {target}" for source, target in pairs if target), "")
 
 
 def put_back(brought: Brought) -> None:
-    """Before :func:`bring`, in a session that began again: as if this had been brought in it."""
+    """Before :func:`bring`, in a new session: restore inputs as if they had been entered in it."""
     if BROUGHT in st.session_state:
         return
     st.session_state[BROUGHT] = brought
@@ -97,7 +97,7 @@ def _typed() -> None:
 
 def _uploaded() -> None:
     file = in_field(FILE)
-    if file is None:  # taken away: what is typed counts again
+    if file is None:  # removed: the typed inputs count again
         _typed()
     elif file.size > MAX_BYTES:
         sentence = f"{file.name} is larger than {MAX_BYTES // 1_000_000} MB; bring it in parts."

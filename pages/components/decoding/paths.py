@@ -1,4 +1,4 @@
-"""Paths through the decoding of one input: what was written, and what each step gave."""
+"""Paths through the decoding of one input: the output, and each step's logits and attention."""
 
 import weakref
 from collections.abc import Sequence
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
     from transformer.decoding.steps import Strategy
 
 KEPT_BYTES = 64_000_000
-"""Of the paths a session keeps, so that going back to one computes nothing."""
+"""Most bytes of paths cached in a session, so that returning to one computes nothing."""
 
 
 @dataclass(frozen=True)
 class PathSpec:
-    """How a path comes about: what is given, and how the model goes on from there.
+    """How a path is decoded: the given beginning, and how the model continues it.
 
     prefix: ids that the output starts with.
-    sampling: None goes on greedily.
+    sampling: None for greedy decoding.
     """
 
     prefix: tuple[int, ...] = ()
@@ -60,17 +60,17 @@ class DecodingPath:
 def decode_path(
     checkpoint: "Checkpoint", text: str, spec: PathSpec = PathSpec(), most: int | None = None
 ) -> DecodingPath:
-    """Decode, or take what this session has decoded before.
+    """Decode a path; cached in the session.
 
     Args:
-        most: tokens to stop after; None is as many as a page shows.
+        most: tokens to stop after; None for the most that a page shows.
 
     Raises:
         VocabularyError: the text cannot be encoded.
     """
     kept: dict[tuple[object, ...], tuple[weakref.ref[Checkpoint], DecodingPath]]
     kept = st.session_state.setdefault("paths", {})
-    # An id may be another's by now; and a path must not keep the weights of a model alive.
+    # A weak reference: an id may be reused, and a path must not keep a model's weights alive.
     name = (id(checkpoint), text, spec, most)
     if name not in kept or kept[name][0]() is not checkpoint:
         kept[name] = (weakref.ref(checkpoint), _decode(checkpoint, text, spec, most))
@@ -104,11 +104,11 @@ def _decode(checkpoint: "Checkpoint", text: str, spec: PathSpec, most: int | Non
 
 
 def parse_prefix(text: str, checkpoint: "Checkpoint") -> tuple[int, ...] | None:
-    """Ids joined by dots, as the address names them; None if this model has no such tokens."""
+    """Parse ids joined by dots, as in the address; None if the model cannot write them."""
     words = [word for word in text.split(".") if word]
     config = checkpoint.config
     size, longest = config.target_vocab_size, config.max_length
-    # What cannot be written has no probability to show.
+    # A token that the model must not write has no probability to show.
     barred = {config.pad_id} if config.pad_in_output != "allowed" else set()
     if len(words) > longest or not all(
         word.isdecimal() and len(word) < 8 and int(word) < size and int(word) not in barred

@@ -1,7 +1,7 @@
-"""Where a person is on the Decode page: all of it in the address, so that a link opens it again.
+"""The state of the Decode page, all in the address, so that a link restores it.
 
-The prefix names the path; the other fields are those of the ``decoding_steps`` component, as
-its own script writes them.
+The prefix names the path; the other fields are those of the ``decoding_steps`` component, in the
+format of its script.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -20,20 +20,21 @@ if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
 
 FIELDS = ("step", "temperature", "top_k", "top_p", "seed", "sums", "look")
-"""As the component's script names them, in its order."""
+"""The component's fields, by their names in its script, in its order."""
 OF_THE_INPUT = ("prefix", "step", "target", "beside", "branches")
-"""What belongs to one input of one model, and is forgotten with it."""
+"""Fields that belong to one input of one model, and are reset with another."""
 PLACE = Place("decoding place", "decoding", dict(zip(FIELDS, FIELDS, strict=True)))
 FIRST_SEED = 1
 
 
 def read(checkpoint: "Checkpoint", text: str) -> None:
-    """Before all else: take what the address says, and forget what belonged to another input."""
+    """Before everything else: read the fields from the address, and reset those of another
+    input."""
     belongs_to = (checkpoint.header.sha256, text)
     if st.session_state.get("path belongs to", belongs_to) != belongs_to:
         for field in OF_THE_INPUT:
             st.session_state[field] = st.session_state[f"kept {field}"] = ""
-            if address.followed():  # then what the address names belongs to the other input
+            if address.followed():  # then the address is that of the new input
                 st.session_state[f"address {field}"] = None
     st.session_state["path belongs to"] = belongs_to
     for field in (*FIELDS, "prefix", "branches", "beside"):
@@ -41,7 +42,7 @@ def read(checkpoint: "Checkpoint", text: str) -> None:
 
 
 def spec(checkpoint: "Checkpoint") -> PathSpec:
-    """What the person chose: the tokens given, and how the model goes on."""
+    """The path that the user chose: the given tokens, and how the model continues."""
     prefix = parse_prefix(st.session_state["prefix"], checkpoint)
     if prefix is None:
         st.warning("The address names tokens that this model does not have; decoding starts again.")
@@ -51,7 +52,7 @@ def spec(checkpoint: "Checkpoint") -> PathSpec:
 
 
 def _sampling() -> SamplingConfig | None:
-    """As the address names it; None for the greedy path. What cannot be is named and left out."""
+    """The sampling in the address; None for the greedy path. Invalid values get a warning."""
     numbers: dict[str, Any] = {}
     for field, kind in (("temperature", float), ("top_p", float), ("top_k", int), ("seed", int)):
         text = st.session_state[field]
@@ -71,13 +72,16 @@ def _sampling() -> SamplingConfig | None:
 
 
 def last_seed() -> int:
-    """The seed to draw with where none is asked for: the last one that was."""
+    """The seed to draw with if the address has none: the last one used."""
     seed: int = st.session_state.get("last seed", FIRST_SEED)
     return seed
 
 
 def tell(first_step: int, steps: int) -> Message:
-    """What to tell the component; without a step in the address, it opens at ``first_step``."""
+    """The message to the component; without a step in the address, it opens at ``first_step``.
+
+    steps: number of steps of the longest path shown.
+    """
     text = st.session_state["step"]
     step = int(text) if text.isdecimal() and len(text) < 6 else first_step + 1
     st.session_state["step"] = str(min(max(step, 1), steps))
@@ -90,18 +94,18 @@ def step() -> int:
 
 
 def write() -> None:
-    """After the component: where the person is now."""
+    """After the component: write the state into the address."""
     for field in (*FIELDS, "prefix", "branches"):
         address.write(field, st.session_state[field])
 
 
 def remember() -> None:
-    """The component's callback: the person has moved."""
+    """The component's callback: store its new state."""
     PLACE.take(st.session_state["decoding"]["place"])
 
 
 def take_choice() -> None:
-    """The component's callback: a token was chosen or typed; the model goes on from there."""
+    """The component's callback: the user chose or typed a token; decoding continues from it."""
     prefix = st.session_state["decoding"]["choice"]
     if prefix:
         st.session_state["prefix"] = prefix_text([int(token) for token in prefix])

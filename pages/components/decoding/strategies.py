@@ -35,14 +35,14 @@ PENALTY_HELP = {
 }
 TARGET = "the true target"
 LONGEST_SHOWN = 40
-"""Characters of an output; longer ones are cut."""
+"""Characters of an output; if one is longer, the tokens that all share at first are left out."""
 KEPT_ALIKE = 2
-"""Tokens before the first that differs, to find one's place by."""
+"""Shared tokens that are still shown before the first that differs, as context."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """What one strategy wrote: ids with <eos> where it ended, and how probable they are."""
+    """The output of one strategy: ids, with <eos> if it ended, and how probable they are."""
 
     name: str
     tokens: tuple[int, ...]
@@ -52,7 +52,7 @@ class Row:
 
 
 def panel(view: View) -> None:
-    """A table of strategies, what it shows, and one of the beams as a tree."""
+    """Draw a table of strategies, the finding in a sentence, and one of the beams as a tree."""
     checkpoint = view.checkpoint
     beam, alpha = _choices(checkpoint.config.length_penalty)
     sampling = view.sampling or SamplingConfig(seed=last_seed())
@@ -106,7 +106,7 @@ def _searched(
     sampling: SamplingConfig,
     _checkpoint: "Checkpoint",
 ) -> "tuple[list[Row], dict[str, BeamTree]]":
-    """Decode with every strategy; a search that is drawn again is not run again."""
+    """Decode with every strategy. Cached, so that redrawing does not search again."""
     from transformer.decoding.beam import Beam
     from transformer.decoding.beam_tree import beam_tree
     from transformer.decoding.steps import Strategy, length_penalty
@@ -137,14 +137,14 @@ def _searched(
 
 
 def _sampled(sampling: SamplingConfig) -> str:
-    """The name of a draw: all that it depends on."""
+    """The name of a sampled output: all settings that it depends on."""
     cuts = f", top-k {sampling.top_k}" if sampling.top_k else ""
     cuts += f", top-p {sampling.top_p:g}" if sampling.top_p < 1 else ""
     return f"sampling: temperature {sampling.temperature:g}{cuts}, seed {sampling.seed}"
 
 
 def _log_prob(checkpoint: "Checkpoint", text: str, tokens: Sequence[int]) -> float:
-    """What the model gives an output, token by token on itself: log-probability."""
+    """The model's log-probability of an output, each token given those before it."""
     import torch
 
     read = torch.tensor([[checkpoint.config.decoder_start_id, *tokens[:-1]]])
@@ -157,7 +157,7 @@ def _log_prob(checkpoint: "Checkpoint", text: str, tokens: Sequence[int]) -> flo
 
 
 def _table(checkpoint: "Checkpoint", rows: Sequence[Row], wanted: tuple[int, ...]) -> str:
-    """HTML: one line a strategy; the best score of those that were found is bold."""
+    """HTML: one line a strategy; the best score that a strategy found is bold."""
     best = _best(rows)
     titles = ["Strategy", "Output", *(["Right?"] if wanted else [])]
     numbers = ["Tokens", Html("Log-<wbr>probability"), "Score"]
@@ -184,7 +184,7 @@ def _table(checkpoint: "Checkpoint", rows: Sequence[Row], wanted: tuple[int, ...
 
 
 def _alike(outputs: Sequence[Sequence[int]], vocabulary: "Vocabulary") -> int:
-    """How many first tokens to leave out: where outputs are cut, what differs must be seen."""
+    """How many shared first tokens to leave out of long outputs, so that differences are seen."""
     if max(len(vocabulary.decode(tokens)) for tokens in outputs) <= LONGEST_SHOWN:
         return 0
     columns = zip(*outputs, strict=False)
@@ -193,14 +193,14 @@ def _alike(outputs: Sequence[Sequence[int]], vocabulary: "Vocabulary") -> int:
 
 
 def _best(rows: Sequence[Row]) -> Row:
-    """The best of those that a strategy found."""
+    """The best row that a strategy found: finished, with the highest score."""
     return max(
         (row for row in rows if row.name != TARGET), key=lambda row: (row.finished, row.score)
     )
 
 
 def _finding(rows: Sequence[Row], wanted: tuple[int, ...]) -> str:
-    """What the table says, and what is to blame for a wrong output: the search or the model."""
+    """What the table shows, and whether a wrong output is the search's error or the model's."""
     found = [row for row in rows if row.name != TARGET]
     greedy, best = found[0], _best(rows)
     if len({row.tokens for row in found}) == 1:
@@ -260,7 +260,7 @@ def _nodes(checkpoint: "Checkpoint", tree: "BeamTree") -> list[dict[str, Any]]:
 
 
 def _text(checkpoint: "Checkpoint", ids: Sequence[int]) -> str:
-    """A hypothesis as one text, an end included, so that one that ended can be told apart."""
+    """A hypothesis as one text, with its <eos>, to show whether it has ended."""
     ended = ids[-1] == checkpoint.config.eos_id
     text = checkpoint.target_vocabulary.decode(ids)
     return f"{text} <eos>" if ended else text or "(nothing)"
@@ -308,7 +308,7 @@ def _open(text: str, tree: "BeamTree", place: int | None) -> None:
         open_at(text, tree.tokens(place), tree.nodes[place].position)
 
 
-# --- to keep ------------------------------------------------------------------------------------
+# --- downloads ----------------------------------------------------------------------------------
 
 
 def _downloads(

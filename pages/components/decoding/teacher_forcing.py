@@ -21,7 +21,7 @@ ROWS = (
 
 
 def panel(view: View) -> None:
-    """What the model would write at each position, given the truth or left alone."""
+    """Draw what the model would write at each position, given the true tokens or its own."""
     from transformer.analysis.forcing import true_tokens, whole_target
 
     if not view.wanted:

@@ -1,4 +1,4 @@
-"""Which token to put in the place of another: out of a vocabulary of any size."""
+"""Field for a token that replaces another, for vocabularies of any size."""
 
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
 
 MOST = 200
-"""Tokens offered at once: with 58,000, every click took five seconds."""
+"""Most tokens in the box at once: with 58,000, every click took five seconds."""
 
 
 @st.cache_resource(max_entries=8)
@@ -23,9 +23,9 @@ def _entries(sha256: str, _vocabulary: Vocabulary) -> list[Entry]:
 
 
 def choose_token(checkpoint: "Checkpoint", now: int) -> int:
-    """Another token of the source vocabulary, by its id in the address.
+    """Field for another token of the source vocabulary; returns its id, which is in the address.
 
-    Of a large vocabulary those that the model takes for most alike are offered, and a search
+    From a large vocabulary, the tokens with the most similar embeddings are offered, and a search
     finds any other.
     """
     vocabulary = checkpoint.source_vocabulary
@@ -52,7 +52,7 @@ def choose_token(checkpoint: "Checkpoint", now: int) -> int:
 
 
 def _id(text: str, vocabulary: Vocabulary) -> int | None:
-    """The token that the address names; None if there is none that a text can hold."""
+    """The id in a text of the address; None if it is no token, or a special one."""
     if not (text.isascii() and text.isdigit() and len(text) < 10):
         return None
     token = int(text)
@@ -60,7 +60,7 @@ def _id(text: str, vocabulary: Vocabulary) -> int | None:
 
 
 def _searched(checkpoint: "Checkpoint", now: int, chosen: int, usual: list[int]) -> list[int]:
-    """What the box offers: hits of a search, if there is one; and always what is chosen."""
+    """Draw a search field; the box's options: its hits or the usual ones, and the chosen one."""
     found = _entries(checkpoint.header.sha256, checkpoint.source_vocabulary)
 
     def hits() -> list[int]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def target_field(checkpoint: "Checkpoint", text: str) -> str | None:
-    """The widget for the true target: a person's own, else the known one; None without either."""
+    """Field for the true target: the text that the user typed, else the known target, else None."""
     own = checkpoint.target_vocabulary.decode(decode_path(checkpoint, text).written)
     known = known_target(checkpoint, text, own)
     address.read("target", "")
@@ -36,10 +36,10 @@ def target_field(checkpoint: "Checkpoint", text: str) -> str | None:
 
 
 def target_ids(checkpoint: "Checkpoint", target: str | None) -> tuple[int, ...]:
-    """The target's tokens and <eos>; empty without a target, or for one that cannot be written.
+    """Ids of the target and <eos>; empty without a target, or if the model cannot write it.
 
     Raises:
-        VocabularyError: a person's own target has unknown tokens, or too many.
+        VocabularyError: the target that the user typed has unknown tokens, or too many.
     """
     if target is None:
         return ()
@@ -72,9 +72,9 @@ def verdict(
     wanted: tuple[int, ...],
     error: FirstError,
 ) -> None:
-    """What went wrong first, and why, with a way to go there and a way to put it right.
+    """Draw the first error and its likely cause, with buttons to go there and to correct it.
 
-    Not of a token that the person wrote: that was no mistake of the model's.
+    Draws nothing if the user wrote the wrong token, because it was not the model's mistake.
     """
     if is_own(path, error):
         return
@@ -105,13 +105,13 @@ def verdict(
 
 
 def is_own(path: DecodingPath, error: FirstError) -> bool:
-    """Whether the person wrote the wrong token, in place of the model's first choice."""
+    """Whether the user wrote the wrong token, instead of the model's first choice."""
     place = error.position
     return place < len(path.spec.prefix) and int(path.logits[place].argmax()) != error.written
 
 
 def own_choice(checkpoint: "Checkpoint", path: DecodingPath) -> str:
-    """What the person wrote last, and what the model would have written there; "" for the same."""
+    """The user's last token and the model's choice there, in a sentence; "" if they are equal."""
     prefix = path.spec.prefix
     if not prefix:
         return ""
@@ -142,7 +142,7 @@ def _looked(
     wanted: tuple[int, ...],
     error: FirstError,
 ) -> str:
-    """Where the last layer looked, beside where the answer stands, for tasks that say so."""
+    """Where the last layer looked and, if the task knows it, where the right token comes from."""
     source = checkpoint.source_ids(text)
     tokens = shown(checkpoint.source_vocabulary.tokens, source)
     weights = path.attention[error.position, -1].mean(axis=0)
@@ -168,7 +168,7 @@ def _afterwards(
     wanted: tuple[int, ...],
     error: FirstError,
 ) -> str:
-    """Whether the rest would have been right, had this one token been."""
+    """Whether the rest is right if this one token is corrected, in a sentence."""
     spec = PathSpec(wanted[: error.position + 1], path.spec.sampling)
     other = find_error(decode_path(checkpoint, text, spec), wanted)
     if error.position + 1 == len(wanted):

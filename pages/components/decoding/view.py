@@ -1,4 +1,4 @@
-"""What the Decode page shows at the moment, as its panels take it, and how a panel moves it."""
+"""What the Decode page shows, as its panels get it, and how a panel changes it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 class View:
     """One input, one path through its decoding, one step of it.
 
-    text: what the person typed.
-    prefix: ids that the person chose; the model went on after them.
-    written: ids of the whole output, the prefix included, with <eos> where it ended.
+    text: the input that the user typed.
+    prefix: ids that the user chose; the model continued after them.
+    written: ids of the whole output, the prefix included, with <eos> if it ended.
     step: the position shown, from 0.
-    sampling: how the model went on after the prefix; None is greedily.
-    wanted: ids of the true target with <eos>; empty where it is not known.
+    sampling: how the model continued after the prefix; None means greedily.
+    wanted: ids of the true target with <eos>; empty if it is not known.
     """
 
     checkpoint: "Checkpoint"
@@ -33,8 +33,8 @@ class View:
 
 
 def open_at(text: str, prefix: Sequence[int] = (), step: int = 0) -> None:
-    """In a callback: have the page show another input, greedy path or step."""
-    # Or the page would take what is opened here for what belonged to the input before.
+    """In a callback: make the page show another input, greedy path or step."""
+    # Otherwise the page would reset what is opened here, as a state of the previous input.
     owner, before = st.session_state.get("path belongs to", (None, text))
     if owner is not None and before != text:
         st.session_state["path belongs to"] = (owner, text)

@@ -1,4 +1,4 @@
-"""What if a source token were another, or hidden, or a head had to look at it."""
+"""What if a source token were replaced or hidden, or a head were forced to look at it."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -29,7 +29,7 @@ WHEN = {"here": "at this step only", "always": "at every step"}
 
 
 def panel(view: View) -> None:
-    """Choose a change; then both outputs, and where they part."""
+    """Fields for a change; then both outputs, and where they first differ."""
     from transformer.analysis.what_if import masked, replaced_token, what_if
 
     source = view.checkpoint.encode(view.text)
@@ -80,7 +80,11 @@ def panel(view: View) -> None:
 
 
 def _heads(view: View) -> tuple[int, tuple[int, ...] | None]:
-    """A layer of cross-attention, and one of its heads or all: ``2`` or ``2.1`` in the address."""
+    """Field for a layer of cross-attention, and one head or all (``2.1`` or ``2`` in the address).
+
+    Returns:
+        the layer and its heads, from 0; None means all heads.
+    """
     config = view.checkpoint.config
     options: dict[str, tuple[int, tuple[int, ...] | None]] = {}
     for layer in reversed(range(config.num_decoder_layers)):
@@ -113,7 +117,7 @@ def _draw(view: View, found: "WhatIf") -> None:
 
     tokens = view.checkpoint.target_vocabulary.tokens
     st.markdown(_finding(view, found))
-    # Once they have parted, the same position no longer means the same: all of it is marked.
+    # After the first difference, equal positions cannot be compared: all the rest is marked.
     start = len(found.before.tokens) if found.parts_at is None else found.parts_at
     for title, one in (("Before", found.before), ("With the change", found.after)):
         st.markdown(f"**{title}**")
@@ -148,7 +152,7 @@ def _draw(view: View, found: "WhatIf") -> None:
 
 
 def _finding(view: View, found: "WhatIf") -> str:
-    """Both outputs, and the first step at which they part."""
+    """Both outputs, and the first step at which they differ, in sentences."""
     vocabulary = view.checkpoint.target_vocabulary
     before, after = (vocabulary.decode(one.tokens) for one in (found.before, found.after))
     if found.parts_at is None:
@@ -169,7 +173,7 @@ def _finding(view: View, found: "WhatIf") -> str:
 
 
 def _decoded(view: View) -> str:
-    """How both outputs came about."""
+    """How both outputs were decoded, in a sentence."""
     if given := len(view.prefix):
         first = "first token" if given == 1 else f"first {given} tokens"
         return (

@@ -1,4 +1,4 @@
-"""Why this token and not that one: what each token read has to do with the lead of one."""
+"""Why this token and not that one: how much each token that was read adds to the lead of one."""
 
 import math
 from typing import TYPE_CHECKING
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 OFFERED = 50
-"""Candidates to choose from, the most probable first."""
+"""Number of candidates to choose from, the most probable first."""
 
 
 def panel(view: View) -> None:
-    """Two candidates of the step shown, and the tokens that speak for either."""
+    """Fields for two candidates of the step shown, and the tokens that favour either."""
     import torch
 
     from transformer.analysis.attribution import occlusion, saliency
@@ -88,7 +88,7 @@ def panel(view: View) -> None:
 
 
 def _row(label: str, tokens: list[str], values: "NDArray[np.float32]", most: float) -> None:
-    """Shares of the lead under their tokens; ``most`` fills a bar."""
+    """Draw shares of the lead under their tokens; a share of ``most`` has a full bar."""
     tiles(
         label,
         tokens,
@@ -98,7 +98,7 @@ def _row(label: str, tokens: list[str], values: "NDArray[np.float32]", most: flo
 
 
 def _caveat(explained: float, lead: float) -> str:
-    """How far the gradient can be trusted here: its shares against the lead they should explain."""
+    """How far the gradient can be trusted here: the sum of its shares compared with the lead."""
     said = (
         f"To first order only: the shares add up to {decimal(explained, '+.2f')}, the lead is "
         f"{decimal(lead, '+.2f')}. "
@@ -112,7 +112,7 @@ def _caveat(explained: float, lead: float) -> str:
 
 
 def _choice(view: View, label: str, key: str, ranked: list[int], usual: int, what: str) -> int:
-    """A candidate of the step; until one is chosen, the usual one, whichever the step is."""
+    """Field for a candidate of the step; until the user chooses one, the token ``usual``."""
     tokens = view.checkpoint.target_vocabulary.tokens
     options = ["", *map(str, ranked)]
     address.read(key, "", options)
