@@ -1,4 +1,4 @@
-"""Anatomy: the map of one forward pass, and a card for the box that is chosen on it."""
+"""Anatomy: a map of one forward pass, and a card for the box that is chosen on it."""
 
 from typing import TYPE_CHECKING
 
@@ -29,7 +29,7 @@ def panel() -> None:
 
 @st.fragment
 def walk(checkpoint: "Checkpoint", text: str) -> None:
-    """Map and card. A fragment: another box leaves the rest of the page alone."""
+    """Draw map and card. A fragment, so that another box redraws only these."""
     with errors_shown(), address.together("Learn"):
         written = written_for(checkpoint, text)
         every = boxes(checkpoint.config)
@@ -47,7 +47,7 @@ def walk(checkpoint: "Checkpoint", text: str) -> None:
             )
         with right:
             what_for(box)
-            # Above the picture, so that what the switch does is seen where it is pressed.
+            # Above the picture, so that the switch's effect is visible where it is pressed.
             taken_out.panel(checkpoint, text, box, written, place.step())
             values(pass_of(checkpoint, text, written, place.step()), box)
             lines_that_compute(box)
@@ -55,7 +55,7 @@ def walk(checkpoint: "Checkpoint", text: str) -> None:
 
 
 def written_for(checkpoint: "Checkpoint", text: str) -> tuple[int, ...]:
-    """What the model writes, decoded once for each input."""
+    """Ids of the greedy output; the last one is cached."""
     from transformer.decoding.strategies import Greedy, decode
 
     name = (checkpoint.header.sha256, text)
@@ -70,7 +70,7 @@ def written_for(checkpoint: "Checkpoint", text: str) -> tuple[int, ...]:
 def pass_of(
     checkpoint: "Checkpoint", text: str, written: tuple[int, ...], step: int
 ) -> "ForwardPass":
-    """The forward pass at one step, run once for all of its boxes."""
+    """The forward pass at one step; the last one is cached, for all of its boxes."""
     from transformer.anatomy.forward_pass import forward_pass
 
     name = (checkpoint.header.sha256, text, step)
@@ -82,15 +82,15 @@ def pass_of(
 
 
 def what_for(box: Box) -> None:
-    """What the box is, and why it is there."""
+    """Draw what a box is, and why it is there."""
     about = box.about
-    # One element: each takes the browser as long as a small picture.
+    # One element, because each takes the browser as long as a small picture.
     where = f":small[{box.where} · section {about.section} of the paper]"
     st.markdown(f"#### {about.title}\n\n{where}\n\n{about.why}")
 
 
 def values(run: "ForwardPass", box: Box) -> None:
-    """Its formula, what goes in and comes out, and its numbers."""
+    """Draw a box's formula, its inputs and outputs, and its numbers."""
     given, made = run.shapes(box)
     formula = box.formula(run.checkpoint.config)
     st.markdown(f"$$\n{formula}\n$$\n\n**In:** {given}  \n**Out:** {made}")
@@ -105,7 +105,7 @@ def values(run: "ForwardPass", box: Box) -> None:
 
 
 def lines_that_compute(box: Box) -> None:
-    """The box's own lines, read from the file."""
+    """Draw the lines of code that compute a box, read from the file."""
     for lines in code_of(box.about.code):
         which = (
             f"line {lines.first}"
@@ -117,7 +117,7 @@ def lines_that_compute(box: Box) -> None:
 
 
 def look_for(box: Box) -> str:
-    """What the picture shows, in a sentence."""
+    """What a box's picture shows, in a sentence."""
     if box.stack == "output":
         return "The most likely tokens at this step; the first is written."
     marked = "" if box.encodes else " The row underlined is the position being written."

@@ -1,4 +1,4 @@
-"""Experiments: predict, run a published finding again, and see what came out beside its number."""
+"""Experiments: predict, run a published finding again, and compare the result with its number."""
 
 import json
 from collections.abc import Generator
@@ -18,11 +18,10 @@ from transformer.report.predicted import experiment_page
 if TYPE_CHECKING:
     from transformer.experiments.experiment import Experiment
 
-"""In session state: option by experiment."""
 PREDICTIONS = "predictions"
-"""Under which they are kept, as a lesson's answers are."""
+"""Name under which predictions (experiment -> option) are stored, like a lesson's answers."""
 QUEUE = jobs.Queue(1, "waiting for another experiment to end")
-"""One at a time: what trains or decodes thousands of inputs wants a core to itself."""
+"""One at a time, because training or decoding thousands of inputs needs a whole core."""
 
 
 def panel() -> None:
@@ -53,7 +52,7 @@ def panel() -> None:
         )
         if not run:
             return
-        # Others who wait for it read this, before it can say how long it still takes.
+        # Users who wait behind it read this title before it can estimate the time left.
         title = f"{experiment.title} (about {long} in all)"
         job = jobs.share(_job_name(experiment), lambda: _work(experiment), QUEUE, title)
     elif chosen is None:
@@ -61,7 +60,7 @@ def panel() -> None:
         return
     found = jobs.show(job, experiment.title)
     if job.running:
-        # On another page of this tab nobody follows it, and then it is stopped.
+        # If this tab opens another page, no page follows the job, and it is stopped.
         st.caption("You can go on in another tab meanwhile: the result stays here.")
     if isinstance(found, dict):
         _outcome(experiment, found, chosen)
@@ -75,7 +74,7 @@ def _job_name(experiment: "Experiment") -> object:
 
 
 def _prediction(experiment: "Experiment") -> int | None:
-    """What the person predicts, kept for their browser; None before."""
+    """The index of the user's prediction, stored for their browser; None until there is one."""
     key = f"prediction {experiment.name}"
     kept: dict[str, str] | None = st.session_state.get("experiment predictions")
     if kept is None:
@@ -93,13 +92,13 @@ def _prediction(experiment: "Experiment") -> int | None:
     )
     if chosen is not None and chosen != before:
         kept[experiment.name] = chosen
-        with suppress(UserError, OSError):  # then it is kept until the tab is closed
+        with suppress(UserError, OSError):  # then it lasts until the tab is closed
             keep_answers(browser.owner(), PREDICTIONS, {experiment.name: chosen})
     return None if chosen is None else int(chosen)
 
 
 def _work(experiment: "Experiment") -> Generator[object, None, None]:
-    """The command, in a process of its own, whose last line says the share that is done."""
+    """The work of a job: run the command, whose last line has the share done; its result."""
     running = jobs.command("experiment", experiment.name, "--json")
     while True:
         try:
@@ -114,7 +113,7 @@ def _work(experiment: "Experiment") -> Generator[object, None, None]:
 
 
 def _outcome(experiment: "Experiment", found: dict[str, Any], chosen: int | None) -> None:
-    """What came out, beside the published number and the prediction."""
+    """Draw the result beside the published number and the prediction."""
     if found["reproduced"]:
         st.success("**Reproduced.**", icon=":material/check_circle:")
     else:

@@ -1,4 +1,4 @@
-"""A lesson, step by step: what to open, what to find out, and the worksheet with the answers."""
+"""A lesson, step by step: links to open, questions to answer, and a worksheet of the answers."""
 
 import hashlib
 from functools import partial
@@ -23,14 +23,14 @@ from transformer.lessons.lesson import BUILT_IN, MOST_BYTES, Exercise, Lesson, w
 from transformer.lessons.worksheet import worksheet
 
 MOST_CHARACTERS = 10_000
-"""Of one answer."""
+"""Most characters of one answer."""
 OWN = "own lesson"
-"""In session state: the lesson that was dropped here, and what is wrong with it."""
+"""Key in session state: the lesson that the user uploaded, and the problems of its file."""
 STEP = "lesson step"
 
 
 def panel() -> None:
-    """The chooser, one step of the lesson, the worksheet, and how to make another."""
+    """Draw the chooser, one step of the lesson, the worksheet, and how to write a lesson."""
     lessons, problems = _lessons()
     names = {name: lesson.title or "Exercises" for name, lesson in lessons.items()}
     address.read("lesson", next(iter(names)))
@@ -46,9 +46,9 @@ def panel() -> None:
     if list(names) != [name]:
         name = address.choose("Lesson", names, "lesson", "There is no such lesson here.")
     else:
-        # No field holds it: it would stand here still when one has held another.
+        # No field is drawn: the value is dropped, as it would be outdated when one is drawn again.
         del st.session_state["lesson"]
-        if "lesson" in st.query_params:  # may be another: one that was gone
+        if "lesson" in st.query_params:  # it may name one that is gone
             address.write("lesson", next(iter(names)))
     in_own: list[str] = []
     if name == "own":
@@ -63,7 +63,7 @@ def panel() -> None:
 
 
 def _lessons() -> tuple[dict[str, Lesson], list[str]]:
-    """By name in the address, the class's first; and what is wrong with the class's file."""
+    """Name in the address -> lesson, the teacher's first; and the problems of that one's file."""
     found = {"paper": built_in()}
     of_class, problems = class_lesson()
     own: tuple[Lesson, list[str]] | None = st.session_state.get(OWN)
@@ -91,7 +91,7 @@ def _draw(lesson: Lesson) -> None:
 
 
 def _step_number(steps: list[str]) -> int:
-    """Which step is open, from 0; its number from 1 is in the address."""
+    """Draw the chooser of steps; the open step's index, from 0 (in the address from 1)."""
     numbers = [str(number) for number in range(1, len(steps) + 1)]
     address.read(STEP, "1", numbers)
     if len(steps) > 1:
@@ -113,7 +113,7 @@ def _exercise(lesson: Lesson, exercise: Exercise, answers: dict[str, str]) -> No
     question = plain(exercise.question) or "What did you find?"
     with st.container(border=True, gap="xsmall"):
         with st.container(horizontal=True, vertical_alignment="center"):
-            # A new tab: question and answer stay where they are.
+            # A new tab, so that question and answer stay open.
             st.link_button(
                 plain(exercise.title),
                 link_of(exercise),
@@ -124,8 +124,8 @@ def _exercise(lesson: Lesson, exercise: Exercise, answers: dict[str, str]) -> No
         key = f"answer {_hash(lesson.title)} {name}"
         shown: dict[str, str] = st.session_state.setdefault("lesson shown", {})
         answer = answers.get(name, "")
-        # Answered in another tab, or this tab is older than the server, and the browser sends
-        # what stood in it then. What is set, even to the same, replaces what is being typed.
+        # Set the field only if another tab has answered, or if this tab is older than the server
+        # and sends an old text: setting it, even to the same text, replaces what is being typed.
         current = key in st.session_state and key in shown
         if not current or st.session_state[key] == shown[key] != answer:
             st.session_state[key] = shown[key] = answer
@@ -142,7 +142,7 @@ def _exercise(lesson: Lesson, exercise: Exercise, answers: dict[str, str]) -> No
 
 
 def _answers(lesson: Lesson) -> dict[str, str]:
-    """This browser's answers, by exercise: those of all its tabs."""
+    """Exercise -> answer of this browser, from all its tabs."""
     return read_answers(browser.owner(), _hash(lesson.title)) | _unwritten(lesson)
 
 
@@ -157,7 +157,7 @@ def _answered(lesson: Lesson, name: str, key: str) -> None:
     typed: str = st.session_state[key]
     elsewhere = _answers(lesson).get(name, "")
     if elsewhere.strip() and elsewhere != shown[key] and not typed.startswith(elsewhere):
-        # Another tab answered after this one was drawn: both stay, for the person to choose.
+        # Another tab answered after this one was drawn: keep both answers for the user to choose.
         room = max(0, MOST_CHARACTERS - len(typed) - 2)
         typed = f"{elsewhere[:room]}\n\n{typed}"[-MOST_CHARACTERS:]
     unwritten = _unwritten(lesson)
@@ -173,7 +173,7 @@ def _answered(lesson: Lesson, name: str, key: str) -> None:
 
 
 def _take_along(lesson: Lesson, answers: dict[str, str]) -> None:
-    """How far the person is, and the page to print or to hand in."""
+    """Draw how many exercises are answered, and the worksheet's download."""
     found = {one: answers.get(_hash(one.title, one.question), "") for one in lesson.exercises}
     done = sum(bool(answer.strip()) for answer in found.values())
     if problem := st.session_state.get("answers problem"):

@@ -1,4 +1,4 @@
-"""Where a person is on the anatomy's map: box and decoding step, in the address."""
+"""The state of the anatomy's map, in the address: box, decoding step, and whether it is absent."""
 
 from collections.abc import Sequence
 
@@ -14,11 +14,11 @@ PLACE = Place("anatomy place", MAP, {"box": "box", "step": "anatomy step"})
 
 
 def read(belongs_to: object, every: Sequence[Box], steps: int) -> None:
-    """Before all else: take what the address says, and start again for another input.
+    """Before everything else: read the address; for another input, start at the first step.
 
     Args:
-        belongs_to: what names the model and the input.
-        every: the boxes that the model has. steps: how many tokens it writes.
+        belongs_to: identifies the model and the input.
+        every: the model's boxes. steps: the number of tokens that it writes.
     """
     before = st.session_state.get("anatomy belongs to", belongs_to)
     if before != belongs_to and not address.followed():
@@ -52,18 +52,18 @@ def step() -> int:
 
 
 def tell() -> Message:
-    """What to tell the map."""
+    """The message to the map."""
     return PLACE.tell()
 
 
 def remember() -> None:
-    """The map's callback: the person has moved."""
+    """The map's callback: store its new state."""
     PLACE.take(st.session_state[MAP]["place"])
-    # What is taken out is the box's own; the next one is shown whole.
+    # Only the previous box was taken out; the next one is shown in its place.
     address.receive("absent", "")
 
 
 def write() -> None:
-    """After the map: where the person is now."""
+    """After the map: write its state into the address."""
     for key in FIELDS:
         address.write(key, st.session_state[key])

@@ -1,4 +1,4 @@
-"""What if this box were not there: a switch, and what is written then."""
+"""What if this box were missing: a switch, and the output without it."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ SWITCH = "take out the box"
 
 
 def panel(checkpoint: "Checkpoint", text: str, box: Box, written: Sequence[int], step: int) -> None:
-    """The switch, in the address as ``absent``, and the two outputs."""
+    """Draw the switch, ``absent`` in the address, and both outputs."""
     from transformer.anatomy.without import can_be_left_out
 
     about = box.about
