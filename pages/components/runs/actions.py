@@ -1,4 +1,4 @@
-"""What the Runs page offers for one run beside its controls: links, name, notes, sharing, trash."""
+"""The Runs page's actions for one run beside its controls: links, name, notes, sharing, trash."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,9 +21,9 @@ from transformer.runs.verdict import Verdict, advised_settings
 
 
 def duplicate(run: Run) -> None:
-    """A button that opens the form, filled in with the run's settings, and its pairs if any.
+    """A button that opens the form with the run's settings, and its own pairs if it has any.
 
-    Not a link: on the page of the form it would look like the page one is on.
+    Not a link, which on the form's own page would be highlighted as the current page.
     """
     if not st.button(
         "Copy settings to the form",
@@ -36,13 +36,13 @@ def duplicate(run: Run) -> None:
 
 
 def open_form(run: Run, **training: float | int) -> None:
-    """Open the form of the Train page with the run's settings, but for some of its training."""
+    """Open the form of the Train page with the run's settings, except those in ``training``."""
     kept = ""
     if run.data_file is not None:
         kept = pairs.keep_run(run.data_file, run.about()["name"] or run.id, browser.owner())
     config = run.config()
     if config.training.threads == Limits.from_environment().threads:
-        # It was this server's choice, which another server makes again.
+        # The number was this server's default; with 0, any server uses its own.
         config = replace(config, training=config.training.replace(threads=0))
     config = replace(config, training=config.training.replace(**training))
     st.session_state[VIEW] = FORM
@@ -51,7 +51,7 @@ def open_form(run: Run, **training: float | int) -> None:
 
 
 def advised(run: Run, found: Verdict) -> bool:
-    """The advice of a verdict as a button that fills the form; whether it is one of settings."""
+    """Draw a verdict's advice as a button that fills the form; False if it names no settings."""
     settings = advised_settings(found, run.config())
     label = found.next_step.rstrip(".").replace("and train again", "in the form")
     if settings and st.button(
@@ -62,10 +62,10 @@ def advised(run: Run, found: Verdict) -> bool:
 
 
 def run_actions(run: Run, summary: Summary, go_to: Callable[[str], None]) -> None:
-    """Everything for one run; only those who may control it get more than links.
+    """Draw everything for one run; users who may not control it get only links.
 
     Args:
-        go_to: called with the id of a run that was made of this one, or "" once it is deleted.
+        go_to: called with the id of a run that was made from this one, or "" after its deletion.
     """
     if summary.reason:
         st.markdown(plain(summary.reason))
@@ -74,7 +74,7 @@ def run_actions(run: Run, summary: Summary, go_to: Callable[[str], None]) -> Non
         with st.container(horizontal=True, vertical_alignment="center"):
             link_to("Train", "Watch it", {"run": run.id})
             duplicate(run)
-    # Of a damaged run one cannot ask more than that it goes.
+    # A damaged run can only be deleted.
     status = run.status() if sound else Status(DAMAGED)
     controls(run, status)
     trouble(run)
@@ -85,7 +85,7 @@ def run_actions(run: Run, summary: Summary, go_to: Callable[[str], None]) -> Non
 
 
 def _about(run: Run, summary: Summary) -> None:
-    """Name, notes, and whether others see it."""
+    """Fields for name, notes, and whether others see the run."""
     left, right = st.columns(2)
     with left:
         key = f"name {run.id}"
@@ -119,14 +119,14 @@ def _change(run: Run, field: str, key: str) -> None:
 
 
 def problem_of_others(shown: list[str]) -> None:
-    """What went wrong with a run that is not shown; its own place is beside its controls."""
+    """Draw the error of a run that is not shown; other errors are drawn beside their run."""
     refused = st.session_state.get("run problem")
     if refused is not None and refused[0] not in shown:
         problem(refused[1])
 
 
 def trash_list() -> None:
-    """Deleted runs, each with a way back."""
+    """Draw deleted runs, each with a button that restores it."""
     gone = browser.visible(trash.deleted_runs())
     if not gone:
         return

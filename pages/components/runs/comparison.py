@@ -42,7 +42,7 @@ QUANTITIES = {  # title -> kind of point, column, unit, whether it is a loss
 
 
 def labels(summaries: Sequence[Summary]) -> list[str]:
-    """What each run is called here; two of one name are told apart by their ids."""
+    """The runs' titles; those with equal titles have their ids, too."""
     count = Counter(summary.title for summary in summaries)
     return [
         summary.title if count[summary.title] == 1 else f"{summary.title} [{summary.id}]"
@@ -57,7 +57,7 @@ def _curves(path: str, metrics: Key | None, target_vocab_size: int) -> Curves:
 
 @st.cache_resource(max_entries=32)
 def _repeats(paths: tuple[str, ...], metrics: tuple[Key | None, ...]) -> list[Repeat]:
-    """Cached: each is read in full, which a long run takes a while for."""
+    """Compare runs with equal settings and seed. Cached, as reading a long run takes a while."""
     runs = [Run(Path(path)) for path in paths]
     origins = [origin(run, run.config()) for run in runs]
     twice = {one for one, count in Counter(origins).items() if count > 1}
@@ -71,7 +71,7 @@ def comparison(runs: Sequence[Run], summaries: Sequence[Summary]) -> None:
     """Draw everything about the chosen runs together."""
     sound: list[tuple[str, Run, RunConfig]] = []
     for name, run in zip(labels(summaries), runs, strict=True):
-        with suppress(RunError):  # a damaged one says so beside what can be done with it
+        with suppress(RunError):  # a damaged run is reported beside its controls
             sound.append((name, run, run.config()))
     if not sound:
         return
@@ -117,7 +117,7 @@ def comparison(runs: Sequence[Run], summaries: Sequence[Summary]) -> None:
 
 
 def _axes() -> tuple[str, str]:
-    """The two choices of axes, both in the address."""
+    """Fields for the axis and the scale, both in the address."""
     with st.container(horizontal=True):
         x = _option("x", "Over", {name: name.capitalize() for name in X_AXES})
         scale = _option("scale", "Scale", SCALES)
@@ -149,12 +149,12 @@ def _differences(names: Sequence[str], rows: Sequence[Difference]) -> None:
 
 
 def _isolated(text: str) -> Html:
-    """A text that may run from right to left, kept from turning its neighbours around."""
+    """A text in <bdi>, so that right-to-left writing does not reorder its neighbours."""
     return Html(f"<bdi>{html.escape(text)}</bdi>")
 
 
 def _said(repeat: Repeat, names: Sequence[str]) -> str:
-    """Whether a rerun gave the same, in a sentence."""
+    """Whether a rerun gave the same numbers, in a sentence."""
     pair = f"**{plain(names[repeat.first])}** and **{plain(names[repeat.second])}**"
     same = f"{pair} have the same settings and seed"
     if repeat.points == 0 and repeat.differs is None:
@@ -173,7 +173,7 @@ def _said(repeat: Repeat, names: Sequence[str]) -> str:
 
 
 def _figure(drawn: dict[str, Curves], x: str, scale: str) -> None:
-    """One chart as a Plotly figure, which the browser saves without asking the server."""
+    """Draw one chart as a Plotly figure, which the browser can save without the server."""
     from transformer.figures.curves import run_comparison
 
     with st.container(horizontal=True):

@@ -1,4 +1,4 @@
-"""What one can do with a run: pause, resume, stop, continue, delete, and take that back."""
+"""Controls of a run: pause, resume, stop, continue training, delete, undo."""
 
 import time
 from collections.abc import Callable
@@ -15,11 +15,11 @@ from transformer.runs.directory import ACTIVE, ENDED, RESUMABLE, Run, Status
 from transformer.runs.resume import resume, train_on
 
 PATIENCE = 30.0
-"""Seconds after which a trainer that does not obey may be ended at once."""
+"""Seconds after a command after which a trainer that has not obeyed may be killed."""
 
 
 def attempt(run: Run, action: Callable[..., Any], *arguments: Any) -> None:
-    """Do something with the run; what goes wrong is kept, and shown beside the run."""
+    """Call ``action`` on the run; its error is stored, and shown beside the run."""
     st.session_state.pop("run problem", None)
     try:
         if not browser.may_control(run):
@@ -31,7 +31,7 @@ def attempt(run: Run, action: Callable[..., Any], *arguments: Any) -> None:
 
 
 def controls(run: Run, status: Status) -> None:
-    """The buttons that fit the run's state; ``trouble`` says what went wrong with one."""
+    """Draw the buttons that fit the run's state; ``trouble`` draws their errors."""
     if not browser.may_control(run):
         st.caption("Only the browser that started this run can control it.", width="content")
         return
@@ -39,7 +39,7 @@ def controls(run: Run, status: Status) -> None:
         return
     with st.container(horizontal=True, width="content", key=f"controls {run.id}"):
         if status.state in ("starting", "running"):
-            # First, since it comes where Resume was: a double click there must not stop the run.
+            # First, because it appears where Resume was: a double click must not stop the run.
             _button(run, "Pause", ":material/pause:", _tell, "pause")
             _button(run, "Stop and keep what was learned", ":material/stop:", _tell, "stop")
         if status.state == "queued":
@@ -51,7 +51,7 @@ def controls(run: Run, status: Status) -> None:
 
 
 def trouble(run: Run) -> None:
-    """What went wrong when something was done with the run, beside it."""
+    """Draw the error of the last action on this run, if it failed."""
     refused = st.session_state.get("run problem")
     if refused is not None and refused[0] == run.id:
         problem(refused[1])
@@ -73,12 +73,12 @@ def _tell(run: Run, word: str) -> None:
 
 
 def _overdue(run: Run) -> bool:
-    """Whether the trainer has been told something, and long not obeyed."""
+    """Whether the trainer was sent a command more than PATIENCE ago in this session."""
     return time.monotonic() - st.session_state.get(f"told {run.id}", float("inf")) > PATIENCE
 
 
 def afterwards(run: Run, status: Status, go_to: Callable[[str], None]) -> None:
-    """For a run that is not at work: continue training from it, or delete it.
+    """Draw buttons for a run that is not at work: continue training, delete.
 
     Args:
         go_to: shows another run; called with its id, or "" for the newest.
@@ -105,14 +105,14 @@ def _train_on(run: Run, status: Status, go_to: Callable[[str], None]) -> None:
         "history. The learning rate follows the schedule of the longer run, and falls at its end."
     )
     st.number_input("Updates to add", value=training.steps, step=100, key=f"more steps {run.id}")
-    # A rate that ruined the run would ruin the next.
+    # The rate at which a run diverged would make the next diverge, too.
     rate = training.learning_rate / 10 if status.state == "diverged" else training.learning_rate
     st.number_input(
         "Highest learning rate", value=rate, format="%g", step=rate / 10, key=f"rate {run.id}"
     )
 
     def begin(run: Run) -> None:
-        # As they are at the click, which may come with a change.
+        # Read at the click, which may arrive together with a change.
         steps, rate = (st.session_state[f"{name} {run.id}"] for name in ("more steps", "rate"))
         made = train_on(run, int(steps), learning_rate=rate, owner=browser.admitted())
         resume(made)
@@ -138,7 +138,7 @@ def _delete(run: Run, go_to: Callable[[str], None]) -> None:
 
 
 def undo_delete(go_to: Callable[[str], None]) -> None:
-    """After a run was deleted: say so, and offer to have it back."""
+    """After a run was deleted: say so, with a button that restores it."""
     deleted = st.session_state.get("deleted run")
     if deleted is None:
         return

@@ -17,11 +17,11 @@ from transformer.runs.verdict import beats_untrained
 
 MARKS = {PASSED: "✓", PENDING: "…", FAILED: "✗", UNMEASURED: "○"}
 GOAL_NAMES = ("Near-zero loss on a tiny set", "Better than untrained", "Reloads exactly")
-"""The three goals in a line; the cards have them in full."""
+"""Short names of the three goals; the cards explain them in full."""
 
 
 def goals_panel(run: Run, facts: RunFacts) -> None:
-    """Draw the three cards from the run's files; cheap enough to be drawn every second."""
+    """Draw the three cards from the run's files; fast enough to be drawn every second."""
     st.markdown("**Three goals**: what every run should show")
     columns = st.columns(3, border=True)
     for column, card in zip(columns, cards(facts), strict=True):
@@ -33,7 +33,7 @@ def goals_panel(run: Run, facts: RunFacts) -> None:
 
 
 def states(facts: RunFacts) -> list[tuple[str, str]]:
-    """How the three goals stand, each with what says why; empty where its name does."""
+    """State and reason of each of the three goals; the reason is "" if the state says enough."""
     better, why = beats_untrained(facts, [loss for _, loss, _ in _baselines(facts)])
     explained = better in (FAILED, UNMEASURED)
     return [
@@ -92,11 +92,11 @@ def _overfit_card(check: OverfitCheck | None, state: str, why: str) -> str:
 
 
 def _sparkline(curve: Sequence[Sequence[float]]) -> str:
-    """The small copy's loss by update, from 0 up, with its first and last value below."""
+    """HTML of the small copy's loss by update, from 0 up, with first and last value below."""
     if len(curve) < 2:
         return ""
     last, highest = curve[-1][0] or 1, max(loss for _, loss in curve) or 1
-    # Streamlit lets no SVG through; an area cut out of a box is as good here.
+    # Streamlit removes SVG from HTML; a box with a clip-path draws the same area.
     edge = ", ".join(
         f"{100 * step / last:.1f}% {100 * (1 - loss / highest):.1f}%" for step, loss in curve
     )
@@ -111,7 +111,7 @@ def _sparkline(curve: Sequence[Sequence[float]]) -> str:
 
 
 def _baselines(facts: RunFacts) -> list[tuple[str, float, float | None]]:
-    """Names, losses and exact match of what a model must beat; empty while nothing is measured."""
+    """Name, loss and exact match of each baseline; empty while nothing is measured."""
     first: Record = facts.first
     if first.loss is None:
         return []
@@ -138,7 +138,7 @@ def _better_card(facts: RunFacts) -> str:
 
 
 def _table(rows: Sequence[tuple[str, float, float | None]]) -> str:
-    """Names with their loss and exact match; the model's own row stands out."""
+    """HTML of names with loss and exact match; the model's own row is highlighted."""
     return html_table(
         "losses",
         ("", "loss (nats)", "exact match"),
@@ -158,7 +158,7 @@ def _reload_card(reload: Reload | None, state: str, why: str) -> str:
             "answers, token by token, with and without the cache."
         )
         return _card(3, title, state, f"<p>{story if state == PENDING else _as_sentence(why)}</p>")
-    # The environment, in brackets, is for the Checkpoints page, unless something failed.
+    # Details in brackets, the environment, are left to the Checkpoints page unless a check failed.
     checks = "".join(
         f'<li><span class="check">{"✓" if ok else "✗"}</span><b>{code(name)}</b>: '
         f"{escape(detail.split(' (')[0] if ok else detail)}</li>"

@@ -1,4 +1,4 @@
-"""Gradients by layer before the first update, with the norms in either place."""
+"""Gradients by layer before the first update, with pre-norm and with post-norm."""
 
 from collections.abc import Generator, Mapping
 from functools import partial
@@ -11,15 +11,15 @@ from transformer.runs.directory import Run
 
 PAIRS = 32
 MOST_PARAMETERS = 20_000_000
-"""Of a model that the app's own process pushes a gradient through."""
+"""Largest model whose gradients are computed in the app's own process."""
 DRAWINGS = 3
-"""Of the initial weights, for a mean; the run's own seed is the first."""
+"""Number of random initialisations to average over; the first has the run's own seed."""
 
 Norms = Mapping[str, Mapping[str, list[float]]]
 
 
 def gradients_panel(run: Run) -> None:
-    """A button, then a curve for each stack and order of norms. Not to be called in a fragment."""
+    """Draw a button, then a curve for each stack and order of norms; not in a fragment."""
     config = run.config()
     layers = max(config.model.num_encoder_layers, config.model.num_decoder_layers)
     if layers < 2 or config.model.num_parameters > MOST_PARAMETERS:
@@ -42,7 +42,7 @@ def gradients_panel(run: Run) -> None:
 
 
 def measure(path: Path) -> Generator[object, None, None]:
-    """The work of a job: the norms of fresh models on a batch of the run's own pairs."""
+    """The work of a job: gradient norms of new models on a batch of the run's held-out pairs."""
     yield "Loading PyTorch"
     from transformer.analysis.gradients import by_norm_order
     from transformer.tasks import build_task
@@ -57,7 +57,7 @@ def measure(path: Path) -> Generator[object, None, None]:
 
 
 def draw(found: Norms, norm_first: bool, key: str) -> None:
-    """The curves, and what to look for."""
+    """Draw the curves, and what to look for."""
     from transformer.figures.curves import named_curves
 
     own = "pre-norm" if norm_first else "post-norm"

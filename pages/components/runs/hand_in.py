@@ -1,4 +1,4 @@
-"""Hand in a run as one page; and, for who collects them, many such pages as one table."""
+"""Hand in a run as one page; and, for teachers, many such pages in one table."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -24,14 +24,15 @@ if TYPE_CHECKING:
 
 MOST_FILES = 200
 MOST_KEPT = 1000
-"""Pages in one table."""
+"""Most pages in one table."""
 FIELD, READ, KEPT = "handed in files", "handed in", "handed in before"
-"""In session state: the field, what was read of its files, and what was read before."""
+"""Keys in session state: the field, the pages in its files, and the pages read before."""
 NOT_ANSWERED = "not answered"
 MOST_PIXELS, PIXELS_A_LETTER = 600, 7.5
-"""How wide a column of text becomes at most, which is else as wide as its longest one."""
+"""Largest width of a text column, which otherwise fits its longest text, and a letter's width."""
 ANSWERED = re.compile(r"(\d{1,4} of \d{1,4}) questions answered")
-"""As a worksheet says it; the questions that are open it does not carry."""
+"""A worksheet's verdict; the count is taken from it, because a worksheet has only the answered
+questions in its data."""
 END_OF_SENTENCE = re.compile(r"[.!?…]+(?:\s+|$)|\n+")
 COLUMNS = {
     "author": "Name",
@@ -52,7 +53,7 @@ COLUMNS = {
 
 
 def hand_in(run: Run) -> None:
-    """A name, a few sentences, and the page to download; it is made when it is asked for."""
+    """Fields for a name and a few sentences, and the page's download, made after the click."""
     st.caption(
         "One HTML file with the verdict, curves, answers, attention, settings, and your own "
         "sentences. It opens offline, prints, and carries its numbers as JSON."
@@ -66,7 +67,7 @@ def hand_in(run: Run) -> None:
             max_chars=MOST_CHARACTERS,
             height=100,
         )
-    # Named so that those of a class can be told apart.
+    # With the author, to tell the files of a class apart.
     name = as_file_name(f"{author} {run.about()['name'] or run.id}")
     download(
         "Download the page to hand in",
@@ -78,21 +79,21 @@ def hand_in(run: Run) -> None:
 
 
 def made_page(run: Run, author: str, said: str) -> bytes:
-    """What the button gives."""
+    """The HTML page to hand in."""
     sentences = [("What did the model learn, and how do you know?", said)] if said.strip() else []
     return page_of(report_on(run, author=author.strip(), sentences=sentences))
 
 
 def any_handed_in() -> bool:
-    """Whether this session holds some."""
+    """Whether this session holds any pages."""
     return bool(st.session_state.get(KEPT) or st.session_state.get(READ))
 
 
 def handed_in() -> None:
-    """Pages that others have made, as one table, which stands until the tab is closed; nothing
-    of them is kept beyond that, or run."""
+    """Draw pages that others handed in as one table, which lasts until the tab is closed. Nothing
+    in them is stored elsewhere or executed."""
     state = st.session_state
-    if FIELD not in state:  # one was on another page, where a field forgets its files
+    if FIELD not in state:  # after a visit to another page, Streamlit has dropped the field's files
         state[KEPT] = _found(state)
         state[READ] = {}
     files = st.file_uploader(
@@ -103,7 +104,7 @@ def handed_in() -> None:
         key=FIELD,
         help="Drop as many as there are. Numbers and answers are read; nothing in them runs.",
     )
-    # A page is drawn again for every click on it; a file is read once.
+    # Each file is read once, although the page is redrawn at every click.
     before: dict[str, HandedIn | str] = state[READ]
     state[READ] = {one.file_id: before.get(one.file_id) or _read(one) for one in files[:MOST_FILES]}
     found = _found(state)
@@ -139,18 +140,18 @@ def handed_in() -> None:
 
 
 def _found(state: "SessionStateProxy") -> list[HandedIn]:
-    """What was read before, and what is in the field now, each once."""
+    """The pages read before and those in the field now, without duplicates."""
     now = (one for one in state.get(READ, {}).values() if isinstance(one, HandedIn))
     return list(dict.fromkeys((*state.get(KEPT, ()), *now)))[:MOST_KEPT]
 
 
 def _empty() -> None:
-    """Those in the field stay: each has a cross of its own."""
+    """Drop the pages read before; the field has its own crosses to remove files."""
     st.session_state[KEPT] = []
 
 
 def _own_words(found: Sequence[HandedIn]) -> None:
-    """What each wrote, whole: a cell of a table shows the first words."""
+    """Draw all answers in full, because a table's cell shows only the first words."""
     if not found:
         return
     with st.expander(f"What they wrote ({len(found)})"):
@@ -161,7 +162,7 @@ def _own_words(found: Sequence[HandedIn]) -> None:
 
 
 def _table(label: str, name: str, rows: Sequence[Mapping[str, object]], note: str = "") -> None:
-    """Rows of the same columns, and their file; columns in which nothing stands are left out."""
+    """Draw rows of equal columns, without empty columns, and their download as CSV."""
     empty = (None, "")
     columns = [title for title in rows[0] if any(row[title] not in empty for row in rows)]
     texts = {
@@ -189,12 +190,12 @@ def _table(label: str, name: str, rows: Sequence[Mapping[str, object]], note: st
 
 
 def _pixels(*texts: str) -> int:
-    """The width of a column in which none of the texts is cut, as far as it may be so wide."""
+    """The width of a column that shows all the texts in full, up to MOST_PIXELS."""
     return min(int(40 + PIXELS_A_LETTER * max(map(len, texts))), MOST_PIXELS)
 
 
 def _read(file: "UploadedFile") -> HandedIn | str:
-    """What a file says, or why it is refused."""
+    """The page in a file, or why the file is refused."""
     try:
         return read_report(file.getvalue(), file.name)
     except RunError as error:
@@ -202,13 +203,13 @@ def _read(file: "UploadedFile") -> HandedIn | str:
 
 
 def sentences_written(one: HandedIn) -> int:
-    """In all of a person's answers."""
+    """The number of sentences in all answers of a page."""
     parts = (part for _, answer in one.answers for part in END_OF_SENTENCE.split(answer))
     return sum(bool(re.search(r"\w", part)) for part in parts)
 
 
 def _row(one: HandedIn) -> dict[str, object]:
-    """Shares as per cent; what was not measured stays empty."""
+    """A page as a row of the table: shares in per cent; what was not measured stays empty."""
 
     def value(name: str) -> object:
         if name == "written":

@@ -1,4 +1,4 @@
-"""The health check on a page: what was found, in words, and a button to look again."""
+"""The health check on a page: its findings in words, and a button to repeat it."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from transformer.runs.health import HealthCheck, read_health
 
 MOST_SECONDS = 180.0
 MARKS = {"problem": "✗", "warning": "!", "waiting": "…", "ok": "✓"}
-# Each check imports PyTorch in a process of its own: a class must not start thirty at once.
+# Each check imports PyTorch in a separate process: a class must not start thirty at once.
 QUEUE = jobs.Queue(
     max(1, (os.cpu_count() or 1) // 2), "waiting for other checks to end", usual_seconds=8.0
 )
@@ -37,9 +37,9 @@ def check(path: Path) -> Generator[object, None, None]:
 
 
 def checks_panel(run: Run, known: HealthCheck | None) -> None:
-    """What the checks found, and a button to make them again: all who watch the run share one.
+    """Draw what the checks found, and a button to repeat them in one job for all sessions.
 
-    Not to be called inside a fragment.
+    Don't call it in a fragment.
     """
     name = ("health", str(run.path.resolve()))
     job = jobs.shared(name)
@@ -66,8 +66,8 @@ def checks_panel(run: Run, known: HealthCheck | None) -> None:
     if isinstance(found, HealthCheck):
         jobs.forget(name)
         if read_health(run.path) == found:
-            st.rerun()  # the verdict may be another now
-        st.html(findings_list(found.findings))  # where the run's directory cannot be written
+            st.rerun()  # the verdict may have changed
+        st.html(findings_list(found.findings))  # if the run's directory is read-only
 
 
 def findings_list(findings: Sequence[Mapping[str, str]]) -> str:

@@ -11,16 +11,16 @@ from pages.components.shell.text import Html, code, percent, plain
 from transformer.runs.metrics import Record, Sample, Samples, thinned
 
 MOST_MARKS = 40
-"""Evaluations shown of one example; of more, the first, the last and some between."""
+"""Most evaluations marked for one example; of more, the first, the last and some in between."""
 MOST_SHOWN = 60
-"""Characters, and two more a token, of each text of the one example above all others."""
+"""Most room for each text of the single example under the curve: characters, plus two a token."""
 ALL = slice(None)
 COLUMNS = 4
-"""Evaluations whose errors are laid side by side."""
+"""Number of evaluations whose errors are shown side by side."""
 
 
 def answers_view(entries: Sequence[Samples]) -> None:
-    """Draw the same held-out examples throughout, as they were answered before and are now."""
+    """Draw the held-out examples, as the untrained model answered them and as they are now."""
     st.markdown("**Answers the model writes by itself**, before and after training")
     if not entries:
         st.caption("The first answers appear after the first evaluation.")
@@ -31,10 +31,10 @@ def answers_view(entries: Sequence[Samples]) -> None:
 
 
 def errors_view(evaluations: Sequence[Record]) -> None:
-    """Draw the errors of all that were evaluated, by kind.
+    """Draw the shares of each kind of error among all evaluated examples.
 
     Args:
-        evaluations: those of the run, by step.
+        evaluations: of the run, sorted by step.
     """
     counted = [
         Errors(one.step, one.examples, one.errors)
@@ -49,14 +49,14 @@ def errors_view(evaluations: Sequence[Record]) -> None:
 
 
 def example_line(entries: Sequence[Samples]) -> str:
-    """HTML of one example as it changes: its input, what is wanted, and what is written now.
+    """HTML of one example: its input, its target, and the present output.
 
-    It is the same example throughout: of those shown, one of middling length.
+    It is always the same example: the one of median length among those that fit.
     """
     if not entries or not entries[-1]["samples"]:
         return ""
     samples = entries[-1]["samples"]
-    # Long ones would push the rest off the screen.
+    # Long examples would push the rest off the screen.
     order = sorted(range(len(samples)), key=lambda number: _room(samples[number]["target"]))
     fitting = [n for n in order if _room(samples[n]["target"]) <= MOST_SHOWN] or order[:1]
     number = fitting[len(fitting) // 2]
@@ -79,7 +79,7 @@ def _room(tokens: Sequence[str]) -> int:
 
 
 def _excerpt(output: Sequence[str], target: Sequence[str]) -> slice:
-    """As many places as there is room for, the first wrong one among them."""
+    """The token positions to show: as many as fit, the first wrong one included."""
     places = range(max(len(output), len(target)))
     pairs = [(output[i : i + 1], target[i : i + 1]) for i in places]
     rooms = [max(map(_room, pair)) for pair in pairs]
@@ -95,7 +95,7 @@ def _excerpt(output: Sequence[str], target: Sequence[str]) -> slice:
 
 
 def samples_table(entries: Sequence[Samples]) -> str:
-    """HTML of the examples: input, target, what was written before and now, when it was learned."""
+    """HTML of the examples: input, target, output before and now, and when it was learned."""
     first, last = entries[0], entries[-1]
     titles = ["Input", "Target", "Untrained model"]
     if len(entries) > 1:
@@ -164,12 +164,13 @@ def _answer(sample: Sample, shown: slice = ALL) -> str:
 
 
 def _chips(output: Sequence[str], target: Sequence[str], shown: slice = ALL) -> str:
-    """The output's tokens; one that differs from the target's at its place is marked wrong.
+    """HTML of the output's tokens; those that differ from the target's are marked wrong.
 
-    An untrained model often repeats one token to the end; repeats beyond two are counted.
+    An untrained model often repeats one token to the end; more than two repeats are drawn once,
+    with their number.
 
     Args:
-        shown: of which places; an ellipsis stands for the others.
+        shown: the positions to draw; an ellipsis replaces the others.
     """
     chips = ["…"] if shown.start else []
     place = shown.start or 0
@@ -197,7 +198,7 @@ def _chips(output: Sequence[str], target: Sequence[str], shown: slice = ALL) -> 
 
 
 class Errors(NamedTuple):
-    """How many examples an evaluation had, and how many of them were wrong, by kind of error."""
+    """Number of examples in an evaluation, and kind of error -> number of wrong ones."""
 
     step: int
     examples: int
@@ -205,7 +206,7 @@ class Errors(NamedTuple):
 
 
 def errors_sentence(evaluation: Errors) -> str:
-    """How many are right, and which error is the most frequent."""
+    """How many examples are right, and which error is the most frequent, in sentences."""
     errors, examples = evaluation.kinds, evaluation.examples
     wrong = sum(errors.values())
     start = f"At step {evaluation.step:,}, {examples - wrong:,} of {examples:,} are right"

@@ -1,4 +1,4 @@
-"""What a run was trained with: every setting, those that differ from its preset first."""
+"""All settings of a run; those that differ from its preset come first."""
 
 import streamlit as st
 
@@ -22,9 +22,9 @@ def settings_table(config: RunConfig) -> None:
         if known and not applies(name, config.data.task):
             continue
         value, usual = values[name], base.get(name)
-        if name == "fault" and not value:  # of which only the lab's runs speak
+        if name == "fault" and not value:  # shown only for the lab's runs
             continue
-        # Of the server, not of the person.
+        # The number of threads is the server's choice, not the user's.
         differs = known and value != usual and name != "threads"
         if name == "threads" and not value:
             value = "by a trial"

@@ -12,7 +12,7 @@ from transformer.runs.verdict import Verdict
 
 
 def verdict_line(found: Verdict) -> None:
-    """The sentence, and what to do next."""
+    """Draw the verdict's sentence and advice."""
     sentence, colon, rest = found.sentence.partition(":")
     advice = f' <span class="next">{escape(found.advice)}</span>' if found.advice else ""
     st.html(
@@ -23,10 +23,10 @@ def verdict_line(found: Verdict) -> None:
 
 
 def evidence_line(state: str, goals: Sequence[tuple[str, str]], health: HealthCheck | None) -> None:
-    """How the run ended, the three goals and what the checks found, each in a few words.
+    """Draw how the run ended, the three goals and the checks' result, each in a few words.
 
     Args:
-        goals: the states of the three, and why; none where there is nothing to show yet.
+        goals: state and reason of each; empty if there is nothing to show yet.
     """
     parts = [f"<li>{escape(state)}</li>"]
     if goals:

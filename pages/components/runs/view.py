@@ -1,4 +1,4 @@
-"""One run as it stands: state, curves against the baselines, answers, and what to do next."""
+"""One run: its verdict and state, curves against the baselines, answers, and what to do next."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 TABS = ("Time slider", "Answers", "Errors", "Checks", "Settings", "Hand in")
 ENOUGH_POINTS = 8
-"""Before so many, an estimate of the time left would jump about."""
+"""Training points needed for an estimate of the time left, which would jump with fewer."""
 STATE_WORDS = {
     "queued": "waiting",
     "paused": "paused; what was learned is saved",
@@ -52,7 +52,7 @@ STATE_WORDS = {
 
 
 def run_facts(run: Run) -> RunFacts:
-    """All that is known of a run, from what was read of it by now."""
+    """All facts about a run, from its files as read so far."""
     history = history_of(run)
     return RunFacts.of(
         run.config(),
@@ -65,21 +65,20 @@ def run_facts(run: Run) -> RunFacts:
 
 
 def state_view(run: Run) -> Status:
-    """Draw the run's verdict, its state and its controls; returns the status, to know whether to
-    look again."""
+    """Draw the run's verdict, state and controls; returns the status that was drawn."""
     facts = run_facts(run)
     _state(run, facts, history_of(run))
     return facts.status
 
 
 def evidence_view(run: Run) -> None:
-    """Draw what the run has shown so far: curves, an example, attention; the rest in tabs."""
+    """Draw the run's results so far: curves, an example, and all others in tabs."""
     facts, history = run_facts(run), history_of(run)
     if not history.evaluations and facts.status.state == "queued":
         st.caption("It begins by itself when its turn comes, whether or not this page is open.")
         return
     curves, samples = history.curves(facts.config), history.samples
-    # First, so that on a low screen, too, one sees the loss fall.
+    # First, so that the falling loss is visible on a low screen, too.
     live_curve(curves, key=f"curve {run.id}")
     if example := example_line(samples):
         st.html(example)
@@ -131,7 +130,7 @@ def loss_figure(run: Run) -> "go.Figure":
 
 
 def links(run: Run) -> None:
-    """Where to go with what a run has learned."""
+    """Links to pages that open on the run's newest checkpoint."""
     step = run.checkpoints()[-1].stem.removeprefix("step-")
     query = {"checkpoint": f"run-{run.id}-{step}"}
     link_to("Attention", "See its attention", query)
@@ -140,7 +139,7 @@ def links(run: Run) -> None:
 
 
 def _state(run: Run, facts: RunFacts, history: History) -> None:
-    """The verdict first; then how it stands, and what can be done."""
+    """Draw the verdict first, then the state and the controls."""
     config, status = facts.config, facts.status
     live = status.state in ("queued", *ACTIVE)
     words = _words(run, status, config, history)
@@ -171,7 +170,7 @@ def _state(run: Run, facts: RunFacts, history: History) -> None:
         if status.state not in ("failed", "diverged"):  # there the verdict says it
             shown = st.info if status.state in ("paused", "stopped") else st.error
             shown(plain(status.reason), icon=":material/info:")
-        # It names paths of the server.
+        # Only for the owner, because the log names paths of the server.
         shows_log = status.state in ("failed", "interrupted") and browser.may_control(run)
         if shows_log and (log := run.log_tail()):
             with st.expander("The trainer's own output"):
@@ -202,7 +201,7 @@ def _words(run: Run, status: Status, config: RunConfig, history: History) -> str
 
 
 def _progress(config: RunConfig, history: History) -> str:
-    """Step, speed and time left, once there is enough to estimate them from."""
+    """Step and, once there are enough points, speed and time left, in words."""
     step, steps = history.last_step(), config.training.steps
     text = f" · step {step:,} of {steps:,}"
     points = history.training()
