@@ -1,4 +1,4 @@
-"""How long texts are: a small histogram in HTML, which needs no script to load."""
+"""Histogram of the lengths of texts, in HTML, which needs no script."""
 
 from collections.abc import Sequence
 
@@ -10,8 +10,8 @@ def length_histogram(side: str, bins: Sequence[Sequence[int]], longest: int) -> 
 
     Args:
         side: "Source" or "Target".
-        bins: [from, to, texts], the last with all that are longer.
-        longest: tokens of the longest text.
+        bins: [from, to, number of texts]; the last bin has all longer texts.
+        longest: number of tokens of the longest text.
     """
     most = max(count for _, _, count in bins)
     title = f"{side}: tokens a text, longest {longest:,}"

@@ -1,4 +1,4 @@
-"""Figure 1 as a map to walk on, by click and by arrow keys, step after step of the decoding."""
+"""Figure 1 as a map: boxes are chosen by click or arrow keys, at any decoding step."""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -22,14 +22,14 @@ def anatomy_map(
     key: str,
     on_place: Callable[[], None],
 ) -> None:
-    """Draw it.
+    """Draw the map.
 
     Args:
         written: the tokens of the output, one a decoding step.
-        absent: the id of the box that is taken out; empty where none is.
-        told: the place to show, ``box=decoder.0.self.softmax&step=2``; steps count from 1.
-        on_place: called when a person has moved; session state under ``key`` then has the new
-            place as ``["place"]``.
+        absent: the id of the box that is taken out; empty if none is.
+        told: the state to show, ``box=decoder.0.self.softmax&step=2``; steps count from 1.
+        on_place: called when the user chooses a box or step; session state under ``key`` then has
+            the new state as ``["place"]``.
     """
     WIDGET.draw(data=map_data(config, written, absent, told), key=key, on_place_change=on_place)
 
@@ -37,7 +37,7 @@ def anatomy_map(
 def map_data(
     config: TransformerConfig, written: Sequence[str], absent: str, told: Message
 ) -> dict[str, object]:
-    """What the script reads."""
+    """The data that the script reads."""
     return {
         **_drawn(config),
         "written": list(written),
@@ -49,7 +49,7 @@ def map_data(
 
 @lru_cache(maxsize=16)
 def _drawn(config: TransformerConfig) -> dict[str, Any]:
-    """What is the same for all boxes of a model: a box must answer at once."""
+    """The data that is the same for all boxes of a model. Cached, so that a click is fast."""
     every = boxes(config)
     return {
         "svg": anatomy_svg(config),

@@ -1,4 +1,4 @@
-"""A table of inputs and what a model wrote for them; each can be opened in the steps."""
+"""A table of inputs and a model's outputs; each row can be opened in the steps above."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,18 +11,18 @@ from transformer.vocabulary.vocabulary import printable
 
 WIDGET = Widget("answer_table")
 MAX_SHOWN = 300
-"""Characters of a text in a cell."""
+"""Most characters, or tokens, in a cell."""
 PAGE = 50
-"""Rows shown at once."""
+"""Number of rows shown at once."""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """A cell of tokens, one of which may be marked, counted from 0.
+    """A cell of tokens.
 
-    tone: "wrong" or "right", what the mark means.
+    marked: index of the marked token, if any. tone: "wrong" or "right", the mark's meaning.
     """
 
     tokens: Sequence[str]
@@ -34,8 +34,8 @@ class Tokens:
 class Row:
     """One input.
 
-    id: what ``on_open`` is told. cells: under the columns; the first is what opens it.
-    problem: instead of the cells after the first, why there are none.
+    id: sent to ``on_open``. cells: one a column; a click on the first opens the row.
+    problem: replaces the cells after the first, if there are none.
     """
 
     id: int
@@ -54,8 +54,8 @@ def answer_table(
     """Draw the table.
 
     Args:
-        label: what the table is, for those who hear it.
-        on_open: called when a person opens a row; session state under ``key`` then has its id as
+        label: what the table is, for screen readers.
+        on_open: called when the user opens a row; session state under ``key`` then has its id as
             ["open"].
     """
     WIDGET.draw(
@@ -80,11 +80,12 @@ def _cell(cell: str | Tokens) -> object:
 
 
 def page_of(rows: Sequence[T], key: str) -> tuple[int, Sequence[T]]:
-    """One page of many rows and the number of its first row; a field chooses among several."""
+    """Index of a page's first row, and the page's rows; a field chooses the page if there are
+    several."""
     pages = max(1, -(-len(rows) // PAGE))
     if pages == 1:
         return 0, rows
-    if st.session_state.get(key, 1) > pages:  # of more rows than there are now
+    if st.session_state.get(key, 1) > pages:  # there were more rows before
         st.session_state[key] = 1
     page = st.number_input(f"Page (of {pages:,})", min_value=1, max_value=pages, key=key, width=160)
     first = (page - 1) * PAGE

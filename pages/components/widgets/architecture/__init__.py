@@ -1,4 +1,4 @@
-"""A model's architecture, drawn with its sizes; its colours are those of the text around it."""
+"""A drawing of a model's architecture with its sizes, in the colours of the page's theme."""
 
 from pages.components.shell.mount import Widget
 from transformer.config import TransformerConfig
@@ -8,10 +8,10 @@ WIDGET = Widget("architecture")
 
 
 def architecture(config: TransformerConfig, *, key: str) -> None:
-    """Draw it."""
+    """Draw the architecture."""
     picture(architecture_svg(config), key=key)
 
 
 def picture(svg: str, *, key: str) -> None:
-    """Any drawing of ours. A component, since Streamlit takes pictures out of HTML."""
+    """Draw an SVG of ours. A component, because Streamlit removes SVG from HTML."""
     WIDGET.draw(data={"svg": svg}, key=key)

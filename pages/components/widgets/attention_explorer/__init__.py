@@ -1,8 +1,8 @@
-"""The explorer of attention: the grid of all heads, one large, and lines between tokens.
+"""The attention explorer: a grid of all heads, one of them large, and lines between tokens.
 
-All weights travel once, as raw 32-bit floats, so that hovering and choosing need no server and
-every value shown is exact. Where the person is (``place``) goes back and forth as the address
-writes it: ``head=cross.0.1&cell=2.3``.
+All weights are sent once, as raw 32-bit floats, so that hovering and choosing need no server and
+every value shown is exact. Page and script exchange the explorer's state (``place``) in the
+format of the address: ``head=cross.0.1&cell=2.3``.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,11 +25,11 @@ class AttentionKind:
     """One of the three attentions of a model, for one input.
 
     weights: [layer, head, query, key]
-    query_tokens, key_tokens: what asks and what is looked at, as shown on the axes.
-    causal: whether keys after the query are masked, to be drawn as such.
-    sums: the logarithm of each softmax's denominator, [layer, head, query]: with a weight it gives
-        back the score. Without it no score is shown.
-    d_k: width of a head's queries and keys, whose root divides their product.
+    query_tokens, key_tokens: tokens of rows and columns, as shown on the axes.
+    causal: whether keys after the query are masked, and drawn as masked.
+    sums: the logarithm of each softmax's denominator, [layer, head, query], which with a weight
+        gives the score. Without it no score is shown.
+    d_k: width of a head's queries and keys; the root of it divides their product.
     """
 
     id: str
@@ -44,9 +44,9 @@ class AttentionKind:
 
 @dataclass(frozen=True)
 class Side:
-    """One model with one input: what is shown, or what it is compared with.
+    """One model with one input: the side shown, or the side it is compared with.
 
-    label: which of the two, as on screen.
+    label: its name on screen.
     kinds: encoder, decoder, cross.
     labels: head name ("cross.0.1") -> what it does, in a few words.
     findings: head name -> the same in a sentence with its numbers.
@@ -63,7 +63,7 @@ class Side:
 
 
 def pack(sides: Sequence[Side], told: Message, look_for: str = "") -> bytes:
-    """What the browser gets: a header, then all weights."""
+    """The message to the browser: a header, then all weights."""
     header = {
         "sides": [_side(side) for side in sides],
         "labels": dict(sides[0].labels),
@@ -80,7 +80,7 @@ def pack(sides: Sequence[Side], told: Message, look_for: str = "") -> bytes:
 
 
 def _why_no_difference(sides: Sequence[Side]) -> str:
-    """Why one map cannot be taken from the other, cell by cell; empty where it can."""
+    """Why the maps cannot be subtracted cell by cell; empty if they can."""
     one, other = sides[0].shapes, sides[-1].shapes
     reasons = []
     if [shape[:2] for shape in one] != [shape[:2] for shape in other]:
@@ -91,7 +91,7 @@ def _why_no_difference(sides: Sequence[Side]) -> str:
 
 
 def _side(side: Side) -> dict[str, object]:
-    """The header's part of a side. Without a decoder's map, nothing was read or written."""
+    """A side's part of the header. Without a decoder's map, "read" is empty."""
     by_id = {kind.id: kind for kind in side.kinds}
     return {
         "label": side.label,
@@ -127,12 +127,12 @@ def attention_explorer(
 
     Args:
         sides: one, or two to compare.
-        told: where to be, as ``head=…&cell=…``; obeyed when its turn is a new one.
+        told: the state to show, as ``head=…&cell=…``; applied when its turn is new.
         look_for: what the task's attention should show, in a sentence or two.
-        on_place: called when the person has moved; session state under ``key`` then has
-            ``["place"]``, written as ``told``.
-        on_numbers: called when the person asks for all numbers of a cell; ``["numbers"]`` is
-            then the place, with that cell.
+        on_place: called when the user changes the state; session state under ``key`` then has it
+            as ``["place"]``, in the format of ``told``.
+        on_numbers: called when the user asks for all numbers of a cell; ``["numbers"]`` is then
+            the state with that cell.
     """
     WIDGET.draw(
         data=pack(sides, told, look_for),

@@ -1,6 +1,6 @@
 """The time slider: drag along the loss curve and watch every head form.
 
-All moments of one example travel once, as bytes; moving between them asks the server nothing.
+All moments of one example are sent once, as bytes, so that moving between them needs no server.
 """
 
 import math
@@ -30,7 +30,7 @@ TITLES = {
 }
 CURVE_POINTS = 300
 LABEL = 40
-"""Characters of an example's text in the list that chooses one."""
+"""Most characters of an example's text in the list of examples."""
 
 
 def attention_timeline(
@@ -41,10 +41,10 @@ def attention_timeline(
     *,
     key: str,
 ) -> None:
-    """Draw the slider, and links to the checkpoints that hold exact values.
+    """Draw the slider, and links to the checkpoints, which give exact values.
 
     Args:
-        curves: of ``History.curves``: "train", "evaluation", "untrained", "uniform", "unigram",
+        curves: from ``History.curves``: "train", "evaluation", "untrained", "uniform", "unigram",
             "steps", "evaluated_on".
         samples: the entries of samples.jsonl.
         look_for: which pattern to look for, in a sentence.
@@ -91,7 +91,7 @@ def attention_timeline(
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _history(folder: str, records: Key | None) -> AttentionHistory | None:
-    """Read again once a moment was added, or the file cut back."""
+    """The recorded attention of a run, read again when its file has changed; None without one."""
     return AttentionHistory.load(Path(folder))
 
 
@@ -108,7 +108,10 @@ def _packed(
     _samples: Sequence[Samples],
     look_for: str,
 ) -> bytes:
-    """The message, made again only when a moment was added or an example of them evaluated."""
+    """The message to the browser, made again only after a new moment or evaluation.
+
+    drawn: the number of evaluations up to the last moment.
+    """
     return pack(_history, example, _run_id, _curves, _samples, look_for)
 
 
@@ -120,11 +123,11 @@ def pack(
     samples: Sequence[Samples],
     look_for: str,
 ) -> bytes:
-    """What the browser gets: a header, then bytes.
+    """The message to the browser: a header, then bytes.
 
-    The bytes are, of all moments: probability and right of each target token, then the weights
-    of each kind. The curves end at the last moment, so that the message changes, and is sent
-    again, only when there is a new one.
+    The bytes are, for all moments: each target token's probability and whether it is right, then
+    the weights of each kind. The curves end at the last moment, so that the message changes, and is
+    sent again, only when there is a new moment.
     """
     steps, tokens = history.steps.tolist(), history.examples[example]
     sides = {
@@ -183,7 +186,7 @@ def _label(text: str) -> str:
 
 
 def _written(samples: Sequence[Samples], text: str, last: int) -> list[tuple[int, list[str], bool]]:
-    """What the model wrote for the example by itself, at each evaluation: step, tokens, right."""
+    """The model's own output for an example at each evaluation: step, tokens, whether right."""
     return [
         (entry["step"], _shown(sample["output"]), sample["right"])
         for entry in samples
@@ -194,7 +197,7 @@ def _written(samples: Sequence[Samples], text: str, last: int) -> list[tuple[int
 
 
 def _links(run: Run, text: str) -> None:
-    """The checkpoints of the run, whose attention is exact."""
+    """Draw links to the run's checkpoints, whose attention is exact."""
     steps = [int(path.stem.removeprefix("step-")) for path in run.checkpoints()]
     if not steps:
         return

@@ -1,6 +1,6 @@
-"""A beam search as a picture: one column a step, best on top, with what was dropped, and why.
+"""A beam search as a picture: one column a step, best on top, with dropped hypotheses and why.
 
-It is walked with the arrow keys without asking the server; a list below says the same.
+Arrow keys move in it without the server; a list below has the same information.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,15 +23,15 @@ def beam_tree(
     """Draw the tree.
 
     Args:
-        nodes: for each hypothesis its "parent" (a place in this list, or None), its last
+        nodes: for each hypothesis its "parent" (an index in this list, or None), its last
             "token", the "text" of all its tokens, "position" (from 0), "log_prob" (of the
             token), "total", "score", "kind" (why it ends; empty if others grow from it) and
             "why", one sentence.
-        beams: the places of the nodes kept after each step, best first.
-        answer: the place of the answer.
+        beams: the indices of the nodes kept after each step, best first.
+        answer: the index of the answer.
         title: of the picture, and of the file it is saved as.
-        on_open: called when a person wants to walk a hypothesis; session state under ``key``
-            then has its place as ``["open"]``.
+        on_open: called when the user opens a hypothesis in the steps; session state under ``key``
+            then has its index as ``["open"]``.
     """
     WIDGET.draw(
         data={

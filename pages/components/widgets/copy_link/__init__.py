@@ -1,4 +1,4 @@
-"""Addresses to copy: a button each, which works from the keyboard and says that it has."""
+"""Buttons that copy addresses; they work with the keyboard and confirm the copy."""
 
 from collections.abc import Mapping
 

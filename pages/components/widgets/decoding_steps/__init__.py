@@ -1,8 +1,8 @@
 """The output token by token: candidates, their arithmetic, and the source each step looked at.
 
-All steps travel at once with the model's logits, so walking through them, and temperature,
-top-k and top-p, need no server; writing another token does, since the model must go on from
-there. Where the person is (``place``) goes back and forth as the address writes it:
+All steps are sent at once with the model's logits, so that moving through them, and temperature,
+top-k and top-p, need no server; writing another token does, since the model must continue from
+it. Page and script exchange the state (``place``) in the format of the address:
 ``step=3&temperature=0.8``.
 """
 
@@ -18,19 +18,19 @@ from pages.components.shell.mount import Widget
 
 WIDGET = Widget("decoding_steps", ("help",))
 MOST_LOGITS = 4_000_000
-"""Logits that a browser is sent at once: 16 MB. Beyond, only the highest of each step."""
+"""Most logits that are sent to a browser: 16 MB. Of more, only the highest of each step."""
 MOST_WEIGHTS = 4_000_000
-"""Attention weights that it is sent; beyond, each layer's mean over its heads."""
+"""Most attention weights of a side that are sent; of more, each layer's mean over its heads."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """One path through the decoding: what is shown, or what it is compared with.
+    """One path through the decoding: the path shown, or the path it is compared with.
 
-    label: which of the two, as on screen.
-    ids: what each step wrote.
+    label: its name on screen.
+    ids: the token that each step wrote.
     log_probs: the model's log-probability of each.
-    forced: how many of the first steps were given rather than written by the model.
+    forced: the number of first steps that were given, not written by the model.
     logits: [step, vocabulary]
     attention: over the source, [step, layer, head, source]
     """
@@ -51,7 +51,7 @@ def pack(
     told: Message,
     seed: int,
 ) -> bytes:
-    """What the browser gets: a header, then all numbers.
+    """The message to the browser: a header, then all numbers.
 
     For each side its logits [step, candidate], the candidates' ids if not all are sent, and
     its attention [step, layer, head, source].
@@ -95,7 +95,7 @@ def pack(
 def _highest(
     logits: NDArray[np.float32], most: int
 ) -> tuple[NDArray[np.float32], NDArray[np.int32] | None]:
-    """The highest logits of each step in the order of their ids, and those ids; None for all."""
+    """The ``most`` highest logits of each step, sorted by id, and their ids; None for all ids."""
     if logits.shape[1] <= most:
         return logits, None
     ids = np.sort(np.argpartition(-logits, most, axis=1)[:, :most], axis=1)
@@ -120,12 +120,12 @@ def decoding_steps(
         vocabulary: every token of the target side as shown, by its id.
         source: the source tokens as shown.
         sides: one path, or two to compare.
-        wanted: the true target's ids; empty where it is not known.
-        told: where to be, as ``step=…&temperature=…``; obeyed when its turn is a new one.
-        seed: what the seed's field has while the model goes on greedily.
-        on_place, on_choice: called when the person has moved, or writes another token; session
-            state under ``key`` then has ``["place"]``, written as ``told``, or ``["choice"]``,
-            the ids of the output up to that token.
+        wanted: the true target's ids; empty if it is not known.
+        told: the state to show, as ``step=…&temperature=…``; applied when its turn is new.
+        seed: the seed field's value while the model decodes greedily.
+        on_place, on_choice: called when the user changes the state, or writes another token;
+            session state under ``key`` then has ``["place"]``, in the format of ``told``, or
+            ``["choice"]``, the ids of the output up to that token.
     """
     WIDGET.draw(
         data=pack(vocabulary, source, sides, wanted, told, seed),

@@ -1,7 +1,7 @@
-"""A file field that sends its file in pieces, so that the server never holds the whole of it.
+"""A file field that sends its file in pieces, so that the server never has all of it in memory.
 
-Streamlit's own uploader keeps every file in the server's memory; this one waits with each piece
-until the one before has been put away.
+Streamlit's own uploader keeps every file in the server's memory; this field sends a piece only once
+the server has stored the previous one.
 """
 
 import base64
@@ -15,7 +15,7 @@ from pages.components.shell.mount import Widget
 
 WIDGET = Widget("file_feed")
 MAX_PIECE = 2 << 20
-"""Characters of a piece in base64; the script sends two thirds of it."""
+"""Most characters of a piece in base64; the script sends two thirds of that."""
 
 
 def file_feed(
@@ -31,9 +31,9 @@ def file_feed(
     """Draw the field.
 
     Args:
-        received, turn: bytes put away of the file whose pieces carry that turn; the field then
-            sends the next.
-        on_piece: called when a piece has come; :func:`piece` gives it.
+        received, turn: number of bytes stored of the file whose pieces carry this turn; the field
+            then sends the next piece.
+        on_piece: called when a piece has arrived; :func:`piece` returns it.
     """
     WIDGET.draw(
         data={
@@ -49,9 +49,9 @@ def file_feed(
 
 
 def piece(key: str) -> tuple[str, str, int, int, bytes] | None:
-    """In the callback: turn, file name, size of the file, place of the piece, its bytes.
+    """In the callback: turn, file name, file size, offset of the piece, and its bytes.
 
-    None if it is not what the script sends.
+    None if the browser's message is invalid.
     """
     state: Any = st.session_state.get(key)
     sent: Any = state.get("piece") if state else None

@@ -1,7 +1,7 @@
-"""All heads as points in a plane of two measures; a click, or Enter, leads to the head.
+"""All heads as points in a plane of two measures; a click, or Enter, opens the head.
 
-Our own rather than a Plotly chart: that one is drawn again with every input, for longer than all
-the maps above it take, and cannot be walked with the keyboard.
+Not a Plotly chart, because that is redrawn with every input, takes longer than all the maps above
+it, and has no keyboard navigation.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,10 +24,10 @@ def head_scatter(
     """Draw the points.
 
     Args:
-        points: for each head its "head" (as an address names it), "kind", "title", "short" (a
+        points: for each head its "head" (its name in an address), "kind", "title", "short" (a
             shorter title), "label" and the two measures "x" and "y".
         chosen: the head shown large.
-        on_choose: called when a person chooses a point; session state under ``key`` then has
+        on_choose: called when the user chooses a point; session state under ``key`` then has
             its head as ``["choose"]``.
     """
     WIDGET.draw(

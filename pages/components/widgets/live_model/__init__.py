@@ -1,6 +1,6 @@
-"""A whole model as one HTML file: it runs in the browser alone, with its explorer around it.
+"""A whole model as one HTML file, which runs in the browser alone, with the attention explorer.
 
-The forward pass and greedy decoding are ``model.js``; weights travel inside the file.
+The forward pass and greedy decoding are in ``model.js``; the weights are inside the file.
 """
 
 from collections.abc import Sequence
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 MOST_PARAMETERS = 3_000_000
 LONGEST_OUTPUT = 256
-"""Tokens after which an output is cut that finds no end."""
+"""Tokens after which an output without an end is cut."""
 EXPLORER = {"labels": {}, "noDifference": "", "lookFor": ""}
-"""What the explorer's message says beside the maps."""
+"""Fields of the explorer's header beside the maps."""
 
 BODY = """<p>{about} Everything runs in this page, without a server. Type an input,
 pick a token to see what else could have stood there, switch a head off and see whether the answer
@@ -48,14 +48,14 @@ breaks.</p>
 
 
 def live_page(checkpoint: "Checkpoint", title: str, examples: Sequence[str] = ()) -> bytes:
-    """The file.
+    """The HTML file.
 
     Args:
-        title: what the page is called.
-        examples: inputs to choose from; the first is there at the start.
+        title: the page's title.
+        examples: inputs to choose from; the page starts with the first.
 
     Raises:
-        UserError: the model is too large, or reads text in a way that the page cannot.
+        UserError: the page cannot run the model, see :func:`why_not`.
     """
     config = checkpoint.config
     if reason := why_not(checkpoint):

@@ -1,4 +1,4 @@
-"""Chosen runs laid over each other: four charts on one axis, one cursor, one table of values."""
+"""Chosen runs in the same four charts, with a common axis and cursor and one table of values."""
 
 from collections.abc import Mapping, Sequence
 
@@ -21,8 +21,8 @@ def run_compare(
 
     Args:
         runs: name -> curves.
-        baselines: the losses to draw as lines, with the places of the runs they hold for.
-        x: what the curves are drawn over, a key of ``X_AXES``.
+        baselines: the losses to draw as lines, with the indices of the runs they belong to.
+        x: the horizontal axis, a key of ``X_AXES``.
     """
     WIDGET.draw(
         data={

@@ -1,4 +1,4 @@
-"""All runs in a table: choose some, sort by a column, watch one."""
+"""All runs in a table: choose some, sort by a column, open one."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -15,14 +15,14 @@ TONES = {"failed": "bad", "diverged": "bad", DAMAGED: "bad", "interrupted": "odd
 
 
 MOST_OF_A_NAME = 26
-"""Characters of a run's name that a line shows at least."""
+"""Characters of a run's name that fit into any line."""
 
 
 def row(summary: Summary, owned: bool, short: str = "") -> dict[str, Any]:
-    """One run as the table shows it: texts, but for the time, which the browser words.
+    """One run as the table shows it: texts, except "created", which the browser formats.
 
     Args:
-        short: its name where there is no room for all of it.
+        short: its name for lines that are too short for all of it.
     """
 
     def known(value: float | None, words: Callable[[float], str], before: str = "") -> str:
@@ -78,12 +78,13 @@ def run_table(
     Args:
         summaries: the rows, in order.
         chosen: ids of the chosen runs; at most ``most`` can be.
-        turn: of the person's last choice; an older one than they have made since is not obeyed.
-        order: what they are sorted by, as in ``run_history.ordered``.
+        turn: number of the user's last choice that the page knows; the script ignores ``chosen``
+            if the user has made a newer one.
+        order: the sort order, as in ``run_history.ordered``.
         owned: whether runs belong to the browser that started them, and can be private.
-        on_chosen, on_order, on_watch: called when a person chooses runs, a column to sort by, or
-            a run to watch; session state under ``key`` then has it as ["chosen"] (all ids and a
-            turn), ["order"] or ["watch"] (an id).
+        on_chosen, on_order, on_watch: called when the user chooses runs, a column to sort by, or
+            a run to open; session state under ``key`` then has ["chosen"] (all ids and a turn),
+            ["order"] or ["watch"] (an id).
     """
     names = told_apart([summary.title for summary in summaries], MOST_OF_A_NAME)
     WIDGET.draw(

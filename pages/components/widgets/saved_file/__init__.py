@@ -1,7 +1,7 @@
-"""A file for the browser to save at once, which comes with the page.
+"""A file that is sent with the page and saved by the browser at once.
 
-Streamlit's own files lie on the server until they are fetched, and are gone if enough else is drawn
-there in the meantime: in a class, now and then, a click brought none.
+Streamlit's own files wait on the server until they are fetched, and are dropped if enough else is
+drawn there in the meantime: in a class, a click sometimes gave no file.
 """
 
 from collections.abc import Callable
@@ -14,11 +14,11 @@ WIDGET = Widget("saved_file")
 def saved_file(
     content: bytes, name: str, kind: str, *, number: str, on_saved: Callable[[], None], key: str
 ) -> None:
-    """Have it saved, once for each number.
+    """Send a file for the browser to save, once for each ``number``.
 
     Args:
-        kind: its MIME type.
-        on_saved: called when the browser has it; until then, draw it again.
+        kind: the file's MIME type.
+        on_saved: called when the browser has the file; until then, draw it again.
     """
     header = {"number": number, "name": name, "type": kind, "size": len(content)}
     WIDGET.draw(data=pack(header, []) + content, key=key, on_saved_change=on_saved)

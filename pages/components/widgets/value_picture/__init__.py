@@ -1,4 +1,4 @@
-"""What comes out of one box as a small picture: a map a head, or bars for tokens."""
+"""The output of one box as small pictures: one map a head, or bars for tokens."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -15,16 +15,16 @@ WIDGET = Widget("value_picture", ("colours",))
 
 
 def value_picture(pictures: Sequence["Picture"], current: int | None, *, key: str) -> None:
-    """Draw it.
+    """Draw the pictures.
 
     Args:
-        current: the row that is being written, which is marked; None where none is.
+        current: index of the row that is being written, which is marked; None for no mark.
     """
     WIDGET.draw(data=pack(pictures, current), key=key)
 
 
 def pack(pictures: Sequence["Picture"], current: int | None) -> bytes:
-    """A header, then the numbers of each picture."""
+    """The message to the browser: a header, then the numbers of each picture."""
     header = {
         "current": current,
         "pictures": [

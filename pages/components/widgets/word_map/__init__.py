@@ -1,5 +1,5 @@
-"""A word and its answer: each token of the answer lights what it looked at, and Figure 1 beside it
-shows the numbers of that token, box by box."""
+"""A word and its answer: each token of the answer highlights what it looked at, and figure 1 beside
+it shows the numbers of that token, box by box."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ WIDGET = Widget("word_map", ("colours",))
 class MapBox:
     """A box of the drawing.
 
-    side: "encoder" or "decoder", whose boxes stand from the bottom up.
-    kind: of its colour: embedding, attention, feed-forward or output.
-    numbers: what it shows for each token of the answer.
-    name: of the box on the Learn page.
+    side: "encoder" or "decoder", each drawn from the bottom up.
+    kind: sets its colour: embedding, attention, feed-forward or output.
+    numbers: its text for each token of the answer.
+    name: id of the box on the Learn page.
     """
 
     side: str
@@ -37,12 +37,12 @@ def word_map(
     key: str,
     on_open: Callable[[], None],
 ) -> None:
-    """Draw it.
+    """Draw the word, its answer and figure 1.
 
     Args:
         weights: [written, source], how much each token of the answer looked at each of the word.
-        layers: side -> how many layers the drawing stands for.
-        on_open: called when a person clicks a box; session state under ``key`` then has its name
+        layers: side -> its number of layers, of which one is drawn.
+        on_open: called when the user clicks a box; session state under ``key`` then has its name
             as ``["open"]``.
     """
     data = {
