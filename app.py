@@ -1,4 +1,4 @@
-"""Overview: what this is, alive at first glance. Run it with ``streamlit run app.py``."""
+"""The Overview page, and the app's entry: ``streamlit run app.py``."""
 
 import streamlit as st
 
@@ -16,7 +16,7 @@ def wait_for_torch() -> None:
 
 
 def live_answer() -> None:
-    """The current model answers; until torch is in, the answer's place is kept."""
+    """Draw the current model's answer; until torch is imported, a note in its place."""
     with errors_shown():
         with st.container(horizontal=True, vertical_alignment="bottom"):
             asked = word()

@@ -1,4 +1,4 @@
-"""Every head's map for one input, what each head does, and what depends on it."""
+"""The Attention page: every head's map for one input, what each head does, what depends on it."""
 
 from collections.abc import Callable, Mapping, Sequence
 

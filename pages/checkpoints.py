@@ -1,4 +1,4 @@
-"""Checkpoints: what is inside, bring one, check, download."""
+"""The Checkpoints page: look into a checkpoint, upload, check, download."""
 
 import streamlit as st
 
@@ -16,7 +16,7 @@ with frame("Checkpoints", "A trained model in one file: look inside, check it, t
     actions.undo()
     left, right = st.columns([1, 1], gap="large")
     with right:
-        upload_field()  # before the box that chooses
+        upload_field()  # before the field that chooses one, which an upload sets
     with left:
         entry = session.choose_checkpoint()
     importing = questions()

@@ -1,4 +1,4 @@
-"""Debug: is a model that someone wrote the paper's, and what may a symptom come from?"""
+"""The Debug page: does a user's own model equal the paper's, and what may cause a symptom?"""
 
 from collections.abc import Callable
 

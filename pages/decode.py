@@ -1,4 +1,4 @@
-"""Step through decoding: each token's probabilities, what it looked at, other paths."""
+"""The Decode page: each token's probabilities, its attention, and other choices of tokens."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -59,7 +59,7 @@ START_OVER = "Back to what the model writes by itself; your branch stays in the 
 
 @st.fragment
 def walk(checkpoint: "Checkpoint", text: str) -> None:
-    """Everything about one input. A fragment: another path leaves the rest of the page alone."""
+    """Everything about one input. A fragment, so that another path redraws only this."""
     if st.session_state["input"] != text:
         st.rerun()  # a panel has opened another input
     with errors_shown(), address.together("Decode"):
@@ -81,7 +81,7 @@ def walk(checkpoint: "Checkpoint", text: str) -> None:
         with left:
             summary(checkpoint, text, path, wanted)
         error = verdict.find_error(path, wanted)
-        judgement = st.container()  # filled below: it may decode once more
+        judgement = st.container()  # filled below, because it may decode once more
         sides = comparison.sides(compared, checkpoint, text, path, wanted)
         decoding_steps(
             shown(checkpoint.target_vocabulary.tokens, range(checkpoint.config.target_vocab_size)),
@@ -107,7 +107,7 @@ def walk(checkpoint: "Checkpoint", text: str) -> None:
 def summary(
     checkpoint: "Checkpoint", text: str, path: DecodingPath, wanted: tuple[int, ...]
 ) -> None:
-    """What was written, and what the person's own choice changed."""
+    """The output in a sentence, and what the user's own choice of a token changed."""
     who = "After your choice, the model" if path.spec.prefix else "The model"
     judged = ", which is right" if path.written == wanted else ""
     said = (

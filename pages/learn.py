@@ -1,4 +1,4 @@
-"""Learn: how data flows through one forward pass, lessons, and published findings."""
+"""The Learn page: one forward pass box by box, lessons, and published findings."""
 
 from collections.abc import Callable
 from functools import partial
@@ -15,7 +15,7 @@ from pages.components.shell.frame import frame
 class Part(NamedTuple):
     """One part of the page.
 
-    what: what it is for, in a line. then: the part that comes after it, and what its button says.
+    what: its purpose, in a line. then: name of the next part, and the label of the button to it.
     """
 
     title: str
@@ -46,7 +46,7 @@ PARTS = {
 
 
 def guided(part: Part) -> None:
-    """What the part is for, and the way to the next; then the part."""
+    """Draw a part, under its purpose and a button to the next part."""
     with st.container(horizontal=True, vertical_alignment="center", key="guide"):
         st.markdown(part.what, width="content")
         if part.then is not None:

@@ -1,4 +1,4 @@
-"""All runs: find one, compare several, keep order."""
+"""The Runs page: find runs, compare several, rename and delete."""
 
 from functools import partial
 from urllib.parse import quote, unquote
@@ -24,7 +24,7 @@ from transformer.runs.table import DAMAGED, Summary
 
 MOST = 8  # runs compared at once; more could not be told apart
 WHOSE = {"mine": "Mine", "all": "All"}
-AT_FIRST = 100  # rows of the table before one asks for all
+AT_FIRST = 100  # rows of the table until the user asks for all
 NEWEST_FIRST = "-when"
 MOVING = ("queued", *directory.ACTIVE)
 LOOK_SECONDS = 3.0
@@ -46,14 +46,14 @@ def choose(ids: list[str]) -> None:
 
 
 def take_choice() -> None:
-    """A person has chosen a run in the table, or no longer does: the table tells all of them."""
+    """Callback of a tick in the table, which sends the ids of all chosen runs."""
     sent = st.session_state["run table"]["chosen"]
     st.session_state["choice turn"] = sent["turn"]
     choose(sent["ids"][:MOST])
 
 
 def add(name: str) -> None:
-    """Choose one more run: one that was trained on, or is back from the trash."""
+    """Choose one more run, such as one made by training on, or restored from the trash."""
     choose([*chosen_ids(), name][-MOST:])
 
 
@@ -71,7 +71,7 @@ def watch() -> None:
 
 
 def mine_or_all(known: dict[str, tuple[Run, Summary]]) -> list[tuple[Run, Summary]]:
-    """Where runs have owners: one's own, or those of all who use this server."""
+    """All runs; where runs have owners, a field chooses between the user's own and all."""
     if not Limits.from_environment().owned:
         return list(known.values())
     whose = address.option(st.segmented_control, "Whose", WHOSE, "whose", "all", required=True)
@@ -128,7 +128,7 @@ def show_all() -> None:
 
 
 def go_on(before: str, after: str) -> None:
-    """A run was deleted, or another made of it."""
+    """Update the choice after a run was deleted (``after`` is "") or another was made of it."""
     if after:
         add(after)
     else:
@@ -136,7 +136,7 @@ def go_on(before: str, after: str) -> None:
 
 
 def details(known: dict[str, tuple[Run, Summary]]) -> None:
-    """The chosen runs: compared, and each with what can be done with it."""
+    """The chosen runs: their comparison, and the actions for each."""
     ids = chosen_ids()[:MOST]
     for name in (name for name in ids if name not in known):
         st.warning(
@@ -162,7 +162,7 @@ def details(known: dict[str, tuple[Run, Summary]]) -> None:
 
 
 def follow(drawn: dict[str, tuple[Run, Summary]]) -> None:
-    """Draw the page again when a run has moved on since, as long as any can."""
+    """Redraw the page when a run has changed, as long as any run is waiting or at work."""
     if not any(summary.state in MOVING for _, summary in drawn.values()):
         return
     before = [summary for _, summary in drawn.values()]
@@ -180,7 +180,7 @@ with frame("Runs", "Everything trained here: find a run, compare several, tidy u
     if wanted := st.session_state.pop("watch run", None):
         st.switch_page("pages/train.py", query_params={"run": wanted})
     address.read("runs", "")
-    # At once: a click that came before the address is new would bring back the old choice.
+    # First of all: a click that arrives before the new address would restore the old choice.
     address.write("runs", st.session_state["runs"])
     known = look()
     undo_delete(add)

@@ -1,6 +1,6 @@
-"""Choose a task, train, and watch it learn against the untrained baseline.
+"""The Train page: choose a task, train, and watch it learn against the untrained baseline.
 
-Either the form stands here or one run: after the click the form folds to a line above the run.
+It shows either the form or one run, with a button above the run that leads back to the form.
 """
 
 import time
@@ -25,17 +25,17 @@ from transformer.runs.directory import ACTIVE, ENDED, Run
 from transformer.runs.health import read_health
 
 LATE_SECONDS = 3.0
-"""A run may have ended before the browser has drawn that it is there; and an address that soon
-may be older than what the person did."""
+"""Seconds for which a started run may be undrawn by the browser even if it has ended, and for which
+an address may be older than the user's last action."""
 LIVE = ("queued", *ACTIVE)
 TICK, FIRST_TICK, QUEUE_TICK = 1.0, 0.2, 3.0
-"""Seconds between two looks at a run: at work, until its first numbers are there, and waiting."""
+"""Seconds between two updates of a run: training, before its first numbers, and waiting."""
 CHECK_SECONDS = 60.0
-"""For so long after its end a run's health check is waited for."""
+"""Seconds after a run's end during which the page waits for its health check."""
 
 
 def begin(request: form.Request) -> None:
-    """Start the run that the form describes; an error is kept for the form to show."""
+    """Start the run that the form describes; an error is stored for the form to show."""
     last = st.session_state.get("last start")
     if last and last[0] == request and _is_at_work(last[1]):
         show(last[1])  # a second click: the same settings and seed would give the same run
@@ -60,7 +60,7 @@ def _is_at_work(run_id: str) -> bool:
 
 
 def show(run_id: str) -> None:
-    """Have the page show another run; the newest, or the form, if no id is given."""
+    """Make the page show another run; without an id, the newest or the form."""
     st.session_state[VIEW] = RUN
     if run_id:
         st.session_state["just shown"] = (run_id, st.session_state.get("run"), time.monotonic())
@@ -75,9 +75,9 @@ def show(run_id: str) -> None:
 
 
 def not_yet_drawn(known: Mapping[str, Run]) -> str:
-    """The run that the browser was told to show and has not drawn; empty if it has.
+    """Id of the run that the browser was sent but has not drawn yet; empty if it has.
 
-    Until then the page's own timer sends the old choice along, which would be taken for a new one.
+    Until then the page's timer sends the old choice, which must not be taken for a new one.
     """
     wanted, before, since = st.session_state.get("just shown", ("", "", 0.0))
     if wanted not in known:
@@ -91,7 +91,7 @@ def not_yet_drawn(known: Mapping[str, Run]) -> str:
 
 
 def drawn() -> None:
-    """On the page's own timer: what the browser sends along tells what it has drawn."""
+    """At the page's timer: the values that the browser sends show whether it has drawn the run."""
     wanted, before, _ = st.session_state.get("just shown", ("", "", 0.0))
     if st.query_params.get("run") == wanted and st.session_state.get("run") != before:
         st.session_state.pop("just shown", None)
@@ -101,14 +101,14 @@ def drawn() -> None:
 
 
 def _named() -> dict[str, str]:
-    """What the address says of this page."""
+    """The address's parameters that belong to this page."""
     names = (*form.PARAMETERS, "run")
     return {name: value for name, value in st.query_params.items() if name in names}
 
 
 def is_form(known: Mapping[str, Run]) -> bool:
-    """Whether the form is shown, and no run: as the address says, else as it was, else the form
-    for those who have no run of their own."""
+    """Whether to show the form, not a run: as the address says, else as before, else the form for
+    users who have no run of their own."""
     if not_yet_drawn(known):
         return False
     state, now = st.session_state, _named()
@@ -120,7 +120,7 @@ def is_form(known: Mapping[str, Run]) -> bool:
 
 
 def left() -> None:
-    """Remember the address as this run of the page leaves it."""
+    """At the page's end: remember the address, and when it changed."""
     now = _named()
     if now != st.session_state.get("train address"):
         st.session_state["train address"] = now
@@ -141,14 +141,14 @@ def new_run() -> None:
 
 
 def label_of(run: Run) -> str:
-    """Its name, its author, and when it was made by the browser's clock."""
+    """A run's name, its author, and when it was made, in the browser's time zone."""
     about = run.about()
     by = f" by {about['author']}" if about["author"] else ""
     return ", ".join(filter(None, (f"{about['name'] or run.id}{by}", when(about["created"]))))
 
 
 def choose_run(known: Mapping[str, Run]) -> Run | None:
-    """The run that the address names, else the one chosen, else the newest of one's own."""
+    """The run that the address names, else the one chosen, else the user's newest."""
     if wanted := not_yet_drawn(known):
         st.session_state["address run"] = st.session_state["run"] = wanted
         others = {name: value for name, value in st.query_params.items() if name not in _named()}
@@ -166,12 +166,12 @@ def choose_run(known: Mapping[str, Run]) -> Run | None:
     last = st.session_state.get("run seen")
     st.session_state["run seen"] = chosen
     if chosen != last and (named or not current.model()):
-        current.use_run(chosen)  # what the person looks at; not what only happens to be the newest
+        current.use_run(chosen)  # if the user asked for it, not if it is only the newest
     return known[chosen]
 
 
 def watch(run: Run) -> None:
-    """Draw the run as it goes on while it is at work, and once more when it has ended."""
+    """Draw a run every second or so while it is at work, and once when it has ended."""
     state, begun = run.status().state, run.has_begun()
     live = state in LIVE
     if not live:
@@ -210,7 +210,8 @@ def watch(run: Run) -> None:
 
 
 def wait_for_checks(run: Run) -> None:
-    """After a run's end its trainer makes the health check: the verdict may change with it."""
+    """Redraw once the trainer has made the health check after a run's end: it may change the
+    verdict."""
     status = run.path / "status.json"
     if run.status().state not in ENDED or read_health(run.path) is not None:
         return
