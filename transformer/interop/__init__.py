@@ -1,1 +1,1 @@
-"""Models that were made elsewhere, and ours made ready for elsewhere."""
+"""Import of models made elsewhere, and export of ours to other formats."""

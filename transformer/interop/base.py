@@ -1,4 +1,4 @@
-"""What a format of models is. The registry of all formats is :mod:`interop.formats`."""
+"""A format for import and export. :mod:`interop.formats` is the registry of all formats."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Format:
-    """A kind of file, or folder, that a model comes in or goes out as.
+    """A kind of file or folder from which a model is imported, or to which one is exported.
 
-    The functions import what they need when they are called: no torch for a list of formats.
+    The functions import torch only when they are called, so that listing formats needs none.
 
-    name: one word for it, as ``--format`` takes it.
-    one, several: what it is called in sentences, with the endings of its files.
-    recognise: whether a file is of this format. Formats are asked in the registry's order.
-    read: makes a checkpoint of a file. None where the file is a checkpoint already, or where a
-        person must first say what the file does not.
-    fetch: the file or folder behind a text that is a name elsewhere; None for any other text.
-    write: writes a checkpoint in this format and returns the files it made. None: it cannot.
-    writes_folder: whether that is a folder, which it makes, and not one file.
-    work: what is being done while a file is read; ``{}`` stands for the file's name.
-    source_help, target_help: what the command line says of SOURCE and OUT.
+    name: one word, the value of ``--format``.
+    one, several: its name in sentences, singular and plural, with the files' endings.
+    recognise: whether a file is of this format; the first format in the registry that says so wins.
+    read: makes a checkpoint from a file. None if the file is a checkpoint already, or if the user
+        must first answer questions about it.
+    fetch: the local file or folder for the name of an online model; None for any other text.
+    write: writes a checkpoint in this format and returns the written files. None: no export.
+    writes_folder: whether ``write`` makes a folder instead of a file.
+    work: message while a file is read; ``{}`` is replaced by the file's name.
+    source_help, target_help: help of the command line for SOURCE and OUT.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Vocabularies as others keep them: read from a file, with the special tokens found by name."""
+"""Reads vocabularies in the formats of other programs, and finds special tokens by name."""
 
 import json
 import re
@@ -18,12 +18,12 @@ NAMES = {
     "eos": ["eos", "/s", "end", "sep", "eos_token", "stop"],
     "unk": ["unk", "unknown", "oov", "unk_token"],
 }
-"""Names of special tokens, as they stand in <>, [] or __; the first is the surest."""
+"""Names of special tokens inside <>, [] or __, the most reliable first."""
 
 
 @dataclass(frozen=True)
 class Special:
-    """Ids of the special tokens in a foreign vocabulary; None where it has no such token."""
+    """Ids of the special tokens in a foreign vocabulary; None for a token that it lacks."""
 
     pad: int | None = None
     bos: int | None = None
@@ -38,7 +38,7 @@ class Special:
 class ForeignVocabulary:
     """Tokens in the order of their ids, special ones included.
 
-    kind, merges: as :class:`Vocabulary` has them.
+    kind, merges: as in :class:`Vocabulary`.
     """
 
     tokens: tuple[str, ...]
@@ -49,11 +49,11 @@ class ForeignVocabulary:
 
 Sides = tuple[ForeignVocabulary, ForeignVocabulary]
 Given = tuple[ForeignVocabulary | None, ForeignVocabulary | None]
-"""Of both sides, as far as a person has them."""
+"""Vocabularies of source and target; None for one that the user did not supply."""
 
 
 def numbered(size: int, special: Special) -> ForeignVocabulary:
-    """Where there is no vocabulary, the ids themselves are the tokens.
+    """A substitute for a missing vocabulary: the ids themselves are the tokens.
 
     Raises:
         VocabularyError: a special id is outside 0 to size - 1.
@@ -62,7 +62,8 @@ def numbered(size: int, special: Special) -> ForeignVocabulary:
 
 
 def checked(special: Special, size: int) -> Special:
-    """
+    """The same special ids, checked.
+
     Raises:
         VocabularyError: an id is outside 0 to size - 1.
     """
@@ -81,10 +82,11 @@ def completed(
     guess: Special,
     given: Mapping[str, int | None],
 ) -> ForeignVocabulary:
-    """A side's vocabulary, or its ids where it has none, with the special ids a person gave.
+    """A side's vocabulary, or its ids if it has none, with the special ids from the user.
 
     Args:
-        guess: the special ids where neither a vocabulary nor a person says them.
+        guess: special ids if there is no vocabulary and the user gives none.
+        given: special ids from the user, by name.
 
     Raises:
         VocabularyError: a special id is outside the vocabulary.
@@ -96,7 +98,7 @@ def completed(
 
 
 def find_special(tokens: Sequence[str]) -> Special:
-    """Special tokens by their names: <pad>, [PAD], <s>, </s>, <unk> and the like."""
+    """Find special tokens by their names: <pad>, [PAD], <s>, </s>, <unk> and the like."""
     ids = {token.lower(): number for number, token in reversed(list(enumerate(tokens)))}
     found = {}
     for name, words in NAMES.items():
@@ -110,15 +112,16 @@ def find_special(tokens: Sequence[str]) -> Special:
 
 
 def read_vocabularies(content: bytes, name: str) -> Sides:
-    """The vocabularies of both sides from one file; twice the same unless it has both.
+    """Read source and target vocabulary from one file; the same one twice if it holds only one.
 
-    Taken: a JSON list, an object of token to id or of id to token, either under "itos", "stoi",
-    "tokens", "word2idx" or "idx2word"; a ``tokenizer.json`` of Hugging Face's tokenizers; an object
-    with "source" and "target", each one of these; or text with one token a line, which may have its
-    id before or after it, its score (SentencePiece's .vocab) or its count (fairseq's dict.txt).
+    Accepted: a JSON list, or an object of token to id or of id to token, at the top or under
+    "itos", "stoi", "tokens", "word2idx" or "idx2word"; a ``tokenizer.json`` of Hugging Face's
+    tokenizers; an object with "source" and "target", each one of these; or text with one token per
+    line, with its id before or after it, its score (SentencePiece's .vocab) or its count (fairseq's
+    dict.txt).
 
     Raises:
-        VocabularyError: it is none of these, or its ids are not 0, 1, 2 and so on.
+        VocabularyError: the file is none of these, or its ids are not 0, 1, 2 and so on.
     """
     if len(content) > MAX_BYTES:
         raise VocabularyError(
@@ -138,7 +141,7 @@ def read_vocabularies(content: bytes, name: str) -> Sides:
         except VocabularyError:
             raise
         except (ValueError, RecursionError):
-            # Such a line may also be the first of a list of tokens: [PAD].
+            # [PAD] may also be the first line of a list of tokens.
             if text.lstrip()[:1] == "[" and "\n" in text.strip():
                 return _both(_lines(text))
             raise VocabularyError(
@@ -183,11 +186,11 @@ def _lines(text: str) -> ForeignVocabulary:
 SCORED = re.compile(r"(.+)\t(-?\d+(?:\.\d+)?(?:e-?\d+)?)")
 COUNTED = re.compile(r"(\S+) (\d+)(?: #fairseq:overwrite)?")
 FAIRSEQ = ("<s>", "<pad>", "</s>", "<unk>")
-"""The special tokens that fairseq's dict.txt does not list, in the order of their ids."""
+"""Special tokens that fairseq's dict.txt omits, in the order of their ids."""
 
 
 def _scored(lines: Sequence[str]) -> list[str]:
-    """SentencePiece's .vocab: a piece, a tab and its score, which is 0 or below."""
+    """Pieces of SentencePiece's .vocab (piece, tab, score of at most 0); [] for other files."""
     found = [SCORED.fullmatch(line) for line in lines]
     scores = [float(match[2]) for match in found if match]
     if len(scores) < len(lines) or not any(scores) or max(scores) > 0:
@@ -196,7 +199,7 @@ def _scored(lines: Sequence[str]) -> list[str]:
 
 
 def _counted(lines: Sequence[str]) -> list[str]:
-    """fairseq's dict.txt: a token, a space and its count, from the fifth token on."""
+    """Tokens of fairseq's dict.txt (token, space, count), after its four special ones; else []."""
     found = [COUNTED.fullmatch(line) for line in lines]
     tokens = [match[1] for match in found if match]
     if len(tokens) < max(2, len(lines)):
@@ -235,7 +238,7 @@ def _foreign(plain: Any) -> ForeignVocabulary:
 
 
 def _tokenizer(plain: Mapping[str, Any]) -> ForeignVocabulary:
-    """What Hugging Face's tokenizers write as tokenizer.json; tokens they add come on top."""
+    """Read a tokenizer.json of Hugging Face's tokenizers, with its added tokens."""
     model, added = plain["model"], plain.get("added_tokens") or []
     vocab = model["vocab"]
     if isinstance(vocab, list):  # a Unigram model's pieces, each with its score
@@ -250,7 +253,7 @@ def _tokenizer(plain: Mapping[str, Any]) -> ForeignVocabulary:
 
 
 def _ordered(ids: Mapping[str, Any]) -> ForeignVocabulary:
-    """An object of token to id, or of id to token, as a list."""
+    """A vocabulary from an object of token to id, or of id to token."""
     turned = [str(number) for number in range(len(ids))]
     if set(turned) == ids.keys() and all(isinstance(token, str) for token in ids.values()):
         return _made([ids[number] for number in turned])

@@ -1,4 +1,4 @@
-"""The formats that models come in and go out as: one registry for pages and command line.
+"""The registry of import and export formats, for the pages and the command line.
 
 A new format is a module with a :class:`Format`, and a line in ``FORMATS``.
 """
@@ -15,7 +15,7 @@ from transformer.interop.nn_transformer.format import STATE_DICT
 
 
 def _is_own(sample: Sample) -> bool:
-    """A damaged header counts as ours: our reader says what is wrong with it."""
+    """A damaged header counts as ours, since our reader explains what is wrong with it."""
     if not sample.is_safetensors:
         return False
     return sample.metadata is None or METADATA_KEY in sample.metadata
@@ -29,14 +29,14 @@ OWN = Format(
     work="Checking {}: size, structure, every weight, and the checksum…",
 )
 FORMATS = (OWN, CAPTURE, STATE_DICT, MARIAN)
-"""In the order in which they are asked whether a file is theirs."""
+"""All formats; the first that recognises a file reads it."""
 
 
 def recognise(path: Path) -> Format:
     """The format of a file or folder.
 
     Raises:
-        CheckpointError: it has none; the message says what was found and what is taken.
+        CheckpointError: no format takes it; the message says what was found and what is taken.
     """
     sample = Sample.of(path)
     for item in FORMATS:
@@ -47,7 +47,7 @@ def recognise(path: Path) -> Format:
 
 
 def locate(source: str) -> tuple[Path, Format]:
-    """What a person named: a file or folder, or a name elsewhere, from where it is fetched.
+    """The path and the format of what the user named: a path, or a model to download by name.
 
     Raises:
         UserError: there is no such file, or no format takes it.

@@ -1,4 +1,4 @@
-"""Models with a planted fault: no format of others can say what they compute."""
+"""Models with a planted fault cannot be exported: no other format can express the fault."""
 
 from transformer.checkpoint import Checkpoint
 from transformer.errors import CheckpointError
@@ -6,12 +6,13 @@ from transformer.model import Transformer
 
 
 def refuse_planted(checkpoint: Checkpoint, what: str) -> None:
-    """
+    """Refuse to export a model with a planted fault.
+
     Args:
-        what: what it cannot be, such as "an nn.Transformer".
+        what: the target of the export, such as "an nn.Transformer".
 
     Raises:
-        CheckpointError: a fault was planted in the model, or in how it writes.
+        CheckpointError: a fault was planted in the model, or in how it decodes.
     """
     if type(checkpoint.model) is not Transformer:
         raise CheckpointError(

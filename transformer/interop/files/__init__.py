@@ -1,1 +1,1 @@
-"""Files from elsewhere, measured and opened so that nothing in them runs."""
+"""Opens untrusted files: checks their sizes first, and runs no code from them."""

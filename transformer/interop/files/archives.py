@@ -1,8 +1,8 @@
-"""Zip archives, measured before anything in them is opened.
+"""Untrusted zip archives: names and sizes are checked before a member is opened.
 
-A zip says in its directory what its members are called and how large they are. All of that is
-checked before a single member is read, so that a few kilobytes cannot become gigabytes, and
-nothing is ever written under a name that stands in the archive.
+The directory of a zip lists its members' names and sizes. All of it is checked before any member
+is read, so that a few kilobytes cannot unpack to gigabytes. No file is ever written under a name
+from the archive.
 """
 
 import os
@@ -20,21 +20,21 @@ from transformer.vocabulary.vocabulary import printable
 
 MAX_MEMBERS = 10_000
 MAX_DIRECTORY_BYTES = 2_000_000
-"""The directory is read as a whole; 10,000 members with long names fit."""
+"""Largest directory, which is read at once; 10,000 members with long names fit."""
 MAX_RATIO = 100
-"""Text packs to a tenth, weights hardly at all; a bomb to a thousandth."""
+"""Most bytes unpacked per packed byte: text has about 10, weights 1, a zip bomb 1,000."""
 FREE_BYTES = 1_000_000
-"""So much may come out of any archive, however well it is packed."""
+"""Unpacked bytes that are allowed at any ratio."""
 MAX_NAME = 200
 PIECE = 1 << 20
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 class Archive:
-    """A zip whose directory has been found sound. Use it in a ``with`` block, or close it.
+    """A zip whose directory has been checked. Use it in a ``with`` block, or close it.
 
     Raises:
-        CheckpointError: it is no zip, or one that cannot be trusted; one sentence says why.
+        CheckpointError: the file is no zip, or fails a check; one sentence says why.
     """
 
     def __init__(self, path: Path) -> None:
@@ -48,7 +48,7 @@ class Archive:
         except CheckpointError:
             self._file.close()
             raise
-        except Exception:  # whatever the library minds, the archive is not sound
+        except Exception:  # any error of the library means a damaged archive
             self._file.close()
             raise CheckpointError(
                 "The zip archive is damaged: its directory cannot be read. Make or download it "
@@ -56,11 +56,11 @@ class Archive:
             ) from None
 
     def members(self) -> Mapping[str, int]:
-        """The names of its files, folders left out, and how many bytes each has unpacked."""
+        """The names of its files, without folders, and the unpacked bytes of each."""
         return {name: info.file_size for name, info in self._members.items()}
 
     def stored(self) -> bool:
-        """Whether every member lies in it as it is, not packed."""
+        """Whether every member is stored uncompressed."""
         return all(
             info.compress_type == zipfile.ZIP_STORED and info.file_size == info.compress_size
             for info in self._members.values()
@@ -70,15 +70,15 @@ class Archive:
         """The content of a member.
 
         Raises:
-            CheckpointError: it is not there, larger than ``most_bytes``, or damaged.
+            CheckpointError: the member is missing, larger than ``most_bytes``, or damaged.
         """
         return b"".join(self._pieces(name, most_bytes))
 
     def extract(self, name: str, target: Path, most_bytes: int) -> None:
-        """Write a member's content to a file of our own naming, a piece at a time.
+        """Write a member's content to ``target``, in pieces.
 
         Raises:
-            CheckpointError: as in :meth:`read`; what was written is removed again.
+            CheckpointError: as in :meth:`read`; the partial file is removed.
         """
         try:
             with target.open("wb") as file:
@@ -124,22 +124,22 @@ class Archive:
 
 
 class _Bounded(FileIO):
-    """A file of which nobody reads more than the largest directory at once.
+    """A file that refuses to read more at once than the largest directory.
 
-    `zipfile` reads the directory in one go, of a size that the file itself names; asked here,
-    no trick with two ends of the archive leads past the limit.
+    `zipfile` reads the directory at once, in a size that the file itself states. Checking in
+    ``read`` works whichever of several end records `zipfile` believes.
     """
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > MAX_DIRECTORY_BYTES:
             _refuse("its directory is too large")
-        if size is None or size < 0:  # what is left of the file
+        if size is None or size < 0:  # to the end of the file
             size = MAX_DIRECTORY_BYTES
         return super().read(size) or b""
 
 
 def _measured(infos: list[zipfile.ZipInfo], size: int) -> dict[str, zipfile.ZipInfo]:
-    """The members by name, once names, sizes and places are found sound."""
+    """The members by name, after checks of their names, sizes and offsets."""
     if len(infos) > MAX_MEMBERS:
         _refuse(f"it has {len(infos):,} members, and at most {MAX_MEMBERS:,} are taken")
     found: dict[str, zipfile.ZipInfo] = {}
@@ -148,7 +148,7 @@ def _measured(infos: list[zipfile.ZipInfo], size: int) -> dict[str, zipfile.ZipI
         _check_member(info)
         if info.filename in found:
             _refuse(f"the name {printable(info.filename)} stands in it twice")
-        # Members on top of each other: how 10 MB become 281 TB without a high ratio anywhere.
+        # Overlapping members let 10 MB become 281 TB without a high ratio anywhere.
         if info.header_offset < position:
             _refuse("members of it lie on top of each other")
         position = info.header_offset + 30 + info.compress_size
@@ -166,14 +166,14 @@ def _measured(infos: list[zipfile.ZipInfo], size: int) -> dict[str, zipfile.ZipI
                 f"{printable(name)} would grow from {info.compress_size:,} bytes to "
                 f"{info.file_size:,}, more than {MAX_RATIO} times"
             )
-    # Many small ones are one large one: what each may grow freely counts once.
+    # ``FREE_BYTES`` counts once for the archive, or many small members would evade the ratio.
     if unpacked > FREE_BYTES + MAX_RATIO * packed:
         _refuse(f"it would grow from {packed:,} bytes to {unpacked:,}")
     return found
 
 
 def _check_member(info: zipfile.ZipInfo) -> None:
-    # As it stands in the file; `zipfile` cuts it at a NUL, and makes "/" of the system's own mark.
+    # The raw name: `zipfile` cuts `filename` at a NUL and replaces the system's separator by "/".
     name = info.orig_filename
     shown = printable(name)
     parts = name.removesuffix("/").split("/")

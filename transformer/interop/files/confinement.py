@@ -1,6 +1,6 @@
-"""What holds a process that opens a foreign file: bounds on all it takes, and no way out.
+"""Sandbox for a process that opens an untrusted file: resource limits, no outside access.
 
-No torch here: such a process starts in a tenth of a second.
+Imports no torch, so that such a process starts in a tenth of a second.
 """
 
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 BREACH = 77
-"""The exit status of a process in which something tried to get out."""
+"""Exit status of a process in which code attempted a forbidden action."""
 OUTWARD = (
     *("os.system", "os.exec", "os.fork", "os.posix_spawn", "os.spawn", "os.startfile"),
     *("os.kill", "os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link", "os.symlink"),
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def environment() -> dict[str, str]:
-    """What Python and torch need to start, and nothing of the person who runs the app."""
+    """Environment variables that Python and torch need to start; no others are passed on."""
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     return inherited | {
         "PYTHONPATH": os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH")))),
@@ -36,12 +36,12 @@ def environment() -> dict[str, str]:
 
 
 def limit(seconds: int, memory: int, written: int) -> None:
-    """Bounds on memory, time and files, where the system has them.
+    """Limit this process's memory, CPU time and files, where the system supports it.
 
     Args:
-        seconds: of the processor's time, from now on.
-        memory: bytes more than the process has now.
-        written: bytes of any file that it writes.
+        seconds: CPU time from now on.
+        memory: bytes of address space on top of the present size.
+        written: largest size in bytes of a file that the process writes.
     """
     if os.name != "posix":
         return
@@ -56,11 +56,11 @@ def limit(seconds: int, memory: int, written: int) -> None:
     }
     statistics = Path("/proc/self/statm")
     if statistics.exists():
-        # PyTorch's own libraries take gigabytes of addresses on some machines: counted from here.
+        # Relative to the present: PyTorch's libraries map gigabytes of addresses on some machines.
         mapped = int(statistics.read_text().split()[0]) * resource.getpagesize()
         limits["RLIMIT_AS"] = mapped + memory
     for name, most in limits.items():
-        with suppress(ValueError, OSError, AttributeError):  # not all systems take all
+        with suppress(ValueError, OSError, AttributeError):  # some systems lack some limits
             kind = getattr(resource, name)
             hard = resource.getrlimit(kind)[1]
             most = most if hard == resource.RLIM_INFINITY else min(most, hard)
@@ -68,9 +68,9 @@ def limit(seconds: int, memory: int, written: int) -> None:
 
 
 def confine() -> None:
-    """End the process the moment anything in it reaches out; nothing in Python can undo this.
+    """Exit at once if code starts a process, opens a connection or writes a file.
 
-    A second wall: `weights_only` lets no code run that could try.
+    Python code cannot undo this. It is a second defence: with `weights_only` no such code runs.
     """
     leave, writing = os._exit, os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 

@@ -1,10 +1,9 @@
-"""Reads the header of a checkpoint that somebody brought, in a process that lives for nothing else.
+"""Checks the header of an uploaded checkpoint in a separate process.
 
     python -m transformer.interop.files.header_check < HEADER
 
-Vocabularies become tokenizers of a library written in another language, where what goes wrong ends
-the process. So each is built, used and taken down here first, under limits; only then does the
-server read the same bytes.
+The vocabularies become tokenizers of a library in Rust, where an error can end the process. So
+they are first built, used and freed here, under limits; only then does the server read the header.
 """
 
 import gc
@@ -18,11 +17,11 @@ from transformer.errors import CheckpointError, UserError, VocabularyError, refu
 from transformer.interop.files.confinement import confine, environment, limit
 
 SECONDS = 30
-"""Of the processor's time; the largest vocabularies that are taken need four."""
+"""CPU time; the largest accepted vocabularies need four seconds."""
 PATIENCE = 60
-"""Seconds more on the clock, on a busy machine."""
+"""Extra seconds of wall time, for a busy machine."""
 MEMORY_BYTES = 2_000_000_000
-"""Both sides' largest tokenizers, and the header's JSON as Python holds it."""
+"""Enough for the largest tokenizers of both sides and the parsed JSON of the header."""
 ENDS = (
     "The file's vocabularies cannot be used: reading them takes too long or too much memory, or "
     "breaks the library that cuts text into pieces. The file is damaged or forged."
@@ -30,12 +29,13 @@ ENDS = (
 
 
 def check_header(raw: bytes) -> None:
-    """
+    """Check a header in a separate process.
+
     Args:
         raw: the JSON at the start of a checkpoint of ours.
 
     Raises:
-        CheckpointError: it cannot be read, or reading it ends a process.
+        CheckpointError: the header is invalid, or reading it ended the process.
     """
     said = in_own_process(__name__, raw)
     if said is None:
@@ -45,7 +45,7 @@ def check_header(raw: bytes) -> None:
 
 
 def in_own_process(module: str, content: bytes, *words: str) -> bytes | None:
-    """What a module says of some content, run in a process of its own; None if that was ended.
+    """Run a module in a separate process on ``content``: its output, or None if it failed.
 
     Raises:
         CheckpointError: the process could not be started.
@@ -76,12 +76,12 @@ def main() -> None:
     try:
         header, _ = parse_header(raw)
         for example in header.examples:
-            with suppress(VocabularyError):  # it may not know the text
+            with suppress(VocabularyError):  # the text may have unknown tokens
                 header.source_vocabulary.encode(example.source)
     except UserError as error:
         sys.stdout.buffer.write(str(error).encode("utf-8", "replace"))
         return
-    # Taking a tokenizer down is part of the trial.
+    # Freeing a tokenizer is part of the check: that, too, can end the process.
     del header
     gc.collect()
 

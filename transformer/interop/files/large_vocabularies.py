@@ -1,9 +1,9 @@
-"""Reads a vocabulary's file that somebody brought, a large one in a process of its own.
+"""Reads an uploaded vocabulary; a large one in a separate process.
 
     python -m transformer.interop.files.large_vocabularies NAME MOST < FILE
 
-Read, a file takes many times its bytes, and reading JSON keeps all other threads from working. The
-server gets no more than the tokens.
+A parsed file takes many times its bytes, and parsing JSON blocks all other threads. The server
+receives only the tokens.
 """
 
 import json
@@ -25,17 +25,17 @@ from transformer.interop.foreign_vocabulary import (
 from transformer.vocabulary.vocabulary import printable
 
 SMALL_BYTES = 300_000
-"""Read where it is, in some milliseconds."""
+"""Largest file that is read in the calling process, in a few milliseconds."""
 
 
 def read_apart(content: bytes, name: str, most: int) -> Sides:
-    """As :func:`read_vocabularies`, which holds up nobody and takes little memory.
+    """Like :func:`read_vocabularies`, but without blocking other threads, in little memory.
 
     Args:
-        most: tokens that there is room for.
+        most: largest number of tokens: rows of the embedding.
 
     Raises:
-        VocabularyError: it is no vocabulary, or one too large.
+        VocabularyError: the file is no vocabulary, or too large.
     """
     if len(content) <= SMALL_BYTES or len(content) > MAX_BYTES:
         return read_vocabularies(content, name)

@@ -1,4 +1,4 @@
-"""A first look at a file: what shows in its bytes. A name says only what somebody called it."""
+"""Recognises a file by its first bytes, since its name may be wrong."""
 
 import struct
 from codecs import getincrementaldecoder
@@ -13,7 +13,7 @@ from transformer.interop.files.archives import Archive
 from transformer.vocabulary.vocabulary import printable
 
 TORCH_MAGIC = bytes.fromhex("8a0a6cfc9c46f9206aa85019")
-"""The number with which torch.save began before it wrote zip archives, as a pickle has it."""
+"""The pickled magic number with which torch.save began files before it wrote zip archives."""
 BEGINNINGS = {
     b"version https://git-lfs": "a pointer to a large file, not the file itself; download it "
     "from the site's own download link",
@@ -36,12 +36,12 @@ BEGINNINGS = {
 
 @dataclass(frozen=True)
 class Sample:
-    """What can be seen of a file, or of a folder, without making a model of it.
+    """What is known of a file or folder without building a model from it.
 
-    start: the file's first bytes; none of a folder.
+    start: the file's first bytes; empty for a folder.
     members: the names of the files in a folder or a zip archive; None for any other file.
-    is_safetensors: whether it begins as a .safetensors file does.
-    metadata: what such a file's header says besides its tensors; None if it cannot be read.
+    is_safetensors: whether it begins like a .safetensors file.
+    metadata: of a .safetensors header; None if it cannot be read, or for any other file.
     """
 
     path: Path
@@ -52,7 +52,8 @@ class Sample:
 
     @classmethod
     def of(cls, path: Path) -> Self:
-        """
+        """The sample of a file or folder.
+
         Raises:
             CheckpointError: it cannot be read, or is an archive that cannot be trusted.
         """
@@ -69,7 +70,7 @@ class Sample:
         return cls(path, start)
 
     def unknown(self) -> str:
-        """One sentence on what a file is that no format takes."""
+        """One sentence on what the file is, for the case that no format takes it."""
         if self.members is None:
             return f"This is {_what(self.start)}."
         if not self.start:
@@ -85,18 +86,18 @@ class Sample:
 
 
 def first_bytes(path: Path) -> bytes:
-    """Enough of a file to tell what it is."""
+    """The first 512 bytes of a file, enough to recognise it."""
     with reading(path), path.open("rb") as file:
         return file.read(512)
 
 
 def is_zip(start: bytes) -> bool:
-    """Whether a file begins as a zip archive does."""
+    """Whether a file begins like a zip archive."""
     return start[:4] in (b"PK\x03\x04", b"PK\x05\x06")
 
 
 def has_torch_magic(start: bytes) -> bool:
-    """Whether a file begins as those that torch.save wrote before 2020."""
+    """Whether a file begins like those that torch.save wrote before 2020."""
     return start[:1] == b"\x80" and TORCH_MAGIC in start[:32]
 
 
@@ -104,7 +105,7 @@ def is_torch_zip(members: Iterable[str]) -> bool:
     """Whether an archive is one that torch.save wrote.
 
     Raises:
-        CheckpointError: it is a program that TorchScript, or a whole model torch.export, wrote.
+        CheckpointError: it is a program from TorchScript, or a whole model from torch.export.
     """
     parts = [name.split("/") for name in members]
     if any("code" in part[1:2] or part[1:] == ["constants.pkl"] for part in parts):
@@ -149,7 +150,7 @@ def _what(start: bytes) -> str:
     if start[:1] == b"\x80" and start[1:2] in b"\x02\x03\x04\x05":
         return "a Python pickle that torch.save did not write, and opening it could run any program"
     try:
-        text = getincrementaldecoder("utf-8")().decode(start)  # its last character may be cut
+        text = getincrementaldecoder("utf-8")().decode(start)  # its last character may be cut off
     except UnicodeDecodeError:
         return "a file of an unknown kind"
     if any(ord(mark) < 32 and mark not in "\t\r\n\f" for mark in text):

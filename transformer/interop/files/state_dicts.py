@@ -1,7 +1,7 @@
 """State dicts that were saved elsewhere: `.pt`, `.pth`, `.bin`, `.ckpt`, or `.safetensors`.
 
-A file that torch.save wrote is a program for a small machine. It is opened in a process of its
-own (:mod:`interop.files.unpickling`), and what comes back is checked like any other file.
+A file from torch.save is a pickle, that is, a program for a small virtual machine. It is opened in
+a separate process (:mod:`interop.files.unpickling`), whose output is checked like any other file.
 """
 
 import json
@@ -27,13 +27,13 @@ from transformer.interop.files.unpickling import MAX_ENTRIES, SPARE_BYTES
 from transformer.vocabulary.vocabulary import printable
 
 SECONDS = 10
-"""Of the processor's time, for a small file, once torch is loaded; a large one has more."""
+"""CPU time for a small file, once torch is loaded; a large file gets more."""
 PATIENCE = 60
-"""Seconds more on the clock: on a busy machine, loading torch alone takes twenty."""
+"""Extra seconds of wall time: on a busy machine, loading torch alone takes twenty."""
 BYTES_A_SECOND = 20_000_000
 WAIT_SECONDS = 120
 MAX_PICKLE_BYTES = 8_000_000
-"""The names and shapes of 20,000 tensors are half of that."""
+"""Largest list of tensors in a file; names and shapes of 20,000 tensors take half of it."""
 
 ADVICE = 'Save the weights alone, torch.save(model.state_dict(), "model.pt"), and bring that file.'
 DAMAGED = (
@@ -77,16 +77,16 @@ SENTENCES = {
 }
 
 _turn = threading.Lock()
-"""One file at a time: each may take a gigabyte."""
+"""Held while a file is opened: only one at a time, since each may take a gigabyte."""
 
 
 def read_state_dict(path: Path, *, as_stored: bool = False) -> dict[str, Tensor]:
-    """The weights of a file by flat dotted name; whole numbers and all else are left out.
+    """The floating-point tensors of a file by flat dotted name; everything else is left out.
 
-    One level of wrapping ("state_dict", "model_state_dict", "model") is undone.
+    A state dict nested under "state_dict", "model_state_dict" or "model" is taken out.
 
     Args:
-        as_stored: leave their types as they are; else all become float32.
+        as_stored: keep the tensors' types; else all become float32.
 
     Raises:
         CheckpointError: the file cannot be trusted, or holds no weights; one sentence.
@@ -100,19 +100,18 @@ def read_state_dict(path: Path, *, as_stored: bool = False) -> dict[str, Tensor]
 
 
 def is_pickled(path: Path) -> bool:
-    """Whether torch.save wrote the file, as far as its first bytes tell."""
+    """Whether the file's first bytes are those that torch.save writes."""
     start = first_bytes(path)
     return is_zip(start) or has_torch_magic(start)
 
 
 def to_safetensors(path: Path, target: Path) -> None:
-    """Open what torch.save wrote, in a process of its own, and write its tensors to a file.
+    """Open a file from torch.save in a separate process, which writes its tensors to ``target``.
 
-    The file is not believed by having come out of that process: read it with
-    :func:`read_tensors`.
+    The target is as untrusted as the source: read it with :func:`read_tensors`.
 
     Raises:
-        CheckpointError: one sentence; the target is then not there.
+        CheckpointError: one sentence; there is then no target.
     """
     size = _checked_size(path)
     if not _turn.acquire(timeout=WAIT_SECONDS):
@@ -130,7 +129,7 @@ def to_safetensors(path: Path, target: Path) -> None:
 
 
 def _checked_size(path: Path) -> int:
-    """The file's size, once all is checked that can be without opening it."""
+    """The file's size, after every check that is possible without unpickling."""
     with reading(path):
         size = path.stat().st_size
     if size > MAX_FILE_BYTES:
@@ -163,7 +162,7 @@ def _check_archive(archive: Archive) -> None:
 
 
 def _run(path: Path, target: Path, folder: Path, size: int) -> tuple[str, str]:
-    """Start the process and wait for it: what it minds, and a name; both empty if it is done."""
+    """Run the process: a key of ``SENTENCES`` and a detail; both empty if it succeeded."""
     seconds = SECONDS + size // BYTES_A_SECOND
     words = ["-P", "-m", "transformer.interop.files.unpickling", str(path.resolve())]
     said = folder / "said"
@@ -195,7 +194,7 @@ def _run(path: Path, target: Path, folder: Path, size: int) -> tuple[str, str]:
 
 
 def _wait(process: "subprocess.Popen[bytes]", seconds: float, most_bytes: int) -> str:
-    """Wait for the process to end; "time" or "memory" if it takes too much of it."""
+    """Wait for the process to end; returns "time" or "memory" if it takes too much, else ""."""
     end = time.monotonic() + seconds
     while True:
         with suppress(subprocess.TimeoutExpired):
@@ -203,14 +202,14 @@ def _wait(process: "subprocess.Popen[bytes]", seconds: float, most_bytes: int) -
             return ""
         if time.monotonic() > end:
             return "time"
-        if sys.platform != "linux":  # there, the system itself holds the process to its memory
+        if sys.platform != "linux":  # on Linux, the limit of address space does this
             with suppress(psutil.Error):
                 if psutil.Process(process.pid).memory_info().rss > most_bytes:
                     return "memory"
 
 
 def _ended(status: int) -> str:
-    """Why a process that said nothing may have ended."""
+    """Why a process that printed nothing may have ended: a key of ``SENTENCES``."""
     if status == BREACH:
         return "objects"
     if status == -getattr(signal, "SIGXCPU", 24):

@@ -1,4 +1,4 @@
-"""Tensors from a .safetensors file of any origin, each checked before memory is taken for it."""
+"""Reads untrusted .safetensors files; tensors are checked before memory is allocated."""
 
 import math
 from collections.abc import Iterator
@@ -14,20 +14,20 @@ from transformer.errors import CheckpointError
 from transformer.vocabulary.vocabulary import printable
 
 LEFT_OUT = {"BOOL": 1, "I8": 1, "U8": 1, "I16": 2, "U16": 2, "I32": 4, "U32": 4, "I64": 8, "U64": 8}
-"""Counters and masks, which no model computes with: passed over without a word."""
+"""Bytes per number of types of counters and masks, which are skipped silently."""
 SIZES = FLOAT_SIZES | LEFT_OUT
 MAX_TENSORS = 20_000
 MAX_NAME = 200
 
 
 def read_tensors(path: Path, *, as_stored: bool = False) -> dict[str, Tensor]:
-    """All tensors of floating point in a file, by name, in memory of their own.
+    """All floating-point tensors of a file by name, copied into memory.
 
     Args:
-        as_stored: leave their types as they are; else all become float32.
+        as_stored: keep the tensors' types; else all become float32.
 
     Raises:
-        CheckpointError: the file is not sound, or no model can be made of it; one sentence.
+        CheckpointError: the file is malformed, or no model can be made of it; one sentence.
     """
     entries, offset = tensor_entries(path)
     found = dict(_read(path, entries, offset, as_stored))
@@ -37,10 +37,10 @@ def read_tensors(path: Path, *, as_stored: bool = False) -> dict[str, Tensor]:
 
 
 def tensor_entries(path: Path) -> tuple[dict[str, Entry], int]:
-    """What a file's header says of its tensors, checked, and the offset of the first byte.
+    """The checked entries of a file's header, and the offset of the first weight's byte.
 
     Raises:
-        CheckpointError: the header is not sound, or lists more than a model may have.
+        CheckpointError: the header is malformed, or lists more than a model may have.
     """
     raw, size = header_bytes(path)
     listing = parse_json(raw, "The file's header")
@@ -62,7 +62,7 @@ def tensor_entries(path: Path) -> tuple[dict[str, Entry], int]:
 
 
 def check_name(name: str) -> None:
-    """Raises CheckpointError if a tensor's name could not be shown as it is."""
+    """Raises CheckpointError if a tensor's name is too long or has invisible characters."""
     if len(name) > MAX_NAME or not name.isprintable():
         raise CheckpointError(
             f"The tensor name {printable(name)} is longer than {MAX_NAME} characters or has "
@@ -87,8 +87,8 @@ def _read(
 
 
 def _is_mask(tensor: Tensor) -> bool:
-    """Whether it is a causal mask that was kept with the weights: nothing but 0 and -infinity."""
+    """Whether a tensor is a causal mask saved with the weights: only 0 and -infinity."""
     if tensor.dim() < 2 or not bool((tensor.reshape(-1)[-1:] == 0).all()):
-        return False  # almost all tensors end here, after one number
+        return False  # almost every tensor is settled here, by one number
     hidden = tensor == -math.inf
     return bool(hidden.any()) and bool(((tensor == 0) | hidden).all())

@@ -1,10 +1,10 @@
-"""Opens one file that torch.save wrote, in a process that lives for nothing else.
+"""Opens a file from torch.save in a separate process.
 
     python -m transformer.interop.files.unpickling SOURCE TARGET SECONDS
 
-`torch.load` runs with ``weights_only=True``, under limits, and can neither start a program nor
-open a connection or another file to write. What comes out are tensors alone, in TARGET as
-.safetensors, and one line of JSON on standard output. The process that started it trusts neither.
+`torch.load` runs with ``weights_only=True``, under limits, and cannot start a program, open a
+connection, or write another file. The output is only tensors, in TARGET as .safetensors, and one
+line of JSON on standard output. The parent process trusts neither.
 """
 
 import json
@@ -25,7 +25,7 @@ WRAPPINGS = ("state_dict", "model_state_dict", "model")
 DEPTH = 6
 MAX_ENTRIES = 20_000
 ALIASES = 4
-"""A tied embedding stands under four names at most; a bomb shows one tensor a thousand times."""
+"""Most names per tensor: a tied embedding has up to four, a bomb repeats one a thousand times."""
 DTYPES = {
     torch.float64: "F64",
     torch.float32: "F32",
@@ -33,14 +33,14 @@ DTYPES = {
     torch.bfloat16: "BF16",
 }
 SPARE_BYTES = 300_000_000
-"""What unpickling may take beyond three times the file's size."""
+"""Bytes of memory that unpickling may take beyond three times the file's size."""
 UNSUPPORTED = re.compile(r"GLOBAL ([\w.]{1,200})")
 FOREIGN = ("unrecognized function", "Can only create new object", "Can only build Tensor")
-"""What torch says of other objects than tensors, where it does not name them."""
+"""Parts of torch's messages about objects other than tensors that it does not name."""
 
 
 class Refused(Exception):
-    """Why the file is not taken: one of the words that state_dicts.py has sentences for."""
+    """The file is refused. problem: a key of ``SENTENCES`` in state_dicts.py."""
 
     def __init__(self, problem: str, detail: str = "") -> None:
         super().__init__(problem)
@@ -63,16 +63,16 @@ def main(source: str, target: str, seconds: str) -> None:
 
 
 def opened(source: str) -> object:
-    """What the file holds, by torch.load with weights_only.
+    """Load the file by torch.load with weights_only.
 
     Raises:
-        Refused: it cannot be opened so.
+        Refused: this fails.
     """
     try:
         return torch.load(source, map_location="cpu", weights_only=True, mmap=False)
     except MemoryError:
         raise
-    except Exception as error:  # a dozen kinds, with advice that must not reach anybody
+    except Exception as error:  # a dozen kinds; their advice to load unsafely must not be shown
         text = str(error)
         if "DefaultCPUAllocator" in text or "alloc" in text:
             raise MemoryError from None
@@ -83,10 +83,10 @@ def opened(source: str) -> object:
 
 
 def flat(content: object, size: int) -> dict[str, Tensor]:
-    """The tensors of floating point under dotted names, once all of them are found sound.
+    """The floating-point tensors under dotted names, after all checks.
 
     Raises:
-        Refused: they are none, too many, or not what they seem.
+        Refused: there are none or too many, or they claim more numbers than the file has.
     """
     if isinstance(content, Mapping):
         inner = [content[name] for name in WRAPPINGS if isinstance(content.get(name), Mapping)]
@@ -103,7 +103,7 @@ def flat(content: object, size: int) -> dict[str, Tensor]:
     storages = {storage.data_ptr(): storage.nbytes() for storage in kept}
     if sum(storages.values()) > size:
         raise Refused("storage")
-    # Counted before any is copied: strides of 0 make 10^12 numbers of one.
+    # Counted before any copy: with strides of 0, one number poses as 10^12.
     if sum(tensor.numel() for tensor in found.values()) > MAX_PARAMETERS:
         raise Refused("parameters")
     if sum(tensor.nbytes for tensor in found.values()) > ALIASES * sum(storages.values()):
@@ -117,11 +117,11 @@ def _tensors(
     content: Mapping[Any, Any], prefix: str, depth: int, seen: Iterator[int]
 ) -> Iterator[tuple[str, Tensor]]:
     for key, value in content.items():
-        # All that is looked at counts: six mappings, each a hundred times in the next, are 10^12.
+        # Every entry visited counts: six mappings, each a hundred times in the next, are 10^12.
         if next(seen) > MAX_ENTRIES:
             raise Refused("many")
         if not isinstance(key, str):
-            continue  # the state of an optimizer is numbered
+            continue  # such as the numbered state of an optimizer
         if isinstance(value, Tensor):
             yield prefix + key, value
         elif isinstance(value, Mapping) and depth < DEPTH:
@@ -129,7 +129,7 @@ def _tensors(
 
 
 def _beside(content: Mapping[Any, Any]) -> dict[str, Any]:
-    """What stands beside the model: a projection of its own, as OpenNMT-py saves its generator."""
+    """Projections saved beside the model, as OpenNMT-py saves its generator."""
     return {
         f"{name}.{part}": tensor
         for name, held in content.items()
@@ -139,10 +139,10 @@ def _beside(content: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _is_weight(name: str, tensor: Tensor) -> bool:
-    """Whether it is one to keep; False for whole numbers and truth values.
+    """Whether the tensor is a weight; False for integers and booleans.
 
     Raises:
-        Refused: it is of a kind that no model here is made of.
+        Refused: its layout or type is not supported, such as sparse or complex.
     """
     if type(tensor) not in (Tensor, torch.nn.Parameter) or tensor.layout is not torch.strided:
         raise Refused("kind", name)
@@ -156,7 +156,7 @@ def _is_weight(name: str, tensor: Tensor) -> bool:
 
 
 def write(tensors: Mapping[str, Tensor], file: BinaryIO) -> None:
-    """Write .safetensors, one tensor after the other: no second copy of all of them in memory."""
+    """Write .safetensors tensor by tensor, without a second copy of all of them in memory."""
     header: dict[str, Any] = {}
     position = 0
     for name, tensor in tensors.items():
