@@ -88,7 +88,7 @@ def _paper_search(search: Beam, model: Transformer, source: Tensor) -> Iterator[
         lengths = new_lengths.gather(1, parents)
         finished = finished.gather(1, parents) | (chosen == config.eos_id)
         written = _grown(written, parents, chosen)
-        # Log-probabilities only fall: a growing hypothesis scores best at the longest length.
+        # Log-probabilities only fall, so no growing hypothesis can score better than this.
         hope = torch.where(finished, -torch.inf, total / penalties[limit]).amax(dim=1)
         ended = torch.where(finished, scores, -torch.inf).amax(dim=1)
         steps.follow(parents)

@@ -1,6 +1,6 @@
-"""Searches that return outputs without a :class:`DecodingStep` per position: their shared parts.
+"""Lean searches, which return outputs without a :class:`DecodingStep` per position: shared parts.
 
-Also the greedy search of a single sentence. The tests check that these searches write the same
+Also the lean greedy search of a single sentence. The tests check that lean searches write the same
 tokens as those with steps. Values of one number per sentence are NumPy arrays, where a call costs
 a fraction of what it costs in PyTorch.
 """

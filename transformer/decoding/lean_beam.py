@@ -1,4 +1,4 @@
-"""The beam searches of :mod:`beam`, without a step per position: only what the outputs need.
+"""Lean beam searches: those of :mod:`beam` without a step per position, for the outputs alone.
 
 The tests check that both find the same hypotheses. The state is in small NumPy arrays, where a
 call costs a fraction of what it costs in PyTorch. A hypothesis is stored as one token and one
@@ -87,7 +87,7 @@ class Candidates:
         return numbers(values), parents, tokens
 
     def go_on(self, parents: Array, tokens: Array) -> None:
-        """Append ``tokens`` to the hypotheses with index ``parents``: [rows, beam] both."""
+        """Let hypothesis k continue hypothesis ``parents[:, k]`` with ``tokens[:, k]``."""
         self.written.add(self.rows.sentences, self.count, tokens, parents)
         self.tokens = tokens
         self.position += 1
@@ -135,7 +135,7 @@ def paper_beam(grow: Candidates, size: int, alpha: float, margins: bool) -> Outc
         grow.go_on(parents[:, :size], tokens[:, :size])
         over = np.zeros_like(rows.going)
         if finished.any():
-            # Log-probabilities only fall: a growing hypothesis scores best at the longest length.
+            # Log-probabilities only fall, so no growing hypothesis can score better than this.
             hope = np.where(finished, -np.inf, total).max(axis=1) / penalties[limit]
             ended = np.where(finished, scores, -np.inf).max(axis=1)
             over = rows.going & (ended >= hope)

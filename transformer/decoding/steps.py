@@ -192,7 +192,7 @@ class Strategy(ABC):
 
     def _outcomes(self, model: Transformer, source: Tensor, few: float, margins: bool) -> Outcomes:
         """Implements :meth:`outcomes` by running the steps. The built-in strategies override it
-        with a search that makes no steps, since only the app shows them."""
+        with a lean search, which makes no steps, since only the app shows them."""
         found = outputs_of(self, model, source)
         yield {place: Decoded(one, math.inf) for place, one in enumerate(found)}
 

@@ -48,7 +48,7 @@ class StepDecoder(Protocol):
 
 
 class BatchSteps(StepDecoder, Protocol):
-    """An engine for a batch, which can drop finished sentences. Its rows are batch · beam.
+    """An engine for a batch of sentences; finished ones can be dropped. It has batch · beam rows.
 
     batch, beam: number of sentences, and of hypotheses per sentence.
     device, dtype: of the logits.
