@@ -302,7 +302,7 @@ class Box:
 
     @property
     def encodes(self) -> bool:
-        """Whether the box belongs to the encoder, so that its value is the same at every step."""
+        """Whether the box is in the encoder or its input: its value is the same at every step."""
         return self.stack in ("source", "encoder")
 
     def formula(self, config: TransformerConfig) -> str:

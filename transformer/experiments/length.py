@@ -1,4 +1,4 @@
-"""Inputs longer than in training, with three kinds of positions (3.5; Kazemnejad et al., 2023)."""
+"""Inputs longer than in training, by kind of positions (section 3.5; Kazemnejad et al., 2023)."""
 
 from collections.abc import Iterator
 from random import Random
