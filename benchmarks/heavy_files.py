@@ -292,7 +292,7 @@ def watched(process: psutil.Process) -> Iterator[Memory]:
 
 
 def words(waits: list[float]) -> str:
-    """Number and waiting times of clicks, given in milliseconds, in words."""
+    """The number of clicks and their waiting times, given in milliseconds, as text."""
     if not waits:
         return "no click"
     waits = sorted(waits)
