@@ -23,9 +23,9 @@ MOST = 20
 
 @dataclass(frozen=True)
 class Averaged:
-    """An average, and what it and each of its checkpoints score on the same held-out pairs.
+    """An average, and the scores of it and of its members on the same held-out pairs.
 
-    checkpoint: the average, with these scores in its summary.
+    checkpoint: the average, with its scores in its summary.
     """
 
     checkpoint: Checkpoint
@@ -34,7 +34,7 @@ class Averaged:
 
     @property
     def verdict(self) -> str:
-        """Whether the score rose over the best of the members, in a sentence."""
+        """Whether the average scores higher than its best member, in a sentence."""
         best = max(self.members, key=lambda one: (one.exact_match, -one.loss))
         wins = sum(a and not b for a, b in zip(self.average.right, best.right, strict=True))
         losses = sum(b and not a for a, b in zip(self.average.right, best.right, strict=True))
@@ -53,9 +53,9 @@ class Averaged:
 
 
 def may_be_chance(wins: int, losses: int) -> bool:
-    """Whether a fair coin would part so many pairs at least as unevenly in one of 20 trials.
+    """Whether the difference between two models may be chance, by the sign test at 5 %.
 
-    The sign test over the pairs that only one of two models gets right.
+    wins, losses: numbers of pairs that only the one, and only the other, gets right.
     """
     count = wins + losses
     tail = sum(comb(count, few) for few in range(min(wins, losses) + 1))
@@ -65,10 +65,10 @@ def may_be_chance(wins: int, losses: int) -> bool:
 def mean_weights(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
     """The average of some checkpoints, not scored: its summary is None, its origin says what it is.
 
-    Probe and examples are made afresh, with the sources of the last checkpoint's examples.
+    Probe and examples are computed again, for the sources of the last checkpoint's examples.
 
     Raises:
-        CheckpointError: they do not belong together; one sentence says why.
+        CheckpointError: they cannot be averaged; one sentence says why.
     """
     check(checkpoints)
     last = checkpoints[-1]
@@ -99,7 +99,7 @@ def _proved(
 
 
 def check(checkpoints: Sequence[Checkpoint]) -> None:
-    """Whether some checkpoints can be averaged.
+    """Check that some checkpoints can be averaged.
 
     Raises:
         CheckpointError: they cannot; one sentence says why.
@@ -151,17 +151,17 @@ def _origin(checkpoints: Sequence[Checkpoint]) -> str:
 def averaging(
     checkpoints: Sequence[Checkpoint], task: Task, pairs: Sequence[Pair]
 ) -> Iterator[float | Averaged]:
-    """Average and score: yields the share done, from 0 to 1, and last what came of it.
+    """Average and score checkpoints: yields the share done, from 0 to 1, and last the result.
 
     Args:
-        task, pairs: what each of them, the average and the untrained model are scored on.
+        task, pairs: to score the checkpoints, the average and the untrained model on.
 
     Raises:
-        CheckpointError: they do not belong together.
+        CheckpointError: they cannot be averaged.
     """
     made = mean_weights(checkpoints)
     last = checkpoints[-1].summary
-    # The baseline, too, is measured on these very pairs, not copied.
+    # The baseline is not copied, but measured on the same pairs.
     scored = [*checkpoints, made, *([untrained(checkpoints[-1])] if last else [])]
     found: list[Evaluation] = []
     for number, one in enumerate(scored):
@@ -177,7 +177,7 @@ def averaging(
 
 
 def _summary(last: Summary, average: Evaluation, baseline: Evaluation) -> Summary:
-    """How the last of them was trained, with the average's own scores and without its curve."""
+    """The summary of the last checkpoint, with the average's scores and without a curve."""
     return replace(
         average.put_into(last),
         untrained_loss=baseline.loss,

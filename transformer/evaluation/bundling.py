@@ -1,4 +1,4 @@
-"""Making a checkpoint ready to be passed on: its licence, notes, and 16 bits a weight if wanted."""
+"""Preparing a checkpoint to be passed on: licence, notes, and 16 bits per weight if wanted."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -15,14 +15,14 @@ from transformer.tasks import Pair, Task
 from transformer.tasks.base import GeneratedTask
 
 MOST_HELD_OUT = 100_000
-"""Held-out pairs of a list among which an example is looked for."""
+"""Held-out pairs of a list that are searched for an example."""
 
 
 @dataclass(frozen=True)
 class Bundled:
-    """What was written: the checkpoint, and its training's scores before it was rounded.
+    """The checkpoint that was written.
 
-    before: None where nothing was rounded, or the model was trained elsewhere.
+    before: its scores before it was rounded; None if it was not, or was trained elsewhere.
     """
 
     checkpoint: Checkpoint
@@ -42,24 +42,24 @@ def bundle(
     """Write a checkpoint again, with its licence and notes.
 
     Rounded weights are another model: it is scored again, on as many held-out pairs as the last
-    evaluation of its training, and the file carries the new scores.
+    evaluation of its training, and the file has the new scores.
 
     Args:
-        examples: held-out sources that are to stand first among the file's examples, and so are
-            what the pages offer; they take the place of the last ones.
-        data: a person's own pairs, for a model of these.
+        examples: held-out sources to put first among the file's examples, which the pages offer;
+            they replace the last ones.
+        data: the user's own pairs, if the model was trained on some.
 
     Raises:
         CheckpointError: the file is damaged, its model no longer behaves as when it was saved, or
             a text is too long.
-        TaskError: the task's pairs are needed and not here or not those it was trained on, or an
+        TaskError: the task's pairs are needed, but missing or not those it was trained on, or an
             example is not held out.
     """
     if precision not in PRECISIONS:
         raise CheckpointError(f"The precision must be one of {', '.join(PRECISIONS)}.")
     if max(len(licence), len(notes)) > MAX_TEXT:
         raise CheckpointError(f"Licence and notes may have {MAX_TEXT:,} characters each.")
-    # The proof of how it behaves is made again below; it must not hide that the old one failed.
+    # Its behaviour is recorded again below; that must not hide that it fails the old record.
     if failed := [check.name for check in verify(source) if not check.ok]:
         raise CheckpointError(
             f"{source.name} does not behave as when it was saved ({', '.join(failed)}); it is not "
@@ -100,9 +100,9 @@ def _examples(kept: Sequence[Example], wanted: Sequence[str], task: Task | None)
 
 
 def _held_out(task: Task, source: str) -> Pair:
-    """The pair of a held-out source, drawn or listed."""
+    """The pair of a held-out source, of a task that generates or lists its pairs."""
     if isinstance(task, GeneratedTask):
-        with suppress(ValueError):  # no source of this task
+        with suppress(ValueError):  # not a source of this task
             pair = Pair(source, task.answer(source))
             if task.is_held_out(pair):
                 return pair

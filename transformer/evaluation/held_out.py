@@ -1,4 +1,4 @@
-"""The pairs that a checkpoint is measured on, and who judges its answers. Loads no torch."""
+"""The pairs that a checkpoint is scored on, and how its answers are judged. Loads no torch."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
 
 GENERATED = 1000
-"""Held-out pairs of a task without end, where the file does not say how many it was scored on."""
+"""Held-out pairs of a generated task, if the file does not say on how many it was scored."""
 MOST_GENERATED = 100_000
-"""As many as a run may be scored on."""
+"""Most held-out pairs of a generated task; a run may be scored on no more."""
 EVERY_PAIR = 1 << 31
 
 
@@ -25,10 +25,10 @@ def task_of(checkpoint: "Checkpoint", pairs: Path | None = None) -> Task:
     """The task whose held-out pairs measure a checkpoint.
 
     Args:
-        pairs: a person's own, for a model of these.
+        pairs: the user's own, if the model was trained on some.
 
     Raises:
-        TaskError: its pairs are not here, or are not those that the model was trained on.
+        TaskError: its pairs are missing, or are not those that the model was trained on.
     """
     data = checkpoint.header.data
     if data.task == "imported":
@@ -49,7 +49,7 @@ def task_of(checkpoint: "Checkpoint", pairs: Path | None = None) -> Task:
 
 
 def own_pairs(path: Path) -> Path | None:
-    """The pairs of the run that a checkpoint's file lies in, if it has its own."""
+    """The file of own pairs of the run whose directory has this checkpoint; None without one."""
     folder = path.resolve().parent
     if folder.name != "checkpoints" or not (folder.parent / "config.json").is_file():
         return None
@@ -57,17 +57,17 @@ def own_pairs(path: Path) -> Path | None:
 
 
 def held_out(checkpoint: "Checkpoint", task: Task, examples: int | None = None) -> list[Pair]:
-    """The pairs to score on: so many of them, or all that the task holds out.
+    """The pairs to score on: ``examples`` of them, or all that the task holds out.
 
-    A task that draws its pairs holds out pairs without end: of these, as many as the last
-    evaluation of the training used, so that its numbers come out again.
+    A generated task has no end of held-out pairs: of these, as many as in the last evaluation of
+    the training, so that its scores can be reproduced.
 
     Raises:
-        TaskError: there is none.
+        TaskError: the task holds out no pair.
     """
     if examples is None and isinstance(task, GeneratedTask):
         said = checkpoint.summary.examples if checkpoint.summary else GENERATED
-        examples = min(max(1, said), MOST_GENERATED)  # a file may say anything
+        examples = min(max(1, said), MOST_GENERATED)  # the file's number is not trusted
     pairs = task.held_out(EVERY_PAIR if examples is None else examples)
     if not pairs:
         raise TaskError("The task holds no pair out that the checkpoint could be scored on.")
@@ -86,9 +86,9 @@ def test_pairs(task: Task) -> list[Pair]:
 
 
 class Examples(NamedTuple):
-    """Pairs to measure exact match on, who judges an answer, and what they are, in words.
+    """Pairs to measure exact match on, how to judge an answer, and what they are, in words.
 
-    task: what they are of; None where only those in the checkpoint's file are left.
+    task: the task of the pairs; None if they are the examples in the checkpoint's file.
     """
 
     pairs: list[Pair]
@@ -104,12 +104,12 @@ def examples_of(
     file of pairs.
 
     Args:
-        pairs: a person's own, for a model of these.
-        count: at most so many.
-        longer: with longer sources than those it was trained on, where the task can make them.
+        pairs: the user's own, if the model was trained on some.
+        count: the most pairs to return.
+        longer: whether to return longer sources than the trained ones, if the task can make them.
     """
     task = None
-    with suppress(TaskError):  # pairs of its own that are not here, or are others
+    with suppress(TaskError):  # own pairs that are missing, or not those it was trained on
         task = task_of(checkpoint, pairs)
     longer_task = task.harder() if longer and task is not None else None
     if longer_task is not None and (found := longer_task.held_out(count)):

@@ -1,7 +1,7 @@
-"""How good a checkpoint is on the held-out pairs of its task: what its card says, measured again.
+"""Scoring a checkpoint on the held-out pairs of its task: the scores on its card, measured again.
 
-The numbers are those of the trainer's own evaluation: the same pairs, the same loss, outputs
-written token by token and judged by the task.
+They are measured as in the trainer's evaluation: the same pairs, the same loss, outputs written
+token by token and judged by the task.
 """
 
 import time
@@ -16,17 +16,17 @@ from transformer.tasks import Pair, Task
 from transformer.training.loop import evaluate_loss
 
 LOSS_SHARE = 0.1
-"""Part of the time that the loss takes; writing the outputs takes the rest."""
+"""Share of the progress for the loss; the rest is for writing the outputs."""
 LOSS_PAIRS = 1024
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a checkpoint scores on held-out pairs.
+    """The scores of a checkpoint on held-out pairs.
 
     loss in nats per token; token_accuracy and exact_match as shares of 1.
-    beam: hypotheses the outputs were searched with; 1 is greedy.
-    right: of each pair, whether its output was right.
+    beam: number of hypotheses in the search for outputs; 1 is greedy.
+    right: for each pair, whether its output was right.
     """
 
     examples: int
@@ -39,7 +39,7 @@ class Evaluation:
     right: tuple[bool, ...]
 
     def put_into(self, summary: Summary) -> Summary:
-        """The summary of a training, with these scores."""
+        """A copy of a summary, with these scores."""
         names = ("examples", "loss", "token_accuracy", "exact_match")
         return replace(summary, **{name: getattr(self, name) for name in names})
 
@@ -53,7 +53,7 @@ def evaluating(
     """Score a checkpoint; yields the share done, from 0 to 1, and last the evaluation.
 
     Args:
-        strategy: how outputs are searched; its ``max_length`` is left to this function.
+        strategy: for the search of outputs; its ``max_length`` is set here.
 
     Raises:
         DivergedError: the loss is not finite.
@@ -63,7 +63,7 @@ def evaluating(
     for start in range(0, len(pairs), LOSS_PAIRS):
         group = pairs[start : start + LOSS_PAIRS]
         found = evaluate_loss(checkpoint.model, task, group, 0)
-        # The mean is over tokens, <eos> among them.
+        # The mean is over tokens, <eos> included.
         weight = sum(len(task.target_vocabulary.encode(pair.target)) + 1 for pair in group)
         loss, accuracy = loss + weight * found.loss, accuracy + weight * found.token_accuracy
         tokens += weight
@@ -71,7 +71,7 @@ def evaluating(
     rows = [checkpoint.source_ids(pair.source) for pair in pairs]
     longest = max(len(task.target_vocabulary.encode(pair.target)) for pair in pairs)
     right = [False] * len(pairs)
-    # As in training: what is still going on one token past the longest target is wrong anyway.
+    # As in training: an output still unfinished one token past the longest target is wrong anyway.
     search = replace(strategy, max_length=longest + 2)
     for progress in decode_many(checkpoint.model, rows, search, margins=False):
         for place, decoded in progress.new.items():

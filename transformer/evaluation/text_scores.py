@@ -1,4 +1,4 @@
-"""How good outputs are next to their targets: exact match, token error rate, BLEU and chrF."""
+"""Scores of outputs against their targets: exact match, token error rate, BLEU and chrF."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ NO_BLEU = "No BLEU: it counts runs of four words, and no target has four."
 
 @dataclass(frozen=True)
 class Scores:
-    """Of so many outputs with a target.
+    """The scores of ``count`` outputs that have a target.
 
     exact_match: share of 1.
     token_error_rate: edits that turn outputs into targets, over the targets' tokens; it can be
         above 1. None where the targets have no tokens.
-    bleu, chrf: of the whole, from 0 to 100, as sacrebleu computes them by default; None where
-        they were not asked for, and BLEU where no target has the four words that it counts.
+    bleu, chrf: of all outputs together, from 0 to 100, with sacrebleu's defaults; None if not asked
+        for. BLEU is also None if no target has the four words that it counts.
     """
 
     count: int
@@ -26,12 +26,12 @@ class Scores:
 
     @property
     def why_no_bleu(self) -> str:
-        """A sentence where chrF could be computed and BLEU could not."""
+        """A sentence if chrF could be computed but BLEU could not; else empty."""
         return NO_BLEU if self.bleu is None and self.chrf is not None else ""
 
 
 def edit_distance(left: Sequence[str], right: Sequence[str]) -> int:
-    """Fewest insertions, deletions and replacements of tokens that make one into the other."""
+    """Fewest insertions, deletions and replacements of tokens that turn one into the other."""
     start, most = 0, min(len(left), len(right))
     while start < most and left[start] == right[start]:
         start += 1
@@ -51,7 +51,7 @@ def edit_distance(left: Sequence[str], right: Sequence[str]) -> int:
 
 
 class Scorer:
-    """Takes outputs one by one, so that scoring goes along with decoding."""
+    """Takes outputs one by one, so that they can be scored during decoding."""
 
     def __init__(self) -> None:
         self.outputs: list[str] = []
@@ -69,10 +69,10 @@ class Scorer:
         self._tokens += len(target_tokens)
 
     def scores(self, *, text: bool) -> Scores | None:
-        """None while there is nothing to score.
+        """The scores so far; None before the first output.
 
         Args:
-            text: whether these are words, for which BLEU and chrF were made.
+            text: whether outputs are texts of words, for which BLEU and chrF are meant.
         """
         count = len(self.outputs)
         if not count:
