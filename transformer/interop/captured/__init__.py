@@ -1,1 +1,1 @@
-"""Captures of a model at work: the import that reads no names."""
+"""Import of captures: recordings of a running model, converted without relying on names."""

@@ -1,9 +1,9 @@
-"""A person's own model as a checkpoint: read from what it does, and held to its own logits.
+"""Converts a capture of a user's own model to a checkpoint, and checks that its logits are equal.
 
-No name is read: :mod:`doctor.reading` finds by data flow which weights play which role. What our
-architecture says in another way (scores divided by another root, another formula of positions, an
-unbiased deviation) is folded into the weights. The checkpoint is then run on the recorded probes,
-and refused where it gives other logits.
+Names are not used: :mod:`doctor.reading` finds the role of each weight by data flow. Where our
+architecture computes the same differently (another scale of the scores, another formula of
+positions, an unbiased standard deviation), the weights are changed to make up for it. The
+checkpoint is then run on the recorded probes, and refused if its logits differ.
 """
 
 import math
@@ -37,20 +37,20 @@ from transformer.interop.nn_transformer.rows import (
 )
 
 EQUAL = 1e-5
-"""Largest difference of a logit from the recorded one, as a share of their spread: in 64 bits the
-weights, which are kept in 32, leave less."""
+"""Largest accepted difference from a recorded logit, over the logits' spread. Storing the weights
+in 32 bits causes less, when computing in 64."""
 MOST_POSITIONS = 4096
 USUAL_POSITIONS = 512
-"""As many are made where they follow a formula."""
+"""Rows of a table of positions that follows a formula and has no length of its own."""
 
 
 @dataclass(frozen=True)
 class Details:
-    """What a person says of their model beyond what it does.
+    """What the user adds to a capture.
 
-    vocabularies: of source and target; where there is none, tokens are called by their ids.
-    special: ids of special tokens a side, by name.
-    frame: what stands around a text that the encoder reads, as a config's source_frame.
+    vocabularies: of source and target; without one, the ids themselves are the tokens.
+    special: ids of special tokens for each side, by name.
+    frame: tokens around a text that the encoder reads, as in a config's source_frame.
     """
 
     vocabularies: Given = (None, None)
@@ -68,8 +68,8 @@ def import_capture(source: Path | bytes, details: Details = NO_DETAILS) -> Check
     """A checkpoint of the model in a capture, equal to it on every probe.
 
     Raises:
-        CheckpointError: the file is not a sound capture, or what it holds computes something that
-            our model does not: one sentence says what, and where.
+        CheckpointError: the file is not a valid capture, or the captured model computes
+            something that ours cannot: one sentence says what, and where.
         VocabularyError: a vocabulary does not fit its embedding.
     """
     if isinstance(source, Path):
@@ -81,10 +81,10 @@ def import_capture(source: Path | bytes, details: Details = NO_DETAILS) -> Check
 def checkpoint_of(
     recording: Recording, details: Details = NO_DETAILS, diagnosis: Diagnosis | None = None
 ) -> Checkpoint:
-    """As :func:`import_capture`, of a recording.
+    """Like :func:`import_capture`, from a recording.
 
     Args:
-        diagnosis: what the doctor found in it, if that is known: it says why one is refused.
+        diagnosis: the doctor's, if known already; it explains a refusal.
     """
     if recording.about["part"]:
         raise CheckpointError(
@@ -100,7 +100,7 @@ def checkpoint_of(
     except (CheckpointError, VocabularyError):
         raise
     except (Unmapped, *NOT_READABLE):
-        pass  # said below
+        pass  # explained by the error below
     if made is None or away > EQUAL:
         raise CheckpointError(_why(diagnosis or diagnose(recording)))
     about = recording.about
@@ -112,7 +112,7 @@ def checkpoint_of(
 
 
 def _why(found: Diagnosis) -> str:
-    """Why there is no checkpoint of ours that computes the same: where it departs."""
+    """Why no checkpoint of ours computes the same: where the model departs from the paper."""
     said = "This model computes something else than the paper's, so that no checkpoint of ours can"
     said += " hold it. "
     departure = next((d for d in found.departures if not d.harmless), None)
@@ -131,15 +131,15 @@ def _why(found: Diagnosis) -> str:
     return f"{said} Drop the capture on the Debug page to see more."
 
 
-# --- the model in our terms -----------------------------------------------------------------------
+# --- conversion -----------------------------------------------------------------------------------
 
 
 def converted(known: Reading, details: Details) -> Converted:
-    """The model of a capture in our terms, in 64 bits.
+    """The captured model as our config and tensors, in 64 bits.
 
     Raises:
-        Unmapped: no model of ours has such parts.
-        ConfigError: nor such sizes.
+        Unmapped: our model has no such parts.
+        ConfigError: our model cannot have such sizes.
         VocabularyError: a vocabulary does not fit.
     """
     reference = build(known, folded=True)
@@ -183,7 +183,7 @@ def converted(known: Reading, details: Details) -> Converted:
 
 
 def _special(known: Reading) -> Special:
-    """The padding id as captured, the start as it was called with, and the next one as the end."""
+    """Guesses: pad as captured, bos as the first target id, eos as the next free id."""
     pad, bos = known.recording.pad_id, int(known.recording.probes["main"].target[0, 0])
     eos = next(i for i in range(4) if i not in (pad, bos) and i > min(pad, bos))
     return Special(pad, bos, eos)
@@ -219,7 +219,7 @@ def _tensors(
 
 
 def _positions(known: Reading) -> tuple[str, tuple[Array, Array]]:
-    """The layout, and a table a side of equal lengths."""
+    """The layout, and the tables of both sides, cut to equal lengths: [position, d_model]."""
     stems = (known.source, known.target)
     tables = [_table(known, stem) for stem in stems]
     length = min(len(table) for table in tables)
@@ -232,7 +232,7 @@ def _positions(known: Reading) -> tuple[str, tuple[Array, Array]]:
 
 
 def _table(known: Reading, stem: Stem) -> Array:
-    """What is added at each position, as far as the file or a formula tells: [position, d_model]"""
+    """The vectors added, by a tensor, a formula or the recording: [position, d_model]."""
     positions, width = stem.positions, known.d_model
     formula = formula_of(positions.added)
     if positions.leaf:
@@ -252,7 +252,7 @@ def _table(known: Reading, stem: Stem) -> Array:
 def difference(made: Converted, recording: Recording, known: Reading) -> float:
     """The largest difference of logits on all probes, as a share of their spread.
 
-    With the weights as they will lie in the file, in 32 bits, and computed in 64.
+    Computed in 64 bits, with the weights rounded to 32 bits as in the file.
     """
     kept = {name: tensor.float().double() for name, tensor in made.tensors.items()}
     model = assemble(made.config, kept).double()

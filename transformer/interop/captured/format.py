@@ -1,4 +1,4 @@
-"""Captures of :mod:`doctor.capture`, as the registry of formats knows them."""
+"""The format of captures (:mod:`doctor.capture`), for the registry."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
 
 KEY = "doctor-capture"
-"""The name in a file's metadata under which a capture describes itself."""
+"""The key of a capture's description in the file's metadata."""
 
 
 def _recognise(sample: Sample) -> bool:

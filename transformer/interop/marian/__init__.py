@@ -1,1 +1,1 @@
-"""MarianMT models of Hugging Face, in and out."""
+"""Import and export of MarianMT models of Hugging Face."""

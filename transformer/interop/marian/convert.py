@@ -1,8 +1,8 @@
-"""MarianMT models of Hugging Face, read into the model built here, with equal logits.
+"""Converts MarianMT models of Hugging Face to the model built here, with equal logits.
 
-A folder or a zip with ``config.json``, the weights, ``vocab.json`` and the two SentencePiece
-models. What changes logits is taken over or refused; so is what changes the output of
-``generate``. Every name and number in the files is checked before it is used.
+The input is a folder or a zip with ``config.json``, the weights, ``vocab.json`` and the two
+SentencePiece models. A setting that changes the logits or the output of ``generate`` is either
+taken over or refused. Every name and number in the files is checked before it is used.
 """
 
 import tempfile
@@ -32,11 +32,11 @@ from transformer.vocabulary.vocabulary import SENTENCEPIECE, printable
 
 MAX_JSON_BYTES = 8_000_000
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-"""Where the weights may lie; the first is preferred."""
+"""Files that may hold the weights; the first is preferred."""
 WORDS = 6
-"""Words of the sentence that shows what an imported model does."""
+"""Number of words in the example sentence of an imported model."""
 POSITION_ROUNDING = 2e-3
-"""How far sinusoids in a file may lie from the formula: they may have 16 bits."""
+"""Largest accepted deviation of a file's sinusoids, which may have 16 bits, from the formula."""
 
 LAYER = {
     "self_attn.q_proj": "self_attention.query",
@@ -59,7 +59,7 @@ CROSS_NORMS = {"encoder_attn_layer_norm": "cross_attention_residual.norm"}
 
 
 def tensor_names(config: TransformerConfig) -> dict[str, str]:
-    """The names of all tensors of the layers: theirs -> ours."""
+    """Names of all tensors of the layers: MarianMT's -> ours."""
     found = {}
     for side, layers in (
         ("encoder", config.num_encoder_layers),
@@ -79,7 +79,7 @@ def tensor_names(config: TransformerConfig) -> dict[str, str]:
 
 
 def import_marian(path: Path) -> Checkpoint:
-    """A MarianMT model as a checkpoint of ours.
+    """Convert a MarianMT model to a checkpoint of ours.
 
     Args:
         path: a folder, or a zip of one.
@@ -95,7 +95,7 @@ def import_marian(path: Path) -> Checkpoint:
 class _Files:
     """The files of a model, in a folder or in an archive.
 
-    read: the content of a file of at most so many bytes. weights: all tensors by name.
+    read: (name, most bytes) -> content of a file. weights: name -> all its tensors by name.
     """
 
     name: str
@@ -153,7 +153,7 @@ def _read(path: Path, most: int) -> bytes:
 
 
 def _check_kind(config: Mapping[str, Any]) -> None:
-    """Before any other file is asked for: the folder of another model lacks none of Marian's."""
+    """Checked before missing files are, since another model's folder may lack none of them."""
     kind = config.get("model_type")
     if kind == "marian":
         return
@@ -178,7 +178,7 @@ def _import(files: _Files) -> Checkpoint:
         )
     assert weights is not None
     said = files.json("config.json")
-    # As `generate` does: a file of its own, or what older models have in config.json.
+    # Like `generate`: from generation_config.json, or for older models from config.json.
     own = "generation_config.json" in files.names
     generation = files.json("generation_config.json") if own else said
     check_generation(generation, "generation_config.json" if own else "config.json")
@@ -278,7 +278,7 @@ def _tokens(listed: Mapping[str, Any], name: str) -> list[str]:
 
 
 def _content(token: Any) -> str:
-    """A special token as tokenizer_config.json writes it: its text, or an object with it."""
+    """The text of a special token in tokenizer_config.json: a string, or inside an object."""
     text = token.get("content") if isinstance(token, Mapping) else token
     if not isinstance(text, str):
         raise CheckpointError("A special token in tokenizer_config.json is not text.")
@@ -295,7 +295,7 @@ def _id(said: Mapping[str, Any], name: str, default: int, size: int) -> int:
 
 
 def _sentence(vocabulary: Vocabulary) -> str:
-    """Frequent words of the model's own, which make a first input in whatever language."""
+    """Frequent words of the source vocabulary, as an example input in its language."""
     assert vocabulary.pieces is not None
     scores = vocabulary.pieces.pieces
     words = [
@@ -320,7 +320,7 @@ def _sentence(vocabulary: Vocabulary) -> str:
 def _converted(
     config: TransformerConfig, tensors: Mapping[str, Tensor], said: Mapping[str, Any]
 ) -> tuple[TransformerConfig, dict[str, Tensor]]:
-    """Our tensors by name, and the config with its tables as they turned out."""
+    """The config with its tied and shared embeddings as found, and our tensors by name."""
     left = dict(tensors)
     names = tensor_names(config)
     missing = [name for name in names if name not in left]
@@ -364,7 +364,7 @@ def _converted(
 def _tables(
     left: dict[str, Tensor], tied: bool, said: Mapping[str, Any]
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The tables of source, target and output; the same object where they are one."""
+    """The source, target and output embeddings; tied ones are the same object."""
     shared = left.pop("model.shared.weight", None)
     source = left.pop("model.encoder.embed_tokens.weight", shared)
     target = left.pop("model.decoder.embed_tokens.weight", shared)

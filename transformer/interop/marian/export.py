@@ -1,8 +1,8 @@
-"""A checkpoint of ours as a MarianMT folder, which Hugging Face's `transformers` loads.
+"""Exports a checkpoint to a MarianMT folder, which Hugging Face's `transformers` loads.
 
-Logits are equal but for rounding. MarianMT lays its sinusoids out in halves: where ours are
-interleaved, all vectors of the residual stream are put in the order of halves, which changes
-no number that leaves the model. What MarianMT cannot hold is refused by name.
+Logits are equal except for rounding. MarianMT has all sines before all cosines ("halves"): if ours
+are interleaved, the dimensions of the residual stream are permuted to match, which changes no
+output. What MarianMT does not support is refused by name.
 """
 
 import json
@@ -26,7 +26,7 @@ from transformer.vocabulary.pieces import MARK, PieceModel
 from transformer.vocabulary.vocabulary import printable
 
 EPS = 1e-5
-"""The ε of every LayerNorm in MarianMT; it has no setting for it."""
+"""The ε of every LayerNorm in MarianMT, which has no setting for it."""
 MIXES = ("self_attention.output.", "cross_attention.output.", "feed_forward.outer.")
 """Linear layers that write into the residual stream; the others read from it."""
 
@@ -134,15 +134,15 @@ def _ids(config: TransformerConfig) -> dict[str, Any]:
 
 
 def _generation(config: TransformerConfig) -> dict[str, Any]:
-    """How ``generate`` is to write; greedily, unless asked for a beam."""
-    # It counts the start token too.
+    """Settings of ``generate``: greedy, unless the caller asks for a beam."""
+    # ``max_length`` counts the start token too.
     found = {**_ids(config), "max_length": 1 + (config.longest_output or config.max_length)}
     if config.pad_in_output != "allowed":
         found["bad_words_ids"] = [[config.pad_id]]
         found["renormalize_logits"] = config.pad_in_output == "renormalised"
     stopping: dict[str, Any] = {"full": True, "never": "never"}
     if config.early_stopping in stopping:
-        # `transformers` takes this only together with a beam.
+        # `transformers` accepts early_stopping only with a beam.
         found |= {"early_stopping": stopping[config.early_stopping], "num_beams": 4}
     return found
 
@@ -181,12 +181,12 @@ def _weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
 
 
 def _in_order(name: str, tensor: Tensor, halves: Tensor) -> Tensor:
-    """A layer's tensor for a residual stream whose numbers stand in another order."""
+    """A layer's tensor for the permuted residual stream; ``halves`` is the order of dimensions."""
     tensor = tensor.detach()
     if "residual.norm" in name:
         return tensor[halves].contiguous()
     if any(mix in name for mix in MIXES):
-        return tensor[halves].contiguous()  # rows of the matrix, numbers of its bias
+        return tensor[halves].contiguous()  # a matrix's rows, or a bias
     return (tensor[:, halves] if tensor.dim() == 2 else tensor).contiguous()
 
 
@@ -194,7 +194,7 @@ def _in_order(name: str, tensor: Tensor, halves: Tensor) -> Tensor:
 
 
 def _pieces(vocabulary: Vocabulary) -> PieceModel:
-    """A SentencePiece model that cuts as the vocabulary does."""
+    """A SentencePiece model that tokenises like the vocabulary."""
     if vocabulary.pieces is not None:
         return vocabulary.pieces
     special = set(vocabulary.special)
@@ -207,13 +207,13 @@ def _pieces(vocabulary: Vocabulary) -> PieceModel:
         ranks = {left + right: -float(n) for n, (left, right) in enumerate(vocabulary.merges)}
         last = -float(len(vocabulary.merges))
         return PieceModel("bpe", {t: ranks.get(t, last - n) for n, t in enumerate(tokens)})
-    # All alike: whatever is known has one way of being cut.
+    # Equal scores: a text of known tokens can be cut in one way only.
     spaced = vocabulary.kind == "words"
     return PieceModel("unigram", dict.fromkeys(tokens, -1.0), dummy_prefix=spaced, squeeze=spaced)
 
 
 def _tokens(vocabulary: Vocabulary) -> list[str]:
-    """The tokens as SentencePiece writes them: a mark for a space."""
+    """The tokens in SentencePiece's form, with ``MARK`` for a space."""
     special = set(vocabulary.special)
 
     def written(number: int, token: str) -> str:

@@ -1,4 +1,4 @@
-"""MarianMT models, as the registry of formats knows them."""
+"""The format of MarianMT models, for the registry."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""A MarianMT model by its name on the Hugging Face hub, where the machine is online."""
+"""Downloads a MarianMT model by its name on the Hugging Face hub."""
 
 import re
 from pathlib import Path
@@ -25,7 +25,7 @@ def is_name(text: str) -> bool:
 
 
 def fetch(name: str) -> Path:
-    """The folder with the model's files, downloaded where they are not yet there.
+    """The folder with the model's files; missing ones are downloaded.
 
     Raises:
         CheckpointError: `huggingface_hub` is missing, the machine is offline, or there is no such
@@ -50,7 +50,7 @@ def fetch(name: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=wanted))
     except CheckpointError:
         raise
-    except Exception as error:  # offline, no such name, no space: the library has many
+    except Exception as error:  # offline, no such name, no space: many kinds
         raise CheckpointError(
             f"{name} could not be fetched from the Hugging Face hub "
             f"({type(error).__name__}); download its files elsewhere into a folder and import that."

@@ -1,7 +1,7 @@
-"""SentencePiece's model files (.spm), read and written: protobuf, of which a few fields matter.
+"""Reads and writes SentencePiece's model files (.spm): protobuf, of which a few fields matter.
 
-A checked reader of those few fields: every length is compared with what is there before
-anything is cut out, and nothing is nested deeper than the file format is.
+Only those fields are read. Every length is checked against the bytes that remain, and nothing is
+nested deeper than the format needs.
 """
 
 import struct
@@ -18,17 +18,17 @@ ALGORITHMS = {1: "unigram", 2: "bpe"}
 
 
 Field = tuple[int, int | bytes]
-"""One field of a protobuf message: its number, and a number or bytes."""
+"""A field of a protobuf message: its field number, and an integer or bytes."""
 
 
 def read_piece_model(content: bytes, name: str) -> PieceModel:
-    """What a .spm file says.
+    """Read a .spm file.
 
     Args:
         name: of the file, for messages.
 
     Raises:
-        CheckpointError: it is no such file, or asks for what is not supported.
+        CheckpointError: the file is malformed, or needs what is not supported.
     """
     if len(content) > MAX_BYTES:
         raise CheckpointError(
@@ -79,7 +79,7 @@ def read_piece_model(content: bytes, name: str) -> PieceModel:
 
 
 def _piece(content: bytes, name: str) -> tuple[str, float, int]:
-    """One piece: its text, its score and its kind."""
+    """The text, score and kind of a piece."""
     text, score, kind = b"", 0.0, NORMAL
     for number, value in _fields(content, name):
         if number == 1:
@@ -95,7 +95,7 @@ def _piece(content: bytes, name: str) -> tuple[str, float, int]:
 
 
 def _short(content: bytes) -> float:
-    """A 32-bit float by the fewest digits that give it again: so it takes least room as text."""
+    """A 32-bit float with the fewest decimal digits that restore it, to be short as text."""
     exact: float = struct.unpack("<f", content)[0]
     for digits in range(6, 10):
         short = float(f"{exact:.{digits}g}")
@@ -105,7 +105,7 @@ def _short(content: bytes) -> float:
 
 
 def _numbers(content: bytes, name: str) -> dict[int, int]:
-    """The whole numbers and switches of a message, by their field; the last of each counts."""
+    """A message's integers and booleans by field number; the last value of a field counts."""
     return {number: value for number, value in _fields(content, name) if isinstance(value, int)}
 
 
@@ -118,7 +118,7 @@ def _bytes(value: int | bytes, name: str) -> bytes:
 
 
 def _fields(content: bytes, name: str) -> Iterator[Field]:
-    """The fields of a protobuf message, one after the other."""
+    """Yield the fields of a protobuf message in order."""
     damaged = CheckpointError(f"{name} is not a SentencePiece model, or it is damaged.")
     place = 0
 
@@ -157,7 +157,7 @@ def _fields(content: bytes, name: str) -> Iterator[Field]:
 
 
 def write_piece_model(model: PieceModel) -> bytes:
-    """A .spm file that cuts as ``model`` does; <unk>, <s> and </s> come before its pieces."""
+    """A .spm file that tokenises like ``model``, with <unk>, <s> and </s> before its pieces."""
     first = (("<unk>", 0.0, UNKNOWN), ("<s>", 0.0, CONTROL), ("</s>", 0.0, CONTROL))
     normal = ((piece, score, NORMAL) for piece, score in model.pieces.items())
     pieces = [

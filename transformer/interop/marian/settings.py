@@ -1,4 +1,4 @@
-"""What the settings of a MarianMT model mean here: architecture, and how it decodes."""
+"""Converts a MarianMT model's settings of architecture and decoding to our config."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,7 +23,7 @@ DEFAULTS: dict[str, Any] = {
     "tie_word_embeddings": True,
     "vocab_size": 58101,
 }
-"""What MarianConfig means by a setting that is left out, as its documentation lists them."""
+"""Defaults of MarianConfig for missing settings, from its documentation."""
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "do_sample": (False,),
     "min_length": (0,),
@@ -49,7 +49,7 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "stop_strings": (),
     "watermarking_config": (),
 }
-"""Settings of ``generate`` that the searches here lack, with the values that change nothing."""
+"""Settings of ``generate`` that our searches lack, with the values that have no effect."""
 MAX_BEAMS = 64
 MAX_POSITIONS = 4096
 
@@ -58,7 +58,7 @@ def architecture(said: Mapping[str, Any], source: int, target: int) -> dict[str,
     """Fields of our config from config.json, for vocabularies of these sizes.
 
     Raises:
-        CheckpointError: it describes what the model here cannot be.
+        CheckpointError: our model cannot have this architecture.
     """
     settings = DEFAULTS | {name: said[name] for name in DEFAULTS if said.get(name) is not None}
     for one, other in (
@@ -108,10 +108,10 @@ def architecture(said: Mapping[str, Any], source: int, target: int) -> dict[str,
 
 
 def check_generation(settings: Mapping[str, Any], name: str) -> None:
-    """Refuse what would make ``generate`` write what no search here does.
+    """Refuse settings that give ``generate`` outputs which our searches cannot produce.
 
     Args:
-        settings: as the file has them; name: of their file.
+        settings: from the file; name: of the file.
 
     Raises:
         CheckpointError: names the setting.
@@ -138,7 +138,7 @@ def check_generation(settings: Mapping[str, Any], name: str) -> None:
 
 
 def searching(settings: Mapping[str, Any], special: SpecialIds) -> dict[str, Any]:
-    """Fields of our config that make greedy and beam search write as ``generate`` does.
+    """Fields of our config with which greedy and beam search match ``generate``.
 
     Raises:
         CheckpointError: a setting has a value that is not supported.
@@ -163,7 +163,7 @@ def searching(settings: Mapping[str, Any], special: SpecialIds) -> dict[str, Any
     renormalised = settings.get("renormalize_logits")
     if renormalised not in (None, True, False):
         raise CheckpointError("renormalize_logits must be true or false.")
-    # ``generate`` counts the start token too. What exceeds the positions changes nothing.
+    # ``generate`` counts the start token too. A limit beyond the positions has no effect.
     fits = 0 if longest is None or longest > MAX_POSITIONS else longest - 1
     return {
         "pad_in_output": ("renormalised" if renormalised else "cut") if bad else "allowed",

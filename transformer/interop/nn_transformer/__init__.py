@@ -1,1 +1,1 @@
-"""State dicts of ``torch.nn.Transformer``, in and out."""
+"""Import and export of state dicts of ``torch.nn.Transformer``."""

@@ -1,6 +1,7 @@
-"""A state dict held to its own model's logits: what shapes do not tell is searched and proven.
+"""Finds the settings that a state dict's shapes do not show, by comparing logits.
 
-A person saves a batch of ids with the logits that their model gives, in three lines of their own.
+The user saves a batch of ids with the logits of their own model (``SNIPPET``). All combinations of
+settings are tried until our model gives the same logits.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -28,10 +29,10 @@ logits = model.eval()(source, target)      # with the masks that you give it
 torch.save({"source": source.double(), "target": target.double(), "logits": logits.detach().double()}, "pairs.pt")
 """  # noqa: E501
 EQUAL = 1e-4
-"""Largest difference of a logit, as a share of their spread: theirs are of 32 bits."""
+"""Largest accepted difference of a logit over the logits' spread: theirs have 32 bits."""
 MOST_IDS, MOST_LOGITS = 100_000, 100_000_000
 TRIAL_SENTENCES = 4
-"""Sentences that each combination is tried on; all are compared in the end."""
+"""Sentences on which each combination is tried; a match is then checked on all."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Proven:
-    """What was found: the choices, the model with them, and how far its logits are off."""
+    """The choices found, the model with them, and the largest difference of its logits."""
 
     choices: Choices
     made: Converted
@@ -61,10 +62,10 @@ class Proven:
 
 
 def read_pairs(path: Path) -> Pairs:
-    """What a person's three lines saved.
+    """Read the file that ``SNIPPET`` saves.
 
     Raises:
-        CheckpointError: the file is none of these, or its sizes contradict each other.
+        CheckpointError: the file is no such file, or its sizes contradict each other.
     """
     found = read_state_dict(path, as_stored=True)
     if not {"source", "target", "logits"} <= found.keys():
@@ -88,7 +89,7 @@ def read_pairs(path: Path) -> Pairs:
     if not bool(torch.isfinite(logits).all()):
         raise CheckpointError("The pairs' logits hold NaN or infinity.")
     logits = logits.reshape(*target.shape, logits.shape[-1])
-    if source.shape[0] != target.shape[0]:  # positions come first
+    if source.shape[0] != target.shape[0]:  # [position, batch] instead of [batch, position]
         if source.shape[1] != target.shape[1]:
             raise CheckpointError("The pairs' source and target are not of the same sentences.")
         source, target, logits = source.T, target.T, logits.transpose(0, 1)
@@ -98,10 +99,10 @@ def read_pairs(path: Path) -> Pairs:
 def proven(
     tensors: Mapping[str, Tensor], guesses: Choices, vocabularies: Sides, pairs: Pairs
 ) -> Proven:
-    """The choices with which our model gives the logits of the pairs, those given first.
+    """Find the choices with which our model gives the logits of the pairs; guesses come first.
 
     Raises:
-        CheckpointError: none does; or the pairs have ids that the vocabularies lack.
+        CheckpointError: there are none, or the pairs have ids that the vocabularies lack.
         VocabularyError, ConfigError: as :func:`convert`.
     """
     nearest = float("inf")
@@ -112,7 +113,7 @@ def proven(
         except CheckpointError:
             if positions == guesses.positions or positions != TABLE:
                 raise
-            continue  # there is no table
+            continue  # the file has no table of positions
         kept = {name: tensor.double() for name, tensor in made.tensors.items()}
         for choices in _combinations(replace(guesses, positions=positions), made):
             config = replace(
@@ -137,7 +138,7 @@ def proven(
 def import_checked(
     tensors: Mapping[str, Tensor], guesses: Choices, vocabularies: Sides, pairs: Pairs, origin: str
 ) -> Checkpoint:
-    """A checkpoint that gives the logits of the pairs, with a note that says so.
+    """A checkpoint that gives the logits of the pairs, with a note on the comparison.
 
     Raises:
         CheckpointError, VocabularyError, ConfigError: as :func:`proven`.
@@ -147,7 +148,7 @@ def import_checked(
 
 
 def _combinations(guesses: Choices, made: Converted) -> Iterator[Choices]:
-    """All answers to what shapes cannot tell, those given first; positions stay."""
+    """All combinations of what shapes cannot tell, guesses first; positions are fixed."""
     heads = [n for n in range(64, 0, -1) if made.config.d_model % n == 0]
     sides = {
         "num_heads": _first(guesses.num_heads, heads),
@@ -164,7 +165,7 @@ def _first(chosen: Any, options: Iterable[Any]) -> list[Any]:
 
 
 def _away(model: Transformer, made: Converted, pairs: Pairs) -> float:
-    """The largest difference of a logit where no padding is, as a share of their spread."""
+    """The largest difference of a logit at unpadded positions, over the logits' spread."""
     ours, theirs = made.target.ids, made.source.ids
     try:
         source = pairs.source.clone().apply_(lambda n: theirs[int(n)])

@@ -1,8 +1,8 @@
-"""The import of ``torch.nn.Transformer`` into the hand-built model, with equal logits.
+"""Converts a state dict of ``torch.nn.Transformer`` to the hand-built model, with equal logits.
 
-:func:`survey` looks at a state dict; a person corrects its guesses; :func:`convert` makes a
-checkpoint of it. What ``nn.Transformer`` packs (queries, keys and values in one matrix) is taken
-apart, and the rows of the vocabularies are put in our order, with the special tokens first.
+:func:`survey` inspects a state dict, the user corrects its guesses, and :func:`convert` makes a
+checkpoint. The packed matrix of queries, keys and values is split, and the rows of the vocabularies
+are put in our order, with the special tokens first.
 """
 
 from collections.abc import Iterable, Mapping
@@ -47,10 +47,10 @@ NEEDS = {"bos-eos": ("bos", "eos"), "eos": ("eos",), "none": ()}
 
 @dataclass(frozen=True)
 class Converted:
-    """A foreign model in our terms, in the precision it came in.
+    """A foreign model as our config and tensors, in its original precision.
 
-    tensors: our parameters by name.
-    source, target: which foreign row each of our ids is.
+    tensors: by our parameters' names.
+    source, target: the foreign row of each of our ids.
     notes: what was added or assumed, in sentences.
     """
 
@@ -61,14 +61,15 @@ class Converted:
     notes: tuple[str, ...]
 
     def model(self) -> Transformer:
-        """The model itself, in evaluation mode, of the tensors' own precision."""
+        """The model in evaluation mode, in the precision of its tensors."""
         return assemble(self.config, self.tensors)
 
     def checkpoint(self, origin: str, *, compared: bool = True) -> Checkpoint:
-        """The model in a checkpoint, in 32 bits, with where it comes from in a sentence.
+        """The model as a checkpoint, in 32 bits.
 
         Args:
-            compared: whether it was held to its own logits.
+            origin: where the model comes from, in a sentence.
+            compared: whether its logits were compared with the original's.
         """
         return Checkpoint.of(
             self.model(),
@@ -91,15 +92,15 @@ def convert(
     *,
     origin: str = "",
 ) -> Checkpoint:
-    """A checkpoint of a foreign model, in 32 bits, not compared with its own logits.
+    """A checkpoint of a foreign model, in 32 bits; its logits are not compared.
 
     Args:
-        vocabularies: source and target; see :func:`foreign_vocabulary.numbered` where there are
-            none.
+        vocabularies: source and target; :func:`foreign_vocabulary.numbered` replaces a missing
+            one.
         origin: where the model comes from, in a sentence.
 
     Raises:
-        CheckpointError: the tensors do not fit what the choices take them for.
+        CheckpointError: the tensors do not fit the roles that the choices give them.
         VocabularyError: a vocabulary does not fit its embedding.
         ConfigError: the choices contradict each other, or the model is too large.
     """
@@ -109,7 +110,7 @@ def convert(
 
 
 def converted(tensors: Mapping[str, Tensor], choices: Choices, vocabularies: Sides) -> Converted:
-    """As :func:`convert`, in the precision of the file; raises the same."""
+    """Like :func:`convert`, in the precision of the file; raises the same errors."""
     found = survey(tensors)
     sizes = found.sizes(choices.roles)
     _check_weights(tensors, [*found.stacks.names, *_used(sizes)])
@@ -172,7 +173,7 @@ def _arranged(
 def _is_shared(
     tensors: Mapping[str, Tensor], sizes: Sizes, source: Arrangement, target: Arrangement
 ) -> bool:
-    """One embedding for both sides: the same numbers, in the same order."""
+    """Whether both embeddings have the same numbers in the same order, so that one serves."""
     return source.rows == target.rows and _same(
         tensors, _of(sizes, SOURCE, BOTH), _of(sizes, TARGET, BOTH)
     )
@@ -188,7 +189,7 @@ def _same(tensors: Mapping[str, Tensor], left: str, right: str) -> bool:
 
 
 def _dtype(tensors: Iterable[Tensor]) -> torch.dtype:
-    """64 bits if any of them has so many, else 32."""
+    """float64 if any tensor has it, else float32."""
     return torch.float64 if any(t.dtype == torch.float64 for t in tensors) else torch.float32
 
 
@@ -245,7 +246,7 @@ def _config(
 def _bias(
     tensors: Mapping[str, Tensor], sizes: Sizes, target: Arrangement, dtype: torch.dtype
 ) -> Tensor:
-    """The logits' bias, which keeps what must never be written from being so."""
+    """The bias of the logits, which is ``SILENCE`` for tokens that must never be written."""
     name = sizes.names.get(OUTPUT_BIAS)
     theirs = torch.zeros(sizes.target_vocab_size) if name is None else tensors[name]
     bias = target.pick(theirs.to("cpu", dtype))
@@ -262,7 +263,7 @@ def _positions(
 ) -> Tensor:
     name = _of(sizes, SOURCE_POSITIONS if side == "source" else TARGET_POSITIONS, POSITIONS)
     table = as_table(tensors[name], config.d_model)
-    assert table is not None  # its shape was checked
+    assert table is not None  # the shape has been checked
     return table[: config.max_length].to("cpu", dtype, copy=True)
 
 
@@ -271,7 +272,7 @@ def _stack(tensors: Mapping[str, Tensor], stack: Stack, dtype: torch.dtype) -> d
     for theirs, ours in tensors_of(stack):
         parts = tensors[theirs].to("cpu", dtype).chunk(len(ours))
         made |= {name: part.clone() for name, part in zip(ours, parts, strict=True)}
-    if not stack.bias:  # a bias of zero is none
+    if not stack.bias:  # a zero bias has no effect
         for name, tensor in list(made.items()):
             at, _, kind = name.rpartition(".")
             if kind in ("weight", "gain"):

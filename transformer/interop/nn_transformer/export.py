@@ -1,8 +1,8 @@
-"""A checkpoint as a plain state dict of ``torch.nn.Transformer``, with a loader of twenty lines.
+"""Exports a checkpoint as a state dict of ``torch.nn.Transformer``, with a loader of twenty lines.
 
-Every architecture of ours whose stacks are alike can be written so: what ``nn.Transformer`` has by
-default and a model here may lack (the norm after each stack) the loader takes away, and what it
-lacks (embeddings, positions, the output projection) the loader adds.
+This works for every model of ours with the same settings in both stacks. The loader removes what
+``nn.Transformer`` has by default but our model may lack (a norm after each stack), and adds what it
+lacks (embeddings, positions, the output projection).
 """
 
 import io
@@ -24,7 +24,7 @@ from transformer.vocabulary import Vocabulary
 
 ENDINGS = (".pt", ".pth", ".safetensors")
 ACTIVATIONS = {"relu": "relu", "gelu": "gelu", "swish": "silu"}
-"""Our names, and those in ``torch.nn.functional``."""
+"""Our names of activations -> names in ``torch.nn.functional``."""
 
 
 def export_state_dict(checkpoint: Checkpoint, path: Path) -> list[Path]:
@@ -37,13 +37,13 @@ def export_state_dict(checkpoint: Checkpoint, path: Path) -> list[Path]:
         the three files: ``path``, the loader ``NAME_model.py`` and ``NAME_vocabulary.json``.
 
     Raises:
-        UserError: the ending is another.
+        UserError: the path has another ending.
     """
     if path.suffix not in ENDINGS:
         raise UserError(f"{path.name}: a state dict's name must end in {' or '.join(ENDINGS)}.")
     state = state_dict(checkpoint)
     if path.suffix == ".safetensors":
-        # There, two names cannot share one tensor.
+        # In safetensors, two names cannot share one tensor.
         content = safetensors.torch.save({name: t.clone() for name, t in state.items()})
     else:
         buffer = io.BytesIO()
@@ -59,11 +59,11 @@ def export_state_dict(checkpoint: Checkpoint, path: Path) -> list[Path]:
 
 
 def state_dict(checkpoint: Checkpoint) -> dict[str, Tensor]:
-    """The tensors under the names that the loader's module gives them.
+    """The tensors by their names in the loader's module.
 
     Raises:
-        CheckpointError: the stacks differ, which ``nn.Transformer`` cannot have, or a fault was
-            planted.
+        CheckpointError: the model has settings that ``nn.Transformer`` lacks, such as different
+            stacks, or a planted fault.
     """
     refuse_planted(checkpoint, "an nn.Transformer")
     config, ours = checkpoint.config, checkpoint.model.state_dict()
@@ -95,7 +95,7 @@ def state_dict(checkpoint: Checkpoint) -> dict[str, Tensor]:
 
 
 def loader(config: TransformerConfig, file: str, vocabulary: str) -> str:
-    """Python that rebuilds the model; ``load()`` in it gives the module."""
+    """Python code that rebuilds the model; its function ``load()`` returns the module."""
     d_model, length = config.d_model, config.max_length
     scale = f" * {math.sqrt(d_model)!r}" if config.scale_embeddings else ""
     learned = config.position_layout == "learned"
@@ -122,7 +122,7 @@ def loader(config: TransformerConfig, file: str, vocabulary: str) -> str:
     src, tgt = ("src_positions", "tgt_positions") if learned else ("positions", "positions")
     stacks = ("encoder", "decoder")
     without = [f"self.transformer.{stack}.norm" for stack in stacks if not config.norm_after(stack)]
-    # None stands for a line that this model does not need.
+    # None: a line that this model does not need.
     lines = [
         f"# The model of {file!r}; its tokens are in {vocabulary!r}.",
         "from pathlib import Path",

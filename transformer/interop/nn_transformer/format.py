@@ -1,4 +1,4 @@
-"""State dicts of PyTorch, as the registry of formats knows them."""
+"""The format of PyTorch state dicts, for the registry."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,8 +23,8 @@ def _write(checkpoint: "Checkpoint", path: Path) -> list[Path]:
     return export_state_dict(checkpoint, path)
 
 
-# It has no ``read``: heads and norms do not show in tensors, so a person is asked first, by the
-# page's form or by the flags of ``import``.
+# No ``read``: tensors do not show heads or norms, so the user is asked first, by the page's form or
+# the flags of ``import``.
 STATE_DICT = Format(
     name="state-dict",
     one="a state dict of PyTorch (.pt, .pth, .bin, .ckpt, .safetensors)",

@@ -1,7 +1,7 @@
-"""What the tensors around the two stacks are for: by their values, names and shapes.
+"""Proposes a role for each tensor outside the stacks, from its values, name and shape.
 
-Nobody agrees on these names. So each gets a proposal with how sure it is and why, and a person
-may correct it.
+These names follow no convention. So each proposal has a reason and a degree of certainty, and the
+user may correct it.
 """
 
 import re
@@ -24,7 +24,7 @@ ROLES = (
     *(SOURCE_POSITIONS, TARGET_POSITIONS, POSITIONS, LEFT_OUT, UNKNOWN),
 )
 ONCE = frozenset(ROLES) - {LEFT_OUT, UNKNOWN}
-"""Roles that one tensor at most can have."""
+"""Roles that at most one tensor can have."""
 
 POSITION_WORDS = frozenset({"pe", "wpe"})
 EMBEDDING_WORDS = frozenset({"lut", "tok", "token", "tokens", "wte", "word", "words", "lookup"})
@@ -38,10 +38,10 @@ TARGET_WORDS = frozenset(["tgt", "trg", "target", "dec", "decoder", "output", "o
 
 @dataclass(frozen=True)
 class Row:
-    """One tensor of the file outside the stacks.
+    """A tensor of the file outside the stacks, with its proposed role.
 
     sure: "sure" (by its values, or name and shape agree), "likely" or "a guess".
-    why: in a few words.
+    why: the reason, in a few words.
     """
 
     name: str
@@ -58,7 +58,7 @@ def propose(tensors: Mapping[str, Tensor], names: Iterable[str], d_model: int) -
     _by_neighbours(rows)
     _copies(rows, tensors)
     for role in ONCE:
-        # The surest keeps the role.
+        # The most certain tensor keeps the role.
         claims = sorted(
             (row for row in rows.values() if row.role == role),
             key=lambda row: ("sure", "likely", "a guess").index(row.sure),
@@ -70,12 +70,12 @@ def propose(tensors: Mapping[str, Tensor], names: Iterable[str], d_model: int) -
 
 
 def words(name: str) -> set[str]:
-    """The parts of a name, in lower case: "srcEmbed.0.tok_emb" has src, embed, tok and emb."""
+    """The words in a name, in lower case: "srcEmbed.0.tok_emb" has src, embed, tok and emb."""
     return {part.lower() for part in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", name)}
 
 
 def _side(said: set[str]) -> str:
-    """ "source" or "target", where a name tells."""
+    """ "source" or "target" if the words of a name show it, else empty."""
     source = said & SOURCE_WORDS or {word for word in said if word.startswith("src")}
     target = said & TARGET_WORDS or {word for word in said if word.startswith(("tgt", "trg"))}
     if bool(source) is bool(target):
@@ -84,7 +84,7 @@ def _side(said: set[str]) -> str:
 
 
 def _by_itself(name: str, tensor: Tensor, d_model: int) -> Row:
-    """What a tensor's own values, name and shape say."""
+    """A proposal from the tensor's own values, name and shape; the role is "" if undecided."""
     shape, said = tuple(tensor.shape), words(name)
 
     def row(role: str, sure: str, why: str) -> Row:
@@ -119,21 +119,21 @@ def _by_itself(name: str, tensor: Tensor, d_model: int) -> Row:
 
 
 def _is_mask(tensor: Tensor) -> bool:
-    """A square of only True and False, 0 and 1, or 0 and -infinity, with one triangle free."""
+    """Whether a tensor is a causal mask: a square with one value on and below the diagonal, and
+    another above it."""
     square = tensor.flatten(0, -3) if tensor.dim() > 2 else tensor[None]
     if tensor.dim() < 2 or len(square) != 1 or square.size(1) != square.size(2):
         return False
     if square.size(1) < 2:
         return False
     below = torch.ones(square.shape[1:], dtype=torch.bool).tril()
-    # Two values: one on and below the diagonal, another above it.
     return all(len(part.unique()) == 1 for part in (square[0][below], square[0][~below])) and bool(
         square[0, 0, 0] != square[0, 0, 1]
     )
 
 
 def _by_neighbours(rows: dict[str, Row]) -> None:
-    """Settle what could be several things: by a bias beside it, by the side, by what is missing."""
+    """Settle undecided roles: by a bias beside the tensor, by its side, by roles still missing."""
     open_rows = [row for row in rows.values() if not row.role]
     for row in open_rows:
         bias = rows.get(f"{row.name.removesuffix('weight')}bias")
@@ -170,8 +170,8 @@ def _by_neighbours(rows: dict[str, Row]) -> None:
 
 
 def _one_for_both(rows: dict[str, Row]) -> None:
-    """An embedding or a table of positions with no counterpart serves both sides, and the other
-    way round."""
+    """A single embedding or table of positions serves both sides; two of them serve one side
+    each."""
     for source, target, both in (
         (SOURCE, TARGET, BOTH),
         (SOURCE_POSITIONS, TARGET_POSITIONS, POSITIONS),
@@ -184,7 +184,7 @@ def _one_for_both(rows: dict[str, Row]) -> None:
             why = "the only one in the file"
             rows[sides[0].name] = replace(sides[0], role=both, sure="likely", why=why)
         elif len(shared) == 1 and len(sides) == 1:
-            # One says its side, so the other is the other's.
+            # One has a side, so the other is for the other side.
             rest = target if sides[0].role == source else source
             why = f"{sides[0].name} is the other side's"
             rows[shared[0].name] = replace(shared[0], role=rest, sure="likely", why=why)
@@ -195,7 +195,7 @@ def _one_for_both(rows: dict[str, Row]) -> None:
 
 
 def _copies(rows: dict[str, Row], tensors: Mapping[str, Tensor]) -> None:
-    """A tensor kept twice, as shared ones are, is needed once."""
+    """Leave out second copies of a tensor, which state dicts have of shared ones."""
     first: dict[str, str] = {}
     for row in list(rows.values()):
         kept = first.setdefault(row.role, row.name)

@@ -1,4 +1,4 @@
-"""Tables of positions: whether one holds the paper's sines and cosines, and in which order."""
+"""Tells whether a table of positions holds the paper's sines and cosines, and in which order."""
 
 import torch
 from torch import Tensor
@@ -6,12 +6,12 @@ from torch import Tensor
 LAYOUTS = ("interleaved", "halves")
 FEW = 8
 FAR = 512
-"""Rows of which the deviation is told: few models are ever fed more."""
+"""Rows whose deviation is reported: inputs are rarely longer."""
 
 
 def as_table(tensor: Tensor, d_model: int) -> Tensor | None:
-    """[length, d_model] of a table kept as [length, d], [length, 1, d] or [1, length, d]; else
-    None."""
+    """The table [length, d_model] from a tensor [length, d], [length, 1, d] or [1, length, d]; None
+    for other shapes."""
     if tensor.dim() not in (2, 3) or tensor.size(-1) != d_model or not tensor.is_floating_point():
         return None
     if tensor.dim() == 3:
@@ -31,17 +31,17 @@ def by_formula(length: int, d_model: int, layout: str) -> Tensor:
 
 
 def layout_of(table: Tensor) -> tuple[str, float] | None:
-    """The order of sines and cosines in a table [length, d_model], and by how much its first
-    rows deviate from the formula; None if it holds something else.
+    """The order of sines and cosines in a table [length, d_model], and the largest deviation of
+    its first rows from the formula; None if it holds something else.
 
-    What tutorials compute in 32 bits drifts from the formula with the position, since the
-    angle's own rounding grows with it; so much is allowed, for each row.
+    Tutorials compute in 32 bits, where the angle's rounding error grows with the position; so the
+    tolerance grows with the row.
     """
     length, d_model = table.shape
     if d_model % 2 or length < 2:
         return None
     if length > FEW and layout_of(table[:FEW]) is None:
-        return None  # most tables are embeddings, large ones too: a few rows tell
+        return None  # fast for large embeddings: a few rows suffice
     rounding = max(torch.finfo(table.dtype).eps, torch.finfo(torch.float32).eps)
     allowed = (rounding * 8 * (1 + torch.arange(length, dtype=torch.float64))).clamp(max=0.1)
     for layout in LAYOUTS:

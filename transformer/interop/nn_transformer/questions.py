@@ -1,4 +1,4 @@
-"""What the shapes of a state dict cannot tell, asked alike by the page and the command line."""
+"""Questions that a state dict's shapes cannot answer, for the page and the command line."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ TABLE, NONE = "table", "none"
 
 @dataclass(frozen=True)
 class Question:
-    """One field of ``Choices`` that only a person knows.
+    """A field of ``Choices`` that only the user knows.
 
-    label: what the page calls it.
-    options: the values it can have, each in words. Empty for the heads, which divide the width.
+    label: its name on the page.
+    options: value -> description. Empty for the heads, which are the divisors of the width.
     """
 
     field: str
@@ -47,9 +47,9 @@ QUESTIONS = (
         {"bos-eos": "<bos> text <eos>", "eos": "text <eos>", "none": "the text alone"},
     ),
 )
-"""In the order in which they are asked, and in which guesses are reported."""
+"""The questions, in the order in which they are asked and guesses are reported."""
 
 
 def options_of(field: str) -> Mapping[Any, str]:
-    """The values that a field can have, each in words."""
+    """The options of a field: value -> description."""
     return next(question.options for question in QUESTIONS if question.field == field)

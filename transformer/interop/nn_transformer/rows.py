@@ -1,4 +1,4 @@
-"""Which row of a foreign embedding becomes which of ours: <pad>, <bos>, <eos>, <unk> come first."""
+"""Reorders the rows of a foreign embedding to our ids: <pad>, <bos>, <eos>, <unk> come first."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 ADDED = -1
 SILENCE = -10_000.0
-"""The logit of a token that must never be written: its probability is 0 in 32 and in 64 bits, and
-it fits into 16."""
+"""Logit bias of tokens that must never be written: their probability is 0 in 32 and 64 bits, and
+the number fits into 16."""
 
 
 @dataclass(frozen=True)
 class Arrangement:
-    """The rows of one side.
+    """The order of rows of one side.
 
-    rows: for each of our ids the foreign one, or ADDED for a row of zeros.
-    silent: our ids that the model must never write: rows that were added, and second uses of one
-        row, where two special tokens share it.
+    rows: our id -> the foreign id, or ADDED for a row of zeros.
+    silent: our ids that the model must never write: added rows, and second copies of a row that
+        two special tokens share.
     """
 
     vocabulary: Vocabulary
@@ -32,7 +32,7 @@ class Arrangement:
 
     @property
     def ids(self) -> dict[int, int]:
-        """Foreign ids to ours."""
+        """Foreign id -> our id."""
         return {
             row: number
             for number, row in reversed(list(enumerate(self.rows)))
@@ -57,7 +57,7 @@ def arrange(
     Args:
         size: rows of the embedding, which the vocabulary must fit.
         side: "source" or "target", for messages.
-        needs: special tokens that cannot be missing.
+        needs: special tokens that must exist.
 
     Raises:
         VocabularyError: the vocabulary does not fit, or lacks a token that is needed.
@@ -92,7 +92,7 @@ def arrange(
         raise VocabularyError(f"The {side} vocabulary has no token besides its special ones.")
     rows = [ADDED if number is None else number for number in first] + others
     silent, spoken = [], set[int]()
-    for number in (2, 0, 1, 3):  # of two that share a row, <eos> is written first of all
+    for number in (2, 0, 1, 3):  # if two share a row, the first in this order may be written
         if rows[number] == ADDED or rows[number] in spoken:
             silent.append(number)
         spoken.add(rows[number])
@@ -101,7 +101,7 @@ def arrange(
 
 
 def describe_rows(arrangement: Arrangement, special: Special, side: str) -> list[str]:
-    """What was added or shared on one side, in sentences."""
+    """Sentences on the rows that were added or shared on one side."""
     sentences = []
     missing = [name for name in SPECIAL if getattr(special, name) is None]
     if missing:

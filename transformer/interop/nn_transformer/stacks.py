@@ -1,8 +1,7 @@
-"""The encoder and the decoder of ``torch.nn.Transformer``, found by their tensors' names.
+"""Finds the encoder and the decoder of ``torch.nn.Transformer`` by their tensors' names.
 
-PyTorch's modules name their tensors always alike; only what stands before differs. So the two
-stacks are found wherever a module of one's own keeps them, and everything else is left to
-:mod:`interop.nn_transformer.name_mapping`.
+PyTorch's modules always name their tensors alike; only the prefix differs. So both stacks are found
+inside any module of the user; :mod:`interop.nn_transformer.name_mapping` handles all other tensors.
 """
 
 import re
@@ -24,9 +23,9 @@ class Stack:
     """One of the two stacks.
 
     kind: "encoder" or "decoder", which has a second attention in each layer.
-    prefix: what its names start with, such as "transformer.encoder.".
-    bias: whether its layers have biases; where not, ours get zeros.
-    d_ff: the inner width of its feed-forward networks; 0 where nothing depends on it.
+    prefix: of its tensors' names, such as "transformer.encoder.".
+    bias: whether its layers have biases; if not, ours get zeros.
+    d_ff: the inner width of its feed-forward networks; 0 if it is not needed.
     """
 
     kind: str
@@ -39,9 +38,9 @@ class Stack:
 
 @dataclass(frozen=True)
 class Stacks:
-    """Both stacks and the width they agree on.
+    """Both stacks and their common width.
 
-    names: every tensor that belongs to them.
+    names: of all tensors in the stacks.
     """
 
     encoder: Stack
@@ -51,15 +50,15 @@ class Stacks:
 
     @property
     def ending_in_a_norm(self) -> list[str]:
-        """The kinds of the stacks that do."""
+        """The kinds of the stacks that have a final norm."""
         return [stack.kind for stack in (self.encoder, self.decoder) if stack.final_norm]
 
 
 def correspondence(kind: str, layers: int, final_norm: bool) -> dict[str, tuple[str, ...]]:
-    """A stack's tensors in ``nn.Transformer``, each with those of ours that it joins.
+    """A stack's tensors in ``nn.Transformer``, each with those of ours that it concatenates.
 
-    Names on both sides are those inside the stack: "layers.0.self_attn.in_proj_weight" is our
-    query's, key's and value's weight, packed.
+    Names are relative to the stack: "layers.0.self_attn.in_proj_weight" holds our weights of
+    query, key and value.
     """
     pairs: dict[str, tuple[str, ...]] = {}
     attentions = {"self_attn": "self_attention"}
@@ -100,12 +99,12 @@ def shape_in_stack(name: str, d_model: int, d_ff: int) -> tuple[int, ...]:
 
 
 def shown(name: str) -> str:
-    """A tensor's name as a message may quote it: what is invisible by its code, cut at 100."""
+    """A tensor's name for a message: invisible characters as codes, at most 100 characters."""
     return "".join(map(printable, name[:100])) + ("…" if len(name) > 100 else "")
 
 
 def find_stacks(shapes: Shapes) -> Stacks:
-    """Both stacks, complete and of shapes that agree.
+    """Find both stacks, and check that they are complete and their shapes agree.
 
     Raises:
         CheckpointError: there is no encoder or no decoder, there are several, a tensor is
@@ -148,7 +147,7 @@ def find_stacks(shapes: Shapes) -> Stacks:
 
 
 def tensors_of(stack: Stack) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Full names of a stack's tensors in the file, each with ours; without biases it lacks."""
+    """Full names of a stack's tensors in the file, with ours; biases only if the stack has them."""
     for theirs, ours in correspondence(stack.kind, stack.layers, stack.final_norm).items():
         if stack.bias or not theirs.endswith("bias"):
             yield stack.prefix + theirs, tuple(f"{stack.kind}.{name}" for name in ours)
@@ -237,4 +236,4 @@ def _what_it_is(shapes: Shapes, kinds: Mapping[str, Collection[str]]) -> str:
 
 def _listed(names: Collection[str]) -> str:
     cut = dict.fromkeys(shown(name.rstrip(".")) or "(no name)" for name in list(names)[:5])
-    return ", ".join(cut)  # long names may begin alike
+    return ", ".join(cut)  # cut names may be equal

@@ -1,4 +1,4 @@
-"""What a state dict holds, what can be read from its shapes, and what must be asked."""
+"""Inspects a state dict: what its shapes show, and guesses for what must be asked."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -32,10 +32,10 @@ USUAL_LENGTH = 512
 
 @dataclass(frozen=True)
 class Choices:
-    """What a person decides; :meth:`Survey.guesses` proposes it.
+    """The user's decisions; ``Survey.guesses`` proposes them.
 
     roles: of each tensor outside the stacks, by its name.
-    The others are fields of ``TransformerConfig``, with the values that ``QUESTIONS`` lists.
+    The other fields are those of ``TransformerConfig``, with the values in ``QUESTIONS``.
     """
 
     num_heads: int
@@ -51,10 +51,10 @@ class Choices:
 
 @dataclass(frozen=True)
 class Sizes:
-    """What the tensors with certain roles come to.
+    """The sizes of the model, from its tensors and their roles.
 
-    places: rows of the shortest table of positions; None where there is none.
-    names: the tensor that has a role, for each role that one has.
+    places: rows of the shortest table of positions; None if there is none.
+    names: role -> name of the tensor with that role.
     """
 
     source_vocab_size: int
@@ -67,9 +67,9 @@ class Sizes:
 class Survey:
     """What was found in a state dict.
 
-    guesses: an answer to everything that shapes cannot tell; special: ids of the special tokens
-        where there is no vocabulary; reasons: why, for each.
-    rows: the tensors outside the stacks, with what each is taken for.
+    guesses: answers to everything that shapes cannot tell; special: ids of the special tokens
+        if there is no vocabulary; reasons: for each guess.
+    rows: the tensors outside the stacks, with their proposed roles.
     """
 
     stacks: Stacks
@@ -80,7 +80,7 @@ class Survey:
 
     @property
     def sentence(self) -> str:
-        """What was found, for a person."""
+        """What was found, in a sentence for the user."""
         encoder, decoder = self.stacks.encoder, self.stacks.decoder
         ended = self.stacks.ending_in_a_norm
         norm = "with a final norm" if ended else "without a final norm"
@@ -96,7 +96,7 @@ class Survey:
         )
 
     def sizes(self, roles: Mapping[str, str]) -> Sizes:
-        """The vocabularies' sizes under these roles; each tensor's shape is checked.
+        """The sizes under these roles; checks each tensor's shape.
 
         Raises:
             CheckpointError: a role is missing or given twice, a tensor is left without one, or
@@ -106,11 +106,11 @@ class Survey:
 
 
 def survey(tensors: Mapping[str, Tensor]) -> Survey:
-    """Look at a state dict without converting anything.
+    """Inspect a state dict without converting anything.
 
     Raises:
-        CheckpointError: it holds no encoder or no decoder of ``nn.Transformer``, or tensors of
-            theirs are missing or contradict each other.
+        CheckpointError: it holds no encoder or no decoder of ``nn.Transformer``, or their tensors
+            are missing or contradict each other.
     """
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
     stacks = find_stacks(shapes)
@@ -165,7 +165,7 @@ def _guess(
 def _guess_positions(
     tensors: Mapping[str, Tensor], rows: tuple[Row, ...], d_model: int
 ) -> tuple[str, int, str, str]:
-    """The layout and the length, each with its reason."""
+    """The layout, the length, and a reason for each."""
     tables = [
         table
         for row in rows
@@ -196,10 +196,10 @@ def _guess_positions(
 def _guess_scale(
     tensors: Mapping[str, Tensor], rows: tuple[Row, ...], d_model: int, positions: str
 ) -> tuple[bool, str]:
-    """Whether embeddings are multiplied by √d_model.
+    """Whether embeddings are multiplied by √d_model, and the reason.
 
-    Beside sines and cosines, of size 0.7, an embedding must stand out: with entries of size
-    1 / √d_model (Xavier's, or the paper's) it does so only when scaled.
+    Embeddings must not be much smaller than the sines and cosines added to them, of size 0.7: with
+    entries of size 1 / √d_model (Xavier's, or the paper's) they must be scaled.
     """
     embedding = next((row for row in rows if row.role in (SOURCE, BOTH, TARGET)), None)
     if embedding is None:
@@ -219,7 +219,7 @@ def _guess_scale(
 
 
 def _guess_special(tensors: Mapping[str, Tensor], rows: tuple[Row, ...]) -> tuple[Special, str]:
-    """Ids of the special tokens, where no vocabulary names them."""
+    """Ids of the special tokens without a vocabulary, and the reason for the guess."""
     for row in rows:
         if row.role in (SOURCE, TARGET, BOTH):
             zeros = (tensors[row.name] == 0).all(dim=1).nonzero().flatten().tolist()
