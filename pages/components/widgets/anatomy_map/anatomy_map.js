@@ -1,5 +1,5 @@
-// Figure 1, walked in the order in which data flows. After the last box of a step the walk goes on
-// with the decoder at the next one: the encoder runs once.
+// Figure 1 as a map, with Next and Back in the order of the data flow. After the last box of a step
+// comes the decoder's first box at the next step, because the encoder runs only once.
 
 const FORWARD = ["ArrowRight", "ArrowUp"], BACK = ["ArrowLeft", "ArrowDown"];
 
@@ -45,14 +45,14 @@ function build(view) {
     focus(view);
   });
   view.told = element("p", { class: "told", "aria-live": "polite" });
-  // The encoder is the lower of the two: above it there is room.
+  // The encoder is lower than the decoder, so there is room above it.
   const corner = element("div", { class: "corner" });
   corner.append(buildSteps(view), buildWalk(view));
   root.replaceChildren(corner, svg, view.told);
   if (focused) view.refocus = true;
 }
 
-// An SVG element as a button: by click, Enter and space.
+// Make an SVG element a button that reacts to click, Enter and space.
 function answer(made, act) {
   made.addEventListener("click", act);
   made.addEventListener("keydown", (event) => {
@@ -87,7 +87,7 @@ function buildWalk(view) {
 
 // --- Moving -----------------------------------------------------------------------------------
 
-// The place after this one or before it, as [index, step]; null at both ends.
+// The next box (by = 1) or the previous one (by = -1), as [index, step]; null at both ends.
 function beside(view, by) {
   const { index, step, data: { order, written }, first } = view;
   if (by > 0 && index === order.length - 1) return step + 1 < written.length ? [first, step + 1] : null;
@@ -101,7 +101,7 @@ function walk(view, by) {
   if (found) move(view, ...found);
 }
 
-// A place on the map is that of all layers: the box in the layer that its stack shows.
+// The map draws one layer for all: choose the box of the layer that its stack shows now.
 function choose(view, place) {
   const found = view.data.order.findIndex((box) => box.place === place && (box.layer ?? view.layer[box.stack]) === view.layer[box.stack]);
   move(view, found, view.step);

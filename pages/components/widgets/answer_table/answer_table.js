@@ -1,4 +1,4 @@
-// Inputs and outputs, a row each. A row is opened by a click anywhere in it, or by its button.
+// Inputs and outputs, a row for each. A click anywhere in a row, or its button, opens it.
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const view = viewOf(parentElement, "answer_table", (root) => ({ root }));
@@ -7,7 +7,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   view.text = text;
   draw(view.root, data, (id) => {
     setTriggerValue("open", id);
-    // The steps are at the top of the page, and that is where one now looks.
+    // Scroll to the top, where the page shows the opened row's steps.
     const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
     document.querySelector("[data-testid=stMain]")?.scrollTo({ top: 0, behavior: still ? "auto" : "smooth" });
   });

@@ -1,4 +1,4 @@
-// The picture comes as SVG; a rerun leaves it as it is.
+// Shows an SVG; a rerun with the same SVG changes nothing.
 
 export default function ({ data, parentElement }) {
   const root = parentElement.querySelector(".architecture");

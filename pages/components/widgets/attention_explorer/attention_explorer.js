@@ -1,8 +1,8 @@
-// The explorer: the grid of all heads, the chosen one large, as a map or as lines between tokens.
-// The weights are here already, so that nothing below needs the server but to tell it where
-// the person is. The other scripts of this folder stand before this one, in one module.
+// The explorer: a grid of all heads, and the chosen head large, as a map or as lines between
+// tokens. All weights are in the message, so that the server is only told the explorer's state. The
+// other scripts of this folder come before this one, in one module.
 
-const LONG = 40; // tokens; of more, the grids stand above the map, and its shades are stretched
+const LONG = 40; // tokens; for longer texts the grids are above the map, and its shades are stretched
 const HELP = [
   "Point at a head to see it, click to keep it; Shift adds it to the lines, a double click shows its lines alone.",
   "A row of the map is a token that looks, a column one looked at; each row sums to 1. Thicker lines carry more. Click keeps a cell, picks a token (Shift: several).",
@@ -20,12 +20,12 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
   if (view.data === data && view.theme === theme) return;
 
   const message = readMessage(data);
-  // Told where to be: only then, else what the person did since would be undone.
+  // Apply the server's state only if it is new, or it would undo what the user did since.
   const told = !view.data || view.turn !== message.turn;
   const place = told ? message.place : writePlace(view);
   Object.assign(view, { data, theme, tag: tagStyle(view.root), ...message });
   const shapes = view.sides.flatMap((side) => side.kinds.map((kind) => kind.shape));
-  // An answer to what the person did finds the pointer where it was.
+  // A message in answer to the user's own action keeps what is under the pointer.
   if (told || shapes.join() !== view.shapes.join())
     Object.assign(view, { previewed: null, pointed: null, pointedCell: null });
   view.shapes = shapes;
@@ -35,7 +35,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
     helpRead("attention");
     setStateValue("place", writePlace(view));
   };
-  // A saved page has nobody to ask.
+  // A saved page has no server to ask.
   view.askNumbers = setTriggerValue && (() => {
     view.cell = spokenCell(view);
     setTriggerValue("numbers", writePlace(view));
@@ -43,7 +43,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
   build(view);
 }
 
-// How the page writes, for what is written on a canvas.
+// The page's font and colours, for text on a canvas.
 function tagStyle(root) {
   const style = getComputedStyle(root);
   const ground = style.getPropertyValue("--st-background-color");
@@ -52,7 +52,7 @@ function tagStyle(root) {
 
 function build(view) {
   const { root } = view;
-  // The grids above the head, not beside it, and the card below, where the map needs the width.
+  // If the map needs the full width, the grids are above it and the card below.
   root.classList.toggle("wide", view.longest > LONG);
   root.classList.toggle("pair", view.sides.length > 1);
   root.replaceChildren();
@@ -72,14 +72,14 @@ function build(view) {
   light(view);
 }
 
-// How the parts stand, by the width that there is.
+// Set the layout for the width available.
 function fitRoom(view) {
   const width = view.root.clientWidth;
   view.root.classList.toggle("narrow", width < 620);
   view.root.classList.toggle("middle", width >= 620 && width < 820);
 }
 
-// The lines are made when they are first asked for.
+// Build the lines when they are first needed.
 function needLines(view) {
   if (view.lines) return;
   view.lines = buildLines(view);
@@ -89,8 +89,8 @@ function needLines(view) {
   measureLines(view);
 }
 
-// A pointer that moves redraws the cursors of the grid only where they are in sight; the rest when
-// it comes into sight.
+// Redraw the grid's cursors only in pictures that are visible on screen; the others when they
+// become visible.
 function watch(view) {
   for (const observer of view.observers ?? []) observer.disconnect();
   const size = new ResizeObserver(() => resized(view));
@@ -117,7 +117,7 @@ function resized(view) {
 
 // --- the chosen head, large -----------------------------------------------------------------
 
-// What stays when another head is shown: a control under the fingers must not be replaced.
+// Build the parts that stay when another head is shown: a control in use must not be replaced.
 function buildLarge(view) {
   const part = (name, attributes) => (view.parts[name] = element("div", { class: name, ...attributes }));
   view.parts = {};
@@ -143,11 +143,11 @@ function drawLarge(view) {
   const off = view.without.has(headName(choice));
   if (off) view.title.append(element("span", { class: "badge" }, "switched off"));
   view.parts.maps.classList.toggle("off", off);
-  // Its line is there without one too, or the map would jump as one sweeps over the heads.
+  // The line is drawn without a label, too, or the map would move as the pointer passes over heads.
   view.label.textContent = view.label.title = view.labels[headName(choice)] ?? "";
   const shows = view.sides.length < 2 ? [""] : view.show ? [view.show] : ["", "b"];
   const maps = shows.map((show) => shownMap(view, show, choice.kind, choice.layer, choice.head));
-  view.top = topWeight(view, kind, maps.filter(Boolean)); // the same for both, to be compared
+  view.top = topWeight(view, kind, maps.filter(Boolean)); // the same for both maps, so that they can be compared
   view.parts.maps.replaceChildren(...shows.map((show) => buildMap(view, show)));
   for (const drawn of view.maps) markPicked(view, drawn);
   if (place >= 0) view.parts.maps.querySelectorAll("[tabindex]")[place]?.focus();
@@ -157,7 +157,7 @@ function drawLarge(view) {
   fillTable(view);
 }
 
-// Map or lines, and the head on or off.
+// Buttons for map or lines, and to switch the head off or on.
 function buildSwitches(view) {
   const looks = element("div", { class: "switch", role: "group", "aria-label": "How it is drawn" });
   const buttons = [["map", false], ["lines", true]].map(([name, asLines]) => {
@@ -198,7 +198,7 @@ function showLines(view, asLines) {
   light(view);
 }
 
-// Which heads are switched off, on their pictures.
+// Mark the heads that are switched off in the grid.
 function markOff(view) {
   for (const [choice, button] of view.buttons) {
     const off = view.without.has(headName(choice));
@@ -246,7 +246,7 @@ function fillKey(view, kind) {
   view.parts.key.append(swatch, "masked (not written yet)");
 }
 
-// What is needed once in a while, below it all.
+// Parts that are needed rarely, in folds below all others.
 function buildFolds(view) {
   const folds = element("div", { class: "folds" });
   const settings = element("details");
@@ -285,7 +285,7 @@ function buildControls(view) {
   return box;
 }
 
-// Of a long input most weights are small: many maps would be a single shade.
+// For a long input most weights are small, so that many maps would have a single shade.
 function buildStretch(view) {
   const box = element("input", { type: "checkbox" });
   box.checked = isStretched(view);
@@ -301,7 +301,7 @@ function buildStretch(view) {
   return label;
 }
 
-// --- what a person does ---------------------------------------------------------------------
+// --- the user's actions ---------------------------------------------------------------------
 
 function preview(view, choice) {
   const before = view.previewed && headName(view.previewed);
@@ -325,11 +325,11 @@ function addHead(view, choice) {
   if (name === headName(view.choice)) return;
   const without = view.added.filter((one) => headName(one) !== name);
   view.added = without.length < view.added.length ? without : [...without, choice].slice(-7);
-  showLines(view, true); // a head added is to be seen
+  showLines(view, true); // so that the added head is visible
   headsChanged(view);
 }
 
-// Alone; a second time, as before.
+// Show the lines of one head alone; called again, those of all displayed heads.
 function isolate(view, choice) {
   view.isolated = !view.isolated;
   if (view.isolated) view.choice = choice;
@@ -371,10 +371,11 @@ function keepCell(view, cell) {
   view.tell();
 }
 
-// Show what is lit, everywhere at once.
+// Draw the highlights everywhere.
 function light(view) {
   for (const drawn of view.maps) paintCursor(view, drawn);
-  // Text has the page laid out and painted again, so it does not hold up the frame with the cursor.
+  // Text causes a new layout of the page, so it is set later, not in the frame that draws the
+  // cursor.
   view.saying ??= setTimeout(() => sayPointed(view));
   lightGrid(view);
   drawLines(view);
@@ -385,6 +386,6 @@ function sayPointed(view) {
   const says = view.maps
     .map((drawn) => (view.maps.length > 1 ? `${sideTitle(view, drawn.show)}: ` : "") + readOut(view, drawn))
     .join("\n");
-  if (view.readout.textContent !== says) view.readout.textContent = says; // else it would be read out again
+  if (view.readout.textContent !== says) view.readout.textContent = says; // else screen readers would repeat it
   saySum(view);
 }

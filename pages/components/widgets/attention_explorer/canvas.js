@@ -1,6 +1,7 @@
-const MOST_PIXELS = 16e6; // a browser may draw nothing on a larger canvas
+const MOST_PIXELS = 16e6; // some browsers draw nothing on a larger canvas
 
-// As large as what it lies over, and as sharp as the screen; then drawn on in CSS pixels.
+// Give a canvas the size of the element below it, at the screen's resolution, with CSS pixels as
+// units.
 function fitCanvas(canvas, over) {
   const box = over.getBoundingClientRect();
   const scale = Math.min(window.devicePixelRatio || 1, Math.sqrt(MOST_PIXELS / Math.max(box.width * box.height, 1)));

@@ -1,4 +1,5 @@
-// Beside the map: what the head does, and the cell pointed at with the sum behind its weight.
+// The card beside the map: what the head does, and how the weight of the cell pointed at was
+// computed.
 
 function buildCard(view) {
   const card = element("aside", { class: "card", "aria-label": "This head and its weights" });
@@ -29,7 +30,7 @@ function sayFinding(view, choice) {
   view.does.textContent = off + (isHead(choice) ? view.findings[name] ?? "Nothing is known of it." : mean);
 }
 
-// The cell that is spoken of: the one pointed at, else the one kept.
+// The cell that the card describes: the one pointed at, else the one kept by a click.
 const spokenCell = (view) => view.pointedCell ?? view.cell;
 
 function saySum(view) {

@@ -1,9 +1,9 @@
-// All heads of all kinds: one picture a kind, with a real button on each head.
+// All heads of all kinds: one canvas for each kind, with a button on each head.
 
 const THUMB = 64; // pixels of a head's picture
-const GRID = 210; // pixels that a grid may be wide, but for heads too many to be pressed then
-const HIGH = 310; // and all three together high
-const GAP = 4; // room between them, for the ring of the chosen one
+const GRID = 210; // widest grid in pixels, except if its buttons would become too small to press
+const HIGH = 310; // largest height of all three grids together
+const GAP = 4; // between pictures, for the border of the chosen one
 
 function buildGrid(view) {
   const grid = element("div", { class: "grid" });
@@ -58,14 +58,14 @@ function buildButton(view, choice) {
   button.ondblclick = () => isolate(view, choice);
   button.onpointerenter = () => preview(view, choice);
   button.onfocus = () => preview(view, choice);
-  // After the next element has the focus, which what is drawn again must not take from it.
+  // Only after the next element has the focus, because redrawing would take the focus from it.
   button.onblur = () =>
     setTimeout(() => view.root.getRootNode().activeElement?.dataset?.head || preview(view, null));
   view.buttons.push([choice, button]);
   return button;
 }
 
-// One stop for Tab in each kind; arrows walk inside.
+// Each kind has one tab stop; arrow keys move between its heads.
 function moveFocus(view, event, buttons) {
   const row = buttons.findIndex((line) => line.includes(event.target));
   if (row < 0) return;
@@ -93,7 +93,7 @@ function paintGrid(view) {
       columns.forEach((head, j) => {
         const start = (i * (THUMB + GAP) + GAP / 2) * canvas.width + j * (THUMB + GAP) + GAP / 2;
         const map = shownMap(view, view.show, kind.id, layer, head);
-        // Another side may have other lengths.
+        // The other side may have other lengths.
         const own = view.show === "b" ? kindOf(view.sides[1], kind.id) : kind;
         const fit = own === kind ? spans : own.shape.slice(2).map(thumbSpans);
         if (map) paintThumb(view, pixels, start, canvas.width, own, map, fit, difference);
@@ -103,7 +103,7 @@ function paintGrid(view) {
   }
 }
 
-// Which cells a pixel covers: from, to.
+// For each pixel of a picture the cells that it covers, as [from, to).
 function thumbSpans(cells) {
   return Array.from({ length: THUMB }, (_, i) => [
     Math.floor((i * cells) / THUMB),
@@ -111,7 +111,7 @@ function thumbSpans(cells) {
   ]);
 }
 
-// A pixel shows the strongest cell it covers, so that a thin diagonal never falls between two.
+// A pixel shows the strongest cell that it covers, so that a thin diagonal does not vanish.
 function paintThumb(view, pixels, start, stride, kind, map, [down, across], difference) {
   const table = tableOf(view, difference);
   const top = topWeight(view, kind, [map]);
@@ -134,7 +134,7 @@ function paintThumb(view, pixels, start, stride, kind, map, [down, across], diff
   }
 }
 
-// Which heads are shown, and where Tab enters; untouched buttons stay as they are, for speed.
+// Mark the heads shown, and set the tab stops; unchanged buttons are not touched, for speed.
 function markGrid(view) {
   const shown = [view.choice, ...view.added].map(headName);
   for (const [choice, button] of view.buttons) {
@@ -149,7 +149,7 @@ function markGrid(view) {
   }
 }
 
-// The cursor in every picture: the rows and columns of the lit tokens, straight across all heads.
+// Draw the rows and columns of the highlighted tokens across the pictures of all heads.
 function lightGrid(view) {
   const lit = litTokens(view);
   for (const { kind, rows, columns, cursor } of view.pictures) {

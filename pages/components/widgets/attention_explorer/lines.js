@@ -1,4 +1,4 @@
-// The head view: all three attentions in one picture, a line from each token to what it looks at.
+// The lines: all three attentions in one picture, with a line from each token to those it looks at.
 // Four columns of tokens: input, input, written, read before; the encoder's lines run between
 // the first two, the cross-attention's between the middle ones, the decoder's on the right.
 
@@ -8,12 +8,12 @@ const COLUMNS = [
   { letter: "w", title: "written", name: "Tokens written" },
   { letter: "r", title: "read", name: "Tokens read by the decoder" },
 ];
-// Which columns a kind joins: [where its queries stand, where its keys stand].
+// The columns that each kind connects: [column of the queries, column of the keys].
 const BANDS = { encoder: [1, 0], cross: [2, 1], decoder: [2, 3] };
-const FAINT = 0.004; // fainter lines could not be seen: less than 1 of 255 shades
-const MOST = 1200; // lines of a head that are drawn at once, the strongest; more are a grey cloud
-const LEVELS = 24; // shades of a head's lines, each drawn in one go
-const STRIP = 7; // width of the strips beside the tokens
+const FAINT = 0.004; // smallest weight drawn: less is below 1 of 255 shades
+const MOST = 1200; // most lines drawn of a head, the strongest; more would be a grey cloud
+const LEVELS = 24; // number of shades of a head's lines; each shade is one drawing operation
+const STRIP = 7; // width in pixels of the strips beside the tokens
 
 function buildLines(view) {
   const section = element("section", { class: "lines", "aria-label": "Lines between tokens" });
@@ -57,7 +57,7 @@ function buildTokens(view, { letter, title, name }) {
   const id = (event) => event.target.dataset?.token;
   box.onpointerover = (event) => point(view, id(event) ? everywhere(id(event)) : null, null);
   box.onpointerleave = () => point(view, null, null);
-  // There is no onfocusin to assign to.
+  // focusin has no `onfocusin` property.
   box.addEventListener("focusin", (event) => {
     if (id(event) && event.target.matches(":focus-visible")) point(view, everywhere(id(event)), null);
   });
@@ -76,7 +76,8 @@ function buildTokens(view, { letter, title, name }) {
   return { letter, box, buttons };
 }
 
-// Which heads the colours stand for; a click hides a head's lines, a double click all others'.
+// The legend of the heads' colours; a click hides a head's lines, a double click those of all
+// others.
 function buildChips(view) {
   const off = view.off;
   view.off = new Set();
@@ -161,7 +162,7 @@ function sayDrawn(view) {
   if (view.drawnNote.textContent !== says) view.drawnNote.textContent = says;
 }
 
-// The weight from which a head's links are drawn, so that they are MOST at most.
+// The smallest weight of a head that is drawn, so that there are at most MOST lines.
 function strongest(map) {
   if (map.length <= MOST) return FAINT;
   const bins = new Uint32Array(1001);
@@ -212,7 +213,8 @@ function drawHead(view, context, head, lit, number) {
   });
   context.globalAlpha = 1;
   if (!lit.size) return;
-  // Strips: what the lit tokens give each token looked at, and what they get from each that looks.
+  // Strips: how much the highlighted tokens look at each key, and how much each query looks at
+  // them.
   context.fillStyle = head.colour;
   const shift = number * (STRIP + 1);
   const strip = (column, outward, place, share) => {

@@ -1,8 +1,8 @@
-// One head, large: a row a query, a column a key, and below them what each key gets in all.
+// One head, large: a row a query, a column a key, and below them the mean or sum of each column.
 
-// Pixels of a map beside its card: what a first screen has left for it.
+// Largest height of a map in pixels: what the first screen has left for it.
 const highest = () => Math.max(320, Math.min(560, innerHeight - 480));
-const TALL = 400; // pixels: the labels of a taller map may be out of sight
+const TALL = 400; // pixels: the labels of a taller map may be off screen
 
 function buildMap(view, show) {
   const choice = view.previewed ?? view.choice;
@@ -70,14 +70,14 @@ function buildLabels(view, tokens, letter, name, side) {
   return { box, labels };
 }
 
-// As large as the width allows, but no smaller than an eye can tell apart. Two maps stand below
-// each other where they would be small beside each other.
+// The side of a cell: as large as the width allows, but no smaller than the eye can resolve. Two
+// maps that would be too small beside each other stand below each other.
 function cellSide(view, kind) {
   const longest = Math.max(...kind.queries.map((token) => token.length));
   const labels = Math.min(Math.max(8.2 * longest, 60), 130);
   const fits = (maps) => Math.floor((view.room / maps - labels - 44) / kind.keys.length);
   const two = view.sides.length > 1 && !view.show && fits(2) >= 14;
-  // As high as fits a first screen, too, but for a long input.
+  // The map must also fit into the first screen, except for a long input.
   const high = Math.max(Math.floor(highest() / kind.queries.length), view.longest > LONG ? 8 : 13);
   return Math.max(8, Math.min(48, fits(two ? 2 : 1), high));
 }
@@ -93,15 +93,16 @@ function listenToMap(view, stage, drawn) {
   const under = (event) => cellAt(event, drawn.canvas, drawn.kind);
   const show = (cell) =>
     point(view, cell && [`${drawn.asks}${cell[0]}`, `${drawn.asked}${cell[1]}`].flatMap(everywhere), cell);
-  // Where the pointer is, while it is on the map: a page that scrolls moves the map under it.
+  // The last pointer event while the pointer is on the map: scrolling moves the map under the
+  // pointer.
   let pointer = null;
   const scrolled = () => {
     if (!stage.isConnected) document.removeEventListener("scroll", scrolled, true);
     else if (pointer) show(under(pointer));
-    else paintCursor(view, drawn); // the row labels stay where they are seen
+    else paintCursor(view, drawn); // the row labels stay visible
   };
   stage.onpointermove = (event) => {
-    // Who comes straight from a head that was previewed still tells the map of that one, which is gone.
+    // Right after the preview of another head, the event can belong to a map that was removed.
     if (!stage.isConnected) return;
     if (!pointer) document.addEventListener("scroll", scrolled, true);
     pointer = event;
@@ -129,7 +130,7 @@ function listenToMap(view, stage, drawn) {
     } else if (!move) return;
     event.preventDefault();
     if (!move) return;
-    // From nowhere, an arrow goes to the first cell.
+    // Without a cell, an arrow key goes to the first cell.
     const from = event.key.startsWith("Arrow") ? [-move[0], -move[1]] : [0, 0];
     const cell = movedCell(view.pointedCell ?? view.cell ?? from, move, drawn.kind);
     show(cell);
@@ -137,13 +138,13 @@ function listenToMap(view, stage, drawn) {
   };
 }
 
-// A map that is too wide scrolls under its row labels.
+// Scroll a map that is too wide, so that the column is visible beside the row labels.
 function bringIntoSight({ scroller, stage, side }, column) {
   const room = scroller.clientWidth - stage.offsetLeft - side;
   scroller.scrollLeft = Math.min(Math.max(scroller.scrollLeft, column * side - room), column * side);
 }
 
-// Which tokens are picked, beside the map and in the sums below it.
+// Mark the picked tokens beside the map, and redraw the sums below it.
 function markPicked(view, drawn) {
   for (const { labels } of [drawn.rows, drawn.columns]) {
     for (const label of labels) label.classList.toggle("picked", view.picked.has(label.dataset.token));
@@ -151,16 +152,16 @@ function markPicked(view, drawn) {
   paintSums(view, drawn);
 }
 
-// The cell pointed at, the one kept, and the lit tokens beside them. A canvas of its own: a cursor
-// made of elements would have the browser paint, or even lay out, the page at every movement.
+// Draw the cell pointed at, the cell kept by a click, and the highlighted labels. On a separate
+// canvas: with elements, the browser would repaint, or even lay out, the page at every movement.
 function paintCursor(view, drawn) {
   const { cursor, side, stage, scroller } = drawn;
   const lit = litTokens(view);
-  if (view.asLines || (!lit.size && !view.cell && !drawn.fitted)) return; // nothing to measure for
+  if (view.asLines || (!lit.size && !view.cell && !drawn.fitted)) return; // nothing to draw, so no layout is measured
   const [left, top] = [stage.offsetLeft, stage.offsetTop];
   const fitted = `${left} ${top} ${devicePixelRatio}`;
   if (drawn.fitted !== fitted) {
-    fitCanvas(cursor, cursor.parentElement); // new, or its labels or the screen are others
+    fitCanvas(cursor, cursor.parentElement); // the canvas is new, or labels or screen have changed
     drawn.fitted = fitted;
   }
   const [, , queries, keys] = drawn.kind.shape;
@@ -185,8 +186,8 @@ function paintCursor(view, drawn) {
   if (within(drawn, view.pointedCell)) writeValue(view, drawn, context, left, top);
 }
 
-// The weight itself, beside the cell pointed at: at a long input the line of words is out of sight,
-// and so may be the labels.
+// Write the weight beside the cell pointed at: with a long input, the text below the map is off
+// screen, and the labels may be, too.
 function writeValue(view, drawn, context, left, top) {
   const { kind, side, cursor, scroller } = drawn;
   const [row, column] = view.pointedCell;
@@ -197,11 +198,11 @@ function writeValue(view, drawn, context, left, top) {
   const width = context.measureText(words).width + 10;
   const [begin, end] = [left + column * side - 4, left + (column + 1) * side + 4];
   const room = Math.min(cursor.offsetWidth, scroller.scrollLeft + scroller.clientWidth);
-  // Level with its row, so that it hides neither labels nor the next cell of a diagonal.
+  // At the height of its row, so that it hides neither labels nor the next cell of a diagonal.
   let [x, y] = [end, top + Math.max((row + 0.5) * side - 10, 0)];
   if (x + width > room) x = begin - width;
   if (x < scroller.scrollLeft) {
-    // Neither side has room for it: above the cell, or below in the first rows.
+    // No room on either side: above the cell, or below it in the first rows.
     x = Math.max(room - width, scroller.scrollLeft);
     y = top + (row * side > 24 ? row * side - 24 : (row + 1) * side + 4);
   }
@@ -248,7 +249,7 @@ function sumRows(drawn, rows) {
   return rows.length ? total : total.map((value) => value / queries);
 }
 
-// What the pointer is on, in words and exact numbers.
+// What is under the pointer, in words and exact numbers.
 function readOut(view, drawn) {
   const { kind } = drawn;
   const cell = view.pointedCell ?? view.cell;
@@ -270,7 +271,7 @@ function readOut(view, drawn) {
   return "Point at a cell, or use the arrow keys, to read its weight.";
 }
 
-// How much of the weight the threshold hides, over the whole map.
+// The number of links that the threshold hides, and their share of the map's total weight.
 function hiddenWeight(view, drawn) {
   let hidden = 0;
   let links = 0;

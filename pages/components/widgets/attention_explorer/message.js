@@ -1,12 +1,12 @@
-// What Python sends, once: a header, and the weights of all sides (the input shown, and what it is
-// compared with), which follow each other kind by kind, each [layer, head, query, key].
+// The message from Python: a header, then the weights of all sides (the input shown, and the one it
+// is compared with), kind by kind, each [layer, head, query, key].
 
 function readMessage(data) {
   const [header, take] = unpack(data);
   const kinds = header.sides.flatMap((side) => side.kinds);
   for (const kind of kinds) {
     kind.weights = take(Float32Array, kind.shape.reduce((a, b) => a * b, 1));
-    kind.means = new Map(); // "layer.head" with "mean" in one or both -> a map, made once
+    kind.means = new Map(); // "layer.head" with "mean" in one or both -> a map, computed once
   }
   for (const kind of kinds) {
     const [layers, heads, queries] = kind.shape;
@@ -15,14 +15,14 @@ function readMessage(data) {
   return header;
 }
 
-const MEAN = "mean"; // stands for a layer or a head: the mean over all of them
+const MEAN = "mean"; // instead of a layer or head: the mean over all of them
 
-// Where the rows and columns of a kind stand: s = source, w = written, r = read by the decoder.
+// The tokens of a kind's rows and columns: s = source, w = written, r = read by the decoder.
 const SIDES_OF = { encoder: ["s", "s"], decoder: ["w", "r"], cross: ["w", "s"] };
 
 const kindOf = (side, id) => side.kinds.find((kind) => kind.id === id);
 
-// The weights of one head, [query * keys + key]; null where this side has no such head.
+// The weights of one head, [query * keys + key]; null if this side has no such head.
 function mapOf(kind, layer, head) {
   const [layers, heads, queries, keys] = kind.shape;
   const size = queries * keys;
@@ -37,7 +37,7 @@ function mapOf(kind, layer, head) {
   return kind.means.get(name);
 }
 
-// The mean of all is that of the layers' means, which are there already.
+// The mean over all heads is computed from the layers' means, which are cached.
 function meanOf(kind, layer, head, size) {
   const [layers, heads] = kind.shape;
   const count = layer === MEAN ? layers : heads;
@@ -51,8 +51,8 @@ function meanOf(kind, layer, head, size) {
   return mean;
 }
 
-// The score that became a weight: softmax divides e^score by a sum, whose logarithm is known. Null
-// where no single head computed it, or its weight is too small to tell.
+// The score before softmax, from the weight: softmax divides e^score by a sum whose logarithm is
+// known. Null for a mean over heads, a masked cell, or a weight that is 0.
 function scoreOf(kind, { layer, head }, row, column) {
   if (!kind.sums || layer === MEAN || head === MEAN || isMasked(kind, row, column)) return null;
   const [, heads, queries, keys] = kind.shape;
@@ -61,7 +61,7 @@ function scoreOf(kind, { layer, head }, row, column) {
   return weight > 0 ? Math.log(weight) + kind.sums[line] : null;
 }
 
-// What a head's picture shows: the first side, the second, or the first minus the second.
+// The map that a head's picture shows: the first side's, the second's, or their difference.
 function shownMap(view, show, id, layer, head) {
   const [a, b] = view.sides.map((side) => mapOf(kindOf(side, id), layer, head));
   if (show === "b") return b ?? null;

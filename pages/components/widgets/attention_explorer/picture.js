@@ -1,4 +1,4 @@
-// The map as a picture to keep: SVG from the same numbers, PNG from that SVG.
+// The map as a file to save: SVG from the same numbers, PNG from that SVG.
 
 function mapAsSvg(view, drawn) {
   const { kind, map, show } = drawn;

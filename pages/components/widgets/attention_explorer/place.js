@@ -1,5 +1,5 @@
-// Where a person is: the head chosen, heads added, heads switched off, cell, tokens. It goes into the
-// page's address, written as the address writes it: head=cross.0.1&with=cross.0.0&cell=2.3
+// The explorer's state: chosen head, added heads, heads switched off, cell, tokens. It is exchanged
+// with the page in the format of the address: head=cross.0.1&with=cross.0.0&cell=2.3
 
 const FIELDS = ["head", "view", "with", "alone", "off", "cell", "hide", "tokens", "show", "shade", "without"];
 
@@ -25,7 +25,8 @@ function exists(view, choice) {
   return Boolean(kind) && within(choice.layer, kind.shape[0]) && within(choice.head, kind.shape[1]);
 }
 
-// As every page does: cross-attention, the last layer, its first head (see analysis/heads.py).
+// The head shown at first, as on every page: cross-attention, last layer, first head
+// (analysis/heads.py).
 function firstChoice(view) {
   const kind = view.sides[0].kinds.at(-1);
   return { kind: kind.id, layer: kind.shape[0] - 1, head: 0 };
@@ -55,7 +56,7 @@ const isHead = ({ layer, head }) => layer !== MEAN && head !== MEAN;
 
 function writePlace(view) {
   const all = {
-    head: headName(view.choice) === headName(firstChoice(view)) ? "" : headName(view.choice), // so that another model shows its own
+    head: headName(view.choice) === headName(firstChoice(view)) ? "" : headName(view.choice), // so that another model shows its own first head
     view: view.asLines ? "lines" : "",
     with: view.added.map(headName).join(" "),
     alone: view.isolated ? "1" : "",
@@ -70,10 +71,11 @@ function writePlace(view) {
   return new URLSearchParams(FIELDS.filter((name) => all[name]).map((name) => [name, all[name]])).toString();
 }
 
-// Whether each map is shaded up to its largest weight: as chosen, else for a long input.
+// Whether each map is shaded up to its largest weight: as the user chose, else only for a long
+// input.
 const isStretched = (view) => (view.shade ? view.shade === "largest" : view.longest > LONG);
 
-// The heads on display with their colours; a kind without any shows its last layer's mean in grey.
+// The heads shown as lines, with colours; a kind without any shows its last layer's mean in grey.
 function displayed(view) {
   const chosen = [view.choice, ...view.added].map((one, i) => ({
     ...one,
@@ -90,7 +92,7 @@ function displayed(view) {
   return [...chosen, ...means].filter((one) => !view.off.has(headName(one)));
 }
 
-// One token in all its places: written third, it is read fourth.
+// A token's ids in all columns: the token written at position 3 is read at position 4.
 function everywhere(id) {
   const place = Number(id.slice(1));
   if (id[0] === "w") return [id, `r${place + 1}`];
@@ -98,7 +100,7 @@ function everywhere(id) {
   return [id];
 }
 
-// The tokens that are lit: under the pointer, else those picked.
+// The highlighted tokens: those under the pointer, else those picked.
 function litTokens(view) {
   return view.pointed ?? new Set([...view.picked].flatMap(everywhere));
 }

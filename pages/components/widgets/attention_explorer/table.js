@@ -1,4 +1,4 @@
-// The same numbers for those who cannot see the map, and for those who want to copy them.
+// The map's numbers as a table, for screen readers and for copying.
 
 function buildTable(view) {
   const details = element("details", { class: "table" });
@@ -10,7 +10,7 @@ function buildTable(view) {
   return details;
 }
 
-// Only when it is open: a long input has ten thousand cells.
+// Filled only while it is open: a long input has ten thousand cells.
 function fillTable(view) {
   if (!view.table?.details.open) return;
   view.table.box.replaceChildren(...view.maps.map((drawn) => tableOfMap(view, drawn)));

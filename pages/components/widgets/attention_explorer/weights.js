@@ -1,4 +1,4 @@
-// How a weight becomes a colour: on which scale, and up to which weight.
+// From weights to colours: the scale, and the weight that gets the strongest colour.
 
 const TABLE_SIZE = 1024;
 
@@ -11,14 +11,14 @@ function tableOf(view, difference) {
   return view[name];
 }
 
-// Where a weight is in the table, whose end is for the weight ``top``.
+// The index of a weight in the table, whose last entry is for the weight `top`.
 const placeIn = (weight, top, difference) =>
   Math.min(Math.max(Math.round((difference ? (weight / top + 1) / 2 : weight / top) * TABLE_SIZE), 0), TABLE_SIZE);
 
 const topText = (view) => (view.top < 1 ? view.top.toPrecision(2) : "1");
 
-// The weight of the strongest colour: 1, or the largest in these maps. The first row of a causal
-// map has one key, whose weight is always 1; and a difference of nothing but rounding stays pale.
+// The weight that gets the strongest colour: 1, or the largest in these maps. The first cell of a
+// causal map is left out, since it is always 1; and a map of only rounding errors stays pale.
 function topWeight(view, kind, maps) {
   if (!isStretched(view)) return 1;
   let top = 0;

@@ -1,20 +1,20 @@
-// The time slider: every map follows its thumb, and so does the mark on the run's chart.
+// The time slider: moving its thumb changes every map, and the mark on the run's loss chart.
 
-const SPEEDS = [["slow", 600], ["normal", 220], ["fast", 90]]; // milliseconds a moment
-const CALM = 1000; // for those whose system asks for less motion
-const MANY = 14; // tokens of a text: one of more is long, and drawn smaller
+const SPEEDS = [["slow", 600], ["normal", 220], ["fast", 90]]; // milliseconds per moment
+const CALM = 1000; // milliseconds per moment if the system asks for reduced motion
+const MANY = 14; // tokens; longer texts are drawn smaller
 
 export default function ({ data, parentElement, setStateValue }) {
   const view = viewOf(parentElement, "attention_timeline", start);
   const theme = themeOf(view.root);
   if (view.data === data && view.theme === theme) return;
   const message = view.data === data ? view.message : readMessage(data);
-  // Where the person is: at the newest moment, or at a step that later moments do not move.
+  // Follow the newest moment (null), or stay at the step that the user chose.
   const step = view.follow || !view.message ? null : view.message.steps[view.index];
   const shapes = message.kinds.map(({ shape, queries, keys }) => [shape, queries, keys]);
   const signature = JSON.stringify([message.example, message.examples, shapes]);
   const rebuild = signature !== view.signature || theme !== view.theme;
-  // What is drawn knows its kind, which stays the same object and gets more moments.
+  // Drawn elements refer to their kind, so it stays the same object and only gets new data.
   if (!rebuild) message.kinds = message.kinds.map((kind, i) => Object.assign(view.message.kinds[i], kind));
   Object.assign(view, { data, theme, message, signature });
   [, view.index] = nearest(message.steps.map((at, i) => [at, i]), step);
@@ -30,7 +30,7 @@ function start(root) {
   return view;
 }
 
-// The run's chart says which step was pointed at there.
+// Listen to the run's loss chart, which sends the step that the user clicked.
 function listen(view) {
   const hear = ({ detail }) => {
     if (!view.root.isConnected) return window.removeEventListener("workbench-moment-wanted", hear);
@@ -41,8 +41,8 @@ function listen(view) {
   window.addEventListener("workbench-moment-wanted", hear);
 }
 
-// The bytes are, of all moments: probability and right of each target token, then the weights of
-// each kind.
+// The bytes are, for all moments: each target token's probability and whether it is right, then the
+// weights of each kind.
 function readMessage(data) {
   const [message, take] = unpack(data);
   const moments = message.steps.length, tokens = message.target.length;
@@ -55,7 +55,7 @@ function readMessage(data) {
   return message;
 }
 
-// --- Building, once for each example -----------------------------------------------------------
+// --- Building, once per example ----------------------------------------------------------------
 
 function build(view) {
   const { root, message } = view;
@@ -77,7 +77,7 @@ function build(view) {
   view.tallest = 0;
   view.grid = element("div", { class: "grid" });
   view.large = element("div", { class: "large" });
-  // Beside the large map, which is as high: answers of long texts push nothing down.
+  // Answers and grid are beside the large map, so that the answers of long texts move nothing down.
   const side = element("div", { class: "side" });
   side.append(view.answers, view.grid);
   const maps = element("div", { class: "maps" });
@@ -141,7 +141,7 @@ function draw(view) {
   filled.setAttribute("x2", view.x(step));
   tellMoment(view, step, loss);
   paintAll(view);
-  // The chart of the same run marks the step too, wherever it stands on the page.
+  // The loss chart of the same run, elsewhere on the page, marks the step, too.
   window.dispatchEvent(new CustomEvent("workbench-moment", { detail: { run: message.run, step } }));
 }
 
@@ -172,7 +172,7 @@ function tellMoment(view, step, loss) {
   const verdict = count === tokens ? `✓ all ${tokens} right` : `✗ ${count} of ${tokens} right`;
   const title = "Given the true tokens before it";
   view.answers.replaceChildren(answer(title, predicted, verdict), ...writtenAt(message, step));
-  // Answers of other lengths must not move the maps below.
+  // Keep the largest height, so that answers of other lengths do not move the maps below.
   view.tallest = Math.max(view.tallest ?? 0, view.answers.offsetHeight);
   view.answers.style.minHeight = `${view.tallest}px`;
 }
@@ -185,8 +185,8 @@ function answer(title, chips, verdict) {
   return line;
 }
 
-// What the model wrote by itself, at the last evaluation up to this moment. An untrained model
-// often repeats one token to the end; repeats beyond two that are not wanted are counted.
+// The model's own output at the last evaluation up to this moment. An untrained model often repeats
+// one token to the end; more than two wrong repeats are drawn once, with their number.
 function writtenAt({ written, target }, step) {
   const found = written.filter(([at]) => at <= step).at(-1);
   if (!found) return [];
@@ -206,7 +206,7 @@ function writtenAt({ written, target }, step) {
   return [answer(`Written by itself at step ${whole(at)}`, chips, right ? "✓ right" : "✗ wrong")];
 }
 
-// The held-out loss if one was measured at this very step, else the training loss around it.
+// The held-out loss if it was measured at this step, else the training loss near it.
 function lossAt({ curves, evaluated_on: where }, step) {
   const measured = curves.evaluation.find(([at]) => at === step);
   if (measured) return [`on ${where}`, measured[1]];

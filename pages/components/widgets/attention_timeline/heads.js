@@ -25,7 +25,7 @@ function buildGrid(view) {
     }
     view.grid.append(section);
   }
-  // Below long answers and several kinds it would be the lowest of all.
+  // Below long answers and several kinds, the help would be too low, so it goes below both columns.
   const low = view.long && kinds.length > 1;
   (low ? view.grid.parentElement.parentElement : view.grid).append(view.help);
 }
@@ -117,7 +117,7 @@ function followCells(view, stage) {
   };
 }
 
-// The cell stays chosen while the moments pass, so that one can watch its weight.
+// The cell stays chosen while the moment changes, so that the user can follow its weight.
 function tellCell(view) {
   const { marker, readout, spark, line, dot, kind, side, layer, head } = view.stage;
   marker.hidden = !view.cell;

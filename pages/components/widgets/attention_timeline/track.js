@@ -1,5 +1,6 @@
-// The slider's rail: steps over log(1 + step / early), on which moments are even. The curve is the
-// run's own chart, which marks the moment and is clicked to go there.
+// The slider's rail, with steps on the scale log(1 + step / early), on which moments are evenly
+// spaced. The loss curve is the run's own chart, which marks the moment; a click there moves the
+// slider.
 
 const HEIGHT = 46, RAIL = 14, LEFT = 34, RIGHT = 14;
 const SPARK = { width: 220, height: 40 };
@@ -38,14 +39,14 @@ function buildTrack(view) {
   return track;
 }
 
-// Sizes follow the room there is; what moves with the thumb is drawn by move().
+// Draw the rail for the available width; draw() then sets what moves with the thumb.
 function fit(view) {
   const { message } = view;
   const width = view.track.clientWidth;
   if (!width) return;
   if (width !== view.width) {
     view.tallest = 0;
-    view.answers.style.minHeight = ""; // else they would stay as high as they were when narrow
+    view.answers.style.minHeight = ""; // else a height from a narrower page would stay
   }
   view.width = width;
   const end = Math.max(message.planned, message.steps.at(-1), 1);
@@ -79,8 +80,8 @@ function stepTicks(end) {
   return [...ticks.filter((step) => step >= 3 && step < end || step === 0), end];
 }
 
-// Around which moment the loss fell most, once it is below what guessing by frequency gives:
-// learning the frequencies is the first fall, often the steepest, and needs no attention.
+// The moment around which the loss fell most after it passed below the guess by frequency: before
+// that, the model learns the frequencies, often the steepest fall, which needs no attention.
 function steepest({ steps, losses, curves, baselines }) {
   const known = steps.map((step, i) => interpolated(curves.train, step) ?? losses[i]);
   const guess = Math.min(...[baselines.unigram, baselines.uniform].filter((loss) => loss > 0), Infinity);

@@ -1,11 +1,11 @@
-// A beam search, walked by mouse or arrow keys; the sentence below says what became of a hypothesis.
+// A beam search, explored by mouse or arrow keys; a sentence below says how the hypothesis ended.
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const view = viewOf(parentElement, "beam_tree", build);
   const text = JSON.stringify(data);
   if (view.text !== text) {
     Object.assign(view, { text, data });
-    // Begin where the answer ends.
+    // Start at the last token of the answer.
     const column = data.beams.length - 1;
     view.chosen = { column, slot: data.beams[column].indexOf(data.answer) };
     fillTable(view);
@@ -51,7 +51,7 @@ function build(root) {
   return view;
 }
 
-// Where a key leads from the place one is at: [column, slot].
+// Where a key leads from the chosen place, as [column, slot]; null for other keys.
 function walk(view, key) {
   const { beams, nodes } = view.data;
   const { column, slot } = view.chosen;

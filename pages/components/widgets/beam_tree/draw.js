@@ -1,18 +1,18 @@
-// The picture: columns are steps, rows are places in the beam. Also what is saved as a file.
+// The picture, on screen and as a file: columns are steps, rows are ranks in the beam.
 
 const BOX = { left: 44, top: 30, height: 28, row: 40 };
 const GAP = 32; // between columns, for the edges
-const LETTER = 8; // wide
+const LETTER = 8; // width of a letter in pixels
 const MARKS = { stopped: "…", outscored: "■", answer: "★" };
 
 const short = (token, most) => (token.length > most ? `${token.slice(0, most - 1)}…` : token);
-// Tokens that begin alike, such as I_TURN_LEFT and I_TURN_RIGHT, must be told apart.
+// Long enough to tell I_TURN_LEFT from I_TURN_RIGHT.
 const lettersOf = (data) =>
   (data.letters ??= Math.min(Math.max(...data.nodes.map((node) => node.token.length), 5), 14));
 const widthOf = (data) => 52 + LETTER * lettersOf(data);
 const placeOf = (data, column, slot) => ({ x: BOX.left + column * (widthOf(data) + GAP), y: BOX.top + slot * BOX.row });
 
-// Colours as they are now, written into the picture, so that a saved file keeps them.
+// The page's present colours, written into the picture so that a saved file has them.
 function inks(root) {
   const style = getComputedStyle(root);
   const read = (name) => style.getPropertyValue(`--st-${name}`).trim() || "currentColor";
@@ -22,7 +22,7 @@ function inks(root) {
   };
 }
 
-// The nodes on the way to one, itself included.
+// The node and all its ancestors.
 function pathTo(nodes, node) {
   const path = new Set();
   for (let at = node; at !== null; at = nodes[at].parent) path.add(at);
@@ -53,12 +53,12 @@ function drawTree(data, ink, chosen) {
   return svg;
 }
 
-// What a place in one column came from: a place in the column before.
+// The slot in the previous column from which a slot came; null in the first column.
 function cameFrom(data, column, slot) {
   if (column === 0) return null;
   const node = data.beams[column][slot];
   const before = data.beams[column - 1];
-  const ended = before.indexOf(node); // it ended earlier and kept a place
+  const ended = before.indexOf(node); // it had ended before and stayed in the beam
   return ended >= 0 ? ended : before.indexOf(data.nodes[node].parent);
 }
 
@@ -81,7 +81,7 @@ function cell(data, ink, column, slot, best, chosen) {
   const node = data.nodes[number];
   const { x, y } = placeOf(data, column, slot);
   const here = column === chosen.column && slot === chosen.slot;
-  // A node is drawn once for each step it kept a place; what became of it stands at the last.
+  // A node is drawn once for each step that it stays in the beam; only the last has how it ended.
   const last = !(data.beams[column + 1] ?? []).includes(number);
   const kind = last ? node.kind : "";
   const group = svgElement("g", {

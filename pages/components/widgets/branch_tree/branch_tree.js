@@ -1,4 +1,4 @@
-// Branches as a table: a row each, a column for each step, so that what they share lines up.
+// Branches as a table: a row for each, a column for each step, so that shared tokens are aligned.
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".branch_tree");
@@ -16,12 +16,12 @@ function draw(root, data, act) {
   const more = element("p", { class: "more", hidden: "" }, "The table goes on to the right: swipe or scroll it sideways.");
   root.replaceChildren(scroller, more, editorOf(data, act));
   watchEdges(scroller, more);
-  // Made again: keep the keyboard where it was.
+  // The elements are new: give the focus back to the one that had it.
   const again = focused && [...root.querySelectorAll("[data-focus]")].find((one) => one.dataset.focus === focused);
   (again || null)?.focus();
 }
 
-// While steps are off the edge, a line says so, and a shadow marks the edge they are behind.
+// While columns are hidden on the right, show a line that says so and a shadow at that edge.
 function watchEdges(scroller, more) {
   const look = () => {
     const hidden = scroller.scrollWidth - scroller.clientWidth;
@@ -82,7 +82,8 @@ function verdictCell(verdict) {
   return cell;
 }
 
-// What a branch shares with the one above it is drawn there; here only a line leads past it.
+// Tokens that a branch shares with its parent are drawn only in the parent's row; here there is a
+// line.
 function tokenCell(row, index, i, step, act) {
   const cell = element("td", { class: i === step ? "token now" : "token" });
   if (i >= row.tokens.length) return cell;

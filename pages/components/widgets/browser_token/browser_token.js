@@ -1,5 +1,5 @@
-// Gives this browser a token, once, and the name of its person, in cookies that only this site is
-// sent.
+// Stores a token for this browser, once, and the user's name, in cookies that are sent only to this
+// site.
 
 const YEAR = 31536000;
 
@@ -13,7 +13,7 @@ export default function ({ data, setStateValue }) {
   if (!known) {
     keep("workbench", data.token);
   } else if (known[1] !== data.token) {
-    setStateValue("token", known[1]); // another tab was first
+    setStateValue("token", known[1]); // another tab stored its token first
   }
   if (typeof data.name === "string") keep("workbench-name", encodeURIComponent(data.name), data.name ? YEAR : 0);
 }

@@ -1,5 +1,5 @@
 // From logits to probabilities: temperature, top-k, top-p, softmax, in 64-bit floats.
-// The same as transformer/decoding/next_token.py; a test holds the two equal.
+// The same as transformer/decoding/next_token.py; a test compares the two.
 
 function nextToken(logits, { temperature, topK, topP }) {
   const count = logits.length;
@@ -10,14 +10,14 @@ function nextToken(logits, { temperature, topK, topP }) {
   order.forEach((token, place) => { rank[token] = place; });
   const inTopK = Array.from(rank, (place) => place < (topK || count));
   const shares = softmax(divided, inTopK).values;
-  const before = new Float64Array(count); // probability of all that rank higher
+  const before = new Float64Array(count); // total probability of all tokens that rank higher
   let sum = 0;
   for (const token of order) {
     before[token] = sum;
     sum += shares[token];
   }
-  // The smallest set that reaches p: a token is in it while those before it do not reach p.
-  // With p = 1 that is all, though rounding lets the sum reach 1 before the last.
+  // The smallest set whose probability reaches p: a token is in it if those before it do not reach
+  // p. With p = 1 it has all tokens, even if rounding makes the sum reach 1 before the last.
   const kept = inTopK.map((inside, i) => inside && (topP >= 1 || before[i] < topP || rank[i] === 0));
   const final = softmax(divided, kept);
   return { logits, divided, order, rank, inTopK, before, kept, probabilities: final.values, top: final.top, sum: final.sum };
@@ -36,7 +36,7 @@ function softmax(values, kept) {
   return { values: found, top, sum };
 }
 
-// The four steps for one candidate, each as the sum a person could do on paper.
+// The steps from logit to probability for one candidate, each as a calculation in words.
 function inWords(found, i, name, { temperature, topK, topP }) {
   const count = found.logits.length;
   const keptCount = found.kept.filter(Boolean).length;

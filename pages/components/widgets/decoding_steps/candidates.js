@@ -1,4 +1,4 @@
-// The candidates of the step: from logit to probability, a column for each operation.
+// The candidates of a step: from logit to probability, a column for each operation.
 
 const SHOWN = 8;
 const COLUMNS = ["probability", "logit", "divided", "topK", "topP"]; // all but the first are the arithmetic
@@ -9,7 +9,7 @@ function drawCandidates(view) {
   const focused = view.tables.contains(root.activeElement) ? root.activeElement.dataset.token : undefined;
   view.pointed = null;
   view.tables.replaceChildren(...view.data.sides.map((side, s) => tableOf(view, side, s)));
-  // The table is made again: keep the keyboard where it was, else on the candidate now written.
+  // The table is new: give the focus back to the same candidate, else to the one written now.
   if (focused !== undefined) {
     const buttons = [...view.tables.querySelectorAll("button")];
     const pressed = view.tables.querySelector("[aria-pressed=true]");
@@ -21,7 +21,7 @@ function drawCandidates(view) {
 const writtenColumn = (view, side) =>
   view.step < side.ids.length ? columnOf(side, view.step, side.ids[view.step]) : -1;
 
-// The best by rank, and besides what was written and what would be right.
+// The columns of the best candidates, then of the token written and the right token.
 function rowsOf(view, side, found) {
   const columns = [...found.order.subarray(0, SHOWN)];
   for (const id of [side.ids[view.step], view.data.wanted[view.step]]) {
@@ -133,7 +133,7 @@ function stepThroughRows(event, button) {
   buttons[buttons.indexOf(button) + move]?.focus();
 }
 
-// The row pointed at, by mouse or keyboard: its arithmetic is written out below the table.
+// Highlight a row, by mouse or keyboard, and write out its arithmetic below the table.
 function point(view, s, column, part = null) {
   const side = view.data.sides[s];
   if (column < 0 || view.step >= side.ids.length) {

@@ -1,4 +1,5 @@
-// Temperature, top-k, top-p, and how the model goes on with them; whether the arithmetic is shown.
+// Controls: temperature, top-k, top-p, greedy or sampled decoding, and whether to show the
+// arithmetic.
 
 const MOST_K = 40;
 

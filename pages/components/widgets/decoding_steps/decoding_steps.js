@@ -1,4 +1,4 @@
-// One step of decoding at a time: the output so far, what the step looked at, its candidates.
+// One step of decoding at a time: the output so far, the step's cross-attention, its candidates.
 
 const HELP = [
   "The fuller the shade of a token, the more probable it was; dashed: given in place of the model's first choice. The longer a bar under an input token, the more weight.",
@@ -14,7 +14,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
   view.raw = data;
   view.data = readMessage(data);
   if (view.turn !== view.data.turn) {
-    clearTimeout(view.timer); // what was about to be told is no longer so
+    clearTimeout(view.timer); // the state about to be sent is outdated
     readPlace(view, view.data.place);
     view.turn = view.data.turn;
     if (!isNeutral(view.settings) || view.seed !== null) view.sampling.open = true;
@@ -116,22 +116,22 @@ function look(view, change) {
   tellSoon(view);
 }
 
-// The address follows once the walking pauses.
+// Send the state to the page, and so to the address, once the user pauses.
 function tellSoon(view) {
   clearTimeout(view.timer);
   view.timer = setTimeout(() => view.tellPlace(), 400);
 }
 
-// Write this token at this step; the model goes on from there. What this step looks at and its
-// candidates stay, and the token's probability is known: all that is drawn before the server
-// has answered. Only what follows is not there yet.
+// Write this token at this step; the server then continues decoding from it. This step's attention
+// and candidates stay the same, and the token's probability is known, so they are drawn at once;
+// only the tokens after it must wait for the server.
 function choose(view, id) {
   view.justChosen = true;
   clearTimeout(view.timer);
   const side = view.data.sides[0];
   const ids = [...side.ids.slice(0, view.step), id];
   view.write(ids);
-  if (view.step >= side.ids.length) return; // nothing is known of a step past its end
+  if (view.step >= side.ids.length) return; // there is no data for a step after the output's end
   const column = columnOf(side, view.step, id);
   if (column < 0) return;
   const { divided, top, sum } = nextToken(logitsOf(side, view.step), NEUTRAL);
@@ -204,7 +204,7 @@ function drawLegend(view) {
   view.legend.replaceChildren(...names, element("strong", {}, words));
 }
 
-// For a side that was given the other's tokens: how often it would have gone its own way.
+// For a side that was given the other's tokens: at how many steps it prefers another token.
 function wouldHaveWritten(view, side) {
   const others = side.ids.filter((id, step) => firstChoice(side, step) !== id).length;
   return `Given the same tokens, “${side.label}” would have written another at ${others} of ${side.ids.length} steps.`;

@@ -1,4 +1,4 @@
-// What Python sends, once: a header, and for each side its logits, the candidates' ids if not all
+// The message from Python: a header, and for each side its logits, the candidates' ids if not all
 // are sent, and its attention.
 
 function readMessage(data) {
@@ -8,7 +8,7 @@ function readMessage(data) {
     side.logits = take(Float32Array, steps * side.candidates);
     side.listedIds = side.listed ? take(Int32Array, steps * side.candidates) : null;
     side.attention = take(Float32Array, steps * side.layers * side.heads * header.source.length);
-    side.found = new Map(); // "step settings" -> the arithmetic, done once
+    side.found = new Map(); // "step settings" -> the result of nextToken, computed once
   }
   return header;
 }
@@ -16,7 +16,7 @@ function readMessage(data) {
 const logitsOf = (side, step) =>
   side.logits.subarray(step * side.candidates, (step + 1) * side.candidates);
 
-// The arithmetic of one step of one side; `places` are the candidates' columns, not their ids.
+// The arithmetic of one step of one side; it indexes the candidates' columns, not their ids.
 function stepOf(view, side, step) {
   const { temperature, topK, topP } = view.settings;
   const name = [step, temperature, topK, topP].join(" ");
@@ -37,7 +37,7 @@ function columnOf(side, step, id) {
 
 const MEAN = "mean";
 
-// What a step looked at: weights over the source, of one head or the mean over a layer's heads.
+// A step's attention weights over the source: of one head, or the mean over a layer's heads.
 function lookOf(view, side, step) {
   const size = view.data.source.length;
   const layer = Math.min(view.look.layer, side.layers - 1);

@@ -1,10 +1,10 @@
-// The growing output: one button a step, its shade the probability the model gave it.
+// The output: one button a step, whose shade is the token's probability.
 
 function drawOutput(view) {
   const { sides, wanted } = view.data;
   const root = view.output.getRootNode();
   const focused = view.output.contains(root.activeElement);
-  // Kept where they are, so that the keyboard's focus stays on the button pressed.
+  // Reuse the buttons, so that the one that was pressed keeps the focus.
   while (view.output.childElementCount > view.steps) view.output.lastChild.remove();
   const parting = partingOf(sides);
   for (let i = 0; i < view.steps; i++) {
@@ -17,7 +17,7 @@ function drawOutput(view) {
   if (focused) current.focus();
 }
 
-// The first step at which two paths differ; -1 where they do not, or there is one only.
+// The first step at which two paths differ; -1 if they are equal or there is only one.
 function partingOf(sides) {
   if (sides.length < 2) return -1;
   const [a, b] = sides.map((side) => side.ids);
@@ -48,12 +48,13 @@ function drawStep(view, button, i, parting, wanted) {
   if (view.anyWrong) button.append(markOf(wrong, right));
 }
 
-// What the target has in the place of a wrong token: said in a word, since a cross before it would
-// read as if that were wrong.
+// The target's token below a wrong one, labelled in words: a cross before it would mark it as
+// wrong.
 const markOf = (wrong, right) =>
   element("small", { class: "instead" }, wrong ? (right ? `target: ${right}` : "target ended") : "\u00a0");
 
-// Given where the model's first choice was another: the tokens before a choice are given, too.
+// Whether the token was given instead of the model's first choice: given tokens may also agree with
+// it.
 const isSwapped = (side, i) => i < side.forced && firstChoice(side, i) !== side.ids[i];
 
 function firstChoice(side, step) {
@@ -61,7 +62,7 @@ function firstChoice(side, step) {
   return idAt(side, step, row.indexOf(row.reduce((a, b) => Math.max(a, b))));
 }
 
-// What the person wrote in the model's place is no mistake of the model's.
+// A token that the user wrote instead of the model's choice does not count as the model's mistake.
 const isWrong = (view, i) => {
   const [side] = view.data.sides;
   return view.data.wanted.length > 0 && i < side.ids.length && side.ids[i] !== view.data.wanted[i] && !isSwapped(side, i);

@@ -1,5 +1,5 @@
-// Where a person is: step, temperature, cuts, seed, the head looked at. It goes into the page's
-// address, written as the address writes it: step=3&temperature=0.8&seed=7
+// The widget's state: step, temperature, top-k, top-p, seed, the head shown. It is exchanged with
+// the page in the format of the address: step=3&temperature=0.8&seed=7
 
 const LAST = Infinity;
 const NEUTRAL = { temperature: 1, topK: 0, topP: 1 };
@@ -15,10 +15,10 @@ function readPlace(view, text) {
     topK: number("top_k", NEUTRAL.topK),
     topP: number("top_p", NEUTRAL.topP),
   };
-  view.seed = given.get("seed") ? Number(given.get("seed")) : null; // null: greedily
-  view.sums = given.get("sums") === "1" || !isNeutral(view.settings); // what is cut shows in the sums
+  view.seed = given.get("seed") ? Number(given.get("seed")) : null; // null means greedy
+  view.sums = given.get("sums") === "1" || !isNeutral(view.settings); // the arithmetic shows what they cut
   const [layer, head] = (given.get("look") ?? "").split(".");
-  // The last layer, of whatever model comes, until another is chosen: as on every page.
+  // The last layer of any model until the user chooses another, as on every page.
   view.look = { layer: layer ? Number(layer) : LAST, head: /^\d+$/.test(head) ? Number(head) : MEAN };
 }
 
@@ -39,7 +39,7 @@ function writePlace(view) {
 
 const layerOf = (view) => Math.min(view.look.layer, view.data.sides[0].layers - 1);
 
-// What cannot be, falls back: a link may come from a longer output or a deeper model.
+// Replace what is out of range: a link may be from a longer output or a deeper model.
 function clampPlace(view) {
   const { sides } = view.data;
   view.steps = Math.max(...sides.map((side) => side.ids.length));

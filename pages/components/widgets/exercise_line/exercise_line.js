@@ -1,5 +1,5 @@
-// A line of exercises.md: the view that is open, with a title and a question. The address is the
-// browser's own at every moment, since a page writes into it without drawing the sidebar again.
+// A line of exercises.md for the open view, with a title and a question. The address is read from
+// the browser again and again, because a page changes it without redrawing the sidebar.
 
 const LOOK = 300; // milliseconds
 
@@ -24,9 +24,10 @@ export default function ({ parentElement }) {
 
 function exerciseLine(title, address, question) {
   const plain = (text, otherwise) => text.replace(/\s+/g, " ").trim() || otherwise;
-  // No bracket may end the title, or the link.
+  // No bracket in them may end the title or the link.
   const name = plain(title, "Title").replaceAll("[", "(").replaceAll("]", ")");
-  // Which exercise the view was opened for is not part of it (pages/components/shell/lessons.py).
+  // Without the parameter that names the exercise which opened the view
+  // (pages/components/shell/lessons.py).
   const view = address.replace(/([?&])asked=[^&#]*&?/, "$1").replace(/[?&]$/, "");
   const link = view.replaceAll("(", "%28").replaceAll(")", "%29");
   return `- [${name}](${link}): ${plain(question, "What do you see, and why?")}`;

@@ -1,4 +1,4 @@
-// Sends a file in pieces: the next one goes when the server has put the last one away.
+// Sends a file in pieces: the next piece is sent when the server has stored the last one.
 
 const PIECE = 1 << 20; // bytes; a third more in base64
 

@@ -1,9 +1,9 @@
-// A scatter of heads. One tab stop: the arrow keys go from point to point, Enter chooses.
+// A scatter plot of heads. It has one tab stop: arrow keys go from point to point, Enter chooses.
 
 const BOX = { left: 48, right: 12, top: 10, bottom: 160 }; // pixels
 const SIZE = 6;
 const KINDS = ["encoder", "decoder", "cross"];
-const SHAPES = { // colour is never the only sign
+const SHAPES = { // kinds differ in shape, not only in colour
   encoder: (x, y) => svgElement("circle", { cx: x, cy: y, r: SIZE }),
   decoder: (x, y) => svgElement("rect", { x: x - SIZE, y: y - SIZE, width: 2 * SIZE, height: 2 * SIZE }),
   cross: (x, y) => svgElement("path", { d: `M${x} ${y - SIZE - 2}l${SIZE + 2} ${SIZE + 2}l${-SIZE - 2} ${SIZE + 2}l${-SIZE - 2} ${-SIZE - 2}z` }),
@@ -44,13 +44,13 @@ function mark(kind, x, y) {
 function draw(view) {
   const { data, root } = view;
   const width = root.clientWidth;
-  if (!width) return; // hidden, or taken off the page
+  if (!width) return; // hidden, or removed from the page
   themeOf(root);
   const across = spread(data.points.map((point) => point.x), [BOX.left, width - BOX.right], width / 90);
   const up = spread(data.points.map((point) => point.y), [BOX.bottom, BOX.top], 6);
   const upright = across.ticks.map(across.place).map((x) => svgElement("line", { class: "grid", x1: x, x2: x, y1: BOX.top, y2: BOX.bottom }));
   const parts = [...upright, ...drawAxes(across, up, data.x_title, data.y_title)];
-  // In the order of x, as the arrow keys walk them.
+  // Sorted by x, the order of the arrow keys.
   view.points = data.points.toSorted((a, b) => a.x - b.x || a.y - b.y);
   view.at = Math.max(0, view.points.findIndex((point) => point.head === data.chosen));
   view.shapes = view.points.map((point, i) => shape(view, point, across.place(point.x), up.place(point.y), i));
@@ -95,7 +95,7 @@ function onKey(view, event) {
   event.preventDefault();
 }
 
-// An axis with some room beyond the values at either end.
+// An axis with a margin beyond the values at both ends.
 function spread(values, pixels, wanted) {
   let low = Math.min(...values), high = Math.max(...values);
   if (!(high > low)) [low, high] = [low - 0.5, high + 0.5];

@@ -1,5 +1,5 @@
-// One step back leaves a page: what a page writes into the address by itself, before the person has
-// done anything on it, takes the place of the entry by which it was opened.
+// Makes one step back leave a page: an address that a page writes before the user has done anything
+// replaces the history entry that opened the page, instead of adding one.
 
 const ACTS = ["pointerdown", "keydown"];
 

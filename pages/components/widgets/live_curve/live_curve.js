@@ -1,4 +1,4 @@
-// Two charts on one axis: the loss against its baselines, and exact match.
+// Two charts with a common x axis: the loss with its baselines, and exact match.
 
 // Columns of a training point.
 const AXES = {
@@ -6,9 +6,10 @@ const AXES = {
   seconds: { column: 2, title: "seconds of training" },
   tokens: { column: 3, title: "tokens read, padding included" },
 };
-// What needs no model: a short line and a few words at the axis.
+// Baselines that need no model: each is a short line with a label at the right end.
 const GUESSES = [["uniform", "uniform guess"], ["unigram", "guess by frequency"]];
-// So many times the untrained model's, a loss leaves nothing else to see on a linear axis.
+// If a loss exceeds this multiple of the untrained model's, the axis becomes logarithmic by
+// default: on a linear one, nothing else would be visible.
 const OUTGROWN = 20;
 
 export default function ({ data, parentElement }) {
@@ -18,7 +19,7 @@ export default function ({ data, parentElement }) {
   view.redraw();
 }
 
-// The time slider says at which moment it stands.
+// Follow the time slider of the same run, which sends its moment as an event.
 function listen(view) {
   const hear = ({ detail }) => {
     if (!view.root.isConnected) return window.removeEventListener("workbench-moment", hear);
@@ -31,7 +32,7 @@ function listen(view) {
   window.addEventListener("workbench-moment", hear);
 }
 
-// A place that is clicked sends the slider there.
+// A click moves the time slider to the step nearest to it.
 function pick(view, place) {
   const [, , step] = nearest([...view.points.train, ...view.points.evaluation], place) ?? [];
   if (view.moment === null || step === undefined) return;
@@ -85,7 +86,7 @@ function build(root) {
       draw(view);
     };
   }
-  // Spoken while one reads the chart by keys, not at every new point of a live run.
+  // Read out only while the chart has the focus, not at every new point of a live run.
   view.loss.plot.onfocus = () => view.readout.setAttribute("aria-live", "polite");
   view.loss.plot.onblur = () => view.readout.removeAttribute("aria-live");
   view.loss.plot.onkeydown = (event) => followKey(event, view);
@@ -94,7 +95,7 @@ function build(root) {
   return view;
 }
 
-// --- Places on the axis: steps, or the seconds or tokens that had passed by then ---------------
+// --- Places on the x axis: steps, or the seconds or tokens up to a step -------------------------
 
 function placeOf(view, step) {
   const { column } = AXES[view.axis], { train } = view.data;
@@ -102,7 +103,7 @@ function placeOf(view, step) {
   return interpolated([[0, 0], ...train.map((point) => [point[0], point[column]])], step);
 }
 
-// Points [place, value, step, ...] of the points [step, value, ...].
+// Points [step, value, ...] as [place, value, step, value, ...].
 const placed = (view, points) => points.map((point) => [placeOf(view, point[0]), point[1], ...point]);
 
 function lastPlace(view) {
@@ -168,7 +169,7 @@ function draw(view) {
   for (const [chart, unit] of [[view.loss, "loss (nats per token)"], [view.exact, "right answers"]]) {
     chart.plot.setAttribute("aria-label", `${unit} over ${title}, ${count(x.low)} to ${count(x.high)}`);
   }
-  // A level out of view is named above the chart, with an arrow to where it lies.
+  // A baseline out of view is named above the chart, with an arrow up or down.
   view.beyond.replaceChildren(...[...untrained, ...guesses].filter((line) => !seen(line)).map(({ name, value }) =>
     element("span", {}, `${value > y.high ? "▲" : "▼"} ${name} ${threeDigits(value)}`)));
   view.exact.caption.textContent = `Exact match on ${data.evaluated_on}: higher is better`;
@@ -183,7 +184,7 @@ function draw(view) {
   drawCursors(view);
 }
 
-// Both charts show the place that is pointed at, and the time slider's moment.
+// Draw the cursor and the time slider's moment in both charts.
 function drawCursors(view) {
   for (const chart of view.charts) {
     drawMarks(chart, [
@@ -202,7 +203,8 @@ function drawCursors(view) {
   view.verdict.hidden = !view.readout.hidden;
 }
 
-// The newest evaluation in words: what one can feel first, then the loss and what it beats.
+// The newest evaluation in words: first the probability of the right token, then the loss and the
+// baselines that it beats.
 function verdict({ evaluation, exact, untrained, uniform, unigram, evaluated_on: where }) {
   const newest = evaluation.at(-1);
   if (!newest || newest[0] === 0 || typeof untrained !== "number") return "";
@@ -218,15 +220,15 @@ function verdict({ evaluation, exact, untrained, uniform, unigram, evaluated_on:
   return `${felt}, ${loss < uniform ? "better" : "not yet better"} than a uniform guess (${threeDigits(uniform)}).`;
 }
 
-// What a low loss means: a model that sees its answer has one as well, and writes nothing right; one
-// that is asked what it was trained on may have learned nothing else.
+// What a low loss means: a model that sees the answer in training has a low loss, too, but no right
+// output; a model that is tested on its training pairs may know nothing else.
 function meaning(right, where) {
   if (right === 0) return "; no answer is right as yet";
   if (right < 0.5) return "; few answers are right as yet";
   return where.includes("training") ? ": it knows these pairs" : ": it uses what it reads";
 }
 
-// The probability behind a loss; never rounded to all or nothing.
+// The probability that a loss means, in per cent; never rounded to 0 or 100.
 function likely(loss) {
   const share = 100 * Math.exp(-loss);
   if (share >= 99.95 && loss > 0) return "99.9 %";

@@ -1,7 +1,7 @@
-// The page around a model that runs in the browser: an input, its answer, each token's candidates,
-// and the explorer of attention below, in which heads are switched off.
+// The page of a model that runs in the browser: an input, the answer, each token's candidates, and
+// below them the attention explorer, in which heads can be switched off.
 
-const SHOWN = 5; // candidates of a token
+const SHOWN = 5; // candidates shown of a token
 
 function openPage(packed) {
   const [header, take] = unpack(packed);
@@ -25,10 +25,10 @@ function openPage(packed) {
     answer(view);
   };
   answer(view);
-  window.liveModel = model; // for who wants to try it in the browser's console
+  window.liveModel = model; // for use in the browser's console
 }
 
-// The person has moved in the explorer, or switched a head off or on there.
+// Called when the explorer's state changes; a head switched off or on needs a new answer.
 function moved(view, place) {
   const before = [...view.off].join(" ");
   const without = new URLSearchParams(place).get("without") ?? "";
@@ -36,7 +36,7 @@ function moved(view, place) {
   if (without !== before) answer(view);
 }
 
-// What the model writes for the input as it stands; an input that cannot be read says why.
+// Draw the model's answer to the present input, or why the input cannot be read.
 function answer(view) {
   const { model, at } = view;
   try {
@@ -88,7 +88,7 @@ function drawTokens(view) {
   );
 }
 
-// The explorer takes what Streamlit would send it.
+// Draw the explorer from the message that Streamlit would send.
 function drawExplorer(view) {
   const { model, found } = view;
   const source = found.source.map((id) => model.source.shown[id]);
@@ -115,7 +115,7 @@ function drawExplorer(view) {
   draw({ data: packedFor(header, arrays), parentElement, setStateValue: (_, place) => moved(view, place) });
 }
 
-// As shell/mount.py packs: [length of the header][header, padded to four bytes][numbers].
+// Pack as shell/mount.py does: [length of the header][header, padded to four bytes][numbers].
 function packedFor(header, arrays) {
   const encoded = new TextEncoder().encode(JSON.stringify(header));
   const length = encoded.length + (-encoded.length & 3);

@@ -1,9 +1,9 @@
 // The Transformer's forward pass and greedy decoding in plain JavaScript, after the paper.
-// Weights are 32-bit floats; sums are made in 64 bits. A matrix is [row * columns + column],
+// Weights are 32-bit floats; sums are computed in 64 bits. A matrix is [row * columns + column],
 // and the weights of a linear layer are [output, input], as in the checkpoint.
 
 class LiveModel {
-  // header: config, vocabularies and, for each tensor, its shape. take: the next numbers.
+  // header: config, vocabularies, and the shape of each tensor. take: reads the next numbers.
   constructor(header, take) {
     Object.assign(this, header);
     this.tensors = {};
@@ -12,7 +12,7 @@ class LiveModel {
     this.ids = new Map(this.source.tokens.map((token, id) => [token, id]));
   }
 
-  // Text -> ids as the encoder reads them. Throws an Error that says what is wrong.
+  // Text -> ids as the encoder reads them. Throws an Error with a message for the user.
   encode(text) {
     const tokens = this.source.kind === "characters" ? [...text.trim()] : text.split(/\s+/).filter(Boolean);
     const unknown = [...new Set(tokens.filter((token) => !(this.ids.get(token) >= this.source.special)))];
@@ -26,13 +26,13 @@ class LiveModel {
     return framed;
   }
 
-  // What the model writes for a text, token by token, and every attention on the way.
-  // off: names of heads that write nothing, such as "cross.0.1".
+  // The model's greedy output for a text, token by token, and all attention weights.
+  // off: names of heads that are switched off, such as "cross.0.1".
   answer(text, off = new Set()) {
     const source = this.encode(text);
     const { decoder_start_id: start, eos_id: eos, max_length: longest } = this.config;
     const most = Math.min(longest, this.most);
-    const kept = { encoder: [], decoder: [], cross: [] }; // rows of weights, in the order written
+    const kept = { encoder: [], decoder: [], cross: [] }; // rows of weights, in the order of computation
     const memory = this.encoder(source, off, kept.encoder);
     const past = this.crossed(memory, source.length);
     const written = [];
@@ -49,8 +49,8 @@ class LiveModel {
     return { source, read, written, logits, output, ended, weights: this.gathered(kept, source.length, written.length) };
   }
 
-  // Weights [layer, head, query, key] of the three attentions; keys that are still to come weigh
-  // nothing. sums: the logarithm of what softmax divides by, [layer, head, query].
+  // Weights [layer, head, query, key] of the three attentions; keys after the query have weight 0.
+  // sums: the logarithm of softmax's denominator, [layer, head, query].
   gathered(kept, source, target) {
     const { num_heads: heads, num_encoder_layers: encoder, num_decoder_layers: decoder } = this.config;
     const shapes = { encoder: [encoder, heads, source, source], decoder: [decoder, heads, target, target], cross: [decoder, heads, target, source] };
@@ -84,7 +84,8 @@ class LiveModel {
     return this.config.final_norm ? this.norm("encoder.norm", x) : x;
   }
 
-  // Each decoder layer's view of the source, made once, and room for its own past.
+  // Each decoder layer's cross-attention keys and values, computed once, and its empty
+  // self-attention cache.
   crossed(memory, source) {
     const { num_decoder_layers: layers } = this.config;
     return Array.from({ length: layers }, (_, layer) => ({
@@ -95,7 +96,7 @@ class LiveModel {
     }));
   }
 
-  // One position through the decoder: the token there -> the logits of the next.
+  // Run the decoder at one position: the token there -> the logits of the next token.
   decoderStep(token, position, past, off, kept) {
     let x = this.embed("target_embedding", [token], position);
     past.forEach((layerPast, layer) => {
@@ -176,7 +177,7 @@ class LiveModel {
     return x.map((row) => this.linear(`${name}.outer`, this.linear(`${name}.inner`, row).map(activation)));
   }
 
-  // A table that both sides share is in the file once.
+  // An embedding that both sides share is in the file once, as the source's.
   embedding(name) {
     return this.tensors[`${name}.tokens.weight`] ?? this.tensors["source_embedding.tokens.weight"];
   }
@@ -209,14 +210,14 @@ const ACTIVATIONS = {
   swish: (value) => value / (1 + Math.exp(-value)),
 };
 
-// A row times a matrix [output, input], plus a bias where there is one.
+// A row times a matrix [output, input], plus a bias if there is one.
 function linear(row, weight, bias) {
   const size = row.length;
   const count = weight.length / size;
   const found = new Float64Array(count);
   const whole = size - (size % 4);
   for (let i = 0, at = 0; i < count; i++, at += size) {
-    // Four sums at a time: none of them waits for the one before.
+    // Four independent sums, so that no addition waits for the previous one.
     let [a, b, c, d] = [bias ? bias[i] : 0, 0, 0, 0];
     for (let j = 0; j < whole; j += 4) {
       a += row[j] * weight[at + j];
@@ -237,5 +238,5 @@ function softmax(scores) {
   return powers.map((power) => power / sum);
 }
 
-// The first of the largest, as greedy decoding takes it.
+// The index of the largest number, the first of equals, as greedy decoding takes it.
 const greatest = (numbers) => numbers.reduce((best, value, i) => (value > numbers[best] ? i : best), 0);

@@ -1,4 +1,4 @@
-// Runs on common axes. One cursor runs through all charts; the table has every run's values there.
+// Runs on common axes. All charts have the same cursor; the table has every run's values at it.
 
 const LOSS = 3, EXACT = 4, RATE = 4; // columns of a point, after step, seconds and tokens
 const DASHES = ["", "8 4", "2 3", "10 3 2 3", "5 2", "16 4", "9 3 2 3 2 3", "1 4"];
@@ -49,7 +49,7 @@ function build(root) {
   return view;
 }
 
-/** Points of a run as [x, y]; on a logarithmic axis what is not above 0 has no place. */
+/** Points of a run as [x, y]; on a logarithmic axis without those whose x is not above 0. */
 function points(run, { of, column }, { data }) {
   return run[of]
     .map((point) => [point[data.column], point[column]])
@@ -59,7 +59,7 @@ function points(run, { of, column }, { data }) {
 function wholeRange(view) {
   const all = view.data.runs.flatMap((run) => CHARTS.flatMap((what) => points(run, what, view).map(([x]) => x)));
   if (!all.length) return view.data.log_x ? [1, 10] : [0, 1];
-  let low = view.data.log_x ? Infinity : 0, high = -Infinity; // too many to be spread as arguments
+  let low = view.data.log_x ? Infinity : 0, high = -Infinity; // a loop, as Math.min cannot take so many arguments
   for (const x of all) [low, high] = [Math.min(low, x), Math.max(high, x)];
   return [low, high > low ? high : low + 1];
 }
@@ -85,7 +85,7 @@ function draw(view) {
   drawCursor(view);
 }
 
-/** Baselines of one name have one dash. */
+/** Baselines with the same name have the same dashes. */
 function baselineStyle({ baselines }, { name }) {
   return `baseline kind-${[...new Set(baselines.map((line) => line.name))].indexOf(name)}`;
 }
@@ -129,7 +129,7 @@ function drawCursor(view) {
 
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
 
-/** Arrow keys go from evaluation to evaluation, with Shift ten at once. */
+/** Arrow keys move the cursor by one evaluation, with Shift by ten. */
 function walk(event, view) {
   const [{ curves, x }] = view.charts;
   const stops = [...new Set(curves.flat().map((point) => point[0]))].filter((at) => at >= x.low && at <= x.high).sort((a, b) => a - b);

@@ -1,7 +1,7 @@
-// All runs in a table, a line each. Rows stay the same elements while their texts change, so that a person who
-// walks through them by keyboard keeps their place.
+// All runs in a table, a row for each. Rows stay the same elements while their texts change, so
+// that the keyboard focus stays.
 
-const COLUMNS = [ // for each: [key to sort by, title, whether high values come first], ...
+const COLUMNS = [ // for each column: [key to sort by, title, whether high values come first], ...
   [["name", "Run", false]], [["task", "Task", false]], [["state", "State", false]],
   [["exact", "Exact match", true]], [["loss", "Loss", false]], [["step", "Steps", true]],
   [["time", "Time", true], ["tokens", "tokens", true]], [["size", "Size", true]],
@@ -17,7 +17,7 @@ export default function ({ data, parentElement, setStateValue, setTriggerValue }
   if (view.text === text) return;
   view.text = text;
   view.data = data;
-  // An answer to an earlier choice must not undo the ones made since.
+  // A message sent for an earlier choice must not undo later ones.
   if (data.turn >= view.turn) Object.assign(view, { turn: data.turn, chosen: data.chosen });
   draw(view);
 }
@@ -100,14 +100,14 @@ function makeRow(view, id) {
   for (const key of ["exact", "loss", "time", "size"]) {
     row.querySelector(`.${key}`).append(element("span"), element("span", { class: "small" }));
   }
-  // A click anywhere in the row chooses it, as in any list.
+  // A click anywhere in the row chooses it.
   row.onclick = (event) => {
     if (!event.target.closest("button, input") && !box.disabled && !String(getSelection())) box.click();
   };
   return row;
 }
 
-// A name that a line would cut to what another is cut to is shown by what tells them apart.
+// Names that would look equal when cut to a line have a short form that shows the difference.
 function fillName(button, { name, short }) {
   if (button.dataset.shown === `${name}\n${short}`) return;
   button.dataset.shown = `${name}\n${short}`;
@@ -116,7 +116,7 @@ function fillName(button, { name, short }) {
   else button.replaceChildren(element("span", { class: "whole" }, name), element("span", { class: "cut" }, short));
 }
 
-// The loss from the first update to the last, from 0 up to its highest.
+// Draw the loss from the first update to the last, from 0 to its maximum.
 function drawCurve(picture, points) {
   const text = JSON.stringify(points);
   if (picture.dataset.shown === text) return;
@@ -160,7 +160,7 @@ function fill(row, run, chosen, full) {
   set(".size span", run.size);
   set(".size .small", run.shape);
   set(".when", run.created ? WHEN.format(new Date(1000 * run.created)) : "");
-  // What does not fit into the line is there under the pointer, and below for a run that is chosen.
+  // Text that does not fit into the line is in a tooltip, and below the table for a chosen run.
   for (const cell of row.children) {
     const words = [...cell.querySelectorAll("button, span:not(.whole, .cut)")].map((part) => part.ariaLabel ?? part.textContent).filter(Boolean);
     if (words.length) cell.title = words.join(" · ");

@@ -1,4 +1,4 @@
-// Saves a file that the page has made, and says that it has. A rerun saves none twice.
+// Saves a file that the server sent, and reports it. A rerun does not save it again.
 
 const savedFiles = new Set();
 

@@ -1,9 +1,9 @@
-// Charts of curves, for one run or many: axes with round ticks, charts that share a zoom and a
-// cursor, and what the pointer does to them.
+// Charts of curves, for one run or many: axes with round ticks, and charts with a common zoom and
+// cursor, which the pointer changes.
 //
-// A view holds what the charts of a component share: zoom ([low, high] of the x axis, or null),
-// cursor (a place on the x axis, or null), whole() (the range without a zoom), redraw() and, for
-// when only the cursor has moved, moved(); it may have picked(place), for a click.
+// A view is the state shared by the charts of a component: zoom ([low, high] of the x axis, or
+// null), cursor (a value on the x axis, or null), whole() (the range without a zoom), redraw() and,
+// if only the cursor has moved, moved(); optionally picked(x), called by a click.
 
 const FRAME = { height: 180, left: 58, right: 16, top: 16, bottom: 38 }; // pixels around a chart
 
@@ -23,7 +23,7 @@ function short(value) {
 
 // --- axes ---
 
-// About so many ticks at round values.
+// Ticks at round values, about `wanted` of them.
 function roundTicks(low, high, wanted) {
   const rough = (high - low) / Math.max(wanted, 1);
   const power = 10 ** Math.floor(Math.log10(rough));
@@ -35,7 +35,7 @@ function roundTicks(low, high, wanted) {
 
 function logTicks(low, high) {
   const ticks = [], few = high / low < 100, first = Math.floor(Math.log10(low)), last = Math.log10(high);
-  const every = Math.max(1, Math.ceil((last - first) / 6)); // a loss that explodes spans many powers
+  const every = Math.max(1, Math.ceil((last - first) / 6)); // an exploding loss spans many powers
   for (let power = first; power <= last; power += every) {
     for (const n of few ? [1, 2, 5] : [1]) {
       const value = n * 10 ** power;
@@ -45,7 +45,7 @@ function logTicks(low, high) {
   return ticks;
 }
 
-// Between the values [low, high] and the pixels [from, to], either way.
+// Maps the values [low, high] to the pixels [from, to], and back.
 function axis([low, high], [from, to], { log = false, wanted = 4, label = short } = {}) {
   const f = log ? Math.log : (value) => value, g = log ? Math.exp : (value) => value;
   const span = f(high) - f(low) || 1;
@@ -67,7 +67,8 @@ const UP = [FRAME.height - FRAME.bottom, FRAME.top];
 
 const shareAxis = () => axis([0, 1], UP, { wanted: 5, label: (share) => `${Math.round(100 * share)} %` });
 
-// From 0, or logarithmic from the lowest of the values that is above 0; others lie at its bottom.
+// From 0; a logarithmic axis begins at the lowest value above 0, and draws lower values at its
+// bottom.
 function lossAxis(values, log = false) {
   const high = Math.max(...values, 1e-9);
   if (!log) return axis([0, high * 1.06], UP);
@@ -76,7 +77,7 @@ function lossAxis(values, log = false) {
   return { ...made, place: (value) => made.place(Math.max(value, low)) };
 }
 
-// The grid, the labels of its ticks, and what the axes mean.
+// The grid, the labels of its ticks, and the axes' titles.
 function drawAxes(x, y, xTitle, yTitle) {
   const bottom = Math.max(y.from, y.to), text = (at, words, attributes = {}) =>
     svgElement("text", { x: at[0], y: at[1], "text-anchor": "middle", ...attributes }, words);
@@ -94,13 +95,13 @@ function drawAxes(x, y, xTitle, yTitle) {
 
 // --- curves: lists of points [x, y, ...], x rising ---
 
-// The points inside an axis, and one beyond either end so that lines reach the edge.
+// The points inside an axis, and one more on each side so that lines reach the edge.
 function visible(points, x) {
   const first = points.findIndex(([at]) => at >= x.low), last = points.findLastIndex(([at]) => at <= x.high);
   return first < 0 || last < 0 ? [] : points.slice(Math.max(0, first - 1), last + 2);
 }
 
-// The point nearest to a place; the last one for no place.
+// The point nearest to an x; the last point if x is null.
 function nearest(points, at) {
   if (at === null) return points.at(-1) ?? null;
   let best = null;
@@ -126,7 +127,8 @@ function interpolated(points, x) {
 function buildChart(view, name, title = "") {
   const figure = element("figure"), caption = element("figcaption", {}, title);
   const plot = element("div", { class: `plot ${name}` });
-  // What is under the pointer must stay while the chart is drawn again, so that its leaving is told.
+  // The element under the pointer must not be replaced while the chart is redrawn, or no
+  // pointerleave comes.
   const svg = svgElement("svg", { "aria-hidden": "true", height: FRAME.height, "pointer-events": "none" });
   plot.append(svg);
   figure.append(caption, plot);
@@ -137,7 +139,7 @@ function buildChart(view, name, title = "") {
 
 const widthOf = (chart) => Math.max(chart.plot.clientWidth, 240);
 
-// Draw lines, each { points, style: its class, dash, dots: whether each point has one }.
+// Draw lines, each { points, style: its class, dash, dots: whether its points are drawn }.
 function drawChart(chart, x, y, xTitle, yTitle, lines) {
   const clip = `inside-${chart.name}`, path = svgElement("clipPath", { id: clip });
   path.append(svgElement("rect", { x: x.from - 4, y: FRAME.top - 4, width: x.to - x.from + 8, height: UP[0] - UP[1] + 8 }));
@@ -158,12 +160,11 @@ function drawChart(chart, x, y, xTitle, yTitle, lines) {
   Object.assign(chart, { x, y, lines });
 }
 
-// A value that is the same everywhere.
+// The points of a horizontal line.
 const flat = (x, value) => [[x.low, value], [x.high, value]];
 
-// Name values at the right end of a chart, each with a short line: [value, text]. A text stands
-// beside its value, or in the nearest place where it covers no curve and no other text; a line
-// leads to it there.
+// Label values at the right end of a chart: [value, text]. A text stands at the height nearest to
+// its value at which it covers no curve and no other text; a line connects the two.
 function labelLevels(chart, levels) {
   const { x, y } = chart, end = x.to - 18;
   const width = 6 * Math.max(0, ...levels.map(([, text]) => text.length));
@@ -183,7 +184,7 @@ function labelLevels(chart, levels) {
   chart.svg.insertBefore(svgElement("g"), chart.chosen).append(...drawn);
 }
 
-// The heights, as [upper, lower] edges, through which a line runs between two places in pixels.
+// The heights that a line covers between two x in pixels, as a list of [upper, lower] edges.
 function heights({ x, y }, points, from, to) {
   const there = points.map(([a, b]) => [x.place(a), y.place(b)]);
   const inside = there.filter(([at]) => at > from && at < to).map(([, height]) => height);
@@ -192,15 +193,15 @@ function heights({ x, y }, points, from, to) {
   return all.length ? [[Math.min(...all) - 2, Math.max(...all) + 2]] : [];
 }
 
-// The height nearest to a wanted one at which a line of text meets nothing; the wanted one if there is none.
+// The free height for a line of text that is nearest to `wanted`; `wanted` itself if none is free.
 function freePlace(wanted, taken) {
   const free = (at) => at >= UP[1] && at <= UP[0] - 6 && taken.every(([upper, lower]) => at + 6 <= upper || at - 6 >= lower);
   for (let by = 0; by < UP[0]; by++) for (const at of [wanted - by, wanted + by]) if (free(at)) return at;
   return wanted;
 }
 
-// Draw marks that are in sight, each { style, at: its x or null, dots: [style, point] }: a line, and
-// dots on the curves.
+// Draw the marks inside the axis, each { style, at: its x or null, dots: [style, point] }: a
+// vertical line, and dots on the curves.
 function drawMarks(chart, marks) {
   const { x, y } = chart, inside = (at) => at !== null && x.holds(at);
   chart.marks.replaceChildren(...marks.filter(({ at }) => inside(at)).flatMap(({ style, at, dots = [] }) => [
@@ -210,7 +211,7 @@ function drawMarks(chart, marks) {
   ]));
 }
 
-// The line of a curve, as in a legend.
+// A sample of a curve's line, for a legend.
 function swatch(style, dash = "") {
   const svg = svgElement("svg", { viewBox: "0 0 28 8", "aria-hidden": "true" });
   const line = svg.appendChild(svgElement("polyline", { class: style, points: "0,4 28,4" }));
@@ -224,11 +225,11 @@ function legendEntry(style, name, dash = "") {
   return entry;
 }
 
-// --- the person's hand ---
+// --- pointer and zoom ---
 
 function zoomTo(view, low, high) {
   const [first, last] = view.whole();
-  if (high - low > Math.abs(high) / 2000) { // else the labels of its ends would be the same
+  if (high - low > Math.abs(high) / 2000) { // else both ends would have the same label
     view.zoom = low <= first && high >= last ? null : [Math.max(low, first), Math.min(high, last)];
   }
   view.redraw();
@@ -271,7 +272,7 @@ function followPointer(view, chart) {
   plot.ondblclick = () => seeAll(view);
 }
 
-// Draw again when an element gets another width.
+// Redraw when the width of an element changes.
 function watchWidth(root, draw) {
   let width = 0;
   new ResizeObserver(() => {

@@ -1,17 +1,18 @@
-// Puts text on the clipboard, with the field that shows it; false where the person must press keys.
+// Copies text to the clipboard; false if the user must press Ctrl+C in `field`, which shows the
+// text.
 async function copied(text, field) {
   try {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    // Browsers offer no clipboard to pages that come by plain http from another machine.
+    // Browsers give no clipboard to pages loaded by plain http from another machine.
     field.focus();
     field.select();
     return document.execCommand("copy");
   }
 }
 
-// A button that copies what a field shows, and a place where it says that it has.
+// A button that copies a field's text, and an element that confirms it.
 function copyButton(label, field) {
   const button = element("button", { type: "button" }, label), state = element("span", { role: "status" });
   button.onclick = async () => {

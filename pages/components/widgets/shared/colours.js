@@ -1,22 +1,23 @@
-// The colours of attention: of a weight, a difference, a head and the cursor.
+// The colours of attention: of weights, differences, heads and the cursor.
 
-// From 0 to 1. Lightness alone carries a weight, so the scale reads without colour vision.
+// From 0 to 1. Lightness alone shows a weight, so that the scale is readable without colour vision.
 const SCALES = {
   light: [[255, 255, 255], [198, 219, 239], [107, 174, 214], [33, 113, 181], [8, 48, 107]],
   dark: [[24, 30, 38], [20, 66, 114], [45, 117, 190], [124, 178, 240], [235, 244, 255]],
 };
 const MASKED = { light: [232, 234, 237], dark: [45, 50, 58] };
-// From -1 to 1; orange and blue stay apart for people with any common colour blindness.
+// From -1 to 1; orange and blue differ for people with any common colour blindness.
 const DIVERGING = {
   light: [[150, 60, 0], [240, 150, 70], [255, 255, 255], [107, 174, 214], [8, 48, 107]],
   dark: [[255, 190, 120], [190, 100, 25], [24, 30, 38], [45, 117, 190], [200, 225, 255]],
 };
-// Okabe and Ito's, in the order in which heads are added; light and dark enough for both pages.
+// Okabe and Ito's colours, in the order in which heads are added; changed to contrast with each
+// theme.
 const HEAD_COLOURS = {
   light: ["#0072B2", "#D55E00", "#009E73", "#A6527F", "#8A6D00", "#3C8DBC", "#7A7A7A", "#000000"],
   dark: ["#56B4E9", "#E69F00", "#2BC79A", "#E0A0C8", "#F0E442", "#8AB8FF", "#B0B0B0", "#FFFFFF"],
 };
-// The cursor: the cell pointed at, the one kept, and the background of lit tokens.
+// The cell pointed at, the cell kept by a click, and the background of highlighted tokens.
 const CURSOR = "#ff9f1c";
 const KEPT = "#d55e00";
 const LIT = "rgba(255, 159, 28, 0.35)";
@@ -32,5 +33,6 @@ const gradient = (scale) => `linear-gradient(to right, ${scale.map((parts) => `r
 
 const pixel = ([red, green, blue]) => ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0;
 
-// Pixels as 32-bit numbers, looked up by 0 to `most`: no arithmetic a cell while painting.
+// A table from 0 to `most` of pixels as 32-bit numbers, so that painting a cell needs no
+// arithmetic.
 const pixelTable = (scale, most) => Uint32Array.from({ length: most + 1 }, (_, i) => pixel(colourAt(scale, i / most)));

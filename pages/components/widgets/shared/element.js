@@ -1,4 +1,4 @@
-// Shared by all components: it goes before their own scripts.
+// Shared by all components; it comes before their own scripts.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -12,16 +12,16 @@ function filled(made, attributes = {}, text = "") {
   return made;
 }
 
-const views = new WeakMap(); // root element -> what is drawn there, and what the person chose
+const views = new WeakMap(); // root element -> its view: what is drawn there, and the user's choices
 
-// The view of a component, which `make` makes when it is first drawn.
+// The view of a component, made by `make` when the component is first drawn.
 function viewOf(parentElement, name, make) {
   const root = parentElement.querySelector(`.${name}`);
   if (!views.has(root)) views.set(root, make(root));
   return views.get(root);
 }
 
-// "dark" or "light", as the page is; a dark one gives the element the class "dark".
+// The page's theme, "dark" or "light"; in a dark one, the element gets the class "dark".
 function themeOf(root) {
   const text = getComputedStyle(root).color.match(/\d+/g).map(Number);
   const dark = text[0] + text[1] + text[2] > 384; // light text: a dark page
@@ -29,19 +29,20 @@ function themeOf(root) {
   return dark ? "dark" : "light";
 }
 
-// A share as pages/components/shell/text.py writes a token's probability: what is rounded to all or
-// nothing says that it is not.
+// A share in per cent, formatted as probability() in pages/components/shell/text.py: only exactly 0
+// and 1 give 0 and 100 %.
 function inPercent(share) {
   if (share >= 0.99995 && share < 1) return "> 99.99 %";
   if (share > 0 && share < 0.00005) return "< 0.01 %";
   return `${(100 * share).toFixed(2)} %`;
 }
 
-// A number with so many decimals, and a true minus before a negative one.
+// A number with `digits` decimals and a true minus sign.
 const decimal = (value, digits) => value.toFixed(digits).replace("-", "−");
 
-// What pages/components/shell/mount.py packs: [length of header: uint32][header: JSON][numbers].
-// Returns the header, and a function that takes the next numbers of a typed array's kind.
+// Unpack what pages/components/shell/mount.py packs: [length of header: uint32][header:
+// JSON][numbers]. Returns the header, and a function that reads the next `size` numbers as a typed
+// array.
 function unpack(data) {
   const given = data instanceof Uint8Array ? data : new Uint8Array(data);
   const bytes = given.byteOffset % 4 ? given.slice() : given; // numbers must be aligned
@@ -57,7 +58,7 @@ function unpack(data) {
   return [header, take];
 }
 
-// Save a file that is made here.
+// Make the browser save `content` as a file.
 function download(name, content, type) {
   const link = element("a", { download: name, href: URL.createObjectURL(new Blob([content], { type })) });
   link.click();

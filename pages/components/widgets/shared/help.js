@@ -1,10 +1,10 @@
-// Help that is read once: open until the person has done something, folded from the next time on.
-// A private window, or a page without storage, shows it each time.
+// Help text that is open until the user has used the widget, and folded from the next visit on.
+// Without localStorage, as in some private windows, it is open each time.
 
 const helpKey = (name) => `help read: ${name}`;
 
 function helpRead(name) {
-  try { localStorage.setItem(helpKey(name), "1"); } catch { /* nothing is kept there */ }
+  try { localStorage.setItem(helpKey(name), "1"); } catch { /* no storage */ }
 }
 
 function buildHelp(name, title, lines) {

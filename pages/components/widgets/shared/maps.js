@@ -1,5 +1,5 @@
-// Maps of attention: their cells and labels; their colours are in colours.js. A kind of attention has a shape
-// [layer, head, query, key], and is causal where keys after the query are masked.
+// Maps of attention: cells and labels; the colours are in colours.js. A kind of attention has a
+// shape [layer, head, query, key], and is causal if keys after the query are masked.
 
 const ARROWS = { ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -1], ArrowRight: [0, 1] }; // rows, columns
 
@@ -20,7 +20,7 @@ function paintCells(canvas, kind, theme, pixelOf) {
   context.putImageData(image, 0, 0);
 }
 
-// Each cell gets a side of so many pixels, and the labels beside the map go with it.
+// Set the size of the cells, `side` pixels, for the map and the labels beside it.
 function sizeMap(canvas, columns, rows, { shape: [, , queries, keys] }, side) {
   canvas.style.width = `${side * keys}px`;
   canvas.style.height = `${side * queries}px`;
@@ -28,7 +28,7 @@ function sizeMap(canvas, columns, rows, { shape: [, , queries, keys] }, side) {
   rows.style.gridTemplateRows = `repeat(${queries}, ${side}px)`;
 }
 
-// A token beside a map; above a column, a single letter stands upright.
+// The label of a row or column; a single letter above a column is not rotated.
 const tokenLabel = (token, attributes = {}) =>
   element("span", { title: token, ...(token.length === 1 ? { class: "upright" } : {}), ...attributes }, token);
 
@@ -40,6 +40,6 @@ function cellAt(event, canvas, { shape: [, , queries, keys] }) {
   return row >= 0 && row < queries && column >= 0 && column < keys ? [row, column] : null;
 }
 
-// The cell so many rows and columns on, within the map.
+// The cell `down` rows and `right` columns further, within the map.
 const movedCell = ([row, column], [down, right], { shape: [, , queries, keys] }) =>
   [Math.min(Math.max(row + down, 0), queries - 1), Math.min(Math.max(column + right, 0), keys - 1)];

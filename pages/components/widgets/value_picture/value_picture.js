@@ -1,4 +1,5 @@
-// Numbers as colours: a row a position, a column a feature or a key. Pointing at a cell tells its number.
+// Numbers as colours: a row a position, a column a feature or a key. Pointing at a cell shows its
+// number.
 
 const WIDEST = 520, TALLEST = 260; // pixels that one map may take
 
@@ -19,7 +20,7 @@ export default function ({ data, parentElement }) {
   if (message.pictures[0].unit !== "bars") view.root.append(scale(message.pictures[0].unit, most, theme), view.told);
 }
 
-// The greatest distance from 0, the same for all heads, so that their colours can be compared.
+// The largest absolute value of all heads, so that their colours can be compared.
 function largest(pictures) {
   let most = 0;
   for (const { numbers } of pictures) for (const value of numbers) if (Math.abs(value) > most) most = Math.abs(value);

@@ -1,4 +1,4 @@
-// A word, its answer, and Figure 1 with the numbers of the token of the answer that is pointed at.
+// A word, its answer, and figure 1 with numbers for the token of the answer that is pointed at.
 
 const SIDES = { encoder: "Encoder reads", decoder: "Decoder writes" };
 
@@ -75,7 +75,7 @@ function point(view, place) {
   for (const [number, texts] of view.numbers) number.textContent = texts[place] ?? "";
 }
 
-// What a token of the answer looked at most. Shares that read the same are a tie, and said to be one.
+// What a token of the answer looked at most. Shares that are equal when rounded are called a tie.
 function lookedAt({ source, written }, place, row) {
   const shares = row.map((share) => Math.round(100 * share)), most = Math.max(...shares);
   const alike = source.filter((_, n) => shares[n] === most);
