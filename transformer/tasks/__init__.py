@@ -1,4 +1,4 @@
-"""What a model can learn here: a few small tasks, and a person's own pairs."""
+"""The tasks that a model can learn: a few small ones, and the user's own pairs."""
 
 from typing import TYPE_CHECKING
 

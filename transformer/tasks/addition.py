@@ -10,7 +10,7 @@ from transformer.tasks.base import GeneratedTask, Pair, Places, few_updates
 from transformer.vocabulary import Vocabulary
 
 MOST_DIGITS = 9
-"""As DataConfig bounds them."""
+"""The limit in DataConfig."""
 PLACES = (
     "ones",
     "tens",
@@ -28,7 +28,7 @@ PLACES = (
 class Addition(GeneratedTask):
     """Two numbers of up to ``digits`` digits, each number of digits equally likely.
 
-    The split is by the two numbers: where 12+7 is held out, so is 7+12.
+    The split is by the two numbers: if 12+7 is held out, so is 7+12.
     """
 
     name = "addition"
@@ -104,7 +104,7 @@ class Addition(GeneratedTask):
 
     @classmethod
     def place(cls, position: int, length: int) -> int:
-        """Which power of ten the digit at a position of the target stands for."""
+        """The power of ten of the digit at a position of the target."""
         return length - 1 - position
 
 

@@ -1,4 +1,4 @@
-"""What every task offers, and what tasks that generate their own pairs have in common."""
+"""The interface of every task, and the base class of tasks that generate their pairs."""
 
 import zlib
 from abc import ABC, abstractmethod
@@ -22,11 +22,11 @@ class Pair(NamedTuple):
 
 
 Places = Sequence[Sequence[int]]
-"""For each written token, places of the source."""
+"""For each written token, positions in the source."""
 
 
 class Facts(NamedTuple):
-    """What a run's config must know of its pairs.
+    """The facts about a task's pairs that a run's config needs.
 
     vocab_sizes: tokens of the source and target vocabulary, the special ones included.
     longest: most tokens of a source and of a target, without <bos> and <eos>.
@@ -39,21 +39,21 @@ class Facts(NamedTuple):
 
 
 class Task(ABC):
-    """A source of training and held-out pairs; no source stands in both.
+    """Training and held-out pairs; no source text is in both.
 
     Attributes:
         name: as on the command line.
         title: as on screen.
         description: what is asked of the model.
-        look_for: which attention pattern a model that solved it shows.
+        look_for: the attention pattern that a model shows when it has solved the task.
         example: one pair.
         default_preset: the preset that solves it.
-        data_fields: the fields of DataConfig that matter to it.
-        solved_by: what a cross-attention head does that solves it by looking at the answer, as a
-            verb; empty where that is not known.
+        data_fields: the fields of DataConfig that apply to it.
+        solved_by: a verb for a cross-attention head that looks where the answer comes from; empty
+            if that is not known.
         reachable: the share of unseen inputs that the best known model gets right.
-        default_model, default_training: what its recipe changes in that preset's settings.
-        source_vocabulary, target_vocabulary: the tokens of either side.
+        default_model, default_training: the task's changes to that preset's settings.
+        source_vocabulary, target_vocabulary: the tokens of each side.
     """
 
     name: str
@@ -79,8 +79,8 @@ class Task(ABC):
         """Up to ``count`` pairs that training never sees, the same for every run."""
 
     def trains_on(self, source: str) -> bool | None:
-        """Whether a source is one of those it trains on; None where nobody can know, as of what
-        is drawn at random."""
+        """Whether a source is among the training pairs; None if that cannot be known, as for
+        pairs drawn at random."""
         return None
 
     def harder(self) -> "Task | None":
@@ -91,21 +91,21 @@ class Task(ABC):
     def ideal_places(cls, source: Sequence[str], written: Sequence[str]) -> Places | None:
         """Where cross-attention would look if it solved the task by looking at the answer.
 
-        Known for tasks whose every output token comes from certain places of the input. A model
-        may solve the task otherwise; then its heads score low here, and that is a finding too.
+        Known for tasks in which every output token comes from certain positions of the input. A
+        model may solve the task in another way: that its heads score low here is a finding, too.
 
         Args:
             source, written: tokens, without <eos>.
 
         Returns:
-            For each written token the places of the source that it comes from, none where that
-            is not known; None for a source that is none of this task.
+            For each written token the positions in the source that it comes from, empty if
+            unknown; None if the source is not one of this task.
         """
         return None
 
     @classmethod
     def out_of_form(cls, source: str) -> str:
-        """Why no source that it trains on is written so, in a sentence; empty if one may be."""
+        """If no training source has the form of this one, the reason in a sentence; else empty."""
         return ""
 
     def is_right(self, pair: Pair, output: str) -> bool:
@@ -113,7 +113,7 @@ class Task(ABC):
         return output == pair.target
 
     def error_kind(self, pair: Pair, output: str) -> str:
-        """What is wrong with an output, in a few words to be counted; empty if it is right."""
+        """The kind of error in an output, in a few words, to count; empty if it is right."""
         if self.is_right(pair, output):
             return ""
         written, wanted = self._cut(output), self._cut(pair.target)
@@ -124,14 +124,15 @@ class Task(ABC):
         return self.same_length_error(written, wanted)
 
     def same_length_error(self, written: Sequence[str], wanted: Sequence[str]) -> str:
-        """What is wrong with an output that has as many tokens as the target."""
+        """The kind of error in a wrong output that has as many tokens as the target."""
         wrong = sum(map(ne, written, wanted))
         if wrong == len(wanted):
             return "nothing right"
         return "one token wrong" if wrong == 1 else "some tokens wrong"
 
     def _cut(self, text: str) -> list[str]:
-        """A target side's text as tokens; a special token in it is one that byte pairs lack."""
+        """A text of the target side as tokens; cut at spaces if it has a special token, which
+        byte pairs lack."""
         try:
             return self.target_vocabulary.cut(text)
         except VocabularyError:
@@ -142,7 +143,7 @@ class Task(ABC):
         """Most tokens of a source and of a target, without <bos> and <eos>."""
 
     def longest_trained(self) -> tuple[int, int]:
-        """The same, of what it trains on alone."""
+        """:meth:`longest` of the training pairs alone."""
         return self.longest()
 
     def facts(self) -> Facts:
@@ -153,13 +154,13 @@ class Task(ABC):
 class GeneratedTask(Task):
     """A task whose sources are drawn at random and whose answers are computed.
 
-    The split is made by the pair itself: one in ten, by the checksum of its source (or of what
-    :meth:`split_by` names), is held out, whichever run draws it.
+    The split depends on the pair alone: one pair in ten, by the checksum of its source (or of
+    :meth:`split_by`), is held out in every run.
     """
 
     BATCHES_AN_EPOCH = 32
     PAIRS_AN_EPOCH = 8192
-    """At most, unless one batch is larger: drawing an epoch must not take long."""
+    """Most pairs of an epoch, unless one batch is larger: drawing them must not take long."""
     HELD_OUT_ONE_IN = 10
 
     @abstractmethod
@@ -179,7 +180,7 @@ class GeneratedTask(Task):
         return Pair(source, self.answer(source))
 
     def split_by(self, pair: Pair) -> str:
-        """What must not stand both in training and held out."""
+        """The text that must not be in both training and held-out pairs."""
         return pair.source
 
     def is_held_out(self, pair: Pair) -> bool:
@@ -199,11 +200,11 @@ class GeneratedTask(Task):
         return list(_held_out(self, count))
 
     def draws(self, source: str) -> bool:
-        """Whether a source, which has an answer, is of those it draws from."""
+        """Whether a source that has an answer can be drawn."""
         return True
 
     def trains_on(self, source: str) -> bool | None:
-        """False of what is held out or never drawn; whether another was drawn, nobody knows."""
+        """False if the source is held out or never drawn; else None, since it may have been."""
         try:
             pair = Pair(source, self.answer(source))
         except ValueError:
@@ -214,8 +215,10 @@ class GeneratedTask(Task):
 def few_updates(
     steps: int, learning_rate: float, batch_size: int
 ) -> Mapping[str, int | float | str]:
-    """A recipe with Muon, and texts of all lengths in every update: one of short texts alone would
-    move the weights as far as any. What it takes was measured by ``python -m benchmarks.solved``.
+    """Training settings with Muon, and texts of all lengths in every update: with Muon, an update
+    on short texts alone would move the weights as far as any other.
+
+    The numbers of a task were measured by ``python -m benchmarks.solved``.
     """
     return MappingProxyType(
         {
@@ -233,7 +236,8 @@ def few_updates(
 
 @lru_cache(maxsize=8)
 def _held_out(task: GeneratedTask, count: int) -> tuple[Pair, ...]:
-    """Drawn once: nine of ten that are drawn are no use, and each evaluation asks for the same."""
+    """Held-out pairs, cached: nine of ten drawn pairs are not held out, and each evaluation asks
+    for the same ones."""
     random = Random(f"{task.name}/held-out")
     found: dict[str, Pair] = {}
     for _ in range(200 * count):  # a small task may have fewer than asked for

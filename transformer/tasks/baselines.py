@@ -1,4 +1,4 @@
-"""What a model must beat to have learned anything: guessing by frequency alone."""
+"""The baselines that a model must beat to have learned anything: guessing by frequency alone."""
 
 import math
 from collections import Counter
@@ -8,21 +8,21 @@ from functools import lru_cache
 from transformer.tasks import Pair, Task
 
 COUNTED_PAIRS = 8192
-"""Training pairs that are counted: enough for frequencies, few enough not to delay a run."""
+"""Number of training pairs counted: enough for frequencies, few enough not to delay a run."""
 SMOOTHING = 0.5
-"""Added to each token's count, so that one that was never counted costs a finite loss."""
+"""Added to each token's count, so that a token that was never counted has a finite loss."""
 
 
 def unigram_loss(task: Task, pairs: Sequence[Pair], *, ends_known: bool = False) -> float:
     """Loss of guessing each target token by its frequency in the training data, in nats per token.
 
-    A model that does no better has learned how frequent tokens are, and nothing of the source
-    or of what stands before a token.
+    A model that does no better has learned how frequent tokens are, and nothing about the source
+    or the tokens before.
 
     Args:
-        pairs: what the loss is measured on, as a model's is: <eos> counts as a token.
-        ends_known: guess with the knowledge of where each answer ends, which a model learns
-            long before anything else of the source.
+        pairs: to measure the loss on, as for a model: <eos> counts as a token.
+        ends_known: whether the guess knows where each answer ends, which a model learns long
+            before anything else about the source.
     """
     counts, asked = _count(task, _training(task)), _count(task, pairs)
     tokens = sum(asked.values())
@@ -37,8 +37,8 @@ def unigram_loss(task: Task, pairs: Sequence[Pair], *, ends_known: bool = False)
 def guessed_share(task: Task, pairs: Sequence[Pair]) -> float:
     """The share of answers that guessing without the source gets right, as far as that is known.
 
-    The better of two guesses: the most frequent answer of the training data, always; and an
-    answer of the right length, its tokens drawn by their frequency.
+    The better of two guesses: always the most frequent answer of the training data; or an answer
+    of the right length, with tokens drawn by their frequency.
     """
     training = _training(task)
     answer = Counter(pair.target for pair in training).most_common(1)[0][0]

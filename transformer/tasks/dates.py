@@ -1,4 +1,4 @@
-"""Dates as 26 languages write them, to be written as ISO 8601 does."""
+"""The task of writing dates of 26 languages in ISO 8601."""
 
 import json
 import re
@@ -23,10 +23,10 @@ GROUPS = {"{day:02}": r"(?P<day>\d\d)", "{day}": r"(?P<day>\d\d?)", "{year}": r"
 
 @dataclass(frozen=True)
 class Format:
-    """One way in which a language writes a date.
+    """One date format of a language.
 
     template: for ``str.format``, with year, month, day and weekday.
-    weekdays: from Monday; empty where the day of the week is not written.
+    weekdays: from Monday; empty if the format has no weekday.
     """
 
     language: str
@@ -54,7 +54,7 @@ class Format:
         return re.compile("".join(groups.get(part) or re.escape(part) for part in parts))
 
     def read(self, text: str) -> date | None:
-        """The day that is written so; None if none is."""
+        """The day that a text in this format stands for; None if it is not in this format."""
         found = self._pattern.fullmatch(text)
         if found is None:
             return None
@@ -63,10 +63,10 @@ class Format:
             day = date(int(found["year"]), month, int(found["day"]))
         except ValueError:  # the 30th of February
             return None
-        return day if self.write(day) == text else None  # else another day of the week
+        return day if self.write(day) == text else None  # else the weekday is wrong
 
     def places(self, text: str) -> dict[str, range] | None:
-        """Where year, month and day stand in a text; None if it is no day written so."""
+        """Positions of year, month and day in a text; None if it is not in this format."""
         found = self._pattern.fullmatch(text)
         if found is None or self.read(text) is None:
             return None
@@ -81,7 +81,7 @@ class Format:
 
 @cache
 def formats() -> tuple[Format, ...]:
-    """All of them, three a language."""
+    """All formats, three per language."""
     return tuple(
         Format(
             language["name"],
@@ -96,7 +96,7 @@ def formats() -> tuple[Format, ...]:
 
 
 def places(text: str) -> dict[str, range] | None:
-    """Where year, month and day stand in a text; None if it is no date of any language."""
+    """Positions of year, month and day in a text; None if it is not a date in any language."""
     return next((found for one in formats() if (found := one.places(text)) is not None), None)
 
 
@@ -109,7 +109,7 @@ def _letters() -> list[str]:
 class Dates(GeneratedTask):
     """Days of eight centuries, each language and each of its three formats equally likely.
 
-    The split is by the day: what is held out is held out in every language.
+    The split is by the day: a held-out day is held out in every language.
     """
 
     name = "dates"
@@ -151,7 +151,7 @@ class Dates(GeneratedTask):
         return pair.target
 
     def trains_on(self, source: str) -> bool | None:
-        """Languages may read a text as different days: False only if none of them is drawn."""
+        """A text may be other days in other languages: False only if none of them is drawn."""
         days = {day for one in formats() if (day := one.read(source)) is not None}
         drawn = (
             FIRST <= day <= LAST and not self.is_held_out(Pair(source, day.isoformat()))
@@ -161,7 +161,8 @@ class Dates(GeneratedTask):
 
     @classmethod
     def ideal_places(cls, source: Sequence[str], written: Sequence[str]) -> Places | None:
-        """A digit's own place where the field has as many digits, else the whole field: a name."""
+        """The digit's own position if the field has as many digits, else the whole field, such as
+        a month's name."""
         fields = places("".join(source))
         if fields is None:
             return None

@@ -10,7 +10,7 @@ from transformer.tasks.base import GeneratedTask, Pair, Places, few_updates
 from transformer.vocabulary import Vocabulary
 
 MOST_LETTERS = 64
-"""As DataConfig bounds them."""
+"""The limit in DataConfig."""
 
 
 class LetterTask(GeneratedTask):

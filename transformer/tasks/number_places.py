@@ -1,4 +1,4 @@
-"""Which word of a number that is spelled out gives which of its digits."""
+"""Which word of a number written in words gives which of its digits."""
 
 import re
 from functools import cache
@@ -11,7 +11,8 @@ _EIGHTIES = "quatre-vingts?"
 
 @cache
 def _pattern(language: str) -> re.Pattern[str]:
-    """A word of the language: digit, teen (ten to nineteen), tens, hundred or thousand."""
+    """A pattern with a group per kind of word: digit, teen (ten to nineteen), tens, hundred,
+    thousand."""
     write, thousand = LANGUAGES[language]
     tens = [write(number) for number in range(20, 70 if language == "French" else 100, 10)]
     kinds = {
@@ -25,10 +26,10 @@ def _pattern(language: str) -> re.Pattern[str]:
 
 
 def digit_places(text: str) -> dict[int, list[int]] | None:
-    """For each power of ten that words of the text name, the places of their characters.
+    """Power of ten -> positions of the characters of the words that name its digit.
 
-    In zweiundvierzig, 10 (power 1) is spoken of by "vierzig", 1 (power 0) by "zwei". A word such
-    as "elf" names both. None if the text is no number.
+    In zweiundvierzig, "vierzig" names the tens (power 1), "zwei" the ones (power 0). A word such
+    as "elf" names both. None if the text is not a number.
     """
     try:
         number = read_number(text)

@@ -1,4 +1,4 @@
-"""Whole numbers below a million in words, as German, French and English write them, and back."""
+"""Whole numbers below a million as words in German, French and English, and back."""
 
 from collections.abc import Callable
 from functools import cache
@@ -28,12 +28,12 @@ _ENGLISH_TENS = _words("twenty thirty forty fifty sixty seventy eighty ninety")
 
 
 def german(number: int) -> str:
-    """The ones before the tens, in one word: zweiundvierzigtausendeinhundertsieben."""
+    """One word, with the ones before the tens: zweiundvierzigtausendeinhundertsieben."""
     thousands, rest = divmod(number, 1000)
     head = f"{_german_below_thousand(thousands)}tausend" if thousands else ""
     if rest or not thousands:
         head += _german_below_thousand(rest)
-        # A one stands before something (einundvierzig, eintausend), or ends in s.
+        # One is "ein" before another part (einundvierzig, eintausend), and "eins" at the end.
         head += "s" * (rest % 100 == 1)
     return head
 
@@ -50,7 +50,7 @@ def _german_below_thousand(number: int) -> str:
 
 
 def french(number: int) -> str:
-    """By twenties from seventy on: quatre-vingt-dix-sept is 97."""
+    """Counted by twenties from 70 on: quatre-vingt-dix-sept is 97."""
     thousands, rest = divmod(number, 1000)
     if not thousands:
         return _french_below_thousand(rest)
@@ -84,7 +84,7 @@ def _french_below_hundred(number: int) -> str:
 
 
 def english(number: int) -> str:
-    """With the British and: one thousand, two hundred and thirty-four."""
+    """With the British "and": one thousand, two hundred and thirty-four."""
     thousands, rest = divmod(number, 1000)
     if not thousands:
         return _english_below_thousand(rest)
@@ -112,12 +112,12 @@ LANGUAGES: dict[str, tuple[Callable[[int], str], str]] = {
     "French": (french, "mille"),
     "English": (english, "thousand"),
 }
-"""How each language writes a number, and its word for a thousand."""
+"""Language -> the function that writes a number, and the word for a thousand."""
 
 
 @cache
 def _parts(language: str) -> tuple[dict[str, int], dict[str, int], dict[str, int]]:
-    """Numbers below a thousand; what stands for whole thousands; and what may follow those."""
+    """Words -> number: below a thousand; for whole thousands; and for what may follow these."""
     write, _ = LANGUAGES[language]
     start = len(write(1000))
     return (
@@ -131,7 +131,7 @@ def read_number(text: str) -> int:
     """The number that a text stands for in one of the languages.
 
     Raises:
-        ValueError: none, as they are written here.
+        ValueError: it is not a number as this module writes it.
     """
     for language, (_, thousand) in LANGUAGES.items():
         small, thousands, rests = _parts(language)
@@ -144,7 +144,7 @@ def read_number(text: str) -> int:
 
 
 def longest() -> int:
-    """Characters of the longest number; any whole thousands may stand before any rest."""
+    """Characters of the longest number; any thousands may be followed by any rest."""
     return max(
         max(map(len, thousands)) + max(map(len, rests))
         for _, thousands, rests in map(_parts, LANGUAGES)

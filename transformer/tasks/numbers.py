@@ -1,4 +1,4 @@
-"""Number words in three languages, to be written in digits."""
+"""The task of writing number words of three languages in digits."""
 
 from collections.abc import Sequence
 from random import Random
@@ -19,7 +19,7 @@ LETTERS = " ,-" + "abcdefghijklmnopqrstuvwxyz" + "ßéöü"
 class NumberWords(GeneratedTask):
     """Numbers of one to six digits, each number of digits and each language equally likely.
 
-    The split is by the number: what is held out is held out in every language.
+    The split is by the number: a held-out number is held out in every language.
     """
 
     name = "numbers"
@@ -62,7 +62,7 @@ class NumberWords(GeneratedTask):
 
     @classmethod
     def ideal_places(cls, source: Sequence[str], written: Sequence[str]) -> Places | None:
-        """The digit's word. No word names a zero, so that its row is not judged."""
+        """The characters of the digit's word; none for a zero, which no word names."""
         found = digit_places("".join(source))
         if found is None:
             return None

@@ -1,4 +1,5 @@
-"""Named starting points. A preset changes defaults; a person's own settings change it."""
+"""Presets: named settings to start from, which change the defaults; the user's settings change
+them further."""
 
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
@@ -101,7 +102,7 @@ def preset(name: str) -> Preset:
 def data_config(
     task: str, preset_name: str, changes: Mapping[str, Any] | None = None
 ) -> DataConfig:
-    """The data settings of a task under a preset, with a person's changes on top.
+    """The data settings of a task with a preset and the user's changes.
 
     Raises:
         ConfigError: the preset or a setting is not for this task.
@@ -117,7 +118,7 @@ def data_config(
 
 
 def defaults(task: str, preset_name: str) -> dict[str, Any]:
-    """Every setting's value under a preset, by name, before a person changes it.
+    """Every setting's value with a preset, by name, before the user changes it.
 
     Raises:
         ConfigError: there is no such task or preset.
@@ -134,7 +135,7 @@ def defaults(task: str, preset_name: str) -> dict[str, Any]:
 
 
 def _recipe(kind: Task | type[Task], chosen: Preset) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """What a task changes in its own preset: settings of the model, settings of the training."""
+    """A task's changes to its default preset, of model and training; empty for other presets."""
     own = chosen is PRESETS[kind.default_preset]
     return (kind.default_model, kind.default_training) if own else ({}, {})
 
@@ -146,7 +147,7 @@ def run_config(
     model: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
 ) -> RunConfig:
-    """The full configuration of a run: defaults, preset, the task's recipe, a person's changes.
+    """The full configuration of a run: defaults, preset, the task's and the user's changes.
 
     Raises:
         ConfigError: a setting is out of its bounds.
@@ -181,10 +182,10 @@ def prepare(
     model: Mapping[str, Any] | None = None,
     training: Mapping[str, Any] | None = None,
 ) -> tuple[Task, RunConfig]:
-    """Task and configuration from their names and a person's changes, as flags or a form give them.
+    """Task and configuration from their names and the user's changes, from flags or a form.
 
-    Where the facts of the pairs are known already, :func:`data_config` and :func:`run_config`
-    do without the task.
+    If the facts of the pairs are already known, :func:`data_config` and :func:`run_config` need
+    no task.
 
     Raises:
         ConfigError, TaskError: something does not fit; the message names it.

@@ -39,21 +39,21 @@ WORDS = {
     "Y": "yes",
     "ZH": "vision",
 }
-"""A word in which one hears it, for each phone whose name does not say it."""
+"""An example word for each phone whose name does not show how it sounds."""
 DIGITS = dict.fromkeys(map(ord, digits))
 PHONES = sorted(f"{_VOWELS} {_CONSONANTS}".split())
 
 
 @cache
 def _lines() -> str:
-    """Of the dictionary. A variant has a number, as in read(2), and a vowel its stress: no word
-    and no phone has a digit of its own."""
+    """The dictionary's text without digits: these only number variants, as in read(2), and mark
+    the stress of vowels."""
     text = lzma.decompress(DICTIONARY.read_bytes()).decode()
     return text.translate(DIGITS).replace("()", "")
 
 
 def _phones(text: str) -> str:
-    """Of a line without its word: what comes before a comment."""
+    """The phones in a line without its word: all before a comment."""
     return text.partition("#")[0].rstrip()
 
 
@@ -71,22 +71,22 @@ def dictionary() -> dict[str, tuple[str, ...]]:
 
 @lru_cache(maxsize=1000)
 def pronunciations(word: str) -> tuple[str, ...]:
-    """Of one word, as in :func:`dictionary`, which takes much longer to read whole."""
+    """The pronunciations of one word, as in :func:`dictionary`, but much faster."""
     lines = re.findall(rf"^{re.escape(word)} (.*)$", _lines(), re.MULTILINE)
     return tuple(dict.fromkeys(map(_phones, lines)))
 
 
 @cache
 def _places() -> dict[str, int]:
-    """Of every word among those of the dictionary, from 0."""
+    """The index of every word in the dictionary, from 0."""
     words = dict.fromkeys(re.findall(r"^\S+", _lines(), re.MULTILINE))
     return {word: place for place, word in enumerate(words)}
 
 
 class Pronunciation(ShippedTask):
-    """Of every twenty words in the order of the file, 18 and 19 are the test, 20 is held out.
+    """Of every twenty words in the file, the 18th and 19th are test words, the 20th is held out.
 
-    That is the rule of the published g2p-seq2seq results. All pronunciations of a word are
+    This is the rule of the published g2p-seq2seq results. All pronunciations of a word are
     learned, and any of them is a right answer.
     """
 
@@ -137,7 +137,7 @@ class Pronunciation(ShippedTask):
         return known[0]
 
     def trains_on(self, source: str) -> bool | None:
-        """By the word's place in the file, whose pronunciations need not be read for it."""
+        """Follows from the word's index in the file, without reading pronunciations."""
         place = _places().get(source)
         return place is not None and place % 20 < 17
 

@@ -47,14 +47,14 @@ def find_task(name: str) -> type[Task]:
 
 
 SEVEN_TITLE = "Seven sentences"
-"""What learning the bundled sentences is called: nobody's own pairs."""
+"""The title of "own pairs" that are the bundled sentences, so not the user's."""
 
 
 def title_of(name: str, sources: Iterable[str] = ()) -> str:
-    """What a task is called on screen; its name if this version does not know it.
+    """A task's title on screen; its name if this version does not know it.
 
     Args:
-        sources: of pairs that are learned, by which the bundled sentences are known.
+        sources: of the pairs, by which the bundled sentences are recognised.
     """
     if name not in TASKS:
         return name
@@ -90,18 +90,18 @@ def build_task(data: DataConfig, pairs: Path | None = None) -> Task:
 
 @lru_cache(maxsize=8)
 def _generated(kind: type[GeneratedTask], data: DataConfig) -> GeneratedTask:
-    """One task for each setting, which keeps what it has drawn to hold out."""
+    """A task for these settings, cached together with the held-out pairs that it has drawn."""
     return kind(data)
 
 
 def right_answer(data: DataConfig, source: str, written: str | None = None) -> str | None:
-    """What a task that computes its answers asks for; None where it cannot say.
+    """The right answer if the task can compute it, else None.
 
-    A person's own pairs have no answer for a source outside them, and a text that is no source
-    of the task (two plus signs) has none either.
+    Own pairs have no answer for other sources, and a text that is not a source of the task (such
+    as a sum with two plus signs) has none either.
 
     Args:
-        written: where several answers are right, this is the one if it is among them.
+        written: an output, returned if it is one of several right answers.
     """
     kind = TASKS.get(data.task)
     if kind is None or not issubclass(kind, GeneratedTask | ShippedTask):
@@ -117,7 +117,7 @@ def right_answer(data: DataConfig, source: str, written: str | None = None) -> s
 
 
 def out_of_form(data: DataConfig, source: str) -> str:
-    """Why no source that a task trains on is written so, in a sentence; empty if one may be."""
+    """If no training source has the form of this one, the reason in a sentence; else empty."""
     kind = TASKS.get(data.task)
     return kind.out_of_form(source) if kind else ""
 
@@ -131,11 +131,11 @@ def longest_trained(data: DataConfig) -> tuple[int, int] | None:
 
 
 def in_training(data: DataConfig, source: str, pairs: Path | None = None) -> bool | None:
-    """Whether a text is a source that a model of these data was trained on; None where nobody can
-    know.
+    """Whether a model with these data settings was trained on a source; None if that cannot be
+    known.
 
     Args:
-        pairs: the file of a run on a person's own pairs, if it is there.
+        pairs: the file of the user's own pairs, if the run has them and it still exists.
     """
     kind = TASKS.get(data.task)
     if kind is not None and issubclass(kind, GeneratedTask | ShippedTask):

@@ -1,8 +1,8 @@
 """SCAN: commands to actions, made from its published grammar (Lake and Baroni, 2018).
 
 "jump around left twice after walk" means to walk, and then, twice, to turn left and jump four
-times. All 20,910 commands, and three of the published splits. What is learned here is a language of
-13 words; what is tested is whether a model composes what it knows.
+times. Here are all 20,910 commands, and three of the published splits. The language has 13 words;
+the test is whether a model can combine what it knows.
 """
 
 import zlib
@@ -15,11 +15,11 @@ from transformer.tasks.shipped import DATA, ShippedTask, Split
 from transformer.vocabulary import Vocabulary
 
 SIMPLE_TEST = DATA / "scan" / "simple_test.bits"
-"""Which commands, in the order of the alphabet, the published simple split tests."""
+"""A bit for each command, in alphabetical order: whether the published simple split tests it."""
 LONGEST_TRAINED = 22
-"""Actions of the longest training pair of the length split."""
+"""Number of actions in the longest training pair of the length split."""
 JUMPS_TRAINED = 1467
-"""How often the command "jump" stands in the training set of the add-jump split."""
+"""Number of times that the command "jump" is in the training set of the add-jump split."""
 
 VERBS = {word: f"I_{word.upper()}" for word in ("walk", "look", "run", "jump")}
 TURNS = {side: f"I_TURN_{side.upper()}" for side in ("left", "right")}
@@ -52,15 +52,15 @@ def _commands() -> Iterator[Pair]:
 
 @cache
 def meanings() -> dict[str, str]:
-    """Every command with its actions, in the order of the alphabet."""
+    """Every command with its actions, in alphabetical order."""
     return dict(sorted(_commands()))
 
 
 class Scan(ShippedTask):
-    """What the three splits share. What is held out is the published test set.
+    """The base class of the three splits. The held-out pairs are the published test set.
 
-    The recipe is the same for all three. How many updates it takes was measured on the random
-    split's test set; nothing is chosen by the other two.
+    Training settings are the same for all three. The number of updates was chosen on the random
+    split's test set; nothing was chosen on the other two.
     """
 
     description = "Turn a command such as “jump left twice” into the actions that it asks for."

@@ -14,7 +14,7 @@ DATA = Path(__file__).with_name("data")
 
 
 class Split(NamedTuple):
-    """The pairs to learn from, those to look at meanwhile, and those that are scored once."""
+    """Pairs to train on, pairs to evaluate on meanwhile, and pairs to score a finished model on."""
 
     train: Sequence[Pair]
     held_out: Sequence[Pair]
@@ -25,8 +25,8 @@ class ShippedTask(Task):
     """A task that learns from a fixed list of pairs.
 
     Attributes:
-        longest_pair: most tokens of a source and of a target; written down, so that the app
-            can offer the task without reading its data.
+        longest_pair: most tokens of a source and of a target; stored here, so that the app can
+            offer the task without reading its data.
     """
 
     data_fields = ()
@@ -38,7 +38,7 @@ class ShippedTask(Task):
     @classmethod
     @abstractmethod
     def split(cls) -> Split:
-        """All pairs; read once a process."""
+        """All pairs; read once per process."""
 
     @classmethod
     @abstractmethod
@@ -46,7 +46,7 @@ class ShippedTask(Task):
         """The right target of a source.
 
         Raises:
-            ValueError: it is no source of this task.
+            ValueError: it is not a source of this task.
         """
 
     def epoch(self, seed: int, number: int, batch_size: int) -> list[Pair]:
@@ -55,7 +55,7 @@ class ShippedTask(Task):
         return pairs
 
     def held_out(self, count: int) -> list[Pair]:
-        """The first ``count`` in an order that is random, and the same for every run."""
+        """The first ``count`` pairs in a random order that is the same for every run."""
         pairs = list(self.split().held_out)
         Random(f"{self.name}/held-out").shuffle(pairs)
         return pairs[:count]
@@ -73,5 +73,5 @@ class ShippedTask(Task):
 
 @lru_cache(maxsize=4)
 def _sources(task: type[ShippedTask]) -> frozenset[str]:
-    """Of its training pairs."""
+    """The sources of a task's training pairs."""
     return frozenset(pair.source for pair in task.split().train)

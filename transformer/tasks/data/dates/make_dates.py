@@ -1,7 +1,7 @@
-"""Writes dates.json: how 26 languages write a date, as the CLDR knows it, through Babel.
+"""Writes dates.json: the date formats of 26 languages in the CLDR, read through Babel.
 
-Run ``python transformer/tasks/data/dates/make_dates.py`` with the Babel of
-tests/requirements.txt: the same version gives the same bytes. The app needs no Babel.
+Run ``python transformer/tasks/data/dates/make_dates.py`` with the Babel version of
+tests/requirements.txt: the same version gives the same bytes. The app does not need Babel.
 """
 
 import json
@@ -19,12 +19,12 @@ LANGUAGES = (
     *("nb", "nl", "pl", "pt", "ro", "ru", "sv", "tr", "uk", "vi", "zh"),
 )
 LENGTHS = ("medium", "long", "full")
-"""Without "short": 08/03/21 is another day in another country."""
+"""Not "short": 08/03/21 is another day in another country."""
 TOKENS = re.compile(r"'(?P<quoted>[^']*)'|(?P<field>([A-Za-z])\3*)|(?P<literal>[^A-Za-z'])")
 
 
 def plain(text: str) -> str:
-    """With the spaces and the apostrophe of a keyboard; the CLDR has narrow and curved ones."""
+    """A text with the keyboard's space and apostrophe for the CLDR's narrow and curved ones."""
     return " ".join(text.split()).replace("’", "'")
 
 
@@ -53,7 +53,7 @@ def a_format(code: str, length: str) -> dict[str, Any]:
 
 
 def content() -> str:
-    """What the file holds."""
+    """The content of dates.json."""
     languages = [
         {
             "code": code,
@@ -63,13 +63,13 @@ def content() -> str:
         for code in LANGUAGES
     ]
     check(languages)
-    # A line a language, so that a change of the CLDR shows where it is.
+    # One line per language, so that a diff shows which languages a new CLDR has changed.
     lines = ",\n".join(json.dumps(language, ensure_ascii=False) for language in languages)
     return f"[\n{lines}\n]\n"
 
 
 def check(languages: list[dict[str, Any]]) -> None:
-    """Every day of two years must come out as Babel itself writes it."""
+    """Check that every day of two years is written as Babel itself writes it."""
     for language in languages:
         for one in language["formats"]:
             for number in range(731):
