@@ -25,8 +25,8 @@ from transformer.runs.directory import ACTIVE, ENDED, Run
 from transformer.runs.health import read_health
 
 LATE_SECONDS = 3.0
-"""Seconds for which a started run may be undrawn by the browser even if it has ended, and for which
-an address may be older than the user's last action."""
+"""Seconds in which the browser may not have drawn a started run yet, even if the run has ended, and
+in which an address may be older than the user's last action."""
 LIVE = ("queued", *ACTIVE)
 TICK, FIRST_TICK, QUEUE_TICK = 1.0, 0.2, 3.0
 """Seconds between two updates of a run: training, before its first numbers, and waiting."""

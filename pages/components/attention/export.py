@@ -107,7 +107,7 @@ def as_npz(shown: Shown) -> bytes:
 
 
 def weights_as_csv(shown: Shown, head: Head) -> bytes:
-    """One line a weight: positions counted from 1, tokens, the weight to 9 digits."""
+    """One line per weight: positions counted from 1, tokens, the weight to 9 digits."""
     kind = next(kind for kind in shown.inspection.kinds if kind.id == head.kind)
     weights = kind.weights[head.layer, head.head]
     rows, columns = np.indices(weights.shape).reshape(2, -1)
@@ -124,7 +124,7 @@ def weights_as_csv(shown: Shown, head: Head) -> bytes:
 
 
 def scores_as_csv(shown: Shown) -> bytes:
-    """One line a head: its label, its measures, and its share on every pattern."""
+    """One line per head: its label, its measures, and its share on every pattern."""
     frame = pd.DataFrame(
         {
             "kind": one.head.kind,

@@ -56,7 +56,7 @@ class Shown:
         )
         found = [
             *score_heads("encoder", encoder.weights, encoder.query_tokens, encoder.key_tokens),
-            # In decoder self-attention, a row stands for the token read there, not written.
+            # In decoder self-attention, a row's token is the one read there, not the one written.
             *score_heads(
                 "decoder", decoder.weights, decoder.key_tokens, decoder.key_tokens, causal=True
             ),

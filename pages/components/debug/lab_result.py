@@ -57,7 +57,7 @@ def results(pair: Pair, fault: "Fault", predicted: int) -> bool:
 
 
 def bites(fault: "Fault") -> str:
-    """Where a fault that the lab's letter task does not reveal has an effect, in a sentence."""
+    """What reveals a fault if the lab's letter task does not, in a sentence."""
     if fault.bites:
         return fault.bites
     if fault.harmless:

@@ -103,7 +103,7 @@ def panel(view: View) -> None:
 def as_csv(
     checkpoint: "Checkpoint", branches: Sequence[Branch], paths: Sequence[DecodingPath]
 ) -> bytes:
-    """One line a step of a branch: its token, whether the user gave it, the log-probabilities."""
+    """One line per step of a branch: its token, whether the user gave it, the log-probabilities."""
     titles = ("branch", "step", "token", "given", "log_probability", "log_probability_so_far")
     tokens = checkpoint.target_vocabulary.tokens
     rows = [

@@ -86,7 +86,7 @@ def _again() -> None:
     st.session_state.pop(JOB, None)
 
 
-# --- what was found ---------------------------------------------------------------------------
+# --- results ----------------------------------------------------------------------------------
 
 
 def _show(checkpoint: "Checkpoint", tried: Tried) -> None:
@@ -201,7 +201,7 @@ TITLES = (
 
 
 def as_csv(checkpoint: "Checkpoint", mistakes: "list[Mistake]") -> bytes:
-    """One line an error; steps count from 1."""
+    """One line per error; steps count from 1."""
     names = checkpoint.target_vocabulary.tokens
     rows = []
     for one in mistakes:

@@ -67,7 +67,7 @@ def _finding(view: View, ranks: "NDArray[np.int64]") -> str:
 
 
 def _table(view: View, found: "Lens", ranks: "NDArray[np.int64]") -> str:
-    """HTML: one column a layer, with its candidates, the most probable on top."""
+    """HTML: one column per layer, with its candidates, the most probable on top."""
     written = view.written[view.step]
     probabilities = found.probabilities[:, view.step]
     layers, size = probabilities.shape

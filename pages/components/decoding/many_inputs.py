@@ -260,7 +260,7 @@ def _is_text(vocabulary: Vocabulary) -> bool:
     return vocabulary.kind != "characters"
 
 
-# --- what came of it --------------------------------------------------------------------------
+# --- results ----------------------------------------------------------------------------------
 
 
 def _show(checkpoint: "Checkpoint", results: Results, key: str) -> None:
@@ -398,7 +398,7 @@ TITLES = ("line", "input", "output", "log_probability", "complete", "margin", "u
 
 
 def as_csv(results: Results) -> bytes:
-    """One line an input, in their order; with targets, whether the output is the target."""
+    """One line per input, in their order; with targets, whether the output is the target."""
     targets = bool(results.inputs.targets)
     rows = []
     for place, answer in sorted(results.answers.items()):

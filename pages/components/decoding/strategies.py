@@ -157,7 +157,7 @@ def _log_prob(checkpoint: "Checkpoint", text: str, tokens: Sequence[int]) -> flo
 
 
 def _table(checkpoint: "Checkpoint", rows: Sequence[Row], wanted: tuple[int, ...]) -> str:
-    """HTML: one line a strategy; the best score that a strategy found is bold."""
+    """HTML: one line per strategy; the best score that a strategy found is bold."""
     best = _best(rows)
     titles = ["Strategy", "Output", *(["Right?"] if wanted else [])]
     numbers = ["Tokens", Html("Log-<wbr>probability"), "Score"]
@@ -267,7 +267,7 @@ def _text(checkpoint: "Checkpoint", ids: Sequence[int]) -> str:
 
 
 def _why(checkpoint: "Checkpoint", tree: "BeamTree", place: int) -> str:
-    """What became of a hypothesis, in one or two sentences."""
+    """How and why a hypothesis ended, in one or two sentences."""
     end = tree.ends[place]
     node = tree.nodes[place]
     if end.against is None:

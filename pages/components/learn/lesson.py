@@ -63,7 +63,7 @@ def panel() -> None:
 
 
 def _lessons() -> tuple[dict[str, Lesson], list[str]]:
-    """Name in the address -> lesson, the teacher's first; and the problems of that one's file."""
+    """Name in the address -> lesson, the teacher's first; and problems of the teacher's file."""
     found = {"paper": built_in()}
     of_class, problems = class_lesson()
     own: tuple[Lesson, list[str]] | None = st.session_state.get(OWN)

@@ -13,7 +13,7 @@ from transformer.runs.metrics import Record, Sample, Samples, thinned
 MOST_MARKS = 40
 """Most evaluations marked for one example; of more, the first, the last and some in between."""
 MOST_SHOWN = 60
-"""Most room for each text of the single example under the curve: characters, plus two a token."""
+"""Most room for each text of the single example under the curve: characters, plus two per token."""
 ALL = slice(None)
 COLUMNS = 4
 """Number of evaluations whose errors are shown side by side."""
@@ -143,7 +143,7 @@ def when_learned(seen: Sequence[tuple[int, bool]]) -> str:
 
 
 def _marks(seen: Sequence[tuple[int, bool]]) -> str:
-    """A row of marks, one an evaluation: tall and blue is right, short and orange wrong."""
+    """A row of marks, one per evaluation: tall and blue is right, short and orange wrong."""
     marks = "".join(
         f'<i{" class=right" if right else ""} title="step {step:,}: '
         f'{"right" if right else "wrong"}"></i>'

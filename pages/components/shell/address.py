@@ -24,8 +24,8 @@ LIMIT = 400
 """Characters. Longer values are left out of the address, which browsers or mail might cut."""
 
 NAMES = {"compared card": "compare", "anatomy step": "step", "lesson step": "part"}
-"""Key of a widget -> its name in the address, where the two differ: pages use each of these names
-for two different things."""
+"""Key of a widget -> its parameter in the address, if they differ: each of these parameters means
+two different things on different pages."""
 
 WHOSE = "page of the address"
 """Key in session state: the page that last wrote the address; empty once another is opened."""

@@ -99,7 +99,7 @@ def owner() -> str:
 
 @st.cache_resource
 def _newcomers() -> dict[str, dict[str, float]]:
-    """Network address -> hashes of the browsers that started their first run lately, and when."""
+    """Network address -> hash of a browser that started a run lately -> when it first did."""
     return {}
 
 

@@ -14,7 +14,7 @@ from transformer.config.names import on_screen
 from transformer.errors import ConfigError, UserError
 
 STYLE = f"<style>{Path(__file__).with_name('style.css').read_text('utf-8')}</style>"
-"""Style sheet of all pages, inserted once a page, so that panels need none."""
+"""Style sheet of all pages, inserted once per page, so that panels need none."""
 
 
 @contextmanager

@@ -254,7 +254,7 @@ def current(key: str, name: object) -> Job | None:
 
 @st.cache_resource
 def _remembered(by: str) -> dict[object, Job]:
-    """Jobs that outlive a session. by: "token" or "name", what the dictionary's keys are."""
+    """Jobs that outlive a session, as a dictionary by "token" or by "name"."""
     return {}
 
 

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
 
 KEPT_BYTES = 64_000_000
-"""Bytes of checkpoint files whose models stay in memory although no session shows them, so that the
-next session that opens one need not load it."""
+"""Limit on the total file size, in bytes, of models that stay in memory although no session shows
+them, so that the next session that opens one need not load it."""
 KEPT_MODELS = 40
 """Limit on the number of such models, because a small model takes twenty times its file's size."""
 LARGE_BYTES = 16_000_000
@@ -53,7 +53,7 @@ class Loaded:
 
     def find(self, key: Key) -> "Checkpoint | None":
         """The checkpoint of a file if it is in memory, else None."""
-        if self.gone >= LARGE_BYTES:  # the last sessions that showed these models have ended
+        if self.gone >= LARGE_BYTES:  # so much was freed since the last call
             self.gone = 0
             give_back()
         with self.lock:

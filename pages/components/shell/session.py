@@ -1,4 +1,4 @@
-"""Loading torch once a server, and the models of a browser session."""
+"""Loading torch once per server, and the models of a browser session."""
 
 import gc
 import os
@@ -34,7 +34,7 @@ def _torch_ready() -> threading.Event:
 
 
 def use_torch() -> None:
-    """Import torch and what needs it, once a server, with one thread: trainers need the others."""
+    """Import torch and what needs it, once per server; one thread, as trainers need the others."""
     with _torch_lock():
         if _torch_ready().is_set():
             return

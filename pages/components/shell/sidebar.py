@@ -106,7 +106,7 @@ def _chip() -> Html:
 def _choose() -> None:
     """Dialog that chooses the model on which every page opens."""
     entries = models.listed_checkpoints()
-    newest: dict[object, models.Listed] = {}  # one entry a run
+    newest: dict[object, models.Listed] = {}  # one entry per run
     for entry in entries.values():
         newest.setdefault(entry.path.parent if entry.id.startswith("run-") else entry.id, entry)
     own = [entry for entry in newest.values() if entry.own]
@@ -130,7 +130,7 @@ def take_choice() -> None:
 
 
 def _your_name() -> None:
-    """Field for the user's name, which stands in lists of runs and on pages to hand in."""
+    """Field for the user's name, which is shown in lists of runs and on pages to hand in."""
     known = browser.name()
     with st.popover(plain(known) or "Your name", icon=":material/person:", type="tertiary"):
         browser.name_field("Your name", "your name")

@@ -60,7 +60,7 @@ def put(name: str, content: BinaryIO, size: int, owner: str) -> Arrival:
 
 
 def unpickled(arrival: Arrival) -> Arrival:
-    """A pickled state dict converted to .safetensors, in a process of its own; others unchanged.
+    """Convert a pickled state dict to .safetensors, in a separate process; others stay unchanged.
 
     Raises:
         CheckpointError: the file cannot be trusted.

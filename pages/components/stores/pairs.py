@@ -70,7 +70,7 @@ def _sender(path: Path) -> tuple[str, ...]:
 ARRIVING = BoundedFolder(
     FOLDER, "arriving-*-*", most=200, most_bytes=4e9, most_seconds=3600, owners_of=_sender
 )
-"""Incomplete files, whose upload goes on or broke off; each new piece renews a file's age."""
+"""Incomplete files, whose upload is running or was interrupted; a new piece resets a file's age."""
 
 
 class ArrivingFile:

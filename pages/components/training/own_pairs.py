@@ -95,7 +95,7 @@ def with_byte_pairs(kept: Kept, bpe_size: int) -> Kept | None:
     return _usable(pairs.find(kept.id, bpe_size), bpe_size)
 
 
-# --- Bringing ----------------------------------------------------------------------------
+# --- Entering and uploading --------------------------------------------------------------
 
 
 def _choose(id: str) -> None:

@@ -25,7 +25,7 @@ def anatomy_map(
     """Draw the map.
 
     Args:
-        written: the tokens of the output, one a decoding step.
+        written: the tokens of the output, one per decoding step.
         absent: the id of the box that is taken out; empty if none is.
         told: the state to show, ``box=decoder.0.self.softmax&step=2``; steps count from 1.
         on_place: called when the user chooses a box or step; session state under ``key`` then has

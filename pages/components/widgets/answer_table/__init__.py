@@ -34,7 +34,7 @@ class Tokens:
 class Row:
     """One input.
 
-    id: sent to ``on_open``. cells: one a column; a click on the first opens the row.
+    id: sent to ``on_open``. cells: one per column; a click on the first opens the row.
     problem: replaces the cells after the first, if there are none.
     """
 

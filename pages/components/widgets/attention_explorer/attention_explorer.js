@@ -89,8 +89,7 @@ function needLines(view) {
   measureLines(view);
 }
 
-// Redraw the grid's cursors only in pictures that are visible on screen; the others when they
-// become visible.
+// Redraw the grid's cursors only in pictures that are on screen; in others, when they come there.
 function watch(view) {
   for (const observer of view.observers ?? []) observer.disconnect();
   const size = new ResizeObserver(() => resized(view));
@@ -374,8 +373,7 @@ function keepCell(view, cell) {
 // Draw the highlights everywhere.
 function light(view) {
   for (const drawn of view.maps) paintCursor(view, drawn);
-  // Text causes a new layout of the page, so it is set later, not in the frame that draws the
-  // cursor.
+  // Text causes a new layout of the page, so it is set after the frame that draws the cursor.
   view.saying ??= setTimeout(() => sayPointed(view));
   lightGrid(view);
   drawLines(view);

@@ -1,7 +1,6 @@
 const MOST_PIXELS = 16e6; // some browsers draw nothing on a larger canvas
 
-// Give a canvas the size of the element below it, at the screen's resolution, with CSS pixels as
-// units.
+// Give a canvas the size of the element below it, at the screen's resolution, in CSS pixels.
 function fitCanvas(canvas, over) {
   const box = over.getBoundingClientRect();
   const scale = Math.min(window.devicePixelRatio || 1, Math.sqrt(MOST_PIXELS / Math.max(box.width * box.height, 1)));

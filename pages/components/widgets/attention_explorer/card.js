@@ -1,5 +1,4 @@
-// The card beside the map: what the head does, and how the weight of the cell pointed at was
-// computed.
+// The card beside the map: what the head does, and how the weight pointed at was computed.
 
 function buildCard(view) {
   const card = element("aside", { class: "card", "aria-label": "This head and its weights" });

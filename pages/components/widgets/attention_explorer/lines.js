@@ -76,8 +76,7 @@ function buildTokens(view, { letter, title, name }) {
   return { letter, box, buttons };
 }
 
-// The legend of the heads' colours; a click hides a head's lines, a double click those of all
-// others.
+// The legend of the heads' colours; a click hides a head's lines, a double click all others.
 function buildChips(view) {
   const off = view.off;
   view.off = new Set();
@@ -213,8 +212,7 @@ function drawHead(view, context, head, lit, number) {
   });
   context.globalAlpha = 1;
   if (!lit.size) return;
-  // Strips: how much the highlighted tokens look at each key, and how much each query looks at
-  // them.
+  // Strips: how much the highlighted tokens look at each key, and each query at them.
   context.fillStyle = head.colour;
   const shift = number * (STRIP + 1);
   const strip = (column, outward, place, share) => {

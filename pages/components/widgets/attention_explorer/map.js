@@ -1,4 +1,4 @@
-// One head, large: a row a query, a column a key, and below them the mean or sum of each column.
+// One head, large: a row per query, a column per key, and below them each column's mean or sum.
 
 // Largest height of a map in pixels: what the first screen has left for it.
 const highest = () => Math.max(320, Math.min(560, innerHeight - 480));
@@ -93,8 +93,7 @@ function listenToMap(view, stage, drawn) {
   const under = (event) => cellAt(event, drawn.canvas, drawn.kind);
   const show = (cell) =>
     point(view, cell && [`${drawn.asks}${cell[0]}`, `${drawn.asked}${cell[1]}`].flatMap(everywhere), cell);
-  // The last pointer event while the pointer is on the map: scrolling moves the map under the
-  // pointer.
+  // The last pointer event while the pointer is on the map, because scrolling moves the map.
   let pointer = null;
   const scrolled = () => {
     if (!stage.isConnected) document.removeEventListener("scroll", scrolled, true);

@@ -25,8 +25,7 @@ function exists(view, choice) {
   return Boolean(kind) && within(choice.layer, kind.shape[0]) && within(choice.head, kind.shape[1]);
 }
 
-// The head shown at first, as on every page: cross-attention, last layer, first head
-// (analysis/heads.py).
+// The head shown at first, as on all pages: cross-attention, last layer, first (analysis/heads.py).
 function firstChoice(view) {
   const kind = view.sides[0].kinds.at(-1);
   return { kind: kind.id, layer: kind.shape[0] - 1, head: 0 };
@@ -71,8 +70,7 @@ function writePlace(view) {
   return new URLSearchParams(FIELDS.filter((name) => all[name]).map((name) => [name, all[name]])).toString();
 }
 
-// Whether each map is shaded up to its largest weight: as the user chose, else only for a long
-// input.
+// Whether each map is shaded up to its largest weight: the user's choice, else if the input is long.
 const isStretched = (view) => (view.shade ? view.shade === "largest" : view.longest > LONG);
 
 // The heads shown as lines, with colours; a kind without any shows its last layer's mean in grey.

@@ -1,6 +1,5 @@
 // The slider's rail, with steps on the scale log(1 + step / early), on which moments are evenly
-// spaced. The loss curve is the run's own chart, which marks the moment; a click there moves the
-// slider.
+// spaced. The run's own loss chart marks the moment; a click there moves the slider.
 
 const HEIGHT = 46, RAIL = 14, LEFT = 34, RIGHT = 14;
 const SPARK = { width: 220, height: 40 };

@@ -1,4 +1,4 @@
-"""A beam search as a picture: one column a step, best on top, with dropped hypotheses and why.
+"""A beam search as a picture: one column per step, best on top, with dropped hypotheses and why.
 
 Arrow keys move in it without the server; a list below has the same information.
 """

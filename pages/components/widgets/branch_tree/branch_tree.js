@@ -82,8 +82,7 @@ function verdictCell(verdict) {
   return cell;
 }
 
-// Tokens that a branch shares with its parent are drawn only in the parent's row; here there is a
-// line.
+// Tokens that a branch shares with its parent are drawn only in the parent's row; here is a line.
 function tokenCell(row, index, i, step, act) {
   const cell = element("td", { class: i === step ? "token now" : "token" });
   if (i >= row.tokens.length) return cell;

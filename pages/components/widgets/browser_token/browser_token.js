@@ -1,5 +1,4 @@
-// Stores a token for this browser, once, and the user's name, in cookies that are sent only to this
-// site.
+// Stores a token for this browser, once, and the user's name, in cookies sent only to this site.
 
 const YEAR = 31536000;
 

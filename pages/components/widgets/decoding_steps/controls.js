@@ -1,5 +1,4 @@
-// Controls: temperature, top-k, top-p, greedy or sampled decoding, and whether to show the
-// arithmetic.
+// Controls: temperature, top-k, top-p, greedy or sampled decoding, and whether to show arithmetic.
 
 const MOST_K = 40;
 

@@ -1,4 +1,4 @@
-// The output: one button a step, whose shade is the token's probability.
+// The output: one button per step, whose shade is the token's probability.
 
 function drawOutput(view) {
   const { sides, wanted } = view.data;
@@ -48,13 +48,11 @@ function drawStep(view, button, i, parting, wanted) {
   if (view.anyWrong) button.append(markOf(wrong, right));
 }
 
-// The target's token below a wrong one, labelled in words: a cross before it would mark it as
-// wrong.
+// The target's token below a wrong one, labelled in words: a cross would mark it as wrong.
 const markOf = (wrong, right) =>
   element("small", { class: "instead" }, wrong ? (right ? `target: ${right}` : "target ended") : "\u00a0");
 
-// Whether the token was given instead of the model's first choice: given tokens may also agree with
-// it.
+// Whether the token was given instead of the model's first choice; given tokens may also equal it.
 const isSwapped = (side, i) => i < side.forced && firstChoice(side, i) !== side.ids[i];
 
 function firstChoice(side, step) {

@@ -84,8 +84,7 @@ class LiveModel {
     return this.config.final_norm ? this.norm("encoder.norm", x) : x;
   }
 
-  // Each decoder layer's cross-attention keys and values, computed once, and its empty
-  // self-attention cache.
+  // Each decoder layer's cross-attention keys and values, and its empty self-attention cache.
   crossed(memory, source) {
     const { num_decoder_layers: layers } = this.config;
     return Array.from({ length: layers }, (_, layer) => ({

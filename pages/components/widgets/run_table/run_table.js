@@ -1,5 +1,4 @@
-// All runs in a table, a row for each. Rows stay the same elements while their texts change, so
-// that the keyboard focus stays.
+// All runs in a table, a row for each. Rows stay the same elements, so that the focus stays, too.
 
 const COLUMNS = [ // for each column: [key to sort by, title, whether high values come first], ...
   [["name", "Run", false]], [["task", "Task", false]], [["state", "State", false]],

@@ -67,8 +67,7 @@ const UP = [FRAME.height - FRAME.bottom, FRAME.top];
 
 const shareAxis = () => axis([0, 1], UP, { wanted: 5, label: (share) => `${Math.round(100 * share)} %` });
 
-// From 0; a logarithmic axis begins at the lowest value above 0, and draws lower values at its
-// bottom.
+// From 0; or logarithmic from the lowest value above 0, with lower values drawn at its bottom.
 function lossAxis(values, log = false) {
   const high = Math.max(...values, 1e-9);
   if (!log) return axis([0, high * 1.06], UP);
@@ -127,8 +126,7 @@ function interpolated(points, x) {
 function buildChart(view, name, title = "") {
   const figure = element("figure"), caption = element("figcaption", {}, title);
   const plot = element("div", { class: `plot ${name}` });
-  // The element under the pointer must not be replaced while the chart is redrawn, or no
-  // pointerleave comes.
+  // Keep the element under the pointer while the chart is redrawn, or no pointerleave comes.
   const svg = svgElement("svg", { "aria-hidden": "true", height: FRAME.height, "pointer-events": "none" });
   plot.append(svg);
   figure.append(caption, plot);

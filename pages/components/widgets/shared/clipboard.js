@@ -1,5 +1,4 @@
-// Copies text to the clipboard; false if the user must press Ctrl+C in `field`, which shows the
-// text.
+// Copies text to the clipboard; false if the user must press Ctrl+C in `field`, which shows it.
 async function copied(text, field) {
   try {
     await navigator.clipboard.writeText(text);

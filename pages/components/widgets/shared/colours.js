@@ -11,8 +11,7 @@ const DIVERGING = {
   light: [[150, 60, 0], [240, 150, 70], [255, 255, 255], [107, 174, 214], [8, 48, 107]],
   dark: [[255, 190, 120], [190, 100, 25], [24, 30, 38], [45, 117, 190], [200, 225, 255]],
 };
-// Okabe and Ito's colours, in the order in which heads are added; changed to contrast with each
-// theme.
+// Okabe and Ito's colours, adapted to each theme's contrast, in the order in which heads are added.
 const HEAD_COLOURS = {
   light: ["#0072B2", "#D55E00", "#009E73", "#A6527F", "#8A6D00", "#3C8DBC", "#7A7A7A", "#000000"],
   dark: ["#56B4E9", "#E69F00", "#2BC79A", "#E0A0C8", "#F0E442", "#8AB8FF", "#B0B0B0", "#FFFFFF"],
@@ -33,6 +32,5 @@ const gradient = (scale) => `linear-gradient(to right, ${scale.map((parts) => `r
 
 const pixel = ([red, green, blue]) => ((255 << 24) | (blue << 16) | (green << 8) | red) >>> 0;
 
-// A table from 0 to `most` of pixels as 32-bit numbers, so that painting a cell needs no
-// arithmetic.
+// A table of 32-bit pixels for 0 to `most`, so that painting a cell needs no arithmetic.
 const pixelTable = (scale, most) => Uint32Array.from({ length: most + 1 }, (_, i) => pixel(colourAt(scale, i / most)));

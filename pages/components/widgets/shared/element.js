@@ -40,9 +40,8 @@ function inPercent(share) {
 // A number with `digits` decimals and a true minus sign.
 const decimal = (value, digits) => value.toFixed(digits).replace("-", "−");
 
-// Unpack what pages/components/shell/mount.py packs: [length of header: uint32][header:
-// JSON][numbers]. Returns the header, and a function that reads the next `size` numbers as a typed
-// array.
+// Unpack what shell/mount.py packs: [length of header: uint32][header: JSON][numbers]. Returns the
+// header, and a function that reads the next `size` numbers as a typed array.
 function unpack(data) {
   const given = data instanceof Uint8Array ? data : new Uint8Array(data);
   const bytes = given.byteOffset % 4 ? given.slice() : given; // numbers must be aligned

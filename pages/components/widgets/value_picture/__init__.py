@@ -1,4 +1,4 @@
-"""The output of one box as small pictures: one map a head, or bars for tokens."""
+"""The output of one box as small pictures: one map per head, or bars for tokens."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

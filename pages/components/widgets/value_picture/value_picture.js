@@ -1,5 +1,5 @@
-// Numbers as colours: a row a position, a column a feature or a key. Pointing at a cell shows its
-// number.
+// Numbers as colours: a row per position, a column per feature or key; a cell under the pointer
+// shows its number.
 
 const WIDEST = 520, TALLEST = 260; // pixels that one map may take
 
