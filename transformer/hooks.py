@@ -1,4 +1,4 @@
-"""Hooks to look inside the model, and to change what it computes, without new signatures.
+"""Hooks to observe or replace values inside the model, without changing any signature.
 
 A :class:`HookPoint` is an identity module placed at every quantity worth seeing. It does nothing
 until a hook is added: ``record()`` stores the value that passes, ``ablate()`` replaces it.
@@ -181,7 +181,7 @@ def ablate(
 def own_modules(module: Module, made: dict[nn.Module, nn.Module] | None = None) -> Module:
     """Copy the module objects over the same tensors, without any hooks.
 
-    Constructing a new model takes many times as long, which a class notices at each page change.
+    Constructing a model takes many times as long, which many users at once would notice.
 
     Args:
         made: original -> copy, so far; a module used in two places is copied once.

@@ -57,7 +57,7 @@ NAMES = {
 }
 
 FIELD = re.compile("|".join(rf"\b{name}\b" + ("" if "_" in name else "(?= = )") for name in NAMES))
-"""A field's name in a message. Names that are English words, as ``seed``, stand before `` = ``."""
+"""Finds field names in a message; English words among them, as ``seed``, only before `` = ``."""
 
 
 def name_of(setting: str) -> str:
@@ -66,7 +66,7 @@ def name_of(setting: str) -> str:
 
 
 def on_screen(message: str) -> str:
-    """A config's error message with each field called what the form calls it."""
+    """A config's error message with the fields' names on screen."""
     return FIELD.sub(lambda found: NAMES[found[0]], message)
 
 

@@ -29,7 +29,7 @@ class Lit:
 
     place: "source", "target" or "output"; a sub-layer such as "encoder.self", "decoder.cross" or
         "decoder.feed-forward", or its ".norm" or ".residual"; or a side's "source.positions".
-    said: what about it, in a word or two.
+    said: a word or two, shown in the box in place of its sizes.
     """
 
     place: str

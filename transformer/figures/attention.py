@@ -20,7 +20,7 @@ def attention_map(
     key_tokens: Sequence[str],
     title: str = "Attention weights",
 ) -> go.Figure:
-    """One head's weights as a map: a row a query, a column a key.
+    """One head's weights as a heat map, with a row per query and a column per key.
 
     Args:
         weights: [query, key], each row summing to 1.
@@ -49,7 +49,7 @@ def attention_grid(
     key_tokens: Sequence[str],
     title: str = "Attention weights of all heads",
 ) -> go.Figure:
-    """Every head's map in one figure: a row a layer, a column a head.
+    """Every head's heat map in one figure, with a row per layer and a column per head.
 
     All maps are one image with gaps, since a subplot for each would take seconds to draw.
 

@@ -37,11 +37,11 @@ from transformer.interop.nn_transformer.rows import (
 )
 
 EQUAL = 1e-5
-"""Largest accepted difference from a recorded logit, over the logits' spread. Storing the weights
-in 32 bits causes less, when computing in 64."""
+"""Largest accepted difference from a recorded logit, over the logits' spread. Both are computed in
+64 bits; storing the weights in 32 causes less."""
 MOST_POSITIONS = 4096
 USUAL_POSITIONS = 512
-"""Rows of a table of positions that follows a formula and has no length of its own."""
+"""Number of positions, if they are computed by a formula."""
 
 
 @dataclass(frozen=True)

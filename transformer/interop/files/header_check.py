@@ -45,7 +45,9 @@ def check_header(raw: bytes) -> None:
 
 
 def in_own_process(module: str, content: bytes, *words: str) -> bytes | None:
-    """Run a module in a separate process on ``content``: its output, or None if it failed.
+    """Run a module in a separate process on ``content``; returns its output.
+
+    None: the process failed, or took too long.
 
     Raises:
         CheckpointError: the process could not be started.

@@ -153,7 +153,7 @@ def _read(path: Path, most: int) -> bytes:
 
 
 def _check_kind(config: Mapping[str, Any]) -> None:
-    """Checked before missing files are, since another model's folder may lack none of them."""
+    """Refuse other types of model; this comes first, as their folders may have all the files."""
     kind = config.get("model_type")
     if kind == "marian":
         return
