@@ -1,1 +1,1 @@
-"""A person's own pairs: reading them, surveying them, learning them."""
+"""The user's own pairs: reading them, surveying them, learning them."""

@@ -1,4 +1,4 @@
-"""Which tokeniser and which preset suit a file of pairs, and the figures that say so."""
+"""Which tokeniser and which preset suit a file of pairs, and the numbers that this follows from."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,17 +7,17 @@ from transformer.errors import TaskError
 from transformer.tasks.base import Facts
 
 FEW_PAIRS = 100
-"""Fewer can be learned by heart, but not generalised from."""
+"""Fewer pairs can be learned by heart, but not generalised from."""
 SOME_PAIRS = 2_000
 MANY_PAIRS = 20_000
 SMALL_VOCABULARY = 3_000
 RARE_SHARE = 0.3
-"""Where more of the different words than that occur only once, words are a poor choice."""
+"""If a larger share of the different words occurs only once, words are a poor choice."""
 PRESET_LENGTH = 128
 """``max_length`` of the small presets."""
 LENGTH_STEP = 32
 BPE_SIZES = (1_000, 4_000)
-"""Most byte-pair tokens suggested for fewer and for more than ``MANY_PAIRS``."""
+"""Most byte-pair tokens, as suggested for up to and for more than ``MANY_PAIRS`` pairs."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Cut:
-    """Both sides under one tokeniser; ``error`` says why it cannot be used, and then no side is.
+    """Both sides under one tokeniser; None, with an ``error``, if it cannot be used.
 
     one_vocabulary: whether source and target have the same tokens.
     """

@@ -1,16 +1,16 @@
-"""What the columns of a table hold: texts to learn, numbers, or what only names each line."""
+"""What the columns of a table hold: texts to learn, numbers, or labels of the lines."""
 
 import re
 from collections import Counter
 from collections.abc import Sequence
 
 MOST_ODD = 0.1
-"""The share of lines that may have another number of cells, or be none of their form."""
+"""Largest share of lines that may have another number of cells, or not be of the file's form."""
 LEAST_TYPED = 3
-"""With fewer lines, nothing is told by what they have in common."""
+"""Fewest lines from which the type of a column is judged."""
 SAME_SHAPE = 0.9
-"""The share of a column's cells that look alike but for their digits, as dates and names of files
-do."""
+"""Share of a column's cells, equal except for their digits, from which they count as labels, such
+as dates or file names."""
 HEX = re.compile("(?=.*[0-9])[0-9a-fA-F-]{8,}")
 FILE_NAME = re.compile(r"\S+\.(mp3|wav|flac|ogg|m4a|mp4|png|jpe?g|txt|json|xml|pdf)", re.IGNORECASE)
 
@@ -21,7 +21,7 @@ def is_number(cell: str) -> bool:
 
 
 def text_rank(place: int, rows: Sequence[Sequence[str]]) -> int:
-    """How much a column looks like texts to learn: 3 for texts, 0 for numbers that only count."""
+    """How much a column looks like texts to learn: from 3 for texts to 0 for line numbers."""
     column = [row[place].strip() for row in rows if len(row) > place]
     if not column:
         return 0
@@ -37,7 +37,7 @@ def text_rank(place: int, rows: Sequence[Sequence[str]]) -> int:
 
 
 def _are_labels(column: Sequence[str]) -> bool:
-    """Whether a column names each line and says nothing: dates, times, ids, names of files."""
+    """Whether a column only labels each line: with dates, times, ids or file names."""
     if any(len(cell.split()) != 1 for cell in column):
         return False
     if all(FILE_NAME.fullmatch(cell) for cell in column):

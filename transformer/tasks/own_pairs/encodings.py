@@ -1,9 +1,8 @@
-"""Which encoding a text without UTF-8 was written in, guessed from how often letters occur.
+"""Guessing the encoding of a text that is not UTF-8, from how often letters occur.
 
-Pairs are short and mixed, half of them in English as such files are, where guessers made for long
-texts (`charset-normalizer`, which comes along with Streamlit) have little to go by. So what is
-judged here are only the words that are not ASCII, each candidate against the letters of its own
-languages.
+Files of pairs are short and often half English, which is too little for guessers made for long
+texts (`charset-normalizer`, which Streamlit installs). So only the words that are not ASCII are
+judged here, for each encoding by the letters of its own languages.
 """
 
 import math
@@ -19,7 +18,7 @@ LATIN: Mapping[str, str] = {
     "cp1254": "ıüşğçöİâîûŞÇÖÜ",
     "cp1257": "āīšēņūļžķģč ėąįšųžęūč äõüöšž",
 }
-"""The letters beyond ASCII of each encoding's languages, a language a word, the commonest first."""
+"""The non-ASCII letters of each encoding's languages, one word per language, commonest first."""
 OTHER: Mapping[str, str] = {
     "cp1251": "оеаинтсрвлкмдпуяыьгзбчйхжшюцщэфъёіїєґјљњђћџ",
     "koi8_r": "оеаинтсрвлкмдпуяыьгзбчйхжшюцщэфъё",
@@ -54,32 +53,32 @@ NAMES = {
     "big5": "Big5 (Chinese)",
     "euc_kr": "EUC-KR (Korean)",
 }
-"""Encodings that can be read, as Python names them, and as a person is told."""
+"""Encodings that can be read: Python's name -> the name shown to the user."""
 CANDIDATES = (*LATIN, *OTHER, *WIDE)
 STRANGE = math.log(0.0005)
-"""Of a character that no language of the encoding has."""
+"""Log-probability of a character that no language of the encoding has."""
 WIDE_SHARE = {"shift_jis": 0.1, "euc_jp": 0.1, "gb18030": 0.15, "big5": 0.15, "euc_kr": 0.25}
-"""Of the common characters of each."""
+"""Probability of a common character in each encoding, counted for each of its bytes."""
 PRIOR = {"cp1252": 0.3}
-"""What most files without UTF-8 are, in nats."""
+"""Advantage, in nats per byte, of the encoding of most files that are not UTF-8."""
 LEAST_BYTES = 3
-"""Fewer are no evidence of another script than Latin."""
+"""Fewest non-ASCII bytes that are evidence of another script than Latin."""
 WORST = math.log(0.006)
-"""The mean of what is still believed: below it, the bytes are no text that is known here."""
+"""Lowest mean log-probability per byte of an encoding that is still considered possible."""
 MOST_WORDS = 5_000
 WORD = re.compile(rb"[^\s,;|]+")
 
 
 def foreign_words(content: bytes) -> Iterable[bytes]:
-    """The words of a text that hold more than ASCII."""
+    """The words of a text that are not all ASCII."""
     return (word for word in WORD.findall(content) if not word.isascii())
 
 
 def ranked(words: Iterable[bytes]) -> list[str]:
-    """The encodings that may be, the likeliest first; empty where none makes sense.
+    """The possible encodings, the most likely first; empty if none is.
 
     Args:
-        words: those that hold more than ASCII.
+        words: those that are not all ASCII.
     """
     some = list(dict.fromkeys(words))[:MOST_WORDS]
     found = []
@@ -98,7 +97,7 @@ def ranked(words: Iterable[bytes]) -> list[str]:
 
 
 def _likelihood(encoding: str, texts: Sequence[str]) -> float:
-    """Logarithm of how likely the characters beyond ASCII are, each counted once for a byte."""
+    """Log-likelihood of the non-ASCII characters, each counted once for each of its bytes."""
     if encoding in LATIN:
         languages = LATIN[encoding].split(" ")
         return max(sum(_latin(letters, text) for text in texts) for letters in languages)
@@ -108,7 +107,7 @@ def _likelihood(encoding: str, texts: Sequence[str]) -> float:
 
 
 def _latin(letters: str, text: str) -> float:
-    """Accents stand between plain letters: three in a row are no word of such a language."""
+    """Log-likelihood in a Latin script: accents are between plain letters, so three are strange."""
     known, total, run = _ranks(letters), 0.0, 0
     for mark in text:
         if mark <= "\x7f":
@@ -121,7 +120,8 @@ def _latin(letters: str, text: str) -> float:
 
 
 def _other(letters: str, text: str) -> float:
-    """A script of its own: no plain letter beside it, and no capital after a small one."""
+    """Log-likelihood in another script. Strange are a Latin letter beside one of the script, a
+    capital after a small letter, and a final form inside a word."""
     known, total, before = _ranks(letters), 0.0, " "
     for place, mark in enumerate(text):
         if mark > "\x7f":
@@ -137,14 +137,14 @@ def _other(letters: str, text: str) -> float:
 
 @cache
 def _ranks(letters: str) -> dict[str, float]:
-    """The logarithm of each letter's share, by its rank."""
+    """The log-probability of each letter, by its rank."""
     shares = {letter: 1.0 / (rank + 3) for rank, letter in reversed(list(enumerate(letters)))}
     total = sum(shares.values())
     return {letter: math.log(share / total) for letter, share in shares.items()}
 
 
 def _wide(encoding: str, text: str) -> float:
-    """Characters of two bytes: no plain letter stands beside them."""
+    """Log-likelihood of characters of two bytes; a Latin letter beside them is strange."""
     total, before = 0.0, " "
     for place, mark in enumerate(text):
         if mark > "\x7f":
@@ -156,7 +156,8 @@ def _wide(encoding: str, text: str) -> float:
 
 
 def _of_two(encoding: str, mark: str) -> float:
-    """Of a character of two bytes, for each of them: common ones stand first in these tables."""
+    """Log-probability per byte of a character of two bytes: common ones come first in the tables
+    of these encodings."""
     code = mark.encode(encoding)
     lead = code[0] if len(code) == 2 else 0
     if "ぁ" <= mark <= "ヿ" and encoding in ("shift_jis", "euc_jp"):

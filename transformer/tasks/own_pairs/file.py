@@ -1,6 +1,6 @@
-"""Reading a file of pairs: a line that cannot be a pair is named with its reason.
+"""Reading a file of pairs: a line that cannot be a pair is reported with its reason.
 
-Nothing here holds more than a thousand lines of the file, so its size costs time, not memory.
+A reader has at most a thousand lines of the file in memory, so its size costs time, not memory.
 """
 
 import io
@@ -28,16 +28,16 @@ from transformer.tasks.own_pairs.understood import Understood
 
 MAX_PAIRS = 2_000_000
 MAX_TEXT = 2_000
-"""Characters of a source or a target."""
+"""Most characters of a source or a target."""
 MAX_FILE_BYTES = 200_000_000
 MAX_NAMED = 100
-"""Refused lines kept with their reasons; the others are only counted."""
+"""Most refused lines that are kept with their reasons; the others are only counted."""
 SHOWN_ROWS = 5
 
 
 @dataclass(frozen=True)
 class PairsFile:
-    """What was read from a file and how, and which lines were not, each with its reason."""
+    """The pairs of a file, the lines refused, each with its reason, and how the file was read."""
 
     pairs: list[Pair]
     refused: list[tuple[int, str]]
@@ -45,7 +45,7 @@ class PairsFile:
 
 
 def read_pairs(path: Path, target: Path | None = None, choices: Choices | None = None) -> PairsFile:
-    """Read a file, or two whose lines belong together, as a person brings them.
+    """Read a user's file of pairs, or two files of sources and targets, line by line.
 
     Raises:
         TaskError: a file is missing, too large, not text, or holds no pair.
@@ -56,10 +56,12 @@ def read_pairs(path: Path, target: Path | None = None, choices: Choices | None =
 
 
 def read_data(path: Path) -> PairsFile:
-    """Read pairs as a run keeps them, a tab in every line: nothing in them is taken otherwise.
+    """Read pairs as a run stores them, with one tab in every line: nothing else is interpreted.
+
+    Any other file is read as by :func:`read_pairs`.
 
     Raises:
-        TaskError: as for :func:`read_pairs`, which reads what is no such file.
+        TaskError: as for :func:`read_pairs`.
     """
     with _opened(path) as file:
         lines = TextLines(file)
@@ -82,7 +84,7 @@ def is_csv(path: Path) -> bool:
 def open_pairs(
     path: Path, target: Path | None = None, choices: Choices | None = None
 ) -> Iterator["PairsReader"]:
-    """What reads a file, or two whose lines belong together.
+    """A reader of a file of pairs, or of two files of sources and targets, line by line.
 
     Raises:
         TaskError: a file cannot be read.
@@ -119,16 +121,16 @@ def write_pairs(pairs: Iterable[Pair]) -> str:
 
 
 class PairsReader:
-    """Iterates over the pairs of a file and counts what it could not use.
+    """Iterates over the pairs of a file and counts the lines that it cannot use.
 
     Args:
         file: open for reading and seeking.
-        comma: whether it is named as CSV.
-        choices: what a person says of it; the rest is found out.
-        layout: as it is known to be; None to find it out.
+        comma: whether its name says that it is CSV.
+        choices: the user's statements about it; the rest is detected.
+        layout: of the file; None to detect it.
 
     Attributes:
-        encoding: as Python names it; guessed: whether it is a guess.
+        encoding: Python's name; guessed: whether it is a guess.
         layout: how the lines are cut, and which cells are the pair.
         preview: the cells of the first records, all columns.
         count, empty_lines, refused_count: lines so far.
@@ -200,7 +202,7 @@ class PairsReader:
             self.refused.append((number, reason))
 
     def _find_layout(self, choices: Choices) -> Layout:
-        """From the first lines."""
+        """Detect the layout from the first lines."""
         sample: list[str] = []
         for _, line in self._lines:
             if line is not None and line.strip() and not is_note(line, first=not sample):
@@ -210,7 +212,7 @@ class PairsReader:
         return find_layout(sample, comma=self.comma, choices=choices)
 
     def _rows(self, lines: TextLines) -> Iterator[tuple[int, list[str] | str]]:
-        """Line numbers with their cells, or with why there are none; empty lines are counted."""
+        """Line numbers with their cells, or the reason why there are none; counts empty lines."""
         records = _Records(iter(lines))
         first = True
         for number, line in records:
@@ -234,7 +236,7 @@ class PairsReader:
                     yield number, row
 
     def _pair(self, row: list[str]) -> list[str]:
-        """The two cells that are the pair; the row as it is where it has not all columns."""
+        """The two cells of the pair; the whole row if it has another number of columns."""
         layout = self.layout
         row = without_empty_ends(row, layout.columns)
         if len(row) == layout.columns:
@@ -262,10 +264,10 @@ class PairsReader:
 
 
 class AlignedReader(PairsReader):
-    """Two files whose lines belong together: the sources, and the targets.
+    """Reads two files line by line: the sources, and the targets.
 
     Raises:
-        TaskError: as for a file alone, or they have not as many lines.
+        TaskError: as for one file, or they do not have the same number of lines.
     """
 
     def __init__(self, sources: BinaryIO, targets: BinaryIO, choices: Choices | None) -> None:
@@ -297,7 +299,7 @@ class AlignedReader(PairsReader):
 
 
 class _Records:
-    """Lines with their numbers, of which several may be taken as one record and given back."""
+    """Numbered lines; several can be taken as one record, and put back."""
 
     def __init__(self, lines: Iterator[tuple[int, str | None]]) -> None:
         self._lines = lines
@@ -313,8 +315,8 @@ class _Records:
     def quoted(self, line: str, layout: Layout) -> list[str] | str:
         """The cells of a CSV record that begins in this line, or why they cannot be read.
 
-        A quoted cell may go over several lines. Where its quote is never closed, only its first
-        line is lost: the others are given back.
+        A quoted cell may span several lines. If its quote is never closed, only its first line is
+        refused: the others are put back.
         """
         taken: list[tuple[int, str | None]] = []
         record = line

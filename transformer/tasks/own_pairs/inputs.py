@@ -1,4 +1,4 @@
-"""Reading many inputs: one a line, or input and target with a tab or an arrow between them."""
+"""Reading many inputs: one per line, or input and target with a tab or an arrow between them."""
 
 import io
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ MAX_BYTES = 10_000_000
 
 @dataclass(frozen=True)
 class Input:
-    """One line of what a person brought.
+    """One line of the user's text or file.
 
-    line: its number, from 1. target: None where the line has none.
+    line: its number, from 1. target: None if the line has none.
     problem: why it cannot be used, in one sentence; empty if it can.
     """
 
@@ -28,9 +28,9 @@ class Input:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What was read: the inputs in order, and how.
+    """The inputs in order, and how they were read.
 
-    encoding: as Python names it. extra: lines with more than two cells, of which two are used.
+    encoding: Python's name. extra: number of lines with more than two cells, of which two are used.
     """
 
     inputs: tuple[Input, ...]
@@ -39,14 +39,14 @@ class Inputs:
 
     @property
     def targets(self) -> int:
-        """How many have a target."""
+        """Number of inputs with a target."""
         return sum(one.target is not None for one in self.inputs)
 
 
 def parse_inputs(content: bytes) -> Inputs:
     """Read a file's content, or a text's bytes. White space inside a text becomes one space.
 
-    Empty lines are passed over. A line that cannot be used stays in its place with its problem.
+    Empty lines are skipped. A line that cannot be used keeps its place, with its problem.
 
     Raises:
         TaskError: the content is too large, not text, or has no input or too many.

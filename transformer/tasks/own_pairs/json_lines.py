@@ -1,20 +1,20 @@
-"""Pairs as JSON, a record a line or all in one list: objects, lists, or objects inside objects."""
+"""Pairs as JSON, one record per line or all in one list: objects, lists, or nested objects."""
 
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 MOST_ODD = 0.1
-"""The share of lines that may be no record."""
+"""Largest share of lines that may not be records."""
 
 
 BEGINNING = re.compile(r"\ufeff?\s*\[\s*(?=[\[{])")
-"""Of a file that is one list of records; a list that is a record itself begins with a text."""
+"""Start of a file that is one list of records; a record that is itself a list begins with text."""
 BETWEEN = re.compile(r"[\s,]*")
 
 
 def is_list(head: str) -> bool:
-    """Whether a file that begins so is one list of records."""
+    """Whether a file that begins with ``head`` is one list of records."""
     began = BEGINNING.match(head)
     if began is None:
         return False
@@ -26,12 +26,12 @@ def is_list(head: str) -> bool:
 
 
 def records(chunks: Iterable[str], most: int) -> Iterator[str | None]:
-    """The records of a file that is one list, each as a line; None for one that is too long or is
-    none, after which nothing can be read.
+    """The records of a file that is one list, each as a line; None for one that is too long or not
+    JSON, after which nothing more can be read.
 
     Args:
         chunks: the file's text, piece by piece.
-        most: characters of a record.
+        most: the largest number of characters of a record.
     """
     decoder, rest, place, began = json.JSONDecoder(), "", 0, False
     for chunk in chunks:
@@ -61,7 +61,8 @@ def _after(pattern: re.Pattern[str], text: str, place: int) -> int:
 
 
 def _parsed(line: str) -> Mapping[str, object]:
-    """One record by name; lists by their places; a nested object (as "translation") is opened.
+    """One record: name -> value. Values of a list are named by their positions; a nested object
+    (such as "translation") is replaced by its values.
 
     Raises:
         ValueError: it is not JSON of a pair.
@@ -81,7 +82,7 @@ def _parsed(line: str) -> Mapping[str, object]:
 
 
 def names_of(lines: Sequence[str]) -> tuple[str, ...]:
-    """The names of the fields, of a text or a number, in the order of the first record."""
+    """The names of the fields with a text or a number, in the order of the first record."""
     records = []
     for line in lines:
         try:

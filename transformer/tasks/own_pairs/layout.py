@@ -1,6 +1,6 @@
-"""How a file of pairs is laid out: what is between its cells, and which of them are the pair.
+"""Detecting the layout of a file of pairs: what separates its cells, and which are the pair.
 
-Found from the first thousand lines. Whatever is understood of a file is said, and can be changed.
+It is detected from the first thousand lines, shown to the user, and can be changed.
 """
 
 import csv
@@ -18,18 +18,18 @@ from transformer.tasks.own_pairs.names import is_language, is_name, is_source, i
 
 ARROW = "=>"
 SEPARATORS = ("->", "→", "|||", "|", "｜", ARROW)
-"""Between source and target where a tab cannot be typed; of several in a line, the first here."""
+"""Separators of source and target for those who cannot type a tab; the first listed here counts."""
 LABELLED = re.compile(r"\s*IN:\s*(.*?)\s+OUT:\s*(.*)", re.IGNORECASE)
 TIGHT = re.compile(r",(?!\s)(?!(?<=\d,)\d)")
-"""A comma that is no part of a text: no space after it, and no digits on both sides."""
+"""A comma that separates cells: without a space after it, and without digits on both sides."""
 CELL = re.compile(r'"((?:[^"]|"")*)"(?=,|$)|((?:[^,]|,(?=\s)|(?<=\d),(?=\d))*)')
 SAMPLE_ROWS = 1_000
 MOST_JOINED = 20
-"""Lines that one quoted cell may go over."""
+"""Most lines that one quoted cell may span."""
 FEW_ROWS = 10
-"""With fewer, all lines must agree on a third column."""
+"""With fewer lines, all must agree on a third column."""
 NEW_WORDS_ROWS = 20
-"""So many lines must be there before words found nowhere else suggest a header."""
+"""Fewest lines from which words that only the first line has suggest a header."""
 MARK_NAMES = {
     "\t": "tabs",
     ",": "commas",
@@ -41,19 +41,19 @@ MARK_NAMES = {
 }
 DELIMITERS = (("\t", False), (",", False), (";", False), (",", True))
 WIDE_DELIMITERS = (("，", False), ("；", False))
-"""Where there are no others: as Chinese and Japanese keyboards write them."""
+"""Delimiters of Chinese and Japanese keyboards, tried if the others do not fit."""
 NOTE = re.compile(r'"?sep=.[";]*|;;;.*', re.IGNORECASE)
-"""Lines that are no pair: Excel's mark of the delimiter, and what notes begin with in a dictionary
-of pronunciations."""
+"""Lines that are not pairs: Excel's declaration of the delimiter, and comments in a pronunciation
+dictionary."""
 RULE = frozenset("|+:=- \t")
-"""What the line below a Markdown table's names is made of."""
+"""The characters of the line below a Markdown table's header."""
 FIRST_NOTE = re.compile(r"#\s[^\t]*|#[a-z ]+:[^\t]*|sep=\t", re.IGNORECASE)
-"""Lines before the first pair, as Anki and programs write them."""
+"""Comments before the first pair, as Anki and other programs write them."""
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What a person says of a file; None, or an empty text, where they leave it to be found.
+    """The user's statements about a file; None, or an empty text, for what is to be detected.
 
     source, target: the number of the column, from 0, or its name. header: whether the first line
     names the columns.
@@ -67,13 +67,13 @@ class Choices:
 
 @dataclass(frozen=True)
 class Layout:
-    """How the cells of a line are found, and which are the pair.
+    """How a line is cut into cells, and which are the pair.
 
     form: "lines" (a tab, else an arrow or a bar), "csv", "labels" (IN: ... OUT: ...) or "json".
-    delimiter: between cells. tight: only commas that are no part of a text count.
-    quoted: whether the cells of a table with tabs are quoted as a spreadsheet does.
-    columns: cells of a line; source, target: which of them are the pair.
-    header: the names of the columns; empty where the file has none.
+    delimiter: between cells. tight: whether only commas as in :data:`TIGHT` count.
+    quoted: whether the cells of a table with tabs are quoted as by a spreadsheet.
+    columns: number of cells in a line; source, target: which of them are the pair.
+    header: the names of the columns; empty if the file has none.
     names_first_line: whether the first line is these names.
     """
 
@@ -91,7 +91,7 @@ class Layout:
         """The cells of a line that is a whole record.
 
         Raises:
-            ValueError: it is none of this form; the message says why.
+            ValueError: it is not in this form; the message says why.
         """
         if self.form == "json":
             return json_lines.cells_of(line, self.header)
@@ -100,7 +100,7 @@ class Layout:
             return list(found.groups()) if found else [line]
         if self.form == "csv":
             cells = _csv_cells(line, self.delimiter, self.tight)
-            # What keeps a text from being a formula, as our own exports write it, is no part of it.
+            # Our exports put ' before a text that spreadsheets take for a formula: remove it.
             return [
                 cell[1:] if cell[:1] == "'" and is_formula(cell[1:]) else cell for cell in cells
             ]
@@ -115,10 +115,10 @@ class Layout:
 
 
 def is_note(line: str, first: bool) -> bool:
-    """Whether a line is no pair, but written for people who read the file.
+    """Whether a line is not a pair, but a comment or markup.
 
     Args:
-        first: whether no pair came before it.
+        first: whether it is before the first pair.
     """
     if "---" in line and "|" in line and RULE.issuperset(line):
         return True
@@ -126,11 +126,11 @@ def is_note(line: str, first: bool) -> bool:
 
 
 def cut_line(line: str, *, apart: bool = False) -> list[str]:
-    """A line at its tab; where it has none, at an arrow or a bar, which are easier to type.
+    """Cut a line at its tabs, or if it has none, at an arrow or a bar, which are easier to type.
 
     Args:
-        apart: an arrow or a bar counts only as a word by itself, and only the first of the line:
-            for lines that need not have a target, whose text may hold such marks.
+        apart: whether an arrow or a bar counts only as a separate word, and only once: for lines
+            that need no target, whose text may contain such marks.
     """
     if "\t" in line:
         return line.split("\t")
@@ -145,20 +145,20 @@ def cut_line(line: str, *, apart: bool = False) -> list[str]:
 
 
 def as_line(text: str, target: str | None) -> str:
-    """What :func:`cut_line` reads as these two again, apart or not."""
+    """A line that :func:`cut_line` cuts into these two again, with or without ``apart``."""
     if target is None and not any(separator in text for separator in SEPARATORS):
         return text
     return f"{text}\t{target or ''}"
 
 
 def find_layout(lines: Sequence[str], *, comma: bool, choices: Choices) -> Layout:
-    """The layout of a file by its first lines, which are not empty.
+    """Detect the layout of a file from its first lines that are not empty.
 
     Args:
-        comma: whether it is named as CSV.
+        comma: whether the file's name says that it is CSV.
 
     Raises:
-        TaskError: a column that was chosen is not there.
+        TaskError: a column that was chosen does not exist.
     """
     lines = _records(lines) if comma else lines
     layout = _form(lines, comma)
@@ -211,7 +211,7 @@ def _form(lines: Sequence[str], comma: bool) -> Layout:
 
 
 def _csv(lines: Sequence[str]) -> Layout:
-    """The delimiter with which the columns make sense."""
+    """The layout with the delimiter that gives the best columns."""
     judged = [_judged(Layout("csv", *one), lines) for one in DELIMITERS]
     best = max(judged, key=itemgetter(0))
     if best[0][0] * 2 < len(lines):
@@ -221,10 +221,10 @@ def _csv(lines: Sequence[str]) -> Layout:
 
 
 def _judged(layout: Layout, lines: Sequence[str]) -> tuple[tuple[int, bool, bool, float], Layout]:
-    """How much sense the columns make with a delimiter; of equal ones the first is taken."""
+    """A layout after its score; of equal scores, the caller takes the first."""
     widths = Counter(len(row) for row in _rows(layout, lines) if len(row) > 1)
     width, count = max(widths.items(), key=lambda one: (one[1], one[0] == 2), default=(0, 0))
-    # On a tie, what stands inside texts and numbers is less likely between cells.
+    # On a tie, a mark that also occurs inside texts and numbers is less likely to separate cells.
     inside = 0.0 if layout.tight else _inside(layout.delimiter, lines)
     return (count, inside <= 0.5, width == 2, -inside), layout
 
@@ -243,7 +243,7 @@ def _records(lines: Sequence[str]) -> list[str]:
 
 
 def _inside(mark: str, lines: Sequence[str]) -> float:
-    """The share of a mark's places where a space follows, or where it is between two digits."""
+    """The share of a mark's occurrences before a space, or between two digits."""
     lines = [re.sub('"[^"]*"', "", line) for line in lines]
     everywhere = sum(line.count(mark) for line in lines)
     pattern = re.compile(f"{re.escape(mark)}(?= )|(?<=\\d){re.escape(mark)}(?=\\d)")
@@ -251,13 +251,14 @@ def _inside(mark: str, lines: Sequence[str]) -> float:
 
 
 def _agreeing(layout: Layout, lines: Sequence[str]) -> int:
-    """How many lines have the number of cells that most have, if that is more than one."""
+    """Number of lines with the most frequent number of cells above one."""
     widths = Counter(len(row) for row in _rows(layout, lines) if len(row) > 1)
     return max(widths.values(), default=0)
 
 
 def _rows(layout: Layout, lines: Sequence[str]) -> list[list[str]]:
-    """The cells of some lines, without empty ones at their end; what is no record is left out."""
+    """The cells of some lines, without empty ones at the end; lines that are not records are left
+    out."""
     rows = []
     for line in lines:
         try:
@@ -268,7 +269,7 @@ def _rows(layout: Layout, lines: Sequence[str]) -> list[list[str]]:
 
 
 def without_empty_ends(row: list[str], least: int = 2) -> list[str]:
-    """A spreadsheet writes its empty columns too; those at the end mean nothing."""
+    """Remove empty cells at the end, which a spreadsheet writes for its empty columns."""
     while len(row) > least and not row[-1].strip():
         row.pop()
     return row
@@ -288,7 +289,7 @@ def _csv_cells(line: str, delimiter: str, tight: bool) -> list[str]:
         try:
             return _strict(line, delimiter)
         except ValueError as error:
-            # Some write spaces between a quotation mark and what separates.
+            # Some programs write spaces between a quotation mark and the delimiter.
             bare = re.sub(
                 rf'(?<={re.escape(delimiter)}) +(?=")|(?<=") +(?={delimiter}|$)', "", line
             )
@@ -308,7 +309,7 @@ def _csv_cells(line: str, delimiter: str, tight: bool) -> list[str]:
 
 
 def _are_quoted(lines: Sequence[str]) -> bool:
-    """Whether quotes around cells are a spreadsheet's: each well-formed, and there for a reason."""
+    """Whether a spreadsheet quoted the cells: quotes are well-formed, and needed or around all."""
     quoted = plain = needed = 0
     for line in lines:
         if "\t" not in line:
@@ -337,7 +338,8 @@ def _unquoted(cell: str) -> str:
 
 
 def is_header(first: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first line names the columns: by its words, its type, or an empty first name."""
+    """Whether the first line names the columns: by usual names, by a column of numbers below, or
+    by words that no other line has."""
     if not rows or not any(cell.strip() for cell in first):
         return False
     named = [cell for cell in first if cell.strip()]
@@ -355,7 +357,7 @@ def is_header(first: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
 
 
 def _has_new_words(first: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
-    """Whether its words are in no other line, where nearly every other line shares some."""
+    """Whether no other line has a word of the first, while nearly all others share words."""
     if len(rows) < NEW_WORDS_ROWS or max(len(cell.split()) for cell in first) > 2:
         return False
     if any(mark in cell for cell in first for mark in ".!?,;"):
@@ -380,7 +382,7 @@ def _has_new_words(first: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
 
 
 def _with_pair(layout: Layout, rows: Sequence[Sequence[str]]) -> Layout:
-    """Which columns are source and target: by their names, else the first two that are texts."""
+    """Choose the columns of source and target: by their names, else the first two with texts."""
     source = next((n for n, name in enumerate(layout.header) if is_source(name)), None)
     target = next((n for n, name in enumerate(layout.header) if is_target(name)), None)
     likely = sorted(range(layout.columns), key=lambda place: (-text_rank(place, rows), place))
@@ -396,7 +398,7 @@ def _with_pair(layout: Layout, rows: Sequence[Sequence[str]]) -> Layout:
 
 
 def _chosen(layout: Layout, choices: Choices) -> Layout:
-    """The columns that a person chose, by number or name.
+    """Apply the user's choice of columns, by number or name.
 
     Raises:
         TaskError: there is no such column, or both are the same.

@@ -1,4 +1,4 @@
-"""The lines of a text file, whatever it is encoded in, one after the other."""
+"""The lines of a text file in any known encoding, read one after the other."""
 
 import codecs
 from collections.abc import Iterator
@@ -11,28 +11,28 @@ from transformer.tasks.own_pairs.json_lines import is_list, records
 MAX_LINE_BYTES = 65_536
 CHUNK = 1 << 16
 SAMPLE_BYTES = 4_000_000
-"""Of a file without UTF-8, as much is looked at to guess what it is encoded in."""
+"""Bytes of a file that is not UTF-8 from which its encoding is guessed."""
 CHANCE = 20
 BINARY_SHARE = 0.05
-"""A file with more control characters than that in its first kilobytes is hardly text."""
+"""Share of control characters in the first kilobytes above which a file is not text."""
 LEAST_UNITS, ZERO_SHARE = 8, 0.2
-"""So many characters of a file tell that it is UTF-16, if that share of them is ASCII."""
+"""Fewest characters from which UTF-16 is recognised, and the share of them that must be ASCII."""
 TEXT_BYTES = b"\t\n\v\f\r\x1c\x1d\x1e\x1f"
 
 
 class TextLines:
-    """The decoded lines of a file with their numbers; None for one that is too long.
+    """The decoded lines of a file with their numbers; None for a line that is too long.
 
     Every iteration starts at the beginning.
 
     Args:
-        encoding: as Python names it; empty to find it out.
+        encoding: Python's name; empty to detect it.
 
     Attributes:
-        encoding: what it is read as; guessed: whether that is a guess.
+        encoding: the one used; guessed: whether it is a guess.
 
     Raises:
-        TaskError: it is not text, or in no encoding that is known here.
+        TaskError: the file is not text, or in no known encoding.
     """
 
     def __init__(self, file: BinaryIO, encoding: str = "") -> None:
@@ -70,7 +70,7 @@ class TextLines:
             if line is None:
                 yield number, None
                 continue
-            # A mark of UTF-8 stands in the middle, too, where files were joined.
+            # In joined files, a UTF-8 byte order mark may also be in the middle.
             yield number, line.decode("utf-8", "replace").removeprefix("\ufeff").rstrip("\r")
 
     def _chunks(self) -> Iterator[bytes]:
@@ -117,7 +117,7 @@ class TextLines:
             yield None if skipping else rest
 
     def _is(self, encoding: str) -> bool:
-        """Whether the whole file can be decoded so."""
+        """Whether the whole file can be decoded with this encoding."""
         decoder = codecs.getincrementaldecoder(encoding)()
         self._file.seek(0)
         try:
@@ -129,13 +129,13 @@ class TextLines:
         return True
 
     def _guess(self) -> str:
-        """The likeliest encoding in which the whole file can be read.
+        """The most likely encoding in which the whole file can be read.
 
-        A file that has lines in UTF-8 besides others is damaged, and reading it either way would
-        change texts in silence.
+        A file with some lines in UTF-8 and some in another encoding is damaged, and reading it in
+        either would silently change texts.
 
         Raises:
-            TaskError: it is damaged UTF-8, or nothing known; names the first line.
+            TaskError: it is damaged UTF-8, or in no known encoding; names the first such line.
         """
         bad = sound = first = 0
         sample = bytearray()
@@ -150,8 +150,8 @@ class TextLines:
             if len(sample) < SAMPLE_BYTES:
                 sample += line + b"\n"
         for encoding in ranked(foreign_words(bytes(sample))):
-            # A short line of another encoding is UTF-8 by chance; one of two bytes a character is
-            # so more often.
+            # A short line in another encoding can be valid UTF-8 by chance; with two bytes per
+            # character, that is more frequent.
             by_chance = encoding in WIDE or sound * CHANCE <= bad
             if by_chance and self._is(encoding):
                 return encoding
@@ -163,7 +163,7 @@ class TextLines:
 def _refuse_binary(head: bytes) -> None:
     """
     Raises:
-        TaskError: these first bytes are those of no text file.
+        TaskError: these first bytes are not those of a text file.
     """
     for magic, kind in (
         (b"PK\x03\x04", "an Excel workbook or a zip archive"),
@@ -189,7 +189,7 @@ def _refuse_binary(head: bytes) -> None:
 
 
 def _utf_16(head: bytes) -> str:
-    """UTF-16 that does not say so: every other byte of its ASCII is zero; "" if it is none."""
+    """UTF-16 without a byte order mark, where every other byte of ASCII is zero; "" if not."""
     even, odd = head[:4096:2], head[1:4096:2]
     if len(odd) < LEAST_UNITS:
         return ""

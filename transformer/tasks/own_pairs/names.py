@@ -1,4 +1,4 @@
-"""What the columns of a table of pairs are called: by part, and by language in many languages."""
+"""Usual names of columns in a table of pairs: roles, and languages in many languages."""
 
 import re
 
@@ -73,31 +73,31 @@ LANGUAGES = _words(
     faroese føroyskt
     """
 ) | {"tiếng việt", "tiếng anh", "bahasa indonesia", "bahasa inggris", "bahasa melayu"}
-"""Codes, English names, what each calls itself, and names in some other languages."""
+"""Codes of languages, their English names, their own names, and names in some other languages."""
 KNOWN = SOURCES | TARGETS | OTHERS | LANGUAGES
 
 
 GENERIC = _words("sentence sentences text texts word words phrase phrases string segment side col")
-"""What may stand beside a name: source_sentence, English text."""
+"""Words that may be added to a name: source_sentence, English text."""
 
 
 LONGEST = 60
-"""Characters of a name."""
+"""Most characters of a name."""
 
 
 def _plain(cell: str) -> str:
-    """A name without what stands around it: quotes, a country in brackets, "sentence" or "text"."""
+    """A name without additions: quotes, a country in brackets, "sentence" or "text"."""
     if len(cell) > LONGEST:
         return ""
     plain = re.sub(r"\(.*?\)", " ", cell).strip().strip("\"'#:").strip().casefold()
-    # What Turkish capitals become beside a letter.
+    # The Turkish capital İ becomes an i and a combining dot.
     plain = plain.replace("i\u0307", "i")
     parts = [part for part in re.split(r"[\s_./-]+", plain) if part not in GENERIC]
     return parts[0] if len(parts) == 1 and plain not in KNOWN else plain
 
 
 def is_name(cell: str) -> bool:
-    """Whether a cell is what people call a column of pairs, or a language."""
+    """Whether a cell is a usual name of a column of pairs, or of a language."""
     return _plain(cell) in KNOWN
 
 

@@ -1,7 +1,7 @@
-"""What a file of pairs holds, found by streaming over it: counts, lengths, vocabularies, advice.
+"""Survey of a file of pairs, made by streaming over it: counts, lengths, vocabularies, advice.
 
-A survey has all that a form must show and a run's config must know, so that callers need
-not hold the pairs. ``python -m transformer pairs FILE --json`` prints one.
+It has all that a form shows and a run's config needs, so that callers need not keep the pairs in
+memory. ``python -m transformer pairs FILE --json`` prints one.
 """
 
 import json
@@ -25,35 +25,35 @@ from transformer.vocabulary import Vocabulary
 from transformer.vocabulary.vocabulary import KINDS, SPACE_MARK
 
 MAX_WORDS = 2_000_000
-"""Different words counted; beyond, a file holds no words in any useful sense."""
+"""Most different words that are counted: with more, words are no useful tokens."""
 BINS = 16
 SHOWN_TOKENS = 12
 SHOWN_PAIRS = 5
 REPORT_EVERY = 5_000
 MOST_AT_ONCE = 1_000_000
-"""Characters that are counted together."""
+"""Most characters that are counted in one batch."""
 MAX_MEMORY = 3 << 30
-"""Bytes that the process of a survey may take, where the system can hold it to that."""
+"""Memory limit in bytes of a process that makes a survey, where the system can enforce it."""
 
 Progress = Callable[[float], None]
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What was found in a file of pairs.
+    """The results of a survey of a file of pairs.
 
-    pairs, empty_lines, refused: counts of lines.
+    pairs, empty_lines, refused: numbers of lines.
     named: the first refused lines, each with its reason.
-    sources: different sources; duplicates: pairs that occurred before; ambiguous: sources with
-    more than one target.
+    sources: number of different sources; duplicates: of pairs that occurred before; ambiguous: of
+    sources with more than one target.
     encoding, delimiter, columns: how the file was read; guessed: whether the encoding is a guess.
     form, header, source, target: as in :class:`Layout`.
-    names_first_line, quoted, tight: as there.
+    names_first_line, quoted, tight: likewise.
     rows: the first records, all their columns.
-    marked: pairs with ▁, which stands for a space in pieces.
+    marked: number of pairs with ▁, which stands for a space in pieces.
     preview: the first pairs.
-    cuts: by tokeniser.
-    bpe_size: which the byte pairs were limited to.
+    cuts: tokeniser -> both sides cut by it.
+    bpe_size: the limit on byte-pair tokens.
     """
 
     pairs: int
@@ -90,7 +90,7 @@ class Survey:
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Self:
-        """Read what ``dataclasses.asdict`` made of one."""
+        """Restore a survey from ``dataclasses.asdict``."""
         cuts = {
             kind: Cut(
                 Side(**cut["source"]) if cut["source"] else None,
@@ -112,14 +112,14 @@ def survey(
     bpe_size: int | None = None,
     progress: Progress = lambda _: None,
 ) -> Survey:
-    """Read a file of pairs, write them to ``data`` as TSV, and say what they are.
+    """Read a file of pairs, write them to ``data`` as TSV, and survey them.
 
     Args:
-        source: the file; or that of the sources, with ``targets``, line by line.
-        choices: what a person says of it.
-        data: where the pairs go, in the form in which a run keeps them.
+        source: the file of pairs; or that of the sources, with ``targets``, line by line.
+        choices: the user's statements about it.
+        data: the file to write the pairs to, in the form in which a run stores them.
         bpe_size: most byte-pair tokens; chosen by the number of pairs if None.
-        progress: told the share of the work that is done.
+        progress: called with the share of the work that is done.
 
     Raises:
         TaskError: the file holds no pairs, or cannot be read.
@@ -168,9 +168,9 @@ def survey_into(
     targets: Path | None = None,
     choices: Choices | None = None,
 ) -> None:
-    """Write ``data.tsv`` and ``survey.json`` into a folder; a refusal as its sentence.
+    """Write ``data.tsv`` and ``survey.json`` into a folder; for a refused file, only the reason.
 
-    With a ``bpe_size``, ``survey-SIZE.json``, and the data stay as they are.
+    With a ``bpe_size``, write only ``survey-SIZE.json``.
     """
     data = folder / "data.tsv"
     with tempfile.NamedTemporaryFile(dir=folder, suffix=".tsv", delete=False) as file:
@@ -197,12 +197,12 @@ def survey_into(
 
 
 def survey_name(bpe_size: int | None = None) -> str:
-    """The file in which :func:`survey_into` leaves what it found."""
+    """The name of the file to which :func:`survey_into` writes the survey."""
     return "survey.json" if bpe_size is None else f"survey-{bpe_size}.json"
 
 
 def limit_memory() -> None:
-    """Keep this process from taking the machine's memory along with its own."""
+    """Limit this process's memory, so that it cannot use up the machine's."""
     try:
         import resource
     except ImportError:  # Windows
@@ -213,7 +213,7 @@ def limit_memory() -> None:
 
 
 def words(found: Survey) -> str:
-    """A survey for the terminal."""
+    """A survey as text for the terminal."""
     lines = [
         f"{found.pairs:,} pairs of {found.sources:,} different sources; left out: {found.refused:,}"
         f" lines, empty: {found.empty_lines:,}, twice: {found.duplicates:,}",
@@ -232,7 +232,7 @@ def words(found: Survey) -> str:
 
 
 def notes(found: Survey) -> list[str]:
-    """What was understood of a file, and what stands out in it, in sentences."""
+    """How a file was read, and what is unusual in it, in sentences."""
     said = found.understood.sentences()
     if found.duplicates:
         said.append(f"Pairs that repeat an earlier one, and count again: {found.duplicates:,}.")
@@ -249,7 +249,7 @@ def notes(found: Survey) -> list[str]:
 
 
 class _Counts:
-    """What one pass over the pairs collects; :meth:`add` each, then :meth:`end`."""
+    """Counts of one pass over the pairs: :meth:`add` each, then :meth:`end`."""
 
     def __init__(self) -> None:
         self.batch: list[Pair] = []
@@ -260,7 +260,7 @@ class _Counts:
         self.character_lengths = Counter[int](), Counter[int]()
         self.too_many_words = False
         self.preview: list[tuple[str, str]] = []
-        # Hashes in place of texts: a large file's sources would not fit.
+        # Hashes instead of texts: a large file's sources would not fit into memory.
         self.targets_of: dict[int, int] = {}
         self.ambiguous: set[int] = set()
         self.seen: set[int] = set()
@@ -273,7 +273,7 @@ class _Counts:
             self.end()
 
     def end(self) -> None:
-        """Count what was added last: many at a time, since Python counts a text slowly."""
+        """Count the pairs added since the last call: batches are faster than single pairs."""
         pairs, self.batch, self.batch_characters = self.batch, [], 0
         if not pairs:
             return
@@ -292,7 +292,7 @@ class _Counts:
         for pair in pairs:
             text, other = pair
             self.marked += SPACE_MARK in text or SPACE_MARK in other
-            # Texts that look equal are one source for the split.
+            # For the split, texts that look equal are the same source.
             source, target = hash(same(text)), hash(other)
             if targets_of.setdefault(source, target) != target:
                 self.ambiguous.add(source)
@@ -300,7 +300,7 @@ class _Counts:
         self.duplicates += len(pairs) - (len(seen) - before)
 
     def _fold(self, side: int) -> None:
-        """Count the characters of the words so far: each different word is looked at once."""
+        """Count the characters of the words so far, from each different word once."""
         characters = self.characters[side]
         for count, words in _by_count(self.words[side]):
             for mark, times in Counter("".join(words)).items():
@@ -325,7 +325,7 @@ class _Counts:
 
 
 def _by_count(counted: Mapping[str, int]) -> Iterator[tuple[int, list[str]]]:
-    """Words that occur equally often, some at a time: most of a large file's occur once."""
+    """Batches of words that occur equally often: most words of a large file occur once."""
     together: dict[int, list[str]] = {}
     for word, count in counted.items():
         words = together.setdefault(count, [])
@@ -355,7 +355,7 @@ def _byte_pairs(data: Path, counts: _Counts, size: int, progress: Progress) -> C
             vocabulary = Vocabulary.build(
                 "bpe", _reported(_texts(data, side), total, begun, progress), size
             )
-            # A byte-pair token never goes over a space, so each different word is cut once.
+            # A byte-pair token never spans two words, so each different word is cut once.
             pieces = dict[str, int]()
             numbers = Counter[int]()
             for count, batch in _by_count(words):

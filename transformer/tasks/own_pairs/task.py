@@ -1,4 +1,4 @@
-"""A person's own pairs: a TSV or CSV file, one source and its target a line."""
+"""The user's own pairs: a TSV or CSV file with one source and its target per line."""
 
 import tempfile
 import unicodedata
@@ -38,12 +38,12 @@ __all__ = [
 SEVEN_PAIRS = Path(__file__).parents[1] / "seven_pairs.tsv"
 """Seven English sentences and their German translations, to be learned by heart."""
 MOST_LOOKED_UP = 1_000_000
-"""Bytes of a file of pairs in which a source is looked up."""
+"""Largest file of pairs, in bytes, in which a source is looked up."""
 
 
 @contextmanager
 def as_kept(brought: Path | None) -> Iterator[Path | None]:
-    """A person's file of pairs as a run keeps it: what training left out is left out here too.
+    """The user's file of pairs as a run stores it, without the lines that training leaves out.
 
     Raises:
         TaskError: it holds no pairs, or cannot be read.
@@ -58,10 +58,10 @@ def as_kept(brought: Path | None) -> Iterator[Path | None]:
 
 
 def held_out_count(sources: int, share: float) -> int:
-    """How many of so many different sources are kept out of training.
+    """How many of ``sources`` different sources are held out of training.
 
     Raises:
-        TaskError: there are too few to keep one.
+        TaskError: there are too few to hold one out.
     """
     if share == 0:
         return 0
@@ -71,15 +71,15 @@ def held_out_count(sources: int, share: float) -> int:
 
 
 def same(text: str) -> str:
-    """One text for all that look equal, such as é in one character and in two."""
+    """One text for all texts that look equal, such as é as one character and as two."""
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def held_out_sources(pairs: Iterable[Pair], share: float) -> set[str]:
-    """The sources that are kept out of training, each as :func:`same` gives it.
+    """The sources that are held out of training, each as :func:`same` gives it.
 
     Raises:
-        TaskError: there are too few to keep one.
+        TaskError: there are too few to hold one out.
     """
     sources = {same(pair.source) for pair in pairs}
     by_checksum = sorted(sources, key=lambda source: (zlib.crc32(source.encode()), source))
@@ -87,11 +87,11 @@ def held_out_sources(pairs: Iterable[Pair], share: float) -> set[str]:
 
 
 def trains_on(file: Path, share: float, source: str) -> bool | None:
-    """Whether a model of these pairs was trained on a source; None where nobody can know.
+    """Whether a model of these pairs was trained on a source; None if that cannot be known.
 
     Args:
-        file: the pairs, which nobody changes any more.
-        share: of the sources, held out.
+        file: the pairs, which no longer change.
+        share: the share of the sources that was held out.
     """
     try:
         known = _trained(file, file.stat().st_mtime_ns, share)
@@ -99,7 +99,7 @@ def trains_on(file: Path, share: float, source: str) -> bool | None:
         return None
     if same(source) in known:
         return True
-    # Cut into words, texts with other spaces between them are one.
+    # Cut into words, texts that differ only in their spaces are the same.
     squeezed = " ".join(source.split())
     return None if any(" ".join(one.split()) == squeezed for one in known) else False
 
@@ -109,10 +109,10 @@ def _trained(file: Path, changed: int, share: float) -> frozenset[str]:
     """The sources in training.
 
     Args:
-        changed: when the file was: a name may be another run's by now.
+        changed: the file's modification time, for the cache: its name may be another run's by now.
 
     Raises:
-        TaskError: it is too large to be read at a click, or no file of pairs.
+        TaskError: it is too large to be read while a user waits, or is not a file of pairs.
     """
     if file.stat().st_size > MOST_LOOKED_UP:
         raise TaskError("These are too many pairs to look one up.")

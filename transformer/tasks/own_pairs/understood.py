@@ -1,4 +1,4 @@
-"""What was understood of a file of pairs, in sentences, the same on page and terminal."""
+"""How a file of pairs was read, in sentences, the same on the page and in the terminal."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from transformer.tasks.own_pairs.layout import MARK_NAMES, Layout
 class Understood:
     """How a file was read.
 
-    encoding: as Python names it; guessed: whether it is a guess.
+    encoding: Python's name; guessed: whether it is a guess.
     rows: the first records, all their columns.
     """
 
@@ -22,12 +22,12 @@ class Understood:
 
     @property
     def is_ambiguous(self) -> bool:
-        """Whether something was taken in one of several ways."""
+        """Whether the file could also have been read in another way."""
         layout = self.layout
         return self.guessed or layout.columns > 2 or layout.names_first_line or layout.quoted
 
     def sentences(self) -> list[str]:
-        """Whatever is not as plain as a tab between two texts in UTF-8."""
+        """How the file differs from the simplest one, two texts in UTF-8 with a tab between."""
         layout, said = self.layout, []
         if self.encoding != "utf-8":
             guess = ": a guess; if letters are wrong, name another" if self.guessed else ""
@@ -72,7 +72,7 @@ class Understood:
         return []
 
     def column(self, place: int, *, sample: bool = False) -> str:
-        """A column by its number, and its name or what stands first in it."""
+        """A column's number, with its name or the beginning of its first cell."""
         header = self.layout.header
         name = header[place] if place < len(header) else ""
         if sample and not name and self.rows and place < len(self.rows[0]):
