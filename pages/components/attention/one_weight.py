@@ -13,7 +13,7 @@ from pages.components.shell.text import code, decimal, verbatim
 from transformer.analysis.heads import Head
 
 MOST_VALUES = 512
-"""Most numbers of a vector that are shown; longer vectors are cut."""
+"""Maximum number of numbers of a vector that are shown; longer vectors are cut."""
 
 
 def panel(sides: Sequence[Shown], head: Head | None) -> None:

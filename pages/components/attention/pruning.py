@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
 
 HALF, HALF_OF_LARGE, LARGE = 64, 16, 5000
-"""HALF examples choose which head goes next, and as many score; HALF_OF_LARGE if the target
-vocabulary has more than LARGE tokens, because its logits take much memory."""
+"""Numbers of examples: HALF of them choose which head goes next, and as many score. HALF_OF_LARGE
+if the target vocabulary has more than LARGE tokens, because its logits take much memory."""
 MOST_TRIALS = 1200
-"""Most trials of a model with one more head off; with very many heads, only a few are then
-switched off."""
+"""Maximum number of evaluations of a model with one more head off; of very many heads, only a few
+are then switched off."""
 TOLERANCE = 0.05
 """Largest share of the answers that may be lost in total."""
 

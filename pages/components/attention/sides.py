@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from transformer.checkpoint.verification import Check
 
 KEPT = 4
-"""Most inspections cached in a session, so that a click does not compute one again."""
+"""Maximum number of inspections cached in a session, so that a click does not compute one again."""
 COMPARISONS = {
     "": "nothing",
     "untrained": "the same model untrained",

@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 JOB = "averaging study"
 AT_FIRST = 5
-"""Checkpoints proposed at first: as many as the paper averages for its base models."""
+"""Number of checkpoints proposed at first: as many as the paper averages for its base models."""
 MOST = 20
 MOST_NUMBERS = 300_000_000
-"""Most weights of all chosen models together, since all are in memory at the same time."""
+"""Maximum number of weights of all chosen models together, which are in memory at the same time."""
 
 
 def panel(entry: Listed, checkpoint: "Checkpoint") -> None:

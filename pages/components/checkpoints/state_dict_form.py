@@ -35,9 +35,9 @@ SURVEY = "import survey"
 READ = "import vocabularies"
 """Key in session state: id of an uploaded file, and most tokens -> the vocabularies in it."""
 MOST_ROWS = 30
-"""Most tensors with their own field; one checkbox leaves out all others."""
+"""Maximum number of tensors with their own field; one checkbox leaves out all others."""
 LARGEST_MB = 32
-"""Largest file of a vocabulary or of pairs."""
+"""Maximum size in MB of a file of a vocabulary or of pairs."""
 
 
 def state_dict_form(path: Path, name: str) -> "Checkpoint | None":
@@ -309,7 +309,7 @@ def _special(
     side: str,
     why: str,
 ) -> Special:
-    """Fields for the ids of the special tokens; an empty field means that a token is missing."""
+    """Fields for the special tokens' ids; an empty field means that there is no such token."""
     what = "Ids of the special tokens" if side == "ids" else f"Special tokens of the {side}"
     named = "" if vocabulary is None else str(hash(vocabulary.tokens))
     given: dict[str, int | None] = {}

@@ -38,7 +38,7 @@ IMPORT = "import job"
 IMPORTS = jobs.Queue(1, "waiting for another import to end", usual_seconds=25.0)
 MOST_SECONDS = 600
 MOST_TOKENS = 60
-"""Most tokens of the example that a newly uploaded model decodes."""
+"""Maximum number of tokens of the example that a newly uploaded model decodes."""
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
 
 CUT = 200
-"""Most tokens shown of a text that the user has cut into tokens."""
+"""Maximum number of tokens shown of a text that the user has cut into tokens."""
 
 
 @st.cache_resource(max_entries=8)

@@ -195,7 +195,7 @@ def _hunt(runs: list[Run], number: int) -> None:
 
 
 def _explained(run: Run, began: float) -> None:
-    """The explanation of a fault that was found, or given up."""
+    """Draw the explanation of a fault that the user has found or given up."""
     from transformer.faults import FAULTS
 
     guesses, fault = _guesses(run), FAULTS[reveal(run.config().training.fault)]

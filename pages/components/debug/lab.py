@@ -27,7 +27,7 @@ WAYS = {
     "find-four": "Find four, one after the other",
 }
 OLD_WAYS = {"blind": "find", "interview": "find-four"}
-"""Names in older links -> today's."""
+"""Name in older links -> present name."""
 FIRST = "no-causal-mask"
 PLACES = {
     "model": "in the model",

@@ -108,7 +108,7 @@ def _numbers(wrong: Result, right: Result) -> None:
 
 
 def curves(runs: Mapping[str, Run]) -> None:
-    """The training losses on one chart."""
+    """Draw the training losses of the runs on one chart."""
     from transformer.figures.curves import LOSS, STEPS, run_comparison
 
     points = {name: history_of(run).training() for name, run in runs.items()}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 JOB = "length study"
 EXAMPLES = 400
 FEWEST = 4
-"""Fewest examples of a length for which a share of right answers is drawn."""
+"""Minimum number of examples of a length for which a share of right answers is drawn."""
 FALLEN = 0.5
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from transformer.decoding.steps import Strategy
 
 KEPT_BYTES = 64_000_000
-"""Most bytes of paths cached in a session, so that returning to one computes nothing."""
+"""Limit in bytes on the paths cached in a session, so that returning to one computes nothing."""
 
 
 @dataclass(frozen=True)

@@ -35,9 +35,10 @@ PENALTY_HELP = {
 }
 TARGET = "the true target"
 LONGEST_SHOWN = 40
-"""Characters of an output; if one is longer, the tokens that all share at first are left out."""
+"""Maximum number of characters of an output; if one is longer, the first tokens that all outputs
+share are left out."""
 KEPT_ALIKE = 2
-"""Shared tokens that are still shown before the first that differs, as context."""
+"""Number of shared tokens that are still shown before the first that differs, as context."""
 
 
 @dataclass(frozen=True)

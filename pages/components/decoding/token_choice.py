@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
 
 MOST = 200
-"""Most tokens in the box at once: with 58,000, every click took five seconds."""
+"""Maximum number of tokens in the box at once: with 58,000, every click took five seconds."""
 
 
 @st.cache_resource(max_entries=8)

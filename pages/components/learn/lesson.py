@@ -23,7 +23,7 @@ from transformer.lessons.lesson import BUILT_IN, MOST_BYTES, Exercise, Lesson, w
 from transformer.lessons.worksheet import worksheet
 
 MOST_CHARACTERS = 10_000
-"""Most characters of one answer."""
+"""Maximum number of characters of one answer."""
 OWN = "own lesson"
 """Key in session state: the lesson that the user uploaded, and the problems of its file."""
 STEP = "lesson step"

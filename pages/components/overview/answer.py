@@ -31,7 +31,7 @@ SHOWN = "pronunciation"
 MAP = "overview map"
 EXPLAINED = 4
 MOST_SHOWN = 60
-"""Most tokens of an answer that are drawn; the Decode page has all."""
+"""Maximum number of tokens of an answer that are drawn; the Decode page has all."""
 
 
 def word() -> tuple[Listed, str] | None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MOST_FILES = 200
 MOST_KEPT = 1000
-"""Most pages in one table."""
+"""Maximum number of pages in one table."""
 FIELD, READ, KEPT = "handed in files", "handed in", "handed in before"
 """Keys in session state: the field, the pages in its files, and the pages read before."""
 NOT_ANSWERED = "not answered"

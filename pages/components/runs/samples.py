@@ -11,9 +11,9 @@ from pages.components.shell.text import Html, code, percent, plain
 from transformer.runs.metrics import Record, Sample, Samples, thinned
 
 MOST_MARKS = 40
-"""Most evaluations marked for one example; of more, the first, the last and some in between."""
+"""Maximum number of evaluations marked for one example; of more, first, last and some between."""
 MOST_SHOWN = 60
-"""Most room for each text of the single example under the curve: characters, plus two per token."""
+"""Maximum length of each text of the example under the curve: characters, plus two per token."""
 ALL = slice(None)
 COLUMNS = 4
 """Number of evaluations whose errors are shown side by side."""

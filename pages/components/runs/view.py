@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 TABS = ("Time slider", "Answers", "Errors", "Checks", "Settings", "Hand in")
 ENOUGH_POINTS = 8
-"""Training points needed for an estimate of the time left, which would jump with fewer."""
+"""Number of training points needed to estimate the time left; with fewer it would fluctuate."""
 STATE_WORDS = {
     "queued": "waiting",
     "paused": "paused; what was learned is saved",

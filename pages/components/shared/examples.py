@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
 
 HELD_OUT = 200
-"""Examples on which exact match is measured."""
+"""Number of examples on which exact match is measured."""
 
 
 def held_out(checkpoint: "Checkpoint") -> Examples:

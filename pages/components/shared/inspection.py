@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from transformer.config import TransformerConfig
 
 LONGEST_OUTPUT = 256
-"""Tokens after which an output without an end is cut."""
+"""Number of tokens after which an output without an end is cut."""
 MOST_WEIGHTS = 8_000_000
-"""Most attention weights that are sent to a browser at once: 32 MB."""
+"""Maximum number of attention weights that are sent to a browser at once: 32 MB."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ from transformer.vocabulary.vocabulary import visible
 GONE = "It may have been deleted, or belong to another server."
 
 LIMIT = 400
-"""Characters. Longer values are left out of the address, which browsers or mail might cut."""
+"""Maximum number of characters of a value in the address, which browsers or mail might cut; longer
+values are left out."""
 
 NAMES = {"compared card": "compare", "anatomy step": "step", "lesson step": "part"}
 """Key of a widget -> its parameter in the address, if they differ: each of these parameters means

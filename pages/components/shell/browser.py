@@ -23,7 +23,8 @@ MOST_NAME = 60
 NAMED = "author name"
 """Key in session state: the user's name, once it was given in this session."""
 NAME_AT_START = "author name in the cookie"
-"""Key in session state: the cookie's name when the session began; reading a cookie parses all."""
+"""Key in session state: the user's name in the cookie when the session began; cached, because
+reading a cookie parses all."""
 TOKEN = re.compile("[0-9a-f]{32}")
 KEY = "browser token"
 OWNER = "browser owner"

@@ -29,8 +29,8 @@ from transformer.errors import UserError, refusing
 
 ROOT = Path(__file__).resolve().parents[3]
 KEPT, SHARED = 30, 100
-"""Most jobs that the server remembers: private ones, for a reload of their page, and shared ones,
-for all who open the same view; the oldest are forgotten first."""
+"""Maximum numbers of jobs that the server remembers: private ones, for a reload of their page, and
+shared ones, for all who open the same view; the oldest are forgotten first."""
 UNWATCHED = 150.0
 """Seconds after which a job that no page follows is stopped. Browsers run the timers of background
 tabs only once a minute."""

@@ -29,7 +29,7 @@ LOOK_SECONDS, WAIT_SECONDS = 2.0, 10.0
 """Seconds between two updates of runs that train, and of runs that only wait."""
 MOST_RUNS = 3
 MOST_OWN = 12
-"""Most of the user's own models in the dialog; the field on a page lists all."""
+"""Maximum number of of the user's own models in the dialog; the field on a page lists all."""
 
 
 def link_to(page: str, label: str, query: Mapping[str, str] | None = None) -> None:

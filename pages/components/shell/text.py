@@ -13,8 +13,8 @@ MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+\-.!|<>~$:^=&@/\"'])")
 JOINED = re.compile(r"(?<=[-<>=~])(?=[-<>=~])|(?<=:)(?=/)|(?<=www)(?=\.)|(?<=@)|(?<=:)(?=\w)", re.I)
 JOINER = "\u2060"
 BEGINNING, SETTING, DIFFERENCE = 7, 22, 6
-"""For shortening long names, in characters: the beginning that is kept, how far before the first
-difference a setting's name may start, and how much after it must be visible."""
+"""Numbers of characters for shortening a long name: how much of its beginning is kept, how far
+before the first difference a setting's name may start, and how much after it must be visible."""
 
 
 def plain(text: str) -> str:

@@ -13,10 +13,11 @@ from transformer.runs import directory
 
 FOLDER = directory.ROOT / "answers"
 SHORT = 32
-"""Hexadecimal digits of a hash in a file's name."""
+"""Number of hexadecimal digits of a hash in a file's name."""
 
 MOST_ANSWERS = 500
-"""Most answers of one browser to lessons of one title, whose questions may change every year."""
+"""Maximum number of answers of one browser to lessons of one title, whose questions may change
+every year."""
 
 
 def _owners(path: Path) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ CHOSEN = "pairs"
 """Key in session state: the id of the form's pairs; empty if none."""
 MAX_TYPED = 1_000_000
 MAX_SHOWN = 300
-"""Most characters of a text in the preview."""
+"""Maximum number of characters of a text in the preview."""
 AT_ONCE_SECONDS = 0.4
 """Seconds to wait for a file before a progress bar is drawn; small files are read by then."""
 TOKEN_NAMES = {"characters": "characters", "words": "words", "bpe": "byte pairs"}

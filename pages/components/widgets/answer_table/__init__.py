@@ -11,7 +11,7 @@ from transformer.vocabulary.vocabulary import printable
 
 WIDGET = Widget("answer_table")
 MAX_SHOWN = 300
-"""Most characters, or tokens, in a cell."""
+"""Maximum number of characters, or tokens, in a cell."""
 PAGE = 50
 """Number of rows shown at once."""
 

@@ -70,7 +70,7 @@ function writePlace(view) {
   return new URLSearchParams(FIELDS.filter((name) => all[name]).map((name) => [name, all[name]])).toString();
 }
 
-// Whether each map is shaded up to its largest weight: the user's choice, else if the input is long.
+// Whether each map is shaded up to its largest weight: the user's choice, else for long inputs.
 const isStretched = (view) => (view.shade ? view.shade === "largest" : view.longest > LONG);
 
 // The heads shown as lines, with colours; a kind without any shows its last layer's mean in grey.

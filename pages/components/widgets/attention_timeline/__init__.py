@@ -30,7 +30,7 @@ TITLES = {
 }
 CURVE_POINTS = 300
 LABEL = 40
-"""Most characters of an example's text in the list of examples."""
+"""Maximum number of characters of an example's text in the list of examples."""
 
 
 def attention_timeline(

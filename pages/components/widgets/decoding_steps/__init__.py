@@ -18,9 +18,9 @@ from pages.components.shell.mount import Widget
 
 WIDGET = Widget("decoding_steps", ("help",))
 MOST_LOGITS = 4_000_000
-"""Most logits that are sent to a browser: 16 MB. Of more, only the highest of each step."""
+"""Maximum number of logits sent to a browser: 16 MB. Of more, only the highest of each step."""
 MOST_WEIGHTS = 4_000_000
-"""Most attention weights of a side that are sent; of more, each layer's mean over its heads."""
+"""Maximum number of a side's attention weights sent; of more, each layer's mean over its heads."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from pages.components.shell.mount import Widget
 
 WIDGET = Widget("file_feed")
 MAX_PIECE = 2 << 20
-"""Most characters of a piece in base64; the script sends two thirds of that."""
+"""Maximum number of characters of a piece in base64; the script sends two thirds of that."""
 
 
 def file_feed(

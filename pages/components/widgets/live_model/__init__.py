@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MOST_PARAMETERS = 3_000_000
 LONGEST_OUTPUT = 256
-"""Tokens after which an output without an end is cut."""
+"""Number of tokens after which an output without an end is cut."""
 EXPLORER = {"labels": {}, "noDifference": "", "lookFor": ""}
 """Fields of the explorer's header beside the maps."""
 

@@ -15,7 +15,7 @@ TONES = {"failed": "bad", "diverged": "bad", DAMAGED: "bad", "interrupted": "odd
 
 
 MOST_OF_A_NAME = 26
-"""Characters of a run's name that fit into any line."""
+"""Number of characters of a run's name that fit into any line."""
 
 
 def row(summary: Summary, owned: bool, short: str = "") -> dict[str, Any]:
