@@ -1,1 +1,1 @@
-"""Pages to keep or to hand in: a run, a checkpoint's evidence; such pages read again. No torch."""
+"""Pages about runs and checkpoints to keep or hand in, and reading such pages. No torch."""

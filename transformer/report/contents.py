@@ -1,4 +1,4 @@
-"""What a report on a run says, as plain values: the page shows them, and carries them as JSON."""
+"""The content of a report on a run, as plain values: a page shows them and has them as JSON."""
 
 import time
 from collections.abc import Sequence
@@ -20,14 +20,14 @@ from transformer.runs.verdict import Verdict, verdict_of
 
 MOST_SENTENCES = 20
 MOST_CHARACTERS = 10_000
-"""Of one sentence that a person writes into a report."""
+"""Most characters of one of the user's answers in a report."""
 
 
 @dataclass(frozen=True)
 class Maps:
     """Every head's attention to one held-out example at the end of training.
 
-    source: tokens the encoder reads. read, written: what the decoder reads, and should write.
+    source: tokens that the encoder reads. read, written: the decoder's input and correct output.
     weights: kind -> [layer, head, query, key], in 255ths.
     """
 
@@ -40,13 +40,11 @@ class Maps:
 
 @dataclass(frozen=True)
 class Report:
-    """A run in full, without what is only of this machine.
+    """A run in full, except what concerns only this machine.
 
     made: the time in UTC. checksum: sha256 of the newest snapshot's weights; empty if none.
-    settings: part -> name -> value as JSON has it. goals: name -> passed, failed, pending or not
-        measured.
-    training, held_out: [step, loss] and [step, loss, exact match].
-    sentences: what the person wrote, each with the question it answers.
+    goals: name -> passed, failed, pending or not measured.
+    sentences: questions, each with the user's answer.
     """
 
     title: str
@@ -76,7 +74,8 @@ class Report:
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """The numbers, as the page carries them."""
+        """The content as JSON values, for the page: settings by part and name; curves of [step,
+        loss] or [step, exact match]."""
         curves = self.history.curves(self.config)
         return {
             "format": FORMAT,
@@ -113,11 +112,11 @@ def settings_in_words(config: RunConfig) -> list[tuple[str, str, str]]:
 
 
 def report_on(run: Run, *, author: str = "", sentences: Sequence[tuple[str, str]] = ()) -> Report:
-    """Gather what a run's directory says.
+    """Make a report from a run's directory.
 
     Args:
-        author: who hands it in; the name in the run's about.json if left out.
-        sentences: (question, answer) of the person; at most 20 of 10,000 characters.
+        author: who hands it in; default: the name in the run's about.json.
+        sentences: (question, the user's answer); at most 20, of at most 10,000 characters.
 
     Raises:
         RunError: the directory holds no valid config, or a sentence is too long.
@@ -159,10 +158,10 @@ def report_on(run: Run, *, author: str = "", sentences: Sequence[tuple[str, str]
 
 
 def _maps(run: Run) -> Maps | None:
-    """The last moment of the first recorded example; None where none was recorded."""
+    """The last attention to the first recorded example; None if nothing was recorded."""
     try:
         recorded = AttentionHistory.load(run.path)
-    except RunError:  # the history of the maps is damaged, and the run is not
+    except RunError:  # only the attention history is damaged, not the run
         return None
     if recorded is None or not recorded.examples or not len(recorded.records):
         return None

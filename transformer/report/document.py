@@ -1,4 +1,4 @@
-"""One HTML file that opens offline, prints, runs nothing, and may carry data as JSON."""
+"""One HTML file that works offline, prints well, runs nothing, and may contain data as JSON."""
 
 import html
 import json
@@ -10,7 +10,7 @@ from transformer.vocabulary.vocabulary import visible
 
 FORMAT = "transformer-workbench-report"
 VERSION = 1
-"""What the data says of itself."""
+"""Format and version, as the data states them."""
 DATA_ID = "report"
 """The id of the element that holds the JSON."""
 
@@ -70,15 +70,15 @@ code {{ overflow-wrap: anywhere;
 
 
 def document(title: str, about: str, body: str, data: Mapping[str, Any] | None = None) -> bytes:
-    """The file.
+    """Make the file.
 
     Args:
-        title, about: text; they are escaped here. body: HTML.
-        data: what the page says, for programs.
+        title, about: text, which is escaped here. body: HTML.
+        data: the page's content, for programs.
     """
     carried = ""
     if data is not None:
-        # "<" alone could end the element; JSON may write it by its code.
+        # "<" could end the element, so it is written as a JSON escape.
         plain = json.dumps(data, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
         carried = f'<script type="application/json" id="{DATA_ID}">{plain}</script>\n'
     page = PAGE.format(title=text(title), about=text(about), body=body, data=carried)
@@ -88,10 +88,10 @@ def document(title: str, about: str, body: str, data: Mapping[str, Any] | None =
 def handed_in(
     kind: str, title: str, author: str, verdict: str, answers: Iterable[tuple[str, str]]
 ) -> dict[str, Any]:
-    """What a page to hand in carries for :mod:`report.reading`, made now.
+    """The data of a page to hand in, for :mod:`report.reading`, with the present time.
 
     Args:
-        answers: questions, each with what the person answered.
+        answers: questions, each with the user's answer.
     """
     return {
         "format": FORMAT,
@@ -106,7 +106,7 @@ def handed_in(
 
 
 def by_and_when(data: Mapping[str, Any]) -> str:
-    """The line below the title of such a page: "Anna · 2026-11-29 06:01 UTC"."""
+    """The line below the title of a page to hand in: "Anna · 2026-11-29 06:01 UTC"."""
     when = f"{data['made'][:10]} {data['made'][11:16]} UTC"
     return " · ".join(part for part in (data["author"], when) if part)
 
@@ -121,7 +121,7 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def named(values: Mapping[str, str]) -> str:
-    """A table of texts by their names; those that are empty are left out."""
+    """A table of names and texts; empty texts are left out."""
     rows = (
         f"<tr><th scope='row'>{text(name)}</th><td>{text(value)}</td></tr>"
         for name, value in values.items()
@@ -131,5 +131,5 @@ def named(values: Mapping[str, str]) -> str:
 
 
 def text(said: str) -> str:
-    """What a person or a file brought, as HTML that shows it exactly."""
+    """Text from a person or a file, as HTML that shows it exactly."""
     return html.escape("\n".join(visible(line) for line in said.split("\n")))

@@ -30,7 +30,7 @@ class Line:
 
 
 def chart(title: str, x_label: str, y_label: str, lines: Sequence[Line]) -> str:
-    """Curves over one pair of axes that begin at 0, with their legend below them: HTML."""
+    """Curves on axes that begin at 0, with a legend below, as HTML."""
     shown = [line for line in lines if line.points]
     points = [point for line in shown for point in line.points if math.isfinite(point[1])]
     far = max([1.0, *(point[0] for point in points)])
@@ -72,7 +72,7 @@ def chart(title: str, x_label: str, y_label: str, lines: Sequence[Line]) -> str:
 
 
 def attention_map(title: str, weights: NDArray[np.uint8]) -> str:
-    """One head's weights, [query, key] in 255ths, as a picture with its title below: HTML."""
+    """One head's weights, [query, key] in 255ths, as an image with its title below, as HTML."""
     share = weights[..., None] / 255
     colours = np.rint(255 * (1 - share) + DARKEST * share).astype(np.uint8)
     rows, columns = weights.shape
@@ -84,7 +84,7 @@ def attention_map(title: str, weights: NDArray[np.uint8]) -> str:
 
 
 def png(pixels: NDArray[np.uint8]) -> bytes:
-    """A picture as a file: [height, width, 3], red, green, blue."""
+    """A PNG file of pixels [height, width, 3] in red, green, blue."""
     height, width, _ = pixels.shape
 
     def chunk(kind: bytes, content: bytes) -> bytes:
@@ -101,5 +101,5 @@ def png(pixels: NDArray[np.uint8]) -> bytes:
 
 
 def tokens(names: Sequence[str]) -> str:
-    """Tokens one after the other, each in its box: HTML."""
+    """Tokens one after the other, each in a box, as HTML."""
     return " ".join(f"<code>{html.escape(visible(name))}</code>" for name in names)

@@ -1,7 +1,7 @@
-"""Evidence that a checkpoint behaves as when it was saved, to be kept: as JSON, or as a page.
+"""Evidence that a checkpoint behaves as when it was saved, to keep as JSON or as a page.
 
-What was checked is what :func:`verify` did; this writes it down, with what
-it takes to check it again elsewhere. Loads no torch.
+It has the checks that :func:`verify` made, and what is needed to make them again elsewhere. Loads
+no torch.
 """
 
 import hashlib
@@ -28,14 +28,14 @@ TITLES = {
     "outputs": "Same answers, generated token by token",
     "cache": "Same answers with and without the cache",
 }
-"""What each check says, if it holds."""
+"""The statement that each check confirms if it passes."""
 FORMATS = (".html", ".json")
 PACKAGES = ("torch", "safetensors", "tokenizers", "numpy")
 CHUNK = 1 << 20
 
 
 def verdict(checks: "Sequence[Check]") -> str:
-    """What all checks say together, in a sentence."""
+    """The result of all checks together, in a sentence."""
     if not all(check.ok for check in checks):
         return "This checkpoint does not behave as it did when it was saved."
     if not {"logits", "outputs"} <= {check.name for check in checks}:
@@ -44,10 +44,10 @@ def verdict(checks: "Sequence[Check]") -> str:
 
 
 def report(path: Path, checks: "Sequence[Check]", name: str = "") -> dict[str, Any]:
-    """Everything that was found out about a file, as plain values.
+    """Everything that was found about a file, as plain values.
 
     Args:
-        name: what the file is called where its own name says nothing.
+        name: shown instead of the file's own name, if that says nothing.
 
     Raises:
         CheckpointError: the file cannot be read any more.
@@ -86,7 +86,7 @@ def report(path: Path, checks: "Sequence[Check]", name: str = "") -> dict[str, A
 
 
 def versions() -> dict[str, str]:
-    """Of what a result may depend on."""
+    """The versions of what a result may depend on."""
     found = {"python": platform.python_version(), "system": platform.platform()}
     for package in PACKAGES:
         try:
@@ -97,7 +97,7 @@ def versions() -> dict[str, str]:
 
 
 def _finite(value: Any) -> Any:
-    """JSON has no NaN and no infinity: they become their names."""
+    """Replace NaN and infinity, which JSON lacks, by their names."""
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
     if isinstance(value, Mapping):
@@ -121,13 +121,13 @@ def check_name(path: Path) -> None:
 
 
 def save(found: Mapping[str, Any], path: Path) -> None:
-    """Write a report; its ending says as what."""
+    """Write a report, as JSON or HTML by the path's extension."""
     check_name(path)
     write_atomic(path, as_json(found) if path.suffix == ".json" else as_html(found))
 
 
 def as_html(found: Mapping[str, Any]) -> bytes:
-    """A page that prints well and asks nothing of any server."""
+    """A page that prints well and loads nothing from a server."""
     file, model = found["file"], found["model"]
     about = {
         "File": file["name"],
@@ -157,7 +157,7 @@ def _evidence(evidence: Mapping[str, Any]) -> str:
             ]
             for one in examples
         ]
-        if not any(one["target"] for one in examples):  # of a model from elsewhere, none is known
+        if not any(one["target"] for one in examples):  # an imported model has no targets
             for line in (titles, *rows):
                 del line[1]
         return table(titles, rows)

@@ -7,7 +7,7 @@ from transformer.runs.goals import PASSED
 
 
 def results(report: Report) -> dict[str, Any]:
-    """A test worth one point for each goal, and one worth as much as the share of right answers.
+    """A test of one point for each goal, and one with the share of right answers as its score.
 
     The fields are those of https://gradescope-autograders.readthedocs.io/en/latest/specs/.
     """

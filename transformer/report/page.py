@@ -22,7 +22,7 @@ training curve. Where it turns away from it, the model memorises.</p>
 
 
 def page_of(report: Report) -> bytes:
-    """The file. Everything that a person or a file brought is escaped."""
+    """The HTML file. All text from people or files is escaped."""
     scores = report.scores
     about = [report.author, report.task, f"{report.steps:,} updates", report.made]
     if report.seconds is not None:

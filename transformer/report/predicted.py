@@ -1,4 +1,4 @@
-"""What a person predicted, and what came out: an experiment, or a fault in the break-it lab, as one
+"""The user's prediction and the result, of an experiment or of a fault in the break-it lab, as one
 HTML file to keep or to hand in."""
 
 from collections.abc import Mapping, Sequence
@@ -20,11 +20,11 @@ STYLES = ("one", "two", "level")
 def experiment_page(
     experiment: Experiment, found: Mapping[str, Any], predicted: int, author: str = ""
 ) -> bytes:
-    """The file of an experiment.
+    """The HTML file of an experiment.
 
     Args:
         found: what ``python -m transformer experiment NAME --json`` printed.
-        predicted: the number of the option that the person chose before, from 0.
+        predicted: index of the option that the user predicted.
     """
     came_out = "Reproduced" if found["reproduced"] else "Not reproduced here"
     parts = {
@@ -47,11 +47,11 @@ def experiment_page(
 
 
 def lab_page(fault: "Fault", faulty: Run, healthy: Run, predicted: int, author: str = "") -> bytes:
-    """The file of a fault that was trained beside its healthy copy.
+    """The HTML file of a fault, trained beside a healthy copy.
 
     Args:
         faulty, healthy: the two runs, which have ended.
-        predicted: the number of the outcome that the person chose before, from 0.
+        predicted: index of the outcome that the user predicted.
     """
     wrong, right = Result.of(faulty), Result.of(healthy)
     seen = outcome(wrong, right)

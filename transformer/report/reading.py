@@ -1,4 +1,4 @@
-"""Reports that others hand in: each file's numbers, checked, and all of them as a table."""
+"""Reading reports that others hand in: each file's numbers, checked, for one table of all."""
 
 import json
 import math
@@ -18,8 +18,8 @@ KINDS_WITHOUT_RUN = ("worksheet", "experiment", "lab")
 
 @dataclass(frozen=True)
 class HandedIn:
-    """What a teacher's table shows of one report. Scores are shares of 1; None: not measured, or
-    the page is not about a run."""
+    """One report in a teacher's table. Scores are shares of 1; None if not measured, or if the
+    page is not about a run."""
 
     title: str
     author: str
@@ -27,7 +27,7 @@ class HandedIn:
     task: str
     verdict: str
     answers: tuple[tuple[str, str], ...]
-    """What the person wrote, each with the question it answers."""
+    """Questions, each with the author's answer."""
     steps: int | None = None
     seed: int | None = None
     loss: float | None = None
@@ -37,12 +37,12 @@ class HandedIn:
 
     @property
     def sentences(self) -> str:
-        """What the person wrote, in one line."""
+        """The author's answers in one line."""
         return " / ".join(answer for _, answer in self.answers)[:MOST_TEXT]
 
 
 class _Finder(HTMLParser):
-    """The text of the element that holds the JSON; nothing of the page runs or is loaded."""
+    """Finds the text of the element with the JSON; nothing of the page is run or loaded."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,7 +64,7 @@ def read_report(content: bytes, name: str) -> HandedIn:
     """Read a report's page, or the JSON of one.
 
     Args:
-        name: what the file is called, for the sentence that refuses it.
+        name: of the file, for the error message.
 
     Raises:
         RunError: it is not a report, is too large, or its numbers cannot be true.
@@ -103,7 +103,7 @@ def _without_run(plain: Mapping[str, Any]) -> HandedIn | None:
 
 
 def _texts(plain: Mapping[str, Any], *names: str) -> list[str] | None:
-    """These texts; None if one of them is none, or longer than any may be."""
+    """The texts of these names; None if one is not a text, or is too long."""
     found: list[Any] = [plain.get(name) for name in names]
     return found if all(isinstance(one, str) and len(one) <= MOST_TEXT for one in found) else None
 
@@ -115,7 +115,7 @@ def _verdict(plain: Mapping[str, Any]) -> str | None:
 
 
 def _answers(sentences: object) -> tuple[tuple[str, str], ...] | None:
-    """(question, answer) of each; None if they are not of the form that a report has."""
+    """(question, answer) of each; None if they do not have the form of a report's."""
     if not isinstance(sentences, list) or len(sentences) > MOST_ANSWERS:
         return None
     found = []
