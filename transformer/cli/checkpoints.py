@@ -1,6 +1,6 @@
 """The commands on checkpoint files: decode, verify, evaluate, average and bundle.
 
-No torch until one of them runs: the command line starts quickly.
+Torch is imported only when a command runs, so that the command line starts quickly.
 """
 
 import argparse
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 MAX_BEAM = 64
 MAX_ALPHA = 10
 ANSWER = ("output", "tokens", "log_prob", "complete", "unknown")
-"""What ``decode --json`` says of an output."""
+"""The fields of an output in ``decode --json``."""
 
 
 def add_commands(commands: Any) -> None:
@@ -121,13 +121,13 @@ def _add_placement(parser: argparse.ArgumentParser) -> None:
 
 
 def _loaded(options: argparse.Namespace, many: bool = True) -> "Checkpoint":
-    """The checkpoint that a command names, as :func:`_add_placement` lets a person have it.
+    """A command's checkpoint, in 8 bits or on a device as the flags of :func:`_add_placement` say.
 
     Args:
-        many: whether it is to read many inputs, or one.
+        many: whether it will read many inputs, or one.
 
     Raises:
-        UserError: what is asked for cannot be had together, or not here.
+        UserError: the flags exclude each other, or ask for a device that is missing.
     """
     if options.int8 and options.device == "cuda":
         raise UserError("--int8 is for the processor: leave it out, or --device cuda.")
@@ -163,7 +163,7 @@ def decode(options: argparse.Namespace) -> int:
             plain = {name: getattr(answer, name) for name in fields}
             print(json.dumps(plain, ensure_ascii=False))
             continue
-        # One line for each line that came in, so that both stay side by side.
+        # One line of output for each line of input, so that both can be put side by side.
         print("" if answer.error else answer.output)
         if empty:
             note(f"{where}it is empty")
@@ -182,9 +182,9 @@ def decode(options: argparse.Namespace) -> int:
 
 
 def _inputs(text: str) -> list[str]:
-    """The text; for "-" the lines of standard input, whatever a shell encodes them in.
+    """The text; for "-", the lines of standard input, in UTF-8 or UTF-16 as the shell writes them.
 
-    Bytes that are not UTF-8 become U+FFFD: one more token to refuse, in its own line.
+    Other bytes become U+FFFD, an unknown token in its own line.
     """
     if text != "-":
         return [text]
@@ -308,15 +308,15 @@ def _check_search(options: argparse.Namespace) -> None:
 
 
 def _check_scoring(options: argparse.Namespace) -> None:
-    """What is wrong with the flags is said before the seconds that torch takes."""
-    # Threads that wait spin otherwise, and keep each other from the little there is to do.
+    """Report errors in the flags before the seconds in which torch is imported."""
+    # Threads that spin while they wait would slow each other down.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if options.examples is not None and options.examples < 1:
         raise UserError(f"--examples {options.examples}: must be at least 1.")
 
 
 def _drain(steps: Iterator[Any]) -> Any:
-    """The last of what a study yields; what share is done goes to standard error."""
+    """The last item of an iterator; shares of progress before it are printed to standard error."""
     shown, last = -1, None
     for last in steps:
         if isinstance(last, float) and int(20 * last) > shown:

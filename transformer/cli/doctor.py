@@ -1,4 +1,4 @@
-"""The command that compares a person's own implementation with the paper."""
+"""The command that compares the user's own implementation with the paper."""
 
 import argparse
 import json
@@ -70,7 +70,7 @@ def run_doctor(options: argparse.Namespace) -> int:
 
 
 def _capture(options: argparse.Namespace, out: Path) -> None:
-    """Watch the model in a process of its own: nothing of it is imported here."""
+    """Record the model in a separate process: none of its code is imported here."""
     script = Path(__file__).parents[1] / "doctor" / "capture.py"
     command = [options.python or sys.executable, "-B", str(script), options.model, str(out)]
     if options.call:
@@ -82,7 +82,7 @@ def _capture(options: argparse.Namespace, out: Path) -> None:
     if options.width is not None:
         command += ["--width", str(options.width)]
     note(f"Watching {options.model} at work…")
-    # Threads that wait and spin would slow down everything else on the machine.
+    # Threads that spin while they wait would slow down everything else on the machine.
     waiting = {"OMP_WAIT_POLICY": "PASSIVE"} | os.environ
     with refusing(f"{command[0]} cannot be started"):
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=waiting)

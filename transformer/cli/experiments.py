@@ -52,7 +52,7 @@ def experiments(options: argparse.Namespace) -> int:
 
 
 def described(experiment: "Experiment") -> dict[str, Any]:
-    """What stands fast before it is run."""
+    """What is fixed about an experiment before it is run."""
     names = ("name", "title", "claim", "source", "published", "what", "question", "options")
     return {name: getattr(experiment, name) for name in names}
 
@@ -74,7 +74,7 @@ def _run(experiment: "Experiment", settings: "Settings") -> tuple["Outcome", flo
 def reported(
     experiment: "Experiment", found: "Outcome", options: argparse.Namespace, seconds: float
 ) -> dict[str, Any]:
-    """What came out, and how it was run."""
+    """The result, and how it was run."""
     return {
         "seed": options.seed,
         "seconds": round(seconds, 1),
@@ -108,7 +108,7 @@ def _in_words(
 
 
 def about(experiment: "Experiment") -> str:
-    """How long its full form takes on one core that has nothing else to do."""
+    """How long its full form takes on one idle core."""
     return _time(60 * experiment.minutes)
 
 

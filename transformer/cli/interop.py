@@ -1,6 +1,6 @@
-"""``python -m transformer import`` and ``export``: models from elsewhere, and ours for elsewhere.
+"""``python -m transformer import`` and ``export``: models from and for other programs.
 
-No torch until one of them runs: the command line starts quickly.
+Torch is imported only when a command runs, so that the command line starts quickly.
 """
 
 import argparse
@@ -33,7 +33,7 @@ EXPORTED = [item for item in FORMATS if item.write is not None]
 
 
 def add_commands(commands: Any) -> None:
-    """Both commands, to the command line's own."""
+    """``import`` and ``export``."""
     _add_import(commands.add_parser("import", help="make a checkpoint of a model from elsewhere"))
     _add_export(commands.add_parser("export", help="write a checkpoint for use elsewhere"))
 
@@ -129,7 +129,7 @@ def import_model(options: argparse.Namespace) -> int:
 
 
 def _import_state_dict(source: Path, options: argparse.Namespace) -> int:
-    """Import what does not say all of itself, with the flags as a person's answers."""
+    """Import a state dict; the flags answer the questions that it leaves open."""
     from transformer.interop.files.state_dicts import read_state_dict
     from transformer.interop.nn_transformer.convert import convert, survey
 
@@ -153,7 +153,7 @@ def _import_state_dict(source: Path, options: argparse.Namespace) -> int:
 
 
 def _choices(found: "Survey", options: argparse.Namespace) -> "Choices":
-    """The survey's guesses, but for what was given."""
+    """The survey's guesses, except where flags were given."""
     guesses = found.guesses
     given = {
         item.name: value
@@ -173,7 +173,7 @@ def _choices(found: "Survey", options: argparse.Namespace) -> "Choices":
 
 
 def _report(found: "Survey", choices: "Choices") -> None:
-    """What was found and what is guessed, on standard error."""
+    """Print what was found and what is guessed, to standard error."""
     note(found.sentence)
     for row in found.rows:
         role = choices.roles[row.name]
@@ -201,12 +201,12 @@ def _vocabularies(found: "Survey", choices: "Choices", options: argparse.Namespa
 
 
 def _given(side: str, options: argparse.Namespace) -> Mapping[str, int | None]:
-    """Special ids of a side, as the flags say them."""
+    """The special ids of a side that flags give."""
     return {**options.special, **getattr(options, f"{side}_special")}
 
 
 def _both_read(options: argparse.Namespace) -> Given:
-    """The vocabularies of both sides, as far as files were given."""
+    """The vocabularies of both sides; None without a file."""
     source, target = (None, None) if options.vocabulary is None else _read(options.vocabulary)
     if options.target_vocabulary is not None:
         target = _read(options.target_vocabulary)[1]

@@ -1,4 +1,4 @@
-"""The command that writes a run down as one page, to keep or to hand in."""
+"""The command that writes a report on a run as one page, to keep or to hand in."""
 
 import argparse
 import json

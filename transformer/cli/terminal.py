@@ -1,4 +1,4 @@
-"""What the commands share: reading a flag, and words for a person's terminal."""
+"""Functions that the commands share: reading flags, and printing text that is safe to show."""
 
 import argparse
 import sys
@@ -16,15 +16,15 @@ def boolean(text: str) -> bool:
 
 
 def note(text: str) -> None:
-    """Say something on standard error, at once: standard output is for results."""
+    """Print to standard error, unbuffered: standard output is for results."""
     print(escaped(text), file=sys.stderr, flush=True)
 
 
 def check_output(named: Path | None) -> None:
-    """Before minutes of work: the file that a command is to write has a place.
+    """Check, before minutes of work, that a command's output file can be written.
 
     Raises:
-        UserError: there is no folder for it, or a folder of its name is there.
+        UserError: its folder does not exist, or it is itself a folder.
     """
     if named is None:
         return
@@ -38,19 +38,19 @@ def check_output(named: Path | None) -> None:
 
 
 def say(text: str) -> None:
-    """Say a result in words, on standard output."""
+    """Print a result in words, to standard output."""
     print(escaped(text))
 
 
 def escaped(text: str) -> str:
-    """Lines that a terminal shows as they are.
+    """Text that is safe to print in a terminal.
 
     Names and notes come from other people. An escape sequence, a carriage return or a mark that
-    turns the direction of writing could rewrite what else stands on the screen.
+    changes the direction of writing could change other text on the screen.
     """
     return "\n".join(visible(line) for line in text.split("\n"))
 
 
 def note_share(share: float) -> None:
-    """Say how much of the work is done."""
+    """Print the share of the work that is done."""
     note(f"{share:.0%}")

@@ -1,6 +1,6 @@
-"""The commands around runs: train one, steer it, list and check them; and look at pairs.
+"""The commands on runs: train, pause, stop, save, list and check them; and survey pairs.
 
-No torch until one of them needs it: the command line starts quickly.
+Torch is imported only when a command needs it, so that the command line starts quickly.
 """
 
 import argparse
@@ -114,7 +114,7 @@ def _add_health(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_reading(parser: argparse.ArgumentParser) -> None:
-    """Flags for what is otherwise found out about a file of pairs."""
+    """Flags for what is otherwise detected in a file of pairs."""
     for side in ("source", "target"):
         parser.add_argument(
             f"--{side}-column",
@@ -160,7 +160,7 @@ def _changed_fields(options: argparse.Namespace, config: type[Any]) -> dict[str,
 
 
 def train(options: argparse.Namespace) -> int:
-    # Before torch is imported: waiting threads that spin cost trainers beside this one their time.
+    # Before torch is imported: threads that spin while they wait would slow down other trainers.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if options.wait:
         from transformer.trainer import server
@@ -168,7 +168,7 @@ def train(options: argparse.Namespace) -> int:
         options.run_dir = server.wait_for_run()
         if options.run_dir is None:
             return 0
-    # What is wrong with the flags is said before the seconds that torch takes.
+    # Errors in the flags are reported before the seconds in which torch is imported.
     run = _open_run(options) if os.environ.get("WORLD_SIZE", "1") == "1" else None
     from transformer.trainer import trainer
     from transformer.training import distributed
@@ -187,7 +187,7 @@ def train(options: argparse.Namespace) -> int:
 
 
 def _check_health(run: Run, progress: Callable[[str], None]) -> None:
-    """At the end of a run; what goes wrong with it is no reason to call the run a failure."""
+    """Check a run at its end; an error in the check must not make the run a failure."""
     known = read_health(run.path)
     if run.status().state not in ENDED or (known and known.step >= run.last_step()):
         return
@@ -203,11 +203,11 @@ def _check_health(run: Run, progress: Callable[[str], None]) -> None:
 
 
 def _meet(options: argparse.Namespace, world: Any) -> Run:
-    """Of several processes, one makes or opens the run, and tells the others where it is."""
+    """The run, which the main of several processes makes or opens; the others get its path."""
     if not world.is_main:
         path = world.broadcast("")
         if not path:
-            raise SystemExit(1)  # the main process has said why
+            raise SystemExit(1)  # the main process has reported why
         return Run(Path(path))
     try:
         run = _open_run(options)
@@ -219,7 +219,7 @@ def _meet(options: argparse.Namespace, world: Any) -> Run:
 
 
 def _silent(message: str) -> None:
-    """Of several processes that train together, one reports."""
+    """Print nothing: of several processes that train together, only the main one reports."""
 
 
 def _open_run(options: argparse.Namespace) -> Run:
@@ -247,14 +247,14 @@ def _open_run(options: argparse.Namespace) -> Run:
 
 
 def _made(options: argparse.Namespace, changes: list[dict[str, Any]], pairs: Path | None) -> Run:
-    """The run of these settings: the one that is there already, or a new one."""
+    """The run with these settings: an existing one, or a new one."""
     data, model, training = changes
     _, config = prepare(
         options.task, options.preset, pairs=pairs, data=data, model=model, training=training
     )
     if options.run_dir is None or not (options.run_dir / "config.json").exists():
         return create_run(config, About(options.name), pairs=pairs, path=options.run_dir)
-    # The very command that made a run resumes it: so a cluster starts its jobs again.
+    # The command that made a run also resumes it, since a cluster restarts jobs that way.
     known = Run(options.run_dir).config()
     if not config.training.threads:  # runs from before a trial chose them have a number
         config = replace(config, training=config.training.replace(threads=known.training.threads))
@@ -267,7 +267,7 @@ def _made(options: argparse.Namespace, changes: list[dict[str, Any]], pairs: Pat
 
 
 def _train_on(options: argparse.Namespace, changes: list[dict[str, Any]]) -> Run:
-    """A new run that goes on from the one that --parent names."""
+    """A new run that continues the one that --parent names."""
     data, model, training = changes
     steps, rate = training.pop("steps", None), training.pop("learning_rate", None)
     if steps is None or data or model or training or options.task or options.preset:
@@ -304,7 +304,7 @@ def list_all(options: argparse.Namespace) -> int:
 
 
 def _verdict(run: Run) -> Verdict | None:
-    """None of a damaged run, which is listed all the same."""
+    """The verdict on a run; None for a damaged one, which is listed all the same."""
     with suppress(RunError):
         return verdict_of(run)
     return None
@@ -317,7 +317,7 @@ def health(options: argparse.Namespace) -> int:
         findings, suspects = _curve(options.run_dir, options.vocabulary)
     else:
         run = Run(options.run_dir)
-        run.config()  # before torch is there: a mistyped path need not wait
+        run.config()  # before torch is imported, to report a mistyped path at once
         from transformer.health import check_and_keep
 
         findings = check_and_keep(run, note)
@@ -334,7 +334,7 @@ def health(options: argparse.Namespace) -> int:
 
 
 def _curve(path: Path, size: int | None) -> tuple[Sequence[Any], tuple[str, ...]]:
-    """What a file with a loss curve says: findings, and names of faults to suspect."""
+    """The findings on a file with a loss curve, and names of faults to suspect."""
     if size is not None and size < 2:
         raise UserError(f"--vocabulary {size}: a vocabulary has at least 2 tokens.")
     from transformer.doctor.loss_file import read_loss
