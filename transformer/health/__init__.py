@@ -1,6 +1,6 @@
-"""The health check: is a Transformer right, told in words, from its behaviour alone?
+"""The health check: whether a Transformer is right, in words, from its behaviour alone.
 
-``check_run`` looks at a run of ours. The parts are for any implementation::
+``check_run`` checks a run of this app. The parts are for any implementation::
 
     from transformer.health import check_attention, check_generation, check_model, check_targets
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         check_overfit,
         untrained_loss_bound,
     )
-    from transformer.health.curves import check_overfit as check_twin  # its name before
+    from transformer.health.curves import check_overfit as check_twin  # its former name
     from transformer.health.finding import STATES, Finding
     from transformer.health.invariants import (
         Model,

@@ -1,4 +1,4 @@
-"""What the record of a training says: its first loss, its curve, its baselines. Loads no torch."""
+"""Checks of a training's record: its first loss, its curve, its baselines. Loads no torch."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from transformer.tasks.presets import PRESETS, defaults
 FAR = 10.0
 """A learning rate this many times the usual one is far off, if the curve is bad as well."""
 CHANCE = 0.5
-"""Nats by which chance may move the first loss of any small model."""
+"""Nats by which the first loss of any small model may differ by chance."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Curve:
 
     @classmethod
     def of(cls, records: Sequence[Record], unigram: float, with_ends: float) -> "Curve":
-        """From the metrics of a run."""
+        """The curve of a run, from its metrics."""
         train, evaluations = by_step(records, "train"), by_step(records, "eval")
         return cls(
             [
@@ -47,7 +47,7 @@ class Curve:
         )
 
     def warmup(self, wanted: int) -> int:
-        """Updates over which the rate rose: as it was set, unless the record shows otherwise."""
+        """Updates of the warm-up: ``wanted``, or 0 if the record shows that there was none."""
         if not self.train:
             return wanted
         step, _, rate = self.train[0]
@@ -61,15 +61,15 @@ class Curve:
 
 
 def untrained_loss_bound(config: TransformerConfig) -> tuple[float, str]:
-    """The most that the loss of an untrained model should be, in nats per token, and why.
+    """Upper bound of an untrained model's loss, in nats per token, and the reason in words.
 
     The logits of an untrained model are about normal with variance s², so that the expected
     softmax denominator over V tokens is V·exp(s²/2), and the loss is ln V + s²/2. If the output
-    projection is the target embedding, there is one token that is no draw of chance: the one
-    just read. Its embedding e stands in the residual stream as √d·e (|e| = 1) beside positions
-    of variance ½. After a norm, which gives the stream the length √d, its logit is at most
-    √d/√1.5; without one it is √d. So the loss is at most ln(V·exp(s²/2) + exp(that logit)),
-    and by chance, since the tokens asked for are few, about s more.
+    projection is the target embedding, the logit of one token is not random: that of the token
+    just read. Its embedding e is in the residual stream as √d·e (|e| = 1), added to positions of
+    variance ½. After a norm, which gives the stream the length √d, its logit is at most √d/√1.5;
+    without one it is √d. So the loss is at most ln(V·exp(s²/2) + exp(that logit)), and by chance,
+    since the target tokens are few, about s more.
     """
     size, d = config.target_vocab_size, config.d_model
     embedding = 1.0 if config.scale_embeddings else 1 / d  # variance of an entry in the stream
@@ -166,7 +166,7 @@ def check_curve(curve: Curve, run: RunConfig, state: str) -> list[Finding]:
     """Is the loss finite, below its baselines after the warm-up, and neither rising nor spiky?
 
     Args:
-        state: of the run; "diverged" says that a number was no longer finite.
+        state: of the run; "diverged" means that a number was no longer finite.
     """
     usual = (run.model.d_model * 4000) ** -0.5  # the paper's highest rate, section 5.3
     rate = max([rate for _, _, rate in curve.train], default=run.training.learning_rate)
@@ -198,8 +198,8 @@ def check_curve(curve: Curve, run: RunConfig, state: str) -> list[Finding]:
 
 
 def _rate_to_aim_at(run: RunConfig, usual: float) -> tuple[float, str]:
-    """The highest rate to advise, and whose it is: the preset's, which may be of an optimizer that
-    takes other rates than the paper's; the paper's where a person has changed what it depends on.
+    """The learning rate to advise, and its origin in words: the preset's, whose optimizer may need
+    other rates than the paper's; or the paper's, if the user has changed width or optimizer.
     """
     if run.preset in PRESETS:
         theirs = defaults(run.data.task, run.preset)
@@ -212,12 +212,12 @@ def _rate_to_aim_at(run: RunConfig, usual: float) -> tuple[float, str]:
 def _learning(
     curve: Curve, run: RunConfig, usual: float, aim: float, lower: str, compared: str
 ) -> Finding:
-    """The curve against its baselines after the warm-up.
+    """Compare the curve with its baselines, after the warm-up.
 
     Args:
-        usual: the paper's highest learning rate, by which this one is judged.
+        usual: the paper's highest learning rate, with which this one is compared.
         aim: the rate to advise.
-        lower, compared: what to do about a rate that is too high, and the numbers for that.
+        lower, compared: advice and numbers, in words, for a rate that is too high.
     """
     far = max([rate for _, _, rate in curve.train], default=run.training.learning_rate) / usual
     name = "The loss falls"
@@ -232,9 +232,9 @@ def _learning(
             "warm-up.",
         )
     losses = [loss for _, loss, _ in curve.train]
-    # Batches hold pairs of one length, short or long, so that their losses scatter.
+    # Pairs of a batch have similar lengths, short or long, so that losses vary between batches.
     now = median(losses[-max(5, len(losses) // 8) :])
-    # Label smoothing raises the training loss, that of a perfect model included.
+    # Label smoothing raises the training loss, even of a perfect model.
     smoothing = run.training.label_smoothing * math.log(run.model.target_vocab_size)
     unigram, floor = curve.unigram + smoothing, curve.with_ends + smoothing
     highest = max(losses)
@@ -305,7 +305,7 @@ def _learning(
             f"training pairs it is {now:.3g}. The learning rate is too high.",
             lower,
         )
-    # Long pairs may be hard for long, but not harder than to one who knows nothing.
+    # Long pairs may stay hard for a while, but should not cost more than guessing by frequency.
     spikes = sum(
         loss > 1.1 * unigram and median(losses[max(0, i - 9) : i]) < unigram / 2
         for i, loss in enumerate(losses)
@@ -327,7 +327,7 @@ def _learning(
 
 
 def _overfitting(curve: Curve, run: RunConfig) -> Finding:
-    """The training loss against the evaluation loss."""
+    """Compare the training loss with the evaluation loss."""
     name = "Held-out loss beside training loss"
     if run.data.evaluates_on_training_pairs:
         return Finding(name, "ok", "Nothing is held out: this run is to memorise its pairs.")

@@ -7,9 +7,9 @@ STATES = ("ok", "waiting", "warning", "problem")
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
-    name: what was looked at, in a few words.
+    name: what was checked, in a few words.
     state: "ok"; "waiting", if there is not yet enough to judge by; "warning", if it may be
         wrong; "problem", if it is.
     sentence: what was found, with the numbers; where something is wrong, its cause first.
@@ -27,5 +27,5 @@ class Finding:
 
 
 def percent(share: float) -> str:
-    """A share of 1 as it stands in a sentence."""
+    """A share of 1 as a percentage in a sentence."""
     return f"{share:.1%}".replace("%", " %")

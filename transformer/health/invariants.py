@@ -1,10 +1,10 @@
 """What must hold for every encoder-decoder Transformer, trained or not.
 
-These checks ask for no class of this library: a model is any callable that takes ids of
+These checks need no class of this library: a model is any callable that takes ids of
 sources [batch, source] and of decoder inputs [batch, target] and returns logits
 [batch, target, vocabulary]. Switch its dropout off first.
 
-Each finding names the cause in the words one would search for.
+Each finding names the cause in the words that a user would search for.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,7 +22,7 @@ TOLERANCE = 1e-3
 SUM_TOLERANCE = 1e-3
 NOT_FINITE = "Finite numbers"
 EXTRA = 3
-"""Padding tokens appended to see whether they matter."""
+"""Number of padding tokens appended to test whether they change the logits."""
 AXES = ("the sentences of a batch", "the heads", "the queries (columns)", "the keys (rows)")
 
 
@@ -138,7 +138,7 @@ def _check_masked(
                 "[position, batch, d_model] unless it is told batch_first=True.",
             )
         hidden = ~mask.expand_as(weights[place])
-        # A query that may look nowhere has to look somewhere.
+        # Not for a query that may look nowhere: its weights must still sum to 1.
         hidden = hidden & mask.any(dim=-1, keepdim=True)
         masked_count += int(hidden.sum())
         most = (weights[place] * hidden).max().item()
@@ -186,11 +186,11 @@ def check_model(
     Args:
         source, target_in: one padded batch of real sentences of different lengths, [batch,
             source] and [batch, target]; at least two sentences, four or more are better.
-        room: most positions the model has, where it has a limit.
-        softmax: what :func:`check_attention` said, if the weights are known: a wrong softmax
-            also lets the future and padding through, and these are then not named as causes.
-        masked: what it said of the weights on masked keys, if it was told where they may be: where
-            there is none, no mask is missing, whatever gets through.
+        room: the largest number of positions of the model, if it has a limit.
+        softmax: the first finding of :func:`check_attention`, if the weights are known: a wrong
+            softmax also lets the future and padding through, which are then not named as causes.
+        masked: its second finding, if it was given ``allowed``: if there is no weight on masked
+            keys, no mask is missing, whatever gets through.
 
     Raises:
         ValueError: the batch has less than two sentences.
@@ -289,7 +289,7 @@ def _check_future(
             f"The decoder can see the tokens it has to predict, {MASKS_HOLD}{seen}",
             NOT_THE_MASK,
         )
-    # Each layer looks ahead once more: a mask off by one reaches as far as there are layers.
+    # With a mask off by one, each layer looks one position further: as many as there are layers.
     if not to_the_start:
         return Finding(
             name,

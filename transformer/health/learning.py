@@ -20,16 +20,16 @@ def check_generation(
 ) -> Finding:
     """Does the model write what it predicts when it is given the true tokens?
 
-    Up to its first wrong token a model that writes by itself reads the same as one that is
-    given the true tokens (teacher forcing), so both must go wrong at the same position. Where
-    teacher forcing goes further, it saw what it should not.
+    Up to its first wrong token, a model that writes by itself reads the same as one that is
+    given the true tokens (teacher forcing), so both must go wrong at the same position. If teacher
+    forcing stays right for longer, it saw what it should not.
 
     Args:
         logits: of the decoder's true inputs, [batch, target, vocabulary].
         target_out: ids to be predicted, <eos> included, [batch, target].
         written: for each sentence the ids your own greedy decoding wrote, <eos> included.
-        leaks: whether the decoder may see what it has to predict; False where other checks have
-            found that it does not, so that the decoding is to blame.
+        leaks: whether the decoder may see what it has to predict; False if other checks have found
+            that it does not, so that the decoding must be wrong.
     """
     name = "Teacher forcing against free running"
     forced = logits.argmax(dim=-1)
@@ -53,7 +53,7 @@ def check_generation(
         f"itself it has {percent(right['free'] / total)} right, and {whole} of {count} answers "
         "whole"
     )
-    # Two almost equal logits may come out the other way round in a batch of another shape.
+    # In a batch of another shape, rounding may change the order of two almost equal logits.
     if further > max(1, count // 16) and not leaks:
         return Finding(
             name,
@@ -147,7 +147,7 @@ def check_moved(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> Fi
 
 
 def check_loss(loss: Callable[[Tensor, Tensor], Tensor], size: int, pad_id: int) -> Finding:
-    """Is a loss the cross-entropy of its logits, over real tokens only? Told on fixed logits.
+    """Is a loss the cross-entropy of its logits, over real tokens only? Tested on fixed logits.
 
     Args:
         loss: logits [batch, target, vocabulary] and ids [batch, target] -> nats per token.
@@ -168,7 +168,7 @@ def check_loss(loss: Callable[[Tensor, Tensor], Tensor], size: int, pad_id: int)
             "Give cross-entropy the logits; it takes the softmax itself.",
         )
     other = right.clone()
-    other[asked == pad_id] = right[asked == pad_id].roll(1, dims=-1)  # wrong, where nobody asks
+    other[asked == pad_id] = right[asked == pad_id].roll(1, dims=-1)  # wrong only at padding
     moved = abs(loss(20.0 * other, asked).item() - sure)
     if moved > 1e-3:
         return Finding(
@@ -185,7 +185,7 @@ def check_loss(loss: Callable[[Tensor, Tensor], Tensor], size: int, pad_id: int)
 
 
 def twice_softmaxed(size: int) -> float:
-    """ln(1 + (|V| - 1)/e): the least that cross-entropy of probabilities can be."""
+    """ln(1 + (|V| - 1)/e): the minimum of cross-entropy that is given probabilities, not logits."""
     return math.log1p((size - 1) / math.e)
 
 
@@ -193,8 +193,8 @@ def check_zeroed(first: float, second: float) -> Finding:
     """Does each gradient start from zero?
 
     Args:
-        first, second: the norms of the gradient of one and the same batch, asked for twice with
-            no update in between.
+        first, second: norms of the gradient of the same batch, computed twice without an update
+            in between.
     """
     name = "Gradients start from zero"
     if abs(second - first) > 0.01 * first:

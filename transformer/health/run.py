@@ -40,18 +40,18 @@ from transformer.training.batches import Batch, Share, collate, encode
 from transformer.training.loop import Training, evaluate_loss, practised_loss
 
 PAIRS = 32
-"""Held-out pairs that the model is asked to write."""
+"""Number of held-out pairs that the model is asked to write."""
 FEW = 8
-"""Pairs in the batch that the invariants are tried on."""
+"""Number of pairs in the batch for the invariants."""
 LARGE, LARGE_PAIRS, LARGE_FEW = 20_000_000, 8, 4
-"""From so many parameters on, fewer pairs: the check must not take long."""
+"""Parameters from which a model is large, and the two numbers above for it, to save time."""
 LONG = 48
-"""Tokens of a side beyond which a pair is left out, where there are enough that are shorter."""
+"""Most tokens of a source or target; longer pairs are left out if there are enough others."""
 DRIFT = 0.25
-"""Difference between the token accuracy now and in the record that chance cannot explain."""
+"""Difference between present and recorded token accuracy that chance cannot explain."""
 
 LEAKS = ("Targets shifted right", "Softmax over the keys", "No look into the future")
-"""Findings that say whether the decoder sees what it has to predict."""
+"""Names of the findings that say whether the decoder sees what it has to predict."""
 
 Progress = Callable[[str], None]
 
@@ -59,10 +59,10 @@ Progress = Callable[[str], None]
 def check_and_keep(
     run: Run, progress: Progress = lambda _: None, *, patient: bool = True
 ) -> list[Finding]:
-    """:func:`check_run`, and write what was found into the run's directory."""
+    """:func:`check_run`, and write the findings into the run's directory."""
     step = run.last_step()
     findings = check_run(run, progress, patient=patient)
-    with suppress(OSError):  # a run that one may only read can be checked, too
+    with suppress(OSError):  # a read-only run can be checked, too
         write_health(run.path, step, [asdict(finding) for finding in findings])
     return findings
 
@@ -70,14 +70,14 @@ def check_and_keep(
 def check_run(
     run: Run, progress: Progress = lambda _: None, *, patient: bool = True
 ) -> list[Finding]:
-    """All findings on a run, in the order in which one would look; a few seconds.
+    """All findings on a run, in the order in which to look for a cause; takes a few seconds.
 
-    The model is that of the newest checkpoint, or the untrained one if there is none yet, under
-    the code as it is now.
+    The model is that of the newest checkpoint, or the untrained one if there is none yet, with
+    the present code.
 
     Args:
-        progress: told what is being looked at.
-        patient: whether an overfit check that was cut short is made again.
+        progress: called with what is being checked.
+        patient: whether to repeat an overfit check that was cut short.
 
     Raises:
         RunError, TaskError: the run's config or its pairs cannot be read.
@@ -124,7 +124,7 @@ def check_run(
 
 
 def check_parts(model: Transformer, batch: Batch, practice: Practice = RIGHT) -> list[Finding]:
-    """The invariants of one of our own models on one batch, of that batch, and of the loss."""
+    """Checks of one of our own models on a batch, of that batch, and of the loss."""
     config = model.config
     model.eval()
     with torch.no_grad(), record(model) as trace:
@@ -166,7 +166,7 @@ def check_parts(model: Transformer, batch: Batch, practice: Practice = RIGHT) ->
 def _learning(
     model: Transformer, task: Task, config: RunConfig, batch: Batch, step: int
 ) -> list[Finding]:
-    """What an update does: whether gradients start from zero, and every parameter has moved."""
+    """Checks of updates: whether gradients start from zero, and every parameter has moved."""
     found = []
     if config.model.num_parameters < LARGE:
         training = Training(model, task, config.training.replace(device="cpu", precision="fp32"))
@@ -174,7 +174,7 @@ def _learning(
         with torch.enable_grad(), torch.random.fork_rng(devices=[]):
             norms = []
             for _ in range(2):
-                torch.manual_seed(0)  # both drop out the same places
+                torch.manual_seed(0)  # the same dropout both times
                 norms.append(training.differentiate(Share(batch, real, 0))[1].item())
         model.zero_grad(set_to_none=True)
         model.eval()
@@ -189,7 +189,7 @@ def _learning(
 def _allowed(name: str, shape: torch.Size, batch: Batch, pad_id: int) -> torch.Tensor:
     """Where this attention may look: [1, 1, query, key] or [batch, 1, 1, key].
 
-    Said here once more and not taken from the model, whose masks are what is being checked.
+    Written again here and not taken from the model, whose masks are being checked.
     """
     if name.startswith("decoder") and ".self_attention." in name:
         position = torch.arange(shape[-1])
@@ -198,7 +198,7 @@ def _allowed(name: str, shape: torch.Size, batch: Batch, pad_id: int) -> torch.T
 
 
 def _model(run: Run, config: RunConfig) -> tuple[Transformer, int]:
-    """The newest saved model and its step, or the model as the run began with it."""
+    """The newest saved model and its step, or the run's initial model and 0."""
     checkpoints = run.checkpoints()
     if checkpoints:
         checkpoint = Checkpoint.load(checkpoints[-1])
@@ -207,7 +207,7 @@ def _model(run: Run, config: RunConfig) -> tuple[Transformer, int]:
 
 
 def _initial(config: RunConfig) -> Transformer:
-    """The model as the run began with it."""
+    """The run's model before its first update."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.training.seed)
         model = Transformer(config.model).eval()
@@ -216,9 +216,9 @@ def _initial(config: RunConfig) -> Transformer:
 
 
 def _pairs(task: Task, config: TransformerConfig) -> list[Pair]:
-    """Held-out pairs that fit the model with room to spare, the short ones first if some are long.
+    """Held-out pairs with different sources that fit the model with room to spare.
 
-    The first few have different sources, and not all of one length.
+    The short ones, or if there are fewer than two, the shortest.
     """
     count = PAIRS if config.num_parameters < LARGE else LARGE_PAIRS
     distinct = {pair.source: pair for pair in task.held_out(4 * PAIRS)}
@@ -242,7 +242,7 @@ def _generation(
     practice: Practice,
     leaks: bool,
 ) -> list[Finding]:
-    """Teacher forcing against free running, and both against what the trainer wrote down."""
+    """Compare teacher forcing with free running, and the model with the trainer's record."""
     encoded = encode(task, pairs)
     batch = collate(encoded, model.config, practice)
     longest = max(len(target) for _, target in encoded)
