@@ -279,7 +279,7 @@ def test_settings_reach_the_run_and_a_wrong_one_is_named() -> None:
     app = unfold_settings(open_page("train", task="reverse"))
     app.number_input(key="reverse.tiny.TransformerConfig.num_heads").set_value(5).run()
     app.button(key="train").click().run()
-    assert any("Heads = 5: must divide Width (d" in message for message in messages(app))
+    assert any("must divide Width" in message for message in messages(app))
     assert not list_runs()
     app.number_input(key="reverse.tiny.TransformerConfig.num_heads").set_value(8).run()
     app.number_input(key="reverse.tiny.TrainingConfig.steps").set_value(2).run()
