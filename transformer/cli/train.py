@@ -31,7 +31,7 @@ from transformer.tasks.presets import PRESETS, prepare
 from transformer.vocabulary.vocabulary import visible
 
 FORBIDDEN_FLAGS = {"source_vocab_size", "target_vocab_size", "task"}
-"""Fields that follow from the data, or have a flag of their own."""
+"""Fields without a generated flag: they follow from the data, or have their own flag."""
 
 
 def add_commands(commands: Any) -> None:
@@ -256,7 +256,7 @@ def _made(options: argparse.Namespace, changes: list[dict[str, Any]], pairs: Pat
         return create_run(config, About(options.name), pairs=pairs, path=options.run_dir)
     # The command that made a run also resumes it, since a cluster restarts jobs that way.
     known = Run(options.run_dir).config()
-    if not config.training.threads:  # runs from before a trial chose them have a number
+    if not config.training.threads:  # older runs, without a trial of threads, have a number
         config = replace(config, training=config.training.replace(threads=known.training.threads))
     if known == config:
         return Run(options.run_dir)

@@ -1,1 +1,1 @@
-"""How good a checkpoint is, and what is made of several."""
+"""Scoring a checkpoint, averaging several, and preparing one to be passed on."""

@@ -44,7 +44,8 @@ PAIRS = 32
 FEW = 8
 """Number of pairs in the batch for the invariants."""
 LARGE, LARGE_PAIRS, LARGE_FEW = 20_000_000, 8, 4
-"""Parameters from which a model is large, and the two numbers above for it, to save time."""
+"""Number of parameters from which a model is large, and its :data:`PAIRS` and :data:`FEW`: the
+check must not take long."""
 LONG = 48
 """Most tokens of a source or target; longer pairs are left out if there are enough others."""
 DRIFT = 0.25

@@ -1,4 +1,4 @@
-"""The content of a report on a run, as plain values: a page shows them and has them as JSON."""
+"""The content of a report on a run, as plain values, which a page shows and contains as JSON."""
 
 import time
 from collections.abc import Sequence

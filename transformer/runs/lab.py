@@ -55,7 +55,7 @@ HIDDEN_FAULTS = (
     *("softmax-before-cross-entropy", "parameters-not-optimized", "learning-rate-too-high"),
     *("wrong-start-token", "decoding-position-zero"),
 )
-"""Faults whose symptoms this task shows and tells apart; one is planted for the user to find."""
+"""Faults with different symptoms in this task; one is planted for the user to find."""
 
 
 def recipe(

@@ -41,8 +41,8 @@ _loaded: set[tuple[str, str | int]] = set()
 
 
 def launch(run: Path, threads: int) -> Trainer:
-    """Start a trainer for a run directory: from the ready process, if need be after the seconds
-    in which it loads, else as a new process.
+    """Start a trainer for a run directory: from the ready process, once that has loaded, or if
+    there is none, as a new process.
 
     Args:
         threads: CPU threads that the trainer will use; 0 if a trial will choose them.

@@ -198,7 +198,7 @@ def last_step(run_path: Path) -> int:
 
 
 def some_losses(run_path: Path, most: int = 24) -> tuple[tuple[int, float], ...]:
-    """(step, training loss) at up to ``most`` places in the file; as fast for a long run."""
+    """(step, training loss) at up to ``most`` places in the file; a long run takes no longer."""
     found: dict[int, float] = {}
     try:
         with (run_path / METRICS).open("rb") as file:

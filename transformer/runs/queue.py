@@ -112,7 +112,7 @@ def join(root: Path, owner: str, prepare: Callable[[], Run]) -> Run:
 def check_room(root: Path, owner: str) -> None:
     """
     Raises:
-        RunError: as many runs are waiting as the queue may hold, in all or of this owner.
+        RunError: the queue is full, in all or for this owner.
     """
     _check_room(_statuses(root), owner)
 

@@ -1,7 +1,7 @@
 """All runs at a glance: settings and results of each, for a table, a search and a CSV file.
 
 A summary of a long run costs no more than that of a short one: of the metrics only the start (the
-untrained model), the end and a few places between are read, and nothing kept grows with the run.
+untrained model), the end and a few places between are read, and no memory use grows with the run.
 """
 
 import os

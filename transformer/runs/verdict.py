@@ -334,7 +334,7 @@ def _first_clause(text: str) -> str:
 
 
 def lowered(sentence: str) -> str:
-    """A sentence in lower case at its beginning, to stand inside another."""
+    """A sentence with its first letter in lower case, to be used inside another."""
     return sentence[:1].lower() + sentence[1:]
 
 

@@ -15,7 +15,7 @@ from transformer.tasks.shipped import DATA
 from transformer.vocabulary import Vocabulary
 
 FORMATS = DATA / "dates" / "dates.json"
-"""Made by make_dates.py beside it, from the CLDR through Babel; licence: LICENSE beside it."""
+"""Written by make_dates.py in its folder, from the CLDR through Babel; licence: LICENSE there."""
 FIRST, LAST = date(1600, 1, 1), date(2399, 12, 31)
 ISO = re.compile(r"(\d{4})-(\d\d)-(\d\d)")
 GROUPS = {"{day:02}": r"(?P<day>\d\d)", "{day}": r"(?P<day>\d\d?)", "{year}": r"(?P<year>\d{4})"}

@@ -1,1 +1,1 @@
-"""The process that drains the training loop into a run directory."""
+"""The trainer process: runs the training loop and writes its results into a run directory."""

@@ -113,7 +113,7 @@ def choose_pairs(config: RunConfig, task: Task) -> list[Pair]:
 def _shrink(
     config: TransformerConfig, encoded: Sequence[Encoded]
 ) -> tuple[list[Encoded], TransformerConfig]:
-    """The pairs in ids of a vocabulary of their tokens alone, and the small model's config."""
+    """The pairs with ids from a vocabulary of their own tokens, and the small model's config."""
     special = [config.pad_id, config.bos_id, config.eos_id, config.unk_id, config.decoder_start_id]
     sources, targets = ({i for pair in encoded for i in pair[side]} for side in range(2))
     if config.share_embeddings:

@@ -49,9 +49,9 @@ from transformer.training.loop import (
 )
 
 SNAPSHOT_SHARE = 20
-"""Between snapshots at least this many times the seconds of the last: saving takes 5 % or less."""
+"""Shortest wait between snapshots, in durations of the last save: saving takes at most 5 %."""
 UNEVALUATED = 6
-"""Factor on the wait for a snapshot at a step without an evaluation, which must be made for it."""
+"""A snapshot waits this many times longer if its step has no evaluation, which it then needs."""
 CLAIM_SECONDS = 5.0
 
 Progress = Callable[[str], None]

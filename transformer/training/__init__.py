@@ -1,1 +1,1 @@
-"""The training loop and what it stands on. Nothing here knows what a run is."""
+"""The training loop and its parts: batches, optimizer, precision, threads; independent of runs."""

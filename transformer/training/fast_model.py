@@ -177,7 +177,7 @@ def _projected(
 ) -> list[Tensor]:
     """Several projections in one product, each [batch · head, position, d_k].
 
-    Queries come out divided by √d_k.
+    Queries are divided by √d_k.
     """
     heads, d_model = attention.num_heads, x.size(-1)
     weights, biases = [], []

@@ -183,7 +183,7 @@ def find_layout(lines: Sequence[str], *, comma: bool, choices: Choices) -> Layou
     return _chosen(_with_pair(layout, same), choices)
 
 
-# --- What is between the cells ---------------------------------------------------------------
+# --- What separates the cells ----------------------------------------------------------------
 
 
 def _form(lines: Sequence[str], comma: bool) -> Layout:
