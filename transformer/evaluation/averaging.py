@@ -84,7 +84,8 @@ def mean_weights(checkpoints: Sequence[Checkpoint]) -> Checkpoint:
 def _proved(
     model: Transformer, checkpoints: Sequence[Checkpoint], summary: Summary | None
 ) -> Checkpoint:
-    """The average's model with its proof, which depends on whether there is a summary."""
+    """The average as a checkpoint with new stored outputs, which depend on whether there is a
+    summary."""
     last = checkpoints[-1]
     return Checkpoint.of(
         model,

@@ -12,7 +12,7 @@ from transformer.runs.metrics import Record, by_step, series
 from transformer.tasks.presets import PRESETS, defaults
 
 FAR = 10.0
-"""A learning rate this many times the usual one is far off, if the curve is bad as well."""
+"""A learning rate counts as far off at this many times the usual one, if the curve is bad, too."""
 CHANCE = 0.5
 """Nats by which the first loss of any small model may differ by chance."""
 

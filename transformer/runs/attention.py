@@ -1,6 +1,6 @@
 """How attention forms: the weights of a few held-out examples at some moments of training.
 
-:mod:`trainer.attention` records, the app reads. A run directory has two files of it:
+:mod:`trainer.attention` writes these records, the app reads them. A run directory has two files:
 ``attention.json``, written once, with the examples' tokens and the model's shape; and
 ``attention.bin``, to which each moment appends one record of fixed length:
 

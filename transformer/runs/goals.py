@@ -1,4 +1,4 @@
-"""``goals.json`` of a run: the evidence for the three goals, as the trainer finds it.
+"""``goals.json`` of a run: the evidence for the three goals, written by the trainer.
 
 Goal 1, near-zero loss on a tiny set, is shown by the overfit check (:mod:`trainer.overfit`);
 goal 3, a saved model works after loading, by the checks of the run's first and last checkpoint.

@@ -53,7 +53,7 @@ def guessed_share(task: Task, pairs: Sequence[Pair]) -> float:
     return max(always, drawn / len(pairs))
 
 
-@lru_cache(maxsize=1)  # a run asks twice at its start, and its health check twice
+@lru_cache(maxsize=1)  # a run needs it twice at its start, and its health check twice
 def _training(task: Task) -> Sequence[Pair]:
     # One epoch of a generated task is COUNTED_PAIRS pairs at this batch size.
     return task.epoch(0, 0, COUNTED_PAIRS // 32)[:COUNTED_PAIRS]

@@ -112,7 +112,7 @@ def _batches_of(pairs: Sequence[Pair], training: TrainingConfig) -> int:
 
 
 def _pool_size(training: TrainingConfig) -> int:
-    """Pairs that are sorted by length together."""
+    """Number of pairs that are sorted by length together."""
     return training.batch_size * (POOL if training.bucketing else 1)
 
 
