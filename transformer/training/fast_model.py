@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from transformer.config import TransformerConfig
+from transformer.decoding.engines.fused_layers import softmax
 from transformer.dropout import Dropout
 from transformer.hooks import HookPoint
 from transformer.model import (
@@ -205,6 +206,6 @@ def _attend(
         scores = torch.bmm(queries, keys.mT)
     else:
         scores = torch.baddbmm(mask.to(queries.dtype), queries, keys.mT)
-    mixed = torch.bmm(torch.softmax(scores, dim=-1), values)
+    mixed = torch.bmm(softmax(scores), values)
     rows = mixed.transpose(0, 1).reshape(-1, attention.output.in_features)
     return cast(Tensor, attention.output(rows))

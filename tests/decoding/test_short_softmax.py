@@ -1,0 +1,31 @@
+"""Rows shorter than a vector register are padded: the same softmax, and the same gradient."""
+
+import pytest
+import torch
+
+from transformer.decoding.engines import fused_layers
+from transformer.decoding.engines.fused_layers import MANY_ROWS, softmax
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+
+@pytest.mark.parametrize("rows", [1, MANY_ROWS])
+@pytest.mark.parametrize("length", [1, 2, 7, 8, 15, 16, 17])
+def test_it_is_pytorchs(length: int, rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fused_layers, "LANES", 16)  # whatever processor this is
+    torch.manual_seed(length)
+    scores = torch.randn(rows, 1, length, requires_grad=True)
+    weight = torch.randn(rows, 1, length)
+    found = []
+    for function in (softmax, lambda scores: torch.softmax(scores, dim=-1)):
+        weights = function(scores)
+        [gradient] = torch.autograd.grad((weights * weight).sum(), scores)
+        found.append((weights, gradient))
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-14)
+
+
+def test_a_row_that_is_masked_throughout_is_uniform(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fused_layers, "LANES", 16)
+    scores = torch.full((MANY_ROWS, 5), torch.finfo(torch.float32).min, dtype=torch.float32)
+    assert torch.equal(softmax(scores), torch.full_like(scores, 0.2))
