@@ -217,6 +217,7 @@ class Training:
         self.practice = practice_of(config.fault)
         self.model = model
         self.fast_model = FastModel(model)
+        self._parameters = list(model.parameters())
         self.task = task
         self.config = config
         self.world = world
@@ -332,7 +333,7 @@ class Training:
             total = self._graphed(share.batch, scale)
         else:
             total = self._backward(share.batch.to(self.world.device), scale)
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip)
+        norm = nn.utils.clip_grad_norm_(self._parameters, self.config.gradient_clip)
         return self.world.sum(total), norm
 
     def _backward(self, batch: Batch, scale: float | Tensor) -> Tensor:
