@@ -49,9 +49,9 @@ SEVEN_UNTIL = 1e-3
 SEVEN_CHANGES: Mapping[str, Any] = MappingProxyType(
     {
         "until_loss": SEVEN_UNTIL,
-        "steps": 100,
+        "steps": 60,
         "learning_rate": 1.2e-2,
-        "decay_fraction": 0.8,
+        "decay_fraction": 0.6,
         "adam_beta2": 0.7,
         "eval_every": 10,
     }
