@@ -16,7 +16,7 @@ SOFTMAXES = ("_softmax", "_safe_softmax", "softmax")
 
 
 @dataclass
-class Core:
+class ProductPair:
     """One product of queries and keys, and the product of its weights with values.
 
     queries: codes [unit, query, d_k]; keys: [unit, key, d_k]; values: [unit, key, d_v]. In a
@@ -40,11 +40,11 @@ class Attention:
         of the heads; None if it is not a linear map of one vector of one position.
     output: W^O [d_model, heads * d_v] and its bias; None if there is no W^O.
     end: the last event of the sub-layer. side: "source" or "target", of the queries.
-    straight: which of "queries", "keys", "values" (split) and "merge" follow the paper; it
-        contains "batch" if sentences attend to one another.
+    heads_as_in_paper: which of "queries", "keys", "values" (split) and "merge" follow the paper;
+        it contains "batch" if sentences attend to one another.
     """
 
-    cores: list[Core]
+    product_pairs: list[ProductPair]
     heads: int
     d_k: int
     side: str
@@ -55,11 +55,11 @@ class Attention:
     output_event: int = 0
     output_parameters: tuple[int, ...] = ()
     end: int = 0
-    straight: set[str] = field(default_factory=set)
+    heads_as_in_paper: set[str] = field(default_factory=set)
 
     @property
     def first(self) -> int:
-        return self.cores[0].scores.number
+        return self.product_pairs[0].scores.number
 
     @property
     def linear(self) -> set[int]:
@@ -72,21 +72,21 @@ class Attention:
 
 def find_attentions(graph: Graph) -> list[Attention]:
     """All attentions, in the order in which they were computed."""
-    cores = _cores(graph)
-    outputs = _outputs(graph, cores)
-    groups: list[tuple[int, list[Core]]] = []
-    for core in cores:
-        output = outputs.get(core.mixed.number, 0)
+    pairs = _product_pairs(graph)
+    outputs = _outputs(graph, pairs)
+    groups: list[tuple[int, list[ProductPair]]] = []
+    for pair in pairs:
+        output = outputs.get(pair.mixed.number, 0)
         if output and groups and groups[-1][0] == output:
-            groups[-1][1].append(core)
+            groups[-1][1].append(pair)
         else:
-            groups.append((output, [core]))
+            groups.append((output, [pair]))
     return [_attention(graph, output, members) for output, members in groups]
 
 
-def _cores(graph: Graph) -> list[Core]:
+def _product_pairs(graph: Graph) -> list[ProductPair]:
     origin: dict[int, set[int]] = {}
-    found: list[Core] = []
+    found: list[ProductPair] = []
     taken: set[int] = set()
     for event in graph.events:
         if not event.sides or event.op == "leaf" or graph.is_linear(event):
@@ -103,7 +103,7 @@ def _cores(graph: Graph) -> list[Core]:
         for place in (-2, -1):
             before = {p for p in behind[place] if p not in taken}
             if before and made is None:
-                made = _core(graph, graph.events[max(before)], event, place)
+                made = _product_pair(graph, graph.events[max(before)], event, place)
         if made is not None:
             found.append(made)
             taken.add(made.scores.number)
@@ -113,7 +113,7 @@ def _cores(graph: Graph) -> list[Core]:
     return found
 
 
-def _core(graph: Graph, scores: Event, mixed: Event, place: int) -> Core | None:
+def _product_pair(graph: Graph, scores: Event, mixed: Event, place: int) -> ProductPair | None:
     """The attention with these two products, or None; ``mixed.reads[place]`` are the weights."""
     weights, values = mixed.reads[place], mixed.reads[-3 - place]
     codes = graph.recording.codes(weights)
@@ -142,7 +142,7 @@ def _core(graph: Graph, scores: Event, mixed: Event, place: int) -> Core | None:
         keys = left[n[:, 0, :], m[:, 0, :]]
     if scores.op == "baddbmm":
         scale *= float(scores.kwargs.get("alpha", 1) or 1)
-    return Core(scores, mixed, softmax, scale, queries, keys, v)
+    return ProductPair(scores, mixed, softmax, scale, queries, keys, v)
 
 
 def _traced(graph: Graph, codes: Array, stop: int) -> tuple[Array, Event | None, float] | None:
@@ -174,9 +174,9 @@ def _traced(graph: Graph, codes: Array, stop: int) -> tuple[Array, Event | None,
     return None
 
 
-def _outputs(graph: Graph, cores: list[Core]) -> dict[int, int]:
-    """The last event of each core -> the linear map that reads its result."""
-    mixed = {core.mixed.number for core in cores}
+def _outputs(graph: Graph, pairs: list[ProductPair]) -> dict[int, int]:
+    """The last event of each pair -> the linear map that reads its result."""
+    mixed = {pair.mixed.number for pair in pairs}
     found: dict[int, int] = {}
     for event in graph.events:
         if event.sides and graph.is_linear(event):
@@ -187,25 +187,25 @@ def _outputs(graph: Graph, cores: list[Core]) -> dict[int, int]:
     return found
 
 
-def _attention(graph: Graph, output: int, cores: list[Core]) -> Attention:
+def _attention(graph: Graph, output: int, pairs: list[ProductPair]) -> Attention:
     queries, keys, values = (
-        np.concatenate([getattr(core, name) for core in cores])
+        np.concatenate([getattr(pair, name) for pair in pairs])
         for name in ("queries", "keys", "values")
     )
     labels = graph.labels_of(queries)
     known = labels[labels != UNKNOWN]
     side = "target" if known.size and known.min() >= TARGET else "source"
-    found = Attention(cores, 0, queries.shape[-1], side)
+    found = Attention(pairs, 0, queries.shape[-1], side)
     for name, codes in (("query", queries), ("key", keys), ("value", values)):
         setattr(found, name, _projected(graph, codes))
         kind = {"query": "queries", "key": "keys", "value": "values"}[name]
         order = _order(graph, codes)
         if order:
-            found.straight.add(kind if order == "straight" else order)
+            found.heads_as_in_paper.add(kind if order == "positions" else order)
     if found.query is not None:
         found.heads = len(found.query.weight) // found.d_k
-    found.end = cores[-1].mixed.number
-    _read_output(graph, output, cores, found)
+    found.end = pairs[-1].mixed.number
+    _read_output(graph, output, pairs, found)
     found.end = tail(graph, found.end)[0]
     return found
 
@@ -222,7 +222,7 @@ def _projected(graph: Graph, codes: Array) -> Affine | None:
 
 
 def _order(graph: Graph, codes: Array) -> str:
-    """What the rows of each head stand for: "straight" (the positions of a sentence, in order),
+    """What the rows of each head stand for: "positions" (the positions of a sentence, in order),
     "batch" (the same position of all sentences), or "" (anything else)."""
     labels = graph.labels_of(codes)
     if (labels != labels[..., :1]).any() or (labels == UNKNOWN).any():
@@ -232,12 +232,12 @@ def _order(graph: Graph, codes: Array) -> str:
     length = (main.target if (labels >= TARGET).all() else main.source).shape[1]
     sentence, position = place // length, place % length
     if (sentence == sentence[:, :1]).all() and (position == position[:1]).all():
-        return "straight"
+        return "positions"
     across = len(main.source) > 1 and (position == position[:, :1]).all()
     return "batch" if across and (sentence == sentence[:1]).all() else ""
 
 
-def _read_output(graph: Graph, output: int, cores: list[Core], found: Attention) -> None:
+def _read_output(graph: Graph, output: int, pairs: list[ProductPair], found: Attention) -> None:
     if not output:
         return
     event = graph.events[output]
@@ -247,7 +247,7 @@ def _read_output(graph: Graph, output: int, cores: list[Core], found: Attention)
         places = np.arange(event.shape[-1])
     rows = graph.rows(event, places)
     codes = rows.data[0]
-    numbers = [core.mixed.number for core in cores]
+    numbers = [pair.mixed.number for pair in pairs]
     if (rows.data != codes).any() or not np.isin(codes >> SHIFT, numbers).all():
         return
     weight = graph.recording.at(rows.weights)
@@ -256,7 +256,7 @@ def _read_output(graph: Graph, output: int, cores: list[Core], found: Attention)
     total = (rows.bias + bias / scale) if bias.size in (1, len(weight)) else rows.bias
     if labels[0] != UNKNOWN and (labels == labels[0]).all():
         weight = weight[:, np.argsort(codes)]
-        found.straight.add("merge")
+        found.heads_as_in_paper.add("merge")
     found.output = scale * weight, scale * total
     found.output_event, found.end = output, end
     found.output_parameters = tuple(graph.leaves(rows.weights))

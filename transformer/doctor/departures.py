@@ -166,15 +166,15 @@ def split_heads(reading: Reading) -> Departure | None:
     for stack, layers in (("encoder", reading.encoder), ("decoder", reading.decoder)):
         for sub in (sub for layer in layers for sub in layer.sublayers):
             part = sub.part
-            if not isinstance(part, Attention) or "batch" in part.straight:
+            if not isinstance(part, Attention) or "batch" in part.heads_as_in_paper:
                 continue
-            askew = [name for name in ROWS if name not in part.straight]
+            askew = [name for name in ROWS if name not in part.heads_as_in_paper]
             if askew:
                 said = (
                     f"The rows of a head's {' and '.join(askew)} are not the positions of one "
                     "sentence in order: heads are split by a reshape over the wrong axes."
                 )
-                site = reading.recording.site(part.cores[0].scores.number)
+                site = reading.recording.site(part.product_pairs[0].scores.number)
                 where = f"{stack} {sub.kind}, scores"
                 return Departure("heads-split-by-view", where, "likely", said, False, site)
     return None

@@ -111,9 +111,9 @@ def hidden_keys(reading: Reading, name: str) -> str:
     kind = parts[3].replace("_", "-")
     part = next(s.part for s in layers[int(parts[2])].sublayers if s.kind == kind)
     assert isinstance(part, Attention)
-    core = part.cores[0]
-    weights = reading.graph.recording.at(reading.graph.recording.codes(core.mixed.reads[-2]))
-    if weights.ndim != 3 or weights.shape[1:] != (core.queries.shape[1], core.keys.shape[1]):
+    pair = part.product_pairs[0]
+    weights = reading.graph.recording.at(reading.graph.recording.codes(pair.mixed.reads[-2]))
+    if weights.ndim != 3 or weights.shape[1:] != (pair.queries.shape[1], pair.keys.shape[1]):
         return ""
     hidden = (weights < 1e-12).all(axis=0)
     later = np.triu(np.ones_like(hidden), 1)

@@ -129,10 +129,10 @@ def place_of(fault: str, reading: Reading, scope: str = "") -> Place:
     sub = subs[0]
     event = 0
     if isinstance(sub.part, Attention):
-        core = sub.part.cores[0]
-        softmax = core.softmax.number if core.softmax is not None else core.mixed.number
-        events = {"softmax": softmax, "scores": core.scores.number, "mixed": core.mixed.number}
-        events["mixed"] = sub.part.output_event or core.mixed.number
+        pair = sub.part.product_pairs[0]
+        softmax = pair.softmax.number if pair.softmax is not None else pair.mixed.number
+        events = {"softmax": softmax, "scores": pair.scores.number, "mixed": pair.mixed.number}
+        events["mixed"] = sub.part.output_event or pair.mixed.number
         event = events.get(part, 0)
     elif isinstance(sub.part, Network):
         event = sub.part.hidden.number

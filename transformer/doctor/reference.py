@@ -235,7 +235,7 @@ def _attention(found: Reference, ours: MultiHeadAttention, read: Attention, widt
     assert query is not None
     assert key is not None
     assert value is not None
-    scale = read.cores[0].scale * query.scale * key.scale
+    scale = read.product_pairs[0].scale * query.scale * key.scale
     right = 1 / math.sqrt(read.d_k)
     factor = 1.0
     if abs(scale / right - 1) > NEAR:
@@ -268,8 +268,8 @@ def _attention(found: Reference, ours: MultiHeadAttention, read: Attention, widt
         found.choose(f"heads together are {inner} wide, the model {width}")
     if not any(part.bias.any() for part in (query, key, value)):
         found.choose("no bias in W^Q, W^K, W^V")
-    split = {"queries", "keys", "values"} <= read.straight
-    if split and "merge" not in read.straight and read.output is not None:
+    split = {"queries", "keys", "values"} <= read.heads_as_in_paper
+    if split and "merge" not in read.heads_as_in_paper and read.output is not None:
         found.show("heads-merged-by-view")
 
 
