@@ -24,12 +24,12 @@ class Detour:
 def detours(reading: Reading) -> list[Detour]:
     """The first detour in each stack, in cross-attention and at the output, in forward order."""
     found = []
-    for stack, layers, stem in (
+    for stack, layers, stream in (
         ("encoder", reading.encoder, reading.source.stream),
         ("decoder", reading.decoder, reading.target.stream),
     ):
         entry = reading.source.norm if stack == "encoder" else reading.target.norm
-        detour = _stack(stack, layers, stem if entry is None else entry.after)
+        detour = _stack(stack, layers, stream if entry is None else entry.after)
         if detour is not None:
             found.append(detour)
         if stack == "encoder" and (memory := _memory(reading)) is not None:

@@ -45,7 +45,7 @@ class Positions:
 
 
 @dataclass
-class Stem:
+class SideEmbedding:
     """The embedding of one side: ``scale * tokens + positions``, and a norm after it, if any.
 
     tokens: the table, [vocabulary, d_model]. leaf: the table's leaf. event: the look-up.
@@ -64,7 +64,9 @@ class Stem:
     start: int = 0
 
 
-def read_stem(graph: Graph, norms: Norms, side: str, start: int, norm: Norm | None) -> Stem:
+def read_embedding(
+    graph: Graph, norms: Norms, side: str, start: int, norm: Norm | None
+) -> SideEmbedding:
     """Read the embedding that enters a side's first layer as the result of event ``start``.
 
     Args:
@@ -104,7 +106,7 @@ def read_stem(graph: Graph, norms: Norms, side: str, start: int, norm: Norm | No
         moved = np.concatenate([positions[:1] + scale * first, positions[1:]])
         if formula_of(moved):
             positions, zero_start = moved, True
-    return Stem(
+    return SideEmbedding(
         tokens, scale, _positions(graph, positions, start, event), norm, leaf, event, start,
         zero_start, int(ids_here[0]),
     )  # fmt: skip

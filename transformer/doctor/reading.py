@@ -11,7 +11,7 @@ import numpy as np
 from transformer.doctor.activations import activated
 from transformer.doctor.attentions import Attention, find_attentions, tail
 from transformer.doctor.graph import TARGET, Affine, Graph
-from transformer.doctor.input_layers import Stem, Unmapped, read_stem
+from transformer.doctor.input_layers import SideEmbedding, Unmapped, read_embedding
 from transformer.doctor.norms import Norm, Norms, without_mean
 from transformer.doctor.recording import INDEX, SHIFT, Array, Event, Recording
 
@@ -72,8 +72,8 @@ class Reading:
     d_model: int
     encoder: list[Layer]
     decoder: list[Layer]
-    source: Stem
-    target: Stem
+    source: SideEmbedding
+    target: SideEmbedding
     encoder_norm: Norm | None
     decoder_norm: Norm | None
     output: Affine
@@ -121,12 +121,12 @@ class _Reader:
         encoder = self._layers(units, "source", 1)
         decoder = self._layers(units, "target", 2)
         d_model = len(output.base)
-        streams = {}
+        embeddings = {}
         for side, layers in (("source", encoder), ("target", decoder)):
             entry = self._surroundings(layers)
             self._last_norms(layers)
             first = layers[0].sublayers[0].stream
-            streams[side] = read_stem(
+            embeddings[side] = read_embedding(
                 self.graph, self.norms, side, first if entry is None else entry.before, entry
             )
         memory = self._memory(encoder, decoder)
@@ -135,8 +135,8 @@ class _Reader:
             last if last is not None and last.before == decoder[-1].sublayers[-1].after else None
         )
         return Reading(
-            self.recording, self.graph, d_model, encoder, decoder, streams["source"],
-            streams["target"], memory, final, output, ending, event, self.notes,
+            self.recording, self.graph, d_model, encoder, decoder, embeddings["source"],
+            embeddings["target"], memory, final, output, ending, event, self.notes,
         )  # fmt: skip
 
     def _check_norms(self) -> None:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from transformer.config import TransformerConfig
 from transformer.doctor.attentions import Attention
-from transformer.doctor.input_layers import Stem, Unmapped
+from transformer.doctor.input_layers import SideEmbedding, Unmapped
 from transformer.doctor.norms import Norm
 from transformer.doctor.positions import WRONG, formula_of, sines
 from transformer.doctor.reading import Network, Reading, Sublayer
@@ -74,7 +74,7 @@ def build(reading: Reading, *, folded: bool = False) -> Reference:
     with torch.device("meta"):
         model = Transformer(config)
     found = Reference(model, config, folded=folded)
-    _stems(found, reading)
+    _embeddings(found, reading)
     for ours, theirs in (
         (model.encoder.layers, reading.encoder),
         (model.decoder.layers, reading.decoder),
@@ -324,37 +324,39 @@ def _orders(found: Reference, reading: Reading) -> None:
 # --- embeddings -----------------------------------------------------------------------------------
 
 
-def _stems(found: Reference, reading: Reading) -> None:
+def _embeddings(found: Reference, reading: Reading) -> None:
     model, config = found.model, found.config
     root = math.sqrt(config.d_model)
-    stems = (reading.source, reading.target)
-    bare = all(abs(stem.scale - 1) < NEAR for stem in stems) and config.d_model > 1
+    sides = (reading.source, reading.target)
+    bare = all(abs(one.scale - 1) < NEAR for one in sides) and config.d_model > 1
     if bare and not found.folded:
         found.show("unscaled-embeddings")
-    for side, stem, embedding in (
+    for side, read, ours in (
         ("source", reading.source, model.source_embedding),
         ("target", reading.target, model.target_embedding),
     ):
         factor = 1.0
-        if not bare and abs(stem.scale / root - 1) > NEAR:
-            factor = stem.scale / root
+        if not bare and abs(read.scale / root - 1) > NEAR:
+            factor = read.scale / root
             found.choose(
-                f"{side} embeddings times {stem.scale:.4g} for √d_model = {root:.4g}, folded"
+                f"{side} embeddings times {read.scale:.4g} for √d_model = {root:.4g}, folded"
             )
-        _embedding(found, side, stem, embedding, factor)
+        _embedding(found, side, read, ours, factor)
     if reading.source.leaf == reading.target.leaf:
         found.choose("one embedding for source and target")
 
 
-def _embedding(found: Reference, side: str, stem: Stem, ours: Embedding, factor: float) -> None:
-    ours.tokens.weight = nn.Parameter(_tensor(factor * stem.tokens))
-    ours.tokens.num_embeddings = len(stem.tokens)
+def _embedding(
+    found: Reference, side: str, read: SideEmbedding, ours: Embedding, factor: float
+) -> None:
+    ours.tokens.weight = nn.Parameter(_tensor(factor * read.tokens))
+    ours.tokens.num_embeddings = len(read.tokens)
     ours.scale = math.sqrt(found.config.d_model)
-    if found.folded and abs(stem.scale - 1) < NEAR and factor == 1.0:
+    if found.folded and abs(read.scale - 1) < NEAR and factor == 1.0:
         ours.scale = 1.0
-    added, length = stem.positions.added, found.config.max_length
+    added, length = read.positions.added, found.config.max_length
     formula = formula_of(added)
-    if stem.positions.learned:
+    if read.positions.learned:
         found.choose(f"learned positions on the {side} side")
     elif found.folded:
         pass  # any formula can be held as a table
@@ -370,26 +372,26 @@ def _embedding(found: Reference, side: str, stem: Stem, ours: Embedding, factor:
         found.positions = "What is added is neither learned nor sines by a formula known here."
     elif formula != "interleaved":
         found.choose(f"positions: {formula}")
-    if stem.positions.in_parameter and not stem.positions.learned:
+    if read.positions.in_parameter and not read.positions.learned:
         found.choose(f"the {side} side's positions lie in a parameter, and follow a formula")
-    if formula not in ("none", "doubled", "interleaved", "halves") and not stem.positions.learned:
+    if formula not in ("none", "doubled", "interleaved", "halves") and not read.positions.learned:
         found.choose(f"the {side} side's positions are taken over as a table")
     table = np.zeros((length, added.shape[1]))
     table[: len(added)] = added[:length]
     _set_positions(ours, _tensor(table))
-    if stem.start_is_zero:
-        ours.tokens.weight.data[stem.start] = 0.0
+    if read.start_is_zero:
+        ours.tokens.weight.data[read.start] = 0.0
         found.choose("the decoder starts from a vector of zeros, here a row of the embedding")
         found.obstacles.append("a start from a vector of zeros")
-    if stem.norm is not None and found.config.embedding_norm:
+    if read.norm is not None and found.config.embedding_norm:
         stack = found.model.encoder if side == "source" else found.model.decoder
         assert isinstance(stack.embedding_norm, LayerNorm)
-        _set_norm(found, stack.embedding_norm, stem.norm)
+        _set_norm(found, stack.embedding_norm, read.norm)
         found.choose("a norm after the embeddings")
-    elif stem.norm is not None:
+    elif read.norm is not None:
         found.show("norm-after-embeddings")
         ours.norm = LayerNorm(found.config)
-        _set_norm(found, ours.norm, stem.norm)
+        _set_norm(found, ours.norm, read.norm)
 
 
 def _set_positions(ours: Embedding, table: Tensor) -> None:

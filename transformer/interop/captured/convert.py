@@ -21,7 +21,7 @@ from transformer.checkpoint.checkpoint import assemble
 from transformer.config import TransformerConfig
 from transformer.doctor.comparison import spread_of
 from transformer.doctor.diagnosis import NOT_READABLE, Diagnosis, diagnose
-from transformer.doctor.input_layers import Stem, Unmapped
+from transformer.doctor.input_layers import SideEmbedding, Unmapped
 from transformer.doctor.positions import formula_of, sines
 from transformer.doctor.reading import Reading, read
 from transformer.doctor.recording import Array, Recording
@@ -220,20 +220,20 @@ def _tensors(
 
 def _positions(known: Reading) -> tuple[str, tuple[Array, Array]]:
     """The layout, and the tables of both sides, cut to equal lengths: [position, d_model]."""
-    stems = (known.source, known.target)
-    tables = [_table(known, stem) for stem in stems]
+    embeddings = (known.source, known.target)
+    tables = [_table(known, embedding) for embedding in embeddings]
     length = min(len(table) for table in tables)
-    kinds = {formula_of(stem.positions.added) for stem in stems}
-    learned = any(stem.positions.learned for stem in stems)
+    kinds = {formula_of(embedding.positions.added) for embedding in embeddings}
+    learned = any(embedding.positions.learned for embedding in embeddings)
     layout = kinds.pop() if len(kinds) == 1 and not learned else "learned"
     if layout not in ("interleaved", "halves"):
         layout = "learned"
     return layout, (tables[0][:length], tables[1][:length])
 
 
-def _table(known: Reading, stem: Stem) -> Array:
+def _table(known: Reading, embedding: SideEmbedding) -> Array:
     """The vectors added, by a tensor, a formula or the recording: [position, d_model]."""
-    positions, width = stem.positions, known.d_model
+    positions, width = embedding.positions, known.d_model
     formula = formula_of(positions.added)
     if positions.leaf:
         rows = known.recording.value(positions.leaf).reshape(-1, width)[positions.first_row :]
