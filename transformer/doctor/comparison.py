@@ -20,15 +20,16 @@ bits with weights and tables made in 32 bits leaves less."""
 class Distance:
     """How far logits differ.
 
-    of: probe -> largest difference, as a share of the spread. absolute: the largest of all probes.
+    by_probe: probe -> largest difference, as a share of the spread.
+    absolute: the largest of all probes.
     """
 
-    of: dict[str, float]
+    by_probe: dict[str, float]
     absolute: float
 
     @property
     def largest(self) -> float:
-        return max(self.of.values())
+        return max(self.by_probe.values())
 
     @property
     def equal(self) -> bool:

@@ -303,7 +303,7 @@ def _departure(found: Diagnosis, name: str, certainty: str, shown: list[str]) ->
     alone = f"the {reference.scope} of " if reference.scope else ""
     evidence = (
         f"Planted in {alone}our model with your weights it gives your logits on all "
-        f"{len(found.distance.of)} probes, to {found.distance.largest:.1e} of their spread."
+        f"{len(found.distance.by_probe)} probes, to {found.distance.largest:.1e} of their spread."
     )
     if name == "unscaled-embeddings" and (unhurt := why_harmless(reading)):
         evidence += f" {unhurt}"
@@ -392,7 +392,7 @@ def _hides_otherwise(reading: Reading) -> Departure:
 
 def _with_padding_alone(away: Distance) -> bool:
     """Whether only the probe with padding differs."""
-    return all((share < EQUAL) == (name != "padded") for name, share in away.of.items())
+    return all((share < EQUAL) == (name != "padded") for name, share in away.by_probe.items())
 
 
 def _by_checks(found: Diagnosis) -> None:

@@ -45,7 +45,7 @@ def _stack(stack: str, layers: list[Layer], before: int) -> Detour | None:
     for number, layer in enumerate(layers):
         began = before
         for sub in layer.sublayers:
-            if sub.sent == "normalised":
+            if sub.sum_problem == "normalised":
                 where = f"{stack} layer {number} {sub.kind}"
                 said = "Its output is normalised before it is added: x + norm(f(x))."
                 return Detour(where, said, sub.part.end)
@@ -56,10 +56,10 @@ def _stack(stack: str, layers: list[Layer], before: int) -> Detour | None:
                 event = sub.part.first
                 said = f"It reads {said}, not what the part before it gives."
                 return Detour(where, said, event, sub.stream < before)
-            if sub.residual and sub.sent == "other":
+            if sub.residual and sub.sum_problem == "other":
                 where = f"{stack} layer {number} {sub.kind}"
                 said = "What is added to its output is not its input."
-                return Detour(where, said, sub.total, sub.beside < sub.stream)
+                return Detour(where, said, sub.sum_event, sub.added_event < sub.stream)
             before = sub.after
     return None
 

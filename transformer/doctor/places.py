@@ -121,7 +121,7 @@ def place_of(fault: str, reading: Reading, scope: str = "") -> Place:
         for name, layers in (("encoder", reading.encoder), ("decoder", reading.decoder)):
             for found in (s for layer in layers for s in layer.sublayers):
                 if found.placement == "after":
-                    return Place(f"{name} {found.kind}, residual", recording.site(found.total))
+                    return Place(f"{name} {found.kind}, residual", recording.site(found.sum_event))
     layers = reading.encoder if stack == "encoder" else reading.decoder
     subs = [s for s in layers[0].sublayers if s.kind == kind]
     if not subs:
@@ -137,9 +137,9 @@ def place_of(fault: str, reading: Reading, scope: str = "") -> Place:
     elif isinstance(sub.part, Network):
         event = sub.part.hidden.number
     if part == "sum":
-        event = sub.total
+        event = sub.sum_event
     if part == "norm":
-        event = sub.norm.after if sub.norm is not None else sub.total
+        event = sub.norm.after if sub.norm is not None else sub.sum_event
     name = f"{stack} {kind}"
     said = SAID.get(part, part)
     return Place(f"{name}, {said}" if said else name, recording.site(event))

@@ -39,9 +39,9 @@ class Sublayer:
 
     stream: the event whose result is the input, before any norm.
     placement: of the norm: "pre", "post", "after" (the residual is taken after it) or "none".
-    total, after: the events of the residual sum, and of the result after a post-norm.
-    sent: "normalised" for x + norm(f(x)), "other" if another vector than the input is added.
-    beside: the event whose result is added to the output.
+    sum_event, after: the events of the residual sum, and of the result after a post-norm.
+    sum_problem: "normalised" for x + norm(f(x)), "other" if another vector than the input is added.
+    added_event: the event whose result is added to the output.
     """
 
     kind: str
@@ -50,10 +50,10 @@ class Sublayer:
     placement: str = "none"
     residual: bool = True
     norm: Norm | None = None
-    total: int = 0
+    sum_event: int = 0
     after: int = 0
-    sent: str = ""
-    beside: int = 0
+    sum_problem: str = ""
+    added_event: int = 0
 
 
 @dataclass
@@ -342,16 +342,16 @@ class _Reader:
             norm = self.norms.after.get(base)
             sub.stream = base if norm is None else norm.before
             added = self._added(sub.part.end)
-            sub.residual, sub.total = added is not None, sub.part.end
+            sub.residual, sub.sum_event = added is not None, sub.part.end
             if added is None:  # some models compute x + norm(f(x))
                 for norm_inside in self.norms.before.get(sub.part.end, []):
                     if self._added(norm_inside.after) is not None:
-                        sub.residual, sub.sent = True, "normalised"
+                        sub.residual, sub.sum_problem = True, "normalised"
             if added is not None:
-                sub.total, other = added
-                sub.beside = other
+                sub.sum_event, other = added
+                sub.added_event = other
                 adds.append("norm" if other == base else "stream" if other == sub.stream else "")
-                sub.sent = "" if adds[-1] else "other"
+                sub.sum_problem = "" if adds[-1] else "other"
             else:
                 adds.append("none")
             ahead.append(norm)
@@ -365,12 +365,12 @@ class _Reader:
             first = None
         few = pre and 0 < adds.count("norm") < adds.count("stream")
         for sub, norm, add in zip(subs, ahead, adds, strict=True):
-            sub.after = sub.total
+            sub.after = sub.sum_event
             if pre or after:
                 sub.norm, sub.placement = norm, "none" if norm is None else "pre"
                 if norm is not None and (after or (few and add == "norm")):
                     sub.placement = "after"
-            elif following := self.norms.before.get(sub.total, []):
+            elif following := self.norms.before.get(sub.sum_event, []):
                 sub.norm, sub.placement = self._read_one(following), "post"
                 sub.after = sub.norm.after
             if not (pre or after):
@@ -384,7 +384,7 @@ class _Reader:
         The function may be the same either way. It belongs to it if no norm follows the last
         sub-layer, or if by their names both have their parameters in the same layer.
         """
-        if not self.norms.before.get(subs[-1].total):
+        if not self.norms.before.get(subs[-1].sum_event):
             return True
         part = subs[0].part
         assert isinstance(part, Attention)
@@ -433,7 +433,7 @@ class _Reader:
         """If only the end of a stack is normalised, that norm belongs to the stack."""
         *others, last = [s for layer in layers for s in layer.sublayers]
         if last.placement == "post" and others and all(s.placement == "none" for s in others):
-            last.placement, last.norm, last.after = "none", None, last.total
+            last.placement, last.norm, last.after = "none", None, last.sum_event
 
     def _memory(self, encoder: list[Layer], decoder: list[Layer]) -> Norm | None:
         """The norm after the encoder, if cross-attention reads one."""

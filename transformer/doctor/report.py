@@ -100,7 +100,7 @@ class Report:
         if self.verdict == "equal" and away is not None:
             return (
                 f"Equal to the paper: with your weights our model gives your logits to "
-                f"{away.absolute:.0e} on all {len(away.of)} probes."
+                f"{away.absolute:.0e} on all {len(away.by_probe)} probes."
             )
         if self.verdict == "departs":
             count = len(self.departures)
