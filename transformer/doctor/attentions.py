@@ -159,7 +159,7 @@ def _traced(graph: Graph, codes: Array, stop: int) -> tuple[Array, Event | None,
         if number == stop:
             return codes & INDEX, softmax, scale
         event = graph.events[number]
-        main = graph.main(event)
+        main = graph.main_operand(event)
         if main is None:
             return None
         if event.op in SOFTMAXES:
@@ -270,7 +270,7 @@ def tail(graph: Graph, number: int) -> tuple[int, float, Array]:
         onward = None
         for user in graph.consumers.get(number, ()):
             step = graph.events[user]
-            main = graph.main(step)
+            main = graph.main_operand(step)
             if main is not None and step.numel == event.numel and step.numel:
                 if graph.events_of(main) != [number]:
                     continue

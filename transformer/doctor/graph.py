@@ -22,7 +22,7 @@ UNKNOWN = -1
 MATRIX = ("mm", "addmm", "bmm", "baddbmm", "mv", "addmv")
 SCALING = ("mul", "div", "mul_", "div_", "neg")
 ADDING = ("add", "sub", "add_", "sub_", "rsub")
-BOTH = ("addcmul", "addcmul_")
+MULTIPLY_ADD = ("addcmul", "addcmul_")
 """Multiply and add at once: a + factor · b · c."""
 STATISTICS = ("mean", "var", "std", "var_mean", "std_mean", "sum", "linalg_vector_norm", "norm")
 
@@ -108,12 +108,12 @@ class Graph:
         """The operands of an event that are data."""
         return [read for read in event.reads if self.sides(read)]
 
-    def main(self, event: Event) -> Read | None:
+    def main_operand(self, event: Event) -> Read | None:
         """The first data operand of an elementwise event that has the result's size; else None."""
-        found = self.full(event)
+        found = self.full_size_operands(event)
         return found[0] if found else None
 
-    def full(self, event: Event) -> list[Read]:
+    def full_size_operands(self, event: Event) -> list[Read]:
         """All data operands that have the result's size; a residual addition has two."""
         reads = event.reads[1:] if event.op == "where" else event.reads
         return [read for read in reads if self.sides(read) and _numel(read) == event.numel]
@@ -179,11 +179,11 @@ class Graph:
         """
         event = self.events[int(codes[0]) >> SHIFT]
         places = codes & INDEX
-        if event.op in BOTH:
-            return self._both(event, places)
-        if event.op not in SCALING + ADDING or len(self.full(event)) != 1:
+        if event.op in MULTIPLY_ADD:
+            return self._multiply_add_step(event, places)
+        if event.op not in SCALING + ADDING or len(self.full_size_operands(event)) != 1:
             return None
-        main = self.main(event)
+        main = self.main_operand(event)
         assert main is not None
         before = self.operand(event, main, places)
         others = [read for read in event.reads if read is not main]
@@ -210,8 +210,8 @@ class Graph:
             return before, -ones, other
         return (before, ones, -other) if first else (before, -ones, other)
 
-    def _both(self, event: Event, places: Array) -> tuple[Array, Array, Array] | None:
-        """As :meth:`step`, for an operation of BOTH that has one data operand."""
+    def _multiply_add_step(self, event: Event, places: Array) -> tuple[Array, Array, Array] | None:
+        """As :meth:`step`, for an operation of MULTIPLY_ADD that has one data operand."""
         data = self.data(event)
         if len(data) != 1 or len(event.reads) != 3 or data[0] is event.reads[0]:
             return None
@@ -356,7 +356,7 @@ class Graph:
             return nothing
         if self.is_product(event) or self.is_linear(event):
             return self._product_labels(event, nothing)
-        full = self.full(event)
+        full = self.full_size_operands(event)
         if full:  # one operand may mix positions (UNKNOWN) where another does not
             labels = self._read_labels(full[0]).reshape(event.shape)
             for read in full[1:]:

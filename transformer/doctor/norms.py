@@ -7,7 +7,15 @@ from itertools import product
 
 import numpy as np
 
-from transformer.doctor.graph import ADDING, BOTH, SCALING, STATISTICS, TARGET, UNKNOWN, Graph
+from transformer.doctor.graph import (
+    ADDING,
+    MULTIPLY_ADD,
+    SCALING,
+    STATISTICS,
+    TARGET,
+    UNKNOWN,
+    Graph,
+)
 from transformer.doctor.recording import SHIFT, Array, Event, Recording
 
 EXACT = 1e-8
@@ -85,7 +93,11 @@ class Norms:
                 continue
             first, second = event.reads
             of = self.graph.events_of(first)
-            if len(of) == 1 and self.graph.main(event) is first and self._mean_of(of[0], second):
+            if (
+                len(of) == 1
+                and self.graph.main_operand(event) is first
+                and self._mean_of(of[0], second)
+            ):
                 yield from self._grown(of[0], event)
 
     def _mean_of(self, number: int, read: object) -> bool:
@@ -132,9 +144,9 @@ class Norms:
     def _onward(self, event: Event) -> Event | None:
         for number in self.graph.consumers.get(event.number, ()):
             user = self.graph.events[number]
-            if user.op not in SCALING + ADDING + BOTH or user.numel != event.numel:
+            if user.op not in SCALING + ADDING + MULTIPLY_ADD or user.numel != event.numel:
                 continue
-            full = self.graph.full(user)
+            full = self.graph.full_size_operands(user)
             if len(full) == 1 and self.graph.events_of(full[0]) == [event.number]:
                 return user
         return None
@@ -155,7 +167,7 @@ def without_mean(graph: Graph) -> int:
     """The first operation that divides vectors by their root mean square without subtracting the
     mean (RMSNorm); 0 if there is none."""
     for event in graph.events:
-        full = graph.full(event) if event.op in SCALING else []
+        full = graph.full_size_operands(event) if event.op in SCALING else []
         if len(full) != 1 or len(graph.data(event)) != 2 or not event.shape:
             continue
         of = graph.events_of(full[0])

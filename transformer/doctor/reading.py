@@ -110,7 +110,7 @@ class _Reader:
         self._check_norms()
         for number, attention in enumerate(attentions):
             self._check(attention, number)
-            self._check_asked(attention)
+            self._check_cross_attention(attention)
         output, ending, event = self._output()
         networks = self._networks(attentions, set(output.events))
         units: list[tuple[int, str, Attention | Network]] = sorted(
@@ -123,7 +123,7 @@ class _Reader:
         d_model = len(output.base)
         embeddings = {}
         for side, layers in (("source", encoder), ("target", decoder)):
-            entry = self._surroundings(layers)
+            entry = self._set_residuals_and_norms(layers)
             self._last_norms(layers)
             first = layers[0].sublayers[0].stream
             embeddings[side] = read_embedding(
@@ -161,7 +161,7 @@ class _Reader:
                     attention.first,
                 )
 
-    def _check_asked(self, attention: Attention) -> None:
+    def _check_cross_attention(self, attention: Attention) -> None:
         """Refuse an attention with queries of the encoder and keys of the decoder."""
         assert attention.key is not None
         if attention.side == "source" and self.graph.labels_of(attention.key.base).min() >= TARGET:
@@ -230,9 +230,9 @@ class _Reader:
         for _ in range(4):  # a bias, a reshape or an activation may come first
             users = [self.events[user] for user in self.graph.consumers.get(number, ())]
             for user in users:
-                if user.op in ("mul", "mul_") and len(self.graph.full(user)) == 2:
+                if user.op in ("mul", "mul_") and len(self.graph.full_size_operands(user)) == 2:
                     return True
-            ahead = [u.number for u in users if len(self.graph.full(u)) == 1]
+            ahead = [u.number for u in users if len(self.graph.full_size_operands(u)) == 1]
             if len(ahead) != 1:
                 return False
             number = ahead[0]
@@ -260,7 +260,7 @@ class _Reader:
             affine = self.graph.affine(hidden)
             if affine is not None:
                 break
-            main = self.graph.full(event)
+            main = self.graph.full_size_operands(event)
             if not main or event.op in ("native_layer_norm", "embedding"):
                 return None
             if len(main) > 1 and event.op in ("add", "add_", "sub"):
@@ -298,18 +298,20 @@ class _Reader:
         names = ["self-attention", *["cross-attention"] * (attentions - 1), "feed-forward"]
         pattern = ["attention"] * attentions + ["network"]
         if not mine or len(mine) % len(pattern):
-            raise Unmapped(self._odd(mine, side, pattern), mine[-1][1].first if mine else 0)
+            raise Unmapped(
+                self._unexpected_layers(mine, side, pattern), mine[-1][1].first if mine else 0
+            )
         layers = []
         for start in range(0, len(mine), len(pattern)):
             part = mine[start : start + len(pattern)]
             if [kind for kind, _ in part] != pattern:
-                raise Unmapped(self._odd(mine, side, pattern), part[0][1].first)
+                raise Unmapped(self._unexpected_layers(mine, side, pattern), part[0][1].first)
             layers.append(
                 Layer([Sublayer(name, unit) for name, (_, unit) in zip(names, part, strict=True)])
             )
         return layers
 
-    def _odd(
+    def _unexpected_layers(
         self, mine: list[tuple[str, Attention | Network]], side: str, pattern: list[str]
     ) -> str:
         found = ", ".join(kind.replace("network", "feed-forward") for kind, _ in mine[:12])
@@ -328,7 +330,7 @@ class _Reader:
 
     # --- residual connections and norms
 
-    def _surroundings(self, layers: list[Layer]) -> Norm | None:
+    def _set_residuals_and_norms(self, layers: list[Layer]) -> Norm | None:
         """Set streams, residual connections and norms of one side; return the embedding's own norm.
 
         The residual sum tells the order: it adds the vector before a norm (pre-norm), or the
@@ -418,7 +420,7 @@ class _Reader:
         """The residual addition of a sub-layer's output: its event, and the other operand's."""
         for user in self.graph.consumers.get(end, ()):
             event = self.events[user]
-            full = self.graph.full(event)
+            full = self.graph.full_size_operands(event)
             if event.op not in ("add", "add_") or len(full) != 2:
                 continue
             behind = [self.graph.events_of(read) for read in full]
