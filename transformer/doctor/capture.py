@@ -469,7 +469,7 @@ def _arguments(function: Any, values: Any, optional: bool) -> dict[str, Any]:
     return dict(given)
 
 
-def _ways(model: nn.Module, pad_id: Any) -> Iterator[Any]:
+def _call_candidates(model: nn.Module, pad_id: Any) -> Iterator[Any]:
     """Ways of calling the model, likelier ones first: (description, function)."""
 
     def values(form: str, source: Tensor, target: Tensor) -> Any:
@@ -618,8 +618,8 @@ class _Caller:
             self.head = None
             return
         problems, best = [], None
-        for said, way in _ways(model, pad_id):
-            self.call, self.head = way, None
+        for said, candidate in _call_candidates(model, pad_id):
+            self.call, self.head = candidate, None
             try:
                 self._find_head(ids)
                 score = self._judged(ids)
@@ -627,7 +627,7 @@ class _Caller:
                 problems.append(f"{said}: {type(error).__name__}: {error}"[:200])
                 continue
             if best is None or score > best[0]:
-                best = (score, said, way, self.head)
+                best = (score, said, candidate, self.head)
             if score == (2, 2) or (said.startswith("ids,") and not _takes_masks(model)):
                 break
         if best is None:
@@ -920,7 +920,7 @@ def _widths(module: nn.Module) -> list[int]:
     return sorted(sizes, key=lambda size: (-counted[size], size))[:12]
 
 
-def _framed(module: nn.Module, part: str, width: Any) -> _Around:
+def _model_around(module: nn.Module, part: str, width: Any) -> _Around:
     """The paper's model around a part, with the first width with which the part can be called."""
     problem: Any = None
     for size in [width] if width else _widths(module):
@@ -1088,7 +1088,7 @@ def _generated(
     return {"bos": bos_id, "rows": rows}
 
 
-def _practised(
+def _run_practice(
     model: nn.Module, given: Any, caller: Any, ids: Any, bos_id: int, pad_id: int, failed: Any
 ) -> dict[str, Any]:
     """What your loss, optimizer and decoding do with this model; ``failed`` gets their errors."""
@@ -1143,7 +1143,7 @@ def capture(
     if part:
         if part not in PARTS:
             raise CaptureError(f"There is no part {part!r}; it is one of {', '.join(PARTS)}.")
-        model, pad_id = _framed(model, part, width), 0
+        model, pad_id = _model_around(model, part, width), 0
     pad_id = _pad_id(model) if pad_id is None else pad_id
     tables = [m.num_embeddings for m in model.modules() if isinstance(m, nn.Embedding)]
     limit = max(6, min([n for n in tables if n >= 6] or [8]))
@@ -1200,7 +1200,7 @@ def _watched(model: nn.Module, path: Any, call: Any, pad_id: Any, bos_id: int, l
     layout = caller.layout
     drops = bool(_dropping(model))
     with _without_dropout(model):
-        practice = _practised(model, given, caller, ids, bos_id, pad_id, failed)
+        practice = _run_practice(model, given, caller, ids, bos_id, pad_id, failed)
     if "greedy" in practice:
         practice["greedy"]["drops"] = drops
     parameters: list[dict[str, Any]] = [
