@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from transformer.doctor.attentions import Attention
-from transformer.doctor.places import place_of
+from transformer.doctor.fault_places import place_of
 from transformer.doctor.reading import Reading
 from transformer.doctor.recording import Site
 

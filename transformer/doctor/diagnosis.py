@@ -16,10 +16,10 @@ from transformer.doctor.comparison import (
     first_difference,
 )
 from transformer.doctor.departures import Departure, beyond_logits, split_heads, why_harmless
+from transformer.doctor.fault_places import place_of
 from transformer.doctor.flow import Detour, detours, hidden_keys
 from transformer.doctor.graph import TooLong
 from transformer.doctor.input_layers import Unmapped
-from transformer.doctor.places import place_of
 from transformer.doctor.practice import practice_of
 from transformer.doctor.reading import Reading, read
 from transformer.doctor.recording import Recording, Site

@@ -55,7 +55,7 @@ def loss_check(recording: Recording, plain: Mapping[str, Any], reading: Reading 
                 said = f"It is the cross-entropy of your logits over real tokens, {kind}"
                 said += f", with label smoothing {smoothing:.3g}" if smoothing > 1e-9 else ""
                 return Check(name, "ok", f"{said}: {first:.4g} nats on a probe.")
-            return Check(name, "problem", _told(fault, first, size), fault)
+            return Check(name, "problem", _fault_sentence(fault, first, size), fault)
     if math.isclose(first, math.log(recording.logits.shape[-1]), rel_tol=1e-4):
         said = f"It is {first:.4g} whatever the logits are: ln |V|, a uniform guess."
         return Check(name, "problem", said)
@@ -69,7 +69,7 @@ def loss_check(recording: Recording, plain: Mapping[str, Any], reading: Reading 
     )
 
 
-def _told(fault: str, value: float, size: int) -> str:
+def _fault_sentence(fault: str, value: float, size: int) -> str:
     if fault == "softmax-before-cross-entropy":
         return (
             f"It is the cross-entropy of a softmax of your logits ({value:.4g} nats on a probe): "

@@ -6,7 +6,7 @@ from typing import Any
 
 from transformer.doctor.checks import Check
 from transformer.doctor.diagnosis import Departure, Diagnosis
-from transformer.doctor.places import box_of
+from transformer.doctor.fault_places import box_of
 from transformer.faults import FAULTS
 from transformer.figures.architecture import Lit
 from transformer.report.document import document, named, text
@@ -62,7 +62,7 @@ class Report:
             "departures": [self._departure(d, hint) for d in self.departures],
             "choices": found.choices,
             "checks": [
-                {"name": c.name, "state": c.state, "sentence": said_of(c, hint)}
+                {"name": c.name, "state": c.state, "sentence": sentence_of(c, hint)}
                 for c in found.checks
             ],
             "mapping": found.mapping,
@@ -119,14 +119,14 @@ class Report:
             at = f" ({found.problem_site})" if found.problem_site else ""
             lines.append(f"{found.problem}{at}")
         for number, departure in enumerate(self.departures, 1):
-            lines += ["", *self._told(number, departure, hint)]
+            lines += ["", *self._departure_lines(number, departure, hint)]
         if found.choices:
             lines += ["", "Choices, all fine:", *(f"  {choice}" for choice in found.choices)]
         lines += ["", "Checks that need no mapping:"]
-        lines += [f"  {c.state:<8} {c.name}: {said_of(c, hint)}" for c in found.checks]
+        lines += [f"  {c.state:<8} {c.name}: {sentence_of(c, hint)}" for c in found.checks]
         return "\n".join(lines)
 
-    def _told(self, number: int, departure: Departure, hint: int) -> list[str]:
+    def _departure_lines(self, number: int, departure: Departure, hint: int) -> list[str]:
         fault = FAULTS.get(departure.fault)
         section = fault.section if fault else "3.1"
         if hint == 1:
@@ -179,7 +179,7 @@ def evidence_of(departure: Departure, hint: int) -> str:
     return departure.evidence
 
 
-def said_of(check: Check, hint: int) -> str:
+def sentence_of(check: Check, hint: int) -> str:
     """A check's sentence, without the cause if the hint level withholds it."""
     fault = FAULTS.get(check.fault)
     if hint < 3 and check.alarm and fault is not None and fault.place != "model":

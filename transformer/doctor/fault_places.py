@@ -18,9 +18,9 @@ class Place:
 
 
 SELF, CROSS, NETWORK = "self-attention", "cross-attention", "feed-forward"
-SAID = {"mixed": "heads", "sum": "residual", "hidden": "activation"}
+PART_NAMES = {"mixed": "heads", "sum": "residual", "hidden": "activation"}
 """Part -> its usual name, where that differs."""
-OF_FAMILY = {
+PLACE_OF_FAMILY = {
     "causal mask": ("decoder", SELF, "softmax"),
     "padding mask": ("encoder", SELF, "softmax"),
     "mask value": ("encoder", SELF, "softmax"),
@@ -68,7 +68,7 @@ BOX_OF_VALUE = {
     "head_outputs": "its heads",
 }
 """The last three: boxes of the paper's figure 1 and their labels, by family, fault and value."""
-EXCEPT = {
+PLACE_OF_FAULT = {
     "no-cross-padding-mask": ("decoder", CROSS, "softmax"),
     "norm-after-embeddings": ("encoder", "embedding", ""),
     "output-projection-unused": ("encoder", SELF, "mixed"),
@@ -106,7 +106,8 @@ def place_of(fault: str, reading: Reading, scope: str = "") -> Place:
     Args:
         scope: "encoder" or "decoder", if only that stack has it.
     """
-    stack, kind, part = EXCEPT.get(fault) or OF_FAMILY.get(FAULTS[fault].family, ("", "", ""))
+    family = FAULTS[fault].family
+    stack, kind, part = PLACE_OF_FAULT.get(fault) or PLACE_OF_FAMILY.get(family, ("", "", ""))
     stack = scope if scope and kind in (SELF, NETWORK) else stack
     recording = reading.recording
     if kind == "embedding":
@@ -141,5 +142,5 @@ def place_of(fault: str, reading: Reading, scope: str = "") -> Place:
     if part == "norm":
         event = sub.norm.after if sub.norm is not None else sub.sum_event
     name = f"{stack} {kind}"
-    said = SAID.get(part, part)
+    said = PART_NAMES.get(part, part)
     return Place(f"{name}, {said}" if said else name, recording.site(event))
