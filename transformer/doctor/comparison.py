@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from transformer.doctor.recording import Array, Pair, Recording
-from transformer.faults.fault import attentions, turn
+from transformer.faults.fault import attentions, change_class
 from transformer.hooks import own_modules, record
 from transformer.model import MultiHeadAttention, Transformer
 
@@ -54,7 +54,7 @@ def _hiding(model: Transformer, target: Tensor, pad_id: int) -> Transformer:
     """A view of the model whose decoder masks padding of the target as well."""
     view = own_modules(model)
     for attention in attentions(view, "decoder"):
-        turn(attention, HidesTargetPadding)
+        change_class(attention, HidesTargetPadding)
         vars(attention)["seen"] = (target != pad_id)[:, None, None, : target.size(1)]
     return view
 

@@ -223,8 +223,8 @@ FAULTS = (
         "Only with somebody else's weights it is another function.",
         remedy="Hand over queries, keys, values in the order in which they are taken.",
         plant=in_attention(KeysAndValuesSwapped),
-        bites="No task that it trains on itself shows it. Weights from elsewhere do: what is "
-        "loaded as keys is used as values.",
+        where_it_shows="No task that it trains on itself shows it. Weights from elsewhere do: what "
+        "is loaded as keys is used as values.",
     ),
     Fault(
         name="batch-time-swapped",

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from transformer.config import TransformerConfig
 from transformer.dropout import Dropout
-from transformer.faults.fault import Fault, in_all, turn
+from transformer.faults.fault import Fault, change_class, in_all
 from transformer.model import Embedding, Transformer
 
 
@@ -55,7 +55,7 @@ def _unscaled(model: Transformer) -> None:
 
 
 def _softmaxed(model: Transformer) -> None:
-    turn(model.output, Softmaxed)
+    change_class(model.output, Softmaxed)
 
 
 def drops(config: TransformerConfig) -> bool:

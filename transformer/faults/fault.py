@@ -73,7 +73,7 @@ class Fault:
     harmless: the model computes something else, but learns equally well.
     place: where it is planted: "model", "batches", "loss", "optimizer" or "decoding".
     practice: how training with this fault uses the model.
-    bites: where the fault shows, if a model learns the letters task in spite of it.
+    where_it_shows: where the fault shows, if a model learns the letters task in spite of it.
     """
 
     name: str
@@ -90,10 +90,10 @@ class Fault:
     harmless: bool = False
     place: str = "model"
     practice: Practice = RIGHT
-    bites: str = ""
+    where_it_shows: str = ""
 
 
-def turn(module: nn.Module, fault: type[nn.Module]) -> None:
+def change_class(module: nn.Module, fault: type[nn.Module]) -> None:
     """Make one module object a subclass of ``fault`` and of its present class.
 
     The class is replaced, not single methods, so that copies and views of the model keep the fault.
@@ -117,7 +117,7 @@ def in_attention(fault: type[nn.Module], *kinds: str) -> Callable[[Transformer],
 
     def plant(model: Transformer) -> None:
         for attention in attentions(model, *kinds):
-            turn(attention, fault)
+            change_class(attention, fault)
 
     return plant
 
@@ -127,6 +127,6 @@ def in_all(part: type[nn.Module], fault: type[nn.Module]) -> Callable[[Transform
 
     def plant(model: Transformer) -> None:
         for module in [found for found in model.modules() if isinstance(found, part)]:
-            turn(module, fault)
+            change_class(module, fault)
 
     return plant

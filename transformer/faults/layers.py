@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from transformer.faults.attention import Stepwise
-from transformer.faults.fault import Fault, in_all, in_attention, turn
+from transformer.faults.fault import Fault, change_class, in_all, in_attention
 from transformer.hooks import own_modules
 from transformer.model import (
     Decoder,
@@ -99,8 +99,8 @@ def _shared(model: Transformer) -> None:
 
 
 def _keep_the_last(model: Transformer) -> None:
-    turn(model.encoder, EncoderKeepsTheLast)
-    turn(model.decoder, DecoderKeepsTheLast)
+    change_class(model.encoder, EncoderKeepsTheLast)
+    change_class(model.decoder, DecoderKeepsTheLast)
 
 
 def _linear(model: Transformer) -> None:

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from transformer.config import TransformerConfig
 from transformer.faults.embeddings import drops
-from transformer.faults.fault import Fault, Practice, Rows, in_all, turn
+from transformer.faults.fault import Fault, Practice, Rows, change_class, in_all
 from transformer.model import Memory, Transformer
 
 
@@ -60,7 +60,7 @@ class NeverInEvaluation(Transformer):
 
 
 def _never_in_evaluation(model: Transformer) -> None:
-    turn(model, NeverInEvaluation)
+    change_class(model, NeverInEvaluation)
     model.train()
 
 

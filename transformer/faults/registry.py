@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from transformer.config.faults import reveal
 from transformer.errors import ConfigError
 from transformer.faults import attention, embeddings, layers, masks, outside
-from transformer.faults.fault import RIGHT, Fault, Practice, turn
+from transformer.faults.fault import RIGHT, Fault, Practice, change_class
 from transformer.model import Transformer
 
 FAULTS: Mapping[str, Fault] = {
@@ -50,7 +50,7 @@ def plant(model: Transformer, *names: str) -> None:
         fault.plant(model)
     in_it = any(FAULTS[name].place in ("model", "decoding") for name in names)
     if in_it and not isinstance(model, Faulty):
-        turn(model, Faulty)
+        change_class(model, Faulty)
 
 
 def practice_of(fault: str) -> Practice:

@@ -13,7 +13,7 @@ from dataclasses import replace
 import streamlit as st
 
 from pages.components.debug.fault_lines import fault_lines
-from pages.components.debug.lab_result import bites, checks, curves, links
+from pages.components.debug.lab_result import checks, curves, links, where_it_shows
 from pages.components.debug.lab_runs import (
     PREFIX,
     Pair,
@@ -209,8 +209,8 @@ def _explained(run: Run, began: float) -> None:
         fault_lines(fault)
         st.markdown(f"**Why.** {plain(fault.why)}")
         st.markdown(f"**Remedy.** {plain(fault.remedy)}")
-        if fault.bites:
-            st.markdown(plain(bites(fault)))
+        if fault.where_it_shows:
+            st.markdown(plain(where_it_shows(fault)))
 
 
 def _score(runs: list[Run], key: str) -> None:

@@ -44,7 +44,10 @@ def results(pair: Pair, fault: "Fault", predicted: int) -> bool:
     st.markdown(f"**Why.** {plain(fault.why)}")
     st.markdown(f"**Remedy.** {plain(fault.remedy)}")
     if seen == 0:
-        st.info(f"**It still solves letters.** {plain(bites(fault))}", icon=":material/lightbulb:")
+        st.info(
+            f"**It still solves letters.** {plain(where_it_shows(fault))}",
+            icon=":material/lightbulb:",
+        )
     links(pair.faulty)
     author = browser.name()
     download(
@@ -56,10 +59,10 @@ def results(pair: Pair, fault: "Fault", predicted: int) -> bool:
     return seen is not None
 
 
-def bites(fault: "Fault") -> str:
+def where_it_shows(fault: "Fault") -> str:
     """What reveals a fault if the lab's letter task does not, in a sentence."""
-    if fault.bites:
-        return fault.bites
+    if fault.where_it_shows:
+        return fault.where_it_shows
     if fault.harmless:
         return "It is harmless: the model computes something else and learns as well."
     if fault.place != "model":
