@@ -174,7 +174,7 @@ def bring_model(server: Server, path: Path) -> float:
     with Visitor(server) as visitor:
         visitor.open("checkpoints")
         started = time.monotonic()
-        visitor.bring(UPLOAD, path.name, path.read_bytes())
+        visitor.upload(UPLOAD, path.name, path.read_bytes())
         while not (visitor.seen.said or "Import" in visitor.seen.buttons):
             if time.monotonic() - started > LONGEST:
                 raise TimeoutError(f"not dealt with after {LONGEST:.0f} s")

@@ -92,7 +92,7 @@ def bring(server: Server, number: int, content: bytes) -> list[str]:
     name = f"model{number}.safetensors"
     with Visitor(server, token_of(number)) as visitor:
         visitor.open("checkpoints")
-        visitor.bring(UPLOAD, name, content)
+        visitor.upload(UPLOAD, name, content)
         found = visitor.seen.exceptions
         if not any("is here and chosen" in said for said in visitor.seen.said):
             found = [*found, f"{name} was not taken: {visitor.seen.said}"]

@@ -72,7 +72,7 @@ def test_three_models_at_once(server: Server) -> None:
     def bring(number: int) -> None:
         with Visitor(server) as visitor:
             visitor.open("checkpoints")
-            visitor.bring(UPLOAD, f"at-once-{number}.safetensors", model(number, 0))
+            visitor.upload(UPLOAD, f"at-once-{number}.safetensors", model(number, 0))
             assert taken(visitor, f"at-once-{number}"), visitor.seen
 
     all_of(bring, 3)
@@ -95,7 +95,7 @@ def test_three_models_of_134_mb_at_once(own_server: Server) -> None:
     def bring(number: int) -> None:
         with Visitor(own_server) as visitor:
             visitor.open("checkpoints")
-            visitor.bring(UPLOAD, f"large-{number}.safetensors", contents[number])
+            visitor.upload(UPLOAD, f"large-{number}.safetensors", contents[number])
             assert taken(visitor, f"large-{number}"), visitor.seen
             # Another model; twice, since an address that comes right after a choice may have been
             # sent before it.
@@ -140,7 +140,7 @@ def test_a_file_that_trickles_holds_up_nobody_and_arrives(server: Server) -> Non
             assert other.open("decode", checkpoint="sort", input="workbench") < 10
             connection.sendall(content[10:])
             assert slow.end(connection) == 204
-        slow.hand_over(UPLOAD, place, "slow.safetensors", len(content))
+        slow.announce_upload(UPLOAD, place, "slow.safetensors", len(content))
         assert taken(slow, "slow.safetensors"), slow.seen
     assert not server.faults()
 
@@ -153,10 +153,10 @@ def test_a_file_that_breaks_off_leaves_nothing_and_comes_again(server: Server) -
         with visitor.sending(place, "torn.safetensors", len(content)) as connection:
             connection.sendall(content[: len(content) // 2])
         # What the page is told of a file that never came is no fault either.
-        visitor.hand_over(UPLOAD, place, "torn.safetensors", len(content))
+        visitor.announce_upload(UPLOAD, place, "torn.safetensors", len(content))
         assert not taken(visitor, "torn")
         visitor.open("checkpoints")
-        visitor.bring(UPLOAD, "whole.safetensors", content)
+        visitor.upload(UPLOAD, "whole.safetensors", content)
         assert taken(visitor, "whole.safetensors"), visitor.seen
     assert not arriving(server)
     assert not server.faults(start)
@@ -181,7 +181,7 @@ def test_many_lessons_at_once(server: Server, count: int) -> None:
         lesson = f"# Week {number}\n\n- [One](train?task=sort): What is {number}?\n"
         with Visitor(server) as visitor:
             visitor.open("learn", learn="lesson")
-            visitor.bring(LESSON, f"week-{number}.md", lesson.encode())
+            visitor.upload(LESSON, f"week-{number}.md", lesson.encode())
             assert not visitor.seen.exceptions
             assert not visitor.seen.said
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.places import ROOT
 from tests.support.random_models import random_model
-from tests.support.witnesses import SEES, table, witnesses
+from tests.support.witnesses import FAILING_CHECKS, table, witnesses
 from transformer.config import TransformerConfig
 from transformer.doctor import doctor
 from transformer.faults import FAULTS, IN_MODEL, plant
@@ -36,7 +36,7 @@ def named(name: str, norm_first: bool) -> None:
     assert report.departures[0].site is not None
     # Of the checks that need no mapping those fail that must, and no other.
     unsound = {check.name for check in report.diagnosis.checks if check.state != "ok"}
-    assert unsound == SEES.get(name, frozenset())
+    assert unsound == FAILING_CHECKS.get(name, frozenset())
     stands_out = architecture_svg(model.config, report.lit).count('class="lit"')
     assert stands_out == (name != "dropout-in-eval")  # that is at no one box
 

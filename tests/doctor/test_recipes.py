@@ -12,7 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from tests.support.apart_models import APART, apart
+from tests.support.held_out_models import HELD_OUT, held_out
 from tests.support.own_models import own
 from tests.support.recipes import RECIPES, recipe
 from tests.support.strangers import HARMLESS, STRANGERS, stranger
@@ -48,13 +48,13 @@ def looked_at(name: str) -> tuple[Report, tuple[str, ...]]:
         return doctor(recipe(**switches)), expected
     if name in STRANGERS:
         return doctor(stranger(name)), STRANGERS[name]
-    hand, switches, expected = APART[name]
-    return doctor(apart(hand, **switches)), expected
+    hand, switches, expected = HELD_OUT[name]
+    return doctor(held_out(hand, **switches)), expected
 
 
 MARKED = [
     pytest.param(name, marks=[pytest.mark.long] * bool(number % QUICK))
-    for number, name in enumerate([*RECIPES, *APART])
+    for number, name in enumerate([*RECIPES, *HELD_OUT])
 ]
 
 
@@ -65,7 +65,7 @@ def test_what_departs_is_named_and_nothing_else(name: str) -> None:
     for departure in report.departures:
         site = departure.site
         assert site is not None
-        assert site.file in ("recipes.py", "apart_models.py")
+        assert site.file in ("recipes.py", "held_out_models.py")
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def trained(model: nn.Module, updates: int) -> nn.Module:
 
 @pytest.mark.parametrize("hand", ["formulas", "borrowed", "flat"])
 def test_a_trained_model_is_equal_too(hand: str) -> None:
-    report = doctor(trained(apart(hand, layers=1), 5))
+    report = doctor(trained(held_out(hand, layers=1), 5))
     assert report.verdict == "equal", report.text()
 
 
@@ -108,7 +108,7 @@ def test_a_model_of_the_papers_size_is_equal(style: dict[str, Any]) -> None:
 
 def main() -> None:
     """The scores: of the recipes, of the hands kept apart, and of the strangers."""
-    every = (("in use while writing", RECIPES), ("kept apart", APART), ("strangers", STRANGERS))
+    every = (("in use while writing", RECIPES), ("kept apart", HELD_OUT), ("strangers", STRANGERS))
     for title, names in every:
         missed = []
         for name in names:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.competing_server import SLOTS, STARTED, environment
 from tests.support.nursery import Nursery
-from tests.support.one_of_two import SLOTS, STARTED, environment
 from transformer.runs.directory import runs_in
 from transformer.runs.trash import deleted_runs
 
@@ -18,7 +18,7 @@ def test_servers_start_stop_and_delete_at_once(
     root.mkdir()
     logs = [tmp_path / f"{number}.log" for number in range(servers)]
     made = [
-        nursery.call("tests.support.one_of_two", "main", log, environment(root, number, runs))
+        nursery.call("tests.support.competing_server", "main", log, environment(root, number, runs))
         for number, log in enumerate(logs)
     ]
     outputs = {child: child.wait() for child in made}

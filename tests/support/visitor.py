@@ -66,12 +66,12 @@ class Visitor:
         self.page, self.query = page, urlencode(query)
         return self._run(BackMsg())
 
-    def bring(self, label: str, name: str, content: bytes) -> None:
+    def upload(self, label: str, name: str, content: bytes) -> None:
         """Upload a file in a field of the page, and wait until the page has processed it."""
         place = self.place(name)
         status = self.put(place, name, content)
         assert status == 204, status
-        self.hand_over(label, place, name, len(content))
+        self.announce_upload(label, place, name, len(content))
 
     def place(self, name: str) -> FileURLs:
         """Ask the server for the address of an upload."""
@@ -114,7 +114,7 @@ class Visitor:
         answer = connection.recv(1000)
         return int(answer.split()[1])
 
-    def hand_over(self, label: str, place: FileURLs, name: str, size: int) -> None:
+    def announce_upload(self, label: str, place: FileURLs, name: str, size: int) -> None:
         """Tell the page that a file has been uploaded."""
         message = BackMsg()
         widget = message.rerun_script.widget_states.widgets.add()

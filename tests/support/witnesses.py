@@ -15,7 +15,7 @@ FUTURE, PADDING = "No look into the future", "Padding changes nothing"
 APART = "Sentences do not mix"
 READ, FIRST = "The source is read", "The first word sees the whole source"
 TWICE, USED = "The same twice", "Every parameter is used"
-SEES: Mapping[str, frozenset[str]] = {
+FAILING_CHECKS: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(
         (
             *("no-causal-mask", "causal-mask-off-by-one", "causal-mask-inverted"),
@@ -63,7 +63,7 @@ def witnesses(fault: str) -> tuple[str, ...]:
     """The witnesses that must find a fault, the one that proves it first."""
     if fault in OUTSIDE:
         return (OUTSIDE[fault],)
-    seen = SEES.get(fault, frozenset())
+    seen = FAILING_CHECKS.get(fault, frozenset())
     found = [] if fault in ("memory-detached", "dropout-in-eval") else ["comparison"]
     found += ["invariant"] if seen - {USED} else []
     found += ["gradients"] if USED in seen else []

@@ -1,6 +1,6 @@
 """Acts as one of several servers on one folder of runs: submits runs, stops and deletes any.
 
-    nursery.call("tests.support.one_of_two", "main", log, environment(root, seed, runs))
+    nursery.call("tests.support.competing_server", "main", log, environment(root, seed, runs))
 
 A trainer is a fork of the process that starts it, which has imported torch. Each start adds a line
 to the file ``started`` beside the runs: the run, its ticket, and how many were active already.
@@ -24,7 +24,7 @@ PATIENCE = 60.0
 
 def environment(root: Path, seed: int, runs: int) -> dict[str, str]:
     return {
-        "ONE_OF_TWO": f"{seed} {runs} {root}",
+        "COMPETING_SERVER": f"{seed} {runs} {root}",
         "WORKBENCH_TRAINERS": str(SLOTS),
         "WORKBENCH_CLAIMED": "1",
     }
@@ -71,7 +71,7 @@ def _noted_start(run: Run) -> None:
 
 
 def main() -> None:
-    seed, runs, root = os.environ["ONE_OF_TWO"].split(maxsplit=2)
+    seed, runs, root = os.environ["COMPETING_SERVER"].split(maxsplit=2)
     folder, chance = Path(root), random.Random(int(seed))
     launch.launch, queue.start = _fork, _noted_start  # type: ignore[assignment]
     for _ in range(int(runs)):

@@ -247,7 +247,7 @@ class Flat(nn.Module):
 
 
 HANDS = {"formulas": Formulas, "borrowed": Borrowed, "flat": Flat}
-APART: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
+HELD_OUT: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     # Style, its switches, and the departures that the doctor must name, as in RECIPES.
     "formulas, post-norm": ("formulas", {}, ()),
     "formulas, pre-norm": ("formulas", {"before": True}, ()),
@@ -288,7 +288,7 @@ APART: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
 }  # fmt: skip
 
 
-def apart(hand: str, **switches: Any) -> nn.Module:
+def held_out(hand: str, **switches: Any) -> nn.Module:
     """A model in this style; random gains and biases, so that it matters where they are applied."""
     torch.manual_seed(11)
     model = HANDS[hand](**switches)
