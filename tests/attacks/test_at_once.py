@@ -206,7 +206,7 @@ def test_a_file_that_cannot_be_kept_leaves_nothing(monkeypatch: pytest.MonkeyPat
     with pytest.raises(OSError, match="No space left"):
         arrivals.put("x.pt", Torn(b"abcdef"), 6, OWNERS[0])
     assert not list(arrivals.FOLDER.iterdir())
-    monkeypatch.setattr(arrivals, "KEPT", replace(arrivals.KEPT, most=1))
+    monkeypatch.setattr(arrivals, "STORE", replace(arrivals.STORE, most=1))
     arrivals.put("mine.pt", io.BytesIO(b"abc"), 3, OWNERS[0])
     with pytest.raises(UserError, match="no room"):
         arrivals.put("yours.pt", io.BytesIO(b"abc"), 3, OWNERS[1])

@@ -132,7 +132,7 @@ def test_the_trash_does_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_one_visitor_takes_no_upload_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither off the shelf nor out of the trash, however many they bring or delete."""
-    monkeypatch.setattr(uploads, "KEPT", replace(uploads.KEPT, most=3))
+    monkeypatch.setattr(uploads, "STORE", replace(uploads.STORE, most=3))
     monkeypatch.setattr(uploads, "TRASH", replace(uploads.TRASH, most=3))
     uploads.keep("theirs.safetensors", make(100).to_bytes(), YOU)
     deleted, _ = uploads.keep("deleted.safetensors", make(101).to_bytes(), YOU)

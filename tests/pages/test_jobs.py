@@ -68,7 +68,7 @@ def test_an_address_that_is_passed_on_does_not_take_a_job_along(
 
 def test_the_oldest_jobs_are_forgotten() -> None:
     first = jobs.Job("first")
-    for one in (first, *(jobs.Job(number) for number in range(jobs.KEPT))):
+    for one in (first, *(jobs.Job(number) for number in range(jobs.MAX_PRIVATE_JOBS))):
         jobs.keep(one)
     assert jobs.recall(first.token) is None
     assert jobs.recall(one.token) is one

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
     from transformer.checkpoint.verification import Check
 
-KEPT = 4
+MAX_INSPECTIONS = 4
 """Maximum number of inspections cached in a session, so that a click does not compute one again."""
 COMPARISONS = {
     "": "nothing",
@@ -97,7 +97,7 @@ def show(
     if name not in kept or kept[name].checkpoint is not checkpoint:
         kept[name] = Shown(label, checkpoint, text, inspect(checkpoint, text, output))
     kept[name] = kept.pop(name)  # the newest last
-    while len(kept) > KEPT:
+    while len(kept) > MAX_INSPECTIONS:
         del kept[next(iter(kept))]
     return kept[name]
 

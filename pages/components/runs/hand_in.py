@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MOST_FILES = 200
 MOST_KEPT = 1000
 """Maximum number of pages in one table."""
-FIELD, READ, KEPT = "handed in files", "handed in", "handed in before"
+FIELD, READ, READ_BEFORE = "handed in files", "handed in", "handed in before"
 """Keys in session state: the field, the pages in its files, and the pages read before."""
 NOT_ANSWERED = "not answered"
 MOST_PIXELS, PIXELS_A_LETTER = 600, 7.5
@@ -86,7 +86,7 @@ def made_page(run: Run, author: str, said: str) -> bytes:
 
 def any_handed_in() -> bool:
     """Whether this session holds any pages."""
-    return bool(st.session_state.get(KEPT) or st.session_state.get(READ))
+    return bool(st.session_state.get(READ_BEFORE) or st.session_state.get(READ))
 
 
 def handed_in() -> None:
@@ -94,7 +94,7 @@ def handed_in() -> None:
     in them is stored elsewhere or executed."""
     state = st.session_state
     if FIELD not in state:  # after a visit to another page, Streamlit has dropped the field's files
-        state[KEPT] = _found(state)
+        state[READ_BEFORE] = _found(state)
         state[READ] = {}
     files = st.file_uploader(
         "Drop them here: runs, worksheets, experiments, labs",
@@ -115,7 +115,7 @@ def handed_in() -> None:
         st.error(plain(sentence))
     if not found:
         return
-    if state[KEPT]:
+    if state[READ_BEFORE]:
         st.button(
             "Empty the table", icon=":material/delete:", key="empty handed in", on_click=_empty
         )
@@ -142,12 +142,12 @@ def handed_in() -> None:
 def _found(state: "SessionStateProxy") -> list[HandedIn]:
     """The pages read before and those in the field now, without duplicates."""
     now = (one for one in state.get(READ, {}).values() if isinstance(one, HandedIn))
-    return list(dict.fromkeys((*state.get(KEPT, ()), *now)))[:MOST_KEPT]
+    return list(dict.fromkeys((*state.get(READ_BEFORE, ()), *now)))[:MOST_KEPT]
 
 
 def _empty() -> None:
     """Drop the pages read before; the field has its own crosses to remove files."""
-    st.session_state[KEPT] = []
+    st.session_state[READ_BEFORE] = []
 
 
 def _own_words(found: Sequence[HandedIn]) -> None:

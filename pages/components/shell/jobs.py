@@ -28,7 +28,7 @@ from pages.components.shell.text import percent, plain, seconds
 from transformer.errors import UserError, refusing
 
 ROOT = Path(__file__).resolve().parents[3]
-KEPT, SHARED = 30, 100
+MAX_PRIVATE_JOBS, MAX_SHARED_JOBS = 30, 100
 """Maximum numbers of jobs that the server remembers: private ones, for a reload of their page, and
 shared ones, for all who open the same view; the oldest are forgotten first."""
 UNWATCHED = 150.0
@@ -263,7 +263,7 @@ def keep(job: Job) -> None:
     kept = _remembered("token")
     job.owner = browser.owner()
     kept[job.token] = job
-    for oldest in list(kept)[:-KEPT]:
+    for oldest in list(kept)[:-MAX_PRIVATE_JOBS]:
         kept.pop(oldest, None)
 
 
@@ -285,7 +285,7 @@ def share(name: object, work: Work, queue: Queue, title: str = "") -> Job:
     job = known.setdefault(name, new)
     if job is new:
         _launch(job, work)
-        for oldest in list(known)[:-SHARED]:
+        for oldest in list(known)[:-MAX_SHARED_JOBS]:
             forget(oldest)
     return job
 

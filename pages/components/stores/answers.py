@@ -24,7 +24,7 @@ def _owners(path: Path) -> tuple[str, ...]:
     return (path.name[:SHORT],)
 
 
-KEPT = BoundedFolder(FOLDER, "*-*.json", most=5000, most_bytes=1e8, owners_of=_owners)
+STORE = BoundedFolder(FOLDER, "*-*.json", most=5000, most_bytes=1e8, owners_of=_owners)
 
 
 def read_answers(owner: str, lesson: str) -> dict[str, str]:
@@ -47,7 +47,7 @@ def keep_answers(owner: str, lesson: str, answers: dict[str, str]) -> None:
 
     def joined(kept: dict[str, Any]) -> dict[str, Any]:
         found = dict([*(kept | answers).items()][-MOST_ANSWERS:])
-        KEPT.make_room(len(json.dumps(found)), owner[:SHORT])
+        STORE.make_room(len(json.dumps(found)), owner[:SHORT])
         return found
 
     FOLDER.mkdir(parents=True, exist_ok=True)

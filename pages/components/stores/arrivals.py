@@ -17,7 +17,7 @@ def _owners(path: Path) -> tuple[str, ...]:
     return (path.name.partition("-")[0],)
 
 
-KEPT = BoundedFolder(FOLDER, "*", most=40, most_bytes=4e9, most_seconds=86_400, owners_of=_owners)
+STORE = BoundedFolder(FOLDER, "*", most=40, most_bytes=4e9, most_seconds=86_400, owners_of=_owners)
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def put(name: str, content: BinaryIO, size: int, owner: str) -> Arrival:
     """
     FOLDER.mkdir(parents=True, exist_ok=True)
     owner = owner[:16]
-    KEPT.make_room(size, owner)
+    STORE.make_room(size, owner)
     arrival = Arrival(name[:100], _free_place(owner))
     try:
         with arrival.path.open("wb") as file:

@@ -57,7 +57,7 @@ def _owners(folder: Path) -> tuple[str, ...]:
     return tuple(map(str, _about(folder).get("owners", ())))
 
 
-KEPT = BoundedFolder(FOLDER, "?" * 32, most=200, most_bytes=2e9, owners_of=_owners)
+STORE = BoundedFolder(FOLDER, "?" * 32, most=200, most_bytes=2e9, owners_of=_owners)
 
 
 # --- Arriving ----------------------------------------------------------------------------
@@ -128,7 +128,7 @@ class ArrivingFile:
             _add_owner(folder, self.owner)
             return id
         try:
-            KEPT.make_room(self.received, self.owner)
+            STORE.make_room(self.received, self.owner)
         except UserError:
             self.drop()
             raise
@@ -162,7 +162,7 @@ def keep_run(data: Path, title: str, owner: str = "") -> str:
     checksum = _checksum(str(data), data.stat().st_mtime_ns, data.stat().st_size)
     folder = FOLDER / checksum[:32]
     if not _is_whole(folder):
-        KEPT.make_room(data.stat().st_size, owner)
+        STORE.make_room(data.stat().st_size, owner)
         folder.mkdir(parents=True, exist_ok=True)
         link_or_copy(data, folder / "source.tsv")
         about = {"name": title[:100], "owners": [owner]}

@@ -59,14 +59,14 @@ def _owners(path: Path) -> tuple[str, ...]:
     return of(path).owners
 
 
-KEPT = BoundedFolder(FOLDER, "*.safetensors", most=50, most_bytes=2e9, owners_of=_owners)
+STORE = BoundedFolder(FOLDER, "*.safetensors", most=50, most_bytes=2e9, owners_of=_owners)
 TRASH = BoundedFolder(FOLDER / "trash", "*.safetensors", most=50, most_bytes=2e9, owners_of=_owners)
 """Deleted uploads, which can be restored."""
 
 
 def kept() -> list[Upload]:
     """All stored uploads, newest first."""
-    return [of(path) for path in KEPT.entries()]
+    return [of(path) for path in STORE.entries()]
 
 
 def of(path: Path) -> Upload:
@@ -113,7 +113,7 @@ def keep(
             sha256 = hashlib.file_digest(content, "sha256").hexdigest()
         path = FOLDER / f"{sha256}.safetensors"
         if not path.exists():
-            KEPT.make_room(file.stat().st_size, owner)
+            STORE.make_room(file.stat().st_size, owner)
             _place(file, path)
     summary = checkpoint.summary
     kept = _change_beside(
