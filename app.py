@@ -31,7 +31,7 @@ def live_answer() -> None:
                 wait_for_torch()
 
 
-current.start_with(SHOWN)
+current.set_default_model(SHOWN)
 open_box()
 with frame(
     "Transformer Workbench",

@@ -65,7 +65,7 @@ def show(run_id: str) -> None:
     if run_id:
         st.session_state["just shown"] = (run_id, st.session_state.get("run"), time.monotonic())
         st.session_state["run"] = run_id
-        current.use_run(run_id)
+        current.set_run(run_id)
         st.session_state.pop("deleted run", None)
     else:
         st.session_state.pop("just shown", None)
@@ -166,7 +166,7 @@ def choose_run(known: Mapping[str, Run]) -> Run | None:
     last = st.session_state.get("run seen")
     st.session_state["run seen"] = chosen
     if chosen != last and (named or not current.model()):
-        current.use_run(chosen)  # if the user asked for it, not if it is only the newest
+        current.set_run(chosen)  # if the user asked for it, not if it is only the newest
     return known[chosen]
 
 

@@ -169,7 +169,7 @@ def _kept(name: str, report: "Report") -> tuple[str, str, str]:
     except UserError as error:
         return "", "", str(error) if report.passed else ""  # else the verdict says why
     session.remember(upload.path, checkpoint)
-    current.use(upload.id)
+    current.set_model(upload.id)
     words = checkpoint.source_vocabulary
     return upload.id, words.decode(range(4, min(9, len(words)))), ""
 

@@ -90,7 +90,7 @@ def take(header: Header, text: str) -> None:
     st.session_state["kept input"] = text
     st.session_state["input belongs to"] = header.sha256
     st.session_state["input is of"] = _kind(header)
-    current.given(text)
+    current.set_input(text)
 
 
 def _passes_on(checkpoint: "Checkpoint") -> bool:

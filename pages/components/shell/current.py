@@ -45,26 +45,26 @@ def query() -> dict[str, str]:
     return found | ({"input": given} if given and len(given) <= address.LIMIT else {})
 
 
-def start_with(name: str) -> None:
+def set_default_model(name: str) -> None:
     """Make a model current if none is yet."""
     restore()
     if not model():
         st.session_state[MODEL] = name
 
 
-def use(name: str) -> None:
+def set_model(name: str) -> None:
     """Make a model the current one; a page that shows a model shows it, too."""
     st.session_state[MODEL] = name
     if "checkpoint" in st.session_state:
         st.session_state["checkpoint"] = name
 
 
-def use_run(run_id: str) -> None:
+def set_run(run_id: str) -> None:
     """Make a run current: a page opens on the newest snapshot it has by then."""
     st.session_state[MODEL] = f"run-{run_id}"
 
 
-def chose(name: str) -> None:
+def follow_shown_model(name: str) -> None:
     """Make the model that a page shows current, unless it is a snapshot of the current run that was
     opened for the run, not chosen by the user."""
     run = models.run_of(name)
@@ -75,7 +75,7 @@ def chose(name: str) -> None:
     st.session_state[MODEL] = name
 
 
-def given(text: str) -> None:
+def set_input(text: str) -> None:
     """Remember the input that a page shows for the current model."""
     st.session_state[INPUT], st.session_state[INPUT_FOR] = text, model()
 
@@ -107,7 +107,7 @@ def _wait(name: str, title: str, state: str) -> None:
     @st.fragment(run_every=LOOK_SECONDS)
     def look() -> None:
         if models.find(name) is not None:
-            use(name)
+            set_model(name)
             st.rerun()
 
     look()

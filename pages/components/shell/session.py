@@ -93,7 +93,7 @@ def choose_checkpoint() -> Listed | None:
     chosen = address.choose("Checkpoint", labels, "checkpoint", why_gone)
     if chosen is None:
         return None
-    current.chose(chosen)
+    current.follow_shown_model(chosen)
     planted.note_of(entries[chosen].path)
     return entries[chosen]
 

@@ -126,7 +126,7 @@ def _choose() -> None:
 def take_choice() -> None:
     """Before the page: make the model that was chosen in the dialog current."""
     if name := st.session_state.pop("use model", None):
-        current.use(name)
+        current.set_model(name)
 
 
 def _your_name() -> None:

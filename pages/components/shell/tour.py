@@ -62,7 +62,7 @@ def start_button() -> None:
     if STEP not in st.session_state and st.button(
         "Start the one-minute tour", type="primary", icon=":material/explore:", key="start tour"
     ):
-        current.use(BEGINS_WITH)
+        current.set_model(BEGINS_WITH)
         st.session_state[STEP] = 1
         st.rerun()
 
