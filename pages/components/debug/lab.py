@@ -4,7 +4,7 @@ from contextlib import suppress
 
 import streamlit as st
 
-from pages.components.debug import blind
+from pages.components.debug import hidden_fault
 from pages.components.debug.fault_lines import fault_lines
 from pages.components.debug.lab_result import results
 from pages.components.debug.lab_runs import (
@@ -56,7 +56,7 @@ def panel() -> None:
     if way == "choose":
         _chosen()
     else:
-        blind.panel(4 if way == "find-four" else 1)
+        hidden_fault.panel(4 if way == "find-four" else 1)
 
 
 def _chosen() -> None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.components.learn import place, taken_out
+from pages.components.learn import place, removed_box
 from pages.components.shared import inputs
 from pages.components.shared.inspection import LONGEST_OUTPUT, shown
 from pages.components.shell import address
@@ -40,7 +40,7 @@ def walk(checkpoint: "Checkpoint", text: str) -> None:
             anatomy_map(
                 checkpoint.config,
                 shown(checkpoint.target_vocabulary.tokens, written),
-                absent=box.id if taken_out.is_absent(checkpoint, box) else "",
+                absent=box.id if removed_box.is_absent(checkpoint, box) else "",
                 told=place.tell(),
                 key=place.MAP,
                 on_place=place.remember,
@@ -48,7 +48,7 @@ def walk(checkpoint: "Checkpoint", text: str) -> None:
         with right:
             what_for(box)
             # Above the picture, so that the switch's effect is visible where it is pressed.
-            taken_out.panel(checkpoint, text, box, written, place.step())
+            removed_box.panel(checkpoint, text, box, written, place.step())
             values(pass_of(checkpoint, text, written, place.step()), box)
             lines_that_compute(box)
         place.write()

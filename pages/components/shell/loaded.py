@@ -38,7 +38,7 @@ class Loaded:
         self.lock = threading.Lock()
         self.shown: WeakValueDictionary[Key, Checkpoint] = WeakValueDictionary()
         self.kept: OrderedDict[Key, Checkpoint] = OrderedDict()
-        self.gone = 0
+        self.freed_bytes = 0
         """Bytes of freed models whose memory the process has not returned to the system."""
 
     def load(self, path: Path) -> "Checkpoint":
@@ -53,8 +53,8 @@ class Loaded:
 
     def find(self, key: Key) -> "Checkpoint | None":
         """The checkpoint of a file if it is in memory, else None."""
-        if self.gone >= LARGE_BYTES:  # so much was freed since the last call
-            self.gone = 0
+        if self.freed_bytes >= LARGE_BYTES:  # so much was freed since the last call
+            self.freed_bytes = 0
             give_back()
         with self.lock:
             if key in self.kept:
@@ -70,7 +70,7 @@ class Loaded:
         with self.lock:
             found = self.shown.setdefault(key, loaded)
             if found is loaded:
-                weakref.finalize(loaded, self._went, key[2]).atexit = False
+                weakref.finalize(loaded, self._count_freed, key[2]).atexit = False
             self.kept[key] = found
             while (
                 len(self.kept) > KEPT_MODELS or sum(size for _, _, size in self.kept) > KEPT_BYTES
@@ -78,8 +78,8 @@ class Loaded:
                 self.kept.popitem(last=False)
             return found
 
-    def _went(self, size: int) -> None:
-        self.gone += size  # nothing else: finalizers run wherever Python collects garbage
+    def _count_freed(self, size: int) -> None:
+        self.freed_bytes += size  # nothing else: finalizers run wherever Python collects garbage
 
 
 def key_of(path: Path) -> Key | None:

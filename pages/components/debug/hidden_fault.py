@@ -42,10 +42,10 @@ def panel(count: int) -> None:
     """A hunt for one fault, or for four one after the other; an unfinished hunt continues."""
     key = f"hunt{count}"
     address.read(key, "")
-    salt = str(st.session_state[key] or unfinished(count))
+    salt = str(st.session_state[key] or unfinished_hunt(count))
     st.session_state[key] = salt
     address.write(key, salt)
-    runs = hunted(salt) if salt else []
+    runs = hunt_runs(salt) if salt else []
     if not runs:
         _offer(count, key)
         return
@@ -76,7 +76,7 @@ def _keep(run: Run, guesses: Guesses) -> None:
         guesses.keep(run.path)
 
 
-def unfinished(count: int) -> str:
+def unfinished_hunt(count: int) -> str:
     """The salt of this browser's newest hunt for ``count`` faults if it is not over; else empty."""
     for run, summary in known_runs().values():
         if summary.name.startswith(TO_FIND) and summary.name.endswith(f" of {count}"):
@@ -86,11 +86,11 @@ def unfinished(count: int) -> str:
                 salt = run.config().training.fault.removeprefix(HIDDEN).partition(".")[0]
             except RunError:
                 continue
-            return salt if any(not _guesses(one).ended for one in hunted(salt)) else ""
+            return salt if any(not _guesses(one).ended for one in hunt_runs(salt)) else ""
     return ""
 
 
-def hunted(salt: str) -> list[Run]:
+def hunt_runs(salt: str) -> list[Run]:
     """The runs of a hunt, in the order of their faults."""
     found = []
     for run, summary in known_runs().values():
