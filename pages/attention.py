@@ -15,7 +15,7 @@ from pages.components.attention import (
     sides,
 )
 from pages.components.attention.checks import trust
-from pages.components.attention.sides import Shown
+from pages.components.attention.sides import InspectedInput
 from pages.components.shared import inputs
 from pages.components.shared.panels import open_tab
 from pages.components.shell import address
@@ -24,7 +24,7 @@ from pages.components.widgets.attention_explorer import attention_explorer
 from transformer.analysis.heads import Head
 from transformer.tasks import TASKS
 
-Panel = tuple[str, Callable[[Sequence[Shown], Head | None], None]]
+Panel = tuple[str, Callable[[Sequence[InspectedInput], Head | None], None]]
 TABS: Mapping[str, Mapping[str, Panel]] = {
     "Patterns": {
         "look": ("All heads", patterns.panel),
@@ -48,15 +48,15 @@ with frame("Attention", ""), address.together("Attention"):
                 comparison = sides.comparison_field()
                 beside = st.container()
                 output = sides.output_field()
-        shown = sides.show(sides.name_of(comparison, text), checkpoint, text, output)
-        ablation.read(shown)
-        off = ablation.switched_off(shown)
+        inspected = sides.inspect_cached(sides.name_of(comparison, text), checkpoint, text, output)
+        ablation.read(inspected)
+        off = ablation.switched_off(inspected)
         with left:
-            sides.answer(shown, ablation.sentence(shown, off))
+            sides.answer(inspected, ablation.sentence(inspected, off))
         other = None
         with beside, errors_shown():
-            other = sides.comparison(comparison, shown)
-        both = [shown] if other is None else [shown, other]
+            other = sides.comparison(comparison, inspected)
+        both = [inspected] if other is None else [inspected, other]
         attention_explorer(
             [one.side for one in both],
             key="explorer",

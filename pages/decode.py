@@ -25,7 +25,7 @@ from pages.components.decoding.paths import DecodingPath, decode_path
 from pages.components.decoding.view import View
 from pages.components.shared import inputs
 from pages.components.shared.examples import chosen_pairs
-from pages.components.shared.inspection import shown
+from pages.components.shared.inspection import visible_tokens
 from pages.components.shared.panels import open_tab
 from pages.components.shared.right_answer import seen_in_training
 from pages.components.shell import address
@@ -84,8 +84,10 @@ def walk(checkpoint: "Checkpoint", text: str) -> None:
         judgement = st.container()  # filled below, because it may decode once more
         sides = comparison.sides(compared, checkpoint, text, path, wanted)
         decoding_steps(
-            shown(checkpoint.target_vocabulary.tokens, range(checkpoint.config.target_vocab_size)),
-            shown(checkpoint.source_vocabulary.tokens, source),
+            visible_tokens(
+                checkpoint.target_vocabulary.tokens, range(checkpoint.config.target_vocab_size)
+            ),
+            visible_tokens(checkpoint.source_vocabulary.tokens, source),
             sides,
             wanted=wanted,
             told=place.tell(error.position if error else 0, max(len(one.ids) for one in sides)),

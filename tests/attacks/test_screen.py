@@ -11,7 +11,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from pages.components.attention.export import as_npz, attention_page, weights_as_csv
-from pages.components.attention.sides import Shown
+from pages.components.attention.sides import InspectedInput
 from pages.components.shared.inspection import inspect
 from pages.components.stores import uploads
 from tests.attacks.strings import HIDDEN, MARKS, WORDS
@@ -161,7 +161,7 @@ def test_figures_and_exports_show_what_is_there(kind: str) -> None:
     assert not any(HIDDEN.intersection(label) or "<" in label for label in labels)
     checkpoint = hostile(kind)
     text = checkpoint.header.examples[0].source
-    shown = Shown("this model", checkpoint, text, inspect(checkpoint, text))
+    shown = InspectedInput("this model", checkpoint, text, inspect(checkpoint, text))
     head = next(head for head in shown.scores if head.kind == "cross")
     page = attention_page([shown], "cross").decode()
     assert not (HIDDEN - {"\t"}).intersection(page)

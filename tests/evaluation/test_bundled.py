@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from pages.components.attention.sides import Shown
+from pages.components.attention.sides import InspectedInput
 from pages.components.shared.inspection import inspect
 from transformer.analysis.patterns import ideal_places
 from transformer.checkpoint import Checkpoint
@@ -197,5 +197,5 @@ def test_what_to_look_for_is_there(
 def test_the_page_names_heads_after_what_they_read(name: str, text: str, verb: str) -> None:
     """With spaces in the input, which the maps show as another mark."""
     checkpoint = load(name)[0]
-    shown = Shown("", checkpoint, text, inspect(checkpoint, text))
+    shown = InspectedInput("", checkpoint, text, inspect(checkpoint, text))
     assert any(scores.label.startswith(verb) for scores in shown.scores.values())

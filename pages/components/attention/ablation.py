@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from pages.components.attention import place
-from pages.components.attention.sides import Shown
+from pages.components.attention.sides import InspectedInput
 from pages.components.shared.examples import held_out
 from pages.components.shared.inputs import short_enough
-from pages.components.shared.inspection import LONGEST_OUTPUT
-from pages.components.shared.inspection import shown as as_shown
+from pages.components.shared.inspection import LONGEST_OUTPUT, visible_tokens
 from pages.components.shared.right_answer import known_target
 from pages.components.shell import address, jobs
 from pages.components.shell.frame import problem
@@ -49,85 +48,87 @@ class Off:
     problem: UserError | None = None
 
 
-def read(shown: Shown) -> None:
+def read(inspected: InspectedInput) -> None:
     """Before everything else: read from the address what replaces the output of heads that are
     off."""
     address.read("write", "zero")
-    vocabulary = shown.checkpoint.source_vocabulary
-    ids = vocabulary.encode(vocabulary.as_trained(shown.text))
+    vocabulary = inspected.checkpoint.source_vocabulary
+    ids = vocabulary.encode(vocabulary.as_trained(inspected.text))
     address.read("patch", vocabulary.decode(reversed(ids)))
     method = st.session_state["write"]
     # An imported model may have no pairs to take the mean over.
-    if method not in METHODS or (method == "mean" and not held_out(shown.checkpoint).pairs):
+    if method not in METHODS or (method == "mean" and not held_out(inspected.checkpoint).pairs):
         st.session_state["write"] = "zero"
 
 
-def switched_off(shown: Shown) -> Off | None:
+def switched_off(inspected: InspectedInput) -> Off | None:
     """The heads that are off, and their effect on the input on screen; None if no head is off.
 
     Call it after ``place.read`` and ``read``.
     """
     method = st.session_state["write"]
-    heads = tuple(place.heads_off(shown.checkpoint.config))
+    heads = tuple(place.heads_off(inspected.checkpoint.config))
     if not heads:
         return None
     other = st.session_state["patch"]
-    name = (id(shown), heads, method, other)
-    kept: tuple[object, Shown, Off] | None = st.session_state.get("heads off effect")
+    name = (id(inspected), heads, method, other)
+    kept: tuple[object, InspectedInput, Off] | None = st.session_state.get("heads off effect")
     if kept is None or kept[0] != name:
-        kept = (name, shown, _measured(shown, heads, method, other))
+        kept = (name, inspected, _measured(inspected, heads, method, other))
         st.session_state["heads off effect"] = kept
     return kept[2]
 
 
-def _measured(shown: Shown, heads: tuple[Head, ...], method: str, other: str) -> Off:
+def _measured(inspected: InspectedInput, heads: tuple[Head, ...], method: str, other: str) -> Off:
     try:
-        return Off(heads, method, other, _effect(shown, heads, method, other))
+        return Off(heads, method, other, _effect(inspected, heads, method, other))
     except UserError as error:
         return Off(heads, method, other, None, error)
 
 
-def sentence(shown: Shown, off: Off | None) -> str:
+def sentence(inspected: InspectedInput, off: Off | None) -> str:
     """For the answer line: what the model writes without the heads that are off; "" if none is."""
     if off is None or off.effect is None:
         return ""
-    vocabulary = shown.checkpoint.target_vocabulary
+    vocabulary = inspected.checkpoint.target_vocabulary
     before, after = vocabulary.decode(off.effect.before), vocabulary.decode(off.effect.after)
     some = ", ".join(head.short for head in off.heads[:3])
     names = some if len(off.heads) <= 3 else f"{len(off.heads)} heads"
     if before == after:
         return f"**Without {names}** it still does, {_most_changed(off.effect)}."
-    target = known_target(shown.checkpoint, shown.text, after)
+    target = known_target(inspected.checkpoint, inspected.text, after)
     judged = "" if target is None else ", right" if target == after else ", **wrong**"
     return f"**Without {names}** it writes {verbatim(after)}{judged}{full_stop(after)}"
 
 
-def panel(sides: Sequence[Shown], head: Head | None) -> None:
+def panel(sides: Sequence[InspectedInput], head: Head | None) -> None:
     """Fields for the heads that are off and what replaces their output; then all effects."""
-    shown = sides[0]
-    examples = held_out(shown.checkpoint)
-    off = _choices(shown, examples)
+    inspected = sides[0]
+    examples = held_out(inspected.checkpoint)
+    off = _choices(inspected, examples)
     if off is None:
         st.info("No head is off. *Switch this head off* above, or choose some here.")
     elif off.effect is None:
         assert off.problem is not None
         problem(off.problem)
     else:
-        _draw_effect(shown.checkpoint, off.effect)
+        _draw_effect(inspected.checkpoint, off.effect)
     left, right = st.columns(2)
     with left:
         if off is not None and off.method != "patch":
-            _exact_match(shown, list(off.heads), off.method, examples)
+            _exact_match(inspected, list(off.heads), off.method, examples)
     with right:
         method = st.session_state["kept write"]
-        _knock_out(shown, "zero" if method == "patch" else method, examples)
+        _knock_out(inspected, "zero" if method == "patch" else method, examples)
 
 
-def _choices(shown: Shown, examples: Examples) -> Off | None:
+def _choices(inspected: InspectedInput, examples: Examples) -> Off | None:
     """Fields for the heads to switch off, and for what they write instead."""
-    known = {str(one): one for one in all_heads(shown.checkpoint.config)}
+    known = {str(one): one for one in all_heads(inspected.checkpoint.config)}
     # A list for the widget, a text for the address.
-    st.session_state["heads off"] = [str(head) for head in place.heads_off(shown.checkpoint.config)]
+    st.session_state["heads off"] = [
+        str(head) for head in place.heads_off(inspected.checkpoint.config)
+    ]
     left, right = st.columns([3, 2])
     with left:
         st.multiselect(
@@ -148,7 +149,7 @@ def _choices(shown: Shown, examples: Examples) -> Off | None:
     if method == "patch":
         other = short_enough(st.text_input("The other input", key="patch"))
         address.write("patch", other)
-    return switched_off(shown)
+    return switched_off(inspected)
 
 
 def _remember_heads() -> None:
@@ -168,12 +169,12 @@ def _replacements(
 # --- the input on screen ----------------------------------------------------------------------
 
 
-def _effect(shown: Shown, heads: Sequence[Head], method: str, other: str) -> "Effect":
+def _effect(inspected: InspectedInput, heads: Sequence[Head], method: str, other: str) -> "Effect":
     import torch
 
     from transformer.analysis.ablation import effect, patches
 
-    checkpoint, found = shown.checkpoint, shown.inspection
+    checkpoint, found = inspected.checkpoint, inspected.inspection
     source = torch.tensor([found.source])
     if method == "patch":
         read: Tensor = torch.tensor([found.read])
@@ -200,8 +201,8 @@ def _draw_effect(checkpoint: "Checkpoint", found: "Effect") -> None:
             f"With all heads the model writes {verbatim(before)}; with this change it writes "
             f"{verbatim(after)}{full_stop(after)}"
         )
-    tokens = as_shown(vocabulary.tokens, [one.token for one in found.tokens])
-    preferred = as_shown(vocabulary.tokens, [one.preferred for one in found.tokens])
+    tokens = visible_tokens(vocabulary.tokens, [one.token for one in found.tokens])
+    preferred = visible_tokens(vocabulary.tokens, [one.preferred for one in found.tokens])
     st.plotly_chart(
         before_after(
             tokens,
@@ -234,15 +235,17 @@ def _most_changed(found: "Effect") -> str:
 # --- held-out examples ------------------------------------------------------------------------
 
 
-def _exact_match(shown: Shown, heads: list[Head], method: str, examples: Examples) -> None:
-    name = (shown.checkpoint.header.sha256, tuple(heads), method)
+def _exact_match(
+    inspected: InspectedInput, heads: list[Head], method: str, examples: Examples
+) -> None:
+    name = (inspected.checkpoint.header.sha256, tuple(heads), method)
     st.markdown("**Without these heads, on many inputs**")
     if not examples.pairs:
         st.info("This checkpoint holds no examples to measure on.")
         return
     job = jobs.current("exact match study", name)
     if st.button(f"Exact match on {examples.words}", key="measure"):
-        view = shown.checkpoint.view()  # separate hooks, as the job runs in another thread
+        view = inspected.checkpoint.view()  # separate hooks, as the job runs in another thread
 
         def work() -> Generator[object, None, None]:
             from transformer.analysis.ablation import exact_match
@@ -272,15 +275,15 @@ def _exact_match(shown: Shown, heads: list[Head], method: str, examples: Example
         )
 
 
-def _knock_out(shown: Shown, method: str, examples: Examples) -> None:
-    name = (shown.checkpoint.header.sha256, method)
+def _knock_out(inspected: InspectedInput, method: str, examples: Examples) -> None:
+    name = (inspected.checkpoint.header.sha256, method)
     st.markdown("**Which heads matter at all?**")
     if not examples.pairs:
         return
     job = jobs.current("knock-out study", name)
-    count = len(all_heads(shown.checkpoint.config))
+    count = len(all_heads(inspected.checkpoint.config))
     if st.button(f"Knock out each of the {count} heads in turn", key="knock out"):
-        view = shown.checkpoint.view()
+        view = inspected.checkpoint.view()
 
         def work() -> Generator[object, None, None]:
             from transformer.analysis.ablation import knock_out

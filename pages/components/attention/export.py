@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from pages.components.attention.sides import Shown
+from pages.components.attention.sides import InspectedInput
 from pages.components.shared.download import download
 from pages.components.shell.address import Message
 from pages.components.shell.offline import offline_page
@@ -25,10 +25,10 @@ DRAW = """draw({
 });"""
 
 
-def panel(sides: Sequence[Shown], head: Head | None) -> None:
+def panel(sides: Sequence[InspectedInput], head: Head | None) -> None:
     """Download buttons; each file is made after the click."""
-    shown, place = sides[0], st.session_state["place"]
-    task = shown.checkpoint.task
+    inspected, place = sides[0], st.session_state["place"]
+    task = inspected.checkpoint.task
     name = f"attention-{task}"
     st.markdown(
         "The map on screen as **PNG** or **SVG**: *Settings and pictures* below it. The view as an "
@@ -36,17 +36,21 @@ def panel(sides: Sequence[Shown], head: Head | None) -> None:
     )
     with st.container(horizontal=True):
         download("This page, offline (HTML)", lambda: attention_page(sides, place), f"{name}.html")
-        if not (reason := why_not(shown.checkpoint)):
+        if not (reason := why_not(inspected.checkpoint)):
             download(
                 "The model itself, offline (HTML)",
-                lambda: live_page(shown.checkpoint, f"A model for the task {task}", [shown.text]),
+                lambda: live_page(
+                    inspected.checkpoint, f"A model for the task {task}", [inspected.text]
+                ),
                 f"model-{task}.html",
                 help="It takes any input, in a browser alone: type, step, switch heads off.",
             )
-        download("All weights (NPZ)", lambda: as_npz(shown), f"{name}.npz")
+        download("All weights (NPZ)", lambda: as_npz(inspected), f"{name}.npz")
         if head is not None:
-            download("This head (CSV)", lambda: weights_as_csv(shown, head), f"{name}-{head}.csv")
-        download("Scores of all heads (CSV)", lambda: scores_as_csv(shown), f"{name}-heads.csv")
+            download(
+                "This head (CSV)", lambda: weights_as_csv(inspected, head), f"{name}-{head}.csv"
+            )
+        download("Scores of all heads (CSV)", lambda: scores_as_csv(inspected), f"{name}-heads.csv")
     if reason:
         st.caption(f"The model itself cannot be saved as a page. {reason}")
     st.markdown("In a notebook, from the NPZ or from any array of your own:")
@@ -64,7 +68,7 @@ def panel(sides: Sequence[Shown], head: Head | None) -> None:
     if head is not None and st.toggle("This head as a Plotly figure"):
         from transformer.figures.attention import attention_map
 
-        kind = next(kind for kind in shown.inspection.kinds if kind.id == head.kind)
+        kind = next(kind for kind in inspected.inspection.kinds if kind.id == head.kind)
         figure = attention_map(
             kind.weights[head.layer, head.head],
             kind.query_tokens,
@@ -77,12 +81,14 @@ def panel(sides: Sequence[Shown], head: Head | None) -> None:
         st.caption("The camera above the figure saves it as a picture.")
 
 
-def attention_page(sides: Sequence[Shown], place: str) -> bytes:
+def attention_page(sides: Sequence[InspectedInput], place: str) -> bytes:
     """The explorer with its data in one HTML file, which needs no server."""
-    shown = sides[0]
-    summary = html.escape(visible(f"Input: {shown.text} · Output: {shown.inspection.output}"))
+    inspected = sides[0]
+    summary = html.escape(
+        visible(f"Input: {inspected.text} · Output: {inspected.inspection.output}")
+    )
     return offline_page(
-        f"Attention of a model for the task {shown.checkpoint.task}",
+        f"Attention of a model for the task {inspected.checkpoint.task}",
         f'<p>{summary}</p>\n<main id="here">{WIDGET.html}</main>',
         WIDGET.style,
         [WIDGET.script_alone, DRAW],
@@ -90,9 +96,9 @@ def attention_page(sides: Sequence[Shown], place: str) -> bytes:
     )
 
 
-def as_npz(shown: Shown) -> bytes:
+def as_npz(inspected: InspectedInput) -> bytes:
     """encoder, decoder, cross: [layer, head, query, key]; source, read, written: tokens."""
-    encoder, decoder, cross = shown.inspection.kinds
+    encoder, decoder, cross = inspected.inspection.kinds
     file = io.BytesIO()
     np.savez_compressed(
         file,
@@ -106,9 +112,9 @@ def as_npz(shown: Shown) -> bytes:
     return file.getvalue()
 
 
-def weights_as_csv(shown: Shown, head: Head) -> bytes:
+def weights_as_csv(inspected: InspectedInput, head: Head) -> bytes:
     """One line per weight: positions counted from 1, tokens, the weight to 9 digits."""
-    kind = next(kind for kind in shown.inspection.kinds if kind.id == head.kind)
+    kind = next(kind for kind in inspected.inspection.kinds if kind.id == head.kind)
     weights = kind.weights[head.layer, head.head]
     rows, columns = np.indices(weights.shape).reshape(2, -1)
     frame = pd.DataFrame(
@@ -123,7 +129,7 @@ def weights_as_csv(shown: Shown, head: Head) -> bytes:
     return frame.to_csv(index=False, float_format="%.9g").encode()
 
 
-def scores_as_csv(shown: Shown) -> bytes:
+def scores_as_csv(inspected: InspectedInput) -> bytes:
     """One line per head: its label, its measures, and its share on every pattern."""
     frame = pd.DataFrame(
         {
@@ -138,6 +144,6 @@ def scores_as_csv(shown: Shown) -> bytes:
             **{f"on_{name}": share for name, share in one.patterns.items()},
             **{f"chance_{name}": share for name, share in one.chance.items()},
         }
-        for one in shown.scores.values()
+        for one in inspected.scores.values()
     )
     return frame.to_csv(index=False, float_format="%.6g").encode()

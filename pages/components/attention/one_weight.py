@@ -7,7 +7,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from pages.components.attention import place
-from pages.components.attention.sides import Shown
+from pages.components.attention.sides import InspectedInput
 from pages.components.shell.tables import Cell, Row, html_table
 from pages.components.shell.text import code, decimal, verbatim
 from transformer.analysis.heads import Head
@@ -16,13 +16,13 @@ MOST_VALUES = 512
 """Maximum number of numbers of a vector that are shown; longer vectors are cut."""
 
 
-def panel(sides: Sequence[Shown], head: Head | None) -> None:
+def panel(sides: Sequence[InspectedInput], head: Head | None) -> None:
     """The steps for the cell that was clicked."""
-    shown = sides[0]
+    inspected = sides[0]
     if head is None:
         st.info("A mean over several heads has no arithmetic of its own. Choose one head.")
         return
-    kind = next(kind for kind in shown.inspection.kinds if kind.id == head.kind)
+    kind = next(kind for kind in inspected.inspection.kinds if kind.id == head.kind)
     cell = place.kept_cell(len(kind.query_tokens), len(kind.key_tokens))
     if cell is None:
         st.info("Click a cell of the large map (or walk to it and press Enter).")
@@ -33,9 +33,9 @@ def panel(sides: Sequence[Shown], head: Head | None) -> None:
 
     row, column = cell
     found = one_weight(
-        shown.checkpoint.model,
-        torch.tensor([shown.inspection.source]),
-        torch.tensor([shown.inspection.read]),
+        inspected.checkpoint.model,
+        torch.tensor([inspected.inspection.source]),
+        torch.tensor([inspected.inspection.read]),
         head,
         row,
     )

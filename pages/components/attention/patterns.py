@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from pages.components.attention import place
-from pages.components.attention.sides import Shown
+from pages.components.attention.sides import InspectedInput
 from pages.components.shell import address
 from pages.components.widgets.head_scatter import head_scatter
 from transformer.analysis.heads import Head
@@ -33,10 +33,10 @@ def names(scores: dict[Head, HeadScores]) -> dict[str, str]:
     return {**MEASURES, **patterns}
 
 
-def panel(sides: Sequence[Shown], head: Head | None) -> None:
+def panel(sides: Sequence[InspectedInput], head: Head | None) -> None:
     """The sorted list, and a scatter plot whose points open their heads."""
-    shown = sides[0]
-    scores = shown.scores
+    inspected = sides[0]
+    scores = inspected.scores
     options = names(scores)
     chooser, settings = st.columns([3, 1])
     with settings, st.popover("Sort and axes", width="stretch"):

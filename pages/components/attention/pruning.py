@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.components.attention.sides import Shown
+from pages.components.attention.sides import InspectedInput
 from pages.components.shared.examples import held_out
 from pages.components.shell import jobs
 from pages.components.shell.text import percent
@@ -27,7 +27,7 @@ TOLERANCE = 0.05
 """Largest share of the answers that may be lost in total."""
 
 
-def panel(sides: Sequence[Shown], head: Head | None) -> None:
+def panel(sides: Sequence[InspectedInput], head: Head | None) -> None:
     """Two studies on many inputs, each behind a button."""
     checkpoint = sides[0].checkpoint
     examples = held_out(checkpoint)

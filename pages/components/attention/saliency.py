@@ -6,27 +6,27 @@ import numpy as np
 import streamlit as st
 
 from pages.components.attention import place
-from pages.components.attention.sides import Shown
+from pages.components.attention.sides import InspectedInput
 from pages.components.shared.inputs import place_box
-from pages.components.shared.inspection import shown as as_shown
+from pages.components.shared.inspection import visible_tokens
 from pages.components.shell.text import percent, verbatim
 from transformer.analysis.heads import Head
 from transformer.analysis.rollout import rollout
 
 
-def panel(sides: Sequence[Shown], head: Head | None) -> None:
+def panel(sides: Sequence[InspectedInput], head: Head | None) -> None:
     """One output token, and three measures of what it came from, side by side."""
-    shown = sides[0]
+    inspected = sides[0]
     import torch
 
     from transformer.analysis.attribution import saliency
     from transformer.figures.attention import evidence_bars
 
-    found = shown.inspection
+    found = inspected.inspection
     encoder, decoder, cross = found.kinds
-    position = _position(shown)
+    position = _position(inspected)
     result = saliency(
-        shown.checkpoint.model,
+        inspected.checkpoint.model,
         torch.tensor([found.source]),
         torch.tensor([found.read]),
         position,
@@ -34,7 +34,7 @@ def panel(sides: Sequence[Shown], head: Head | None) -> None:
     )
     rolled = rollout(encoder.weights, decoder.weights, cross.weights)
     written = cross.query_tokens[position]
-    [rival] = as_shown(shown.checkpoint.target_vocabulary.tokens, [result.rival])
+    [rival] = visible_tokens(inspected.checkpoint.target_vocabulary.tokens, [result.rival])
     # The head on screen if it is a cross-attention, else the mean of the last layer.
     if head is not None and head.kind == "cross":
         raw, name = cross.weights[head.layer, head.head, position], head.title
@@ -76,9 +76,9 @@ def panel(sides: Sequence[Shown], head: Head | None) -> None:
     )
 
 
-def _position(shown: Shown) -> int:
+def _position(inspected: InspectedInput) -> int:
     """Field for the output token to explain; its index, from 0 (from 1 in the address)."""
-    tokens = shown.inspection.kinds[-1].query_tokens
+    tokens = inspected.inspection.kinds[-1].query_tokens
     cell = place.kept_cell(10**6, 10**6)
     default = cell[0] if cell is not None and st.session_state["head"][:5] != "encod" else 0
     return place_box("Output token", tokens, "token", min(default, len(tokens) - 1))

@@ -36,7 +36,7 @@ COMPARISONS = {
 
 
 @dataclass(frozen=True)
-class Shown:
+class InspectedInput:
     """One model with one input, and results from its weights, each computed once."""
 
     label: str
@@ -79,23 +79,23 @@ class Shown:
         return Side(self.label, self.inspection.kinds, labels, findings)
 
 
-def show(
+def inspect_cached(
     label: str,
     checkpoint: "Checkpoint",
     text: str,
     output: str | Sequence[int] | None = None,
-) -> Shown:
+) -> InspectedInput:
     """Inspect an input; cached in the session.
 
     Raises:
         VocabularyError: a text cannot be encoded.
     """
-    kept: dict[tuple[object, ...], Shown] = st.session_state.setdefault("inspections", {})
+    kept: dict[tuple[object, ...], InspectedInput] = st.session_state.setdefault("inspections", {})
     # The name has the checkpoint object: another view of the same file has other modules.
     given = output if output is None or isinstance(output, str) else tuple(output)
     name = (id(checkpoint), label, text, given)
     if name not in kept or kept[name].checkpoint is not checkpoint:
-        kept[name] = Shown(label, checkpoint, text, inspect(checkpoint, text, output))
+        kept[name] = InspectedInput(label, checkpoint, text, inspect(checkpoint, text, output))
     kept[name] = kept.pop(name)  # the newest last
     while len(kept) > MAX_INSPECTIONS:
         del kept[next(iter(kept))]
@@ -116,16 +116,16 @@ def output_field() -> str | None:
     return text or None
 
 
-def judgement(shown: Shown) -> tuple[str, str]:
+def judgement(inspected: InspectedInput) -> tuple[str, str]:
     """What the model writes, and whether it is right, because the maps of a wrong answer mean
     something else.
 
     Returns:
         A sentence; and why the answer may be wrong, "" if it is right or no reason is known.
     """
-    checkpoint, written = shown.checkpoint, shown.inspection.output
+    checkpoint, written = inspected.checkpoint, inspected.inspection.output
     says = f"The model writes {verbatim(written)}"
-    target = known_target(checkpoint, shown.text, written)
+    target = known_target(checkpoint, inspected.text, written)
     if target is None:
         return f"{says}{full_stop(written)}", ""
     if target == written:
@@ -133,24 +133,24 @@ def judgement(shown: Shown) -> tuple[str, str]:
     length = 0
     with suppress(VocabularyError):  # a target that it cannot write has no length
         length = len(checkpoint.target_vocabulary.encode(target))
-    why = unlike_training(checkpoint, shown.text, length)
+    why = unlike_training(checkpoint, inspected.text, length)
     return f"{says}, which is **wrong**: right is {verbatim(target)}.", why
 
 
-def answer(shown: Shown, without: str) -> None:
+def answer(inspected: InspectedInput, without: str) -> None:
     """Draw the answer line.
 
     Args:
         without: a sentence on what the model writes without the heads that are off; or "".
     """
-    found = shown.inspection
+    found = inspected.inspection
     if found.given:
         st.markdown(
             f"The maps are for {verbatim(found.output)}, the output you gave. {without}".rstrip()
         )
     else:
-        says, why = judgement(shown)
-        seen = seen_in_training(shown.checkpoint, chosen_pairs(), shown.text)
+        says, why = judgement(inspected)
+        seen = seen_in_training(inspected.checkpoint, chosen_pairs(), inspected.text)
         st.markdown(" ".join(filter(None, (says, without, why, seen))))
         if "**wrong**" in says:
             link_to("Decode", "See where it goes wrong")
@@ -168,23 +168,25 @@ def name_of(comparison: str, text: str) -> str:
     return {"untrained": "trained", "input": f"“{text}”"}.get(comparison, "the one chosen above")
 
 
-def comparison(choice: str, shown: Shown) -> Shown | None:
+def comparison(choice: str, inspected: InspectedInput) -> InspectedInput | None:
     """The side to compare with; None if there is no comparison.
 
     Raises:
         UserError: the other text or checkpoint cannot be used.
     """
-    written = shown.inspection.written
+    written = inspected.inspection.written
     if choice == "untrained":
         # Both run over the same output, so that the maps can be compared cell by cell.
-        return show("untrained", session.untrained_model(shown.checkpoint), shown.text, written)
+        return inspect_cached(
+            "untrained", session.untrained_model(inspected.checkpoint), inspected.text, written
+        )
     if choice == "checkpoint":
-        return _other_checkpoint(shown)
+        return _other_checkpoint(inspected)
     if choice == "input":
-        address.read("other", shown.text)
+        address.read("other", inspected.text)
         text = short_enough(st.text_input("Other input", key="other"))
         address.write("other", text)
-        return show(f"“{text}”", shown.checkpoint, text)
+        return inspect_cached(f"“{text}”", inspected.checkpoint, text)
     return None
 
 
@@ -200,11 +202,11 @@ def _like(checkpoint: "Checkpoint", entries: dict[str, models.Listed]) -> str:
     return min(same)[1] if same else next(iter(entries))
 
 
-def _other_checkpoint(shown: Shown) -> Shown | None:
+def _other_checkpoint(inspected: InspectedInput) -> InspectedInput | None:
     entries = models.listed_checkpoints()
     key = "with checkpoint"
     known = key in st.session_state or f"kept {key}" in st.session_state
-    address.read(key, "" if known else _like(shown.checkpoint, entries))
+    address.read(key, "" if known else _like(inspected.checkpoint, entries))
     chosen = address.choose(
         "Other checkpoint",
         {name: entry.label for name, entry in entries.items()},
@@ -214,16 +216,16 @@ def _other_checkpoint(shown: Shown) -> Shown | None:
         return None
     other = session.load(entries[chosen], slot="compared")
     same = (
-        other.target_vocabulary == shown.checkpoint.target_vocabulary
-        and other.source_vocabulary == shown.checkpoint.source_vocabulary
+        other.target_vocabulary == inspected.checkpoint.target_vocabulary
+        and other.source_vocabulary == inspected.checkpoint.source_vocabulary
     )
     label = entries[chosen].label
     if not same:
-        return show(label, other, shown.text)
-    own = show("own", other, shown.text).inspection.output
-    if own != shown.inspection.output:
+        return inspect_cached(label, other, inspected.text)
+    own = inspect_cached("own", other, inspected.text).inspection.output
+    if own != inspected.inspection.output:
         st.caption(
             "Its maps are for the same output, so that they can be told apart cell by cell; by "
             f"itself it writes {verbatim(own)}{full_stop(own)}"
         )
-    return show(label, other, shown.text, shown.inspection.written)
+    return inspect_cached(label, other, inspected.text, inspected.inspection.written)

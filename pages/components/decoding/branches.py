@@ -11,7 +11,7 @@ from pages.components.decoding.branch_store import Branch
 from pages.components.decoding.paths import DecodingPath, PathSpec, decode_path, prefix_text
 from pages.components.decoding.view import View
 from pages.components.shared.download import download
-from pages.components.shared.inspection import shown
+from pages.components.shared.inspection import visible_tokens
 from pages.components.shell import address
 from pages.components.widgets.branch_tree import Row, branch_tree
 from transformer.analysis.first_error import alike
@@ -33,7 +33,7 @@ def name_of(branch: Branch, checkpoint: "Checkpoint") -> str:
     chance = "" if drawn is None else f"seed {drawn.seed}, T {drawn.temperature:g}"
     if not branch.spec.prefix:
         return chance or "the model's own"
-    step = f"step {len(branch.spec.prefix)}: {shown(tokens, branch.spec.prefix[-1:])[0]}"
+    step = f"step {len(branch.spec.prefix)}: {visible_tokens(tokens, branch.spec.prefix[-1:])[0]}"
     return f"{step}, {chance}" if chance else step
 
 
@@ -70,7 +70,7 @@ def panel(view: View) -> None:
                 name=name_of(branch, checkpoint),
                 depth=depth[i],
                 parts=parts,
-                tokens=shown(checkpoint.target_vocabulary.tokens, path.written),
+                tokens=visible_tokens(checkpoint.target_vocabulary.tokens, path.written),
                 probabilities=[math.exp(value) for value in path.log_probs],
                 dashed=[
                     i

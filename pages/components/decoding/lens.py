@@ -9,7 +9,7 @@ import streamlit as st
 from pages.components.decoding.chips import source_and_read
 from pages.components.decoding.view import View
 from pages.components.shared.download import download
-from pages.components.shared.inspection import shown
+from pages.components.shared.inspection import visible_tokens
 from pages.components.shell.tables import Cell, Row, html_table
 from pages.components.shell.text import Html, code, probability, verbatim
 from transformer.files import write_csv
@@ -51,7 +51,7 @@ def layer_name(layer: int) -> str:
 def _finding(view: View, ranks: "NDArray[np.int64]") -> str:
     """From which layer on the written token ranks first, in sentences."""
     token = view.written[view.step]
-    [name] = shown(view.checkpoint.target_vocabulary.tokens, [token])
+    [name] = visible_tokens(view.checkpoint.target_vocabulary.tokens, [token])
     places = ranks[:, token].tolist()
     said = f"Step {view.step + 1} writes {verbatim(name)}. "
     if places[-1] != 1:
@@ -71,7 +71,7 @@ def _table(view: View, found: "Lens", ranks: "NDArray[np.int64]") -> str:
     written = view.written[view.step]
     probabilities = found.probabilities[:, view.step]
     layers, size = probabilities.shape
-    names = shown(view.checkpoint.target_vocabulary.tokens, range(size))
+    names = visible_tokens(view.checkpoint.target_vocabulary.tokens, range(size))
     order = ranks.argsort(axis=1)  # [layer, place] -> token
     rows: list[Row] = []
     for place in range(min(CANDIDATES, size)):
@@ -100,7 +100,7 @@ def _entropy(view: View, found: "Lens") -> None:
     from transformer.figures.curves import entropy_lines
 
     entropy = found.entropy
-    tokens = shown(view.checkpoint.target_vocabulary.tokens, view.written)
+    tokens = visible_tokens(view.checkpoint.target_vocabulary.tokens, view.written)
     st.plotly_chart(
         entropy_lines(
             tokens,
@@ -139,7 +139,7 @@ def _caveat(view: View) -> str:
 
 def _csv(view: View, found: "Lens") -> bytes:
     ranks, probabilities = found.ranks(view.step), found.probabilities[:, view.step]
-    names = shown(view.checkpoint.target_vocabulary.tokens, range(ranks.shape[1]))
+    names = visible_tokens(view.checkpoint.target_vocabulary.tokens, range(ranks.shape[1]))
     return write_csv(
         ("layer", "token", "id", "rank", "probability"),
         (

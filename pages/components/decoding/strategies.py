@@ -11,7 +11,7 @@ from pages.components.decoding import best_output
 from pages.components.decoding.place import last_seed
 from pages.components.decoding.view import View, open_at
 from pages.components.shared.download import download
-from pages.components.shared.inspection import LONGEST_OUTPUT, shown
+from pages.components.shared.inspection import LONGEST_OUTPUT, visible_tokens
 from pages.components.shell import address
 from pages.components.shell.tables import Cell, html_table
 from pages.components.shell.text import Html, code, decimal
@@ -245,7 +245,7 @@ def _nodes(checkpoint: "Checkpoint", tree: "BeamTree") -> list[dict[str, Any]]:
         nodes.append(
             {
                 "parent": node.parent,
-                "token": shown(tokens, [node.token])[0],
+                "token": visible_tokens(tokens, [node.token])[0],
                 "text": _text(checkpoint, tree.tokens(place)),
                 "position": node.position,
                 "log_prob": node.log_prob,
@@ -297,7 +297,7 @@ def _why(checkpoint: "Checkpoint", tree: "BeamTree", place: int) -> str:
     step = end.position + 1
     if end.token is None:
         return f"It ended, and lost its place at step {step}: the last one went to {name}."
-    [token] = shown(checkpoint.target_vocabulary.tokens, [end.token])
+    [token] = visible_tokens(checkpoint.target_vocabulary.tokens, [end.token])
     return (
         f"Dropped at step {step}: its best continuation, “{token}”, would score "
         f"{decimal(end.score)}. The last place went to {name}."

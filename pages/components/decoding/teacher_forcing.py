@@ -8,7 +8,7 @@ import streamlit as st
 
 from pages.components.decoding.paths import PathSpec, decode_path
 from pages.components.decoding.view import View
-from pages.components.shared.inspection import shown
+from pages.components.shared.inspection import visible_tokens
 from pages.components.shell.tables import Cell, Row, html_table
 from pages.components.shell.text import Html, code, probability
 from transformer.analysis.first_error import alike
@@ -95,13 +95,20 @@ def _table(view: View, rows: Sequence[tuple[str, Sequence[int], Sequence[float],
         (
             title,
             *(
-                _cell(shown(tokens, [ids[i]])[0], share[i], i, ids[i], view.wanted, i == parts)
+                _cell(
+                    visible_tokens(tokens, [ids[i]])[0],
+                    share[i],
+                    i,
+                    ids[i],
+                    view.wanted,
+                    i == parts,
+                )
                 for i in range(len(ids))
             ),
         )
         for title, ids, share, parts in rows
     ]
-    truth = ("true target", *map(code, shown(tokens, view.wanted)))
+    truth = ("true target", *map(code, visible_tokens(tokens, view.wanted)))
     head = ("step", *(str(i + 1) for i in range(steps)))
     return html_table("forcing", head, [truth, *body], label="Three tests")
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.components.shared.inspection import shown
+from pages.components.shared.inspection import visible_tokens
 from pages.components.shell import address
 from pages.components.shell.text import verbatim
 from transformer.vocabulary import Vocabulary
@@ -45,7 +45,7 @@ def choose_token(checkpoint: "Checkpoint", now: int) -> int:
         chosen = usual[0]
     options = _searched(checkpoint, now, chosen, usual) if large else usual
     st.session_state["instead"] = str(chosen)
-    names = {str(token): shown(vocabulary.tokens, [token])[0] for token in options}
+    names = {str(token): visible_tokens(vocabulary.tokens, [token])[0] for token in options}
     picked = st.selectbox("becomes", list(names), format_func=names.__getitem__, key="instead")
     address.write("instead", picked)
     return int(picked)

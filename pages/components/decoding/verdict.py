@@ -7,7 +7,7 @@ import streamlit as st
 
 from pages.components.decoding.paths import DecodingPath, PathSpec, decode_path, prefix_text
 from pages.components.shared.inputs import short_enough
-from pages.components.shared.inspection import shown
+from pages.components.shared.inspection import visible_tokens
 from pages.components.shared.right_answer import known_target, unlike_training
 from pages.components.shell import address
 from pages.components.shell.text import plain, probability, verbatim
@@ -144,7 +144,7 @@ def _looked(
 ) -> str:
     """Where the last layer looked and, if the task knows it, where the right token comes from."""
     source = checkpoint.source_ids(text)
-    tokens = shown(checkpoint.source_vocabulary.tokens, source)
+    tokens = visible_tokens(checkpoint.source_vocabulary.tokens, source)
     weights = path.attention[error.position, -1].mean(axis=0)
     most = int(weights.argmax())
     said = (
@@ -179,7 +179,7 @@ def _afterwards(
 
 
 def _names(checkpoint: "Checkpoint", *ids: int) -> list[str]:
-    return shown(checkpoint.target_vocabulary.tokens, ids)
+    return visible_tokens(checkpoint.target_vocabulary.tokens, ids)
 
 
 def _ordinal(rank: int) -> str:

@@ -10,7 +10,7 @@ from pages.components.decoding.token_choice import choose_token
 from pages.components.decoding.view import View, open_at
 from pages.components.shared.download import download
 from pages.components.shared.inputs import place_box
-from pages.components.shared.inspection import LONGEST_OUTPUT, shown
+from pages.components.shared.inspection import LONGEST_OUTPUT, visible_tokens
 from pages.components.shell import address
 from pages.components.shell.text import full_stop, probability, verbatim
 from transformer.files import write_csv
@@ -34,7 +34,7 @@ def panel(view: View) -> None:
 
     source = view.checkpoint.encode(view.text)
     kind = address.option(st.radio, "What changes", CHANGES, "change", horizontal=True)
-    names = shown(view.checkpoint.source_vocabulary.tokens, source[0].tolist())
+    names = visible_tokens(view.checkpoint.source_vocabulary.tokens, source[0].tolist())
     changed: Tensor | None = None
     force: Forced | None = None
     left, middle, right = st.columns(3)
@@ -123,17 +123,17 @@ def _draw(view: View, found: "WhatIf") -> None:
         st.markdown(f"**{title}**")
         tiles(
             f"{title}: output tokens with their probabilities",
-            shown(tokens, one.tokens),
+            visible_tokens(tokens, one.tokens),
             [probability(share) for share in one.probabilities],
             marked=range(start, len(one.tokens)),
         )
-    before = shown(tokens, found.before.tokens)
+    before = visible_tokens(tokens, found.before.tokens)
     st.plotly_chart(
         before_after(
             before,
             found.before.probabilities,
             found.kept.tolist(),
-            shown(tokens, found.preferred),
+            visible_tokens(tokens, found.preferred),
             names=("before", "with the change"),
         ),
         key="what if",
@@ -162,7 +162,8 @@ def _finding(view: View, found: "WhatIf") -> str:
     def there(one: Sequence[int], shares: Sequence[float]) -> str:
         if at >= len(one):
             return "nothing"
-        return f"{verbatim(shown(vocabulary.tokens, [one[at]])[0])} ({probability(shares[at])})"
+        [token] = visible_tokens(vocabulary.tokens, [one[at]])
+        return f"{verbatim(token)} ({probability(shares[at])})"
 
     return (
         f"With the change the model writes {verbatim(after)} instead of "
@@ -205,7 +206,7 @@ def _csv(view: View, found: "WhatIf") -> bytes:
     longest = max(len(found.before.tokens), len(found.after.tokens))
 
     def side(ids: Sequence[int], shares: Sequence[float], at: int) -> tuple[object, object]:
-        return (shown(tokens, [ids[at]])[0], shares[at]) if at < len(ids) else (None, None)
+        return (visible_tokens(tokens, [ids[at]])[0], shares[at]) if at < len(ids) else (None, None)
 
     return write_csv(
         ("step", "before", "probability", "with the change", "probability with it"),

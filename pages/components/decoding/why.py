@@ -8,7 +8,7 @@ import streamlit as st
 from pages.components.decoding.chips import source_and_read, tiles
 from pages.components.decoding.view import View
 from pages.components.shared.download import download
-from pages.components.shared.inspection import shown
+from pages.components.shared.inspection import visible_tokens
 from pages.components.shell import address
 from pages.components.shell.text import decimal, verbatim
 from transformer.files import write_csv
@@ -42,7 +42,7 @@ def panel(view: View) -> None:
         st.info("A token does not lead itself. Choose two different ones.")
         return
     found = saliency(checkpoint.model, source, read, view.step, token, rival)
-    names = shown(checkpoint.target_vocabulary.tokens, [token, rival])
+    names = visible_tokens(checkpoint.target_vocabulary.tokens, [token, rival])
     this, that = map(verbatim, names)
     times = math.exp(min(abs(found.lead), 50))
     st.markdown(
@@ -51,8 +51,8 @@ def panel(view: View) -> None:
         f"{abs(found.lead):.2f} {'higher' if found.lead >= 0 else 'lower'}."
     )
     hidden = occlusion(checkpoint.model, source, read, view.step, token, rival)
-    inputs = shown(checkpoint.source_vocabulary.tokens, source[0].tolist())
-    outputs = shown(checkpoint.target_vocabulary.tokens, read[0, : view.step + 1].tolist())
+    inputs = visible_tokens(checkpoint.source_vocabulary.tokens, source[0].tolist())
+    outputs = visible_tokens(checkpoint.target_vocabulary.tokens, read[0, : view.step + 1].tolist())
     st.markdown(f"Blue, upwards, speaks for {this}; orange, downwards, for {that}.")
     st.markdown("**Hide it and see:** how much of the lead goes with each input token, in logits")
     _row("Input tokens: lead lost without each, in logits", inputs, hidden, abs(hidden).max())
@@ -118,7 +118,7 @@ def _choice(view: View, label: str, key: str, ranked: list[int], usual: int, wha
     address.read(key, "", options)
 
     def name(option: str) -> str:
-        [token] = shown(tokens, [int(option) if option else usual])
+        [token] = visible_tokens(tokens, [int(option) if option else usual])
         return token if option else f"{token} ({what})"
 
     chosen: str = st.selectbox(label, options, format_func=name, key=key)

@@ -6,7 +6,7 @@ import streamlit as st
 
 from pages.components.learn import place, removed_box
 from pages.components.shared import inputs
-from pages.components.shared.inspection import LONGEST_OUTPUT, shown
+from pages.components.shared.inspection import LONGEST_OUTPUT, visible_tokens
 from pages.components.shell import address
 from pages.components.shell.frame import errors_shown
 from pages.components.shell.text import verbatim
@@ -39,7 +39,7 @@ def walk(checkpoint: "Checkpoint", text: str) -> None:
         with left:
             anatomy_map(
                 checkpoint.config,
-                shown(checkpoint.target_vocabulary.tokens, written),
+                visible_tokens(checkpoint.target_vocabulary.tokens, written),
                 absent=box.id if removed_box.is_absent(checkpoint, box) else "",
                 told=place.tell(),
                 key=place.MAP,

@@ -99,7 +99,7 @@ def _answer(entry: Listed, key: Key | None, text: str) -> _Answer:
         key: the file's present key, so that a changed file is read again.
     """
     from pages.components.overview.numbers import map_boxes
-    from pages.components.shared.inspection import inspect, shown
+    from pages.components.shared.inspection import inspect, visible_tokens
 
     checkpoint = session.load(entry)
     found = inspect(checkpoint, text)
@@ -107,8 +107,8 @@ def _answer(entry: Listed, key: Key | None, text: str) -> _Answer:
     config = checkpoint.config
     return _Answer(
         _sentence(checkpoint, own_pairs(entry.path), text, found),
-        shown(checkpoint.source_vocabulary.tokens, found.source),
-        shown(checkpoint.target_vocabulary.tokens, found.written[:MOST_SHOWN]),
+        visible_tokens(checkpoint.source_vocabulary.tokens, found.source),
+        visible_tokens(checkpoint.target_vocabulary.tokens, found.written[:MOST_SHOWN]),
         weights[:MOST_SHOWN],
         boxes,
         {"encoder": config.num_encoder_layers, "decoder": config.num_decoder_layers},

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from pages.components.shared.inspection import Inspection, shown
+from pages.components.shared.inspection import Inspection, visible_tokens
 from pages.components.shell.text import decimal, probability
 from pages.components.widgets.word_map import MapBox
 from transformer.figures.figure_1 import sublayer_of
@@ -34,8 +34,8 @@ def map_boxes(
     with torch.inference_mode(), record(checkpoint.model, ends) as trace:
         logits = checkpoint.model(torch.tensor([found.source]), torch.tensor([found.read]))
     encoder, decoder, cross = (kind.weights[-1].mean(axis=0) for kind in found.kinds)
-    source = shown(checkpoint.source_vocabulary.tokens, found.source)
-    read = shown(checkpoint.target_vocabulary.tokens, found.read)
+    source = visible_tokens(checkpoint.source_vocabulary.tokens, found.source)
+    read = visible_tokens(checkpoint.target_vocabulary.tokens, found.read)
     vectors = [trace[name][0] for name in ends]
     looked = cross.argmax(axis=1).tolist()
     shares = logits[0].softmax(-1)
@@ -44,7 +44,9 @@ def map_boxes(
 
     def likely(place: int) -> str:
         pairs = zip(best.indices[place].tolist(), best.values[place].tolist(), strict=True)
-        first, second = ((shown(names, [token])[0], probability(share)) for token, share in pairs)
+        first, second = (
+            (visible_tokens(names, [token])[0], probability(share)) for token, share in pairs
+        )
         between = " and" if first[1] == second[1] else ", then"
         return f"{first[0]} {first[1]}{between} {second[0]} {second[1]}"
 

@@ -89,9 +89,9 @@ def inspect(
             )
             for kind in KINDS
         }
-    sources = shown(checkpoint.source_vocabulary.tokens, source[0].tolist())
-    reads = shown(checkpoint.target_vocabulary.tokens, read)
-    writes = shown(checkpoint.target_vocabulary.tokens, written)
+    sources = visible_tokens(checkpoint.source_vocabulary.tokens, source[0].tolist())
+    reads = visible_tokens(checkpoint.target_vocabulary.tokens, read)
+    writes = visible_tokens(checkpoint.target_vocabulary.tokens, written)
     found = {
         "encoder": (trace.encoder_attention, sources, sources),
         "decoder": (trace.decoder_attention, writes, reads),
@@ -142,6 +142,6 @@ def _check_drawable(config: "TransformerConfig", source: int, target: int) -> No
         )
 
 
-def shown(tokens: Sequence[str], ids: Sequence[int]) -> list[str]:
+def visible_tokens(tokens: Sequence[str], ids: Sequence[int]) -> list[str]:
     """Ids as tokens in visible characters."""
     return [printable(tokens[number]) for number in ids]
