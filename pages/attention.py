@@ -40,7 +40,7 @@ with frame("Attention", ""), address.together("Attention"):
     chosen = inputs.checkpoint_and_text()
     if chosen is not None:
         checkpoint, text = chosen
-        told = place.read(checkpoint)
+        message = place.read(checkpoint)
         left, right = st.columns([3, 1], vertical_alignment="center")
         with right, st.container(horizontal=True, horizontal_alignment="right"):
             checked = st.container(width="content")
@@ -60,7 +60,7 @@ with frame("Attention", ""), address.together("Attention"):
         attention_explorer(
             [one.side for one in both],
             key="explorer",
-            told=told,
+            message=message,
             look_for=TASKS[checkpoint.task].look_for if checkpoint.task in TASKS else "",
             on_place=place.remember,
             on_numbers=place.ask_numbers,

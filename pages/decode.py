@@ -90,7 +90,9 @@ def walk(checkpoint: "Checkpoint", text: str) -> None:
             visible_tokens(checkpoint.source_vocabulary.tokens, source),
             sides,
             wanted=wanted,
-            told=place.tell(error.position if error else 0, max(len(one.ids) for one in sides)),
+            message=place.message(
+                error.position if error else 0, max(len(one.ids) for one in sides)
+            ),
             seed=place.last_seed(),
             key="decoding",
             on_place=place.remember,

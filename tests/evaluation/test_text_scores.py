@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pages.components.decoding import many_inputs
-from pages.components.decoding.many_inputs_fields import Brought
+from pages.components.decoding.many_inputs_fields import EnteredInputs
 from tests.support.places import BUNDLED
 from transformer.checkpoint import Answer, Checkpoint
 from transformer.errors import TaskError
@@ -147,7 +147,7 @@ def test_what_cannot_be_read_is_refused_in_a_sentence(content: bytes, says: str)
 def test_in_the_csv_of_results_no_text_is_a_formula() -> None:
     texts = [*("=SUM(A1)", "+1", "-1+1", "@x"), '=HYPERLINK("http://x")']
     lines = "\n".join(f"{text}\t{text}" for text in texts)
-    results = many_inputs.Results(Brought("", parse_inputs(lines.encode())), 1, 0.6)
+    results = many_inputs.Results(EnteredInputs("", parse_inputs(lines.encode())), 1, 0.6)
     for place, text in enumerate(texts):
         error = "-3 is no word." if place == 2 else ""
         results.answers[place] = Answer(text, text, (text,), -1.5, error=error)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pages.components.decoding.best_output import said
+from pages.components.decoding.best_output import sentences
 from tests.support.opened_pages import messages, open_page
 from tests.support.places import bundled_file
 from transformer.checkpoint import Checkpoint
@@ -41,7 +41,7 @@ def test_an_error_is_the_searchs_or_the_models(
         return (*checkpoint.target_vocabulary.encode(text), end) if text else ()
 
     best = Exact(ids(found), -0.1, -9.0, 12, proven=True)
-    sentence = said(checkpoint, best, ids(greedy), ids(wanted))
+    sentence = sentences(checkpoint, best, ids(greedy), ids(wanted))
     assert sentence.endswith(told)
     assert "after 12 prefixes" in sentence
 
@@ -49,7 +49,7 @@ def test_an_error_is_the_searchs_or_the_models(
 def test_a_search_that_gave_up_proves_nothing() -> None:
     checkpoint = Checkpoint.load(bundled_file("sort"))
     ids = (*checkpoint.target_vocabulary.encode("ab"), checkpoint.config.eos_id)
-    unproven = said(checkpoint, Exact(ids, -3.0, -9.0, 2000, proven=False), ids, ())
+    unproven = sentences(checkpoint, Exact(ids, -3.0, -9.0, 2000, proven=False), ids, ())
     assert unproven.startswith("**Not proven:** the search gave up after 2,000 prefixes.")
-    nothing = said(checkpoint, Exact((), -9.0, -9.0, 2000, proven=False), ids, ())
+    nothing = sentences(checkpoint, Exact((), -9.0, -9.0, 2000, proven=False), ids, ())
     assert nothing.startswith("**No output with an end was found**")

@@ -4,7 +4,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from pages.components.attention.pruning import MOST_TRIALS, pruning_finding, rounds_for
-from pages.components.decoding.lengths import Counted, said
+from pages.components.decoding.lengths import Counted, sentences
 from pages.components.runs.gradients import measure
 from pages.components.shell.jobs import Job
 from tests.support.opened_pages import messages, open_page
@@ -70,8 +70,8 @@ def test_accuracy_against_length_falls_where_training_ended() -> None:
 def test_where_it_falls_is_said(longer: dict[int, int], where: str) -> None:
     tried = dict.fromkeys(longer, 4)
     found = Counted(Lengths({9: 4, 10: 4}, {9: 4, 10: 3}), Lengths(tried, longer))
-    assert said(found).endswith(where)
-    assert said(found).startswith("**87.5 % right**")
+    assert sentences(found).endswith(where)
+    assert sentences(found).startswith("**87.5 % right**")
 
 
 def test_gradients_are_those_of_both_orders_of_norms() -> None:

@@ -40,7 +40,7 @@ def read(checkpoint: "Checkpoint") -> Message:
     if address.arrived() and st.query_params.get("panel") == "cause" and not now["without"]:
         # Older links open this panel without naming heads, and mean the one on screen.
         st.session_state["without"] = str(chosen_head(checkpoint.config) or "")
-    return PLACE.tell()
+    return PLACE.message()
 
 
 def heads_off(config: TransformerConfig) -> list[Head]:
@@ -63,13 +63,13 @@ def write() -> None:
 
 def remember() -> None:
     """The explorer's callback: store its new state."""
-    PLACE.take(st.session_state["explorer"]["place"])
+    PLACE.store(st.session_state["explorer"]["place"])
 
 
 def ask_numbers() -> None:
     """The explorer's callback: open the tab with all numbers of a cell."""
     if text := st.session_state["explorer"]["numbers"]:
-        PLACE.take(text)
+        PLACE.store(text)
         st.session_state["panel"] = "number"
 
 

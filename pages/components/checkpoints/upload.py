@@ -227,13 +227,13 @@ def _recognise(path: Path, limits: Limits) -> "Format":
     return found
 
 
-def _keep(arrival: Arrival, brought: "Path | Checkpoint", *, made_here: bool = False) -> str:
+def _keep(arrival: Arrival, content: "Path | Checkpoint", *, made_here: bool = False) -> str:
     """Store the checkpoint, and decode one of its own examples; returns its id.
 
     Args:
         made_here: whether its stored examples were decoded here, just now.
     """
-    upload, checkpoint = uploads.keep(arrival.name, brought, browser.owner())
+    upload, checkpoint = uploads.keep(arrival.name, content, browser.owner())
     # Just checked and written: reading 300 MB again would show nothing new.
     session.remember(upload.path, checkpoint)
     _leave()

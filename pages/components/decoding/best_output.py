@@ -33,7 +33,7 @@ def panel(view: View, greedy: Sequence[int]) -> None:
         st.session_state["best output of"] = name
     with st.spinner("Searching all outputs…"):
         best = _searched(*name, view.checkpoint)
-    st.markdown(said(view.checkpoint, best, tuple(greedy), view.wanted))
+    st.markdown(sentences(view.checkpoint, best, tuple(greedy), view.wanted))
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -43,7 +43,7 @@ def _searched(sha256: str, text: str, _checkpoint: "Checkpoint") -> "Exact":
     return exact_search(_checkpoint.model, _checkpoint.encode(text), LONGEST_OUTPUT)
 
 
-def said(
+def sentences(
     checkpoint: "Checkpoint", best: "Exact", greedy: tuple[int, ...], wanted: tuple[int, ...]
 ) -> str:
     """The result of the exact search in sentences of Markdown."""

@@ -84,7 +84,7 @@ def _draw(found: Counted) -> None:
         ),
         key="accuracy by length",
     )
-    st.markdown(said(found))
+    st.markdown(sentences(found))
     st.caption(
         f"Held-out examples, {sum(found.trained.tried.values()):,} of lengths as in training"
         + (f" and {sum(found.longer.tried.values()):,} longer ones" if found.longer else "")
@@ -92,7 +92,7 @@ def _draw(found: Counted) -> None:
     )
 
 
-def said(found: Counted) -> str:
+def sentences(found: Counted) -> str:
     """The shares of right answers, and the length from which they fall, in sentences."""
     known = _share(found.trained)
     if found.longer is None:

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from pages.components.decoding.many_inputs_fields import Brought, bring, brought, put_back, say
+from pages.components.decoding.many_inputs_fields import (
+    EnteredInputs,
+    draw_summary,
+    entered,
+    input_fields,
+    restore_inputs,
+)
 from pages.components.decoding.strategies import PENALTY_HELP, USUAL_ALPHA
 from pages.components.decoding.view import View, open_at
 from pages.components.shared.download import download
@@ -48,7 +54,7 @@ class Results:
     first_wrong: place -> index of the first token that differs from the target, if one does.
     """
 
-    brought: Brought
+    entered: EnteredInputs
     beam_size: int
     alpha: float
     int8: bool = False
@@ -60,7 +66,7 @@ class Results:
 
     @property
     def inputs(self) -> Inputs:
-        return self.brought.inputs
+        return self.entered.inputs
 
     @property
     def left(self) -> list[int]:
@@ -90,10 +96,10 @@ def panel(view: View) -> None:
     checkpoint = view.checkpoint
     key = f"batch {checkpoint.header.sha256}"
     _recall(checkpoint, key)
-    bring(checkpoint)
+    input_fields(checkpoint)
     running = (kept := st.session_state.get(key)) is not None and kept.running
     _search(checkpoint, key, running)
-    say(brought())
+    draw_summary(entered())
     results = jobs.show(st.session_state.get(key), "Decoding")
     if isinstance(results, Results):
         _show(checkpoint, results, key)
@@ -113,7 +119,7 @@ def _recall(checkpoint: "Checkpoint", key: str) -> None:
         else:
             st.session_state[key] = found
             if isinstance(found.result, Results):
-                put_back(found.result.brought)
+                restore_inputs(found.result.entered)
     if found is not None and token != found.token:
         st.query_params[DECODED] = found.token
 
@@ -154,10 +160,10 @@ def _search(checkpoint: "Checkpoint", key: str, running: bool) -> None:
             )
         on_card = _on_card()
         int8 = not on_card and _in_8_bits(checkpoint)
-        found = brought()
-        label = f"Decode {_counted(found.inputs)}" if isinstance(found, Brought) else "Decode"
+        found = entered()
+        label = f"Decode {_counted(found.inputs)}" if isinstance(found, EnteredInputs) else "Decode"
         pressed = st.button(label, type="primary", disabled=running, key="batch decode")
-        if pressed and isinstance(found, Brought):
+        if pressed and isinstance(found, EnteredInputs):
             _start(checkpoint, Results(found, beam_size, alpha, int8, on_card), key)
             st.rerun()
     if pressed and found is None:
@@ -265,7 +271,7 @@ def _is_text(vocabulary: Vocabulary) -> bool:
 
 def _show(checkpoint: "Checkpoint", results: Results, key: str) -> None:
     left = len(results.left)
-    if (now := brought()) != results.brought:
+    if (now := entered()) != results.entered:
         st.info(
             f"These are the outputs of the {_counted(results.inputs)} decoded before"
             + (", not of those above." if now is not None else ".")

@@ -16,20 +16,21 @@ from transformer.tasks.own_pairs.layout import ARROW, as_line
 if TYPE_CHECKING:
     from transformer.checkpoint import Checkpoint
 
-BROUGHT, TYPED, FILE = "batch inputs", "batch text", "batch file"
-"""Keys in session state: the last inputs, as :class:`Brought` or a UserError; the two fields."""
+ENTERED, TYPED, FILE = "batch inputs", "batch text", "batch file"
+"""Keys in session state: the last inputs, as :class:`EnteredInputs` or a UserError; the two
+fields."""
 
 
 @dataclass(frozen=True)
-class Brought:
+class EnteredInputs:
     """Inputs, and the name of their file; empty if they were typed."""
 
     name: str
     inputs: Inputs
 
 
-def bring(checkpoint: "Checkpoint") -> None:
-    """Draw the fields for inputs; :func:`brought` returns what is in them."""
+def input_fields(checkpoint: "Checkpoint") -> None:
+    """Draw the fields for inputs; :func:`entered` returns what is in them."""
     example = _example(checkpoint)
     st.markdown(
         f"One input a line, up to {MAX_INPUTS:,}. Where you know the right output, write it after "
@@ -56,19 +57,19 @@ def bring(checkpoint: "Checkpoint") -> None:
         )
 
 
-def brought() -> Brought | UserError | None:
+def entered() -> EnteredInputs | UserError | None:
     """The last inputs, or the error in them; None if there are none yet."""
-    found: Brought | UserError | None = st.session_state.get(BROUGHT)
+    found: EnteredInputs | UserError | None = st.session_state.get(ENTERED)
     return found
 
 
-def say(found: Brought | UserError | None) -> None:
+def draw_summary(found: EnteredInputs | UserError | None) -> None:
     """Draw what was read. Call it below all buttons: when this line appears, no button may move
     away while it is being clicked."""
     if isinstance(found, UserError):
         problem(found)
     elif found is not None:
-        st.caption(_words(found.name, found.inputs))
+        st.caption(_summary(found.name, found.inputs))
 
 
 def _example(checkpoint: "Checkpoint") -> str:
@@ -77,22 +78,22 @@ def _example(checkpoint: "Checkpoint") -> str:
     return next((f"{source} {ARROW} {target}" for source, target in pairs if target), "")
 
 
-def put_back(brought: Brought) -> None:
-    """Before :func:`bring`, in a new session: restore inputs as if they had been entered in it."""
-    if BROUGHT in st.session_state:
+def restore_inputs(last: EnteredInputs) -> None:
+    """Before :func:`input_fields`, in a new session: restore inputs as if entered in it."""
+    if ENTERED in st.session_state:
         return
-    st.session_state[BROUGHT] = brought
-    if not brought.name:
-        lines = (as_line(one.text, one.target) for one in brought.inputs.inputs)
+    st.session_state[ENTERED] = last
+    if not last.name:
+        lines = (as_line(one.text, one.target) for one in last.inputs.inputs)
         st.session_state[TYPED] = "\n".join(lines)
 
 
 def _typed() -> None:
     text = st.session_state[TYPED]
     if text.strip():
-        _take("", text.encode("utf-8", "replace"))
+        _enter("", text.encode("utf-8", "replace"))
     else:
-        st.session_state.pop(BROUGHT, None)
+        st.session_state.pop(ENTERED, None)
 
 
 def _uploaded() -> None:
@@ -101,19 +102,19 @@ def _uploaded() -> None:
         _typed()
     elif file.size > MAX_BYTES:
         sentence = f"{file.name} is larger than {MAX_BYTES // 1_000_000} MB; bring it in parts."
-        st.session_state[BROUGHT] = TaskError(sentence)
+        st.session_state[ENTERED] = TaskError(sentence)
     else:
-        _take(file.name, file.getvalue())
+        _enter(file.name, file.getvalue())
 
 
-def _take(name: str, content: bytes) -> None:
+def _enter(name: str, content: bytes) -> None:
     try:
-        st.session_state[BROUGHT] = Brought(name, parse_inputs(content))
+        st.session_state[ENTERED] = EnteredInputs(name, parse_inputs(content))
     except UserError as error:
-        st.session_state[BROUGHT] = error
+        st.session_state[ENTERED] = error
 
 
-def _words(name: str, inputs: Inputs) -> str:
+def _summary(name: str, inputs: Inputs) -> str:
     """What was read, in a sentence or two."""
     count, unusable = len(inputs.inputs), sum(bool(one.problem) for one in inputs.inputs)
     said = [

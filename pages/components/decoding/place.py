@@ -77,7 +77,7 @@ def last_seed() -> int:
     return seed
 
 
-def tell(first_step: int, steps: int) -> Message:
+def message(first_step: int, steps: int) -> Message:
     """The message to the component; without a step in the address, it opens at ``first_step``.
 
     steps: number of steps of the longest path shown.
@@ -85,7 +85,7 @@ def tell(first_step: int, steps: int) -> Message:
     text = st.session_state["step"]
     step = int(text) if text.isdecimal() and len(text) < 6 else first_step + 1
     st.session_state["step"] = str(min(max(step, 1), steps))
-    return PLACE.tell()
+    return PLACE.message()
 
 
 def step() -> int:
@@ -101,7 +101,7 @@ def write() -> None:
 
 def remember() -> None:
     """The component's callback: store its new state."""
-    PLACE.take(st.session_state["decoding"]["place"])
+    PLACE.store(st.session_state["decoding"]["place"])
 
 
 def take_choice() -> None:

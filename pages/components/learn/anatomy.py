@@ -41,7 +41,7 @@ def walk(checkpoint: "Checkpoint", text: str) -> None:
                 checkpoint.config,
                 visible_tokens(checkpoint.target_vocabulary.tokens, written),
                 absent=box.id if removed_box.is_absent(checkpoint, box) else "",
-                told=place.tell(),
+                message=place.message(),
                 key=place.MAP,
                 on_place=place.remember,
             )

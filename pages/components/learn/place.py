@@ -51,14 +51,14 @@ def step() -> int:
     return int(st.session_state["anatomy step"]) - 1
 
 
-def tell() -> Message:
+def message() -> Message:
     """The message to the map."""
-    return PLACE.tell()
+    return PLACE.message()
 
 
 def remember() -> None:
     """The map's callback: store its new state."""
-    PLACE.take(st.session_state[MAP]["place"])
+    PLACE.store(st.session_state[MAP]["place"])
     # Only the previous box was taken out; the next one is shown in its place.
     address.receive("absent", "")
 

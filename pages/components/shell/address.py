@@ -233,12 +233,12 @@ class Place:
     component: str
     fields: Mapping[str, str]
 
-    def tell(self) -> Message:
+    def message(self) -> Message:
         """The message to the component."""
         st.session_state[self.key] = self._joined()
         return message_to(self.key, self.component)
 
-    def take(self, text: str) -> None:
+    def store(self, text: str) -> None:
         """In the component's callback: store the values in the text that it sent."""
         given = dict(parse_qsl(text))
         for name, key in self.fields.items():

@@ -85,13 +85,13 @@ def of(path: Path) -> Upload:
 
 
 def keep(
-    name: str, brought: "bytes | Path | Checkpoint", owner: str
+    name: str, content: "bytes | Path | Checkpoint", owner: str
 ) -> "tuple[Upload, Checkpoint]":
     """Check and store a checkpoint; the owner's oldest are deleted when there are too many.
 
     Args:
         name: its name on the user's machine.
-        brought: path of a complete file, which may become the stored one; or its bytes; or a
+        content: path of a complete file, which may become the stored one; or its bytes; or a
             checkpoint that was made here.
 
     Returns:
@@ -106,11 +106,11 @@ def keep(
     from transformer.interop.files.header_check import check_header
 
     ARRIVING.mkdir(parents=True, exist_ok=True)
-    with _as_file(brought) as file:
+    with _as_file(content) as file:
         check_header(header_bytes(file)[0])
-        checkpoint = brought if isinstance(brought, Checkpoint) else Checkpoint.load(file)
-        with file.open("rb") as content:
-            sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+        checkpoint = content if isinstance(content, Checkpoint) else Checkpoint.load(file)
+        with file.open("rb") as opened:
+            sha256 = hashlib.file_digest(opened, "sha256").hexdigest()
         path = FOLDER / f"{sha256}.safetensors"
         if not path.exists():
             STORE.make_room(file.stat().st_size, owner)
@@ -130,17 +130,17 @@ def keep(
 
 
 @contextmanager
-def _as_file(brought: "bytes | Path | Checkpoint") -> Iterator[Path]:
+def _as_file(content: "bytes | Path | Checkpoint") -> Iterator[Path]:
     """A file with the checkpoint, so that a large one is not in memory twice."""
-    if isinstance(brought, Path):
-        yield brought
+    if isinstance(content, Path):
+        yield content
         return
     with tempfile.TemporaryDirectory(dir=ARRIVING, prefix="made-") as folder:
         file = Path(folder, "brought")
-        if isinstance(brought, bytes):
-            file.write_bytes(brought)
+        if isinstance(content, bytes):
+            file.write_bytes(content)
         else:
-            brought.save(file)
+            content.save(file)
         yield file
 
 

@@ -240,7 +240,7 @@ def _open(choice: Choice) -> Drawn:
     trouble = st.container()
     what, changed = st.container(), st.container(horizontal=True, vertical_alignment="center")
     pairs = st.session_state.get(own_pairs.CHOSEN, "") if task == "pairs" else ""
-    kept = own_pairs.bring() if task == "pairs" and pairs != SEVEN else None
+    kept = own_pairs.choose_pairs() if task == "pairs" and pairs != SEVEN else None
     if kept is not None and st.session_state.get("advised") not in (kept.id, UNASKED):
         st.rerun()  # just read: the advice must be applied before the widgets are drawn
     below = st.container()

@@ -35,7 +35,7 @@ AT_ONCE_SECONDS = 0.4
 TOKEN_NAMES = {"characters": "characters", "words": "words", "bpe": "byte pairs"}
 
 
-def bring() -> Kept | None:
+def choose_pairs() -> Kept | None:
     """Draw the fields for pairs; return the pairs once they are read and usable.
 
     Their id is in session state, ``CHOSEN``; what the user enters or uploads changes it.
@@ -108,19 +108,19 @@ def _choose(id: str) -> None:
 
 def _how(kept: Kept, survey: Survey) -> None:
     """Fields that show how the file was read and can change it, if it can be read differently."""
-    found, said = survey.understood, kept.choices
-    if not found.is_ambiguous and said == Choices():
+    found, choices = survey.understood, kept.choices
+    if not found.is_ambiguous and choices == Choices():
         return
     layout = found.layout
     columns = {n: f"C{found.column(n, sample=True)[1:]}" for n in range(layout.columns)}
 
-    def say(field: str) -> None:
+    def apply_choice(field: str) -> None:
         # Fields that another choice has replaced report once more, unchanged, if the browser sends
         # its next message before it has received the new fields.
         if st.session_state.get(CHOSEN) != kept.id:
             return
         value = st.session_state[f"{field} of {kept.id}"]
-        changed = replace(said, **{field: value})
+        changed = replace(choices, **{field: value})
         if field in ("source", "target") and value == getattr(layout, field):
             return
         try:
@@ -139,25 +139,25 @@ def _how(kept: Kept, survey: Survey) -> None:
                     index=getattr(layout, field),
                     format_func=columns.__getitem__,
                     key=f"{field} of {kept.id}",
-                    on_change=say,
+                    on_change=apply_choice,
                     args=(field,),
                 )
-        if found.guessed or said.encoding:
+        if found.guessed or choices.encoding:
             st.selectbox(
                 "Encoding",
                 NAMES,
                 index=list(NAMES).index(found.encoding),
                 format_func=NAMES.__getitem__,
                 key=f"encoding of {kept.id}",
-                on_change=say,
+                on_change=apply_choice,
                 args=("encoding",),
             )
-        if layout.names_first_line or said.header is not None:
+        if layout.names_first_line or choices.header is not None:
             st.checkbox(
                 "The first line names the columns",
                 layout.names_first_line,
                 key=f"header of {kept.id}",
-                on_change=say,
+                on_change=apply_choice,
                 args=("header",),
             )
 
@@ -292,8 +292,8 @@ def show(survey: Survey, tokens: str, held_out: float) -> None:
         st.warning(
             f"More lines were left out than read. The first, line {line:,}: {plain(reason)}."
         )
-    if said := notes(survey):
-        st.caption(plain(" ".join(said)))
+    if sentences := notes(survey):
+        st.caption(plain(" ".join(sentences)))
     st.caption(_split(survey, held_out))
     if survey.refused:
         _refused(survey)

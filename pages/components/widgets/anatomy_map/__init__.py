@@ -18,7 +18,7 @@ def anatomy_map(
     written: Sequence[str],
     *,
     absent: str,
-    told: Message,
+    message: Message,
     key: str,
     on_place: Callable[[], None],
 ) -> None:
@@ -27,23 +27,23 @@ def anatomy_map(
     Args:
         written: the tokens of the output, one per decoding step.
         absent: the id of the box that is taken out; empty if none is.
-        told: the state to show, ``box=decoder.0.self.softmax&step=2``; steps count from 1.
+        message: the state to show, ``box=decoder.0.self.softmax&step=2``; steps count from 1.
         on_place: called when the user chooses a box or step; session state under ``key`` then has
             the new state as ``["place"]``.
     """
-    WIDGET.draw(data=map_data(config, written, absent, told), key=key, on_place_change=on_place)
+    WIDGET.draw(data=map_data(config, written, absent, message), key=key, on_place_change=on_place)
 
 
 def map_data(
-    config: TransformerConfig, written: Sequence[str], absent: str, told: Message
+    config: TransformerConfig, written: Sequence[str], absent: str, message: Message
 ) -> dict[str, object]:
     """The data that the script reads."""
     return {
         **_drawn(config),
         "written": list(written),
         "absent": absent,
-        "told": told.value,
-        "turn": told.turn,
+        "told": message.value,
+        "turn": message.turn,
     }
 
 

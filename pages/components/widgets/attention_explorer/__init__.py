@@ -15,7 +15,7 @@ from pages.components.shell import mount
 from pages.components.shell.address import Message
 from pages.components.shell.mount import Widget
 
-NOTHING_TOLD = Message("", 0)
+NO_MESSAGE = Message("", 0)
 
 WIDGET = Widget("attention_explorer", ("colours", "maps", "help"))
 
@@ -62,15 +62,15 @@ class Side:
         return [kind.weights.shape for kind in self.kinds]
 
 
-def pack(sides: Sequence[Side], told: Message, look_for: str = "") -> bytes:
+def pack(sides: Sequence[Side], message: Message, look_for: str = "") -> bytes:
     """The message to the browser: a header, then all weights."""
     header = {
         "sides": [_side(side) for side in sides],
         "labels": dict(sides[0].labels),
         "findings": dict(sides[0].findings),
         "noDifference": _why_no_difference(sides),
-        "place": told.value,
-        "turn": told.turn,
+        "place": message.value,
+        "turn": message.turn,
         "lookFor": look_for,
     }
     kinds = [kind for side in sides for kind in side.kinds]
@@ -118,7 +118,7 @@ def attention_explorer(
     sides: Sequence[Side],
     *,
     key: str,
-    told: Message = NOTHING_TOLD,
+    message: Message = NO_MESSAGE,
     look_for: str = "",
     on_place: Callable[[], None] | None = None,
     on_numbers: Callable[[], None] | None = None,
@@ -127,17 +127,17 @@ def attention_explorer(
 
     Args:
         sides: one, or two to compare.
-        told: the state to show, as ``head=…&cell=…``; applied when its turn is new.
+        message: the state to show, as ``head=…&cell=…``; applied when its turn is new.
         look_for: what the task's attention should show, in a sentence or two.
         on_place: called when the user changes the state; session state under ``key`` then has it
-            as ``["place"]``, in the format of ``told``.
+            as ``["place"]``, in the format of ``message``.
         on_numbers: called when the user asks for all numbers of a cell; ``["numbers"]`` is then
             the state with that cell.
     """
     WIDGET.draw(
-        data=pack(sides, told, look_for),
+        data=pack(sides, message, look_for),
         key=key,
         on_place_change=on_place or (lambda: None),
         on_numbers_change=on_numbers or (lambda: None),
-        default={"place": told.value},
+        default={"place": message.value},
     )

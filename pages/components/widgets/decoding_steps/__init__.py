@@ -48,7 +48,7 @@ def pack(
     source: Sequence[str],
     sides: Sequence[Side],
     wanted: Sequence[int],
-    told: Message,
+    message: Message,
     seed: int,
 ) -> bytes:
     """The message to the browser: a header, then all numbers.
@@ -85,8 +85,8 @@ def pack(
         "source": list(source),
         "sides": headers,
         "wanted": list(wanted),
-        "place": told.value,
-        "turn": told.turn,
+        "place": message.value,
+        "turn": message.turn,
         "seed": seed,
     }
     return mount.pack(header, numbers)
@@ -108,7 +108,7 @@ def decoding_steps(
     sides: Sequence[Side],
     *,
     wanted: Sequence[int],
-    told: Message,
+    message: Message,
     seed: int,
     key: str,
     on_place: Callable[[], None],
@@ -121,16 +121,16 @@ def decoding_steps(
         source: the source tokens as shown.
         sides: one path, or two to compare.
         wanted: the true target's ids; empty if it is not known.
-        told: the state to show, as ``step=…&temperature=…``; applied when its turn is new.
+        message: the state to show, as ``step=…&temperature=…``; applied when its turn is new.
         seed: the seed field's value while the model decodes greedily.
         on_place, on_choice: called when the user changes the state, or writes another token;
-            session state under ``key`` then has ``["place"]``, in the format of ``told``, or
+            session state under ``key`` then has ``["place"]``, in the format of ``message``, or
             ``["choice"]``, the ids of the output up to that token.
     """
     WIDGET.draw(
-        data=pack(vocabulary, source, sides, wanted, told, seed),
+        data=pack(vocabulary, source, sides, wanted, message, seed),
         key=key,
         on_place_change=on_place,
         on_choice_change=on_choice,
-        default={"place": told.value},
+        default={"place": message.value},
     )
