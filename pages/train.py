@@ -41,7 +41,7 @@ def begin(request: form.Request) -> None:
         show(last[1])  # a second click: the same settings and seed would give the same run
         st.rerun()
     try:
-        run = form.start(request, browser.admitted())
+        run = form.start(request, browser.admit_owner())
     except UserError as error:
         st.session_state["training problem"] = (request, error)
     except OSError as error:

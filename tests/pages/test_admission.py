@@ -14,12 +14,12 @@ pytestmark = pytest.mark.usefixtures("own_folder")
 def _a_class(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORKBENCH_MODE", "class")
     monkeypatch.setenv("WORKBENCH_BROWSERS_PER_ADDRESS", "3")
-    browser._newcomers.clear()
+    browser._new_browsers.clear()
 
 
 def admit(name: str, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setattr(browser, "owner", lambda: name)
-    return browser.admitted()
+    return browser.admit_owner()
 
 
 def test_new_browsers_of_one_address_are_limited(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,7 @@ def results(pair: Pair, fault: "Fault", predicted: int) -> bool:
             icon=":material/lightbulb:",
         )
     links(pair.faulty)
-    author = browser.name()
+    author = browser.user_name()
     download(
         "Keep it as a page (HTML)",
         partial(lab_page, fault, pair.faulty, pair.healthy, predicted, author),

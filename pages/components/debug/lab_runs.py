@@ -66,7 +66,7 @@ def _config(fault: str, steps: int, healthy: bool) -> RunConfig:
 
 def start(config: RunConfig, name: str) -> Run:
     """Create a run and put it into the queue."""
-    return queue.submit(config, About(name, browser.admitted()))
+    return queue.submit(config, About(name, browser.admit_owner()))
 
 
 def find(config: RunConfig, name: str) -> Run | None:

@@ -137,8 +137,8 @@ def _outcome(experiment: "Experiment", found: dict[str, Any], chosen: int | None
     if chosen is not None:
         download(
             "Keep it as a page (HTML)",
-            partial(experiment_page, experiment, found, chosen, browser.name()),
-            f"{as_file_name(f'{browser.name()} {experiment.name}')}.html",
+            partial(experiment_page, experiment, found, chosen, browser.user_name()),
+            f"{as_file_name(f'{browser.user_name()} {experiment.name}')}.html",
             help="It opens offline, prints, and can be handed in.",
         )
     st.caption(

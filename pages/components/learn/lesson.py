@@ -179,7 +179,7 @@ def _take_along(lesson: Lesson, answers: dict[str, str]) -> None:
     if problem := st.session_state.get("answers problem"):
         st.warning(plain(f"Your answers are kept until this tab is closed. {problem}"))
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        author = browser.name_field("Name on the worksheet", "worksheet author")
+        author = browser.user_name_field("Name on the worksheet", "worksheet author")
         download(
             "Download the worksheet (HTML)",
             partial(worksheet, lesson, found, author.strip(), st.context.url or ""),

@@ -127,7 +127,7 @@ def problem_of_others(shown: list[str]) -> None:
 
 def trash_list() -> None:
     """Draw deleted runs, each with a button that restores it."""
-    gone = browser.visible(trash.deleted_runs())
+    gone = browser.visible_runs(trash.deleted_runs())
     if not gone:
         return
     with st.expander(f"Trash ({len(gone)})", icon=":material/delete:"):

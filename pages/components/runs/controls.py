@@ -114,7 +114,7 @@ def _train_on(run: Run, status: Status, go_to: Callable[[str], None]) -> None:
     def begin(run: Run) -> None:
         # Read at the click, which may arrive together with a change.
         steps, rate = (st.session_state[f"{name} {run.id}"] for name in ("more steps", "rate"))
-        made = train_on(run, int(steps), learning_rate=rate, owner=browser.admitted())
+        made = train_on(run, int(steps), learning_rate=rate, owner=browser.admit_owner())
         resume(made)
         go_to(made.id)
 

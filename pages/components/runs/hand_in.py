@@ -59,7 +59,7 @@ def hand_in(run: Run) -> None:
         "sentences. It opens offline, prints, and carries its numbers as JSON."
     )
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        known = run.about()["author"] or browser.name()
+        known = run.about()["author"] or browser.user_name()
         author = st.text_input("Name on it", known, key=f"author {run.id}", max_chars=100)
         said = st.text_area(
             "What did the model learn, and how do you know?",

@@ -43,7 +43,7 @@ def frame(title: str, subtitle: str) -> Iterator[None]:
     exercise.banner()
     with st.container(key="unseen"):
         Widget("history_entries").draw(key="history entries")
-        browser.remember()
+        browser.write_cookies()
     with errors_shown():
         yield
     beside.update()

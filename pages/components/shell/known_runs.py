@@ -18,7 +18,7 @@ def known_runs() -> dict[str, tuple[Run, Summary]]:
     """Every run that this browser may see, by id, newest first."""
     # In a class, thirty pages would read all runs several times a second.
     found = _summaries(0.5 if Limits.from_environment().owned else 0.0).of(directory.ROOT)
-    is_mine = browser.ownership()
+    is_mine = browser.owner_check()
     return {
         run.id: (run, summary)
         for run, summary in found
@@ -28,5 +28,5 @@ def known_runs() -> dict[str, tuple[Run, Summary]]:
 
 def own_runs() -> dict[str, tuple[Run, Summary]]:
     """Every run that this browser may control, by id, newest first."""
-    is_mine = browser.ownership()
+    is_mine = browser.owner_check()
     return {name: known for name, known in known_runs().items() if is_mine(known[1].owner)}

@@ -59,7 +59,7 @@ def listed_checkpoints() -> dict[str, Listed]:
     """Id -> model: the user's own, newest first, then the bundled ones, then those of others."""
     mine: list[tuple[float, list[Listed]]] = []
     others: list[Listed] = []
-    is_mine = browser.ownership()
+    is_mine = browser.owner_check()
     for run, summary in known_runs().values():
         own = is_mine(summary.owner)
         of_run = _of_run(run, summary, own=own)

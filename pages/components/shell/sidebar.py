@@ -131,9 +131,9 @@ def take_choice() -> None:
 
 def _your_name() -> None:
     """Field for the user's name, which is shown in lists of runs and on pages to hand in."""
-    known = browser.name()
+    known = browser.user_name()
     with st.popover(plain(known) or "Your name", icon=":material/person:", type="tertiary"):
-        browser.name_field("Your name", "your name")
+        browser.user_name_field("Your name", "your name")
         st.caption("It stands beside the runs you start from now on, for all who see them.")
 
 

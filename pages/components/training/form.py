@@ -116,7 +116,7 @@ def start(request: Request, owner: str) -> Run:
             name=request.name,
             owner=owner,
             shared=request.pairs == SEVEN_PAIRS,
-            author=browser.name(),
+            author=browser.user_name(),
         ),
         pairs=request.pairs,
     )
