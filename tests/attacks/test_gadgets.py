@@ -110,7 +110,7 @@ BREAKOUTS = (
 
 def test_the_second_wall_holds_alone(tmp_path: Path) -> None:
     """Were there a hole in torch's own check: the process still could not reach out."""
-    from transformer.interop.files.confinement import BREACH
+    from transformer.interop.files.confinement import EXIT_FORBIDDEN_ACTION
 
     canary = tmp_path / "canary"
     script = (
@@ -133,7 +133,7 @@ def test_the_second_wall_holds_alone(tmp_path: Path) -> None:
         text=True,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     )
-    assert done.stdout.split() == [str(BREACH)] * len(BREAKOUTS)
+    assert done.stdout.split() == [str(EXIT_FORBIDDEN_ACTION)] * len(BREAKOUTS)
     assert not canary.exists()
 
 

@@ -20,7 +20,7 @@ from transformer.checkpoint.header import METADATA_KEY
 from transformer.config import DataConfig
 from transformer.errors import VocabularyError
 from transformer.interop.files import header_check, large_vocabularies
-from transformer.interop.files.large_vocabularies import read_apart
+from transformer.interop.files.large_vocabularies import read_in_own_process
 from transformer.interop.foreign_vocabulary import read_vocabularies
 
 pytestmark = pytest.mark.usefixtures("own_folder")
@@ -140,7 +140,7 @@ def test_a_huge_vocabulary_is_refused_with_no_memory_of_the_server() -> None:
         little_memory(30 * MEGABYTE),
         pytest.raises(VocabularyError, match="1,000,000 tokens, but the embedding has 20 rows"),
     ):
-        read_apart(content, "huge.json", 20)
+        read_in_own_process(content, "huge.json", 20)
 
 
 def test_a_large_vocabulary_is_read_apart_as_it_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,12 +148,12 @@ def test_a_large_vocabulary_is_read_apart_as_it_is_here(monkeypatch: pytest.Monk
     for plain in (words, {"source": words, "target": words[:-1]}):
         content = json.dumps(plain).encode()
         assert len(content) > large_vocabularies.SMALL_BYTES
-        found = read_apart(content, "a.json", 50_000)
+        found = read_in_own_process(content, "a.json", 50_000)
         assert found == read_vocabularies(content, "a.json")
     monkeypatch.setattr(header_check, "SECONDS", 0)
-    monkeypatch.setattr(header_check, "PATIENCE", 0.01)
+    monkeypatch.setattr(header_check, "EXTRA_WALL_SECONDS", 0.01)
     with pytest.raises(VocabularyError, match="takes too long or too much memory"):
-        read_apart(content, "a.json", 50_000)
+        read_in_own_process(content, "a.json", 50_000)
 
 
 # --- models that find no end --------------------------------------------------------------------

@@ -126,7 +126,7 @@ def test_what_passes_the_bounds_ends_another_process_than_the_server(
 
 def test_a_vocabulary_that_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(header_check, "SECONDS", 0)
-    monkeypatch.setattr(header_check, "PATIENCE", 0.01)
+    monkeypatch.setattr(header_check, "EXTRA_WALL_SECONDS", 0.01)
     raw, _ = header_bytes(make().to_bytes())
     with pytest.raises(CheckpointError, match="takes too long"):
         header_check.check_header(raw)

@@ -37,7 +37,7 @@ def named(name: str, norm_first: bool) -> None:
     # Of the checks that need no mapping those fail that must, and no other.
     unsound = {check.name for check in report.diagnosis.checks if check.state != "ok"}
     assert unsound == FAILING_CHECKS.get(name, frozenset())
-    stands_out = architecture_svg(model.config, report.lit).count('class="lit"')
+    stands_out = architecture_svg(model.config, report.highlight).count('class="lit"')
     assert stands_out == (name != "dropout-in-eval")  # that is at no one box
 
 

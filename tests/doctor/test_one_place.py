@@ -30,8 +30,8 @@ def test_one_residual_taken_after_its_norm_is_proven_and_lit_there() -> None:
     assert departure.where == "decoder cross-attention, residual"
     assert departure.site is not None
     assert departure.site.text == "x = x + self.cross(x, memory, keep)"
-    assert report.lit is not None
-    assert report.lit.place == "decoder.cross.residual"
+    assert report.highlight is not None
+    assert report.highlight.place == "decoder.cross.residual"
 
 
 def test_heads_split_askew_in_cross_attention_alone_are_placed_there() -> None:
@@ -49,8 +49,8 @@ def test_heads_split_askew_in_cross_attention_alone_are_placed_there() -> None:
     assert report.departures[0].fault == "heads-split-by-view"
     assert report.departures[0].where == "decoder cross-attention, scores"
     assert "keys and values" in report.departures[0].evidence
-    assert report.lit is not None
-    assert report.lit.place == "decoder.cross"
+    assert report.highlight is not None
+    assert report.highlight.place == "decoder.cross"
 
 
 @pytest.mark.parametrize("name", ["wpe_enc", "wpe_dec"])

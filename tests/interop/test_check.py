@@ -57,7 +57,7 @@ def test_what_shapes_do_not_tell_is_found(tmp_path: Path) -> None:
     choices = found.choices
     assert (choices.num_heads, choices.norm_first, choices.activation) == (4, True, "gelu")
     assert (choices.positions, choices.scale_embeddings) == ("interleaved", True)
-    assert found.away < 1e-5
+    assert found.largest_difference < 1e-5
 
 
 def test_an_unscaled_embedding_is_found(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from transformer.checkpoint.verification import verify
 from transformer.interop.foreign_vocabulary import Special, numbered
 from transformer.interop.nn_transformer.convert import convert, converted, survey
 from transformer.interop.nn_transformer.name_mapping import BOTH, LEFT_OUT, OUTPUT, SOURCE, TARGET
-from transformer.interop.nn_transformer.rows import ADDED, SILENCE
+from transformer.interop.nn_transformer.rows import ADDED, NEVER_WRITTEN_BIAS
 
 SHAPES = [
     Shape(
@@ -132,12 +132,12 @@ def test_an_added_token_is_never_written_and_shared_ones_are_written_once() -> N
     module.special = Special(pad=None, bos=4, eos=4, unk=None)
     made = imported(module, shape, tensors)
     assert made.target.rows[:4] == (ADDED, 4, 4, ADDED)
-    assert made.target.silent == (0, 1, 3)
+    assert made.target.never_written == (0, 1, 3)
     assert made.config.output_bias
     source, target = torch.tensor([[2, 7, 8, 2]]), torch.tensor([[1, 9, 5]])
     with torch.inference_mode():
         logits = made.model()(source, target)
-    assert (logits[..., [0, 3]] == SILENCE).all()
+    assert (logits[..., [0, 3]] == NEVER_WRITTEN_BIAS).all()
     assert (logits.softmax(-1)[..., [0, 1, 3]] == 0).all()
     theirs = torch.tensor([[4, made.source.rows[7], made.source.rows[8], 4]])
     read = torch.tensor([[4, made.target.rows[9], made.target.rows[5]]])

@@ -6,7 +6,7 @@ from transformer.doctor.attentions import Attention
 from transformer.doctor.reading import Network, Reading
 from transformer.doctor.recording import Site
 from transformer.faults import FAULTS
-from transformer.figures.architecture import Lit
+from transformer.figures.architecture import Highlight
 
 
 @dataclass(frozen=True)
@@ -40,26 +40,26 @@ PLACE_OF_FAMILY = {
 }
 """Family of faults -> the stack, the kind of sub-layer and the part where they are found."""
 BOX_OF_FAMILY = {
-    "causal mask": Lit("decoder.self", "its mask"),
-    "padding mask": Lit("encoder.self", "its mask"),
-    "mask value": Lit("encoder.self", "its mask"),
-    "softmax": Lit("encoder.self", "its softmax"),
-    "scores": Lit("encoder.self", "its scores"),
-    "heads": Lit("encoder.self", "its heads"),
-    "attention": Lit("encoder.self", "queries, keys, values"),
-    "cross-attention": Lit("decoder.cross", "its keys and values"),
-    "residual": Lit("encoder.self.residual", "what is added"),
-    "norms": Lit("encoder.self.norm", "the norm"),
-    "feed-forward": Lit("encoder.feed-forward", "its activation"),
-    "positions": Lit("source.positions", "positions"),
-    "embeddings": Lit("source", "times √d_model"),
-    "layers": Lit("encoder.self", "what it reads"),
-    "output": Lit("output.softmax", "softmax"),
+    "causal mask": Highlight("decoder.self", "its mask"),
+    "padding mask": Highlight("encoder.self", "its mask"),
+    "mask value": Highlight("encoder.self", "its mask"),
+    "softmax": Highlight("encoder.self", "its softmax"),
+    "scores": Highlight("encoder.self", "its scores"),
+    "heads": Highlight("encoder.self", "its heads"),
+    "attention": Highlight("encoder.self", "queries, keys, values"),
+    "cross-attention": Highlight("decoder.cross", "its keys and values"),
+    "residual": Highlight("encoder.self.residual", "what is added"),
+    "norms": Highlight("encoder.self.norm", "the norm"),
+    "feed-forward": Highlight("encoder.feed-forward", "its activation"),
+    "positions": Highlight("source.positions", "positions"),
+    "embeddings": Highlight("source", "times √d_model"),
+    "layers": Highlight("encoder.self", "what it reads"),
+    "output": Highlight("output.softmax", "softmax"),
 }
 BOX_OF_FAULT = {
-    "no-cross-padding-mask": Lit("decoder.cross", "its mask"),
-    "output-projection-unused": Lit("encoder.self", "its projection W^O"),
-    "norm-after-embeddings": Lit("source.positions", "a norm after them"),
+    "no-cross-padding-mask": Highlight("decoder.cross", "its mask"),
+    "output-projection-unused": Highlight("encoder.self", "its projection W^O"),
+    "norm-after-embeddings": Highlight("source.positions", "a norm after them"),
 }
 BOX_OF_VALUE = {
     "before": "what it reads",
@@ -77,7 +77,7 @@ PLACE_OF_FAULT = {
 """Faults that are found elsewhere than the rest of their family."""
 
 
-def box_of(fault: str, where: str) -> Lit | None:
+def box_of(fault: str, where: str) -> Highlight | None:
     """The box of the paper's figure to which a departure belongs, if one is known.
 
     Args:
@@ -89,15 +89,15 @@ def box_of(fault: str, where: str) -> Lit | None:
     kinds = {NETWORK: "feed-forward", CROSS: "cross", SELF: "self"}
     kind = next((short for long, short in kinds.items() if long in words), "")
     if fault in FAULTS:
-        lit = BOX_OF_FAULT.get(fault) or BOX_OF_FAMILY.get(FAULTS[fault].family)
-        if lit is None or not kind or lit.place.split(".")[0] not in ("encoder", "decoder"):
-            return lit
-        return Lit(".".join([stack, kind, *lit.place.split(".")[2:]]), lit.said)
+        box = BOX_OF_FAULT.get(fault) or BOX_OF_FAMILY.get(FAULTS[fault].family)
+        if box is None or not kind or box.place.split(".")[0] not in ("encoder", "decoder"):
+            return box
+        return Highlight(".".join([stack, kind, *box.place.split(".")[2:]]), box.said)
     if not stack:
-        return Lit("output", "the logits") if words.startswith(("output", "logits")) else None
+        return Highlight("output", "the logits") if words.startswith(("output", "logits")) else None
     value = where.rpartition(".")[2]
     said = BOX_OF_VALUE.get(value) or (f"its {value}" if "." in where else "what it reads")
-    return Lit(f"{stack}.{kind}", said) if kind else None
+    return Highlight(f"{stack}.{kind}", said) if kind else None
 
 
 def place_of(fault: str, reading: Reading, scope: str = "") -> Place:

@@ -8,7 +8,7 @@ from transformer.doctor.checks import Check
 from transformer.doctor.diagnosis import Departure, Diagnosis
 from transformer.doctor.fault_places import box_of
 from transformer.faults import FAULTS
-from transformer.figures.architecture import Lit
+from transformer.figures.architecture import Highlight
 from transformer.report.document import document, named, text
 
 HINTS = (1, 2, 3)
@@ -35,7 +35,7 @@ class Report:
         return self.diagnosis.departures
 
     @property
-    def lit(self) -> Lit | None:
+    def highlight(self) -> Highlight | None:
         """The box of the paper's figure where the model first departs, if one is known."""
         found = self.diagnosis
         harmful = [d for d in found.departures if not d.harmless] or found.departures

@@ -19,12 +19,12 @@ BOX, THIN, GAP, AIR = 42, 24, 8, 16
 arrow between boxes."""
 PLUS = 9
 """Radius of the circle in which a residual connection is added."""
-LIT = "#A63600"
+HIGHLIGHT_COLOUR = "#A63600"
 """Darkened vermilion of the highlighted box: white text on it has a contrast of 7."""
 
 
 @dataclass(frozen=True)
-class Lit:
+class Highlight:
     """The highlighted box.
 
     place: "source", "target" or "output"; a sub-layer such as "encoder.self", "decoder.cross" or
@@ -83,12 +83,12 @@ def _heads(config: TransformerConfig) -> str:
     return f"{config.num_heads} head{plural} × d_k {config.d_k}"
 
 
-def architecture_svg(config: TransformerConfig, lit: Lit | None = None) -> str:
+def architecture_svg(config: TransformerConfig, highlight: Highlight | None = None) -> str:
     """The drawing as an ``<svg>`` element for a page, which shrinks with the page."""
     words = architecture_words(config)
-    if lit is not None:
-        words = f"Standing out: {lit.place.replace('.', ' ')}, {lit.said}. {words}"
-    encoder, decoder = (_stack(config, stack, lit) for stack in ("encoder", "decoder"))
+    if highlight is not None:
+        words = f"Standing out: {highlight.place.replace('.', ' ')}, {highlight.said}. {words}"
+    encoder, decoder = (_stack(config, stack, highlight) for stack in ("encoder", "decoder"))
     decoder.arrow()
     what = "target embedding again" if config.tie_embeddings else "weights of its own"
     bias = " + bias" if config.output_bias else ""
@@ -126,13 +126,13 @@ def architecture_svg(config: TransformerConfig, lit: Lit | None = None) -> str:
     )
 
 
-def _stack(config: TransformerConfig, stack: str, lit: Lit | None) -> "_Column":
+def _stack(config: TransformerConfig, stack: str, highlight: Highlight | None) -> "_Column":
     """A side's embedding and layers, from the bottom up."""
     source = stack == "encoder"
     side, left = ("source", ENCODER) if source else ("target", DECODER)
     tokens = config.source_vocab_size if source else config.target_vocab_size
     layers = config.num_encoder_layers if source else config.num_decoder_layers
-    column = _Column(left, lit=lit)
+    column = _Column(left, highlight=highlight)
     column.text("source tokens" if source else "target tokens so far")
     column.arrow()
     sizes = f"{tokens:,} tokens × {config.d_model:,}"
@@ -189,51 +189,57 @@ class _Column(Column):
 
     width: float = COLUMN
     air: float = AIR
-    lit: Lit | None = None
+    highlight: Highlight | None = None
     middles: dict[str, float] = field(default_factory=dict)
 
     def box(self, kind: str, title: str, sizes: str, name: str) -> float:
         """Draw a box with a title and sizes; returns the height of its middle."""
-        lit = self._frame(kind, BOX, name)
-        said = self.lit.said if lit and self.lit is not None else sizes
-        self.lines.append(label(self.middle, self.up + 25, title, size=13, bold=True, white=lit))
-        self.lines.append(label(self.middle, self.up + 9, said, bold=lit, white=lit))
+        highlighted = self._frame(kind, BOX, name)
+        said = self.highlight.said if highlighted and self.highlight is not None else sizes
+        self.lines.append(
+            label(self.middle, self.up + 25, title, size=13, bold=True, white=highlighted)
+        )
+        self.lines.append(
+            label(self.middle, self.up + 9, said, bold=highlighted, white=highlighted)
+        )
         self.up += BOX
         return self.up - BOX / 2
 
     def thin(self, kind: str, text: str, *names: str) -> float:
         """Draw a box with one line; returns the height of its middle."""
-        lit = self._frame(kind, THIN, *names)
-        self.lines.append(label(self.middle, self.up + 8, text, bold=lit, white=lit))
+        highlighted = self._frame(kind, THIN, *names)
+        self.lines.append(
+            label(self.middle, self.up + 8, text, bold=highlighted, white=highlighted)
+        )
         self.up += THIN
         return self.up - THIN / 2
 
     def plus(self, name: str) -> float:
         """Draw the circle of a residual connection's sum; returns the height of its middle."""
-        middle, lit = self.up + PLUS, self._is_lit(name)
-        fill = f' class="lit" fill="{LIT}" stroke-width="3"' if lit else ""
+        middle, highlighted = self.up + PLUS, self._is_highlighted(name)
+        fill = f' class="lit" fill="{HIGHLIGHT_COLOUR}" stroke-width="3"' if highlighted else ""
         self.lines.append(f'<circle cx="{self.middle}" cy="{-middle}" r="{PLUS}"{fill}/>')
-        self.lines.append(label(self.middle, middle - 5, "+", size=15, white=lit))
+        self.lines.append(label(self.middle, middle - 5, "+", size=15, white=highlighted))
         self.up += 2 * PLUS
         return middle
 
-    def _is_lit(self, *names: str) -> bool:
-        return self.lit is not None and self.lit.place in names
+    def _is_highlighted(self, *names: str) -> bool:
+        return self.highlight is not None and self.highlight.place in names
 
     def _frame(self, kind: str, height: float, *names: str) -> bool:
         """Draw a box's frame if it has a kind or is highlighted; returns the latter."""
-        lit = self._is_lit(*names)
-        if kind or lit:
+        highlighted = self._is_highlighted(*names)
+        if kind or highlighted:
             look = (
-                f'class="lit" fill="{LIT}" stroke-width="3"'
-                if lit
+                f'class="lit" fill="{HIGHLIGHT_COLOUR}" stroke-width="3"'
+                if highlighted
                 else f'fill="{COLOURS[kind]}" fill-opacity=".25" stroke-opacity=".6"'
             )
             self.lines.append(
                 f'<rect x="{self.left}" y="{-self.up - height}" width="{COLUMN}" '
                 f'height="{height}" rx="5" {look}/>'
             )
-        return lit
+        return highlighted
 
     def open_stack(self) -> float:
         """Begin the frame of a stack; what is drawn until ``close_stack`` is one layer."""

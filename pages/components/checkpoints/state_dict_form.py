@@ -13,7 +13,7 @@ from pages.components.shell.loaded import give_back_soon
 from pages.components.shell.text import plain, verbatim
 from pages.components.shell.uploaded import free
 from transformer.errors import UserError
-from transformer.interop.files.large_vocabularies import read_apart
+from transformer.interop.files.large_vocabularies import read_in_own_process
 from transformer.interop.foreign_vocabulary import (
     SPECIAL,
     ForeignVocabulary,
@@ -280,7 +280,7 @@ def _read(file: "UploadedFile", most: int) -> Sides:
     key = (file.file_id, most)
     if key not in known:
         with st.spinner(f"Reading {plain(printable(file.name))}…"):
-            found = read_apart(file.getvalue(), file.name, most)
+            found = read_in_own_process(file.getvalue(), file.name, most)
         known |= {key: found}
         for oldest in list(known)[:-2]:  # one for each side
             del known[oldest]

@@ -133,7 +133,7 @@ def _examined(name: str, content: bytes) -> dict[str, Any]:
         "kept": kept,
         "not kept": why,
         "example": example,
-        "lit": report.lit is not None,
+        "lit": report.highlight is not None,
         "picture": _picture(report),
         "sentence": report.sentence(),
         "verdict": report.verdict,
@@ -147,7 +147,7 @@ def _examined(name: str, content: bytes) -> dict[str, Any]:
 
 def _picture(report: "Report") -> str:
     reference = report.diagnosis.reference
-    return "" if reference is None else architecture_svg(reference.config, report.lit)
+    return "" if reference is None else architecture_svg(reference.config, report.highlight)
 
 
 def _kept(name: str, report: "Report") -> tuple[str, str, str]:
@@ -175,12 +175,12 @@ def _kept(name: str, report: "Report") -> tuple[str, str, str]:
 
 
 def _vocabularies() -> "Given":
-    from transformer.interop.files.large_vocabularies import read_apart
+    from transformer.interop.files.large_vocabularies import read_in_own_process
 
     uploaded = in_field("capture vocabulary")
     if uploaded is None:
         return None, None
-    return read_apart(uploaded.getvalue(), uploaded.name, MAX_TOKENS)
+    return read_in_own_process(uploaded.getvalue(), uploaded.name, MAX_TOKENS)
 
 
 def _look(found: dict[str, Any]) -> None:

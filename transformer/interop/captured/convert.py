@@ -28,9 +28,9 @@ from transformer.doctor.recording import Array, Recording
 from transformer.doctor.reference import Reference, build
 from transformer.errors import CheckpointError, VocabularyError, reading
 from transformer.interop.foreign_vocabulary import Given, Special, completed
-from transformer.interop.nn_transformer.convert import NEEDS, Converted
+from transformer.interop.nn_transformer.convert import REQUIRED_SPECIAL_TOKENS, Converted
 from transformer.interop.nn_transformer.rows import (
-    SILENCE,
+    NEVER_WRITTEN_BIAS,
     Arrangement,
     arrange,
     describe_rows,
@@ -91,23 +91,23 @@ def checkpoint_of(
             f"This capture is of a model's {recording.about['part']} alone: the rest of it is not "
             "yours. Capture the whole model once you have it."
         )
-    made, away = None, math.inf
+    made, largest_difference = None, math.inf
     try:
         known = read(recording) if diagnosis is None else diagnosis.reading
         if known is not None:
             made = converted(known, details)
-            away = difference(made, recording, known)
+            largest_difference = difference(made, recording, known)
     except (CheckpointError, VocabularyError):
         raise
     except (Unmapped, *NOT_READABLE):
         pass  # explained by the error below
-    if made is None or away > EQUAL:
+    if made is None or largest_difference > EQUAL:
         raise CheckpointError(_why(diagnosis or diagnose(recording)))
     about = recording.about
     return made.checkpoint(
         f"Read from a capture of {about['model']}, made {about['created']}. Compared with "
         f"its own logits on {len(recording.probes)} probes: the largest difference is "
-        f"{away:.0e} of their spread."
+        f"{largest_difference:.0e} of their spread."
     )
 
 
@@ -150,7 +150,7 @@ def converted(known: Reading, details: Details) -> Converted:
         completed(*side)
         for side in zip(details.vocabularies, sizes, (guess, guess), details.special, strict=True)
     ]
-    source = arrange(sides[0], sizes[0], "source", NEEDS[details.frame])
+    source = arrange(sides[0], sizes[0], "source", REQUIRED_SPECIAL_TOKENS[details.frame])
     target = arrange(sides[1], sizes[1], "target", ("bos", "eos"))
     tokens, output = model.target_embedding.tokens.weight, model.output.weight
     tied = output.shape == tokens.shape and torch.equal(output, tokens)
@@ -165,7 +165,7 @@ def converted(known: Reading, details: Details) -> Converted:
         share_embeddings=shared,
         scale_embeddings=model.source_embedding.scale != 1.0,
         position_layout=layout,
-        output_bias=bool(model.output.bias.any()) or bool(target.silent),
+        output_bias=bool(model.output.bias.any()) or bool(target.never_written),
         source_frame=details.frame,
         pad_id=0,
         bos_id=1,
@@ -214,7 +214,7 @@ def _tensors(
         made["output.weight"] = target.pick(model.output.weight.detach())
     if config.output_bias:
         made["output.bias"] = target.pick(model.output.bias.detach())
-        made["output.bias"][list(target.silent)] = SILENCE
+        made["output.bias"][list(target.never_written)] = NEVER_WRITTEN_BIAS
     return made
 
 
@@ -268,8 +268,8 @@ def difference(made: Converted, recording: Recording, known: Reading) -> float:
                 logits = getattr(logits, known.ending)(-1)
         real = pair.target[:, : logits.shape[1]] != recording.pad_id
         with np.errstate(invalid="ignore"):
-            away = np.abs(logits.numpy() - pair.logits[..., columns])[real]
-        largest = max(largest, float(np.nan_to_num(away, nan=np.inf).max(initial=0.0)))
+            differences = np.abs(logits.numpy() - pair.logits[..., columns])[real]
+        largest = max(largest, float(np.nan_to_num(differences, nan=np.inf).max(initial=0.0)))
     return largest / spread_of(recording)
 
 

@@ -23,7 +23,7 @@ MAX_DIRECTORY_BYTES = 2_000_000
 """Largest directory, which is read at once; 10,000 members with long names fit."""
 MAX_RATIO = 100
 """Most bytes unpacked per packed byte: text has about 10, weights 1, a zip bomb 1,000."""
-FREE_BYTES = 1_000_000
+UNCHECKED_RATIO_BYTES = 1_000_000
 """Unpacked bytes that are allowed at any ratio."""
 MAX_NAME = 200
 PIECE = 1 << 20
@@ -161,13 +161,14 @@ def _measured(infos: list[zipfile.ZipInfo], size: int) -> dict[str, zipfile.ZipI
     if unpacked > MAX_FILE_BYTES:
         _refuse(f"unpacked it would have {unpacked:,} bytes; at most {MAX_FILE_BYTES:,} are taken")
     for name, info in found.items():
-        if info.file_size > FREE_BYTES + MAX_RATIO * info.compress_size:
+        if info.file_size > UNCHECKED_RATIO_BYTES + MAX_RATIO * info.compress_size:
             _refuse(
                 f"{printable(name)} would grow from {info.compress_size:,} bytes to "
                 f"{info.file_size:,}, more than {MAX_RATIO} times"
             )
-    # ``FREE_BYTES`` counts once for the archive, or many small members would evade the ratio.
-    if unpacked > FREE_BYTES + MAX_RATIO * packed:
+    # ``UNCHECKED_RATIO_BYTES`` count once for the archive, or many small members would evade the
+    # ratio.
+    if unpacked > UNCHECKED_RATIO_BYTES + MAX_RATIO * packed:
         _refuse(f"it would grow from {packed:,} bytes to {unpacked:,}")
     return found
 

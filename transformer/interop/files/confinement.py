@@ -9,9 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-BREACH = 77
+EXIT_FORBIDDEN_ACTION = 77
 """Exit status of a process in which code attempted a forbidden action."""
-OUTWARD = (
+FORBIDDEN_AUDIT_EVENTS = (
     *("os.system", "os.exec", "os.fork", "os.posix_spawn", "os.spawn", "os.startfile"),
     *("os.kill", "os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link", "os.symlink"),
     *("os.chmod", "os.chown", "os.truncate", "os.putenv", "subprocess.", "pty.", "shutil."),
@@ -75,9 +75,9 @@ def confine() -> None:
     leave, writing = os._exit, os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:
-        if event.startswith(OUTWARD):
-            leave(BREACH)
+        if event.startswith(FORBIDDEN_AUDIT_EVENTS):
+            leave(EXIT_FORBIDDEN_ACTION)
         if event == "open" and isinstance(arguments[2], int) and arguments[2] & writing:
-            leave(BREACH)
+            leave(EXIT_FORBIDDEN_ACTION)
 
     sys.addaudithook(watch)

@@ -18,7 +18,7 @@ from transformer.interop.files.confinement import confine, environment, limit
 
 SECONDS = 30
 """CPU time; the largest accepted vocabularies need four seconds."""
-PATIENCE = 60
+EXTRA_WALL_SECONDS = 60
 """Extra seconds of wall time, for a busy machine."""
 MEMORY_BYTES = 2_000_000_000
 """Enough for the largest tokenizers of both sides and the parsed JSON of the header."""
@@ -59,7 +59,7 @@ def in_own_process(module: str, content: bytes, *words: str) -> bytes | None:
                 [sys.executable, "-P", "-m", module, *words],
                 input=content,
                 capture_output=True,
-                timeout=SECONDS + PATIENCE,
+                timeout=SECONDS + EXTRA_WALL_SECONDS,
                 cwd=folder,
                 env=environment(),
                 start_new_session=True,

@@ -28,7 +28,7 @@ SMALL_BYTES = 300_000
 """Largest file that is read in the calling process, in a few milliseconds."""
 
 
-def read_apart(content: bytes, name: str, most: int) -> Sides:
+def read_in_own_process(content: bytes, name: str, most: int) -> Sides:
     """Like :func:`read_vocabularies`, but without blocking other threads, in little memory.
 
     Args:

@@ -20,7 +20,7 @@ from torch import Tensor
 from transformer.checkpoint.header import MAX_FILE_BYTES
 from transformer.errors import CheckpointError, reading, refusing
 from transformer.interop.files.archives import Archive
-from transformer.interop.files.confinement import BREACH, environment
+from transformer.interop.files.confinement import EXIT_FORBIDDEN_ACTION, environment
 from transformer.interop.files.sample import first_bytes, has_torch_magic, is_torch_zip, is_zip
 from transformer.interop.files.tensor_files import read_tensors
 from transformer.interop.files.unpickling import MAX_ENTRIES, SPARE_BYTES
@@ -28,7 +28,7 @@ from transformer.vocabulary.vocabulary import printable
 
 SECONDS = 10
 """CPU time for a small file, once torch is loaded; a large file gets more."""
-PATIENCE = 60
+EXTRA_WALL_SECONDS = 60
 """Extra seconds of wall time: on a busy machine, loading torch alone takes twenty."""
 BYTES_A_SECOND = 20_000_000
 WAIT_SECONDS = 120
@@ -177,7 +177,7 @@ def _run(path: Path, target: Path, folder: Path, size: int) -> tuple[str, str]:
             start_new_session=True,
         )
     try:
-        problem = _wait(process, seconds + PATIENCE, 3 * size + 2 * SPARE_BYTES)
+        problem = _wait(process, seconds + EXTRA_WALL_SECONDS, 3 * size + 2 * SPARE_BYTES)
     finally:
         process.kill()
         process.wait()
@@ -210,7 +210,7 @@ def _wait(process: "subprocess.Popen[bytes]", seconds: float, most_bytes: int) -
 
 def _ended(status: int) -> str:
     """Why a process that printed nothing may have ended: a key of ``SENTENCES``."""
-    if status == BREACH:
+    if status == EXIT_FORBIDDEN_ACTION:
         return "objects"
     if status == -getattr(signal, "SIGXCPU", 24):
         return "time"

@@ -50,14 +50,14 @@ class Proven:
 
     choices: Choices
     made: Converted
-    away: float
+    largest_difference: float
     sentences: int
 
     @property
     def note(self) -> str:
         return (
             f"Compared with its own logits on {self.sentences} sentences: the largest difference "
-            f"is {self.away:.0e} of their spread."
+            f"is {self.largest_difference:.0e} of their spread."
         )
 
 
@@ -124,10 +124,13 @@ def proven(
                 scale_embeddings=choices.scale_embeddings,
             )
             model = assemble(config, kept).double()
-            away = _away(model, made, few)
-            nearest = min(nearest, away)
-            if away < EQUAL and (away := _away(model, made, pairs)) < EQUAL:
-                return Proven(choices, replace(made, config=config), away, len(pairs.source))
+            difference = _largest_difference(model, made, few)
+            nearest = min(nearest, difference)
+            if difference >= EQUAL:
+                continue
+            difference = _largest_difference(model, made, pairs)
+            if difference < EQUAL:
+                return Proven(choices, replace(made, config=config), difference, len(pairs.source))
     raise CheckpointError(
         "With no number of heads, order of norms, activation, scaling and positions does it give "
         f"the logits of the pairs; the nearest is {nearest:.2g} of their spread away. Watch it at "
@@ -164,7 +167,7 @@ def _first(chosen: Any, options: Iterable[Any]) -> list[Any]:
     return [chosen, *(one for one in options if one != chosen)]
 
 
-def _away(model: Transformer, made: Converted, pairs: Pairs) -> float:
+def _largest_difference(model: Transformer, made: Converted, pairs: Pairs) -> float:
     """The largest difference of a logit at unpadded positions, over the logits' spread."""
     ours, theirs = made.target.ids, made.source.ids
     try:
@@ -183,5 +186,5 @@ def _away(model: Transformer, made: Converted, pairs: Pairs) -> float:
     here, there = logits[real], pairs.logits[real]
     there = there - there.mean(-1, keepdim=True)  # log-probabilities differ by a constant
     here = here - here.mean(-1, keepdim=True)
-    away = (here - there).abs().max() / there.std().clamp(min=1e-9)
-    return float(torch.nan_to_num(away, nan=torch.inf))
+    difference = (here - there).abs().max() / there.std().clamp(min=1e-9)
+    return float(torch.nan_to_num(difference, nan=torch.inf))

@@ -19,7 +19,6 @@ from transformer.errors import CheckpointError
 from transformer.interop.foreign_vocabulary import Sides
 from transformer.interop.nn_transformer.name_mapping import (
     BOTH,
-    ONCE,
     OUTPUT,
     OUTPUT_BIAS,
     POSITIONS,
@@ -27,11 +26,12 @@ from transformer.interop.nn_transformer.name_mapping import (
     SOURCE_POSITIONS,
     TARGET,
     TARGET_POSITIONS,
+    UNIQUE_ROLES,
 )
 from transformer.interop.nn_transformer.positions import as_table
 from transformer.interop.nn_transformer.questions import TABLE
 from transformer.interop.nn_transformer.rows import (
-    SILENCE,
+    NEVER_WRITTEN_BIAS,
     Arrangement,
     arrange,
     describe_rows,
@@ -42,7 +42,7 @@ from transformer.model import Transformer
 
 __all__ = ["Choices", "Converted", "Survey", "convert", "converted", "survey"]
 
-NEEDS = {"bos-eos": ("bos", "eos"), "eos": ("eos",), "none": ()}
+REQUIRED_SPECIAL_TOKENS = {"bos-eos": ("bos", "eos"), "eos": ("eos",), "none": ()}
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def converted(tensors: Mapping[str, Tensor], choices: Choices, vocabularies: Sid
 
 
 def _used(sizes: Sizes) -> list[str]:
-    return [name for role, name in sizes.names.items() if role in ONCE]
+    return [name for role, name in sizes.names.items() if role in UNIQUE_ROLES]
 
 
 def _check_weights(tensors: Mapping[str, Tensor], names: list[str]) -> None:
@@ -160,12 +160,14 @@ def _check_weights(tensors: Mapping[str, Tensor], names: list[str]) -> None:
 def _arranged(
     sizes: Sizes, choices: Choices, vocabularies: Sides
 ) -> tuple[Arrangement, Arrangement]:
-    if choices.source_frame not in NEEDS:
+    if choices.source_frame not in REQUIRED_SPECIAL_TOKENS:
         raise CheckpointError(
-            f"source_frame = {choices.source_frame[:20]!r}: must be one of {', '.join(NEEDS)}."
+            f"source_frame = {choices.source_frame[:20]!r}: must be one of "
+            f"{', '.join(REQUIRED_SPECIAL_TOKENS)}."
         )
+    required = REQUIRED_SPECIAL_TOKENS[choices.source_frame]
     return (
-        arrange(vocabularies[0], sizes.source_vocab_size, "source", NEEDS[choices.source_frame]),
+        arrange(vocabularies[0], sizes.source_vocab_size, "source", required),
         arrange(vocabularies[1], sizes.target_vocab_size, "target", ("bos", "eos")),
     )
 
@@ -234,7 +236,7 @@ def _config(
         share_embeddings=shared,
         scale_embeddings=choices.scale_embeddings,
         position_layout="learned" if choices.positions == TABLE else choices.positions,
-        output_bias=OUTPUT_BIAS in sizes.names or bool(target.silent),
+        output_bias=OUTPUT_BIAS in sizes.names or bool(target.never_written),
         layer_norm_eps=choices.layer_norm_eps,
         source_frame=choices.source_frame,
     )
@@ -246,11 +248,11 @@ def _config(
 def _bias(
     tensors: Mapping[str, Tensor], sizes: Sizes, target: Arrangement, dtype: torch.dtype
 ) -> Tensor:
-    """The bias of the logits, which is ``SILENCE`` for tokens that must never be written."""
+    """The bias of the logits: ``NEVER_WRITTEN_BIAS`` for tokens that must never be written."""
     name = sizes.names.get(OUTPUT_BIAS)
     theirs = torch.zeros(sizes.target_vocab_size) if name is None else tensors[name]
     bias = target.pick(theirs.to("cpu", dtype))
-    bias[list(target.silent)] = SILENCE
+    bias[list(target.never_written)] = NEVER_WRITTEN_BIAS
     return bias
 
 

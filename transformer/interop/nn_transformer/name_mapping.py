@@ -23,7 +23,7 @@ ROLES = (
     *(SOURCE, TARGET, BOTH, OUTPUT, OUTPUT_BIAS),
     *(SOURCE_POSITIONS, TARGET_POSITIONS, POSITIONS, LEFT_OUT, UNKNOWN),
 )
-ONCE = frozenset(ROLES) - {LEFT_OUT, UNKNOWN}
+UNIQUE_ROLES = frozenset(ROLES) - {LEFT_OUT, UNKNOWN}
 """Roles that at most one tensor can have."""
 
 POSITION_WORDS = frozenset({"pe", "wpe"})
@@ -57,7 +57,7 @@ def propose(tensors: Mapping[str, Tensor], names: Iterable[str], d_model: int) -
     rows = {name: _by_itself(name, tensors[name], d_model) for name in names}
     _by_neighbours(rows)
     _copies(rows, tensors)
-    for role in ONCE:
+    for role in UNIQUE_ROLES:
         # The most certain tensor keeps the role.
         claims = sorted(
             (row for row in rows.values() if row.role == role),
@@ -199,7 +199,7 @@ def _copies(rows: dict[str, Row], tensors: Mapping[str, Tensor]) -> None:
     first: dict[str, str] = {}
     for row in list(rows.values()):
         kept = first.setdefault(row.role, row.name)
-        if row.role not in ONCE or kept == row.name:
+        if row.role not in UNIQUE_ROLES or kept == row.name:
             continue
         if torch.equal(tensors[kept], tensors[row.name]):
             why = f"the same numbers as {kept}"

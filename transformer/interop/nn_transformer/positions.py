@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 LAYOUTS = ("interleaved", "halves")
-FEW = 8
-FAR = 512
+QUICK_CHECK_ROWS = 8
+REPORTED_ROWS = 512
 """Rows whose deviation is reported: inputs are rarely longer."""
 
 
@@ -40,12 +40,12 @@ def layout_of(table: Tensor) -> tuple[str, float] | None:
     length, d_model = table.shape
     if d_model % 2 or length < 2:
         return None
-    if length > FEW and layout_of(table[:FEW]) is None:
+    if length > QUICK_CHECK_ROWS and layout_of(table[:QUICK_CHECK_ROWS]) is None:
         return None  # fast for large embeddings: a few rows suffice
     rounding = max(torch.finfo(table.dtype).eps, torch.finfo(torch.float32).eps)
     allowed = (rounding * 8 * (1 + torch.arange(length, dtype=torch.float64))).clamp(max=0.1)
     for layout in LAYOUTS:
         deviation = (table.double() - by_formula(length, d_model, layout)).abs().amax(dim=1)
         if bool((deviation <= allowed).all()):
-            return layout, float(deviation[:FAR].max())
+            return layout, float(deviation[:REPORTED_ROWS].max())
     return None

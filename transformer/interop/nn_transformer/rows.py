@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 ADDED = -1
-SILENCE = -10_000.0
+NEVER_WRITTEN_BIAS = -10_000.0
 """Logit bias of tokens that must never be written: their probability is 0 in 32 and 64 bits, and
 the number fits into 16."""
 
@@ -22,13 +22,13 @@ class Arrangement:
     """The order of rows of one side.
 
     rows: our id -> the foreign id, or ADDED for a row of zeros.
-    silent: our ids that the model must never write: added rows, and second copies of a row that
-        two special tokens share.
+    never_written: our ids that the model must never write: added rows, and second copies of a row
+        that two special tokens share.
     """
 
     vocabulary: Vocabulary
     rows: tuple[int, ...]
-    silent: tuple[int, ...]
+    never_written: tuple[int, ...]
 
     @property
     def ids(self) -> dict[int, int]:
@@ -36,7 +36,7 @@ class Arrangement:
         return {
             row: number
             for number, row in reversed(list(enumerate(self.rows)))
-            if row != ADDED and number not in self.silent
+            if row != ADDED and number not in self.never_written
         }
 
     def pick(self, tensor: "Tensor") -> "Tensor":
@@ -50,14 +50,14 @@ class Arrangement:
 
 
 def arrange(
-    foreign: ForeignVocabulary, size: int, side: str, needs: tuple[str, ...]
+    foreign: ForeignVocabulary, size: int, side: str, required: tuple[str, ...]
 ) -> Arrangement:
     """Put the special tokens first, add those that are missing, and make a vocabulary of it.
 
     Args:
         size: rows of the embedding, which the vocabulary must fit.
         side: "source" or "target", for messages.
-        needs: special tokens that must exist.
+        required: special tokens that must exist.
 
     Raises:
         VocabularyError: the vocabulary does not fit, or lacks a token that is needed.
@@ -68,7 +68,7 @@ def arrange(
             f"The {side} vocabulary has {len(foreign.tokens):,} tokens, but the {side} embedding "
             f"has {size:,} rows; expected one token for each row."
         )
-    for name in needs:
+    for name in required:
         if getattr(special, name) is None:
             raise VocabularyError(
                 f"The {side} vocabulary has no {name} token, {_purpose(name)}; say which token or "
@@ -91,13 +91,13 @@ def arrange(
     if not others:
         raise VocabularyError(f"The {side} vocabulary has no token besides its special ones.")
     rows = [ADDED if number is None else number for number in first] + others
-    silent, spoken = [], set[int]()
+    never_written, spoken = [], set[int]()
     for number in (2, 0, 1, 3):  # if two share a row, the first in this order may be written
         if rows[number] == ADDED or rows[number] in spoken:
-            silent.append(number)
+            never_written.append(number)
         spoken.add(rows[number])
     vocabulary = Vocabulary(foreign.kind, tokens, foreign.merges)
-    return Arrangement(vocabulary, tuple(rows), tuple(sorted(silent)))
+    return Arrangement(vocabulary, tuple(rows), tuple(sorted(never_written)))
 
 
 def describe_rows(arrangement: Arrangement, special: Special, side: str) -> list[str]:

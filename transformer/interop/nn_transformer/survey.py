@@ -10,7 +10,6 @@ from transformer.interop.foreign_vocabulary import Special
 from transformer.interop.nn_transformer.name_mapping import (
     BOTH,
     LEFT_OUT,
-    ONCE,
     OUTPUT,
     OUTPUT_BIAS,
     POSITIONS,
@@ -19,6 +18,7 @@ from transformer.interop.nn_transformer.name_mapping import (
     SOURCE_POSITIONS,
     TARGET,
     TARGET_POSITIONS,
+    UNIQUE_ROLES,
     UNKNOWN,
     Row,
     propose,
@@ -243,7 +243,7 @@ def _sizes(found: Survey, roles: Mapping[str, str]) -> Sizes:
                 f"What the tensor {shown(name)} of shape {list(shapes[name])} is for is not known; "
                 f"say it, or that it is to be {LEFT_OUT}."
             )
-        if role in ONCE and role in names:
+        if role in UNIQUE_ROLES and role in names:
             raise CheckpointError(
                 f"Both {shown(names[role])} and {shown(name)} are given as {role}; one is expected."
             )
