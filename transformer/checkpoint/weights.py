@@ -16,7 +16,7 @@ from transformer.errors import CheckpointError, reading
 
 FLOATS = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 FLOAT_SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
-LOOKED_AT = 1 << 22
+FINITE_CHECK_CHUNK = 1 << 22
 """Numbers checked at a time for NaN and infinity: the check takes as much memory again."""
 
 
@@ -75,7 +75,7 @@ def _tensor(content: bytearray, entry: Entry) -> Tensor:
 
 def is_finite(tensor: Tensor) -> bool:
     """Whether a tensor holds neither NaN nor infinity."""
-    parts = tensor.reshape(-1).split(LOOKED_AT)
+    parts = tensor.reshape(-1).split(FINITE_CHECK_CHUNK)
     return all(bool(torch.isfinite(part).all()) for part in parts)
 
 

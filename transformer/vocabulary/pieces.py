@@ -107,7 +107,7 @@ class PieceModel:
             if any("\ud800" <= mark <= "\udfff" for mark in text):
                 raise VocabularyError("The text holds half of a character (a lone surrogate).")
         ready = [self.normalise(text) for text in texts]
-        encoded = guarded(lambda: self._tokenizer.encode_batch(ready))
+        encoded = call_tokenizers(lambda: self._tokenizer.encode_batch(ready))
         return [
             [
                 (text[start:end], token != UNKNOWN)
@@ -128,9 +128,9 @@ class PieceModel:
         # In both libraries an unknown character costs 10 more than the worst piece.
         listed = [(UNKNOWN, min(scores.values())), *scores.items()]
         if self.algorithm == "unigram":
-            return guarded(lambda: Tokenizer(models.Unigram(listed, 0, False)))
+            return call_tokenizers(lambda: Tokenizer(models.Unigram(listed, 0, False)))
         ids = {piece: number for number, (piece, _) in enumerate(listed)}
-        return guarded(
+        return call_tokenizers(
             lambda: Tokenizer(models.BPE(ids, _merges(scores), unk_token=UNKNOWN, fuse_unk=True))
         )
 
@@ -298,7 +298,7 @@ def _width(first: int) -> int:
     return 1 if first < 0x80 else 2 if first < 0xE0 else 3 if first < 0xF0 else 4
 
 
-def guarded(work: Callable[[], Result]) -> Result:
+def call_tokenizers(work: Callable[[], Result]) -> Result:
     """Call `tokenizers`, whose panics are no ``Exception``, and turn failures into our error.
 
     Raises:
