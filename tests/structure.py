@@ -133,7 +133,7 @@ def circles() -> list[list[str]]:
 def layer_of(module: str) -> tuple[str, int] | None:
     """The part of the code a module belongs to ("transformer"), and its layer from the bottom.
 
-    None for what stands above all layers: pages, ``app.py`` and the package's own face.
+    None for what stands above all layers: pages, ``app.py`` and the package's ``__init__``.
     """
     for root, layers in LAYERS.items():
         if module.startswith(f"{root}."):
