@@ -22,7 +22,7 @@ from playwright.sync_api import Error, Locator, Page
 
 from tests.support.places import ROOT
 from tests.support.server import running_browser, running_server, settle
-from transformer.runs.directory import Run, Status, started
+from transformer.runs.directory import Run, Status, start_time
 from transformer.tasks import SEVEN_PAIRS
 
 WIDTHS, HEIGHT = (1280, 400), 800
@@ -179,7 +179,7 @@ def make_runs(root: Path) -> dict[str, Run]:
     )
     failed.set_status(Status("failed", "The machine ran out of memory.", "memory", step=60))
     own = psutil.Process()
-    live.set_status(Status("running", pid=own.pid, process_started=started(own), step=60))
+    live.set_status(Status("running", pid=own.pid, process_started=start_time(own), step=60))
     return {**runs, "failed": failed, "live": live}
 
 

@@ -19,7 +19,7 @@ from tests.support.access import PHONE, assert_fit_for_all
 from tests.support.recorded_run import record_run
 from tests.support.server import Server, settle
 from tests.support.small_training import made
-from transformer.runs.directory import Run, Status, started
+from transformer.runs.directory import Run, Status, start_time
 
 MARKUP = "<b>bold</b> **x** & =1"
 
@@ -69,7 +69,7 @@ def test_runs_are_chosen_by_keyboard_and_the_address_keeps_them(
 def test_a_run_at_work_moves_on_without_a_click(server: Server, new_page: NewPage) -> None:
     run = make(server.folder / "runs", "at work", some_metrics(5))
     process = subprocess.Popen(["sleep", "100"])
-    begun = started(psutil.Process(process.pid))
+    begun = start_time(psutil.Process(process.pid))
     run.set_status(Status("running", pid=process.pid, process_started=begun))
     try:
         page = new_page()

@@ -16,7 +16,7 @@ from transformer.runs import queue
 from transformer.runs.creation import create_run
 from transformer.runs.directory import Run
 from transformer.runs.goals import read_goals
-from transformer.runs.resume import newest_sound
+from transformer.runs.resume import newest_intact_snapshot
 from transformer.runs.snapshots import snapshots
 
 
@@ -55,7 +55,7 @@ def test_the_snapshot_before_is_taken(
 ) -> None:
     before = snapshots(run.path / "checkpoints")[-2]
     flip(newest(run, suffix), Random(suffix))
-    assert newest_sound(run.path) == before
+    assert newest_intact_snapshot(run.path) == before
     assert nursery.train(run).wait() == 0
     assert f"Going on from step {before.step}." in run.log_tail()
     assert_same_run(run, unbroken)
@@ -70,14 +70,14 @@ def test_no_flipped_bit_goes_unnoticed(suffix: str, run: Run) -> None:
         damaged = bytearray(content)
         damaged[place] ^= 1 << random.randrange(8)
         path.write_bytes(damaged)
-        assert newest_sound(run.path) == before, f"byte {place}"
+        assert newest_intact_snapshot(run.path) == before, f"byte {place}"
 
 
 def test_what_the_run_wrote_last_is_checked_too(run: Run, unbroken: Run, nursery: Nursery) -> None:
     name = "metrics.jsonl"
     before, _ = snapshots(run.path / "checkpoints")[-2:]
     flip(run.path / name, Random(name), before.lengths[name])
-    assert newest_sound(run.path) == before
+    assert newest_intact_snapshot(run.path) == before
     assert nursery.train(run).wait() == 0
     assert_same_run(run, unbroken)
 

@@ -16,7 +16,7 @@ from transformer.config import RunConfig
 from transformer.files import write_over
 from transformer.runs.creation import create_run
 from transformer.runs.directory import Run
-from transformer.runs.resume import newest_sound
+from transformer.runs.resume import newest_intact_snapshot
 
 PAGE = 4096
 CAN_MOUNT = sys.platform == "linux" and os.geteuid() == 0
@@ -38,7 +38,7 @@ def assert_failed_for_the_disk(run: Run, at_least: int) -> None:
     assert "space" in status.reason
     assert "resume" in status.reason
     assert "\n" not in status.reason
-    made = newest_sound(run.path)
+    made = newest_intact_snapshot(run.path)
     assert (made.step if made else -1) >= at_least
 
 

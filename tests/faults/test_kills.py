@@ -17,7 +17,7 @@ from tests.support.nursery import Child, Nursery
 from tests.support.trainers import OFTEN, assert_same_run, tiny, wait_for
 from transformer.runs.creation import create_run
 from transformer.runs.directory import Run
-from transformer.runs.resume import newest_sound
+from transformer.runs.resume import newest_intact_snapshot
 from transformer.tasks.presets import prepare
 
 SOMETIMES = {"WORKBENCH_COMMIT_SECONDS": "0.01"}
@@ -88,7 +88,7 @@ def is_killed(run: Run, nursery: Nursery, random: Random, environment: dict[str,
 
     It does if the trainer had written metrics of its own, and had not finished.
     """
-    sound = newest_sound(run.path)
+    sound = newest_intact_snapshot(run.path)
     start = sound.step if sound else -1
     log_start = len(run.log_tail(10**9))
     began = time.monotonic()

@@ -16,7 +16,7 @@ from transformer.config import RunConfig
 from transformer.errors import RunError
 from transformer.runs import queue, trash
 from transformer.runs.creation import create_run
-from transformer.runs.directory import Run, Status, list_runs, process_of, started
+from transformer.runs.directory import Run, Status, list_runs, process_of, start_time
 from transformer.runs.resume import resume
 
 DAY = 86_400
@@ -119,7 +119,7 @@ def test_a_process_that_has_the_pid_by_now_is_left_alone(
     act: Callable[[Run], None], innocent: psutil.Process, root: Path
 ) -> None:
     run = create_run(tiny(), root=root)
-    earlier = started(psutil.Process(innocent.pid)) - 60
+    earlier = start_time(psutil.Process(innocent.pid)) - 60
     run.set_status(Status("running", pid=innocent.pid, process_started=earlier))
     assert run.status().state == "interrupted"
     act(run)

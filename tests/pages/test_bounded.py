@@ -33,10 +33,10 @@ def test_the_newest_stays_however_large_and_one_to_come_counts(tmp_path: Path) -
     write(tmp_path, "old", 10, 1)
     folder.make_room()
     assert names(tmp_path) == ["new"]
-    folder.make_room(coming=1)
+    folder.make_room(incoming_bytes=1)
     assert names(tmp_path) == []
     write(tmp_path, "small", 0, 1)
-    folder.make_room(coming=9)
+    folder.make_room(incoming_bytes=9)
     assert [path.name for path in folder.entries()] == ["small"]
 
 

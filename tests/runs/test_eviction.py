@@ -6,13 +6,13 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transformer.runs.eviction import Held, evicted
+from transformer.runs.eviction import StoredEntry, paths_to_delete
 
 
-def held(*entries: tuple[str, str]) -> list[Held]:
+def held(*entries: tuple[str, str]) -> list[StoredEntry]:
     """Things named ``name`` of the owners in ``owners``, the first the oldest; 10 bytes each."""
     return [
-        Held(Path(name), tuple(filter(None, owners.split("+"))), 10, float(age))
+        StoredEntry(Path(name), tuple(filter(None, owners.split("+"))), 10, float(age))
         for age, (name, owners) in enumerate(entries)
     ]
 
@@ -23,29 +23,34 @@ def gone(found: list[Path] | None) -> list[str] | None:
 
 def test_ones_own_oldest_go_first() -> None:
     shelf = held(("a", "you"), ("b", "me"), ("c", "me"), ("d", "you"))
-    assert gone(evicted(shelf, "me", most=4, coming=1)) == ["b"]
-    assert gone(evicted(shelf, "me", most=3, coming=1)) == ["b", "c"]
+    assert gone(paths_to_delete(shelf, "me", most=4, incoming_bytes=1)) == ["b"]
+    assert gone(paths_to_delete(shelf, "me", most=3, incoming_bytes=1)) == ["b", "c"]
 
 
 def test_then_the_oldest_of_the_one_who_holds_most() -> None:
     shelf = held(("a", "ann"), ("b", "bob"), ("c", "bob"), ("d", "bob"))
-    assert gone(evicted(shelf, "me", most=4, coming=1)) == ["b"]
-    assert gone(evicted(shelf, "me", most_bytes=25, coming=10)) is None
-    assert gone(evicted(shelf, "me", most_bytes=35, coming=10)) == ["b", "c"]
+    assert gone(paths_to_delete(shelf, "me", most=4, incoming_bytes=1)) == ["b"]
+    assert gone(paths_to_delete(shelf, "me", most_bytes=25, incoming_bytes=10)) is None
+    assert gone(paths_to_delete(shelf, "me", most_bytes=35, incoming_bytes=10)) == ["b", "c"]
 
 
 def test_never_the_last_of_somebody_else() -> None:
     shelf = held(("a", "ann"), ("b", "bob"), ("c", ""))
-    assert evicted(shelf, "me", most=3, coming=1) is None
-    assert gone(evicted(shelf, "ann", most=3, coming=1)) == ["a"]
+    assert paths_to_delete(shelf, "me", most=3, incoming_bytes=1) is None
+    assert gone(paths_to_delete(shelf, "ann", most=3, incoming_bytes=1)) == ["a"]
     # What two brought counts for both.
-    assert evicted(held(("a", "ann+bob"), ("b", "cleo")), "me", most=2, coming=1) is None
-    assert gone(evicted(held(("a", "bob"), ("b", "ann+bob")), "me", most=2, coming=1)) == ["a"]
+    assert (
+        paths_to_delete(held(("a", "ann+bob"), ("b", "cleo")), "me", most=2, incoming_bytes=1)
+        is None
+    )
+    assert gone(
+        paths_to_delete(held(("a", "bob"), ("b", "ann+bob")), "me", most=2, incoming_bytes=1)
+    ) == ["a"]
 
 
 def test_what_was_just_brought_stays() -> None:
-    assert gone(evicted(held(("a", "me"), ("b", "me")), "me", most=1)) == ["a"]
-    assert gone(evicted(held(("a", "me")), "me", most_bytes=1)) == []
+    assert gone(paths_to_delete(held(("a", "me"), ("b", "me")), "me", most=1)) == ["a"]
+    assert gone(paths_to_delete(held(("a", "me")), "me", most_bytes=1)) == []
 
 
 @given(
@@ -59,11 +64,11 @@ def test_one_visitor_never_empties_the_shelf_of_another(
     """However many things one brings, and however small the shelf."""
     shelf = held(*((f"{place} {name}", name) for place, name in enumerate(others)))
     for number in range(brought):
-        way = evicted(shelf, "attacker", most=max(most, len(set(others))), coming=1)
+        way = paths_to_delete(shelf, "attacker", most=max(most, len(set(others))), incoming_bytes=1)
         if way is None:
             continue
         shelf = [one for one in shelf if one.path not in way]
-        shelf.append(Held(Path(f"new {number}"), ("attacker",), 10, 100.0 + number))
+        shelf.append(StoredEntry(Path(f"new {number}"), ("attacker",), 10, 100.0 + number))
         assert {name for one in shelf for name in one.owners} >= set(others)
     newest = {
         name: max(place for place, one in enumerate(others) if one == name) for name in others
@@ -77,9 +82,9 @@ def test_a_thousand_of_one_leave_the_only_one_of_another() -> None:
     shelf = held(("precious", "student"))
     for number in range(1000):
         owner = draw.choice(["a", "b", "c"])
-        way = evicted(shelf, owner, most=50, coming=1)
+        way = paths_to_delete(shelf, owner, most=50, incoming_bytes=1)
         assert way is not None
         shelf = [one for one in shelf if one.path not in way]
-        shelf.append(Held(Path(str(number)), (owner,), 10, 10.0 + number))
+        shelf.append(StoredEntry(Path(str(number)), (owner,), 10, 10.0 + number))
         assert len(shelf) <= 50
     assert shelf[0].path == Path("precious")

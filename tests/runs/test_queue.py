@@ -15,7 +15,7 @@ from tests.support.trainers import no_trainer_left, tiny
 from transformer.errors import ConfigError, RunError
 from transformer.runs import queue, trash
 from transformer.runs.creation import About, create_run
-from transformer.runs.directory import STATES, Run, Status, started
+from transformer.runs.directory import STATES, Run, Status, start_time
 from transformer.runs.resume import resume, train_on
 
 LIVING = ("starting", "running", "stopping")
@@ -74,7 +74,7 @@ def in_state(state: str, root: Path, stack: ExitStack, like: Run) -> Run:
         if its == "interrupted":
             one.set_status(Status("running", pid=2**22 - 1, process_started=1.0))
             continue
-        one.set_status(Status(its, pid=process.pid, process_started=started(process), ticket=7))
+        one.set_status(Status(its, pid=process.pid, process_started=start_time(process), ticket=7))
         if its in LIVING:
             stack.enter_context(Run(one.path).lock())
     return run
@@ -159,7 +159,7 @@ def test_only_what_is_in_the_trash_is_restored(name: str, root: Path) -> None:
 
 
 def test_the_trash_keeps_the_last_deleted(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trash, "KEPT", 2)
+    monkeypatch.setattr(trash, "MAX_DELETED_RUNS", 2)
     runs = [create_run(tiny(), root=root) for _ in range(4)]
     for run in runs:
         run.set_status(Status("finished"))
@@ -172,7 +172,7 @@ def test_the_trash_keeps_the_last_deleted(root: Path, monkeypatch: pytest.Monkey
 def test_deleting_takes_nobody_elses_run_out_of_the_trash(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trash, "KEPT", 2)
+    monkeypatch.setattr(trash, "MAX_DELETED_RUNS", 2)
 
     def deleted(owner: str) -> Run:
         run = create_run(tiny(), about=About(owner=owner), root=root)

@@ -19,7 +19,7 @@ import pytest
 from pages.components.widgets.run_table import row
 from transformer.files import FORMULA
 from transformer.runs.creation import About, create_run
-from transformer.runs.directory import Run, Status, started
+from transformer.runs.directory import Run, Status, start_time
 from transformer.runs.metrics import Record
 from transformer.runs.snapshots import save_snapshot
 from transformer.runs.table import (
@@ -105,7 +105,7 @@ def test_an_unchanged_run_is_not_read_again_and_a_changed_file_is(tmp_path: Path
 def test_a_trainer_that_dies_without_a_word_is_noticed(tmp_path: Path) -> None:
     run = make(tmp_path)
     process = subprocess.Popen(["sleep", "60"])
-    began = started(psutil.Process(process.pid))
+    began = start_time(psutil.Process(process.pid))
     run.set_status(Status("running", pid=process.pid, process_started=began))
     known = Summaries()
     assert known.of(tmp_path)[0][1].state == "running"
@@ -116,7 +116,7 @@ def test_a_trainer_that_dies_without_a_word_is_noticed(tmp_path: Path) -> None:
 
 def test_metrics_are_read_again_after_a_while_and_other_changes_at_once(tmp_path: Path) -> None:
     run = make(tmp_path, "first", some_metrics(1))
-    patient = Summaries(patience=60.0)
+    patient = Summaries(live_max_age=60.0)
     [(_, before)] = patient.of(tmp_path)
     with (run.path / "metrics.jsonl").open("a") as file:
         file.write('\n{"kind": "eval", "step": 4000, "loss": 0.5, "seconds": 99}\n')
@@ -131,7 +131,7 @@ def test_at_rest_it_looks_only_when_this_process_has_changed_a_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = make(tmp_path, "first")
-    resting, looks = Summaries(rest=60.0), list[Path]()
+    resting, looks = Summaries(min_interval=60.0), list[Path]()
 
     def counted(path: Path) -> Stamp:
         looks.append(path)
@@ -158,7 +158,7 @@ def test_at_rest_it_looks_only_when_this_process_has_changed_a_run(
 
 def test_a_new_snapshot_is_seen(tmp_path: Path) -> None:
     run = make(tmp_path, "first", some_metrics(1))
-    known = Summaries(patience=60.0)
+    known = Summaries(live_max_age=60.0)
     assert known.of(tmp_path)[0][1].saved == ()
     save_snapshot(run.path, 0, 2.5, b"weights", b"state")
     save_snapshot(run.path, 4, 0.5, b"weights", b"state")

@@ -8,14 +8,14 @@ import pytest
 
 from tests.support.record_verdicts import CASES, INTO
 from transformer.config import RunConfig
-from transformer.runs.chance import at_least, more_than
+from transformer.runs.chance import binomial_p_value, fisher_p_value
 from transformer.runs.directory import Run, Status
 from transformer.runs.facts import RunFacts
 from transformer.runs.goals import FAILED, PASSED, PENDING, UNMEASURED, read_goals
 from transformer.runs.health import HealthCheck, read_health, write_health
 from transformer.runs.metrics import by_step
 from transformer.runs.verdict import (
-    HALF,
+    PARTLY_SHARE,
     Verdict,
     advised_settings,
     beats_untrained,
@@ -115,7 +115,7 @@ def test_advice_on_a_setting_says_which_and_its_value() -> None:
 def test_nothing_is_green_below_half_of_what_its_task_can_reach(name: str) -> None:
     facts = run_facts(name)
     share, green = facts.last.exact_match or 0.0, verdict(facts).tone == "good"
-    assert not (green and share < HALF * facts.reach)
+    assert not (green and share < PARTLY_SHARE * facts.reach)
     # Nor is any other, whatever its score: a run at the level of chance has learned nothing.
     reached = ("healthy", "healthy-until-a-loss", "memorised", "memorised-three-pairs")
     assert green == (name in reached)
@@ -141,8 +141,8 @@ def test_goal_2_says_how_much_was_missing() -> None:
     )
     needed = few.needed
     assert needed is not None
-    assert few.no_luck(needed, 1000)
-    assert not few.no_luck(needed - 1, 1000)
+    assert few.is_significant_score(needed, 1000)
+    assert not few.is_significant_score(needed - 1, 1000)
     said = beats_untrained(few, baselines(few))[1]
     assert f"9 of 1,000 answers right may be chance; {needed} would not be." in said
     high = replace(healthy, last=replace(healthy.last, loss=min(baselines(healthy)) + 0.01))
@@ -218,14 +218,14 @@ def test_a_failure_says_why() -> None:
 
 
 def test_the_tests_of_chance_are_exact() -> None:
-    assert more_than(7, 7, 0, 7) == pytest.approx(1 / math.comb(14, 7))
+    assert fisher_p_value(7, 7, 0, 7) == pytest.approx(1 / math.comb(14, 7))
     # Of 10 right answers among 40, 8 or more fall into the 20 after training.
     tail = sum(math.comb(10, k) * math.comb(30, 20 - k) for k in range(8, 11))
-    assert more_than(8, 20, 2, 20) == pytest.approx(tail / math.comb(40, 20))
+    assert fisher_p_value(8, 20, 2, 20) == pytest.approx(tail / math.comb(40, 20))
     guessed = math.fsum(math.comb(12, k) * 0.3**k * 0.7 ** (12 - k) for k in range(7, 13))
-    assert at_least(7, 12, 0.3) == pytest.approx(guessed)
-    assert at_least(0, 12, 0.3) == at_least(3, 12, 1.0) == 1.0
-    assert more_than(6000, 6302, 0, 6302) < 1e-300
+    assert binomial_p_value(7, 12, 0.3) == pytest.approx(guessed)
+    assert binomial_p_value(0, 12, 0.3) == binomial_p_value(3, 12, 1.0) == 1.0
+    assert fisher_p_value(6000, 6302, 0, 6302) < 1e-300
 
 
 def test_a_check_comes_back_as_it_was_kept_and_damage_is_none(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from transformer.errors import RunError
 from transformer.report.document import FORMAT, VERSION
 from transformer.runs.attention import AttentionHistory
 from transformer.runs.comparison import PARTS
-from transformer.runs.directory import OVER, Run
+from transformer.runs.directory import ENDED_OR_FAILED, Run
 from transformer.runs.goals import read_goals
 from transformer.runs.metrics import History, Sample, first_and_last
 from transformer.runs.snapshots import snapshots
@@ -129,7 +129,7 @@ def report_on(run: Run, *, author: str = "", sentences: Sequence[tuple[str, str]
     config, about, status = run.config(), run.about(), run.status()
     history = History(run.path)
     history.update()
-    goals, ended = read_goals(run.path), status.state in OVER
+    goals, ended = read_goals(run.path), status.state in ENDED_OR_FAILED
     last = next((one for one in reversed(history.evaluations.values()) if one.errors), None)
     saved = snapshots(run.path / "checkpoints")
     seconds = [one.seconds for one in history.evaluations.values() if one.seconds is not None]

@@ -2,7 +2,7 @@
 
 from math import exp, lgamma, log
 
-LEVEL = 1e-3
+SIGNIFICANCE_LEVEL = 1e-3
 """Significance level: a result that chance gives with a lower probability is not luck."""
 
 
@@ -10,7 +10,7 @@ def _log_choose(n: int, k: int) -> float:
     return lgamma(n + 1) - lgamma(k + 1) - lgamma(n - k + 1)
 
 
-def more_than(right: int, of: int, before: int, of_before: int) -> float:
+def fisher_p_value(right: int, of: int, before: int, of_before: int) -> float:
     """Fisher's exact test: the probability of at least ``right`` right answers after training, if
     training had changed nothing.
 
@@ -27,7 +27,7 @@ def more_than(right: int, of: int, before: int, of_before: int) -> float:
     )
 
 
-def at_least(right: int, of: int, share: float) -> float:
+def binomial_p_value(right: int, of: int, share: float) -> float:
     """Binomial test: the probability of at least ``right`` right answers, if each of ``of``
     answers is a guess that is right with probability ``share``."""
     if right <= 0 or share >= 1:
@@ -40,11 +40,11 @@ def at_least(right: int, of: int, share: float) -> float:
     )
 
 
-def is_no_luck(right: int, of: int, before: int, of_before: int, guess: float) -> bool:
+def is_significant(right: int, of: int, before: int, of_before: int, guess: float) -> bool:
     """Whether neither the untrained model nor guessing explains ``right`` right answers."""
     return (
         of > 0
         and of_before > 0
-        and more_than(right, of, before, of_before) < LEVEL
-        and at_least(right, of, guess) < LEVEL
+        and fisher_p_value(right, of, before, of_before) < SIGNIFICANCE_LEVEL
+        and binomial_p_value(right, of, guess) < SIGNIFICANCE_LEVEL
     )

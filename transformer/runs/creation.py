@@ -15,7 +15,7 @@ import psutil
 from transformer.config import RunConfig
 from transformer.errors import RunError
 from transformer.files import link_or_copy, sync, write_atomic
-from transformer.runs.directory import ROOT, Run, Status, note_change, started
+from transformer.runs.directory import ROOT, Run, Status, note_change, start_time
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def create_run(
         if pairs is not None:
             link_or_copy(pairs, folder / "data.tsv")
         process = psutil.Process()
-        status = Status("starting", pid=process.pid, process_started=started(process))
+        status = Status("starting", pid=process.pid, process_started=start_time(process))
         write_run(folder, config, about, status)
     return Run(path)
 

@@ -35,11 +35,12 @@ ACTIVE = ("starting", "running", "stopping")
 """States in which a process is working on the run."""
 RESUMABLE = ("paused", "failed", "interrupted")
 ENDED = ("finished", "stopped", "diverged")
-OVER = (*ENDED, "failed")  # no more updates, unless a person resumes or continues the run
+ENDED_OR_FAILED = (*ENDED, "failed")
+"""States without more updates, unless a person resumes or continues the run."""
 STATES = ("queued", *ACTIVE, *RESUMABLE, *ENDED)
 COMMANDS = ("pause", "stop", "save")
-MOST_REMEMBERED = 4096
-LAST_SECOND = 4e9
+MAX_CACHED_FILES = 4096
+MAX_TIMESTAMP = 4e9
 """Seconds since 1970, in the year 2096: later times in a file count as damage."""
 
 
@@ -50,7 +51,7 @@ class Status:
     state: one of STATES.
     kind: the kind of a failure: memory, disk, data or error.
     reason: why it ended or failed, in a sentence.
-    pid, process_started: the process, and its start by :func:`started`, since pids are reused.
+    pid, process_started: the process, and its start by :func:`start_time`, since pids are reused.
     ticket: orders the queue; the lowest is the oldest.
     """
 
@@ -122,11 +123,11 @@ class Run:
         the run that it continues ("parent"), the name that its owner gave ("author"), and the hash
         of the owner's token ("owner"; both empty for a run from a terminal).
         """
-        about = _read_once(self.path / "about.json")
+        about = _read_cached(self.path / "about.json")
         numbers = {}
         for name in ("created", "parent_seconds"):
             value = about.get(name)
-            sound = isinstance(value, int | float) and 0 <= value < LAST_SECOND
+            sound = isinstance(value, int | float) and 0 <= value < MAX_TIMESTAMP
             numbers[name] = value if sound else 0.0
         texts = {
             name: about[name].encode("utf-8", "replace").decode()
@@ -185,7 +186,7 @@ class Run:
         return status
 
     def _read_status(self) -> Status:
-        plain = _read_once(self.path / "status.json")
+        plain = _read_cached(self.path / "status.json")
         try:
             status = Status(**plain)
         except TypeError:
@@ -297,7 +298,7 @@ class Run:
             return ""
 
 
-def started(process: psutil.Process) -> float:
+def start_time(process: psutil.Process) -> float:
     """Start time of a process in seconds, unaffected by changes of the system clock.
 
     Linux counts from boot. psutil adds its estimate of the boot time, which is subtracted again.
@@ -310,7 +311,7 @@ def process_of(status: Status) -> psutil.Process | None:
     """The running process that a status names; None if it has ended, even if its pid is reused."""
     try:
         process = psutil.Process(status.pid)
-        same = abs(started(process) - status.process_started) < 0.1
+        same = abs(start_time(process) - status.process_started) < 0.1
         return process if same and process.status() != psutil.STATUS_ZOMBIE else None
     except (psutil.Error, ValueError, OverflowError):
         return None
@@ -330,10 +331,10 @@ def note_change() -> None:
     _last_change = object()
 
 
-_objects: dict[Path, tuple[tuple[int, int, int], dict[str, Any]]] = {}
+_cached_objects: dict[Path, tuple[tuple[int, int, int], dict[str, Any]]] = {}
 
 
-def _read_once(path: Path) -> dict[str, Any]:
+def _read_cached(path: Path) -> dict[str, Any]:
     """A JSON object from a small file; empty if there is none that can be read.
 
     Cached until inode, time or size of the file change, since the queue reads the files of all
@@ -342,16 +343,16 @@ def _read_once(path: Path) -> dict[str, Any]:
     try:
         stat = path.stat()
         signature = (stat.st_ino, stat.st_mtime_ns, stat.st_size)
-        known = _objects.get(path)
+        known = _cached_objects.get(path)
         if known is not None and known[0] == signature:
             return known[1]
     except OSError:
         return {}
     plain = read_object(path)
     if plain:  # an unreadable file may be half written, and complete a moment later
-        if len(_objects) >= MOST_REMEMBERED:
-            _objects.clear()
-        _objects[path] = signature, plain
+        if len(_cached_objects) >= MAX_CACHED_FILES:
+            _cached_objects.clear()
+        _cached_objects[path] = signature, plain
     return plain
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Held:
+class StoredEntry:
     """One file or directory in the shared folder.
 
     owners: hashes of the browsers it belongs to; empty if it comes from a terminal.
@@ -25,13 +25,13 @@ class Held:
     changed: float
 
 
-def evicted(
-    held: Iterable[Held],
+def paths_to_delete(
+    entries: Iterable[StoredEntry],
     owner: str,
     *,
     most: float = math.inf,
     most_bytes: float = math.inf,
-    coming: int | None = None,
+    incoming_bytes: int | None = None,
 ) -> list[Path] | None:
     """Paths to delete so that the rest is within the limits; None if other owners' last files
     would have to be deleted.
@@ -39,38 +39,42 @@ def evicted(
     Args:
         owner: who adds a file; empty for a terminal.
         most, most_bytes: the largest number of files, and their largest total size.
-        coming: bytes of the file to be added; None if it is already in ``held``, as the newest.
+        incoming_bytes: size of the new file; None if it is in ``entries`` already, as the newest.
     """
-    left = sorted(held, key=lambda one: one.changed, reverse=True)
-    spared = left[:1] if coming is None else []
-    more = 0 if coming is None else 1
-    gone: list[Path] = []
+    remaining = sorted(entries, key=lambda one: one.changed, reverse=True)
+    spared = remaining[:1] if incoming_bytes is None else []
+    more = 0 if incoming_bytes is None else 1
+    to_delete: list[Path] = []
     while True:
-        number = len(left) + more
-        too_large = number > 1 and sum(one.size for one in left) + (coming or 0) > most_bytes
-        if not left or not (number > most or too_large):
-            return gone
-        victim = _victim([one for one in left if one not in spared], left, owner, number > most)
-        if victim is None:
+        number = len(remaining) + more
+        too_large = (
+            number > 1 and sum(one.size for one in remaining) + (incoming_bytes or 0) > most_bytes
+        )
+        if not remaining or not (number > most or too_large):
+            return to_delete
+        chosen = _next_to_delete(
+            [one for one in remaining if one not in spared], remaining, owner, number > most
+        )
+        if chosen is None:
             return None
-        left.remove(victim)
-        gone.append(victim.path)
+        remaining.remove(chosen)
+        to_delete.append(chosen.path)
 
 
-def _victim(
-    candidates: Sequence[Held], left: Sequence[Held], owner: str, by_number: bool
-) -> Held | None:
+def _next_to_delete(
+    candidates: Sequence[StoredEntry], remaining: Sequence[StoredEntry], owner: str, by_number: bool
+) -> StoredEntry | None:
     """The next file to delete; None if none may be.
 
     Args:
-        candidates: the files of ``left`` that may be deleted, newest first.
+        candidates: the files of ``remaining`` that may be deleted, newest first.
         by_number: whether the owner with the most files comes first, else the one with most bytes.
     """
     own = [one for one in candidates if set(_owners(one)) <= {owner}]
     if own:
         return own[-1]
     numbers, sizes = Counter[str](), Counter[str]()
-    for one in left:
+    for one in remaining:
         for name in _owners(one):
             numbers[name] += 1
             sizes[name] += one.size
@@ -83,5 +87,5 @@ def _victim(
     return None
 
 
-def _owners(one: Held) -> tuple[str, ...]:
+def _owners(one: StoredEntry) -> tuple[str, ...]:
     return one.owners or ("",)

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from transformer.config import RunConfig
-from transformer.runs.chance import is_no_luck
-from transformer.runs.directory import OVER, Status
+from transformer.runs.chance import is_significant
+from transformer.runs.directory import ENDED_OR_FAILED, Status
 from transformer.runs.goals import Goals
 from transformer.runs.health import HealthCheck
 from transformer.runs.metrics import Record, first_and_last, series
@@ -59,16 +59,16 @@ class RunFacts:
 
     @property
     def ended(self) -> bool:
-        return self.status.state in OVER
+        return self.status.state in ENDED_OR_FAILED
 
     @property
-    def own(self) -> bool:
+    def on_training_pairs(self) -> bool:
         """Whether it is evaluated on its own training pairs."""
         return self.config.data.evaluates_on_training_pairs
 
     @property
     def inputs(self) -> str:
-        return "of its training pairs" if self.own else "unseen inputs"
+        return "of its training pairs" if self.on_training_pairs else "unseen inputs"
 
     @property
     def examples(self) -> int:
@@ -85,27 +85,29 @@ class RunFacts:
         task = TASKS.get(self.config.data.task)
         return task.reachable if task is not None else 1.0
 
-    def no_luck(self, right: int, of: int) -> bool:
+    def is_significant_score(self, right: int, of: int) -> bool:
         """Whether neither the untrained model nor a guess explains ``right`` of ``of`` right."""
         of_before = self.first.examples or self.config.training.final_examples
         before = round((self.first.exact_match or 0.0) * of_before)
-        return is_no_luck(right, of, before, of_before, self.first.guess or 0.0)
+        return is_significant(right, of, before, of_before, self.first.guess or 0.0)
 
     @property
     def better_than_chance(self) -> bool:
-        return self.trained and self.no_luck(self.right, self.examples)
+        return self.trained and self.is_significant_score(self.right, self.examples)
 
     @property
     def needed(self) -> int | None:
         """The fewest right answers that chance does not explain; None if it could explain all."""
-        if not self.no_luck(self.examples, self.examples):
+        if not self.is_significant_score(self.examples, self.examples):
             return None
         # More right answers are never more likely to be luck.
         return bisect_left(
-            range(self.examples + 1), True, key=lambda right: self.no_luck(right, self.examples)
+            range(self.examples + 1),
+            True,
+            key=lambda right: self.is_significant_score(right, self.examples),
         )
 
     @property
     def too_few(self) -> bool:
         """Whether, with so few inputs, even all answers right could be luck."""
-        return not self.own and self.needed is None
+        return not self.on_training_pairs and self.needed is None

@@ -19,7 +19,7 @@ import psutil
 CLAIMED = "WORKBENCH_CLAIMED"
 """Environment variable of a trainer started here: it waits until the run's status has its pid."""
 
-TORCHRUN = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
+TORCHRUN_VARIABLES = ("RANK", "LOCAL_RANK", "WORLD_SIZE")
 """torchrun's environment variables, which identify one process: trainers must not inherit them."""
 
 LOG_BYTES = 1_000_000
@@ -122,7 +122,7 @@ def open_log(run: Path) -> BinaryIO:
 
 
 def _spawn(words: list[str], stdin: int, output: int, threads: int) -> "subprocess.Popen[bytes]":
-    inherited = {name: os.environ[name] for name in os.environ if name not in TORCHRUN}
+    inherited = {name: os.environ[name] for name in os.environ if name not in TORCHRUN_VARIABLES}
     environment = inherited | {
         # Threads that spin while they wait made a step ten times slower on busy cores.
         "OMP_WAIT_POLICY": "PASSIVE",

@@ -94,7 +94,7 @@ LIMITS: dict[str, float] = {
 """The numbers of a line, each with its largest valid value."""
 COUNTS = ("tokens", "examples")
 LATEST = ("step", "seconds", "tokens", "loss", "exact_match")
-"""The quantities that :func:`ends` looks for at the end of a file."""
+"""The quantities that :func:`read_first_and_last` looks for at the end of a file."""
 
 
 class Sample(TypedDict):
@@ -197,7 +197,7 @@ def last_step(run_path: Path) -> int:
         return 0
 
 
-def some_losses(run_path: Path, most: int = 24) -> tuple[tuple[int, float], ...]:
+def sampled_losses(run_path: Path, most: int = 24) -> tuple[tuple[int, float], ...]:
     """(step, training loss) at up to ``most`` places in the file; a long run takes no longer."""
     found: dict[int, float] = {}
     try:
@@ -222,7 +222,7 @@ def _backwards(file: BinaryIO, length: int) -> Iterator[Record]:
     return _sound(reversed(_lines(file.read(length))), Record.parse)
 
 
-def ends(run_path: Path) -> tuple[Record, Record]:
+def read_first_and_last(run_path: Path) -> tuple[Record, Record]:
     """The evaluation of the untrained model, and the latest value of each of :data:`LATEST`.
 
     The latest loss and exact match are those of evaluations. Only the start and the end of the

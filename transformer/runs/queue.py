@@ -31,14 +31,14 @@ from transformer.runs.directory import (
     failed_to_start,
     process_of,
     runs_in,
-    started,
+    start_time,
 )
 
 KILL_SECONDS = 10.0
 QUEUE_SECONDS = 30.0
 """Longest wait for the queue's lock: enough for thirty requests at once on a busy machine."""
 Statuses = list[tuple[Run, Status]]
-SPARE_PLACES = 10
+NEW_BROWSER_QUEUE_FACTOR = 10
 """A browser without a queued run may join until the queue has this many times its usual limit."""
 POLL_SECONDS = 1.0
 """Shortest time between two checks of the queue by one process, whatever the number of users."""
@@ -122,7 +122,7 @@ def _check_room(statuses: Statuses, owner: str) -> None:
     queued = _queued(statuses)
     mine = [run for run in queued if owner and run.about()["owner"] == owner]
     # A browser with no queued run gets a place in a full queue too: others may have filled it.
-    most = limits.queue if mine or not owner else SPARE_PLACES * limits.queue
+    most = limits.queue if mine or not owner else NEW_BROWSER_QUEUE_FACTOR * limits.queue
     if len(queued) >= most:
         raise RunError(
             f"{len(queued)} runs are waiting already, the most allowed here. Try again later."
@@ -222,7 +222,7 @@ def start(run: Run) -> None:
             reason="",
             kind="",
             pid=process.pid,
-            process_started=started(process),
+            process_started=start_time(process),
         )
     )
     if launch.has_one_ready():  # it may still be loading: do not wait for it here
@@ -255,7 +255,7 @@ def claim(run: Run, pid: int) -> None:
         if os.name == "posix" and process.nice() < launch.NICE:
             process.nice(launch.NICE)  # the app must respond while trainers keep every core busy
         run.set_status(
-            replace(run.status(), state="starting", pid=pid, process_started=started(process))
+            replace(run.status(), state="starting", pid=pid, process_started=start_time(process))
         )
 
 

@@ -1,6 +1,6 @@
 """Resuming a run from its last snapshot, or continuing it in a new run with a longer schedule.
 
-How a resumed run is checked is here, too: :func:`newest_sound` finds the newest intact snapshot,
+How a resumed run is checked is here, too: :func:`newest_intact_snapshot` finds where it can go on,
 :func:`rewind` takes the run's directory back to it.
 """
 
@@ -76,7 +76,7 @@ def train_on(
         raise RunError(f"A run cannot be trained on for {steps} steps; add at least 1.")
     if run.status().state in (*ACTIVE, "queued"):
         raise RunError(f"The run {run.id} is still {run.status().state}; wait, or stop it first.")
-    start = newest_sound(run.path)
+    start = newest_intact_snapshot(run.path)
     if start is None:
         raise RunError(f"The run {run.id} has saved nothing to go on from.")
     config = run.config()
@@ -106,7 +106,7 @@ def train_on(
     return Run(path)
 
 
-def newest_sound(run: Path) -> Snapshot | None:
+def newest_intact_snapshot(run: Path) -> Snapshot | None:
     """The newest snapshot whose files are bit for bit as saved; None if there is none yet.
 
     A snapshot with a damaged or missing file is passed over, and so is one for which the

@@ -20,10 +20,10 @@ from transformer.files import read_object, sync, write_atomic
 
 APPEND_ONLY = ("metrics.jsonl", "samples.jsonl", "attention.bin")
 """Files of a run that only grow; resuming from a snapshot truncates them to its lengths."""
-KEPT = 2
+RESUMABLE_SNAPSHOTS = 2
 """Number of newest snapshots with all their files. Of older ones only weights are kept: those of
-the first, of the best, and of the last :data:`AVERAGED`."""
-AVERAGED = 5
+the first, of the best, and of the last :data:`AVERAGED_SNAPSHOTS`."""
+AVERAGED_SNAPSHOTS = 5
 """Newest snapshots whose weights are kept to be averaged, as in the paper (section 6.1)."""
 MANIFEST = re.compile(r"step-([0-9]{1,12})\.json")
 
@@ -97,8 +97,8 @@ def _prune(folder: Path) -> None:
     """Delete files that are not needed. Manifests go first, so that none names a missing file."""
     found = snapshots(folder)
     best = min(found, key=lambda snapshot: snapshot.loss)
-    whole = {snapshot.step for snapshot in found[-KEPT:]}
-    weighed = {snapshot.step for snapshot in (found[0], best, *found[-AVERAGED:])}
+    whole = {snapshot.step for snapshot in found[-RESUMABLE_SNAPSHOTS:]}
+    weighed = {snapshot.step for snapshot in (found[0], best, *found[-AVERAGED_SNAPSHOTS:])}
     for snapshot in found:
         if snapshot.step in whole:
             continue

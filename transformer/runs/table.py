@@ -16,14 +16,14 @@ from transformer.config import RunConfig
 from transformer.errors import RunError, TaskError
 from transformer.files import write_csv
 from transformer.runs.directory import ACTIVE, Run, last_change
-from transformer.runs.metrics import METRICS, ends, some_losses
+from transformer.runs.metrics import METRICS, read_first_and_last, sampled_losses
 from transformer.runs.snapshots import snapshots
 from transformer.tasks import read_pairs, title_of
 
-FILES = ("config.json", "about.json", "status.json", "checkpoints", METRICS)
+SUMMARY_FILES = ("config.json", "about.json", "status.json", "checkpoints", METRICS)
 """Files from which a summary is made; it is valid until one changes. The metrics come last."""
 DAMAGED = "damaged"
-MOST_LOOKED_INTO = 10_000
+MAX_RECOGNISED_BYTES = 10_000
 """Largest file of pairs, in bytes, that is read to recognise the sentences the app comes with."""
 
 Stamp = tuple[tuple[int, int, int] | None, ...]
@@ -86,7 +86,7 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class _Known:
+class _CachedSummary:
     """A summary in the cache, and when it was read, by the monotonic clock."""
 
     stamp: Stamp
@@ -101,17 +101,17 @@ class Summaries:
     All sessions of the app share one, from several threads. Threads that call :meth:`of` during
     a scan of the runs wait for the next scan, and all of them get its result.
 
-    patience: seconds for which the metrics of an active run are not read again, nor whether its
+    live_max_age: seconds for which the metrics of an active run are not read again, nor whether its
         trainer is alive: a class of thirty asks about a hundred times a second.
-    rest: seconds without a new scan, unless this process has changed a run. A scan checks about a
-        hundred files, and at each of them all other threads may run first.
+    min_interval: seconds without a new scan, unless this process has changed a run. A scan checks
+        about a hundred files, and at each of them all other threads may run first.
     """
 
-    def __init__(self, patience: float = 0.0, rest: float = 0.0) -> None:
-        self.patience, self.rest = patience, rest
-        self._known: dict[Path, _Known] = {}
+    def __init__(self, live_max_age: float = 0.0, min_interval: float = 0.0) -> None:
+        self.live_max_age, self.min_interval = live_max_age, min_interval
+        self._cached: dict[Path, _CachedSummary] = {}
         self._newest: list[tuple[Run, Summary]] = []
-        self._looked = (Path(), 0.0, last_change())
+        self._last_scan = (Path(), 0.0, last_change())
         self._lock = threading.Lock()
 
     def of(self, root: Path) -> list[tuple[Run, Summary]]:
@@ -122,42 +122,42 @@ class Summaries:
         """
         asked, root = time.monotonic(), root.absolute()
         with self._lock:
-            where, began, change = self._looked
-            rested = asked - began < self.rest and change is last_change()
+            where, began, change = self._last_scan
+            recent = asked - began < self.min_interval and change is last_change()
             # A scan by another thread that began after this call is as good as a new one.
-            if where == root and (began > asked or rested):
+            if where == root and (began > asked or recent):
                 return self._newest
             began, change, fresh = time.monotonic(), last_change(), {}
             for path in root.iterdir() if root.is_dir() else ():
                 stamp = _stamp(path)
                 if stamp[0] is None or path.name.startswith("."):
                     continue  # not a run, or one that is still being made
-                fresh[path] = self._look(path, stamp)
-            self._known = fresh  # without the runs that are gone
+                fresh[path] = self._refresh(path, stamp)
+            self._cached = fresh  # without the runs that are gone
             newest = sorted(fresh.values(), key=lambda known: known.summary.created, reverse=True)
             self._newest = [(known.run, known.summary) for known in newest]
-            self._looked = root, began, change
+            self._last_scan = root, began, change
             return self._newest
 
-    def _look(self, path: Path, stamp: Stamp) -> _Known:
-        now, known = time.monotonic(), self._known.get(path)
+    def _refresh(self, path: Path, stamp: Stamp) -> _CachedSummary:
+        now, known = time.monotonic(), self._cached.get(path)
         if known is None or known.stamp[:-1] != stamp[:-1]:
             run = Run(path)
-            return _Known(stamp, run, summarise(run), now)
-        if now - known.read < self.patience:
+            return _CachedSummary(stamp, run, summarise(run), now)
+        if now - known.read < self.live_max_age:
             return known
         if known.stamp != stamp:
-            return _Known(stamp, known.run, summarise(known.run), now)
+            return _CachedSummary(stamp, known.run, summarise(known.run), now)
         if known.summary.state not in ACTIVE:
             return known
         status = known.run.status()  # the trainer may have died without writing a status
         summary = replace(known.summary, state=status.state, reason=status.reason)
-        return _Known(stamp, known.run, summary, now)
+        return _CachedSummary(stamp, known.run, summary, now)
 
 
 def _stamp(path: Path) -> Stamp:
     found: list[tuple[int, int, int] | None] = []
-    for name in FILES:
+    for name in SUMMARY_FILES:
         try:
             stat = os.stat(f"{path}/{name}")
             found.append((stat.st_mtime_ns, stat.st_size, stat.st_ino))
@@ -185,7 +185,7 @@ def summarise(run: Run) -> Summary:
     except RunError as error:
         return replace(summary, state=DAMAGED, reason=str(error))
     status, model = run.status(), config.model
-    untrained, latest = ends(run.path)
+    untrained, latest = read_first_and_last(run.path)
     return replace(
         summary,
         task=task_of(run, config),
@@ -205,7 +205,7 @@ def summarise(run: Run) -> Summary:
         untrained_exact_match=untrained.exact_match,
         seconds=latest.seconds,
         tokens=latest.tokens,
-        curve=some_losses(run.path),
+        curve=sampled_losses(run.path),
         saved=tuple((one.step, one.loss) for one in snapshots(run.path / "checkpoints")),
     )
 
@@ -214,7 +214,7 @@ def task_of(run: Run, config: RunConfig) -> str:
     """The title on screen of what the run learns."""
     file, sources = run.data_file, []
     try:
-        if file is not None and file.stat().st_size <= MOST_LOOKED_INTO:
+        if file is not None and file.stat().st_size <= MAX_RECOGNISED_BYTES:
             sources = [pair.source for pair in read_pairs(file).pairs]
     except (OSError, TaskError):  # missing or damaged: reported where the run is opened
         pass

@@ -8,10 +8,10 @@ from transformer.errors import RunError, refusing
 from transformer.files import changed_at
 from transformer.runs import queue
 from transformer.runs.directory import ROOT, Run, Status, list_runs, note_change
-from transformer.runs.eviction import Held, evicted
+from transformer.runs.eviction import StoredEntry, paths_to_delete
 
 FOLDER = "trash"
-KEPT = 50
+MAX_DELETED_RUNS = 50
 """Most deleted runs in the trash. One more replaces the oldest of the person who deletes it."""
 
 
@@ -32,7 +32,9 @@ def delete(run: Run) -> None:
         status = run.status()
         if status.state == "queued":  # when restored, it must not start by itself
             run.set_status(Status("paused", step=status.step))
-        gone = evicted(_held(root), run.about()["owner"], most=KEPT, coming=0)
+        gone = paths_to_delete(
+            _entries(root), run.about()["owner"], most=MAX_DELETED_RUNS, incoming_bytes=0
+        )
         if gone is None:
             raise RunError(
                 f"The run {run.id} was not deleted: the trash is full of the last runs of other "
@@ -56,9 +58,9 @@ def deleted_runs(root: Path = ROOT) -> list[Run]:
     return sorted(runs, key=lambda run: changed_at(run.path), reverse=True)
 
 
-def _held(root: Path) -> list[Held]:
+def _entries(root: Path) -> list[StoredEntry]:
     return [
-        Held(run.path, (run.about()["owner"],), 0, changed_at(run.path))
+        StoredEntry(run.path, (run.about()["owner"],), 0, changed_at(run.path))
         for run in deleted_runs(root)
     ]
 

@@ -31,20 +31,20 @@ KINDS = {
 """Kind of a verdict -> its tone."""
 SIGNS = {"good": "✓", "doubt": "◐", "bad": "✗", "note": "…", "none": "○"}
 """Tone -> a sign that needs no colour: reached, partly, not reached, so far, nothing to judge."""
-WELL, HALF = 0.9, 0.5
+LEARNED_SHARE, PARTLY_SHARE = 0.9, 0.5
 """Smallest shares of a task's reachable score for "learned" and for "partly learned"."""
-STILL_FALLING = 0.85
+STILL_FALLING_RATIO = 0.85
 """Loss counts as still falling below this share of its value at two thirds of the run."""
-REMEMBERED = 0.25
+MEMORISED_RATIO = 0.25
 """A training loss below this share of the held-out loss shows that pairs were memorised."""
-RISEN = 1.1
+RISING_RATIO = 1.1
 """Held-out loss counts as rising once it exceeds its minimum by this factor."""
-LOW = 0.3
+LOW_TRAINING_LOSS = 0.3
 """Low training loss, in nats per token: tokens of training pairs get about 75 % probability."""
 FEW_UPDATES = 1000
-FAR_ABOVE = 4
+HIGH_RATE_FACTOR = 4
 """A learning rate this many times the preset's, or more, is named if a run did not learn all."""
-GUESSABLE = 0.05
+NAMED_GUESS_SHARE = 0.05
 """The score of guessing is named from this share of right answers on."""
 TOO_HIGH = "The learning rate is too high"
 OVERFIT = "The overfit check"
@@ -121,7 +121,7 @@ def verdict(facts: RunFacts) -> Verdict:
             "update.",
             "Copy its settings to the form and train again.",
         )
-    if facts.own:
+    if facts.on_training_pairs:
         return _own_pairs(facts)
     if facts.too_few:
         return _too_few(facts)
@@ -164,7 +164,7 @@ def _unfinished(facts: RunFacts) -> Verdict:
         waiting = {"queued": "Waiting for a trainer.", "paused": "Paused before the first score."}
         return Verdict("unmeasured", waiting.get(state, "Nothing is measured yet."))
     where = {"paused": "Paused at step", "interrupted": "Interrupted at step"}.get(state, "Step")
-    said = f"{where} {step:,} of {steps:,}: {_score(facts)} so far{_before(facts)}."
+    said = f"{where} {step:,} of {steps:,}: {_score(facts)} so far{_untrained_score(facts)}."
     advice = {
         "paused": "Resume to go on from here.",
         "interrupted": "Resume to go on from the last snapshot.",
@@ -198,7 +198,7 @@ def _own_pairs(facts: RunFacts) -> Verdict:
         return _unless_alarmed(
             facts, Verdict("memorised", f"Memorised {which}; nothing was held out.", advice)
         )
-    if facts.right >= HALF * facts.examples:
+    if facts.right >= PARTLY_SHARE * facts.examples:
         said = f"Memorised {facts.right:,} of {facts.examples:,} pairs; nothing was held out."
         return Verdict("partly", said, _why_not_all(facts))
     return _not_learned(facts)
@@ -215,15 +215,15 @@ def _too_few(facts: RunFacts) -> Verdict:
 
 def _held_out(facts: RunFacts) -> Verdict:
     share, reach = facts.last.exact_match or 0.0, facts.reach
-    if not facts.better_than_chance or share < HALF * reach:
+    if not facts.better_than_chance or share < PARTLY_SHARE * reach:
         return _not_learned(facts)
-    if share >= WELL * reach:
+    if share >= LEARNED_SHARE * reach:
         known = (
             "" if reach == 1 else f"; the best known model of this task gets {100 * reach:.0f} %"
         )
-        said = f"Learned: {_count(facts)} right{_before(facts, known)}."
+        said = f"Learned: {_count(facts)} right{_untrained_score(facts, known)}."
         return _unless_alarmed(facts, Verdict("learned", said))
-    said = f"Partly learned: {_score(facts)}{_before(facts)}."
+    said = f"Partly learned: {_score(facts)}{_untrained_score(facts)}."
     return _unless_alarmed(facts, Verdict("partly", said, _why_not_all(facts)))
 
 
@@ -232,25 +232,25 @@ def _not_learned(facts: RunFacts) -> Verdict:
     cause, advice = _cause(facts)
     hardly = facts.better_than_chance
     start = "Hardly learned" if hardly else "Not learned"
-    if _early(facts):
+    if _stopped_early(facts):
         where = f"Stopped at step {facts.last.step:,} of {facts.config.training.steps:,}"
         return Verdict("stopped", f"{where}: {_score(facts)} so far.", "Continue training.")
     if cause:
         return Verdict(
-            "not learned", f"{start}: {_score(facts)}{_guessed(facts)}: {cause}.", advice
+            "not learned", f"{start}: {_score(facts)}{_guessing_score(facts)}: {cause}.", advice
         )
-    if _remembers(facts):
+    if _memorises(facts):
         return Verdict(
             "not learned",
             f"Memorised, not learned: {_score(facts)}, while its training pairs are predicted "
             "almost perfectly.",
             "It needs more pairs, or more dropout; a smaller model remembers less.",
         )
-    if guess := "" if hardly else _guessed(facts):
+    if guess := "" if hardly else _guessing_score(facts):
         said = f"No better than chance: {_score(facts)}{guess}."
         advice = "Check that the source decides the target; if it does, train longer."
         return Verdict("not learned", said, advice)
-    said = f"{start}: {_score(facts)}{_before(facts)}."
+    said = f"{start}: {_score(facts)}{_untrained_score(facts)}."
     return Verdict("not learned", said, _why_not_all(facts))
 
 
@@ -269,18 +269,18 @@ def _unless_alarmed(facts: RunFacts, found: Verdict) -> Verdict:
 
 def _why_not_all(facts: RunFacts) -> str:
     """Advice for a run that has learned something, but not all that it could."""
-    if advice := _far_above_the_preset(facts):
+    if advice := _rate_far_above_the_preset(facts):
         return advice
-    if _early(facts) or _still_falling(facts):
+    if _stopped_early(facts) or _still_falling(facts):
         return "It was still getting better: continue training."
-    if _at_the_start(facts):
+    if _on_first_plateau(facts):
         return "So few updates are hardly enough: continue training."
-    if _remembers(facts):
+    if _memorises(facts):
         return "It memorises its training pairs: bring more pairs, or more dropout."
     return "It has stopped getting better: try a larger model, or more pairs."
 
 
-def _far_above_the_preset(facts: RunFacts) -> str:
+def _rate_far_above_the_preset(facts: RunFacts) -> str:
     """Advice to lower a learning rate far above the preset's, before more updates are spent; empty
     if it is not."""
     config = facts.config
@@ -288,7 +288,7 @@ def _far_above_the_preset(facts: RunFacts) -> str:
         return ""
     usual, rate = defaults(config.data.task, config.preset), config.training.learning_rate
     times = rate / usual["learning_rate"]
-    if times < FAR_ABOVE or config.training.optimizer != usual["optimizer"]:
+    if times < HIGH_RATE_FACTOR or config.training.optimizer != usual["optimizer"]:
         return ""
     return (
         f"Its learning rate, {rate:g}, is {times:.0f} times the preset's. Lower it to about "
@@ -338,7 +338,7 @@ def lowered(sentence: str) -> str:
     return sentence[:1].lower() + sentence[1:]
 
 
-def _early(facts: RunFacts) -> bool:
+def _stopped_early(facts: RunFacts) -> bool:
     return facts.status.state == "stopped" and facts.last.step < facts.config.training.steps
 
 
@@ -348,10 +348,10 @@ def _still_falling(facts: RunFacts) -> bool:
         return True
     step, now = facts.evaluations[-1]
     before = next(loss for at, loss in reversed(facts.evaluations) if at <= 2 / 3 * step)
-    return now < STILL_FALLING * before
+    return now < STILL_FALLING_RATIO * before
 
 
-def _at_the_start(facts: RunFacts) -> bool:
+def _on_first_plateau(facts: RunFacts) -> bool:
     """Whether it knows little more than token frequencies after few updates: a usual plateau."""
     unigram, loss = facts.first.unigram, facts.last.loss
     if unigram is None or loss is None or facts.last.step >= FEW_UPDATES:
@@ -359,14 +359,14 @@ def _at_the_start(facts: RunFacts) -> bool:
     return loss > 0.5 * unigram
 
 
-def _remembers(facts: RunFacts) -> bool:
+def _memorises(facts: RunFacts) -> bool:
     """Whether the loss is low on training pairs, and much higher and rising on held-out ones."""
-    if not facts.train or facts.last.loss is None or facts.own:
+    if not facts.train or facts.last.loss is None or facts.on_training_pairs:
         return False
     losses = sorted(loss for _, loss in facts.train[-max(5, len(facts.train) // 8) :])
     train, best = losses[len(losses) // 2], min(loss for _, loss in facts.evaluations)
-    rises = facts.last.loss > RISEN * best  # else the batches may just have easier pairs
-    return rises and train < LOW and train < REMEMBERED * facts.last.loss
+    rises = facts.last.loss > RISING_RATIO * best  # else the batches may just have easier pairs
+    return rises and train < LOW_TRAINING_LOSS and train < MEMORISED_RATIO * facts.last.loss
 
 
 def _count(facts: RunFacts) -> str:
@@ -380,13 +380,17 @@ def _score(facts: RunFacts) -> str:
     return f"{_percent(facts.last.exact_match or 0.0)} of {facts.examples:,} {facts.inputs} right"
 
 
-def _guessed(facts: RunFacts) -> str:
+def _guessing_score(facts: RunFacts) -> str:
     """The score of guessing without the source, in brackets; empty if it is small."""
     guess = facts.first.guess or 0.0
-    return f" (guessing alone: {_percent(guess)})" if guess >= GUESSABLE and not facts.own else ""
+    return (
+        f" (guessing alone: {_percent(guess)})"
+        if guess >= NAMED_GUESS_SHARE and not facts.on_training_pairs
+        else ""
+    )
 
 
-def _before(facts: RunFacts, more: str = "") -> str:
+def _untrained_score(facts: RunFacts, more: str = "") -> str:
     """The score of the untrained model, in brackets."""
     if facts.first.exact_match is None:
         return f" ({more.removeprefix('; ')})" if more else ""
@@ -411,7 +415,7 @@ def beats_untrained(facts: RunFacts, baselines: Sequence[float]) -> tuple[str, s
     Args:
         baselines: losses to beat, the untrained model's among them.
     """
-    where = "the pairs it learns" if facts.own else "held-out pairs"
+    where = "the pairs it learns" if facts.on_training_pairs else "held-out pairs"
     if not facts.trained or facts.last.loss is None:
         if facts.ended:
             return UNMEASURED, f"no score on {where} after the first update."

@@ -22,11 +22,11 @@ from transformer.errors import UserError
 from transformer.faults import plant_of_run
 from transformer.model import Transformer
 from transformer.runs import queue, snapshots
-from transformer.runs.directory import ENDED, RESUMABLE, Run, Status, started
+from transformer.runs.directory import ENDED, RESUMABLE, Run, Status, start_time
 from transformer.runs.goals import add_evidence, read_goals
 from transformer.runs.launch import CLAIMED
 from transformer.runs.metrics import by_step, first_and_last
-from transformer.runs.resume import newest_sound, rewind
+from transformer.runs.resume import newest_intact_snapshot, rewind
 from transformer.runs.verdict import verdict_of
 from transformer.tasks import Task, build_task
 from transformer.trainer.failures import diagnosis, limit_memory
@@ -185,7 +185,7 @@ class Trainer:
         """
         found = ""
         if self.world.is_main:
-            snapshot = newest_sound(self.run.path)
+            snapshot = newest_intact_snapshot(self.run.path)
             rewind(self.run.path, snapshot)
             found = f"{snapshot.step} {snapshot.ended}" if snapshot else "-1"
         step, _, ended = self.world.broadcast(found).partition(" ")
@@ -381,7 +381,7 @@ class Trainer:
         process = psutil.Process()
         ticket = self.run.recorded_status().ticket
         self.run.set_status(
-            Status(state, reason, kind, process.pid, started(process), self.step, ticket)
+            Status(state, reason, kind, process.pid, start_time(process), self.step, ticket)
         )
         if reason:
             self.progress(reason)

@@ -10,8 +10,8 @@ from transformer.runs.table import Summaries, Summary
 
 
 @st.cache_resource
-def _summaries(rest: float) -> Summaries:
-    return Summaries(patience=0.5, rest=rest)
+def _summaries(min_interval: float) -> Summaries:
+    return Summaries(live_max_age=0.5, min_interval=min_interval)
 
 
 def known_runs() -> dict[str, tuple[Run, Summary]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transformer.errors import UserError
-from transformer.runs.eviction import Held, evicted
+from transformer.runs.eviction import StoredEntry, paths_to_delete
 
 NO_ROOM = (
     "There is no room for it: the server keeps as much as it may, and only the last files of other "
@@ -39,11 +39,11 @@ class BoundedFolder:
         """The entries, the last changed first."""
         return [path for _, _, path in self._stated()]
 
-    def make_room(self, coming: int | None = None, owner: str = "") -> None:
+    def make_room(self, incoming_bytes: int | None = None, owner: str = "") -> None:
         """Remove entries that are too old, then the oldest until the limits hold; the newest stays.
 
         Args:
-            coming: bytes of a new entry that is about to be written; None if there is none.
+            incoming_bytes: bytes of a new entry that is about to be written; None if there is none.
             owner: whose entry it is: their own oldest are removed first, and never the last one of
                 another owner.
 
@@ -55,8 +55,10 @@ class BoundedFolder:
             if time.time() - changed > self.most_seconds:
                 self.remove(path)
             else:
-                held.append(Held(path, self.owners_of(path), size, changed))
-        gone = evicted(held, owner, most=self.most, most_bytes=self.most_bytes, coming=coming)
+                held.append(StoredEntry(path, self.owners_of(path), size, changed))
+        gone = paths_to_delete(
+            held, owner, most=self.most, most_bytes=self.most_bytes, incoming_bytes=incoming_bytes
+        )
         if gone is None:
             raise UserError(NO_ROOM)
         for path in gone:
