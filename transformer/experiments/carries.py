@@ -80,15 +80,15 @@ def run(settings: Settings) -> Iterator[float | Outcome]:
         gaps[f"{name}, gap"] = without - carried
         gaps[f"{name}, with carry"] = carried
         said.append(
-            f"{name}, without {head.short}: {percent(without, 1)} of digits right where no carry "
-            f"comes in, {percent(carried, 1)} where one does"
+            f"{name}, without {head.short}: {percent(without, 1)} of digits right without an "
+            f"incoming carry, {percent(carried, 1)} with one"
         )
     least = min(gaps[f"{name}, with carry"] for name in MODELS)
     option = 2 if least < 0.5 else 1 if max(gaps[f"{name}, gap"] for name in MODELS) > 0.03 else 0
     yield Outcome(
         gaps,
-        f"{'; '.join(said)}. Of the heads that leave nine in ten of the former right, these lean "
-        "most.",
+        f"{'; '.join(said)}. Of the heads that leave {percent(SPARED)} of digits without a carry "
+        "right, these have the largest gap.",
         option,
     )
 
@@ -96,15 +96,16 @@ def run(settings: Settings) -> Iterator[float | Outcome]:
 EXPERIMENT = Experiment(
     name="carries",
     title="Is there a head for the carry?",
-    claim="A model of addition splits a sum into jobs, among them to make carries and to use them, "
-    "and switching heads off shows which head does which.",
+    claim="A model that adds splits a sum into jobs, such as making carries and using them. "
+    "Switching heads off shows which head does which job.",
     source="Quirke and Barez 2023, Understanding Addition in Transformers",
-    published="no number; one layer, three heads, the carry a job of its own. Here it would be: "
-    "without one head, hardly a digit with a carry is right",
-    what="Each head of the two bundled models of addition is switched off in turn; the digits of "
-    "held-out sums are counted in two groups, with and without a carry coming in.",
-    question="Without the head that leans most to carries: how many digits with a carry are right?",
-    options=("as many as without a carry", "fewer, but most of them", "next to none"),
+    published="no number; one layer, three heads, and the carry is a separate job. Here this "
+    "would mean: without one head, almost no digit with a carry is right",
+    what="Each head of the two bundled addition models is switched off in turn. Right digits of "
+    "held-out sums are counted in two groups: with and without an incoming carry.",
+    question="Without the head that matters most for carries, how many digits with a carry are "
+    "right?",
+    options=("as many as without a carry", "fewer, but most of them", "almost none"),
     bands={
         "addition-plain, gap": (0.02, 0.25),
         "addition-reversed, gap": (0.05, 0.4),
@@ -112,8 +113,8 @@ EXPERIMENT = Experiment(
         "addition-reversed, with carry": (0.5, 0.97),
     },
     holds={"addition-plain, with carry": (0.0, 0.2)},
-    why="These models have two layers and twelve heads: some heads lean to the carry, none is the "
-    "carry's alone. What is one head's job in a model without spare parts is shared in this one.",
+    why="These models have 2 + 2 layers and 24 heads. Some heads matter more for carries, but no "
+    "head does only the carry: a job that one head does in a small model is shared here.",
     minutes=0.7,
     run=run,
 )

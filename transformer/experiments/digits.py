@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Iterator
 
-from transformer.experiments.experiment import Experiment, Outcome, Settings, percent
+from transformer.experiments.experiment import Experiment, Outcome, Settings
 from transformer.experiments.training import fixed_settings, learning
 from transformer.tasks.presets import prepare
 from transformer.training.loop import evaluate_outputs
@@ -33,10 +33,11 @@ def run(settings: Settings) -> Iterator[float | Outcome]:
             "largest lead": (first[1] - dict(curves["plain"])[first[0]]) / 100,
             "ahead on average": ahead / 100,
         },
-        f"After {first[0]:.0f} updates {first[1]:.0f} % of sums are right when the ones come "
-        f"first, {dict(curves['plain'])[first[0]]:.0f} % when they come last; over all looks it is "
-        f"{percent(abs(ahead) / 100)} {'more' if ahead >= 0 else 'fewer'}, in the end "
-        f"{last['backwards']:.0f} % and {last['plain']:.0f} %.",
+        f"After {first[0]:.0f} updates {first[1]:.0f} % of sums are right with the ones first, "
+        f"{dict(curves['plain'])[first[0]]:.0f} % with the ones last. On average over all "
+        f"evaluations, ones first has {abs(ahead):.0f} percentage points "
+        f"{'more' if ahead >= 0 else 'fewer'}; in the end it is {last['backwards']:.0f} % and "
+        f"{last['plain']:.0f} %.",
         2 if ahead > 2 else 0 if ahead < -2 else 1,
         curves,
     )
@@ -63,22 +64,22 @@ def _learned(task_name: str, settings: Settings, start: float) -> Generator[floa
 EXPERIMENT = Experiment(
     name="digits",
     title="Digits written backwards are learned first",
-    claim="Addition is learned from fewer examples when the answer is written from the ones on, as "
-    "people do it by hand.",
+    claim="A model learns addition from fewer examples when it writes the answer from the ones "
+    "on, as people do by hand.",
     source="Lee et al. 2023, Teaching Arithmetic to Small Transformers",
-    published="reversed: 100 % with about 2,500 examples; plain: about 85 %, and it stays there",
+    published="reversed: 100 % with about 2,500 examples; plain: it stays at about 85 %",
     what=f"Sums of up to 3 digits, {STEPS:,} updates for each way to write the answer.",
     question="After the same number of updates, which model adds better?",
-    options=("the one that writes as usual", "both alike", "the one that writes backwards"),
+    options=("the one that writes as usual", "both equally", "the one that writes backwards"),
     bands={
         "backwards in the end": (0.8, 1.0),
         "largest lead": (0.05, 0.8),
         "ahead on average": (0.02, 0.5),
     },
     short_bands={"plain in the end": (0.0, 0.5)},
-    why="From the ones on, each digit needs two digits and a carry that is already there. From the "
-    "front, the first digit needs the carries of all the others. At first neither leads; trained "
-    "on, both end at 100 %.",
+    why="Starting at the ones, each digit needs two digits and a carry that is already known. "
+    "Starting at the front, the first digit needs the carries of all the others. Neither leads at "
+    "first, and with more training both reach 100 %.",
     minutes=5,
     run=run,
     axes=("updates", "sums right (%)"),

@@ -30,7 +30,7 @@ def run(settings: Settings) -> Iterator[float | Outcome]:
     broken = [name for name in ("reverse", "sort") if ranges[name][1] > BROKEN]
     yield Outcome(
         {f"{name}, most": high for name, (_, high) in ranges.items()},
-        f"Tokens that change, from the least to the most important head: {listed}.",
+        f"Share of tokens that change, from the least to the most important head: {listed}.",
         0 if "sort" in broken else 2 if broken else 1,
     )
 
@@ -38,16 +38,16 @@ def run(settings: Settings) -> Iterator[float | Outcome]:
 EXPERIMENT = Experiment(
     name="explanation",
     title="Attention is not explanation, and it is",
-    claim="Attention weights can be put at other places without changing the output, so that they "
-    "do not explain it.",
+    claim="Attention weights can be moved to other places without changing the output, so they do "
+    "not explain it.",
     source="Jain and Wallace 2019, Attention is not Explanation; answered by Wiegreffe and Pinter "
     "2019, Attention is not not Explanation",
-    published="no single number; in many recurrent classifiers of text the output hardly changes "
-    "when weights are shuffled, even where they were concentrated",
-    what="One head of cross-attention at a time gets its weights in a random order over the input, "
-    "in four bundled models.",
-    question="Maps of “reverse” and of “sort” both look clear. Which model breaks when one head's "
-    "weights are shuffled?",
+    published="no single number; in many recurrent text classifiers the output hardly changes "
+    "when weights are shuffled, even where a few words had most of the weight",
+    what="In four bundled models, the weights of one cross-attention head at a time are shuffled "
+    "over the input.",
+    question="The maps of “reverse” and of “sort” both look clear. Which model breaks when one "
+    "head's weights are shuffled?",
     options=("both", "neither", "only reverse"),
     bands={
         "reverse, most": (0.2, 0.6),
@@ -55,9 +55,9 @@ EXPERIMENT = Experiment(
         "pronunciation, most": (0.0, 0.15),
         "sort, most": (0.0, 0.1),
     },
-    why="Both are right, each about another model: in “reverse” the output depends on where a "
-    "single head looks, in “sort” others make up for it. A clear map alone does not say which it "
-    "is.",
+    why="Both papers are right, but about different models: in “reverse” the output depends on "
+    "where a single head looks, in “sort” other heads make up for it. A clear map alone does not "
+    "tell which case it is.",
     minutes=0.5,
     run=run,
 )

@@ -68,9 +68,9 @@ def run(settings: Settings) -> Iterator[float | Outcome]:
     start, end = looks[0].head, looks[-1].head
     yield Outcome(
         {"head at the start": start, "head at the end": end, "updates apart": apart},
-        f"The loss falls fastest up to update {looks[fall].step}, and the best head's weight on "
-        f"the mirrored letter rises fastest up to update {looks[rise].step}; from {percent(start)} "
-        f"before to {percent(end)} in the end.",
+        f"The loss falls fastest just before update {looks[fall].step}, and the best head's weight "
+        f"on the mirrored letter rises fastest just before update {looks[rise].step}. This weight "
+        f"is {percent(start)} at the start and {percent(end)} in the end.",
         0 if apart < -TOGETHER else 2 if apart > TOGETHER else 1,
         {
             "loss, % of the first": tuple(
@@ -95,13 +95,13 @@ def steepest(values: list[float]) -> int:
 EXPERIMENT = Experiment(
     name="forming",
     title="The head forms when the loss falls",
-    claim="What a head does is not learned little by little: it forms within a short time, and "
-    "just then the loss falls.",
+    claim="A head does not learn its job little by little: it forms within a short time, and the "
+    "loss falls at the same time.",
     source="Olsson et al. 2022, In-context Learning and Induction Heads",
-    published="induction heads form in the window in which the loss has its bump",
-    what=f"A model learns to reverse words of 3 to 8 letters; every {EVERY} updates its loss and "
-    "the head that looks most at the mirrored letter are measured.",
-    question="When does a head come to look at the mirrored letter?",
+    published="induction heads form in the part of training where the loss has a bump",
+    what=f"A model learns to reverse words of 3 to 8 letters. Every {EVERY} updates its loss is "
+    "measured, and the largest weight that a head puts on the mirrored letter.",
+    question="When does a head learn to look at the mirrored letter?",
     options=(
         "long before the loss falls",
         "while the loss falls",
@@ -113,8 +113,8 @@ EXPERIMENT = Experiment(
         "updates apart": (-TOGETHER, TOGETHER),
     },
     short_bands={"head at the start": (0.1, 0.35)},
-    why="The two are one event: to write the right letter is to look at it. The time slider of any "
-    "run on the Train page shows the same, map by map.",
+    why="Both are one event: to write the right letter, the model has to look at it. The time "
+    "slider of any run on the Train page shows the same, map by map.",
     minutes=0.7,
     run=run,
     axes=("updates", "%"),

@@ -55,8 +55,8 @@ def run(settings: Settings) -> Iterator[float | Outcome]:
     post, pre = (norms[-1] / norms[0] for norms in found.values())
     yield Outcome(
         {"post-norm, 12 to 2": post, "pre-norm, 12 to 2": pre},
-        f"From 2 to 12 layers, the gradient of the last layer becomes {post:.2f} times as large "
-        f"in post-norm and {pre:.2f} times in pre-norm (1/√6 is 0.41).",
+        f"With 12 layers instead of 2, the last layer's gradient is {post:.2f} times as large in "
+        f"post-norm and {pre:.2f} times as large in pre-norm (1/√6 is 0.41).",
         0 if post < STAYS else 1 if pre < STAYS else 2,
         {name: tuple(zip(map(float, depths), norms, strict=True)) for name, norms in found.items()},
     )
@@ -66,19 +66,22 @@ EXPERIMENT = Experiment(
     name="gradients",
     title="Post-norm has large gradients at the start",
     claim="At initialisation the last layer's gradient does not shrink with depth in post-norm "
-    "models, and as 1/√L in pre-norm ones: the first need a warm-up, the others do not.",
+    "models; in pre-norm models of L layers it shrinks as 1/√L. So post-norm needs a warm-up, and "
+    "pre-norm does not.",
     source="Xiong et al. 2020, On Layer Normalization in the Transformer Architecture",
-    published="bounded alike at every depth L in post-norm, by 1/√L in pre-norm (theorem 1)",
-    what="One backward pass through fresh models of 2 to 12 layers, 64 wide; no training.",
-    question="A model grows from 2 to 12 layers. What becomes of its last layer's gradient?",
+    published="the bound is the same at every depth L in post-norm, and shrinks as 1/√L in "
+    "pre-norm (theorem 1)",
+    what="One backward pass through untrained models of 2 to 12 layers, d_model 64.",
+    question="A model has 12 layers instead of 2. How does its last layer's gradient change?",
     options=(
         "it shrinks in both",
         "it stays in post-norm and shrinks in pre-norm",
         "it shrinks in post-norm and stays in pre-norm",
     ),
     bands={"post-norm, 12 to 2": (0.7, 2.0), "pre-norm, 12 to 2": (0.15, 0.6)},
-    why="In pre-norm models the stream grows with depth and the last norm divides by it; in "
-    "post-norm ones each layer ends in a norm, and the gradient stays as large as at one layer.",
+    why="In pre-norm models the residual stream grows with depth, and the last norm divides by "
+    "its size. In post-norm models each layer ends in a norm, so the gradient stays as large as "
+    "with one layer.",
     minutes=0.4,
     run=run,
     axes=("layers of each stack", "gradient norm of the last W₂"),

@@ -45,8 +45,9 @@ def run(settings: Settings) -> Iterator[float | Outcome]:
             "held out without decay": other,
             "times as many updates": steps / known,
         },
-        f"With weight decay {percent(KNOWN)} of the examples are known after {known} updates, and "
-        f"of the others {percent(best)} within {steps}; without it {percent(other)}.",
+        f"With weight decay {percent(KNOWN)} of the training examples are right after {known} "
+        f"updates, and {percent(best)} of the held-out ones within {steps}. Without it, "
+        f"{percent(other)} of the held-out ones are right.",
         2 if best - other > 0.3 else 0 if other > 0.8 else 1,
         {
             "trained on, with decay": _curve(with_decay, "trained"),
@@ -104,16 +105,17 @@ def _curve(looks: list[Look], name: str) -> tuple[tuple[float, float], ...]:
 EXPERIMENT = Experiment(
     name="grokking",
     title="Grokking: understood long after it is known by heart",
-    claim="On a small table of arithmetic a model knows its examples by heart early and the others "
-    "not at all; much later, with weight decay, it finds the rule.",
+    claim="On a small table of arithmetic a model soon knows its training examples by heart, and "
+    "no held-out one. Much later, with weight decay, it finds the rule.",
     source="Power et al. 2022, Grokking: Generalization Beyond Overfitting on Small Algorithmic "
     "Datasets",
-    published="training accuracy near 100 % within 1,000 updates, first signs of it on held-out "
-    "examples after 100,000, all of it near 1,000,000 (division modulo 97); weight decay more than "
-    "halves the examples needed",
-    what=f"All differences modulo {MODULUS}, half of them to learn from; twins of 1 + 1 layers, "
-    f"one with a weight decay of {DECAY:g}.",
-    question="Both models soon know every example they learn from. Which one answers the others?",
+    published="training accuracy is near 100 % within 1,000 updates; held-out accuracy first "
+    "rises after 100,000 and is as high near 1,000,000 (division modulo 97); weight decay more "
+    "than halves the examples needed",
+    what=f"Two equal models of 1 + 1 layers learn half of all differences modulo {MODULUS}, one "
+    f"with a weight decay of {DECAY:g}. The other half is held out.",
+    question="Both models soon know all their training examples. Which one answers the held-out "
+    "ones?",
     options=("both", "neither", "only the one with weight decay"),
     bands={
         "held out with decay, best": (0.6, 1.0),
@@ -121,9 +123,9 @@ EXPERIMENT = Experiment(
         "times as many updates": (3, 100),
     },
     short_bands={"held out with decay, best": (0.0, 0.3)},
-    why="The usual explanation: what is known by heart needs large weights, the rule does not, and "
-    "decay wears the first away until the second is cheaper. The wait here is tens of times as "
-    "long, not thousands: the table is small and the decay is strong.",
+    why="The usual explanation: knowing by heart needs large weights and the rule does not, so "
+    "decay shrinks the weights until the rule is cheaper. Here the rule takes tens of times as "
+    "many updates, not thousands: the table is small and the decay is strong.",
     minutes=5,
     run=run,
     axes=("updates", "answers right, %"),

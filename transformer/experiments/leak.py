@@ -21,9 +21,9 @@ def run(settings: Settings) -> Iterator[float | Outcome]:
             "exact with the mask": whole.exact,
             "exact without": leaky.exact,
         },
-        f"After {steps} updates the loss is {leaky.loss:.3f} without the mask and {whole.loss:.3f} "
-        f"with it. Written freely, {percent(leaky.exact)} and {percent(whole.exact)} of the "
-        "outputs are right.",
+        f"After {steps} updates the held-out loss is {leaky.loss:.3f} nats per token without the "
+        f"mask and {whole.loss:.3f} with it. When the models write by themselves, "
+        f"{percent(leaky.exact)} and {percent(whole.exact)} of the outputs are right.",
         0 if leaky.exact > 0.8 else 1 if leaky.exact > 0.2 else 2,
     )
 
@@ -31,17 +31,16 @@ def run(settings: Settings) -> Iterator[float | Outcome]:
 EXPERIMENT = Experiment(
     name="leak",
     title="A leak looks like success",
-    claim="Without the causal mask the loss is lower than it should be, and what is written is "
-    "nonsense.",
+    claim="Without the causal mask the loss is too low, and the model writes nonsense.",
     source="reported again and again: jadore801120/attention-is-all-you-need-pytorch#19, "
     "huggingface/transformers#48745",
-    published="98 % accuracy on held-out sentences after 10 epochs, and translations that are "
+    published="98 % accuracy on held-out sentences after 10 epochs, but the translations are "
     "nonsense",
     what="Two models learn to reverse words of up to 8 letters, 500 updates each; one has no "
     "causal mask in its decoder.",
     question="The model without the mask reaches a lower loss. How many words does it reverse "
-    "right, by itself?",
-    options=("nearly all", "about half", "next to none"),
+    "correctly when it writes by itself?",
+    options=("nearly all", "about half", "almost none"),
     bands={
         "loss with the mask": (0.0, 0.2),
         "loss without": (0.0, 0.1),
@@ -49,8 +48,9 @@ EXPERIMENT = Experiment(
         "exact without": (0.0, 0.1),
     },
     short_bands={"exact without": (0.0, 0.1)},
-    why="Each position saw the token it was to predict, and learned to copy it. When it writes "
-    "alone, that token is not there. So never trust a loss without letting the model write.",
+    why="In training each position saw the token that it should predict, and learned to copy it. "
+    "When the model writes by itself, that token is not there. Never trust a loss alone: let the "
+    "model write.",
     minutes=1,
     run=run,
 )

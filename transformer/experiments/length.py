@@ -57,8 +57,8 @@ def run(settings: Settings) -> Iterator[float | Outcome]:
     )
     yield Outcome(
         measured,
-        f"Words sorted right at {TRAINED} letters, the longest trained, and at {2 * TRAINED}: "
-        f"{listed}.",
+        f"Words sorted correctly, with {TRAINED} letters (the longest in training) and with "
+        f"{2 * TRAINED}: {listed}.",
         3 if far[best] < 10 else list(LAYOUTS).index(best),
         curves,
     )
@@ -67,17 +67,17 @@ def run(settings: Settings) -> Iterator[float | Outcome]:
 EXPERIMENT = Experiment(
     name="length",
     title="Longer than trained",
-    claim="Sinusoids were chosen since they may let a model extrapolate to longer sequences. In "
-    "experiments they do not, and a decoder without any positions gets further.",
-    source="hoped for by Vaswani et al. 2017, section 3.5; tried with decoders alone by Kazemnejad "
-    "et al. 2023, The Impact of Positional Encoding on Length Generalization",
-    published="sinusoids are “not well suited” to lengths that were not trained, and no positions "
+    claim="Sinusoids were chosen because they may let a model extrapolate to longer sequences. In "
+    "experiments they do not, and a decoder without positions does better.",
+    source="hoped for by Vaswani et al. 2017, section 3.5; tested with decoder-only models by "
+    "Kazemnejad et al. 2023, The Impact of Positional Encoding on Length Generalization",
+    published="sinusoids are “not well suited” to lengths beyond training; no positions "
     "“outperforms other explicit positional encoding methods” (trained up to 20, tested up to 40)",
-    what=f"Three models learn to sort words of up to {TRAINED} letters, {STEPS} updates each: with "
-    f"sinusoids, a learned table, no positions. Then words of up to {2 * TRAINED}. The table is "
-    "long enough for them, but its rows past the longest word were never trained.",
-    question=f"All three sort words of {TRAINED} letters. Which sorts most words of {2 * TRAINED}?",
-    options=("sinusoids", "a learned table", "no positions at all", "none of them sorts any"),
+    what=f"Three models learn to sort words of up to {TRAINED} letters, {STEPS} updates each: "
+    f"with sinusoids, a learned table, no positions. They are tested up to {2 * TRAINED} letters. "
+    "The table has rows for these positions, but they were never trained.",
+    question=f"All three sort words of {TRAINED} letters. Which sorts the most of {2 * TRAINED}?",
+    options=("sinusoids", "a learned table", "no positions at all", "none: each sorts under 10 %"),
     bands={
         "sinusoids, 8 letters": (0.9, 1.0),
         "sinusoids, 16 letters": (0.0, 0.05),
@@ -90,10 +90,10 @@ EXPERIMENT = Experiment(
         "sinusoids, 16 letters": (0.0, 0.05),
         "learned table, 16 letters": (0.0, 0.05),
     },
-    why="What is added at position 12 was never read in training: a sinusoid not met before, or a "
-    "row of the table that is still as it was drawn. Sorting needs no order of the input, so a "
-    "model without positions has nothing new to read but more letters. Reversing does need it, and "
-    "such a model hardly learns it at all (see “Without positions there is no order”).",
+    why="In training the model never saw what is added at position 12: a new sinusoid, or a row "
+    "of the table that is still random. Sorting does not need the order of the input, so for a "
+    "model without positions only the number of letters is new. Reversing needs the order, and "
+    "such a model hardly learns it (see “Without positions there is no order”).",
     minutes=1.5,
     run=run,
     axes=("letters of the input", "words sorted right (%)"),

@@ -19,9 +19,9 @@ def run(settings: Settings) -> Iterator[float | Outcome]:
             "exact without": without.exact,
             "tokens without": without.tokens,
         },
-        f"After {steps} updates {percent(whole.exact)} of words are reversed right with positions, "
-        f"{percent(without.exact)} without; of their letters {percent(without.tokens)}, given the "
-        "true ones before.",
+        f"After {steps} updates {percent(whole.exact)} of words are reversed correctly with "
+        f"positions, {percent(without.exact)} without. Without positions {percent(without.tokens)} "
+        "of letters are right, given the true letters before.",
         0 if without.exact > 0.8 else 1 if without.exact > 0.2 else 2,
     )
 
@@ -30,23 +30,23 @@ EXPERIMENT = Experiment(
     name="positions",
     title="Without positions there is no order",
     claim="Without recurrence or convolution, only the positional encoding lets the model use the "
-    "order of the sequence. (Decoders alone do without: their causal mask tells them.)",
-    source="Vaswani et al. 2017, section 3.5; for decoders alone Haviv et al. 2022 and Kazemnejad "
-    "et al. 2023",
-    published="no number for this model; language models, which are decoders alone, do nearly as "
-    "well without",
-    what="Two models learn to reverse words of up to 8 letters, 500 updates each; one adds no "
-    "positions, in neither stack.",
-    question="Without positions, how many words does it reverse?",
-    options=("nearly all, the causal mask tells it the order", "about half", "next to none"),
+    "order of the sequence. (Decoder-only models need none: their causal mask shows the order.)",
+    source="Vaswani et al. 2017, section 3.5; for decoder-only models Haviv et al. 2022 and "
+    "Kazemnejad et al. 2023",
+    published="no number for this model; decoder-only language models do nearly as well without "
+    "positions",
+    what="Two models learn to reverse words of up to 8 letters, 500 updates each; one has no "
+    "positions in either stack.",
+    question="How many words does the model without positions reverse?",
+    options=("nearly all: the causal mask tells it the order", "about half", "almost none"),
     bands={
         "exact with positions": (0.9, 1.0),
         "exact without": (0.0, 0.15),
         "tokens without": (0.3, 0.75),
     },
     short_bands={"exact without": (0.0, 0.15)},
-    why="The encoder has no causal mask: its output is the same bag of letters, whatever their "
-    "order. The decoder knows how many letters it wrote and which are left, no more.",
+    why="The encoder has no causal mask: each letter's vector is the same whatever the order of "
+    "the word. The decoder knows only how many letters it wrote and which are left.",
     minutes=1,
     run=run,
 )

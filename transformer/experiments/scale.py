@@ -43,8 +43,8 @@ def run(settings: Settings) -> Iterator[float | Outcome]:
     yield Outcome(
         measured,
         f"The variance of q·k is {listed} for d_k = {', '.join(map(str, WIDTHS))}. At d_k = 256 "
-        f"the largest of {KEYS} weights is {unscaled[-1]:.2f} unscaled and {scaled[-1]:.2f} "
-        f"divided by √d_k (an even spread has {1 / KEYS:.2f}).",
+        f"the largest of {KEYS} weights is on average {unscaled[-1]:.2f} without the division by "
+        f"√d_k and {scaled[-1]:.2f} with it (equal weights: {1 / KEYS:.2f}).",
         0 if unscaled[-1] < 0.1 else 1 if unscaled[-1] < 0.5 else 2,
         {
             "without √d_k": tuple(zip(map(float, WIDTHS), unscaled, strict=True)),
@@ -56,22 +56,22 @@ def run(settings: Settings) -> Iterator[float | Outcome]:
 EXPERIMENT = Experiment(
     name="scale",
     title="Why scores are divided by √d_k",
-    claim="Dot products of independent vectors have a variance of d_k; undivided, they push the "
-    "softmax to where its gradient is nearly 0.",
+    claim="The dot product of two independent vectors has a variance of d_k. Without the division "
+    "it pushes the softmax to where its gradient is nearly 0.",
     source="Vaswani et al. 2017, section 3.2.1 and footnote 4",
     published="variance d_k: 4, 16, 64, 256",
-    what="Fresh attentions, 256 wide, with heads of four widths; the numbers before any training.",
-    question="At d_k = 256, without the division: how much of its weight does a query put on one "
-    "of 32 keys, at initialisation?",
-    options=("about 1/32, it knows nothing yet", "about a quarter", "most of it"),
+    what="Untrained attention layers with d_model 256 and heads of four widths.",
+    question="At d_k = 256, untrained and without the division: how much of its weight does a "
+    "query put on its favourite of 32 keys?",
+    options=("about 1/32: it knows nothing yet", "about a quarter", "most of it"),
     bands={
         "variance at d_k 4": (2.5, 5.5),
         "variance at d_k 256": (180, 330),
         "largest weight unscaled": (0.75, 1.0),
         "largest weight scaled": (0.08, 0.2),
     },
-    why="The variance is that of the footnote. Undivided, attention is nearly one-hot before "
-    "anything was learned, and next to no gradient passes such a softmax.",
+    why="The variance is as in the footnote. Without the division, attention is nearly one-hot "
+    "before the model has learned anything, and almost no gradient passes such a softmax.",
     minutes=0.05,
     run=run,
     axes=("width of a head, d_k", "largest weight of a query"),

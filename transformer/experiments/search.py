@@ -43,10 +43,10 @@ def run(settings: Settings) -> Iterator[float | Outcome]:
             "proven": proven / inputs,
         },
         f"The empty output is the most probable one for {counts['empty']} of {inputs} inputs. "
-        f"Greedy search finds the best output for {counts['greedy best']}; for {proven} it is "
-        f"proven that no better one exists, after {expansions / inputs:.1f} prefixes each. Of "
-        f"{counts['wrong']} wrong best outputs, {counts['wrong though best']} are errors of the "
-        "model, not of the search.",
+        f"Greedy search finds the best output for {counts['greedy best']}. For {proven}, exact "
+        f"search proves that no output is better, after {expansions / inputs:.1f} prefixes on "
+        f"average. Of its {counts['wrong']} wrong outputs, {counts['wrong though best']} are "
+        "errors of the model, not of the search.",
         0 if share < 0.02 else 1 if share < 0.5 else 2,
     )
 
@@ -55,18 +55,19 @@ EXPERIMENT = Experiment(
     name="search",
     title="Is it the search or the model that errs?",
     claim="The most probable translation of a neural model is often the empty one: beam search "
-    "gives good output because it does not find what the model likes best.",
+    "gives good output because it does not find the model's most probable one.",
     source="Stahlberg and Byrne 2019, On NMT Search Errors and Model Errors",
-    published="for more than 50 % of sentences the best output is empty (WMT15 English-German, "
-    "Transformer base)",
-    what="An exact best-first search over all outputs of four bundled models, against greedy.",
+    published="for more than 50 % of sentences the most probable output is empty (WMT15 "
+    "English-German, Transformer base)",
+    what="An exact best-first search over all outputs of four bundled models, compared with "
+    "greedy search.",
     question="For how many of these inputs is the empty output the model's most probable one?",
     options=("none", "about one in ten", "more than half"),
     bands={"empty is best": (0.0, 0.02), "greedy is best": (0.9, 1.0), "proven": (0.95, 1.0)},
     holds={"empty is best": (0.5, 1.0)},
-    why="These outputs are short and the models are sure of them: greedy search is nearly always "
-    "exact, and what is wrong is the model's own opinion. The curse of long, uncertain "
-    "translations needs long, uncertain translations: try an imported MarianMT model.",
+    why="These outputs are short and the models are sure of them: greedy search nearly always "
+    "finds the most probable one, and wrong answers are the model's own. Empty outputs need long, "
+    "uncertain translations: try an imported MarianMT model.",
     minutes=1,
     run=run,
 )

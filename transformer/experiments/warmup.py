@@ -53,8 +53,8 @@ def run(settings: Settings) -> Iterator[float | Outcome]:
             "letters, post-norm without": found["post-norm, no warm-up"].tokens,
             "letters, pre-norm without": found["pre-norm, no warm-up"].tokens,
         },
-        f"Loss after {steps} updates: {listed}. Without a warm-up it is {post:.1f} times as high "
-        f"in post-norm and {pre:.1f} times in pre-norm.",
+        f"Held-out loss (nats per token) after {steps} updates: {listed}. Without a warm-up it is "
+        f"{post:.1f} times as high as with one in post-norm, and {pre:.1f} times in pre-norm.",
         (1 if pre < BEHIND else 2) if post >= BEHIND else (0 if pre < BEHIND else 3),
         {name: _means(one.losses, every) for name, one in found.items()},
     )
@@ -69,15 +69,17 @@ def _means(losses: tuple[float, ...], every: int) -> tuple[tuple[float, float], 
 EXPERIMENT = Experiment(
     name="warmup",
     title="Post-norm needs a warm-up, pre-norm does not",
-    claim="With the norm after each sub-layer, as in the paper, training fails or lags at a high "
-    "rate unless the rate rises slowly at first; with the norm before it, no warm-up is needed.",
+    claim="With the norm after each sub-layer, as in the paper, training at a high rate fails or "
+    "is slow unless the rate rises slowly at first. With the norm before it, no warm-up is needed.",
     source="Xiong et al. 2020, On Layer Normalization in the Transformer Architecture, sections "
     "3.2 and 4; the warm-up itself: Vaswani et al. 2017, section 5.3",
     published="post-norm: BLEU 8.45 without a warm-up, around 34 with it (IWSLT14 German-English, "
-    "Adam); pre-norm without it: comparable",
+    "Adam); pre-norm without a warm-up: comparable",
     what=f"Four models of {LAYERS} + {LAYERS} layers learn to sort up to 8 letters, {STEPS} "
-    f"updates each at a constant rate of {RATE:g}, which two of them reach over {WARMUP} updates.",
-    question="Which of the two falls behind its copy when the rate is high from the first update?",
+    f"updates each at a constant learning rate of {RATE:g}. Two of them reach it over {WARMUP} "
+    "updates.",
+    question="The rate is high from the first update. Which one falls behind its copy with a "
+    "warm-up?",
     options=("neither", "only post-norm", "both", "only pre-norm"),
     bands={
         "post-norm, times the loss": (1.5, 10.0),
@@ -86,9 +88,9 @@ EXPERIMENT = Experiment(
         "letters, pre-norm without": (0.85, 1.0),
     },
     short_bands={"pre-norm, times the loss": (0.7, 0.97)},  # with warm-up, 4 updates do little
-    why="Adam's first updates are as long as the rate says, and in post-norm they follow large "
-    "gradients next to the output (see “Post-norm has large gradients at the start”). The rate "
-    "here is high on purpose: at a lower one the copies end closer together.",
+    why="The size of Adam's first updates is the learning rate alone, and in post-norm they "
+    "follow large gradients near the output (see “Post-norm has large gradients at the start”). "
+    "The rate here is high on purpose: with a lower one the copies end closer together.",
     minutes=3,
     run=run,
     axes=("updates", "training loss (nats per token)"),
