@@ -38,17 +38,17 @@ PARTS = {
         "Embedding",
         "3.4",
         r"E[\text{token}]",
-        "A token is only a number; its vector is what the model can compute with, and training "
-        "moves the vectors of tokens that act alike closer together.",
+        "A token is only a number. The model computes with the token's vector; training moves "
+        "the vectors of tokens that are used alike closer together.",
         ("Embedding.forward:return", "_empty_embedding"),
-        "every token has the vector 0, so that only positions are left",
+        "every token has the vector 0: only the positions are left",
     ),
     "scale": Part(
         "Times √d_model",
         "3.4",
         r"E[\text{token}] \cdot \sqrt{d_{\text{model}}}",
-        "Vectors are drawn with entries of deviation 1/√d_model; this brings them to the size of "
-        "the positions, which would drown them otherwise.",
+        "The vectors start with entries of standard deviation 1/√d_model. This factor makes them "
+        "as large as the positions, which would drown them otherwise.",
         ("Embedding.__init__:scale", "Embedding.forward:return"),
         "embeddings are not multiplied by √d_model",
         fault="unscaled-embeddings",
@@ -58,17 +58,17 @@ PARTS = {
         "3.5",
         r"PE_{(pos,2i)} = \sin\frac{pos}{10000^{2i/d}},\quad "
         r"PE_{(pos,2i+1)} = \cos\frac{pos}{10000^{2i/d}}",
-        "Attention sees a bag of tokens; what is added here tells it which comes first.",
+        "Attention sees a bag of tokens; the pattern added here tells it their order.",
         ("Embedding.forward", "Embedding.positional_encoding", "sinusoids"),
-        "nothing is added: every position looks like the first",
+        "nothing is added: all positions look the same",
         fault="no-positions",
     ),
     "norm": Part(
         "Layer norm",
         "3.1",
         r"\frac{x - \mu}{\sqrt{\sigma^2 + \varepsilon}} \odot g + b",
-        "Each position's vector is brought to mean 0 and deviation 1, then stretched as learned, "
-        "so that no layer has to cope with numbers that grow from layer to layer.",
+        "Each position's vector gets mean 0 and standard deviation 1, then a learned gain and "
+        "bias. So no layer receives numbers that grow from layer to layer.",
         ("LayerNorm.forward", "ResidualConnection.forward"),
         "no layer norm anywhere",
         fault="no-layer-norm",
@@ -77,23 +77,23 @@ PARTS = {
         "Queries",
         "3.2.2",
         r"Q_h = x W^Q_h",
-        "What each position looks for, in each head's own few dimensions.",
+        "A query says what its position looks for; each head has its own few dimensions.",
         (f"{FORWARD}queries", "MultiHeadAttention.split_heads"),
-        "all queries are 0 here, so that every score is 0 and each position looks everywhere alike",
+        "all queries are 0 here: every score is 0, and each position looks everywhere equally",
     ),
     "keys": Part(
         "Keys",
         "3.2.2",
         r"K_h = x W^K_h",
-        "What each position offers to be found by; a query is compared with all keys.",
+        "A key says what its position offers; each query is compared with all keys.",
         ("MultiHeadAttention.project", "MultiHeadAttention.split_heads"),
-        "all keys are 0 here, so that every score is 0 and each position looks everywhere alike",
+        "all keys are 0 here: every score is 0, and each position looks everywhere equally",
     ),
     "values": Part(
         "Values",
         "3.2.2",
         r"V_h = x W^V_h",
-        "What each position hands over to those that look at it.",
+        "A value is what a position passes on to the positions that look at it.",
         ("MultiHeadAttention.project", "MultiHeadAttention.split_heads"),
         "all values are 0 here: wherever a head looks, it gets nothing",
     ),
@@ -101,19 +101,19 @@ PARTS = {
         "Scores QKᵀ",
         "3.2.1",
         r"Q_h K_h^{\top}",
-        "The dot product is large where a query and a key point the same way: it says how well "
-        "they fit.",
+        "The dot product is large if a query and a key point in the same direction: it says how "
+        "well they fit.",
         (f"{FORWARD}scores", "attention_scores"),
-        "all scores are 0 here: each position looks everywhere alike",
+        "all scores are 0 here: each position looks everywhere equally",
     ),
     "scores": Part(
         "Divided by √d_k",
         "3.2.1",
         r"\frac{Q_h K_h^{\top}}{\sqrt{d_k}}",
-        "Sums of d_k products grow with √d_k; undivided, they would drive the softmax to where "
-        "its gradient is nearly 0.",
+        "Sums of d_k products grow with √d_k. Without the division they would push the softmax "
+        "to where its gradient is nearly 0.",
         (f"{FORWARD}scores", "attention_scores"),
-        "no scores are divided by √d_k, in any layer",
+        "the scores are not divided by √d_k in any layer",
         fault="unscaled-scores",
     ),
     "mask": Part(
@@ -128,51 +128,51 @@ PARTS = {
         "Softmax: the weights",
         "3.2.1",
         r"A_h = \operatorname{softmax}\left(\frac{Q_h K_h^{\top}}{\sqrt{d_k}}\right)",
-        "Turns a row of scores into shares that sum to 1: how much of each value is taken.",
+        "Turns a row of scores into weights that sum to 1: how much of each value is taken.",
         (f"{FORWARD}weights", "attention_weights"),
-        "the scores themselves are the weights here, negative or large as they are",
+        "the scores themselves are the weights here, even negative or large ones",
     ),
     "mixing": Part(
         "Mixing: weights times values",
         "3.2.1",
         r"A_h V_h",
-        "Each position takes the mean of the values, weighted by where it looks: this is the only "
-        "place at which something passes from one position to another.",
+        "Each position takes the mean of the values, weighted by where it looks. Information "
+        "passes from one position to another only here.",
         (f"{FORWARD}head_outputs",),
-        "no mixture here: each head takes the value with the largest weight, whole",
+        "no mixing here: each head takes only the value with the largest weight",
     ),
     "projection": Part(
         "Heads joined, times W^O",
         "3.2.2",
         r"\operatorname{Concat}(A_1 V_1, \dots, A_h V_h)\, W^O",
-        "What the heads found, side by side, is turned into what is added to the stream.",
+        "Turns the heads' results, side by side, into the vector added to the residual stream.",
         (f"{FORWARD}return", "MultiHeadAttention.merge_heads"),
-        "W^O is not applied, in any layer",
+        "W^O is not applied in any layer",
         fault="output-projection-unused",
     ),
     "residual": Part(
         "Residual connection",
         "3.1",
         r"x + \operatorname{Sublayer}(x)",
-        "What came in goes on, and the sub-layer only adds to it: a short way for the token "
-        "upwards and for the gradient downwards.",
+        "The input passes through unchanged, and the sub-layer only adds to it: a short way up "
+        "for the token and down for the gradient.",
         ("ResidualConnection.forward",),
-        "no residual connections: a sub-layer's output takes the place of its input",
+        "no residual connections: a sub-layer's output replaces its input",
         fault="no-residual",
     ),
     "inner": Part(
         "Feed-forward: times W₁",
         "3.3",
         r"x W_1 + b_1",
-        "Each position by itself is compared with d_ff patterns, the columns of W₁.",
+        "Each position's vector alone is compared with d_ff patterns, the columns of W₁.",
         ("FeedForward.forward:return",),
-        "no pattern is found here: the inner layer is 0, and what is left is the bias of W₂",
+        "no pattern is found here: the inner layer is 0, and only the bias b₂ is left",
     ),
     "activation": Part(
         "Feed-forward: the activation",
         "3.3",
         r"\max(0,\ x W_1 + b_1)",
-        "Without something that is not linear, two matrices in a row would be one.",
+        "Without a nonlinear function in between, W₁ and W₂ would act as one matrix.",
         ("FeedForward.forward:return", "ACTIVATIONS"),
         "no activation, in any layer: W₁ and W₂ act as one matrix",
         fault="no-activation",
@@ -181,10 +181,10 @@ PARTS = {
         "Feed-forward: times W₂",
         "3.3",
         r"\max(0,\ x W_1 + b_1)\, W_2 + b_2",
-        "Each pattern that was found writes its own vector: what the model knows of a token "
-        "besides its surroundings is mostly kept here.",
+        "Each pattern that was found adds its own vector. Most of what the model knows about a "
+        "token apart from its context is kept here.",
         ("FeedForward.forward:return",),
-        "this feed-forward network writes 0: attention has to do without it",
+        "this feed-forward network adds 0: attention has to work without it",
     ),
     "logits": Part(
         "Logits",
@@ -192,55 +192,54 @@ PARTS = {
         r"x\, W_{\text{out}}",
         "One number for each token of the vocabulary: how well the last vector fits it.",
         ("Transformer.decode:return",),
-        "nothing can be: a vector is no token until it is compared with all of them",
+        "nothing can be written: a vector becomes a token only by comparison with all",
     ),
     "probabilities": Part(
         "Softmax: probabilities",
         "3.4",
         r"p_i = \frac{e^{z_i}}{\sum_j e^{z_j}}",
-        "Makes the logits positive numbers that sum to 1, which training compares with the truth.",
+        "Turns logits into positive numbers that sum to 1; training compares them with the truth.",
         (f"{STEPS}::normalised",),
         "the most probable token is the one with the largest logit, with or without the softmax; "
-        "training and sampling need it",
+        "only training and sampling need the softmax",
         fault="output-softmaxed",
     ),
     "next": Part(
         "The next token",
         "3.1",
         r"y_t = \arg\max_i p_i",
-        "What is written is read at the next step, and so an output grows token by token.",
+        "The token written here is read at the next step, so the output grows token by token.",
         (f"{STRATEGIES}::Greedy._chooser",),
         "the second most probable token is written here, and the model goes on from it",
     ),
 }
 MASKS = {
     "encoder": (
-        "Only <pad>, which fills up short sentences in a batch, may not be seen; one sentence "
-        "alone has none.",
+        "Hides <pad>, which fills up short sentences in a batch; a single sentence has none.",
         ("padding_mask", "Transformer.encode:mask", "attention_weights"),
-        "no padding mask: one sentence alone has no padding, so nothing can change",
+        "no padding mask: a single sentence has no padding, so nothing changes",
         "no-source-padding-mask",
     ),
     "decoder": (
-        "No position may see a later one: in training they are all there, and the next token "
-        "would be read off instead of predicted.",
+        "No position may see a later one. In training all tokens are there, and the model would "
+        "copy the next one instead of predicting it.",
         ("causal_mask", "DecoderLayer.forward.attend_to_target", "attention_weights"),
-        "no causal mask: positions see later ones. The one that is written last has none after "
-        "it, so that little may change here; a model trained so reads its answers off",
+        "no causal mask: positions see later ones. The last one has none after it, so little may "
+        "change here. A model trained without the mask copies its answers",
         "no-causal-mask",
     ),
     "cross": (
-        "The whole source may be seen, less its <pad>; one sentence alone has none.",
+        "The whole source may be seen except <pad>; a single sentence has none.",
         ("padding_mask", "DecoderLayer.forward.attend_to_source", "attention_weights"),
-        "no padding mask: one sentence alone has no padding, so nothing can change",
+        "no padding mask: a single sentence has no padding, so nothing changes",
         "no-cross-padding-mask",
     ),
 }
 """Kind of attention -> the fields why, code, absent and fault of its mask's :class:`Part`."""
 CROSS = {
     "keys": "Keys come from the encoder's output: what each source position offers.",
-    "values": "Values come from the encoder's output: what each source position hands over.",
-    "queries": "What the position being written looks for in the source.",
+    "values": "Values come from the encoder's output: what each source position passes on.",
+    "queries": "A query says what a written position looks for in the source.",
 }
 ATTENTION = (
     *("queries", "keys", "values", "products", "scores", "mask", "softmax", "mixing"),
