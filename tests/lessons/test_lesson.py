@@ -110,8 +110,8 @@ def test_who_wrote_a_file_reads_what_was_found_in_it(text: str, said: str) -> No
     ("content", "said"),
     [
         (b"x" * (MOST_BYTES + 1), "larger than 100 kB"),
-        ("Übung".encode("latin-1"), "no text in UTF-8"),
-        (b"PK\x03\x04\0\0", "no text"),
+        ("Übung".encode("latin-1"), "not text in UTF-8"),
+        (b"PK\x03\x04\0\0", "not text"),
     ],
 )
 def test_a_file_that_is_no_lesson_is_refused(content: bytes, said: str) -> None:

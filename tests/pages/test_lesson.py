@@ -89,7 +89,7 @@ def test_a_file_that_is_dropped_becomes_the_lesson_or_says_why_not() -> None:
     assert app.text_area[0].label == "What does it remember?"
     assert any("4 exercises found, in 1 step" in html.unescape(one.value) for one in app.caption)
     app.file_uploader(key="lesson file").upload("week.md", b"\xff\xfe", "text/markdown").run()
-    assert "is no text in UTF" in app.error[0].value
+    assert "is not text in UTF" in app.error[0].value
     assert app.text_area[0].label == "What does it remember?"
 
 
@@ -137,7 +137,7 @@ def test_ones_own_lesson_is_there_again_after_another_page_and_said_to_be_gone_a
     assert app.selectbox(key="lesson").value == "own"
     # A session of its own knows the address alone.
     later = open_page("learn", learn="lesson", lesson="own", part="2")
-    assert messages(later)[0].startswith("Your own lesson is gone with the reload: drop its file")
+    assert messages(later)[0].startswith("Your own lesson is gone after the reload: drop its file")
     assert messages(later.run())
     later.selectbox(key="lesson").select("paper").run()
     later.run()

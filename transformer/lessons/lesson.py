@@ -70,8 +70,8 @@ def what_was_found(lesson: Lesson) -> str:
     exercises, headed = len(lesson.exercises), sum(bool(step.title) for step in lesson.steps)
     if not exercises:
         return (
-            "No exercise was found, so there is nothing to answer: each is an entry of a list with "
-            "a link, “- [Title](train?task=sort): Question”."
+            "No exercise was found, so there is nothing to answer. Write each as a list entry with "
+            "a link: “- [Title](train?task=sort): Question”."
         )
     many = f"{exercises} exercise{'' if exercises == 1 else 's'} found"
     if not headed and not lesson.title:
@@ -87,13 +87,13 @@ def decode_lesson(content: bytes, name: str) -> str:
         UserError: the file is too large for a lesson, or is not text.
     """
     if len(content) > MOST_BYTES:
-        raise UserError(f"{name} is larger than {MOST_BYTES // 1000} kB, which no lesson needs.")
+        raise UserError(f"{name} is larger than {MOST_BYTES // 1000} kB, the limit for a lesson.")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise UserError(f"{name} is no text in UTF-8: save it again as plain text.") from None
+        raise UserError(f"{name} is not text in UTF-8: save it again as plain text.") from None
     if "\0" in text:
-        raise UserError(f"{name} is no text: a lesson is a Markdown file.")
+        raise UserError(f"{name} is not text: a lesson is a Markdown file.")
     return text
 
 
@@ -121,7 +121,7 @@ def read_lesson(text: str, pages: Collection[str], host: str = "") -> tuple[Less
         elif line.lstrip().startswith(("- ", "* ", "+ ")) or EXERCISE.fullmatch(line.strip()):
             found = _exercise(line.strip(), pages, host)
             if isinstance(found, str):
-                problems.append(f"Line {number} is no exercise. {found}")
+                problems.append(f"Line {number} is not an exercise. {found}")
             elif sum(len(step.exercises) for step in steps) == MOST_EXERCISES:
                 problems.append(
                     f"Only {MOST_EXERCISES} exercises are shown; line {number} is one more."
@@ -153,14 +153,14 @@ def _exercise(line: str, pages: Collection[str], host: str) -> Exercise | str:
     """The exercise, or a sentence on what to write instead."""
     parts = EXERCISE.fullmatch(line)
     if parts is None:
-        return "Write “- [Title](train?task=sort): Question”: each has a link."
+        return "Write “- [Title](train?task=sort): Question”: each exercise has a link."
     title, question, link = parts["title"].strip(), parts["question"].strip(), parts["link"]
     try:
         target = urlsplit(link)
     except ValueError:
-        return "Its link is no address."
+        return "Its link is not a valid address."
     if target.scheme not in ("", "http", "https") or (target.netloc and not target.scheme):
-        return "Its link is to begin with https://, or with the name of a page of this app."
+        return "Its link must begin with https:// or with the name of a page of this app."
     if target.netloc and target.netloc != host:
         return Exercise(title, question, link, None)
     name = target.path.strip("/")

@@ -120,9 +120,9 @@ def look_for(box: Box) -> str:
     """What a box's picture shows, in a sentence."""
     if box.stack == "output":
         return "The most likely tokens at this step; the first is written."
-    marked = "" if box.encodes else " The row underlined is the position being written."
+    marked = "" if box.encodes else " The underlined row is the position being written."
     if box.part in ("products", "scores", "mask"):
-        return f"A row a query, a column a key; blue fits, orange does not, grey is hidden.{marked}"
+        return f"Rows: queries; columns: keys; blue fits, orange does not, grey is hidden.{marked}"
     if box.part == "softmax":
-        return f"A row a query, a column a key; each row sums to 1.{marked}"
-    return f"A row a position, a column a feature; blue is positive, orange negative.{marked}"
+        return f"Rows: queries; columns: keys; each row sums to 1.{marked}"
+    return f"Rows: positions; columns: features; blue is positive, orange negative.{marked}"

@@ -56,12 +56,12 @@ def panel() -> None:
         title = f"{experiment.title} (about {long} in all)"
         job = jobs.share(_job_name(experiment), lambda: _work(experiment), QUEUE, title)
     elif chosen is None:
-        st.caption("It has been run. Predict, and see what came out.")
+        st.caption("It has been run already. Predict, then see the result.")
         return
     found = jobs.show(job, experiment.title)
     if job.running:
         # If this tab opens another page, no page follows the job, and it is stopped.
-        st.caption("You can go on in another tab meanwhile: the result stays here.")
+        st.caption("Meanwhile you can work in another tab: the result stays here.")
     if isinstance(found, dict):
         _outcome(experiment, found, chosen)
     elif not job.running and st.button("Run it again"):
@@ -133,7 +133,7 @@ def _outcome(experiment: "Experiment", found: dict[str, Any], chosen: int | None
         st.plotly_chart(named_curves(found["curves"], *experiment.axes, title=experiment.title))
     st.markdown(f"**Why.** {experiment.why}")
     for one in found["outside"]:
-        st.caption(plain(f"Outside of the band that it is known to keep to: {one}."))
+        st.caption(plain(f"Outside the range expected from earlier runs: {one}."))
     if chosen is not None:
         download(
             "Keep it as a page (HTML)",

@@ -39,7 +39,7 @@ def panel() -> None:
     if gone:
         address.write("lesson", "own")
         st.warning(
-            "Your own lesson is gone with the reload: drop its file again, below. Your answers are "
+            "Your own lesson is gone after the reload: drop its file again below. Your answers are "
             "kept."
         )
         st.session_state["lesson"] = ""
@@ -189,15 +189,15 @@ def _take_along(lesson: Lesson, answers: dict[str, str]) -> None:
         )
     st.caption(
         f"{done} of {len(found)} answered. Answers are kept for this browser. The worksheet is one "
-        "page to print or to hand in; what is open has lines to write on."
+        "page to print or to hand in; open questions have lines to write on."
     )
 
 
 def _for_teachers() -> None:
     st.markdown(
-        "A lesson is a text file: headings are its steps, each entry of a list is an exercise, "
-        "with a link and a question. The link is an address of this app, copied from the browser, "
-        "or its end from the page's name on."
+        "A lesson is a text file: each heading starts a step, each list entry is an exercise with "
+        "a link and a question. Copy the link from the browser: the whole address, or its end from "
+        "the page's name on."
     )
     st.code(
         "# Week 3\n\n## What a head looks at\nAny words.\n\n"
@@ -206,7 +206,7 @@ def _for_teachers() -> None:
         language="markdown",
         wrap_lines=True,
     )
-    download("The seven steps as a file to begin with", BUILT_IN, "lesson.md")
+    download("The seven steps as a file to start from", BUILT_IN, "lesson.md")
     st.file_uploader(
         "Try yours: drop the file",
         type=["md", "txt"],
@@ -218,9 +218,9 @@ def _for_teachers() -> None:
     if refused := st.session_state.get("lesson refused"):
         st.error(plain(refused))
     st.caption(
-        "For a class: save it as exercises.md in the folder in which the app is started, or name "
-        "it in WORKBENCH_EXERCISES. Its exercises stand first on everyone's Overview. Worksheets "
-        "that come back are read on the page Runs, under *Pages that were handed in*."
+        "For a class: save it as exercises.md in the folder where the app is started, or name it "
+        "in WORKBENCH_EXERCISES. Everyone's Overview then starts with its exercises. Read returned "
+        "worksheets on the page Runs, under *Pages that were handed in*."
     )
 
 

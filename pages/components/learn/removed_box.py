@@ -57,11 +57,11 @@ def _compare(
         st.markdown(f"It writes the same: {verbatim(after)}.")
     else:
         st.markdown(
-            f"It writes {verbatim(after)} instead of {verbatim(before)}: another output from "
+            f"It writes {verbatim(after)} instead of {verbatim(before)}: they differ from "
             f"token {found.changed + 1} on."
         )
     ended = found.tokens[-1:] == (checkpoint.config.eos_id,)
-    said = [] if ended else ["It finds no end, and was cut."]
+    said = [] if ended else ["The output has no end, so it was cut."]
     if box.part != "next":
-        said.append("The weights were trained with it; a model trained without may find a way.")
+        said.append("The model was trained with this box; one trained without it may find a way.")
     st.caption(" ".join(said))
