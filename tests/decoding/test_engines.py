@@ -12,7 +12,7 @@ import torch
 from tests.support.checkpoint_files import wild_model
 from tests.support.random_models import SWITCHED
 from transformer.decoding.engines.engine import WIDEST, ModelSteps, StepDecoder, step_decoder
-from transformer.decoding.engines.fused import FIRST_ROOM, FastSteps
+from transformer.decoding.engines.fused import INITIAL_POSITIONS, FastSteps
 from transformer.decoding.engines.int8 import int8_copy
 from transformer.decoding.engines.single import NumpySteps
 from transformer.decoding.engines.single_beam import BeamSteps
@@ -34,7 +34,7 @@ LAYOUTS: dict[str, dict[str, Any]] = {
 
 
 def model_of(layout: str, seed: int) -> Transformer:
-    changes = LAYOUTS[layout] | {"max_length": 3 * FIRST_ROOM}
+    changes = LAYOUTS[layout] | {"max_length": 3 * INITIAL_POSITIONS}
     return wild_model(seed, **changes).double()
 
 
@@ -84,7 +84,7 @@ def walk_together(
     """A step of ``fast`` is one of the model's, wherever both go."""
     batch, plain = len(source), ModelSteps(model, source, beam, attention=True)
     written = torch.full((batch, beam, 1), model.config.decoder_start_id)
-    for _ in range(2 * FIRST_ROOM + 3):  # it makes more room twice
+    for _ in range(2 * INITIAL_POSITIONS + 3):  # its cache grows twice
         logits = fast.logits(written)
         assert torch.allclose(logits, plain.logits(written), rtol=0, atol=1e-10)
         for ours, theirs in zip(fast.attention(), plain.attention(), strict=True):
@@ -98,10 +98,10 @@ def walk_together(
             steps.follow(parents)
         if len(written) > 2 and draw.random() < 0.1:
             assert isinstance(fast, FastSteps)  # the others have one sentence
-            going = torch.arange(len(written)) != draw.randrange(len(written))
-            written = written[going]
-            fast.keep(going)
-            plain.keep(going)
+            unfinished = torch.arange(len(written)) != draw.randrange(len(written))
+            written = written[unfinished]
+            fast.keep_sentences(unfinished)
+            plain.keep_sentences(unfinished)
 
 
 @torch.inference_mode()

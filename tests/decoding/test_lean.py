@@ -117,7 +117,7 @@ def assert_lean_is_plain(model: Transformer, strategy: Strategy, count: int) -> 
     *(seeds, counts, paddings, st.lists(st.sampled_from([0, 2, 3, 5]), max_size=2), st.booleans()),
     st.sampled_from([None, 1, 4]),
 )
-def test_one_path(
+def test_one_hypothesis_a_sentence(
     seed: int, count: int, padding: str, prefix: list[int], force: bool, most: int | None
 ) -> None:
     assume(not force or most is None or most > len(prefix))  # else <eos> is forced and forbidden
@@ -191,6 +191,6 @@ def test_the_last_few_are_left_out() -> None:
     source = batch_of(model, sentences(model, 12))
     for search in (Greedy(), Beam(2), Beam(2, penalty="length")):
         whole = all_of(search.outcomes(model, source))
-        cut = all_of(search.outcomes(model, source, few=4))
+        cut = all_of(search.outcomes(model, source, stop_at=4))
         assert 8 <= len(cut) <= 12
         assert all(whole[number].hypothesis == one.hypothesis for number, one in cut.items())

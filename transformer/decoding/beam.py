@@ -39,10 +39,12 @@ class Beam(Strategy):
         search = _pooled_search if self.kind(model) == "length" else _paper_search
         return search(self, model, source)
 
-    def _outcomes(self, model: Transformer, source: Tensor, few: float, margins: bool) -> Outcomes:
+    def _outcomes(
+        self, model: Transformer, source: Tensor, stop_at: float, margins: bool
+    ) -> Outcomes:
         steps = batch_steps(model, source, beam_size=self.width, cached=self.cached)
         limit, forced = self.limit(model), self.forces_end(model)
-        grow = Candidates(steps, model.config, limit, forced, few)
+        grow = Candidates(steps, model.config, limit, forced, stop_at)
         search = pooled_beam if self.kind(model) == "length" else paper_beam
         yield from search(grow, self.size, self.alpha, margins)
 

@@ -33,32 +33,34 @@ class Rows:
     :data:`DROPPED_FROM` of the batch is finished.
 
     sentences: for each row, its sentence's index in the original batch, [rows].
-    going: whether each row is unfinished, boolean, [rows].
+    unfinished: whether each row's sentence is unfinished, boolean, [rows].
+    num_unfinished: how many are.
+    stop_at: the search stops once at most this many are; see :meth:`Strategy.outcomes`.
     """
 
-    def __init__(self, count: int, few: float) -> None:
+    def __init__(self, count: int, stop_at: float) -> None:
         self.sentences = np.arange(count)
-        self.going = np.ones(count, bool)
-        self.left = count
-        self.few = few
+        self.unfinished = np.ones(count, bool)
+        self.num_unfinished = count
+        self.stop_at = stop_at
 
     def end(self, over: Array) -> bool:
         """Mark the rows where ``over`` is True, [rows], as finished.
 
-        Returns True once at most ``few`` are unfinished.
+        Returns whether the search must stop: at most ``stop_at`` are unfinished.
         """
-        self.going &= ~over
-        self.left = int(np.count_nonzero(self.going))
-        return self.left <= self.few
+        self.unfinished &= ~over
+        self.num_unfinished = int(np.count_nonzero(self.unfinished))
+        return self.num_unfinished <= self.stop_at
 
     def drop(self, steps: BatchSteps, *state: Any) -> tuple[Any, ...]:
         """Remove finished rows, if there are enough, from the arrays in ``state``, [rows, ...]."""
-        going = self.going
-        if len(going) - self.left < DROPPED_FROM * len(going):
+        unfinished = self.unfinished
+        if len(unfinished) - self.num_unfinished < DROPPED_FROM * len(unfinished):
             return state
-        steps.keep(torch.from_numpy(going).to(steps.device))
-        self.sentences, self.going = self.sentences[going], going[going]
-        return tuple(part[going] for part in state)
+        steps.keep_sentences(torch.from_numpy(unfinished).to(steps.device))
+        self.sentences, self.unfinished = self.sentences[unfinished], unfinished[unfinished]
+        return tuple(part[unfinished] for part in state)
 
 
 def numbers(values: Tensor) -> Array:
@@ -68,7 +70,7 @@ def numbers(values: Tensor) -> Array:
     return values.cpu().numpy()
 
 
-def one_path(
+def greedy_single(
     steps: NumpySteps, config: TransformerConfig, limit: int, forced: bool, prefix: Sequence[int]
 ) -> Hypothesis:
     """Greedy search for a single sentence, entirely in NumPy."""

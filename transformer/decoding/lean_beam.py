@@ -24,7 +24,7 @@ from transformer.decoding.steps import (
 
 
 @dataclass
-class Written:
+class Backpointers:
     """The tokens of all hypotheses: for each position, each one's token and parent.
 
     Both are [sentence, hypothesis]; entries of finished sentences that were dropped are stale.
@@ -51,7 +51,7 @@ class Written:
 class Candidates:
     """Computes the best continuations of all hypotheses of each sentence.
 
-    written: the hypotheses' tokens, by the sentence's index in the original batch.
+    backpointers: the hypotheses' tokens, by the sentence's index in the original batch.
     """
 
     def __init__(
@@ -60,17 +60,17 @@ class Candidates:
         config: TransformerConfig,
         limit: int,
         forced: bool,
-        few: float,
+        stop_at: float,
     ) -> None:
         self.steps, self.config = steps, config
         self.limit, self.forced = limit, forced
-        self.written = Written()
+        self.backpointers = Backpointers()
         self.count = steps.batch
-        self.rows = Rows(self.count, few)
+        self.rows = Rows(self.count, stop_at)
         self.tokens = np.full((self.count, steps.beam), config.decoder_start_id)
         self.position = 0
 
-    def best(self, total: Array, count: int) -> tuple[Array, Array, Array]:
+    def top_continuations(self, total: Array, count: int) -> tuple[Array, Array, Array]:
         """The best continuations: log-probabilities, parents and tokens, [rows, count] each.
 
         Args:
@@ -86,9 +86,9 @@ class Candidates:
         parents, tokens = np.divmod(places.cpu().numpy(), size)
         return numbers(values), parents, tokens
 
-    def go_on(self, parents: Array, tokens: Array) -> None:
+    def advance(self, parents: Array, tokens: Array) -> None:
         """Let hypothesis k continue hypothesis ``parents[:, k]`` with ``tokens[:, k]``."""
-        self.written.add(self.rows.sentences, self.count, tokens, parents)
+        self.backpointers.add(self.rows.sentences, self.count, tokens, parents)
         self.tokens = tokens
         self.position += 1
         if (parents != np.arange(parents.shape[1])).any():
@@ -112,7 +112,7 @@ def paper_beam(grow: Candidates, size: int, alpha: float, margins: bool) -> Outc
     slots = np.arange(size)
     for position in range(limit):
         # One more than the beam keeps: the runner-up gives the margin.
-        top, parents, tokens = grow.best(np.where(finished, -np.inf, total), size + 1)
+        top, parents, tokens = grow.top_continuations(np.where(finished, -np.inf, total), size + 1)
         ranked, ends = top / penalties[position + 1], tokens == grow.config.eos_id
         if finished.any():  # finished hypotheses compete with the score they already have
             top = np.concatenate([top, total], axis=1)
@@ -130,30 +130,30 @@ def paper_beam(grow: Candidates, size: int, alpha: float, margins: bool) -> Outc
             )
         if margins:
             near = _difference(ranked[:, size - 1], ranked[:, size])
-            margin = np.where(rows.going, np.minimum(margin, near), margin)
+            margin = np.where(rows.unfinished, np.minimum(margin, near), margin)
         total, scores, finished = top[:, :size], ranked[:, :size], ends[:, :size]
-        grow.go_on(parents[:, :size], tokens[:, :size])
-        over = np.zeros_like(rows.going)
+        grow.advance(parents[:, :size], tokens[:, :size])
+        over = np.zeros_like(rows.unfinished)
         if finished.any():
             # Log-probabilities only fall, so no growing hypothesis can score better than this.
             hope = np.where(finished, -np.inf, total).max(axis=1) / penalties[limit]
             ended = np.where(finished, scores, -np.inf).max(axis=1)
-            over = rows.going & (ended >= hope)
+            over = rows.unfinished & (ended >= hope)
             margin = np.where(over, np.minimum(margin, ended - hope), margin)
         if position == limit - 1:
-            over = rows.going
+            over = rows.unfinished
         done: dict[int, Decoded] = {}
         for row in np.flatnonzero(over).tolist():
             sentence = int(rows.sentences[row])
             # The best finished hypothesis, or the best unfinished one if none finished.
             wanted = finished[row] if finished[row].any() else total[row] > -np.inf
             best, *others = np.flatnonzero(wanted).tolist()
-            lead = float(scores[row, best] - scores[row, others[0]]) if others else np.inf
-            path = up_to(grow.config.eos_id, grow.written.path(sentence, best))
+            gap = float(scores[row, best] - scores[row, others[0]]) if others else np.inf
+            path = up_to(grow.config.eos_id, grow.backpointers.path(sentence, best))
             hypothesis = Hypothesis(
                 path, float(total[row, best]), float(scores[row, best]), bool(finished[row, best])
             )
-            nearest = min(float(margin[row]), lead) if margins else np.inf
+            nearest = min(float(margin[row]), gap) if margins else np.inf
             done[sentence] = Decoded(hypothesis, nearest)
         yield done
         if rows.end(over):
@@ -175,10 +175,10 @@ def pooled_beam(grow: Candidates, size: int, alpha: float, margins: bool) -> Out
     margin = np.full(grow.count, np.inf)
     for position in range(limit):
         last = position == limit - 1
-        top, origin, token = grow.best(total, 2 * size + 1)
+        top, origin, token = grow.top_continuations(total, 2 * size + 1)
         ends = token == grow.config.eos_id
         penalty = length_penalty(position + 1, alpha, "length")
-        arriving = (ends | last)[:, :size] & rows.going[:, None]
+        arriving = (ends | last)[:, :size] & rows.unfinished[:, None]
         if arriving.any():
             new = np.where(arriving, top[:, :size] / penalty, -np.inf).astype(dtype)
             at = np.stack([np.full_like(origin, position), origin, token], axis=2)[:, :size]
@@ -202,38 +202,38 @@ def pooled_beam(grow: Candidates, size: int, alpha: float, margins: bool) -> Out
             total, parents, tokens = top[:, :size], origin[:, :size], token[:, :size]
         worst = pool_scores[:, -1]
         if last:
-            over = rows.going
+            over = rows.unfinished
         elif stopping == "full":
-            over = rows.going & (worst > -np.inf)
+            over = rows.unfinished & (worst > -np.inf)
         else:
             length = limit if stopping == "never" and alpha > 0 else position + 1
             hope = total[:, 0] / length_penalty(length, alpha, "length")
-            over = rows.going & (hope <= worst)
+            over = rows.unfinished & (hope <= worst)
         if margins:
             near = _difference(top[:, size - 1 : -1], top[:, size:]).min(axis=1) / penalty
             if stopping != "full" and not last:
                 near = np.minimum(near, np.abs(_difference(hope, worst)))
-            margin = np.where(rows.going, np.minimum(margin, near), margin)
+            margin = np.where(rows.unfinished, np.minimum(margin, near), margin)
         done: dict[int, Decoded] = {}
         for row in np.flatnonzero(over).tolist():
             sentence = int(rows.sentences[row])
             where, parent, final = pool_last[row, 0].tolist()
-            path = (*grow.written.path(sentence, parent, where), final)
+            path = (*grow.backpointers.path(sentence, parent, where), final)
             ended = bool(pool_ended[row, 0])
             score = float(pool_scores[row, 0])
             # The next best in the pool that also finished, or was also cut.
             rivals = np.flatnonzero((pool_ended[row] == ended) & (pool_scores[row] > -np.inf))[
                 1:
             ].tolist()
-            lead = score - float(pool_scores[row, rivals[0]]) if rivals else np.inf
-            nearest = min(float(margin[row]), lead) if margins else np.inf
+            gap = score - float(pool_scores[row, rivals[0]]) if rivals else np.inf
+            nearest = min(float(margin[row]), gap) if margins else np.inf
             done[sentence] = Decoded(
                 Hypothesis(path, float(pool_total[row, 0]), score, ended), nearest
             )
         yield done
         if rows.end(over):
             return
-        grow.go_on(parents, tokens)
+        grow.advance(parents, tokens)
         total, margin, pool_scores, pool_total, pool_ended, pool_last = grow.drop(
             total, margin, pool_scores, pool_total, pool_ended, pool_last
         )

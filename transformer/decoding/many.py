@@ -16,7 +16,7 @@ MOST_ROWS = {"cpu": 192, "cuda": 1024}
 as long for a few inputs as for many."""
 MOST_TOKENS = {"cpu": 6144, "cuda": 1 << 20}
 """Most source tokens in one batch, padding included, for the same reason."""
-FEW = 1 / 8
+RESTART_SHARE = 1 / 8
 """Once at most this share of a batch is unfinished, the batch stops; its unfinished inputs start
 again together with those of other batches. A step takes nearly as long for few inputs as for
 many."""
@@ -66,14 +66,14 @@ def decode_many(
         groups = list(_groups(order, rows, config, strategy.width, most, device.type))
         order = []
         for group in groups:
-            few = FEW * len(group) if len(groups) > 1 else 0
+            stop_at = RESTART_SHARE * len(group) if len(groups) > 1 else 0
             source = pad([rows[i] for i in group], config.pad_id).to(device)
-            left = dict(enumerate(group))
-            for found in strategy.outcomes(model, source, few=few, margins=margins):
-                new = {left.pop(place): decoded for place, decoded in found.items()}
+            unfinished = dict(enumerate(group))
+            for found in strategy.outcomes(model, source, stop_at=stop_at, margins=margins):
+                new = {unfinished.pop(place): decoded for place, decoded in found.items()}
                 done += sum(len(rows[i]) for i in new)
                 yield Progress(done / work, new)
-            order += left.values()
+            order += unfinished.values()
 
 
 def decode_all(

@@ -179,18 +179,20 @@ class Strategy(ABC):
 
     @torch.inference_mode()
     def outcomes(
-        self, model: Transformer, source: Tensor, *, few: float = 0, margins: bool = True
+        self, model: Transformer, source: Tensor, *, stop_at: float = 0, margins: bool = True
     ) -> Outcomes:
         """Yield the output of each sentence of a padded batch, [batch, source] ids, when it ends.
 
         Args:
-            few: the search stops once at most this many sentences are unfinished, and yields
+            stop_at: the search stops once at most this many sentences are unfinished, and yields
                 nothing for them.
             margins: whether to compute :attr:`Decoded.margin`.
         """
-        yield from self._outcomes(model, source, few, margins)
+        yield from self._outcomes(model, source, stop_at, margins)
 
-    def _outcomes(self, model: Transformer, source: Tensor, few: float, margins: bool) -> Outcomes:
+    def _outcomes(
+        self, model: Transformer, source: Tensor, stop_at: float, margins: bool
+    ) -> Outcomes:
         """Implements :meth:`outcomes` by running the steps. The built-in strategies override it
         with a lean search, which makes no steps, since only the app shows them."""
         found = outputs_of(self, model, source)

@@ -17,7 +17,7 @@ from transformer.config import SamplingConfig
 from transformer.decoding.beam import Beam
 from transformer.decoding.engines.engine import batch_steps
 from transformer.decoding.engines.single import NumpySteps
-from transformer.decoding.lean import Rows, numbers, one_path
+from transformer.decoding.lean import Rows, greedy_single, numbers
 from transformer.decoding.next_token import PLAIN, draw, next_token
 from transformer.decoding.steps import (
     Decoded,
@@ -37,7 +37,7 @@ Choose = Callable[[int, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _OnePath(Strategy):
+class _SingleHypothesis(Strategy):
     """Decodes one hypothesis per sentence; the subclass chooses each token.
 
     prefix: ids that the output must start with; their steps are yielded too, with the
@@ -50,18 +50,20 @@ class _OnePath(Strategy):
     def _chooser(self, model: Transformer, batch: int) -> Choose:
         """The function that chooses each position's tokens, for ``batch`` sentences."""
 
-    def _lead(self, log_probs: Tensor, chosen: Tensor) -> Tensor:
+    def _gap(self, log_probs: Tensor, chosen: Tensor) -> Tensor:
         """The gap in log-probability between each chosen token and the best other one, [batch].
 
         inf if a higher log-probability is not what decides.
         """
         return torch.full_like(log_probs[:, 0], torch.inf)
 
-    def _outcomes(self, model: Transformer, source: Tensor, few: float, margins: bool) -> Outcomes:
+    def _outcomes(
+        self, model: Transformer, source: Tensor, stop_at: float, margins: bool
+    ) -> Outcomes:
         config, steps = model.config, batch_steps(model, source, cached=self.cached)
         limit, forced = self.limit(model), self.forces_end(model)
         choose = self._chooser(model, len(source))
-        rows = Rows(len(source), few)
+        rows = Rows(len(source), stop_at)
         sentences = torch.arange(len(source), device=source.device)  # rows.sentences as a tensor
         tokens = torch.full_like(sentences, config.decoder_start_id)
         written = np.empty((len(source), limit), np.int64)
@@ -75,12 +77,12 @@ class _OnePath(Strategy):
             else:
                 tokens = choose(position, sentences, log_probs)
                 if margins:
-                    nearest = np.minimum(nearest, numbers(self._lead(log_probs, tokens)))
+                    nearest = np.minimum(nearest, numbers(self._gap(log_probs, tokens)))
             total += numbers(log_probs.gather(1, tokens[:, None])[:, 0])
             written[:, position] = new = tokens.cpu().numpy()
             ended = new == config.eos_id
             done: dict[int, Decoded] = {}
-            for row in np.flatnonzero(rows.going & (ended | last)).tolist():
+            for row in np.flatnonzero(rows.unfinished & (ended | last)).tolist():
                 path, log_prob = tuple(written[row, : position + 1].tolist()), float(total[row])
                 hypothesis = Hypothesis(path, log_prob, log_prob, bool(ended[row]))
                 done[int(rows.sentences[row])] = Decoded(hypothesis, float(nearest[row]))
@@ -138,7 +140,7 @@ class _OnePath(Strategy):
 
 
 @dataclass(frozen=True)
-class Greedy(_OnePath):
+class Greedy(_SingleHypothesis):
     """Take the most probable token at each position, until every sentence has ended."""
 
     def _chooser(self, model: Transformer, batch: int) -> Choose:
@@ -151,16 +153,16 @@ class Greedy(_OnePath):
         if not isinstance(steps, NumpySteps):
             return super().outputs(model, source)
         limit, forced = self.limit(model), self.forces_end(model)
-        return [one_path(steps, model.config, limit, forced, self.prefix)]
+        return [greedy_single(steps, model.config, limit, forced, self.prefix)]
 
-    def _lead(self, log_probs: Tensor, chosen: Tensor) -> Tensor:
+    def _gap(self, log_probs: Tensor, chosen: Tensor) -> Tensor:
         places = chosen[:, None]
         others = log_probs.scatter(1, places, -torch.inf).amax(dim=1)
         return log_probs.gather(1, places)[:, 0] - others
 
 
 @dataclass(frozen=True)
-class Sampling(_OnePath):
+class Sampling(_SingleHypothesis):
     """Draw each token by its probability, until every sentence has ended.
 
     The random number at a position depends on the seed and the sentence's index in the batch, not

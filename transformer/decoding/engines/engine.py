@@ -62,8 +62,8 @@ class BatchSteps(StepDecoder, Protocol):
     def after(self, tokens: Tensor) -> Tensor:
         """Append a token to each hypothesis: [rows] ids -> next logits, [rows, vocabulary]."""
 
-    def keep(self, going: Tensor) -> None:
-        """Drop all sentences except those where ``going`` is True, [batch]."""
+    def keep_sentences(self, unfinished: Tensor) -> None:
+        """Drop all sentences except those where ``unfinished`` is True, [batch]."""
 
 
 def step_decoder(
@@ -161,9 +161,9 @@ class ModelSteps:
         first_row = torch.arange(len(parents), device=parents.device)[:, None] * parents.size(1)
         self._select((first_row + parents).flatten())
 
-    def keep(self, going: Tensor) -> None:
-        self._select(going.repeat_interleave(self.beam))
-        self.batch = int(going.sum())
+    def keep_sentences(self, unfinished: Tensor) -> None:
+        self._select(unfinished.repeat_interleave(self.beam))
+        self.batch = int(unfinished.sum())
 
     def _select(self, rows: Tensor) -> None:
         self.memory.select(rows)

@@ -12,7 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from transformer.decoding.engines.fused_cache import PastOfMany, PastOfOne, Room
+from transformer.decoding.engines.fused_cache import BatchCache, CacheView, SingleSentenceCache
 from transformer.decoding.engines.fused_encoder import fast_encode
 from transformer.decoding.engines.fused_layers import (
     attend,
@@ -25,7 +25,7 @@ from transformer.decoding.engines.fused_layers import (
 )
 from transformer.model import DecoderLayer, Transformer
 
-FIRST_ROOM = 16
+INITIAL_POSITIONS = 16
 """Number of positions allocated at first; doubled when they are used up."""
 
 
@@ -35,11 +35,13 @@ class _Layer:
     own_weights, cross_weights: of the last position, [batch·head, beam, key].
     """
 
-    def __init__(self, layer: DecoderLayer, encoded: Tensor, past: PastOfOne | PastOfMany) -> None:
+    def __init__(
+        self, layer: DecoderLayer, encoded: Tensor, cache: SingleSentenceCache | BatchCache
+    ) -> None:
         own, cross = layer.self_attention, layer.cross_attention
         self.heads, scale = own.num_heads, scale_of(own)
         self.norm_first = layer.self_attention_residual.norm_first
-        self.past = past
+        self.cache = cache
         self.project = linear(own.query, own.key, own.value, scale=scale)
         self.own_output = linear(own.output)
         self.own_norm = norm_of(layer.self_attention_residual.norm)
@@ -53,13 +55,13 @@ class _Layer:
         self.own_weights = self.cross_weights = encoded.new_empty(0)
 
     def __call__(
-        self, x: Tensor, room: Room, ancestry: Tensor | None, source_mask: Tensor | None
+        self, x: Tensor, view: CacheView, ancestry: Tensor | None, source_mask: Tensor | None
     ) -> Tensor:
         """Compute one new position: [rows, d_model] -> [rows, d_model]."""
 
         def self_attention(x: Tensor) -> Tensor:
-            queries = self.past.extend(self.project, x, room)
-            mixed, self.own_weights = attend(queries, room.keys, room.values, self.heads, ancestry)
+            queries = self.cache.extend(self.project, x, view)
+            mixed, self.own_weights = attend(queries, view.keys, view.values, self.heads, ancestry)
             return self.own_output(mixed)
 
         def cross_attention(x: Tensor) -> Tensor:
@@ -72,7 +74,7 @@ class _Layer:
         x = residual(x, cross_attention, self.cross_norm, self.norm_first)
         return residual(x, self.feed_forward, self.feed_forward_norm, self.norm_first)
 
-    def keep(self, rows: Tensor) -> None:
+    def keep_rows(self, rows: Tensor) -> None:
         """Drop all rows except those where ``rows`` is True, [batch·head]."""
         keys, values = self.source
         self.source = keys.mT[rows].mT, values[rows]
@@ -95,17 +97,17 @@ class FastSteps:
         self.embedding = model.target_embedding
         encoded, self.source_mask = fast_encode(model, source)
         self.device, self.dtype = encoded.device, encoded.dtype
-        room = min(FIRST_ROOM, model.config.max_length)
+        positions = min(INITIAL_POSITIONS, model.config.max_length)
         layers = cast("Sequence[DecoderLayer]", model.decoder.layers)
-        kind = PastOfOne if self.batch == 1 else PastOfMany
+        kind = SingleSentenceCache if self.batch == 1 else BatchCache
         d_k = layers[0].self_attention.d_k
-        self.past = kind(len(layers), self.heads, d_k, room * beam_size, encoded)
-        self.layers = [_Layer(layer, encoded, self.past) for layer in layers]
+        self.cache = kind(len(layers), self.heads, d_k, positions * beam_size, encoded)
+        self.layers = [_Layer(layer, encoded, self.cache) for layer in layers]
         self.first_norm = norm_of(model.decoder.embedding_norm)
         self.norm = norm_of(model.decoder.norm)
         self.output = linear(model.output)
         self.length = 0
-        self.ancestry = self._own_slots(room, encoded)  # [batch, beam, slot]; see :meth:`follow`
+        self.ancestry = self._own_slots(positions, encoded)  # [batch, beam, slot]; see `follow`
 
     def _own_slots(self, positions: int, like: Tensor) -> Tensor:
         """The mask, added to scores, under which each hypothesis sees only its own slots."""
@@ -123,9 +125,9 @@ class FastSteps:
         x = self.first_norm(x)
         used = self.length * self.beam
         ancestry = self._ancestry(used + self.beam)
-        rooms = self.past.rooms(used, self.beam)
-        for layer, room in zip(self.layers, rooms, strict=True):
-            x = layer(x, room, ancestry, self.source_mask)
+        views = self.cache.views(used, self.beam)
+        for layer, view in zip(self.layers, views, strict=True):
+            x = layer(x, view, ancestry, self.source_mask)
         self.length += 1
         return self.output(self.norm(x))
 
@@ -153,12 +155,12 @@ class FastSteps:
         where = parents[..., None].expand(-1, -1, used)
         self.ancestry[..., :used] = self.ancestry[..., :used].gather(1, where)
 
-    def keep(self, going: Tensor) -> None:
-        self.batch = int(going.sum())
-        rows = going.repeat_interleave(self.heads)
-        self.past.keep(rows)
+    def keep_sentences(self, unfinished: Tensor) -> None:
+        self.batch = int(unfinished.sum())
+        rows = unfinished.repeat_interleave(self.heads)
+        self.cache.keep_rows(rows)
         for layer in self.layers:
-            layer.keep(rows)
-        self.ancestry = self.ancestry[going]
+            layer.keep_rows(rows)
+        self.ancestry = self.ancestry[unfinished]
         if self.source_mask is not None:
-            self.source_mask = self.source_mask[going]
+            self.source_mask = self.source_mask[unfinished]

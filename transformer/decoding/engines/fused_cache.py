@@ -12,7 +12,7 @@ from torch import Tensor
 from transformer.decoding.engines.fused_layers import Product
 
 
-class Room(NamedTuple):
+class CacheView(NamedTuple):
     """Views of one layer's cache for one step.
 
     new: the memory to write the new position into.
@@ -24,67 +24,68 @@ class Room(NamedTuple):
     values: Tensor
 
 
-class PastOfOne:
+class SingleSentenceCache:
     """The cache of a single sentence: the projection writes into it directly, without a copy.
 
     rows: [layer, slot, 3 · head · d_k]; queries, keys and values.
     """
 
-    def __init__(self, layers: int, heads: int, d_k: int, room: int, like: Tensor) -> None:
+    def __init__(self, layers: int, heads: int, d_k: int, slots: int, like: Tensor) -> None:
         self.heads, self.d_k = heads, d_k
-        self.rows = like.new_empty(layers, room, 3 * heads * d_k)
+        self.rows = like.new_empty(layers, slots, 3 * heads * d_k)
 
-    def rooms(self, used: int, beam: int) -> Sequence[Room]:
+    def views(self, used: int, beam: int) -> Sequence[CacheView]:
         """The views of each layer for one new position per hypothesis, after ``used`` slots."""
         count = used + beam
         if count > self.rows.size(1):
             self.rows = torch.cat([self.rows, torch.empty_like(self.rows)], dim=1)
         rows = self.rows[:, :count]
-        parts = rows.view(*rows.shape[:2], 3, self.heads, self.d_k).permute(2, 0, 3, 1, 4)
-        views = (rows[:, used:], parts[1].mT, parts[2])
-        return list(map(Room, *(view.unbind() for view in views)))
+        by_kind = rows.view(*rows.shape[:2], 3, self.heads, self.d_k).permute(2, 0, 3, 1, 4)
+        parts = (rows[:, used:], by_kind[1].mT, by_kind[2])
+        return list(map(CacheView, *(part.unbind() for part in parts)))
 
-    def extend(self, project: Product, x: Tensor, room: Room) -> Tensor:
+    def extend(self, project: Product, x: Tensor, view: CacheView) -> Tensor:
         """Project a new position of each hypothesis, [beam, d_model]; store its keys and values.
 
         Returns:
             The queries, [head, beam, d_k].
         """
-        project(x, out=room.new)
-        return room.new.view(len(x), 3, self.heads, self.d_k)[:, 0].transpose(0, 1)
+        project(x, out=view.new)
+        return view.new.view(len(x), 3, self.heads, self.d_k)[:, 0].transpose(0, 1)
 
-    def keep(self, rows: Tensor) -> None:
+    def keep_rows(self, rows: Tensor) -> None:
         """Nothing to drop: only called while the single sentence is unfinished."""
 
 
-class PastOfMany:
-    """The cache of several sentences with the same beam size; otherwise like :class:`PastOfOne`.
+class BatchCache:
+    """The cache of several sentences with the same beam size.
 
-    Each head's slots must be contiguous, so new keys and values are copied into place.
+    It differs from :class:`SingleSentenceCache` in that each head's slots must be contiguous, so
+    new keys and values are copied into place.
 
-    past: [layer, keys and values, batch·head, slot, d_k].
+    stored: [layer, keys and values, batch·head, slot, d_k].
     """
 
-    def __init__(self, layers: int, heads: int, d_k: int, room: int, like: Tensor) -> None:
+    def __init__(self, layers: int, heads: int, d_k: int, slots: int, like: Tensor) -> None:
         self.heads = heads
-        self.past = like.new_empty(layers, 2, len(like) * heads, room, d_k)
+        self.stored = like.new_empty(layers, 2, len(like) * heads, slots, d_k)
 
-    def rooms(self, used: int, beam: int) -> Sequence[Room]:
+    def views(self, used: int, beam: int) -> Sequence[CacheView]:
         count = used + beam
-        if count > self.past.size(3):
-            self.past = torch.cat([self.past, torch.empty_like(self.past)], dim=3)
-        slots = self.past[:, :, :, :count]
+        if count > self.stored.size(3):
+            self.stored = torch.cat([self.stored, torch.empty_like(self.stored)], dim=3)
+        slots = self.stored[:, :, :, :count]
         new = slots[:, :, :, used:].unflatten(2, (-1, self.heads))
-        views = (new, slots[:, 0].mT, slots[:, 1])
-        return list(map(Room, *(view.unbind() for view in views)))
+        parts = (new, slots[:, 0].mT, slots[:, 1])
+        return list(map(CacheView, *(part.unbind() for part in parts)))
 
-    def extend(self, project: Product, x: Tensor, room: Room) -> Tensor:
-        _, batch, heads, beam, d_k = room.new.shape
+    def extend(self, project: Product, x: Tensor, view: CacheView) -> Tensor:
+        _, batch, heads, beam, d_k = view.new.shape
         parts = project(x).view(batch, beam, 3, heads, d_k)
         parts = parts.permute(2, 0, 3, 1, 4)  # [three, batch, head, beam, d_k]
-        room.new.copy_(parts[1:])
+        view.new.copy_(parts[1:])
         return parts[0].flatten(0, 1)
 
-    def keep(self, rows: Tensor) -> None:
+    def keep_rows(self, rows: Tensor) -> None:
         """Drop all rows except those where ``rows`` is True, [batch·head]."""
-        self.past = self.past[:, :, rows]
+        self.stored = self.stored[:, :, rows]

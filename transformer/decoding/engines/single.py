@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from transformer.decoding.engines.fused import FIRST_ROOM
+from transformer.decoding.engines.fused import INITIAL_POSITIONS
 from transformer.decoding.engines.fused_encoder import fast_encode
 from transformer.decoding.engines.fused_layers import scale_of
 from transformer.model import (
@@ -117,12 +117,12 @@ class Layer:
     """One decoder layer, with the keys and values of its two attentions."""
 
     def __init__(
-        self, layer: DecoderLayer, encoded: Tensor, source_mask: Vector | None, room: int
+        self, layer: DecoderLayer, encoded: Tensor, source_mask: Vector | None, positions: int
     ) -> None:
         own, cross = layer.self_attention, layer.cross_attention
         self.own, self.cross = Attention(own), Attention(cross, source_mask)
         self.key, self.value = linear(own.key), linear(own.value)
-        self.own.hold(*np.empty((2, room, own.num_heads * own.d_k), encoded.numpy().dtype))
+        self.own.hold(*np.empty((2, positions, own.num_heads * own.d_k), encoded.numpy().dtype))
         self.cross.hold(cross.key(encoded).numpy(), cross.value(encoded).numpy())
         self.written, self.source = 0, len(encoded)
         self.parts = (
@@ -163,9 +163,9 @@ class NumpySteps:
         self.first_norm = norm_of(model.decoder.embedding_norm)
         encoded, mask = fast_encode(model, source)
         source_mask = None if mask is None else mask.numpy()  # [1, 1, source]
-        room = min(FIRST_ROOM, model.config.max_length)
+        positions = min(INITIAL_POSITIONS, model.config.max_length)
         layers = cast("Sequence[DecoderLayer]", model.decoder.layers)
-        self.layers = [Layer(layer, encoded[0], source_mask, room) for layer in layers]
+        self.layers = [Layer(layer, encoded[0], source_mask, positions) for layer in layers]
         self.parts = [part for layer in self.layers for part in layer.parts]
         self.norm, self.output = norm_of(model.decoder.norm), linear(model.output)
         self.length = 0

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from transformer.decoding.engines.fused import FIRST_ROOM
+from transformer.decoding.engines.fused import INITIAL_POSITIONS
 from transformer.decoding.engines.fused_encoder import fast_encode
 from transformer.decoding.engines.fused_layers import norm_of, scale_of
 from transformer.model import DecoderLayer, FeedForward, MultiHeadAttention, Transformer
@@ -84,8 +84,8 @@ class Layer:
         self.key, self.value = linear(own.key, beam), linear(own.value, beam)
         held = [part(encoded).numpy().T for part in (cross.key, cross.value)]
         self.source = np.ascontiguousarray(np.stack(held))
-        room = (2, own.num_heads * own.d_k, FIRST_ROOM * beam)
-        self.past = np.empty(room, self.source.dtype)
+        shape = (2, own.num_heads * own.d_k, INITIAL_POSITIONS * beam)
+        self.past = np.empty(shape, self.source.dtype)
         self.feed_forward = feed_forward(layer.feed_forward, beam)
         connections = (
             layer.self_attention_residual,
@@ -145,7 +145,7 @@ class BeamSteps:
         self.layers = [Layer(layer, encoded[0], beam_size) for layer in layers]
         self.norm, self.output = norm_of(model.decoder.norm), linear(model.output, beam_size)
         self.length = 0
-        self.ancestry = self._own_slots(FIRST_ROOM)  # [beam, slot]
+        self.ancestry = self._own_slots(INITIAL_POSITIONS)  # [beam, slot]
 
     @staticmethod
     def takes(model: Transformer, source: Tensor, beam_size: int) -> bool:
@@ -201,5 +201,5 @@ class BeamSteps:
         used = self.length * self.beam
         self.ancestry[:, :used] = self.ancestry[parents[0].numpy(), :used]
 
-    def keep(self, going: Tensor) -> None:
+    def keep_sentences(self, unfinished: Tensor) -> None:
         """Nothing to drop: only called while the single sentence is unfinished."""
