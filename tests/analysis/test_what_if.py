@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from transformer.analysis.first_error import parting
+from transformer.analysis.first_error import first_mismatch
 from transformer.analysis.what_if import (
     Forced,
     forced,
@@ -188,7 +188,7 @@ def test_tokens_are_alike_by_the_angle_of_their_embeddings(sort: Checkpoint) -> 
 
 
 def test_parting() -> None:
-    assert parting([1, 2, 3], [1, 2, 3]) is None
-    assert parting([1, 2, 3], [1, 5, 3]) == 1
-    assert parting([1, 2], [1, 2, 3]) == 2
-    assert parting([], [1]) == 0
+    assert first_mismatch([1, 2, 3], [1, 2, 3]) is None
+    assert first_mismatch([1, 2, 3], [1, 5, 3]) == 1
+    assert first_mismatch([1, 2], [1, 2, 3]) == 2
+    assert first_mismatch([], [1]) == 0

@@ -14,7 +14,7 @@ from transformer.anatomy.boxes import Box, boxes
 from transformer.anatomy.code import MODEL, code_of, lines_of
 from transformer.anatomy.drawing import anatomy_svg
 from transformer.anatomy.forward_pass import ForwardPass, forward_pass
-from transformer.anatomy.without import can_be_left_out, without
+from transformer.anatomy.without import can_be_left_out, decode_without
 from transformer.checkpoint import Checkpoint
 from transformer.config import TransformerConfig
 from transformer.decoding.steps import normalised
@@ -234,7 +234,7 @@ def test_what_is_taken_out_is_the_planted_fault_and_nothing_stays_changed() -> N
         if not can_be_left_out(model, box):
             assert box.part == "logits"
             continue
-        found = without(model, source, box, written, 2)
+        found = decode_without(model, source, box, written, 2)
         changed[box.id] = found.changed
         if box.about.fault:
             faulty = own_modules(model)
@@ -260,7 +260,7 @@ def test_queries_keys_and_scores_of_zero_are_the_same_even_attention() -> None:
     model, source = checkpoint.model, checkpoint.encode("workbench")
     written = decode(model, source)[0].tokens
     found = {
-        without(model, source, Box("decoder", 1, "cross", part), written, 0).tokens
+        decode_without(model, source, Box("decoder", 1, "cross", part), written, 0).tokens
         for part in ("queries", "keys", "products")
     }
     assert len(found) == 1

@@ -7,15 +7,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 
-def alike(one: Sequence[object], other: Sequence[object]) -> int:
+def common_prefix_length(one: Sequence[object], other: Sequence[object]) -> int:
     """The length of the longest common prefix of two outputs."""
     pairs = enumerate(zip(one, other, strict=False))
     return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
-def parting(one: Sequence[object], other: Sequence[object]) -> int | None:
+def first_mismatch(one: Sequence[object], other: Sequence[object]) -> int | None:
     """The first position at which two outputs differ; None if they are the same."""
-    place = alike(one, other)
+    place = common_prefix_length(one, other)
     return None if place == len(one) == len(other) else place
 
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from transformer.analysis.first_error import parting
+from transformer.analysis.first_error import first_mismatch
 from transformer.decoding.strategies import Greedy
 from transformer.hooks import ablate
 from transformer.model import Transformer
@@ -34,7 +34,7 @@ class Forced:
 
 
 @dataclass(frozen=True)
-class Written:
+class ScoredOutput:
     """An output, and the probability of each of its tokens when the model wrote it."""
 
     tokens: tuple[int, ...]
@@ -51,8 +51,8 @@ class WhatIf:
     preferred: ids of the most probable tokens, with the change, at the same positions.
     """
 
-    before: Written
-    after: Written
+    before: ScoredOutput
+    after: ScoredOutput
     parts_at: int | None
     kept: NDArray[np.float32]
     preferred: tuple[int, ...]
@@ -136,10 +136,10 @@ def what_if(
     other = source if changed is None else changed
     strategy = Greedy(prefix=tuple(prefix), max_length=max_length, cached=False)
 
-    def write(ids: Tensor) -> Written:
+    def write(ids: Tensor) -> ScoredOutput:
         steps = list(strategy(model, ids))
         tokens = steps[-1].tokens[0, 0].tolist()
-        return Written(
+        return ScoredOutput(
             tuple(tokens),
             tuple(
                 float(step.log_probs[0, 0, token].exp())
@@ -154,7 +154,9 @@ def what_if(
         probabilities = torch.softmax(model(other, read)[0], dim=-1)  # [position, vocabulary]
     kept = probabilities[range(len(before.tokens)), list(before.tokens)]
     preferred = tuple(probabilities.argmax(dim=-1).tolist())
-    return WhatIf(before, after, parting(before.tokens, after.tokens), kept.numpy(), preferred)
+    return WhatIf(
+        before, after, first_mismatch(before.tokens, after.tokens), kept.numpy(), preferred
+    )
 
 
 @contextmanager

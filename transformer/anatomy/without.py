@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from transformer.analysis.first_error import parting
+from transformer.analysis.first_error import first_mismatch
 from transformer.analysis.heads import Head
 from transformer.anatomy.boxes import Box
 from transformer.decoding.strategies import Greedy, decode
@@ -19,7 +19,7 @@ Taken = Callable[[Transformer, Box], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True)
-class Without:
+class DecodedWithout:
     """A model's output without one of its boxes.
 
     tokens: ids, with <eos> if the output ended.
@@ -40,9 +40,9 @@ def can_be_left_out(model: Transformer, box: Box) -> bool:
     return box.part != "logits"
 
 
-def without(
+def decode_without(
     model: Transformer, source: Tensor, box: Box, written: Sequence[int], step: int
-) -> Without:
+) -> DecodedWithout:
     """Remove a box from a copy of the model, and decode.
 
     Args:
@@ -66,7 +66,7 @@ def without(
             stack.enter_context(_TAKEN[box.part](copy, box))
         # Without the cache: a hook or a fault may change earlier positions too.
         found = decode(copy, source, Greedy(prefix=prefix, max_length=limit, cached=False))[0]
-    return Without(found.tokens, parting(written, found.tokens), fault)
+    return DecodedWithout(found.tokens, first_mismatch(written, found.tokens), fault)
 
 
 @torch.inference_mode()

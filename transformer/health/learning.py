@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from transformer.analysis.first_error import alike
+from transformer.analysis.first_error import common_prefix_length
 from transformer.health.finding import Finding, percent
 
 
@@ -40,7 +40,8 @@ def check_generation(
         wanted = [token for token in target if token != pad_id]
         given = forced[row, : len(wanted)].tolist()
         free = list(written[row][: len(wanted)])
-        first_wrong.append((alike(given, wanted), alike(free, wanted), len(wanted)))
+        forced_wrong, free_wrong = (common_prefix_length(one, wanted) for one in (given, free))
+        first_wrong.append((forced_wrong, free_wrong, len(wanted)))
         total += len(wanted)
         right["forced"] += sum(a == b for a, b in zip(given, wanted, strict=True))
         right["free"] += sum(a == b for a, b in zip(free, wanted, strict=False))

@@ -14,7 +14,7 @@ from pages.components.shared.download import download
 from pages.components.shared.inspection import visible_tokens
 from pages.components.shell import address
 from pages.components.widgets.branch_tree import Row, branch_tree
-from transformer.analysis.first_error import alike
+from transformer.analysis.first_error import common_prefix_length
 from transformer.files import write_csv
 
 if TYPE_CHECKING:
@@ -61,7 +61,9 @@ def panel(view: View) -> None:
     for i in order:
         parent = parents[i]
         depth[i] = 0 if parent is None else depth[parent] + 1
-        parts = 0 if parent is None else alike(paths[parent].written, paths[i].written)
+        parts = (
+            0 if parent is None else common_prefix_length(paths[parent].written, paths[i].written)
+        )
         branch, path = branches[i], paths[i]
         error = verdict.find_error(path, view.wanted)
         own = error is not None and verdict.is_own(path, error)
@@ -131,7 +133,9 @@ def tree_order(
     """
     parents: list[int | None] = [None]
     for i in range(1, len(written)):
-        parents.append(max(range(i), key=lambda j: (alike(written[j], written[i]), -j)))
+        parents.append(
+            max(range(i), key=lambda j: (common_prefix_length(written[j], written[i]), -j))
+        )
     order: list[int] = []
 
     def visit(i: int) -> None:

@@ -22,7 +22,7 @@ from pages.components.shared.scores import score
 from pages.components.shell import jobs
 from pages.components.shell.text import decimal, percent
 from pages.components.widgets.answer_table import Row, Tokens, answer_table, page_of
-from transformer.analysis.first_error import alike
+from transformer.analysis.first_error import common_prefix_length
 from transformer.errors import UserError
 from transformer.evaluation.text_scores import Scorer, Scores
 from transformer.files import write_csv
@@ -253,7 +253,7 @@ def _compare(results: Results, place: int, vocabulary: Vocabulary) -> None:
     written = _without_end(answer.tokens, vocabulary)
     results.scorer.add(answer.output, target, written, wanted)
     if answer.output != target:
-        results.first_wrong[place] = alike(written, wanted)
+        results.first_wrong[place] = common_prefix_length(written, wanted)
 
 
 def _without_end(tokens: Sequence[str], vocabulary: Vocabulary) -> Sequence[str]:

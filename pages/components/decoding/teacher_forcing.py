@@ -11,7 +11,7 @@ from pages.components.decoding.view import View
 from pages.components.shared.inspection import visible_tokens
 from pages.components.shell.tables import Cell, Row, html_table
 from pages.components.shell.text import Html, code, probability
-from transformer.analysis.first_error import alike
+from transformer.analysis.first_error import common_prefix_length
 
 ROWS = (
     "1 · the whole target at once",
@@ -47,13 +47,13 @@ def panel(view: View) -> None:
             ROWS[2],
             free.written,
             [math.exp(value) for value in free.log_probs],
-            alike(free.written, wanted),
+            common_prefix_length(free.written, wanted),
         ),
     ]
     st.html(_table(view, rows))
     difference = float((whole - single).abs().max())
     wrong = [i + 1 for i, (a, b) in enumerate(zip(forced, wanted, strict=True)) if a != b]
-    parts = alike(free.written, wanted)
+    parts = common_prefix_length(free.written, wanted)
     st.markdown(
         f"- **1 and 2 agree**: their log-probabilities differ by at most {difference:.1e}. The "
         "causal mask hides what comes later, so one pass says what step after step would.\n"

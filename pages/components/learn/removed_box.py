@@ -45,10 +45,10 @@ def _remember() -> None:
 def _compare(
     checkpoint: "Checkpoint", text: str, box: Box, written: Sequence[int], step: int
 ) -> None:
-    from transformer.anatomy.without import without
+    from transformer.anatomy.without import decode_without
 
     with st.spinner("The model writes without it…"):
-        found = without(checkpoint.model, checkpoint.encode(text), box, written, step)
+        found = decode_without(checkpoint.model, checkpoint.encode(text), box, written, step)
     vocabulary = checkpoint.target_vocabulary
     before, after = vocabulary.decode(written), vocabulary.decode(found.tokens)
     absent = box.about.absent
