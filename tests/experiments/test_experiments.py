@@ -12,7 +12,7 @@ from transformer.cli.experiments import about
 from transformer.experiments.carries import carries
 from transformer.experiments.experiment import Experiment, Outcome, Settings
 from transformer.experiments.registry import EXPERIMENTS
-from transformer.experiments.training import train, within
+from transformer.experiments.training import scaled_progress, train
 
 DOCS = Path(__file__).parents[2] / "docs" / "learn.md"
 
@@ -74,7 +74,9 @@ def test_a_short_training_is_of_the_model_that_was_asked_for() -> None:
     def both() -> Iterator[float]:
         for layout in ("learned", "none"):
             model = {"position_layout": layout}
-            found = yield from within(train("sort", 1, Settings(short=True), model=model), 0, 1)
+            found = yield from scaled_progress(
+                train("sort", 1, Settings(short=True), model=model), 0, 1
+            )
             layouts.append(found.model.config.position_layout)
 
     assert list(both()) == [1, 1]

@@ -5,7 +5,7 @@ from random import Random
 from string import ascii_lowercase
 
 from transformer.experiments.experiment import Experiment, Outcome, Settings
-from transformer.experiments.training import Trained, train, within
+from transformer.experiments.training import Trained, scaled_progress, train
 from transformer.tasks import Pair
 from transformer.training.loop import evaluate_outputs
 
@@ -40,7 +40,9 @@ def run(settings: Settings) -> Iterator[float | Outcome]:
             data={"min_letters": 1, "max_letters": TRAINED},
             model={"position_layout": layout},
         )
-        found = yield from within(training, number / len(LAYOUTS), (number + 1) / len(LAYOUTS))
+        found = yield from scaled_progress(
+            training, number / len(LAYOUTS), (number + 1) / len(LAYOUTS)
+        )
         curves[name] = tuple(
             (float(length), 100 * share_right(found, some)) for length, some in words.items()
         )

@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 
 from transformer.experiments.experiment import Experiment, Outcome, Settings, percent
-from transformer.experiments.training import LETTERS, train, within
+from transformer.experiments.training import LETTERS, scaled_progress, train
 
 
 def run(settings: Settings) -> Iterator[float | Outcome]:
     """Train two models with the same seed, one of them without positions."""
     steps = 12 if settings.short else 500
-    whole = yield from within(train("reverse", steps, settings, data=LETTERS), 0, 0.5)
-    without = yield from within(
+    whole = yield from scaled_progress(train("reverse", steps, settings, data=LETTERS), 0, 0.5)
+    without = yield from scaled_progress(
         train("reverse", steps, settings, data=LETTERS, fault="no-positions"), 0.5, 1
     )
     yield Outcome(

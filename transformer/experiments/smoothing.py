@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterator
 
 from transformer.experiments.experiment import Experiment, Outcome, Settings, percent
-from transformer.experiments.training import LETTERS, train, within
+from transformer.experiments.training import LETTERS, scaled_progress, train
 
 SMOOTHING = 0.1
 CHANCE = 0.03
@@ -14,8 +14,8 @@ CHANCE = 0.03
 def run(settings: Settings) -> Iterator[float | Outcome]:
     """Train two models with the same seed, one of them on smoothed targets."""
     steps = 12 if settings.short else 300
-    plain = yield from within(train("sort", steps, settings, data=LETTERS), 0, 0.5)
-    smoothed = yield from within(
+    plain = yield from scaled_progress(train("sort", steps, settings, data=LETTERS), 0, 0.5)
+    smoothed = yield from scaled_progress(
         train("sort", steps, settings, data=LETTERS, training={"label_smoothing": SMOOTHING}),
         *(0.5, 1),
     )

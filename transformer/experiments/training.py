@@ -98,7 +98,7 @@ def fixed_settings(seed: int, steps: int) -> dict[str, Any]:
     }
 
 
-def within(
+def scaled_progress(
     running: Generator[float, None, Trained], start: float, end: float
 ) -> Generator[float, None, Trained]:
     """Run a training as part of an experiment: its progress is scaled to ``start`` .. ``end``."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from transformer.experiments.experiment import Experiment, Outcome, Settings, percent
-from transformer.experiments.training import LETTERS, Trained, train, within
+from transformer.experiments.training import LETTERS, Trained, scaled_progress, train
 
 LAYERS = 4
 STEPS, EVERY = 200, 20
@@ -20,7 +20,8 @@ def run(settings: Settings) -> Iterator[float | Outcome]:
     for name, norm_first in (("post-norm", False), ("pre-norm", True)):
         for warmup in (0, WARMUP):
             done = len(found) / 4
-            found[f"{name}, warm-up" if warmup else f"{name}, no warm-up"] = yield from within(
+            curve = f"{name}, warm-up" if warmup else f"{name}, no warm-up"
+            found[curve] = yield from scaled_progress(
                 train(
                     "sort",
                     steps,
