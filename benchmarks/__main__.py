@@ -1,10 +1,10 @@
-"""Speed beside what a user would pick instead, in one run on this machine:
+"""Compares the speed of this project with that of the libraries one would use instead:
 
     pip install -r benchmarks/requirements.txt && python -m benchmarks [--quick]
 
-CPU time on one thread, the variants in turn, medians of each round's ratios with quartiles;
-leave the machine idle meanwhile all the same. Writes ``benchmarks/results/NAME.json`` and, beside
-it, a page. A peer that is not installed is left out.
+All in one run on this machine: CPU time on one thread, the variants in turn, medians of each
+round's ratios with quartiles; leave the machine idle meanwhile all the same. Writes
+``benchmarks/results/NAME.json`` and, beside it, a page. A peer that is not installed is left out.
 """
 
 import argparse

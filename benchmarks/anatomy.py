@@ -1,4 +1,6 @@
-"""How long a box of the anatomy takes to answer: .venv/bin/python -m benchmarks.anatomy
+"""Measures how long the anatomy on the Learn page takes to show a box or another step.
+
+    .venv/bin/python -m benchmarks.anatomy
 
 A model of the paper's base size with random weights (d_model 512, 6 + 6 layers of 8 heads), in
 headless Chromium. A box: from the click on the map until its title and its picture are there and
@@ -101,15 +103,15 @@ def measure(page: Page, config: TransformerConfig, count: int, server: psutil.Pr
             f"  {box.id}: {waited[-1]:.0f} ms, server {spent[-1]:.0f} ms, page {drawn[-1]:.0f} ms",
             flush=True,
         )
-    told("a box", waited)
-    told("the server's processor for it", spent)
-    told("the page's scripts, styles and layout for it", drawn)
+    print_result("a box", waited)
+    print_result("the server's processor for it", spent)
+    print_result("the page's scripts, styles and layout for it", drawn)
     title, steps = page.get_by_role("heading", level=4).inner_text(), []
     tokens = page.locator(".anatomy_map .steps button").count()
     for step in range(1, min(tokens, count)):
         page.wait_for_timeout(800)
         steps.append(page.evaluate(CLICK, [f".steps button:nth-of-type({step + 1})", title]))
-    told("another step", steps)
+    print_result("another step", steps)
 
 
 def processor(process: psutil.Process) -> float:
@@ -125,7 +127,7 @@ def main_thread(session: CDPSession) -> float:
     return 1000 * sum(one["value"] for one in found if one["name"] in names)
 
 
-def told(what: str, waited: list[float]) -> None:
+def print_result(what: str, waited: list[float]) -> None:
     print(
         f"{what}: median {statistics.median(waited):.0f} ms "
         f"({min(waited):.0f} to {max(waited):.0f}, {len(waited)} clicks)",

@@ -1,4 +1,4 @@
-"""How fast the attention explorer is, beside BertViz in the same run and browser:
+"""Compares the speed of the attention explorer with that of BertViz, in the same run and browser.
 
     .venv/bin/pip install ipython==9.10.0 && .venv/bin/pip install --no-deps bertviz==1.4.1
     .venv/bin/python -m benchmarks.attention_explorer

@@ -1,4 +1,4 @@
-"""How soon the Decode page has drawn a step, a branch or another temperature.
+"""Measures how long the Decode page takes to draw a step, a branch or another temperature.
 
     python -m benchmarks.decode_page
 

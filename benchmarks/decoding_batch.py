@@ -1,11 +1,11 @@
-"""Many inputs in batches against one at a time, on one thread, in the same run.
+"""Compares the speed of decoding many inputs in batches with that of one input at a time.
 
     python -m benchmarks.decoding_batch [--inputs N] [--beam N] [--device cuda] [CHECKPOINT ...]
 
-Single inputs are decoded as in the app: on the CPU, in NumPy if possible. Times are CPU seconds,
-which depend least on other work on the machine; with a GPU, both are wall-clock seconds, including
-the copy of the model to the GPU. The exit status is 1 if an output differs although its margin was
-not close to 0.
+Both run on one thread, in the same run. Single inputs are decoded as in the app: on the CPU, in
+NumPy if possible. Times are CPU seconds, which depend least on other work on the machine; with a
+GPU, both are wall-clock seconds, including the copy of the model to the GPU. The exit status is 1
+if an output differs although its margin was not close to 0.
 """
 
 import argparse

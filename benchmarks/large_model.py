@@ -1,4 +1,4 @@
-"""How long a MarianMT model of the paper's base size takes to upload, and then to answer:
+"""Measures how long it takes to upload a MarianMT model of the paper's base size, and to use it:
 
     .venv/bin/python -m benchmarks.large_model
 
@@ -156,16 +156,18 @@ def measure(page: Page, url: str, file: Path, words: list[str], repeats: int, pi
     start, busy = time.perf_counter(), processor(server)
     page.locator("input[type=file]").set_input_files(file)
     expect(page.get_by_text("is here and chosen")).to_be_visible(timeout=120_000)
-    told(f"uploaded, imported and kept ({file.stat().st_size / 1e6:,.0f} MB)", start, busy, server)
+    print_result(
+        f"uploaded, imported and kept ({file.stat().st_size / 1e6:,.0f} MB)", start, busy, server
+    )
     text = " ".join(words[:WORDS])
     page.get_by_role("link", name="Look at its attention").click()
     # The page first shows its own example, with the model's own output for it.
     assert page.evaluate(DRAWN, "") >= MAPS
-    told(f"and {MAPS} maps of a first sentence", start, busy, server)
+    print_result(f"and {MAPS} maps of a first sentence", start, busy, server)
     page.get_by_role("link", name="Decode", exact=True).first.click()
     expect(page.get_by_role("heading", name="Decode", level=1)).to_be_visible(timeout=60_000)
     page.locator(".decoding_steps").first.wait_for(timeout=60_000)
-    told("and the first steps of decoding", start, busy, server)
+    print_result("and the first steps of decoding", start, busy, server)
     print(f"server after: {resident(server):,.0f} MB; at most {peak(pid):,.0f} MB in between")
     page.get_by_role("link", name="Attention", exact=True).first.click()
     page.evaluate(DRAWN, "")
@@ -196,7 +198,7 @@ def measure(page: Page, url: str, file: Path, words: list[str], repeats: int, pi
     print(f"server at the end: {resident(server):,.0f} MB")
 
 
-def told(what: str, start: float, busy: float, server: psutil.Process) -> None:
+def print_result(what: str, start: float, busy: float, server: psutil.Process) -> None:
     print(
         f"{what}: {time.perf_counter() - start:.1f} s, of the server's processor "
         f"{processor(server) - busy:.1f} s",

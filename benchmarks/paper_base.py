@@ -1,5 +1,5 @@
-"""Training at the paper's base size and batch: tokens a second, and how much of the machine's
-arithmetic that uses (model FLOP utilisation).
+"""Measures training at the paper's base size and batch: the tokens per second, and the share of
+the machine's arithmetic that they use (model FLOP utilisation).
 
     python -m benchmarks.paper_base [--device cuda] [--peak 989]
 

@@ -68,7 +68,7 @@ class Sample:
 
 
 @dataclass
-class Told:
+class Results:
     """The results of all visits: their number, waiting times of clicks, and faults."""
 
     visits: int = 0
@@ -99,10 +99,10 @@ def bring(server: Server, number: int, content: bytes) -> list[str]:
     return found
 
 
-async def visit(server: Server, number: int, chance: random.Random, told: Told) -> None:
+async def visit(server: Server, number: int, chance: random.Random, results: Results) -> None:
     """One visit: upload a model, train, click, and close the tab."""
     content = make(seed=chance.randrange(1_000_000)).to_bytes()
-    told.faults += await asyncio.to_thread(bring, server, number, content)
+    results.faults += await asyncio.to_thread(bring, server, number, content)
     async with arrived(server, number) as person:
         end = time.monotonic() + VISIT
         query = {"task": chance.choice(TASKS)} | FEW
@@ -113,18 +113,18 @@ async def visit(server: Server, number: int, chance: random.Random, told: Told) 
             await asyncio.sleep(chance.uniform(0, 2 * CLICK_EVERY))
             page, query = chance.choice((*VIEWS, ("runs", {}), ("learn", {}), ("debug", {})))
             await person.ask(page, dict(query))
-        told.visits += 1
-        told.waited += person.waited
-        told.faults += person.faults
+        results.visits += 1
+        results.waited += person.waited
+        results.faults += person.faults
 
 
-async def stay(server: Server, number: int, seconds: float, told: Told) -> None:
+async def stay(server: Server, number: int, seconds: float, results: Results) -> None:
     """One person's visits, one after another, for ``seconds``."""
     chance = random.Random(number)
     end = time.monotonic() + seconds
     await asyncio.sleep(chance.uniform(0, CLICK_EVERY))
     while time.monotonic() < end:
-        await visit(server, number, chance, told)
+        await visit(server, number, chance, results)
         await asyncio.sleep(chance.uniform(0, CLICK_EVERY))
 
 
@@ -148,21 +148,21 @@ async def watch(server: Server, samples: list[Sample]) -> None:
 
 
 async def main(sessions: int, seconds: float) -> int:
-    told, samples = Told(), list[Sample]()
+    results, samples = Results(), list[Sample]()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         server = start_server(folder, WORKBENCH_MODE="class")
         try:
             watching = asyncio.create_task(watch(server, samples))
-            people = (stay(server, n, seconds, told) for n in range(sessions))
+            people = (stay(server, n, seconds, results) for n in range(sessions))
             for found in await asyncio.gather(*people, return_exceptions=True):
                 if found is not None:
-                    told.faults.append(f"{type(found).__name__}: {found}")
+                    results.faults.append(f"{type(found).__name__}: {found}")
             stayed = samples[-1].seconds
             # Meanwhile the server drops their sessions, and their runs end.
             await asyncio.sleep(AFTERWARDS)
             if watching.done():
-                told.faults.append(f"the server could not be watched: {watching.exception()}")
+                results.faults.append(f"the server could not be watched: {watching.exception()}")
             watching.cancel()
             states = [run.status().state for run in list_runs(folder / "runs")]
         finally:  # trainers and the queue outlive the app, so end them too
@@ -174,19 +174,19 @@ async def main(sessions: int, seconds: float) -> int:
         errors = server.faults()
     training = sum(state in ACTIVE for state in states)
     print(
-        f"{sessions} people, {told.visits} visits, {len(states)} runs, of which {training} still "
-        f"train and {states.count('failed')} failed; {len(told.faults)} faults on pages"
+        f"{sessions} people, {results.visits} visits, {len(states)} runs, of which {training} "
+        f"still train and {states.count('failed')} failed; {len(results.faults)} faults on pages"
     )
-    report(told.waited)
+    report(results.waited)
     print(f"processes that outlive the server: {len(orphans)}")
     for process in orphans:
         with suppress(psutil.Error):
             print("  ", process.pid, *process.cmdline())
             process.kill()
-    wrong = [*told.faults[:5], *filter(None, [errors]), *grown(samples, stayed)]
+    wrong = [*results.faults[:5], *filter(None, [errors]), *grown(samples, stayed)]
     if states.count("failed"):
         wrong.append(f"{states.count('failed')} runs failed")
-    if not told.visits or not states:
+    if not results.visits or not states:
         wrong.append("nobody came, or nothing was trained")
     if (left := samples[-1].processes - training) > 1:  # the process kept ready
         wrong.append(f"{left} processes are left once all have gone")

@@ -1,13 +1,14 @@
-"""How long until a task is solved: processor seconds of training until the median held-out exact
-match of several seeds holds its mark, 99 % or what :data:`MARKS` has.
+"""Measures how much processor time of training a model needs until it solves a task.
 
     python -m benchmarks.solved [--quick] [TASK ...]
 
-The recipe of the task, beside the one before it (Adam; for pronunciation that of the bundled
-model, which is wider, else the same model) and beside nn.Transformer
-of the same size as PyTorch's tutorial trains it (Adam at a constant 1e-4, dropout 0.1), which gets
-as many updates as the recipe before. One thread, CPU time; evaluations are not counted. Writes
-``benchmarks/results/solved.json`` after every run, and prints the table; ``--table`` only that.
+A task is solved once the exact match on held-out examples, as the median of several seeds, reaches
+99 %, or the share in ``MARKS``, and stays there. The recipe of the task, beside the one before it
+(Adam; for pronunciation that of the bundled model, which is wider, else the same model) and beside
+nn.Transformer of the same size as PyTorch's tutorial trains it (Adam at a constant 1e-4, dropout
+0.1), which gets as many updates as the recipe before. One thread; evaluations are not counted.
+Writes ``benchmarks/results/solved.json`` after every run, and prints the table; ``--table`` only
+that.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Where a training step's time goes, and how much of it could not go.
+"""Measures what a training step spends its time on, and how much of it could not be saved.
 
     .venv/bin/python -m benchmarks.step_bound
 

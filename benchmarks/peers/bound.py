@@ -77,7 +77,7 @@ def shares(
     }
 
 
-def told(facts: Mapping[str, str]) -> str:
+def summary(facts: Mapping[str, str]) -> str:
     """The shares among a row's facts in one line; empty if it has none."""
     known = [f"{name} {facts[name]}" for name in (ARITHMETIC, MEMORY, REST) if name in facts]
     return ", ".join(known)

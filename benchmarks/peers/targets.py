@@ -162,7 +162,7 @@ def _further(rows: Sequence[Row]) -> list[str]:
                 f"{name} {Spread.of(samples).median:.2f} s" for name, samples in row.samples.items()
             )
             found.append(f"- {row.part}, {row.case}: {seconds}")
-        if said := bound.told(row.facts):
+        if said := bound.summary(row.facts):
             title = next(size.title for size in SIZES if size.name == row.size)
             found.append(f"- {row.case}, {title}: of our time {said}")
         if row.part == "growth":
