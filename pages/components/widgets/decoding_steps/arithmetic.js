@@ -16,8 +16,8 @@ function nextToken(logits, { temperature, topK, topP }) {
     before[token] = sum;
     sum += shares[token];
   }
-  // The smallest set whose probability reaches p: a token is in it if those before it do not reach
-  // p. With p = 1 it has all tokens, even if rounding makes the sum reach 1 before the last.
+  // The smallest set that reaches p: a token is in it if the tokens before it sum to less. With
+  // p = 1 it has all tokens; a sum that rounds up to 1 early would cut the last ones.
   const kept = inTopK.map((inside, i) => inside && (topP >= 1 || before[i] < topP || rank[i] === 0));
   const final = softmax(divided, kept);
   return { logits, divided, order, rank, inTopK, before, kept, probabilities: final.values, top: final.top, sum: final.sum };
