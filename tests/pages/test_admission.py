@@ -30,7 +30,7 @@ def test_new_browsers_of_one_address_are_limited(monkeypatch: pytest.MonkeyPatch
         admit("d", monkeypatch)
     # A browser with a run is not new; and an hour later there is room again.
     assert admit("from before", monkeypatch) == "from before"
-    monkeypatch.setattr(browser, "NEWCOMER_SECONDS", 0.0)
+    monkeypatch.setattr(browser, "NEW_BROWSER_SECONDS", 0.0)
     assert admit("d", monkeypatch) == "d"
 
 
