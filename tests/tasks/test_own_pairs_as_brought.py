@@ -45,10 +45,10 @@ def test_a_file_is_read_as_a_person_means_it(name: str, tmp_path: Path) -> None:
         assert said == ""
     # The same for both: the terminal's sentences are the page's, and what a run keeps is
     # read as it stands, whatever its first line looks like.
-    assert " ".join(read.understood.sentences()) in said
+    assert " ".join(read.interpretation.sentences()) in said
     assert [tuple(pair) for pair in read_data(tmp_path / "data.tsv").pairs] == case.pairs
     plain = json.loads(json.dumps(asdict(found)))
-    assert Survey.from_dict(plain).understood == found.understood
+    assert Survey.from_dict(plain).interpretation == found.interpretation
 
 
 @pytest.mark.parametrize("line", ["|" * 60_000, "(" * 60_000, "#" * 60_000, '" ' * 30_000])

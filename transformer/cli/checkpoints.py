@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from transformer.cli.terminal import check_output, note, note_share, say
 from transformer.errors import UserError
 from transformer.tasks import out_of_form
-from transformer.tasks.own_pairs.task import as_kept
+from transformer.tasks.own_pairs.task import as_stored
 from transformer.training.compute import DEVICES
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ def bundle(options: argparse.Namespace) -> int:
     from transformer.evaluation.bundling import bundle
 
     check_output(options.out)
-    with as_kept(options.data) as data:
+    with as_stored(options.data) as data:
         bundled = bundle(
             options.checkpoint,
             options.out,
@@ -247,7 +247,7 @@ def evaluate(options: argparse.Namespace) -> int:
 
     checkpoint = _loaded(options)
     device = next(checkpoint.model.parameters()).device.type
-    with as_kept(options.data) as data:
+    with as_stored(options.data) as data:
         task = held_out.task_of(checkpoint, data or held_out.own_pairs(options.checkpoint))
     if options.test:
         pairs = held_out.test_pairs(task)[: options.examples]
@@ -275,7 +275,7 @@ def average(options: argparse.Namespace) -> int:
     averaging.check(checkpoints)
     last = checkpoints[-1]
     try:
-        with as_kept(options.data) as data:
+        with as_stored(options.data) as data:
             task = held_out.task_of(last, data or held_out.own_pairs(options.checkpoints[-1]))
     except TaskError as error:
         if options.data is not None:

@@ -238,7 +238,7 @@ def _open_run(options: argparse.Namespace) -> Run:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "data.tsv")
         read = read_pairs(source, targets, _reading(options))
-        for sentence in read.understood.sentences():
+        for sentence in read.interpretation.sentences():
             note(sentence)
         for line, reason in read.refused[:10]:
             note(f"line {line} left out: {reason}")

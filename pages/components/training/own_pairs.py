@@ -108,7 +108,7 @@ def _choose(id: str) -> None:
 
 def _how(kept: Kept, survey: Survey) -> None:
     """Fields that show how the file was read and can change it, if it can be read differently."""
-    found, choices = survey.understood, kept.choices
+    found, choices = survey.interpretation, kept.choices
     if not found.is_ambiguous and choices == Choices():
         return
     layout = found.layout

@@ -63,7 +63,7 @@ def _work(id: str, bpe_size: int | None) -> Generator[object, None, None]:
     kept = pairs.find(id, bpe_size)
     if kept is None or (kept.survey is None and kept.problem is None):
         raise TaskError("The pairs could not be read: the process that reads them ended early.")
-    otherwise = kept.survey is not None and kept.survey.understood.is_ambiguous
+    otherwise = kept.survey is not None and kept.survey.interpretation.is_ambiguous
     chosen = kept.choices != Choices()
     if kept.text is None and kept.problem is None and source != data and not (otherwise or chosen):
         source.unlink(missing_ok=True)  # data.tsv has all that is needed

@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from transformer.errors import TaskError, refusing
 from transformer.tasks.base import Pair
+from transformer.tasks.own_pairs.file_interpretation import FileInterpretation
 from transformer.tasks.own_pairs.layout import (
     MOST_JOINED,
     SAMPLE_ROWS,
@@ -24,7 +25,6 @@ from transformer.tasks.own_pairs.layout import (
     without_empty_ends,
 )
 from transformer.tasks.own_pairs.lines import MAX_LINE_BYTES, TextLines
-from transformer.tasks.own_pairs.understood import Understood
 
 MAX_PAIRS = 2_000_000
 MAX_TEXT = 2_000
@@ -41,7 +41,7 @@ class PairsFile:
 
     pairs: list[Pair]
     refused: list[tuple[int, str]]
-    understood: Understood
+    interpretation: FileInterpretation
 
 
 def read_pairs(path: Path, target: Path | None = None, choices: Choices | None = None) -> PairsFile:
@@ -52,7 +52,7 @@ def read_pairs(path: Path, target: Path | None = None, choices: Choices | None =
     """
     with open_pairs(path, target, choices) as reader:
         pairs = list(reader)
-        return PairsFile(pairs, reader.refused, reader.understood)
+        return PairsFile(pairs, reader.refused, reader.interpretation)
 
 
 def read_data(path: Path) -> PairsFile:
@@ -72,7 +72,7 @@ def read_data(path: Path) -> PairsFile:
         else:
             reader = PairsReader(file, comma=is_csv(path))
         pairs = list(reader)
-        return PairsFile(pairs, reader.refused, reader.understood)
+        return PairsFile(pairs, reader.refused, reader.interpretation)
 
 
 def is_csv(path: Path) -> bool:
@@ -112,7 +112,7 @@ def parse_pairs(
     """
     reader = PairsReader(io.BytesIO(content), comma=comma, choices=choices)
     pairs = list(reader)
-    return PairsFile(pairs, reader.refused, reader.understood)
+    return PairsFile(pairs, reader.refused, reader.interpretation)
 
 
 def write_pairs(pairs: Iterable[Pair]) -> str:
@@ -165,9 +165,9 @@ class PairsReader:
         return self._lines.done
 
     @property
-    def understood(self) -> Understood:
+    def interpretation(self) -> FileInterpretation:
         """How the file is read."""
-        return Understood(self.encoding, self.guessed, self.layout, self.preview)
+        return FileInterpretation(self.encoding, self.guessed, self.layout, self.preview)
 
     def __iter__(self) -> Iterator[Pair]:
         layout, named = self.layout, self.layout.names_first_line

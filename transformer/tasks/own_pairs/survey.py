@@ -18,9 +18,9 @@ from transformer.files import write_atomic
 from transformer.tasks.base import Pair
 from transformer.tasks.own_pairs.advice import BPE_SIZES, MANY_PAIRS, Cut, Side, Suggestion, suggest
 from transformer.tasks.own_pairs.file import open_pairs
+from transformer.tasks.own_pairs.file_interpretation import FileInterpretation
 from transformer.tasks.own_pairs.layout import Choices, Layout
-from transformer.tasks.own_pairs.task import same
-from transformer.tasks.own_pairs.understood import Understood
+from transformer.tasks.own_pairs.task import normalised
 from transformer.vocabulary import Vocabulary
 from transformer.vocabulary.vocabulary import KINDS, SPACE_MARK
 
@@ -82,11 +82,11 @@ class Survey:
     marked: int = 0
 
     @property
-    def understood(self) -> Understood:
+    def interpretation(self) -> FileInterpretation:
         """How the file was read."""
         layout = {item.name: getattr(self, item.name) for item in fields(Layout)}
         layout["header"] = tuple(self.header)
-        return Understood(self.encoding, self.guessed, Layout(**layout), self.rows)
+        return FileInterpretation(self.encoding, self.guessed, Layout(**layout), self.rows)
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Self:
@@ -233,7 +233,7 @@ def words(found: Survey) -> str:
 
 def notes(found: Survey) -> list[str]:
     """How a file was read, and what is unusual in it, in sentences."""
-    said = found.understood.sentences()
+    said = found.interpretation.sentences()
     if found.duplicates:
         said.append(f"Pairs that repeat an earlier one, and count again: {found.duplicates:,}.")
     if found.ambiguous:
@@ -293,7 +293,7 @@ class _Counts:
             text, other = pair
             self.marked += SPACE_MARK in text or SPACE_MARK in other
             # For the split, texts that look equal are the same source.
-            source, target = hash(same(text)), hash(other)
+            source, target = hash(normalised(text)), hash(other)
             if targets_of.setdefault(source, target) != target:
                 self.ambiguous.add(source)
             seen.add(hash(pair))

@@ -27,7 +27,7 @@ __all__ = [
     "SEVEN_PAIRS",
     "OwnPairs",
     "PairsFile",
-    "as_kept",
+    "as_stored",
     "held_out_count",
     "parse_pairs",
     "read_data",
@@ -37,12 +37,12 @@ __all__ = [
 
 SEVEN_PAIRS = Path(__file__).parents[1] / "seven_pairs.tsv"
 """Seven English sentences and their German translations, to be learned by heart."""
-MOST_LOOKED_UP = 1_000_000
+MAX_LOOKUP_BYTES = 1_000_000
 """Largest file of pairs, in bytes, in which a source is looked up."""
 
 
 @contextmanager
-def as_kept(brought: Path | None) -> Iterator[Path | None]:
+def as_stored(brought: Path | None) -> Iterator[Path | None]:
     """The user's file of pairs as a run stores it, without the lines that training leaves out.
 
     Raises:
@@ -70,18 +70,18 @@ def held_out_count(sources: int, share: float) -> int:
     return max(1, round(sources * share))
 
 
-def same(text: str) -> str:
+def normalised(text: str) -> str:
     """One text for all texts that look equal, such as é as one character and as two."""
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
 def held_out_sources(pairs: Iterable[Pair], share: float) -> set[str]:
-    """The sources that are held out of training, each as :func:`same` gives it.
+    """The sources that are held out of training, each as :func:`normalised` gives it.
 
     Raises:
         TaskError: there are too few to hold one out.
     """
-    sources = {same(pair.source) for pair in pairs}
+    sources = {normalised(pair.source) for pair in pairs}
     by_checksum = sorted(sources, key=lambda source: (zlib.crc32(source.encode()), source))
     return set(by_checksum[: held_out_count(len(sources), share)])
 
@@ -94,10 +94,10 @@ def trains_on(file: Path, share: float, source: str) -> bool | None:
         share: the share of the sources that was held out.
     """
     try:
-        known = _trained(file, file.stat().st_mtime_ns, share)
+        known = _training_sources(file, file.stat().st_mtime_ns, share)
     except (OSError, TaskError):
         return None
-    if same(source) in known:
+    if normalised(source) in known:
         return True
     # Cut into words, texts that differ only in their spaces are the same.
     squeezed = " ".join(source.split())
@@ -105,7 +105,7 @@ def trains_on(file: Path, share: float, source: str) -> bool | None:
 
 
 @lru_cache(maxsize=8)
-def _trained(file: Path, changed: int, share: float) -> frozenset[str]:
+def _training_sources(file: Path, changed: int, share: float) -> frozenset[str]:
     """The sources in training.
 
     Args:
@@ -114,10 +114,10 @@ def _trained(file: Path, changed: int, share: float) -> frozenset[str]:
     Raises:
         TaskError: it is too large to be read while a user waits, or is not a file of pairs.
     """
-    if file.stat().st_size > MOST_LOOKED_UP:
+    if file.stat().st_size > MAX_LOOKUP_BYTES:
         raise TaskError("These are too many pairs to look one up.")
     pairs = read_data(file).pairs
-    return frozenset({same(pair.source) for pair in pairs} - held_out_sources(pairs, share))
+    return frozenset({normalised(pair.source) for pair in pairs} - held_out_sources(pairs, share))
 
 
 class OwnPairs(Task):
@@ -141,8 +141,10 @@ class OwnPairs(Task):
     def __init__(self, data: DataConfig, pairs: Sequence[Pair]) -> None:
         self.example = pairs[0]
         held_out = held_out_sources(pairs, data.held_out)
-        self._train = [pair for pair in pairs if same(pair.source) not in held_out]
-        self._held_out = [pair for pair in pairs if same(pair.source) in held_out] or self._train
+        self._train = [pair for pair in pairs if normalised(pair.source) not in held_out]
+        self._held_out = [
+            pair for pair in pairs if normalised(pair.source) in held_out
+        ] or self._train
         self.source_vocabulary, self.target_vocabulary = (
             Vocabulary.build(data.tokens, (pair[side] for pair in pairs), data.bpe_size)
             for side in range(2)

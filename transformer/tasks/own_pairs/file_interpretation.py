@@ -8,7 +8,7 @@ from transformer.tasks.own_pairs.layout import MARK_NAMES, Layout
 
 
 @dataclass(frozen=True)
-class Understood:
+class FileInterpretation:
     """How a file was read.
 
     encoding: Python's name; guessed: whether it is a guess.
