@@ -219,7 +219,7 @@ def test_many_inputs_are_decoded_scored_and_taken_along(
     assert len(rows(page)) == 7
     page.goto(re.sub("decoded=[^&]*", "decoded=another", page.url))
     settle(page)
-    expect(page.get_by_text("What was decoded here is gone")).to_be_visible()
+    expect(page.get_by_text("The outputs decoded here are gone")).to_be_visible()
     expect(page.locator(".answer_table")).to_have_count(0)
 
 

@@ -97,7 +97,7 @@ def test_what_if_says_how_both_outputs_came_about() -> None:
     for query, said in (
         ({}, "Both outputs are decoded greedily. "),
         ({"prefix": "6.7"}, "Both outputs keep the first 2 tokens of your branch, "),
-        ({"seed": "3"}, "Both outputs are decoded greedily, not by sampling as the one above. "),
+        ({"seed": "3"}, "Both outputs are decoded greedily; the output above is sampled. "),
     ):
         app = open_page("decode", checkpoint="reverse", input="abc", part="what_if", **query)
         assert any(block.value.startswith(said) for block in app.caption), said

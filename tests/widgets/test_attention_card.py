@@ -59,7 +59,9 @@ def test_a_head_is_switched_off_on_itself(explorer: Alone) -> None:
     assert explorer.place == "without=cross.1.0"  # the head is the one that every page opens on
     badge = explorer.page.locator(".large h3 .badge")
     expect(badge).to_have_text("switched off")
-    expect(explorer.page.locator(".card")).to_contain_text("Switched off: it still looks like this")
+    expect(explorer.page.locator(".card")).to_contain_text(
+        "Switched off: its weights stay as shown"
+    )
     expect(power).to_have_text("Switch it on again")
     expect(tile).to_have_attribute("aria-label", re.compile("switched off$"))
     explorer.head("encoder.0.2").click()

@@ -68,7 +68,7 @@ def sentences(
             "Greedy search missed it: a search error."
         )
     if wanted and best.tokens != wanted:
-        sentence += " It is wrong: no search can mend that, the error is the model's."
+        sentence += " It is wrong: no search can correct that, the error is the model's."
     elif wanted:
         sentence += " It is right."
     return sentence

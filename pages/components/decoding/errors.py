@@ -94,7 +94,7 @@ def _show(checkpoint: "Checkpoint", tried: Tried) -> None:
     if mistakes.unread:
         st.caption(
             f"{mistakes.unread:,} of {tried.examples.words} are left out: they have tokens that "
-            "this model does not know, or more of them than it reads."
+            "this model does not know, or more tokens than it reads."
         )
     if not mistakes.tried:
         st.info("This checkpoint holds no examples to try.")
@@ -108,9 +108,9 @@ def _show(checkpoint: "Checkpoint", tried: Tried) -> None:
         return
     wrong, share = len(mistakes.found), len(mistakes.found) / mistakes.tried
     st.markdown(
-        f"**{wrong:,} of {words} {'is' if wrong == 1 else 'are'} wrong** ({percent(share)})."
-        f"{_kinds(tried)} The most confident stand first: choose one to see, in the steps above, "
-        "where it went wrong."
+        f"**{wrong:,} of {words} {'is' if wrong == 1 else 'are'} wrong** "
+        f"({percent(share)}).{_kinds(tried)} The most confident come first: choose one to see in "
+        "the steps above where it went wrong."
     )
     ranked = mistakes.ranked
     first, shown = page_of(ranked, "errors page")
@@ -123,9 +123,9 @@ def _show(checkpoint: "Checkpoint", tried: Tried) -> None:
         on_open=lambda: _open(f"errors {first}"),
     )
     st.caption(
-        "Confidence is the probability that the model gives its whole output. Look for outputs of "
-        "high confidence: there the model has learned something else than the task. Where it is "
-        "low, it hesitated, often between the wrong token and the right one."
+        "Confidence is the probability that the model gives its whole output. Look for outputs "
+        "of high confidence: there the model has learned something other than the task. Where "
+        "confidence is low, the model hesitated, often between the wrong token and the right one."
     )
     download(
         "These errors (CSV)", lambda: as_csv(checkpoint, ranked), f"errors-{checkpoint.task}.csv"

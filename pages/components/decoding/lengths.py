@@ -73,7 +73,9 @@ def _draw(found: Counted) -> None:
     if found.longer is not None:
         curves["longer"] = found.longer.points(FEWEST)
     if not any(curves.values()):
-        st.info(f"This checkpoint has no {FEWEST} examples of one length to count.")
+        st.info(
+            f"This checkpoint has fewer than {FEWEST} examples of each length: too few to count."
+        )
         return
     st.plotly_chart(
         named_curves(

@@ -124,16 +124,18 @@ def _caveat(view: View) -> str:
         "This model is pre-norm: all layers add to one stream that is normalised at the end, "
         "which is the case the lens was made for."
         if config.norms_first("decoder")
-        else "This model is post-norm, as in the paper: each layer ends in a norm with a gain and "
-        "bias of its own, so layers need not agree on scale or direction. Compare the order "
-        "of candidates rather than their probabilities."
+        else (
+            "This model is post-norm, as in the paper: each layer ends in a norm with its own "
+            "gain and bias, so layers may differ in scale and direction. Compare the order of "
+            "candidates rather than their probabilities."
+        )
     )
     normed = "norm and " if config.norm_after("decoder") else ""
     return (
         "**What a lens can tell, and what not.** Every layer is read with the last layer's "
-        f"{normed}output projection. A token that is first "
-        "early was settled early. A token that is *not* there may still be known to the layer, "
-        f"written in a way that only later layers read. {kind}"
+        f"{normed}output projection. A token that is first at an early layer was decided early. A "
+        "token that is *not* first there may still be encoded in the layer, in a form that only "
+        f"later layers read. {kind}"
     )
 
 

@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 
 MAX_BEAM = 16
 WHAT_THEY_ARE = {
-    "Not read": "These have tokens that the model does not know, too many of them, or none.",
+    "Not read": "These have tokens that the model does not know, too many tokens, or none.",
     "Cut": f"These outputs were stopped at {LONGEST_OUTPUT} tokens, or at the model's last "
-    "position: they found no end.",
-    "Close calls": "Here the best two candidates were closer than 0.0001 in log-probability, "
-    "which is within reach of rounding: decoded alone, the output may be another.",
+    "position: they have no end.",
+    "Close calls": "Here the best two candidates were closer than 0.0001 in log-probability, so "
+    "rounding can decide: an input decoded alone may get another output.",
 }
 DECODED = "decoded"
 """Parameter in the address: the token of the job that decoded, by which a reload finds it."""
@@ -113,7 +113,10 @@ def _recall(checkpoint: "Checkpoint", key: str) -> None:
         found = jobs.recall(token)
         if found is None:
             del st.query_params[DECODED]
-            st.info("What was decoded here is gone: the server keeps the latest, until it ends.")
+            st.info(
+                "The outputs decoded here are gone: the server keeps only the latest, until it "
+                "stops."
+            )
         elif found.name != checkpoint.header.sha256:
             found = None
         else:
@@ -184,7 +187,7 @@ def _on_card() -> bool:
         value=True,
         key="batch card",
         help="It decodes many inputs at once, faster than the processor. Where two tokens are "
-        "almost equally probable, the other may be written.",
+        "almost equally probable, it may write the other one.",
         persist_state="session",
         width="content",
     )
@@ -199,7 +202,7 @@ def _in_8_bits(checkpoint: "Checkpoint") -> bool:
         "In 8 bits",
         key="batch int8",
         help="Rounds the weights of linear layers to 8 bits, which is faster for a model of this "
-        "size. Where two tokens are almost equally probable, the other may be written.",
+        "size. Where two tokens are almost equally probable, it may write the other one.",
         persist_state="session",
         width="content",
     )

@@ -123,7 +123,7 @@ def _summary(name: str, inputs: Inputs) -> str:
         + (f", {inputs.targets:,} with a target." if inputs.targets else ".")
     ]
     if inputs.extra:
-        said.append(f"In {inputs.extra:,} lines there are more than two cells; two are used.")
+        said.append(f"Lines with more than two cells: {inputs.extra:,}; only two cells are used.")
     if unusable:
         said.append(f"Of these too long to be read: {unusable:,}.")
     if inputs.encoding != "utf-8":

@@ -45,7 +45,10 @@ def spec(checkpoint: "Checkpoint") -> PathSpec:
     """The path that the user chose: the given tokens, and how the model continues."""
     prefix = parse_prefix(st.session_state["prefix"], checkpoint)
     if prefix is None:
-        st.warning("The address names tokens that this model does not have; decoding starts again.")
+        st.warning(
+            "The address names tokens that this model does not have; decoding starts at the "
+            "beginning."
+        )
         st.session_state["prefix"] = ""
         prefix = ()
     return PathSpec(prefix, _sampling())
@@ -62,7 +65,9 @@ def _sampling() -> SamplingConfig | None:
                 SamplingConfig(**{field: numbers[field]})
         except (ConfigError, ValueError) as error:
             said = str(error) if isinstance(error, ConfigError) else f"{field} = {text[:20]!r}."
-            st.warning(plain(f"The address asks for what cannot be, and it is left out: {said}"))
+            st.warning(
+                plain(f"The address has a value that cannot be used, and it is ignored: {said}")
+            )
             numbers.pop(field, None)
             st.session_state[field] = ""
     if "seed" not in numbers:

@@ -207,7 +207,7 @@ def _finding(rows: Sequence[Row], wanted: tuple[int, ...]) -> str:
     if len({row.tokens for row in found}) == 1:
         said = "All strategies write the same."
     elif best.tokens == greedy.tokens:
-        said = "Searching wider finds nothing with a better score than greedy does."
+        said = "A wider search finds no output with a better score than greedy search."
     else:
         times = math.exp(min(best.log_prob - greedy.log_prob, 700))
         more = (
@@ -229,7 +229,7 @@ def _finding(rows: Sequence[Row], wanted: tuple[int, ...]) -> str:
         )
     return (
         f"{said} The true target scores worse than what was found: this is the **model's** error, "
-        "and no wider search can put it right."
+        "and no wider search can correct it."
     )
 
 
@@ -273,7 +273,9 @@ def _why(checkpoint: "Checkpoint", tree: "BeamTree", place: int) -> str:
     node = tree.nodes[place]
     if end.against is None:
         if node.finished:
-            return f"The answer: of all that ended, it has the best score, {decimal(node.score)}."
+            return (
+                f"The answer: it has the best score of all finished outputs, {decimal(node.score)}."
+            )
         return f"Nothing had ended after {tree.limit} tokens; this one scores best, and is cut."
     rival = tree.nodes[end.against]
     name = f"“{_text(checkpoint, tree.tokens(end.against))}”, with {decimal(rival.score)}"
@@ -284,15 +286,15 @@ def _why(checkpoint: "Checkpoint", tree: "BeamTree", place: int) -> str:
         )
     if end.kind == "stopped":
         if len(tree.beams) == tree.limit:
-            return f"Cut: it had not ended after {tree.limit} tokens, the most there may be."
+            return f"Cut: it had not ended after {tree.limit} tokens, the maximum."
         if checkpoint.config.length_penalty == "length":
             return (
-                f"Still growing when the search stopped: at its length it scores "
-                f"{decimal(end.score)}, no better than the worst of those that had ended."
+                "Still growing when the search stopped: at its length it scores "
+                f"{decimal(end.score)}, no better than the worst finished output."
             )
         return (
-            "Still growing when the search stopped. Were all it may still write certain, it "
-            f"would score {decimal(end.score)}; the answer scores {decimal(rival.score)}."
+            "Still growing when the search stopped. Even if all its further tokens were certain, "
+            f"it would score {decimal(end.score)}; the answer scores {decimal(rival.score)}."
         )
     step = end.position + 1
     if end.token is None:

@@ -36,9 +36,9 @@ def panel(view: View) -> None:
     stepped = single.argmax(dim=-1).tolist()
     st.markdown(
         "The model is given the true target (**1** in one pass, as in training; **2** token by "
-        "token) or goes on from its own tokens (**3**, free-running). Shown is the token it finds "
-        "most probable, with its probability; **✗** where that is not the true one, **≠** where 3 "
-        "first parts from it. A long table scrolls sideways."
+        "token) or goes on from its own tokens (**3**, free-running). The table shows its most "
+        "probable token, with the probability; **✗** marks a token that is not the true one, "
+        "**≠** the first where 3 parts from the target. A long table scrolls sideways."
     )
     rows = [
         (ROWS[0], forced, whole.max(dim=-1).values.exp().tolist(), -1),
@@ -56,7 +56,7 @@ def panel(view: View) -> None:
     parts = common_prefix_length(free.written, wanted)
     st.markdown(
         f"- **1 and 2 agree**: their log-probabilities differ by at most {difference:.1e}. The "
-        "causal mask hides what comes later, so one pass says what step after step would.\n"
+        "causal mask hides what comes later, so one pass gives the same as step by step.\n"
         f"- {_given_truth(wrong, len(wanted))}\n"
         f"- {_left_alone(parts, free.written, wanted, wrong)}"
     )
@@ -83,8 +83,8 @@ def _left_alone(
         1 for i in range(parts + 1, len(wanted)) if i >= len(written) or written[i] != wanted[i]
     )
     return (
-        f"{said}: of the {rest} steps after that, {own} are wrong, and {after} where the truth "
-        "is given. The difference is what its own mistake costs."
+        f"{said}: of the {rest} steps after that, {own} are wrong, and {after} if the true tokens "
+        "are given. The difference is the cost of its own mistake."
     )
 
 

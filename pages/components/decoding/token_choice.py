@@ -80,7 +80,9 @@ def _searched(checkpoint: "Checkpoint", now: int, chosen: int, usual: list[int])
     )
     offered = hits()
     if not text:
-        st.caption(f"Offered are the {len(usual)} whose embeddings are most alike, nearest first.")
+        st.caption(
+            f"The list has the {len(usual)} tokens with the most similar embeddings, nearest first."
+        )
     elif not offered:
         st.caption(f"No token of this vocabulary has {verbatim(text)} in it.")
     else:

@@ -28,8 +28,8 @@ def target_field(checkpoint: "Checkpoint", text: str) -> str | None:
         "True target",
         key="target",
         placeholder="not known; type one to compare with" if known is None else known,
-        help="What the output is judged by, and what teacher forcing gives the model. "
-        "Left empty, it is the task's own answer where that can be computed.",
+        help="The output is compared with it, and teacher forcing gives it to the model. If "
+        "empty, it is the task's own answer where that can be computed.",
     )
     address.write("target", short_enough(given))
     return given or known

@@ -146,7 +146,7 @@ def _draw(view: View, found: "WhatIf") -> None:
             f"The change costs most at step {worst + 1}, {verbatim(before[worst])}: "
             f"{100 * lost[worst]:.1f} points."
             if lost[worst] >= 0.001
-            else "The change costs no token as much as 0.1 points."
+            else "No token loses as much as 0.1 points by the change."
         )
     )
 
@@ -182,7 +182,7 @@ def _decoded(view: View) -> str:
             "greedily from there."
         )
     if view.sampling is not None:
-        return "Both outputs are decoded greedily, not by sampling as the one above."
+        return "Both outputs are decoded greedily; the output above is sampled."
     return "Both outputs are decoded greedily."
 
 
@@ -197,7 +197,7 @@ def _explain(kind: str) -> str:
         )
     return (
         "The forced heads put a weight of 1 on that token and 0 on all others; everything after "
-        "them is computed as always. Other heads and layers may make up for it."
+        "them is computed as usual. Other heads and layers may make up for it."
     )
 
 

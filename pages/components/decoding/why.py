@@ -106,9 +106,9 @@ def _caveat(explained: float, lead: float) -> str:
     if explained * lead < 0 or abs(explained) < abs(lead) / 2:
         return said + (
             "They are far apart: norms undo much of a small change, and saturated attention "
-            "hides it. Here, believe what hiding shows."
+            "hides it. Here, trust what hiding a token shows."
         )
-    return said + "Tokens that stand in for each other escape both measures."
+    return said + "If two tokens carry the same information, both measures miss them."
 
 
 def _choice(view: View, label: str, key: str, ranked: list[int], usual: int, what: str) -> int:

@@ -90,8 +90,8 @@ def comparison(runs: Sequence[Run], summaries: Sequence[Summary]) -> None:
     learned = [name for name, _, config in sound if config.data.evaluates_on_training_pairs]
     if 0 < len(learned) < len(sound):
         st.info(
-            f"Measured on the very pairs they learn: {', '.join(map(plain, learned))}. The others "
-            "are measured on pairs held out, which is harder: do not rank one kind by the other."
+            f"Measured on their own training pairs: {', '.join(map(plain, learned))}. The others "
+            "are measured on held-out pairs, which is harder: do not rank the two kinds together."
         )
     x, scale = _axes()
     run_compare(

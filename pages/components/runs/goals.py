@@ -85,9 +85,9 @@ def _overfit_card(check: OverfitCheck | None, state: str, why: str) -> str:
     elif check.near_zero and not check.proven:
         story += " A loss of zero without right answers: it sees what it has to predict."
     elif not check.proven:
-        story += " Something stands in the way: the learning rate, or the model."
+        story += " Something prevents learning: the learning rate, or the model."
     else:
-        story += " The same code and the same masks as this model's: they can learn."
+        story += " It has the same code and masks as this model: they can learn."
     return _card(1, title, state, f"{_sparkline(check.curve)}<p>{story}</p>")
 
 

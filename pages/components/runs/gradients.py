@@ -30,7 +30,8 @@ def gradients_panel(run: Run) -> None:
         pressed = st.button(
             "Gradients by layer, before the first update",
             icon=":material/stacked_line_chart:",
-            help="Of fresh models like this one, with the norms after each sub-layer and before.",
+            help="Gradients of new models like this one, with the norms after and before each "
+            "sub-layer.",
             key=f"gradients {run.id}",
         )
         if not pressed:
@@ -76,7 +77,8 @@ def draw(found: Norms, norm_first: bool, key: str) -> None:
         key=f"gradients of {key}",
     )
     st.caption(
-        "Look at the last layers: the deeper a model, the more post-norm's stand out, which is why "
-        "it wants a warm-up (Xiong et al., 2020). Fresh weights, a mean of three drawings, one "
-        f"batch of {PAIRS} held-out pairs. *Learn*, *Experiments* has the same by depth."
+        "Look at the last layers: the deeper a post-norm model, the more their gradients stand "
+        "out, which is why it needs a warm-up (Xiong et al., 2020). Mean of three random "
+        f"initialisations, on one batch of {PAIRS} held-out pairs. *Learn*, *Experiments* shows "
+        "the same by depth."
     )

@@ -102,7 +102,8 @@ def handed_in() -> None:
         accept_multiple_files=True,
         max_upload_size=MOST_BYTES >> 20,
         key=FIELD,
-        help="Drop as many as there are. Numbers and answers are read; nothing in them runs.",
+        help="Drop all of them at once. The app reads numbers and answers; it runs nothing in "
+        "them.",
     )
     # Each file is read once, although the page is redrawn at every click.
     before: dict[str, HandedIn | str] = state[READ]

@@ -5,7 +5,7 @@
 const LONG = 40; // tokens; for longer texts the grids are above the map, and its shades are stretched
 const HELP = [
   "Point at a head to see it, click to keep it; Shift adds it to the lines, a double click shows its lines alone.",
-  "A row of the map is a token that looks, a column one looked at; each row sums to 1. Thicker lines carry more. Click keeps a cell, picks a token (Shift: several).",
+  "A row of the map is a token that looks, a column is a token looked at; each row sums to 1. Thicker lines have more weight. A click keeps a cell or picks a token (Shift: several).",
   "Keys: arrows walk over heads, cells and tokens; Enter keeps, Shift + Enter adds, I shows alone, Escape lets go.",
 ];
 const AXES = {

@@ -25,7 +25,7 @@ function sayFinding(view, choice) {
   if (!view.does) return;
   const name = headName(choice);
   const mean = "A mean over several heads. Choose one head to read what it does.";
-  const off = view.without.has(name) ? "Switched off: it still looks like this, and what it writes is not used. " : "";
+  const off = view.without.has(name) ? "Switched off: its weights stay as shown, but its result is not used. " : "";
   view.does.textContent = off + (isHead(choice) ? view.findings[name] ?? "Nothing is known of it." : mean);
 }
 
