@@ -34,7 +34,7 @@ def test_heads_go_one_by_one_and_weights_are_shuffled() -> None:
     app = open_page("attention", checkpoint="reverse", input="abc", panel="spare")
     app.button(key="prune").click().run()
     end_of(app, "pruning study")
-    assert "the one that is missed least" in told(app, "**None can go**")
+    assert "the one that costs least" in told(app, "**None can go**")
     app.button(key="shuffle").click().run()
     end_of(app, "shuffling study")
     assert "The output depends on where cross" in told(app, "3")

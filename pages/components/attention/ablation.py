@@ -193,8 +193,8 @@ def _draw_effect(checkpoint: "Checkpoint", found: "Effect") -> None:
     before, after = vocabulary.decode(found.before), vocabulary.decode(found.after)
     if before == after:
         st.markdown(
-            f"The model writes {verbatim(before)} with all heads and with this change, too: "
-            f"the output stays, {_most_changed(found)}."
+            f"The model writes {verbatim(before)} with all heads and with this change, too: the "
+            f"output stays, {_most_changed(found)}."
         )
     else:
         st.markdown(
@@ -347,8 +347,8 @@ def finding(found: "KnockOut") -> str:
         return f"{said} They are spare, for this task."
     if together > 2 * alone + 5:
         return (
-            f"{said} So they are not spare: they share their work, and each one's loss was made "
-            "up for by the others."
+            f"{said} So they are not spare: they share their work, and when one was off, the "
+            "others made up for it."
         )
     return f"{said} So this model has no spare heads: all of them take part."
 

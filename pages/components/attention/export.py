@@ -43,7 +43,7 @@ def panel(sides: Sequence[InspectedInput], head: Head | None) -> None:
                     inspected.checkpoint, f"A model for the task {task}", [inspected.text]
                 ),
                 f"model-{task}.html",
-                help="It takes any input, in a browser alone: type, step, switch heads off.",
+                help="It takes any input and needs only a browser: type, step, switch heads off.",
             )
         download("All weights (NPZ)", lambda: as_npz(inspected), f"{name}.npz")
         if head is not None:

@@ -20,7 +20,7 @@ def panel(sides: Sequence[InspectedInput], head: Head | None) -> None:
     """The steps for the cell that was clicked."""
     inspected = sides[0]
     if head is None:
-        st.info("A mean over several heads has no arithmetic of its own. Choose one head.")
+        st.info("A mean over several heads has no query and key to show. Choose one head.")
         return
     kind = next(kind for kind in inspected.inspection.kinds if kind.id == head.kind)
     cell = place.kept_cell(len(kind.query_tokens), len(kind.key_tokens))
@@ -76,17 +76,17 @@ def panel(sides: Sequence[InspectedInput], head: Head | None) -> None:
         )
     )
     st.markdown(
-        "**4. Softmax over the row.** e to the power of each score, over their sum. Below, the "
-        "whole row; the marked line is the cell."
+        "**4. Softmax over the row.** e to the power of each score, divided by the sum of these "
+        "powers. Below is the whole row; the marked line is the cell."
     )
     _row(found.scores, found.allowed, found.weights, kind.key_tokens, column)
     weight = float(found.weights[column])
     added, stream = (float(np.linalg.norm(vector)) for vector in (found.written, found.stream))
     st.markdown(
-        f"**5. What the head writes.** Weight times value, summed over all keys (this one gives "
+        "**5. What the head writes.** Weight times value, summed over all keys (this one gives "
         f"{weight:.4f} of its value), then times this head's part of W^O. It adds a vector of "
-        f"length {added:.3f} to the residual stream, which is {stream:.3f} long there: "
-        f"{added / max(stream, 1e-12):.2f} times that."
+        f"length {added:.3f} to the residual stream, whose vector there has length {stream:.3f}: "
+        f"{added / max(stream, 1e-12):.2f} times that length."
     )
     _vectors(
         {

@@ -52,9 +52,9 @@ def _few(checkpoint: "Checkpoint", pairs: Sequence[Pair]) -> Sequence[Pair]:
 def _one_after_the_other(checkpoint: "Checkpoint", examples: Examples) -> None:
     st.markdown("**How many heads can go?**")
     st.caption(
-        "Each time the head goes that is missed least. One half of the examples chooses it, the "
-        "other is the score: on the half that chose, heads look easier to do without than they "
-        "are. An answer is right if every token is, given the true ones before it."
+        "Each step switches off the head that costs the least. One half of the examples chooses "
+        "it, the other half gives the score: on the half that chose, heads look less needed than "
+        "they are. An answer is right if every token is right, given the true tokens before it."
     )
     count = len(all_heads(checkpoint.config))
     rounds = rounds_for(count)
@@ -109,20 +109,20 @@ def pruning_finding(found: "Pruning") -> str:
     first = ", ".join(head.short for head in found.heads[:3])
     if free == 0:
         said = (
-            f"**None can go**: without {found.heads[0].short}, the one that is missed least, "
-            f"{percent(found.scored[1])} of the answers are right, with all of them "
+            f"**None can go**: without {found.heads[0].short}, the one that costs least, "
+            f"{percent(found.scored[1])} of the answers are right; with all heads, "
             f"{percent(found.scored[0])}."
         )
     else:
         some = "head" if free == 1 else "heads"
         said = (
             f"**{free} {some} can go** before more than {percent(TOLERANCE)} of the answers are "
-            f"lost for good: {percent(found.scored[free])} are right then, with all heads "
+            f"lost: without them {percent(found.scored[free])} are right, with all heads "
             f"{percent(found.scored[0])}. First to go: {first}."
         )
     if free == len(found.heads):
         said += " No more were tried."
-    return f"{said} Nothing was trained again."
+    return f"{said} The model was not trained again."
 
 
 # --- weights at other positions --------------------------------------------------------------
@@ -131,8 +131,8 @@ def pruning_finding(found: "Pruning") -> str:
 def _shuffled(checkpoint: "Checkpoint", examples: Examples) -> None:
     st.markdown("**Does it matter where a head looks?**")
     st.caption(
-        "One head of cross-attention at a time gets its weights in a random order over the input. "
-        "If the output stays, its map does not explain the output."
+        "For one head of cross-attention at a time, the weights are put in a random order over "
+        "the input. If the output stays, its map does not explain the output."
     )
     name = ("shuffling", checkpoint.header.sha256)
     job = jobs.current("shuffling study", name)
@@ -170,7 +170,7 @@ def _draw_shuffled(found: Mapping[Head, float]) -> None:
         said = f"The output depends on where {most.short} looks: its map explains something."
     else:
         said = (
-            f"No single head's places matter much, {most.short}'s most: others make up for them, "
-            "or what it takes from them is alike. A clear map alone explains nothing here."
+            f"Where a single head looks matters little, most for {most.short}: other heads make "
+            "up for it, or the values there are alike. A clear map alone explains nothing here."
         )
-    st.markdown(f"{percent(found[most])} of the tokens change at most. {said}")
+    st.markdown(f"At most {percent(found[most])} of the tokens change. {said}")

@@ -63,14 +63,15 @@ def panel(sides: Sequence[InspectedInput], head: Head | None) -> None:
         f"{percent(float(rolled.from_target[position].sum()))}, gradient × input {own:+.2f} logits."
     )
     st.markdown(
-        "- **Attention weight** is what one head mixed, at its own layer. It does not say whether "
-        "the result was used, nor what the positions it looked at stood for by then.\n"
-        "- **Rollout** multiplies all layers, residual connections as half. It says where "
-        "information *could* flow; it knows neither values nor feed-forward networks, and cannot "
-        "say that a token counted *against* the output.\n"
+        "- **Attention weight** is the share of each position in one head's result, at its "
+        "layer. It does not say whether the model used the result, nor what these positions held "
+        "at that layer.\n"
+        "- **Rollout** multiplies the attention of all layers and counts residual connections as "
+        "half. It says where information *could* flow; it ignores values and feed-forward "
+        "networks, and cannot say that a token counted *against* the output.\n"
         "- **Gradient × input** is signed and goes through the whole model, but only to first "
-        "order: it says what a small change would do, and can miss what is saturated or acts "
-        "through several tokens at once.\n"
+        "order: it says what a small change would do, and can miss effects that are saturated or "
+        "act through several tokens at once.\n"
         "- Where all three agree, look closer; to know what the output depends on, switch heads "
         "off."
     )

@@ -225,7 +225,7 @@ def _other_checkpoint(inspected: InspectedInput) -> InspectedInput | None:
     own = inspect_cached("own", other, inspected.text).inspection.output
     if own != inspected.inspection.output:
         st.caption(
-            "Its maps are for the same output, so that they can be told apart cell by cell; by "
+            "Its maps are for the same output, so that you can compare them cell by cell; by "
             f"itself it writes {verbatim(own)}{full_stop(own)}"
         )
     return inspect_cached(label, other, inspected.text, inspected.inspection.written)
