@@ -8,8 +8,8 @@ from pages.components.shell import address
 from pages.components.shell.frame import frame
 
 SUBTITLE = (
-    "Your own implementation against the paper: equal, or departing at this line. Your code stays "
-    "with you."
+    "Compare your own implementation with the paper: equal, or the line where it departs. Your "
+    "code stays with you."
 )
 PANELS: dict[str, tuple[str, Callable[[], None]]] = {
     "model": ("My model", my_model.panel),

@@ -114,8 +114,8 @@ def table(known: dict[str, tuple[Run, Summary]]) -> None:
         many = f"{len(found):,} of {many}" if text else many
         picked = f", {len(chosen_ids())} chosen" if chosen_ids() else ""
         st.caption(
-            f"{many}{picked}. Tick one to rename it, train on, or delete it, up to {MOST} to "
-            "compare; a name opens the run."
+            f"{many}{picked}. Tick one to rename it, train it on or delete it; tick up to {MOST} "
+            "to compare them. A click on a name opens the run."
         )
         if not everything:
             st.button(f"Show all {len(found):,}", key="all rows button", on_click=show_all)

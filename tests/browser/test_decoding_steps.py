@@ -189,7 +189,7 @@ def test_a_wrong_answer_says_where_and_why(server: Server, new_page: NewPage) ->
     alert = page.get_by_test_id("stAlert")
     expect(alert).to_contain_text(re.compile(r"Wrong from step \d+ on: there the model wrote \w"))
     expect(alert).to_contain_text(re.compile(r"the target has \w, its \d+\w\w choice \("))
-    expect(alert).to_contain_text("those it learned from had at most 12")
+    expect(alert).to_contain_text("its training inputs had at most 12")
     expect(alert).to_contain_text("It looked most at")
     settle(page)
     # The page opens at the step that went wrong, and marks it.

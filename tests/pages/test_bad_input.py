@@ -78,7 +78,7 @@ def test_a_step_that_is_not_there_is_no_fault(step: str) -> None:
 def test_a_true_target_longer_than_any_learned_is_named() -> None:
     text = "jump around right thrice after jump around left thrice"
     app = open_page("decode", checkpoint="scan-length", input=text)
-    said = "The true target has 48 tokens; those it learned from had at most 22"
+    said = "The true target has 48 tokens; its training targets had at most 22"
     assert any(said in shown(one.value) for one in (*app.error, *app.warning, *app.info))
 
 

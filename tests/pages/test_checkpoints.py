@@ -257,7 +257,7 @@ def test_the_curve_of_a_file_is_drawn_up_to_its_step() -> None:
     assert losses["data"][1]["y"] == [5.0, 1.0, 0.1]
     assert losses["data"][2]["name"].startswith("untrained model")
     assert exact["data"][0]["y"] == [0, 50, 100]
-    assert "carries no curve" in said(open_page(checkpoint="sort", card="training"))
+    assert "has no curve" in said(open_page(checkpoint="sort", card="training"))
 
 
 def test_the_parameters_are_drawn_by_part() -> None:
@@ -359,7 +359,9 @@ def test_several_are_averaged_scored_and_kept() -> None:
 
 
 def test_nothing_to_average_with_says_so() -> None:
-    assert "nothing to average this one with" in said(open_page(checkpoint="sort", card="average"))
+    assert "no checkpoint to average this one with" in said(
+        open_page(checkpoint="sort", card="average")
+    )
 
 
 def test_two_cards_have_an_address() -> None:
@@ -369,7 +371,7 @@ def test_two_cards_have_an_address() -> None:
     assert "Encoder layers" in table
     assert "≠" in table
     assert "Width (d_model)" not in table
-    assert "other shapes" in said(app)
+    assert "different shapes" in said(app)
     app.toggle(key="compare everything").set_value(True).run()
     assert "Width (d_model)" in "".join(block.proto.body for block in app.get("html"))
     assert app.query_params["compare"] == ["sort"] or app.query_params["compare"] == "sort"

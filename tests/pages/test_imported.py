@@ -90,7 +90,7 @@ def test_without_an_example_an_input_is_asked_for(page: str) -> None:
     made = Checkpoint.of(model, vocabulary, vocabulary, data, None, [])
     app = opened(Checkpoint.load(made.to_bytes()), page)
     assert [block.value for block in app.info] == [
-        "Type an input above, of tokens that this model knows: `a` `b` `c`"
+        "Type an input above, from tokens that this model knows: `a` `b` `c`"
     ]
     app.text_input(key="input").set_value("abc").run()
     assert not app.info

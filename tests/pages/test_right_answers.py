@@ -75,7 +75,7 @@ def test_the_maps_of_a_wrong_answer_are_called_that() -> None:
     said = texts(open_page("attention", checkpoint="reverse", input=letters))
     assert "which is **wrong**: right is" in said
     assert letters[::-1] in said
-    assert "those it learned from had at most 12" in said
+    assert "its training inputs had at most 12" in said
 
 
 @pytest.mark.usefixtures("own_folder")

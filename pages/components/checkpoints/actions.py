@@ -53,8 +53,8 @@ def edit_menu(entry: Listed) -> None:
             _run(run)
         else:
             st.markdown(
-                "A bundled checkpoint is part of the app, so it keeps its name and stays. To have "
-                "one of your own, download it and upload it again."
+                "A bundled checkpoint is part of the app: it cannot be renamed or deleted. To "
+                "have a copy of your own, download it and upload it again."
             )
 
 
@@ -96,7 +96,7 @@ def _run(run: Run) -> None:
         _attempt(attempt)
 
     _fields(run.id, {"name": about["name"], "note": about["notes"]}, change)
-    st.caption("Name and note are the run's, and so those of all its checkpoints.")
+    st.caption("Name and note belong to the run, and so to all its checkpoints.")
     st.page_link(
         "pages/runs.py",
         label="Delete it with its run",

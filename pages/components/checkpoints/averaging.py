@@ -35,13 +35,14 @@ def panel(entry: Listed, checkpoint: "Checkpoint") -> None:
     st.markdown(
         "One model whose weights are the mean of several points of the same training. The paper "
         "averages its last 5. Here each of them and the average are scored on the same held-out "
-        "pairs, so that one sees whether it helped."
+        "pairs, so that you see whether averaging helped."
     )
     options = _candidates(entry)
     if len(options) < 2:
         st.info(
-            "There is nothing to average this one with: it takes two or more checkpoints of the "
-            "same architecture, vocabularies and data. A run trained here keeps its last five."
+            "There is no checkpoint to average this one with: an average takes two or more of "
+            "the same architecture, vocabularies and data. A run trained here keeps its last "
+            "five."
         )
         return
     labels = {one.id: one.label for one in options}
@@ -59,10 +60,12 @@ def panel(entry: Listed, checkpoint: "Checkpoint") -> None:
     if numbers > MOST_NUMBERS:
         most = MOST_NUMBERS // checkpoint.config.num_parameters
         st.warning(
-            f"So many models of this size do not fit into memory together; choose {most} or use "
-            "python -m transformer average on a larger machine."
+            f"These models do not fit into memory together; choose at most {most}, or use python "
+            "-m transformer average on a larger machine."
             if most > 1
-            else "Models of this size are averaged from a terminal: python -m transformer average."
+            else (
+                "Models of this size are averaged from a terminal: python -m transformer average."
+            )
         )
         return
     name = tuple(one.id for one in picked)
@@ -185,7 +188,7 @@ def _result(found: "Averaged", labels: Sequence[str]) -> None:
         key="keep average",
         on_click=_keep,
         args=(found, len(labels)),
-        help="As an upload of yours, with the scores measured here.",
+        help="Saves it as an upload of yours, with the scores measured here.",
     )
     if "average problem" in st.session_state:
         problem(st.session_state.pop("average problem"))

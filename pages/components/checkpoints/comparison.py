@@ -102,7 +102,7 @@ def _weights(checkpoint: "Checkpoint", other: "Checkpoint") -> None:
     st.markdown("**How far their weights are apart**")
     found = weights_distance(checkpoint, other)
     if found is None:
-        st.caption("Their weights have other shapes, so they cannot be laid over each other.")
+        st.caption("Their weights have different shapes, so they cannot be compared one by one.")
         return
     left, right = st.columns(2, gap="large")
     with left:
@@ -129,6 +129,6 @@ def _weights(checkpoint: "Checkpoint", other: "Checkpoint") -> None:
             hide_index=True,
         )
         st.caption(
-            "0 is equal. Two models that have nothing to do with each other are about 1.41 apart, "
-            "with a cosine of 0: trained from other seeds, even equally good ones look like that."
+            "0 is equal. Two unrelated models are about 1.41 apart, with a cosine of 0; even "
+            "equally good models look like that if they were trained from different seeds."
         )

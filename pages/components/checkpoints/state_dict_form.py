@@ -110,8 +110,8 @@ def _pairs_field(path: Path) -> "UploadedFile | None":
 
     with st.expander("No guessing: compare it with its original"):
         st.markdown(
-            "Save a few sentences with your model's logits, and drop the file: heads, norms, "
-            "activation, scaling and positions are searched until the logits are equal."
+            "Save a few sentences with your model's logits, and drop the file: the app tries "
+            "heads, norms, activation, scaling and positions until the logits are equal."
         )
         st.code(SNIPPET, language="python", wrap_lines=True)
         return st.file_uploader(
@@ -129,7 +129,7 @@ def _roles(found: "Survey", path: Path) -> dict[str, str]:
     """Draw the tensors with their guessed roles, which the user may correct; name -> role."""
     from transformer.interop.nn_transformer.name_mapping import LEFT_OUT, ROLES, UNKNOWN
 
-    st.markdown("**What its other tensors are for.** Correct what is taken wrongly.")
+    st.markdown("**What its other tensors are for.** Correct what is wrong.")
     roles = {row.name: row.role for row in found.rows}
     # Tensors of unknown role first; copies and masks, which are left out, last.
     order = sorted(found.rows, key=lambda row: (row.role != UNKNOWN, row.role == LEFT_OUT))
@@ -314,7 +314,7 @@ def _special(
     named = "" if vocabulary is None else str(hash(vocabulary.tokens))
     given: dict[str, int | None] = {}
     guessed = f" Guessed: {plain(why)}." if why else ""
-    st.caption(f"{what}; leave empty what it does not have.{guessed}")
+    st.caption(f"{what}; leave the field empty for a token it does not have.{guessed}")
     for column, name in zip(st.columns(4), SPECIAL, strict=True):
         number, key = getattr(guess, name), f"special {path.name} {side} {name} {named}"
         st.session_state.setdefault(key, None if number is None or number >= size else number)

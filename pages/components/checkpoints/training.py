@@ -36,8 +36,8 @@ def panel(entry: Listed, checkpoint: "Checkpoint") -> None:
     curve = _curve(entry, summary)
     if curve is None:
         st.info(
-            "This file carries no curve: it was saved before files had one, or after the average "
-            "of several was taken. What it scored before and after training stands above."
+            "This file has no curve: an older version of the app saved it, or it is an average "
+            "of several checkpoints. Its scores before and after training are above."
         )
     else:
         _charts(curve, summary, checkpoint)

@@ -198,7 +198,7 @@ def _imported(source: Path) -> Generator[object, None, None]:
     if not target.is_file():
         raise CheckpointError(
             "The model could not be imported: it took too long or too much memory, or a library "
-            "could not handle its vocabularies. It is very large, damaged or forged."
+            "could not handle its vocabularies. The file is very large, damaged or forged."
         )
     yield target
 

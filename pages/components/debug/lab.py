@@ -77,7 +77,7 @@ def _chosen() -> None:
     elif not pair.ended:
         progress(pair)
     elif predicted is None:
-        st.caption("Both are trained. Predict, and see what came out.")
+        st.caption("Both models are trained. Predict, then see the result.")
     elif not results(pair, fault, predicted):
         steps_field(steps)
     write_steps()
@@ -100,7 +100,8 @@ def _prediction(pair: Pair) -> int | None:
     if state[key] not in PREDICTIONS:
         state[key] = given.get(pair.fault) or guesses.predicted or None
     chosen: str | None = st.radio(
-        "**Predict first.** Trained on reversing 3 to 6 letters, what will become of it?",
+        "**Predict first.** What happens to this model when it is trained to reverse 3 to 6 "
+        "letters?",
         PREDICTIONS,
         index=None,
         format_func=dict(zip(PREDICTIONS, OUTCOMES, strict=True)).__getitem__,
@@ -126,7 +127,9 @@ def _begin(pair: Pair, waits: bool) -> None:
             disabled=waits,
             help="Predict first." if waits else None,
         )
-    st.caption("500 updates take about 20 s each on one free core. Both appear among your runs.")
+    st.caption(
+        "500 updates take about 20 s per model on one free core. Both appear among your runs."
+    )
     if not pressed:
         return
     try:

@@ -64,7 +64,7 @@ def where_it_shows(fault: "Fault") -> str:
     if fault.where_it_shows:
         return fault.where_it_shows
     if fault.harmless:
-        return "It is harmless: the model computes something else and learns as well."
+        return "It is harmless: the model computes something else, but learns equally well."
     if fault.place != "model":
         return "No curve and no score of this task shows it; the health check of the run does."
     return (
@@ -76,8 +76,8 @@ def where_it_shows(fault: "Fault") -> str:
 def _answer(seen: int | None, predicted: int) -> None:
     if seen is None:
         st.info(
-            "The healthy copy has not learned it either: so few updates cannot say whether you "
-            "are right. Give both more, below.",
+            "The healthy copy has not learned it either: after so few updates, the result does "
+            "not show whether you are right. Give both more updates, below.",
             icon=":material/hourglass_empty:",
         )
     elif seen == predicted:
@@ -121,7 +121,7 @@ def curves(runs: Mapping[str, Run]) -> None:
             lines, title="Training loss of both", x_title=STEPS, y_title=LOSS, logarithmic_y=True
         )
     )
-    st.caption("The loss scale is logarithmic. A loss below the healthy one's is suspicious.")
+    st.caption("The loss scale is logarithmic. A loss below the healthy copy's is suspicious.")
 
 
 def _outputs(runs: Mapping[str, Run]) -> None:

@@ -63,8 +63,8 @@ def panel() -> None:
     _chart(list(thinned(curve.points, MOST_DRAWN)), beside, healthy.get(beside or "", []))
     st.info(
         "**What a curve cannot tell.** A low loss proves nothing: a decoder that sees the answer "
-        "has the lowest, and faults of positions, scales, norms and decoding leave it as it is. "
-        "*My model* compares every value; *Break it* shows such faults at work.",
+        "has the lowest loss, and faults in positions, scales, norms and decoding do not change "
+        "it. *My model* compares every value; *Break it* shows such faults at work.",
         icon=":material/visibility_off:",
     )
 

@@ -78,17 +78,18 @@ def _drawing(found: dict[str, Any]) -> None:
 
 
 def _steps() -> None:
-    st.markdown("**1.** Put `capture.py` beside your code. It needs Python and torch alone.")
+    st.markdown("**1.** Put `capture.py` beside your code. It needs only Python and torch.")
     download("capture.py", CAPTURE, "capture.py")
     st.markdown("**2.** Run it there. `build()` in your file returns your `nn.Module`.")
     st.code(COMMAND, language=None, wrap_lines=True)
     with st.expander("In a notebook, and if it cannot call your model"):
         st.code(NOTEBOOK, language=None, wrap_lines=True)
         st.markdown(
-            "Else put `call(model, source, target)` beside `build()`: ids `[batch, source]` and "
-            "`[batch, target]` in, logits `[batch, target, vocabulary]` out."
+            "If it cannot call your model, put `call(model, source, target)` beside `build()`. "
+            "It takes ids `[batch, source]` and `[batch, target]` and returns logits `[batch, "
+            "target, vocabulary]`."
         )
-    st.markdown("**3.** Drop what it wrote. It holds numbers and the lines they come from.")
+    st.markdown("**3.** Drop the file it wrote. It holds numbers and the lines they come from.")
     limits = Limits.from_environment()
     with st.expander("Words instead of ids, if it is right"):
         st.file_uploader(
@@ -245,7 +246,7 @@ def _verdict(found: dict[str, Any]) -> None:
 def _around_the_model() -> None:
     """Buttons to the other panels, for a correct model that does not learn."""
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown("It still does not learn? Look at what surrounds it:", width="content")
+        st.markdown("It still does not learn? Look at the code around it:", width="content")
         for label, panel in (("My curve", "curve"), ("My symptom", "symptom")):
             st.button(label, key=f"to {panel}", on_click=address.receive, args=("debug", panel))
 
@@ -254,7 +255,7 @@ def _what_the_line_is(where: str, fault: "Fault | None") -> str:
     if where in OUTSIDE:
         return "Your function"
     if fault is not None and fault.name == "memory-detached":
-        return "No value differs, only the gradient: it ends in what this line is given."
+        return "No value differs, only the gradient: it stops at an input of this line."
     return "Here your values differ first: the cause is this line, or one whose result it reads."
 
 

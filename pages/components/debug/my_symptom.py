@@ -40,12 +40,15 @@ def panel() -> None:
     found = suspects(chosen)[:MOST]
     if not found:
         st.info(
-            "No known fault is described in these words. Drop a capture under *My model*: it needs "
-            "no symptom.",
+            "No known fault matches these words. Drop a capture under *My model*: it needs no "
+            "symptom.",
             icon=":material/search_off:",
         )
         return
-    st.caption("The likeliest first. One symptom has many causes: test before you change anything.")
+    st.caption(
+        "The likeliest fault is first. One symptom has many causes: test before you change "
+        "anything."
+    )
     for number, suspect in enumerate(found, 1):
         fault = suspect.fault
         with st.expander(f"{number}. {plain(fault.title)}", expanded=number == 1):

@@ -40,7 +40,7 @@ def word() -> tuple[Listed, str] | None:
     entry = models.find(current.model())
     header = None if entry is None else header_of(entry.path)
     if entry is None or header is None:
-        st.info("The current model has saved nothing yet; it answers here as soon as it has.")
+        st.info("The current model has no checkpoint yet; it answers here after its first one.")
         return None
     examples = header.examples
     known = current.text() or (examples[0].source if examples else "")
@@ -122,7 +122,7 @@ def _sentence(checkpoint: "Checkpoint", pairs: Path | None, text: str, found: "I
     if target is not None:
         told += ", which is right" if target == found.output else f"; right is {verbatim(target)}"
     if not found.complete:
-        told += f". It found no end, and was cut after {len(found.written)} tokens"
+        told += f". It wrote no end, and was cut after {len(found.written)} tokens"
     return f"{told}. {seen_in_training(checkpoint, pairs, text)}".rstrip()
 
 

@@ -51,7 +51,7 @@ def _ask(checkpoint: "Checkpoint") -> None:
     known = [token for number, token in enumerate(vocabulary.tokens) if number not in special]
     named = " ".join(verbatim(printable(token)) for token in known[:8])
     more = " …" if len(known) > 8 else ""
-    st.info(f"Type an input above, of tokens that this model knows: {named}{more}")
+    st.info(f"Type an input above, from tokens that this model knows: {named}{more}")
 
 
 def source_text(checkpoint: "Checkpoint") -> str:
@@ -123,7 +123,9 @@ def unknown_note(checkpoint: "Checkpoint", text: str) -> None:
     if text and (unusual := out_of_form(checkpoint.header.data, text)):
         st.caption(unusual)
     if checkpoint.source_vocabulary.as_trained(text) not in (text, " ".join(text.split())):
-        st.caption("Letters that look the same are read in the code points that this model knows.")
+        st.caption(
+            "Some letters are read as the code points that this model knows; they look the same."
+        )
     with suppress(VocabularyError):  # reported where the text is encoded
         names = checkpoint.source_vocabulary.unknown(text)
         if names:

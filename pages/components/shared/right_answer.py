@@ -38,13 +38,13 @@ def unlike_training(checkpoint: "Checkpoint", text: str, target_tokens: int) -> 
     length = len(vocabulary.encode(vocabulary.as_trained(text)))
     if length > longest[0]:
         return (
-            f"The input has {length} tokens; those it learned from had at most {longest[0]}. "
-            "It has never seen the positions beyond."
+            f"The input has {length} tokens; its training inputs had at most {longest[0]}. It has "
+            "never seen the later positions."
         )
     if target_tokens > longest[1]:
         return (
-            f"The true target has {target_tokens} tokens; those it learned from had at most "
-            f"{longest[1]}: it has never written one so long."
+            f"The true target has {target_tokens} tokens; its training targets had at most "
+            f"{longest[1]}: it never learned to write more."
         )
     return ""
 

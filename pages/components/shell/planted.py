@@ -25,5 +25,6 @@ def note_of(path: Path) -> None:
     note(facts.fault)
     if not facts.compared:
         st.caption(
-            ":material/help: Not compared with its original: what its file did not say is a guess."
+            ":material/help: Not compared with its original: settings missing from its file are "
+            "guesses."
         )

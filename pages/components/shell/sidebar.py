@@ -134,7 +134,7 @@ def _your_name() -> None:
     known = browser.user_name()
     with st.popover(plain(known) or "Your name", icon=":material/person:", type="tertiary"):
         browser.user_name_field("Your name", "your name")
-        st.caption("It stands beside the runs you start from now on, for all who see them.")
+        st.caption("Everyone who can see the runs you start from now on sees it beside them.")
 
 
 def _runs_at_work(page: str) -> None:

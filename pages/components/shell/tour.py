@@ -31,14 +31,14 @@ STEPS = (
     Step(
         "Overview",
         "app.py",
-        "Point at a sound of the answer, or go there by Tab: the letters that it looked at light "
+        "Point at a sound of the answer, or move to it with Tab: the letters it looked at light "
         "up.",
     ),
     Step(
         "Attention",
         "pages/attention.py",
         "This head of a model that reverses letters reads them from the last to the first. Press "
-        "*Switch this head off*, and read the answer: most break without it.",
+        "*Switch this head off*, and read the answer: without it, most answers are wrong.",
         {"checkpoint": "reverse", "head": "cross.0.0"},
     ),
     Step(

@@ -12,8 +12,8 @@ from transformer.errors import UserError
 from transformer.runs.eviction import StoredEntry, paths_to_delete
 
 NO_ROOM = (
-    "There is no room for it: the server keeps as much as it may, and only the last files of other "
-    "people could be deleted for it. Try again later, or ask the person who runs the server."
+    "There is no room for it: the server's storage is full, and it could only delete the last "
+    "files of other people. Try again later, or ask the person who runs the server."
 )
 
 

@@ -93,7 +93,8 @@ class ArrivingFile:
         """
         if self.received and not self._path.exists():
             raise TaskError(
-                "The file was deleted for others before all of it was here; send it again."
+                "The file was deleted to make room for others before it was complete; send it "
+                "again."
             )
         self.received += len(content)
         if self.received > MAX_FILE_BYTES:

@@ -47,8 +47,8 @@ def choose_pairs() -> Kept | None:
     kept = pairs.find(id) if id else None
     if id and kept is None:
         st.warning(
-            "The pairs of this address are not here: they were brought to another server, or made "
-            "way for newer ones. Bring them again."
+            "The pairs of this address are not here: they are on another server, or were deleted "
+            "to make room for newer ones. Bring them again."
         )
     if kept is not None and kept.text is None and kept.problem is None:
         _file_card(kept)
@@ -351,7 +351,7 @@ def _cut(cut: Cut, tokens: str) -> None:
         return
     st.caption(
         f"Cut into {TOKEN_NAMES[tokens]}. Look for a long tail: memory and time grow with the "
-        "longest texts. And for rare tokens: what occurs once is hardly learned."
+        "longest texts. Look also for rare tokens: a token that occurs once is hardly learned."
     )
     for column, (title, side) in zip(
         st.columns(2), (("Source", cut.source), ("Target", cut.target)), strict=True
