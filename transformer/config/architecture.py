@@ -54,7 +54,7 @@ class TransformerConfig(SelfValidating):
         maximum=8192,
     )
     num_heads: int = setting(
-        "Attention heads a layer; each works on d_model / num_heads numbers.",
+        "Attention heads per layer; each works on d_model / num_heads numbers.",
         default=8,
         minimum=1,
         maximum=64,
@@ -80,11 +80,11 @@ class TransformerConfig(SelfValidating):
         maximum=4096,
     )
     norm_first: bool = setting(
-        "Normalise before each sub-layer (pre-norm); off is the paper's way, after it.",
+        "Normalise before each sub-layer (pre-norm); off: after it, as in the paper.",
         default=False,
     )
     final_norm: bool = setting(
-        "One more normalisation after each stack; pre-norm models want it.", default=False
+        "One more normalisation after each stack; pre-norm models need it.", default=False
     )
     activation: str = setting(
         "Non-linearity of the feed-forward network; the paper uses relu.",
@@ -101,8 +101,8 @@ class TransformerConfig(SelfValidating):
         "Multiply embeddings by √d_model, as the paper does.", default=True
     )
     position_layout: str = setting(
-        "Positions as sines and cosines, interleaved as in the paper or all sines first (halves); "
-        "as a learned table a side; or none at all.",
+        "Positions as sines and cosines, interleaved as in the paper or all sines first "
+        "(halves); as one learned table per side; or none at all.",
         default="interleaved",
         choices=("interleaved", "halves", "learned", "none"),
     )
@@ -125,7 +125,7 @@ class TransformerConfig(SelfValidating):
         "Id that stands for unknown tokens.", default=3, minimum=0, maximum=1 << 20
     )
     decoder_start_id: int = setting(
-        "Id the decoder starts from.", default=1, minimum=0, maximum=1 << 20
+        "Id of the first token that the decoder reads.", default=1, minimum=0, maximum=1 << 20
     )
     source_frame: str = setting(
         "What the encoder reads around a text: <eos> after it, <bos> and <eos>, or nothing.",
@@ -133,57 +133,59 @@ class TransformerConfig(SelfValidating):
         choices=("eos", "bos-eos", "none"),
     )
     pad_in_output: str = setting(
-        "Whether padding may be written: allowed as any token, cut from the probabilities, or cut "
-        "with the others made to sum to 1 again (renormalised).",
+        "Whether the model may write padding: allowed like any token, cut from the "
+        "probabilities, or cut with the other probabilities scaled to sum to 1 again "
+        "(renormalised).",
         default="allowed",
         choices=("allowed", "cut", "renormalised"),
     )
     longest_output: int = setting(
-        "Most tokens of an output; 0 stands for all of max_length.",
+        "Maximum number of tokens of an output; 0 stands for max_length.",
         default=0,
         minimum=0,
         maximum=4096,
     )
     forces_end: bool = setting(
-        "Write <eos> as the last token of an output as long as it may be.", default=False
+        "Write <eos> as the last token of an output that reaches the maximum length.", default=False
     )
     length_penalty: str = setting(
-        "What beam search divides log-probabilities by: ((5 + n) / 6)^α as the paper does, or the "
-        "length alone, n^α, with finished outputs in a pool of their own, as Hugging Face's "
-        "generate does.",
+        "Divisor of log-probabilities in beam search: ((5 + n) / 6)^α as in the paper, or the "
+        "length alone, n^α, with finished outputs in a separate pool, as in Hugging Face's "
+        "generate.",
         default="paper",
         choices=("paper", "length"),
     )
     early_stopping: str = setting(
-        "When a beam search with a pool ends: once it is full, by an estimate of what is growing "
-        "at its present length, or at its greatest length (never).",
+        "When a beam search with a pool ends: once the pool is full; or once no unfinished "
+        "output would enter it, judged at its present length (estimate) or at the greatest "
+        "length (never).",
         default="estimate",
         choices=("full", "estimate", "never"),
     )
 
     decoder_norm: str = setting(
         "Where the decoder normalises: as the encoder does (norm_first), or before or after each "
-        "sub-layer of its own.",
+        "of its sub-layers.",
         default="as encoder",
         choices=("as encoder", "before", "after"),
     )
     final_norm_side: str = setting(
-        "After which of the stacks final_norm stands.",
+        "The stacks that final_norm comes after.",
         default="both",
         choices=("both", "encoder", "decoder"),
     )
     embedding_norm: bool = setting(
-        "One more normalisation of what enters each stack's first layer.", default=False
+        "One more normalisation of the input of each stack's first layer.", default=False
     )
     decoder_d_ff: int = setting(
-        "Width of the decoder's feed-forward networks, if not d_ff; 0 stands for d_ff.",
+        "Width of the decoder's feed-forward networks; 0 stands for d_ff.",
         default=0,
         minimum=0,
         maximum=32768,
     )
 
     attention_width: int = setting(
-        "Width of all heads of an attention together, if not d_model; 0 stands for d_model.",
+        "Width of all heads of one attention together; 0 stands for d_model.",
         default=0,
         minimum=0,
         maximum=8192,

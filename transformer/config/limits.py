@@ -21,7 +21,7 @@ NO_FOREIGN_FILES = (
     "This public demo takes only checkpoints that were saved by Transformer Workbench "
     "(.safetensors). To import other models, run the app on your own machine."
 )
-NO_OWN_PAIRS = "Training on pairs of one's own is switched off here. Choose another task."
+NO_OWN_PAIRS = "Training on your own pairs is switched off here. Choose another task."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,15 +33,15 @@ class Limits(SelfValidating):
     """
 
     mode: str = setting(
-        "personal: anyone who reaches the app controls every run. class: a run is controlled only "
-        "by the browser that started it, and runs on one's own pairs are private. demo: like "
-        "class, with small models, short runs and no pairs of one's own.",
+        "personal: anyone who reaches the app controls every run. class: a run is controlled "
+        "only by the browser that started it, and runs on a user's own pairs are private. demo: "
+        "like class, with small models, short runs and without users' own pairs.",
         default="personal",
         choices=("personal", "class", "demo"),
     )
-    trainers: int = setting("Trainers at once; 0 is one a core.", default=0, minimum=0, maximum=256)
+    trainers: int = setting("Trainers at once; 0: one per core.", default=0, minimum=0, maximum=256)
     runs_per_browser: int = setting(
-        "Runs of one browser that train at once; its others wait.",
+        "Runs of one browser that train at once; its other runs wait.",
         default=1,
         minimum=1,
         maximum=256,
@@ -60,7 +60,7 @@ class Limits(SelfValidating):
         maximum=100_000,
     )
     minutes: float = setting(
-        "A run is stopped, and what it learned saved, after so many minutes; 0 is no limit.",
+        "Minutes after which a run is stopped and its model saved; 0 is no limit.",
         default=0.0,
         minimum=0.0,
         maximum=100_000.0,
@@ -78,8 +78,8 @@ class Limits(SelfValidating):
         maximum=500_000_000,
     )
     commit_seconds: float = setting(
-        "Time between two points to go on from, longer where saving would take over a twentieth "
-        "of it; 0 saves after every update.",
+        "Seconds between two points from which a run can go on; longer if saving would take over "
+        "a twentieth of this time; 0 saves after every update.",
         default=10.0,
         minimum=0.0,
         maximum=100_000.0,

@@ -22,16 +22,25 @@ class DataConfig(SelfValidating):
     """
 
     task: str = setting("What to learn.", default="reverse")
-    min_letters: int = setting("Fewest letters of an input.", default=1, minimum=1, maximum=64)
-    max_letters: int = setting("Most letters of an input.", default=12, minimum=1, maximum=64)
-    digits: int = setting("Most digits of each number to add.", default=3, minimum=1, maximum=9)
+    min_letters: int = setting(
+        "Minimum number of letters in an input.", default=1, minimum=1, maximum=64
+    )
+    max_letters: int = setting(
+        "Maximum number of letters in an input.", default=12, minimum=1, maximum=64
+    )
+    digits: int = setting(
+        "Maximum number of digits of each number to add.", default=3, minimum=1, maximum=9
+    )
     tokens: str = setting(
         "How your own pairs are cut into tokens.",
         default="words",
         choices=("characters", "words", "bpe"),
     )
     bpe_size: int = setting(
-        "Most tokens a byte-pair vocabulary may have.", default=1000, minimum=50, maximum=32_000
+        "Maximum number of tokens in a byte-pair vocabulary.",
+        default=1000,
+        minimum=50,
+        maximum=32_000,
     )
     held_out: float = setting(
         "Share of your own pairs kept out of training; 0 evaluates on all of them.",
@@ -67,19 +76,20 @@ class SamplingConfig(SelfValidating):
     """
 
     temperature: float = setting(
-        "Divides the logits: below 1 the likely gets likelier, above 1 all get more alike.",
+        "Divides the logits: below 1, likely tokens become likelier; above 1, all become more "
+        "alike.",
         default=1.0,
         minimum=0.01,
         maximum=100.0,
     )
     top_k: int = setting(
-        "Only so many tokens, those with the highest logits, stay; 0 keeps all.",
+        "Keeps only this many tokens, those with the highest logits; 0 keeps all.",
         default=0,
         minimum=0,
         maximum=10_000_000,
     )
     top_p: float = setting(
-        "Only the most probable tokens that together reach this probability stay.",
+        "Keeps only the most probable tokens that together reach this probability.",
         default=1.0,
         minimum=0.0,
         maximum=1.0,

@@ -24,7 +24,7 @@ class TrainingConfig(SelfValidating):
     batch_size: int = setting("Pairs in one update.", default=128, minimum=1, maximum=65_536)
     bucketing: bool = setting(
         "Texts of similar length in one update, as in section 5.1, which leaves little padding; "
-        "or of all lengths, by which small tasks are learned in fewer updates.",
+        "or of all lengths, with which small tasks need fewer updates.",
         default=True,
     )
     learning_rate: float = setting(
@@ -63,8 +63,8 @@ class TrainingConfig(SelfValidating):
         "Adam's ε.", default=1e-9, minimum=0.0, maximum=1e-2, above_minimum=True
     )
     weight_decay: float = setting(
-        "How fast weights fall towards 0 by themselves: each update takes the learning rate times "
-        "this off every matrix, whatever its gradient (AdamW); biases and norms are left alone.",
+        "Decay of the weights towards 0 (AdamW): each update shrinks every matrix by the "
+        "learning rate times this value, whatever its gradient; biases and norms do not decay.",
         default=0.0,
         minimum=0.0,
         maximum=100.0,
@@ -110,20 +110,20 @@ class TrainingConfig(SelfValidating):
         maximum=2**31 - 1,
     )
     threads: int = setting(
-        "CPU threads; 0 takes as many as a short trial at the start finds worth it.",
+        "CPU threads; 0: a short trial at the start chooses the number.",
         default=0,
         minimum=0,
         maximum=256,
     )
     precision: str = setting(
-        "What matrix products compute in while training: 32-bit numbers (fp32) or coarser 16-bit "
-        "ones (bf16); auto takes bf16 where a short trial finds it faster.",
+        "Numbers in the matrix products of training: 32-bit (fp32) or less precise 16-bit "
+        "(bf16); auto takes bf16 if a short trial finds it faster.",
         default="auto",
         choices=("auto", "fp32", "bf16"),
     )
     device: str = setting(
-        "What trains: the processor (cpu) or a graphics card (cuda); auto takes a graphics card "
-        "where PyTorch finds one.",
+        "Where training runs: the processor (cpu) or a graphics card (cuda); auto takes a "
+        "graphics card if PyTorch finds one.",
         default="auto",
         choices=("auto", "cpu", "cuda"),
     )
@@ -141,8 +141,8 @@ class TrainingConfig(SelfValidating):
         if self.learning_rate * self.weight_decay >= 1:
             raise ConfigError(
                 f"weight_decay = {self.weight_decay:g}: times the learning rate of "
-                f"{self.learning_rate:g} it must stay below 1, or an update takes more off a "
-                "weight than there is."
+                f"{self.learning_rate:g} it must stay below 1, or an update removes the whole "
+                "weight or more."
             )
 
     def to_dict(self) -> dict[str, Any]:
