@@ -31,16 +31,16 @@ ANSWER = ("output", "tokens", "log_prob", "complete", "unknown")
 
 def add_commands(commands: Any) -> None:
     """``decode``, ``verify``, ``evaluate``, ``average`` and ``bundle``."""
-    _add_decode(commands.add_parser("decode", help="let a checkpoint answer texts"))
+    _add_decode(commands.add_parser("decode", help="write a checkpoint's outputs for texts"))
     _add_verify(commands.add_parser("verify", help="check that a checkpoint behaves as saved"))
     _add_evaluate(commands.add_parser("evaluate", help="score a checkpoint on held-out pairs"))
     _add_average(commands.add_parser("average", help="average the weights of several checkpoints"))
-    _add_bundle(commands.add_parser("bundle", help="write a checkpoint to be passed on"))
+    _add_bundle(commands.add_parser("bundle", help="write a checkpoint to give to others"))
 
 
 def _add_decode(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("text", help="one input; '-' reads one a line from standard input")
+    parser.add_argument("text", help="one input; '-' reads one per line from standard input")
     parser.add_argument("--beam", type=int, default=1, help="beam size; 1 is greedy (default)")
     parser.add_argument(
         "--alpha",
@@ -49,7 +49,7 @@ def _add_decode(parser: argparse.ArgumentParser) -> None:
         "generate's, for a MarianMT model",
     )
     _add_placement(parser)
-    parser.add_argument("--json", action="store_true", help="one JSON object an input")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per input")
     parser.set_defaults(run=decode)
 
 
@@ -65,15 +65,15 @@ def _add_verify(parser: argparse.ArgumentParser) -> None:
 def _add_bundle(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("out", type=Path, help="the file to write")
-    parser.add_argument("--licence", required=True, help="of the weights and of their data")
-    parser.add_argument("--notes", default="", help="what else a person should know")
+    parser.add_argument("--licence", required=True, help="licence of the weights and of their data")
+    parser.add_argument("--notes", default="", help="what else users should know")
     parser.add_argument("--precision", choices=("float32", "float16"), default="float32")
     parser.add_argument(
         "--example",
         action="append",
         default=[],
         metavar="TEXT",
-        help="a held-out input that is to stand first among the file's examples; may be repeated",
+        help="a held-out input to put first among the file's examples; may be repeated",
     )
     parser.add_argument("--data", type=Path, help="for a model of your own pairs: their file")
     parser.set_defaults(run=bundle)
@@ -87,7 +87,7 @@ def _add_evaluate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--test",
         action="store_true",
-        help="on the test set of a published benchmark",
+        help="score on the test set of a published benchmark",
     )
     _add_placement(parser)
     parser.set_defaults(run=evaluate)
@@ -111,7 +111,7 @@ def _add_scoring(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_placement(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--int8", action="store_true", help="with linear layers in 8 bits")
+    parser.add_argument("--int8", action="store_true", help="compute linear layers in 8 bits")
     parser.add_argument(
         "--device",
         choices=("auto", "cpu", "cuda"),

@@ -16,29 +16,37 @@ from transformer.errors import UserError, refusing
 def add_commands(commands: Any) -> None:
     """``doctor``."""
     parser = commands.add_parser(
-        "doctor", help="compare your own implementation with the paper, and say where it departs"
+        "doctor",
+        help="compare your own implementation with the paper, and name the line where it departs",
     )
     parser.add_argument(
         "model", help="a file and a function that builds it, my_model.py:build; or a capture"
     )
-    parser.add_argument("--call", help="how it is called, if not found: my_model.py:call")
-    parser.add_argument("--pad-id", type=int, help="its padding id, if it does not say it")
-    parser.add_argument("--part", help="if build() is no more than that: attention, encoder, ...")
+    parser.add_argument(
+        "--call", help="a function that calls the model, if the doctor cannot: my_model.py:call"
+    )
+    parser.add_argument(
+        "--pad-id", type=int, help="the model's padding id, if its code does not give it"
+    )
+    parser.add_argument(
+        "--part", help="the part, if build() returns only a part: attention, encoder, ..."
+    )
     parser.add_argument("--width", type=int, help="d_model of a part, if it is not found")
-    parser.add_argument("--python", help="the Python that has what your model needs")
+    parser.add_argument("--python", help="a Python interpreter that has the packages of your model")
     parser.add_argument(
         "--hint",
         type=int,
         choices=(1, 2, 3),
         default=3,
-        help="1: the section to read again; 2: what is seen and where; 3: cause and remedy",
+        help="how much to say; 1: the section to read again; 2: what is seen and where; 3: cause "
+        "and remedy",
     )
     parser.add_argument(
         "--accept",
         action="append",
         default=[],
         metavar="FAULT",
-        help="a departure that is meant to be there",
+        help="a departure from the paper that you intended; may be repeated",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object")
     parser.add_argument("--report", type=Path, help="an HTML file to keep, or to hand in")

@@ -13,14 +13,16 @@ if TYPE_CHECKING:
 
 def add_commands(commands: Any) -> None:
     """``experiment``."""
-    parser = commands.add_parser("experiment", help="run a published finding again")
+    parser = commands.add_parser("experiment", help="reproduce a published finding")
     parser.add_argument(
-        "name", nargs="*", help="which, or several; without one, they are listed; 'all' is all"
+        "name", nargs="*", help="names of experiments, or 'all'; without a name, lists them"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of all that is drawn; default 0")
-    parser.add_argument("--short", action="store_true", help="in seconds, on few examples")
-    parser.add_argument("--json", action="store_true", help="one JSON object an experiment")
-    parser.add_argument("--table", action="store_true", help="one row of a Markdown table each")
+    parser.add_argument("--seed", type=int, default=0, help="seed of all random numbers; default 0")
+    parser.add_argument("--short", action="store_true", help="run in seconds, on few examples")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per experiment")
+    parser.add_argument(
+        "--table", action="store_true", help="print one row of a Markdown table per experiment"
+    )
     parser.set_defaults(run=experiments)
 
 
@@ -98,10 +100,7 @@ def _in_words(
         f"  Published: {experiment.published}",
         f"  Here: {found.said}",
         f"  {verdict} {experiment.why}",
-        *(
-            f"  Outside of its band: {one}."
-            for one in experiment.outside(found, short=options.short)
-        ),
+        *(f"  Outside its band: {one}." for one in experiment.outside(found, short=options.short)),
         f"  {_time(seconds)}",
     ]
     return "\n".join(lines)

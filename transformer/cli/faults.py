@@ -8,7 +8,7 @@ from typing import Any
 def add_commands(commands: Any) -> None:
     """``faults``."""
     parser = commands.add_parser("faults", help="list the faults that can be planted in a model")
-    parser.add_argument("--json", action="store_true", help="one JSON object a fault")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per fault")
     parser.set_defaults(run=list_faults)
 
 

@@ -46,7 +46,10 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
         help="; or ".join(item.source_help for item in IMPORTED),
     )
     parser.add_argument(
-        "out", type=Path, nargs="?", help="a .safetensors file; without it, say what was found"
+        "out",
+        type=Path,
+        nargs="?",
+        help="the .safetensors file to write; without it, prints what was found",
     )
     parser.add_argument("--num-heads", type=int, help=config["num_heads"]["help"])
     parser.add_argument("--norm-first", action="store_true", help=config["norm_first"]["help"])
@@ -71,8 +74,7 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
         "--check",
         type=Path,
         metavar="PAIRS",
-        help="ids with your model's logits (.pt): what a state dict does not say is then searched "
-        "and proven",
+        help="ids with your model's logits (.pt), to find and prove what a state dict does not say",
     )
     parser.add_argument("--max-length", type=int, help=config["max_length"]["help"])
     parser.add_argument("--layer-norm-eps", type=float, help=config["layer_norm_eps"]["help"])
@@ -84,9 +86,13 @@ def _add_import(parser: argparse.ArgumentParser) -> None:
         help="what a tensor is for, such as fc.weight=output-projection or x.weight=left-out",
     )
     parser.add_argument(
-        "--vocabulary", type=Path, help="of both sides: JSON, or one token a line; else ids"
+        "--vocabulary",
+        type=Path,
+        help="vocabulary of both sides: JSON, or one token per line; without it, ids",
     )
-    parser.add_argument("--target-vocabulary", type=Path, help="where the target has its own")
+    parser.add_argument(
+        "--target-vocabulary", type=Path, help="vocabulary of the target, if it has its own"
+    )
     for side in ("", "source-", "target-"):
         parser.add_argument(
             f"--{side}special",

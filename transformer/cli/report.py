@@ -13,7 +13,7 @@ from transformer.runs.directory import Run
 
 def add_commands(commands: Any) -> None:
     """``report``."""
-    parser = commands.add_parser("report", help="write a run down as one HTML page")
+    parser = commands.add_parser("report", help="write a report on a run, as one HTML page")
     parser.add_argument("run_dir", type=Path, help="a run's directory, such as runs/my-reverse")
     parser.add_argument("out", type=Path, help="the page, such as report.html")
     parser.add_argument("--author", default="", help="who hands it in")

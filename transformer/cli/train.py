@@ -39,7 +39,7 @@ def add_commands(commands: Any) -> None:
     _add_train(commands.add_parser("train", help="train a model into a run directory, or resume"))
     _add_run_commands(commands)
     _add_health(commands.add_parser("health", help="check a run: model, overfit check, curve"))
-    _add_pairs(commands.add_parser("pairs", help="say what a file of pairs holds"))
+    _add_pairs(commands.add_parser("pairs", help="describe a file of pairs"))
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +59,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
         "interrupted, paused or failed goes on from the last point it saved",
     )
     parser.add_argument(
-        "--parent", type=Path, help="a run to train on from, with --steps more updates"
+        "--parent", type=Path, help="a run to continue in a new run, with --steps more updates"
     )
     parser.add_argument(
         "--wait",
@@ -87,16 +87,16 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
 
 def _add_run_commands(commands: Any) -> None:
     for word, text in (
-        ("pause", "let a run save and end, to be resumed with train --run-dir"),
-        ("stop", "let a run end and keep what it learned"),
-        ("save", "let a run save a point to go on from"),
+        ("pause", "save a run and end it; train --run-dir resumes it"),
+        ("stop", "end a run and keep what it learned"),
+        ("save", "save a point from which a run can go on"),
     ):
         parser = commands.add_parser(word, help=text)
         parser.add_argument("run_dir", type=Path)
         parser.set_defaults(run=partial(command, word))
     parser = commands.add_parser("runs", help="list the runs in a folder")
     parser.add_argument("folder", type=Path, nargs="?", default=ROOT)
-    parser.add_argument("--json", action="store_true", help="one JSON object a run")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per run")
     parser.set_defaults(run=list_all)
 
 
@@ -107,7 +107,7 @@ def _add_health(parser: argparse.ArgumentParser) -> None:
         help="a run's directory, such as runs/my-reverse; or a loss curve: CSV, JSON, numbers",
     )
     parser.add_argument(
-        "--vocabulary", type=int, help="of a curve: tokens in the target vocabulary"
+        "--vocabulary", type=int, help="for a curve: number of tokens in the target vocabulary"
     )
     parser.add_argument("--json", action="store_true", help="one JSON object")
     parser.set_defaults(run=health)
@@ -119,7 +119,7 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             f"--{side}-column",
             metavar="COLUMN",
-            help=f"of the {side}s: its number, from 1, or name",
+            help=f"column of the {side}s: its number, from 1, or name",
         )
     parser.add_argument("--header", type=boolean, help="whether the first line names the columns")
     parser.add_argument("--encoding", choices=NAMES, help="of the file", default="")
@@ -143,10 +143,10 @@ def _add_pairs(parser: argparse.ArgumentParser) -> None:
         "file",
         type=Path,
         nargs="+",
-        help="of pairs; or two, of sources and of targets, line by line",
+        help="a file of pairs; or two files, of sources and of targets, line by line",
     )
     _add_reading(parser)
-    parser.add_argument("--bpe-size", type=int, help="most byte-pair tokens")
+    parser.add_argument("--bpe-size", type=int, help="maximum number of byte-pair tokens")
     parser.add_argument("--json", action="store_true", help="one JSON object")
     parser.add_argument("--into", type=Path, help="write data.tsv and survey.json there instead")
     parser.set_defaults(run=pairs)
@@ -261,7 +261,7 @@ def _made(options: argparse.Namespace, changes: list[dict[str, Any]], pairs: Pat
     if known == config:
         return Run(options.run_dir)
     raise UserError(
-        f"{options.run_dir} already holds a run of other settings. Give only --run-dir to "
+        f"{options.run_dir} already holds a run with other settings. Give only --run-dir to "
         "resume it or see its result, or another directory."
     )
 
@@ -272,8 +272,8 @@ def _train_on(options: argparse.Namespace, changes: list[dict[str, Any]]) -> Run
     steps, rate = training.pop("steps", None), training.pop("learning_rate", None)
     if steps is None or data or model or training or options.task or options.preset:
         raise UserError(
-            "--parent needs --steps, how many updates to add; besides, only --learning-rate, "
-            "--name and --run-dir go with it."
+            "--parent needs --steps, the number of updates to add; the only other flags allowed "
+            "are --learning-rate, --name and --run-dir."
         )
     return train_on(
         Run(options.parent),
