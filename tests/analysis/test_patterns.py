@@ -137,7 +137,7 @@ def test_a_sentence_claims_no_pattern_that_the_scores_do_not_show(seed: int) -> 
     scores = one("encoder", weights, LETTERS, LETTERS)
     sentence = scores.sentence()
     assert "On this input" in sentence
-    assert "only switching it off can tell" in sentence
+    assert "Only switching it off shows what the model does without it" in sentence
     known = [*scores.patterns.values(), *scores.chance.values(), scores.uniform, scores.confidence]
     for said in re.findall(r"(\d+) %", sentence):
         assert any(abs(100 * value - int(said)) <= 1 for value in known), sentence

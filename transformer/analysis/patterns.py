@@ -123,10 +123,10 @@ class HeadScores:
                     f"{_percent(self.chance[best])} would be there"
                 )
         else:
-            said = "has too short an input here to show a pattern"
+            said = "shows no pattern, because the input is too short"
         return (
             f"On this input it {said}. A row's largest weight is {_percent(self.confidence)} on "
-            "average. What the model would do without it, only switching it off can tell."
+            "average. Only switching it off shows what the model does without it."
         )
 
 

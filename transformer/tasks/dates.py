@@ -116,9 +116,10 @@ class Dates(GeneratedTask):
     title = "Dates"
     description = "Write a date in 26 languages as year-month-day."
     look_for = (
-        "Cross-attention of the last layer by field: each digit of the year looks at its own, the "
-        "month's two at the month, by name or number, the day's at the day, wherever the language "
-        "puts them. In the bundled model, one head of layer 2 has 95 % of its weight there."
+        "Cross-attention of the last layer by field: each digit of the year looks at the same "
+        "digit of the input, the two digits of the month at its name or number, the digits of "
+        "the day at the day, wherever the language puts them. In the bundled model, one head of "
+        "layer 2 has 95 % of its weight there."
     )
     example = Pair("lundi 8 mars 2021", "2021-03-08")
     default_preset = "small"

@@ -104,8 +104,8 @@ class ScanLength(Scan):
     name = "scan-length"
     title = "SCAN commands, tested on longer ones"
     look_for = (
-        "Where it fails: an answer as long as the longest it was trained on, and then the end; "
-        "cross-attention that no longer moves on."
+        "Where it fails: it writes as many tokens as its longest training answer, then the end; "
+        "its cross-attention no longer moves on."
     )
 
     @classmethod

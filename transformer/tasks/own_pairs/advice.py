@@ -84,8 +84,8 @@ def suggest(pairs: int, sources: int, cuts: Mapping[str, Cut], bpe_size: int) ->
     if pairs < FEW_PAIRS or sources < 2:
         preset = "overfit"
         preset_why = (
-            "So few pairs can be learned by heart, but not generalised from, so it is trained "
-            "and tested on all of them."
+            "The model can learn so few pairs by heart, but cannot generalise from them, so it "
+            "is trained and tested on all of them."
         )
     elif pairs < SOME_PAIRS:
         preset = "small"
@@ -109,9 +109,9 @@ def _suggest_tokens(pairs: int, cuts: Mapping[str, Cut]) -> tuple[str, str]:
         return kind, f"Words cannot be used here. {cuts['words'].error}"
     sides = (words.source, words.target)
     if all(side.median == 1 for side in sides) and "characters" in usable:
-        return "characters", "Most texts are single words, so their letters are what there is."
+        return "characters", "Most texts are single words, so the model has to read their letters."
     if pairs < FEW_PAIRS:
-        return "words", "So few texts are learned whole, and words keep them short."
+        return "words", "So few texts are learned by heart, and as words they are short."
     once = sum(side.once for side in sides) / sum(side.size for side in sides)
     if all(side.size <= SMALL_VOCABULARY for side in sides) and once <= RARE_SHARE:
         sizes = " and ".join(f"{side.size - 4:,}" for side in sides)

@@ -242,8 +242,8 @@ def notes(found: Survey) -> list[str]:
         )
     if found.marked:
         said.append(
-            f"Pairs with ▁, which stands for a space in pieces: {found.marked:,}. Texts that are "
-            "cut already are better joined again, and cut here."
+            f"Pairs with ▁, which stands for a space in pieces of words: {found.marked:,}. If "
+            "texts are already cut into pieces, join them again: they are cut here."
         )
     return said
 
