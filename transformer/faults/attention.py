@@ -111,8 +111,8 @@ FAULTS = (
             "The training loss is nearly zero, and every output is wrong.",
             "The attention weights of a query do not sum to 1.",
         ),
-        why="Each key shares its weight among the queries, so a query's weights depend on later "
-        "queries: the decoder sees what it is to predict.",
+        why="Each key's weights over the queries sum to 1, so a query's weights depend on later "
+        "queries: the decoder sees tokens that it has to predict.",
         remedy="Take the softmax over the last axis, the keys.",
         plant=in_attention(SoftmaxOverQueries),
     ),
@@ -124,8 +124,8 @@ FAULTS = (
         right="return torch.softmax(scores, dim=-1)",
         wrong="return torch.softmax(scores, dim=1)",
         symptoms=("Training is slow, and the attention maps look like noise.",),
-        why="The heads compete at every pair of positions; masked pairs get 1 / num_heads each, "
-        "so that no mask hides anything.",
+        why="The heads compete at every pair of positions; masked pairs get a weight of "
+        "1 / num_heads in each head, so no mask hides anything.",
         remedy="Take the softmax over the last axis, the keys.",
         plant=in_attention(SoftmaxOverHeads),
     ),
@@ -138,7 +138,7 @@ FAULTS = (
         wrong="return queries @ keys.transpose(-2, -1)",
         symptoms=("It learns, only slower than it should.", "Attention is one-hot from the start."),
         why="Scores grow with d_k and the softmax saturates, where its gradient is small. The "
-        "same function can be learned with W^Q smaller by √d_k.",
+        "model can learn the same function with a W^Q that is √d_k times smaller.",
         remedy="Divide by the square root of the width of one head.",
         plant=in_attention(Unscaled),
     ),
@@ -164,8 +164,8 @@ FAULTS = (
         right="return queries @ keys.transpose(-2, -1) / math.sqrt(queries.size(-1))",
         wrong="return queries @ keys.transpose(-2, -1) * math.sqrt(queries.size(-1))",
         symptoms=("The loss stops falling early and stays high.",),
-        why="The softmax is one-hot from the first step, and almost no gradient passes it.",
-        remedy="Divide where you multiply.",
+        why="The softmax is one-hot from the first step, and almost no gradient passes through.",
+        remedy="Divide by √d_k instead of multiplying.",
         plant=in_attention(Multiplied),
     ),
     Fault(
@@ -179,7 +179,7 @@ FAULTS = (
             "The loss is lower than it should be, and generation writes nonsense.",
             "A check says that the causal mask is missing, and it is there.",
         ),
-        why="Numbers of later positions land in earlier ones: a leak that no mask can stop.",
+        why="Values of later positions end up in earlier ones: a leak that no mask can stop.",
         remedy="Transpose head and position before the reshape.",
         plant=in_attention(MergedByView),
         applies=_several_heads,
@@ -206,9 +206,9 @@ FAULTS = (
         right="return self.output(self.merge_heads(head_outputs))",
         wrong="return self.merge_heads(head_outputs)",
         symptoms=("A parameter has no gradient.",),
-        why="Heads write into columns of their own only. On easy tasks the other layers make "
-        "up for it.",
-        remedy="Return what W^O makes of the joined heads.",
+        why="Each head writes only into its own columns. On easy tasks the other layers "
+        "compensate for it.",
+        remedy="Apply W^O to the merged heads and return the result.",
         plant=in_attention(NoOutputProjection),
     ),
     Fault(
@@ -219,12 +219,12 @@ FAULTS = (
         right="return self.split_heads(self.key(x)), self.split_heads(self.value(x))",
         wrong="return self.split_heads(self.value(x)), self.split_heads(self.key(x))",
         symptoms=("Nothing is wrong to see; weights loaded from elsewhere give nonsense.",),
-        why="Both are projections of the same vectors, so training gives each the other's role. "
-        "Only with somebody else's weights it is another function.",
-        remedy="Hand over queries, keys, values in the order in which they are taken.",
+        why="Both are projections of the same vectors, so training swaps their roles too. The "
+        "function differs only with weights that were trained elsewhere.",
+        remedy="Pass queries, keys and values in the order of the function's parameters.",
         plant=in_attention(KeysAndValuesSwapped),
-        where_it_shows="No task that it trains on itself shows it. Weights from elsewhere do: what "
-        "is loaded as keys is used as values.",
+        where_it_shows="No task shows it if the model is trained with the fault. Weights from "
+        "elsewhere show it: the loaded key projection computes the values.",
     ),
     Fault(
         name="batch-time-swapped",
@@ -234,9 +234,9 @@ FAULTS = (
         right="scores = self.scores(attention_scores(queries, keys))",
         wrong="nn.MultiheadAttention(d_model, num_heads)  # batch_first=False, fed [batch, time]",
         symptoms=("An output changes with the sentences it shares a batch with.",),
-        why="Each position looks at the same position of the other sentences. Tasks that need "
-        "no context in the encoder do not notice.",
-        remedy="Set batch_first=True, or transpose what you feed.",
+        why="Each position attends to the same position of the other sentences. Tasks that need "
+        "no context in the encoder are learned all the same.",
+        remedy="Set batch_first=True, or transpose the input.",
         plant=in_attention(AcrossTheBatch, "encoder"),
     ),
 )

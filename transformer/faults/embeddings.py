@@ -85,8 +85,8 @@ FAULTS = (
         right="angle = position / 10000 ** (2 * i / config.d_model)",
         wrong="for i in range(0, d_model, 2): pe[pos, i] = sin(pos / 10000 ** (2 * i / d_model))",
         symptoms=("Nothing is wrong to see; logits differ from a reference.",),
-        why="i runs over even numbers already, so 2·i counts twice: half the dimensions hardly "
-        "move. What is left tells positions apart on short inputs.",
+        why="i is already even, so 2·i doubles the exponent: half the dimensions hardly vary. "
+        "On short inputs the other half is enough to tell positions apart.",
         remedy="With i = 0, 2, 4, … the exponent is i / d_model, for the sine and its cosine.",
         plant=in_all(Embedding, WrongPositions),
         applies=lambda config: config.position_layout == "interleaved",
@@ -99,9 +99,9 @@ FAULTS = (
         right="self.scale = math.sqrt(config.d_model) if config.scale_embeddings else 1.0",
         wrong="return self.dropout(self.tokens(ids) + positions)",
         symptoms=("The result is bad if I do not multiply.", "Accuracy drops hard without it."),
-        why="With entries of deviation 1 / √d_model the positions are √d_model times as large as "
-        "the token. With entries of deviation 1 (PyTorch's default) nothing is lost.",
-        remedy="Multiply, or draw the entries with deviation 1.",
+        why="If embeddings have a standard deviation of 1 / √d_model, positions are √d_model "
+        "times as large as tokens. If it is 1 (PyTorch's default), nothing is lost.",
+        remedy="Multiply, or draw the entries with standard deviation 1.",
         plant=_unscaled,
         applies=lambda config: config.scale_embeddings,
     ),
@@ -113,7 +113,7 @@ FAULTS = (
         right="return self.dropout(self.tokens(ids) * self.scale + positions)",
         wrong="return self.norm(self.dropout(self.tokens(ids) * self.scale + positions))",
         symptoms=("Nothing is wrong to see; logits differ from a reference.",),
-        why="The paper normalises after each sub-layer only. Some models (BERT) have this one.",
+        why="The paper normalises only after sub-layers. Some models (BERT) also normalise here.",
         remedy="Leave it out to have the paper's model.",
         plant=in_all(Embedding, Normalised),
     ),
@@ -125,9 +125,9 @@ FAULTS = (
         right="return self.logits(self.output(x))",
         wrong="return torch.softmax(self.output(x), dim=-1)",
         symptoms=("The loss gets stuck and never comes near zero.",),
-        why="Cross-entropy takes its own softmax. Of probabilities it can reach no less than "
+        why="Cross-entropy applies a softmax itself. Given probabilities, it cannot fall below "
         "ln(1 + (|V| - 1) / e).",
-        remedy="Return logits; take the softmax only to look at it.",
+        remedy="Return logits; apply the softmax only to look at probabilities.",
         plant=_softmaxed,
     ),
     Fault(
@@ -138,7 +138,7 @@ FAULTS = (
         right="if not self.training or self.p == 0:",
         wrong="F.dropout(x, p)  # training=True is its default",
         symptoms=("The same input gives another output each time.",),
-        why="A part of every vector is zeroed at each call. F.dropout does not know of eval().",
+        why="A part of every vector is zeroed at each call. F.dropout ignores eval().",
         remedy="Call model.eval(), and use nn.Dropout or pass training=self.training.",
         plant=in_all(Dropout, AlwaysDropping),
         applies=drops,

@@ -122,7 +122,7 @@ FAULTS = (
         right=RIGHT_RESIDUAL,
         wrong="x = self.dropout(sublayer(self.norm(x)))",
         symptoms=("The loss stops falling early, the more so the deeper the model.",),
-        why="What a sub-layer does not pass on is lost, and so is the short way for gradients.",
+        why="Whatever a sub-layer does not pass on is lost, and gradients have no short path.",
         remedy="Add the sub-layer's input to its output.",
         plant=in_all(ResidualConnection, NoResidual),
     ),
@@ -136,7 +136,7 @@ FAULTS = (
         symptoms=("Nothing is wrong to see; logits differ from a reference.",),
         why="The stream is normalised between layers, as in neither pre-norm nor post-norm. "
         "With a norm after each stack it is a post-norm model with a norm after the embeddings.",
-        remedy="Add to what came in, before the norm.",
+        remedy="Add the sub-layer's input as it was before the norm.",
         plant=in_all(ResidualConnection, ResidualAfterNorm),
     ),
     Fault(
@@ -159,8 +159,8 @@ FAULTS = (
         right=RIGHT_VARIANCE,
         wrong="std = x.std(-1, keepdim=True)  # unbiased is its default",
         symptoms=("Logits differ from a reference by a per cent or so.",),
-        why="torch.std corrects for a sample; a layer norm has all the numbers there are. The "
-        "gain makes up for the constant factor.",
+        why="torch.std estimates from a sample; a layer norm has all the numbers. The gain "
+        "compensates for the constant factor.",
         remedy="Pass unbiased=False.",
         plant=in_all(LayerNorm, UnbiasedNorm),
         harmless=True,
@@ -173,8 +173,8 @@ FAULTS = (
         right=RIGHT_NORM,
         wrong="return gain * (x - mean) / (std + eps) + bias",
         symptoms=("Logits differ from a reference in the fifth digit.",),
-        why="ε only keeps the division from zero; where it stands matters for vectors that "
-        "hardly vary.",
+        why="ε only prevents division by zero; its place matters only for vectors whose entries "
+        "hardly differ.",
         remedy="Take the root of variance + ε.",
         plant=in_all(LayerNorm, EpsOutside),
         harmless=True,
@@ -205,7 +205,7 @@ FAULTS = (
             "On a copy task the loss stops at ln|V|.",
         ),
         why="The encoder's output is not used: the model is a language model of the targets.",
-        remedy="Queries from the decoder, keys and values from the encoder's output.",
+        remedy="Take queries from the decoder, keys and values from the encoder's output.",
         plant=in_attention(ReadsTheDecoder, "cross"),
     ),
     Fault(
@@ -231,7 +231,7 @@ FAULTS = (
         wrong="out = layer(x, source_mask)  # x stays what it was",
         symptoms=("Parameters of all layers but the last have no gradient.",),
         why="Only the last layer's output is used; the others are computed for nothing.",
-        remedy="Feed each layer what the one before gave.",
+        remedy="Feed each layer the output of the one before.",
         plant=_keep_the_last,
         applies=lambda config: max(config.num_encoder_layers, config.num_decoder_layers) > 1,
     ),
@@ -243,7 +243,7 @@ FAULTS = (
         right="return self.outer(self.activation(self.inner(x)))",
         wrong="return self.outer(self.inner(x))",
         symptoms=("Nothing is wrong to see on easy tasks; harder ones stay unlearned.",),
-        why="Two linear maps in a row are one. Letters can be moved by attention alone.",
+        why="Two linear maps in a row are one linear map. Attention alone can move letters.",
         remedy="Put a ReLU between the two layers.",
         plant=_linear,
     ),
@@ -256,7 +256,7 @@ FAULTS = (
         wrong="encoded = self.encoder(self.source_embedding(source), mask).detach()",
         symptoms=("It learns, and stays far below what others reach.",),
         why="The encoder keeps its random weights; the decoder learns to read them.",
-        remedy="Take out detach(), no_grad() or .data on the way from encoder to decoder.",
+        remedy="Remove detach(), no_grad() or .data between encoder and decoder.",
         plant=in_all(Transformer, Detached),
     ),
 )

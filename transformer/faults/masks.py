@@ -82,8 +82,8 @@ FAULTS = (
             "The loss is nearly zero, and generation writes nonsense.",
             "The model copies the decoder's input to its output.",
         ),
-        why="Each position sees the token it is to predict, so the loss falls to zero. When it "
-        "writes alone that token is not there.",
+        why="Each position sees the token it has to predict, so the loss falls to zero. In "
+        "generation that token is not there yet.",
         remedy="Let position i see positions up to i only.",
         plant=in_attention(NoCausalMask, "decoder"),
     ),
@@ -95,8 +95,8 @@ FAULTS = (
         right=RIGHT_CAUSAL,
         wrong="return torch.ones(queries, keys, dtype=torch.bool).tril(offset + 1)",
         symptoms=("The loss is nearly zero, and the output repeats or is nonsense.",),
-        why="The next token is exactly what is to be predicted, and it is in sight.",
-        remedy="Use tril(0): the diagonal is the last that may be seen.",
+        why="Each position sees the next token, which is exactly what it has to predict.",
+        remedy="Use tril(0): position i sees positions up to i.",
         plant=in_attention(OneTooWide, "decoder"),
     ),
     Fault(
@@ -108,7 +108,7 @@ FAULTS = (
         wrong="return torch.ones(queries, keys, dtype=torch.bool).triu(offset)",
         symptoms=("The loss is nearly zero, and generation writes nonsense.",),
         why="Each position sees the future and not the past.",
-        remedy="Use tril for triu, or say clearly whether True means allowed or hidden.",
+        remedy="Use tril instead of triu, or say clearly whether True means allowed or hidden.",
         plant=in_attention(UpsideDown, "decoder"),
     ),
     Fault(
@@ -119,7 +119,7 @@ FAULTS = (
         right="return self.self_attention(x, *self.self_attention.project(x), source_mask)",
         wrong="return self.self_attention(x, *self.self_attention.project(x), None)",
         symptoms=("Outputs in a batch differ from those of one sentence at a time.",),
-        why="Every sentence looks at <pad> too, so its output depends on the longest in its batch.",
+        why="Each sentence attends to <pad> too, so its output depends on its batch's longest one.",
         remedy="Hide the keys that are <pad>, in the encoder and in cross-attention.",
         plant=in_attention(NoMask, "encoder", "cross"),
     ),
@@ -131,9 +131,9 @@ FAULTS = (
         right=RIGHT_PADDING,
         wrong="return (ids == pad_id)[:, None, None, :]  # where True means allowed",
         symptoms=("The loss stays where it was; the output is the same for every input.",),
-        why="Only <pad> is seen. PyTorch's key_padding_mask means hidden where True, "
-        "scaled_dot_product_attention allowed: the two are often mixed up.",
-        remedy="Turn it round; test it with a sentence that has padding.",
+        why="Attention sees only <pad>. In PyTorch, True means hidden in key_padding_mask and "
+        "allowed in scaled_dot_product_attention: the two are often mixed up.",
+        remedy="Invert it; test it with a sentence that has padding.",
         plant=in_attention(Inverted, "encoder", "cross"),
     ),
     Fault(
@@ -144,8 +144,8 @@ FAULTS = (
         right=RIGHT_PADDING,
         wrong="return (ids != pad_id)[:, None, :, None]",
         symptoms=("Results change with the padding.", "NaN, once the fill is -inf."),
-        why="Rows of <pad> are hidden, which nobody reads; its columns stay in sight.",
-        remedy="Mask keys: the last axis.",
+        why="<pad> is masked as a query, whose output is not used; as a key it stays visible.",
+        remedy="Mask the keys, the last axis.",
         plant=in_attention(OnQueries, "encoder"),
     ),
     Fault(
@@ -156,7 +156,7 @@ FAULTS = (
         right="return self.cross_attention(x, *projected, source_mask)",
         wrong="return self.cross_attention(x, *projected, None)",
         symptoms=("Outputs in a batch differ from those of one sentence at a time.",),
-        why="The encoder hides <pad>, and the decoder reads what stands at its places.",
+        why="The encoder hides <pad>, but the decoder reads the encoder's output at <pad>.",
         remedy="Give cross-attention the source's mask.",
         plant=in_attention(NoMask, "cross"),
     ),
@@ -169,7 +169,7 @@ FAULTS = (
         wrong="scores = scores.masked_fill(~mask, -1e-9)",
         symptoms=("Training and evaluation look perfect, generation is terrible.",),
         why="A score of nearly zero is an ordinary score: nothing is hidden.",
-        remedy="Fill with the lowest number there is.",
+        remedy="Fill with the lowest finite number.",
         plant=in_attention(TooWeak),
     ),
     Fault(
@@ -180,7 +180,7 @@ FAULTS = (
         right=RIGHT_FILL,
         wrong="weights = torch.softmax(scores, dim=-1).masked_fill(~mask, 0)",
         symptoms=("The loss is low, and generation writes nonsense.",),
-        why="Weights no longer sum to 1, and by how much they fall short tells each position of "
+        why="Weights no longer sum to 1, and the missing share tells each position something about "
         "the tokens that it must not see.",
         remedy="Mask the scores, then take the softmax.",
         plant=in_attention(AfterSoftmax),

@@ -76,9 +76,9 @@ FAULTS = (
             "The loss is zero after a few updates, and every output is wrong.",
             "The decoded sentence is the same token again and again.",
         ),
-        why="The decoder reads the very token that it is asked for, and copies it. When it writes "
-        "alone there is nothing to copy.",
-        remedy="Feed <bos> and then the target; ask for the target and then <eos>.",
+        why="The decoder reads the very token that it has to predict, and copies it. In generation "
+        "there is nothing to copy.",
+        remedy="Feed the decoder <bos> and the target; it must predict the target and <eos>.",
         place="batches",
         practice=Practice(targets=_not_shifted),
     ),
@@ -93,8 +93,8 @@ FAULTS = (
             "The loss is as low as it should be, and every output begins wrong.",
             "The first output token is always wrong, with a good loss.",
         ),
-        why="It learns to write the token after the next. Nobody ever asked it for the first, so "
-        "every answer begins with the second.",
+        why="The model learns to predict the token after the next. It is never trained on the "
+        "first one, so every answer begins with the second.",
         remedy="Shift once: in the batches or in the model, not in both.",
         place="batches",
         practice=Practice(targets=_shifted_twice),
@@ -110,9 +110,9 @@ FAULTS = (
             "It never stops generating.",
             "Each output begins right and goes on to the length limit.",
         ),
-        why="It was never asked for <eos>, so it never writes it: what it should write is there, "
-        "and then it goes on.",
-        remedy="End every target in <eos>, and let the loss count it.",
+        why="The model never had to predict <eos>, so it never writes it: after the right answer "
+        "it goes on writing.",
+        remedy="End every target with <eos>, and let the loss count it.",
         place="batches",
         practice=Practice(targets=_without_end),
     ),
@@ -127,8 +127,8 @@ FAULTS = (
             "The loss gets stuck at a number well above zero.",
             "The validation loss quickly gets stuck and never comes near zero.",
         ),
-        why="Cross-entropy takes a softmax of its own. Of numbers between 0 and 1 it cannot make "
-        "less than ln(1 + (|V| - 1) / e), and its gradient is small everywhere.",
+        why="Cross-entropy applies a softmax itself. With inputs between 0 and 1 it cannot fall "
+        "below ln(1 + (|V| - 1) / e), and its gradient is small everywhere.",
         remedy="Give cross-entropy the logits.",
         place="loss",
         practice=Practice(takes_softmax=True),
@@ -144,8 +144,8 @@ FAULTS = (
             "The loss falls fast at first, and looks better than the outputs.",
             "Only <pad> comes out.",
         ),
-        why="<pad> after <eos> is easy to predict, and where texts differ much in length it is "
-        "most of what is asked for. On texts of nearly one length little is lost.",
+        why="<pad> after <eos> is easy to predict. If the texts differ much in length, most "
+        "targets are <pad>. If all have nearly the same length, little is lost.",
         remedy="Pass ignore_index=pad_id.",
         place="loss",
         practice=Practice(counts_padding=True),
@@ -162,7 +162,7 @@ FAULTS = (
             "Training gets worse the longer it goes on.",
         ),
         why="Each update follows the sum of all gradients so far: a momentum that never decays. "
-        "Clipping and Adam's division hide much of it.",
+        "Gradient clipping and Adam's normalisation hide much of it.",
         remedy="Call optimizer.zero_grad() before each backward pass.",
         place="optimizer",
         practice=Practice(zeroes_gradients=False),
@@ -178,8 +178,8 @@ FAULTS = (
             "It learns, and stays far below what others reach.",
             "A part of the weights is what it was at the start.",
         ),
-        why="The encoder gets gradients and nobody applies them: it keeps its random weights, and "
-        "the decoder learns to read them. The curve is that of a detached encoder.",
+        why="The encoder gets gradients, but no update applies them: it keeps its random weights, "
+        "and the decoder learns to read its output. The curve is that of a detached encoder.",
         remedy="Give the optimizer model.parameters(), after all parts are built.",
         place="optimizer",
         practice=Practice(optimizes=_not_of_the_encoder),
@@ -195,8 +195,8 @@ FAULTS = (
             "The loss falls at first and then stays high, with jumps.",
             "The loss stops at what guessing by frequency costs.",
         ),
-        why="Each update overshoots: softmaxes and ReLUs are driven to where they have no "
-        "gradient, and do not come back.",
+        why="Each update overshoots: softmaxes and ReLUs end up where they have no gradient, and "
+        "stay there.",
         remedy="Lower it: (d_model · 4000)^-½ is usual with Adam.",
         place="optimizer",
         practice=Practice(rate_factor=10.0),
@@ -212,9 +212,9 @@ FAULTS = (
             "The training does not work at all without the schedule.",
             "The loss goes up in the first updates, and learning is late.",
         ),
-        why="Adam's first steps are as long as the rate says whatever the gradient is, and a "
-        "post-norm model's gradients are largest at the start. Pre-norm bears it at usual rates.",
-        remedy="Let the rate rise over the first updates: 100 for small models, the paper's 4,000.",
+        why="The learning rate alone sets the length of Adam's first steps, and a post-norm "
+        "model's gradients are largest at the start. Pre-norm needs no warm-up at usual rates.",
+        remedy="Raise the rate over the first updates: 100 for small models, 4,000 in the paper.",
         place="optimizer",
         practice=Practice(warms_up=False),
     ),
@@ -229,9 +229,9 @@ FAULTS = (
             "The loss is fine, and the first output token is often wrong.",
             "The decoded output is empty or begins wrong.",
         ),
-        why="The decoder reads a token that it never saw in first place. Whether it minds hangs "
-        "on how alike the two embeddings are.",
-        remedy="Begin with the id with which target_in begins.",
+        why="In training the decoder never saw this token in first place. The damage depends on "
+        "how similar the two tokens' embeddings are.",
+        remedy="Start with the id that target_in starts with.",
         plant=in_all(Transformer, StartsWithEnd),
         applies=lambda config: config.decoder_start_id != config.eos_id,
         place="decoding",
@@ -247,8 +247,8 @@ FAULTS = (
             "The loss is right and what it generates is wrong from the second token on.",
             "With the cache the output is wrong, without it it is right.",
         ),
-        why="With a cache only the newest token is fed, and without an offset it stands at "
-        "position 0: the decoder does not know how far it is.",
+        why="With a cache only the newest token is fed, and without an offset it gets position 0: "
+        "the decoder does not know how many tokens came before.",
         remedy="Add the number of cached positions to the position.",
         plant=in_all(Transformer, AtPositionZero),
         place="decoding",
@@ -264,8 +264,8 @@ FAULTS = (
             "The same input gives another output each time.",
             "The results are a little worse than they should be, and never the same.",
         ),
-        why="Dropout stays on while it writes: a part of every vector is zeroed, at each step "
-        "another. One unlucky draw spoils an answer.",
+        why="Dropout stays on during decoding: each step zeroes another part of every vector. "
+        "One unlucky draw spoils an answer.",
         remedy="Call model.eval() before evaluating and decoding, model.train() before training.",
         plant=_never_in_evaluation,
         applies=drops,
