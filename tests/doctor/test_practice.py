@@ -109,7 +109,7 @@ def test_what_cannot_be_called_is_said_and_harms_nothing() -> None:
         return logits
 
     report = doctor(own(**SMALL), loss=loss, greedy=lambda *_: "text", optimizer=lambda model: 3)
-    assert "could not be looked at: TypeError" in of(report, "loss").sentence
+    assert "could not be checked: TypeError" in of(report, "loss").sentence
     assert "returned int" in of(report, "optimizer").sentence
     assert of(report, "decoding").state == "warning"
     assert report.verdict == "equal"

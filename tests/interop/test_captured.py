@@ -53,7 +53,7 @@ def test_an_imported_model_gives_the_original_s_logits(name: str) -> None:
     ("bug", "said"),
     [("axis", "The softmax runs over the queries: at encoder self-attention, softmax (own_models"),
      ("no residual", "The residual connection is missing"), ("no mask", "no causal mask"),
-     ("norm inside", "Something flows otherwise")],
+     ("norm inside", "Something is computed differently")],
 )  # fmt: skip
 def test_what_computes_something_else_is_refused_with_its_place(bug: str, said: str) -> None:
     with pytest.raises(CheckpointError) as refused:

@@ -464,7 +464,7 @@ def _arguments(function: Any, values: Any, optional: bool) -> dict[str, Any]:
         missing.discard(role)
         count += role in ("source", "target")
         if role not in values:
-            raise CaptureError(f"nothing is known to give for its argument {name!r}")
+            raise CaptureError(f"no value is known for its argument {name!r}")
         given.append((name, values[role]))
     return dict(given)
 
@@ -1008,7 +1008,7 @@ def _optimized(model: nn.Module, optimizer: Any, value: Any) -> dict[str, Any]:
         made = next((x for x in made if hasattr(x, "param_groups")), made)
     if not hasattr(made, "param_groups"):
         kind = type(made).__name__
-        raise CaptureError(f"optimizer() returned {kind}, where a torch.optim.Optimizer must be")
+        raise CaptureError(f"optimizer() returned {kind}, not a torch.optim.Optimizer")
     groups = made.param_groups
     given = {id(p) for group in groups for p in group["params"]}
     rates = sorted({float(group.get("lr") or 0.0) for group in groups})[:8]
@@ -1053,7 +1053,7 @@ def _written(out: Any) -> list[int]:
         out = out.reshape(-1).tolist()
     flat = list(_flat([x.tolist() if isinstance(x, torch.Tensor) else x for x in out]))
     if len(flat) > 1000 or not all(type(x) is int and 0 <= x < 2**31 for x in flat):
-        raise CaptureError("greedy() returned something else than the ids of one sentence")
+        raise CaptureError("greedy() did not return the ids of one sentence")
     return flat
 
 
@@ -1340,8 +1340,10 @@ def main() -> int:
     parser.add_argument("model", help="a file and its function, such as my_model.py:build")
     parser.add_argument("out", help="the file to write, such as mine.safetensors")
     parser.add_argument("--call", help="a function that calls the model: my_model.py:call")
-    parser.add_argument("--pad-id", type=int, help="the id of padding, if it is not found")
-    parser.add_argument("--part", choices=PARTS, default="", help="if build() is no more than that")
+    parser.add_argument("--pad-id", type=int, help="the padding id, if it is not found")
+    parser.add_argument(
+        "--part", choices=PARTS, default="", help="if build() returns only this part"
+    )
     parser.add_argument("--width", type=int, help="d_model of a part, if it is not found")
     options = parser.parse_args()
     sys.dont_write_bytecode = True

@@ -99,7 +99,7 @@ def _future(recording: Recording) -> Check | None:
         _moved(recording, "target", 0, changed),
         "Changed target tokens move no logit before them.",
         f"Target tokens changed from position {changed} on move logits from position {first} on, "
-        "by {} of their spread: later tokens are in sight.",
+        "by {} of their spread: the decoder sees later tokens.",
         "no-causal-mask",
     )
 
@@ -112,7 +112,7 @@ def _padding(recording: Recording) -> Check | None:
         "Padding changes nothing",
         _share(recording, np.abs(alone - padded[: len(alone)])),
         "A sentence gets the same logits with padding and without.",
-        "With padding behind it a sentence's logits move by {} of their spread.",
+        "With padding after it, a sentence's logits move by {} of their spread.",
         "no-source-padding-mask",
     )
 
@@ -150,8 +150,8 @@ def _source(recording: Recording) -> Check | None:
         return Check(
             name,
             "problem",
-            "With the source read backwards the logits stay the same: the encoder knows no "
-            "positions.",
+            "With the source read backwards the logits stay the same: the encoder does not "
+            "know positions.",
             "no-positions",
         )
     return Check(name, "ok", "Another source, or the same backwards, moves the logits.")
@@ -162,12 +162,14 @@ def _last_source(recording: Recording) -> Check | None:
         return None
     name = "The first word sees the whole source"
     if _moved(recording, "source", 0, 1) >= MOVED:
-        return Check(name, "ok", "The last source token moves the first target position.")
+        return Check(
+            name, "ok", "The last source token moves the logits of the first target position."
+        )
     return Check(
         name,
         "problem",
-        "Another last source token does not move the first target position: cross-attention, or "
-        "the encoder, is masked as if the source were written from left to right.",
+        "Another last source token does not move the logits of the first target position: "
+        "cross-attention or the encoder has a causal mask.",
     )
 
 

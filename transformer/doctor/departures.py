@@ -61,10 +61,10 @@ def beyond_logits(reading: Reading) -> list[Departure]:
         )
     if shared := _shared(reading):
         add("shared-layers", shared, f"All layers of the {shared} read the same parameters.")
-    elsewhere = "The function is the same; with weights from elsewhere it is not."
+    elsewhere = "With your weights the result is the same; with weights from elsewhere it is not."
     if swapped := _swapped(reading, "key", "value", (KEY, VALUE)):
         keys, values, where = swapped
-        said = f"{keys} makes what is mixed, {values} what queries are compared with. {elsewhere}"
+        said = f"{keys} makes the values, {values} the keys. {elsewhere}"
         add("keys-values-swapped", where, said)
     if swapped := _swapped(reading, "query", "key", (QUERY, KEY)):
         keys, queries, where = swapped
@@ -72,10 +72,10 @@ def beyond_logits(reading: Reading) -> list[Departure]:
         add("other", where, said, "keys-values-swapped", harmless=True)
     if twice := _twice(reading):
         where, used, spare, site = twice
-        said = f"{used} is used a second time here, and {spare} never."
+        said = f"{used} is used a second time here, and {spare} is never used."
         found.append(Departure("other", where, "proven", said, False, site))
     if cut := _cut(reading):
-        said = f"The logits depend on the encoder, and no gradient reaches it ({cut})."
+        said = f"The logits depend on the encoder, but no gradient reaches it ({cut})."
         add("memory-detached", "encoder", said)
     return found
 
@@ -184,12 +184,12 @@ def why_harmless(reading: Reading) -> str:
     """Why token vectors are large enough beside positions without √d_model; "" if they are not."""
     spread = float(reading.source.tokens.std())
     if 0.4 < spread < 2.5:
-        return f"Your entries have a deviation of {spread:.2g}, so nothing is lost."
+        return f"Your embeddings have a standard deviation of {spread:.2g}, so nothing is lost."
     positions = reading.source.positions
     beside = float(positions.added.std())
     if positions.learned and spread > beside / 2:
         return (
-            f"Your positions are learned, with a deviation of {beside:.2g} beside the tokens' "
+            f"Your positions are learned. Their standard deviation is {beside:.2g}, the tokens' "
             f"{spread:.2g}, so nothing is lost."
         )
     return ""

@@ -104,16 +104,16 @@ def _of_model(recording: Recording) -> Diagnosis:
         raise
     except NOT_READABLE as error:
         logging.getLogger(__name__).info("a capture could not be read", exc_info=error)
-        found.problem = "The operations could not be read as a Transformer's."
+        found.problem = "The operations could not be read as those of a Transformer."
         _by_checks(found)
         return found
     found.choices = list(found.reference.choices)
     if found.reading.ending == "log_softmax":
-        found.choices.append("returns log-probabilities: the logits up to a constant a row")
+        found.choices.append("returns log-probabilities: the logits up to a constant per row")
     if "flattened" in recording.about["layout"]:
         found.choices.append("returns logits flattened to [batch · target, vocabulary]")
     if "dropped" in recording.about["layout"]:
-        found.choices.append("shifts the target inside")
+        found.choices.append("shifts the target inside the model")
     found.mapping = _mapping(found.reading)
     try:
         _judge(found)
@@ -376,16 +376,16 @@ def _hides_otherwise(reading: Reading) -> Departure:
     place = place_of("no-source-padding-mask", reading)
     if not np.isfinite(reading.recording.probes["padded"].logits).all():
         said = (
-            "Without padding your logits are the paper's, with padding they are NaN: whole rows of "
-            "scores are hidden with -inf, and their softmax is 0/0. The mask hides padding on the "
-            "axis of the queries, in the encoder's attention or in the decoder's."
+            "Without padding your logits equal the paper's, with padding they are NaN: whole rows "
+            "of scores are masked with -inf, and their softmax is 0/0. The mask hides padding on "
+            "the query axis, in the attention of the encoder or of the decoder."
         )
         name = "padding-mask-on-queries"
         return Departure(name, place.name, "likely", said, False, place.site)
     said = (
-        "Without padding your logits are the paper's, with padding they are not, and no mask that "
-        "is merely missing explains it: other keys are hidden than those of padding, such as "
-        "another sentence's, where a mask is repeated for the heads in another order."
+        "Without padding your logits equal the paper's, with padding they do not, and a missing "
+        "mask does not explain it: the mask hides the wrong keys, such as another sentence's if "
+        "it is repeated for the heads in another order."
     )
     return Departure("other", "encoder self-attention.mask", "likely", said, False, place.site)
 

@@ -54,11 +54,11 @@ def _stack(stack: str, layers: list[Layer], before: int) -> Detour | None:
                 said = what.get(sub.stream, "another vector")
                 where = f"{stack} layer {number} {sub.kind}"
                 event = sub.part.first
-                said = f"It reads {said}, not what the part before it gives."
+                said = f"It reads {said}, not the output of the part before it."
                 return Detour(where, said, event, sub.stream < before)
             if sub.residual and sub.sum_problem == "other":
                 where = f"{stack} layer {number} {sub.kind}"
-                said = "What is added to its output is not its input."
+                said = "The vector added to its output is not its input."
                 return Detour(where, said, sub.sum_event, sub.added_event < sub.stream)
             before = sub.after
     return None
@@ -75,7 +75,7 @@ def _memory(reading: Reading) -> Detour | None:
             if affine.event not in given:
                 return Detour(
                     f"decoder layer {number} cross-attention",
-                    f"Its {name}s are not made of the encoder's output.",
+                    f"Its {name}s are not computed from the encoder's output.",
                     cross.first,
                     affine.event < max(given),
                 )
@@ -92,7 +92,7 @@ def _output(reading: Reading) -> Detour | None:
     )
     return Detour(
         "output projection",
-        f"It reads {said}, not what the last decoder layer gives.",
+        f"It reads {said}, not the last decoder layer's output.",
         reading.output.events[0],
         reading.output.event < max(given),
     )
@@ -118,14 +118,15 @@ def hidden_keys(reading: Reading, name: str) -> str:
     hidden = (weights < 1e-12).all(axis=0)
     later = np.triu(np.ones_like(hidden), 1)
     if hidden.any() and kind == "cross-attention" and (hidden == later).all():
-        return "A look-ahead mask lies on it: position i sees no source token after the i-th."
+        return "It has a look-ahead mask: position i sees no source token after the i-th."
     if hidden.any() and parts[0] == "encoder" and (hidden == later).all():
-        return "A causal mask lies on the encoder: no token sees those after it."
+        return "The encoder has a causal mask: no token sees those after it."
     if hidden.any():
         return (
             f"{int(hidden.sum())} of {hidden.size} pairs of positions are hidden without padding."
         )
     sums = weights.sum(axis=-1)
     if np.abs(sums - 1).max() > 1e-6:
-        return f"The weights of a query sum to {sums.min():.3g} to {sums.max():.3g}, not to 1."
+        span = f"{sums.min():.3g} to {sums.max():.3g}"
+        return f"The weights of a query sum to values from {span}, not to 1."
     return ""

@@ -81,8 +81,8 @@ def read_embedding(
     rows = table(graph, start)
     if found is None or rows is None:
         raise Unmapped(
-            f"What enters the first layer of the {side} side is not made of the vectors of "
-            "its tokens.",
+            f"The input of the first layer on the {side} side is not computed from the vectors "
+            "of its tokens.",
             start,
         )
     event, leaf, embedded = found
@@ -96,7 +96,7 @@ def read_embedding(
     zero_start = False
     if not exact:
         raise Unmapped(
-            f"What enters the first layer of the {side} side is not a token's vector plus a "
+            f"The input of the first layer on the {side} side is not a token's vector plus a "
             "position's vector.",
             start,
         )

@@ -14,7 +14,10 @@ from transformer.errors import UserError
 MOST_BYTES = 8_000_000
 MOST_POINTS = 200_000
 STEPS = ("step", "iter", "update", "epoch", "batch")
-NO_LOSS = "There is no loss in it: a column or key with 'loss' or 'value' in its name, or numbers."
+NO_LOSS = (
+    "There is no loss in it: give a column or key with 'loss' in its name or called 'value', or "
+    "numbers."
+)
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,8 @@ def read_loss(content: str | bytes) -> LossCurve:
     broken = next((step for step, loss in rows if not math.isfinite(loss)), None)
     if len(points) < 4:
         raise UserError(
-            f"Losses found: {len(points)}; at least four make a curve: one a line, or a column "
-            "called loss."
+            f"Losses found: {len(points)}; at least four make a curve: one per line, or a "
+            "column called loss."
         )
     return LossCurve(points, broken, column)
 

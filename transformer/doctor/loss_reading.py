@@ -78,9 +78,9 @@ def _start(losses: list[float], size: int | None) -> tuple[str, Finding] | None:
         return "low start", Finding(
             "The first loss",
             "problem",
-            f"{said}. Nothing that has learned nothing can do so much better.",
-            "Look at the shift of the targets, and whether the loss counts <pad>. (Or the record "
-            "begins late.)",
+            f"{said}. An untrained model cannot do so much better.",
+            "Check the shift of the targets, and whether the loss counts <pad>. (Or the record "
+            "starts after training did.)",
         )
     return "start", Finding("The first loss", "ok", f"{said}.")
 
@@ -95,15 +95,15 @@ def _end(curve: LossCurve, losses: list[float], size: int | None) -> tuple[str, 
             "Too good, too early",
             "problem",
             f"At step {curve.points[first_low][0]:,.0f} it is below {LOW} already: the decoder can "
-            "probably see what it has to predict.",
-            "Let the model write by itself, and compare with what it predicts given the true "
+            "probably see the tokens it has to predict.",
+            "Let the model write by itself, and compare with its predictions given the true "
             "tokens.",
         )
     if now > 1.3 * lowest + 0.2 and now > before:
         return "rises", Finding(
             "It rises",
             "warning",
-            f"It was {lowest:.3g} and is {now:.3g} at the end.",
+            f"Its lowest value was {lowest:.3g}; it is {now:.3g} at the end.",
             "Lower the learning rate. On held-out pairs it may be overfitting.",
         )
     if now < 2 * LOW:
@@ -133,9 +133,9 @@ def _falling(curve: LossCurve, before: float, now: float, count: int) -> Finding
     return Finding(
         "The end",
         "waiting",
-        f"{sentence}. It has not come to an end, so it names no fault.",
-        "Train on, and look at how far a healthy curve has come after as many steps: one that "
-        "falls as fast needs nothing but time.",
+        f"{sentence}. The training is not finished, so the curve points to no fault.",
+        "Train on, and compare with a healthy curve after as many steps: if yours falls as fast, "
+        "it only needs time.",
     )
 
 
@@ -154,8 +154,8 @@ def _plateau(level: float, size: int | None) -> tuple[str, Finding]:
                 name,
                 "problem",
                 f"At {level:.3f}, which is ln {size:,} = {uniform:.3f}: it guesses uniformly.",
-                "Nothing of input and output reaches the prediction: look at cross-attention and "
-                "at what the optimizer was given.",
+                "Neither source nor target affects the prediction: look at cross-attention and at "
+                "the parameters that the optimizer was given.",
             )
         if abs(level - floor) < NEAR:
             return "softmax twice", Finding(
@@ -168,8 +168,9 @@ def _plateau(level: float, size: int | None) -> tuple[str, Finding]:
         return "stands", Finding(
             name,
             "warning",
-            f"At {level:.3g}; ln V would be {uniform:.3f}, and {floor:.3f} a softmax taken twice.",
-            "Compare it with guessing by frequency on your data.",
+            f"At {level:.3g}. A uniform guess costs ln V = {uniform:.3f}, a softmax taken twice "
+            f"{floor:.3f}.",
+            "Compare it with the loss of guessing by frequency on your data.",
         )
     uniform, doubled = math.exp(level), 1 + (math.exp(level) - 1) * math.e
     return "stands", Finding(

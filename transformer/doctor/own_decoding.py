@@ -50,8 +50,8 @@ def decoding_checks(
         yield Check(
             name + "'s mode",
             "warning",
-            "It leaves a model that is in training mode there, so that dropout stays on while it "
-            "writes: call model.eval() in it, or always before it.",
+            "It does not end training mode, so dropout stays on while it writes: call "
+            "model.eval() in it, or always before it.",
         )
     count = len(rows)
     right = sum(_same(row, row.steps[bos], bos) for row in rows)
@@ -64,11 +64,11 @@ def decoding_checks(
             name,
             "problem",
             f"It does not stop at the end token that it was given: in {len(on_and_on)} of {count} "
-            "sentences it writes on.",
+            "sentences it goes on writing.",
         )
         return
     reasons = {
-        f"It was told to start with {bos}, and it writes what the model writes from {start}": (
+        f"It was given the start token {bos}, but it writes what the model writes from {start}": (
             "wrong-start-token"
         )
         for start in rows[0].steps
@@ -79,7 +79,7 @@ def decoding_checks(
         plant(faulty, "decoding-position-zero")
         steps = [_stepped(faulty, recording, place, bos) for place in range(count)]
         if all(_same(row, own, bos) for row, own in zip(rows, steps, strict=True)):
-            reasons["It writes what the model writes when every token stands at position 0"] = (
+            reasons["It writes what the model writes when every token has position 0"] = (
                 "decoding-position-zero"
             )
     if reasons:  # several, if the model writes much the same whatever it reads
@@ -95,9 +95,9 @@ def decoding_checks(
     yield Check(
         name,
         "problem",
-        f"It writes something else than the model predicts when it reads the same tokens, {at}, in "
-        f"{count - right} of {count} sentences: look at what each step feeds, its positions, and a "
-        "cache.",
+        f"Its output differs from what the model predicts for the same tokens, {at}, in "
+        f"{count - right} of {count} sentences: check the ids and positions that each step feeds, "
+        "and the cache.",
     )
 
 

@@ -64,8 +64,8 @@ def loss_check(recording: Recording, plain: Mapping[str, Any], reading: Reading 
     return Check(
         name,
         "warning",
-        f"It is neither the cross-entropy of your logits nor a mistake that is known here: "
-        f"{first:.4g} on a probe, where that is {right:.4g}.",
+        f"It is neither the cross-entropy of your logits nor the result of a known mistake: it is "
+        f"{first:.4g} on a probe, where the cross-entropy is {right:.4g}.",
     )
 
 
@@ -79,10 +79,10 @@ def _fault_sentence(fault: str, value: float, size: int) -> str:
     if fault == "padding-in-loss":
         return "It counts <pad>: on a padded probe it is the cross-entropy over all positions."
     if fault == "targets-not-shifted":
-        return (
-            "It asks for the very tokens that the decoder reads: target_in instead of target_out."
-        )
-    return "It asks each position for the token after the next: shifted once more inside the loss."
+        return "Its targets are the tokens that the decoder reads: target_in instead of target_out."
+    return (
+        "Each position has to predict the token after the next: the loss shifts the targets again."
+    )
 
 
 def _values(recording: Recording, plain: Any) -> tuple[dict[str, float], dict[str, _Batch]]:
@@ -170,7 +170,7 @@ REDUCTIONS: Mapping[str, Callable[[Array, Array], float]] = {
     "their mean": _mean,
     "their sum": _sum,
     "their sum divided by the sentences": _by_sentence,
-    "their sum divided by all positions, padding too": _over_all,
+    "their sum divided by the number of positions, padding included": _over_all,
     "the mean of the sentences' means": _of_means,
 }
 

@@ -44,7 +44,7 @@ def practice_of(
     for name, said in NAMES.items():
         if name in recording.about["failed"]:
             problem = recording.about["failed"][name]
-            found.checks.append(Check(said, "warning", f"It could not be looked at: {problem}."))
+            found.checks.append(Check(said, "warning", f"It could not be checked: {problem}."))
     if "loss" in plain:
         _add(found, loss_check(recording, _mapping(plain["loss"]), reading), plain["loss"])
     if "optimizer" in plain:
@@ -84,7 +84,7 @@ def _optimizer(recording: Recording, plain: Any, reading: Reading | None) -> Ite
     idle = [*missing, *still]
     if idle:
         names = ", ".join(map(shown, idle[:3])) + (" and others" if idle[3:] else "")
-        why = "it was not given" if missing else "it is given, and three updates left where it was"
+        why = "it was not given" if missing else "it was given but did not change in three updates"
         yield Check(
             name,
             "problem",

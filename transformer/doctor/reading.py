@@ -106,7 +106,7 @@ class _Reader:
     def read(self) -> Reading:
         attentions = find_attentions(self.graph)
         if not attentions:
-            raise Unmapped("No attention was found: nowhere is a product of queries and keys.")
+            raise Unmapped("No attention was found: no operation multiplies queries with keys.")
         self._check_norms()
         for number, attention in enumerate(attentions):
             self._check(attention, number)
@@ -166,8 +166,8 @@ class _Reader:
         assert attention.key is not None
         if attention.side == "source" and self.graph.labels_of(attention.key.base).min() >= TARGET:
             raise Unmapped(
-                "Here the encoder's output asks the decoder. In cross-attention queries are made "
-                "of the decoder's vectors, keys and values of the encoder's output.",
+                "Here the encoder's output asks the decoder. In cross-attention queries come from "
+                "the decoder, keys and values from the encoder's output.",
                 attention.first,
                 "decoder cross-attention",
             )
@@ -211,15 +211,15 @@ class _Reader:
         if left and self._gates(left[0]):
             stack = "decoder" if self.graph.labels(left[0].number).max() >= TARGET else "encoder"
             raise Unmapped(
-                "What this linear map gives is multiplied with what another one gives: a gate. "
+                "The result of this linear map is multiplied with that of another one: a gate. "
                 "The paper's feed-forward network is two maps with an activation between.",
                 left[0].number,
                 f"{stack} feed-forward",
             )
         if left:
             raise Unmapped(
-                "A linear map here belongs to no attention and to no feed-forward network of two "
-                "layers.",
+                "This linear map belongs neither to an attention nor to a feed-forward network of "
+                "two layers.",
                 left[0].number,
             )
         return found

@@ -249,9 +249,9 @@ def _attention(found: Reference, ours: MultiHeadAttention, read: Attention, widt
             found.show(named[0])
         else:
             factor = scale / right
-            found.choose(f"scores times {scale:.4g} for 1/√d_k = {right:.4g}, folded into W^Q")
+            found.choose(f"scores times {scale:.4g}, not 1/√d_k = {right:.4g}, folded into W^Q")
     elif abs(query.scale - 1) > NEAR or abs(key.scale - 1) > NEAR:
-        found.choose("the scores' scaling stands on queries or keys")
+        found.choose("queries or keys are scaled instead of the scores")
     _set_linear(ours.query, factor * query.weight, factor * query.bias)
     _set_linear(ours.key, key.weight, key.bias)
     _set_linear(ours.value, value.scale * value.weight, value.scale * value.bias)
@@ -265,7 +265,7 @@ def _attention(found: Reference, ours: MultiHeadAttention, read: Attention, widt
     else:
         _set_linear(ours.output, *read.output)
     if inner != width:
-        found.choose(f"heads together are {inner} wide, the model {width}")
+        found.choose(f"the heads are {inner} wide in all, the model {width}")
     if not any(part.bias.any() for part in (query, key, value)):
         found.choose("no bias in W^Q, W^K, W^V")
     split = {"queries", "keys", "values"} <= read.heads_as_in_paper
@@ -276,8 +276,8 @@ def _attention(found: Reference, ours: MultiHeadAttention, read: Attention, widt
 def _network(found: Reference, ours: FeedForward, read: Network) -> None:
     if read.activation is None:
         raise Unmapped(
-            "Between the two maps of a feed-forward network stands something else than relu, gelu "
-            "or swish.",
+            "The activation between the two maps of a feed-forward network is none of relu, gelu "
+            "and swish.",
             read.hidden.number,
         )
     if read.activation == "none":
@@ -308,7 +308,7 @@ def _orders(found: Reference, reading: Reading) -> None:
     for side, layers in (("encoder", reading.encoder), ("decoder", reading.decoder)):
         subs = [s for layer in layers for s in layer.sublayers]
         if len({s.placement for s in subs}) > 1:
-            found.obstacles.append(f"norms that do not stand alike in all layers of the {side}")
+            found.obstacles.append(f"norms in different places in the layers of the {side}")
         if "pre" in {s.placement for s in subs} <= {"pre", "after"}:
             found.choose(f"pre-norm {side}: norms before the sub-layers")
     placements = {s.placement for s in reading.sublayers}
@@ -339,7 +339,7 @@ def _embeddings(found: Reference, reading: Reading) -> None:
         if not bare and abs(read.scale / root - 1) > NEAR:
             factor = read.scale / root
             found.choose(
-                f"{side} embeddings times {read.scale:.4g} for √d_model = {root:.4g}, folded"
+                f"{side} embeddings times {read.scale:.4g}, not √d_model = {root:.4g}, folded"
             )
         _embedding(found, side, read, ours, factor)
     if reading.source.leaf == reading.target.leaf:
@@ -367,15 +367,15 @@ def _embedding(
         found.show("positions-wrong-formula")
         added = sines("interleaved", length, found.config.d_model)
     elif formula.split(",")[0] in WRONG:
-        found.positions = f"What is added follows another formula: {formula}."
+        found.positions = f"The positional encoding follows another formula: {formula}."
     elif formula == "":
-        found.positions = "What is added is neither learned nor sines by a formula known here."
+        found.positions = "The positional encoding is neither learned nor a known formula of sines."
     elif formula != "interleaved":
         found.choose(f"positions: {formula}")
     if read.positions.in_parameter and not read.positions.learned:
         found.choose(f"the {side} side's positions lie in a parameter, and follow a formula")
     if formula not in ("none", "doubled", "interleaved", "halves") and not read.positions.learned:
-        found.choose(f"the {side} side's positions are taken over as a table")
+        found.choose(f"the {side} side's positions are copied as a table")
     table = np.zeros((length, added.shape[1]))
     table[: len(added)] = added[:length]
     _set_positions(ours, _tensor(table))

@@ -109,7 +109,7 @@ class Report:
             if self.passed:
                 kind = "harmless or accepted"
             return f"Departs from the paper in {count} way{'' if count == 1 else 's'} ({kind})."
-        return "Unknown: it could not be compared with the paper as a whole."
+        return "Unknown: the model as a whole could not be compared with the paper."
 
     def text(self, hint: int = 3) -> str:
         """The report as text for a terminal."""
@@ -166,7 +166,7 @@ class Report:
 def title_of(departure: Departure) -> str:
     """What is wrong, in a few words."""
     fault = FAULTS.get(departure.fault)
-    return fault.title if fault else "Something flows otherwise than in the paper"
+    return fault.title if fault else "Something is computed differently than in the paper"
 
 
 def evidence_of(departure: Departure, hint: int) -> str:
@@ -174,7 +174,7 @@ def evidence_of(departure: Departure, hint: int) -> str:
     fault = FAULTS.get(departure.fault)
     if hint < 3 and fault is not None and fault.place != "model":
         return (
-            f"Your {departure.where} does something else than it must; the model is another matter."
+            f"Your {departure.where} does not do what it must; the model itself may still be right."
         )
     return departure.evidence
 
@@ -183,7 +183,7 @@ def sentence_of(check: Check, hint: int) -> str:
     """A check's sentence, without the cause if the hint level withholds it."""
     fault = FAULTS.get(check.fault)
     if hint < 3 and check.alarm and fault is not None and fault.place != "model":
-        return "It does something else than it must."
+        return "It does not do what it must."
     return check.sentence
 
 

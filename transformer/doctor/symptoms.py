@@ -15,8 +15,8 @@ TESTS = {
     "mask value": "Print the attention weights: at hidden keys they must be exactly 0.",
     "softmax": "Print weights.sum(-1): it must be 1 for every query.",
     "scores": "Print the standard deviation of the scores at the start: near 1, not near √d_k.",
-    "heads": "Change the last target token: if an earlier logit moves though the mask is there, "
-    "positions are mixed by a reshape.",
+    "heads": "Change the last target token: if an earlier logit moves although the mask is there, "
+    "a reshape mixes positions.",
     "attention": "Run a sentence alone and in a batch: the logits must be the same.",
     "cross-attention": "Give the decoder another sentence's source: the logits must change.",
     "residual": "Set W^O and the second feed-forward matrix to zero: a pre-norm layer must then "
@@ -28,17 +28,18 @@ TESTS = {
     "positions": "Read the source backwards: the logits must change.",
     "embeddings": "Print the standard deviation of a token's vector and of a position's: they "
     "should be alike.",
-    "layers": "Count the parameters: N layers have N times those of one.",
+    "layers": "Count the parameters: N layers have N times as many as one layer.",
     "output": "Print logits.sum(-1): 1 everywhere means that they are probabilities.",
-    "targets": "Print one row of what the decoder reads and of what it is asked for: bos a b c and "
-    "a b c eos.",
-    "loss": "Give the loss large logits at the right tokens: 0 must come out. Then change logits "
-    "at padding: it must not move.",
-    "optimizer": "Copy the weights, make one update, and list the parameters that are what they "
-    "were. Do two backward passes of one batch at rate 0: the gradient must be the same.",
+    "targets": "Print one row of the decoder's input and the targets of that row: they must be "
+    "bos a b c and a b c eos.",
+    "loss": "Give the loss large logits at the right tokens: it must be 0. Then change logits at "
+    "padding: the loss must not change.",
+    "optimizer": "Copy the weights, make one update, and list the parameters that did not "
+    "change. Do two backward passes of one batch at rate 0: the gradient must be the same.",
     "decoding": "Print the ids and positions that each step of decoding feeds, and compare its "
     "logits with those of the whole prefix at once.",
-    "mode": "Call the model twice with the same input in evaluation mode: the same must come out.",
+    "mode": "Call the model twice with the same input in evaluation mode: both outputs must be "
+    "equal.",
 }
 NEAR, CUE, LEAST = 0.6, 0.4, 0.15
 """Weights of a similar known sentence and of a cue; the score from which a fault is suspected."""
