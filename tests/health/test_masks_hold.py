@@ -56,4 +56,4 @@ def test_a_mask_that_is_missing_is_named(fault: str, said: str) -> None:
 
 
 def test_weights_of_another_shape_than_the_batch_are_a_finding() -> None:
-    assert [sentence for sentence in alarms("batch-time-swapped") if "not a batch's" in sentence]
+    assert [sentence for sentence in alarms("batch-time-swapped") if "wrong shape" in sentence]

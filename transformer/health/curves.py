@@ -105,8 +105,8 @@ def check_first_loss(loss: float | None, config: TransformerConfig) -> Finding:
         return Finding(
             name,
             "problem",
-            f"The decoder can see the token it has to predict. {said}, and nothing that has "
-            "learned nothing can do so much better.",
+            f"The decoder can see the token it has to predict. {said}, and an untrained model "
+            "cannot do so much better.",
             "Look for targets that are not shifted right, or a loss that counts <pad> tokens.",
         )
     if loss > highest:
@@ -156,8 +156,7 @@ def check_overfit(found: OverfitCheck | None) -> Finding:
     return Finding(
         name,
         "problem",
-        f"Something stands in the way of learning: a small copy cannot memorise {found.pairs} "
-        f"pairs. {story}.",
+        f"Something prevents learning: a small copy cannot memorise {found.pairs} pairs. {story}.",
         "Look at the other findings: the learning rate, the softmax, the masks, the gradients.",
     )
 
@@ -228,8 +227,8 @@ def _learning(
         return Finding(
             name,
             "waiting",
-            f"{last:,} updates are too few to judge the curve; from {enough:,} on, after the "
-            "warm-up.",
+            f"{last:,} updates are too few to judge the curve; it takes {enough:,}, to go past "
+            "the warm-up.",
         )
     losses = [loss for _, loss, _ in curve.train]
     # Pairs of a batch have similar lengths, short or long, so that losses vary between batches.
@@ -248,7 +247,7 @@ def _learning(
             f"{peak}; untrained it was {untrained:.3g}.",
             lower,
         )
-    guessing = f"guessing by frequency costs {unigram:.3g}, knowing the ends as well {floor:.3g}"
+    guessing = f"guessing by frequency costs {unigram:.3g}, or {floor:.3g} with the ends known"
     if (now > 0.95 * floor and peak) or (now > 0.6 * floor and far >= FAR):
         more = "hardly" if now > 0.8 * floor else "little"
         return Finding(
@@ -272,8 +271,8 @@ def _learning(
             "warning",
             f"{'The learning rate is too low: h' if far < 1 / FAR else 'H'}ardly better than "
             f"guessing by frequency. {said}; {guessing}.",
-            f"Raise it to about {aim:.1g} and train again. It is {aim / (far * usual):.0f} "
-            "times less."
+            f"Raise it to about {aim:.1g} and train again. The present rate is "
+            f"{aim / (far * usual):.0f} times smaller."
             if far < 1 / FAR
             else "Train longer. If it stays there, see whether the source is read, and try a "
             "larger model or another learning rate.",
@@ -291,8 +290,8 @@ def _learning(
         return Finding(
             name,
             "warning",
-            "There is no warm-up: with its norms after the residuals, as in the paper, a model "
-            f"learns less without. {said}.",
+            "There is no warm-up: a post-norm model, as in the paper, learns less without one. "
+            f"{said}.",
             f"Give it a warm-up of 100 updates and train again. {compared}.",
         )
     evaluated = [loss for _, loss in curve.evaluations]
@@ -301,8 +300,8 @@ def _learning(
         return Finding(
             name,
             "warning",
-            f"The loss is rising: evaluated it is {newest:.3g} and was {best:.3g} before, and on "
-            f"training pairs it is {now:.3g}. The learning rate is too high.",
+            f"The loss is rising: the evaluation loss is {newest:.3g} and was {best:.3g} before; "
+            f"on training pairs it is {now:.3g}. The learning rate is too high.",
             lower,
         )
     # Long pairs may stay hard for a while, but should not cost more than guessing by frequency.
@@ -315,8 +314,8 @@ def _learning(
         return Finding(
             name,
             "warning",
-            f"The loss is spiky: {spikes} times it jumped from less than half of what guessing "
-            f"by frequency costs, {unigram:.3g}, to more. The learning rate is too high.",
+            f"The loss is spiky: {spikes} times it jumped from less than half the loss of guessing "
+            f"by frequency, {unigram:.3g}, to more than that loss. The learning rate is too high.",
             lower,
         )
     return Finding(
@@ -330,7 +329,7 @@ def _overfitting(curve: Curve, run: RunConfig) -> Finding:
     """Compare the training loss with the evaluation loss."""
     name = "Held-out loss beside training loss"
     if run.data.evaluates_on_training_pairs:
-        return Finding(name, "ok", "Nothing is held out: this run is to memorise its pairs.")
+        return Finding(name, "ok", "Nothing is held out: this run has to memorise its pairs.")
     if len(curve.evaluations) < 3 or not curve.train:
         return Finding(name, "waiting", "There are too few evaluations to compare yet.")
     losses = [loss for _, loss in curve.evaluations]
@@ -350,7 +349,7 @@ def _overfitting(curve: Curve, run: RunConfig) -> Finding:
             f"The model memorises its pairs (overfitting): the loss on held-out pairs rose "
             f"from {best:.3g} at step {step:,} to {now:.3g}, while on training pairs it is "
             f"{train:.3g}.",
-            "Bring more pairs, or more dropout, or a smaller model. Or stop at the best step.",
+            "Use more pairs, more dropout or a smaller model. Or stop at the best step.",
         )
     return Finding(
         name,

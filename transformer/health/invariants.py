@@ -46,8 +46,8 @@ def check_targets(
             name,
             "problem",
             "The decoder can see the token it has to predict: the targets are not shifted right. "
-            f"At all {len(same):,} positions of a batch its input is the very token asked for.",
-            "Feed it <bos> and then the target; ask it for the target and then <eos>.",
+            f"At all {len(same):,} positions of a batch its input is the token it has to predict.",
+            "Feed it <bos> and the target; it must predict the target and <eos>.",
         )
     if not shifted.all():
         right = shifted.float().mean().item()
@@ -56,16 +56,16 @@ def check_targets(
             "problem",
             "The decoder's input is not the target shifted right by one: that holds at only "
             f"{percent(right)} of {len(shifted):,} positions.",
-            "Position t of the input must be what is asked for at position t - 1.",
+            "Position t of the input must be the target of position t - 1.",
         )
     if eos_id is not None and not (target_out == eos_id).any(dim=1).all():
         without = int((~(target_out == eos_id).any(dim=1)).sum())
         return Finding(
             name,
             "problem",
-            f"<eos> is not among the targets: {without} of {len(target_out)} rows of a batch never "
-            "ask for it, so the model never learns where to stop.",
-            "End every target in <eos>, and let the loss count it.",
+            f"<eos> is not among the targets: {without} of {len(target_out)} rows of a batch do "
+            "not have it, so the model never learns where to stop.",
+            "End every target with <eos>, and let the loss count it.",
         )
     return Finding(
         name,
@@ -101,15 +101,15 @@ def _check_softmax(weights: Mapping[str, Tensor]) -> Finding:
                 name,
                 "problem",
                 f"The attention weights are not a softmax: in {place} one query's weights sum to "
-                f"anything {rows}, not to 1.",
-                "Take the softmax of the masked scores over the keys, and nothing after it but "
-                "dropout, which must be off now.",
+                f"values {rows}, not to 1.",
+                "Take the softmax of the masked scores over the keys. Only dropout may follow "
+                "it, and dropout must be off now.",
             )
         return Finding(
             name,
             "problem",
             f"Softmax over the wrong axis: in {place} the rows, one query's weights over the "
-            f"keys, sum to anything {rows}; over {AXES[axis]} the sums are 1.",
+            f"keys, sum to values {rows}; over {AXES[axis]} the sums are 1.",
             "Take the softmax over the last axis of [batch, head, query, key]: dim=-1.",
         )
     count = sum(w[..., 0].numel() for w in weights.values())
@@ -132,10 +132,10 @@ def _check_masked(
             return Finding(
                 name,
                 "problem",
-                f"The weights are not a batch's: in {place} they are {list(shape)}, where the mask "
-                f"of sentences, heads, queries and keys is {list(mask.shape)}.",
+                f"The weights have the wrong shape: in {place} they are {list(shape)}, but the "
+                f"mask of sentences, heads, queries and keys is {list(mask.shape)}.",
                 "Look for batch and positions that are swapped: nn.MultiheadAttention takes "
-                "[position, batch, d_model] unless it is told batch_first=True.",
+                "[position, batch, d_model] unless batch_first=True.",
             )
         hidden = ~mask.expand_as(weights[place])
         # Not for a query that may look nowhere: its weights must still sum to 1.
@@ -157,13 +157,15 @@ def _check_masked(
     return Finding(name, "ok", f"All {masked_count:,} weights on masked keys are 0.")
 
 
-FROM_SOFTMAX = "it can follow from what is wrong with the softmax."
+FROM_SOFTMAX = "the wrong softmax can be the cause."
 ONE_CAUSE = (
     "If the masks are there, one cause explains this and the other alarm: heads split or merged "
     "without a transpose, or a norm over the positions."
 )
-MEND_FIRST = "Mend the softmax first, then check again."
-MASKS_HOLD = f"though no mask is missing: no masked key has {SUM_TOLERANCE:g} of a query's weight. "
+MEND_FIRST = "Correct the softmax first, then check again."
+MASKS_HOLD = (
+    f"though no mask is missing: masked keys get less than {SUM_TOLERANCE:g} of a query's weight. "
+)
 NOT_THE_MASK = (
     "Look for heads split or merged without a transpose, a norm over the positions, batch and "
     "positions swapped, or masked scores that are not low enough."
@@ -297,14 +299,14 @@ def _check_future(
             "The causal mask is off by one: the decoder can see the token it has to predict. A "
             f"changed target token moved the logits of the {reach} positions before it, by "
             f"{percent(worst)} of their spread, and of none before those.",
-            "A position may look at itself and what is before it: keep the lower triangle with "
+            "A position may attend to itself and earlier positions: keep the lower triangle with "
             "its diagonal, and no more.",
         )
     return Finding(
         name,
         "problem",
         f"The causal mask is missing: the decoder can see the tokens it has to predict. {seen}",
-        "Mask the decoder's self-attention: a position may look at itself and what is before it.",
+        "Mask the decoder's self-attention: a position may attend to itself and earlier ones.",
     )
 
 
@@ -322,7 +324,9 @@ def _check_padding(
     free = EXTRA if room is None else room - max(source.size(1), target_in.size(1))
     extra = min(EXTRA, free)
     if extra < 1:
-        return Finding(name, "ok", "No position is free for padding, so none can matter.")
+        return Finding(
+            name, "ok", "The model has no free position for padding, so padding cannot matter."
+        )
     filler = source.new_full((len(source), extra), pad_id)
     more_source, more_target = torch.cat([source, filler], 1), torch.cat([target_in, filler], 1)
     trials = {
@@ -383,7 +387,7 @@ def _check_source(
 ) -> Finding:
     name = "The source is read"
     if torch.equal(source, source.roll(1, dims=0)):
-        return Finding(name, "waiting", "All sources are the same, so that nothing can be told.")
+        return Finding(name, "waiting", "All sources are the same, so this cannot be checked.")
     other = _moved(logits, model(source.roll(1, dims=0), target_in), real).max().item()
     if not other > TOLERANCE:
         return Finding(

@@ -51,8 +51,8 @@ def check_generation(
     whole = sum(b == length for _, b, length in first_wrong)
     shares = (
         f"given the true tokens it predicts {percent(right['forced'] / total)} of them; writing by "
-        f"itself it has {percent(right['free'] / total)} right, and {whole} of {count} answers "
-        "whole"
+        f"itself it gets {percent(right['free'] / total)} right, and {whole} of {count} answers "
+        "completely right"
     )
     # In a batch of another shape, rounding may change the order of two almost equal logits.
     if further > max(1, count // 16) and not leaks:
@@ -61,7 +61,7 @@ def check_generation(
             "problem",
             f"Decoding feeds the model something else than training did: {shares}. In {further} of "
             f"{count} answers teacher forcing stays right beyond the first token that the model "
-            "gets wrong by itself, and it sees nothing that it must not see.",
+            "gets wrong by itself, although it sees nothing that it must not see.",
             "Compare the start token, the positions of later tokens (an offset with a cache), and "
             "whether dropout is off.",
         )
@@ -78,13 +78,13 @@ def check_generation(
         return Finding(
             name,
             "problem",
-            f"Decoding differs from the model: {shares}. {shorter} of {count} answers go on "
-            "right where the model itself, given the same tokens, predicts another.",
+            f"Decoding differs from the model: {shares}. {shorter} of {count} answers stay "
+            "right where the model itself, given the same tokens, predicts a wrong one.",
             "Compare decoding with and without its cache.",
         )
     gap = (right["forced"] - right["free"]) / total
     spoiled = (
-        " One wrong token spoils those after it (exposure bias), which more training mends."
+        " One wrong token spoils those after it (exposure bias); more training helps."
         if gap > 0.25
         else ""
     )
@@ -140,11 +140,11 @@ def check_moved(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> Fi
         return Finding(
             name,
             "problem",
-            f"The optimizer never moved {same[0]} ({share}): they are what they were at the start.",
+            f"The optimizer never moved {same[0]} ({share}): they have their initial values.",
             "Give the optimizer model.parameters(), after all parts are built; look for "
             "requires_grad=False, detach() and no_grad().",
         )
-    return Finding(name, "ok", f"All {len(before)} parameters are other than at the start.")
+    return Finding(name, "ok", f"All {len(before)} parameters have changed since the start.")
 
 
 def check_loss(loss: Callable[[Tensor, Tensor], Tensor], size: int, pad_id: int) -> Finding:
@@ -164,8 +164,8 @@ def check_loss(loss: Callable[[Tensor, Tensor], Tensor], size: int, pad_id: int)
         return Finding(
             name,
             "problem",
-            f"The softmax is taken twice: sure and right logits cost {sure:.3f} nats, which is "
-            f"ln(1 + (|V| - 1)/e) for {size:,} tokens, and not 0.",
+            f"The softmax is taken twice: confident right logits cost {sure:.3f} nats, which is "
+            f"ln(1 + (|V| - 1)/e) for {size:,} tokens, not 0.",
             "Give cross-entropy the logits; it takes the softmax itself.",
         )
     other = right.clone()
@@ -181,7 +181,7 @@ def check_loss(loss: Callable[[Tensor, Tensor], Tensor], size: int, pad_id: int)
     return Finding(
         name,
         "ok",
-        f"Sure and right logits cost {sure:.2g} nats, and logits at <pad> change nothing.",
+        f"Confident right logits cost {sure:.2g} nats, and logits at <pad> change nothing.",
     )
 
 
@@ -202,8 +202,8 @@ def check_zeroed(first: float, second: float) -> Finding:
         return Finding(
             name,
             "problem",
-            "The gradients are never set to zero: asked for again, the gradient of the same batch "
+            "The gradients are never set to zero: computed again, the gradient of the same batch "
             f"is {second / max(first, 1e-12):.1f} times as long.",
             "Call optimizer.zero_grad() before each backward pass.",
         )
-    return Finding(name, "ok", "Asked for again, a batch's gradient is the same.")
+    return Finding(name, "ok", "Computed again, a batch's gradient is the same.")

@@ -273,7 +273,7 @@ def _drift(
     now = evaluate_loss(model, task, task.held_out(PAIRS), step, practice).token_accuracy
     said = (
         f"Given the true tokens, the model of step {step:,} predicts {percent(now)} of them now; "
-        f"the trainer wrote down {percent(recorded)}"
+        f"the trainer recorded {percent(recorded)}"
     )
     if abs(now - recorded) > DRIFT:
         return Finding(
