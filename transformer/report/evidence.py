@@ -39,7 +39,7 @@ def verdict(checks: "Sequence[Check]") -> str:
     if not all(check.ok for check in checks):
         return "This checkpoint does not behave as it did when it was saved."
     if not {"logits", "outputs"} <= {check.name for check in checks}:
-        return "The file is whole, but it carries nothing to compare its behaviour with."
+        return "The file is whole, but it contains nothing to compare its behaviour with."
     return "This checkpoint behaves exactly as it did when it was saved."
 
 
@@ -116,7 +116,7 @@ def check_name(path: Path) -> None:
     """
     if path.suffix not in FORMATS:
         raise CheckpointError(
-            f"The report {path.name} must end in {' or '.join(FORMATS)}, which says what it is."
+            f"The report {path.name} must end in {' or '.join(FORMATS)}, which sets its format."
         )
 
 

@@ -11,7 +11,7 @@ BODY = """<p class="verdict {tone}">{verdict}</p>
 <p>{scores}</p>
 <div class="pair">{charts}</div>
 <p>Look for the held-out curve: it should leave the untrained model's level and stay near the
-training curve. Where it turns away from it, the model memorises.</p>
+training curve. Where it rises above the training curve, the model memorises.</p>
 {sentences}
 {maps}
 {answers}
@@ -100,9 +100,9 @@ def _maps(report: Report) -> str:
         if drawn:
             groups.append(f'<h3>{title}</h3><div class="maps">{drawn}</div>')
     return (
-        f"<h2>Attention</h2><p>Every head on one example, the model reading the true target. "
-        f"Encoder reads {tokens(maps.source)}; decoder reads {tokens(maps.read)} and is to write "
-        f"{tokens(maps.written)}. Rows are queries, from the top down; columns are keys; "
+        f"<h2>Attention</h2><p>Every head on one example, with the true target as input. The "
+        f"encoder reads {tokens(maps.source)}; the decoder reads {tokens(maps.read)} and has to "
+        f"write {tokens(maps.written)}. Rows are queries, from the top down; columns are keys; "
         f"dark blue is a weight of 1.</p>{''.join(groups)}"
     )
 

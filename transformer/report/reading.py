@@ -70,7 +70,7 @@ def read_report(content: bytes, name: str) -> HandedIn:
         RunError: it is not a report, is too large, or its numbers cannot be true.
     """
     if len(content) > MOST_BYTES:
-        raise RunError(f"{name} is larger than {MOST_BYTES >> 20} MB, which no report is.")
+        raise RunError(f"{name} is larger than {MOST_BYTES >> 20} MB, so it is not a report.")
     text = content.decode("utf-8", "replace")
     if text.lstrip().startswith("<"):
         finder = _Finder()
@@ -86,10 +86,12 @@ def read_report(content: bytes, name: str) -> HandedIn:
             "worksheet has made."
         )
     if plain.get("version") != VERSION:
-        raise RunError(f"{name} was made by another version of this app: make it again with this.")
+        raise RunError(
+            f"{name} was made by another version of this app: make it again with this version."
+        )
     found = _without_run(plain) if plain.get("kind") in KINDS_WITHOUT_RUN else _checked(plain)
     if found is None:
-        raise RunError(f"{name} is damaged: a number or a name in it cannot be true.")
+        raise RunError(f"{name} is damaged: a number or a name in it is not valid.")
     return found
 
 

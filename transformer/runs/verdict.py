@@ -210,7 +210,7 @@ def _too_few(facts: RunFacts) -> Verdict:
         f"{facts.right} of {count} unseen input{'' if count == 1 else 's'} right: "
         f"{'one is' if count == 1 else f'{count} are'} too few to tell learning from luck."
     )
-    return Verdict("too few", said, "Bring more pairs, or hold more of them out.")
+    return Verdict("too few", said, "Add more pairs, or hold more of them out.")
 
 
 def _held_out(facts: RunFacts) -> Verdict:
@@ -274,9 +274,9 @@ def _why_not_all(facts: RunFacts) -> str:
     if _stopped_early(facts) or _still_falling(facts):
         return "It was still getting better: continue training."
     if _on_first_plateau(facts):
-        return "So few updates are hardly enough: continue training."
+        return "It had too few updates: continue training."
     if _memorises(facts):
-        return "It memorises its training pairs: bring more pairs, or more dropout."
+        return "It memorises its training pairs: use more pairs, or more dropout."
     return "It has stopped getting better: try a larger model, or more pairs."
 
 
