@@ -302,8 +302,9 @@ def _departure(found: Diagnosis, name: str, certainty: str, shown: list[str]) ->
     assert found.distance is not None
     alone = f"the {reference.scope} of " if reference.scope else ""
     evidence = (
-        f"Planted in {alone}our model with your weights it gives your logits on all "
-        f"{len(found.distance.by_probe)} probes, to {found.distance.largest:.1e} of their spread."
+        f"Planted in {alone}our model with your weights, it gives your logits on all "
+        f"{len(found.distance.by_probe)} probes, within {found.distance.largest:.1e} of their "
+        "spread."
     )
     if name == "unscaled-embeddings" and (unhurt := why_harmless(reading)):
         evidence += f" {unhurt}"

@@ -278,7 +278,7 @@ class Recording:
             raise damaged("its header promises many more numbers than it holds")
         if self._total > MAX_NUMBERS:
             raise CheckpointError(
-                "This capture is of too large a model: its operations work on more than "
+                "The captured model is too large: its operations work on more than "
                 f"{MAX_NUMBERS:,} numbers. Build it with fewer layers; two of each kind are enough."
             )
 

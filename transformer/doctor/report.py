@@ -99,8 +99,8 @@ class Report:
         away = found.distance
         if self.verdict == "equal" and away is not None:
             return (
-                f"Equal to the paper: with your weights our model gives your logits to "
-                f"{away.absolute:.0e} on all {len(away.by_probe)} probes."
+                f"Equal to the paper: with your weights our model gives your logits, within "
+                f"{away.absolute:.0e}, on all {len(away.by_probe)} probes."
             )
         if self.verdict == "departs":
             count = len(self.departures)

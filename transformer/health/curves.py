@@ -117,7 +117,7 @@ def check_first_loss(loss: float | None, config: TransformerConfig) -> Finding:
             f"({reason}).",
             "Draw embeddings with variance 1 / d_model and matrices Xavier-uniform.",
         )
-    return Finding(name, "ok", f"{said}, and up to {highest:.2f} is right here ({reason}).")
+    return Finding(name, "ok", f"{said}, and up to {highest:.2f} is normal here ({reason}).")
 
 
 def check_overfit(found: OverfitCheck | None) -> Finding:
@@ -227,8 +227,8 @@ def _learning(
         return Finding(
             name,
             "waiting",
-            f"{last:,} updates are too few to judge the curve; it takes {enough:,}, to go past "
-            "the warm-up.",
+            f"{last:,} updates are too few to judge the curve; it takes at least {enough:,}, "
+            "to pass the warm-up.",
         )
     losses = [loss for _, loss, _ in curve.train]
     # Pairs of a batch have similar lengths, short or long, so that losses vary between batches.

@@ -118,8 +118,8 @@ def check_gradients(module: torch.nn.Module, loss: Tensor) -> Finding:
             name,
             "problem",
             f"No gradient reaches {unreached[0]} ({len(unreached)} of {len(named)} parameters): "
-            "they take no part in the loss.",
-            "Look for a part that is built and not called, a detach() or a no_grad().",
+            "the loss does not depend on them.",
+            "Look for a part that is built but never called, a detach() or a no_grad().",
         )
     total = sum(norm**2 for norm in norms.values() if norm is not None) ** 0.5
     return Finding(

@@ -279,8 +279,8 @@ def _drift(
         return Finding(
             name,
             "problem",
-            f"The model was trained by other code. {said}. It was trained to see the token it has "
-            "to predict, or the model has changed since.",
-            "Was the code changed after this run began? Train it again.",
+            f"The model was trained by other code. {said}. In training it saw the token it has to "
+            "predict, or the model has changed since.",
+            "If the code was changed after this run began, train it again.",
         )
     return Finding(name, "ok", f"{said}.")
