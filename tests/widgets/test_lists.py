@@ -37,7 +37,7 @@ def test_a_tie_is_called_one(bare: Bare) -> None:
     }
     shown = bare(WORD, data)
     told = shown.page.locator(".word_map p")
-    expect(told).to_contain_text("To write x, it looked alike at a and b (a tie: 50 % each;")
+    expect(told).to_contain_text("To write x, it looked equally at a and b (a tie: 50 % each;")
     shown.page.get_by_role("button", name="y").hover()
     expect(told).to_contain_text("To write y, it looked most at a (90 %;")
 

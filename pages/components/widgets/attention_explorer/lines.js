@@ -157,7 +157,7 @@ function sayDrawn(view) {
   const share = Math.floor((100 * view.drawnWeight) / view.allWeight);
   const says =
     `The lines carry ${share} % of these heads' weight. ` +
-    (share < 99 ? "Weaker links are left out; point at a token to see all of its own." : "");
+    (share < 99 ? "Weaker links are left out; point at a token to see all its links." : "");
   if (view.drawnNote.textContent !== says) view.drawnNote.textContent = says;
 }
 

@@ -54,8 +54,8 @@ function inWords(found, i, name, { temperature, topK, topP }) {
     topP: cutByK
       ? "Top-p: cut already."
       : topP < 1
-        ? `Top-p ${plainNumber(topP)}: those before it have ${before} together, ${found.kept[i] ? (found.rank[i] ? "less than that, so it stays" : "and the first always stays") : "which reaches that, so it is cut"}.`
-        : `Top-p keeps all; those before it have ${before} together.`,
+        ? `Top-p ${plainNumber(topP)}: the tokens before it have ${before} together, ${found.kept[i] ? (found.rank[i] ? "less than that, so it stays" : "and the first always stays") : "which reaches that, so it is cut"}.`
+        : `Top-p keeps all; the tokens before it have ${before} together.`,
     probability: found.kept[i]
       ? `Softmax over the ${keptCount} kept: exp(${decimal(found.divided[i], 3)} − ${decimal(found.top, 3)}) ÷ ${found.sum.toFixed(4)} ${comesTo}.`
       : "Softmax: cut, so its probability is 0.",

@@ -1,7 +1,7 @@
 // One step of decoding at a time: the output so far, the step's cross-attention, its candidates.
 
 const HELP = [
-  "The fuller the shade of a token, the more probable it was; dashed: given in place of the model's first choice. The longer a bar under an input token, the more weight.",
+  "The stronger the shade of a token, the more probable it was; dashed: given in place of the model's first choice. The longer the bar under an input token, the higher its weight.",
   "Keys: ← → walk over the steps, Home and End; ↑ ↓ over the candidates, Enter writes one.",
 ];
 

@@ -223,8 +223,8 @@ function verdict({ evaluation, exact, untrained, uniform, unigram, evaluated_on:
 // What a low loss means: a model that sees the answer in training has a low loss, too, but no right
 // output; a model that is tested on its training pairs may know nothing else.
 function meaning(right, where) {
-  if (right === 0) return "; no answer is right as yet";
-  if (right < 0.5) return "; few answers are right as yet";
+  if (right === 0) return "; no answer is right yet";
+  if (right < 0.5) return "; few answers are right yet";
   return where.includes("training") ? ": it knows these pairs" : ": it uses what it reads";
 }
 

@@ -50,7 +50,7 @@ function answer(view) {
     return;
   }
   const { written, output, ended } = view.found;
-  at("output").textContent = output + (ended ? "" : " … (cut: it found no end)");
+  at("output").textContent = output + (ended ? "" : " … (cut: it wrote no end)");
   const changed = view.plain !== null && view.plain !== output;
   at("without").textContent =
     view.plain === null ? "" : changed ? `With all heads: ${view.plain}` : "The same as with all heads.";

@@ -80,7 +80,7 @@ function lookedAt({ source, written }, place, row) {
   const shares = row.map((share) => Math.round(100 * share)), most = Math.max(...shares);
   const alike = source.filter((_, n) => shares[n] === most);
   const looked = alike.length === 1 ? `it looked most at ${alike[0]} (${most} %;`
-    : `it looked alike at ${alike.length < 4 ? listed(alike) : `${alike.length} tokens`} (a tie: ${most} % each;`;
+    : `it looked equally at ${alike.length < 4 ? listed(alike) : `${alike.length} tokens`} (a tie: ${most} % each;`;
   return `To write ${written[place]}, ${looked} mean of the heads of the last layer).`;
 }
 
