@@ -122,7 +122,7 @@ def summary(
     )
     st.markdown(" ".join(filter(None, said)))
     if path.written[-1] != checkpoint.config.eos_id:
-        st.warning("The output was cut: the model goes on without an end.")
+        st.warning("The output was cut: the model did not write an end.")
 
 
 with frame("Decode", ""), address.together("Decode"):

@@ -160,7 +160,7 @@ def test_the_knock_out_study_ends_with_what_it_found() -> None:
     while study.running:
         time.sleep(0.1)
     app.run()
-    assert any("Most depends on encoder 1" in block.value for block in app.markdown)
+    assert any("The most important head is encoder 1" in block.value for block in app.markdown)
     assert any("no spare heads" in block.value for block in app.markdown)
     assert not messages(app)
 

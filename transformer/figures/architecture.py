@@ -39,7 +39,7 @@ class Highlight:
 LAYOUTS = {
     "interleaved": "sines and cosines",
     "halves": "all sines before all cosines",
-    "learned": "a learned table a side",
+    "learned": "one learned table per side",
     "none": "none: nothing is added",
 }
 
@@ -58,7 +58,7 @@ def architecture_words(config: TransformerConfig) -> str:
     once = "each stack" if len(ends) == 2 else f"the {ends[0]}" if ends else ""
     widths = {f"{config.feed_forward_width(stack):,}" for stack in ("encoder", "decoder")}
     shared = "one embedding for both sides" if config.share_embeddings else "two embeddings"
-    tied = "is the target embedding again" if config.tie_embeddings else "has weights of its own"
+    tied = "is the target embedding again" if config.tie_embeddings else "has its own weights"
     return (
         f"Encoder-decoder Transformer with {config.num_parameters:,} parameters. "
         f"Encoder: {_layers(config.num_encoder_layers)} of self-attention and feed-forward. "

@@ -37,7 +37,7 @@ class Preset:
 
 PRESETS = {
     "overfit": Preset(
-        "Learns a handful of pairs by heart and is tested on those same pairs, to see that the "
+        "Learns a handful of pairs by heart and is tested on the same pairs, to see that the "
         "loss can reach zero.",
         only_pairs=True,
         model=_SMALL_MODEL | {"num_encoder_layers": 1, "num_decoder_layers": 1},
@@ -161,7 +161,7 @@ def run_config(
     if full_model.share_embeddings and not facts.one_vocabulary:
         raise ConfigError(
             "share_embeddings = True: needs one vocabulary for both sides, but source and target "
-            "have tokens of their own."
+            "have different tokens."
         )
     around = (len(full_model.framed(())), 1)
     for side, length, more in zip(("source", "target"), facts.longest, around, strict=True):

@@ -332,8 +332,8 @@ def finding(found: "KnockOut") -> str:
         max(100 * (found.whole - found.without[head]) for head in found.least) if found.least else 0
     )
     said = (
-        f"Most depends on {top.short}: without it exact match falls from {percent(found.whole)} to "
-        f"{percent(found.without[top])}, by {points:.1f} points."
+        f"The most important head is {top.short}: without it exact match falls from "
+        f"{percent(found.whole)} to {percent(found.without[top])}, by {points:.1f} points."
         if points >= 1
         else "No single head matters here: others make up for each one."
     )

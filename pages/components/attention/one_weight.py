@@ -70,7 +70,7 @@ def panel(sides: Sequence[InspectedInput], head: Head | None) -> None:
         f"the score is **{decimal(score)}**.  \n"
         "**3. Mask.** "
         + (
-            "This key may be looked at: the score stays."
+            "The query may look at this key: the score stays."
             if allowed
             else "This key is not written yet: its score becomes −∞, and its weight exactly 0."
         )

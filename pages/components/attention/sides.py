@@ -155,7 +155,7 @@ def answer(inspected: InspectedInput, without: str) -> None:
         if "**wrong**" in says:
             link_to("Decode", "See where it goes wrong")
     if not found.complete:
-        st.warning("The output was cut: the model goes on without an end.")
+        st.warning("The output was cut: the model did not write an end.")
 
 
 def comparison_field() -> str:

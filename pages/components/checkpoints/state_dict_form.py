@@ -222,7 +222,7 @@ def _vocabulary_files(path: Path) -> "tuple[UploadedFile | None, UploadedFile | 
         "**Its vocabularies.** Without a file, the ids themselves are the tokens: `7 12 9`."
     )
     left, right = st.columns(2, gap="medium")
-    help = "JSON (a list, or an object of token to id), or text with one token a line, in UTF-8."
+    help = "JSON (a list, or an object of token to id), or text with one token per line, in UTF-8."
     with left:
         both = st.file_uploader(
             "Vocabulary of the source, or of both",

@@ -215,7 +215,7 @@ def _taken(limits: Limits) -> str:
 
 def _recognise(path: Path, limits: Limits) -> "Format":
     if path.stat().st_size > limits.upload_mb << 20:
-        raise CheckpointError(f"The file is larger than the {limits.upload_mb} MB that are taken.")
+        raise CheckpointError(f"The file is larger than {limits.upload_mb} MB, the maximum here.")
     try:
         found = formats.recognise(path)
     except CheckpointError:

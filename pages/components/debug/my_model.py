@@ -72,7 +72,7 @@ def _drawing(found: dict[str, Any]) -> None:
         return  # the first hint must not reveal where
     said = "Figure 1 of the paper, with the sizes of your model."
     if found["lit"]:
-        said = "Figure 1 of the paper: your model first departs in the box that stands out."
+        said = "Figure 1 of the paper: your model first departs in the highlighted box."
     st.caption(said)
     picture(found["picture"], key="departure")
 

@@ -158,7 +158,7 @@ def _looked(
     if not places:
         return f"{said})."
     where = " and ".join(f"{verbatim(tokens[place])}, token {place + 1}" for place in places)
-    return f"{said}); what it needed stands at {where} (weight {weights[places].sum():.2f})."
+    return f"{said}); it needed {where} (weight {weights[places].sum():.2f})."
 
 
 def _afterwards(

@@ -111,7 +111,7 @@ def _most(token: str, weights: Sequence[float], keys: Sequence[str]) -> str:
     if len(alike) == 1:
         return f"{token} looks at {alike[0]}: {most}"
     which = " and ".join(alike) if len(alike) == 2 else f"{len(alike)} tokens"
-    return f"{token} looks alike at {which}: {most} each"
+    return f"{token} looks equally at {which}: {most} each"
 
 
 def _change(token: str, ends: Sequence["Tensor"], place: int) -> str:

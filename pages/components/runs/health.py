@@ -50,8 +50,8 @@ def checks_panel(run: Run, known: HealthCheck | None) -> None:
             st.html(findings_list(known.findings))
     elif not running:
         st.caption(
-            "The checks look at masks and softmax, at the batches, a small copy and the curve, "
-            "and say in words what is wrong. They run by themselves when a run ends."
+            "The checks examine masks and softmax, the batches, a small copy and the curve, and "
+            "say in words what is wrong. They start by themselves when a run ends."
         )
     if st.button(
         "Check again" if known is not None else "Check now",

@@ -102,7 +102,7 @@ def _wait(name: str, title: str, state: str) -> None:
     if state not in ("queued", *ACTIVE):
         st.info(f"The run {plain(title)} has saved no model. Train it again, or choose another.")
         return
-    st.info(f"The run {plain(title)} has saved no model yet; as soon as it has, it opens here.")
+    st.info(f"The run {plain(title)} has saved no model yet; it opens here after the first save.")
 
     @st.fragment(run_every=LOOK_SECONDS)
     def look() -> None:

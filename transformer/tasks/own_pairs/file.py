@@ -193,7 +193,7 @@ class PairsReader:
             first = f" Line {self.refused[0][0]}: {self.refused[0][1]}." if self.refused else ""
             between = "a comma" if layout.form == "csv" else "a tab, an arrow or a comma"
             raise TaskError(
-                f"No pair was found. Write one pair a line: source, {between}, target.{first}"
+                f"No pair was found. Write one pair per line: source, {between}, target.{first}"
             )
 
     def _refuse(self, number: int, reason: str) -> None:

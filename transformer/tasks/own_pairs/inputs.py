@@ -84,5 +84,5 @@ def parse_inputs(content: bytes) -> Inputs:
             "them in parts."
         )
     if not found:
-        raise TaskError("There is no input yet. Write one a line.")
+        raise TaskError("There is no input yet. Write one per line.")
     return Inputs(tuple(found), lines.encoding, extra)
