@@ -419,7 +419,7 @@ def beats_untrained(facts: RunFacts, baselines: Sequence[float]) -> tuple[str, s
     if not facts.trained or facts.last.loss is None:
         if facts.ended:
             return UNMEASURED, f"no score on {where} after the first update."
-        return PENDING, f"The first score on {where} after the first update is to come."
+        return PENDING, f"There is no score on {where} after the first update yet."
     lower = facts.last.loss < min(baselines)
     if lower and facts.better_than_chance:
         return PASSED, f"lower loss, and more answers right than chance explains, on {where}."
@@ -428,7 +428,7 @@ def beats_untrained(facts: RunFacts, baselines: Sequence[float]) -> tuple[str, s
     if last > before:
         story = f"the loss on {where}, {loss}, is higher than the untrained model's, {before:.3g}."
     elif not lower:
-        story = f"the loss on {where}, {loss}, would have to be below {min(baselines):.3g}."
+        story = f"the loss on {where}, {loss}, must be below {min(baselines):.3g}."
     elif facts.needed is None:
         few = "one pair is" if facts.examples == 1 else f"{facts.examples} pairs are"
         story = f"{few} too few to tell it from luck."
