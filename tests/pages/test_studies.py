@@ -37,7 +37,7 @@ def test_heads_go_one_by_one_and_weights_are_shuffled() -> None:
     assert "the one that costs least" in told(app, "**None can go**")
     app.button(key="shuffle").click().run()
     end_of(app, "shuffling study")
-    assert "The output depends on where cross" in told(app, "3")
+    assert "The output depends on where cross" in told(app, "At most 3")
 
 
 def test_a_model_of_many_heads_loses_its_first_few() -> None:
