@@ -344,7 +344,7 @@ def finding(found: "KnockOut") -> str:
         f"one, and {together:.1f} points all together."
     )
     if together < 5:
-        return f"{said} They are spare, for this task."
+        return f"{said} They are spare for this task."
     if together > 2 * alone + 5:
         return (
             f"{said} So they are not spare: they share their work, and when one was off, the "

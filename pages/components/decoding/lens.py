@@ -33,9 +33,10 @@ def panel(view: View) -> None:
     st.markdown(_finding(view, ranks))
     st.html(_table(view, found, ranks))
     st.caption(
-        "What the model would write at this step if each layer were the last: probability, and "
-        "how many places the token rose (↑) or fell (↓) since the layer before. Framed: the token "
-        "that is written. Before layer 1 there is only the token just read, with its position."
+        "What the model would write at this step if each layer were the last one: probability, "
+        "and how many places the token rose (↑) or fell (↓) since the layer before. Framed: the "
+        "token that is written. Before layer 1 there is only the token just read, with its "
+        "position."
     )
     _entropy(view, found)
     st.markdown(_caveat(view))
@@ -58,7 +59,7 @@ def _finding(view: View, ranks: "NDArray[np.int64]") -> str:
         return f"{said}It is not the model's first choice, but its choice no. {places[-1]}."
     since = next(i for i in range(len(places)) if all(place == 1 for place in places[i:]))
     if since == 0:
-        return f"{said}It is in first place all along, even before the first layer."
+        return f"{said}It is in first place from the start, even before the first layer."
     before = layer_name(since - 1) if since == 1 else f"after {layer_name(since - 1)}"
     return (
         f"{said}It is in first place from **layer {since}** on; {before} it was "

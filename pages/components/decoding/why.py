@@ -100,8 +100,8 @@ def _row(label: str, tokens: list[str], values: "NDArray[np.float32]", most: flo
 def _caveat(explained: float, lead: float) -> str:
     """How far the gradient can be trusted here: the sum of its shares compared with the lead."""
     said = (
-        f"To first order only: the shares add up to {decimal(explained, '+.2f')}, the lead is "
-        f"{decimal(lead, '+.2f')}. "
+        f"This is only the first order: the shares add up to {decimal(explained, '+.2f')}, the "
+        f"lead is {decimal(lead, '+.2f')}. "
     )
     if explained * lead < 0 or abs(explained) < abs(lead) / 2:
         return said + (

@@ -78,7 +78,7 @@ def draw(found: Norms, norm_first: bool, key: str) -> None:
     )
     st.caption(
         "Look at the last layers: the deeper a post-norm model, the more their gradients stand "
-        "out, which is why it needs a warm-up (Xiong et al., 2020). Mean of three random "
-        f"initialisations, on one batch of {PAIRS} held-out pairs. *Learn*, *Experiments* shows "
-        "the same by depth."
+        "out, which is why it needs a warm-up (Xiong et al., 2020). The lines are means of three "
+        f"random initialisations, on one batch of {PAIRS} held-out pairs. *Learn*, *Experiments* "
+        "shows the same by depth."
     )

@@ -4,7 +4,7 @@ import streamlit as st
 
 HELP = {
     "Loss": "Cross-entropy in nats per token; 0 is perfect.",
-    "Exact match": "Share of answers right in every token, written by the model itself.",
+    "Exact match": "Share of answers with every token right, written by the model itself.",
     "Tokens right": "Share of tokens right when the true tokens before them are given.",
     "Token error rate": "Edits that turn the outputs into their targets, as a share of the "
     "targets' tokens; 0 is perfect.",

@@ -153,7 +153,7 @@ def read_link(query: Mapping[str, str]) -> tuple[Choice, str]:
     sentence = ""
     if problems:
         noun = "one thing" if len(problems) == 1 else f"{len(problems)} things"
-        sentence = f"The address asks for {noun} that cannot be used; the default replaces it: "
+        sentence = f"The address asks for {noun} that cannot be set; the default is used: "
         sentence += "; ".join(problems[:5]) + ("; …" if len(problems) > 5 else "") + "."
     pairs = query.get("pairs", "") if choice.task == "pairs" else ""
     return Choice(choice.task, preset, changes, pairs, controls == HIDDEN), sentence
