@@ -183,7 +183,7 @@ def test_a_wrong_vocabulary_is_refused_and_loses_nothing(
     give(vocabulary(page, "target"), "en.json", json.dumps(marked))
     give(vocabulary(page, "source"), "de.json", json.dumps([f"x{word}" for word in SOURCE]))
     # Without names that tell, the person says which is which.
-    expect(page.get_by_text("Special tokens of the source; leave empty")).to_be_visible()
+    expect(page.get_by_text("Special tokens of the source; leave the field empty")).to_be_visible()
     for name, number in (("pad", "1"), ("bos", "2"), ("eos", "3"), ("unk", "0")):
         field = page.get_by_role("spinbutton", name=f"{name} (source)")
         field.fill(number)
