@@ -71,7 +71,12 @@ def flat(level: float) -> str:
         (flat(math.log(8)), None, "With 8.0 tokens this is a uniform guess", "no-residual"),
         (" ".join(map(str, [3.4, 0.5, *[0.001] * 60])), 30, "below 0.05", "targets-not-shifted"),
         ("3.4 2.0 1.0 0.9 nan nan", 30, "not a finite number", "learning-rate-too-high"),
-        (" ".join(map(str, [3.4, 1.0, 0.5, 0.9, 1.5, 2.5, 3.5])), 30, "It was 0.5", "no-warmup"),
+        (
+            " ".join(map(str, [3.4, 1.0, 0.5, 0.9, 1.5, 2.5, 3.5])),
+            30,
+            "Its lowest value was 0.5",
+            "no-warmup",
+        ),
     ],
 )
 def test_what_a_curve_says_and_whom_to_suspect(
