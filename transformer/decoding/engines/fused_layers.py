@@ -84,7 +84,7 @@ def softmax(scores: Tensor) -> Tensor:
     times as long as a full register. So many short rows are padded; padding gets a weight of 0.
     """
     length = scores.size(-1)
-    if length >= LANES or scores.is_cuda or scores.numel() < MANY_ROWS * length:
+    if length >= LANES or not scores.is_cpu or scores.numel() < MANY_ROWS * length:
         return torch.softmax(scores, dim=-1)
     padded = F.pad(scores, (0, LANES - length), value=-torch.inf)
     return torch.softmax(padded, dim=-1)[..., :length]
