@@ -170,7 +170,7 @@ def test_seven_sentences_are_memorised(server: Server, new_page: NewPage) -> Non
     page = new_page()
     page.goto(f"{server.url}/train?task=reverse")
     settle(page)
-    expect(page.get_by_role("button", name="Seven sentences in ten seconds")).to_be_visible()
+    expect(page.get_by_role("button", name="Seven sentences in seconds")).to_be_visible()
     picture = page.locator("[class*=st-key-card-seven] .card-picture").bounding_box()
     assert picture is not None
     page.mouse.click(picture["x"] + 20, picture["y"] + 20)  # all of the card is its button

@@ -131,6 +131,7 @@ def test_a_right_part_is_equal(name: str) -> None:
     report = examine(capture(module, part=part))
     assert report.verdict == "equal", report.text()
     assert report.sentence().startswith(f"Your {part}, in the paper's model")
+    assert report.to_dict()["model"] == type(module).__name__
 
 
 @pytest.mark.parametrize("name", WRONG)

@@ -504,7 +504,7 @@ def _call_candidates(model: nn.Module, pad_id: Any) -> Iterator[Any]:
 
         return call
 
-    if isinstance(model, _Around):
+    if isinstance(model, _ModelAroundPart):
         around = model
 
         def shaped(form: str) -> Any:
@@ -797,7 +797,7 @@ class _Layer(nn.Module):
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(3 if cross else 2))
 
 
-class _Around(nn.Module):
+class _ModelAroundPart(nn.Module):
     """The paper's model, one layer in each stack, around your part.
 
     theirs: copies of the part, one for each place. form: the convention of its masks, of FORMS.
@@ -920,7 +920,7 @@ def _widths(module: nn.Module) -> list[int]:
     return sorted(sizes, key=lambda size: (-counted[size], size))[:12]
 
 
-def _model_around(module: nn.Module, part: str, width: Any) -> _Around:
+def _model_around(module: nn.Module, part: str, width: Any) -> _ModelAroundPart:
     """The paper's model around a part, with the first width with which the part can be called."""
     problem: Any = None
     for size in [width] if width else _widths(module):
@@ -931,7 +931,7 @@ def _model_around(module: nn.Module, part: str, width: Any) -> _Around:
                 for p in copies[-1].parameters():
                     p.add_(0.1 * p.abs().mean() * torch.randn_like(p))
         try:
-            around = _Around(part, copies, size).eval()
+            around = _ModelAroundPart(part, copies, size).eval()
             ids = torch.randint(4, TOKENS[0], (2, 5)), torch.randint(4, TOKENS[0], (2, 4))
             for form in FORMS:
                 around.form = form
@@ -1181,7 +1181,9 @@ def _watched(model: nn.Module, path: Any, call: Any, pad_id: Any, bos_id: int, l
         second = caller(*ids["main"])
     tensors, failed = {}, {}
     with _without_dropout(model):
-        part = model.part if isinstance(model, _Around) else ""
+        part, theirs = "", model
+        if isinstance(model, _ModelAroundPart):
+            part, theirs = model.part, model.theirs[0]
         for name, pair in ids.items():
             if part in MASKED and not model.masked and name in ("padded", "alone"):
                 continue  # the part takes no mask
@@ -1215,7 +1217,7 @@ def _watched(model: nn.Module, path: Any, call: Any, pad_id: Any, bos_id: int, l
         "created": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "torch": torch.__version__,
         "python": sys.version.split()[0],
-        "model": type(model).__name__[:100],
+        "model": type(theirs).__name__[:100],
         "called": caller.said,
         "part": part,
         "layout": layout,

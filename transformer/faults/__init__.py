@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from transformer.lazy import lazy
 
 if TYPE_CHECKING:
-    from transformer.faults.fault import RIGHT, Fault, Practice
+    from transformer.faults.fault import CORRECT, Fault, TrainingPractice
     from transformer.faults.registry import (
         FAULTS,
         IN_MODEL,

@@ -32,7 +32,7 @@ def _as_they_are(read: list[int], asked: list[int], config: TransformerConfig) -
 
 
 @dataclass(frozen=True)
-class Practice:
+class TrainingPractice:
     """How training uses the model: correct by default; a fault changes one field.
 
     targets: makes the rows to train on from the correct ones.
@@ -53,7 +53,7 @@ class Practice:
     warms_up: bool = True
 
 
-RIGHT = Practice()
+CORRECT = TrainingPractice()
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Fault:
     applies: Callable[[TransformerConfig], bool] = _always
     harmless: bool = False
     place: str = "model"
-    practice: Practice = RIGHT
+    practice: TrainingPractice = CORRECT
     where_it_shows: str = ""
 
 

@@ -4,7 +4,7 @@ from torch import Tensor
 
 from transformer.config import TransformerConfig
 from transformer.faults.embeddings import drops
-from transformer.faults.fault import Fault, Practice, Rows, change_class, in_all
+from transformer.faults.fault import Fault, Rows, TrainingPractice, change_class, in_all
 from transformer.model import Memory, Transformer
 
 
@@ -80,7 +80,7 @@ FAULTS = (
         "there is nothing to copy.",
         remedy="Feed the decoder <bos> and the target; it must predict the target and <eos>.",
         place="batches",
-        practice=Practice(targets=_not_shifted),
+        practice=TrainingPractice(targets=_not_shifted),
     ),
     Fault(
         name="targets-shifted-twice",
@@ -97,7 +97,7 @@ FAULTS = (
         "first one, so every answer begins with the second.",
         remedy="Shift once: in the batches or in the model, not in both.",
         place="batches",
-        practice=Practice(targets=_shifted_twice),
+        practice=TrainingPractice(targets=_shifted_twice),
     ),
     Fault(
         name="eos-never-taught",
@@ -114,7 +114,7 @@ FAULTS = (
         "it goes on writing.",
         remedy="End every target with <eos>, and let the loss count it.",
         place="batches",
-        practice=Practice(targets=_without_end),
+        practice=TrainingPractice(targets=_without_end),
     ),
     Fault(
         name="softmax-before-cross-entropy",
@@ -131,7 +131,7 @@ FAULTS = (
         "below ln(1 + (|V| - 1) / e), and its gradient is small everywhere.",
         remedy="Give cross-entropy the logits.",
         place="loss",
-        practice=Practice(takes_softmax=True),
+        practice=TrainingPractice(takes_softmax=True),
     ),
     Fault(
         name="padding-in-loss",
@@ -148,7 +148,7 @@ FAULTS = (
         "targets are <pad>. If all have nearly the same length, little is lost.",
         remedy="Pass ignore_index=pad_id.",
         place="loss",
-        practice=Practice(counts_padding=True),
+        practice=TrainingPractice(counts_padding=True),
     ),
     Fault(
         name="gradients-not-zeroed",
@@ -165,7 +165,7 @@ FAULTS = (
         "Gradient clipping and Adam's normalisation hide much of it.",
         remedy="Call optimizer.zero_grad() before each backward pass.",
         place="optimizer",
-        practice=Practice(zeroes_gradients=False),
+        practice=TrainingPractice(zeroes_gradients=False),
     ),
     Fault(
         name="parameters-not-optimized",
@@ -182,7 +182,7 @@ FAULTS = (
         "and the decoder learns to read its output. The curve is that of a detached encoder.",
         remedy="Give the optimizer model.parameters(), after all parts are built.",
         place="optimizer",
-        practice=Practice(optimizes=_not_of_the_encoder),
+        practice=TrainingPractice(optimizes=_not_of_the_encoder),
     ),
     Fault(
         name="learning-rate-too-high",
@@ -199,7 +199,7 @@ FAULTS = (
         "stay there.",
         remedy="Lower it: (d_model · 4000)^-½ is usual with Adam.",
         place="optimizer",
-        practice=Practice(rate_factor=10.0),
+        practice=TrainingPractice(rate_factor=10.0),
     ),
     Fault(
         name="no-warmup",
@@ -216,7 +216,7 @@ FAULTS = (
         "model's gradients are largest at the start. Pre-norm needs no warm-up at usual rates.",
         remedy="Raise the rate over the first updates: 100 for small models, 4,000 in the paper.",
         place="optimizer",
-        practice=Practice(warms_up=False),
+        practice=TrainingPractice(warms_up=False),
     ),
     Fault(
         name="wrong-start-token",

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from transformer.config.faults import reveal
 from transformer.errors import ConfigError
 from transformer.faults import attention, embeddings, layers, masks, outside
-from transformer.faults.fault import RIGHT, Fault, Practice, change_class
+from transformer.faults.fault import CORRECT, Fault, TrainingPractice, change_class
 from transformer.model import Transformer
 
 FAULTS: Mapping[str, Fault] = {
@@ -53,7 +53,7 @@ def plant(model: Transformer, *names: str) -> None:
         change_class(model, Faulty)
 
 
-def practice_of(fault: str) -> Practice:
+def practice_of(fault: str) -> TrainingPractice:
     """How training with this fault uses the model; for "", the correct practice.
 
     Args:
@@ -62,7 +62,7 @@ def practice_of(fault: str) -> Practice:
     Raises:
         ConfigError: there is no such fault.
     """
-    return FAULTS[reveal(fault)].practice if fault else RIGHT
+    return FAULTS[reveal(fault)].practice if fault else CORRECT
 
 
 def plant_of_run(model: Transformer, fault: str) -> None:

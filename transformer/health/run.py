@@ -11,7 +11,7 @@ from transformer.checkpoint import Checkpoint
 from transformer.config import RunConfig, TransformerConfig
 from transformer.decoding.strategies import Greedy, decode
 from transformer.errors import CheckpointError
-from transformer.faults import RIGHT, Practice, plant_of_run, practice_of
+from transformer.faults import CORRECT, TrainingPractice, plant_of_run, practice_of
 from transformer.health.curves import Curve, check_curve, check_first_loss, check_overfit
 from transformer.health.finding import Finding, percent
 from transformer.health.invariants import (
@@ -124,7 +124,9 @@ def check_run(
     return findings
 
 
-def check_parts(model: Transformer, batch: Batch, practice: Practice = RIGHT) -> list[Finding]:
+def check_parts(
+    model: Transformer, batch: Batch, practice: TrainingPractice = CORRECT
+) -> list[Finding]:
     """Checks of one of our own models on a batch, of that batch, and of the loss."""
     config = model.config
     model.eval()
@@ -240,7 +242,7 @@ def _generation(
     pairs: Sequence[Pair],
     step: int,
     records: Sequence[Record],
-    practice: Practice,
+    practice: TrainingPractice,
     leaks: bool,
 ) -> list[Finding]:
     """Compare teacher forcing with free running, and the model with the trainer's record."""
@@ -267,7 +269,7 @@ def _generation(
 
 
 def _drift(
-    model: Transformer, task: Task, step: int, recorded: float, practice: Practice
+    model: Transformer, task: Task, step: int, recorded: float, practice: TrainingPractice
 ) -> Finding:
     name = "The model is as it was recorded"
     now = evaluate_loss(model, task, task.held_out(PAIRS), step, practice).token_accuracy

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from transformer.config import TrainingConfig, TransformerConfig
 from transformer.decoding.steps import pad
-from transformer.faults import RIGHT, Practice, practice_of
+from transformer.faults import CORRECT, TrainingPractice, practice_of
 from transformer.tasks import Pair, Task
 
 POOL = 32
@@ -47,13 +47,13 @@ def encode(task: Task, pairs: Sequence[Pair]) -> list[Encoded]:
 
 
 def collate(
-    encoded: Sequence[Encoded], config: TransformerConfig, practice: Practice = RIGHT
+    encoded: Sequence[Encoded], config: TransformerConfig, practice: TrainingPractice = CORRECT
 ) -> Batch:
     """One padded batch of the pairs; a faulty practice may change inputs and targets."""
     sources = [config.framed(source) for source, _ in encoded]
     inputs = [[config.decoder_start_id, *target] for _, target in encoded]
     outputs = [[*target, config.eos_id] for _, target in encoded]
-    if practice is not RIGHT:
+    if practice is not CORRECT:
         rows = [practice.targets(*row, config) for row in zip(inputs, outputs, strict=True)]
         inputs, outputs = [read for read, _ in rows], [asked for _, asked in rows]
     return Batch(*(pad(rows, config.pad_id) for rows in (sources, inputs, outputs)))
@@ -150,7 +150,11 @@ def _pools(
 
 
 def _share(
-    group: Sequence[Encoded], config: TransformerConfig, practice: Practice, rank: int, size: int
+    group: Sequence[Encoded],
+    config: TransformerConfig,
+    practice: TrainingPractice,
+    rank: int,
+    size: int,
 ) -> Share:
     mine = group[rank::size]
     # With fewer pairs than processes, the last processes compute a pair that does not count.
@@ -159,7 +163,7 @@ def _share(
         batch.target_out.fill_(config.pad_id)
     longest = [max(len(pair[side]) for pair in group) + 1 for side in range(2)]
     targets = sum(len(target) + 1 for _, target in group)
-    if practice is not RIGHT:  # then there is only one process
+    if practice is not CORRECT:  # then there is only one process
         asked = batch.target_out
         targets = asked.numel() if practice.counts_padding else int((asked != config.pad_id).sum())
     return Share(

@@ -17,7 +17,7 @@ from transformer.config import TrainingConfig
 from transformer.decoding.many import decode_all
 from transformer.decoding.strategies import Greedy
 from transformer.errors import ConfigError
-from transformer.faults import RIGHT, Practice, practice_of
+from transformer.faults import CORRECT, TrainingPractice, practice_of
 from transformer.model import Transformer
 from transformer.tasks import Pair, Task
 from transformer.training.batches import Batch, Share, by_length, collate, encode, training_batches
@@ -80,7 +80,7 @@ def practised_loss(
     logits: Tensor,
     target_out: Tensor,
     pad_id: int,
-    practice: Practice = RIGHT,
+    practice: TrainingPractice = CORRECT,
     smoothing: float = 0.0,
     reduction: str = "mean",
 ) -> Tensor:
@@ -148,7 +148,7 @@ def evaluate_loss(
     task: Task,
     pairs: Sequence[Pair],
     step: int,
-    practice: Practice = RIGHT,
+    practice: TrainingPractice = CORRECT,
 ) -> Loss:
     """Loss and token accuracy with the true target as the decoder's input.
 

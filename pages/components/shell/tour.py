@@ -44,7 +44,7 @@ STEPS = (
     Step(
         "Train",
         "pages/train.py",
-        "Choose *Seven sentences in ten seconds* and train: the loss falls to almost nothing.",
+        "Choose *Seven sentences in seconds* and train: the loss falls to almost nothing.",
         {"task": "reverse"},
     ),
     Step(

@@ -35,7 +35,7 @@ ID = re.compile("[0-9a-f]{32}")
 
 
 @dataclass(frozen=True)
-class Kept:
+class StoredPairs:
     """Stored pairs.
 
     text: the typed text, None for a file.
@@ -252,7 +252,7 @@ def source_of(folder: Path) -> Path | None:
 # --- Finding -----------------------------------------------------------------------------
 
 
-def find(id: str, bpe_size: int | None = None) -> Kept | None:
+def find(id: str, bpe_size: int | None = None) -> StoredPairs | None:
     """The pairs with that id; None if there are none.
 
     Args:
@@ -271,7 +271,7 @@ def find(id: str, bpe_size: int | None = None) -> Kept | None:
     if found is not None and bpe_size not in (None, found.bpe_size):
         found, problem = _survey(folder / survey_name(bpe_size))
     title = str(about.get("name") or "")
-    return Kept(id, title, text, folder / "data.tsv", found, problem, choices_of(folder))
+    return StoredPairs(id, title, text, folder / "data.tsv", found, problem, choices_of(folder))
 
 
 def _survey(path: Path) -> tuple[Survey | None, TaskError | None]:

@@ -46,7 +46,7 @@ CARDS = (
     ),
     Card(
         SEVEN,
-        "Seven sentences in ten seconds",
+        "Seven sentences in seconds",
         Html(_said("good morning", "guten Morgen") + _said("thank you", "danke")),
         "Memorises seven English-German pairs: the loss goes to zero before your eyes.",
     ),

@@ -15,7 +15,7 @@ from pages.components.shell import browser
 from pages.components.shell.frame import problem, sentence_of
 from pages.components.shell.text import plain
 from pages.components.stores import pairs as pairs_store
-from pages.components.stores.pairs import Kept
+from pages.components.stores.pairs import StoredPairs
 from pages.components.training import own_pairs
 from pages.components.training.cards import cards
 from pages.components.training.chosen import (
@@ -331,7 +331,7 @@ def _locked(choice: Choice) -> Drawn:
     return choice, request, line, trouble
 
 
-def _request(choice: Choice, kept: Kept | None = None) -> Request | None:
+def _request(choice: Choice, kept: StoredPairs | None = None) -> Request | None:
     seven, changed = choice.pairs == SEVEN, own_changes(choice)
     title = SEVEN_TITLE if seven else TASKS[choice.task].title
     data, model, training = (choice.part(part) for part in CONFIGS)

@@ -11,7 +11,7 @@ from pages.components.shell.frame import problem
 from pages.components.shell.tables import html_table
 from pages.components.shell.text import Html, code, plain
 from pages.components.stores import pairs
-from pages.components.stores.pairs import ArrivingFile, Kept
+from pages.components.stores.pairs import ArrivingFile, StoredPairs
 from pages.components.training import reading
 from pages.components.widgets.file_feed import file_feed, piece
 from pages.components.widgets.length_histogram import length_histogram
@@ -35,7 +35,7 @@ AT_ONCE_SECONDS = 0.4
 TOKEN_NAMES = {"characters": "characters", "words": "words", "bpe": "byte pairs"}
 
 
-def choose_pairs() -> Kept | None:
+def choose_pairs() -> StoredPairs | None:
     """Draw the fields for pairs; return the pairs once they are read and usable.
 
     Their id is in session state, ``CHOSEN``; what the user enters or uploads changes it.
@@ -61,7 +61,7 @@ def choose_pairs() -> Kept | None:
     return _usable(kept)
 
 
-def linked(id: str) -> Kept | None:
+def linked(id: str) -> StoredPairs | None:
     """The pairs that an address names, without drawing the fields; None while not usable."""
     if not Limits.from_environment().own_pairs:
         problem(TaskError(NO_OWN_PAIRS))
@@ -72,7 +72,7 @@ def linked(id: str) -> Kept | None:
     return _usable(kept)
 
 
-def _usable(kept: Kept | None, bpe_size: int | None = None) -> Kept | None:
+def _usable(kept: StoredPairs | None, bpe_size: int | None = None) -> StoredPairs | None:
     """The pairs if they are read; else None, and progress or their error is drawn."""
     if kept is None:
         return None
@@ -88,7 +88,7 @@ def _usable(kept: Kept | None, bpe_size: int | None = None) -> Kept | None:
     return kept
 
 
-def with_byte_pairs(kept: Kept, bpe_size: int) -> Kept | None:
+def with_byte_pairs(kept: StoredPairs, bpe_size: int) -> StoredPairs | None:
     """The same pairs, surveyed with a byte-pair vocabulary of another size; None until done."""
     if kept.survey is not None and kept.survey.bpe_size == bpe_size:
         return kept
@@ -106,7 +106,7 @@ def _choose(id: str) -> None:
         reading.read(id, wait=AT_ONCE_SECONDS)
 
 
-def _how(kept: Kept, survey: Survey) -> None:
+def _how(kept: StoredPairs, survey: Survey) -> None:
     """Fields that show how the file was read and can change it, if it can be read differently."""
     found, choices = survey.interpretation, kept.choices
     if not found.is_ambiguous and choices == Choices():
@@ -162,13 +162,13 @@ def _how(kept: Kept, survey: Survey) -> None:
             )
 
 
-def _file_card(kept: Kept) -> None:
+def _file_card(kept: StoredPairs) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(f"**{plain(kept.title) or 'Pairs'}**", width="content")
         st.button("Bring other pairs", on_click=_choose, args=("",), key="other pairs")
 
 
-def _fields(kept: Kept | None) -> None:
+def _fields(kept: StoredPairs | None) -> None:
     if (
         kept is not None
         and kept.text is not None
