@@ -1,4 +1,4 @@
-"""The arithmetic behind the tables of ``python -m benchmarks``; nothing is measured here."""
+"""The arithmetic behind the tables of ``python -m benchmarks``, without any measurement."""
 
 from dataclasses import replace
 
@@ -27,7 +27,7 @@ def test_the_exponent_of_a_power_law_is_found_whatever_its_factor() -> None:
 
 
 def test_a_ratio_is_taken_within_each_round() -> None:
-    """Load that makes one round three times as slow for both changes no ratio."""
+    """A round that is three times as slow for both sides leaves the ratio unchanged."""
     assert ratios([1.0, 3.0, 1.0], [2.0, 6.0, 2.0]) == Spread(2.0, 2.0, 2.0)
     spread = ratios([1.0] * 5, [1.0, 2.0, 3.0, 4.0, 5.0])
     assert (spread.lower, spread.median, spread.upper) == (2.0, 3.0, 4.0)
@@ -50,16 +50,16 @@ def test_variants_take_turns_and_another_begins_each_round() -> None:
 
 
 def test_arithmetic_counts_every_matrix_product_once() -> None:
-    """In a model without words, twice the layers are twice the work; so is twice the batch."""
+    """With an empty vocabulary, a model with twice the layers needs twice the operations."""
     tiny = SIZES[0]
     one, two = (type(tiny)("", 128, layers, batch=3, words=-4) for layers in (1, 2))
     assert flops(two, 10, 10) == 2 * flops(one, 10, 10)
-    # A source position more costs what the encoder does there, and its keys and values.
+    # One more source position costs the encoder's work on it, and its cross-attention.
     d = 128
     longer = (2 * 12 + 2 * 2) * d * d + 4 * (11 * 11 - 10 * 10) * d + 4 * 10 * d
     assert flops(one, 11, 10) - flops(one, 10, 10) == 3 * 3 * longer
-    # 4 d² (self) + 4 d² (cross) + 8 d² (feed-forward) of the decoder, 4 d² + 8 d² of the encoder,
-    # 2 FLOP each, 4 n² d for each of three attentions, three times for the backward pass.
+    # Decoder: 4 d² (self) + 4 d² (cross) + 8 d² (feed-forward); encoder: 4 d² + 8 d²; 2 FLOP each.
+    # Each of three attentions: 4 n² d. With the backward pass, three times the forward pass.
     n = 10
     assert flops(one, n, n) == 3 * 3 * (2 * n * 28 * d * d + 3 * 4 * n * n * d)
 
@@ -112,7 +112,7 @@ def test_a_task_is_solved_once_the_median_of_the_seeds_stays_at_the_mark() -> No
     assert solved([lucky]) == (1.0, 10)
     assert solved([lucky, curve(0, 0, 0.99, 0.99), curve(0, 1, 0, 0.99)]) == (2.0, 20)
     assert solved([lucky, curve(0, 0, 0, 0), curve(0, 0, 0, 0)]) is None
-    assert solved([curve(1.0, 0.98, 1.0, 1.0)]) == (3.0, 30)  # it must not fall again
+    assert solved([curve(1.0, 0.98, 1.0, 1.0)]) == (3.0, 30)  # the score must not fall again
 
 
 def test_the_table_of_the_solved_tasks_says_who_did_not_get_there() -> None:
@@ -127,7 +127,7 @@ def test_the_table_of_the_solved_tasks_says_who_did_not_get_there() -> None:
 
 
 def test_a_task_may_have_a_mark_of_its_own() -> None:
-    """Pronunciation cannot be always right; its line says what counts as solved."""
+    """The line of pronunciation, which is never all correct, names the share that suffices."""
     runs = [TimedRun("pronunciation", NOW, 1, [(10, 1.0, 0.6), (20, 2.0, 0.69)])]
     line = solved_table(runs).splitlines()[-1]
     assert line.startswith("| pronunciation (1), to 68.5% | 2 s, 20 updates; 69.0% after 2 s |")
@@ -140,10 +140,10 @@ def test_a_decoding_call_counts_what_a_forward_pass_does_but_looks_back_only() -
     unseen = size.layers * size.batch * 4 * size.d_model * ahead
     words = size.words + 4
     assert bound.arithmetic(size, size.batch, 1, length, words) == whole - unseen
-    # A beam costs the decoder as much as more sentences would, and the encoder nothing.
+    # A beam of 4 costs the decoder as much as 4 sentences, and the encoder nothing more.
     alone, four = (bound.arithmetic(size, 1, beam, length, words) for beam in (1, 4))
     assert alone < four < bound.arithmetic(size, 4, 1, length, words) == 4 * alone
-    # All weights of decoder and output are read at each step, whatever the batch.
+    # Each step reads all weights of the decoder and the output layer, for any batch size.
     steps = [bound.read(size, batch, 1, 1, words) for batch in (1, 2)]
     held = 4 * size.layers * 2 * size.d_model * 2
     assert steps[1] - steps[0] == held
@@ -157,5 +157,5 @@ def test_what_a_step_computes_is_counted_in_both_passes() -> None:
         (x @ weight).sum().backward()
     assert counted.operations == 3 * (2 * 3 * 4 * 5)  # the product, and each of its gradients
     assert counted.calls >= 4
-    assert counted.bytes[0] >= 4 * 3 * 5  # the sum reads the product, which a cache holds
+    assert counted.bytes[0] >= 4 * 3 * 5  # the sum reads the product from a cache
     assert counted.bytes[1] == 0
