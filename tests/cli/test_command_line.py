@@ -1,7 +1,7 @@
 """The command line, as real processes: what it prints, how it ends, what it imports.
 
-A process spends seconds on importing torch. Where it is only asked what it prints, the command
-runs in this one.
+A new process needs seconds to import torch. Tests that only check what is printed therefore run
+the command in their own process.
 """
 
 import codecs
@@ -29,7 +29,7 @@ RESULT = {"run", "state", "steps", "seconds", "loss", "exact_match", "untrained"
 
 
 def python(*arguments: str, cwd: Path, stdin: bytes = b"", **environment: str) -> Any:
-    """A Python process that finds the library from any directory; its output as text."""
+    """Run Python in a new process that can import the library; return its output as text."""
     done = subprocess.run(
         [sys.executable, *arguments],
         input=stdin,
@@ -47,7 +47,7 @@ def command(*arguments: str, cwd: Path, stdin: bytes = b"", **environment: str) 
 
 
 def assert_failed_in_one_line(done: Any) -> None:
-    """An error for a person: one line, no traceback, nothing where results go."""
+    """Check for status 1, one line on stderr without a traceback, and an empty stdout."""
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.startswith("error: ")
@@ -64,7 +64,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def here(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Any]:
-    """The same in this process, in the folder."""
+    """A function like `command` that runs in the test's own process, in ``folder``."""
 
     def run(*arguments: str, stdin: bytes = b"") -> Any:
         monkeypatch.chdir(folder)
@@ -78,7 +78,7 @@ def here(
 
 @pytest.fixture(scope="module")
 def trained(folder: Path) -> Any:
-    """The seven bundled pairs, learned through the command line until the loss is below 0.003."""
+    """The finished command that trained on the seven bundled pairs to a loss below 0.003."""
     flags = "--task pairs --preset overfit --until-loss 0.003 --threads 1 --run-dir seven --json"
     return command("train", *flags.split(), "--data", str(SEVEN_PAIRS), cwd=folder)
 
@@ -90,7 +90,7 @@ def result(trained: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def checkpoint(folder: Path, result: dict[str, Any]) -> str:
-    """Its path, from the folder the command ran in."""
+    """The path of the trained checkpoint."""
     return str(folder / result["checkpoint"])
 
 
@@ -106,7 +106,7 @@ def test_train_prints_one_object(trained: Any, result: dict[str, Any], folder: P
     assert result["untrained"] == {"loss": result["untrained"]["loss"], "exact_match": 0.0}
     assert result["untrained"]["loss"] > 3
     assert "step 0 of 600" in trained.stderr
-    # --run-dir is where it went, and nothing else was written.
+    # The run is in --run-dir, and nothing else was written.
     assert folder / result["run"] == folder / "seven"
     assert [entry.name for entry in folder.iterdir()] == ["seven"]
     assert (folder / result["checkpoint"]).parent == folder / "seven" / "checkpoints"
@@ -127,7 +127,7 @@ def test_a_finished_run_prints_its_result_again(
 def test_the_command_that_made_a_run_finds_it_though_it_left_the_threads_open(
     result: dict[str, Any], here: Callable[..., Any]
 ) -> None:
-    """As a run from before there was a trial of threads: it has their number."""
+    """Without --threads, the command takes the number of threads from the run."""
     flags = "--task pairs --preset overfit --until-loss 0.003 --run-dir seven --json"
     again = here("train", "--data", str(SEVEN_PAIRS), *flags.split())
     assert again.returncode == 0
@@ -151,14 +151,14 @@ def test_the_seven_pairs_come_back(checkpoint: str, here: Callable[..., Any]) ->
 
 
 def test_a_bad_line_does_not_stop_the_others(folder: Path, checkpoint: str) -> None:
-    """Each line has its answer in its place; what failed is known at the end."""
+    """Each line gets its answer or error in order, and the exit status reports the errors."""
     pairs = read_pairs(SEVEN_PAIRS).pairs
     good = [pairs[index] for index in (2, 0, 2)]
     bad = ["of platypuses", "", "a " * 1000]
     texts = [
         text for pair in zip((pair.source for pair in good), bad, strict=True) for text in pair
     ]
-    # A byte that is no UTF-8 is one more bad line, also where Python is strict about it.
+    # An invalid UTF-8 byte is one more bad line, even if Python decodes strictly.
     stdin = "\r\n".join(texts).encode() + b"\n\xff\n"
     done = command(
         "decode",
@@ -182,9 +182,9 @@ def test_a_bad_line_does_not_stop_the_others(folder: Path, checkpoint: str) -> N
 
 
 def test_one_text_is_decoded(folder: Path, checkpoint: str, here: Callable[..., Any]) -> None:
-    """The same answer as in this process, to the last bit of its probability.
+    """A new process, this process and the library give the same answer and log-probability.
 
-    And any text comes out, whatever the console is.
+    A console with another encoding (cp1252) does not stop any text from being printed.
     """
     pair, cyrillic = read_pairs(SEVEN_PAIRS).pairs[2], "\u0434\u0430"
     done = command(
@@ -213,7 +213,7 @@ def test_one_text_is_decoded(folder: Path, checkpoint: str, here: Callable[..., 
 def test_one_line_comes_out_for_each_that_went_in(
     checkpoint: str, here: Callable[..., Any]
 ) -> None:
-    """From PowerShell, too, which writes UTF-16, or a mark before UTF-8."""
+    """Also for input from PowerShell: UTF-16, or UTF-8 with a byte order mark."""
     pair = read_pairs(SEVEN_PAIRS).pairs[2]
     text = f"{pair.source}\nplatypuses\n\n{pair.source}\n"
     for content in (
@@ -303,7 +303,7 @@ def test_what_cannot_be_trained_is_refused(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Before a run is made."""
+    """The command fails in one line and creates no run."""
     (tmp_path / "file").write_text("mine")
     monkeypatch.chdir(tmp_path)
     code = main(["train", *arguments.split()])
@@ -314,7 +314,7 @@ def test_what_cannot_be_trained_is_refused(
 
 
 def test_light_modules_do_not_import_torch(tmp_path: Path) -> None:
-    """The app's pages draw in a moment because none of these waits for torch."""
+    """These modules do not import torch, so the app's pages appear at once."""
     code = (
         "import sys; from transformer import config, vocabulary, tasks, errors, files, __main__\n"
         "from transformer.runs import directory; from transformer.checkpoint import header\n"
@@ -368,7 +368,7 @@ def test_faults_are_listed(here: Callable[..., Any]) -> None:
 def test_a_name_cannot_rewrite_the_terminal(
     mark: str, here: Callable[..., Any], tmp_path: Path
 ) -> None:
-    """Names come from other people: what a terminal would act on is shown by its code."""
+    """Names may come from other people: control characters are shown by their code."""
     run = create_run(prepare("reverse")[1], about=About(f"mine{mark}not mine"), root=tmp_path)
     done = here("runs", str(tmp_path))
     [line] = [line for line in done.stdout.split("\n") if run.id in line]

@@ -1,7 +1,7 @@
 """Run directories that an earlier version wrote: they are listed, verified, checked and resumed.
 
-Only the command line is used, so that no name inside the library can hide a change on disk.
-What asks no more than a sentence runs in this process, which has torch already.
+Only the command line is used, so that changed names in the library do not change these tests.
+Most commands run in the test's own process, which has already imported torch.
 """
 
 import json
@@ -17,12 +17,12 @@ from transformer.__main__ import main
 SAVED = ROOT / "tests" / "data" / "before"
 FINISHED, PAUSED = "0123456789ab", "ba9876543210"
 FINAL_LOSS = 2.5194
-"""What the version that wrote the paused run reached when it went on."""
+"""Final loss when the version that wrote the paused run resumed it."""
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with copies of the runs."""
+    """A folder whose ``runs`` holds copies of the saved runs."""
     path = tmp_path_factory.mktemp("before")
     shutil.copytree(SAVED, path / "runs")
     return path
