@@ -1,4 +1,4 @@
-"""What all tests share: one thread, the same examples at every run, and a saved checkpoint."""
+"""Settings and fixtures of all tests: one thread, repeatable examples, shared checkpoints."""
 
 import os
 from collections.abc import Generator, Iterator
@@ -16,7 +16,7 @@ from transformer.checkpoint import Checkpoint
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-# Before its first import: else a failing assert in there would not say what it compared.
+# Called before these modules are imported: else their failing asserts would not show values.
 pytest.register_assert_rewrite(
     "tests.support.checkpoint_files", "tests.support.pytorch_models", "tests.support.wild_models"
 )
@@ -25,7 +25,7 @@ hypothesis.settings.register_profile(
     "repeatable",
     deadline=None,
     derandomize=True,
-    suppress_health_check=[hypothesis.HealthCheck.too_slow],  # by the clock: the machine is busy
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],  # wall-clock time varies with load
 )
 hypothesis.settings.load_profile("repeatable")
 
@@ -34,7 +34,7 @@ TESTS = Path(__file__).parent
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A marker for each folder of tests, so that several can be chosen or left out at once."""
+    """Add a marker per test folder, so that ``-m`` can select or leave out several."""
     for folder in sorted(path.name for path in TESTS.iterdir() if (path / "__init__.py").exists()):
         config.addinivalue_line("markers", f"{folder}: the tests in tests/{folder}")
 
@@ -47,19 +47,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 BUDGET = 3.0
-"""Seconds of the processor that a test should not exceed; those that do are named at the end."""
+"""CPU seconds that a test should not exceed; tests that do are listed after the run."""
 SPENT = "seconds of the processor"
 
 
 def processor_seconds() -> float:
-    """Of this process, and of its children that have ended."""
+    """CPU seconds used by this process and its ended children."""
     times = os.times()
     return times.user + times.system + times.children_user + times.children_system
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
-    """Write down what a test costs: of the processor, since the clock depends on what else runs."""
+    """Record a test's CPU time; wall-clock time would depend on what else runs."""
     before = processor_seconds()
     try:
         return (yield)
@@ -79,7 +79,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> Iterator[None]:
-    """The tensors are tiny, so a second thread only costs, and it could reorder sums."""
+    """Use one torch thread: more would slow down tiny tensors and could reorder sums."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -88,7 +88,8 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def float64() -> Iterator[None]:
-    """For a whole module. The default and not .double(): positions, too, must be born in it."""
+    """Make float64 the default dtype, for a whole module: ``.double()`` would convert positions
+    that were computed in float32."""
     torch.set_default_dtype(torch.float64)
     yield
     torch.set_default_dtype(torch.float32)
@@ -96,13 +97,13 @@ def float64() -> Iterator[None]:
 
 @pytest.fixture
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs and uploads of a test go into a folder of its own."""
+    """Change to a temporary folder, which then gets the runs and uploads of the test."""
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture(scope="session")
 def nursery() -> Iterator[Nursery]:
-    """Starts trainers of which none need import torch."""
+    """A process that forks trainers, so that none of them has to import torch."""
     with open_nursery() as made:
         yield made
 
@@ -116,13 +117,13 @@ def saved() -> Checkpoint:
 
 @pytest.fixture(scope="module")
 def reverse() -> Checkpoint:
-    """The bundled model that reverses letters: one layer a stack, two heads."""
+    """The bundled model that reverses letters: one layer per stack, two heads."""
     return Checkpoint.load(bundled_file("reverse"))
 
 
 @pytest.fixture(scope="module")
 def sort() -> Checkpoint:
-    """The bundled model that sorts letters: two layers a stack, four heads."""
+    """The bundled model that sorts letters: two layers per stack, four heads."""
     return Checkpoint.load(bundled_file("sort"))
 
 
@@ -133,9 +134,9 @@ def content(saved: Checkpoint) -> bytes:
 
 @pytest.fixture(scope="session")
 def browser() -> "Iterator[Browser]":
-    """One Chromium for all tests of a process: Playwright cannot be started twice in it."""
+    """One Chromium for all tests of a process, in which Playwright can start only once."""
     from tests.support.server import running_browser
 
-    # A page that is opened again finds the app's scripts compiled.
+    # Keep the app's scripts compiled for the next time a page is opened.
     with running_browser("--js-flags=--no-flush-bytecode") as running:
         yield running
