@@ -1,4 +1,4 @@
-"""A real server in a folder of its own, and a real Chromium that notices every fault."""
+"""Fixtures: a real server in its own folder, and a real Chromium that records every fault."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture(scope="session")
 def cold_port() -> int:
-    """Of all cold servers, one after another: what browsers keep of the app is kept by address."""
+    """The port of all cold servers, one after another: browsers cache the app by its address."""
     return free_port()
 
 
@@ -37,14 +37,14 @@ def cold_server(tmp_path: Path, cold_port: int) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def class_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """An app that a class shares."""
+    """A server in class mode."""
     with running_server(tmp_path_factory.mktemp("class"), WORKBENCH_MODE="class") as running:
         yield running
 
 
 @pytest.fixture(scope="module")
 def truth() -> Truth:
-    """The weights of the view that most tests open, from the library alone."""
+    """The attention weights of the view that most tests open, computed by the library alone."""
     checkpoint = Checkpoint.load(bundled_file("sort"))
     return attention_of(checkpoint, "workbench", "bcehknorw")
 
@@ -61,7 +61,7 @@ def shared_explorer(server: Server, browser: Browser) -> Iterator[Explorer]:
 def explorer(
     server: Server, shared_explorer: Explorer, request: pytest.FixtureRequest
 ) -> Iterator[Explorer]:
-    """One page of all tests of a file; the next gets it again after one that failed."""
+    """The page that a module's tests share; after a failed test, the next one loads it anew."""
     page, faults, logged = shared_explorer.page, [], len(server.log())
 
     def note(error: PlaywrightError) -> None:
@@ -82,7 +82,7 @@ NewPage = Callable[..., Page]
 
 
 def kept(server: Server) -> set[Path]:
-    """All that runs, uploads and answers are kept in; not the locks, which are for all."""
+    """Files and folders under the server's runs/, without lock files, which all tests share."""
     return {
         Path(folder, name)
         for folder, folders, files in os.walk(server.folder / "runs")  # some may vanish meanwhile
@@ -92,18 +92,18 @@ def kept(server: Server) -> set[Path]:
 
 
 def remove_since(server: Server, before: set[Path]) -> None:
-    """End the runs of a test, and remove all that it has left on the server.
+    """End the runs of a test, and remove the files it left on the server.
 
-    Else the same test, tried again, would find what its first try has left.
+    Otherwise a retry of the test would find the files of its first try.
     """
     end_runs(server.folder / "runs")
-    for path in sorted(kept(server) - before, reverse=True):  # what is in a folder before it
+    for path in sorted(kept(server) - before, reverse=True):  # contents before their folder
         with suppress(OSError):
             path.rmdir() if path.is_dir() else path.unlink()
 
 
 LOCAL = ("http://localhost", "ws://localhost", "data:", "blob:", "file:")
-"""What a page may ask for; a file is one that a test opens by itself."""
+"""URL prefixes that a page may request; "file:" is for pages that a test opens itself."""
 
 
 STILL = """() => {
@@ -111,25 +111,25 @@ STILL = """() => {
   style.replaceSync('*, *::before, *::after { animation: none !important; }');
   document.adoptedStyleSheets = [...document.adoptedStyleSheets, style];
 }"""
-"""Streamlit's placeholders shimmer while a page loads: a third of all that opening it costs."""
+"""Stops animations: Streamlit's shimmering placeholders take a third of a page's loading time."""
 
 
 def still(context: BrowserContext) -> BrowserContext:
-    """The context, in whose pages nothing shimmers."""
+    """Stop all animations in the context's pages; returns the context."""
     context.add_init_script(f"({STILL})()")
-    context.set_default_timeout(60_000)  # as of `expect`: on a busy machine, a page may take long
+    context.set_default_timeout(60_000)  # as for `expect`: pages may be slow
     return context
 
 
 MOST_ENTRIES = 25
-"""A tab remembers 50 entries of its history, and then counts no further."""
+"""Tabs with a longer history are closed: a browser counts no more than 50 entries."""
 
 
 class Person:
-    """A browser context that one test after another gets as it was new, with a page in it.
+    """A browser context with one page, reset after each test and given to the next.
 
-    The scripts of the app stay in its cache, and compiled in the page's process: opening a page
-    costs a third of what it costs in a new context.
+    The app's scripts stay cached, and compiled in the page's process: opening a page costs a third
+    of what it costs in a new context.
     """
 
     def __init__(self, browser: Browser) -> None:
@@ -153,14 +153,14 @@ class Person:
         return self.page
 
     def leave(self) -> None:
-        """Nothing is left of a test: no tab, nothing stored, no pointer over what comes next."""
+        """Reset the context: close other tabs, clear stored data, move the pointer away."""
         for page in self.context.pages:
             if page is not self.page:
                 page.close()
             elif page.url.startswith("http"):
                 page.evaluate("() => { localStorage.clear(); sessionStorage.clear(); }")
                 if page.evaluate("history.length") > MOST_ENTRIES:
-                    page.close()  # the next test gets a tab of its own
+                    page.close()  # the next test gets a new tab
                     continue
                 page.goto("about:blank")
                 page.mouse.move(0, 0)
@@ -170,7 +170,7 @@ class Person:
 
 @pytest.fixture(scope="session")
 def people(browser: Browser) -> list[Person]:
-    """All that were needed so far."""
+    """The browser contexts that no test uses at the moment."""
     return []
 
 
@@ -178,10 +178,10 @@ def people(browser: Browser) -> list[Person]:
 def new_page(
     browser: Browser, people: list[Person], request: pytest.FixtureRequest
 ) -> Iterator[NewPage]:
-    """Gives pages, each in a browser context of its own: another person's browser.
+    """Gives pages, each in its own browser context, as if in another person's browser.
 
-    Afterwards the test fails if a page raised an error, asked another machine for anything,
-    or made the server print a traceback. What it has left on the server is removed.
+    Afterwards the test fails if a page raised an error, requested anything from another machine, or
+    made the server print a traceback. The files it left on the server are removed.
     """
     here: list[Person] = []
     servers = [
@@ -198,11 +198,11 @@ def new_page(
 
     yield arrive
     faults: list[str] = []
-    for person in reversed(here):  # who came first is the next to be asked
+    for person in reversed(here):  # the first to arrive is given out again first
         try:
             person.leave()
             people.append(person)
-        except PlaywrightError as error:  # not fit for another test
+        except PlaywrightError as error:  # not usable for another test
             faults.append(f"the page could not be left: {error}")
             person.context.close()
         faults += person.faults

@@ -1,4 +1,4 @@
-"""The attention explorer for everyone: by keyboard alone, for screen readers, on a telephone."""
+"""The attention explorer by keyboard alone, for screen readers, and on a phone."""
 
 import json
 import re
@@ -25,11 +25,11 @@ def test_every_action_by_keyboard(server: Server, new_page: NewPage, truth: Trut
     heading = explorer.large.get_by_role("heading").first
     expect(heading).to_be_visible(timeout=60_000)
     settle(page)
-    # Heads: one stop for Tab in each attention, arrows inside; a focused head is previewed.
+    # Heads: Tab stops once in each attention, arrows move inside; a focused head is previewed.
     explorer.head("encoder.0.0").focus()
     press(page, "ArrowRight", "ArrowDown")
     expect(heading).to_have_text("Encoder self-attention, layer 2, head 2")
-    press(page, "Enter", "ArrowRight", "Shift+Enter")  # the lines come with a head added
+    press(page, "Enter", "ArrowRight", "Shift+Enter")  # a second head opens the lines
     expect(page.locator(".chip")).to_have_count(4)
     expect(explorer.head("encoder.1.2")).to_have_attribute("aria-pressed", "true")
     press(page, "i")
@@ -38,7 +38,7 @@ def test_every_action_by_keyboard(server: Server, new_page: NewPage, truth: Trut
     expect(page.locator(".chip").first).to_be_visible()
     press(page, "Tab")  # out of this attention and into the next
     expect(explorer.head("decoder.0.0")).to_be_focused()
-    # Two models: side by side, one, the difference.
+    # Two models: their difference, then side by side.
     page.locator("[data-show=difference]").focus()
     press(page, "Enter")
     expect(page.locator(".one")).to_have_count(1)
@@ -48,14 +48,14 @@ def test_every_action_by_keyboard(server: Server, new_page: NewPage, truth: Trut
     # From the lines back to the map.
     page.get_by_role("button", name="Map", exact=True).focus()
     press(page, "Enter")
-    # Cells: arrows walk, Enter keeps, Escape lets go.
+    # Cells: arrows move, Enter pins a cell, Escape unpins it.
     explorer.stage.focus()
     press(page, "ArrowRight", "ArrowDown", "Enter")
     page.wait_for_url(re.compile(r"cell=1\.0"))
     press(page, "Escape")
     page.wait_for_url(lambda url: "cell=" not in url)
     expect(explorer.readout).to_contain_text("Point at a cell")
-    # The cursor goes with the focus.
+    # The cell at the cursor is forgotten when the focus moves away.
     press(page, "ArrowRight")
     expect(explorer.readout).to_contain_text("(row 1) looks at")
     # The threshold, the table, the pictures.
@@ -73,13 +73,13 @@ def test_every_action_by_keyboard(server: Server, new_page: NewPage, truth: Trut
         page.get_by_role("button", name=name, exact=True).focus()
         with page.expect_download():
             press(page, "Enter")
-    # Switched off on the head itself.
+    # A head is switched off by the button on the head itself.
     page.locator(".power").focus()
     press(page, "Enter")
     expect(page.get_by_text("Without encoder 2.3")).to_be_visible()
     press(page, "Enter")
     expect(page.get_by_text("Without encoder 2.3")).to_have_count(0)
-    # Heads' lines on and off; tokens walked, picked, added, let go.
+    # A head's lines are hidden; tokens: arrows move, Enter picks, Shift+Enter adds, Escape clears.
     page.get_by_role("button", name="Lines", exact=True).focus()
     press(page, "Enter")
     page.locator(".chip").first.focus()
@@ -92,7 +92,7 @@ def test_every_action_by_keyboard(server: Server, new_page: NewPage, truth: Trut
     page.wait_for_url(re.compile(r"tokens=s1(\+|%20)s2"))
     press(page, "Escape")
     page.wait_for_url(lambda url: "tokens=" not in url)
-    # The scatter of heads: arrows walk in the order of the x axis, Enter leads to the head.
+    # The scatter of heads: arrows move in the order of the x axis, Enter opens the head.
     points = page.locator(".head_scatter .point")
     expect(points).to_have_count(24)
     page.locator(".head_scatter .point[tabindex='0']").focus()
@@ -136,9 +136,9 @@ def test_no_accessibility_violation_in_any_panel(server: Server, new_page: NewPa
         if panel in ("cause", "evidence"):
             expect(page.locator(".js-plotly-plot .main-svg").first).to_be_visible()
         settle(page)
-        # In turn, what was opened in the light and in the dark is turned.
+        # Each check ends in the other theme, so panels open in light and in dark in turn.
         assert_accessible_in_both_themes(page, panel, seen)
-        # Maps and lines were looked at with the first panel and with the lines' first.
+        # Once a panel with lines has been checked, both the map and the lines have been.
         seen = (*FRAME, ".attention_explorer") if panel in ("cause", "evidence") else FRAME
 
 

@@ -1,4 +1,4 @@
-"""The attention explorer in a real browser: a line for each thing that others have, and more."""
+"""The attention explorer in a real browser: one check per feature in docs/comparison.md."""
 
 import io
 import re
@@ -24,11 +24,11 @@ OKABE_ITO, OKABE_ITO_DARK = "rgb(0, 114, 178)", "rgb(86, 180, 233)"
 
 Check = Callable[[Explorer, Truth], None]
 ROWS: dict[str, Check] = {}
-"""Those that look at one address stand one after the other: it is opened once for them."""
+"""The checks by feature; checks of one address are neighbours, so that it is opened once."""
 
 
 def row(name: str) -> Callable[[Check], Check]:
-    """A row of the table of features, as it is named there."""
+    """Register the check of a feature; ``name`` is its row in the table of docs/comparison.md."""
 
     def keep(check: Check) -> Check:
         ROWS[name] = check
@@ -136,7 +136,7 @@ def _(explorer: Explorer, truth: Truth) -> None:
     expect(explorer.page.get_by_text(re.compile(r"On this input it puts \d+ %"))).to_be_visible()
     box = explorer.page.get_by_role("combobox", name="Heads, largest first")
     first = explorer.page.get_by_role("option").first
-    for _ in range(3):  # a page that is drawn again just then closes the list
+    for _ in range(3):  # a rerun of the page at that moment closes the list
         settle(explorer.page)
         box.press("ArrowDown")
         explorer.page.wait_for_timeout(500)
@@ -165,8 +165,8 @@ def _(explorer: Explorer, truth: Truth) -> None:
     explorer.open(checkpoint="reverse", input="abcdefgh", panel="cause", without="encoder.0.1")
     said = explorer.page.get_by_text("with this change it writes")
     expect(said).to_contain_text("the model writes hgfedcba")
-    assert said.inner_text().count("hgfedcba") == 1  # it does not write that any more
-    # The same on the head itself: the answer says at once what comes of it.
+    assert said.inner_text().count("hgfedcba") == 1  # without the head, the output differs
+    # The same by the button on the head: the answer at once names the changed output.
     answer = explorer.page.get_by_text("The model writes hgfedcba, which is right.")
     expect(answer).to_contain_text("Without encoder 1.2 it writes")
     explorer.head("encoder.0.1").click()

@@ -1,4 +1,4 @@
-"""Whatever a person types or uploads: an answer or one clear sentence, and the page goes on."""
+"""Any typed or uploaded input gets an answer or one clear sentence, and the page stays usable."""
 
 import torch
 from playwright.sync_api import expect
@@ -12,7 +12,7 @@ from transformer.config import DataConfig
 from transformer.model import Transformer
 from transformer.vocabulary import Vocabulary
 
-# More of them in tests/pages: what is refused there. Here is seen that nothing is taken as markup.
+# tests/pages tests what is refused; here, in a browser, that no text is rendered as markup.
 TEXTS = {
     "<b>bold</b><script>alert(1)</script>": "does not know <, >, /",
     "**x** `y` $z$ :smile:": "does not know *, ␣, `",
@@ -45,7 +45,7 @@ MARKUP = "![](https://evil.example/x) **b** www.evil.example a -> b <b>c</b> $x$
 
 
 def test_nothing_in_a_file_is_taken_as_markup(server: Server, new_page: NewPage) -> None:
-    """Every text that a file brings: its notes, examples, tokens. The page asks no other host."""
+    """Covers all texts of a file: notes, examples, tokens. The page requests no other host."""
     words = Vocabulary.build("words", [MARKUP, "<script>alert(1)</script>"])
     torch.manual_seed(0)
     config = small_config(words)
@@ -81,7 +81,7 @@ def test_settings_that_cannot_be_are_named_and_kept(server: Server, new_page: Ne
     expect(alert).to_contain_text("must divide Width (d_model) = 64")
     expect(alert).to_be_in_viewport()
     expect(field).to_have_value("3")
-    field.fill("4")  # and the sentence goes with what it was about
+    field.fill("4")  # the alert disappears with its cause
     field.press("Enter")
     expect(alert).to_have_count(0)
     page.get_by_text("Expert: every other setting").click()

@@ -1,4 +1,4 @@
-"""One server for a class: whose runs are whose, and who is let in at all."""
+"""A server in class mode: who may see and stop a run, and which requests it accepts."""
 
 import base64
 import http.client
@@ -14,8 +14,8 @@ from tests.support.server import Server, press_train, settle
 
 
 def train(page: Page, server: Server, task: str = "reverse") -> str:
-    """Start a run; its id."""
-    # Few examples: a stop measures them all before it is done.
+    """Start a run; returns its id."""
+    # Few examples, since a stopped run still evaluates all of them before it ends.
     page.goto(f"{server.url}/train?task={task}&eval_examples=16&final_examples=16")
     settle(page)
     if task == "pairs":
@@ -29,7 +29,7 @@ def train(page: Page, server: Server, task: str = "reverse") -> str:
 def test_a_run_belongs_to_the_browser_that_started_it(
     class_server: Server, new_page: NewPage
 ) -> None:
-    """One test, since it takes a server of its own."""
+    """A single test, since it needs a separate server."""
     mine, other = new_page(), new_page()
     run = train(mine, class_server)
     stop = "Stop and keep what was learned"
@@ -37,18 +37,18 @@ def test_a_run_belongs_to_the_browser_that_started_it(
     other.goto(f"{class_server.url}/train?run={run}")
     expect(other.get_by_text("Only the browser that started this run")).to_be_visible()
     expect(other.get_by_role("button", name=stop)).to_have_count(0)
-    # The token is kept in the browser, and only its hash in the run.
+    # The browser keeps the token; the run stores only its hash.
     [cookie] = [c for c in mine.context.cookies() if c["name"] == "workbench"]
     assert cookie["sameSite"] == "Strict"
     for path in (class_server.folder / "runs" / run).glob("*.json"):
         assert cookie["value"] not in path.read_text()
-    # It is still the same browser after a reload, and in another tab.
+    # A second tab of the same browser may still stop the run.
     tab = mine.context.new_page()
     tab.goto(f"{class_server.url}/train?run={run}")
     expect(tab.get_by_role("button", name=stop)).to_be_visible()
     tab.get_by_role("button", name=stop).click()
     expect(tab.get_by_text("Stopped; what was learned is saved")).to_be_visible()
-    # One on pairs of one's own is not even seen by others.
+    # A run on the user's own pairs is not even visible to others.
     run = train(mine, class_server, "pairs")
     expect(mine.get_by_role("combobox", name="Run")).to_have_value(re.compile("^Own pairs "))
     for address in (f"train?run={run}", f"attention?checkpoint=run-{run}-0"):
@@ -60,7 +60,7 @@ def test_a_run_belongs_to_the_browser_that_started_it(
 
 
 def handshake(server: Server, **headers: str) -> int:
-    """The server's answer to a request for its WebSocket, as a page of any site could send it."""
+    """The status of a WebSocket request with these headers, as a page of any site could send it."""
     address = urlsplit(server.url)
     connection = http.client.HTTPConnection("localhost", address.port, timeout=10)
     key = base64.b64encode(os.urandom(16)).decode()

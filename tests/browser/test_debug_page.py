@@ -1,4 +1,4 @@
-"""The Debug page in a real browser: a capture and its model, a loss, and a symptom."""
+"""The Debug page in a real browser: a capture and its model, a loss curve, and a symptom."""
 
 import re
 
@@ -37,7 +37,7 @@ def test_a_capture_is_dropped_and_its_departure_told_step_by_step(
     page.get_by_role("radio", name="The section").click()
     expect(lit).to_have_count(0)
     expect(page.get_by_text("of the paper again")).to_contain_text("3.2.2")
-    # By keyboard to the last level.
+    # By keyboard to the last level of detail.
     page.get_by_role("radio", name="The section").press("ArrowRight")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Space")
@@ -45,12 +45,12 @@ def test_a_capture_is_dropped_and_its_departure_told_step_by_step(
     expect(page.get_by_text("x.transpose(1, 2).flatten(-2)")).to_be_visible()
     settle(page)
     assert_accessible_in_both_themes(page)
-    # Another file, equal; then one that is no capture.
+    # Another capture, equal to the paper; then a file that is no capture.
     drop(page, "right.safetensors", capture(own(qkv="fused")))
     expect(page.get_by_text("Equal to the paper")).to_be_visible()
     expect(page.get_by_role("button", name="Certificate")).to_be_visible()
     settle(page)
-    # The model itself is the current one, and Attention opens on it.
+    # The captured model is now the current one, and Attention opens on it.
     page.get_by_role("link", name="Look at it in Attention").click()
     expect(page.get_by_role("heading", name="Attention", exact=True)).to_be_visible()
     expect(page.get_by_role("textbox", name="Input")).to_have_value("3 4 5 6 7")
@@ -69,7 +69,7 @@ def test_a_symptom_leads_to_suspects_with_a_test(server: Server, new_page: NewPa
     settle(page)
     field = page.get_by_role("combobox")
     field.fill("the loss is nearly zero and generation is nonsense")
-    expect(page.get_by_role("option").first).to_be_visible()  # until then Enter takes nothing
+    expect(page.get_by_role("option").first).to_be_visible()  # until then Enter chooses nothing
     field.press("Enter")
     suspect = page.get_by_text("The heads are split by a view instead of a transpose")
     expect(suspect).to_be_visible()

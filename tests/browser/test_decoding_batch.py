@@ -1,4 +1,4 @@
-"""Errors and many inputs on the Decode page, by keyboard, against what the library says."""
+"""The panels Errors and Many inputs of the Decode page, by keyboard, against the library."""
 
 import csv
 import io
@@ -40,7 +40,7 @@ def open_panel(page: Page, server: Server, query: str) -> None:
 
 
 def rows(page: Page) -> list[list[str]]:
-    """The cells of the table, as they are read."""
+    """The texts of the answer table's cells, row by row."""
     expect(page.locator(".answer_table")).to_be_visible()
     settle(page)
     return [
@@ -49,8 +49,8 @@ def rows(page: Page) -> list[list[str]]:
 
 
 def press(page: Page, name: str | re.Pattern[str]) -> None:
-    """Choose a button by keyboard."""
-    settle(page)  # what is drawn anew loses the focus
+    """Press a button by keyboard."""
+    settle(page)  # a rerun would take the focus away
     page.get_by_role("button", name=name).first.press("Enter")
 
 
@@ -123,7 +123,7 @@ def test_where_nothing_is_wrong_harder_examples_are_offered(
 
 
 def own_pairs(server: Server) -> str:
-    """The id of a checkpoint of an untrained model, of a run on the seven sentences."""
+    """Create a run on the seven sentences with an untrained model; returns the checkpoint's id."""
     task, config = prepare("pairs", "tiny", pairs=SEVEN_PAIRS, data={"held_out": 0.0})
     run = create_run(config, about=About("seven"), pairs=SEVEN_PAIRS, root=server.folder / "runs")
     torch.manual_seed(1)
@@ -163,7 +163,7 @@ def test_many_inputs_are_decoded_scored_and_taken_along(
     decode = page.get_by_role("button", name=re.compile("^Decode"))
     decode.click()
     expect(page.get_by_text("There is nothing to decode yet")).to_be_visible()
-    # One press is enough, however long: it is by the press that what was typed comes to the server.
+    # One press is enough, however long: it takes the focus from the field, which sends the text.
     page.get_by_label("Type or paste inputs here").fill("abc => cba")
     decode.hover()
     page.mouse.down()
@@ -203,7 +203,7 @@ def test_many_inputs_are_decoded_scored_and_taken_along(
     press(page, "Open abc in the steps")
     expect(page.get_by_label("Input", exact=True)).to_have_value("abc")
     page.wait_for_url(re.compile("step=3"))
-    # What was decoded is still there, on the way back from another page too.
+    # The outputs are still there after a visit to another page.
     page.get_by_role("link", name="Attention").click()
     settle(page)
     page.get_by_role("link", name="Decode").click()
@@ -211,7 +211,7 @@ def test_many_inputs_are_decoded_scored_and_taken_along(
     expect(page.get_by_role("radio", name="Many inputs")).to_be_checked()
     expect(page.get_by_text("7 inputs, 6 with a target.")).to_be_visible()
     assert len(rows(page)) == 7
-    # After a reload, too, with what was typed.
+    # The outputs and the typed text are still there after a reload.
     page.reload()
     settle(page)
     expect(page.get_by_label("Type or paste inputs here")).to_have_value("\n".join(lines))
@@ -254,7 +254,7 @@ def test_who_stops_keeps_what_is_done_and_may_go_on(server: Server, new_page: Ne
     draw = random.Random(1)
     words = ["".join(draw.choices("abcdefghijklm", k=1 + n % 16)) for n in range(MANY)]
     page = new_page()
-    open_panel(page, server, "checkpoint=pronunciation&part=batch")  # takes the longest
+    open_panel(page, server, "checkpoint=pronunciation&part=batch")  # the slowest model
     give_file(page, "\n".join(words).encode())
     press(page, "Decode 10,000 inputs")
     at_work = page.get_by_text(re.compile(r"Decoding: [1-9]\d? %, about .* left"))
@@ -269,7 +269,7 @@ def test_who_stops_keeps_what_is_done_and_may_go_on(server: Server, new_page: Ne
     assert all(words[int(row["line"]) - 1] == row["input"] for row in found)
     every = page.get_by_role("button", name="All of it (CSV)")
     left.click()
-    expect(at_work.or_(every)).to_be_visible()  # few may be left, where the machine is busy
+    expect(at_work.or_(every)).to_be_visible()  # if few inputs were left, it may have ended already
     page.reload()
     expect(at_work.or_(every)).to_be_visible()
     expect(every).to_be_visible(timeout=180_000)

@@ -1,4 +1,4 @@
-"""Strategies, lens, why and what if, in a real browser, against the library's own numbers."""
+"""The panels Strategies, Lens, Why and What if in a real browser, against the library's numbers."""
 
 import csv
 import io
@@ -22,7 +22,7 @@ from transformer.decoding.beam_tree import beam_tree
 from transformer.decoding.strategies import decode
 
 HARD = "cpwjkqugacpwjk"
-"""Longer than what the reverse checkpoint learned from, so that its beam has rivals."""
+"""An input longer than the reverse checkpoint's training inputs, so that its beam has rivals."""
 PANELS = {
     "strategies": f"checkpoint=reverse&input={HARD}",
     "lens": "checkpoint=sort&input=workbench&step=4",
@@ -39,7 +39,7 @@ def open_panel(page: Page, server: Server, panel: str, query: str) -> None:
 
 
 def cell(page: Page) -> Locator:
-    """The hypothesis of the beam's picture that the keyboard stands on."""
+    """The hypothesis in the beam's picture that the Tab key would focus."""
     return page.locator(".beam_tree g[tabindex='0']")
 
 
@@ -51,7 +51,7 @@ def test_the_beam_is_walked_by_keyboard_and_says_why(
     tree = beam_tree(reverse.model, reverse.encode(HARD), Beam())
     steps = len(tree.beams)
     expect(page.locator(".beam_tree g[role=button]")).to_have_count(sum(map(len, tree.beams)))
-    # It begins at the answer; from there to its first token.
+    # The focus starts at the answer; ArrowLeft moves towards its first token.
     expect(cell(page)).to_have_attribute("data-column", str(steps - 1))
     expect(page.locator(".beam_tree .why .reason")).to_contain_text("The answer")
     cell(page).focus()
@@ -60,7 +60,7 @@ def test_the_beam_is_walked_by_keyboard_and_says_why(
     expect(cell(page)).to_be_focused()
     expect(cell(page)).to_have_attribute("data-column", "0")
     expect(page.locator(".beam_tree .why .reason")).to_have_text("Others grow from it.")
-    # Down to one that was dropped.
+    # ArrowDown moves to a hypothesis that was dropped.
     place = next(i for i, node in enumerate(tree.beams[0]) if node in tree.ends)
     for _ in range(place):
         page.keyboard.press("ArrowDown")
@@ -71,11 +71,11 @@ def test_the_beam_is_walked_by_keyboard_and_says_why(
     expect(page.locator(".beam_tree .why .reason")).to_contain_text(
         f"{end.score:.4f}".replace("-", "−")
     )
-    # The table says the same, once for each that came to an end.
+    # The table gives the same reason, once for each hypothesis that ended.
     page.locator(".beam_tree summary").focus()
     page.keyboard.press("Enter")
     expect(page.locator(".beam_tree td.reason")).to_have_count(len(tree.ends))
-    # Enter opens it in the steps; the address has the way there.
+    # Enter opens the hypothesis in the steps; the address lists its tokens.
     cell(page).focus()
     page.keyboard.press("Enter")
     token = tree.nodes[tree.beams[0][place]].token
@@ -142,7 +142,7 @@ def test_why_explains_the_difference_of_two_candidates(
     shown = [float(text.replace("−", "-")) for text in numbers.all_inner_texts()]
     expected = [*hidden.tolist(), *found.source.tolist(), *found.read.tolist()]
     assert shown == pytest.approx(expected, abs=0.0051)
-    # By keyboard, another rival.
+    # Another rival is chosen by keyboard.
     box = page.get_by_role("combobox", name="and not")
     box.focus()
     page.keyboard.type("closest")
@@ -168,7 +168,7 @@ def test_what_if_shows_both_outputs_and_where_they_part(
     expect(tiles).to_have_text(expected)
     marked = len(forced.before.tokens) + len(forced.after.tokens) - 2 * 3
     expect(page.locator(".tiles .tile.marked")).to_have_count(marked)
-    # By keyboard to hiding the token instead.
+    # By keyboard, the change is switched to hiding the token.
     page.get_by_role("radio", name="Force attention").focus()
     page.keyboard.press("ArrowUp")
     expect(page.get_by_text("They keep their positions")).to_be_visible()
@@ -197,12 +197,12 @@ def test_long_outputs_are_shown_from_where_they_differ(server: Server, new_page:
     text = "jump around right thrice after jump around left thrice"
     page.goto(f"{server.url}/decode?checkpoint=scan-length&part=strategies&input={text}")
     table = page.get_by_role("region", name="Strategies")
-    # It goes wrong at step 17; two tokens before that are left, to find one's place.
+    # The outputs differ from step 17 on; the two tokens before it stay visible as context.
     expect(table).to_contain_text("All begin with the same 14 tokens, which are left out.")
     outputs = table.locator("td.output").all_inner_texts()
     assert outputs[0] != outputs[-1]
     assert all(output.startswith("… I_TURN") for output in outputs)
-    # Its long tokens are told apart in the tree too.
+    # Long tokens with the same start can be told apart in the tree too.
     texts = page.locator(".beam_tree svg text")
     expect(texts.first).to_be_visible()
     drawn = texts.all_text_contents()

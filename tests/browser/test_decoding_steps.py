@@ -1,4 +1,4 @@
-"""The Decode page in a real browser: steps, their arithmetic, branches, what went wrong."""
+"""The Decode page in a real browser: steps, their arithmetic, branches, wrong answers."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ from transformer.config import SamplingConfig
 from transformer.decoding.next_token import next_token
 
 LONG = "abcdefghijklmnopqrstuvwxyz"
-"""More letters than `reverse` has learned from: it goes wrong."""
+"""An input longer than the training inputs of `reverse`, so that its answer is wrong."""
 
 
 def open_decode(page: Page, server: Server, query: str) -> None:
@@ -45,7 +45,7 @@ def test_steps_temperature_and_cuts_by_keyboard(server: Server, new_page: NewPag
     page.get_by_label("Step", exact=True).focus()
     page.keyboard.press("ArrowRight")
     expect(where).to_contain_text("Step 2 of 10")
-    # Temperature, top-k and top-p change the sums at once, without the server.
+    # Temperature, top-k and top-p change the arithmetic at once, without the server.
     expect(readout).to_contain_text("÷ 1 =")
     page.get_by_label("Temperature", exact=True).focus()
     page.keyboard.press("ArrowRight")
@@ -61,10 +61,10 @@ def test_steps_temperature_and_cuts_by_keyboard(server: Server, new_page: NewPag
     page.keyboard.press("ArrowDown")
     expect(readout).to_contain_text("ranks 2 of 30, so it is cut")
     expect(readout).to_contain_text("cut, so its probability is 0")
-    # ... and by the mouse, the column pointed at in bold.
+    # ... and by mouse, with the column pointed at in bold.
     page.locator(".candidates tbody tr").first.locator("td.divided").hover()
     expect(readout.locator("li.lit")).to_contain_text("÷ 1.1 =")
-    # The address alone brings the same view back.
+    # The address alone opens the same view.
     settle(page)
     again = new_page()
     again.goto(page.url)
@@ -109,7 +109,7 @@ def test_a_sampled_path_is_drawn_again_by_its_seed(server: Server, new_page: New
     page.get_by_label("greedily").check()
     page.wait_for_url(lambda url: "seed=" not in url)
     expect(wrote).not_to_have_text(first)
-    # The seed in the field is that of the draw among the strategies, too.
+    # The Strategies panel samples with the same seed.
     page.get_by_role("radio", name="Strategies").click()
     expect(page.get_by_label("Seed", exact=True)).to_have_value("4")
     expect(page.locator(".strategies")).to_contain_text("seed 4")
@@ -129,9 +129,9 @@ def test_branches_are_made_named_compared_and_walked_by_keyboard(
     page.keyboard.press("Enter")
     said = page.get_by_text("After your choice, the model writes")
     expect(said).to_contain_text(re.compile(r"You wrote \w; the model would write d \("))
-    # The keyboard is where it was: on the candidate that is now written.
+    # The focus stays on the candidate that is now written.
     expect(page.locator(".candidates tr", has=page.locator("button:focus"))).to_have_count(1)
-    expect(page.get_by_test_id("stAlert")).to_have_count(0)  # an own choice is no mistake
+    expect(page.get_by_test_id("stAlert")).to_have_count(0)  # a token the user chose is no mistake
     settle(page)
     page.get_by_label("Write another token").fill("nonsense")
     page.keyboard.press("Enter")
@@ -142,10 +142,10 @@ def test_branches_are_made_named_compared_and_walked_by_keyboard(
     settle(page)
     tree = page.locator(".branch_tree")
     expect(tree.locator("tbody tr")).to_have_count(3)
-    # f and e are given with the choice, but are what the model writes by itself.
+    # Only q is marked: f and e come before the choice, but the model writes them by itself.
     expect(page.locator(".output button.forced")).to_have_text(re.compile("^q"))
     expect(tree.locator("td.token span.forced")).to_have_count(2)
-    # Name it, and put the model's own beside it.
+    # Name the branch, and compare it with the model's own output.
     tree.get_by_label("Name of the branch shown").fill("with <b>q</b>!~*")
     page.keyboard.press("Enter")
     named = tree.get_by_role("button", name="with <b>q</b>!~*", exact=False).first
@@ -165,13 +165,13 @@ def test_branches_are_made_named_compared_and_walked_by_keyboard(
     lines = Path(download.value.path()).read_text("utf-8-sig").splitlines()
     assert lines[0].startswith("branch,step,token")
     assert any(line.startswith("with <b>q</b>!~*,3,q,True,-") for line in lines)
-    # All of it by its address, in another browser.
+    # The address alone opens the same comparison in another browser.
     again = new_page()
     again.goto(page.url)
     expect(again.locator(".legend")).to_contain_text("They part at step 3")
     expect(again.locator(".branch_tree tbody tr")).to_have_count(3)
     expect(again.locator(".branch_tree")).to_contain_text("with <b>q</b>!~*")
-    # Walk back to the model's own: not a digit has changed.
+    # Return to the model's own output: no digit has changed.
     tree.locator("button.name").nth(2).focus()
     page.keyboard.press("ArrowUp")
     page.keyboard.press("ArrowUp")
@@ -200,7 +200,7 @@ def test_a_wrong_answer_says_where_and_why(server: Server, new_page: NewPage) ->
     expect(page.locator(".candidates tr", has_text="◎ right")).to_have_count(1)
     page.get_by_role("button", name=re.compile("Write . there")).click()
     expect(page.get_by_text("After your choice")).to_be_visible()
-    # Another input forgets what belonged to this one.
+    # A new input clears what belonged to the old one.
     page.get_by_label("Input").fill("abc")
     page.keyboard.press("Enter")
     expect(page.get_by_text("The model writes cba, which is right")).to_be_visible()

@@ -1,4 +1,4 @@
-"""What holds for every page: readable in both themes, nothing cut off on a phone, accessible."""
+"""Every page is readable in both themes, accessible, and not cut off on a phone."""
 
 from itertools import cycle
 
@@ -20,7 +20,7 @@ ADDRESSES = {
     "train": "train",
     "learn": "learn?checkpoint=sort&box=decoder.1.cross.softmax&step=3&absent=yes",
 }
-"""The others are looked at panel by panel: test_attention_access, test_decoding_batch,
+"""The other pages are checked panel by panel: test_attention_access, test_decoding_batch,
 test_decoding_panels, test_decoding_steps, test_checkpoint_card, test_runs_page, test_debug_page."""
 
 
@@ -44,7 +44,7 @@ def test_a_page_is_whole_on_a_phone_and_accessible_in_both_themes(
 def test_tokens_that_look_like_markup_are_shown_as_they_are(
     server: Server, new_page: NewPage
 ) -> None:
-    """<eos> stands on the axes of every map; as markup it would vanish."""
+    """<eos> labels the axes of every map; rendered as markup it would be invisible."""
     page = new_page()
     page.goto(f"{server.url}/attention?checkpoint=reverse&input=abc&panel=export")
     expect(page.locator(".columns span").last).to_have_text("<eos>")

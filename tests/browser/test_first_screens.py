@@ -1,5 +1,4 @@
-"""The most important thing of a page is on its first screen; ``benchmarks.first_screens`` says
-more."""
+"""A page's main content is visible without scrolling; see ``benchmarks.first_screens``."""
 
 import shutil
 

@@ -1,4 +1,4 @@
-"""The three goals and the health check of a real run, on the page where one watches it."""
+"""The three goals and the health check of a real run, on the Train page."""
 
 import re
 import subprocess
@@ -47,7 +47,7 @@ def test_the_goals_and_the_health_check_are_read_on_the_page(
     expect(cards.nth(1)).to_contain_text(
         "guess by frequency" if "unigram" in metrics(run) else "uniform"
     )
-    # They ran by themselves at the end, are folded, and can be made again.
+    # The checks ran at the end of the training, are folded, and can be repeated.
     page.get_by_text(re.compile(r"^1\d checks passed")).last.click()
     expect(page.locator(".findings li")).to_have_count(18)
     page.get_by_role("button", name="Check again").click()

@@ -1,4 +1,4 @@
-"""The browser's Back and Forward: each undoes one thing the person did, whole."""
+"""The browser's Back and Forward: each step undoes or redoes one whole action of the user."""
 
 import re
 from urllib.parse import parse_qs, urlsplit
@@ -10,12 +10,12 @@ from tests.support.server import Server, settle
 
 
 def named(page: Page) -> dict[str, str]:
-    """What the address names."""
+    """The parameters in the page's address."""
     return {name: values[0] for name, values in parse_qs(urlsplit(page.url).query).items()}
 
 
 def expect_target(page: Page, target: str) -> None:
-    """What the field behind *Compare* has."""
+    """Check the value of the field *True target* behind *Compare*."""
     page.get_by_role("button", name="Compare", exact=True).click()
     expect(page.get_by_role("textbox", name="True target")).to_have_value(target)
     page.keyboard.press("Escape")
@@ -67,7 +67,7 @@ def test_a_checkpoint_goes_back_with_its_input(server: Server, new_page: NewPage
 
 
 def test_what_was_not_there_goes_again(server: Server, new_page: NewPage) -> None:
-    """A head, a panel, a branch: the address before did not name them."""
+    """Back resets a head and a panel that the earlier address did not name."""
     page = new_page()
     page.goto(f"{server.url}/attention?checkpoint=sort&input=hello")
     heading = page.locator(".large").get_by_role("heading")
@@ -94,7 +94,7 @@ def test_what_was_not_there_goes_again(server: Server, new_page: NewPage) -> Non
 def test_a_closed_panel_keeps_its_settings_over_another_page(
     server: Server, new_page: NewPage
 ) -> None:
-    """They are not in the address meanwhile, which is not to have gone back."""
+    """The address lacks a closed panel's settings; the app must not take that for a Back."""
     page = new_page()
     page.goto(f"{server.url}/decode?checkpoint=reverse&input=abc&part=strategies&beam=8")
     tree = page.get_by_role("heading", name="Beam of 8")
@@ -115,7 +115,7 @@ def test_a_closed_panel_keeps_its_settings_over_another_page(
 
 
 def test_one_step_back_leaves_a_page(server: Server, new_page: NewPage) -> None:
-    """A page writes into the address what it opened on; that is nothing the person did."""
+    """A page completes its own address when it opens; that must not add a history entry."""
     page = new_page()
     page.goto(server.url)
     settle(page)

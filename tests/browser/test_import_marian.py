@@ -1,4 +1,4 @@
-"""A MarianMT zip through the upload: what then answers writes what `generate` writes."""
+"""A MarianMT zip is uploaded; the imported model writes what MarianMT's `generate` writes."""
 
 import re
 import zipfile
@@ -65,7 +65,7 @@ def test_a_marian_zip_is_imported_and_writes_what_generate_writes(
     )
     expect(page.get_by_text("MarianMT model imported from").first).to_be_visible()
 
-    # What was kept, on 20 sentences, token by token.
+    # The stored checkpoint against `generate`, on 20 sentences, token by token.
     uploads = (server.folder / "runs" / "uploads").glob("*.safetensors")
     kept = Checkpoint.load(max(uploads, key=lambda path: path.stat().st_mtime))
     texts = sentences(20, seed=5)
@@ -88,7 +88,7 @@ def test_a_marian_zip_is_imported_and_writes_what_generate_writes(
         ours = [list(found.tokens) for found in decode(kept.model, source, search)]
         assert ours == [row[: row.index(0) + 1] for row in theirs]
 
-    # And what is on screen: the table of strategies, for a sentence that soon ends.
+    # The page: the table of strategies, for a sentence with a short output.
     found = decode(kept.model, source, searches[4])
     short = min(range(len(texts)), key=lambda i: (abs(len(found[i].tokens) - 6), i))
     page.goto(page.url.replace("/checkpoints", "/decode"))
@@ -105,7 +105,7 @@ def test_a_marian_zip_is_imported_and_writes_what_generate_writes(
     output = kept.target_vocabulary.decode(found[short].tokens)
     expect(row.locator("td.output")).to_have_text(output.replace(" ", "␣"))
 
-    # What it does not know is said, and read as its unknown token.
+    # Unknown characters are named, and read as the unknown token.
     settle(page)
     box.fill("日本 tea")
     box.press("Enter")

@@ -15,18 +15,18 @@ from tests.support.tutorials import Seq2SeqTransformer, Shape, randomised
 from transformer.checkpoint import Checkpoint
 
 SHAPE = Shape(num_heads=4, norm_first=True, activation="gelu", batch_first=True)
-"""None of which is what the app would guess."""
+"""Options that the app would not guess."""
 SPECIAL = ["<unk>", "<pad>", "<bos>", "<eos>"]
 SOURCE = SPECIAL + [f"wort{number}" for number in range(SHAPE.source_vocabulary - 4)]
 TARGET = SPECIAL + [f"word{number}" for number in range(SHAPE.target_vocabulary - 4)]
 TEXT = "wort3 wort0 wort17 wort5"
 MARK = "\u202e"
-"""What follows it would be shown from right to left."""
+"""A control character that makes the text after it run from right to left."""
 
 
 @pytest.fixture(scope="module")
 def module() -> Seq2SeqTransformer:
-    torch.manual_seed(3)  # one that soon ends
+    torch.manual_seed(3)  # with this seed, outputs are short
     made = randomised(Seq2SeqTransformer(SHAPE))
     assert isinstance(made, Seq2SeqTransformer)
     return made
@@ -42,7 +42,7 @@ def theirs(module: Seq2SeqTransformer, source: list[str], read: list[str]) -> to
 
 
 def writes(module: Seq2SeqTransformer, text: str) -> str:
-    """What nn.Transformer writes by greedy search, all of it computed again for each token."""
+    """The greedy output of nn.Transformer, with the whole prefix computed for each token."""
     read = ["<bos>"]
     while read[-1] != "<eos>" and len(read) < 30:
         read.append(
@@ -63,7 +63,7 @@ def bring(page: Page, server: Server, name: str, content: bytes) -> None:
 
 def give(field: Locator, name: str, content: bytes | str) -> None:
     buffer = content.encode() if isinstance(content, str) else content
-    # Its name is shown before it has arrived.
+    # The field shows the file's name before the upload is complete.
     with field.page.expect_response(re.compile("/_stcore/upload_file/")):
         field.locator("input[type=file]").set_input_files(
             {"name": name, "mimeType": "application/octet-stream", "buffer": buffer}
@@ -81,12 +81,12 @@ def vocabulary(page: Page, side: str) -> Locator:
 
 
 def answer(page: Page, label: str, word: str) -> None:
-    """By keyboard: what no shape can tell."""
+    """Choose an option by keyboard, for a setting that the tensors' shapes do not determine."""
     box = page.get_by_role("combobox", name=label)
     box.click()
     page.keyboard.type(word)
     option = page.get_by_role("option").first
-    expect(option).to_contain_text(word)  # until the list is there, Enter takes another or none
+    expect(option).to_contain_text(word)  # before the list is open, Enter chooses another or none
     page.keyboard.press("Enter")
     expect(option).to_have_count(0)
     settle(page)
@@ -144,7 +144,7 @@ def test_a_tutorials_model_is_imported_and_writes_what_it_wrote(
     expect(page.get_by_text("Imported from model.pt").first).to_be_visible()
     expect(page.get_by_role("heading", name="Import model.pt")).to_have_count(0)
 
-    # The file that was made: on sentences of all lengths, the logits of nn.Transformer.
+    # The imported checkpoint: the logits of nn.Transformer, on sentences of lengths 1 to 11.
     made = newest(server)
     draw = torch.Generator().manual_seed(3)
     largest = 0.0
@@ -161,7 +161,7 @@ def test_a_tutorials_model_is_imported_and_writes_what_it_wrote(
         largest = max(largest, float((ours - wanted).abs().max()))
     assert largest < 1e-5
 
-    # And what it writes, on screen.
+    # The page shows the output of nn.Transformer.
     page.goto(page.url.replace("/checkpoints", "/decode"))
     settle(page)
     box = page.get_by_role("textbox", name="Input", exact=True)
@@ -182,7 +182,7 @@ def test_a_wrong_vocabulary_is_refused_and_loses_nothing(
     marked = [*TARGET[:-1], f"a{MARK}b\u0007"]
     give(vocabulary(page, "target"), "en.json", json.dumps(marked))
     give(vocabulary(page, "source"), "de.json", json.dumps([f"x{word}" for word in SOURCE]))
-    # Without names that tell, the person says which is which.
+    # The names of the special tokens do not tell their roles, so the user enters their ids.
     expect(page.get_by_text("Special tokens of the source; leave the field empty")).to_be_visible()
     for name, number in (("pad", "1"), ("bos", "2"), ("eos", "3"), ("unk", "0")):
         field = page.get_by_role("spinbutton", name=f"{name} (source)")
@@ -216,7 +216,7 @@ def test_a_wrong_vocabulary_is_refused_and_loses_nothing(
     for name, number in (("pad", "1"), ("bos", "2"), ("eos", "3"), ("unk", "0")):
         field = page.get_by_role("spinbutton", name=f"{name} (source)")
         expect(field).to_have_value(number)
-    # A role that cannot be is told, too, and the files stay.
+    # An impossible role is reported too, and the files stay.
     answer(page, "What src_tok_emb.embedding.weight is for", "left out")
     expect(told).to_have_count(1)
     answer(page, "What src_tok_emb.embedding.weight is for", "source embedding")
@@ -230,7 +230,7 @@ def test_a_wrong_vocabulary_is_refused_and_loses_nothing(
     assert made.source_vocabulary.tokens[4] == "xwort0"
     assert (made.config.num_heads, made.config.norm_first) == (4, True)
 
-    # The token with marks is shown by their codes.
+    # Control characters in a token are shown by their codes.
     page.goto(page.url.replace("/checkpoints", "/decode"))
     settle(page)
     box = page.get_by_role("textbox", name="Input", exact=True)

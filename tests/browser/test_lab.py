@@ -1,4 +1,4 @@
-"""The break-it lab in a real browser: one run from prediction to explanation, and one blind."""
+"""The break-it lab in a real browser: one run with a chosen fault, one with a hidden one."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from transformer.config.faults import HIDDEN, reveal
 from transformer.faults import FAULTS
 
 TRAINED = 240_000
-"""Milliseconds for two short runs on a busy machine."""
+"""Timeout in milliseconds for training two short runs on a busy machine."""
 FEW = "20"
 
 
@@ -39,13 +39,13 @@ def test_a_lab_run_from_prediction_to_explanation_by_keyboard(
     page.get_by_role("button", name="Train both").press("Enter")
     expect(page.get_by_text("The decoder reads the very token")).to_be_visible(timeout=TRAINED)
     settle(page)
-    # Twenty updates teach a healthy copy nothing, and the page does not judge by them.
+    # After 20 updates the healthy copy has learned nothing either, so the page gives no verdict.
     expect(page.get_by_text("The healthy copy has not learned it either")).to_be_visible()
     for said in ("Training loss of both", "What both write", "What the health check says"):
         expect(page.get_by_text(said).first).to_be_visible()
     expect(page.get_by_text("Tokens right, given the true ones before")).to_be_visible()
     assert_accessible_in_both_themes(page, but=FRAME)
-    # Every page works on the faulty model, and says so.
+    # Other pages work with the faulty model, and name its fault.
     page.get_by_role("link", name="Its attention").press("Enter")
     expect(page.get_by_text("Planted fault: targets-not-shifted")).to_be_visible()
     settle(page)
@@ -69,7 +69,7 @@ def test_a_blind_fault_is_found_by_the_clock(server: Server, new_page: NewPage) 
         field = page.get_by_role("combobox", name="What is wrong with it?")
         field.fill(FAULTS[name].title)
         option = page.get_by_role("option", name=FAULTS[name].title, exact=True)
-        expect(option).to_be_visible()  # until the list is there, Enter takes nothing from it
+        expect(option).to_be_visible()  # until the list is open, Enter chooses nothing
         field.press("Enter")
         expect(option).to_have_count(0)
         expect(field).to_have_value(FAULTS[name].title)
@@ -81,7 +81,7 @@ def test_a_blind_fault_is_found_by_the_clock(server: Server, new_page: NewPage) 
 
 
 def planted_in(folder: Path, address: str) -> str:
-    """The fault that is to be found in the hunt of the address, which the page keeps to itself."""
+    """The hidden fault of the hunt in this address, read from the run; no page shows it."""
     [salt] = parse_qs(urlsplit(address).query)["hunt1"]
     faults = [
         json.loads(file.read_text())["training"].get("fault", "")

@@ -1,4 +1,4 @@
-"""The Learn page in a real browser: the map walked by mouse and keyboard, and what is taken out."""
+"""The Learn page in a real browser: the map by mouse and keyboard, and parts taken out."""
 
 import re
 
@@ -19,7 +19,7 @@ def test_the_map_is_walked_by_mouse_and_keyboard_and_the_address_follows(
     expect(heading).to_have_text("Embedding")
     settle(page)
     chosen = page.locator(".box[aria-pressed=true]")
-    # By mouse: a box, another layer of it, a later step.
+    # By mouse: a box, the same box in another layer, a later step.
     page.locator(".box[data-place='decoder.N.cross.softmax']").click()
     expect(heading).to_have_text("Softmax: the weights")
     page.wait_for_url(re.compile(r"box=decoder\.0\.cross\.softmax"))
@@ -29,7 +29,7 @@ def test_the_map_is_walked_by_mouse_and_keyboard_and_the_address_follows(
     page.wait_for_url(re.compile(r"step=3"))
     expect(page.get_by_text("4 heads × 3 queries × 10 keys; each row sums to 1")).to_be_visible()
     expect(page.locator(".value_picture canvas")).to_have_count(4)
-    # By keyboard: forwards as the data flows, up to the next token, and round again.
+    # By keyboard: along the data flow to the next token, then on from the first box.
     chosen.focus()
     page.keyboard.press("ArrowRight")
     expect(heading).to_have_text("Mixing: weights times values")
@@ -62,12 +62,12 @@ def test_a_box_is_taken_out_and_the_link_opens_it_again(server: Server, new_page
     expect(page.get_by_text(re.compile("instead of edcba"))).to_be_visible()
     expect(absent).to_have_count(1)
     expect(page.get_by_text(re.compile(r"^box \d+ of \d+, .*, taken out$"))).to_be_visible()
-    # The next box is shown whole.
+    # The next box is shown with nothing taken out.
     page.get_by_role("button", name="Next ▶").click()
     expect(page.get_by_role("heading", level=4)).to_have_text("Layer norm")
     expect(page.get_by_text(re.compile("instead of"))).to_have_count(0)
     expect(absent).to_have_count(0)
-    # Code is what stands in the file.
+    # The code shown is the code of the source file.
     expect(page.get_by_text("centred = x - x.mean(dim=-1, keepdim=True)")).to_be_visible()
 
 
@@ -101,7 +101,7 @@ def test_a_lessons_link_opens_a_tab_with_its_question_and_the_way_back(
     tab = opened.value
     strip = tab.locator(".st-key-asked")
     expect(strip).to_contain_text(question)
-    # Still there on the tab's next page; back in the lesson, at the step that asks it.
+    # The question stays on the tab's next page; its link leads back to its step of the lesson.
     tab.get_by_test_id("stSidebar").get_by_role("link", name="Decode", exact=True).click()
     expect(tab.get_by_role("heading", name="Decode", level=1)).to_be_visible()
     expect(tab.locator(".decoding_steps").first).to_be_visible()
@@ -111,7 +111,7 @@ def test_a_lessons_link_opens_a_tab_with_its_question_and_the_way_back(
     tab.get_by_role("link", name="Back to the lesson").click()
     expect(tab.get_by_role("link", name="One head at work")).to_be_visible()
     expect(strip).to_have_count(0)
-    # On this page the tabs stand beside the title, and not on the question.
+    # On the Learn page the tabs stand beside the title and do not cover the question.
     tab.goto(
         f"{server.url}/learn?checkpoint=sort&input=abc&asked={name_of(built_in().exercises[0])}"
     )
@@ -121,7 +121,7 @@ def test_a_lessons_link_opens_a_tab_with_its_question_and_the_way_back(
     first = tab.get_by_role("link", name="The vectors of a word")
     expect(first).to_be_visible()
     expect(strip).to_have_count(0)
-    # The open one stays open when it is pressed again.
+    # Pressing the open tab again keeps it open.
     tab.locator(".st-key-learn").get_by_text("Lesson", exact=True).click()
     settle(tab)
     expect(first).to_be_visible()

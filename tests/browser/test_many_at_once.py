@@ -1,6 +1,6 @@
-"""Many visitors of one server at the same moment, slow ones, and those who break off; no browser.
+"""Many clients of one server at once, slow ones, and ones that disconnect; without a browser.
 
-They speak HTTP themselves: what is seen here is the server.
+The clients speak HTTP themselves: only the server is tested.
 """
 
 import socket
@@ -28,7 +28,7 @@ LONG = pytest.mark.long
 
 
 def model(number: int, megabytes: float) -> bytes:
-    """A checkpoint of about this size, unlike that of any other number."""
+    """A checkpoint file of about this size, different for each number."""
     size = {} if megabytes < 1 else {"d_model": 512, "d_ff": int(megabytes * 1e6 / 4 / 2048 / 1.02)}
     made = wild_model(num_encoder_layers=1, num_decoder_layers=1, **size)
     notes = f"number {number}"
@@ -51,7 +51,7 @@ def arriving(server: Server) -> list[Path]:
 
 @contextmanager
 def clicking(server: Server) -> Iterator[list[float]]:
-    """Another visitor clicks twice a second; the seconds that each click took."""
+    """Let another visitor click twice a second; yields the list of each click's seconds."""
     waited, over = list[float](), threading.Event()
 
     def click() -> None:
@@ -97,8 +97,8 @@ def test_three_models_of_134_mb_at_once(own_server: Server) -> None:
             visitor.open("checkpoints")
             visitor.upload(UPLOAD, f"large-{number}.safetensors", contents[number])
             assert taken(visitor, f"large-{number}"), visitor.seen
-            # Another model; twice, since an address that comes right after a choice may have been
-            # sent before it.
+            # Open another model; twice, since the app may take an address right after a choice for
+            # one sent before it.
             for _ in range(2):
                 visitor.open("decode", checkpoint="sort", input="workbench")
 
@@ -121,7 +121,7 @@ def test_three_models_of_134_mb_at_once(own_server: Server) -> None:
         after = process.memory_info().rss
     assert most[0] - before < 3 * whole
     waited.sort()
-    assert waited[int(0.95 * len(waited))] < 2  # on a machine that others use, too
+    assert waited[int(0.95 * len(waited))] < 2  # seconds, on a machine that others use too
     assert not own_server.faults()
     assert not arriving(own_server)
     print(f"{whole=} {most[0] - before=} {after - before=} {waited[-3:]=}")
@@ -152,7 +152,7 @@ def test_a_file_that_breaks_off_leaves_nothing_and_comes_again(server: Server) -
         place = visitor.place("torn.safetensors")
         with visitor.sending(place, "torn.safetensors", len(content)) as connection:
             connection.sendall(content[: len(content) // 2])
-        # What the page is told of a file that never came is no fault either.
+        # Announcing a file that never arrived is no fault either.
         visitor.announce_upload(UPLOAD, place, "torn.safetensors", len(content))
         assert not taken(visitor, "torn")
         visitor.open("checkpoints")

@@ -1,4 +1,4 @@
-"""A browser session has one current model and one current input: every page opens on them."""
+"""A browser session has one current model and one current input; every page opens with them."""
 
 import re
 
@@ -12,7 +12,7 @@ PAGES = ("Attention", "Decode", "Checkpoints")
 
 
 def go(page: Page, name: str) -> None:
-    """By the sidebar."""
+    """Open a page through the sidebar."""
     page.get_by_test_id("stSidebar").get_by_role("link", name=name, exact=True).click()
     title = "Transformer Workbench" if name == "Overview" else name
     expect(page.get_by_role("heading", name=title, exact=True, level=1)).to_be_visible()
@@ -20,12 +20,12 @@ def go(page: Page, name: str) -> None:
 
 
 def chip(page: Page) -> Locator:
-    """The current model's name, in the sidebar."""
+    """The label of the current model in the sidebar."""
     return page.locator("div.current-model b")
 
 
 def expect_shown(page: Page, name: str) -> None:
-    """The checkpoint of that name is chosen on the page."""
+    """Check that the checkpoint of this name is chosen on the page."""
     chooser = page.get_by_role("combobox", name="Checkpoint")
     expect(chooser).to_have_value(re.compile(f"^{re.escape(name)}"))
 
@@ -35,7 +35,7 @@ def test_a_run_just_trained_is_what_all_pages_show(server: Server, new_page: New
     page.goto(f"{server.url}/train?task=reverse&preset=tiny&steps=20&evaluate_every=10&d_model=32")
     press_train(page, server)
     settle(page)
-    go(page, "Runs")  # while it is at work
+    go(page, "Runs")  # while the run is training
     beside = page.get_by_test_id("stSidebar")
     expect(beside.get_by_role("progressbar")).to_be_visible()
     expect(beside.get_by_role("progressbar")).to_have_count(0, timeout=90_000)  # it has ended

@@ -1,4 +1,4 @@
-"""A person's own file, from the file field to a model that translates, and links to the form."""
+"""A user's own file, from the upload to a model that translates; links to the form."""
 
 import random
 import re
@@ -61,7 +61,7 @@ TIMES = {
 
 
 def english_german() -> bytes:
-    """5,000 lines as a person's own file is: a BOM, umlauts, quotes, stray tabs, an empty line."""
+    """5,000 lines like a user's own: a BOM, umlauts, quotes, stray tabs, an empty line."""
     all_pairs = [
         (f"{s} {v} {o} {t}", f"{SUBJECTS[s]} {VERBS[v]} {OBJECTS[o]} {TIMES[t]}")
         for s in SUBJECTS
@@ -101,7 +101,7 @@ def test_five_thousand_lines_of_ones_own_are_learned(server: Server, new_page: N
     press_train(page, server)
     trained(page, server)
     expect(page.get_by_text(re.compile(r"^Finished, at step 200")).first).to_be_visible()
-    # Its name says what was changed.
+    # The run's name lists the changed settings.
     name = re.compile(r"^deu\.tsv \(tiny, updates 200, pairs in a batch 64, ")
     expect(page.get_by_role("combobox", name="Run")).to_have_value(name)
     verdict = page.locator(".run-verdict")
@@ -110,7 +110,7 @@ def test_five_thousand_lines_of_ones_own_are_learned(server: Server, new_page: N
     assert shown is not None
     assert float(shown[1]) > (10 if shown[2] else 6)
 
-    # The saved file against the same model untrained, made again from its seed.
+    # The saved checkpoint against the untrained model, built again from the run's seed.
     run = list_runs(server.folder / "runs")[0]
     config = run.config()
     task = build_task(config.data, run.data_file)
@@ -134,7 +134,7 @@ def test_five_thousand_lines_of_ones_own_are_learned(server: Server, new_page: N
 def test_a_file_in_pieces_arrives_whole_and_survives_a_reload(
     server: Server, new_page: NewPage
 ) -> None:
-    """More than two pieces, so that their order and the last, short one matter."""
+    """The file has more than two pieces, so that their order and the shorter last one matter."""
     lines = [f"{n % 997} sheep sleep {n % 991}\t{n % 997} Schafe schlafen" for n in range(60_000)]
     content = "\n".join(lines).encode()
     assert len(content) > 2 << 20
@@ -214,7 +214,7 @@ def test_a_link_to_the_form_is_copied_with_the_keyboard(
     expect(student.get_by_text("Sort letters, preset small: updates 7.")).to_be_visible()
     expect(student.get_by_role("button", name="Train", exact=True)).to_be_enabled()
     expect(student.get_by_text("Settings", exact=True)).to_have_count(0)
-    # Back and forward fill the form in as well; an older address within 3 s may only be late.
+    # Back fills in the form too; within 3 s, the app takes an older address for a late one.
     page.wait_for_timeout(max(0.0, 3_200 - 1000 * (time.monotonic() - changed)))
     page.go_back()
     expect(steps).to_have_value("7")
@@ -237,7 +237,7 @@ LONG = pytest.mark.long
 
 
 def with_ids(lines: int) -> bytes:
-    """A table from a spreadsheet in Russian: names of columns, ids, Windows-1251."""
+    """A CSV table in Russian with column names and ids, in Windows-1251."""
     pairs = [(f"{a} {b}", f"{RUSSIAN[a]} {ACTS[b]}") for a in RUSSIAN for b in ACTS]
     rows = (f"{n};{pairs[n % 16][0]} {n};{pairs[n % 16][1]} {n}" for n in range(lines))
     return "\r\n".join(["id;русский;english", *rows]).encode("cp1251")
@@ -247,7 +247,7 @@ def with_ids(lines: int) -> bytes:
 def test_a_table_with_ids_in_windows_1251_is_understood(
     server: Server, new_page: NewPage, lines: int
 ) -> None:
-    """Rightly read with no click at all; each thing that was taken can be changed."""
+    """The table is read correctly without a click, and every guess can be changed."""
     content = with_ids(lines)
     page = new_page()
     page.goto(f"{server.url}/train?task=pairs&preset=tiny&steps=1&eval_examples=4&final_examples=4")
@@ -259,7 +259,7 @@ def test_a_table_with_ids_in_windows_1251_is_understood(
     settle(page)
     for said in ("Windows-1251 (Cyrillic)", "id | русский | english", "semicolons"):
         expect(page.get_by_text(said).first).to_be_visible()
-    # The first five pairs are in sight, as they will be learned.
+    # The first five pairs are shown as they will be learned.
     table = page.locator(".rows table").first
     expect(table.locator("tr")).to_have_count(6)
     expect(table).to_contain_text("кот спит 0")

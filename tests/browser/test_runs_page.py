@@ -1,4 +1,4 @@
-"""The Runs page in a real browser: choose, compare, point, zoom, sort, and save what is seen."""
+"""The Runs page in a real browser: choose, compare, search, sort, and save."""
 
 import csv
 import io
@@ -26,7 +26,7 @@ MARKUP = "<b>bold</b> **x** & =1"
 
 @pytest.fixture(scope="module")
 def runs(server: Server) -> Iterator[list[Run]]:
-    """Three runs of the server, two of them equal; gone again afterwards."""
+    """Three runs on the server, two of them with equal metrics; removed afterwards."""
     root = server.folder / "runs"
     found = [make(root, name, some_metrics(seed)) for name, seed in (("one", 5), ("two", 5))]
     found.append(make(root, MARKUP, some_metrics(8)))
@@ -52,11 +52,11 @@ def test_runs_are_chosen_by_keyboard_and_the_address_keeps_them(
     page.goto(f"{server.url}/runs")
     for name in ("one", MARKUP):
         page.get_by_label(f"Compare {name}", exact=True).focus()
-        # The second before the page has answered the first: none is lost.
+        # The second box is pressed before the page has answered the first; neither is lost.
         page.keyboard.press("Space")
     page.wait_for_url(lambda url: runs[0].id in url and runs[2].id in url)
     expect(page.get_by_role("heading", name="2 runs side by side")).to_be_visible()
-    # The box has kept its place while the page was drawn again.
+    # The box keeps the focus while the page is drawn again.
     expect(page.get_by_label(f"Compare {MARKUP}", exact=True)).to_be_focused()
     page.get_by_role("radio", name="Tokens").click()
     page.wait_for_url(re.compile("x=tokens"))
@@ -194,7 +194,7 @@ def test_what_was_typed_just_before_the_click_stands_in_the_page_to_hand_in(
     page.get_by_role("tab", name="Hand in").click()
     button = page.get_by_role("button", name="Download the page to hand in")
     for said in ("It turns words around.", "It turns words around. Heads 1 and 2 do."):
-        page.get_by_label("What did the model learn").fill(said)  # and the field is not left
+        page.get_by_label("What did the model learn").fill(said)  # the field keeps the focus
         with page.expect_download() as download:
             button.click()
         assert said in download.value.path().read_text("utf-8")
@@ -209,4 +209,4 @@ def test_what_was_typed_just_before_the_click_stands_in_the_page_to_hand_in(
     page.get_by_label("What did the model learn").fill("Nothing new.")
     page.keyboard.press("Tab")
     settle(page)
-    assert not downloads  # a file is saved once a click
+    assert not downloads  # one download per click

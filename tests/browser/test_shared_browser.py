@@ -1,4 +1,4 @@
-"""The browsers that tests share: each test gets one as new, and no fault goes unseen."""
+"""The browsers that tests share: each test gets a clean one, and every fault is reported."""
 
 from playwright.sync_api import Browser
 
@@ -27,7 +27,7 @@ def test_who_leaves_leaves_nothing_behind(server: Server, browser: Browser) -> N
     assert person.arrive(1280, "light") is page
     page.goto(f"{server.url}/_stcore/health")
     assert page.evaluate(KEPT) == [None, None, False, False, 1280]
-    # Who closes the page gets another.
+    # A closed page is replaced by a new one.
     page.close()
     person.leave()
     assert not person.arrive(1280, "light").is_closed()

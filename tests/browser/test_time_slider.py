@@ -1,4 +1,4 @@
-"""The time slider of a run at work; what it shows, by itself, is in tests/widgets."""
+"""The time slider of a run in training; tests/widgets tests the component alone."""
 
 from collections.abc import Iterator
 
@@ -25,7 +25,7 @@ def config() -> RunConfig:
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of recorded runs."""
+    """A server that shows recorded runs."""
     with running_server(tmp_path_factory.mktemp("recorded"), APP) as server:
         yield server
     assert not server.faults()
@@ -35,11 +35,11 @@ def open_slider(page: Page, runs: Server, run: Run, more: str = "") -> None:
     page.goto(f"{runs.url}/?run={run.id}{more}")
     expect(page.get_by_role("slider")).to_be_visible()
     settle(page)
-    page.get_by_label("Heads").select_option("all")  # of many heads, one kind is shown at first
+    page.get_by_label("Heads").select_option("all")  # by default, one kind of many heads
 
 
 def place(page: Page) -> tuple[int, int]:
-    """At which moment the slider stands, counted from 0, and which is the last."""
+    """The slider's current moment, counted from 0, and its last."""
     slider = page.get_by_role("slider")
     now, last = (slider.get_attribute(f"aria-value{end}") for end in ("now", "max"))
     assert now
@@ -66,9 +66,9 @@ def test_new_moments_arrive_without_moving_the_person(runs: Server, new_page: Ne
     expect(slider).to_have_attribute("aria-valuemax", "8")
     assert place(page) == (2, 8)
     expect(slider).to_be_focused()
-    expect(slider).to_have_attribute("data-kept", "yes")  # drawn on, not made again
+    expect(slider).to_have_attribute("data-kept", "yes")  # updated, not created again
     expect(page.locator(".large h4")).to_have_text("Encoder self-attention, layer 2, head 3")
-    page.keyboard.press("End")  # who stands at the newest moment goes on with the run
+    page.keyboard.press("End")  # at the newest moment, it follows the run
     next(at_work)
     expect(slider).to_have_attribute("aria-valuenow", "9")
     settle(page)

@@ -51,7 +51,7 @@ def walk(page: Page, url: str, by: str) -> None:
             expect(page.get_by_role("button", name="Leave the tour")).to_be_enabled()
             press(page, "Next", by)
     press(page, "Finish the tour", by)
-    if by == "mouse":  # the long form, which has the machine for itself
+    if by == "mouse":  # in the long tests, which run alone on the machine
         assert time.monotonic() - began < CLICKS_SECONDS
     expect(page.get_by_text("Tour, ")).to_have_count(0)
 

@@ -1,4 +1,4 @@
-"""The upload of the Checkpoints page: what comes in, what does not, and the page after it."""
+"""Uploads on the Checkpoints page: accepted files, refused files, and the page afterwards."""
 
 import io
 import json
@@ -29,7 +29,7 @@ def open_page(new_page: NewPage, server: Server, **looks: object) -> Page:
 
 
 def assert_usable(page: Page) -> None:
-    """What was shown is still there, and our own file still comes in."""
+    """Check that the chosen checkpoint is still shown, and that a valid file is still accepted."""
     expect(page.get_by_role("combobox", name="Checkpoint")).to_have_value(
         re.compile("^Sort letters")
     )
@@ -71,7 +71,7 @@ def test_our_own_file_comes_in_and_answers(server: Server, new_page: NewPage) ->
     expect(page.get_by_role("heading", name="Reverse")).to_be_visible()
 
 
-# Each form with each gadget is in tests/attacks.
+# tests/attacks tests every file format with every gadget.
 @pytest.mark.parametrize("form", ["zip", pytest.param("legacy", marks=pytest.mark.long)])
 def test_a_file_that_would_run_a_program_does_not(
     form: str, server: Server, new_page: NewPage, tmp_path: Path
@@ -109,7 +109,7 @@ def test_other_files_are_named_and_refused(server: Server, new_page: NewPage) ->
         "empty.ckpt": (b"", "an empty file"),
     }
     arriving = server.folder / "runs" / "uploads" / "arriving"
-    before = set(arriving.glob("*"))  # of people with a form half filled in
+    before = set(arriving.glob("*"))  # uploads of unfinished forms
     page = open_page(new_page, server)
     for name, (content, sentence) in files.items():
         upload(page, name, content)

@@ -31,7 +31,7 @@ def set_steps(page: Page, steps: int) -> None:
 
 
 def ask(page: Page, text: str) -> None:
-    """Type an input, and wait until the page has taken it: then the address has it too."""
+    """Type an input, and wait until the address contains it: then the page has taken it."""
     field = page.get_by_label("Input")
     field.fill(text)
     field.press("Enter")
@@ -40,7 +40,7 @@ def ask(page: Page, text: str) -> None:
 
 
 def read_steps(page: Page) -> list[str]:
-    """The first steps of the Decode page as they read: token, candidates, attention."""
+    """The texts of the first 12 steps on the Decode page: token, candidates, attention."""
     seen = []
     expect(page.locator(".output button").first).to_be_visible()
     count = page.locator(".output button").count()
@@ -57,7 +57,7 @@ def read_steps(page: Page) -> list[str]:
     return seen
 
 
-# By default one that must wait for torch; each server of the other tests was cold once, too.
+# By default only Decode, which must load torch; the servers of other tests start cold too.
 COLD = [path if path == "decode" else pytest.param(path, marks=pytest.mark.long) for path in PAGES]
 
 
@@ -68,7 +68,7 @@ def test_every_page_opens_by_its_address_on_a_cold_server(
     page = new_page()
     page.goto(f"{cold_server.url}/{path}")
     expect(page.get_by_role("heading", name=PAGES[path], level=1)).to_be_visible()
-    # All six links of the navigation: the page was not run without its frame.
+    # All six navigation links: the page was not drawn without its frame.
     for label in ("Overview", "Train", "Runs", "Attention", "Decode", "Checkpoints"):
         expect(page.get_by_test_id("stSidebar").get_by_role("link", name=label)).to_be_visible()
     settle(page)
@@ -141,8 +141,8 @@ def test_a_trained_model_behaves_the_same_after_download_and_upload(
 
 def test_a_run_outlives_its_tab(server: Server, new_page: NewPage) -> None:
     page = new_page()
-    # Few examples: a stop measures them all before it is done. And more steps than it can make
-    # until then, however late the person comes back.
+    # Few examples, since a stopped run still evaluates all of them. More steps than the run can
+    # finish before it is stopped.
     few = "preset=tiny&steps=100000&batch_size=16&eval_examples=16&final_examples=16"
     page.goto(f"{server.url}/train?task=sort&{few}")
     settle(page)
@@ -155,7 +155,7 @@ def test_a_run_outlives_its_tab(server: Server, new_page: NewPage) -> None:
 
     other = new_page()
     other.goto(f"{server.url}/train")
-    # Train opens on one's own run, the newest.
+    # Train opens with the user's newest run.
     expect(other.get_by_role("combobox", name="Run")).to_have_value(re.compile("^Sort letters "))
     expect(other.get_by_text(re.compile("^training · step", re.IGNORECASE))).to_be_visible()
     assert run.status().state in ACTIVE
@@ -173,7 +173,7 @@ def test_seven_sentences_are_memorised(server: Server, new_page: NewPage) -> Non
     expect(page.get_by_role("button", name="Seven sentences in seconds")).to_be_visible()
     picture = page.locator("[class*=st-key-card-seven] .card-picture").bounding_box()
     assert picture is not None
-    page.mouse.click(picture["x"] + 20, picture["y"] + 20)  # all of the card is its button
+    page.mouse.click(picture["x"] + 20, picture["y"] + 20)  # the whole card is a button
     page.wait_for_url(re.compile("pairs=seven"))
     press_train(page, server)
     verdict = page.locator(".run-verdict")
@@ -185,12 +185,12 @@ def test_seven_sentences_are_memorised(server: Server, new_page: NewPage) -> Non
     expect(answers.get_by_text("✗ wrong")).to_have_count(7)  # the untrained answers beside them
     expect(page.get_by_text("the training pairs themselves").first).to_be_visible()
     assert (list_runs(server.folder / "runs")[0].metrics()[-2].loss or 1.0) < 1e-3
-    # The form comes back as it was, and what it named is gone from the address.
+    # The form comes back as it was, and the run is gone from the address.
     page.get_by_role("button", name="New run").click()
     page.wait_for_url(re.compile("pairs=seven"))
     assert "run=" not in page.url
     # Back leads to the run.
     settle(page)
-    page.wait_for_timeout(3_200)  # an older address that soon may only be late
+    page.wait_for_timeout(3_200)  # within 3 s, an older address is taken for a late one
     page.go_back()
     expect(verdict).to_contain_text("Memorised all 7 pairs")
