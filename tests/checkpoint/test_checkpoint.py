@@ -1,4 +1,4 @@
-"""Checkpoints: the same model comes back bit for bit, and a file can be checked again."""
+"""Checkpoints load bit for bit as they were saved, and their files can be verified."""
 
 import base64
 import math
@@ -69,7 +69,7 @@ def test_what_is_loaded_is_what_was_saved(changes: dict[str, Any], tmp_path: Pat
         assert after.answers(texts) == before.answers(texts)  # log-probabilities to the bit
         beam = Beam(3)
         assert after.answers(texts, beam) == before.answers(texts, beam)
-        # Against the model it was made of: both checkpoints could share a mistake.
+        # Compare with the original model, since both checkpoints could share a mistake.
         source_ids, target_ids = after.encode("fedcba"), torch.tensor([[1, 4, 5, 6]])
         with torch.inference_mode():
             logits = wild_model(**changes)(source_ids, target_ids)
@@ -118,7 +118,7 @@ def test_tensor_shapes_allocates_nothing() -> None:
 @pytest.mark.parametrize("tie", [True, False])
 @pytest.mark.parametrize("share", [True, False])
 def test_ties_survive(tie: bool, share: bool) -> None:
-    """One tensor, not two that are equal: else the next training would part them."""
+    """Tied weights load as one tensor; two equal ones would diverge in further training."""
     before = make(tie_embeddings=tie, share_embeddings=share)
     loaded = Checkpoint.load(before.to_bytes())
     for model in (loaded.model, loaded.view().model):
@@ -184,7 +184,7 @@ def test_a_checkpoint_keeps_its_own_copy_of_the_weights(saved: Checkpoint) -> No
 
 
 def test_a_failing_write_leaves_the_old_file(saved: Checkpoint, tmp_path: Path) -> None:
-    """The file system itself refuses, as with a full disk: no file may pass 1,000 bytes."""
+    """A file size limit of 1,000 bytes makes the write fail, as on a full disk."""
     path = tmp_path / "model.safetensors"
     saved.save(path)
     before = path.read_bytes()
@@ -207,13 +207,13 @@ def test_a_write_that_cannot_take_its_place_leaves_nothing(tmp_path: Path) -> No
 
 
 def test_others_may_read_what_is_written(saved: Checkpoint, tmp_path: Path) -> None:
-    """A temporary file is its owner's alone; the file in its place must not stay so."""
+    """The saved file has mode 644, not the owner-only mode of a temporary file."""
     saved.save(tmp_path / "model.safetensors")
     assert (tmp_path / "model.safetensors").stat().st_mode & 0o777 == 0o644
 
 
 def test_a_reader_never_sees_half_a_file(tmp_path: Path) -> None:
-    """A process writes without pause and is killed; a reader meanwhile sees whole files."""
+    """While a process keeps writing and is killed, a reader sees only whole files."""
     path = tmp_path / "file"
     code = (
         "import sys; from itertools import count; from pathlib import Path;"
@@ -260,7 +260,7 @@ def test_views_share_weights_and_nothing_else(saved: Checkpoint) -> None:
 
 
 def test_eight_threads_record_on_eight_views(saved: Checkpoint) -> None:
-    """Each sees its own forward pass and no other's, whatever the threads' order."""
+    """Each thread records only its own forward pass, in any order of the threads."""
     texts = ["abc", "fed", "a", "bbbb", "cafe", "deadbeef", "fab", "ffff"]
 
     def look(checkpoint: Checkpoint, text: str) -> dict[str, Tensor]:
@@ -273,7 +273,7 @@ def test_eight_threads_record_on_eight_views(saved: Checkpoint) -> None:
     start = threading.Barrier(len(texts))
 
     def work(number: int) -> None:
-        # How many threads torch uses is each thread's own setting.
+        # torch's number of threads is set separately in each thread.
         torch.set_num_threads(1)
         view = saved.view()
         start.wait()
@@ -309,7 +309,7 @@ def test_a_fresh_file_passes_every_check(content: bytes, tmp_path: Path) -> None
 
 
 def probe_moved(content: bytes, by: float) -> str:
-    """The probe's logits with one of them moved, as a file holds them."""
+    """The probe's logits in base64, after adding ``by`` to one of them."""
     probe = taken_apart(content).description["probe"]
     numbers = list(struct.iter_unpack("<f", base64.b64decode(probe["logits"])))
     moved = b"".join(struct.pack("<f", x + by * (i == 3)) for i, (x,) in enumerate(numbers))
@@ -317,7 +317,7 @@ def probe_moved(content: bytes, by: float) -> str:
 
 
 def test_a_probe_that_differs_in_the_last_bits_fails(content: bytes) -> None:
-    """In the same environment, equal means equal: the tolerance is for others."""
+    """In the same environment logits must be equal; the tolerance is for other ones."""
     forged = changed(content, "probe", "logits", to=probe_moved(content, 1e-6))
     assert forged != content
     assert results(forged) == {"file": True, "logits": False, "outputs": True, "cache": True}
@@ -335,7 +335,7 @@ def test_a_probe_of_another_machine_may_differ_a_little(
 
 
 def test_weights_other_than_the_probes_fail(content: bytes) -> None:
-    """Sound weights under a sound checksum, but not those that the probe was made with."""
+    """Valid weights with a valid checksum fail if the probe was made with other weights."""
     forged = results(one_number(3.0)(content))
     assert forged["file"]
     assert not forged["logits"]
@@ -354,7 +354,7 @@ def test_a_probe_that_does_not_fit_is_refused(content: bytes, logits: str) -> No
 
 
 def test_a_check_goes_in_steps_and_can_be_left(content: bytes) -> None:
-    """A hundred examples of a model that never ends were one step of minutes."""
+    """The check can stop between examples: a hundred endless outputs take minutes."""
     steps = verifying(content)
     shares = [next(steps), next(steps)]
     steps.close()
@@ -364,7 +364,7 @@ def test_a_check_goes_in_steps_and_can_be_left(content: bytes) -> None:
 
 @pytest.mark.parametrize("source", ["xyz", "", "a" * 500, "a\ud800"])
 def test_examples_that_the_model_cannot_read_are_refused(content: bytes, source: str) -> None:
-    """Such a file was forged: its own examples cannot have been written by its model."""
+    """A file is forged if its model cannot encode the file's own examples."""
     with pytest.raises(CheckpointError) as caught:
         verify(changed(content, "examples", 0, "source", to=source))
     assert_sentence(caught.value)
@@ -377,7 +377,7 @@ def test_a_twin_shares_weights_and_nothing_else(shared: bool) -> None:
         view = checkpoint.view()
         source, target = torch.tensor([[4, 5, 3]]), torch.tensor([[1, 4]])
         logits = view.model(source, target)
-        assert not seen  # a hook of the one is none of the other's
+        assert not seen  # the view does not call hooks of the original
     assert torch.equal(logits, checkpoint.model(source, target))
     assert set(view.model.modules()).isdisjoint(checkpoint.model.modules())
     assert len(list(view.model.modules())) == len(list(checkpoint.model.modules()))

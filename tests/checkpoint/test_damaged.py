@@ -1,4 +1,4 @@
-"""Damaged checkpoints: cut off, or changed anywhere, with and without a right checksum."""
+"""Damaged checkpoints: cut off, or changed anywhere, with and without a correct checksum."""
 
 import random
 import struct
@@ -25,12 +25,12 @@ def test_a_file_cut_off_is_refused(content: bytes, data: st.DataObject) -> None:
 
 
 def test_one_bit_in_the_weights_is_noticed(content: bytes) -> None:
-    """Any bit of any weight, even one that leaves a sound number."""
+    """Any changed bit of any weight is noticed, even if the weight stays finite."""
     start = 8 + struct.unpack("<Q", content[:8])[0]
     draw = random.Random(1)
     for _ in range(60):
         damaged = bytearray(content)
-        # The lowest bits of a number: they never make it infinite.
+        # The lowest bits of a float never make it infinite.
         damaged[draw.randrange(start, len(content), 4)] ^= 1 << draw.randrange(8)
         with pytest.raises(CheckpointError, match="checksum does not match") as caught:
             Checkpoint.load(bytes(damaged))
@@ -38,7 +38,8 @@ def test_one_bit_in_the_weights_is_noticed(content: bytes) -> None:
 
 
 def assert_noticed_or_harmless(saved: Checkpoint, damaged: bytes) -> bool:
-    """Refused in a sentence, or loaded as what was saved; whether it was refused."""
+    """Check that the file is refused in a sentence or loads as saved; return which (True:
+    refused)."""
     try:
         loaded = Checkpoint.load(damaged)
     except CheckpointError as error:
@@ -49,11 +50,11 @@ def assert_noticed_or_harmless(saved: Checkpoint, damaged: bytes) -> bool:
 
 
 def mutated(content: bytes, draw: random.Random) -> bytes:
-    """A file changed as files are damaged, or as somebody tries what happens."""
+    """The file after 1 to 5 random changes, deletions, insertions or copies of bytes."""
     damaged = bytearray(content)
     header = 8 + struct.unpack("<Q", content[:8])[0]
     for _ in range(draw.choice([1, 1, 1, 2, 5])):
-        # Half of them in the header, where a change means something.
+        # Half of the changes are in the header, where every byte has a meaning.
         place = draw.randrange(header if draw.random() < 0.5 else len(damaged))
         length = draw.choice([1, 1, 1, 2, 8, 100])
         kind = draw.randrange(6)
@@ -91,7 +92,7 @@ def test_twenty_thousand_mutations(saved: Checkpoint, content: bytes) -> None:
 
 
 def assert_refused_or_sound(damaged: bytes) -> None:
-    """Other weights or notes with the right checksum are another file; it must be a sound one."""
+    """Check that the file is refused in a sentence or loads as a valid checkpoint."""
     try:
         loaded = Checkpoint.load(damaged)
     except CheckpointError as error:
@@ -102,7 +103,7 @@ def assert_refused_or_sound(damaged: bytes) -> None:
 
 @pytest.mark.parametrize("count", [200, pytest.param(5000, marks=pytest.mark.long)])
 def test_a_mutation_that_is_sealed_again(content: bytes, count: int) -> None:
-    """With the checksum right, every other check must do its work alone."""
+    """With a correct checksum, only the other checks can notice the damage."""
     draw = random.Random(13)
     sealed = 0
     while sealed < count:
@@ -112,10 +113,10 @@ def test_a_mutation_that_is_sealed_again(content: bytes, count: int) -> None:
 
 
 def sealed_again(damaged: bytes) -> tuple[bytes, bool]:
-    """The file with its checksum right, as somebody who forges one would make it."""
+    """The file with a recomputed checksum, and whether it could be computed."""
     try:
         return taken_apart(damaged).sealed().whole(), True
-    except Exception:  # no JSON, no such key: nothing to seal
+    except Exception:  # not JSON, or a key is missing
         return damaged, False
 
 
@@ -137,9 +138,9 @@ def places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str |
 @settings(max_examples=120)
 @given(data=st.data())
 def test_any_forged_value_is_refused_or_harmless(content: bytes, data: st.DataObject) -> None:
-    """One value anywhere replaced by junk, with a checksum that is right.
+    """One value is replaced by junk and the checksum is recomputed.
 
-    Whatever is accepted must survive being checked and saved again.
+    A file that still loads can be verified and saved again.
     """
     path = data.draw(st.sampled_from(list(places(taken_apart(content).description))))
     forged = changed(content, *path, to=data.draw(st.sampled_from(JUNK)))

@@ -1,4 +1,4 @@
-"""Files that are no checkpoints, or too large: refused before anything is believed of them."""
+"""Files that are not checkpoints, or are too large, are refused."""
 
 import json
 import random
@@ -102,7 +102,7 @@ def test_paths_that_are_no_file_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_file_too_large_is_refused_by_its_size(tmp_path: Path) -> None:
-    """A sparse file of 3 GB: it takes no room, and must not be read to be refused."""
+    """A sparse file of 3 GB, which takes no disk space, is refused without being read."""
     path = tmp_path / "large.safetensors"
     with path.open("wb") as file:
         file.truncate(3_000_000_000)
@@ -111,7 +111,7 @@ def test_a_file_too_large_is_refused_by_its_size(tmp_path: Path) -> None:
 
 
 def test_the_header_is_read_without_the_weights(content: bytes, tmp_path: Path) -> None:
-    """A list of many large checkpoints must not read them all."""
+    """Reading a header takes little memory, so that many large files can be listed."""
     path = tmp_path / "model.safetensors"
     path.write_bytes(content)
     header, entries, offset = read_header(path)

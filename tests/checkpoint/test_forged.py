@@ -1,4 +1,4 @@
-"""Forged checkpoints: nothing in a file is believed unchecked."""
+"""Forged checkpoints: every value in a file is validated."""
 
 import math
 from dataclasses import replace
@@ -35,7 +35,7 @@ from transformer.errors import CheckpointError
 
 
 def test_the_builder_builds_sound_files(saved: Checkpoint, content: bytes) -> None:
-    """Otherwise the tests below would prove nothing but that the builder is broken."""
+    """If the builder made broken files, the tests below would prove nothing."""
     rebuilt = taken_apart(content).sealed().whole()
     assert_same(Checkpoint.load(rebuilt), saved)
     assert taken_apart(content).sealed().description["sha256"] == saved.header.sha256
@@ -87,7 +87,7 @@ HOSTILE: dict[str, tuple[Change, str]] = {
     "format of 5,000 letters": (value("format", to=LONG), "format"),
     "format missing": (without("format"), "format is 'None'"),
     "description twice": (twice_within, "not valid JSON"),
-    # Sound to Python's JSON reader and not to safetensors', whose words must not come through.
+    # Valid for Python's JSON reader but not for safetensors, whose message must not be shown.
     "header in utf-16": (
         with_header(lambda header: header.decode().encode("utf-16")),
         "cannot be read|JSON",
@@ -164,8 +164,8 @@ HOSTILE: dict[str, tuple[Change, str]] = {
         ),
         "merges",
     ),
-    # Of these the tokenizers library gives up in Rust, with an error that `except Exception`
-    # does not catch: it would end a trainer, or a page, without a word.
+    # These make the tokenizers library panic in Rust, which `except Exception` does not catch:
+    # a trainer or a page would end without a message.
     "merges longer than any token": (
         value(
             "source_vocabulary",
@@ -252,7 +252,7 @@ def test_a_forged_file_is_refused(case: tuple[Change, str], content: bytes, tmp_
 def test_the_checksum_covers_the_description(
     content: bytes, path: tuple[str | int, ...], to: Any
 ) -> None:
-    """Changed without a new checksum: a file's history cannot be improved by an editor."""
+    """A changed description with the old checksum is refused, so scores cannot be edited."""
     old = taken_apart(content).description["sha256"]
     forged = taken_apart(changed(content, *path, to=to))
     assert forged.description["sha256"] != old

@@ -1,4 +1,4 @@
-"""What a card says beyond the model: curves in files, evidence, vocabularies, comparisons."""
+"""A checkpoint's card: stored loss curve, evidence report, vocabularies, comparisons."""
 
 import hashlib
 import json
@@ -44,7 +44,7 @@ def test_a_curve_goes_along_with_the_file() -> None:
 
 
 def test_a_file_without_one_is_as_it_was() -> None:
-    """Files that were saved before there were curves keep their checksum."""
+    """A header without a curve has no such field, so older files keep their checksum."""
     content = with_curve([])
     assert b"curve" not in content
     header = read_header(bundled_file("sort"))[0]
@@ -79,7 +79,7 @@ def test_a_curve_that_is_none_is_refused(curve: list[Any]) -> None:
 
 
 class Shown(HTMLParser):
-    """The text of a page, and the tags in it."""
+    """A parsed HTML page: its text and its tags."""
 
     def __init__(self, content: bytes) -> None:
         super().__init__()
@@ -120,7 +120,7 @@ def test_the_report_holds_what_was_found(tmp_path: Path) -> None:
 
 
 def changed(checkpoint: Checkpoint) -> Checkpoint:
-    """Other weights under the same proof: what a checkpoint that misbehaves looks like."""
+    """The checkpoint with other weights but the same probe and examples."""
     other = make(seed=9)
     return Checkpoint(replace(checkpoint.header, sha256=""), other.tensors)
 
@@ -205,7 +205,7 @@ def test_every_token_is_listed_as_it_can_be_seen() -> None:
 
 
 def test_special_tokens_are_where_the_vocabulary_has_them() -> None:
-    """A MarianMT model has its end first and its padding last."""
+    """A MarianMT vocabulary begins with the end token and ends with padding."""
     own = Vocabulary("words", ["</s>", "?", "cat", "<pad>"], special=SpecialIds(3, 3, 0, 1))
     assert [entry.kind for entry in entries(own)] == ["special", "special", "word", "special"]
 
